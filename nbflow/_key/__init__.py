@@ -1,0 +1,1 @@
+"""Identifies: is this the same call?"""

@@ -1,0 +1,1 @@
+"""Acts: performs what the core decides."""

@@ -1,0 +1,1 @@
+"""Remembers: checkpoints and the ledger."""

@@ -1,0 +1,95 @@
+"""Store: what checkpoints are kept in. Keys are text, values are bytes; nothing here knows what they mean."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Where checkpoints live. Keys are 40 lowercase hex digits. Every method may be called from any thread.
+
+    A store never returns bytes that were not put under that very key: what is damaged, truncated, swapped or
+    forged is a miss with one ``StoreWarning``. Whatever the disk refuses is a ``StoreError``.
+    """
+
+    url: str
+
+    def get(self, key: str) -> bytes | None:
+        """The bytes put under ``key``, or ``None``."""
+
+    def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Those of ``keys`` that are there, in bulk: much cheaper than one ``get`` each."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Keep ``data``; once this returns it survives ``kill -9``. A second put under one key replaces the first."""
+
+    def delete(self, keys: Iterable[str]) -> int:
+        """Forget ``keys``; says how many were there."""
+
+    def keys(self) -> Iterator[str]:
+        """Every key, in no order."""
+
+    def lock(self, key: str) -> bool:
+        """Try to become the one process that works on ``key``; never waits. The lock dies with the process.
+
+        The caller sees to it that within one process a key is locked once at a time.
+        """
+
+    def unlock(self, key: str) -> None:
+        """Give ``key`` back."""
+
+    def flush(self) -> None:
+        """Tidy up; nothing is lost without it."""
+
+    def close(self) -> None:
+        """Flush and let go of files. The store can be used again afterwards: it opens again by itself."""
+
+
+class MemoryStore:
+    """A store that lives and dies with its process: for tests, and for results not worth a disk."""
+
+    url = "memory:"
+
+    def __init__(self) -> None:
+        self._data: dict[str, bytes] = {}
+        self._mutex = threading.Lock()
+
+    def get(self, key: str) -> bytes | None:
+        """The bytes put under ``key``, or ``None``."""
+        return self._data.get(key)
+
+    def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Those of ``keys`` that are there."""
+        data = self._data
+        return {key: data[key] for key in keys if key in data}
+
+    def put(self, key: str, data: bytes) -> None:
+        """Keep ``data`` under ``key``."""
+        self._data[key] = bytes(data)
+
+    def delete(self, keys: Iterable[str]) -> int:
+        """Forget ``keys``; says how many were there."""
+        with self._mutex:
+            return sum(self._data.pop(key, None) is not None for key in keys)
+
+    def keys(self) -> Iterator[str]:
+        """Every key."""
+        return iter(list(self._data))
+
+    def lock(self, key: str) -> bool:  # noqa: ARG002 - there is no other process
+        """Always granted: no other process sees this store."""
+        return True
+
+    def unlock(self, key: str) -> None:
+        """Nothing to give back."""
+
+    def flush(self) -> None:
+        """Nothing to tidy."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""

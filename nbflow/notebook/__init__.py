@@ -1,0 +1,1 @@
+"""What is shown in, and done with, notebooks."""
