@@ -27,7 +27,7 @@ from types import CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbflow._key import classes, syntax
-from nbflow._key.origin import is_users, is_users_file
+from nbflow._key.origin import carried, content, is_users, is_users_file
 from nbflow._key.reads import Reads, scan
 from nbflow._key.value import digest, member, seal
 from nbflow.errors import UnkeyableError
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     Slot: TypeAlias = tuple[int, str]  # id of a namespace or cell, and a name: what `global` rebinds
 
 _MISSING = object()
-_EMPTY = object()
 _ATOMS = frozenset((str, bytes, int, float, bool, complex, types.NoneType, types.EllipsisType))
 _CONSTANTS = (
     *(re.Pattern, decimal.Decimal, fractions.Fraction, uuid.UUID, pathlib.PurePath, enum.Enum, range),
@@ -71,7 +70,7 @@ def read(function: Any) -> Code:
     redefined, patched or rebound since is read again.
     """
     entry = _MEMO.get(id(function))
-    if entry is not None and entry[0]() is function and entry[1].hold():
+    if entry is not None and entry[0]() is function and entry[1].hold(function):
         return entry[2]
     rebound: set[Slot] = set()
     while True:
@@ -89,12 +88,13 @@ _MEMO: dict[int, tuple[weakref.ref[Any], Guards, Code]] = {}
 
 
 def _remember(function: Any, guards: Guards, code: Code) -> None:
-    place = id(function)
+    forget = functools.partial(_MEMO.pop, id(function))  # bound now: at exit the module's names are gone
     try:
-        owner = weakref.ref(function, lambda _: _MEMO.pop(place, None))
+        owner = weakref.ref(function, lambda _: forget(None))
     except TypeError:  # a builtin; reading it again costs little
         return
-    _MEMO[place] = (owner, guards, code)
+    guards.disown(function)
+    _MEMO[id(function)] = (owner, guards, code)
 
 
 @dataclass(slots=True)
@@ -105,30 +105,33 @@ class Guards:
     kinds: list[tuple[Space, str, type]] = field(default_factory=list)
     cells: list[tuple[CellType, object]] = field(default_factory=list)
     functions: list[tuple[FunctionType, CodeType, object]] = field(default_factory=list)
+    own: tuple[CodeType, object] | None = None
     members: list[tuple[type, str, object]] = field(default_factory=list)
     sizes: list[tuple[type, int]] = field(default_factory=list)
 
-    def hold(self) -> bool:
+    def disown(self, function: object) -> None:
+        """Let go of the function that these guards belong to, or it would never die."""
+        for reached, code, defaults in self.functions:
+            if reached is function:
+                self.own = code, defaults
+        self.functions = [entry for entry in self.functions if entry[0] is not function]
+
+    def hold(self, function: Any) -> bool:
         """Tell whether everything is as it was; the cost of a known call is mostly this."""
+        if self.own and (function.__code__ is not self.own[0] or function.__defaults__ is not self.own[1]):
+            return False
         for space, name, value in self.names:
             if space.get(name, _MISSING) is not value:
                 return False
-        for function, code, defaults in self.functions:
-            if function.__code__ is not code or function.__defaults__ is not defaults:
+        for reached, code, defaults in self.functions:
+            if reached.__code__ is not code or reached.__defaults__ is not defaults:
                 return False
         return (
             (not self.kinds or all(type(space.get(name, _MISSING)) is kind for space, name, kind in self.kinds))
-            and (not self.cells or all(_content(cell) is value for cell, value in self.cells))
+            and (not self.cells or all(content(cell) is value for cell, value in self.cells))
             and (not self.members or all(vars(kind).get(name) is value for kind, name, value in self.members))
             and (not self.sizes or all(len(vars(kind)) == size for kind, size in self.sizes))
         )
-
-
-def _content(cell: CellType) -> object:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return _EMPTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +183,7 @@ class _Graph:
         forms = [[member(node.own), [*map(self._spell, node.reads.items())]] for node in self._nodes]
         parts = dict.fromkeys((node.label, node.own) for node in self._nodes)
         constants = {
-            (name, target.digest): None
+            (f"{node.label}{name}" if name.startswith(".") else name.strip("()"), target.digest): None
             for node in self._nodes
             for name, target in node.reads.items()
             if isinstance(target, _Constant) and target.slot not in self._ignored
@@ -294,7 +297,7 @@ class _Graph:
         found = {}
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
         for chain in sorted(reads.cells):
-            value = _content(cell := cells[chain[0]])
+            value = content(cell := cells[chain[0]])
             if isinstance(value, ModuleType) and len(chain) > 1:
                 name, target = self._follow({chain[0]: value}, chain)
             else:
@@ -329,7 +332,7 @@ class _Graph:
         """Look into a function of a library that carries a user's function: tenacity's retry and the like."""
         self.guards.functions.append((function, function.__code__, function.__defaults__))
         inside: dict[str, _Target] = {}
-        for place, value in enumerate(_carried(function)):
+        for place, value in enumerate(carried(function)):
             if isinstance(target := self._target(value), int):
                 inside[str(place)] = target
         return _Node(_label(function), _named("installed", function), inside)
@@ -410,12 +413,6 @@ def _defaults(function: FunctionType) -> list[tuple[str, object]]:
     code, positional = function.__code__, function.__defaults__ or ()
     names = code.co_varnames[code.co_argcount - len(positional) : code.co_argcount]
     return [*zip(names, positional, strict=True), *sorted((function.__kwdefaults__ or {}).items())]
-
-
-def _carried(function: FunctionType) -> list[object]:
-    inside = [_content(cell) for cell in function.__closure__ or ()]
-    inside += [getattr(function, "__wrapped__", None)]
-    return inside + list(getattr(function, "registry", {}).values())  # of functools.singledispatch
 
 
 def _carries(thing: FunctionType | type) -> bool:
