@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import re
 import typing
-from types import FunctionType
+from types import FunctionType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
 from nbflow._key.origin import leads_to_users
@@ -20,6 +20,7 @@ from nbflow.errors import UnkeyableError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+_DATACLASS = ("init", "repr", "eq", "order", "unsafe_hash", "frozen")  # the options every Python notes
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -60,9 +61,10 @@ def _members(kind: type) -> Iterator[tuple[str, object]]:
         yield from ((name, item.value) for name, item in kind.__members__.items())
         return
     for name in sorted(space):
-        if not name.startswith("_") and not isinstance(space[name], (FunctionType, type)):
+        if not name.startswith("_") and not isinstance(space[name], (FunctionType, type, MemberDescriptorType)):
             yield name, space[name]
-    yield "__dataclass_params__", repr(space.get("__dataclass_params__"))
+    params = space.get("__dataclass_params__")
+    yield "__dataclass_params__", [getattr(params, name, None) for name in _DATACLASS] + ["__slots__" in space]
     yield "_field_defaults", space.get("_field_defaults")
     for name, described in _fields(kind):
         yield from ((f"{name}.{part}", item) for part, item in described)

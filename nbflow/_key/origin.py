@@ -11,6 +11,7 @@ from types import CellType, FunctionType, ModuleType
 
 EMPTY = object()
 
+_FOREIGN = sys.stdlib_module_names - {"__main__"} | {*sys.builtin_module_names, "nbflow"}
 _PACKAGES = frozenset(("site-packages", "dist-packages"))
 
 
@@ -30,11 +31,9 @@ def is_users_file(filename: str) -> bool:
 def is_users_module(name: str) -> bool:
     """Tell whether a module is the user's: the notebook, a script, a local module, one made on the fly."""
     module = sys.modules.get(name)
-    if name == "__main__" or (module is None and name.partition(".")[0] not in sys.stdlib_module_names):
-        return True
     filename = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
-    if filename is None:
-        return name.partition(".")[0] not in (*sys.stdlib_module_names, *sys.builtin_module_names)
+    if name == "__main__" or filename is None:
+        return name.partition(".")[0] not in _FOREIGN
     return is_users_file(filename)
 
 

@@ -320,6 +320,33 @@ def test_a_version_takes_the_place_of_the_code(new_notebook):
 
 
 @pytest.mark.usefixtures("steps")
+def test_a_step_redefined_with_another_version_or_another_body_is_noticed(notebook):
+    notebook.run(STEPS.replace("Step(inner)", "Step(inner, 1)"))
+    step = notebook["step"]
+    found = [read(step).digest]
+    for redefined in ("Step(lambda x: x, 2)", "Step(lambda x: x)", "Step(lambda x: -x)"):
+        notebook.run(f"inner = {redefined}")
+        found.append(read(step).digest)
+    assert len(set(found)) == 4
+
+
+def test_a_decorator_of_the_users_own_class_counts_with_what_it_wraps(new_notebook):
+    cell = (
+        "import functools\nclass Loud:\n    def __init__(self, f):\n        functools.update_wrapper(self, f)\n"
+        "    def __call__(self, x):\n        return self.__wrapped__(x)\n"
+        "@Loud\ndef clean(x):\n    return x\ndef step(x):\n    return clean(x)\n"
+    )
+    assert not differs(new_notebook, cell, cell)
+    assert differs(new_notebook, cell, cell.replace("self.__wrapped__(x)", "self.__wrapped__(x) * 2"))
+    assert differs(new_notebook, cell, cell.replace("return x\n", "return -x\n"))
+    one = new_notebook()
+    one.run(cell)
+    before = read(one["step"]).digest
+    one.run("@Loud\ndef clean(x):\n    return -x\n")
+    assert read(one["step"]).digest != before
+
+
+@pytest.mark.usefixtures("steps")
 def test_options_of_our_decorators_do_not_count_and_foreign_decorators_do(new_notebook):
     cell = "from nbflow_like import step as durable\ndef loud(f):\n    return f\ndef step(x):\n    return x\n"
     ours = cell.replace("def step", "@durable\ndef step")
@@ -381,7 +408,7 @@ def test_code_without_source_is_told_apart_by_its_instructions():
         exec(text, space)
         return read(space["f"]).digest
 
-    assert made("def f(x): return x + 1") == made("\n\ndef f(x):\n    'Say.'\n    return x + 1")
+    assert made("def f(x): return x + 1") == made("\n\ndef f(x):\n    return x + 1  # one")
     assert made("def f(x): return x + 1") != made("def f(x): return x + 2")
     assert made("def f(x): return x + 1") != made("def f(x): return x + 1.0")
     assert made("def f(x): return x + 1") != made("def f(x): return x + True")
