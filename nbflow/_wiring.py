@@ -259,7 +259,7 @@ def step(function: Any = None, /, **options: Any) -> Any:
     return decorate if function is None else decorate(function)
 
 
-def flow(*, on: str | Iterable[str], on_failure: Callable[..., Any] | None = None, name: str | None = None) -> Callable[[Callable[P, R]], Flow[P, R]]:
+def flow(on: str | Iterable[str], *, on_failure: Callable[..., Any] | None = None, name: str | None = None) -> Callable[[Callable[P, R]], Flow[P, R]]:
     """Make a function a flow: every record of the event goes through it, apart from all other records and flows.
 
     A sync flow runs in a thread and calls its steps inline; an async one runs on an event loop of nbflow's own. What

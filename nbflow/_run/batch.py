@@ -31,30 +31,27 @@ class Row(NamedTuple):
     error: Exception | None = None
 
 
+_LIBRARIES = {
+    ("pandas", "DataFrame"): "pandas",
+    ("pandas", "Series"): "pandas.Series",
+    ("pandas", "Index"): "pandas.Index",
+    ("polars", "DataFrame"): "polars",
+    ("polars", "Series"): "polars.Series",
+    ("pyarrow", "Table"): "pyarrow",
+    ("pyarrow", "RecordBatch"): "pyarrow",
+    ("pyarrow", "ChunkedArray"): "pyarrow.Array",
+    ("pyarrow", "Array"): "pyarrow.Array",
+}
+
+
 def library_of(records: Any) -> str:
-    """Which library ``records`` belong to, by the module of their type: nothing is imported to find out."""
-    kind = type(records)
-    root = kind.__module__.partition(".")[0]
-    name = kind.__name__
-    for base in kind.__mro__:  # subclasses of a frame, such as a GeoDataFrame, are frames
-        root, name = base.__module__.partition(".")[0], base.__name__
-        if root in {"pandas", "polars", "pyarrow"}:
-            break
-    found = {
-        ("pandas", "DataFrame"): "pandas",
-        ("pandas", "Series"): "pandas.Series",
-        ("pandas", "Index"): "pandas.Index",
-        ("polars", "DataFrame"): "polars",
-        ("polars", "Series"): "polars.Series",
-        ("pyarrow", "Table"): "pyarrow",
-        ("pyarrow", "RecordBatch"): "pyarrow",
-        ("pyarrow", "ChunkedArray"): "pyarrow.Array",
-        ("pyarrow", "Array"): "pyarrow.Array",
-    }.get((root, name))
-    if found:
-        return found
-    if root == "polars" and name == "LazyFrame":
-        raise UsageError("A polars LazyFrame has no rows yet; send frame.collect().")
+    """Which library ``records`` belong to, by the modules of their classes: nothing is imported to find out."""
+    for base in type(records).__mro__:  # a subclass of a frame, such as a GeoDataFrame, is a frame
+        kind = base.__module__.partition(".")[0], base.__name__
+        if kind == ("polars", "LazyFrame"):
+            raise UsageError("A polars LazyFrame has no rows yet; send frame.collect().")
+        if kind in _LIBRARIES:
+            return _LIBRARIES[kind]
     return "records"
 
 
@@ -68,9 +65,9 @@ class Batch:
     """
 
     def __init__(self, source: Any, key: Key = None, *, values: bool = False) -> None:
+        self.library = library_of(source)
         if isinstance(source, str | bytes | Mapping) or not (hasattr(source, "__iter__") or hasattr(source, "__arrow_c_stream__")):
             raise UsageError(f"The batch has to be a frame, a list or an iterator of records (dicts), not {type(source).__name__}. Put a single record into a list.")
-        self.library = library_of(source)
         if self.library == "records" and not values and hasattr(source, "__arrow_c_stream__"):
             import pyarrow as pa
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from nbflow._run import keys
 from nbflow._run.batch import copy_of
 from nbflow._run.runner import Call
+from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +30,7 @@ class FlowLane:
         self.ttl = None
         self.on_failure: Callable[..., Any] | None = flow.on_failure
         self._flow = flow
+        self._function = flow.__wrapped__ if flow.is_async else self._checked
         self._code = keys.code_of(flow)
 
     def key(self, row: Row) -> str:
@@ -36,7 +39,14 @@ class FlowLane:
 
     def call(self, row: Row, key: str, item: Item) -> Call:
         """The flow's call for one record, on a copy of the record."""
-        return Call(self._flow.__wrapped__, self.name, self._flow.policy, key, (copy_of(row.record),), {}, item=item, is_flow=True)
+        return Call(self._function, self.name, self._flow.policy, key, (copy_of(row.record),), {}, item=item, is_flow=True)
+
+    def _checked(self, record: Any) -> Any:
+        value = self._flow.__wrapped__(record)
+        if inspect.iscoroutine(value):
+            value.close()
+            raise UsageError(f"flow {self.name!r} returned a coroutine: an async step was called and not awaited. Write `async def {self.name}` and await the step, or call step.sync(...).")
+        return value
 
 
 class StepLane:

@@ -272,9 +272,10 @@ class Run:
         """
         state = self._state()
         chosen = self._chosen(state, where)
-        flows = [flow for flow, steps in enumerate(state.steps) if from_step is None or not steps or from_step in steps]
+        known = sorted({step for steps in state.steps for step in steps})
+        # A run in which everything was remembered does not know which flow calls which step.
+        flows = [flow for flow, steps in enumerate(state.steps) if from_step is None or not known or from_step in steps]
         if not flows:
-            known = sorted({step for steps in state.steps for step in steps})
             raise UsageError(f"from_step={from_step!r}: no such step in run {self.id}; it called {', '.join(known)}.")
         only = frozenset((record, flow) for flow in flows for record in chosen)
         return self._again(only, force=from_step is None, from_step=from_step, wait=wait)

@@ -257,11 +257,7 @@ class Execution:
 
     def _perform(self, lane: Lane, row: Row, key: str, place: Place) -> Outcome:
         self.notes.add(Item(place.record, place.flow, State.RUNNING, self.runner.clock.time()))
-        outcome = self.runner.perform(lane.call(row, key, place), force=self._runs_anyway)
-        if asyncio.iscoroutine(outcome.value):
-            outcome.value.close()
-            raise UsageError(f"flow {lane.name!r} returned a coroutine: an async step was called and not awaited. Write `async def {lane.name}` and await the step, or call step.sync(...).")
-        return outcome
+        return self.runner.perform(lane.call(row, key, place), force=self._runs_anyway)
 
     def _begin(self, flow: int, number: int, row: Row, key: str) -> None:
         """On the loop: start the task for one record."""
