@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
@@ -105,6 +104,8 @@ class Listeners:
         events = sorted({name for flow in self for name in flow.events})
         if not events:
             return f"Nobody listens to {event!r}: no flow is defined yet. Define one with @nf.flow(on={event!r}), then send again."
+        import difflib
+
         close = difflib.get_close_matches(str(event), events, n=1, cutoff=0.5)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         return f"Nobody listens to {event!r}. {hint}Events with flows: {', '.join(map(repr, events))}."

@@ -6,7 +6,6 @@ import re
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from nbflow.errors import NbflowError, NonRetriableError, RetryAfterError, StepTimeoutError, UsageError
@@ -176,6 +175,8 @@ def retry_after(error: BaseException, now: datetime | None = None) -> float | No
         return max(0.0, float(asked)) if asked is not None else None
     except (TypeError, ValueError):
         pass
+    from email.utils import parsedate_to_datetime  # 10 ms that few runs need
+
     try:
         return max(0.0, (parsedate_to_datetime(str(asked)) - (now or datetime.now(UTC))).total_seconds())
     except (TypeError, ValueError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,8 @@ def code_of(subject: Step[..., Any] | Flow[..., Any]) -> bytes:
 def _dependency(thing: Any) -> bytes:
     """A package by its installed version, a file by its content, a function by its code, anything else by value."""
     if isinstance(thing, str):
+        from importlib import metadata
+
         try:
             return values.digest((thing, metadata.version(thing)))
         except metadata.PackageNotFoundError:
