@@ -18,12 +18,12 @@ _MESSAGE = 110
 
 #: Colour and mark of each state; the mark tells it without the colour.
 LOOKS = {
-    State.COMPLETED: ("green", "#1a7f37", "\u2713"),
-    State.CACHED: ("cyan", "#0b7285", "\u21bb"),
-    State.FAILED: ("red", "#c92a2a", "\u2717"),
-    State.TIMED_OUT: ("red", "#c92a2a", "\u29d6"),
-    State.CANCELLED: ("yellow", "#946200", "\u2298"),
-    State.INTERRUPTED: ("yellow", "#946200", "\u26a0"),
+    State.COMPLETED: ("green", "#2b8a3e", "\u2713"),
+    State.CACHED: ("cyan", "#1098ad", "\u21bb"),
+    State.FAILED: ("red", "#e03131", "\u2717"),
+    State.TIMED_OUT: ("red", "#e03131", "\u29d6"),
+    State.CANCELLED: ("yellow", "#b8860b", "\u2298"),
+    State.INTERRUPTED: ("yellow", "#b8860b", "\u26a0"),
     State.RUNNING: ("blue", "#1c7ed6", "\u25b6"),
     State.QUEUED: ("bright_black", "#868e96", "\u00b7"),
 }
@@ -129,7 +129,7 @@ _STYLE = (
     "font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:13px;line-height:1.45;"
     "border:1px solid rgba(128,128,128,.35);border-radius:8px;padding:12px 16px;margin:4px 0;max-width:980px;overflow-x:auto"
 )
-_CELL = "padding:2px 12px 2px 0;text-align:{};border:0;vertical-align:top;background:transparent"
+_CELL = "padding:2px 14px 2px 0;text-align:{};border:0;vertical-align:top;background:transparent"
 _FAINT = "opacity:.65"
 
 
@@ -151,7 +151,7 @@ def to_html(table: Table) -> str:
         parts.append(f'<details{" open" if len(rows) <= 10 else ""} style="margin-top:8px"><summary style="cursor:pointer">{shown}</summary>')  # noqa: PLR2004
         parts.append(_html_table(["record", "flow", "step", "error", "message", "tries"], [[html.escape(cell) for cell in row] for row in rows], right={5}))
         parts.append("</details>")
-    parts.extend(f'<div style="color:#946200;margin-top:4px">\u26a0 {html.escape(remark)}</div>' for remark in table.remarks)
+    parts.extend(f'<div style="color:#b8860b;margin-top:4px">\u26a0 {html.escape(remark)}</div>' for remark in table.remarks)
     parts.append("</div>")
     return "".join(parts)
 
@@ -178,4 +178,4 @@ def _html_table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: It
     aligned = ["right" if place in set(right) else "left" for place in range(len(headers))]
     head = "".join(f'<th style="{_CELL.format(side)};{_FAINT};font-weight:400">{html.escape(header)}</th>' for header, side in zip(headers, aligned, strict=True))
     body = "".join("<tr>" + "".join(f'<td style="{_CELL.format(side)}">{cell}</td>' for cell, side in zip(row, aligned, strict=True)) + "</tr>" for row in rows)
-    return f'<table style="border-collapse:collapse;border:0;margin:0"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<table style="border-collapse:collapse;border:0;margin:0;color:inherit;font-size:inherit"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
