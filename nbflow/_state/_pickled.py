@@ -1,0 +1,155 @@
+"""Pickle, the last resort: what it refuses is refused with the place inside the value."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+import types
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from nbflow._state._records import missing_class
+from nbflow.errors import CodecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ADVICE: tuple[tuple[tuple[type, ...], str], ...] = (
+    ((types.GeneratorType, types.AsyncGeneratorType), "return list(...) of it"),
+    ((types.CoroutineType,), "await it first"),
+    ((types.ModuleType,), "return what you need of it"),
+    ((io.IOBase,), "return its content or its path"),
+    ((types.FunctionType,), "return its result, or define it by name at the top of a cell or module"),
+)
+
+
+def dump(value: object) -> bytes:
+    """The pickle of ``value``.
+
+    Raises:
+        CodecError: it cannot be pickled, or not be read back; says where inside the value and of what type.
+    """
+    try:
+        payload = _dumps(value)
+    except Exception as error:
+        raise _refusal(value, error) from error
+    # Some objects pickle and never unpickle (exceptions with an __init__ of their own): better known now.
+    load(payload)
+    return payload
+
+
+def load(payload: bytes | memoryview) -> Any:
+    """The object in a pickle. Runs what the pickle says: only for bytes whose MAC was verified.
+
+    Raises:
+        CodecError: a class is not there, or the object does not put itself together again.
+    """
+    try:
+        return _Unpickler(io.BytesIO(payload)).load()
+    except CodecError:
+        raise
+    except Exception as error:
+        msg = f"this pickle cannot be read back ({type(error).__name__}: {error})"
+        raise CodecError(msg) from error
+
+
+class _LazyQueryError(Exception):
+    """polars would pickle the plan of a query, not its result."""
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, obj: Any) -> Any:
+        if _is_query(obj):
+            raise _LazyQueryError
+        return NotImplemented
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return super().find_class(module, name)
+        except (ImportError, AttributeError) as error:
+            raise missing_class(module, name) from error
+
+
+def _is_query(value: object) -> bool:
+    polars: Any = sys.modules.get("polars")
+    return polars is not None and isinstance(value, (polars.LazyFrame, polars.Expr))
+
+
+def _dumps(value: object) -> bytes:
+    file = io.BytesIO()
+    _Pickler(file, protocol=5).dump(value)
+    return file.getvalue()
+
+
+def _refusal(value: object, error: Exception) -> CodecError:
+    path, culprit = _culprit(value, "value", set())
+    kind = type(culprit)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return CodecError(f"{path} cannot be saved: {name} has no form in bytes; {_advice(culprit, error)}")
+
+
+def _advice(culprit: object, error: Exception) -> str:
+    if _is_query(culprit):
+        return "collect() it first"
+    for kinds, advice in _ADVICE:
+        if isinstance(culprit, kinds):
+            return advice
+    if "not the same object" in str(error):
+        return "its class was defined again since it was made: run the cell that makes it once more"
+    if "<locals>" in type(culprit).__qualname__:
+        return "define its class at the top of a cell or module, not inside a function"
+    return f"return plain data, a frame, an array, a dataclass or a pydantic model instead ({error})"
+
+
+def _culprit(value: object, path: str, seen: set[int]) -> tuple[str, object]:
+    """The innermost part that does not pickle by itself, and the way to it."""
+    seen.add(id(value))
+    for step, part in _parts(value):
+        if id(part) not in seen and not _pickles(part):
+            return _culprit(part, path + step, seen)
+    return path, value
+
+
+def _pickles(value: object) -> bool:
+    try:
+        _dumps(value)
+    except Exception:
+        return False
+    return True
+
+
+def _parts(value: Any) -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        yield from ((f"[{key!r}]", item) for key, item in value.items())
+        yield from ((f" key {key!r}", key) for key in value)
+    elif isinstance(value, (list, tuple)):
+        yield from ((f"[{position}]", item) for position, item in enumerate(value))
+    elif isinstance(value, (set, frozenset)):
+        yield from ((" member", item) for item in value)
+    elif isinstance(value, types.MethodType):
+        yield ".__self__", value.__self__
+    elif isinstance(value, partial):
+        yield from zip((".func", ".args", ".keywords"), (value.func, value.args, value.keywords), strict=True)
+    elif type(value).__module__.partition(".")[0] in ("pandas", "numpy", "polars"):
+        yield from _cells(value)
+    elif not isinstance(value, (type, types.ModuleType, types.FunctionType)):
+        yield from _attributes(value)
+
+
+def _cells(value: Any) -> Iterator[tuple[str, object]]:
+    if hasattr(value, "columns"):
+        yield from ((f"[{name!r}]", value[name]) for name in value.columns)
+    elif hasattr(value, "tolist") and value.shape:
+        yield from ((f"[{position}]", item) for position, item in enumerate(value.tolist()))
+
+
+def _attributes(value: object) -> Iterator[tuple[str, object]]:
+    state = object.__getstate__(value)
+    for names in state if isinstance(state, tuple) else (state,):
+        if isinstance(names, dict):
+            yield from ((f".{name}", part) for name, part in names.items())
+    yield from ((f".{name}", part) for name, part in (getattr(value, "__pydantic_private__", None) or {}).items())
