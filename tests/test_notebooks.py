@@ -14,13 +14,16 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 OUTPUTS = "/cells/*/outputs"
 # What changes by nature, from the most specific to the least: each rule sees what the one before has left.
 CHANGES = (
+    (OUTPUTS, r"\b\d{8}-\d{6}-[0-9a-f]+\b", "RUN"),
     (OUTPUTS, r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?", "WHEN"),
     (OUTPUTS, r"\b\d\d:\d\d(:\d\d(\.\d+)?)?\b", "WHEN"),
-    (OUTPUTS, r"\b\d+(\.\d+)? ?(µs|ms|s|min|m \d+ s|m\d+s)\b", "DURATION"),
-    (OUTPUTS, r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "ID"),
+    (OUTPUTS, r"(<|&lt;)?\b\d+(\.\d+)? ?(ms|s|m \d+ s|min)\b", "DURATION"),
     (OUTPUTS, r"\b[0-9a-f]{12,}\b", "ID"),
     (OUTPUTS, r"[^\s'\"]*/nbflow-\w+", "FOLDER"),
     (OUTPUTS, r"errors\.pydantic\.dev/[\d.]+", "errors.pydantic.dev/VERSION"),
+    # A column is as wide as its widest duration.
+    (OUTPUTS, r"\u2500+", "\u2500"),
+    (OUTPUTS, r" {2,}", "  "),
 )
 IGNORED = ("/metadata/language_info", "/metadata/widgets", "/cells/*/outputs/*/traceback")
 

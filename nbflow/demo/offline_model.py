@@ -3,7 +3,7 @@
 ``ask(text)`` answers JSON text, as a model asked for JSON does::
 
     >>> ask("I was charged twice, please refund one payment")
-    '{"label": "billing", "confidence": 0.62}'
+    '{"label": "billing", "confidence": 0.6}'
 
 The answer is the label whose description and examples share the most, and the rarest, words with the text
 (nearest centroid over TF-IDF): a fair baseline to compare a real model with. ``ask(text, task="reply")`` answers
@@ -23,13 +23,16 @@ from __future__ import annotations
 import json
 import math
 import re
-import threading
 import time
 from collections import Counter
 from functools import cache
 from hashlib import blake2b
+from itertools import count
 from types import SimpleNamespace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LABELS = {
     "billing": "billing, invoice, payment, charge, charged twice, refund, price, receipt, VAT, card, money back. "
@@ -115,7 +118,7 @@ def ask(text: str, task: Literal["label", "reply"] = "label") -> str:
         RateLimited: too many requests for now.
         Unprocessable: there is no text.
     """
-    luck = _luck(task, text, _requests.count(task, text))
+    luck = _luck(task, text, next(_requests(task, text)))
     time.sleep(0.004 + 0.008 * luck)
     if not text.strip():
         raise Unprocessable("422 Unprocessable Content: the text is empty")
@@ -145,20 +148,10 @@ def _luck(task: str, text: str, request: int) -> float:
     return int.from_bytes(digest, "big") / 2**32
 
 
-class _Requests:
-    """How often each request was made in this process: what makes a retry differ from the first try."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._seen: Counter[tuple[str, str]] = Counter()
-
-    def count(self, task: str, text: str) -> int:
-        with self._lock:
-            self._seen[task, text] += 1
-            return self._seen[task, text]
-
-
-_requests = _Requests()
+@cache
+def _requests(task: str, text: str) -> Iterator[int]:  # noqa: ARG001 - what the cache knows it by
+    """Counts the requests for one text in this process: what makes a retry differ from the first try."""
+    return count(1)
 
 
 def _words(text: str) -> list[str]:
@@ -171,13 +164,13 @@ def _rarity() -> dict[str, float]:
     """How much a word tells, by word: the fewer documents have it, the more."""
     documents = [set(_words(text)) for text in (*LABELS.values(), *(text for _, text in EXAMPLES))]
     counts = Counter(word for document in documents for word in document)
-    return {word: math.log((1 + len(documents)) / (1 + count)) + 1 for word, count in counts.items()}
+    return {word: math.log((1 + len(documents)) / (1 + times)) + 1 for word, times in counts.items()}
 
 
 def _vector(text: str) -> dict[str, float]:
     """TF-IDF of length one; words that no label knows say nothing."""
     rarity = _rarity()
-    weights = {word: count * rarity[word] for word, count in Counter(_words(text)).items() if word in rarity}
+    weights = {word: times * rarity[word] for word, times in Counter(_words(text)).items() if word in rarity}
     length = math.sqrt(sum(weight * weight for weight in weights.values())) or 1.0
     return {word: weight / length for word, weight in weights.items()}
 
