@@ -91,7 +91,8 @@ def _store(_arguments: argparse.Namespace) -> int:
 
     engine = _wiring.SESSION.engine
     print(f"store        {engine.store.url}")
-    print(f"checkpoints  {sum(1 for _ in engine.store.keys()):,}")
+    checkpoints = engine.store.keys()
+    print(f"checkpoints  {sum(1 for _ in checkpoints):,}")
     print(f"runs         {len(engine.ledger.runs()):,}")
     return 0
 

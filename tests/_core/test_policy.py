@@ -118,7 +118,7 @@ def test_durations_are_read(text, length):
 
 @pytest.mark.parametrize("text", ["soon", "5 parsecs", "", "m", -1, True, None, float("nan"), "5m of rest"])
 def test_what_is_no_duration_is_refused_with_an_example(text):
-    with pytest.raises(nf.UsageError, match="timeout=.*is not a duration"):
+    with pytest.raises(nf.UsageError, match=r"timeout=.*is not a duration"):
         seconds(text, "timeout")
 
 

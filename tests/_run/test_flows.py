@@ -104,7 +104,7 @@ def test_rerun_from_a_step_keeps_what_comes_before_it(nb, flows):
     assert nb.calls == ["save", "save"]
     run.rerun(where=lambda ticket: ticket["id"] == "t1")
     assert sorted(nb.calls[2:]) == ["label", "save"]
-    with pytest.raises(nf.UsageError, match="no such step.*label, save"):
+    with pytest.raises(nf.UsageError, match=r"no such step.*label, save"):
         run.rerun(from_step="nothing")
     with pytest.raises(nf.UsageError, match="no record 't9'"):
         run.rerun("t9")
@@ -455,6 +455,42 @@ def test_cancel_starts_nothing_more_and_keeps_what_is_done(nb):
     run.rerun_failed()
     assert run.state == "COMPLETED"
     assert len(nb.calls) == 5000 - done
+
+
+def test_a_cell_run_again_while_its_background_run_goes_on_makes_no_call_twice(nb):
+    begun, go = threading.Event(), threading.Event()
+
+    @nf.step
+    def work(n):
+        begun.set()
+        go.wait(5)
+        return n
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        return work(record["n"])
+
+    batch = [{"n": n} for n in range(20)]
+    first = nb.send(EVENT, batch, wait=False)
+    begun.wait(5)
+    second = nb.send(EVENT, batch, wait=False)
+    go.set()
+    assert first.wait(10).results("look") == second.wait(10).results("look") == list(range(20))
+    assert sorted(nb.calls) == ["work"] * 20
+
+
+def test_a_run_that_goes_on_cannot_be_rerun(nb):
+    go = threading.Event()
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        go.wait(5)
+
+    run = nb.send(EVENT, [{"n": 1}], wait=False)
+    with pytest.raises(nf.UsageError, match="still going on"):
+        run.rerun_failed()
+    go.set()
+    assert run.wait(10).state == "COMPLETED"
 
 
 def test_cancelled_async_calls_end_at_once(nb):

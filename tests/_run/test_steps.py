@@ -277,7 +277,7 @@ def test_a_sync_attempt_that_takes_too_long_times_out_and_is_left_behind(nb):
     def hang(x):
         go.wait(10)
 
-    with pytest.raises(nf.StepError, match="no answer within timeout=0.05 s") as caught:
+    with pytest.raises(nf.StepError, match=r"no answer within timeout=0\.05 s") as caught:
         hang(1)
     go.set()
     assert isinstance(caught.value.__cause__, nf.StepTimeoutError)

@@ -1,9 +1,8 @@
 """A job that crash tests start, kill, and start again: python job.py STORE LOG RECORDS [SECONDS]."""
 
-import sqlite3
 import sys
 import time
-from contextlib import closing
+from pathlib import Path
 
 import nbflow as nf
 
@@ -13,7 +12,7 @@ nf.use(store)
 
 def note(what, key):
     """One line in the log that outlives a kill."""
-    with open(log, "a") as file:
+    with Path(log).open("a") as file:
         file.write(f"{what} {key}\n")
 
 

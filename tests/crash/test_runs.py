@@ -74,7 +74,7 @@ def test_killed_at_random_again_and_again_it_comes_to_its_end(tmp_path):
         process.kill()
         process.communicate()
         kills += 1
-    code, out, err = job.run()
+    code, _, err = job.run()
     assert code == 0, err
     assert set(job.calls) == {(step, str(n)) for step in ("fetch", "load") for n in range(150)}
     # At most the calls in flight at each kill are made twice: a thread has one.
