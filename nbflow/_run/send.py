@@ -106,7 +106,7 @@ class Execution:
     def cancel(self) -> None:
         """Start nothing more; what waits or is async ends now, a sync call under way ends its step first."""
         self.cancelled.set()
-        if self._tasks:
+        if any(lane.is_async for lane in self.lanes):
             self._loop.get().call_soon_threadsafe(self._cancel_tasks)
 
     def run(self) -> None:
@@ -261,13 +261,15 @@ class Execution:
 
     def _begin(self, flow: int, number: int, row: Row, key: str) -> None:
         """On the loop: start the task for one record."""
-        task = asyncio.get_running_loop().create_task(self._awork(flow, number, row, key))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        asyncio.get_running_loop().create_task(self._awork(flow, number, row, key))  # noqa: RUF006 - it keeps itself
 
     async def _awork(self, flow: int, number: int, row: Row, key: str) -> None:
         lane, place = self.lanes[flow], self._place(flow, number, row)
         begun = time.perf_counter()
+        # Here, not where the task is made: a task that is cancelled before its first line would never end its record.
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         try:
             if self.cancelled.is_set():
                 outcome = _cancelled()
@@ -276,6 +278,8 @@ class Execution:
                 outcome = await self.runner.aperform(lane.call(row, key, place), force=self._runs_anyway)
         except BaseException as error:
             outcome = _cancelled() if self.cancelled.is_set() and isinstance(error, asyncio.CancelledError) else self._broken(error)
+        finally:
+            self._tasks.discard(task)
         self._end(lane, place, row, key, outcome, time.perf_counter() - begun)
 
     def _place(self, flow: int, number: int, row: Row) -> Place:
@@ -408,7 +412,7 @@ class Execution:
         self._ended.set()
 
     def _cancel_tasks(self) -> None:
-        for task in self._tasks:
+        for task in list(self._tasks):
             task.cancel()
 
     def say(self, text: str) -> None:

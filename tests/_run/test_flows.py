@@ -256,14 +256,15 @@ def test_what_one_flow_does_to_its_record_another_does_not_see(nb):
 
 
 def test_an_async_flow_has_a_thousand_calls_in_flight(nb):
-    now, most = [0], [0]
+    now, most, all_there = [0], [0], asyncio.Event()
 
     @nf.step
     async def wait(n):
         now[0] += 1
         most[0] = max(most[0], now[0])
-        while most[0] < 1000:
-            await asyncio.sleep(0)
+        if most[0] == 1000:
+            all_there.set()
+        await all_there.wait()
         now[0] -= 1
         return n
 
