@@ -108,13 +108,14 @@ def _column(array: Any, index: Any) -> Any:
 def _write_index(index: Any, columns: Columns, writer: Writer) -> list[Any]:
     import pandas as pd
 
-    if type(index) is pd.RangeIndex:
+    cls: type = type(index)
+    if cls is pd.RangeIndex:
         return ["range", index.start, index.stop, index.step, writer.wire(index.name)]
-    if type(index) is pd.MultiIndex:
+    if cls is pd.MultiIndex:
         levels = [writer.wire(level) for level in index.levels]
         codes = [_write_values(pd.Series(each), columns, writer) for each in index.codes]
         return ["multi", levels, codes, [writer.wire(name) for name in index.names], index.sortorder]
-    if type(index) not in [getattr(pd, name) for name in _INDEXES]:
+    if cls not in [getattr(pd, name) for name in _INDEXES]:
         raise UnfitError
     return ["values", _write_values(index, columns, writer), writer.wire(index.name), _write_freq(index)]
 
