@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from nbflow._state import _frames
-from nbflow._state._plain import UnfitError
+from nbflow._state._plain import UnfitError, encode
 
 if TYPE_CHECKING:
     from nbflow._state._plain import Read, Writer
@@ -49,10 +49,10 @@ def write_table(value: Any, writer: Writer) -> bytes:
     file = io.BytesIO()
     if kind.startswith("pandas"):
         columns = _frames.Columns()
-        _write_head(file, writer.pack([kind, _frames.write_frame(kind, value, columns, writer)]))
+        _write_head(file, encode([kind, _frames.write_frame(kind, value, columns, writer)]))
         _write_columns(file, columns.arrays)
     else:
-        _write_head(file, writer.pack([kind, None]))
+        _write_head(file, encode([kind, None]))
         write_body = _write_polars if kind.startswith("polars") else _write_pyarrow
         write_body(file, value)
     with file.getbuffer() as payload:

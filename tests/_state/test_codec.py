@@ -12,6 +12,7 @@ import sys
 import threading
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -39,10 +40,10 @@ def assert_same(a: object, b: object) -> None:
             assert_same(one, other)
     elif isinstance(a, (set, frozenset)):
         assert_same(sorted(a, key=repr), sorted(b, key=repr))
-    elif isinstance(a, (dt.datetime, dt.time)):
-        assert (repr(a), a.fold) == (repr(b), b.fold)
+    elif isinstance(a, (dt.datetime, dt.time, Decimal)):
+        assert (repr(a), getattr(a, "fold", 0)) == (repr(b), getattr(b, "fold", 0))
     else:
-        assert a == b or (a != a and b != b and repr(a) == repr(b))
+        assert a is b or a == b or (a != a and b != b and repr(a) == repr(b))
 
 
 def round_trip(value: object, codec: str) -> object:
