@@ -41,7 +41,7 @@ def write_npy(array: Any) -> bytes:
         raise UnfitError from None
     if file.tell() > _HEADER_LIMIT:
         raise UnfitError
-    flat = array.reshape(-1, order="F" if description["fortran_order"] else "C")
+    flat = array.ravel(order="F" if description["fortran_order"] else "C")
     if array.dtype.itemsize:
         file.write(flat.view(np.uint8))
     return file.getvalue()
@@ -96,8 +96,8 @@ def _write_scalar(value: Any, writer: Writer) -> Ext:
     kind = value.dtype.kind
     if kind == "V":
         raise UnfitError
-    # Text and bytes as themselves: numpy drops trailing NULs, the scalars of both keep them.
-    content = str(value) if kind == "U" else bytes(value) if kind == "S" else value.tobytes()
+    # Text and bytes by their Python side: it keeps trailing NULs, which numpy drops.
+    content = str.__str__(value) if kind == "U" else bytes(value) if kind == "S" else value.tobytes()
     return writer.ext(tags.NUMPY_SCALAR, (kind if kind in "US" else value.dtype.str, content))
 
 

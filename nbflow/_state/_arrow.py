@@ -1,21 +1,24 @@
 """Tables as Arrow IPC, uncompressed, behind a sidecar that says what Arrow would lose.
 
-A payload is the length of the sidecar (4 bytes), the sidecar (msgpack: kind and description), and at the next
-multiple of 64 bytes the IPC stream, so that a mapped payload can be read in place.
+A payload is its own length (8 bytes; a stream that lost its tail is a stream with fewer rows), the length of the
+sidecar (4), the sidecar (msgpack: kind and description), and at the next multiple of 64 bytes the IPC stream.
 """
 
 from __future__ import annotations
 
 import io
+import struct
 import sys
 from typing import TYPE_CHECKING, Any
 
 from nbflow._state import _frames
-from nbflow._state._plain import UnfitError
+from nbflow._state._plain import UnfitError, encode
 
 if TYPE_CHECKING:
     from nbflow._state._plain import Read, Writer
 
+_LENGTH = struct.Struct("<Q")
+_HEAD = struct.Struct("<QI")
 _ALIGNMENT = 64
 # Below this a stream is written ten times faster than a file, above it a file is read three times faster.
 _STREAM_LIMIT = 1 << 20
@@ -46,12 +49,14 @@ def write_table(value: Any, writer: Writer) -> bytes:
     file = io.BytesIO()
     if kind.startswith("pandas"):
         columns = _frames.Columns()
-        _write_head(file, writer.pack([kind, _frames.write_frame(kind, value, columns, writer)]))
+        _write_head(file, encode([kind, _frames.write_frame(kind, value, columns, writer)]))
         _write_columns(file, columns.arrays)
     else:
-        _write_head(file, writer.pack([kind, None]))
+        _write_head(file, encode([kind, None]))
         write_body = _write_polars if kind.startswith("polars") else _write_pyarrow
         write_body(file, value)
+    with file.getbuffer() as payload:
+        _LENGTH.pack_into(payload, 0, len(payload))
     return file.getvalue()
 
 
@@ -79,16 +84,17 @@ def _kind(value: Any) -> str | None:
 
 
 def _write_head(file: io.BytesIO, sidecar: bytes) -> None:
-    file.write(len(sidecar).to_bytes(4, "little") + sidecar)
+    file.write(_HEAD.pack(0, len(sidecar)) + sidecar)
     file.write(bytes(-file.tell() % _ALIGNMENT))
 
 
 def _split(payload: bytes | memoryview) -> tuple[memoryview, memoryview]:
     view = memoryview(payload)
-    end = 4 + int.from_bytes(view[:4], "little")
-    if end > len(view):
+    total, size = _HEAD.unpack_from(view)
+    end = _HEAD.size + size
+    if total != len(view) or end > total:
         raise ValueError("truncated")
-    return view[4:end], view[end + -end % _ALIGNMENT :]
+    return view[_HEAD.size : end], view[end + -end % _ALIGNMENT :]
 
 
 def _write_columns(file: io.BytesIO, arrays: list[Any]) -> None:

@@ -108,13 +108,14 @@ def _column(array: Any, index: Any) -> Any:
 def _write_index(index: Any, columns: Columns, writer: Writer) -> list[Any]:
     import pandas as pd
 
-    if type(index) is pd.RangeIndex:
+    cls: type = type(index)
+    if cls is pd.RangeIndex:
         return ["range", index.start, index.stop, index.step, writer.wire(index.name)]
-    if type(index) is pd.MultiIndex:
+    if cls is pd.MultiIndex:
         levels = [writer.wire(level) for level in index.levels]
         codes = [_write_values(pd.Series(each), columns, writer) for each in index.codes]
         return ["multi", levels, codes, [writer.wire(name) for name in index.names], index.sortorder]
-    if type(index) not in [getattr(pd, name) for name in _INDEXES]:
+    if cls not in [getattr(pd, name) for name in _INDEXES]:
         raise UnfitError
     return ["values", _write_values(index, columns, writer), writer.wire(index.name), _write_freq(index)]
 
@@ -161,7 +162,7 @@ def _write_values(values: Any, columns: Columns, writer: Writer) -> list[Any]:
     if isinstance(values.dtype, np.dtype):
         return _write_numpy(values.to_numpy(), columns, writer)
     name = type(values.dtype).__name__
-    if not type(values.dtype).__module__.startswith("pandas.") or name not in _DTYPES:
+    if type(values.dtype).__module__.partition(".")[0] != "pandas" or name not in _DTYPES:
         raise UnfitError
     return [name, *_DTYPES[name][0](values.array, columns, writer)]
 
@@ -207,16 +208,17 @@ def _write_period(array: Any, columns: Columns, _: Writer) -> list[Any]:
     import pandas as pd
     import pyarrow as pa
 
-    freq = array.dtype.freq.freqstr
-    if pd.PeriodDtype(freq) != array.dtype:
+    name = array.dtype.name
+    if pd.PeriodDtype.construct_from_string(name) != array.dtype:
         raise UnfitError
-    return [columns.add(pa.array(array.asi8)), freq]
+    return [columns.add(pa.array(array.asi8)), name]
 
 
-def _read_period(columns: list[Any], position: int, freq: str) -> Any:
+def _read_period(columns: list[Any], position: int, name: str) -> Any:
     import pandas as pd
 
-    return pd.arrays.PeriodArray(columns[position].to_numpy(), dtype=pd.PeriodDtype(freq))
+    dtype: Any = pd.PeriodDtype.construct_from_string(name)
+    return pd.arrays.PeriodArray(columns[position].to_numpy(), dtype=dtype)
 
 
 def _write_interval(array: Any, columns: Columns, writer: Writer) -> list[Any]:
@@ -271,15 +273,18 @@ def _read_string(columns: list[Any], position: int | None, storage: Any, missing
 
 
 def _write_masked(array: Any, columns: Columns, _: Writer) -> list[Any]:
-    return [columns.add(array.__arrow_array__()), type(array.dtype).__name__]
+    return [columns.add(array.__arrow_array__())]
 
 
-def _read_masked(columns: list[Any], position: int, name: str) -> Any:
+def _read_masked(columns: list[Any], position: int) -> Any:
     import pandas as pd
 
-    if name not in _MASKED:
-        raise ValueError(name)
-    return getattr(pd, name)().__from_arrow__(columns[position])
+    column = columns[position]
+    mask = column.is_null().to_numpy(zero_copy_only=False)
+    values = column.fill_null(False if column.type == "bool" else 0).to_numpy(zero_copy_only=False)
+    # Not the dtype's own __from_arrow__: it takes NaN for missing.
+    kinds = {"b": pd.arrays.BooleanArray, "f": pd.arrays.FloatingArray}
+    return kinds.get(values.dtype.kind, pd.arrays.IntegerArray)(values, mask)
 
 
 def _write_arrow(array: Any, columns: Columns, _: Writer) -> list[Any]:

@@ -33,6 +33,8 @@ def dump(value: object) -> bytes:
     """
     try:
         payload = _dumps(value)
+    except RecursionError as error:
+        raise CodecError("value cannot be saved: it is nested too deeply, or without end") from error
     except Exception as error:
         raise _refusal(value, error) from error
     # Some objects pickle and never unpickle (exceptions with an __init__ of their own): better known now.
@@ -86,7 +88,7 @@ def _dumps(value: object) -> bytes:
 
 
 def _refusal(value: object, error: Exception) -> CodecError:
-    path, culprit = _culprit(value, "value", set())
+    path, culprit = _culprit(value)
     kind = type(culprit)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     return CodecError(f"{path} cannot be saved: {name} has no form in bytes; {_advice(culprit, error)}")
@@ -105,12 +107,17 @@ def _advice(culprit: object, error: Exception) -> str:
     return f"return plain data, a frame, an array, a dataclass or a pydantic model instead ({error})"
 
 
-def _culprit(value: object, path: str, seen: set[int]) -> tuple[str, object]:
+def _culprit(value: object) -> tuple[str, object]:
     """The innermost part that does not pickle by itself, and the way to it."""
-    seen.add(id(value))
-    for step, part in _parts(value):
-        if id(part) not in seen and not _pickles(part):
-            return _culprit(part, path + step, seen)
+    path, seen = "value", {id(value)}
+    while not _is_query(value):
+        broken = ((step, part) for step, part in _parts(value) if id(part) not in seen and not _pickles(part))
+        try:
+            step, value = next(broken)
+        except Exception:  # no such part, or the object does not let itself be looked into
+            break
+        path += step
+        seen.add(id(value))
     return path, value
 
 

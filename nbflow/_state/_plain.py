@@ -153,10 +153,10 @@ def _write_list(value: list[Any], writer: Writer) -> list[Any]:
 
 def _write_dict(value: dict[Any, Any], writer: Writer) -> dict[Any, Any] | Ext:
     writer.once(value)
-    keys = [writer.wire(key) for key in value]
-    if not _all_native(map(type, keys)):  # an extension is no key of a msgpack map
-        return writer.ext(tags.PAIRS, chain.from_iterable(value.items()))
-    return {key: writer.wire(item) for key, item in zip(keys, value.values(), strict=True)}
+    pairs = [(writer.wire(key), writer.wire(item)) for key, item in value.items()]
+    if _all_native(map(type, (key for key, _ in pairs))):
+        return dict(pairs)
+    return Ext(tags.PAIRS, encode([*chain.from_iterable(pairs)]))  # an extension is no key of a msgpack map
 
 
 def _write_set(value: set[Any] | frozenset[Any], writer: Writer) -> Ext:

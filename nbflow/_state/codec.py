@@ -18,7 +18,7 @@ from msgspec.msgpack import Ext
 
 from nbflow._state import _arrays, _arrow, _frames, _pickled, _plain, _records
 from nbflow._state import _tags as tags
-from nbflow._state._plain import Reader, UnfitError, Writer, is_native
+from nbflow._state._plain import Reader, Writer, is_native
 from nbflow.errors import CodecError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def encode(value: object) -> tuple[str, bytes]:
         pass  # lone surrogates and integers beyond 64 bits have extensions, depth is for pickle to refuse
     try:
         return _encode_typed(value)
-    except (UnfitError, RecursionError):
+    except Exception:  # mostly UnfitError; what else a library says against a value, pickle may see otherwise
         return "pickle", _pickled.dump(value)
 
 
