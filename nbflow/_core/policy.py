@@ -136,6 +136,8 @@ class Policy:
 
 def may_pass(error: Exception) -> bool:
     """The default answer: patient with networks and models, fast on typos."""
+    if isinstance(error, ExceptionGroup):
+        return all(map(may_pass, error.exceptions))
     if isinstance(error, RetryAfterError | StepTimeoutError):
         return True
     if isinstance(error, NbflowError):

@@ -38,9 +38,15 @@ def describe(error: BaseException) -> str:
 
 
 def root(error: BaseException) -> tuple[BaseException, str | None, int]:
-    """The user's exception at the bottom of nested steps, the innermost step that failed, and its attempts."""
+    """The user's exception at the bottom of nested steps, the innermost step that failed, and its attempts.
+
+    Of several that failed together (an ``asyncio.TaskGroup``) the first speaks for all.
+    """
     step, attempts = None, 0
-    while isinstance(error, StepError):
+    while isinstance(error, StepError | BaseExceptionGroup):
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+            continue
         step, attempts = error.step, error.attempts
         if error.__cause__ is None:
             break

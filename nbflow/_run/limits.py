@@ -24,7 +24,8 @@ class Pace:
     def __init__(self, window: Window) -> None:
         self._window = window
         self._mutex = threading.Lock()
-        self._idle = window.starts is None
+        #: Nothing to wait for: no throttle, and no pause so far.
+        self.idle = window.starts is None
 
     def _reserve(self, now: float) -> float:
         with self._mutex:
@@ -34,11 +35,11 @@ class Pace:
         """Hold every further start for ``seconds``."""
         with self._mutex:
             self._window.pause(now + seconds)
-            self._idle = False
+            self.idle = False
 
     def waits(self, clock: Clock) -> Iterator[float]:
         """The waits, in seconds, before the call may start; its start is booked. Usually none."""
-        if self._idle:
+        if self.idle:
             return
         delay = self._reserve(clock.monotonic())
         while delay > 0:
@@ -70,6 +71,8 @@ class Gate:
 
     def enter(self, clock: Clock, cancelled: threading.Event | None) -> None:
         """Wait for a place and for the throttle; to be followed by `leave`."""
+        if self._free is None and self.pace.idle:
+            return
         place = self._take()
         if place is not None:
             try:

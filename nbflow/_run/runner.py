@@ -87,6 +87,15 @@ class Call:
         item.note(Called(item.record, item.flow, self.name, state, at, seconds, attempt, key, failed, wait))
 
 
+class Flight:
+    """A key that a call works on; ``landing`` is there once somebody waits for its outcome."""
+
+    __slots__ = ("landing",)
+
+    def __init__(self) -> None:
+        self.landing: Future[Outcome | None] | None = None
+
+
 class Runner:
     """Performs calls on one store."""
 
@@ -96,7 +105,7 @@ class Runner:
         self._crash_point = crash_point
         #: Told the name of every step whose body is about to run.
         self.on_attempt: Callable[[str], None] | None = None
-        self._flights: dict[str, Future[Outcome | None]] = {}
+        self._flights: dict[str, Flight] = {}
         self._mutex = threading.Lock()
 
     def perform(self, call: Call, *, force: bool = False) -> Outcome:
@@ -202,16 +211,19 @@ class Runner:
         with self._mutex:
             flight = self._flights.get(call.key)
             if flight is None:
-                self._flights[call.key] = Future()
+                self._flights[call.key] = Flight()
                 return None
+            if flight.landing is None:
+                flight.landing = Future()
         if call.outer is not None and any(scope.key == call.key for scope in call.outer):
             raise RecursionError(f"{call.name!r} calls itself with the same arguments, directly or through other steps.")
-        return flight
+        return flight.landing
 
     def _land(self, key: str, outcome: Outcome | None) -> None:
         with self._mutex:
             flight = self._flights.pop(key)
-        flight.set_result(outcome)
+        if flight.landing is not None:
+            flight.landing.set_result(outcome)
 
     def _shared(self, call: Call, theirs: Outcome | None) -> Outcome | None:
         """What somebody else's outcome is to us: ``None`` if the call is still to be made."""
@@ -231,8 +243,8 @@ class Runner:
             pause = min(2 * pause, 0.1)
 
     def _claim(self, call: Call, _command: Command) -> Outcome | None:
-        while (flight := self._board(call)) is not None:
-            shared = self._shared(call, self.clock.wait_for(flight, call.cancelled))
+        while (landing := self._board(call)) is not None:
+            shared = self._shared(call, self.clock.wait_for(landing, call.cancelled))
             if shared is not None:
                 return shared
         try:
@@ -244,9 +256,9 @@ class Runner:
         return None
 
     async def _aclaim(self, call: Call, _command: Command) -> Outcome | None:
-        while (flight := self._board(call)) is not None:
+        while (landing := self._board(call)) is not None:
             # Shielded: whoever stops waiting must not cancel what the others wait for.
-            shared = self._shared(call, await asyncio.shield(asyncio.wrap_future(flight)))
+            shared = self._shared(call, await asyncio.shield(asyncio.wrap_future(landing)))
             if shared is not None:
                 return shared
         try:

@@ -349,6 +349,20 @@ def test_a_failing_item_of_a_map_inside_a_flow_fails_the_record_after_all_have_e
     assert nb.calls == ["leaf"] * 4
 
 
+def test_a_task_group_fails_with_the_cause_of_its_first_failure(nb):
+    @nf.step(retries=0)
+    async def leaf(n):
+        raise ValueError(f"leaf {n}")
+
+    @nf.flow(on=EVENT)
+    async def wide(record):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(leaf(1))
+
+    failure = nb.send(EVENT, [{}]).failures().iloc[0]
+    assert (failure["step"], failure["error"], failure["message"]) == ("leaf", "ValueError", "leaf 1")
+
+
 def test_a_sync_flow_that_forgets_to_await_is_told_so(nb):
     @nf.step
     async def ask(n):
