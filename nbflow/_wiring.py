@@ -7,7 +7,8 @@ import signal
 import threading
 import warnings
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 from nbflow._core.entry import Closed, Opened, Resumed, RunState
 from nbflow._core.flow import Flow, Listeners, make_flow
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from concurrent.futures import Future
     from datetime import timedelta
-    from pathlib import Path
 
     from nbflow._core.policy import Throttle
     from nbflow._run.batch import Key
@@ -65,15 +65,15 @@ class Session:
             before, self._engine = self._engine, engine
         return before
 
-    def open(self, place: str | Path | None, durability: str) -> Engine:
+    def open(self, place: str | Path | None, durability: Literal["process", "power"]) -> Engine:
         """An engine on the store at ``place``; the one found upward from the working directory if ``None``."""
         if durability not in ("process", "power"):
             raise UsageError(f'durability={durability!r}: "process" outlives kill -9, "power" also a power cut.')
-        if place == MemoryStore.url:
-            return Engine(MemoryStore(), MemoryLedger(), Clock(), self.machinery)
         from nbflow._state import location, seal
 
-        path = location.find() if place is None else location.resolve(place)
+        path = location.find() if place is None else Path(place).expanduser()
+        if str(path) == MemoryStore.url:
+            return Engine(MemoryStore(), MemoryLedger(), Clock(), self.machinery)
         store = location.open_store(path, durability=durability)
         return Engine(store, FileLedger(path / "runs", seal.Seal(seal.load_secret())), Clock(), self.machinery, _crash_point())
 
@@ -313,7 +313,7 @@ def send(event: str, records: Any, *, key: Key = None, wait: bool = True, max_in
     return SESSION.start(event, lanes, Batch(records, key), wait=wait, max_in_flight=max_in_flight, keep_records=keep_records)
 
 
-def use(store: str | Path, *, durability: str = "process") -> None:
+def use(store: str | Path, *, durability: Literal["process", "power"] = "process") -> None:
     """Use the store in this folder (or ``"memory:"``) from now on, instead of the one that is found.
 
     Args:

@@ -4,7 +4,8 @@ The plan decides and does nothing: it yields commands, is sent what came of them
 `Outcome`. A driver performs the commands, inline for sync callers or awaiting for async ones
 (`nbflow._run.runner`). What the order promises:
 
-- look up before anything runs, and again once the call is ours alone, so that done work is not done twice;
+- look up once the call is ours alone and before anything runs, so that done work is not done twice (looking up
+  before that as well would make a hit cheaper by one lock and every new call dearer by one search of the store);
 - save before anybody sees the value, note afterwards, so that a crash may lose a note and never a result;
 - release in every case, so that whoever waits for the same call is never left alone.
 """
@@ -124,11 +125,6 @@ LOOKUP, CLAIM = Lookup(), Claim()
 
 def plan(policy: Policy, jitter: Any, *, force: bool = False) -> Generator[Command, Any, Outcome]:
     """The life of one call. ``jitter()`` gives numbers in [0, 1); ``force`` runs it although it is saved."""
-    if not force:
-        hit: Outcome | None = yield LOOKUP
-        if hit is not None:
-            yield Note(hit, 0.0)
-            return hit
     theirs: Outcome | None = yield CLAIM
     if theirs is not None:
         yield Note(theirs, 0.0)

@@ -237,7 +237,7 @@ class Runner:
 
     def _knocks(self, call: Call) -> Iterator[float]:
         """Waits between tries for the lock of another process, seconds; ends when it is ours."""
-        pause = 0.002
+        pause = 0.0002
         while not self.store.lock(call.key):
             yield pause
             pause = min(2 * pause, 0.1)

@@ -90,7 +90,10 @@ class Execution:
         self.keep: Callable[[list[Any]], None] | None = None
         self._watch = watch
         self._codes: dict[Any, bytes] = {}
-        self._places = threading.Semaphore(max_in_flight or IN_FLIGHT)
+        self._most = max_in_flight or IN_FLIGHT
+        # The reader is woken when some places are free, not at each: waking a thread costs more than a short call.
+        self._refill = self._most - max(1, self._most // 32)
+        self._room = threading.Event()
         self._mutex = threading.Lock()
         self._pending: dict[int, int] = {}
         self._known: dict[str, tuple[int, bytes]] = {}
@@ -220,10 +223,12 @@ class Execution:
         return done
 
     def _start(self, number: int, row: Row, lanes: list[tuple[int, str]]) -> None:
-        while not self._places.acquire(timeout=_TICK):
-            self._tick()
+        while len(self._pending) >= self._most:
+            self._room.clear()
+            if len(self._pending) > self._refill:
+                self._room.wait(_TICK)
+            self._tick(wait=False)
         if self.cancelled.is_set():
-            self._places.release()
             self._drop([(number, row)], [flow for flow, _ in lanes])
             return
         with self._mutex:
@@ -365,7 +370,8 @@ class Execution:
                 self._pending[number] = left
                 return
             del self._pending[number]
-        self._places.release()
+            if len(self._pending) == self._refill:
+                self._room.set()
 
     # Going on and coming to an end.
 

@@ -121,6 +121,11 @@ class Loop:
             raise
 
 
+#: A process that keeps this share of a core busy computes; a thread that computes less than this share of its time
+#: waits; looks without an end after which a crew counts as stuck.
+_BUSY, _WAITS, _WAITS_SURELY, _PATIENCE = 0.9, 0.5, 0.15, 5
+
+
 class Crew:
     """Threads that work off one queue: as many as waiting makes worth while.
 
@@ -137,6 +142,7 @@ class Crew:
         self._ended = 0
         self._busy = self._computed = 0.0
         self._seen = (0, 0.0, 0.0)
+        self._stuck = 0
 
     def put(self, work: Any) -> None:
         """Queue a piece of work."""
@@ -151,7 +157,11 @@ class Crew:
         now = (self._ended, self._busy, self._computed)
         ended, busy, computed = (new - old for new, old in zip(now, self._seen, strict=True))
         self._seen = now
-        if not ended or (load < 0.9 and computed < 0.5 * busy):  # noqa: PLR2004 - shares of a core, of the time
+        self._stuck = 0 if ended else self._stuck + 1
+        # A busy process makes its threads wait for each other, which looks like waiting for the world: then only
+        # what waits nearly always, or has not ended anything for a while, is taken for waiting.
+        share = _WAITS if load < _BUSY else _WAITS_SURELY
+        if (self._stuck and load < _BUSY) or self._stuck > _PATIENCE or (ended and computed < share * busy):
             self._hire(min(self._threads, self._most - self._threads))
 
     def dismiss(self) -> None:

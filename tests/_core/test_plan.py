@@ -30,28 +30,22 @@ def bad(error):
     return Tried(None, error, 1.0)
 
 
-def test_a_saved_call_is_looked_up_and_nothing_else():
+def test_a_saved_call_is_claimed_and_looked_up_and_nothing_else():
     seen, outcome = drive(plan(Policy(), lambda: 0.5), {Lookup: [HIT]})
-    assert seen == ["Lookup", "Note"]
+    assert seen == ["Claim", "Lookup", "Release", "Note"]
     assert outcome is HIT
 
 
 def test_a_value_is_saved_before_it_is_noted_or_seen():
     seen, outcome = drive(plan(Policy(), lambda: 0.5), {Attempt: [ok()], Save: [True]})
-    assert seen == ["Lookup", "Claim", "Lookup", "Attempt", "Save", "Release", "Note"]
+    assert seen == ["Claim", "Lookup", "Attempt", "Save", "Release", "Note"]
     assert (outcome.state, outcome.value, outcome.attempts) == (State.COMPLETED, "v", 1)
-
-
-def test_what_another_saved_while_we_waited_is_not_done_again():
-    seen, outcome = drive(plan(Policy(), lambda: 0.5), {Lookup: [None, HIT]})
-    assert "Attempt" not in seen
-    assert outcome is HIT
 
 
 def test_the_outcome_of_an_equal_call_in_flight_is_shared():
     theirs = Outcome(State.FAILED, error=ValueError())
     seen, outcome = drive(plan(Policy(), lambda: 0.5), {Claim: [theirs]})
-    assert seen == ["Lookup", "Claim", "Note"]
+    assert seen == ["Claim", "Note"]
     assert outcome is theirs
 
 
@@ -77,8 +71,7 @@ def test_a_timeout_is_told_apart():
 
 def test_retry_after_is_waited_for_and_pauses_the_throttle():
     steps = plan(Policy(retries=1, retry_delay=0.1), lambda: 0.5)
-    assert isinstance(next(steps), Lookup)
-    assert isinstance(steps.send(None), Claim)
+    assert isinstance(next(steps), Claim)
     assert isinstance(steps.send(None), Lookup)
     assert isinstance(steps.send(None), Attempt)
     wait = steps.send(bad(nf.RetryAfterError(retry_after=9)))
@@ -89,7 +82,7 @@ def test_retry_after_is_waited_for_and_pauses_the_throttle():
 
 def test_whoever_waits_is_released_when_the_call_is_torn_away():
     steps = plan(Policy(), lambda: 0.5)
-    for reply in (None, None, None, None):
+    for reply in (None, None, None):
         command = steps.send(reply)
     assert isinstance(command, Attempt)
     release = steps.throw(KeyboardInterrupt())
@@ -106,7 +99,7 @@ def test_force_runs_what_is_saved():
 
 def test_a_note_carries_the_outcome():
     steps = plan(Policy(), lambda: 0.5)
-    next(steps)
-    note = steps.send(HIT)
-    assert isinstance(note, Note)
-    assert note.outcome is HIT
+    for reply in (None, None, HIT, None):
+        command = steps.send(reply)
+    assert isinstance(command, Note)
+    assert command.outcome is HIT
