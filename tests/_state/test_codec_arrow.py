@@ -98,7 +98,7 @@ TABLES = {
     "dictionaries": pa.table(
         {"d": pa.chunked_array([pa.array(["a"]).dictionary_encode(), pa.array(["b"]).dictionary_encode()])}
     ),
-    "times": pa.table({"t": pa.array([1, None], pa.timestamp("ns", "UTC")), "d": pa.array([1, 2], pa.date64())}),
+    "times": pa.table({"t": pa.array([1, None], pa.timestamp("ns", "UTC")), "d": pa.array([86_400_000, None], pa.date64())}),
     "nested": pa.table({"m": pa.array([[("k", [1])], None], pa.map_(pa.string(), pa.list_(pa.int8())))}),
     "half": pa.table({"h": pa.array([np.float16(1.5)], pa.float16()), "x": pa.array([Decimal("1.0")], pa.decimal256(50, 1))}),
 }
@@ -151,6 +151,12 @@ def test_extension_types_are_left_to_pickle():
     assert (back.type, back.equals(array)) == (Meters(), True)
     assert encode(pa.table({"a": array}))[0] == "pickle"
     assert encode(pa.table({"a": pa.StructArray.from_arrays([array], ["x"])}))[0] == "pickle"
+
+
+def test_arrow_data_that_arrow_calls_invalid_is_left_to_pickle():
+    """It exists all the same (a date64 that is no whole day) and must not be lost on reading."""
+    table = pa.table({"d": pa.array([1, 2], pa.date64())})
+    assert round_trip(table, "pickle").equals(table)
 
 
 def test_what_is_no_table_of_arrow_goes_to_pickle():
