@@ -82,8 +82,8 @@ def table_of(state: RunState, *, failures: int = 20) -> Table:
         for step, count in state.steps[flow].items():
             ended = {key: number for key, number in count.states.items() if key in FINAL}
             flows.append(FlowRow(name, step, ended, count.states[State.RETRYING], count.seconds))
-    tally = state.tally()
-    shown = tuple(word for word in WORDS if tally[word]) or (State.QUEUED,)
+    met = {key for row in flows for key, number in row.counts.items() if number}
+    shown = tuple(word for word in WORDS if word in met) or (State.QUEUED,)
     first = failure_rows(state, failures)
     causes = causes_of(state)
     remarks = tuple(f"{text} ({count} times)" if count > 1 else text for text, count in Counter(state.remarks).items())
@@ -124,7 +124,8 @@ def sentence_of(state: RunState, causes: list[Cause]) -> str:
     broken = tally[State.FAILED] + tally[State.TIMED_OUT]
     if broken:
         why = "; ".join(f"{cause.records:,} {cause.error}" + (f" at {cause.step}" if cause.step else "") for cause in causes[:3])
-        parts.append(f"{broken:,} failed: {why}" + ("; ..." if len(causes) > 3 else ""))  # noqa: PLR2004
+        more = sum(cause.records for cause in causes[3:])
+        parts.append(f"{broken:,} failed: {why}" + (f"; {more:,} of other causes" if more else ""))
     return f"{share}{rows}{flows}: {', '.join(parts) or 'nothing yet'}. {duration(state.ended - state.started)}."
 
 

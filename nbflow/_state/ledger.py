@@ -19,6 +19,7 @@ from blake3 import blake3
 
 from nbflow._core.entry import Called, Closed, Entry, Failure, Item, Listed, Opened, Remark, Resumed, Sent
 from nbflow._core.plan import State
+from nbflow._state.folder import prepare, private_folder
 from nbflow.errors import StoreError, StoreWarning
 
 if TYPE_CHECKING:
@@ -176,7 +177,9 @@ class FileLedger:
 
     def _open(self, run: str, what: str, path: Path) -> int:
         """Make the file, or cut off what a crash left half written; answers where to write."""
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        prepare(self._folder.parent)
+        for folder in (self._folder, path.parent):
+            private_folder(folder)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         end = 0
         for _, end in self._blocks(run, what, 0):  # noqa: B007 - only the last end counts

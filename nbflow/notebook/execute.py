@@ -33,7 +33,6 @@ def execute(path: Path, *, timeout: float | None = None, on_cell: Callable[[int,
     """
     try:
         import nbformat
-        from jupyter_client import AsyncKernelManager
         from nbclient import NotebookClient
         from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     except ImportError as error:
@@ -41,24 +40,25 @@ def execute(path: Path, *, timeout: float | None = None, on_cell: Callable[[int,
 
     document = nbformat.read(path, as_version=4)
     code = [cell.id for cell in document.cells if cell.cell_type == "code"]
-    manager = AsyncKernelManager(kernel_name="python3")
-    # Whatever kernels the machine has: the one that runs is this Python, with this nbflow.
-    manager.kernel_spec.argv[0] = sys.executable
-
     def begun(cell: Any, **_: Any) -> None:
         if on_cell is not None and cell.id in code:
             on_cell(code.index(cell.id) + 1, len(code))
 
     client = NotebookClient(
         document,
-        km=manager,
         timeout=timeout,
+        kernel_name="python3",
         store_widget_state=False,
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_execute=begun,
     )
+    client.create_kernel_manager()
+    # Whatever kernels the machine has: the one that runs is this Python, with this nbflow.
+    client.km.kernel_spec.argv[0] = sys.executable
     try:
-        with _quiet_debugger():
+        with _quiet_debugger(), tempfile.TemporaryDirectory(prefix="nbflow-") as sockets:
+            # Sockets of this user's alone instead of TCP ports; in a folder whose name is short enough for them.
+            client.km.transport, client.km.ip = "ipc", f"{sockets}/k"
             client.execute()
     except CellExecutionError as error:
         raise CellFailedError(f"A cell of {path} failed with {error.ename}: {error.evalue}\nThe notebook is saved with the traceback in it.") from None
