@@ -266,7 +266,7 @@ class Execution:
 
     def _begin(self, flow: int, number: int, row: Row, key: str) -> None:
         """On the loop: start the task for one record."""
-        asyncio.get_running_loop().create_task(self._awork(flow, number, row, key))  # noqa: RUF006 - it keeps itself
+        asyncio.get_running_loop().create_task(self._awork(flow, number, row, key))
 
     async def _awork(self, flow: int, number: int, row: Row, key: str) -> None:
         lane, place = self.lanes[flow], self._place(flow, number, row)

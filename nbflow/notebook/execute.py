@@ -54,11 +54,12 @@ def execute(path: Path, *, timeout: float | None = None, on_cell: Callable[[int,
     )
     client.create_kernel_manager()
     # Whatever kernels the machine has: the one that runs is this Python, with this nbflow.
-    client.km.kernel_spec.argv[0] = sys.executable
+    manager: Any = client.km
+    manager.kernel_spec.argv[0] = sys.executable
     try:
         with _quiet_debugger(), tempfile.TemporaryDirectory(prefix="nbflow-") as sockets:
             # Sockets of this user's alone instead of TCP ports; in a folder whose name is short enough for them.
-            client.km.transport, client.km.ip = "ipc", f"{sockets}/k"
+            manager.transport, manager.ip = "ipc", f"{sockets}/k"
             client.execute()
     except CellExecutionError as error:
         raise CellFailedError(f"A cell of {path} failed with {error.ename}: {error.evalue}\nThe notebook is saved with the traceback in it.") from None
