@@ -51,7 +51,8 @@ def to_text(table: Table, *, width: int = 110, colour: bool = False) -> str:
     from rich.console import Console
 
     out = io.StringIO()
-    console = Console(file=out, width=width, force_terminal=colour, no_color=not colour, highlight=False, emoji=False, markup=False)
+    # force_jupyter: rich would display its output in a notebook by itself, whatever the file.
+    console = Console(file=out, width=width, force_jupyter=False, force_terminal=colour, no_color=not colour, highlight=False, emoji=False, markup=False)
     print_table(table, console)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
@@ -177,5 +178,9 @@ def _flow_html(table: Table) -> str:
 def _html_table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int]) -> str:
     aligned = ["right" if place in set(right) else "left" for place in range(len(headers))]
     head = "".join(f'<th style="{_CELL.format(side)};{_FAINT};font-weight:400">{html.escape(header)}</th>' for header, side in zip(headers, aligned, strict=True))
-    body = "".join("<tr>" + "".join(f'<td style="{_CELL.format(side)}">{cell}</td>' for cell, side in zip(row, aligned, strict=True)) + "</tr>" for row in rows)
+    # Only messages are broken into lines.
+    kept = ["normal" if header == "message" else "nowrap" for header in headers]
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{_CELL.format(side)};white-space:{keep}">{cell}</td>' for cell, side, keep in zip(row, aligned, kept, strict=True)) + "</tr>" for row in rows
+    )
     return f'<table style="border-collapse:collapse;border:0;margin:0;color:inherit;font-size:inherit"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
