@@ -51,7 +51,8 @@ def to_text(table: Table, *, width: int = 110, colour: bool = False) -> str:
     from rich.console import Console
 
     out = io.StringIO()
-    console = Console(file=out, width=width, force_terminal=colour, no_color=not colour, highlight=False, emoji=False, markup=False)
+    # force_jupyter: rich would display its output in a notebook by itself, whatever the file.
+    console = Console(file=out, width=width, force_jupyter=False, force_terminal=colour, no_color=not colour, highlight=False, emoji=False, markup=False)
     print_table(table, console)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
@@ -103,7 +104,7 @@ def _flow_grid(table: Table) -> Any:
 
 def _retries_and_mean(row: FlowRow) -> tuple[str, str]:
     tried = sum(number for state, number in row.counts.items() if state is not State.CACHED)
-    return f"{row.retries:,}" if row.retries else "", duration(row.seconds / tried) if row.step and tried else ""
+    return f"{row.retries:,}" if row.retries else "", duration(row.seconds / tried) if row.seconds and tried else ""
 
 
 def _grid(headers: Sequence[str], right: Iterable[int]) -> Any:
@@ -177,5 +178,9 @@ def _flow_html(table: Table) -> str:
 def _html_table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int]) -> str:
     aligned = ["right" if place in set(right) else "left" for place in range(len(headers))]
     head = "".join(f'<th style="{_CELL.format(side)};{_FAINT};font-weight:400">{html.escape(header)}</th>' for header, side in zip(headers, aligned, strict=True))
-    body = "".join("<tr>" + "".join(f'<td style="{_CELL.format(side)}">{cell}</td>' for cell, side in zip(row, aligned, strict=True)) + "</tr>" for row in rows)
+    # Only messages are broken into lines.
+    kept = ["normal" if header == "message" else "nowrap" for header in headers]
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{_CELL.format(side)};white-space:{keep}">{cell}</td>' for cell, side, keep in zip(row, aligned, kept, strict=True)) + "</tr>" for row in rows
+    )
     return f'<table style="border-collapse:collapse;border:0;margin:0;color:inherit;font-size:inherit"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

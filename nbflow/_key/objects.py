@@ -1,0 +1,127 @@
+"""Digests of everything else: functions and classes, objects of any class, and what has no value.
+
+An object is its class (by its qualified name, without the module: a notebook and the job exported from it
+share keys) and its attributes. Clients, connections and locks are keyed by their type alone; iterators and
+files, which a look would change, are refused.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+import io
+import types
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from typing import Any
+
+from nbflow._key import code
+from nbflow._key.value import ATTRIBUTE, INDEX, Walk, attributes, handles, member, refuse, seal, steps
+
+# Package and class, not module and class: libraries move their modules about.
+_BY_TYPE_ALONE = frozenset(
+    """
+    _thread.lock _thread.RLock threading._RLock threading.Condition threading.Event threading.Semaphore
+    threading.Barrier threading.Thread threading.Timer threading.local _thread._local _thread._localdummy
+    asyncio.Lock asyncio.Event asyncio.Condition asyncio.Semaphore asyncio.Queue asyncio.AbstractEventLoop
+    asyncio.Runner queue.Queue queue.SimpleQueue _queue.SimpleQueue concurrent.Executor multiprocessing.Pool
+    multiprocessing.BaseContext multiprocessing.SemLock multiprocessing.BaseManager multiprocessing.BaseProcess
+    subprocess.Popen logging.Logger logging.LoggerAdapter logging.Handler contextvars.ContextVar
+    _contextvars.ContextVar _contextvars.Context
+    socket.socket _socket.socket ssl.SSLContext _ssl._SSLContext http.HTTPConnection urllib.OpenerDirector
+    smtplib.SMTP ftplib.FTP imaplib.IMAP4 select.epoll selectors.BaseSelector
+    sqlite3.Connection sqlite3.Cursor dbm._Database
+    requests.Session httpx.BaseClient aiohttp.ClientSession urllib3.PoolManager urllib3.HTTPConnectionPool
+    websockets.Connection paramiko.SSHClient grpc.Channel botocore.BaseClient boto3.Session
+    boto3.ServiceResource google.Client openai.BaseClient anthropic.BaseClient mistralai.Mistral cohere.Client
+    psycopg.BaseConnection psycopg.BaseCursor psycopg_pool.BasePool psycopg2.connection psycopg2.cursor
+    asyncpg.Connection asyncpg.Pool pymysql.Connection MySQLdb.Connection oracledb.Connection pyodbc.Connection
+    duckdb.DuckDBPyConnection _duckdb.DuckDBPyConnection redis.Redis redis.ConnectionPool pymongo.MongoClient
+    pymongo.Database pymongo.Collection elasticsearch.Elasticsearch sqlalchemy.Engine sqlalchemy.Connection
+    sqlalchemy.Session sqlalchemy.sessionmaker sqlalchemy.AsyncEngine sqlalchemy.AsyncSession
+    sqlalchemy.scoped_session diskcache.Cache diskcache.FanoutCache
+    """.split()  # noqa: SIM905  # a table to read, not ninety lines
+)
+
+_REFUSED = (
+    (io.IOBase, "a file's content and position would change by reading it; pass its path or what is in it"),
+    (Iterator, "an iterator can be read only once; pass a list of what it yields"),
+    (AsyncIterator, "an iterator can be read only once; pass a list of what it yields"),
+    (Awaitable, "it is not awaited yet; pass its result"),
+    (weakref.ref, "what it refers to may be gone"),
+    (types.FrameType, "it is part of a running program"),
+    (types.TracebackType, "it is part of a running program"),
+)
+
+@handles(type, subclasses=True)
+@handles(types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
+def _code(walk: Walk, value: Any) -> bytes:
+    owner = getattr(value, "__self__", None) if isinstance(value, types.BuiltinFunctionType) else None
+    if owner is not None and not isinstance(owner, (types.ModuleType, type)):
+        return seal("bound", value.__name__, member(walk.at(ATTRIBUTE, "__self__", owner)))
+    return code.read(value).digest
+
+
+@handles(types.MethodType)
+def _method(walk: Walk, value: types.MethodType) -> bytes:
+    owner = walk.at(ATTRIBUTE, "__self__", value.__self__)
+    return seal("method", member(walk.digest(value.__func__)), member(owner))
+
+
+@handles(property, classmethod, staticmethod, functools.cached_property)
+def _descriptor(_: Walk, value: Any) -> bytes:
+    return code.read(value).digest
+
+
+@handles(object)
+def _object(walk: Walk, value: Any) -> bytes:
+    kind = type(value)
+    for base in kind.__mro__:
+        if f"{base.__module__.partition('.')[0]}.{base.__name__}" in _BY_TYPE_ALONE:
+            return seal("type alone", kind.__qualname__)
+    for refused, reason in _REFUSED:
+        if isinstance(value, refused):
+            return refuse(value, reason)
+    if hasattr(value, "__wrapped__") and callable(value) and not _is_proxy(value):
+        return code.read(value).digest
+    return _reduced(walk, value)
+
+
+def _is_proxy(value: object) -> bool:
+    return type(value) is not value.__class__  # wrapt and the like pretend to be what they wrap
+
+
+def _reduced(walk: Walk, value: Any) -> bytes:
+    """Key an object by what pickle would save of it, structure only: its members are walked.
+
+    Nothing else knows the state that a class written in C holds, and a class that says what its state is
+    (``__getstate__``) is believed. Dataclasses and attrs say it for reasons of their own.
+    """
+    try:
+        reduce = copyreg.dispatch_table.get(type(value))
+        reduced: Any = reduce(value) if reduce else value.__reduce_ex__(4)
+    except Exception as error:
+        return refuse(value, f"nothing says what its content is ({error})")
+    if isinstance(reduced, str):
+        return seal("named", type(value).__module__, reduced)
+    make, args, state, items, pairs = (*reduced, None, None, None)[:5]
+    kind = type(value)
+    if _holds_only_attributes(kind):
+        state = attributes(value)
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        state = {} if state is None else {"__getstate__()": state}
+    parts = [part for part in (make, *args) if not any(part is known for known in (kind, *_NEW))]
+    listed, paired = list(items or ()), [part for pair in pairs or () for part in pair]
+    named = dict(sorted(state.items()))
+    walked = [(INDEX, place, part) for place, part in enumerate([*parts, *listed, *paired])] + steps(named)
+    return walk.members("object", kind.__qualname__, len(parts), len(listed), list(named), items=walked)
+
+
+_NEW = (copyreg.__newobj__, copyreg.__newobj_ex__)  # type: ignore[attr-defined]  # typeshed leaves them out
+
+
+def _holds_only_attributes(kind: type) -> bool:
+    if any(getattr(kind, name) is not getattr(object, name) for name in ("__reduce__", "__reduce_ex__")):
+        return False
+    plain = getattr(kind, "__getstate__") is getattr(object, "__getstate__")  # noqa: B009  # new in 3.11
+    return plain or hasattr(kind, "__attrs_attrs__") or hasattr(kind, "__dataclass_fields__")

@@ -1,0 +1,71 @@
+"""What a code object reads and rebinds, from its instructions and those of the code inside it."""
+
+from __future__ import annotations
+
+import dis
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Any, TypeAlias
+
+Chain: TypeAlias = tuple[str, ...]
+
+_GLOBAL = frozenset(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"))
+_CELL = frozenset(("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"))
+_ATTRIBUTE = frozenset(("LOAD_ATTR", "LOAD_METHOD"))
+_REBIND_GLOBAL = frozenset(("STORE_GLOBAL", "DELETE_GLOBAL"))
+_REBIND_CELL = frozenset(("STORE_DEREF", "DELETE_DEREF"))
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What is read and rebound; ``a.b`` is the chain ``("a", "b")``."""
+
+    names: set[Chain] = field(default_factory=set)
+    cells: set[Chain] = field(default_factory=set)
+    imports: set[tuple[str, int, Chain]] = field(default_factory=set)  # (module, level, names it is imported for)
+    attributes: set[str] = field(default_factory=set)
+    rebound_names: set[str] = field(default_factory=set)
+    rebound_cells: set[str] = field(default_factory=set)
+    rebound_attributes: set[str] = field(default_factory=set)
+
+
+def scan(code: CodeType) -> Reads:
+    """Return what the code of a function, and of all functions and classes defined in it, reads and rebinds."""
+    reads = Reads()
+    _scan(code, frozenset(code.co_freevars), reads)
+    return reads
+
+
+def _scan(code: CodeType, free: frozenset[str], reads: Reads) -> None:
+    steps = [(step.opname, step.argval) for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
+    bound = {name for opcode, name in steps if opcode == "STORE_NAME"}  # in the body of a class
+    for place, (opcode, name) in enumerate(steps):
+        if opcode in _GLOBAL and name not in bound:
+            reads.names.add((name, *_attributes(steps, place)))
+        elif opcode in _CELL and name in free:
+            reads.cells.add((name, *_attributes(steps, place)))
+        elif opcode == "IMPORT_NAME":
+            reads.imports.add((name, steps[place - 2][1], steps[place - 1][1] or ()))
+        else:
+            _note_binding(opcode, name, free, reads)
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            _scan(const, free & frozenset(const.co_freevars), reads)
+
+
+def _attributes(steps: list[tuple[str, Any]], place: int) -> Chain:
+    end = place + 1
+    while end < len(steps) and steps[end][0] in _ATTRIBUTE:
+        end += 1
+    return tuple(name for _, name in steps[place + 1 : end])
+
+
+def _note_binding(opcode: str, name: str, free: frozenset[str], reads: Reads) -> None:
+    if opcode in _ATTRIBUTE:
+        reads.attributes.add(name)
+    elif opcode in _REBIND_GLOBAL:
+        reads.rebound_names.add(name)
+    elif opcode in _REBIND_CELL and name in free:
+        reads.rebound_cells.add(name)
+    elif opcode == "STORE_ATTR":
+        reads.rebound_attributes.add(name)

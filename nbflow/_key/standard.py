@@ -1,0 +1,228 @@
+"""Digests of Python's own types: numbers, text, containers, times, paths, enums."""
+
+from __future__ import annotations
+
+import array
+import collections
+import datetime as dt
+import decimal
+import enum
+import fractions
+import functools
+import operator
+import pathlib
+import re
+import types
+import uuid
+import zoneinfo
+from typing import TYPE_CHECKING, Any
+
+from nbflow._key.value import INDEX, ITEM, Walk, handler, handles, member, refuse, seal, steps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+# Numbers and text. Most never come here: plain data is encoded in one go.
+
+
+@handles(int)
+def _int(_: Walk, value: int) -> bytes:
+    return seal("int", hex(value))
+
+
+@handles(float)
+def _float(_: Walk, value: float) -> bytes:
+    return seal("nan") if value != value else seal("float", float.hex(value))  # noqa: PLR0124
+
+
+@handles(complex)
+def _complex(walk: Walk, value: complex) -> bytes:
+    return _parts(walk, "complex", value.real, value.imag)
+
+
+@handles(str)
+def _str(_: Walk, value: str) -> bytes:
+    return seal("str", str.encode(value, "utf-8", "surrogatepass"))
+
+
+@handles(bytes, bytearray)
+def _bytes(_: Walk, value: bytes | bytearray) -> bytes:
+    return seal("bytes" if isinstance(value, bytes) else "bytearray", len(value), buffers=(memoryview(value),))
+
+
+@handles(memoryview)
+def _memoryview(_: Walk, value: memoryview) -> bytes:
+    content = value.cast("B") if value.c_contiguous and value.nbytes else value.tobytes()
+    return seal("memoryview", value.format, list(value.shape or ()), buffers=(content,))
+
+
+@handles(array.array)
+def _array(walk: Walk, value: array.array[Any]) -> bytes:
+    return _parts(walk, "array", value.typecode, *value)
+
+
+@handles(decimal.Decimal)
+def _decimal(walk: Walk, value: decimal.Decimal) -> bytes:
+    sign, digits, exponent = value.as_tuple()
+    if value.is_nan():
+        return seal("decimal nan", value.is_snan())
+    return _parts(walk, "decimal", sign, "".join(map(str, digits)), exponent)
+
+
+@handles(fractions.Fraction)
+def _fraction(walk: Walk, value: fractions.Fraction) -> bytes:
+    return _parts(walk, "fraction", value.numerator, value.denominator)
+
+
+@handles(uuid.UUID)
+def _uuid(_: Walk, value: uuid.UUID) -> bytes:
+    return seal("uuid", value.bytes)
+
+
+@handles(type(None), bool, type(...), type(NotImplemented))
+def _singleton(_: Walk, value: object) -> bytes:
+    return seal("singleton", repr(value))
+
+
+# Containers.
+
+
+@handles(list, tuple)
+def _sequence(walk: Walk, value: Any) -> bytes:
+    kind: Any = list if isinstance(value, list) else tuple
+    items = [(INDEX, place, item) for place, item in enumerate(kind.__iter__(value))]
+    return walk.members(kind.__name__, list(getattr(value, "_fields", ())), items=items)
+
+
+@handles(dict)
+def _dict(walk: Walk, value: dict[object, object]) -> bytes:
+    return walk.members("dict", items=_pairs(dict.items(value)))
+
+
+@handles(collections.OrderedDict)
+def _ordered(walk: Walk, value: collections.OrderedDict[object, object]) -> bytes:
+    return walk.members("ordered dict", items=_pairs(collections.OrderedDict.items(value)))
+
+
+@handles(collections.defaultdict)
+def _defaultdict(walk: Walk, value: collections.defaultdict[object, object]) -> bytes:
+    default = member(walk.at(".{}", "default_factory", value.default_factory))
+    return walk.members("default dict", default, items=_pairs(dict.items(value)))
+
+
+@handles(types.MappingProxyType)
+def _proxy(walk: Walk, value: types.MappingProxyType[object, object]) -> bytes:
+    return walk.members("mapping proxy", items=_pairs(value.items()))
+
+
+@handles(collections.deque)
+def _deque(walk: Walk, value: collections.deque[object]) -> bytes:
+    items = [(INDEX, place, item) for place, item in enumerate(collections.deque.__iter__(value))]
+    return walk.members("deque", value.maxlen, items=items)
+
+
+@handles(set, frozenset)
+def _set(walk: Walk, value: Any) -> bytes:
+    kind: Any = set if isinstance(value, set) else frozenset
+    return seal(kind.__name__, walk.unordered(kind.__iter__(value)))
+
+
+def _pairs(items: Iterable[tuple[object, object]]) -> Iterable[tuple[str, object, object]]:
+    for key, item in items:
+        yield ITEM, key, key
+        yield ITEM, key, item
+
+
+@handles(range)
+def _range(walk: Walk, value: range) -> bytes:
+    return _parts(walk, "range", value.start, value.stop, value.step)
+
+
+@handles(slice)
+def _slice(walk: Walk, value: slice) -> bytes:
+    return _parts(walk, "slice", value.start, value.stop, value.step)
+
+
+# Times. Equal instants in two time zones are two values: their days and hours differ.
+
+
+@handles(dt.datetime)
+def _datetime(walk: Walk, value: dt.datetime) -> bytes:
+    text = dt.datetime.isoformat(value.replace(tzinfo=None))
+    return _parts(walk, "datetime", text, value.fold, value.tzinfo)
+
+
+@handles(dt.date)
+def _date(_: Walk, value: dt.date) -> bytes:
+    return seal("date", dt.date.isoformat(value))
+
+
+@handles(dt.time)
+def _time(walk: Walk, value: dt.time) -> bytes:
+    return _parts(walk, "time", dt.time.isoformat(value.replace(tzinfo=None)), value.fold, value.tzinfo)
+
+
+@handles(dt.timedelta)
+def _timedelta(_: Walk, value: dt.timedelta) -> bytes:
+    return seal("timedelta", value.days, value.seconds, value.microseconds)
+
+
+@handles(dt.timezone, subclasses=True)
+def _timezone(walk: Walk, value: dt.timezone) -> bytes:
+    return _parts(walk, "timezone", value.utcoffset(None), value.tzname(None))
+
+
+@handles(zoneinfo.ZoneInfo, subclasses=True)
+def _zone(_: Walk, value: zoneinfo.ZoneInfo) -> bytes:
+    return seal("zone", value.key) if value.key else refuse(value, "it is a time zone without a name")
+
+
+@handles(dt.tzinfo, subclasses=True)
+def _tzinfo(walk: Walk, value: dt.tzinfo) -> bytes:
+    text = repr(value)  # pytz and dateutil say all there is to them there; their attributes are caches
+    return handler(object)(walk, value) if " at 0x" in text else seal("tzinfo", text)
+
+
+# Names of things.
+
+
+@handles(pathlib.PurePath, subclasses=True)
+def _path(walk: Walk, value: pathlib.PurePath) -> bytes:
+    return _parts(walk, "path" if isinstance(value, pathlib.Path) else "pure path", str(value))
+
+
+@handles(enum.Enum, subclasses=True)
+def _enum(walk: Walk, value: enum.Enum) -> bytes:
+    name = None if isinstance(value, enum.Flag) else value.name
+    return _parts(walk, "enum", type(value).__qualname__, name, value._value_)
+
+
+@handles(re.Pattern)
+def _pattern(walk: Walk, value: re.Pattern[Any]) -> bytes:
+    return _parts(walk, "pattern", value.pattern, value.flags)
+
+
+@handles(types.ModuleType, subclasses=True)
+def _module(_: Walk, value: types.ModuleType) -> bytes:
+    return seal("module", value.__name__)
+
+
+@handles(types.SimpleNamespace)
+def _namespace(walk: Walk, value: types.SimpleNamespace) -> bytes:
+    state = dict(sorted(vars(value).items()))
+    return walk.members("namespace", list(state), items=steps(state))
+
+
+@handles(functools.partial)
+def _partial(walk: Walk, value: functools.partial[object]) -> bytes:
+    return _parts(walk, "partial", value.func, value.args, dict(sorted(value.keywords.items())))
+
+
+@handles(operator.attrgetter, operator.itemgetter, operator.methodcaller)
+def _getter(walk: Walk, value: Any) -> bytes:
+    return _parts(walk, type(value).__name__, *value.__reduce__()[1:])
+
+
+def _parts(walk: Walk, tag: str, *parts: object) -> bytes:
+    return walk.members(tag, items=[(INDEX, place, part) for place, part in enumerate(parts)])

@@ -1,0 +1,240 @@
+"""The source of a function as a normalized tree: what a reader would call the same code is the same tree.
+
+Comments, layout, docstrings, annotations of functions and nbflow's own decorators are not in the tree. The
+source is believed only if it compiles to the very code that the function runs: a file edited after its
+import, a cell run again and an assertion rewritten by pytest are all noticed. Without such a source the code
+object speaks, together with the version of Python.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import linecache
+import sys
+from dataclasses import dataclass
+from types import CodeType
+from typing import TYPE_CHECKING, TypeAlias
+
+from nbflow._key.value import digest, member, seal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FunctionNode: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
+
+_FUTURE = 0x01FF_0000  # the compiler flags of `from __future__`, which a cell takes over from earlier cells
+_DOCSTRING = 0x0400_0000  # CO_HAS_DOCSTRING, of Python 3.13
+_COSMETIC = frozenset(("ctx", "kind", "type_comment", "type_params"))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What one text says: its function nodes, the class each stands in, and the code they compile to."""
+
+    functions: dict[tuple[str, int], list[FunctionNode]]
+    classes: dict[int, ast.ClassDef]
+    codes: dict[tuple[str, int], list[CodeType]]
+
+
+def find(code: CodeType, space: dict[str, object]) -> tuple[FunctionNode, ast.ClassDef | None] | None:
+    """Return the node that compiles to this code and the class it stands in, ``None`` if nothing surely does."""
+    for reread in (False, True):
+        if reread:
+            linecache.checkcache(code.co_filename)  # the text at hand may be older than the code
+        text = "".join(linecache.getlines(code.co_filename, space))
+        try:
+            source = _source(code.co_filename, text, code.co_flags & _FUTURE)
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        if (node := _match(code, source)) is not None:
+            return node, source.classes.get(id(node))
+    return None
+
+
+@functools.lru_cache(maxsize=64)
+def _source(filename: str, text: str, flags: int) -> Source:
+    flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    tree = compile(text, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+    source = Source({}, {}, {})
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            source.functions.setdefault(_place(node), []).append(node)
+        if isinstance(node, ast.ClassDef):
+            source.classes.update((id(child), node) for child in node.body)
+    for code in _codes(compile(text, filename, "exec", flags, dont_inherit=True)):
+        source.codes.setdefault((code.co_name, code.co_firstlineno), []).append(code)
+    return source
+
+
+def _place(node: FunctionNode) -> tuple[str, int]:
+    if isinstance(node, ast.Lambda):
+        return "<lambda>", node.lineno
+    return node.name, min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            yield const
+            yield from _codes(const)
+
+
+def _match(code: CodeType, source: Source) -> FunctionNode | None:
+    place = (code.co_name, code.co_firstlineno)
+    nodes, same = source.functions.get(place, []), _fingerprint(code)
+    if not any(_fingerprint(other) == same for other in source.codes.get(place, ())):
+        return None
+    if len(nodes) > 1:  # lambdas on one line: the body says which
+        extent = _extent(code)
+        nodes = [node for node in nodes if isinstance(node, ast.Lambda) and _span(node.body) == extent]
+    return nodes[0] if len(nodes) == 1 else None
+
+
+def _fingerprint(code: CodeType) -> tuple[object, ...]:
+    return code_digest(code), tuple(code.co_positions()) if code.co_name == "<lambda>" else None
+
+
+def _extent(code: CodeType) -> tuple[object, ...] | None:
+    known = [place for place in code.co_positions() if None not in place and place[2] != place[3]]
+    starts, ends = [(line, column) for line, _, column, _ in known], [(line, column) for _, line, _, column in known]
+    return (min(starts), max(ends)) if known else None
+
+
+def _span(node: ast.expr) -> tuple[object, ...]:
+    return (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
+
+
+def code_digest(code: CodeType) -> bytes:
+    """Return the digest of a code object: instructions, constants and names; not file, line or docstring."""
+    consts = [code_digest(item) if isinstance(item, CodeType) else digest(item) for item in _consts(code)]
+    counts = [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & 0xFFFF]
+    names = [[*group] for group in (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)]
+    instructions = [list(sys.version_info[:2]), code.co_code, code.co_exceptiontable]
+    return seal("code object", instructions, [*map(member, consts)], counts, names)
+
+
+def _consts(code: CodeType) -> tuple[object, ...]:
+    has_docstring = code.co_flags & _DOCSTRING if sys.version_info >= (3, 13) else code.co_flags & inspect.CO_OPTIMIZED
+    if has_docstring and not code.co_name.startswith("<") and code.co_consts and isinstance(code.co_consts[0], str):
+        return (None, *code.co_consts[1:])  # up to 3.12 the first constant of a function is its docstring or None
+    return code.co_consts
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Writes nodes as nested lists, leaving out what does not count."""
+
+    is_ours: Callable[[ast.expr], bool]
+
+    def digest(self, node: ast.AST) -> bytes:
+        """Return the digest of a node."""
+        return seal("syntax", self._node(node, in_class=False))
+
+    def names(self, node: FunctionNode | ast.ClassDef) -> set[tuple[str, ...]]:
+        """Return the names, dotted ones as tuples, that the tree reads outside of the bodies of functions.
+
+        Byte code shows what a body reads, not what decorators, bases, annotations and defaults do.
+        """
+        found: set[tuple[str, ...]] = set()
+        for part in self._outside(node):
+            if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+                found |= self.names(part)
+                continue
+            for name in _expressions(part):
+                found.add(name)
+        return found
+
+    def _outside(self, node: FunctionNode | ast.ClassDef) -> list[ast.AST]:
+        if isinstance(node, ast.ClassDef):
+            return [*node.decorator_list, *node.bases, *node.keywords, *node.body]
+        if isinstance(node, ast.Lambda) or not (decorators := self._decorators(node)):
+            return []
+        return [*decorators, node.args, *([node.returns] if node.returns else [])]
+
+    def _decorators(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
+        return [decorator for decorator in node.decorator_list if not self.is_ours(decorator)]
+
+    def _node(self, node: object, *, in_class: bool) -> object:
+        if isinstance(node, list):
+            return [self._node(item, in_class=in_class) for item in node]
+        if not isinstance(node, ast.AST):
+            return node
+        if isinstance(node, ast.Constant):
+            return ["Constant", member(digest(node.value))]
+        fields = dict(ast.iter_fields(node))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            return self._function(node, fields)
+        if isinstance(node, ast.AnnAssign) and not in_class:
+            return self._local(node)
+        if isinstance(node, ast.JoinedStr):
+            fields["values"] = _merged(node.values)
+        return self._fields(node, fields, in_class=isinstance(node, ast.ClassDef))
+
+    def _fields(self, node: ast.AST, fields: dict[str, object], *, in_class: bool) -> list[object]:
+        return [type(node).__name__] + [
+            [name, self._node(item, in_class=in_class)]
+            for name, item in fields.items()
+            if name not in _COSMETIC and item is not None and item != []
+        ]
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, fields: dict[str, object]) -> list[object]:
+        decorators = self._decorators(node)
+        body = [line for line in node.body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))]
+        fields |= {"decorator_list": decorators, "body": body or [ast.Pass()]}
+        if not decorators:  # a foreign decorator may read the annotations, as validate_call does
+            fields |= {"returns": None, "args": _unannotated(node.args)}
+        return self._fields(node, fields, in_class=False)
+
+    def _local(self, node: ast.AnnAssign) -> list[object]:
+        target = self._node(node.target, in_class=False)
+        if node.value is None:
+            return ["Local", target]
+        return ["Assign", ["targets", [target]], ["value", self._node(node.value, in_class=False)]]
+
+
+def _unannotated(args: ast.arguments) -> ast.arguments:
+    def bare(arg: ast.arg | None) -> ast.arg | None:
+        return ast.arg(arg.arg) if arg else None
+
+    groups = {name: [ast.arg(arg.arg) for arg in getattr(args, name)] for name in ("posonlyargs", "args", "kwonlyargs")}
+    return ast.arguments(
+        **groups, vararg=bare(args.vararg), kwarg=bare(args.kwarg), defaults=args.defaults, kw_defaults=args.kw_defaults
+    )
+
+
+def _merged(values: list[ast.expr]) -> list[ast.expr]:
+    """Join the neighbouring literals of an f-string, which Pythons split differently."""
+    merged: list[ast.expr] = []
+    for value in values:
+        last = merged[-1] if merged else None
+        if isinstance(value, ast.Constant) and isinstance(last, ast.Constant):
+            merged[-1] = ast.Constant(str(last.value) + str(value.value))
+        else:
+            merged.append(value)
+    return merged
+
+
+def dotted(node: ast.AST) -> tuple[str, ...] | None:
+    """Return ``("a", "b")`` for the expression ``a.b``, ``None`` for one that is no dotted name."""
+    if isinstance(node, ast.Name):
+        return (node.id,)
+    if isinstance(node, ast.Attribute) and (inner := dotted(node.value)):
+        return (*inner, node.attr)
+    return None
+
+
+def called(node: ast.expr) -> ast.expr:
+    """Return ``f`` for the expression ``f(...)(...)``."""
+    while isinstance(node, ast.Call):
+        node = node.func
+    return node
+
+
+def _expressions(node: ast.AST) -> Iterator[tuple[str, ...]]:
+    if name := dotted(node):
+        yield name
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from _expressions(child)

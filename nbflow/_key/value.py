@@ -1,0 +1,366 @@
+"""A value -> digest: the plain path, the walk over everything else, the table of types.
+
+A digest is a published format: the first 20 bytes of the blake3 hash of one msgpack array. Its first
+item is a type tag, then come plain parts. A member that is not plain stands there as an extension value
+holding the member's own digest. Large buffers follow the array, with their lengths in it.
+
+There are two paths. *Plain* data (``str int float bool None bytes``, lists of it, dicts of it with ``str``
+keys) is encoded in one go. Everything else is walked. Which path a value takes follows from the value
+alone, never from where it was made, or one value would have two digests.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+from blake3 import blake3
+
+from nbflow.errors import UnkeyableError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import NoReturn
+
+    Handler: TypeAlias = Callable[["Walk", Any], bytes]
+    Step: TypeAlias = tuple[str, object]
+
+SIZE = 20
+INDEX, ITEM, ATTRIBUTE = "[{}]", "[{}]", ".{}"
+
+_MEMBER = 1  # code of the msgpack extension that stands for a member's digest
+_ROOM = 16  # nesting up to which data is plain; shared sublists cannot blow the encoding up beyond it
+_MEMO = 1 << 16
+
+_encode = msgspec.msgpack.Encoder().encode
+_Ext = msgspec.msgpack.Ext
+_STR = frozenset((str,))
+_ATOMS = frozenset((str, int, float, bool, type(None), bytes))
+_INLINE = frozenset((str, int, bool, type(None)))
+_maybe_nan = re.compile(b"\xcb[\x7f\xff]").search  # a float of the largest exponents, or by chance something else
+
+
+def seal(tag: str, *parts: object, buffers: Iterable[Any] = ()) -> bytes:
+    """Return the digest of a tagged form; the lengths of ``buffers`` must follow from ``parts``.
+
+    One thread hashes: a pool of threads would not survive ``os.fork``, and one does 5 GB/s.
+    """
+    hasher = blake3(_encode((tag, *parts)))
+    for buffer in buffers:
+        hasher.update(buffer)
+    return hasher.digest(SIZE)
+
+
+def member(digest: bytes) -> object:
+    """Return what stands for a member with this digest among the parts of a form."""
+    return _Ext(_MEMBER, digest)
+
+
+def encode_plain(wrapped: tuple[object, ...], value: object) -> bytes | None:
+    """Return the bytes of ``wrapped``, a tuple around ``value``, or ``None`` if that is not plain data.
+
+    NaN has many bit patterns and is one value, ints beyond 64 bits and lone surrogates have no msgpack:
+    data with any of these is walked.
+    """
+    if not is_plain(value):
+        return None
+    try:
+        data: bytes = _encode(wrapped)
+    except (OverflowError, ValueError):
+        return None
+    return None if _maybe_nan(data) and _holds_nan(value) else data
+
+
+def is_plain(value: Any, room: int = _ROOM) -> bool:
+    """Tell whether the value is made of exact plain types only, whatever their content."""
+    kind = type(value)
+    if kind in _ATOMS:
+        return True
+    if kind is dict:
+        if not _STR.issuperset(map(type, value)):
+            return False
+        value = value.values()
+    elif kind is not list:
+        return False
+    if _ATOMS.issuperset(map(type, value)):
+        return room > 0
+    return room > 0 and all(is_plain(item, room - 1) for item in value if type(item) not in _ATOMS)
+
+
+def _holds_nan(value: Any) -> bool:
+    kind = type(value)
+    if kind is float:
+        return bool(value != value)  # noqa: PLR0124  # what NaN is known by
+    if kind is dict:
+        value = value.values()
+    return kind in (dict, list) and any(map(_holds_nan, value))
+
+
+class Refusal(Exception):  # noqa: N818  # a message on its way up, which no caller sees
+    """A value that cannot be keyed; every level on the way up adds its part of the path."""
+
+    def __init__(self, value: object, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = type(value)
+        self.reason = reason
+        self.path: list[Step] = []
+
+    def error(self, where: str) -> UnkeyableError:
+        """Say where it is, what it is and what to do."""
+        path = where + "".join(form.format(_spell(step)) for form, step in reversed(self.path))
+        root = where.partition("[")[0].partition(".")[0]
+        kind = f"{self.kind.__module__}.{self.kind.__qualname__}".removeprefix("builtins.")
+        return UnkeyableError(
+            f"{path} is a {kind}, which no key can be made of: {self.reason}. "
+            f"Pass something plain instead (the data itself, an id, a path), or leave it out of the key with "
+            f'ignore=["{root}"], or say what identifies it with nf.key_by({self.kind.__qualname__}, function).'
+        )
+
+
+def _spell(step: object, width: int = 60) -> str:
+    if isinstance(step, _Name):
+        return str(step)
+    text = '"' + step + '"' if isinstance(step, str) else repr(step)
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+class _Name(str):
+    """An attribute's name in a path, written without quotes."""
+
+    __slots__ = ()
+
+
+def digest(value: object, where: str = "value") -> bytes:
+    """Return the 20-byte digest of the full content of a value.
+
+    Two values have one digest exactly when a careful user would call them the same: types count, so do
+    dtypes, names and the order of a dict; where a value lies in memory, how it is chunked and who shares
+    it does not.
+
+    Args:
+        value: anything but iterators, open files and the like.
+        where: what the value is to the caller, the start of the path in the error.
+
+    Raises:
+        UnkeyableError: no key can be made of the value, or of something in it.
+    """
+    if type(value) is not bytes and (data := encode_plain(("plain", value), value)) is not None:
+        return blake3(data).digest(SIZE)
+    try:
+        return Walk().digest(value)
+    except Refusal as refusal:
+        raise refusal.error(where) from refusal.__cause__
+    except RecursionError:
+        raise Refusal(value, "it is nested too deeply for Python's stack").error(where) from None
+
+
+class Walk:
+    """One walk over a value that is not plain.
+
+    Cycles are found as Tarjan's algorithm finds strongly connected components. ``_open`` holds the objects
+    whose component is not complete, in order of entry; a second visit to one of them is written as the
+    distance to it. The digest of a complete component depends on nothing outside of it, so that it may be
+    reused for every other reference: sharing an object and copying it give one digest, and take linear
+    time.
+    """
+
+    __slots__ = ("_low", "_memo", "_open")
+
+    def __init__(self) -> None:
+        self._open: dict[int, tuple[int, object]] = {}
+        self._memo: dict[int, tuple[object, bytes]] = {}  # holds the objects, or their ids would be used again
+        self._low = 0
+
+    def digest(self, value: object) -> bytes:
+        """Return the digest of a value or of a member of one."""
+        kind = type(value)
+        if isinstance(value, bytes) and kind is bytes:  # not copied into an encoding
+            return seal("bytes", len(value), buffers=(value,))
+        if (data := encode_plain(("plain", value), value)) is not None:
+            return blake3(data).digest(SIZE)
+        if (done := self._memo.get(id(value))) is not None:
+            return done[1]
+        if (entered := self._open.get(id(value))) is not None:
+            self._low = min(self._low, entered[0])
+            return seal("again", len(self._open) - entered[0])
+        return self._enter(value, handler(kind))
+
+    def _enter(self, value: object, handle: Handler) -> bytes:
+        place = len(self._open)
+        self._open[id(value)] = (place, value)
+        outer, self._low = self._low, place
+        result = handle(self, value)
+        if self._low == place:
+            self.leave(place)
+            if len(self._memo) >= _MEMO:
+                self._memo.clear()
+            self._memo[id(value)] = (value, result)
+            self._low = outer
+        else:
+            self._low = min(outer, self._low)
+        return result
+
+    def leave(self, place: int) -> None:
+        """Forget the open objects from this place on."""
+        while len(self._open) > place:
+            self._open.popitem()
+
+    def at(self, form: str, step: object, value: object) -> bytes:
+        """Return the digest of a member; the step leads to it in the path of an error."""
+        try:
+            return self.digest(value)
+        except Refusal as refusal:
+            refusal.path.append((form, _Name(step) if form is ATTRIBUTE else step))
+            raise
+
+    def unordered(self, values: Iterable[object]) -> bytes:
+        """Return the digests of members in no order, sorted and joined.
+
+        Each member starts from the same open objects, or the order of a set, which follows the hash
+        seed, would show in how its members refer to each other.
+        """
+        place, found = len(self._open), []
+        for value in values:
+            found.append(self.digest(value))
+            self.leave(place)
+        return b"".join(sorted(found))
+
+    def members(self, tag: str, *head: object, items: Iterable[tuple[str, object, object]]) -> bytes:
+        """Seal a form with its members, given as (form of the step, step, member)."""
+        items = list(items)
+        try:
+            return seal(tag, *head, [self._inline(*item) for item in items])
+        except (OverflowError, UnicodeEncodeError):  # an int or a str that msgpack has no form for
+            return seal(tag, *head, [member(self.at(*item)) for item in items])
+
+    def _inline(self, form: str, step: object, value: object) -> object:
+        kind = type(value)
+        if kind in _INLINE or (kind is float and value == value):  # noqa: PLR0124
+            return value
+        return _Ext(_MEMBER, self.at(form, step, value))
+
+
+_HANDLERS: dict[type, tuple[Handler, bool]] = {}
+_FOUND: dict[type, Handler] = {}  # what handler() found for a type
+_USERS: dict[type, Callable[[Any], object]] = {}
+_FIRST = ("nbflow._key.standard", "nbflow._key.objects")  # they import this module, so not at the top
+_LATER = {
+    "numpy": "nbflow._key.arrays",
+    "pandas": "nbflow._key.frames",
+    "polars": "nbflow._key.polars_frames",
+    "pyarrow": "nbflow._key.arrow",
+    "pydantic": "nbflow._key.models",
+}
+
+
+def handles(*kinds: type, subclasses: bool = False) -> Callable[[Handler], Handler]:
+    """Enter a function in the table: it makes the digest of values of these types.
+
+    With ``subclasses`` it does so for subclasses too. Otherwise those are keyed by their class, by what
+    the function says of the value as its base type, and by their attributes.
+    """
+
+    def enter(function: Handler) -> Handler:
+        _HANDLERS.update(dict.fromkeys(kinds, (function, subclasses)))
+        return function
+
+    return enter
+
+
+def handler(kind: type) -> Handler:
+    """Return the function for values of a type: the user's, the one of the closest base, or the general one."""
+    if (found := _FOUND.get(kind)) is None:
+        if len(_FOUND) >= _MEMO:
+            _FOUND.clear()
+        found = _FOUND[kind] = _find_handler(kind)
+    return found
+
+
+def _find_handler(kind: type) -> Handler:
+    for module in _FIRST:
+        importlib.import_module(module)
+    for base in kind.__mro__:
+        if base in _USERS:
+            return _by_user(base)
+    for base in kind.__mro__:
+        if later := _LATER.get(base.__module__.partition(".")[0]):
+            importlib.import_module(later)
+    for base in sorted(kind.__mro__[:-1], key=_takes_subclasses, reverse=True):
+        if found := _HANDLERS.get(base):
+            return found[0] if base is kind or found[1] else _as_subclass(found[0])
+    return _HANDLERS[object][0]
+
+
+def _takes_subclasses(base: type) -> bool:
+    found = _HANDLERS.get(base)  # they come first: class Colour(str, Enum) is an Enum before it is a str
+    return found is not None and found[1]
+
+
+def _as_subclass(base: Handler) -> Handler:
+    def handle(walk: Walk, value: object) -> bytes:
+        state = attributes(value)
+        return walk.members(
+            "subclass", type(value).__qualname__, member(base(walk, value)), list(state), items=steps(state)
+        )
+
+    return handle
+
+
+def _by_user(kind: type) -> Handler:
+    def handle(walk: Walk, value: object) -> bytes:
+        if (identity := _USERS[kind](value)) is value:
+            refuse(value, "the function given to nf.key_by returns the value itself")
+        return seal("by", kind.__qualname__, walk.digest(identity))
+
+    return handle
+
+
+def register(type_: type, function: Callable[[Any], object]) -> None:
+    """Say what identifies values of a type and of its subclasses.
+
+    Args:
+        type_: the type.
+        function: takes such a value and returns a keyable one, an id say.
+
+    Raises:
+        UsageError: ``type_`` is no class, or plain data that is keyed by its content anyway.
+    """
+    if not isinstance(type_, type) or type_ in _ATOMS or type_ in (list, dict, object):
+        raise UsageError(f"key_by needs a class of your own or of a library, not {type_!r}")
+    if not callable(function):
+        raise UsageError(f"key_by needs a function that returns what identifies a {type_.__qualname__}, not {function!r}")
+    _USERS[type_] = function
+    _FOUND.clear()
+
+
+def attributes(value: object) -> dict[str, object]:
+    """Return the attributes an object holds, in ``__dict__`` and slots, sorted by name.
+
+    What only remembers other attributes is no part of the value: cached properties, cached hashes.
+    """
+    kind = type(value)
+    state = dict(getattr(value, "__dict__", ()))
+    for base in kind.__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            hidden = f"_{base.__name__.lstrip('_')}{name}" if name.startswith("__") and not name.endswith("__") else name
+            if name not in ("__dict__", "__weakref__") and hasattr(value, hidden):
+                state[hidden] = getattr(value, hidden)
+    return {name: state[name] for name in sorted(state) if not _only_remembers(kind, name)}
+
+
+def _only_remembers(kind: type, name: str) -> bool:
+    found = getattr(kind, name, None)
+    return name == "_attrs_cached_hash" or type(found).__name__ == "cached_property"
+
+
+def steps(state: dict[str, object]) -> list[tuple[str, object, object]]:
+    """Return attributes as the members of a form."""
+    return [(ATTRIBUTE, name, item) for name, item in state.items()]
+
+
+def refuse(value: object, reason: str) -> NoReturn:
+    """Say that no key can be made of a value."""
+    raise Refusal(value, reason)
