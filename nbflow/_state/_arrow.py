@@ -105,7 +105,7 @@ def _write_columns(file: io.BytesIO, arrays: list[Any]) -> None:
 
 
 def _read_columns(body: memoryview) -> list[Any]:
-    return _read_arrow(body).columns if body else []
+    return _only_batch(_read_arrow(body)).columns if body else []
 
 
 def _write_pyarrow(file: io.BytesIO, value: Any) -> None:
@@ -150,8 +150,15 @@ def _read_pyarrow(kind: str, body: memoryview) -> Any:
         return table
     if kind == "pyarrow.ChunkedArray":
         return table.column(0)
-    batch = next(iter(table.to_batches()), None) or pa.RecordBatch.from_pylist([], schema=table.schema)
+    batch = _only_batch(table)
     return batch if kind == "pyarrow.RecordBatch" else batch.column(0)
+
+
+def _only_batch(table: Any) -> Any:
+    import pyarrow as pa
+
+    batches = table.to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
 def _write_polars(file: io.BytesIO, value: Any) -> None:

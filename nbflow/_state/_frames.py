@@ -187,7 +187,7 @@ def _write_numpy(array: Any, columns: Columns, writer: Writer) -> list[Any]:
 
 
 def _read_numpy(columns: list[Any], position: int, dtype: str) -> Any:
-    array = columns[position].to_numpy()
+    array = columns[position].to_numpy(zero_copy_only=False)  # bits of booleans are unpacked
     return array if array.dtype == dtype else array.view(dtype)
 
 
@@ -247,16 +247,12 @@ def _read_categorical(columns: list[Any], position: int, categories: Any, ordere
 
 def _write_string(array: Any, columns: Columns, writer: Writer) -> list[Any]:
     import pandas as pd
-    import pyarrow as pa
 
     missing_is_na = array.dtype.na_value is pd.NA
     storage = array.dtype.storage.removesuffix("_numpy")  # how pandas 2 says that missing is NaN
     if len(array) < _FEW:
         return [None, storage, missing_is_na, [writer.wire(item) for item in array.to_numpy(object, na_value=None)]]
-    try:
-        return [columns.add(array.__arrow_array__()), storage, missing_is_na, None]
-    except (UnicodeEncodeError, pa.ArrowInvalid):  # lone surrogates
-        raise UnfitError from None
+    return [columns.add(array.__arrow_array__()), storage, missing_is_na, None]
 
 
 def _read_string(columns: list[Any], position: int | None, storage: Any, missing_is_na: Any, few: Any) -> Any:
