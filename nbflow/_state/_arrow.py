@@ -177,7 +177,7 @@ def _fits_polars(dtype: Any) -> bool:
     inner = [field.dtype for field in getattr(dtype, "fields", ())]
     if hasattr(dtype, "inner"):
         inner.append(dtype.inner)
-    return type(dtype).__name__ in _POLARS_DTYPES and all(map(_fits_polars, inner))
+    return dtype.base_type().__name__ in _POLARS_DTYPES and all(map(_fits_polars, inner))
 
 
 def _read_polars(kind: str, body: memoryview) -> Any:

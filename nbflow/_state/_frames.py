@@ -84,8 +84,8 @@ def read_frame(kind: str, description: Any, columns: list[Any]) -> Any:
     index, attrs, duplicates, name, values = description
     index = _read_index(index, columns)
     if kind == "pandas.Series":
-        array = _read_values(values, columns)
-        result: Any = pd.Series(array, index=index, name=name, dtype=array.dtype, copy=True)
+        array = _read_values(values, columns).copy()
+        result: Any = pd.Series(array, index=index, name=name, dtype=array.dtype, copy=False)
     else:
         arrays = (_read_values(each, columns) for each in values)
         # By position, because labels may repeat.
