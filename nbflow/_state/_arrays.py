@@ -79,7 +79,9 @@ def _check_dtype(dtype: Any) -> None:
 
     if dtype.kind not in _KINDS or dtype.hasobject or dtype.metadata:
         raise UnfitError
-    if dtype.kind == "V" and (dtype.isalignedstruct or npy.descr_to_dtype(npy.dtype_to_descr(dtype)) != dtype):
+    if dtype.kind == "V" and (
+        dtype.isalignedstruct or npy.descr_to_dtype(npy.dtype_to_descr(dtype)) != dtype
+    ):
         raise UnfitError
 
 

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from nbflow._state import _frames
+from nbflow._state._columns import Columns
 from nbflow._state._plain import UnfitError, encode
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def write_table(value: Any, writer: Writer) -> bytes:
         raise UnfitError
     file = io.BytesIO()
     if kind.startswith("pandas"):
-        columns = _frames.Columns()
+        columns = Columns()
         _write_head(file, encode([kind, _frames.write_frame(kind, value, columns, writer)]))
         _write_columns(file, columns.arrays)
     else:
@@ -101,7 +102,9 @@ def _write_columns(file: io.BytesIO, arrays: list[Any]) -> None:
     if arrays:  # labels often live in the sidecar alone
         import pyarrow as pa
 
-        _write_pyarrow(file, pa.record_batch(arrays, names=[str(position) for position in range(len(arrays))]))
+        _write_pyarrow(
+            file, pa.record_batch(arrays, names=[str(position) for position in range(len(arrays))])
+        )
 
 
 def _read_columns(body: memoryview) -> list[Any]:
@@ -138,12 +141,13 @@ def _read_arrow(body: memoryview) -> Any:
     import pyarrow as pa
 
     table = pa.ipc.open_stream(pa.py_buffer(body)).read_all()
-    table.validate(full=True)  # offsets that point outside would crash the process later; 3 ms per million strings
+    table.validate(
+        full=True
+    )  # offsets that point outside would crash the process later; 3 ms per million strings
     return table
 
 
 def _read_pyarrow(kind: str, body: memoryview) -> Any:
-    import pyarrow as pa
 
     table = _read_arrow(body)
     if kind == "pyarrow.Table":
