@@ -118,15 +118,14 @@ class Session:
         state, name = RunState(), engine.new_run()
         run = Run(engine, name, self._restart, batch)
         opened = Opened(name, event, tuple(lane.name for lane in lanes), engine.clock.time(), batch.library, keep_records, batch.total)
-        self._execute(engine, name, state, opened, lanes, batch, wait=wait, max_in_flight=max_in_flight, keep_records=keep_records)
+        self._execute(run, state, opened, lanes, batch, wait=wait, max_in_flight=max_in_flight, keep_records=keep_records)
         return run
 
     def _restart(self, run: Run, state: RunState, batch: Batch, *, only: frozenset[tuple[int, int]], force: bool, from_step: str | None, wait: bool) -> None:
         """Go on with a run, for some (record, flow) pairs, with the flows as they are defined now."""
-        engine = run.engine
-        before = engine.live.get(run.id)
+        before = run.held
         lanes = [self._lane(state, name, before.lanes[flow] if before is not None else None) for flow, name in enumerate(state.flows)]
-        self._execute(engine, run.id, state, Resumed(engine.clock.time()), lanes, batch, wait=wait, only=only, force=force, from_step=from_step)
+        self._execute(run, state, Resumed(run.engine.clock.time()), lanes, batch, wait=wait, only=only, force=force, from_step=from_step)
 
     def _lane(self, state: RunState, name: str, before: Lane | None) -> Lane:
         if isinstance(before, StepLane):
@@ -138,15 +137,19 @@ class Session:
             raise UsageError(f"Run {state.run} is a map of step {name!r} made in another kernel: run the cell with {name}.map(...) again, what is done is not run twice.")
         raise UsageError(f"Flow {name!r} of run {state.run} is not defined in this kernel: run the cell that defines it, then rerun.")
 
-    def _execute(self, engine: Engine, run: str, state: RunState, first: Opened | Resumed, lanes: Sequence[Lane], batch: Batch, *, wait: bool, keep_records: bool = False, **options: Any) -> None:
-        view = self._view()
-        execution = Execution(engine.runner, engine.ledger, run, state, lanes, batch, loop=self.machinery.loop, watch=view.show if view is not None else None, **options)
-        execution.notes.add(first)
-        execution.notes.flush()
-        if keep_records:
-            self._keep(engine, execution, batch)
+    def _execute(self, run: Run, state: RunState, first: Opened | Resumed, lanes: Sequence[Lane], batch: Batch, *, wait: bool, keep_records: bool = False, **options: Any) -> None:
+        if wait and self.machinery.loop.is_current():
+            raise UsageError("An async flow cannot wait for a run: it would hold up the event loop that the run needs. Use wait=False, or await asyncio.to_thread(nf.send, ...).")
+        engine, view = run.engine, self._view()
+        show, end = (view.show, view.end) if view is not None else (None, None)
+        execution = Execution(engine.runner, engine.ledger, run.id, state, lanes, batch, loop=self.machinery.loop, watch=show, **options)
         try:
-            engine.work_on(execution, background=not wait, ended=view.end if view is not None else None)
+            execution.notes.add(first)
+            execution.notes.flush()
+            if keep_records:
+                self._keep(engine, execution, batch)
+            run.held = execution
+            engine.work_on(execution, background=not wait, ended=end)
         except BaseException:
             if not execution.has_ended:
                 execution.notes.close()

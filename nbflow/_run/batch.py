@@ -8,6 +8,7 @@ is a value there and stays one.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -72,7 +73,8 @@ class Batch:
             import pyarrow as pa
 
             source, self.library = pa.table(source), "pyarrow"  # DuckDB relations and other Arrow producers
-        self.source = source
+        # A copy that shares the values: what is done to the frame or the list afterwards is not done to the run.
+        self.source = _snapshot(source, self.library)
         self.key = (key,) if isinstance(key, str) else tuple(key or ())
         self.values = values
         self.labels = _labels(source, self.library) if not self.key else None
@@ -105,6 +107,28 @@ class Batch:
         """Every row, in order. A row that cannot be a record carries the error, and the reading goes on."""
         for place, record in enumerate(_records(self.source, self.library)):
             yield self._row(place, record)
+
+    def numbered(self) -> Iterator[tuple[int, int, Row]]:
+        """Every row as (number of its record, how often that record has been met, the row).
+
+        Rows with one key and equal content are one record. A row whose content differs from that of an earlier row
+        with its key is a record of its own, and an error.
+        """
+        known: dict[str, tuple[int, bytes]] = {}
+        times: Counter[int] = Counter()
+        count = 0
+        for place, row in enumerate(self.rows()):
+            number = count
+            if self.key and not isinstance(row.error, UsageError):
+                number, digest = known.setdefault(row.key, (count, row.digest))
+                if digest != row.digest:
+                    number, row = count, row._replace(error=duplicates([f"{row.key!r} (row {place})"]))  # noqa: PLW2901
+            if number == count:
+                count += 1
+                yield number, 1, row
+            else:
+                times[number] += 1
+                yield number, times[number] + 1, row
 
     def _row(self, place: int, record: Any) -> Row:
         name = str(place) if self.labels is None else self.labels[place]
@@ -179,6 +203,12 @@ def as_record(record: Any, place: int) -> dict[Any, Any]:
         dumped: dict[Any, Any] = dump()
         return dumped
     raise UsageError(f"row {place} is a {type(record).__name__}, not a record; send dicts, or a frame.")
+
+
+def _snapshot(source: Any, library: str) -> Any:
+    if library.startswith("pandas"):
+        return source.copy(deep=False)
+    return list(source) if isinstance(source, list) else source
 
 
 def columns_of(frame: Any, library: str) -> list[Any]:

@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from nbflow._key.call import Binder
 from nbflow._run import keys
@@ -61,7 +62,8 @@ class Engine:
         self.clock = clock
         self.machinery = machinery
         self.runner = Runner(store, clock, crash_point)
-        self.live: dict[str, Execution] = {}
+        #: What this process works on, or has worked on for somebody who still holds the run.
+        self.live: WeakValueDictionary[str, Execution] = WeakValueDictionary()
         #: Functions that stand for steps in tests, by the step's name.
         self.stubs: dict[str, Callable[..., Any]] = {}
         self._reported: set[str] = set()
@@ -202,4 +204,5 @@ class Engine:
         finally:
             self.store.unlock(keys.run_key(execution.state.run))
             if ended is not None:
-                ended(execution.state)
+                execution.watch = ended
+                execution.show()

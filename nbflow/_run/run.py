@@ -36,6 +36,8 @@ class Run:
         self.engine = engine
         self._restart = restart
         self._batch = batch
+        #: Keeps this process's work on the run alive as long as somebody holds the run.
+        self.held: Execution | None = None
         self._read = RunState()
         self._position = 0
 
@@ -136,13 +138,7 @@ class Run:
         if not state.keeps_records:
             return None, list(range(len(state.keys)))
         batch = self._batch = kept_batch(self.engine.ledger, self.id)
-        known: dict[str, int] = {}
-        rows, count = [], 0
-        for row in batch.rows():
-            number = known.setdefault(row.key, count) if batch.key and row.error is None else count
-            count += number == count
-            rows.append(number)
-        return batch, rows
+        return batch, [number for number, _, _ in batch.numbered()]
 
     def _values(self, state: RunState, flow: int, rows: list[int]) -> list[Any]:
         keys = {row: state.checkpoint(row, flow) for row in rows if state.item(row, flow) in DONE}

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from nbflow._core.entry import Called, Closed, Item, Listed, Remark, Sent
 from nbflow._core.plan import Outcome, State
 from nbflow._run import failure
-from nbflow._run.batch import CHUNK, duplicates
+from nbflow._run.batch import CHUNK
 from nbflow._run.notes import Notes
 from nbflow._run.scope import Item as Place
 from nbflow._run.workers import Crew
 from nbflow._state import checkpoint
-from nbflow.errors import NbflowWarning, RunCancelledError, StepTimeoutError, StoreError, UsageError
+from nbflow.errors import NbflowWarning, RunCancelledError, StepTimeoutError, StoreError, StoreWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -89,7 +89,7 @@ class Execution:
         self._from_step = from_step
         #: Takes every chunk that is read, to keep it.
         self.keep: Callable[[list[Any]], None] | None = None
-        self._watch = watch
+        self.watch = watch
         self._codes: dict[Any, bytes] = {}
         self._most = max_in_flight or IN_FLIGHT
         # The reader is woken when some places are free, not at each: waking a thread costs more than a short call.
@@ -97,8 +97,6 @@ class Execution:
         self._room = threading.Event()
         self._mutex = threading.Lock()
         self._pending: dict[int, int] = {}
-        self._known: dict[str, tuple[int, bytes]] = {}
-        self._count = 0
         self._tasks: set[asyncio.Task[None]] = set()
         threads = min(max_in_flight or THREADS, 4 * IN_FLIGHT)
         self._crews = {flow: Crew(f"nbflow-{lane.name}", threads, self._work) for flow, lane in enumerate(lanes) if not lane.is_async}
@@ -136,7 +134,7 @@ class Execution:
     # Reading.
 
     def _read(self) -> None:
-        rows = iter(self.batch.rows())
+        rows = self.batch.numbered()
         try:
             while chunk := list(itertools.islice(rows, CHUNK)):
                 fresh = self._list(chunk)
@@ -148,32 +146,17 @@ class Execution:
                 else:
                     self._dispatch(fresh)
         finally:
-            self.notes.add(Sent(self._count))
+            self.notes.add(Sent(max(self.rows, default=-1) + 1))
 
-    def _list(self, chunk: list[Row]) -> list[tuple[int, Row]]:
-        """Number the records of a chunk; rows that repeat a record only count."""
+    def _list(self, chunk: list[tuple[int, int, Row]]) -> list[tuple[int, Row]]:
+        """Note the records of a chunk; rows that repeat a record only count."""
         if self.keep is not None:
-            self.keep([row.record for row in chunk])
-        fresh = []
-        for row in chunk:
-            number, known = self._count, None
-            if self.batch.key and not isinstance(row.error, UsageError):
-                known = self._known.setdefault(row.key, (number, row.digest))
-            if known is not None and known[0] != number:
-                if known[1] == row.digest:
-                    number = known[0]
-                    self.rows.append(number)
-                    if self._only is None:
-                        self.notes.add(Listed(number, row.key, self.state.copies.get(number, 1) + 1))
-                    continue
-                fresh.append((number, row._replace(error=duplicates([f"{row.key!r} (row {len(self.rows)})"]))))
-            else:
-                fresh.append((number, row))
-            self._count += 1
-            self.rows.append(number)
-            if self._only is None:
-                self.notes.add(Listed(number, row.key))
-        return fresh
+            self.keep([row.record for _, _, row in chunk])
+        self.rows.extend(number for number, _, _ in chunk)
+        if self._only is None:
+            for number, times, row in chunk:
+                self.notes.add(Listed(number, row.key, times))
+        return [(number, row) for number, times, row in chunk if times == 1]
 
     def _dispatch(self, fresh: list[tuple[int, Row]]) -> None:
         """Note what is done already, hand the rest to the lanes."""
@@ -387,10 +370,10 @@ class Execution:
         self._ticked = now
         for crew in self._crews.values():
             crew.adjust()
-        if self._watch is not None and now - self._shown > _PICTURE:
+        if self.watch is not None and now - self._shown > _PICTURE:
             self._shown = now
             self.notes.flush()
-            self._watch(self.state)
+            self.show()
 
     def _interrupt(self) -> None:
         """Stop, and give the calls under way a moment; account for the rows that were not read."""
@@ -401,20 +384,32 @@ class Execution:
             time.sleep(_TICK)
         self._left = bool(self._pending)
         if not self.batch.is_stream:
-            for row in itertools.islice(self.batch.rows(), len(self.rows), None):
-                self._list([row])
+            self._list(list(itertools.islice(self.batch.numbered(), len(self.rows), None)))
 
     def _close(self) -> None:
-        for crew in self._crews.values():
-            crew.dismiss()
-        self.notes.flush()
-        for entry in self.state.interrupt(self.runner.clock.time()):
-            self.notes.add(entry)
-        self.notes.flush()
-        self.notes.add(Closed(self.state.verdict, self.runner.clock.time(), len(self.state.keys), dict(self.state.tally())))
-        self.notes.close()
-        self.runner.store.flush()
-        self._ended.set()
+        try:
+            for crew in self._crews.values():
+                crew.dismiss()
+            self.notes.flush()
+            for entry in self.state.interrupt(self.runner.clock.time()):
+                self.notes.add(entry)
+            self.notes.flush()
+            self.notes.add(Closed(self.state.verdict, self.runner.clock.time(), len(self.state.keys), dict(self.state.tally())))
+            self.notes.close()
+            self.runner.store.flush()
+        except StoreError as error:
+            warnings.warn(f"What was saved is safe, but the store could not be tidied. {error}", StoreWarning, stacklevel=2)
+        finally:
+            self._ended.set()
+
+    def show(self) -> None:
+        """Give the watcher a picture; one that raises is left out from then on."""
+        if self.watch is not None:
+            try:
+                self.watch(self.state)
+            except Exception as error:
+                self.watch = None
+                self.say(f"The table of the run cannot be shown: {failure.describe(error)}")
 
     def _cancel_tasks(self) -> None:
         for task in list(self._tasks):

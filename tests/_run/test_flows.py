@@ -1,6 +1,7 @@
 """A batch through its flows: each record in each flow apart, every one accounted for."""
 
 import asyncio
+import gc
 import threading
 import time
 from collections import Counter
@@ -212,6 +213,54 @@ def test_a_bad_row_of_a_stream_fails_and_the_others_go_on(nb, flows):
     run = nb.send(EVENT, iter([{"id": "a", "text": "x"}, "no record", {"text": "no key"}, {"id": "b", "text": "y"}]), key="id")
     assert run.counts["count"] == {"COMPLETED": 2, "FAILED": 2}
     assert "is a str, not a record" in run.failures()["message"].iloc[0]
+
+
+def test_rows_keep_their_places_around_repeated_and_clashing_ones(nb, flows):
+    batch = [{"id": "a", "text": "1"}, {"id": "b", "text": "2"}, {"id": "a", "text": "1"}, {"id": "a", "text": "9"}, {"id": "c", "text": "3"}, {"id": "a", "text": "1"}]
+    run = nb.send(EVENT, iter(batch), key="id")
+    assert "4 records (6 rows)" in repr(run)
+    states = ["COMPLETED", "COMPLETED", "COMPLETED", "FAILED", "COMPLETED", "COMPLETED"]
+    assert [row["count.status"] for row in run.results()] == states
+    nb.forget()
+    opened = nf.open_run(run.id).results()
+    assert [row["count.status"] for row in opened] == states
+    assert [row["triage.label"] for row in opened] == ["1", "2", "1", None, "3", "1"]
+
+
+def test_what_is_done_to_the_batch_afterwards_is_not_done_to_the_run(nb, flows):
+    frame, records = pd.DataFrame(rows(3)), rows(3)
+    first, second = nb.send(EVENT, frame, key="id"), nb.send(EVENT, records, key="id")
+    frame["extra"] = 1
+    frame.loc[9] = ["t9", "late", 1]
+    records.pop()
+    assert list(first.results().columns)[:3] == ["id", "text", "triage.status"]
+    assert len(first.results()) == len(second.results()) == 3
+
+
+def test_a_run_that_nobody_holds_gives_its_memory_back(nb, flows):
+    run = nb.send(EVENT, rows(3), key="id")
+    name = run.id
+    assert name in nb.engine.live
+    del run
+    deadline = time.monotonic() + 10
+    while name in nb.engine.live and time.monotonic() < deadline:
+        gc.collect()  # its threads are about to end
+        time.sleep(0.01)
+    assert name not in nb.engine.live
+    assert nf.open_run(name).state == "COMPLETED"
+
+
+def test_a_flow_may_send_and_an_async_one_is_told_how(nb, flows):
+    @nf.flow(on="outer")
+    def outer(record):
+        return nf.send(EVENT, [{"id": record["n"], "text": "x"}], key="id").state
+
+    @nf.flow(on="async outer")
+    async def waits(record):
+        return nf.send(EVENT, [{"id": 1, "text": "x"}]).state
+
+    assert nb.send("outer", [{"n": 1}, {"n": 2}]).results("outer") == ["COMPLETED"] * 2
+    assert "wait=False" in nb.send("async outer", [{}]).failures()["message"].iloc[0]
 
 
 def test_an_event_nobody_listens_to_names_the_closest(nb, flows):
