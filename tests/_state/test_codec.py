@@ -160,6 +160,20 @@ def test_every_decoding_gives_a_fresh_object():
     assert second == {"x": {1}}
 
 
+def test_a_payload_that_changes_later_changes_no_result():
+    """Tables are views on read-only bytes, and copies of any other."""
+    for value in (
+        pa.table({"a": [1, 2]}),
+        pd.DataFrame({"a": pd.array([1, 2], "int64[pyarrow]")}),
+        pl.DataFrame({"a": [1]}),
+    ):
+        codec, payload = encode(value)
+        buffer = bytearray(payload)
+        back = decode(codec, memoryview(buffer))
+        buffer[:] = bytes(len(buffer))
+        assert back.equals(value)
+
+
 def test_shared_references_stay_shared():
     """Two places that hold one list hold one list after a round trip, through pickle."""
     row = [1]
