@@ -91,6 +91,8 @@ def _write_head(file: io.BytesIO, sidecar: bytes) -> None:
 
 def _split(payload: bytes | memoryview) -> tuple[memoryview, memoryview]:
     view = memoryview(payload)
+    if not view.readonly:  # tables stay views on the payload
+        view = memoryview(bytes(view))
     total, size = _HEAD.unpack_from(view)
     end = _HEAD.size + size
     if total != len(view) or end > total:
@@ -102,9 +104,7 @@ def _write_columns(file: io.BytesIO, arrays: list[Any]) -> None:
     if arrays:  # labels often live in the sidecar alone
         import pyarrow as pa
 
-        _write_pyarrow(
-            file, pa.record_batch(arrays, names=[str(position) for position in range(len(arrays))])
-        )
+        _write_pyarrow(file, pa.record_batch(arrays, names=[str(at) for at in range(len(arrays))]))
 
 
 def _read_columns(body: memoryview) -> list[Any]:
@@ -143,12 +143,11 @@ def _read_arrow(body: memoryview) -> Any:
     table = pa.ipc.open_stream(pa.py_buffer(body)).read_all()
     table.validate(
         full=True
-    )  # offsets that point outside would crash the process later; 3 ms per million strings
+    )  # or offsets that point outside crash the process later; 3 ms per million strings
     return table
 
 
 def _read_pyarrow(kind: str, body: memoryview) -> Any:
-
     table = _read_arrow(body)
     if kind == "pyarrow.Table":
         return table

@@ -56,10 +56,11 @@ def missing_class(module: str, qualname: str) -> CodecError:
 
 def _write_enum(value: enum.Enum, writer: Writer) -> Ext:
     cls = type(value)
-    if cls._member_map_.get(value.name) is value:
-        return writer.ext(tags.ENUM, (*_name(cls), value.name))
+    name = value._name_  # a class may give .name another meaning
+    if cls._member_map_.get(name) is value:
+        return writer.ext(tags.ENUM, (*_name(cls), name))
     if isinstance(value, enum.Flag):  # a combination has no name of its own
-        return writer.ext(tags.FLAG, (*_name(cls), int(value.value)))
+        return writer.ext(tags.FLAG, (*_name(cls), int(value._value_)))
     raise UnfitError
 
 
