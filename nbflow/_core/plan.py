@@ -96,9 +96,13 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Wait(Command):
-    """Wait so many seconds before attempt ``number`` + 1; ``pause``: so long must all of the throttle's calls."""
+    """Attempt ``number``, which took ``spent`` seconds, failed: wait ``seconds`` before the next one.
+
+    ``pause``: so long must every call of the throttle wait.
+    """
 
     number: int
+    spent: float
     seconds: float
     error: BaseException
     pause: float | None = None
@@ -158,4 +162,4 @@ def _attempts(policy: Policy, jitter: Any) -> Generator[Command, Any, tuple[Outc
             return Outcome(state, None, error, number), tried.seconds
         asked = retry_after(error)
         delay = policy.delay(number, jitter())
-        yield Wait(number, max(delay, asked) if asked is not None else delay, error, pauses_throttle(error))
+        yield Wait(number, tried.seconds, max(delay, asked) if asked is not None else delay, error, pauses_throttle(error))

@@ -78,8 +78,12 @@ def table_of(state: RunState, *, failures: int = 20) -> Table:
     """The picture of a run, with its first ``failures`` failures. Costs O(failures), not O(records)."""
     flows = []
     for flow, name in enumerate(state.flows):
+        steps = state.steps[flow]
+        if list(steps) == [name]:  # a map: the flow is its step
+            flows.append(FlowRow(name, "", dict(state.counts[flow]), steps[name].states[State.RETRYING], steps[name].seconds))
+            continue
         flows.append(FlowRow(name, "", dict(state.counts[flow]), 0, 0.0))
-        for step, count in state.steps[flow].items():
+        for step, count in steps.items():
             ended = {key: number for key, number in count.states.items() if key in FINAL}
             flows.append(FlowRow(name, step, ended, count.states[State.RETRYING], count.seconds))
     met = {key for row in flows for key, number in row.counts.items() if number}
@@ -123,8 +127,12 @@ def sentence_of(state: RunState, causes: list[Cause]) -> str:
     parts = [f"{number:,} {WORDS[key]}" for key in WORDS if (number := tally[key]) and key in FINAL and key not in BROKEN]
     broken = tally[State.FAILED] + tally[State.TIMED_OUT]
     if broken:
-        why = "; ".join(f"{cause.records:,} {cause.error}" + (f" at {cause.step}" if cause.step else "") for cause in causes[:3])
-        more = sum(cause.records for cause in causes[3:])
+        kinds: Counter[tuple[str, str]] = Counter()
+        for cause in causes:
+            kinds[cause.error, cause.step] += cause.records
+        first = kinds.most_common(3)
+        why = "; ".join(f"{number:,} {error}" + (f" at {step}" if step else "") for (error, step), number in first)
+        more = broken - sum(number for _, number in first)
         parts.append(f"{broken:,} failed: {why}" + (f"; {more:,} of other causes" if more else ""))
     return f"{share}{rows}{flows}: {', '.join(parts) or 'nothing yet'}. {duration(state.ended - state.started)}."
 

@@ -91,7 +91,8 @@ _MEMO: dict[int, tuple[weakref.ref[Any], Guards, Code]] = {}
 def _remember(function: Any, guards: Guards, code: Code) -> None:
     place = id(function)
     try:
-        owner = weakref.ref(function, lambda _: _MEMO.pop(place, None))
+        forget = _MEMO.pop  # at the end of the process the module's names are gone before the last function
+        owner = weakref.ref(function, lambda _: forget(place, None))
     except TypeError:  # a builtin; reading it again costs little
         return
     _MEMO[place] = (owner, guards, code)

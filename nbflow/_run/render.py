@@ -104,7 +104,7 @@ def _flow_grid(table: Table) -> Any:
 
 def _retries_and_mean(row: FlowRow) -> tuple[str, str]:
     tried = sum(number for state, number in row.counts.items() if state is not State.CACHED)
-    return f"{row.retries:,}" if row.retries else "", duration(row.seconds / tried) if row.step and tried else ""
+    return f"{row.retries:,}" if row.retries else "", duration(row.seconds / tried) if row.seconds and tried else ""
 
 
 def _grid(headers: Sequence[str], right: Iterable[int]) -> Any:

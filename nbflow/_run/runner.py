@@ -310,7 +310,7 @@ class Runner:
                 gate.leave()
 
     def _before_wait(self, call: Call, command: Wait) -> None:
-        call.note(State.RETRYING, self.clock.time(), command.number, command.error, wait=command.seconds)
+        call.note(State.RETRYING, self.clock.time(), command.number, command.error, seconds=command.spent, wait=command.seconds)
         if command.pause is not None and call.gate is not None:
             call.gate.pace.pause(self.clock.monotonic(), command.pause)
 

@@ -44,7 +44,8 @@ IN_FLIGHT, THREADS = 1024, 32
 GRACE = 1.0
 #: Records of which the inputs of steps stay at hand, and as many that failed.
 INPUTS = 1000
-_TICK = 0.02
+#: Seconds between two looks at the crews, and between two pictures.
+_TICK, _PICTURE = 0.02, 0.25
 
 
 class Execution:
@@ -101,8 +102,7 @@ class Execution:
         self._tasks: set[asyncio.Task[None]] = set()
         threads = min(max_in_flight or THREADS, 4 * IN_FLIGHT)
         self._crews = {flow: Crew(f"nbflow-{lane.name}", threads, self._work) for flow, lane in enumerate(lanes) if not lane.is_async}
-        self._ticked = (time.perf_counter(), time.process_time())
-        self._shown = 0.0
+        self._ticked = self._shown = 0.0
 
     # What the holder of the run does.
 
@@ -381,17 +381,16 @@ class Execution:
             time.sleep(_TICK / 10 if len(self._pending) < 2 * THREADS else _TICK)
         if self._fatal is not None:
             raise self._fatal
-        now, then = time.perf_counter(), self._ticked[0]
-        if now - then >= _TICK:
-            computed = time.process_time()
-            load = (computed - self._ticked[1]) / (now - then)
-            self._ticked = (now, computed)
-            for crew in self._crews.values():
-                crew.grow(load)
-            if self._watch is not None and now - self._shown > 0.25:  # noqa: PLR2004 - four pictures a second
-                self._shown = now
-                self.notes.flush()
-                self._watch(self.state)
+        now = time.perf_counter()
+        if now - self._ticked < _TICK:
+            return
+        self._ticked = now
+        for crew in self._crews.values():
+            crew.adjust()
+        if self._watch is not None and now - self._shown > _PICTURE:
+            self._shown = now
+            self.notes.flush()
+            self._watch(self.state)
 
     def _interrupt(self) -> None:
         """Stop, and give the calls under way a moment; account for the rows that were not read."""

@@ -121,16 +121,17 @@ class Loop:
             raise
 
 
-#: A process that keeps this share of a core busy computes; a thread that computes less than this share of its time
-#: waits; looks without an end after which a crew counts as stuck.
-_BUSY, _WAITS, _WAITS_SURELY, _PATIENCE = 0.9, 0.5, 0.15, 5
+#: Seconds over which a crew measures; ends that make a measurement good, and seconds after which it is good anyway;
+#: by how much twice the threads must be faster to stay; seconds until a crew that did not gain tries again.
+_SPAN, _ENOUGH, _LONG, _GAIN, _REST = 0.02, 8, 0.2, 1.25, 1.0
 
 
 class Crew:
-    """Threads that work off one queue: as many as waiting makes worth while.
+    """Threads that work off one queue: as many as make it faster.
 
-    Threads help a flow that waits, and hurt one that computes, as only one of them computes at a time. So a crew
-    begins with one thread and doubles while its threads wait more than they compute.
+    Threads help a flow that waits, and hurt one that computes, as only one of them computes at a time. Nothing that a
+    thread can be asked tells the two apart on a busy machine, so a crew tries: it begins with one thread, doubles,
+    and keeps what made it faster.
     """
 
     def __init__(self, name: str, most: int, function: Callable[[Any], None]) -> None:
@@ -138,47 +139,57 @@ class Crew:
         self._most = most
         self._function = function
         self._queue: SimpleQueue[Any] = SimpleQueue()
-        self._threads = 0
+        self._mutex = threading.Lock()
+        self._threads = self._wanted = 0
         self._ended = 0
-        self._busy = self._computed = 0.0
-        self._seen = (0, 0.0, 0.0)
-        self._stuck = 0
+        #: Ends and time when the measurement began; the rate before the last doubling; not to be tried before.
+        self._from = (0, 0.0)
+        self._before: float | None = None
+        self._rest = 0.0
 
     def put(self, work: Any) -> None:
         """Queue a piece of work."""
         self._queue.put(work)
-        if not self._threads:
-            self._hire(1)
+        if not self._wanted:
+            self._from = (0, time.monotonic())
+            self._want(1)
 
-    def grow(self, load: float) -> None:
-        """Called every few milliseconds; ``load``: cores that the process has kept busy since the last time."""
-        if not self._threads or self._threads >= self._most or self._queue.empty():
+    def adjust(self) -> None:
+        """Called every few milliseconds: measure, and have more or fewer threads."""
+        now = time.monotonic()
+        ended, span = self._ended - self._from[0], now - self._from[1]
+        if not self._wanted or self._queue.empty() or span < _SPAN or (0 < ended < _ENOUGH and span < _LONG):
             return
-        now = (self._ended, self._busy, self._computed)
-        ended, busy, computed = (new - old for new, old in zip(now, self._seen, strict=True))
-        self._seen = now
-        self._stuck = 0 if ended else self._stuck + 1
-        # A busy process makes its threads wait for each other, which looks like waiting for the world: then only
-        # what waits nearly always, or has not ended anything for a while, is taken for waiting.
-        share = _WAITS if load < _BUSY else _WAITS_SURELY
-        if (self._stuck and load < _BUSY) or self._stuck > _PATIENCE or (ended and computed < share * busy):
-            self._hire(min(self._threads, self._most - self._threads))
+        rate = ended / span
+        if not ended:
+            self._want(2 * self._wanted)  # everybody waits: nothing to measure, and nothing to lose
+        elif self._before is not None and rate < _GAIN * self._before:
+            self._want(self._wanted // 2)
+            self._before, self._rest = None, now + _REST
+        elif self._before is not None or now >= self._rest:
+            self._before = rate if self._wanted < self._most else None
+            self._want(2 * self._wanted)
+        self._from = (self._ended, now)
 
     def dismiss(self) -> None:
         """No more work: threads end as they become idle."""
         for _ in range(self._threads):
             self._queue.put(None)
 
-    def _hire(self, count: int) -> None:
-        for _ in range(count):
-            self._threads += 1
-            threading.Thread(target=self._work, name=f"{self._name}-{self._threads}", daemon=True).start()
+    def _want(self, count: int) -> None:
+        with self._mutex:
+            self._wanted = max(1, min(count, self._most))
+            missing = self._wanted - self._threads
+            self._threads = max(self._threads, self._wanted)
+        for _ in range(missing):
+            threading.Thread(target=self._work, name=f"{self._name}-thread", daemon=True).start()
 
     def _work(self) -> None:
         while (work := self._queue.get()) is not None:
-            begun, computing = time.perf_counter(), time.thread_time()
             self._function(work)
-            # Lost updates between threads do no harm: these figures only steer the growth.
-            self._computed += time.thread_time() - computing
-            self._busy += time.perf_counter() - begun
-            self._ended += 1
+            self._ended += 1  # may lose a count to another thread: it only steers
+            if self._threads > self._wanted:
+                with self._mutex:
+                    if self._threads > self._wanted:
+                        self._threads -= 1
+                        return

@@ -28,17 +28,14 @@ def write_npy(array: Any) -> bytes:
     """The npy file of ``array``, C or Fortran order kept.
 
     Raises:
-        UnfitError: npy would lose something of the dtype.
+        UnfitError, ValueError: npy would lose something of the dtype.
     """
     import numpy as np
 
     _check_dtype(array.dtype)
     file = io.BytesIO()
     description = np.lib.format.header_data_from_array_1_0(array)
-    try:
-        np.lib.format.write_array_header_1_0(file, description)
-    except ValueError:  # a long header, or field names beyond latin-1
-        raise UnfitError from None
+    np.lib.format.write_array_header_1_0(file, description)
     if file.tell() > _HEADER_LIMIT:
         raise UnfitError
     flat = array.ravel(order="F" if description["fortran_order"] else "C")
@@ -82,7 +79,9 @@ def _check_dtype(dtype: Any) -> None:
 
     if dtype.kind not in _KINDS or dtype.hasobject or dtype.metadata:
         raise UnfitError
-    if dtype.kind == "V" and (dtype.isalignedstruct or npy.descr_to_dtype(npy.dtype_to_descr(dtype)) != dtype):
+    if dtype.kind == "V" and (
+        dtype.isalignedstruct or npy.descr_to_dtype(npy.dtype_to_descr(dtype)) != dtype
+    ):
         raise UnfitError
 
 

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from nbflow._state import _frames
+from nbflow._state._columns import Columns
 from nbflow._state._plain import UnfitError, encode
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def write_table(value: Any, writer: Writer) -> bytes:
         raise UnfitError
     file = io.BytesIO()
     if kind.startswith("pandas"):
-        columns = _frames.Columns()
+        columns = Columns()
         _write_head(file, encode([kind, _frames.write_frame(kind, value, columns, writer)]))
         _write_columns(file, columns.arrays)
     else:
@@ -101,11 +102,13 @@ def _write_columns(file: io.BytesIO, arrays: list[Any]) -> None:
     if arrays:  # labels often live in the sidecar alone
         import pyarrow as pa
 
-        _write_pyarrow(file, pa.record_batch(arrays, names=[str(position) for position in range(len(arrays))]))
+        _write_pyarrow(
+            file, pa.record_batch(arrays, names=[str(position) for position in range(len(arrays))])
+        )
 
 
 def _read_columns(body: memoryview) -> list[Any]:
-    return _read_arrow(body).columns if body else []
+    return _only_batch(_read_arrow(body)).columns if body else []
 
 
 def _write_pyarrow(file: io.BytesIO, value: Any) -> None:
@@ -138,20 +141,28 @@ def _read_arrow(body: memoryview) -> Any:
     import pyarrow as pa
 
     table = pa.ipc.open_stream(pa.py_buffer(body)).read_all()
-    table.validate(full=True)  # offsets that point outside would crash the process later; 3 ms per million strings
+    table.validate(
+        full=True
+    )  # offsets that point outside would crash the process later; 3 ms per million strings
     return table
 
 
 def _read_pyarrow(kind: str, body: memoryview) -> Any:
-    import pyarrow as pa
 
     table = _read_arrow(body)
     if kind == "pyarrow.Table":
         return table
     if kind == "pyarrow.ChunkedArray":
         return table.column(0)
-    batch = next(iter(table.to_batches()), None) or pa.RecordBatch.from_pylist([], schema=table.schema)
+    batch = _only_batch(table)
     return batch if kind == "pyarrow.RecordBatch" else batch.column(0)
+
+
+def _only_batch(table: Any) -> Any:
+    import pyarrow as pa
+
+    batches = table.to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
 def _write_polars(file: io.BytesIO, value: Any) -> None:
@@ -170,7 +181,7 @@ def _fits_polars(dtype: Any) -> bool:
     inner = [field.dtype for field in getattr(dtype, "fields", ())]
     if hasattr(dtype, "inner"):
         inner.append(dtype.inner)
-    return type(dtype).__name__ in _POLARS_DTYPES and all(map(_fits_polars, inner))
+    return dtype.base_type().__name__ in _POLARS_DTYPES and all(map(_fits_polars, inner))
 
 
 def _read_polars(kind: str, body: memoryview) -> Any:

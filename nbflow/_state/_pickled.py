@@ -6,22 +6,21 @@ import io
 import pickle
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nbflow._state._records import missing_class
 from nbflow.errors import CodecError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_ADVICE: tuple[tuple[tuple[type, ...], str], ...] = (
-    ((types.GeneratorType, types.AsyncGeneratorType), "return list(...) of it"),
-    ((types.CoroutineType,), "await it first"),
-    ((types.ModuleType,), "return what you need of it"),
-    ((io.IOBase,), "return its content or its path"),
-    ((types.FunctionType,), "return its result, or define it by name at the top of a cell or module"),
+# The first that fits: a file is an iterator too.
+_ADVICE: tuple[tuple[type, str], ...] = (
+    (io.IOBase, "return its content or its path"),
+    (Awaitable, "await it first"),
+    (Iterator, "return list(...) of it"),
+    (AsyncIterator, "return a list of what it yields"),
+    (types.ModuleType, "return what you need of it"),
+    (types.FunctionType, "return its result, or define it by name at the top of a cell or module"),
 )
 
 
@@ -37,8 +36,13 @@ def dump(value: object) -> bytes:
         raise CodecError("value cannot be saved: it is nested too deeply, or without end") from error
     except Exception as error:
         raise _refusal(value, error) from error
-    # Some objects pickle and never unpickle (exceptions with an __init__ of their own): better known now.
-    load(payload)
+    try:
+        load(payload)
+    except CodecError as error:
+        # Exceptions with an __init__ of their own, for one: better known now than missed at every later run.
+        raise CodecError(
+            f"value cannot be saved: {_type_name(value)} pickles and does not unpickle: {error}"
+        ) from error
     return payload
 
 
@@ -89,16 +93,21 @@ def _dumps(value: object) -> bytes:
 
 def _refusal(value: object, error: Exception) -> CodecError:
     path, culprit = _culprit(value)
-    kind = type(culprit)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return CodecError(f"{path} cannot be saved: {name} has no form in bytes; {_advice(culprit, error)}")
+    return CodecError(
+        f"{path} cannot be saved: {_type_name(culprit)} has no form in bytes; {_advice(culprit, error)}"
+    )
+
+
+def _type_name(value: object) -> str:
+    cls = type(value)
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _advice(culprit: object, error: Exception) -> str:
     if _is_query(culprit):
         return "collect() it first"
-    for kinds, advice in _ADVICE:
-        if isinstance(culprit, kinds):
+    for kind, advice in _ADVICE:
+        if isinstance(culprit, kind):
             return advice
     if "not the same object" in str(error):
         return "its class was defined again since it was made: run the cell that makes it once more"
@@ -159,4 +168,6 @@ def _attributes(value: object) -> Iterator[tuple[str, object]]:
     for names in state if isinstance(state, tuple) else (state,):
         if isinstance(names, dict):
             yield from ((f".{name}", part) for name, part in names.items())
-    yield from ((f".{name}", part) for name, part in (getattr(value, "__pydantic_private__", None) or {}).items())
+    yield from (
+        (f".{name}", part) for name, part in (getattr(value, "__pydantic_private__", None) or {}).items()
+    )

@@ -164,7 +164,9 @@ def _write_set(value: set[Any] | frozenset[Any], writer: Writer) -> Ext:
     if type(value) is set:
         writer.once(value)
     members = sorted(encode(writer.wire(item)) for item in value)
-    return Ext(tags.SET if type(value) is set else tags.FROZENSET, encode([Raw(member) for member in members]))
+    return Ext(
+        tags.SET if type(value) is set else tags.FROZENSET, encode([Raw(member) for member in members])
+    )
 
 
 def _write_pairs(value: dict[Any, Any], writer: Writer) -> Ext:
@@ -235,12 +237,16 @@ _WRITERS: dict[type, Callable[[Any, Writer], Any]] = {
     dt.date: lambda value, writer: writer.ext(tags.DATE, (value.year, value.month, value.day)),
     dt.time: lambda value, writer: writer.ext(tags.TIME, _clock(value)),
     dt.datetime: _write_datetime,
-    dt.timedelta: lambda value, writer: writer.ext(tags.TIMEDELTA, (value.days, value.seconds, value.microseconds)),
+    dt.timedelta: lambda value, writer: writer.ext(
+        tags.TIMEDELTA, (value.days, value.seconds, value.microseconds)
+    ),
     dt.timezone: _write_timezone,
     zoneinfo.ZoneInfo: _write_zoneinfo,
     range: lambda value, writer: writer.ext(tags.RANGE, (value.start, value.stop, value.step)),
     slice: lambda value, writer: writer.ext(tags.SLICE, (value.start, value.stop, value.step)),
-    **dict.fromkeys(_PATHS.values(), lambda value, writer: writer.ext(tags.PATH, (type(value).__name__, str(value)))),
+    **dict.fromkeys(
+        _PATHS.values(), lambda value, writer: writer.ext(tags.PATH, (type(value).__name__, str(value)))
+    ),
 }
 
 

@@ -66,7 +66,11 @@ def _write_enum(value: enum.Enum, writer: Writer) -> Ext:
 def _write_namedtuple(value: Any, writer: Writer) -> Ext:
     cls: Any = type(value)
     fields = getattr(cls, "_fields", ())
-    if len(fields) != len(value) or cls.__reduce__ is not object.__reduce__ or getattr(value, "__dict__", None):
+    if (
+        len(fields) != len(value)
+        or cls.__reduce__ is not object.__reduce__
+        or getattr(value, "__dict__", None)
+    ):
         raise UnfitError
     return writer.ext(tags.NAMEDTUPLE, (*_name(cls), dict(zip(fields, value, strict=True))))
 
@@ -97,7 +101,9 @@ def _write_object(code: int, value: Any, writer: Writer) -> Ext:
     state = object.__getstate__(value)  # instance dict and slots, whatever the class made of __getstate__
     attributes, slots = state if isinstance(state, tuple) else (state, None)
     names = [*(attributes or ()), *(slots or ())]
-    if "_attrs_cached_hash" in names:  # hashes change from process to process; attrs resets it in its own pickling
+    if (
+        "_attrs_cached_hash" in names
+    ):  # hashes change from process to process; attrs resets it in its own pickling
         raise UnfitError
     return writer.ext(code, (*_name(cls), _odd(_FAMILIES[code][1](cls), names), attributes, slots))
 
@@ -171,12 +177,16 @@ def _find_class(code: int, module: str, qualname: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise missing_class(module, qualname) from error
     if not isinstance(found, type) or not _FAMILIES[code][0](found):
-        raise CodecError(f"{module}.{qualname} is not the kind of class any more that it was when this was saved")
+        raise CodecError(
+            f"{module}.{qualname} is not the kind of class any more that it was when this was saved"
+        )
     return found
 
 
 def _changed(cls: type) -> CodecError:
-    return CodecError(f"the class {cls.__qualname__} has changed since: its fields are not those that were saved")
+    return CodecError(
+        f"the class {cls.__qualname__} has changed since: its fields are not those that were saved"
+    )
 
 
 def _read_enum(data: memoryview, read: Read) -> Any:
@@ -227,7 +237,9 @@ def _read_object(data: memoryview, read: Read, *, code: int) -> Any:
     if attributes:
         vars(instance).update(attributes)
     for name, value in (slots or {}).items():
-        if type(getattr(cls, name, None)) is not MemberDescriptorType:  # never a property: that would run its setter
+        if (
+            type(getattr(cls, name, None)) is not MemberDescriptorType
+        ):  # never a property: that would run its setter
             raise _changed(cls)
         object.__setattr__(instance, name, value)
     return instance

@@ -8,11 +8,12 @@ journal, one that was there is found wherever it is meanwhile.
 ::
 
     .nbflow/
-    ├── .gitignore       *
-    ├── guard            shared by writers; who deletes or salvages is alone
-    ├── locks            a byte for each key being worked on
-    ├── journal/*.log    what was put last, by process
-    └── shelf/           cache.db, ab/cd/*.val: a diskcache folder; sealed-by: whose secret
+    ├── .gitignore           *
+    └── <fingerprint>/       of the secret: who has another one neither reads nor tidies what is in here
+        ├── guard            shared by writers; who deletes or salvages is alone
+        ├── locks            a byte for each key being worked on
+        ├── journal/*.log    what was put last, by process
+        └── shelf/           cache.db, ab/cd/*.val: a diskcache folder
 """
 
 from __future__ import annotations
@@ -219,19 +220,21 @@ class DiskStore:
     def _open(self) -> tuple[Journal, Shelf, KeyLocks | None]:
         from nbflow._state.shelf import Shelf
 
-        path = self._path
-        self._writable = prepare(path)
+        self._writable = prepare(self._path)
+        home = self._path / self._seal.fingerprint
+        if not home.exists():
+            self._explain_other_secrets()
         locks = None
         if self._writable:
-            private_folder(path / "journal")
-            private_folder(path / "shelf")
-            locks = KeyLocks.of(path / "locks")
+            private_folder(home)
+            private_folder(home / "journal")
+            locks = KeyLocks.of(home / "locks")
         journal = Journal(
-            path / "journal", self._seal, sync=self._power, writable=self._writable, report=self._report
+            home / "journal", self._seal, sync=self._power, writable=self._writable, report=self._report
         )
         shelf = Shelf(
-            path / "shelf",
-            path / "guard",
+            home / "shelf",
+            home / "guard",
             self._seal,
             power=self._power,
             timeout=self._timeout,
@@ -243,6 +246,15 @@ class DiskStore:
             with contextlib.suppress(StoreError), self._moving:
                 self._tidy(journal, shelf)  # what dead processes left; if it cannot be moved now, it is read there
         return journal, shelf, locks
+
+    def _explain_other_secrets(self) -> None:
+        """Say once why everything would be computed again: the secret was lost, or this is another home."""
+        if list(self._path.glob("*/journal")):
+            self._report(
+                self.url,
+                "its results were sealed with another secret and are not seen here. To see them, copy "
+                "~/.config/nbflow/key from where they were made, or set NBFLOW_STORE_KEY as it was there",
+            )
 
     def _again(self, error: OSError, doing: str, work: Callable[[], T]) -> T:
         """Do ``work`` in a new folder if somebody removed ours (``rm -rf .nbflow`` starts afresh); or refuse."""

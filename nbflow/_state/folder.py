@@ -122,16 +122,17 @@ def guard(path: Path, *, alone: bool, timeout: float) -> Iterator[None]:
 _FULL = "The disk, or your quota of it, is full: free some space and run again; what was saved before is intact."
 _READ_ONLY = "It cannot be written: change its permissions, or set NBFLOW_STORE to a folder that can."
 _LOCKED = "Another process holds it: see whether one hangs (`fuser {where}/*`), end it and run again."
+_FAILED = "The disk fails, or a limit on it is full: see to that and run again; what was saved before is intact."
 _BUSY = "Run again; if it stays, restart the kernel."
 
 _BY_ERRNO = {
     errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EFBIG: _FULL,
     errno.EROFS: _READ_ONLY, errno.EACCES: _READ_ONLY, errno.EPERM: _READ_ONLY,
-    errno.ETIMEDOUT: _LOCKED, errno.EMFILE: "Too many files are open: raise `ulimit -n`.",
+    errno.ETIMEDOUT: _LOCKED, errno.EIO: _FAILED, errno.EMFILE: "Too many files are open: raise `ulimit -n`.",
 }  # fmt: skip
 _BY_SQLITE = {
     sqlite3.SQLITE_FULL: _FULL, sqlite3.SQLITE_READONLY: _READ_ONLY, sqlite3.SQLITE_CANTOPEN: _READ_ONLY,
-    sqlite3.SQLITE_BUSY: _LOCKED, sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_BUSY: _LOCKED, sqlite3.SQLITE_LOCKED: _LOCKED, sqlite3.SQLITE_IOERR: _FAILED,
 }  # fmt: skip
 
 

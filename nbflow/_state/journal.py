@@ -272,7 +272,8 @@ class Journal:
                 yield segment
         for litter in self._folder.glob(f"{_NEW}*"):
             with contextlib.suppress(FileNotFoundError):
-                if lock_file(Segment.follow(litter, writable=True).fd):
+                unborn = Segment.follow(litter, writable=True)
+                if lock_file(unborn.fd):
                     litter.unlink()
 
     def _open(self, segment: Segment, key: str) -> bytes | None:
@@ -286,7 +287,12 @@ class Journal:
 
     def _refresh(self) -> None:
         """Notice new, grown and gone segments: one stat of the folder and one of each segment that is open."""
-        status = os.stat(self._folder)  # noqa: PTH116 - on the path of every miss
+        try:
+            status = os.stat(self._folder)  # noqa: PTH116 - on the path of every miss
+        except FileNotFoundError:
+            if self._writable:
+                raise
+            return  # a read-only store in which we have no part
         seen = status.st_ino, status.st_mtime_ns
         if seen != self._listed:
             if self._listed and self._listed[0] != status.st_ino:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import sqlite3
 import struct
 from typing import TYPE_CHECKING, NamedTuple
@@ -58,18 +59,19 @@ def set_aside(folder: Path) -> Path:
 
 def settle(folder: Path) -> Path | None:
     """Give the sources their lasting names, keep those of this salvage only; returns the database's."""
+    aside = folder / "salvage"
     older = list(folder.glob(f"{DATABASE}.damaged-*"))
-    number = 1 + max((int(re.sub(r"\D", "", path.name) or 0) for path in older), default=0)
+    number = 1 + max((int(path.name.split("-")[1]) for path in older), default=0)
     kept = None
-    for source in sorted((folder / "salvage").iterdir()):
-        if source.is_dir():
-            continue
+    for source in sorted(path for path in aside.iterdir() if path.is_file() and path.stat().st_size):
         serial, dash, wal = source.name.partition("-")
         target = folder / f"{DATABASE}.damaged-{number + int(serial)}{dash}{wal}"
         source.rename(target)
         kept = kept or target
-    for path in older:
-        path.unlink(missing_ok=True)
+    if kept:
+        for path in older:
+            path.unlink(missing_ok=True)
+    shutil.rmtree(aside, ignore_errors=True)
     return kept
 
 

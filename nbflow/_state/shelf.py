@@ -13,10 +13,12 @@ Every writer shares the store's guard. Deleting, sweeping and salvaging take it 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
 import sqlite3
+import stat
 import threading
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -209,7 +211,6 @@ class Shelf:
         self._folder = folder
         self._file = folder / DATABASE
         self._wal = folder / f"{DATABASE}-wal"
-        self._mark = folder / "sealed-by"
         self._guard = guard_path
         self._seal = seal
         self._power = power
@@ -295,7 +296,7 @@ class Shelf:
         """A connection that never writes: it neither creates a database nor empties its log on closing."""
         self._reader_id = file_id(self._file)
         if self._reader_id is None:
-            if self._mark.exists():
+            if self._folder.exists():
                 raise _DamageError("it was deleted")
             return None
         try:
@@ -366,21 +367,13 @@ class Shelf:
             for filename, _ in salvage.value_files(self._folder):
                 if filename not in named:
                     table.disk.remove(filename)
-            for folder in self._folder.glob("fresh-*"):
+            for folder in self._folder.parent.glob("fresh-*"):
                 shutil.rmtree(folder, ignore_errors=True)
 
         self._write(work, alone=True)
 
     def inspect(self) -> None:
-        """At opening: of which secret is it, did salvage come to its end, did the database lose transactions?"""
-        if not self._mark.exists():
-            return
-        if self._mark.read_text() != self._seal.fingerprint:
-            self._report(
-                str(self._mark),
-                "the store was made with another secret, whose results are not seen here; copy ~/.config/nbflow/key "
-                "from where it was made, or set NBFLOW_STORE_KEY as it was there",
-            )
+        """At opening: did salvage come to its end, did the database lose transactions?"""
         aside = self._folder / "salvage"
         if not self._writable or not (self._wal.exists() or aside.exists()):
             return
@@ -418,7 +411,7 @@ class Shelf:
                     seen = file_id(self._file)  # nobody replaces it while we hold the guard
                     return work(self._opened(seen))
             except sqlite3.DatabaseError as error:
-                if mended or not is_damage(error):
+                if mended or not (is_damage(error) or self._claims_to_be_read_only(error)):
                     raise refusal(error, "save results", self._folder) from error
                 why = str(error)
             except FileNotFoundError:
@@ -428,6 +421,11 @@ class Shelf:
             self._mend(seen, why)
         raise AssertionError("unreachable")
 
+    def _claims_to_be_read_only(self, error: sqlite3.Error) -> bool:
+        """One damaged byte in its head and a database says so."""
+        code = getattr(error, "sqlite_errorcode", 0)
+        return bool(code == sqlite3.SQLITE_READONLY) and os.access(self._file, os.W_OK)
+
     def _opened(self, seen: tuple[int, int] | None) -> _Table:
         with self._table_turn:
             if self._table is not None:
@@ -436,17 +434,18 @@ class Shelf:
                 self._table.close()
                 self._table = None
             if seen is None:
-                if self._mark.exists():
+                if self._folder.exists():
                     raise _DamageError("it was deleted")
-                with self._fresh(self._folder / f"fresh-{secrets.token_hex(4)}", ()) as file, contextlib.suppress(FileExistsError):
-                    # Not a rename: of two processes that make one, the second must not replace the first's.
-                    os.link(file, self._file)
+                self._create()
             self._table = self._load(self._folder)
-            if not self._mark.exists():
-                # From here on a missing database is a deleted one.
-                with os.fdopen(open_private(self._mark, os.O_WRONLY | os.O_CREAT), "w") as mark:
-                    mark.write(self._seal.fingerprint)
             return self._table
+
+    def _create(self) -> None:
+        """Make the folder with its database in one rename: from then on a missing database is a deleted one."""
+        fresh = self._folder.with_name(f"fresh-{secrets.token_hex(4)}")
+        with self._fresh(fresh, ()), contextlib.suppress(FileExistsError, OSError):
+            # Of two processes that make one, the second finds a folder that is not empty, and uses it.
+            fresh.rename(self._folder)
 
     def _load(self, folder: Path) -> _Table:
         try:
@@ -512,7 +511,7 @@ class Shelf:
         self._report(
             str(self._file),
             f"the database was damaged ({why}). What could be read is in a fresh one; results that are missing are "
-            f"computed again. The damaged one is kept as {kept and kept.name}",
+            f"computed again. {f'The damaged one is kept as {kept.name}' if kept else 'Nothing was left of the old one'}",
         )
 
     def _recovered(self, aside: Path) -> Iterator[Row]:
@@ -525,16 +524,28 @@ class Shelf:
 
 
 def read_file(folder: Path, filename: str) -> Parts | None:
-    """A large entry, in three pieces; ``None`` if the name or the length cannot be right."""
+    """A large entry, in three pieces; ``None`` if there is nothing of the kind under that name."""
     if type(filename) is not str or not VALUE_FILE.fullmatch(filename):
         return None
     try:
-        fd = open_private(folder / filename, os.O_RDONLY | os.O_NONBLOCK)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    with os.fdopen(fd, "rb") as file:
-        length = os.fstat(fd).st_size - OVERHEAD
-        return (file.read(HEAD.size), file.read(length), file.read()) if length >= 0 else None
+        with os.fdopen(_open_value(folder / filename), "rb") as file:
+            length = os.fstat(file.fileno()).st_size - OVERHEAD
+            return (file.read(HEAD.size), file.read(length), file.read()) if length >= 0 else None
+    except OSError as error:
+        if error.errno in _DAMAGED:
+            return None
+        raise  # too many open files, no right to read: that is no damage
+
+
+def _open_value(path: Path) -> int:
+    fd = open_private(path, os.O_RDONLY | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EISDIR, "not a file", str(path))
+
+
+_DAMAGED = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EIO)
 
 
 def _open(seal: Seal, folder: Path, key: str, filename: str | None, value: bytes | None) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from test_codec import assert_same, round_trip
@@ -26,6 +26,7 @@ def assert_same_array(a: np.ndarray, b: np.ndarray) -> None:
     assert a.tobytes() == b.tobytes()
 
 
+@settings(deadline=None)  # the first example imports much
 @given(hnp.arrays(DTYPES, hnp.array_shapes(min_dims=0, min_side=0)))
 def test_arrays_round_trip(array):
     """Any dtype without objects, any shape; writable whatever the payload is."""
@@ -110,7 +111,12 @@ def test_what_npy_loses_goes_to_pickle(array):
     [
         *(np.float64(-0.0), np.float32(1.5), np.float16("nan"), np.longdouble(1) / 3, np.complex64(1 + 2j)),
         *(np.int8(-1), np.uint64(2**64 - 1), np.bool_(True), np.str_("a\0"), np.bytes_(b"a\0"), np.str_("")),
-        *(np.datetime64("2026-01-01"), np.datetime64("NaT", "ns"), np.timedelta64(3, "h"), np.datetime64("NaT")),
+        *(
+            np.datetime64("2026-01-01"),
+            np.datetime64("NaT", "ns"),
+            np.timedelta64(3, "h"),
+            np.datetime64("NaT"),
+        ),
     ],
     ids=repr,
 )

@@ -17,16 +17,25 @@ from nbflow.errors import CodecError
 
 DAY = dt.datetime(2026, 1, 1)
 COLUMNS = {
-    **{str(kind): pl.Series([1, None, 3], dtype=kind) for kind in (pl.Int8, pl.UInt64, pl.Int128, pl.Float32, pl.Float64)},
+    **{
+        str(kind): pl.Series([1, None, 3], dtype=kind)
+        for kind in (pl.Int8, pl.UInt64, pl.Int128, pl.Float32, pl.Float64)
+    },
     "bool": pl.Series([True, None, False]),
     "str": pl.Series(["a", None, "é"]),
     "binary": pl.Series([b"a", None, b""]),
     "null": pl.Series([None, None, None], dtype=pl.Null),
     "date": pl.Series([dt.date(2026, 1, 1), None, None]),
     "time": pl.Series([dt.time(1, 2, 3), None, None]),
-    **{unit: pl.Series([DAY, None, DAY], dtype=pl.Datetime(unit, "Europe/Berlin")) for unit in ("ms", "us", "ns")},
+    **{
+        unit: pl.Series([DAY, None, DAY], dtype=pl.Datetime(unit, "Europe/Berlin"))
+        for unit in ("ms", "us", "ns")
+    },
     "naive": pl.Series([DAY, None, DAY]),
-    **{f"d{unit}": pl.Series([dt.timedelta(1), None, None], dtype=pl.Duration(unit)) for unit in ("ms", "us", "ns")},
+    **{
+        f"d{unit}": pl.Series([dt.timedelta(1), None, None], dtype=pl.Duration(unit))
+        for unit in ("ms", "us", "ns")
+    },
     "decimal": pl.Series([Decimal("1.10"), None, Decimal(-3)], dtype=pl.Decimal(30, 4)),
     "categorical": pl.Series(["b", None, "a"], dtype=pl.Categorical),
     "enum": pl.Series(["b", None, "a"], dtype=pl.Enum(["unused", "b", "a"])),
@@ -67,7 +76,9 @@ def test_floats_of_polars_keep_nan_and_signs():
 @pytest.mark.parametrize("rows", [0, 1, 70_000, 300_000])
 def test_frames_of_any_size_come_back(rows):
     """Small frames are written as streams, large ones as files; several chunks are one frame."""
-    frame = pl.DataFrame({"n": range(rows), "s": [f"s{n}" for n in range(rows)]}, schema={"n": pl.Int64, "s": pl.String})
+    frame = pl.DataFrame(
+        {"n": range(rows), "s": [f"s{n}" for n in range(rows)]}, schema={"n": pl.Int64, "s": pl.String}
+    )
     for each in (frame, pl.concat([frame, frame], rechunk=False), frame[rows // 3 :]):
         polars.testing.assert_frame_equal(round_trip(each, "arrow"), each)
     assert round_trip(pl.DataFrame(), "arrow").shape == (0, 0)
@@ -93,14 +104,23 @@ TABLES = {
     "no columns": pa.table({"a": [1, 2]}).select([]),
     "duplicates": pa.table([pa.array([1]), pa.array(["x"])], names=["a", "a"]),
     "metadata": with_metadata(pa.table({"a": [1, 2]})),
-    "chunks": pa.table({"a": pa.chunked_array([[1], [], [2, 3]]), "b": pa.chunked_array([["x", "y"], ["z"]])}),
+    "chunks": pa.table(
+        {"a": pa.chunked_array([[1], [], [2, 3]]), "b": pa.chunked_array([["x", "y"], ["z"]])}
+    ),
     "dictionary": pa.table({"d": pa.array(["a", "b", "a"]).dictionary_encode()}),
     "dictionaries": pa.table(
         {"d": pa.chunked_array([pa.array(["a"]).dictionary_encode(), pa.array(["b"]).dictionary_encode()])}
     ),
-    "times": pa.table({"t": pa.array([1, None], pa.timestamp("ns", "UTC")), "d": pa.array([86_400_000, None], pa.date64())}),
+    "times": pa.table(
+        {"t": pa.array([1, None], pa.timestamp("ns", "UTC")), "d": pa.array([86_400_000, None], pa.date64())}
+    ),
     "nested": pa.table({"m": pa.array([[("k", [1])], None], pa.map_(pa.string(), pa.list_(pa.int8())))}),
-    "half": pa.table({"h": pa.array([np.float16(1.5)], pa.float16()), "x": pa.array([Decimal("1.0")], pa.decimal256(50, 1))}),
+    "half": pa.table(
+        {
+            "h": pa.array([np.float16(1.5)], pa.float16()),
+            "x": pa.array([Decimal("1.0")], pa.decimal256(50, 1)),
+        }
+    ),
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import pandas as hpd
 from test_codec import assert_same, round_trip
@@ -51,7 +51,13 @@ def assert_same_frame(a: pd.DataFrame, b: pd.DataFrame) -> None:
     """As pandas compares most strictly, and labels, attrs, flags, every column's dtype and cells."""
     assert type(a) is type(b)
     pd.testing.assert_frame_equal(
-        a, b, check_exact=True, check_freq=True, check_column_type="equiv", check_index_type=True, check_flags=True
+        a,
+        b,
+        check_exact=True,
+        check_freq=True,
+        check_column_type="equiv",
+        check_index_type=True,
+        check_flags=True,
     )
     assert_same_index(a.index, b.index)
     assert_same_index(a.columns, b.columns)
@@ -69,7 +75,10 @@ def with_attrs(frame: pd.DataFrame) -> pd.DataFrame:
 STAMPS = pd.to_datetime(["2026-01-01 00:00", None, "2026-10-25 02:30"])
 COLUMNS = {
     "bool": pd.Series([True, False, True]),
-    **{name: pd.Series([1, 0, 3], dtype=name) for name in ("int8", "int16", "int32", "int64", "uint8", "uint64")},
+    **{
+        name: pd.Series([1, 0, 3], dtype=name)
+        for name in ("int8", "int16", "int32", "int64", "uint8", "uint64")
+    },
     **{name: pd.Series([np.nan, -0.0, np.inf], dtype=name) for name in ("float16", "float32", "float64")},
     **{unit: pd.Series(STAMPS).astype(f"M8[{unit}]") for unit in ("s", "ms", "us", "ns")},
     **{f"m{unit}": pd.Series(pd.to_timedelta([1, None, 3])).astype(f"m8[{unit}]") for unit in ("s", "ns")},
@@ -97,7 +106,9 @@ COLUMNS = {
     "arrow list": pd.Series([[1], None, []], dtype=pd.ArrowDtype(pa.list_(pa.int8()))),
     "arrow struct": pd.Series([{"a": 1}, None, {"a": 2}], dtype=pd.ArrowDtype(pa.struct({"a": pa.int8()}))),
     "arrow stamp": pd.Series([1, None, 3], dtype=pd.ArrowDtype(pa.timestamp("ms", "UTC"))),
-    "arrow decimal": pd.Series([Decimal("1.10"), None, Decimal(2)], dtype=pd.ArrowDtype(pa.decimal128(10, 3))),
+    "arrow decimal": pd.Series(
+        [Decimal("1.10"), None, Decimal(2)], dtype=pd.ArrowDtype(pa.decimal128(10, 3))
+    ),
     "objects": pd.Series([1, True, "1"], dtype=object),
     "missing": pd.Series([None, np.nan, pd.NA], dtype=object),
     "times": pd.Series([pd.NaT, pd.Timestamp("2026"), dt.date(2026, 1, 1)], dtype=object),
@@ -145,14 +156,24 @@ FRAMES = {
     "duplicate labels": pd.DataFrame([[1, "x", 2.5]], columns=["a", "a", "b"], index=["i"]),
     "named columns": pd.DataFrame([[1]], columns=pd.Index(["a"], name=("odd", 1))),
     "date columns": pd.DataFrame([[1, 2]], columns=pd.date_range("2026", periods=2, freq="MS", name="month")),
-    "multi columns": pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", 1), ("a", 2)], names=["x", None])),
-    "multi index": pd.DataFrame({"v": range(3)}, pd.MultiIndex.from_tuples([("a", 1), ("b", 2), ("a", None)])),
-    "unused level": pd.DataFrame({"v": range(4)}, pd.MultiIndex.from_product([["a", "b"], [1, 2]])).loc[["b"]],
+    "multi columns": pd.DataFrame(
+        [[1, 2]], columns=pd.MultiIndex.from_tuples([("a", 1), ("a", 2)], names=["x", None])
+    ),
+    "multi index": pd.DataFrame(
+        {"v": range(3)}, pd.MultiIndex.from_tuples([("a", 1), ("b", 2), ("a", None)])
+    ),
+    "unused level": pd.DataFrame({"v": range(4)}, pd.MultiIndex.from_product([["a", "b"], [1, 2]])).loc[
+        ["b"]
+    ],
     "deep index": pd.DataFrame(
         {"v": range(2)},
-        pd.MultiIndex.from_arrays([pd.date_range("2026", periods=2, tz=BERLIN), pd.Categorical(["x", "y"])], names=[0, ""]),
+        pd.MultiIndex.from_arrays(
+            [pd.date_range("2026", periods=2, tz=BERLIN), pd.Categorical(["x", "y"])], names=[0, ""]
+        ),
     ),
-    "freq": pd.DataFrame({"v": range(4)}, pd.date_range("2026-01-01", periods=4, freq="2h", tz=BERLIN, name="t")),
+    "freq": pd.DataFrame(
+        {"v": range(4)}, pd.date_range("2026-01-01", periods=4, freq="2h", tz=BERLIN, name="t")
+    ),
     "business": pd.DataFrame({"v": range(4)}, pd.date_range("2026-01-01", periods=4, freq="BME")),
     "weeks": pd.DataFrame({"v": range(4)}, pd.date_range("2026-01-01", periods=4, freq="W-WED", unit="s")),
     "steps": pd.DataFrame({"v": range(4)}, pd.timedelta_range("1h", periods=4, freq="90min")),
@@ -192,7 +213,9 @@ UNUSUAL = {
     "big endian": pd.DataFrame({"a": np.array([1.5], dtype=">f8")}),
     "shared cells": pd.DataFrame({"a": pd.Series([SHARED, SHARED], dtype=object)}),
     "odd cells": pd.DataFrame({"a": [type, 1]}),
-    "offset with arguments": pd.DataFrame({"a": [1, 2]}, pd.date_range("2026", periods=2, freq=pd.DateOffset(months=1))),
+    "offset with arguments": pd.DataFrame(
+        {"a": [1, 2]}, pd.date_range("2026", periods=2, freq=pd.DateOffset(months=1))
+    ),
     "subclass": Frame({"a": [1]}),
 }
 
@@ -203,6 +226,7 @@ def test_what_arrow_loses_goes_to_pickle(frame):
     assert_same_frame(round_trip(frame, "pickle"), frame)
 
 
+@settings(deadline=None)  # the first example imports much
 @given(
     hpd.data_frames(
         [
@@ -243,8 +267,16 @@ def test_results_are_writable_and_their_own():
     "value",
     [
         *(pd.NaT, pd.NA, pd.Timestamp("2026-01-01 01:02:03.123456789")),
-        *(pd.Timestamp("2026-10-25 01:30", tz="UTC").tz_convert(BERLIN), pd.Timestamp("2026", tz="UTC").as_unit("s")),
-        *(pd.Timedelta("1d 2ns"), pd.Timedelta("1d").as_unit("ms"), pd.Period("2026-01", "M"), pd.Period("2026Q1", "Q-NOV")),
+        *(
+            pd.Timestamp("2026-10-25 01:30", tz="UTC").tz_convert(BERLIN),
+            pd.Timestamp("2026", tz="UTC").as_unit("s"),
+        ),
+        *(
+            pd.Timedelta("1d 2ns"),
+            pd.Timedelta("1d").as_unit("ms"),
+            pd.Period("2026-01", "M"),
+            pd.Period("2026Q1", "Q-NOV"),
+        ),
         *(pd.Interval(0, 1, "both"), pd.Interval(pd.Timestamp("2026"), pd.Timestamp("2027"))),
     ],
     ids=repr,

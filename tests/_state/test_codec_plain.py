@@ -13,14 +13,16 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_codec import assert_same, round_trip
 
 from nbflow._state.codec import decode, encode
 
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()))  # lone surrogates as well
-ZONES = st.sampled_from([None, dt.UTC, dt.timezone(dt.timedelta(hours=5.5)), zoneinfo.ZoneInfo("Europe/Berlin")])
+ZONES = st.sampled_from(
+    [None, dt.UTC, dt.timezone(dt.timedelta(hours=5.5)), zoneinfo.ZoneInfo("Europe/Berlin")]
+)
 KEYS = st.one_of(
     st.none(),
     st.booleans(),
@@ -54,13 +56,18 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)  # the first example imports much
 @given(VALUES)
 def test_plain_data_round_trips(value):
     """Whatever is built of plain types, by msgpack alone."""
     assert_same(round_trip(value, "msgpack"), value)
 
 
-@given(st.floats(width=64) | st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0]))
+@settings(deadline=None)  # the first example imports much
+@given(
+    st.floats(width=64)
+    | st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0])
+)
 def test_floats_keep_their_bits(value):
     """Signs of zero and payloads of nan too."""
     back = round_trip([value], "msgpack")[0]
@@ -140,8 +147,6 @@ class Day(dt.date):
     """A subclass that msgpack would take for a date."""
 
 
-
-
 @pytest.mark.parametrize(
     "value",
     [Text("a"), Rows([1]), Table(a=1), Number(3), Day(2026, 1, 1), {Text("k"): 1}, [Rows()], (Table(),)],
@@ -150,7 +155,9 @@ def test_a_subclass_is_never_turned_into_its_base(value):
     """Its class comes back, by pickle."""
     back = round_trip(value, "pickle")
     assert type(back) is type(value)
-    assert_same(list(back) if isinstance(back, Rows) else back, list(value) if isinstance(value, Rows) else value)
+    assert_same(
+        list(back) if isinstance(back, Rows) else back, list(value) if isinstance(value, Rows) else value
+    )
 
 
 def test_attributes_of_an_ordered_dict_are_not_lost():

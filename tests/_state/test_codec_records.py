@@ -255,7 +255,9 @@ def test_an_instance_of_a_redefined_class_is_refused_with_advice(monkeypatch):
         encode([old])
 
 
-@pytest.mark.parametrize("value", [Category(label="other"), Slotted(1), Color.RED, Point(1, []), Right(3), Car("x")])
+@pytest.mark.parametrize(
+    "value", [Category(label="other"), Slotted(1), Color.RED, Point(1, []), Right(3), Car("x")]
+)
 def test_a_missing_class_says_what_to_run(value, monkeypatch):
     """In a new kernel the class is there only once its cell has run."""
     codec, payload = encode(value)
@@ -293,7 +295,9 @@ def test_a_class_that_changed_is_not_filled_with_old_fields(value, other, monkey
         decode(codec, payload)
 
 
-@pytest.mark.parametrize("value", [Category(label="other"), Slotted(1), Color.RED, Point(1, []), Right(3), Car("x")])
+@pytest.mark.parametrize(
+    "value", [Category(label="other"), Slotted(1), Color.RED, Point(1, []), Right(3), Car("x")]
+)
 @pytest.mark.parametrize("other", [int, threading.Thread, print, "text"])
 def test_only_a_class_of_the_family_is_filled(value, other, monkeypatch):
     """A name in the bytes never makes an arbitrary object."""
