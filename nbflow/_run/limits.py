@@ -103,17 +103,18 @@ class Gate:
             self.leave()
             raise
 
-    def leave(self) -> None:
-        """Give the place to whoever has waited longest."""
+    def leave(self) -> bool:
+        """Give the place to whoever has waited longest; answers whether somebody has."""
         if self._free is None:
-            return
+            return False
         with self._mutex:
             while self._queue:
                 place = self._queue.popleft()
                 if place.set_running_or_notify_cancel():
                     place.set_result(None)
-                    return
+                    return True
             self._free += 1
+            return False
 
     def _give_up(self, place: Future[None]) -> None:
         # A place that was granted while its waiter turned away goes on to the next.

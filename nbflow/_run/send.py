@@ -24,7 +24,7 @@ from nbflow._run.notes import Notes
 from nbflow._run.scope import Item as Place
 from nbflow._run.workers import Crew
 from nbflow._state import checkpoint
-from nbflow.errors import NbflowWarning, RunCancelledError, StepTimeoutError, StoreError, StoreWarning
+from nbflow.errors import NbflowWarning, RunCancelledError, StepTimeoutError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -40,12 +40,13 @@ if TYPE_CHECKING:
 
 #: Records under way at once, and threads of one sync flow, unless max_in_flight= says otherwise.
 IN_FLIGHT, THREADS = 1024, 32
+_FIRST_CHUNK = 16
 #: After an interrupt, seconds for the calls under way to end before they are left behind.
 GRACE = 1.0
 #: Records of which the inputs of steps stay at hand, and as many that failed.
 INPUTS = 1000
 #: Seconds between two looks at the crews, and between two pictures.
-_TICK, _PICTURE = 0.02, 0.25
+_TICK, _PICTURE = 0.005, 0.25
 
 
 class Execution:
@@ -100,7 +101,7 @@ class Execution:
         self._tasks: set[asyncio.Task[None]] = set()
         threads = min(max_in_flight or THREADS, 4 * IN_FLIGHT)
         self._crews = {flow: Crew(f"nbflow-{lane.name}", threads, self._work) for flow, lane in enumerate(lanes) if not lane.is_async}
-        self._ticked = self._shown = 0.0
+        self._ticked = self._computed = self._shown = 0.0
 
     # What the holder of the run does.
 
@@ -135,8 +136,10 @@ class Execution:
 
     def _read(self) -> None:
         rows = self.batch.numbered()
+        size = _FIRST_CHUNK  # small, so that the first records start at once; then larger, as that is cheaper
         try:
-            while chunk := list(itertools.islice(rows, CHUNK)):
+            while chunk := list(itertools.islice(rows, size)):
+                size = min(2 * size, CHUNK)
                 fresh = self._list(chunk)
                 if self.cancelled.is_set():
                     self._drop(fresh)
@@ -361,15 +364,16 @@ class Execution:
     def _tick(self, *, wait: bool = True) -> None:
         """Between two looks: let crews grow, show the table."""
         if wait:
-            time.sleep(_TICK / 10 if len(self._pending) < 2 * THREADS else _TICK)
+            time.sleep(_TICK if len(self._pending) > THREADS else _TICK / 5)
         if self._fatal is not None:
             raise self._fatal
-        now = time.perf_counter()
-        if now - self._ticked < _TICK:
+        now, then = time.perf_counter(), self._ticked
+        if now - then < _TICK:
             return
-        self._ticked = now
+        computed = time.process_time()
+        load, self._ticked, self._computed = (computed - self._computed) / (now - then), now, computed
         for crew in self._crews.values():
-            crew.adjust()
+            crew.adjust(load)
         if self.watch is not None and now - self._shown > _PICTURE:
             self._shown = now
             self.notes.flush()
@@ -396,9 +400,6 @@ class Execution:
             self.notes.flush()
             self.notes.add(Closed(self.state.verdict, self.runner.clock.time(), len(self.state.keys), dict(self.state.tally())))
             self.notes.close()
-            self.runner.store.flush()
-        except StoreError as error:
-            warnings.warn(f"What was saved is safe, but the store could not be tidied. {error}", StoreWarning, stacklevel=2)
         finally:
             self._ended.set()
 

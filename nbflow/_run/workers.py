@@ -121,17 +121,19 @@ class Loop:
             raise
 
 
+#: A process that keeps less than this share of a core busy waits, whatever its threads say.
+_IDLE = 0.5
 #: Seconds over which a crew measures; ends that make a measurement good, and seconds after which it is good anyway;
-#: by how much twice the threads must be faster to stay; seconds until a crew that did not gain tries again.
-_SPAN, _ENOUGH, _LONG, _GAIN, _REST = 0.02, 8, 0.2, 1.25, 1.0
+#: by how much more threads must be faster to stay, and fewer may be slower; seconds between two trials.
+_SPAN, _ENOUGH, _LONG, _GAIN, _LOSS, _REST = 0.005, 8, 0.2, 1.25, 0.9, 1.0
 
 
 class Crew:
     """Threads that work off one queue: as many as make it faster.
 
-    Threads help a flow that waits, and hurt one that computes, as only one of them computes at a time. Nothing that a
-    thread can be asked tells the two apart on a busy machine, so a crew tries: it begins with one thread, doubles,
-    and keeps what made it faster.
+    Threads help a flow that waits, and hurt one that computes, as only one of them computes at a time. A crew begins
+    with one thread and doubles while the process is idle. Once it is busy nothing that a thread can be asked tells
+    computing from waiting, so the crew tries: half as many, twice as many, and keeps what was better.
     """
 
     def __init__(self, name: str, most: int, function: Callable[[Any], None]) -> None:
@@ -142,10 +144,11 @@ class Crew:
         self._mutex = threading.Lock()
         self._threads = self._wanted = 0
         self._ended = 0
-        #: Ends and time when the measurement began; the rate before the last doubling; not to be tried before.
+        #: Ends and time when the measurement began.
         self._from = (0, 0.0)
-        self._before: float | None = None
-        self._rest = 0.0
+        #: A trial under way: the threads and the rate before it. Then: when the next one may begin, and which way.
+        self._trial: tuple[int, float] | None = None
+        self._next, self._fewer = 0.0, True
 
     def put(self, work: Any) -> None:
         """Queue a piece of work."""
@@ -154,22 +157,36 @@ class Crew:
             self._from = (0, time.monotonic())
             self._want(1)
 
-    def adjust(self) -> None:
-        """Called every few milliseconds: measure, and have more or fewer threads."""
+    def adjust(self, load: float) -> None:
+        """Called every few milliseconds: measure, and have more or fewer threads.
+
+        Args:
+            load: cores that the process has kept busy since the last call.
+        """
         now = time.monotonic()
         ended, span = self._ended - self._from[0], now - self._from[1]
-        if not self._wanted or self._queue.empty() or span < _SPAN or (0 < ended < _ENOUGH and span < _LONG):
+        if not self._wanted or self._queue.empty() or span < _SPAN:
             return
-        rate = ended / span
-        if not ended:
-            self._want(2 * self._wanted)  # everybody waits: nothing to measure, and nothing to lose
-        elif self._before is not None and rate < _GAIN * self._before:
-            self._want(self._wanted // 2)
-            self._before, self._rest = None, now + _REST
-        elif self._before is not None or now >= self._rest:
-            self._before = rate if self._wanted < self._most else None
+        if load < _IDLE or (not ended and span > _LONG):
             self._want(2 * self._wanted)
+            self._trial = None
+        elif ended < _ENOUGH and span < _LONG:
+            return
+        else:
+            self._try(ended / span, now)
         self._from = (self._ended, now)
+
+    def _try(self, rate: float, now: float) -> None:
+        if self._trial is not None:
+            before, rate_before = self._trial
+            if rate < rate_before * (_LOSS if self._wanted < before else _GAIN):
+                self._want(before)
+                self._next = now + _REST
+            self._trial = None
+        elif now >= self._next:
+            self._trial = self._wanted, rate
+            self._want(self._wanted // 2 if self._fewer and self._wanted > 1 else 2 * self._wanted)
+            self._fewer = not self._fewer
 
     def dismiss(self) -> None:
         """No more work: threads end as they become idle."""
