@@ -34,7 +34,7 @@ def test_the_format_is_fixed(seal, monkeypatch):
     """Stores outlive versions: the bytes of an entry are pinned."""
     monkeypatch.setattr("time.time_ns", lambda: 1_700_000_000_000_000_000)
     assert seal.seal(KEY, b"hello").hex() == (
-        "9d4e4201" "0500000000000000" "00002a36fe9c9717" + KEY + "68656c6c6f" "c9b75810cbb9cc1e1efa5c527fed1cba"
+        "9d4e4201050000000000000000002a36fe9c9717" + KEY + "68656c6c6fc9b75810cbb9cc1e1efa5c527fed1cba"
     )
 
 
