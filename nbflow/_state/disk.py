@@ -150,12 +150,10 @@ class DiskStore:
             parts = self._parts
             if parts is None:
                 return
-            try:
-                self.flush()
-            finally:
-                # An entry that a thread puts right now lies in a segment of nobody, where the next opening finds it.
-                self._parts = None
-                parts[1].close()
+            self.flush()  # if it is refused, all stays open, to be closed another time
+            # What another thread puts right now lies in a segment of nobody, and the next opening finds it.
+            self._parts = None
+            parts[1].close()
 
     # --- the work
 
@@ -201,7 +199,7 @@ class DiskStore:
         dead = list(journal.orphans())
         for segment in dead:
             shelf.place(segment.live)
-        if dead:
+        if dead or shelf.untidy:
             shelf.sweep()
         for segment in dead:
             segment.path.unlink(missing_ok=True)

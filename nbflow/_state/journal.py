@@ -59,10 +59,16 @@ class Segment:
         fresh = path.with_name(_NEW + path.name)
         while True:
             segment = cls(path, open_private(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL))
-            # Somebody who tidies may have been at it in the instant before the lock: then once more.
-            if lock_file(segment.fd) and os.fstat(segment.fd).st_nlink:
-                fresh.rename(path)
-                return segment
+            try:
+                # Somebody who tidies may have been at it in the instant before the lock: then once more.
+                if lock_file(segment.fd) and os.fstat(segment.fd).st_nlink:
+                    fresh.rename(path)
+                    return segment
+            except OSError:
+                segment.close()  # not locked any more, it is litter to whoever tidies next
+                with contextlib.suppress(OSError):
+                    fresh.unlink()
+                raise
 
     @classmethod
     def follow(cls, path: Path, *, writable: bool) -> Segment:

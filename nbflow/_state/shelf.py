@@ -149,14 +149,13 @@ class _Table(diskcache.Cache):  # type: ignore[misc]  # it has no types
                     con.execute("ROLLBACK")
                 raise
 
-    def place(self, rows: Sequence[Row]) -> None:
-        """Write rows; where a key is there already, the newer entry stays. Files that lost are removed."""
+    def place(self, rows: Sequence[Row]) -> list[str]:
+        """Write rows; where a key is there already, the newer entry stays. The files that are not needed any more."""
         if not rows:
-            return
+            return []
         with self._transaction() as con:
             new = con.executemany(_INSERT, [(row.key, *_columns(row)) for row in rows]).rowcount
-            lost = [] if new == len(rows) else [name for row in rows if (name := self._settle(con, row))]
-        self._unlink(lost)
+            return [] if new == len(rows) else [name for row in rows if (name := self._settle(con, row))]
 
     def _settle(self, con: sqlite3.Connection, row: Row) -> str | None:
         """Decide between ``row`` and what its key has; the name of the file that is not needed any more."""
@@ -168,18 +167,15 @@ class _Table(diskcache.Cache):  # type: ignore[misc]  # it has no types
         con.execute(_UPDATE, (*_columns(row), rowid))
         return str(filename) if filename is not None else None
 
-    def forget(self, keys: Iterable[str]) -> set[str]:
-        """Delete rows and their files; says which keys there were."""
-        gone: set[str] = set()
-        files: list[str] = []
+    def forget(self, keys: Iterable[str]) -> dict[str, str | None]:
+        """Delete rows; says which keys there were, with their files."""
+        gone: dict[str, str | None] = {}
         with self._transaction() as con:
             for key in keys:
                 found = con.execute(_ONE, (key,)).fetchone()
                 if found is not None:
                     con.execute("DELETE FROM Cache WHERE rowid = ?", (found[0],))
-                    gone.add(key)
-                    files.append(found[1])
-        self._unlink(files)
+                    gone[key] = found[1]
         return gone
 
     def files(self) -> set[str]:
@@ -187,11 +183,6 @@ class _Table(diskcache.Cache):  # type: ignore[misc]  # it has no types
         with self._turn:
             rows = self._con.execute("SELECT filename FROM Cache WHERE filename IS NOT NULL")
             return {name for (name,) in rows}
-
-    def _unlink(self, names: Iterable[str | None]) -> None:
-        for name in names:
-            if name and VALUE_FILE.fullmatch(name):
-                self.disk.remove(name)
 
 
 class Shelf:
@@ -217,6 +208,7 @@ class Shelf:
         self._timeout = timeout
         self._writable = writable
         self._report = report
+        self.untidy = False  # something could not be removed: sweep before the end
         self._table: _Table | None = None
         self._table_turn = threading.Lock()
         self._reader: sqlite3.Connection | None = None
@@ -338,7 +330,7 @@ class Shelf:
 
         def work(table: _Table) -> None:
             # In the order of keys: neighbours in the index are written together.
-            table.place([Row(key, stamp_of(blob), 0, None, blob) for key, blob in sorted(entries())])
+            self._remove(table.place([Row(key, stamp_of(blob), 0, None, blob) for key, blob in sorted(entries())]))
 
         self._write(work)
 
@@ -346,27 +338,35 @@ class Shelf:
         """Write a large entry to a file of its own, and its row."""
 
         def work(table: _Table) -> None:
-            name = self._new_file(table, parts)
+            name = str(table.disk.filename()[0])
             try:
-                table.place([Row(key, stamp_of(parts[0]), sum(map(len, parts)), name, None)])
+                self._write_file(self._folder / name, parts)
+                lost = table.place([Row(key, stamp_of(parts[0]), sum(map(len, parts)), name, None)])
             except BaseException:
-                table.disk.remove(name)
+                self._remove([name])
                 raise
+            self._remove(lost)
 
         self._write(work)
 
     def forget(self, keys: Sequence[str], also: Callable[[], set[str]]) -> int:
         """Delete ``keys`` here and, alone with the store, wherever ``also`` does; says how many there were."""
-        return self._write(lambda table: len(also() | table.forget(keys)), alone=True)
+
+        def work(table: _Table) -> int:
+            elsewhere = also()
+            gone = table.forget(keys)
+            self._remove(gone.values())
+            return len(elsewhere | gone.keys())
+
+        return self._write(work, alone=True)
 
     def sweep(self) -> None:
         """Remove what no row speaks of: a process died between file and row, or before a database was made."""
 
         def work(table: _Table) -> None:
+            self.untidy = False
             named = table.files()
-            for filename, _ in salvage.value_files(self._folder):
-                if filename not in named:
-                    table.disk.remove(filename)
+            self._remove(name for name, _ in salvage.value_files(self._folder) if name not in named)
             for folder in self._folder.parent.glob("fresh-*"):
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -458,22 +458,20 @@ class Shelf:
     def _fresh(self, folder: Path, rows: Iterable[Row]) -> Iterator[Path]:
         """A new database with ``rows``, complete before it gets its place: nobody sees one without a schema."""
         shutil.rmtree(folder, ignore_errors=True)
-        private_folder(folder)
         try:
+            private_folder(folder)
             table = self._load(folder)
             table.folder = self._folder  # where the value files are
             source = iter(rows)
             while chunk := list(islice(source, 4 * _BULK)):
-                table.place(chunk)
+                self._remove(table.place(chunk))
             table.close()
             yield table.file
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            self.untidy |= folder.exists()
 
-    def _new_file(self, table: _Table, parts: Parts) -> str:
-        """Write a value file under a random name; returns it."""
-        name, _ = table.disk.filename()
-        path = self._folder / name
+    def _write_file(self, path: Path, parts: Parts) -> None:
         for _ in range(10):
             private_folder(path.parent.parent)
             # Another process may remove a folder that is empty, between our making it and our file in it.
@@ -481,19 +479,29 @@ class Shelf:
                 private_folder(path.parent)
                 fd = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
                 break
-        try:
-            with os.fdopen(fd, "wb", buffering=0) as file:
-                for part in parts:
-                    _write_all(file, part)
-                if self._power:
-                    os.fsync(file.fileno())
+        else:
+            raise FileNotFoundError(errno.ENOENT, "its folder disappears again and again", str(path))
+        with os.fdopen(fd, "wb", buffering=0) as file:
+            for part in parts:
+                _write_all(file, part)
             if self._power:
-                for folder in (path.parent, path.parent.parent, self._folder):
-                    sync_folder(folder)
-        except BaseException:
-            table.disk.remove(name)
-            raise
-        return str(name)
+                os.fsync(fd)
+        if self._power:
+            for folder in (path.parent, path.parent.parent, self._folder):
+                sync_folder(folder)
+
+    def _remove(self, names: Iterable[str | None]) -> None:
+        """Remove value files, and the folders that are empty then. What cannot be removed now is swept later."""
+        for name in names:
+            if name and VALUE_FILE.fullmatch(name):
+                path = self._folder / name
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError:
+                    self.untidy |= path.is_file()
+                with contextlib.suppress(OSError):
+                    path.parent.rmdir()
+                    path.parent.parent.rmdir()
 
     def _mend(self, seen: tuple[int, int] | None, why: str) -> None:
         """Put a fresh database in the place of the damaged one. Of several who notice, one does it."""

@@ -414,8 +414,8 @@ def test_each_secret_has_a_store_of_its_own(store, path):
     stranger = DiskStore(path, secret=b"\x01" * 32)
     with pytest.warns(StoreWarning, match="another secret") as caught:
         assert stranger.get_many(list(ALL)) == {}
-        assert stranger.get(key(1)) is None
     assert len(caught) == 1
+    assert stranger.get(key(1)) is None
     fill(stranger, dict.fromkeys(ALL, b"theirs"))
     stranger.close()
     assert seen(store) == ALL
