@@ -43,8 +43,8 @@ __all__ = ["DiskStore", "open_disk"]
 T = TypeVar("T")
 Durability = Literal["process", "power"]
 
-_ENTRIES = 2000  # in a segment, then it moves: bounds memory, and what other processes read entry by entry
-_MEAN = 2000  # bytes for each of them: a segment has 4 MB at most
+_ENTRIES = 8000  # in a segment, then it moves: bounds memory, and what other processes read entry by entry
+_MEAN = 500  # bytes for each of them: a segment has 4 MB at most
 _REPORTS = 50  # warnings of one store; after that the disk is broken and the point is made
 
 

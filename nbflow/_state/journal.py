@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Journal", "Segment"]
 
-_UNTRUSTED = 100_000_000
+_UNTRUSTED = 20_000_000
 """Nanoseconds for which the time of a folder's last change cannot be trusted: file systems count in ticks, so a second
 change within the tick of the listing leaves no trace. (The racy-clean rule of git.)"""
 
@@ -147,6 +147,7 @@ class Journal:
         self, folder: Path, seal: Seal, *, sync: bool, writable: bool, report: Callable[[str, str], None]
     ) -> None:
         self._folder = folder
+        self._name = str(folder)
         self._seal = seal
         self._sync = sync
         self._writable = writable
@@ -294,7 +295,7 @@ class Journal:
     def _refresh(self) -> None:
         """Notice new, grown and gone segments: one stat of the folder and one of each segment that is open."""
         try:
-            status = os.stat(self._folder)  # noqa: PTH116 - on the path of every miss
+            status = os.stat(self._name)  # noqa: PTH116 - on the path of every miss
         except FileNotFoundError:
             if self._writable:
                 raise

@@ -22,6 +22,7 @@ import stat
 import threading
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 import diskcache
 
@@ -201,6 +202,7 @@ class Shelf:
     ) -> None:
         self._folder = folder
         self._file = folder / DATABASE
+        self._file_name = str(self._file)  # a stat by name is faster than by Path
         self._wal = folder / f"{DATABASE}-wal"
         self._guard = guard_path
         self._seal = seal
@@ -304,7 +306,7 @@ class Shelf:
         return con
 
     def _try(self, mode: str) -> sqlite3.Connection:
-        uri = f"{self._file.absolute().as_uri()}?{mode}"
+        uri = f"file:{quote(str(self._file.absolute()))}?{mode}"
         con = sqlite3.connect(uri, uri=True, timeout=self._timeout, isolation_level=None, check_same_thread=False)
         try:
             con.text_factory = lambda text: text.decode(errors="replace")
@@ -317,7 +319,7 @@ class Shelf:
 
     def _renew(self) -> bool:
         """Leave a database that salvage has replaced, ours or another process's; says whether it was."""
-        if file_id(self._file) == self._reader_id:
+        if file_id(self._file_name) == self._reader_id:
             return False
         with self._reading:
             self._close_reader()
