@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 import warnings
 from pathlib import Path
 
@@ -24,6 +25,11 @@ from nbflow.errors import StoreError, StoreWarning
 
 ROOT = Path(__file__).parents[2]
 SECRET = bytes(32)
+
+
+def ours(caught):
+    """The store's warnings: Python 3.13 adds its own, for connections that a killed test left open."""
+    return [warning for warning in caught if issubclass(warning.category, StoreWarning)]
 
 
 def key(name):
@@ -138,10 +144,10 @@ def test_a_flip_in_the_journal_costs_one_entry(store, path, place):
     flip(log, entry.start + place if place > 0 else entry.end + place)
     with pytest.warns(StoreWarning, match="does not verify") as caught:
         assert seen(store) == {name: data for name, data in SMALL.items() if name != victim}
-    assert len(caught) == 1
+    assert len(ours(caught)) == 1
     with pytest.warns(StoreWarning, match=r"log of a process is damaged") as caught:
         assert len(open_(path).get_many(list(SMALL))) == 199
-    assert len(caught) == 1
+    assert len(ours(caught)) == 1
     store.put(victim, SMALL[victim])
     assert store.get(victim) == SMALL[victim]
 
@@ -156,7 +162,7 @@ def test_a_flip_in_the_journal_of_a_dead_process_costs_one_entry(path, place):
     store = open_(path)
     with pytest.warns(StoreWarning, match="damaged") as caught:
         assert len(seen(store)) == len(ALL) - 1
-    assert len(caught) == 1
+    assert len(ours(caught)) == 1
     assert list((home(path) / "journal").iterdir()) == []
 
 
@@ -182,7 +188,7 @@ def test_a_flip_in_a_row_costs_one_entry(store, path):
     flip(database(path), entry_in(database(path), victim).start + HEAD.size)
     with pytest.warns(StoreWarning, match="does not verify") as caught:
         assert len(seen(store)) == len(ALL) - 1
-    assert len(caught) == 1
+    assert len(ours(caught)) == 1
     store.put(victim, SMALL[victim])
     store.flush()
     assert seen(store) == ALL
@@ -211,7 +217,7 @@ def test_a_damaged_value_file_costs_one_entry(store, path, how):
             file.symlink_to(value_file(path, other))
     with pytest.warns(StoreWarning, match="does not verify") as caught:
         assert seen(store) == {name: data for name, data in ALL.items() if name != victim}
-    assert len(caught) == 1
+    assert len(ours(caught)) == 1
     store.put(victim, ALL[victim])
     assert seen(store) == ALL
 
@@ -239,7 +245,7 @@ def test_a_damaged_database_is_salvaged(store, path, how, again):
     store.close()
     with pytest.warns(StoreWarning, match="was damaged") as caught:
         left = seen(store)
-    assert len(caught) == 1
+    assert len(ours(caught)) == 1
     assert left.items() >= LARGE.items()
     assert len(left) >= {"first page overwritten": 180, "cut in half": 60}.get(how, 5)
     kept = sorted(file.name for file in database(path).parent.glob("cache.db.*"))
@@ -284,7 +290,7 @@ def test_a_damaged_write_ahead_log_is_noticed(path, part):
     flip(wal, {"head": 9, "first frame": 200, "middle": 32 + frames // 2 * 4120 + 99}.get(part, -1) % wal.stat().st_size)
     with pytest.warns(StoreWarning, match="write-ahead log lost transactions") as caught:
         left = seen(open_(path))
-    assert len(caught) == 1
+    assert len(ours(caught)) == 1
     assert len(left) >= len(ALL) - 20
     assert left.items() >= LARGE.items()
 
@@ -414,7 +420,7 @@ def test_each_secret_has_a_store_of_its_own(store, path):
     stranger = DiskStore(path, secret=b"\x01" * 32)
     with pytest.warns(StoreWarning, match="another secret") as caught:
         assert stranger.get_many(list(ALL)) == {}
-    assert len(caught) == 1
+    assert len(ours(caught)) == 1
     assert stranger.get(key(1)) is None
     fill(stranger, dict.fromkeys(ALL, b"theirs"))
     stranger.close()
@@ -681,9 +687,14 @@ def test_a_forked_child_keeps_no_hold_on_its_parents_log(path):
         os._exit(0)
     os.waitpid(parent, 0)
     assert len(list((home(path) / "journal").iterdir())) == 1
+    deadline = time.monotonic() + 20
+    while list((home(path) / "journal").iterdir()):  # the grandchild may not have come to its first line yet
+        assert time.monotonic() < deadline
+        store = open_(path)
+        assert store.get(key("parent")) == b"p"
+        store.close()
     store = open_(path)
     assert store.get(key("parent")) == b"p"
-    assert list((home(path) / "journal").iterdir()) == []
     os.close(writer)
     os.close(reader)
     store.close()
