@@ -1,1 +1,69 @@
-"""nbflow: durable steps, event fan-out and a readable run table for Jupyter notebooks."""
+"""nbflow: durable steps, event fan-out and a readable run table for Jupyter notebooks.
+
+::
+
+    import nbflow as nf
+
+    @nf.step(retries=4, timeout=30, concurrency=16, throttle="300/min")
+    def categorize(text: str) -> Category: ...
+
+    @nf.flow(on="support/thread.created")
+    def triage(thread):
+        return categorize(thread["body"])
+
+    run = nf.send("support/thread.created", threads, key="id")
+"""
+
+from nbflow._core.flow import Flow
+from nbflow._core.policy import Throttle
+from nbflow._core.step import Step
+from nbflow._run.run import Run
+from nbflow._wiring import flow, flows, open_run, runs, send, step, use
+from nbflow.errors import (
+    CodecError,
+    DuplicateKeyError,
+    NbflowError,
+    NbflowWarning,
+    NonRetriableError,
+    RetryAfterError,
+    RunCancelledError,
+    RunFailedError,
+    StepError,
+    StepTimeoutError,
+    StoreError,
+    StoreWarning,
+    UnkeyableError,
+    UnknownEventError,
+    UnknownRunError,
+    UsageError,
+)
+
+__all__ = [
+    "CodecError",
+    "DuplicateKeyError",
+    "Flow",
+    "NbflowError",
+    "NbflowWarning",
+    "NonRetriableError",
+    "RetryAfterError",
+    "Run",
+    "RunCancelledError",
+    "RunFailedError",
+    "Step",
+    "StepError",
+    "StepTimeoutError",
+    "StoreError",
+    "StoreWarning",
+    "Throttle",
+    "UnkeyableError",
+    "UnknownEventError",
+    "UnknownRunError",
+    "UsageError",
+    "flow",
+    "flows",
+    "open_run",
+    "runs",
+    "send",
+    "step",
+    "use",
+]

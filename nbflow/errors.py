@@ -23,7 +23,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 __all__ = [
     "CodecError",
@@ -106,7 +106,7 @@ class RetryAfterError(NbflowError):
     def __init__(self, message: str = "asked to try again later", *, retry_after: float | timedelta | datetime) -> None:
         super().__init__(message)
         if isinstance(retry_after, datetime):
-            retry_after = retry_after - datetime.now(timezone.utc)
+            retry_after = retry_after - datetime.now(UTC)
         self.retry_after = max(0.0, retry_after.total_seconds() if isinstance(retry_after, timedelta) else float(retry_after))
 
 

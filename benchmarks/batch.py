@@ -1,0 +1,135 @@
+"""What a batch costs: every record through a flow of three steps, then sent again in another process."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import work
+from benchmarks.contest import Question, Row, megabytes, rate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EVENT = "support/thread.created"
+
+
+def sync_flow() -> None:
+    """A flow that calls its steps inline."""
+    import nbflow as nf
+
+    tidy, answer, save = nf.step(work.tidy), nf.step(work.answer), nf.step(work.save)
+
+    @nf.flow(on=EVENT)
+    def triage(thread: dict[str, Any]) -> str:
+        label = answer(tidy(thread))["label"]
+        save(thread["id"], label)
+        return label
+
+
+def async_flow() -> None:
+    """The same, awaited."""
+    import nbflow as nf
+
+    @nf.step
+    async def tidy(thread: dict[str, Any]) -> str:
+        return work.tidy(thread)
+
+    @nf.step
+    async def answer(text: str) -> dict[str, Any]:
+        return work.answer(text)
+
+    @nf.step
+    async def save(thread: str, label: str) -> dict[str, str]:
+        return work.save(thread, label)
+
+    @nf.flow(on=EVENT)
+    async def triage(thread: dict[str, Any]) -> str:
+        label = (await answer(await tidy(thread)))["label"]
+        await save(thread["id"], label)
+        return label
+
+
+def sent(folder: Path, size: int) -> dict[str, float]:
+    """All that a person waits for: the store opens, the batch is sent, the store closes."""
+    import nbflow as nf
+    from nbflow._wiring import SESSION
+
+    batch = work.records(size)
+    begun = time.perf_counter()
+    nf.use(folder)
+    nf.send(EVENT, batch, key="id")
+    SESSION.engine.close()
+    return {"record": (time.perf_counter() - begun) / size}
+
+
+def send_sync(folder: Path, size: int) -> dict[str, float]:
+    """A batch through the sync flow."""
+    sync_flow()
+    return sent(folder, size)
+
+
+def send_async(folder: Path, size: int) -> dict[str, float]:
+    """A batch through the async flow."""
+    async_flow()
+    return sent(folder, size)
+
+
+def diskcache_writes(folder: Path, size: int) -> dict[str, float]:
+    """The loop by hand: each result kept under a name that its author vouches for."""
+    batch = work.records(size)
+    begun = time.perf_counter()
+    with work.tuned(folder) as cache:
+        for thread in batch:
+            key, text = thread["id"], work.tidy(thread)
+            cache.set(f"tidy {key}", text)
+            found = work.answer(text)
+            cache.set(f"answer {key}", found)
+            cache.set(f"save {key}", work.save(key, found["label"]))
+    return {"record": (time.perf_counter() - begun) / size}
+
+
+def diskcache_reads(folder: Path, size: int) -> dict[str, float]:
+    """The loop again: every result is there."""
+    batch = work.records(size)
+    begun = time.perf_counter()
+    with work.tuned(folder) as cache:
+        for thread in batch:
+            for step in ("tidy", "answer", "save"):
+                assert cache.get(f"{step} {thread['id']}") is not None
+    return {"record": (time.perf_counter() - begun) / size}
+
+
+def plain(_folder: Path, size: int) -> dict[str, float]:
+    """The loop that forgets everything."""
+    batch = work.records(size)
+    begun = time.perf_counter()
+    for thread in batch:
+        work.save(thread["id"], work.answer(work.tidy(thread))["label"])
+    return {"record": (time.perf_counter() - begun) / size}
+
+
+COLD, CACHED = ("nbflow", 0, "record"), ("nbflow", 1, "record")
+
+QUESTION = Question(
+    "batch",
+    "{size} records through a flow of 3 steps, from opening the store to closing it",
+    (10_000, 50),
+    {
+        "nbflow": (send_sync, send_sync),
+        "async": (send_async,),
+        "diskcache": (diskcache_writes, diskcache_reads),
+        "plain": (plain,),
+    },
+    (
+        Row("cold", COLD, "diskcache set, tuned, 3 a record", ("diskcache", 0, "record"), rate, 1),
+        Row("cold", COLD, "plain loop, nothing kept (limit)", ("plain", 0, "record"), rate),
+        Row("cold, async", ("async", 0, "record"), "diskcache set, tuned, 3 a record", ("diskcache", 0, "record"), rate),
+        Row("all cached", CACHED, "nbflow, cold", COLD, rate, 6),
+        Row("all cached", CACHED, "diskcache get, 3 a record", ("diskcache", 1, "record"), rate),
+        Row("peak memory, cold", ("nbflow", 0, "memory"), "diskcache", ("diskcache", 0, "memory"), megabytes),
+        Row("peak memory, cold", ("nbflow", 0, "memory"), "plain loop", ("plain", 0, "memory"), megabytes),
+        Row("peak memory, async", ("async", 0, "memory"), "diskcache", ("diskcache", 0, "memory"), megabytes),
+        Row("peak memory, cached", ("nbflow", 1, "memory"), "diskcache", ("diskcache", 1, "memory"), megabytes),
+    ),
+)

@@ -1,0 +1,133 @@
+"""What one durable step call costs: missed, executed and committed; and answered from the store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.contest import Question, Row, microseconds
+from benchmarks.work import answer, text_of, tuned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+FIRST = -1  # a call before the clock starts: the store opens, the code is read
+
+
+def timed(call: Callable[[Any], object], arguments: Iterable[Any]) -> float:
+    """Seconds a call."""
+    arguments = list(arguments)
+    begun = time.perf_counter()
+    for argument in arguments:
+        call(argument)
+    return (time.perf_counter() - begun) / len(arguments)
+
+
+def cold(size: int, call: Callable[[str], object], close: Callable[[], object] = lambda: None, again: Callable[[str], object] | None = None) -> dict[str, float]:
+    """Calls with texts that are new, then the same again, then the close."""
+    texts = [text_of(number) for number in range(size)]
+    call(text_of(FIRST))
+    figures = {"cold": timed(call, texts), "again": timed(again or call, texts)}
+    begun = time.perf_counter()
+    close()
+    return figures | {"closed": figures["cold"] + (time.perf_counter() - begun) / size}
+
+
+def warm(size: int, call: Callable[[str], object]) -> dict[str, float]:
+    """The same calls in a process that has not seen them."""
+    call(text_of(FIRST))
+    return {"reopened": timed(call, [text_of(number) for number in range(size)])}
+
+
+def step(folder: Path) -> tuple[Callable[[str], object], Callable[[], None]]:
+    """A step outside of any run, and how its store is closed."""
+    import nbflow as nf
+    from nbflow._wiring import SESSION
+
+    nf.use(folder)
+    return nf.step(answer), SESSION.engine.close
+
+
+def memoized(folder: Path) -> Callable[[str], object]:
+    """The same function behind diskcache's decorator."""
+    return tuned(folder).memoize()(answer)  # type: ignore[no-any-return]
+
+
+def remembered(folder: Path) -> Callable[[str], object]:
+    """And behind joblib's."""
+    import joblib
+
+    return joblib.Memory(folder, verbose=0).cache(answer)  # type: ignore[no-any-return]
+
+
+def sqlite(folder: Path, size: int) -> tuple[Any, list[tuple[str, bytes]]]:
+    """A connection, and the rows of a table as lean as it gets: neither keys nor bytes have to be made."""
+    import sqlite3
+
+    connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, data BLOB) WITHOUT ROWID")
+    texts = (text_of(number) for number in range(size))
+    return connection, [(hashlib.sha1(text.encode()).hexdigest(), json.dumps(answer(text)).encode()) for text in texts]
+
+
+def bare_cold(folder: Path, size: int) -> dict[str, float]:
+    """One transaction a row."""
+    connection, rows = sqlite(folder, size)
+    seconds = timed(lambda row: connection.execute("INSERT INTO results VALUES (?, ?)", row), rows)
+    begun = time.perf_counter()
+    connection.close()
+    return {"cold": seconds, "closed": seconds + (time.perf_counter() - begun) / size}
+
+
+def bare_warm(folder: Path, size: int) -> dict[str, float]:
+    """One query a row."""
+    connection, rows = sqlite(folder, size)
+    keys = [row[:1] for row in rows]
+    return {"reopened": timed(lambda key: connection.execute("SELECT data FROM results WHERE key = ?", key).fetchone(), keys)}
+
+
+def set_cold(folder: Path, size: int) -> dict[str, float]:
+    """By hand: the text is the key, and nobody looks whether it is there."""
+    cache = tuned(folder)
+    return cold(size, lambda text: cache.set(text, answer(text)), cache.close, cache.get)
+
+
+def get_warm(folder: Path, size: int) -> dict[str, float]:
+    """By hand, again."""
+    return warm(size, tuned(folder).get)
+
+
+MISS, HIT = "cold call", "warm call, same process"
+LATER = "warm call, new process"
+
+QUESTION = Question(
+    "calls",
+    "{size} direct calls of a step that returns a dict of 200 bytes, no two alike",
+    (4000, 50),
+    {
+        "nbflow": (lambda folder, size: cold(size, *step(folder)), lambda folder, size: warm(size, step(folder)[0])),
+        "bare": (bare_cold, bare_warm),
+        "set": (set_cold, get_warm),
+        "memoize": (lambda folder, size: cold(size, memoized(folder)), lambda folder, size: warm(size, memoized(folder))),
+        "joblib": (lambda folder, size: cold(size, remembered(folder)), lambda folder, size: warm(size, remembered(folder))),
+    },
+    (
+        Row(MISS, ("nbflow", 0, "cold"), "bare SQLite INSERT, WAL, NORMAL (limit)", ("bare", 0, "cold"), microseconds, 1 / 3),
+        Row(MISS, ("nbflow", 0, "cold"), "diskcache set, tuned", ("set", 0, "cold"), microseconds),
+        Row(MISS, ("nbflow", 0, "cold"), "diskcache memoize, tuned", ("memoize", 0, "cold"), microseconds, 3),
+        Row(MISS, ("nbflow", 0, "cold"), "joblib.Memory", ("joblib", 0, "cold"), microseconds, 10),
+        Row(f"{MISS} and close", ("nbflow", 0, "closed"), "bare SQLite INSERT, WAL, NORMAL (limit)", ("bare", 0, "closed"), microseconds),
+        Row(HIT, ("nbflow", 0, "again"), "diskcache get", ("set", 0, "again"), microseconds),
+        Row(HIT, ("nbflow", 0, "again"), "diskcache memoize", ("memoize", 0, "again"), microseconds),
+        Row(HIT, ("nbflow", 0, "again"), "joblib.Memory", ("joblib", 0, "again"), microseconds),
+        Row(LATER, ("nbflow", 1, "reopened"), "bare SQLite SELECT (limit)", ("bare", 1, "reopened"), microseconds),
+        Row(LATER, ("nbflow", 1, "reopened"), "diskcache get", ("set", 1, "reopened"), microseconds),
+        Row(LATER, ("nbflow", 1, "reopened"), "diskcache memoize", ("memoize", 1, "reopened"), microseconds),
+        Row(LATER, ("nbflow", 1, "reopened"), "joblib.Memory", ("joblib", 1, "reopened"), microseconds),
+    ),
+)

@@ -1,0 +1,287 @@
+"""Ledger entries, and what they add up to: ``fold(entries) -> RunState``.
+
+An entry is a fact about a run, in the order in which it became known. Times are seconds since the epoch,
+durations seconds. Records are known by their number in the batch (from 0), flows by their place in the run's
+list, so that an entry stays small however long the names are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nbflow._core.plan import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+FINAL = frozenset({State.COMPLETED, State.CACHED, State.FAILED, State.TIMED_OUT, State.CANCELLED, State.INTERRUPTED})
+DONE = frozenset({State.COMPLETED, State.CACHED})
+BROKEN = frozenset({State.FAILED, State.TIMED_OUT})
+
+KEY_BYTES = 20
+
+
+class Opened(NamedTuple):
+    """The first entry: what the run is."""
+
+    run: str
+    event: str
+    flows: tuple[str, ...]
+    at: float
+    library: str
+    keeps_records: bool = True
+    total: int | None = None
+
+
+class Resumed(NamedTuple):
+    """The run goes on: after a crash, or to run failures again."""
+
+    at: float
+
+
+class Listed(NamedTuple):
+    """A record was read from the batch: its number, its key, in how many rows it stands."""
+
+    record: int
+    key: str
+    rows: int = 1
+
+
+class Sent(NamedTuple):
+    """The batch is read to its end."""
+
+    records: int
+
+
+class Failure(NamedTuple):
+    """Why a call or a record failed. ``traceback`` is text, folded to the user's frames, without any values."""
+
+    step: str | None
+    error: str
+    message: str
+    traceback: str = ""
+
+
+class Item(NamedTuple):
+    """One record reached a state in one flow; ``checkpoint`` is the key of the flow's saved value."""
+
+    record: int
+    flow: int
+    state: State
+    at: float
+    seconds: float = 0.0
+    checkpoint: str | None = None
+    attempts: int = 0
+    failure: Failure | None = None
+
+
+class Called(NamedTuple):
+    """One attempt of a step ended, or the call was served from its checkpoint."""
+
+    record: int
+    flow: int
+    step: str
+    state: State
+    at: float
+    seconds: float
+    attempt: int
+    checkpoint: str | None = None
+    failure: Failure | None = None
+    wait: float = 0.0
+
+
+class Remark(NamedTuple):
+    """Something a person should know: an ``on_failure`` that raised, a value that could not be saved."""
+
+    at: float
+    text: str
+
+
+class Closed(NamedTuple):
+    """The run ended; ``state`` as `RunState.verdict` gave it, ``tally``: records by state over all flows."""
+
+    state: str
+    at: float
+    records: int
+    tally: dict[State, int]
+
+
+Entry = Opened | Resumed | Listed | Sent | Item | Called | Remark | Closed
+
+
+@dataclass(slots=True)
+class StepCount:
+    """What the calls of one step in one flow came to."""
+
+    states: Counter[State] = field(default_factory=Counter)
+    attempts: int = 0
+    seconds: float = 0.0
+
+
+class RunState:
+    """What the entries so far add up to. Feed it with `apply`; everything else is reading.
+
+    Costs some 70 bytes a record and 21 a record and flow, plus each failure, whatever the records hold.
+    """
+
+    def __init__(self) -> None:
+        self.run = ""
+        self.event = ""
+        self.flows: tuple[str, ...] = ()
+        self.library = ""
+        self.keeps_records = True
+        self.started = self.ended = 0.0
+        self.state = "RUNNING"
+        self.total: int | None = None
+        self.keys: list[str] = []
+        self.copies: dict[int, int] = {}
+        self.counts: list[Counter[State]] = []
+        self.steps: list[dict[str, StepCount]] = []
+        self.failures: dict[tuple[int, int], tuple[Failure, int]] = {}
+        self.remarks: list[str] = []
+        self._items: list[bytearray] = []
+        self._saved: list[bytearray] = []
+
+    def apply(self, entry: Entry) -> None:
+        """Take in one more entry."""
+        _APPLY[type(entry)](self, entry)
+
+    def item(self, record: int, flow: int) -> State:
+        """The state of one record in one flow."""
+        states = self._items[flow]
+        return _STATES[states[record]] if record < len(states) else State.QUEUED
+
+    def records(self, flow: int, states: Iterable[State]) -> list[int]:
+        """Numbers of the records that are in one of ``states`` in ``flow``."""
+        wanted = {_CODES[state] for state in states}
+        row = self._items[flow]
+        listed = [number for number, code in enumerate(row) if code in wanted]
+        return listed + list(range(len(row), len(self.keys))) if _CODES[State.QUEUED] in wanted else listed
+
+    @property
+    def rows(self) -> int:
+        """Rows read so far: records, and the further rows in which some of them stand."""
+        return len(self.keys) + sum(self.copies.values()) - len(self.copies)
+
+    def checkpoint(self, record: int, flow: int) -> str | None:
+        """The key of the saved value of one record in one flow."""
+        saved = self._saved[flow][record * KEY_BYTES : (record + 1) * KEY_BYTES]
+        return saved.hex() if any(saved) else None
+
+    def tally(self) -> Counter[State]:
+        """Records by state, over all flows."""
+        return sum(self.counts, Counter())
+
+    @property
+    def verdict(self) -> str:
+        """The state of a run that has come to its end: what its records add up to."""
+        tally = self.tally()
+        broken = tally[State.FAILED] + tally[State.TIMED_OUT]
+        if tally[State.INTERRUPTED]:
+            return "INTERRUPTED"
+        if tally[State.CANCELLED]:
+            return "CANCELLED"
+        if not broken:
+            return "COMPLETED"
+        return "PARTIAL" if tally[State.COMPLETED] + tally[State.CACHED] else "FAILED"
+
+    def interrupt(self, at: float) -> list[Item]:
+        """The entries that say that nobody works on this run any more: its unfinished records."""
+        open_states = [state for state in State if state not in FINAL]
+        return [
+            Item(record, flow, State.INTERRUPTED, at)
+            for flow in range(len(self.flows))
+            for record in self.records(flow, open_states)
+        ]
+
+    # One method an entry type; `_APPLY` below is the table of them.
+
+    def _opened(self, entry: Opened) -> None:
+        self.run, self.event, self.flows, self.library = entry.run, entry.event, entry.flows, entry.library
+        self.keeps_records, self.total = entry.keeps_records, entry.total
+        self.started = self.ended = entry.at
+        self.counts = [Counter() for _ in entry.flows]
+        self.steps = [{} for _ in entry.flows]
+        self._items = [bytearray() for _ in entry.flows]
+        self._saved = [bytearray() for _ in entry.flows]
+
+    def _resumed(self, entry: Resumed) -> None:
+        self.state, self.ended = "RUNNING", entry.at
+
+    def _listed(self, entry: Listed) -> None:
+        if entry.record == len(self.keys):
+            self.keys.append(entry.key)
+            for counts in self.counts:
+                counts[State.QUEUED] += 1
+        if entry.rows > 1:
+            self.copies[entry.record] = entry.rows
+
+    def _sent(self, entry: Sent) -> None:
+        self.total = entry.records
+
+    def _item(self, entry: Item) -> None:
+        row, counts = self._items[entry.flow], self.counts[entry.flow]
+        if len(row) <= entry.record:
+            row.extend(bytes(entry.record + 1 - len(row)))
+        before = _STATES[row[entry.record]]
+        row[entry.record] = _CODES[entry.state]
+        counts[before] -= 1
+        counts[entry.state] += 1
+        self.ended = max(self.ended, entry.at)
+        if entry.checkpoint is not None:
+            saved, place = self._saved[entry.flow], entry.record * KEY_BYTES
+            if len(saved) < place:
+                saved.extend(bytes(place - len(saved)))
+            saved[place : place + KEY_BYTES] = bytes.fromhex(entry.checkpoint)
+        if entry.failure is not None:
+            self.failures[entry.record, entry.flow] = (entry.failure, entry.attempts)
+        elif self.failures:
+            self._forgive(entry, before)
+
+    def _forgive(self, entry: Item, before: State) -> None:
+        """A record that failed runs again: the call that had failed is not counted twice."""
+        failed = self.failures.pop((entry.record, entry.flow), None)
+        count = self.steps[entry.flow].get(failed[0].step or "") if failed is not None else None
+        if count is not None and count.states[before]:
+            count.states[before] -= 1
+
+    def _called(self, entry: Called) -> None:
+        steps = self.steps[entry.flow]
+        count = steps.get(entry.step)
+        if count is None:
+            count = steps[entry.step] = StepCount()
+        count.states[entry.state] += 1
+        if entry.state is not State.CACHED:
+            count.attempts += 1
+            count.seconds += entry.seconds
+        self.ended = max(self.ended, entry.at)
+
+    def _remark(self, entry: Remark) -> None:
+        self.remarks.append(entry.text)
+
+    def _closed(self, entry: Closed) -> None:
+        self.state, self.ended = entry.state, entry.at
+
+
+_STATES = tuple(State)
+_CODES = {state: code for code, state in enumerate(_STATES)}
+_APPLY: dict[type[Any], Callable[[RunState, Any], None]] = {
+    Opened: RunState._opened,  # noqa: SLF001
+    Resumed: RunState._resumed,  # noqa: SLF001
+    Listed: RunState._listed,  # noqa: SLF001
+    Sent: RunState._sent,  # noqa: SLF001
+    Item: RunState._item,  # noqa: SLF001
+    Called: RunState._called,  # noqa: SLF001
+    Remark: RunState._remark,  # noqa: SLF001
+    Closed: RunState._closed,  # noqa: SLF001
+}
+
+
+def fold(entries: Iterable[Entry]) -> RunState:
+    """What ``entries`` add up to."""
+    state = RunState()
+    for entry in entries:
+        state.apply(entry)
+    return state

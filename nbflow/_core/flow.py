@@ -1,0 +1,111 @@
+"""Flow: a function that calls steps for one record; which flows an event reaches."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from nbflow._core.policy import Policy
+from nbflow._core.step import check_function, name_of
+from nbflow.errors import UnknownEventError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: A flow is not retried: its steps are, each for itself.
+ONCE = Policy(retries=0)
+
+
+class Flow(Generic[P, R]):
+    """A function that an event calls with one record (a dict). Made by ``nbflow.flow``.
+
+    Called directly it runs as the plain function it is; its steps stay durable.
+
+    Attributes:
+        name: its name in tables and results.
+        events: the events it listens to.
+        is_async: whether it was written with ``async def``.
+    """
+
+    __wrapped__: Callable[P, R]
+    code_version = None
+
+    def __init__(self, function: Callable[P, R], events: tuple[str, ...], on_failure: Callable[..., Any] | None, name: str) -> None:
+        functools.update_wrapper(self, function)
+        self.name = name
+        self.events = events
+        self.on_failure = on_failure
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.policy = ONCE
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function, as if it were not a flow."""
+        return self.__wrapped__(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<flow {self.name} on {', '.join(self.events)}>"
+
+
+def make_flow(function: Callable[P, R], *, on: str | Iterable[str], on_failure: Callable[..., Any] | None = None, name: str | None = None) -> Flow[P, R]:
+    """A flow of ``function``, its options checked. They are explained at ``nbflow.flow``."""
+    check_function(function, "flow")
+    events = (on,) if isinstance(on, str) else tuple(on)
+    for event in events or ("",):
+        if not isinstance(event, str) or not event.strip():
+            raise UsageError(f'on={on!r} has to name an event, such as on="support/thread.created".')
+    if on_failure is not None and not callable(on_failure):
+        raise UsageError(f"on_failure={on_failure!r} has to be a function that takes the record and the error.")
+    _check_one_record(function)
+    return Flow(function, events, on_failure, name or name_of(function))
+
+
+def _check_one_record(function: Callable[..., Any]) -> None:
+    try:
+        inspect.signature(function).bind({})
+    except TypeError as error:
+        raise UsageError(f"Flow {function.__name__} is called with one record (a dict), but its arguments do not fit: {error}.") from None
+
+
+class Listeners:
+    """Who listens to what. Defining a flow again, in the same module under the same name, replaces it."""
+
+    def __init__(self) -> None:
+        self._flows: dict[tuple[str, str], Flow[..., Any]] = {}
+
+    def add(self, flow: Flow[..., Any]) -> None:
+        """Subscribe ``flow``."""
+        self._flows[flow.__module__, flow.name] = flow
+
+    def __iter__(self) -> Iterator[Flow[..., Any]]:
+        return iter(self._flows.values())
+
+    def of(self, event: str) -> list[Flow[..., Any]]:
+        """The flows of ``event``, in the order of their definition.
+
+        Raises:
+            UnknownEventError: nobody listens; names the closest event.
+            UsageError: two modules have a flow of one name for it.
+        """
+        flows = [flow for flow in self if event in flow.events]
+        if not flows:
+            raise UnknownEventError(self._nobody(event))
+        names = [flow.name for flow in flows]
+        for name in names:
+            if names.count(name) > 1:
+                modules = ", ".join(flow.__module__ for flow in flows if flow.name == name)
+                raise UsageError(f"Two flows called {name!r} listen to {event!r} (in {modules}); give one of them another name: @nf.flow(on=..., name=...).")
+        return flows
+
+    def _nobody(self, event: object) -> str:
+        events = sorted({name for flow in self for name in flow.events})
+        if not events:
+            return f"Nobody listens to {event!r}: no flow is defined yet. Define one with @nf.flow(on={event!r}), then send again."
+        import difflib
+
+        close = difflib.get_close_matches(str(event), events, n=1, cutoff=0.5)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        return f"Nobody listens to {event!r}. {hint}Events with flows: {', '.join(map(repr, events))}."

@@ -1,0 +1,154 @@
+"""Table: what the picture of a run says, decided once for terminal, notebook and page."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from nbflow._core.entry import BROKEN, FINAL
+from nbflow._core.plan import State
+
+if TYPE_CHECKING:
+    from nbflow._core.entry import RunState
+
+#: The order in which states are told, and the words for them.
+WORDS = {
+    State.COMPLETED: "completed",
+    State.CACHED: "cached",
+    State.FAILED: "failed",
+    State.TIMED_OUT: "timed out",
+    State.CANCELLED: "cancelled",
+    State.INTERRUPTED: "interrupted",
+    State.RUNNING: "running",
+    State.QUEUED: "queued",
+}
+
+
+class FlowRow(NamedTuple):
+    """One flow, or one of its steps (``step`` named): how many records, or calls, are in which state."""
+
+    flow: str
+    step: str
+    counts: dict[State, int]
+    retries: int
+    seconds: float
+
+
+class FailureRow(NamedTuple):
+    """One record that failed in one flow."""
+
+    key: str
+    flow: str
+    step: str
+    error: str
+    message: str
+    attempts: int
+
+
+class Cause(NamedTuple):
+    """Failures with one cause: how many, and one of the records."""
+
+    flow: str
+    step: str
+    error: str
+    message: str
+    records: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A run as a picture: a sentence, the flows with their steps, the causes, the first failures, the remarks."""
+
+    run: str
+    event: str
+    state: str
+    sentence: str
+    columns: tuple[State, ...]
+    flows: tuple[FlowRow, ...]
+    causes: tuple[Cause, ...]
+    failures: tuple[FailureRow, ...]
+    hidden: int
+    remarks: tuple[str, ...]
+
+
+def table_of(state: RunState, *, failures: int = 20) -> Table:
+    """The picture of a run, with its first ``failures`` failures. Costs O(failures), not O(records)."""
+    flows = []
+    for flow, name in enumerate(state.flows):
+        steps = state.steps[flow]
+        if list(steps) == [name]:  # a map: the flow is its step
+            flows.append(FlowRow(name, "", dict(state.counts[flow]), steps[name].states[State.RETRYING], steps[name].seconds))
+            continue
+        flows.append(FlowRow(name, "", dict(state.counts[flow]), 0, 0.0))
+        for step, count in steps.items():
+            ended = {key: number for key, number in count.states.items() if key in FINAL}
+            flows.append(FlowRow(name, step, ended, count.states[State.RETRYING], count.seconds))
+    met = {key for row in flows for key, number in row.counts.items() if number}
+    shown = tuple(word for word in WORDS if word in met) or (State.QUEUED,)
+    first = failure_rows(state, failures)
+    causes = causes_of(state)
+    remarks = tuple(f"{text} ({count} times)" if count > 1 else text for text, count in Counter(state.remarks).items())
+    return Table(state.run, state.event, state.state, sentence_of(state, causes), shown, tuple(flows), tuple(causes), tuple(first), len(state.failures) - len(first), remarks)
+
+
+def failure_rows(state: RunState, most: int | None = None) -> list[FailureRow]:
+    """The failures, by record and then by flow."""
+    places = sorted(state.failures)[:most]
+    return [
+        FailureRow(state.keys[record], state.flows[flow], failed.step or "", failed.error, failed.message, attempts)
+        for record, flow in places
+        for failed, attempts in [state.failures[record, flow]]
+    ]
+
+
+_VARYING = re.compile(r"""'[^']*'|"[^"]*"|\d+(?:\.\d+)?""")
+
+
+def causes_of(state: RunState) -> list[Cause]:
+    """Failures grouped by flow, step, error and message, numbers and quoted parts aside; the most frequent first."""
+    groups: dict[tuple[str, str, str, str], list[FailureRow]] = {}
+    for row in failure_rows(state):
+        groups.setdefault((row.flow, row.step, row.error, _VARYING.sub("#", row.message)), []).append(row)
+    causes = [Cause(rows[0].flow, rows[0].step, rows[0].error, rows[0].message, len(rows), rows[0].key) for rows in groups.values()]
+    return sorted(causes, key=lambda cause: -cause.records)
+
+
+def sentence_of(state: RunState, causes: list[Cause]) -> str:
+    """The run in one plain sentence."""
+    tally = state.tally()
+    total = state.total if state.total is not None else len(state.keys)
+    ended = sum(number for key, number in tally.items() if key in FINAL)
+    share = f"{ended:,} of {total * len(state.flows):,}" if state.state == "RUNNING" else _several(total, "record")
+    rows = f" ({state.rows:,} rows)" if state.rows > len(state.keys) else ""
+    flows = f" in {len(state.flows)} flows" if len(state.flows) > 1 else ""
+    parts = [f"{number:,} {WORDS[key]}" for key in WORDS if (number := tally[key]) and key in FINAL and key not in BROKEN]
+    broken = tally[State.FAILED] + tally[State.TIMED_OUT]
+    if broken:
+        kinds: Counter[tuple[str, str]] = Counter()
+        for cause in causes:
+            kinds[cause.error, cause.step] += cause.records
+        first = kinds.most_common(3)
+        why = "; ".join(f"{number:,} {error}" + (f" at {step}" if step else "") for (error, step), number in first)
+        more = broken - sum(number for _, number in first)
+        parts.append(f"{broken:,} failed: {why}" + (f"; {more:,} of other causes" if more else ""))
+    return f"{share}{rows}{flows}: {', '.join(parts) or 'nothing yet'}. {duration(state.ended - state.started)}."
+
+
+def _several(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 0.001:  # noqa: PLR2004
+        return "<1 ms"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 100:  # noqa: PLR2004
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

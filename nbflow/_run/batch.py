@@ -1,0 +1,277 @@
+"""Batch: what was sent, whatever library it comes from, as a stream of records.
+
+A frame is read in slices, an iterator once, so that a large batch is never in memory as dicts as a whole. A
+missing value of a frame (NaN, NaT, NA, null) is ``None`` in the record; a NaN inside polars or Arrow floats
+is a value there and stays one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from nbflow._key import value as keys
+from nbflow.errors import DuplicateKeyError, UnkeyableError, UsageError
+
+CHUNK = 512
+
+Key = str | list[str] | tuple[str, ...] | None
+
+
+class Row(NamedTuple):
+    """One row of a batch: the record, what it is known by, the digest of its content.
+
+    ``error`` says why the row cannot be a record; such a row fails, and the others go on.
+    """
+
+    record: Any
+    key: str
+    digest: bytes
+    error: Exception | None = None
+
+
+_LIBRARIES = {
+    ("pandas", "DataFrame"): "pandas",
+    ("pandas", "Series"): "pandas.Series",
+    ("pandas", "Index"): "pandas.Index",
+    ("polars", "DataFrame"): "polars",
+    ("polars", "Series"): "polars.Series",
+    ("pyarrow", "Table"): "pyarrow",
+    ("pyarrow", "RecordBatch"): "pyarrow",
+    ("pyarrow", "ChunkedArray"): "pyarrow.Array",
+    ("pyarrow", "Array"): "pyarrow.Array",
+}
+
+
+def library_of(records: Any) -> str:
+    """Which library ``records`` belong to, by the modules of their classes: nothing is imported to find out."""
+    for base in type(records).__mro__:  # a subclass of a frame, such as a GeoDataFrame, is a frame
+        kind = base.__module__.partition(".")[0], base.__name__
+        if kind == ("polars", "LazyFrame"):
+            raise UsageError("A polars LazyFrame has no rows yet; send frame.collect().")
+        if kind in _LIBRARIES:
+            return _LIBRARIES[kind]
+    return "records"
+
+
+class Batch:
+    """A batch and how to read it.
+
+    Args:
+        source: frame, Series, array, list or iterator.
+        key: the columns that identify a record.
+        values: rows are values of any kind (a map), not dicts.
+    """
+
+    def __init__(self, source: Any, key: Key = None, *, values: bool = False) -> None:
+        self.library = library_of(source)
+        if isinstance(source, str | bytes | Mapping) or not (hasattr(source, "__iter__") or hasattr(source, "__arrow_c_stream__")):
+            raise UsageError(f"The batch has to be a frame, a list or an iterator of records (dicts), not {type(source).__name__}. Put a single record into a list.")
+        if self.library == "records" and not values and hasattr(source, "__arrow_c_stream__"):
+            import pyarrow as pa
+
+            source, self.library = pa.table(source), "pyarrow"  # DuckDB relations and other Arrow producers
+        # A copy that shares the values: what is done to the frame or the list afterwards is not done to the run.
+        self.source = _snapshot(source, self.library)
+        self.key = (key,) if isinstance(key, str) else tuple(key or ())
+        self.values = values
+        self.labels = _labels(source, self.library) if not self.key else None
+        self.total = len(source) if hasattr(source, "__len__") else None
+        if self.is_frame and not values:
+            self._check_columns()
+        elif self.library != "records" and not values:
+            raise UsageError(f"Records have names for their values; a {self.library} has none. Send a frame, or use step.map(...) on it.")
+
+    @property
+    def is_frame(self) -> bool:
+        """Are there columns?"""
+        return self.library in {"pandas", "polars", "pyarrow"}
+
+    @property
+    def is_stream(self) -> bool:
+        """Can it be read only once?"""
+        return self.library == "records" and self.total is None
+
+    def _check_columns(self) -> None:
+        columns = columns_of(self.source, self.library)
+        twice = {name for name in columns if columns.count(name) > 1}
+        if twice:
+            raise UsageError(f"The frame has several columns called {', '.join(map(repr, sorted(twice, key=str)))}; a record can hold only one of each. Rename them first.")
+        missing = [name for name in self.key if name not in columns]
+        if missing:
+            raise UsageError(f"key={missing[0]!r} is not a column of the frame; it has {', '.join(map(repr, columns))}.")
+
+    def rows(self) -> Iterator[Row]:
+        """Every row, in order. A row that cannot be a record carries the error, and the reading goes on."""
+        for place, record in enumerate(_records(self.source, self.library)):
+            yield self._row(place, record)
+
+    def numbered(self) -> Iterator[tuple[int, int, Row]]:
+        """Every row as (number of its record, how often that record has been met, the row).
+
+        Rows with one key and equal content are one record. A row whose content differs from that of an earlier row
+        with its key is a record of its own, and an error.
+        """
+        known: dict[str, tuple[int, bytes]] = {}
+        times: Counter[int] = Counter()
+        count = 0
+        for place, row in enumerate(self.rows()):
+            number = count
+            if self.key and not isinstance(row.error, UsageError):
+                number, digest = known.setdefault(row.key, (count, row.digest))
+                if digest != row.digest:
+                    number, row = count, row._replace(error=duplicates([f"{row.key!r} (row {place})"]))  # noqa: PLW2901
+            if number == count:
+                count += 1
+                yield number, 1, row
+            else:
+                times[number] += 1
+                yield number, times[number] + 1, row
+
+    def _row(self, place: int, record: Any) -> Row:
+        name = str(place) if self.labels is None else self.labels[place]
+        try:
+            if not self.values:
+                record = as_record(record, place)
+            if self.key:
+                name = self._key_text(record, place)
+            return Row(record, name, keys.digest(record, "record"))
+        except (UsageError, UnkeyableError) as error:
+            return Row(record, name, place.to_bytes(20, "little"), error)
+
+    def _key_text(self, record: Any, place: int) -> str:
+        parts = []
+        for column in self.key:
+            if not isinstance(record, Mapping) or column not in record:
+                raise UsageError(f"row {place} has no {column!r}, which key= names.")
+            part = record[column]
+            if part is None:
+                raise UsageError(f"row {place} has no value for {column!r}, which key= names; drop such rows or choose another key.")
+            parts.append(str(part))
+        return " / ".join(parts)
+
+    def check(self) -> None:
+        """Look through the keys of a batch that can be read twice, so that bad rows stop the send before it starts.
+
+        Raises:
+            DuplicateKeyError: one key, different content; names the keys and their rows.
+            UsageError: a row that is no record.
+        """
+        if self.is_stream or self.values or (self.is_frame and not self.key):
+            return
+        source = self.source
+        if self.is_frame:
+            source = source.select(list(self.key)) if self.library != "pandas" else source[list(self.key)]
+        first_of: dict[str, int] = {}
+        repeated = []
+        for place, record in enumerate(_records(source, self.library)):
+            row = as_record(record, place)
+            if self.key:
+                first = first_of.setdefault(self._key_text(row, place), place)
+                if first != place:
+                    repeated.append((first, place))
+        clashes = [
+            f"{self._row(place, self._at(place)).key!r} (rows {first} and {place})"
+            for first, place in repeated
+            if self._row(first, self._at(first)).digest != self._row(place, self._at(place)).digest
+        ]
+        if clashes:
+            raise duplicates(clashes)
+
+    def _at(self, place: int) -> Any:
+        if self.library == "records":
+            return self.source[place]
+        return next(iter(_SLICES[self.library](self.source, place, place + 1)))
+
+
+def duplicates(clashes: list[str]) -> DuplicateKeyError:
+    """The error that names keys which stand for different records."""
+    some = ", ".join(clashes[:5]) + (f" and {len(clashes) - 5} more" if len(clashes) > 5 else "")  # noqa: PLR2004
+    return DuplicateKeyError(f"One key stands for rows with different content: {some}. Name the columns that identify a record, key=[...], or drop the rows that do not belong.")
+
+
+def as_record(record: Any, place: int) -> dict[Any, Any]:
+    """A row of a list or an iterator as a dict of its own."""
+    if type(record) is dict:
+        return record
+    if isinstance(record, Mapping):
+        return dict(record)
+    dump = getattr(record, "model_dump", None)
+    if callable(dump):
+        dumped: dict[Any, Any] = dump()
+        return dumped
+    raise UsageError(f"row {place} is a {type(record).__name__}, not a record; send dicts, or a frame.")
+
+
+def _snapshot(source: Any, library: str) -> Any:
+    if library.startswith("pandas"):
+        return source.copy(deep=False)
+    return list(source) if isinstance(source, list) else source
+
+
+def columns_of(frame: Any, library: str) -> list[Any]:
+    """The names of a frame's columns."""
+    return list(frame.schema.names if library == "pyarrow" else frame.columns)
+
+
+def _labels(source: Any, library: str) -> list[str] | None:
+    """The index of a pandas object as texts, where it tells its rows apart; otherwise positions do."""
+    if not library.startswith("pandas") or library == "pandas.Index":
+        return None
+    index = source.index
+    if type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1:
+        return None
+    labels = [" / ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in index.tolist()]
+    return labels if len(set(labels)) == len(labels) else None
+
+
+def _records(source: Any, library: str) -> Iterable[Any]:
+    if library == "records":
+        return source  # type: ignore[no-any-return]
+    return _sliced(source, _SLICES[library])
+
+
+def _sliced(source: Any, read: Any) -> Iterator[Any]:
+    for start in range(0, len(source), CHUNK):
+        yield from read(source, start, start + CHUNK)
+
+
+def _pandas_rows(frame: Any, start: int, stop: int) -> Iterator[dict[Any, Any]]:
+    part = frame.iloc[start:stop]
+    names = list(part.columns)
+    columns = [_pandas_values(part.iloc[:, place]) for place in range(len(names))]
+    for row in zip(*columns, strict=True) if names else ((),) * len(part):
+        yield dict(zip(names, row, strict=True))
+
+
+def _pandas_values(column: Any) -> list[Any]:
+    values: list[Any] = column.tolist()
+    missing = column.isna().to_numpy()
+    if missing.any():
+        for place in missing.nonzero()[0].tolist():
+            values[place] = None
+    return values
+
+
+_SLICES: dict[str, Any] = {
+    "pandas": _pandas_rows,
+    "pandas.Series": lambda series, start, stop: _pandas_values(series.iloc[start:stop]),
+    "pandas.Index": lambda index, start, stop: _pandas_values(index[start:stop].to_series()),
+    "polars": lambda frame, start, stop: frame[start:stop].to_dicts(),
+    "polars.Series": lambda series, start, stop: series[start:stop].to_list(),
+    "pyarrow": lambda table, start, stop: table.slice(start, stop - start).to_pylist(),
+    "pyarrow.Array": lambda array, start, stop: array.slice(start, stop - start).to_pylist(),
+}
+
+_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+
+
+def copy_of(record: Any) -> Any:
+    """A flow's own copy of a record: what one flow changes, another must not see."""
+    if type(record) is dict and _SCALARS.issuperset(map(type, record.values())):
+        return dict(record)
+    if type(record) in _SCALARS:
+        return record
+    return copy.deepcopy(record)

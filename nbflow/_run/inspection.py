@@ -1,0 +1,156 @@
+"""Inspection: one record of a run, step by step."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, Any
+
+from nbflow._core.entry import FINAL, Called, Failure, Item
+from nbflow._core.plan import State
+from nbflow._core.table import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nbflow._state.checkpoint import Checkpoint
+
+Load = "Callable[[str], Checkpoint | None]"
+
+
+class StepView:
+    """One call of a step for this record.
+
+    Attributes:
+        step: the step's name.
+        state: how the call ended.
+        attempts: every attempt: its number, state, end (seconds since the epoch), duration, the wait after it
+            (seconds) and what went wrong.
+        checkpoint: key of the saved output.
+        inputs: (args, kwargs) of the call, in the kernel that ran it, for failures and the latest records;
+            elsewhere ``None``: checkpoints keep digests of inputs, not the inputs.
+    """
+
+    def __init__(self, step: str, load: Callable[[str], Checkpoint | None]) -> None:
+        self.step = step
+        self.state = State.QUEUED
+        self.attempts: list[Called] = []
+        self.checkpoint: str | None = None
+        self.inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        self._load = load
+
+    @property
+    def seconds(self) -> float:
+        """How long its attempts took, without the waits."""
+        return sum(attempt.seconds for attempt in self.attempts)
+
+    @property
+    def failure(self) -> Failure | None:
+        """What the last attempt failed of."""
+        return self.attempts[-1].failure if self.attempts else None
+
+    @property
+    def output(self) -> Any:
+        """The saved output, loaded now; ``None`` if there is none."""
+        found = self._load(self.checkpoint) if self.checkpoint else None
+        return found.value if found is not None else None
+
+    def __repr__(self) -> str:
+        return f"<{self.step}: {self.state}, attempts {len(self.attempts)}>"
+
+
+class FlowView:
+    """This record in one flow: its state and its steps, in the order in which they ended."""
+
+    def __init__(self, flow: str, state: State, load: Callable[[str], Checkpoint | None], checkpoint: str | None) -> None:
+        self.flow = flow
+        self.state = state
+        self.checkpoint = checkpoint
+        self.seconds = 0.0
+        self.failure: Failure | None = None
+        self.steps: list[StepView] = []
+        self._load = load
+
+    @property
+    def output(self) -> Any:
+        """What the flow returned, loaded now; ``None`` if there is nothing."""
+        found = self._load(self.checkpoint) if self.checkpoint else None
+        return found.value if found is not None else None
+
+    def take(self, entry: Item | Called) -> None:
+        """Take in one entry about this record in this flow."""
+        if isinstance(entry, Item):
+            if entry.state is State.RUNNING:
+                self.steps = []  # it begins anew: what an earlier round did is replaced
+            self.seconds, self.failure = entry.seconds, entry.failure
+            return
+        view = next((step for step in self.steps if step.step == entry.step and step.state is State.RETRYING), None)
+        if view is None:
+            view = StepView(entry.step, self._load)
+            self.steps.append(view)
+        view.state, view.checkpoint = entry.state, entry.checkpoint
+        view.attempts.append(entry)
+
+    def finish(self, inputs: list[tuple[str, tuple[Any, ...], dict[str, Any]]]) -> None:
+        """Add what is known from elsewhere: the steps of a flow that was remembered as a whole, inputs."""
+        found = self._load(self.checkpoint) if not self.steps and self.checkpoint else None
+        for name, key in found.built_on if found is not None else ():
+            view = StepView(name, self._load)
+            view.state, view.checkpoint = State.CACHED, key
+            self.steps.append(view)
+        left = list(inputs)
+        for view in self.steps:
+            place = next((at for at, call in enumerate(left) if call[0] == view.step), None)
+            if place is not None:
+                view.inputs = left.pop(place)[1:]
+
+    def __getitem__(self, step: str) -> StepView:
+        for view in self.steps:
+            if view.step == step:
+                return view
+        raise KeyError(f"flow {self.flow!r} called no step {step!r} for this record; it called {[view.step for view in self.steps]}")
+
+
+class Inspection:
+    """One record of a run: ``inspection["triage"]["categorize"].output``.
+
+    Attributes:
+        key: the record's key.
+        flows: the record in each flow.
+    """
+
+    def __init__(self, key: str, names: tuple[str, ...], views: list[FlowView], record: Callable[[], Any]) -> None:
+        self.key = key
+        self.flows = dict(zip(names, views, strict=True))
+        self._record = record
+
+    @property
+    def record(self) -> Any:
+        """The record that was sent."""
+        return self._record()
+
+    def __getitem__(self, flow: str) -> FlowView:
+        return self.flows[flow]
+
+    def _lines(self) -> list[tuple[str, str, str, str, str]]:
+        lines = []
+        for view in self.flows.values():
+            lines.append((view.flow, str(view.state), "", duration(view.seconds) if view.seconds else "", ""))
+            for step in view.steps:
+                tried = str(sum(attempt.state is not State.CACHED for attempt in step.attempts) or "")
+                failed = next((attempt.failure for attempt in reversed(step.attempts) if attempt.failure), None)
+                why = f"{failed.error}: {failed.message}" if failed else ""
+                lines.append((f"  {step.step}", str(step.state), tried, duration(step.seconds) if step.seconds else "", " ".join(why.split())))
+            if view.failure is not None and view.state in FINAL and not any(step.failure for step in view.steps):
+                lines.append(("", "", "", "", f"{view.failure.error}: {view.failure.message}"))
+        return lines
+
+    def __repr__(self) -> str:
+        lines = [("flow / step", "state", "tries", "took", "error"), *self._lines()]
+        widths = [max(len(line[column]) for line in lines) for column in range(4)]
+        rows = ["  ".join((*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[4])).rstrip() for line in lines]
+        return "\n".join([f"record {self.key}", *rows])
+
+    def _repr_html_(self) -> str:
+        cell = '<td style="text-align:left;padding:2px 12px 2px 0;white-space:pre-wrap">{}</td>'
+        rows = ["".join(cell.format(html.escape(text)) for text in line) for line in [("flow / step", "state", "tries", "took", "error"), *self._lines()]]
+        return f'<div><b>record {html.escape(self.key)}</b><table>{"".join(f"<tr>{row}</tr>" for row in rows)}</table></div>'

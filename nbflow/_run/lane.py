@@ -1,0 +1,86 @@
+"""Lane: what one flow, or one mapped step, does with the records of a run."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from nbflow._run import keys
+from nbflow._run.batch import copy_of
+from nbflow._run.runner import Call
+from nbflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nbflow._core.flow import Flow
+    from nbflow._core.step import Step
+    from nbflow._run.batch import Row
+    from nbflow._run.scope import Item
+
+
+class FlowLane:
+    """Every record once through a flow; the flow's outcome is remembered as a whole."""
+
+    on_map = False
+
+    def __init__(self, flow: Flow[..., Any]) -> None:
+        self.name = flow.name
+        self.is_async = flow.is_async
+        self.ttl = None
+        self.on_failure: Callable[..., Any] | None = flow.on_failure
+        self._flow = flow
+        self._function = flow.__wrapped__ if flow.is_async else self._checked
+        self._code = keys.code_of(flow)
+
+    def key(self, row: Row) -> str:
+        """What the flow's outcome for ``row`` is remembered by."""
+        return keys.flow_key(self._flow, self._code, row.digest)
+
+    def call(self, row: Row, key: str, item: Item) -> Call:
+        """The flow's call for one record, on a copy of the record."""
+        return Call(self._function, self.name, self._flow.policy, key, (copy_of(row.record),), {}, item=item, is_flow=True)
+
+    def _checked(self, record: Any) -> Any:
+        value = self._flow.__wrapped__(record)
+        if inspect.iscoroutine(value):
+            value.close()
+            raise UsageError(f"flow {self.name!r} returned a coroutine: an async step was called and not awaited. Write `async def {self.name}` and await the step, or call step.sync(...).")
+        return value
+
+
+class StepLane:
+    """Every item once through a step: a map."""
+
+    on_map = True
+    on_failure = None
+
+    def __init__(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.name = step.name
+        self.is_async = step.is_async
+        self.ttl = step.policy.ttl
+        self._step = step
+        self._binder, self._gate = step.prepared
+        self._code = keys.code_of(step)
+        # A bound method's instance comes before the item, which is the first argument that its author sees.
+        self._before, self._after = args[: len(step.bound)], args[len(step.bound) :]
+        self._all, self._kwargs = args, kwargs
+
+    def again(self, step: Step[..., Any] | None) -> StepLane:
+        """The same map, by the step as it is defined now."""
+        return StepLane(step or self._step, self._all, self._kwargs)
+
+    def key(self, row: Row) -> str:
+        """The key of the step's call on ``row``: the same as that of a direct call."""
+        return keys.step_key(self._step, self._code, self._binder, self._args(row.record), self._kwargs)
+
+    def _args(self, value: Any) -> tuple[Any, ...]:
+        return (*self._before, value, *self._after)
+
+    def call(self, row: Row, key: str, item: Item) -> Call:
+        """The step's call for one item."""
+        step = self._step
+        return Call(step.__wrapped__, self.name, step.policy, key, self._args(copy_of(row.record)), self._kwargs, gate=self._gate, item=item)
+
+
+Lane = FlowLane | StepLane

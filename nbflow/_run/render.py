@@ -1,0 +1,186 @@
+"""Render: a run's table as text for terminals and as static, escaped HTML for notebooks and pages."""
+
+from __future__ import annotations
+
+import html
+import io
+from typing import TYPE_CHECKING, Any
+
+from nbflow._core.plan import State
+from nbflow._core.table import WORDS, duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from nbflow._core.table import FlowRow, Table
+
+_MESSAGE = 110
+
+#: Colour and mark of each state; the mark tells it without the colour.
+LOOKS = {
+    State.COMPLETED: ("green", "#2b8a3e", "\u2713"),
+    State.CACHED: ("cyan", "#1098ad", "\u21bb"),
+    State.FAILED: ("red", "#e03131", "\u2717"),
+    State.TIMED_OUT: ("red", "#e03131", "\u29d6"),
+    State.CANCELLED: ("yellow", "#b8860b", "\u2298"),
+    State.INTERRUPTED: ("yellow", "#b8860b", "\u26a0"),
+    State.RUNNING: ("blue", "#1c7ed6", "\u25b6"),
+    State.QUEUED: ("bright_black", "#868e96", "\u00b7"),
+}
+RUN_LOOKS = {
+    "COMPLETED": State.COMPLETED,
+    "PARTIAL": State.CANCELLED,
+    "FAILED": State.FAILED,
+    "CANCELLED": State.CANCELLED,
+    "INTERRUPTED": State.INTERRUPTED,
+    "RUNNING": State.RUNNING,
+}
+
+
+def short(text: str, length: int = _MESSAGE) -> str:
+    """One line of at most ``length`` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "\u2026"
+
+
+# Text
+
+
+def to_text(table: Table, *, width: int = 110, colour: bool = False) -> str:
+    """The table as text; with ANSI colours for a terminal."""
+    from rich.console import Console
+
+    out = io.StringIO()
+    # force_jupyter: rich would display its output in a notebook by itself, whatever the file.
+    console = Console(file=out, width=width, force_jupyter=False, force_terminal=colour, no_color=not colour, highlight=False, emoji=False, markup=False)
+    print_table(table, console)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def print_table(table: Table, console: Any) -> None:
+    """Print the table on a rich console."""
+    from rich.text import Text
+
+    look = LOOKS[RUN_LOOKS[table.state]]
+    console.print(Text.assemble((f"{look[2]} {table.state}", f"bold {look[0]}"), "  ", (table.event, "bold"), (f"  run {table.run}", "bright_black")))
+    console.print(Text(table.sentence))
+    console.print()
+    console.print(_flow_grid(table))
+    if table.failures:
+        grid = _grid(["record", "flow", "step", "error", "message", "tries"], right={5})
+        for row in table.failures:
+            grid.add_row(*_cells(short(row.key, 24), row.flow, row.step, row.error, short(row.message), str(row.attempts)))
+        console.print()
+        console.print(grid)
+    if table.hidden:
+        console.print(Text(f"  and {table.hidden:,} more failures: run.failures()", "bright_black"))
+    for remark in table.remarks:
+        console.print(Text(f"! {remark}", "yellow"))
+
+
+def print_runs(history: Any, console: Any) -> None:
+    """Print the history of runs on a rich console."""
+    from rich.text import Text
+
+    grid = _grid(["run", "event", "state", "started", "took", "records", "failed"], right={4, 5, 6})
+    for row in history.itertuples():
+        look = LOOKS[RUN_LOOKS[row.state]]
+        state = Text(f"{look[2]} {row.state}", look[0])
+        cells = _cells(row.run, row.event), _cells(f"{row.started:%Y-%m-%d %H:%M}", duration(row.seconds), f"{row.records:,}", f"{row.failed:,}" if row.failed else "")
+        grid.add_row(*cells[0], state, *cells[1])
+    console.print(grid)
+
+
+def _flow_grid(table: Table) -> Any:
+    from rich.text import Text
+
+    grid = _grid(["flow / step", *(f"{LOOKS[state][2]} {WORDS[state]}" for state in table.columns), "retries", "mean"], right=range(1, 20))
+    for row in table.flows:
+        name = Text(f"  {row.step}", "bright_black") if row.step else Text(row.flow, "bold")
+        numbers = [Text(f"{row.counts[state]:,}", LOOKS[state][0]) if row.counts.get(state) else Text("") for state in table.columns]
+        grid.add_row(name, *numbers, *_cells(*_retries_and_mean(row)))
+    return grid
+
+
+def _retries_and_mean(row: FlowRow) -> tuple[str, str]:
+    tried = sum(number for state, number in row.counts.items() if state is not State.CACHED)
+    return f"{row.retries:,}" if row.retries else "", duration(row.seconds / tried) if row.seconds and tried else ""
+
+
+def _grid(headers: Sequence[str], right: Iterable[int]) -> Any:
+    from rich import box
+    from rich.table import Table as Grid
+
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bright_black")
+    aligned = set(right)
+    for place, header in enumerate(headers):
+        grid.add_column(header, justify="right" if place in aligned else "left", overflow="fold", no_wrap=header not in {"message", "record"})
+    return grid
+
+
+def _cells(*texts: str) -> list[Any]:
+    from rich.text import Text
+
+    return [Text(text) for text in texts]
+
+
+# HTML. Every text goes through `html.escape` here and nowhere else; no script, no request, no id.
+
+_STYLE = (
+    "font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:13px;line-height:1.45;"
+    "border:1px solid rgba(128,128,128,.35);border-radius:8px;padding:12px 16px;margin:4px 0;max-width:980px;overflow-x:auto"
+)
+_CELL = "padding:2px 14px 2px 0;text-align:{};border:0;vertical-align:top;background:transparent"
+_FAINT = "opacity:.65"
+
+
+def to_html(table: Table) -> str:
+    """The table as static HTML that any viewer shows, light or dark."""
+    _, colour, mark = LOOKS[RUN_LOOKS[table.state]]
+    parts = [
+        f'<div style="{_STYLE}">',
+        (f'<div><span style="color:{colour};font-weight:700">{mark} {html.escape(table.state)}</span> '
+        f'<b style="margin-left:8px">{html.escape(table.event)}</b> <span style="{_FAINT};margin-left:8px">run {html.escape(table.run)}</span></div>'),
+        f'<div style="margin:4px 0 8px">{html.escape(table.sentence)}</div>',
+        _bars(table),
+        _flow_html(table),
+    ]
+    if table.failures:
+        rows = [(short(row.key, 60), row.flow, row.step, row.error, short(row.message, 160), f"{row.attempts}") for row in table.failures]
+        shown = f"{len(rows)} of {len(rows) + table.hidden:,} failures" if table.hidden else f"{len(rows)} failure{'s' * (len(rows) > 1)}"
+        # Open when short: a reader should not have to click for three lines.
+        parts.append(f'<details{" open" if len(rows) <= 10 else ""} style="margin-top:8px"><summary style="cursor:pointer">{shown}</summary>')  # noqa: PLR2004
+        parts.append(_html_table(["record", "flow", "step", "error", "message", "tries"], [[html.escape(cell) for cell in row] for row in rows], right={5}))
+        parts.append("</details>")
+    parts.extend(f'<div style="color:#b8860b;margin-top:4px">\u26a0 {html.escape(remark)}</div>' for remark in table.remarks)
+    parts.append("</div>")
+    return "".join(parts)
+
+
+def _bars(table: Table) -> str:
+    counts = {state: sum(row.counts.get(state, 0) for row in table.flows if not row.step) for state in table.columns}
+    whole = sum(counts.values()) or 1
+    said = ", ".join(f"{number:,} {WORDS[state]}" for state, number in counts.items())
+    pieces = "".join(f'<span style="display:inline-block;height:100%;width:{100 * number / whole:.2f}%;background:{LOOKS[state][1]}"></span>' for state, number in counts.items())
+    return f'<div role="img" aria-label="{html.escape(said)}" style="height:8px;border-radius:4px;overflow:hidden;background:rgba(128,128,128,.2);white-space:nowrap;font-size:0;margin-bottom:8px">{pieces}</div>'
+
+
+def _flow_html(table: Table) -> str:
+    headers = ["flow / step", *(f"{LOOKS[state][2]} {WORDS[state]}" for state in table.columns), "retries", "mean"]
+    rows = []
+    for row in table.flows:
+        name = f'<span style="{_FAINT};padding-left:14px">{html.escape(row.step)}</span>' if row.step else f"<b>{html.escape(row.flow)}</b>"
+        numbers = [f'<span style="color:{LOOKS[state][1]}">{row.counts[state]:,}</span>' if row.counts.get(state) else "" for state in table.columns]
+        rows.append([name, *numbers, *_retries_and_mean(row)])
+    return _html_table(headers, rows, right=range(1, 20))
+
+
+def _html_table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int]) -> str:
+    aligned = ["right" if place in set(right) else "left" for place in range(len(headers))]
+    head = "".join(f'<th style="{_CELL.format(side)};{_FAINT};font-weight:400">{html.escape(header)}</th>' for header, side in zip(headers, aligned, strict=True))
+    # Only messages are broken into lines.
+    kept = ["normal" if header == "message" else "nowrap" for header in headers]
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{_CELL.format(side)};white-space:{keep}">{cell}</td>' for cell, side, keep in zip(row, aligned, kept, strict=True)) + "</tr>" for row in rows
+    )
+    return f'<table style="border-collapse:collapse;border:0;margin:0;color:inherit;font-size:inherit"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

@@ -1,0 +1,317 @@
+"""Run: the handle that people hold. It reads entries and checkpoints, and starts runs again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from nbflow._core.entry import BROKEN, DONE, Called, Item, RunState
+from nbflow._core.plan import State
+from nbflow._core.table import causes_of, failure_rows, table_of
+from nbflow._run import render, results
+from nbflow._run.inspection import FlowView, Inspection
+from nbflow._run.kept import kept_batch
+from nbflow._state import checkpoint
+from nbflow.errors import RunFailedError, StoreError, UnknownRunError, UsageError
+
+if TYPE_CHECKING:
+    from nbflow._core.table import Table
+    from nbflow._run.batch import Batch
+    from nbflow._run.engine import Engine
+    from nbflow._run.send import Execution
+
+#: Starts the execution of (record, flow) pairs of an existing run: given by the assembling place.
+Restart = Callable[..., None]
+
+
+class Run:
+    """One send, or one map: every record through every subscribed flow.
+
+    A run is known by its ``id`` and outlives the kernel: ``nbflow.open_run(id)`` gives it back anywhere. Shown in a
+    notebook or terminal it is a table.
+    """
+
+    def __init__(self, engine: Engine, run: str, restart: Restart, batch: Batch | None = None) -> None:
+        self.id = run
+        self.engine = engine
+        self._restart = restart
+        self._batch = batch
+        #: Keeps this process's work on the run alive as long as somebody holds the run.
+        self.held: Execution | None = None
+        self._read = RunState()
+        self._position = 0
+
+    # What it says.
+
+    @property
+    def _execution(self) -> Execution | None:
+        return self.engine.live.get(self.id)
+
+    def _state(self) -> RunState:
+        """What is known now: from the engine if this process works on the run, else from the ledger."""
+        execution = self._execution
+        if execution is not None:
+            execution.notes.flush()
+            return execution.state
+        entries, self._position = self.engine.ledger.read(self.id, self._position)
+        for entry in entries:
+            self._read.apply(entry)
+        if not self._read.run:
+            raise UnknownRunError(f"Run {self.id} is not in the ledger.")
+        if self._read.state == "RUNNING" and not self.engine.is_worked_on(self.id):
+            for entry in self._read.interrupt(self._read.ended):
+                self._read.apply(entry)
+            self._read.state = "INTERRUPTED"
+        return self._read
+
+    @property
+    def state(self) -> str:
+        """``RUNNING``, ``COMPLETED``, ``PARTIAL`` (some records failed), ``FAILED`` (all), ``CANCELLED`` or ``INTERRUPTED``."""
+        return self._state().state
+
+    @property
+    def event(self) -> str:
+        """The event that was sent; for a map the step's name."""
+        return self._state().event
+
+    @property
+    def flows(self) -> tuple[str, ...]:
+        """Names of the flows, in the order of the results' columns."""
+        return self._state().flows
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Records by state, for each flow: ``{"triage": {"COMPLETED": 199, "FAILED": 1}}``."""
+        state = self._state()
+        return {name: {str(key): number for key, number in counts.items() if number} for name, counts in zip(state.flows, state.counts, strict=True)}
+
+    def table(self) -> Table:
+        """The run as a picture: what every display of it shows."""
+        return table_of(self._state())
+
+    def __repr__(self) -> str:
+        return render.to_text(self.table())
+
+    def _repr_html_(self) -> str:
+        return render.to_html(self.table())
+
+    # What came out.
+
+    def results(self, flow: str | None = None) -> Any:
+        """The batch with what the flows made of it, or the values of one flow alone.
+
+        Args:
+            flow: a flow's (or mapped step's) name.
+
+        Returns:
+            Without ``flow``: the batch in its own library, index and order kept, every row in its place. For each
+            flow a column ``<flow>.status`` with the record's state, and its values: ``<flow>.<field>`` for each
+            field of dicts, pydantic models, dataclasses, attrs and named tuples, else one column ``<flow>``. A list
+            or iterator of dicts gives a list of dicts.
+
+            With ``flow``: its values, one a row: a Series of the batch's library, or a list.
+
+            Where a record has no value the place is empty (``None``, ``NaN`` or null as the library has it).
+        """
+        state = self._state()
+        if flow is not None and flow not in state.flows:
+            raise UsageError(f"Run {self.id} has no flow {flow!r}; it has {', '.join(map(repr, state.flows))}.")
+        batch, rows = self._rows(state)
+        source = batch.source if batch is not None else None
+        library = batch.library if batch is not None else "records"
+        if flow is not None:
+            return results.as_series(library, source, flow, self._values(state, state.flows.index(flow), rows))
+        columns: dict[str, list[Any]] = {}
+        for number, name in enumerate(state.flows):
+            columns[f"{name}.status"] = [str(state.item(row, number)) for row in rows]
+            columns.update(results.columns_of(name, self._values(state, number, rows)))
+        if batch is None:
+            source = [{"key": state.keys[row]} for row in rows]
+        return results.as_frame(library, source, columns)
+
+    def _rows(self, state: RunState) -> tuple[Batch | None, list[int]]:
+        """The batch, and the number of the record in each of its rows."""
+        execution = self._execution
+        batch = self._batch
+        if execution is not None and batch is not None and not batch.is_stream:
+            return batch, list(execution.rows)
+        if not state.keeps_records:
+            return None, list(range(len(state.keys)))
+        batch = self._batch = kept_batch(self.engine.ledger, self.id)
+        return batch, [number for number, _, _ in batch.numbered()]
+
+    def _values(self, state: RunState, flow: int, rows: list[int]) -> list[Any]:
+        keys = {row: state.checkpoint(row, flow) for row in rows if state.item(row, flow) in DONE}
+        saved = self.engine.store.get_many([key for key in dict.fromkeys(keys.values()) if key])
+        execution = self._execution
+        unsaved = execution.unsaved if execution is not None else {}
+        values = []
+        for row in rows:
+            key = keys.get(row)
+            if (row, flow) in unsaved:
+                values.append(unsaved[row, flow])
+            elif key is None:
+                values.append(None)
+            elif key not in saved:
+                raise StoreError(f"The saved value of record {state.keys[row]!r} in flow {state.flows[flow]!r} is not in the store any more; send the batch again, that makes it anew.")
+            else:
+                values.append(checkpoint.load(saved[key]).value)
+        return values
+
+    def failures(self, by: str | None = None) -> Any:
+        """The records that failed, one row each: record, flow, step, error, message, attempts.
+
+        Args:
+            by: ``"cause"`` groups them by flow, step, error and message (numbers and quoted parts aside): how many
+                records each, the most frequent first, with the key of one of them.
+
+        Returns:
+            A frame in the batch's library; pandas where the batch is a list or an iterator.
+        """
+        state = self._state()
+        if by not in (None, "cause"):
+            raise UsageError(f'failures(by={by!r}): the only grouping is by="cause".')
+        if by == "cause":
+            causes = causes_of(state)
+            return _frame(state.library, ("flow", "step", "error", "message", "records", "example"), causes)
+        rows = [(row.key, row.flow, row.step or None, row.error, row.message, row.attempts) for row in failure_rows(state)]
+        return _frame(state.library, ("record", "flow", "step", "error", "message", "attempts"), rows)
+
+    def raise_for_failures(self) -> Run:
+        """The run itself if nothing failed.
+
+        Raises:
+            RunFailedError: records failed, or the run ended before they were done; the message has the causes.
+        """
+        state = self._state()
+        if state.state in ("COMPLETED", "RUNNING") and not state.failures:
+            return self
+        causes = "\n".join(f"  {cause.records:,} x {cause.error} at {cause.step or cause.flow}, such as {cause.example}: {render.short(cause.message)}" for cause in causes_of(state)[:10])
+        raise RunFailedError(f"Run {self.id} is {state.state}: {render.short(self.table().sentence, 500)}" + (f"\n{causes}" if causes else ""))
+
+    def inspect(self, key: Any) -> Inspection:
+        """One record: each step of it in each flow, with state, attempts, times, and its inputs and outputs on request.
+
+        Args:
+            key: the record's key, or for a batch without ``key=`` its index label or position.
+        """
+        state = self._state()
+        text = " / ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+        numbers = [number for number, known in enumerate(state.keys) if known == text]
+        if not numbers:
+            raise UsageError(f"Run {self.id} has no record {text!r}; its first keys are {', '.join(map(repr, state.keys[:3]))}.")
+        record = numbers[0]
+        execution = self._execution
+        inputs = execution.inputs if execution is not None else {}
+        views = [FlowView(name, state.item(record, flow), self._load, state.checkpoint(record, flow)) for flow, name in enumerate(state.flows)]
+        for entry in self.engine.ledger.read(self.id)[0]:
+            if type(entry) in (Item, Called) and entry.record == record:  # type: ignore[union-attr]
+                views[entry.flow].take(entry)  # type: ignore[union-attr, arg-type]
+        for flow, view in enumerate(views):
+            view.finish(inputs.get((record, flow), []))
+        return Inspection(text, state.flows, views, lambda: self._record(state, record))
+
+    def _record(self, state: RunState, record: int) -> Any:
+        batch, rows = self._rows(state)
+        if batch is None:
+            raise UsageError(f"The records of run {self.id} were not kept.")
+        place = rows.index(record)
+        return next(row.record for at, row in enumerate(batch.rows()) if at == place)
+
+    def _load(self, key: str) -> checkpoint.Checkpoint | None:
+        data = self.engine.store.get(key)
+        return checkpoint.load(data) if data is not None else None
+
+    # What one does with it.
+
+    def wait(self, timeout: float | None = None) -> Run:
+        """Wait until the run has ended, or for ``timeout`` seconds; the run itself."""
+        execution = self._execution
+        if execution is not None:
+            execution.wait(timeout)
+        return self
+
+    def cancel(self) -> Run:
+        """Start nothing more. What waits is ``CANCELLED`` now; a sync call under way ends its step first.
+
+        Everything that is done stays done. Returns at once; ``wait()`` waits for the last call.
+        """
+        execution = self._execution
+        if execution is None and self.state == "RUNNING":
+            raise UsageError(f"Run {self.id} is worked on by another process; cancel it there.")
+        if execution is not None and not execution.has_ended:
+            execution.cancel()
+        return self
+
+    def rerun_failed(self, *, wait: bool = True) -> Run:
+        """Run again what failed, was cancelled or interrupted, and only that. The run goes on under its id.
+
+        Returns:
+            This run; its ``results()`` then hold old and new values together.
+        """
+        state = self._state()
+        again = BROKEN | {State.CANCELLED, State.INTERRUPTED}
+        only = frozenset((record, flow) for flow in range(len(state.flows)) for record in state.records(flow, again))
+        return self._again(only, wait=wait)
+
+    def rerun(self, where: Any = None, *, from_step: str | None = None, wait: bool = True) -> Run:
+        """Run records again although they are done.
+
+        Args:
+            where: which ones: a key, a list of keys, or a function that takes the record and says yes or no. All
+                when left out.
+            from_step: name of a step: those before it come from their checkpoints, it and those after it run again.
+            wait: ``False`` returns at once.
+
+        Returns:
+            This run, which goes on under its id.
+        """
+        state = self._state()
+        chosen = self._chosen(state, where)
+        known = sorted({step for steps in state.steps for step in steps})
+        # A run in which everything was remembered does not know which flow calls which step.
+        flows = [flow for flow, steps in enumerate(state.steps) if from_step is None or not known or from_step in steps]
+        if not flows:
+            raise UsageError(f"from_step={from_step!r}: no such step in run {self.id}; it called {', '.join(known)}.")
+        only = frozenset((record, flow) for flow in flows for record in chosen)
+        return self._again(only, force=from_step is None, from_step=from_step, wait=wait)
+
+    def _chosen(self, state: RunState, where: Any) -> Iterable[int]:
+        if where is None:
+            return range(len(state.keys))
+        if callable(where):
+            batch, rows = self._rows(state)
+            if batch is None:
+                raise UsageError(f"The records of run {self.id} were not kept, so where= can only be a list of keys.")
+            return {number for number, row in zip(rows, batch.rows(), strict=True) if row.error is None and where(row.record)}
+        wanted = {str(where)} if isinstance(where, str | int) else {" / ".join(map(str, key)) if isinstance(key, tuple) else str(key) for key in where}
+        unknown = wanted - set(state.keys)
+        if unknown:
+            raise UsageError(f"where=: run {self.id} has no record {', '.join(map(repr, sorted(unknown)[:5]))}.")
+        return [number for number, key in enumerate(state.keys) if key in wanted]
+
+    def _again(self, only: frozenset[tuple[int, int]], *, wait: bool, force: bool = False, from_step: str | None = None) -> Run:
+        state = self._state()
+        if state.state == "RUNNING":
+            raise UsageError(f"Run {self.id} is still going on; wait() for it or cancel() it first.")
+        if only:
+            if self._batch is None or self._batch.is_stream:
+                self._batch = kept_batch(self.engine.ledger, self.id)
+            self._restart(self, state, self._batch, only=only, force=force, from_step=from_step, wait=wait)
+        return self
+
+
+def _frame(library: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Any:
+    data = dict(zip(columns, (list(column) for column in zip(*rows, strict=True)), strict=False)) or {name: [] for name in columns}
+    root = library.partition(".")[0]
+    if root == "polars":
+        import polars as pl
+
+        return pl.DataFrame(data)
+    if root == "pyarrow":
+        import pyarrow as pa
+
+        return pa.table(data)
+    import pandas as pd
+
+    return pd.DataFrame(data)

@@ -1,0 +1,212 @@
+"""Workers: daemon threads for calls on the side, and the engine's own event loop.
+
+Daemon threads, because a call that hangs in a network read must not keep the kernel or the job from ending;
+`concurrent.futures.ThreadPoolExecutor` joins its threads at exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+T = TypeVar("T")
+
+
+class Task(Future[T]):
+    """A call on the side. Who waits for one that no thread has begun performs it himself.
+
+    That is why fan-out cannot starve: every wait is for a call that is under way on some thread, however many
+    threads there are and however deep calls wait for calls.
+    """
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        super().__init__()
+        context = contextvars.copy_context()
+        self._work: Callable[[], T] | None = lambda: context.run(function)
+
+    def perform(self) -> None:
+        """Run the call, unless somebody has begun it."""
+        with self._condition:
+            work, self._work = self._work, None
+        if work is None or not self.set_running_or_notify_cancel():
+            return
+        try:
+            self.set_result(work())
+        except BaseException as error:
+            self.set_exception(error)
+
+    def result(self, timeout: float | None = None) -> T:
+        """The call's value; performs it if no thread has begun."""
+        if timeout is None:
+            self.perform()
+        return super().result(timeout)
+
+
+class Workers:
+    """As many daemon threads as there is work for, up to ``most``; idle ones end after a while."""
+
+    def __init__(self, name: str, most: int) -> None:
+        self._name = name
+        self._most = most
+        self._tasks: deque[Task[Any]] = deque()
+        self._changed = threading.Condition()
+        self._idle = self._threads = 0
+
+    def submit(self, function: Callable[[], T]) -> Task[T]:
+        """Start ``function()`` on a thread when one is free."""
+        task = Task(function)
+        with self._changed:
+            self._tasks.append(task)
+            if self._idle >= len(self._tasks):
+                self._changed.notify()
+            elif self._threads < self._most:
+                self._threads += 1
+                threading.Thread(target=self._work, name=f"{self._name}-{self._threads}", daemon=True).start()
+        return task
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._idle += 1
+                found = self._changed.wait_for(lambda: self._tasks, timeout=10.0)
+                self._idle -= 1
+                if not found:
+                    self._threads -= 1
+                    return
+                task = self._tasks.popleft()
+            task.perform()
+            del task  # an idle thread keeps nobody's result alive
+
+
+class Loop:
+    """An event loop on a daemon thread of its own: a Jupyter kernel's loop is busy with the cell."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._mutex = threading.Lock()
+
+    def get(self) -> asyncio.AbstractEventLoop:
+        """The running loop, begun at first use and again in a forked child."""
+        with self._mutex:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="nbflow-loop", daemon=True).start()
+            return self._loop
+
+    def forget(self) -> None:
+        """After a fork: the parent's loop thread is not in this process."""
+        self._loop = None
+        self._mutex = threading.Lock()
+
+    def is_current(self) -> bool:
+        """Does the caller run on this loop?"""
+        return self._loop is not None and asyncio._get_running_loop() is self._loop  # noqa: SLF001 - the C accessor; get_running_loop() raises
+
+    def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run ``coroutine`` on the loop and wait for it; an interrupt cancels it."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self.get())
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+
+#: A process that keeps less than this share of a core busy waits, whatever its threads say.
+_IDLE = 0.5
+#: Seconds over which a crew measures; ends that make a measurement good, and seconds after which it is good anyway;
+#: by how much more threads must be faster to stay, and fewer may be slower; seconds between two trials.
+_SPAN, _ENOUGH, _LONG, _GAIN, _LOSS, _REST = 0.005, 8, 0.2, 1.25, 0.9, 1.0
+
+
+class Crew:
+    """Threads that work off one queue: as many as make it faster.
+
+    Threads help a flow that waits, and hurt one that computes, as only one of them computes at a time. A crew begins
+    with one thread and doubles while the process is idle. Once it is busy nothing that a thread can be asked tells
+    computing from waiting, so the crew tries: half as many, twice as many, and keeps what was better.
+    """
+
+    def __init__(self, name: str, most: int, function: Callable[[Any], None]) -> None:
+        self._name = name
+        self._most = most
+        self._function = function
+        self._queue: SimpleQueue[Any] = SimpleQueue()
+        self._mutex = threading.Lock()
+        self._threads = self._wanted = 0
+        self._ended = 0
+        #: Ends and time when the measurement began.
+        self._from = (0, 0.0)
+        #: A trial under way: the threads and the rate before it. Then: when the next one may begin, and which way.
+        self._trial: tuple[int, float] | None = None
+        self._next, self._fewer = 0.0, True
+
+    def put(self, work: Any) -> None:
+        """Queue a piece of work."""
+        self._queue.put(work)
+        if not self._wanted:
+            self._from = (0, time.monotonic())
+            self._want(1)
+
+    def adjust(self, load: float) -> None:
+        """Called every few milliseconds: measure, and have more or fewer threads.
+
+        Args:
+            load: cores that the process has kept busy since the last call.
+        """
+        now = time.monotonic()
+        ended, span = self._ended - self._from[0], now - self._from[1]
+        if not self._wanted or self._queue.empty() or span < _SPAN:
+            return
+        if load < _IDLE or (not ended and span > _LONG):
+            self._want(2 * self._wanted)
+            self._trial = None
+        elif ended < _ENOUGH and span < _LONG:
+            return
+        else:
+            self._try(ended / span, now)
+        self._from = (self._ended, now)
+
+    def _try(self, rate: float, now: float) -> None:
+        if self._trial is not None:
+            before, rate_before = self._trial
+            if rate < rate_before * (_LOSS if self._wanted < before else _GAIN):
+                self._want(before)
+                self._next = now + _REST
+            self._trial = None
+        elif now >= self._next:
+            self._trial = self._wanted, rate
+            self._want(self._wanted // 2 if self._fewer and self._wanted > 1 else 2 * self._wanted)
+            self._fewer = not self._fewer
+
+    def dismiss(self) -> None:
+        """No more work: threads end as they become idle."""
+        for _ in range(self._threads):
+            self._queue.put(None)
+
+    def _want(self, count: int) -> None:
+        with self._mutex:
+            self._wanted = max(1, min(count, self._most))
+            missing = self._wanted - self._threads
+            self._threads = max(self._threads, self._wanted)
+        for _ in range(missing):
+            threading.Thread(target=self._work, name=f"{self._name}-thread", daemon=True).start()
+
+    def _work(self) -> None:
+        while (work := self._queue.get()) is not None:
+            self._function(work)
+            self._ended += 1  # may lose a count to another thread: it only steers
+            if self._threads > self._wanted:
+                with self._mutex:
+                    if self._threads > self._wanted:
+                        self._threads -= 1
+                        return

@@ -1,0 +1,111 @@
+"""The one door for bytes: ``encode`` a value, ``decode`` it again, exactly.
+
+Typed codecs first, because reading them runs no code that the bytes choose:
+
+- ``msgpack``: plain data, and instances of the user's classes by field, with arrays and frames inside.
+- ``npy``: numpy arrays.
+- ``arrow``: frames, series and indexes of pandas and polars, tables and arrays of pyarrow.
+- ``pickle``: everything else that pickle carries, shared references and cycles among it.
+
+pandas, polars, pyarrow, numpy and pydantic are never imported to find out what a value is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec.msgpack import Ext
+
+from nbflow._state import _arrays, _arrow, _frames, _pickled, _plain, _records
+from nbflow._state import _tags as tags
+from nbflow._state._plain import Reader, Writer, is_native
+from nbflow.errors import CodecError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["decode", "encode"]
+
+
+def encode(value: object) -> tuple[str, bytes]:
+    """The name of a codec and the bytes that it makes of ``value``.
+
+    Raises:
+        CodecError: no codec carries it; names the place inside the value, its type and the way out.
+    """
+    try:
+        if is_native(value):
+            return "msgpack", _plain.encode(value)
+    except (UnicodeEncodeError, OverflowError, RecursionError):
+        pass  # lone surrogates and integers beyond 64 bits have extensions, depth is for pickle to refuse
+    try:
+        return _encode_typed(value)
+    except Exception:  # mostly UnfitError; what else a library says against a value, pickle may see otherwise
+        return "pickle", _pickled.dump(value)
+
+
+def decode(codec: str, payload: bytes | memoryview) -> object:
+    """The value that ``encode`` was given, as a fresh object.
+
+    Args:
+        codec: the name that ``encode`` returned.
+        payload: the bytes that it returned. Their MAC was verified: ``pickle`` runs what they say.
+
+    Raises:
+        CodecError: the bytes are damaged, or need a class that is not there or has changed.
+    """
+    try:
+        return _DECODERS[codec](payload)
+    except CodecError:
+        raise
+    except Exception as error:
+        if codec not in _DECODERS:
+            msg = f"unknown codec {codec!r}: saved by a newer nbflow"
+        else:
+            msg = f"these bytes are no {codec} payload of this nbflow ({type(error).__name__}: {error})"
+        raise CodecError(msg) from error
+
+
+def _encode_typed(value: Any) -> tuple[str, bytes]:
+    library = _library(value)
+    if library == "numpy" and _arrays.is_array(value):
+        return "npy", _arrays.write_npy(value)
+    writer = Writer(_write_other)
+    if library in _TABLE_LIBRARIES and _arrow.is_table(value):
+        return "arrow", _arrow.write_table(value, writer)
+    return "msgpack", writer.pack(value)
+
+
+def _write_other(value: Any, writer: Writer) -> Ext:
+    """What plain data may hold that is not plain itself."""
+    library = _library(value)
+    if library in _TABLE_LIBRARIES and _arrow.is_table(value):
+        return Ext(tags.TABLE, _arrow.write_table(value, writer))
+    return _OTHERS.get(library, _records.write_record)(value, writer)
+
+
+def _library(value: object) -> str:
+    return type(value).__module__.partition(".")[0]
+
+
+_TABLE_LIBRARIES = frozenset(("pandas", "polars", "pyarrow"))
+_OTHERS: dict[str, Callable[[Any, Writer], Ext]] = {
+    "numpy": _arrays.write_numpy,
+    "pandas": _frames.write_scalar,
+    "pytz": _plain.write_pytz,
+}
+_READER = Reader(
+    {
+        **_records.READERS,
+        **_arrays.READERS,
+        **_frames.READERS,
+        # A copy: inside other data a table starts anywhere, and Arrow wants its buffers aligned.
+        tags.TABLE: lambda data, read: _arrow.read_table(bytes(data), read),
+    },
+)
+_DECODERS: dict[str, Callable[[bytes | memoryview], Any]] = {
+    "msgpack": _READER.read,
+    "npy": _arrays.read_npy,
+    "arrow": lambda payload: _arrow.read_table(payload, _READER.read),
+    "pickle": _pickled.load,
+}

@@ -1,0 +1,147 @@
+"""Folder: the store's files are their user's alone, and a refusal of the disk says what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import sqlite3
+import stat
+import time
+from typing import TYPE_CHECKING
+
+from nbflow.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["file_id", "guard", "lock_file", "open_private", "prepare", "private_folder", "refusal", "sync_folder"]
+
+
+def prepare(folder: Path) -> bool:
+    """Make ``folder`` if it is not there; says whether it can be written.
+
+    Raises:
+        StoreError: it cannot be made, belongs to another user, or others can write in it.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+        folder.chmod(0o700)
+        (folder / ".gitignore").write_text("*\n")
+        (folder / ".gitignore").chmod(0o600)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise refusal(error, "make the store", folder) from error
+    _check_owner(folder)
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def _check_owner(folder: Path) -> None:
+    try:
+        status = folder.stat()
+    except OSError as error:
+        raise refusal(error, "open the store", folder) from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise StoreError(f"{folder} is a file: set NBFLOW_STORE to a folder, or rename the file.")
+    if os.geteuid() not in (0, status.st_uid):
+        raise StoreError(f"{folder} belongs to another user: set NBFLOW_STORE to a folder of your own.")
+    if status.st_mode & 0o022:
+        raise StoreError(f"{folder} can be written by others: run `chmod go-w {folder}`.")
+
+
+def private_folder(folder: Path) -> None:
+    """Make ``folder``, 0700 whatever the umask, unless it is there."""
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        folder.chmod(0o700)
+
+
+def open_private(path: str | Path, flags: int) -> int:
+    """A file descriptor; what is made is 0600 whatever the umask, and a symbolic link is not followed."""
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    if flags & os.O_CREAT:
+        try:
+            os.fchmod(fd, 0o600)
+        except BaseException:
+            os.close(fd)
+            raise
+    return fd
+
+
+def file_id(path: str | Path) -> tuple[int, int] | None:
+    """What tells one file from another that took its name; ``None`` if there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - on the path of every miss
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in ``folder`` survive a power failure."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def lock_file(fd: int, *, alone: bool = True) -> bool:
+    """Take the ``flock`` of an open file without waiting."""
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def guard(path: Path, *, alone: bool, timeout: float) -> Iterator[None]:
+    """Hold the store's guard: many writers share it, who deletes, sweeps or salvages is alone.
+
+    A descriptor of its own each time, so that threads exclude each other like processes do, and the kernel lets go
+    whatever happens. Never take it twice on one thread.
+    """
+    fd = open_private(path, os.O_RDWR | os.O_CREAT)
+    try:
+        deadline = time.monotonic() + timeout
+        pause = 0.001
+        while not lock_file(fd, alone=alone):
+            if time.monotonic() > deadline:
+                raise TimeoutError(errno.ETIMEDOUT, "locked by another process", str(path))
+            time.sleep(pause)
+            pause = min(2 * pause, 0.05)
+        yield
+    finally:
+        os.close(fd)
+
+
+_FULL = "The disk, or your quota of it, is full: free some space and run again; what was saved before is intact."
+_READ_ONLY = "It cannot be written: change its permissions, or set NBFLOW_STORE to a folder that can."
+_LOCKED = "Another process holds it: see whether one hangs (`fuser {where}/*`), end it and run again."
+_FAILED = "The disk fails, or a limit on it is full: see to that and run again; what was saved before is intact."
+_BUSY = "Run again; if it stays, restart the kernel."
+
+_BY_ERRNO = {
+    errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EFBIG: _FULL,
+    errno.EROFS: _READ_ONLY, errno.EACCES: _READ_ONLY, errno.EPERM: _READ_ONLY,
+    errno.ETIMEDOUT: _LOCKED, errno.EIO: _FAILED, errno.EMFILE: "Too many files are open: raise `ulimit -n`.",
+}  # fmt: skip
+_BY_SQLITE = {
+    sqlite3.SQLITE_FULL: _FULL, sqlite3.SQLITE_READONLY: _READ_ONLY, sqlite3.SQLITE_CANTOPEN: _READ_ONLY,
+    sqlite3.SQLITE_BUSY: _LOCKED, sqlite3.SQLITE_LOCKED: _LOCKED, sqlite3.SQLITE_IOERR: _FAILED,
+}  # fmt: skip
+
+
+def refusal(error: Exception, doing: str, where: Path) -> StoreError:
+    """The ``StoreError`` for what the system refused: what, where, and what to do."""
+    if isinstance(error, OSError):
+        remedy = _BY_ERRNO.get(error.errno or 0, _BUSY)
+        said = error.strerror or str(error)
+    else:
+        remedy = _BY_SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, _BUSY)
+        said = str(error)
+    return StoreError(f"Cannot {doing} in {where}: {said}. {remedy.format(where=where)}")

@@ -1,0 +1,214 @@
+"""Seal: the one form in which a checkpoint touches a disk, and the secret that makes it unforgeable.
+
+An entry is self-delimiting, so that a log, a database page and a file of its own can all hold it, and a
+damaged database can be searched for it::
+
+    magic 4 | length of data 8 | stamp 8 | key 20 | data | MAC 16        (integers little-endian)
+
+The MAC is keyed BLAKE3 over everything before it: a flipped bit, a cut tail, an entry moved to another key and an
+entry made by somebody without the secret are all the same to a reader, namely nothing. The last byte of the magic is
+the version of the format; the MAC's key is derived for this format alone.
+
+The stamp (nanoseconds) only orders two puts of one key that two processes made. A clock that is set back can make
+the older of two equivalent results win, nothing worse.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import stat
+import struct
+import time
+from hmac import compare_digest
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from blake3 import blake3
+
+from nbflow.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["DEAD", "HEAD", "MAGIC", "OVERHEAD", "SMALL", "Entry", "Seal", "load_secret", "stamp_of", "unfinished"]
+
+MAGIC = b"\x9dNB\x01"
+DEAD = b"\x9dNB\x00"  # written over the magic of an entry in a log: deleted. It can only take away, never add
+HEAD = struct.Struct("<4sQQ20s")
+TAG = 16
+OVERHEAD = HEAD.size + TAG
+
+SMALL = 3500
+"""Sealed bytes up to which an entry goes to the journal and then into a row: with its row it fits on one 4 KiB
+page of SQLite, in one piece, so that salvage can find it in the raw bytes."""
+
+_START = re.compile(re.escape(MAGIC) + b"|" + re.escape(DEAD), re.DOTALL)
+_PARALLEL = 1 << 20  # bytes from which BLAKE3's threads pay
+_threads = blake3.AUTO
+
+
+def _one_thread() -> None:
+    """A forked child has BLAKE3's pool without its threads: asked for more than one, it waits for ever."""
+    global _threads  # noqa: PLW0603 - a fact about this process
+    _threads = 1
+
+
+os.register_at_fork(after_in_child=_one_thread)
+
+
+class Entry(NamedTuple):
+    """Where an intact entry lies in a buffer."""
+
+    start: int
+    end: int
+    key: str
+    stamp: int
+    dead: bool
+
+
+class Seal:
+    """Makes and checks sealed entries with one secret of 32 bytes."""
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) != 32:  # noqa: PLR2004 - what BLAKE3 takes
+            raise ValueError("a store's secret has 32 bytes")
+        self._key = blake3(secret, derive_key_context="nbflow store 2026 entry v1").digest()
+        # Tells one secret from another without giving it away; kept in the store to explain foreign entries.
+        self.fingerprint = blake3(secret, derive_key_context="nbflow store 2026 fingerprint").hexdigest(length=8)
+
+    def seal(self, key: str, data: bytes) -> bytes:
+        """The sealed entry, in one piece."""
+        body = HEAD.pack(MAGIC, len(data), time.time_ns(), bytes.fromhex(key)) + data
+        return body + blake3(body, key=self._key).digest(TAG)
+
+    def parts(self, key: str, data: bytes) -> tuple[bytes, bytes, bytes]:
+        """The same as head, data and MAC, without a copy of large data."""
+        head = HEAD.pack(MAGIC, len(data), time.time_ns(), bytes.fromhex(key))
+        return head, data, self._mac(head, data)
+
+    def unseal(self, key: str, blob: bytes) -> bytes | None:
+        """The data sealed under ``key``, or ``None`` if ``blob`` is anything else."""
+        body = blob[:-TAG]
+        # The lengths need no look of their own: the MAC covers all of the body, the length in it included.
+        if body[20:40] == bytes.fromhex(key) and compare_digest(
+            blake3(body, key=self._key).digest(TAG), blob[-TAG:]
+        ):
+            return body[HEAD.size :]
+        return None
+
+    def unseal_parts(self, key: str, parts: tuple[bytes, bytes, bytes]) -> bytes | None:
+        """The same for an entry read in three pieces, so that large data is not copied."""
+        head, data, mac = parts
+        if head[20:40] == bytes.fromhex(key) and compare_digest(self._mac(head, data), mac):
+            return data
+        return None
+
+    def walk(self, blob: bytes, end: int | None = None) -> Iterator[Entry]:
+        """Every intact small entry in ``blob``, deleted ones included, whatever lies between them."""
+        end = len(blob) if end is None else end
+        position = 0
+        while match := _START.search(blob, position, end):
+            entry = self._entry_at(blob, match.start(), end)
+            if entry is not None:
+                yield entry
+            position = match.start() + 1 if entry is None else entry.end
+
+    def _entry_at(self, blob: bytes, start: int, end: int) -> Entry | None:
+        if end - start < OVERHEAD:
+            return None
+        magic, length, stamp, key = HEAD.unpack_from(blob, start)
+        stop = start + OVERHEAD + length
+        # Only small entries are looked for: hashing gigabytes at each chance magic would take for ever.
+        if OVERHEAD + length > SMALL or stop > end:
+            return None
+        body = MAGIC + blob[start + 4 : stop - TAG]
+        if not compare_digest(blake3(body, key=self._key).digest(TAG), blob[stop - TAG : stop]):
+            return None
+        return Entry(start, stop, key.hex(), stamp, magic == DEAD)
+
+    def _mac(self, head: bytes, data: bytes) -> bytes:
+        threads = _threads if len(data) >= _PARALLEL else 1
+        digest: bytes = blake3(head, key=self._key, max_threads=threads).update(data).digest(TAG)
+        return digest
+
+
+def stamp_of(blob: bytes) -> int:
+    """The stamp in the head of a sealed entry."""
+    return int.from_bytes(blob[12:20], "little")
+
+
+def unfinished(blob: bytes) -> bool:
+    """Whether ``blob`` may be the beginning of an entry whose writer was killed in the middle."""
+    if len(blob) < HEAD.size:
+        return blob[:4] == MAGIC[: len(blob)]
+    magic, length, _, _ = HEAD.unpack_from(blob)
+    return bool(magic == MAGIC and len(blob) < OVERHEAD + length <= SMALL)
+
+
+def load_secret() -> bytes:
+    """The user's secret: 32 random bytes outside every store, made at first use.
+
+    ``NBFLOW_STORE_KEY`` (16 characters at least) takes its place, for jobs and containers whose home does not last.
+
+    Raises:
+        StoreError: the secret cannot be read, can be read by others, or cannot be kept.
+    """
+    text = os.environ.get("NBFLOW_STORE_KEY")
+    if text is not None:
+        if len(text) < 16:  # noqa: PLR2004 - stands in the message
+            raise StoreError(
+                "NBFLOW_STORE_KEY is too short to be a secret: give it 16 characters or more, "
+                "for example the output of `openssl rand -hex 32`."
+            )
+        return blake3(text.encode(), derive_key_context="nbflow store 2026 secret from text").digest()
+    path = _secret_path()
+    try:
+        if not path.exists():
+            _make_secret(path)
+        return _read_secret(path)
+    except OSError as error:
+        raise StoreError(
+            f"The store's secret {path} cannot be read or made: {error.strerror}. Make the folder writable, "
+            "or set NBFLOW_STORE_KEY to a secret text of your own."
+        ) from error
+
+
+def _secret_path() -> Path:
+    config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(config).expanduser() / "nbflow" / "key"
+
+
+def _make_secret(path: Path) -> None:
+    """Write the secret beside ``path`` and link it there: of two processes one wins and both read the same."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f".key-{secrets.token_hex(8)}")
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(fd, 0o600)
+        os.write(fd, secrets.token_bytes(32))
+        os.fsync(fd)
+        os.link(fresh, path)
+    except FileExistsError:
+        pass
+    finally:
+        os.close(fd)
+        fresh.unlink()
+
+
+def _read_secret(path: Path) -> bytes:
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        secret = file.read(33)
+    if status.st_uid != os.geteuid() and os.geteuid() != 0:
+        raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        raise StoreError(f"The store's secret {path} can be read by others: run `chmod 600 {path}`.")
+    if len(secret) != 32:  # noqa: PLR2004 - what _make_secret writes
+        raise StoreError(
+            f"The store's secret {path} is damaged: bring it back from a backup, or delete it. "
+            "Without it, results saved so far are computed again."
+        )
+    return secret

@@ -1,0 +1,379 @@
+"""Wiring: the one place where store, ledger, engine and display are put together, and the public functions on it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import warnings
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
+
+from nbflow._core.entry import Closed, Opened, Resumed, RunState
+from nbflow._core.flow import Flow, Listeners, make_flow
+from nbflow._core.plan import State
+from nbflow._core.step import Step, make_step
+from nbflow._run import kept
+from nbflow._run.batch import Batch
+from nbflow._run.clock import Clock
+from nbflow._run.engine import Engine, Machinery
+from nbflow._run.lane import FlowLane, StepLane
+from nbflow._run.run import Run
+from nbflow._run.scope import SCOPE
+from nbflow._run.send import Execution
+from nbflow._state.ledger import FileLedger, MemoryLedger
+from nbflow._state.store import MemoryStore
+from nbflow.errors import StoreError, StoreWarning, UnknownRunError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from concurrent.futures import Future
+    from datetime import timedelta
+
+    from nbflow._core.policy import Throttle
+    from nbflow._run.batch import Key
+    from nbflow._run.lane import Lane
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Session:
+    """This process's engine, its flows, and how runs are shown. Performs steps on whatever store is in use."""
+
+    def __init__(self) -> None:
+        self.machinery = Machinery()
+        self.listeners = Listeners()
+        self.steps: dict[str, Step[..., Any]] = {}
+        self.shows = True
+        self._engine: Engine | None = None
+        self._mutex = threading.Lock()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine on the store in use; opened at first need."""
+        if self._engine is None:
+            with self._mutex:
+                if self._engine is None:
+                    self._engine = self.open(None, "process")
+        return self._engine
+
+    def replace(self, engine: Engine | None) -> Engine | None:
+        """Use another engine; answers the one before, which runs under way go on with."""
+        with self._mutex:
+            before, self._engine = self._engine, engine
+        return before
+
+    def open(self, place: str | Path | None, durability: Literal["process", "power"]) -> Engine:
+        """An engine on the store at ``place``; the one found upward from the working directory if ``None``."""
+        if durability not in ("process", "power"):
+            raise UsageError(f'durability={durability!r}: "process" outlives kill -9, "power" also a power cut.')
+        from nbflow._state import location, seal
+
+        path = location.find() if place is None else Path(place).expanduser()
+        if str(path) == MemoryStore.url:
+            return Engine(MemoryStore(), MemoryLedger(), Clock(), self.machinery)
+        store = location.open_store(path, durability=durability)
+        return Engine(store, FileLedger(path / "runs", seal.Seal(seal.load_secret())), Clock(), self.machinery, _crash_point())
+
+    # What a step needs (`nbflow._core.step.Performer`).
+
+    def prepare(self, step: Step[..., Any]) -> object:
+        """A step's binder and gate."""
+        return self.machinery.prepare(step)
+
+    def call(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a step as it was written."""
+        __tracebackhide__ = True
+        return self.engine.call(step, args, kwargs)
+
+    def aio(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Await any step."""
+        return self.engine.aio(step, args, kwargs)
+
+    def sync(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Wait for any step."""
+        __tracebackhide__ = True
+        return self.engine.sync(step, args, kwargs)
+
+    def submit(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
+        """Start any step on the side."""
+        return self.engine.submit(step, args, kwargs)
+
+    def map(self, step: Step[..., Any], items: Any, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> Any:
+        """Every item through a step: a run of its own, or inside a flow a part of that flow's."""
+        if SCOPE.get() is not None:
+            return self.engine.fan_out(step, items, args, kwargs)
+        return self.start(step.name, [StepLane(step, args, kwargs)], Batch(items, values=True), **options)
+
+    # Runs.
+
+    def start(self, event: str, lanes: Sequence[Lane], batch: Batch, *, wait: bool = True, max_in_flight: int | None = None, keep_records: bool = True) -> Run:
+        """Begin a run and, with ``wait``, see it through."""
+        if max_in_flight is not None and (isinstance(max_in_flight, bool) or not isinstance(max_in_flight, int) or max_in_flight < 1):
+            raise UsageError(f"max_in_flight={max_in_flight!r} has to be a whole number, 1 or more: so many records are under way at once.")
+        batch.check()
+        engine = self.engine
+        state, name = RunState(), engine.new_run()
+        run = Run(engine, name, self._restart, batch)
+        opened = Opened(name, event, tuple(lane.name for lane in lanes), engine.clock.time(), batch.library, keep_records, batch.total)
+        self._execute(run, state, opened, lanes, batch, wait=wait, max_in_flight=max_in_flight, keep_records=keep_records)
+        return run
+
+    def _restart(self, run: Run, state: RunState, batch: Batch, *, only: frozenset[tuple[int, int]], force: bool, from_step: str | None, wait: bool) -> None:
+        """Go on with a run, for some (record, flow) pairs, with the flows as they are defined now."""
+        before = run.held
+        lanes = [self._lane(state, name, before.lanes[flow] if before is not None else None) for flow, name in enumerate(state.flows)]
+        self._execute(run, state, Resumed(run.engine.clock.time()), lanes, batch, wait=wait, only=only, force=force, from_step=from_step)
+
+    def _lane(self, state: RunState, name: str, before: Lane | None) -> Lane:
+        if isinstance(before, StepLane):
+            return before.again(self.steps.get(name))
+        flow = next((flow for flow in self.listeners if flow.name == name and state.event in flow.events), None)
+        if flow is not None:
+            return FlowLane(flow)
+        if state.event == name:
+            raise UsageError(f"Run {state.run} is a map of step {name!r} made in another kernel: run the cell with {name}.map(...) again, what is done is not run twice.")
+        raise UsageError(f"Flow {name!r} of run {state.run} is not defined in this kernel: run the cell that defines it, then rerun.")
+
+    def _execute(self, run: Run, state: RunState, first: Opened | Resumed, lanes: Sequence[Lane], batch: Batch, *, wait: bool, keep_records: bool = False, **options: Any) -> None:
+        if wait and self.machinery.loop.is_current():
+            raise UsageError("An async flow cannot wait for a run: it would hold up the event loop that the run needs. Use wait=False, or await asyncio.to_thread(nf.send, ...).")
+        engine, view = run.engine, self._view()
+        show, end = (view.show, view.end) if view is not None else (None, None)
+        execution = Execution(engine.runner, engine.ledger, run.id, state, lanes, batch, loop=self.machinery.loop, watch=show, **options)
+        try:
+            execution.notes.add(first)
+            execution.notes.flush()
+            if keep_records:
+                self._keep(engine, execution, batch)
+            run.held = execution
+            engine.work_on(execution, background=not wait, ended=end)
+        except BaseException:
+            if not execution.has_ended:
+                execution.notes.close()
+            raise
+
+    def _view(self) -> Any:
+        if not self.shows:
+            return None
+        from nbflow.notebook import live
+
+        return live.view()
+
+    @staticmethod
+    def _keep(engine: Engine, execution: Execution, batch: Batch) -> None:
+        """Keep the batch for reruns from elsewhere: a frame at once, a list or an iterator as it is read."""
+        run = execution.state.run
+
+        def block(records: list[Any]) -> None:
+            try:
+                kept.keep_block(engine.ledger, run, records)
+            except StoreError as error:
+                execution.keep = None
+                execution.say(f"The records of run {run} could not be kept, so it can only be rerun from this kernel. {error}")
+
+        try:
+            kept.keep_head(engine.ledger, run, batch)
+        except StoreError as error:
+            execution.say(f"The records of run {run} could not be kept, so it can only be rerun from this kernel. {error}")
+        else:
+            execution.keep = block if batch.library == "records" else None
+
+
+def _crash_point() -> Callable[[str], None] | None:
+    """Where NBFLOW_CRASH_AT says (``commit:3``: the third time), the process kills itself: for crash tests."""
+    asked = os.environ.get("NBFLOW_CRASH_AT")
+    if not asked:
+        return None
+    point, _, times = asked.partition(":")
+    left = [int(times or 1)]
+
+    def reached(here: str) -> None:
+        if here == point:
+            left[0] -= 1
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return reached
+
+
+SESSION = Session()
+
+
+@overload
+def step(function: Callable[P, R], /) -> Step[P, R]: ...
+@overload
+def step(
+    *,
+    retries: int = 3,
+    retry_delay: float | str | timedelta = 1.0,
+    backoff: float = 2.0,
+    max_delay: float | str | timedelta = 60.0,
+    should_retry: Callable[[BaseException], bool] | None = None,
+    timeout: float | str | timedelta | None = None,
+    concurrency: int | None = None,
+    throttle: str | Throttle | None = None,
+    ttl: float | str | timedelta | None = None,
+    version: str | float | None = None,
+    ignore: str | Iterable[str] = (),
+    depends_on: Any = (),
+    name: str | None = None,
+) -> Callable[[Callable[P, R]], Step[P, R]]: ...
+def step(function: Any = None, /, **options: Any) -> Any:
+    """Make a function a step: its successful outputs are saved on disk and reused, keyed by its code and inputs.
+
+    The function may be ``def`` or ``async def``, a plain function or a method, and is called as it was written.
+    Durations are seconds, or text such as ``"30s"``, ``"5m"``, ``"1d"``, or a ``timedelta``.
+
+    Args:
+        function: the function, when used as a bare ``@nf.step``.
+        **options: see below.
+
+    Options:
+        retries: attempts after the first (3).
+        retry_delay: wait before the second attempt (1 s); each further wait is ``backoff`` times longer (2), up to
+            ``max_delay`` (60 s), half of it random.
+        should_retry: a function of the exception that says whether to try again; by default what may pass next time
+            is retried (timeouts, connections, HTTP 408/409/425/429/5xx, malformed answers), and what cannot is not
+            (``NameError``, ``TypeError``, HTTP 400/401/403/404/422, ``NonRetriableError``, ...).
+        timeout: the longest that one attempt may take. A sync attempt then runs on a thread of its own, which is
+            left behind when time is up.
+        concurrency: so many calls of this step at once, in this process.
+        throttle: so many starts per period, ``"300/min"``; the excess waits. A `Throttle` shared by several steps
+            counts them together. A 429 or 503 with Retry-After pauses all of them.
+        ttl: outputs older than this run again.
+        version: takes over from the code: outputs are kept across edits until it changes.
+        ignore: names of arguments that are not part of the key, such as a client.
+        depends_on: what else the key covers: names of installed packages (by version), ``Path`` s (by content),
+            functions (by code), values.
+        name: what outputs are filed under; the function's name by default.
+
+    Raises:
+        UsageError: an option that cannot be right.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Step[..., Any]:
+        made = make_step(function, SESSION, **options)
+        SESSION.steps[made.name] = made
+        return made
+
+    return decorate if function is None else decorate(function)
+
+
+def flow(on: str | Iterable[str], *, on_failure: Callable[..., Any] | None = None, name: str | None = None) -> Callable[[Callable[P, R]], Flow[P, R]]:
+    """Make a function a flow: every record of the event goes through it, apart from all other records and flows.
+
+    A sync flow runs in a thread and calls its steps inline; an async one runs on an event loop of nbflow's own. What
+    a flow returns is remembered by its code (steps and helpers included) and the record: sent again, it does not run.
+
+    Args:
+        on: the event, such as ``"support/thread.created"``, or several.
+        on_failure: called with (record, error) when a record has failed for good.
+        name: its name in tables and results; the function's name by default.
+
+    Raises:
+        UsageError: an option that cannot be right.
+    """
+    if callable(on):
+        raise UsageError('@nf.flow needs the event it listens to: @nf.flow(on="support/thread.created").')
+
+    def decorate(function: Callable[P, R]) -> Flow[P, R]:
+        made = make_flow(function, on=on, on_failure=on_failure, name=name)
+        SESSION.listeners.add(made)
+        return made
+
+    return decorate
+
+
+def send(event: str, records: Any, *, key: Key = None, wait: bool = True, max_in_flight: int | None = None, keep_records: bool = True) -> Run:
+    """Send a batch of records to every flow that listens to ``event``.
+
+    Sent again, nothing that is done is executed: only new, changed, failed and unfinished records are.
+
+    Args:
+        event: the event's name.
+        records: a pandas or polars frame, an Arrow table, a list of dicts, or any iterator of dicts (which is read
+            as the run goes on).
+        key: the column or columns that identify a record. Rows with one key and equal content are one record; rows
+            with one key and different content are refused. Without it the index or the position identifies.
+        wait: ``False`` returns at once and the run goes on in the background; an iterator is then read by another
+            thread.
+        max_in_flight: so many records are under way at once (1,024; threads of a sync flow: 32).
+        keep_records: ``False`` keeps the batch out of the ledger; the run can then only be rerun from this kernel.
+
+    Returns:
+        The run: a table when shown, with ``results()``, ``failures()``, ``rerun_failed()`` and more.
+
+    Raises:
+        UnknownEventError: nobody listens; names the closest event.
+        DuplicateKeyError: one key, different content.
+        UsageError: rows that are no records.
+        KeyboardInterrupt: after everything under way was accounted for; send again to go on.
+    """
+    lanes = [FlowLane(flow) for flow in SESSION.listeners.of(event)]
+    return SESSION.start(event, lanes, Batch(records, key), wait=wait, max_in_flight=max_in_flight, keep_records=keep_records)
+
+
+def use(store: str | Path, *, durability: Literal["process", "power"] = "process") -> None:
+    """Use the store in this folder (or ``"memory:"``) from now on, instead of the one that is found.
+
+    Args:
+        store: the folder itself, such as ``"~/projects/tickets/.nbflow"``; made if it is not there.
+        durability: ``"process"``: what was reported outlives ``kill -9``. ``"power"``: a power cut as well, at the
+            price of an fsync per commit.
+
+    Raises:
+        StoreError: the folder cannot be used; the message says why.
+    """
+    SESSION.replace(SESSION.open(store, durability))
+
+
+def flows() -> list[Flow[..., Any]]:
+    """Who listens: every flow that is defined, each with its ``events``."""
+    return list(SESSION.listeners)
+
+
+def runs() -> Any:
+    """The history: a pandas frame with one row a run, the latest first.
+
+    Columns: run, event, state, started (local time), seconds, records, failed.
+    """
+    import pandas as pd
+
+    engine = SESSION.engine
+    rows = []
+    for name in reversed(engine.ledger.runs()):
+        entries = engine.ledger.ends(name)
+        if not entries or not isinstance(entries[0], Opened):
+            warnings.warn(f"The ledger of run {name} cannot be read; it is left out.", StoreWarning, stacklevel=2)
+            continue
+        opened, last = entries[0], entries[-1]
+        if isinstance(last, Closed):
+            state, at, records, tally = last.state, last.at, last.records, last.tally
+        else:
+            run = Run(engine, name, SESSION._restart)  # noqa: SLF001
+            known = run._state()  # noqa: SLF001
+            state, at, records, tally = known.state, known.ended, len(known.keys), dict(known.tally())
+        failed = tally.get(State.FAILED, 0) + tally.get(State.TIMED_OUT, 0)
+        rows.append((name, opened.event, state, datetime.fromtimestamp(opened.at), at - opened.at, records, failed))  # noqa: DTZ006 - what the clock on the wall said
+    return pd.DataFrame(rows, columns=["run", "event", "state", "started", "seconds", "records", "failed"])
+
+
+def open_run(run: str | None = None) -> Run:
+    """A run of the ledger, in any kernel on the same store.
+
+    Args:
+        run: its id or the beginning of it; the latest run when left out.
+
+    Raises:
+        UnknownRunError: there is none; the message names the latest ones.
+    """
+    known = SESSION.engine.ledger.runs()
+    found = known[-1:] if run is None else [name for name in known if name.startswith(run)]
+    if len(found) != 1 and run not in found:
+        latest = ", ".join(known[-3:][::-1])
+        say = f"{len(found)} runs begin with {run!r}: {', '.join(found[:5])}." if found else f"There is no run {run!r}." if run else "There is no run yet."
+        raise UnknownRunError(f"{say}" + (f" The latest: {latest}." if latest else ""))
+    return Run(SESSION.engine, run if run in found else found[0], SESSION._restart)  # noqa: SLF001

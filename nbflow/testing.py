@@ -1,0 +1,129 @@
+"""Test flows with plain pytest: no disk, no waiting, steps stubbed by name, crashes on demand.
+
+::
+
+    import nbflow.testing
+    from my_job import triage                         # defines steps and flows
+
+    def test_a_failing_model_fails_its_record_only():
+        with nbflow.testing.isolated() as nb:
+            nb.stub("categorize", lambda text: {"label": "billing"})
+            run = nb.send("support/thread.created", [{"id": 1, "body": "refund"}], key="id")
+            assert run.results("triage") == [{"label": "billing"}]
+            assert nb.calls == ["categorize", "save_category"]
+
+Retry waits, throttles and pauses take no time, and nothing is printed. To be killed for real, start a process
+with ``NBFLOW_CRASH_AT=commit`` in its environment: it kills itself with SIGKILL at that point.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from nbflow import _wiring
+from nbflow._core.plan import State
+from nbflow._run.clock import TestClock
+from nbflow._run.engine import Engine
+from nbflow._state.ledger import MemoryLedger
+from nbflow._state.store import MemoryStore
+from nbflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from nbflow._run.run import Run
+
+__all__ = ["CRASH_POINTS", "Isolated", "SimulatedCrash", "isolated"]
+
+#: Where a crash can be asked for: a step's or flow's output is there and not saved; it is saved and not noted; it
+#: is noted and the caller has not seen it.
+CRASH_POINTS = ("output", "commit", "note")
+
+
+class SimulatedCrash(BaseException):
+    """What ``crash_at`` raises. No `Exception`: no retry, no handler and no flow gets in its way."""
+
+
+class Isolated:
+    """An engine for one test.
+
+    Attributes:
+        calls: names of the steps that were executed (not served from checkpoints), in the order of their starts.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self._clock = TestClock()
+        self._crash: list[Any] = ["", 0]
+        self._machinery = _wiring.SESSION.machinery
+        self.engine = Engine(MemoryStore(), MemoryLedger(), self._clock, self._machinery, self._reached)
+        self.engine.runner.on_attempt = self.calls.append
+
+    def stub(self, step: str, function: Callable[..., Any]) -> None:
+        """Call ``function`` instead of the step's own, with the same arguments; an async step needs an async one.
+
+        Retries, limits and checkpoints are those of the step. An exception to be raised is what a function raises.
+        """
+        if step not in _wiring.SESSION.steps:
+            raise UsageError(f"There is no step {step!r} to stub; there are {', '.join(sorted(_wiring.SESSION.steps)) or 'none'}.")
+        self.engine.stubs[step] = function
+
+    def send(self, event: str, records: Any, **options: Any) -> Run:
+        """``nbflow.send``, on this engine."""
+        return _wiring.send(event, records, **options)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, so that a ``ttl=`` runs out."""
+        self._clock.wait(seconds, None)
+
+    def crash_at(self, point: str, nth: int = 1) -> None:
+        """Raise `SimulatedCrash` at the ``nth`` passing of a point of `CRASH_POINTS`, once.
+
+        Nothing that the engine would do afterwards happens, as if the process were gone: send again and see.
+        """
+        if point not in CRASH_POINTS:
+            raise UsageError(f"{point!r} is not a crash point; they are {', '.join(CRASH_POINTS)}.")
+        self._crash[:] = [point, nth]
+
+    def forget(self) -> None:
+        """A new process on the same store: only what is saved is left. ``calls`` begins anew."""
+        engine = self.engine
+        self.engine = Engine(engine.store, engine.ledger, self._clock, self._machinery, self._reached)
+        self.engine.stubs.update(engine.stubs)
+        self.engine.runner.on_attempt = self.calls.append
+        self.calls.clear()
+        _wiring.SESSION.replace(self.engine)
+
+    def states(self, run: Run) -> dict[str, list[str]]:
+        """For each flow of ``run`` the states of its records, in order: ``{"triage": ["COMPLETED", "FAILED"]}``."""
+        state = run._state()  # noqa: SLF001
+        return {name: [str(State(state.item(record, flow))) for record in range(len(state.keys))] for flow, name in enumerate(state.flows)}
+
+    def _reached(self, point: str) -> None:
+        if point == self._crash[0]:
+            self._crash[1] -= 1
+            if self._crash[1] == 0:
+                raise SimulatedCrash(f"simulated crash at {point!r}")
+
+
+@contextmanager
+def isolated() -> Iterator[Isolated]:
+    """An engine of its own for the block: a store in memory, a clock that does not wait, no display.
+
+    Steps and flows stay those that are defined. As a pytest fixture::
+
+        @pytest.fixture
+        def nb():
+            with nbflow.testing.isolated() as nb:
+                yield nb
+    """
+    session = _wiring.SESSION
+    isolated = Isolated()
+    before, shows = session.replace(isolated.engine), session.shows
+    session.shows = False
+    try:
+        yield isolated
+    finally:
+        session.replace(before)
+        session.shows = shows

@@ -1,0 +1,26 @@
+"""What tests share: an engine of their own, and flows that do not leak into the next test."""
+
+import pytest
+
+import nbflow.testing
+from nbflow import _wiring
+from nbflow._core.flow import Listeners
+
+
+@pytest.fixture(autouse=True)
+def _no_leaks(tmp_path, monkeypatch):
+    """Every test begins without flows and steps, with a key of its own, and never finds the store of the checkout."""
+    monkeypatch.setattr(_wiring.SESSION, "listeners", Listeners())
+    monkeypatch.setattr(_wiring.SESSION, "steps", {})
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("NBFLOW_STORE", str(tmp_path / "store"))
+    before = _wiring.SESSION.replace(None)
+    yield
+    _wiring.SESSION.replace(before)
+
+
+@pytest.fixture
+def nb():
+    """A store in memory, a clock that does not wait, no display."""
+    with nbflow.testing.isolated() as nb:
+        yield nb

@@ -1,0 +1,75 @@
+"""The listing is the architecture: imports only go down, those inside functions included."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "nbflow"
+#: From the bottom up; those on one line do not import each other.
+LAYERS = [
+    ["errors"],
+    ["_core"],
+    ["_key"],
+    ["_state"],
+    ["_run"],
+    ["notebook"],
+    ["_wiring"],
+    ["testing", "demo"],
+    ["cli"],
+]
+HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
+#: Not the front page, and not what the demo copies into a user's folder.
+FILES = sorted(set(ROOT.rglob("*.py")) - {ROOT / "__init__.py", ROOT / "demo" / "offline_model.py"})
+
+
+def place(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    """Every nbflow package that a file imports, with the line."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "nbflow":
+            below = node.module.split(".")[1:2] or [alias.name for alias in node.names]
+            for name in below:
+                yield name, node.lineno
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("nbflow."):
+                    yield alias.name.split(".")[1], node.lineno
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_only_go_down(path):
+    here = place(path)
+    for name, line in imports(path):
+        assert name in HEIGHT, f"{path.name}:{line} imports {name}, which has no layer"
+        assert name == here or HEIGHT[name] < HEIGHT[here], f"{path.name}:{line}: {here} must not import {name}"
+
+
+def modules(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
+
+
+def test_the_core_is_pure():
+    """No I/O, no clock, no thread, no third party."""
+    allowed = {"__future__", "collections", "dataclasses", "datetime", "difflib", "email", "enum", "functools", "inspect", "nbflow", "re", "typing", "concurrent"}
+    for path in (ROOT / "_core").glob("*.py"):
+        assert set(modules(path)) <= allowed, path.name
+
+
+def test_diskcache_has_one_door():
+    assert [path.name for path in FILES if "diskcache" in set(modules(path))] == ["shelf.py"]
+
+
+def test_there_is_one_context_variable():
+    assert sum("ContextVar(" in path.read_text() for path in FILES) == 1
+
+
+def test_no_module_is_called_after_nothing():
+    assert not {path.stem for path in FILES} & {"utils", "util", "helpers", "manager", "base", "common", "misc"}

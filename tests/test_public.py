@@ -1,0 +1,59 @@
+"""What is public is listed, documented, typed and cheap to import."""
+
+import inspect
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import nbflow
+import nbflow.errors
+
+ROOT = Path(nbflow.__file__).parent
+
+
+def run(code, **environment):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | environment).stdout
+
+
+def test_all_lists_exactly_what_is_public():
+    public = {name for name, value in vars(nbflow).items() if not name.startswith("_") and not inspect.ismodule(value)}
+    assert public == set(nbflow.__all__)
+    assert list(nbflow.__all__) == sorted(nbflow.__all__)
+
+
+def test_every_error_is_public_and_drawn_in_the_tree():
+    errors = {name for name, value in vars(nbflow.errors).items() if inspect.isclass(value) and issubclass(value, Exception) and value.__module__ == "nbflow.errors"}
+    assert errors == set(nbflow.errors.__all__)
+    assert errors <= set(nbflow.__all__)
+    assert all(name in nbflow.errors.__doc__ for name in errors)
+
+
+@pytest.mark.parametrize("name", nbflow.__all__)
+def test_everything_public_is_documented(name):
+    assert inspect.getdoc(getattr(nbflow, name))
+
+
+@pytest.mark.parametrize("owner", [nbflow.Run, nbflow.Step], ids=lambda owner: owner.__name__)
+def test_every_public_method_is_documented(owner):
+    for name, value in vars(owner).items():
+        if not name.startswith("_"):
+            assert inspect.getdoc(value), name
+
+
+def test_importing_loads_nothing_heavy():
+    heavy = {"IPython", "ipykernel", "ipywidgets", "anywidget", "pandas", "polars", "pyarrow", "numpy", "rich", "diskcache", "pydantic", "nbclient"}
+    loaded = run("import sys, nbflow; print(*{name.split('.')[0] for name in sys.modules})").split()
+    assert not heavy & set(loaded)
+
+
+def test_the_version_lives_in_the_package_metadata_alone():
+    assert metadata.version("nbflow")
+    assert "__version__" not in vars(nbflow)
+
+
+def test_the_package_says_that_it_is_typed():
+    assert (ROOT / "py.typed").exists()

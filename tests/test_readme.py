@@ -1,0 +1,20 @@
+"""The README's examples run as they stand, in their order."""
+
+import re
+from pathlib import Path
+
+import nbflow as nf
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_the_python_examples_run(tmp_path):
+    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 4
+    nf.use(tmp_path / "store")
+    module = {"__name__": "__main__"}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), module)
+    frame = nf.open_run(nf.runs().iloc[-1]["run"]).results()
+    assert frame["triage.status"].tolist() == ["COMPLETED", "COMPLETED", "FAILED"]
+    assert frame["triage.label"].tolist()[:2] == ["billing", "bug"]
