@@ -287,7 +287,10 @@ class _Graph:
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
         self.rebound |= {(id(function.__globals__), name) for name in reads.rebound_names}
         self.rebound |= {(id(cells[name]), "") for name in reads.rebound_cells}
-        self.rebound |= {(0, name) for name in reads.rebound_attributes}
+        for owner, name in reads.rebound_attributes:
+            held = content(cells[owner]) if owner in cells else function.__globals__.get(owner)
+            if isinstance(held, (type, ModuleType)):
+                self.rebound.add((id(vars(held) if isinstance(held, ModuleType) else held), name))
 
     def _follow(self, space: Space, chain: Chain) -> tuple[str, _Target]:
         """Follow a dotted name through local modules; further on, the syntax tree has the attributes."""
@@ -364,19 +367,19 @@ class _Graph:
             own, names = tree.digest(body), tree.names(body)
         else:
             space = self._spaces.get(kind.__module__) or vars(sys.modules.get(kind.__module__, builtins))
-            own, names = classes.by_members(kind, {name for place, name in self._ignored if not place}), set()
+            own, names = classes.by_members(kind, {name for owner, name in self._ignored if owner == id(kind)}), set()
         names = names.union(*map(syntax.names_in, classes.quoted(kind)))
         found = dict(self._follow(space, chain) for chain in sorted(names))
         found |= {f".{name}": self._target(function) for name, function in written.items()}
         found |= {f"base {place}": self._target(base) for place, base in enumerate(kind.__bases__)}
         found |= {f":{name}": self._target(part) for name, part in classes.mentioned(kind)}
         found["metaclass"] = self._target(type(kind))
-        found |= {f".{name}": self._slot((0, name), item) for name, item in self._members(kind)}
+        found |= {f".{name}": self._slot((id(kind), name), item) for name, item in self._members(kind)}
         return _Node(_label(kind), own, dict(sorted(found.items())))
 
     def _members(self, kind: type) -> Iterator[tuple[str, object]]:
         """Yield the constants and classes in a class, and watch all that counts of it."""
-        kept = {name: item for name, item in vars(kind).items() if (0, name) not in self._ignored}
+        kept = {name: item for name, item in vars(kind).items() if (id(kind), name) not in self._ignored}
         watched = [(name, item) for name, item in kept.items() if name[:2] != "__" or isinstance(item, FunctionType)]
         self.guards.members.append((kind, len(vars(kind)), watched))
         for name, item in watched:

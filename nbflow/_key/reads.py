@@ -26,7 +26,7 @@ class Reads:
     attributes: set[str] = field(default_factory=set)
     rebound_names: set[str] = field(default_factory=set)
     rebound_cells: set[str] = field(default_factory=set)
-    rebound_attributes: set[str] = field(default_factory=set)
+    rebound_attributes: set[tuple[str, str]] = field(default_factory=set)  # of what a name or cell holds
 
 
 def scan(code: CodeType) -> Reads:
@@ -46,6 +46,8 @@ def _scan(code: CodeType, free: frozenset[str], reads: Reads) -> None:
             reads.cells.add((name, *_attributes(steps, place)))
         elif opcode == "IMPORT_NAME":
             reads.imports.add((name, steps[place - 2][1], steps[place - 1][1] or ()))
+        elif opcode == "STORE_ATTR":
+            reads.rebound_attributes.update((owner, name) for owner in _owner(steps, place))
         else:
             _note_binding(opcode, name, free, reads)
     for const in code.co_consts:
@@ -60,6 +62,15 @@ def _attributes(steps: list[tuple[str, Any]], place: int) -> Chain:
     return tuple(name for _, name in steps[place + 1 : end])
 
 
+def _owner(steps: list[tuple[str, Any]], place: int) -> list[str]:
+    """Return the name whose attribute is set: ``State`` for ``State.n = 1`` and ``State.n += 1``, none for ``self.n``."""
+    before = place - 1
+    if steps[before][0] == "SWAP":  # of an augmented assignment: back to where the attribute was read
+        reading = [at for at in range(2, before) if steps[at][1] == steps[place][1]]
+        before = next((at - 2 for at in reversed(reading) if steps[at - 1][0] == "COPY"), before)
+    return [steps[before][1]] if steps[before][0] in _GLOBAL | _CELL else []
+
+
 def _note_binding(opcode: str, name: str, free: frozenset[str], reads: Reads) -> None:
     if opcode in _ATTRIBUTE:
         reads.attributes.add(name)
@@ -67,5 +78,3 @@ def _note_binding(opcode: str, name: str, free: frozenset[str], reads: Reads) ->
         reads.rebound_names.add(name)
     elif opcode in _REBIND_CELL and name in free:
         reads.rebound_cells.add(name)
-    elif opcode == "STORE_ATTR":
-        reads.rebound_attributes.add(name)

@@ -470,11 +470,24 @@ def test_a_patched_method_is_noticed(notebook):
     assert len({before, patched, read(notebook["step"]).digest}) == 3
 
 
-def test_a_counter_in_a_class_does_not_count(notebook):
-    notebook.run("class State:\n    n = 0\ndef step(x):\n    State.n += 1\n    return x\n")
+@pytest.mark.parametrize("count", ["State.n += 1", "State.n = State.n + 1", "state.N += 1"])
+def test_a_counter_in_a_class_or_module_does_not_count(notebook, local_module, count):
+    local_module("state", "N = 0\n")
+    notebook.run(f"import state\nclass State:\n    n = 0\ndef step(x):\n    {count}\n    return State.n, state.N\n")
     before = read(notebook["step"]).digest
     notebook["step"](1)
     assert read(notebook["step"]).digest == before
+    assert notebook["State"].n + sys.modules["state"].N == 1
+
+
+def test_an_attribute_of_another_object_hides_no_constant_of_a_class(new_notebook):
+    cell = (
+        "class Config:\n    limit = 3\nclass Tool:\n    def __init__(self, limit):\n        self.limit = limit\n"
+        "def step(x):\n    return Tool(Config.limit)\n"
+    )
+    assert differs(new_notebook, cell, cell.replace("limit = 3", "limit = 4"))
+    assert differs(new_notebook, cell, cell + "Config.limit = 4\n")
+    assert differs(new_notebook, cell, cell + "Tool.limit = 4\n")
 
 
 MODELS = """
