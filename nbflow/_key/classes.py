@@ -10,15 +10,17 @@ from __future__ import annotations
 import enum
 import re
 import typing
-from types import FunctionType
+from types import FunctionType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
+from nbflow._key.origin import leads_to_users
 from nbflow._key.value import digest, member, seal
 from nbflow.errors import UnkeyableError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+_DATACLASS = ("init", "repr", "eq", "order", "unsafe_hash", "frozen")  # the options every Python notes
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -27,8 +29,7 @@ def methods(kind: type) -> dict[str, FunctionType]:
     found = {}
     for name, item in sorted(vars(kind).items()):
         for part, function in _functions(item):
-            written = function.__code__.co_qualname == function.__qualname__
-            if written or not function.__code__.co_filename.startswith("<"):
+            if leads_to_users(function):
                 found[name + part] = function
     return found
 
@@ -60,15 +61,28 @@ def _members(kind: type) -> Iterator[tuple[str, object]]:
         yield from ((name, item.value) for name, item in kind.__members__.items())
         return
     for name in sorted(space):
-        if not name.startswith("_") and not isinstance(space[name], (FunctionType, type)):
+        if not name.startswith("_") and not isinstance(space[name], (FunctionType, type, MemberDescriptorType)):
             yield name, space[name]
-    for listing in ("__dataclass_fields__", "__pydantic_fields__", "__attrs_attrs__", "_field_defaults"):
-        if listing in space:
-            yield listing, _ADDRESS.sub("", repr(space[listing]))
-    yield "__dataclass_params__", repr(space.get("__dataclass_params__"))
+    params = space.get("__dataclass_params__")
+    yield "__dataclass_params__", [getattr(params, name, None) for name in _DATACLASS] + ["__slots__" in space]
+    yield "_field_defaults", space.get("_field_defaults")
+    for name, described in _fields(kind):
+        yield from ((f"{name}.{part}", item) for part, item in described)
+
+
+def _fields(kind: type) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
+    """Yield the fields that pydantic, dataclasses and attrs note in a class, with what is said of each."""
+    space = vars(kind)
+    found = {**space.get("__dataclass_fields__", {}), **space.get("__pydantic_fields__", {})}
+    found |= {field.name: field for field in space.get("__attrs_attrs__", ())}
+    for name, field in sorted(found.items()):
+        parts = (part for part in type(field).__slots__ if not part.startswith("_"))
+        yield name, [(part, getattr(field, part)) for part in parts if part not in ("annotation", "type")]
 
 
 def _value(item: object) -> bytes:
+    if isinstance(item, (FunctionType, type)):
+        return seal("name", item.__qualname__)  # what it says is up to mentioned()
     try:
         return digest(item)
     except UnkeyableError:
@@ -85,13 +99,14 @@ def _spell(annotation: Any) -> str:
     return f"{_spell(typing.get_origin(annotation))}[{spelled}]"
 
 
-def mentioned(kind: type) -> Iterator[tuple[str, type]]:
-    """Yield the classes that the annotations in a class are made of."""
+def mentioned(kind: type) -> Iterator[tuple[str, object]]:
+    """Yield the classes and functions that the annotations and fields of a class are made of."""
     for name, annotation in vars(kind).get("__annotations__", {}).items():
         yield from ((f"{name}: {part.__qualname__}", part) for part in _classes(annotation))
-    fields = vars(kind).get("__pydantic_fields__", {})  # pydantic has resolved what is in quotes
-    for name, field in fields.items():
+    for name, field in vars(kind).get("__pydantic_fields__", {}).items():  # pydantic has resolved what is in quotes
         yield from ((f"{name}: {part.__qualname__}", part) for part in _classes(field.annotation))
+    for name, described in _fields(kind):
+        yield from ((f"{name}.{part}", item) for part, item in described if isinstance(item, (FunctionType, type)))
 
 
 def _classes(annotation: Any) -> Iterator[type]:

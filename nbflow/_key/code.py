@@ -8,7 +8,6 @@ what it reads and where that leads, so that mutual recursion needs no special ca
 
 from __future__ import annotations
 
-import builtins
 import datetime as dt
 import decimal
 import enum
@@ -27,7 +26,7 @@ from types import CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbflow._key import classes, syntax
-from nbflow._key.origin import is_users, is_users_file
+from nbflow._key.origin import carried, content, is_users, is_users_file
 from nbflow._key.reads import Reads, scan
 from nbflow._key.value import digest, member, seal
 from nbflow.errors import UnkeyableError
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     Slot: TypeAlias = tuple[int, str]  # id of a namespace or cell, and a name: what `global` rebinds
 
 _MISSING = object()
-_EMPTY = object()
 _ATOMS = frozenset((str, bytes, int, float, bool, complex, types.NoneType, types.EllipsisType))
 _CONSTANTS = (
     *(re.Pattern, decimal.Decimal, fractions.Fraction, uuid.UUID, pathlib.PurePath, enum.Enum, range),
@@ -71,8 +69,10 @@ def read(function: Any) -> Code:
     redefined, patched or rebound since is read again.
     """
     entry = _MEMO.get(id(function))
-    if entry is not None and entry[0]() is function and entry[1].hold():
+    if entry is not None and entry[0]() is function and entry[1].hold(function):
         return entry[2]
+    if (inner := _unwrapped(function)) is not function:
+        return read(inner)
     rebound: set[Slot] = set()
     while True:
         graph = _Graph(rebound)
@@ -89,13 +89,13 @@ _MEMO: dict[int, tuple[weakref.ref[Any], Guards, Code]] = {}
 
 
 def _remember(function: Any, guards: Guards, code: Code) -> None:
-    place = id(function)
+    forget = functools.partial(_MEMO.pop, id(function))  # bound now: at exit the module's names are gone
     try:
-        forget = _MEMO.pop  # at the end of the process the module's names are gone before the last function
-        owner = weakref.ref(function, lambda _: forget(place, None))
+        owner = weakref.ref(function, lambda _: forget(None))
     except TypeError:  # a builtin; reading it again costs little
         return
-    _MEMO[place] = (owner, guards, code)
+    guards.disown(function)
+    _MEMO[id(function)] = (owner, guards, code)
 
 
 @dataclass(slots=True)
@@ -106,30 +106,41 @@ class Guards:
     kinds: list[tuple[Space, str, type]] = field(default_factory=list)
     cells: list[tuple[CellType, object]] = field(default_factory=list)
     functions: list[tuple[FunctionType, CodeType, object]] = field(default_factory=list)
-    members: list[tuple[type, str, object]] = field(default_factory=list)
-    sizes: list[tuple[type, int]] = field(default_factory=list)
+    own: tuple[CodeType, object] | None = None
+    members: list[tuple[type, int, list[tuple[str, object]]]] = field(default_factory=list)
 
-    def hold(self) -> bool:
-        """Tell whether everything is as it was; the cost of a known call is mostly this."""
+    def disown(self, function: object) -> None:
+        """Let go of the function that these guards belong to, or it would never die; name each thing once."""
+        self.names = list({(id(space), name): (space, name, value) for space, name, value in self.names}.values())
+        for reached, code, defaults in self.functions:
+            if reached is function:
+                self.own = code, defaults
+        self.functions = [entry for entry in self.functions if entry[0] is not function]
+
+    def hold(self, function: Any) -> bool:  # noqa: C901, PLR0911, PLR0912  # plain loops, as every call waits for it
+        """Tell whether everything is as it was."""
+        if self.own and (function.__code__ is not self.own[0] or function.__defaults__ is not self.own[1]):
+            return False
         for space, name, value in self.names:
             if space.get(name, _MISSING) is not value:
                 return False
-        for function, code, defaults in self.functions:
-            if function.__code__ is not code or function.__defaults__ is not defaults:
+        for reached, code, defaults in self.functions:
+            if reached.__code__ is not code or reached.__defaults__ is not defaults:
                 return False
-        return (
-            (not self.kinds or all(type(space.get(name, _MISSING)) is kind for space, name, kind in self.kinds))
-            and (not self.cells or all(_content(cell) is value for cell, value in self.cells))
-            and (not self.members or all(vars(kind).get(name) is value for kind, name, value in self.members))
-            and (not self.sizes or all(len(vars(kind)) == size for kind, size in self.sizes))
-        )
-
-
-def _content(cell: CellType) -> object:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return _EMPTY
+        for space, name, kind in self.kinds:
+            if type(space.get(name, _MISSING)) is not kind:
+                return False
+        for cell, value in self.cells:
+            if content(cell) is not value:
+                return False
+        for owner, size, members in self.members:
+            known = vars(owner)
+            if len(known) != size:
+                return False
+            for name, value in members:
+                if known.get(name) is not value:
+                    return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +192,7 @@ class _Graph:
         forms = [[member(node.own), [*map(self._spell, node.reads.items())]] for node in self._nodes]
         parts = dict.fromkeys((node.label, node.own) for node in self._nodes)
         constants = {
-            (name, target.digest): None
+            (f"{node.label}{name}" if name.startswith(".") else name.strip("()"), target.digest): None
             for node in self._nodes
             for name, target in node.reads.items()
             if isinstance(target, _Constant) and target.slot not in self._ignored
@@ -198,7 +209,7 @@ class _Graph:
 
     def _target(self, value: object) -> _Target:
         value = _unwrapped(value)
-        if _version(value) is not None or isinstance(value, _BUNDLES):
+        if _wraps(value) or isinstance(value, _BUNDLES):
             return self._enter(value)
         if isinstance(value, (FunctionType, type)):
             followed = is_users(value) or _carries(value)
@@ -241,9 +252,9 @@ class _Graph:
         code, space = function.__code__, function.__globals__
         self.guards.functions.append((function, code, function.__defaults__))
         reads = scan(code)
-        own, names = self._syntax(code, space)
         self._note_rebound(function, reads)
-        found = dict(self._follow(space, chain) for chain in sorted(reads.names | names))
+        own = self._syntax(code, space, reads)
+        found = dict(self._follow(space, chain) for chain in sorted(reads.names))
         found |= self._closure(function, reads)
         found |= self._imports(space, reads)
         defaults = []
@@ -255,14 +266,19 @@ class _Graph:
                 defaults.append([name, member(target)])
         return _Node(_label(function), seal("function", member(own), defaults), dict(sorted(found.items())))
 
-    def _syntax(self, code: CodeType, space: Space) -> tuple[bytes, set[Chain]]:
-        if (found := syntax.find(code, space)) is not None:
-            tree = syntax.Tree(functools.partial(_is_ours, space))
-            try:
-                return tree.digest(found[0]), tree.names(found[0])
-            except RecursionError:
-                pass  # an expression too deep to walk; the code object is flat
-        return syntax.code_digest(code), set()
+    def _syntax(self, code: CodeType, space: Space, reads: Reads) -> bytes:
+        """Return the digest of the source, and correct what the code reads by what it says."""
+        if (found := syntax.find(code, space)) is None:
+            return syntax.code_digest(code)
+        tree, node = syntax.Tree(functools.partial(_is_ours, space)), found[0]
+        try:
+            own = tree.digest(node)
+        except RecursionError:  # an expression too deep to walk; the code object is flat
+            return syntax.code_digest(code)
+        unread = tree.only_annotates(node)
+        reads.names.difference_update([chain for chain in reads.names if chain[0] in unread])
+        reads.names.update(tree.names(node))
+        return own
 
     def _note_rebound(self, function: FunctionType, reads: Reads) -> None:
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
@@ -279,13 +295,13 @@ class _Graph:
             length += 1
         name = ".".join(chain[:length])
         if value is _MISSING or chain[length - 1] in _OF_MODULES:
-            return name, seal("builtin" if hasattr(builtins, name) else "unbound", name)
+            return name, seal("builtin", name)  # or nowhere yet; IPython adds builtins, so no difference is made
         return name, self._slot(slot, value)
 
     def _look(self, space: Space, name: str) -> tuple[object, Slot]:
         value, slot = space.get(name, _MISSING), (id(space), name)
         if slot not in self._ignored and name not in _OF_MODULES:
-            if value is _MISSING or isinstance(_unwrapped(value), _WATCHED) or _is_constant(value):
+            if value is _MISSING or _wraps(value) or isinstance(value, _WATCHED) or _is_constant(value):
                 self.guards.names.append((space, name, value))
             else:
                 self.guards.kinds.append((space, name, type(value)))
@@ -295,7 +311,7 @@ class _Graph:
         found = {}
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
         for chain in sorted(reads.cells):
-            value = _content(cell := cells[chain[0]])
+            value = content(cell := cells[chain[0]])
             if isinstance(value, ModuleType) and len(chain) > 1:
                 name, target = self._follow({chain[0]: value}, chain)
             else:
@@ -317,9 +333,7 @@ class _Graph:
 
     def _default(self, value: object) -> int | bytes:
         target = self._target(value)
-        if isinstance(target, int) and not isinstance(_unwrapped(value), _WATCHED):
-            target = b""  # an object of a user's class
-        if isinstance(target, int):
+        if isinstance(target, int) and (_wraps(value) or isinstance(value, _WATCHED)):
             return target
         try:
             return digest(value)
@@ -330,7 +344,7 @@ class _Graph:
         """Look into a function of a library that carries a user's function: tenacity's retry and the like."""
         self.guards.functions.append((function, function.__code__, function.__defaults__))
         inside: dict[str, _Target] = {}
-        for place, value in enumerate(_carried(function)):
+        for place, value in enumerate(carried(function)):
             if isinstance(target := self._target(value), int):
                 inside[str(place)] = target
         return _Node(_label(function), _named("installed", function), inside)
@@ -357,12 +371,12 @@ class _Graph:
 
     def _members(self, kind: type) -> Iterator[tuple[str, object]]:
         """Yield the constants and classes in a class, and watch all that counts of it."""
-        self.guards.sizes.append((kind, len(vars(kind))))
-        for name, item in vars(kind).items():
-            if name.startswith("_") or (0, name) in self._ignored:
-                continue
-            self.guards.members.append((kind, name, item))
-            if isinstance(item, type) or _is_constant(item):
+        kept = {name: item for name, item in vars(kind).items() if (0, name) not in self._ignored}
+        watched = [(name, item) for name, item in kept.items() if name[:2] != "__" or isinstance(item, FunctionType)]
+        self.guards.members.append((kind, len(vars(kind)), watched))
+        for name, item in watched:
+            written = name[:1] != "_" or name[-1:] != "_"  # not what enum keeps between underscores
+            if written and (isinstance(item, type) or _is_constant(item)):
                 yield name, item
 
 
@@ -376,10 +390,15 @@ _OF_MODULES = frozenset(("__name__", "__file__", "__doc__", "__package__", "__sp
 
 
 def _unwrapped(value: Any) -> Any:
-    """Return what a step or another wrapper object stands for, unless it has a version of its own."""
-    while not isinstance(value, (FunctionType, type)) and _holds(value, "__wrapped__") and _version(value) is None:
+    """Return what a step or a wrapper of a library stands for, unless it has a version of its own."""
+    while _wraps(value) and not is_users(type(value)) and _version(value) is None:
         value = value.__wrapped__
     return value
+
+
+def _wraps(value: Any) -> bool:
+    """Tell whether a value is an object around a function; a function around a function has it in a closure."""
+    return not isinstance(value, (FunctionType, type)) and (_holds(value, "__wrapped__") or _version(value) is not None)
 
 
 def _version(value: Any) -> object:
@@ -413,12 +432,6 @@ def _defaults(function: FunctionType) -> list[tuple[str, object]]:
     return [*zip(names, positional, strict=True), *sorted((function.__kwdefaults__ or {}).items())]
 
 
-def _carried(function: FunctionType) -> list[object]:
-    inside = [_content(cell) for cell in function.__closure__ or ()]
-    inside += [getattr(function, "__wrapped__", None)]
-    return inside + list(getattr(function, "registry", {}).values())  # of functools.singledispatch
-
-
 def _carries(thing: FunctionType | type) -> bool:
     return isinstance(thing, FunctionType) and bool(thing.__closure__ or hasattr(thing, "__wrapped__"))
 
@@ -431,7 +444,11 @@ def _contents(thing: Any) -> dict[str, object]:
         return {"func": thing.func, **{str(place): item for place, item in enumerate(thing.args)}, **keywords}
     if isinstance(thing, types.MethodType):
         return {"func": thing.__func__, "self": thing.__self__}
-    return {"func": thing.func if isinstance(thing, functools.cached_property) else thing.__func__}
+    if isinstance(thing, functools.cached_property):
+        return {"func": thing.func}
+    if isinstance(thing, (classmethod, staticmethod)):
+        return {"func": thing.__func__}
+    return {"wrapped": thing.__wrapped__, "class": type(thing)}
 
 
 def _body(kind: type, written: dict[str, FunctionType]) -> tuple[ast.ClassDef | None, Space]:

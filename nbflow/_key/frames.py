@@ -60,7 +60,7 @@ def _extras(walk: Walk, value: Any) -> list[object]:
 def _column(walk: Walk, values: Any) -> bytes:
     """Return the digest of an array that pandas holds: its dtype and its values."""
     dtype = values.dtype
-    if isinstance(dtype, np.dtype):
+    if isinstance(dtype, np.dtype) or type(values) is pd.arrays.NumpyExtensionArray:
         return numpy_array(walk, values.to_numpy())
     parts: tuple[Any, ...]
     if isinstance(dtype, pd.CategoricalDtype):
@@ -73,9 +73,10 @@ def _column(walk: Walk, values: Any) -> bytes:
         parts = (values.to_dense(),)
     elif isinstance(dtype, (pd.StringDtype, pd.ArrowDtype)):
         parts = (_arrow(values),)
-    elif isinstance(getattr(dtype, "numpy_dtype", None), np.dtype):  # Int64, Float32, boolean
+    elif isinstance(values, (pd.arrays.IntegerArray, pd.arrays.FloatingArray, pd.arrays.BooleanArray)):
         missing = values.isna()
-        parts = (missing, values.to_numpy(dtype=dtype.numpy_dtype, na_value=dtype.numpy_dtype.type(0)))
+        kind = dtype.numpy_dtype
+        parts = (missing, values.to_numpy(dtype=kind, na_value=kind.type(0)))
     else:
         parts = (list(values),)
     return seal("pandas column", str(dtype), [member(walk.digest(part)) for part in parts])

@@ -7,8 +7,11 @@ import os
 import sys
 import sysconfig
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import CellType, FunctionType, ModuleType
 
+EMPTY = object()
+
+_FOREIGN = sys.stdlib_module_names - {"__main__"} | {*sys.builtin_module_names, "nbflow"}
 _PACKAGES = frozenset(("site-packages", "dist-packages"))
 
 
@@ -28,11 +31,9 @@ def is_users_file(filename: str) -> bool:
 def is_users_module(name: str) -> bool:
     """Tell whether a module is the user's: the notebook, a script, a local module, one made on the fly."""
     module = sys.modules.get(name)
-    if name == "__main__" or (module is None and name.partition(".")[0] not in sys.stdlib_module_names):
-        return True
     filename = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
-    if filename is None:
-        return name.partition(".")[0] not in (*sys.stdlib_module_names, *sys.builtin_module_names)
+    if name == "__main__" or filename is None:
+        return name.partition(".")[0] not in _FOREIGN
     return is_users_file(filename)
 
 
@@ -42,5 +43,38 @@ def is_users(thing: FunctionType | type | ModuleType) -> bool:
         filename = thing.__code__.co_filename
         if not filename.startswith("<"):  # a cell has the name of a file that does not exist
             return is_users_file(filename)
-        return is_users_module(str(thing.__globals__.get("__name__", "__main__")))
+        return is_users_module(str(thing.__globals__.get("__name__", "__main__"))) and not _is_generated(thing)
     return is_users_module(thing.__name__ if isinstance(thing, ModuleType) else thing.__module__)
+
+
+def _is_generated(function: FunctionType) -> bool:
+    """Tell whether dataclasses, attrs or namedtuple wrote a function; it follows from the fields of its class."""
+    code = function.__code__
+    return (
+        code.co_filename.startswith("<attrs generated")
+        or code.co_qualname.startswith("__create_fn__.")
+        or str(function.__globals__.get("__name__")).startswith("namedtuple_")
+    )
+
+
+def content(cell: CellType) -> object:
+    """Return what a closure holds, ``EMPTY`` before it holds anything."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return EMPTY
+
+
+def carried(function: FunctionType) -> list[object]:
+    """Return what a function carries without naming it: a library's wrapper the user's function, say."""
+    inside = [content(cell) for cell in function.__closure__ or ()]
+    inside += [getattr(function, "__wrapped__", None)]
+    return inside + list(getattr(function, "registry", {}).values())  # of functools.singledispatch
+
+
+def leads_to_users(function: FunctionType, above: tuple[object, ...] = ()) -> bool:
+    """Tell whether a function is the user's or carries one that is."""
+    return is_users(function) or any(
+        isinstance(inner, FunctionType) and inner not in above and leads_to_users(inner, (*above, function))
+        for inner in carried(function)
+    )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import inspect
 import linecache
 import sys
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 FunctionNode: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
 
 _FUTURE = 0x01FF_0000  # the compiler flags of `from __future__`, which a cell takes over from earlier cells
-_DOCSTRING = 0x0400_0000  # CO_HAS_DOCSTRING, of Python 3.13
 _COSMETIC = frozenset(("ctx", "kind", "type_comment", "type_params"))
 
 
@@ -107,19 +105,12 @@ def _span(node: ast.expr) -> tuple[object, ...]:
 
 
 def code_digest(code: CodeType) -> bytes:
-    """Return the digest of a code object: instructions, constants and names; not file, line or docstring."""
-    consts = [code_digest(item) if isinstance(item, CodeType) else digest(item) for item in _consts(code)]
+    """Return the digest of a code object: instructions, constants and names; not file or line."""
+    consts = [code_digest(item) if isinstance(item, CodeType) else digest(item) for item in code.co_consts]
     counts = [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & 0xFFFF]
     names = [[*group] for group in (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)]
     instructions = [list(sys.version_info[:2]), code.co_code, code.co_exceptiontable]
     return seal("code object", instructions, [*map(member, consts)], counts, names)
-
-
-def _consts(code: CodeType) -> tuple[object, ...]:
-    has_docstring = code.co_flags & _DOCSTRING if sys.version_info >= (3, 13) else code.co_flags & inspect.CO_OPTIMIZED
-    if has_docstring and not code.co_name.startswith("<") and code.co_consts and isinstance(code.co_consts[0], str):
-        return (None, *code.co_consts[1:])  # up to 3.12 the first constant of a function is its docstring or None
-    return code.co_consts
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +136,14 @@ class Tree:
             for name in _expressions(part):
                 found.add(name)
         return found
+
+    def only_annotates(self, node: FunctionNode) -> set[str]:
+        """Return the names that only annotations read: the code of a function evaluates those inside it."""
+        functions = [part for part in ast.walk(node) if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        bare = [part for part in functions if not self._decorators(part)]
+        skipped = {id(part) for function in bare for root in _annotations(function) for part in ast.walk(root)}
+        names = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+        return {part.id for part in names if id(part) in skipped} - {part.id for part in names if id(part) not in skipped}
 
     def _outside(self, node: FunctionNode | ast.ClassDef) -> list[ast.AST]:
         if isinstance(node, ast.ClassDef):
@@ -194,6 +193,11 @@ class Tree:
         return ["Assign", ["targets", [target]], ["value", self._node(node.value, in_class=False)]]
 
 
+def _annotations(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
+    args = [part for part in ast.walk(node.args) if isinstance(part, ast.arg)]
+    return [found for found in (node.returns, *(arg.annotation for arg in args)) if found is not None]
+
+
 def _unannotated(args: ast.arguments) -> ast.arguments:
     def bare(arg: ast.arg | None) -> ast.arg | None:
         return ast.arg(arg.arg) if arg else None
@@ -211,7 +215,7 @@ def _merged(values: list[ast.expr]) -> list[ast.expr]:
         last = merged[-1] if merged else None
         if isinstance(value, ast.Constant) and isinstance(last, ast.Constant):
             merged[-1] = ast.Constant(str(last.value) + str(value.value))
-        else:
+        elif not (isinstance(value, ast.Constant) and value.value == ""):
             merged.append(value)
     return merged
 
@@ -234,7 +238,8 @@ def called(node: ast.expr) -> ast.expr:
 
 def _expressions(node: ast.AST) -> Iterator[tuple[str, ...]]:
     if name := dotted(node):
-        yield name
+        if isinstance(node.ctx, ast.Load):  # type: ignore[attr-defined]  # a name or an attribute has one
+            yield name
         return
     for child in ast.iter_child_nodes(node):
         yield from _expressions(child)

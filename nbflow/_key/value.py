@@ -161,9 +161,8 @@ class Walk:
 
     Cycles are found as Tarjan's algorithm finds strongly connected components. ``_open`` holds the objects
     whose component is not complete, in order of entry; a second visit to one of them is written as the
-    distance to it. The digest of a complete component depends on nothing outside of it, so that it may be
-    reused for every other reference: sharing an object and copying it give one digest, and take linear
-    time.
+    distance to it. Once a component is complete, other references to its objects reuse what was found:
+    sharing an object and copying it give one digest, and a tangle of objects takes linear time.
     """
 
     __slots__ = ("_low", "_memo", "_open")
@@ -193,19 +192,19 @@ class Walk:
         outer, self._low = self._low, place
         result = handle(self, value)
         if self._low == place:
-            self.leave(place)
-            if len(self._memo) >= _MEMO:
-                self._memo.clear()
-            self._memo[id(value)] = (value, result)
+            self._close(place, result)
             self._low = outer
         else:
             self._low = min(outer, self._low)
         return result
 
-    def leave(self, place: int) -> None:
-        """Forget the open objects from this place on."""
+    def _close(self, place: int, result: bytes) -> None:
+        """Remember a complete component: its first object by its digest, the others by their place in it."""
+        if len(self._memo) >= _MEMO:
+            self._memo.clear()
         while len(self._open) > place:
-            self._open.popitem()
+            key, (entered, value) = self._open.popitem()
+            self._memo[key] = value, seal("part", result, entered - place) if entered > place else result
 
     def at(self, form: str, step: object, value: object) -> bytes:
         """Return the digest of a member; the step leads to it in the path of an error."""
@@ -218,13 +217,16 @@ class Walk:
     def unordered(self, values: Iterable[object]) -> bytes:
         """Return the digests of members in no order, sorted and joined.
 
-        Each member starts from the same open objects, or the order of a set, which follows the hash
-        seed, would show in how its members refer to each other.
+        Each member starts from the same state, or the order of a set, which follows the hash seed, would
+        show in how its members refer to each other.
         """
-        place, found = len(self._open), []
+        place, memo, found = len(self._open), self._memo, []
         for value in values:
+            self._memo = {}
             found.append(self.digest(value))
-            self.leave(place)
+            while len(self._open) > place:
+                self._open.popitem()
+        self._memo = memo
         return b"".join(sorted(found))
 
     def members(self, tag: str, *head: object, items: Iterable[tuple[str, object, object]]) -> bytes:

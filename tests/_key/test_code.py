@@ -1,0 +1,584 @@
+"""What a function reaches is part of what it is; how it is written down is not."""
+
+import functools
+import importlib
+import sys
+import types
+
+import pytest
+
+from nbflow._key.code import read
+
+
+def names(function):
+    return [name for name, _ in read(function).parts]
+
+
+def differs(new_notebook, before, after, name="step"):
+    """Run two versions of a cell in two kernels; tell whether the step is another one."""
+    one, other = new_notebook(), new_notebook()
+    one.run(before)
+    other.run(after)
+    return read(one[name]).digest != read(other[name]).digest
+
+
+HELPERS = """
+LIMIT = 3
+def clean(text):
+    return text.strip()[:LIMIT]
+def step(text):
+    return clean(text).upper()
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("text.strip()[:LIMIT]", "text.strip()[:LIMIT]  # a comment"),
+        ("def clean(text):", "def clean(text: str) -> str:"),
+        ("def clean(text):", 'def clean(text):\n    """Say what it does."""'),
+        ("def step(text):", 'def step(\n    text,\n):\n    """Say what it does."""\n'),
+        ("LIMIT = 3", "\n\n\nOTHER = 4\nLIMIT = 0x3"),
+        ("return clean(text).upper()", "return (clean(text)\n            .upper())"),
+        ("return clean(text).upper()", "result: str = clean(text).upper()\n    return result"),
+    ],
+)
+def test_cosmetic_edits(new_notebook, old, new):
+    before = HELPERS
+    if "result: str" in new:
+        before = HELPERS.replace(old, "result = clean(text).upper()\n    return result")
+    assert not differs(new_notebook, before, HELPERS.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("text.strip()[:LIMIT]", "text.lstrip()[:LIMIT]"),
+        ("LIMIT = 3", "LIMIT = 3.0"),
+        ("LIMIT = 3", "LIMIT = 4"),
+        ("LIMIT = 3", "LIMIT = None"),
+        (".upper()", ".lower()"),
+        ("def clean(text)", "def clean(text, extra=1)"),
+        ("def step(text)", "def step(text, *, extra=None)"),
+    ],
+)
+def test_semantic_edits(new_notebook, old, new):
+    assert differs(new_notebook, HELPERS, HELPERS.replace(old, new))
+
+
+def test_parts_name_what_is_reached(notebook):
+    notebook.run(HELPERS)
+    assert names(notebook["step"]) == ["step", "clean", "LIMIT"]
+
+
+def test_the_part_that_changed_is_the_one_that_differs(notebook):
+    notebook.run(HELPERS)
+    before = dict(read(notebook["step"]).parts)
+    notebook.run("LIMIT = 4")
+    after = dict(read(notebook["step"]).parts)
+    assert {name for name in before if before[name] != after[name]} == {"LIMIT"}
+
+
+def test_a_cell_run_again_changes_nothing(notebook):
+    notebook.run(HELPERS)
+    before = read(notebook["step"])
+    notebook.run(HELPERS)
+    assert read(notebook["step"]) == before
+
+
+def test_a_helper_redefined_in_a_later_cell_is_noticed_at_once_and_so_is_its_return(notebook):
+    notebook.run(HELPERS)
+    step, before = notebook["step"], read(notebook["step"]).digest
+    notebook.run("def clean(text):\n    return text\n")
+    assert read(step).digest != before
+    notebook.run("def clean(text):\n    return text.strip()[:LIMIT]\n")
+    assert read(step).digest == before
+
+
+def test_a_helper_defined_only_later_is_noticed(notebook):
+    notebook.run("def step(x):\n    return later(x)\n")
+    before = read(notebook["step"]).digest
+    notebook.run("def later(x):\n    return x\n")
+    assert read(notebook["step"]).digest != before
+
+
+def test_new_code_put_into_an_old_function_is_noticed(notebook):
+    notebook.run(HELPERS + "def other(text):\n    return text\n")
+    before = read(notebook["step"]).digest
+    notebook["clean"].__code__ = notebook["other"].__code__
+    assert read(notebook["step"]).digest != before
+
+
+def test_an_unchanged_function_is_not_read_again(notebook):
+    notebook.run(HELPERS)
+    assert read(notebook["step"]) is read(notebook["step"])
+
+
+def test_each_of_two_functions_of_one_name_has_its_own_source(notebook):
+    notebook.run("def step(x):\n    return x + 1\n")
+    first = notebook["step"]
+    notebook.run("def step(x):\n    return x + 2\n")
+    assert read(first).digest != read(notebook["step"]).digest
+
+
+def test_the_source_is_not_believed_once_the_file_says_something_else(local_module):
+    path = local_module("edited", "def step(x):\n    return x + 1\n")
+    step = importlib.import_module("edited").step
+    path.write_text("def step(x):\n    return x + 2\n")
+    old = read(step).digest
+    local_module("edited", "def step(x):\n    return x + 2\n")
+    assert read(importlib.import_module("edited").step).digest != old
+
+
+def test_mutual_recursion(new_notebook):
+    cell = "def even(n):\n    return n == 0 or odd(n - 1)\ndef odd(n):\n    return n != 0 and even(n - 1)\n"
+    assert not differs(new_notebook, cell, cell, "even")
+    assert differs(new_notebook, cell, cell.replace("n != 0", "n > 0"), "even")
+    assert differs(new_notebook, cell, cell, "odd") is False
+
+
+CLOSURE = """
+def make(factor, shift):
+    def scale(x):
+        return x * factor
+    def step(x):
+        return scale(x) + shift
+    return step
+step = make(2, 1)
+"""
+
+
+@pytest.mark.parametrize("new", ["make(3, 1)", "make(2, 0)", "make(2, 1.0)", "make(2, True)"])
+def test_closures_count_through_functions(new_notebook, new):
+    assert differs(new_notebook, CLOSURE, CLOSURE.replace("make(2, 1)", new))
+
+
+def test_a_counter_does_not_count_and_its_neighbour_does(notebook):
+    notebook.run("CALLS = 0\nSTEP = 1\ndef step(x):\n    global CALLS\n    CALLS += STEP\n    return x\n")
+    before = read(notebook["step"]).digest
+    notebook["step"](1)
+    assert read(notebook["step"]).digest == before
+    notebook.run("STEP = 2")
+    assert read(notebook["step"]).digest != before
+
+
+def test_a_counter_rebound_by_a_helper_does_not_count(notebook):
+    notebook.run("N = 0\ndef bump():\n    global N\n    N += 1\ndef step(x):\n    bump()\n    return x, N > 100\n")
+    before = read(notebook["step"]).digest
+    notebook["step"](1)
+    assert read(notebook["step"]).digest == before
+
+
+def test_a_nonlocal_counter_does_not_count(notebook):
+    notebook.run(
+        "def make():\n    n = 0\n    def step(x):\n        nonlocal n\n        n += 1\n        return x\n"
+        "    return step\nstep = make()\n"
+    )
+    before = read(notebook["step"]).digest
+    notebook["step"](1)
+    assert read(notebook["step"]).digest == before
+
+
+def test_a_client_made_on_first_use_does_not_count(notebook):
+    notebook.run(
+        "class Client:\n    def ask(self, x):\n        return x\n"
+        "_client = None\n"
+        "def client():\n    global _client\n    if _client is None:\n        _client = Client()\n    return _client\n"
+        "def step(x):\n    return client().ask(x)\n"
+    )
+    before = read(notebook["step"]).digest
+    notebook["step"](1)
+    assert read(notebook["step"]).digest == before
+    notebook.run("class Client:\n    def ask(self, x):\n        return -x\n")
+    assert read(notebook["step"]).digest != before
+
+
+def test_the_content_of_a_mutable_global_does_not_count_yet(notebook):
+    notebook.run("ROWS = [1]\ndef step(x):\n    return ROWS\n")
+    before = read(notebook["step"]).digest
+    notebook["ROWS"].append(2)
+    notebook.run("ROWS = [3]")
+    assert read(notebook["step"]).digest == before
+    notebook.run("ROWS = {}")
+    assert read(notebook["step"]).digest != before
+
+
+@pytest.mark.parametrize(
+    "new", ["('a', ('b',))", "frozenset({'a', 'b'})", "re.compile('a')", "Path('a')", "Colour.RED", "Decimal(1)"]
+)
+def test_constants_that_count(notebook, new):
+    notebook.run(
+        "import enum, re\nfrom pathlib import Path\nfrom decimal import Decimal\n"
+        "class Colour(enum.Enum):\n    RED = 1\n    BLUE = 2\nWORDS = ('a', 'b')\ndef step(x):\n    return WORDS\n"
+    )
+    before = read(notebook["step"]).digest
+    notebook.run(f"WORDS = {new}")
+    after = read(notebook["step"]).digest
+    notebook.run(f"WORDS = {new}")
+    assert read(notebook["step"]).digest == after != before
+
+
+def test_names_read_only_inside_nested_functions_and_comprehensions_are_reached(notebook):
+    notebook.run(
+        "A, B, C, D = 1, 2, 3, 4\n"
+        "def step(x):\n"
+        "    class Inner:\n        a = A\n"
+        "    def nested():\n        return [B for _ in x if (lambda: C)()]\n"
+        "    return nested, f'{D}'\n"
+    )
+    assert names(notebook["step"]) == ["step", "A", "B", "C", "D"]
+
+
+def test_attributes_of_local_modules_are_followed_and_only_those_that_are_read(local_module, notebook):
+    local_module("texts", "import json\nLIMIT = 2\nUNUSED = 3\ndef cut(s):\n    return json.dumps(s)[:LIMIT]\n")
+    notebook.run("import texts\ndef step(x):\n    return texts.cut(x)\n")
+    before = read(notebook["step"]).digest
+    assert names(notebook["step"]) == ["step", "cut", "LIMIT"]
+    sys.modules["texts"].UNUSED = 4
+    assert read(notebook["step"]).digest == before
+    sys.modules["texts"].LIMIT = 4
+    assert read(notebook["step"]).digest != before
+
+
+def test_a_patched_attribute_of_a_local_module_is_noticed(local_module, notebook, monkeypatch):
+    local_module("texts", "def cut(s):\n    return s\n")
+    notebook.run("import texts\ndef step(x):\n    return texts.cut(x)\n")
+    before = read(notebook["step"]).digest
+    monkeypatch.setattr("texts.cut", lambda s: s[:1])
+    assert read(notebook["step"]).digest != before
+
+
+@pytest.mark.parametrize("body", ["from texts import cut\n    return cut(x)", "import texts\n    return texts.cut(x)"])
+def test_imports_inside_a_function_are_followed_before_it_has_run(local_module, notebook, body):
+    local_module("texts", "def cut(s):\n    return s\n")
+    notebook.run(f"def step(x):\n    {body}\n")
+    before = read(notebook["step"]).digest
+    notebook["step"](1)
+    assert read(notebook["step"]).digest == before
+    assert names(notebook["step"]) == ["step", "cut"]
+
+
+def test_the_module_a_function_sits_in_does_not_count(local_module, notebook):
+    local_module("job", HELPERS)
+    notebook.run(HELPERS)
+    assert read(importlib.import_module("job").step) == read(notebook["step"])
+
+
+def test_installed_code_counts_by_name(notebook):
+    notebook.run("import json\nfrom json import dumps\ndef step(x):\n    return dumps(json.loads(x)), len(x)\n")
+    assert names(notebook["step"]) == ["step"]
+    before = read(notebook["step"]).digest
+    notebook.run("from json import loads as dumps")
+    assert read(notebook["step"]).digest != before
+
+
+STEPS = """
+from nbflow_like import step as durable, Step
+def inner(x):
+    return x + 1
+inner = Step(inner)
+def step(x):
+    return inner(x)
+"""
+
+
+class Step:
+    def __init__(self, function, version=None):
+        self.__wrapped__ = function
+        self.code_version = version
+
+    def __call__(self, *args):
+        return self.__wrapped__(*args)
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    def step(function=None, **options):
+        return Step(function) if function else Step
+
+    step.__module__ = Step.__module__ = "nbflow._core.step"
+    module = types.ModuleType("nbflow_like")
+    module.step, module.Step = step, Step
+    monkeypatch.setitem(sys.modules, "nbflow_like", module)
+
+
+@pytest.mark.usefixtures("steps")
+def test_steps_are_reached_as_their_functions(new_notebook):
+    assert differs(new_notebook, STEPS, STEPS.replace("x + 1", "x + 2"))
+    assert not differs(new_notebook, STEPS, STEPS.replace("inner = Step(inner)", ""))
+    one = new_notebook()
+    one.run(STEPS)
+    assert read(one["inner"]) == read(one["inner"].__wrapped__)
+
+
+@pytest.mark.usefixtures("steps")
+def test_a_version_takes_the_place_of_the_code(new_notebook):
+    versioned = STEPS.replace("Step(inner)", "Step(inner, 1)")
+    assert not differs(new_notebook, versioned, versioned.replace("x + 1", "x + 2"))
+    assert differs(new_notebook, versioned, versioned.replace("inner, 1", "inner, 2"))
+    assert differs(new_notebook, versioned, versioned.replace("inner, 1", "inner, 2"), "inner")
+
+
+@pytest.mark.usefixtures("steps")
+def test_a_step_redefined_with_another_version_or_another_body_is_noticed(notebook):
+    notebook.run(STEPS.replace("Step(inner)", "Step(inner, 1)"))
+    step = notebook["step"]
+    found = [read(step).digest]
+    for redefined in ("Step(lambda x: x, 2)", "Step(lambda x: x)", "Step(lambda x: -x)"):
+        notebook.run(f"inner = {redefined}")
+        found.append(read(step).digest)
+    assert len(set(found)) == 4
+
+
+def test_a_decorator_of_the_users_own_class_counts_with_what_it_wraps(new_notebook):
+    cell = (
+        "import functools\nclass Loud:\n    def __init__(self, f):\n        functools.update_wrapper(self, f)\n"
+        "    def __call__(self, x):\n        return self.__wrapped__(x)\n"
+        "@Loud\ndef clean(x):\n    return x\ndef step(x):\n    return clean(x)\n"
+    )
+    assert not differs(new_notebook, cell, cell)
+    assert differs(new_notebook, cell, cell.replace("self.__wrapped__(x)", "self.__wrapped__(x) * 2"))
+    assert differs(new_notebook, cell, cell.replace("return x\n", "return -x\n"))
+    one = new_notebook()
+    one.run(cell)
+    before = read(one["step"]).digest
+    one.run("@Loud\ndef clean(x):\n    return -x\n")
+    assert read(one["step"]).digest != before
+
+
+@pytest.mark.usefixtures("steps")
+def test_options_of_our_decorators_do_not_count_and_foreign_decorators_do(new_notebook):
+    cell = "from nbflow_like import step as durable\ndef loud(f):\n    return f\ndef step(x):\n    return x\n"
+    ours = cell.replace("def step", "@durable\ndef step")
+    assert not differs(new_notebook, cell, ours)
+    assert not differs(new_notebook, ours, ours.replace("@durable", "@durable(retries=5)"))
+    foreign = cell.replace("def step", "@loud\ndef step")
+    assert differs(new_notebook, cell, foreign)
+    assert differs(new_notebook, foreign, foreign.replace("return f\n", "f.loud = True\n    return f\n"))
+
+
+def test_code_behind_an_installed_decorator_is_reached(new_notebook):
+    cell = "import functools\n@functools.{}\ndef clean(x):\n    return x\ndef step(x):\n    return clean(x)\n"
+    for decorator in ("cache", "singledispatch"):
+        before = cell.format(decorator)
+        assert differs(new_notebook, before, before.replace("return x\n", "return -x\n"))
+
+
+def test_a_function_given_to_a_partial_or_a_bound_method_is_reached(new_notebook):
+    cell = (
+        "import functools\ndef add(x, y):\n    return x + y\ninc = functools.partial(add, 1)\n"
+        "class Tool:\n    def use(self, x):\n        return x\nuse = Tool().use\n"
+        "def step(x):\n    return inc(use(x))\n"
+    )
+    assert not differs(new_notebook, cell, cell)
+    assert differs(new_notebook, cell, cell.replace("x + y", "x - y"))
+    assert differs(new_notebook, cell, cell.replace("add, 1", "add, 2"))
+    assert differs(new_notebook, cell, cell.replace("return x\n", "return -x\n"))
+
+
+def test_the_class_of_a_global_object_is_reached(new_notebook):
+    cell = "class Tool:\n    def use(self, x):\n        return x\ntool = Tool()\ndef step(x):\n    return tool.use(x)\n"
+    assert differs(new_notebook, cell, cell.replace("return x\n", "return -x\n"))
+
+
+def test_defaults_count_by_their_value(new_notebook):
+    cell = "N = 1\ndef clean(x, n=N, *, k=N):\n    return x\ndef step(x):\n    return clean(x)\n"
+    assert differs(new_notebook, cell, cell.replace("N = 1", "N = 2"))
+    assert not differs(new_notebook, cell.replace("n=N", "n={}"), cell.replace("n=N", "n={}"))
+    helper = "def f(x):\n    return x\n" + cell.replace("n=N", "n=f")
+    assert differs(new_notebook, helper, helper.replace("def f(x):\n    return x", "def f(x):\n    return 2"))
+
+
+LAMBDAS = "a, b, c = (lambda x: x + 1), (lambda x: x + 2), (lambda y: lambda x: x + y)\n"
+
+
+def test_lambdas_on_one_line_are_told_apart(notebook):
+    notebook.run(LAMBDAS)
+    assert len({read(notebook[name]).digest for name in "abc"}) == 3
+
+
+def test_a_lambda_keeps_its_digest_when_its_line_changes(new_notebook):
+    moved = "\n\na = (lambda x:  # add one\n     x + 1)\n"
+    assert not differs(new_notebook, LAMBDAS, moved, "a")
+
+
+def test_code_without_source_is_told_apart_by_its_instructions():
+    def made(text):
+        space = {"__name__": "__main__"}
+        exec(text, space)
+        return read(space["f"]).digest
+
+    assert made("def f(x): return x + 1") == made("\n\ndef f(x):\n    return x + 1  # one")
+    assert made("def f(x): return x + 1") != made("def f(x): return x + 2")
+    assert made("def f(x): return x + 1") != made("def f(x): return x + 1.0")
+    assert made("def f(x): return x + 1") != made("def f(x): return x + True")
+    assert made("def f(x): return x in {1, 2}") == made("def f(x): return x in {1, 2}")
+
+
+def test_functions_of_c_count_by_name():
+    assert read(len).digest == read(len).digest != read(max).digest
+    assert read(str.upper).digest != read(str.lower).digest
+
+
+CLASS = """
+class Base:
+    def shared(self):
+        return 1
+LIMIT = 5
+class Tool(Base):
+    '''A tool.'''
+    size: int = 3
+    limit = LIMIT
+    def use(self, x):
+        return clean(x)
+    @property
+    def long(self):
+        return self.size > 10
+def clean(x):
+    return x
+def step(x):
+    return Tool().use(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("return 1", "return 2"),
+        ("A tool.", "A hammer."),
+        ("size: int", "size: float"),
+        ("size: int = 3", "size: int = 4"),
+        ("LIMIT = 5", "LIMIT = 6"),
+        ("self.size > 10", "self.size > 11"),
+        ("return x\n", "return -x\n"),
+    ],
+)
+def test_edits_of_a_class(new_notebook, old, new):
+    assert differs(new_notebook, CLASS, CLASS.replace(old, new))
+
+
+def test_a_comment_in_a_class_does_not_count(new_notebook):
+    assert not differs(new_notebook, CLASS, CLASS.replace("LIMIT\n    def", "LIMIT  # of use\n\n    def"))
+
+
+def test_a_patched_method_is_noticed(notebook):
+    notebook.run(CLASS)
+    before = read(notebook["step"]).digest
+    notebook["Tool"].use = lambda self, x: x
+    patched = read(notebook["step"]).digest
+    notebook["Tool"].shared = lambda self: 3
+    assert len({before, patched, read(notebook["step"]).digest}) == 3
+
+
+def test_a_counter_in_a_class_does_not_count(notebook):
+    notebook.run("class State:\n    n = 0\ndef step(x):\n    State.n += 1\n    return x\n")
+    before = read(notebook["step"]).digest
+    notebook["step"](1)
+    assert read(notebook["step"]).digest == before
+
+
+MODELS = """
+import dataclasses, enum
+from typing import Literal
+import pydantic
+class Part(pydantic.BaseModel):
+    size: int = 1
+class Category(pydantic.BaseModel):
+    '''What a thread is about.'''
+    label: Literal["billing", "bug"]
+    score: float = pydantic.Field(0.5, ge=0)
+    parts: list[Part] = pydantic.Field(default_factory=list)
+@dataclasses.dataclass
+class Row:
+    id: int = 1
+    tags: list = dataclasses.field(default_factory=list)
+class Colour(enum.Enum):
+    RED = 1
+def step(x):
+    return Category, Row(x), Colour
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("about.", "on."),
+        ('"bug"]', '"other"]'),
+        ("score: float", "score: int"),
+        ("0.5", "0.6"),
+        ("ge=0", "ge=0.1"),
+        ("size: int = 1", "size: int = 2"),
+        ("id: int = 1", "id: int = 2"),
+        ("dataclasses.field(default_factory=list)", "dataclasses.field(default_factory=tuple)"),
+        ("RED = 1", "RED = 2"),
+        ("@dataclasses.dataclass", "@dataclasses.dataclass(frozen=True)"),
+    ],
+)
+def test_edits_of_models_without_methods(new_notebook, old, new):
+    assert not differs(new_notebook, MODELS, "\n# moved\n" + MODELS)
+    assert differs(new_notebook, MODELS, MODELS.replace(old, new))
+
+
+def test_models_in_a_notebook_and_in_a_module_are_the_same(local_module, notebook):
+    local_module("models", MODELS + CLASS.replace("step", "use"))
+    notebook.run(MODELS + CLASS.replace("step", "use"))
+    module = importlib.import_module("models")
+    assert read(module.step) == read(notebook["step"])
+    assert read(module.use) == read(notebook["use"])
+
+
+def test_a_class_made_on_the_fly_is_its_members(notebook):
+    notebook.run("def step(x):\n    return Made()\n")
+
+    def digest(**members):
+        notebook.names["Made"] = type("Made", (), {"__module__": "__main__", **members})
+        return read(notebook["step"]).digest
+
+    assert digest(a=1) == digest(a=1) != digest(a=2)
+    assert digest(f=lambda self: 1) != digest(f=lambda self: 2)
+
+
+def test_async_functions_and_generators(new_notebook):
+    cell = "async def step(x):\n    return [i async for i in helper(x)]\nasync def helper(x):\n    yield x\n"
+    assert not differs(new_notebook, cell, cell)
+    assert differs(new_notebook, cell, cell.replace("yield x", "yield -x"))
+
+
+def test_reading_a_function_runs_none_of_its_globals(notebook):
+    class Proxy:
+        def __getattr__(self, name):
+            raise AssertionError(f"asked for {name}")
+
+    notebook.names["proxy"] = Proxy()
+    notebook.run("def step(x):\n    return proxy.ask(x)\n")
+    assert read(notebook["step"]).digest
+
+
+def test_a_wrapper_counts_and_so_does_what_it_wraps(new_notebook):
+    cell = (
+        "import functools\ndef twice(times):\n    def outer(f):\n        @functools.wraps(f)\n"
+        "        def inner(*a):\n            return [f(*a)] * times\n        return inner\n    return outer\n"
+        "@twice(2)\ndef step(x):\n    return x\n"
+    )
+    assert not differs(new_notebook, cell, cell)
+    assert differs(new_notebook, cell, cell.replace("twice(2)", "twice(3)"))
+    assert differs(new_notebook, cell, cell.replace("return x\n", "return -x\n"))
+    assert differs(new_notebook, cell, cell.replace("* times", "* times * 1"))
+
+
+def test_memory_of_dead_functions_is_given_back(notebook):
+    import gc
+
+    from nbflow._key import code
+
+    notebook.run(HELPERS)
+    read(notebook["step"])
+    place = id(notebook["step"])
+    assert place in code._MEMO
+    notebook.names.clear()
+    gc.collect()
+    assert place not in code._MEMO
+
+
+def test_a_partial_can_be_read():
+    assert read(functools.partial(len)).digest != read(len).digest

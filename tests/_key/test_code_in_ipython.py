@@ -1,0 +1,52 @@
+"""Cells that a real IPython shell runs are read from the source that it keeps."""
+
+import pytest
+from ipykernel.compiler import XCachingCompiler
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from nbflow._key import syntax
+from nbflow._key.code import read
+
+HELPER = "LIMIT = 3\ndef helper(x):\n    return x[:LIMIT]\n"
+STEP = (
+    "import asyncio\nawait asyncio.sleep(0)\n%pwd\n"
+    "class Tool:\n    def use(self, x):\n        return helper(x)\n"
+    "def step(x):\n    return Tool().use(x), (lambda: 1)()\n"
+)
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    monkeypatch.setattr("builtins.get_ipython", None, raising=False)
+    config = Config()
+    config.HistoryManager.enabled = False
+    made = InteractiveShell(config=config)
+    made.compile = XCachingCompiler()
+
+    def run(cell):
+        made.run_cell(cell, silent=True).raise_error()
+        return made.user_ns
+
+    return run
+
+
+@pytest.mark.parametrize("first", ["pass", "from __future__ import annotations"])
+def test_the_source_of_a_cell_is_found_whatever_else_the_cell_does(shell, first):
+    shell(first)
+    shell(HELPER)
+    names = shell(STEP)
+    assert all(syntax.find(names[name].__code__, names) for name in ("helper", "step"))
+    assert [name for name, _ in read(names["step"]).parts] == ["step", "Tool", "Tool.use", "helper", "LIMIT"]
+
+
+def test_a_cell_edited_and_run_again(shell):
+    shell(HELPER)
+    step = shell(STEP)["step"]
+    before = read(step)
+    shell("# once more\n" + HELPER)
+    assert read(step) == before
+    shell(HELPER.replace("[:LIMIT]", "[LIMIT:]"))
+    assert read(step) != before
+    shell(HELPER)
+    assert read(step) == before

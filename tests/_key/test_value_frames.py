@@ -1,0 +1,263 @@
+"""Frames and arrays are keyed by what they say: names, dtypes, order and values, not by their layout."""
+
+import datetime as dt
+import decimal
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from nbflow._key.value import digest
+from nbflow.errors import UnkeyableError
+
+ROWS = {"a": [1, 2, 3, 4], "b": ["x", "y", "x", None], "c": [1.0, None, 3.0, 4.0]}
+
+
+def distinct(*values):
+    seen = {}
+    for value in values:
+        assert seen.setdefault(digest(value), value) is value
+
+
+def same(*values):
+    assert len({digest(value) for value in values}) == 1
+
+
+def test_numpy_dtype_shape_and_type_count():
+    distinct(
+        *(np.array([1]), np.array([1], "i4"), np.array([1.0]), np.array([[1]]), np.array(1), np.array([1], "u8")),
+        *(np.array(["1"]), np.array([b"1"]), np.array([1], object), np.array([True]), np.array([1], ">i8")),
+        *(np.array([], "f8"), np.empty((0, 2)), np.empty((2, 0)), np.array(["2026"], "M8[D]"), np.array(["2026"], "M8[s]")),
+        *(np.float64(1), np.float32(1), np.int64(1), np.str_("1"), np.bool_(True), 1.0, 1, "1", True),
+        *(np.array([(1, 2.0)], [("a", "i4"), ("b", "f8")]), np.array([(1, 2.0)], [("a", "i4"), ("c", "f8")])),
+        *(np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 2], mask=[1, 0]), np.array([1, 2]), np.longdouble(1)),
+        *(np.matrix([1]), np.dtype("f8"), np.dtype("f4"), np.sum, np.mean, np.add),
+    )
+
+
+def test_numpy_layout_does_not_count():
+    grid = np.arange(24.0).reshape(2, 3, 4)
+    same(grid, np.asfortranarray(grid), grid.copy(), grid[::-1][::-1])
+    same(grid[:, ::2, 1], grid[:, ::2, 1].copy())
+    same(np.broadcast_to(np.array([1, 2]), (3, 2)), np.array([[1, 2]] * 3))
+    aligned = np.dtype([("a", "i1"), ("b", "f8")], align=True)
+    same(np.array([(1, 2.0)], aligned), np.array([(1, 2.0)], [("a", "i1"), ("b", "f8")]))
+
+
+def test_what_lies_under_a_mask_does_not_count():
+    same(np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 3], mask=[0, 1]))
+
+
+def test_all_nans_in_arrays_and_columns_are_one():
+    one, other = np.array([1.0, np.nan]), np.array([1.0, -np.nan])
+    other.view("u8")[1] |= 1
+    assert one.tobytes() != other.tobytes()
+    same(one, other)
+    same(one + 0j, other + 0j)
+    same(pd.Series(one), pd.Series(other))
+    same(pl.Series(one), pl.Series(other))
+    same(pa.array(one), pa.array(other))
+    distinct(np.array([0.0]), np.array([-0.0]))
+
+
+def test_a_memory_map_is_its_content(tmp_path):
+    stored = np.memmap(tmp_path / "a", "i8", "w+", shape=(3,))
+    same(stored, np.zeros(3, "i8"))
+
+
+SERIES = [
+    *(pd.Series([1]), pd.Series([1.0]), pd.Series([1], name="a"), pd.Series([1], index=[1]), pd.Series([1], index=["0"])),
+    *(pd.Series([1], dtype=kind) for kind in ("Int64", "Int32", "Float64", "category", object, "int64[pyarrow]")),
+    *(pd.Series(["a"], dtype=kind) for kind in ("string", "category", object, pd.StringDtype(na_value=np.nan))),
+    *(pd.Series(pd.Categorical(["a"], ["a", "b"])), pd.Series(pd.Categorical(["a"], ordered=True))),
+    *(pd.Series([1, None], dtype="Int64"), pd.Series([1, 0], dtype="Int64"), pd.Series([True, None], dtype="boolean")),
+    *(pd.to_datetime(pd.Series(["2026"])).dt.tz_localize(zone) for zone in (None, "UTC", "Europe/Berlin")),
+    *(pd.Series([dt.date(2026, 1, 1)]), pd.Series([decimal.Decimal(1)]), pd.Series([[1]]), pd.Series([(1,)])),
+    *(pd.Series(pd.period_range("2026", periods=1, freq=freq)) for freq in "DM"),
+    *(pd.Series(pd.interval_range(0, 1, closed=closed)) for closed in ("left", "right")),
+    *(pd.Series(pd.arrays.SparseArray([0, 1])), pd.Series([np.nan]), pd.Series([pd.NaT])),
+    *(pd.Series([None], dtype=object), pd.Series([np.nan], dtype=object), pd.Series([pd.NA], dtype=object)),
+    *(pd.Series([[1]], dtype=pd.ArrowDtype(pa.list_(pa.int64()))), pd.Series([pd.Timedelta(1)]), pd.Series([], dtype="f8")),
+]
+
+
+def test_pandas_series_of_different_content_or_dtype_differ():
+    digests = [digest(series) for series in SERIES]
+    alike = {(a, b) for a in range(len(SERIES)) for b in range(a) if digests[a] == digests[b]}
+    assert alike == set()
+
+
+@pytest.mark.parametrize("series", SERIES, ids=lambda series: str(series.dtype))
+def test_a_copied_or_concatenated_series_is_the_same(series):
+    same(series, series.copy(), series.iloc[:])
+    if series.name is None and len(series) > 1:
+        same(series, pd.concat([series.iloc[:1], series.iloc[1:]]))
+
+
+def test_pandas_frames():
+    frame = pd.DataFrame(ROWS)
+    noted = frame.copy()
+    noted.attrs["source"] = "a.csv"
+    distinct(
+        *(frame, frame[["b", "a", "c"]], frame.rename(columns={"a": "d"}), frame.astype({"a": "int32"}), frame.iloc[::-1]),
+        *(frame.set_index("a"), frame.set_index("a", drop=False), frame[:3], noted, frame.rename_axis("i"), frame.head(0)),
+        *(frame.assign(a=[1, 2, 3, 5]), frame.rename_axis("c", axis=1), pd.DataFrame(), pd.DataFrame(index=[1])),
+        *(frame.astype({"b": "category"}), frame.astype({"b": object}), pl.DataFrame(ROWS), pa.table(ROWS), ROWS),
+    )
+    same(
+        *(frame, frame.copy(), pd.concat([frame[:2], frame[2:]]), frame[["a"]].join(frame[["b", "c"]])),
+        *(frame.iloc[[0, 1, 2, 3]], frame.set_axis(pd.Index([0, 1, 2, 3]))),
+    )
+    doubled = pd.DataFrame([[1, 2]], columns=["a", "a"])
+    distinct(doubled, doubled.iloc[:, ::-1])
+
+
+def test_a_column_changed_in_place_is_noticed():
+    frame = pd.DataFrame(ROWS)
+    before = digest(frame)
+    frame.loc[1, "b"] = "z"
+    assert digest(frame) != before
+
+
+def test_how_pandas_stores_text_does_not_count():
+    same(*(pd.Series(["a", None], dtype=pd.StringDtype(storage, na_value=np.nan)) for storage in ("python", "pyarrow")))
+
+
+def test_pandas_indexes():
+    product = pd.MultiIndex.from_product([[1, 2, 3], ["a"]])
+    same(pd.RangeIndex(3), pd.Index([0, 1, 2]))
+    same(product[:2], product[:2].remove_unused_levels(), pd.MultiIndex.from_tuples([(1, "a"), (2, "a")]))
+    dates = pd.date_range("2026", periods=2, freq="D")
+    same(dates, pd.DatetimeIndex(list(dates), dtype=dates.dtype))
+    distinct(product, product.set_names(["x", "y"]), product[::-1], pd.Index([1]), pd.Index([1], name="a"), pd.Series([1]), dates)
+
+
+def test_pandas_scalars():
+    stamp = pd.Timestamp("2026-11-23 12:00")
+    distinct(
+        *(stamp, stamp.tz_localize("UTC"), stamp.tz_localize("Europe/Berlin"), stamp.to_pydatetime(), stamp + pd.Timedelta(1, "us")),
+        *(pd.NaT, pd.NA, None, np.nan, pd.Timedelta(1), pd.Period("2026", "D"), pd.Period("2026", "M"), pd.Interval(0, 1)),
+        *(pd.Interval(0, 1, "left"), pd.Categorical(["a"]), pd.CategoricalDtype(["a"]), pd.CategoricalDtype(["b"])),
+        *(pd.offsets.MonthEnd(), pd.offsets.MonthEnd(2), pd.offsets.Day()),
+    )
+
+
+def test_a_subclass_of_a_frame_counts_what_it_adds():
+    class Located(pd.DataFrame):
+        _metadata = ["place"]
+
+    one, other = Located(ROWS), Located(ROWS)
+    one.place, other.place = "here", "there"
+    distinct(one, other, pd.DataFrame(ROWS))
+
+
+def test_a_column_that_cannot_be_keyed_is_named():
+    with pytest.raises(UnkeyableError, match=r'^frame\["made"\]\[1\] is a list_iterator'):
+        digest(pd.DataFrame({"made": [1, iter([])]}), "frame")
+
+
+POLARS = pl.DataFrame(
+    {
+        **ROWS,
+        "list": [[1], None, [], [2, 3]],
+        "struct": [{"x": 1}, None, {"x": 3}, {"x": None}],
+        "cat": pl.Series(["u", None, "w", "u"], dtype=pl.Categorical),
+        "bool": [True, None, False, True],
+        "cats": pl.Series([["u"], None, ["w"], []], dtype=pl.List(pl.Categorical)),
+        "pair": pl.Series([[1, 2], None, [3, 4], [5, 6]], dtype=pl.Array(pl.Int8, 2)),
+        "when": [dt.datetime(2026, 1, day) for day in range(1, 5)],
+        "price": [decimal.Decimal("1.5"), None, None, decimal.Decimal("2.5")],
+        "raw": [b"a", None, b"", b"bc"],
+    }
+)
+
+
+def test_polars_chunks_do_not_count():
+    parts = pl.concat([POLARS[:1], POLARS[1:3], POLARS[3:]], rechunk=False)
+    assert parts.n_chunks() == 3
+    same(POLARS, parts, parts.rechunk(), POLARS.clone())
+    same(POLARS[1:3], POLARS[1:3].rechunk(), parts[1:3])
+    for name in POLARS.columns:
+        same(POLARS[name], parts[name], pl.Series(name, POLARS[name].to_list(), dtype=POLARS[name].dtype))
+
+
+def test_polars_content_counts():
+    distinct(
+        *(POLARS, POLARS.rename({"a": "d"}), POLARS.reverse(), POLARS[:3], POLARS.drop("a"), POLARS.select(pl.all().exclude("b"), "b")),
+        *(POLARS.with_columns(pl.col(name).shift(1)) for name in POLARS.columns if name != "cats"),
+        *(pl.Series([1]), pl.Series([1], dtype=pl.Int8), pl.Series("a", [1]), pl.Series([None]), pl.Series([None], dtype=pl.Int8)),
+        *(pl.Series(["a"]), *(pl.Series(["a"], dtype=kind) for kind in (pl.Categorical, pl.Enum(["a"]), pl.Enum(["a", "b"])))),
+        *(pl.Series([[1, 2], []]), pl.Series([[1], [2]]), pl.Series([[1, 2], None]), pl.Series([{"a": None}]), pl.Series([1, 2])),
+        *(pl.Series([object], dtype=pl.Object), pl.DataFrame(), pl.Series([{"a": 1}]), pl.Series([None], dtype=pl.Struct({"a": pl.Int64}))),
+    )
+
+
+def test_polars_categories_are_text():
+    pl.Series(["w", "v"], dtype=pl.Categorical)  # takes the first codes
+    same(POLARS["cat"], pl.Series("cat", ["u", None, "w", "u"], dtype=pl.Categorical))
+
+
+def test_a_long_enum_counts_in_full():
+    names = [f"name {n}" for n in range(500)]
+    distinct(*(pl.Series(["name 0"], dtype=pl.Enum(listed)) for listed in (names, names[:-1], [*names[:-1], "x"])))
+
+
+@pytest.mark.parametrize("plan", [POLARS.lazy(), pl.col("a")], ids=["LazyFrame", "Expr"])
+def test_polars_plans_are_refused(plan):
+    with pytest.raises(UnkeyableError):
+        digest(plan)
+
+
+def test_arrow_chunks_and_offsets_do_not_count():
+    table = POLARS.to_arrow()
+    pieces = pa.concat_tables([table[:1], table[1:3], table[3:]])
+    same(table, pieces, pieces.combine_chunks())
+    same(table[1:3], pa.concat_tables([table[1:2], table[2:3]]), table.take([1, 2]))
+    distinct(table, table[1:], table.to_batches()[0], table.replace_schema_metadata({"a": "b"}))
+
+
+ARROW = [
+    pa.array([[("k", 1)], None, [("k", 2), ("l", 3)]], pa.map_(pa.string(), pa.int64())),
+    pa.array([[1, 2], None, [3, 4]], pa.list_(pa.int64(), 2)),
+    pa.array([None, b"ab", b"cd"], pa.binary(2)),
+    pa.array([None, "a", "a longer text than fits a view"], pa.string_view()),
+    pa.array([None, 1.5, 2.5], pa.float16()),
+    pa.array([None, decimal.Decimal("1.5"), decimal.Decimal("2.5")]),
+    pa.array([dt.timedelta(1), None, dt.timedelta(2)]),
+    pa.array([True, None, False]),
+    pa.array([None, None, None]),
+    pa.array([{"a": [1]}, None, {"a": None}]),
+    pa.RunEndEncodedArray.from_arrays([2, 3], [1, 2]),
+    pa.array(["a", None, "a"]).dictionary_encode(),
+]
+
+
+@pytest.mark.parametrize("array", ARROW, ids=lambda array: str(array.type))
+def test_every_arrow_type_is_keyed_by_its_items(array):
+    halves = pa.chunked_array([array[:1], array[1:]])
+    same(pa.chunked_array([array]), halves)
+    rebuilt = pa.concat_arrays([array[1:2], array[2:3]])
+    same(array[1:], rebuilt)
+    if array.null_count < 3:
+        distinct(array, array[1:], array[:2], array[2:], halves)
+
+
+def test_what_lies_under_a_null_does_not_count():
+    valid = pa.py_buffer(b"\x01")
+    same(
+        *(pa.Array.from_buffers(pa.int64(), 2, [valid, pa.py_buffer(bytes([1] + [0] * 7 + [rest] * 8))]) for rest in (0, 7)),
+        pa.array([1, None]),
+    )
+
+
+def test_the_notes_pandas_leaves_in_a_schema_count_without_its_version():
+    table = pa.Table.from_pandas(pd.DataFrame({"a": [1]}, index=["x"]))
+    older = {b"pandas": table.schema.metadata[b"pandas"].replace(pd.__version__.encode(), b"2.2.0")}
+    same(table, table.replace_schema_metadata(older))
+    distinct(table, table.replace_schema_metadata(None))
+
+
+def test_arrow_scalars_types_and_schemas():
+    distinct(pa.scalar(1), pa.scalar(1, pa.int8()), pa.scalar(None), pa.scalar("1"), 1, pa.int64(), pa.schema([("a", pa.int64())]))
