@@ -115,12 +115,17 @@ def test_what_differs_in_content_or_type_differs_in_digest():
         assert seen.setdefault(digest(value), value) is value
 
 
-@pytest.mark.parametrize("value", [v for v in DISTINCT if not isinstance(v, (type(sys), memoryview))], ids=repr)
-def test_a_copy_has_the_digest_of_its_original(value):
+def can_be_copied(value):
     try:
-        copied = copy.deepcopy(value)
+        copy.deepcopy(value)
     except TypeError:
-        pytest.skip("cannot be copied")
+        return False
+    return not isinstance(value, memoryview)
+
+
+@pytest.mark.parametrize("value", filter(can_be_copied, DISTINCT), ids=repr)
+def test_a_copy_has_the_digest_of_its_original(value):
+    copied = copy.deepcopy(value)
     assert digest(copied) == digest(value)
     assert digest([value, copied]) == digest([value, value])
     assert digest({"a": (copied,)}) == digest({"a": (value,)})
