@@ -110,8 +110,20 @@ def mentioned(kind: type) -> Iterator[tuple[str, object]]:
 
 
 def _classes(annotation: Any) -> Iterator[type]:
-    if args := typing.get_args(annotation):
-        for arg in args:
-            yield from _classes(arg)
-    elif isinstance(annotation, type):
+    yield from (part for part in _leaves(annotation) if isinstance(part, type))
+
+
+def quoted(kind: type) -> Iterator[str]:
+    """Yield the annotations in a class that are text: in quotes, or all of them under ``from __future__``."""
+    for annotation in vars(kind).get("__annotations__", {}).values():
+        for part in _leaves(annotation):
+            if isinstance(part, (str, typing.ForwardRef)):
+                yield part if isinstance(part, str) else part.__forward_arg__
+
+
+def _leaves(annotation: Any) -> Iterator[Any]:
+    if typing.get_origin(annotation) is typing.Literal or not (args := typing.get_args(annotation)):
         yield annotation
+        return
+    for arg in args:
+        yield from _leaves(arg)

@@ -8,6 +8,7 @@ what it reads and where that leads, so that mutual recursion needs no special ca
 
 from __future__ import annotations
 
+import builtins
 import datetime as dt
 import decimal
 import enum
@@ -172,6 +173,7 @@ class _Graph:
         self._ignored = rebound
         self._things: list[object] = []
         self._places: dict[int, int] = {}
+        self._spaces: dict[str, Space] = {}
         self._nodes: list[_Node] = []
         self._known = b""
 
@@ -250,6 +252,7 @@ class _Graph:
 
     def _function(self, function: FunctionType) -> _Node:
         code, space = function.__code__, function.__globals__
+        self._spaces.setdefault(str(space.get("__name__")), space)
         self.guards.functions.append((function, code, function.__defaults__))
         reads = scan(code)
         self._note_rebound(function, reads)
@@ -358,10 +361,12 @@ class _Graph:
         body, space = _body(kind, written)
         if body is not None:
             tree = syntax.Tree(functools.partial(_is_ours, space))
-            own = tree.digest(body)
-            found = dict(self._follow(space, chain) for chain in sorted(tree.names(body)))
+            own, names = tree.digest(body), tree.names(body)
         else:
-            own, found = classes.by_members(kind, {name for place, name in self._ignored if not place}), {}
+            space = self._spaces.get(kind.__module__) or vars(sys.modules.get(kind.__module__, builtins))
+            own, names = classes.by_members(kind, {name for place, name in self._ignored if not place}), set()
+        names = names.union(*map(syntax.names_in, classes.quoted(kind)))
+        found = dict(self._follow(space, chain) for chain in sorted(names))
         found |= {f".{name}": self._target(function) for name, function in written.items()}
         found |= {f"base {place}": self._target(base) for place, base in enumerate(kind.__bases__)}
         found |= {f":{name}": self._target(part) for name, part in classes.mentioned(kind)}

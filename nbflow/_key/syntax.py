@@ -229,6 +229,18 @@ def dotted(node: ast.AST) -> tuple[str, ...] | None:
     return None
 
 
+def names_in(text: str) -> set[tuple[str, ...]]:
+    """Return the names, dotted ones as tuples, that an annotation in quotes reads."""
+    try:
+        tree = ast.parse(text, mode="eval")
+    except SyntaxError:
+        return set()
+    literals = [node for node in ast.walk(tree) if isinstance(node, ast.Subscript) and "Literal" in ast.dump(node.value)]
+    words = {id(part) for node in literals for part in ast.walk(node.slice)}
+    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return set(_expressions(tree)).union(*(names_in(str(node.value)) for node in texts if id(node) not in words))
+
+
 def called(node: ast.expr) -> ast.expr:
     """Return ``f`` for the expression ``f(...)(...)``."""
     while isinstance(node, ast.Call):

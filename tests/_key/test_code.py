@@ -519,6 +519,17 @@ def test_edits_of_models_without_methods(new_notebook, old, new):
     assert differs(new_notebook, MODELS, MODELS.replace(old, new))
 
 
+@pytest.mark.parametrize("first", ["", "from __future__ import annotations\n"])
+@pytest.mark.parametrize("spelled", ["Sub", "'Sub'", "list['Sub'] | None"])
+def test_a_class_that_is_named_in_an_annotation_is_reached(new_notebook, first, spelled):
+    cell = (
+        f"{first}import dataclasses\n@dataclasses.dataclass\nclass Sub:\n    n: int\n"
+        f"@dataclasses.dataclass\nclass Row:\n    s: {spelled}\ndef step(x):\n    return Row(x)\n"
+    )
+    assert not differs(new_notebook, cell, cell)
+    assert differs(new_notebook, cell, cell.replace("n: int", "n: float"))
+
+
 def test_models_in_a_notebook_and_in_a_module_are_the_same(local_module, notebook):
     local_module("models", MODELS + CLASS.replace("step", "use"))
     notebook.run(MODELS + CLASS.replace("step", "use"))
