@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -68,9 +69,9 @@ def _metadata(metadata: dict[bytes, bytes] | None) -> list[tuple[bytes, bytes]]:
     return sorted(found.items())
 
 
-def column(walk: Walk, chunks: Chunks) -> bytes:
-    """Return the digest of a column in chunks of one type."""
-    kind = chunks[0].type
+def column(walk: Walk, chunks: Chunks, kind: Any = None) -> bytes:
+    """Return the digest of a column in chunks of one type; an empty chunk of a list may not know it."""
+    kind = kind or chunks[0].type
     for test, convert in _CONVERT:
         if test(kind):
             inner = column(walk, [convert(chunk) for chunk in chunks])
@@ -86,7 +87,7 @@ def _nulls(chunks: Chunks) -> object:
     return member(seal("nulls", buffers=(_booleans(chunk.is_null()) for chunk in chunks)))
 
 
-def _booleans(chunk: Any) -> memoryview | bytes:
+def _booleans(chunk: Any) -> Any:
     return _fixed(chunk.cast(pa.uint8()))
 
 
@@ -94,9 +95,10 @@ def _values(walk: Walk, kind: Any, chunks: Chunks) -> list[bytes]:
     types = pa.types
     if types.is_struct(kind):
         fields = [chunk.flatten() for chunk in chunks]
-        return [column(walk, [parts[place] for parts in fields]) for place in range(kind.num_fields)]
+        return [column(walk, [parts[place] for parts in fields], kind.field(place).type) for place in range(kind.num_fields)]
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return [_lengths(chunks, pc.list_value_length), column(walk, [chunk.flatten() for chunk in chunks])]
+        inner = column(walk, [chunk.flatten() for chunk in chunks], kind.value_type)
+        return [_lengths(chunks, pc.list_value_length), inner]
     if types.is_union(kind):
         return [walk.digest([item for chunk in chunks for item in chunk.to_pylist()])]
     return _leaves(kind, chunks)
@@ -111,7 +113,7 @@ def _leaves(kind: Any, chunks: Chunks) -> list[bytes]:
         return [_lengths(filled, pc.binary_length), seal("text", buffers=map(_text, filled))]
     if types.is_boolean(kind):
         return [seal("booleans", buffers=(_booleans(_filled(chunk, False)) for chunk in chunks))]
-    return [seal("values", buffers=(_fixed(_zeroed(chunk)) for chunk in chunks))]
+    return [seal("values", buffers=(_fixed(chunk) for chunk in chunks))]
 
 
 def _lengths(chunks: Chunks, length: Callable[[Any], Any]) -> bytes:
@@ -122,22 +124,16 @@ def _filled(chunk: Any, value: object) -> Any:
     return chunk.fill_null(value) if chunk.null_count else chunk
 
 
-def _zeroed(chunk: Any) -> Any:
-    if not chunk.null_count:
-        return chunk
-    zero = pa.Array.from_buffers(chunk.type, 1, [None, pa.py_buffer(bytes(chunk.type.bit_width // 8))])
-    return pc.if_else(chunk.is_valid(), chunk, zero[0])
-
-
-def _fixed(chunk: Any) -> memoryview | bytes:
-    """Return the bytes of an array of fixed width without nulls."""
-    width = chunk.type.bit_width // 8
-    data = chunk.buffers()[1]
+def _fixed(chunk: Any) -> Any:
+    """Return the bytes of an array of fixed width, zeros for nulls; without a copy if there are none."""
+    width, data = chunk.type.bit_width // 8, chunk.buffers()[1]
     if not len(chunk) or data is None:
         return b""
-    if pa.types.is_floating(chunk.type):
-        return contents(chunk.to_numpy())[0]
-    return memoryview(data)[chunk.offset * width : (chunk.offset + len(chunk)) * width]
+    found = np.frombuffer(data, np.uint8)[chunk.offset * width : (chunk.offset + len(chunk)) * width]
+    if chunk.null_count:
+        found = found.reshape(-1, width).copy()
+        found[chunk.is_null().to_numpy(zero_copy_only=False)] = 0
+    return contents(found.view(f"f{width}"))[0] if pa.types.is_floating(chunk.type) else found.data.cast("B")
 
 
 def _text(chunk: Any) -> memoryview | bytes:
@@ -152,6 +148,16 @@ def _is(*names: str) -> Callable[[Any], bool]:
     return lambda kind: any(test(kind) for test in tests)
 
 
+def _cast(kind: Any) -> Callable[[Any], Any]:
+    def cast(chunk: Any) -> Any:
+        try:
+            return chunk.cast(kind)
+        except pa.ArrowNotImplementedError:  # of a view, in older versions
+            return pa.array(chunk.to_pylist(), kind)
+
+    return cast
+
+
 def _map_as_list(chunk: Any) -> Any:
     return chunk.cast(pa.list_(pa.struct([("key", chunk.type.key_type), ("value", chunk.type.item_type)])))
 
@@ -159,10 +165,10 @@ def _map_as_list(chunk: Any) -> Any:
 # Types that have the values of another type, and how to get there.
 _CONVERT: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
     (lambda kind: isinstance(kind, pa.BaseExtensionType), lambda chunk: chunk.storage),
-    (pa.types.is_dictionary, lambda chunk: chunk.dictionary_decode()),
+    (pa.types.is_dictionary, lambda chunk: _cast(chunk.type.value_type)(chunk.dictionary_decode())),
     (_is("run_end_encoded"), pc.run_end_decode),
-    (_is("string", "string_view"), lambda chunk: chunk.cast(pa.large_string())),
-    (_is("binary", "binary_view", "fixed_size_binary"), lambda chunk: chunk.cast(pa.large_binary())),
-    (_is("list_view", "large_list_view"), lambda chunk: chunk.cast(pa.large_list(chunk.type.value_type))),
+    (_is("string", "string_view"), _cast(pa.large_string())),
+    (_is("binary", "binary_view", "fixed_size_binary"), _cast(pa.large_binary())),
+    (_is("list_view", "large_list_view"), lambda chunk: _cast(pa.large_list(chunk.type.value_type))(chunk)),
     (_is("map"), _map_as_list),
 )

@@ -77,7 +77,8 @@ def _fields(kind: type) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
     found |= {field.name: field for field in space.get("__attrs_attrs__", ())}
     for name, field in sorted(found.items()):
         parts = (part for part in type(field).__slots__ if not part.startswith("_"))
-        yield name, [(part, getattr(field, part)) for part in parts if part not in ("annotation", "type")]
+        said = [(part, getattr(field, part)) for part in parts if part not in ("annotation", "type")]
+        yield name, [(part, item) for part, item in said if item is not None]  # libraries add more to say
 
 
 def _value(item: object) -> bytes:

@@ -23,7 +23,8 @@ def _series(walk: Walk, value: pl.Series) -> bytes:
 def _values(walk: Walk, value: pl.Series) -> bytes:
     if value.dtype == pl.Object:
         return walk.at(ITEM, value.name, value.to_list())
-    return column(walk, [part.to_arrow() for part in value.get_chunks()])
+    parts = [value.rechunk()] if value.dtype.is_nested() else value.get_chunks()  # old polars cuts nested chunks badly
+    return column(walk, [part.to_arrow() for part in parts])
 
 
 def _spell(dtype: Any) -> object:

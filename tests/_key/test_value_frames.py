@@ -70,7 +70,8 @@ def test_a_memory_map_is_its_content(tmp_path):
 SERIES = [
     *(pd.Series([1]), pd.Series([1.0]), pd.Series([1], name="a"), pd.Series([1], index=[1]), pd.Series([1], index=["0"])),
     *(pd.Series([1], dtype=kind) for kind in ("Int64", "Int32", "Float64", "category", object, "int64[pyarrow]")),
-    *(pd.Series(["a"], dtype=kind) for kind in ("string", "category", object, pd.StringDtype(na_value=np.nan))),
+    *(pd.Series(["a"], dtype=kind) for kind in ("string", "category", object)),
+    *([pd.Series(["a"])] if pd.Series(["a"]).dtype != object else []),  # text has a dtype of its own since pandas 3
     *(pd.Series(pd.Categorical(["a"], ["a", "b"])), pd.Series(pd.Categorical(["a"], ordered=True))),
     *(pd.Series([1, None], dtype="Int64"), pd.Series([1, 0], dtype="Int64"), pd.Series([True, None], dtype="boolean")),
     *(pd.to_datetime(pd.Series(["2026"])).dt.tz_localize(zone) for zone in (None, "UTC", "Europe/Berlin")),
@@ -104,7 +105,7 @@ def test_pandas_frames():
         *(frame, frame[["b", "a", "c"]], frame.rename(columns={"a": "d"}), frame.astype({"a": "int32"}), frame.iloc[::-1]),
         *(frame.set_index("a"), frame.set_index("a", drop=False), frame[:3], noted, frame.rename_axis("i"), frame.head(0)),
         *(frame.assign(a=[1, 2, 3, 5]), frame.rename_axis("c", axis=1), pd.DataFrame(), pd.DataFrame(index=[1])),
-        *(frame.astype({"b": "category"}), frame.astype({"b": object}), pl.DataFrame(ROWS), pa.table(ROWS), ROWS),
+        *(frame.astype({"b": "category"}), frame.astype({"b": "string"}), pl.DataFrame(ROWS), pa.table(ROWS), ROWS),
     )
     same(
         *(frame, frame.copy(), pd.concat([frame[:2], frame[2:]]), frame[["a"]].join(frame[["b", "c"]])),
@@ -122,7 +123,7 @@ def test_a_column_changed_in_place_is_noticed():
 
 
 def test_how_pandas_stores_text_does_not_count():
-    same(*(pd.Series(["a", None], dtype=pd.StringDtype(storage, na_value=np.nan)) for storage in ("python", "pyarrow")))
+    same(*(pd.Series(["a", None], dtype=f"string[{storage}]") for storage in ("python", "pyarrow")))
 
 
 def test_pandas_indexes():
@@ -186,7 +187,7 @@ def test_polars_chunks_do_not_count():
 def test_polars_content_counts():
     distinct(
         *(POLARS, POLARS.rename({"a": "d"}), POLARS.reverse(), POLARS[:3], POLARS.drop("a"), POLARS.select(pl.all().exclude("b"), "b")),
-        *(POLARS.with_columns(pl.col(name).shift(1)) for name in POLARS.columns if name != "cats"),
+        *(POLARS.with_columns(pl.col(name).shift(1)) for name in POLARS.columns if name not in ("cats", "pair")),
         *(pl.Series([1]), pl.Series([1], dtype=pl.Int8), pl.Series("a", [1]), pl.Series([None]), pl.Series([None], dtype=pl.Int8)),
         *(pl.Series(["a"]), *(pl.Series(["a"], dtype=kind) for kind in (pl.Categorical, pl.Enum(["a"]), pl.Enum(["a", "b"])))),
         *(pl.Series([[1, 2], []]), pl.Series([[1], [2]]), pl.Series([[1, 2], None]), pl.Series([{"a": None}]), pl.Series([1, 2])),
@@ -223,7 +224,7 @@ ARROW = [
     pa.array([[1, 2], None, [3, 4]], pa.list_(pa.int64(), 2)),
     pa.array([None, b"ab", b"cd"], pa.binary(2)),
     pa.array([None, "a", "a longer text than fits a view"], pa.string_view()),
-    pa.array([None, 1.5, 2.5], pa.float16()),
+    pa.array([None, np.float16(1.5), np.float16(2.5)], pa.float16()),
     pa.array([None, decimal.Decimal("1.5"), decimal.Decimal("2.5")]),
     pa.array([dt.timedelta(1), None, dt.timedelta(2)]),
     pa.array([True, None, False]),
