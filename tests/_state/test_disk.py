@@ -669,21 +669,22 @@ def test_a_forked_child_has_a_store_of_its_own(store, path):
 
 def test_a_forked_child_keeps_no_hold_on_its_parents_log(path):
     """The parent dies, the child lives on: the parent's log is tidied up all the same."""
-    reader, writer = os.pipe()
+    store = open_(path)
+    leash, holder = os.pipe()
+    born, birth = os.pipe()
     parent = os.fork()
     if parent == 0:
-        store = open_(path)
         store.put(key("parent"), b"p")
         if os.fork() == 0:
-            os.close(writer)
-            os.read(reader, 1)
-            os._exit(0)
+            os.close(holder)
+            os.write(birth, b"!")
+            os.read(leash, 1)
         os._exit(0)
     os.waitpid(parent, 0)
+    os.read(born, 1)
     assert len(list((home(path) / "journal").iterdir())) == 1
-    store = open_(path)
     assert store.get(key("parent")) == b"p"
     assert list((home(path) / "journal").iterdir()) == []
-    os.close(writer)
-    os.close(reader)
+    for fd in (leash, holder, born, birth):
+        os.close(fd)
     store.close()
