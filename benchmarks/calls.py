@@ -102,13 +102,13 @@ def get_warm(folder: Path, size: int) -> dict[str, float]:
     return warm(size, tuned(folder).get)
 
 
-MISS, HIT = "cold call", "warm call, same process"
-LATER = "warm call, new process"
+COLD, CLOSED, AGAIN, REOPENED = ("nbflow", 0, "cold"), ("nbflow", 0, "closed"), ("nbflow", 0, "again"), ("nbflow", 1, "reopened")
+LIMIT = "bare SQLite INSERT, WAL, NORMAL (limit)"
 
 QUESTION = Question(
     "calls",
     "{size} direct calls of a step that returns a dict of 200 bytes, no two alike",
-    (4000, 50),
+    (10_000, 50),
     {
         "nbflow": (lambda folder, size: cold(size, *step(folder)), lambda folder, size: warm(size, step(folder)[0])),
         "bare": (bare_cold, bare_warm),
@@ -117,17 +117,18 @@ QUESTION = Question(
         "joblib": (lambda folder, size: cold(size, remembered(folder)), lambda folder, size: warm(size, remembered(folder))),
     },
     (
-        Row(MISS, ("nbflow", 0, "cold"), "bare SQLite INSERT, WAL, NORMAL (limit)", ("bare", 0, "cold"), microseconds, 1 / 3),
-        Row(MISS, ("nbflow", 0, "cold"), "diskcache set, tuned", ("set", 0, "cold"), microseconds),
-        Row(MISS, ("nbflow", 0, "cold"), "diskcache memoize, tuned", ("memoize", 0, "cold"), microseconds, 3),
-        Row(MISS, ("nbflow", 0, "cold"), "joblib.Memory", ("joblib", 0, "cold"), microseconds, 10),
-        Row(f"{MISS} and close", ("nbflow", 0, "closed"), "bare SQLite INSERT, WAL, NORMAL (limit)", ("bare", 0, "closed"), microseconds),
-        Row(HIT, ("nbflow", 0, "again"), "diskcache get", ("set", 0, "again"), microseconds),
-        Row(HIT, ("nbflow", 0, "again"), "diskcache memoize", ("memoize", 0, "again"), microseconds),
-        Row(HIT, ("nbflow", 0, "again"), "joblib.Memory", ("joblib", 0, "again"), microseconds),
-        Row(LATER, ("nbflow", 1, "reopened"), "bare SQLite SELECT (limit)", ("bare", 1, "reopened"), microseconds),
-        Row(LATER, ("nbflow", 1, "reopened"), "diskcache get", ("set", 1, "reopened"), microseconds),
-        Row(LATER, ("nbflow", 1, "reopened"), "diskcache memoize", ("memoize", 1, "reopened"), microseconds),
-        Row(LATER, ("nbflow", 1, "reopened"), "joblib.Memory", ("joblib", 1, "reopened"), microseconds),
+        Row("cold call", COLD, LIMIT, ("bare", 0, "cold"), microseconds, 1 / 3),
+        Row("cold call", COLD, "diskcache set, tuned", ("set", 0, "cold"), microseconds),
+        Row("cold call", COLD, "diskcache memoize, tuned", ("memoize", 0, "cold"), microseconds, 3),
+        Row("cold call", COLD, "joblib.Memory", ("joblib", 0, "cold"), microseconds, 10),
+        Row("cold call and close", CLOSED, LIMIT, ("bare", 0, "closed"), microseconds),
+        Row("cold call and close", CLOSED, "diskcache memoize, tuned", ("memoize", 0, "closed"), microseconds),
+        Row("warm call, same process", AGAIN, "diskcache get", ("set", 0, "again"), microseconds),
+        Row("warm call, same process", AGAIN, "diskcache memoize", ("memoize", 0, "again"), microseconds),
+        Row("warm call, same process", AGAIN, "joblib.Memory", ("joblib", 0, "again"), microseconds),
+        Row("warm call, new process", REOPENED, "bare SQLite SELECT (limit)", ("bare", 1, "reopened"), microseconds),
+        Row("warm call, new process", REOPENED, "diskcache get", ("set", 1, "reopened"), microseconds),
+        Row("warm call, new process", REOPENED, "diskcache memoize", ("memoize", 1, "reopened"), microseconds),
+        Row("warm call, new process", REOPENED, "joblib.Memory", ("joblib", 1, "reopened"), microseconds),
     ),
 )

@@ -17,6 +17,7 @@
 from nbflow._core.flow import Flow
 from nbflow._core.policy import Throttle
 from nbflow._core.step import Step
+from nbflow._key.value import key_by
 from nbflow._run.run import Run
 from nbflow._wiring import flow, flows, open_run, runs, send, step, use
 from nbflow.errors import (
@@ -61,6 +62,7 @@ __all__ = [
     "UsageError",
     "flow",
     "flows",
+    "key_by",
     "open_run",
     "runs",
     "send",

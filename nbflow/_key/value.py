@@ -319,7 +319,7 @@ def _by_user(kind: type) -> Handler:
     return handle
 
 
-def register(type_: type, function: Callable[[Any], object]) -> None:
+def key_by(type_: type, function: Callable[[Any], object]) -> None:
     """Say what identifies values of a type and of its subclasses.
 
     Args:

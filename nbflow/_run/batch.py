@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from nbflow._key import value as keys
+from nbflow._key.value import SIZE
 from nbflow.errors import DuplicateKeyError, UnkeyableError, UsageError
 
 CHUNK = 512
@@ -114,17 +115,20 @@ class Batch:
         Rows with one key and equal content are one record. A row whose content differs from that of an earlier row
         with its key is a record of its own, and an error.
         """
-        known: dict[str, tuple[int, bytes]] = {}
+        known: dict[str, int] = {}
+        digests = bytearray()  # end to end, by number: a million of them are objects enough as keys
         times: Counter[int] = Counter()
         count = 0
         for place, row in enumerate(self.rows()):
             number = count
             if self.key and not isinstance(row.error, UsageError):
-                number, digest = known.setdefault(row.key, (count, row.digest))
-                if digest != row.digest:
+                number = known.setdefault(row.key, count)
+                if number != count and digests[number * SIZE : (number + 1) * SIZE] != row.digest:
                     number, row = count, row._replace(error=duplicates([f"{row.key!r} (row {place})"]))  # noqa: PLW2901
             if number == count:
                 count += 1
+                if self.key:
+                    digests += row.digest
                 yield number, 1, row
             else:
                 times[number] += 1
@@ -139,7 +143,7 @@ class Batch:
                 name = self._key_text(record, place)
             return Row(record, name, keys.digest(record, "record"))
         except (UsageError, UnkeyableError) as error:
-            return Row(record, name, place.to_bytes(20, "little"), error)
+            return Row(record, name, place.to_bytes(SIZE, "little"), error)
 
     def _key_text(self, record: Any, place: int) -> str:
         parts = []

@@ -28,6 +28,7 @@ from nbflow.errors import NbflowWarning, RunCancelledError, StepTimeoutError, St
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from concurrent.futures import Future
 
     from nbflow._core.entry import RunState
     from nbflow._run.batch import Batch, Row
@@ -101,7 +102,7 @@ class Execution:
         self._tasks: set[asyncio.Task[None]] = set()
         threads = min(max_in_flight or THREADS, 4 * IN_FLIGHT)
         self._crews = {flow: Crew(f"nbflow-{lane.name}", threads, self._work) for flow, lane in enumerate(lanes) if not lane.is_async}
-        self._ticked = self._computed = self._shown = 0.0
+        self._ticked, self._computed, self._shown = time.perf_counter(), time.process_time(), 0.0
 
     # What the holder of the run does.
 
@@ -292,9 +293,24 @@ class Execution:
         return self._force or self._from_step is not None
 
     def _end(self, lane: Lane, place: Place, row: Row, key: str, outcome: Outcome, seconds: float) -> None:
-        if self._left or self._fatal is not None:
-            self._leave(place.record)
-            return  # the run was interrupted and noted without this call; its checkpoints are saved all the same
+        """A record came to its end in a flow. Whatever goes wrong here, nobody waits for it any longer."""
+        telling = None
+        try:
+            # A run that was interrupted has been noted without this call; its checkpoints are saved all the same.
+            if not self._left and self._fatal is None:
+                failed = self._note_end(place, key, outcome, seconds)
+                if failed and lane.on_failure is not None:
+                    telling = self._tell(lane, row, outcome.error)
+        except BaseException as error:
+            self._fatal = error
+        finally:
+            if telling is None:
+                self._leave(place.record)
+            else:
+                telling.add_done_callback(lambda _: self._leave(place.record))
+
+    def _note_end(self, place: Place, key: str, outcome: Outcome, seconds: float) -> bool:
+        """Tell the ledger; answers whether the record failed for good."""
         number, flow, state = place.record, place.flow, outcome.state
         failed, attempts = None, place.attempts
         if outcome.error is not None and state is not State.CANCELLED:
@@ -313,9 +329,7 @@ class Execution:
         self._remember(place, failed=failed is not None)
         done = state in (State.COMPLETED, State.CACHED)
         self.notes.add(Item(number, flow, state, self.runner.clock.time(), seconds, key if done else None, attempts, failed))
-        if failed is not None and lane.on_failure is not None and outcome.error is not None:
-            self._tell(lane, row, outcome.error)
-        self._leave(number)
+        return failed is not None
 
     def _broken(self, error: BaseException) -> Outcome:
         """A SystemExit fails its record; whatever else is no `Exception` (KeyboardInterrupt) ends the whole run."""
@@ -333,21 +347,26 @@ class Execution:
             if len(self._latest) > INPUTS:
                 self.inputs.pop(self._latest.popleft(), None)
 
-    def _tell(self, lane: Lane, row: Row, error: BaseException) -> None:
-        """Call ``on_failure``; what it raises is reported, and fails nothing else."""
+    def _tell(self, lane: Lane, row: Row, error: BaseException | None) -> Future[None] | None:
+        """Call ``on_failure``; what it raises is reported, and fails nothing else. An async one is to be waited for."""
         assert lane.on_failure is not None
         try:
             answer = lane.on_failure(row.record, error)
-            if asyncio.iscoroutine(answer):
-                asyncio.run_coroutine_threadsafe(self._told(lane, row, answer), self._loop.get())
         except Exception as broken:
-            self.say(f"on_failure of flow {lane.name!r} raised for record {row.key!r}: {failure.describe(broken)}")
+            self._not_told(lane, row, broken)
+            return None
+        if not asyncio.iscoroutine(answer):
+            return None
+        return asyncio.run_coroutine_threadsafe(self._told(lane, row, answer), self._loop.get())
 
     async def _told(self, lane: Lane, row: Row, answer: Any) -> None:
         try:
             await answer
         except Exception as broken:
-            self.say(f"on_failure of flow {lane.name!r} raised for record {row.key!r}: {failure.describe(broken)}")
+            self._not_told(lane, row, broken)
+
+    def _not_told(self, lane: Lane, row: Row, broken: Exception) -> None:
+        self.say(f"on_failure of flow {lane.name!r} raised for record {row.key!r}: {failure.describe(broken)}")
 
     def _leave(self, number: int) -> None:
         with self._mutex:

@@ -36,6 +36,7 @@ from nbflow.errors import StoreError, StoreWarning
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from nbflow._state.salvage import Row
     from nbflow._state.shelf import Shelf
 
 __all__ = ["DiskStore", "open_disk"]
@@ -191,7 +192,7 @@ class DiskStore:
         finally:
             self._moving.release()
 
-    def _tidy(self, journal: Journal, shelf: Shelf) -> None:
+    def _tidy(self, journal: Journal, shelf: Shelf, suspects: Sequence[Row] = ()) -> None:
         """The shelf first, the file last: in between an entry is in both, never in neither."""
         for segment in journal.rotate():
             shelf.place(segment.live)
@@ -199,6 +200,8 @@ class DiskStore:
         dead = list(journal.orphans())
         for segment in dead:
             shelf.place(segment.live)
+        if suspects:
+            shelf.recover([row for row in suspects if journal.get(row.key) is None])
         if dead or shelf.untidy:
             shelf.sweep()
         for segment in dead:
@@ -239,10 +242,10 @@ class DiskStore:
             writable=self._writable,
             report=self._report,
         )
-        shelf.inspect()
+        suspects = shelf.inspect()
         if self._writable:
             with contextlib.suppress(StoreError), self._moving:
-                self._tidy(journal, shelf)  # what dead processes left; if it cannot be moved now, it is read there
+                self._tidy(journal, shelf, suspects)  # if it cannot be done now, the logs of the dead are read
         return journal, shelf, locks
 
     def _explain_other_secrets(self) -> None:

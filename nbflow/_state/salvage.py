@@ -20,13 +20,13 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._state.folder import open_private, private_folder
-from nbflow._state.seal import HEAD, MAGIC, OVERHEAD, SMALL, Seal, stamp_of
+from nbflow._state.seal import HEAD, MAGIC, OVERHEAD, SMALL, Entry, Seal, stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["DATABASE", "VALUE_FILE", "Row", "carve", "lost_transactions", "set_aside", "settle", "value_files"]
+__all__ = ["DATABASE", "VALUE_FILE", "Row", "carve", "set_aside", "settle", "unseen", "value_files"]
 
 DATABASE = "cache.db"
 VALUE_FILE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{28}\.val")
@@ -83,7 +83,11 @@ def carve(path: Path, seal: Seal) -> Iterator[Row]:
             blob = blob[-SMALL:] + chunk
             for entry in seal.walk(blob):
                 if not entry.dead:
-                    yield Row(entry.key, entry.stamp, 0, None, blob[entry.start : entry.end])
+                    yield _row(blob, entry)
+
+
+def _row(blob: bytes, entry: Entry) -> Row:
+    return Row(entry.key, entry.stamp, 0, None, blob[entry.start : entry.end])
 
 
 def value_files(folder: Path) -> Iterator[tuple[str, Row | None]]:
@@ -94,10 +98,10 @@ def value_files(folder: Path) -> Iterator[tuple[str, Row | None]]:
     for path in folder.glob("??/??/*.val"):
         filename = path.relative_to(folder).as_posix()
         if VALUE_FILE.fullmatch(filename):
-            yield filename, _row_of(path, filename)
+            yield filename, _file_row(path, filename)
 
 
-def _row_of(path: Path, filename: str) -> Row | None:
+def _file_row(path: Path, filename: str) -> Row | None:
     try:
         fd = open_private(path, os.O_RDONLY)
     except OSError:
@@ -113,13 +117,17 @@ def _row_of(path: Path, filename: str) -> Row | None:
     return Row(key.hex(), stamp_of(head), size, filename, None) if (magic, length + OVERHEAD) == (MAGIC, size) else None
 
 
-def lost_transactions(database: Path) -> str:
-    """What is wrong with a database and its write-ahead log, or nothing. Only while nobody writes.
+def unseen(database: Path, seal: Seal) -> list[Row] | None:
+    """Entries in the part of the write-ahead log that SQLite does not see; ``None`` if it sees everything.
 
-    SQLite stops at the first frame of the log whose checksum is wrong and takes what follows for leftovers: a damaged
-    log loses committed transactions without a word. The heads of the frames tell how many there were.
+    SQLite stops at the first frame whose checksum is wrong and takes what follows for leftovers: a damaged log loses
+    committed transactions without a word. Leftovers there are, too, of a process that was killed while it committed;
+    these are in its journal as well. So whoever asks compares before he calls it a loss. Only while nobody writes.
     """
-    committed = _committed_frames(database.with_name(f"{database.name}-wal"))
+    try:
+        log = database.with_name(f"{database.name}-wal").read_bytes()
+    except FileNotFoundError:
+        return None
     try:
         # The last connection to close would empty the log, the evidence: the one that cannot write closes last.
         with (
@@ -128,30 +136,27 @@ def lost_transactions(database: Path) -> str:
         ):
             witness.execute("SELECT count(*) FROM sqlite_schema").fetchall()
             seen = con.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
-    except sqlite3.DatabaseError as error:
-        # A locked one is not damaged; what is not found here is found at the first read.
-        return "" if isinstance(error, sqlite3.OperationalError) else str(error)
-    return "" if 0 <= committed <= seen else "its write-ahead log lost transactions"
+    except sqlite3.DatabaseError:
+        return None  # locked, or damaged in a way that the first read will find
+    start, end = _committed(log, seen)
+    rest = log[start:end]
+    return [_row(rest, entry) for entry in seal.walk(rest) if not entry.dead] if rest else None
 
 
-def _committed_frames(wal: Path) -> int:
-    """The frames of a log up to its last commit, by their heads alone; -1 if the log's own head is damaged."""
-    try:
-        blob = wal.read_bytes()
-    except FileNotFoundError:
-        return 0
-    if len(blob) <= _WAL_HEAD.size:
-        return 0
-    magic, _, page, _, salt, first, second = _WAL_HEAD.unpack_from(blob)
-    if magic & ~1 != _WAL_MAGIC or _checksum(blob[:24], big=bool(magic & 1)) != (first, second):
-        return -1
-    last = 0
+def _committed(log: bytes, seen: int) -> tuple[int, int]:
+    """From where to where a log has frames beyond ``seen``, up to its last commit, by their heads alone."""
+    if len(log) <= _WAL_HEAD.size:
+        return 0, 0
+    magic, _, page, _, salt, first, second = _WAL_HEAD.unpack_from(log)
+    if magic & ~1 != _WAL_MAGIC or _checksum(log[:24], big=bool(magic & 1)) != (first, second):
+        return 0, len(log)  # its own head is damaged, which makes SQLite ignore all of it
     step = _FRAME_HEAD.size + page
-    for number, start in enumerate(range(_WAL_HEAD.size, len(blob) - step + 1, step), 1):
-        _, pages_after_commit, frame_salt = _FRAME_HEAD.unpack_from(blob, start)
+    end = 0
+    for start in range(_WAL_HEAD.size, len(log) - step + 1, step):
+        _, pages_after_commit, frame_salt = _FRAME_HEAD.unpack_from(log, start)
         if frame_salt == salt and pages_after_commit:
-            last = number
-    return last
+            end = start + step
+    return _WAL_HEAD.size + seen * step, end
 
 
 _WAL_MAGIC = 0x377F0682

@@ -105,7 +105,10 @@ class _Table(diskcache.Cache):  # type: ignore[misc]  # it has no types
         self._synchronous = 2 if power else 1  # FULL: fsync per commit; NORMAL: only against kill -9
         self._only: sqlite3.Connection | None = None
         self._turn = threading.Lock()
-        os.close(open_private(self.file, os.O_RDWR | os.O_CREAT))  # 0600; the log beside it follows
+        # 0600; the log beside it follows. Never opened if it is there: POSIX drops the locks a process has on a file
+        # when it closes any descriptor of it, and SQLite, which relies on them, would lose transactions.
+        with contextlib.suppress(FileExistsError):
+            os.close(open_private(self.file, os.O_RDWR | os.O_CREAT | os.O_EXCL))
         self._timeout = timeout
         self._probe()
         super().__init__(str(folder), timeout=timeout, disk=_Bytes, sqlite_synchronous=self._synchronous, **_SETTINGS)
@@ -274,9 +277,10 @@ class Shelf:
         """What the statement finds; a damaged database is mended and asked again."""
         for mended in (False, True):
             try:
+                if self._reader is None:
+                    self._connect()
                 with self._reading:
-                    con = self._reader or self._connect()
-                    return con.execute(statement, values).fetchall() if con else []
+                    return self._reader.execute(statement, values).fetchall() if self._reader else []
             except sqlite3.DatabaseError as error:
                 if not is_damage(error):
                     raise refusal(error, "read", self._folder) from error
@@ -286,24 +290,27 @@ class Shelf:
                 self._mend(self._reader_id, str(error))
         return []
 
-    def _connect(self) -> sqlite3.Connection | None:
-        """A connection that never writes: it neither creates a database nor empties its log on closing."""
-        self._reader_id = file_id(self._file)
-        if self._reader_id is None:
-            if self._folder.exists():
+    def _connect(self) -> None:
+        """Open a connection that never writes: it neither creates a database nor empties its log on closing."""
+        if not self._folder.exists():
+            return
+        # Not while somebody salvages. The guard before the lock, as in _mend, or two threads wait for each other.
+        shared = guard(self._guard, alone=False, timeout=self._timeout) if self._writable else contextlib.nullcontext()
+        with shared, self._reading:
+            if self._reader is not None:
+                return
+            self._reader_id = file_id(self._file)
+            if self._reader_id is None:
                 raise _DamageError("it was deleted")
-            return None
-        try:
-            con = self._try("mode=ro")
-        except sqlite3.OperationalError:
-            if self._writable:
-                raise
-            # A folder that cannot be written has no place for SQLite's shared memory.
-            con = self._try("mode=ro&immutable=1")
-            if self._wal.exists() and self._wal.stat().st_size:
-                self._report(str(self._file), "the folder is read-only: the results saved last may not be seen")
-        self._reader = con
-        return con
+            try:
+                self._reader = self._try("mode=ro")
+            except sqlite3.OperationalError:
+                if self._writable:
+                    raise
+                # A folder that cannot be written has no place for SQLite's shared memory.
+                self._reader = self._try("mode=ro&immutable=1")
+                if self._wal.exists() and self._wal.stat().st_size:
+                    self._report(str(self._file), "the folder is read-only: the results saved last may not be seen")
 
     def _try(self, mode: str) -> sqlite3.Connection:
         uri = f"file:{quote(str(self._file.absolute()))}?{mode}"
@@ -374,21 +381,36 @@ class Shelf:
 
         self._write(work, alone=True)
 
-    def inspect(self) -> None:
-        """At opening: did salvage come to its end, did the database lose transactions?"""
+    def inspect(self) -> list[Row]:
+        """At opening: see to it that salvage came to its end. Returns what may have been lost, for ``recover``."""
         aside = self._folder / "salvage"
         if not self._writable or not (self._wal.exists() or aside.exists()):
-            return
+            return []
         try:
             with guard(self._guard, alone=True, timeout=self._timeout):
                 seen = file_id(self._file)
-                if seen is not None and aside.exists():
-                    salvage.settle(self._folder)
-                damage = "a salvage was interrupted" if seen is None else salvage.lost_transactions(self._file)
+                if seen is not None:
+                    if aside.exists():
+                        salvage.settle(self._folder)
+                    rows = salvage.unseen(self._file, self._seal)
+                    return [] if rows is None else [*rows, *self._file_rows()]
         except OSError as error:
             raise refusal(error, "open the store", self._folder) from error
-        if damage:
-            self._mend(seen, damage)
+        self._mend(seen, "a salvage was interrupted")
+        return []
+
+    def recover(self, suspects: list[Row]) -> None:
+        """Take in those of ``suspects`` that are nowhere else."""
+        # Of a large one the row is enough: its file may have gigabytes.
+        lost = [row for row in suspects if (self._find if row.filename else self.get)(row.key) is None]
+        self._write(lambda table: self._remove(table.place(lost)))
+        # A file without a row is as likely one whose process died before it wrote the row.
+        if any(row.filename is None for row in lost):
+            self._report(
+                str(self._file),
+                f"its write-ahead log lost transactions; {len(lost)} results were found in what is left of it, "
+                "and if others are missing they are computed again",
+            )
 
     def close(self) -> None:
         """Let go of files. The reader first: the last writer to close empties the log."""
@@ -528,9 +550,10 @@ class Shelf:
         for source in aside.iterdir():
             if source.is_file():
                 yield from salvage.carve(source, self._seal)
-        for _, row in salvage.value_files(self._folder):
-            if row is not None:
-                yield row
+        yield from self._file_rows()
+
+    def _file_rows(self) -> list[Row]:
+        return [row for _, row in salvage.value_files(self._folder) if row is not None]
 
 
 def read_file(folder: Path, filename: str) -> Parts | None:

@@ -30,7 +30,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbflow._key import value as value_module
-from nbflow._key.value import digest, register
+from nbflow._key.value import digest, key_by
 from nbflow.errors import UnkeyableError, UsageError
 
 
@@ -115,12 +115,17 @@ def test_what_differs_in_content_or_type_differs_in_digest():
         assert seen.setdefault(digest(value), value) is value
 
 
-@pytest.mark.parametrize("value", [v for v in DISTINCT if not isinstance(v, (type(sys), memoryview))], ids=repr)
-def test_a_copy_has_the_digest_of_its_original(value):
+def can_be_copied(value):
     try:
-        copied = copy.deepcopy(value)
+        copy.deepcopy(value)
     except TypeError:
-        pytest.skip("cannot be copied")
+        return False
+    return not isinstance(value, memoryview)
+
+
+@pytest.mark.parametrize("value", filter(can_be_copied, DISTINCT), ids=repr)
+def test_a_copy_has_the_digest_of_its_original(value):
+    copied = copy.deepcopy(value)
     assert digest(copied) == digest(value)
     assert digest([value, copied]) == digest([value, value])
     assert digest({"a": (copied,)}) == digest({"a": (value,)})
@@ -315,11 +320,11 @@ def test_a_user_says_what_identifies_a_value():
 
     with pytest.raises(UnkeyableError):
         digest(Client("a"))
-    register(Client, lambda client: client.url)
+    key_by(Client, lambda client: client.url)
     try:
         assert digest(Client("a")) == digest(Client("a")) != digest(Client("b"))
         assert digest([Special("a")]) == digest([Special("a")])
-        register(Client, lambda client: client)
+        key_by(Client, lambda client: client)
         with pytest.raises(UnkeyableError, match="returns the value itself"):
             digest(Client("a"))
     finally:
@@ -330,7 +335,7 @@ def test_a_user_says_what_identifies_a_value():
 @pytest.mark.parametrize(("kind", "function"), [(dict, len), (str, len), ("Client", len), (Thing, "url")])
 def test_a_wrong_registration_is_refused(kind, function):
     with pytest.raises(UsageError, match="key_by needs"):
-        register(kind, function)
+        key_by(kind, function)
 
 
 ATOMS = (

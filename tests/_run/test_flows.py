@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import time
+import warnings
 from collections import Counter
 
 import pandas as pd
@@ -467,6 +468,35 @@ def test_an_on_failure_that_raises_is_reported_and_harms_nothing(nb):
         run = nb.send(EVENT, [{}])
     assert run.state == "FAILED"
     assert "oops" in repr(run)
+
+
+def test_an_async_on_failure_has_ended_when_the_run_has(nb):
+    told = []
+
+    async def tell(record, error):
+        await asyncio.sleep(0.05)
+        told.append(record["n"])
+
+    @nf.flow(on=EVENT, on_failure=tell)
+    def look(record):
+        raise ValueError("no")
+
+    nb.send(EVENT, [{"n": 1}, {"n": 2}])
+    assert sorted(told) == [1, 2]
+
+
+def test_warnings_that_are_errors_end_the_run_and_nobody_waits_for_ever(nb):
+    def broken(record, error):
+        raise KeyError("oops")
+
+    @nf.flow(on=EVENT, on_failure=broken)
+    def look(record):
+        raise ValueError("no")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(nf.NbflowWarning, match="on_failure"):
+            nb.send(EVENT, [{"n": 1}, {"n": 2}])
 
 
 def test_system_exit_fails_its_record_only(nb):
