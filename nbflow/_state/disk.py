@@ -224,7 +224,7 @@ class DiskStore:
         self._writable = prepare(self._path)
         home = self._path / self._seal.fingerprint
         if not home.exists():
-            self._explain_other_secrets()
+            self._explain_other_secrets(home)
         locks = None
         if self._writable:
             private_folder(home)
@@ -248,9 +248,10 @@ class DiskStore:
                 self._tidy(journal, shelf, suspects)  # if it cannot be done now, the logs of the dead are read
         return journal, shelf, locks
 
-    def _explain_other_secrets(self) -> None:
+    def _explain_other_secrets(self, home: Path) -> None:
         """Say once why everything would be computed again: the secret was lost, or this is another home."""
-        if list(self._path.glob("*/journal")):
+        # Not ours: another process may make it right now.
+        if any(journal.parent != home for journal in self._path.glob("*/journal")):
             self._report(
                 self.url,
                 "its results were sealed with another secret and are not seen here. To see them, copy "
