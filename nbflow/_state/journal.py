@@ -181,9 +181,10 @@ class Journal:
         with self._writing:
             segment = self._current or self._begin()
             segment.append(key, sealed, sync=self._sync)
-        # If that is refused, the stamps decide when both are moved.
-        with contextlib.suppress(OSError):
-            self._bury(key, self._others)
+        if self._others:
+            # If that is refused, the stamps decide when both are moved.
+            with contextlib.suppress(OSError):
+                self._bury(key, self._others)
         return segment
 
     def bury(self, key: str) -> None:
