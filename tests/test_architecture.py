@@ -64,7 +64,7 @@ def test_the_core_is_pure():
 
 
 def test_diskcache_has_one_door():
-    assert [path.name for path in FILES if "diskcache" in set(modules(path))] == ["shelf.py"]
+    assert [path.name for path in FILES if "diskcache" in set(modules(path))] == ["table.py"]
 
 
 def test_there_is_one_context_variable():

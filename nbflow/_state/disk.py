@@ -60,7 +60,12 @@ class DiskStore:
     """
 
     def __init__(
-        self, path: str | Path, *, secret: bytes | None = None, durability: Durability = "process", timeout: float = 30
+        self,
+        path: str | Path,
+        *,
+        secret: bytes | None = None,
+        durability: Durability = "process",
+        timeout: float = 30,
     ) -> None:
         self.url = str(path)
         self._path = Path(path).resolve()
@@ -187,7 +192,9 @@ class DiskStore:
         try:
             self._tidy(journal, shelf)
             self._limit = _ENTRIES
-        except StoreError:
+        except FileNotFoundError:
+            raise  # somebody removed the folder, the entry with it
+        except (StoreError, OSError):
             self._limit = len(journal) + _ENTRIES  # later; flush() and close() say what is the matter
         finally:
             self._moving.release()
@@ -244,8 +251,10 @@ class DiskStore:
         )
         suspects = shelf.inspect()
         if self._writable:
-            with contextlib.suppress(StoreError), self._moving:
-                self._tidy(journal, shelf, suspects)  # if it cannot be done now, the logs of the dead are read
+            with contextlib.suppress(StoreError, OSError), self._moving:
+                self._tidy(
+                    journal, shelf, suspects
+                )  # if it cannot be done now, the logs of the dead are read
         return journal, shelf, locks
 
     def _explain_other_secrets(self, home: Path) -> None:
@@ -316,6 +325,8 @@ def _close_all() -> None:
 
 
 def _forked() -> None:
+    global _finding  # noqa: PLW0603 - another thread of the parent may have held it
+    _finding = threading.Lock()
     for store in list(_alive):
         store._after_fork()  # noqa: SLF001 - of this module
 

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["file_id", "guard", "lock_file", "open_private", "prepare", "private_folder", "refusal", "sync_folder"]
+__all__ = [
+    "file_id",
+    "guard",
+    "lock_file",
+    "open_private",
+    "prepare",
+    "private_folder",
+    "refusal",
+    "sync_folder",
+]
 
 
 def prepare(folder: Path) -> bool:
@@ -26,24 +35,32 @@ def prepare(folder: Path) -> bool:
     Raises:
         StoreError: it cannot be made, belongs to another user, or others can write in it.
     """
+    made = False
     try:
-        folder.mkdir(mode=0o700, parents=True)
-        folder.chmod(0o700)
-        (folder / ".gitignore").write_text("*\n")
-        (folder / ".gitignore").chmod(0o600)
-    except FileExistsError:
-        pass
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700, parents=True)
+            made = True
+            folder.chmod(0o700)
+        _check_owner(folder)
+        writable = os.access(folder, os.W_OK | os.X_OK)
+        # Not in a folder with a life of its own, whose files may belong in git.
+        if writable and (made or folder.name == ".nbflow"):
+            _hide_from_git(folder / ".gitignore")
     except OSError as error:
-        raise refusal(error, "make the store", folder) from error
-    _check_owner(folder)
-    return os.access(folder, os.W_OK | os.X_OK)
+        raise refusal(error, "open the store", folder) from error
+    return writable
+
+
+def _hide_from_git(file: Path) -> None:
+    with (
+        contextlib.suppress(FileExistsError),
+        os.fdopen(open_private(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w") as stream,
+    ):
+        stream.write("*\n")
 
 
 def _check_owner(folder: Path) -> None:
-    try:
-        status = folder.stat()
-    except OSError as error:
-        raise refusal(error, "open the store", folder) from error
+    status = folder.stat()
     if not stat.S_ISDIR(status.st_mode):
         raise StoreError(f"{folder} is a file: set NBFLOW_STORE to a folder, or rename the file.")
     if os.geteuid() not in (0, status.st_uid):
@@ -116,13 +133,19 @@ def guard(path: Path, *, alone: bool, timeout: float) -> Iterator[None]:
             pause = min(2 * pause, 0.05)
         yield
     finally:
+        # Not by closing alone: a child that another thread forked meanwhile has the file open, too.
+        fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)
 
 
-_FULL = "The disk, or your quota of it, is full: free some space and run again; what was saved before is intact."
+_FULL = (
+    "The disk, or your quota of it, is full: free some space and run again; what was saved before is intact."
+)
 _READ_ONLY = "It cannot be written: change its permissions, or set NBFLOW_STORE to a folder that can."
 _LOCKED = "Another process holds it: see whether one hangs (`fuser {where}/*`), end it and run again."
-_FAILED = "The disk fails, or a limit on it is full: see to that and run again; what was saved before is intact."
+_FAILED = (
+    "The disk fails, or a limit on it is full: see to that and run again; what was saved before is intact."
+)
 _BUSY = "Run again; if it stays, restart the kernel."
 
 _BY_ERRNO = {

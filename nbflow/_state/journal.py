@@ -158,7 +158,9 @@ class Journal:
         self._own: tuple[Segment, ...] = ()  # newest first
         self._others: tuple[Segment, ...] = ()
         self._names: set[str] = set()  # of every segment we ever made
-        self._listed: tuple[int, int] | None = None  # the folder's inode and time of change when it was listed
+        self._listed: tuple[int, int] | None = (
+            None  # the folder's inode and time of change when it was listed
+        )
 
     def __len__(self) -> int:
         """Entries in our segments."""
@@ -180,7 +182,10 @@ class Journal:
         with self._writing:
             segment = self._current or self._begin()
             segment.append(key, sealed, sync=self._sync)
-        self._bury(key, self._others)
+        if self._others:
+            # If that is refused, the stamps decide when both are moved.
+            with contextlib.suppress(OSError):
+                self._bury(key, self._others)
         return segment
 
     def bury(self, key: str) -> None:

@@ -50,7 +50,9 @@ def open_store(url: str | Path, *, durability: Literal["process", "power"] = "pr
     if str(url) == "memory:":
         return MemoryStore()
     if os.name != "posix":
-        raise StoreError("A store on disk needs Linux, macOS or WSL: use NBFLOW_STORE=memory: on this system.")
+        raise StoreError(
+            "A store on disk needs Linux, macOS or WSL: use NBFLOW_STORE=memory: on this system."
+        )
     from nbflow._state.disk import open_disk
 
     return open_disk(Path(url).expanduser(), durability=durability)

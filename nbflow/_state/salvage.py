@@ -114,7 +114,11 @@ def _file_row(path: Path, filename: str) -> Row | None:
     if len(head) < HEAD.size:
         return None
     magic, length, _, key = HEAD.unpack(head)
-    return Row(key.hex(), stamp_of(head), size, filename, None) if (magic, length + OVERHEAD) == (MAGIC, size) else None
+    return (
+        Row(key.hex(), stamp_of(head), size, filename, None)
+        if (magic, length + OVERHEAD) == (MAGIC, size)
+        else None
+    )
 
 
 def unseen(database: Path, seal: Seal) -> list[Row] | None:
@@ -131,7 +135,9 @@ def unseen(database: Path, seal: Seal) -> list[Row] | None:
     try:
         # The last connection to close would empty the log, the evidence: the one that cannot write closes last.
         with (
-            contextlib.closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as witness,
+            contextlib.closing(
+                sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+            ) as witness,
             contextlib.closing(sqlite3.connect(database)) as con,
         ):
             witness.execute("SELECT count(*) FROM sqlite_schema").fetchall()

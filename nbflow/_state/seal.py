@@ -33,7 +33,18 @@ from nbflow.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DEAD", "HEAD", "MAGIC", "OVERHEAD", "SMALL", "Entry", "Seal", "load_secret", "stamp_of", "unfinished"]
+__all__ = [
+    "DEAD",
+    "HEAD",
+    "MAGIC",
+    "OVERHEAD",
+    "SMALL",
+    "Entry",
+    "Seal",
+    "load_secret",
+    "stamp_of",
+    "unfinished",
+]
 
 MAGIC = b"\x9dNB\x01"
 DEAD = b"\x9dNB\x00"  # written over the magic of an entry in a log: deleted. It can only take away, never add
@@ -77,7 +88,9 @@ class Seal:
             raise ValueError("a store's secret has 32 bytes")
         self._key = blake3(secret, derive_key_context="nbflow store 2026 entry v1").digest()
         # Tells one secret from another without giving it away; kept in the store to explain foreign entries.
-        self.fingerprint = blake3(secret, derive_key_context="nbflow store 2026 fingerprint").hexdigest(length=8)
+        self.fingerprint = blake3(secret, derive_key_context="nbflow store 2026 fingerprint").hexdigest(
+            length=8
+        )
 
     def seal(self, key: str, data: bytes) -> bytes:
         """The sealed entry, in one piece."""

@@ -19,7 +19,7 @@ import pytest
 
 from nbflow._state.disk import DiskStore
 from nbflow._state.seal import HEAD, Seal
-from nbflow._state.shelf import _Bytes
+from nbflow._state.table import Bytes
 from nbflow.errors import StoreError, StoreWarning
 
 ROOT = Path(__file__).parents[2]
@@ -193,7 +193,9 @@ def test_a_flip_in_a_row_costs_one_entry(store, path):
     assert seen(store) == ALL
 
 
-@pytest.mark.parametrize("how", ["flipped", "cut", "emptied", "deleted", "swapped", "lengthened", "a folder", "a link"])
+@pytest.mark.parametrize(
+    "how", ["flipped", "cut", "emptied", "deleted", "swapped", "lengthened", "a folder", "a link"]
+)
 def test_a_damaged_value_file_costs_one_entry(store, path, how):
     """The others stay, and the result computed again takes its place."""
     fill(store)
@@ -286,7 +288,11 @@ def test_a_damaged_write_ahead_log_is_noticed(path, part):
     wal = database(path).with_name("cache.db-wal")
     frames = (wal.stat().st_size - 32) // (4096 + 24)
     assert frames > 10
-    flip(wal, {"head": 9, "first frame": 200, "middle": 32 + frames // 2 * 4120 + 99}.get(part, -1) % wal.stat().st_size)
+    flip(
+        wal,
+        {"head": 9, "first frame": 200, "middle": 32 + frames // 2 * 4120 + 99}.get(part, -1)
+        % wal.stat().st_size,
+    )
     with pytest.warns(StoreWarning, match="write-ahead log lost transactions") as caught:
         left = seen(open_(path))
     assert len(ours(caught)) == 1
@@ -391,7 +397,7 @@ def test_a_pickle_in_the_table_is_never_loaded(store, path, tmp_path):
         cache.set(("a", "tuple"), b"bytes")
     with pytest.warns(StoreWarning, match="does not verify"):
         assert store.get(key(1)) is None
-    with diskcache.Cache(str(home(path) / "shelf"), disk=_Bytes) as cache:
+    with diskcache.Cache(str(home(path) / "shelf"), disk=Bytes) as cache:
         for refused in (lambda: cache.get(key(1)), lambda: list(cache)):
             with pytest.raises(StoreError, match="not written by nbflow"):
                 refused()
@@ -406,7 +412,7 @@ def test_the_folder_is_one_that_diskcache_reads(store, path):
     """Keys are text and values the sealed entries: the format is nobody's secret."""
     fill(store)
     store.close()
-    with diskcache.Cache(str(home(path) / "shelf"), disk=_Bytes) as cache:
+    with diskcache.Cache(str(home(path) / "shelf"), disk=Bytes) as cache:
         assert Seal(SECRET).unseal(key(5), cache[key(5)]) == SMALL[key(5)]
         assert {name: Seal(SECRET).unseal(name, cache[name]) for name in LARGE} == LARGE
         assert set(cache) == set(ALL)

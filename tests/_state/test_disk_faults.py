@@ -11,7 +11,19 @@ import pytest
 from nbflow._state.disk import DiskStore
 from nbflow.errors import StoreError
 
-CALLS = ["open", "write", "pwrite", "rename", "link", "unlink", "mkdir", "rmdir", "chmod", "fchmod", "ftruncate"]
+CALLS = [
+    "open",
+    "write",
+    "pwrite",
+    "rename",
+    "link",
+    "unlink",
+    "mkdir",
+    "rmdir",
+    "chmod",
+    "fchmod",
+    "ftruncate",
+]
 SYNCS = ["fsync", "fdatasync"]
 
 

@@ -1,5 +1,6 @@
 """Journal: what is appended is found, by its process and by others, whole or not at all."""
 
+import errno
 import hashlib
 import os
 
@@ -8,7 +9,7 @@ import pytest
 from nbflow._state import journal as journal_module
 from nbflow._state.folder import lock_file
 from nbflow._state.journal import Journal, Segment
-from nbflow._state.seal import OVERHEAD, Seal
+from nbflow._state.seal import MAGIC, OVERHEAD, Seal
 
 SEAL = Seal(bytes(32))
 
@@ -90,16 +91,16 @@ def test_a_torn_write_is_overwritten_by_the_next_entry(mine, tmp_path, monkeypat
     add(mine, "a", b"first")
     pwrite = os.pwrite
 
-    def half(fd, data, offset):
-        if len(data) > 10:
-            return pwrite(fd, data[:10], offset)
-        raise OSError(28, "No space left on device")
+    def full(fd, data, offset):
+        if data.startswith(MAGIC):
+            return pwrite(fd, data[:70], offset)
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     def refuse(fd, size):
-        raise OSError(5, "Input/output error")
+        raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "pwrite", lambda fd, data, offset: half(fd, data, offset) if len(data) > 60 else half(fd, b"", 0))
+        patch.setattr(os, "pwrite", full)
         patch.setattr(os, "ftruncate", refuse)
         with pytest.raises(OSError, match="No space"):
             add(mine, "b", b"torn" * 20)

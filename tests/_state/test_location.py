@@ -73,7 +73,7 @@ def test_the_environment_names_another(project, monkeypatch):
 
 
 def test_a_store_is_opened_from_its_url(project):
-    """"memory:" or a folder, which is made when it is first used."""
+    """ "memory:" or a folder, which is made when it is first used."""
     assert isinstance(open_store("memory:"), MemoryStore)
     store = open_store(project / ".nbflow")
     assert isinstance(store, DiskStore)

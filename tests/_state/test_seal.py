@@ -110,7 +110,8 @@ def test_processes_that_start_together_agree_on_the_secret(config):
     """The first link wins, and everybody reads what it made."""
     code = "from nbflow._state.seal import load_secret; print(load_secret().hex())"
     children = [
-        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(6)
+        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for _ in range(6)
     ]
     assert len({child.communicate()[0] for child in children}) == 1
     assert all(child.returncode == 0 for child in children)

@@ -126,6 +126,8 @@ def test_many_are_got_at_once(store):
             store.flush()
     asked = [*data, key("no"), *data]
     assert store.get_many(asked) == data
+    large = key(100)
+    assert store.get_many([large, large]) == {large: data[large]}
     assert store.get_many([]) == {}
 
 

@@ -37,7 +37,11 @@ for i in range(10**9):
 
 def start(path, name):
     return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path), name], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", WRITER, str(path), name],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -63,7 +67,8 @@ def test_kill_loses_nothing_that_was_acknowledged(tmp_path, seed):
 
     for generation in range(12):
         lives = [
-            threading.Thread(target=live_and_die, args=(f"{generation} {n}", rng.uniform(0.01, 0.6))) for n in range(3)
+            threading.Thread(target=live_and_die, args=(f"{generation} {n}", rng.uniform(0.01, 0.6)))
+            for n in range(3)
         ]
         for life in lives:
             life.start()
