@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._core.entry import BROKEN, DONE, Called, Item, RunState
 from nbflow._core.plan import State
-from nbflow._core.table import causes_of, failure_rows, table_of
+from nbflow._core.table import WORDS, causes_of, failure_rows, table_of
 from nbflow._run import render, results
 from nbflow._run.inspection import FlowView, Inspection
 from nbflow._run.kept import kept_batch
@@ -81,9 +81,9 @@ class Run:
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Records by state, for each flow: ``{"triage": {"COMPLETED": 199, "FAILED": 1}}``."""
+        """Records by state, for each flow, always in one order: ``{"triage": {"COMPLETED": 199, "FAILED": 1}}``."""
         state = self._state()
-        return {name: {str(key): number for key, number in counts.items() if number} for name, counts in zip(state.flows, state.counts, strict=True)}
+        return {name: {str(key): counts[key] for key in WORDS if counts[key]} for name, counts in zip(state.flows, state.counts, strict=True)}
 
     def table(self) -> Table:
         """The run as a picture: what every display of it shows."""
