@@ -164,7 +164,7 @@ class Session:
 
     @staticmethod
     def _keep(engine: Engine, execution: Execution, batch: Batch) -> None:
-        """Keep the batch for reruns from elsewhere: a frame at once, a list or an iterator as it is read."""
+        """Keep the batch for reruns from elsewhere: at once, or an iterator as it is read."""
         run = execution.state.run
 
         def block(records: list[Any]) -> None:
@@ -179,7 +179,7 @@ class Session:
         except StoreError as error:
             execution.say(f"The records of run {run} could not be kept, so it can only be rerun from this kernel. {error}")
         else:
-            execution.keep = block if batch.library == "records" else None
+            execution.keep = block if batch.is_stream else None
 
 
 def _crash_point() -> Callable[[str], None] | None:

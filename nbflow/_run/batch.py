@@ -212,7 +212,9 @@ def as_record(record: Any, place: int) -> dict[Any, Any]:
 def _snapshot(source: Any, library: str) -> Any:
     if library.startswith("pandas"):
         return source.copy(deep=False)
-    return list(source) if isinstance(source, list) else source
+    if library == "records" and hasattr(source, "__len__"):
+        return list(source)  # sets, deques and views of dicts as well, which cannot be read from the middle
+    return source
 
 
 def columns_of(frame: Any, library: str) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from nbflow._run.batch import Batch
+from nbflow._run.batch import CHUNK, Batch
 from nbflow._state import codec
 from nbflow.errors import CodecError, UsageError
 
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 
 def keep_head(ledger: Ledger, run: str, batch: Batch) -> None:
-    """Note what kind of batch follows; a frame follows as a whole."""
+    """Note what kind of batch follows; all of it follows at once, except for a stream, which is not read yet."""
     ledger.add_records(run, msgspec.msgpack.encode((batch.library, list(batch.key), batch.values)))
     if batch.library != "records":
         keep_block(ledger, run, batch.source)
+    elif not batch.is_stream:
+        for start in range(0, len(batch.source), CHUNK):
+            keep_block(ledger, run, batch.source[start : start + CHUNK])
 
 
 def keep_block(ledger: Ledger, run: str, value: Any) -> None:

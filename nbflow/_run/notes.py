@@ -31,6 +31,8 @@ class Notes:
         self._lost = False
         #: Add an entry; safe from any thread, costs next to nothing.
         self.add = self._queue.append
+        #: Add several, all or none of them, also when an interrupt comes in between.
+        self.extend = self._queue.extend
         threading.Thread(target=self._write, name="nbflow-notes", daemon=True).start()
 
     def _write(self) -> None:

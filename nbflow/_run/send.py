@@ -89,7 +89,7 @@ class Execution:
         self._only = only
         self._force = force
         self._from_step = from_step
-        #: Takes every chunk that is read, to keep it.
+        #: Takes every chunk of a stream, to keep it.
         self.keep: Callable[[list[Any]], None] | None = None
         self.watch = watch
         self._codes: dict[Any, bytes] = {}
@@ -156,10 +156,9 @@ class Execution:
         """Note the records of a chunk; rows that repeat a record only count."""
         if self.keep is not None:
             self.keep([row.record for _, _, row in chunk])
-        self.rows.extend(number for number, _, _ in chunk)
         if self._only is None:
-            for number, times, row in chunk:
-                self.notes.add(Listed(number, row.key, times))
+            self.notes.extend([Listed(number, row.key, times) for number, times, row in chunk])
+        self.rows.extend([number for number, _, _ in chunk])
         return [(number, row) for number, times, row in chunk if times == 1]
 
     def _dispatch(self, fresh: list[tuple[int, Row]]) -> None:
@@ -407,7 +406,17 @@ class Execution:
             time.sleep(_TICK)
         self._left = bool(self._pending)
         if not self.batch.is_stream:
-            self._list(list(itertools.islice(self.batch.numbered(), len(self.rows), None)))
+            self._list_rest()
+
+    def _list_rest(self) -> None:
+        """Note the records that the interrupt kept from being read; it may have come between two lines of the reading."""
+        self.notes.flush()
+        listed = len(self.state.keys)
+        numbered = list(self.batch.numbered())
+        self.rows = array("q", [number for number, _, _ in numbered])
+        if self._only is None:
+            self.notes.extend([Listed(number, row.key, times) for number, times, row in numbered if number >= listed or times > 1])
+        self.notes.add(Sent(max(self.rows, default=-1) + 1))
 
     def _close(self) -> None:
         try:

@@ -14,6 +14,7 @@ import pytest
 
 import nbflow as nf
 import nbflow.testing
+from nbflow._run.batch import Batch
 
 EVENT = "ticket/created"
 
@@ -614,6 +615,32 @@ def test_keyboard_interrupt_accounts_for_every_record_and_goes_on_up(nb):
     run = nf.open_run()
     assert run.state == "INTERRUPTED"
     assert sum(run.counts["look"].values()) == 2000
+
+
+@pytest.mark.parametrize("after", [1, 20, 150, 333, 1999])
+def test_an_interrupt_while_the_batch_is_read_loses_no_record(nb, monkeypatch, after):
+    """Wherever it comes: here between the reading of one row and the next."""
+    rows, read = Batch.rows, []
+
+    def interrupted(batch):
+        for row in rows(batch):
+            read.append(row)
+            if len(read) == after:
+                raise KeyboardInterrupt
+            yield row
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        return record["n"]
+
+    monkeypatch.setattr(Batch, "rows", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        nb.send(EVENT, [{"n": n % 1500} for n in range(2000)], key="n")
+    run = nf.open_run()
+    assert run.state == "INTERRUPTED"
+    assert sum(run.counts["look"].values()) == 1500
+    assert len(run.results()) == 2000
+    nb.send(EVENT, [{"n": n % 1500} for n in range(2000)], key="n").raise_for_failures()
 
 
 def test_raise_for_failures_names_the_causes(nb, flows):

@@ -42,6 +42,8 @@ def test_whole_numbers_stay_whole_where_something_is_missing(nb, double):
 def test_other_sequences_come_back_as_they_came(nb, double):
     assert double.map([1, 2]).results("double") == [2, 4]
     assert double.map(iter([1, 2])).results("double") == [2, 4]
+    assert double.map(range(3)).results("double") == [0, 2, 4]
+    assert double.map({"a": 1, "b": 2}.values()).results("double") == [2, 4]
     assert double.map(pl.Series("n", [1, 2])).results("double").to_list() == [2, 4]
     assert double.map(pa.array([1, 2])).results("double").to_pylist() == [2, 4]
     assert double.map(pl.Series("n", [1, 2])).results().columns == ["n", "double.status", "double"]
