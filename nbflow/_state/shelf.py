@@ -131,10 +131,7 @@ class Shelf:
         """What the statement finds; a damaged database is mended and asked again."""
         for mended in (False, True):
             try:
-                if self._reader is None:
-                    self._connect()
-                with self._reading:
-                    return self._reader.execute(statement, values).fetchall() if self._reader else []
+                return self._ask(statement, values)
             except sqlite3.DatabaseError as error:
                 if not is_damage(error):
                     raise refusal(error, "read", self._folder) from error
@@ -145,6 +142,17 @@ class Shelf:
                     return []
                 self._mend(self._reader_id, str(error))
         return []
+
+    def _ask(self, statement: str, values: Sequence[Any]) -> list[Any]:
+        # Another thread may leave the connection between our opening and our asking: no answer is not "not there".
+        while True:
+            if self._reader is None:
+                self._connect()
+            with self._reading:
+                if self._reader is not None:
+                    return self._reader.execute(statement, values).fetchall()
+                if not self._folder.exists():
+                    return []
 
     def _connect(self) -> None:
         """Open a connection that never writes: it neither creates a database nor empties its log on closing."""
@@ -194,7 +202,8 @@ class Shelf:
         if file_id(self._file_name) == self._reader_id:
             return False
         with self._reading:
-            self._close_reader()
+            if file_id(self._file_name) != self._reader_id:  # unless another thread has just opened the new one
+                self._close_reader()
         return True
 
     # --- writing
