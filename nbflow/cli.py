@@ -13,11 +13,11 @@ from nbflow.errors import NbflowError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0, 1 (failed), 2 (wrong use) or 130 (interrupted)."""
+    """Run one command; the exit code is 0, 2 (wrong use, or a cell that failed) or 130 (interrupted)."""
     arguments = _parser().parse_args(argv)
     try:
         command: Callable[[argparse.Namespace], int] = arguments.command

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from nbflow._state.checkpoint import Checkpoint
 
-Load = "Callable[[str], Checkpoint | None]"
 
 
 class StepView:

@@ -11,8 +11,8 @@ import warnings
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.entry import Called, Remark
-from nbflow._core.plan import Attempt, Claim, Lookup, Note, Outcome, Release, Save, State, Wait, plan
+from nbflow._core.entry import DONE, Called, Remark
+from nbflow._core.plan import LOOKUP, Attempt, Claim, Lookup, Note, Outcome, Release, Save, State, Wait, plan
 from nbflow._run import failure
 from nbflow._run.attempt import aattempt, attempt
 from nbflow._run.clock import check
@@ -30,13 +30,12 @@ if TYPE_CHECKING:
     from nbflow._run.scope import Item
     from nbflow._state.store import Store
 
-_DONE = frozenset({State.COMPLETED, State.CACHED})
 
 
 class Call:
     """One call under way: what the commands of its plan work on."""
 
-    __slots__ = ("args", "cancelled", "expires", "function", "gate", "is_flow", "item", "key", "kwargs", "name", "outer", "policy", "saved", "scope")
+    __slots__ = ("args", "cancelled", "expires", "function", "gate", "is_flow", "item", "key", "kwargs", "name", "outer", "policy", "scope")
 
     def __init__(
         self,
@@ -50,7 +49,6 @@ class Call:
         gate: Gate | None = None,
         item: Item | None = None,
         outer: Scope | None = None,
-        saved: bytes | None = None,
         is_flow: bool = False,
     ) -> None:
         self.function = function
@@ -66,8 +64,6 @@ class Call:
         self.outer = outer
         self.is_flow = is_flow
         self.cancelled = item.cancelled if item is not None else None
-        #: The checkpoint, if it was fetched beforehand.
-        self.saved = saved
         self.scope = Scope(key, gate, item, outer)
         self.expires: float | None = None
 
@@ -82,7 +78,7 @@ class Call:
         item = self.item
         if item is None or self.is_flow:
             return
-        key = self.key if state in _DONE else None
+        key = self.key if state in DONE else None
         failed = failure.of(error, self.name) if error is not None else None
         item.note(Called(item.record, item.flow, self.name, state, at, seconds, attempt, key, failed, wait))
 
@@ -147,10 +143,8 @@ class Runner:
     # The commands that never wait.
 
     def _lookup(self, call: Call, _command: Command) -> Outcome | None:
-        data, call.saved = call.saved, None
         try:
-            if data is None:
-                data = self.store.get(call.key)
+            data = self.store.get(call.key)
             if data is None:
                 return None
             found = checkpoint.load(data)
@@ -229,9 +223,9 @@ class Runner:
         """What somebody else's outcome is to us: ``None`` if the call is still to be made."""
         if theirs is None:
             return None
-        if theirs.state in _DONE and theirs.stored:
+        if theirs.state in DONE and theirs.stored:
             return self._lookup(call, LOOKUP)  # a fresh object, not theirs to share
-        if theirs.state in _DONE:
+        if theirs.state in DONE:
             return Outcome(State.CACHED, theirs.value, stored=False)
         return None if isinstance(theirs.error, RunCancelledError) else theirs
 
@@ -341,7 +335,6 @@ async def _let_others_start() -> None:
         task.cancel()
 
 
-LOOKUP = Lookup()
 _INLINE: dict[type[Command], Callable[[Runner, Call, Any], Any]] = {
     Lookup: Runner._lookup,  # noqa: SLF001
     Claim: Runner._claim,  # noqa: SLF001

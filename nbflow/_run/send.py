@@ -16,7 +16,7 @@ from array import array
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.entry import Called, Closed, Item, Listed, Remark, Sent
+from nbflow._core.entry import DONE, Called, Closed, Item, Listed, Remark, Sent
 from nbflow._core.plan import Outcome, State
 from nbflow._run import failure
 from nbflow._run.batch import CHUNK
@@ -326,7 +326,7 @@ class Execution:
         if not outcome.stored:
             self.unsaved[number, flow] = outcome.value
         self._remember(place, failed=failed is not None)
-        done = state in (State.COMPLETED, State.CACHED)
+        done = state in DONE
         self.notes.add(Item(number, flow, state, self.runner.clock.time(), seconds, key if done else None, attempts, failed))
         return failed is not None
 
