@@ -10,10 +10,11 @@ from __future__ import annotations
 import enum
 import re
 import typing
+import weakref
 from types import FunctionType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
-from nbflow._key.origin import leads_to_users
+from nbflow._key.origin import is_users, leads_to_users
 from nbflow._key.value import digest, member, seal
 from nbflow.errors import UnkeyableError
 
@@ -34,6 +35,19 @@ def methods(kind: type) -> dict[str, FunctionType]:
     return found
 
 
+_BEHAVES: weakref.WeakKeyDictionary[type, tuple[list[int], bool]] = weakref.WeakKeyDictionary()
+
+
+def behaves(kind: type) -> bool:
+    """Tell whether objects of a class can do what the user wrote: a class of theirs, or a base, has methods."""
+    users = [base for base in kind.__mro__ if is_users(base)]
+    sizes = [len(vars(base)) for base in users]  # a method that is added later is noticed
+    known = _BEHAVES.get(kind)
+    if known is None or known[0] != sizes:
+        known = _BEHAVES[kind] = sizes, any(map(methods, users))
+    return known[1]
+
+
 def _functions(item: Any) -> Iterator[tuple[str, FunctionType]]:
     if isinstance(item, FunctionType):
         yield "", item
@@ -50,6 +64,17 @@ def by_members(kind: type, ignored: Collection[str]) -> bytes:
     """Return the digest of what the members of a class say: fields, defaults, docstring, annotations."""
     said = [[name, member(_value(item))] for name, item in _members(kind) if name not in ignored]
     return seal("class by members", kind.__qualname__, said)
+
+
+def spelled(kind: type) -> str:
+    """Return the members of a class as text, for a reader: one a line, what libraries add left out."""
+    said = [f"class {kind.__name__}:"]
+    for name, item in _members(kind):
+        _, dot, part = name.partition(".")
+        added = dot and (part == "name" or isinstance(item, bool) or not (item and isinstance(item, (str, int, float, list))))
+        if item is not None and item != "" and not added and not name.startswith("__dataclass") and name != "model_config":
+            said.append(f"    {name} {item}" if name.endswith(":") else f"    {name.strip('_')} = {item!r}")
+    return _ADDRESS.sub("", "\n".join(said))
 
 
 def _members(kind: type) -> Iterator[tuple[str, object]]:

@@ -16,6 +16,7 @@ import fractions
 import functools
 import importlib
 import importlib.util
+import io
 import pathlib
 import re
 import sys
@@ -23,25 +24,23 @@ import types
 import uuid
 import weakref
 from dataclasses import dataclass, field
-from types import CellType, CodeType, FunctionType, ModuleType
+from types import CellType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nbflow._key import classes, syntax
-from nbflow._key.origin import carried, content, is_users, is_users_file
+from nbflow._key import classes, state, syntax, texts
+from nbflow._key.guards import MISSING, Guards, Watch
+from nbflow._key.origin import carried, content, holds, is_users, is_users_file
 from nbflow._key.reads import Reads, scan
-from nbflow._key.value import digest, member, seal
-from nbflow.errors import UnkeyableError
+from nbflow._key.value import ATTRIBUTE, Refusal, digest, identify, member, seal
 
 if TYPE_CHECKING:
     import ast
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from nbflow._key.guards import Space
     from nbflow._key.reads import Chain
+    from nbflow._key.state import Slot
 
-    Space: TypeAlias = dict[str, object]
-    Slot: TypeAlias = tuple[int, str]  # id of a namespace or cell, and a name: what `global` rebinds
-
-_MISSING = object()
 _ATOMS = frozenset((str, bytes, int, float, bool, complex, types.NoneType, types.EllipsisType))
 _CONSTANTS = (
     *(re.Pattern, decimal.Decimal, fractions.Fraction, uuid.UUID, pathlib.PurePath, enum.Enum, range),
@@ -55,102 +54,89 @@ class Code:
 
     Attributes:
         digest: 20 bytes, equal as long as nothing it reaches has changed.
-        parts: the qualified name of each function, class and constant it reaches, itself first, each with
+        parts: the qualified name of each function, class and value it reaches, itself first, each with
             a digest of its own: what differs between two codes is what changed.
+        texts: for each part its source, or how a short plain value is written; empty where there is none to show.
+        steps: the objects around functions (steps) that were looked through.
+        changes: where the values are that the code changes itself; see `nbflow._key.state`.
+        uncounted: what it reaches that does not count by its content: name, and why not.
     """
 
     digest: bytes
     parts: tuple[tuple[str, bytes], ...]
+    texts: tuple[str, ...] = field(default=(), compare=False)
+    steps: tuple[Any, ...] = field(default=(), compare=False)
+    changes: tuple[Slot, ...] = field(default=(), compare=False)
+    uncounted: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
 
-def read(function: Any) -> Code:
+def read(function: Any, ignore: frozenset[str] = frozenset()) -> Code:
     """Return what a function, class or step is, as of now.
 
-    It costs a microsecond as long as everything reached is the same object as before; whatever was
-    redefined, patched or rebound since is read again.
+    It costs a microsecond as long as everything reached is the same object as before, and for values that can change
+    in place as long as it takes to look at their content. Whatever was redefined, patched or rebound since is read
+    again.
+
+    Args:
+        function: the function, class or step.
+        ignore: names of globals and closure cells that do not count.
+
+    Raises:
+        UnkeyableError: the code reads an iterator or an open file, which no key can be made of.
     """
-    entry = _MEMO.get(id(function))
+    place = id(function), ignore
+    entry = _MEMO.get(place)
     if entry is not None and entry[0]() is function and entry[1].hold(function):
         return entry[2]
     if (inner := _unwrapped(function)) is not function:
-        return read(inner)
-    rebound: set[Slot] = set()
+        return read(inner, ignore)
+    rebound, changed = _slots_of(function, ignore), set[state.Slot]()
     while True:
-        graph = _Graph(rebound)
+        graph = _Graph(rebound, changed)
         graph.walk(function)
-        if graph.rebound <= rebound:
+        if graph.rebound <= rebound and graph.changed <= changed:
             break
         rebound |= graph.rebound
+        changed |= graph.changed
+    for refused in graph.refused:
+        raise refused
     code = graph.code()
-    _remember(function, graph.guards, code)
+    _remember(function, place, graph.guards, code)
     return code
 
 
-_MEMO: dict[int, tuple[weakref.ref[Any], Guards, Code]] = {}
+_MEMO: dict[tuple[int, frozenset[str]], tuple[weakref.ref[Any], Guards, Code]] = {}
 
 
-def _remember(function: Any, guards: Guards, code: Code) -> None:
-    forget = functools.partial(_MEMO.pop, id(function))  # bound now: at exit the module's names are gone
+def _remember(function: Any, place: tuple[int, frozenset[str]], guards: Guards, code: Code) -> None:
+    forget = functools.partial(_MEMO.pop, place)  # bound now: at exit the module's names are gone
     try:
         owner = weakref.ref(function, lambda _: forget(None))
     except TypeError:  # a builtin; reading it again costs little
         return
     guards.disown(function)
-    _MEMO[id(function)] = (owner, guards, code)
+    _MEMO[place] = (owner, guards, code)
 
 
-@dataclass(slots=True)
-class Guards:
-    """What must be as it was for a code to hold. Big values are not kept alive: of them the type is noted."""
-
-    names: list[tuple[Space, str, object]] = field(default_factory=list)
-    kinds: list[tuple[Space, str, type]] = field(default_factory=list)
-    cells: list[tuple[CellType, object]] = field(default_factory=list)
-    functions: list[tuple[FunctionType, CodeType, object]] = field(default_factory=list)
-    own: tuple[CodeType, object] | None = None
-    members: list[tuple[type, int, list[tuple[str, object]]]] = field(default_factory=list)
-
-    def disown(self, function: object) -> None:
-        """Let go of the function that these guards belong to, or it would never die; name each thing once."""
-        self.names = list({(id(space), name): (space, name, value) for space, name, value in self.names}.values())
-        for reached, code, defaults in self.functions:
-            if reached is function:
-                self.own = code, defaults
-        self.functions = [entry for entry in self.functions if entry[0] is not function]
-
-    def hold(self, function: Any) -> bool:  # noqa: C901, PLR0911, PLR0912  # plain loops, as every call waits for it
-        """Tell whether everything is as it was."""
-        if self.own and (function.__code__ is not self.own[0] or function.__defaults__ is not self.own[1]):
-            return False
-        for space, name, value in self.names:
-            if space.get(name, _MISSING) is not value:
-                return False
-        for reached, code, defaults in self.functions:
-            if reached.__code__ is not code or reached.__defaults__ is not defaults:
-                return False
-        for space, name, kind in self.kinds:
-            if type(space.get(name, _MISSING)) is not kind:
-                return False
-        for cell, value in self.cells:
-            if content(cell) is not value:
-                return False
-        for owner, size, members in self.members:
-            known = vars(owner)
-            if len(known) != size:
-                return False
-            for name, value in members:
-                if known.get(name) is not value:
-                    return False
-        return True
+def _slots_of(function: Any, names: frozenset[str]) -> set[Slot]:
+    """Return where the globals and closure cells of these names are that a function reads."""
+    if not names or not isinstance(function, FunctionType):
+        return set()
+    cells = _cells(function)
+    return {(id(cells[name]), "") if name in cells else (id(function.__globals__), name) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
-class _Constant:
-    slot: Slot
+class _Value:
+    """A value that is read, and where the code in it leads."""
+
+    slot: Slot | None
     digest: bytes
+    code: tuple[int | bytes, ...]
+    text: str
 
 
-_Target: TypeAlias = "int | bytes | _Constant"  # a node of the graph, something known by name, a value that is read
+_Target: TypeAlias = "int | bytes | _Value"  # a node of the graph, something known by name, a value that is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +144,7 @@ class _Node:
     label: str
     own: bytes
     reads: dict[str, _Target]
+    text: str = ""
 
 
 class _Graph:
@@ -165,21 +152,28 @@ class _Graph:
 
     Args:
         rebound: names that functions of the graph rebind; what they lead to does not count.
+        changed: where the values are that functions of the graph change in place; see `nbflow._key.state`.
     """
 
-    def __init__(self, rebound: set[Slot]) -> None:
+    def __init__(self, rebound: set[Slot], changed: set[Slot]) -> None:
         self.guards = Guards()
         self.rebound: set[Slot] = set()
+        self.changed: set[Slot] = set()
+        self.refused: list[Exception] = []
         self._ignored = rebound
+        self._changed = changed
         self._things: list[object] = []
         self._places: dict[int, int] = {}
         self._spaces: dict[str, Space] = {}
         self._nodes: list[_Node] = []
         self._known = b""
+        self._steps: list[Any] = []
+        self._states: list[Slot] = []
+        self._uncounted: dict[str, str] = {}
 
     def walk(self, root: object) -> None:
         """Find everything that is reached from here."""
-        target = self._target(root)
+        target = self._target(root, _label(root))
         if isinstance(target, int):
             while len(self._nodes) < len(self._things):
                 self._nodes.append(self._expand(self._things[len(self._nodes)]))
@@ -189,43 +183,75 @@ class _Graph:
 
     def code(self) -> Code:
         """Return the digest of the whole and those of its parts."""
-        if self._known:
-            return Code(self._known, ((self._nodes[0].label, self._known),))
+        found = {(node.label, node.own): node.text for node in self._nodes}
+        if not self._known:
+            found |= {
+                (f"{node.label}{name}" if name.startswith(".") else name.strip("()="), target.digest): target.text
+                for node in self._nodes
+                for name, target in node.reads.items()
+                if isinstance(target, _Value) and target.slot not in self._ignored
+            }
         forms = [[member(node.own), [*map(self._spell, node.reads.items())]] for node in self._nodes]
-        parts = dict.fromkeys((node.label, node.own) for node in self._nodes)
-        constants = {
-            (f"{node.label}{name}" if name.startswith(".") else name.strip("()"), target.digest): None
-            for node in self._nodes
-            for name, target in node.reads.items()
-            if isinstance(target, _Constant) and target.slot not in self._ignored
-        }
-        return Code(seal("code", forms), (*parts, *constants))
+        whole = self._known or seal("code", forms)
+        kept = tuple(texts.redacted(text, label) for (label, _), text in found.items())
+        uncounted = tuple(sorted(self._uncounted.items()))
+        return Code(whole, tuple(found), kept, tuple(self._steps), tuple(dict.fromkeys(self._states)), uncounted)
 
     def _spell(self, read: tuple[str, _Target]) -> list[object]:
         name, target = read
-        if isinstance(target, _Constant):
-            return [name, None if target.slot in self._ignored else member(target.digest)]
-        return [name, target if isinstance(target, int) else member(target)]
+        if not isinstance(target, _Value):
+            return [name, _spelled(target)]
+        if target.slot in self._ignored:
+            return [name, None]
+        return [name, member(target.digest), *map(_spelled, target.code)]
 
     # Where a value leads.
 
-    def _target(self, value: object) -> _Target:
-        value = _unwrapped(value)
+    def _target(self, value: object, name: str, slot: Slot | None = None, fetch: Callable[[], object] | None = None) -> _Target:
+        value = self._looked_through(value)
         if _wraps(value) or isinstance(value, _BUNDLES):
             return self._enter(value)
         if isinstance(value, (FunctionType, type)):
             followed = is_users(value) or _carries(value)
             return self._enter(value) if followed else _named("installed", value)
-        if isinstance(value, _NAMED):
+        if isinstance(value, _NAMED) and not _is_bound(value):
             return _named("named", value)
-        return _Constant((0, ""), digest(value)) if _is_constant(value) else self._uncounted(value)
+        if _is_constant(value):
+            return _Value(slot, digest(value), (), texts.of_value(value))
+        return self._content(value, name, slot, fetch or (lambda: value))
 
-    def _uncounted(self, value: object) -> _Target:
-        """Key a value that is read but can change in place (a list, a frame, a client) by its class alone.
+    def _looked_through(self, value: Any) -> Any:
+        """Return what a step stands for, and note the step."""
+        inner = _unwrapped(value)
+        step = value if inner is not value or _version(value) is not None else None
+        if step is not None and holds(step, "code_ignores") and not any(step is known for known in self._steps):
+            self._steps.append(step)
+            self.rebound |= _slots_of(inner, step.code_ignores)
+        return inner
 
-        Here the next version looks at the content.
-        """
-        return self._enter(type(value)) if is_users(type(value)) else _named("object of", type(value))
+    def _content(self, value: object, name: str, slot: Slot | None, fetch: Callable[[], object]) -> _Target:
+        """Key a value that can change in place by its content, or where it has none by its type alone."""
+        try:
+            found = identify(value)
+        except Refusal as refusal:
+            if _is_to_be_read(value, refusal) and slot not in self._changed:
+                self.refused.append(refusal.error(name))
+            return self._by_type(value, name)
+        for kind in found.opaque:
+            self._uncounted[name] = f"{kind.__qualname__} has no content, its type alone counts"
+        counted = found.digest
+        if slot is not None and slot in self._changed:
+            counted = state.counted(slot, value, counted)
+            self._states.append(slot)
+            self._uncounted[name] = "what the code itself changes in it does not count, what others change does"
+        self.guards.contents.append(Watch(fetch, found, slot if slot in self._changed else None, counted))
+        code = [self._target(thing, name) for thing in found.code]
+        return _Value(slot, counted, tuple(part for part in code if not isinstance(part, _Value)), texts.of_value(value))
+
+    def _by_type(self, value: object, name: str) -> _Target:
+        kind = type(value)
+        self._uncounted[name] = f"nothing says what is in a {kind.__qualname__}, so its type alone counts"
+        return self._enter(kind) if is_users(kind) else _named("object of", kind)
 
     def _enter(self, value: object) -> int:
         if id(value) not in self._places:
@@ -233,17 +259,17 @@ class _Graph:
             self._things.append(value)
         return self._places[id(value)]
 
-    def _slot(self, slot: Slot, value: object) -> _Target:
+    def _slot(self, slot: Slot, value: object, name: str, fetch: Callable[[], object]) -> _Target:
         if slot in self._ignored:
+            self._uncounted[name] = "the code binds this name anew, or it is left out with ignore="
             return seal("rebound")
-        target = self._target(value)
-        return _Constant(slot, target.digest) if isinstance(target, _Constant) else target
+        return self._target(value, name, slot, fetch)
 
     # One function per kind of node.
 
     def _expand(self, thing: Any) -> _Node:
         if (version := _version(thing)) is not None:
-            return _Node(_label(thing), seal("version", member(digest(version))), {})
+            return _Node(_label(thing), seal("version", member(digest(version))), {}, f"version {version}")
         if isinstance(thing, FunctionType):
             return self._function(thing) if is_users(thing) else self._carrier(thing)
         if isinstance(thing, type):
@@ -256,73 +282,93 @@ class _Graph:
         self.guards.functions.append((function, code, function.__defaults__))
         reads = scan(code)
         self._note_rebound(function, reads)
-        own = self._syntax(code, space, reads)
+        own, text = self._syntax(function, reads)
         found = dict(self._follow(space, chain) for chain in sorted(reads.names))
         found |= self._closure(function, reads)
         found |= self._imports(space, reads)
         defaults = []
         for name, value in _defaults(function):
-            target = self._default(value)
-            if isinstance(target, int):
-                found[f"{name}="] = target
-            else:
+            target = self._target(value, f"{name}=")
+            if isinstance(target, bytes):
                 defaults.append([name, member(target)])
-        return _Node(_label(function), seal("function", member(own), defaults), dict(sorted(found.items())))
+            else:
+                found[f"{name}="] = target
+        return _Node(_label(function), seal("function", member(own), defaults), dict(sorted(found.items())), text)
 
-    def _syntax(self, code: CodeType, space: Space, reads: Reads) -> bytes:
-        """Return the digest of the source, and correct what the code reads by what it says."""
+    def _syntax(self, function: FunctionType, reads: Reads) -> tuple[bytes, str]:
+        """Return the digest of the source and the source, and correct what the code reads by what it says."""
+        code, space = function.__code__, function.__globals__
         if (found := syntax.find(code, space)) is None:
-            return syntax.code_digest(code)
-        tree, node = syntax.Tree(functools.partial(_is_ours, space)), found[0]
+            return syntax.code_digest(code), ""
+        tree, node = syntax.Tree(functools.partial(_is_ours, space)), found.node
         try:
             own = tree.digest(node)
         except RecursionError:  # an expression too deep to walk; the code object is flat
-            return syntax.code_digest(code)
+            return syntax.code_digest(code), ""
         unread = tree.only_annotates(node)
         reads.names.difference_update([chain for chain in reads.names if chain[0] in unread])
         reads.names.update(tree.names(node))
-        return own
+        self._note_changed(function, syntax.changed_in_place(node))
+        return own, found.text
 
     def _note_rebound(self, function: FunctionType, reads: Reads) -> None:
-        cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+        cells = _cells(function)
         self.rebound |= {(id(function.__globals__), name) for name in reads.rebound_names}
         self.rebound |= {(id(cells[name]), "") for name in reads.rebound_cells}
         for owner, name in reads.rebound_attributes:
             held = content(cells[owner]) if owner in cells else function.__globals__.get(owner)
             if isinstance(held, (type, ModuleType)):
-                self.rebound.add((id(vars(held) if isinstance(held, ModuleType) else held), name))
+                self.rebound.add((_space_of(held), name))
+
+    def _note_changed(self, function: FunctionType, chains: set[Chain]) -> None:
+        cells, own = _cells(function), set(function.__code__.co_varnames)
+        for first, *rest in chains:
+            if first in own:
+                continue
+            slot = (id(cells[first]), "") if first in cells else (id(function.__globals__), first)
+            held = content(cells[first]) if first in cells else function.__globals__.get(first)
+            for name in rest:
+                if not isinstance(held, (type, ModuleType)):
+                    break
+                slot, held = (_space_of(held), name), vars(held).get(name)
+            self.changed.add(slot)
 
     def _follow(self, space: Space, chain: Chain) -> tuple[str, _Target]:
         """Follow a dotted name through local modules; further on, the syntax tree has the attributes."""
-        value, slot = self._look(space, chain[0])
+        value = space.get(chain[0], MISSING)
         length = 1
         while length < len(chain) and isinstance(value, ModuleType) and is_users(value):
-            value, slot = self._look(vars(value), chain[length])
+            self._watch(space, chain[length - 1], value)
+            space = vars(value)
+            value = space.get(chain[length], MISSING)
             length += 1
-        name = ".".join(chain[:length])
-        if value is _MISSING or chain[length - 1] in _OF_MODULES:
+        name, last = ".".join(chain[:length]), chain[length - 1]
+        slot = id(space), last
+        if last in _OF_MODULES:
+            return name, seal("builtin", name)
+        if slot not in self._ignored:
+            self._watch(space, last, value)
+        if value is MISSING:
             return name, seal("builtin", name)  # or nowhere yet; IPython adds builtins, so no difference is made
-        return name, self._slot(slot, value)
+        return name, self._slot(slot, value, name, functools.partial(space.get, last, MISSING))
 
-    def _look(self, space: Space, name: str) -> tuple[object, Slot]:
-        value, slot = space.get(name, _MISSING), (id(space), name)
-        if slot not in self._ignored and name not in _OF_MODULES:
-            if value is _MISSING or _wraps(value) or isinstance(value, _WATCHED) or _is_constant(value):
-                self.guards.names.append((space, name, value))
-            else:
-                self.guards.kinds.append((space, name, type(value)))
-        return value, slot
+    def _watch(self, space: Space, name: str, value: object) -> None:
+        if value is MISSING or _wraps(value) or isinstance(value, _WATCHED) or _is_constant(value):
+            self.guards.names.append((space, name, value))
+        else:
+            self.guards.kinds.append((space, name, type(value)))
 
     def _closure(self, function: FunctionType, reads: Reads) -> dict[str, _Target]:
         found = {}
-        cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+        cells = _cells(function)
         for chain in sorted(reads.cells):
             value = content(cell := cells[chain[0]])
+            slot = id(cell), ""
             if isinstance(value, ModuleType) and len(chain) > 1:
                 name, target = self._follow({chain[0]: value}, chain)
             else:
-                name, target = chain[0], self._slot((id(cell), ""), value)
-            if isinstance(target, int | _Constant) and (id(cell), "") not in self._ignored:
+                name, target = chain[0], self._slot(slot, value, chain[0], functools.partial(content, cell))
+            if isinstance(target, int | _Value) and slot not in self._ignored:
                 self.guards.cells.append((cell, value))
             found[f"({name})"] = target
         return found
@@ -337,54 +383,53 @@ class _Graph:
                     found[f"{name}.{label}"] = target
         return found
 
-    def _default(self, value: object) -> int | bytes:
-        target = self._target(value)
-        if isinstance(target, int) and (_wraps(value) or isinstance(value, _WATCHED)):
-            return target
-        try:
-            return digest(value)
-        except UnkeyableError:
-            return _named("object of", type(value))
-
     def _carrier(self, function: FunctionType) -> _Node:
         """Look into a function of a library that carries a user's function: tenacity's retry and the like."""
         self.guards.functions.append((function, function.__code__, function.__defaults__))
         inside: dict[str, _Target] = {}
         for place, value in enumerate(carried(function)):
-            if isinstance(target := self._target(value), int):
-                inside[str(place)] = target
+            held = self._looked_through(value)
+            if _wraps(held) or isinstance(held, (FunctionType, type, *_BUNDLES)):
+                target = self._target(held, str(place))
+                if isinstance(target, int):
+                    inside[str(place)] = target
         return _Node(_label(function), _named("installed", function), inside)
 
     def _bundle(self, thing: Any) -> _Node:
-        inside = {name: self._target(value) for name, value in _contents(thing).items()}
+        inside = {name: self._target(value, f"{_label(thing)} {name}") for name, value in _contents(thing).items()}
         return _Node(_label(thing), seal("bundle", type(thing).__name__), inside)
 
     def _class(self, kind: type) -> _Node:
         written = classes.methods(kind)
-        body, space = _body(kind, written)
+        body, space, text = _body(kind, written)
         if body is not None:
             tree = syntax.Tree(functools.partial(_is_ours, space))
             own, names = tree.digest(body), tree.names(body)
         else:
             space = self._spaces.get(kind.__module__) or vars(sys.modules.get(kind.__module__, builtins))
             own, names = classes.by_members(kind, {name for owner, name in self._ignored if owner == id(kind)}), set()
+            text = classes.spelled(kind)
         names = names.union(*map(syntax.names_in, classes.quoted(kind)))
         found = dict(self._follow(space, chain) for chain in sorted(names))
-        found |= {f".{name}": self._target(function) for name, function in written.items()}
-        found |= {f"base {place}": self._target(base) for place, base in enumerate(kind.__bases__)}
-        found |= {f":{name}": self._target(part) for name, part in classes.mentioned(kind)}
-        found["metaclass"] = self._target(type(kind))
-        found |= {f".{name}": self._slot((id(kind), name), item) for name, item in self._members(kind)}
-        return _Node(_label(kind), own, dict(sorted(found.items())))
+        found |= {f".{name}": self._target(function, name) for name, function in written.items()}
+        found |= {f"base {place}": self._target(base, "base") for place, base in enumerate(kind.__bases__)}
+        found |= {f":{name}": self._target(part, name) for name, part in classes.mentioned(kind)}
+        found["metaclass"] = self._target(type(kind), "metaclass")
+        found |= {
+            f".{name}": self._slot((id(kind), name), item, f"{_label(kind)}.{name}", functools.partial(vars(kind).get, name))
+            for name, item in self._members(kind)
+        }
+        return _Node(_label(kind), own, dict(sorted(found.items())), text)
 
     def _members(self, kind: type) -> Iterator[tuple[str, object]]:
-        """Yield the constants and classes in a class, and watch all that counts of it."""
+        """Yield the values and classes in a class, and watch all that counts of it."""
         kept = {name: item for name, item in vars(kind).items() if (id(kind), name) not in self._ignored}
         watched = [(name, item) for name, item in kept.items() if name[:2] != "__" or isinstance(item, FunctionType)]
         self.guards.members.append((kind, len(vars(kind)), watched))
         for name, item in watched:
             written = name[:1] != "_" or name[-1:] != "_"  # not what enum keeps between underscores
-            if written and (isinstance(item, type) or _is_constant(item)):
+            public = name[:1] != "_" and name != "model_config"  # what libraries keep in a class
+            if written and (isinstance(item, type) or _is_constant(item) or (public and _is_data(item))):
                 yield name, item
 
 
@@ -406,22 +451,51 @@ def _unwrapped(value: Any) -> Any:
 
 def _wraps(value: Any) -> bool:
     """Tell whether a value is an object around a function; a function around a function has it in a closure."""
-    return not isinstance(value, (FunctionType, type)) and (_holds(value, "__wrapped__") or _version(value) is not None)
+    return not isinstance(value, (FunctionType, type)) and (holds(value, "__wrapped__") or _version(value) is not None)
 
 
 def _version(value: Any) -> object:
-    return value.code_version if _holds(value, "code_version") else None
-
-
-def _holds(value: object, name: str) -> bool:
-    """Tell whether an attribute is there without asking ``__getattr__``, which a mock or a proxy answers to all."""
-    return name in getattr(value, "__dict__", ()) or any(name in vars(base) for base in type(value).__mro__)
+    return value.code_version if holds(value, "code_version") else None
 
 
 def _is_constant(value: object) -> bool:
     if type(value) in (tuple, frozenset):
         return all(map(_is_constant, value))  # type: ignore[call-overload]
     return type(value) in _ATOMS or isinstance(value, _CONSTANTS)
+
+
+def _is_data(value: object) -> bool:
+    """Tell whether an attribute of a class is a value that can change in place, not a part of how the class works."""
+    return type(value) in _CONTAINERS or type(value).__module__.partition(".")[0] in _LIBRARIES
+
+
+_CONTAINERS = frozenset((list, dict, set, tuple, frozenset, bytearray))
+_LIBRARIES = frozenset(("numpy", "pandas", "polars", "pyarrow"))
+
+
+def _is_bound(value: object) -> bool:
+    """Tell whether this is a method of C that is bound to a value: ``PRICES.get``."""
+    owner = getattr(value, "__self__", None) if isinstance(value, (types.BuiltinFunctionType, types.MethodWrapperType)) else None
+    return owner is not None and not isinstance(owner, (ModuleType, type))
+
+
+def _is_to_be_read(value: object, refusal: Refusal) -> bool:
+    """Tell whether what the code reads is an iterator or a file to read: what is in it counts, and cannot be known."""
+    if isinstance(value, io.IOBase) and not value.closed and not value.readable():
+        return False
+    return refusal.consumes and not any(form == ATTRIBUTE for form, _ in refusal.path)
+
+
+def _spelled(target: int | bytes) -> object:
+    return target if isinstance(target, int) else member(target)
+
+
+def _cells(function: FunctionType) -> dict[str, CellType]:
+    return dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+
+
+def _space_of(owner: type | ModuleType) -> int:
+    return id(vars(owner)) if isinstance(owner, ModuleType) else id(owner)
 
 
 def _named(tag: str, thing: Any) -> bytes:
@@ -459,13 +533,13 @@ def _contents(thing: Any) -> dict[str, object]:
     return {"wrapped": thing.__wrapped__, "class": type(thing)}
 
 
-def _body(kind: type, written: dict[str, FunctionType]) -> tuple[ast.ClassDef | None, Space]:
+def _body(kind: type, written: dict[str, FunctionType]) -> tuple[ast.ClassDef | None, Space, str]:
     for function in written.values():
         if function.__qualname__ == f"{kind.__qualname__}.{function.__name__}":
             found = syntax.find(function.__code__, function.__globals__)
-            if found and found[1] is not None and found[1].name == kind.__name__:
-                return found[1], function.__globals__
-    return None, {}
+            if found and found.owner is not None and found.owner.name == kind.__name__:
+                return found.owner, function.__globals__, found.owner_text
+    return None, {}, ""
 
 
 def _is_ours(space: Space, decorator: ast.expr) -> bool:

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any
 
-from nbflow._key import code
+from nbflow._key.origin import holds
 from nbflow._key.value import ATTRIBUTE, INDEX, Walk, attributes, handles, member, refuse, seal, steps
 
 # Package and class, not module and class: libraries move their modules about.
@@ -59,7 +59,7 @@ def _code(walk: Walk, value: Any) -> bytes:
     owner = getattr(value, "__self__", None) if isinstance(value, types.BuiltinFunctionType) else None
     if owner is not None and not isinstance(owner, (types.ModuleType, type)):
         return seal("bound", value.__name__, member(walk.at(ATTRIBUTE, "__self__", owner)))
-    return code.read(value).digest
+    return seal("code", walk.reach(value))
 
 
 @handles(types.MethodType)
@@ -69,8 +69,8 @@ def _method(walk: Walk, value: types.MethodType) -> bytes:
 
 
 @handles(property, classmethod, staticmethod, functools.cached_property)
-def _descriptor(_: Walk, value: Any) -> bytes:
-    return code.read(value).digest
+def _descriptor(walk: Walk, value: Any) -> bytes:
+    return seal("code", walk.reach(value))
 
 
 @handles(object)
@@ -78,12 +78,13 @@ def _object(walk: Walk, value: Any) -> bytes:
     kind = type(value)
     for base in kind.__mro__:
         if f"{base.__module__.partition('.')[0]}.{base.__name__}" in _BY_TYPE_ALONE:
+            walk.opaque.append(kind)
             return seal("type alone", kind.__qualname__)
     for refused, reason in _REFUSED:
         if isinstance(value, refused):
-            return refuse(value, reason)
-    if hasattr(value, "__wrapped__") and callable(value) and not _is_proxy(value):
-        return code.read(value).digest
+            return refuse(value, reason, consumes=issubclass(refused, (io.IOBase, Iterator, AsyncIterator, Awaitable)))
+    if holds(value, "__wrapped__") and callable(value) and not _is_proxy(value):
+        return seal("code", walk.reach(value))
     return _reduced(walk, value)
 
 

@@ -78,3 +78,8 @@ def leads_to_users(function: FunctionType, above: tuple[object, ...] = ()) -> bo
         isinstance(inner, FunctionType) and inner not in above and leads_to_users(inner, (*above, function))
         for inner in carried(function)
     )
+
+
+def holds(value: object, name: str) -> bool:
+    """Tell whether an attribute is there without asking ``__getattr__``, which a mock or a proxy answers to all."""
+    return name in getattr(value, "__dict__", ()) or any(name in vars(base) for base in type(value).__mro__)

@@ -12,9 +12,10 @@ import ast
 import functools
 import linecache
 import sys
+import textwrap
 from dataclasses import dataclass
 from types import CodeType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from nbflow._key.value import digest, member, seal
 
@@ -31,13 +32,37 @@ _COSMETIC = frozenset(("ctx", "kind", "type_comment", "type_params"))
 class Source:
     """What one text says: its function nodes, the class each stands in, and the code they compile to."""
 
+    lines: list[str]
     functions: dict[tuple[str, int], list[FunctionNode]]
     classes: dict[int, ast.ClassDef]
     codes: dict[tuple[str, int], list[CodeType]]
 
+    def text(self, node: ast.AST) -> str:
+        """Return the lines of a function or class, decorators included, as they would stand alone."""
+        first = min([node.lineno, *(part.lineno for part in getattr(node, "decorator_list", ()))])  # type: ignore[attr-defined]  # it has a place
+        return textwrap.dedent("".join(self.lines[first - 1 : node.end_lineno]))  # type: ignore[attr-defined]
 
-def find(code: CodeType, space: dict[str, object]) -> tuple[FunctionNode, ast.ClassDef | None] | None:
-    """Return the node that compiles to this code and the class it stands in, ``None`` if nothing surely does."""
+
+class Found(NamedTuple):
+    """The node that compiles to a code, the class it stands in, and the text that both are from."""
+
+    node: FunctionNode
+    owner: ast.ClassDef | None
+    source: Source
+
+    @property
+    def text(self) -> str:
+        """The source of the function."""
+        return self.source.text(self.node)
+
+    @property
+    def owner_text(self) -> str:
+        """The source of the class."""
+        return self.source.text(self.owner) if self.owner is not None else ""
+
+
+def find(code: CodeType, space: dict[str, object]) -> Found | None:
+    """Return the node that compiles to this code, ``None`` if nothing surely does."""
     for reread in (False, True):
         if reread:
             linecache.checkcache(code.co_filename)  # the text at hand may be older than the code
@@ -47,7 +72,7 @@ def find(code: CodeType, space: dict[str, object]) -> tuple[FunctionNode, ast.Cl
         except (SyntaxError, ValueError, RecursionError):
             continue
         if (node := _match(code, source)) is not None:
-            return node, source.classes.get(id(node))
+            return Found(node, source.classes.get(id(node)), source)
     return None
 
 
@@ -55,7 +80,7 @@ def find(code: CodeType, space: dict[str, object]) -> tuple[FunctionNode, ast.Cl
 def _source(filename: str, text: str, flags: int) -> Source:
     flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     tree = compile(text, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
-    source = Source({}, {}, {})
+    source = Source(text.splitlines(keepends=True), {}, {}, {})
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             source.functions.setdefault(_place(node), []).append(node)
@@ -255,3 +280,51 @@ def _expressions(node: ast.AST) -> Iterator[tuple[str, ...]]:
         return
     for child in ast.iter_child_nodes(node):
         yield from _expressions(child)
+
+
+#: Methods that change what they are called on, also where their value is used.
+_CHANGING = frozenset(
+    """
+    append appendleft extend insert add update setdefault pop popitem popleft remove discard clear sort reverse
+    put put_nowait send write writelines
+    """.split()  # noqa: SIM905  # a table to read
+)
+_CHANGING_FUNCTIONS = frozenset(("next", "setattr", "delattr"))
+
+
+def changed_in_place(node: ast.AST) -> set[tuple[str, ...]]:
+    """Return the names, dotted ones as tuples, of what code visibly changes without binding it anew.
+
+    That is ``x`` in ``x.append(1)``, ``x.note(1)`` as a statement, ``x[0] = 1``, ``x.n += 1``, ``del x[0]`` and
+    ``next(x)``. Not all that is named is changed, and not all that is changed is named.
+    """
+    found: set[tuple[str, ...]] = set()
+    for part in ast.walk(node):
+        found.update(name for base in _changed(part) if (name := _root(base)))
+    return found
+
+
+def _changed(part: ast.AST) -> Iterator[ast.expr]:
+    if isinstance(part, (ast.Subscript, ast.Attribute)) and isinstance(part.ctx, (ast.Store, ast.Del)):
+        yield part.value
+    elif isinstance(part, ast.Expr):
+        call = part.value.value if isinstance(part.value, ast.Await) else part.value
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+            yield call.func.value
+    elif isinstance(part, ast.Call):
+        if isinstance(part.func, ast.Attribute) and part.func.attr in _CHANGING:
+            yield part.func.value
+        elif isinstance(part.func, ast.Name) and part.func.id in _CHANGING_FUNCTIONS and part.args:
+            yield part.args[0]
+
+
+def _root(node: ast.AST) -> tuple[str, ...] | None:
+    """Return the dotted name that an expression starts from: ``a.b`` for ``a.b[0].c()``."""
+    while (name := dotted(node)) is None:
+        if isinstance(node, (ast.Subscript, ast.Attribute)):
+            node = node.value
+        elif isinstance(node, ast.Call):
+            node = node.func
+        else:
+            return None
+    return name

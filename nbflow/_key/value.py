@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import importlib
 import re
-from typing import TYPE_CHECKING, Any, TypeAlias
+from types import CodeType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 from blake3 import blake3
 
+from nbflow._key.origin import is_users
 from nbflow.errors import UnkeyableError, UsageError
 
 if TYPE_CHECKING:
@@ -98,13 +100,31 @@ def _holds_nan(value: Any) -> bool:
     return kind in (dict, list) and any(map(_holds_nan, value))
 
 
+class Content(NamedTuple):
+    """What a value is.
+
+    Attributes:
+        digest: of everything in it but code.
+        code: the functions and classes in it, and the classes of objects that have methods of the user's, in the
+            order in which they are met. What they do follows from what they reach, which the digest does not cover.
+        opaque: classes of the objects in it that have no value: clients, connections, locks.
+    """
+
+    digest: bytes
+    code: tuple[object, ...] = ()
+    opaque: tuple[type, ...] = ()
+
+
 class Refusal(Exception):  # noqa: N818  # a message on its way up, which no caller sees
     """A value that cannot be keyed; every level on the way up adds its part of the path."""
 
-    def __init__(self, value: object, reason: str) -> None:
+
+    def __init__(self, value: object, reason: str, *, consumes: bool = False) -> None:
         super().__init__(reason)
         self.kind = type(value)
         self.reason = reason
+        #: Would looking at the value use it up, as it does an iterator?
+        self.consumes = consumes
         self.path: list[Step] = []
 
     def error(self, where: str) -> UnkeyableError:
@@ -132,8 +152,8 @@ class _Name(str):
     __slots__ = ()
 
 
-def digest(value: object, where: str = "value") -> bytes:
-    """Return the 20-byte digest of the full content of a value.
+def digest(value: object, where: str = "value", *, with_code: bool = True) -> bytes:
+    """Return the 20-byte digest of the full content of a value, of the code in it, too.
 
     Two values have one digest exactly when a careful user would call them the same: types count, so do
     dtypes, names and the order of a dict; where a value lies in memory, how it is chunked and who shares
@@ -142,18 +162,36 @@ def digest(value: object, where: str = "value") -> bytes:
     Args:
         value: anything but iterators, open files and the like.
         where: what the value is to the caller, the start of the path in the error.
+        with_code: do functions, classes and the methods of the user's objects count by their code, or by their place?
 
     Raises:
         UnkeyableError: no key can be made of the value, or of something in it.
     """
-    if type(value) is not bytes and (data := encode_plain(("plain", value), value)) is not None:
-        return blake3(data).digest(SIZE)
     try:
-        return Walk().digest(value)
+        content = identify(value)
     except Refusal as refusal:
         raise refusal.error(where) from refusal.__cause__
+    if not content.code or not with_code:
+        return content.digest
+    from nbflow._key import code
+
+    return seal("with code", member(content.digest), [member(code.read(thing).digest) for thing in content.code])
+
+
+def identify(value: object) -> Content:
+    """Return the digest of a value and the code in it, apart.
+
+    Raises:
+        Refusal: no key can be made of the value, or of something in it.
+    """
+    if type(value) is not bytes and (data := encode_plain(("plain", value), value)) is not None:
+        return Content(blake3(data).digest(SIZE))
+    walk = Walk()
+    try:
+        found = walk.digest(value)
     except RecursionError:
-        raise Refusal(value, "it is nested too deeply for Python's stack").error(where) from None
+        raise Refusal(value, "it is nested too deeply for Python's stack") from None
+    return Content(found, tuple(walk.code), tuple(dict.fromkeys(walk.opaque)))
 
 
 class Walk:
@@ -165,9 +203,12 @@ class Walk:
     sharing an object and copying it give one digest, and a tangle of objects takes linear time.
     """
 
-    __slots__ = ("_low", "_memo", "_open")
+    __slots__ = ("_low", "_memo", "_open", "code", "opaque")
 
     def __init__(self) -> None:
+        #: What was met so far; see `Content`.
+        self.code: list[object] = []
+        self.opaque: list[type] = []
         self._open: dict[int, tuple[int, object]] = {}
         self._memo: dict[int, tuple[object, bytes]] = {}  # holds the objects, or their ids would be used again
         self._low = 0
@@ -206,6 +247,14 @@ class Walk:
             key, (entered, value) = self._open.popitem()
             self._memo[key] = value, seal("part", result, entered - place) if entered > place else result
 
+    def reach(self, thing: object) -> int:
+        """Return the place of a function or class among the code met so far; its name says too little."""
+        for place, known in enumerate(self.code):
+            if known is thing:
+                return place
+        self.code.append(thing)
+        return len(self.code) - 1
+
     def at(self, form: str, step: object, value: object) -> bytes:
         """Return the digest of a member; the step leads to it in the path of an error."""
         try:
@@ -220,14 +269,19 @@ class Walk:
         Each member starts from the same state, or the order of a set, which follows the hash seed, would
         show in how its members refer to each other.
         """
-        place, memo, found = len(self._open), self._memo, []
+        place, memo, code = len(self._open), self._memo, self.code
+        found = []
         for value in values:
-            self._memo = {}
-            found.append(self.digest(value))
+            self._memo, self.code = {}, []
+            result = self.digest(value)
+            found.append((result, [_rank(thing) for thing in self.code], self.code))
             while len(self._open) > place:
                 self._open.popitem()
-        self._memo = memo
-        return b"".join(sorted(found))
+        self._memo, self.code = memo, code
+        found.sort(key=lambda member: member[:2])
+        for _, _, met in found:
+            code.extend(met)
+        return b"".join(result for result, _, _ in found)
 
     def members(self, tag: str, *head: object, items: Iterable[tuple[str, object, object]]) -> bytes:
         """Seal a form with its members, given as (form of the step, step, member)."""
@@ -242,6 +296,14 @@ class Walk:
         if kind in _INLINE or (kind is float and value == value):  # noqa: PLR0124
             return value
         return _Ext(_MEMBER, self.at(form, step, value))
+
+
+def _rank(thing: Any) -> tuple[str, bytes]:
+    """Return what puts functions in one order whatever the hash seed; what they reach is read elsewhere."""
+    from nbflow._key.syntax import code_digest
+
+    code = getattr(thing, "__code__", None)
+    return str(getattr(thing, "__qualname__", "")), code_digest(code) if isinstance(code, CodeType) else b""
 
 
 _HANDLERS: dict[type, tuple[Handler, bool]] = {}
@@ -289,10 +351,26 @@ def _find_handler(kind: type) -> Handler:
     for base in kind.__mro__:
         if later := _LATER.get(base.__module__.partition(".")[0]):
             importlib.import_module(later)
+    found = _by_base(kind)
+    return _with_class(found) if is_users(kind) and not issubclass(kind, type) else found
+
+
+def _by_base(kind: type) -> Handler:
     for base in sorted(kind.__mro__[:-1], key=_takes_subclasses, reverse=True):
         if found := _HANDLERS.get(base):
             return found[0] if base is kind or found[1] else _as_subclass(found[0])
     return _HANDLERS[object][0]
+
+
+def _with_class(described: Handler) -> Handler:
+    """Count the class of an object with it if it has methods: a step that is given the object can call them."""
+    from nbflow._key.classes import behaves
+
+    def handle(walk: Walk, value: object) -> bytes:
+        kind = type(value)
+        return seal("of", walk.reach(kind), member(described(walk, value))) if behaves(kind) else described(walk, value)
+
+    return handle
 
 
 def _takes_subclasses(base: type) -> bool:
@@ -363,6 +441,6 @@ def steps(state: dict[str, object]) -> list[tuple[str, object, object]]:
     return [(ATTRIBUTE, name, item) for name, item in state.items()]
 
 
-def refuse(value: object, reason: str) -> NoReturn:
-    """Say that no key can be made of a value."""
-    raise Refusal(value, reason)
+def refuse(value: object, reason: str, *, consumes: bool = False) -> NoReturn:
+    """Say that no key can be made of a value; ``consumes``: looking at it would use it up."""
+    raise Refusal(value, reason, consumes=consumes)

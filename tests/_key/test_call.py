@@ -149,3 +149,23 @@ def outcome(function, *args, **kwargs):
         return function(*args, **kwargs)
     except TypeError as error:
         return str(error)
+
+
+def test_the_methods_of_an_object_that_is_passed_in_count(new_notebook):
+    cell = (
+        "class Rule:\n    def __init__(self, limit):\n        self.limit = limit\n"
+        "    def allows(self, x):\n        return check(x, self.limit)\n"
+        "def check(x, limit):\n    return x < limit\nrule = Rule(3)\nrules = {'a': [Rule(3)]}\n"
+    )
+
+    def key(name, text, **options):
+        notebook = new_notebook()
+        notebook.run(text)
+        return call_key("step", bytes(20), [("rule", notebook[name])], **options)
+
+    for name in ("rule", "rules"):
+        assert key(name, cell) == key(name, cell.replace("return x < limit", "return x < limit  # strictly"))
+        assert key(name, cell) != key(name, cell.replace("x < limit", "x <= limit"))
+        assert key(name, cell) != key(name, cell.replace("Rule(3)", "Rule(4)"))
+        versioned = [key(name, text, with_code=False) for text in (cell, cell.replace("x < limit", "x <= limit"))]
+        assert versioned[0] == versioned[1]

@@ -7,7 +7,9 @@ import types
 
 import pytest
 
+from nbflow._key import state
 from nbflow._key.code import read
+from nbflow.errors import UnkeyableError
 
 
 def names(function):
@@ -194,14 +196,154 @@ def test_a_client_made_on_first_use_does_not_count(notebook):
     assert read(notebook["step"]).digest != before
 
 
-def test_the_content_of_a_mutable_global_does_not_count_yet(notebook):
+def test_the_content_of_a_global_counts_wherever_it_was_changed(notebook):
     notebook.run("ROWS = [1]\ndef step(x):\n    return ROWS\n")
     before = read(notebook["step"]).digest
     notebook["ROWS"].append(2)
-    notebook.run("ROWS = [3]")
+    appended = read(notebook["step"]).digest
+    assert appended != before
+    notebook.run("ROWS = [1, 2]")
+    assert read(notebook["step"]).digest == appended
+    notebook.run("ROWS = [1]")
     assert read(notebook["step"]).digest == before
-    notebook.run("ROWS = {}")
+    notebook.run("ROWS = (1,)")
     assert read(notebook["step"]).digest != before
+
+
+@pytest.mark.parametrize(
+    ("value", "change"),
+    [
+        ("{'a': [1]}", "X['a'].append(2)"),
+        ("{1, 2}", "X.discard(2)"),
+        ("collections.deque([1])", "X.append(2)"),
+        ("np.array([1, 2])", "X[0] = 3"),
+        ("pd.DataFrame({'a': [1, 2]})", "X.loc[0, 'a'] = 3"),
+        ("pd.DataFrame({'a': [1, 2]})", "X.columns = ['b']"),
+        ("pl.DataFrame({'a': [1, 2]})", "X = X.with_columns(pl.lit(1).alias('b'))"),
+        ("types.SimpleNamespace(n=1)", "X.n = 2"),
+        ("Thing(1)", "X.n = 2"),
+        ("[Thing(1)]", "X[0].n = 2"),
+        ("functools.partial(max, [1])", "X.args[0].append(2)"),
+        ("{'a': 1}.get", "X.__self__['a'] = 2"),
+    ],
+)
+def test_a_change_in_place_is_noticed_and_so_is_its_reversal(notebook, value, change):
+    notebook.run(
+        "import collections, functools, types\nimport numpy as np\nimport pandas as pd\nimport polars as pl\n"
+        "class Thing:\n    def __init__(self, n):\n        self.n = n\n"
+        f"X = {value}\ndef step(x):\n    return X\n"
+    )
+    before = read(notebook["step"]).digest
+    notebook.run(f"X = {value}")
+    assert read(notebook["step"]).digest == before
+    notebook.run(change)
+    assert read(notebook["step"]).digest != before
+    notebook.run(f"X = {value}")
+    assert read(notebook["step"]).digest == before
+
+
+@pytest.mark.parametrize(
+    "held", ["{'a': f, 'b': g}", "[f, g]", "{f, g}", "Thing(f, g)", "{'a': [functools.partial(f, 1)], 'b': g}", "[Thing(1, 2)]"]
+)
+def test_functions_and_methods_inside_a_global_are_reached(new_notebook, held):
+    cell = (
+        "import functools\nclass Thing:\n    def __init__(self, *held):\n        self.held = held\n"
+        "    def ask(self, x):\n        return f(x)\n"
+        f"def f(x):\n    return x + 1\ndef g(x):\n    return x - 1\nX = {held}\ndef step(x):\n    return X\n"
+    )
+    assert not differs(new_notebook, cell, cell)
+    assert not differs(new_notebook, cell, cell.replace("return x + 1", "return x + 1  # one more"))
+    assert differs(new_notebook, cell, cell.replace("return x + 1", "return x + 2"))
+
+
+def test_functions_swapped_in_a_global_are_noticed(notebook):
+    notebook.run("X = {'a': lambda x: x + 1, 'b': lambda x: x - 1}\ndef step(x):\n    return X['a'](x)\n")
+    before = read(notebook["step"]).digest
+    notebook["X"].update(a=notebook["X"]["b"], b=notebook["X"]["a"])
+    assert read(notebook["step"]).digest != before
+
+
+def test_functions_that_call_each_other_through_a_global_are_read(new_notebook):
+    cell = "def even(n):\n    return n == 0 or TABLE['odd'](n - 1)\ndef odd(n):\n    return n != 0 and TABLE['even'](n - 1)\nTABLE = {'even': even, 'odd': odd}\n"
+    assert not differs(new_notebook, cell, cell, "even")
+    assert differs(new_notebook, cell, cell.replace("n != 0", "n > 0"), "even")
+    assert differs(new_notebook, cell, cell.replace("n == 0", "n < 1"), "odd")
+
+
+def test_values_in_a_class_count(notebook):
+    notebook.run("class Config:\n    LABELS = [x for x in 'ab']\n    def labels(self):\n        return self.LABELS\ndef step(x):\n    return Config().labels()\n")
+    before = read(notebook["step"]).digest
+    notebook["Config"].LABELS.append("c")
+    assert read(notebook["step"]).digest != before
+
+
+OWN_CHANGES = """
+import collections
+SEEN = {value}
+LIMIT = 2
+def step(x):
+    {change}
+    return LIMIT, SEEN
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "change", "others"),
+    [
+        ("[]", "SEEN.append(x)", "SEEN.append('other')"),
+        ("{}", "SEEN[x] = SEEN.get(x, 0) + 1", "SEEN['other'] = 1"),
+        ("collections.Counter()", "SEEN[x] += 1", "SEEN['other'] += 1"),
+        ("{}", "SEEN.setdefault('n', []).append(x)", "SEEN['other'] = 1"),
+        ("type('State', (), {})()", "SEEN.last = x", "SEEN.other = 1"),
+    ],
+)
+def test_what_the_code_changes_itself_does_not_count_and_what_others_change_does(notebook, value, change, others):
+    notebook.run(OWN_CHANGES.format(value=value, change=change))
+    code = read(notebook["step"])
+    for x in (1, 2, 1):
+        state.begin(code.changes)
+        assert read(notebook["step"]).digest == code.digest
+        notebook["step"](x)
+        assert read(notebook["step"]).digest == code.digest
+        state.end(code.changes)
+    assert read(notebook["step"]).digest == code.digest
+    assert "SEEN" in dict(code.uncounted)
+    notebook.run(others)
+    assert read(notebook["step"]).digest != code.digest
+    notebook.run(f"SEEN = {value}")
+    assert read(notebook["step"]).digest == code.digest
+
+
+def test_an_iterator_in_a_global_is_refused_and_the_ways_out_are_named(notebook):
+    notebook.run("rows = iter([1, 2])\ndef clean(x):\n    return sum(rows)\ndef step(x):\n    return clean(x)\n")
+    with pytest.raises(UnkeyableError, match=r'rows is a list_iterator.*pass a list.*ignore=\["rows"\]'):
+        read(notebook["step"])
+    assert list(notebook["rows"]) == [1, 2]
+    notebook.run("rows = [1, 2]")
+    assert read(notebook["step"]).digest
+
+
+def test_what_has_no_content_counts_by_its_type_and_is_named(notebook):
+    notebook.run(
+        "import threading, sqlite3, sys\nlock = threading.Lock()\nout = sys.stdout\n"
+        "class Odd:\n    def __reduce_ex__(self, version):\n        raise TypeError('no')\nodd = Odd()\n"
+        "def step(x):\n    return lock, odd\n"
+    )
+    before = read(notebook["step"])
+    assert {name for name, _ in before.uncounted} == {"lock", "odd"}
+    notebook.run("lock = threading.Lock()\nodd = Odd()")
+    assert read(notebook["step"]).digest == before.digest
+    notebook.run("lock = threading.RLock()")
+    assert read(notebook["step"]).digest != before.digest
+
+
+def test_an_ignored_global_does_not_count(notebook):
+    notebook.run("CACHE = {}\nLIMIT = 1\ndef step(x):\n    return CACHE, LIMIT\n")
+    before = read(notebook["step"], frozenset({"CACHE"})).digest
+    notebook.run("CACHE = {1: 2}")
+    assert read(notebook["step"], frozenset({"CACHE"})).digest == before != read(notebook["step"]).digest
+    notebook.run("LIMIT = 2")
+    assert read(notebook["step"], frozenset({"CACHE"})).digest != before
 
 
 @pytest.mark.parametrize(
@@ -598,7 +740,7 @@ def test_memory_of_dead_functions_is_given_back(notebook):
 
     notebook.run(HELPERS)
     read(notebook["step"])
-    place = id(notebook["step"])
+    place = id(notebook["step"]), frozenset()
     assert place in code._MEMO
     notebook.names.clear()
     gc.collect()

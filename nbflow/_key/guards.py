@@ -1,0 +1,107 @@
+"""Guards: what must be as it was for a code that was read to hold, checked at every call outside of a run."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from nbflow._key import state
+from nbflow._key.origin import content
+from nbflow._key.value import Content, Refusal, identify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CellType, CodeType, FunctionType
+
+    from nbflow._key.state import Slot
+
+    Space: TypeAlias = dict[str, object]
+
+MISSING = object()
+
+
+class Watch:
+    """A value whose content counts, looked at again each time. Big values are not kept alive for it.
+
+    Args:
+        fetch: gives the value as it is now.
+        found: its content when the code was read.
+        slot: where it is, if the code changes it itself.
+        digest: what stands for it in the key.
+    """
+
+    __slots__ = ("_code", "_digest", "_fetch", "_slot")
+
+    def __init__(self, fetch: Callable[[], object], found: Content, slot: Slot | None, digest: bytes) -> None:
+        self._fetch = fetch
+        self._slot = slot
+        self._digest = digest
+        self._code = [_reference(thing) for thing in found.code]
+
+    def holds(self) -> bool:
+        """Tell whether the content is what it was."""
+        value = self._fetch()
+        try:
+            found = identify(value)
+        except Refusal:
+            return False
+        digest = found.digest if self._slot is None else state.counted(self._slot, value, found.digest)
+        return digest == self._digest and [*map(_called, self._code)] == [*found.code]
+
+
+def _reference(thing: object) -> Callable[[], object]:
+    try:
+        return weakref.ref(thing)
+    except TypeError:
+        return lambda: thing
+
+
+def _called(reference: Callable[[], object]) -> object:
+    return reference()
+
+
+@dataclass(slots=True)
+class Guards:
+    """Everything that a code was read from. Of values that are keyed by their type alone, the type is noted."""
+
+    names: list[tuple[Space, str, object]] = field(default_factory=list)
+    kinds: list[tuple[Space, str, type]] = field(default_factory=list)
+    cells: list[tuple[CellType, object]] = field(default_factory=list)
+    functions: list[tuple[FunctionType, CodeType, object]] = field(default_factory=list)
+    own: tuple[CodeType, object] | None = None
+    members: list[tuple[type, int, list[tuple[str, object]]]] = field(default_factory=list)
+    contents: list[Watch] = field(default_factory=list)
+
+    def disown(self, function: object) -> None:
+        """Let go of the function that these guards belong to, or it would never die; name each thing once."""
+        self.names = list({(id(space), name): (space, name, value) for space, name, value in self.names}.values())
+        for reached, code, defaults in self.functions:
+            if reached is function:
+                self.own = code, defaults
+        self.functions = [entry for entry in self.functions if entry[0] is not function]
+
+    def hold(self, function: Any) -> bool:  # noqa: C901, PLR0911, PLR0912  # plain loops, as every call waits for it
+        """Tell whether everything is as it was."""
+        if self.own and (function.__code__ is not self.own[0] or function.__defaults__ is not self.own[1]):
+            return False
+        for space, name, value in self.names:
+            if space.get(name, MISSING) is not value:
+                return False
+        for reached, code, defaults in self.functions:
+            if reached.__code__ is not code or reached.__defaults__ is not defaults:
+                return False
+        for space, name, kind in self.kinds:
+            if type(space.get(name, MISSING)) is not kind:
+                return False
+        for cell, value in self.cells:
+            if content(cell) is not value:
+                return False
+        for owner, size, members in self.members:
+            known = vars(owner)
+            if len(known) != size:
+                return False
+            for name, value in members:
+                if known.get(name) is not value:
+                    return False
+        return all(watch.holds() for watch in self.contents)
