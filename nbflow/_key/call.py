@@ -91,20 +91,20 @@ def _binding(
     return bind  # type: ignore[no-any-return]
 
 
-def call_key(name: str, code: bytes, arguments: list[tuple[str, object]], *, with_code: bool = True) -> str:
+def call_key(name: str, code: bytes, arguments: list[tuple[str, object]], *, methods: bool = True) -> str:
     """Return the key of a call: 40 lowercase hexadecimal digits.
 
     Args:
         name: of the step.
         code: digest of the step's code, from :func:`nbflow._key.code.read`.
         arguments: from :meth:`Binder.arguments`.
-        with_code: does code in the arguments count (functions, the methods of the user's objects)?
+        methods: do the methods of the user's objects among the arguments count?
 
     Raises:
         UnkeyableError: no key can be made of an argument; the message names it.
     """
     data = encode_plain(("call", name, code, arguments), [value for _, value in arguments])
     if data is None:
-        members = [(argument, member(digest(value, argument, with_code=with_code))) for argument, value in arguments]
+        members = [(argument, member(digest(value, argument, methods=methods))) for argument, value in arguments]
         data = _encode(("call", name, code, members))
     return blake3(data).hexdigest(SIZE)

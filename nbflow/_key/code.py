@@ -49,22 +49,36 @@ _CONSTANTS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A function, class or value that code reaches.
+
+    Attributes:
+        name: qualified, as the code sees it.
+        digest: of it alone, not of what it reaches in turn.
+        kind: ``"function"``, ``"class"``, ``"value"`` or ``"version"``.
+        text: its source, or how a short plain value is written, no secrets in it; empty where there is none to show.
+    """
+
+    name: str
+    digest: bytes
+    kind: str = field(default="value", compare=False)
+    text: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Code:
     """What a function is, for the key of its calls.
 
     Attributes:
         digest: 20 bytes, equal as long as nothing it reaches has changed.
-        parts: the qualified name of each function, class and value it reaches, itself first, each with
-            a digest of its own: what differs between two codes is what changed.
-        texts: for each part its source, or how a short plain value is written; empty where there is none to show.
+        parts: each function, class and value it reaches, itself first: what differs between two codes is what changed.
         steps: the objects around functions (steps) that were looked through.
         changes: where the values are that the code changes itself; see `nbflow._key.state`.
         uncounted: what it reaches that does not count by its content: name, and why not.
     """
 
     digest: bytes
-    parts: tuple[tuple[str, bytes], ...]
-    texts: tuple[str, ...] = field(default=(), compare=False)
+    parts: tuple[Part, ...]
     steps: tuple[Any, ...] = field(default=(), compare=False)
     changes: tuple[Slot, ...] = field(default=(), compare=False)
     uncounted: tuple[tuple[str, str], ...] = field(default=(), compare=False)
@@ -144,6 +158,7 @@ class _Node:
     label: str
     own: bytes
     reads: dict[str, _Target]
+    kind: str
     text: str = ""
 
 
@@ -179,23 +194,22 @@ class _Graph:
                 self._nodes.append(self._expand(self._things[len(self._nodes)]))
         else:
             self._known = target if isinstance(target, bytes) else target.digest
-            self._nodes.append(_Node(_label(root), self._known, {}))
+            self._nodes.append(_Node(_label(root), self._known, {}, "function"))
 
     def code(self) -> Code:
         """Return the digest of the whole and those of its parts."""
-        found = {(node.label, node.own): node.text for node in self._nodes}
+        found = {(node.label, node.own): (node.kind, node.text) for node in self._nodes}
         if not self._known:
             found |= {
-                (f"{node.label}{name}" if name.startswith(".") else name.strip("()="), target.digest): target.text
+                (f"{node.label}{name}" if name.startswith(".") else name.strip("()="), target.digest): ("value", target.text)
                 for node in self._nodes
                 for name, target in node.reads.items()
                 if isinstance(target, _Value) and target.slot not in self._ignored
             }
         forms = [[member(node.own), [*map(self._spell, node.reads.items())]] for node in self._nodes]
-        whole = self._known or seal("code", forms)
-        kept = tuple(texts.redacted(text, label) for (label, _), text in found.items())
+        parts = (Part(*known, kind, texts.redacted(text, known[0])) for known, (kind, text) in found.items())
         uncounted = tuple(sorted(self._uncounted.items()))
-        return Code(whole, tuple(found), kept, tuple(self._steps), tuple(dict.fromkeys(self._states)), uncounted)
+        return Code(self._known or seal("code", forms), tuple(parts), tuple(self._steps), tuple(dict.fromkeys(self._states)), uncounted)
 
     def _spell(self, read: tuple[str, _Target]) -> list[object]:
         name, target = read
@@ -269,7 +283,7 @@ class _Graph:
 
     def _expand(self, thing: Any) -> _Node:
         if (version := _version(thing)) is not None:
-            return _Node(_label(thing), seal("version", member(digest(version))), {}, f"version {version}")
+            return _Node(_label(thing), seal("version", member(digest(version))), {}, "version", str(version))
         if isinstance(thing, FunctionType):
             return self._function(thing) if is_users(thing) else self._carrier(thing)
         if isinstance(thing, type):
@@ -293,7 +307,7 @@ class _Graph:
                 defaults.append([name, member(target)])
             else:
                 found[f"{name}="] = target
-        return _Node(_label(function), seal("function", member(own), defaults), dict(sorted(found.items())), text)
+        return _Node(_label(function), seal("function", member(own), defaults), dict(sorted(found.items())), "function", text)
 
     def _syntax(self, function: FunctionType, reads: Reads) -> tuple[bytes, str]:
         """Return the digest of the source and the source, and correct what the code reads by what it says."""
@@ -393,11 +407,11 @@ class _Graph:
                 target = self._target(held, str(place))
                 if isinstance(target, int):
                     inside[str(place)] = target
-        return _Node(_label(function), _named("installed", function), inside)
+        return _Node(_label(function), _named("installed", function), inside, "function")
 
     def _bundle(self, thing: Any) -> _Node:
         inside = {name: self._target(value, f"{_label(thing)} {name}") for name, value in _contents(thing).items()}
-        return _Node(_label(thing), seal("bundle", type(thing).__name__), inside)
+        return _Node(_label(thing), seal("bundle", type(thing).__name__), inside, "function")
 
     def _class(self, kind: type) -> _Node:
         written = classes.methods(kind)
@@ -419,7 +433,7 @@ class _Graph:
             f".{name}": self._slot((id(kind), name), item, f"{_label(kind)}.{name}", functools.partial(vars(kind).get, name))
             for name, item in self._members(kind)
         }
-        return _Node(_label(kind), own, dict(sorted(found.items())), text)
+        return _Node(_label(kind), own, dict(sorted(found.items())), "class", text)
 
     def _members(self, kind: type) -> Iterator[tuple[str, object]]:
         """Yield the values and classes in a class, and watch all that counts of it."""

@@ -58,9 +58,9 @@ def redacted(text: str, name: str) -> str:
         return text
     if _SECRET_NAME.search(name.rpartition(".")[2]) and "\n" not in text and "(" not in text:
         return _HIDDEN
+    for form in _SECRETS:
+        text = form.sub(_HIDDEN, text)
     for variable, value in os.environ.items():
         if len(value) >= _SHORTEST and _SECRET_NAME.search(variable):
             text = text.replace(value, _HIDDEN)
-    for form in _SECRETS:
-        text = form.sub(_HIDDEN, text)
     return _ASSIGNED.sub(lambda found: f"{found[1]}{found[2]}{_HIDDEN}{found[2]}", text)

@@ -152,7 +152,7 @@ class _Name(str):
     __slots__ = ()
 
 
-def digest(value: object, where: str = "value", *, with_code: bool = True) -> bytes:
+def digest(value: object, where: str = "value", *, methods: bool = True) -> bytes:
     """Return the 20-byte digest of the full content of a value, of the code in it, too.
 
     Two values have one digest exactly when a careful user would call them the same: types count, so do
@@ -162,31 +162,35 @@ def digest(value: object, where: str = "value", *, with_code: bool = True) -> by
     Args:
         value: anything but iterators, open files and the like.
         where: what the value is to the caller, the start of the path in the error.
-        with_code: do functions, classes and the methods of the user's objects count by their code, or by their place?
+        methods: do the methods of the user's objects count?
 
     Raises:
         UnkeyableError: no key can be made of the value, or of something in it.
     """
     try:
-        content = identify(value)
+        content = identify(value, methods=methods)
     except Refusal as refusal:
         raise refusal.error(where) from refusal.__cause__
-    if not content.code or not with_code:
+    if not content.code:
         return content.digest
     from nbflow._key import code
 
     return seal("with code", member(content.digest), [member(code.read(thing).digest) for thing in content.code])
 
 
-def identify(value: object) -> Content:
+def identify(value: object, *, methods: bool = True) -> Content:
     """Return the digest of a value and the code in it, apart.
+
+    Args:
+        value: anything.
+        methods: count the classes of objects that have methods of the user's among the code.
 
     Raises:
         Refusal: no key can be made of the value, or of something in it.
     """
     if type(value) is not bytes and (data := encode_plain(("plain", value), value)) is not None:
         return Content(blake3(data).digest(SIZE))
-    walk = Walk()
+    walk = Walk(methods=methods)
     try:
         found = walk.digest(value)
     except RecursionError:
@@ -203,9 +207,10 @@ class Walk:
     sharing an object and copying it give one digest, and a tangle of objects takes linear time.
     """
 
-    __slots__ = ("_low", "_memo", "_open", "code", "opaque")
+    __slots__ = ("_low", "_memo", "_open", "code", "methods", "opaque")
 
-    def __init__(self) -> None:
+    def __init__(self, *, methods: bool = True) -> None:
+        self.methods = methods
         #: What was met so far; see `Content`.
         self.code: list[object] = []
         self.opaque: list[type] = []
@@ -368,7 +373,9 @@ def _with_class(described: Handler) -> Handler:
 
     def handle(walk: Walk, value: object) -> bytes:
         kind = type(value)
-        return seal("of", walk.reach(kind), member(described(walk, value))) if behaves(kind) else described(walk, value)
+        if not walk.methods or not behaves(kind):
+            return described(walk, value)
+        return seal("of", walk.reach(kind), member(described(walk, value)))
 
     return handle
 

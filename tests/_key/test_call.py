@@ -167,5 +167,5 @@ def test_the_methods_of_an_object_that_is_passed_in_count(new_notebook):
         assert key(name, cell) == key(name, cell.replace("return x < limit", "return x < limit  # strictly"))
         assert key(name, cell) != key(name, cell.replace("x < limit", "x <= limit"))
         assert key(name, cell) != key(name, cell.replace("Rule(3)", "Rule(4)"))
-        versioned = [key(name, text, with_code=False) for text in (cell, cell.replace("x < limit", "x <= limit"))]
+        versioned = [key(name, text, methods=False) for text in (cell, cell.replace("x < limit", "x <= limit"))]
         assert versioned[0] == versioned[1]

@@ -13,7 +13,7 @@ from nbflow.errors import UnkeyableError
 
 
 def names(function):
-    return [name for name, _ in read(function).parts]
+    return [part.name for part in read(function).parts]
 
 
 def differs(new_notebook, before, after, name="step"):
@@ -75,10 +75,35 @@ def test_parts_name_what_is_reached(notebook):
 
 def test_the_part_that_changed_is_the_one_that_differs(notebook):
     notebook.run(HELPERS)
-    before = dict(read(notebook["step"]).parts)
+    before = read(notebook["step"]).parts
     notebook.run("LIMIT = 4")
-    after = dict(read(notebook["step"]).parts)
-    assert {name for name in before if before[name] != after[name]} == {"LIMIT"}
+    after = read(notebook["step"]).parts
+    assert [part.name for part in before if part not in after] == ["LIMIT"]
+
+
+def test_parts_have_the_text_that_they_were_read_from(notebook):
+    notebook.run("LIMITS = {'a': [1]}\nPROMPT = 'Pick one.'\n\nclass Label:\n    names = ['a']\ndef step(x):\n    # why\n    return LIMITS, PROMPT, Label\n")
+    texts = {part.name: (part.kind, part.text) for part in read(notebook["step"]).parts}
+    assert texts["step"] == ("function", "def step(x):\n    # why\n    return LIMITS, PROMPT, Label\n")
+    assert texts["LIMITS"] == ("value", "{'a': [1]}")
+    assert texts["PROMPT"] == ("value", "Pick one.")
+    assert texts["Label"] == ("class", "class Label:\n    names = ['a']")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "API_KEY = 'hunter2hunter2'", "KEY = 'sk-proj-hunter2hunter2hunter2'", "OPTIONS = {'password': 'hunter2hunter2'}",
+        "URL = 'postgres://me:hunter2hunter2@host/db'", "FROM_ENVIRONMENT = 'hunter2hunter2'",
+    ],
+)
+def test_no_text_holds_a_secret(notebook, monkeypatch, line):
+    monkeypatch.setenv("SERVICE_TOKEN", "hunter2hunter2")
+    name = line.partition(" ")[0]
+    notebook.run(f"{line}\ndef step(x):\n    password = 'hunter2hunter2'\n    return {name}, call(token='hunter2hunter2')\n")
+    code = read(notebook["step"])
+    assert name in [part.name for part in code.parts]
+    assert "hunter2" not in repr(code)
 
 
 def test_a_cell_run_again_changes_nothing(notebook):

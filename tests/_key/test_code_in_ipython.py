@@ -37,7 +37,7 @@ def test_the_source_of_a_cell_is_found_whatever_else_the_cell_does(shell, first)
     shell(HELPER)
     names = shell(STEP)
     assert all(syntax.find(names[name].__code__, names) for name in ("helper", "step"))
-    assert [name for name, _ in read(names["step"]).parts] == ["step", "Tool", "Tool.use", "helper", "LIMIT"]
+    assert [part.name for part in read(names["step"]).parts] == ["step", "Tool", "Tool.use", "helper", "LIMIT"]
 
 
 def test_a_cell_edited_and_run_again(shell):
