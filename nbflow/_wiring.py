@@ -145,6 +145,8 @@ class Session:
         execution = Execution(engine.runner, engine.ledger, run.id, state, lanes, batch, loop=self.machinery.loop, watch=show, **options)
         try:
             execution.notes.add(first)
+            # In one block with the first entry, where the next run of the event finds it.
+            execution.read_code(engine.codes_before(state, first))
             execution.notes.flush()
             if keep_records:
                 self._keep(engine, execution, batch)

@@ -41,6 +41,15 @@ class Resumed(NamedTuple):
     at: float
 
 
+class Coded(NamedTuple):
+    """The code of a step, or of a flow (``"flow triage"``), as this run uses it: 20 bytes, and what changed in it."""
+
+    subject: str
+    code: bytes
+    at: float
+    why: str = ""
+
+
 class Listed(NamedTuple):
     """A record was read from the batch: its number, its key, in how many rows it stands."""
 
@@ -108,7 +117,7 @@ class Closed(NamedTuple):
     tally: dict[State, int]
 
 
-Entry = Opened | Resumed | Listed | Sent | Item | Called | Remark | Closed
+Entry = Opened | Resumed | Coded | Listed | Sent | Item | Called | Remark | Closed
 
 
 @dataclass(slots=True)
@@ -141,6 +150,7 @@ class RunState:
         self.steps: list[dict[str, StepCount]] = []
         self.failures: dict[tuple[int, int], tuple[Failure, int]] = {}
         self.remarks: list[str] = []
+        self.codes: dict[str, Coded] = {}
         self._items: list[bytearray] = []
         self._saved: list[bytearray] = []
 
@@ -210,6 +220,9 @@ class RunState:
     def _resumed(self, entry: Resumed) -> None:
         self.state, self.ended = "RUNNING", entry.at
 
+    def _coded(self, entry: Coded) -> None:
+        self.codes[entry.subject] = entry
+
     def _listed(self, entry: Listed) -> None:
         if entry.record == len(self.keys):
             self.keys.append(entry.key)
@@ -270,6 +283,7 @@ _CODES = {state: code for code, state in enumerate(_STATES)}
 _APPLY: dict[type[Any], Callable[[RunState, Any], None]] = {
     Opened: RunState._opened,  # noqa: SLF001
     Resumed: RunState._resumed,  # noqa: SLF001
+    Coded: RunState._coded,  # noqa: SLF001
     Listed: RunState._listed,  # noqa: SLF001
     Sent: RunState._sent,  # noqa: SLF001
     Item: RunState._item,  # noqa: SLF001

@@ -33,6 +33,7 @@ class Flow(Generic[P, R]):
 
     __wrapped__: Callable[P, R]
     code_version = None
+    code_ignores: frozenset[str] = frozenset()
 
     def __init__(self, function: Callable[P, R], events: tuple[str, ...], on_failure: Callable[..., Any] | None, name: str) -> None:
         functools.update_wrapper(self, function)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import functools
 import inspect
 from dataclasses import dataclass
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from nbflow._core.policy import Policy, Throttle, seconds
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from concurrent.futures import Future
     from datetime import timedelta
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+#: ``ttl=``: fresh once per run.
+PER_RUN = "run"
 
 
 class Performer(Protocol):
@@ -44,11 +48,19 @@ class Performer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
-    """What, beside code and inputs, decides whether two calls are the same."""
+    """What, beside code and inputs, decides whether two calls are the same.
+
+    Attributes:
+        version: stands for the code.
+        ignore: names of arguments, and of globals and closure variables that the code reads, which do not count.
+        depends_on: what else counts.
+        per_run: an output is good for the run that it was made in, and for no other.
+    """
 
     version: str | None = None
     ignore: frozenset[str] = frozenset()
     depends_on: tuple[Any, ...] = ()
+    per_run: bool = False
 
 
 class Step(Generic[P, R]):
@@ -67,6 +79,8 @@ class Step(Generic[P, R]):
         self.name = name
         self.policy = policy
         self.keyed = keyed
+        #: Names of globals and closure variables that do not count in keys (``ignore=``).
+        self.code_ignores = keyed.ignore.difference(_parameters(function))
         self.is_async = inspect.iscoroutinefunction(function)
         self.performer = performer
         self.bound: tuple[Any, ...] = ()
@@ -170,6 +184,7 @@ def make_step(
     check_function(function, "step")
     ignored = frozenset([ignore] if isinstance(ignore, str) else ignore)
     _check_ignored(function, ignored)
+    per_run = ttl == PER_RUN
     policy = Policy(
         retries=_whole(retries, "retries", least=0),
         retry_delay=seconds(retry_delay, "retry_delay"),
@@ -179,20 +194,41 @@ def make_step(
         timeout=_positive(timeout, "timeout"),
         concurrency=None if concurrency is None else _whole(concurrency, "concurrency", least=1),
         throttle=throttle if isinstance(throttle, Throttle | None) else Throttle(throttle),
-        ttl=_positive(ttl, "ttl"),
+        ttl=None if per_run else _positive(ttl, "ttl"),
     )
     if should_retry is not None and not callable(should_retry):
         raise UsageError(f"should_retry={should_retry!r} has to be a function that takes the exception and returns True or False.")
     depends = tuple(depends_on) if isinstance(depends_on, tuple | list | set | frozenset) else (depends_on,)
-    keyed = Keyed(None if version is None else str(version), ignored, depends)
+    keyed = Keyed(None if version is None else str(version), ignored, depends, per_run)
     return Step(function, _text(name, "name") or name_of(function), policy, keyed, performer)
 
 
 def _check_ignored(function: Callable[..., Any], ignored: frozenset[str]) -> None:
-    parameters = inspect.signature(function).parameters
-    unknown = ignored - parameters.keys()
+    parameters = _parameters(function)
+    read = _names_read(getattr(function, "__code__", None))
+    unknown = ignored - parameters.keys() - read
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        raise UsageError(f"ignore={sorted(unknown)}: {function.__name__} has no such argument; it has {list(parameters)}.")
+        import difflib
+
+        name = min(unknown)
+        close = difflib.get_close_matches(name, [*parameters, *read], n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"Its arguments: {', '.join(parameters) or 'none'}."
+        raise UsageError(f"ignore={name!r}: {function.__name__} has no argument of this name and reads no such global. {hint}")
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(function).parameters
+    except ValueError:  # a function written in C that does not tell
+        return {}
+
+
+def _names_read(code: CodeType | None) -> set[str]:
+    """The names of globals, attributes and closure variables in a code and in those of the functions inside it."""
+    if code is None:
+        return set()
+    inside = (_names_read(const) for const in code.co_consts if isinstance(const, CodeType))
+    return {*code.co_names, *code.co_freevars}.union(*inside)
 
 
 def _text(value: Any, option: str) -> str | None:

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from typing import TYPE_CHECKING, Any
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from blake3 import blake3
 
 from nbflow._key.value import SIZE, digest, encode_plain, member
-from nbflow.errors import UsageError
+from nbflow.errors import UnkeyableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _encode = msgspec.msgpack.Encoder().encode
+#: Bytes of a digest that tells two inputs apart for a reader; keys have more.
+SHORT = 8
+#: Of a frame with more columns, or a dict with more fields, the parts are not told apart.
+_MOST = 256
+
+
+class Input(NamedTuple):
+    """One argument of a call, as its checkpoint knows it.
+
+    Attributes:
+        name: of the argument.
+        digest: `SHORT` bytes.
+        kind: what its parts are called: ``"column"``, ``"field"`` or nothing.
+        parts: name and digest of each.
+    """
+
+    name: str
+    digest: bytes
+    kind: str = ""
+    parts: tuple[tuple[str, bytes], ...] = ()
+
 
 
 class Binder:
@@ -23,10 +44,7 @@ class Binder:
 
     Args:
         function: the step's function.
-        ignore: names of arguments that do not count.
-
-    Raises:
-        UsageError: the function has no argument of an ignored name.
+        ignore: names of arguments that do not count; others are passed over.
     """
 
     __slots__ = ("_bind", "_ignored", "_options")
@@ -40,8 +58,6 @@ class Binder:
         last = parameters[-1] if parameters else None
         takes_any = last is not None and last.kind is last.VAR_KEYWORD and last.name not in self._ignored
         self._options = last.name if last is not None and takes_any else None
-        if self._options is None:
-            _refuse_unknown(function, self._ignored, [parameter.name for parameter in parameters])
         self._bind = _binding(function, parameters, self._ignored)
 
     def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, object]]:
@@ -57,13 +73,6 @@ class Binder:
             name, options = found[-1]
             found[-1] = name, {key: options[key] for key in sorted(options) if key not in self._ignored}
         return found
-
-
-def _refuse_unknown(function: Callable[..., Any], ignored: frozenset[str], names: list[str]) -> None:
-    for name in sorted(ignored.difference(names)):
-        close = difflib.get_close_matches(name, names, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(names) or 'none'}"
-        raise UsageError(f"ignore={name!r}: {function.__qualname__} has no argument of this name{hint}")
 
 
 def _binding(
@@ -108,3 +117,38 @@ def call_key(name: str, code: bytes, arguments: list[tuple[str, object]], *, met
         members = [(argument, member(digest(value, argument, methods=methods))) for argument, value in arguments]
         data = _encode(("call", name, code, members))
     return blake3(data).hexdigest(SIZE)
+
+
+def inputs_of(arguments: list[tuple[str, object]]) -> list[Input]:
+    """Return what a checkpoint keeps of the arguments: digests, never the values."""
+    return [Input(name, short_digest(value), *_parts(value)) for name, value in arguments]
+
+
+def short_digest(value: object) -> bytes:
+    """Return the first eight bytes of a value's digest: enough to tell whether it is another one."""
+    return digest(value)[:SHORT]
+
+
+def _parts(value: Any) -> tuple[str, tuple[tuple[str, bytes], ...]]:
+    """Return what the parts of a value are called, and each with its digest; none of a value that is one piece."""
+    library, kind = type(value).__module__.partition(".")[0], type(value).__name__
+    found: Iterable[tuple[Any, Any]] = ()
+    name = ""
+    if isinstance(value, dict):
+        name, found = "field", value.items()
+    elif kind == "DataFrame" and library in ("pandas", "polars"):
+        pairs = value.items() if library == "pandas" else ((series.name, series) for series in value.get_columns())
+        name, found = "column", pairs
+    elif kind == "Table" and library == "pyarrow":
+        name, found = "column", zip(value.column_names, value.columns, strict=True)
+    elif isinstance(getattr(value, "__dict__", None), dict) and not isinstance(value, (type, FunctionType, ModuleType)):
+        name, found = "field", vars(value).items()
+    if len(value if name == "field" and isinstance(value, dict) else getattr(value, "columns", ())) > _MOST:
+        return "", ()
+    parts = []
+    for part, inside in found:
+        try:
+            parts.append((str(part), short_digest(inside)))
+        except UnkeyableError:
+            continue  # an object that is keyed by less than all its attributes
+    return (name, tuple(parts)) if parts else ("", ())

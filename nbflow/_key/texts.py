@@ -15,7 +15,7 @@ from nbflow._key.value import is_plain
 _LONGEST = 20_000
 _WIDTH = 100
 
-_NAME = r"(?:api_?key|secret|token|passw(?:or)?d|passphrase|credential|private_?key|auth)"
+_NAME = r"(?:api_?key|secret|token|passw(?:or)?d|passphrase|credential|private_?key|auth(?!or))"
 _SECRET_NAME = re.compile(_NAME, re.IGNORECASE)
 _SECRETS = (
     re.compile(r"\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{16,}"),  # OpenAI, Anthropic, Stripe
@@ -38,7 +38,7 @@ def of_value(value: object) -> str:
         return value if type(value) is str and len(value) <= _LONGEST else ""
     if isinstance(value, (enum.Enum, pathlib.PurePath, re.Pattern)):
         return repr(value)[:_LONGEST]
-    if not _is_shown(value):
+    if not _is_shown(value) or len(repr(value)) > _LONGEST:
         return ""
     text = pprint.pformat(value, width=_WIDTH, sort_dicts=False)
     return text if len(text) <= _LONGEST else ""

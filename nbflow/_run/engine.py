@@ -11,7 +11,8 @@ import warnings
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from nbflow._key.call import Binder
+from nbflow._core.entry import Coded, Opened, Resumed
+from nbflow._key.call import Binder, inputs_of
 from nbflow._run import keys
 from nbflow._run.limits import Gate, Gates
 from nbflow._run.runner import Call, Runner, value_of
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from nbflow._state.ledger import Ledger
     from nbflow._state.store import Store
 
+#: Runs among which the last one of an event is looked for.
+_LOOKED_AT = 50
 #: A sync step that holds an event loop for longer than this, in seconds, is reported.
 _HELD_UP = 0.1
 
@@ -84,15 +87,13 @@ class Engine:
         outer = SCOPE.get()
         item = outer.item if outer is not None else None
         binder, gate = step.prepared
-        code = keys.code_of(step) if item is None else item.codes.get(step.__wrapped__)
-        if code is None:
-            assert item is not None
-            code = item.codes[step.__wrapped__] = keys.code_of(step)
-        key = keys.step_key(step, code, binder, args, kwargs)
+        identity = keys.identify(step) if item is None else item.identify(step)
+        arguments = binder.arguments(args, kwargs)
+        key = keys.step_key(step, identity, arguments, item.run if item is not None else None)
         function = self.stubs.get(step.name, step.__wrapped__) if self.stubs else step.__wrapped__
-        call = Call(function, step.name, step.policy, key, args, kwargs, gate=gate, item=item, outer=outer)
+        call = Call(function, step.name, step.policy, key, args, kwargs, identity=identity, inputs=lambda: inputs_of(arguments), gate=gate, item=item, outer=outer)
         if item is None:
-            return call, self.runner, False
+            return call, self.runner, identity.per_run  # no run: each call is one
         item.inputs.append((step.name, args, kwargs))
         return call, item.runner, item.must_run(step.name)
 
@@ -172,6 +173,16 @@ class Engine:
         return values
 
     # Runs.
+
+    def codes_before(self, state: RunState, first: Opened | Resumed) -> dict[str, bytes]:
+        """The codes of flows and steps when the run that begins now last ran, or else the last run of its event."""
+        if isinstance(first, Resumed):
+            return {subject: coded.code for subject, coded in state.codes.items()}
+        for run in reversed(self.ledger.runs()[-_LOOKED_AT:]):
+            entries = self.ledger.ends(run) if run != first.run else []
+            if entries and isinstance(entries[0], Opened) and entries[0].event == first.event:
+                return {entry.subject: entry.code for entry in entries if isinstance(entry, Coded)}
+        return {}
 
     def is_worked_on(self, run: str) -> bool:
         """Does some process, this one included, work on ``run``?"""

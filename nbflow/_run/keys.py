@@ -2,59 +2,141 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
+from nbflow._core.step import Step
 from nbflow._key import call as calls
 from nbflow._key import code as codes
 from nbflow._key import value as values
+from nbflow._key.code import Code, Part
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
     from nbflow._core.flow import Flow
-    from nbflow._core.step import Step
+    from nbflow._key.state import Slot
+
+    Subject = Step[..., Any] | Flow[..., Any]
+
+_SIZE = 20
 
 
-def code_of(subject: Step[..., Any] | Flow[..., Any]) -> bytes:
-    """The digest of everything about a step or flow that is not its input: code or ``version=``, ``depends_on=``."""
-    own = codes.read(subject.__wrapped__).digest if subject.code_version is None else f"version {subject.code_version}".encode()
-    keyed = getattr(subject, "keyed", None)
-    if keyed is None or not keyed.depends_on:
-        return own
-    return blake3(own + b"".join(_dependency(thing) for thing in keyed.depends_on)).digest(20)
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a step or flow is, for the keys of its calls: everything but their inputs.
+
+    Attributes:
+        digest: 20 bytes.
+        code: what it reaches; of a step with a version that alone.
+        parts: what the digest is made of.
+        per_run: its outputs are good for one run.
+        methods: do the methods of objects among its inputs count?
+    """
+
+    digest: bytes
+    code: Code
+    parts: tuple[Part, ...]
+    per_run: bool
+    methods: bool
+
+    @property
+    def steps(self) -> tuple[Step[..., Any], ...]:
+        """The steps that are reached."""
+        return self.code.steps
+
+    @property
+    def changes(self) -> tuple[Slot, ...]:
+        """Where the values are that the code changes itself."""
+        return self.code.changes
 
 
-def _dependency(thing: Any) -> bytes:
+def identify(subject: Subject) -> Identity:
+    """Read a step or flow as it is now.
+
+    Raises:
+        UnkeyableError: it reads something that no key can be made of.
+        UsageError: something in ``depends_on=`` is not there.
+    """
+    version = subject.code_version
+    code = codes.read(subject.__wrapped__, subject.code_ignores) if version is None else codes.read(subject)
+    known: tuple[Code, Identity] | None = subject.__dict__.get("_identity")
+    if known is not None and known[0] is code:
+        return known[1]
+    # The code of a flow holds that of its steps, so it holds what they depend on as well.
+    steps = [part for part in dict.fromkeys((subject, *code.steps)) if isinstance(part, Step)]
+    depends = [_dependency(thing) for step in steps for thing in step.keyed.depends_on]
+    digest = blake3(code.digest + b"".join(part.digest for part in depends)).digest(_SIZE) if depends else code.digest
+    identity = Identity(digest, code, (*code.parts, *depends), any(step.keyed.per_run for step in steps), version is None)
+    if not depends:  # files change without anybody being told
+        subject.__dict__["_identity"] = code, identity
+    return identity
+
+
+def _dependency(thing: Any) -> Part:
     """A package by its installed version, a file by its content, a function by its code, anything else by value."""
     if isinstance(thing, str):
         from importlib import metadata
 
         try:
-            return values.digest((thing, metadata.version(thing)))
+            version = metadata.version(thing)
         except metadata.PackageNotFoundError:
             raise UsageError(f"depends_on={thing!r} is not an installed package; give a Path for a file, or the function or value itself.") from None
+        return Part(f"package {thing}", values.digest((thing, version)), "dependency", version)
     if isinstance(thing, Path):
         try:
-            return values.digest(("file", thing.read_bytes()))
+            return Part(f"file {thing}", values.digest(("file", thing.read_bytes())), "dependency")
         except OSError as error:
             raise UsageError(f"depends_on={str(thing)!r} cannot be read: {error.strerror}.") from None
     if callable(thing):
-        return codes.read(getattr(thing, "__wrapped__", thing)).digest
-    return values.digest(thing, "depends_on")
+        code = codes.read(getattr(thing, "__wrapped__", thing))
+        return Part(code.parts[0].name, code.digest, "function", code.parts[0].text)
+    return Part("depends_on", values.digest(thing, "depends_on"))
 
 
-def step_key(step: Step[..., Any], code: bytes, binder: calls.Binder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """The key of one call of a step."""
-    return calls.call_key(step.name, code, binder.arguments(args, kwargs))
+def step_key(step: Step[..., Any], identity: Identity, arguments: list[tuple[str, object]], run: str | None) -> str:
+    """The key of one call of a step.
+
+    Args:
+        step: the step.
+        identity: of it.
+        arguments: as its binder gives them.
+        run: the run it is made in; ``None`` for a direct call.
+    """
+    return calls.call_key(step.name, _in_run(identity, run), arguments, methods=identity.methods)
 
 
-def flow_key(flow: Flow[..., Any], code: bytes, digest: bytes) -> str:
+def flow_key(flow: Flow[..., Any], identity: Identity, digest: bytes, run: str | None) -> str:
     """The key of a flow's outcome for the record with this digest."""
-    return calls.call_key(f"flow {flow.name}", code, [("record", digest)])
+    return calls.call_key(f"flow {flow.name}", _in_run(identity, run), [("record", digest)])
+
+
+def _in_run(identity: Identity, run: str | None) -> bytes:
+    return blake3(identity.digest + run.encode()).digest(_SIZE) if identity.per_run and run is not None else identity.digest
+
+
+def record_inputs(digest: bytes) -> list[calls.Input]:
+    """What a flow's checkpoint keeps of the record."""
+    return [calls.Input("record", digest[: calls.SHORT])]
 
 
 def run_key(run: str) -> str:
     """The key under which the process that works on a run holds its lock."""
-    return blake3(f"nbflow run {run}".encode()).hexdigest(length=20)
+    return _named(f"nbflow run {run}")
+
+
+def history_key(name: str) -> str:
+    """The key under which the store keeps which codes a step or flow had."""
+    return _named(f"nbflow history {name}")
+
+
+def source_key(name: str, code: bytes) -> str:
+    """The key under which the store keeps what one code of a step or flow was made of."""
+    return _named(f"nbflow source {name} {code.hex()}")
+
+
+def _named(text: str) -> str:
+    return blake3(text.encode()).hexdigest(length=_SIZE)
+

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from nbflow._key.call import inputs_of
 from nbflow._run import keys
 from nbflow._run.batch import copy_of
 from nbflow._run.runner import Call
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from nbflow._core.flow import Flow
     from nbflow._core.step import Step
+    from nbflow._key.call import Input
     from nbflow._run.batch import Row
     from nbflow._run.scope import Item
 
@@ -31,15 +33,20 @@ class FlowLane:
         self.on_failure: Callable[..., Any] | None = flow.on_failure
         self._flow = flow
         self._function = flow.__wrapped__ if flow.is_async else self._checked
-        self._code = keys.code_of(flow)
+        self.identity = keys.identify(flow)
+        self.subject = f"flow {flow.name}"
 
-    def key(self, row: Row) -> str:
+    def key(self, row: Row, run: str | None) -> str:
         """What the flow's outcome for ``row`` is remembered by."""
-        return keys.flow_key(self._flow, self._code, row.digest)
+        return keys.flow_key(self._flow, self.identity, row.digest, run)
+
+    def inputs(self, row: Row) -> list[Input]:
+        """What a checkpoint keeps of the record."""
+        return keys.record_inputs(row.digest)
 
     def call(self, row: Row, key: str, item: Item) -> Call:
         """The flow's call for one record, on a copy of the record."""
-        return Call(self._function, self.name, self._flow.policy, key, (copy_of(row.record),), {}, item=item, is_flow=True)
+        return Call(self._function, self.name, self._flow.policy, key, (copy_of(row.record),), {}, identity=self.identity, inputs=lambda: self.inputs(row), item=item, is_flow=True)
 
     def _checked(self, record: Any) -> Any:
         value = self._flow.__wrapped__(record)
@@ -61,7 +68,8 @@ class StepLane:
         self.ttl = step.policy.ttl
         self._step = step
         self._binder, self._gate = step.prepared
-        self._code = keys.code_of(step)
+        self.identity = keys.identify(step)
+        self.subject = step.name
         # A bound method's instance comes before the item, which is the first argument that its author sees.
         self._before, self._after = args[: len(step.bound)], args[len(step.bound) :]
         self._all, self._kwargs = args, kwargs
@@ -70,9 +78,17 @@ class StepLane:
         """The same map, by the step as it is defined now."""
         return StepLane(step or self._step, self._all, self._kwargs)
 
-    def key(self, row: Row) -> str:
+    def key(self, row: Row, run: str | None) -> str:
         """The key of the step's call on ``row``: the same as that of a direct call."""
-        return keys.step_key(self._step, self._code, self._binder, self._args(row.record), self._kwargs)
+        return keys.step_key(self._step, self.identity, self._arguments(row), run)
+
+    def inputs(self, row: Row) -> list[Input]:
+        """What a checkpoint keeps of the arguments."""
+        return inputs_of(self._arguments(row))
+
+    def _arguments(self, row: Row) -> list[tuple[str, object]]:
+        arguments: list[tuple[str, object]] = self._binder.arguments(self._args(row.record), self._kwargs)
+        return arguments
 
     def _args(self, value: Any) -> tuple[Any, ...]:
         return (*self._before, value, *self._after)
@@ -80,7 +96,7 @@ class StepLane:
     def call(self, row: Row, key: str, item: Item) -> Call:
         """The step's call for one item."""
         step = self._step
-        return Call(step.__wrapped__, self.name, step.policy, key, self._args(copy_of(row.record)), self._kwargs, gate=self._gate, item=item)
+        return Call(step.__wrapped__, self.name, step.policy, key, self._args(copy_of(row.record)), self._kwargs, identity=self.identity, inputs=lambda: self.inputs(row), gate=self._gate, item=item)
 
 
 Lane = FlowLane | StepLane

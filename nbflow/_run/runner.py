@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._core.entry import DONE, Called, Remark
 from nbflow._core.plan import LOOKUP, Attempt, Claim, Lookup, Note, Outcome, Release, Save, State, Wait, plan
+from nbflow._key import state
 from nbflow._run import failure
 from nbflow._run.attempt import aattempt, attempt
 from nbflow._run.clock import check
 from nbflow._run.scope import SCOPE, Scope
+from nbflow._run.sources import Sources
 from nbflow._state import checkpoint
 from nbflow.errors import CodecError, RunCancelledError, StepError, StoreError, StoreWarning
 
@@ -25,7 +27,10 @@ if TYPE_CHECKING:
 
     from nbflow._core.plan import Command, Tried
     from nbflow._core.policy import Policy
+    from nbflow._key.call import Input
+    from nbflow._key.state import Slot
     from nbflow._run.clock import Clock
+    from nbflow._run.keys import Identity
     from nbflow._run.limits import Gate
     from nbflow._run.scope import Item
     from nbflow._state.store import Store
@@ -35,7 +40,7 @@ if TYPE_CHECKING:
 class Call:
     """One call under way: what the commands of its plan work on."""
 
-    __slots__ = ("args", "cancelled", "expires", "function", "gate", "is_flow", "item", "key", "kwargs", "name", "outer", "policy", "scope")
+    __slots__ = ("args", "cancelled", "expires", "function", "gate", "identity", "inputs", "is_flow", "item", "key", "kwargs", "made_of", "name", "outer", "policy", "scope")
 
     def __init__(
         self,
@@ -46,6 +51,8 @@ class Call:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         *,
+        identity: Identity,
+        inputs: Callable[[], list[Input]],
         gate: Gate | None = None,
         item: Item | None = None,
         outer: Scope | None = None,
@@ -57,6 +64,10 @@ class Call:
         self.key = key
         self.args = args
         self.kwargs = kwargs
+        self.identity = identity
+        #: Digests of the arguments, made before the first attempt: the function may change its arguments.
+        self.inputs = inputs
+        self.made_of: list[Input] | None = None
         # A call made inside a call of the same step is part of it: waiting for its place would be waiting for itself.
         inside = outer is not None and gate is not None and any(scope.gate is gate for scope in outer)
         self.gate = None if inside else gate
@@ -64,14 +75,19 @@ class Call:
         self.outer = outer
         self.is_flow = is_flow
         self.cancelled = item.cancelled if item is not None else None
-        self.scope = Scope(key, gate, item, outer)
+        self.scope = Scope(key, gate, item, outer, per_run=identity.per_run)
         self.expires: float | None = None
 
     def begin(self) -> None:
         """Before an attempt: what it will see is not what an earlier one saw."""
-        self.scope = Scope(self.key, self.gate, self.item, self.outer)
+        self.scope = Scope(self.key, self.gate, self.item, self.outer, per_run=self.identity.per_run)
         if self.item is not None and not self.is_flow:
             self.item.attempts += 1
+
+    @property
+    def changes(self) -> tuple[Slot, ...]:
+        """Where the values are that the code changes itself; in a run they are looked at once, at its end."""
+        return self.identity.changes if self.item is None else ()
 
     def note(self, state: State, at: float, attempt: int, error: BaseException | None, *, seconds: float = 0.0, wait: float = 0.0) -> None:
         """Tell the ledger how an attempt of a step ended; a flow's own call is noted by whoever sent the record."""
@@ -98,6 +114,7 @@ class Runner:
     def __init__(self, store: Store, clock: Clock, crash_point: Callable[[str], None] | None = None) -> None:
         self.store = store
         self.clock = clock
+        self.sources = Sources(store, clock)
         self._crash_point = crash_point
         #: Told the name of every step whose body is about to run.
         self.on_attempt: Callable[[str], None] | None = None
@@ -167,6 +184,8 @@ class Runner:
                 seconds=command.seconds,
                 expires=call.scope.expires,
                 built_on=call.scope.built_on,
+                code=call.identity.digest,
+                inputs=call.made_of,
             )
             self.store.put(call.key, data)
         except StoreError as error:
@@ -267,6 +286,10 @@ class Runner:
 
     def _begin(self, call: Call) -> None:
         call.begin()
+        if call.made_of is None:
+            call.made_of = call.inputs()
+            if call.item is None:
+                self.sources.note(call.name, call.identity)
         if self.on_attempt is not None and not call.is_flow:
             self.on_attempt(call.name)
 
@@ -279,10 +302,13 @@ class Runner:
             check(call.cancelled)
             self._begin(call)
             token = SCOPE.set(call.scope)
+            changes = call.changes
+            state.begin(changes)
             try:
                 return attempt(call.function, call.args, call.kwargs, call.policy.timeout)
             finally:
                 SCOPE.reset(token)
+                state.end(changes)
         finally:
             if gate is not None:
                 gate.leave()
@@ -295,10 +321,13 @@ class Runner:
         try:
             self._begin(call)
             token = SCOPE.set(call.scope)
+            changes = call.changes
+            state.begin(changes)
             try:
                 tried = await aattempt(call.function, call.args, call.kwargs, call.policy.timeout)
             finally:
                 SCOPE.reset(token)
+                state.end(changes)
         finally:
             if gate is not None:
                 handed_on = gate.leave()
@@ -361,7 +390,7 @@ def value_of(call: Call, outcome: Outcome) -> Any:
     __tracebackhide__ = True
     if outcome.error is None:
         if call.outer is not None:
-            call.outer.saw(call.name, call.key, call.expires)
+            call.outer.saw(call.name, call.key, call.expires, per_run=call.identity.per_run)
         return outcome.value
     if isinstance(outcome.error, RunCancelledError):
         raise outcome.error

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nbflow._core.entry import Entry
+    from nbflow._run.keys import Identity
     from nbflow._run.limits import Gate
     from nbflow._run.runner import Runner
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class Item:
     """One record in one flow of a run: what the calls below it have in common."""
 
-    __slots__ = ("attempts", "called", "cancelled", "codes", "flow", "flow_name", "forced", "forced_from", "inputs", "note", "record", "record_key", "runner")
+    __slots__ = ("attempts", "called", "cancelled", "flow", "flow_name", "forced", "forced_from", "identify", "inputs", "note", "record", "record_key", "run", "runner")
 
     def __init__(
         self,
@@ -28,7 +29,8 @@ class Item:
         flow_name: str,
         note: Callable[[Entry], None],
         cancelled: threading.Event,
-        codes: dict[Any, bytes],
+        run: str,
+        identify: Callable[[Any], Identity],
         runner: Runner,
         forced_from: str | None = None,
         forced: bool = False,
@@ -39,7 +41,9 @@ class Item:
         self.flow_name = flow_name
         self.note = note
         self.cancelled = cancelled
-        self.codes = codes
+        self.run = run
+        #: Gives what a step is, read once in a run.
+        self.identify = identify
         self.forced_from = forced_from
         self.forced = forced
         self.runner = runner
@@ -59,10 +63,11 @@ class Item:
 class Scope:
     """One call and, through ``outer``, those it was made in."""
 
-    __slots__ = ("built_on", "expires", "gate", "item", "key", "outer")
+    __slots__ = ("built_on", "expires", "gate", "item", "key", "outer", "per_run")
 
-    def __init__(self, key: str, gate: Gate | None, item: Item | None, outer: Scope | None) -> None:
+    def __init__(self, key: str, gate: Gate | None, item: Item | None, outer: Scope | None, *, per_run: bool) -> None:
         self.key = key
+        self.per_run = per_run
         self.gate = gate
         self.item = item
         self.outer = outer
@@ -77,9 +82,11 @@ class Scope:
             yield scope
             scope = scope.outer
 
-    def saw(self, step: str, key: str, expires: float | None) -> None:
+    def saw(self, step: str, key: str, expires: float | None, *, per_run: bool) -> None:
         """A call below this one gave a value."""
         self.built_on.append((step, key))
+        if per_run and not self.per_run:
+            expires = 0.0  # our key does not know that the value is good for one run
         if expires is not None and (self.expires is None or expires < self.expires):
             self.expires = expires
 

@@ -16,9 +16,11 @@ from array import array
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.entry import DONE, Called, Closed, Item, Listed, Remark, Sent
+from nbflow._core.entry import DONE, Called, Closed, Coded, Item, Listed, Remark, Sent
 from nbflow._core.plan import Outcome, State
-from nbflow._run import failure
+from nbflow._key import state
+from nbflow._key.explain import listed
+from nbflow._run import failure, keys
 from nbflow._run.batch import CHUNK
 from nbflow._run.notes import Notes
 from nbflow._run.scope import Item as Place
@@ -27,11 +29,13 @@ from nbflow._state import checkpoint
 from nbflow.errors import NbflowWarning, RunCancelledError, StepTimeoutError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Future
 
     from nbflow._core.entry import RunState
+    from nbflow._core.step import Step
     from nbflow._run.batch import Batch, Row
+    from nbflow._run.keys import Identity
     from nbflow._run.lane import Lane
     from nbflow._run.runner import Runner
     from nbflow._run.workers import Loop
@@ -69,6 +73,7 @@ class Execution:
         from_step: str | None = None,
         watch: Callable[[RunState], None] | None = None,
     ) -> None:
+        self.name = run
         self.runner = runner
         self.lanes = lanes
         self.batch = batch
@@ -92,7 +97,9 @@ class Execution:
         #: Takes every chunk of a stream, to keep it.
         self.keep: Callable[[list[Any]], None] | None = None
         self.watch = watch
-        self._codes: dict[Any, bytes] = {}
+        self._identities: dict[Any, Identity] = {}
+        self._before: Mapping[str, bytes] = {}
+        self._reading = threading.Lock()
         self._most = max_in_flight or IN_FLIGHT
         # The reader is woken when some places are free, not at each: waking a thread costs more than a short call.
         self._refill = self._most - max(1, self._most // 32)
@@ -103,6 +110,34 @@ class Execution:
         threads = min(max_in_flight or THREADS, 4 * IN_FLIGHT)
         self._crews = {flow: Crew(f"nbflow-{lane.name}", threads, self._work) for flow, lane in enumerate(lanes) if not lane.is_async}
         self._ticked, self._computed, self._shown = time.perf_counter(), time.process_time(), 0.0
+
+    # Code is read once, at the start, so that a batch is consistent.
+
+    def read_code(self, before: Mapping[str, bytes]) -> None:
+        """Read what the flows are, and the steps that they reach; ``before``: their codes when they last ran."""
+        self._before = before
+        for lane in self.lanes:
+            self._note_code(lane.subject, lane.identity)
+            for step in lane.identity.steps:
+                self.identify(step)
+
+    def identify(self, step: Step[..., Any]) -> Identity:
+        """What a step is, for all of this run."""
+        with self._reading:
+            found = self._identities.get(step.__wrapped__)
+            if found is None:
+                found = self._identities[step.__wrapped__] = keys.identify(step)
+                self._note_code(step.name, found)
+            return found
+
+    def _note_code(self, subject: str, identity: Identity) -> None:
+        state.begin(identity.changes)
+        sources, before = self.runner.sources, self._before.get(subject)
+        changes = sources.note(subject, identity)
+        if before is not None:
+            changes = sources.changes(subject, before, identity) if before != identity.digest else []
+        why = "new" if changes is None else listed(changes)
+        self.notes.add(Coded(subject, identity.digest, self.runner.clock.time(), why))
 
     # What the holder of the run does.
 
@@ -186,7 +221,7 @@ class Execution:
             error = row.error
             if error is None:
                 try:
-                    keyed.append((number, lane.key(row)))
+                    keyed.append((number, lane.key(row, self.name)))
                     continue
                 except Exception as broken:
                     error = broken
@@ -281,7 +316,8 @@ class Execution:
             flow_name=self.lanes[flow].name,
             note=self.notes.add,
             cancelled=self.cancelled,
-            codes=self._codes,
+            run=self.name,
+            identify=self.identify,
             runner=self.runner,
             forced_from=self._from_step,
             forced=self._force,
@@ -429,6 +465,8 @@ class Execution:
             self.notes.add(Closed(self.state.verdict, self.runner.clock.time(), len(self.state.keys), dict(self.state.tally())))
             self.notes.close()
         finally:
+            for identity in (*(lane.identity for lane in self.lanes), *self._identities.values()):
+                state.end(identity.changes)
             self._ended.set()
 
     def show(self) -> None:

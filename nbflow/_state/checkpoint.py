@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from nbflow._key.call import Input
 from nbflow._state import codec
 from nbflow.errors import CodecError
 
@@ -22,6 +23,8 @@ class Checkpoint(NamedTuple):
         seconds: how long the call took.
         expires: when a value that it was built on goes out of date, seconds since the epoch.
         built_on: (step, key) of the calls whose values it saw.
+        code: digest of the code that made it.
+        inputs: what it was called with, as digests.
         codec: how ``payload`` is written.
         payload: the value's bytes.
     """
@@ -31,6 +34,8 @@ class Checkpoint(NamedTuple):
     seconds: float
     expires: float | None
     built_on: list[tuple[str, str]]
+    code: bytes
+    inputs: list[Input]
     codec: str
     payload: bytes | memoryview
 
@@ -51,18 +56,28 @@ class Checkpoint(NamedTuple):
         return own if self.expires is None else min(own, self.expires)
 
 
-def dump(name: str, value: object, *, saved_at: float, seconds: float, expires: float | None, built_on: list[tuple[str, str]]) -> bytes:
-    """The bytes of a checkpoint of ``value``.
+def dump(
+    name: str,
+    value: object,
+    *,
+    saved_at: float,
+    seconds: float = 0.0,
+    expires: float | None = None,
+    built_on: list[tuple[str, str]] | None = None,
+    code: bytes = b"",
+    inputs: list[Input] | None = None,
+) -> bytes:
+    """The bytes of a checkpoint of ``value``; the rest is explained at `Checkpoint`.
 
     Raises:
         CodecError: no bytes can be made of the value; the message says of which part.
     """
     written_as, payload = codec.encode(value)
-    head = msgspec.msgpack.encode((name, saved_at, seconds, expires, built_on, written_as))
+    head = msgspec.msgpack.encode((name, saved_at, seconds, expires, built_on or [], code, inputs or [], written_as))
     return b"".join((_LENGTH.pack(len(head)), head, payload))
 
 
-_HEAD = msgspec.msgpack.Decoder(tuple[str, float, float, float | None, list[tuple[str, str]], str])
+_HEAD = msgspec.msgpack.Decoder(tuple[str, float, float, float | None, list[tuple[str, str]], bytes, list[Input], str])
 
 
 def load(data: bytes | memoryview) -> Checkpoint:

@@ -7,6 +7,7 @@ blocks of `nbflow._core.entry` entries, ``records`` the batch that was sent.
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 import threading
@@ -17,7 +18,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from blake3 import blake3
 
-from nbflow._core.entry import Called, Closed, Entry, Failure, Item, Listed, Opened, Remark, Resumed, Sent
+from nbflow._core.entry import (
+    Called,
+    Closed,
+    Coded,
+    Entry,
+    Failure,
+    Item,
+    Listed,
+    Opened,
+    Remark,
+    Resumed,
+    Sent,
+)
 from nbflow._core.plan import State
 from nbflow._state.folder import prepare, private_folder
 from nbflow.errors import StoreError, StoreWarning
@@ -28,7 +41,7 @@ if TYPE_CHECKING:
 
     from nbflow._state.seal import Seal
 
-_TAGS: dict[type[Any], str] = {Opened: "open", Resumed: "resume", Listed: "record", Sent: "sent", Item: "item", Called: "call", Remark: "remark", Closed: "close"}
+_TAGS: dict[type[Any], str] = {Opened: "open", Resumed: "resume", Coded: "code", Listed: "record", Sent: "sent", Item: "item", Called: "call", Remark: "remark", Closed: "close"}
 _TYPES = {tag: kind for kind, tag in _TAGS.items()}
 _STATES = {state.value: state for state in State}
 _STATE_FIELD = {"item": 2, "call": 3}
@@ -74,9 +87,10 @@ class MemoryLedger:
         return entries, start + len(entries)
 
     def ends(self, run: str) -> list[Entry]:
-        """The first and the last entry."""
+        """The first entries and the last one."""
         entries = self._entries[run]
-        return [*entries[:1], *entries[-1:]]
+        first = itertools.takewhile(lambda entry: isinstance(entry, Opened | Coded), entries)
+        return [*first, *entries[-1:]]
 
     def runs(self) -> list[str]:
         """The ids of all runs, oldest first."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbflow._key.call import Binder, call_key
-from nbflow.errors import UnkeyableError, UsageError
+from nbflow.errors import UnkeyableError
 
 CODE = bytes(20)
 
@@ -113,14 +113,6 @@ def test_too_many_or_unknown_arguments_fail_as_the_function_would():
         with pytest.raises(TypeError) as found:
             Binder(step).arguments(args, kwargs)
         assert str(found.value) == str(expected.value)
-
-
-def test_an_ignored_name_that_is_no_argument_is_refused():
-    def step(client, text):
-        return text
-
-    with pytest.raises(UsageError, match="did you mean 'client'"):
-        Binder(step, ["clent"])
 
 
 def test_partials_classes_and_functions_of_c_can_be_bound():

@@ -629,13 +629,18 @@ def test_an_interrupt_while_the_batch_is_read_loses_no_record(nb, monkeypatch, a
                 raise KeyboardInterrupt
             yield row
 
+    free = threading.Event()
+
     @nf.flow(on=EVENT)
     def look(record):
+        if record["n"] == 1499:
+            free.wait(10)  # else all records could be done when the interrupt comes
         return record["n"]
 
     monkeypatch.setattr(Batch, "rows", interrupted)
     with pytest.raises(KeyboardInterrupt):
         nb.send(EVENT, [{"n": n % 1500} for n in range(2000)], key="n")
+    free.set()
     run = nf.open_run()
     assert run.state == "INTERRUPTED"
     assert sum(run.counts["look"].values()) == 1500
