@@ -18,8 +18,10 @@ from nbflow._core.flow import Flow
 from nbflow._core.policy import Throttle
 from nbflow._core.step import Step
 from nbflow._key.value import key_by
+from nbflow._run.explanation import Explanation
+from nbflow._run.forecast import Plan
 from nbflow._run.run import Run
-from nbflow._wiring import flow, flows, open_run, runs, send, step, use
+from nbflow._wiring import flow, flows, open_run, plan, runs, send, step, use
 from nbflow.errors import (
     CodecError,
     DuplicateKeyError,
@@ -42,10 +44,12 @@ from nbflow.errors import (
 __all__ = [
     "CodecError",
     "DuplicateKeyError",
+    "Explanation",
     "Flow",
     "NbflowError",
     "NbflowWarning",
     "NonRetriableError",
+    "Plan",
     "RetryAfterError",
     "Run",
     "RunCancelledError",
@@ -64,6 +68,7 @@ __all__ = [
     "flows",
     "key_by",
     "open_run",
+    "plan",
     "runs",
     "send",
     "step",

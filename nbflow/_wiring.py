@@ -14,10 +14,11 @@ from nbflow._core.entry import Closed, Opened, Resumed, RunState
 from nbflow._core.flow import Flow, Listeners, make_flow
 from nbflow._core.plan import State
 from nbflow._core.step import Step, make_step
-from nbflow._run import kept
+from nbflow._run import explanation, kept
 from nbflow._run.batch import Batch
 from nbflow._run.clock import Clock
 from nbflow._run.engine import Engine, Machinery
+from nbflow._run.forecast import Plan, forecast
 from nbflow._run.lane import FlowLane, StepLane
 from nbflow._run.run import Run
 from nbflow._run.scope import SCOPE
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from nbflow._core.policy import Throttle
     from nbflow._run.batch import Key
+    from nbflow._run.explanation import Explanation
     from nbflow._run.lane import Lane
 
 P = ParamSpec("P")
@@ -106,6 +108,18 @@ class Session:
         if SCOPE.get() is not None:
             return self.engine.fan_out(step, items, args, kwargs)
         return self.start(step.name, [StepLane(step, args, kwargs)], Batch(items, values=True), **options)
+
+    def explain(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Explanation:
+        """Why a call would run or not."""
+        return explanation.explain_call(self.engine, step, args, kwargs)
+
+    def plan(self, step: Step[..., Any], items: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan:
+        """What a map would do."""
+        return forecast(self.engine, step.name, [StepLane(step, args, kwargs)], Batch(items, values=True))
+
+    def forget(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+        """Delete results."""
+        return explanation.forget(self.engine, step, args, kwargs)
 
     # Runs.
 
@@ -316,6 +330,30 @@ def send(event: str, records: Any, *, key: Key = None, wait: bool = True, max_in
     """
     lanes = [FlowLane(flow) for flow in SESSION.listeners.of(event)]
     return SESSION.start(event, lanes, Batch(records, key), wait=wait, max_in_flight=max_in_flight, keep_records=keep_records)
+
+
+def plan(event: str, records: Any, *, key: Key = None) -> Plan:
+    """What ``send`` with the same arguments would do: how much is saved, what would run and why, how long it takes.
+
+    Executes nothing and writes nothing. Calls and time are estimates, from what earlier runs of the event took.
+
+    Args:
+        event: the event's name.
+        records: the batch; an iterator is read to its end, and a send then needs another one.
+        key: the column or columns that identify a record.
+
+    Returns:
+        A `Plan`: ``.cached``, ``.would_run``, ``.flows`` with the reasons, ``.calls``, ``.seconds``, ``.to_frame()``.
+
+    Raises:
+        UnknownEventError: nobody listens; names the closest event.
+        DuplicateKeyError: one key, different content.
+        UsageError: rows that are no records.
+    """
+    lanes = [FlowLane(flow) for flow in SESSION.listeners.of(event)]
+    batch = Batch(records, key)
+    batch.check()
+    return forecast(SESSION.engine, event, lanes, batch)
 
 
 def use(store: str | Path, *, durability: Literal["process", "power"] = "process") -> None:

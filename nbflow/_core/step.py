@@ -45,6 +45,15 @@ class Performer(Protocol):
     def map(self, step: Step[..., Any], items: Any, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> Any:
         """Every item through the step."""
 
+    def explain(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Why a call would run or not."""
+
+    def plan(self, step: Step[..., Any], items: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What a map would do."""
+
+    def forget(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+        """Delete results."""
+
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
@@ -134,6 +143,39 @@ class Step(Generic[P, R]):
         """
         options = {"wait": wait, "max_in_flight": max_in_flight}
         return self.performer.map(self, items, self.bound + args, kwargs, options)
+
+    def explain(self, *args: Any, **kwargs: Any) -> Any:
+        """Say why this call would run again, or since when its result is saved. Executes nothing.
+
+        Without arguments: what of the step's code changed since it last ran.
+
+        Returns:
+            An `Explanation`: ``.state`` (``"cached"``, ``"would run"``), ``.reason`` in words, ``.changes``, ``.diff()``.
+
+        Raises:
+            UnkeyableError: an argument, or something that the code reads, that no key can be made of.
+        """
+        return self.performer.explain(self, self.bound + args, kwargs)
+
+    def plan(self, items: Iterable[Any], /, *args: Any, **kwargs: Any) -> Any:
+        """What ``map`` with the same arguments would do: how much is saved, how much would run and why, how long it takes.
+
+        Executes nothing.
+
+        Returns:
+            A `Plan`.
+        """
+        return self.performer.plan(self, items, self.bound + args, kwargs)
+
+    def forget(self, *args: Any, **kwargs: Any) -> int:
+        """Delete the saved result of this call, and every result that was built on it, so that they run again.
+
+        Without arguments: all results of the step, under any code.
+
+        Returns:
+            How many results were deleted, those of flows included.
+        """
+        return self.performer.forget(self, self.bound + args, kwargs)
 
     @property
     def code_version(self) -> str | None:

@@ -27,13 +27,17 @@ WORDS = {
 
 
 class FlowRow(NamedTuple):
-    """One flow, or one of its steps (``step`` named): how many records, or calls, are in which state."""
+    """One flow, or one of its steps (``step`` named): how many records, or calls, are in which state.
+
+    ``why``: what changed in its code since the event was last sent, if any of them ran.
+    """
 
     flow: str
     step: str
     counts: dict[State, int]
     retries: int
     seconds: float
+    why: str = ""
 
 
 class FailureRow(NamedTuple):
@@ -80,18 +84,27 @@ def table_of(state: RunState, *, failures: int = 20) -> Table:
     for flow, name in enumerate(state.flows):
         steps = state.steps[flow]
         if list(steps) == [name]:  # a map: the flow is its step
-            flows.append(FlowRow(name, "", dict(state.counts[flow]), steps[name].states[State.RETRYING], steps[name].seconds))
+            counts = dict(state.counts[flow])
+            flows.append(FlowRow(name, "", counts, steps[name].states[State.RETRYING], steps[name].seconds, _why(state, name, counts)))
             continue
-        flows.append(FlowRow(name, "", dict(state.counts[flow]), 0, 0.0))
+        counts = dict(state.counts[flow])
+        flows.append(FlowRow(name, "", counts, 0, 0.0, _why(state, f"flow {name}", counts)))
         for step, count in steps.items():
             ended = {key: number for key, number in count.states.items() if key in FINAL}
-            flows.append(FlowRow(name, step, ended, count.states[State.RETRYING], count.seconds))
+            flows.append(FlowRow(name, step, ended, count.states[State.RETRYING], count.seconds, _why(state, step, ended)))
     met = {key for row in flows for key, number in row.counts.items() if number}
     shown = tuple(word for word in WORDS if word in met) or (State.QUEUED,)
     first = failure_rows(state, failures)
     causes = causes_of(state)
     remarks = tuple(f"{text} ({count} times)" if count > 1 else text for text, count in Counter(state.remarks).items())
     return Table(state.run, state.event, state.state, sentence_of(state, causes), shown, tuple(flows), tuple(causes), tuple(first), len(state.failures) - len(first), remarks)
+
+
+def _why(state: RunState, subject: str, counts: dict[State, int]) -> str:
+    """What changed in the code of a flow or step, where some of it ran; nothing for what is new: there all of it is."""
+    coded = state.codes.get(subject)
+    ran = any(number for key, number in counts.items() if key is not State.CACHED)
+    return coded.why if coded is not None and ran and coded.why != "new" else ""
 
 
 def failure_rows(state: RunState, most: int | None = None) -> list[FailureRow]:

@@ -12,8 +12,8 @@ from nbflow._core.table import duration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nbflow._run.why import Why
     from nbflow._state.checkpoint import Checkpoint
-
 
 
 class StepView:
@@ -29,13 +29,19 @@ class StepView:
             elsewhere ``None``: checkpoints keep digests of inputs, not the inputs.
     """
 
-    def __init__(self, step: str, load: Callable[[str], Checkpoint | None]) -> None:
+    def __init__(self, step: str, load: Callable[[str], Checkpoint | None], why: Callable[[StepView], str]) -> None:
         self.step = step
         self.state = State.QUEUED
         self.attempts: list[Called] = []
         self.checkpoint: str | None = None
         self.inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         self._load = load
+        self._why = why
+
+    @property
+    def why(self) -> str:
+        """Why the call ran although the record had been sent before, or since when its output is saved; found out now."""
+        return self._why(self)
 
     @property
     def seconds(self) -> float:
@@ -60,7 +66,7 @@ class StepView:
 class FlowView:
     """This record in one flow: its state and its steps, in the order in which they ended."""
 
-    def __init__(self, flow: str, state: State, load: Callable[[str], Checkpoint | None], checkpoint: str | None) -> None:
+    def __init__(self, flow: str, state: State, load: Callable[[str], Checkpoint | None], checkpoint: str | None, why: Why) -> None:
         self.flow = flow
         self.state = state
         self.checkpoint = checkpoint
@@ -68,6 +74,16 @@ class FlowView:
         self.failure: Failure | None = None
         self.steps: list[StepView] = []
         self._load = load
+        self._why = why
+
+    @property
+    def why(self) -> str:
+        """Why the record ran although it had been sent before, or since when its outcome is saved; found out now."""
+        return self._why.flow(self.flow, self.state, self.checkpoint)
+
+    def _why_step(self, view: StepView) -> str:
+        place = [step for step in self.steps if step.step == view.step].index(view)
+        return self._why.step(self.flow, view.step, place, view.state, view.checkpoint)
 
     @property
     def output(self) -> Any:
@@ -84,7 +100,7 @@ class FlowView:
             return
         view = next((step for step in self.steps if step.step == entry.step and step.state is State.RETRYING), None)
         if view is None:
-            view = StepView(entry.step, self._load)
+            view = StepView(entry.step, self._load, self._why_step)
             self.steps.append(view)
         view.state, view.checkpoint = entry.state, entry.checkpoint
         view.attempts.append(entry)
@@ -93,7 +109,7 @@ class FlowView:
         """Add what is known from elsewhere: the steps of a flow that was remembered as a whole, inputs."""
         found = self._load(self.checkpoint) if not self.steps and self.checkpoint else None
         for name, key in found.built_on if found is not None else ():
-            view = StepView(name, self._load)
+            view = StepView(name, self._load, self._why_step)
             view.state, view.checkpoint = State.CACHED, key
             self.steps.append(view)
         left = list(inputs)
@@ -107,6 +123,9 @@ class FlowView:
             if view.step == step:
                 return view
         raise KeyError(f"flow {self.flow!r} called no step {step!r} for this record; it called {[view.step for view in self.steps]}")
+
+
+_HEADERS = ("flow / step", "state", "tries", "took", "why", "error")
 
 
 class Inspection:
@@ -130,26 +149,26 @@ class Inspection:
     def __getitem__(self, flow: str) -> FlowView:
         return self.flows[flow]
 
-    def _lines(self) -> list[tuple[str, str, str, str, str]]:
-        lines = []
+    def _lines(self) -> list[tuple[str, ...]]:
+        lines: list[tuple[str, ...]] = []
         for view in self.flows.values():
-            lines.append((view.flow, str(view.state), "", duration(view.seconds) if view.seconds else "", ""))
+            lines.append((view.flow, str(view.state), "", duration(view.seconds) if view.seconds else "", view.why, ""))
             for step in view.steps:
                 tried = str(sum(attempt.state is not State.CACHED for attempt in step.attempts) or "")
                 failed = next((attempt.failure for attempt in reversed(step.attempts) if attempt.failure), None)
-                why = f"{failed.error}: {failed.message}" if failed else ""
-                lines.append((f"  {step.step}", str(step.state), tried, duration(step.seconds) if step.seconds else "", " ".join(why.split())))
+                error = f"{failed.error}: {failed.message}" if failed else ""
+                lines.append((f"  {step.step}", str(step.state), tried, duration(step.seconds) if step.seconds else "", step.why, " ".join(error.split())))
             if view.failure is not None and view.state in FINAL and not any(step.failure for step in view.steps):
-                lines.append(("", "", "", "", f"{view.failure.error}: {view.failure.message}"))
+                lines.append(("", "", "", "", "", f"{view.failure.error}: {view.failure.message}"))
         return lines
 
     def __repr__(self) -> str:
-        lines = [("flow / step", "state", "tries", "took", "error"), *self._lines()]
-        widths = [max(len(line[column]) for line in lines) for column in range(4)]
-        rows = ["  ".join((*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[4])).rstrip() for line in lines]
+        lines = [_HEADERS, *self._lines()]
+        widths = [max(len(line[column]) for line in lines) for column in range(5)]
+        rows = ["  ".join((*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[5])).rstrip() for line in lines]
         return "\n".join([f"record {self.key}", *rows])
 
     def _repr_html_(self) -> str:
         cell = '<td style="text-align:left;padding:2px 12px 2px 0;white-space:pre-wrap">{}</td>'
-        rows = ["".join(cell.format(html.escape(text)) for text in line) for line in [("flow / step", "state", "tries", "took", "error"), *self._lines()]]
+        rows = ["".join(cell.format(html.escape(text)) for text in line) for line in [_HEADERS, *self._lines()]]
         return f'<div><b>record {html.escape(self.key)}</b><table>{"".join(f"<tr>{row}</tr>" for row in rows)}</table></div>'

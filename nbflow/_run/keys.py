@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,10 @@ class Identity:
     parts: tuple[Part, ...]
     per_run: bool
     methods: bool
+
+    def at(self, digest: bytes) -> Identity:
+        """The same step with an earlier code, to ask for its keys."""
+        return replace(self, digest=digest)
 
     @property
     def steps(self) -> tuple[Step[..., Any], ...]:

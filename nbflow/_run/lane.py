@@ -36,9 +36,9 @@ class FlowLane:
         self.identity = keys.identify(flow)
         self.subject = f"flow {flow.name}"
 
-    def key(self, row: Row, run: str | None) -> str:
-        """What the flow's outcome for ``row`` is remembered by."""
-        return keys.flow_key(self._flow, self.identity, row.digest, run)
+    def key(self, row: Row, run: str | None, code: bytes | None = None) -> str:
+        """What the flow's outcome for ``row`` is, or with an earlier ``code`` was, remembered by."""
+        return keys.flow_key(self._flow, self.identity if code is None else self.identity.at(code), row.digest, run)
 
     def inputs(self, row: Row) -> list[Input]:
         """What a checkpoint keeps of the record."""
@@ -78,9 +78,9 @@ class StepLane:
         """The same map, by the step as it is defined now."""
         return StepLane(step or self._step, self._all, self._kwargs)
 
-    def key(self, row: Row, run: str | None) -> str:
+    def key(self, row: Row, run: str | None, code: bytes | None = None) -> str:
         """The key of the step's call on ``row``: the same as that of a direct call."""
-        return keys.step_key(self._step, self.identity, self._arguments(row), run)
+        return keys.step_key(self._step, self.identity if code is None else self.identity.at(code), self._arguments(row), run)
 
     def inputs(self, row: Row) -> list[Input]:
         """What a checkpoint keeps of the arguments."""

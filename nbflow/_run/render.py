@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from nbflow._core.table import FlowRow, Table
+    from nbflow._run.explanation import Explanation
+    from nbflow._run.forecast import FlowForecast, Plan
 
 _MESSAGE = 110
 
@@ -78,6 +80,54 @@ def print_table(table: Table, console: Any) -> None:
         console.print(Text(f"! {remark}", "yellow"))
 
 
+def plan_text(plan: Plan) -> str:
+    """A plan as text: a sentence, then each flow with its reasons and its steps."""
+    lines = [_plan_sentence(plan), ""]
+    for flow in plan.flows:
+        lines.append(f"{flow.flow}")
+        lines += [f"  {number:>9,}  {said}" for number, said in _plan_records(flow)]
+        lines += [f"  {calls:>9}  {said}" for calls, said in _plan_calls(flow)]
+    return "\n".join(lines)
+
+
+def _plan_sentence(plan: Plan) -> str:
+    rows = f" ({plan.rows:,} rows)" if plan.rows != plan.records else ""
+    took = "not known yet" if plan.seconds is None else "about " + duration(plan.seconds)
+    cost = "not known" if plan.cost is None else f"{plan.cost:.2f}"
+    return f"{plan.event}: {plan.records:,} record{'s' * (plan.records != 1)}{rows}, {plan.cached:,} cached, {plan.would_run:,} would run. Time: {took}. Cost: {cost}. Nothing was executed."
+
+
+def _plan_records(flow: FlowForecast) -> list[tuple[int, str]]:
+    said = [(flow.cached, "cached")] if flow.cached or not flow.would_run else []
+    said += [(number, f"would run: {why}") for why, number in flow.would_run.most_common()]
+    return said + ([(flow.refused, "would fail: no key can be made of the record")] if flow.refused else [])
+
+
+def _plan_calls(flow: FlowForecast) -> list[tuple[str, str]]:
+    return [
+        (f"~{round(step.would_run):,}", f"calls of {name}" + (f", {round(step.cached):,} more are cached" if round(step.cached) else ""))
+        for name, step in flow.steps.items()
+    ]
+
+
+def plan_html(plan: Plan) -> str:
+    """A plan as static HTML."""
+    rows = []
+    for flow in plan.flows:
+        said = [*((f"{number:,}", words) for number, words in _plan_records(flow)), *_plan_calls(flow)]
+        rows += [[f"<b>{html.escape(flow.flow)}</b>" if not place else "", html.escape(number), _code(words)] for place, (number, words) in enumerate(said)]
+    table = _html_table(["flow", "records", ""], rows, right={1})
+    return f'<div style="{_STYLE}"><div style="margin-bottom:6px">{html.escape(_plan_sentence(plan))}</div>{table}</div>'
+
+
+def explanation_text(explanation: Explanation) -> str:
+    """An explanation as text: a sentence, the diff, what does not count."""
+    lines = [str(explanation)]
+    lines += [f"  {line}" for line in explanation.diff().splitlines()]
+    lines += [f"  `{name}` does not count: {why}." for name, why in explanation.uncounted]
+    return "\n".join(lines)
+
+
 def print_runs(history: Any, console: Any) -> None:
     """Print the history of runs on a rich console."""
     from rich.text import Text
@@ -94,12 +144,19 @@ def print_runs(history: Any, console: Any) -> None:
 def _flow_grid(table: Table) -> Any:
     from rich.text import Text
 
-    grid = _grid(["flow / step", *(f"{LOOKS[state][2]} {WORDS[state]}" for state in table.columns), "retries", "mean"], right=range(1, 20))
+    told = any(row.why for row in table.flows)
+    grid = _grid(["flow / step", *_headers(table)], right=range(1, len(table.columns) + 3))
     for row in table.flows:
         name = Text(f"  {row.step}", "bright_black") if row.step else Text(row.flow, "bold")
         numbers = [Text(f"{row.counts[state]:,}", LOOKS[state][0]) if row.counts.get(state) else Text("") for state in table.columns]
-        grid.add_row(name, *numbers, *_cells(*_retries_and_mean(row)))
+        grid.add_row(name, *numbers, *_cells(*_retries_and_mean(row), *([short(row.why)] if told else [])))
     return grid
+
+
+def _headers(table: Table) -> list[str]:
+    """Of the columns behind the first: states, retries, mean, and why it ran where there is something to tell."""
+    told = ["why it ran"] if any(row.why for row in table.flows) else []
+    return [*(f"{LOOKS[state][2]} {WORDS[state]}" for state in table.columns), "retries", "mean", *told]
 
 
 def _retries_and_mean(row: FlowRow) -> tuple[str, str]:
@@ -114,7 +171,7 @@ def _grid(headers: Sequence[str], right: Iterable[int]) -> Any:
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bright_black")
     aligned = set(right)
     for place, header in enumerate(headers):
-        grid.add_column(header, justify="right" if place in aligned else "left", overflow="fold", no_wrap=header not in {"message", "record"})
+        grid.add_column(header, justify="right" if place in aligned else "left", overflow="fold", no_wrap=header not in {"message", "record", "why it ran"})
     return grid
 
 
@@ -166,21 +223,51 @@ def _bars(table: Table) -> str:
 
 
 def _flow_html(table: Table) -> str:
-    headers = ["flow / step", *(f"{LOOKS[state][2]} {WORDS[state]}" for state in table.columns), "retries", "mean"]
+    headers = ["flow / step", *_headers(table)]
     rows = []
     for row in table.flows:
         name = f'<span style="{_FAINT};padding-left:14px">{html.escape(row.step)}</span>' if row.step else f"<b>{html.escape(row.flow)}</b>"
         numbers = [f'<span style="color:{LOOKS[state][1]}">{row.counts[state]:,}</span>' if row.counts.get(state) else "" for state in table.columns]
-        rows.append([name, *numbers, *_retries_and_mean(row)])
-    return _html_table(headers, rows, right=range(1, 20))
+        told = [_code(short(row.why, 160))] if headers[-1] == "why it ran" else []
+        rows.append([name, *numbers, *_retries_and_mean(row), *told])
+    return _html_table(headers, rows, right=range(1, len(table.columns) + 3))
 
 
 def _html_table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int]) -> str:
     aligned = ["right" if place in set(right) else "left" for place in range(len(headers))]
     head = "".join(f'<th style="{_CELL.format(side)};{_FAINT};font-weight:400">{html.escape(header)}</th>' for header, side in zip(headers, aligned, strict=True))
-    # Only messages are broken into lines.
-    kept = ["normal" if header == "message" else "nowrap" for header in headers]
+    # Only messages and reasons are broken into lines.
+    kept = ["normal" if header in {"message", "why it ran", ""} else "nowrap" for header in headers]
     body = "".join(
         "<tr>" + "".join(f'<td style="{_CELL.format(side)};white-space:{keep}">{cell}</td>' for cell, side, keep in zip(row, aligned, kept, strict=True)) + "</tr>" for row in rows
     )
     return f'<table style="border-collapse:collapse;border:0;margin:0;color:inherit;font-size:inherit"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+_DIFF = {"+": "#2b8a3e", "-": "#e03131", "@": "#1098ad"}
+_MONO = "font-family:var(--jp-code-font-family,ui-monospace,monospace);font-size:12px;white-space:pre-wrap;margin:8px 0 0"
+
+
+def explanation_html(explanation: Explanation) -> str:
+    """An explanation as static HTML."""
+    _, colour, mark = LOOKS[_EXPLAINED.get(explanation.state, State.QUEUED)]
+    lines = []
+    for line in explanation.diff().splitlines():
+        shade = _DIFF.get(line[:1])
+        lines.append(f'<span style="color:{shade}">{html.escape(line)}</span>' if shade else html.escape(line))
+    said = [
+        f'<div style="{_STYLE}"><b>{html.escape(explanation.step)}</b>',
+        f'<span style="color:{colour};font-weight:700;margin-left:8px">{mark} {html.escape(explanation.state)}</span>',
+        f'<div style="margin-top:4px">It {_code(explanation.said())}</div>',
+        f'<div style="{_MONO}">{"<br>".join(lines)}</div>' if lines else "",
+    ]
+    said += [f'<div style="{_FAINT};margin-top:4px"><code>{html.escape(name)}</code> does not count: {html.escape(why)}.</div>' for name, why in explanation.uncounted]
+    return "".join(said) + "</div>"
+
+
+_EXPLAINED = {"cached": State.CACHED, "unchanged": State.CACHED, "would run": State.RUNNING, "changed": State.RUNNING}
+
+
+def _code(text: str) -> str:
+    """Words with names between backticks, those as code."""
+    return "".join(f"<code>{html.escape(part)}</code>" if place % 2 else html.escape(part) for place, part in enumerate(text.split("`")))

@@ -11,6 +11,7 @@ from nbflow._core.table import WORDS, causes_of, failure_rows, table_of
 from nbflow._run import render, results
 from nbflow._run.inspection import FlowView, Inspection
 from nbflow._run.kept import kept_batch
+from nbflow._run.why import Why
 from nbflow._state import checkpoint
 from nbflow.errors import RunFailedError, StoreError, UnknownRunError, UsageError
 
@@ -203,13 +204,20 @@ class Run:
         record = numbers[0]
         execution = self._execution
         inputs = execution.inputs if execution is not None else {}
-        views = [FlowView(name, state.item(record, flow), self._load, state.checkpoint(record, flow)) for flow, name in enumerate(state.flows)]
+        why = Why(self.engine, state, record, self._load, lambda run: self._content(run, text))
+        views = [FlowView(name, state.item(record, flow), self._load, state.checkpoint(record, flow), why) for flow, name in enumerate(state.flows)]
         for entry in self.engine.ledger.read(self.id)[0]:
             if type(entry) in (Item, Called) and entry.record == record:  # type: ignore[union-attr]
                 views[entry.flow].take(entry)  # type: ignore[union-attr, arg-type]
         for flow, view in enumerate(views):
             view.finish(inputs.get((record, flow), []))
         return Inspection(text, state.flows, views, lambda: self._record(state, record))
+
+    def _content(self, run: str, key: str) -> Any:
+        """The record with this key as it was sent in a run."""
+        sent = self if run == self.id else Run(self.engine, run, self._restart)
+        state = sent._state()  # noqa: SLF001 - of this class
+        return sent._record(state, state.keys.index(key))  # noqa: SLF001
 
     def _record(self, state: RunState, record: int) -> Any:
         batch, rows = self._rows(state)
