@@ -21,7 +21,7 @@ from nbflow._key.value import key_by
 from nbflow._run.explanation import Explanation
 from nbflow._run.forecast import Plan
 from nbflow._run.run import Run
-from nbflow._wiring import flow, flows, open_run, plan, runs, send, step, use
+from nbflow._wiring import flow, flows, load_ipython_extension, open_run, plan, runs, send, step, use
 from nbflow.errors import (
     CodecError,
     DuplicateKeyError,
@@ -67,6 +67,7 @@ __all__ = [
     "flow",
     "flows",
     "key_by",
+    "load_ipython_extension",
     "open_run",
     "plan",
     "runs",

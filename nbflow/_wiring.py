@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import warnings
 from datetime import datetime
@@ -216,6 +217,20 @@ def _crash_point() -> Callable[[str], None] | None:
 
 
 SESSION = Session()
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """Make ``%step`` known: for ``%load_ext nbflow``; importing nbflow in a notebook does the same."""
+    from nbflow.notebook import magics
+
+    magics.register(ipython, lambda: SESSION.steps)
+
+
+if "IPython" in sys.modules:
+    from nbflow.notebook.magics import shell
+
+    if (found := shell()) is not None:
+        load_ipython_extension(found)
 
 
 @overload

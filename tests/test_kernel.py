@@ -131,3 +131,66 @@ def test_the_kernel_s_stop_ends_a_run_gracefully_and_the_next_send_goes_on(kerne
     assert kernel.run("last.counts['look'].get('COMPLETED', 0) > 0") == "True"
     kernel.run("again = nf.send('e', [{'n': n} for n in range(100)])")
     assert kernel.run("(again.state, again.counts['look'].get('CACHED', 0) > 0)") == "('COMPLETED', True)"
+
+
+PROMPT = "PROMPT = '''You sort threads.\nBe brief.\nPick one.'''"
+
+
+def test_editing_a_cell_reruns_exactly_the_steps_that_reach_it_and_says_why(kernel):
+    """Edit a cell, run the cell below: count what ran; take the edit back: nothing runs."""
+    kernel.run("import nbflow as nf\nran = []")
+    kernel.run(PROMPT)
+    kernel.run("def clean(text):\n    return text.strip()")
+    kernel.run("LABELS = {'billing': ['refund'], 'bug': ['crash']}")
+    kernel.run(
+        "@nf.step\ndef fetch(n):\n    ran.append('fetch')\n    return f' text {n} '\n"
+        "@nf.step\ndef categorize(text):\n    ran.append('categorize')\n    return PROMPT + clean(text)\n"
+        "@nf.step\ndef route(text):\n    ran.append('route')\n    return [label for label in LABELS if label in text]\n"
+        "@nf.flow(on='e')\ndef triage(record):\n    text = fetch(record['n'])\n    return route(categorize(text))\n"
+    )
+    below = "ran.clear(); run = nf.send('e', [{'n': n} for n in range(3)]); print('ran', sorted(set(ran)), len(ran))"
+
+    def ran():
+        return kernel.run(below).splitlines()[-1]
+
+    assert ran() == "ran ['categorize', 'fetch', 'route'] 9"
+    assert ran() == "ran [] 0"
+    kernel.run(PROMPT.replace("Pick", "Choose"))
+    assert "line 3: 'Pick one.' -> 'Choose one.'" in kernel.run("%step why categorize")
+    assert ran() == "ran ['categorize', 'route'] 6"
+    assert "line 3: 'Pick one.' -> 'Choose one.'" in kernel.run("print(run.table().flows[0].why)")
+    kernel.run(PROMPT)
+    assert ran() == "ran [] 0"
+    kernel.run("LABELS['other'] = []")
+    assert ran() == "ran ['route'] 3"
+    kernel.run("del LABELS['other']")
+    assert ran() == "ran [] 0"
+    kernel.run("def clean(text):\n    '''Strip it.'''\n    return text.strip()  # both sides")
+    assert ran() == "ran [] 0"
+    kernel.run("def clean(text):\n    return text.lstrip()")
+    assert ran() == "ran ['categorize', 'route'] 6"
+    assert "'return text.strip()' -> 'return text.lstrip()'" in kernel.run("categorize.explain(' text 1 ')")
+
+
+def test_the_magic_names_the_closest_step_and_says_how_it_is_used(kernel):
+    kernel.run("import nbflow as nf\n@nf.step\ndef categorize(text):\n    return text\ncategorize('x')")
+    assert "did you mean 'categorize'?" in kernel.run("%step why categorise")
+    assert "%step why NAME" in kernel.run("%step wy categorize")
+    assert "1 result of categorize" in kernel.run("%step forget categorize")
+    assert "would run because" in kernel.run("categorize.explain('x')")
+
+
+def test_a_notebook_and_the_module_made_of_it_share_checkpoints(kernel, tmp_path):
+    cells = (
+        "import pydantic, typing\nimport nbflow as nf\nLABELS = ['billing', 'bug']",
+        "class Category(pydantic.BaseModel):\n    label: typing.Literal['billing', 'bug'] = 'bug'\n",
+        "def clean(text):\n    # as in the notebook\n    return text.strip()\n",
+        "@nf.step(retries=1)\ndef categorize(text):\n    print('running', text)\n    return Category(label=LABELS[len(clean(text)) % 2])\n",
+    )
+    for cell in cells:
+        kernel.run(cell)
+    assert "running" in kernel.run("categorize('a')")
+    (tmp_path / "job.py").write_text('"""A job."""\n\n' + "\n\n".join(cells).replace("retries=1", "retries=5, timeout=30"))
+    assert kernel.run("import job\nprint(job.categorize('a').label)") == "bug\n"
+    assert "running b" in kernel.run("job.categorize('b')")
+    assert "running" not in kernel.run("categorize('b')")

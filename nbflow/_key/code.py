@@ -323,7 +323,7 @@ class _Graph:
         reads.names.difference_update([chain for chain in reads.names if chain[0] in unread])
         reads.names.update(tree.names(node))
         self._note_changed(function, syntax.changed_in_place(node))
-        return own, found.text
+        return own, tree.text(node, found.source)
 
     def _note_rebound(self, function: FunctionType, reads: Reads) -> None:
         cells = _cells(function)
@@ -415,10 +415,11 @@ class _Graph:
 
     def _class(self, kind: type) -> _Node:
         written = classes.methods(kind)
-        body, space, text = _body(kind, written)
-        if body is not None:
-            tree = syntax.Tree(functools.partial(_is_ours, space))
-            own, names = tree.digest(body), tree.names(body)
+        found_body, space = _body(kind, written)
+        if found_body is not None:
+            tree, body = syntax.Tree(functools.partial(_is_ours, space)), found_body.owner
+            assert body is not None
+            own, names, text = tree.digest(body), tree.names(body), tree.text(body, found_body.source)
         else:
             space = self._spaces.get(kind.__module__) or vars(sys.modules.get(kind.__module__, builtins))
             own, names = classes.by_members(kind, {name for owner, name in self._ignored if owner == id(kind)}), set()
@@ -547,13 +548,13 @@ def _contents(thing: Any) -> dict[str, object]:
     return {"wrapped": thing.__wrapped__, "class": type(thing)}
 
 
-def _body(kind: type, written: dict[str, FunctionType]) -> tuple[ast.ClassDef | None, Space, str]:
+def _body(kind: type, written: dict[str, FunctionType]) -> tuple[syntax.Found | None, Space]:
     for function in written.values():
         if function.__qualname__ == f"{kind.__qualname__}.{function.__name__}":
             found = syntax.find(function.__code__, function.__globals__)
             if found and found.owner is not None and found.owner.name == kind.__name__:
-                return found.owner, function.__globals__, found.owner_text
-    return None, {}, ""
+                return found, function.__globals__
+    return None, {}
 
 
 def _is_ours(space: Space, decorator: ast.expr) -> bool:

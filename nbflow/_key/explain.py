@@ -50,7 +50,8 @@ def code_changes(before: Sequence[Part], after: Sequence[Part]) -> list[Change]:
     changes = [_changed(old[name], part, own=part.name == own) for name, part in new.items() if name in old and old[name].digest != part.digest]
     changes += [Change(part.name, f"it now reads `{part.name}`", "", part.text) for name, part in new.items() if name not in old]
     changes += [Change(part.name, f"it no longer reads `{part.name}`", part.text, "") for name, part in old.items() if name not in new]
-    return changes
+    told = {change.name for change in changes}
+    return [change for change in changes if change.name.rpartition(".")[0] not in told]  # the class says it for its members
 
 
 def _by_name(parts: Sequence[Part]) -> dict[tuple[str, int], Part]:
@@ -77,21 +78,24 @@ def _where(before: str, after: str, *, is_code: bool) -> str:
     """Say where two texts begin to differ: ``line 3: 'Pick one' -> 'Choose one'``."""
     if not before or not after or before == after:
         return ""
-    old, new = (_bare(text) if is_code else text.split("\n") for text in (before, after))
+    old, new = (_lines(text, is_code=is_code) for text in (before, after))
     if len(old) == len(new) == 1:
-        return _versus(old[0], new[0], quoted=not is_code and not _is_literal(before, after))
-    blocks = [block for block in difflib.SequenceMatcher(None, _stripped(old), _stripped(new), autojunk=False).get_opcodes() if block[0] != "equal"]
-    blocks = [block for block in blocks if any(line.strip() for line in [*old[block[1] : block[2]], *new[block[3] : block[4]]])]
+        return _versus(old[0][1], new[0][1], quoted=not is_code and not _is_literal(before, after))
+    matcher = difflib.SequenceMatcher(None, [text for _, text in old], [text for _, text in new], autojunk=False)
+    blocks = [block for block in matcher.get_opcodes() if block[0] != "equal"]
     if not blocks:
         return ""
     _, first, last, start, stop = blocks[0]
-    gone, come = " ".join(map(str.strip, old[first:last])), " ".join(map(str.strip, new[start:stop]))
-    said = f"line {start + 1}: {_versus(gone, come, quoted=True)}"
-    return said + (f", and {len(blocks) - 1} more places" if len(blocks) > 1 else "")
+    line = new[start][0] if start < len(new) else new[-1][0] + 1
+    gone, come = (" ".join(text for _, text in lines) for lines in (old[first:last], new[start:stop]))
+    more = len(blocks) - 1
+    return f"line {line}: {_versus(gone, come, quoted=True)}" + (f", and {more} more place{'s' * (more > 1)}" if more else "")
 
 
-def _stripped(lines: list[str]) -> list[str]:
-    return [line.strip() for line in lines]
+def _lines(text: str, *, is_code: bool) -> list[tuple[int, str]]:
+    """The lines that count, stripped, each with its number from 1."""
+    lines = _bare(text) if is_code else text.split("\n")
+    return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()] or [(1, "")]
 
 
 def _is_literal(*texts: str) -> bool:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from nbflow._key.value import digest, member, seal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 FunctionNode: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
 
@@ -37,10 +37,11 @@ class Source:
     classes: dict[int, ast.ClassDef]
     codes: dict[tuple[str, int], list[CodeType]]
 
-    def text(self, node: ast.AST) -> str:
-        """Return the lines of a function or class, decorators included, as they would stand alone."""
-        first = min([node.lineno, *(part.lineno for part in getattr(node, "decorator_list", ()))])  # type: ignore[attr-defined]  # it has a place
-        return textwrap.dedent("".join(self.lines[first - 1 : node.end_lineno]))  # type: ignore[attr-defined]
+    def text(self, node: FunctionNode | ast.ClassDef, decorators: Iterable[ast.expr]) -> str:
+        """Return the lines of a function or class, these of its decorators included, as they would stand alone."""
+        shown = [(part.lineno, part.end_lineno or part.lineno) for part in (*decorators, node)]
+        lines = [line for first, last in sorted(shown) for line in self.lines[first - 1 : last]]
+        return textwrap.dedent("".join(lines))
 
 
 class Found(NamedTuple):
@@ -49,16 +50,6 @@ class Found(NamedTuple):
     node: FunctionNode
     owner: ast.ClassDef | None
     source: Source
-
-    @property
-    def text(self) -> str:
-        """The source of the function."""
-        return self.source.text(self.node)
-
-    @property
-    def owner_text(self) -> str:
-        """The source of the class."""
-        return self.source.text(self.owner) if self.owner is not None else ""
 
 
 def find(code: CodeType, space: dict[str, object]) -> Found | None:
@@ -162,10 +153,14 @@ class Tree:
                 found.add(name)
         return found
 
+    def text(self, node: FunctionNode | ast.ClassDef, source: Source) -> str:
+        """Return the source of a node without what does not count of its decorators."""
+        return source.text(node, [] if isinstance(node, ast.Lambda) else self.decorators(node))
+
     def only_annotates(self, node: FunctionNode) -> set[str]:
         """Return the names that only annotations read: the code of a function evaluates those inside it."""
         functions = [part for part in ast.walk(node) if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef))]
-        bare = [part for part in functions if not self._decorators(part)]
+        bare = [part for part in functions if not self.decorators(part)]
         skipped = {id(part) for function in bare for root in _annotations(function) for part in ast.walk(root)}
         names = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
         return {part.id for part in names if id(part) in skipped} - {part.id for part in names if id(part) not in skipped}
@@ -173,11 +168,12 @@ class Tree:
     def _outside(self, node: FunctionNode | ast.ClassDef) -> list[ast.AST]:
         if isinstance(node, ast.ClassDef):
             return [*node.decorator_list, *node.bases, *node.keywords, *node.body]
-        if isinstance(node, ast.Lambda) or not (decorators := self._decorators(node)):
+        if isinstance(node, ast.Lambda) or not (decorators := self.decorators(node)):
             return []
         return [*decorators, node.args, *([node.returns] if node.returns else [])]
 
-    def _decorators(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
+    def decorators(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> list[ast.expr]:
+        """Return the decorators that are not nbflow's own."""
         return [decorator for decorator in node.decorator_list if not self.is_ours(decorator)]
 
     def _node(self, node: object, *, in_class: bool) -> object:
@@ -204,7 +200,7 @@ class Tree:
         ]
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, fields: dict[str, object]) -> list[object]:
-        decorators = self._decorators(node)
+        decorators = self.decorators(node)
         body = [line for line in node.body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))]
         fields |= {"decorator_list": decorators, "body": body or [ast.Pass()]}
         if not decorators:  # a foreign decorator may read the annotations, as validate_call does

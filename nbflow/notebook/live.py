@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nbflow._core.table import table_of
 from nbflow._run import render
+from nbflow.notebook.magics import shell
 
 if TYPE_CHECKING:
     from nbflow._core.entry import RunState
@@ -68,9 +69,7 @@ class TerminalView:
 
 def in_kernel() -> bool:
     """Does this process run cells of a notebook?"""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
-    return getattr(shell, "kernel", None) is not None
+    return getattr(shell(), "kernel", None) is not None
 
 
 def view() -> View:

@@ -1,0 +1,398 @@
+"""Every rerun has a reason that its author understands: a line, a global, a column, a field."""
+
+import sys
+import types
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import nbflow as nf
+from nbflow._run.explanation import heads
+
+EVENT = "thread.created"
+CELL = '''
+import nbflow as nf
+PROMPT = """You sort threads.
+Be brief.
+Pick one."""
+LABELS = ["billing", "bug"]
+
+def clean(text):
+    """Strip it."""
+    return text.strip()
+
+class Rules:
+    limit = 3
+    def apply(self, text):
+        return text[: self.limit]
+
+@nf.step
+def categorize(text, model="small"):
+    return model, PROMPT, LABELS, Rules().apply(clean(text))
+
+@nf.step
+def shape(df):
+    return len(df)
+
+@nf.flow(on="thread.created")
+def triage(thread):
+    return categorize(thread["body"])
+'''
+
+
+class Cells:
+    """Cells of a notebook, run as IPython runs them."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self._count = 0
+        self.module = types.ModuleType("__main__")
+        self.run(CELL)
+
+    def run(self, text):
+        self._count += 1
+        path = self._folder / f"cell{self._count}.py"
+        path.write_text(text)
+        exec(compile(text, str(path), "exec"), self.module.__dict__)
+
+    def edit(self, old, new):
+        """Run the definition that holds ``old`` again, with ``new`` in its place."""
+        blocks = [block for block in CELL.split("\n\n") if old in block]
+        assert blocks
+        self.run(blocks[0].replace(old, new))
+
+    def __getattr__(self, name):
+        return getattr(self.module, name)
+
+
+@pytest.fixture
+def cells(nb, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
+    return Cells(tmp_path)
+
+
+def test_a_call_that_never_ran_would_run_for_that_reason(cells):
+    explanation = cells.categorize.explain("x")
+    assert (explanation.state, explanation.reason) == ("would run", "it has not run before")
+    assert str(explanation) == "categorize would run because it has not run before."
+
+
+def test_a_saved_call_says_since_when(cells):
+    cells.categorize("x")
+    explanation = cells.categorize.explain("x")
+    assert explanation.state == "cached"
+    assert "is cached since" in str(explanation)
+    assert explanation.saved_at is not None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("Pick one", "Choose one", "`PROMPT` changed (line 3: 'Pick one.' -> 'Choose one.')"),
+        ('["billing", "bug"]', '["billing"]', "`LABELS` changed (['billing', 'bug'] -> ['billing'])"),
+        ("return text.strip()", "return text.lstrip()", "helper `clean` changed (line 3: 'return text.strip()' -> 'return text.lstrip()')"),
+        ("limit = 3", "limit = 4", "class `Rules` changed (line 2: 'limit = 3' -> 'limit = 4')"),
+        ("text[: self.limit]", "text[: self.limit + 1]", "'return text[: self.limit]' -> 'return text[: self.limit + 1]'"),
+        ("return model, PROMPT", "return PROMPT, model", "its own code changed (line 2: "),
+    ],
+)
+def test_an_edit_is_named_with_its_line_before_and_after_the_rerun(cells, nb, old, new, reason):
+    cells.categorize("x")
+    cells.edit(old, new)
+    explanation = cells.categorize.explain("x")
+    assert explanation.state == "would run"
+    assert reason in explanation.reason
+    assert explanation.diff()
+    cells.categorize("x")
+    assert nb.calls == ["categorize", "categorize"]
+    ran = cells.categorize.explain("x")
+    assert ran.state == "cached"
+    assert ran.reason == explanation.reason
+    cells.edit(old, old)
+    assert cells.categorize.explain("x").state == "cached"
+
+
+def test_a_comment_is_not_taken_for_the_edit(cells):
+    cells.categorize("x")
+    cells.run('def clean(text):\n    """Strip it, on the left."""\n    # on the left\n    return text.lstrip()  # so\n')
+    assert "'return text.strip()' -> 'return text.lstrip()'" in cells.categorize.explain("x").reason
+
+
+def test_options_of_the_decorator_are_not_taken_for_the_edit(cells):
+    cells.categorize("x")
+    cells.run("@nf.step(retries=1)\ndef categorize(text, model='small'):\n    return text\n")
+    assert "retries" not in cells.categorize.explain("x").reason
+
+
+def test_a_helper_that_is_reached_now_or_no_longer_is_named(cells):
+    cells.categorize("x")
+    cells.run("def lower(text):\n    return text.lower()\ndef clean(text):\n    return lower(text.strip())\n")
+    assert "it now reads `lower`" in cells.categorize.explain("x").reason
+    cells.categorize("x")
+    cells.run("def clean(text):\n    return text\n")
+    assert "it no longer reads `lower`" in cells.categorize.explain("x").reason
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_the_column_that_changed_is_named(cells, make):
+    cells.shape(make({"id": [1, 2], "body": ["a", "b"]}))
+    assert cells.shape.explain(make({"id": [1, 2], "body": ["a", "c"]})).reason == "column `body` of `df` changed"
+    assert cells.shape.explain(make({"id": [1, 2], "body": ["a", "b"], "n": [1, 1]})).reason == "column `n` of `df` is new"
+    assert cells.shape.explain(make({"id": [1, 2]})).reason == "column `body` of `df` is gone"
+    assert "order" in cells.shape.explain(make({"body": ["a", "b"], "id": [1, 2]})).reason
+
+
+def test_the_argument_and_the_field_that_changed_are_named(cells):
+    cells.categorize("x")
+    assert cells.categorize.explain("x", model="large").reason == "`model` changed"
+    cells.shape([1])
+    assert cells.shape.explain([2]).reason == "it has not run with this `df` before"
+    cells.shape({"a": 1, "b": [2]})
+    assert cells.shape.explain({"a": 1, "b": [3]}).reason == "field `b` of `df` changed"
+
+
+def test_what_a_step_depends_on_is_named(nb, tmp_path):
+    file = tmp_path / "prompt.txt"
+    file.write_text("Pick one")
+
+    @nf.step(depends_on=[file, "pandas"])
+    def ask(n):
+        return n
+
+    ask(1)
+    file.write_text("Choose one")
+    assert ask.explain(1).reason == f"file {file} changed"
+
+
+def test_an_output_past_its_ttl_and_one_for_each_run_say_so(nb):
+    @nf.step(ttl="1h")
+    def hourly(n):
+        return n
+
+    @nf.step(ttl="run")
+    def fresh(n):
+        return n
+
+    hourly(1)
+    fresh(1)
+    nb.advance(3601)
+    assert "out of date" in hourly.explain(1).reason
+    assert 'ttl="run"' in fresh.explain(1).reason
+
+
+def test_without_arguments_the_code_is_explained(cells):
+    assert cells.categorize.explain().reason == "it has not run in this store"
+    cells.categorize("x")
+    assert cells.categorize.explain().state == "unchanged"
+    cells.edit("Pick one", "Choose one")
+    assert "has changed since it last ran" in str(cells.categorize.explain())
+    assert "'Pick one.' -> 'Choose one.'" in str(cells.categorize.explain())
+    cells.categorize("x")
+    cells.edit("Pick one", "Pick one")
+    assert "back to a code that ran before" in cells.categorize.explain().reason
+
+
+def test_an_explanation_executes_nothing_and_forgets_nothing(cells, nb):
+    cells.categorize.explain("x")
+    cells.edit("Pick one", "Choose one")
+    cells.categorize.explain("x")
+    assert nb.calls == []
+    assert list(nb.engine.store.keys()) == []
+
+
+def test_what_does_not_count_is_said(nb):
+    import threading
+
+    lock, seen = threading.Lock(), []
+
+    @nf.step
+    def ask(n):
+        with lock:
+            seen.append(n)
+        return n
+
+    assert {name for name, _ in ask.explain(1).uncounted} == {"lock", "seen"}
+    assert "`lock` does not count: lock has no content, its type alone counts." in repr(ask.explain(1))
+
+
+def test_the_store_holds_source_and_short_globals_and_no_argument_or_secret(nb, monkeypatch):
+    monkeypatch.setenv("MY_API_KEY", "from-the-environment")
+    settings = {"prompt": "Pick one", "token": "t0p-s3cret"}
+    key = "from-the-environment"
+
+    @nf.step
+    def ask(text):
+        password = "hunter2-hunter2"
+        return len(text) + len(settings) + len(key) + len(password)
+
+    ask("the argument itself")
+    stored = b"".join(map(bytes, nb.engine.store.get_many([*nb.engine.store.keys()]).values()))
+    assert b"def ask(text)" in stored
+    assert b"Pick one" in stored
+    for secret in (b"t0p-s3cret", b"from-the-environment", b"hunter2", b"the argument itself"):
+        assert secret not in stored
+
+
+def test_an_explanation_is_html_with_everything_escaped(cells):
+    cells.categorize("x")
+    cells.edit("Pick one", "<script>alert(1)</script>")
+    shown = cells.categorize.explain("x")._repr_html_()
+    assert "<script>" not in shown
+    assert "&lt;script&gt;" in shown
+
+
+# Runs
+
+
+def records(count=3):
+    return [{"id": f"t-{n}", "body": f"text {n}"} for n in range(count)]
+
+
+def test_the_table_says_why_a_step_ran_again(cells, nb):
+    nb.send(EVENT, records(), key="id")
+    cells.edit("Pick one", "Choose one")
+    run = nb.send(EVENT, records(), key="id")
+    why = "`PROMPT` changed (line 3: 'Pick one.' -> 'Choose one.')"
+    assert {(row.flow, row.step): row.why for row in run.table().flows} == {("triage", ""): why, ("triage", "categorize"): why}
+    assert "why it ran" in repr(run)
+    assert "why it ran" not in repr(nb.send(EVENT, records(), key="id"))
+
+
+def test_the_reason_in_the_table_is_what_changed_since_the_event_was_last_sent(cells, nb):
+    """Although the step was called with the new prompt meanwhile."""
+    nb.send(EVENT, records(), key="id")
+    cells.edit("Pick one", "Choose one")
+    cells.categorize("something else")
+    run = nb.send(EVENT, records(), key="id")
+    assert "Choose one" in run.table().flows[0].why
+
+
+def test_each_record_says_why_it_ran(cells, nb):
+    first = nb.send(EVENT, records(), key="id")
+    assert first.inspect("t-0")["triage"].why == "the record is new"
+    assert first.inspect("t-0")["triage"]["categorize"].why == "it had not run with these inputs before"
+    changed = records(4)
+    changed[1]["body"] = "changed"
+    run = nb.send(EVENT, changed, key="id")
+    assert run.inspect("t-0")["triage"].why.startswith("cached since")
+    assert run.inspect("t-0")["triage"]["categorize"].why.startswith("cached since")
+    assert run.inspect("t-1")["triage"].why == "field `body` of `record` changed"
+    assert run.inspect("t-1")["triage"]["categorize"].why == "`text` changed"
+    assert run.inspect("t-3")["triage"].why == "the record is new"
+    cells.edit("return text.strip()", "return text.lstrip()")
+    run = nb.send(EVENT, changed, key="id")
+    assert "helper `clean` changed" in run.inspect("t-0")["triage"].why
+    assert "helper `clean` changed" in run.inspect("t-0")["triage"]["categorize"].why
+    assert "helper `clean` changed" in repr(run.inspect("t-0"))
+    run.rerun("t-0")
+    assert run.inspect("t-1")["triage"].why == run.inspect("t-0")["triage"].why
+
+
+def test_a_record_that_failed_before_says_so(nb):
+    down = [True]
+
+    @nf.step(retries=0, ignore="down")
+    def ask(n):
+        if down[0]:
+            raise ConnectionError("down")
+        return n
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        return ask(record["n"])
+
+    nb.send(EVENT, [{"n": 1}])
+    down[0] = False
+    run = nb.send(EVENT, [{"n": 1}])
+    assert run.inspect("0")["look"].why == "it was sent before and then failed"
+
+
+# Plans
+
+
+def test_a_plan_says_what_is_saved_and_what_would_run_and_why(cells, nb):
+    plan = nf.plan(EVENT, records(), key="id")
+    assert (plan.cached, plan.would_run, plan.seconds) == (0, 3, None)
+    assert plan.flows[0].would_run == {"new": 3}
+    nb.send(EVENT, records(), key="id")
+    nb.calls.clear()
+    assert (nf.plan(EVENT, records(), key="id").cached, nf.plan(EVENT, records(), key="id").seconds) == (3, 0.0)
+    cells.edit("Pick one", "Choose one")
+    batch = [*records(5), records(1)[0]]
+    batch[1] = {"id": "t-1", "body": "changed"}
+    plan = nf.plan(EVENT, batch, key="id")
+    why = "`PROMPT` changed (line 3: 'Pick one.' -> 'Choose one.')"
+    assert plan.flows[0].would_run == {why: 2, "its content changed, or its result is out of date": 1, "new": 2}
+    assert (plan.records, plan.rows, plan.would_run, plan.cached) == (5, 6, 5, 0)
+    assert plan.calls == {"categorize": 5}
+    assert plan.seconds is not None
+    assert nb.calls == []
+    frame = plan.to_frame()
+    assert list(frame.columns) == ["flow", "why", "records"]
+    assert frame["records"].sum() == 5
+    assert why in repr(plan)
+    assert "Nothing was executed" in repr(plan)
+
+
+def test_a_plan_knows_which_steps_are_saved_when_the_flow_changed(nb, cells):
+    nb.send(EVENT, records(), key="id")
+    cells.run("@nf.flow(on='thread.created')\ndef triage(thread):\n    return categorize(thread['body'])[0]\n")
+    plan = nf.plan(EVENT, records(), key="id")
+    assert plan.would_run == 3
+    assert plan.calls == {"categorize": 0}
+    assert plan.seconds == 0.0
+    nb.calls.clear()
+    nb.send(EVENT, records(), key="id")
+    assert nb.calls == []
+
+
+def test_a_plan_of_failed_records_says_so(nb):
+    @nf.flow(on=EVENT)
+    def look(record):
+        raise ValueError("no")
+
+    nb.send(EVENT, [{"n": 1}])
+    assert nf.plan(EVENT, [{"n": 1}]).flows[0].would_run == {"failed before": 1}
+
+
+def test_a_map_can_be_planned(nb):
+    @nf.step
+    def double(n):
+        return 2 * n
+
+    double(1)
+    plan = double.plan(pd.Series([1, 2, 3]))
+    assert (plan.cached, plan.would_run, plan.calls) == (1, 2, {"double": 2})
+    double.map([2])
+    assert double.plan([1, 2, 3]).calls == {"double": 1}
+    assert double.plan([1, iter(())]).flows[0].refused == 1
+
+
+def test_planning_an_event_that_nobody_listens_to_names_the_closest(cells):
+    with pytest.raises(nf.UnknownEventError, match=r"thread\.created"):
+        nf.plan("thread.create", records())
+
+
+# Forgetting
+
+
+def test_a_forgotten_call_and_what_was_built_on_it_run_again(nb, cells):
+    nb.send(EVENT, records(), key="id")
+    nb.calls.clear()
+    assert cells.categorize.forget("text 1") == 2
+    assert nb.send(EVENT, records(), key="id").counts == {"triage": {"COMPLETED": 1, "CACHED": 2}}
+    assert nb.calls == ["categorize"]
+    assert cells.categorize.forget("never called") == 0
+
+
+def test_all_of_a_step_can_be_forgotten(nb, cells):
+    cells.categorize("x")
+    cells.edit("Pick one", "Choose one")
+    cells.categorize("x")
+    cells.shape([1])
+    assert cells.categorize.forget() == 2
+    assert cells.categorize.explain("x").state == "would run"
+    assert cells.shape.explain([1]).state == "cached"
+    assert {head.name for _, head in heads(nb.engine.store)} >= {"shape"}
