@@ -15,8 +15,7 @@ from types import FunctionType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
 from nbflow._key.origin import is_users, leads_to_users
-from nbflow._key.value import digest, member, seal
-from nbflow.errors import UnkeyableError
+from nbflow._key.value import Refusal, identify, member, seal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -79,7 +78,7 @@ def spelled(kind: type) -> str:
 
 def _members(kind: type) -> Iterator[tuple[str, object]]:
     space = vars(kind)
-    yield "__doc__", space.get("__doc__") or ""
+    yield "__doc__", _ADDRESS.sub("", space.get("__doc__") or "")  # dataclasses write the defaults into it
     for name, annotation in space.get("__annotations__", {}).items():
         yield f"{name}:", _spell(annotation)
     if issubclass(kind, enum.Enum):
@@ -110,8 +109,8 @@ def _value(item: object) -> bytes:
     if isinstance(item, (FunctionType, type)):
         return seal("name", item.__qualname__)  # what it says is up to mentioned()
     try:
-        return digest(item)
-    except UnkeyableError:
+        return identify(item).digest  # the code in it is up to mentioned() as well
+    except Refusal:
         return seal("type alone", type(item).__qualname__)
 
 
@@ -132,7 +131,11 @@ def mentioned(kind: type) -> Iterator[tuple[str, object]]:
     for name, field in vars(kind).get("__pydantic_fields__", {}).items():  # pydantic has resolved what is in quotes
         yield from ((f"{name}: {part.__qualname__}", part) for part in _classes(field.annotation))
     for name, described in _fields(kind):
-        yield from ((f"{name}.{part}", item) for part, item in described if isinstance(item, (FunctionType, type)))
+        for part, item in described:
+            if isinstance(item, (FunctionType, type)):
+                yield f"{name}.{part}", item
+            elif behaves(type(item)):
+                yield f"{name}.{part}", type(item)
 
 
 def _classes(annotation: Any) -> Iterator[type]:

@@ -31,7 +31,7 @@ from nbflow._key import classes, state, syntax, texts
 from nbflow._key.guards import MISSING, Guards, Watch
 from nbflow._key.origin import carried, content, holds, is_users, is_users_file
 from nbflow._key.reads import Reads, scan
-from nbflow._key.value import ATTRIBUTE, Refusal, digest, identify, member, seal
+from nbflow._key.value import ATTRIBUTE, Content, Refusal, digest, identify, member, seal
 
 if TYPE_CHECKING:
     import ast
@@ -231,7 +231,7 @@ class _Graph:
         if isinstance(value, _NAMED) and not _is_bound(value):
             return _named("named", value)
         if _is_constant(value):
-            return _Value(slot, digest(value), (), texts.of_value(value))
+            return self._value(slot, identify(value), name, value)
         return self._content(value, name, slot, fetch or (lambda: value))
 
     def _looked_through(self, value: Any) -> Any:
@@ -259,8 +259,11 @@ class _Graph:
             self._states.append(slot)
             self._uncounted[name] = "what the code itself changes in it does not count, what others change does"
         self.guards.contents.append(Watch(fetch, found, slot if slot in self._changed else None, counted))
+        return self._value(slot, found._replace(digest=counted), name, value)
+
+    def _value(self, slot: Slot | None, found: Content, name: str, value: object) -> _Value:
         code = [self._target(thing, name) for thing in found.code]
-        return _Value(slot, counted, tuple(part for part in code if not isinstance(part, _Value)), texts.of_value(value))
+        return _Value(slot, found.digest, tuple(part for part in code if not isinstance(part, _Value)), texts.of_value(value))
 
     def _by_type(self, value: object, name: str) -> _Target:
         kind = type(value)
@@ -297,7 +300,7 @@ class _Graph:
         reads = scan(code)
         self._note_rebound(function, reads)
         own, text = self._syntax(function, reads)
-        found = dict(self._follow(space, chain) for chain in sorted(reads.names))
+        found = dict(target for chain in sorted(reads.names) for target in self._follow(space, chain))
         found |= self._closure(function, reads)
         found |= self._imports(space, reads)
         defaults = []
@@ -347,7 +350,7 @@ class _Graph:
                 slot, held = (_space_of(held), name), vars(held).get(name)
             self.changed.add(slot)
 
-    def _follow(self, space: Space, chain: Chain) -> tuple[str, _Target]:
+    def _follow(self, space: Space, chain: Chain) -> Iterator[tuple[str, _Target]]:
         """Follow a dotted name through local modules; further on, the syntax tree has the attributes."""
         value = space.get(chain[0], MISSING)
         length = 1
@@ -356,15 +359,34 @@ class _Graph:
             space = vars(value)
             value = space.get(chain[length], MISSING)
             length += 1
-        name, last = ".".join(chain[:length]), chain[length - 1]
+        name, last, rest = ".".join(chain[:length]), chain[length - 1], chain[length:]
         slot = id(space), last
         if last in _OF_MODULES:
-            return name, seal("builtin", name)
+            yield name, seal("builtin", name)
+            return
         if slot not in self._ignored:
             self._watch(space, last, value)
         if value is MISSING:
-            return name, seal("builtin", name)  # or nowhere yet; IPython adds builtins, so no difference is made
-        return name, self._slot(slot, value, name, functools.partial(space.get, last, MISSING))
+            yield name, seal("builtin", name)  # or nowhere yet; IPython adds builtins, so no difference is made
+            return
+        yield name, self._slot(slot, value, name, functools.partial(space.get, last, MISSING))
+        if rest and slot not in self._ignored:
+            yield from self._beyond(self._looked_through(value), name, rest)
+
+    def _beyond(self, value: Any, name: str, rest: Chain) -> Iterator[tuple[str, _Target]]:
+        """Yield what counts behind a name that was followed: what the user put into a library, or into a function."""
+        if isinstance(value, ModuleType):
+            for attribute in rest:
+                name, value = f"{name}.{attribute}", _put_into(value, attribute, self.guards)
+                if not isinstance(value, ModuleType):
+                    break
+            if isinstance(value, (FunctionType, type)) and is_users(value):
+                yield name, self._target(value, name)
+        elif isinstance(value, FunctionType) and is_users(value) and (rest[0] in vars(value) or rest[0] in _SAID):
+            # Not with the function: its docstring and annotations count only where they are read.
+            name = f"{name}.{rest[0]}"
+            yield name, self._target(getattr(value, rest[0]), name)
+            self.guards.contents.append(Watch(functools.partial(getattr, value, rest[0], MISSING), identify(getattr(value, rest[0])), None))
 
     def _watch(self, space: Space, name: str, value: object) -> None:
         if value is MISSING or _wraps(value) or isinstance(value, _WATCHED) or _is_constant(value):
@@ -373,28 +395,30 @@ class _Graph:
             self.guards.kinds.append((space, name, type(value)))
 
     def _closure(self, function: FunctionType, reads: Reads) -> dict[str, _Target]:
-        found = {}
+        found: dict[str, _Target] = {}
         cells = _cells(function)
         for chain in sorted(reads.cells):
             value = content(cell := cells[chain[0]])
             slot = id(cell), ""
             if isinstance(value, ModuleType) and len(chain) > 1:
-                name, target = self._follow({chain[0]: value}, chain)
+                targets = [*self._follow({chain[0]: value}, chain)]
             else:
-                name, target = chain[0], self._slot(slot, value, chain[0], functools.partial(content, cell))
-            if isinstance(target, int | _Value) and slot not in self._ignored:
-                self.guards.cells.append((cell, value))
-            found[f"({name})"] = target
+                targets = [(chain[0], self._slot(slot, value, chain[0], functools.partial(content, cell)))]
+                if chain[1:] and slot not in self._ignored:
+                    targets += self._beyond(self._looked_through(value), chain[0], chain[1:])
+            for name, target in targets:
+                if isinstance(target, int | _Value) and slot not in self._ignored:
+                    self.guards.cells.append((cell, value))
+                found[f"({name})"] = target
         return found
 
     def _imports(self, space: Space, reads: Reads) -> dict[str, _Target]:
-        found = {}
+        found: dict[str, _Target] = {}
         for name, level, taken in sorted(reads.imports):
             module = _imported(name, level, space)
             if module is not None and is_users(module):
                 for attribute in sorted(taken or reads.attributes & set(vars(module))):
-                    label, target = self._follow(vars(module), (attribute,))
-                    found[f"{name}.{label}"] = target
+                    found |= {f"{name}.{label}": target for label, target in self._follow(vars(module), (attribute,))}
         return found
 
     def _carrier(self, function: FunctionType) -> _Node:
@@ -425,7 +449,7 @@ class _Graph:
             own, names = classes.by_members(kind, {name for owner, name in self._ignored if owner == id(kind)}), set()
             text = classes.spelled(kind)
         names = names.union(*map(syntax.names_in, classes.quoted(kind)))
-        found = dict(self._follow(space, chain) for chain in sorted(names))
+        found = dict(target for chain in sorted(names) for target in self._follow(space, chain))
         found |= {f".{name}": self._target(function, name) for name, function in written.items()}
         found |= {f"base {place}": self._target(base, "base") for place, base in enumerate(kind.__bases__)}
         found |= {f":{name}": self._target(part, name) for name, part in classes.mentioned(kind)}
@@ -454,6 +478,7 @@ _NAMED = (
     *(types.MethodWrapperType, types.ClassMethodDescriptorType, types.GetSetDescriptorType),
 )
 _WATCHED = (FunctionType, type, *_BUNDLES, *_NAMED)
+_SAID = frozenset(("__doc__", "__annotations__"))
 _OF_MODULES = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__path__"))
 
 
@@ -511,6 +536,14 @@ def _cells(function: FunctionType) -> dict[str, CellType]:
 
 def _space_of(owner: type | ModuleType) -> int:
     return id(vars(owner)) if isinstance(owner, ModuleType) else id(owner)
+
+
+def _put_into(module: ModuleType, name: str, guards: Guards) -> object:
+    """Return an attribute of a library's module, which may be patched, and be told when it is."""
+    found = vars(module).get(name, MISSING)
+    if found is MISSING or isinstance(found, _WATCHED):
+        guards.names.append((vars(module), name, found))
+    return found
 
 
 def _named(tag: str, thing: Any) -> bytes:

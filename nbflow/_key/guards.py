@@ -28,15 +28,15 @@ class Watch:
         fetch: gives the value as it is now.
         found: its content when the code was read.
         slot: where it is, if the code changes it itself.
-        digest: what stands for it in the key.
+        digest: what stands for it in the key, if that is not its content.
     """
 
     __slots__ = ("_code", "_digest", "_fetch", "_slot")
 
-    def __init__(self, fetch: Callable[[], object], found: Content, slot: Slot | None, digest: bytes) -> None:
+    def __init__(self, fetch: Callable[[], object], found: Content, slot: Slot | None = None, digest: bytes | None = None) -> None:
         self._fetch = fetch
         self._slot = slot
-        self._digest = digest
+        self._digest = digest or found.digest
         self._code = [_reference(thing) for thing in found.code]
 
     def holds(self) -> bool:

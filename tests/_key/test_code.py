@@ -774,3 +774,80 @@ def test_memory_of_dead_functions_is_given_back(notebook):
 
 def test_a_partial_can_be_read():
     assert read(functools.partial(len)).digest != read(len).digest
+
+
+IMPORTS = "import collections, dataclasses, enum, functools, string, typing\nfrom pydantic import BaseModel, Field, TypeAdapter, create_model, field_validator\n"
+REACHED = {
+    "a Literal": ("L = typing.Literal['a', 'b']\ndef step(x):\n    return L\n", "'b'", "'c'"),
+    "a class in a type": ("class U:\n    def f(self):\n        return 1\nL = list[U]\ndef step(x):\n    return L\n", "return 1", "return 2"),
+    "a TypeAdapter": ("L = TypeAdapter(typing.Literal['a', 'b'])\ndef step(x):\n    return L.validate_python(x)\n", "'b'", "'c'"),
+    "a Field": ("F = Field(description='a')\ndef step(x):\n    return F\n", "'a'", "'b'"),
+    "a model made by a call": ("M = create_model('M', a=(int, Field(description='a')))\ndef step(x):\n    return M\n", "'a'", "'b'"),
+    "a validator": (
+        "class A(BaseModel):\n    x: int = 1\n    @field_validator('x')\n    @classmethod\n    def v(cls, x):\n        return x + 1\ndef step(x):\n    return A(x=x)\n",
+        "x + 1", "x + 2",
+    ),
+    "a template": ("T = string.Template('hello $x')\ndef step(x):\n    return T\n", "hello", "bye"),
+    "a method of an enum": ("class E(enum.Enum):\n    A = 1\n    def f(self):\n        return 1\ne = E.A\ndef step(x):\n    return e.f()\n", "return 1", "return 2"),
+    "a callable object": ("class S:\n    def __call__(self, x):\n        return x + 1\ns = S()\ndef step(x):\n    return s(x)\n", "x + 1", "x + 2"),
+    "a method of a dict": ("class D(dict):\n    def f(self):\n        return 1\nd = D(a=1)\ndef step(x):\n    return d.f()\n", "return 1", "return 2"),
+    "an inherited method": ("class A:\n    def f(self):\n        return 1\nclass B(A):\n    pass\nb = B()\ndef step(x):\n    return b.f()\n", "return 1", "return 2"),
+    "a lambda in a default": ("def step(x, key=lambda v: v + 1):\n    return key(x)\n", "v + 1", "v + 2"),
+    "a list in a default": ("def step(x, *, options=[1]):\n    return options\n", "[1]", "[2]"),
+    "a list in a closure": ("def make():\n    labels = ['a']\n    def step(x):\n        return labels\n    return step\nstep = make()\n", "'a'", "'b'"),
+    "a default of a field": (
+        "class A:\n    def f(self):\n        return 1\n@dataclasses.dataclass\nclass B:\n    a: object = A()\ndef step(x):\n    return B().a.f()\n",
+        "return 1", "return 2",
+    ),
+    "what an exception says": ("class Err(Exception):\n    code = 1\ndef step(x):\n    try:\n        return x\n    except Err:\n        return 1\n", "code = 1", "code = 2"),
+    "an attribute of a function": ("def f(x):\n    return f.table\nf.table = {'a': 1}\ndef step(x):\n    return f(x)\n", "'a': 1", "'a': 2"),
+    "a docstring that is read": ("def f(x):\n    'Pick one'\ndef step(x):\n    return f.__doc__ + x\n", "Pick", "Choose"),
+    "its own docstring that is read": ("def step(x):\n    'Pick one'\n    return step.__doc__ + x\n", "Pick", "Choose"),
+    "a class that decorates": ("def mark(c):\n    c.n = 1\n    return c\n@mark\nclass A:\n    pass\ndef step(x):\n    return A.n\n", "c.n = 1", "c.n = 2"),
+}
+
+
+@pytest.mark.parametrize("what", REACHED)
+def test_it_is_reached(new_notebook, what):
+    cell, old, new = REACHED[what]
+    assert cell.count(old) == 1
+    assert not differs(new_notebook, IMPORTS + cell, IMPORTS + cell)
+    assert differs(new_notebook, IMPORTS + cell, IMPORTS + cell.replace(old, new))
+
+
+def test_a_docstring_that_is_not_read_does_not_count(new_notebook):
+    cell = "def f(x):\n    'Pick one'\n    return 1\ndef step(x):\n    return f(x)\n"
+    assert not differs(new_notebook, cell, cell.replace("Pick", "Choose"))
+
+
+def test_a_function_put_into_a_library_is_noticed_and_reached(notebook, monkeypatch):
+    import json
+
+    notebook.run("import json\ndef step(x):\n    return json.dumps(x)\n")
+    before = read(notebook["step"]).digest
+    notebook.run("def fake(x):\n    return 'a'\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(json, "dumps", notebook["fake"])
+        patched = read(notebook["step"]).digest
+        assert patched != before
+        notebook.run("def fake(x):\n    return 'b'\n")
+        patch.setattr(json, "dumps", notebook["fake"])
+        assert read(notebook["step"]).digest not in (before, patched)
+    assert read(notebook["step"]).digest == before
+
+
+def test_a_reloaded_module_is_noticed(local_module, notebook, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    path = local_module("words", "LIST = ['a']\ndef f(x):\n    return x + 1\n")
+    notebook.run("import words\ndef step(x):\n    return words.f(x), words.LIST\n")
+    before = read(notebook["step"]).digest
+    path.write_text("LIST = ['a']\ndef f(x):\n    return x + 22\n")
+    importlib.reload(notebook["words"])
+    changed = read(notebook["step"]).digest
+    assert changed != before
+    path.write_text("LIST = ['a', 'b']\ndef f(x):\n    return x + 1\n")
+    importlib.reload(notebook["words"])
+    assert read(notebook["step"]).digest not in (before, changed)
+    path.write_text("LIST = ['a']\n\ndef f(x):  # as before\n    return x + 1\n")
+    importlib.reload(notebook["words"])
+    assert read(notebook["step"]).digest == before

@@ -116,3 +116,67 @@ def test_a_semantic_edit_changes_the_digest_and_its_reversal_restores_it(lines, 
     else:
         assert code(ast.unparse(edited)).digest != before.digest
     assert code(text) == before
+
+
+#: Ways in which one function leads to another; each defines `f{n}` over `f{n+1}`, and is as good as any other.
+LINKS = [
+    "def f{n}(x):\n    return f{m}(x)\n",
+    "import functools\nh{n} = functools.partial(f{m})\ndef f{n}(x):\n    return h{n}(x)\n",
+    "T{n} = {{'a': [f{m}]}}\ndef f{n}(x):\n    return T{n}['a'][0](x)\n",
+    "def f{n}(x, inner=f{m}):\n    return inner(x)\n",
+    "def make{n}(inner):\n    def f{n}(x):\n        return inner(x)\n    return f{n}\nf{n} = make{n}(f{m})\n",
+    "class C{n}:\n    def ask(self, x):\n        return f{m}(x)\nc{n} = C{n}()\ndef f{n}(x):\n    return c{n}.ask(x)\n",
+    "class D{n}:\n    ask = staticmethod(f{m})\ndef f{n}(x):\n    return D{n}.ask(x)\n",
+    "def deco{n}(g):\n    return lambda x: f{m}(g(x))\n@deco{n}\ndef f{n}(x):\n    return x\n",
+    "import functools\n@functools.lru_cache\ndef k{n}(x):\n    return f{m}(x)\ndef f{n}(x):\n    return [k{n}(y) for y in x]\n",
+    "f{n} = lambda x: (lambda y: f{m}(y))(x)\n",
+    "async def a{n}(x):\n    return f{m}(x)\ndef f{n}(x):\n    return a{n}(x)\n",
+    "import types\ns{n} = types.SimpleNamespace(ask=f{m})\ndef f{n}(x):\n    return s{n}.ask(x)\n",
+]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5) | st.binary(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.frozensets(st.integers(0, 7), max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def chain(links, last, value):
+    """A step that reaches, link by link, the function at the end, and a value that it reads."""
+    text = f"VALUE = {value!r}\ndef f{len(links)}(x):\n    {last}\n"
+    for place in reversed(range(len(links))):
+        text += links[place].format(n=place, m=place + 1)
+    return text + "step = f0\n"
+
+
+@QUIET
+@given(st.lists(st.sampled_from(LINKS), min_size=1, max_size=5), VALUES, VALUES)
+def test_the_end_of_every_chain_is_reached(links, value, other):
+    last = "return x + 1, VALUE"
+    before = code(chain(links, last, value)).digest
+    assert code(chain(links, last + "  # why", value).replace("\ndef ", "\n\n# a comment\ndef ")).digest == before
+    assert code(chain(links, "return x + 2, VALUE", value)).digest != before
+    same = repr(other) == repr(value) and type(other) is type(value)
+    assert (code(chain(links, last, other)).digest == before) is same
+
+
+@QUIET
+@given(VALUES, VALUES)
+def test_a_value_that_is_changed_in_place_counts_as_the_one_that_is_assigned(value, other):
+    text = "VALUE = [{!r}]\ndef step(x):\n    return VALUE\n"
+    filename = "/tmp/ipykernel_9/in_place.py"
+    linecache.cache[filename] = (1, None, text.splitlines(keepends=True), filename)
+    space = {"__name__": "__main__"}
+    exec(compile(text.format(value), filename, "exec"), space)
+    before = read(space["step"]).digest
+    space["VALUE"][0] = other
+    changed = read(space["step"]).digest
+    space["VALUE"] = [other]
+    assert read(space["step"]).digest == changed
+    space["VALUE"] = [value]
+    assert read(space["step"]).digest == before
+    assert (changed == before) is (repr(value) == repr(other) and type(value) is type(other))
