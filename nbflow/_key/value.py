@@ -39,7 +39,9 @@ _Ext = msgspec.msgpack.Ext
 _STR = frozenset((str,))
 _ATOMS = frozenset((str, int, float, bool, type(None), bytes))
 _INLINE = frozenset((str, int, bool, type(None)))
-_maybe_nan = re.compile(b"\xcb[\x7f\xff]").search  # a float of the largest exponents, or by chance something else
+_usual_nan = float("nan")
+# A float that may be another NaN than the usual one, or by chance something else.
+_maybe_nan = re.compile(rb"\xcb[\x7f\xff](?!\xf8\0{6})[\xf0-\xff]").search
 
 
 def seal(tag: str, *parts: object, buffers: Iterable[Any] = ()) -> bytes:
@@ -61,8 +63,8 @@ def member(digest: bytes) -> object:
 def encode_plain(wrapped: tuple[object, ...], value: object) -> bytes | None:
     """Return the bytes of ``wrapped``, a tuple around ``value``, or ``None`` if that is not plain data.
 
-    NaN has many bit patterns and is one value, ints beyond 64 bits and lone surrogates have no msgpack:
-    data with any of these is walked.
+    NaN has many bit patterns and is one value, which is written in one way. Ints beyond 64 bits and lone
+    surrogates have no msgpack: data with any of these is walked.
     """
     if not is_plain(value):
         return None
@@ -70,7 +72,7 @@ def encode_plain(wrapped: tuple[object, ...], value: object) -> bytes | None:
         data: bytes = _encode(wrapped)
     except (OverflowError, ValueError):
         return None
-    return None if _maybe_nan(data) and _holds_nan(value) else data
+    return _encode(_with_usual_nans(wrapped)) if _maybe_nan(data) else data
 
 
 def is_plain(value: Any, room: int = _ROOM) -> bool:
@@ -89,13 +91,13 @@ def is_plain(value: Any, room: int = _ROOM) -> bool:
     return room > 0 and all(is_plain(item, room - 1) for item in value if type(item) not in _ATOMS)
 
 
-def _holds_nan(value: Any) -> bool:
+def _with_usual_nans(value: Any) -> Any:
     kind = type(value)
     if kind is float:
-        return bool(value != value)  # noqa: PLR0124  # what NaN is known by
+        return value if value == value else _usual_nan  # noqa: PLR0124  # what NaN is known by
     if kind is dict:
-        value = value.values()
-    return kind in (dict, list) and any(map(_holds_nan, value))
+        return {key: _with_usual_nans(item) for key, item in value.items()}
+    return kind(map(_with_usual_nans, value)) if kind in (list, tuple) else value
 
 
 class Refusal(Exception):  # noqa: N818  # a message on its way up, which no caller sees
@@ -239,8 +241,10 @@ class Walk:
 
     def _inline(self, form: str, step: object, value: object) -> object:
         kind = type(value)
-        if kind in _INLINE or (kind is float and value == value):  # noqa: PLR0124
+        if kind in _INLINE:
             return value
+        if isinstance(value, float) and kind is float:
+            return value if value == value else _usual_nan  # noqa: PLR0124
         return _Ext(_MEMBER, self.at(form, step, value))
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import decimal
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -262,3 +263,47 @@ def test_the_notes_pandas_leaves_in_a_schema_count_without_its_version():
 
 def test_arrow_scalars_types_and_schemas():
     distinct(pa.scalar(1), pa.scalar(1, pa.int8()), pa.scalar(None), pa.scalar("1"), 1, pa.int64(), pa.schema([("a", pa.int64())]))
+
+
+def test_layout_does_not_count_in_arrays_of_many_pieces():
+    grid = np.arange(600_000.0).reshape(600, 1000)
+    grid[300, 7] = np.nan
+    same(grid, np.asfortranarray(grid), grid[::-1][::-1].copy(), grid[::-1].copy()[::-1], np.asfortranarray(grid[:, ::-1])[:, ::-1])
+    same(grid[:, 3], grid[:, 3].copy(), grid.T.copy()[3])
+    same(*(layout(grid.astype(">f8")) for layout in (np.asarray, np.asfortranarray)))
+    same(*(layout(grid.astype(complex)) for layout in (np.asarray, np.asfortranarray)))
+    things = grid.astype(object)
+    same(things, np.asfortranarray(things), things[::-1][::-1])
+    packed = np.zeros(100_000, [("a", "i1"), ("b", "f8"), ("c", "U3")])
+    same(packed["b"], np.zeros(100_000), packed[::-1]["b"])
+    same(packed, packed.astype(np.dtype(packed.dtype.descr, align=True)))
+
+
+@pytest.mark.parametrize("place", [0, 65_535, 65_536, 150_000, 199_999])
+def test_every_item_of_a_long_column_counts(place):
+    def changed(values, new):
+        return [*values[:place], new, *values[place + 1 :]]
+
+    texts = [f"text {n % 7}" if n % 5 else None for n in range(200_000)]
+    numbers = [float(n) for n in range(200_000)]
+    for values, new in ((texts, "other"), (texts, ""), (numbers, None), (numbers, float("nan"))):
+        other = changed(values, new)
+        distinct(pd.Series(values, dtype=object), pd.Series(other, dtype=object))
+        distinct(pl.Series(values), pl.Series(other))
+        distinct(pa.array(values), pa.array(other))
+        cuts = [0, place // 2, place, len(values)]
+        same(pl.Series(other), pl.concat([pl.Series(other[a:b], dtype=pl.Series(values).dtype) for a, b in itertools.pairwise(cuts)], rechunk=False))
+
+
+def test_a_column_of_objects_with_one_odd_item_is_told_from_others():
+    dates = [dt.date(2026, 1, 1)] * 3
+    stamps = [dt.datetime(2026, 1, 1)] * 3
+    prices = [decimal.Decimal("1.0")] * 3
+    columns = [
+        *(dates, stamps, prices, [str(day) for day in dates], [str(price) for price in prices], [None] * 3, [1, "a", None]),
+        *([*dates[:2], None], [*dates[:2], stamps[0]], [*prices[:2], decimal.Decimal(1)], ["a", np.nan, None], ["a", None, np.nan]),
+        *(["a", pd.NA, None], ["a", pd.NaT, None], ["a", "\ud800", None], [2**70, 1, None], [[1], (1,), None]),
+    ]
+    distinct(*(pd.Series(column, dtype=object) for column in columns))
+    for column in columns:
+        same(pd.Series(column, dtype=object), pd.Series(list(column), dtype=object).copy())
