@@ -17,6 +17,7 @@
 from nbflow._core.flow import Flow
 from nbflow._core.policy import Throttle
 from nbflow._core.step import Step
+from nbflow._key.file import File, file
 from nbflow._key.value import key_by
 from nbflow._run.run import Run
 from nbflow._wiring import flow, flows, open_run, runs, send, step, use
@@ -42,6 +43,7 @@ from nbflow.errors import (
 __all__ = [
     "CodecError",
     "DuplicateKeyError",
+    "File",
     "Flow",
     "NbflowError",
     "NbflowWarning",
@@ -60,6 +62,7 @@ __all__ = [
     "UnknownEventError",
     "UnknownRunError",
     "UsageError",
+    "file",
     "flow",
     "flows",
     "key_by",

@@ -103,10 +103,11 @@ def _with_usual_nans(value: Any) -> Any:
 class Refusal(Exception):  # noqa: N818  # a message on its way up, which no caller sees
     """A value that cannot be keyed; every level on the way up adds its part of the path."""
 
-    def __init__(self, value: object, reason: str) -> None:
+    def __init__(self, value: object, reason: str, advice: str | None = None) -> None:
         super().__init__(reason)
         self.kind = type(value)
         self.reason = reason
+        self.advice = advice
         self.path: list[Step] = []
 
     def error(self, where: str) -> UnkeyableError:
@@ -114,11 +115,11 @@ class Refusal(Exception):  # noqa: N818  # a message on its way up, which no cal
         path = where + "".join(form.format(_spell(step)) for form, step in reversed(self.path))
         root = where.partition("[")[0].partition(".")[0]
         kind = f"{self.kind.__module__}.{self.kind.__qualname__}".removeprefix("builtins.")
-        return UnkeyableError(
-            f"{path} is a {kind}, which no key can be made of: {self.reason}. "
+        advice = self.advice or (
             f"Pass something plain instead (the data itself, an id, a path), or leave it out of the key with "
             f'ignore=["{root}"], or say what identifies it with nf.key_by({self.kind.__qualname__}, function).'
         )
+        return UnkeyableError(f"{path} is a {kind}, which no key can be made of: {self.reason}. {advice}")
 
 
 def _spell(step: object, width: int = 60) -> str:
@@ -367,6 +368,6 @@ def steps(state: dict[str, object]) -> list[tuple[str, object, object]]:
     return [(ATTRIBUTE, name, item) for name, item in state.items()]
 
 
-def refuse(value: object, reason: str) -> NoReturn:
-    """Say that no key can be made of a value."""
-    raise Refusal(value, reason)
+def refuse(value: object, reason: str, advice: str | None = None, cause: BaseException | None = None) -> NoReturn:
+    """Say that no key can be made of a value, and what to do if it is not what helps with most values."""
+    raise Refusal(value, reason, advice) from cause
