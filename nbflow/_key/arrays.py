@@ -101,6 +101,11 @@ def _masked(walk: Walk, value: np.ma.MaskedArray[Any, Any]) -> bytes:
     return walk.members("masked array", items=[(INDEX, place, item) for place, item in enumerate(items)])
 
 
+@handles(type(np.ma.masked))
+def _nothing(_: Walk, __: object) -> bytes:
+    return seal("masked")
+
+
 @handles(np.memmap)
 def _memmap(walk: Walk, value: np.memmap[Any, Any]) -> bytes:
     return array(walk, value)

@@ -185,6 +185,10 @@ def _cast(kind: Any) -> Callable[[Any], Any]:
     return cast
 
 
+def _list_of_view(chunk: Any) -> Any:
+    return pa.array(chunk.to_pylist(), pa.large_list(chunk.type.value_type))  # a cast reads behind the end if there are nulls
+
+
 def _map_as_list(chunk: Any) -> Any:
     return chunk.cast(pa.list_(pa.struct([("key", chunk.type.key_type), ("value", chunk.type.item_type)])))
 
@@ -196,6 +200,6 @@ _CONVERT: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
     (_is("run_end_encoded"), pc.run_end_decode),
     (_is("string", "string_view"), _cast(pa.large_string())),
     (_is("binary", "binary_view", "fixed_size_binary"), _cast(pa.large_binary())),
-    (_is("list_view", "large_list_view"), lambda chunk: _cast(pa.large_list(chunk.type.value_type))(chunk)),
+    (_is("list_view", "large_list_view"), _list_of_view),
     (_is("map"), _map_as_list),
 )
