@@ -17,6 +17,7 @@
 from nbflow._core.flow import Flow
 from nbflow._core.policy import Throttle
 from nbflow._core.step import Step
+from nbflow._key.file import File, file
 from nbflow._key.value import key_by
 from nbflow._run.explanation import Explanation
 from nbflow._run.forecast import Plan
@@ -45,6 +46,7 @@ __all__ = [
     "CodecError",
     "DuplicateKeyError",
     "Explanation",
+    "File",
     "Flow",
     "NbflowError",
     "NbflowWarning",
@@ -64,6 +66,7 @@ __all__ = [
     "UnknownEventError",
     "UnknownRunError",
     "UsageError",
+    "file",
     "flow",
     "flows",
     "key_by",

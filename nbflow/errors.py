@@ -13,7 +13,7 @@
     ├── RetryAfterError           raised by users: try again, but not before then
     ├── RunCancelledError         the run was cancelled while this call was under way
     ├── RunFailedError            raise_for_failures() found some
-    ├── UnkeyableError            a value no key can be made of (also a TypeError)
+    ├── UnkeyableError            a value no key can be made of, a missing file too (also a TypeError)
     └── StoreError                the disk refused: full, read-only, locked, foreign
         └── CodecError            a value no bytes can be made of, or bytes no value
 
@@ -119,7 +119,7 @@ class RunFailedError(NbflowError):
 
 
 class UnkeyableError(NbflowError, TypeError):
-    """A value that no key can be made of; the message names where it is, its type and the ways out."""
+    """A value that no key can be made of, or a file that cannot be read; the message names where it is, its type and the ways out."""
 
 
 class StoreError(NbflowError):

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import datetime as dt
+import decimal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from blake3 import blake3
 
-from nbflow._key.value import INDEX, Walk, handles, member, seal
+from nbflow._key.value import INDEX, SIZE, Walk, encode_plain, handles, member, seal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PIECE = 1 << 19  # bytes
+_SPELLED = (dt.date, decimal.Decimal)
 
 
 @handles(np.ndarray)
@@ -18,28 +27,67 @@ def array(walk: Walk, value: np.ndarray[Any, Any]) -> bytes:
         items = [(INDEX, name, np.asarray(value[name])) for name in dtype.names]
         return walk.members("array of records", shape, list(dtype.names), items=items)
     if dtype.hasobject:
-        return seal("array of objects", dtype.kind, shape, member(walk.digest(value.ravel().tolist())))
+        return seal("array of objects", dtype.kind, shape, [member(part) for part in _objects(walk, value)])
     if dtype.char in "gG":
         texts = [np.format_float_scientific(part) for item in value.ravel() for part in (item.real, item.imag)]
         return seal("array of long floats", dtype.str, shape, texts)  # their bytes hold padding
     return seal("array", dtype.str, shape, buffers=contents(value))
 
 
-def contents(value: np.ndarray[Any, Any]) -> tuple[memoryview, ...]:
-    """Return the bytes of an array in row order, every NaN and NaT written in one way; without a copy if it can."""
+def contents(value: np.ndarray[Any, Any]) -> Iterator[memoryview]:
+    """Yield the bytes of an array in row order, every NaN written in one way.
+
+    Piece by piece: a piece is still in the processor's cache when it is hashed, and where one has to be copied
+    (for its NaNs, or because it is scattered in memory), no more than that is.
+    """
+    for piece in _pieces(value):
+        part = piece.view(piece.real.dtype) if piece.dtype.kind == "c" else piece
+        yield (_with_usual_nans(part) if part.dtype.kind == "f" else part).view(np.uint8).data
+
+
+def _pieces(value: np.ndarray[Any, Any]) -> Iterator[np.ndarray[Any, Any]]:
+    """Yield an array in row order, in flat pieces; the next one may take the memory of the last."""
     if not value.size or not value.dtype.itemsize:
-        return ()
-    value = np.ascontiguousarray(value)
-    if value.dtype.kind == "c":
-        value = value.view(value.real.dtype)
-    if value.dtype.kind == "f" and np.isnan(_largest(value)):
-        value = np.where(np.isnan(value), value.dtype.type("nan"), value)
-    return (value.reshape(-1).view(np.uint8).data,)
+        return
+    length = max(_PIECE // value.dtype.itemsize, 1)
+    if value.flags.c_contiguous:
+        flat = value.reshape(-1)
+        yield from (flat[start : start + length] for start in range(0, flat.size, length))
+    else:
+        nditer: Any = np.nditer  # its stub knows no "contig"
+        parts = nditer(value, ["buffered", "external_loop"], [["readonly", "contig"]], order="C", buffersize=length)
+        yield from map(np.ascontiguousarray, parts)
 
 
-def _largest(value: np.ndarray[Any, Any]) -> Any:
+def _objects(walk: Walk, value: np.ndarray[Any, Any]) -> Iterator[bytes]:
+    """Yield the digests of pieces of an array of Python objects: one item that is not plain makes one piece slow."""
+    start = 0
+    for piece in _pieces(value.ravel()):
+        items = piece.tolist()
+        if (data := encode_plain(("plain", items), items)) is not None:
+            yield blake3(data).digest(SIZE)
+        elif (kind := _same_kind(items)) is not None:
+            yield seal("spelled", kind.__name__, items)
+        else:
+            yield walk.members("objects", items=[(INDEX, start + place, item) for place, item in enumerate(items)])
+        start += len(items)
+
+
+def _same_kind(items: list[object]) -> type | None:
+    """Return the type of all items but ``None`` if msgspec spells it, and in full."""
+    kinds = set(map(type, items))
+    kinds.discard(type(None))
+    kind = kinds.pop() if len(kinds) == 1 else None
+    return kind if kind in _SPELLED else None
+
+
+def _with_usual_nans(value: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     with np.errstate(all="ignore"):
-        return value.max()  # NaN if there is one; twice as fast as isnan().any(), and needs no memory
+        largest = value.max()  # NaN if there is one; twice as fast as isnan().any(), and needs no memory
+    if np.isnan(largest):
+        value = value.copy()
+        value[np.isnan(value)] = np.nan
+    return value
 
 
 @handles(np.generic, subclasses=True)
@@ -51,6 +99,11 @@ def _scalar(walk: Walk, value: np.generic) -> bytes:
 def _masked(walk: Walk, value: np.ma.MaskedArray[Any, Any]) -> bytes:
     items = (np.ma.getmaskarray(value), value.filled(), np.asarray(value.fill_value))
     return walk.members("masked array", items=[(INDEX, place, item) for place, item in enumerate(items)])
+
+
+@handles(type(np.ma.masked))
+def _nothing(_: Walk, __: object) -> bytes:
+    return seal("masked")
 
 
 @handles(np.memmap)

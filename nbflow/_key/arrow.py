@@ -7,6 +7,7 @@ stream is hashed chunk by chunk: no chunk is copied to join it with others.
 from __future__ import annotations
 
 import json
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +18,11 @@ from nbflow._key.arrays import contents
 from nbflow._key.value import Walk, handles, member, seal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     Chunks = Sequence[Any]
+
+_PIECE = 1 << 16  # rows
 
 
 @handles(pa.Table, pa.RecordBatch)
@@ -69,12 +72,22 @@ def _metadata(metadata: dict[bytes, bytes] | None) -> list[tuple[bytes, bytes]]:
     return sorted(found.items())
 
 
-def column(walk: Walk, chunks: Chunks, kind: Any = None) -> bytes:
-    """Return the digest of a column in chunks of one type; an empty chunk of a list may not know it."""
-    kind = kind or chunks[0].type
+def column(walk: Walk, chunks: Chunks) -> bytes:
+    """Return the digest of a column in chunks of one type."""
+    return _column(walk, [piece for chunk in chunks for piece in _pieces(chunk)], chunks[0].type)
+
+
+def _pieces(chunk: Any) -> Iterator[Any]:
+    """Cut a chunk, so that what has to be computed or copied of it stays small and in the processor's cache."""
+    yield from (chunk.slice(start, _PIECE) for start in range(0, max(len(chunk), 1), _PIECE))
+
+
+def _column(walk: Walk, chunks: Chunks, kind: Any) -> bytes:
+    """Return the digest of a column; an empty chunk of a list may not know its type."""
     for test, convert in _CONVERT:
         if test(kind):
-            inner = column(walk, [convert(chunk) for chunk in chunks])
+            converted = [convert(chunk) for chunk in chunks]
+            inner = _column(walk, converted, converted[0].type)
             return seal("column as", str(kind), member(inner))
     parts = _values(walk, kind, chunks)
     return seal("column", str(kind), sum(map(len, chunks)), _nulls(chunks), *map(member, parts))
@@ -84,10 +97,14 @@ def _nulls(chunks: Chunks) -> object:
     """Return a digest of which places are null, ``None`` if none is; whether there is a bitmap does not count."""
     if not any(chunk.null_count for chunk in chunks):
         return None
-    return member(seal("nulls", buffers=(_booleans(chunk.is_null()) for chunk in chunks)))
+    return member(seal("nulls", buffers=_each(lambda chunk: _booleans(chunk.is_null()), chunks)))
 
 
-def _booleans(chunk: Any) -> Any:
+def _each(streamed: Callable[[Any], Iterator[Any]], chunks: Chunks) -> Iterator[Any]:
+    return chain.from_iterable(map(streamed, chunks))
+
+
+def _booleans(chunk: Any) -> Iterator[Any]:
     return _fixed(chunk.cast(pa.uint8()))
 
 
@@ -95,9 +112,9 @@ def _values(walk: Walk, kind: Any, chunks: Chunks) -> list[bytes]:
     types = pa.types
     if types.is_struct(kind):
         fields = [chunk.flatten() for chunk in chunks]
-        return [column(walk, [parts[place] for parts in fields], kind.field(place).type) for place in range(kind.num_fields)]
+        return [_column(walk, [parts[place] for parts in fields], kind.field(place).type) for place in range(kind.num_fields)]
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        inner = column(walk, [chunk.flatten() for chunk in chunks], kind.value_type)
+        inner = _column(walk, [chunk.flatten() for chunk in chunks], kind.value_type)
         return [_lengths(chunks, pc.list_value_length), inner]
     if types.is_union(kind):
         return [walk.digest([item for chunk in chunks for item in chunk.to_pylist()])]
@@ -109,38 +126,48 @@ def _leaves(kind: Any, chunks: Chunks) -> list[bytes]:
     if types.is_null(kind):
         return []
     if types.is_large_string(kind) or types.is_large_binary(kind):
-        filled = [_filled(chunk, "" if types.is_large_string(kind) else b"") for chunk in chunks]
-        return [_lengths(filled, pc.binary_length), seal("text", buffers=map(_text, filled))]
+        return [_lengths(chunks, pc.binary_length), seal("text", buffers=_each(_text, chunks))]
     if types.is_boolean(kind):
-        return [seal("booleans", buffers=(_booleans(_filled(chunk, False)) for chunk in chunks))]
-    return [seal("values", buffers=(_fixed(chunk) for chunk in chunks))]
+        return [seal("booleans", buffers=_each(lambda chunk: _booleans(_filled(chunk, False)), chunks))]
+    return [seal("values", buffers=_each(_fixed, chunks))]
 
 
 def _lengths(chunks: Chunks, length: Callable[[Any], Any]) -> bytes:
-    return seal("lengths", buffers=(_fixed(_filled(length(chunk).cast(pa.int64()), 0)) for chunk in chunks))
+    return seal("lengths", buffers=_each(lambda chunk: _fixed(length(chunk).cast(pa.int64())), chunks))
 
 
 def _filled(chunk: Any, value: object) -> Any:
     return chunk.fill_null(value) if chunk.null_count else chunk
 
 
-def _fixed(chunk: Any) -> Any:
-    """Return the bytes of an array of fixed width, zeros for nulls; without a copy if there are none."""
+def _fixed(chunk: Any) -> Iterator[Any]:
+    """Yield the bytes of an array of fixed width, zeros for nulls; without a copy if there are none."""
     width, data = chunk.type.bit_width // 8, chunk.buffers()[1]
     if not len(chunk) or data is None:
-        return b""
+        return
     found = np.frombuffer(data, np.uint8)[chunk.offset * width : (chunk.offset + len(chunk)) * width]
+    kind = "f" if pa.types.is_floating(chunk.type) else "u" if width in (1, 2, 4, 8) else "V"
+    found = found.view(f"{kind}{width}")
     if chunk.null_count:
-        found = found.reshape(-1, width).copy()
-        found[chunk.is_null().to_numpy(zero_copy_only=False)] = 0
-    return contents(found.view(f"f{width}"))[0] if pa.types.is_floating(chunk.type) else found.data.cast("B")
+        found = found.copy()
+        found[chunk.is_null().to_numpy(zero_copy_only=False)] = np.zeros((), found.dtype)
+    yield from contents(found)
 
 
-def _text(chunk: Any) -> memoryview | bytes:
+def _text(chunk: Any) -> Iterator[Any]:
+    """Yield the bytes of the text that is not under a null."""
     if not len(chunk) or chunk.buffers()[2] is None:
-        return b""
+        return
+    first, last = _ends(chunk)
+    if chunk.null_count and last - first > (pc.sum(pc.binary_length(chunk)).as_py() or 0):
+        chunk = chunk.fill_null("" if pa.types.is_large_string(chunk.type) else b"")
+        first, last = _ends(chunk)
+    yield memoryview(chunk.buffers()[2])[first:last]
+
+
+def _ends(chunk: Any) -> tuple[int, int]:
     offsets = memoryview(chunk.buffers()[1]).cast("q")
-    return memoryview(chunk.buffers()[2])[offsets[chunk.offset] : offsets[chunk.offset + len(chunk)]]
+    return offsets[chunk.offset], offsets[chunk.offset + len(chunk)]
 
 
 def _is(*names: str) -> Callable[[Any], bool]:
@@ -158,6 +185,10 @@ def _cast(kind: Any) -> Callable[[Any], Any]:
     return cast
 
 
+def _list_of_view(chunk: Any) -> Any:
+    return pa.array(chunk.to_pylist(), pa.large_list(chunk.type.value_type))  # a cast reads behind the end if there are nulls
+
+
 def _map_as_list(chunk: Any) -> Any:
     return chunk.cast(pa.list_(pa.struct([("key", chunk.type.key_type), ("value", chunk.type.item_type)])))
 
@@ -169,6 +200,6 @@ _CONVERT: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
     (_is("run_end_encoded"), pc.run_end_decode),
     (_is("string", "string_view"), _cast(pa.large_string())),
     (_is("binary", "binary_view", "fixed_size_binary"), _cast(pa.large_binary())),
-    (_is("list_view", "large_list_view"), lambda chunk: _cast(pa.large_list(chunk.type.value_type))(chunk)),
+    (_is("list_view", "large_list_view"), _list_of_view),
     (_is("map"), _map_as_list),
 )

@@ -28,6 +28,7 @@ from types import CellType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbflow._key import classes, state, syntax, texts
+from nbflow._key.file import File
 from nbflow._key.guards import MISSING, Guards, Watch
 from nbflow._key.origin import carried, content, holds, is_users, is_users_file
 from nbflow._key.reads import Reads, scan
@@ -501,7 +502,7 @@ def _version(value: Any) -> object:
 def _is_constant(value: object) -> bool:
     if type(value) in (tuple, frozenset):
         return all(map(_is_constant, value))  # type: ignore[call-overload]
-    return type(value) in _ATOMS or isinstance(value, _CONSTANTS)
+    return type(value) in _ATOMS or (isinstance(value, _CONSTANTS) and not isinstance(value, File))
 
 
 def _is_data(value: object) -> bool:
@@ -523,7 +524,7 @@ def _is_to_be_read(value: object, refusal: Refusal) -> bool:
     """Tell whether what the code reads is an iterator or a file to read: what is in it counts, and cannot be known."""
     if isinstance(value, io.IOBase) and not value.closed and not value.readable():
         return False
-    return refusal.consumes and not any(form == ATTRIBUTE for form, _ in refusal.path)
+    return refusal.decisive and not any(form == ATTRIBUTE for form, _ in refusal.path)
 
 
 def _spelled(target: int | bytes) -> object:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from nbflow._key.arrays import array as numpy_array
-from nbflow._key.value import ATTRIBUTE, ITEM, Refusal, Walk, handles, member, seal
+from nbflow._key.value import ATTRIBUTE, ITEM, Refusal, Walk, handler, handles, member, seal
 
 
 @handles(pd.DataFrame, subclasses=True)
 def _frame(walk: Walk, value: pd.DataFrame) -> bytes:
-    parts = [_index(walk, value.columns), _index(walk, value.index)]
+    parts = [_columns(walk, value.columns), _index(walk, value.index)]
     for place, name in enumerate(value.columns):
         parts.append(_named(walk, name, value.iloc[:, place].array))
     return seal("pandas.DataFrame", _kind(value), [*map(member, parts)], *_extras(walk, value))
+
+
+def _columns(walk: Walk, value: pd.Index[Any]) -> bytes:
+    """Digest the labels of columns: as text, pandas 2 and 3 hold them in two dtypes that nobody chose."""
+    if isinstance(value.dtype, pd.StringDtype) or (value.dtype == object and not isinstance(value, pd.MultiIndex)):
+        return seal("labels", member(walk.digest(list(value.names))), member(walk.digest(value.tolist())))
+    return _index(walk, value)
 
 
 @handles(pd.Series, subclasses=True)
@@ -64,8 +73,10 @@ def _column(walk: Walk, values: Any) -> bytes:
         return numpy_array(walk, values.to_numpy())
     parts: tuple[Any, ...]
     if isinstance(dtype, pd.CategoricalDtype):
-        parts = (values.codes, values.categories, values.ordered)
-    elif isinstance(dtype, (pd.DatetimeTZDtype, pd.PeriodDtype)):
+        parts = (values.codes, values.categories.rename(None), values.ordered)
+    elif isinstance(dtype, pd.DatetimeTZDtype):
+        parts = (values.asi8, _zone(dtype.tz))
+    elif isinstance(dtype, pd.PeriodDtype):
         parts = (values.asi8,)
     elif isinstance(dtype, pd.IntervalDtype):
         parts = (values.left, values.right)
@@ -77,15 +88,18 @@ def _column(walk: Walk, values: Any) -> bytes:
         missing = values.isna()
         kind = dtype.numpy_dtype
         parts = (missing, values.to_numpy(dtype=kind, na_value=kind.type(0)))
-    else:
-        parts = (list(values),)
+    else:  # somebody else's: its items may not be all there is to it
+        return handler(object)(walk, values)
     return seal("pandas column", str(dtype), [member(walk.digest(part)) for part in parts])
 
 
 def _arrow(values: Any) -> Any:
     import pyarrow as pa
 
-    found = pa.array(values)
+    try:
+        found = pa.array(values)
+    except UnicodeEncodeError:  # text that no file can hold
+        return values.tolist()
     found = found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
     return found.cast(pa.large_string()) if isinstance(values.dtype, pd.StringDtype) else found
 
@@ -93,7 +107,14 @@ def _arrow(values: Any) -> Any:
 @handles(pd.Timestamp)
 def _timestamp(_: Walk, value: pd.Timestamp) -> bytes:
     count = int(value.to_datetime64().astype("i8"))
-    return seal("pandas.Timestamp", value.unit, count, str(value.tz) if value.tz else None, value.fold)
+    return seal("pandas.Timestamp", value.unit, count, _zone(value.tz), value.fold)
+
+
+def _zone(value: Any) -> str | None:
+    """Spell a time zone, whichever library it is of; two of fixed offset may have one name."""
+    if value is None:
+        return None
+    return repr(value) if isinstance(value, dt.timezone) and value is not dt.UTC else str(value)
 
 
 @handles(pd.Timedelta)
@@ -117,11 +138,14 @@ def _missing(_: Walk, value: object) -> bytes:
 
 
 @handles(pd.tseries.offsets.BaseOffset, subclasses=True)
-def _offset(_: Walk, value: pd.tseries.offsets.BaseOffset) -> bytes:
-    return seal("pandas offset", value.freqstr)
+def _offset(walk: Walk, value: Any) -> bytes:
+    said = {name: item for name, item in sorted(value.kwds.items()) if name != "calendar"}  # made of the holidays
+    return seal("pandas offset", type(value).__name__, value.n, value.normalize, member(walk.digest(said)))
 
 
 @handles(pd.api.extensions.ExtensionDtype, subclasses=True)
 def _dtype(walk: Walk, value: Any) -> bytes:
-    content = (value.categories, value.ordered) if isinstance(value, pd.CategoricalDtype) else ()
+    if re.match(r"pandas(\.core\..*)?$", type(value).__module__) is None:
+        return handler(object)(walk, value)  # somebody else's, a unit or a coordinate system in it
+    content = (value.categories.rename(None), value.ordered) if isinstance(value, pd.CategoricalDtype) else ()
     return seal("pandas dtype", str(value), [member(walk.digest(part)) for part in content])

@@ -16,7 +16,18 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any
 
 from nbflow._key.origin import holds
-from nbflow._key.value import ATTRIBUTE, INDEX, Walk, attributes, handles, member, refuse, seal, steps
+from nbflow._key.value import (
+    ATTRIBUTE,
+    INDEX,
+    Walk,
+    attributes,
+    handles,
+    member,
+    only_remembers,
+    refuse,
+    seal,
+    steps,
+)
 
 # Package and class, not module and class: libraries move their modules about.
 _BY_TYPE_ALONE = frozenset(
@@ -53,6 +64,10 @@ _REFUSED = (
     (types.TracebackType, "it is part of a running program"),
 )
 
+_PLOT = "what it holds has no order and no names that stay; pass the data it is drawn from, or the bytes of the image"
+_REFUSED_BY_NAME = {"matplotlib.Artist": _PLOT, "matplotlib.TransformNode": _PLOT}
+
+
 @handles(type, subclasses=True)
 @handles(types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
 def _code(walk: Walk, value: Any) -> bytes:
@@ -77,12 +92,15 @@ def _descriptor(walk: Walk, value: Any) -> bytes:
 def _object(walk: Walk, value: Any) -> bytes:
     kind = type(value)
     for base in kind.__mro__:
-        if f"{base.__module__.partition('.')[0]}.{base.__name__}" in _BY_TYPE_ALONE:
+        name = f"{base.__module__.partition('.')[0]}.{base.__name__}"
+        if name in _BY_TYPE_ALONE:
             walk.opaque.append(kind)
             return seal("type alone", kind.__qualname__)
+        if name in _REFUSED_BY_NAME:
+            refuse(value, _REFUSED_BY_NAME[name], decisive=True)
     for refused, reason in _REFUSED:
         if isinstance(value, refused):
-            return refuse(value, reason, consumes=issubclass(refused, (io.IOBase, Iterator, AsyncIterator, Awaitable)))
+            return refuse(value, reason, decisive=issubclass(refused, (io.IOBase, Iterator, AsyncIterator, Awaitable)))
     if holds(value, "__wrapped__") and callable(value) and not _is_proxy(value):
         return seal("code", walk.reach(value))
     return _reduced(walk, value)
@@ -113,7 +131,7 @@ def _reduced(walk: Walk, value: Any) -> bytes:
         state = {} if state is None else {"__getstate__()": state}
     parts = [part for part in (make, *args) if not any(part is known for known in (kind, *_NEW))]
     listed, paired = list(items or ()), [part for pair in pairs or () for part in pair]
-    named = dict(sorted(state.items()))
+    named = {name: state[name] for name in sorted(state) if not only_remembers(kind, name)}
     walked = [(INDEX, place, part) for place, part in enumerate([*parts, *listed, *paired])] + steps(named)
     return walk.members("object", kind.__qualname__, len(parts), len(listed), list(named), items=walked)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from nbflow._key.arrow import column
 from nbflow._key.value import ITEM, Walk, handles, member, refuse, seal
@@ -24,7 +25,11 @@ def _values(walk: Walk, value: pl.Series) -> bytes:
     if value.dtype == pl.Object:
         return walk.at(ITEM, value.name, value.to_list())
     parts = [value.rechunk()] if value.dtype.is_nested() else value.get_chunks()  # old polars cuts nested chunks badly
-    return column(walk, [part.to_arrow() for part in parts])
+    try:
+        chunks = [part.to_arrow() for part in parts]
+    except pa.ArrowInvalid:  # Arrow has no integers of 128 bits
+        return walk.at(ITEM, value.name, value.to_list())
+    return column(walk, chunks)
 
 
 def _spell(dtype: Any) -> object:

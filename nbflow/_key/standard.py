@@ -17,7 +17,7 @@ import uuid
 import zoneinfo
 from typing import TYPE_CHECKING, Any
 
-from nbflow._key.value import INDEX, ITEM, Walk, handler, handles, member, refuse, seal, steps
+from nbflow._key.value import ATTRIBUTE, INDEX, ITEM, Walk, handler, handles, member, refuse, seal, steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,11 +63,8 @@ def _array(walk: Walk, value: array.array[Any]) -> bytes:
 
 
 @handles(decimal.Decimal)
-def _decimal(walk: Walk, value: decimal.Decimal) -> bytes:
-    sign, digits, exponent = value.as_tuple()
-    if value.is_nan():
-        return seal("decimal nan", value.is_snan())
-    return _parts(walk, "decimal", sign, "".join(map(str, digits)), exponent)
+def _decimal(_: Walk, value: decimal.Decimal) -> bytes:
+    return seal("decimal nan", value.is_snan()) if value.is_nan() else seal("decimal", decimal.Decimal.__str__(value))
 
 
 @handles(fractions.Fraction)
@@ -150,7 +147,11 @@ def _slice(walk: Walk, value: slice) -> bytes:
 @handles(dt.datetime)
 def _datetime(walk: Walk, value: dt.datetime) -> bytes:
     text = dt.datetime.isoformat(value.replace(tzinfo=None))
-    return _parts(walk, "datetime", text, value.fold, value.tzinfo)
+    return seal("datetime", [text, value.fold, _zone_of(walk, value)])
+
+
+def _zone_of(walk: Walk, value: dt.datetime | dt.time) -> object:
+    return None if value.tzinfo is None else member(walk.at(ATTRIBUTE, "tzinfo", value.tzinfo))
 
 
 @handles(dt.date)
@@ -160,7 +161,7 @@ def _date(_: Walk, value: dt.date) -> bytes:
 
 @handles(dt.time)
 def _time(walk: Walk, value: dt.time) -> bytes:
-    return _parts(walk, "time", dt.time.isoformat(value.replace(tzinfo=None)), value.fold, value.tzinfo)
+    return seal("time", [dt.time.isoformat(value.replace(tzinfo=None)), value.fold, _zone_of(walk, value)])
 
 
 @handles(dt.timedelta)
@@ -169,8 +170,9 @@ def _timedelta(_: Walk, value: dt.timedelta) -> bytes:
 
 
 @handles(dt.timezone, subclasses=True)
-def _timezone(walk: Walk, value: dt.timezone) -> bytes:
-    return _parts(walk, "timezone", value.utcoffset(None), value.tzname(None))
+def _timezone(_: Walk, value: dt.timezone) -> bytes:
+    offset = value.utcoffset(None)
+    return seal("timezone", offset.days, offset.seconds, offset.microseconds, value.tzname(None))
 
 
 @handles(zoneinfo.ZoneInfo, subclasses=True)
@@ -180,16 +182,19 @@ def _zone(_: Walk, value: zoneinfo.ZoneInfo) -> bytes:
 
 @handles(dt.tzinfo, subclasses=True)
 def _tzinfo(walk: Walk, value: dt.tzinfo) -> bytes:
-    text = repr(value)  # pytz and dateutil say all there is to them there; their attributes are caches
-    return handler(object)(walk, value) if " at 0x" in text else seal("tzinfo", text)
+    if type(value).__module__.partition(".")[0] in ("pytz", "dateutil"):
+        return seal("tzinfo", repr(value))  # they say all there is to them there; their attributes are caches
+    return handler(object)(walk, value)
 
 
 # Names of things.
 
 
-@handles(pathlib.PurePath, subclasses=True)
+@handles(pathlib.Path, pathlib.PosixPath, pathlib.WindowsPath, pathlib.PurePath, pathlib.PurePosixPath, pathlib.PureWindowsPath)
 def _path(walk: Walk, value: pathlib.PurePath) -> bytes:
-    return _parts(walk, "path" if isinstance(value, pathlib.Path) else "pure path", str(value))
+    if isinstance(value, pathlib.Path):
+        return _parts(walk, "path", str(value))
+    return _parts(walk, "windows path" if isinstance(value, pathlib.PureWindowsPath) else "pure path", str(value))
 
 
 @handles(enum.Enum, subclasses=True)

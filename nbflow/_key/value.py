@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 SIZE = 20
 INDEX, ITEM, ATTRIBUTE = "[{}]", "[{}]", ".{}"
 
-_MEMBER = 1  # code of the msgpack extension that stands for a member's digest
+# Codes of msgpack extensions: a member's digest, and what msgpack itself has no form for.
+_MEMBER, _SURROGATES, _BIG_INT = 1, 2, 3
 _ROOM = 16  # nesting up to which data is plain; shared sublists cannot blow the encoding up beyond it
 _MEMO = 1 << 16
 
@@ -40,8 +41,11 @@ _encode = msgspec.msgpack.Encoder().encode
 _Ext = msgspec.msgpack.Ext
 _STR = frozenset((str,))
 _ATOMS = frozenset((str, int, float, bool, type(None), bytes))
+_PLAIN = (_ATOMS - {bytes}) | {list, dict}  # what may be plain; bytes alone are not copied into an encoding
 _INLINE = frozenset((str, int, bool, type(None)))
-_maybe_nan = re.compile(b"\xcb[\x7f\xff]").search  # a float of the largest exponents, or by chance something else
+_usual_nan = float("nan")
+# A float that may be another NaN than the usual one, or by chance something else.
+_maybe_nan = re.compile(rb"\xcb[\x7f\xff](?!\xf8\0{6})[\xf0-\xff]").search
 
 
 def seal(tag: str, *parts: object, buffers: Iterable[Any] = ()) -> bytes:
@@ -49,10 +53,28 @@ def seal(tag: str, *parts: object, buffers: Iterable[Any] = ()) -> bytes:
 
     One thread hashes: a pool of threads would not survive ``os.fork``, and one does 5 GB/s.
     """
-    hasher = blake3(_encode((tag, *parts)))
+    hasher = blake3(_pack((tag, *parts)))
     for buffer in buffers:
         hasher.update(buffer)
     return hasher.digest(SIZE)
+
+
+def _pack(form: tuple[object, ...]) -> bytes:
+    try:
+        return _encode(form)
+    except (OverflowError, UnicodeEncodeError):
+        return _encode(_with_extensions(form))
+
+
+def _with_extensions(value: Any) -> Any:
+    """Replace the text and the ints that msgpack refuses."""
+    kind = type(value)
+    if kind is str:
+        data = value.encode("utf-8", "surrogatepass")
+        return value if data.decode("utf-8", "replace") == value else _Ext(_SURROGATES, data)
+    if kind is int:
+        return value if -(1 << 63) <= value < 1 << 64 else _Ext(_BIG_INT, hex(value).encode())
+    return kind(map(_with_extensions, value)) if kind in (list, tuple) else value
 
 
 def member(digest: bytes) -> object:
@@ -63,8 +85,8 @@ def member(digest: bytes) -> object:
 def encode_plain(wrapped: tuple[object, ...], value: object) -> bytes | None:
     """Return the bytes of ``wrapped``, a tuple around ``value``, or ``None`` if that is not plain data.
 
-    NaN has many bit patterns and is one value, ints beyond 64 bits and lone surrogates have no msgpack:
-    data with any of these is walked.
+    NaN has many bit patterns and is one value, which is written in one way. Ints beyond 64 bits and lone
+    surrogates have no msgpack: data with any of these is walked.
     """
     if not is_plain(value):
         return None
@@ -72,7 +94,7 @@ def encode_plain(wrapped: tuple[object, ...], value: object) -> bytes | None:
         data: bytes = _encode(wrapped)
     except (OverflowError, ValueError):
         return None
-    return None if _maybe_nan(data) and _holds_nan(value) else data
+    return _encode(_with_usual_nans(wrapped)) if _maybe_nan(data) else data
 
 
 def is_plain(value: Any, room: int = _ROOM) -> bool:
@@ -91,13 +113,13 @@ def is_plain(value: Any, room: int = _ROOM) -> bool:
     return room > 0 and all(is_plain(item, room - 1) for item in value if type(item) not in _ATOMS)
 
 
-def _holds_nan(value: Any) -> bool:
+def _with_usual_nans(value: Any) -> Any:
     kind = type(value)
     if kind is float:
-        return bool(value != value)  # noqa: PLR0124  # what NaN is known by
+        return value if value == value else _usual_nan  # noqa: PLR0124  # what NaN is known by
     if kind is dict:
-        value = value.values()
-    return kind in (dict, list) and any(map(_holds_nan, value))
+        return {key: _with_usual_nans(item) for key, item in value.items()}
+    return kind(map(_with_usual_nans, value)) if kind in (list, tuple) else value
 
 
 class Content(NamedTuple):
@@ -118,13 +140,13 @@ class Content(NamedTuple):
 class Refusal(Exception):  # noqa: N818  # a message on its way up, which no caller sees
     """A value that cannot be keyed; every level on the way up adds its part of the path."""
 
-
-    def __init__(self, value: object, reason: str, *, consumes: bool = False) -> None:
+    def __init__(self, value: object, reason: str, advice: str | None = None, *, decisive: bool = False) -> None:
         super().__init__(reason)
         self.kind = type(value)
         self.reason = reason
-        #: Would looking at the value use it up, as it does an iterator?
-        self.consumes = consumes
+        self.advice = advice
+        #: Does what is in the value matter so much that not even its type can stand for it, as of an iterator?
+        self.decisive = decisive
         self.path: list[Step] = []
 
     def error(self, where: str) -> UnkeyableError:
@@ -132,17 +154,20 @@ class Refusal(Exception):  # noqa: N818  # a message on its way up, which no cal
         path = where + "".join(form.format(_spell(step)) for form, step in reversed(self.path))
         root = where.partition("[")[0].partition(".")[0]
         kind = f"{self.kind.__module__}.{self.kind.__qualname__}".removeprefix("builtins.")
-        return UnkeyableError(
-            f"{path} is a {kind}, which no key can be made of: {self.reason}. "
+        advice = self.advice or (
             f"Pass something plain instead (the data itself, an id, a path), or leave it out of the key with "
             f'ignore=["{root}"], or say what identifies it with nf.key_by({self.kind.__qualname__}, function).'
         )
+        return UnkeyableError(f"{path} is a {kind}, which no key can be made of: {self.reason}. {advice}")
 
 
 def _spell(step: object, width: int = 60) -> str:
     if isinstance(step, _Name):
         return str(step)
-    text = '"' + step + '"' if isinstance(step, str) else repr(step)
+    try:
+        text = '"' + step + '"' if isinstance(step, str) else repr(step)
+    except Exception:  # of the user's, or Python's of a number with very many digits
+        text = f"<{type(step).__qualname__}>"
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
@@ -188,11 +213,11 @@ def identify(value: object, *, methods: bool = True) -> Content:
     Raises:
         Refusal: no key can be made of the value, or of something in it.
     """
-    if type(value) is not bytes and (data := encode_plain(("plain", value), value)) is not None:
+    if type(value) in _PLAIN and (data := encode_plain(("plain", value), value)) is not None:
         return Content(blake3(data).digest(SIZE))
     walk = Walk(methods=methods)
     try:
-        found = walk.digest(value)
+        found = walk.not_plain(value)
     except RecursionError:
         raise Refusal(value, "it is nested too deeply for Python's stack") from None
     return Content(found, tuple(walk.code), tuple(dict.fromkeys(walk.opaque)))
@@ -220,17 +245,18 @@ class Walk:
 
     def digest(self, value: object) -> bytes:
         """Return the digest of a value or of a member of one."""
-        kind = type(value)
-        if isinstance(value, bytes) and kind is bytes:  # not copied into an encoding
-            return seal("bytes", len(value), buffers=(value,))
-        if (data := encode_plain(("plain", value), value)) is not None:
+        if type(value) in _PLAIN and (data := encode_plain(("plain", value), value)) is not None:
             return blake3(data).digest(SIZE)
+        return self.not_plain(value)
+
+    def not_plain(self, value: object) -> bytes:
+        """Return the digest of a value that is not plain, or of bytes."""
         if (done := self._memo.get(id(value))) is not None:
             return done[1]
         if (entered := self._open.get(id(value))) is not None:
             self._low = min(self._low, entered[0])
             return seal("again", len(self._open) - entered[0])
-        return self._enter(value, handler(kind))
+        return self._enter(value, handler(type(value)))
 
     def _enter(self, value: object, handle: Handler) -> bytes:
         place = len(self._open)
@@ -290,16 +316,14 @@ class Walk:
 
     def members(self, tag: str, *head: object, items: Iterable[tuple[str, object, object]]) -> bytes:
         """Seal a form with its members, given as (form of the step, step, member)."""
-        items = list(items)
-        try:
-            return seal(tag, *head, [self._inline(*item) for item in items])
-        except (OverflowError, UnicodeEncodeError):  # an int or a str that msgpack has no form for
-            return seal(tag, *head, [member(self.at(*item)) for item in items])
+        return seal(tag, *head, [self._inline(*item) for item in items])
 
     def _inline(self, form: str, step: object, value: object) -> object:
         kind = type(value)
-        if kind in _INLINE or (kind is float and value == value):  # noqa: PLR0124
+        if kind in _INLINE:
             return value
+        if isinstance(value, float) and kind is float:
+            return value if value == value else _usual_nan  # noqa: PLR0124
         return _Ext(_MEMBER, self.at(form, step, value))
 
 
@@ -321,6 +345,7 @@ _LATER = {
     "polars": "nbflow._key.polars_frames",
     "pyarrow": "nbflow._key.arrow",
     "pydantic": "nbflow._key.models",
+    "scipy": "nbflow._key.sparse",
 }
 
 
@@ -363,7 +388,7 @@ def _find_handler(kind: type) -> Handler:
 def _by_base(kind: type) -> Handler:
     for base in sorted(kind.__mro__[:-1], key=_takes_subclasses, reverse=True):
         if found := _HANDLERS.get(base):
-            return found[0] if base is kind or found[1] else _as_subclass(found[0])
+            return found[0] if base is kind or found[1] else _as_subclass(found[0], base)
     return _HANDLERS[object][0]
 
 
@@ -385,9 +410,9 @@ def _takes_subclasses(base: type) -> bool:
     return found is not None and found[1]
 
 
-def _as_subclass(base: Handler) -> Handler:
+def _as_subclass(base: Handler, known: type) -> Handler:
     def handle(walk: Walk, value: object) -> bytes:
-        state = attributes(value)
+        state = attributes(value, known)
         return walk.members(
             "subclass", type(value).__qualname__, member(base(walk, value)), list(state), items=steps(state)
         )
@@ -422,25 +447,34 @@ def key_by(type_: type, function: Callable[[Any], object]) -> None:
     _FOUND.clear()
 
 
-def attributes(value: object) -> dict[str, object]:
+def attributes(value: object, known: type = object) -> dict[str, object]:
     """Return the attributes an object holds, in ``__dict__`` and slots, sorted by name.
 
-    What only remembers other attributes is no part of the value: cached properties, cached hashes.
+    The slots of a base that is keyed by a function of its own are left to that. What only remembers other attributes is no part of the value: cached properties, cached hashes.
     """
     kind = type(value)
     state = dict(getattr(value, "__dict__", ()))
-    for base in kind.__mro__:
+    for base in kind.__mro__[: kind.__mro__.index(known)]:
         slots = base.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
             hidden = f"_{base.__name__.lstrip('_')}{name}" if name.startswith("__") and not name.endswith("__") else name
             if name not in ("__dict__", "__weakref__") and hasattr(value, hidden):
                 state[hidden] = getattr(value, hidden)
-    return {name: state[name] for name in sorted(state) if not _only_remembers(kind, name)}
+    return {name: state[name] for name in sorted(state) if not only_remembers(kind, name)}
 
 
-def _only_remembers(kind: type, name: str) -> bool:
-    found = getattr(kind, name, None)
-    return name == "_attrs_cached_hash" or type(found).__name__ == "cached_property"
+def only_remembers(kind: type, name: str) -> bool:
+    """Tell whether an attribute follows from others, or says who wrote them or who may."""
+    if name == "_attrs_cached_hash" or type(getattr(kind, name, None)).__name__ == "cached_property":
+        return True
+    return name in _NOTES and any(base.__name__ == _NOTES[name] for base in kind.__mro__)
+
+
+_NOTES = {  # attribute -> the class of a library that keeps a note in it
+    "_sklearn_version": "BaseEstimator",
+    "__networkx_cache__": "Graph",
+    "_readonly": "ExtensionArray",
+}
 
 
 def steps(state: dict[str, object]) -> list[tuple[str, object, object]]:
@@ -448,6 +482,6 @@ def steps(state: dict[str, object]) -> list[tuple[str, object, object]]:
     return [(ATTRIBUTE, name, item) for name, item in state.items()]
 
 
-def refuse(value: object, reason: str, *, consumes: bool = False) -> NoReturn:
-    """Say that no key can be made of a value; ``consumes``: looking at it would use it up."""
-    raise Refusal(value, reason, consumes=consumes)
+def refuse(value: object, reason: str, advice: str | None = None, cause: BaseException | None = None, *, decisive: bool = False) -> NoReturn:
+    """Say that no key can be made of a value, and what to do if it is not what helps with most values."""
+    raise Refusal(value, reason, advice, decisive=decisive) from cause

@@ -13,6 +13,7 @@ from nbflow._key import call as calls
 from nbflow._key import code as codes
 from nbflow._key import value as values
 from nbflow._key.code import Code, Part
+from nbflow._key.file import content_digest
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _dependency(thing: Any) -> Part:
         return Part(f"package {thing}", values.digest((thing, version)), "dependency", version)
     if isinstance(thing, Path):
         try:
-            return Part(f"file {thing}", values.digest(("file", thing.read_bytes())), "dependency")
+            return Part(f"file {thing}", content_digest(thing), "dependency")
         except OSError as error:
             raise UsageError(f"depends_on={str(thing)!r} cannot be read: {error.strerror}.") from None
     if callable(thing):

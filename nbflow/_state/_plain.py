@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from msgspec import Raw
 from msgspec.msgpack import Decoder, Encoder, Ext
 
+from nbflow._key.file import File
 from nbflow._state import _tags as tags
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _PATHS = {
         pathlib.WindowsPath,
         pathlib.PurePosixPath,
         pathlib.PureWindowsPath,
+        File,
     )
 }
 

@@ -2,6 +2,10 @@ import linecache
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+settings.load_profile("patient")
 
 
 class Notebook:

@@ -3,6 +3,7 @@
 import array
 import collections
 import copy
+import ctypes
 import dataclasses
 import datetime as dt
 import decimal
@@ -21,6 +22,7 @@ import sys
 import threading
 import types
 import uuid
+import weakref
 import zoneinfo
 
 import attrs
@@ -84,6 +86,18 @@ class Names(list):
     pass
 
 
+class ManyPaths(type(pathlib.Path())):
+    pass
+
+
+class Hours(dt.tzinfo):
+    def __init__(self, hours=0):
+        self.hours = hours
+
+    def __repr__(self):
+        return "Hours"
+
+
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 NOON = dt.datetime(2026, 11, 23, 12)
 DISTINCT = [
@@ -96,7 +110,12 @@ DISTINCT = [
     *(uuid.UUID(int=1), range(3), range(0, 3, 2), slice(1), slice(1, None), ..., NotImplemented),
     *(NOON, NOON.date(), NOON.time(), NOON.replace(tzinfo=dt.UTC), NOON.replace(tzinfo=BERLIN), NOON.replace(fold=1)),
     *(NOON.replace(tzinfo=zoneinfo.ZoneInfo("UTC")), NOON.replace(tzinfo=dt.timezone(dt.timedelta(0), "Z")), dt.timedelta(1)),
-    *(BERLIN, dt.UTC, pathlib.Path("a"), pathlib.PurePosixPath("a"), pathlib.Path("a/b")),
+    *(BERLIN, dt.UTC, pathlib.Path("a"), pathlib.PurePosixPath("a"), pathlib.PureWindowsPath("a"), pathlib.Path("a/b")),
+    *(ManyPaths("a"), Hours(1), Hours(2), decimal.Context(prec=3), decimal.Context(prec=4), collections.ChainMap({"a": 1})),
+    *(collections.UserDict(a=1), collections.UserDict(a=2), collections.UserList([1]), collections.UserString("1")),
+    *(ctypes.c_int(1), ctypes.c_int(2), ctypes.c_double(1), (ctypes.c_int * 2)(1, 2), (ctypes.c_int * 2)(1, 3)),
+    *(Thing(**{"\ud800": 1}), Thing(**{"\ud801": 1}), ["\ud801"], [2**70 + 1], {"a": 2**70}, (2**70, "\ud800")),
+    *(Thing(x=1).__eq__, Thing(x=2).__eq__, Thing.__init__, NOON.time().replace(fold=1), NOON.time().replace(tzinfo=dt.UTC)),
     *(Colour.RED, Colour.BLUE, Word.RED, Right.READ, Right.READ | Right.WRITE, Pair(1, 2), Pair(2, 1), Names([1])),
     *(Row(1), Row(2), Row(1, Row(1)), SlottedRow(1), SlottedRow(2), AttrsRow(1), AttrsRow(2), Model(a=1), Model(a=2), Model(a=1, c=2)),
     *(Thing(), Thing(x=1), Thing(y=1), Thing(x=Thing()), types.SimpleNamespace(x=1), types.MappingProxyType({"x": 1})),
@@ -263,12 +282,33 @@ def test_what_has_no_value_is_keyed_by_its_type(make):
         lambda: io.StringIO("a"),
         lambda: io.BytesIO(b"a"),
         lambda: {}.keys(),
+        lambda: weakref.ref(Thing),
+        lambda: weakref.proxy(Thing),
+        lambda: weakref.WeakSet([Thing]),
+        lambda: ctypes.pointer(ctypes.c_int(1)),
         lambda: sys._getframe(),
     ],
 )
 def test_what_cannot_be_looked_at_is_refused(make):
     with pytest.raises(UnkeyableError, match="no key can be made of"):
         digest(make())
+
+
+class Silent:
+    def __repr__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(("key", "shown"), [(10**5000, "<int>"), (Silent(), "<Silent>"), ("a" * 99, '"aaa')], ids=["number", "silent", "long"])
+def test_a_refusal_survives_keys_that_cannot_be_written(key, shown):
+    with pytest.raises(UnkeyableError, match=f"^rows\\[{shown}"):
+        digest({key: iter([])}, "rows")
+
+
+def test_what_a_path_remembers_of_itself_does_not_count():
+    fresh, used = ManyPaths("a/b"), ManyPaths("a/b")
+    _ = hash(used), str(used), used.parts, used.parent
+    assert digest(fresh) == digest(used)
 
 
 def test_a_coroutine_is_refused():

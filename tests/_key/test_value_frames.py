@@ -2,6 +2,9 @@
 
 import datetime as dt
 import decimal
+import itertools
+import pickle
+import zoneinfo
 
 import numpy as np
 import pandas as pd
@@ -141,8 +144,67 @@ def test_pandas_scalars():
         *(stamp, stamp.tz_localize("UTC"), stamp.tz_localize("Europe/Berlin"), stamp.to_pydatetime(), stamp + pd.Timedelta(1, "us")),
         *(pd.NaT, pd.NA, None, np.nan, pd.Timedelta(1), pd.Period("2026", "D"), pd.Period("2026", "M"), pd.Interval(0, 1)),
         *(pd.Interval(0, 1, "left"), pd.Categorical(["a"]), pd.CategoricalDtype(["a"]), pd.CategoricalDtype(["b"])),
-        *(pd.offsets.MonthEnd(), pd.offsets.MonthEnd(2), pd.offsets.Day()),
+        *(pd.offsets.MonthEnd(), pd.offsets.MonthEnd(2), pd.offsets.Day(), pd.offsets.MonthEnd(normalize=True)),
     )
+
+
+def test_all_there_is_to_an_offset_counts():
+    offsets = pd.offsets
+    distinct(
+        *(offsets.CustomBusinessDay(), offsets.CustomBusinessDay(holidays=["2026-01-01"]), offsets.CustomBusinessDay(weekmask="Mon Tue")),
+        *(offsets.BusinessHour(start="09:00"), offsets.BusinessHour(start="10:00"), offsets.Week(), offsets.Week(weekday=1)),
+        *(pd.DateOffset(days=3), pd.DateOffset(day=3), pd.DateOffset(days=4), offsets.YearEnd(month=3), offsets.YearEnd(month=4)),
+    )
+    same(*(offsets.CustomBusinessDay(holidays=days) for days in (["2026-01-01"], [pd.Timestamp("2026-01-01")])))
+    same(pd.DateOffset(days=3, hours=2), pd.DateOffset(hours=2, days=3))
+
+
+def test_time_zones_count_by_name_whoever_made_them_and_fixed_ones_by_offset():
+    pytz = pytest.importorskip("pytz")
+    naive = pd.Series(pd.to_datetime(["2026-01-01"]))
+    same(*(naive.dt.tz_localize(zone) for zone in (zoneinfo.ZoneInfo("Europe/Berlin"), pytz.timezone("Europe/Berlin"))))
+    instant = naive.dt.tz_localize("UTC")
+    zones = [dt.timezone(dt.timedelta(hours=hours), "office") for hours in (1, 2)]
+    distinct(*(instant.dt.tz_convert(zone) for zone in zones))
+    distinct(*(instant[0].tz_convert(zone) for zone in zones))
+
+
+def test_what_the_list_of_categories_is_called_does_not_count():
+    named = pd.Index(["a", "b"], name="x")
+    same(pd.Categorical(["a"], ["a", "b"]), pd.Categorical(["a"], named))
+    same(pd.CategoricalDtype(["a", "b"]), pd.CategoricalDtype(named))
+
+
+def test_columns_are_called_the_same_in_every_dtype_of_text():
+    frame = pd.DataFrame({"a": [1], "b": [2]})
+    same(frame, *(frame.set_axis(frame.columns.astype(dtype), axis=1) for dtype in (object, "string")))
+    distinct(frame, frame.set_axis([0, 1], axis=1), frame.set_axis(["a", 1], axis=1), frame.set_axis(["a", None], axis=1))
+
+
+def test_text_that_is_no_utf8_is_keyed_in_every_dtype():
+    columns = [pd.Series([text, None], dtype=dtype) for text in ("\ud800", "\ud801") for dtype in (object, pd.StringDtype("python"))]
+    distinct(*columns)
+    same(columns[1], columns[1].copy())
+
+
+def test_masked_is_a_value():
+    same(np.ma.masked, np.ma.array([1], mask=[1])[0])
+    distinct(np.ma.masked, np.ma.array(1.0, mask=True), None)
+
+
+@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="numpy 1 has no text of any length")
+def test_numpy_text_of_any_length_is_keyed_by_its_text():
+    kind = np.dtypes.StringDType()
+    long = "b" * 50
+    same(np.array(["a", long], kind), np.array(["x", "a", long], kind)[1:], np.array(["a", long], kind)[::-1][::-1])
+    distinct(np.array(["a", long], kind), np.array(["a", long + "b"], kind), np.array(["a", long]), np.array(["a", long], object))
+
+
+@pytest.mark.skipif(not hasattr(pl, "Int128"), reason="polars has them since 1.18")
+def test_polars_integers_that_arrow_does_not_have():
+    series = pl.Series([1, None, 2**100], dtype=pl.Int128)
+    same(series, series.clone(), pl.concat([series[:1], series[1:]], rechunk=False))
+    distinct(series, series[:2], pl.Series([1, None, 2**100 + 1], dtype=pl.Int128), pl.Series([1, None], dtype=pl.Int64))
 
 
 def test_a_subclass_of_a_frame_counts_what_it_adds():
@@ -232,6 +294,10 @@ ARROW = [
     pa.array([{"a": [1]}, None, {"a": None}]),
     pa.RunEndEncodedArray.from_arrays([2, 3], [1, 2]),
     pa.array(["a", None, "a"]).dictionary_encode(),
+    pa.array([[1], None, [2, 3]], pa.list_view(pa.int64())),
+    pa.UnionArray.from_dense(pa.array([0, 1, 0], "i1"), pa.array([0, 0, 1], "i4"), [pa.array([1, 2]), pa.array(["a"])]),
+    pa.array([(1, 2, 3), None, (1, 2, 4)], pa.month_day_nano_interval()),
+    pa.array([None, decimal.Decimal(1), decimal.Decimal(2)], pa.decimal256(40, 2)),
 ]
 
 
@@ -243,6 +309,17 @@ def test_every_arrow_type_is_keyed_by_its_items(array):
     same(array[1:], rebuilt)
     if array.null_count < 3:
         distinct(array, array[1:], array[:2], array[2:], halves)
+
+
+@pytest.mark.parametrize("array", ARROW, ids=lambda array: str(array.type))
+def test_an_unpickled_arrow_array_is_the_same(array):
+    same(array, pickle.loads(pickle.dumps(array)))
+
+
+def test_the_dictionary_of_a_dictionary_array_does_not_count():
+    same(*(pa.DictionaryArray.from_arrays(pa.array(codes), words) for codes, words in (([0, 1], ["a", "b"]), ([1, 0], ["b", "a"]))))
+    same(*(pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(words)) for codes, words in (([0, None], ["a"]), ([0, 1], ["a", None]))))
+    distinct(*(pa.DictionaryArray.from_arrays(pa.array([0, 1], kind), ["a", "b"], ordered=ordered) for kind in ("i1", "i4") for ordered in (True, False)))
 
 
 def test_what_lies_under_a_null_does_not_count():
@@ -262,3 +339,47 @@ def test_the_notes_pandas_leaves_in_a_schema_count_without_its_version():
 
 def test_arrow_scalars_types_and_schemas():
     distinct(pa.scalar(1), pa.scalar(1, pa.int8()), pa.scalar(None), pa.scalar("1"), 1, pa.int64(), pa.schema([("a", pa.int64())]))
+
+
+def test_layout_does_not_count_in_arrays_of_many_pieces():
+    grid = np.arange(600_000.0).reshape(600, 1000)
+    grid[300, 7] = np.nan
+    same(grid, np.asfortranarray(grid), grid[::-1][::-1].copy(), grid[::-1].copy()[::-1], np.asfortranarray(grid[:, ::-1])[:, ::-1])
+    same(grid[:, 3], grid[:, 3].copy(), grid.T.copy()[3])
+    same(*(layout(grid.astype(">f8")) for layout in (np.asarray, np.asfortranarray)))
+    same(*(layout(grid.astype(complex)) for layout in (np.asarray, np.asfortranarray)))
+    things = grid.astype(object)
+    same(things, np.asfortranarray(things), things[::-1][::-1])
+    packed = np.zeros(100_000, [("a", "i1"), ("b", "f8"), ("c", "U3")])
+    same(packed["b"], np.zeros(100_000), packed[::-1]["b"])
+    same(packed, packed.astype(np.dtype(packed.dtype.descr, align=True)))
+
+
+@pytest.mark.parametrize("place", [0, 65_535, 65_536, 150_000, 199_999])
+def test_every_item_of_a_long_column_counts(place):
+    def changed(values, new):
+        return [*values[:place], new, *values[place + 1 :]]
+
+    texts = [f"text {n % 7}" if n % 5 else None for n in range(200_000)]
+    numbers = [float(n) for n in range(200_000)]
+    for values, new in ((texts, "other"), (texts, ""), (numbers, None), (numbers, float("nan"))):
+        other = changed(values, new)
+        distinct(pd.Series(values, dtype=object), pd.Series(other, dtype=object))
+        distinct(pl.Series(values), pl.Series(other))
+        distinct(pa.array(values), pa.array(other))
+        cuts = [0, place // 2, place, len(values)]
+        same(pl.Series(other), pl.concat([pl.Series(other[a:b], dtype=pl.Series(values).dtype) for a, b in itertools.pairwise(cuts)], rechunk=False))
+
+
+def test_a_column_of_objects_with_one_odd_item_is_told_from_others():
+    dates = [dt.date(2026, 1, 1)] * 3
+    stamps = [dt.datetime(2026, 1, 1)] * 3
+    prices = [decimal.Decimal("1.0")] * 3
+    columns = [
+        *(dates, stamps, prices, [str(day) for day in dates], [str(price) for price in prices], [None] * 3, [1, "a", None]),
+        *([*dates[:2], None], [*dates[:2], stamps[0]], [*prices[:2], decimal.Decimal(1)], ["a", np.nan, None], ["a", None, np.nan]),
+        *(["a", pd.NA, None], ["a", pd.NaT, None], ["a", "\ud800", None], [2**70, 1, None], [[1], (1,), None]),
+    ]
+    distinct(*(pd.Series(column, dtype=object) for column in columns))
+    for column in columns:
+        same(pd.Series(column, dtype=object), pd.Series(list(column), dtype=object).copy())
