@@ -253,12 +253,12 @@ class _Graph:
                 self.refused.append(refusal.error(name))
             return self._by_type(value, name)
         for kind in found.opaque:
-            self._uncounted[name] = f"{kind.__qualname__} has no content, its type alone counts"
+            self._uncounted[name] = f"a {kind.__qualname__} has no content, its type alone counts"
         counted = found.digest
         if slot is not None and slot in self._changed:
             counted = state.counted(slot, value, counted)
             self._states.append(slot)
-            self._uncounted[name] = "what the code itself changes in it does not count, what others change does"
+            self._uncounted[name] = "what others change in it counts, what the code itself changes does not"
         self.guards.contents.append(Watch(fetch, found, slot if slot in self._changed else None, counted))
         return self._value(slot, found._replace(digest=counted), name, value)
 
@@ -268,7 +268,7 @@ class _Graph:
 
     def _by_type(self, value: object, name: str) -> _Target:
         kind = type(value)
-        self._uncounted[name] = f"nothing says what is in a {kind.__qualname__}, so its type alone counts"
+        self._uncounted[name] = f"nothing says what is in a {kind.__qualname__}, its type alone counts"
         return self._enter(kind) if is_users(kind) else _named("object of", kind)
 
     def _enter(self, value: object) -> int:
@@ -279,7 +279,7 @@ class _Graph:
 
     def _slot(self, slot: Slot, value: object, name: str, fetch: Callable[[], object]) -> _Target:
         if slot in self._ignored:
-            self._uncounted[name] = "the code binds this name anew, or it is left out with ignore="
+            self._uncounted[name] = "it does not count: the code binds it anew, or ignore= leaves it out"
             return seal("rebound")
         return self._target(value, name, slot, fetch)
 

@@ -147,17 +147,16 @@ def _reason(engine: Engine, step: Step[..., Any], identity: Identity, arguments:
     closest, whole = _closest(store, step.name, inputs, found)
     if closest is None:
         return f"it {'has' if found is None else 'had'} not run before" + ("" if whole else f" (among the {_LOOKED_AT:,} results that were looked at)"), []
-    words, changes = difference(engine, step.name, closest, identity.digest, inputs)
-    return words.replace("it has not", "it had not") if found is not None else words, changes
+    return difference(engine, step.name, closest, identity.digest, inputs, has="has" if found is None else "had")
 
 
-def difference(engine: Engine, name: str, before: Checkpoint, code: bytes, inputs: Sequence[Input]) -> tuple[str, list[Change]]:
-    """What differs between an earlier call and one with this code and these inputs."""
+def difference(engine: Engine, name: str, before: Checkpoint, code: bytes, inputs: Sequence[Input], *, has: str = "had") -> tuple[str, list[Change]]:
+    """What differs between an earlier call and one with this code and these inputs; ``has``: or ``"had"`` it run?"""
     changes = engine.runner.sources.changes(name, before.code, code) if before.code != code else []
     given = input_changes(before.inputs, inputs)
     if given and not any(known.digest == now.digest or known.parts for known, now in zip(before.inputs, inputs, strict=False)):
         names = " and ".join(f"`{change.name}`" for change in given)
-        said = [f"it has not run with this {names} before"]
+        said = [f"it {has} not run with this {names} before"]
     else:
         said = [listed(given)] if given else []
     return " and ".join(part for part in (listed(changes), *said) if part) or "its result is not in the store any more", [*changes, *given]

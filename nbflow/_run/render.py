@@ -92,7 +92,7 @@ def plan_text(plan: Plan) -> str:
 
 def _plan_sentence(plan: Plan) -> str:
     rows = f" ({plan.rows:,} rows)" if plan.rows != plan.records else ""
-    took = "not known yet" if plan.seconds is None else "about " + duration(plan.seconds)
+    took = "not known yet" if plan.seconds is None else f"about {duration(plan.seconds)}" if plan.seconds else "none"
     cost = "not known" if plan.cost is None else f"{plan.cost:.2f}"
     return f"{plan.event}: {plan.records:,} record{'s' * (plan.records != 1)}{rows}, {plan.cached:,} cached, {plan.would_run:,} would run. Time: {took}. Cost: {cost}. Nothing was executed."
 
@@ -104,10 +104,13 @@ def _plan_records(flow: FlowForecast) -> list[tuple[int, str]]:
 
 
 def _plan_calls(flow: FlowForecast) -> list[tuple[str, str]]:
-    return [
-        (f"~{round(step.would_run):,}", f"calls of {name}" + (f", {round(step.cached):,} more are cached" if round(step.cached) else ""))
-        for name, step in flow.steps.items()
-    ]
+    said = []
+    for name, step in flow.steps.items():
+        made, cached = round(step.would_run), round(step.cached)
+        more = f", {cached:,} more are cached" if made else f": {cached:,} are cached"
+        if made or cached:
+            said.append((f"~{made:,}" if made else "no", f"calls of {name}" + (more if cached else "")))
+    return said
 
 
 def plan_html(plan: Plan) -> str:
@@ -124,7 +127,7 @@ def explanation_text(explanation: Explanation) -> str:
     """An explanation as text: a sentence, the diff, what does not count."""
     lines = [str(explanation)]
     lines += [f"  {line}" for line in explanation.diff().splitlines()]
-    lines += [f"  `{name}` does not count: {why}." for name, why in explanation.uncounted]
+    lines += [f"  `{name}`: {why}." for name, why in explanation.uncounted]
     return "\n".join(lines)
 
 
@@ -261,7 +264,7 @@ def explanation_html(explanation: Explanation) -> str:
         f'<div style="margin-top:4px">It {_code(explanation.said())}</div>',
         f'<div style="{_MONO}">{"<br>".join(lines)}</div>' if lines else "",
     ]
-    said += [f'<div style="{_FAINT};margin-top:4px"><code>{html.escape(name)}</code> does not count: {html.escape(why)}.</div>' for name, why in explanation.uncounted]
+    said += [f'<div style="{_FAINT};margin-top:4px"><code>{html.escape(name)}</code>: {html.escape(why)}.</div>' for name, why in explanation.uncounted]
     return "".join(said) + "</div>"
 
 

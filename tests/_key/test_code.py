@@ -851,3 +851,17 @@ def test_a_reloaded_module_is_noticed(local_module, notebook, monkeypatch):
     path.write_text("LIST = ['a']\n\ndef f(x):  # as before\n    return x + 1\n")
     importlib.reload(notebook["words"])
     assert read(notebook["step"]).digest == before
+
+
+def test_a_file_in_a_global_counts_by_its_content_and_a_path_by_its_text(notebook, tmp_path):
+    file = tmp_path / "prices.csv"
+    file.write_text("a,1")
+    notebook.run(f"import nbflow as nf, pathlib\nPRICES = nf.file({str(file)!r})\ndef step(x):\n    return open(PRICES).read()\n")
+    before = read(notebook["step"]).digest
+    file.write_text("a,2")
+    assert read(notebook["step"]).digest != before
+    file.unlink()
+    with pytest.raises(UnkeyableError, match=r"PRICES is .*cannot be read"):
+        read(notebook["step"])
+    notebook.run(f"PRICES = pathlib.Path({str(file)!r})")
+    assert read(notebook["step"]).digest

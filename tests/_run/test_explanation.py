@@ -214,7 +214,7 @@ def test_what_does_not_count_is_said(nb):
         return n
 
     assert {name for name, _ in ask.explain(1).uncounted} == {"lock", "seen"}
-    assert "`lock` does not count: lock has no content, its type alone counts." in repr(ask.explain(1))
+    assert "`lock`: a lock has no content, its type alone counts." in repr(ask.explain(1))
 
 
 def test_the_store_holds_source_and_short_globals_and_no_argument_or_secret(nb, monkeypatch):
