@@ -147,12 +147,13 @@ def _reason(engine: Engine, step: Step[..., Any], identity: Identity, arguments:
     closest, whole = _closest(store, step.name, inputs, found)
     if closest is None:
         return f"it {'has' if found is None else 'had'} not run before" + ("" if whole else f" (among the {_LOOKED_AT:,} results that were looked at)"), []
-    return difference(engine, step.name, closest, identity.digest, inputs, has="has" if found is None else "had")
+    return difference(engine, step.name, closest, identity, inputs, has="has" if found is None else "had")
 
 
-def difference(engine: Engine, name: str, before: Checkpoint, code: bytes, inputs: Sequence[Input], *, has: str = "had") -> tuple[str, list[Change]]:
+def difference(engine: Engine, name: str, before: Checkpoint, now: Identity | bytes, inputs: Sequence[Input], *, has: str = "had") -> tuple[str, list[Change]]:
     """What differs between an earlier call and one with this code and these inputs; ``has``: or ``"had"`` it run?"""
-    changes = engine.runner.sources.changes(name, before.code, code) if before.code != code else []
+    code = now if isinstance(now, bytes) else now.digest
+    changes = engine.runner.sources.changes(name, before.code, now) if before.code != code else []
     given = input_changes(before.inputs, inputs)
     if given and not any(known.digest == now.digest or known.parts for known, now in zip(before.inputs, inputs, strict=False)):
         names = " and ".join(f"`{change.name}`" for change in given)

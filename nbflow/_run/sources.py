@@ -12,13 +12,12 @@ import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._key.code import Part
-from nbflow._key.explain import code_changes
+from nbflow._key.explain import Change, code_changes
 from nbflow._run import keys
 from nbflow._state import checkpoint
 from nbflow.errors import StoreError, StoreWarning
 
 if TYPE_CHECKING:
-    from nbflow._key.explain import Change
     from nbflow._run.clock import Clock
     from nbflow._run.keys import Identity
     from nbflow._state.store import Store
@@ -93,5 +92,5 @@ class Sources:
 
     def changes(self, name: str, before: bytes, now: Identity | bytes) -> list[Change]:
         """What differs between an earlier code of a step and a later one."""
-        after = self.parts(name, now) if isinstance(now, bytes) else now.parts
-        return code_changes(self.parts(name, before), after)
+        then, after = self.parts(name, before), self.parts(name, now) if isinstance(now, bytes) else now.parts
+        return code_changes(then, after) if then and after else [Change(name, "its code changed")]

@@ -1,5 +1,6 @@
 """Every rerun has a reason that its author understands: a line, a global, a column, a field."""
 
+import subprocess
 import sys
 import types
 
@@ -9,6 +10,8 @@ import pyarrow as pa
 import pytest
 
 import nbflow as nf
+from nbflow import _wiring
+from nbflow._run import keys
 from nbflow._run.explanation import heads
 
 EVENT = "thread.created"
@@ -151,6 +154,36 @@ def test_the_argument_and_the_field_that_changed_are_named(cells):
     assert cells.shape.explain([2]).reason == "it has not run with this `df` before"
     cells.shape({"a": 1, "b": [2]})
     assert cells.shape.explain({"a": 1, "b": [3]}).reason == "field `b` of `df` changed"
+
+
+def test_new_code_and_a_new_input_are_both_named(cells):
+    cells.categorize("x")
+    cells.edit("Pick one", "Choose one")
+    assert cells.categorize.explain("y", "large").reason == "`PROMPT` changed (line 3: 'Pick one.' -> 'Choose one.') and it has not run with this `text` and `model` before"
+
+
+def test_code_whose_source_is_not_known_any_more_is_said_to_have_changed(cells, nb):
+    cells.categorize("x")
+    code = cells.categorize.explain("x")
+    nb.engine.store.delete([keys.source_key("categorize", nb.engine.runner.sources.history("categorize")[0].code)])
+    cells.edit("Pick one", "Choose one")
+    assert cells.categorize.explain("x").reason == "its code changed"
+    assert code.state == "cached"
+
+
+def test_two_processes_that_note_a_code_at_once_both_find_it(tmp_path):
+    script = (
+        "import sys, nbflow as nf\n"
+        "nf.use(sys.argv[1])\n"
+        "for n in range(20):\n"
+        "    space = {'nf': nf}\n"
+        "    exec(f'@nf.step(version={sys.argv[2]}{n:02})\\ndef ask(x):\\n    return x', space)\n"
+        "    space['ask'](n)\n"
+    )
+    started = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "store"), name]) for name in ("1", "2")]
+    assert [process.wait(60) for process in started] == [0, 0]
+    nf.use(tmp_path / "store")
+    assert len(_wiring.SESSION.engine.runner.sources.history("ask")) == 40
 
 
 def test_what_a_step_depends_on_is_named(nb, tmp_path):
