@@ -1,0 +1,351 @@
+"""Job: a notebook run headless. Parameters go in; an output notebook, a report and an honest exit code come out.
+
+The order of things, so that whatever ends the command, what it has written is true: everything that can be wrong is
+found before anything runs; the output notebook is written before the first cell, with every cell ``not run``; a cell
+that begins is marked ``interrupted`` until it has ended.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbflow import _wiring
+from nbflow._core.plan import State
+from nbflow._run import orders, render
+from nbflow._state import location
+from nbflow._state.store import MemoryStore
+from nbflow.errors import NbflowError, UsageError
+from nbflow.notebook import document as documents
+from nbflow.notebook import report
+from nbflow.notebook.execute import Ending, Stop, execute
+from nbflow.notebook.progress import Progress
+from nbflow.notebook.secrecy import MASK, is_secret, masked
+from nbflow.notebook.turn import turn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nbflow._core.entry import RunState
+    from nbflow._run.run import Run
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_RECORDS = 0, 1, 2, 3
+EXIT_INTERRUPTED, EXIT_DEAD = 130, 138
+_EXIT = {"refused": EXIT_USAGE, "ok": EXIT_OK, "failed": EXIT_FAILED, "interrupted": EXIT_INTERRUPTED, "dead": EXIT_DEAD}
+_TABLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a notebook is run.
+
+    Attributes:
+        parameters: ``name=value`` texts.
+        output: where the output notebook goes; ``<name>.out.ipynb`` beside the notebook by default.
+        store: the store's folder; found upward from the notebook by default.
+        timeout: seconds that one cell may take.
+        max_failed: so many records may be left undone, ``"5"``, or a share of them, ``"5%"``.
+        force: names of steps that run although their outputs are saved.
+        only_failed: go on with the runs of the output notebook that is there instead of sending anew.
+        wait: wait for another copy of this job, or refuse.
+    """
+
+    parameters: Sequence[str] = ()
+    output: Path | None = None
+    store: Path | None = None
+    timeout: float | None = None
+    max_failed: str = "0"
+    force: Sequence[str] = ()
+    only_failed: bool = False
+    wait: bool = True
+
+
+def run(notebook: Path, options: Options, console: Any) -> int:
+    """Run a notebook, report to ``console``; answers the exit code.
+
+    Raises:
+        UsageError: something is wrong with the notebook, its parameters or an option; nothing has run.
+        BusyError: another copy is at work, and ``wait`` is off.
+        StoreError: the store cannot be used.
+    """
+    document = documents.read(notebook)
+    values = documents.given(document, list(options.parameters))
+    allowed = _allowed(options.max_failed)
+    output = options.output or notebook.with_name(f"{notebook.stem}.out.ipynb")
+    store = _store(notebook, options.store)
+    shown = {name: MASK if is_secret(name, value) else value for name, value in values.items()}
+    # The same notebook with the same parameters is the same job; so is whatever writes the same file.
+    names = [f"output {output.resolve()}", f"job {notebook.resolve()} {sorted(values.items(), key=str)!r}"]
+    with turn(store, names, waits=(lambda who: console.print(f"{who[0].upper()}{who[1:]}; waiting for it.")) if options.wait else None):
+        again = _again(output, shown) if options.only_failed else ()
+        with tempfile.TemporaryDirectory(prefix="nbflow-job-") as scratch:
+            runs = _Runs(Path(scratch) / "told")
+            environment = {"NBFLOW_STORE": str(store), **orders.environment(runs.told, force=tuple(options.force), again=again)}
+            facts = _facts(notebook, document) | {"output": str(output), "parameters": shown, "store": str(store), "max_failed": options.max_failed}
+            documents.inject(document, values)
+            documents.begin(document)
+            cells = len(documents.code_cells(document))
+            progress = Progress(console, cells)
+            job = _Job(document, output, runs, facts, [value for name, value in values.items() if is_secret(name, value)], progress)
+            try:
+                job.save()
+            except OSError as error:
+                raise UsageError(f"The output notebook cannot be written to {output}: {error.strerror or error}. Name another place with -o.") from None
+            progress.head(str(notebook), f"{cells} cells", *([_spelled(shown)] if shown else []), f"store {store}")
+            stop = Stop()
+            with stop.on_signals():
+                ending = Ending("failed", None, "the command itself failed")
+                try:
+                    ending = execute(document, folder=notebook.resolve().parent, environment=environment, watcher=job, stop=stop, timeout=options.timeout)
+                except UsageError as error:
+                    ending = Ending("refused", None, str(error))
+                finally:
+                    progress.close()
+                    code = job.finish(ending, allowed)
+            _say(job, ending, code)
+            return code
+
+
+def _facts(notebook: Path, document: Any) -> dict[str, Any]:
+    about = {"format": report.FORMAT, "nbflow": metadata.version("nbflow"), "python": sys.version.partition(" ")[0]}
+    return {**about, "started": _now(), "ended": None, "exit_code": None, "outcome": "running", **report.facts_of_notebook(notebook, document)}
+
+
+def describe(notebook: Path, console: Any) -> None:
+    """Print what parameters a notebook takes.
+
+    Raises:
+        UsageError: it is no notebook.
+    """
+    from rich.text import Text
+
+    document = documents.read(notebook)
+    found = documents.declared(document)
+    console.print(Text.assemble((str(notebook), "bold"), ("  " + (documents.title(document) or ""), "bright_black")), soft_wrap=True)
+    if not found:
+        console.print("It takes no parameters: no cell is tagged `parameters`.")
+        return
+    console.print()
+    columns = [[f"-p {one.name}=" for one in found], [one.type for one in found], ["required" if one.default is None else f"default {one.default}" for one in found]]
+    widths = [max(map(len, column)) for column in columns]
+    for one, *cells in zip(found, *columns, strict=True):
+        parts = [(f"{cell:<{width}}  ", style) for cell, width, style in zip(cells, widths, ("bold", "cyan", "bright_black"), strict=True)]
+        text = Text.assemble("  ", *parts, one.help)
+        text.rstrip()
+        console.print(text, soft_wrap=True)
+
+
+def _store(notebook: Path, named: Path | None) -> Path:
+    store = named.expanduser() if named is not None else location.find(notebook.resolve().parent)
+    if str(store) == MemoryStore.url:
+        raise UsageError("A job needs a store on disk, or nothing is left of it: name a folder with --store (NBFLOW_STORE is memory:).")
+    return store.absolute()
+
+
+def _allowed(text: str) -> tuple[float, bool]:
+    """How much may be left undone, and whether that is a share."""
+    try:
+        number = float(text.removesuffix("%")) if text.endswith("%") else int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise UsageError(f"--max-failed {text}: write a number of records (5) or a share of them (5%).")
+    return number, text.endswith("%")
+
+
+def _again(output: Path, shown: dict[str, Any]) -> tuple[str, ...]:
+    """The runs to go on with: those of the last time, if it was the same job."""
+    if not output.exists():
+        raise UsageError(f"--only-failed goes on with the runs of {output}, which is not there: run without it first, or name the output with -o.")
+    then = report.parameters_of(report.beside(output))
+    if then is not None and then != shown:
+        raise UsageError(f"--only-failed: the runs of {output} were made with other parameters ({_spelled(then)}); give the same.")
+    return tuple(told.run for told in report.runs_of(output))
+
+
+def _spelled(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items()) or "none"
+
+
+class _Runs:
+    """The runs of a notebook: told by its kernel, read from the ledgers they are in."""
+
+    def __init__(self, told: Path) -> None:
+        self.told = told
+        self._heard = 0
+        #: Those that each cell told of, by the cell's number.
+        self.of_cell: dict[int, list[orders.Told]] = {}
+        self.handles: dict[orders.Told, Run] = {}
+        #: Why some cannot be read.
+        self.lost: dict[orders.Told, str] = {}
+
+    def listen(self, number: int) -> list[RunState]:
+        """What is told is the doing of this cell; answers how its runs stand."""
+        lines = orders.read(self.told)
+        mine = self.of_cell.setdefault(number, [])
+        mine += [told for told in lines[self._heard :] if told not in mine]
+        self._heard = len(lines)
+        return self._states(mine)
+
+    def states(self, *, afresh: bool = False) -> list[RunState]:
+        """How all of them stand; ``afresh`` reads the ledgers from their beginning."""
+        if afresh:
+            self.handles.clear()
+        return self._states(list(dict.fromkeys(told for runs in self.of_cell.values() for told in runs)))
+
+    def _states(self, runs: Sequence[orders.Told]) -> list[RunState]:
+        found = []
+        for told in runs:
+            try:
+                if told not in self.handles:
+                    self.handles[told] = _wiring.SESSION.run_at(told)
+                found.append(self.handles[told]._state())  # noqa: SLF001
+            except NbflowError as error:
+                self.handles.pop(told, None)
+                self.lost[told] = str(error)
+        return found
+
+    def refresh(self, cell: Any) -> None:
+        """Bring tables up to date whose kernel could not: it was killed, or the run ended behind its cell."""
+        for data in (output.get("data") or {} for output in cell.outputs):
+            shown = data.get("text/plain", "")
+            for told, run in self.handles.items():
+                if told.run in shown and "RUNNING" in shown:
+                    table = run.table()
+                    data.update({"text/plain": render.to_text(table), "text/html": render.to_html(table)})
+
+    def facts(self) -> list[dict[str, Any]]:
+        """For the report."""
+        known = [report.facts_of_run(told, run._state()) for told, run in self.handles.items()]  # noqa: SLF001
+        return known + [{"run": told.run, "store": told.store, "unreadable": why} for told, why in self.lost.items()]
+
+
+class _Job:
+    """One headless run under way: watches the cells and writes the files."""
+
+    def __init__(self, document: Any, output: Path, runs: _Runs, facts: dict[str, Any], secrets: list[str], progress: Progress) -> None:
+        self.document = document
+        self.output = output
+        self.runs = runs
+        self.facts = facts
+        self.secrets = secrets
+        self.progress = progress
+        self._cell: tuple[int, Any] | None = None
+        self._begun = self._saved = time.monotonic()
+        self._cost = 0.0
+
+    # What happens (`nbflow.notebook.execute.Watcher`).
+
+    def begun(self, number: int, cell: Any) -> None:
+        """A cell begins."""
+        self._cell, self._begun = (number, cell), time.monotonic()
+        # Unless the last time took so long that cells would wait for it.
+        if time.monotonic() - self._saved > 10 * self._cost:
+            self.save()
+        self.goes_on()
+
+    def ended(self, number: int, cell: Any) -> None:
+        """A cell ended."""
+        states = self.runs.listen(number)
+        if documents.state_of(cell) == "ok" and states and all(_is_cached(state, cell) for state in states):
+            cell.metadata["nbflow"]["state"] = "cached"
+        self.runs.refresh(cell)
+        self.progress.ended(number, cell, states)
+
+    def goes_on(self) -> None:
+        """A cell goes on."""
+        if self._cell is not None:
+            number, cell = self._cell
+            self.progress.running(number, cell, time.monotonic() - self._begun, self.runs.listen(number))
+
+    def is_settled(self) -> bool:
+        """Is no run under way any more?"""
+        return all(state.state != "RUNNING" for state in self.runs.states())
+
+    # What is written.
+
+    def save(self) -> None:
+        """Write the output notebook and the report."""
+        import nbformat
+
+        begun = time.monotonic()
+        of_cell = self.runs.of_cell
+        cells = enumerate(documents.code_cells(self.document), 1)
+        told = {number: [run.run for run in of_cell.get(number, ())] for number in range(1, len(self.document.cells) + 1)}
+        facts = masked(self.facts | {"cells": [report.facts_of_cell(number, cell, told[number]) for number, (_, cell) in cells], "runs": self.runs.facts(), "cost": None}, self.secrets)
+        self.document.metadata["nbflow"] = {name: value for name, value in facts.items() if name != "cells"}
+        report.write(self.output, nbformat.writes(masked(self.document, self.secrets)) + "\n")  # type: ignore[no-untyped-call]
+        report.write(report.beside(self.output), report.as_text(facts))
+        self._saved = time.monotonic()
+        self._cost = self._saved - begun
+
+    def finish(self, ending: Ending, allowed: tuple[float, bool]) -> int:
+        """Write the files for the last time; answers the exit code."""
+        if self._cell is not None:
+            self.runs.listen(self._cell[0])
+        states = self.runs.states(afresh=True)
+        for _, cell in documents.code_cells(self.document):
+            self.runs.refresh(cell)
+        left, records = sum(map(report.undone, states)), sum(len(state.keys) for state in states)
+        most, is_share = allowed
+        code = _EXIT[ending.how]
+        if code == EXIT_OK and left > (most * records / 100 if is_share else most):
+            code = EXIT_RECORDS
+        self.facts |= {"ended": _now(), "exit_code": code, "outcome": ending.why or ending.how, "records": records, "not_done": left}
+        self.save()
+        return code
+
+
+def _is_cached(state: RunState, cell: Any) -> bool:
+    """Did a run come from checkpoints alone, or was there nothing left of it to do?"""
+    tally = state.tally()
+    begun = datetime.fromisoformat(cell.metadata["nbflow"]["started"]).timestamp()
+    return (state.state == "COMPLETED" and bool(tally) and (+tally).keys() <= {State.CACHED}) or state.ended < begun
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _say(job: _Job, ending: Ending, code: int) -> None:
+    """What it came to: the cells that were not run, the tables, one sentence, where the files are."""
+    from rich.text import Text
+
+    console = job.progress.console
+    cells = documents.code_cells(job.document)
+    if ending.cell is not None and ending.cell < len(cells):
+        job.progress.skipped(ending.cell + (documents.state_of(cells[ending.cell - 1][1]) != "not run"), len(cells))
+    runs = list(job.runs.handles.values())
+    shown = [run for run in runs if len(runs) <= _TABLES or run.state != "COMPLETED"][:_TABLES]
+    for run in shown:
+        console.print()
+        render.print_table(run.table(), console)
+    console.print()
+    if len(runs) > len(shown):
+        console.print(Text(f"The other {len(runs) - len(shown)} runs: nbflow runs", "bright_black"))
+    for told, why in job.runs.lost.items():
+        console.print(Text(f"! The records of run {told.run} are not counted. {why}", "yellow"))
+    left, colour = job.facts["not_done"], {EXIT_OK: "green", EXIT_INTERRUPTED: "yellow", EXIT_RECORDS: "yellow"}.get(code, "red")
+    console.print(Text.assemble((_sentence(job.facts, ending, code), colour), (f"  exit {code}", "bright_black")), soft_wrap=True)
+    files = {"notebook": str(job.output), "report": str(report.beside(job.output))} | ({"failures": f'nf.open_run("{job.output}")'} if left else {})
+    for name, where in files.items():
+        console.print(Text.assemble((f"{name:<9} ", "bright_black"), where), soft_wrap=True)
+
+
+def _sentence(facts: dict[str, Any], ending: Ending, code: int) -> str:
+    left = f"{facts['not_done']:,} of {facts['records']:,} records are not done"
+    if code == EXIT_RECORDS:
+        return f"Every cell ran, but {left}; --max-failed is {facts['max_failed']}."
+    if code == EXIT_OK:
+        return f"Done{f': {ending.why}' if ending.why else ''}." + (f" {left[0].upper()}{left[1:]}, which --max-failed {facts['max_failed']} allows." if facts["not_done"] else "")
+    if code == EXIT_FAILED:
+        return f"Failed in cell {ending.cell}." if ending.cell else f"Failed: {ending.why}."
+    if code == EXIT_USAGE:
+        return ending.why
+    return f"{'Interrupted: ' if code == EXIT_INTERRUPTED else ''}{ending.why}. What is done is saved; the same command goes on from there."

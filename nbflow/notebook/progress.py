@@ -1,0 +1,108 @@
+"""Progress: a headless run as a person follows it, one line a cell; and what it came to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nbflow._core.entry import DONE
+from nbflow._core.plan import State
+from nbflow._core.table import duration
+from nbflow._run.render import LOOKS, short
+from nbflow.notebook import document as documents
+from nbflow.notebook.report import undone
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nbflow._core.entry import RunState
+
+#: How a cell's state looks: as the state of a record that it is like.
+_LIKE = {"ok": State.COMPLETED, "cached": State.CACHED, "failed": State.FAILED, "interrupted": State.INTERRUPTED, "not run": State.QUEUED}
+_LABEL = 58
+#: Seconds between two lines about a cell that goes on, where lines cannot be written over.
+_PATIENCE = 60.0
+
+
+class Progress:
+    """Writes to a rich console: where somebody watches, a line that is written over stands below the others."""
+
+    def __init__(self, console: Any, cells: int) -> None:
+        self.console = console
+        self.cells = cells
+        self._width = len(str(cells))
+        self._live = console.status("Starting a kernel") if console.is_terminal else None
+        self._said = 0.0
+        if self._live is not None:
+            self._live.start()
+
+    def head(self, *parts: str) -> None:
+        """What is about to run."""
+        self._print((parts[0], "bold"), *((f"  {part}", "bright_black") for part in parts[1:]))
+
+    def running(self, number: int, cell: Any, seconds: float, runs: Sequence[RunState]) -> None:
+        """A cell goes on."""
+        going = next((state for state in reversed(runs) if state.state == "RUNNING"), None)
+        about = f"  {_share(going)}" if going is not None else ""
+        line = f"cell {number} of {self.cells}  {short(documents.label(cell), _LABEL)}  {duration(seconds)}{about}"
+        if self._live is not None:
+            from rich.text import Text
+
+            self._live.update(Text(short(line, self.console.width - 3)))
+        elif seconds - self._said > _PATIENCE:
+            self._said = seconds
+            self.console.print(f"    {line}")
+
+    def ended(self, number: int, cell: Any, runs: Sequence[RunState]) -> None:
+        """A cell ended."""
+        self._said = 0.0
+        mark = cell.metadata["nbflow"]
+        self._line(str(number), mark["state"], documents.label(cell), duration(mark["seconds"]), "; ".join(map(_counts, runs)))
+        if "error" in mark:
+            self._print((" " * (self._width + 6) + short(mark["error"], 200), LOOKS[_LIKE[mark["state"]]][0]))
+
+    def skipped(self, first: int, last: int) -> None:
+        """Cells that were not run."""
+        self._line(f"{first}", "not run", f"cell {first} was not run" if first == last else f"cells {first} to {last} were not run", "", "")
+
+    def close(self) -> None:
+        """Nothing moves any more."""
+        if self._live is not None:
+            self._live.stop()
+
+    def _line(self, number: str, state: str, label: str, took: str, note: str) -> None:
+        colour, _, mark = LOOKS[_LIKE[state]]
+        faint = "bright_black" if state == "not run" else ""
+        label = short(label, _LABEL)
+        self._print(
+            (f"  {mark} ", colour),
+            (number.rjust(self._width), "bright_black"),
+            (f"  {label.ljust(_LABEL)}", faint),
+            (f" {took:>12}", "bright_black"),
+            (f"  {note}", ""),
+        )
+
+    def _print(self, *parts: tuple[str, str]) -> None:
+        from rich.text import Text
+
+        text = Text.assemble(*parts)
+        text.rstrip()
+        self.console.print(text, soft_wrap=True)
+
+
+def _counts(state: RunState) -> str:
+    """A run in few words."""
+    left = undone(state)
+    done = sum(number for key, number in state.tally().items() if key is State.COMPLETED)
+    cached = state.tally()[State.CACHED]
+    parts = [f"{number:,} {word}" for number, word in ((done, "done"), (cached, "cached")) if number]
+    parts += [f"{left:,} {'record' if left == 1 else 'records'} not done"] if left else []
+    return ", ".join(parts) or "no records"
+
+
+def _share(state: RunState) -> str:
+    """How far a run is."""
+    tally = state.tally()
+    whole = (state.total if state.total is not None else len(state.keys)) * len(state.flows)
+    done = sum(number for key, number in tally.items() if key in DONE)
+    failed = tally[State.FAILED] + tally[State.TIMED_OUT]
+    return f"{done:,} of {whole:,} done" + (f", {failed:,} failed" if failed else "")
