@@ -123,7 +123,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise UsageError("--budget needs to know what calls cost, which steps do not report yet: leave it out.")
     timeout = arguments.timeout
     if timeout is not None:
-        timeout = policy.seconds(float(timeout) if timeout.replace(".", "", 1).isdigit() else timeout, "--timeout ")
+        timeout = policy.seconds(float(timeout) if timeout.replace(".", "", 1).isdigit() else timeout, "--timeout")
     options = job.Options(
         parameters=arguments.parameter,
         output=arguments.output,

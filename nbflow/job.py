@@ -93,13 +93,13 @@ def run(notebook: Path, options: Options, console: Any) -> int:
             cells = len(documents.code_cells(document))
             progress = Progress(console, cells)
             job = _Job(document, output, runs, facts, [value for name, value in values.items() if is_secret(name, value)], progress)
-            try:
-                job.save()
-            except OSError as error:
-                raise UsageError(f"The output notebook cannot be written to {output}: {error.strerror or error}. Name another place with -o.") from None
-            progress.head(str(notebook), f"{cells} cells", *([_spelled(shown)] if shown else []), f"store {store}")
             stop = Stop()
             with stop.on_signals():
+                try:
+                    job.save()
+                except OSError as error:
+                    raise UsageError(f"The output notebook cannot be written to {output}: {error.strerror or error}. Name another place with -o.") from None
+                progress.head(str(notebook), f"{cells} cells", *([_spelled(shown)] if shown else []), f"store {store}")
                 ending = Ending("failed", None, "the command itself failed")
                 try:
                     ending = execute(document, folder=notebook.resolve().parent, environment=environment, watcher=job, stop=stop, timeout=options.timeout)
@@ -108,7 +108,7 @@ def run(notebook: Path, options: Options, console: Any) -> int:
                 finally:
                     progress.close()
                     code = job.finish(ending, allowed)
-            _say(job, ending, code)
+            _say(job, ending, code, options.force)
             return code
 
 
@@ -211,13 +211,20 @@ class _Runs:
                 self.lost[told] = str(error)
         return found
 
-    def refresh(self, cell: Any) -> None:
-        """Bring tables up to date whose kernel could not: it was killed, or the run ended behind its cell."""
-        for data in (output.get("data") or {} for output in cell.outputs):
-            shown = data.get("text/plain", "")
-            for told, run in self.handles.items():
-                if told.run in shown and "RUNNING" in shown:
-                    table = run.table()
+    def show(self, number: int, cell: Any) -> None:
+        """Show in a cell the tables that its kernel could not: it was killed, or the run ended behind the cell."""
+        from nbformat.v4 import new_output
+
+        for told in self.of_cell.get(number, ()):
+            if told not in self.handles:
+                continue
+            pictures = [output.data for output in cell.outputs if told.run in output.get("data", {}).get("text/plain", "")]
+            if not pictures:
+                cell.outputs.append(new_output("display_data"))  # type: ignore[no-untyped-call]
+                pictures = [cell.outputs[-1].data]
+            table = self.handles[told].table()
+            for data in pictures:
+                if "RUNNING" in data.get("text/plain", "RUNNING"):
                     data.update({"text/plain": render.to_text(table), "text/html": render.to_html(table)})
 
     def facts(self) -> list[dict[str, Any]]:
@@ -247,7 +254,10 @@ class _Job:
         self._cell, self._begun = (number, cell), time.monotonic()
         # Unless the last time took so long that cells would wait for it.
         if time.monotonic() - self._saved > 10 * self._cost:
-            self.save()
+            try:
+                self.save()
+            except OSError as error:
+                self.progress.warn(f"The output notebook cannot be written at the moment: {error.strerror or error}.")
         self.goes_on()
 
     def ended(self, number: int, cell: Any) -> None:
@@ -255,14 +265,13 @@ class _Job:
         states = self.runs.listen(number)
         if documents.state_of(cell) == "ok" and states and all(_is_cached(state, cell) for state in states):
             cell.metadata["nbflow"]["state"] = "cached"
-        self.runs.refresh(cell)
-        self.progress.ended(number, cell, states)
+        self.progress.ended(number, masked(cell, self.secrets), states)
 
     def goes_on(self) -> None:
         """A cell goes on."""
         if self._cell is not None:
             number, cell = self._cell
-            self.progress.running(number, cell, time.monotonic() - self._begun, self.runs.listen(number))
+            self.progress.running(number, masked(cell, self.secrets), time.monotonic() - self._begun, self.runs.listen(number))
 
     def is_settled(self) -> bool:
         """Is no run under way any more?"""
@@ -290,15 +299,19 @@ class _Job:
         if self._cell is not None:
             self.runs.listen(self._cell[0])
         states = self.runs.states(afresh=True)
-        for _, cell in documents.code_cells(self.document):
-            self.runs.refresh(cell)
+        for number, (_, cell) in enumerate(documents.code_cells(self.document), 1):
+            self.runs.show(number, cell)
         left, records = sum(map(report.undone, states)), sum(len(state.keys) for state in states)
         most, is_share = allowed
         code = _EXIT[ending.how]
         if code == EXIT_OK and left > (most * records / 100 if is_share else most):
             code = EXIT_RECORDS
         self.facts |= {"ended": _now(), "exit_code": code, "outcome": ending.why or ending.how, "records": records, "not_done": left}
-        self.save()
+        try:
+            self.save()
+        except OSError as error:
+            self.progress.warn(f"The output notebook could not be written to {self.output}: {error.strerror or error}.")
+            return code or EXIT_FAILED
         return code
 
 
@@ -313,7 +326,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _say(job: _Job, ending: Ending, code: int) -> None:
+def _say(job: _Job, ending: Ending, code: int, force: Sequence[str]) -> None:
     """What it came to: the cells that were not run, the tables, one sentence, where the files are."""
     from rich.text import Text
 
@@ -325,12 +338,14 @@ def _say(job: _Job, ending: Ending, code: int) -> None:
     shown = [run for run in runs if len(runs) <= _TABLES or run.state != "COMPLETED"][:_TABLES]
     for run in shown:
         console.print()
-        render.print_table(run.table(), console)
+        render.print_table(masked(run.table(), job.secrets), console)
     console.print()
     if len(runs) > len(shown):
         console.print(Text(f"The other {len(runs) - len(shown)} runs: nbflow runs", "bright_black"))
     for told, why in job.runs.lost.items():
-        console.print(Text(f"! The records of run {told.run} are not counted. {why}", "yellow"))
+        job.progress.warn(f"The records of run {told.run} are not counted. {why}")
+    for name in sorted(set(force) - {step for state in job.runs.states() for steps in state.steps for step in steps}):
+        job.progress.warn(f"--force {name}: no run called a step of that name.")
     left, colour = job.facts["not_done"], {EXIT_OK: "green", EXIT_INTERRUPTED: "yellow", EXIT_RECORDS: "yellow"}.get(code, "red")
     console.print(Text.assemble((_sentence(job.facts, ending, code), colour), (f"  exit {code}", "bright_black")), soft_wrap=True)
     files = {"notebook": str(job.output), "report": str(report.beside(job.output))} | ({"failures": f'nf.open_run("{job.output}")'} if left else {})
@@ -339,13 +354,14 @@ def _say(job: _Job, ending: Ending, code: int) -> None:
 
 
 def _sentence(facts: dict[str, Any], ending: Ending, code: int) -> str:
-    left = f"{facts['not_done']:,} of {facts['records']:,} records are not done"
-    if code == EXIT_RECORDS:
-        return f"Every cell ran, but {left}; --max-failed is {facts['max_failed']}."
-    if code == EXIT_OK:
-        return f"Done{f': {ending.why}' if ending.why else ''}." + (f" {left[0].upper()}{left[1:]}, which --max-failed {facts['max_failed']} allows." if facts["not_done"] else "")
-    if code == EXIT_FAILED:
-        return f"Failed in cell {ending.cell}." if ending.cell else f"Failed: {ending.why}."
-    if code == EXIT_USAGE:
-        return ending.why
-    return f"{'Interrupted: ' if code == EXIT_INTERRUPTED else ''}{ending.why}. What is done is saved; the same command goes on from there."
+    left = f"{facts['not_done']:,} of {facts['records']:,} records not done"
+    on = "What is done is saved; the same command goes on from there."
+    where = f" in cell {ending.cell}" if ending.cell else ""
+    return {
+        EXIT_OK: f"Done{f': {ending.why}' if ending.why else ''}" + (f"; {left}, which --max-failed {facts['max_failed']} allows." if facts["not_done"] else "."),
+        EXIT_RECORDS: f"Every cell ran; {left}, more than --max-failed {facts['max_failed']} allows.",
+        EXIT_FAILED: f"Failed{where}." if where or ending.how == "failed" else "Failed: the output notebook was not written.",
+        EXIT_USAGE: ending.why,
+        EXIT_INTERRUPTED: f"Interrupted: {ending.why}. {on}",
+        EXIT_DEAD: f"The kernel died{where or ' while runs went on in the background'}. {on}",
+    }[code]

@@ -11,7 +11,6 @@ from nbflow.errors import UsageError
 from nbflow.notebook import parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
 #: What papermill tags: the cell that declares parameters, and the one that gives them values.
@@ -39,6 +38,7 @@ def read(path: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The notebook {path} cannot be read: {error}") from None
     try:
+        json.loads(text)  # nbformat does not say where it breaks
         document: Any = nbformat.reads(text, as_version=4)
         nbformat.validate(document)
     except json.JSONDecodeError as error:
@@ -142,14 +142,3 @@ def mark(cell: Any, state: str, **more: Any) -> None:
 def state_of(cell: Any) -> str:
     """How a cell came out."""
     return str(cell.metadata.get("nbflow", {}).get("state", "not run"))
-
-
-def replace_text(node: Any, old: Iterable[str], new: str) -> Any:
-    """The same with every occurrence of ``old`` in its texts replaced, keys aside."""
-    if isinstance(node, str):
-        for text in old:
-            node = node.replace(text, new)
-        return node
-    if isinstance(node, dict):
-        return type(node)({key: replace_text(value, old, new) for key, value in node.items()})
-    return [replace_text(value, old, new) for value in node] if isinstance(node, list) else node

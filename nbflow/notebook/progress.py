@@ -62,7 +62,11 @@ class Progress:
 
     def skipped(self, first: int, last: int) -> None:
         """Cells that were not run."""
-        self._line(f"{first}", "not run", f"cell {first} was not run" if first == last else f"cells {first} to {last} were not run", "", "")
+        self._line("", "not run", f"cell {first} was not run" if first == last else f"cells {first} to {last} were not run", "", "")
+
+    def warn(self, text: str) -> None:
+        """Something a person should know."""
+        self._print((f"! {text}", "yellow"))
 
     def close(self) -> None:
         """Nothing moves any more."""
@@ -91,6 +95,8 @@ class Progress:
 
 def _counts(state: RunState) -> str:
     """A run in few words."""
+    if state.state == "RUNNING":
+        return "goes on in the background"
     left = undone(state)
     done = sum(number for key, number in state.tally().items() if key is State.COMPLETED)
     cached = state.tally()[State.CACHED]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import TYPE_CHECKING, Any
-
-from nbflow.notebook.document import replace_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +24,21 @@ def is_secret(name: str, value: Any) -> bool:
 
 
 def masked(node: Any, secrets: Iterable[str]) -> Any:
-    """The same without the secrets in its texts, as they are or as Python writes them."""
+    """The same without the secrets in its texts, as they are or as Python writes them; keys of dicts aside."""
     found = {text for secret in secrets if len(secret) >= _LEAST for text in (secret, repr(secret)[1:-1])}
-    return replace_text(node, sorted(found, key=len, reverse=True), MASK) if found else node
+    return _replaced(node, sorted(found, key=len, reverse=True)) if found else node
+
+
+def _replaced(node: Any, old: list[str]) -> Any:
+    if isinstance(node, str):
+        for text in old:
+            node = node.replace(text, MASK)
+        return node
+    if isinstance(node, dict):
+        return type(node)({key: _replaced(value, old) for key, value in node.items()})
+    if isinstance(node, list | tuple):
+        parts = [_replaced(value, old) for value in node]
+        return type(node)(*parts) if hasattr(node, "_fields") else type(node)(parts)
+    if dataclasses.is_dataclass(node) and not isinstance(node, type):
+        return dataclasses.replace(node, **{one.name: _replaced(getattr(node, one.name), old) for one in dataclasses.fields(node)})
+    return node
