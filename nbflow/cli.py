@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(command=_demo)
 
     _add_run(commands)
+    _add_check(commands)
 
     runs = commands.add_parser("runs", help="list the runs of the store, or show one", description="List the runs of the store in use, the latest first, or show the table of one.")
     runs.add_argument("run", nargs="?", metavar="RUN", help="id of a run, or its beginning; `latest` for the latest")
@@ -98,6 +99,19 @@ def _add_run(commands: Any) -> None:
     run.set_defaults(command=_run)
 
 
+def _add_check(commands: Any) -> None:
+    check = commands.add_parser(
+        "check",
+        help="find what may go wrong with a notebook when nobody watches",
+        description="Look for what may go wrong when a notebook runs headless or is handed over: cells run out of order, names that exist only in the kernel, absolute paths, packages that are missing "
+        "or not pinned, secrets, magics and calls that need a person, steps that cannot be saved. Nothing of the notebook is run. The exit code is 0 if nothing of the level of --fail-on was found, else 1; 2 for what is no notebook.",
+    )
+    check.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="one or more notebooks")
+    check.add_argument("--json", action="store_true", help="print a JSON list of findings: notebook, rule, level, cell, line, what, why, todo")
+    check.add_argument("--fail-on", choices=("error", "warning", "note"), default="error", help="the least that makes the exit code 1 (default: %(default)s)")
+    check.set_defaults(command=_check)
+
+
 def _console() -> Any:
     from rich.console import Console
 
@@ -135,6 +149,22 @@ def _run(arguments: argparse.Namespace) -> int:
         wait=arguments.wait,
     )
     return job.run(arguments.notebook, options, _console())
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from nbflow.notebook.check import LEVELS, check, show
+
+    found = {str(path): check(path) for path in arguments.notebooks}
+    if arguments.json:
+        print(show.to_json(found))
+    else:
+        console = _console()
+        for number, (path, findings) in enumerate(found.items()):
+            if number:
+                console.print()
+            show.to_console(path, findings, console)
+    failing = LEVELS[: LEVELS.index(arguments.fail_on) + 1]
+    return int(any(one.level in failing for findings in found.values() for one in findings))
 
 
 def _runs(arguments: argparse.Namespace) -> int:
