@@ -59,9 +59,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _RUN = """\
-Run a notebook from top to bottom in a kernel of this Python. Run again, the same command goes on: only records that
-failed or were never done are executed. Written in every case: the output notebook, each cell marked ok, cached, failed,
-interrupted or not run, and beside it a report for programs, <output>.run.json.
+Run a notebook from top to bottom in a kernel of this Python. Run again, the
+same command goes on: only records that failed or were never done are executed.
+Written in every case: the output notebook, each cell marked ok, cached, failed,
+interrupted or not run, and beside it a report for programs, OUTPUT.run.json.
 """
 _CODES = """\
 exit codes:
@@ -78,7 +79,7 @@ exit codes:
 
 def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="run a notebook headless, with parameters and an honest exit code", description=_RUN, epilog=_CODES, formatter_class=argparse.RawDescriptionHelpFormatter)
-    run.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="the notebook; it stays as it is")
+    run.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="the notebook; it stays as it is, unless -o names it")
     run.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="give a value to a name of the cell tagged `parameters`; repeat it for more")
     run.add_argument("--help-notebook", action="store_true", help="list the notebook's parameters with types, defaults and comments, and run nothing")
     run.add_argument("-o", "--output", type=Path, metavar="FILE", help="the output notebook (default: NOTEBOOK.out.ipynb, beside it)")

@@ -81,7 +81,7 @@ def run(notebook: Path, options: Options, console: Any) -> int:
     store = _store(notebook, options.store)
     shown = {name: MASK if is_secret(name, value) else value for name, value in values.items()}
     # The same notebook with the same parameters is the same job; so is whatever writes the same file.
-    names = [f"output {output.resolve()}", f"job {notebook.resolve()} {sorted(values.items(), key=str)!r}"]
+    names = [f"output {output.resolve()}", f"job {notebook.resolve()} {sorted(shown.items(), key=str)!r}"]
     with turn(store, names, waits=(lambda who: console.print(f"{who[0].upper()}{who[1:]}; waiting for it.")) if options.wait else None):
         again = _again(output, shown) if options.only_failed else ()
         with tempfile.TemporaryDirectory(prefix="nbflow-job-") as scratch:
@@ -185,21 +185,20 @@ class _Runs:
         #: Why some cannot be read.
         self.lost: dict[orders.Told, str] = {}
 
-    def listen(self, number: int) -> list[RunState]:
-        """What is told is the doing of this cell; answers how its runs stand."""
+    def listen(self, number: int) -> list[orders.Told]:
+        """What is told now is the doing of this cell; answers its runs."""
         lines = orders.read(self.told)
         mine = self.of_cell.setdefault(number, [])
         mine += [told for told in lines[self._heard :] if told not in mine]
         self._heard = len(lines)
-        return self._states(mine)
+        return mine
 
-    def states(self, *, afresh: bool = False) -> list[RunState]:
-        """How all of them stand; ``afresh`` reads the ledgers from their beginning."""
-        if afresh:
-            self.handles.clear()
-        return self._states(list(dict.fromkeys(told for runs in self.of_cell.values() for told in runs)))
+    def all(self) -> list[orders.Told]:
+        """Every run, once."""
+        return list(dict.fromkeys(told for runs in self.of_cell.values() for told in runs))
 
-    def _states(self, runs: Sequence[orders.Told]) -> list[RunState]:
+    def states(self, runs: Sequence[orders.Told]) -> list[RunState]:
+        """How runs stand; those that cannot be read are noted as lost."""
         found = []
         for told in runs:
             try:
@@ -241,6 +240,7 @@ class _Job:
         self.output = output
         self.runs = runs
         self.facts = facts
+        #: Texts that nothing that is written or printed may hold.
         self.secrets = secrets
         self.progress = progress
         self._cell: tuple[int, Any] | None = None
@@ -262,7 +262,7 @@ class _Job:
 
     def ended(self, number: int, cell: Any) -> None:
         """A cell ended."""
-        states = self.runs.listen(number)
+        states = self.runs.states(self.runs.listen(number))
         if documents.state_of(cell) == "ok" and states and all(_is_cached(state, cell) for state in states):
             cell.metadata["nbflow"]["state"] = "cached"
         self.progress.ended(number, masked(cell, self.secrets), states)
@@ -271,11 +271,12 @@ class _Job:
         """A cell goes on."""
         if self._cell is not None:
             number, cell = self._cell
-            self.progress.running(number, masked(cell, self.secrets), time.monotonic() - self._begun, self.runs.listen(number))
+            latest = self.runs.states(self.runs.listen(number)[-1:])
+            self.progress.running(number, masked(cell, self.secrets), time.monotonic() - self._begun, latest)
 
     def is_settled(self) -> bool:
         """Is no run under way any more?"""
-        return all(state.state != "RUNNING" for state in self.runs.states())
+        return all(state.state != "RUNNING" for state in self.runs.states(self.runs.all()))
 
     # What is written.
 
@@ -298,7 +299,8 @@ class _Job:
         """Write the files for the last time; answers the exit code."""
         if self._cell is not None:
             self.runs.listen(self._cell[0])
-        states = self.runs.states(afresh=True)
+        self.runs.handles.clear()  # read from the beginning, whatever was seen in between
+        states = self.runs.states(self.runs.all())
         for number, (_, cell) in enumerate(documents.code_cells(self.document), 1):
             self.runs.show(number, cell)
         left, records = sum(map(report.undone, states)), sum(len(state.keys) for state in states)
@@ -330,27 +332,26 @@ def _say(job: _Job, ending: Ending, code: int, force: Sequence[str]) -> None:
     """What it came to: the cells that were not run, the tables, one sentence, where the files are."""
     from rich.text import Text
 
-    console = job.progress.console
-    cells = documents.code_cells(job.document)
+    progress, cells = job.progress, documents.code_cells(job.document)
     if ending.cell is not None and ending.cell < len(cells):
-        job.progress.skipped(ending.cell + (documents.state_of(cells[ending.cell - 1][1]) != "not run"), len(cells))
+        progress.skipped(ending.cell + (documents.state_of(cells[ending.cell - 1][1]) != "not run"), len(cells))
     runs = list(job.runs.handles.values())
     shown = [run for run in runs if len(runs) <= _TABLES or run.state != "COMPLETED"][:_TABLES]
     for run in shown:
-        console.print()
-        render.print_table(masked(run.table(), job.secrets), console)
-    console.print()
+        progress.say()
+        progress.table(masked(run.table(), job.secrets))
+    progress.say()
     if len(runs) > len(shown):
-        console.print(Text(f"The other {len(runs) - len(shown)} runs: nbflow runs", "bright_black"))
+        progress.say(Text(f"The other {len(runs) - len(shown)} runs: nbflow runs", "bright_black"))
     for told, why in job.runs.lost.items():
-        job.progress.warn(f"The records of run {told.run} are not counted. {why}")
-    for name in sorted(set(force) - {step for state in job.runs.states() for steps in state.steps for step in steps}):
-        job.progress.warn(f"--force {name}: no run called a step of that name.")
-    left, colour = job.facts["not_done"], {EXIT_OK: "green", EXIT_INTERRUPTED: "yellow", EXIT_RECORDS: "yellow"}.get(code, "red")
-    console.print(Text.assemble((_sentence(job.facts, ending, code), colour), (f"  exit {code}", "bright_black")), soft_wrap=True)
-    files = {"notebook": str(job.output), "report": str(report.beside(job.output))} | ({"failures": f'nf.open_run("{job.output}")'} if left else {})
+        progress.warn(f"The records of run {told.run} are not counted. {why}")
+    for name in sorted(set(force) - {step for state in job.runs.states(job.runs.all()) for steps in state.steps for step in steps}):
+        progress.warn(f"--force {name}: no run called a step of that name.")
+    colour = {EXIT_OK: "green", EXIT_INTERRUPTED: "yellow", EXIT_RECORDS: "yellow"}.get(code, "red")
+    progress.say(Text.assemble((_sentence(job.facts, ending, code), colour), (f"  exit {code}", "bright_black")))
+    files = {"notebook": str(job.output), "report": str(report.beside(job.output))} | ({"open it": f'nf.open_run("{job.output}")'} if job.facts["not_done"] else {})
     for name, where in files.items():
-        console.print(Text.assemble((f"{name:<9} ", "bright_black"), where), soft_wrap=True)
+        progress.say(Text.assemble((f"{name:<9} ", "bright_black"), where))
 
 
 def _sentence(facts: dict[str, Any], ending: Ending, code: int) -> str:

@@ -44,12 +44,12 @@ def environment(told: Path, *, force: tuple[str, ...] = (), again: tuple[str, ..
 
 
 def read(told: Path) -> list[Told]:
-    """The runs that were told, each once, in the order in which they were first told."""
+    """The runs as they were told, in order; one that went on later once more."""
     if not told.exists():
         return []
     # A line is written at once; only a kernel on a full disk leaves half of one.
     lines = [json.loads(line) for line in told.read_text("utf-8").splitlines() if line.endswith("}")]
-    return list(dict.fromkeys(Told(line["run"], line["store"]) for line in lines if "run" in line))
+    return [Told(line["run"], line["store"]) for line in lines if "run" in line]
 
 
 # The kernel's side.

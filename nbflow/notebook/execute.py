@@ -197,7 +197,7 @@ class _Execution:
         cut = await self._watch(running, self.timeout)
         if cut is not None:
             await self._interrupt(running)
-        ending = await self._outcome(number, running, cut)
+        ending = await self._outcome(number, cell, running, cut)
         if ending is not None and ending.how == "dead":
             self.is_lost = True
         state = ending.how.replace("dead", "failed") if ending is not None else "ok"
@@ -236,7 +236,7 @@ class _Execution:
             running.cancel()
             await asyncio.wait({running})
 
-    async def _outcome(self, number: int, running: asyncio.Future[Any], cut: str | None) -> Ending | None:
+    async def _outcome(self, number: int, cell: Any, running: asyncio.Future[Any], cut: str | None) -> Ending | None:
         from nbclient.exceptions import CellExecutionError, DeadKernelError
 
         late = Ending("failed", number, f"cell {number} took longer than --timeout {duration(self.timeout or 0)}") if cut == "timeout" else None
@@ -249,7 +249,9 @@ class _Execution:
                 return Ending("dead", number, f"{_DIED} in cell {number}{await self._death()}")
             ending = late or self._raised(number, "KeyboardInterrupt", "")
             return ending._replace(why=f"{ending.why}, and it did not stop when asked: the kernel was killed")
-        return late
+        # A cell that may raise is no failure of nbclient's; interrupted it is all the same.
+        was_cut = cut == "stop" and any(output.get("ename") == "KeyboardInterrupt" for output in cell.outputs)
+        return self._raised(number, "KeyboardInterrupt", "") if was_cut else late
 
     def _raised(self, number: int, name: str, message: str) -> Ending:
         if name == "SystemExit" and message in ("", "0", "None"):
@@ -273,7 +275,6 @@ class _Execution:
         """Wait for what cells left running in the background; ends with the kernel, or when asked to."""
         while not self.watcher.is_settled():
             if self.stop.asked:
-                await self.manager.interrupt_kernel()
                 return Ending("interrupted", None, f"{self.stop.by} while runs went on in the background")
             if not await self.manager.is_alive():
                 self.is_lost = True

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
 
 from nbflow._core.entry import DONE
 from nbflow._core.plan import State
 from nbflow._core.table import duration
-from nbflow._run.render import LOOKS, short
+from nbflow._run.render import LOOKS, print_table, short
 from nbflow.notebook import document as documents
 from nbflow.notebook.report import undone
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nbflow._core.entry import RunState
+    from nbflow._core.table import Table
 
 #: How a cell's state looks: as the state of a record that it is like.
 _LIKE = {"ok": State.COMPLETED, "cached": State.CACHED, "failed": State.FAILED, "interrupted": State.INTERRUPTED, "not run": State.QUEUED}
@@ -41,16 +45,13 @@ class Progress:
 
     def running(self, number: int, cell: Any, seconds: float, runs: Sequence[RunState]) -> None:
         """A cell goes on."""
-        going = next((state for state in reversed(runs) if state.state == "RUNNING"), None)
-        about = f"  {_share(going)}" if going is not None else ""
-        line = f"cell {number} of {self.cells}  {short(documents.label(cell), _LABEL)}  {duration(seconds)}{about}"
+        about = [_share(state) for state in runs if state.state == "RUNNING"]
+        line = " \u00b7 ".join([f"cell {number} of {self.cells}", short(documents.label(cell), _LABEL), duration(seconds), *about])
         if self._live is not None:
-            from rich.text import Text
-
             self._live.update(Text(short(line, self.console.width - 3)))
         elif seconds - self._said > _PATIENCE:
             self._said = seconds
-            self.console.print(f"    {line}")
+            self._print((f"    {line}", "bright_black"))
 
     def ended(self, number: int, cell: Any, runs: Sequence[RunState]) -> None:
         """A cell ended."""
@@ -86,11 +87,21 @@ class Progress:
         )
 
     def _print(self, *parts: tuple[str, str]) -> None:
-        from rich.text import Text
-
         text = Text.assemble(*parts)
         text.rstrip()
-        self.console.print(text, soft_wrap=True)
+        self.say(text)
+
+    def table(self, table: Table) -> None:
+        """Print the table of a run."""
+        with self.console.capture() as written:
+            print_table(table, self.console)
+        self.say(Text.from_ansi(written.get().rstrip()))
+
+    def say(self, what: Any = "") -> None:
+        """Print; when nobody listens any more (``nbflow run ... | head``), the job goes on in silence."""
+        # rich has closed the output by then, and asks to exit.
+        with contextlib.suppress(SystemExit):
+            self.console.print(what, soft_wrap=isinstance(what, Text))
 
 
 def _counts(state: RunState) -> str:

@@ -99,6 +99,7 @@ def as_text(facts: dict[str, Any]) -> str:
 
 def write(path: Path, text: str) -> None:
     """Replace a file whole: who reads it sees the old or the new one."""
+    path = path.resolve()  # of a link, the file behind it
     # What is not Unicode, such as an argument in another encoding, is written as JSON escapes it.
     data = text.encode("utf-8", "backslashreplace")
     try:

@@ -1,6 +1,8 @@
 """`nbflow check`: what may go wrong when nobody watches, found without running anything."""
 
 import json
+import re
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -8,7 +10,7 @@ from nbformat.v4 import new_output
 
 import nbflow as nf
 from nbflow import cli
-from nbflow.notebook.check import check
+from nbflow.notebook.check import LEVELS, check
 
 
 @pytest.fixture
@@ -193,7 +195,14 @@ def test_what_makes_the_exit_code_is_told_by_fail_on(folder, capsys):
 
 
 def test_the_notebooks_of_this_project_pass(folder):
-    from pathlib import Path
-
     for path in (Path(nf.__file__).parents[1] / "notebooks").glob("*.ipynb"):
         assert [one for one in check(path) if one.level == "error"] == []
+
+
+def test_the_docs_list_every_rule():
+    root = Path(nf.__file__).parents[1]
+    sources = "".join(path.read_text() for path in (root / "nbflow" / "notebook" / "check").glob("*.py"))
+    rules = set(re.findall(r'\(\s*"([a-z-]+)", (?:level|"error"|"warning"|"note")', sources))
+    page = (root / "docs" / "headless.md").read_text()
+    listed = set(re.findall(r"`([a-z-]+)`", "".join(line.split("|")[2] for line in page.splitlines() if line.startswith("|") and line.rstrip().endswith(("error |", "warning |", "note |")))))
+    assert rules - set(LEVELS) == listed

@@ -65,6 +65,14 @@ def test_max_failed_is_a_number_or_a_share_of_the_records(folder, run, allowed, 
     assert folder.report()["not_done"] == 2
 
 
+def test_a_run_that_a_later_cell_goes_on_with_belongs_to_both(folder, run):
+    folder.write_work("bad.clear()\nrun.rerun_failed();", bad=[3])
+    assert run()[0] == 0
+    cells = folder.report()["cells"]
+    assert cells[2]["runs"] == cells[3]["runs"] == [folder.report()["runs"][0]["run"]]
+    assert folder.report()["runs"][0]["flows"] == {"look": {"COMPLETED": 20}}
+
+
 def test_a_cell_that_fails_ends_the_run_and_the_rest_is_not_run(folder, run):
     folder.write("x = 1", "1 / 0", "y = 2", "# Title", "z = 3")
     code, said = run()
