@@ -99,7 +99,7 @@ def run(notebook: Path, options: Options, console: Any) -> int:
                     job.save()
                 except OSError as error:
                     raise UsageError(f"The output notebook cannot be written to {output}: {error.strerror or error}. Name another place with -o.") from None
-                progress.head(str(notebook), f"{cells} cells", *([_spelled(shown)] if shown else []), f"store {store}")
+                progress.head(str(notebook), f"{cells} cell{'s' * (cells != 1)}", *([_spelled(shown)] if shown else []), f"store {store}")
                 ending = Ending("failed", None, "the command itself failed")
                 try:
                     ending = execute(document, folder=notebook.resolve().parent, environment=environment, watcher=job, stop=stop, timeout=options.timeout)

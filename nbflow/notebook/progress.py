@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -57,7 +58,7 @@ class Progress:
         """A cell ended."""
         self._said = 0.0
         mark = cell.metadata["nbflow"]
-        self._line(str(number), mark["state"], documents.label(cell), duration(mark["seconds"]), "; ".join(map(_counts, runs)))
+        self._line(str(number), mark["state"], documents.label(cell), duration(mark["seconds"]), _counts(runs))
         if "error" in mark:
             self._print((" " * (self._width + 6) + short(mark["error"], 200), LOOKS[_LIKE[mark["state"]]][0]))
 
@@ -104,16 +105,16 @@ class Progress:
             self.console.print(what, soft_wrap=isinstance(what, Text))
 
 
-def _counts(state: RunState) -> str:
-    """A run in few words."""
-    if state.state == "RUNNING":
-        return "goes on in the background"
-    left = undone(state)
-    done = sum(number for key, number in state.tally().items() if key is State.COMPLETED)
-    cached = state.tally()[State.CACHED]
-    parts = [f"{number:,} {word}" for number, word in ((done, "done"), (cached, "cached")) if number]
+def _counts(states: Sequence[RunState]) -> str:
+    """The runs of a cell in few words."""
+    if not states:
+        return ""
+    tally = sum((state.tally() for state in states), Counter[State]())
+    left = sum(map(undone, states))
+    parts = [f"{tally[state]:,} {word}" for state, word in ((State.COMPLETED, "done"), (State.CACHED, "cached")) if tally[state]]
     parts += [f"{left:,} {'record' if left == 1 else 'records'} not done"] if left else []
-    return ", ".join(parts) or "no records"
+    parts += ["goes on in the background"] if any(state.state == "RUNNING" for state in states) else []
+    return (f"{len(states)} runs: " if len(states) > 1 else "") + (", ".join(parts) or "no records")
 
 
 def _share(state: RunState) -> str:
