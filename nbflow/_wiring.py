@@ -88,12 +88,16 @@ class Session:
         Raises:
             UnknownRunError: it is not there.
         """
-        engine = self.engine
-        if Path(engine.store.url).expanduser().absolute() != Path(told.store):
-            if not Path(told.store).is_dir():
-                raise UnknownRunError(f"Run {told.run} was made in the store {told.store}, which is not there (any more).")
-            engine = self._elsewhere.get(told.store) or self.open(told.store, "process")
-            self._elsewhere[told.store] = engine
+        from nbflow._state import location
+
+        # The store in use is not opened for this: a job may begin in a folder that has none and could not have one.
+        in_use = Path(self._engine.store.url) if self._engine is not None else location.find()
+        if not Path(told.store).is_dir():
+            raise UnknownRunError(f"Run {told.run} was made in the store {told.store}, which is not there (any more).")
+        if in_use.expanduser().resolve() == Path(told.store).resolve():
+            engine = self.engine
+        else:
+            engine = self._elsewhere[told.store] = self._elsewhere.get(told.store) or self.open(told.store, "process")
         if told.run not in engine.ledger.runs():
             raise UnknownRunError(f"Run {told.run} is not in the store {told.store} any more.")
         return Run(engine, told.run, self._restart)
@@ -147,7 +151,8 @@ class Session:
 
     def _take_up(self, engine: Engine, event: str, lanes: Sequence[Lane], *, wait: bool) -> Run | None:
         """Go on with an earlier run of ``event`` instead, if `nbflow run --only-failed` asks for it."""
-        earlier = orders.take_up(engine, event)
+        with self._mutex:
+            earlier = orders.take_up(engine, event)
         if earlier is None:
             return None
         run = Run(engine, earlier, functools.partial(self._restart, mapped=lanes))

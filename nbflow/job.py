@@ -348,7 +348,7 @@ def _say(job: _Job, ending: Ending, code: int, force: Sequence[str]) -> None:
     for name in sorted(set(force) - {step for state in job.runs.states(job.runs.all()) for steps in state.steps for step in steps}):
         progress.warn(f"--force {name}: no run called a step of that name.")
     colour = {EXIT_OK: "green", EXIT_INTERRUPTED: "yellow", EXIT_RECORDS: "yellow"}.get(code, "red")
-    progress.say(Text.assemble((_sentence(job.facts, ending, code), colour), (f"  exit {code}", "bright_black")))
+    progress.say(Text.assemble((f"exit {code:<5}", "bright_black"), (_sentence(job.facts, ending, code), colour)))
     files = {"notebook": str(job.output), "report": str(report.beside(job.output))} | ({"open it": f'nf.open_run("{job.output}")'} if job.facts["not_done"] else {})
     for name, where in files.items():
         progress.say(Text.assemble((f"{name:<9} ", "bright_black"), where))
@@ -360,7 +360,7 @@ def _sentence(facts: dict[str, Any], ending: Ending, code: int) -> str:
     where = f" in cell {ending.cell}" if ending.cell else ""
     return {
         EXIT_OK: f"Done{f': {ending.why}' if ending.why else ''}" + (f"; {left}, which --max-failed {facts['max_failed']} allows." if facts["not_done"] else "."),
-        EXIT_RECORDS: f"Every cell ran; {left}, more than --max-failed {facts['max_failed']} allows.",
+        EXIT_RECORDS: f"Every cell ran; {left}; --max-failed is {facts['max_failed']}.",
         EXIT_FAILED: f"Failed{where}." if where or ending.how == "failed" else "Failed: the output notebook was not written.",
         EXIT_USAGE: ending.why,
         EXIT_INTERRUPTED: f"Interrupted: {ending.why}. {on}",

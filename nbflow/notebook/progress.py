@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 #: How a cell's state looks: as the state of a record that it is like.
 _LIKE = {"ok": State.COMPLETED, "cached": State.CACHED, "failed": State.FAILED, "interrupted": State.INTERRUPTED, "not run": State.QUEUED}
-_LABEL = 58
+#: Columns for what a cell says: at most, at least, and what else stands in a line.
+_WIDEST, _NARROWEST, _REST = 58, 24, 52
 #: Seconds between two lines about a cell that goes on, where lines cannot be written over.
 _PATIENCE = 60.0
 
@@ -35,6 +36,7 @@ class Progress:
         self.console = console
         self.cells = cells
         self._width = len(str(cells))
+        self._label = max(_NARROWEST, min(_WIDEST, console.width - _REST))
         self._live = console.status("Starting a kernel") if console.is_terminal else None
         self._said = 0.0
         if self._live is not None:
@@ -47,7 +49,7 @@ class Progress:
     def running(self, number: int, cell: Any, seconds: float, runs: Sequence[RunState]) -> None:
         """A cell goes on."""
         about = [_share(state) for state in runs if state.state == "RUNNING"]
-        line = " \u00b7 ".join([f"cell {number} of {self.cells}", short(documents.label(cell), _LABEL), duration(seconds), *about])
+        line = " \u00b7 ".join([f"cell {number} of {self.cells}", short(documents.label(cell), self._label), duration(seconds), *about])
         if self._live is not None:
             self._live.update(Text(short(line, self.console.width - 3)))
         elif seconds - self._said > _PATIENCE:
@@ -78,11 +80,11 @@ class Progress:
     def _line(self, number: str, state: str, label: str, took: str, note: str) -> None:
         colour, _, mark = LOOKS[_LIKE[state]]
         faint = "bright_black" if state == "not run" else ""
-        label = short(label, _LABEL)
+        label = short(label, self._label)
         self._print(
             (f"  {mark} ", colour),
             (number.rjust(self._width), "bright_black"),
-            (f"  {label.ljust(_LABEL)}", faint),
+            (f"  {label.ljust(self._label)}", faint),
             (f" {took:>12}", "bright_black"),
             (f"  {note}", ""),
         )

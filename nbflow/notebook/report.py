@@ -42,7 +42,7 @@ def runs_of(path: Path) -> list[Told]:
     try:
         content = json.loads(path.read_text("utf-8"))
         noted = content.get("metadata", {}).get("nbflow") if "cells" in content and "nbformat" in content else content
-        return [Told(run["run"], run["store"]) for run in noted["runs"]]
+        return [Told(str(run["run"]), str(run["store"])) for run in noted["runs"]]
     except FileNotFoundError:
         raise UnknownRunError(f"There is no file {path}: name the output notebook of nbflow run, its run.json, or the id of a run.") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -175,7 +175,7 @@ def test_the_command_speaks_to_people_and_programs(folder, capsys):
     assert cli.main(["check", str(path)]) == 1
     said = capsys.readouterr().out
     assert "1 error, 1 warning" in said
-    assert "cell 2 line 1  `y` is defined in no cell  undefined-name" in said
+    assert "cell 2 line 1  `y` is defined in no cell [undefined-name]" in said
     assert "→ Define it in a cell above" in said
     assert not [line for line in said.splitlines() if line != line.rstrip()]
     assert cli.main(["check", "--json", str(path)]) == 1

@@ -299,6 +299,20 @@ def test_runs_in_a_store_that_the_notebook_chose_are_counted(folder, run):
     assert folder.report()["runs"][0]["store"] == str(folder.path / "elsewhere")
 
 
+def test_a_job_leaves_nothing_in_the_folder_that_it_is_started_in(folder, run, tmp_path, monkeypatch):
+    from nbflow import _wiring
+
+    folder.write_work(bad=[3])
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setattr(_wiring.SESSION, "_engine", None)
+    assert run()[0] == 3
+    assert list(elsewhere.iterdir()) == []
+    assert _wiring.SESSION._engine is None
+    assert nf.open_run(folder.path / "job.out.ipynb").state == "PARTIAL"
+
+
 def test_runs_in_memory_are_said_not_to_be_counted(folder, run):
     folder.write("import nbflow as nf\nnf.use('memory:')", "@nf.step(retries=0)\ndef fail(n):\n    raise ValueError", "fail.map([1, 2])")
     code, said = run()

@@ -30,11 +30,14 @@ def to_console(path: str, findings: Sequence[Finding], console: Any) -> None:
     places = [_place(one) for one in findings]
     wide = max(map(len, places), default=0)
     for one, place in zip(findings, places, strict=True):
+        indent = wide + 13
+        room = max(30, console.width - indent - 1)
+        first, *more = textwrap.wrap(f"{one.what} [{one.rule}]", room)
+        more += [*textwrap.wrap(one.why, room), *textwrap.wrap(one.todo, room, initial_indent="\u2192 ", subsequent_indent="  ")]
         console.print()
-        console.print(Text.assemble((f"  {one.level:<7}", _STYLES[one.level]), (f"  {place:<{wide}}  ", "bright_black"), one.what, (f"  {one.rule}", "bright_black")), soft_wrap=True)
-        indent = " " * (wide + 13)
-        for text, mark in ((one.why, ""), (one.todo, "\u2192 ")):
-            console.print(Text(textwrap.fill(text, max(40, console.width - 2), initial_indent=indent + mark, subsequent_indent=indent + " " * len(mark))), soft_wrap=True)
+        console.print(Text.assemble((f"  {one.level:<7}", _STYLES[one.level]), (f"  {place:<{wide}}  ", "bright_black"), first), soft_wrap=True)
+        for line in more:
+            console.print(Text(" " * indent + line), soft_wrap=True)
 
 
 def summary(findings: Sequence[Finding]) -> str:
