@@ -157,8 +157,8 @@ class Session:
             return None
         run = Run(engine, earlier, functools.partial(self._restart, mapped=lanes))
         state = run._state()  # noqa: SLF001
-        if state.total is None or len(state.keys) < state.total:
-            return None  # killed before its batch was read: not all of its records are known
+        if state.total is None or not state.keeps_records:
+            return None  # an iterator that was not read to its end, or a batch that nobody has
         orders.tell(run.id, engine.store.url)
         return run.rerun_failed(wait=wait)
 

@@ -303,7 +303,7 @@ class _Job:
         states = self.runs.states(self.runs.all())
         for number, (_, cell) in enumerate(documents.code_cells(self.document), 1):
             self.runs.show(number, cell)
-        left, records = sum(map(report.undone, states)), sum(len(state.keys) for state in states)
+        left, records = sum(map(report.undone, states)), sum(len(state.keys) + state.unread for state in states)
         most, is_share = allowed
         code = _EXIT[ending.how]
         if code == EXIT_OK and left > (most * records / 100 if is_share else most):

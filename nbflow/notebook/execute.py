@@ -170,7 +170,8 @@ class _Execution:
         manager, client = self.manager, self.client.kc
         try:
             if manager.has_kernel:
-                await manager.shutdown_kernel(now=self.is_lost)
+                # In an interpreter that shuts down, what goes on in the background would fail instead of being cut off.
+                await manager.shutdown_kernel(now=self.is_lost or not self.watcher.is_settled())
         finally:
             await manager.cleanup_resources()
             if client is not None:

@@ -112,7 +112,7 @@ def _counts(states: Sequence[RunState]) -> str:
     if not states:
         return ""
     tally = sum((state.tally() for state in states), Counter[State]())
-    left = sum(map(undone, states))
+    left = sum(undone(state) for state in states if state.state != "RUNNING")
     parts = [f"{tally[state]:,} {word}" for state, word in ((State.COMPLETED, "done"), (State.CACHED, "cached")) if tally[state]]
     parts += [f"{left:,} {'record' if left == 1 else 'records'} not done"] if left else []
     parts += ["goes on in the background"] if any(state.state == "RUNNING" for state in states) else []

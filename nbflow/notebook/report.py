@@ -80,7 +80,7 @@ def facts_of_run(told: Told, state: RunState) -> dict[str, Any]:
         "store": told.store,
         "event": state.event,
         "state": state.state,
-        "records": len(state.keys),
+        "records": len(state.keys) + state.unread,
         "flows": {name: {str(key): number for key, number in counts.items() if number} for name, counts in zip(state.flows, state.counts, strict=True)},
         "failed": [{"record": row.key, "flow": row.flow, "step": row.step or None, "error": row.error, "message": row.message, "attempts": row.attempts} for row in rows],
         "failed_not_listed": len(state.failures) - len(rows),
@@ -88,8 +88,8 @@ def facts_of_run(told: Told, state: RunState) -> dict[str, Any]:
 
 
 def undone(state: RunState) -> int:
-    """How many records are not done in every flow of a run that has ended."""
-    return len({record for flow in range(len(state.flows)) for record in state.records(flow, UNDONE)})
+    """How many records are not done in every flow of a run that has ended; unread rows of one that was killed count."""
+    return len({record for flow in range(len(state.flows)) for record in state.records(flow, UNDONE)}) + state.unread
 
 
 def as_text(facts: dict[str, Any]) -> str:

@@ -49,6 +49,22 @@ def test_a_kernel_killed_in_the_middle_of_a_send(folder, run):
     assert folder.report()["runs"][0]["flows"]["look"]["CACHED"] >= len(before) - 4
 
 
+def test_only_failed_goes_on_with_a_run_whose_kernel_was_killed_early(folder, run):
+    """Its batch was not read to the end then; it is kept, so no record is dropped."""
+    process, kernel = under_way(folder, records=40, count=3000, pause=0.01)
+    kernel.kill()
+    assert process.wait(60) == 138
+    assert folder.report()["runs"][0]["records"] == 3000
+    first = folder.report()["runs"][0]["run"]
+    notebook = folder.path / "job.ipynb"
+    notebook.write_text(notebook.read_text().replace("pause = 0.01", "pause = 0.0"))
+    code, said = run("--only-failed")
+    assert code == 0, said
+    (found,) = folder.report()["runs"]
+    assert (found["run"], sum(found["flows"]["look"].values())) == (first, 3000)
+    assert set(folder.log) == set(range(3000))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
 def test_asked_to_end_it_says_where_it_stood(folder, run, number):
     process, kernel = under_way(folder, count=60, pause=0.02)
