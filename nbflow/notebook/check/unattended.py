@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -77,6 +78,7 @@ def _of_magic(magic: Magic, *, extended: bool) -> _Matter | None:
     return _BY_NAME.get(magic.name) or (None if known else _UNKNOWN)
 
 
+@functools.cache
 def _known() -> set[str]:
     """The magics that IPython and its kernel have, and the step cells of nbflow."""
     from IPython.core import magics as modules
