@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ from nbflow._core.entry import Closed, Opened, Resumed, RunState
 from nbflow._core.flow import Flow, Listeners, make_flow
 from nbflow._core.plan import State
 from nbflow._core.step import Step, make_step
-from nbflow._run import explanation, kept
+from nbflow._run import explanation, kept, orders
 from nbflow._run.batch import Batch
 from nbflow._run.clock import Clock
 from nbflow._run.engine import Engine, Machinery
@@ -51,6 +52,8 @@ class Session:
         self.steps: dict[str, Step[..., Any]] = {}
         self.shows = True
         self._engine: Engine | None = None
+        #: Engines on other stores, whose runs were opened from a file.
+        self._elsewhere: dict[str, Engine] = {}
         self._mutex = threading.Lock()
 
     @property
@@ -78,7 +81,29 @@ class Session:
         if str(path) == MemoryStore.url:
             return Engine(MemoryStore(), MemoryLedger(), Clock(), self.machinery)
         store = location.open_store(path, durability=durability)
-        return Engine(store, FileLedger(path / "runs", seal.Seal(seal.load_secret())), Clock(), self.machinery, _crash_point())
+        engine = Engine(store, FileLedger(path / "runs", seal.Seal(seal.load_secret())), Clock(), self.machinery, _crash_point())
+        engine.runner.forced = orders.forced()
+        return engine
+
+    def run_at(self, told: orders.Told) -> Run:
+        """A run in the store that it was told to be in, whichever is in use.
+
+        Raises:
+            UnknownRunError: it is not there.
+        """
+        from nbflow._state import location
+
+        # The store in use is not opened for this: a job may begin in a folder that has none and could not have one.
+        in_use = Path(self._engine.store.url) if self._engine is not None else location.find()
+        if not Path(told.store).is_dir():
+            raise UnknownRunError(f"Run {told.run} was made in the store {told.store}, which is not there (any more).")
+        if in_use.expanduser().resolve() == Path(told.store).resolve():
+            engine = self.engine
+        else:
+            engine = self._elsewhere[told.store] = self._elsewhere.get(told.store) or self.open(told.store, "process")
+        if told.run not in engine.ledger.runs():
+            raise UnknownRunError(f"Run {told.run} is not in the store {told.store} any more.")
+        return Run(engine, told.run, self._restart)
 
     # What a step needs (`nbflow._core.step.Performer`).
 
@@ -130,16 +155,32 @@ class Session:
             raise UsageError(f"max_in_flight={max_in_flight!r} has to be a whole number, 1 or more: so many records are under way at once.")
         batch.check()
         engine = self.engine
+        taken_up = self._take_up(engine, event, lanes, wait=wait)
+        if taken_up is not None:
+            return taken_up
         state, name = RunState(), engine.new_run()
         run = Run(engine, name, self._restart, batch)
         opened = Opened(name, event, tuple(lane.name for lane in lanes), engine.clock.time(), batch.library, keep_records, batch.total)
         self._execute(run, state, opened, lanes, batch, wait=wait, max_in_flight=max_in_flight, keep_records=keep_records)
         return run
 
-    def _restart(self, run: Run, state: RunState, batch: Batch, *, only: frozenset[tuple[int, int]], force: bool, from_step: str | None, wait: bool) -> None:
+    def _take_up(self, engine: Engine, event: str, lanes: Sequence[Lane], *, wait: bool) -> Run | None:
+        """Go on with an earlier run of ``event`` instead, if `nbflow run --only-failed` asks for it."""
+        with self._mutex:
+            earlier = orders.take_up(engine, event)
+        if earlier is None:
+            return None
+        run = Run(engine, earlier, functools.partial(self._restart, mapped=lanes))
+        state = run._state()  # noqa: SLF001
+        if state.total is None or not state.keeps_records:
+            return None  # an iterator that was not read to its end, or a batch that nobody has
+        orders.tell(run.id, engine.store.url)
+        return run.rerun_failed(wait=wait)
+
+    def _restart(self, run: Run, state: RunState, batch: Batch, *, only: frozenset[tuple[int, int]], force: bool, from_step: str | None, wait: bool, mapped: Sequence[Lane] = ()) -> None:
         """Go on with a run, for some (record, flow) pairs, with the flows as they are defined now."""
-        before = run.held
-        lanes = [self._lane(state, name, before.lanes[flow] if before is not None else None) for flow, name in enumerate(state.flows)]
+        before = {lane.name: lane for lane in (run.held.lanes if run.held is not None else mapped)}
+        lanes = [self._lane(state, name, before.get(name)) for name in state.flows]
         self._execute(run, state, Resumed(run.engine.clock.time()), lanes, batch, wait=wait, only=only, force=force, from_step=from_step)
 
     def _lane(self, state: RunState, name: str, before: Lane | None) -> Lane:
@@ -416,15 +457,23 @@ def runs() -> Any:
     return pd.DataFrame(rows, columns=["run", "event", "state", "started", "seconds", "records", "failed"])
 
 
-def open_run(run: str | None = None) -> Run:
-    """A run of the ledger, in any kernel on the same store.
+def open_run(run: str | Path | None = None) -> Run:
+    """A run of the ledger, in any kernel on the same store; or the last run of a headless job, in its own store.
 
     Args:
-        run: its id or the beginning of it; the latest run when left out.
+        run: its id or the beginning of it; or the path of an output notebook of ``nbflow run``, or of its
+            ``run.json``; the latest run of the store in use when left out.
 
     Raises:
         UnknownRunError: there is none; the message names the latest ones.
     """
+    if isinstance(run, Path) or (run is not None and run.endswith((".ipynb", ".json"))):
+        from nbflow.notebook import report
+
+        told = report.runs_of(Path(run).expanduser())
+        if not told:
+            raise UnknownRunError(f"{run} was written by a job that made no run.")
+        return SESSION.run_at(told[-1])
     known = SESSION.engine.ledger.runs()
     found = known[-1:] if run is None else [name for name in known if name.startswith(run)]
     if len(found) != 1 and run not in found:

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbflow.errors import NbflowError
+from nbflow.errors import NbflowError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,14 +17,14 @@ EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0, 2 (wrong use, or a cell that failed) or 130 (interrupted)."""
+    """Run one command; the exit code is 0, 2 (wrong use), 130 (interrupted), or what the command says."""
     arguments = _parser().parse_args(argv)
     try:
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except NbflowError as error:
         print(f"nbflow: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return getattr(error, "exit_code", EXIT_USAGE)
     except KeyboardInterrupt:
         print("nbflow: interrupted; what is done is saved, run the command again to go on.", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -46,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("folder", nargs="?", type=Path, default=Path("nbflow-demo"), metavar="FOLDER", help="where to (default: %(default)s)")
     demo.set_defaults(command=_demo)
 
+    _add_run(commands)
+    _add_check(commands)
+
     runs = commands.add_parser("runs", help="list the runs of the store, or show one", description="List the runs of the store in use, the latest first, or show the table of one.")
     runs.add_argument("run", nargs="?", metavar="RUN", help="id of a run, or its beginning; `latest` for the latest")
     runs.set_defaults(command=_runs)
@@ -53,6 +56,61 @@ def _parser() -> argparse.ArgumentParser:
     store = commands.add_parser("store", help="say where the store is and what it holds", description="Say which store is in use (NBFLOW_STORE, or .nbflow found upward from here) and what it holds.")
     store.set_defaults(command=_store)
     return parser
+
+
+_RUN = """\
+Run a notebook from top to bottom in a kernel of this Python. Run again, the
+same command goes on: only records that failed or were never done are executed.
+Written in every case: the output notebook, each cell marked ok, cached, failed,
+interrupted or not run, and beside it a report for programs, OUTPUT.run.json.
+"""
+_CODES = """\
+exit codes:
+  0    ok
+  1    a cell failed, or took longer than --timeout
+  2    bad parameters or notebook, found before anything ran
+  3    every cell ran, but more records are not done than --max-failed allows
+  4    budget reached (not yet: steps report no costs)
+  75   another copy of this job is at work, and --no-wait was given
+  130  interrupted (Ctrl-C, SIGTERM)
+  138  the kernel died
+"""
+
+
+def _add_run(commands: Any) -> None:
+    run = commands.add_parser("run", help="run a notebook headless, with parameters and an honest exit code", description=_RUN, epilog=_CODES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    run.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="the notebook; it stays as it is, unless -o names it")
+    run.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="give a value to a name of the cell tagged `parameters`; repeat it for more")
+    run.add_argument("--help-notebook", action="store_true", help="list the notebook's parameters with types, defaults and comments, and run nothing")
+    run.add_argument("-o", "--output", type=Path, metavar="FILE", help="the output notebook (default: NOTEBOOK.out.ipynb, beside it)")
+    run.add_argument("--store", type=Path, metavar="FOLDER", help="the store (default: NBFLOW_STORE, or .nbflow found upward from the notebook)")
+    run.add_argument("--timeout", metavar="TIME", help="longest that one cell may take: seconds, or 90s, 5m, 1h30m (default: no limit)")
+    run.add_argument("--max-failed", default="0", metavar="N", help="records that may be left undone: a number, or a share such as 5%% (default: 0)")
+    run.add_argument("--force", action="append", default=[], metavar="STEP", help="run every call of this step although its output is saved; repeat it for more")
+    run.add_argument(
+        "--only-failed",
+        action="store_true",
+        help="in place of each send and map, go on with the run that the last `nbflow run` of the same output made there: with its records as they were sent then, "
+        "only those are executed that failed or were not finished. New and changed records wait for the next run without it. All other cells run as always",
+    )
+    waiting = run.add_mutually_exclusive_group()
+    waiting.add_argument("--wait", action="store_true", default=True, help="wait for another copy of this job that is at work: same notebook and parameters, or same output (the default)")
+    waiting.add_argument("--no-wait", dest="wait", action="store_false", help="exit with 75 instead")
+    run.add_argument("--budget", metavar="MONEY", help=argparse.SUPPRESS)
+    run.set_defaults(command=_run)
+
+
+def _add_check(commands: Any) -> None:
+    check = commands.add_parser(
+        "check",
+        help="find what may go wrong with a notebook when nobody watches",
+        description="Look for what may go wrong when a notebook runs headless or is handed over: cells run out of order, names that exist only in the kernel, absolute paths, packages that are missing "
+        "or not pinned, secrets, magics and calls that need a person, steps that cannot be saved. Nothing of the notebook is run. The exit code is 0 if nothing of the level of --fail-on was found, else 1; 2 for what is no notebook.",
+    )
+    check.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="one or more notebooks")
+    check.add_argument("--json", action="store_true", help="print a JSON list of findings: notebook, rule, level, cell, line, what, why, todo")
+    check.add_argument("--fail-on", choices=("error", "warning", "note"), default="error", help="the least that makes the exit code 1 (default: %(default)s)")
+    check.set_defaults(command=_check)
 
 
 def _console() -> Any:
@@ -67,6 +125,47 @@ def _demo(arguments: argparse.Namespace) -> int:
     from nbflow import demo
 
     return demo.run(arguments.folder, _console())
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from nbflow import job
+    from nbflow._core import policy
+
+    if arguments.help_notebook:
+        job.describe(arguments.notebook, _console())
+        return 0
+    if arguments.budget is not None:
+        raise UsageError("--budget needs to know what calls cost, which steps do not report yet: leave it out.")
+    timeout = arguments.timeout
+    if timeout is not None:
+        timeout = policy.seconds(float(timeout) if timeout.replace(".", "", 1).isdigit() else timeout, "--timeout")
+    options = job.Options(
+        parameters=arguments.parameter,
+        output=arguments.output,
+        store=arguments.store,
+        timeout=timeout,
+        max_failed=arguments.max_failed,
+        force=arguments.force,
+        only_failed=arguments.only_failed,
+        wait=arguments.wait,
+    )
+    return job.run(arguments.notebook, options, _console())
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from nbflow.notebook.check import LEVELS, check, show
+
+    found = {str(path): check(path) for path in arguments.notebooks}
+    if arguments.json:
+        print(show.to_json(found))
+    else:
+        console = _console()
+        for number, (path, findings) in enumerate(found.items()):
+            if number:
+                console.print()
+            show.to_console(path, findings, console)
+    failing = LEVELS[: LEVELS.index(arguments.fail_on) + 1]
+    return int(any(one.level in failing for findings in found.values() for one in findings))
 
 
 def _runs(arguments: argparse.Namespace) -> int:

@@ -15,7 +15,8 @@ LAYERS = [
     ["_run"],
     ["notebook"],
     ["_wiring"],
-    ["testing", "demo"],
+    ["testing", "job"],
+    ["demo"],
     ["cli"],
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}

@@ -175,6 +175,11 @@ class RunState:
         """Rows read so far: records, and the further rows in which some of them stand."""
         return len(self.keys) + sum(self.copies.values()) - len(self.copies)
 
+    @property
+    def unread(self) -> int:
+        """Rows of a batch of known length that nobody has come to read (before `Sent`, ``total`` counts rows)."""
+        return max(0, (self.total or 0) - self.rows)
+
     def checkpoint(self, record: int, flow: int) -> str | None:
         """The key of the saved value of one record in one flow."""
         saved = self._saved[flow][record * KEY_BYTES : (record + 1) * KEY_BYTES]

@@ -201,7 +201,12 @@ class Engine:
         run = execution.state.run
         with self._mutex:
             self.live[run] = execution
-            if not self.store.lock(keys.run_key(run)):
+            for pause in (0.001, 0.01, 0.1, 0):
+                if self.store.lock(keys.run_key(run)):
+                    break
+                # Somebody may only have looked whether it is locked, for which it is locked for a moment.
+                time.sleep(pause)
+            else:
                 del self.live[run]
                 raise UsageError(f"Run {run} is being worked on by another process; wait for it or cancel it there.")
         if background:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.entry import BROKEN, DONE, Called, Item, RunState
+from nbflow._core.entry import BROKEN, DONE, Called, Item, Listed, RunState, Sent
 from nbflow._core.plan import State
 from nbflow._core.table import WORDS, causes_of, failure_rows, table_of
 from nbflow._run import render, results
@@ -16,6 +16,7 @@ from nbflow._state import checkpoint
 from nbflow.errors import RunFailedError, StoreError, UnknownRunError, UsageError
 
 if TYPE_CHECKING:
+    from nbflow._core.entry import Entry
     from nbflow._core.table import Table
     from nbflow._run.batch import Batch
     from nbflow._run.engine import Engine
@@ -257,7 +258,7 @@ class Run:
         Returns:
             This run; its ``results()`` then hold old and new values together.
         """
-        state = self._state()
+        state = self._whole()
         again = BROKEN | {State.CANCELLED, State.INTERRUPTED}
         only = frozenset((record, flow) for flow in range(len(state.flows)) for record in state.records(flow, again))
         return self._again(only, wait=wait)
@@ -274,7 +275,7 @@ class Run:
         Returns:
             This run, which goes on under its id.
         """
-        state = self._state()
+        state = self._whole()
         chosen = self._chosen(state, where)
         known = sorted({step for steps in state.steps for step in steps})
         # A run in which everything was remembered does not know which flow calls which step.
@@ -283,6 +284,21 @@ class Run:
             raise UsageError(f"from_step={from_step!r}: no such step in run {self.id}; it called {', '.join(known)}.")
         only = frozenset((record, flow) for flow in flows for record in chosen)
         return self._again(only, force=from_step is None, from_step=from_step, wait=wait)
+
+    def _whole(self) -> RunState:
+        """The state, with the records that a killed process had not come to read: they are interrupted like the others."""
+        state = self._state()
+        if state.state != "INTERRUPTED" or not state.unread or not state.keeps_records:
+            return state
+        batch = self._batch = kept_batch(self.engine.ledger, self.id)
+        rows, listed = list(batch.numbered()), len(state.keys)
+        entries: list[Entry] = [Listed(number, row.key, times) for number, times, row in rows if number >= listed or times > 1]
+        entries.append(Sent(max((number for number, _, _ in rows), default=-1) + 1))
+        self.engine.ledger.append(self.id, entries)
+        state = self._state()
+        for entry in state.interrupt(state.ended):
+            state.apply(entry)
+        return state
 
     def _chosen(self, state: RunState, where: Any) -> Iterable[int]:
         if where is None:

@@ -23,7 +23,7 @@ from nbflow._state import checkpoint
 from nbflow.errors import CodecError, RunCancelledError, StepError, StoreError, StoreWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from nbflow._core.plan import Command, Tried
     from nbflow._core.policy import Policy
@@ -118,13 +118,15 @@ class Runner:
         self._crash_point = crash_point
         #: Told the name of every step whose body is about to run.
         self.on_attempt: Callable[[str], None] | None = None
+        #: Names of steps whose calls run although their outputs are saved.
+        self.forced: frozenset[str] = frozenset()
         self._flights: dict[str, Flight] = {}
         self._mutex = threading.Lock()
 
     def perform(self, call: Call, *, force: bool = False) -> Outcome:
         """See ``call`` through in this thread."""
         __tracebackhide__ = True
-        commands = plan(call.policy, self.clock.random, force=force)
+        commands = self._plan(call, force=force)
         try:
             command = next(commands)
             while True:
@@ -141,7 +143,7 @@ class Runner:
     async def aperform(self, call: Call, *, force: bool = False) -> Outcome:
         """`perform`, awaiting."""
         __tracebackhide__ = True
-        commands = plan(call.policy, self.clock.random, force=force)
+        commands = self._plan(call, force=force)
         try:
             command = next(commands)
             while True:
@@ -156,6 +158,9 @@ class Runner:
         except StopIteration as end:
             outcome: Outcome = end.value
             return outcome
+
+    def _plan(self, call: Call, *, force: bool) -> Generator[Command, Any, Outcome]:
+        return plan(call.policy, self.clock.random, force=force or (not call.is_flow and call.name in self.forced))
 
     # The commands that never wait.
 

@@ -20,7 +20,7 @@ from nbflow._core.entry import DONE, Called, Closed, Coded, Item, Listed, Remark
 from nbflow._core.plan import Outcome, State
 from nbflow._key import state
 from nbflow._key.explain import listed
-from nbflow._run import failure, keys
+from nbflow._run import failure, keys, orders
 from nbflow._run.batch import CHUNK
 from nbflow._run.notes import Notes
 from nbflow._run.scope import Item as Place
@@ -150,6 +150,8 @@ class Execution:
     def run(self) -> None:
         """Read the batch and see every record through, in this thread. An interrupt ends the run and goes on up."""
         try:
+            # Not before the run is locked: who is told looks at it, and would find nobody at work.
+            orders.tell(self.state.run, self.runner.store.url)
             self._read()
             while self._pending:
                 self._tick()
@@ -203,7 +205,7 @@ class Execution:
         for flow, lane in enumerate(self.lanes):
             todo = [(number, row) for number, row in fresh if self._only is None or (number, flow) in self._only]
             keyed = self._keyed(flow, lane, todo)
-            done = {} if self._force or self._from_step else self._saved(lane, [key for _, key in keyed])
+            done = {} if self._runs_anyway(lane) else self._saved(lane, [key for _, key in keyed])
             now = self.runner.clock.time()
             for number, key in keyed:
                 if key not in done:
@@ -283,7 +285,7 @@ class Execution:
 
     def _perform(self, lane: Lane, row: Row, key: str, place: Place) -> Outcome:
         self.notes.add(Item(place.record, place.flow, State.RUNNING, self.runner.clock.time()))
-        return self.runner.perform(lane.call(row, key, place), force=self._runs_anyway)
+        return self.runner.perform(lane.call(row, key, place), force=self._runs_anyway(lane))
 
     def _begin(self, flow: int, number: int, row: Row, key: str) -> None:
         """On the loop: start the task for one record."""
@@ -301,7 +303,7 @@ class Execution:
                 outcome = _cancelled()
             else:
                 self.notes.add(Item(number, flow, State.RUNNING, self.runner.clock.time()))
-                outcome = await self.runner.aperform(lane.call(row, key, place), force=self._runs_anyway)
+                outcome = await self.runner.aperform(lane.call(row, key, place), force=self._runs_anyway(lane))
         except BaseException as error:
             outcome = _cancelled() if self.cancelled.is_set() and isinstance(error, asyncio.CancelledError) else self._broken(error)
         finally:
@@ -323,9 +325,9 @@ class Execution:
             forced=self._force,
         )
 
-    @property
-    def _runs_anyway(self) -> bool:
-        return self._force or self._from_step is not None
+    def _runs_anyway(self, lane: Lane) -> bool:
+        forced = self.runner.forced
+        return self._force or self._from_step is not None or (bool(forced) and (not lane.on_map or lane.name in forced))
 
     def _end(self, lane: Lane, place: Place, row: Row, key: str, outcome: Outcome, seconds: float) -> None:
         """A record came to its end in a flow. Whatever goes wrong here, nobody waits for it any longer."""

@@ -31,37 +31,20 @@ def write(folder: Path) -> list[str]:
 
 
 def run(folder: Path, console: Any) -> int:
-    """Write the demo, run its notebook and print the table of its run; the exit code is 0 although records fail.
+    """Write the demo and run its notebook as a job; the exit code is 0 although records fail.
 
     They are meant to: the table says which and why, and the next ``nbflow demo`` tries only those.
     """
-    from nbflow import _wiring
-    from nbflow.notebook.execute import execute
+    from nbflow import job
 
     copied = write(folder)
     notebook = folder / FILES[0]
     if copied:
         console.print(f"Wrote {', '.join(copied)} to {folder}/")
-    if "NBFLOW_STORE" not in os.environ:
-        # A store of the demo's own, whatever store lies further up: trying it out leaves nothing elsewhere.
-        (folder / ".nbflow").mkdir(mode=0o700, exist_ok=True)
-        _wiring.use(folder / ".nbflow")
-    before = set(_wiring.SESSION.engine.ledger.runs())
-    with console.status("Starting a kernel") as status:
-        execute(notebook, on_cell=lambda number, total: status.update(f"Running cell {number} of {total}"))
-    for name in _wiring.SESSION.engine.ledger.runs():
-        if name not in before:
-            console.print()
-            _print(name, console)
-    console.print()
-    console.print(f"The notebook with its outputs: {notebook}")
-    console.print(f"The database it loaded:        {folder / 'support.db'}")
-    console.print("Run the same command again: only what failed is executed.")
-    return 0
-
-
-def _print(run: str, console: Any) -> None:
-    from nbflow import _wiring
-    from nbflow._run.render import print_table
-
-    print_table(_wiring.open_run(run).table(), console)
+    # A store of the demo's own, whatever store lies further up: trying it out leaves nothing elsewhere.
+    store = None if "NBFLOW_STORE" in os.environ else folder / ".nbflow"
+    code = job.run(notebook, job.Options(output=notebook, store=store, max_failed="100%"), console)
+    if code == 0:
+        console.print(f"database  {folder / 'support.db'}")
+        console.print("\nRun the same command again: only what failed is executed.")
+    return code

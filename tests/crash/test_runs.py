@@ -140,3 +140,31 @@ def test_two_processes_on_one_store_make_each_call_once(tmp_path):
     assert all("COMPLETED" in out for out, _ in outputs)
     assert set(job.calls.values()) == {1}
     assert len(job.calls) == 160
+
+
+def test_a_run_killed_before_its_batch_was_read_can_be_rerun_whole(tmp_path):
+    """The batch is kept before anything runs: records that were not listed yet are not dropped."""
+    job = Job(tmp_path, 3000, 0.01)
+    process = job.start()
+    job.wait_for(40)
+    process.kill()
+    process.communicate()
+    nf.use(job.store)
+
+    @nf.step
+    def fetch(key):
+        return {"key": key}
+
+    @nf.step
+    def load(row):
+        return row["key"]
+
+    @nf.flow(on="job")
+    def flow(record):
+        return load(fetch(record["id"]))
+
+    run = nf.open_run().rerun_failed()
+    assert run.state == "COMPLETED"
+    assert sum(run.counts["flow"].values()) == 3000
+    assert run.results("flow") == list(range(3000))
+    assert sum(nf.open_run().counts["flow"].values()) == 3000

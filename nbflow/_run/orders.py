@@ -1,0 +1,82 @@
+"""Orders: what `nbflow run` asks of the kernel that it starts, and what the kernel tells it in return.
+
+Both go through the environment, since a kernel has no other ear: it is started by a library, and what a cell starts
+in turn inherits it. The answer is a file of JSON lines, one for each run that begins or goes on, written before its
+first record runs. So the command knows the runs of its notebook whatever store they are in, and however the kernel
+ends; two jobs on one store have two files. A line of another kind is left for whoever knows it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from nbflow._core.entry import Opened
+from nbflow._state.store import MemoryStore
+
+if TYPE_CHECKING:
+    from nbflow._run.engine import Engine
+
+_TOLD, _FORCED, _AGAIN = "NBFLOW_JOB_TOLD", "NBFLOW_JOB_FORCED", "NBFLOW_JOB_AGAIN"
+
+
+class Told(NamedTuple):
+    """A run, and the store that it is in."""
+
+    run: str
+    store: str
+
+
+# The command's side.
+
+
+def environment(told: Path, *, force: tuple[str, ...] = (), again: tuple[str, ...] = ()) -> dict[str, str]:
+    """What a kernel is given.
+
+    Args:
+        told: the file in which it tells its runs.
+        force: names of steps that run although their outputs are saved.
+        again: ids of runs to go on with, each in the place of the first send or map of its event.
+    """
+    return {_TOLD: str(told), _FORCED: " ".join(force), _AGAIN: " ".join(again)}
+
+
+def read(told: Path) -> list[Told]:
+    """The runs as they were told, in order; one that went on later once more."""
+    if not told.exists():
+        return []
+    # A line is written at once; only a kernel on a full disk leaves half of one.
+    lines = [json.loads(line) for line in told.read_text("utf-8").splitlines() if line.endswith("}")]
+    return [Told(line["run"], line["store"]) for line in lines if "run" in line]
+
+
+# The kernel's side.
+
+
+def tell(run: str, store: str) -> None:
+    """Say that ``run`` begins or goes on, if somebody asked to be told."""
+    told = os.environ.get(_TOLD)
+    if told:
+        # The kernel may have gone to another folder since: where the command reads it, a path has to be whole.
+        where = store if store == MemoryStore.url else str(Path(store).resolve())
+        with Path(told).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"run": run, "store": where}) + "\n")
+
+
+def forced() -> frozenset[str]:
+    """The names of steps that are to run although their outputs are saved."""
+    return frozenset(os.environ.get(_FORCED, "").split())
+
+
+def take_up(engine: Engine, event: str) -> str | None:
+    """The run to go on with instead of sending ``event`` anew; each is given out once."""
+    left = os.environ.get(_AGAIN, "").split()
+    here = set(engine.ledger.runs()) if left else set()
+    for run in left:
+        first = engine.ledger.ends(run)[:1] if run in here else []
+        if first and isinstance(first[0], Opened) and first[0].event == event:
+            os.environ[_AGAIN] = " ".join(other for other in left if other != run)
+            return run
+    return None

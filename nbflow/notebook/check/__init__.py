@@ -1,0 +1,43 @@
+"""Check: what may go wrong with a notebook when nobody watches, found before it is handed over. Runs nothing of it.
+
+One function a matter, each from cells to findings; a new one is added to `check`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nbflow.notebook import document as documents
+from nbflow.notebook.check import leaks, names, order, packages, steps, unattended
+from nbflow.notebook.check.cells import cells_of
+from nbflow.notebook.check.finding import LEVELS, Finding
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["LEVELS", "Finding", "check"]
+
+
+def check(path: Path) -> list[Finding]:
+    """What was found, by cell and line; of one place the gravest first.
+
+    Raises:
+        UsageError: it is not a notebook that can be read.
+    """
+    document = documents.read(path)
+    cells = cells_of(document)
+    found = [
+        *order.broken(cells),
+        *order.out_of_order(cells),
+        *order.unclear_parameters(document),
+        *names.undefined(cells),
+        *leaks.secrets_in_source(cells),
+        *leaks.secrets_in_prose(document),
+        *leaks.secrets_in_outputs(cells),
+        *leaks.paths(cells),
+        *unattended.magics(cells),
+        *unattended.waits_for_a_person(cells),
+        *packages.imported(cells, path.resolve().parent),
+        *steps.unseen(cells),
+    ]
+    return sorted(found, key=lambda one: (one.cell or 0, one.line or 0, LEVELS.index(one.level)))
