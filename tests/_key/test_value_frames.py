@@ -383,3 +383,10 @@ def test_a_column_of_objects_with_one_odd_item_is_told_from_others():
     distinct(*(pd.Series(column, dtype=object) for column in columns))
     for column in columns:
         same(pd.Series(column, dtype=object), pd.Series(list(column), dtype=object).copy())
+
+
+def test_a_slice_of_a_polars_struct_is_its_content():
+    rows = [{"x": number, "y": str(number), "z": [number]} for number in range(12)]
+    whole = pl.Series("c", rows)
+    same(whole[6:], pl.Series("c", rows[6:]), whole[3:][3:])
+    distinct(whole[6:], whole[5:11], pl.Series("c", [*rows[6:11], {**rows[11], "x": 0}]), pl.Series("c", [*rows[6:11], None], dtype=whole.dtype))
