@@ -49,6 +49,12 @@ def test_numpy_layout_does_not_count():
     same(np.array([(1, 2.0)], aligned), np.array([(1, 2.0)], [("a", "i1"), ("b", "f8")]))
 
 
+def test_a_styled_frame_is_refused():
+    pytest.importorskip("jinja2")
+    with pytest.raises(UnkeyableError, match="pass the frame"):
+        digest(pd.DataFrame({"a": [1]}).style)
+
+
 def test_what_lies_under_a_mask_does_not_count():
     same(np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 3], mask=[0, 1]))
 
