@@ -14,7 +14,8 @@ from nbflow._key.value import INDEX, SIZE, Walk, encode_plain, handles, member, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PIECE = 1 << 19  # bytes
+_PIECE = 1 << 19  # bytes hashed at once
+_ITEMS = 1 << 16  # objects in a piece with a digest of its own
 _SPELLED = (dt.date, decimal.Decimal)
 
 
@@ -61,16 +62,15 @@ def _pieces(value: np.ndarray[Any, Any]) -> Iterator[np.ndarray[Any, Any]]:
 
 def _objects(walk: Walk, value: np.ndarray[Any, Any]) -> Iterator[bytes]:
     """Yield the digests of pieces of an array of Python objects: one item that is not plain makes one piece slow."""
-    start = 0
-    for piece in _pieces(value.ravel()):
-        items = piece.tolist()
+    flat = value.ravel()
+    for start in range(0, flat.size, _ITEMS):
+        items = flat[start : start + _ITEMS].tolist()
         if (data := encode_plain(("plain", items), items)) is not None:
             yield blake3(data).digest(SIZE)
         elif (kind := _same_kind(items)) is not None:
             yield seal("spelled", kind.__name__, items)
         else:
             yield walk.members("objects", items=[(INDEX, start + place, item) for place, item in enumerate(items)])
-        start += len(items)
 
 
 def _same_kind(items: list[object]) -> type | None:

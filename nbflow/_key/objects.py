@@ -37,7 +37,7 @@ _BY_TYPE_ALONE = frozenset(
     asyncio.Lock asyncio.Event asyncio.Condition asyncio.Semaphore asyncio.Queue asyncio.AbstractEventLoop
     asyncio.Runner queue.Queue queue.SimpleQueue _queue.SimpleQueue concurrent.Executor multiprocessing.Pool
     multiprocessing.BaseContext multiprocessing.SemLock multiprocessing.BaseManager multiprocessing.BaseProcess
-    subprocess.Popen logging.Logger logging.LoggerAdapter logging.Handler contextvars.ContextVar
+    subprocess.Popen unittest.NonCallableMock logging.Logger logging.LoggerAdapter logging.Handler contextvars.ContextVar
     _contextvars.ContextVar _contextvars.Context
     socket.socket _socket.socket ssl.SSLContext _ssl._SSLContext http.HTTPConnection urllib.OpenerDirector
     smtplib.SMTP ftplib.FTP imaplib.IMAP4 select.epoll selectors.BaseSelector
@@ -65,7 +65,11 @@ _REFUSED = (
 )
 
 _PLOT = "what it holds has no order and no names that stay; pass the data it is drawn from, or the bytes of the image"
-_REFUSED_BY_NAME = {"matplotlib.Artist": _PLOT, "matplotlib.TransformNode": _PLOT}
+_REFUSED_BY_NAME = {
+    "matplotlib.Artist": _PLOT,
+    "matplotlib.TransformNode": _PLOT,
+    "pandas.Styler": "it is made for display and has a random name; pass the frame",
+}
 
 
 @handles(type, subclasses=True)

@@ -24,12 +24,18 @@ def _series(walk: Walk, value: pl.Series) -> bytes:
 def _values(walk: Walk, value: pl.Series) -> bytes:
     if value.dtype == pl.Object:
         return walk.at(ITEM, value.name, value.to_list())
-    parts = [value.rechunk()] if value.dtype.is_nested() else value.get_chunks()  # old polars cuts nested chunks badly
     try:
-        chunks = [part.to_arrow() for part in parts]
-    except pa.ArrowInvalid:  # Arrow has no integers of 128 bits
+        chunks = _chunks(value)
+    except (pa.ArrowInvalid, pl.exceptions.PanicException):  # integers of 128 bits; in old polars, lists of no categories
         return walk.at(ITEM, value.name, value.to_list())
     return column(walk, chunks)
+
+
+def _chunks(value: pl.Series) -> list[Any]:
+    if not value.dtype.is_nested():
+        return [part.to_arrow() for part in value.get_chunks()]
+    # A copy: of a slice, old polars gives Arrow the offset twice, and what lies there is other rows or nothing.
+    return [value.gather(pl.int_range(len(value), eager=True)).to_arrow()]
 
 
 def _spell(dtype: Any) -> object:

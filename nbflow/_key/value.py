@@ -450,7 +450,8 @@ def key_by(type_: type, function: Callable[[Any], object]) -> None:
 def attributes(value: object, known: type = object) -> dict[str, object]:
     """Return the attributes an object holds, in ``__dict__`` and slots, sorted by name.
 
-    The slots of a base that is keyed by a function of its own are left to that. What only remembers other attributes is no part of the value: cached properties, cached hashes.
+    What only remembers other attributes is no part of the value: cached properties, cached hashes. The slots
+    of ``known``, a base that is keyed by a function of its own, are left to that.
     """
     kind = type(value)
     state = dict(getattr(value, "__dict__", ()))

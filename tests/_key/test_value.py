@@ -21,6 +21,7 @@ import struct
 import sys
 import threading
 import types
+import unittest.mock
 import uuid
 import weakref
 import zoneinfo
@@ -264,6 +265,7 @@ def test_extra_and_private_fields_of_a_model_count():
         lambda: sqlite3.connect(":memory:"),
         socket.socket,
         lambda: logging.getLogger("some"),
+        unittest.mock.MagicMock,
     ],
 )
 def test_what_has_no_value_is_keyed_by_its_type(make):

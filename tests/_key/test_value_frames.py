@@ -49,6 +49,12 @@ def test_numpy_layout_does_not_count():
     same(np.array([(1, 2.0)], aligned), np.array([(1, 2.0)], [("a", "i1"), ("b", "f8")]))
 
 
+def test_a_styled_frame_is_refused():
+    pytest.importorskip("jinja2")
+    with pytest.raises(UnkeyableError, match="pass the frame"):
+        digest(pd.DataFrame({"a": [1]}).style)
+
+
 def test_what_lies_under_a_mask_does_not_count():
     same(np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 3], mask=[0, 1]))
 
@@ -383,3 +389,10 @@ def test_a_column_of_objects_with_one_odd_item_is_told_from_others():
     distinct(*(pd.Series(column, dtype=object) for column in columns))
     for column in columns:
         same(pd.Series(column, dtype=object), pd.Series(list(column), dtype=object).copy())
+
+
+def test_a_slice_of_a_polars_struct_is_its_content():
+    rows = [{"x": number, "y": str(number), "z": [number]} for number in range(12)]
+    whole = pl.Series("c", rows)
+    same(whole[6:], pl.Series("c", rows[6:]), whole[3:][3:])
+    distinct(whole[6:], whole[5:11], pl.Series("c", [*rows[6:11], {**rows[11], "x": 0}]), pl.Series("c", [*rows[6:11], None], dtype=whole.dtype))

@@ -50,6 +50,8 @@ POLARS_COLUMNS = [
     (st.fixed_dictionaries({"x": st.none() | st.integers(0, 9), "y": TEXT}), (pl.Struct({"x": pl.Int64, "y": pl.String}),)),
 ]
 
+CATEGORIES = pl.List(pl.Categorical)  # old polars neither pickles nor exports them if all are missing
+
 
 @st.composite
 def pandas_columns(draw):
@@ -125,13 +127,14 @@ def canon_cell(item):
 def test_a_polars_series_is_the_same_however_it_was_put_together(series, cut):
     ways = {
         "cloned": series.clone(),
-        "unpickled": pickle.loads(pickle.dumps(series)),
         "in two chunks": pl.concat([series[:cut], series[cut:]], rechunk=False),
         "sliced": pl.concat([series[cut:], series, series], rechunk=True)[ROWS - cut : 2 * ROWS - cut],
         "turned twice": series.reverse().reverse(),
         "gathered": series.gather(list(range(ROWS))),
         "from its items": pl.Series("c", series.to_list(), dtype=series.dtype),
     }
+    if series.dtype != CATEGORIES:
+        ways["unpickled"] = pickle.loads(pickle.dumps(series))
     kept = {way: other for way, other in ways.items() if other.dtype == series.dtype}  # polars forgets what lists of nothing hold
     assert {way for way, other in kept.items() if digest(other) != digest(series)} == set()
     assert digest(series.rename("d")) != digest(series)
@@ -144,7 +147,8 @@ def test_one_other_item_is_noticed_by_polars_and_arrow(series, row):
     assume(items[row] is not None)
     gone = pl.Series("c", [*items[:row], None, *items[row + 1 :]], dtype=series.dtype)
     assert digest(gone) != digest(series)
-    assert digest(gone.to_arrow()) != digest(series.to_arrow())
+    if series.dtype != CATEGORIES:
+        assert digest(gone.to_arrow()) != digest(series.to_arrow())
     assert digest(series.to_frame()) != digest(gone.to_frame())
     turned = series.reverse()
     assert (digest(turned) == digest(series)) == (canon(turned.to_list()) == canon(items))
