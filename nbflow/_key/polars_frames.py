@@ -57,9 +57,12 @@ def _dtype(_: Walk, value: pl.DataType) -> bytes:
 
 @handles(pl.LazyFrame, subclasses=True)
 def _lazy(_: Walk, value: pl.LazyFrame) -> bytes:
-    return refuse(value, "it is a plan, not data; pass frame.collect()")
+    return refuse(value, "it is a plan, not data; pass frame.collect()", decisive=True)
 
 
 @handles(pl.Expr, subclasses=True)
 def _expression(_: Walk, value: pl.Expr) -> bytes:
-    return refuse(value, "polars has no stable text of an expression; pass the names it is made from")
+    try:
+        return seal("polars expression", value.meta.serialize())  # another text in another version of polars
+    except Exception as error:
+        return refuse(value, "polars cannot write this expression down; pass the names it is made from", cause=error, decisive=True)

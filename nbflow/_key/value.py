@@ -219,7 +219,7 @@ def identify(value: object, *, methods: bool = True) -> Content:
     try:
         found = walk.not_plain(value)
     except RecursionError:
-        raise Refusal(value, "it is nested too deeply for Python's stack") from None
+        raise Refusal(value, "it is nested too deeply for Python's stack", decisive=True) from None
     return Content(found, tuple(walk.code), tuple(dict.fromkeys(walk.opaque)))
 
 
@@ -423,7 +423,7 @@ def _as_subclass(base: Handler, known: type) -> Handler:
 def _by_user(kind: type) -> Handler:
     def handle(walk: Walk, value: object) -> bytes:
         if (identity := _USERS[kind](value)) is value:
-            refuse(value, "the function given to nf.key_by returns the value itself")
+            refuse(value, "the function given to nf.key_by returns the value itself", decisive=True)
         return seal("by", kind.__qualname__, walk.digest(identity))
 
     return handle

@@ -865,3 +865,9 @@ def test_a_file_in_a_global_counts_by_its_content_and_a_path_by_its_text(noteboo
         read(notebook["step"])
     notebook.run(f"PRICES = pathlib.Path({str(file)!r})")
     assert read(notebook["step"]).digest
+
+
+def test_a_lazy_frame_in_a_global_is_refused(notebook):
+    notebook.run("import polars as pl\nPLAN = pl.DataFrame({'a': [1]}).lazy()\ndef step(x):\n    return PLAN.collect()\n")
+    with pytest.raises(UnkeyableError, match=r"PLAN is a .*LazyFrame.*collect"):
+        read(notebook["step"])
