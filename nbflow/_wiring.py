@@ -261,10 +261,10 @@ SESSION = Session()
 
 
 def load_ipython_extension(ipython: Any) -> None:
-    """Make ``%step`` known: for ``%load_ext nbflow``; importing nbflow in a notebook does the same."""
-    from nbflow.notebook import magics
+    """Turn on step cells and ``%step``: for ``%load_ext nbflow``; importing nbflow in a notebook does the same."""
+    from nbflow.notebook import cells, magics
 
-    magics.register(ipython, lambda: SESSION.steps)
+    magics.register(ipython, lambda: SESSION.steps, cells.install(ipython, lambda: SESSION.engine))
 
 
 if "IPython" in sys.modules:

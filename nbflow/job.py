@@ -246,6 +246,7 @@ class _Job:
         self._cell: tuple[int, Any] | None = None
         self._begun = self._saved = time.monotonic()
         self._cost = 0.0
+        self._replayed = 0
 
     # What happens (`nbflow.notebook.execute.Watcher`).
 
@@ -263,7 +264,9 @@ class _Job:
     def ended(self, number: int, cell: Any) -> None:
         """A cell ended."""
         states = self.runs.states(self.runs.listen(number))
-        if documents.state_of(cell) == "ok" and states and all(_is_cached(state, cell) for state in states):
+        replayed, self._replayed = self._replayed, orders.replayed(self.runs.told)
+        came = replayed < self._replayed or (states and all(_is_cached(state, cell) for state in states))
+        if documents.state_of(cell) == "ok" and came:
             cell.metadata["nbflow"]["state"] = "cached"
         self.progress.ended(number, masked(cell, self.secrets), states)
 

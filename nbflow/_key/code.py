@@ -76,6 +76,7 @@ class Code:
         steps: the objects around functions (steps) that were looked through.
         changes: where the values are that the code changes itself; see `nbflow._key.state`.
         uncounted: what it reaches that does not count by its content: name, and why not.
+        installed: functions of libraries that it names, nbflow's among them.
     """
 
     digest: bytes
@@ -83,6 +84,37 @@ class Code:
     steps: tuple[Any, ...] = field(default=(), compare=False)
     changes: tuple[Slot, ...] = field(default=(), compare=False)
     uncounted: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    installed: frozenset[Any] = field(default=frozenset(), compare=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """A cell of a notebook, to be read like a function.
+
+    Attributes:
+        name: of the step that it is.
+        body: its statements.
+        text: its source.
+        space: the notebook's names.
+        reads: names of functions, classes and modules that it reads, dotted ones as tuples; its data are arguments.
+    """
+
+    name: str
+    body: list[ast.stmt]
+    text: str
+    space: Space
+    reads: frozenset[Chain]
+
+
+def is_data(value: object) -> bool:
+    """Tell whether a value counts by its content, and is not code: a function, class, module or step."""
+    value = _unwrapped(value)
+    return not (_wraps(value) or isinstance(value, (FunctionType, type, *_BUNDLES)) or (isinstance(value, _NAMED) and not _is_bound(value)))
+
+
+def read_cell(cell: Cell) -> Code:
+    """Return what a cell is, as of now; see `read`."""
+    return _read(cell, set())[0]
 
 
 def read(function: Any, ignore: frozenset[str] = frozenset()) -> Code:
@@ -105,19 +137,23 @@ def read(function: Any, ignore: frozenset[str] = frozenset()) -> Code:
         return entry[2]
     if (inner := _unwrapped(function)) is not function:
         return read(inner, ignore)
-    rebound, changed = _slots_of(function, ignore), set[state.Slot]()
+    code, guards = _read(function, _slots_of(function, ignore))
+    _remember(function, place, guards, code)
+    return code
+
+
+def _read(root: Any, rebound: set[Slot]) -> tuple[Code, Guards]:
+    changed = set[state.Slot]()
     while True:
         graph = _Graph(rebound, changed)
-        graph.walk(function)
+        graph.walk(root)
         if graph.rebound <= rebound and graph.changed <= changed:
             break
         rebound |= graph.rebound
         changed |= graph.changed
     for refused in graph.refused:
         raise refused
-    code = graph.code()
-    _remember(function, place, graph.guards, code)
-    return code
+    return graph.code(), graph.guards
 
 
 _MEMO: dict[tuple[int, frozenset[str]], tuple[weakref.ref[Any], Guards, Code]] = {}
@@ -186,6 +222,7 @@ class _Graph:
         self._steps: list[Any] = []
         self._states: list[Slot] = []
         self._uncounted: dict[str, str] = {}
+        self._installed: set[FunctionType] = set()
 
     def walk(self, root: object) -> None:
         """Find everything that is reached from here."""
@@ -210,7 +247,7 @@ class _Graph:
         forms = [[member(node.own), [*map(self._spell, node.reads.items())]] for node in self._nodes]
         parts = (Part(*known, kind, texts.redacted(text, known[0])) for known, (kind, text) in found.items())
         uncounted = tuple(sorted(self._uncounted.items()))
-        return Code(self._known or seal("code", forms), tuple(parts), tuple(self._steps), tuple(dict.fromkeys(self._states)), uncounted)
+        return Code(self._known or seal("code", forms), tuple(parts), tuple(self._steps), tuple(dict.fromkeys(self._states)), uncounted, frozenset(self._installed))
 
     def _spell(self, read: tuple[str, _Target]) -> list[object]:
         name, target = read
@@ -224,10 +261,12 @@ class _Graph:
 
     def _target(self, value: object, name: str, slot: Slot | None = None, fetch: Callable[[], object] | None = None) -> _Target:
         value = self._looked_through(value)
-        if _wraps(value) or isinstance(value, _BUNDLES):
+        if _wraps(value) or isinstance(value, (*_BUNDLES, Cell)):
             return self._enter(value)
         if isinstance(value, (FunctionType, type)):
             followed = is_users(value) or _carries(value)
+            if isinstance(value, FunctionType) and not followed:
+                self._installed.add(value)
             return self._enter(value) if followed else _named("installed", value)
         if isinstance(value, _NAMED) and not _is_bound(value):
             return _named("named", value)
@@ -292,7 +331,12 @@ class _Graph:
             return self._function(thing) if is_users(thing) else self._carrier(thing)
         if isinstance(thing, type):
             return self._class(thing)
-        return self._bundle(thing)
+        return self._cell(thing) if isinstance(thing, Cell) else self._bundle(thing)
+
+    def _cell(self, cell: Cell) -> _Node:
+        tree = syntax.Tree(functools.partial(_is_ours, cell.space))
+        found = dict(target for chain in sorted(cell.reads) for target in self._follow(cell.space, chain))
+        return _Node(cell.name, tree.statements(cell.body), dict(sorted(found.items())), "function", cell.text)
 
     def _function(self, function: FunctionType) -> _Node:
         code, space = function.__code__, function.__globals__
@@ -383,6 +427,8 @@ class _Graph:
                     break
             if isinstance(value, (FunctionType, type)) and is_users(value):
                 yield name, self._target(value, name)
+            elif isinstance(value, FunctionType):
+                self._installed.add(value)
         elif isinstance(value, FunctionType) and is_users(value) and (rest[0] in vars(value) or rest[0] in _SAID):
             # Not with the function: its docstring and annotations count only where they are read.
             name = f"{name}.{rest[0]}"
@@ -553,6 +599,8 @@ def _named(tag: str, thing: Any) -> bytes:
 
 
 def _label(thing: Any) -> str:
+    if isinstance(thing, Cell):
+        return thing.name
     thing = getattr(thing, "__wrapped__", thing) if _version(thing) is not None else thing
     return str(getattr(thing, "__qualname__", None) or type(thing).__qualname__)
 

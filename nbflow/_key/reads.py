@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import inspect
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any, TypeAlias
@@ -13,6 +14,7 @@ _GLOBAL = frozenset(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"))
 _CELL = frozenset(("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"))
 _ATTRIBUTE = frozenset(("LOAD_ATTR", "LOAD_METHOD"))
 _REBIND_GLOBAL = frozenset(("STORE_GLOBAL", "DELETE_GLOBAL"))
+_OPTIMIZED = inspect.CO_OPTIMIZED  # a function, not the body of a class
 _REBIND_CELL = frozenset(("STORE_DEREF", "DELETE_DEREF"))
 
 
@@ -29,16 +31,23 @@ class Reads:
     rebound_attributes: set[tuple[str, str]] = field(default_factory=set)  # of what a name or cell holds
 
 
-def scan(code: CodeType) -> Reads:
-    """Return what the code of a function, and of all functions and classes defined in it, reads and rebinds."""
+def scan(code: CodeType, *, module: bool = False, functions: bool = True, inside: bool = True) -> Reads:
+    """Return what the code of a function, and of all functions and classes defined in it, reads and rebinds.
+
+    Args:
+        code: of a function.
+        module: it is that of a cell: names that it binds are read all the same, if they are.
+        functions: look into functions.
+        inside: look into the bodies of classes.
+    """
     reads = Reads()
-    _scan(code, frozenset(code.co_freevars), reads)
+    _scan(code, frozenset(code.co_freevars), reads, module=module, functions=functions, inside=inside)
     return reads
 
 
-def _scan(code: CodeType, free: frozenset[str], reads: Reads) -> None:
+def _scan(code: CodeType, free: frozenset[str], reads: Reads, *, module: bool = False, functions: bool = True, inside: bool = True) -> None:
     steps = [(step.opname, step.argval) for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
-    bound = {name for opcode, name in steps if opcode == "STORE_NAME"}  # in the body of a class
+    bound = {name for opcode, name in steps if opcode == "STORE_NAME" and not module}  # in the body of a class
     for place, (opcode, name) in enumerate(steps):
         if opcode in _GLOBAL and name not in bound:
             reads.names.add((name, *_attributes(steps, place)))
@@ -51,8 +60,8 @@ def _scan(code: CodeType, free: frozenset[str], reads: Reads) -> None:
         else:
             _note_binding(opcode, name, free, reads)
     for const in code.co_consts:
-        if isinstance(const, CodeType):
-            _scan(const, free & frozenset(const.co_freevars), reads)
+        if isinstance(const, CodeType) and (functions if const.co_flags & _OPTIMIZED else inside):
+            _scan(const, free & frozenset(const.co_freevars), reads, functions=functions, inside=inside)
 
 
 def _attributes(steps: list[tuple[str, Any]], place: int) -> Chain:

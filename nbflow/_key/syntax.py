@@ -139,6 +139,10 @@ class Tree:
         """Return the digest of a node."""
         return seal("syntax", self._node(node, in_class=False))
 
+    def statements(self, body: list[ast.stmt]) -> bytes:
+        """Return the digest of the statements of a cell."""
+        return seal("syntax", self._node(body, in_class=False))
+
     def names(self, node: FunctionNode | ast.ClassDef) -> set[tuple[str, ...]]:
         """Return the names, dotted ones as tuples, that the tree reads outside of the bodies of functions.
 

@@ -90,12 +90,15 @@ def explain_call(engine: Engine, step: Step[..., Any], args: tuple[Any, ...], kw
     binder, _ = step.prepared
     if args == step.bound and not kwargs and not _can_be_called(binder, args):
         return _explain_code(engine, step)
-    identity = keys.identify(step)
-    arguments = binder.arguments(args, kwargs)
-    key = keys.step_key(step, identity, arguments, None)
+    return explain(engine, step.name, keys.identify(step), binder.arguments(args, kwargs), step.policy.ttl)
+
+
+def explain(engine: Engine, name: str, identity: Identity, arguments: list[tuple[str, object]], ttl: float | None, *, shown: str | None = None) -> Explanation:
+    """`explain_call` for whatever is filed under ``name``; ``shown``: what a person calls it."""
+    key = keys.call_key(name, identity, arguments, None)
     found = _head(engine.store, key)
     saved_at, took = (found.saved_at, found.seconds) if found is not None else (None, 0.0)
-    until = found.fresh_until(step.policy.ttl) if found is not None else None
+    until = found.fresh_until(ttl) if found is not None else None
     state, changes = "would run", list[Change]()
     if identity.per_run:
         reason = 'ttl="run" makes every call outside of a run a new one'
@@ -103,8 +106,8 @@ def explain_call(engine: Engine, step: Step[..., Any], args: tuple[Any, ...], kw
         reason = f"its result of {clock(saved_at or 0.0)} is out of date (ttl)"
     else:
         state = "would run" if found is None else "cached"
-        reason, changes = _reason(engine, step, identity, arguments, found)
-    return Explanation(step.name, state, reason, tuple(changes), saved_at, took, identity.code.uncounted, key)
+        reason, changes = _reason(engine, name, identity, arguments, found)
+    return Explanation(shown or name, state, reason, tuple(changes), saved_at, took, identity.code.uncounted, key)
 
 
 def _can_be_called(binder: Any, args: tuple[Any, ...]) -> bool:
@@ -133,21 +136,21 @@ def _explain_code(engine: Engine, step: Step[..., Any]) -> Explanation:
     return Explanation(step.name, state, reason, tuple(changes), now.at, uncounted=uncounted)
 
 
-def _reason(engine: Engine, step: Step[..., Any], identity: Identity, arguments: list[tuple[str, object]], found: Checkpoint | None) -> tuple[str, list[Change]]:
+def _reason(engine: Engine, name: str, identity: Identity, arguments: list[tuple[str, object]], found: Checkpoint | None) -> tuple[str, list[Change]]:
     """Why there was no result when the call ran (``found``), or why there is none now."""
     sources, store = engine.runner.sources, engine.store
-    for version in reversed(sources.history(step.name)):
+    for version in reversed(sources.history(name)):
         if version.code == identity.digest:
             continue
-        older = _head(store, keys.step_key(step, identity.at(version.code), arguments, None))
+        older = _head(store, keys.call_key(name, identity.at(version.code), arguments, None))
         if older is not None and (found is None or older.saved_at < found.saved_at):
-            changes = sources.changes(step.name, version.code, identity)
+            changes = sources.changes(name, version.code, identity)
             return listed(changes) or "what its code reaches changed", changes
     inputs = found.inputs if found is not None else inputs_of(arguments)
-    closest, whole = _closest(store, step.name, inputs, found)
+    closest, whole = _closest(store, name, inputs, found)
     if closest is None:
         return f"it {'has' if found is None else 'had'} not run before" + ("" if whole else f" (among the {_LOOKED_AT:,} results that were looked at)"), []
-    return difference(engine, step.name, closest, identity, inputs, has="has" if found is None else "had")
+    return difference(engine, name, closest, identity, inputs, has="has" if found is None else "had")
 
 
 def difference(engine: Engine, name: str, before: Checkpoint, now: Identity | bytes, inputs: Sequence[Input], *, has: str = "had") -> tuple[str, list[Change]]:
@@ -205,12 +208,20 @@ def _head(store: Store, key: str) -> Checkpoint | None:
 def forget(engine: Engine, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
     """Delete the result of a call, or all of a step, and every result that was built on them; answers how many."""
     binder, _ = step.prepared
-    known = dict(heads(engine.store))
     if args == step.bound and not kwargs and not _can_be_called(binder, args):
-        gone = {key for key, head in known.items() if head.name == step.name and head.code}
-    else:
-        arguments = binder.arguments(args, kwargs)
-        gone = {keys.step_key(step, keys.identify(step), arguments, None)} & known.keys()
+        return forget_all(engine, step.name)
+    key = keys.step_key(step, keys.identify(step), binder.arguments(args, kwargs), None)
+    known = dict(heads(engine.store))
+    return _delete(engine, known, {key} & known.keys())
+
+
+def forget_all(engine: Engine, name: str) -> int:
+    """Delete all results that are filed under a name, whatever the code, and what was built on them."""
+    known = dict(heads(engine.store))
+    return _delete(engine, known, {key for key, head in known.items() if head.name == name})
+
+
+def _delete(engine: Engine, known: dict[str, Checkpoint], gone: set[str]) -> int:
     while more := {key for key, head in known.items() if key not in gone and any(inner in gone for _, inner in head.built_on)}:
         gone |= more
     return engine.store.delete(gone)

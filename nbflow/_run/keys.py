@@ -102,15 +102,13 @@ def _dependency(thing: Any) -> Part:
 
 
 def step_key(step: Step[..., Any], identity: Identity, arguments: list[tuple[str, object]], run: str | None) -> str:
-    """The key of one call of a step.
+    """The key of one call of a step; ``run``: the run it is made in, ``None`` for a direct call."""
+    return call_key(step.name, identity, arguments, run)
 
-    Args:
-        step: the step.
-        identity: of it.
-        arguments: as its binder gives them.
-        run: the run it is made in; ``None`` for a direct call.
-    """
-    return calls.call_key(step.name, _in_run(identity, run), arguments, methods=identity.methods)
+
+def call_key(name: str, identity: Identity, arguments: list[tuple[str, object]], run: str | None) -> str:
+    """The key of one call of whatever is filed under ``name``, with its arguments as names and values."""
+    return calls.call_key(name, _in_run(identity, run), arguments, methods=identity.methods)
 
 
 def flow_key(flow: Flow[..., Any], identity: Identity, digest: bytes, run: str | None) -> str:

@@ -52,17 +52,30 @@ def read(told: Path) -> list[Told]:
     return [Told(line["run"], line["store"]) for line in lines if "run" in line]
 
 
+def replayed(told: Path) -> int:
+    """How many step cells came from their checkpoints so far."""
+    return told.read_text("utf-8").count('{"replayed": ') if told.exists() else 0
+
+
 # The kernel's side.
 
 
 def tell(run: str, store: str) -> None:
     """Say that ``run`` begins or goes on, if somebody asked to be told."""
+    # The kernel may have gone to another folder since: where the command reads it, a path has to be whole.
+    _tell({"run": run, "store": store if store == MemoryStore.url else str(Path(store).resolve())})
+
+
+def tell_replayed(cell: str) -> None:
+    """Say that a step cell came from its checkpoint."""
+    _tell({"replayed": cell})
+
+
+def _tell(line: dict[str, str]) -> None:
     told = os.environ.get(_TOLD)
     if told:
-        # The kernel may have gone to another folder since: where the command reads it, a path has to be whole.
-        where = store if store == MemoryStore.url else str(Path(store).resolve())
         with Path(told).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"run": run, "store": where}) + "\n")
+            file.write(json.dumps(line) + "\n")
 
 
 def forced() -> frozenset[str]:

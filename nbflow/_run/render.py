@@ -236,6 +236,11 @@ def _flow_html(table: Table) -> str:
     return _html_table(headers, rows, right=range(1, len(table.columns) + 3))
 
 
+def table_html(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Texts as a static, escaped HTML table."""
+    return f'<div style="{_STYLE}">{_html_table(headers, [[html.escape(cell) for cell in row] for row in rows], right=())}</div>'
+
+
 def _html_table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int]) -> str:
     aligned = ["right" if place in set(right) else "left" for place in range(len(headers))]
     head = "".join(f'<th style="{_CELL.format(side)};{_FAINT};font-weight:400">{html.escape(header)}</th>' for header, side in zip(headers, aligned, strict=True))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow._core.entry import BROKEN, DONE, Called, Item, Listed, RunState, Sent
 from nbflow._core.plan import State
 from nbflow._core.table import WORDS, causes_of, failure_rows, table_of
+from nbflow._key.value import key_by
 from nbflow._run import render, results
 from nbflow._run.inspection import FlowView, Inspection
 from nbflow._run.kept import kept_batch
@@ -323,6 +324,18 @@ class Run:
                 self._batch = kept_batch(self.engine.ledger, self.id)
             self._restart(self, state, self._batch, only=only, force=force, from_step=from_step, wait=wait)
         return self
+
+
+def _content(run: Run) -> object:
+    """What two runs have to have in common for a step or a cell to be given the same: what ``results()`` and ``failures()`` say."""
+    state = run._state()  # noqa: SLF001 - of this module
+    items = [[(str(state.item(record, flow)), state.checkpoint(record, flow)) for record in range(len(state.keys))] for flow in range(len(state.flows))]
+    batch, _ = run._rows(state)  # noqa: SLF001
+    failures = [tuple(row) for row in failure_rows(state)]
+    return state.event, state.flows, state.keys, items, failures, batch.source if batch is not None and not batch.is_stream else None
+
+
+key_by(Run, _content)
 
 
 def _frame(library: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Any:

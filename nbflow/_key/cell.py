@@ -1,0 +1,225 @@
+"""What a cell reads and binds: the names that it needs from the notebook, and those that it leaves behind.
+
+A name is read if it may be looked up before the cell has bound it: in the order of execution, branches and loops
+followed, a function's reads counted where the function is used. A ``for`` loop is taken to run at least once.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nbflow._key.reads import scan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nbflow._key.reads import Chain
+
+_FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+
+
+@dataclass(slots=True)
+class Reach:
+    """What a cell needs and leaves behind.
+
+    Attributes:
+        reads: names that it needs, dotted ones as tuples.
+        binds: names that its statements bind, in order, without those of functions, classes and imports.
+        defines: names that functions, classes and imports bind.
+        deletes: names that it deletes.
+        needed: names that its functions and classes read, in whatever cell they are called.
+    """
+
+    reads: set[Chain] = field(default_factory=set)
+    binds: dict[str, None] = field(default_factory=dict)
+    defines: dict[str, None] = field(default_factory=dict)
+    deletes: dict[str, None] = field(default_factory=dict)
+    needed: set[str] = field(default_factory=set)
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names that a cell that does not say gives to others, and private ones that its functions read."""
+        return [name for name in self.binds if name not in self.defines and (not name.startswith("_") or name in self.needed)]
+
+
+def reach(body: list[ast.stmt]) -> Reach:
+    """Return what a cell with these statements reads and binds."""
+    found = Reach()
+    _Walk(found).block(body, set())
+    return found
+
+
+class _Walk:
+    """Goes through statements in the order in which they run."""
+
+    def __init__(self, found: Reach) -> None:
+        self._found = found
+        #: What functions and classes of the cell read when they are used.
+        self._later: dict[str, set[Chain]] = {}
+
+    def block(self, body: Iterable[ast.stmt], bound: set[str]) -> set[str]:
+        """Go through statements; ``bound``: names that are surely bound before. Returns those surely bound after."""
+        for node in body:
+            bound = self._statement(node, bound)
+        return bound
+
+    def _statement(self, node: ast.stmt, bound: set[str]) -> set[str]:  # noqa: C901, PLR0911  # one line for each kind
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            return self._definition(node, bound)
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = {(alias.asname or alias.name.partition(".")[0]): None for alias in node.names}
+            self._found.defines.update(names)
+            return bound | names.keys()
+        if isinstance(node, ast.If):
+            self._expression(node.test, bound)
+            return self.block(node.body, bound) & self.block(node.orelse, bound)
+        if isinstance(node, (ast.For, ast.AsyncFor)):
+            self._expression(node.iter, bound)
+            return self.block(node.orelse, self.block(node.body, self._bind(node.target, bound)))
+        if isinstance(node, ast.While):
+            self._expression(node.test, bound)
+            self.block(node.body, bound)
+            return self.block(node.orelse, bound)
+        if isinstance(node, (ast.With, ast.AsyncWith)):
+            for item in node.items:
+                self._expression(item.context_expr, bound)
+                before = set(self._found.binds)
+                bound = self._bind(item.optional_vars, bound)
+                for name in [name for name in self._found.binds if name not in before]:
+                    del self._found.binds[name]  # a file that is closed is no output
+            return self.block(node.body, bound)
+        if isinstance(node, (ast.Try, ast.TryStar)):
+            return self._try(node, bound)
+        if isinstance(node, ast.Match):
+            return self._match(node, bound)
+        return self._simple(node, bound)
+
+    def _try(self, node: ast.Try | ast.TryStar, bound: set[str]) -> set[str]:
+        after = self.block(node.orelse, self.block(node.body, bound))
+        for handler in node.handlers:
+            self._expression(handler.type, bound)
+            after &= self.block(handler.body, bound | ({handler.name} if handler.name else set()))
+        return self.block(node.finalbody, bound) | after
+
+    def _match(self, node: ast.Match, bound: set[str]) -> set[str]:
+        self._expression(node.subject, bound)
+        after: set[str] | None = None
+        for case in node.cases:
+            names = {part.name for part in ast.walk(case.pattern) if isinstance(part, (ast.MatchAs, ast.MatchStar)) and part.name}
+            names |= {part.rest for part in ast.walk(case.pattern) if isinstance(part, ast.MatchMapping) and part.rest}
+            self._found.binds.update(dict.fromkeys(sorted(names)))
+            for part in ast.walk(case.pattern):
+                if isinstance(part, ast.expr):
+                    self._expression(part, bound)
+            self._expression(case.guard, bound | names)
+            ended = self.block(case.body, bound | names)
+            after = ended if after is None else after & ended
+        return bound if after is None else bound | (after & bound)
+
+    def _simple(self, node: ast.stmt, bound: set[str]) -> set[str]:
+        """An assignment, an expression, a deletion: what it reads is looked up before what it binds is bound."""
+        self._read(_chains(node), bound)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):  # a function in all but its spelling
+            self._found.defines.update({part.id: None for part in node.targets if isinstance(part, ast.Name)})
+            self._found.needed.update(chain[0] for chain in _chains(node))
+        targets = node.targets if isinstance(node, (ast.Assign, ast.Delete)) else [getattr(node, "target", None)]
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            self._read({(node.target.id,)}, bound)
+        if isinstance(node, ast.AnnAssign) and node.value is None:
+            targets = []
+        for part in ast.walk(node):
+            if isinstance(part, ast.NamedExpr):
+                bound = self._bind(part.target, bound)
+        for target in targets:
+            bound = self._bind(target, bound)
+        if isinstance(node, ast.Delete):
+            self._found.deletes.update({part.id: None for part in node.targets if isinstance(part, ast.Name)})
+        return bound
+
+    def _bind(self, target: ast.expr | None, bound: set[str]) -> set[str]:
+        if target is None:
+            return bound
+        names = {part.id: None for part in ast.walk(target) if isinstance(part, ast.Name) and isinstance(part.ctx, (ast.Store, ast.Del))}
+        self._found.binds.update(names)
+        if not isinstance(target, ast.Name):  # of `a[i]` and `a.b` the rest is read
+            self._read(_chains(ast.copy_location(ast.Expr(_loaded(target)), target)) - {(name,) for name in names}, bound)
+        return bound | names.keys()
+
+    def _definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, bound: set[str]) -> set[str]:
+        code = compile(ast.Module([node], []), "<cell>", "exec", _FLAGS, dont_inherit=True)
+        everything = scan(code, module=True)
+        at_once = scan(code, module=True, inside=isinstance(node, ast.ClassDef), functions=False)
+        self._later[node.name] = everything.names - {(node.name,)}
+        self._found.needed.update(chain[0] for chain in everything.names)
+        self._read(at_once.names - {(node.name,)}, bound)
+        self._found.defines[node.name] = None
+        return bound | {node.name}
+
+    def _expression(self, node: ast.expr | None, bound: set[str]) -> None:
+        if node is not None:
+            self._read(_chains(ast.copy_location(ast.Expr(_loaded(node)), node)), bound)
+
+    def _read(self, chains: set[Chain], bound: set[str], used: frozenset[str] = frozenset()) -> None:
+        for chain in chains:
+            name = chain[0]
+            if name in self._later and name not in used:  # what the function reads, it reads when it is used
+                self._read(self._later[name], bound, used | {name})
+            if name not in bound:
+                self._found.reads.add(chain)
+
+
+def _chains(node: ast.stmt) -> set[Chain]:
+    module = ast.fix_missing_locations(ast.Module([node], []))
+    return scan(compile(module, "<cell>", "exec", _FLAGS, dont_inherit=True), module=True).names
+
+
+def _loaded(node: ast.expr) -> ast.expr:
+    """A copy of a target that reads where the target binds: names apart, ``a[i]`` reads ``a`` and ``i``."""
+    found = ast.parse(ast.unparse(node), mode="eval").body
+    return ast.copy_location(found, node)
+
+
+#: Calls whose effect no key can know, and why.
+_BLIND = {
+    "exec": "exec() runs code that is made while the cell runs",
+    "eval": "eval() runs code that is made while the cell runs",
+    "globals": "globals() can reach every name of the notebook",
+    "locals": "locals() can reach every name of the notebook",
+    "vars": "vars() can reach every name of the notebook",
+    "input": "input() asks a person",
+    "__import__": "__import__() imports what its argument says",
+}
+#: Magics that only set the notebook up: they are run again on a hit, like an import.
+SETTING_UP = frozenset(("matplotlib", "config", "load_ext", "reload_ext", "autoreload", "precision", "autoawait"))
+
+
+def blind(body: list[ast.stmt]) -> str | None:
+    """Return why a cell with these statements cannot be remembered, ``None`` if it can."""
+    for node in [part for statement in body for part in ast.walk(statement)]:
+        if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
+            return f"`from {node.module} import *` binds names that cannot be known"
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Name) and node.func.id in _BLIND and not (node.func.id == "vars" and node.args):
+                return _BLIND[node.func.id]
+            if isinstance(node.func, ast.Attribute) and is_shell(node.func.value) and magic_of(node) not in SETTING_UP:
+                what = magic_of(node)
+                return f"the magic %{what} does what cannot be known" if what else "a shell command does what cannot be known"
+    return None
+
+
+def is_shell(node: ast.expr) -> bool:
+    """Tell whether an expression is ``get_ipython()``, which IPython writes for magics and shell commands."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "get_ipython"
+
+
+def magic_of(node: ast.AST) -> str | None:
+    """Return the name of the magic that a call runs, ``None`` if it runs none."""
+    if isinstance(node, ast.Expr):
+        node = node.value
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("run_line_magic", "run_cell_magic") and node.args:
+        name = node.args[0]
+        return str(name.value) if isinstance(name, ast.Constant) else None
+    return None

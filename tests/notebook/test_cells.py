@@ -1,0 +1,267 @@
+"""Step cells: a cell is remembered as a whole, in real kernels, as a person or a scheduler runs it."""
+
+import ast
+import re
+
+import nbformat
+import papermill
+import pytest
+from nbclient import NotebookClient
+from test_kernel import Kernel
+
+from nbflow._key.cell import blind, reach
+from nbflow.errors import UsageError
+from nbflow.notebook import cells
+
+
+@pytest.fixture
+def kernel(tmp_path):
+    kernel = Kernel(tmp_path)
+    kernel.run("import nbflow as nf, pandas as pd")
+    yield kernel
+    kernel.close()
+
+
+def lines(text):
+    return [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in text.splitlines() if line.strip()]
+
+
+# What a cell reads and binds
+
+
+@pytest.mark.parametrize(
+    ("text", "reads", "outputs"),
+    [
+        ("df = df.dropna()\ny = df['a'] + z.b\n_t = 1", {"df", "z"}, ["df", "y"]),
+        ("def f():\n    return total + x\ntotal = 3\nf()", {"x"}, ["total"]),
+        ("def f():\n    return total\nf()\ntotal = 3", {"total"}, ["total"]),
+        ("for i in k:\n    t = i\nt", {"k"}, ["i", "t"]),
+        ("if a:\n    x = 1\nelse:\n    x = 2\nx", {"a"}, ["x"]),
+        ("if a:\n    x = 1\nx", {"a", "x"}, ["x"]),
+        ("df['b'] = df['a'] * q", {"df", "q"}, []),
+        ("class A:\n    n = N\n    def f(self):\n        return M\na = A()", {"N", "M"}, ["a"]),
+        ("import numpy as np\nx = [y * w for y in ys]\n(a, b), c = t", {"w", "ys", "t"}, ["x", "a", "b", "c"]),
+        ("x += 1", {"x"}, ["x"]),
+        ("with open(p) as file:\n    data = file.read()", {"p"}, ["data"]),
+        ("try:\n    v = g()\nexcept ValueError as e:\n    v = h\nv", {"g", "h"}, ["v"]),
+        ("_c = {}\ndef m(x):\n    return _c.get(x)", set(), ["_c"]),
+        ("m = lambda x: x + n", {"n"}, []),
+        ("async def g():\n    return await h(u)\nr = await g()", {"h", "u"}, ["r"]),
+        ("match p:\n    case [a, *r]:\n        o = a\n    case _:\n        o = 2\no", {"p", "o"}, ["a", "r", "o"]),
+        ("print(w := 1)\nw", set(), ["w"]),
+        ("while c:\n    x = 1\nx", {"c", "x"}, ["x"]),
+    ],
+)
+def test_names_are_read_if_the_cell_may_not_have_bound_them(text, reads, outputs):
+    found = reach(ast.parse(text).body)
+    builtins = {"print", "open", "ValueError", "range", "__name__"}
+    assert {chain[0] for chain in found.reads} - builtins == reads
+    assert sorted(found.outputs) == sorted(outputs)
+
+
+@pytest.mark.parametrize("text", ["from x import *", "exec('1')", "globals()['x']", "get_ipython().system('ls')", "get_ipython().run_cell_magic('bash', '', 'ls')", "x = input()"])
+def test_what_no_key_can_follow_is_named(text):
+    assert blind(ast.parse(text).body)
+
+
+def test_magics_that_only_set_up_are_like_imports():
+    assert blind(ast.parse("get_ipython().run_line_magic('matplotlib', 'inline')").body) is None
+
+
+def test_the_first_line_is_read_in_both_spellings():
+    spec = cells.parse("classify -> labels, costs --ignore client --retries 2 --timeout 30 --ttl 1d --version 3 --force")
+    assert (spec.name, spec.outputs, spec.ignore, spec.version, spec.force) == ("classify", ("labels", "costs"), {"client"}, "3", True)
+    assert (spec.policy.retries, spec.policy.timeout, spec.policy.ttl) == (2, 30.0, 86400.0)
+    assert cells.mark(["\n", "#| label: x\n", "#| step: a -> b\n", "b = 1\n"])[2] == "'#| step: a -> b'\n"
+    assert cells.mark(["%%step a\n", "b = 1\n"]) == ["'%%step a'\n", "b = 1\n"]
+    assert cells.mark(["b = 1\n", "#| step: a\n"]) == ["b = 1\n", "#| step: a\n"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a --forse", "Did you mean --force"), ("", "needs one name"), ("a b", "needs one name"), ("a -> 1x", "not the name of an output"), ("a --ttl", "needs a value"), ("a --retries x", "whole number")],
+)
+def test_a_line_that_cannot_be_right_is_refused(text, message):
+    with pytest.raises(UsageError, match=message):
+        cells.parse(text)
+
+
+# In a kernel
+
+
+LOAD = "#| step: load -> df\nprint('loading')\ndf = pd.DataFrame({'a': [1, 2, 3]})\ndf.head(1)"
+
+
+def test_a_hit_shows_what_the_cell_showed_and_brings_its_outputs(kernel):
+    first = kernel.run(LOAD)
+    kernel.run("del df")
+    again = lines(kernel.run(LOAD))
+    assert again[:-1] == lines(first)
+    assert re.fullmatch(r"load: cached \d\d:\d\d, saved .*", again[-1])
+    assert kernel.run("df['a'].tolist()") == "[1, 2, 3]"
+    assert "cached" not in kernel.run(LOAD.replace("1, 2, 3", "1, 2, 4"))
+    assert "cached" in kernel.run(LOAD.replace("print(", "# a comment\nprint("))
+
+
+def test_both_spellings_are_one_step(kernel):
+    kernel.run(LOAD)
+    assert "cached" in kernel.run(LOAD.replace("#| step:", "%%step"))
+
+
+def test_imports_functions_and_classes_run_on_a_hit_and_nothing_else(kernel):
+    cell = "%%step tools\nimport json as j\nprint('live')\nlimit = 3\n_hidden = [1]\ndef f(x, y=limit):\n    return x + y + len(_hidden)\nclass A:\n    n = limit\ng = lambda x: x + limit"
+    kernel.run(cell)
+    kernel.run("%reset_selective -f ^(limit|_hidden|f|A|g|j)$")
+    assert "cached" in kernel.run(cell)
+    assert kernel.run("f(1), A.n, g(1), j.dumps(1)") == "(5, 3, 4, '1')"
+
+
+def test_the_cell_runs_again_exactly_when_what_it_reads_changed(kernel):
+    kernel.run("rate = 2\ndef clean(x):\n    return x * rate\ndata = [1, 2]")
+    cell = "%%step total\nresult = sum(map(clean, data))\nresult"
+    assert "cached" not in kernel.run(cell)
+    assert "cached" in kernel.run(cell)
+    kernel.run("rate = 3")
+    assert lines(kernel.run(cell)) == ["9"]
+    assert "`rate` changed (2 -> 3)" in kernel.run("%step why total")
+    kernel.run("data.append(3)")
+    assert lines(kernel.run(cell)) == ["18"]
+    kernel.run("def clean(x):\n    # the same\n    return x * rate")
+    assert "cached" in kernel.run(cell)
+    kernel.run("def clean(x):\n    return x + rate")
+    assert lines(kernel.run(cell)) == ["15"]
+    kernel.run("other = 1")
+    assert "cached" in kernel.run(cell)
+
+
+def test_an_input_that_is_changed_in_place_becomes_an_output_and_twice_is_a_hit(kernel):
+    kernel.run(LOAD)
+    cell = "%%step double\ndf['b'] = df['a'] * 2"
+    assert "`df` changed in place" in kernel.run(cell)
+    assert "cached" in kernel.run(cell)
+    assert kernel.run("df['b'].tolist()") == "[2, 4, 6]"
+    kernel.run(LOAD)
+    assert kernel.run("list(df.columns)") == "['a']"
+    assert "cached" in kernel.run(cell)
+    assert kernel.run("df['b'].tolist()") == "[2, 4, 6]"
+
+
+def test_a_failure_is_one_traceback_with_the_cell_s_lines_and_stores_nothing(kernel):
+    cell = "#| step: bad\nx = 1\n\ndef f(v):\n    return 1 / v\n\nf(0)"
+    sent = kernel.start(cell)
+    found = []
+    while True:
+        message = kernel.client.get_iopub_msg(timeout=30)
+        if message["parent_header"].get("msg_id") == sent:
+            found.append(message)
+            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                break
+    errors = [message["content"] for message in found if message["msg_type"] == "error"]
+    assert len(errors) == 1
+    trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(errors[0]["traceback"]))
+    assert "----> 7 f(0)" in trace
+    assert "----> 5     return 1 / v" in trace
+    assert "nbflow" not in trace
+    assert "ZeroDivisionError" in kernel.run(cell)
+    assert "failed" in kernel.run("%step list")
+
+
+def test_top_level_await_and_time_and_a_figure(kernel):
+    cell = "#| step: waits\nimport asyncio\nawait asyncio.sleep(0.01)\nr = 5\nr"
+    assert lines(kernel.run(cell)) == ["5"]
+    assert "cached" in kernel.run(cell)
+    assert "Wall time" in kernel.run("%%time\n#| step: timed\nw = 3\nw")
+    plot = "#| step: plot\n%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2]);"
+    assert "Figure" in kernel.run(plot)
+    shown = kernel.run(plot)
+    assert "Figure" in shown
+    assert "cached" in shown
+
+
+def test_retries_timeout_and_force(kernel):
+    kernel.run("n = [0]\ndef flaky():\n    n[0] += 1\n    if n[0] % 3:\n        raise ConnectionError('no')\n    return n[0]")
+    assert "next attempt" in kernel.run("%%step again --retries 3\nv = flaky()")
+    assert kernel.run("v") == "3"
+    assert "no end within --timeout 0.2 s" in kernel.run("%%step slow --timeout 0.2\nimport time\ntime.sleep(5)")
+    assert "no end within --timeout 0.2 s" in kernel.run("%%step slow --timeout 0.2\nimport asyncio\nawait asyncio.sleep(5)")
+    kernel.run(LOAD)
+    assert "cached" not in kernel.run(LOAD.replace("-> df", "-> df --force"))
+    kernel.run("%step force load")
+    assert "cached" not in kernel.run(LOAD)
+    assert "cached" in kernel.run(LOAD)
+    assert "is cached since" in kernel.run(LOAD.replace("-> df", "-> df --dry"))
+
+
+def test_what_the_cell_deletes_is_gone_after_a_hit_too(kernel):
+    cell = "%%step tidy\ntmp = 1\ny = tmp + 1\ndel tmp, raw"
+    kernel.run("raw = 1")
+    kernel.run(cell)
+    kernel.run("raw = 1\ntmp = 5")
+    assert "cached" in kernel.run(cell)
+    assert kernel.run("'raw' in dir(), 'tmp' in dir(), y") == "(False, False, 2)"
+
+
+def test_what_cannot_be_saved_runs_and_says_why(kernel):
+    assert "runs code that is made" in kernel.run("%%step live\nexec('q = 1')")
+    assert "`con` cannot be saved" in kernel.run("%%step con\nimport sqlite3\ncon = sqlite3.connect(':memory:')")
+    assert "cached" not in kernel.run("%%step con\nimport sqlite3\ncon = sqlite3.connect(':memory:')")
+    kernel.run("rows = iter([1, 2])")
+    assert "can be read only once" in kernel.run("%%step eat\ntotal = sum(rows)")
+    assert "declares the output 'nope'" in kernel.run("%%step bad -> nope\nx = 1")
+    assert "unknown flag --forse" in kernel.run("%%step x --forse\n1")
+    kernel.run("@nf.flow(on='e')\ndef look(record):\n    return record['n']")
+    assert "durable by itself" in kernel.run("%%step sends -> out\nout = nf.send('e', [{'n': 1}]).results()")
+
+
+def test_a_run_is_an_input_by_what_came_out_of_it(kernel):
+    kernel.run("@nf.flow(on='e')\ndef look(record):\n    return record['n']\nrun = nf.send('e', [{'n': 1}, {'n': 2}])")
+    cell = "%%step weekly -> total\ntotal = sum(run.results('look'))\ntotal"
+    assert lines(kernel.run(cell)) == ["3"]
+    kernel.run("run = nf.send('e', [{'n': 1}, {'n': 2}])")
+    kernel.run(cell)
+    kernel.run("run = nf.send('e', [{'n': 1}, {'n': 2}])")
+    assert "cached" in kernel.run(cell)
+    kernel.run("run = nf.send('e', [{'n': 1}, {'n': 5}])")
+    assert lines(kernel.run(cell)) == ["6"]
+
+
+def test_another_kernel_finds_what_this_one_did(kernel, tmp_path):
+    kernel.run(LOAD)
+    other = Kernel(tmp_path)
+    try:
+        other.run("import nbflow as nf, pandas as pd")
+        assert "cached" in other.run(LOAD)
+        assert "1 result" in other.run("%step forget load")
+    finally:
+        other.close()
+    assert "cached" not in kernel.run(LOAD)
+
+
+# Without a person
+
+
+CELLS = ("import nbflow as nf, pandas as pd", LOAD, "%%step double\ndf['b'] = df['a'] * 2\nprint('doubled')", "#| step: bad\nif df['b'].sum() != total:\n    raise ValueError('not yet')\nok = 1")
+
+
+def test_after_an_error_the_cells_before_it_come_from_disk_with_their_outputs(folder, run):
+    folder.write("total = 0", *CELLS)
+    assert run()[0] == 1
+    assert folder.states() == ["ok", "ok", "ok", "ok", "failed"]
+    folder.write("total = 12", *CELLS)
+    assert run()[0] == 0
+    assert folder.states() == ["ok", "ok", "cached", "cached", "ok"]
+    shown = "".join(output.get("text", "") for cell in folder.output().cells for output in cell.outputs)
+    assert "loading" in shown
+    assert "doubled" in shown
+    assert run()[0] == 0
+    assert folder.states() == ["ok", "ok", "cached", "cached", "cached"]
+
+
+def test_nbclient_and_papermill_run_step_cells(folder, monkeypatch):
+    monkeypatch.setenv("NBFLOW_STORE", str(folder.store))
+    path = folder.write("total = 12", *CELLS)
+    document = nbformat.read(path, as_version=4)
+    NotebookClient(document, resources={"metadata": {"path": str(folder.path)}}).execute()
+    papermill.execute_notebook(str(path), str(folder.path / "out.ipynb"), cwd=str(folder.path), kernel_name="python3", progress_bar=False)
+    out = nbformat.read(folder.path / "out.ipynb", as_version=4)
+    assert sum("cached" in output.get("text", "") for cell in out.cells for output in cell.get("outputs", ())) == 3
