@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 #: A batch whose records note in a file that they were executed.
 WORK = """
-@nf.step(retries=0)
+@nf.step(retries=0, ignore=["bad", "pause"])
 def work(n):
     with open("log", "a") as file:
         file.write(f"{n}\\n")
