@@ -280,7 +280,8 @@ def test_a_cell_may_not_take_longer_than_the_timeout(folder, run):
 def test_the_runs_of_two_jobs_on_one_store_are_not_mixed_up(folder, run):
     folder.write_work(count=40, pause=0.02)
     (folder.path / "other").mkdir()
-    other = folder.write_work(count=7, bad=[1]).rename(folder.path / "other" / "job.ipynb")
+    other = folder.write_work(count=7, bad=[101]).rename(folder.path / "other" / "job.ipynb")
+    other.write_text(other.read_text().replace('\\"n\\": n}', '\\"n\\": n + 100}'))  # records that the other job does not have
     folder.write_work(count=40, pause=0.02)
     process = folder.start()
     folder.wait_for(lambda: folder.log)
