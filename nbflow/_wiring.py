@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 from nbflow._core.entry import Closed, Opened, Resumed, RunState
 from nbflow._core.flow import Flow, Listeners, make_flow
 from nbflow._core.plan import State
+from nbflow._core.sheet import Sheet
 from nbflow._core.step import Step, make_step
 from nbflow._run import kept
 from nbflow._run.batch import Batch
@@ -116,16 +117,16 @@ class Session:
         batch.check()
         engine = self.engine
         state, name = RunState(), engine.new_run()
-        run = Run(engine, name, self._restart, batch)
+        run = Run(engine, name, self, batch)
         opened = Opened(name, event, tuple(lane.name for lane in lanes), engine.clock.time(), batch.library, keep_records, batch.total)
         self._execute(run, state, opened, lanes, batch, wait=wait, max_in_flight=max_in_flight, keep_records=keep_records)
         return run
 
-    def _restart(self, run: Run, state: RunState, batch: Batch, *, only: frozenset[tuple[int, int]], force: bool, from_step: str | None, wait: bool) -> None:
+    def restart(self, run: Run, state: RunState, batch: Batch, *, only: frozenset[tuple[int, int]], force: bool, from_step: str | None, wait: bool, shown: bool) -> None:
         """Go on with a run, for some (record, flow) pairs, with the flows as they are defined now."""
         before = run.held
         lanes = [self._lane(state, name, before.lanes[flow] if before is not None else None) for flow, name in enumerate(state.flows)]
-        self._execute(run, state, Resumed(run.engine.clock.time()), lanes, batch, wait=wait, only=only, force=force, from_step=from_step)
+        self._execute(run, state, Resumed(run.engine.clock.time()), lanes, batch, wait=wait, shown=shown, only=only, force=force, from_step=from_step)
 
     def _lane(self, state: RunState, name: str, before: Lane | None) -> Lane:
         if isinstance(before, StepLane):
@@ -137,30 +138,65 @@ class Session:
             raise UsageError(f"Run {state.run} is a map of step {name!r} made in another kernel: run the cell with {name}.map(...) again, what is done is not run twice.")
         raise UsageError(f"Flow {name!r} of run {state.run} is not defined in this kernel: run the cell that defines it, then rerun.")
 
-    def _execute(self, run: Run, state: RunState, first: Opened | Resumed, lanes: Sequence[Lane], batch: Batch, *, wait: bool, keep_records: bool = False, **options: Any) -> None:
+    def _execute(self, run: Run, state: RunState, first: Opened | Resumed, lanes: Sequence[Lane], batch: Batch, *, wait: bool, keep_records: bool = False, shown: bool = True, **options: Any) -> None:
         if wait and self.machinery.loop.is_current():
             raise UsageError("An async flow cannot wait for a run: it would hold up the event loop that the run needs. Use wait=False, or await asyncio.to_thread(nf.send, ...).")
-        engine, view = run.engine, self._view()
+        engine, view = run.engine, self._view(run)
+        if view is not None and view.has_rows and isinstance(first, Opened):
+            run.sheet = Sheet()
         show, end = (view.show, view.end) if view is not None else (None, None)
         execution = Execution(engine.runner, engine.ledger, run.id, state, lanes, batch, loop=self.machinery.loop, watch=show, **options)
+        execution.notes.sheet, before = run.sheet, run.held
         try:
             execution.notes.add(first)
             execution.notes.flush()
+            engine.ledger.ask_to_stop(run.id, False)
             if keep_records:
                 self._keep(engine, execution, batch)
             run.held = execution
+            if view is not None and shown:
+                execution.watch = self._first(view, execution)
+                if not wait:
+                    execution.show()  # here, in the cell that asks; not on the thread that the run goes on
             engine.work_on(execution, background=not wait, ended=end)
         except BaseException:
             if not execution.has_ended:
                 execution.notes.close()
+                run.held = before
             raise
 
-    def _view(self) -> Any:
+    @staticmethod
+    def _first(view: Any, execution: Execution) -> Callable[[RunState], None]:
+        def begin(state: RunState) -> None:
+            execution.watch = view.show
+            view.begin(state)
+
+        return begin
+
+    def _view(self, run: Run) -> Any:
         if not self.shows:
             return None
         from nbflow.notebook import live
 
-        return live.view()
+        return live.view(run)
+
+    def display(self, run: Run) -> bool:
+        """Show the run's live table under the cell; answers whether there is one where this code runs."""
+        from nbflow.notebook import live
+
+        if not live.in_kernel():
+            return False
+        with run.look() as (state, _):
+            live.view(run).begin(state)
+        return True
+
+    def widget(self, run: Run) -> Any:
+        """The run's live table as a widget."""
+        try:
+            from nbflow.notebook.widget import TableWidget
+        except ImportError as error:
+            raise UsageError(f"The live table needs {error.name}; install it with: pip install 'nbflow[lab]'") from None
+        return TableWidget(run)
 
     @staticmethod
     def _keep(engine: Engine, execution: Execution, batch: Batch) -> None:
@@ -353,7 +389,7 @@ def runs() -> Any:
         if isinstance(last, Closed):
             state, at, records, tally = last.state, last.at, last.records, last.tally
         else:
-            run = Run(engine, name, SESSION._restart)  # noqa: SLF001
+            run = Run(engine, name, SESSION)
             known = run._state()  # noqa: SLF001
             state, at, records, tally = known.state, known.ended, len(known.keys), dict(known.tally())
         failed = tally.get(State.FAILED, 0) + tally.get(State.TIMED_OUT, 0)
@@ -376,4 +412,4 @@ def open_run(run: str | None = None) -> Run:
         latest = ", ".join(known[-3:][::-1])
         say = f"{len(found)} runs begin with {run!r}: {', '.join(found[:5])}." if found else f"There is no run {run!r}." if run else "There is no run yet."
         raise UnknownRunError(f"{say}" + (f" The latest: {latest}." if latest else ""))
-    return Run(SESSION.engine, run if run in found else found[0], SESSION._restart)  # noqa: SLF001
+    return Run(SESSION.engine, run if run in found else found[0], SESSION)

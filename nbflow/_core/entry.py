@@ -160,6 +160,10 @@ class RunState:
         listed = [number for number, code in enumerate(row) if code in wanted]
         return listed + list(range(len(row), len(self.keys))) if _CODES[State.QUEUED] in wanted else listed
 
+    def codes(self, flow: int) -> bytes:
+        """The states of the records in ``flow``, one byte each: its place in `State`. Those behind the end are queued."""
+        return bytes(self._items[flow])
+
     @property
     def rows(self) -> int:
         """Rows read so far: records, and the further rows in which some of them stand."""

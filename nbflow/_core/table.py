@@ -107,11 +107,16 @@ def failure_rows(state: RunState, most: int | None = None) -> list[FailureRow]:
 _VARYING = re.compile(r"""'[^']*'|"[^"]*"|\d+(?:\.\d+)?""")
 
 
+def pattern_of(message: str) -> str:
+    """What failures with one cause have in common: the message without its numbers and quoted parts."""
+    return _VARYING.sub("#", message)
+
+
 def causes_of(state: RunState) -> list[Cause]:
     """Failures grouped by flow, step, error and message, numbers and quoted parts aside; the most frequent first."""
     groups: dict[tuple[str, str, str, str], list[FailureRow]] = {}
     for row in failure_rows(state):
-        groups.setdefault((row.flow, row.step, row.error, _VARYING.sub("#", row.message)), []).append(row)
+        groups.setdefault((row.flow, row.step, row.error, pattern_of(row.message)), []).append(row)
     causes = [Cause(rows[0].flow, rows[0].step, rows[0].error, rows[0].message, len(rows), rows[0].key) for rows in groups.values()]
     return sorted(causes, key=lambda cause: -cause.records)
 

@@ -46,6 +46,7 @@ def run(folder: Path, console: Any) -> int:
         # A store of the demo's own, whatever store lies further up: trying it out leaves nothing elsewhere.
         (folder / ".nbflow").mkdir(mode=0o700, exist_ok=True)
         _wiring.use(folder / ".nbflow")
+    os.environ.setdefault("NBFLOW_TABLE", "static")  # nobody watches: pictures, which any viewer shows
     before = set(_wiring.SESSION.engine.ledger.runs())
     with console.status("Starting a kernel") as status:
         execute(notebook, on_cell=lambda number, total: status.update(f"Running cell {number} of {total}"))
