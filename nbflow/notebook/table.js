@@ -27,7 +27,7 @@ const BAR = [COMPLETED, CACHED, RUNNING, RETRYING, FAILED, TIMED_OUT, CANCELLED,
 const COLUMNS = [["state", "State"], ["key", "Record"], ["flow", "Flow"], [null, "Steps"], ["attempts", "Try"], ["seconds", "Time"], [null, "Message"]];
 
 const ROW = 30, LIST = 12, MARGIN = 12, TALLEST = 6e6; // a taller element than some 16 million pixels, browsers cut
-const DEAD = 9000, UNHEARD = 1500, SPOKEN = 15000; // milliseconds
+const DEAD = 9000, UNHEARD = 1500, SPOKEN = 15000, PATIENCE = 24000; // milliseconds
 
 // Small things.
 
@@ -134,6 +134,7 @@ class RunView {
     this.id = Math.random().toString(36).slice(2, 12);
     this.query = { text: "", flow: null, states: [], step: "", cause: null, sort: "state", descending: false };
     this.asked = this.acts = 0;
+    this.patience = UNHEARD;
     this.head = null; // the latest tick
     this.page = { total: 0, offset: 0, rows: [] };
     this.active = 0; // the row that the keyboard is at
@@ -268,6 +269,7 @@ class RunView {
   ask() {
     if (this.asking || this.gone) return;
     this.asking = true;
+    this.askedAt = Date.now();
     queueMicrotask(() => {
       this.asking = false;
       const { first, visible } = this.window();
@@ -329,6 +331,7 @@ class RunView {
       if (this.head && message.n < this.head.n) return; // overtaken
       const page = message.pages[this.id] ?? (this.isPlain() && message.pages[""]);
       if (page && page.n >= (this.page.n ?? 0)) this.page = page;
+      if (this.page.n === this.asked) this.patience = UNHEARD;
       if (!message.pages[this.id] && this.seen && this.head) this.ask(); // the kernel has forgotten this view
       this.head = message;
       this.ahead = message.now - Date.now() / 1000;
@@ -385,6 +388,11 @@ class RunView {
       if (this.isDead) this.pending.delete(n);
       else if (request.what === "stop") this.say("The kernel is busy with a cell and does not hear the table. Press the kernel's own Stop (■): it ends the run gracefully.", true);
       else if (now - request.at > UNHEARD) this.say("The kernel is busy with a cell; it will answer when the cell has ended.");
+    }
+    // A question can be lost: while the page comes up, or the connection comes back.
+    if (this.page.n !== this.asked && this.seen && !this.isDead && now - this.askedAt > this.patience) {
+      this.patience = Math.min(2 * this.patience, PATIENCE);
+      this.ask();
     }
     if (this.head && now - this.spoken > SPOKEN && this.head.sentence !== this.speech.textContent) {
       this.spoken = now;

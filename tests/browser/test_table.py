@@ -283,6 +283,15 @@ def test_a_tick_that_was_overtaken_changes_nothing(opened, tick):
     assert shown.find(".nbf-sentence").inner_text() == "the newer one"
 
 
+def test_a_question_that_was_lost_is_asked_again(opened, tick):
+    shown = opened(None, clock=True)
+    shown.hear_now(tick())
+    shown.find(".nbf-tile.nbf-s-failed").click()
+    shown.page.evaluate("() => { model.sent.length = 0; }")
+    shown.page.clock.run_for(4_000)
+    assert [message["query"]["states"] for message in shown.page.evaluate("() => model.sent.filter((message) => message.t === 'view')")] == [["FAILED"]]
+
+
 def test_a_million_rows_are_a_few_elements_and_the_last_one_is_reached(opened, tick):
     shown = opened(None)
     shown.hear(tick(rows=1_000_000))
