@@ -77,6 +77,14 @@ function rate(perSecond) {
   return perSecond >= 100 ? whole(perSecond) : perSecond >= 0.995 ? perSecond.toFixed(1) : perSecond.toFixed(2);
 }
 
+/** A colour, in whatever notation, as red, green, blue and alpha from 0 to 255. */
+function pixel(colour) {
+  const canvas = h("canvas", { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true });
+  canvas.fillStyle = colour;
+  canvas.fillRect(0, 0, 1, 1);
+  return canvas.getImageData(0, 0, 1, 1).data;
+}
+
 /** Is the page dark around `el`? By what the host says, else by how bright the background is. */
 function isDark(el) {
   const body = document.body;
@@ -84,8 +92,8 @@ function isDark(el) {
   if (body.dataset.vscodeThemeKind) return /dark|high-contrast$/.test(body.dataset.vscodeThemeKind);
   for (let at = el; at; at = at.parentElement ?? at.getRootNode().host) {
     if (at.classList?.contains("dark") || at.classList?.contains("dark-theme")) return true;
-    const [red, green, blue, alpha = 1] = (getComputedStyle(at).backgroundColor.match(/[\d.]+/g) ?? []).map(Number);
-    if (alpha > 0.5 && red !== undefined) return 0.299 * red + 0.587 * green + 0.114 * blue < 128;
+    const [red, green, blue, alpha] = pixel(getComputedStyle(at).backgroundColor);
+    if (alpha > 127) return 0.299 * red + 0.587 * green + 0.114 * blue < 128;
   }
   return matchMedia("(prefers-color-scheme: dark)").matches && getComputedStyle(document.documentElement).colorScheme.includes("dark");
 }
@@ -333,7 +341,9 @@ class RunView {
       if (page && page.n >= (this.page.n ?? 0)) this.page = page;
       if (this.page.n === this.asked) this.patience = UNHEARD;
       if (!message.pages[this.id] && this.seen && this.head) this.ask(); // the kernel has forgotten this view
+      const goesOn = this.head && this.head.state !== message.state;
       this.head = message;
+      if (goesOn && this.opened !== null) this.request("open", { row: this.opened });
       this.ahead = message.now - Date.now() / 1000;
       if (message.state === "RUNNING" && message.rate != null) this.rates = [...this.rates.slice(-39), message.rate];
       this.paint();

@@ -283,6 +283,23 @@ def test_a_tick_that_was_overtaken_changes_nothing(opened, tick):
     assert shown.find(".nbf-sentence").inner_text() == "the newer one"
 
 
+@pytest.mark.parametrize(("colour", "theme"), [("oklch(1 0 0)", "light"), ("oklch(0.2 0 0)", "dark"), ("rgb(20, 20, 24)", "dark"), ("color(srgb 1 1 1)", "light")])
+def test_the_theme_is_seen_by_the_background_where_the_host_does_not_say(opened, tick, colour, theme):
+    shown = opened(None)
+    shown.page.evaluate("(colour) => { delete document.body.dataset.jpThemeLight; document.body.style.background = colour; }", colour)
+    shown.hear(tick())
+    shown.find(f".nbf-{theme}").wait_for()
+
+
+def test_an_opened_record_follows_the_run(opened, tick):
+    """What could not be done while it went on can be done at its end."""
+    shown = opened(None)
+    shown.hear(tick(state="RUNNING"))
+    shown.find(".nbf-record").first.click()
+    shown.hear(tick(n=2, state="PARTIAL"))
+    assert shown.page.evaluate("() => model.sent.filter((message) => message.t === 'open').map((message) => message.row)") == [0, 0]
+
+
 def test_a_question_that_was_lost_is_asked_again(opened, tick):
     shown = opened(None, clock=True)
     shown.hear_now(tick())
