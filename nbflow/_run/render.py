@@ -61,8 +61,7 @@ def print_table(table: Table, console: Any) -> None:
     """Print the table on a rich console."""
     from rich.text import Text
 
-    look = LOOKS[RUN_LOOKS[table.state]]
-    console.print(Text.assemble((f"{look[2]} {table.state}", f"bold {look[0]}"), "  ", (table.event, "bold"), (f"  run {table.run}", "bright_black")))
+    console.print(_title(table))
     console.print(Text(table.sentence))
     console.print()
     console.print(_flow_grid(table))
@@ -76,6 +75,22 @@ def print_table(table: Table, console: Any) -> None:
         console.print(Text(f"  and {table.hidden:,} more failures: run.failures()", "bright_black"))
     for remark in table.remarks:
         console.print(Text(f"! {remark}", "yellow"))
+
+
+def progress(table: Table, ended: int, total: int) -> Any:
+    """A run under way, for a terminal that is drawn anew again and again."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.text import Text
+
+    return Group(_title(table), Text(table.sentence), ProgressBar(total=total or None, completed=ended, width=72), _flow_grid(table))
+
+
+def _title(table: Table) -> Any:
+    from rich.text import Text
+
+    look = LOOKS[RUN_LOOKS[table.state]]
+    return Text.assemble((f"{look[2]} {table.state}", f"bold {look[0]}"), "  ", (table.event, "bold"), (f"  run {table.run}", "bright_black"))
 
 
 def print_runs(history: Any, console: Any) -> None:

@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nbflow._core.entry import FINAL
 from nbflow._core.table import table_of
 from nbflow._run import render
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _PICTURE = 30.0
 #: Live tables of runs that have ended stay alive in so many cells; in older ones the static picture is left.
 _MOST = 20
+#: Seconds between two lines in a log.
+_LOG = 10.0
 
 
 class View(Protocol):
@@ -151,32 +154,45 @@ def _widget(run: Run) -> Any:
 
 
 class TerminalView:
-    """One line that is written over while the run goes on, then the table; only the table where nobody watches."""
+    """The run as it goes on, then its table; a line now and again where nobody watches, as in a job's log."""
 
     has_rows = False
 
     def __init__(self) -> None:
-        self._drawn = 0
+        from rich.console import Console
+
+        self._console = Console(stderr=True, highlight=False, emoji=False, markup=False)
+        self._live: Any = None
+        self._logged = time.monotonic()
 
     def begin(self, state: RunState) -> None:
         """Nothing to see yet."""
 
     def show(self, state: RunState) -> None:
-        """Write the line."""
-        if sys.stderr.isatty():
-            line = render.short(f"{state.event}: {table_of(state, failures=0).sentence}", 100)
-            sys.stderr.write("\r" + line.ljust(self._drawn))
+        """Draw anew; what is printed meanwhile stands above."""
+        if self._console.is_terminal:
+            if self._live is None:
+                from rich.live import Live
+
+                self._live = Live(console=self._console, auto_refresh=False, transient=True)
+                self._live.start()
+            self._live.update(render.progress(table_of(state, failures=0), *_progress(state)), refresh=True)
+        elif time.monotonic() - self._logged >= _LOG:
+            self._logged = time.monotonic()
+            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {state.event}: {render.short(table_of(state, failures=0).sentence, 300)}\n")
             sys.stderr.flush()
-            self._drawn = len(line)
 
     def end(self, state: RunState) -> None:
         """Write the table."""
-        from rich.console import Console
+        if self._live is not None:
+            self._live.stop()
+        render.print_table(table_of(state), self._console)
 
-        if self._drawn:
-            sys.stderr.write("\r" + " " * self._drawn + "\r")
-        console = Console(stderr=True, highlight=False, emoji=False, markup=False)
-        render.print_table(table_of(state), console)
+
+def _progress(state: RunState) -> tuple[int, int]:
+    """Rows that ended, and all of them as far as is known."""
+    ended = sum(number for key, number in state.tally().items() if key in FINAL)
+    return ended, max(state.total or 0, len(state.keys)) * len(state.flows)
 
 
 def in_kernel() -> bool:
