@@ -6,13 +6,14 @@ import asyncio
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbflow._core.entry import BROKEN, DONE, Called, Item, RunState
 from nbflow._core.plan import State
 from nbflow._core.sheet import Sheet
 from nbflow._core.table import WORDS, causes_of, failure_rows, table_of
-from nbflow._run import render, results
+from nbflow._run import compare, render, results
 from nbflow._run.inspection import FlowView, Inspection
 from nbflow._run.kept import kept_batch
 from nbflow._state import checkpoint
@@ -242,6 +243,18 @@ class Run:
         rows = [(row.key, row.flow, row.step or None, row.error, row.message, row.attempts) for row in failure_rows(state)]
         return _frame(state.library, ("record", "flow", "step", "error", "message", "attempts"), rows)
 
+    def compare(self, other: Run) -> Any:
+        """What came out differently in ``other``, a run of the same records: after an edit, or a day later.
+
+        Returns:
+            A pandas frame, one row a difference: record, flow, field, before (this run), after (``other``). The field
+            is one of the output's, or the flow's name for an output without fields; ``status`` where a record is done
+            in one run only; ``record`` where only one run has it. Values that are saved under one key are not loaded.
+        """
+        mine, theirs = self._state(), other._state()
+        values = partial(self._values, mine), partial(other._values, theirs)
+        return _frame("pandas", compare.COLUMNS, compare.changes(mine, theirs, values))
+
     def raise_for_failures(self) -> Run:
         """The run itself if nothing failed.
 
@@ -412,7 +425,7 @@ class Run:
 
 
 def _frame(library: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Any:
-    data = dict(zip(columns, (list(column) for column in zip(*rows, strict=True)), strict=False)) or {name: [] for name in columns}
+    data: dict[str, list[Any]] = dict(zip(columns, (list(column) for column in zip(*rows, strict=True)), strict=False)) or {name: [] for name in columns}
     root = library.partition(".")[0]
     if root == "polars":
         import polars as pl
