@@ -372,11 +372,12 @@ def flows() -> list[Flow[..., Any]]:
 
 
 def runs() -> Any:
-    """The history: a pandas frame with one row a run, the latest first.
+    """The history: a pandas frame with one row a run, the latest first, which a notebook shows as a table of runs.
 
-    Columns: run, event, state, started (local time), seconds, records, failed.
+    Columns: run, event, state, started (local time), seconds, records, failed. ``nbflow.open_run(id)`` opens one,
+    ``run.compare(other)`` compares two.
     """
-    import pandas as pd
+    from nbflow._run.history import History
 
     engine = SESSION.engine
     rows = []
@@ -394,7 +395,7 @@ def runs() -> Any:
             state, at, records, tally = known.state, known.ended, len(known.keys), dict(known.tally())
         failed = tally.get(State.FAILED, 0) + tally.get(State.TIMED_OUT, 0)
         rows.append((name, opened.event, state, datetime.fromtimestamp(opened.at), at - opened.at, records, failed))  # noqa: DTZ006 - what the clock on the wall said
-    return pd.DataFrame(rows, columns=["run", "event", "state", "started", "seconds", "records", "failed"])
+    return History(rows, columns=["run", "event", "state", "started", "seconds", "records", "failed"])
 
 
 def open_run(run: str | None = None) -> Run:

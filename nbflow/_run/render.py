@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from nbflow._core.table import FlowRow, Table
 
-_MESSAGE = 110
+_MESSAGE, _RUNS = 110, 100
 
 #: Colour and mark of each state; the mark tells it without the colour.
 LOOKS = {
@@ -170,6 +170,20 @@ def to_html(table: Table) -> str:
     parts.extend(f'<div style="color:#b8860b;margin-top:4px">\u26a0 {html.escape(remark)}</div>' for remark in table.remarks)
     parts.append("</div>")
     return "".join(parts)
+
+
+def runs_to_html(history: Any) -> str:
+    """The history of runs as static HTML: the latest hundred, each with its state in word, mark and colour."""
+    rows = []
+    for row in history.head(_RUNS).itertuples():
+        _, colour, mark = LOOKS[RUN_LOOKS[row.state]]
+        state = f'<span style="color:{colour};font-weight:600">{mark} {html.escape(row.state)}</span>'
+        failed = f'<span style="color:{LOOKS[State.FAILED][1]}">{row.failed:,}</span>' if row.failed else ""
+        name = f'<code style="background:transparent;color:inherit">{html.escape(row.run)}</code>'
+        rows.append([name, html.escape(row.event), state, f"{row.started:%Y-%m-%d %H:%M}", duration(row.seconds), f"{row.records:,}", failed])
+    table = _html_table(["run", "event", "state", "started", "took", "records", "failed"], rows, right={4, 5, 6})
+    more = f'<div style="{_FAINT};margin-top:6px">and {len(history) - _RUNS:,} earlier runs</div>' if len(history) > _RUNS else ""
+    return f'<div style="{_STYLE}">{table if rows else "No runs yet."}{more}</div>'
 
 
 def _bars(table: Table) -> str:
