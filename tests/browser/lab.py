@@ -47,6 +47,7 @@ class Server:
             "XDG_CONFIG_HOME": str(home / "config"),
         }
         environment.pop("NBFLOW_STORE", None)  # every notebook makes its own beside it
+        self.environment = environment
         command = [
             *(python, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={self.port}"),
             *("--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}", "--ServerApp.terminals_enabled=False"),

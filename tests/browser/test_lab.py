@@ -1,6 +1,8 @@
 """The live table in a real JupyterLab, in Chromium: while cells run, when they are stopped, and when the kernel is gone."""
 
 import os
+import subprocess
+import sys
 from importlib import metadata
 
 import nbformat
@@ -194,6 +196,29 @@ def test_the_same_run_in_two_cells_is_one_run_in_two_views(lab):
     first.locator(".nbf-footer", has_text="6 of 60 records").wait_for()
     assert "6 of 60" not in second.locator(".nbf-footer").inner_text()
     assert page.locator(".nbflow-static:visible").count() == 0
+
+
+def test_a_job_is_watched_and_stopped_from_a_notebook(lab, server):
+    """It works on the run in a process of its own; the notebook follows the ledger."""
+    notebook = lab("import nbflow as nf", "run = nf.open_run(); run", "nf.runs()")
+    store = notebook.path.parent / ".nbflow"
+    code = SETUP + SEND % 3000 + "; print(run.state)"
+    job = subprocess.Popen([sys.executable, "-c", code], env=server.environment | {"NBFLOW_STORE": str(store)}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        while not list(store.glob("runs/*/entries")):
+            assert job.poll() is None
+        notebook.run_all()
+        page = notebook.page
+        page.locator(".nbf-runstate", has_text="running").wait_for()
+        page.locator(".nbf-tile.nbf-s-failed").click()
+        page.locator(".nbf-record .nbf-s-failed").first.wait_for()
+        picture(notebook, "lab-watched")
+        page.locator(".nbf-stop").click()
+        page.locator(".nbf-runstate", has_text="cancelled").wait_for()
+        assert "CANCELLED" in job.communicate(timeout=20)[0]
+        assert "CANCELLED" in notebook.run("print(run.state)")
+    finally:
+        job.kill()
 
 
 def test_a_hundred_thousand_records_scroll(lab):
