@@ -6,10 +6,10 @@ import argparse
 import os
 import platform
 
-from benchmarks import batch, calls, keys, waiting
+from benchmarks import batch, calls, keys, waiting, watching
 from benchmarks.contest import ask
 
-QUESTIONS = {question.name: question for question in (calls.QUESTION, batch.QUESTION, waiting.QUESTION, keys.QUESTION)}
+QUESTIONS = {question.name: question for question in (calls.QUESTION, batch.QUESTION, waiting.QUESTION, keys.QUESTION, watching.QUESTION)}
 
 
 def main() -> None:

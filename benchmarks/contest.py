@@ -126,6 +126,16 @@ def seconds(value: float) -> str:
     return f"{value:.3f} s"
 
 
+def milliseconds(value: float) -> str:
+    """Seconds as milliseconds."""
+    return f"{value * 1e3:,.2f} ms"
+
+
+def kilobytes(value: float) -> str:
+    """Bytes as kilobytes."""
+    return f"{value / 1e3:,.2f} kB"
+
+
 def megabytes(value: float) -> str:
     """Megabytes."""
     return f"{value:.0f} MB"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 from nbflow._core.entry import Closed, Opened, Resumed, RunState
 from nbflow._core.flow import Flow, Listeners, make_flow
 from nbflow._core.plan import State
+from nbflow._core.sheet import Sheet
 from nbflow._core.step import Step, make_step
 from nbflow._run import explanation, kept, orders
 from nbflow._run.batch import Batch
@@ -103,7 +103,7 @@ class Session:
             engine = self._elsewhere[told.store] = self._elsewhere.get(told.store) or self.open(told.store, "process")
         if told.run not in engine.ledger.runs():
             raise UnknownRunError(f"Run {told.run} is not in the store {told.store} any more.")
-        return Run(engine, told.run, self._restart)
+        return Run(engine, told.run, self)
 
     # What a step needs (`nbflow._core.step.Performer`).
 
@@ -159,7 +159,7 @@ class Session:
         if taken_up is not None:
             return taken_up
         state, name = RunState(), engine.new_run()
-        run = Run(engine, name, self._restart, batch)
+        run = Run(engine, name, self, batch)
         opened = Opened(name, event, tuple(lane.name for lane in lanes), engine.clock.time(), batch.library, keep_records, batch.total)
         self._execute(run, state, opened, lanes, batch, wait=wait, max_in_flight=max_in_flight, keep_records=keep_records)
         return run
@@ -170,18 +170,19 @@ class Session:
             earlier = orders.take_up(engine, event)
         if earlier is None:
             return None
-        run = Run(engine, earlier, functools.partial(self._restart, mapped=lanes))
+        run = Run(engine, earlier, self)
+        run.mapped = lanes
         state = run._state()  # noqa: SLF001
         if state.total is None or not state.keeps_records:
             return None  # an iterator that was not read to its end, or a batch that nobody has
         orders.tell(run.id, engine.store.url)
         return run.rerun_failed(wait=wait)
 
-    def _restart(self, run: Run, state: RunState, batch: Batch, *, only: frozenset[tuple[int, int]], force: bool, from_step: str | None, wait: bool, mapped: Sequence[Lane] = ()) -> None:
+    def restart(self, run: Run, state: RunState, batch: Batch, *, only: frozenset[tuple[int, int]], force: bool, from_step: str | None, wait: bool, shown: bool) -> None:
         """Go on with a run, for some (record, flow) pairs, with the flows as they are defined now."""
-        before = {lane.name: lane for lane in (run.held.lanes if run.held is not None else mapped)}
+        before = {lane.name: lane for lane in (run.held.lanes if run.held is not None else run.mapped)}
         lanes = [self._lane(state, name, before.get(name)) for name in state.flows]
-        self._execute(run, state, Resumed(run.engine.clock.time()), lanes, batch, wait=wait, only=only, force=force, from_step=from_step)
+        self._execute(run, state, Resumed(run.engine.clock.time()), lanes, batch, wait=wait, shown=shown, only=only, force=force, from_step=from_step)
 
     def _lane(self, state: RunState, name: str, before: Lane | None) -> Lane:
         if isinstance(before, StepLane):
@@ -193,32 +194,67 @@ class Session:
             raise UsageError(f"Run {state.run} is a map of step {name!r} made in another kernel: run the cell with {name}.map(...) again, what is done is not run twice.")
         raise UsageError(f"Flow {name!r} of run {state.run} is not defined in this kernel: run the cell that defines it, then rerun.")
 
-    def _execute(self, run: Run, state: RunState, first: Opened | Resumed, lanes: Sequence[Lane], batch: Batch, *, wait: bool, keep_records: bool = False, **options: Any) -> None:
+    def _execute(self, run: Run, state: RunState, first: Opened | Resumed, lanes: Sequence[Lane], batch: Batch, *, wait: bool, keep_records: bool = False, shown: bool = True, **options: Any) -> None:
         if wait and self.machinery.loop.is_current():
             raise UsageError("An async flow cannot wait for a run: it would hold up the event loop that the run needs. Use wait=False, or await asyncio.to_thread(nf.send, ...).")
-        engine, view = run.engine, self._view()
+        engine, view = run.engine, self._view(run)
+        if view is not None and view.has_rows and isinstance(first, Opened):
+            run.sheet = Sheet()
         show, end = (view.show, view.end) if view is not None else (None, None)
         execution = Execution(engine.runner, engine.ledger, run.id, state, lanes, batch, loop=self.machinery.loop, watch=show, **options)
+        execution.notes.sheet, before = run.sheet, run.held
         try:
             execution.notes.add(first)
             # In one block with the first entry, where the next run of the event finds it.
             execution.read_code(engine.codes_before(state, first))
             execution.notes.flush()
+            engine.ledger.ask_to_stop(run.id, False)
             if keep_records:
                 self._keep(engine, execution, batch)
             run.held = execution
+            if view is not None and shown:
+                execution.watch = self._first(view, execution)
+                if not wait:
+                    execution.show()  # here, in the cell that asks; not on the thread that the run goes on
             engine.work_on(execution, background=not wait, ended=end)
         except BaseException:
             if not execution.has_ended:
                 execution.notes.close()
+                run.held = before
             raise
 
-    def _view(self) -> Any:
+    @staticmethod
+    def _first(view: Any, execution: Execution) -> Callable[[RunState], None]:
+        def begin(state: RunState) -> None:
+            execution.watch = view.show
+            view.begin(state)
+
+        return begin
+
+    def _view(self, run: Run) -> Any:
         if not self.shows:
             return None
         from nbflow.notebook import live
 
-        return live.view()
+        return live.view(run)
+
+    def display(self, run: Run) -> bool:
+        """Show the run's live table under the cell; answers whether there is one where this code runs."""
+        from nbflow.notebook import live
+
+        if not live.in_kernel():
+            return False
+        with run.look() as (state, _):
+            live.view(run).begin(state)
+        return True
+
+    def widget(self, run: Run) -> Any:
+        """The run's live table as a widget."""
+        try:
+            from nbflow.notebook.widget import TableWidget
+        except ImportError as error:
+            raise UsageError(f"The live table needs {error.name}; install it with: pip install 'nbflow[lab]'") from None
+        return TableWidget(run)
 
     @staticmethod
     def _keep(engine: Engine, execution: Execution, batch: Batch) -> None:
@@ -432,11 +468,12 @@ def flows() -> list[Flow[..., Any]]:
 
 
 def runs() -> Any:
-    """The history: a pandas frame with one row a run, the latest first.
+    """The history: a pandas frame with one row a run, the latest first, which a notebook shows as a table of runs.
 
-    Columns: run, event, state, started (local time), seconds, records, failed.
+    Columns: run, event, state, started (local time), seconds, records, failed. ``nbflow.open_run(id)`` opens one,
+    ``run.compare(other)`` compares two.
     """
-    import pandas as pd
+    from nbflow._run.history import History
 
     engine = SESSION.engine
     rows = []
@@ -449,12 +486,12 @@ def runs() -> Any:
         if isinstance(last, Closed):
             state, at, records, tally = last.state, last.at, last.records, last.tally
         else:
-            run = Run(engine, name, SESSION._restart)  # noqa: SLF001
+            run = Run(engine, name, SESSION)
             known = run._state()  # noqa: SLF001
             state, at, records, tally = known.state, known.ended, len(known.keys), dict(known.tally())
         failed = tally.get(State.FAILED, 0) + tally.get(State.TIMED_OUT, 0)
         rows.append((name, opened.event, state, datetime.fromtimestamp(opened.at), at - opened.at, records, failed))  # noqa: DTZ006 - what the clock on the wall said
-    return pd.DataFrame(rows, columns=["run", "event", "state", "started", "seconds", "records", "failed"])
+    return History(rows, columns=["run", "event", "state", "started", "seconds", "records", "failed"])
 
 
 def open_run(run: str | Path | None = None) -> Run:
@@ -480,4 +517,4 @@ def open_run(run: str | Path | None = None) -> Run:
         latest = ", ".join(known[-3:][::-1])
         say = f"{len(found)} runs begin with {run!r}: {', '.join(found[:5])}." if found else f"There is no run {run!r}." if run else "There is no run yet."
         raise UnknownRunError(f"{say}" + (f" The latest: {latest}." if latest else ""))
-    return Run(SESSION.engine, run if run in found else found[0], SESSION._restart)  # noqa: SLF001
+    return Run(SESSION.engine, run if run in found else found[0], SESSION)

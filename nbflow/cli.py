@@ -13,6 +13,8 @@ from nbflow.errors import NbflowError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from nbflow._run.run import Run
+
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 
 
@@ -49,8 +51,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_check(commands)
 
-    runs = commands.add_parser("runs", help="list the runs of the store, or show one", description="List the runs of the store in use, the latest first, or show the table of one.")
-    runs.add_argument("run", nargs="?", metavar="RUN", help="id of a run, or its beginning; `latest` for the latest")
+    runs = commands.add_parser(
+        "runs",
+        usage="nbflow runs [-h] [RUN] | nbflow runs cancel RUN",
+        help="list the runs of the store, show one, or cancel it",
+        description="List the runs of the store in use, the latest first, or show the table of one. `cancel RUN` stops it, whichever kernel or job works on it: what is under way ends first, what is done stays done.",
+    )
+    runs.add_argument("run", nargs="*", metavar="RUN", help="id of a run, or its beginning; `latest` for the latest")
     runs.set_defaults(command=_runs)
 
     store = commands.add_parser("store", help="say where the store is and what it holds", description="Say which store is in use (NBFLOW_STORE, or .nbflow found upward from here) and what it holds.")
@@ -173,8 +180,14 @@ def _runs(arguments: argparse.Namespace) -> int:
     from nbflow._run import render
 
     console = _console()
-    if arguments.run is not None:
-        run = _wiring.open_run(None if arguments.run == "latest" else arguments.run)
+    cancels = arguments.run[:1] == ["cancel"]
+    names = arguments.run[cancels:]
+    if len(names) > 1 or (cancels and not names):
+        raise UsageError("nbflow runs takes one run: nbflow runs RUN, or nbflow runs cancel RUN.")
+    if names:
+        run = _wiring.open_run(None if names[0] == "latest" else names[0])
+        if cancels:
+            return _cancel(run)
         render.print_table(run.table(), console)
         return 0
     history = _wiring.runs()
@@ -182,6 +195,15 @@ def _runs(arguments: argparse.Namespace) -> int:
         console.print("No runs yet.")
         return 0
     render.print_runs(history, console)
+    return 0
+
+
+def _cancel(run: Run) -> int:
+    if run.state != "RUNNING":
+        print(f"Run {run.id} is {run.state}: there is nothing to cancel.")
+        return 0
+    run.cancel().wait()
+    print(f"Run {run.id} is {run.state}: {run.table().sentence}")
     return 0
 
 

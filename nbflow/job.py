@@ -86,7 +86,8 @@ def run(notebook: Path, options: Options, console: Any) -> int:
         again = _again(output, shown) if options.only_failed else ()
         with tempfile.TemporaryDirectory(prefix="nbflow-job-") as scratch:
             runs = _Runs(Path(scratch) / "told")
-            environment = {"NBFLOW_STORE": str(store), **orders.environment(runs.told, force=tuple(options.force), again=again)}
+            # Nobody watches: pictures, which any viewer shows, and no live table.
+            environment = {"NBFLOW_STORE": str(store), "NBFLOW_TABLE": "static", **orders.environment(runs.told, force=tuple(options.force), again=again)}
             facts = _facts(notebook, document) | {"output": str(output), "parameters": shown, "store": str(store), "max_failed": options.max_failed}
             documents.inject(document, values)
             documents.begin(document)

@@ -115,14 +115,19 @@ def test_the_table_is_one_output_that_is_replaced_and_escapes_what_it_shows(kern
     assert "<b>1</b>" not in kernel.run("print(run._repr_html_())")
 
 
-def test_the_kernel_s_stop_ends_a_run_gracefully_and_the_next_send_goes_on(kernel):
+def test_the_kernel_s_stop_ends_a_run_gracefully_and_the_next_send_goes_on(kernel, tmp_path):
     kernel.run(
         "import nbflow as nf, time\n"
-        "@nf.step\ndef work(n):\n    time.sleep(0.05)\n    return n\n"
+        "@nf.step\ndef work(n):\n    time.sleep(0.05)\n    open('begun', 'w').close()\n    return n\n"
         "@nf.flow(on='e')\ndef look(record):\n    return work(record['n'])\n"
     )
     cell = kernel.start("run = nf.send('e', [{'n': n} for n in range(2000)])")
     kernel.outputs(cell, until="RUNNING")
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "begun").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.2)
     kernel.manager.interrupt_kernel()
     shown = "\n".join(kernel.outputs(cell))
     assert "KeyboardInterrupt" in shown

@@ -30,9 +30,9 @@ IGNORED = ("/metadata/language_info", "/metadata/widgets", "/cells/*/outputs/*/t
 
 @pytest.fixture
 def kernel_environment(tmp_path, monkeypatch):
-    """A kernel with this nbflow, a configuration folder of its own, and no store from outside."""
+    """A kernel with this nbflow, a configuration folder of its own, no store from outside, and nobody who watches."""
     monkeypatch.delenv("NBFLOW_STORE", raising=False)
-    return {"PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(tmp_path / "config"), "TMPDIR": str(tmp_path)}
+    return {"PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(tmp_path / "config"), "TMPDIR": str(tmp_path), "NBFLOW_TABLE": "static"}
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

@@ -150,7 +150,7 @@ class RunState:
         self.steps: list[dict[str, StepCount]] = []
         self.failures: dict[tuple[int, int], tuple[Failure, int]] = {}
         self.remarks: list[str] = []
-        self.codes: dict[str, Coded] = {}
+        self.coded: dict[str, Coded] = {}
         self._items: list[bytearray] = []
         self._saved: list[bytearray] = []
 
@@ -169,6 +169,10 @@ class RunState:
         row = self._items[flow]
         listed = [number for number, code in enumerate(row) if code in wanted]
         return listed + list(range(len(row), len(self.keys))) if _CODES[State.QUEUED] in wanted else listed
+
+    def codes(self, flow: int) -> bytes:
+        """The states of the records in ``flow``, one byte each: its place in `State`. Those behind the end are queued."""
+        return bytes(self._items[flow])
 
     @property
     def rows(self) -> int:
@@ -226,7 +230,7 @@ class RunState:
         self.state, self.ended = "RUNNING", entry.at
 
     def _coded(self, entry: Coded) -> None:
-        self.codes[entry.subject] = entry
+        self.coded[entry.subject] = entry
 
     def _listed(self, entry: Listed) -> None:
         if entry.record == len(self.keys):

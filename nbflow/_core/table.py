@@ -102,7 +102,7 @@ def table_of(state: RunState, *, failures: int = 20) -> Table:
 
 def _why(state: RunState, subject: str, counts: dict[State, int]) -> str:
     """What changed in the code of a flow or step, where some of it ran; nothing for what is new: there all of it is."""
-    coded = state.codes.get(subject)
+    coded = state.coded.get(subject)
     ran = any(number for key, number in counts.items() if key is not State.CACHED)
     return coded.why if coded is not None and ran and coded.why != "new" else ""
 
@@ -120,11 +120,16 @@ def failure_rows(state: RunState, most: int | None = None) -> list[FailureRow]:
 _VARYING = re.compile(r"""'[^']*'|"[^"]*"|\d+(?:\.\d+)?""")
 
 
+def pattern_of(message: str) -> str:
+    """What failures with one cause have in common: the message without its numbers and quoted parts."""
+    return _VARYING.sub("#", message)
+
+
 def causes_of(state: RunState) -> list[Cause]:
     """Failures grouped by flow, step, error and message, numbers and quoted parts aside; the most frequent first."""
     groups: dict[tuple[str, str, str, str], list[FailureRow]] = {}
     for row in failure_rows(state):
-        groups.setdefault((row.flow, row.step, row.error, _VARYING.sub("#", row.message)), []).append(row)
+        groups.setdefault((row.flow, row.step, row.error, pattern_of(row.message)), []).append(row)
     causes = [Cause(rows[0].flow, rows[0].step, rows[0].error, rows[0].message, len(rows), rows[0].key) for rows in groups.values()]
     return sorted(causes, key=lambda cause: -cause.records)
 

@@ -177,7 +177,7 @@ class Engine:
     def codes_before(self, state: RunState, first: Opened | Resumed) -> dict[str, bytes]:
         """The codes of flows and steps when the run that begins now last ran, or else the last run of its event."""
         if isinstance(first, Resumed):
-            return {subject: coded.code for subject, coded in state.codes.items()}
+            return {subject: coded.code for subject, coded in state.coded.items()}
         for run in reversed(self.ledger.runs()[-_LOOKED_AT:]):
             entries = self.ledger.ends(run) if run != first.run else []
             if entries and isinstance(entries[0], Opened) and entries[0].event == first.event:

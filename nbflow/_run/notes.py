@@ -11,6 +11,7 @@ from nbflow.errors import StoreError, StoreWarning
 
 if TYPE_CHECKING:
     from nbflow._core.entry import Entry, RunState
+    from nbflow._core.sheet import Sheet
     from nbflow._state.ledger import Ledger
 
 #: Seconds between two writes: what a crash may cost of the notes.
@@ -22,6 +23,8 @@ class Notes:
 
     def __init__(self, ledger: Ledger, run: str, state: RunState) -> None:
         self.state = state
+        #: The rows of the run's table, if somebody looks at it; from the run's first entry on, or `None`.
+        self.sheet: Sheet | None = None
         self._ledger = ledger
         self._run = run
         self._queue: deque[Entry] = deque()
@@ -47,6 +50,9 @@ class Notes:
                 entries.append(self._queue.popleft())
             for entry in entries:
                 self.state.apply(entry)
+            if self.sheet is not None:
+                for entry in entries:
+                    self.sheet.apply(entry)
             if not entries or self._lost:
                 return
             try:

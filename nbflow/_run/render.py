@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nbflow._run.explanation import Explanation
     from nbflow._run.forecast import FlowForecast, Plan
 
-_MESSAGE = 110
+_MESSAGE, _RUNS = 110, 100
 
 #: Colour and mark of each state; the mark tells it without the colour.
 LOOKS = {
@@ -63,8 +63,7 @@ def print_table(table: Table, console: Any) -> None:
     """Print the table on a rich console."""
     from rich.text import Text
 
-    look = LOOKS[RUN_LOOKS[table.state]]
-    console.print(Text.assemble((f"{look[2]} {table.state}", f"bold {look[0]}"), "  ", (table.event, "bold"), (f"  run {table.run}", "bright_black")))
+    console.print(_title(table))
     console.print(Text(table.sentence))
     console.print()
     console.print(_flow_grid(table))
@@ -129,6 +128,22 @@ def explanation_text(explanation: Explanation) -> str:
     lines += [f"  {line}" for line in explanation.diff().splitlines()]
     lines += [f"  `{name}`: {why}." for name, why in explanation.uncounted]
     return "\n".join(lines)
+
+
+def progress(table: Table, ended: int, total: int) -> Any:
+    """A run under way, for a terminal that is drawn anew again and again."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.text import Text
+
+    return Group(_title(table), Text(table.sentence), ProgressBar(total=total or None, completed=ended, width=72), _flow_grid(table))
+
+
+def _title(table: Table) -> Any:
+    from rich.text import Text
+
+    look = LOOKS[RUN_LOOKS[table.state]]
+    return Text.assemble((f"{look[2]} {table.state}", f"bold {look[0]}"), "  ", (table.event, "bold"), (f"  run {table.run}", "bright_black"))
 
 
 def print_runs(history: Any, console: Any) -> None:
@@ -215,6 +230,20 @@ def to_html(table: Table) -> str:
     parts.extend(f'<div style="color:#b8860b;margin-top:4px">\u26a0 {html.escape(remark)}</div>' for remark in table.remarks)
     parts.append("</div>")
     return "".join(parts)
+
+
+def runs_to_html(history: Any) -> str:
+    """The history of runs as static HTML: the latest hundred, each with its state in word, mark and colour."""
+    rows = []
+    for row in history.head(_RUNS).itertuples():
+        _, colour, mark = LOOKS[RUN_LOOKS[row.state]]
+        state = f'<span style="color:{colour};font-weight:600">{mark} {html.escape(row.state)}</span>'
+        failed = f'<span style="color:{LOOKS[State.FAILED][1]}">{row.failed:,}</span>' if row.failed else ""
+        name = f'<code style="background:transparent;color:inherit">{html.escape(row.run)}</code>'
+        rows.append([name, html.escape(row.event), state, f"{row.started:%Y-%m-%d %H:%M}", duration(row.seconds), f"{row.records:,}", failed])
+    table = _html_table(["run", "event", "state", "started", "took", "records", "failed"], rows, right={4, 5, 6})
+    more = f'<div style="{_FAINT};margin-top:6px">and {len(history) - _RUNS:,} earlier runs</div>' if len(history) > _RUNS else ""
+    return f'<div style="{_STYLE}">{table if rows else "No runs yet."}{more}</div>'
 
 
 def _bars(table: Table) -> str:

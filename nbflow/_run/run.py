@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+import asyncio
+import threading
+import time
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nbflow._core.entry import BROKEN, DONE, Called, Item, Listed, RunState, Sent
 from nbflow._core.plan import State
+from nbflow._core.sheet import Sheet
 from nbflow._core.table import WORDS, causes_of, failure_rows, table_of
 from nbflow._key.value import key_by
-from nbflow._run import render, results
+from nbflow._run import compare, render, results
 from nbflow._run.inspection import FlowView, Inspection
 from nbflow._run.kept import kept_batch
 from nbflow._run.why import Why
@@ -17,14 +22,30 @@ from nbflow._state import checkpoint
 from nbflow.errors import RunFailedError, StoreError, UnknownRunError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Sequence
+
     from nbflow._core.entry import Entry
     from nbflow._core.table import Table
     from nbflow._run.batch import Batch
     from nbflow._run.engine import Engine
+    from nbflow._run.lane import Lane
     from nbflow._run.send import Execution
 
-#: Starts the execution of (record, flow) pairs of an existing run: given by the assembling place.
-Restart = Callable[..., None]
+#: Seconds between two looks at a run that is awaited or that another process works on.
+_GLANCE = 0.05
+
+
+class Home(Protocol):
+    """What the assembling place does for a run."""
+
+    def restart(self, run: Run, state: RunState, batch: Batch, *, only: frozenset[tuple[int, int]], force: bool, from_step: str | None, wait: bool, shown: bool) -> None:
+        """Start the execution of (record, flow) pairs of an existing run."""
+
+    def display(self, run: Run) -> bool:
+        """Show the run's live table under the cell; answers whether there is one where this code runs."""
+
+    def widget(self, run: Run) -> Any:
+        """The run's live table as a widget."""
 
 
 class Run:
@@ -34,21 +55,26 @@ class Run:
     notebook or terminal it is a table.
     """
 
-    def __init__(self, engine: Engine, run: str, restart: Restart, batch: Batch | None = None) -> None:
+    def __init__(self, engine: Engine, run: str, home: Home, batch: Batch | None = None) -> None:
         self.id = run
         self.engine = engine
-        self._restart = restart
+        self._home = home
         self._batch = batch
+        #: Lanes of a map that another kernel made, as the cell that maps now has them.
+        self.mapped: Sequence[Lane] = ()
+        #: The rows of its table, once somebody looks at it.
+        self.sheet: Sheet | None = None
         #: Keeps this process's work on the run alive as long as somebody holds the run.
         self.held: Execution | None = None
         self._read = RunState()
         self._position = 0
+        self._mutex = threading.Lock()
 
     # What it says.
 
     @property
     def _execution(self) -> Execution | None:
-        return self.engine.live.get(self.id)
+        return self.engine.live.get(self.id) or self.held
 
     def _state(self) -> RunState:
         """What is known now: from the engine if this process works on the run, else from the ledger."""
@@ -56,16 +82,44 @@ class Run:
         if execution is not None:
             execution.notes.flush()
             return execution.state
+        with self._mutex:
+            return self._follow()
+
+    def _follow(self) -> RunState:
+        """Take in what was noted since the last look, by whoever works on the run."""
         entries, self._position = self.engine.ledger.read(self.id, self._position)
-        for entry in entries:
-            self._read.apply(entry)
+        self._take(entries)
         if not self._read.run:
             raise UnknownRunError(f"Run {self.id} is not in the ledger.")
         if self._read.state == "RUNNING" and not self.engine.is_worked_on(self.id):
-            for entry in self._read.interrupt(self._read.ended):
-                self._read.apply(entry)
+            self._take(self._read.interrupt(self._read.ended))
             self._read.state = "INTERRUPTED"
         return self._read
+
+    def _take(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self._read.apply(entry)
+            if self.sheet is not None:
+                self.sheet.apply(entry)
+
+    @contextmanager
+    def look(self) -> Iterator[tuple[RunState, Sheet]]:
+        """The run's state and the rows of its table as they stand, held still for the block."""
+        execution = self._execution
+        if execution is None:
+            with self._mutex:
+                if self.sheet is None:
+                    self._read, self._position, self.sheet = RunState(), 0, Sheet()
+                yield self._follow(), self.sheet
+            return
+        notes = execution.notes
+        notes.flush()
+        with notes.mutex:
+            if notes.sheet is None:
+                notes.sheet = self.sheet = Sheet()
+                for entry in self.engine.ledger.read(self.id)[0]:
+                    notes.sheet.apply(entry)
+            yield execution.state, notes.sheet
 
     @property
     def state(self) -> str:
@@ -97,6 +151,20 @@ class Run:
 
     def _repr_html_(self) -> str:
         return render.to_html(self.table())
+
+    def _ipython_display_(self) -> None:
+        if not self._home.display(self):
+            raise NotImplementedError  # what IPython takes for: look for another way to show it
+
+    def widget(self) -> Any:
+        """The live table as a widget (an `anywidget.AnyWidget`), for hosts that show widgets their own way.
+
+        In marimo: ``mo.ui.anywidget(run.widget())``. In Jupyter the run shows itself.
+
+        Raises:
+            UsageError: anywidget is not installed.
+        """
+        return self._home.widget(self)
 
     # What came out.
 
@@ -180,6 +248,18 @@ class Run:
         rows = [(row.key, row.flow, row.step or None, row.error, row.message, row.attempts) for row in failure_rows(state)]
         return _frame(state.library, ("record", "flow", "step", "error", "message", "attempts"), rows)
 
+    def compare(self, other: Run) -> Any:
+        """What came out differently in ``other``, a run of the same records: after an edit, or a day later.
+
+        Returns:
+            A pandas frame, one row a difference: record, flow, field, before (this run), after (``other``). The field
+            is one of the output's, or the flow's name for an output without fields; ``status`` where a record is done
+            in one run only; ``record`` where only one run has it. Values that are saved under one key are not loaded.
+        """
+        mine, theirs = self._state(), other._state()
+        values = partial(self._values, mine), partial(other._values, theirs)
+        return _frame("pandas", compare.COLUMNS, compare.changes(mine, theirs, values))
+
     def raise_for_failures(self) -> Run:
         """The run itself if nothing failed.
 
@@ -217,7 +297,7 @@ class Run:
 
     def _content(self, run: str, key: str) -> Any:
         """The record with this key as it was sent in a run."""
-        sent = self if run == self.id else Run(self.engine, run, self._restart)
+        sent = self if run == self.id else Run(self.engine, run, self._home)
         state = sent._state()  # noqa: SLF001 - of this class
         return sent._record(state, state.keys.index(key))  # noqa: SLF001
 
@@ -235,21 +315,59 @@ class Run:
     # What one does with it.
 
     def wait(self, timeout: float | None = None) -> Run:
-        """Wait until the run has ended, or for ``timeout`` seconds; the run itself."""
+        """Wait until the run has ended, or for ``timeout`` seconds, whichever process works on it; the run itself."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while self._is_going_on() and (until is None or time.monotonic() < until):
+            execution = self._execution
+            if execution is not None:
+                execution.wait(timeout)
+            else:
+                time.sleep(_GLANCE)
+        return self
+
+    def __await__(self) -> Generator[Any, None, Run]:
+        """``await run``: wait for its end and leave the event loop, and with it the kernel, free meanwhile.
+
+        Whoever cancels the waiting (the kernel's Stop does) cancels the run.
+        """
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> Run:
+        try:
+            while self._is_going_on():  # noqa: ASYNC110 - it ends on a thread, or in another process
+                await asyncio.sleep(_GLANCE)
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        return self
+
+    @property
+    def is_here(self) -> bool:
+        """Does this process work on it, or has it to the end?"""
+        return self._execution is not None
+
+    @property
+    def is_stopping(self) -> bool:
+        """Was it cancelled, and has it not ended yet?"""
         execution = self._execution
         if execution is not None:
-            execution.wait(timeout)
-        return self
+            return execution.cancelled.is_set() and not execution.has_ended
+        return self._read.state == "RUNNING" and self.engine.ledger.is_asked_to_stop(self.id)
+
+    def _is_going_on(self) -> bool:
+        execution = self._execution
+        return not execution.has_ended if execution is not None else self._state().state == "RUNNING"
 
     def cancel(self) -> Run:
         """Start nothing more. What waits is ``CANCELLED`` now; a sync call under way ends its step first.
 
-        Everything that is done stays done. Returns at once; ``wait()`` waits for the last call.
+        Everything that is done stays done. Returns at once; ``wait()`` waits for the last call. A run that another
+        kernel or job works on is asked to stop through the ledger, and does within a second.
         """
         execution = self._execution
         if execution is None and self.state == "RUNNING":
-            raise UsageError(f"Run {self.id} is worked on by another process; cancel it there.")
-        if execution is not None and not execution.has_ended:
+            self.engine.ledger.ask_to_stop(self.id)
+        elif execution is not None and not execution.has_ended:
             execution.cancel()
         return self
 
@@ -259,10 +377,17 @@ class Run:
         Returns:
             This run; its ``results()`` then hold old and new values together.
         """
+        return self._again(self.unfinished(), wait=wait)
+
+    def unfinished(self) -> frozenset[tuple[int, int]]:
+        """The (record, flow) pairs, by number, that failed, were cancelled or interrupted."""
         state = self._whole()
         again = BROKEN | {State.CANCELLED, State.INTERRUPTED}
-        only = frozenset((record, flow) for flow in range(len(state.flows)) for record in state.records(flow, again))
-        return self._again(only, wait=wait)
+        return frozenset((record, flow) for flow in range(len(state.flows)) for record in state.records(flow, again))
+
+    def rerun_places(self, only: frozenset[tuple[int, int]], *, force: bool = False) -> Run:
+        """Run (record, flow) pairs again in the background, shown where the run is shown already: what a table asks for."""
+        return self._again(only, wait=False, force=force, shown=False)
 
     def rerun(self, where: Any = None, *, from_step: str | None = None, wait: bool = True) -> Run:
         """Run records again although they are done.
@@ -297,8 +422,8 @@ class Run:
         entries.append(Sent(max((number for number, _, _ in rows), default=-1) + 1))
         self.engine.ledger.append(self.id, entries)
         state = self._state()
-        for entry in state.interrupt(state.ended):
-            state.apply(entry)
+        with self._mutex:
+            self._take(state.interrupt(state.ended))
         return state
 
     def _chosen(self, state: RunState, where: Any) -> Iterable[int]:
@@ -315,14 +440,14 @@ class Run:
             raise UsageError(f"where=: run {self.id} has no record {', '.join(map(repr, sorted(unknown)[:5]))}.")
         return [number for number, key in enumerate(state.keys) if key in wanted]
 
-    def _again(self, only: frozenset[tuple[int, int]], *, wait: bool, force: bool = False, from_step: str | None = None) -> Run:
+    def _again(self, only: frozenset[tuple[int, int]], *, wait: bool, force: bool = False, from_step: str | None = None, shown: bool = True) -> Run:
         state = self._state()
         if state.state == "RUNNING":
             raise UsageError(f"Run {self.id} is still going on; wait() for it or cancel() it first.")
         if only:
             if self._batch is None or self._batch.is_stream:
                 self._batch = kept_batch(self.engine.ledger, self.id)
-            self._restart(self, state, self._batch, only=only, force=force, from_step=from_step, wait=wait)
+            self._home.restart(self, state, self._batch, only=only, force=force, from_step=from_step, wait=wait, shown=shown)
         return self
 
 
@@ -339,7 +464,7 @@ key_by(Run, _content)
 
 
 def _frame(library: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Any:
-    data = dict(zip(columns, (list(column) for column in zip(*rows, strict=True)), strict=False)) or {name: [] for name in columns}
+    data: dict[str, list[Any]] = dict(zip(columns, (list(column) for column in zip(*rows, strict=True)), strict=False)) or {name: [] for name in columns}
     root = library.partition(".")[0]
     if root == "polars":
         import polars as pl

@@ -50,8 +50,8 @@ _FIRST_CHUNK = 16
 GRACE = 1.0
 #: Records of which the inputs of steps stay at hand, and as many that failed.
 INPUTS = 1000
-#: Seconds between two looks at the crews, and between two pictures.
-_TICK, _PICTURE = 0.005, 0.25
+#: Seconds between two looks at the crews, between two pictures, and between two looks whether to stop.
+_TICK, _PICTURE, _ASKED = 0.005, 0.25, 0.5
 
 
 class Execution:
@@ -78,6 +78,7 @@ class Execution:
         self.lanes = lanes
         self.batch = batch
         self.notes = Notes(ledger, run, state)
+        self._ledger = ledger
         self.state = state
         #: Values that no bytes could be made of: they live as long as this kernel.
         self.unsaved: dict[tuple[int, int], Any] = {}
@@ -110,6 +111,7 @@ class Execution:
         threads = min(max_in_flight or THREADS, 4 * IN_FLIGHT)
         self._crews = {flow: Crew(f"nbflow-{lane.name}", threads, self._work) for flow, lane in enumerate(lanes) if not lane.is_async}
         self._ticked, self._computed, self._shown = time.perf_counter(), time.process_time(), 0.0
+        self._asked = self._ticked
 
     # Code is read once, at the start, so that a batch is consistent.
 
@@ -152,6 +154,7 @@ class Execution:
         try:
             # Not before the run is locked: who is told looks at it, and would find nobody at work.
             orders.tell(self.state.run, self.runner.store.url)
+            self.show()
             self._read()
             while self._pending:
                 self._tick()
@@ -430,6 +433,10 @@ class Execution:
         load, self._ticked, self._computed = (computed - self._computed) / (now - then), now, computed
         for crew in self._crews.values():
             crew.adjust(load)
+        if now - self._asked > _ASKED and not self.cancelled.is_set():
+            self._asked = now
+            if self._ledger.is_asked_to_stop(self.state.run):
+                self.cancel()
         if self.watch is not None and now - self._shown > _PICTURE:
             self._shown = now
             self.notes.flush()

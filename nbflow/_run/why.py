@@ -100,7 +100,7 @@ class Why:
         old = self._load(calls[place]) if place < len(calls) else None
         if old is not None:
             return self._differs(name, old, checkpoint) or "it was asked to run again"
-        coded = self._state.codes.get(name)
+        coded = self._state.coded.get(name)
         return coded.why if coded is not None and coded.why not in ("", "new") else "it had not run with these inputs before"
 
     def _since(self, key: str | None) -> str:
@@ -112,7 +112,7 @@ class Why:
         if old is None:
             return "its earlier result is not in the store any more"
         new = self._load(checkpoint) if checkpoint else None
-        coded = self._state.codes.get(name)
+        coded = self._state.coded.get(name)
         code = new.code if new is not None else coded.code if coded is not None else old.code
         then, now = given or (old.inputs, new.inputs if new is not None else old.inputs)
         if code == old.code and [one.digest for one in then] == [one.digest for one in now]:

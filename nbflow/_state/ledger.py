@@ -69,6 +69,12 @@ class Ledger(Protocol):
     def records(self, run: str) -> Iterator[bytes]:
         """The blocks of the batch, in order."""
 
+    def ask_to_stop(self, run: str, asked: bool = True) -> None:  # noqa: FBT001, FBT002 - said like a switch
+        """Leave word for whoever works on ``run`` to cancel it, or take the word back."""
+
+    def is_asked_to_stop(self, run: str) -> bool:
+        """Has somebody left that word?"""
+
 
 class MemoryLedger:
     """A ledger that lives and dies with its process."""
@@ -76,6 +82,7 @@ class MemoryLedger:
     def __init__(self) -> None:
         self._entries: defaultdict[str, list[Entry]] = defaultdict(list)
         self._blocks: defaultdict[str, list[bytes]] = defaultdict(list)
+        self._asked: set[str] = set()
 
     def append(self, run: str, entries: Sequence[Entry]) -> None:
         """Note ``entries``."""
@@ -103,6 +110,14 @@ class MemoryLedger:
     def records(self, run: str) -> Iterator[bytes]:
         """The blocks of the batch, in order."""
         return iter(list(self._blocks[run]) if run in self._blocks else [])
+
+    def ask_to_stop(self, run: str, asked: bool = True) -> None:  # noqa: FBT001, FBT002
+        """Leave word to cancel ``run``, or take it back."""
+        (self._asked.add if asked else self._asked.discard)(run)
+
+    def is_asked_to_stop(self, run: str) -> bool:
+        """Has somebody left that word?"""
+        return run in self._asked
 
 
 class FileLedger:
@@ -158,6 +173,21 @@ class FileLedger:
         """The blocks of the batch, in order."""
         for block, _ in self._blocks(run, "records", 0):
             yield bytes(block)
+
+    def ask_to_stop(self, run: str, asked: bool = True) -> None:  # noqa: FBT001, FBT002
+        """Leave word to cancel ``run``, or take it back: an empty file, which any process finds."""
+        path = self._path(run, "stop")
+        try:
+            if asked:
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"Run {run} could not be asked to stop: {path}: {error.strerror or error}.") from error
+
+    def is_asked_to_stop(self, run: str) -> bool:
+        """Has somebody left that word?"""
+        return self._path(run, "stop").exists()
 
     def _path(self, run: str, what: str) -> Path:
         if not run or not run.replace("-", "").isalnum():

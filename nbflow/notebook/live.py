@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import html
+import os
 import sys
+import time
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nbflow._core.entry import FINAL
 from nbflow._core.table import table_of
 from nbflow._run import render
 from nbflow.notebook.magics import shell
 
 if TYPE_CHECKING:
     from nbflow._core.entry import RunState
+    from nbflow._run.run import Run
+
+#: Seconds between two static pictures beside a live table, which only a saved notebook shows.
+_PICTURE = 30.0
+#: Live tables of runs that have ended stay alive in so many cells; in older ones the static picture is left.
+_MOST = 20
+#: Seconds between two lines in a log.
+_LOG = 10.0
 
 
 class View(Protocol):
     """Shows a run; given its state now and again, and once at the end."""
+
+    #: Does it show rows of records, which somebody has to keep?
+    has_rows: bool
+
+    def begin(self, state: RunState) -> None:
+        """The run begins, or goes on, in this cell."""
 
     def show(self, state: RunState) -> None:
         """The run as it stands."""
@@ -24,47 +43,157 @@ class View(Protocol):
 
 
 class CellView:
-    """One output under the cell, replaced as the run goes on: HTML, and text for viewers without it."""
+    """A run under its cells: the live table, and beside it a static picture for whoever has no kernel.
 
-    def __init__(self) -> None:
-        self._handle: Any = None
+    Two outputs, because a front end that knows widgets shows nothing else of an output that has one in it, also when
+    the kernel is gone. The live table hides the picture while it is there.
+    """
+
+    has_rows = True
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.widget: Any = None
+        #: The cells that show it, each with the execution that did.
+        self._cells: dict[str, int] = {}
+        #: The static pictures that are still drawn. One of a run that had ended when it went on in another cell is
+        #: what that cell said, and stays.
+        self._pictures: list[Any] = []
+        self._settled = False
+        self._drawn = 0.0
+        self._execution: tuple[str, int] | None = None
+
+    def begin(self, state: RunState) -> None:
+        """Show the run under this cell, unless this very execution of the cell shows it already."""
+        from IPython.display import DisplayHandle, display
+
+        here = _execution()
+        if here == self._execution:
+            return
+        self._execution = here
+        _make_room(here, self)
+        if self.widget is None:
+            self.widget, self._drawn = _widget(self._run), time.monotonic()
+        if self.widget is not None:
+            shown = self.widget._repr_mimebundle_()
+            data, metadata = shown if isinstance(shown, tuple) else (shown, {})
+            display({**data, "text/plain": f"nbflow run {state.run}: {state.event}"}, metadata=metadata, raw=True)
+        self._cells[here[0]] = here[1]
+        picture: Any = DisplayHandle()
+        # Known before it is shown: the kernel's Stop may come in between.
+        self._pictures = [picture] if self._settled else [*self._pictures, picture]
+        self._settled = state.state != "RUNNING"
+        picture.display(self._static(state), raw=True)
+        if self.widget is not None:
+            self.widget.wake()
 
     def show(self, state: RunState) -> None:
-        """Draw, or draw anew."""
-        from IPython.display import display
+        """Draw the static pictures anew, if nothing else shows the run, or once in a while."""
+        now = time.monotonic()
+        if self.widget is None or now - self._drawn > _PICTURE:
+            self._drawn = now
+            self.end(state)
 
+    def end(self, state: RunState) -> None:
+        """Draw the static pictures of the run as it stands."""
+        self._settled = state.state != "RUNNING"
+        for picture in self._pictures:
+            picture.update(self._static(state), raw=True)
+
+    def leave(self, cell: str, execution: int) -> bool:
+        """``execution`` replaces what ``cell`` showed before it; answers whether the run is still shown somewhere."""
+        if self._cells.get(cell, execution) != execution:
+            del self._cells[cell]
+        return bool(self._cells)
+
+    def close(self) -> None:
+        """Leave the static pictures alone."""
+        if self.widget is not None:
+            self.widget.close()
+
+    def _static(self, state: RunState) -> dict[str, str]:
         table = table_of(state)
-        data = {"text/html": render.to_html(table), "text/plain": render.to_text(table)}
-        if self._handle is None:
-            self._handle = display(data, raw=True, display_id=True)
-        else:
-            self._handle.update(data, raw=True)
+        picture = render.to_html(table)
+        if self.widget is not None:
+            picture = f'<div class="nbflow-static" data-nbflow="{html.escape(self.widget.name)}">{picture}</div>'
+        return {"text/html": picture, "text/plain": render.to_text(table)}
 
-    end = show
+
+#: The runs that cells of this kernel show, by run, the latest last.
+_SHOWN: OrderedDict[str, CellView] = OrderedDict()
+
+
+def _make_room(here: tuple[str, int], view: CellView) -> None:
+    """A cell that is run again replaces what it showed, and so many tables are enough: no widget is left behind."""
+    for run, other in list(_SHOWN.items()):
+        if other is not view and not other.leave(*here):
+            _SHOWN.pop(run).close()
+    _SHOWN[view._run.id] = view  # noqa: SLF001
+    _SHOWN.move_to_end(view._run.id)  # noqa: SLF001
+    while len(_SHOWN) > _MOST:
+        _SHOWN.popitem(last=False)[1].close()
+
+
+def _execution() -> tuple[str, int]:
+    """The cell that runs, by the front end's id or else by its number, and the number of its execution."""
+    from IPython import get_ipython
+
+    shell: Any = get_ipython()
+    cell = shell.kernel.get_parent("shell").get("metadata", {}).get("cellId")
+    return str(cell or f"#{shell.execution_count}"), shell.execution_count
+
+
+def _widget(run: Run) -> Any:
+    """The live table; ``None`` without anywidget, or where NBFLOW_TABLE=static asks for pictures alone."""
+    if os.environ.get("NBFLOW_TABLE") == "static":
+        return None
+    try:
+        from nbflow.notebook.widget import TableWidget
+    except ImportError:
+        return None
+    return TableWidget(run)
 
 
 class TerminalView:
-    """One line that is written over while the run goes on, then the table; only the table where nobody watches."""
+    """The run as it goes on, then its table; a line now and again where nobody watches, as in a job's log."""
+
+    has_rows = False
 
     def __init__(self) -> None:
-        self._drawn = 0
+        from rich.console import Console
+
+        self._console = Console(stderr=True, highlight=False, emoji=False, markup=False)
+        self._live: Any = None
+        self._logged = time.monotonic()
+
+    def begin(self, state: RunState) -> None:
+        """Nothing to see yet."""
 
     def show(self, state: RunState) -> None:
-        """Write the line."""
-        if sys.stderr.isatty():
-            line = render.short(f"{state.event}: {table_of(state, failures=0).sentence}", 100)
-            sys.stderr.write("\r" + line.ljust(self._drawn))
+        """Draw anew; what is printed meanwhile stands above."""
+        if self._console.is_terminal:
+            if self._live is None:
+                from rich.live import Live
+
+                self._live = Live(console=self._console, auto_refresh=False, transient=True)
+                self._live.start()
+            self._live.update(render.progress(table_of(state, failures=0), *_progress(state)), refresh=True)
+        elif time.monotonic() - self._logged >= _LOG:
+            self._logged = time.monotonic()
+            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {state.event}: {render.short(table_of(state, failures=0).sentence, 300)}\n")
             sys.stderr.flush()
-            self._drawn = len(line)
 
     def end(self, state: RunState) -> None:
         """Write the table."""
-        from rich.console import Console
+        if self._live is not None:
+            self._live.stop()
+        render.print_table(table_of(state), self._console)
 
-        if self._drawn:
-            sys.stderr.write("\r" + " " * self._drawn + "\r")
-        console = Console(stderr=True, highlight=False, emoji=False, markup=False)
-        render.print_table(table_of(state), console)
+
+def _progress(state: RunState) -> tuple[int, int]:
+    """Rows that ended, and all of them as far as is known."""
+    ended = sum(number for key, number in state.tally().items() if key in FINAL)
+    return ended, max(state.total or 0, len(state.keys)) * len(state.flows)
 
 
 def in_kernel() -> bool:
@@ -72,6 +201,8 @@ def in_kernel() -> bool:
     return getattr(shell(), "kernel", None) is not None
 
 
-def view() -> View:
-    """The view that fits where the code runs."""
-    return CellView() if in_kernel() else TerminalView()
+def view(run: Run) -> View:
+    """The view of ``run`` that fits where the code runs; in a kernel the one that there is already."""
+    if not in_kernel():
+        return TerminalView()
+    return _SHOWN.get(run.id) or CellView(run)

@@ -107,11 +107,26 @@ def test_another_process_reads_a_run_while_it_goes_on(tmp_path):
         assert time.monotonic() < deadline
     run = nf.open_run()
     assert run.state == "RUNNING"
-    with pytest.raises(nf.UsageError, match="another process"):
-        run.cancel()
     process.kill()
     process.communicate()
     assert run.state == "INTERRUPTED"
+
+
+def test_another_process_cancels_a_run_and_it_ends_gracefully(tmp_path):
+    job = Job(tmp_path, 5_000, 0.05)
+    process = job.start()
+    job.wait_for(10)
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "nbflow.cli", "runs", "cancel", "latest"]
+    said = subprocess.run(command, env=os.environ | {"PYTHONPATH": path, "NBFLOW_STORE": str(job.store)}, capture_output=True, text=True, timeout=60)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "CANCELLED" in out
+    assert "is CANCELLED: 5,000 records" in said.stdout, said
+    nf.use(job.store)
+    run = nf.open_run()
+    assert sum(run.counts["flow"].values()) == 5_000
+    assert run.counts["flow"]["COMPLETED"] > 0
 
 
 def test_ctrl_c_ends_a_run_gracefully_and_the_next_send_goes_on(tmp_path):

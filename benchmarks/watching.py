@@ -1,0 +1,154 @@
+"""What the live table costs: an update of a run of any size, and a run with and without it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import batch
+from benchmarks.contest import Question, Row, kilobytes, microseconds, milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_RUN = "20261124-091502-41700"
+_UPDATES, _CHANGES = 50, 100
+
+
+class Told:
+    """A run that is nothing but its entries."""
+
+    is_here, is_stopping = True, False
+
+    def __init__(self, records: int) -> None:
+        from nbflow._core.entry import Called, Failure, Item, Listed, Opened, RunState, Sent
+        from nbflow._core.plan import State
+        from nbflow._core.sheet import Sheet
+
+        self.state, self.sheet, self.at = RunState(), Sheet(), 0
+        self.apply(Opened(_RUN, "thread", ("triage",), 1e9, "records", False, records), Sent(records))
+        trouble = Failure("answer", "TimeoutError", "the model did not answer")
+        for n in range(records):
+            self.apply(Listed(n, f"t-{n:07}"))
+            if n < records // 2:
+                self.apply(Called(n, 0, "answer", State.COMPLETED, 1e9 + 1, 0.1, 1))
+                self.apply(Item(n, 0, State.FAILED, 1e9 + 1, 0.1, None, 1, trouble) if n % 2 else Item(n, 0, State.COMPLETED, 1e9 + 1, 0.1, "00" * 20))
+        self.records, self.at = records, records // 2
+
+    def apply(self, *entries: Any) -> None:
+        """Take in entries."""
+        for entry in entries:
+            self.state.apply(entry)
+            self.sheet.apply(entry)
+
+    def go_on(self) -> None:
+        """A hundred more records are done."""
+        from nbflow._core.entry import Called, Item
+        from nbflow._core.plan import State
+
+        for n in range(self.at, self.at + _CHANGES):
+            number, at = n % self.records, 1e9 + 2 + n / 1e6
+            self.apply(Item(number, 0, State.RUNNING, at), Called(number, 0, "answer", State.COMPLETED, at, 0.1, 1), Item(number, 0, State.COMPLETED, at, 0.1, "00" * 20))
+        self.at += _CHANGES
+
+    def look(self) -> Any:
+        """As `nbflow.Run.look` does."""
+        from contextlib import nullcontext
+
+        return nullcontext((self.state, self.sheet))
+
+
+def updates(records: int) -> Callable[[Path, int], dict[str, float]]:
+    """Ten a second for five seconds, a hundred records changed in each, one page in front of them."""
+
+    def act(_folder: Path, size: int) -> dict[str, float]:
+        from nbflow.notebook.table import RunTable
+
+        said: list[str] = []
+        run: Any = Told(records if size > 1 else min(records, 2_000))
+        table = RunTable(run, lambda message: said.append(json.dumps(message)), lambda: None)
+        table.take({"t": "view", "id": "v", "n": 1, "offset": 0, "limit": 36, "query": {"sort": "state"}})
+        table.tick(time.monotonic())
+        spent = []
+        for number in range(_UPDATES if size > 1 else 3):
+            run.go_on()
+            table.take({"t": "ack", "id": "v", "n": number + 1})
+            if size > 1:
+                time.sleep(0.1)
+            begun = time.thread_time()
+            table._looked = 0.0
+            table.tick(time.monotonic())
+            spent.append(time.thread_time() - begun)
+        return {"update": sum(spent) / len(spent), "dearest": max(spent), "bytes": sum(map(len, said)) / len(said)}
+
+    return act
+
+
+def watched(folder: Path, size: int) -> dict[str, float]:
+    """A batch while a table follows it, as in a notebook: the same thread, the same pace, the same messages."""
+    import nbflow as nf
+    from nbflow import _wiring
+    from nbflow.notebook import live
+    from nbflow.notebook.table import RunTable
+    from nbflow.notebook.widget import PUBLISHER
+
+    class Shown:
+        has_rows = True
+
+        def __init__(self, run: nf.Run) -> None:
+            self.table = RunTable(run, json.dumps, PUBLISHER.wake)
+
+        def begin(self, _state: Any) -> None:
+            PUBLISHER.add(self.table)
+            PUBLISHER.ask(self.table, {"t": "view", "id": "v", "n": 1, "offset": 0, "limit": 36, "query": {"sort": "state"}})
+
+        def show(self, _state: Any) -> None:
+            PUBLISHER.ask(self.table, {"t": "ack", "id": "v", "n": self.table._number})
+
+        end = show
+
+    live.view = Shown  # type: ignore[assignment]
+    _wiring.SESSION.shows = True
+    return _computed(folder, size)
+
+
+def alone(folder: Path, size: int) -> dict[str, float]:
+    """The same batch, nobody looks."""
+    from nbflow import _wiring
+
+    _wiring.SESSION.shows = False
+    return _computed(folder, size)
+
+
+def _computed(folder: Path, size: int) -> dict[str, float]:
+    """What the processor does for a batch: others on the machine do not change it, as they do the time."""
+    batch.sync_flow()
+    records = size * 10_000 if size > 1 else 200
+    begun = time.process_time()
+    batch.sent(folder, records)
+    return {"record": (time.process_time() - begun) / records}
+
+
+SMALL, LARGE, HUGE = ("100", 0), ("10,000", 0), ("1,000,000", 0)
+
+QUESTION = Question(
+    "watching",
+    "the live table: kernel time and bytes of an update at 10 a second, and a run with and without it",
+    (2, 1),
+    {
+        "100": (updates(100),),
+        "10,000": (updates(10_000),),
+        "1,000,000": (updates(1_000_000),),
+        "with": (watched,),
+        "without": (alone,),
+    },
+    (
+        Row("update of 10,000 records", (*LARGE, "update"), "of 100", (*SMALL, "update"), milliseconds, 0.5),
+        Row("update of 1,000,000 records", (*HUGE, "update"), "of 100", (*SMALL, "update"), milliseconds, 0.25),
+    Row("the dearest, that chose rows anew", (*HUGE, "dearest"), "of 100", (*SMALL, "dearest"), milliseconds),
+        Row("bytes at 1,000,000 records", (*HUGE, "bytes"), "at 10,000", (*LARGE, "bytes"), kilobytes, 0.95),
+        Row("a record of 20,000, watched", ("with", 0, "record"), "nobody looks", ("without", 0, "record"), microseconds, 0.95),
+    ),
+)

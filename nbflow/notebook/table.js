@@ -1,0 +1,749 @@
+// The live table of a run. The kernel owns the rows (table.py says what travels); here is what one sees and does.
+// Plain module, no dependency, no request. Every text becomes text: nothing of a record is ever taken for HTML.
+
+const ICONS = {
+  ring: "M8 2.2a5.8 5.8 0 1 0 0 11.6A5.8 5.8 0 0 0 8 2.2Z",
+  arc: "M8 2.2A5.8 5.8 0 1 1 2.2 8",
+  again: "M13.3 8A5.3 5.3 0 1 1 11.6 4.1M12.2 1.2v3.4H8.8",
+  pause: "M5.5 3.5v9M10.5 3.5v9",
+  check: "M2.8 8.6l3.4 3.4 7-7.6",
+  bolt: "M9.2 1.8 3.6 9.2h4l-.8 5 5.6-7.4h-4z",
+  cross: "M3.6 3.6l8.8 8.8M12.4 3.6l-8.8 8.8",
+  clock: "M8 2.2a5.8 5.8 0 1 0 0 11.6A5.8 5.8 0 0 0 8 2.2ZM8 4.8V8l2.3 1.6",
+  slash: "M8 2.2a5.8 5.8 0 1 0 0 11.6A5.8 5.8 0 0 0 8 2.2ZM4 12 12 4",
+  warn: "M8 2.2 14.2 13.4H1.8zM8 6.4v3.2M8 11.4v.4",
+};
+// In the order of nbflow's State: the number that travels is the place here.
+const STATES = [
+  ["QUEUED", "queued", "ring"], ["RUNNING", "running", "arc"], ["RETRYING", "retrying", "again"], ["WAITING", "waiting", "pause"],
+  ["COMPLETED", "completed", "check"], ["CACHED", "cached", "bolt"], ["FAILED", "failed", "cross"], ["TIMED_OUT", "timed out", "clock"],
+  ["CANCELLED", "cancelled", "slash"], ["INTERRUPTED", "interrupted", "warn"],
+].map(([name, word, icon]) => ({ name, word, icon, css: `nbf-s-${word.replace(" ", "-")}` }));
+const [QUEUED, RUNNING, RETRYING, WAITING, COMPLETED, CACHED, FAILED, TIMED_OUT, CANCELLED, INTERRUPTED] = STATES.keys();
+const RUN_STATES = { RUNNING, COMPLETED, PARTIAL: INTERRUPTED, FAILED, CANCELLED, INTERRUPTED };
+const TILES = [QUEUED, RUNNING, RETRYING, COMPLETED, CACHED, FAILED, TIMED_OUT, CANCELLED, INTERRUPTED];
+const ALWAYS = new Set([QUEUED, RUNNING, COMPLETED, CACHED, FAILED]);
+const BAR = [COMPLETED, CACHED, RUNNING, RETRYING, FAILED, TIMED_OUT, CANCELLED, INTERRUPTED];
+const COLUMNS = [["state", "State"], ["key", "Record"], ["flow", "Flow"], [null, "Steps"], ["attempts", "Try"], ["seconds", "Time"], [null, "Message"]];
+
+const ROW = 30, LIST = 12, MARGIN = 12, TALLEST = 6e6; // a taller element than some 16 million pixels, browsers cut
+const DEAD = 9000, UNHEARD = 1500, SPOKEN = 15000, PATIENCE = 24000; // milliseconds
+
+// Small things.
+
+function h(tag, props, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(props ?? {})) {
+    if (name === "class") node.className = value;
+    else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== false && value != null) node.setAttribute(name, value);
+  }
+  node.append(...children.filter((child) => child != null));
+  return node;
+}
+
+function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("aria-hidden", "true");
+  svg.setAttribute("class", `nbf-icon nbf-i-${name}`);
+  path.setAttribute("d", ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
+const mark = (code) => icon(STATES[code].icon);
+const chip = (code, word) => h("span", { class: `nbf-chip ${STATES[code].css}` }, mark(code), h("span", {}, word ?? STATES[code].word));
+const text = (node, value) => { if (node.textContent !== value) node.textContent = value; };
+const attr = (node, name, value) => { if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value); };
+const show = (node, yes) => { if (node.hasAttribute("hidden") === yes) node.toggleAttribute("hidden", !yes); }; // also of SVG
+const whole = (number) => Math.round(number).toLocaleString("en-US");
+const several = (number, noun) => `${whole(number)} ${noun}${number === 1 ? "" : "s"}`;
+
+function duration(seconds) {
+  if (!(seconds > 0)) return "";
+  if (seconds < 0.001) return "<1 ms";
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 99.95) return `${seconds.toFixed(1)} s`;
+  const minutes = Math.floor(Math.round(seconds) / 60), rest = Math.round(seconds) % 60;
+  if (minutes < 60) return `${minutes} min ${String(rest).padStart(2, "0")} s`;
+  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
+}
+
+function rate(perSecond) {
+  if (perSecond == null) return "–";
+  return perSecond >= 100 ? whole(perSecond) : perSecond >= 0.995 ? perSecond.toFixed(1) : perSecond.toFixed(2);
+}
+
+/** A colour, in whatever notation, as red, green, blue and alpha from 0 to 255. */
+function pixel(colour) {
+  const canvas = h("canvas", { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true });
+  canvas.fillStyle = colour;
+  canvas.fillRect(0, 0, 1, 1);
+  return canvas.getImageData(0, 0, 1, 1).data;
+}
+
+/** Is the page dark around `el`? By what the host says, else by how bright the background is. */
+function isDark(el) {
+  const body = document.body;
+  if (body.dataset.jpThemeLight) return body.dataset.jpThemeLight === "false";
+  if (body.dataset.vscodeThemeKind) return /dark|high-contrast$/.test(body.dataset.vscodeThemeKind);
+  for (let at = el; at; at = at.parentElement ?? at.getRootNode().host) {
+    if (at.classList?.contains("dark") || at.classList?.contains("dark-theme")) return true;
+    const [red, green, blue, alpha] = pixel(getComputedStyle(at).backgroundColor);
+    if (alpha > 127) return 0.299 * red + 0.587 * green + 0.114 * blue < 128;
+  }
+  return matchMedia("(prefers-color-scheme: dark)").matches && getComputedStyle(document.documentElement).colorScheme.includes("dark");
+}
+
+function copy(value) {
+  if (navigator.clipboard && isSecureContext) return navigator.clipboard.writeText(value);
+  const area = h("textarea", { class: "nbf-away" });
+  area.value = value;
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy"); // the only way on a page that came over plain http
+  area.remove();
+  return Promise.resolve();
+}
+
+function save(name, content) {
+  const url = URL.createObjectURL(new Blob(["\ufeff", content], { type: "text/csv;charset=utf-8" }));
+  h("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}
+
+/** A bar of stacked parts, `[[css, number, word]]` of `total`. */
+class Bar {
+  constructor(css) {
+    this.node = h("div", { class: css, role: "img" });
+    this.parts = new Map();
+  }
+
+  draw(parts, total, label) {
+    attr(this.node, "aria-label", label);
+    for (const [css, number] of parts) {
+      let part = this.parts.get(css);
+      if (!part) this.node.append((this.parts.set(css, h("span", { class: css })), part = this.parts.get(css)));
+      const width = total ? `${(100 * number) / total}%` : "0";
+      if (part.style.width !== width) part.style.width = width;
+    }
+  }
+}
+
+// The table.
+
+class RunView {
+  constructor(model, el) {
+    this.model = model;
+    this.el = el;
+    this.id = Math.random().toString(36).slice(2, 12);
+    this.query = { text: "", flow: null, states: [], step: "", cause: null, sort: "state", descending: false };
+    this.asked = this.acts = 0;
+    this.patience = UNHEARD;
+    this.head = null; // the latest tick
+    this.page = { total: 0, offset: 0, rows: [] };
+    this.active = 0; // the row that the keyboard is at
+    this.opened = null; // number of the record that is open
+    this.pending = new Map(); // acts that the kernel has not answered
+    this.heard = Date.now();
+    this.ahead = 0; // the kernel's clock against ours, seconds
+    this.rates = [];
+    this.spoken = 0;
+    this.rows = [];
+    this.tiles = new Map();
+    this.lanes = [];
+    this.abort = new AbortController();
+    this.build();
+    this.listen();
+    this.ask();
+  }
+
+  // What there is.
+
+  build() {
+    const button = (css, label, act, glyph) => h("button", { type: "button", class: `nbf-button ${css}`, onclick: act }, glyph ? icon(glyph) : null, h("span", {}, label));
+    this.stop = button("nbf-stop", "Stop", () => this.act("stop"), "slash");
+    this.again = button("", "Rerun failed", () => this.act("rerun_failed"), "again");
+    this.state = h("span", { class: "nbf-runstate" });
+    this.title = h("span", { class: "nbf-title" });
+    this.about = h("span", { class: "nbf-faint nbf-about" });
+    this.sentence = h("div", { class: "nbf-sentence" });
+    this.notice = h("div", { class: "nbf-notice", role: "status", hidden: true });
+    this.speech = h("div", { class: "nbf-away", "aria-live": "polite" });
+    this.strip = h("div", { class: "nbf-strip", role: "group", "aria-label": "Records by state: filters" });
+    this.figures = ["records/s", "left", "cost", "tokens"].map((word) => ({ number: h("b"), node: null, word }));
+    for (const figure of this.figures) figure.node = h("div", { class: "nbf-figure", hidden: figure.word === "cost" || figure.word === "tokens" }, figure.number, h("span", { class: "nbf-faint" }, figure.word));
+    this.spark = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    this.spark.setAttribute("class", "nbf-spark");
+    this.spark.setAttribute("viewBox", "0 0 60 20");
+    this.spark.setAttribute("preserveAspectRatio", "none");
+    this.spark.setAttribute("aria-hidden", "true");
+    this.spark.append(document.createElementNS("http://www.w3.org/2000/svg", "polyline"));
+    this.figures[0].node.append(this.spark);
+    this.bar = new Bar("nbf-bar");
+    this.lanebox = h("div", { class: "nbf-lanes", role: "group", "aria-label": "Flows and their steps" });
+    this.search = h("input", { type: "search", class: "nbf-search", placeholder: "Search records and errors", "aria-label": "Search records and errors", oninput: () => this.searchSoon() });
+    this.causes = h("div", { class: "nbf-causes", role: "group", "aria-label": "Failures by cause: filters" });
+    this.clear = button("nbf-quiet", "Show all", () => this.filter({ text: "", flow: null, states: [], step: "", cause: null }));
+    this.shown = button("nbf-quiet", "Rerun these", () => this.act("rerun_shown"), "again");
+    this.csv = button("nbf-quiet", "Failures as CSV", () => this.request("csv"));
+    this.heads = COLUMNS.map(([sort, word]) => h("div", { role: "columnheader", class: `nbf-cell nbf-c-${word.toLowerCase()}` },
+      sort ? h("button", { type: "button", class: "nbf-sort", onclick: () => this.sort(sort) }, word) : word));
+    this.body = h("div", { role: "rowgroup", class: "nbf-rows" });
+    this.spacer = h("div", { class: "nbf-spacer", role: "presentation" }, this.body);
+    this.grid = h("div", { role: "grid", class: "nbf-grid", "aria-label": "Records", tabindex: "0" },
+      h("div", { role: "rowgroup", class: "nbf-thead" }, h("div", { role: "row", class: "nbf-row nbf-headrow", "aria-rowindex": "1" }, ...this.heads)), this.spacer);
+    this.empty = h("div", { class: "nbf-empty", hidden: true });
+    this.detail = h("section", { class: "nbf-detail", "aria-label": "One record", hidden: true });
+    this.count = h("span", {});
+    this.warning = h("div", { class: "nbf-warning", role: "status", hidden: true });
+    this.root = h("div", { class: "nbf nbf-light", "data-lm-suppress-shortcuts": "true" },
+      h("div", { class: "nbf-header" }, this.state, this.title, this.about, h("span", { class: "nbf-gap" }), this.again, this.stop),
+      this.sentence, this.warning, this.notice, this.speech,
+      h("div", { class: "nbf-numbers" }, this.strip, ...this.figures.map((figure) => figure.node)),
+      this.bar.node, this.lanebox,
+      (this.toolbar = h("div", { class: "nbf-toolbar" }, this.search, this.causes, h("span", { class: "nbf-gap" }), this.clear, this.shown, this.csv)),
+      (this.split = h("div", { class: "nbf-split" }, h("div", { class: "nbf-list" }, this.grid, this.empty), this.detail)),
+      h("div", { class: "nbf-footer nbf-faint" }, this.count));
+    this.el.append(this.root);
+  }
+
+  listen() {
+    const options = { signal: this.abort.signal };
+    this.onMessage = (message) => this.take(message);
+    this.model.on("msg:custom", this.onMessage);
+    this.grid.addEventListener("scroll", () => this.scrolled(), { passive: true, ...options });
+    this.grid.addEventListener("keydown", (event) => this.key(event), options);
+    this.grid.addEventListener("pointerenter", () => this.hold(true), options);
+    this.grid.addEventListener("pointerleave", () => this.hold(false), options);
+    // The notebook's shortcuts are not meant for the table: `d d` would delete the cell.
+    this.root.addEventListener("keydown", (event) => { if (!event.ctrlKey && !event.metaKey) event.stopPropagation(); }, options);
+    this.root.addEventListener("keydown", (event) => { if (event.key === "Escape" && this.opened !== null) this.close(); }, options);
+    this.resizes = new ResizeObserver(() => { this.theme(); this.paint(); });
+    this.resizes.observe(this.root);
+    this.themes = new MutationObserver(() => this.theme());
+    for (const node of [document.documentElement, document.body]) this.themes.observe(node, { attributes: true, attributeFilter: ["class", "style", "data-jp-theme-light", "data-jp-theme-name", "data-vscode-theme-kind", "data-theme"] });
+    this.seen = true;
+    this.sight = new IntersectionObserver((entries) => {
+      const seen = entries[entries.length - 1].isIntersecting;
+      if (seen !== this.seen) { this.seen = seen; this.ask(); }
+    });
+    this.sight.observe(this.root);
+    this.pulse = setInterval(() => this.beat(), 1000);
+    this.hideStatic();
+  }
+
+  remove() {
+    this.send({ t: "gone" });
+    this.model.off("msg:custom", this.onMessage);
+    this.abort.abort();
+    this.resizes.disconnect();
+    this.themes.disconnect();
+    this.sight.disconnect();
+    clearInterval(this.pulse);
+    clearTimeout(this.typing);
+    cancelAnimationFrame(this.frame);
+    this.gone = true;
+    this.hiding.remove();
+    this.root.remove();
+  }
+
+  /** The static picture is for those who have no live table: wherever it stands, and whenever it comes. */
+  hideStatic() {
+    const mine = `.nbflow-static[data-nbflow="${this.model.get("name")}"]`;
+    this.hiding = h("style", {}, `${mine}, .jp-OutputArea-child:has(${mine}) { display: none !important; }`);
+    document.head.append(this.hiding);
+  }
+
+  theme() {
+    const dark = isDark(this.el);
+    this.root.classList.toggle("nbf-dark", dark);
+    this.root.classList.toggle("nbf-light", !dark);
+  }
+
+  // To the kernel.
+
+  send(message) {
+    try {
+      this.model.send({ id: this.id, ...message });
+    } catch {
+      this.heard = 0; // no kernel to send to
+    }
+  }
+
+  ask() {
+    if (this.asking || this.gone) return;
+    this.asking = true;
+    this.askedAt = Date.now();
+    queueMicrotask(() => {
+      this.asking = false;
+      const { first, visible } = this.window();
+      const offset = Math.max(0, first - MARGIN);
+      this.send({ t: "view", n: ++this.asked, offset, limit: visible + 2 * MARGIN, held: this.isHeld(), seen: this.seen, query: { ...this.query, states: this.query.states.map((code) => STATES[code].name) } });
+    });
+  }
+
+  /** Rows do not move under the pointer, nor under a reader who has scrolled. */
+  isHeld() {
+    return (this.held || this.grid.scrollTop > 0) && this.page.total > 0;
+  }
+
+  hold(held) {
+    this.held = held;
+    this.ask();
+  }
+
+  request(kind, more = {}) {
+    const n = ++this.acts;
+    this.pending.set(n, { kind, ...more, at: Date.now() });
+    this.send({ t: kind, n, ...more });
+    return n;
+  }
+
+  act(what, more = {}) {
+    this.say(what === "stop" ? "Asking the run to stop ..." : "Asking the kernel ...");
+    this.request("act", { what, ...more });
+  }
+
+  filter(change) {
+    Object.assign(this.query, change);
+    if (this.search.value !== this.query.text) this.search.value = this.query.text;
+    this.grid.scrollTop = 0;
+    this.active = 0;
+    this.ask();
+    this.paint();
+  }
+
+  toggle(states) {
+    this.filter({ states });
+  }
+
+  sort(column) {
+    const same = this.query.sort === column;
+    this.filter({ sort: column, descending: same ? !this.query.descending : column === "seconds" || column === "attempts" });
+  }
+
+  searchSoon() {
+    clearTimeout(this.typing);
+    this.typing = setTimeout(() => this.filter({ text: this.search.value.trim() }), 200);
+  }
+
+  // From the kernel.
+
+  take(message) {
+    this.heard = Date.now();
+    if (message.t === "tick") {
+      if (this.head && message.n < this.head.n) return; // overtaken
+      const page = message.pages[this.id] ?? (this.isPlain() && message.pages[""]);
+      if (page && page.n >= (this.page.n ?? 0)) this.page = page;
+      if (this.page.n === this.asked) this.patience = UNHEARD;
+      if (!message.pages[this.id] && this.seen && this.head) this.ask(); // the kernel has forgotten this view
+      const goesOn = this.head && this.head.state !== message.state;
+      this.head = message;
+      if (goesOn && this.opened !== null) this.request("open", { row: this.opened });
+      this.ahead = message.now - Date.now() / 1000;
+      if (message.state === "RUNNING" && message.rate != null) this.rates = [...this.rates.slice(-39), message.rate];
+      this.paint();
+    } else if (message.t === "said" && !message.id) {
+      this.say(message.text, true);
+    } else if (message.id === this.id && message.t !== "beat") {
+      this.answer(message);
+    }
+  }
+
+  isPlain() {
+    const { text, flow, states, step, cause, sort, descending } = this.query;
+    return !text && flow === null && !states.length && !step && cause === null && sort === "state" && !descending;
+  }
+
+  answer(message) {
+    const request = this.pending.get(message.to);
+    this.pending.delete(message.to);
+    if (message.t === "detail") {
+      if (message.row === this.opened) this.drawDetail(message);
+    } else if (message.t === "csv") {
+      save(message.name, message.text);
+      this.say("The failures are in your downloads.");
+    } else if (message.ask) {
+      this.say(message.ask, false, () => this.act(message.act.what, { row: message.act.row, sure: true }));
+    } else {
+      if (message.wrong && request?.kind === "open") this.close();
+      this.say(message.text, message.wrong);
+    }
+  }
+
+  say(words, wrong = false, agree = null) {
+    const quiet = (label, act) => h("button", { type: "button", class: "nbf-button nbf-quiet", onclick: act }, label);
+    this.notice.replaceChildren(h("span", {}, words), h("span", { class: "nbf-gap" }));
+    if (agree) this.notice.append(quiet("Run again", agree));
+    this.notice.append(quiet(agree ? "No" : "Dismiss", () => show(this.notice, false)));
+    this.notice.classList.toggle("nbf-wrong", Boolean(wrong));
+    show(this.notice, true);
+    clearTimeout(this.fading);
+    if (!wrong && !agree) this.fading = setTimeout(() => show(this.notice, false), 8000);
+  }
+
+  get isDead() {
+    return Date.now() - this.heard > DEAD;
+  }
+
+  beat() {
+    const now = Date.now();
+    for (const [n, request] of this.pending) {
+      if (now - request.at < UNHEARD || request.told) continue;
+      request.told = true;
+      if (this.isDead) this.pending.delete(n);
+      else if (request.what === "stop") this.say("The kernel is busy with a cell and does not hear the table. Press the kernel's own Stop (■): it ends the run gracefully.", true);
+      else if (now - request.at > UNHEARD) this.say("The kernel is busy with a cell; it will answer when the cell has ended.");
+    }
+    // A question can be lost: while the page comes up, or the connection comes back.
+    if (this.page.n !== this.asked && this.seen && !this.isDead && now - this.askedAt > this.patience) {
+      this.patience = Math.min(2 * this.patience, PATIENCE);
+      this.ask();
+    }
+    if (this.head && now - this.spoken > SPOKEN && this.head.sentence !== this.speech.textContent) {
+      this.spoken = now;
+      text(this.speech, this.head.sentence);
+    }
+    this.paint();
+  }
+
+  // Painting: once a frame, and only what differs.
+
+  paint() {
+    if (this.frame || this.gone) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      if (!this.head || this.gone) return;
+      this.drawHead();
+      this.drawTiles();
+      this.drawLanes();
+      this.drawCauses();
+      this.drawRows();
+      if (this.acked !== this.head.n) this.send({ t: "ack", n: (this.acked = this.head.n) });
+    });
+  }
+
+  drawHead() {
+    const { head } = this, running = head.state === "RUNNING", dead = this.isDead;
+    const now = Date.now() / 1000 + this.ahead;
+    if (this.state.dataset.state !== head.state) {
+      this.state.dataset.state = head.state;
+      this.state.replaceChildren(chip(RUN_STATES[head.state] ?? QUEUED, head.state.toLowerCase()));
+    }
+    text(this.title, head.event);
+    text(this.about, `run ${head.run} · ${duration((running && !dead ? now : head.ended) - head.began) || "0 s"}`);
+    text(this.sentence, head.sentence);
+    show(this.stop, running && !head.readonly);
+    show(this.again, !running && head.again > 0 && !head.readonly);
+    this.stop.disabled = dead || head.stopping;
+    text(this.stop.lastChild, head.stopping ? "Stopping" : "Stop");
+    this.again.disabled = dead;
+    text(this.again.lastChild, `Rerun ${whole(head.again)} ${head.again === head.failed ? "failed" : "unfinished"}`);
+    show(this.csv, head.failed > 0);
+    this.csv.disabled = dead;
+    const [perSecond, left, cost, tokens] = this.figures;
+    const mean = !running && head.ended > head.began ? head.records / (head.ended - head.began) : null;
+    text(perSecond.number, rate(running ? head.rate : mean));
+    text(left.number, running ? (head.left == null ? "–" : duration(head.left) || "0 s") : duration(head.ended - head.began) || "0 s");
+    text(left.node.lastChild, running ? "left" : "took");
+    for (const [figure, value] of [[cost, head.cost], [tokens, head.tokens]]) {
+      show(figure.node, value != null);
+      if (value != null) text(figure.number, figure === cost ? `$${value.toFixed(2)}` : whole(value));
+    }
+    show(this.spark, running && this.rates.length > 4);
+    if (this.rates.length > 4) {
+      const top = Math.max(...this.rates) || 1;
+      attr(this.spark.firstChild, "points", this.rates.map((value, at) => `${((60 * at) / (this.rates.length - 1)).toFixed(1)},${(18 - (16 * value) / top).toFixed(1)}`).join(" "));
+    }
+    this.root.classList.toggle("nbf-dead", dead);
+    this.root.classList.toggle("nbf-running", running && !dead);
+    const warning = dead ? `The kernel does not answer: this is how the run stood. What is done is on disk: nf.open_run("${head.run}") shows it.` : head.remarks.join(" ");
+    text(this.warning, warning && `⚠ ${warning}`);
+    show(this.warning, Boolean(warning));
+    const filtered = !this.isPlain() && this.page.total !== head.rows;
+    const noun = head.flows.length > 1 ? "row" : "record";
+    text(this.count, filtered ? `${whole(this.page.total)} of ${several(head.rows, noun)}` : head.flows.length > 1 ? `${several(head.records, "record")} in ${head.flows.length} flows` : several(head.rows, noun));
+    const { text: words, flow, states, step, cause } = this.query;
+    const narrowed = Boolean(words || flow !== null || states.length || step || cause !== null);
+    show(this.clear, narrowed);
+    show(this.shown, narrowed && !running && !head.readonly && this.page.total > 0);
+    this.shown.disabled = dead;
+    text(this.shown.lastChild, `Rerun ${this.page.total === 1 ? "this one" : `these ${whole(this.page.total)}`}`);
+  }
+
+  drawTiles() {
+    const { counts, rows } = this.head;
+    const listed = BAR.reduce((sum, code) => sum + (counts[code] ?? 0), 0);
+    const numbers = { ...counts, [QUEUED]: rows - listed };
+    for (const code of TILES) {
+      let tile = this.tiles.get(code);
+      if (!tile) {
+        const { word, css } = STATES[code];
+        const number = h("b", {});
+        const node = h("button", { type: "button", class: `nbf-tile ${css}`, "aria-pressed": "false", onclick: () => this.toggle(this.query.states.includes(code) ? this.query.states.filter((other) => other !== code) : [...this.query.states, code]) },
+          number, h("span", { class: "nbf-word" }, mark(code), word));
+        this.strip.append(node);
+        this.tiles.set(code, (tile = { node, number }));
+      }
+      const number = numbers[code] ?? 0, pressed = this.query.states.includes(code);
+      text(tile.number, whole(number));
+      attr(tile.node, "aria-pressed", pressed);
+      tile.node.classList.toggle("nbf-none", !number);
+      show(tile.node, ALWAYS.has(code) || number > 0 || pressed);
+    }
+    const label = [...BAR, QUEUED].filter((code) => numbers[code]).map((code) => `${whole(numbers[code])} ${STATES[code].word}`).join(", ");
+    this.bar.draw(BAR.map((code) => [STATES[code].css, counts[code] ?? 0]), rows, label || "nothing yet");
+  }
+
+  drawLanes() {
+    const { flows, rows } = this.head, total = flows.length ? rows / flows.length : 0;
+    flows.forEach(([name, counts, wholes, steps], flow) => {
+      let lane = this.lanes[flow];
+      if (!lane) {
+        const title = h("button", { type: "button", class: "nbf-lane-name", "aria-pressed": "false", title: `Show ${name} only`, onclick: () => this.filter({ flow: this.query.flow === flow ? null : flow, step: "" }) }, name);
+        lane = { title, track: h("div", { class: "nbf-track" }), sum: h("div", { class: "nbf-sum" }), trouble: h("div", { class: "nbf-sum nbf-s-failed" }), steps: new Map() };
+        lane.node = h("div", { class: "nbf-lane" }, title, lane.track, lane.sum, lane.trouble);
+        this.lanebox.append(lane.node);
+        this.lanes[flow] = lane;
+      }
+      attr(lane.title, "aria-pressed", this.query.flow === flow);
+      const ended = BAR.filter((code) => code !== RUNNING && code !== RETRYING).reduce((sum, code) => sum + (counts[code] ?? 0), 0);
+      const broken = (counts[FAILED] ?? 0) + (counts[TIMED_OUT] ?? 0);
+      text(lane.sum, `${whole(ended)} / ${whole(total)}`);
+      text(lane.trouble, broken ? `${whole(broken)} failed` : "");
+      // A flow whose steps nobody has met yet, or that calls none, is one bar.
+      const parts = steps.length ? steps : [["", counts]];
+      for (const [step, ends] of parts) this.drawStep(lane, flow, step, ends, step ? wholes : 0, total);
+      for (const [step, part] of lane.steps) show(part.node, parts.some(([known]) => known === step));
+    });
+  }
+
+  drawStep(lane, flow, step, counts, wholes, total) {
+    let part = lane.steps.get(step);
+    if (!part) {
+      part = { bar: new Bar("nbf-stepbar"), word: h("span", {}), stopped: h("button", { type: "button", class: "nbf-stopped nbf-s-failed", "aria-pressed": "false", onclick: () => this.filter(this.query.step === step && this.query.flow === flow ? { step: "", flow: null } : { step, flow }) }) };
+      part.node = h("div", { class: "nbf-step" }, part.bar.node, h("div", { class: "nbf-steplabel" }, h("span", { class: "nbf-stepname", title: step }, step), part.word, part.stopped));
+      lane.track.append(part.node);
+      lane.steps.set(step, part);
+    }
+    const of = (code) => counts[code] ?? 0;
+    const cached = of(CACHED) + wholes, done = of(COMPLETED) + cached;
+    const stopped = of(FAILED) + of(TIMED_OUT) + of(RETRYING) + of(CANCELLED) + of(INTERRUPTED);
+    part.bar.draw([[STATES[COMPLETED].css, of(COMPLETED)], [STATES[CACHED].css, cached], [STATES[RETRYING].css, of(RETRYING) + of(RUNNING)], [STATES[FAILED].css, of(FAILED) + of(TIMED_OUT)], [STATES[CANCELLED].css, of(CANCELLED) + of(INTERRUPTED)]],
+      total, `${step || "flow"}: ${whole(done)} of ${whole(total)} done, ${whole(stopped)} stopped here`);
+    text(part.word, step ? whole(done) : "");
+    show(part.stopped, Boolean(step) && stopped > 0);
+    text(part.stopped, `${whole(stopped)} ${of(RETRYING) && !(of(FAILED) + of(TIMED_OUT)) ? "trying again" : "stopped"}`);
+    attr(part.stopped, "aria-label", `Show the ${whole(stopped)} records that stopped at ${step}`);
+    attr(part.stopped, "aria-pressed", this.query.step === step && this.query.flow === flow);
+  }
+
+  drawCauses() {
+    const { causes, kinds } = this.head, wanted = JSON.stringify([causes, kinds, this.query.cause, this.moreCauses]);
+    if (wanted === this.knownCauses) return;
+    this.knownCauses = wanted;
+    const shown = this.moreCauses ? causes : causes.slice(0, 4);
+    const focus = this.causes.contains(document.activeElement) ? document.activeElement.dataset.cause : null;
+    this.causes.replaceChildren(...shown.map(([number, step, error, message, records]) =>
+      h("button", { type: "button", class: "nbf-pill", "data-cause": number, "aria-pressed": String(this.query.cause === number), title: `${error} at ${step}: ${message}`, onclick: () => this.filter({ cause: this.query.cause === number ? null : number }) },
+        h("b", {}, whole(records)), ` ${error}`, h("span", { class: "nbf-faint" }, ` at ${step}`))));
+    const more = kinds - shown.length;
+    if (more > 0) this.causes.append(h("button", { type: "button", class: "nbf-pill", disabled: causes.length <= shown.length, onclick: () => { this.moreCauses = true; this.paint(); } }, `${whole(more)} more causes`));
+    if (focus !== null) this.causes.querySelector(`[data-cause="${focus}"]`)?.focus();
+  }
+
+  // Rows: as many elements as fit, whatever the number of records.
+
+  /** The height in which rows are seen: what the head of the grid leaves. */
+  get room() {
+    return Math.max(ROW, this.grid.clientHeight - ROW);
+  }
+
+  window() {
+    const { room } = this, { total } = this.page, visible = this.grid.clientHeight ? Math.ceil(room / ROW) : LIST;
+    const high = total * ROW, top = this.grid.scrollTop;
+    if (high <= TALLEST) return { visible, exact: top / ROW, first: Math.floor(top / ROW) };
+    const exact = (top / Math.max(1, TALLEST - room)) * (total - room / ROW);
+    return { visible, exact, first: Math.floor(exact) };
+  }
+
+  scrolled() {
+    const { first, visible } = this.window(), { offset, rows, total } = this.page;
+    const short = first < offset + MARGIN / 2 && offset > 0, long = first + visible > offset + rows.length - MARGIN / 2 && offset + rows.length < total;
+    if (short || long || this.wasHeld !== this.isHeld()) this.ask();
+    this.wasHeld = this.isHeld();
+    this.paint();
+  }
+
+  drawRows() {
+    const { page, head } = this, flows = head.flows;
+    const height = `${Math.min(page.total * ROW, TALLEST)}px`;
+    if (this.spacer.style.height !== height) this.spacer.style.height = height;
+    const fits = `${(Math.min(page.total, LIST) + 1) * ROW}px`;
+    if (this.opened === null && this.grid.style.height !== fits) this.grid.style.height = fits;
+    show(this.empty, page.total === 0);
+    text(this.empty, this.isPlain() ? "No records yet." : "No record fits the filter.");
+    attr(this.grid, "aria-rowcount", page.total + 1);
+    this.root.classList.toggle("nbf-oneflow", flows.length < 2);
+    COLUMNS.forEach(([sort], at) => sort && attr(this.heads[at], "aria-sort", this.query.sort === sort ? (this.query.descending ? "descending" : "ascending") : "none"));
+    const { first, exact, visible } = this.window();
+    const scaled = page.total * ROW > TALLEST, base = scaled ? this.grid.scrollTop - exact * ROW : 0;
+    const from = Math.max(first - 2, page.offset), to = Math.min(first + visible + 3, page.offset + page.rows.length);
+    const wanted = Math.max(0, to - from);
+    while (this.rows.length < wanted) this.rows.push(this.makeRow());
+    this.rows.forEach((row, at) => {
+      const index = from + at, there = at < wanted;
+      show(row.node, there);
+      if (!there) return;
+      const y = `translateY(${base + index * ROW}px)`;
+      if (row.node.style.transform !== y) row.node.style.transform = y;
+      this.drawRow(row, index, page.rows[index - page.offset], flows);
+    });
+  }
+
+  makeRow() {
+    const cells = COLUMNS.map(([, word]) => h("div", { role: "gridcell", class: `nbf-cell nbf-c-${word.toLowerCase()}` }));
+    const node = h("div", { role: "row", class: "nbf-row nbf-record", onclick: () => { this.active = row.index; this.open(row.number); } }, ...cells);
+    const row = { node, cells, number: -1, index: -1, known: "" };
+    this.body.append(node);
+    return row;
+  }
+
+  drawRow(row, index, data, flows) {
+    const [number, key, flow, state, track, attempts, seconds, message] = data;
+    const live = state === RUNNING || state === RETRYING || state === WAITING;
+    const took = live ? Date.now() / 1000 + this.ahead - this.head.began - seconds : state === QUEUED ? 0 : seconds;
+    row.number = number;
+    row.index = index;
+    attr(row.node, "aria-rowindex", index + 2);
+    attr(row.node, "aria-selected", number === this.opened);
+    row.node.classList.toggle("nbf-active", index === this.active);
+    row.node.id = `nbf-${this.id}-${row.index}`;
+    text(row.cells[5], duration(took));
+    const known = `${data}`;
+    if (row.known === known) return;
+    row.known = known;
+    const { css } = STATES[state];
+    row.cells[0].replaceChildren(chip(state));
+    text(row.cells[1], key);
+    row.cells[1].title = key;
+    text(row.cells[2], flows[flow]?.[0] ?? "");
+    row.cells[3].replaceChildren(this.drawTrack(state, track));
+    text(row.cells[4], attempts > 1 ? String(attempts) : attempts ? "1" : "");
+    text(row.cells[6], message);
+    row.cells[6].title = message;
+    row.node.className = `nbf-row nbf-record ${css}${index === this.active ? " nbf-active" : ""}`;
+  }
+
+  drawTrack(state, track) {
+    const words = [];
+    let next = state === RUNNING;
+    const parts = [...(track || "-")].map((letter) => {
+      let code = letter === "-" ? null : Number(letter);
+      if (code === null && state === CACHED) code = CACHED;
+      if (code === null && state === COMPLETED && !track) code = COMPLETED;
+      if (code === null && next) [code, next] = [RUNNING, false];
+      if (code === null && !track && state !== QUEUED) code = state;
+      words.push(code === null ? "not called" : STATES[code].word);
+      return h("span", { class: code === null ? "" : STATES[code].css });
+    });
+    return h("span", { class: "nbf-trackbar", role: "img", "aria-label": `steps: ${words.join(", ")}` }, ...parts);
+  }
+
+  key(event) {
+    if (event.target.closest(".nbf-headrow")) return;
+    const { total } = this.page, many = Math.max(1, Math.floor(this.room / ROW) - 1);
+    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: many, PageUp: -many, Home: -total, End: total };
+    if (event.key in steps) {
+      this.active = Math.max(0, Math.min(total - 1, this.active + steps[event.key]));
+      this.reveal();
+    } else if (event.key === "Enter" || event.key === " ") {
+      const data = this.page.rows[this.active - this.page.offset];
+      if (data) this.open(data[0]);
+    } else return;
+    attr(this.grid, "aria-activedescendant", `nbf-${this.id}-${this.active}`);
+    event.preventDefault();
+  }
+
+  reveal() {
+    const { room } = this, { total } = this.page;
+    if (total * ROW > TALLEST) {
+      const { first, visible } = this.window();
+      if (this.active < first + 1 || this.active > first + visible - 2) this.grid.scrollTop = ((this.active - visible / 2) / (total - room / ROW)) * (TALLEST - room);
+    } else if (this.active * ROW < this.grid.scrollTop) this.grid.scrollTop = this.active * ROW;
+    else if ((this.active + 1) * ROW > this.grid.scrollTop + room) this.grid.scrollTop = (this.active + 1) * ROW - room;
+    this.paint();
+  }
+
+  // One record.
+
+  open(number) {
+    this.opened = number;
+    this.grid.style.height = `${(LIST + 1) * ROW}px`;
+    this.root.classList.add("nbf-opened");
+    show(this.detail, true);
+    this.detail.replaceChildren(h("div", { class: "nbf-faint" }, "Loading ..."));
+    this.request("open", { row: number });
+    this.paint();
+  }
+
+  close() {
+    this.opened = null;
+    this.root.classList.remove("nbf-opened");
+    show(this.detail, false);
+    this.grid.focus({ preventScroll: true });
+    this.paint();
+  }
+
+  drawDetail(detail) {
+    const { readonly, state } = this.head, quiet = (label, act, off) => h("button", { type: "button", class: "nbf-button nbf-quiet", onclick: act, disabled: Boolean(off) }, label);
+    const { trouble } = detail;
+    this.detail.replaceChildren(...[
+      h("div", { class: "nbf-detailhead" },
+        h("div", { class: "nbf-detailtitle" }, h("b", { class: "nbf-mono" }, detail.key), h("span", { class: "nbf-faint" }, detail.flow), chip(detail.state)),
+        h("span", { class: "nbf-gap" }),
+        quiet("Copy key", () => copy(detail.key).then(() => this.say("The key is copied."), (error) => this.say(String(error), true))),
+        readonly || state === "RUNNING" ? null : quiet("Rerun this record", () => this.act("rerun_one", { row: detail.row })),
+        h("button", { type: "button", class: "nbf-button nbf-quiet nbf-close", "aria-label": "Close", onclick: () => this.close() }, icon("cross"))),
+      detail.why ? h("div", { class: "nbf-why" }, detail.why) : null,
+      trouble ? h("div", { class: "nbf-trouble", role: "group", "aria-label": "What went wrong" },
+        h("div", { class: "nbf-error nbf-s-failed" }, `${trouble.error}${trouble.step ? ` at ${trouble.step}` : ""}`),
+        trouble.message ? h("pre", { tabindex: "0", class: "nbf-code" }, trouble.message) : null,
+        trouble.traceback ? h("pre", { tabindex: "0", class: "nbf-code", "aria-label": "Traceback, your own frames" }, trouble.traceback) : null) : null,
+      this.drawWaterfall(detail),
+      ...[["Record", detail.record], ["Output", detail.output]].map(([word, value]) => (value == null ? null : h("details", { open: word === "Record" || detail.steps.length === 0 }, h("summary", {}, word), h("pre", { tabindex: "0", class: "nbf-code" }, value)))),
+    ].filter(Boolean));
+  }
+
+  drawWaterfall(detail) {
+    if (!detail.steps.length) return h("div", { class: "nbf-faint" }, detail.state === CACHED ? "The whole flow was remembered: nothing ran." : "No step was called.");
+    const tries = detail.steps.flatMap((step) => step.attempts);
+    const begun = Math.min(...tries.map((one) => one.at - one.seconds)), ended = Math.max(...tries.map((one) => one.at + one.wait));
+    const span = Math.max(ended - begun, 1e-6), place = (from, to) => `left:${(100 * (from - begun)) / span}%;width:${(100 * (to - from)) / span}%`;
+    return h("div", { class: "nbf-waterfall", role: "group", "aria-label": "Steps, attempts and waits" }, ...detail.steps.map((step) => {
+      const made = step.attempts.filter((one) => one.n > 0), seconds = made.reduce((sum, one) => sum + one.seconds, 0);
+      const said = `${step.step}: ${STATES[step.state].word}${made.length > 1 ? `, ${made.length} attempts` : ""}${seconds ? `, ${duration(seconds)}` : ""}`;
+      const bars = step.attempts.flatMap((one) => [
+        h("span", { class: `nbf-try ${STATES[one.state === RETRYING ? FAILED : one.state].css}`, style: place(one.at - one.seconds, one.at) }),
+        one.wait ? h("span", { class: "nbf-pause", style: place(one.at, one.at + one.wait) }) : null,
+      ]);
+      return h("details", { class: "nbf-wstep", open: step.state === FAILED || step.state === TIMED_OUT },
+        h("summary", { "aria-label": said }, h("span", { class: STATES[step.state].css }, mark(step.state)), h("span", { class: "nbf-wname" }, step.step), h("span", { class: "nbf-wbars" }, ...bars.filter(Boolean)), h("span", { class: "nbf-wtime" }, duration(seconds) || STATES[step.state].word)),
+        step.why ? h("div", { class: "nbf-why" }, step.why) : null,
+        ...made.filter((one) => one.trouble || made.length > 1).map((one) => h("div", { class: "nbf-attempt" }, h("span", { class: "nbf-faint" }, `attempt ${one.n}, ${duration(one.seconds) || "0 s"}${one.wait ? `, then waited ${duration(one.wait)}` : ""}`), one.trouble ? h("span", { class: "nbf-s-failed" }, ` ${one.trouble}`) : null)),
+        step.inputs == null ? null : h("div", { class: "nbf-io" }, h("span", { class: "nbf-faint" }, "input"), h("pre", { tabindex: "0", class: "nbf-code" }, step.inputs)),
+        step.output == null ? null : h("div", { class: "nbf-io" }, h("span", { class: "nbf-faint" }, "output"), h("pre", { tabindex: "0", class: "nbf-code" }, step.output)));
+    }));
+  }
+}
+
+function render({ model, el }) {
+  const view = new RunView(model, el);
+  return () => view.remove();
+}
+
+export default { render };

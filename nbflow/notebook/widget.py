@@ -1,0 +1,134 @@
+"""Widget: the live table in a notebook: one anywidget a run, and the one thread that speaks for all of them."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import traitlets
+
+from nbflow._run import failure
+from nbflow.notebook.table import BEAT, RunTable
+
+if TYPE_CHECKING:
+    from nbflow._run.run import Run
+    from nbflow.notebook.table import Message
+
+_HERE = Path(__file__).parent
+#: Seconds between two rounds while some run goes on.
+_ROUND = 0.05
+
+
+class Publisher:
+    """One thread for the tables of a process: what pages ask is answered in turn, what changed is told.
+
+    One, because messages of several threads overtake each other; and not the one that a cell runs on, which is busy.
+    """
+
+    def __init__(self) -> None:
+        self._tables: dict[RunTable, None] = {}
+        self._asked: SimpleQueue[tuple[RunTable, Message] | None] = SimpleQueue()
+        self._mutex = threading.Lock()
+        self._alive = False
+
+    def add(self, table: RunTable) -> None:
+        """Speak for ``table`` from now on."""
+        with self._mutex:
+            self._tables[table] = None
+            if not self._alive:
+                self._alive = True
+                threading.Thread(target=self._speak, name="nbflow-tables", daemon=True).start()
+        self.wake()
+
+    def drop(self, table: RunTable) -> None:
+        """Speak for it no longer."""
+        with self._mutex:
+            self._tables.pop(table, None)
+        self.wake()
+
+    def ask(self, table: RunTable, message: Message) -> None:
+        """A page said something to ``table``."""
+        self._asked.put((table, message))
+
+    def wake(self) -> None:
+        """Something began: have a look."""
+        self._asked.put(None)
+
+    def _speak(self) -> None:
+        while True:
+            with self._mutex:
+                tables = list(self._tables)
+                if not tables:
+                    self._alive = False
+                    return
+            for table, message in self._questions(BEAT if all(table.is_quiet for table in tables) else _ROUND):
+                self._guarded(table, lambda table=table, message=message: table.take(message))
+            for table in tables:
+                self._guarded(table, lambda table=table: table.tick(time.monotonic()))
+
+    def _questions(self, patience: float) -> list[tuple[RunTable, Message]]:
+        found = []
+        with suppress(Empty):
+            found.append(self._asked.get(timeout=patience))
+            while True:
+                found.append(self._asked.get_nowait())
+        return [question for question in found if question is not None]
+
+    def _guarded(self, table: RunTable, speak: Any) -> None:
+        """What goes wrong with one table is said in it, and the others go on."""
+        try:
+            speak()
+        except Exception as error:
+            with suppress(Exception):  # the widget may be what is broken
+                table.say(f"This table stands still: {failure.describe(error)}")
+            with self._mutex:
+                self._tables.pop(table, None)
+
+
+PUBLISHER = Publisher()
+
+
+class TableWidget(anywidget.AnyWidget):
+    """The live table of one run. It holds no state but a name: nothing of a record is saved in a notebook."""
+
+    _esm = _HERE / "table.js"
+    _css = _HERE / "table.css"
+    #: What the static picture beside it is known by.
+    name = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, run: Run, *, read_only: bool = False) -> None:
+        super().__init__(name=f"{run.id}-{secrets.token_hex(3)}")
+        self.table = RunTable(run, self.send, self.wake, read_only=read_only)
+        self.on_msg(self._heard)
+        _let_clicks_through(self.comm)
+        PUBLISHER.add(self.table)
+
+    def _heard(self, _widget: Any, message: Any, _buffers: Any) -> None:
+        # On whatever thread the kernel likes, perhaps in the middle of a cell.
+        if isinstance(message, dict):
+            PUBLISHER.ask(self.table, message)
+
+    def wake(self) -> None:
+        """The run goes on: do not wait for the next round."""
+        PUBLISHER.wake()
+
+    def close(self) -> None:
+        """Take it from every page; the static picture comes back."""
+        PUBLISHER.drop(self.table)
+        super().close()
+
+
+def _let_clicks_through(comm: Any) -> None:
+    """Let messages of the page reach the kernel while a cell runs, where the kernel has subshells.
+
+    ipykernel 7.1 to 7.3 do. 7.4.0 hands them to the shell that spoke last, which is the one that the cell holds up:
+    there the answer is to be the one that the page asked for. Elsewhere there is nothing to be done.
+    """
+    if hasattr(comm, "_reply_subshell_for"):
+        comm._reply_subshell_for = lambda _data, default: default  # noqa: SLF001 - no public way, see above

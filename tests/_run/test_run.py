@@ -1,0 +1,92 @@
+"""The handle of a run: awaited, watched, cancelled from elsewhere."""
+
+import asyncio
+import threading
+
+import pytest
+
+import nbflow as nf
+from nbflow import _wiring
+from nbflow._run.run import Run
+
+EVENT = "e"
+
+
+@pytest.fixture
+def gate():
+    """Records wait here until it is opened."""
+    gate = threading.Event()
+    yield gate
+    gate.set()
+
+
+@pytest.fixture
+def flow(nb, gate):
+    @nf.flow(on=EVENT)
+    def look(record):
+        assert gate.wait(20)
+        return record["n"]
+
+
+def elsewhere(nb, run):
+    """The run as another process sees it, on the same store and ledger."""
+    nb.forget()
+    return Run(nb.engine, run.id, _wiring.SESSION)
+
+
+def test_a_run_is_awaited_and_the_event_loop_stays_free(nb, flow, gate):
+    async def main():
+        run = nf.send(EVENT, [{"n": n} for n in range(5)], wait=False)
+        asyncio.get_running_loop().call_later(0.01, gate.set)
+        assert await run is run
+        assert (await run).state == "COMPLETED"
+
+    asyncio.run(main())
+
+
+def test_who_cancels_the_waiting_cancels_the_run(nb, flow, gate):
+    async def main():
+        run = nf.send(EVENT, [{"n": n} for n in range(500)], wait=False, max_in_flight=1)
+        task = asyncio.ensure_future(run)
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        gate.set()
+        assert run.wait().state == "CANCELLED"
+        assert sum(run.counts["look"].values()) == 500
+
+    asyncio.run(main())
+
+
+def test_a_run_is_asked_to_stop_through_the_ledger(nb, flow, gate):
+    """By whoever has the ledger: another kernel, a terminal."""
+    run = nf.send(EVENT, [{"n": n} for n in range(500)], wait=False, max_in_flight=1)
+    run.engine.ledger.ask_to_stop(run.id)
+    while not run.is_stopping:
+        assert run.state == "RUNNING"
+    gate.set()
+    assert run.wait().state == "CANCELLED"
+    assert not run.is_stopping
+
+
+def test_the_word_to_stop_is_taken_back_when_the_run_goes_on(nb, flow, gate):
+    gate.set()
+    run = nf.send(EVENT, [{"n": n} for n in range(5)])
+    run.engine.ledger.ask_to_stop(run.id)
+    run.rerun()
+    assert not run.engine.ledger.is_asked_to_stop(run.id)
+    assert run.state == "COMPLETED"
+
+
+def test_another_process_sees_the_same_rows(nb, flow, gate):
+    gate.set()
+    run = nf.send(EVENT, [{"n": n} for n in range(5)])
+    with run.look() as (state, sheet), elsewhere(nb, run).look() as (other, theirs):
+        assert other.counts == state.counts
+        assert theirs.lanes[0].seconds.tolist() == sheet.lanes[0].seconds.tolist()
+
+
+def test_waiting_ends_when_its_time_is_up(nb, flow):
+    run = nf.send(EVENT, [{"n": 1}], wait=False)
+    assert run.wait(0.01).state == "RUNNING"

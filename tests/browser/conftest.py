@@ -1,0 +1,147 @@
+"""A browser, and the live table in a bare page: the real module and the real kernel side, with nothing between them."""
+
+import os
+import shutil
+import time
+from importlib.resources import files
+
+import pytest
+
+NOTEBOOK = files("nbflow.notebook")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>nbflow</title><link rel="stylesheet" href="/table.css">
+<style>body{margin:16px;background:%s;color:%s;font-family:sans-serif}</style></head>
+<body data-jp-theme-light="%s"><main><h1 style="font-size:16px">A page</h1>
+<div class="nbflow-static" data-nbflow="model">the static picture</div><div id="cell"></div></main>
+<script type="module">
+import table from "/table.js";
+const heard = new Set();
+window.model = { sent: [], get: (trait) => ({ name: "model" })[trait], on: (_, f) => heard.add(f), off: (_, f) => heard.delete(f), send(m) { this.sent.push(m); } };
+window.hear = (messages) => { for (const message of messages) for (const f of heard) f(message); };
+window.listeners = () => heard.size;
+window.mount = () => { window.unmount = table.render({ model: window.model, el: document.getElementById("cell") }); };
+window.mount();
+</script></body></html>"""
+
+
+def pytest_collection_modifyitems(items):
+    """Without a browser these tests are skipped on a laptop, and fail where everything has to be tested."""
+    if chromium() is None and not os.environ.get("CI"):
+        for item in items:
+            if "tests/browser" in str(item.path):
+                item.add_marker(pytest.mark.skip("no Chromium on this machine"))
+
+
+def chromium():
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="package")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Shown:
+    """A run's table in a bare page; messages go to and fro when they are asked to."""
+
+    def __init__(self, page, run, *, clock=False, **options):
+        from nbflow.notebook.table import RunTable
+
+        self.page, self.said, self.heard, self.errors = page, [], [], []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        self.table = RunTable(run, self.said.append, lambda: None, **options) if run is not None else None
+        if clock:
+            page.clock.install()
+        page.goto("http://nbflow.test/")
+        page.wait_for_function("() => window.model?.sent.length > 0")
+
+    def pump(self, until=None):
+        """Carry messages until the page shows ``until`` (a locator), or for one turn each way."""
+        deadline = time.monotonic() + 15
+        while True:
+            for message in self.page.evaluate("() => model.sent.splice(0)"):
+                self.heard.append(message)
+                self.table.take(message)
+            self.table.tick(time.monotonic())
+            self.hear(*self._news())
+            if until is None or until.count():
+                return
+            assert time.monotonic() < deadline, f"not shown: {until}\n{self.page.locator('.nbf').inner_text()}"
+
+    def _news(self):
+        news, self.said[:] = list(self.said), []
+        return news
+
+    def hear(self, *messages):
+        self.page.evaluate("async (messages) => { hear(messages); await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))); }", list(messages))
+
+    def hear_now(self, *messages):
+        """`hear`, where the page's clock stands still."""
+        self.page.evaluate("(messages) => hear(messages)", list(messages))
+        self.page.clock.run_for(100)
+
+    def find(self, css, **options):
+        return self.page.locator(css, **options)
+
+    def rows(self):
+        """The texts of the rows that are seen, from the top."""
+        return self.page.evaluate("() => [...document.querySelectorAll('.nbf-record:not([hidden])')].sort((a, b) => a.getAttribute('aria-rowindex') - b.getAttribute('aria-rowindex')).map((row) => [...row.children].filter((cell) => cell.offsetParent).map((cell) => cell.textContent))")
+
+    def picture(self, name):
+        """Keep a screenshot where NBFLOW_PICTURES says, for a person to look at."""
+        folder = os.environ.get("NBFLOW_PICTURES")
+        if folder:
+            self.page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
+
+@pytest.fixture
+def opened(browser):
+    """Opens a run's table: ``opened(run, dark=True, width=700)``."""
+    contexts = []
+
+    def opened(run, *, dark=False, width=1180, **options):
+        context = browser.new_context(viewport={"width": width, "height": 900}, permissions=["clipboard-read", "clipboard-write"])
+        contexts.append(context)
+        page = context.new_page()
+        page.route("http://nbflow.test/**", lambda route: _serve(route, dark))
+        return Shown(page, run, **options)
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def tick():
+    """Makes a tick as the kernel would send it, of a run of any size."""
+
+    def tick(n=1, rows=500, offset=0, every=False, **head):
+        states = [(0, 1, 2, 4, 5, 6, 7, 8, 9)[at % 9] if every else 6 for at in range(60)]
+        page = [[offset + at, f"t-{offset + at:06}", 0, state, "45626"[: at % 4] + "--", 1, 0.2, "TimeoutError: late"] for at, state in enumerate(states[: rows - offset])]
+        return {
+            "t": "tick", "n": n, "now": 2e9, "run": "20261124-091502-41700", "event": "thread", "state": "PARTIAL", "stopping": False,
+            "sentence": "How it stands.", "began": 2e9 - 60, "ended": 2e9, "rows": rows, "records": rows, "rate": 12.5, "left": 61.0,
+            "counts": {"1": 2, "2": 3, "4": 40, "5": 50, "6": 60, "7": 20, "8": 10, "9": 5} if every else {"6": rows},
+            "cost": None, "tokens": None, "again": 0, "failed": 0, "readonly": False, "kinds": 0, "causes": [], "remarks": [],
+            "flows": [["triage", {"6": rows}, 0, [["fetch", {"4": rows}], ["categorize", {"6": rows}]]]],
+            "pages": {"": {"n": 0, "total": rows, "offset": offset, "rows": page}},
+        } | head
+
+    return tick
+
+
+def _serve(route, dark):
+    name = route.request.url.rsplit("/", 1)[1]
+    if not name:
+        colours = ("#111418", "#e6e8eb", "false") if dark else ("#ffffff", "#1c1f23", "true")
+        route.fulfill(body=PAGE % colours, content_type="text/html")
+    elif name in ("table.js", "table.css"):
+        route.fulfill(body=(NOTEBOOK / name).read_text(), content_type="text/javascript" if name.endswith("js") else "text/css")
+    else:
+        route.fulfill(status=204)

@@ -1,0 +1,379 @@
+"""The live table in a bare page: what it shows and does, without Jupyter."""
+
+import csv
+import io
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+import nbflow as nf
+
+EVENT = "support/thread.created"
+
+
+@pytest.fixture
+def model():
+    """What is wrong with the language model today: take it away to mend it."""
+    return {"down": True}
+
+
+@pytest.fixture
+def run(nb, model):
+    """200 threads through two flows: some are cached, some fail in two ways, some were tried again."""
+    tried = set()
+
+    @nf.step(retries=2)
+    def fetch(thread):
+        if thread["n"] % 17 == 0 and thread["n"] not in tried:
+            tried.add(thread["n"])
+            raise ConnectionError(f"connection to host {thread['n']} was reset")
+        return [f"reply to {thread['id']}"]
+
+    def ask(n):
+        if model and n % 20 == 7:
+            raise TimeoutError(f"the model did not answer within {n} s")
+        if model and n % 50 == 11:
+            raise nf.NonRetriableError("<script>window.hacked = 1</script> has no body")
+
+    @nf.step(retries=1, ignore="ask", version="1")
+    def categorize(replies, n, ask):
+        ask(n)
+        return {"label": "billing"}
+
+    @nf.step
+    def save(n, label):
+        return None
+
+    @nf.flow(on=EVENT)
+    def triage(thread):
+        label = categorize(fetch(thread), thread["n"], ask)["label"]
+        save(thread["n"], label)
+        return {"label": label}
+
+    @nf.flow(on=EVENT)
+    def billing_check(thread):
+        return len(fetch(thread))
+
+    threads = [{"id": f"t-{n:04}" if n != 11 else "=<img src=x onerror='window.hacked=1'>", "n": n} for n in range(200)]
+    nb.send(EVENT, threads[:60], key="id")
+    nb.advance(5)
+    return nb.send(EVENT, threads, key="id")
+
+
+@pytest.fixture
+def shown(run, opened):
+    shown = opened(run)
+    shown.pump(shown.find(".nbf-record"))
+    yield shown
+    assert not shown.errors
+
+
+def tile(shown, word):
+    return shown.find(".nbf-tile", has_text=word)
+
+
+def test_tiles_lanes_and_a_sentence_say_how_the_run_stands(shown, run):
+    shown.picture("light")
+    numbers = dict(re.fullmatch(r"([\d,]+)\s*(.+)", text.strip()).groups()[::-1] for text in shown.find(".nbf-tile:not([hidden])").all_inner_texts())
+    tally = {state: sum(counts.get(state, 0) for counts in run.counts.values()) for state in ("COMPLETED", "CACHED")}
+    assert numbers == {"queued": "0", "running": "0", "completed": f"{tally['COMPLETED']}", "cached": f"{tally['CACHED']}", "failed": "14"}
+    assert "14 failed: 10 TimeoutError at categorize; 4 NonRetriableError at categorize" in shown.find(".nbf-sentence").inner_text()
+    lane = shown.find(".nbf-lane").first
+    assert [text.split() for text in lane.locator(".nbf-steplabel").all_inner_texts()] == [["fetch", "200"], ["categorize", "186", "14", "stopped"], ["save", "186"]]
+    assert shown.find(".nbf-bar").get_attribute("aria-label") == f"{tally['COMPLETED']} completed, {tally['CACHED']} cached, 14 failed"
+
+
+def test_nothing_is_told_by_colour_alone(shown):
+    """Every state has a word, and a shape of its own."""
+    shapes = shown.page.evaluate("() => [...document.querySelectorAll('.nbf-tile')].map((tile) => [tile.querySelector('.nbf-word').textContent, tile.querySelector('path').getAttribute('d')])")
+    assert len({shape for _, shape in shapes}) == len({word for word, _ in shapes}) == len(shapes) == 9
+    assert {row[0] for row in shown.rows()[:14]} == {"failed"}
+
+
+def test_what_a_record_says_is_text_and_never_html(shown):
+    shown.find(".nbf-record", has_text="<img src=x").click()
+    shown.pump(shown.find(".nbf-trouble", has_text="<script>window.hacked = 1</script>"))
+    assert shown.page.evaluate("() => window.hacked === undefined && !document.querySelector('.nbf img, .nbf script')")
+
+
+def test_tiles_flows_steps_causes_and_words_narrow_the_rows(shown):
+    def count():
+        shown.pump(shown.find(".nbf-footer", has_text="of 400 rows"))
+        shown.pump()
+        return int(shown.find(".nbf-footer").inner_text().split()[0])
+
+    cached = int(tile(shown, "cached").locator("b").inner_text())
+    tile(shown, "cached").click()
+    assert count() == cached
+    tile(shown, "failed").click()
+    assert count() == cached + 14
+    tile(shown, "cached").click()
+    shown.find(".nbf-lane-name", has_text="billing_check").click()
+    assert count() == 0
+    shown.find(".nbf-lane-name", has_text="billing_check").click()
+    shown.find(".nbf-pill", has_text="NonRetriableError").click()
+    assert count() == 4
+    shown.find(".nbf-search").fill("T-01")
+    shown.page.wait_for_timeout(300)
+    assert count() == 2
+    shown.page.get_by_role("button", name="Show all").click()
+    shown.pump(shown.find(".nbf-footer", has_text="200 records in 2 flows"))
+    shown.find(".nbf-stopped:visible").click()
+    assert count() == 14
+
+
+def test_a_click_on_a_head_sorts_and_another_one_turns_it_round(shown):
+    shown.page.get_by_role("button", name="Record", exact=True).click()
+    shown.pump(shown.find("[aria-rowindex='2']", has_text="=<img"))
+    assert [row[1] for row in shown.rows()[:3]] == ["=<img src=x onerror='window.hacked=1'>"] * 2 + ["t-0000"]
+    shown.page.get_by_role("button", name="Record", exact=True).click()
+    shown.pump()
+    shown.pump(shown.find("[aria-rowindex='2']", has_text="t-0199"))
+    assert shown.page.get_by_role("columnheader", name="Record", exact=True).get_attribute("aria-sort") == "descending"
+    shown.page.get_by_role("button", name="Try", exact=True).click()
+    shown.pump(shown.find("[aria-rowindex='2'] .nbf-c-try", has_text="2"))
+
+
+def test_one_record_shows_its_attempts_waits_inputs_and_the_user_s_own_frames(shown):
+    shown.find(".nbf-record", has_text="t-0027").click()
+    shown.pump(shown.find(".nbf-waterfall"))
+    shown.picture("light-open")
+    steps = shown.find(".nbf-wstep > summary").evaluate_all("(all) => all.map((one) => one.getAttribute('aria-label'))")
+    assert steps[0] == "fetch: cached"
+    assert steps[1].startswith("categorize: failed, 2 attempts")
+    assert shown.find(".nbf-try").count() == 3
+    assert shown.find(".nbf-pause").count() == 1
+    traceback = shown.page.get_by_label("Traceback, your own frames").inner_text()
+    assert "in categorize" in traceback
+    assert "site-packages" not in traceback
+    assert '"reply to t-0027"' in shown.find(".nbf-io:visible").first.inner_text()
+    assert '"n": 27' in shown.find(".nbf-detail details", has_text="Record").last.inner_text()
+
+
+def test_a_flow_that_was_remembered_as_a_whole_says_that_nothing_ran(shown):
+    tile(shown, "cached").click()
+    shown.pump()
+    shown.find(".nbf-record", has_text="t-0001").first.click()
+    shown.pump(shown.find(".nbf-waterfall"))
+    assert {label.split(": ")[1] for label in shown.find(".nbf-wstep > summary").evaluate_all("(all) => all.map((one) => one.getAttribute('aria-label'))")} == {"cached"}
+
+
+def test_the_key_of_a_record_is_copied(shown):
+    shown.find(".nbf-record", has_text="t-0027").click()
+    shown.pump(shown.find(".nbf-detailhead"))
+    shown.page.get_by_role("button", name="Copy key").click()
+    shown.find(".nbf-notice", has_text="copied").wait_for()
+    # Not a page of https: the other way is taken, and what was copied can be pasted.
+    shown.find(".nbf-search").focus()
+    shown.page.keyboard.press("Control+V")
+    assert shown.find(".nbf-search").input_value() == "t-0027"
+
+
+def test_the_keyboard_walks_opens_and_closes(shown):
+    shown.find(".nbf-grid").focus()
+    for _ in range(20):
+        shown.page.keyboard.press("ArrowDown")
+    shown.pump()
+    active = shown.find(".nbf-active")
+    assert active.get_attribute("aria-rowindex") == "22"
+    assert shown.find(".nbf-grid").get_attribute("aria-activedescendant") == active.get_attribute("id")
+    key = active.locator(".nbf-c-record").inner_text()
+    shown.page.keyboard.press("Enter")
+    shown.pump(shown.find(".nbf-detailtitle", has_text=key))
+    shown.page.keyboard.press("Escape")
+    assert not shown.find(".nbf-detail").is_visible()
+    assert shown.page.evaluate("() => document.activeElement.getAttribute('role')") == "grid"
+    shown.page.keyboard.press("Home")
+    shown.pump()
+    assert shown.find(".nbf-active").get_attribute("aria-rowindex") == "2"
+
+
+def test_keys_pressed_in_the_table_do_not_reach_the_page(shown):
+    shown.page.evaluate("() => { window.pressed = []; document.addEventListener('keydown', (event) => pressed.push(event.key)); }")
+    shown.find(".nbf-grid").focus()
+    for key in ("d", "d", "x", "ArrowDown"):
+        shown.page.keyboard.press(key)
+    assert shown.page.evaluate("() => pressed") == []
+
+
+def test_rerun_failed_runs_what_failed_and_nothing_else(shown, run, model, nb):
+    model.clear()
+    nb.calls.clear()
+    shown.page.get_by_role("button", name="Rerun 14 failed").click()
+    shown.pump(shown.find(".nbf-runstate", has_text="completed"))
+    assert run.state == "COMPLETED"
+    assert nb.calls.count("categorize") == 14
+    assert nb.calls.count("fetch") == 0
+    assert "0" in tile(shown, "failed").inner_text()
+
+
+def test_rerun_what_the_filter_shows_leaves_the_rest_alone(shown, run, model, nb):
+    model.clear()
+    nb.calls.clear()
+    shown.find(".nbf-pill", has_text="NonRetriableError").click()
+    shown.pump(shown.page.get_by_role("button", name="Rerun these 4"))
+    shown.page.get_by_role("button", name="Rerun these 4").click()
+    shown.pump(shown.page.get_by_role("button", name="Rerun 10 failed"))
+    assert nb.calls.count("categorize") == 4
+    assert run.state == "PARTIAL"
+
+
+def test_what_is_done_runs_again_only_after_a_second_yes(shown, run, nb):
+    nb.calls.clear()
+    shown.find(".nbf-search").fill("t-0001")
+    shown.page.wait_for_timeout(300)
+    shown.pump(shown.page.get_by_role("button", name="Rerun these 2"))
+    shown.page.get_by_role("button", name="Rerun these 2").click()
+    shown.pump(shown.find(".nbf-notice", has_text="2 records are done. Run every step again, and pay for it again?"))
+    assert nb.calls == []
+    shown.page.get_by_role("button", name="Run again").click()
+    shown.pump(shown.find(".nbf-notice", has_text="Running 2 again."))
+    run.wait()
+    assert sorted(nb.calls) == ["categorize", "fetch", "fetch", "save"]
+
+
+def test_what_cannot_be_done_is_said(shown, nb):
+    """A flow that this kernel does not know cannot run again."""
+    nf._wiring.SESSION.listeners = type(nf._wiring.SESSION.listeners)()
+    shown.page.get_by_role("button", name="Rerun 14 failed").click()
+    shown.pump(shown.find(".nbf-notice", has_text="is not defined in this kernel: run the cell that defines it"))
+
+
+def test_failures_as_csv_are_safe_for_spreadsheets(shown):
+    with shown.page.expect_download() as download:
+        shown.page.get_by_role("button", name="Failures as CSV").click()
+        for _ in range(50):
+            shown.pump()
+            shown.page.wait_for_timeout(20)
+            if shown.find(".nbf-notice", has_text="downloads").count():
+                break
+    assert download.value.suggested_filename.startswith("failures-")
+    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text(encoding="utf-8-sig"))))
+    assert len(rows) == 14
+    assert rows[1]["record"] == "'=<img src=x onerror='window.hacked=1'>"
+    assert rows[0] | {"attempts": ""} == {"record": "t-0007", "flow": "triage", "step": "categorize", "state": "FAILED", "error": "TimeoutError", "message": "the model did not answer within 7 s", "attempts": ""}
+
+
+def test_stop_reaches_the_kernel_and_a_kernel_that_does_not_hear_is_said(opened, tick):
+    shown = opened(None)
+    shown.hear(tick(state="RUNNING"))
+    shown.page.get_by_role("button", name="Stop", exact=True).click()
+    sent = shown.page.evaluate("() => model.sent.filter((message) => message.t === 'act')")
+    assert [message["what"] for message in sent] == ["stop"]
+    shown.find(".nbf-notice", has_text="Press the kernel's own Stop").wait_for()
+
+
+def test_a_silent_kernel_is_dead_its_buttons_are_off_and_the_picture_stays(opened, tick):
+    shown = opened(None, clock=True)
+    shown.hear_now(tick(state="PARTIAL", again=3, failed=3))
+    assert shown.page.get_by_role("button", name="Rerun 3 failed").is_enabled()
+    shown.page.clock.run_for(12_000)
+    assert "The kernel does not answer" in shown.find(".nbf-warning").inner_text()
+    assert shown.page.get_by_role("button", name="Rerun 3 failed").is_disabled()
+    assert len(shown.rows()) > 10
+    shown.hear_now({"t": "beat"})
+    shown.page.clock.run_for(1_100)
+    assert shown.page.get_by_role("button", name="Rerun 3 failed").is_enabled()
+
+
+def test_a_tick_that_was_overtaken_changes_nothing(opened, tick):
+    shown = opened(None)
+    shown.hear(tick(n=5, sentence="the newer one"), tick(n=4, sentence="the older one"))
+    assert shown.find(".nbf-sentence").inner_text() == "the newer one"
+
+
+@pytest.mark.parametrize(("colour", "theme"), [("oklch(1 0 0)", "light"), ("oklch(0.2 0 0)", "dark"), ("rgb(20, 20, 24)", "dark"), ("color(srgb 1 1 1)", "light")])
+def test_the_theme_is_seen_by_the_background_where_the_host_does_not_say(opened, tick, colour, theme):
+    shown = opened(None)
+    shown.page.evaluate("(colour) => { delete document.body.dataset.jpThemeLight; document.body.style.background = colour; }", colour)
+    shown.hear(tick())
+    shown.find(f".nbf-{theme}").wait_for()
+
+
+def test_an_opened_record_follows_the_run(opened, tick):
+    """What could not be done while it went on can be done at its end."""
+    shown = opened(None)
+    shown.hear(tick(state="RUNNING"))
+    shown.find(".nbf-record").first.click()
+    shown.hear(tick(n=2, state="PARTIAL"))
+    assert shown.page.evaluate("() => model.sent.filter((message) => message.t === 'open').map((message) => message.row)") == [0, 0]
+
+
+def test_a_question_that_was_lost_is_asked_again(opened, tick):
+    shown = opened(None, clock=True)
+    shown.hear_now(tick())
+    shown.find(".nbf-tile.nbf-s-failed").click()
+    shown.page.evaluate("() => { model.sent.length = 0; }")
+    shown.page.clock.run_for(4_000)
+    assert [message["query"]["states"] for message in shown.page.evaluate("() => model.sent.filter((message) => message.t === 'view')")] == [["FAILED"]]
+
+
+def test_a_million_rows_are_a_few_elements_and_the_last_one_is_reached(opened, tick):
+    shown = opened(None)
+    shown.hear(tick(rows=1_000_000))
+    shown.find(".nbf-grid").evaluate("(grid) => { grid.scrollTop = grid.scrollHeight; }")
+    shown.page.wait_for_function("() => model.sent.some((message) => message.t === 'view' && message.offset > 999000)")
+    asked = shown.page.evaluate("() => model.sent.at(-1).offset ?? model.sent.filter((message) => message.t === 'view').at(-1).offset")
+    shown.hear(tick(n=2, rows=1_000_000, offset=asked))
+    assert shown.rows()[-1][1] == "t-999999"
+    last = shown.find(".nbf-record[aria-rowindex='1000001']").bounding_box()
+    grid = shown.find(".nbf-grid").bounding_box()
+    assert last["y"] + last["height"] <= grid["y"] + grid["height"] + 2
+    assert shown.find(".nbf *").count() < 700
+
+
+def test_rows_under_the_pointer_ask_to_be_held(opened, tick):
+    shown = opened(None)
+    shown.hear(tick())
+    shown.find(".nbf-record").nth(3).hover()
+    shown.page.wait_for_function("() => model.sent.at(-1).t === 'view' && model.sent.at(-1).held")
+    shown.find(".nbf-sentence").hover()
+    shown.page.wait_for_function("() => model.sent.at(-1).t === 'view' && !model.sent.at(-1).held")
+
+
+def test_the_static_picture_is_there_when_the_live_table_is_not_and_nothing_is_left_behind(shown):
+    assert not shown.find(".nbflow-static").is_visible()
+    shown.page.evaluate("() => unmount()")
+    assert shown.find(".nbflow-static").is_visible()
+    assert shown.page.evaluate("() => [listeners(), document.querySelectorAll('.nbf').length, model.sent.at(-1).t]") == [0, 0, "gone"]
+
+
+def test_a_table_for_reading_has_no_buttons_and_the_kernel_refuses(run, opened, nb):
+    nb.calls.clear()
+    shown = opened(run, read_only=True)
+    shown.pump(shown.find(".nbf-record"))
+    assert not shown.page.get_by_role("button", name="Rerun").count()
+    shown.table.take({"t": "act", "id": "x", "what": "rerun_failed"})
+    shown.table.take({"t": "act", "id": "x", "what": "stop"})
+    for _ in range(100):
+        if sum(message["t"] == "said" for message in shown.said) == 2:
+            break
+        shown.page.wait_for_timeout(20)
+    assert [message["text"] for message in shown.said if message["t"] == "said"] == ["This table is for reading only."] * 2
+    assert nb.calls == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1180, 620, 400])
+def test_axe_finds_nothing_to_complain_about(run, opened, dark, width):
+    shown = opened(run, dark=dark, width=width)
+    shown.pump(shown.find(".nbf-record"))
+    assert shown.find(".nbf-dark" if dark else ".nbf-light").count() == 1
+    complaints = Axe().run(shown.page).response["violations"]
+    tile(shown, "failed").click()
+    shown.find(".nbf-record").nth(2).click()
+    shown.pump(shown.find(".nbf-waterfall"))
+    shown.pump()
+    shown.picture(f"{'dark' if dark else 'light'}-{width}")
+    complaints += Axe().run(shown.page).response["violations"]
+    assert [(one["id"], [node["html"][:120] for node in one["nodes"]][:3]) for one in complaints] == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_nothing_in_a_table_with_every_state(opened, tick, dark):
+    shown = opened(None, dark=dark)
+    shown.hear(tick(every=True, state="RUNNING"))
+    assert len({row[0] for row in shown.rows()}) == 9
+    shown.picture(f"states-{'dark' if dark else 'light'}")
+    assert [(one["id"], [node["html"][:120] for node in one["nodes"]][:3]) for one in Axe().run(shown.page).response["violations"]] == []

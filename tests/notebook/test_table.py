@@ -1,0 +1,163 @@
+"""What the kernel tells a live table: when, how often, and to whom."""
+
+import pytest
+
+import nbflow as nf
+from nbflow.notebook import table as tables
+from nbflow.notebook.table import RunTable
+
+EVENT = "e"
+
+
+@pytest.fixture
+def run(nb):
+    @nf.flow(on=EVENT)
+    def look(record):
+        if record["n"] % 10 == 7:
+            raise ValueError("seven")
+        return 1
+
+    return nb.send(EVENT, [{"n": n} for n in range(100)])
+
+
+class Page:
+    """A page that hears a table."""
+
+    def __init__(self, run, **options):
+        self.heard, self.now = [], 1000.0
+        self.table = RunTable(run, self.heard.append, lambda: None, **options)
+
+    def view(self, n=1, who="v", **view):
+        self.table.take({"t": "view", "id": who, "n": n, "offset": 0, "limit": 10, **view})
+
+    def after(self, seconds):
+        self.now += seconds
+        before = len(self.heard)
+        self.table.tick(self.now)
+        return self.heard[before:]
+
+    def ack(self, who="v"):
+        self.table.take({"t": "ack", "id": who, "n": self.table._number})
+
+
+def test_a_page_that_has_not_spoken_yet_gets_rows_all_the_same(run):
+    """While a cell blocks, its messages may not arrive."""
+    (tick,) = Page(run).after(0)
+    assert [row[1] for row in tick["pages"][""]["rows"][:2]] == ["7", "17"]
+
+
+def test_only_what_a_view_shows_travels(run):
+    page = Page(run)
+    page.view(offset=50, limit=7)
+    (tick,) = page.after(0)
+    assert (tick["pages"]["v"]["total"], tick["pages"]["v"]["offset"], len(tick["pages"]["v"]["rows"])) == (100, 50, 7)
+
+
+def test_a_limit_beyond_reason_is_cut(run):
+    page = Page(run)
+    page.view(limit=10**9)
+    assert len(page.after(0)[0]["pages"]["v"]["rows"]) == 100
+    assert page.table.views["v"].limit == tables._LIMIT
+
+
+def test_nothing_new_is_nothing_sent_but_a_sign_of_life(run):
+    page = Page(run)
+    page.view()
+    assert [message["t"] for message in page.after(0)] == ["tick"]
+    page.ack()
+    assert page.after(0.5) == []
+    assert [message["t"] for message in page.after(2)] == ["beat"]
+    assert page.after(0.5) == []
+
+
+def test_a_question_is_answered_at_once_whatever_the_pace(run):
+    page = Page(run)
+    page.view()
+    page.after(0)
+    page.view(n=2, query={"states": ["FAILED"]})
+    (tick,) = page.after(0.001)
+    assert (tick["pages"]["v"]["n"], tick["pages"]["v"]["total"]) == (2, 10)
+
+
+def test_a_message_that_was_overtaken_does_not_bring_the_old_view_back(run):
+    page = Page(run)
+    page.view(n=2, query={"states": ["FAILED"]})
+    page.view(n=1)
+    assert page.after(0)[0]["pages"]["v"]["total"] == 10
+
+
+def test_two_views_of_one_table_have_pages_of_their_own(run):
+    page = Page(run)
+    page.view(who="a", query={"states": ["FAILED"]})
+    page.view(who="b")
+    pages = page.after(0)[0]["pages"]
+    assert (pages["a"]["total"], pages["b"]["total"]) == (10, 100)
+    page.table.take({"t": "gone", "id": "a"})
+    page.view(who="b", n=2)
+    assert list(page.after(0)[0]["pages"]) == ["b"]
+
+
+def test_rows_that_are_held_stay_in_their_places_while_what_they_say_goes_on(run):
+    page = Page(run)
+    page.view(held=True, query={"sort": "state"})
+    before = [row[0] for row in page.after(0)[0]["pages"]["v"]["rows"]]
+    run.rerun(where="7")
+    page.view(n=2, held=True, query={"sort": "state"})
+    (tick,) = page.after(1)
+    assert [row[0] for row in tick["pages"]["v"]["rows"]] == before
+    page.view(n=3, held=False, query={"sort": "state"})
+    assert len(page.after(1)[0]["pages"]["v"]["rows"]) == 10
+
+
+def test_ticks_are_numbered_so_that_a_page_knows_the_newer_one(run):
+    page = Page(run)
+    for n in (1, 2, 3):
+        page.view(n=n)
+        page.after(1)
+    assert [message["n"] for message in page.heard] == [1, 2, 3]
+
+
+def test_an_unknown_row_is_said_and_not_raised(run):
+    page = Page(run)
+    page.table.take({"t": "open", "id": "v", "n": 5, "row": 10**6})
+    while not page.heard:
+        pass
+    assert page.heard == [{"t": "said", "wrong": True, "text": f"Run {run.id} has no row 1000000.", "id": "v", "to": 5}]
+
+
+def test_a_row_tells_why_it_ran_once_somebody_knows(run, monkeypatch):
+    """`why` is an attribute of what an inspection gives."""
+    from nbflow._run.inspection import FlowView
+
+    monkeypatch.setattr(FlowView, "why", "its code changed", raising=False)
+    page = Page(run)
+    page.table.take({"t": "open", "id": "v", "n": 5, "row": 7})
+    while not page.heard:
+        pass
+    assert page.heard[0]["why"] == "its code changed"
+
+
+def test_values_that_cannot_be_shown_say_so():
+    class Odd:
+        def __repr__(self):
+            raise RuntimeError("no")
+
+    assert tables._text(Odd) == "(cannot be shown: RuntimeError: no)"
+    assert tables._text(lambda: "x" * 30_000).endswith("characters more")
+
+
+def test_the_size_of_a_tick_does_not_grow_with_the_run(nb):
+    import json
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        if record["n"] % 3 == 0:
+            raise ValueError(f"{record['n']} is one of three")
+        return 1
+
+    sizes = []
+    for count in (300, 6_000):
+        page = Page(nb.send(EVENT, [{"n": n} for n in range(count)], keep_records=False))
+        page.view(limit=36)
+        sizes.append(len(json.dumps(page.after(0)[0])))
+    assert sizes[1] < sizes[0] * 1.2

@@ -1,0 +1,62 @@
+"""A run in a terminal, and in a job's log."""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+JOB = """
+import nbflow as nf, time
+from nbflow.notebook import live
+live._LOG = 0.3
+
+@nf.step
+def fetch(n):
+    time.sleep(0.01)
+    return n
+
+@nf.flow(on="thread")
+def triage(thread):
+    if thread["n"] == 60:
+        print("a step prints [bold]this[/]")
+    return fetch(thread["n"])
+
+nf.send("thread", [{"n": n} for n in range(120)], max_in_flight=1)
+"""
+
+
+def environment(folder):
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "NBFLOW_STORE": str(folder / "store"), "TERM": "xterm-256color", "COLUMNS": "110"}
+
+
+def test_a_terminal_shows_the_run_as_it_goes_on_and_then_its_table(tmp_path):
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-c", JOB], stdin=theirs, stdout=theirs, stderr=theirs, env=environment(tmp_path), close_fds=True)
+    os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 65536):
+            shown += part
+    except OSError:  # what reading the end of a terminal is on Linux
+        pass
+    os.close(ours)
+    assert process.wait(30) == 0
+    text = shown.decode()
+    assert "▶ RUNNING" in text
+    assert "━" in text
+    assert "a step prints [bold]this[/]" in text
+    assert text.rindex("✓ COMPLETED") > text.rindex("▶ RUNNING")
+    assert "120 records: 120 completed" in text
+
+
+def test_a_log_gets_a_line_now_and_again_and_then_the_table(tmp_path):
+    ended = subprocess.run([sys.executable, "-c", JOB], env=environment(tmp_path), capture_output=True, text=True, timeout=60)
+    lines = ended.stderr.splitlines()
+    assert " thread: " in lines[0]
+    assert " of 120: " in lines[0]
+    assert "\x1b" not in ended.stderr
+    assert "\r" not in ended.stderr
+    assert any(line.startswith("✓ COMPLETED") for line in lines)
+    assert ended.stdout == "a step prints [bold]this[/]\n"
