@@ -38,7 +38,7 @@ from nbflow._key.value import digest
 from nbflow._run import keys, orders
 from nbflow._run.explanation import Explanation, clock, explain, forget_all
 from nbflow._run.keys import Identity
-from nbflow._state import checkpoint
+from nbflow._state import checkpoint, codec
 from nbflow.errors import CodecError, NbflowWarning, StepTimeoutError, StoreError, UnkeyableError, UsageError
 from nbflow.notebook import outputs
 
@@ -53,7 +53,6 @@ _LINE = re.compile(r"^(?:%%step\b|#\|\s*step\s*:)(.*)$")
 _OPTION = re.compile(r"^#\|")
 _NAME = "__nbflow__"
 _HISTORY = frozenset(("In", "Out", "_", "__", "___", "_i", "_ii", "_iii", "_oh", "_ih", "_dh", "exit", "quit"))
-_OUTPUT = re.compile(r"value\['names'\]\['(\w+)'\]")
 #: Cells whose trees are kept between the compiling and the running.
 _KEPT = 64
 _POLL = 0.05
@@ -366,6 +365,7 @@ class Attempt:
         self._cell = cell
         self._number = number
         self._found: Any = None
+        self._late: dict[str, Any] = {}
         self._head: Checkpoint | None = None
         self._given: list[calls.Input] = []
         self._recorder = outputs.Recorder(notebook.shell)
@@ -447,7 +447,7 @@ class Attempt:
         if self._found is not None:
             self.live = False
             space = self._notebook.shell.user_ns
-            space.update(self._found["names"])
+            self._late = self._load(self._found["names"])
             for name in self._found["gone"]:
                 space.pop(name, None)
         elif self._number == 1 or self.live:
@@ -527,9 +527,22 @@ class Attempt:
         _say(f"{cell.spec.name}: {type(error).__name__}, next attempt in {duration(wait)}")
         return wait
 
+    def _load(self, names: dict[str, Any]) -> dict[str, Any]:
+        """Put saved outputs into the notebook; answers those whose class is not there, and why."""
+        left = {}
+        for name, (written_as, data) in names.items():
+            try:
+                self._notebook.shell.user_ns[name] = codec.decode(written_as, data)
+            except CodecError as error:
+                left[name] = error
+        return left
+
     def _replay(self) -> None:
+        __tracebackhide__ = True
         cell, head = self._cell, self._head
         assert head is not None
+        for name, error in self._load({name: self._found["names"][name] for name in self._late}).items():
+            raise StoreError(f"The output {name!r} of step cell {cell.spec.name!r} cannot be read: {error} Run %step forget {cell.spec.name}, and the cell again.")
         outputs.replay(self._notebook.shell, self._found["shown"])
         cell.state, cell.saved_at, cell.seconds, cell.saved = "cached", head.saved_at, head.seconds, head.seconds
         cell.size = len(head.payload)
@@ -546,18 +559,19 @@ class Attempt:
             return
         names, changed = self._outputs(space)
         gone = [name for name in cells.reach(cell.body).deletes if name not in space]
-        payload = {"names": {name: space[name] for name in names}, "gone": gone, "shown": self._recorder.shown}
         cell.saved_at = engine.clock.time()
         identity = cell.identity
         assert identity is not None
         engine.runner.sources.note(cell.subject, identity)
         try:
+            # Each for itself: an object of a class that the cell defines is read after that definition has run.
+            payload = {"names": {name: _encoded(name, space[name]) for name in names}, "gone": gone, "shown": self._recorder.shown}
             data = checkpoint.dump(cell.subject, payload, saved_at=cell.saved_at, seconds=cell.seconds, code=identity.digest, inputs=self._given)
             engine.store.put(cell.key, data)
             if changed:
                 self._save_again(engine, identity)
         except CodecError as error:
-            cell.why = _OUTPUT.sub(r"`\1`", str(error)).rstrip(".")
+            cell.why = str(error).rstrip(".")
             _say(f"{cell.spec.name}: ran, and is not saved: {cell.why}. Name what is to be kept: %%step {cell.spec.name} -> NAME, or call it _name.")
             return
         except StoreError as error:
@@ -599,6 +613,13 @@ class Attempt:
         if key != self._cell.key:
             cell, inputs = self._cell, calls.inputs_of(self._cell.arguments)
             engine.store.put(key, checkpoint.dump(cell.subject, {"same_as": cell.key}, saved_at=cell.saved_at, seconds=cell.seconds, code=identity.digest, inputs=inputs))
+
+
+def _encoded(name: str, value: object) -> list[object]:
+    try:
+        return [*codec.encode(value)]
+    except CodecError as error:
+        raise CodecError(str(error).replace("value", f"`{name}`", 1)) from error
 
 
 def _is_module(value: object) -> bool:
