@@ -6,10 +6,10 @@ import argparse
 import os
 import platform
 
-from benchmarks import batch, calls, keys, waiting, watching
+from benchmarks import batch, calls, cells, keys, waiting, watching
 from benchmarks.contest import ask
 
-QUESTIONS = {question.name: question for question in (calls.QUESTION, batch.QUESTION, waiting.QUESTION, keys.QUESTION, watching.QUESTION)}
+QUESTIONS = {question.name: question for question in (calls.QUESTION, batch.QUESTION, waiting.QUESTION, keys.QUESTION, cells.QUESTION, watching.QUESTION)}
 
 
 def main() -> None:

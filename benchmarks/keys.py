@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.contest import Question, Row, megabytes, microseconds
+from benchmarks.contest import Question, Row, megabytes, microseconds, milliseconds
 from benchmarks.work import records
 
 if TYPE_CHECKING:
@@ -194,10 +194,6 @@ def gigabytes(value: float) -> str:
     """Seconds a byte as gigabytes a second."""
     return f"{1e-9 / value:.1f} GB/s"
 
-
-def milliseconds(value: float) -> str:
-    """Seconds as milliseconds."""
-    return f"{value * 1e3:,.0f} ms"
 
 
 PLACES = {name: place for place, name in enumerate(FRAMES)}
