@@ -15,7 +15,7 @@ LAYERS = [
     ["_run"],
     ["notebook"],
     ["_wiring"],
-    ["testing", "demo"],
+    ["testing", "demo", "dashboard"],
     ["cli"],
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
