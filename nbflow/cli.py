@@ -60,6 +60,15 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_argument("run", nargs="*", metavar="RUN", help="id of a run, or its beginning; `latest` for the latest")
     runs.set_defaults(command=_runs)
 
+    dashboard = commands.add_parser(
+        "dashboard",
+        help="show history and tables in a browser, for reading only",
+        description="Serve the history and the tables of the store in use to a browser, for reading only. This machine alone can reach it, unless --host says otherwise; then a token is needed, which is part of the address that is printed (NBFLOW_DASHBOARD_TOKEN sets one that lasts).",
+    )
+    dashboard.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    dashboard.add_argument("--port", type=int, default=8877, help="the port to listen on (default: %(default)s)")
+    dashboard.set_defaults(command=_dashboard)
+
     store = commands.add_parser("store", help="say where the store is and what it holds", description="Say which store is in use (NBFLOW_STORE, or .nbflow found upward from here) and what it holds.")
     store.set_defaults(command=_store)
     return parser
@@ -205,6 +214,12 @@ def _cancel(run: Run) -> int:
     run.cancel().wait()
     print(f"Run {run.id} is {run.state}: {run.table().sentence}")
     return 0
+
+
+def _dashboard(arguments: argparse.Namespace) -> int:
+    from nbflow import dashboard
+
+    return dashboard.serve(arguments.host, arguments.port, lambda address: print(f"The dashboard: {address}", flush=True))
 
 
 def _store(_arguments: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ LAYERS = [
     ["_run"],
     ["notebook"],
     ["_wiring"],
-    ["testing", "job"],
+    ["testing", "job", "dashboard"],
     ["demo"],
     ["cli"],
 ]

@@ -74,10 +74,6 @@ class Lane:
             self.attempts.extend(bytes(missing))
             self.seconds.frombytes(bytes(4 * missing))
 
-    def steps(self) -> list[str]:
-        """The names of its steps."""
-        return [name for name in self.tracks if name != WHOLE]
-
 
 class Sheet:
     """What the records of a run did. Feed it with `apply`, like a `RunState`.

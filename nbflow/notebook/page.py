@@ -52,8 +52,8 @@ class Query(NamedTuple):
 
 def rows_of(state: RunState, sheet: Sheet, query: Query, now: float) -> Rows:
     """The numbers of the rows that fit ``query``, in its order."""
-    flows = range(len(state.flows)) if query.flow is None else [query.flow]
-    if not state.keys or not len(flows):
+    flows = [flow for flow in range(len(state.flows)) if query.flow in (None, flow)]
+    if not state.keys or not flows:
         return np.zeros(0, np.int64)
     codes = _codes(state, sheet, flows)
     fits = np.ones(codes.shape, bool)
@@ -74,7 +74,7 @@ def rows_of(state: RunState, sheet: Sheet, query: Query, now: float) -> Rows:
     return chosen  # all flows stand side by side: the place is the number
 
 
-def _codes(state: RunState, sheet: Sheet, flows: Iterable[int]) -> NDArray[np.uint8]:
+def _codes(state: RunState, sheet: Sheet, flows: list[int]) -> NDArray[np.uint8]:
     """The states as the table shows them: a line a record, a column a flow."""
     codes = np.stack([_padded(np.frombuffer(state.codes(flow), np.uint8), len(state.keys), 0) for flow in flows], axis=1)
     columns = {flow: column for column, flow in enumerate(flows)}
@@ -95,7 +95,7 @@ def _track(lane: Lane, step: str, length: int) -> NDArray[np.uint8]:
     return _padded(np.frombuffer(bytes(track.codes) if track is not None else b"", np.uint8), length, UNCALLED)
 
 
-def _marked(places: Iterable[tuple[int, int]], shape: tuple[int, ...], flows: Iterable[int]) -> NDArray[np.bool_]:
+def _marked(places: Iterable[tuple[int, int]], shape: tuple[int, ...], flows: list[int]) -> NDArray[np.bool_]:
     marked = np.zeros(shape, bool)
     columns = {flow: column for column, flow in enumerate(flows)}
     for record, flow in places:
@@ -104,7 +104,7 @@ def _marked(places: Iterable[tuple[int, int]], shape: tuple[int, ...], flows: It
     return marked
 
 
-def _found(state: RunState, text: str, shape: tuple[int, ...], flows: Iterable[int]) -> NDArray[np.bool_]:
+def _found(state: RunState, text: str, shape: tuple[int, ...], flows: list[int]) -> NDArray[np.bool_]:
     """Rows whose key, error or message has ``text`` in it."""
     failed = (place for place, (failure, _) in state.failures.items() if text in f"{failure.error}: {failure.message}".casefold())
     found = _marked(failed, shape, flows)
@@ -112,8 +112,7 @@ def _found(state: RunState, text: str, shape: tuple[int, ...], flows: Iterable[i
     return found
 
 
-def _order(state: RunState, sheet: Sheet, query: Query, chosen: Rows, codes: NDArray[np.uint8], flows: Iterable[int], now: float) -> Rows:
-    flows = list(flows)
+def _order(state: RunState, sheet: Sheet, query: Query, chosen: Rows, codes: NDArray[np.uint8], flows: list[int], now: float) -> Rows:
     records, columns = chosen // len(flows), chosen % len(flows)
     values: NDArray[Any]
     if query.sort == "key":

@@ -317,10 +317,6 @@ class RunView {
     this.paint();
   }
 
-  toggle(states) {
-    this.filter({ states });
-  }
-
   sort(column) {
     const same = this.query.sort === column;
     this.filter({ sort: column, descending: same ? !this.query.descending : column === "seconds" || column === "attempts" });
@@ -484,7 +480,7 @@ class RunView {
       if (!tile) {
         const { word, css } = STATES[code];
         const number = h("b", {});
-        const node = h("button", { type: "button", class: `nbf-tile ${css}`, "aria-pressed": "false", onclick: () => this.toggle(this.query.states.includes(code) ? this.query.states.filter((other) => other !== code) : [...this.query.states, code]) },
+        const node = h("button", { type: "button", class: `nbf-tile ${css}`, "aria-pressed": "false", onclick: () => this.filter({ states: this.query.states.includes(code) ? this.query.states.filter((other) => other !== code) : [...this.query.states, code] }) },
           number, h("span", { class: "nbf-word" }, mark(code), word));
         this.strip.append(node);
         this.tiles.set(code, (tile = { node, number }));

@@ -14,6 +14,7 @@ came of an act). The rows of records travel as texts that a page never takes for
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -119,7 +120,10 @@ class RunTable:
     # From the page.
 
     def take(self, message: Message) -> None:
-        """A page said something. On the publisher's thread; what may take long goes to a worker."""
+        """A page said something. On the publisher's thread; what may take long goes to one of its own.
+
+        Not to the engine's workers: the calls of a run can keep all of them busy, and Stop most of all must not wait.
+        """
         kind, who = message.get("t"), str(message.get("id", ""))
         if who in self.views:
             self.views[who].heard = time.monotonic()
@@ -129,8 +133,10 @@ class RunTable:
             self._acked = max(self._acked, int(message["n"]))
         elif kind == "gone":
             self.views.pop(who, None)
+        elif message.get("what") == "stop":
+            self._answer(RunTable._act, who, message)
         elif kind in _ANSWERS:
-            self.run.engine.machinery.workers.submit(lambda: self._answer(_ANSWERS[kind], who, message))
+            threading.Thread(target=self._answer, args=(_ANSWERS[kind], who, message), name="nbflow-answer", daemon=True).start()
 
     def _set(self, who: str, message: Message) -> None:
         now = time.monotonic()
@@ -143,7 +149,7 @@ class RunTable:
             text=str(asked.get("text", ""))[:200],
             flow=asked.get("flow"),
             states=tuple(State(name) for name in asked.get("states", ())),
-            step=asked.get("step", ""),
+            step=str(asked.get("step", "")),
             cause=asked.get("cause"),
             sort=asked["sort"] if asked.get("sort") in page.SORTS else "",
             descending=bool(asked.get("descending")),

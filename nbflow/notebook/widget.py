@@ -68,9 +68,12 @@ class Publisher:
                     self._alive = False
                     return
             for table, message in self._questions(BEAT if all(table.is_quiet for table in tables) else _ROUND):
-                self._guarded(table, lambda table=table, message=message: table.take(message))
+                try:
+                    table.take(message)
+                except Exception as error:
+                    table.say(f"The page asked for what cannot be: {failure.describe(error)}")
             for table in tables:
-                self._guarded(table, lambda table=table: table.tick(time.monotonic()))
+                self._tick(table)
 
     def _questions(self, patience: float) -> list[tuple[RunTable, Message]]:
         found = []
@@ -80,10 +83,10 @@ class Publisher:
                 found.append(self._asked.get_nowait())
         return [question for question in found if question is not None]
 
-    def _guarded(self, table: RunTable, speak: Any) -> None:
+    def _tick(self, table: RunTable) -> None:
         """What goes wrong with one table is said in it, and the others go on."""
         try:
-            speak()
+            table.tick(time.monotonic())
         except Exception as error:
             with suppress(Exception):  # the widget may be what is broken
                 table.say(f"This table stands still: {failure.describe(error)}")

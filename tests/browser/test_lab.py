@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from importlib import metadata
 
 import nbformat
@@ -205,8 +206,10 @@ def test_a_job_is_watched_and_stopped_from_a_notebook(lab, server):
     code = SETUP + SEND % 3000 + "; print(run.state)"
     job = subprocess.Popen([sys.executable, "-c", code], env=server.environment | {"NBFLOW_STORE": str(store)}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
-        while not list(store.glob("runs/*/entries")):
+        # Some records of it are noted: what a file holds when it is just made is no run yet.
+        while not any(path.stat().st_size > 4_000 for path in store.glob("runs/*/entries")):
             assert job.poll() is None
+            time.sleep(0.05)
         notebook.run_all()
         page = notebook.page
         page.locator(".nbf-runstate", has_text="running").wait_for()

@@ -1,5 +1,7 @@
 """What the kernel tells a live table: when, how often, and to whom."""
 
+import threading
+
 import pytest
 
 import nbflow as nf
@@ -123,6 +125,32 @@ def test_an_unknown_row_is_said_and_not_raised(run):
     while not page.heard:
         pass
     assert page.heard == [{"t": "said", "wrong": True, "text": f"Run {run.id} has no row 1000000.", "id": "v", "to": 5}]
+
+
+def test_stop_does_not_wait_for_a_thread(nb, monkeypatch):
+    """Whatever keeps the threads of the process busy, the word is given when it is heard."""
+    begun, gate = threading.Event(), threading.Event()
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        begun.set()
+        assert gate.wait(20)
+
+    run = nf.send(EVENT, [{"n": n} for n in range(50)], wait=False, max_in_flight=1)
+    assert begun.wait(20)
+    page = Page(run)
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: None)
+    page.table.take({"t": "act", "id": "v", "n": 1, "what": "stop"})
+    monkeypatch.undo()
+    assert run.is_stopping
+    gate.set()
+    assert run.wait().state == "CANCELLED"
+
+
+def test_a_query_for_what_is_not_there_finds_nothing(run):
+    page = Page(run)
+    page.view(query={"flow": 7, "step": "none", "cause": 99, "sort": "nonsense"})
+    assert page.after(0)[0]["pages"]["v"]["total"] == 0
 
 
 def test_a_row_tells_why_it_ran_once_somebody_knows(run, monkeypatch):

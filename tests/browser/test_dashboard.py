@@ -1,0 +1,93 @@
+"""The dashboard in a browser: history and tables, for reading only, behind a token where others can reach it."""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+import nbflow as nf
+from tests.browser.lab import ROOT, free_port
+
+
+@pytest.fixture
+def store(tmp_path):
+    @nf.flow(on="thread")
+    def triage(thread):
+        if thread["n"] % 10 == 7:
+            raise TimeoutError("late")
+        return thread["n"]
+
+    for count in (30, 60):
+        nf.send("thread", [{"id": f"t-{n:04}", "n": n} for n in range(count)], key="id")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def dashboard(store, tmp_path):
+    """Starts a dashboard; answers the address that it printed."""
+    processes = []
+
+    def dashboard(*options):
+        command = [sys.executable, "-m", "nbflow.cli", "dashboard", f"--port={free_port()}", *options]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "r")}
+        with (tmp_path / "log").open("w") as log:
+            process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+        processes.append(process)
+        address = process.stdout.readline().split()[-1]
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(address.replace("0.0.0.0", "127.0.0.1").split("?")[0] + "voila/static/none", timeout=5).close()
+            except urllib.error.HTTPError:
+                return address
+            except OSError:
+                assert process.poll() is None, (tmp_path / "log").read_text()
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+
+    yield dashboard
+    for process in processes:
+        process.send_signal(2)
+        process.wait(20)
+
+
+def test_a_visitor_reads_the_history_and_a_run_and_can_change_nothing(dashboard, browser, store):
+    page = browser.new_page(viewport={"width": 1200, "height": 1000})
+    page.goto(dashboard())
+    page.locator(".nbf-record").first.wait_for(timeout=60_000)
+    assert page.get_by_text("⊘ PARTIAL").count() == 2
+    page.locator(".nbf-tile.nbf-s-failed").click()
+    page.locator(".nbf-footer", has_text="6 of 60 records").wait_for()
+    page.locator(".nbf-record").first.click()
+    page.locator(".nbf-trouble", has_text="late").wait_for()
+    assert not page.get_by_role("button", name="Rerun").count()
+    assert not page.get_by_role("button", name="Stop", exact=True).count()
+    if os.environ.get("NBFLOW_PICTURES"):
+        page.screenshot(path=f"{os.environ['NBFLOW_PICTURES']}/dashboard.png")
+    page.locator("select").select_option(index=1)
+    page.locator(".nbf-sentence", has_text="30 records").wait_for()
+    page.close()
+    assert len(nf.runs()) == 2
+
+
+def test_what_others_can_reach_needs_the_token(dashboard, browser):
+    address = dashboard("--host=0.0.0.0").replace("0.0.0.0", "127.0.0.1")
+    page = browser.new_page()
+    page.goto(address.split("?")[0])
+    page.wait_for_load_state()
+    assert not page.locator(".nbf, select").count()
+    page.goto(address)
+    page.locator(".nbf-record").first.wait_for(timeout=60_000)
+    page.close()
+
+
+def test_without_voila_it_says_what_to_install(monkeypatch, store):
+    from nbflow import dashboard
+
+    monkeypatch.setattr(dashboard.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(nf.UsageError, match=r"pip install 'nbflow\[dashboard\]'"):
+        dashboard.serve("127.0.0.1", 1, print)
