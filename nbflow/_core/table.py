@@ -85,13 +85,13 @@ def table_of(state: RunState, *, failures: int = 20) -> Table:
         steps = state.steps[flow]
         if list(steps) == [name]:  # a map: the flow is its step
             counts = dict(state.counts[flow])
-            flows.append(FlowRow(name, "", counts, steps[name].states[State.RETRYING], steps[name].seconds, _why(state, name, counts)))
+            flows.append(FlowRow(name, "", counts, steps[name].states[State.RETRYING], steps[name].seconds, why_of(state, name, counts)))
             continue
         counts = dict(state.counts[flow])
-        flows.append(FlowRow(name, "", counts, 0, 0.0, _why(state, f"flow {name}", counts)))
+        flows.append(FlowRow(name, "", counts, 0, 0.0, why_of(state, f"flow {name}", counts)))
         for step, count in steps.items():
             ended = {key: number for key, number in count.states.items() if key in FINAL}
-            flows.append(FlowRow(name, step, ended, count.states[State.RETRYING], count.seconds, _why(state, step, ended)))
+            flows.append(FlowRow(name, step, ended, count.states[State.RETRYING], count.seconds, why_of(state, step, ended)))
     met = {key for row in flows for key, number in row.counts.items() if number}
     shown = tuple(word for word in WORDS if word in met) or (State.QUEUED,)
     first = failure_rows(state, failures)
@@ -100,7 +100,7 @@ def table_of(state: RunState, *, failures: int = 20) -> Table:
     return Table(state.run, state.event, state.state, sentence_of(state, causes), shown, tuple(flows), tuple(causes), tuple(first), len(state.failures) - len(first), remarks)
 
 
-def _why(state: RunState, subject: str, counts: dict[State, int]) -> str:
+def why_of(state: RunState, subject: str, counts: dict[State, int]) -> str:
     """What changed in the code of a flow or step, where some of it ran; nothing for what is new: there all of it is."""
     coded = state.coded.get(subject)
     ran = any(number for key, number in counts.items() if key is not State.CACHED)

@@ -497,12 +497,12 @@ class RunView {
 
   drawLanes() {
     const { flows, rows } = this.head, total = flows.length ? rows / flows.length : 0;
-    flows.forEach(([name, counts, wholes, steps], flow) => {
+    flows.forEach(([name, counts, wholes, steps, why], flow) => {
       let lane = this.lanes[flow];
       if (!lane) {
         const title = h("button", { type: "button", class: "nbf-lane-name", "aria-pressed": "false", title: `Show ${name} only`, onclick: () => this.filter({ flow: this.query.flow === flow ? null : flow, step: "" }) }, name);
-        lane = { title, track: h("div", { class: "nbf-track" }), sum: h("div", { class: "nbf-sum" }), trouble: h("div", { class: "nbf-sum nbf-s-failed" }), steps: new Map() };
-        lane.node = h("div", { class: "nbf-lane" }, title, lane.track, lane.sum, lane.trouble);
+        lane = { title, track: h("div", { class: "nbf-track" }), sum: h("div", { class: "nbf-sum" }), trouble: h("div", { class: "nbf-sum nbf-s-failed" }), why: h("div", { class: "nbf-why" }), steps: new Map() };
+        lane.node = h("div", { class: "nbf-lane" }, title, lane.track, lane.sum, lane.trouble, lane.why);
         this.lanebox.append(lane.node);
         this.lanes[flow] = lane;
       }
@@ -511,6 +511,8 @@ class RunView {
       const broken = (counts[FAILED] ?? 0) + (counts[TIMED_OUT] ?? 0);
       text(lane.sum, `${whole(ended)} / ${whole(total)}`);
       text(lane.trouble, broken ? `${whole(broken)} failed` : "");
+      text(lane.why, why ? `Ran because ${why}` : "");
+      show(lane.why, Boolean(why));
       // A flow whose steps nobody has met yet, or that calls none, is one bar.
       const parts = steps.length ? steps : [["", counts]];
       for (const [step, ends] of parts) this.drawStep(lane, flow, step, ends, step ? wholes : 0, total);

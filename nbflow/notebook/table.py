@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow._core.entry import BROKEN, DONE, FINAL
 from nbflow._core.plan import State
 from nbflow._core.sheet import CODES, WHOLE
-from nbflow._core.table import sentence_of
+from nbflow._core.table import sentence_of, why_of
 from nbflow._run import failure
 from nbflow._run.render import short
 from nbflow.errors import NbflowError, UsageError
@@ -247,7 +247,8 @@ class RunTable:
             for step, track in lane.tracks.items()
             if step != WHOLE
         ]
-        return [name, {CODES[key]: number for key, number in counts.items() if number}, whole, steps]
+        why = why_of(state, f"flow {name}", counts) or why_of(state, name, counts)  # a map is filed under its step
+        return [name, {CODES[key]: number for key, number in counts.items() if number}, whole, steps, short(why, 160)]
 
     def _pages(self, state: RunState, sheet: Sheet) -> Message:
         return {who: self._page(view, state, sheet) for who, view in (self.views or {"": self._first}).items() if view.seen or view.asked != view.answered}

@@ -84,6 +84,22 @@ def test_tiles_lanes_and_a_sentence_say_how_the_run_stands(shown, run):
     assert shown.find(".nbf-bar").get_attribute("aria-label") == f"{tally['COMPLETED']} completed, {tally['CACHED']} cached, 14 failed"
 
 
+def test_a_lane_says_why_its_flow_ran_again(nb, opened):
+    prompt = ["Pick one"]
+
+    @nf.flow(on=EVENT)
+    def triage(thread):
+        return prompt
+
+    nb.send(EVENT, [{"n": 1}])
+    prompt[0] = "Choose <b>one</b>"
+    shown = opened(nb.send(EVENT, [{"n": 1}]))
+    shown.pump(shown.find(".nbf-why", has_text="Ran because `prompt` changed (['Pick one'] -> ['Choose <b>one</b>'])"))
+    again = opened(nb.send(EVENT, [{"n": 1}]))
+    again.pump(again.find(".nbf-record"))
+    assert not again.find(".nbf-why").is_visible()
+
+
 def test_nothing_is_told_by_colour_alone(shown):
     """Every state has a word, and a shape of its own."""
     shapes = shown.page.evaluate("() => [...document.querySelectorAll('.nbf-tile')].map((tile) => [tile.querySelector('.nbf-word').textContent, tile.querySelector('path').getAttribute('d')])")
