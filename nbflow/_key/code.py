@@ -9,27 +9,33 @@ what it reads and where that leads, so that mutual recursion needs no special ca
 from __future__ import annotations
 
 import builtins
-import datetime as dt
-import decimal
-import enum
-import fractions
 import functools
 import importlib
 import importlib.util
 import io
-import pathlib
-import re
 import sys
-import types
-import uuid
 import weakref
 from dataclasses import dataclass, field
-from types import CellType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbflow._key import classes, state, syntax, texts
-from nbflow._key.file import File
 from nbflow._key.guards import MISSING, Guards, Watch
+from nbflow._key.kinds import (
+    BUNDLES,
+    NAMED,
+    WATCHED,
+    carries,
+    cells_of,
+    contents,
+    defaults_of,
+    is_bound,
+    is_constant,
+    is_kept_in_class,
+    unwrapped,
+    version_of,
+    wraps,
+)
 from nbflow._key.origin import carried, content, holds, is_users, is_users_file
 from nbflow._key.reads import Reads, scan
 from nbflow._key.value import ATTRIBUTE, Content, Refusal, digest, identify, member, seal
@@ -41,13 +47,6 @@ if TYPE_CHECKING:
     from nbflow._key.guards import Space
     from nbflow._key.reads import Chain
     from nbflow._key.state import Slot
-
-_ATOMS = frozenset((str, bytes, int, float, bool, complex, types.NoneType, types.EllipsisType))
-_CONSTANTS = (
-    *(re.Pattern, decimal.Decimal, fractions.Fraction, uuid.UUID, pathlib.PurePath, enum.Enum, range),
-    *(dt.date, dt.time, dt.timedelta, dt.tzinfo),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -106,12 +105,6 @@ class Cell:
     reads: frozenset[Chain]
 
 
-def is_data(value: object) -> bool:
-    """Tell whether a value counts by its content, and is not code: a function, class, module or step."""
-    value = _unwrapped(value)
-    return not (_wraps(value) or isinstance(value, (FunctionType, type, *_BUNDLES)) or (isinstance(value, _NAMED) and not _is_bound(value)))
-
-
 def read_cell(cell: Cell) -> Code:
     """Return what a cell is, as of now; see `read`."""
     return _read(cell, set())[0]
@@ -135,7 +128,7 @@ def read(function: Any, ignore: frozenset[str] = frozenset()) -> Code:
     entry = _MEMO.get(place)
     if entry is not None and entry[0]() is function and entry[1].hold(function):
         return entry[2]
-    if (inner := _unwrapped(function)) is not function:
+    if (inner := unwrapped(function)) is not function:
         return read(inner, ignore)
     code, guards = _read(function, _slots_of(function, ignore))
     _remember(function, place, guards, code)
@@ -173,7 +166,7 @@ def _slots_of(function: Any, names: frozenset[str]) -> set[Slot]:
     """Return where the globals and closure cells of these names are that a function reads."""
     if not names or not isinstance(function, FunctionType):
         return set()
-    cells = _cells(function)
+    cells = cells_of(function)
     return {(id(cells[name]), "") if name in cells else (id(function.__globals__), name) for name in names}
 
 
@@ -261,23 +254,23 @@ class _Graph:
 
     def _target(self, value: object, name: str, slot: Slot | None = None, fetch: Callable[[], object] | None = None) -> _Target:
         value = self._looked_through(value)
-        if _wraps(value) or isinstance(value, (*_BUNDLES, Cell)):
+        if wraps(value) or isinstance(value, (*BUNDLES, Cell)):
             return self._enter(value)
         if isinstance(value, (FunctionType, type)):
-            followed = is_users(value) or _carries(value)
+            followed = is_users(value) or carries(value)
             if isinstance(value, FunctionType) and not followed:
                 self._installed.add(value)
             return self._enter(value) if followed else _named("installed", value)
-        if isinstance(value, _NAMED) and not _is_bound(value):
+        if isinstance(value, NAMED) and not is_bound(value):
             return _named("named", value)
-        if _is_constant(value):
+        if is_constant(value):
             return self._value(slot, identify(value), name, value)
         return self._content(value, name, slot, fetch or (lambda: value))
 
     def _looked_through(self, value: Any) -> Any:
         """Return what a step stands for, and note the step."""
-        inner = _unwrapped(value)
-        step = value if inner is not value or _version(value) is not None else None
+        inner = unwrapped(value)
+        step = value if inner is not value or version_of(value) is not None else None
         if step is not None and holds(step, "code_ignores") and not any(step is known for known in self._steps):
             self._steps.append(step)
             self.rebound |= _slots_of(inner, step.code_ignores)
@@ -325,7 +318,7 @@ class _Graph:
     # One function per kind of node.
 
     def _expand(self, thing: Any) -> _Node:
-        if (version := _version(thing)) is not None:
+        if (version := version_of(thing)) is not None:
             return _Node(_label(thing), seal("version", member(digest(version))), {}, "version", str(version))
         if isinstance(thing, FunctionType):
             return self._function(thing) if is_users(thing) else self._carrier(thing)
@@ -349,7 +342,7 @@ class _Graph:
         found |= self._closure(function, reads)
         found |= self._imports(space, reads)
         defaults = []
-        for name, value in _defaults(function):
+        for name, value in defaults_of(function):
             target = self._target(value, f"{name}=")
             if isinstance(target, bytes):
                 defaults.append([name, member(target)])
@@ -374,7 +367,7 @@ class _Graph:
         return own, tree.text(node, found.source)
 
     def _note_rebound(self, function: FunctionType, reads: Reads) -> None:
-        cells = _cells(function)
+        cells = cells_of(function)
         self.rebound |= {(id(function.__globals__), name) for name in reads.rebound_names}
         self.rebound |= {(id(cells[name]), "") for name in reads.rebound_cells}
         for owner, name in reads.rebound_attributes:
@@ -383,7 +376,7 @@ class _Graph:
                 self.rebound.add((_space_of(held), name))
 
     def _note_changed(self, function: FunctionType, chains: set[Chain]) -> None:
-        cells, own = _cells(function), set(function.__code__.co_varnames)
+        cells, own = cells_of(function), set(function.__code__.co_varnames)
         for first, *rest in chains:
             if first in own:
                 continue
@@ -436,14 +429,14 @@ class _Graph:
             self.guards.contents.append(Watch(functools.partial(getattr, value, rest[0], MISSING), identify(getattr(value, rest[0])), None))
 
     def _watch(self, space: Space, name: str, value: object) -> None:
-        if value is MISSING or _wraps(value) or isinstance(value, _WATCHED) or _is_constant(value):
+        if value is MISSING or wraps(value) or isinstance(value, WATCHED) or is_constant(value):
             self.guards.names.append((space, name, value))
         else:
             self.guards.kinds.append((space, name, type(value)))
 
     def _closure(self, function: FunctionType, reads: Reads) -> dict[str, _Target]:
         found: dict[str, _Target] = {}
-        cells = _cells(function)
+        cells = cells_of(function)
         for chain in sorted(reads.cells):
             value = content(cell := cells[chain[0]])
             slot = id(cell), ""
@@ -474,14 +467,14 @@ class _Graph:
         inside: dict[str, _Target] = {}
         for place, value in enumerate(carried(function)):
             held = self._looked_through(value)
-            if _wraps(held) or isinstance(held, (FunctionType, type, *_BUNDLES)):
+            if wraps(held) or isinstance(held, (FunctionType, type, *BUNDLES)):
                 target = self._target(held, str(place))
                 if isinstance(target, int):
                     inside[str(place)] = target
         return _Node(_label(function), _named("installed", function), inside, "function")
 
     def _bundle(self, thing: Any) -> _Node:
-        inside = {name: self._target(value, f"{_label(thing)} {name}") for name, value in _contents(thing).items()}
+        inside = {name: self._target(value, f"{_label(thing)} {name}") for name, value in contents(thing).items()}
         return _Node(_label(thing), seal("bundle", type(thing).__name__), inside, "function")
 
     def _class(self, kind: type) -> _Node:
@@ -515,55 +508,12 @@ class _Graph:
         for name, item in watched:
             written = name[:1] != "_" or name[-1:] != "_"  # not what enum keeps between underscores
             public = name[:1] != "_" and name != "model_config"  # what libraries keep in a class
-            if written and (isinstance(item, type) or _is_constant(item) or (public and _is_data(item))):
+            if written and (isinstance(item, type) or is_constant(item) or (public and is_kept_in_class(item))):
                 yield name, item
 
 
-_BUNDLES = (property, classmethod, staticmethod, functools.cached_property, functools.partial, types.MethodType)
-_NAMED = (
-    *(ModuleType, types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType),
-    *(types.MethodWrapperType, types.ClassMethodDescriptorType, types.GetSetDescriptorType),
-)
-_WATCHED = (FunctionType, type, *_BUNDLES, *_NAMED)
 _SAID = frozenset(("__doc__", "__annotations__"))
 _OF_MODULES = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__path__"))
-
-
-def _unwrapped(value: Any) -> Any:
-    """Return what a step or a wrapper of a library stands for, unless it has a version of its own."""
-    while _wraps(value) and not is_users(type(value)) and _version(value) is None:
-        value = value.__wrapped__
-    return value
-
-
-def _wraps(value: Any) -> bool:
-    """Tell whether a value is an object around a function; a function around a function has it in a closure."""
-    return not isinstance(value, (FunctionType, type)) and (holds(value, "__wrapped__") or _version(value) is not None)
-
-
-def _version(value: Any) -> object:
-    return value.code_version if holds(value, "code_version") else None
-
-
-def _is_constant(value: object) -> bool:
-    if type(value) in (tuple, frozenset):
-        return all(map(_is_constant, value))  # type: ignore[call-overload]
-    return type(value) in _ATOMS or (isinstance(value, _CONSTANTS) and not isinstance(value, File))
-
-
-def _is_data(value: object) -> bool:
-    """Tell whether an attribute of a class is a value that can change in place, not a part of how the class works."""
-    return type(value) in _CONTAINERS or type(value).__module__.partition(".")[0] in _LIBRARIES
-
-
-_CONTAINERS = frozenset((list, dict, set, tuple, frozenset, bytearray))
-_LIBRARIES = frozenset(("numpy", "pandas", "polars", "pyarrow"))
-
-
-def _is_bound(value: object) -> bool:
-    """Tell whether this is a method of C that is bound to a value: ``PRICES.get``."""
-    owner = getattr(value, "__self__", None) if isinstance(value, (types.BuiltinFunctionType, types.MethodWrapperType)) else None
-    return owner is not None and not isinstance(owner, (ModuleType, type))
 
 
 def _is_to_be_read(value: object, refusal: Refusal) -> bool:
@@ -577,10 +527,6 @@ def _spelled(target: int | bytes) -> object:
     return target if isinstance(target, int) else member(target)
 
 
-def _cells(function: FunctionType) -> dict[str, CellType]:
-    return dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-
-
 def _space_of(owner: type | ModuleType) -> int:
     return id(vars(owner)) if isinstance(owner, ModuleType) else id(owner)
 
@@ -588,7 +534,7 @@ def _space_of(owner: type | ModuleType) -> int:
 def _put_into(module: ModuleType, name: str, guards: Guards) -> object:
     """Return an attribute of a library's module, which may be patched, and be told when it is."""
     found = vars(module).get(name, MISSING)
-    if found is MISSING or isinstance(found, _WATCHED):
+    if found is MISSING or isinstance(found, WATCHED):
         guards.names.append((vars(module), name, found))
     return found
 
@@ -601,33 +547,8 @@ def _named(tag: str, thing: Any) -> bytes:
 def _label(thing: Any) -> str:
     if isinstance(thing, Cell):
         return thing.name
-    thing = getattr(thing, "__wrapped__", thing) if _version(thing) is not None else thing
+    thing = getattr(thing, "__wrapped__", thing) if version_of(thing) is not None else thing
     return str(getattr(thing, "__qualname__", None) or type(thing).__qualname__)
-
-
-def _defaults(function: FunctionType) -> list[tuple[str, object]]:
-    code, positional = function.__code__, function.__defaults__ or ()
-    names = code.co_varnames[code.co_argcount - len(positional) : code.co_argcount]
-    return [*zip(names, positional, strict=True), *sorted((function.__kwdefaults__ or {}).items())]
-
-
-def _carries(thing: FunctionType | type) -> bool:
-    return isinstance(thing, FunctionType) and bool(thing.__closure__ or hasattr(thing, "__wrapped__"))
-
-
-def _contents(thing: Any) -> dict[str, object]:
-    if isinstance(thing, property):
-        return {name: getattr(thing, name) for name in ("fget", "fset", "fdel")}
-    if isinstance(thing, functools.partial):
-        keywords = {f"{name}=": value for name, value in sorted(thing.keywords.items())}
-        return {"func": thing.func, **{str(place): item for place, item in enumerate(thing.args)}, **keywords}
-    if isinstance(thing, types.MethodType):
-        return {"func": thing.__func__, "self": thing.__self__}
-    if isinstance(thing, functools.cached_property):
-        return {"func": thing.func}
-    if isinstance(thing, (classmethod, staticmethod)):
-        return {"func": thing.__func__}
-    return {"wrapped": thing.__wrapped__, "class": type(thing)}
 
 
 def _body(kind: type, written: dict[str, FunctionType]) -> tuple[syntax.Found | None, Space]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow._core.table import duration
 from nbflow._key.call import inputs_of
 from nbflow._key.explain import Change, input_changes, listed
+from nbflow._key.value import identify
 from nbflow._run import keys, render
 from nbflow._state import checkpoint
 from nbflow.errors import StoreError
@@ -107,7 +108,14 @@ def explain(engine: Engine, name: str, identity: Identity, arguments: list[tuple
     else:
         state = "would run" if found is None else "cached"
         reason, changes = _reason(engine, name, identity, arguments, found)
-    return Explanation(shown or name, state, reason, tuple(changes), saved_at, took, identity.code.uncounted, key)
+    return Explanation(shown or name, state, reason, tuple(changes), saved_at, took, (*identity.code.uncounted, *_without_content(arguments)), key)
+
+
+def _without_content(arguments: list[tuple[str, object]]) -> Iterator[tuple[str, str]]:
+    """Clients, locks and the like among the arguments."""
+    for name, value in arguments:
+        for kind in identify(value).opaque:
+            yield name, f"a {kind.__qualname__} has no content, its type alone counts"
 
 
 def _can_be_called(binder: Any, args: tuple[Any, ...]) -> bool:

@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import re
-import shlex
 import signal
 import sys
 import threading
@@ -28,12 +26,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from nbflow._core.policy import Policy, seconds
 from nbflow._core.table import duration
 from nbflow._key import call as calls
 from nbflow._key import cell as cells
 from nbflow._key import code as codes
 from nbflow._key.code import Part
+from nbflow._key.kinds import is_data
 from nbflow._key.value import digest
 from nbflow._run import keys, orders
 from nbflow._run.explanation import Explanation, clock, explain, forget_all
@@ -41,6 +39,7 @@ from nbflow._run.keys import Identity
 from nbflow._state import checkpoint, codec
 from nbflow.errors import CodecError, NbflowWarning, StepTimeoutError, StoreError, UnkeyableError, UsageError
 from nbflow.notebook import outputs
+from nbflow.notebook.rewrite import NAME, Rebuild, mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,187 +47,14 @@ if TYPE_CHECKING:
 
     from nbflow._run.engine import Engine
     from nbflow._state.checkpoint import Checkpoint
+    from nbflow.notebook.rewrite import Spec
 
-_LINE = re.compile(r"^(?:%%step\b|#\|\s*step\s*:)(.*)$")
-_OPTION = re.compile(r"^#\|")
-_NAME = "__nbflow__"
 _HISTORY = frozenset(("In", "Out", "_", "__", "___", "_i", "_ii", "_iii", "_oh", "_ih", "_dh", "exit", "quit"))
 #: Cells whose trees are kept between the compiling and the running.
 _KEPT = 64
 _POLL = 0.05
 #: What a cell must not be remembered for: its flows are found by an event's name, which no key can follow.
 _SENDS = frozenset(("send", "runs", "open_run", "plan"))
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """What the first line of a step cell says."""
-
-    name: str
-    outputs: tuple[str, ...] | None = None
-    force: bool = False
-    dry: bool = False
-    ignore: frozenset[str] = frozenset()
-    policy: Policy = Policy(retries=0)  # noqa: RUF009  # frozen
-    version: str | None = None
-
-
-_SWITCHES = ("--force", "--dry")
-_VALUES = ("--ignore", "--retries", "--timeout", "--ttl", "--version")
-
-
-def parse(text: str) -> Spec:
-    """Read ``NAME -> OUT, ... --flag value``.
-
-    Raises:
-        UsageError: no name, an unknown flag, a flag without its value; says what to write.
-    """
-    head, *tail = re.split(r"\s(?=--)", f" {text.strip()}", maxsplit=1)
-    name, arrow, outs = (part.strip() for part in head.partition("->"))
-    if not name or len(name.split()) > 1:
-        raise UsageError(f"A step cell needs one name: `%%step NAME -> OUTPUT, ...` or `#| step: NAME -> OUTPUT, ...`, not {text.strip()!r}.")
-    named = tuple(part.strip() for part in outs.split(",")) if arrow else None
-    for out in named or ():
-        if not out.isidentifier():
-            raise UsageError(f"Step cell {name!r}: {out!r} is not the name of an output; write names with commas between them.")
-    switches: set[str] = set()
-    values: dict[str, list[str]] = {}
-    words = iter(shlex.split(tail[0]) if tail else [])
-    for word in words:
-        flag, equals, value = word.partition("=")
-        if flag in _SWITCHES:
-            switches.add(flag)
-        elif flag in _VALUES:
-            given = value if equals else next(words, None)
-            if given is None or given.startswith("--"):
-                raise UsageError(f"Step cell {name!r}: {flag} needs a value.")
-            values.setdefault(flag, []).append(given)
-        else:
-            import difflib
-
-            close = difflib.get_close_matches(flag, [*_SWITCHES, *_VALUES], n=1)
-            hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join((*_SWITCHES, *_VALUES))}."
-            raise UsageError(f"Step cell {name!r}: unknown flag {flag}. {hint}")
-    last = {flag: given[-1] for flag, given in values.items()}
-    if not last.get("--retries", "0").isdigit():
-        raise UsageError(f"Step cell {name!r}: --retries needs a whole number, not {last['--retries']!r}.")
-    policy = Policy(
-        retries=int(last.get("--retries", 0)),
-        timeout=_seconds(last.get("--timeout"), "--timeout"),
-        ttl=_seconds(last.get("--ttl"), "--ttl"),
-    )
-    return Spec(name, named, "--force" in switches, "--dry" in switches, frozenset(values.get("--ignore", ())), policy, last.get("--version"))
-
-
-def _seconds(text: str | None, flag: str) -> float | None:
-    if text is None:
-        return None
-    return float(text) if text.replace(".", "", 1).isdigit() else seconds(text, flag)
-
-
-# From text to tree.
-
-
-def mark(lines: list[str]) -> list[str]:
-    """Replace the first line of a step cell by the mark, the same line as a text; an input transformer of IPython."""
-    for place, line in enumerate(lines):
-        found = _LINE.match(line.rstrip("\n"))
-        if found:
-            try:
-                parse(found[1])
-            except UsageError as error:
-                raise SyntaxError(str(error), ("<step cell>", place + 1, 1, line)) from None
-            return [*lines[:place], f"{line.strip()!r}\n", *lines[place + 1 :]]
-        if line.strip() and not _OPTION.match(line):
-            return lines
-    return lines
-
-
-class Rebuild(ast.NodeTransformer):
-    """Rebuilds the tree of a marked cell; an AST transformer of IPython.
-
-    Args:
-        interactivity: which expressions IPython shows.
-    """
-
-    def __init__(self, interactivity: Callable[[], str]) -> None:
-        self._interactivity = interactivity
-
-    def visit_Module(self, node: ast.Module) -> ast.Module:  # the name that ast asks for
-        """Put the statements of a step cell into the loop and the ``with`` around them."""
-        if not node.body or (text := _marked(node.body[0])) is None:
-            return node
-        body = node.body[1:]
-        future = [part for part in body if isinstance(part, ast.ImportFrom) and part.module == "__future__"]
-        body = [part for part in body if part not in future]
-        try:
-            compile(ast.Module(body, []), "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-        except SyntaxError:  # `return` outside of a function and the like: IPython says it best
-            return ast.Module(body, node.type_ignores)
-        number = _keep(CellStep(parse(text), body))
-        first = ast.parse(f"for {_NAME} in __import__('nbflow.notebook.cells', fromlist=['cells']).enter({number}):\n with {_NAME}:\n  pass").body[0]
-        assert isinstance(first, ast.For)
-        inner = first.body[0]
-        assert isinstance(inner, ast.With)
-        if _awaits(body):
-            inner = first.body[0] = ast.AsyncWith(inner.items, inner.body)
-        inner.body = _guarded(self._shown(body)) or [ast.Pass()]
-        ast.copy_location(first, node.body[0])
-        return ast.fix_missing_locations(ast.Module([*future, first], node.type_ignores))
-
-    def _shown(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        which = self._interactivity()
-        last = len(body) - 1
-        return [_show(part) if isinstance(part, ast.Expr) and not _sets_up(part) and (which == "all" or (place == last and which != "none")) else part for place, part in enumerate(body)]
-
-
-def _marked(node: ast.stmt) -> str | None:
-    value = node.value if isinstance(node, ast.Expr) else None
-    found = _LINE.match(value.value) if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
-    return found[1] if found else None
-
-
-def _awaits(body: list[ast.stmt]) -> bool:
-    module = ast.Module(body, [])
-    code = compile(module, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    import inspect
-
-    return bool(code.co_flags & inspect.CO_COROUTINE)
-
-
-def _show(node: ast.Expr) -> ast.stmt:
-    call = ast.Call(ast.Attribute(ast.Name(_NAME, ast.Load()), "show", ast.Load()), [node.value], [])
-    return ast.fix_missing_locations(ast.copy_location(ast.Expr(ast.copy_location(call, node.value)), node))
-
-
-def _sets_up(node: ast.stmt) -> bool:
-    return cells.magic_of(node) in cells.SETTING_UP if isinstance(node, ast.Expr) else False
-
-
-def _runs_always(node: ast.stmt) -> bool:
-    is_lambda = isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda)
-    return isinstance(node, cells.DEFINITIONS) or is_lambda or _sets_up(node)
-
-
-def _guarded(body: list[ast.stmt]) -> list[ast.stmt]:
-    """Put ``if __nbflow__.live:`` before what a hit does not run."""
-    found: list[ast.stmt] = []
-    open_block: ast.If | None = None
-    for part in body:
-        if _runs_always(part):
-            found.append(part)
-            open_block = None
-        elif open_block is not None:
-            open_block.body.append(part)
-        else:
-            live = ast.Attribute(ast.Name(_NAME, ast.Load()), "live", ast.Load())
-            open_block = ast.fix_missing_locations(ast.copy_location(ast.If(live, [], []), part))
-            open_block.body.append(part)
-            found.append(open_block)
-    return found
-
-
-# From tree to result.
 
 
 @dataclass(slots=True)
@@ -274,9 +100,9 @@ _CELLS: OrderedDict[int, CellStep] = OrderedDict()
 _NUMBER = [0]
 
 
-def _keep(cell: CellStep) -> int:
+def _keep(spec: Spec, body: list[ast.stmt]) -> int:
     _NUMBER[0] += 1
-    _CELLS[_NUMBER[0]] = cell
+    _CELLS[_NUMBER[0]] = CellStep(spec, body)
     while len(_CELLS) > _KEPT:
         _CELLS.popitem(last=False)
     return _NUMBER[0]
@@ -313,7 +139,7 @@ class Notebook:
         roots = {chain[0] for chain in reads}
         if history := sorted(roots & _HISTORY):
             return f"it reads `{history[0]}`, which is another thing after each cell"
-        data = sorted(name for name in roots if name in space and name not in cell.spec.ignore and codes.is_data(space[name]))
+        data = sorted(name for name in roots if name in space and name not in cell.spec.ignore and is_data(space[name]))
         chains = frozenset(chain for chain in reads if chain[0] not in data and chain[0] not in cell.spec.ignore)
         try:
             code = codes.read_cell(codes.Cell(cell.spec.name, cell.body, _source(cell.body), space, chains))
@@ -337,8 +163,8 @@ def install(shell: Any, engine: Callable[[], Engine]) -> Notebook:
     notebook = Notebook(shell, engine)
     _NOTEBOOK[:] = [notebook]
     shell.input_transformers_cleanup.append(mark)
-    shell.ast_transformers.append(Rebuild(lambda: str(shell.ast_node_interactivity)))
-    shell.user_ns_hidden[_NAME] = None
+    shell.ast_transformers.append(Rebuild(lambda: str(shell.ast_node_interactivity), _keep))
+    shell.user_ns_hidden[NAME] = None
     return notebook
 
 

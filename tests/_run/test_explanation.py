@@ -250,6 +250,16 @@ def test_what_does_not_count_is_said(nb):
     assert "`lock`: a lock has no content, its type alone counts." in repr(ask.explain(1))
 
 
+def test_an_argument_without_content_is_named(nb):
+    import threading
+
+    @nf.step
+    def ask(n, lock, options):
+        return n
+
+    assert [name for name, _ in ask.explain(1, threading.Lock(), {"lock": threading.Lock()}).uncounted] == ["lock", "options"]
+
+
 def test_the_store_holds_source_and_short_globals_and_no_argument_or_secret(nb, monkeypatch):
     monkeypatch.setenv("MY_API_KEY", "from-the-environment")
     settings = {"prompt": "Pick one", "token": "t0p-s3cret"}

@@ -11,7 +11,7 @@ from test_kernel import Kernel
 
 from nbflow._key.cell import blind, reach
 from nbflow.errors import UsageError
-from nbflow.notebook import cells
+from nbflow.notebook import rewrite
 
 
 @pytest.fixture
@@ -69,12 +69,12 @@ def test_magics_that_only_set_up_are_like_imports():
 
 
 def test_the_first_line_is_read_in_both_spellings():
-    spec = cells.parse("classify -> labels, costs --ignore client --retries 2 --timeout 30 --ttl 1d --version 3 --force")
+    spec = rewrite.parse("classify -> labels, costs --ignore client --retries 2 --timeout 30 --ttl 1d --version 3 --force")
     assert (spec.name, spec.outputs, spec.ignore, spec.version, spec.force) == ("classify", ("labels", "costs"), {"client"}, "3", True)
     assert (spec.policy.retries, spec.policy.timeout, spec.policy.ttl) == (2, 30.0, 86400.0)
-    assert cells.mark(["\n", "#| label: x\n", "#| step: a -> b\n", "b = 1\n"])[2] == "'#| step: a -> b'\n"
-    assert cells.mark(["%%step a\n", "b = 1\n"]) == ["'%%step a'\n", "b = 1\n"]
-    assert cells.mark(["b = 1\n", "#| step: a\n"]) == ["b = 1\n", "#| step: a\n"]
+    assert rewrite.mark(["\n", "#| label: x\n", "#| step: a -> b\n", "b = 1\n"])[2] == "'#| step: a -> b'\n"
+    assert rewrite.mark(["%%step a\n", "b = 1\n"]) == ["'%%step a'\n", "b = 1\n"]
+    assert rewrite.mark(["b = 1\n", "#| step: a\n"]) == ["b = 1\n", "#| step: a\n"]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_the_first_line_is_read_in_both_spellings():
 )
 def test_a_line_that_cannot_be_right_is_refused(text, message):
     with pytest.raises(UsageError, match=message):
-        cells.parse(text)
+        rewrite.parse(text)
 
 
 # In a kernel

@@ -1,0 +1,190 @@
+"""Rewrite: from the text of a step cell to the tree that runs; see `nbflow.notebook.cells` for what the tree means."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nbflow._core.policy import Policy, seconds
+from nbflow._key import cell as cells
+from nbflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LINE = re.compile(r"^(?:%%step\b|#\|\s*step\s*:)(.*)$")
+_OPTION = re.compile(r"^#\|")
+#: What the loop and the ``with`` around the statements bind.
+NAME = "__nbflow__"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What the first line of a step cell says."""
+
+    name: str
+    outputs: tuple[str, ...] | None = None
+    force: bool = False
+    dry: bool = False
+    ignore: frozenset[str] = frozenset()
+    policy: Policy = Policy(retries=0)  # noqa: RUF009  # frozen
+    version: str | None = None
+
+
+_SWITCHES = ("--force", "--dry")
+_VALUES = ("--ignore", "--retries", "--timeout", "--ttl", "--version")
+
+
+def parse(text: str) -> Spec:
+    """Read ``NAME -> OUT, ... --flag value``.
+
+    Raises:
+        UsageError: no name, an unknown flag, a flag without its value; says what to write.
+    """
+    head, *tail = re.split(r"\s(?=--)", f" {text.strip()}", maxsplit=1)
+    name, arrow, outs = (part.strip() for part in head.partition("->"))
+    if not name or len(name.split()) > 1:
+        raise UsageError(f"A step cell needs one name: `%%step NAME -> OUTPUT, ...` or `#| step: NAME -> OUTPUT, ...`, not {text.strip()!r}.")
+    named = tuple(part.strip() for part in outs.split(",")) if arrow else None
+    for out in named or ():
+        if not out.isidentifier():
+            raise UsageError(f"Step cell {name!r}: {out!r} is not the name of an output; write names with commas between them.")
+    switches: set[str] = set()
+    values: dict[str, list[str]] = {}
+    words = iter(shlex.split(tail[0]) if tail else [])
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if flag in _SWITCHES:
+            switches.add(flag)
+        elif flag in _VALUES:
+            given = value if equals else next(words, None)
+            if given is None or given.startswith("--"):
+                raise UsageError(f"Step cell {name!r}: {flag} needs a value.")
+            values.setdefault(flag, []).append(given)
+        else:
+            import difflib
+
+            close = difflib.get_close_matches(flag, [*_SWITCHES, *_VALUES], n=1)
+            hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join((*_SWITCHES, *_VALUES))}."
+            raise UsageError(f"Step cell {name!r}: unknown flag {flag}. {hint}")
+    last = {flag: given[-1] for flag, given in values.items()}
+    if not last.get("--retries", "0").isdigit():
+        raise UsageError(f"Step cell {name!r}: --retries needs a whole number, not {last['--retries']!r}.")
+    policy = Policy(
+        retries=int(last.get("--retries", 0)),
+        timeout=_seconds(last.get("--timeout"), "--timeout"),
+        ttl=_seconds(last.get("--ttl"), "--ttl"),
+    )
+    return Spec(name, named, "--force" in switches, "--dry" in switches, frozenset(values.get("--ignore", ())), policy, last.get("--version"))
+
+
+def _seconds(text: str | None, flag: str) -> float | None:
+    if text is None:
+        return None
+    return float(text) if text.replace(".", "", 1).isdigit() else seconds(text, flag)
+
+
+# From text to tree.
+
+
+def mark(lines: list[str]) -> list[str]:
+    """Replace the first line of a step cell by the mark, the same line as a text; an input transformer of IPython."""
+    for place, line in enumerate(lines):
+        found = _LINE.match(line.rstrip("\n"))
+        if found:
+            try:
+                parse(found[1])
+            except UsageError as error:
+                raise SyntaxError(str(error), ("<step cell>", place + 1, 1, line)) from None
+            return [*lines[:place], f"{line.strip()!r}\n", *lines[place + 1 :]]
+        if line.strip() and not _OPTION.match(line):
+            return lines
+    return lines
+
+
+class Rebuild(ast.NodeTransformer):
+    """Rebuilds the tree of a marked cell; an AST transformer of IPython.
+
+    Args:
+        interactivity: which expressions IPython shows.
+        keep: takes a cell's first line and statements, and gives the number under which `enter` finds them.
+    """
+
+    def __init__(self, interactivity: Callable[[], str], keep: Callable[[Spec, list[ast.stmt]], int]) -> None:
+        self._interactivity = interactivity
+        self._keep = keep
+
+    def visit_Module(self, node: ast.Module) -> ast.Module:  # the name that ast asks for
+        """Put the statements of a step cell into the loop and the ``with`` around them."""
+        if not node.body or (text := _marked(node.body[0])) is None:
+            return node
+        body = node.body[1:]
+        future = [part for part in body if isinstance(part, ast.ImportFrom) and part.module == "__future__"]
+        body = [part for part in body if part not in future]
+        try:
+            compile(ast.Module(body, []), "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        except SyntaxError:  # `return` outside of a function and the like: IPython says it best
+            return ast.Module(body, node.type_ignores)
+        number = self._keep(parse(text), body)
+        first = ast.parse(f"for {NAME} in __import__('nbflow.notebook.cells', fromlist=['cells']).enter({number}):\n with {NAME}:\n  pass").body[0]
+        assert isinstance(first, ast.For)
+        inner = first.body[0]
+        assert isinstance(inner, ast.With)
+        if _awaits(body):
+            inner = first.body[0] = ast.AsyncWith(inner.items, inner.body)
+        inner.body = _guarded(self._shown(body)) or [ast.Pass()]
+        ast.copy_location(first, node.body[0])
+        return ast.fix_missing_locations(ast.Module([*future, first], node.type_ignores))
+
+    def _shown(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        which = self._interactivity()
+        last = len(body) - 1
+        return [_show(part) if isinstance(part, ast.Expr) and not _sets_up(part) and (which == "all" or (place == last and which != "none")) else part for place, part in enumerate(body)]
+
+
+def _marked(node: ast.stmt) -> str | None:
+    value = node.value if isinstance(node, ast.Expr) else None
+    found = _LINE.match(value.value) if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
+    return found[1] if found else None
+
+
+def _awaits(body: list[ast.stmt]) -> bool:
+    module = ast.Module(body, [])
+    code = compile(module, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    return bool(code.co_flags & inspect.CO_COROUTINE)
+
+
+def _show(node: ast.Expr) -> ast.stmt:
+    call = ast.Call(ast.Attribute(ast.Name(NAME, ast.Load()), "show", ast.Load()), [node.value], [])
+    return ast.fix_missing_locations(ast.copy_location(ast.Expr(ast.copy_location(call, node.value)), node))
+
+
+def _sets_up(node: ast.stmt) -> bool:
+    return cells.magic_of(node) in cells.SETTING_UP if isinstance(node, ast.Expr) else False
+
+
+def _runs_always(node: ast.stmt) -> bool:
+    is_lambda = isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda)
+    return isinstance(node, cells.DEFINITIONS) or is_lambda or _sets_up(node)
+
+
+def _guarded(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Put ``if __nbflow__.live:`` before what a hit does not run."""
+    found: list[ast.stmt] = []
+    open_block: ast.If | None = None
+    for part in body:
+        if _runs_always(part):
+            found.append(part)
+            open_block = None
+        elif open_block is not None:
+            open_block.body.append(part)
+        else:
+            live = ast.Attribute(ast.Name(NAME, ast.Load()), "live", ast.Load())
+            open_block = ast.fix_missing_locations(ast.copy_location(ast.If(live, [], []), part))
+            open_block.body.append(part)
+            found.append(open_block)
+    return found
