@@ -36,6 +36,7 @@ INDEX, ITEM, ATTRIBUTE = "[{}]", "[{}]", ".{}"
 _MEMBER, _SURROGATES, _BIG_INT = 1, 2, 3
 _ROOM = 16  # nesting up to which data is plain; shared sublists cannot blow the encoding up beyond it
 _MEMO = 1 << 16
+_LOOKS = 50  # at a value that other threads change meanwhile
 
 _encode = msgspec.msgpack.Encoder().encode
 _Ext = msgspec.msgpack.Ext
@@ -213,13 +214,22 @@ def identify(value: object, *, methods: bool = True) -> Content:
     Raises:
         Refusal: no key can be made of the value, or of something in it.
     """
+    for left in reversed(range(_LOOKS)):
+        try:
+            return _identify(value, methods=methods)
+        except RecursionError:
+            raise Refusal(value, "it is nested too deeply for Python's stack", decisive=True) from None
+        except RuntimeError:  # another thread put something into a dict while we looked at it
+            if not left:
+                raise
+    raise AssertionError
+
+
+def _identify(value: object, *, methods: bool) -> Content:
     if type(value) in _PLAIN and (data := encode_plain(("plain", value), value)) is not None:
         return Content(blake3(data).digest(SIZE))
     walk = Walk(methods=methods)
-    try:
-        found = walk.not_plain(value)
-    except RecursionError:
-        raise Refusal(value, "it is nested too deeply for Python's stack", decisive=True) from None
+    found = walk.not_plain(value)
     return Content(found, tuple(walk.code), tuple(dict.fromkeys(walk.opaque)))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 
+import pandas as pd
 import pytest
 
 import nbflow as nf
@@ -237,3 +238,42 @@ def test_a_method_of_an_object_among_the_inputs_is_part_of_the_key(nb):
     assert (check(Rule(3), 3), kept(Rule(3), 3)) == (False, False)
     Rule.allows = lambda self, n: n <= self.limit
     assert (check(Rule(3), 3), kept(Rule(3), 3)) == (True, False)
+
+
+def test_a_global_that_other_threads_fill_meanwhile_can_be_keyed(nb):
+    filled, stop = {0: (0,)}, threading.Event()
+
+    def fill():
+        n = 0
+        while not stop.is_set():
+            n += 1
+            filled[n % 5000] = (n,)
+            if n % 5000 == 0:
+                filled.clear()
+
+    @nf.step
+    def size(n):
+        return n, len(filled) >= 0
+
+    thread = threading.Thread(target=fill, daemon=True)
+    thread.start()
+    try:
+        assert [size(n)[0] for n in range(30)] == list(range(30))
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_frame_that_a_step_changes_in_place_does_not_make_it_run_again_and_an_edit_does(nb):
+    frame = pd.DataFrame({"price": [1.0, 2.0], "count": [3, 4]})
+
+    @nf.step
+    def total(n):
+        frame["total"] = frame["price"] * frame["count"]
+        return float(frame["total"].sum()) * n
+
+    assert [total(1), total(2), total(1), total(2)] == [11.0, 22.0, 11.0, 22.0]
+    assert nb.calls == ["total", "total"]
+    frame.loc[0, "price"] = 2.0
+    assert total(1) == 14.0
+    assert nb.calls == ["total"] * 3
