@@ -286,13 +286,13 @@ class _Graph:
             return self._by_type(value, name)
         for kind in found.opaque:
             self._uncounted[name] = f"a {kind.__qualname__} has no content, its type alone counts"
-        counted = found.digest
+        counted = found
         if slot is not None and slot in self._changed:
-            counted = state.counted(slot, value, counted)
+            counted = state.counted(slot, value)
             self._states.append(slot)
             self._uncounted[name] = "what others change in it counts, what the code itself changes does not"
-        self.guards.contents.append(Watch(fetch, found, slot if slot in self._changed else None, counted))
-        return self._value(slot, found._replace(digest=counted), name, value)
+        self.guards.contents.append(Watch(fetch, counted, slot if slot in self._changed else None))
+        return self._value(slot, counted, name, value)
 
     def _value(self, slot: Slot | None, found: Content, name: str, value: object) -> _Value:
         code = [self._target(thing, name) for thing in found.code]

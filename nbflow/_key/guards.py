@@ -26,28 +26,26 @@ class Watch:
 
     Args:
         fetch: gives the value as it is now.
-        found: its content when the code was read.
+        found: the content that stood for it when the code was read.
         slot: where it is, if the code changes it itself.
-        digest: what stands for it in the key, if that is not its content.
     """
 
     __slots__ = ("_code", "_digest", "_fetch", "_slot")
 
-    def __init__(self, fetch: Callable[[], object], found: Content, slot: Slot | None = None, digest: bytes | None = None) -> None:
+    def __init__(self, fetch: Callable[[], object], found: Content, slot: Slot | None = None) -> None:
         self._fetch = fetch
         self._slot = slot
-        self._digest = digest or found.digest
+        self._digest = found.digest
         self._code = [_reference(thing) for thing in found.code]
 
     def holds(self) -> bool:
         """Tell whether the content is what it was."""
         value = self._fetch()
         try:
-            found = identify(value)
+            found = identify(value) if self._slot is None else state.counted(self._slot, value)
         except Refusal:
             return False
-        digest = found.digest if self._slot is None else state.counted(self._slot, value, found.digest)
-        return digest == self._digest and [*map(_called, self._code)] == [*found.code]
+        return found.digest == self._digest and [*map(_called, self._code)] == [*found.code]
 
 
 def _reference(thing: object) -> Callable[[], object]:

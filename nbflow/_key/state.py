@@ -17,33 +17,49 @@ from nbflow._key.value import Refusal, identify
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from nbflow._key.value import Content
+
 #: Where a value is: the id of a namespace, class or cell, and a name in it.
 Slot: TypeAlias = tuple[int, str]
 
 
 @dataclass(slots=True)
 class _State:
-    """A value that code changes: the digest that stands for it in keys, and what it was when last looked at."""
+    """A value that code changes: the content that stands for it in keys, and what it was when last looked at.
+
+    ``busy``: runs of the code under way. ``turns`` goes up with each beginning and end: who looked at the value in
+    between did not see it as it was at one moment.
+    """
 
     value: object
-    counted: bytes
+    counted: Content
     last: bytes
     busy: int = 0
+    turns: int = 0
 
 
 _STATES: dict[Slot, _State] = {}
 _MUTEX = threading.Lock()
 
 
-def counted(slot: Slot, value: object, digest: bytes) -> bytes:
-    """Return the digest that stands for a value with this content: the present one, or the one before own changes."""
-    with _MUTEX:
-        state = _STATES.get(slot)
-        if state is None or state.value is not value:
-            state = _STATES[slot] = _State(value, digest, digest)
-        elif digest != state.last and not state.busy:
-            state.counted = state.last = digest
-        return state.counted
+def counted(slot: Slot, value: object) -> Content:
+    """Return the content that stands for the value in a slot: the present one, or the one before the code's own changes."""
+    while True:
+        with _MUTEX:
+            state = _STATES.get(slot)
+            turns = state.turns if state is not None else 0
+            if state is not None and state.value is value and state.busy:
+                return state.counted
+        found = identify(value)
+        with _MUTEX:
+            state = _STATES.get(slot)
+            if state is None or state.value is not value:
+                _STATES[slot] = _State(value, found, found.digest)
+                return found
+            if state.turns == turns:
+                if found.digest != state.last or found.code != state.counted.code:
+                    state.counted, state.last = found, found.digest
+                return state.counted
 
 
 def begin(slots: Iterable[Slot]) -> None:
@@ -52,18 +68,25 @@ def begin(slots: Iterable[Slot]) -> None:
         for slot in slots:
             if slot in _STATES:
                 _STATES[slot].busy += 1
+                _STATES[slot].turns += 1
 
 
 def end(slots: Iterable[Slot]) -> None:
-    """It has ended: what it left behind is what the next look is held against."""
+    """It has ended: what the last one left behind is what the next look is held against."""
     for slot in slots:
-        state = _STATES.get(slot)
-        if state is None:
-            continue
-        try:
-            left = identify(state.value).digest
-        except Refusal:
-            left = state.last
-        with _MUTEX:
-            state.busy = max(0, state.busy - 1)
-            state.last = left
+        while (state := _STATES.get(slot)) is not None:
+            with _MUTEX:
+                turns = state.turns
+                if state.busy > 1:
+                    state.busy -= 1
+                    state.turns += 1
+                    break
+            try:
+                left = identify(state.value).digest
+            except Refusal:
+                left = state.last
+            with _MUTEX:
+                if state.turns == turns:
+                    state.busy, state.last = 0, left
+                    state.turns += 1
+                    break

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
@@ -98,6 +99,22 @@ def test_what_async_calls_change_side_by_side_makes_nothing_run_again(nb):
     COUNTS.clear()
     asyncio.run(all_of_them())
     assert nb.calls == []
+
+
+def test_what_threads_change_side_by_side_makes_nothing_run_again(nb):
+    @nf.step
+    def ask(n):
+        COUNTS[n] = COUNTS.get(n, 0) + 1
+        SEEN.append(n)
+        return n
+
+    for _ in range(3):
+        with ThreadPoolExecutor(16) as pool:
+            assert sum(pool.map(ask, range(300))) == sum(range(300))
+    assert len(nb.calls) == 300
+    SEEN.append("somebody else")
+    ask(1)
+    assert len(nb.calls) == 301
 
 
 def test_a_flow_runs_again_when_what_its_step_depends_on_changed(nb, tmp_path):
