@@ -263,3 +263,24 @@ def test_the_saved_notebook_holds_the_picture_and_no_widget_state(lab):
     assert "application/vnd.jupyter.widget-view+json" in live.data
     assert "6 failed" in static.data["text/html"]
     assert "6 failed" in static.data["text/plain"]
+
+
+def test_a_step_cell_comes_from_disk_with_what_it_showed(lab):
+    """After Restart and Run All: the table, the figure, and the line that says so."""
+    load = "#| step: load -> df\nprint('loading')\ndf = pd.DataFrame({'city': ['Bonn', 'Kiel']})\ndf"
+    plot = "%%step plot\n%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.figure(figsize=(2, 1))\nplt.plot([1, 2]);"
+    notebook = lab("import nbflow as nf, pandas as pd", load, plot)
+    notebook.run_all()
+    page = notebook.page
+    page.locator(".jp-OutputArea-output img").wait_for()
+    assert not notebook.output("cached").count()
+    page.evaluate("async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }")
+    notebook.ready()
+    notebook.command("notebook:clear-all-cell-outputs")
+    notebook.run_all()
+    notebook.output("load: cached").wait_for()
+    notebook.output("plot: cached").wait_for()
+    assert notebook.output("loading").count() == 1
+    assert page.locator(".jp-OutputArea-output table", has_text="Kiel").count() == 1
+    assert page.locator(".jp-OutputArea-output img").count() == 1
+    picture(notebook, "lab-cells")
