@@ -100,7 +100,10 @@ class Execution:
         self.watch = watch
         self._identities: dict[Any, Identity] = {}
         self._before: Mapping[str, bytes] = {}
-        self._reading = threading.Lock()
+        #: Everything whose code was read; while the run goes on, what this code changes is its own doing.
+        self._noted: list[Identity] = []
+        self._runs = False
+        self._reading = threading.RLock()
         self._most = max_in_flight or IN_FLIGHT
         # The reader is woken when some places are free, not at each: waking a thread costs more than a short call.
         self._refill = self._most - max(1, self._most // 32)
@@ -133,7 +136,9 @@ class Execution:
             return found
 
     def _note_code(self, subject: str, identity: Identity) -> None:
-        state.begin(identity.changes)
+        self._noted.append(identity)
+        if self._runs:
+            state.begin(identity.changes)
         sources, before = self.runner.sources, self._before.get(subject)
         changes = sources.note(subject, identity)
         if before is not None:
@@ -152,6 +157,10 @@ class Execution:
     def run(self) -> None:
         """Read the batch and see every record through, in this thread. An interrupt ends the run and goes on up."""
         try:
+            with self._reading:
+                self._runs = True
+                for identity in self._noted:
+                    state.begin(identity.changes)
             # Not before the run is locked: who is told looks at it, and would find nobody at work.
             orders.tell(self.state.run, self.runner.store.url)
             self.show()
@@ -474,7 +483,7 @@ class Execution:
             self.notes.add(Closed(self.state.verdict, self.runner.clock.time(), len(self.state.keys), dict(self.state.tally())))
             self.notes.close()
         finally:
-            for identity in (*(lane.identity for lane in self.lanes), *self._identities.values()):
+            for identity in self._noted:
                 state.end(identity.changes)
             self._ended.set()
 

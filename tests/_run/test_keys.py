@@ -224,6 +224,23 @@ def test_code_is_read_once_in_a_run(nb):
     assert begun.is_set()
 
 
+def test_a_run_that_could_not_begin_leaves_nothing_under_way(nb, monkeypatch):
+    """Else what others change afterwards would be taken for the code's own doing."""
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        COUNTS[record["n"]] = 1
+        return len(COUNTS)
+
+    run = nb.send(EVENT, [{"n": 1}])
+    with monkeypatch.context() as patch:
+        patch.setattr(nb.engine.store, "lock", lambda key: False)
+        with pytest.raises(nf.UsageError, match="another process"):
+            run.rerun()
+    COUNTS.update(a=1, b=2)
+    assert nb.send(EVENT, [{"n": 1}]).counts == {"look": {"COMPLETED": 1}}
+
+
 def test_an_iterator_that_a_flow_reads_stops_the_send(nb):
     rows = iter([1, 2])
 
