@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: What papermill tags: the cell that declares parameters, and the one that gives them values.
 PARAMETERS, INJECTED = "parameters", "injected-parameters"
+#: The first line of a step cell, and what it says.
+STEP_LINE = re.compile(r"^(?:%%step\b|#\|\s*step\s*:)(.*)$")
 #: How a cell came out, as its metadata says it.
 STATES = ("ok", "cached", "failed", "interrupted", "not run")
 _ID = "nbflow-parameters"
@@ -63,9 +65,9 @@ def tags(cell: Any) -> list[str]:
 
 
 def label(cell: Any) -> str:
-    """The line that tells a cell from others: its first statement, for a decorated function its ``def``."""
+    """The line that tells a cell from others: its step's, its first statement, for a decorated function its ``def``."""
     lines: list[str] = [line.strip() for line in cell.source.splitlines()]
-    said = [line for line in lines if line and not line.startswith("#")]
+    said = [line for line in lines if line and (STEP_LINE.match(line) or not line.startswith("#"))]
     if said and said[0].startswith("@"):
         said = [line for line in said if re.match(r"(async\s+)?def |class ", line)] or said
     return (said or lines or [""])[0]

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from nbflow._core.policy import Policy, seconds
 from nbflow._key import cell as cells
 from nbflow.errors import UsageError
+from nbflow.notebook.document import STEP_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LINE = re.compile(r"^(?:%%step\b|#\|\s*step\s*:)(.*)$")
 _OPTION = re.compile(r"^#\|")
 #: What the loop and the ``with`` around the statements bind.
 NAME = "__nbflow__"
@@ -94,7 +94,7 @@ def _seconds(text: str | None, flag: str) -> float | None:
 def mark(lines: list[str]) -> list[str]:
     """Replace the first line of a step cell by the mark, the same line as a text; an input transformer of IPython."""
     for place, line in enumerate(lines):
-        found = _LINE.match(line.rstrip("\n"))
+        found = STEP_LINE.match(line.rstrip("\n"))
         if found:
             try:
                 parse(found[1])
@@ -148,7 +148,7 @@ class Rebuild(ast.NodeTransformer):
 
 def _marked(node: ast.stmt) -> str | None:
     value = node.value if isinstance(node, ast.Expr) else None
-    found = _LINE.match(value.value) if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
+    found = STEP_LINE.match(value.value) if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
     return found[1] if found else None
 
 

@@ -248,7 +248,9 @@ def test_after_an_error_the_cells_before_it_come_from_disk_with_their_outputs(fo
     assert run()[0] == 1
     assert folder.states() == ["ok", "ok", "ok", "ok", "failed"]
     folder.write("total = 12", *CELLS)
-    assert run()[0] == 0
+    code, printed = run()
+    assert code == 0
+    assert "#| step: load -> df" in printed
     assert folder.states() == ["ok", "ok", "cached", "cached", "ok"]
     shown = "".join(output.get("text", "") for cell in folder.output().cells for output in cell.outputs)
     assert "loading" in shown
