@@ -121,7 +121,7 @@ def call_key(name: str, code: bytes, arguments: list[tuple[str, object]], *, met
 
 def inputs_of(arguments: list[tuple[str, object]]) -> list[Input]:
     """Return what a checkpoint keeps of the arguments: digests, never the values."""
-    return [Input(name, short_digest(value), *_parts(value)) for name, value in arguments]
+    return [Input(name, short_digest(value), *parts_of(value)) for name, value in arguments]
 
 
 def short_digest(value: object) -> bytes:
@@ -129,7 +129,7 @@ def short_digest(value: object) -> bytes:
     return digest(value)[:SHORT]
 
 
-def _parts(value: Any) -> tuple[str, tuple[tuple[str, bytes], ...]]:
+def parts_of(value: Any) -> tuple[str, tuple[tuple[str, bytes], ...]]:
     """Return what the parts of a value are called, and each with its digest; none of a value that is one piece."""
     library, kind = type(value).__module__.partition(".")[0], type(value).__name__
     found: Iterable[tuple[Any, Any]] = ()

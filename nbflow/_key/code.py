@@ -20,6 +20,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbflow._key import classes, state, syntax, texts
+from nbflow._key.call import parts_of
 from nbflow._key.guards import MISSING, Guards, Watch
 from nbflow._key.kinds import (
     BUNDLES,
@@ -55,7 +56,7 @@ class Part:
     Attributes:
         name: qualified, as the code sees it.
         digest: of it alone, not of what it reaches in turn.
-        kind: ``"function"``, ``"class"``, ``"value"`` or ``"version"``.
+        kind: ``"function"``, ``"class"``, ``"value"``, ``"version"``, or ``"column"`` for one of a frame that is a part.
         text: its source, or how a short plain value is written, no secrets in it; empty where there is none to show.
     """
 
@@ -63,6 +64,11 @@ class Part:
     digest: bytes
     kind: str = field(default="value", compare=False)
     text: str = field(default="", compare=False)
+
+    @property
+    def frame(self) -> str:
+        """Of a column the name of its frame."""
+        return self.name.rpartition(" of `")[2].rstrip("`") if self.kind == "column" else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +184,7 @@ class _Value:
     digest: bytes
     code: tuple[int | bytes, ...]
     text: str
+    columns: tuple[tuple[str, bytes], ...] = ()
 
 
 _Target: TypeAlias = "int | bytes | _Value"  # a node of the graph, something known by name, a value that is read
@@ -230,13 +237,12 @@ class _Graph:
     def code(self) -> Code:
         """Return the digest of the whole and those of its parts."""
         found = {(node.label, node.own): (node.kind, node.text) for node in self._nodes}
-        if not self._known:
-            found |= {
-                (f"{node.label}{name}" if name.startswith(".") else name.strip("()="), target.digest): ("value", target.text)
-                for node in self._nodes
-                for name, target in node.reads.items()
-                if isinstance(target, _Value) and target.slot not in self._ignored
-            }
+        for node in self._nodes if not self._known else ():
+            for name, target in node.reads.items():
+                if isinstance(target, _Value) and target.slot not in self._ignored:
+                    said = f"{node.label}{name}" if name.startswith(".") else name.strip("()=")
+                    found[said, target.digest] = "value", target.text
+                    found |= {(f"column `{column}` of `{said}`", inside): ("column", "") for column, inside in target.columns}
         forms = [[member(node.own), [*map(self._spell, node.reads.items())]] for node in self._nodes]
         parts = (Part(*known, kind, texts.redacted(text, known[0])) for known, (kind, text) in found.items())
         uncounted = tuple(sorted(self._uncounted.items()))
@@ -296,7 +302,8 @@ class _Graph:
 
     def _value(self, slot: Slot | None, found: Content, name: str, value: object) -> _Value:
         code = [self._target(thing, name) for thing in found.code]
-        return _Value(slot, found.digest, tuple(part for part in code if not isinstance(part, _Value)), texts.of_value(value))
+        kind, columns = parts_of(value) if type(value).__name__ in ("DataFrame", "Table") else ("", ())
+        return _Value(slot, found.digest, tuple(part for part in code if not isinstance(part, _Value)), texts.of_value(value), columns if kind == "column" else ())
 
     def _by_type(self, value: object, name: str) -> _Target:
         kind = type(value)

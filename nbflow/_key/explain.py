@@ -48,8 +48,13 @@ def code_changes(before: Sequence[Part], after: Sequence[Part]) -> list[Change]:
     old, new = _by_name(before), _by_name(after)
     own = after[0].name if after else ""
     changes = [_changed(old[name], part, own=part.name == own) for name, part in new.items() if name in old and old[name].digest != part.digest]
-    changes += [Change(part.name, f"it now reads `{part.name}`", "", part.text) for name, part in new.items() if name not in old]
-    changes += [Change(part.name, f"it no longer reads `{part.name}`", part.text, "") for name, part in old.items() if name not in new]
+    both = {part.name for part in before} & {part.name for part in after}
+    come = [part for name, part in new.items() if name not in old and (not part.frame or part.frame in both)]
+    gone = [part for name, part in old.items() if name not in new and (not part.frame or part.frame in both)]
+    changes += [Change(part.name, f"{part.name} is new" if part.frame else f"it now reads `{part.name}`", "", part.text) for part in come]
+    changes += [Change(part.name, f"{part.name} is gone" if part.frame else f"it no longer reads `{part.name}`", part.text, "") for part in gone]
+    frames = {part.frame for part in (*before, *after) if any(part.name == change.name for change in changes)}
+    changes = [change for change in changes if change.name not in frames]  # its columns say it
     told = {change.name for change in changes}
     return [change for change in changes if change.name.rpartition(".")[0] not in told]  # the class says it for its members
 

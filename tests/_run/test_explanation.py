@@ -147,6 +147,24 @@ def test_the_column_that_changed_is_named(cells, make):
     assert "order" in cells.shape.explain(make({"body": ["a", "b"], "id": [1, 2]})).reason
 
 
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+def test_the_column_of_a_frame_in_a_global_is_named(cells, make):
+    cells.run("@nf.step\ndef total(n):\n    return len(frame) * n\n")
+    cells.module.frame = make({"id": [1, 2], "body": ["a", "b"]})
+    cells.total(1)
+    cells.module.frame = make({"id": [1, 2], "body": ["a", "c"]})
+    assert cells.total.explain(1).reason == "column `body` of `frame` changed"
+    cells.total(1)
+    cells.module.frame = make({"id": [1, 2]})
+    assert cells.total.explain(1).reason == "column `body` of `frame` is gone"
+    cells.module.frame = make({"id": [1, 3], "body": ["a", "c"]})
+    assert cells.total.explain(1).reason == "column `id` of `frame` changed"
+    cells.module.other = make({"x": [1]})
+    cells.run("def total(n):\n    return len(frame) * n\n@nf.step(name='total')\ndef total(n):\n    return len(frame) * n + len(other)\n")
+    assert "it now reads `other`" in cells.total.explain(1).reason
+    assert "column `x`" not in cells.total.explain(1).reason
+
+
 def test_the_argument_and_the_field_that_changed_are_named(cells):
     cells.categorize("x")
     assert cells.categorize.explain("x", model="large").reason == "`model` changed"
