@@ -91,7 +91,7 @@ def _compared(row: Row, samples: Samples, missing: dict[str, str]) -> Sequence[s
     ours, theirs = samples[row.ours], samples[row.theirs]
     aim = "" if row.aim is None else f">= {row.aim:.2f}"
     if not ours or not theirs:
-        return row.what, "", row.against, missing[row.theirs[0]], "", "", aim
+        return row.what, "", row.against, next(missing[who] for who in (row.theirs[0], row.ours[0]) if who in missing), "", "", aim
     # Within a repetition the two ran next to each other: its ratio means more than that of two medians.
     ratios = [their / our for our, their in zip(ours, theirs, strict=True)]
     ratio = statistics.median(ratios)
