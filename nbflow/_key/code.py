@@ -227,6 +227,7 @@ class _Graph:
     def walk(self, root: object) -> None:
         """Find everything that is reached from here."""
         target = self._target(root, _label(root))
+        self._steps.clear()  # of a step with a version the step itself: what is remembered must not keep it alive
         if isinstance(target, int):
             while len(self._nodes) < len(self._things):
                 self._nodes.append(self._expand(self._things[len(self._nodes)]))

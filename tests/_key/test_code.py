@@ -9,6 +9,7 @@ import pytest
 
 from nbflow._key import state
 from nbflow._key.code import read
+from nbflow._wiring import SESSION
 from nbflow.errors import UnkeyableError
 
 
@@ -770,6 +771,21 @@ def test_memory_of_dead_functions_is_given_back(notebook):
     notebook.names.clear()
     gc.collect()
     assert place not in code._MEMO
+
+
+def test_memory_of_dead_steps_with_a_version_is_given_back(notebook):
+    import gc
+    import weakref
+
+    notebook.run("import nbflow as nf\n@nf.step(version='1')\ndef step(x):\n    return x\n")
+    step = notebook["step"]
+    read(step)
+    dead = weakref.ref(step)
+    notebook.names.clear()
+    SESSION.steps.clear()
+    del step
+    gc.collect()
+    assert dead() is None
 
 
 def test_a_partial_can_be_read():
