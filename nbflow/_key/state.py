@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from nbflow._key.value import Refusal, identify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from nbflow._key.value import Content
 
@@ -62,8 +62,10 @@ def counted(slot: Slot, value: object) -> Content:
                 return state.counted
 
 
-def begin(slots: Iterable[Slot]) -> None:
+def begin(slots: Collection[Slot]) -> None:
     """Code that changes what is in these slots begins to run."""
+    if not slots:  # as nearly always: no thread is to wait for another
+        return
     with _MUTEX:
         for slot in slots:
             if slot in _STATES:
@@ -71,7 +73,7 @@ def begin(slots: Iterable[Slot]) -> None:
                 _STATES[slot].turns += 1
 
 
-def end(slots: Iterable[Slot]) -> None:
+def end(slots: Collection[Slot]) -> None:
     """It has ended: what the last one left behind is what the next look is held against."""
     for slot in slots:
         while (state := _STATES.get(slot)) is not None:

@@ -128,6 +128,10 @@ class Execution:
 
     def identify(self, step: Step[..., Any]) -> Identity:
         """What a step is, for all of this run."""
+        found = self._identities.get(step.__wrapped__)  # without the lock: every call of every thread passes here
+        return found if found is not None else self._identify(step)
+
+    def _identify(self, step: Step[..., Any]) -> Identity:
         with self._reading:
             found = self._identities.get(step.__wrapped__)
             if found is None:
