@@ -21,10 +21,10 @@ from nbflow._run.workers import Loop, Workers
 from nbflow.errors import NbflowWarning, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
-    from nbflow._core.entry import RunState
+    from nbflow._core.entry import Entry, RunState
     from nbflow._core.step import Step
     from nbflow._run.clock import Clock
     from nbflow._run.send import Execution
@@ -178,11 +178,16 @@ class Engine:
         """The codes of flows and steps when the run that begins now last ran, or else the last run of its event."""
         if isinstance(first, Resumed):
             return {subject: coded.code for subject, coded in state.coded.items()}
-        for run in reversed(self.ledger.runs()[-_LOOKED_AT:]):
-            entries = self.ledger.ends(run) if run != first.run else []
-            if entries and isinstance(entries[0], Opened) and entries[0].event == first.event:
-                return {entry.subject: entry.code for entry in entries if isinstance(entry, Coded)}
-        return {}
+        known = [run for run in self.ledger.runs()[-_LOOKED_AT:] if run != first.run]
+        entries: list[Entry] = next((entries for _, entries in self.runs_of(first.event, known)), [])
+        return {entry.subject: entry.code for entry in entries if isinstance(entry, Coded)}
+
+    def runs_of(self, event: str, runs: Sequence[str]) -> Iterator[tuple[str, list[Entry]]]:
+        """Those of these runs that are of an event, the last one first, each with its first and last entries."""
+        for run in reversed(runs):
+            entries = self.ledger.ends(run)
+            if entries and isinstance(entries[0], Opened) and entries[0].event == event:
+                yield run, entries
 
     def is_worked_on(self, run: str) -> bool:
         """Does some process, this one included, work on ``run``?"""

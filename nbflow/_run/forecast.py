@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.entry import BROKEN, DONE, Opened, RunState, fold
+from nbflow._core.entry import BROKEN, DONE, RunState, fold
 from nbflow._core.plan import State
 from nbflow._key.explain import listed
 from nbflow._run import keys, render
@@ -143,14 +144,8 @@ def forecast(engine: Engine, event: str, lanes: Sequence[Lane], batch: Batch) ->
 
 def _history(engine: Engine, event: str) -> Iterator[RunState]:
     """What the latest runs of an event came to, the latest first."""
-    found = 0
-    for run in reversed(engine.ledger.runs()):
-        entries = engine.ledger.ends(run)
-        if entries and isinstance(entries[0], Opened) and entries[0].event == event:
-            yield fold(engine.ledger.read(run)[0])
-            found += 1
-            if found == _RUNS:
-                return
+    for run, _ in itertools.islice(engine.runs_of(event, engine.ledger.runs()), _RUNS):
+        yield fold(engine.ledger.read(run)[0])
 
 
 def _seconds(flows: Sequence[FlowForecast], history: Sequence[RunState]) -> float | None:

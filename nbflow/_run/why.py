@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbflow._core.entry import DONE, Opened, fold
+from nbflow._core.entry import DONE, fold
 from nbflow._core.plan import State
 from nbflow._core.table import WORDS
 from nbflow._key.call import inputs_of
@@ -57,10 +57,7 @@ class Why:
         """The record in the flows of the latest earlier run of the event that had it."""
         ledger, key = self._engine.ledger, self._state.keys[self._record]
         earlier = [run for run in ledger.runs() if run < self._state.run]
-        for run in reversed(earlier[-_RUNS:]):
-            entries = ledger.ends(run)
-            if not entries or not isinstance(entries[0], Opened) or entries[0].event != self._state.event:
-                continue
+        for run, _ in self._engine.runs_of(self._state.event, earlier[-_RUNS:]):
             state = fold(ledger.read(run)[0])
             if key in state.keys:
                 number = state.keys.index(key)
