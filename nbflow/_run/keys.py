@@ -17,6 +17,8 @@ from nbflow._key.file import content_digest
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nbflow._core.flow import Flow
     from nbflow._key.state import Slot
 
@@ -70,14 +72,18 @@ def identify(subject: Subject) -> Identity:
     known: tuple[Code, Identity] | None = subject.__dict__.get("_identity")
     if known is not None and known[0] is code:
         return known[1]
-    # The code of a flow holds that of its steps, so it holds what they depend on as well.
-    steps = [part for part in dict.fromkeys((subject, *code.steps)) if isinstance(part, Step)]
-    depends = [_dependency(thing) for step in steps for thing in step.keyed.depends_on]
-    digest = blake3(code.digest + b"".join(part.digest for part in depends)).digest(_SIZE) if depends else code.digest
-    identity = Identity(digest, code, (*code.parts, *depends), any(step.keyed.per_run for step in steps), version is None)
-    if not depends:  # files change without anybody being told
+    identity = identity_of(code, (subject, *code.steps), methods=version is None)
+    if identity.digest is code.digest:  # without depends_on=: files change without anybody being told
         subject.__dict__["_identity"] = code, identity
     return identity
+
+
+def identity_of(code: Code, subjects: Iterable[Any], *, methods: bool) -> Identity:
+    """What has this code and reaches these steps: its code holds theirs, so it holds what they depend on as well."""
+    steps = [part for part in dict.fromkeys(subjects) if isinstance(part, Step)]
+    depends = [_dependency(thing) for step in steps for thing in step.keyed.depends_on]
+    digest = blake3(code.digest + b"".join(part.digest for part in depends)).digest(_SIZE) if depends else code.digest
+    return Identity(digest, code, (*code.parts, *depends), any(step.keyed.per_run for step in steps), methods)
 
 
 def _dependency(thing: Any) -> Part:

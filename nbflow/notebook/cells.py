@@ -23,7 +23,8 @@ import time
 import warnings
 from collections import OrderedDict
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from nbflow._core.table import duration
@@ -35,7 +36,7 @@ from nbflow._key.kinds import is_data
 from nbflow._key.value import digest
 from nbflow._run import keys, orders
 from nbflow._run.explanation import Explanation, clock, explain, forget_all
-from nbflow._run.keys import Identity
+from nbflow._run.keys import identity_of
 from nbflow._state import checkpoint, codec
 from nbflow.errors import CodecError, NbflowWarning, StepTimeoutError, StoreError, UnkeyableError, UsageError
 from nbflow.notebook import outputs
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from nbflow._run.engine import Engine
+    from nbflow._run.keys import Identity
     from nbflow._state.checkpoint import Checkpoint
     from nbflow.notebook.rewrite import Spec
 
@@ -57,7 +59,7 @@ _POLL = 0.05
 _SENDS = frozenset(("send", "runs", "open_run", "plan"))
 
 
-@dataclass(slots=True)
+@dataclass
 class CellStep:
     """A step cell as it stands in the notebook, and what became of it in this kernel."""
 
@@ -78,14 +80,18 @@ class CellStep:
         """The name under which the store files it."""
         return f"cell {self.spec.name}"
 
+    @cached_property
+    def reach(self) -> cells.Reach:
+        """What its statements read and bind."""
+        return cells.reach(self.body)
+
     def identify(self, code: codes.Code) -> Identity:
         """What the cell is: its code, or the version that stands for it."""
-        version = self.spec.version
-        per_run = any(getattr(step, "keyed", None) is not None and step.keyed.per_run for step in code.steps)
+        identity, version = identity_of(code, code.steps, methods=True), self.spec.version
         if version is None:
-            return Identity(code.digest, code, code.parts, per_run, methods=True)
+            return identity
         whole = digest(("version", version))
-        return Identity(whole, code, (Part(self.spec.name, whole, "version", version),), per_run, methods=False)
+        return replace(identity, digest=whole, parts=(Part(self.spec.name, whole, "version", version),), methods=False)
 
     @property
     def ttl(self) -> float | None:
@@ -135,7 +141,7 @@ class Notebook:
         why = cells.blind(cell.body)
         if why is not None:
             return why
-        reads = {chain for chain in cells.reach(cell.body).reads if chain[0] != "get_ipython"}  # of magics that only set up
+        reads = {chain for chain in cell.reach.reads if chain[0] != "get_ipython"}  # of magics that only set up
         roots = {chain[0] for chain in reads}
         if history := sorted(roots & _HISTORY):
             return f"it reads `{history[0]}`, which is another thing after each cell"
@@ -276,7 +282,7 @@ class Attempt:
             self._late = self._load(self._found["names"])
             for name in self._found["gone"]:
                 space.pop(name, None)
-        elif self._number == 1 or self.live:
+        else:
             cell.state = "running"
             self._recorder.start()
 
@@ -384,7 +390,7 @@ class Attempt:
             _say(f"{cell.spec.name}: ran, and is not saved: {cell.why}.")
             return
         names, changed = self._outputs(space)
-        gone = [name for name in cells.reach(cell.body).deletes if name not in space]
+        gone = [name for name in cell.reach.deletes if name not in space]
         cell.saved_at = engine.clock.time()
         identity = cell.identity
         assert identity is not None
@@ -422,8 +428,7 @@ class Attempt:
                 raise UsageError(f"Step cell {cell.spec.name!r} declares the output {missing[0]!r}, but binds no such name.")
             named = list(cell.spec.outputs)
         else:
-            reach = cells.reach(cell.body)
-            named = [name for name in reach.outputs if name in space and name not in _HISTORY and not _is_module(space[name])]
+            named = [name for name in cell.reach.outputs if name in space and name not in _HISTORY and not _is_module(space[name])]
         return [*named, *(name for name in changed if name not in named)], changed
 
     @staticmethod

@@ -134,6 +134,15 @@ def test_the_cell_runs_again_exactly_when_what_it_reads_changed(kernel):
     assert "cached" in kernel.run(cell)
 
 
+def test_what_a_step_depends_on_counts_in_the_cell_that_calls_it(kernel):
+    kernel.run("from pathlib import Path\nPath('prompt.txt').write_text('Pick')\n@nf.step(depends_on=Path('prompt.txt'))\ndef ask(n):\n    return Path('prompt.txt').read_text()")
+    cell = "%%step asks\nanswer = ask(1)\nanswer"
+    assert lines(kernel.run(cell)) == ["'Pick'"]
+    assert "cached" in kernel.run(cell)
+    kernel.run("Path('prompt.txt').write_text('Choose')")
+    assert lines(kernel.run(cell)) == ["'Choose'"]
+
+
 def test_an_input_that_is_changed_in_place_becomes_an_output_and_twice_is_a_hit(kernel):
     kernel.run(LOAD)
     cell = "%%step double\ndf['b'] = df['a'] * 2"
