@@ -28,8 +28,8 @@ class Kernel:
         return self.client.execute(code)
 
     def outputs(self, cell, until=None):
-        """Messages of a cell until it is idle, or until one of them contains a text."""
-        found, deadline = [], time.monotonic() + 60
+        """Outputs of a cell until it is idle, or until one of them contains a text."""
+        found, deadline, stream = [], time.monotonic() + 60, None
         while time.monotonic() < deadline:
             try:
                 message = self.client.get_iopub_msg(timeout=1)
@@ -40,12 +40,16 @@ class Kernel:
             kind, content = message["msg_type"], message["content"]
             if kind == "status" and content["execution_state"] == "idle":
                 return found
-            if kind == "stream":
+            if kind == "stream" and content["name"] == stream:
+                found[-1] += content["text"]  # the kernel sends what is printed in pieces, cut where its clock says
+            elif kind == "stream":
                 found.append(content["text"])
             elif kind in ("execute_result", "display_data", "update_display_data"):
                 found.append(content["data"].get("text/plain", ""))
             elif kind == "error":
                 found.append(f"{content['ename']}: {content['evalue']}")
+            if kind != "status":
+                stream = content["name"] if kind == "stream" else None
             if until is not None and until in "".join(found):
                 return found
         raise AssertionError(f"no end after {found}")
