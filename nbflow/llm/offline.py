@@ -81,7 +81,7 @@ class Offline:
 
     def _vector(self, parts: Counter[str]) -> Vector:
         unheard = 1 + math.log(1 + len(self._documents))
-        return _unit({part: (1 + math.log(times)) * self._rarity.get(part, unheard) for part, times in parts.items()})
+        return _unit({part: _weight(part) * (1 + math.log(times)) * self._rarity.get(part, unheard) for part, times in parts.items()})
 
     def _deciding(self, text: str, label: str) -> Iterable[str]:
         """The words that speak most for this label and not for all of them, the strongest first."""
@@ -106,6 +106,10 @@ def _parts(word: str) -> Iterator[str]:
     yield word[:_STEM]
     edged = f"<{word}>"
     yield from (f"#{edged[place : place + 3]}" for place in range(len(edged) - 2))
+
+
+def _weight(part: str) -> float:
+    return 0.5 if part.startswith("#") else 1.0
 
 
 def _unit(weights: dict[str, float] | Counter[str]) -> Vector:
