@@ -19,13 +19,27 @@ import typing
 from nbflow._core.flow import Flow
 from nbflow._core.policy import Throttle
 from nbflow._core.step import Step
+from nbflow._core.usage import Usage
 from nbflow._key.file import File, file
 from nbflow._key.value import key_by
 from nbflow._run.explanation import Explanation
 from nbflow._run.forecast import Plan
 from nbflow._run.run import Run
-from nbflow._wiring import flow, flows, load_ipython_extension, open_run, plan, runs, send, step, use
+from nbflow._wiring import (
+    flow,
+    flows,
+    load_ipython_extension,
+    open_run,
+    plan,
+    runs,
+    send,
+    set_price,
+    step,
+    usage,
+    use,
+)
 from nbflow.errors import (
+    BudgetError,
     CodecError,
     DuplicateKeyError,
     NbflowError,
@@ -48,6 +62,7 @@ if typing.TYPE_CHECKING:
     from nbflow import llm as llm
 
 __all__ = [
+    "BudgetError",
     "CodecError",
     "DuplicateKeyError",
     "Explanation",
@@ -70,6 +85,7 @@ __all__ = [
     "UnkeyableError",
     "UnknownEventError",
     "UnknownRunError",
+    "Usage",
     "UsageError",
     "file",
     "flow",
@@ -80,7 +96,9 @@ __all__ = [
     "plan",
     "runs",
     "send",
+    "set_price",
     "step",
+    "usage",
     "use",
 ]
 
