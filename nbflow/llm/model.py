@@ -16,6 +16,9 @@ class Tokens(NamedTuple):
     cached: int = 0
 
 
+NO_TOKENS = Tokens()
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request to a model.
@@ -44,7 +47,7 @@ class Reply:
     """
 
     text: str
-    tokens: Tokens = Tokens()
+    tokens: Tokens = NO_TOKENS
     ended: str = ""
 
 

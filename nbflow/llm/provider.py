@@ -89,11 +89,11 @@ class Provider:
     def _provider(self, name: str) -> Any:
         from pydantic_ai.providers import infer_provider, infer_provider_class
 
-        given = {"base_url": self._base_url, "api_key": _plain(self._api_key) or (_NO_KEY if self._base_url is not None else None)}
-        given = {option: value for option, value in given.items() if value is not None}
-        if name not in _SHOWN:
-            return infer_provider_class(name)(**given) if given else infer_provider(name)
-        return infer_provider_class(name)(**given, http_client=self._client())
+        key = _plain(self._api_key) or (_NO_KEY if self._base_url is not None else None)
+        options = {"base_url": self._base_url, "api_key": key, "http_client": self._client() if name in _SHOWN else None}
+        given = {option: value for option, value in options.items() if value is not None}
+        make: Any = infer_provider_class(name) if given else infer_provider
+        return make(**given) if given else make(name)
 
     def _client(self) -> Any:
         import httpx2
