@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nbflow import _wiring
 from nbflow._core.policy import seconds
@@ -20,7 +20,7 @@ from nbflow.llm.offline import Offline
 from nbflow.llm.prompt import WORDING, Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Callable, Coroutine
     from datetime import timedelta
 
     from nbflow._core.step import Step
@@ -102,7 +102,7 @@ def categorizer(
     options |= {"name": name, "depends_on": depends_on}
     text_of = _Text(redact)
     if model == OFFLINE:
-        return _made(_waiting(Offline(taxonomy, pairs).ask, text_of), options)
+        return _made(_waiting(Offline(taxonomy, pairs), text_of), options)
     if not isinstance(model, str) and not hasattr(model, "ask"):
         limits = {"batch": batch != 1, "base_url": base_url, "api_key": api_key, "rpm": rpm, "tpm": tpm}
         return _of_function(model, taxonomy, text_of, options, [limit for limit, given in limits.items() if given])
@@ -110,7 +110,7 @@ def categorizer(
     answerer, way = _reached(model, base_url, api_key)
     way.limit(_positive(rpm, "rpm"), _positive(tpm, "tpm"))
     line = Line(answerer, prompt, way, batch=_whole(batch, "batch"), places=_whole(concurrency, "concurrency"), timeout=seconds(timeout, "timeout"))
-    step = _made(_awaiting(_OnLoop(line, answerer.name).ask, text_of), options | {"is_plain": True, "model": answerer.name})
+    step = _made(_awaiting(_OnLoop(line, answerer.name), text_of), options | {"is_plain": True, "model": answerer.name})
     line.policy = step.policy
     return step
 
@@ -152,7 +152,12 @@ class _OnLoop:
         _wiring.usage(self._model, input_tokens=tokens.input, output_tokens=tokens.output, cached_tokens=tokens.cached, requests=requests)
 
 
-# The functions that steps are made of. What they hold are objects and methods: functions in a closure would count twice.
+# The functions that steps are made of. They hold objects: a function or a method in a closure would count, by what it
+# reaches, and what counts is said by name already.
+
+
+class _Asked(Protocol):
+    def ask(self, text: str) -> Any: ...
 
 
 def _made(function: Callable[[str], Any], options: dict[str, Any]) -> Step[[str], Category]:
@@ -160,16 +165,18 @@ def _made(function: Callable[[str], Any], options: dict[str, Any]) -> Step[[str]
     return step
 
 
-def _waiting(ask: Callable[[str], Category], text_of: _Text) -> Callable[[str], Category]:
+def _waiting(asked: _Asked, text_of: _Text) -> Callable[[str], Category]:
     def categorize(text: str) -> Category:
-        return ask(text_of(text))
+        answer: Category = asked.ask(text_of(text))
+        return answer
 
     return categorize
 
 
-def _awaiting(ask: Callable[[str], Awaitable[Category]], text_of: _Text) -> Callable[[str], Coroutine[Any, Any, Category]]:
+def _awaiting(asked: _Asked, text_of: _Text) -> Callable[[str], Coroutine[Any, Any, Category]]:
     async def categorize(text: str) -> Category:
-        return await ask(text_of(text))
+        answer: Category = await asked.ask(text_of(text))
+        return answer
 
     return categorize
 
@@ -179,10 +186,9 @@ def _of_function(function: Any, taxonomy: Taxonomy, text_of: _Text, options: dic
         raise UsageError(f'model={function!r} has to be "offline", "provider:model", a function of the text, or an object with `async def ask(request)`.')
     if misplaced:
         raise UsageError(f"{misplaced[0]}= is for models that nbflow reaches itself; what a function of yours does is its own business.")
-    asked = _Function(function, taxonomy)
     if inspect.iscoroutinefunction(function):
-        return _made(_awaiting(asked.aask, text_of), options | {"is_plain": True})
-    return _made(_waiting(asked.ask, text_of), options)
+        return _made(_awaiting(_Coroutine(function, taxonomy), text_of), options | {"is_plain": True})
+    return _made(_waiting(_Function(function, taxonomy), text_of), options)
 
 
 class _Function:
@@ -196,8 +202,16 @@ class _Function:
         """Its answer."""
         return category(self._function(text), self._taxonomy)
 
-    async def aask(self, text: str) -> Category:
-        """Its answer, awaited."""
+
+class _Coroutine:
+    """An ``async def`` of the user's as a model."""
+
+    def __init__(self, function: Callable[[str], Any], taxonomy: Taxonomy) -> None:
+        self._function = function
+        self._taxonomy = taxonomy
+
+    async def ask(self, text: str) -> Category:
+        """Its answer."""
         return category(await self._function(text), self._taxonomy)
 
 
@@ -205,9 +219,9 @@ def _reached(model: Any, base_url: str | None, api_key: str | None) -> tuple[Mod
     """What answers, and the way to it."""
     if not isinstance(model, str):
         return model, channel(str(model.name).partition(":")[0], base_url)
-    provider, name = providers.check(model, base_url)
+    provider, model_id = providers.check(model, base_url)
     way = channel(provider, base_url)
-    return providers.Provider(name, base_url, api_key, way.heed), way
+    return providers.Provider(model, model_id, base_url, api_key, way.heed), way
 
 
 def _text(value: Any, option: str) -> str:

@@ -6,6 +6,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from nbflow._core.policy import retry_after
 from nbflow.errors import UsageError
 from nbflow.llm.model import ModelError, Reply, StopError, Tokens
 
@@ -33,14 +34,16 @@ class Provider:
     """A model by its name, ``"openai:gpt-4o-mini"``.
 
     Args:
-        name: provider and model.
+        name: provider and model, as the user writes it.
+        model_id: as pydantic-ai writes it.
         base_url: of a server that speaks as OpenAI does; the provider's own if left out.
         api_key: the provider's environment variable if left out.
         heed: told the headers of every answer, the seconds of two clocks.
     """
 
-    def __init__(self, name: str, base_url: str | None, api_key: str | None, heed: Callable[[Mapping[str, str], float, float], None]) -> None:
+    def __init__(self, name: str, model_id: str, base_url: str | None, api_key: str | None, heed: Callable[[Mapping[str, str], float, float], None]) -> None:
         self.name = name
+        self._model_id = model_id
         self._base_url = base_url
         self._api_key = api_key
         self._heed = heed
@@ -80,7 +83,7 @@ class Provider:
         from pydantic_ai.models import infer_model
 
         try:
-            return infer_model(self.name, provider_factory=self._provider)
+            return infer_model(self._model_id, provider_factory=self._provider)
         except ImportError as error:
             raise StopError(f"model={self.name!r}: {error}") from error
         except UserError as error:
@@ -169,7 +172,7 @@ def _translated(error: Any, name: str) -> Exception:
         return StopError(f"there is no {name} where it was looked for: {said}")
     if isinstance(error, errors.ModelTimeoutError):
         return TimeoutError(said)
-    return ModelError(f"{name}: {said}", status, error.retry_after)
+    return ModelError(f"{name}: {said}", status, retry_after(error))
 
 
 def _said(error: Any) -> str:
