@@ -110,7 +110,7 @@ def categorizer(
     answerer, way = _reached(model, base_url, api_key)
     way.limit(_positive(rpm, "rpm"), _positive(tpm, "tpm"))
     line = Line(answerer, prompt, way, batch=_whole(batch, "batch"), places=_whole(concurrency, "concurrency"), timeout=seconds(timeout, "timeout"))
-    step = _made(_awaiting(_OnLoop(line, answerer.name), text_of), options | {"is_plain": True, "model": answerer.name})
+    step = _made(_awaiting(_OnLoop(line, answerer), text_of), options | {"is_plain": True, "model": answerer.name})
     line.policy = step.policy
     return step
 
@@ -135,12 +135,15 @@ class _Text:
 class _OnLoop:
     """A line as any thread and any event loop may ask it: on the engine's own loop, which owns the client."""
 
-    def __init__(self, line: Line, model: str) -> None:
+    def __init__(self, line: Line, model: Model) -> None:
         self._line = line
-        self._model = model
+        self._model = model.name
+        self._is_api = isinstance(model, providers.Provider)
 
     async def ask(self, text: str) -> Category:
         """The answer for one text; what it took is reported for the call under way."""
+        if self._is_api:
+            await providers.load()
         scope, loop = SCOPE.get(), _wiring.SESSION.machinery.loop
         run = scope.item.cancelled if scope is not None and scope.item is not None else None
         asked = self._line.ask(text, run, _wiring.SESSION.engine.clock, self._report)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nbflow._run.clock import Clock
 
 #: Seconds of a bucket's rate that may go at once: providers count minutes in much shorter windows.
-_BURST = 0.1
+_BURST = 0.05
 #: Pauses in a row without an answer in between, after which a request counts as failed; the longest pause, seconds.
 _PATIENCE, _LONGEST = 6, 600.0
 #: Answers, for each request that may be under way, after which one more may be.
@@ -54,6 +54,7 @@ class Channel:
 
     def __init__(self) -> None:
         self._requests, self._tokens = Bucket(), Bucket()
+        self._door = asyncio.Lock()
         self._paused_until = 0.0
         #: Pauses since the last answer.
         self._pauses = 0
@@ -113,11 +114,13 @@ class Channel:
                 raise
         self._under_way += 1
         try:
-            now = clock.monotonic()
-            delay = max(self._requests.take(1, now), self._tokens.take(tokens, now))
-            while (delay := max(delay, self._paused_until - clock.monotonic())) > 0:
-                await clock.sleep(delay)
-                delay = 0.0
+            # One at a time, each by the time at which it really starts: after a stall they do not start together.
+            async with self._door:
+                now = clock.monotonic()
+                delay = max(self._requests.take(1, now), self._tokens.take(tokens, now))
+                while (delay := max(delay, self._paused_until - clock.monotonic())) > 0:
+                    await clock.sleep(delay)
+                    delay = 0.0
             yield
         finally:
             self._under_way -= 1

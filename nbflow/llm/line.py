@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nbflow.llm.prompt import Prompt
 
 #: Seconds for which a request waits for more texts to come with it.
-_MOMENT = 0.02
+_MOMENT = 0.05
 #: Texts that got no answer are asked about again, so many times fewer at once.
 _FEWER = 4
 #: Characters of a token, about, and tokens of an answer: what a request is taken to come to before it is made.

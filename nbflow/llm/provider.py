@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+import sys
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -105,6 +108,12 @@ class Provider:
             self._heed(response.headers, time.monotonic(), time.time())
 
         return httpx2.AsyncClient(event_hooks={"response": [heed]}, follow_redirects=True, limits=httpx2.Limits(max_connections=None))
+
+
+async def load() -> None:
+    """Import what asks: a second or two, on a thread, so that the event loop goes on and no request's time runs."""
+    if "pydantic_ai.direct" not in sys.modules:
+        await asyncio.to_thread(importlib.import_module, "pydantic_ai.direct")
 
 
 def check(name: str, base_url: str | None) -> tuple[str, str]:
