@@ -61,7 +61,8 @@ def categorizer(
             that is one of these.
         model: ``"offline"``, a baseline that is no LLM and needs nothing; ``"provider:model"``, such as
             ``"openai:gpt-4o-mini"``, ``"anthropic:..."``, ``"ollama:qwen3"`` (needs ``nbflow[llm]``); a function of the text
-            that returns a label, a dict or a `Category`, sync or async; an object that satisfies `Model`.
+            that returns a label, a dict or a `Category`, sync or async; an object that satisfies `Model`, which counts by
+            its ``name`` and the code of its class.
         instructions: what else the model should know, in your words.
         examples: texts whose label is known: a dict of label -> texts or text -> label, (text, label) pairs, or a frame
             with the columns ``text`` and ``label``.
@@ -94,7 +95,7 @@ def categorizer(
         "examples": [*map(tuple, pairs)],
         "reason": reason,
         "redact": redact,
-        "model": model,
+        "model": _known_by(model),
         "nbflow's wording": WORDING,
     }
     if "version" not in options:
@@ -216,6 +217,11 @@ class _Coroutine:
     async def ask(self, text: str) -> Category:
         """Its answer."""
         return category(await self._function(text), self._taxonomy)
+
+
+def _known_by(model: Any) -> Any:
+    """What keys know a model by: its own name, if it is an object that may remember this and that."""
+    return [model.name, type(model)] if hasattr(model, "ask") else model
 
 
 def _reached(model: Any, base_url: str | None, api_key: str | None) -> tuple[Model, Channel]:
