@@ -18,6 +18,7 @@ from nbflow._core.flow import Flow
 from nbflow._core.policy import Throttle
 from nbflow._core.step import Step
 from nbflow._key.file import File, file
+from nbflow._key.secret import Secret, secret
 from nbflow._key.value import key_by
 from nbflow._run.explanation import Explanation
 from nbflow._run.forecast import Plan
@@ -56,6 +57,7 @@ __all__ = [
     "Run",
     "RunCancelledError",
     "RunFailedError",
+    "Secret",
     "Step",
     "StepError",
     "StepTimeoutError",
@@ -74,6 +76,7 @@ __all__ = [
     "open_run",
     "plan",
     "runs",
+    "secret",
     "send",
     "step",
     "use",

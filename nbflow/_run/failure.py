@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbflow._core.entry import Failure
+from nbflow._key.secret import KNOWN
 from nbflow.errors import StepError
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ _MESSAGE_LENGTH = 2_000
 
 
 def text_of(error: BaseException) -> str:
-    """The message of an exception, whatever its ``__str__`` does."""
+    """The message of an exception, whatever its ``__str__`` does, without secrets."""
     try:
-        text = str(error)
+        text = KNOWN.mask(str(error))
     except Exception as broken:
         return f"(its message raised {type(broken).__name__})"
     return text if len(text) <= _MESSAGE_LENGTH else text[:_MESSAGE_LENGTH] + " ..."
