@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import sysconfig
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbflow._core.entry import Failure
 from nbflow._key.secret import KNOWN
@@ -65,4 +66,12 @@ def _lines(error: BaseException) -> Iterator[str]:
     for frame in traceback.extract_tb(error.__traceback__):
         if not frame.filename.startswith(_FOREIGN):
             source = f"\n    {frame.line}" if frame.line else ""
-            yield f"{frame.filename}, line {frame.lineno}, in {frame.name}{source}\n"
+            yield f"{_place(frame.filename)}, line {frame.lineno}, in {frame.name}{source}\n"
+
+
+def _place(filename: str) -> str:
+    """What a person calls a file: of a cell, ``Cell In[7]``, not the file that does not exist."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if hasattr(ipython, "get_ipython") else None
+    said = shell.compile.format_code_name(filename) if hasattr(getattr(shell, "compile", None), "format_code_name") else None
+    return " ".join(said) if said else filename
