@@ -72,6 +72,6 @@ def _lines(error: BaseException) -> Iterator[str]:
 def _place(filename: str) -> str:
     """What a person calls a file: of a cell, ``Cell In[7]``, not the file that does not exist."""
     ipython: Any = sys.modules.get("IPython")
-    compiler = getattr(ipython.get_ipython() if hasattr(ipython, "get_ipython") else None, "compile", None)
+    compiler: Any = getattr(ipython.get_ipython() if hasattr(ipython, "get_ipython") else None, "compile", None)
     said = compiler.format_code_name(filename) if hasattr(compiler, "format_code_name") else None
     return " ".join(said) if said else filename
