@@ -17,14 +17,28 @@
 from nbflow._core.flow import Flow
 from nbflow._core.policy import Throttle
 from nbflow._core.step import Step
+from nbflow._core.usage import Usage
 from nbflow._key.file import File, file
 from nbflow._key.secret import Secret, secret
 from nbflow._key.value import key_by
 from nbflow._run.explanation import Explanation
 from nbflow._run.forecast import Plan
 from nbflow._run.run import Run
-from nbflow._wiring import flow, flows, load_ipython_extension, open_run, plan, runs, send, step, use
+from nbflow._wiring import (
+    flow,
+    flows,
+    load_ipython_extension,
+    open_run,
+    plan,
+    runs,
+    send,
+    set_price,
+    step,
+    usage,
+    use,
+)
 from nbflow.errors import (
+    BudgetError,
     CodecError,
     DuplicateKeyError,
     NbflowError,
@@ -44,6 +58,7 @@ from nbflow.errors import (
 )
 
 __all__ = [
+    "BudgetError",
     "CodecError",
     "DuplicateKeyError",
     "Explanation",
@@ -67,6 +82,7 @@ __all__ = [
     "UnkeyableError",
     "UnknownEventError",
     "UnknownRunError",
+    "Usage",
     "UsageError",
     "file",
     "flow",
@@ -78,6 +94,8 @@ __all__ = [
     "runs",
     "secret",
     "send",
+    "set_price",
     "step",
+    "usage",
     "use",
 ]
