@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nbflow._core.entry import Entry
     from nbflow._core.table import Table
     from nbflow._run.batch import Batch
+    from nbflow._run.compare import Change
     from nbflow._run.engine import Engine
     from nbflow._run.lane import Lane
     from nbflow._run.send import Execution
@@ -135,6 +136,11 @@ class Run:
     def flows(self) -> tuple[str, ...]:
         """Names of the flows, in the order of the results' columns."""
         return self._state().flows
+
+    @property
+    def records(self) -> int:
+        """How many records it has, as far as they were read."""
+        return len(self._state().keys)
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -256,9 +262,13 @@ class Run:
             is one of the output's, or the flow's name for an output without fields; ``status`` where a record is done
             in one run only; ``record`` where only one run has it. Values that are saved under one key are not loaded.
         """
+        return _frame("pandas", compare.COLUMNS, self.differences(other))
+
+    def differences(self, other: Run) -> Iterator[Change]:
+        """What `compare` has in its rows, one after the other."""
         mine, theirs = self._state(), other._state()
         values = partial(self._values, mine), partial(other._values, theirs)
-        return _frame("pandas", compare.COLUMNS, compare.changes(mine, theirs, values))
+        return compare.changes(mine, theirs, values)
 
     def raise_for_failures(self) -> Run:
         """The run itself if nothing failed.

@@ -60,6 +60,9 @@ class Ledger(Protocol):
     def ends(self, run: str) -> list[Entry]:
         """The first entries and the last ones: what a list of runs needs, whatever the run's size."""
 
+    def size(self, run: str) -> int:
+        """A number that grows with each entry: nothing is new while it stays."""
+
     def runs(self) -> list[str]:
         """The ids of all runs, oldest first."""
 
@@ -98,6 +101,10 @@ class MemoryLedger:
         entries = self._entries[run]
         first = itertools.takewhile(lambda entry: isinstance(entry, Opened | Coded), entries)
         return [*first, *entries[-1:]]
+
+    def size(self, run: str) -> int:
+        """The number of entries."""
+        return len(self._entries[run]) if run in self._entries else 0
 
     def runs(self) -> list[str]:
         """The ids of all runs, oldest first."""
@@ -144,7 +151,9 @@ class FileLedger:
     def ends(self, run: str) -> list[Entry]:
         """The entries of the first block and of the last one; those between are only stepped over."""
         path = self._path(run, "entries")
-        size, starts, place = path.stat().st_size if path.exists() else 0, [0], 0
+        if not path.exists():
+            return []
+        size, starts, place = path.stat().st_size, [0], 0
         with path.open("rb") as file:
             while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
                 following = place + _LENGTH.size + _LENGTH.unpack(head)[0]
@@ -160,6 +169,13 @@ class FileLedger:
                 found.extend(_entry(line) for line in msgspec.msgpack.decode(block))
                 break
         return found
+
+    def size(self, run: str) -> int:
+        """The size of the file."""
+        try:
+            return self._path(run, "entries").stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def runs(self) -> list[str]:
         """The ids of all runs, oldest first."""

@@ -16,7 +16,7 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>nbfl
 <script type="module">
 import table from "/table.js";
 const heard = new Set();
-window.model = { sent: [], get: (trait) => ({ name: "model" })[trait], on: (_, f) => heard.add(f), off: (_, f) => heard.delete(f), send(m) { this.sent.push(m); } };
+window.model = { sent: [], get: (trait) => ({ name: "model", kind: location.pathname.slice(1) })[trait], on: (_, f) => heard.add(f), off: (_, f) => heard.delete(f), send(m) { this.sent.push(m); } };
 window.hear = (messages) => { for (const message of messages) for (const f of heard) f(message); };
 window.listeners = () => heard.size;
 window.mount = () => { window.unmount = table.render({ model: window.model, el: document.getElementById("cell") }); };
@@ -47,18 +47,21 @@ def browser():
 
 
 class Shown:
-    """A run's table in a bare page; messages go to and fro when they are asked to."""
+    """The table of a run (or of a chronicle: of all runs) in a bare page; messages go to and fro when they are asked to."""
 
     def __init__(self, page, run, *, clock=False, **options):
+        from nbflow._run.chronicle import Chronicle
+        from nbflow.notebook.past import HistoryTable
         from nbflow.notebook.table import RunTable
 
+        kind, table = ("history", HistoryTable) if isinstance(run, Chronicle) else ("run", RunTable)
         self.page, self.said, self.heard, self.errors = page, [], [], []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        self.table = RunTable(run, self.said.append, lambda: None, **options) if run is not None else None
+        self.table = table(run, self.said.append, lambda: None, **options) if run is not None else None
         if clock:
             page.clock.install()
-        page.goto("http://nbflow.test/")
+        page.goto(f"http://nbflow.test/{kind}")
         page.wait_for_function("() => window.model?.sent.length > 0")
 
     def pump(self, until=None):
@@ -138,7 +141,7 @@ def tick():
 
 def _serve(route, dark):
     name = route.request.url.rsplit("/", 1)[1]
-    if not name:
+    if name in ("run", "history"):
         colours = ("#111418", "#e6e8eb", "false") if dark else ("#ffffff", "#1c1f23", "true")
         route.fulfill(body=PAGE % colours, content_type="text/html")
     elif name in ("table.js", "table.css"):
