@@ -513,6 +513,11 @@ class LiveView {
     return Date.now() - this.heard > DEAD;
   }
 
+  /** Does what is open stand beside the list? As in the style sheet. */
+  get isWide() {
+    return this.root.clientWidth >= 760;
+  }
+
   /** The kernel's time, in seconds. */
   get now() {
     return Date.now() / 1000 + this.ahead;
@@ -638,7 +643,7 @@ class RunView extends LiveView {
     this.drawLanes();
     this.drawCauses();
     this.root.classList.toggle("nbf-oneflow", this.head.flows.length < 2);
-    this.grid.draw(this.query, this.isPlain() ? "No records yet." : "No record fits the filter.", this.opened !== null);
+    this.grid.draw(this.query, this.isPlain() ? "No records yet." : "No record fits the filter.", this.opened !== null && this.isWide);
   }
 
   drawHead() {
@@ -958,7 +963,7 @@ class HistoryView extends LiveView {
     text(this.compares.lastChild, this.picked.length === 2 ? "Compare these two" : this.picked.length ? "Compare with the run before" : "Compare: pick two runs");
     this.compares.disabled = dead || !this.picked.length;
     this.grid.draw(query, head.rows ? "No run fits the filter." : "No runs yet. nf.send(...) makes one.");
-    if (this.pair) this.changes.draw({}, "Nothing came out differently.", this.change != null);
+    if (this.pair) this.changes.draw({}, "Nothing came out differently.", this.change != null && this.isWide);
   }
 
   drawEvents() {
