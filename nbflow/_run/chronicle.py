@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.entry import BROKEN, Closed, Opened
+from nbflow._core.usage import NOTHING, Usage
 from nbflow._run.run import Run
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Line(NamedTuple):
     records: int
     rows: int
     tally: dict[State, int]
+    usage: Usage = NOTHING
 
     @property
     def failed(self) -> int:
@@ -75,10 +77,10 @@ class Chronicle:
                 return None
             first, last = entries[0], entries[-1]
             if isinstance(last, Closed):
-                return Line(run, first.event, last.state, first.at, last.at, last.records, sum(last.tally.values()), last.tally)
+                return Line(run, first.event, last.state, first.at, last.at, last.records, sum(last.tally.values()), last.tally, last.usage)
             followed = self.open(run)
         state = followed._state()  # noqa: SLF001 - of this layer, as the table of a run reads it
         if state.state == "RUNNING":
             self._followed[run] = followed
         known = len(state.keys)
-        return Line(run, state.event, state.state, state.started, state.ended, known, max(known, state.total or 0) * len(state.flows), dict(state.tally()))
+        return Line(run, state.event, state.state, state.started, state.ended, known, max(known, state.total or 0) * len(state.flows), dict(state.tally()), state.usage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections import Counter
@@ -34,6 +35,7 @@ SORTS: dict[str, Callable[[Line], Any]] = {
     "seconds": lambda line: line.ended - line.started,
     "records": lambda line: line.records,
     "failed": lambda line: line.failed,
+    "cost": lambda line: math.inf if line.usage.unpriced and line.usage.cost is None else line.usage.cost or 0.0,
 }
 
 
@@ -159,10 +161,10 @@ class HistoryTable(Talk["dict[str, Line]"]):
         return [line.run for line in sorted(filter(query.fits, stand.values()), key=SORTS[query.sort], reverse=query.descending)]
 
     def row(self, stand: dict[str, Line], chosen: Any) -> list[Any]:
-        """One run: id, event, state, begin, end, records, rows in all, rows by state, failed."""
+        """One run: id, event, state, begin, end, records, rows in all, rows by state, failed, cost."""
         line = stand[chosen]
         counts = {CODES[state]: number for state, number in line.tally.items() if number}
-        return [line.run, short(line.event, 120), line.state, line.started, line.ended, line.records, line.rows, counts, line.failed]
+        return [line.run, short(line.event, 120), line.state, line.started, line.ended, line.records, line.rows, counts, line.failed, line.usage.told_cost]
 
     def picture(self, stand: dict[str, Line], _now: float) -> Message:
         """The sentence, the tiles and the events."""
@@ -174,6 +176,7 @@ class HistoryTable(Talk["dict[str, Line]"]):
             "rows": len(lines),
             "sentence": _sentence(lines, states, events),
             "counts": dict(states),
+            "costs": any(line.usage.requests for line in lines),
             "events": [[short(event, 80), event, number] for event, number in events.most_common(_EVENTS)],
             "kinds": len(events),
             "opens": lines[0].run if self._opens and lines else None,

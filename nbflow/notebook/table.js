@@ -26,8 +26,8 @@ const RUN_STATES = { RUNNING: STATES[RUNNING], PARTIAL, FAILED: STATES[FAILED], 
 const TILES = [QUEUED, RUNNING, RETRYING, COMPLETED, CACHED, FAILED, TIMED_OUT, CANCELLED, INTERRUPTED];
 const ALWAYS = new Set([QUEUED, RUNNING, COMPLETED, CACHED, FAILED]);
 const BAR = [COMPLETED, CACHED, RUNNING, RETRYING, FAILED, TIMED_OUT, CANCELLED, INTERRUPTED];
-const COLUMNS = [["state", "State"], ["key", "Record"], ["flow", "Flow"], [null, "Steps"], ["attempts", "Try"], ["seconds", "Time"], [null, "Message"]];
-const RUNS = [[null, "Pick"], ["state", "State"], ["event", "Event"], ["started", "Started"], ["seconds", "Took"], ["records", "Records"], [null, "Outcome"], ["failed", "Failed"], ["run", "Run"]];
+const COLUMNS = [["state", "State"], ["key", "Record"], ["flow", "Flow"], [null, "Steps"], ["attempts", "Try"], ["seconds", "Time"], ["cost", "Cost"], [null, "Message"]];
+const RUNS = [[null, "Pick"], ["state", "State"], ["event", "Event"], ["started", "Started"], ["seconds", "Took"], ["records", "Records"], [null, "Outcome"], ["failed", "Failed"], ["cost", "Cost"], ["run", "Run"]];
 const CHANGES = [[null, "Record"], [null, "Flow"], [null, "Field"], [null, "Before"], [null, "After"]];
 
 const ROW = 30, LIST = 12, SHORT = 8, MARGIN = 12, TALLEST = 6e6; // a taller element than some 16 million pixels, browsers cut
@@ -584,8 +584,8 @@ class RunView extends LiveView {
     this.title = h("span", { class: "nbf-title" });
     this.about = h("span", { class: "nbf-faint nbf-about" });
     this.tiles = new Tiles("Records by state: filters", (code) => this.filter({ states: toggled(this.query.states, code) }));
-    this.figures = ["records/s", "left", "cost", "tokens"].map((word) => ({ number: h("b"), node: null, word }));
-    for (const figure of this.figures) figure.node = h("div", { class: "nbf-figure", hidden: figure.word === "cost" || figure.word === "tokens" }, figure.number, h("span", { class: "nbf-faint" }, figure.word));
+    this.figures = ["records/s", "left", "spent", "tokens", "saved by cache"].map((word) => ({ number: h("b"), node: null, word }));
+    for (const figure of this.figures) figure.node = h("div", { class: "nbf-figure" }, figure.number, h("span", { class: "nbf-faint" }, figure.word));
     this.spark = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     this.spark.setAttribute("class", "nbf-spark");
     this.spark.setAttribute("viewBox", "0 0 60 20");
@@ -616,7 +616,7 @@ class RunView extends LiveView {
   }
 
   sort(column) {
-    super.sort(column, column === "seconds" || column === "attempts");
+    super.sort(column, ["seconds", "attempts", "cost"].includes(column));
   }
 
   escape() {
@@ -662,15 +662,16 @@ class RunView extends LiveView {
     text(this.again.lastChild, `Rerun ${whole(head.again)} ${head.again === head.failed ? "failed" : "unfinished"}`);
     show(this.csv, head.failed > 0);
     this.csv.disabled = dead;
-    const [perSecond, left, cost, tokens] = this.figures;
+    const [perSecond, left, ...money] = this.figures;
     const mean = !running && head.ended > head.began ? head.records / (head.ended - head.began) : null;
     text(perSecond.number, rate(running ? head.rate : mean));
     text(left.number, running ? (head.left == null ? "–" : duration(head.left) || "0 s") : duration(head.ended - head.began) || "0 s");
     text(left.node.lastChild, running ? "left" : "took");
-    for (const [figure, value] of [[cost, head.cost], [tokens, head.tokens]]) {
-      show(figure.node, value != null);
-      if (value != null) text(figure.number, figure === cost ? `$${value.toFixed(2)}` : whole(value));
-    }
+    [head.cost, head.tokens, head.saved].forEach((value, at) => {
+      show(money[at].node, Boolean(value));
+      text(money[at].number, value || "");
+    });
+    this.root.classList.toggle("nbf-costs", head.costs);
     show(this.spark, running && this.rates.length > 4);
     if (this.rates.length > 4) {
       const top = Math.max(...this.rates) || 1;
@@ -715,16 +716,16 @@ class RunView extends LiveView {
       show(lane.why, Boolean(why));
       // A flow whose steps nobody has met yet, or that calls none, is one bar.
       const parts = steps.length ? steps : [["", counts]];
-      for (const [step, ends] of parts) this.drawStep(lane, flow, step, ends, step ? wholes : 0, total);
+      for (const [step, ends, cost] of parts) this.drawStep(lane, flow, step, ends, step ? wholes : 0, total, cost);
       for (const [step, part] of lane.steps) show(part.node, parts.some(([known]) => known === step));
     });
   }
 
-  drawStep(lane, flow, step, counts, wholes, total) {
+  drawStep(lane, flow, step, counts, wholes, total, cost) {
     let part = lane.steps.get(step);
     if (!part) {
-      part = { bar: new Bar("nbf-stepbar"), word: h("span", {}), stopped: h("button", { type: "button", class: "nbf-stopped nbf-s-failed", "aria-pressed": "false", onclick: () => this.filter(this.query.step === step && this.query.flow === flow ? { step: "", flow: null } : { step, flow }) }) };
-      part.node = h("div", { class: "nbf-step" }, part.bar.node, h("div", { class: "nbf-steplabel" }, h("span", { class: "nbf-stepname", title: step }, step), part.word, part.stopped));
+      part = { bar: new Bar("nbf-stepbar"), word: h("span", {}), cost: h("span", {}), stopped: h("button", { type: "button", class: "nbf-stopped nbf-s-failed", "aria-pressed": "false", onclick: () => this.filter(this.query.step === step && this.query.flow === flow ? { step: "", flow: null } : { step, flow }) }) };
+      part.node = h("div", { class: "nbf-step" }, part.bar.node, h("div", { class: "nbf-steplabel" }, h("span", { class: "nbf-stepname", title: step }, step), part.word, part.stopped, part.cost));
       lane.track.append(part.node);
       lane.steps.set(step, part);
     }
@@ -734,6 +735,7 @@ class RunView extends LiveView {
     part.bar.draw([[STATES[COMPLETED].css, of(COMPLETED)], [STATES[CACHED].css, cached], [STATES[RETRYING].css, of(RETRYING) + of(RUNNING)], [STATES[FAILED].css, of(FAILED) + of(TIMED_OUT)], [STATES[CANCELLED].css, of(CANCELLED) + of(INTERRUPTED)]],
       total, `${step || "flow"}: ${whole(done)} of ${whole(total)} done, ${whole(stopped)} stopped here`);
     text(part.word, step ? whole(done) : "");
+    text(part.cost, cost || "");
     show(part.stopped, Boolean(step) && stopped > 0);
     text(part.stopped, `${whole(stopped)} ${of(RETRYING) && !(of(FAILED) + of(TIMED_OUT)) ? "trying again" : "stopped"}`);
     attr(part.stopped, "aria-label", `Show the ${whole(stopped)} records that stopped at ${step}`);
@@ -759,15 +761,16 @@ class RunView extends LiveView {
     return live ? this.now - this.head.began - seconds : state === QUEUED ? 0 : seconds;
   }
 
-  fillRow(cells, [, key, flow, state, track, attempts, , message]) {
+  fillRow(cells, [, key, flow, state, track, attempts, , cost, message]) {
     cells[0].replaceChildren(chip(STATES[state]));
     text(cells[1], key);
     cells[1].title = key;
     text(cells[2], this.head.flows[flow]?.[0] ?? "");
     cells[3].replaceChildren(this.drawTrack(state, track));
     text(cells[4], attempts ? String(attempts) : "");
-    text(cells[6], message);
-    cells[6].title = message;
+    text(cells[6], cost);
+    text(cells[7], message);
+    cells[7].title = message;
     return STATES[state].css;
   }
 
@@ -838,7 +841,8 @@ class RunView extends LiveView {
         one.wait ? h("span", { class: "nbf-pause", style: place(one.at, one.at + one.wait) }) : null,
       ]);
       return h("details", { class: "nbf-wstep", open: step.state === FAILED || step.state === TIMED_OUT },
-        h("summary", { "aria-label": said }, h("span", { class: STATES[step.state].css }, mark(step.state)), h("span", { class: "nbf-wname" }, step.step), h("span", { class: "nbf-wbars" }, ...bars.filter(Boolean)), h("span", { class: "nbf-wtime" }, duration(seconds) || STATES[step.state].word)),
+        h("summary", { "aria-label": said }, h("span", { class: STATES[step.state].css }, mark(step.state)), h("span", { class: "nbf-wname" }, step.step), h("span", { class: "nbf-wbars" }, ...bars.filter(Boolean)), this.head.costs ? h("span", { class: "nbf-wtime" }, step.cost) : null, h("span", { class: "nbf-wtime" }, duration(seconds) || STATES[step.state].word)),
+        step.used ? h("div", { class: "nbf-attempt nbf-faint" }, step.used) : null,
         step.why ? h("div", { class: "nbf-why" }, step.why) : null,
         ...made.filter((one) => one.trouble || made.length > 1).map((one) => h("div", { class: "nbf-attempt" }, h("span", { class: "nbf-faint" }, `attempt ${one.n}, ${duration(one.seconds) || "0 s"}${one.wait ? `, then waited ${duration(one.wait)}` : ""}`), one.trouble ? h("span", { class: "nbf-s-failed" }, ` ${one.trouble}`) : null)),
         step.inputs == null ? null : h("div", { class: "nbf-io" }, h("span", { class: "nbf-faint" }, "input"), h("pre", { tabindex: "0", class: "nbf-code" }, step.inputs)),
@@ -956,6 +960,7 @@ class HistoryView extends LiveView {
     text(this.store, head.store);
     this.warn(dead ? "The kernel does not answer: this is how the runs stood. They are on disk: nf.runs() lists them." : "");
     this.root.classList.toggle("nbf-running", !dead && Boolean(head.counts.RUNNING));
+    this.root.classList.toggle("nbf-costs", head.costs);
     this.tiles.draw(Object.entries(RUN_STATES).map(([state, look]) => [state, look, head.counts[state] ?? 0, true]), query.states);
     this.drawEvents();
     const { total } = this.grid.page;
@@ -978,7 +983,7 @@ class HistoryView extends LiveView {
     if (focus !== null) [...this.events.children].find((node) => node.dataset.event === focus)?.focus();
   }
 
-  fillRow(cells, [run, event, state, started, , records, rows, counts, failed]) {
+  fillRow(cells, [run, event, state, started, , records, rows, counts, failed, cost]) {
     const look = RUN_STATES[state];
     if (!cells[0].firstChild) cells[0].append(h("input", { type: "checkbox", class: "nbf-pick", tabindex: "-1", onclick: (event_) => event_.stopPropagation(), onchange: (event_) => this.pick(event_.target.dataset.run) }));
     attr(cells[0].firstChild, "data-run", run);
@@ -995,7 +1000,8 @@ class HistoryView extends LiveView {
     bar.node.title = label;
     cells[6].replaceChildren(bar.node);
     text(cells[7], failed ? whole(failed) : "");
-    text(cells[8], run);
+    text(cells[8], cost);
+    text(cells[9], run);
     return look.css;
   }
 

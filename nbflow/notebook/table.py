@@ -13,6 +13,7 @@ from nbflow._core.entry import BROKEN, DONE, FINAL, RunState
 from nbflow._core.plan import State
 from nbflow._core.sheet import CODES, WHOLE, Sheet
 from nbflow._core.table import sentence_of, why_of
+from nbflow._core.usage import short_number
 from nbflow._run import failure
 from nbflow._run.render import short
 from nbflow.errors import UsageError
@@ -82,7 +83,7 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
     def known(self, stand: tuple[RunState, Sheet]) -> object:
         """Whatever happens to a run moves one of these."""
         state, sheet = stand
-        return state.state, state.ended, len(state.keys), len(state.remarks), len(sheet.retrying), self.run.is_stopping
+        return state.state, state.ended, len(state.keys), len(state.remarks), len(sheet.retrying), state.usage.requests, state.saved.requests, self.run.is_stopping
 
     @property
     def pace(self) -> float:
@@ -127,14 +128,16 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             "counts": counts,
             "rate": rate / flows if rate is not None else None,
             "left": (total - ended) / rate if rate else None,
-            "cost": None,  # what steps report of their cost goes here, once they do
-            "tokens": None,
+            "cost": state.usage.told_cost,
+            "tokens": short_number(state.usage.tokens) if state.usage.tokens else "",
+            "saved": state.saved.told_cost,
+            "costs": any(map(state.has_used, range(len(state.flows)))),
             "again": sum(number for key, number in tally.items() if key in FINAL and key not in DONE),
             "failed": sum(tally[key] for key in BROKEN),
             "flows": [self._lane(name, sheet.lanes[flow], state, flow) for flow, name in enumerate(state.flows)],
             "causes": [[number, cause.step or cause.flow, cause.error, short(cause.message, 160), cause.records] for number, cause in worst[:_CAUSES]],
             "kinds": sum(1 for cause in sheet.causes if cause.records) if len(worst) > _CAUSES else len(worst),
-            "remarks": [short(text, 400) for text in dict.fromkeys(state.remarks[:50])][:5],
+            "remarks": [short(text, 400) for text in dict.fromkeys([*([f"Stopped: {state.stopped}."] if state.stopped else []), *state.remarks[:50]])][:5],
         }
 
     @staticmethod
@@ -142,7 +145,7 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
         counts = state.counts[flow]
         whole = lane.tracks[WHOLE].counts[State.CACHED] if WHOLE in lane.tracks else 0
         steps = [
-            [step, {CODES[key]: number for key, number in track.counts.items() if number}]
+            [step, {CODES[key]: number for key, number in track.counts.items() if number}, state.steps[flow][step].usage.told_cost]
             for step, track in lane.tracks.items()
             if step != WHOLE
         ]
@@ -229,6 +232,8 @@ def _step(step: StepView) -> Message:
         "step": step.step,
         "state": CODES[step.state],
         "why": _said_why(step),
+        "cost": step.usage.told_cost,
+        "used": _used(step),
         "attempts": [
             {
                 "n": attempt.attempt,
@@ -243,6 +248,13 @@ def _step(step: StepView) -> Message:
         "inputs": text_of(lambda: _call(*inputs)) if inputs is not None else None,
         "output": text_of(lambda: step.output) if step.checkpoint is not None else None,
     }
+
+
+def _used(step: StepView) -> str:
+    """What a call used, or would have used had it not been remembered."""
+    parts = [str(step.usage)] if step.usage.requests else []
+    parts += [f"saved {step.saved}"] if step.saved.requests else []
+    return ", ".join(parts)
 
 
 def _call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
