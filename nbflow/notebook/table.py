@@ -143,9 +143,9 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
     @staticmethod
     def _lane(name: str, lane: Lane, state: RunState, flow: int) -> list[Any]:
         counts = state.counts[flow]
-        whole = lane.tracks[WHOLE].counts[State.CACHED] if WHOLE in lane.tracks else 0
+        whole = lane.tracks[WHOLE].counts.get(State.CACHED, 0) if WHOLE in lane.tracks else 0
         steps = [
-            [step, {CODES[key]: number for key, number in track.counts.items() if number}, state.steps[flow][step].usage.told_cost]
+            [step, {code: number for code, number in enumerate(track.tally) if number}, state.steps[flow][step].usage.told_cost]
             for step, track in lane.tracks.items()
             if step != WHOLE
         ]
