@@ -584,8 +584,9 @@ class RunView extends LiveView {
     this.title = h("span", { class: "nbf-title" });
     this.about = h("span", { class: "nbf-faint nbf-about" });
     this.tiles = new Tiles("Records by state: filters", (code) => this.filter({ states: toggled(this.query.states, code) }));
-    this.figures = ["records/s", "left", "spent", "tokens", "saved by cache"].map((word) => ({ number: h("b"), node: null, word }));
+    this.figures = ["records/s", "left", "spent", "tokens", "saved"].map((word) => ({ number: h("b"), node: null, word }));
     for (const figure of this.figures) figure.node = h("div", { class: "nbf-figure" }, figure.number, h("span", { class: "nbf-faint" }, figure.word));
+    this.figures[4].node.title = "by what was remembered";
     this.spark = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     this.spark.setAttribute("class", "nbf-spark");
     this.spark.setAttribute("viewBox", "0 0 60 20");

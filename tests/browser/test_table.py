@@ -102,7 +102,7 @@ def test_what_calls_of_models_cost_is_told_and_what_nobody_knows_is_unknown(nb, 
     shown = opened(nb.send(EVENT, [{"id": f"t-{n}", "n": n} for n in range(6)], key="id"))
     shown.pump(shown.find(".nbf-record"))
     shown.picture("costs")
-    assert [text.split("\n") for text in shown.find(".nbf-figure:visible").all_inner_texts()][2:] == [["$0.30+", "spent"], ["20.2k", "tokens"], ["$0.06", "saved by cache"]]
+    assert [text.split("\n") for text in shown.find(".nbf-figure:visible").all_inner_texts()][2:] == [["$0.30+", "spent"], ["20.2k", "tokens"], ["$0.06", "saved"]]
     assert "$0.30+" in shown.find(".nbf-steplabel").inner_text()
     costs = {row[1]: row[5] for row in shown.rows()}
     assert costs == {"t-0": "unknown", "t-1": "", "t-2": "", "t-3": "$0.12", "t-4": "$0.08", "t-5": "$0.10"}
