@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
 from nbflow import _wiring
+from nbflow._core.entry import Remark
 from nbflow._core.policy import seconds
+from nbflow._core.usage import Usage
 from nbflow._run.scope import SCOPE
 from nbflow.errors import UsageError
 from nbflow.llm import examples as known
@@ -16,16 +19,18 @@ from nbflow.llm import taxonomy as taxonomies
 from nbflow.llm.channel import Channel, channel
 from nbflow.llm.function import category
 from nbflow.llm.line import Line
-from nbflow.llm.offline import Offline
+from nbflow.llm.offline import BASELINE, Offline
 from nbflow.llm.prompt import WORDING, Prompt
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Coroutine
     from datetime import timedelta
 
     from nbflow._core.step import Step
     from nbflow.llm.category import Category
-    from nbflow.llm.model import Model, Tokens
+    from nbflow.llm.line import Share
+    from nbflow.llm.model import Model
     from nbflow.llm.taxonomy import Taxonomy
 
 OFFLINE = "offline"
@@ -103,7 +108,7 @@ def categorizer(
     options |= {"name": name, "depends_on": depends_on}
     text_of = _Text(redact)
     if model == OFFLINE:
-        return _made(_waiting(Offline(taxonomy, pairs), text_of), options)
+        return _made(_waiting(_Baseline(Offline(taxonomy, pairs), name), text_of), options)
     if not isinstance(model, str) and not hasattr(model, "ask"):
         limits = {"batch": batch != 1, "base_url": base_url, "api_key": api_key, "rpm": rpm, "tpm": tpm}
         return _of_function(model, taxonomy, text_of, options, [limit for limit, given in limits.items() if given])
@@ -133,6 +138,25 @@ class _Text:
         return left
 
 
+class _Baseline:
+    """The offline model, which says in the table of every run what it is."""
+
+    def __init__(self, offline: Offline, step: str) -> None:
+        self._offline = offline
+        self._text = f'{step}: model="offline" is a {BASELINE}.'
+        #: Runs that have been told, by what is set when they are cancelled.
+        self._told: WeakSet[threading.Event] = WeakSet()
+
+    def ask(self, text: str) -> Category:
+        """Its answer."""
+        scope = SCOPE.get()
+        item = scope.item if scope is not None else None
+        if item is not None and item.cancelled not in self._told:
+            self._told.add(item.cancelled)
+            item.note(Remark(item.runner.clock.time(), self._text))
+        return self._offline.ask(text)
+
+
 class _OnLoop:
     """A line as any thread and any event loop may ask it: on the engine's own loop, which owns the client."""
 
@@ -152,8 +176,10 @@ class _OnLoop:
             return await asked
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, loop.get()))
 
-    def _report(self, requests: int, tokens: Tokens) -> None:
-        _wiring.usage(self._model, input_tokens=tokens.input, output_tokens=tokens.output, cached_tokens=tokens.cached, requests=requests)
+    def _report(self, share: Share) -> None:
+        whole = _wiring.SESSION.prices.cost(self._model, Usage(1, *share.whole))
+        sent, received, cached = share.tokens
+        _wiring.usage(input_tokens=sent, output_tokens=received, cached_tokens=cached, requests=share.requests, cost=None if whole is None else whole / share.places)
 
 
 # The functions that steps are made of. They hold objects: a function or a method in a closure would count, by what it
