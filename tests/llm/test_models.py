@@ -20,6 +20,7 @@ TEXT = "please refund me"
         ({"model": str, "rpm": 20}, "rpm= is for models"),
         ({"model": "openai:x", "batch": 0}, "batch=0 has to be a whole number"),
         ({"model": "openai:x", "rpm": -1}, "rpm=-1 has to be a number above 0"),
+        ({"model": "openai:x", "timeout": 0}, "timeout=0 has to be longer than nothing"),
         ({"model": "openai:x", "timeout": "soon"}, "timeout='soon' is not a duration"),
         ({"instructions": 3}, "instructions=3 has to be a text"),
         ({"retries": -1}, "retries=-1"),
@@ -81,6 +82,13 @@ def test_what_the_model_is_told_counts(nb, server, categorizer, edit):
     assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize("model", ["openai:stub", len, Category], ids=str)
+def test_another_model_is_all_that_changed(nb, model):
+    nf.llm.categorizer(["a", "b"])(TEXT)
+    (changed,) = nf.llm.categorizer(["a", "b"], model=model).explain().changes
+    assert changed.name == "model"
+
+
 @pytest.mark.parametrize("edit", HOW, ids=str)
 def test_how_it_is_reached_does_not(nb, server, categorizer, edit):
     categorizer()(TEXT)
@@ -133,6 +141,20 @@ def test_the_model_is_told_labels_descriptions_instructions_and_examples(nb, ser
 def test_without_reasons_none_is_asked_for(nb, server, categorizer):
     categorizer(reason=False)(TEXT)
     assert list(server.requests[0]["body"]["response_format"]["json_schema"]["schema"]["properties"]) == ["label", "confidence"]
+
+
+def test_a_text_that_no_encoding_knows_is_sent_all_the_same(nb, server, categorizer):
+    categorizer()("half a \ud83d smile")
+    assert server.texts == [["half a ? smile"]]
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_empty_text_costs_no_request_unless_there_is_a_label_for_it(nb, server, categorizer, text):
+    with pytest.raises(nf.StepError, match="tried once: NonRetriableError: the text is empty"):
+        categorizer()(text)
+    assert server.requests == []
+    categorizer(unknown="unclear")(text)
+    assert server.texts == [[text]]
 
 
 # Functions and objects.
