@@ -15,8 +15,9 @@ LAYERS = [
     ["_run"],
     ["notebook"],
     ["_wiring"],
-    ["testing", "job", "dashboard", "export"],
-    ["demo"],
+    ["testing", "job", "dashboard"],
+    ["script"],
+    ["demo", "export"],
     ["cli"],
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
