@@ -55,6 +55,7 @@ from nbflow.errors import (
     UnknownRunError,
     UsageError,
 )
+from nbflow.export import export
 
 __all__ = [
     "BudgetError",
@@ -82,6 +83,7 @@ __all__ = [
     "UnknownRunError",
     "Usage",
     "UsageError",
+    "export",
     "file",
     "flow",
     "flows",

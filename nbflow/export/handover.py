@@ -158,6 +158,8 @@ def _check_parameters(order: Order, document: Any) -> None:
     values = documents.given(document, list(order.parameters))
     for text in order.parameters:
         name, _, said = text.partition("=")
+        if "\0" in said or (not said.isascii() and said.encode("utf-8", "replace") != said.encode("utf-8", "surrogatepass")):
+            raise UsageError(f"-p {name}={said!r} is no text that a file or a command can hold: give it as Unicode, without NUL.")
         if is_secret(name, values[name]) or secrets.redacted(said, name) != said:
             raise UsageError(f'-p {name}=...: it looks like a secret, and would stand in the files of the export. Read it in the notebook with nf.secret("{name.upper()}"), and set the variable where the job runs.')
 
