@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import asyncio
+import builtins
 import inspect
 import os
 import signal
@@ -39,6 +40,10 @@ def display(*values: object) -> None:
     """What IPython calls so: print values."""
     for value in values:
         show(value)
+
+
+if not hasattr(builtins, "display"):
+    builtins.display = display  # type: ignore[attr-defined]  # where IPython has it: code that calls it has the same key
 
 
 def run(main: Callable[[], Any], space: dict[str, Any]) -> int:

@@ -30,12 +30,12 @@ class Python:
 
     def files(self, job: Job) -> dict[str, str]:
         """The module, and a script that calls it as the job does."""
-        return {f"{job.identifier}.py": translation.module(job.document, job.notebook, job.title), shell.NAME: shell.script(job, _command(job))}
+        return {f"{_module(job)}.py": translation.module(job.document, job.notebook, job.title), shell.NAME: shell.script(job, _command(job))}
 
     def guide(self, job: Job) -> Guide:
         """With Python alone."""
         return Guide(
-            install=f"`{job.install}` into a Python {job.python}; `import {job.identifier}` gives its steps and flows and runs nothing.",
+            install=f"`{job.install}` into a Python {job.python}; `import {_module(job)}` gives its steps and flows and runs nothing.",
             test=f"`./run.sh; echo exit code $?`, which is {code(shlex.join(_command(job)))}",
             watch="`nbflow runs` lists the runs of the store, `nbflow runs latest` shows the last; in a notebook, `nf.open_run()`.",
             remove="delete the folder.",
@@ -47,7 +47,12 @@ class Python:
 TARGET = Python()
 
 
+def _module(job: Job) -> str:
+    """Its name: `numbers.py` would be found in place of Python's own `numbers`, and `clean.py` is somebody's helper."""
+    return f"{job.identifier}_job"
+
+
 def _command(job: Job) -> list[str]:
     python = str(Path(job.program).with_name("python"))
     _, _, _, *options = job.command
-    return [python, f"{job.identifier}.py", *options]
+    return [python, f"{_module(job)}.py", *options]

@@ -104,7 +104,6 @@ def _assembled(parts: list[Part], names: _Names, top: list[str], acts: list[str]
         f"# what the notebook does: {''.join(one if one.isprintable() else ' ' for one in what)}",
         *future,
         "from nbflow import script as _script",
-        *(["from nbflow.script import display"] if "display" in names.read - names.bound else []),
         "",
         BEGIN,
         *declared,

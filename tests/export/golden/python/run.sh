@@ -9,4 +9,4 @@ if [ -r secrets.env ]; then
     case $line in [A-Za-z_]*=*) export "$line" ;; esac
   done <secrets.env
 fi
-exec /opt/venv/bin/python threads.py --no-wait --store /srv/.nbflow -p p0=2026-11-24 -p 'p1=50% of $HOME'
+exec /opt/venv/bin/python threads_job.py --no-wait --store /srv/.nbflow -p p0=2026-11-24 -p 'p1=50% of $HOME'

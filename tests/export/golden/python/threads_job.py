@@ -4,7 +4,7 @@
 from nbflow import script as _script
 
 # Parameters: `-p name=value` gives other values.
-day = ""  # the day
+day = ''  # the day
 # End of the parameters.
 
 import nbflow as nf
