@@ -55,14 +55,15 @@ def run(main: Callable[[], Any], space: dict[str, Any]) -> int:
     try:
         values = parameters.given(declared, given.parameter)
         allowed = job.allowed(given.max_failed)
+        budget = None if given.budget is None else dollars(given.budget, "--budget")
         store = job.store_of(source, given.store)
         os.environ["NBFLOW_STORE"] = str(store)
         with turn(store, [f"job {source} {sorted(values.items(), key=str)!r}"], waits=None if given.no_wait else lambda who: print(f"{who}; waiting for it.")), tempfile.TemporaryDirectory(prefix="nbflow-job-") as scratch:  # noqa: T201
             told = Path(scratch) / "told"
-            os.environ.update(orders.environment(told, force=tuple(given.force)))
+            os.environ.update(orders.environment(told, force=tuple(given.force), budget=budget))
             space.update(values)
             code = _performed(main)
-            return code or _left(told, allowed)
+            return _budgeted(told, code) or _left(told, allowed)
     except NbflowError as error:
         print(f"nbflow: {error}", file=sys.stderr)  # noqa: T201
         return int(getattr(error, "exit_code", job.EXIT_USAGE))
@@ -75,6 +76,7 @@ def _parser(name: str, declared: list[parameters.Parameter]) -> argparse.Argumen
     parser.add_argument("--store", type=Path, metavar="FOLDER", help="the store (default: NBFLOW_STORE, or .nbflow found upward from this file)")
     parser.add_argument("--max-failed", default="0", metavar="N", help="records that may be left undone: a number, or a share such as 5%% (default: 0)")
     parser.add_argument("--force", action="append", default=[], metavar="STEP", help="run every call of this step although its output is saved")
+    parser.add_argument("--budget", metavar="MONEY", help="US dollars that the calls of models may cost: 5, $5")
     parser.add_argument("--no-wait", action="store_true", help="exit with 75 if another copy is at work, instead of waiting for it")
     return parser
 
@@ -99,6 +101,14 @@ def _performed(main: Callable[[], Any]) -> int:
         traceback.print_exc()
         return job.EXIT_FAILED
     return job.EXIT_OK
+
+
+def _budgeted(told: Path, code: int) -> int:
+    """The exit code, where a budget stopped it that of a budget."""
+    refusal = orders.refusal(told)
+    if refusal:
+        print(refusal, file=sys.stderr)  # noqa: T201
+    return job.EXIT_BUDGET if refusal and code in (job.EXIT_OK, job.EXIT_FAILED) else code
 
 
 def _interrupt(*_: object) -> None:
