@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
+    from pathlib import PurePath
 
     from nbflow.export.schedule import Schedule
 
@@ -53,9 +54,11 @@ class Job:
         secrets: names of environment variables that it reads secrets from.
         store: the store that it shares with the notebook, absolute; ``None`` if it runs on another machine.
         program: the ``nbflow`` to call: a path on this machine, plainly ``nbflow`` on another.
+        environment: variables that the job needs on this machine besides those of a bare shell.
         python: the Python that it was exported from, such as ``"3.12"``.
         lock: the file name of the pinned environment: ``pylock.toml`` or ``requirements.txt``.
-        warnings: what was found while it was made and whoever installs it has to know.
+        has_wheels: packages that no index has are to be put into the folder ``wheels``.
+        document: the notebook as nbformat has it, without outputs.
     """
 
     name: str
@@ -67,26 +70,40 @@ class Job:
     secrets: tuple[str, ...] = ()
     store: Path | None = None
     program: str = "nbflow"
+    environment: Mapping[str, str] = field(default_factory=dict)
     python: str = "3.11"
     lock: str = "requirements.txt"
-    warnings: tuple[str, ...] = ()
+    has_wheels: bool = False
+    document: Any = field(default=None, repr=False, compare=False)
 
     @property
     def command(self) -> list[str]:
         """The command that runs it in its folder, as a list of arguments: no shell has to read it."""
         return self.command_of(self.program, self.store)
 
-    def command_of(self, program: str, store: Path | None, parameters: Iterable[str] | None = None) -> list[str]:
-        """The command with another ``nbflow``, another store, or other ``name=value`` texts."""
+    def command_of(self, program: str, store: PurePath | None, parameters: Iterable[str] | None = None, output: PurePath | None = None) -> list[str]:
+        """The command with another ``nbflow``, another store, other ``name=value`` texts, another output notebook."""
         values = self.given if parameters is None else parameters
         # A file name that begins with a hyphen would be an option.
         notebook = f"./{self.notebook}" if self.notebook.startswith("-") else self.notebook
-        return [program, "run", notebook, "--no-wait", *(["--store", str(store)] if store else []), *(part for text in values for part in ("-p", text))]
+        places = [part for option, place in (("--store", store), ("-o", output)) if place is not None for part in (option, str(place))]
+        return [program, "run", notebook, "--no-wait", *places, *(part for text in values for part in ("-p", text))]
 
     @property
     def given(self) -> list[str]:
         """The ``name=value`` texts of ``-p``."""
         return [f"{one.name}={one.given}" for one in self.settings if one.given is not None]
+
+    @property
+    def output(self) -> str:
+        """The file name of the notebook that a run leaves behind."""
+        return f"{Path(self.notebook).stem}.out.ipynb"
+
+    @property
+    def install(self) -> str:
+        """The command of a shell in the folder that installs the pinned packages into the Python in use."""
+        tool = "pip install uv && uv pip install" if self.lock == "pylock.toml" else "pip install"
+        return f"{tool} {'--find-links wheels ' if self.has_wheels else ''}-r {self.lock}"
 
     @property
     def identifier(self) -> str:
@@ -96,14 +113,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Guide:
-    """What a person does with an export: commands of a shell that stands in its folder, or short sentences.
+    """What a person does with an export: a sentence of Markdown each, with commands for a shell in its folder.
 
     Attributes:
         install: puts it to work.
         test: runs it once, now.
         watch: shows how the last runs went, and their logs.
         remove: takes it away.
-        missed: what becomes of a run that was due while the machine was off.
+        missed: what becomes of a run that was due while the machine was off, and of one while another is at work.
+        secrets: where their values go.
+        store: of a job that runs elsewhere: where its own store is, and how it lasts.
     """
 
     install: str
@@ -111,6 +130,8 @@ class Guide:
     watch: str
     remove: str
     missed: str
+    secrets: str
+    store: str = ""
 
 
 class Target(Protocol):

@@ -51,7 +51,7 @@ def test_a_schedule_is_written_as_every_scheduler_reads_it(text, cron):
         ("@daily", 'Write "0 0 * * *"'),
         ("@reboot", "For instance"),
         ("0 6 * * $(touch x)", "fields"),
-        ("0 ６ * * *", "'６' is no hour"),
+        ("0 \uff16 * * *", "is no hour"),
         ("", "has 0 fields"),
     ],
 )
