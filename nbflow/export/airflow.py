@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbflow.export import source
@@ -42,14 +41,13 @@ with DAG(
 '''
 
 
-@dataclass(frozen=True, slots=True)
 class Airflow:
-    """The target `airflow`."""
+    """One task in bash, which Airflow can stop: it gets the lines and the exit code as they are."""
 
-    name: str = "airflow"
-    about: str = "a DAG for Airflow 3"
-    is_here: bool = True
-    is_timed: bool = True
+    name = "airflow"
+    about = "a DAG for Airflow 3 on this machine"
+    is_here = True
+    is_timed = True
 
     def refusals(self, job: Job) -> Iterable[str]:
         """Nothing: it takes every job."""
@@ -60,6 +58,8 @@ class Airflow:
         """The DAG."""
         assert job.schedule is not None
         command = " ".join(["exec", shlex.join(job.command_of(job.program, job.store, ())), *map(_argument, _numbered(job))])
+        given = [f'"{name}": {source.literal(_text(one))}' for name, one in _numbered(job)]
+        environment = [f"{source.literal(name)}: literal({source.literal(value)})" for name, value in job.environment.items()]
         secrets = f"where the worker has {', '.join(map(source.literal, job.secrets))}" if job.secrets else "what the worker has"
         text = source.filled(
             _DAG,
@@ -69,7 +69,7 @@ class Airflow:
             timezone=source.literal(job.schedule.timezone),
             params=source.block((f"{source.literal(one.name)}: {_param(one)}" for one in job.settings), "{}", 4),
             command=source.literal(command),
-            env=source.block((f'"{name}": {source.literal(_text(one))}' for name, one in _numbered(job)), "{}", 8),
+            env=source.block([*given, *environment], "{}", 8),
             secrets=secrets,
             folder=source.literal(str(job.folder)),
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from nbflow.export import source
@@ -16,6 +14,7 @@ _FILE = "definitions.py"
 _DEFINITIONS = '''
 """Runs a notebook on a schedule. The work is in the notebook: this file only calls `nbflow run`."""
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any, Literal
@@ -23,9 +22,7 @@ from typing import Any, Literal
 import dagster as dg
 from pydantic import Field
 
-FOLDER = Path($folder)
-COMMAND = $command
-OUTPUT = FOLDER / $output
+$constants
 UNDER_WAY = [dg.DagsterRunStatus[name] for name in ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")]
 
 
@@ -36,21 +33,11 @@ $parameters
 @dg.asset(name=$asset, description=$title, group_name="nbflow", kinds={"python", "jupyter"})
 def notebook(context: dg.AssetExecutionContext, config: Parameters) -> dg.MaterializeResult:
     values = config.model_dump()
-    arguments = [part for name, value in values.items()$unless for part in ("-p", f"{name}={value}")]
-    process = subprocess.Popen([*COMMAND, *arguments], cwd=FOLDER, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-    said = ""
-    try:
-        for line in process.stdout:
-            context.log.info(line.rstrip())
-            said = line.strip() if line.startswith(("exit ", "nbflow: ")) else said
-    except BaseException:
-        process.terminate()  # the notebook notes where it stood
-        process.wait()
-        raise
-    facts = {"exit code": process.wait(), "notebook": dg.MetadataValue.notebook(OUTPUT)}
+$call
+    facts = {"exit code": process.wait(), "notebook": dg.MetadataValue.notebook(Path(FOLDER, $output))}
     if process.returncode:
         # Steps have retries of their own, and the next run goes on where this one stood.
-        raise dg.Failure(said or f"nbflow run ended with {process.returncode}", metadata=facts, allow_retries=False)
+        raise dg.Failure(said, metadata=facts, allow_retries=False)
     return dg.MaterializeResult(metadata=facts)
 
 
@@ -66,27 +53,23 @@ def schedule(context: dg.ScheduleEvaluationContext):
 
 definitions = dg.Definitions(assets=[notebook], jobs=[job], schedules=[schedule])
 '''
-#: What pydantic needs for itself.
-_TAKEN = ("model_config", "model_dump", "model_dump_json", "model_validate", "model_validate_json", "model_validate_strings", "self")
 
 
-@dataclass(frozen=True, slots=True)
 class Dagster:
-    """The target `dagster`."""
+    """An asset with the output notebook beside it, whose log has the lines of `nbflow run`."""
 
-    name: str = "dagster"
-    about: str = "Dagster"
-    is_here: bool = True
-    is_timed: bool = True
+    name = "dagster"
+    about = "an asset with a schedule for Dagster on this machine"
+    is_here = True
+    is_timed = True
 
     def refusals(self, job: Job) -> Iterable[str]:
         """A parameter whose name Dagster's configuration has in use."""
-        return [f"Its configuration cannot have the parameter {one.name}: give it another name in the notebook." for one in job.settings if one.name in _TAKEN]
+        return source.refusals(job, ["self"])
 
     def files(self, job: Job) -> Mapping[str, str]:
         """The definitions."""
         assert job.schedule is not None
-        open_ones = [one.name for one in job.settings if source.is_open(one)]
         text = source.filled(
             _DEFINITIONS,
             asset=source.literal(job.identifier),
@@ -95,12 +78,10 @@ class Dagster:
             title=source.literal(job.title),
             cron=source.literal(job.schedule.cron),
             timezone=source.literal(job.schedule.timezone),
-            folder=source.literal(str(job.folder)),
-            command=source.literal(job.command_of(job.program, job.store, ())),
-            output=source.literal(f"{PurePath(job.notebook).stem}.out.ipynb"),
+            constants=source.constants(job),
+            output=source.literal(job.output),
             parameters="".join(f"\n    {_field(one)}" for one in job.settings) + "\n",
-            # What nobody said the notebook works out itself.
-            unless=f" if value is not None or name not in {source.literal(open_ones)}" if open_ones else "",
+            call=source.call(job, "context.log.info"),
         )
         return {_FILE: text}
 

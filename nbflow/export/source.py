@@ -9,8 +9,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from nbflow.export.spec import Setting
+    from nbflow.export.spec import Job, Setting
 
+#: Names that a parameter cannot have where pydantic holds them.
+TAKEN = frozenset(("model_config", "model_dump", "model_dump_json", "model_extra", "model_fields_set", "model_validate", "model_validate_json", "model_validate_strings"))
+_CALL = """
+    arguments = [part for name, value in values.items()$unless for part in ("-p", f"{name}={value}")]
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=FOLDER, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace")
+    said = ""
+    try:
+        for line in process.stdout:
+            $log(line.rstrip())
+            said = line.strip() if line.startswith(("exit ", "nbflow: ")) else said
+    except BaseException:
+        process.terminate()  # the notebook notes where it stood
+        process.wait()
+        raise
+    said = said or f"nbflow run ended with {process.wait()}\""""
 _NULL = {"type": "null"}
 _TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "array": "list", "object": "dict", "null": "None"}
 
@@ -35,6 +50,27 @@ def block(items: Iterable[str], brackets: str, indent: int) -> str:
     """Source texts between brackets, one a line, in a line that is indented so far."""
     inner = "".join(f"{' ' * (indent + 4)}{text},\n" for text in items)
     return f"{brackets[0]}\n{inner}{' ' * indent}{brackets[1]}" if inner else brackets
+
+
+def constants(job: Job) -> str:
+    """Where the job is and what it calls, for `call`."""
+    found = {"FOLDER": literal(str(job.folder)), "COMMAND": literal(job.command_of(job.program, job.store, ())), "ENVIRONMENT": f"{{{', '.join(['**os.environ', *(f'{literal(name)}: {literal(value)}' for name, value in job.environment.items())])}}}"}
+    return "\n".join(f"{name} = {text}" for name, text in found.items())
+
+
+def call(job: Job, log: str) -> str:
+    """The part of a function that calls `nbflow run` with ``values`` and tells ``log`` each line.
+
+    It needs `os`, `subprocess` and `constants`, and leaves the ended ``process`` and the last sentence, ``said``.
+    """
+    # What nobody said the notebook works out itself.
+    left = [one.name for one in job.settings if is_open(one)]
+    return filled(_CALL, log=log, unless=f" if value is not None or name not in {literal(left)}" if left else "")
+
+
+def refusals(job: Job, taken: Iterable[str]) -> list[str]:
+    """A sentence for each parameter whose name the platform has in use."""
+    return [f"It has the name of the parameter {one.name} in use: give it another one in the notebook." for one in job.settings if one.name in {*TAKEN, *taken}]
 
 
 def is_open(setting: Setting) -> bool:

@@ -7,8 +7,12 @@ import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
-import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,9 +21,7 @@ import pytest
 from nbformat.v4 import new_code_cell
 
 import nbflow as nf
-from nbflow.export import targets
-from nbflow.export.schedule import schedule
-from nbflow.export.spec import Job, Setting
+from nbflow import cli
 
 #: What a text may hold that a shell, a template, a format or YAML would take for its own.
 HOSTILE = "it's \"q\" $(touch PWNED) `touch PWNED` ${HOME} 50% %% {{ 7 * 7 }} {% raw %} {# no #} \\n \\ --help\n- line: [2] # &x *y !z\n\ttab ü 🙂 "
@@ -54,12 +56,40 @@ class Platform:
         assert done.returncode == code, f"{command} ended with {done.returncode}\n{done.stdout}"
         return done.stdout
 
+    @contextmanager
+    def started(self, *command):
+        """A server of the platform, ended with what it started."""
+        with (self.home / f"{command[1]}.log").open("w") as log:
+            process = subprocess.Popen(list(map(str, command)), cwd=self.home, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def wait_for(self, address):
+        """Until a server answers."""
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                urllib.request.urlopen(address, timeout=5).close()
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                logs = "\n".join(path.read_text() for path in self.home.glob("*.log"))
+                assert time.monotonic() < deadline, f"{address} does not answer\n{logs}"
+                time.sleep(0.2)
+            else:
+                return
+
 
 class Threads:
     """The support-thread notebook of `nbflow demo` with few of its records, and a parameter that it notes down."""
 
     def __init__(self, folder):
-        self.folder, self.store = folder, folder.parent / "store"
+        self.folder = folder
         self.notebook = folder / "support_threads.ipynb"
         shutil.copytree(files("nbflow.demo"), folder, ignore=shutil.ignore_patterns("__*"))
         with (folder / "threads.csv").open(newline="") as file:
@@ -78,19 +108,11 @@ class Threads:
             writer.writeheader()
             writer.writerows(rows)
 
-    def export(self, target, *parameters):
-        """Export the job to a target, as a user does; answers the folder that it is in."""
-        folder = self.folder.parent / target
-        settings = (
-            Setting("text", "str", {"type": "string", "default": ""}, HOSTILE, HOSTILE, "any text"),
-            Setting("limit", "int | None", {"type": ["integer", "null"], "default": None}),
-            Setting("names", "list[str]", {"type": "array", "default": []}, '["ü", "-"]', ["ü", "-"]),
-        )
-        job = Job("support-threads", "Support threads", self.notebook.name, self.folder, schedule("0 6 * * 1-5", "Europe/Berlin"), settings, store=self.store, program=str(Path(sys.executable).with_name("nbflow")))
-        folder = self.folder
-        for name, text in targets.target(target).files(job).items():
-            (folder / name).write_text(text)
-        return folder
+    def export(self, target):
+        """Export the job as a user does; from now on its folder is the one that counts."""
+        self.folder = self.folder.parent / target
+        command = ["export", str(self.notebook), "--to", target, "--schedule", "0 6 * * 1-5", "--timezone", "Europe/Berlin"]
+        assert cli.main([*command, "-p", f"text={HOSTILE}", "-p", 'names=["ü", "-"]', "--output", str(self.folder)]) == 0
 
     # What the job did, as its own files and the ledger tell.
 
@@ -126,4 +148,5 @@ class Threads:
 @pytest.fixture
 def threads(tmp_path, monkeypatch):
     monkeypatch.delenv("NBFLOW_STORE")
-    return Threads(tmp_path / "it's \"50%\" {{ 7 * 7 }} $HOME - ü")
+    # A place with a name that is hard to say.
+    return Threads(tmp_path / "it's \"50%\" {{ 7 * 7 }} $HOME - ü" / "threads")

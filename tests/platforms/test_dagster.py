@@ -25,7 +25,7 @@ def test_it_runs_the_job_three_mornings(dagster, threads):
 
     threads.deliver(1, HOPELESS)
     config = {"text": f"-{HOSTILE}", "limit": 3, "names": [HOSTILE]}
-    (dagster.home / "run.yaml").write_text(json.dumps({"ops": {"support_threads": {"config": config}}}))
+    (dagster.home / "run.yaml").write_text(json.dumps({"ops": {"support_threads": {"config": config}}}, ensure_ascii=False))
     printed = dagster.run(*execute, "-c", dagster.home / "run.yaml", code=1)
     assert "1 of 2 records not done" in printed
     assert threads.seen() == [f"-{HOSTILE}", 3, [HOSTILE]]
