@@ -17,13 +17,27 @@
 from nbflow._core.flow import Flow
 from nbflow._core.policy import Throttle
 from nbflow._core.step import Step
+from nbflow._core.usage import Usage
 from nbflow._key.file import File, file
 from nbflow._key.value import key_by
 from nbflow._run.explanation import Explanation
 from nbflow._run.forecast import Plan
 from nbflow._run.run import Run
-from nbflow._wiring import flow, flows, load_ipython_extension, open_run, plan, runs, send, step, use
+from nbflow._wiring import (
+    flow,
+    flows,
+    load_ipython_extension,
+    open_run,
+    plan,
+    runs,
+    send,
+    set_price,
+    step,
+    usage,
+    use,
+)
 from nbflow.errors import (
+    BudgetError,
     CodecError,
     DuplicateKeyError,
     NbflowError,
@@ -41,8 +55,10 @@ from nbflow.errors import (
     UnknownRunError,
     UsageError,
 )
+from nbflow.export import export
 
 __all__ = [
+    "BudgetError",
     "CodecError",
     "DuplicateKeyError",
     "Explanation",
@@ -65,7 +81,9 @@ __all__ = [
     "UnkeyableError",
     "UnknownEventError",
     "UnknownRunError",
+    "Usage",
     "UsageError",
+    "export",
     "file",
     "flow",
     "flows",
@@ -75,6 +93,8 @@ __all__ = [
     "plan",
     "runs",
     "send",
+    "set_price",
     "step",
+    "usage",
     "use",
 ]

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbflow._key import texts as secrets
-from nbflow._state import location
-from nbflow._state.store import MemoryStore
 from nbflow.errors import UsageError
 from nbflow.export import folder as folders
 from nbflow.export import schema
@@ -23,6 +21,7 @@ from nbflow.export.readme import IGNORED, as_text
 from nbflow.export.schedule import schedule
 from nbflow.export.spec import Job, slug
 from nbflow.export.targets import target
+from nbflow.job import store_of
 from nbflow.notebook import document as documents
 from nbflow.notebook.check import check
 from nbflow.notebook.secrecy import is_secret
@@ -128,7 +127,7 @@ def prepare(order: Order) -> Export:
         schedule=when,
         settings=schema.settings(documents.declared(document), order.parameters),
         secrets=tuple(sorted(needed.variables | _store_key(chosen))),
-        store=_store(order.notebook) if chosen.is_here else None,
+        store=store_of(order.notebook, None) if chosen.is_here else None,
         program=_program() if chosen.is_here else "nbflow",
         python=".".join(map(str, sys.version_info[:2])),
         lock=pinned.lock,
@@ -159,6 +158,8 @@ def _check_parameters(order: Order, document: Any) -> None:
     values = documents.given(document, list(order.parameters))
     for text in order.parameters:
         name, _, said = text.partition("=")
+        if "\0" in said or (not said.isascii() and said.encode("utf-8", "replace") != said.encode("utf-8", "surrogatepass")):
+            raise UsageError(f"-p {name}={said!r} is no text that a file or a command can hold: give it as Unicode, without NUL.")
         if is_secret(name, values[name]) or secrets.redacted(said, name) != said:
             raise UsageError(f'-p {name}=...: it looks like a secret, and would stand in the files of the export. Read it in the notebook with nf.secret("{name.upper()}"), and set the variable where the job runs.')
 
@@ -172,13 +173,6 @@ def _folder(order: Order, name: str, chosen: Target) -> Path:
     if order.output is not None:
         return order.output.expanduser().absolute()
     return order.notebook.resolve().parent / EXPORTS / f"{name}-{chosen.name}"
-
-
-def _store(notebook: Path) -> Path:
-    store = location.find(notebook.resolve().parent)
-    if str(store) == MemoryStore.url:
-        raise UsageError("A job needs a store on disk, or nothing is left of it: set NBFLOW_STORE to a folder (it is memory:).")
-    return store.absolute()
 
 
 def _program() -> str:

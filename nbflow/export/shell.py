@@ -13,8 +13,8 @@ NAME = "run.sh"
 SECRETS = "write `NAME=value` lines into `secrets.env` here, the value as it is, without quotes, and `chmod 600 secrets.env`"
 
 
-def script(job: Job) -> str:
-    """A script of the plain shell that runs the job's command in its folder."""
+def script(job: Job, command: list[str] | None = None) -> str:
+    """A script of the plain shell that runs the job's command, or another, in its folder."""
     variables = {"PATH": f"{Path(job.program).parent}:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **job.environment}
     exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
     return f"""\
@@ -28,5 +28,5 @@ if [ -r secrets.env ]; then
     case $line in [A-Za-z_]*=*) export "$line" ;; esac
   done <secrets.env
 fi
-exec {shlex.join(job.command)}
+exec {shlex.join(command or job.command)}
 """

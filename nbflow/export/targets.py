@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nbflow.export as package
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def targets() -> dict[str, Target]:
     """Every target by its name; a module with a ``TARGET`` is one."""
-    modules = [importlib.import_module(f"{package.__name__}.{found.name}") for found in pkgutil.iter_modules(package.__path__)]
+    modules = [importlib.import_module(f"{__package__}.{found.name}") for found in pkgutil.iter_modules([str(Path(__file__).parent)])]
     found: list[Target] = [module.TARGET for module in modules if hasattr(module, "TARGET")]
     return {target.name: target for target in sorted(found, key=lambda target: target.name)}
 
