@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbflow import _wiring, job
+from nbflow._core.usage import dollars
 from nbflow._run import orders
 from nbflow._run.run import Run
 from nbflow.errors import NbflowError, UsageError

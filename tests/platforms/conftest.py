@@ -22,6 +22,7 @@ from nbformat.v4 import new_code_cell
 
 import nbflow as nf
 from nbflow import cli
+from tests.export.conftest import program, told  # noqa: F401 - fixtures
 
 #: What a text may hold that a shell, a template, a format or YAML would take for its own.
 HOSTILE = "it's \"q\" $(touch PWNED) `touch PWNED` ${HOME} 50% %% {{ 7 * 7 }} {% raw %} {# no #} \\n \\ --help\n- line: [2] # &x *y !z\n\ttab ü 🙂 "
