@@ -146,7 +146,7 @@ def _launcher(job: Job) -> str:
         ("code", "parameters", declared, {"tags": ["parameters"]}),
         ("code", "call", source.filled(_CALL, values=values, constants=source.constants(job), call=call), {}),
     ]
-    code = {"execution_count": None, "outputs": []}
+    code: dict[str, object] = {"execution_count": None, "outputs": []}
     document = {
         "cells": [{"cell_type": kind, "id": name, "metadata": metadata, **(code if kind == "code" else {}), "source": text.splitlines(keepends=True)} for kind, name, text, metadata in cells],
         "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
