@@ -149,6 +149,9 @@ def _add_export(commands: Any) -> None:
     export.add_argument("--schedule", metavar="CRON", help='five fields: minute, hour, day of the month, month, day of the week; "0 6 * * 1-5" is at 06:00 from Monday to Friday')
     export.add_argument("--timezone", metavar="ZONE", help="the zone in which the schedule is meant, such as Europe/Berlin (default: that of this machine)")
     export.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="give a value to a name of the cell tagged `parameters`; repeat it for more")
+    export.add_argument("--max-failed", metavar="N", help="records that each run may leave undone: a number, or a share such as 5%%")
+    export.add_argument("--budget", metavar="MONEY", help="US dollars that the calls of models in each run may cost, $5")
+    export.add_argument("--timeout", metavar="TIME", help="longest that one cell may take: seconds, or 90s, 5m, 1h30m")
     export.add_argument("--name", help="what the job is called (default: the notebook's name)")
     export.add_argument("--output", type=Path, metavar="DIR", help="the folder (default: exports/NAME-TARGET beside the notebook)")
     export.add_argument("--dry-run", action="store_true", help="say what would be written and changed, and write nothing")
@@ -173,14 +176,11 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from nbflow import job
-    from nbflow._core import policy
 
     if arguments.help_notebook:
         job.describe(arguments.notebook, _console())
         return 0
-    timeout = arguments.timeout
-    if timeout is not None:
-        timeout = policy.seconds(float(timeout) if timeout.replace(".", "", 1).isdigit() else timeout, "--timeout")
+    timeout = None if arguments.timeout is None else job.limit(arguments.timeout)
     options = job.Options(
         parameters=arguments.parameter,
         output=arguments.output,

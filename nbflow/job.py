@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow import _wiring
 from nbflow._core.plan import State
+from nbflow._core.policy import seconds
 from nbflow._core.usage import Usage, dollars
 from nbflow._run import orders, render
 from nbflow._state import location
@@ -174,6 +175,15 @@ def allowed(text: str) -> tuple[float, bool]:
     if number < 0:
         raise UsageError(f"--max-failed {text}: write a number of records (5) or a share of them (5%).")
     return number, text.endswith("%")
+
+
+def limit(text: str) -> float:
+    """Seconds that one cell may take.
+
+    Raises:
+        UsageError: the text is no duration.
+    """
+    return seconds(float(text) if text.replace(".", "", 1).isdigit() else text, "--timeout")
 
 
 def is_too_many(left: int, records: int, allowed: tuple[float, bool]) -> bool:

@@ -18,6 +18,9 @@ def export(
     schedule: str | None = None,
     timezone: str | None = None,
     parameters: Mapping[str, Any] | None = None,
+    max_failed: str | int | None = None,
+    budget: str | float | None = None,
+    timeout: str | float | None = None,
     name: str | None = None,
     output: str | Path | None = None,
     dry_run: bool = False,
@@ -33,6 +36,9 @@ def export(
         schedule: five fields of cron, ``"0 6 * * 1-5"``. What two schedulers read differently is refused.
         timezone: the zone that they are meant in, ``"Europe/Berlin"``; that of this machine by default.
         parameters: values for names of the cell tagged ``parameters``.
+        max_failed: records that each run may leave undone, ``5`` or ``"5%"``.
+        budget: US dollars that the calls of models in each run may cost, ``"$5"``.
+        timeout: the longest that one cell may take, ``"30m"``.
         name: what the job is called; the notebook's name by default.
         output: the folder; ``exports/NAME-TARGET`` beside the notebook by default.
         dry_run: write nothing.
@@ -51,7 +57,9 @@ def export(
     from nbflow.export.schema import spelled
 
     path = Path(notebook).expanduser()
-    made = prepare(Order(path, to, schedule, timezone, spelled(path, parameters or {}), name, Path(output) if output is not None else None, force))
+    said = {"--max-failed": max_failed, "--budget": budget, "--timeout": timeout}
+    options = [part for option, value in said.items() if value is not None for part in (option, str(value))]
+    made = prepare(Order(path, to, schedule, timezone, spelled(path, parameters or {}), options, name, Path(output) if output is not None else None, force))
     if dry_run:
         return made
     made.write()

@@ -25,7 +25,8 @@ def run(arguments: argparse.Namespace, console: Any) -> int:
         return _drift(arguments, console)
     if arguments.to is None:
         raise UsageError(f"Say which scheduler it is for: --to {', --to '.join(targets())}.")
-    order = Order(arguments.notebook, arguments.to, arguments.schedule, arguments.timezone, arguments.parameter, arguments.name, arguments.output, arguments.force)
+    options = [part for name in ("max_failed", "budget", "timeout") if (value := getattr(arguments, name)) is not None for part in (f"--{name.replace('_', '-')}", value)]
+    order = Order(arguments.notebook, arguments.to, arguments.schedule, arguments.timezone, arguments.parameter, options, arguments.name, arguments.output, arguments.force)
     made = prepare(order)
     if not arguments.dry_run:
         made.write()

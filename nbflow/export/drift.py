@@ -24,5 +24,5 @@ def drifted(notebook: Path, folder: Path) -> list[str]:
         UsageError: it could not be exported any more; says why.
     """
     last = folders.remembered(folder)
-    order = Order(notebook, last["to"], last["schedule"], last["timezone"], last["parameters"], last["name"], folder, force=True)
+    order = Order(notebook, last["to"], last["schedule"], last["timezone"], last["parameters"], last["options"], last["name"], folder, force=True)
     return [change.path for change in prepare(order).changes if change.kind in ("new", "changed", "removed") or change.beside]

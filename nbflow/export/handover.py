@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbflow._core.usage import dollars
 from nbflow._key import texts as secrets
 from nbflow.errors import UsageError
 from nbflow.export import folder as folders
@@ -21,7 +22,7 @@ from nbflow.export.readme import IGNORED, as_text
 from nbflow.export.schedule import schedule
 from nbflow.export.spec import Job, slug
 from nbflow.export.targets import target
-from nbflow.job import store_of
+from nbflow.job import allowed, limit, store_of
 from nbflow.notebook import document as documents
 from nbflow.notebook.check import check
 from nbflow.notebook.secrecy import is_secret
@@ -47,6 +48,7 @@ class Order:
     schedule: str | None = None
     timezone: str | None = None
     parameters: Sequence[str] = ()
+    options: Sequence[str] = ()
     name: str | None = None
     output: Path | None = None
     force: bool = False
@@ -106,6 +108,7 @@ def prepare(order: Order) -> Export:
     """
     chosen, document = target(order.to), documents.read(order.notebook)
     _check_parameters(order, document)
+    _check_options(order)
     if order.schedule is None and chosen.is_timed:
         raise UsageError(f'--to {chosen.name} needs to know when: give --schedule "0 6 * * 1-5" (at 06:00 from Monday to Friday), and --timezone if it is not that of this machine.')
     when = schedule(order.schedule, order.timezone) if order.schedule is not None else None
@@ -126,6 +129,7 @@ def prepare(order: Order) -> Export:
         folder=folder,
         schedule=when,
         settings=schema.settings(documents.declared(document), order.parameters),
+        options=tuple(order.options),
         secrets=tuple(sorted(needed.variables | _store_key(chosen))),
         store=store_of(order.notebook, None) if chosen.is_here else None,
         program=_program() if chosen.is_here else "nbflow",
@@ -146,6 +150,7 @@ def prepare(order: Order) -> Export:
         "schedule": when.cron if when else None,
         "timezone": when.timezone if when else None,
         "parameters": list(order.parameters),
+        "options": list(order.options),
     }
     changes = folders.compare(folder, files, frozenset(needed.data), last.get("digests", {}))
     left = [f"{name} stays where it is: {why}." for name, why in sorted(needed.left.items())]
@@ -162,6 +167,16 @@ def _check_parameters(order: Order, document: Any) -> None:
             raise UsageError(f"-p {name}={said!r} is no text that a file or a command can hold: give it as Unicode, without NUL.")
         if is_secret(name, values[name]) or secrets.redacted(said, name) != said:
             raise UsageError(f'-p {name}=...: it looks like a secret, and would stand in the files of the export. Read it in the notebook with nf.secret("{name.upper()}"), and set the variable where the job runs.')
+
+
+def _check_options(order: Order) -> None:
+    given = dict(zip(order.options[::2], order.options[1::2], strict=True))
+    if "--max-failed" in given:
+        allowed(given["--max-failed"])
+    if "--budget" in given:
+        dollars(given["--budget"], "--budget")
+    if "--timeout" in given:
+        limit(given["--timeout"])
 
 
 def _refused(notebook: Path, errors: list[Finding]) -> str:

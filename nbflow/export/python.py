@@ -25,7 +25,9 @@ class Python:
     is_timed = False
 
     def refusals(self, job: Job) -> Iterator[str]:
-        """Cells that need IPython."""
+        """Cells that need IPython, and a limit for cells, which it does not have."""
+        if "--timeout" in job.options:
+            yield "A plain module has no cells that --timeout could end: leave it out, and give the steps a timeout=."
         yield from translation.refusals(job.document)
 
     def files(self, job: Job) -> dict[str, str]:

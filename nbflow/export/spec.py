@@ -51,6 +51,7 @@ class Job:
         folder: where the export is, absolute.
         schedule: when it runs; ``None`` if the target needs none and none was given.
         settings: the notebook's parameters, in the order of their declaration.
+        options: options of ``nbflow run`` besides, each with its value: ``("--max-failed", "5%")``.
         secrets: names of environment variables that it reads secrets from.
         store: the store that it shares with the notebook, absolute; ``None`` if it runs on another machine.
         program: the ``nbflow`` to call: a path on this machine, plainly ``nbflow`` on another.
@@ -67,6 +68,7 @@ class Job:
     folder: Path
     schedule: Schedule | None
     settings: tuple[Setting, ...] = ()
+    options: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     store: Path | None = None
     program: str = "nbflow"
@@ -87,7 +89,7 @@ class Job:
         # A file name that begins with a hyphen would be an option.
         notebook = f"./{self.notebook}" if self.notebook.startswith("-") else self.notebook
         places = [part for option, place in (("--store", store), ("-o", output)) if place is not None for part in (option, str(place))]
-        return [program, "run", notebook, "--no-wait", *places, *(part for text in values for part in ("-p", text))]
+        return [program, "run", notebook, "--no-wait", *places, *self.options, *(part for text in values for part in ("-p", text))]
 
     @property
     def given(self) -> list[str]:

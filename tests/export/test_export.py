@@ -257,3 +257,14 @@ def test_a_parameter_that_no_text_means_is_refused(place):
 def test_the_job_calls_the_nbflow_of_this_python(place):
     made = nf.export(place / "threads.ipynb", "systemd", schedule="0 6 * * *")
     assert made.job.command[0] == str(Path(sys.executable).with_name("nbflow"))
+
+
+def test_what_each_run_may_leave_undone_spend_and_take_is_a_part_of_the_job(place, export):
+    code, _ = export(place / "threads.ipynb", *CRON, "--max-failed", "5%", "--budget", "$5", "--timeout", "30m")
+    assert code == 0
+    service = (place / "exports/threads-systemd/nbflow-threads.service").read_text()
+    assert ' --max-failed "5%%" --budget "$$5" --timeout 30m' in service
+    assert export(place / "threads.ipynb", "--drift")[0] == 0
+    for wrong in (["--max-failed", "few"], ["--budget", "much"], ["--timeout", "long"]):
+        assert export(place / "threads.ipynb", *CRON, *wrong)[0] == 2
+    assert "has no cells" in export(place / "threads.ipynb", "--to", "python", "--timeout", "30m")[1]
