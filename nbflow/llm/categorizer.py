@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
 from nbflow import _wiring
+from nbflow._core.entry import Remark
 from nbflow._core.policy import seconds
+from nbflow._core.usage import Usage
 from nbflow._run.scope import SCOPE
 from nbflow.errors import UsageError
 from nbflow.llm import examples as known
@@ -16,16 +19,18 @@ from nbflow.llm import taxonomy as taxonomies
 from nbflow.llm.channel import Channel, channel
 from nbflow.llm.function import category
 from nbflow.llm.line import Line
-from nbflow.llm.offline import Offline
+from nbflow.llm.offline import BASELINE, Offline
 from nbflow.llm.prompt import WORDING, Prompt
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Coroutine
     from datetime import timedelta
 
     from nbflow._core.step import Step
     from nbflow.llm.category import Category
-    from nbflow.llm.model import Model, Tokens
+    from nbflow.llm.line import Share
+    from nbflow.llm.model import Model
     from nbflow.llm.taxonomy import Taxonomy
 
 OFFLINE = "offline"
@@ -61,7 +66,8 @@ def categorizer(
             that is one of these.
         model: ``"offline"``, a baseline that is no LLM and needs nothing; ``"provider:model"``, such as
             ``"openai:gpt-4o-mini"``, ``"anthropic:..."``, ``"ollama:qwen3"`` (needs ``nbflow[llm]``); a function of the text
-            that returns a label, a dict or a `Category`, sync or async; an object that satisfies `Model`.
+            that returns a label, a dict or a `Category`, sync or async; an object that satisfies `Model`, which counts by
+            its ``name`` and the code of its class.
         instructions: what else the model should know, in your words.
         examples: texts whose label is known: a dict of label -> texts or text -> label, (text, label) pairs, or a frame
             with the columns ``text`` and ``label``.
@@ -94,7 +100,7 @@ def categorizer(
         "examples": [*map(tuple, pairs)],
         "reason": reason,
         "redact": redact,
-        "model": model,
+        "model": _known_by(model),
         "nbflow's wording": WORDING,
     }
     if "version" not in options:
@@ -102,7 +108,7 @@ def categorizer(
     options |= {"name": name, "depends_on": depends_on}
     text_of = _Text(redact)
     if model == OFFLINE:
-        return _made(_waiting(Offline(taxonomy, pairs), text_of), options)
+        return _made(_waiting(_Baseline(Offline(taxonomy, pairs), name), text_of), options)
     if not isinstance(model, str) and not hasattr(model, "ask"):
         limits = {"batch": batch != 1, "base_url": base_url, "api_key": api_key, "rpm": rpm, "tpm": tpm}
         return _of_function(model, taxonomy, text_of, options, [limit for limit, given in limits.items() if given])
@@ -132,6 +138,25 @@ class _Text:
         return left
 
 
+class _Baseline:
+    """The offline model, which says in the table of every run what it is."""
+
+    def __init__(self, offline: Offline, step: str) -> None:
+        self._offline = offline
+        self._text = f'{step}: model="offline" is a {BASELINE}.'
+        #: Runs that have been told, by what is set when they are cancelled.
+        self._told: WeakSet[threading.Event] = WeakSet()
+
+    def ask(self, text: str) -> Category:
+        """Its answer."""
+        scope = SCOPE.get()
+        item = scope.item if scope is not None else None
+        if item is not None and item.cancelled not in self._told:
+            self._told.add(item.cancelled)
+            item.note(Remark(item.runner.clock.time(), self._text))
+        return self._offline.ask(text)
+
+
 class _OnLoop:
     """A line as any thread and any event loop may ask it: on the engine's own loop, which owns the client."""
 
@@ -151,8 +176,10 @@ class _OnLoop:
             return await asked
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, loop.get()))
 
-    def _report(self, requests: int, tokens: Tokens) -> None:
-        _wiring.usage(self._model, input_tokens=tokens.input, output_tokens=tokens.output, cached_tokens=tokens.cached, requests=requests)
+    def _report(self, share: Share) -> None:
+        whole = _wiring.SESSION.prices.cost(self._model, Usage(1, *share.whole))
+        sent, received, cached = share.tokens
+        _wiring.usage(input_tokens=sent, output_tokens=received, cached_tokens=cached, requests=share.requests, cost=None if whole is None else whole / share.places)
 
 
 # The functions that steps are made of. They hold objects: a function or a method in a closure would count, by what it
@@ -216,6 +243,11 @@ class _Coroutine:
     async def ask(self, text: str) -> Category:
         """Its answer."""
         return category(await self._function(text), self._taxonomy)
+
+
+def _known_by(model: Any) -> Any:
+    """What keys know a model by: its own name, if it is an object that may remember this and that."""
+    return [model.name, type(model)] if hasattr(model, "ask") else model
 
 
 def _reached(model: Any, base_url: str | None, api_key: str | None) -> tuple[Model, Channel]:
