@@ -58,6 +58,7 @@ from nbflow.errors import (
     UnknownRunError,
     UsageError,
 )
+from nbflow.export import export
 
 if typing.TYPE_CHECKING:
     from nbflow import llm as llm
@@ -89,6 +90,7 @@ __all__ = [
     "UnknownRunError",
     "Usage",
     "UsageError",
+    "export",
     "file",
     "flow",
     "flows",

@@ -16,7 +16,8 @@ LAYERS = [
     ["notebook"],
     ["_wiring"],
     ["testing", "job", "dashboard", "llm"],
-    ["demo"],
+    ["script"],
+    ["demo", "export"],
     ["cli"],
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}

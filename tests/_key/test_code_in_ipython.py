@@ -40,6 +40,14 @@ def test_the_source_of_a_cell_is_found_whatever_else_the_cell_does(shell, first)
     assert [part.name for part in read(names["step"]).parts] == ["step", "Tool", "Tool.use", "helper", "LIMIT"]
 
 
+def test_a_builtin_that_ipython_has_in_its_own_clothes_is_the_builtin(shell, notebook):
+    """The module exported from a notebook reads Python's `open`, the notebook IPython's: one call, one key."""
+    helper = "def helper(path):\n    return open(path).read()\n"
+    in_notebook = shell(helper)
+    assert in_notebook["open"] is not open
+    assert read(in_notebook["helper"]) == read(notebook.run(helper).helper)
+
+
 def test_a_cell_edited_and_run_again(shell):
     shell(HELPER)
     step = shell(STEP)["step"]
