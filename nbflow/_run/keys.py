@@ -83,9 +83,19 @@ def identify(subject: Subject) -> Identity:
 def identity_of(code: Code, subjects: Iterable[Any], *, methods: bool) -> Identity:
     """What has this code and reaches these steps: its code holds theirs, so it holds what they depend on as well."""
     steps = [part for part in dict.fromkeys(subjects) if isinstance(part, Step)]
-    depends = [part for step in steps for thing in step.keyed.depends_on for part in _dependencies(thing)]
+    things = [thing for step in steps for thing in step.keyed.depends_on]
+    depends = [part for thing in things for part in _dependencies(thing)]
     digest = blake3(code.digest + b"".join(part.digest for part in depends)).digest(_SIZE) if depends else code.digest
+    for read in (codes.read(function) for thing in things for function in _functions(thing)):
+        # What such a function changes itself does not count either, and an explanation says so.
+        code = replace(code, changes=(*code.changes, *read.changes), uncounted=(*code.uncounted, *read.uncounted))
     return Identity(digest, code, (*code.parts, *depends), any(step.keyed.per_run for step in steps), methods)
+
+
+def _functions(thing: Any) -> Iterable[Any]:
+    """The functions in ``depends_on=``, by themselves or named by a dict."""
+    values = thing.values() if isinstance(thing, dict) else [thing]
+    return [getattr(value, "__wrapped__", value) for value in values if callable(value) and not is_data(value)]
 
 
 def _dependencies(thing: Any) -> Iterable[Part]:

@@ -103,7 +103,7 @@ def categorizer(
         "model": _known_by(model),
         "nbflow's wording": WORDING,
     }
-    if "version" not in options:
+    if options.get("version") is None:
         depends_on = [*(depends_on if isinstance(depends_on, tuple | list | set | frozenset) else [depends_on]), told]
     options |= {"name": name, "depends_on": depends_on}
     text_of = _Text(redact, may_be_empty=unknown is not None)

@@ -219,6 +219,19 @@ def test_the_code_of_a_function_counts(nb):
     assert "`model` changed" in nf.llm.categorizer(["a", "b"], model=lambda text: "b").explain(TEXT).reason
 
 
+def test_what_a_function_notes_for_itself_does_not_count(nb):
+    asked = []
+
+    def ask(text):
+        asked.append(text)
+        return "bug"
+
+    categorize = nf.llm.categorizer(["billing", "bug"], model=ask)
+    categorize.map([TEXT, "another"])
+    assert [categorize(TEXT).label for _ in range(3)] == ["bug"] * 3
+    assert sorted(asked) == ["another", TEXT]
+
+
 class Own:
     """A client of the user's own."""
 
