@@ -41,6 +41,7 @@ from nbflow.errors import (
     UnknownRunError,
     UsageError,
 )
+from nbflow.quality import compare, evaluate
 
 __all__ = [
     "CodecError",
@@ -66,6 +67,8 @@ __all__ = [
     "UnknownEventError",
     "UnknownRunError",
     "UsageError",
+    "compare",
+    "evaluate",
     "file",
     "flow",
     "flows",
