@@ -17,13 +17,27 @@
 from nbflow._core.flow import Flow
 from nbflow._core.policy import Throttle
 from nbflow._core.step import Step
+from nbflow._core.usage import Usage
 from nbflow._key.file import File, file
 from nbflow._key.value import key_by
 from nbflow._run.explanation import Explanation
 from nbflow._run.forecast import Plan
 from nbflow._run.run import Run
-from nbflow._wiring import flow, flows, load_ipython_extension, open_run, plan, runs, send, step, use
+from nbflow._wiring import (
+    flow,
+    flows,
+    load_ipython_extension,
+    open_run,
+    plan,
+    runs,
+    send,
+    set_price,
+    step,
+    usage,
+    use,
+)
 from nbflow.errors import (
+    BudgetError,
     CodecError,
     DuplicateKeyError,
     NbflowError,
@@ -44,6 +58,7 @@ from nbflow.errors import (
 from nbflow.quality import compare, evaluate
 
 __all__ = [
+    "BudgetError",
     "CodecError",
     "DuplicateKeyError",
     "Explanation",
@@ -66,6 +81,7 @@ __all__ = [
     "UnkeyableError",
     "UnknownEventError",
     "UnknownRunError",
+    "Usage",
     "UsageError",
     "compare",
     "evaluate",
@@ -78,6 +94,8 @@ __all__ = [
     "plan",
     "runs",
     "send",
+    "set_price",
     "step",
+    "usage",
     "use",
 ]

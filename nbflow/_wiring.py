@@ -16,12 +16,15 @@ from nbflow._core.flow import Flow, Listeners, make_flow
 from nbflow._core.plan import State
 from nbflow._core.sheet import Sheet
 from nbflow._core.step import Step, make_step
+from nbflow._core.usage import Usage, dollars
 from nbflow._run import explanation, kept, orders
 from nbflow._run.batch import Batch
+from nbflow._run.budget import Budget
 from nbflow._run.clock import Clock
 from nbflow._run.engine import Engine, Machinery
 from nbflow._run.forecast import Plan, forecast
 from nbflow._run.lane import FlowLane, StepLane
+from nbflow._run.prices import Price, Prices
 from nbflow._run.run import Run
 from nbflow._run.scope import SCOPE
 from nbflow._run.send import Execution
@@ -48,12 +51,16 @@ class Session:
 
     def __init__(self) -> None:
         self.machinery = Machinery()
+        self.prices = Prices()
         self.listeners = Listeners()
         self.steps: dict[str, Step[..., Any]] = {}
         self.shows = True
         self._engine: Engine | None = None
         #: Engines on other stores, whose runs were opened from a file.
         self._elsewhere: dict[str, Engine] = {}
+        #: What all calls of a headless job may cost together.
+        job = orders.budget()
+        self._budgets = () if job is None else (Budget(job, orders.tell_refusal),)
         self._mutex = threading.Lock()
 
     @property
@@ -79,10 +86,12 @@ class Session:
 
         path = location.find() if place is None else Path(place).expanduser()
         if str(path) == MemoryStore.url:
-            return Engine(MemoryStore(), MemoryLedger(), Clock(), self.machinery)
-        store = location.open_store(path, durability=durability)
-        engine = Engine(store, FileLedger(path / "runs", seal.Seal(seal.load_secret())), Clock(), self.machinery, _crash_point())
+            engine = Engine(MemoryStore(), MemoryLedger(), Clock(), self.machinery)
+        else:
+            store = location.open_store(path, durability=durability)
+            engine = Engine(store, FileLedger(path / "runs", seal.Seal(seal.load_secret())), Clock(), self.machinery, _crash_point())
         engine.runner.forced = orders.forced()
+        engine.runner.budgets = self._budgets
         return engine
 
     def run_at(self, told: orders.Told) -> Run:
@@ -149,22 +158,32 @@ class Session:
 
     # Runs.
 
-    def start(self, event: str, lanes: Sequence[Lane], batch: Batch, *, wait: bool = True, max_in_flight: int | None = None, keep_records: bool = True) -> Run:
+    def start(self, event: str, lanes: Sequence[Lane], batch: Batch, *, wait: bool = True, max_in_flight: int | None = None, keep_records: bool = True, budget: float | str | None = None) -> Run:
         """Begin a run and, with ``wait``, see it through."""
         if max_in_flight is not None and (isinstance(max_in_flight, bool) or not isinstance(max_in_flight, int) or max_in_flight < 1):
             raise UsageError(f"max_in_flight={max_in_flight!r} has to be a whole number, 1 or more: so many records are under way at once.")
         batch.check()
-        engine = self.engine
-        taken_up = self._take_up(engine, event, lanes, wait=wait)
+        engine, money = self.engine, self._budget(lanes, budget)
+        taken_up = self._take_up(engine, event, lanes, wait=wait, budget=budget)
         if taken_up is not None:
             return taken_up
         state, name = RunState(), engine.new_run()
         run = Run(engine, name, self, batch)
         opened = Opened(name, event, tuple(lane.name for lane in lanes), engine.clock.time(), batch.library, keep_records, batch.total)
-        self._execute(run, state, opened, lanes, batch, wait=wait, max_in_flight=max_in_flight, keep_records=keep_records)
+        self._execute(run, state, opened, lanes, batch, wait=wait, max_in_flight=max_in_flight, keep_records=keep_records, budget=money)
         return run
 
-    def _take_up(self, engine: Engine, event: str, lanes: Sequence[Lane], *, wait: bool) -> Run | None:
+    def _budget(self, lanes: Sequence[Lane], budget: float | str | None) -> Budget | None:
+        """The budget of a run; refused where a step says that it calls a model of unknown price."""
+        if budget is None and not self._budgets:
+            return None
+        limit = None if budget is None else dollars(budget)
+        unknown = sorted(model for model in set().union(*(lane.models for lane in lanes)) if not self.prices.knows(model))
+        if unknown:
+            raise UsageError(f'A budget cannot be kept: the price of {", ".join(unknown)} is not known. Say nf.set_price("{unknown[0]}", input=..., output=...), in US dollars per million tokens (0 for a model of your own), or leave the budget out.')
+        return None if limit is None else Budget(limit, orders.tell_refusal)
+
+    def _take_up(self, engine: Engine, event: str, lanes: Sequence[Lane], *, wait: bool, budget: float | str | None) -> Run | None:
         """Go on with an earlier run of ``event`` instead, if `nbflow run --only-failed` asks for it."""
         with self._mutex:
             earlier = orders.take_up(engine, event)
@@ -176,13 +195,13 @@ class Session:
         if state.total is None or not state.keeps_records:
             return None  # an iterator that was not read to its end, or a batch that nobody has
         orders.tell(run.id, engine.store.url)
-        return run.rerun_failed(wait=wait)
+        return run.rerun_failed(wait=wait, budget=budget)
 
-    def restart(self, run: Run, state: RunState, batch: Batch, *, only: frozenset[tuple[int, int]], force: bool, from_step: str | None, wait: bool, shown: bool) -> None:
+    def restart(self, run: Run, state: RunState, batch: Batch, *, only: frozenset[tuple[int, int]], force: bool, from_step: str | None, wait: bool, shown: bool, budget: float | str | None) -> None:
         """Go on with a run, for some (record, flow) pairs, with the flows as they are defined now."""
         before = {lane.name: lane for lane in (run.held.lanes if run.held is not None else run.mapped)}
         lanes = [self._lane(state, name, before.get(name)) for name in state.flows]
-        self._execute(run, state, Resumed(run.engine.clock.time()), lanes, batch, wait=wait, shown=shown, only=only, force=force, from_step=from_step)
+        self._execute(run, state, Resumed(run.engine.clock.time()), lanes, batch, wait=wait, shown=shown, only=only, force=force, from_step=from_step, budget=self._budget(lanes, budget))
 
     def _lane(self, state: RunState, name: str, before: Lane | None) -> Lane:
         if isinstance(before, StepLane):
@@ -328,6 +347,7 @@ def step(
     ignore: str | Iterable[str] = (),
     depends_on: Any = (),
     name: str | None = None,
+    model: str | None = None,
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 def step(function: Any = None, /, **options: Any) -> Any:
     """Make a function a step: its successful outputs are saved on disk and reused, keyed by its code and inputs.
@@ -357,6 +377,8 @@ def step(function: Any = None, /, **options: Any) -> Any:
         depends_on: what else the key covers: names of installed packages (by version), ``Path`` s (by content),
             functions (by code), values.
         name: what outputs are filed under; the function's name by default.
+        model: the model that it calls, such as ``"openai:gpt-4o-mini"``: a budget is then refused before the run if
+            its price is not known.
 
     Raises:
         UsageError: an option that cannot be right.
@@ -395,7 +417,7 @@ def flow(on: str | Iterable[str], *, on_failure: Callable[..., Any] | None = Non
     return decorate
 
 
-def send(event: str, records: Any, *, key: Key = None, wait: bool = True, max_in_flight: int | None = None, keep_records: bool = True) -> Run:
+def send(event: str, records: Any, *, key: Key = None, wait: bool = True, max_in_flight: int | None = None, keep_records: bool = True, budget: float | str | None = None) -> Run:
     """Send a batch of records to every flow that listens to ``event``.
 
     Sent again, nothing that is done is executed: only new, changed, failed and unfinished records are.
@@ -410,6 +432,9 @@ def send(event: str, records: Any, *, key: Key = None, wait: bool = True, max_in
             thread.
         max_in_flight: so many records are under way at once (1,024; threads of a sync flow: 32).
         keep_records: ``False`` keeps the batch out of the ledger; the run can then only be rerun from this kernel.
+        budget: US dollars that its calls may cost, such as ``"$5"``. A call that could pass it is not started and its
+            record is ``CANCELLED``; what is done is saved. The first call of each step is made alone, to see what it
+            costs; from then on each is taken to cost as much as the dearest one so far.
 
     Returns:
         The run: a table when shown, with ``results()``, ``failures()``, ``rerun_failed()`` and more.
@@ -421,7 +446,67 @@ def send(event: str, records: Any, *, key: Key = None, wait: bool = True, max_in
         KeyboardInterrupt: after everything under way was accounted for; send again to go on.
     """
     lanes = [FlowLane(flow) for flow in SESSION.listeners.of(event)]
-    return SESSION.start(event, lanes, Batch(records, key), wait=wait, max_in_flight=max_in_flight, keep_records=keep_records)
+    return SESSION.start(event, lanes, Batch(records, key), wait=wait, max_in_flight=max_in_flight, keep_records=keep_records, budget=budget)
+
+
+def usage(
+    model: str | None = None,
+    *,
+    input_tokens: int = 0,
+    output_tokens: int = 0,
+    cached_tokens: int = 0,
+    requests: int = 1,
+    cost: float | None = None,
+    provider: str | None = None,
+) -> Usage:
+    """Report what the call under way used: inside a step that talks to a model, once for each request.
+
+    It stands in the run's table, in ``results()`` and ``run.usage``, counts towards a budget, and is what a remembered
+    call saves. What a failed attempt reported counts as well. Outside a step it only gives the `Usage` back; so it
+    does on a thread that the step started without ``contextvars.copy_context()``.
+
+    Args:
+        model: ``"openai:gpt-4o-mini"``, or the model's name with ``provider=`` or without.
+        input_tokens: tokens sent, ``cached_tokens`` among them.
+        output_tokens: tokens received.
+        cached_tokens: of those sent, the ones that the provider had in its own cache.
+        requests: how many requests this was.
+        cost: US dollars, if you know it; by default from the list of genai-prices or ``nf.set_price``. A price that is
+            not known is shown as unknown.
+        provider: the provider's name.
+
+    Raises:
+        UsageError: a number that cannot be right.
+    """
+    counts = {"requests": requests, "input_tokens": input_tokens, "output_tokens": output_tokens, "cached_tokens": cached_tokens}
+    for name, number in counts.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise UsageError(f"{name}={number!r} has to be a whole number, 0 or more.")
+    if cost is not None and (isinstance(cost, bool) or not 0 <= cost < float("inf")):
+        raise UsageError(f"cost={cost!r} has to be US dollars, 0 or more.")
+    used = Usage(**counts)
+    if cost is None and model is not None:
+        cost = SESSION.prices.cost(f"{provider}:{model}" if provider else model, used)
+    used = used._replace(cost=None if cost is None else float(cost), unpriced=requests if cost is None else 0)
+    scope = SCOPE.get()
+    if scope is not None:
+        scope.used(used)
+    return used
+
+
+def set_price(model: str, *, input: float, output: float, cached: float | None = None) -> None:  # noqa: A002 - what price lists call it
+    """Say what a model costs where the list of prices does not know it, or knows it wrong.
+
+    Args:
+        model: the name as it is used, such as ``"ollama:qwen3"``.
+        input: US dollars per million tokens sent.
+        output: US dollars per million tokens received.
+        cached: US dollars per million tokens sent that the provider had in its own cache; as ``input`` by default.
+
+    Raises:
+        UsageError: a price that cannot be right.
+    """
+    SESSION.prices.set(model, Price(input, output, input if cached is None else cached))
 
 
 def plan(event: str, records: Any, *, key: Key = None) -> Plan:

@@ -12,6 +12,7 @@
     ├── NonRetriableError         raised by users: trying again cannot help
     ├── RetryAfterError           raised by users: try again, but not before then
     ├── RunCancelledError         the run was cancelled while this call was under way
+    │   └── BudgetError           the call was not started, as it could pass the budget
     ├── RunFailedError            raise_for_failures() found some
     ├── UnkeyableError            a value no key can be made of, a missing file too (also a TypeError)
     └── StoreError                the disk refused: full, read-only, locked, foreign
@@ -26,6 +27,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 __all__ = [
+    "BudgetError",
     "CodecError",
     "DuplicateKeyError",
     "NbflowError",
@@ -112,6 +114,10 @@ class RetryAfterError(NbflowError):
 
 class RunCancelledError(NbflowError):
     """The run was cancelled while this call was under way."""
+
+
+class BudgetError(RunCancelledError):
+    """A call that was not started, because it could have passed the budget, or because its price is not known."""
 
 
 class RunFailedError(NbflowError):

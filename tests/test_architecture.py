@@ -60,7 +60,7 @@ def modules(path):
 
 def test_the_core_is_pure():
     """No I/O, no clock, no thread, no third party."""
-    allowed = {"__future__", "array", "collections", "dataclasses", "datetime", "difflib", "email", "enum", "functools", "heapq", "inspect", "nbflow", "re", "types", "typing", "concurrent"}
+    allowed = {"__future__", "array", "collections", "dataclasses", "datetime", "difflib", "email", "enum", "functools", "heapq", "inspect", "math", "nbflow", "re", "types", "typing", "concurrent"}
     for path in (ROOT / "_core").glob("*.py"):
         assert set(modules(path)) <= allowed, path.name
 

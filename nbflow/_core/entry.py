@@ -7,11 +7,14 @@ list, so that an entry stays small however long the names are.
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._core.plan import State
+from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -101,6 +104,18 @@ class Called(NamedTuple):
     wait: float = 0.0
 
 
+class Used(NamedTuple):
+    """An attempt of a step (of the flow itself: ``""``) reported what it used; or a call was remembered, which saved it."""
+
+    record: int
+    flow: int
+    step: str
+    attempt: int
+    at: float
+    usage: Usage
+    saved: bool = False
+
+
 class Remark(NamedTuple):
     """Something a person should know: an ``on_failure`` that raised, a value that could not be saved."""
 
@@ -109,15 +124,22 @@ class Remark(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """The run ended; ``state`` as `RunState.verdict` gave it, ``tally``: records by state over all flows."""
+    """The run ended; ``state`` as `RunState.verdict` gave it, ``tally``: records by state over all flows.
+
+    ``usage``: what it used up to now, ``saved``: what it would have used without its checkpoints, ``stopped``: why a
+    budget let no further call start.
+    """
 
     state: str
     at: float
     records: int
     tally: dict[State, int]
+    usage: Usage = NOTHING
+    saved: Usage = NOTHING
+    stopped: str = ""
 
 
-Entry = Opened | Resumed | Coded | Listed | Sent | Item | Called | Remark | Closed
+Entry = Opened | Resumed | Coded | Listed | Sent | Item | Called | Used | Remark | Closed
 
 
 @dataclass(slots=True)
@@ -127,12 +149,15 @@ class StepCount:
     states: Counter[State] = field(default_factory=Counter)
     attempts: int = 0
     seconds: float = 0.0
+    usage: Usage = NOTHING
+    saved: Usage = NOTHING
 
 
 class RunState:
     """What the entries so far add up to. Feed it with `apply`; everything else is reading.
 
-    Costs some 70 bytes a record and 21 a record and flow, plus each failure, whatever the records hold.
+    Costs some 70 bytes a record and 21 a record and flow, plus each failure, whatever the records hold; 16 more a
+    record and flow that reported usage.
     """
 
     def __init__(self) -> None:
@@ -151,6 +176,12 @@ class RunState:
         self.failures: dict[tuple[int, int], tuple[Failure, int]] = {}
         self.remarks: list[str] = []
         self.coded: dict[str, Coded] = {}
+        #: What it used, and what it would have used without its checkpoints.
+        self.usage = self.saved = NOTHING
+        #: Why it ended before everything was done, if a budget was the reason.
+        self.stopped = ""
+        self._costs: list[array[float]] = []
+        self._tokens: list[array[int]] = []
         self._items: list[bytearray] = []
         self._saved: list[bytearray] = []
 
@@ -189,6 +220,18 @@ class RunState:
         saved = self._saved[flow][record * KEY_BYTES : (record + 1) * KEY_BYTES]
         return saved.hex() if any(saved) else None
 
+    def has_used(self, flow: int) -> bool:
+        """Did any record report usage in this flow?"""
+        return bool(self._tokens[flow])
+
+    def cost(self, record: int, flow: int) -> float:
+        """US dollars that one record cost in one flow, all its attempts and rounds; NaN where a price is not known."""
+        return _at(self._costs[flow], record)
+
+    def tokens(self, record: int, flow: int) -> int:
+        """Tokens that one record used in one flow."""
+        return int(_at(self._tokens[flow], record))
+
     def tally(self) -> Counter[State]:
         """Records by state, over all flows."""
         return sum(self.counts, Counter())
@@ -223,11 +266,13 @@ class RunState:
         self.started = self.ended = entry.at
         self.counts = [Counter() for _ in entry.flows]
         self.steps = [{} for _ in entry.flows]
+        self._costs = [array("d") for _ in entry.flows]
+        self._tokens = [array("q") for _ in entry.flows]
         self._items = [bytearray() for _ in entry.flows]
         self._saved = [bytearray() for _ in entry.flows]
 
     def _resumed(self, entry: Resumed) -> None:
-        self.state, self.ended = "RUNNING", entry.at
+        self.state, self.ended, self.stopped = "RUNNING", entry.at, ""
 
     def _coded(self, entry: Coded) -> None:
         self.coded[entry.subject] = entry
@@ -270,21 +315,39 @@ class RunState:
             count.states[before] -= 1
 
     def _called(self, entry: Called) -> None:
-        steps = self.steps[entry.flow]
-        count = steps.get(entry.step)
-        if count is None:
-            count = steps[entry.step] = StepCount()
+        count = self._step(entry.flow, entry.step)
         count.states[entry.state] += 1
         if entry.state is not State.CACHED:
             count.attempts += 1
             count.seconds += entry.seconds
         self.ended = max(self.ended, entry.at)
 
+    def _step(self, flow: int, step: str) -> StepCount:
+        count = self.steps[flow].get(step)
+        if count is None:
+            count = self.steps[flow][step] = StepCount()
+        return count
+
+    def _used(self, entry: Used) -> None:
+        used = entry.usage
+        if entry.saved:
+            self.saved += used
+        else:
+            self.usage += used
+            _add(self._tokens[entry.flow], entry.record, used.tokens)
+            _add(self._costs[entry.flow], entry.record, math.nan if used.unpriced else used.cost or 0.0)
+        if entry.step:  # else it was the flow, by itself or remembered as a whole
+            count = self._step(entry.flow, entry.step)
+            if entry.saved:
+                count.saved += used
+            else:
+                count.usage += used
+
     def _remark(self, entry: Remark) -> None:
         self.remarks.append(entry.text)
 
     def _closed(self, entry: Closed) -> None:
-        self.state, self.ended = entry.state, entry.at
+        self.state, self.ended, self.stopped = entry.state, entry.at, entry.stopped
 
 
 _STATES = tuple(State)
@@ -297,9 +360,20 @@ _APPLY: dict[type[Any], Callable[[RunState, Any], None]] = {
     Sent: RunState._sent,  # noqa: SLF001
     Item: RunState._item,  # noqa: SLF001
     Called: RunState._called,  # noqa: SLF001
+    Used: RunState._used,  # noqa: SLF001
     Remark: RunState._remark,  # noqa: SLF001
     Closed: RunState._closed,  # noqa: SLF001
 }
+
+
+def _at(row: array[Any], record: int) -> float:
+    return float(row[record]) if record < len(row) else 0.0
+
+
+def _add(row: array[Any], record: int, more: float) -> None:
+    if len(row) <= record:
+        row.frombytes(bytes(row.itemsize * (record + 1 - len(row))))
+    row[record] += more
 
 
 def fold(entries: Iterable[Entry]) -> RunState:

@@ -79,15 +79,17 @@ class Step(Generic[P, R]):
         name: what its checkpoints are filed under.
         policy: how it is retried and limited.
         is_async: whether it was written with ``async def``.
+        model: the model that it says it calls.
     """
 
     __wrapped__: Callable[P, R]
 
-    def __init__(self, function: Callable[P, R], name: str, policy: Policy, keyed: Keyed, performer: Performer) -> None:
+    def __init__(self, function: Callable[P, R], name: str, policy: Policy, keyed: Keyed, performer: Performer, model: str | None = None) -> None:
         functools.update_wrapper(self, function)
         self.name = name
         self.policy = policy
         self.keyed = keyed
+        self.model = model
         #: Names of globals and closure variables that do not count in keys (``ignore=``).
         self.code_ignores = keyed.ignore.difference(_parameters(function))
         self.is_async = inspect.iscoroutinefunction(function)
@@ -127,7 +129,7 @@ class Step(Generic[P, R]):
         """Start the step on the side and go on; ``.result()`` waits. Cannot starve: who waits, helps."""
         return self.performer.submit(self, self.bound + args, kwargs)
 
-    def map(self, items: Iterable[Any], /, *args: Any, wait: bool = True, max_in_flight: int | None = None, **kwargs: Any) -> Any:
+    def map(self, items: Iterable[Any], /, *args: Any, wait: bool = True, max_in_flight: int | None = None, budget: float | str | None = None, **kwargs: Any) -> Any:
         """Every item through the step, as its first argument: a durable, concurrent, retried ``Series.map``.
 
         Args:
@@ -135,13 +137,14 @@ class Step(Generic[P, R]):
             *args: further positional arguments, the same for every item.
             wait: ``False`` returns at once, the run goes on in the background.
             max_in_flight: so many items are under way at once.
+            budget: US dollars that the calls may cost, such as ``"$5"``.
             **kwargs: further arguments, the same for every item.
 
         Returns:
             A `Run`, as ``nbflow.send`` does. Inside a flow: the list of values, in order; the first error is raised
             once all items have ended.
         """
-        options = {"wait": wait, "max_in_flight": max_in_flight}
+        options = {"wait": wait, "max_in_flight": max_in_flight, "budget": budget}
         return self.performer.map(self, items, self.bound + args, kwargs, options)
 
     def explain(self, *args: Any, **kwargs: Any) -> Any:
@@ -219,6 +222,7 @@ def make_step(
     ignore: str | Iterable[str] = (),
     depends_on: Any = (),
     name: str | None = None,
+    model: str | None = None,
 ) -> Step[P, R]:
     """A step of ``function``, its options checked. They are explained at ``nbflow.step``."""
     if isinstance(function, Step):
@@ -242,7 +246,7 @@ def make_step(
         raise UsageError(f"should_retry={should_retry!r} has to be a function that takes the exception and returns True or False.")
     depends = tuple(depends_on) if isinstance(depends_on, tuple | list | set | frozenset) else (depends_on,)
     keyed = Keyed(None if version is None else str(version), ignored, depends, per_run)
-    return Step(function, _text(name, "name") or name_of(function), policy, keyed, performer)
+    return Step(function, _text(name, "name") or name_of(function), policy, keyed, performer, _text(model, "model"))
 
 
 def _check_ignored(function: Callable[..., Any], ignored: frozenset[str]) -> None:

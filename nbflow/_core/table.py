@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.entry import BROKEN, FINAL
 from nbflow._core.plan import State
+from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:
     from nbflow._core.entry import RunState
@@ -29,7 +30,7 @@ WORDS = {
 class FlowRow(NamedTuple):
     """One flow, or one of its steps (``step`` named): how many records, or calls, are in which state.
 
-    ``why``: what changed in its code since the event was last sent, if any of them ran.
+    ``why``: what changed in its code since the event was last sent, if any of them ran. ``usage``: what its calls used.
     """
 
     flow: str
@@ -38,6 +39,7 @@ class FlowRow(NamedTuple):
     retries: int
     seconds: float
     why: str = ""
+    usage: Usage = NOTHING
 
 
 class FailureRow(NamedTuple):
@@ -85,18 +87,20 @@ def table_of(state: RunState, *, failures: int = 20) -> Table:
         steps = state.steps[flow]
         if list(steps) == [name]:  # a map: the flow is its step
             counts = dict(state.counts[flow])
-            flows.append(FlowRow(name, "", counts, steps[name].states[State.RETRYING], steps[name].seconds, why_of(state, name, counts)))
+            flows.append(FlowRow(name, "", counts, steps[name].states[State.RETRYING], steps[name].seconds, why_of(state, name, counts), steps[name].usage))
             continue
         counts = dict(state.counts[flow])
         flows.append(FlowRow(name, "", counts, 0, 0.0, why_of(state, f"flow {name}", counts)))
         for step, count in steps.items():
             ended = {key: number for key, number in count.states.items() if key in FINAL}
-            flows.append(FlowRow(name, step, ended, count.states[State.RETRYING], count.seconds, why_of(state, step, ended)))
+            flows.append(FlowRow(name, step, ended, count.states[State.RETRYING], count.seconds, why_of(state, step, ended), count.usage))
     met = {key for row in flows for key, number in row.counts.items() if number}
     shown = tuple(word for word in WORDS if word in met) or (State.QUEUED,)
     first = failure_rows(state, failures)
     causes = causes_of(state)
     remarks = tuple(f"{text} ({count} times)" if count > 1 else text for text, count in Counter(state.remarks).items())
+    if state.stopped:
+        remarks = (f"Stopped: {state.stopped}.", *remarks)
     return Table(state.run, state.event, state.state, sentence_of(state, causes), shown, tuple(flows), tuple(causes), tuple(first), len(state.failures) - len(first), remarks)
 
 
@@ -152,7 +156,13 @@ def sentence_of(state: RunState, causes: list[Cause]) -> str:
         why = "; ".join(f"{number:,} {error}" + (f" at {step}" if step else "") for (error, step), number in first)
         more = broken - sum(number for _, number in first)
         parts.append(f"{broken:,} failed: {why}" + (f"; {more:,} of other causes" if more else ""))
-    return f"{share}{rows}{flows}: {', '.join(parts) or 'nothing yet'}. {duration(state.ended - state.started)}."
+    return f"{share}{rows}{flows}: {', '.join(parts) or 'nothing yet'}. {duration(state.ended - state.started)}.{spent_of(state)}"
+
+
+def spent_of(state: RunState) -> str:
+    """What it used and saved, as further sentences; nothing where no call reported anything."""
+    spent = f" {str(state.usage)[0].upper()}{str(state.usage)[1:]}." if state.usage.requests else ""
+    return spent + (f" Checkpoints saved {str(state.saved).replace(' for ', ' and ')}." if state.saved.requests else "")
 
 
 def _several(number: int, noun: str) -> str:

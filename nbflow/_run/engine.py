@@ -107,6 +107,7 @@ class Engine:
         on_loop = self.machinery.loop.is_current()
         begun = time.perf_counter() if on_loop else 0.0
         call, runner, force = self._call(step, args, kwargs)
+        call.on_loop = on_loop
         outcome = runner.perform(call, force=force)
         if on_loop and time.perf_counter() - begun > _HELD_UP:
             self._held_up(step, time.perf_counter() - begun)

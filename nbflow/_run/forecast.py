@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._core.entry import BROKEN, DONE, RunState, fold
 from nbflow._core.plan import State
+from nbflow._core.usage import NOTHING, Usage
 from nbflow._key.explain import listed
 from nbflow._run import keys, render
 from nbflow._run.lane import FlowLane
@@ -18,6 +19,7 @@ from nbflow.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from nbflow._core.entry import StepCount
     from nbflow._run.batch import Batch, Row
     from nbflow._run.engine import Engine
     from nbflow._run.lane import Lane
@@ -69,7 +71,7 @@ class Plan:
         records: different records in the batch; ``rows``: rows, repeated records included.
         flows: for each flow how many records are saved, would run and why, and the calls expected of its steps.
         seconds: how long it would take, as runs of this event took before; ``None`` if there is no history.
-        cost: money, where earlier calls told what they cost; ``None``: not known.
+        cost: US dollars, as the calls of earlier runs reported them (``nbflow.usage``); ``None``: not known.
     """
 
     event: str
@@ -139,7 +141,7 @@ def forecast(engine: Engine, event: str, lanes: Sequence[Lane], batch: Batch) ->
     for flow in flows:
         flow.take(page)
     made = tuple(flow.finish() for flow in flows)
-    return Plan(event, records, rows, made, _seconds(made, history))
+    return Plan(event, records, rows, made, _seconds(made, history), _cost(made, history))
 
 
 def _history(engine: Engine, event: str) -> Iterator[RunState]:
@@ -157,7 +159,7 @@ def _seconds(flows: Sequence[FlowForecast], history: Sequence[RunState]) -> floa
         for steps in state.steps:
             for step, count in steps.items():
                 took[step][0] += count.seconds
-                took[step][1] += count.states[State.COMPLETED] + sum(count.states[key] for key in BROKEN)
+                took[step][1] += _made(count)
                 worked += count.seconds
         if worked:
             busy, wall = busy + worked, wall + max(state.ended - state.started, 0.001)
@@ -171,6 +173,31 @@ def _seconds(flows: Sequence[FlowForecast], history: Sequence[RunState]) -> floa
         if flow.would_run.total() and not flow.steps:
             return None
     return whole / max(busy / wall, 0.001) if wall else (0.0 if not any(flow.would_run for flow in flows) else None)
+
+
+def _cost(flows: Sequence[FlowForecast], history: Sequence[RunState]) -> float | None:
+    """Calls by what one cost in the runs before; `None` where one was never made, or its price is not known."""
+    used: defaultdict[str, Usage] = defaultdict(lambda: NOTHING)
+    calls: Counter[str] = Counter()
+    for state in history:
+        for steps in state.steps:
+            for step, count in steps.items():
+                used[step] += count.usage
+                calls[step] += _made(count)
+    whole = 0.0
+    for flow in flows:
+        if flow.would_run.total() and not flow.steps:
+            return None
+        for step, expected in flow.steps.items():
+            if expected.would_run and (not calls[step] or used[step].unpriced):
+                return None
+            whole += expected.would_run * (used[step].cost or 0.0) / max(calls[step], 1)
+    return whole
+
+
+def _made(count: StepCount) -> int:
+    """Calls that were made, and not remembered."""
+    return count.states[State.COMPLETED] + sum(count.states[key] for key in BROKEN)
 
 
 class _Forecaster:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.entry import FINAL, Called, Failure, Item
+from nbflow._core.entry import FINAL, Called, Failure, Item, Used
 from nbflow._core.plan import State
 from nbflow._core.table import duration
+from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ class StepView:
         attempts: every attempt: its number, state, end (seconds since the epoch), duration, the wait after it
             (seconds) and what went wrong.
         checkpoint: key of the saved output.
+        usage: what its attempts used; of a call that was remembered, nothing. ``saved``: what that saved.
         inputs: (args, kwargs) of the call, in the kernel that ran it, for failures and the latest records;
             elsewhere ``None``: checkpoints keep digests of inputs, not the inputs.
     """
@@ -33,6 +35,8 @@ class StepView:
         self.step = step
         self.state = State.QUEUED
         self.attempts: list[Called] = []
+        self.usage: Usage = NOTHING
+        self.saved: Usage = NOTHING
         self.checkpoint: str | None = None
         self.inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         self._load = load
@@ -73,6 +77,8 @@ class FlowView:
         self.seconds = 0.0
         self.failure: Failure | None = None
         self.steps: list[StepView] = []
+        #: What was reported of steps whose attempt had not ended yet.
+        self._used: list[Used] = []
         self._load = load
         self._why = why
 
@@ -91,11 +97,15 @@ class FlowView:
         found = self._load(self.checkpoint) if self.checkpoint else None
         return found.value if found is not None else None
 
-    def take(self, entry: Item | Called) -> None:
+    def take(self, entry: Item | Called | Used) -> None:
         """Take in one entry about this record in this flow."""
+        if isinstance(entry, Used):
+            self._used.append(entry)
+            return
         if isinstance(entry, Item):
             if entry.state is State.RUNNING:
                 self.steps = []  # it begins anew: what an earlier round did is replaced
+                self._used = []
             self.seconds, self.failure = entry.seconds, entry.failure
             return
         view = next((step for step in self.steps if step.step == entry.step and step.state is State.RETRYING), None)
@@ -104,6 +114,11 @@ class FlowView:
             self.steps.append(view)
         view.state, view.checkpoint = entry.state, entry.checkpoint
         view.attempts.append(entry)
+        # Two calls of one step side by side report in an order of their own: between them the sum is right.
+        mine = [used for used in self._used if used.step == entry.step]
+        view.usage += sum((used.usage for used in mine if not used.saved), NOTHING)
+        view.saved += sum((used.usage for used in mine if used.saved), NOTHING)
+        self._used = [used for used in self._used if used.step != entry.step]
 
     def finish(self, inputs: list[tuple[str, tuple[Any, ...], dict[str, Any]]]) -> None:
         """Add what is known from elsewhere: the steps of a flow that was remembered as a whole, inputs."""
@@ -125,7 +140,7 @@ class FlowView:
         raise KeyError(f"flow {self.flow!r} called no step {step!r} for this record; it called {[view.step for view in self.steps]}")
 
 
-_HEADERS = ("flow / step", "state", "tries", "took", "why", "error")
+_HEADERS = ("flow / step", "state", "tries", "took", "cost", "why", "error")
 
 
 class Inspection:
@@ -152,20 +167,20 @@ class Inspection:
     def _lines(self) -> list[tuple[str, ...]]:
         lines: list[tuple[str, ...]] = []
         for view in self.flows.values():
-            lines.append((view.flow, str(view.state), "", duration(view.seconds) if view.seconds else "", view.why, ""))
+            lines.append((view.flow, str(view.state), "", duration(view.seconds) if view.seconds else "", "", view.why, ""))
             for step in view.steps:
                 tried = str(sum(attempt.state is not State.CACHED for attempt in step.attempts) or "")
                 failed = next((attempt.failure for attempt in reversed(step.attempts) if attempt.failure), None)
                 error = f"{failed.error}: {failed.message}" if failed else ""
-                lines.append((f"  {step.step}", str(step.state), tried, duration(step.seconds) if step.seconds else "", step.why, " ".join(error.split())))
+                lines.append((f"  {step.step}", str(step.state), tried, duration(step.seconds) if step.seconds else "", step.usage.told_cost, step.why, " ".join(error.split())))
             if view.failure is not None and view.state in FINAL and not any(step.failure for step in view.steps):
-                lines.append(("", "", "", "", "", f"{view.failure.error}: {view.failure.message}"))
+                lines.append(("", "", "", "", "", "", f"{view.failure.error}: {view.failure.message}"))
         return lines
 
     def __repr__(self) -> str:
         lines = [_HEADERS, *self._lines()]
-        widths = [max(len(line[column]) for line in lines) for column in range(5)]
-        rows = ["  ".join((*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[5])).rstrip() for line in lines]
+        widths = [max(len(line[column]) for line in lines) for column in range(6)]
+        rows = ["  ".join((*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[6])).rstrip() for line in lines]
         return "\n".join([f"record {self.key}", *rows])
 
     def _repr_html_(self) -> str:

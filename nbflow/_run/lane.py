@@ -12,7 +12,7 @@ from nbflow._run.runner import Call
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from nbflow._core.flow import Flow
     from nbflow._core.step import Step
@@ -39,6 +39,11 @@ class FlowLane:
     def key(self, row: Row, run: str | None, code: bytes | None = None) -> str:
         """What the flow's outcome for ``row`` is, or with an earlier ``code`` was, remembered by."""
         return keys.flow_key(self._flow, self.identity if code is None else self.identity.at(code), row.digest, run)
+
+    @property
+    def models(self) -> set[str]:
+        """The models that its steps say they call."""
+        return _models(self.identity.steps)
 
     def inputs(self, row: Row) -> list[Input]:
         """What a checkpoint keeps of the record."""
@@ -82,6 +87,11 @@ class StepLane:
         """The key of the step's call on ``row``: the same as that of a direct call."""
         return keys.step_key(self._step, self.identity if code is None else self.identity.at(code), self._arguments(row), run)
 
+    @property
+    def models(self) -> set[str]:
+        """The models that the step, or another that it calls, says it calls."""
+        return _models([self._step, *self.identity.steps])
+
     def inputs(self, row: Row) -> list[Input]:
         """What a checkpoint keeps of the arguments."""
         return inputs_of(self._arguments(row))
@@ -97,6 +107,10 @@ class StepLane:
         """The step's call for one item."""
         step = self._step
         return Call(step.__wrapped__, self.name, step.policy, key, self._args(copy_of(row.record)), self._kwargs, identity=self.identity, inputs=lambda: self.inputs(row), gate=self._gate, item=item)
+
+
+def _models(steps: Iterable[Step[..., Any]]) -> set[str]:
+    return {step.model for step in steps if step.model is not None}
 
 
 Lane = FlowLane | StepLane

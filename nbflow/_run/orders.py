@@ -11,15 +11,16 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._core.entry import Opened
+from nbflow._core.usage import NOTHING, Usage
 from nbflow._state.store import MemoryStore
 
 if TYPE_CHECKING:
     from nbflow._run.engine import Engine
 
-_TOLD, _FORCED, _AGAIN = "NBFLOW_JOB_TOLD", "NBFLOW_JOB_FORCED", "NBFLOW_JOB_AGAIN"
+_TOLD, _FORCED, _AGAIN, _BUDGET = "NBFLOW_JOB_TOLD", "NBFLOW_JOB_FORCED", "NBFLOW_JOB_AGAIN", "NBFLOW_JOB_BUDGET"
 
 
 class Told(NamedTuple):
@@ -32,24 +33,39 @@ class Told(NamedTuple):
 # The command's side.
 
 
-def environment(told: Path, *, force: tuple[str, ...] = (), again: tuple[str, ...] = ()) -> dict[str, str]:
+def environment(told: Path, *, force: tuple[str, ...] = (), again: tuple[str, ...] = (), budget: float | None = None) -> dict[str, str]:
     """What a kernel is given.
 
     Args:
         told: the file in which it tells its runs.
         force: names of steps that run although their outputs are saved.
         again: ids of runs to go on with, each in the place of the first send or map of its event.
+        budget: US dollars that all calls together may cost.
     """
-    return {_TOLD: str(told), _FORCED: " ".join(force), _AGAIN: " ".join(again)}
+    money = {} if budget is None else {_BUDGET: repr(budget)}
+    return {_TOLD: str(told), _FORCED: " ".join(force), _AGAIN: " ".join(again), **money}
 
 
 def read(told: Path) -> list[Told]:
     """The runs as they were told, in order; one that went on later once more."""
+    return [Told(line["run"], line["store"]) for line in _lines(told) if "run" in line]
+
+
+def _lines(told: Path) -> list[dict[str, Any]]:
     if not told.exists():
         return []
     # A line is written at once; only a kernel on a full disk leaves half of one.
-    lines = [json.loads(line) for line in told.read_text("utf-8").splitlines() if line.endswith("}")]
-    return [Told(line["run"], line["store"]) for line in lines if "run" in line]
+    return [json.loads(line) for line in told.read_text("utf-8").splitlines() if line.endswith("}")]
+
+
+def used(told: Path) -> Usage:
+    """What calls outside any run used."""
+    return sum((Usage(*line["used"]) for line in _lines(told) if "used" in line), NOTHING)
+
+
+def refusal(told: Path) -> str:
+    """Why a budget let no further call start; nothing if none did."""
+    return next((line["refusal"] for line in _lines(told) if "refusal" in line), "")
 
 
 def replayed(told: Path) -> int:
@@ -71,7 +87,17 @@ def tell_replayed(cell: str) -> None:
     _tell({"replayed": cell})
 
 
-def _tell(line: dict[str, str]) -> None:
+def tell_used(usage: Usage) -> None:
+    """Say what a call outside any run used: no ledger has it."""
+    _tell({"used": usage})
+
+
+def tell_refusal(why: str) -> None:
+    """Say that a budget lets no further call start."""
+    _tell({"refusal": why})
+
+
+def _tell(line: dict[str, Any]) -> None:
     told = os.environ.get(_TOLD)
     if told:
         with Path(told).open("a", encoding="utf-8") as file:
@@ -81,6 +107,12 @@ def _tell(line: dict[str, str]) -> None:
 def forced() -> frozenset[str]:
     """The names of steps that are to run although their outputs are saved."""
     return frozenset(os.environ.get(_FORCED, "").split())
+
+
+def budget() -> float | None:
+    """US dollars that all calls of this kernel together may cost."""
+    asked = os.environ.get(_BUDGET)
+    return float(asked) if asked else None
 
 
 def take_up(engine: Engine, event: str) -> str | None:

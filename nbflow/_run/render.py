@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._core.plan import State
 from nbflow._core.table import WORDS, duration
+from nbflow._core.usage import money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from nbflow._run.forecast import FlowForecast, Plan
 
 _MESSAGE, _RUNS = 110, 100
+_WHY = "why it ran"
 
 #: Colour and mark of each state; the mark tells it without the colour.
 LOOKS = {
@@ -92,7 +94,7 @@ def plan_text(plan: Plan) -> str:
 def _plan_sentence(plan: Plan) -> str:
     rows = f" ({plan.rows:,} rows)" if plan.rows != plan.records else ""
     took = "not known yet" if plan.seconds is None else f"about {duration(plan.seconds)}" if plan.seconds else "none"
-    cost = "not known" if plan.cost is None else f"{plan.cost:.2f}"
+    cost = "not known" if plan.cost is None else f"about {money(plan.cost)}" if plan.cost else "none"
     return f"{plan.event}: {plan.records:,} record{'s' * (plan.records != 1)}{rows}, {plan.cached:,} cached, {plan.would_run:,} would run. Time: {took}. Cost: {cost}. Nothing was executed."
 
 
@@ -162,24 +164,32 @@ def print_runs(history: Any, console: Any) -> None:
 def _flow_grid(table: Table) -> Any:
     from rich.text import Text
 
-    told = any(row.why for row in table.flows)
-    grid = _grid(["flow / step", *_headers(table)], right=range(1, len(table.columns) + 3))
+    headers = _headers(table)
+    grid = _grid(["flow / step", *headers], right=range(1, 1 + len(headers) - (headers[-1] == _WHY)))
     for row in table.flows:
         name = Text(f"  {row.step}", "bright_black") if row.step else Text(row.flow, "bold")
         numbers = [Text(f"{row.counts[state]:,}", LOOKS[state][0]) if row.counts.get(state) else Text("") for state in table.columns]
-        grid.add_row(name, *numbers, *_cells(*_retries_and_mean(row), *([short(row.why)] if told else [])))
+        grid.add_row(name, *numbers, *_cells(*_measures(row, headers, 110)))
     return grid
 
 
 def _headers(table: Table) -> list[str]:
-    """Of the columns behind the first: states, retries, mean, and why it ran where there is something to tell."""
-    told = ["why it ran"] if any(row.why for row in table.flows) else []
-    return [*(f"{LOOKS[state][2]} {WORDS[state]}" for state in table.columns), "retries", "mean", *told]
+    """Of the columns behind the first: states, retries, mean; cost and why it ran where there is something to tell."""
+    cost = ["cost"] if any(row.usage.requests for row in table.flows) else []
+    told = [_WHY] if any(row.why for row in table.flows) else []
+    return [*(f"{LOOKS[state][2]} {WORDS[state]}" for state in table.columns), "retries", "mean", *cost, *told]
 
 
-def _retries_and_mean(row: FlowRow) -> tuple[str, str]:
+def _measures(row: FlowRow, headers: Sequence[str], width: int) -> list[str]:
+    """What stands in a row behind the states, under the headers that are there."""
     tried = sum(number for state, number in row.counts.items() if state is not State.CACHED)
-    return f"{row.retries:,}" if row.retries else "", duration(row.seconds / tried) if row.seconds and tried else ""
+    found = {
+        "retries": f"{row.retries:,}" if row.retries else "",
+        "mean": duration(row.seconds / tried) if row.seconds and tried else "",
+        "cost": row.usage.told_cost,
+        _WHY: short(row.why, width),
+    }
+    return [found[header] for header in headers if header in found]
 
 
 def _grid(headers: Sequence[str], right: Iterable[int]) -> Any:
@@ -189,7 +199,7 @@ def _grid(headers: Sequence[str], right: Iterable[int]) -> Any:
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bright_black")
     aligned = set(right)
     for place, header in enumerate(headers):
-        grid.add_column(header, justify="right" if place in aligned else "left", overflow="fold", no_wrap=header not in {"message", "record", "why it ran"})
+        grid.add_column(header, justify="right" if place in aligned else "left", overflow="fold", no_wrap=header not in {"message", "record", _WHY})
     return grid
 
 
@@ -261,9 +271,8 @@ def _flow_html(table: Table) -> str:
     for row in table.flows:
         name = f'<span style="{_FAINT};padding-left:14px">{html.escape(row.step)}</span>' if row.step else f"<b>{html.escape(row.flow)}</b>"
         numbers = [f'<span style="color:{LOOKS[state][1]}">{row.counts[state]:,}</span>' if row.counts.get(state) else "" for state in table.columns]
-        told = [_code(short(row.why, 160))] if headers[-1] == "why it ran" else []
-        rows.append([name, *numbers, *_retries_and_mean(row), *told])
-    return _html_table(headers, rows, right=range(1, len(table.columns) + 3))
+        rows.append([name, *numbers, *map(_code, _measures(row, headers[1:], 160))])
+    return _html_table(headers, rows, right=range(1, len(headers) - (headers[-1] == _WHY)))
 
 
 def table_html(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -275,7 +284,7 @@ def _html_table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: It
     aligned = ["right" if place in set(right) else "left" for place in range(len(headers))]
     head = "".join(f'<th style="{_CELL.format(side)};{_FAINT};font-weight:400">{html.escape(header)}</th>' for header, side in zip(headers, aligned, strict=True))
     # Only messages and reasons are broken into lines.
-    kept = ["normal" if header in {"message", "why it ran", ""} else "nowrap" for header in headers]
+    kept = ["normal" if header in {"message", _WHY, ""} else "nowrap" for header in headers]
     body = "".join(
         "<tr>" + "".join(f'<td style="{_CELL.format(side)};white-space:{keep}">{cell}</td>' for cell, side, keep in zip(row, aligned, kept, strict=True)) + "</tr>" for row in rows
     )

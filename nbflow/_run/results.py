@@ -7,7 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from nbflow._core.review import Decision
 
@@ -112,15 +112,16 @@ def as_frame(library: str, source: Any, columns: dict[str, list[Any]]) -> Any:
     return table
 
 
+def free(name: str, taken: Iterable[Any]) -> str:
+    """A name for a further column; one that is taken already is marked, never overwritten."""
+    names = set(taken)
+    while name in names:
+        name += "'"
+    return name
+
+
 def _free(taken: list[Any], columns: dict[str, list[Any]]) -> dict[str, str]:
-    """Names for further columns; one that the input has already is marked, never overwritten."""
-    names = {}
-    for name in columns:
-        free = name
-        while free in taken:
-            free += "'"
-        names[name] = free
-    return names
+    return {name: free(name, taken) for name in columns}
 
 
 def _records(source: Any, columns: dict[str, list[Any]]) -> list[dict[Any, Any]]:

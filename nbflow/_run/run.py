@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nbflow._core.entry import BROKEN, DONE, Called, Item, Listed, RunState, Sent
+from nbflow._core.entry import BROKEN, DONE, Called, Item, Listed, RunState, Sent, Used
 from nbflow._core.plan import State
 from nbflow._core.sheet import Sheet
 from nbflow._core.table import WORDS, causes_of, failure_rows, table_of
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from nbflow._core.entry import Entry
     from nbflow._core.table import Table
+    from nbflow._core.usage import Usage
     from nbflow._run.batch import Batch
     from nbflow._run.engine import Engine
     from nbflow._run.lane import Lane
@@ -39,7 +41,7 @@ _GLANCE = 0.05
 class Home(Protocol):
     """What the assembling place does for a run."""
 
-    def restart(self, run: Run, state: RunState, batch: Batch, *, only: frozenset[tuple[int, int]], force: bool, from_step: str | None, wait: bool, shown: bool) -> None:
+    def restart(self, run: Run, state: RunState, batch: Batch, *, only: frozenset[tuple[int, int]], force: bool, from_step: str | None, wait: bool, shown: bool, budget: float | str | None) -> None:
         """Start the execution of (record, flow) pairs of an existing run."""
 
     def display(self, run: Run) -> bool:
@@ -143,6 +145,16 @@ class Run:
         state = self._state()
         return {name: {str(key): counts[key] for key in WORDS if counts[key]} for name, counts in zip(state.flows, state.counts, strict=True)}
 
+    @property
+    def usage(self) -> Usage:
+        """What its calls of models used and cost so far, as they reported it with ``nbflow.usage``."""
+        return self._state().usage
+
+    @property
+    def saved(self) -> Usage:
+        """What its remembered calls would have used without their checkpoints."""
+        return self._state().saved
+
     def table(self) -> Table:
         """The run as a picture: what every display of it shows."""
         return table_of(self._state())
@@ -186,6 +198,9 @@ class Run:
 
             With ``flow``: its values, one a row: a Series of the batch's library, or a list.
 
+            Where calls reported what they used (``nbflow.usage``), ``<flow>.cost`` (US dollars; empty where a price is
+            not known) and ``<flow>.tokens`` of each record: of a remembered one, nothing.
+
             Where a record has no value the place is empty (``None``, ``NaN`` or null as the library has it).
         """
         state = self._state()
@@ -204,9 +219,19 @@ class Run:
             columns[f"{name}.status"] = [str(state.item(row, number)) for row in rows]
             made = results.columns_of(name, self._values(state, number, rows))
             columns.update(results.corrected_columns(name, made, [decided.get((row, number)) for row in rows]))
+            columns.update(self._used(state, number, rows, taken=columns))
         if batch is None:
             source = [{"key": state.keys[row]} for row in rows]
         return results.as_frame(library, source, columns)
+
+    @staticmethod
+    def _used(state: RunState, flow: int, rows: list[int], taken: Iterable[str]) -> dict[str, list[Any]]:
+        """The columns that say what each record used, where any did."""
+        if not state.has_used(flow):
+            return {}
+        costs = [state.cost(row, flow) for row in rows]
+        found: dict[str, list[Any]] = {"cost": [None if math.isnan(cost) else cost for cost in costs], "tokens": [state.tokens(row, flow) for row in rows]}
+        return {results.free(f"{state.flows[flow]}.{name}", taken): column for name, column in found.items()}
 
     def _rows(self, state: RunState) -> tuple[Batch | None, list[int]]:
         """The batch, and the number of the record in each of its rows."""
@@ -306,7 +331,7 @@ class Run:
         why = Why(self.engine, state, record, self._load, lambda run: self._content(run, text))
         views = [FlowView(name, state.item(record, flow), self._load, state.checkpoint(record, flow), why) for flow, name in enumerate(state.flows)]
         for entry in self.engine.ledger.read(self.id)[0]:
-            if type(entry) in (Item, Called) and entry.record == record:  # type: ignore[union-attr]
+            if type(entry) in (Item, Called, Used) and entry.record == record:  # type: ignore[union-attr]
                 views[entry.flow].take(entry)  # type: ignore[union-attr, arg-type]
         for flow, view in enumerate(views):
             view.finish(inputs.get((record, flow), []))
@@ -388,13 +413,17 @@ class Run:
             execution.cancel()
         return self
 
-    def rerun_failed(self, *, wait: bool = True) -> Run:
+    def rerun_failed(self, *, wait: bool = True, budget: float | str | None = None) -> Run:
         """Run again what failed, was cancelled or interrupted, and only that. The run goes on under its id.
+
+        Args:
+            wait: ``False`` returns at once.
+            budget: US dollars that it may cost from now on.
 
         Returns:
             This run; its ``results()`` then hold old and new values together.
         """
-        return self._again(self.unfinished(), wait=wait)
+        return self._again(self.unfinished(), wait=wait, budget=budget)
 
     def unfinished(self) -> frozenset[tuple[int, int]]:
         """The (record, flow) pairs, by number, that failed, were cancelled or interrupted."""
@@ -406,7 +435,7 @@ class Run:
         """Run (record, flow) pairs again in the background, shown where the run is shown already: what a table asks for."""
         return self._again(only, wait=False, force=force, shown=False)
 
-    def rerun(self, where: Any = None, *, from_step: str | None = None, wait: bool = True) -> Run:
+    def rerun(self, where: Any = None, *, from_step: str | None = None, wait: bool = True, budget: float | str | None = None) -> Run:
         """Run records again although they are done.
 
         Args:
@@ -414,6 +443,7 @@ class Run:
                 when left out.
             from_step: name of a step: those before it come from their checkpoints, it and those after it run again.
             wait: ``False`` returns at once.
+            budget: US dollars that it may cost from now on.
 
         Returns:
             This run, which goes on under its id.
@@ -426,7 +456,7 @@ class Run:
         if not flows:
             raise UsageError(f"from_step={from_step!r}: no such step in run {self.id}; it called {', '.join(known)}.")
         only = frozenset((record, flow) for flow in flows for record in chosen)
-        return self._again(only, force=from_step is None, from_step=from_step, wait=wait)
+        return self._again(only, force=from_step is None, from_step=from_step, wait=wait, budget=budget)
 
     def _whole(self) -> RunState:
         """The state, with the records that a killed process had not come to read: they are interrupted like the others."""
@@ -457,14 +487,14 @@ class Run:
             raise UsageError(f"where=: run {self.id} has no record {', '.join(map(repr, sorted(unknown)[:5]))}.")
         return [number for number, key in enumerate(state.keys) if key in wanted]
 
-    def _again(self, only: frozenset[tuple[int, int]], *, wait: bool, force: bool = False, from_step: str | None = None, shown: bool = True) -> Run:
+    def _again(self, only: frozenset[tuple[int, int]], *, wait: bool, force: bool = False, from_step: str | None = None, shown: bool = True, budget: float | str | None = None) -> Run:
         state = self._state()
         if state.state == "RUNNING":
             raise UsageError(f"Run {self.id} is still going on; wait() for it or cancel() it first.")
         if only:
             if self._batch is None or self._batch.is_stream:
                 self._batch = kept_batch(self.engine.ledger, self.id)
-            self._home.restart(self, state, self._batch, only=only, force=force, from_step=from_step, wait=wait, shown=shown)
+            self._home.restart(self, state, self._batch, only=only, force=force, from_step=from_step, wait=wait, shown=shown, budget=budget)
         return self
 
 

@@ -16,6 +16,7 @@ from nbflow._core.plan import LOOKUP, Attempt, Claim, Lookup, Note, Outcome, Rel
 from nbflow._key import state
 from nbflow._run import failure
 from nbflow._run.attempt import aattempt, attempt
+from nbflow._run.budget import Paid
 from nbflow._run.clock import check
 from nbflow._run.scope import SCOPE, Scope
 from nbflow._run.sources import Sources
@@ -23,12 +24,14 @@ from nbflow._state import checkpoint
 from nbflow.errors import CodecError, RunCancelledError, StepError, StoreError, StoreWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from nbflow._core.plan import Command, Tried
     from nbflow._core.policy import Policy
+    from nbflow._core.usage import Usage
     from nbflow._key.call import Input
     from nbflow._key.state import Slot
+    from nbflow._run.budget import Budget, Hold
     from nbflow._run.clock import Clock
     from nbflow._run.keys import Identity
     from nbflow._run.limits import Gate
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
 class Call:
     """One call under way: what the commands of its plan work on."""
 
-    __slots__ = ("args", "cancelled", "expires", "function", "gate", "identity", "inputs", "is_flow", "item", "key", "kwargs", "made_of", "name", "outer", "policy", "scope")
+    __slots__ = ("args", "cancelled", "expires", "function", "gate", "identity", "inputs", "is_flow", "item", "key", "kwargs", "made_of", "name", "on_loop", "outer", "policy", "scope", "worth")
 
     def __init__(
         self,
@@ -75,12 +78,20 @@ class Call:
         self.outer = outer
         self.is_flow = is_flow
         self.cancelled = item.cancelled if item is not None else None
-        self.scope = Scope(key, gate, item, outer, per_run=identity.per_run)
+        self.scope = self._scope(0)
         self.expires: float | None = None
+        #: What was used to make the value.
+        self.worth: Usage | None = None
+        #: A sync call in an async flow: whoever it waits for may need this thread.
+        self.on_loop = False
 
-    def begin(self) -> None:
+    def _scope(self, attempt: int) -> Scope:
+        return Scope(self.key, "" if self.is_flow else self.name, attempt, self.gate, self.item, self.outer, per_run=self.identity.per_run)
+
+    def begin(self, attempt: int, holds: Sequence[Hold]) -> None:
         """Before an attempt: what it will see is not what an earlier one saw."""
-        self.scope = Scope(self.key, self.gate, self.item, self.outer, per_run=self.identity.per_run)
+        self.scope = self._scope(attempt)
+        self.scope.holds = holds
         if self.item is not None and not self.is_flow:
             self.item.attempts += 1
 
@@ -92,6 +103,8 @@ class Call:
     def note(self, state: State, at: float, attempt: int, error: BaseException | None, *, seconds: float = 0.0, wait: float = 0.0) -> None:
         """Tell the ledger how an attempt of a step ended; a flow's own call is noted by whoever sent the record."""
         item = self.item
+        if state is State.CACHED and self.worth is not None:
+            self.scope.note_used(self.worth, saved=True)
         if item is None or self.is_flow:
             return
         key = self.key if state in DONE else None
@@ -120,6 +133,8 @@ class Runner:
         self.on_attempt: Callable[[str], None] | None = None
         #: Names of steps whose calls run although their outputs are saved.
         self.forced: frozenset[str] = frozenset()
+        #: What calls outside a run have to fit into.
+        self.budgets: Sequence[Budget] = ()
         self._flights: dict[str, Flight] = {}
         self._mutex = threading.Lock()
 
@@ -173,6 +188,7 @@ class Runner:
             call.expires = found.fresh_until(call.policy.ttl)
             if call.expires is not None and call.expires <= self.clock.time():
                 return None
+            call.worth = found.usage
             return Outcome(State.CACHED, found.value)
         except StoreError as error:
             warnings.warn(f"A saved output of {call.name!r} could not be read, so it runs again: {error}", StoreWarning, stacklevel=2)
@@ -180,7 +196,7 @@ class Runner:
 
     def _save(self, call: Call, command: Save) -> bool:
         self._reached("output")
-        call.expires = call.scope.expires
+        call.expires, call.worth = call.scope.expires, call.scope.worth
         try:
             data = checkpoint.dump(
                 call.name,
@@ -191,6 +207,7 @@ class Runner:
                 built_on=call.scope.built_on,
                 code=call.identity.digest,
                 inputs=call.made_of,
+                usage=call.worth,
             )
             self.store.put(call.key, data)
         except StoreError as error:
@@ -289,8 +306,15 @@ class Runner:
 
     # The other two that wait.
 
-    def _begin(self, call: Call) -> None:
-        call.begin()
+    def _budgets(self, call: Call) -> Sequence[Budget]:
+        """What an attempt has to fit into. A flow costs what its steps do; a call inside one that is paid for is part of it."""
+        budgets = self.budgets if call.item is None else call.item.budgets
+        if not budgets or call.is_flow or (call.outer is not None and any(scope.holds for scope in call.outer)):
+            return ()
+        return budgets
+
+    def _begin(self, call: Call, attempt: int, holds: Sequence[Hold]) -> None:
+        call.begin(attempt, holds)
         if call.made_of is None:
             call.made_of = call.inputs()
             if call.item is None:
@@ -298,14 +322,24 @@ class Runner:
         if self.on_attempt is not None and not call.is_flow:
             self.on_attempt(call.name)
 
-    def _attempt(self, call: Call, _command: Attempt) -> Tried:
+    def _attempt(self, call: Call, command: Attempt) -> Tried:
+        __tracebackhide__ = True
+        budgets = self._budgets(call)
+        if not budgets:
+            return self._within_gate(call, command.number, ())
+        with Paid() as paid:
+            for budget in budgets:
+                paid.holds.append(budget.enter(call.name, self.clock, call.cancelled, waits=not call.on_loop))
+            return paid.on(self._within_gate(call, command.number, paid.holds))
+
+    def _within_gate(self, call: Call, number: int, holds: Sequence[Hold]) -> Tried:
         __tracebackhide__ = True
         gate = call.gate
         if gate is not None:
             gate.enter(self.clock, call.cancelled)
         try:
             check(call.cancelled)
-            self._begin(call)
+            self._begin(call, number, holds)
             token = SCOPE.set(call.scope)
             changes = call.changes
             state.begin(changes)
@@ -318,13 +352,23 @@ class Runner:
             if gate is not None:
                 gate.leave()
 
-    async def _aattempt(self, call: Call, _command: Attempt) -> Tried:
+    async def _aattempt(self, call: Call, command: Attempt) -> Tried:
+        __tracebackhide__ = True
+        budgets = self._budgets(call)
+        if not budgets:
+            return await self._awithin_gate(call, command.number, ())
+        with Paid() as paid:
+            for budget in budgets:
+                paid.holds.append(await budget.aenter(call.name))
+            return paid.on(await self._awithin_gate(call, command.number, paid.holds))
+
+    async def _awithin_gate(self, call: Call, number: int, holds: Sequence[Hold]) -> Tried:
         __tracebackhide__ = True
         gate, handed_on = call.gate, False
         if gate is not None:
             await gate.aenter(self.clock)
         try:
-            self._begin(call)
+            self._begin(call, number, holds)
             token = SCOPE.set(call.scope)
             changes = call.changes
             state.begin(changes)
@@ -395,7 +439,7 @@ def value_of(call: Call, outcome: Outcome) -> Any:
     __tracebackhide__ = True
     if outcome.error is None:
         if call.outer is not None:
-            call.outer.saw(call.name, call.key, call.expires, per_run=call.identity.per_run)
+            call.outer.saw(call.name, call.key, call.expires, call.worth, per_run=call.identity.per_run)
         return outcome.value
     if isinstance(outcome.error, RunCancelledError):
         raise outcome.error

@@ -16,7 +16,7 @@ from array import array
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.entry import DONE, Called, Closed, Coded, Item, Listed, Remark, Sent
+from nbflow._core.entry import DONE, Called, Closed, Coded, Item, Listed, Remark, Sent, Used
 from nbflow._core.plan import Outcome, State
 from nbflow._key import state
 from nbflow._key.explain import listed
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
     from nbflow._core.entry import RunState
     from nbflow._core.step import Step
+    from nbflow._core.usage import Usage
     from nbflow._run.batch import Batch, Row
+    from nbflow._run.budget import Budget
     from nbflow._run.keys import Identity
     from nbflow._run.lane import Lane
     from nbflow._run.runner import Runner
@@ -71,6 +73,7 @@ class Execution:
         only: frozenset[tuple[int, int]] | None = None,
         force: bool = False,
         from_step: str | None = None,
+        budget: Budget | None = None,
         watch: Callable[[RunState], None] | None = None,
     ) -> None:
         self.name = run
@@ -95,6 +98,7 @@ class Execution:
         self._only = only
         self._force = force
         self._from_step = from_step
+        self._budgets = (*((budget,) if budget is not None else ()), *runner.budgets)
         #: Takes every chunk of a stream, to keep it.
         self.keep: Callable[[list[Any]], None] | None = None
         self.watch = watch
@@ -229,6 +233,8 @@ class Execution:
                     continue
                 if lane.on_map:
                     self.notes.add(Called(number, flow, lane.name, State.CACHED, now, 0.0, 0, key))
+                if (saved := done[key]) is not None:
+                    self.notes.add(Used(number, flow, lane.name if lane.on_map else "", 0, now, saved, saved=True))
                 self.notes.add(Item(number, flow, State.CACHED, now, 0.0, key))
         for number in sorted(missing):
             self._start(number, rows[number], missing[number])
@@ -247,18 +253,19 @@ class Execution:
             self.notes.add(Item(number, flow, State.FAILED, now, 0.0, None, 0, failure.of(error)))
         return keyed
 
-    def _saved(self, lane: Lane, keys: list[str]) -> set[str]:
-        """Those of ``keys`` whose checkpoints are there and not out of date."""
+    def _saved(self, lane: Lane, keys: list[str]) -> dict[str, Usage | None]:
+        """Those of ``keys`` whose checkpoints are there and not out of date, with what was used to make them."""
         now = self.runner.clock.time()
-        done = set()
+        done = {}
         for key, data in self.runner.store.get_many(keys).items():
             try:
-                until = checkpoint.load(data).fresh_until(lane.ttl)
+                found = checkpoint.load(data)
+                until = found.fresh_until(lane.ttl)
             except StoreError as error:
                 self.say(str(error))
                 continue
             if until is None or until > now:
-                done.add(key)
+                done[key] = found.usage
         return done
 
     def _start(self, number: int, row: Row, lanes: list[tuple[int, str]]) -> None:
@@ -339,6 +346,7 @@ class Execution:
             runner=self.runner,
             forced_from=self._from_step,
             forced=self._force,
+            budgets=self._budgets,
         )
 
     def _runs_anyway(self, lane: Lane) -> bool:
@@ -484,12 +492,18 @@ class Execution:
             for entry in self.state.interrupt(self.runner.clock.time()):
                 self.notes.add(entry)
             self.notes.flush()
-            self.notes.add(Closed(self.state.verdict, self.runner.clock.time(), len(self.state.keys), dict(self.state.tally())))
+            self.notes.add(Closed(self.state.verdict, self.runner.clock.time(), len(self.state.keys), dict(self.state.tally()), self.state.usage, self.state.saved, self._stopped()))
             self.notes.close()
         finally:
             for identity in self._noted:
                 state.end(identity.changes)
             self._ended.set()
+
+    def _stopped(self) -> str:
+        """Where a budget kept records from being done: why, and how many are left."""
+        refusal = next((budget.refusal for budget in self._budgets if budget.refusal), "")
+        left = len({record for flow in range(len(self.lanes)) for record in self.state.records(flow, [State.CANCELLED])}) if refusal else 0
+        return f"{refusal}. {left:,} record{'s are' if left > 1 else ' is'} left; what is done is saved: send again with a larger budget" if left else ""
 
     def show(self) -> None:
         """Give the watcher a picture; one that raises is left out from then on."""

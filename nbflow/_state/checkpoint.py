@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from nbflow._core.usage import Usage
 from nbflow._key.call import Input
 from nbflow._state import codec
 from nbflow.errors import CodecError
@@ -25,6 +26,7 @@ class Checkpoint(NamedTuple):
         built_on: (step, key) of the calls whose values it saw.
         code: digest of the code that made it.
         inputs: what it was called with, as digests.
+        usage: what it took to make it, everything that it was built on included; ``None``: nothing was reported.
         codec: how ``payload`` is written.
         payload: the value's bytes.
     """
@@ -36,6 +38,7 @@ class Checkpoint(NamedTuple):
     built_on: list[tuple[str, str]]
     code: bytes
     inputs: list[Input]
+    usage: Usage | None
     codec: str
     payload: bytes | memoryview
 
@@ -66,6 +69,7 @@ def dump(
     built_on: list[tuple[str, str]] | None = None,
     code: bytes = b"",
     inputs: list[Input] | None = None,
+    usage: Usage | None = None,
 ) -> bytes:
     """The bytes of a checkpoint of ``value``; the rest is explained at `Checkpoint`.
 
@@ -73,11 +77,11 @@ def dump(
         CodecError: no bytes can be made of the value; the message says of which part.
     """
     written_as, payload = codec.encode(value)
-    head = msgspec.msgpack.encode((name, saved_at, seconds, expires, built_on or [], code, inputs or [], written_as))
+    head = msgspec.msgpack.encode((name, saved_at, seconds, expires, built_on or [], code, inputs or [], usage, written_as))
     return b"".join((_LENGTH.pack(len(head)), head, payload))
 
 
-_HEAD = msgspec.msgpack.Decoder(tuple[str, float, float, float | None, list[tuple[str, str]], bytes, list[Input], str])
+_HEAD = msgspec.msgpack.Decoder(tuple[str, float, float, float | None, list[tuple[str, str]], bytes, list[Input], Usage | None, str])
 
 
 def load(data: bytes | memoryview) -> Checkpoint:

@@ -30,8 +30,10 @@ from nbflow._core.entry import (
     Remark,
     Resumed,
     Sent,
+    Used,
 )
 from nbflow._core.plan import State
+from nbflow._core.usage import Usage
 from nbflow._state.folder import prepare, private_folder, sync_folder
 from nbflow.errors import StoreError, StoreWarning
 
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
     from nbflow._state.seal import Seal
 
-_TAGS: dict[type[Any], str] = {Opened: "open", Resumed: "resume", Coded: "code", Listed: "record", Sent: "sent", Item: "item", Called: "call", Remark: "remark", Closed: "close"}
+_TAGS: dict[type[Any], str] = {Opened: "open", Resumed: "resume", Coded: "code", Listed: "record", Sent: "sent", Item: "item", Called: "call", Used: "used", Remark: "remark", Closed: "close"}
 _TYPES = {tag: kind for kind, tag in _TAGS.items()}
 _STATES = {state.value: state for state in State}
 _STATE_FIELD = {"item": 2, "call": 3}
@@ -289,7 +291,10 @@ def _entry(line: list[Any]) -> Entry:
             fields[place] = Failure(*fields[place])
     elif tag == "open":
         fields[2] = tuple(fields[2])
+    elif tag == "used":
+        fields[5] = Usage(*fields[5])
     elif tag == "close":
+        fields[4:6] = (Usage(*usage) for usage in fields[4:6])
         fields[3] = {_STATES[name]: number for name, number in fields[3].items()}
     entry: Entry = _TYPES[tag](*fields)
     return entry
