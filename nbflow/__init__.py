@@ -14,6 +14,8 @@
     run = nf.send("support/thread.created", threads, key="id")
 """
 
+import typing
+
 from nbflow._core.flow import Flow
 from nbflow._core.policy import Throttle
 from nbflow._core.step import Step
@@ -57,6 +59,9 @@ from nbflow.errors import (
 )
 from nbflow.quality import compare, evaluate
 
+if typing.TYPE_CHECKING:
+    from nbflow import llm as llm
+
 __all__ = [
     "BudgetError",
     "CodecError",
@@ -99,3 +104,12 @@ __all__ = [
     "usage",
     "use",
 ]
+
+
+def __getattr__(name: str) -> typing.Any:
+    """``nbflow.llm``, loaded when it is first asked for."""
+    if name == "llm":
+        from importlib import import_module
+
+        return import_module("nbflow.llm")
+    raise AttributeError(f"module 'nbflow' has no attribute {name!r}")

@@ -16,7 +16,7 @@ LAYERS = [
     ["notebook"],
     ["quality"],
     ["_wiring"],
-    ["testing", "job", "dashboard"],
+    ["testing", "job", "dashboard", "llm"],
     ["demo"],
     ["cli"],
 ]
