@@ -55,8 +55,7 @@ def corrected_columns(flow: str, columns: dict[str, list[Any]], decisions: Seque
     if not label:
         return columns
     by = ["human" if decision is not None else "model" if value is not MISSING else MISSING for value, decision in zip(columns[label], decisions, strict=True)]
-    name = f"{flow}.by"
-    return columns | {_free(list(columns), {name: by})[name]: by}
+    return columns | {free(f"{flow}.by", columns): by}
 
 
 def corrected(value: Any, decision: Decision | None) -> Any:

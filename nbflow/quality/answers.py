@@ -7,7 +7,9 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbflow._core.entry import DONE
+from nbflow._core.entry import DONE, Used
+from nbflow._core.plan import State
+from nbflow._core.usage import NOTHING, Usage
 from nbflow._run.batch import Batch, columns_of
 from nbflow._run.results import fields_of
 from nbflow._run.run import Run
@@ -23,10 +25,16 @@ LABEL = "label"
 
 
 class Spent(NamedTuple):
-    """What the calls of a run cost: seconds, and US dollars where they are known; ``cached`` records cost nothing."""
+    """What the answers of a run took.
+
+    Attributes:
+        seconds: of the calls that this run made.
+        usage: what all its answers used when they were made; those that were remembered cost nothing again.
+        cached: records whose answer was remembered.
+    """
 
     seconds: float
-    cost: float | None
+    usage: Usage
     cached: int
 
 
@@ -155,7 +163,7 @@ def _of_run(run: Run, column: str | None) -> Answers:
         bool(batch is None or batch.key or batch.labels),
         beside,
         {record: decision for (record, at), decision in about.items() if at == flow and decision.field == field_},
-        _spent(state, flow),
+        _spent(run, state, flow),
         run,
     )
 
@@ -190,10 +198,11 @@ def _labels(values: list[Any], name: str) -> tuple[list[str | None], dict[str, l
     return [text_of(part.get(name)) for part in parts], found
 
 
-def _spent(state: RunState, flow: int) -> Spent:
-    counts = state.counts[flow]
-    cached = sum(number for key, number in counts.items() if key == "CACHED")
-    return Spent(sum(step.seconds for step in state.steps[flow].values()), None, cached)
+def _spent(run: Run, state: RunState, flow: int) -> Spent:
+    # The state adds up what flows that were remembered as a whole saved, but not for each of them.
+    entries = run.engine.ledger.read(run.id)[0] if state.usage.requests or state.saved.requests else []
+    usage = sum((entry.usage for entry in entries if isinstance(entry, Used) and entry.flow == flow), NOTHING)
+    return Spent(sum(step.seconds for step in state.steps[flow].values()), usage, state.counts[flow][State.CACHED])
 
 
 def truths_of(answers: Answers, truth: Any) -> tuple[list[str | None], str]:

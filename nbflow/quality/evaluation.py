@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nbflow._core.table import duration
 from nbflow.errors import UsageError
 from nbflow.quality import picture
 from nbflow.quality.answers import answers_of, truths_of
@@ -279,7 +280,7 @@ def spent_words(spent: Spent | None, name: str = "") -> list[str]:
     """What a run took, as a sentence, if anything is known."""
     if spent is None:
         return []
-    said = [picture.seconds(spent.seconds)] if spent.seconds else []
-    said += [f"${spent.cost:,.4f}".rstrip("0").rstrip(".")] if spent.cost is not None else []
+    said = [f"{duration(spent.seconds)} of calls"] if spent.seconds else []
     said += [f"{records(spent.cached)} from checkpoints"] if spent.cached else []
-    return [f"{name + ' took' if name else 'Took'} {', '.join(said)}."] if said else []
+    took = [f"{name + ' took' if name else 'Took'} {', '.join(said)}."] if said else []
+    return took + ([f"{name + ' cost' if name else 'Cost'} {spent.usage}."] if spent.usage.requests else [])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.table import duration
 from nbflow._run.render import FRAME, short
 from nbflow.quality.metrics import percent
 
@@ -42,11 +41,6 @@ def kappa(one: Interval) -> str:
 def points(one: Interval) -> str:
     """A difference of shares, in percentage points."""
     return f"{100 * one.value:+.1f} points ({100 * one.low:+.1f} to {100 * one.high:+.1f})".replace("-", "\u2212")
-
-
-def seconds(took: float) -> str:
-    """How long calls took, in all."""
-    return f"{duration(took)} of calls"
 
 
 def evaluation(one: Evaluation) -> str:

@@ -197,3 +197,23 @@ def test_without_scikit_learn_the_error_says_what_to_install():
     code = "import sys; sys.modules['sklearn'] = None\nimport nbflow as nf\ntry:\n    nf.evaluate(['a'], ['a'])\nexcept nf.UsageError as error:\n    print(error)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "pip install 'nbflow[llm]'" in said
+
+
+def test_what_the_answers_cost_is_said_and_a_remembered_answer_cost_what_it_cost(nb, complaints):
+    @nf.step
+    def ask(n):
+        nf.usage(input_tokens=90, output_tokens=10, cost=0.001)
+        return "credit_card"
+
+    @nf.flow(on=EVENT)
+    def triage(complaint):
+        return ask(complaint["id"])
+
+    records = complaints[["id", "product"]][:50]
+    one = nb.send(EVENT, records[:40], key="id")
+    two = nb.send(EVENT, records, key="id")
+    compared = nf.compare(one, two, truth="product")
+    assert [spent.usage.cost for spent in compared.spent] == pytest.approx([0.04, 0.05])
+    assert "A cost $0.04 for 4.0k tokens." in repr(compared)
+    assert "40 records from checkpoints" in repr(compared)
+    assert "Cost $0.05 for 5.0k tokens." in nf.evaluate(two, "product")._repr_html_()
