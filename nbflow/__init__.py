@@ -57,7 +57,7 @@ from nbflow.errors import (
     UnknownRunError,
     UsageError,
 )
-from nbflow.quality import compare, evaluate
+from nbflow.quality import compare, evaluate, review
 
 if typing.TYPE_CHECKING:
     from nbflow import llm as llm
@@ -97,6 +97,7 @@ __all__ = [
     "load_ipython_extension",
     "open_run",
     "plan",
+    "review",
     "runs",
     "send",
     "set_price",

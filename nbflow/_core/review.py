@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+#: Flow, field, columns that were shown, digest of what they said.
+Subject = tuple[str, str, tuple[str, ...], bytes]
 
 
 class Decision(NamedTuple):
@@ -39,14 +43,14 @@ class Decision(NamedTuple):
     run: str
 
     @property
-    def subject(self) -> tuple[Any, ...]:
+    def subject(self) -> Subject:
         """What it is about: of decisions with one subject the latest stands."""
-        return self[:4]
+        return self.flow, self.field, self.on, self.content
 
 
 def standing(decisions: Iterable[Decision]) -> list[Decision]:
     """The decisions that stand, oldest first: of each subject the latest, unless that takes it back."""
-    latest: dict[tuple[Any, ...], Decision] = {}
+    latest: dict[Subject, Decision] = {}
     for decision in sorted(decisions, key=lambda decision: decision.at):
         latest.pop(decision.subject, None)
         latest[decision.subject] = decision

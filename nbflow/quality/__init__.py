@@ -2,5 +2,6 @@
 
 from nbflow.quality.comparison import compare
 from nbflow.quality.evaluation import evaluate
+from nbflow.quality.review import review
 
-__all__ = ["compare", "evaluate"]
+__all__ = ["compare", "evaluate", "review"]

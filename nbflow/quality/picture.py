@@ -78,6 +78,17 @@ def comparison(one: Comparison) -> str:
     return framed(*parts, _rows(f"{len(one.disagreements):,} on which they differ", one.disagreements))
 
 
+def queue(sentence: str, done: int, total: int, rows: Sequence[Sequence[str]], more: int) -> str:
+    """What is left of a review."""
+    share = 100 * done / (total or 1)
+    bar = f'<div role="img" aria-label="{done:,} of {total:,} decided" style="height:8px;border-radius:4px;overflow:hidden;background:color-mix(in srgb,currentColor 12%,transparent);margin:6px 0 10px"><div style="height:100%;width:{share:.2f}%;background:{_RIGHT}"></div></div>'
+    body = "".join(f'<tr style="background:transparent">{"".join(_field(cell) for cell in row)}</tr>' for row in rows)
+    head = "".join(f'<th scope="col" style="{_CELL};text-align:left;font-weight:400;{_FAINT}">{word}</th>' for word in ("record", "what it says", "label", "sure", "reason"))
+    table = f'<table style="{_TABLE}"><thead><tr style="background:transparent">{head}</tr></thead><tbody>{body}</tbody></table>' if rows else ""
+    rest = f'<div style="{_FAINT};margin-top:6px">and {more:,} more. In Jupyter, run the cell to decide by keyboard; elsewhere review.decide(key, label).</div>' if rows else ""
+    return framed(f'<div style="font-weight:600">{html.escape(sentence)}</div>', bar, table, rest.replace("and 0 more. ", ""))
+
+
 def confusion(one: Confusion, title: str = "") -> str:
     """A confusion matrix: the more of a row lies in a cell, the stronger its colour; the diagonal is framed."""
     busiest = sorted(range(len(one.rows)), key=lambda place: -sum(one.counts[place]))[:_LABELS]
@@ -177,14 +188,16 @@ def _rows(summary: str, frame: Any) -> str:
         return ""
     shown = f"{summary}: the first {_ROWS}, all in .disagreements" if len(frame) > _ROWS else f"{summary}: .disagreements"
     head = "".join(f'<th scope="col" style="{_CELL};text-align:left;font-weight:400;{_FAINT}">{html.escape(short(str(name), 40))}</th>' for name in frame.columns)
-    lines = []
-    for row in frame.head(_ROWS).itertuples(index=False):
-        cells = [f'<td style="{_CELL};text-align:left;vertical-align:top;{"white-space:normal;min-width:220px" if len(text) > 40 else ""}">{html.escape(short(text, 160))}</td>' for text in map(_text, row)]  # noqa: PLR2004 - longer than a line
-        lines.append(f'<tr style="background:transparent">{"".join(cells)}</tr>')
+    lines = [f'<tr style="background:transparent">{"".join(_field(_text(value)) for value in row)}</tr>' for row in frame.head(_ROWS).itertuples(index=False)]
     return (
         f'<details style="margin-top:10px"><summary style="cursor:pointer">{html.escape(shown)}</summary><div tabindex="0" role="region" aria-label="{html.escape(summary)}" style="overflow-x:auto;margin-top:6px">'
         f'<table style="{_TABLE}"><thead><tr style="background:transparent">{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div></details>'
     )
+
+
+def _field(text: str) -> str:
+    long = len(text) > 40  # noqa: PLR2004 - more than a line
+    return f'<td style="{_CELL};text-align:left;vertical-align:top{";white-space:normal;min-width:220px" if long else ""}">{html.escape(short(text, 160))}</td>'
 
 
 def _text(value: Any) -> str:
