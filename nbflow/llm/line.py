@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -235,7 +236,8 @@ class Line:
         if len(group) > 1 and self.policy is not None:
             # No jitter apart: twenty texts that were one request are to be one request again.
             asked = retry_after(error) or 0.0
-            error.retry_after = max(asked, self.policy.delay(max(failed), 1.0))  # type: ignore[attr-defined]
+            with suppress(AttributeError):  # an error of somebody's own that does not let itself be told
+                error.retry_after = max(asked, self.policy.delay(max(failed), 1.0))  # type: ignore[attr-defined]
         for asking in group:
             if not asking.answer.done():
                 asking.answer.set_exception(error)

@@ -147,3 +147,11 @@ def test_a_limit_is_shared_by_all_steps_of_the_provider(nb, server, categorizer)
     for name in ("one", "two"):
         categorizer(name=name, rpm=60, instructions=name).map(texts)
     assert nb.engine.clock.monotonic() - begun >= 38
+
+
+def test_tokens_per_minute_are_those_that_requests_really_came_to(nb, server, categorizer):
+    """Twenty requests of 114 tokens each, at 600 a minute: the last starts when nineteen are paid off."""
+    begun = nb.engine.clock.monotonic()
+    categorizer(tpm=600, concurrency=1).map([f"text {number}" for number in range(20)])
+    waited = nb.engine.clock.monotonic() - begun
+    assert waited >= 19 * (chat.PROMPT + chat.COMPLETION) / 10 - 1
