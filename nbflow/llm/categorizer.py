@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from nbflow._core.step import Step
+    from nbflow._run.clock import Clock
     from nbflow.llm.category import Category
     from nbflow.llm.line import Share
     from nbflow.llm.model import Model
@@ -166,19 +167,22 @@ class _OnLoop:
     def __init__(self, line: Line, model: Model) -> None:
         self._line = line
         self._model = model.name
-        self._is_api = isinstance(model, providers.Provider)
+        self._provider = model if isinstance(model, providers.Provider) else None
 
     async def ask(self, text: str) -> Category:
         """The answer for one text; what it took is reported for the call under way."""
-        if self._is_api:
-            await providers.load()
         scope, loop = SCOPE.get(), _wiring.SESSION.machinery.loop
         item = scope.item if scope is not None else None
         run, clock = (item.cancelled, item.runner.clock) if item is not None else (None, _wiring.SESSION.engine.clock)
-        asked = self._line.ask(text, run, clock, self._report)
+        asked = self._ask(text, run, clock)
         if loop.is_current():
             return await asked
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, loop.get()))
+
+    async def _ask(self, text: str, run: threading.Event | None, clock: Clock) -> Category:
+        if self._provider is not None:
+            await self._provider.ready()
+        return await self._line.ask(text, run, clock, self._report)
 
     def _report(self, share: Share) -> None:
         whole = _wiring.SESSION.prices.cost(self._model, Usage(1, *share.whole))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import sys
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -52,6 +51,16 @@ class Provider:
         self._base_url = base_url
         self._api_key = api_key
         self._heed = heed
+
+    async def ready(self) -> None:
+        """Load and build what asks: a second or two, on a thread, before any limit or request's time runs.
+
+        Raises:
+            StopError: there is no key, or a package is missing.
+        """
+        if "_model" not in vars(self):
+            await asyncio.to_thread(importlib.import_module, "pydantic_ai.direct")
+            _ = self._model
 
     async def ask(self, request: Request) -> Reply:
         """One request, sent once.
@@ -110,12 +119,6 @@ class Provider:
             self._heed(response.headers, time.monotonic(), time.time())
 
         return httpx2.AsyncClient(event_hooks={"response": [heed]}, follow_redirects=True, limits=httpx2.Limits(max_connections=None))
-
-
-async def load() -> None:
-    """Import what asks: a second or two, on a thread, so that the event loop goes on and no request's time runs."""
-    if "pydantic_ai.direct" not in sys.modules:
-        await asyncio.to_thread(importlib.import_module, "pydantic_ai.direct")
 
 
 def check(name: str, base_url: str | None) -> tuple[str, str]:
