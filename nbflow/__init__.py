@@ -21,6 +21,7 @@ from nbflow._core.policy import Throttle
 from nbflow._core.step import Step
 from nbflow._core.usage import Usage
 from nbflow._key.file import File, file
+from nbflow._key.secret import Secret, secret
 from nbflow._key.value import key_by
 from nbflow._run.explanation import Explanation
 from nbflow._run.forecast import Plan
@@ -77,6 +78,7 @@ __all__ = [
     "Run",
     "RunCancelledError",
     "RunFailedError",
+    "Secret",
     "Step",
     "StepError",
     "StepTimeoutError",
@@ -99,6 +101,7 @@ __all__ = [
     "plan",
     "review",
     "runs",
+    "secret",
     "send",
     "set_price",
     "step",

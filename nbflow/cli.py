@@ -86,7 +86,7 @@ exit codes:
   1    a cell failed, or took longer than --timeout
   2    bad parameters or notebook, found before anything ran
   3    every cell ran, but more records are not done than --max-failed allows
-  4    budget reached (not yet: steps report no costs)
+  4    --budget or a budget of the notebook is reached
   75   another copy of this job is at work, and --no-wait was given
   130  interrupted (Ctrl-C, SIGTERM)
   138  the kernel died
@@ -112,7 +112,7 @@ def _add_run(commands: Any) -> None:
     waiting = run.add_mutually_exclusive_group()
     waiting.add_argument("--wait", action="store_true", default=True, help="wait for another copy of this job that is at work: same notebook and parameters, or same output (the default)")
     waiting.add_argument("--no-wait", dest="wait", action="store_false", help="exit with 75 instead")
-    run.add_argument("--budget", metavar="MONEY", help=argparse.SUPPRESS)
+    run.add_argument("--budget", metavar="MONEY", help="US dollars that all calls together may cost, such as 5 or 0.50, as steps report it with nf.usage; those that could pass it are not started")
     run.set_defaults(command=_run)
 
 
@@ -150,8 +150,6 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.help_notebook:
         job.describe(arguments.notebook, _console())
         return 0
-    if arguments.budget is not None:
-        raise UsageError("--budget needs to know what calls cost, which steps do not report yet: leave it out.")
     timeout = arguments.timeout
     if timeout is not None:
         timeout = policy.seconds(float(timeout) if timeout.replace(".", "", 1).isdigit() else timeout, "--timeout")
@@ -162,6 +160,7 @@ def _run(arguments: argparse.Namespace) -> int:
         timeout=timeout,
         max_failed=arguments.max_failed,
         force=arguments.force,
+        budget=arguments.budget,
         only_failed=arguments.only_failed,
         wait=arguments.wait,
     )

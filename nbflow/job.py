@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow import _wiring
 from nbflow._core.plan import State
+from nbflow._key.secrecy import is_secret
+from nbflow._key.secret import Known
+from nbflow._core.usage import Usage, dollars
 from nbflow._run import orders, render
 from nbflow._state import location
 from nbflow._state.store import MemoryStore
@@ -26,19 +29,22 @@ from nbflow.notebook import document as documents
 from nbflow.notebook import report
 from nbflow.notebook.execute import Ending, Stop, execute
 from nbflow.notebook.progress import Progress
-from nbflow.notebook.secrecy import MASK, is_secret, masked
 from nbflow.notebook.turn import turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nbflow._core.entry import RunState
+    from nbflow._core.usage import Usage
     from nbflow._run.run import Run
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_RECORDS = 0, 1, 2, 3
-EXIT_INTERRUPTED, EXIT_DEAD = 130, 138
+EXIT_BUDGET, EXIT_INTERRUPTED, EXIT_DEAD = 4, 130, 138
 _EXIT = {"refused": EXIT_USAGE, "ok": EXIT_OK, "failed": EXIT_FAILED, "interrupted": EXIT_INTERRUPTED, "dead": EXIT_DEAD}
 _TABLES = 5
+_MASK = "***"
+#: What a cell raises because of a budget, as `Ending.why` begins.
+_STOPPED = ("BudgetError", "RunFailedError", "RunCancelledError")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class Options:
         timeout: seconds that one cell may take.
         max_failed: so many records may be left undone, ``"5"``, or a share of them, ``"5%"``.
         force: names of steps that run although their outputs are saved.
+        budget: what all calls together may cost, such as ``"$5"``.
         only_failed: go on with the runs of the output notebook that is there instead of sending anew.
         wait: wait for another copy of this job, or refuse.
     """
@@ -62,6 +69,7 @@ class Options:
     timeout: float | None = None
     max_failed: str = "0"
     force: Sequence[str] = ()
+    budget: str | None = None
     only_failed: bool = False
     wait: bool = True
 
@@ -77,9 +85,10 @@ def run(notebook: Path, options: Options, console: Any) -> int:
     document = documents.read(notebook)
     values = documents.given(document, list(options.parameters))
     allowed = _allowed(options.max_failed)
+    budget = None if options.budget is None else dollars(options.budget, "--budget")
     output = options.output or notebook.with_name(f"{notebook.stem}.out.ipynb")
     store = _store(notebook, options.store)
-    shown = {name: MASK if is_secret(name, value) else value for name, value in values.items()}
+    shown = {name: _MASK if is_secret(name, value) else value for name, value in values.items()}
     # The same notebook with the same parameters is the same job; so is whatever writes the same file.
     names = [f"output {output.resolve()}", f"job {notebook.resolve()} {sorted(shown.items(), key=str)!r}"]
     with turn(store, names, waits=(lambda who: console.print(f"{who[0].upper()}{who[1:]}; waiting for it.")) if options.wait else None):
@@ -87,13 +96,17 @@ def run(notebook: Path, options: Options, console: Any) -> int:
         with tempfile.TemporaryDirectory(prefix="nbflow-job-") as scratch:
             runs = _Runs(Path(scratch) / "told")
             # Nobody watches: pictures, which any viewer shows, and no live table.
-            environment = {"NBFLOW_STORE": str(store), "NBFLOW_TABLE": "static", **orders.environment(runs.told, force=tuple(options.force), again=again)}
+            environment = {"NBFLOW_STORE": str(store), "NBFLOW_TABLE": "static", **orders.environment(runs.told, force=tuple(options.force), again=again, budget=budget)}
             facts = _facts(notebook, document) | {"output": str(output), "parameters": shown, "store": str(store), "max_failed": options.max_failed}
             documents.inject(document, values)
             documents.begin(document)
             cells = len(documents.code_cells(document))
             progress = Progress(console, cells)
-            job = _Job(document, output, runs, facts, [value for name, value in values.items() if is_secret(name, value)], progress)
+            secrets = Known()
+            for name in shown:
+                if is_secret(name, values[name]):
+                    secrets.add(name, values[name])
+            job = _Job(document, output, runs, facts, secrets, progress)
             stop = Stop()
             with stop.on_signals():
                 try:
@@ -227,6 +240,15 @@ class _Runs:
                 if "RUNNING" in data.get("text/plain", "RUNNING"):
                     data.update({"text/plain": render.to_text(table), "text/html": render.to_html(table)})
 
+    def used(self, since: float) -> Usage:
+        """What all calls used since then, in runs and outside."""
+        known = [run._state().used_since(since) for run in self.handles.values()]  # noqa: SLF001
+        return sum(known, orders.used(self.told))
+
+    def refusal(self) -> str:
+        """Why a budget let no further call start; nothing if none did."""
+        return orders.refusal(self.told)
+
     def facts(self) -> list[dict[str, Any]]:
         """For the report."""
         known = [report.facts_of_run(told, run._state()) for told, run in self.handles.items()]  # noqa: SLF001
@@ -236,16 +258,17 @@ class _Runs:
 class _Job:
     """One headless run under way: watches the cells and writes the files."""
 
-    def __init__(self, document: Any, output: Path, runs: _Runs, facts: dict[str, Any], secrets: list[str], progress: Progress) -> None:
+    def __init__(self, document: Any, output: Path, runs: _Runs, facts: dict[str, Any], secrets: Known, progress: Progress) -> None:
         self.document = document
         self.output = output
         self.runs = runs
         self.facts = facts
-        #: Texts that nothing that is written or printed may hold.
+        #: Parameters that nothing that is written or printed may hold; what `nf.secret` reads never leaves the kernel.
         self.secrets = secrets
         self.progress = progress
         self._cell: tuple[int, Any] | None = None
         self._begun = self._saved = time.monotonic()
+        self._started = time.time()
         self._cost = 0.0
         self._replayed = 0
 
@@ -269,14 +292,14 @@ class _Job:
         came = replayed < self._replayed or (states and all(_is_cached(state, cell) for state in states))
         if documents.state_of(cell) == "ok" and came:
             cell.metadata["nbflow"]["state"] = "cached"
-        self.progress.ended(number, masked(cell, self.secrets), states)
+        self.progress.ended(number, self.secrets.masked(cell), states)
 
     def goes_on(self) -> None:
         """A cell goes on."""
         if self._cell is not None:
             number, cell = self._cell
             latest = self.runs.states(self.runs.listen(number)[-1:])
-            self.progress.running(number, masked(cell, self.secrets), time.monotonic() - self._begun, latest)
+            self.progress.running(number, self.secrets.masked(cell), time.monotonic() - self._begun, latest)
 
     def is_settled(self) -> bool:
         """Is no run under way any more?"""
@@ -288,16 +311,21 @@ class _Job:
         """Write the output notebook and the report."""
         import nbformat
 
-        begun = time.monotonic()
+        begun, used = time.monotonic(), self.used
         of_cell = self.runs.of_cell
         cells = enumerate(documents.code_cells(self.document), 1)
         told = {number: [run.run for run in of_cell.get(number, ())] for number in range(1, len(self.document.cells) + 1)}
-        facts = masked(self.facts | {"cells": [report.facts_of_cell(number, cell, told[number]) for number, (_, cell) in cells], "runs": self.runs.facts(), "cost": None}, self.secrets)
+        facts = self.secrets.masked(self.facts | {"cells": [report.facts_of_cell(number, cell, told[number]) for number, (_, cell) in cells], "runs": self.runs.facts(), "cost": used.cost, "usage": used._asdict()})
         self.document.metadata["nbflow"] = {name: value for name, value in facts.items() if name != "cells"}
-        report.write(self.output, nbformat.writes(masked(self.document, self.secrets)) + "\n")  # type: ignore[no-untyped-call]
+        report.write(self.output, nbformat.writes(self.secrets.masked(self.document)) + "\n")  # type: ignore[no-untyped-call]
         report.write(report.beside(self.output), report.as_text(facts))
         self._saved = time.monotonic()
         self._cost = self._saved - begun
+
+    @property
+    def used(self) -> Usage:
+        """What the calls of this job used so far."""
+        return self.runs.used(self._started)
 
     def finish(self, ending: Ending, allowed: tuple[float, bool]) -> int:
         """Write the files for the last time; answers the exit code."""
@@ -312,7 +340,11 @@ class _Job:
         code = _EXIT[ending.how]
         if code == EXIT_OK and left > (most * records / 100 if is_share else most):
             code = EXIT_RECORDS
-        self.facts |= {"ended": _now(), "exit_code": code, "outcome": ending.why or ending.how, "records": records, "not_done": left}
+        refusal = self.runs.refusal()
+        if refusal and (code in (EXIT_OK, EXIT_RECORDS) or (code == EXIT_FAILED and ending.why.startswith(_STOPPED))):
+            code = EXIT_BUDGET
+            self.facts["stopped"] = refusal
+        self.facts |= {"ended": _now(), "exit_code": code, "outcome": refusal if code == EXIT_BUDGET else ending.why or ending.how, "records": records, "not_done": left}
         try:
             self.save()
         except OSError as error:
@@ -343,7 +375,7 @@ def _say(job: _Job, ending: Ending, code: int, force: Sequence[str]) -> None:
     shown = [run for run in runs if len(runs) <= _TABLES or run.state != "COMPLETED"][:_TABLES]
     for run in shown:
         progress.say()
-        progress.table(masked(run.table(), job.secrets))
+        progress.table(job.secrets.masked(run.table()))
     progress.say()
     if len(runs) > len(shown):
         progress.say(Text(f"The other {len(runs) - len(shown)} runs: nbflow runs", "bright_black"))
@@ -351,8 +383,10 @@ def _say(job: _Job, ending: Ending, code: int, force: Sequence[str]) -> None:
         progress.warn(f"The records of run {told.run} are not counted. {why}")
     for name in sorted(set(force) - {step for state in job.runs.states(job.runs.all()) for steps in state.steps for step in steps}):
         progress.warn(f"--force {name}: no run called a step of that name.")
-    colour = {EXIT_OK: "green", EXIT_INTERRUPTED: "yellow", EXIT_RECORDS: "yellow"}.get(code, "red")
+    colour = {EXIT_OK: "green", EXIT_INTERRUPTED: "yellow", EXIT_RECORDS: "yellow", EXIT_BUDGET: "yellow"}.get(code, "red")
     progress.say(Text.assemble((f"exit {code:<5}", "bright_black"), (_sentence(job.facts, ending, code), colour)))
+    if (used := job.used).requests:
+        progress.say(Text.assemble(("used      ", "bright_black"), str(used)))
     files = {"notebook": str(job.output), "report": str(report.beside(job.output))} | ({"open it": f'nf.open_run("{job.output}")'} if job.facts["not_done"] else {})
     for name, where in files.items():
         progress.say(Text.assemble((f"{name:<9} ", "bright_black"), where))
@@ -364,6 +398,7 @@ def _sentence(facts: dict[str, Any], ending: Ending, code: int) -> str:
     where = f" in cell {ending.cell}" if ending.cell else ""
     return {
         EXIT_OK: f"Done{f': {ending.why}' if ending.why else ''}" + (f"; {left}, which --max-failed {facts['max_failed']} allows." if facts["not_done"] else "."),
+        EXIT_BUDGET: f"Stopped: {facts['outcome']}; {left}. {on}",
         EXIT_RECORDS: f"Every cell ran; {left}; --max-failed is {facts['max_failed']}.",
         EXIT_FAILED: f"Failed{where}." if where or ending.how == "failed" else "Failed: the output notebook was not written.",
         EXIT_USAGE: ending.why,

@@ -178,6 +178,8 @@ class RunState:
         self.coded: dict[str, Coded] = {}
         #: What it used, and what it would have used without its checkpoints.
         self.usage = self.saved = NOTHING
+        #: When it was begun and gone on with, and what it had used by then.
+        self.rounds: list[tuple[float, Usage]] = []
         #: Why it ended before everything was done, if a budget was the reason.
         self.stopped = ""
         self._costs: list[array[float]] = []
@@ -220,6 +222,10 @@ class RunState:
         saved = self._saved[flow][record * KEY_BYTES : (record + 1) * KEY_BYTES]
         return saved.hex() if any(saved) else None
 
+    def used_since(self, at: float) -> Usage:
+        """What it used in the rounds that began at this time or later."""
+        return next((self.usage - before for begun, before in self.rounds if begun >= at), NOTHING)
+
     def has_used(self, flow: int) -> bool:
         """Did any record report usage in this flow?"""
         return bool(self._tokens[flow])
@@ -227,6 +233,10 @@ class RunState:
     def cost(self, record: int, flow: int) -> float:
         """US dollars that one record cost in one flow, all its attempts and rounds; NaN where a price is not known."""
         return _at(self._costs[flow], record)
+
+    def costs(self, flow: int) -> bytes:
+        """What the records cost in ``flow``, a double each. Those behind the end cost nothing."""
+        return self._costs[flow].tobytes()
 
     def tokens(self, record: int, flow: int) -> int:
         """Tokens that one record used in one flow."""
@@ -264,6 +274,7 @@ class RunState:
         self.run, self.event, self.flows, self.library = entry.run, entry.event, entry.flows, entry.library
         self.keeps_records, self.total = entry.keeps_records, entry.total
         self.started = self.ended = entry.at
+        self.rounds = [(entry.at, NOTHING)]
         self.counts = [Counter() for _ in entry.flows]
         self.steps = [{} for _ in entry.flows]
         self._costs = [array("d") for _ in entry.flows]
@@ -273,6 +284,7 @@ class RunState:
 
     def _resumed(self, entry: Resumed) -> None:
         self.state, self.ended, self.stopped = "RUNNING", entry.at, ""
+        self.rounds.append((entry.at, self.usage))
 
     def _coded(self, entry: Coded) -> None:
         self.coded[entry.subject] = entry

@@ -52,6 +52,11 @@ class Usage(NamedTuple):
             self.unpriced + other.unpriced,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        """What came to an earlier sum since."""
+        cost = None if other.cost is None else -other.cost
+        return self + Usage(-other.requests, -other.input_tokens, -other.output_tokens, -other.cached_tokens, cost, -other.unpriced)
+
     def __radd__(self, other: object) -> Usage:
         return self if other == 0 else NotImplemented  # so that sum() begins
 

@@ -7,6 +7,7 @@ each is taken to cost as much as the dearest one so far. That much is held back 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections import defaultdict, deque
 from concurrent.futures import Future
@@ -46,6 +47,8 @@ class Budget:
         self.refusal = ""
         self._tell = tell
         self._held = 0.0
+        #: Holds that money is held back for.
+        self._holds = 0
         #: The dearest call of each step that has been made; those that are being made for the first time.
         self._dearest: dict[str, float] = {}
         self._first: set[str] = set()
@@ -78,7 +81,7 @@ class Budget:
         """The attempt ended; what it reported is spent, the rest of what was held back is free."""
         with self._mutex:
             hold.ended = True
-            self._held -= hold.amount
+            self._hold(hold, -1)
             self.spent += hold.cost
             self._first.discard(hold.step)
             if succeeded or hold.cost:  # what failed without a cost says nothing of what a call costs
@@ -89,6 +92,7 @@ class Budget:
         """The attempt reported what it used; it may have been given up meanwhile."""
         with self._mutex:
             if used.unpriced:
+                self._dearest[hold.step] = math.inf
                 self._refuse(f"what a request of step {hold.step!r} cost is not known, so a budget cannot be kept: say nf.set_price(model, input=..., output=...)")
             if hold.ended:
                 self.spent += used.cost or 0.0
@@ -116,12 +120,18 @@ class Budget:
                 if not place.set_running_or_notify_cancel():
                     continue
                 if isinstance(answer, Hold):
-                    self._held += answer.amount
+                    self._hold(answer, 1)
                     if step not in self._dearest:
                         self._first.add(step)
                     place.set_result(answer)
                 else:
                     place.set_exception(answer)
+
+    def _hold(self, hold: Hold, sign: int) -> None:
+        if hold.amount:
+            self._holds += sign
+            # Nothing is nothing: sums of fractions do not come back to it.
+            self._held = self._held + sign * hold.amount if self._holds else 0.0
 
     def _answer(self, step: str) -> Hold | BudgetError | None:
         """A hold, a refusal, or ``None``: it has to wait."""
@@ -134,7 +144,7 @@ class Budget:
             return None
         if self.spent + self._held + (expected or 0.0) <= self.limit and self.spent + self._held < self.limit:
             return Hold(self, step, expected or 0.0)
-        if self._held:
+        if self._holds:
             return None
         self._refuse(f"the budget of {money(self.limit)} is reached, {money(self.spent)} of it are spent and the next call may cost {money(expected or 0.0)}")
         return BudgetError(f"not started: {self.refusal}.")

@@ -43,7 +43,7 @@ def pairing(first: Sequence[str], second: Sequence[str]) -> Pairing:
     one = {key: number for number, key in reversed(list(enumerate(first)))}
     two = {key: number for number, key in reversed(list(enumerate(second)))}
     both = {key: (one[key], two[key]) for key in dict.fromkeys(second) if key in one}
-    return Pairing(both, [key for key in one if key not in two], [key for key in two if key not in one])
+    return Pairing(both, [key for key in dict.fromkeys(first) if key not in two], [key for key in dict.fromkeys(second) if key not in one])
 
 
 def changes(before: RunState, after: RunState, values: tuple[Values, Values]) -> Iterator[Change]:

@@ -84,6 +84,9 @@ def facts_of_run(told: Told, state: RunState) -> dict[str, Any]:
         "flows": {name: {str(key): number for key, number in counts.items() if number} for name, counts in zip(state.flows, state.counts, strict=True)},
         "failed": [{"record": row.key, "flow": row.flow, "step": row.step or None, "error": row.error, "message": row.message, "attempts": row.attempts} for row in rows],
         "failed_not_listed": len(state.failures) - len(rows),
+        "stopped": state.stopped or None,
+        "usage": state.usage._asdict(),
+        "saved": state.saved._asdict(),
     }
 
 

@@ -153,7 +153,7 @@ BAD = [
     (["-p", "count=x"], "not a value of type int"),
     (["--max-failed", "many"], "--max-failed many"),
     (["--timeout", "soon"], "--timeout='soon' is not a duration"),
-    (["--budget", "5"], "--budget needs to know what calls cost"),
+    (["--budget", "much"], "--budget='much' is not an amount of money"),
     (["--only-failed"], "not there: run without it first"),
     (["--store", "memory:"], "needs a store on disk"),
     (["-o", "/nowhere/out.ipynb"], "cannot be written"),
@@ -400,3 +400,46 @@ def test_papermill_executes_a_notebook_with_nbflow_inside(folder):
 def test_the_front_page_of_the_command_tells_the_exit_codes():
     said = subprocess.run([sys.executable, "-m", "nbflow.cli", "run", "--help"], capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "110"}).stdout
     assert all(f"\n  {code}  " in said for code in (0, 1, 2, 3, 4, 75, 130, 138))
+
+
+PAID = "import nbflow as nf\n@nf.step\ndef ask(number):\n    nf.usage(cost=0.01, input_tokens=100)\n    return number\n@nf.flow(on='paid')\ndef triage(record):\n    return ask(record['id'])"
+SENT = "run = nf.send('paid', [{'id': number} for number in range(20)], key='id')"
+
+
+def test_a_budget_ends_the_job_with_4_and_the_same_command_goes_on(folder, run):
+    folder.write(PAID, SENT, "print(run.state)")
+    code, said = run("--budget", "$0.05")
+    assert code == 4, said
+    assert "the budget of $0.05 is reached" in said
+    assert folder.states() == ["ok", "ok", "ok"]
+    report = folder.report()
+    assert report["exit_code"] == 4
+    assert report["cost"] == pytest.approx(0.05)
+    assert report["usage"]["requests"] == 5
+    assert report["runs"][0]["flows"] == {"triage": {"COMPLETED": 5, "CANCELLED": 15}}
+    assert "15 records are left" in report["runs"][0]["stopped"]
+    code, said = run("--budget", "1")
+    assert code == 0, said
+    assert folder.report()["cost"] == pytest.approx(0.15)
+    assert folder.report()["runs"][0]["saved"]["requests"] == 5
+
+
+def test_only_failed_counts_what_this_job_spent(folder, run):
+    folder.write(PAID, SENT)
+    assert run("--budget", "0.05")[0] == 4
+    code, said = run("--only-failed", "--budget", "0.10")
+    assert code == 4, said
+    assert folder.report()["cost"] == pytest.approx(0.10)
+    assert folder.report()["runs"][0]["usage"]["requests"] == 15
+
+
+def test_a_budget_holds_for_calls_outside_a_run_and_for_raising_notebooks(folder, run):
+    folder.write(PAID, "for number in range(20):\n    ask(number)")
+    code, said = run("--budget", "0.05")
+    assert code == 4, said
+    assert folder.states() == ["ok", "failed"]
+    assert folder.report()["cost"] == pytest.approx(0.05)
+    folder.write(PAID, SENT + "\nrun.raise_for_failures()")
+    assert run("--budget", "0.05")[0] == 4
+    folder.write(PAID, SENT, "1 / 0")
+    assert run("--budget", "0.01")[0] == 1
