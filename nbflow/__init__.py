@@ -14,11 +14,14 @@
     run = nf.send("support/thread.created", threads, key="id")
 """
 
+import typing
+
 from nbflow._core.flow import Flow
 from nbflow._core.policy import Throttle
 from nbflow._core.step import Step
 from nbflow._core.usage import Usage
 from nbflow._key.file import File, file
+from nbflow._key.secret import Secret, secret
 from nbflow._key.value import key_by
 from nbflow._run.explanation import Explanation
 from nbflow._run.forecast import Plan
@@ -57,6 +60,9 @@ from nbflow.errors import (
 )
 from nbflow.export import export
 
+if typing.TYPE_CHECKING:
+    from nbflow import llm as llm
+
 __all__ = [
     "BudgetError",
     "CodecError",
@@ -72,6 +78,7 @@ __all__ = [
     "Run",
     "RunCancelledError",
     "RunFailedError",
+    "Secret",
     "Step",
     "StepError",
     "StepTimeoutError",
@@ -92,9 +99,19 @@ __all__ = [
     "open_run",
     "plan",
     "runs",
+    "secret",
     "send",
     "set_price",
     "step",
     "usage",
     "use",
 ]
+
+
+def __getattr__(name: str) -> typing.Any:
+    """``nbflow.llm``, loaded when it is first asked for."""
+    if name == "llm":
+        from importlib import import_module
+
+        return import_module("nbflow.llm")
+    raise AttributeError(f"module 'nbflow' has no attribute {name!r}")

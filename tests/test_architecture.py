@@ -15,7 +15,7 @@ LAYERS = [
     ["_run"],
     ["notebook"],
     ["_wiring"],
-    ["testing", "job", "dashboard"],
+    ["testing", "job", "dashboard", "llm"],
     ["script"],
     ["demo", "export"],
     ["cli"],

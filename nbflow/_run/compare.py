@@ -49,8 +49,8 @@ def changes(before: RunState, after: RunState, values: tuple[Values, Values]) ->
                 yield Change(key, name, "status", str(states[0]), str(states[1]))
             if key in found:
                 yield from _fields(key, name, *found[key])
-    yield from (Change(key, "", "record", True, False) for key in old if key not in new)
-    yield from (Change(key, "", "record", False, True) for key in new if key not in old)
+    yield from (Change(key, "", "record", True, False) for key in dict.fromkeys(before.keys) if key not in new)
+    yield from (Change(key, "", "record", False, True) for key in dict.fromkeys(after.keys) if key not in old)
 
 
 def _fields(key: str, flow: str, before: Any, after: Any) -> Iterator[Change]:

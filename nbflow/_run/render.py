@@ -11,7 +11,7 @@ from nbflow._core.table import WORDS, duration
 from nbflow._core.usage import money
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from nbflow._core.table import FlowRow, Table
     from nbflow._run.explanation import Explanation
@@ -52,12 +52,23 @@ def short(text: str, length: int = _MESSAGE) -> str:
 
 def to_text(table: Table, *, width: int = 110, colour: bool = False) -> str:
     """The table as text; with ANSI colours for a terminal."""
+    return _printed(lambda console: print_table(table, console), width, colour=colour)
+
+
+def runs_to_text(history: Any) -> str:
+    """The history of runs as text: the latest hundred."""
+    if history.empty:
+        return "No runs yet."
+    more = f"\nand {len(history) - _RUNS:,} earlier runs" if len(history) > _RUNS else ""
+    return _printed(lambda console: print_runs(history.head(_RUNS), console), 140) + more
+
+
+def _printed(print_: Callable[[Any], None], width: int, *, colour: bool = False) -> str:
     from rich.console import Console
 
     out = io.StringIO()
     # force_jupyter: rich would display its output in a notebook by itself, whatever the file.
-    console = Console(file=out, width=width, force_jupyter=False, force_terminal=colour, no_color=not colour, highlight=False, emoji=False, markup=False)
-    print_table(table, console)
+    print_(Console(file=out, width=width, force_jupyter=False, force_terminal=colour, no_color=not colour, highlight=False, emoji=False, markup=False))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 

@@ -17,7 +17,7 @@ from nbflow._core.table import WORDS, causes_of, failure_rows, table_of
 from nbflow._key.value import key_by
 from nbflow._run import compare, render, results
 from nbflow._run.inspection import FlowView, Inspection
-from nbflow._run.kept import kept_batch
+from nbflow._run.kept import kept_batch, kept_row
 from nbflow._run.why import Why
 from nbflow._state import checkpoint
 from nbflow.errors import RunFailedError, StoreError, UnknownRunError, UsageError
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from nbflow._core.entry import Entry
     from nbflow._core.table import Table
     from nbflow._core.usage import Usage
-    from nbflow._run.batch import Batch
+    from nbflow._run.batch import Batch, Row
+    from nbflow._run.compare import Change
     from nbflow._run.engine import Engine
     from nbflow._run.lane import Lane
     from nbflow._run.send import Execution
@@ -137,6 +138,11 @@ class Run:
     def flows(self) -> tuple[str, ...]:
         """Names of the flows, in the order of the results' columns."""
         return self._state().flows
+
+    @property
+    def records(self) -> int:
+        """How many records it has, as far as they were read."""
+        return len(self._state().keys)
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -281,9 +287,13 @@ class Run:
             is one of the output's, or the flow's name for an output without fields; ``status`` where a record is done
             in one run only; ``record`` where only one run has it. Values that are saved under one key are not loaded.
         """
+        return _frame("pandas", compare.COLUMNS, self.differences(other))
+
+    def differences(self, other: Run) -> Iterator[Change]:
+        """What `compare` has in its rows, one after the other."""
         mine, theirs = self._state(), other._state()
         values = partial(self._values, mine), partial(other._values, theirs)
-        return _frame("pandas", compare.COLUMNS, compare.changes(mine, theirs, values))
+        return compare.changes(mine, theirs, values)
 
     def raise_for_failures(self) -> Run:
         """The run itself if nothing failed.
@@ -311,22 +321,33 @@ class Run:
         record = numbers[0]
         execution = self._execution
         inputs = execution.inputs if execution is not None else {}
-        why = Why(self.engine, state, record, self._load, lambda run: self._content(run, text))
+        why = Why(self.engine, state, record, self._load, self._content)
         views = [FlowView(name, state.item(record, flow), self._load, state.checkpoint(record, flow), why) for flow, name in enumerate(state.flows)]
-        for entry in self.engine.ledger.read(self.id)[0]:
-            if type(entry) in (Item, Called, Used) and entry.record == record:  # type: ignore[union-attr]
-                views[entry.flow].take(entry)  # type: ignore[union-attr, arg-type]
+        for entry in self.engine.ledger.about(self.id, record):
+            if isinstance(entry, Item | Called | Used):
+                views[entry.flow].take(entry)
         for flow, view in enumerate(views):
             view.finish(inputs.get((record, flow), []))
         return Inspection(text, state.flows, views, lambda: self._record(state, record))
 
-    def _content(self, run: str, key: str) -> Any:
-        """The record with this key as it was sent in a run."""
+    def _content(self, run: str, key: str, record: int) -> Any:
+        """A record as it was sent in a run."""
         sent = self if run == self.id else Run(self.engine, run, self._home)
-        state = sent._state()  # noqa: SLF001 - of this class
-        return sent._record(state, state.keys.index(key))  # noqa: SLF001
+        row = sent._row(record)  # noqa: SLF001 - of this class
+        return row.record if row is not None and row.key == key else sent._record(sent._state(), record)  # noqa: SLF001
+
+    def _row(self, place: int) -> Row | None:
+        """One row of the batch, if it can be had without reading those before it."""
+        batch = self._batch
+        if batch is not None and not batch.is_stream:
+            return batch.row(place) if place < (batch.total or 0) else None
+        return kept_row(self.engine.ledger, self.id, place)
 
     def _record(self, state: RunState, record: int) -> Any:
+        # Where no row is the copy of another, each record stands in the row of its number.
+        row = self._row(record) if not state.copies else None
+        if row is not None and row.key == state.keys[record]:
+            return row.record
         batch, rows = self._rows(state)
         if batch is None:
             raise UsageError(f"The records of run {self.id} were not kept.")

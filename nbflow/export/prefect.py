@@ -90,7 +90,7 @@ class Prefect:
             test=f"`prefect deployment run {job.name}/{job.name} --watch`",
             watch="The page of the deployment: nbflow's lines are in the log of a run, its last sentence is the message of its state.",
             remove=f"`prefect deployment delete {job.name}/{job.name}`",
-            missed="Runs that were due without a worker are late and start when there is one; of several the first does the work and the others are cancelled, as is one that is due while another is at work.",
+            missed="Runs that were due without a worker are late and start when there is one; of several the first does the work. One that is due while another is at work is cancelled.",
             secrets="set them in the environment of the worker, or as `env` in the job variables of the pool.",
         )
 

@@ -29,7 +29,7 @@ def settings(declared: Iterable[Parameter], texts: Sequence[str]) -> tuple[Setti
 def _setting(one: Parameter, given: str | None) -> Setting:
     default = _plain(one.default)
     schema = _schema(ast.parse(one.type, mode="eval").body) | ({"description": one.help} if one.help else {})
-    if one.default is not None and _is_json(default):
+    if (default is not None or one.default == "None") and _is_json(default):
         schema["default"] = default
     return Setting(one.name, one.type, schema, given, default if given is None else one.value(given), one.help)
 

@@ -75,7 +75,7 @@ def refusals(job: Job, taken: Iterable[str]) -> list[str]:
 
 def is_open(setting: Setting) -> bool:
     """Does the notebook work the value out when it runs, unless somebody says?"""
-    return setting.given is None and "default" not in setting.schema
+    return setting.given is None and setting.value is None and "default" not in setting.schema
 
 
 def offer(setting: Setting) -> tuple[dict[str, Any], Any]:

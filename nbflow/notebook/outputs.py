@@ -1,4 +1,4 @@
-"""Outputs: what a cell shows, taken down while it is shown, and shown again."""
+"""Outputs: what a cell shows, taken down while it is shown, and shown again; and that no secret is in what is shown."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import functools
 import io
 import sys
 from typing import TYPE_CHECKING, Any
+
+from nbflow._key.secret import KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,3 +143,26 @@ def replay(shell: Any, shown: list[Shown]) -> None:
             hook.write_output_prompt()
             hook.write_format_data(part["result"], part["metadata"])
             hook.finish_displayhook()
+
+
+def guard(shell: Any) -> None:
+    """Let no message of a kernel hold the value of a secret: printed, displayed, raised, completed or of a widget.
+
+    What leaves the kernel is what notebooks, logs of front ends and debuggers have. An IPython in a terminal shows its
+    user what the user's code prints.
+    """
+    session = getattr(getattr(shell, "kernel", None), "session", None)
+    if session is None or isinstance(session.pack, _Packer):
+        return
+    session.pack = _Packer(session.pack)
+
+
+class _Packer:
+    """Makes bytes of a message as the packer before did, with names instead of secrets."""
+
+    def __init__(self, pack: Callable[[Any], bytes]) -> None:
+        self._pack = pack
+
+    def __call__(self, message: Any) -> bytes:
+        data = self._pack(message)
+        return data if KNOWN.holder(data) is None else self._pack(KNOWN.masked(message))

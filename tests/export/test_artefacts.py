@@ -22,7 +22,7 @@ GOLDEN = Path(__file__).parent / "golden"
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
 
-@pytest.mark.parametrize("name", ["cron", "docker", "github-actions", "kubernetes", "python", "systemd"])
+@pytest.mark.parametrize("name", sorted(targets()))
 def test_a_target_writes_what_it_wrote_before(name, tmp_path, monkeypatch):
     """Golden files: a change of what users get shows in the review. `NBFLOW_GOLDEN=write` writes them."""
     import nbformat
@@ -40,7 +40,7 @@ def test_a_target_writes_what_it_wrote_before(name, tmp_path, monkeypatch):
     assert {str(path.relative_to(GOLDEN / name)) for path in (GOLDEN / name).rglob("*") if path.is_file()} == set(made)
 
 
-@pytest.mark.parametrize("name", ["cron", "docker", "github-actions", "kubernetes", "python", "systemd"])
+@pytest.mark.parametrize("name", sorted(targets()))
 def test_a_readme_is_ten_lines_and_says_how_to_install_test_watch_and_remove(name, tmp_path):
     job = job_of(tmp_path)
     lines = readme.as_text(job, targets()[name]).splitlines()[2:]

@@ -276,3 +276,36 @@ def test_nbclient_and_papermill_run_step_cells(folder, monkeypatch):
     papermill.execute_notebook(str(path), str(folder.path / "out.ipynb"), cwd=str(folder.path), kernel_name="python3", progress_bar=False)
     out = nbformat.read(folder.path / "out.ipynb", as_version=4)
     assert sum("cached" in output.get("text", "") for cell in out.cells for output in cell.get("outputs", ())) == 3
+
+
+@pytest.mark.parametrize("step", ["#| step: quiet -> x", "%%step quiet -> x"])
+@pytest.mark.parametrize("above", [True, False])
+def test_a_cell_magic_around_a_step_cell_stands_above_or_below_its_line(kernel, step, above):
+    cell = "\n".join([*(("%%capture shown", step) if above else (step, "%%capture shown")), "print('hello')", "x = 1"])
+    for _ in range(2):
+        assert kernel.run(cell) == ""
+        assert kernel.run("print(shown.stdout.splitlines()[0], x)") == "hello 1\n"
+    assert "cached" in kernel.run("shown.stdout")
+    assert "Wall time" in kernel.run(f"{step.replace('quiet', 'timed')}\n%%time\nx = 2")
+    assert "cached" in kernel.run(f"%%time\n{step.replace('quiet', 'timed')}\nx = 2")
+
+
+@pytest.mark.parametrize("magic", ["bash", "html", "writefile a.txt"])
+def test_a_cell_magic_that_runs_no_python_is_refused_below_a_steps_line(kernel, magic, tmp_path):
+    said = kernel.run(f"#| step: s\n%%{magic}\necho hello")
+    assert f"%%{magic.partition(' ')[0]} runs something else than Python" in said
+    assert not (tmp_path / "a.txt").exists()
+
+
+def test_a_file_may_hold_the_line_of_a_step(kernel, tmp_path):
+    kernel.run("%%writefile a.py\n#| step: s -> x\nx = 1")
+    assert (tmp_path / "a.py").read_text() == "#| step: s -> x\nx = 1\n"
+
+
+def test_the_ledger_says_in_which_cell_and_line_a_call_failed(kernel):
+    """Not in which of the files that do not exist; the line is the one that the cell shows."""
+    kernel.run("@nf.step(retries=0)\ndef ask(n):\n    return 1 / n")
+    kernel.run("run = ask.map([0])")
+    said = kernel.run("print(run.inspect('0')['ask']['ask'].failure.traceback)")
+    assert "Cell In[2], line 3, in ask" in said
+    assert "ipykernel" not in said

@@ -1,6 +1,7 @@
 """Airflow takes the DAG, and runs the notebook by it."""
 
 import json
+import re
 
 import pytest
 
@@ -13,13 +14,14 @@ def airflow(tmp_path, threads):
     platform = Platform("airflow", tmp_path / "airflow")
     dags = platform.home / "dags"
     dags.mkdir()
-    (dags / "support_threads_dag.py").symlink_to(threads.folder / "support_threads_dag.py")
     platform.environment |= {
         "AIRFLOW_HOME": str(platform.home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
     }
     platform.run("airflow", "db", "migrate")
+    (install,) = re.findall(r"^- \*\*Install.\*\* `(.*)`$", (threads.folder / "README.md").read_text(), re.MULTILINE)
+    platform.run("bash", "-c", install, cwd=threads.folder)
     return platform
 
 
