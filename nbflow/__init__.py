@@ -59,6 +59,7 @@ from nbflow.errors import (
     UsageError,
 )
 from nbflow.export import export
+from nbflow.quality import compare, evaluate, review
 
 if typing.TYPE_CHECKING:
     from nbflow import llm as llm
@@ -90,6 +91,8 @@ __all__ = [
     "UnknownRunError",
     "Usage",
     "UsageError",
+    "compare",
+    "evaluate",
     "export",
     "file",
     "flow",
@@ -98,6 +101,7 @@ __all__ = [
     "load_ipython_extension",
     "open_run",
     "plan",
+    "review",
     "runs",
     "secret",
     "send",

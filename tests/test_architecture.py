@@ -14,6 +14,7 @@ LAYERS = [
     ["_state"],
     ["_run"],
     ["notebook"],
+    ["quality"],
     ["_wiring"],
     ["testing", "job", "dashboard", "llm"],
     ["script"],

@@ -18,6 +18,7 @@ from nbflow._run.limits import Gate, Gates
 from nbflow._run.runner import Call, Runner, value_of
 from nbflow._run.scope import SCOPE
 from nbflow._run.workers import Loop, Workers
+from nbflow._state.reviews import Reviews
 from nbflow.errors import NbflowWarning, UsageError
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Engine:
     def __init__(self, store: Store, ledger: Ledger, clock: Clock, machinery: Machinery, crash_point: Callable[[str], None] | None = None) -> None:
         self.store = store
         self.ledger = ledger
+        self.reviews = Reviews(ledger.beside("reviews"))
         self.clock = clock
         self.machinery = machinery
         self.runner = Runner(store, clock, crash_point)

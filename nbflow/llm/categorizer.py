@@ -12,7 +12,7 @@ from nbflow._core.entry import Remark
 from nbflow._core.policy import seconds
 from nbflow._core.usage import Usage
 from nbflow._run.scope import SCOPE
-from nbflow.errors import UsageError
+from nbflow.errors import NonRetriableError, UsageError
 from nbflow.llm import examples as known
 from nbflow.llm import provider as providers
 from nbflow.llm import taxonomy as taxonomies
@@ -106,7 +106,7 @@ def categorizer(
     if "version" not in options:
         depends_on = [*(depends_on if isinstance(depends_on, tuple | list | set | frozenset) else [depends_on]), told]
     options |= {"name": name, "depends_on": depends_on}
-    text_of = _Text(redact)
+    text_of = _Text(redact, may_be_empty=unknown is not None)
     if model == OFFLINE:
         return _made(_waiting(_Baseline(Offline(taxonomy, pairs), name), text_of), options)
     if not isinstance(model, str) and not hasattr(model, "ask"):
@@ -115,7 +115,7 @@ def categorizer(
     prompt = Prompt(taxonomy, told["instructions"], pairs, reason=reason)
     answerer, way = _reached(model, base_url, api_key)
     way.limit(_positive(rpm, "rpm"), _positive(tpm, "tpm"))
-    line = Line(answerer, prompt, way, batch=_whole(batch, "batch"), places=_whole(concurrency, "concurrency"), timeout=seconds(timeout, "timeout"))
+    line = Line(answerer, prompt, way, batch=_whole(batch, "batch"), places=_whole(concurrency, "concurrency"), timeout=_longer_than_nothing(timeout))
     step = _made(_awaiting(_OnLoop(line, answerer), text_of), options | {"is_plain": True, "model": answerer.name})
     line.policy = step.policy
     return step
@@ -124,12 +124,15 @@ def categorizer(
 class _Text:
     """What leaves the process of a text. An object, not a function: that the code of ``redact`` counts is said by its name."""
 
-    def __init__(self, redact: Callable[[str], str] | None) -> None:
+    def __init__(self, redact: Callable[[str], str] | None, *, may_be_empty: bool) -> None:
         self._redact = redact
+        self._may_be_empty = may_be_empty
 
     def __call__(self, text: Any) -> str:
         if not isinstance(text, str):
             raise TypeError(f"a categorizer takes a text, not {type(text).__name__}: pick the column, or join the fields.")
+        if not text.strip() and not self._may_be_empty:
+            raise NonRetriableError('the text is empty, and no label says so; unknown="unknown" gives it one.')
         if self._redact is None:
             return text
         left = self._redact(text)
@@ -170,8 +173,9 @@ class _OnLoop:
         if self._is_api:
             await providers.load()
         scope, loop = SCOPE.get(), _wiring.SESSION.machinery.loop
-        run = scope.item.cancelled if scope is not None and scope.item is not None else None
-        asked = self._line.ask(text, run, _wiring.SESSION.engine.clock, self._report)
+        item = scope.item if scope is not None else None
+        run, clock = (item.cancelled, item.runner.clock) if item is not None else (None, _wiring.SESSION.engine.clock)
+        asked = self._line.ask(text, run, clock, self._report)
         if loop.is_current():
             return await asked
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, loop.get()))
@@ -191,6 +195,8 @@ class _Asked(Protocol):
 
 
 def _made(function: Callable[[str], Any], options: dict[str, Any]) -> Step[[str], Category]:
+    # One name for all of them, which keys cover: another model is told by its own, and may come by another function.
+    function.__module__, function.__qualname__ = "nbflow.llm", "categorize"
     step: Step[[str], Category] = _wiring.step(**options)(function)
     return step
 
@@ -269,6 +275,13 @@ def _whole(value: Any, option: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise UsageError(f"{option}={value!r} has to be a whole number, 1 or more.")
     return value
+
+
+def _longer_than_nothing(timeout: float | str | timedelta) -> float:
+    length = seconds(timeout, "timeout")
+    if not length:
+        raise UsageError(f"timeout={timeout!r} has to be longer than nothing.")
+    return length
 
 
 def _positive(value: Any, option: str) -> float | None:

@@ -188,13 +188,12 @@ class Line:
 
         try:
             reply: Reply = await self._channel.send(ask, thought, clock)
-        except Exception as error:
-            self._fail(group, error, clock)
-        else:
             self._channel.settle(reply.tokens.input + reply.tokens.output - thought)
             for place, asking in enumerate(group):
                 asking.spent.append(_share(reply.tokens, place, len(group)))
             self._hand_out(group, self._prompt.read(reply, len(group)), clock)
+        except Exception as error:
+            self._fail(group, error, clock)
         finally:
             self._free += 1
             self._start(clock)

@@ -20,6 +20,7 @@ TEXT = "please refund me"
         ({"model": str, "rpm": 20}, "rpm= is for models"),
         ({"model": "openai:x", "batch": 0}, "batch=0 has to be a whole number"),
         ({"model": "openai:x", "rpm": -1}, "rpm=-1 has to be a number above 0"),
+        ({"model": "openai:x", "timeout": 0}, "timeout=0 has to be longer than nothing"),
         ({"model": "openai:x", "timeout": "soon"}, "timeout='soon' is not a duration"),
         ({"instructions": 3}, "instructions=3 has to be a text"),
         ({"retries": -1}, "retries=-1"),
@@ -51,17 +52,41 @@ def test_a_provider_whose_package_is_missing_says_which(nb):
         nf.llm.categorizer(["a", "b"], model="anthropic:claude", api_key="k")(TEXT)
 
 
-@pytest.mark.parametrize("model", ["openai:stub", "openai-chat:stub", "ollama:stub", "vllm:stub", "stub"])
+@pytest.mark.parametrize("model", ["openai:stub", "openai-chat:stub", "ollama:stub", "vllm:stub", "deepseek:stub", "stub"])
 def test_any_server_that_speaks_as_openai_does_is_one_address_away(nb, server, model):
     assert nf.llm.categorizer(chat.LABELS, model=model, base_url=server.url)(TEXT).label == "billing"
     assert server.requests[0]["body"]["model"] == "stub"
 
 
+def test_the_protocol_that_openai_itself_is_asked_by_works_as_well(nb, server):
+    server.faults = [chat.says("", finish="length"), chat.says("", refusal="no"), chat.says('{"label": "Happy"}'), chat.error(429, "slow", retry_after="9")]
+    run = nf.llm.categorizer(chat.LABELS, model="openai-responses:stub", base_url=server.url).map([TEXT])
+    assert run.results("categorize") == [Category("billing", 0.9, "it says so")]
+    assert run.usage[:4] == (4, 4 * chat.PROMPT, 4 * chat.COMPLETION, 12)
+    told = [request["records"][0].get("your last answer", "") for request in server.requests]
+    assert [said[:30] for said in told] == ["", "the model's answer was cut off", "the model refused to answer", "the model answered 'Happy', wh", "the model answered 'Happy', wh"]
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_model_without_structured_output_answers_by_calling_a_tool(nb, server, monkeypatch, batch):
+    monkeypatch.setenv("HEROKU_INFERENCE_URL", server.url.removesuffix("/v1"))
+    monkeypatch.setenv("HEROKU_INFERENCE_KEY", "k")
+    server.faults = [chat.says('{"label": "Happy"}')]
+    run = nf.llm.categorizer(chat.LABELS, model="heroku:stub", batch=batch).map(["refund", "crash", "else"])
+    assert [answer.label for answer in run.results("categorize")] == ["billing", "bug", "other"]
+    assert "response_format" not in server.requests[0]["body"]
+
+
 def test_a_key_goes_where_it_is_told_and_that_of_the_environment_nowhere_else(nb, server, categorizer, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai-and-for-openai-alone")
     categorizer()("one")
-    categorizer(api_key="sk-mine-and-nobody-elses")("two")
-    assert server.keys == ["Bearer none", "Bearer sk-mine-and-nobody-elses"]
+    monkeypatch.setenv("HOUSE_KEY", "sk-mine-and-nobody-elses")
+    server.faults = [chat.error(400, "not with sk-mine-and-nobody-elses"), None]
+    categorize = categorizer(api_key=nf.secret("HOUSE_KEY"))
+    run = categorize.map(["two"])
+    assert "not with ***HOUSE_KEY***" in run.failures()["message"][0]
+    assert categorize("two").label == "other"
+    assert server.keys == ["Bearer none", *["Bearer sk-mine-and-nobody-elses"] * 2]
 
 
 # Keys.
@@ -79,6 +104,13 @@ def test_what_the_model_is_told_counts(nb, server, categorizer, edit):
     assert after.explain(TEXT).state == "would run"
     after(TEXT)
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("model", ["openai:stub", len, Category], ids=str)
+def test_another_model_is_all_that_changed(nb, model):
+    nf.llm.categorizer(["a", "b"])(TEXT)
+    (changed,) = nf.llm.categorizer(["a", "b"], model=model).explain().changes
+    assert changed.name == "model"
 
 
 @pytest.mark.parametrize("edit", HOW, ids=str)
@@ -133,6 +165,20 @@ def test_the_model_is_told_labels_descriptions_instructions_and_examples(nb, ser
 def test_without_reasons_none_is_asked_for(nb, server, categorizer):
     categorizer(reason=False)(TEXT)
     assert list(server.requests[0]["body"]["response_format"]["json_schema"]["schema"]["properties"]) == ["label", "confidence"]
+
+
+def test_a_text_that_no_encoding_knows_is_sent_all_the_same(nb, server, categorizer):
+    categorizer()("half a \ud83d smile")
+    assert server.texts == [["half a ? smile"]]
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_empty_text_costs_no_request_unless_there_is_a_label_for_it(nb, server, categorizer, text):
+    with pytest.raises(nf.StepError, match="tried once: NonRetriableError: the text is empty"):
+        categorizer()(text)
+    assert server.requests == []
+    categorizer(unknown="unclear")(text)
+    assert server.texts == [[text]]
 
 
 # Functions and objects.
