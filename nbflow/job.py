@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow import _wiring
 from nbflow._core.plan import State
+from nbflow._core.usage import Usage, dollars
 from nbflow._key.secrecy import is_secret
 from nbflow._key.secret import Known
-from nbflow._core.usage import Usage, dollars
 from nbflow._run import orders, render
 from nbflow._state import location
 from nbflow._state.store import MemoryStore
