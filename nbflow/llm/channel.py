@@ -92,6 +92,7 @@ class Channel:
                     pause = self._told_to_wait(error)
                     if pause is None:
                         raise
+                    self._tokens.settle(-tokens)  # it came to nothing
                     self._pause(pause, begun, clock, error)
                     continue
             self._answered()
@@ -146,9 +147,11 @@ class Channel:
         if begun >= self._paused_until:  # those under way when it was said tell the same thing again
             self._pauses += 1
             self._most = max(1.0, min(self._most, self._under_way) // 2)
-        self._paused_until = max(self._paused_until, clock.monotonic() + min(length, _LONGEST))
+        wait = min(length, _LONGEST)
+        self._paused_until = max(self._paused_until, clock.monotonic() + wait)
         if self._pauses > _PATIENCE or length > _LONGEST:
-            raise RetryAfterError(f"the provider answers nothing but to wait ({error})", retry_after=min(length, _LONGEST)) from error
+            said = "answers nothing but to wait" if length <= _LONGEST else f"asks to wait for {length:.0f} s"
+            raise RetryAfterError(f"the provider {said} ({error})", retry_after=wait) from error
 
     def _answered(self) -> None:
         self._pauses = 0

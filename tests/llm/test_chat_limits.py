@@ -100,6 +100,19 @@ def test_a_provider_that_says_nothing_but_wait_fails_the_attempt_in_the_end():
     assert clock.waits == [1, 2, 4, 8, 16, 32]
 
 
+def test_nobody_waits_for_hours_in_one_attempt():
+    with pytest.raises(nf.RetryAfterError, match="asks to wait for 7200 s") as told:
+        sends(Channel(), Paused(), [limited(7200.0)])
+    assert told.value.retry_after == 600
+
+
+def test_a_refused_request_uses_up_no_tokens():
+    way, clock = Channel(), Paused()
+    way.limit(None, 600)
+    sends(way, clock, [limited(1.0)] * 3 + ["answer"])
+    assert clock.now < 1000 + 3 + 1
+
+
 def test_an_answer_in_between_gives_patience_anew():
     way, clock = Channel(), Paused()
     for _ in range(5):
