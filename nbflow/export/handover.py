@@ -119,6 +119,8 @@ def prepare(order: Order) -> Export:
     if not title.strip():
         raise UsageError("--name is empty: leave it out, or name the job.")
     folder = _folder(order, slug(title), chosen)
+    for what, text in {"--name": title, "The folder": str(folder), "The notebook's name": order.notebook.name}.items():
+        _check_text(what, text)
     last = folders.remembered(folder)
     needed = belongings(document, order.notebook.resolve().parent)
     pinned = environment(order.notebook.resolve().parent, needed.packages)
@@ -163,10 +165,15 @@ def _check_parameters(order: Order, document: Any) -> None:
     values = documents.given(document, list(order.parameters))
     for text in order.parameters:
         name, _, said = text.partition("=")
-        if "\0" in said or (not said.isascii() and said.encode("utf-8", "replace") != said.encode("utf-8", "surrogatepass")):
-            raise UsageError(f"-p {name}={said!r} is no text that a file or a command can hold: give it as Unicode, without NUL.")
+        _check_text(f"-p {name}", said)
         if is_secret(name, values[name]) or secrets.redacted(said, name) != said:
             raise UsageError(f'-p {name}=...: it looks like a secret, and would stand in the files of the export. Read it in the notebook with nf.secret("{name.upper()}"), and set the variable where the job runs.')
+
+
+def _check_text(what: str, text: str) -> None:
+    """What came in another encoding than the terminal's, and NUL, no file and no argument of a program can say."""
+    if any(one == "\0" or "\ud800" <= one <= "\udfff" for one in text):
+        raise UsageError(f"{what} {text!r} is no text that a file or a command can hold: give it as Unicode, without NUL.")
 
 
 def _check_options(order: Order) -> None:

@@ -79,6 +79,7 @@ def test_a_job_on_another_machine_says_that_the_store_is_not_shared(place, expor
         ([*CRON, "-p", "day=sk-abcdefghijklmnopqrstuvwx"], "looks like a secret"),
         ([*CRON, "-p", "day=\udcff"], "no text that a file or a command can hold"),
         ([*CRON, "--name", "  "], "--name is empty"),
+        ([*CRON, "--name", "a\udcff"], "no text that a file or a command can hold"),
     ],
 )
 def test_what_stands_against_an_export_is_said_before_anything_is_written(arguments, said, place, export):

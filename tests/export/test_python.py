@@ -95,7 +95,8 @@ def test_objects_of_the_notebooks_classes_are_found_wherever_the_class_is(tmp_pa
     label = "import nbflow as nf\nfrom dataclasses import dataclass\nfrom enum import Enum\n\nclass Kind(Enum):\n    A = 1\n\n@dataclass\nclass Label:\n    text: str\n    kind: Kind"
     write(tmp_path / "labels.ipynb", label, "@nf.step(retries=0)\ndef make(n):\n    print('made', n)\n    return Label(str(n), Kind.A)", "make(1)")
     folder = nf.export(tmp_path / "labels.ipynb", "python").folder
-    assert "made 1" in command("python", "labels_job.py", "--store", tmp_path / ".nbflow", cwd=folder).stdout
+    # A relative folder is meant from where the command is given, not from where the module is.
+    assert "made 1" in command("python", folder / "labels_job.py", "--store", ".nbflow", cwd=tmp_path).stdout
     code = "import labels_job as l; found = l.make(1); assert type(found) is l.Label and found.kind is l.Kind.A, found; l.make(2)"
     imported = command("python", "-W", "error", "-c", code, cwd=folder, env=os.environ | {"NBFLOW_STORE": str(tmp_path / ".nbflow")})
     assert (imported.returncode, imported.stdout) == (0, "made 2\n"), imported.stderr
