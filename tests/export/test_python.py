@@ -173,6 +173,20 @@ def test_what_defines_stands_at_the_top_and_what_acts_in_main(cells, top, acts, 
     assert sorted(name for node in main.body if isinstance(node, ast.Global) for name in node.names) == acts
 
 
+def test_an_annotation_of_what_main_binds_is_left_out(tmp_path):
+    """A function may bind a global and may annotate a name, but not both at once."""
+    cell = "ü: list[str] = f('a: b = c'); y: int = g()  # both\nif y:\n    z: dict = {\n        1: 2}\nw: int"
+    text = translation.module(nbformat.read(write(tmp_path / "x.ipynb", cell), 4), "x.ipynb", "x")
+    assert "    ü = f('a: b = c'); y = g()  # both\n    if y:\n        z = {\n            1: 2}" in text
+    assert "    pass\n" in text or "\nw: int\n" in text
+
+
+@pytest.mark.parametrize(("cell", "said"), [("#| step: a\nx: int = 1", "gives `x` an annotation"), ("#| step: a\nfrom os import *", "cannot stand in a function"), ("x: dict[\n    str, int] = f()", "cannot stand in a function")])
+def test_what_no_function_can_hold_is_refused(cell, said, tmp_path):
+    with pytest.raises(nf.UsageError, match=said):
+        nf.export(write(tmp_path / "x.ipynb", "def f(): return 1", cell), "python")
+
+
 def test_a_title_is_a_comment_whatever_it_is(tmp_path):
     document = nbformat.read(write(tmp_path / "x.ipynb", "# a\nimport os; os.abort()", "x = 1"), 4)
     text = translation.module(document, "x.ipynb", "\n\nimport evil\n# -*- coding: utf-7 -*-\u2028import evil")
