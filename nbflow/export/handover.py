@@ -112,7 +112,8 @@ def prepare(order: Order) -> Export:
     if order.schedule is None and chosen.is_timed:
         raise UsageError(f'--to {chosen.name} needs to know when: give --schedule "0 6 * * 1-5" (at 06:00 from Monday to Friday), and --timezone if it is not that of this machine.')
     when = schedule(order.schedule, order.timezone) if order.schedule is not None else None
-    errors = [one for one in check(order.notebook) if one.level == "error"]
+    findings = check(order.notebook)
+    errors = [one for one in findings if one.level == "error"]
     if errors and not order.force:
         raise UsageError(_refused(order.notebook, errors))
     title = order.notebook.stem if order.name is None else order.name
@@ -158,6 +159,9 @@ def prepare(order: Order) -> Export:
     left = [f"{name} stays where it is: {why}." for name, why in sorted(needed.left.items())]
     if needed.data:
         left.append(f"{', '.join(sorted(needed.data))}: copied, and the job reads the copy. For data that changes, make the path a parameter and give a whole one: -p data=/srv/data.csv.")
+    # Versions are pinned here, whatever files there are.
+    if warned := sum(one.level == "warning" and one.rule != "unpinned" for one in findings):
+        left.append(f"nbflow check has {warned} warning{'s' * (warned > 1)}: nbflow check {order.notebook}")
     return Export(job, chosen.name, tuple(changes), (*pinned.warnings, *left), tuple(errors), not last, _files=files, _noted=noted)
 
 

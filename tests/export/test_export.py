@@ -106,6 +106,12 @@ def test_errors_of_check_stop_an_export_and_force_says_that_it_overrides_them(pl
     assert re.search(r"forced +nbflow check: cell 1: `input\(\)` waits for somebody", said)
 
 
+def test_warnings_of_check_are_counted(place, export):
+    write(place / "meh.ipynb", "open('/srv/data.csv')\n!ls")
+    assert f"nbflow check has 2 warnings: nbflow check {place / 'meh.ipynb'}" in export(place / "meh.ipynb", *CRON)[1]
+    assert "nbflow check has" not in export(place / "threads.ipynb", *CRON)[1]
+
+
 def test_the_name_of_a_job_may_be_any_text(place, export):
     code, _ = export(place / "threads.ipynb", *CRON, "--name", "größe/../../etc: $(touch pwned) 50%\n'")
     assert code == 0
