@@ -41,7 +41,7 @@ $call
     return dg.MaterializeResult(metadata=facts)
 
 
-job = dg.define_asset_job($job, selection=[notebook], executor_def=dg.in_process_executor)
+job = dg.define_asset_job($job, selection=[notebook], executor_def=dg.in_process_executor, tags={"nbflow": $name})
 
 
 @dg.schedule(name=$schedule, job=job, cron_schedule=$cron, execution_timezone=$timezone, default_status=dg.DefaultScheduleStatus.RUNNING)
@@ -72,6 +72,7 @@ class Dagster:
         assert job.schedule is not None
         text = source.filled(
             _DEFINITIONS,
+            name=source.literal(job.name),
             asset=source.literal(job.identifier),
             job=source.literal(_job(job)),
             schedule=source.literal(f"{job.identifier}_schedule"),

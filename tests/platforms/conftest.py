@@ -22,6 +22,7 @@ from nbformat.v4 import new_code_cell
 
 import nbflow as nf
 from nbflow import cli
+from nbflow.notebook.turn import turn
 from tests.export.conftest import program, told  # noqa: F401 - fixtures
 
 #: What a text may hold that a shell, a template, a format or YAML would take for its own.
@@ -133,6 +134,24 @@ class Threads:
     def seen(self):
         """The parameters as they arrived, `text` first."""
         return json.loads((self.folder / "seen.json").read_text())
+
+    def busy(self):
+        """Somebody runs the job by hand, as long as the context lasts."""
+        return turn(self.notebook.parent / ".nbflow", [f"output {(self.folder / 'support_threads.out.ipynb').resolve()}"], waits=None)
+
+    def slow_down(self):
+        """The exported notebook waits in its first cell."""
+        notebook = self.folder / self.notebook.name
+        document = nbformat.read(notebook, as_version=4)
+        document.cells.insert(1, new_code_cell("import time\n\ntime.sleep(600)"))
+        nbformat.write(document, notebook)
+
+    def wait_until_running(self):
+        """Until a cell of it is under way."""
+        report, deadline = self.folder / "support_threads.out.run.json", time.monotonic() + 120
+        while not report.exists() or "interrupted" not in report.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
     def three_mornings(self, start):
         """Run the job three times: the second one finds everything done, the third has one more record and runs only that."""

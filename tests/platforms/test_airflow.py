@@ -26,12 +26,14 @@ def airflow(tmp_path, threads):
 
 
 def test_it_runs_the_job_three_mornings(airflow, threads):
-    """Accepted without an error; what is done is not done again; what failed fails; a parameter goes through as it is."""
+    """Accepted without an error; what is done is not done again; a second copy is skipped; what failed fails; parameters go through."""
     errors = airflow.run("airflow", "dags", "list-import-errors", "-l", "-o", "json")
     assert json.loads(errors.splitlines()[-1]) == []
     test = ("airflow", "dags", "test", "support-threads")
     threads.three_mornings(lambda: airflow.run(*test))
 
+    with threads.busy():
+        assert "exit code 75. Skipping" in airflow.run(*test)
     threads.deliver(1, HOPELESS)
     printed = airflow.run(*test, "--conf", json.dumps({"text": f"-{HOSTILE}", "limit": 3, "names": [HOSTILE]}), code=1)
     assert "1 of 2 records not done" in printed

@@ -31,7 +31,7 @@ def definitions(lab):
 
 
 def test_it_runs_the_job_three_mornings(lab, threads):
-    """Scheduled once however often; what is done is not done again; what failed fails; parameters go through as they are."""
+    """Scheduled once however often; what is done is not done again; a second copy and what failed fail."""
     install = ("python", threads.folder / "install.py")
     lab.run(*install)
     lab.run(*install)
@@ -40,6 +40,8 @@ def test_it_runs_the_job_three_mornings(lab, threads):
 
     threads.three_mornings(lambda: lab.run(*install, "--once"))
 
+    with threads.busy():
+        assert "Another copy of this job is at work" in lab.run(*install, "--once", code=1)
     threads.deliver(1, HOPELESS)
     assert "1 of 2 records not done" in lab.run(*install, "--once", code=1)
     assert threads.report["exit_code"] == 3

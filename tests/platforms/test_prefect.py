@@ -39,11 +39,13 @@ def ask(prefect, what, question=None):
 
 
 def test_it_runs_the_job_three_mornings(prefect, threads):
-    """Deployed; what is done is not done again; what failed fails; a parameter goes through as it is, or is refused."""
+    """Deployed; what is done is not done again; a second copy is cancelled; what failed fails; a parameter goes through or is refused."""
     assert "successfully created" in prefect.run("prefect", "--no-prompt", "deploy", "--all", cwd=threads.folder)
     run = ("prefect", "deployment", "run", NAME, "--watch", "--watch-interval", "1")
     threads.three_mornings(lambda: prefect.run(*run))
 
+    with threads.busy():
+        assert "Another copy of this job is at work" in prefect.run(*run, code=1)
     threads.deliver(1, HOPELESS)
     printed = prefect.run(*run, "--params", json.dumps({"text": f"-{HOSTILE}", "limit": 3, "names": [HOSTILE]}), code=1)
     assert threads.seen() == [f"-{HOSTILE}", 3, [HOSTILE]]

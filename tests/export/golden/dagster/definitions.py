@@ -43,7 +43,7 @@ def notebook(context: dg.AssetExecutionContext, config: Parameters) -> dg.Materi
     return dg.MaterializeResult(metadata=facts)
 
 
-job = dg.define_asset_job("threads_job", selection=[notebook], executor_def=dg.in_process_executor)
+job = dg.define_asset_job("threads_job", selection=[notebook], executor_def=dg.in_process_executor, tags={"nbflow": "threads"})
 
 
 @dg.schedule(name="threads_schedule", job=job, cron_schedule="0 6 * * 1-5", execution_timezone="Europe/Berlin", default_status=dg.DefaultScheduleStatus.RUNNING)
