@@ -52,13 +52,13 @@ def run(main: Callable[[], Any], space: dict[str, Any]) -> int:
     source = Path(space["__file__"]).resolve()
     declared = parameters.declared(_between(source.read_text("utf-8")))
     given = _parser(source.name, declared).parse_args()
-    os.chdir(source.parent)
     try:
         values = parameters.given(declared, given.parameter)
         allowed = job.allowed(given.max_failed)
         budget = None if given.budget is None else dollars(given.budget, "--budget")
         store = job.store_of(source, given.store)
         os.environ["NBFLOW_STORE"] = str(store)
+        os.chdir(source.parent)
         with turn(store, [f"job {source} {sorted(values.items(), key=str)!r}"], waits=None if given.no_wait else lambda who: print(f"{who}; waiting for it.")), tempfile.TemporaryDirectory(prefix="nbflow-job-") as scratch:  # noqa: T201
             told = Path(scratch) / "told"
             os.environ.update(orders.environment(told, force=tuple(given.force), budget=budget))

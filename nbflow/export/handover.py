@@ -112,13 +112,16 @@ def prepare(order: Order) -> Export:
     if order.schedule is None and chosen.is_timed:
         raise UsageError(f'--to {chosen.name} needs to know when: give --schedule "0 6 * * 1-5" (at 06:00 from Monday to Friday), and --timezone if it is not that of this machine.')
     when = schedule(order.schedule, order.timezone) if order.schedule is not None else None
-    errors = [one for one in check(order.notebook) if one.level == "error"]
+    findings = check(order.notebook)
+    errors = [one for one in findings if one.level == "error"]
     if errors and not order.force:
         raise UsageError(_refused(order.notebook, errors))
     title = order.notebook.stem if order.name is None else order.name
     if not title.strip():
         raise UsageError("--name is empty: leave it out, or name the job.")
     folder = _folder(order, slug(title), chosen)
+    for what, text in {"--name": title, "The folder": str(folder), "The notebook's name": order.notebook.name}.items():
+        _check_text(what, text)
     last = folders.remembered(folder)
     needed = belongings(document, order.notebook.resolve().parent)
     pinned = environment(order.notebook.resolve().parent, needed.packages)
@@ -156,6 +159,9 @@ def prepare(order: Order) -> Export:
     left = [f"{name} stays where it is: {why}." for name, why in sorted(needed.left.items())]
     if needed.data:
         left.append(f"{', '.join(sorted(needed.data))}: copied, and the job reads the copy. For data that changes, make the path a parameter and give a whole one: -p data=/srv/data.csv.")
+    # Versions are pinned here, whatever files there are.
+    if warned := sum(one.level == "warning" and one.rule != "unpinned" for one in findings):
+        left.append(f"nbflow check has {warned} warning{'s' * (warned > 1)}: nbflow check {order.notebook}")
     return Export(job, chosen.name, tuple(changes), (*pinned.warnings, *left), tuple(errors), not last, _files=files, _noted=noted)
 
 
@@ -163,10 +169,15 @@ def _check_parameters(order: Order, document: Any) -> None:
     values = documents.given(document, list(order.parameters))
     for text in order.parameters:
         name, _, said = text.partition("=")
-        if "\0" in said or (not said.isascii() and said.encode("utf-8", "replace") != said.encode("utf-8", "surrogatepass")):
-            raise UsageError(f"-p {name}={said!r} is no text that a file or a command can hold: give it as Unicode, without NUL.")
+        _check_text(f"-p {name}", said)
         if is_secret(name, values[name]) or secrets.redacted(said, name) != said:
             raise UsageError(f'-p {name}=...: it looks like a secret, and would stand in the files of the export. Read it in the notebook with nf.secret("{name.upper()}"), and set the variable where the job runs.')
+
+
+def _check_text(what: str, text: str) -> None:
+    """What came in another encoding than the terminal's, and NUL, no file and no argument of a program can say."""
+    if any(one == "\0" or "\ud800" <= one <= "\udfff" for one in text):
+        raise UsageError(f"{what} {text!r} is no text that a file or a command can hold: give it as Unicode, without NUL.")
 
 
 def _check_options(order: Order) -> None:

@@ -90,7 +90,13 @@ def module(document: Any, notebook: str, title: str) -> str:
             top += ["", head, *lines] if head else lines if lines[:1] == [""] else ["", *lines]
         if doing:
             acts += ["", *([head] if head and not defines else []), *(line for chunk in doing for line in _displayed(chunk, "_script.show"))]
-    return _assembled(parts, names, top, acts, notebook, title)
+    text = _assembled(parts, names, top, acts, notebook, title)
+    try:
+        compile(text, "<module>", "exec", dont_inherit=True)
+    except SyntaxError as error:
+        line = text.splitlines()[(error.lineno or 1) - 1].strip()
+        raise UsageError(f"`{line}` cannot stand in a function ({error.msg}), which the cells of a plain module are put into: write it otherwise, or take a target that runs the notebook.") from None
+    return text
 
 
 def _assembled(parts: list[Part], names: _Names, top: list[str], acts: list[str], notebook: str, title: str) -> str:
@@ -142,6 +148,8 @@ def _refusals(cell: Cell) -> Iterator[str]:
         if not magic.is_cell and magic.name in reaches.SETTING_UP and _step_line(cell) is None:
             continue
         yield f"Cell {cell.number} has `{name}`, which needs IPython: do it in Python (subprocess.run for a shell line), or take a target that runs the notebook."
+    if cell.tree is not None and _step_line(cell) is not None and (found := next(_annotated(cell.tree.body), None)) is not None:
+        yield f"Cell {cell.number} is a step and gives `{ast.unparse(found.target)}` an annotation, which a plain module cannot keep: leave it out."
     if cell.tree is None:
         yield f"Cell {cell.number} is not Python: line {cell.error[0] if cell.error else 1}."
 
@@ -336,7 +344,29 @@ _FIXED = "\0"
 def _marked(chunk: Chunk) -> list[str]:
     inside = {line for node in chunk.body for line in _inside_texts(node)}
     first = (chunk.body[-1].end_lineno or 0) - len(chunk.lines) + 1
-    return [f"{_FIXED}{line}" if place in inside else line for place, line in enumerate(chunk.lines, first)]
+    lines = list(chunk.lines)
+    for node in _annotated(chunk.body):
+        lines[node.lineno - first] = _without_annotation(node, lines[node.lineno - first])
+    return [f"{_FIXED}{line}" if place in inside else line for place, line in enumerate(lines, first)]
+
+
+def _annotated(body: list[ast.stmt]) -> Iterator[ast.AnnAssign]:
+    """Names that are bound with an annotation, which a function cannot do to a global; the last of a line first."""
+    for node in reversed(body):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield from _annotated([inner for inner in ast.iter_child_nodes(node) if isinstance(inner, ast.stmt)])
+
+
+def _without_annotation(node: ast.AnnAssign, line: str) -> str:
+    """`x: int = 1` as `x = 1`; over several lines it stays, and is refused."""
+    text, begin = line.encode(), node.target.end_col_offset or 0
+    if (node.annotation.end_lineno or node.lineno) != node.lineno:
+        return line
+    if node.value is None:
+        return (text[: node.col_offset] + b"pass" + text[node.end_col_offset :]).decode()
+    return (text[:begin] + text[node.annotation.end_col_offset or begin :]).decode()
 
 
 def _indented(lines: list[str], by: str = "    ") -> list[str]:

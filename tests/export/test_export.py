@@ -79,6 +79,7 @@ def test_a_job_on_another_machine_says_that_the_store_is_not_shared(place, expor
         ([*CRON, "-p", "day=sk-abcdefghijklmnopqrstuvwx"], "looks like a secret"),
         ([*CRON, "-p", "day=\udcff"], "no text that a file or a command can hold"),
         ([*CRON, "--name", "  "], "--name is empty"),
+        ([*CRON, "--name", "a\udcff"], "no text that a file or a command can hold"),
     ],
 )
 def test_what_stands_against_an_export_is_said_before_anything_is_written(arguments, said, place, export):
@@ -103,6 +104,12 @@ def test_errors_of_check_stop_an_export_and_force_says_that_it_overrides_them(pl
     code, said = export(place / "bad.ipynb", *CRON, "--force")
     assert code == 0
     assert re.search(r"forced +nbflow check: cell 1: `input\(\)` waits for somebody", said)
+
+
+def test_warnings_of_check_are_counted(place, export):
+    write(place / "meh.ipynb", "open('/srv/data.csv')\n!ls")
+    assert f"nbflow check has 2 warnings: nbflow check {place / 'meh.ipynb'}" in export(place / "meh.ipynb", *CRON)[1]
+    assert "nbflow check has" not in export(place / "threads.ipynb", *CRON)[1]
 
 
 def test_the_name_of_a_job_may_be_any_text(place, export):

@@ -95,7 +95,8 @@ def test_objects_of_the_notebooks_classes_are_found_wherever_the_class_is(tmp_pa
     label = "import nbflow as nf\nfrom dataclasses import dataclass\nfrom enum import Enum\n\nclass Kind(Enum):\n    A = 1\n\n@dataclass\nclass Label:\n    text: str\n    kind: Kind"
     write(tmp_path / "labels.ipynb", label, "@nf.step(retries=0)\ndef make(n):\n    print('made', n)\n    return Label(str(n), Kind.A)", "make(1)")
     folder = nf.export(tmp_path / "labels.ipynb", "python").folder
-    assert "made 1" in command("python", "labels_job.py", "--store", tmp_path / ".nbflow", cwd=folder).stdout
+    # A relative folder is meant from where the command is given, not from where the module is.
+    assert "made 1" in command("python", folder / "labels_job.py", "--store", ".nbflow", cwd=tmp_path).stdout
     code = "import labels_job as l; found = l.make(1); assert type(found) is l.Label and found.kind is l.Kind.A, found; l.make(2)"
     imported = command("python", "-W", "error", "-c", code, cwd=folder, env=os.environ | {"NBFLOW_STORE": str(tmp_path / ".nbflow")})
     assert (imported.returncode, imported.stdout) == (0, "made 2\n"), imported.stderr
@@ -170,6 +171,20 @@ def test_what_defines_stands_at_the_top_and_what_acts_in_main(cells, top, acts, 
     bound = [name for node in body if node is not main for name in translation.bound_by(node) if name not in ("_script", "__notebook__", "orjson")]
     assert bound == top
     assert sorted(name for node in main.body if isinstance(node, ast.Global) for name in node.names) == acts
+
+
+def test_an_annotation_of_what_main_binds_is_left_out(tmp_path):
+    """A function may bind a global and may annotate a name, but not both at once."""
+    cell = "ü: list[str] = f('a: b = c'); y: int = g()  # both\nif y:\n    z: dict = {\n        1: 2}\nw: int"
+    text = translation.module(nbformat.read(write(tmp_path / "x.ipynb", cell), 4), "x.ipynb", "x")
+    assert "    ü = f('a: b = c'); y = g()  # both\n    if y:\n        z = {\n            1: 2}" in text
+    assert "    pass\n" in text or "\nw: int\n" in text
+
+
+@pytest.mark.parametrize(("cell", "said"), [("#| step: a\nx: int = 1", "gives `x` an annotation"), ("#| step: a\nfrom os import *", "cannot stand in a function"), ("x: dict[\n    str, int] = f()", "cannot stand in a function")])
+def test_what_no_function_can_hold_is_refused(cell, said, tmp_path):
+    with pytest.raises(nf.UsageError, match=said):
+        nf.export(write(tmp_path / "x.ipynb", "def f(): return 1", cell), "python")
 
 
 def test_a_title_is_a_comment_whatever_it_is(tmp_path):
