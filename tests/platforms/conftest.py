@@ -42,6 +42,12 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip("no NBFLOW_PLATFORMS: see .ci/platforms"))
 
 
+def has_namespaces():
+    """May this user have mounts and processes apart from the machine's? In many containers not even root may."""
+    command = ["unshare", "-m", "-p", "-f", "--mount-proc", "mount", "-t", "tmpfs", "tmpfs", "/run"]
+    return bool(shutil.which("unshare")) and subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 class Platform:
     """A platform's commands, in a home of the test's own."""
 

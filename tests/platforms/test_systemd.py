@@ -13,11 +13,12 @@ import pytest
 from nbflow.export import systemd
 from nbflow.export.schedule import schedule
 from tests.export.conftest import HOSTILE, job_of
+from tests.platforms.conftest import has_namespaces
 
 pytestmark = pytest.mark.skipif(not shutil.which("systemd-analyze") and not os.environ.get("CI"), reason="no systemd")
 #: A manager of its own: nothing of the machine's is started, and it ends with the test.
 ALONE = "mount -t tmpfs tmpfs /run; mkdir -p /run/systemd/system /run/user/0; export XDG_RUNTIME_DIR=/run/user/0; /lib/systemd/systemd --user --unit=nbflow-{name}.service & wait"
-manager = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="a manager of its own needs root")
+manager = pytest.mark.skipif(not has_namespaces(), reason="a manager of its own needs root, and namespaces")
 
 
 def started(units, name, is_done):
