@@ -9,10 +9,11 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -68,7 +69,8 @@ class Platform:
         try:
             yield process
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
@@ -100,7 +102,7 @@ class Threads:
             self._rows = list(csv.DictReader(file))
         document = nbformat.read(self.notebook, as_version=4)
         document.cells.insert(1, new_code_cell('text = ""  # any text\nlimit: int | None = None\nnames: list[str] = []', metadata={"tags": ["parameters"]}))
-        document.cells.append(new_code_cell('import json\nfrom pathlib import Path\n\nPath("seen.json").write_text(json.dumps([text, limit, names]))'))
+        document.cells.append(new_code_cell('import json\nimport shutil\nfrom pathlib import Path\n\nPath("seen.json").write_text(json.dumps([text, limit, names]))\nPath("python.txt").write_text(shutil.which("python"))'))
         nbformat.write(document, self.notebook)
         self.deliver(FEW)
 
@@ -159,6 +161,7 @@ class Threads:
         assert self.report["exit_code"] == 0
         assert self.counts() == {"COMPLETED": FEW}
         assert self.seen() == [HOSTILE, None, ["ü", "-"]]
+        assert Path((self.folder / "python.txt").read_text()).parent == Path(sys.executable).parent
         start()
         assert self.counts() == {"CACHED": FEW}
         self.deliver(FEW + 1)
