@@ -18,8 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow import _wiring
 from nbflow._core.plan import State
+<<<<<<< HEAD
 from nbflow._core.policy import seconds
+=======
+>>>>>>> wip-cells
 from nbflow._core.usage import Usage, dollars
+from nbflow._key.secrecy import is_secret
+from nbflow._key.secret import Known
 from nbflow._run import orders, render
 from nbflow._state import location
 from nbflow._state.store import MemoryStore
@@ -28,7 +33,6 @@ from nbflow.notebook import document as documents
 from nbflow.notebook import report
 from nbflow.notebook.execute import Ending, Stop, execute
 from nbflow.notebook.progress import Progress
-from nbflow.notebook.secrecy import MASK, is_secret, masked
 from nbflow.notebook.turn import turn
 
 if TYPE_CHECKING:
@@ -42,6 +46,7 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_RECORDS = 0, 1, 2, 3
 EXIT_BUDGET, EXIT_INTERRUPTED, EXIT_DEAD = 4, 130, 138
 _EXIT = {"refused": EXIT_USAGE, "ok": EXIT_OK, "failed": EXIT_FAILED, "interrupted": EXIT_INTERRUPTED, "dead": EXIT_DEAD}
 _TABLES = 5
+_MASK = "***"
 #: What a cell raises because of a budget, as `Ending.why` begins.
 _STOPPED = ("BudgetError", "RunFailedError", "RunCancelledError")
 
@@ -87,7 +92,7 @@ def run(notebook: Path, options: Options, console: Any) -> int:
     budget = None if options.budget is None else dollars(options.budget, "--budget")
     output = options.output or notebook.with_name(f"{notebook.stem}.out.ipynb")
     store = store_of(notebook, options.store)
-    shown = {name: MASK if is_secret(name, value) else value for name, value in values.items()}
+    shown = {name: _MASK if is_secret(name, value) else value for name, value in values.items()}
     # The same notebook with the same parameters is the same job; so is whatever writes the same file.
     names = [f"output {output.resolve()}", f"job {notebook.resolve()} {sorted(shown.items(), key=str)!r}"]
     with turn(store, names, waits=(lambda who: console.print(f"{who[0].upper()}{who[1:]}; waiting for it.")) if options.wait else None):
@@ -101,7 +106,11 @@ def run(notebook: Path, options: Options, console: Any) -> int:
             documents.begin(document)
             cells = len(documents.code_cells(document))
             progress = Progress(console, cells)
-            job = _Job(document, output, runs, facts, [value for name, value in values.items() if is_secret(name, value)], progress)
+            secrets = Known()
+            for name in shown:
+                if is_secret(name, values[name]):
+                    secrets.add(name, values[name])
+            job = _Job(document, output, runs, facts, secrets, progress)
             stop = Stop()
             with stop.on_signals():
                 try:
@@ -277,12 +286,12 @@ class _Runs:
 class _Job:
     """One headless run under way: watches the cells and writes the files."""
 
-    def __init__(self, document: Any, output: Path, runs: _Runs, facts: dict[str, Any], secrets: list[str], progress: Progress) -> None:
+    def __init__(self, document: Any, output: Path, runs: _Runs, facts: dict[str, Any], secrets: Known, progress: Progress) -> None:
         self.document = document
         self.output = output
         self.runs = runs
         self.facts = facts
-        #: Texts that nothing that is written or printed may hold.
+        #: Parameters that nothing that is written or printed may hold; what `nf.secret` reads never leaves the kernel.
         self.secrets = secrets
         self.progress = progress
         self._cell: tuple[int, Any] | None = None
@@ -311,14 +320,14 @@ class _Job:
         came = replayed < self._replayed or (states and all(_is_cached(state, cell) for state in states))
         if documents.state_of(cell) == "ok" and came:
             cell.metadata["nbflow"]["state"] = "cached"
-        self.progress.ended(number, masked(cell, self.secrets), states)
+        self.progress.ended(number, self.secrets.masked(cell), states)
 
     def goes_on(self) -> None:
         """A cell goes on."""
         if self._cell is not None:
             number, cell = self._cell
             latest = self.runs.states(self.runs.listen(number)[-1:])
-            self.progress.running(number, masked(cell, self.secrets), time.monotonic() - self._begun, latest)
+            self.progress.running(number, self.secrets.masked(cell), time.monotonic() - self._begun, latest)
 
     def is_settled(self) -> bool:
         """Is no run under way any more?"""
@@ -334,9 +343,9 @@ class _Job:
         of_cell = self.runs.of_cell
         cells = enumerate(documents.code_cells(self.document), 1)
         told = {number: [run.run for run in of_cell.get(number, ())] for number in range(1, len(self.document.cells) + 1)}
-        facts = masked(self.facts | {"cells": [report.facts_of_cell(number, cell, told[number]) for number, (_, cell) in cells], "runs": self.runs.facts(), "cost": used.cost, "usage": used._asdict()}, self.secrets)
+        facts = self.secrets.masked(self.facts | {"cells": [report.facts_of_cell(number, cell, told[number]) for number, (_, cell) in cells], "runs": self.runs.facts(), "cost": used.cost, "usage": used._asdict()})
         self.document.metadata["nbflow"] = {name: value for name, value in facts.items() if name != "cells"}
-        report.write(self.output, nbformat.writes(masked(self.document, self.secrets)) + "\n")  # type: ignore[no-untyped-call]
+        report.write(self.output, nbformat.writes(self.secrets.masked(self.document)) + "\n")  # type: ignore[no-untyped-call]
         report.write(report.beside(self.output), report.as_text(facts))
         self._saved = time.monotonic()
         self._cost = self._saved - begun
@@ -393,7 +402,7 @@ def _say(job: _Job, ending: Ending, code: int, force: Sequence[str]) -> None:
     shown = [run for run in runs if len(runs) <= _TABLES or run.state != "COMPLETED"][:_TABLES]
     for run in shown:
         progress.say()
-        progress.table(masked(run.table(), job.secrets))
+        progress.table(job.secrets.masked(run.table()))
     progress.say()
     if len(runs) > len(shown):
         progress.say(Text(f"The other {len(runs) - len(shown)} runs: nbflow runs", "bright_black"))

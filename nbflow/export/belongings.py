@@ -9,6 +9,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbflow._key.origin import is_users_file
@@ -16,7 +17,6 @@ from nbflow.notebook.check.cells import cells_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 #: A larger file is data that lives somewhere, not a part of the job.
 MOST = 20 * 1024 * 1024
@@ -27,6 +27,7 @@ _ORDINARY = frozenset(("HOME", "PATH", "USER", "LOGNAME", "SHELL", "LANG", "LC_A
 #: Where client libraries find their keys without being told.
 _KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY", "google": "GOOGLE_API_KEY", "google-gla": "GEMINI_API_KEY", "mistral": "MISTRAL_API_KEY", "groq": "GROQ_API_KEY", "cohere": "CO_API_KEY"}
 _MODEL = re.compile(rf"({'|'.join(_KEYS)}):[\w./-]+")
+_READERS = re.compile(r"(^|\.)(environ\.get|environ\.pop|getenv|secret)$")
 _WRITERS = re.compile(r"(to_|write_|save|sink_|unlink|remove|mkdir|touch)")
 
 
@@ -97,8 +98,6 @@ def _local(name: str, places: list[Path]) -> Iterator[tuple[str, Path]]:
             return
     if spec is None:
         return
-    from pathlib import Path
-
     for root in spec.submodule_search_locations or ():
         folder = Path(root)
         if is_users_file(str(folder / "__init__.py")):
@@ -165,7 +164,7 @@ def _variable(node: ast.AST) -> str | None:
     """The environment variable that an expression reads, if its name stands there as text."""
     if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("environ"):
         key: ast.AST | None = node.slice
-    elif isinstance(node, ast.Call) and node.args and (name := ast.unparse(node.func)).endswith(("environ.get", "getenv", "environ.pop")) | (name.rpartition(".")[2] == "secret"):
+    elif isinstance(node, ast.Call) and node.args and _READERS.search(ast.unparse(node.func)):
         key = node.args[0]
     else:
         return None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._core.usage import dollars
 from nbflow._key import texts as secrets
+from nbflow._key.secrecy import is_secret
 from nbflow.errors import UsageError
 from nbflow.export import folder as folders
 from nbflow.export import schema
@@ -25,7 +26,6 @@ from nbflow.export.targets import target
 from nbflow.job import allowed, limit, store_of
 from nbflow.notebook import document as documents
 from nbflow.notebook.check import check
-from nbflow.notebook.secrecy import is_secret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._key import cell as reaches
 from nbflow.errors import UsageError
+from nbflow.export.source import literal
 from nbflow.notebook import document as documents
 from nbflow.notebook.check.cells import cells_of
 from nbflow.notebook.document import STEP_LINE
@@ -89,10 +90,10 @@ def module(document: Any, notebook: str, title: str) -> str:
             top += ["", head, *lines] if head else lines if lines[:1] == [""] else ["", *lines]
         if doing:
             acts += ["", *([head] if head and not defines else []), *(line for chunk in doing for line in _displayed(chunk, "_script.show"))]
-    return _assembled(parts, names, top, acts, f"{notebook}, as the module of {title}" if title != notebook else notebook)
+    return _assembled(parts, names, top, acts, notebook, title)
 
 
-def _assembled(parts: list[Part], names: _Names, top: list[str], acts: list[str], what: str) -> str:
+def _assembled(parts: list[Part], names: _Names, top: list[str], acts: list[str], notebook: str, title: str) -> str:
     declared = [line for part in parts if documents.PARAMETERS in part.tags for chunk in part.chunks for line in chunk.lines]
     future = sorted({line for part in parts for chunk in part.chunks for line in _future(chunk)})
     whole = [node for part in parts if documents.PARAMETERS not in part.tags for chunk in part.chunks if part.step is not None or not names.is_definition(chunk) for node in chunk.body]
@@ -101,9 +102,12 @@ def _assembled(parts: list[Part], names: _Names, top: list[str], acts: list[str]
     lines = [
         "#!/usr/bin/env python3",
         "# Written by `nbflow export`: a notebook as a plain module. Import it for its steps and flows; run it, and it does",
-        f"# what the notebook does: {''.join(one if one.isprintable() else ' ' for one in what)}",
+        f"# what the notebook does. Title: {''.join(one if one.isprintable() else ' ' for one in title)}",
         *future,
         "from nbflow import script as _script",
+        "",
+        "# Its classes are the notebook's: what either has saved, the other finds.",
+        f"__notebook__ = {literal(notebook)}",
         "",
         BEGIN,
         *declared,

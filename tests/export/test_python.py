@@ -89,6 +89,23 @@ def test_a_module_can_be_imported_for_its_steps_and_flows_and_runs_nothing(made)
     assert (done.returncode, done.stderr, log(made)) == (0, "", ["double 1"])
 
 
+def test_objects_of_the_notebooks_classes_are_found_wherever_the_class_is(tmp_path, monkeypatch):
+    """In the kernel and in the module that is run they are `__main__`'s, in the module that is imported its own."""
+    monkeypatch.delenv("NBFLOW_STORE")
+    label = "import nbflow as nf\nfrom dataclasses import dataclass\nfrom enum import Enum\n\nclass Kind(Enum):\n    A = 1\n\n@dataclass\nclass Label:\n    text: str\n    kind: Kind"
+    write(tmp_path / "labels.ipynb", label, "@nf.step(retries=0)\ndef make(n):\n    print('made', n)\n    return Label(str(n), Kind.A)", "make(1)")
+    folder = nf.export(tmp_path / "labels.ipynb", "python").folder
+    assert "made 1" in command("python", "labels_job.py", "--store", tmp_path / ".nbflow", cwd=folder).stdout
+    code = "import labels_job as l; found = l.make(1); assert type(found) is l.Label and found.kind is l.Kind.A, found; l.make(2)"
+    imported = command("python", "-W", "error", "-c", code, cwd=folder, env=os.environ | {"NBFLOW_STORE": str(tmp_path / ".nbflow")})
+    assert (imported.returncode, imported.stdout) == (0, "made 2\n"), imported.stderr
+    write(tmp_path / "labels.ipynb", label, "@nf.step(retries=0)\ndef make(n):\n    print('made', n)\n    return Label(str(n), Kind.A)", "print('found', make(1), make(2))")
+    assert command("nbflow", "run", tmp_path / "labels.ipynb").returncode == 0
+    shown = nbformat.read(tmp_path / "labels.out.ipynb", 4).cells[-1].outputs[0].text
+    assert "found Label(text='1'" in shown
+    assert "made" not in shown
+
+
 def test_a_module_needs_no_jupyter(made):
     """IPython, nbformat and the kernel are kept from being imported."""
     (made / "sitecustomize.py").write_text("import sys\nfor name in ('IPython', 'nbformat', 'nbclient', 'ipykernel', 'ipywidgets', 'traitlets'):\n    sys.modules[name] = None\n")
@@ -150,7 +167,7 @@ def test_what_defines_stands_at_the_top_and_what_acts_in_main(cells, top, acts, 
     text = translation.module(nbformat.read(write(tmp_path / "x.ipynb", *cells), 4), "x.ipynb", "x")
     body = ast.parse(text).body
     main = next(node for node in body if isinstance(node, ast.FunctionDef) and node.name == "main")
-    bound = [name for node in body if node is not main for name in translation.bound_by(node) if name not in ("_script", "orjson")]
+    bound = [name for node in body if node is not main for name in translation.bound_by(node) if name not in ("_script", "__notebook__", "orjson")]
     assert bound == top
     assert sorted(name for node in main.body if isinstance(node, ast.Global) for name in node.names) == acts
 

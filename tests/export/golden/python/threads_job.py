@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 # Written by `nbflow export`: a notebook as a plain module. Import it for its steps and flows; run it, and it does
-# what the notebook does: threads.ipynb, as the module of Threads of support
+# what the notebook does. Title: Threads of support
 from nbflow import script as _script
+
+# Its classes are the notebook's: what either has saved, the other finds.
+__notebook__ = "threads.ipynb"
 
 # Parameters: `-p name=value` gives other values.
 day = ''  # the day
