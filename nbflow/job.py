@@ -18,10 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow import _wiring
 from nbflow._core.plan import State
-<<<<<<< HEAD
 from nbflow._core.policy import seconds
-=======
->>>>>>> wip-cells
 from nbflow._core.usage import Usage, dollars
 from nbflow._key.secrecy import is_secret
 from nbflow._key.secret import Known
