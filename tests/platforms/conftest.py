@@ -150,10 +150,18 @@ class Threads:
 
     def wait_until_running(self):
         """Until a cell of it is under way."""
-        report, deadline = self.folder / "support_threads.out.run.json", time.monotonic() + 120
-        while not report.exists() or "interrupted" not in report.read_text():
+        self._wait_for(lambda report: any(cell["state"] == "interrupted" for cell in report["cells"]) and report["exit_code"] is None)
+
+    def exit_code(self):
+        """What the run under way ends with."""
+        return self._wait_for(lambda report: report["exit_code"] is not None)["exit_code"]
+
+    def _wait_for(self, is_so):
+        path, deadline = self.folder / "support_threads.out.run.json", time.monotonic() + 120
+        while not path.exists() or not is_so(self.report):
             assert time.monotonic() < deadline
             time.sleep(0.1)
+        return self.report
 
     def three_mornings(self, start):
         """Run the job three times: the second one finds everything done, the third has one more record and runs only that."""
