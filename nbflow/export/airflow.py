@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from nbflow.export import source
@@ -57,7 +58,8 @@ class Airflow:
     def files(self, job: Job) -> Mapping[str, str]:
         """The DAG."""
         assert job.schedule is not None
-        command = " ".join(["exec", shlex.join(job.command_of(job.program, job.store, ())), *map(_argument, _numbered(job))])
+        path = f'PATH={shlex.quote(str(PurePath(job.program).parent))}:"$PATH"'
+        command = " ".join([path, "exec", shlex.join(job.command_of(job.program, job.store, ())), *map(_argument, _numbered(job))])
         given = [f'"{name}": {source.literal(_text(one))}' for name, one in _numbered(job)]
         environment = [f"{source.literal(name)}: literal({source.literal(value)})" for name, value in job.environment.items()]
         secrets = f"where the worker has {', '.join(map(source.literal, job.secrets))}" if job.secrets else "what the worker has"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import PurePath
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -53,9 +54,10 @@ def block(items: Iterable[str], brackets: str, indent: int) -> str:
 
 
 def constants(job: Job) -> str:
-    """Where the job is and what it calls, for `call`."""
-    found = {"FOLDER": literal(str(job.folder)), "COMMAND": literal(job.command_of(job.program, job.store, ())), "ENVIRONMENT": f"{{{', '.join(['**os.environ', *(f'{literal(name)}: {literal(value)}' for name, value in job.environment.items())])}}}"}
-    return "\n".join(f"{name} = {text}" for name, text in found.items())
+    """Where the job is, what it calls, and with which environment: that of the platform, but its own programs first."""
+    path = f'os.pathsep.join([{literal(str(PurePath(job.program).parent))}, os.environ.get("PATH", os.defpath)])'
+    environment = ["**os.environ", f'"PATH": {path}', *(f"{literal(name)}: {literal(value)}" for name, value in job.environment.items())]
+    return f"FOLDER = {literal(str(job.folder))}\nCOMMAND = {literal(job.command_of(job.program, job.store, ()))}\nENVIRONMENT = {{{', '.join(environment)}}}"
 
 
 def call(job: Job, log: str) -> str:

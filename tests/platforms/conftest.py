@@ -9,10 +9,11 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -74,7 +75,8 @@ class Platform:
         try:
             yield process
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
@@ -106,7 +108,7 @@ class Threads:
             self._rows = list(csv.DictReader(file))
         document = nbformat.read(self.notebook, as_version=4)
         document.cells.insert(1, new_code_cell('text = ""  # any text\nlimit: int | None = None\nnames: list[str] = []', metadata={"tags": ["parameters"]}))
-        document.cells.append(new_code_cell('import json\nfrom pathlib import Path\n\nPath("seen.json").write_text(json.dumps([text, limit, names]))'))
+        document.cells.append(new_code_cell('import json\nimport shutil\nfrom pathlib import Path\n\nPath("seen.json").write_text(json.dumps([text, limit, names]))\nPath("python.txt").write_text(shutil.which("python"))'))
         nbformat.write(document, self.notebook)
         self.deliver(FEW)
 
@@ -154,10 +156,18 @@ class Threads:
 
     def wait_until_running(self):
         """Until a cell of it is under way."""
-        report, deadline = self.folder / "support_threads.out.run.json", time.monotonic() + 120
-        while not report.exists() or "interrupted" not in report.read_text():
+        self._wait_for(lambda report: any(cell["state"] == "interrupted" for cell in report["cells"]) and report["exit_code"] is None)
+
+    def exit_code(self):
+        """What the run under way ends with."""
+        return self._wait_for(lambda report: report["exit_code"] is not None)["exit_code"]
+
+    def _wait_for(self, is_so):
+        path, deadline = self.folder / "support_threads.out.run.json", time.monotonic() + 120
+        while not path.exists() or not is_so(self.report):
             assert time.monotonic() < deadline
             time.sleep(0.1)
+        return self.report
 
     def three_mornings(self, start):
         """Run the job three times: the second one finds everything done, the third has one more record and runs only that."""
@@ -165,6 +175,7 @@ class Threads:
         assert self.report["exit_code"] == 0
         assert self.counts() == {"COMPLETED": FEW}
         assert self.seen() == [HOSTILE, None, ["ü", "-"]]
+        assert Path((self.folder / "python.txt").read_text()).parent == Path(sys.executable).parent
         start()
         assert self.counts() == {"CACHED": FEW}
         self.deliver(FEW + 1)

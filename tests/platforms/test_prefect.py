@@ -45,7 +45,7 @@ def test_it_runs_the_job_three_mornings(prefect, threads):
     threads.three_mornings(lambda: prefect.run(*run))
 
     with threads.busy():
-        assert "Another copy of this job is at work" in prefect.run(*run, code=1)
+        assert "Cancelled" in prefect.run(*run, code=1)
     threads.deliver(1, HOPELESS)
     printed = prefect.run(*run, "--params", json.dumps({"text": f"-{HOSTILE}", "limit": 3, "names": [HOSTILE]}), code=1)
     assert threads.seen() == [f"-{HOSTILE}", 3, [HOSTILE]]
@@ -57,3 +57,10 @@ def test_it_runs_the_job_three_mornings(prefect, threads):
     assert deployment["schedules"][0]["schedule"] | {"cron": "0 6 * * 1-5", "timezone": "Europe/Berlin"} == deployment["schedules"][0]["schedule"]
     assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
     assert "1 of 2 records not done" in ask(prefect, "flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["FAILED"]}}}})[0]["state"]["message"]
+
+    threads.slow_down()
+    prefect.run("prefect", "deployment", "run", NAME)
+    threads.wait_until_running()
+    (under_way,) = ask(prefect, "flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}})
+    prefect.run("prefect", "flow-run", "cancel", under_way["id"])
+    assert threads.exit_code() == 130

@@ -19,7 +19,7 @@ with DAG(
     BashOperator(
         task_id="notebook",
         # Parameters go through the environment, as data: neither a shell nor a template reads them.
-        bash_command=literal('exec /opt/venv/bin/nbflow run threads.ipynb --no-wait --store /srv/.nbflow -p "$NBFLOW_1" -p "$NBFLOW_2"'),
+        bash_command=literal('PATH=/opt/venv/bin:"$PATH" exec /opt/venv/bin/nbflow run threads.ipynb --no-wait --store /srv/.nbflow -p "$NBFLOW_1" -p "$NBFLOW_2"'),
         env={
             "NBFLOW_1": "p0={{ params['p0'] }}",
             "NBFLOW_2": "p1={{ params['p1'] }}",

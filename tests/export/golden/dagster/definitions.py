@@ -10,7 +10,7 @@ from pydantic import Field
 
 FOLDER = "/srv/jobs/threads"
 COMMAND = ["/opt/venv/bin/nbflow", "run", "threads.ipynb", "--no-wait", "--store", "/srv/.nbflow"]
-ENVIRONMENT = {**os.environ}
+ENVIRONMENT = {**os.environ, "PATH": os.pathsep.join(["/opt/venv/bin", os.environ.get("PATH", os.defpath)])}
 UNDER_WAY = [dg.DagsterRunStatus[name] for name in ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")]
 
 

@@ -9,7 +9,7 @@ from prefect.states import Cancelled, Completed, Failed, State
 
 FOLDER = "/srv/jobs/threads"
 COMMAND = ["/opt/venv/bin/nbflow", "run", "threads.ipynb", "--no-wait", "--store", "/srv/.nbflow"]
-ENVIRONMENT = {**os.environ}
+ENVIRONMENT = {**os.environ, "PATH": os.pathsep.join(["/opt/venv/bin", os.environ.get("PATH", os.defpath)])}
 
 
 # No retries: steps have their own, and the next run goes on where this one stood.
