@@ -58,6 +58,7 @@ from nbflow.errors import (
     UnknownRunError,
     UsageError,
 )
+from nbflow.export import export
 from nbflow.quality import compare, evaluate, review
 
 if typing.TYPE_CHECKING:
@@ -92,6 +93,7 @@ __all__ = [
     "UsageError",
     "compare",
     "evaluate",
+    "export",
     "file",
     "flow",
     "flows",

@@ -17,7 +17,8 @@ LAYERS = [
     ["quality"],
     ["_wiring"],
     ["testing", "job", "dashboard", "llm"],
-    ["demo"],
+    ["script"],
+    ["demo", "export"],
     ["cli"],
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}

@@ -40,10 +40,17 @@ class Pairing(NamedTuple):
 
 def pairing(first: Sequence[str], second: Sequence[str]) -> Pairing:
     """Which records two runs have in common, in the order of the second."""
-    one = {key: number for number, key in reversed(list(enumerate(first)))}
-    two = {key: number for number, key in reversed(list(enumerate(second)))}
-    both = {key: (one[key], two[key]) for key in dict.fromkeys(second) if key in one}
-    return Pairing(both, [key for key in dict.fromkeys(first) if key not in two], [key for key in dict.fromkeys(second) if key not in one])
+    one, two = _places(first), _places(second)
+    both = {key: (one[key], number) for key, number in two.items() if key in one}
+    return Pairing(both, [key for key in one if key not in two], [key for key in two if key not in one])
+
+
+def _places(keys: Sequence[str]) -> dict[str, int]:
+    """The number of each key, where it first stands."""
+    places: dict[str, int] = {}
+    for number, key in enumerate(keys):
+        places.setdefault(key, number)
+    return places
 
 
 def changes(before: RunState, after: RunState, values: tuple[Values, Values]) -> Iterator[Change]:

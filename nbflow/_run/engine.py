@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib
 import os
 import secrets
 import threading
 import time
 import warnings
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from nbflow._core.entry import Coded, Opened, Resumed
 from nbflow._key.call import Binder, inputs_of
@@ -37,6 +39,24 @@ _LOOKED_AT = 50
 #: A sync step that holds an event loop for longer than this, in seconds, is reported.
 _HELD_UP = 0.1
 
+#: Runs that threads of this process go on with behind the cell that began them.
+_BACKGROUND: WeakSet[Execution] = WeakSet()
+
+
+def _interrupt_all() -> None:
+    """The process ends: have runs account for their records, while code can still start threads.
+
+    Later it cannot, and what is the interpreter's doing would be noted as failures of records.
+    """
+    for execution in list(_BACKGROUND):
+        execution.interrupt()
+
+
+# Before all threads are waited for, and before the pools of threads close, as what is registered last is called first;
+# atexit comes after both.
+importlib.import_module("concurrent.futures.thread")
+threading._register_atexit(_interrupt_all)  # type: ignore[attr-defined]  # noqa: SLF001  # as concurrent.futures does
+
 
 class Machinery:
     """What all engines of a process share: threads, the event loop, the steps' gates."""
@@ -53,6 +73,7 @@ class Machinery:
         return Binder(step.__wrapped__, step.keyed.ignore), self.gates.gate(step.policy)
 
     def _forked(self) -> None:
+        _BACKGROUND.clear()
         self.loop.forget()
         self.workers = Workers("nbflow-worker", most=64)
 
@@ -221,8 +242,13 @@ class Engine:
                 del self.live[run]
                 raise UsageError(f"Run {run} is being worked on by another process; wait for it or cancel it there.")
         if background:
-            threading.Thread(target=self._work, args=(execution, ended), name=f"nbflow-run-{run}", daemon=True).start()
+            _BACKGROUND.add(execution)
+            threading.Thread(target=self._work_aside, args=(execution, ended), name=f"nbflow-run-{run}", daemon=True).start()
         else:
+            self._work(execution, ended)
+
+    def _work_aside(self, execution: Execution, ended: Callable[[RunState], None] | None) -> None:
+        with contextlib.suppress(KeyboardInterrupt):  # at the end of the process; nobody is there to see it
             self._work(execution, ended)
 
     def _work(self, execution: Execution, ended: Callable[[RunState], None] | None) -> None:

@@ -5,27 +5,32 @@ from __future__ import annotations
 import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
 from nbflow import _wiring
+from nbflow._core.entry import Remark
 from nbflow._core.policy import seconds
+from nbflow._core.usage import Usage
 from nbflow._run.scope import SCOPE
-from nbflow.errors import UsageError
+from nbflow.errors import NonRetriableError, UsageError
 from nbflow.llm import examples as known
 from nbflow.llm import provider as providers
 from nbflow.llm import taxonomy as taxonomies
 from nbflow.llm.channel import Channel, channel
 from nbflow.llm.function import category
 from nbflow.llm.line import Line
-from nbflow.llm.offline import Offline
+from nbflow.llm.offline import BASELINE, Offline
 from nbflow.llm.prompt import WORDING, Prompt
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Coroutine
     from datetime import timedelta
 
     from nbflow._core.step import Step
     from nbflow.llm.category import Category
-    from nbflow.llm.model import Model, Tokens
+    from nbflow.llm.line import Share
+    from nbflow.llm.model import Model
     from nbflow.llm.taxonomy import Taxonomy
 
 OFFLINE = "offline"
@@ -61,7 +66,8 @@ def categorizer(
             that is one of these.
         model: ``"offline"``, a baseline that is no LLM and needs nothing; ``"provider:model"``, such as
             ``"openai:gpt-4o-mini"``, ``"anthropic:..."``, ``"ollama:qwen3"`` (needs ``nbflow[llm]``); a function of the text
-            that returns a label, a dict or a `Category`, sync or async; an object that satisfies `Model`.
+            that returns a label, a dict or a `Category`, sync or async; an object that satisfies `Model`, which counts by
+            its ``name`` and the code of its class.
         instructions: what else the model should know, in your words.
         examples: texts whose label is known: a dict of label -> texts or text -> label, (text, label) pairs, or a frame
             with the columns ``text`` and ``label``.
@@ -94,22 +100,22 @@ def categorizer(
         "examples": [*map(tuple, pairs)],
         "reason": reason,
         "redact": redact,
-        "model": model,
+        "model": _known_by(model),
         "nbflow's wording": WORDING,
     }
     if "version" not in options:
         depends_on = [*(depends_on if isinstance(depends_on, tuple | list | set | frozenset) else [depends_on]), told]
     options |= {"name": name, "depends_on": depends_on}
-    text_of = _Text(redact)
+    text_of = _Text(redact, may_be_empty=unknown is not None)
     if model == OFFLINE:
-        return _made(_waiting(Offline(taxonomy, pairs), text_of), options)
+        return _made(_waiting(_Baseline(Offline(taxonomy, pairs), name), text_of), options)
     if not isinstance(model, str) and not hasattr(model, "ask"):
         limits = {"batch": batch != 1, "base_url": base_url, "api_key": api_key, "rpm": rpm, "tpm": tpm}
         return _of_function(model, taxonomy, text_of, options, [limit for limit, given in limits.items() if given])
     prompt = Prompt(taxonomy, told["instructions"], pairs, reason=reason)
     answerer, way = _reached(model, base_url, api_key)
     way.limit(_positive(rpm, "rpm"), _positive(tpm, "tpm"))
-    line = Line(answerer, prompt, way, batch=_whole(batch, "batch"), places=_whole(concurrency, "concurrency"), timeout=seconds(timeout, "timeout"))
+    line = Line(answerer, prompt, way, batch=_whole(batch, "batch"), places=_whole(concurrency, "concurrency"), timeout=_longer_than_nothing(timeout))
     step = _made(_awaiting(_OnLoop(line, answerer), text_of), options | {"is_plain": True, "model": answerer.name})
     line.policy = step.policy
     return step
@@ -118,18 +124,40 @@ def categorizer(
 class _Text:
     """What leaves the process of a text. An object, not a function: that the code of ``redact`` counts is said by its name."""
 
-    def __init__(self, redact: Callable[[str], str] | None) -> None:
+    def __init__(self, redact: Callable[[str], str] | None, *, may_be_empty: bool) -> None:
         self._redact = redact
+        self._may_be_empty = may_be_empty
 
     def __call__(self, text: Any) -> str:
         if not isinstance(text, str):
             raise TypeError(f"a categorizer takes a text, not {type(text).__name__}: pick the column, or join the fields.")
+        if not text.strip() and not self._may_be_empty:
+            raise NonRetriableError('the text is empty, and no label says so; unknown="unknown" gives it one.')
         if self._redact is None:
             return text
         left = self._redact(text)
         if not isinstance(left, str):
             raise TypeError(f"redact= returned {type(left).__name__}; it has to return the text that may leave the process.")
         return left
+
+
+class _Baseline:
+    """The offline model, which says in the table of every run what it is."""
+
+    def __init__(self, offline: Offline, step: str) -> None:
+        self._offline = offline
+        self._text = f'{step}: model="offline" is a {BASELINE}.'
+        #: Runs that have been told, by what is set when they are cancelled.
+        self._told: WeakSet[threading.Event] = WeakSet()
+
+    def ask(self, text: str) -> Category:
+        """Its answer."""
+        scope = SCOPE.get()
+        item = scope.item if scope is not None else None
+        if item is not None and item.cancelled not in self._told:
+            self._told.add(item.cancelled)
+            item.note(Remark(item.runner.clock.time(), self._text))
+        return self._offline.ask(text)
 
 
 class _OnLoop:
@@ -145,14 +173,17 @@ class _OnLoop:
         if self._is_api:
             await providers.load()
         scope, loop = SCOPE.get(), _wiring.SESSION.machinery.loop
-        run = scope.item.cancelled if scope is not None and scope.item is not None else None
-        asked = self._line.ask(text, run, _wiring.SESSION.engine.clock, self._report)
+        item = scope.item if scope is not None else None
+        run, clock = (item.cancelled, item.runner.clock) if item is not None else (None, _wiring.SESSION.engine.clock)
+        asked = self._line.ask(text, run, clock, self._report)
         if loop.is_current():
             return await asked
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, loop.get()))
 
-    def _report(self, requests: int, tokens: Tokens) -> None:
-        _wiring.usage(self._model, input_tokens=tokens.input, output_tokens=tokens.output, cached_tokens=tokens.cached, requests=requests)
+    def _report(self, share: Share) -> None:
+        whole = _wiring.SESSION.prices.cost(self._model, Usage(1, *share.whole))
+        sent, received, cached = share.tokens
+        _wiring.usage(input_tokens=sent, output_tokens=received, cached_tokens=cached, requests=share.requests, cost=None if whole is None else whole / share.places)
 
 
 # The functions that steps are made of. They hold objects: a function or a method in a closure would count, by what it
@@ -164,6 +195,8 @@ class _Asked(Protocol):
 
 
 def _made(function: Callable[[str], Any], options: dict[str, Any]) -> Step[[str], Category]:
+    # One name for all of them, which keys cover: another model is told by its own, and may come by another function.
+    function.__module__, function.__qualname__ = "nbflow.llm", "categorize"
     step: Step[[str], Category] = _wiring.step(**options)(function)
     return step
 
@@ -218,6 +251,11 @@ class _Coroutine:
         return category(await self._function(text), self._taxonomy)
 
 
+def _known_by(model: Any) -> Any:
+    """What keys know a model by: its own name, if it is an object that may remember this and that."""
+    return [model.name, type(model)] if hasattr(model, "ask") else model
+
+
 def _reached(model: Any, base_url: str | None, api_key: str | None) -> tuple[Model, Channel]:
     """What answers, and the way to it."""
     if not isinstance(model, str):
@@ -237,6 +275,13 @@ def _whole(value: Any, option: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise UsageError(f"{option}={value!r} has to be a whole number, 1 or more.")
     return value
+
+
+def _longer_than_nothing(timeout: float | str | timedelta) -> float:
+    length = seconds(timeout, "timeout")
+    if not length:
+        raise UsageError(f"timeout={timeout!r} has to be longer than nothing.")
+    return length
 
 
 def _positive(value: Any, option: str) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 from nbflow._core.policy import http_status, retry_after
@@ -36,6 +36,22 @@ _HOPELESS = frozenset({401, 402, 403, 404})
 _REFUSED = frozenset({400, 413, 422})
 
 
+class Share(NamedTuple):
+    """What of one request is one text's.
+
+    Attributes:
+        requests: 1 for one of its texts, 0 for the others: together they are the one that was made.
+        tokens: whole numbers that add up to those of the request.
+        whole: what the request came to, by which it is priced.
+        places: texts that share it.
+    """
+
+    requests: int
+    tokens: Tokens
+    whole: Tokens
+    places: int
+
+
 class Asking:
     """One text that waits for its answer.
 
@@ -45,7 +61,7 @@ class Asking:
         complaint: what was wrong with the last answer, for the model to read.
         company: so many texts at most, itself included, go with one request.
         answer: to come.
-        spent: its share of each request that was made for it: requests, and tokens.
+        spent: its share of each request that was made for it.
         end: ends the request that it is part of, if nobody else waits for it.
     """
 
@@ -57,7 +73,7 @@ class Asking:
         self.complaint = complaint
         self.company = company
         self.answer: asyncio.Future[Category] = asyncio.get_running_loop().create_future()
-        self.spent: list[tuple[int, Tokens]] = []
+        self.spent: list[Share] = []
         self.end: Callable[[], None] = lambda: None
 
 
@@ -91,14 +107,14 @@ class Line:
         self._failed: dict[str, tuple[str, int]] = {}
         self._stopped: WeakKeyDictionary[threading.Event, StopError] = WeakKeyDictionary()
 
-    async def ask(self, text: str, run: threading.Event | None, clock: Clock, report: Callable[[int, Tokens], None]) -> Category:
+    async def ask(self, text: str, run: threading.Event | None, clock: Clock, report: Callable[[Share], None]) -> Category:
         """The answer for one text.
 
         Args:
             text: what leaves the process.
             run: what the run it belongs to is known by.
             clock: to wait by.
-            report: told the text's share of each request that was made for it: requests, tokens.
+            report: told the text's share of each request that was made for it.
 
         Raises:
             AnswerError: the answer is none; the next attempt tells the model why.
@@ -115,8 +131,8 @@ class Line:
             asking.end()
             raise
         finally:
-            for requests, tokens in asking.spent:
-                report(requests, tokens)
+            for share in asking.spent:
+                report(share)
         self._failed.pop(text, None)
         return answer
 
@@ -172,13 +188,12 @@ class Line:
 
         try:
             reply: Reply = await self._channel.send(ask, thought, clock)
-        except Exception as error:
-            self._fail(group, error, clock)
-        else:
             self._channel.settle(reply.tokens.input + reply.tokens.output - thought)
             for place, asking in enumerate(group):
-                asking.spent.append((int(place == 0), Tokens(*(_share(tokens, place, len(group)) for tokens in reply.tokens))))
+                asking.spent.append(_share(reply.tokens, place, len(group)))
             self._hand_out(group, self._prompt.read(reply, len(group)), clock)
+        except Exception as error:
+            self._fail(group, error, clock)
         finally:
             self._free += 1
             self._start(clock)
@@ -247,9 +262,8 @@ class Line:
         return times + 1
 
 
-def _share(total: int, place: int, places: int) -> int:
-    """The part of a whole number at one of several places; together they are the whole."""
-    return total * (place + 1) // places - total * place // places
+def _share(whole: Tokens, place: int, places: int) -> Share:
+    return Share(int(place == 0), Tokens(*(total * (place + 1) // places - total * place // places for total in whole)), whole, places)
 
 
 def _caused(error: StopError, cause: BaseException) -> StopError:

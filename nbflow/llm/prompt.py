@@ -88,7 +88,7 @@ def _answers(reply: Reply, count: int) -> dict[int, list[dict[str, Any]]]:
         raise AnswerError("the model's answer is empty")
     try:
         said = json.loads(reply.text[reply.text.find("{") : reply.text.rfind("}") + 1])  # some put it between words, or backticks
-    except ValueError:
+    except (ValueError, RecursionError):
         raise AnswerError(f"the model's answer is no JSON: {reply.text[:60]!r}") from None
     if count == 1:
         return {1: [said]}
@@ -113,4 +113,5 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    """JSON that can be sent: half of a character, which no encoding knows, is a question mark."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()

@@ -29,6 +29,8 @@ PROVIDERS = frozenset(
 )
 #: Those whose client takes an HTTP client of ours, which shows us the headers of every answer.
 _SHOWN = frozenset({"anthropic", "deepseek", "ollama", "openai", "openai-chat", "openai-responses", "vllm"})
+#: Those that can be at another address and have something of their own to say there; at any other one speaks as OpenAI.
+_ADDRESSED = frozenset({"anthropic", "ollama", "openai-responses", "vllm"})
 #: Stands for a key at an address of the user's own: that of the environment is OpenAI's, and not for others to see.
 _NO_KEY = "none"
 
@@ -136,8 +138,8 @@ def check(name: str, base_url: str | None) -> tuple[str, str]:
         raise UsageError(f"model={name!r}: there is no provider {provider!r}. " + (f"Did you mean {close[0]!r}? " if close else "") + f"There are {', '.join(known)}.")
     if find_spec("pydantic_ai") is None:
         raise UsageError(f"model={name!r} needs pydantic-ai; {INSTALL}")
-    if base_url is not None and provider in ("openai", "openai-responses"):
-        provider = "openai-chat"  # what is at an address of one's own seldom speaks OpenAI's newer protocol
+    if base_url is not None and provider not in _ADDRESSED:
+        provider = "openai-chat"  # what is at an address of one's own seldom speaks the newer protocol of "openai:"
     return provider, f"{provider}:{model}"
 
 

@@ -33,6 +33,7 @@ class Recorder:
         self.is_whole = True
         self._shell = shell
         self._size = 0
+        self._clears = False
         self._undo: list[Callable[[], None]] = []
 
     def start(self) -> None:
@@ -42,6 +43,7 @@ class Recorder:
             setattr(sys, name, _Tee(original, functools.partial(self._printed, name)))
             self._undo.append(functools.partial(setattr, sys, name, original))
         self._wrap(self._shell.display_pub, "publish", self._published)
+        self._wrap(self._shell.display_pub, "clear_output", self._cleared)
         self._wrap(self._shell.displayhook, "write_format_data", self._formatted)
 
     def _wrap(self, owner: Any, name: str, noted: Callable[..., None]) -> None:
@@ -85,7 +87,17 @@ class Recorder:
         kept = {kind: item for kind, item in data.items() if kind != _WIDGET}
         self._take({"result": kept, "metadata": metadata or {}}, _size_of(kept))
 
+    def _cleared(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002  # as IPython has it
+        self._clears = True
+        if not wait:
+            self._clear()
+
+    def _clear(self) -> None:
+        self.shown, self._size, self._clears, self.is_whole = [], 0, False, True
+
     def _take(self, shown: Shown, size: int) -> None:
+        if self._clears:
+            self._clear()
         self._size += size
         if self._size > _MOST:
             self.is_whole = False

@@ -72,7 +72,7 @@ def sklearn_metrics() -> Any:
     try:
         from sklearn import metrics
     except ImportError:
-        raise UsageError("Figures of quality need scikit-learn; install it with: pip install 'nbflow[llm]'") from None
+        raise UsageError("Figures of quality need scikit-learn; install it with: pip install 'nbflow[evaluate]'") from None
     return metrics
 
 

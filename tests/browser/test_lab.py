@@ -146,8 +146,11 @@ def test_after_a_kernel_restart_the_table_says_so_and_its_buttons_are_off(lab):
     notebook.picture("lab-dead")
 
 
-def test_a_cell_run_twenty_times_leaves_one_widget(lab):
-    notebook = lab(SETUP, SEND % 30)
+@pytest.mark.parametrize("cell", [SEND % 30, f"{SEND % 30}\nnf.runs()"], ids=["run", "history"])
+def test_a_cell_run_twenty_times_leaves_one_widget(lab, cell):
+    """One for each thing that it shows."""
+    notebook = lab(SETUP, cell)
+    tables = 1 + ("runs" in cell)
     notebook.run_all()
     notebook.page.evaluate(
         """async () => {
@@ -158,8 +161,8 @@ def test_a_cell_run_twenty_times_leaves_one_widget(lab):
     )
     notebook.page.locator(".nbf-runstate", has_text="partial").wait_for()
     count = "from ipywidgets import Widget; from ipywidgets.widgets.widget import _instances; print(sum(type(w).__name__ == 'TableWidget' for w in _instances.values()))"
-    assert notebook.run(count).strip() == "1"
-    assert notebook.page.locator(".nbf").count() == 1
+    assert notebook.run(count).strip() == f"{tables}"
+    assert notebook.page.locator(".nbf").count() == tables
 
 
 def test_the_same_run_in_two_cells_is_one_run_in_two_views(lab):
@@ -228,9 +231,11 @@ def test_shortcuts_of_the_notebook_do_not_reach_through_the_table(lab):
 
 
 def test_the_saved_notebook_holds_the_picture_and_no_widget_state(lab):
-    notebook = lab(SETUP, SEND % 60)
+    notebook = lab(SETUP, SEND % 60, "nf.runs()")
     notebook.run_all()
     notebook.page.locator(".nbf-runstate", has_text="partial").wait_for()
+    notebook.page.locator(".nbf-runs .nbf-record").wait_for()
+    assert notebook.page.locator(".nbflow-static:visible").count() == 0
     notebook.command("docmanager:save")
     saved = notebook.path.read_text()
     document = nbformat.reads(saved, 4)
@@ -240,6 +245,10 @@ def test_the_saved_notebook_holds_the_picture_and_no_widget_state(lab):
     assert "application/vnd.jupyter.widget-view+json" in live.data
     assert "6 failed" in static.data["text/html"]
     assert "6 failed" in static.data["text/plain"]
+    history, picture = document.cells[2].outputs
+    assert "application/vnd.jupyter.widget-view+json" in history.data
+    assert "\u2298 PARTIAL" in picture.data["text/html"]
+    assert "PARTIAL" in picture.data["text/plain"]
 
 
 def test_a_step_cell_comes_from_disk_with_what_it_showed(lab):

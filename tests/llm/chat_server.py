@@ -1,4 +1,4 @@
-"""A real HTTP server that speaks the chat completions protocol of OpenAI, and fails as such servers do, by script."""
+"""A real HTTP server that speaks as OpenAI does (chat completions and responses), and fails as such servers do, by script."""
 
 import json
 import random
@@ -81,18 +81,35 @@ def truncated(handler, texts):
     handler.send(200, data, {})
 
 
+def responses(content, finish, refusal):
+    """What the Responses API gives instead of a chat completion."""
+    said = {"type": "refusal", "refusal": refusal} if refusal else {"type": "output_text", "text": content, "annotations": []}
+    cut = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens" if finish == "length" else finish}}
+    message = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": [said]}
+    usage = {"input_tokens": PROMPT, "output_tokens": COMPLETION, "total_tokens": PROMPT + COMPLETION, "input_tokens_details": {"cached_tokens": 3}, "output_tokens_details": {"reasoning_tokens": 0}}
+    head = {"id": "r", "object": "response", "created_at": 1, "model": "stub", "parallel_tool_calls": False, "tool_choice": "auto", "tools": []}
+    return head | {"status": "completed", "output": [message], "usage": usage} | (cut if finish != "stop" else {})
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        said = json.loads(body["messages"][-1]["content"])
+        self.tells = "messages" if "messages" in body else "input"
+        self.calls_tool = bool(body.get("tools"))
+        content = body[self.tells][-1]["content"]
+        said = json.loads(content if isinstance(content, str) else content[0]["text"])
         records = said if isinstance(said, list) else [said]
         fault = self.server.note(self, body, records)
         (fault or (lambda handler, texts: handler.complete(good(texts))))(self, [record["text"] for record in records])
 
     def completion(self, content, finish="stop", refusal=None):
+        if self.tells == "input":
+            return responses(content, finish, refusal)
         message = {"role": "assistant", "content": content, "refusal": refusal}
+        if self.calls_tool:
+            message |= {"content": None, "tool_calls": [{"id": "t", "type": "function", "function": {"name": "labels", "arguments": content}}]}
         usage = {"prompt_tokens": PROMPT, "completion_tokens": COMPLETION, "total_tokens": PROMPT + COMPLETION}
         return {"id": "c", "object": "chat.completion", "created": 1, "model": "stub", "choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": usage}
 

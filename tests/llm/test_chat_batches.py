@@ -6,6 +6,7 @@ import chat_server as chat
 import pytest
 
 import nbflow as nf
+from nbflow._run.prices import Prices
 from nbflow.llm import line
 
 TEXTS = [f"text {number} {word}" for number, word in enumerate(["refund", "crash", "else", "refund"] * 5)]
@@ -103,6 +104,22 @@ def test_the_shares_of_a_request_add_up_to_it(nb, server, categorizer):
     server.faults = [chat.changed(CHANGES["some are left out"])]
     run = categorizer(batch=20).map(TEXTS)
     assert run.usage[:3] == (2, 2 * chat.PROMPT, 2 * chat.COMPLETION)
+
+
+def test_the_price_is_that_of_the_whole_requests(nb, server, categorizer, monkeypatch):
+    monkeypatch.setattr("nbflow._wiring.SESSION.prices", Prices())
+    nf.set_price("openai:stub", input=10, output=100)
+    run = categorizer(batch=20).map(TEXTS)
+    assert run.usage.cost == pytest.approx((10 * chat.PROMPT + 100 * chat.COMPLETION) / 1e6)
+    assert run.usage.unpriced == 0
+
+
+def test_a_budget_ends_a_run_before_it_is_passed(nb, server, categorizer, monkeypatch):
+    monkeypatch.setattr("nbflow._wiring.SESSION.prices", Prices())
+    nf.set_price("openai:stub", input=0, output=1e6 / chat.COMPLETION)
+    run = categorizer().map(TEXTS, budget="$5")
+    assert run.usage.cost == pytest.approx(5)
+    assert len(server.requests) == 5
 
 
 def test_a_label_that_stays_wrong_fails_its_own_record_alone(nb, server, categorizer):

@@ -19,6 +19,7 @@ NO_ANSWER = {
     "refused": (chat.says(None, refusal="I would rather not"), "refused"),
     "filtered": (chat.says("", finish="content_filter"), "refused"),
     "another label": (chat.says('{"label": "Customer Happiness", "confidence": 0.99}'), "'Customer Happiness', which is none of the labels"),
+    "too deep": (chat.says('{"a":' * 50_000 + "}" * 50_000), "no JSON"),
     "no label": (chat.says('{"confidence": 0.99}'), "None, which is none of the labels"),
 }
 HOPELESS = {

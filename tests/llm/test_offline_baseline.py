@@ -37,6 +37,11 @@ def test_it_answers_a_label_and_says_that_it_is_a_baseline_and_which_words_decid
     assert "refund" in answer.reason
 
 
+def test_the_table_of_a_run_says_once_that_it_is_a_baseline(nb):
+    run = topics().map([TEXT, "crash", "error"])
+    assert str(run).count('categorize: model="offline" is a baseline, not an LLM.') == 1
+
+
 def test_examples_teach_it_words_that_no_description_has(nb):
     before = topics()("Die Rechnung ist zu hoch")
     after = topics(examples={"billing": ["Meine Rechnung stimmt nicht"]})("Die Rechnung ist zu hoch")

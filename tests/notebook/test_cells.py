@@ -50,6 +50,9 @@ def lines(text):
         ("match p:\n    case [a, *r]:\n        o = a\n    case _:\n        o = 2\no", {"p", "o"}, ["a", "r", "o"]),
         ("print(w := 1)\nw", set(), ["w"]),
         ("while c:\n    x = 1\nx", {"c", "x"}, ["x"]),
+        ("for i in k:\n    if i:\n        break\n    t = i\nelse:\n    t = n", {"k", "n"}, ["i", "t"]),
+        ("while True:\n    if c:\n        continue\n    break", {"c"}, []),
+        ("n: int = 1\nn", {"int"}, ["n"]),
     ],
 )
 def test_names_are_read_if_the_cell_may_not_have_bound_them(text, reads, outputs):
@@ -309,3 +312,24 @@ def test_the_ledger_says_in_which_cell_and_line_a_call_failed(kernel):
     said = kernel.run("print(run.inspect('0')['ask']['ask'].failure.traceback)")
     assert "Cell In[2], line 3, in ask" in said
     assert "ipykernel" not in said
+
+
+def test_loops_may_be_broken_out_of(kernel):
+    cell = "#| step: found -> i, seen\nseen = []\nfor i in range(9):\n    if i % 2:\n        continue\n    seen.append(i)\n    if i == 4:\n        break\nelse:\n    seen = None"
+    for said in ("", "cached"):
+        assert said in kernel.run(cell)
+        assert kernel.run("i, seen") == "(4, [0, 2, 4])"
+
+
+def test_an_annotated_name_is_a_name(kernel):
+    cell = "#| step: noted\nn: int = 3\nn"
+    assert lines(kernel.run(cell)) == ["3"]
+    kernel.run("other: str = 'another annotation in the notebook'")
+    assert "cached" in kernel.run(cell)
+
+
+@pytest.mark.parametrize("wait", ["", "wait=True"])
+def test_what_a_cell_cleared_away_is_not_shown_again(kernel, wait):
+    cell = f"#| step: progress -> n\nfrom IPython.display import clear_output\nfor n in range(5):\n    clear_output({wait})\n    print(n, 'of 5'); display(n)"
+    kernel.run(cell)
+    assert lines(kernel.run(cell))[:-1] == ["4 of 5", "4"]
