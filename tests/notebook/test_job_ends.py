@@ -6,7 +6,6 @@ from collections import Counter
 
 import psutil
 import pytest
-from conftest import WORK
 
 
 def kernels_of(process):
@@ -249,7 +248,7 @@ def test_what_programs_print_past_the_kernel_is_in_the_output_and_nowhere_else(f
 def test_a_kernel_killed_in_cell_3_of_6_step_cells_executes_3_to_6_only(folder, run):
     """And of cell 3 no record that was done: the cells and the records say in files that they were executed."""
     mark = "open('cells', 'a').write('{0}\\n');"
-    work = WORK.replace("run = nf.send", "open('cells', 'a').write('3\\n')\nrun = nf.send")
+    work = folder.work.replace("run = nf.send", "open('cells', 'a').write('3\\n')\nrun = nf.send")
     steps = [f"#| step: c{n} -> v{n}\n{mark.format(n)} v{n} = {n}" for n in (4, 5, 6)]
     first = [f"#| step: c1 -> count\n{mark.format(1)} count = 80", f"#| step: c2 -> bad, pause\n{mark.format(2)} bad, pause = [], 0.02"]
     folder.write("import time, nbflow as nf", *first, work, *steps)
