@@ -14,6 +14,8 @@
     run = nf.send("support/thread.created", threads, key="id")
 """
 
+import typing
+
 from nbflow._core.flow import Flow
 from nbflow._core.policy import Throttle
 from nbflow._core.step import Step
@@ -56,6 +58,11 @@ from nbflow.errors import (
     UnknownRunError,
     UsageError,
 )
+from nbflow.export import export
+from nbflow.quality import compare, evaluate, review
+
+if typing.TYPE_CHECKING:
+    from nbflow import llm as llm
 
 __all__ = [
     "BudgetError",
@@ -84,6 +91,9 @@ __all__ = [
     "UnknownRunError",
     "Usage",
     "UsageError",
+    "compare",
+    "evaluate",
+    "export",
     "file",
     "flow",
     "flows",
@@ -91,6 +101,7 @@ __all__ = [
     "load_ipython_extension",
     "open_run",
     "plan",
+    "review",
     "runs",
     "secret",
     "send",
@@ -99,3 +110,12 @@ __all__ = [
     "usage",
     "use",
 ]
+
+
+def __getattr__(name: str) -> typing.Any:
+    """``nbflow.llm``, loaded when it is first asked for."""
+    if name == "llm":
+        from importlib import import_module
+
+        return import_module("nbflow.llm")
+    raise AttributeError(f"module 'nbflow' has no attribute {name!r}")

@@ -7,19 +7,18 @@ import signal
 import sys
 import threading
 import warnings
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
-from nbflow._core.entry import Closed, Opened, Resumed, RunState
+from nbflow._core.entry import Opened, Resumed, RunState
 from nbflow._core.flow import Flow, Listeners, make_flow
-from nbflow._core.plan import State
 from nbflow._core.sheet import Sheet
 from nbflow._core.step import Step, make_step
 from nbflow._core.usage import Usage, dollars
 from nbflow._run import explanation, kept, orders
 from nbflow._run.batch import Batch
 from nbflow._run.budget import Budget
+from nbflow._run.chronicle import Chronicle
 from nbflow._run.clock import Clock
 from nbflow._run.engine import Engine, Machinery
 from nbflow._run.forecast import Plan, forecast
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from nbflow._core.policy import Throttle
     from nbflow._run.batch import Key
     from nbflow._run.explanation import Explanation
+    from nbflow._run.history import History
     from nbflow._run.lane import Lane
 
 P = ParamSpec("P")
@@ -56,6 +56,7 @@ class Session:
         self.steps: dict[str, Step[..., Any]] = {}
         self.shows = True
         self._engine: Engine | None = None
+        self._chronicle: Chronicle | None = None
         #: Engines on other stores, whose runs were opened from a file.
         self._elsewhere: dict[str, Engine] = {}
         #: What all calls of a headless job may cost together.
@@ -269,11 +270,30 @@ class Session:
 
     def widget(self, run: Run) -> Any:
         """The run's live table as a widget."""
-        try:
-            from nbflow.notebook.widget import TableWidget
-        except ImportError as error:
-            raise UsageError(f"The live table needs {error.name}; install it with: pip install 'nbflow[lab]'") from None
-        return TableWidget(run)
+        return _widgets().of_run(run)
+
+    # The history of runs.
+
+    @property
+    def chronicle(self) -> Chronicle:
+        """The runs of the store in use."""
+        engine = self.engine
+        if self._chronicle is None or self._chronicle.engine is not engine:
+            self._chronicle = Chronicle(engine, self)
+        return self._chronicle
+
+    def display_history(self, history: History, chronicle: Chronicle) -> bool:
+        """Show the history live under the cell; answers whether that can be done where this code runs."""
+        from nbflow.notebook import live
+
+        if not self.shows or not live.in_kernel():
+            return False
+        live.show_history(history, chronicle)
+        return True
+
+    def history_widget(self, chronicle: Chronicle) -> Any:
+        """The live history as a widget."""
+        return _widgets().of_history(chronicle)
 
     @staticmethod
     def _keep(engine: Engine, execution: Execution, batch: Batch) -> None:
@@ -293,6 +313,14 @@ class Session:
             execution.say(f"The records of run {run} could not be kept, so it can only be rerun from this kernel. {error}")
         else:
             execution.keep = block if batch.is_stream else None
+
+
+def _widgets() -> Any:
+    try:
+        from nbflow.notebook import widget
+    except ImportError as error:
+        raise UsageError(f"The live table needs {error.name}; install it with: pip install 'nbflow[lab]'") from None
+    return widget
 
 
 def _crash_point() -> Callable[[str], None] | None:
@@ -375,7 +403,7 @@ def step(function: Any = None, /, **options: Any) -> Any:
         version: takes over from the code: outputs are kept across edits until it changes.
         ignore: names of arguments that are not part of the key, such as a client.
         depends_on: what else the key covers: names of installed packages (by version), ``Path`` s (by content),
-            functions (by code), values.
+            functions (by code), values; a dict gives each of its values a name for ``explain``.
         name: what outputs are filed under; the function's name by default.
         model: the model that it calls, such as ``"openai:gpt-4o-mini"``: a budget is then refused before the run if
             its price is not known.
@@ -553,30 +581,18 @@ def flows() -> list[Flow[..., Any]]:
 
 
 def runs() -> Any:
-    """The history: a pandas frame with one row a run, the latest first, which a notebook shows as a table of runs.
+    """The history: a pandas frame with one row a run, the latest first, which a notebook shows as a live table of runs.
 
     Columns: run, event, state, started (local time), seconds, records, failed. ``nbflow.open_run(id)`` opens one,
-    ``run.compare(other)`` compares two.
+    ``run.compare(other)`` compares two; so does the live table, in which runs are sorted, filtered and found.
     """
     from nbflow._run.history import History
 
-    engine = SESSION.engine
-    rows = []
-    for name in reversed(engine.ledger.runs()):
-        entries = engine.ledger.ends(name)
-        if not entries or not isinstance(entries[0], Opened):
-            warnings.warn(f"The ledger of run {name} cannot be read; it is left out.", StoreWarning, stacklevel=2)
-            continue
-        opened, last = entries[0], entries[-1]
-        if isinstance(last, Closed):
-            state, at, records, tally = last.state, last.at, last.records, last.tally
-        else:
-            run = Run(engine, name, SESSION)
-            known = run._state()  # noqa: SLF001
-            state, at, records, tally = known.state, known.ended, len(known.keys), dict(known.tally())
-        failed = tally.get(State.FAILED, 0) + tally.get(State.TIMED_OUT, 0)
-        rows.append((name, opened.event, state, datetime.fromtimestamp(opened.at), at - opened.at, records, failed))  # noqa: DTZ006 - what the clock on the wall said
-    return History(rows, columns=["run", "event", "state", "started", "seconds", "records", "failed"])
+    chronicle = SESSION.chronicle
+    history = History.of(chronicle, SESSION)
+    for name in chronicle.unreadable:
+        warnings.warn(f"The ledger of run {name} cannot be read; it is left out.", StoreWarning, stacklevel=2)
+    return history
 
 
 def open_run(run: str | Path | None = None) -> Run:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow import _wiring
 from nbflow._core.plan import State
+from nbflow._core.policy import seconds
 from nbflow._core.usage import Usage, dollars
 from nbflow._key.secrecy import is_secret
 from nbflow._key.secret import Known
@@ -85,10 +86,10 @@ def run(notebook: Path, options: Options, console: Any) -> int:
     """
     document = documents.read(notebook)
     values = documents.given(document, list(options.parameters))
-    allowed = _allowed(options.max_failed)
+    most = allowed(options.max_failed)
     budget = None if options.budget is None else dollars(options.budget, "--budget")
     output = options.output or notebook.with_name(f"{notebook.stem}.out.ipynb")
-    store = _store(notebook, options.store)
+    store = store_of(notebook, options.store)
     shown = {name: _MASK if is_secret(name, value) else as_json(value) for name, value in values.items()}
     # The same notebook with the same parameters is the same job; so is whatever writes the same file.
     names = [f"output {output.resolve()}", f"job {notebook.resolve()} {sorted(shown.items(), key=str)!r}"]
@@ -122,7 +123,7 @@ def run(notebook: Path, options: Options, console: Any) -> int:
                     ending = Ending("refused", None, str(error))
                 finally:
                     progress.close()
-                    code = job.finish(ending, allowed)
+                    code = job.finish(ending, most)
             _say(job, ending, code, options.force)
             return code
 
@@ -156,15 +157,24 @@ def describe(notebook: Path, console: Any) -> None:
         console.print(text, soft_wrap=True)
 
 
-def _store(notebook: Path, named: Path | None) -> Path:
+def store_of(notebook: Path, named: Path | None) -> Path:
+    """The store of a job: the one that is named, else the one found upward from its notebook.
+
+    Raises:
+        UsageError: it would be in memory.
+    """
     store = named.expanduser() if named is not None else location.find(notebook.resolve().parent)
     if str(store) == MemoryStore.url:
         raise UsageError("A job needs a store on disk, or nothing is left of it: name a folder with --store (NBFLOW_STORE is memory:).")
     return store.absolute()
 
 
-def _allowed(text: str) -> tuple[float, bool]:
-    """How much may be left undone, and whether that is a share."""
+def allowed(text: str) -> tuple[float, bool]:
+    """How much may be left undone, and whether that is a share.
+
+    Raises:
+        UsageError: the text says neither.
+    """
     try:
         number = float(text.removesuffix("%")) if text.endswith("%") else int(text)
     except ValueError:
@@ -172,6 +182,21 @@ def _allowed(text: str) -> tuple[float, bool]:
     if number < 0:
         raise UsageError(f"--max-failed {text}: write a number of records (5) or a share of them (5%).")
     return number, text.endswith("%")
+
+
+def limit(text: str) -> float:
+    """Seconds that one cell may take.
+
+    Raises:
+        UsageError: the text is no duration.
+    """
+    return seconds(float(text) if text.replace(".", "", 1).isdigit() else text, "--timeout")
+
+
+def is_too_many(left: int, records: int, allowed: tuple[float, bool]) -> bool:
+    """Are more records left undone than is allowed?"""
+    most, is_share = allowed
+    return left > (most * records / 100 if is_share else most)
 
 
 def _again(output: Path, shown: dict[str, Any]) -> tuple[str, ...]:
@@ -337,9 +362,8 @@ class _Job:
         for number, (_, cell) in enumerate(documents.code_cells(self.document), 1):
             self.runs.show(number, cell)
         left, records = sum(map(report.undone, states)), sum(len(state.keys) + state.unread for state in states)
-        most, is_share = allowed
         code = _EXIT[ending.how]
-        if code == EXIT_OK and left > (most * records / 100 if is_share else most):
+        if code == EXIT_OK and is_too_many(left, records, allowed):
             code = EXIT_RECORDS
         refusal = self.runs.refusal()
         if refusal and (code in (EXIT_OK, EXIT_RECORDS) or (code == EXIT_FAILED and ending.why.startswith(_STOPPED))):

@@ -234,6 +234,10 @@ class RunState:
         """US dollars that one record cost in one flow, all its attempts and rounds; NaN where a price is not known."""
         return _at(self._costs[flow], record)
 
+    def costs(self, flow: int) -> bytes:
+        """What the records cost in ``flow``, a double each. Those behind the end cost nothing."""
+        return self._costs[flow].tobytes()
+
     def tokens(self, record: int, flow: int) -> int:
         """Tokens that one record used in one flow."""
         return int(_at(self._tokens[flow], record))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,19 +35,29 @@ class Track:
     """One step of a flow: how its latest call ended for each record, and how many records there are of each."""
 
     codes: bytearray = field(default_factory=bytearray)
-    counts: Counter[State] = field(default_factory=Counter)
+    #: How many records there are of each code. Not by state: a member of an enum is dear to hash.
+    tally: list[int] = field(default_factory=lambda: [0] * len(STATES))
+
+    @property
+    def counts(self) -> dict[State, int]:
+        """How many records there are of each state, of those that there are any of."""
+        return {state: number for state, number in zip(STATES, self.tally, strict=True) if number}
 
     def put(self, record: int, code: int) -> None:
         """The latest call for ``record`` ended like this."""
         codes = self.codes
-        if len(codes) <= record:
+        if len(codes) == record:
+            codes.append(code)
+            self.tally[code] += 1
+            return
+        if len(codes) < record:
             codes.extend(b"\xff" * (record + 1 - len(codes)))
         before = codes[record]
         codes[record] = code
         if before != UNCALLED:
-            self.counts[STATES[before]] -= 1
+            self.tally[before] -= 1
         if code != UNCALLED:
-            self.counts[STATES[code]] += 1
+            self.tally[code] += 1
 
     def code(self, record: int) -> int:
         """How the latest call for ``record`` ended."""
@@ -67,12 +76,14 @@ class Lane:
         #: The number of the latest attempt of any of its steps.
         self.attempts = bytearray()
 
-    def reach(self, record: int) -> None:
-        """Have a line for ``record``."""
+    def reach(self, record: int) -> bool:
+        """Have a line for ``record``; answers whether it is a new one."""
         missing = record + 1 - len(self.attempts)
-        if missing > 0:
-            self.attempts.extend(bytes(missing))
-            self.seconds.frombytes(bytes(4 * missing))
+        if missing <= 0:
+            return False
+        self.attempts.extend(bytes(missing))
+        self.seconds.frombytes(bytes(4 * missing))
+        return True
 
 
 class Sheet:
@@ -109,13 +120,14 @@ class Sheet:
 
     def _item(self, entry: Item) -> None:
         lane, place = self.lanes[entry.flow], (entry.record, entry.flow)
-        lane.reach(entry.record)
+        is_new = lane.reach(entry.record)
         if self.retrying:
             self.retrying.pop(place, None)
         if place in self.cause_of:
             self._count(self.cause_of.pop(place), -1)
         if entry.state not in FINAL:
-            self._begin_anew(lane, entry.record)
+            if not is_new:
+                self._begin_anew(lane, entry.record)
             lane.seconds[entry.record] = entry.at - self.started
             return
         lane.seconds[entry.record] = entry.seconds
@@ -150,15 +162,18 @@ class Sheet:
         self.causes[number] = cause._replace(records=cause.records + more)
 
     def _called(self, entry: Called) -> None:
-        lane, place = self.lanes[entry.flow], (entry.record, entry.flow)
-        lane.reach(entry.record)
-        self._track(lane, entry.step).put(entry.record, CODES[entry.state])
-        if entry.attempt > lane.attempts[entry.record]:
-            lane.attempts[entry.record] = min(entry.attempt, 255)
-        if entry.state is State.RETRYING:
-            self.retrying[place] = entry.step, entry.failure
-        elif self.retrying and self.retrying.get(place, ("",))[0] == entry.step:
-            del self.retrying[place]
+        record, flow, step, state, _, _, attempt, _, failed, _ = entry
+        lane = self.lanes[flow]
+        attempts = lane.attempts
+        if record >= len(attempts):
+            lane.reach(record)
+        self._track(lane, step).put(record, CODES[state])
+        if attempt > attempts[record]:
+            attempts[record] = min(attempt, 255)
+        if state is State.RETRYING:
+            self.retrying[record, flow] = step, failed
+        elif self.retrying and self.retrying.get((record, flow), ("",))[0] == step:
+            del self.retrying[record, flow]
 
     @staticmethod
     def _track(lane: Lane, step: str) -> Track:

@@ -109,6 +109,10 @@ class Batch:
         for place, record in enumerate(_records(self.source, self.library)):
             yield self._row(place, record)
 
+    def row(self, place: int) -> Row:
+        """One row, without reading those before it."""
+        return self._row(place, self._at(place))
+
     def numbered(self) -> Iterator[tuple[int, int, Row]]:
         """Every row as (number of its record, how often that record has been met, the row).
 

@@ -20,6 +20,7 @@ from nbflow._run.limits import Gate, Gates
 from nbflow._run.runner import Call, Runner, value_of
 from nbflow._run.scope import SCOPE
 from nbflow._run.workers import Loop, Workers
+from nbflow._state.reviews import Reviews
 from nbflow.errors import NbflowWarning, UsageError
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Engine:
     def __init__(self, store: Store, ledger: Ledger, clock: Clock, machinery: Machinery, crash_point: Callable[[str], None] | None = None) -> None:
         self.store = store
         self.ledger = ledger
+        self.reviews = Reviews(ledger.beside("reviews"))
         self.clock = clock
         self.machinery = machinery
         self.runner = Runner(store, clock, crash_point)
@@ -119,10 +121,10 @@ class Engine:
         return call, item.runner, item.must_run(step.name)
 
     def call(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The value of a sync step; a coroutine of it for an async one."""
+        """The value of a sync step, or of an async one that is called plainly; a coroutine of it for any other async one."""
         __tracebackhide__ = True
         if step.is_async:
-            return self._acall(step, args, kwargs)
+            return self.sync(step, args, kwargs) if step.is_plain else self._acall(step, args, kwargs)
         on_loop = self.machinery.loop.is_current()
         begun = time.perf_counter() if on_loop else 0.0
         call, runner, force = self._call(step, args, kwargs)
@@ -155,19 +157,22 @@ class Engine:
         """Wait for any step."""
         if not step.is_async:
             return self.call(step, args, kwargs)
-        self._refuse_on_loop(step, "sync")
-        return self.machinery.loop.wait(self._acall(step, args, kwargs))
+        self._refuse_on_loop(step, "(...)" if step.is_plain else ".sync(...)")
+        outer = SCOPE.get()
+        cancelled = outer.item.cancelled if outer is not None and outer.item is not None else None
+        return self.machinery.loop.wait(self._acall(step, args, kwargs), lambda future: self.clock.wait_for(future, cancelled))
 
     def submit(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         """Start any step on the side."""
         if not step.is_async:
             return self.machinery.workers.submit(lambda: self.call(step, args, kwargs))
-        self._refuse_on_loop(step, "submit")
+        self._refuse_on_loop(step, ".submit(...)")
         return asyncio.run_coroutine_threadsafe(self._acall(step, args, kwargs), self.machinery.loop.get())
 
     def _refuse_on_loop(self, step: Step[..., Any], how: str) -> None:
         if self.machinery.loop.is_current():
-            raise UsageError(f"{step.name}.{how}(...) would wait on the event loop for the event loop; in async code write `await {step.name}(...)`.")
+            written = f"{step.name}.aio" if step.is_plain else step.name
+            raise UsageError(f"{step.name}{how} would wait on the event loop for the event loop; in async code write `await {written}(...)`.")
 
     def fan_out(self, step: Step[..., Any], items: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A map inside a flow: the list of values, in order; for an async step on a loop, an awaitable of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +14,7 @@ from nbflow.errors import CodecError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nbflow._run.batch import Row
     from nbflow._state.ledger import Ledger
 
 
@@ -42,13 +44,39 @@ def kept_batch(ledger: Ledger, run: str) -> Batch:
     Raises:
         UsageError: it was not kept.
     """
+    blocks, (library, key, values) = _opened(ledger, run)
+    source = list(_records(blocks)) if library == "records" else _read(next(blocks))
+    return Batch(source, key, values=values)
+
+
+def _opened(ledger: Ledger, run: str) -> tuple[Iterator[bytes], tuple[str, list[str], bool]]:
+    """The blocks of a batch that follow its head, and the head."""
     blocks = ledger.records(run)
     head = next(blocks, None)
     if head is None:
         raise UsageError(f"The records of run {run} were not kept (keep_records=False, or they could not be written); send them again instead.")
-    library, key, values = msgspec.msgpack.decode(head)
-    source = list(_records(blocks)) if library == "records" else _read(next(blocks))
-    return Batch(source, key, values=values)
+    return blocks, msgspec.msgpack.decode(head)
+
+
+def kept_row(ledger: Ledger, run: str, place: int) -> Row | None:
+    """One row of the batch of ``run``; of a long list no more is decoded than what it stands in.
+
+    `None` where it can only be found by reading everything before it: of an iterator.
+
+    Raises:
+        UsageError: it was not kept.
+    """
+    blocks, (library, key, values) = _opened(ledger, run)
+    first, at = next(blocks, None), place
+    source = _read(first) if first is not None else ()
+    if library == "records" and len(source) == CHUNK <= place:
+        skipped, at = divmod(place, CHUNK)
+        block = next(itertools.islice(blocks, skipped - 1, None), None)
+        source = _read(block) if block is not None else ()
+    if at >= len(source):
+        return None
+    row = Batch(source, key, values=values).row(at)
+    return row if at == place or key else row._replace(key=str(place))
 
 
 def _records(blocks: Iterator[bytes]) -> Iterator[Any]:

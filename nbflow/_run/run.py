@@ -15,9 +15,9 @@ from nbflow._core.plan import State
 from nbflow._core.sheet import Sheet
 from nbflow._core.table import WORDS, causes_of, failure_rows, table_of
 from nbflow._key.value import key_by
-from nbflow._run import compare, render, results
+from nbflow._run import compare, render, results, reviewed
 from nbflow._run.inspection import FlowView, Inspection
-from nbflow._run.kept import kept_batch
+from nbflow._run.kept import kept_batch, kept_row
 from nbflow._run.why import Why
 from nbflow._state import checkpoint
 from nbflow.errors import RunFailedError, StoreError, UnknownRunError, UsageError
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from nbflow._core.entry import Entry
     from nbflow._core.table import Table
     from nbflow._core.usage import Usage
-    from nbflow._run.batch import Batch
+    from nbflow._run.batch import Batch, Row
+    from nbflow._run.compare import Change
     from nbflow._run.engine import Engine
     from nbflow._run.lane import Lane
+    from nbflow._run.reviewed import Decided
     from nbflow._run.send import Execution
 
 #: Seconds between two looks at a run that is awaited or that another process works on.
@@ -139,6 +141,11 @@ class Run:
         return self._state().flows
 
     @property
+    def records(self) -> int:
+        """How many records it has, as far as they were read."""
+        return len(self._state().keys)
+
+    @property
     def counts(self) -> dict[str, dict[str, int]]:
         """Records by state, for each flow, always in one order: ``{"triage": {"COMPLETED": 199, "FAILED": 1}}``."""
         state = self._state()
@@ -180,11 +187,14 @@ class Run:
 
     # What came out.
 
-    def results(self, flow: str | None = None) -> Any:
+    def results(self, flow: str | None = None, *, reviewed: bool = True) -> Any:
         """The batch with what the flows made of it, or the values of one flow alone.
 
         Args:
             flow: a flow's (or mapped step's) name.
+            reviewed: labels that people gave in a review (``nbflow.review``) stand in the place of the model's, in
+                this run and every other, and a column ``<flow>.by`` says ``human`` or ``model``. ``False``: what the
+                flows returned.
 
         Returns:
             Without ``flow``: the batch in its own library, index and order kept, every row in its place. For each
@@ -205,12 +215,16 @@ class Run:
         batch, rows = self._rows(state)
         source = batch.source if batch is not None else None
         library = batch.library if batch is not None else "records"
+        decided = self._decided(state, batch) if reviewed else {}
         if flow is not None:
-            return results.as_series(library, source, flow, self._values(state, state.flows.index(flow), rows))
+            number = state.flows.index(flow)
+            values = [results.corrected(value, decided.get((row, number))) for row, value in zip(rows, self._values(state, number, rows), strict=True)]
+            return results.as_series(library, source, flow, values)
         columns: dict[str, list[Any]] = {}
         for number, name in enumerate(state.flows):
             columns[f"{name}.status"] = [str(state.item(row, number)) for row in rows]
-            columns.update(results.columns_of(name, self._values(state, number, rows)))
+            made = results.columns_of(name, self._values(state, number, rows))
+            columns.update(results.corrected_columns(name, made, [decided.get((row, number)) for row in rows]))
             columns.update(self._used(state, number, rows, taken=columns))
         if batch is None:
             source = [{"key": state.keys[row]} for row in rows]
@@ -235,6 +249,15 @@ class Run:
             return None, list(range(len(state.keys)))
         batch = self._batch = kept_batch(self.engine.ledger, self.id)
         return batch, [number for number, _, _ in batch.numbered()]
+
+    def _decided(self, state: RunState, batch: Batch | None) -> Decided:
+        """What people decided about the records, in this run and in others."""
+        decisions = reviewed.standing_for(self.engine, state.flows)
+        if not decisions:
+            return {}
+        if batch is None:
+            return reviewed.decided_by_key(decisions, state.flows, self.id, state.keys)
+        return reviewed.decided(decisions, state.flows, ((number, row) for number, _, row in batch.numbered()))
 
     def _values(self, state: RunState, flow: int, rows: list[int]) -> list[Any]:
         keys = {row: state.checkpoint(row, flow) for row in rows if state.item(row, flow) in DONE}
@@ -281,9 +304,13 @@ class Run:
             is one of the output's, or the flow's name for an output without fields; ``status`` where a record is done
             in one run only; ``record`` where only one run has it. Values that are saved under one key are not loaded.
         """
+        return _frame("pandas", compare.COLUMNS, self.differences(other))
+
+    def differences(self, other: Run) -> Iterator[Change]:
+        """What `compare` has in its rows, one after the other."""
         mine, theirs = self._state(), other._state()
         values = partial(self._values, mine), partial(other._values, theirs)
-        return _frame("pandas", compare.COLUMNS, compare.changes(mine, theirs, values))
+        return compare.changes(mine, theirs, values)
 
     def raise_for_failures(self) -> Run:
         """The run itself if nothing failed.
@@ -311,22 +338,33 @@ class Run:
         record = numbers[0]
         execution = self._execution
         inputs = execution.inputs if execution is not None else {}
-        why = Why(self.engine, state, record, self._load, lambda run: self._content(run, text))
+        why = Why(self.engine, state, record, self._load, self._content)
         views = [FlowView(name, state.item(record, flow), self._load, state.checkpoint(record, flow), why) for flow, name in enumerate(state.flows)]
-        for entry in self.engine.ledger.read(self.id)[0]:
-            if type(entry) in (Item, Called, Used) and entry.record == record:  # type: ignore[union-attr]
-                views[entry.flow].take(entry)  # type: ignore[union-attr, arg-type]
+        for entry in self.engine.ledger.about(self.id, record):
+            if isinstance(entry, Item | Called | Used):
+                views[entry.flow].take(entry)
         for flow, view in enumerate(views):
             view.finish(inputs.get((record, flow), []))
         return Inspection(text, state.flows, views, lambda: self._record(state, record))
 
-    def _content(self, run: str, key: str) -> Any:
-        """The record with this key as it was sent in a run."""
+    def _content(self, run: str, key: str, record: int) -> Any:
+        """A record as it was sent in a run."""
         sent = self if run == self.id else Run(self.engine, run, self._home)
-        state = sent._state()  # noqa: SLF001 - of this class
-        return sent._record(state, state.keys.index(key))  # noqa: SLF001
+        row = sent._row(record)  # noqa: SLF001 - of this class
+        return row.record if row is not None and row.key == key else sent._record(sent._state(), record)  # noqa: SLF001
+
+    def _row(self, place: int) -> Row | None:
+        """One row of the batch, if it can be had without reading those before it."""
+        batch = self._batch
+        if batch is not None and not batch.is_stream:
+            return batch.row(place) if place < (batch.total or 0) else None
+        return kept_row(self.engine.ledger, self.id, place)
 
     def _record(self, state: RunState, record: int) -> Any:
+        # Where no row is the copy of another, each record stands in the row of its number.
+        row = self._row(record) if not state.copies else None
+        if row is not None and row.key == state.keys[record]:
+            return row.record
         batch, rows = self._rows(state)
         if batch is None:
             raise UsageError(f"The records of run {self.id} were not kept.")
@@ -487,7 +525,9 @@ def _content(run: Run) -> object:
     items = [[(str(state.item(record, flow)), state.checkpoint(record, flow)) for record in range(len(state.keys))] for flow in range(len(state.flows))]
     batch, _ = run._rows(state)  # noqa: SLF001
     failures = [tuple(row) for row in failure_rows(state)]
-    return state.event, state.flows, state.keys, items, failures, batch.source if batch is not None and not batch.is_stream else None
+    decided = sorted((place, decision.label) for place, decision in run._decided(state, batch).items())  # noqa: SLF001
+    source = batch.source if batch is not None and not batch.is_stream else None
+    return state.event, state.flows, state.keys, items, failures, source, *([decided] if decided else [])
 
 
 key_by(Run, _content)

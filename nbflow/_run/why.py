@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbflow._core.entry import DONE, fold
+from nbflow._core.entry import DONE, Listed, fold
 from nbflow._core.plan import State
 from nbflow._core.table import WORDS
 from nbflow._key.call import inputs_of
@@ -27,9 +27,10 @@ _RUNS = 20
 
 
 class Earlier(NamedTuple):
-    """What became of the record in one flow when its event was sent before: the run, the state, the outcome's key."""
+    """What became of the record in one flow when its event was sent before: the run, its number there, the state, the outcome's key."""
 
     run: str
+    record: int
     state: State
     checkpoint: str | None
 
@@ -42,10 +43,10 @@ class Why:
         state: the run.
         record: the record's number.
         load: gives a checkpoint by its key.
-        content: gives the record that was sent in a run, by the run's id; raises if it was not kept.
+        content: gives a record as it was sent, by the run's id, its key and its number there; raises if it was not kept.
     """
 
-    def __init__(self, engine: Engine, state: RunState, record: int, load: Load, content: Callable[[str], object]) -> None:
+    def __init__(self, engine: Engine, state: RunState, record: int, load: Load, content: Callable[[str, str, int], object]) -> None:
         self._engine = engine
         self._state = state
         self._record = record
@@ -57,11 +58,17 @@ class Why:
         """The record in the flows of the latest earlier run of the event that had it."""
         ledger, key = self._engine.ledger, self._state.keys[self._record]
         earlier = [run for run in ledger.runs() if run < self._state.run]
-        for run, _ in self._engine.runs_of(self._state.event, earlier[-_RUNS:]):
-            state = fold(ledger.read(run)[0])
-            if key in state.keys:
+        for run, ends in self._engine.runs_of(self._state.event, earlier[-_RUNS:]):
+            # Most batches are sent again as they were: the record is where it was, and nothing else has to be read.
+            number, entries = self._record, ledger.about(run, self._record)
+            if any(isinstance(entry, Listed) and entry.key == key for entry in entries):
+                state = fold([ends[0], *entries])
+            else:
+                state = fold(ledger.read(run)[0])
+                if key not in state.keys:
+                    continue
                 number = state.keys.index(key)
-                return {name: Earlier(run, state.item(number, flow), state.checkpoint(number, flow)) for flow, name in enumerate(state.flows)}
+            return {name: Earlier(run, number, state.item(number, flow), state.checkpoint(number, flow)) for flow, name in enumerate(state.flows)}
         return {}
 
     def flow(self, name: str, state: State, checkpoint: str | None) -> str:
@@ -76,13 +83,14 @@ class Why:
         if before.state not in DONE:
             return f"it was sent before and then {WORDS.get(before.state, 'not done')}"
         old = self._load(before.checkpoint) if before.checkpoint else None
-        given = self._records(before.run)
+        given = self._records(before)
         return self._differs(f"flow {name}", old, checkpoint, given) or "it was asked to run again"
 
-    def _records(self, run: str) -> tuple[list[Input], list[Input]] | None:
+    def _records(self, before: Earlier) -> tuple[list[Input], list[Input]] | None:
         """The record as it was sent then and as it was sent now, field by field, if both were kept."""
         try:
-            then, now = (inputs_of([("record", self._content(of))]) for of in (run, self._state.run))
+            key = self._state.keys[self._record]
+            then, now = (inputs_of([("record", self._content(run, key, record))]) for run, record in ((before.run, before.record), (self._state.run, self._record)))
         except (UsageError, StoreError):
             return None
         return then, now

@@ -12,7 +12,8 @@ import os
 import struct
 import threading
 import warnings
-from collections import defaultdict
+from array import array
+from collections import OrderedDict, defaultdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -34,7 +35,7 @@ from nbflow._core.entry import (
 )
 from nbflow._core.plan import State
 from nbflow._core.usage import Usage
-from nbflow._state.folder import prepare, private_folder
+from nbflow._state.folder import prepare, private_folder, sync_folder
 from nbflow.errors import StoreError, StoreWarning
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ _TYPES = {tag: kind for kind, tag in _TAGS.items()}
 _STATES = {state.value: state for state in State}
 _STATE_FIELD = {"item": 2, "call": 3}
 _LENGTH = struct.Struct("<I")
+#: Entries about one record, whose first field is its number.
+_ABOUT = frozenset({Listed, Item, Called, Used})
+_SPANS = 16
 
 
 class Ledger(Protocol):
@@ -61,6 +65,12 @@ class Ledger(Protocol):
 
     def ends(self, run: str) -> list[Entry]:
         """The first entries and the last ones: what a list of runs needs, whatever the run's size."""
+
+    def about(self, run: str, record: int) -> list[Entry]:
+        """The entries of one record."""
+
+    def size(self, run: str) -> int:
+        """A number that grows with each entry: nothing is new while it stays."""
 
     def runs(self) -> list[str]:
         """The ids of all runs, oldest first."""
@@ -77,6 +87,9 @@ class Ledger(Protocol):
     def is_asked_to_stop(self, run: str) -> bool:
         """Has somebody left that word?"""
 
+    def beside(self, name: str) -> Ledger:
+        """A journal of something else in the same place, each block of which is synced to the disk."""
+
 
 class MemoryLedger:
     """A ledger that lives and dies with its process."""
@@ -85,6 +98,7 @@ class MemoryLedger:
         self._entries: defaultdict[str, list[Entry]] = defaultdict(list)
         self._blocks: defaultdict[str, list[bytes]] = defaultdict(list)
         self._asked: set[str] = set()
+        self._beside: defaultdict[str, MemoryLedger] = defaultdict(MemoryLedger)
 
     def append(self, run: str, entries: Sequence[Entry]) -> None:
         """Note ``entries``."""
@@ -101,9 +115,17 @@ class MemoryLedger:
         first = itertools.takewhile(lambda entry: isinstance(entry, Opened | Coded), entries)
         return [*first, *entries[-1:]]
 
+    def about(self, run: str, record: int) -> list[Entry]:
+        """The entries of one record."""
+        return [entry for entry in self.read(run)[0] if type(entry) in _ABOUT and entry[0] == record]
+
+    def size(self, run: str) -> int:
+        """The number of entries."""
+        return len(self._entries[run]) if run in self._entries else 0
+
     def runs(self) -> list[str]:
         """The ids of all runs, oldest first."""
-        return sorted(self._entries)
+        return sorted({*self._entries, *self._blocks})
 
     def add_records(self, run: str, block: bytes) -> None:
         """Keep a block of the batch."""
@@ -121,32 +143,93 @@ class MemoryLedger:
         """Has somebody left that word?"""
         return run in self._asked
 
+    def beside(self, name: str) -> Ledger:
+        """A journal of something else."""
+        return self._beside[name]
+
+
+class Spans:
+    """Which records the blocks of a run's entries are about: the first and the last one of each block.
+
+    Records go through a run one after the other, so that few blocks are about any one of them.
+    """
+
+    def __init__(self) -> None:
+        self.end = 0
+        self._blocks = array("q")
+        self._mutex = threading.Lock()
+
+    def note(self, start: int, end: int, records: Sequence[Any]) -> None:
+        """The block from ``start`` to ``end`` is about these; of blocks, the one that follows alone is taken in."""
+        with self._mutex:
+            if start != self.end:
+                return
+            self.end = end
+            if records:
+                self._blocks.extend((start, min(records), max(records)))
+
+    def around(self, record: int) -> list[int]:
+        """Where the blocks begin that may be about ``record``."""
+        with self._mutex:
+            starts, firsts, lasts = self._blocks[::3], self._blocks[1::3], self._blocks[2::3]
+        return [start for start, first, last in zip(starts, firsts, lasts, strict=True) if first <= record <= last]
+
 
 class FileLedger:
     """A ledger in a folder beside the store."""
 
-    def __init__(self, folder: Path, seal: Seal) -> None:
+    def __init__(self, folder: Path, seal: Seal, *, sync: bool = False) -> None:
         self._folder = folder
         self._seal = seal
+        self._sync = sync
         self._mutex = threading.Lock()
         self._ends: dict[Path, int] = {}
+        #: Of the runs that were read or written last.
+        self._spans: OrderedDict[str, Spans] = OrderedDict()
 
     def append(self, run: str, entries: Sequence[Entry]) -> None:
         """Note ``entries`` in one block."""
-        self._write(run, "entries", msgspec.msgpack.encode([(_TAGS[type(entry)], *entry) for entry in entries]))
+        start, end = self._write(run, "entries", msgspec.msgpack.encode([(_TAGS[type(entry)], *entry) for entry in entries]))
+        self._spans_of(run).note(start, end, [entry[0] for entry in entries if type(entry) in _ABOUT])
 
     def read(self, run: str, start: int = 0) -> tuple[list[Entry], int]:
         """The entries from position ``start`` on, and the position to go on from."""
         entries: list[Entry] = []
+        spans = self._spans_of(run)
         for block, end in self._blocks(run, "entries", start):
-            entries.extend(_entry(line) for line in msgspec.msgpack.decode(block))
+            found = [_entry(line) for line in msgspec.msgpack.decode(block)]
+            spans.note(start, end, [entry[0] for entry in found if type(entry) in _ABOUT])
+            entries += found
             start = end
         return entries, start
+
+    def about(self, run: str, record: int) -> list[Entry]:
+        """The entries of one record. Blocks are looked through once; then those alone are read that may be about it."""
+        spans = self._spans_of(run)
+        start = spans.end
+        for block, end in self._blocks(run, "entries", start):
+            spans.note(start, end, [line[1] for line in msgspec.msgpack.decode(block) if _TYPES[line[0]] in _ABOUT])
+            start = end
+        found: list[Entry] = []
+        for start in spans.around(record):
+            block, _ = next(self._blocks(run, "entries", start))
+            found += (_entry(line) for line in msgspec.msgpack.decode(block) if _TYPES[line[0]] in _ABOUT and line[1] == record)
+        return found
+
+    def _spans_of(self, run: str) -> Spans:
+        with self._mutex:
+            spans = self._spans.setdefault(run, Spans())
+            self._spans.move_to_end(run)
+            while len(self._spans) > _SPANS:
+                self._spans.popitem(last=False)
+        return spans
 
     def ends(self, run: str) -> list[Entry]:
         """The entries of the first block and of the last one; those between are only stepped over."""
         path = self._path(run, "entries")
-        size, starts, place = path.stat().st_size if path.exists() else 0, [0], 0
+        if not path.exists():
+            return []
+        size, starts, place = path.stat().st_size, [0], 0
         with path.open("rb") as file:
             while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
                 following = place + _LENGTH.size + _LENGTH.unpack(head)[0]
@@ -162,6 +245,13 @@ class FileLedger:
                 found.extend(_entry(line) for line in msgspec.msgpack.decode(block))
                 break
         return found
+
+    def size(self, run: str) -> int:
+        """The size of the file."""
+        try:
+            return self._path(run, "entries").stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def runs(self) -> list[str]:
         """The ids of all runs, oldest first."""
@@ -191,6 +281,10 @@ class FileLedger:
         """Has somebody left that word?"""
         return self._path(run, "stop").exists()
 
+    def beside(self, name: str) -> Ledger:
+        """A journal of something else in the same place, each block of which is synced to the disk."""
+        return FileLedger(self._folder.with_name(name), self._seal, sync=True)
+
     def _path(self, run: str, what: str) -> Path:
         if not run or not run.replace("-", "").isalnum():
             raise StoreError(f"{run!r} is not the id of a run.")
@@ -200,7 +294,7 @@ class FileLedger:
         # A block verifies in its own place only: blocks cannot be swapped, nor taken from another run.
         return blake3(f"nbflow ledger {run}/{what}@{start}".encode()).hexdigest(length=20)
 
-    def _write(self, run: str, what: str, block: bytes) -> None:
+    def _write(self, run: str, what: str, block: bytes) -> tuple[int, int]:
         path = self._path(run, what)
         with self._mutex:
             try:
@@ -212,6 +306,8 @@ class FileLedger:
                 file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
                 try:
                     _write_all(file, frame, end)
+                    if self._sync:
+                        os.fsync(file)
                 except OSError:
                     os.ftruncate(file, end)  # the next block must not stand behind half of this one
                     raise
@@ -220,6 +316,7 @@ class FileLedger:
             except OSError as error:
                 raise StoreError(f"The ledger at {path} could not be written ({error.strerror or error}); free space or check the folder's rights.") from error
             self._ends[path] = end + len(frame)
+            return end, end + len(frame)
 
     def _open(self, run: str, what: str, path: Path) -> int:
         """Make the file, or cut off what a crash left half written; answers where to write."""
@@ -231,6 +328,9 @@ class FileLedger:
         for _, end in self._blocks(run, what, 0):  # noqa: B007 - only the last end counts
             pass
         os.truncate(path, end)
+        if self._sync:
+            sync_folder(path.parent)
+            sync_folder(self._folder)
         return end
 
     def _blocks(self, run: str, what: str, start: int) -> Iterator[tuple[memoryview, int]]:

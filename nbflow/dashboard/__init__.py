@@ -11,11 +11,9 @@ import os
 import secrets
 import subprocess
 import sys
-import threading
-import time
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbflow.errors import UsageError
 
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-#: Seconds between two looks at the list of runs.
-_PERIOD = 5.0
 
 
 def serve(host: str, port: int, say: Callable[[str], None]) -> int:
@@ -56,44 +52,10 @@ def serve(host: str, port: int, say: Callable[[str], None]) -> int:
 
 
 def show() -> None:
-    """The dashboard itself, in the kernel of a visitor: the history, and the table of the run that is chosen."""
-    import ipywidgets as widgets
+    """The dashboard itself, in the kernel of a visitor: the history, with the latest run open."""
     from IPython.display import display
 
-    history, place = widgets.HTML(), widgets.VBox()
-    choice = widgets.Dropdown(description="Run", layout=widgets.Layout(width="max-content"))
-    choice.observe(lambda change: _open(place, change["new"]), "value")
-    _look(history, choice)
-    display(widgets.VBox([history, choice, place]))
-    threading.Thread(target=_follow, args=(history, choice), name="nbflow-dashboard", daemon=True).start()
-
-
-def _follow(history: Any, choice: Any) -> None:
-    while True:
-        time.sleep(_PERIOD)
-        _look(history, choice)
-
-
-def _look(history: Any, choice: Any) -> None:
-    """Show the runs that there are; the choice stays what it was, at first it is the latest."""
     from nbflow import _wiring
-    from nbflow._run.render import runs_to_html
+    from nbflow.notebook import widget
 
-    runs = _wiring.runs()
-    history.value = runs_to_html(runs.head(12))
-    options = tuple((f"{row.run}: {row.event}", row.run) for row in runs.itertuples())
-    if options and options != tuple(choice.options):
-        chosen = choice.value or options[0][1]
-        choice.options = options
-        choice.value = chosen
-
-
-def _open(place: Any, run: str | None) -> None:
-    from nbflow import _wiring
-    from nbflow.notebook.widget import TableWidget
-
-    if run is None or [child.table.run.id for child in place.children] == [run]:
-        return
-    before, place.children = place.children, (TableWidget(_wiring.open_run(run), read_only=True),)
-    for widget in before:
-        widget.close()
+    display(widget.of_history(_wiring.SESSION.chronicle, read_only=True, opens=True))

@@ -107,7 +107,8 @@ _CELLS: OrderedDict[int, CellStep] = OrderedDict()
 _NUMBER = [0]
 
 
-def _keep(spec: Spec, body: list[ast.stmt]) -> int:
+def keep(spec: Spec, body: list[ast.stmt]) -> int:
+    """Keep a step cell until it is run; answers the number under which `enter` finds it."""
     _NUMBER[0] += 1
     _CELLS[_NUMBER[0]] = CellStep(spec, body)
     while len(_CELLS) > _KEPT:
@@ -170,7 +171,7 @@ def install(shell: Any, engine: Callable[[], Engine]) -> Notebook:
     notebook = Notebook(shell, engine)
     _NOTEBOOK[:] = [notebook]
     shell.input_transformers_cleanup.append(mark)
-    shell.ast_transformers.append(Rebuild(lambda: str(shell.ast_node_interactivity), _keep))
+    shell.ast_transformers.append(Rebuild(lambda: str(shell.ast_node_interactivity), keep))
     shell.user_ns_hidden[NAME] = None
     outputs.guard(shell)
     return notebook

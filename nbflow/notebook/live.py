@@ -15,7 +15,11 @@ from nbflow._run import render
 from nbflow.notebook.magics import shell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nbflow._core.entry import RunState
+    from nbflow._run.chronicle import Chronicle
+    from nbflow._run.history import History
     from nbflow._run.run import Run
 
 #: Seconds between two static pictures beside a live table, which only a saved notebook shows.
@@ -42,44 +46,79 @@ class View(Protocol):
         """The run as it came out."""
 
 
-class CellView:
-    """A run under its cells: the live table, and beside it a static picture for whoever has no kernel.
+class Shown:
+    """A live table under its cells, and beside it a static picture for whoever has no kernel.
 
     Two outputs, because a front end that knows widgets shows nothing else of an output that has one in it, also when
     the kernel is gone. The live table hides the picture while it is there.
+
+    Args:
+        name: what is shown: one thing is one table, in however many cells.
+        make: makes the widget; `None` where there is none.
     """
 
-    has_rows = True
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, name: str, make: Callable[[], Any]) -> None:
+        self.name = name
         self.widget: Any = None
+        self._make = make
         #: The cells that show it, each with the execution that did.
         self._cells: dict[str, int] = {}
-        #: The static pictures that are still drawn. One of a run that had ended when it went on in another cell is
-        #: what that cell said, and stays.
-        self._pictures: list[Any] = []
-        self._settled = False
-        self._drawn = 0.0
         self._execution: tuple[str, int] | None = None
 
-    def begin(self, state: RunState) -> None:
-        """Show the run under this cell, unless this very execution of the cell shows it already."""
+    def enter(self, text: str) -> Any:
+        """Show the live table under this cell; what displays the picture beside it, unless this very execution has both already."""
         from IPython.display import DisplayHandle, display
 
         here = _execution()
         if here == self._execution:
-            return
+            return None
         self._execution = here
         _make_room(here, self)
         if self.widget is None:
-            self.widget, self._drawn = _widget(self._run), time.monotonic()
+            self.widget = self._make()
         if self.widget is not None:
             shown = self.widget._repr_mimebundle_()
             data, metadata = shown if isinstance(shown, tuple) else (shown, {})
-            display({**data, "text/plain": f"nbflow run {state.run}: {state.event}"}, metadata=metadata, raw=True)
+            display({**data, "text/plain": text}, metadata=metadata, raw=True)
         self._cells[here[0]] = here[1]
-        picture: Any = DisplayHandle()
+        return DisplayHandle()
+
+    def bundle(self, picture: str, text: str) -> dict[str, str]:
+        """The static picture, as the live table knows it by."""
+        if self.widget is not None:
+            picture = f'<div class="nbflow-static" data-nbflow="{html.escape(self.widget.name)}">{picture}</div>'
+        return {"text/html": picture, "text/plain": text}
+
+    def leave(self, cell: str, execution: int) -> bool:
+        """``execution`` replaces what ``cell`` showed before it; answers whether this is still shown somewhere."""
+        if self._cells.get(cell, execution) != execution:
+            del self._cells[cell]
+        return bool(self._cells)
+
+    def close(self) -> None:
+        """Leave the static pictures alone."""
+        if self.widget is not None:
+            self.widget.close()
+
+
+class CellView(Shown):
+    """A run under its cells."""
+
+    has_rows = True
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run.id, lambda: _widget(lambda widgets: widgets.of_run(run)))
+        #: The static pictures that are still drawn. One of a run that had ended when it went on in another cell is
+        #: what that cell said, and stays.
+        self._pictures: list[Any] = []
+        self._settled = False
+        self._drawn = time.monotonic()
+
+    def begin(self, state: RunState) -> None:
+        """Show the run under this cell, unless this very execution of the cell shows it already."""
+        picture = self.enter(f"nbflow run {state.run}: {state.event}")
+        if picture is None:
+            return
         # Known before it is shown: the kernel's Stop may come in between.
         self._pictures = [picture] if self._settled else [*self._pictures, picture]
         self._settled = state.state != "RUNNING"
@@ -100,36 +139,31 @@ class CellView:
         for picture in self._pictures:
             picture.update(self._static(state), raw=True)
 
-    def leave(self, cell: str, execution: int) -> bool:
-        """``execution`` replaces what ``cell`` showed before it; answers whether the run is still shown somewhere."""
-        if self._cells.get(cell, execution) != execution:
-            del self._cells[cell]
-        return bool(self._cells)
-
-    def close(self) -> None:
-        """Leave the static pictures alone."""
-        if self.widget is not None:
-            self.widget.close()
-
     def _static(self, state: RunState) -> dict[str, str]:
         table = table_of(state)
-        picture = render.to_html(table)
-        if self.widget is not None:
-            picture = f'<div class="nbflow-static" data-nbflow="{html.escape(self.widget.name)}">{picture}</div>'
-        return {"text/html": picture, "text/plain": render.to_text(table)}
+        return self.bundle(render.to_html(table), render.to_text(table))
 
 
-#: The runs that cells of this kernel show, by run, the latest last.
-_SHOWN: OrderedDict[str, CellView] = OrderedDict()
+def show_history(history: History, chronicle: Chronicle) -> None:
+    """Show all runs under this cell, live; the picture beside them is of the frame, and stays as that is."""
+    name = f"runs of {chronicle.engine.store.url}"
+    shown = _SHOWN.get(name) or Shown(name, lambda: _widget(lambda widgets: widgets.of_history(chronicle)))
+    picture = shown.enter(f"nbflow runs: {len(history):,}")
+    if picture is not None:
+        picture.display(shown.bundle(render.runs_to_html(history), render.runs_to_text(history)), raw=True)
 
 
-def _make_room(here: tuple[str, int], view: CellView) -> None:
+#: What cells of this kernel show, by its name, the latest last.
+_SHOWN: OrderedDict[str, Any] = OrderedDict()
+
+
+def _make_room(here: tuple[str, int], view: Shown) -> None:
     """A cell that is run again replaces what it showed, and so many tables are enough: no widget is left behind."""
-    for run, other in list(_SHOWN.items()):
+    for name, other in list(_SHOWN.items()):
         if other is not view and not other.leave(*here):
-            _SHOWN.pop(run).close()
-    _SHOWN[view._run.id] = view  # noqa: SLF001
-    _SHOWN.move_to_end(view._run.id)  # noqa: SLF001
+            _SHOWN.pop(name).close()
+    _SHOWN[view.name] = view
+    _SHOWN.move_to_end(view.name)
     while len(_SHOWN) > _MOST:
         _SHOWN.popitem(last=False)[1].close()
 
@@ -143,15 +177,15 @@ def _execution() -> tuple[str, int]:
     return str(cell or f"#{shell.execution_count}"), shell.execution_count
 
 
-def _widget(run: Run) -> Any:
+def _widget(make: Callable[[Any], Any]) -> Any:
     """The live table; ``None`` without anywidget, or where NBFLOW_TABLE=static asks for pictures alone."""
     if os.environ.get("NBFLOW_TABLE") == "static":
         return None
     try:
-        from nbflow.notebook.widget import TableWidget
+        from nbflow.notebook import widget
     except ImportError:
         return None
-    return TableWidget(run)
+    return make(widget)
 
 
 class TerminalView:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from nbflow._core.entry import BROKEN, DONE, FINAL
 from nbflow._core.plan import State
 from nbflow._core.sheet import CODES, STATES, UNCALLED, WHOLE
+from nbflow._core.usage import money
 from nbflow._run.render import short
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ _RANKS = np.zeros(len(STATES), np.uint8)
 _RANKS[[CODES[state] for state in ATTENTION]] = range(len(ATTENTION))
 #: Where a row stopped, if its call of a step ended like this or is to be tried again.
 _STOPPED = np.isin(range(256), [CODES[state] for state in STATES if state not in DONE])
-SORTS = ("state", "key", "flow", "attempts", "seconds")
+SORTS = ("state", "key", "flow", "attempts", "seconds", "cost")
 _MESSAGE, _KEY = 240, 120
 
 
@@ -124,6 +126,9 @@ def _order(state: RunState, sheet: Sheet, query: Query, chosen: Rows, codes: NDA
         values = _RANKS[codes.ravel()[chosen]]
     elif query.sort == "attempts":
         values = np.stack([_padded(np.frombuffer(bytes(sheet.lanes[flow].attempts), np.uint8), len(state.keys), 0) for flow in flows], axis=1).ravel()[chosen].astype(np.int16)
+    elif query.sort == "cost":
+        values = np.stack([_padded(np.frombuffer(state.costs(flow)), len(state.keys), 0) for flow in flows], axis=1).ravel()[chosen]
+        values[np.isnan(values)] = np.inf  # what nobody knows the price of is dear
     else:
         values = np.stack([_padded(np.frombuffer(sheet.lanes[flow].seconds.tobytes(), np.float32), len(state.keys), 0) for flow in flows], axis=1).ravel()[chosen]
         under_way = np.isin(codes.ravel()[chosen], [CODES[state] for state in STATES if state not in FINAL and state is not State.QUEUED])
@@ -134,7 +139,7 @@ def _order(state: RunState, sheet: Sheet, query: Query, chosen: Rows, codes: NDA
 
 
 def row_of(state: RunState, sheet: Sheet, number: int) -> list[Any]:
-    """One row as it travels: number, key, flow, state, track, attempts, seconds or begin, message.
+    """One row as it travels: number, key, flow, state, track, attempts, seconds or begin, cost, message.
 
     The track has one letter for each step of the flow: the code of how its call ended, ``-`` where it was not called.
     """
@@ -153,8 +158,16 @@ def row_of(state: RunState, sheet: Sheet, number: int) -> list[Any]:
         track,
         lane.attempts[record] if reached else 0,
         round(lane.seconds[record], 4) if reached else 0,
+        _cost(state, record, flow),
         short(f"{failure.error}: {failure.message}" if failure.message else failure.error, _MESSAGE) if failure is not None else "",
     ]
+
+
+def _cost(state: RunState, record: int, flow: int) -> str:
+    if not state.has_used(flow) or not state.tokens(record, flow):
+        return ""
+    cost = state.cost(record, flow)
+    return "unknown" if math.isnan(cost) else money(cost)
 
 
 def _letter(code: int) -> str:

@@ -1,80 +1,37 @@
-"""Table: what the kernel tells the live table of a run. The kernel owns the rows; a page holds those that it shows.
-
-Messages from a page (``t`` is the kind, ``id`` the view that asks):
-
-- ``view``: what the view shows from now on: offset, limit, query, whether its order may change, whether it is seen
-- ``ack``: the tick with number ``n`` is drawn
-- ``open``: tell all about row ``row``; ``act``: do something; ``csv``: the failures among the rows that fit
-- ``gone``: the view is no more
-
-and to it: ``tick`` (aggregates, and each view's rows), ``beat`` (the kernel lives), ``detail``, ``csv``, ``said`` (what
-came of an act). The rows of records travel as texts that a page never takes for HTML.
-"""
+"""Table: the live table of a run: its rows, what one opens, and what its buttons do."""
 
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from nbflow._core.entry import BROKEN, DONE, FINAL
+from nbflow._core.entry import BROKEN, DONE, FINAL, RunState
 from nbflow._core.plan import State
-from nbflow._core.sheet import CODES, WHOLE
+from nbflow._core.sheet import CODES, WHOLE, Sheet
 from nbflow._core.table import sentence_of, why_of
+from nbflow._core.usage import short_number
 from nbflow._run import failure
 from nbflow._run.render import short
-from nbflow.errors import NbflowError, UsageError
+from nbflow.errors import UsageError
 from nbflow.notebook import page
 from nbflow.notebook.page import Query
+from nbflow.notebook.talk import ELSEWHERE, PERIOD, Talk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
-    from nbflow._core.entry import RunState
-    from nbflow._core.sheet import Lane, Sheet
+    from nbflow._core.sheet import Lane
     from nbflow._run.inspection import Inspection, StepView
     from nbflow._run.run import Run
+    from nbflow.notebook.talk import Message, Send
 
-    Message = dict[str, Any]
-    Send = Callable[[Message], None]
-
-#: Seconds between two ticks: at best, if the page does not answer (or cannot, while a cell runs), of a run that another
-#: process works on, and if nothing happens.
-PERIOD, UNANSWERED, ELSEWHERE, BEAT = 0.2, 0.4, 0.5, 2.0
-#: Seconds after which a view that is silent while another speaks is taken for gone.
-_SILENT = 30.0
-#: Choosing rows takes at most this share of the time; a selection is good for so many times what it cost.
-_SHARE = 50
 #: Seconds that the rate is measured over, and before there is one.
 _WINDOW, _EARLY = 10.0, 1.0
-_CAUSES, _LIMIT, _TEXT = 12, 200, 20_000
-
-
-@dataclass(slots=True)
-class View:
-    """One place where the table is shown: what it asks for, and what it got."""
-
-    query: Query = Query(sort="state")  # noqa: RUF009 - a tuple, and so nobody's to change
-    offset: int = 0
-    limit: int = 20
-    held: bool = False
-    seen: bool = True
-    asked: int = 0
-    answered: int = -1
-    heard: float = 0.0
-    rows: Any = None
-    chosen_at: float = 0.0
-    cost: float = 0.0
-    #: The run went on since the rows were chosen.
-    stale: bool = False
-
-    @property
-    def is_due(self) -> bool:
-        """Is it time for another choice? The dearer one was, the longer it is good for."""
-        return self.rows is None or (not self.held and time.monotonic() - self.chosen_at >= _SHARE * self.cost)
+_CAUSES, _TEXT = 12, 20_000
 
 
 @dataclass(slots=True)
@@ -95,57 +52,19 @@ class Pace:
         return (ended - samples[0][1]) / span if span >= _EARLY else None
 
 
-class RunTable:
-    """The live table of one run, however many views there are of it.
+class RunTable(Talk[tuple[RunState, Sheet]]):
+    """The live table of one run."""
 
-    Args:
-        run: the run.
-        send: gives a message to every view.
-        wake: has `tick` called soon.
-        read_only: refuse everything that would change the run.
-    """
+    plain: ClassVar[Message] = {"sort": "state"}
 
     def __init__(self, run: Run, send: Send, wake: Callable[[], None], *, read_only: bool = False) -> None:
+        super().__init__(send, wake, read_only=read_only)
         self.run = run
-        self.read_only = read_only
-        self.views: dict[str, View] = {}
-        self._send, self._wake = send, wake
-        # Shown to views that have not been heard of, such as those whose messages wait for the cell to end.
-        self._first = View()
         self._pace = Pace()
-        self._known: tuple[Any, ...] = ()
-        self._number = self._acked = 0
-        self._sent = self._looked = 0.0
 
-    # From the page.
-
-    def take(self, message: Message) -> None:
-        """A page said something. On the publisher's thread; what may take long goes to one of its own.
-
-        Not to the engine's workers: the calls of a run can keep all of them busy, and Stop most of all must not wait.
-        """
-        kind, who = message.get("t"), str(message.get("id", ""))
-        if who in self.views:
-            self.views[who].heard = time.monotonic()
-        if kind == "view":
-            self._set(who, message)
-        elif kind == "ack":
-            self._acked = max(self._acked, int(message["n"]))
-        elif kind == "gone":
-            self.views.pop(who, None)
-        elif message.get("what") == "stop":
-            self._answer(RunTable._act, who, message)
-        elif kind in _ANSWERS:
-            threading.Thread(target=self._answer, args=(_ANSWERS[kind], who, message), name="nbflow-answer", daemon=True).start()
-
-    def _set(self, who: str, message: Message) -> None:
-        now = time.monotonic()
-        self.views = {name: view for name, view in self.views.items() if now - view.heard < _SILENT or name == who}
-        view = self.views.setdefault(who, View(heard=now))
-        if message.get("n", 0) < view.asked:
-            return  # overtaken: it waited for a cell, and a later one took the way round it
-        asked = message.get("query", {})
-        query = Query(
+    def query(self, asked: Message) -> Query:
+        """What a view asks for."""
+        return Query(
             text=str(asked.get("text", ""))[:200],
             flow=asked.get("flow"),
             states=tuple(State(name) for name in asked.get("states", ())),
@@ -154,56 +73,39 @@ class RunTable:
             sort=asked["sort"] if asked.get("sort") in page.SORTS else "",
             descending=bool(asked.get("descending")),
         )
-        if query != view.query:
-            view.query, view.rows = query, None
-        view.offset, view.limit = max(0, int(message.get("offset", 0))), min(max(0, int(message.get("limit", 20))), _LIMIT)
-        view.held, view.seen, view.asked = bool(message.get("held")), bool(message.get("seen", True)), int(message.get("n", 0))
 
-    def _answer(self, answer: Callable[[RunTable, Message], Message], who: str, message: Message) -> None:
-        try:
-            said = answer(self, message)
-        except Exception as error:
-            # Nobody sees what a handler raises: the table says it, and in full what only a mistake of ours can be.
-            said = {"t": "said", "wrong": True, "text": short(str(error) if isinstance(error, NbflowError) else failure.describe(error), 600)}
-        self._send(said | {"id": who, "to": message.get("n")})
-        self._wake()
+    @contextmanager
+    def look(self) -> Iterator[tuple[RunState, Sheet]]:
+        """The run's state, and its rows."""
+        with self.run.look() as stand:
+            yield stand
 
-    # To the page.
+    def known(self, stand: tuple[RunState, Sheet]) -> object:
+        """Whatever happens to a run moves one of these."""
+        state, sheet = stand
+        return state.state, state.ended, len(state.keys), len(state.remarks), len(sheet.retrying), state.usage.requests, state.saved.requests, self.run.is_stopping
 
-    def say(self, text: str) -> None:
-        """Tell every view what went wrong."""
-        self._send({"t": "said", "wrong": True, "text": short(text, 600)})
-
-    def tick(self, now: float) -> None:
-        """Tell the views what is new, if anything is and they can take it."""
-        asked = any(view.asked != view.answered for view in self.views.values())
-        answers = self._acked >= self._number - 1
-        if not asked and now - self._looked < (UNANSWERED if not answers else PERIOD if self.run.is_here else ELSEWHERE):
-            return
-        if self.views and not any(view.seen for view in self.views.values()) and now - self._looked < BEAT:
-            return
-        self._looked = now
-        with self.run.look() as (state, sheet):
-            known = state.state, state.ended, len(state.keys), len(state.remarks), len(sheet.retrying), self.run.is_stopping
-            if known == self._known and not asked and not any(view.seen and view.stale and view.is_due for view in self.views.values()):
-                if now - self._sent >= BEAT:
-                    self._tell({"t": "beat"}, now)
-                return
-            self._known = known
-            message = {"t": "tick", **self._picture(state, sheet, now), "pages": self._pages(state, sheet)}
-        self._number += 1
-        self._tell(message | {"n": self._number}, now)
+    @property
+    def pace(self) -> float:
+        """A run that another process works on is read from the ledger."""
+        return PERIOD if self.run.is_here else ELSEWHERE
 
     @property
     def is_quiet(self) -> bool:
         """Has the run ended, and has every view been told so?"""
-        return bool(self._known) and self._known[0] != "RUNNING" and not any(view.asked != view.answered or view.stale for view in self.views.values())
+        return super().is_quiet and self._known[0] != "RUNNING"
 
-    def _tell(self, message: Message, now: float) -> None:
-        self._sent = now
-        self._send(message)
+    def choose(self, stand: tuple[RunState, Sheet], query: Query) -> page.Rows:
+        """The numbers of the rows that fit."""
+        return page.rows_of(*stand, query, time.time())
 
-    def _picture(self, state: RunState, sheet: Sheet, now: float) -> Message:
+    def row(self, stand: tuple[RunState, Sheet], chosen: Any) -> list[Any]:
+        """One row."""
+        return page.row_of(*stand, int(chosen))
+
+    def picture(self, stand: tuple[RunState, Sheet], now: float) -> Message:
+        """The strip, the lanes and the causes."""
+        state, sheet = stand
         tally = state.tally()
         ended = sum(number for key, number in tally.items() if key in FINAL)
         flows, retrying = len(state.flows) or 1, len(sheet.retrying)
@@ -214,7 +116,6 @@ class RunTable:
         rate = self._pace.rate(now, ended) if state.state == "RUNNING" else None
         worst = sheet.worst(50)
         return {
-            "now": time.time(),
             "run": state.run,
             "event": state.event,
             "state": state.state,
@@ -227,45 +128,29 @@ class RunTable:
             "counts": counts,
             "rate": rate / flows if rate is not None else None,
             "left": (total - ended) / rate if rate else None,
-            "cost": None,  # what steps report of their cost goes here, once they do
-            "tokens": None,
+            "cost": state.usage.told_cost,
+            "tokens": short_number(state.usage.tokens) if state.usage.tokens else "",
+            "saved": state.saved.told_cost,
+            "costs": any(map(state.has_used, range(len(state.flows)))),
             "again": sum(number for key, number in tally.items() if key in FINAL and key not in DONE),
             "failed": sum(tally[key] for key in BROKEN),
-            "readonly": self.read_only,
             "flows": [self._lane(name, sheet.lanes[flow], state, flow) for flow, name in enumerate(state.flows)],
             "causes": [[number, cause.step or cause.flow, cause.error, short(cause.message, 160), cause.records] for number, cause in worst[:_CAUSES]],
             "kinds": sum(1 for cause in sheet.causes if cause.records) if len(worst) > _CAUSES else len(worst),
-            "remarks": [short(text, 400) for text in dict.fromkeys(state.remarks[:50])][:5],
+            "remarks": [short(text, 400) for text in dict.fromkeys([*([f"Stopped: {state.stopped}."] if state.stopped else []), *state.remarks[:50]])][:5],
         }
 
     @staticmethod
     def _lane(name: str, lane: Lane, state: RunState, flow: int) -> list[Any]:
         counts = state.counts[flow]
-        whole = lane.tracks[WHOLE].counts[State.CACHED] if WHOLE in lane.tracks else 0
+        whole = lane.tracks[WHOLE].counts.get(State.CACHED, 0) if WHOLE in lane.tracks else 0
         steps = [
-            [step, {CODES[key]: number for key, number in track.counts.items() if number}]
+            [step, {code: number for code, number in enumerate(track.tally) if number}, state.steps[flow][step].usage.told_cost]
             for step, track in lane.tracks.items()
             if step != WHOLE
         ]
         why = why_of(state, f"flow {name}", counts) or why_of(state, name, counts)  # a map is filed under its step
         return [name, {CODES[key]: number for key, number in counts.items() if number}, whole, steps, short(why, 160)]
-
-    def _pages(self, state: RunState, sheet: Sheet) -> Message:
-        return {who: self._page(view, state, sheet) for who, view in (self.views or {"": self._first}).items() if view.seen or view.asked != view.answered}
-
-    @staticmethod
-    def _page(view: View, state: RunState, sheet: Sheet) -> Message:
-        view.stale = not view.is_due
-        if not view.stale:
-            begun = time.monotonic()
-            view.rows = page.rows_of(state, sheet, view.query, time.time())
-            view.chosen_at = time.monotonic()
-            view.cost = view.chosen_at - begun
-        view.answered = view.asked
-        count = len(view.rows)
-        offset = max(0, min(view.offset, count - 1))
-        numbers = view.rows[offset : offset + view.limit].tolist()
-        return {"n": view.asked, "total": count, "offset": offset, "rows": [page.row_of(state, sheet, number) for number in numbers]}
 
     # What a page asks for.
 
@@ -287,7 +172,7 @@ class RunTable:
             "trouble": {"step": trouble.step, "error": trouble.error, "message": _cut(trouble.message), "traceback": _cut(trouble.traceback)} if trouble is not None else None,
             "steps": [_step(step) for step in view.steps],
             "record": _record(found),
-            "output": _text(lambda: view.output) if view.state in DONE else None,
+            "output": text_of(lambda: view.output) if view.state in DONE else None,
         }
 
     def _act(self, message: Message) -> Message:
@@ -333,12 +218,7 @@ class RunTable:
             raise UsageError(f"Run {state.run} has no row {message['row']}.")
         return record, flow
 
-
-_ANSWERS: dict[Any, Callable[[RunTable, Message], Message]] = {
-    "open": RunTable._detail,  # noqa: SLF001
-    "act": RunTable._act,  # noqa: SLF001
-    "csv": RunTable._csv,  # noqa: SLF001
-}
+    answers: ClassVar[Mapping[Any, Callable[[Any, Message], Message]]] = {"open": _detail, "act": _act, "csv": _csv}
 
 
 def _said_why(view: Any) -> str:
@@ -352,6 +232,8 @@ def _step(step: StepView) -> Message:
         "step": step.step,
         "state": CODES[step.state],
         "why": _said_why(step),
+        "cost": step.usage.told_cost,
+        "used": _used(step),
         "attempts": [
             {
                 "n": attempt.attempt,
@@ -363,9 +245,16 @@ def _step(step: StepView) -> Message:
             }
             for attempt in step.attempts
         ],
-        "inputs": _text(lambda: _call(*inputs)) if inputs is not None else None,
-        "output": _text(lambda: step.output) if step.checkpoint is not None else None,
+        "inputs": text_of(lambda: _call(*inputs)) if inputs is not None else None,
+        "output": text_of(lambda: step.output) if step.checkpoint is not None else None,
     }
+
+
+def _used(step: StepView) -> str:
+    """What a call used, or would have used had it not been remembered."""
+    parts = [str(step.usage)] if step.usage.requests else []
+    parts += [f"saved {step.saved}"] if step.saved.requests else []
+    return ", ".join(parts)
 
 
 def _call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -380,10 +269,10 @@ def _record(found: Inspection) -> str | None:
         record = found.record
     except UsageError:  # the records of this run were not kept
         return None
-    return _text(lambda: record)
+    return text_of(lambda: record)
 
 
-def _text(load: Callable[[], Any]) -> str:
+def text_of(load: Callable[[], Any]) -> str:
     """A value as a person reads it; what cannot be loaded or shown says why."""
     try:
         value = load()

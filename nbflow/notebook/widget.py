@@ -1,4 +1,4 @@
-"""Widget: the live table in a notebook: one anywidget a run, and the one thread that speaks for all of them."""
+"""Widget: the live table in a notebook: one anywidget a table, and the one thread that speaks for all of them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ import anywidget
 import traitlets
 
 from nbflow._run import failure
-from nbflow.notebook.table import BEAT, RunTable
+from nbflow.notebook.past import HistoryTable
+from nbflow.notebook.table import RunTable
+from nbflow.notebook.talk import BEAT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nbflow._run.chronicle import Chronicle
     from nbflow._run.run import Run
-    from nbflow.notebook.table import Message
+    from nbflow.notebook.talk import Message, Send, Talk
 
 _HERE = Path(__file__).parent
 #: Seconds between two rounds while some run goes on.
@@ -32,12 +37,12 @@ class Publisher:
     """
 
     def __init__(self) -> None:
-        self._tables: dict[RunTable, None] = {}
-        self._asked: SimpleQueue[tuple[RunTable, Message] | None] = SimpleQueue()
+        self._tables: dict[Talk[Any], None] = {}
+        self._asked: SimpleQueue[tuple[Talk[Any], Message] | None] = SimpleQueue()
         self._mutex = threading.Lock()
         self._alive = False
 
-    def add(self, table: RunTable) -> None:
+    def add(self, table: Talk[Any]) -> None:
         """Speak for ``table`` from now on."""
         with self._mutex:
             self._tables[table] = None
@@ -46,13 +51,13 @@ class Publisher:
                 threading.Thread(target=self._speak, name="nbflow-tables", daemon=True).start()
         self.wake()
 
-    def drop(self, table: RunTable) -> None:
+    def drop(self, table: Talk[Any]) -> None:
         """Speak for it no longer."""
         with self._mutex:
             self._tables.pop(table, None)
         self.wake()
 
-    def ask(self, table: RunTable, message: Message) -> None:
+    def ask(self, table: Talk[Any], message: Message) -> None:
         """A page said something to ``table``."""
         self._asked.put((table, message))
 
@@ -75,7 +80,7 @@ class Publisher:
             for table in tables:
                 self._tick(table)
 
-    def _questions(self, patience: float) -> list[tuple[RunTable, Message]]:
+    def _questions(self, patience: float) -> list[tuple[Talk[Any], Message]]:
         found = []
         with suppress(Empty):
             found.append(self._asked.get(timeout=patience))
@@ -83,7 +88,7 @@ class Publisher:
                 found.append(self._asked.get_nowait())
         return [question for question in found if question is not None]
 
-    def _tick(self, table: RunTable) -> None:
+    def _tick(self, table: Talk[Any]) -> None:
         """What goes wrong with one table is said in it, and the others go on."""
         try:
             table.tick(time.monotonic())
@@ -98,16 +103,23 @@ PUBLISHER = Publisher()
 
 
 class TableWidget(anywidget.AnyWidget):
-    """The live table of one run. It holds no state but a name: nothing of a record is saved in a notebook."""
+    """A live table, of a run or of all of them. It holds no state but two names: nothing of a record is saved in a notebook.
+
+    Args:
+        name: what it shows.
+        table: makes the kernel's side of it, of what sends a message to the page and what wakes the publisher.
+    """
 
     _esm = _HERE / "table.js"
     _css = _HERE / "table.css"
     #: What the static picture beside it is known by.
     name = traitlets.Unicode().tag(sync=True)
+    #: What it shows: ``run`` or ``history``.
+    kind = traitlets.Unicode("run").tag(sync=True)
 
-    def __init__(self, run: Run, *, read_only: bool = False) -> None:
-        super().__init__(name=f"{run.id}-{secrets.token_hex(3)}")
-        self.table = RunTable(run, self.send, self.wake, read_only=read_only)
+    def __init__(self, name: str, table: Callable[[Send, Callable[[], None]], Talk[Any]], kind: str = "run") -> None:
+        super().__init__(name=f"{name}-{secrets.token_hex(3)}", kind=kind)
+        self.table = table(self.send, self.wake)
         self.on_msg(self._heard)
         _let_clicks_through(self.comm)
         PUBLISHER.add(self.table)
@@ -125,6 +137,16 @@ class TableWidget(anywidget.AnyWidget):
         """Take it from every page; the static picture comes back."""
         PUBLISHER.drop(self.table)
         super().close()
+
+
+def of_run(run: Run) -> TableWidget:
+    """The live table of one run."""
+    return TableWidget(run.id, lambda send, wake: RunTable(run, send, wake))
+
+
+def of_history(chronicle: Chronicle, *, read_only: bool = False, opens: bool = False) -> TableWidget:
+    """The live table of all runs; with ``opens`` the latest of them is open."""
+    return TableWidget("runs", lambda send, wake: HistoryTable(chronicle, send, wake, read_only=read_only, opens=opens), "history")
 
 
 def _let_clicks_through(comm: Any) -> None:

@@ -51,7 +51,7 @@ def test_a_record_that_runs_again_begins_a_new_line_and_is_counted_once():
     assert [cause.records for cause in sheet.causes] == [0]
     for entry in (Called(0, 0, "fetch", State.CACHED, 111.0, 0.0, 0), Called(0, 0, "ask", State.COMPLETED, 112.0, 1.0, 1), Item(0, 0, State.COMPLETED, 112.0, 1.0)):
         sheet.apply(entry)
-    assert {step: +found.counts for step, found in sheet.lanes[0].tracks.items()} == {"fetch": {State.CACHED: 1}, "ask": {State.COMPLETED: 1}}
+    assert {step: found.counts for step, found in sheet.lanes[0].tracks.items()} == {"fetch": {State.CACHED: 1}, "ask": {State.COMPLETED: 1}}
     assert sheet.cause_of == {}
 
 

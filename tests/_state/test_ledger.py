@@ -134,3 +134,34 @@ def test_files_are_their_users_alone(tmp_path):
 def test_a_run_s_id_is_never_a_path(tmp_path, name):
     with pytest.raises(nf.StoreError, match="not the id of a run"):
         file_ledger(tmp_path).append(name, ENTRIES)
+
+
+@pytest.fixture
+def long(ledger):
+    """A run of a hundred records that went through one after the other, a few in each block; two of them ran again."""
+    ledger.append(RUN, [Opened(RUN, "e", ("f",), 1.0, "records", False, 100)])
+    for start in range(0, 100, 5):
+        ledger.append(RUN, [entry for n in range(start, start + 5) for entry in (Listed(n, f"t-{n}"), Called(n, 0, "s", State.COMPLETED, 2.0, 0.1, 1), Item(n, 0, State.COMPLETED, 2.0))])
+    ledger.append(RUN, [Resumed(3.0), Item(7, 0, State.RUNNING, 3.0), Item(93, 0, State.RUNNING, 3.0)])
+    return ledger
+
+
+def test_what_is_known_of_one_record_is_what_reading_everything_would_give(long):
+    for record in (0, 7, 50, 93, 99, 100):
+        assert long.about(RUN, record) == [entry for entry in long.read(RUN)[0] if isinstance(entry, Listed | Called | Item) and entry.record == record]
+
+
+def test_to_know_of_one_record_only_its_blocks_are_read(tmp_path):
+    ledger = file_ledger(tmp_path)
+    ledger.append(RUN, [Opened(RUN, "e", ("f",), 1.0, "records", False, 100)])
+    for start in range(0, 100, 5):
+        ledger.append(RUN, [Item(n, 0, State.COMPLETED, 2.0) for n in range(start, start + 5)])
+    read = []
+    blocks = ledger._blocks
+    ledger._blocks = lambda run, what, start: (read.append(start) or block for block in blocks(run, what, start))
+    assert len(ledger.about(RUN, 42)) == 1
+    assert len(read) == 1
+    other = file_ledger(tmp_path)
+    assert other.about(RUN, 42) == ledger.about(RUN, 42)
+    ledger.append(RUN, [Item(42, 0, State.RUNNING, 3.0)])
+    assert len(other.about(RUN, 42)) == 2

@@ -16,7 +16,7 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>nbfl
 <script type="module">
 import table from "/table.js";
 const heard = new Set();
-window.model = { sent: [], get: (trait) => ({ name: "model" })[trait], on: (_, f) => heard.add(f), off: (_, f) => heard.delete(f), send(m) { this.sent.push(m); } };
+window.model = { sent: [], get: (trait) => ({ name: "model", kind: location.pathname.slice(1) })[trait], on: (_, f) => heard.add(f), off: (_, f) => heard.delete(f), send(m) { this.sent.push(m); } };
 window.hear = (messages) => { for (const message of messages) for (const f of heard) f(message); };
 window.listeners = () => heard.size;
 window.mount = () => { window.unmount = table.render({ model: window.model, el: document.getElementById("cell") }); };
@@ -47,18 +47,21 @@ def browser():
 
 
 class Shown:
-    """A run's table in a bare page; messages go to and fro when they are asked to."""
+    """The table of a run (or of a chronicle: of all runs) in a bare page; messages go to and fro when they are asked to."""
 
     def __init__(self, page, run, *, clock=False, **options):
+        from nbflow._run.chronicle import Chronicle
+        from nbflow.notebook.past import HistoryTable
         from nbflow.notebook.table import RunTable
 
+        kind, table = ("history", HistoryTable) if isinstance(run, Chronicle) else ("run", RunTable)
         self.page, self.said, self.heard, self.errors = page, [], [], []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        self.table = RunTable(run, self.said.append, lambda: None, **options) if run is not None else None
+        self.table = table(run, self.said.append, lambda: None, **options) if run is not None else None
         if clock:
             page.clock.install()
-        page.goto("http://nbflow.test/")
+        page.goto(f"http://nbflow.test/{kind}")
         page.wait_for_function("() => window.model?.sent.length > 0")
 
     def pump(self, until=None):
@@ -123,13 +126,13 @@ def tick():
 
     def tick(n=1, rows=500, offset=0, every=False, **head):
         states = [(0, 1, 2, 4, 5, 6, 7, 8, 9)[at % 9] if every else 6 for at in range(60)]
-        page = [[offset + at, f"t-{offset + at:06}", 0, state, "45626"[: at % 4] + "--", 1, 0.2, "TimeoutError: late"] for at, state in enumerate(states[: rows - offset])]
+        page = [[offset + at, f"t-{offset + at:06}", 0, state, "45626"[: at % 4] + "--", 1, 0.2, "", "TimeoutError: late"] for at, state in enumerate(states[: rows - offset])]
         return {
             "t": "tick", "n": n, "now": 2e9, "run": "20261124-091502-41700", "event": "thread", "state": "PARTIAL", "stopping": False,
             "sentence": "How it stands.", "began": 2e9 - 60, "ended": 2e9, "rows": rows, "records": rows, "rate": 12.5, "left": 61.0,
             "counts": {"1": 2, "2": 3, "4": 40, "5": 50, "6": 60, "7": 20, "8": 10, "9": 5} if every else {"6": rows},
-            "cost": None, "tokens": None, "again": 0, "failed": 0, "readonly": False, "kinds": 0, "causes": [], "remarks": [],
-            "flows": [["triage", {"6": rows}, 0, [["fetch", {"4": rows}], ["categorize", {"6": rows}]]]],
+            "cost": "", "tokens": "", "saved": "", "costs": False, "again": 0, "failed": 0, "readonly": False, "kinds": 0, "causes": [], "remarks": [],
+            "flows": [["triage", {"6": rows}, 0, [["fetch", {"4": rows}, ""], ["categorize", {"6": rows}, ""]]]],
             "pages": {"": {"n": 0, "total": rows, "offset": offset, "rows": page}},
         } | head
 
@@ -138,7 +141,7 @@ def tick():
 
 def _serve(route, dark):
     name = route.request.url.rsplit("/", 1)[1]
-    if not name:
+    if name in ("run", "history"):
         colours = ("#111418", "#e6e8eb", "false") if dark else ("#ffffff", "#1c1f23", "true")
         route.fulfill(body=PAGE % colours, content_type="text/html")
     elif name in ("table.js", "table.css"):

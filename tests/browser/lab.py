@@ -14,6 +14,25 @@ import nbformat
 ROOT = Path(__file__).parents[2]
 TOKEN = "of-a-test"
 QUIET = '{"fetchNews": "false", "checkForUpdates": false, "doNotDisturbMode": true}'
+SETUP = """
+import nbflow as nf, time, asyncio, os
+
+@nf.step
+def fetch(n):
+    time.sleep(0.02)
+    return n
+
+@nf.step(retries=0)
+def categorize(n):
+    if n % 10 == 7 and not os.path.exists("mended"):
+        raise TimeoutError(f"the model did not answer within {n} s")
+    return {"label": "billing"}
+
+@nf.flow(on="thread")
+def triage(thread):
+    return categorize(fetch(thread["n"]))
+"""
+SEND = "run = nf.send('thread', [{'id': f't-{n:04}', 'n': n} for n in range(%d)], key='id', max_in_flight=2)"
 IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 
 
@@ -23,11 +42,22 @@ def free_port():
         return probe.getsockname()[1]
 
 
+#: How each application is started, and where it shows a notebook.
+APPS = {
+    "jupyterlab": (
+        ("--LabApp.extension_manager=readonly", "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.expose_app_in_browser=True"),
+        "doc/tree",
+    ),
+    "notebook": (("--JupyterNotebookApp.expose_app_in_browser=True",), "notebooks"),
+}
+
+
 class Server:
     """A server on ``folder``; ``close()`` ends it and its kernels."""
 
-    def __init__(self, folder, *, dark=False, python=sys.executable):
+    def __init__(self, folder, *, dark=False, app="jupyterlab"):
         self.folder, self.port = folder, free_port()
+        options, self.place = APPS[app]
         home = folder / ".home"
         settings = home / "lab-settings" / "@jupyterlab" / "apputils-extension"
         settings.mkdir(parents=True)
@@ -49,10 +79,9 @@ class Server:
         environment.pop("NBFLOW_STORE", None)  # every notebook makes its own beside it
         self.environment = environment
         command = [
-            *(python, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={self.port}"),
+            *(sys.executable, "-m", app, "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={self.port}"),
             *("--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}", "--ServerApp.terminals_enabled=False"),
-            *("--LabApp.extension_manager=readonly", "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
-            *("--LanguageServerManager.autodetect=False", "--LabApp.expose_app_in_browser=True"),
+            *("--LanguageServerManager.autodetect=False", *options),
         ]
         self.log = (folder / "server.log").open("w")
         self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=self.log, stderr=subprocess.STDOUT)
@@ -89,14 +118,19 @@ class Server:
 
 
 class Notebook:
-    """A notebook in a page of the Lab."""
+    """A notebook in a page of the Lab, or of Notebook 7."""
 
     def __init__(self, page, server, path):
         self.page, self.path = page, path
         name = path.relative_to(server.folder)
         page.set_default_timeout(15_000)
-        page.goto(f"http://127.0.0.1:{server.port}/doc/tree/{name}?token={TOKEN}")
+        page.goto(f"http://127.0.0.1:{server.port}/{server.place}/{name}?token={TOKEN}")
         self.ready()
+
+    def picture(self, name):
+        """Keep a screenshot where NBFLOW_PICTURES says, for a person to look at."""
+        if os.environ.get("NBFLOW_PICTURES"):
+            self.page.screenshot(path=f"{os.environ['NBFLOW_PICTURES']}/{name}.png")
 
     def ready(self):
         self.page.locator(".jp-Notebook").first.wait_for(timeout=60_000)

@@ -58,18 +58,22 @@ def dashboard(store, tmp_path):
 def test_a_visitor_reads_the_history_and_a_run_and_can_change_nothing(dashboard, browser, store):
     page = browser.new_page(viewport={"width": 1200, "height": 1000})
     page.goto(dashboard())
-    page.locator(".nbf-record").first.wait_for(timeout=60_000)
-    assert page.get_by_text("⊘ PARTIAL").count() == 2
-    page.locator(".nbf-tile.nbf-s-failed").click()
-    page.locator(".nbf-footer", has_text="6 of 60 records").wait_for()
-    page.locator(".nbf-record").first.click()
+    page.locator(".nbf-nest .nbf-record").first.wait_for(timeout=60_000)
+    assert page.locator(".nbf-runs .nbf-s-partial .nbf-chip").count() == 2
+    page.locator(".nbf-nest .nbf-tile.nbf-s-failed").click()
+    page.locator(".nbf-nest .nbf-footer", has_text="6 of 60 records").wait_for()
+    page.locator(".nbf-nest .nbf-record").first.click()
     page.locator(".nbf-trouble", has_text="late").wait_for()
     assert not page.get_by_role("button", name="Rerun").count()
     assert not page.get_by_role("button", name="Stop", exact=True).count()
     if os.environ.get("NBFLOW_PICTURES"):
-        page.screenshot(path=f"{os.environ['NBFLOW_PICTURES']}/dashboard.png")
-    page.locator("select").select_option(index=1)
-    page.locator(".nbf-sentence", has_text="30 records").wait_for()
+        page.screenshot(path=f"{os.environ['NBFLOW_PICTURES']}/dashboard.png", full_page=True)
+    page.locator(".nbf-runs .nbf-record").nth(1).click()
+    page.locator(".nbf-nest .nbf-sentence", has_text="30 records").wait_for()
+    for row in (0, 1):
+        page.locator(".nbf-pick").nth(row).click()
+    page.get_by_role("button", name="Compare these two").click()
+    page.locator(".nbf-sentence", has_text="30 of 60 records came out differently").wait_for()
     page.close()
     assert len(nf.runs()) == 2
 

@@ -1,6 +1,5 @@
 """The live table in a real JupyterLab, in Chromium: while cells run, when they are stopped, and when the kernel is gone."""
 
-import os
 import subprocess
 import sys
 import time
@@ -9,28 +8,10 @@ from importlib import metadata
 import nbformat
 import pytest
 
-from tests.browser.lab import Notebook, Server
+from tests.browser.lab import SEND, SETUP, Notebook, Server
 
 #: Do clicks reach the kernel while a cell runs?
 SUBSHELLS = tuple(int(part) for part in metadata.version("ipykernel").split(".")[:2]) >= (7, 1)
-SETUP = """
-import nbflow as nf, time, asyncio, os
-
-@nf.step
-def fetch(n):
-    time.sleep(0.02)
-    return n
-
-@nf.step(retries=0)
-def categorize(n):
-    if n % 10 == 7 and not os.path.exists("mended"):
-        raise TimeoutError(f"the model did not answer within {n} s")
-    return {"label": "billing"}
-
-@nf.flow(on="thread")
-def triage(thread):
-    return categorize(fetch(thread["n"]))
-"""
 #: A run as a job has left it in the ledger.
 MANY = """
 import nbflow as nf
@@ -47,7 +28,6 @@ for start in range(0, count, 10_000):
     ledger.append("20261124-091502-41700", [Item(n, 0, State.COMPLETED, 1e9 + n / 100, 0.02) for n in block])
 ledger.append("20261124-091502-41700", [Sent(count), Closed("COMPLETED", 1e9 + count / 100, count, {State.COMPLETED: count})])
 """
-SEND = "run = nf.send('thread', [{'id': f't-{n:04}', 'n': n} for n in range(%d)], key='id', max_in_flight=2)"
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +55,6 @@ def lab(browser, server, request):
         context.close()
 
 
-def picture(notebook, name):
-    if os.environ.get("NBFLOW_PICTURES"):
-        notebook.page.screenshot(path=f"{os.environ['NBFLOW_PICTURES']}/{name}.png")
-
-
 def test_the_table_is_live_while_the_cell_blocks_and_stop_stops(lab):
     notebook = lab(SETUP, SEND % 3000, "print('after', run.state)")
     notebook.run_all(wait=False)
@@ -88,13 +63,13 @@ def test_the_table_is_live_while_the_cell_blocks_and_stop_stops(lab):
     first = int(page.locator(".nbf-tile.nbf-s-completed b").inner_text().replace(",", ""))
     page.wait_for_function("(first) => Number(document.querySelector('.nbf-tile.nbf-s-completed b').textContent.replace(',', '')) > first + 20", arg=first)
     assert not notebook.output("after").count()
-    picture(notebook, "lab-live")
+    notebook.picture("lab-live")
     page.locator(".nbf-stop").click()
     if SUBSHELLS:
         notebook.output("after CANCELLED").wait_for()
         page.locator(".nbf-runstate", has_text="cancelled").wait_for()
         assert not page.locator(".nbf-record .nbf-s-running").count()
-        picture(notebook, "lab-stopped")
+        notebook.picture("lab-stopped")
         return
     page.locator(".nbf-notice", has_text="Press the kernel's own Stop").wait_for()
     notebook.command("notebook:interrupt-kernel")
@@ -123,7 +98,7 @@ def test_what_failed_is_found_opened_and_run_again(lab):
     page.locator(".nbf-record", has_text="t-0017").click()
     page.locator(".nbf-trouble", has_text="the model did not answer within 17 s").wait_for()
     page.locator(".nbf-wstep", has_text="categorize").wait_for()
-    picture(notebook, "lab-failure")
+    notebook.picture("lab-failure")
     (notebook.path.parent / "mended").touch()
     page.get_by_role("button", name="Rerun this record").click()
     page.locator(".nbf-tile.nbf-s-failed b", has_text="5").wait_for()
@@ -168,11 +143,14 @@ def test_after_a_kernel_restart_the_table_says_so_and_its_buttons_are_off(lab):
     page.locator(".nbf-warning", has_text="The kernel does not answer").wait_for()
     assert page.get_by_role("button", name="Rerun 4 failed").is_disabled()
     assert page.locator(".nbf-record").count() >= 12
-    picture(notebook, "lab-dead")
+    notebook.picture("lab-dead")
 
 
-def test_a_cell_run_twenty_times_leaves_one_widget(lab):
-    notebook = lab(SETUP, SEND % 30)
+@pytest.mark.parametrize("cell", [SEND % 30, f"{SEND % 30}\nnf.runs()"], ids=["run", "history"])
+def test_a_cell_run_twenty_times_leaves_one_widget(lab, cell):
+    """One for each thing that it shows."""
+    notebook = lab(SETUP, cell)
+    tables = 1 + ("runs" in cell)
     notebook.run_all()
     notebook.page.evaluate(
         """async () => {
@@ -183,8 +161,8 @@ def test_a_cell_run_twenty_times_leaves_one_widget(lab):
     )
     notebook.page.locator(".nbf-runstate", has_text="partial").wait_for()
     count = "from ipywidgets import Widget; from ipywidgets.widgets.widget import _instances; print(sum(type(w).__name__ == 'TableWidget' for w in _instances.values()))"
-    assert notebook.run(count).strip() == "1"
-    assert notebook.page.locator(".nbf").count() == 1
+    assert notebook.run(count).strip() == f"{tables}"
+    assert notebook.page.locator(".nbf").count() == tables
 
 
 def test_the_same_run_in_two_cells_is_one_run_in_two_views(lab):
@@ -213,11 +191,13 @@ def test_a_job_is_watched_and_stopped_from_a_notebook(lab, server):
         notebook.run_all()
         page = notebook.page
         page.locator(".nbf-runstate", has_text="running").wait_for()
-        page.locator(".nbf-tile.nbf-s-failed").click()
+        page.locator(".nbf-runs .nbf-record .nbf-s-running").first.wait_for()
+        page.locator(".nbf-tile.nbf-s-failed").first.click()
         page.locator(".nbf-record .nbf-s-failed").first.wait_for()
-        picture(notebook, "lab-watched")
+        notebook.picture("lab-watched")
         page.locator(".nbf-stop").click()
         page.locator(".nbf-runstate", has_text="cancelled").wait_for()
+        page.locator(".nbf-runs .nbf-record .nbf-s-cancelled").first.wait_for()
         assert "CANCELLED" in job.communicate(timeout=20)[0]
         assert "CANCELLED" in notebook.run("print(run.state)")
     finally:
@@ -251,9 +231,11 @@ def test_shortcuts_of_the_notebook_do_not_reach_through_the_table(lab):
 
 
 def test_the_saved_notebook_holds_the_picture_and_no_widget_state(lab):
-    notebook = lab(SETUP, SEND % 60)
+    notebook = lab(SETUP, SEND % 60, "nf.runs()")
     notebook.run_all()
     notebook.page.locator(".nbf-runstate", has_text="partial").wait_for()
+    notebook.page.locator(".nbf-runs .nbf-record").wait_for()
+    assert notebook.page.locator(".nbflow-static:visible").count() == 0
     notebook.command("docmanager:save")
     saved = notebook.path.read_text()
     document = nbformat.reads(saved, 4)
@@ -263,6 +245,10 @@ def test_the_saved_notebook_holds_the_picture_and_no_widget_state(lab):
     assert "application/vnd.jupyter.widget-view+json" in live.data
     assert "6 failed" in static.data["text/html"]
     assert "6 failed" in static.data["text/plain"]
+    history, picture = document.cells[2].outputs
+    assert "application/vnd.jupyter.widget-view+json" in history.data
+    assert "\u2298 PARTIAL" in picture.data["text/html"]
+    assert "PARTIAL" in picture.data["text/plain"]
 
 
 def test_a_step_cell_comes_from_disk_with_what_it_showed(lab):
@@ -283,4 +269,4 @@ def test_a_step_cell_comes_from_disk_with_what_it_showed(lab):
     assert notebook.output("loading").count() == 1
     assert page.locator(".jp-OutputArea-output table", has_text="Kiel").count() == 1
     assert page.locator(".jp-OutputArea-output img").count() == 1
-    picture(notebook, "lab-cells")
+    notebook.picture("lab-cells")

@@ -84,6 +84,36 @@ def test_tiles_lanes_and_a_sentence_say_how_the_run_stands(shown, run):
     assert shown.find(".nbf-bar").get_attribute("aria-label") == f"{tally['COMPLETED']} completed, {tally['CACHED']} cached, 14 failed"
 
 
+def test_what_calls_of_models_cost_is_told_and_what_nobody_knows_is_unknown(nb, opened):
+    """In the strip, at each step, for each record, and in an opened one; remembered calls say what they saved."""
+    @nf.step(retries=1)
+    def ask(n):
+        nf.usage("acme:known" if n % 4 else "acme:unheard-of", input_tokens=1_000 * (n + 1), output_tokens=50, cost=0.02 * n or None)
+        if n == 3:
+            raise TimeoutError("late")
+        return n
+
+    @nf.flow(on=EVENT)
+    def triage(thread):
+        return ask(thread["n"])
+
+    nb.send(EVENT, [{"id": f"t-{n}", "n": n} for n in range(1, 3)], key="id")
+    nb.advance(5)
+    shown = opened(nb.send(EVENT, [{"id": f"t-{n}", "n": n} for n in range(6)], key="id"))
+    shown.pump(shown.find(".nbf-record"))
+    shown.picture("costs")
+    assert [text.split("\n") for text in shown.find(".nbf-figure:visible").all_inner_texts()][2:] == [["$0.30+", "spent"], ["20.2k", "tokens"], ["$0.06", "saved"]]
+    assert "$0.30+" in shown.find(".nbf-steplabel").inner_text()
+    costs = {row[1]: row[5] for row in shown.rows()}
+    assert costs == {"t-0": "unknown", "t-1": "", "t-2": "", "t-3": "$0.12", "t-4": "$0.08", "t-5": "$0.10"}
+    shown.page.get_by_role("button", name="Cost", exact=True).click()
+    shown.pump(shown.find("[aria-rowindex='2'] .nbf-c-cost", has_text="unknown"))
+    shown.find(".nbf-record", has_text="t-3").click()
+    shown.pump(shown.find(".nbf-wstep > summary", has_text="$0.12"))
+    assert "$0.12 for 8.1k tokens" in shown.find(".nbf-wstep").inner_text()
+    shown.picture("costs-open")
+
+
 def test_a_lane_says_why_its_flow_ran_again(nb, opened):
     prompt = ["Pick one"]
 

@@ -6,6 +6,7 @@ import pytest
 
 import nbflow as nf
 from nbflow.notebook import table as tables
+from nbflow.notebook import talk
 from nbflow.notebook.table import RunTable
 
 EVENT = "e"
@@ -59,7 +60,7 @@ def test_a_limit_beyond_reason_is_cut(run):
     page = Page(run)
     page.view(limit=10**9)
     assert len(page.after(0)[0]["pages"]["v"]["rows"]) == 100
-    assert page.table.views["v"].limit == tables._LIMIT
+    assert page.table.views["v"].limit == talk._LIMIT
 
 
 def test_nothing_new_is_nothing_sent_but_a_sign_of_life(run):
@@ -170,8 +171,8 @@ def test_values_that_cannot_be_shown_say_so():
         def __repr__(self):
             raise RuntimeError("no")
 
-    assert tables._text(Odd) == "(cannot be shown: RuntimeError: no)"
-    assert tables._text(lambda: "x" * 30_000).endswith("characters more")
+    assert tables.text_of(Odd) == "(cannot be shown: RuntimeError: no)"
+    assert tables.text_of(lambda: "x" * 30_000).endswith("characters more")
 
 
 def test_the_size_of_a_tick_does_not_grow_with_the_run(nb):

@@ -1,0 +1,86 @@
+"""Chronicle: what a list of runs says of each of them, kept up at the cost of what is new."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+from nbflow._core.entry import BROKEN, Closed, Opened
+from nbflow._core.usage import NOTHING, Usage
+from nbflow._run.run import Run
+
+if TYPE_CHECKING:
+    from nbflow._core.plan import State
+    from nbflow._run.engine import Engine
+    from nbflow._run.run import Home
+
+
+class Line(NamedTuple):
+    """One run; times are seconds since the epoch, ``rows`` is what ``tally`` adds up to when all of it is done."""
+
+    run: str
+    event: str
+    state: str
+    started: float
+    ended: float
+    records: int
+    rows: int
+    tally: dict[State, int]
+    usage: Usage = NOTHING
+
+    @property
+    def failed(self) -> int:
+        """How many records failed, over all flows."""
+        return sum(self.tally.get(state, 0) for state in BROKEN)
+
+
+class Chronicle:
+    """The runs of a ledger.
+
+    A run that was closed costs its first and its last entries, once. One that goes on is followed: each look takes in
+    what was noted since the one before. One that ended without a word is read once.
+    """
+
+    def __init__(self, engine: Engine, home: Home) -> None:
+        self.engine = engine
+        #: Runs whose ledger cannot be read, as of the last look.
+        self.unreadable: list[str] = []
+        self._home = home
+        self._lines: dict[str, tuple[int, Line | None]] = {}
+        self._followed: dict[str, Run] = {}
+        self._mutex = threading.Lock()
+
+    def open(self, run: str) -> Run:
+        """The run with this id."""
+        return Run(self.engine, run, self._home)
+
+    def lines(self) -> list[Line]:
+        """Every run as it stands, the latest first."""
+        with self._mutex:
+            runs = self.engine.ledger.runs()
+            self._lines = {run: self._known(run) for run in reversed(runs)}
+            self.unreadable = [run for run, (_, line) in self._lines.items() if line is None]
+            return [line for _, line in self._lines.values() if line is not None]
+
+    def _known(self, run: str) -> tuple[int, Line | None]:
+        size = self.engine.ledger.size(run)
+        before = self._lines.get(run)
+        if before is not None and before[0] == size and (before[1] is None or before[1].state != "RUNNING"):
+            return before
+        return size, self._line(run)
+
+    def _line(self, run: str) -> Line | None:
+        followed = self._followed.pop(run, None)
+        if followed is None:
+            entries = self.engine.ledger.ends(run)
+            if not entries or not isinstance(entries[0], Opened):
+                return None
+            first, last = entries[0], entries[-1]
+            if isinstance(last, Closed):
+                return Line(run, first.event, last.state, first.at, last.at, last.records, sum(last.tally.values()), last.tally, last.usage)
+            followed = self.open(run)
+        state = followed._state()  # noqa: SLF001 - of this layer, as the table of a run reads it
+        if state.state == "RUNNING":
+            self._followed[run] = followed
+        known = len(state.keys)
+        return Line(run, state.event, state.state, state.started, state.ended, known, max(known, state.total or 0) * len(state.flows), dict(state.tally()), state.usage)

@@ -1,0 +1,97 @@
+"""The chronicle: what a list of runs says, at the cost of what is new."""
+
+import pytest
+
+import nbflow as nf
+from nbflow import _wiring
+from nbflow._core.entry import Item, Listed, Opened
+from nbflow._core.plan import State
+from nbflow._run.chronicle import Chronicle
+
+EVENT = "e"
+
+
+@pytest.fixture
+def ledger(nb):
+    """The ledger in use, which counts how many entries of each run are read."""
+    ledger, read = _wiring.SESSION.engine.ledger, {}
+
+    def counted(method):
+        def call(run, *rest):
+            found = method(run, *rest)
+            read[run] = read.get(run, 0) + len(found[0] if isinstance(found, tuple) else found)
+            return found
+
+        return call
+
+    ledger.ends, ledger.read, ledger.counted = counted(ledger.ends), counted(ledger.read), read
+    return ledger
+
+
+def lost(ledger, run, records):
+    """A run whose process was killed."""
+    ledger.append(run, [Opened(run, EVENT, ("look",), 1e9, "records", False, records), *(Listed(n, f"t-{n}") for n in range(records))])
+    ledger.append(run, [Item(0, 0, State.COMPLETED, 1e9 + 1)])
+
+
+def test_a_run_that_has_ended_is_read_once(nb, ledger):
+    @nf.flow(on=EVENT)
+    def look(record):
+        return 1
+
+    run = nb.send(EVENT, [{"n": n} for n in range(100)])
+    nb.forget()
+    chronicle = Chronicle(_wiring.SESSION.engine, _wiring.SESSION)
+    for _ in range(3):
+        assert [(line.run, line.state, line.rows) for line in chronicle.lines()] == [(run.id, "COMPLETED", 100)]
+    assert ledger.counted[run.id] < 10
+
+
+def test_a_run_that_ended_without_a_word_is_read_once(nb, ledger):
+    lost(ledger, "20260101-000000-00001", 50)
+    chronicle = Chronicle(_wiring.SESSION.engine, _wiring.SESSION)
+    for _ in range(3):
+        (line,) = chronicle.lines()
+        assert (line.state, line.tally[State.INTERRUPTED], line.tally[State.COMPLETED]) == ("INTERRUPTED", 49, 1)
+    assert ledger.counted["20260101-000000-00001"] < 60
+
+
+def test_a_run_that_another_process_works_on_is_followed(nb, ledger, monkeypatch):
+    """Each look takes in what was noted since the one before."""
+    engine, run = _wiring.SESSION.engine, "20260101-000000-00001"
+    monkeypatch.setattr(type(engine), "is_worked_on", lambda self, run: True)
+    lost(ledger, run, 50)
+    chronicle = Chronicle(engine, _wiring.SESSION)
+    for n in range(1, 11):
+        assert chronicle.lines()[0].tally[State.COMPLETED] == n
+        ledger.append(run, [Item(n, 0, State.COMPLETED, 1e9 + n)])
+    assert ledger.counted[run] < 80
+    monkeypatch.undo()
+    assert chronicle.lines()[0].state == "INTERRUPTED"
+
+
+def test_a_run_that_goes_on_after_its_end_is_another_line(nb):
+    broken = [True]
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        if broken[0]:
+            raise ValueError(record["n"])
+
+    run = nb.send(EVENT, [{"n": 1}])
+    chronicle = _wiring.SESSION.chronicle
+    assert (chronicle.lines()[0].state, chronicle.lines()[0].failed) == ("FAILED", 1)
+    broken.clear()
+    broken.append(False)
+    run.rerun_failed()
+    assert (chronicle.lines()[0].state, chronicle.lines()[0].failed) == ("COMPLETED", 0)
+
+
+def test_what_cannot_be_read_is_named_and_the_others_are_there(nb, ledger):
+    lost(ledger, "20260101-000000-00001", 2)
+    ledger.append("20260101-000000-00002", [Listed(0, "t-0")])
+    chronicle = Chronicle(_wiring.SESSION.engine, _wiring.SESSION)
+    assert [line.run for line in chronicle.lines()] == ["20260101-000000-00001"]
+    assert chronicle.unreadable == ["20260101-000000-00002"]
+    with pytest.warns(nf.errors.StoreWarning, match="20260101-000000-00002"):
+        nf.runs()
