@@ -29,6 +29,7 @@ from nbflow.errors import NbflowError, UsageError
 from nbflow.notebook import document as documents
 from nbflow.notebook import report
 from nbflow.notebook.execute import Ending, Stop, execute
+from nbflow.notebook.parameters import as_json
 from nbflow.notebook.progress import Progress
 from nbflow.notebook.turn import turn
 
@@ -89,7 +90,7 @@ def run(notebook: Path, options: Options, console: Any) -> int:
     budget = None if options.budget is None else dollars(options.budget, "--budget")
     output = options.output or notebook.with_name(f"{notebook.stem}.out.ipynb")
     store = store_of(notebook, options.store)
-    shown = {name: _MASK if is_secret(name, value) else value for name, value in values.items()}
+    shown = {name: _MASK if is_secret(name, value) else as_json(value) for name, value in values.items()}
     # The same notebook with the same parameters is the same job; so is whatever writes the same file.
     names = [f"output {output.resolve()}", f"job {notebook.resolve()} {sorted(shown.items(), key=str)!r}"]
     with turn(store, names, waits=(lambda who: console.print(f"{who[0].upper()}{who[1:]}; waiting for it.")) if options.wait else None):

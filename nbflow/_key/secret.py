@@ -8,6 +8,7 @@ that it takes on its way: escaped for Python, JSON, HTML and URLs, in base64.
 from __future__ import annotations
 
 import base64
+import copy
 import dataclasses
 import html
 import importlib
@@ -158,7 +159,10 @@ class Known:
         if isinstance(node, str):
             return self.mask(node)
         if isinstance(node, dict):
-            return type(node)({self._masked(key): self._masked(value) for key, value in node.items()})
+            made = copy.copy(node)  # of its class, whatever that is made with
+            made.clear()
+            made.update({self._masked(key): self._masked(value) for key, value in node.items()})
+            return made
         if isinstance(node, list | tuple):
             parts = [self._masked(value) for value in node]
             return type(node)(*parts) if hasattr(node, "_fields") else type(node)(parts)

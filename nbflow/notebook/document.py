@@ -33,7 +33,7 @@ def read(path: Path) -> Any:
     except ImportError:
         raise UsageError("Running a notebook needs nbformat and nbclient; install them with: pip install 'nbflow[lab]'") from None
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # some editors of Windows begin a file with a mark
     except FileNotFoundError:
         close = difflib.get_close_matches(path.name, [other.name for other in path.parent.glob("*.ipynb")], 1)
         raise UsageError(f"There is no notebook {path}" + (f"; did you mean {path.with_name(close[0])}?" if close else ".")) from None

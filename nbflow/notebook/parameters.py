@@ -107,8 +107,23 @@ def as_source(values: dict[str, Any]) -> str:
 
 
 def _literal(value: Any) -> str:
-    # These two have no literal of their own.
-    return f'float("{value}")' if isinstance(value, float) and not math.isfinite(value) else repr(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'  # these have no literal of their own
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_literal(key)}: {_literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple | set) and value:
+        inside = ", ".join(map(_literal, value))
+        return {list: f"[{inside}]", tuple: f"({inside},)", set: f"{{{inside}}}"}[type(value)]
+    return repr(value)
+
+
+def as_json(value: Any) -> Any:
+    """A value as a report has it: sets and tuples are lists there, and what JSON has no number for is a text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {str(key): as_json(item) for key, item in value.items()}
+    return [*map(as_json, value)] if isinstance(value, list | tuple | set) else value
 
 
 def _parameter(statement: ast.stmt, comment: str) -> Parameter | None:

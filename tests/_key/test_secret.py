@@ -1,6 +1,7 @@
 """A secret is used like any text, stands for itself by its name, and is found by its value in every form it takes."""
 
 import base64
+import collections
 import copy
 import dataclasses
 import html
@@ -173,6 +174,8 @@ def test_masking_keeps_the_shape_of_what_it_masks():
     known.add("K", "geheimnis")
     node = {"a": ["x geheimnis", 1, None], "geheimnis": ("geheimnis",), "c": Client("geheimnis"), "n": b"geheimnis"}
     assert known.masked(node) == {"a": ["x ***K***", 1, None], "***K***": ("***K***",), "c": Client("***K***"), "n": b"geheimnis"}
+    counted = collections.defaultdict(int, geheimnis=2)
+    assert (known.masked(counted), type(known.masked(counted)), counted) == ({"***K***": 2}, collections.defaultdict, {"geheimnis": 2})
 
 
 def test_the_kept_source_of_a_step_has_no_known_value(key):

@@ -39,6 +39,8 @@ run = nf.send("e", [{"n": n} for n in range(count)], key="n", max_in_flight=4)
 class Folder:
     """A folder with notebooks, a store, and a log of what was executed."""
 
+    work = WORK
+
     def __init__(self, path):
         self.path = path
         self.store = path / ".nbflow"

@@ -443,3 +443,36 @@ def test_a_budget_holds_for_calls_outside_a_run_and_for_raising_notebooks(folder
     assert run("--budget", "0.05")[0] == 4
     folder.write(PAID, SENT, "1 / 0")
     assert run("--budget", "0.01")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "printed", "noted"),
+    [
+        ("f=nan", "nan", "nan"), ("l=[NaN, 1.5, -Infinity]", "[nan, 1.5, -inf]", ["nan", 1.5, "-inf"]), ("s={3}", "{3}", [3]), ("t=(1, 2)", "(1, 2)", [1, 2]),
+        ('d={"a": [NaN], "b": {}}', "{'a': [nan], 'b': {}}", {"a": ["nan"], "b": {}}), ("t=()", "()", []),
+    ],
+)
+def test_a_parameter_of_any_type_reaches_the_notebook_and_the_files_are_json(folder, run, text, printed, noted):
+    declared = "f = 1.5\nl: list[float] = []\ns: set[int] = {1}\nt: tuple = (1,)\nd: dict = {}"
+    name = text[0]
+    folder.write((declared, "parameters"), f"print({name})")
+    code, said = run("-p", text)
+    assert code == 0, said
+    assert text_of(folder.output().cells[2]) == f"{printed}\n"
+    assert folder.report()["parameters"] == {name: noted}
+    for file in ("job.out.ipynb", "job.out.run.json"):
+        json.loads((folder.path / file).read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+def test_only_failed_knows_the_same_parameters_again_whatever_their_type(folder, run):
+    folder.write(("t: tuple = (1,)", "parameters"), "t")
+    assert run("-p", "t=(1, 2)")[0] == 0
+    code, said = run("-p", "t=(1, 2)", "--only-failed")
+    assert "other parameters" not in said
+    assert code == 0
+
+
+def test_a_notebook_that_begins_with_a_byte_order_mark_is_one(folder, run):
+    notebook = folder.write("print(1)")
+    notebook.write_bytes(b"\xef\xbb\xbf" + notebook.read_bytes())
+    assert run()[0] == 0

@@ -243,3 +243,29 @@ def test_what_programs_print_past_the_kernel_is_in_the_output_and_nowhere_else(f
     assert process.returncode == 0
     assert "geheim" not in said
     assert "geheim" not in (folder.path / "job.out.ipynb").read_text()
+
+
+def test_a_kernel_killed_in_cell_3_of_6_step_cells_executes_3_to_6_only(folder, run):
+    """And of cell 3 no record that was done: the cells and the records say in files that they were executed."""
+    mark = "open('cells', 'a').write('{0}\\n');"
+    work = folder.work.replace("run = nf.send", "open('cells', 'a').write('3\\n')\nrun = nf.send")
+    steps = [f"#| step: c{n} -> v{n}\n{mark.format(n)} v{n} = {n}" for n in (4, 5, 6)]
+    first = [f"#| step: c1 -> count\n{mark.format(1)} count = 80", f"#| step: c2 -> bad, pause\n{mark.format(2)} bad, pause = [], 0.02"]
+    folder.write("import time, nbflow as nf", *first, work, *steps)
+    process = folder.start()
+    folder.wait_for(lambda: len(folder.log) >= 40)
+    (kernel,) = kernels_of(process)
+    kernel.kill()
+    assert process.wait(60) == 138
+    cells = folder.path / "cells"
+    assert cells.read_text().split() == ["1", "2", "3"]
+    done = Counter(folder.log)
+    cells.unlink()
+    code, said = run()
+    assert code == 0, said
+    assert cells.read_text().split() == ["3", "4", "5", "6"]
+    assert folder.states() == ["ok", "cached", "cached", "ok", "ok", "ok", "ok"]
+    again = [n for n in Counter(folder.log) if Counter(folder.log)[n] > 1]
+    assert len(again) <= 4, "those that were in flight"
+    assert set(folder.log) == set(range(80))
+    assert set(again) <= set(done)
