@@ -14,11 +14,14 @@
     run = nf.send("support/thread.created", threads, key="id")
 """
 
+import typing
+
 from nbflow._core.flow import Flow
 from nbflow._core.policy import Throttle
 from nbflow._core.step import Step
 from nbflow._core.usage import Usage
 from nbflow._key.file import File, file
+from nbflow._key.secret import Secret, secret
 from nbflow._key.value import key_by
 from nbflow._run.explanation import Explanation
 from nbflow._run.forecast import Plan
@@ -55,6 +58,11 @@ from nbflow.errors import (
     UnknownRunError,
     UsageError,
 )
+from nbflow.export import export
+from nbflow.quality import compare, evaluate, review
+
+if typing.TYPE_CHECKING:
+    from nbflow import llm as llm
 
 __all__ = [
     "BudgetError",
@@ -71,6 +79,7 @@ __all__ = [
     "Run",
     "RunCancelledError",
     "RunFailedError",
+    "Secret",
     "Step",
     "StepError",
     "StepTimeoutError",
@@ -82,6 +91,9 @@ __all__ = [
     "UnknownRunError",
     "Usage",
     "UsageError",
+    "compare",
+    "evaluate",
+    "export",
     "file",
     "flow",
     "flows",
@@ -89,10 +101,21 @@ __all__ = [
     "load_ipython_extension",
     "open_run",
     "plan",
+    "review",
     "runs",
+    "secret",
     "send",
     "set_price",
     "step",
     "usage",
     "use",
 ]
+
+
+def __getattr__(name: str) -> typing.Any:
+    """``nbflow.llm``, loaded when it is first asked for."""
+    if name == "llm":
+        from importlib import import_module
+
+        return import_module("nbflow.llm")
+    raise AttributeError(f"module 'nbflow' has no attribute {name!r}")

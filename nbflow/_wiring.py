@@ -403,7 +403,7 @@ def step(function: Any = None, /, **options: Any) -> Any:
         version: takes over from the code: outputs are kept across edits until it changes.
         ignore: names of arguments that are not part of the key, such as a client.
         depends_on: what else the key covers: names of installed packages (by version), ``Path`` s (by content),
-            functions (by code), values.
+            functions (by code), values; a dict gives each of its values a name for ``explain``.
         name: what outputs are filed under; the function's name by default.
         model: the model that it calls, such as ``"openai:gpt-4o-mini"``: a budget is then refused before the run if
             its price is not known.

@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_run(commands)
     _add_check(commands)
+    _add_export(commands)
 
     runs = commands.add_parser(
         "runs",
@@ -93,6 +94,18 @@ exit codes:
 """
 
 
+_EXPORT = """\
+Write a notebook as the job of a scheduler, into a folder with all that it needs:
+the notebook, the local modules that it imports, its packages pinned, the file of
+the scheduler with the schedule in it, the names of its secrets, a README.
+
+  nbflow export threads.ipynb --to systemd --schedule "0 6 * * 1-5"
+
+Exported again, it shows what changed and keeps what you changed by hand. Nothing
+is installed: the README says how, and how to test, watch and remove the job.
+"""
+
+
 def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="run a notebook headless, with parameters and an honest exit code", description=_RUN, epilog=_CODES, formatter_class=argparse.RawDescriptionHelpFormatter)
     run.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="the notebook; it stays as it is, unless -o names it")
@@ -129,6 +142,24 @@ def _add_check(commands: Any) -> None:
     check.set_defaults(command=_check)
 
 
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser("export", help="write a notebook as the job of a scheduler: cron, systemd, airflow, ...", description=_EXPORT, formatter_class=argparse.RawDescriptionHelpFormatter)
+    export.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="the notebook; it stays as it is")
+    export.add_argument("--to", metavar="TARGET", help="the scheduler; `--to list` says which there are")
+    export.add_argument("--schedule", metavar="CRON", help='five fields: minute, hour, day of the month, month, day of the week; "0 6 * * 1-5" is at 06:00 from Monday to Friday')
+    export.add_argument("--timezone", metavar="ZONE", help="the zone in which the schedule is meant, such as Europe/Berlin (default: that of this machine)")
+    export.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="give a value to a name of the cell tagged `parameters`; repeat it for more")
+    export.add_argument("--max-failed", metavar="N", help="records that each run may leave undone: a number, or a share such as 5%%")
+    export.add_argument("--budget", metavar="MONEY", help="US dollars that the calls of models in each run may cost, $5")
+    export.add_argument("--timeout", metavar="TIME", help="longest that one cell may take: seconds, or 90s, 5m, 1h30m")
+    export.add_argument("--name", help="what the job is called (default: the notebook's name)")
+    export.add_argument("--output", type=Path, metavar="DIR", help="the folder (default: exports/NAME-TARGET beside the notebook)")
+    export.add_argument("--dry-run", action="store_true", help="say what would be written and changed, and write nothing")
+    export.add_argument("--force", action="store_true", help="export although `nbflow check` finds errors")
+    export.add_argument("--drift", action="store_true", help="write nothing; say whether the exports of this notebook are still what it is. The exit code is 1 if one is not")
+    export.set_defaults(command=_export)
+
+
 def _console() -> Any:
     from rich.console import Console
 
@@ -145,14 +176,11 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from nbflow import job
-    from nbflow._core import policy
 
     if arguments.help_notebook:
         job.describe(arguments.notebook, _console())
         return 0
-    timeout = arguments.timeout
-    if timeout is not None:
-        timeout = policy.seconds(float(timeout) if timeout.replace(".", "", 1).isdigit() else timeout, "--timeout")
+    timeout = None if arguments.timeout is None else job.limit(arguments.timeout)
     options = job.Options(
         parameters=arguments.parameter,
         output=arguments.output,
@@ -181,6 +209,12 @@ def _check(arguments: argparse.Namespace) -> int:
             show.to_console(path, findings, console)
     failing = LEVELS[: LEVELS.index(arguments.fail_on) + 1]
     return int(any(one.level in failing for findings in found.values() for one in findings))
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from nbflow.export import command
+
+    return command.run(arguments, _console())
 
 
 def _runs(arguments: argparse.Namespace) -> int:

@@ -18,7 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow import _wiring
 from nbflow._core.plan import State
+from nbflow._core.policy import seconds
 from nbflow._core.usage import Usage, dollars
+from nbflow._key.secrecy import is_secret
+from nbflow._key.secret import Known
 from nbflow._run import orders, render
 from nbflow._state import location
 from nbflow._state.store import MemoryStore
@@ -27,7 +30,6 @@ from nbflow.notebook import document as documents
 from nbflow.notebook import report
 from nbflow.notebook.execute import Ending, Stop, execute
 from nbflow.notebook.progress import Progress
-from nbflow.notebook.secrecy import MASK, is_secret, masked
 from nbflow.notebook.turn import turn
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_RECORDS = 0, 1, 2, 3
 EXIT_BUDGET, EXIT_INTERRUPTED, EXIT_DEAD = 4, 130, 138
 _EXIT = {"refused": EXIT_USAGE, "ok": EXIT_OK, "failed": EXIT_FAILED, "interrupted": EXIT_INTERRUPTED, "dead": EXIT_DEAD}
 _TABLES = 5
+_MASK = "***"
 #: What a cell raises because of a budget, as `Ending.why` begins.
 _STOPPED = ("BudgetError", "RunFailedError", "RunCancelledError")
 
@@ -82,11 +85,11 @@ def run(notebook: Path, options: Options, console: Any) -> int:
     """
     document = documents.read(notebook)
     values = documents.given(document, list(options.parameters))
-    allowed = _allowed(options.max_failed)
+    most = allowed(options.max_failed)
     budget = None if options.budget is None else dollars(options.budget, "--budget")
     output = options.output or notebook.with_name(f"{notebook.stem}.out.ipynb")
-    store = _store(notebook, options.store)
-    shown = {name: MASK if is_secret(name, value) else value for name, value in values.items()}
+    store = store_of(notebook, options.store)
+    shown = {name: _MASK if is_secret(name, value) else value for name, value in values.items()}
     # The same notebook with the same parameters is the same job; so is whatever writes the same file.
     names = [f"output {output.resolve()}", f"job {notebook.resolve()} {sorted(shown.items(), key=str)!r}"]
     with turn(store, names, waits=(lambda who: console.print(f"{who[0].upper()}{who[1:]}; waiting for it.")) if options.wait else None):
@@ -100,7 +103,11 @@ def run(notebook: Path, options: Options, console: Any) -> int:
             documents.begin(document)
             cells = len(documents.code_cells(document))
             progress = Progress(console, cells)
-            job = _Job(document, output, runs, facts, [value for name, value in values.items() if is_secret(name, value)], progress)
+            secrets = Known()
+            for name in shown:
+                if is_secret(name, values[name]):
+                    secrets.add(name, values[name])
+            job = _Job(document, output, runs, facts, secrets, progress)
             stop = Stop()
             with stop.on_signals():
                 try:
@@ -115,7 +122,7 @@ def run(notebook: Path, options: Options, console: Any) -> int:
                     ending = Ending("refused", None, str(error))
                 finally:
                     progress.close()
-                    code = job.finish(ending, allowed)
+                    code = job.finish(ending, most)
             _say(job, ending, code, options.force)
             return code
 
@@ -149,15 +156,24 @@ def describe(notebook: Path, console: Any) -> None:
         console.print(text, soft_wrap=True)
 
 
-def _store(notebook: Path, named: Path | None) -> Path:
+def store_of(notebook: Path, named: Path | None) -> Path:
+    """The store of a job: the one that is named, else the one found upward from its notebook.
+
+    Raises:
+        UsageError: it would be in memory.
+    """
     store = named.expanduser() if named is not None else location.find(notebook.resolve().parent)
     if str(store) == MemoryStore.url:
         raise UsageError("A job needs a store on disk, or nothing is left of it: name a folder with --store (NBFLOW_STORE is memory:).")
     return store.absolute()
 
 
-def _allowed(text: str) -> tuple[float, bool]:
-    """How much may be left undone, and whether that is a share."""
+def allowed(text: str) -> tuple[float, bool]:
+    """How much may be left undone, and whether that is a share.
+
+    Raises:
+        UsageError: the text says neither.
+    """
     try:
         number = float(text.removesuffix("%")) if text.endswith("%") else int(text)
     except ValueError:
@@ -165,6 +181,21 @@ def _allowed(text: str) -> tuple[float, bool]:
     if number < 0:
         raise UsageError(f"--max-failed {text}: write a number of records (5) or a share of them (5%).")
     return number, text.endswith("%")
+
+
+def limit(text: str) -> float:
+    """Seconds that one cell may take.
+
+    Raises:
+        UsageError: the text is no duration.
+    """
+    return seconds(float(text) if text.replace(".", "", 1).isdigit() else text, "--timeout")
+
+
+def is_too_many(left: int, records: int, allowed: tuple[float, bool]) -> bool:
+    """Are more records left undone than is allowed?"""
+    most, is_share = allowed
+    return left > (most * records / 100 if is_share else most)
 
 
 def _again(output: Path, shown: dict[str, Any]) -> tuple[str, ...]:
@@ -252,12 +283,12 @@ class _Runs:
 class _Job:
     """One headless run under way: watches the cells and writes the files."""
 
-    def __init__(self, document: Any, output: Path, runs: _Runs, facts: dict[str, Any], secrets: list[str], progress: Progress) -> None:
+    def __init__(self, document: Any, output: Path, runs: _Runs, facts: dict[str, Any], secrets: Known, progress: Progress) -> None:
         self.document = document
         self.output = output
         self.runs = runs
         self.facts = facts
-        #: Texts that nothing that is written or printed may hold.
+        #: Parameters that nothing that is written or printed may hold; what `nf.secret` reads never leaves the kernel.
         self.secrets = secrets
         self.progress = progress
         self._cell: tuple[int, Any] | None = None
@@ -286,14 +317,14 @@ class _Job:
         came = replayed < self._replayed or (states and all(_is_cached(state, cell) for state in states))
         if documents.state_of(cell) == "ok" and came:
             cell.metadata["nbflow"]["state"] = "cached"
-        self.progress.ended(number, masked(cell, self.secrets), states)
+        self.progress.ended(number, self.secrets.masked(cell), states)
 
     def goes_on(self) -> None:
         """A cell goes on."""
         if self._cell is not None:
             number, cell = self._cell
             latest = self.runs.states(self.runs.listen(number)[-1:])
-            self.progress.running(number, masked(cell, self.secrets), time.monotonic() - self._begun, latest)
+            self.progress.running(number, self.secrets.masked(cell), time.monotonic() - self._begun, latest)
 
     def is_settled(self) -> bool:
         """Is no run under way any more?"""
@@ -309,9 +340,9 @@ class _Job:
         of_cell = self.runs.of_cell
         cells = enumerate(documents.code_cells(self.document), 1)
         told = {number: [run.run for run in of_cell.get(number, ())] for number in range(1, len(self.document.cells) + 1)}
-        facts = masked(self.facts | {"cells": [report.facts_of_cell(number, cell, told[number]) for number, (_, cell) in cells], "runs": self.runs.facts(), "cost": used.cost, "usage": used._asdict()}, self.secrets)
+        facts = self.secrets.masked(self.facts | {"cells": [report.facts_of_cell(number, cell, told[number]) for number, (_, cell) in cells], "runs": self.runs.facts(), "cost": used.cost, "usage": used._asdict()})
         self.document.metadata["nbflow"] = {name: value for name, value in facts.items() if name != "cells"}
-        report.write(self.output, nbformat.writes(masked(self.document, self.secrets)) + "\n")  # type: ignore[no-untyped-call]
+        report.write(self.output, nbformat.writes(self.secrets.masked(self.document)) + "\n")  # type: ignore[no-untyped-call]
         report.write(report.beside(self.output), report.as_text(facts))
         self._saved = time.monotonic()
         self._cost = self._saved - begun
@@ -330,9 +361,8 @@ class _Job:
         for number, (_, cell) in enumerate(documents.code_cells(self.document), 1):
             self.runs.show(number, cell)
         left, records = sum(map(report.undone, states)), sum(len(state.keys) + state.unread for state in states)
-        most, is_share = allowed
         code = _EXIT[ending.how]
-        if code == EXIT_OK and left > (most * records / 100 if is_share else most):
+        if code == EXIT_OK and is_too_many(left, records, allowed):
             code = EXIT_RECORDS
         refusal = self.runs.refusal()
         if refusal and (code in (EXIT_OK, EXIT_RECORDS) or (code == EXIT_FAILED and ending.why.startswith(_STOPPED))):
@@ -369,7 +399,7 @@ def _say(job: _Job, ending: Ending, code: int, force: Sequence[str]) -> None:
     shown = [run for run in runs if len(runs) <= _TABLES or run.state != "COMPLETED"][:_TABLES]
     for run in shown:
         progress.say()
-        progress.table(masked(run.table(), job.secrets))
+        progress.table(job.secrets.masked(run.table()))
     progress.say()
     if len(runs) > len(shown):
         progress.say(Text(f"The other {len(runs) - len(shown)} runs: nbflow runs", "bright_black"))

@@ -18,6 +18,7 @@ with ``NBFLOW_CRASH_AT=commit`` in its environment: it kills itself with SIGKILL
 
 from __future__ import annotations
 
+import inspect
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -61,13 +62,14 @@ class Isolated:
         self.engine.runner.on_attempt = self.calls.append
 
     def stub(self, step: str, function: Callable[..., Any]) -> None:
-        """Call ``function`` instead of the step's own, with the same arguments; an async step needs an async one.
+        """Call ``function`` instead of the step's own, with the same arguments; for an async step it may be async.
 
         Retries, limits and checkpoints are those of the step. An exception to be raised is what a function raises.
         """
         if step not in _wiring.SESSION.steps:
             raise UsageError(f"There is no step {step!r} to stub; there are {', '.join(sorted(_wiring.SESSION.steps)) or 'none'}.")
-        self.engine.stubs[step] = function
+        is_async = _wiring.SESSION.steps[step].is_async
+        self.engine.stubs[step] = _awaitable(function) if is_async and not inspect.iscoroutinefunction(function) else function
 
     def send(self, event: str, records: Any, **options: Any) -> Run:
         """``nbflow.send``, on this engine."""
@@ -105,6 +107,13 @@ class Isolated:
             self._crash[1] -= 1
             if self._crash[1] == 0:
                 raise SimulatedCrash(f"simulated crash at {point!r}")
+
+
+def _awaitable(function: Callable[..., Any]) -> Callable[..., Any]:
+    async def stub(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return stub
 
 
 @contextmanager

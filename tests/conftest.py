@@ -5,6 +5,7 @@ import pytest
 import nbflow.testing
 from nbflow import _wiring
 from nbflow._core.flow import Listeners
+from nbflow._key.secret import KNOWN
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +17,7 @@ def _no_leaks(tmp_path, monkeypatch):
     monkeypatch.setenv("NBFLOW_STORE", str(tmp_path / "store"))
     before = _wiring.SESSION.replace(None)
     yield
+    KNOWN.clear()
     _wiring.SESSION.replace(before)
 
 

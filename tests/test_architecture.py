@@ -14,9 +14,11 @@ LAYERS = [
     ["_state"],
     ["_run"],
     ["notebook"],
+    ["quality"],
     ["_wiring"],
-    ["testing", "job", "dashboard"],
-    ["demo"],
+    ["testing", "job", "dashboard", "llm"],
+    ["script"],
+    ["demo", "export"],
     ["cli"],
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}

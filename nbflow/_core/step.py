@@ -80,27 +80,29 @@ class Step(Generic[P, R]):
         policy: how it is retried and limited.
         is_async: whether it was written with ``async def``.
         model: the model that it says it calls.
+        is_plain: an async step that is called as if it were sync, for who need not know; ``aio`` awaits it.
     """
 
     __wrapped__: Callable[P, R]
 
-    def __init__(self, function: Callable[P, R], name: str, policy: Policy, keyed: Keyed, performer: Performer, model: str | None = None) -> None:
+    def __init__(self, function: Callable[P, R], name: str, policy: Policy, keyed: Keyed, performer: Performer, model: str | None = None, *, is_plain: bool = False) -> None:
         functools.update_wrapper(self, function)
         self.name = name
         self.policy = policy
         self.keyed = keyed
         self.model = model
+        self.is_plain = is_plain
         #: Names of globals and closure variables that do not count in keys (``ignore=``).
         self.code_ignores = keyed.ignore.difference(_parameters(function))
         self.is_async = inspect.iscoroutinefunction(function)
         self.performer = performer
         self.bound: tuple[Any, ...] = ()
         self.prepared: Any = performer.prepare(self)
-        if self.is_async and hasattr(inspect, "markcoroutinefunction"):  # Python 3.12
+        if self.is_async and not is_plain and hasattr(inspect, "markcoroutinefunction"):  # Python 3.12
             inspect.markcoroutinefunction(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """The value, from the checkpoint if there is one; an awaitable of it if the step is ``async def``.
+        """The value, from the checkpoint if there is one; an awaitable of it if the step is ``async def`` and not plain.
 
         Raises:
             StepError: the step failed for good; the user's exception is its ``__cause__``.
@@ -223,6 +225,7 @@ def make_step(
     depends_on: Any = (),
     name: str | None = None,
     model: str | None = None,
+    is_plain: bool = False,
 ) -> Step[P, R]:
     """A step of ``function``, its options checked. They are explained at ``nbflow.step``."""
     if isinstance(function, Step):
@@ -246,7 +249,7 @@ def make_step(
         raise UsageError(f"should_retry={should_retry!r} has to be a function that takes the exception and returns True or False.")
     depends = tuple(depends_on) if isinstance(depends_on, tuple | list | set | frozenset) else (depends_on,)
     keyed = Keyed(None if version is None else str(version), ignored, depends, per_run)
-    return Step(function, _text(name, "name") or name_of(function), policy, keyed, performer, _text(model, "model"))
+    return Step(function, _text(name, "name") or name_of(function), policy, keyed, performer, _text(model, "model"), is_plain=is_plain)
 
 
 def _check_ignored(function: Callable[..., Any], ignored: frozenset[str]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from blake3 import blake3
 
+from nbflow._key.secret import KNOWN
 from nbflow._key.value import SIZE, digest, encode_plain, member
 from nbflow.errors import UnkeyableError
 
@@ -148,7 +149,7 @@ def parts_of(value: Any) -> tuple[str, tuple[tuple[str, bytes], ...]]:
     parts = []
     for part, inside in found:
         try:
-            parts.append((str(part), short_digest(inside)))
+            parts.append((KNOWN.mask(str(part)), short_digest(inside)))
         except UnkeyableError:
             continue  # an object that is keyed by less than all its attributes
     return (name, tuple(parts)) if parts else ("", ())

@@ -95,6 +95,8 @@ class _Walk:
             return self._try(node, bound)
         if isinstance(node, ast.Match):
             return self._match(node, bound)
+        if isinstance(node, (ast.Break, ast.Continue)):  # they mean nothing without their loop
+            return bound
         return self._simple(node, bound)
 
     def _try(self, node: ast.Try | ast.TryStar, bound: set[str]) -> set[str]:
@@ -173,7 +175,8 @@ class _Walk:
 
 def _chains(node: ast.stmt) -> set[Chain]:
     module = ast.fix_missing_locations(ast.Module([node], []))
-    return scan(compile(module, "<cell>", "exec", _FLAGS, dont_inherit=True), module=True).names
+    names = scan(compile(module, "<cell>", "exec", _FLAGS, dont_inherit=True), module=True).names
+    return names - {("__annotations__",)}  # which every `n: int = 1` of the notebook writes into
 
 
 def _loaded(node: ast.expr) -> ast.expr:

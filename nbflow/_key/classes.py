@@ -78,7 +78,8 @@ def spelled(kind: type) -> str:
 
 def _members(kind: type) -> Iterator[tuple[str, object]]:
     space = vars(kind)
-    yield "__doc__", _ADDRESS.sub("", space.get("__doc__") or "")  # dataclasses write the defaults into it
+    # Dataclasses write the defaults into it, and the classes of fields with their module, which does not count.
+    yield "__doc__", _ADDRESS.sub("", space.get("__doc__") or "").replace(f"{kind.__module__}.", "")
     for name, annotation in space.get("__annotations__", {}).items():
         yield f"{name}:", _spell(annotation)
     if issubclass(kind, enum.Enum):

@@ -407,6 +407,8 @@ class _Graph:
             length += 1
         name, last, rest = ".".join(chain[:length]), chain[length - 1], chain[length:]
         slot = id(space), last
+        if _stands_in(value, last):
+            value = MISSING
         if last in _OF_MODULES:
             yield name, seal("builtin", name)
             return
@@ -596,3 +598,8 @@ def _imported(name: str, level: int, space: Space) -> ModuleType | None:
         return importlib.import_module(full) if spec and spec.origin and is_users_file(spec.origin) else None
     except Exception:  # the user's function will meet it, and say so better
         return None
+
+
+def _stands_in(value: object, name: str) -> bool:
+    """Tell whether a global is a builtin in other clothes: IPython puts an `open` of its own into every notebook."""
+    return hasattr(builtins, name) and getattr(value, "__wrapped__", None) is getattr(builtins, name)

@@ -17,6 +17,7 @@ import uuid
 import zoneinfo
 from typing import TYPE_CHECKING, Any
 
+from nbflow._key.secret import Secret
 from nbflow._key.value import ATTRIBUTE, INDEX, ITEM, Walk, handler, handles, member, refuse, seal, steps
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ def _complex(walk: Walk, value: complex) -> bytes:
 @handles(str)
 def _str(_: Walk, value: str) -> bytes:
     return seal("str", str.encode(value, "utf-8", "surrogatepass"))
+
+
+@handles(Secret)
+def _secret(_: Walk, value: Secret) -> bytes:
+    return seal("secret", value.name)
 
 
 @handles(bytes, bytearray)

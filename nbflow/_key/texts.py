@@ -9,31 +9,21 @@ import pprint
 import re
 from typing import Any
 
+from nbflow._key import secrecy
+from nbflow._key.secret import KNOWN, SHORTEST, Secret
 from nbflow._key.value import is_plain
 
 #: Longer ones are not kept: of a list of ten thousand labels the digest says enough.
 _LONGEST = 20_000
 _WIDTH = 100
 
-_NAME = r"(?:api_?key|secret|token|passw(?:or)?d|passphrase|credential|private_?key|auth(?!or))"
-_SECRET_NAME = re.compile(_NAME, re.IGNORECASE)
-_SECRETS = (
-    re.compile(r"\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{16,}"),  # OpenAI, Anthropic, Stripe
-    re.compile(r"\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}"),
-    re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}"),
-    re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{30,}"),
-    re.compile(r"\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*"),
-    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL),
-    re.compile(r"(?<=://)[^\s/@:'\"]*:[^\s/@'\"]+(?=@)"),  # in a URL
-)
-_ASSIGNED = re.compile(rf"""({_NAME}\w*["']?\]?\s*(?::\s*\w+\s*)?[:=]\s*)(["'])(?:(?!\2).)+\2""", re.IGNORECASE)
 _HIDDEN = "<hidden>"
-#: Values of environment variables are secrets if their names say so; shorter ones would hide half of the text.
-_SHORTEST = 6
 
 
 def of_value(value: object) -> str:
     """Return how a value is written if it is short and plain, else nothing. A text stands for itself."""
+    if isinstance(value, Secret):
+        return repr(value)
     if isinstance(value, str):
         return value if type(value) is str and len(value) <= _LONGEST else ""
     if isinstance(value, (enum.Enum, pathlib.PurePath, re.Pattern)):
@@ -56,11 +46,10 @@ def redacted(text: str, name: str) -> str:
     """Return a text without what looks like a secret, by the name of what it is, by where it comes from or by its form."""
     if not text:
         return text
-    if _SECRET_NAME.search(name.rpartition(".")[2]) and "\n" not in text and "(" not in text:
+    if secrecy.is_named(name.rpartition(".")[2]) and "\n" not in text and "(" not in text and not text.isdigit():
         return _HIDDEN
-    for form in _SECRETS:
-        text = form.sub(_HIDDEN, text)
-    for variable, value in os.environ.items():
-        if len(value) >= _SHORTEST and _SECRET_NAME.search(variable):
+    text = secrecy.without(KNOWN.mask(text), _HIDDEN)
+    for variable, value in os.environ.items():  # secrets if their names say so; a short one would hide half of the text
+        if len(value) >= SHORTEST and secrecy.is_named(variable):
             text = text.replace(value, _HIDDEN)
-    return _ASSIGNED.sub(lambda found: f"{found[1]}{found[2]}{_HIDDEN}{found[2]}", text)
+    return text

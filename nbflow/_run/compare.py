@@ -10,7 +10,7 @@ from nbflow._run.results import fields_of
 from nbflow.errors import UnkeyableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from nbflow._core.entry import RunState
 
@@ -30,27 +30,48 @@ class Change(NamedTuple):
     after: Any
 
 
+class Pairing(NamedTuple):
+    """The records of two runs, by their keys: those of both with their numbers here and there, and those of one alone."""
+
+    both: dict[str, tuple[int, int]]
+    first: list[str]
+    second: list[str]
+
+
+def pairing(first: Sequence[str], second: Sequence[str]) -> Pairing:
+    """Which records two runs have in common, in the order of the second."""
+    one, two = _places(first), _places(second)
+    both = {key: (one[key], number) for key, number in two.items() if key in one}
+    return Pairing(both, [key for key in one if key not in two], [key for key in two if key not in one])
+
+
+def _places(keys: Sequence[str]) -> dict[str, int]:
+    """The number of each key, where it first stands."""
+    places: dict[str, int] = {}
+    for number, key in enumerate(keys):
+        places.setdefault(key, number)
+    return places
+
+
 def changes(before: RunState, after: RunState, values: tuple[Values, Values]) -> Iterator[Change]:
     """What differs between two runs, flow by flow and in the order of the records."""
-    old = {key: number for number, key in reversed(list(enumerate(before.keys)))}
-    new = {key: number for number, key in reversed(list(enumerate(after.keys)))}
+    pairs = pairing(before.keys, after.keys)
     for flow, name in enumerate(after.flows):
         if name not in before.flows:
             continue
         was = before.flows.index(name)
-        both = [key for key in after.keys if key in old]
         # A value is known by the key it is saved under: equal keys are equal values, and need no loading.
-        open_ = [key for key in dict.fromkeys(both) if before.checkpoint(old[key], was) != after.checkpoint(new[key], flow)]
-        loaded = zip(values[0](was, [old[key] for key in open_]), values[1](flow, [new[key] for key in open_]), strict=True)
+        open_ = {key: (old, new) for key, (old, new) in pairs.both.items() if before.checkpoint(old, was) != after.checkpoint(new, flow)}
+        loaded = zip(values[0](was, [old for old, _ in open_.values()]), values[1](flow, [new for _, new in open_.values()]), strict=True)
         found = dict(zip(open_, loaded, strict=True))
-        for key in dict.fromkeys(both):
-            states = before.item(old[key], was), after.item(new[key], flow)
+        for key, (old, new) in pairs.both.items():
+            states = before.item(old, was), after.item(new, flow)
             if (states[0] in DONE) != (states[1] in DONE):
                 yield Change(key, name, "status", str(states[0]), str(states[1]))
             if key in found:
                 yield from _fields(key, name, *found[key])
-    yield from (Change(key, "", "record", True, False) for key in dict.fromkeys(before.keys) if key not in new)
-    yield from (Change(key, "", "record", False, True) for key in dict.fromkeys(after.keys) if key not in old)
+    yield from (Change(key, "", "record", True, False) for key in pairs.first)
+    yield from (Change(key, "", "record", False, True) for key in pairs.second)
 
 
 def _fields(key: str, flow: str, before: Any, after: Any) -> Iterator[Change]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib
 import os
 import secrets
 import threading
 import time
 import warnings
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from nbflow._core.entry import Coded, Opened, Resumed
 from nbflow._key.call import Binder, inputs_of
@@ -18,6 +20,7 @@ from nbflow._run.limits import Gate, Gates
 from nbflow._run.runner import Call, Runner, value_of
 from nbflow._run.scope import SCOPE
 from nbflow._run.workers import Loop, Workers
+from nbflow._state.reviews import Reviews
 from nbflow.errors import NbflowWarning, UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +39,24 @@ _LOOKED_AT = 50
 #: A sync step that holds an event loop for longer than this, in seconds, is reported.
 _HELD_UP = 0.1
 
+#: Runs that threads of this process go on with behind the cell that began them.
+_BACKGROUND: WeakSet[Execution] = WeakSet()
+
+
+def _interrupt_all() -> None:
+    """The process ends: have runs account for their records, while code can still start threads.
+
+    Later it cannot, and what is the interpreter's doing would be noted as failures of records.
+    """
+    for execution in list(_BACKGROUND):
+        execution.interrupt()
+
+
+# Before all threads are waited for, and before the pools of threads close, as what is registered last is called first;
+# atexit comes after both.
+importlib.import_module("concurrent.futures.thread")
+threading._register_atexit(_interrupt_all)  # type: ignore[attr-defined]  # noqa: SLF001  # as concurrent.futures does
+
 
 class Machinery:
     """What all engines of a process share: threads, the event loop, the steps' gates."""
@@ -52,6 +73,7 @@ class Machinery:
         return Binder(step.__wrapped__, step.keyed.ignore), self.gates.gate(step.policy)
 
     def _forked(self) -> None:
+        _BACKGROUND.clear()
         self.loop.forget()
         self.workers = Workers("nbflow-worker", most=64)
 
@@ -62,6 +84,7 @@ class Engine:
     def __init__(self, store: Store, ledger: Ledger, clock: Clock, machinery: Machinery, crash_point: Callable[[str], None] | None = None) -> None:
         self.store = store
         self.ledger = ledger
+        self.reviews = Reviews(ledger.beside("reviews"))
         self.clock = clock
         self.machinery = machinery
         self.runner = Runner(store, clock, crash_point)
@@ -98,10 +121,10 @@ class Engine:
         return call, item.runner, item.must_run(step.name)
 
     def call(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The value of a sync step; a coroutine of it for an async one."""
+        """The value of a sync step, or of an async one that is called plainly; a coroutine of it for any other async one."""
         __tracebackhide__ = True
         if step.is_async:
-            return self._acall(step, args, kwargs)
+            return self.sync(step, args, kwargs) if step.is_plain else self._acall(step, args, kwargs)
         on_loop = self.machinery.loop.is_current()
         begun = time.perf_counter() if on_loop else 0.0
         call, runner, force = self._call(step, args, kwargs)
@@ -134,19 +157,22 @@ class Engine:
         """Wait for any step."""
         if not step.is_async:
             return self.call(step, args, kwargs)
-        self._refuse_on_loop(step, "sync")
-        return self.machinery.loop.wait(self._acall(step, args, kwargs))
+        self._refuse_on_loop(step, "(...)" if step.is_plain else ".sync(...)")
+        outer = SCOPE.get()
+        cancelled = outer.item.cancelled if outer is not None and outer.item is not None else None
+        return self.machinery.loop.wait(self._acall(step, args, kwargs), lambda future: self.clock.wait_for(future, cancelled))
 
     def submit(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         """Start any step on the side."""
         if not step.is_async:
             return self.machinery.workers.submit(lambda: self.call(step, args, kwargs))
-        self._refuse_on_loop(step, "submit")
+        self._refuse_on_loop(step, ".submit(...)")
         return asyncio.run_coroutine_threadsafe(self._acall(step, args, kwargs), self.machinery.loop.get())
 
     def _refuse_on_loop(self, step: Step[..., Any], how: str) -> None:
         if self.machinery.loop.is_current():
-            raise UsageError(f"{step.name}.{how}(...) would wait on the event loop for the event loop; in async code write `await {step.name}(...)`.")
+            written = f"{step.name}.aio" if step.is_plain else step.name
+            raise UsageError(f"{step.name}{how} would wait on the event loop for the event loop; in async code write `await {written}(...)`.")
 
     def fan_out(self, step: Step[..., Any], items: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A map inside a flow: the list of values, in order; for an async step on a loop, an awaitable of it."""
@@ -216,8 +242,13 @@ class Engine:
                 del self.live[run]
                 raise UsageError(f"Run {run} is being worked on by another process; wait for it or cancel it there.")
         if background:
-            threading.Thread(target=self._work, args=(execution, ended), name=f"nbflow-run-{run}", daemon=True).start()
+            _BACKGROUND.add(execution)
+            threading.Thread(target=self._work_aside, args=(execution, ended), name=f"nbflow-run-{run}", daemon=True).start()
         else:
+            self._work(execution, ended)
+
+    def _work_aside(self, execution: Execution, ended: Callable[[RunState], None] | None) -> None:
+        with contextlib.suppress(KeyboardInterrupt):  # at the end of the process; nobody is there to see it
             self._work(execution, ended)
 
     def _work(self, execution: Execution, ended: Callable[[RunState], None] | None) -> None:

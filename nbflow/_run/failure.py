@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import sysconfig
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbflow._core.entry import Failure
+from nbflow._key.secret import KNOWN
 from nbflow.errors import StepError
 
 if TYPE_CHECKING:
@@ -23,9 +25,9 @@ _MESSAGE_LENGTH = 2_000
 
 
 def text_of(error: BaseException) -> str:
-    """The message of an exception, whatever its ``__str__`` does."""
+    """The message of an exception, whatever its ``__str__`` does, without secrets."""
     try:
-        text = str(error)
+        text = KNOWN.mask(str(error))
     except Exception as broken:
         return f"(its message raised {type(broken).__name__})"
     return text if len(text) <= _MESSAGE_LENGTH else text[:_MESSAGE_LENGTH] + " ..."
@@ -64,4 +66,12 @@ def _lines(error: BaseException) -> Iterator[str]:
     for frame in traceback.extract_tb(error.__traceback__):
         if not frame.filename.startswith(_FOREIGN):
             source = f"\n    {frame.line}" if frame.line else ""
-            yield f"{frame.filename}, line {frame.lineno}, in {frame.name}{source}\n"
+            yield f"{_place(frame.filename)}, line {frame.lineno}, in {frame.name}{source}\n"
+
+
+def _place(filename: str) -> str:
+    """What a person calls a file: of a cell, ``Cell In[7]``, not the file that does not exist."""
+    ipython: Any = sys.modules.get("IPython")
+    compiler: Any = getattr(ipython.get_ipython() if hasattr(ipython, "get_ipython") else None, "compile", None)
+    said = compiler.format_code_name(filename) if hasattr(compiler, "format_code_name") else None
+    return " ".join(said) if said else filename

@@ -177,13 +177,19 @@ class Inspection:
                 lines.append(("", "", "", "", "", "", f"{view.failure.error}: {view.failure.message}"))
         return lines
 
-    def __repr__(self) -> str:
+    def _shown(self) -> list[tuple[str, ...]]:
+        """The header and the lines, without a column of costs where there are none."""
         lines = [_HEADERS, *self._lines()]
-        widths = [max(len(line[column]) for line in lines) for column in range(6)]
-        rows = ["  ".join((*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[6])).rstrip() for line in lines]
+        place = _HEADERS.index("cost")
+        return lines if any(line[place] for line in lines[1:]) else [line[:place] + line[place + 1 :] for line in lines]
+
+    def __repr__(self) -> str:
+        lines = self._shown()
+        widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]) - 1)]
+        rows = ["  ".join((*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1])).rstrip() for line in lines]
         return "\n".join([f"record {self.key}", *rows])
 
     def _repr_html_(self) -> str:
         cell = '<td style="text-align:left;padding:2px 12px 2px 0;white-space:pre-wrap">{}</td>'
-        rows = ["".join(cell.format(html.escape(text)) for text in line) for line in [_HEADERS, *self._lines()]]
+        rows = ["".join(cell.format(html.escape(text)) for text in line) for line in self._shown()]
         return f'<div><b>record {html.escape(self.key)}</b><table>{"".join(f"<tr>{row}</tr>" for row in rows)}</table></div>'

@@ -11,9 +11,11 @@ from blake3 import blake3
 from nbflow._core.step import Step
 from nbflow._key import call as calls
 from nbflow._key import code as codes
+from nbflow._key import texts
 from nbflow._key import value as values
 from nbflow._key.code import Code, Part
 from nbflow._key.file import content_digest
+from nbflow._key.kinds import is_data
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,9 +83,23 @@ def identify(subject: Subject) -> Identity:
 def identity_of(code: Code, subjects: Iterable[Any], *, methods: bool) -> Identity:
     """What has this code and reaches these steps: its code holds theirs, so it holds what they depend on as well."""
     steps = [part for part in dict.fromkeys(subjects) if isinstance(part, Step)]
-    depends = [_dependency(thing) for step in steps for thing in step.keyed.depends_on]
+    depends = [part for step in steps for thing in step.keyed.depends_on for part in _dependencies(thing)]
     digest = blake3(code.digest + b"".join(part.digest for part in depends)).digest(_SIZE) if depends else code.digest
     return Identity(digest, code, (*code.parts, *depends), any(step.keyed.per_run for step in steps), methods)
+
+
+def _dependencies(thing: Any) -> Iterable[Part]:
+    """The items of a dict each under its name, anything else as one."""
+    if isinstance(thing, dict) and all(isinstance(name, str) for name in thing):
+        return [_named_value(name, value) for name, value in thing.items()]
+    return [_dependency(thing)]
+
+
+def _named_value(name: str, value: Any) -> Part:
+    if is_data(value):
+        return Part(name, values.digest(value, name), "value", texts.redacted(texts.of_value(value), name))
+    code = codes.read(getattr(value, "__wrapped__", value))
+    return Part(name, code.digest, "function", texts.redacted(code.parts[0].text, name))
 
 
 def _dependency(thing: Any) -> Part:

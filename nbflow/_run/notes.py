@@ -7,6 +7,7 @@ import warnings
 from collections import deque
 from typing import TYPE_CHECKING
 
+from nbflow._key.secret import KNOWN
 from nbflow.errors import StoreError, StoreWarning
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ class Notes:
     def flush(self) -> None:
         """Write and fold what is queued, now."""
         with self.mutex:
-            entries = []
+            entries: list[Entry] = []
             while self._queue:
                 entries.append(self._queue.popleft())
+            entries = KNOWN.masked(entries)
             for entry in entries:
                 self.state.apply(entry)
             if self.sheet is not None:

@@ -132,7 +132,7 @@ def plan_html(plan: Plan) -> str:
         said = [*((f"{number:,}", words) for number, words in _plan_records(flow)), *_plan_calls(flow)]
         rows += [[f"<b>{html.escape(flow.flow)}</b>" if not place else "", html.escape(number), _code(words)] for place, (number, words) in enumerate(said)]
     table = _html_table(["flow", "records", ""], rows, right={1})
-    return f'<div style="{_STYLE}"><div style="margin-bottom:6px">{html.escape(_plan_sentence(plan))}</div>{table}</div>'
+    return f'<div style="{FRAME}"><div style="margin-bottom:6px">{html.escape(_plan_sentence(plan))}</div>{table}</div>'
 
 
 def explanation_text(explanation: Explanation) -> str:
@@ -222,7 +222,8 @@ def _cells(*texts: str) -> list[Any]:
 
 # HTML. Every text goes through `html.escape` here and nowhere else; no script, no request, no id.
 
-_STYLE = (
+#: The frame around every static picture.
+FRAME = (
     "font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:13px;line-height:1.45;"
     "border:1px solid rgba(128,128,128,.35);border-radius:8px;padding:12px 16px;margin:4px 0;max-width:980px;overflow-x:auto"
 )
@@ -234,7 +235,7 @@ def to_html(table: Table) -> str:
     """The table as static HTML that any viewer shows, light or dark."""
     _, colour, mark = LOOKS[RUN_LOOKS[table.state]]
     parts = [
-        f'<div style="{_STYLE}">',
+        f'<div style="{FRAME}">',
         (f'<div><span style="color:{colour};font-weight:700">{mark} {html.escape(table.state)}</span> '
         f'<b style="margin-left:8px">{html.escape(table.event)}</b> <span style="{_FAINT};margin-left:8px">run {html.escape(table.run)}</span></div>'),
         f'<div style="margin:4px 0 8px">{html.escape(table.sentence)}</div>',
@@ -264,7 +265,7 @@ def runs_to_html(history: Any) -> str:
         rows.append([name, html.escape(row.event), state, f"{row.started:%Y-%m-%d %H:%M}", duration(row.seconds), f"{row.records:,}", failed])
     table = _html_table(["run", "event", "state", "started", "took", "records", "failed"], rows, right={4, 5, 6})
     more = f'<div style="{_FAINT};margin-top:6px">and {len(history) - _RUNS:,} earlier runs</div>' if len(history) > _RUNS else ""
-    return f'<div style="{_STYLE}">{table if rows else "No runs yet."}{more}</div>'
+    return f'<div style="{FRAME}">{table if rows else "No runs yet."}{more}</div>'
 
 
 def _bars(table: Table) -> str:
@@ -287,7 +288,7 @@ def _flow_html(table: Table) -> str:
 
 def table_html(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Texts as a static, escaped HTML table."""
-    return f'<div style="{_STYLE}">{_html_table(headers, [[html.escape(cell) for cell in row] for row in rows], right=())}</div>'
+    return f'<div style="{FRAME}">{_html_table(headers, [[html.escape(cell) for cell in row] for row in rows], right=())}</div>'
 
 
 def _html_table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int]) -> str:
@@ -313,7 +314,7 @@ def explanation_html(explanation: Explanation) -> str:
         shade = _DIFF.get(line[:1])
         lines.append(f'<span style="color:{shade}">{html.escape(line)}</span>' if shade else html.escape(line))
     said = [
-        f'<div style="{_STYLE}"><b>{html.escape(explanation.step)}</b>',
+        f'<div style="{FRAME}"><b>{html.escape(explanation.step)}</b>',
         f'<span style="color:{colour};font-weight:700;margin-left:8px">{mark} {html.escape(explanation.state)}</span>',
         f'<div style="margin-top:4px">It {_code(explanation.said())}</div>',
         f'<div style="{_MONO}">{"<br>".join(lines)}</div>' if lines else "",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from nbflow._core.review import Decision
 
 MISSING = None
 
@@ -39,6 +42,37 @@ def columns_of(flow: str, values: Sequence[Any]) -> dict[str, list[Any]]:
         return {flow: list(values)}
     names = list(dict.fromkeys(name for part in parts for name in part or ()))
     return {f"{flow}.{name}": [part.get(name) if part else None for part in parts] for name in names}
+
+
+def corrected_columns(flow: str, columns: dict[str, list[Any]], decisions: Sequence[Decision | None]) -> dict[str, list[Any]]:
+    """The columns of a flow with the labels that people gave, and a column that says whose label each is."""
+    label = ""
+    for field in dict.fromkeys(decision.field for decision in decisions if decision is not None):
+        label = f"{flow}.{field}" if field else flow
+        values = columns.get(label, [MISSING] * len(decisions))
+        corrected = [decision.label if decision is not None and decision.field == field else value for value, decision in zip(values, decisions, strict=True)]
+        columns = columns | {label: corrected}
+    if not label:
+        return columns
+    by = ["human" if decision is not None else "model" if value is not MISSING else MISSING for value, decision in zip(columns[label], decisions, strict=True)]
+    return columns | {free(f"{flow}.by", columns): by}
+
+
+def corrected(value: Any, decision: Decision | None) -> Any:
+    """``value`` with the label that a person gave; a field can only be set where there is a value."""
+    if decision is None:
+        return value
+    if not decision.field:
+        return decision.label
+    if value is MISSING:
+        return MISSING
+    if type(value) is dict:
+        return value | {decision.field: decision.label}
+    if hasattr(value, "_replace"):
+        return value._replace(**{decision.field: decision.label})
+    value = copy.copy(value)
+    object.__setattr__(value, decision.field, decision.label)  # frozen or not: the copy is nobody else's
+    return value
 
 
 def as_series(library: str, source: Any, name: str, values: list[Any]) -> Any:

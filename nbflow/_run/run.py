@@ -15,7 +15,7 @@ from nbflow._core.plan import State
 from nbflow._core.sheet import Sheet
 from nbflow._core.table import WORDS, causes_of, failure_rows, table_of
 from nbflow._key.value import key_by
-from nbflow._run import compare, render, results
+from nbflow._run import compare, render, results, reviewed
 from nbflow._run.inspection import FlowView, Inspection
 from nbflow._run.kept import kept_batch, kept_row
 from nbflow._run.why import Why
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nbflow._run.compare import Change
     from nbflow._run.engine import Engine
     from nbflow._run.lane import Lane
+    from nbflow._run.reviewed import Decided
     from nbflow._run.send import Execution
 
 #: Seconds between two looks at a run that is awaited or that another process works on.
@@ -186,11 +187,14 @@ class Run:
 
     # What came out.
 
-    def results(self, flow: str | None = None) -> Any:
+    def results(self, flow: str | None = None, *, reviewed: bool = True) -> Any:
         """The batch with what the flows made of it, or the values of one flow alone.
 
         Args:
             flow: a flow's (or mapped step's) name.
+            reviewed: labels that people gave in a review (``nbflow.review``) stand in the place of the model's, in
+                this run and every other, and a column ``<flow>.by`` says ``human`` or ``model``. ``False``: what the
+                flows returned.
 
         Returns:
             Without ``flow``: the batch in its own library, index and order kept, every row in its place. For each
@@ -211,12 +215,16 @@ class Run:
         batch, rows = self._rows(state)
         source = batch.source if batch is not None else None
         library = batch.library if batch is not None else "records"
+        decided = self._decided(state, batch) if reviewed else {}
         if flow is not None:
-            return results.as_series(library, source, flow, self._values(state, state.flows.index(flow), rows))
+            number = state.flows.index(flow)
+            values = [results.corrected(value, decided.get((row, number))) for row, value in zip(rows, self._values(state, number, rows), strict=True)]
+            return results.as_series(library, source, flow, values)
         columns: dict[str, list[Any]] = {}
         for number, name in enumerate(state.flows):
             columns[f"{name}.status"] = [str(state.item(row, number)) for row in rows]
-            columns.update(results.columns_of(name, self._values(state, number, rows)))
+            made = results.columns_of(name, self._values(state, number, rows))
+            columns.update(results.corrected_columns(name, made, [decided.get((row, number)) for row in rows]))
             columns.update(self._used(state, number, rows, taken=columns))
         if batch is None:
             source = [{"key": state.keys[row]} for row in rows]
@@ -241,6 +249,15 @@ class Run:
             return None, list(range(len(state.keys)))
         batch = self._batch = kept_batch(self.engine.ledger, self.id)
         return batch, [number for number, _, _ in batch.numbered()]
+
+    def _decided(self, state: RunState, batch: Batch | None) -> Decided:
+        """What people decided about the records, in this run and in others."""
+        decisions = reviewed.standing_for(self.engine, state.flows)
+        if not decisions:
+            return {}
+        if batch is None:
+            return reviewed.decided_by_key(decisions, state.flows, self.id, state.keys)
+        return reviewed.decided(decisions, state.flows, ((number, row) for number, _, row in batch.numbered()))
 
     def _values(self, state: RunState, flow: int, rows: list[int]) -> list[Any]:
         keys = {row: state.checkpoint(row, flow) for row in rows if state.item(row, flow) in DONE}
@@ -508,7 +525,9 @@ def _content(run: Run) -> object:
     items = [[(str(state.item(record, flow)), state.checkpoint(record, flow)) for record in range(len(state.keys))] for flow in range(len(state.flows))]
     batch, _ = run._rows(state)  # noqa: SLF001
     failures = [tuple(row) for row in failure_rows(state)]
-    return state.event, state.flows, state.keys, items, failures, batch.source if batch is not None and not batch.is_stream else None
+    decided = sorted((place, decision.label) for place, decision in run._decided(state, batch).items())  # noqa: SLF001
+    source = batch.source if batch is not None and not batch.is_stream else None
+    return state.event, state.flows, state.keys, items, failures, source, *([decided] if decided else [])
 
 
 key_by(Run, _content)

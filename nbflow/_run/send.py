@@ -92,6 +92,8 @@ class Execution:
         self.rows = array("q")
         self.cancelled = threading.Event()
         self._interrupted = self._left = False
+        #: The process ends: the run is to end as by Ctrl-C.
+        self._exits = False
         self._fatal: BaseException | None = None
         self._ended = threading.Event()
         self._loop = loop
@@ -161,6 +163,11 @@ class Execution:
         self.cancelled.set()
         if any(lane.is_async for lane in self.lanes):
             self._loop.get().call_soon_threadsafe(self._cancel_tasks)
+
+    def interrupt(self) -> None:
+        """End as by Ctrl-C, asked from another thread; returns when everything is accounted for."""
+        self._exits = True
+        self._ended.wait(2 * GRACE)
 
     def run(self) -> None:
         """Read the batch and see every record through, in this thread. An interrupt ends the run and goes on up."""
@@ -447,6 +454,8 @@ class Execution:
             time.sleep(_TICK if len(self._pending) > THREADS else _TICK / 5)
         if self._fatal is not None:
             raise self._fatal
+        if self._exits:
+            raise KeyboardInterrupt
         now, then = time.perf_counter(), self._ticked
         if now - then < _TICK:
             return

@@ -111,11 +111,11 @@ class Loop:
         """Does the caller run on this loop?"""
         return self._loop is not None and asyncio._get_running_loop() is self._loop  # noqa: SLF001 - the C accessor; get_running_loop() raises
 
-    def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run ``coroutine`` on the loop and wait for it; an interrupt cancels it."""
+    def wait(self, coroutine: Coroutine[Any, Any, T], result: Callable[[Future[T]], T] = Future.result) -> T:
+        """Run ``coroutine`` on the loop and wait for it by ``result``; whatever ends the wait (an interrupt) cancels it."""
         future = asyncio.run_coroutine_threadsafe(coroutine, self.get())
         try:
-            return future.result()
+            return result(future)
         except BaseException:
             future.cancel()
             raise

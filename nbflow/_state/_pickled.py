@@ -8,10 +8,13 @@ import sys
 import types
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbflow._state._records import missing_class
 from nbflow.errors import CodecError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # The first that fits: a file is an iterator too.
 _ADVICE: tuple[tuple[type, str], ...] = (
@@ -92,7 +95,7 @@ def _dumps(value: object) -> bytes:
 
 
 def _refusal(value: object, error: Exception) -> CodecError:
-    path, culprit = _culprit(value)
+    path, culprit = innermost(value, lambda part: _is_query(part) or not _pickles(part))
     return CodecError(
         f"{path} cannot be saved: {_type_name(culprit)} has no form in bytes; {_advice(culprit, error)}"
     )
@@ -116,13 +119,13 @@ def _advice(culprit: object, error: Exception) -> str:
     return f"return plain data, a frame, an array, a dataclass or a pydantic model instead ({error})"
 
 
-def _culprit(value: object) -> tuple[str, object]:
-    """The innermost part that does not pickle by itself, and the way to it."""
+def innermost(value: object, is_meant: Callable[[object], bool]) -> tuple[str, object]:
+    """The innermost part of a value that is meant, and the way to it."""
     path, seen = "value", {id(value)}
     while not _is_query(value):
-        broken = ((step, part) for step, part in _parts(value) if id(part) not in seen and not _pickles(part))
+        found = ((step, part) for step, part in _parts(value) if id(part) not in seen and is_meant(part))
         try:
-            step, value = next(broken)
+            step, value = next(found)
         except Exception:  # no such part, or the object does not let itself be looked into
             break
         path += step

@@ -21,7 +21,9 @@ from msgspec import Raw
 from msgspec.msgpack import Decoder, Encoder, Ext
 
 from nbflow._key.file import File
+from nbflow._key.secret import Secret, secret
 from nbflow._state import _tags as tags
+from nbflow.errors import CodecError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -228,6 +230,7 @@ _WRITERS: dict[type, Callable[[Any, Writer], Any]] = {
     defaultdict: _write_defaultdict,
     deque: _write_deque,
     bytearray: _write_bytearray,
+    Secret: lambda value, writer: writer.ext(tags.SECRET, (value.name, value.service)),
     complex: lambda value, _: Ext(tags.COMPLEX, struct.pack("<dd", value.real, value.imag)),
     Decimal: lambda value, _: Ext(tags.DECIMAL, str(value).encode()),
     Fraction: lambda value, writer: writer.ext(tags.FRACTION, (value.numerator, value.denominator)),
@@ -266,6 +269,13 @@ def _read_defaultdict(data: memoryview, read: Read) -> defaultdict[Any, Any]:
 def _read_deque(data: memoryview, read: Read) -> deque[Any]:
     maxlen, *items = read(data)
     return deque(items, maxlen)
+
+
+def _read_secret(data: memoryview, read: Read) -> Secret:
+    try:
+        return secret(*read(data))
+    except UsageError as error:
+        raise CodecError(str(error)) from error
 
 
 def _read_uuid(data: memoryview, read: Read) -> uuid.UUID:
@@ -314,6 +324,7 @@ _READERS: dict[int, ReadExtension] = {
     tags.COUNTER: _read_counter,
     tags.DEFAULTDICT: _read_defaultdict,
     tags.DEQUE: _read_deque,
+    tags.SECRET: _read_secret,
     tags.BYTEARRAY: lambda data, _: bytearray(data),
     tags.COMPLEX: lambda data, _: complex(*struct.unpack("<dd", data)),
     tags.DECIMAL: lambda data, _: Decimal(str(data, "ascii")),

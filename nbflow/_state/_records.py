@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Who generates a __getstate__ or __setstate__ that is not the user's own say.
 _GENERATORS = frozenset(("dataclasses", "attr", "pydantic"))
+#: What a notebook's classes belong to, in its kernel.
+_MAIN = "__main__"
 
 
 def write_record(value: Any, writer: Writer) -> Ext:
@@ -117,7 +119,12 @@ def _name(cls: type) -> tuple[str, str]:
         raise UnfitError from None
     if found is not cls:
         raise UnfitError
-    return module, qualname
+    return _MAIN if _is_notebook(sys.modules[module]) else module, qualname
+
+
+def _is_notebook(module: object) -> bool:
+    """Tell whether a module is what `nbflow export` made of a notebook: its classes are those of the notebook."""
+    return "__notebook__" in getattr(module, "__dict__", ())
 
 
 def _check_ordinary(cls: Any) -> None:
@@ -176,12 +183,21 @@ def _find_class(code: int, module: str, qualname: str) -> Any:
         found: Any = sys.modules.get(module) or import_module(module)
         found = reduce(getattr, qualname.split("."), found)
     except (ImportError, AttributeError) as error:
-        raise missing_class(module, qualname) from error
+        found = _in_notebook(qualname) if module == _MAIN else None
+        if found is None:
+            raise missing_class(module, qualname) from error
     if not isinstance(found, type) or not _FAMILIES[code][0](found):
         raise CodecError(
             f"{module}.{qualname} is not the kind of class any more that it was when this was saved"
         )
     return found
+
+
+def _in_notebook(qualname: str) -> Any:
+    """The class of this name in the one imported module that was a notebook and has it; else ``None``."""
+    notebooks: list[Any] = [module for module in list(sys.modules.values()) if _is_notebook(module)]
+    found: list[Any] = [value for module in notebooks if (value := reduce(lambda inner, name: getattr(inner, name, None), qualname.split("."), module)) is not None]
+    return found[0] if len(found) == 1 else None
 
 
 def _changed(cls: type) -> CodecError:

@@ -29,6 +29,7 @@ ORDERED_DICT: Final = 22
 COUNTER: Final = 23
 DEFAULTDICT: Final = 24
 DEQUE: Final = 25
+SECRET: Final = 26
 
 ENUM: Final = 30
 FLAG: Final = 31

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.msgpack import Ext
 
+from nbflow._key.secret import KNOWN
 from nbflow._state import _arrays, _arrow, _frames, _pickled, _plain, _records
 from nbflow._state import _tags as tags
 from nbflow._state._plain import Reader, Writer, is_native
@@ -31,8 +32,27 @@ def encode(value: object) -> tuple[str, bytes]:
     """The name of a codec and the bytes that it makes of ``value``.
 
     Raises:
-        CodecError: no codec carries it; names the place inside the value, its type and the way out.
+        CodecError: no codec carries it, or the value of a secret is in it; names the place inside the value and the
+            way out.
     """
+    written_as, payload = _encode(value)
+    if KNOWN and (name := KNOWN.holder(payload)) is not None:
+        raise CodecError(_held(value, name))
+    return written_as, payload
+
+
+def _held(value: object, name: str) -> str:
+    def holds(part: object) -> bool:
+        return KNOWN.holder(_encode(part)[1]) is not None
+
+    path, _ = _pickled.innermost(value, holds)
+    return (
+        f"{KNOWN.mask(path)} cannot be saved: it holds the value of nf.secret({name!r}), which is written nowhere; "
+        "leave it out, or keep the secret itself, which is saved by its name"
+    )
+
+
+def _encode(value: object) -> tuple[str, bytes]:
     try:
         if is_native(value):
             return "msgpack", _plain.encode(value)

@@ -35,7 +35,7 @@ from nbflow._core.entry import (
 )
 from nbflow._core.plan import State
 from nbflow._core.usage import Usage
-from nbflow._state.folder import prepare, private_folder
+from nbflow._state.folder import prepare, private_folder, sync_folder
 from nbflow.errors import StoreError, StoreWarning
 
 if TYPE_CHECKING:
@@ -87,6 +87,9 @@ class Ledger(Protocol):
     def is_asked_to_stop(self, run: str) -> bool:
         """Has somebody left that word?"""
 
+    def beside(self, name: str) -> Ledger:
+        """A journal of something else in the same place, each block of which is synced to the disk."""
+
 
 class MemoryLedger:
     """A ledger that lives and dies with its process."""
@@ -95,6 +98,7 @@ class MemoryLedger:
         self._entries: defaultdict[str, list[Entry]] = defaultdict(list)
         self._blocks: defaultdict[str, list[bytes]] = defaultdict(list)
         self._asked: set[str] = set()
+        self._beside: defaultdict[str, MemoryLedger] = defaultdict(MemoryLedger)
 
     def append(self, run: str, entries: Sequence[Entry]) -> None:
         """Note ``entries``."""
@@ -121,7 +125,7 @@ class MemoryLedger:
 
     def runs(self) -> list[str]:
         """The ids of all runs, oldest first."""
-        return sorted(self._entries)
+        return sorted({*self._entries, *self._blocks})
 
     def add_records(self, run: str, block: bytes) -> None:
         """Keep a block of the batch."""
@@ -138,6 +142,10 @@ class MemoryLedger:
     def is_asked_to_stop(self, run: str) -> bool:
         """Has somebody left that word?"""
         return run in self._asked
+
+    def beside(self, name: str) -> Ledger:
+        """A journal of something else."""
+        return self._beside[name]
 
 
 class Spans:
@@ -170,9 +178,10 @@ class Spans:
 class FileLedger:
     """A ledger in a folder beside the store."""
 
-    def __init__(self, folder: Path, seal: Seal) -> None:
+    def __init__(self, folder: Path, seal: Seal, *, sync: bool = False) -> None:
         self._folder = folder
         self._seal = seal
+        self._sync = sync
         self._mutex = threading.Lock()
         self._ends: dict[Path, int] = {}
         #: Of the runs that were read or written last.
@@ -272,6 +281,10 @@ class FileLedger:
         """Has somebody left that word?"""
         return self._path(run, "stop").exists()
 
+    def beside(self, name: str) -> Ledger:
+        """A journal of something else in the same place, each block of which is synced to the disk."""
+        return FileLedger(self._folder.with_name(name), self._seal, sync=True)
+
     def _path(self, run: str, what: str) -> Path:
         if not run or not run.replace("-", "").isalnum():
             raise StoreError(f"{run!r} is not the id of a run.")
@@ -293,6 +306,8 @@ class FileLedger:
                 file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
                 try:
                     _write_all(file, frame, end)
+                    if self._sync:
+                        os.fsync(file)
                 except OSError:
                     os.ftruncate(file, end)  # the next block must not stand behind half of this one
                     raise
@@ -313,6 +328,9 @@ class FileLedger:
         for _, end in self._blocks(run, what, 0):  # noqa: B007 - only the last end counts
             pass
         os.truncate(path, end)
+        if self._sync:
+            sync_folder(path.parent)
+            sync_folder(self._folder)
         return end
 
     def _blocks(self, run: str, what: str, start: int) -> Iterator[tuple[memoryview, int]]:

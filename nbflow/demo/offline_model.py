@@ -7,7 +7,8 @@
 
 The answer is the label whose description and examples share the most, and the rarest, words with the text
 (nearest centroid over TF-IDF): a fair baseline to compare a real model with. ``ask(text, task="reply")`` answers
-one fixed template per label.
+one fixed template per label. It is written out here so that the demo is one file to read and change; in your own
+notebook ``nf.llm.categorizer(LABELS)`` has the same in better.
 
 It also fails as models behind an API fail. Which request fails is decided by a digest of the text and by the
 how-manieth request for it this is, so every run of the demo meets the same trouble and a later attempt may pass:

@@ -33,6 +33,7 @@ from nbflow._key import cell as cells
 from nbflow._key import code as codes
 from nbflow._key.code import Part
 from nbflow._key.kinds import is_data
+from nbflow._key.secret import KNOWN
 from nbflow._key.value import digest
 from nbflow._run import keys, orders
 from nbflow._run.explanation import Explanation, clock, explain, forget_all
@@ -106,7 +107,8 @@ _CELLS: OrderedDict[int, CellStep] = OrderedDict()
 _NUMBER = [0]
 
 
-def _keep(spec: Spec, body: list[ast.stmt]) -> int:
+def keep(spec: Spec, body: list[ast.stmt]) -> int:
+    """Keep a step cell until it is run; answers the number under which `enter` finds it."""
     _NUMBER[0] += 1
     _CELLS[_NUMBER[0]] = CellStep(spec, body)
     while len(_CELLS) > _KEPT:
@@ -169,8 +171,9 @@ def install(shell: Any, engine: Callable[[], Engine]) -> Notebook:
     notebook = Notebook(shell, engine)
     _NOTEBOOK[:] = [notebook]
     shell.input_transformers_cleanup.append(mark)
-    shell.ast_transformers.append(Rebuild(lambda: str(shell.ast_node_interactivity), _keep))
+    shell.ast_transformers.append(Rebuild(lambda: str(shell.ast_node_interactivity), keep))
     shell.user_ns_hidden[NAME] = None
+    outputs.guard(shell)
     return notebook
 
 
@@ -397,7 +400,7 @@ class Attempt:
         engine.runner.sources.note(cell.subject, identity)
         try:
             # Each for itself: an object of a class that the cell defines is read after that definition has run.
-            payload = {"names": {name: _encoded(name, space[name]) for name in names}, "gone": gone, "shown": self._recorder.shown}
+            payload = {"names": {name: _encoded(name, space[name]) for name in names}, "gone": gone, "shown": KNOWN.masked(self._recorder.shown)}
             data = checkpoint.dump(cell.subject, payload, saved_at=cell.saved_at, seconds=cell.seconds, code=identity.digest, inputs=self._given)
             engine.store.put(cell.key, data)
             if changed:

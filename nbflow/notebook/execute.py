@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -161,7 +162,9 @@ class _Execution:
             **self.environment,
         }
         try:
-            await self.client.async_start_new_kernel(cwd=str(self.folder), env=environment, preexec_fn=_dies_with_parent())
+            # What programs print past the kernel is in the cell's output, masked; once more, in this command's, it would not be.
+            streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            await self.client.async_start_new_kernel(cwd=str(self.folder), env=environment, preexec_fn=_dies_with_parent(), **streams)
             await self.client.async_start_new_kernel_client()
         except RuntimeError as error:
             raise UsageError(f"The kernel did not start: {error}. Try `{sys.executable} -m ipykernel_launcher --version`.") from None

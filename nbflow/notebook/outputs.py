@@ -1,4 +1,4 @@
-"""Outputs: what a cell shows, taken down while it is shown, and shown again."""
+"""Outputs: what a cell shows, taken down while it is shown, and shown again; and that no secret is in what is shown."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import functools
 import io
 import sys
 from typing import TYPE_CHECKING, Any
+
+from nbflow._key.secret import KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +33,7 @@ class Recorder:
         self.is_whole = True
         self._shell = shell
         self._size = 0
+        self._clears = False
         self._undo: list[Callable[[], None]] = []
 
     def start(self) -> None:
@@ -40,6 +43,7 @@ class Recorder:
             setattr(sys, name, _Tee(original, functools.partial(self._printed, name)))
             self._undo.append(functools.partial(setattr, sys, name, original))
         self._wrap(self._shell.display_pub, "publish", self._published)
+        self._wrap(self._shell.display_pub, "clear_output", self._cleared)
         self._wrap(self._shell.displayhook, "write_format_data", self._formatted)
 
     def _wrap(self, owner: Any, name: str, noted: Callable[..., None]) -> None:
@@ -83,7 +87,17 @@ class Recorder:
         kept = {kind: item for kind, item in data.items() if kind != _WIDGET}
         self._take({"result": kept, "metadata": metadata or {}}, _size_of(kept))
 
+    def _cleared(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002  # as IPython has it
+        self._clears = True
+        if not wait:
+            self._clear()
+
+    def _clear(self) -> None:
+        self.shown, self._size, self._clears, self.is_whole = [], 0, False, True
+
     def _take(self, shown: Shown, size: int) -> None:
+        if self._clears:
+            self._clear()
         self._size += size
         if self._size > _MOST:
             self.is_whole = False
@@ -141,3 +155,26 @@ def replay(shell: Any, shown: list[Shown]) -> None:
             hook.write_output_prompt()
             hook.write_format_data(part["result"], part["metadata"])
             hook.finish_displayhook()
+
+
+def guard(shell: Any) -> None:
+    """Let no message of a kernel hold the value of a secret: printed, displayed, raised, completed or of a widget.
+
+    What leaves the kernel is what notebooks, logs of front ends and debuggers have. An IPython in a terminal shows its
+    user what the user's code prints.
+    """
+    session = getattr(getattr(shell, "kernel", None), "session", None)
+    if session is None or isinstance(session.pack, _Packer):
+        return
+    session.pack = _Packer(session.pack)
+
+
+class _Packer:
+    """Makes bytes of a message as the packer before did, with names instead of secrets."""
+
+    def __init__(self, pack: Callable[[Any], bytes]) -> None:
+        self._pack = pack
+
+    def __call__(self, message: Any) -> bytes:
+        data = self._pack(message)
+        return data if KNOWN.holder(data) is None else self._pack(KNOWN.masked(message))

@@ -100,11 +100,11 @@ def as_text(facts: dict[str, Any]) -> str:
     return json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, content: str | bytes) -> None:
     """Replace a file whole: who reads it sees the old or the new one."""
     path = path.resolve()  # of a link, the file behind it
     # What is not Unicode, such as an argument in another encoding, is written as JSON escapes it.
-    data = text.encode("utf-8", "backslashreplace")
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     try:
         mode = path.stat().st_mode & 0o777
     except FileNotFoundError:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _OPTION = re.compile(r"^#\|")
+_CELL_MAGIC = re.compile(r"%%(\w+)")
+#: Those that run the cell, and do something before and after.
+_AROUND = frozenset(("capture", "time", "timeit", "prun"))
 #: What the loop and the ``with`` around the statements bind.
 NAME = "__nbflow__"
 
@@ -100,10 +103,20 @@ def mark(lines: list[str]) -> list[str]:
                 parse(found[1])
             except UsageError as error:
                 raise SyntaxError(str(error), ("<step cell>", place + 1, 1, line)) from None
+            if (magic := _CELL_MAGIC.match("".join(lines[place + 1 : place + 2]))) is not None:
+                return _below(magic, lines, place)
             return [*lines[:place], f"{line.strip()!r}\n", *lines[place + 1 :]]
         if line.strip() and not _OPTION.match(line):
             return lines
     return lines
+
+
+def _below(magic: re.Match[str], lines: list[str], place: int) -> list[str]:
+    """Put a cell magic above the step's line, where IPython looks for it; it then runs the step cell as any other."""
+    if magic[1] not in _AROUND:
+        said = f"%%{magic[1]} runs something else than Python, and what it does cannot be saved: take away the line of the step."
+        raise SyntaxError(said, ("<step cell>", place + 2, 1, magic.string))
+    return [*lines[:place], lines[place + 1], lines[place], *lines[place + 2 :]]
 
 
 class Rebuild(ast.NodeTransformer):

@@ -40,6 +40,14 @@ def test_the_source_of_a_cell_is_found_whatever_else_the_cell_does(shell, first)
     assert [part.name for part in read(names["step"]).parts] == ["step", "Tool", "Tool.use", "helper", "LIMIT"]
 
 
+def test_a_builtin_that_ipython_has_in_its_own_clothes_is_the_builtin(shell, notebook):
+    """The module exported from a notebook reads Python's `open`, the notebook IPython's: one call, one key."""
+    helper = "def helper(path):\n    return open(path).read()\n"
+    in_notebook = shell(helper)
+    assert in_notebook["open"] is not open
+    assert read(in_notebook["helper"]) == read(notebook.run(helper).helper)
+
+
 def test_a_cell_edited_and_run_again(shell):
     shell(HELPER)
     step = shell(STEP)["step"]
@@ -50,3 +58,11 @@ def test_a_cell_edited_and_run_again(shell):
     assert read(step) != before
     shell(HELPER)
     assert read(step) == before
+
+
+def test_a_dataclass_is_the_same_in_whichever_module_it_is(shell, notebook):
+    """Its docstring, which `dataclasses` writes, names the modules of its fields' classes."""
+    text = "from dataclasses import dataclass\nfrom enum import Enum\nclass Kind(Enum):\n    A = 1\n@dataclass\nclass Label:\n    kind: Kind\ndef make():\n    return Label(Kind.A)\n"
+    in_notebook = read(shell(text)["make"])
+    notebook.names["__name__"] = "exported"
+    assert read(notebook.run(text).make) == in_notebook

@@ -137,6 +137,20 @@ def test_a_flow_runs_again_when_what_its_step_depends_on_changed(nb, tmp_path):
     assert sent(nb) == []
 
 
+def test_what_a_step_depends_on_by_name_is_explained_by_its_name(nb):
+    def define(prompt, rule):
+        @nf.step(depends_on=["msgspec", {"prompt": prompt, "rule": rule}])
+        def ask(n):
+            return n
+
+        return ask
+
+    define("Pick one.", len)(1)
+    assert define("Pick one.", len).explain(1).state == "cached"
+    assert define("Choose one.", len).explain(1).reason == "`prompt` changed ('Pick one.' -> 'Choose one.')"
+    assert define("Pick one.", lambda text: 2).explain(1).reason.startswith("helper `rule` changed")
+
+
 def test_an_ignored_global_does_not_count_in_steps_and_flows(nb):
     @nf.step(ignore="CACHE")
     def ask(n):

@@ -50,6 +50,9 @@ def lines(text):
         ("match p:\n    case [a, *r]:\n        o = a\n    case _:\n        o = 2\no", {"p", "o"}, ["a", "r", "o"]),
         ("print(w := 1)\nw", set(), ["w"]),
         ("while c:\n    x = 1\nx", {"c", "x"}, ["x"]),
+        ("for i in k:\n    if i:\n        break\n    t = i\nelse:\n    t = n", {"k", "n"}, ["i", "t"]),
+        ("while True:\n    if c:\n        continue\n    break", {"c"}, []),
+        ("n: int = 1\nn", {"int"}, ["n"]),
     ],
 )
 def test_names_are_read_if_the_cell_may_not_have_bound_them(text, reads, outputs):
@@ -276,3 +279,57 @@ def test_nbclient_and_papermill_run_step_cells(folder, monkeypatch):
     papermill.execute_notebook(str(path), str(folder.path / "out.ipynb"), cwd=str(folder.path), kernel_name="python3", progress_bar=False)
     out = nbformat.read(folder.path / "out.ipynb", as_version=4)
     assert sum("cached" in output.get("text", "") for cell in out.cells for output in cell.get("outputs", ())) == 3
+
+
+@pytest.mark.parametrize("step", ["#| step: quiet -> x", "%%step quiet -> x"])
+@pytest.mark.parametrize("above", [True, False])
+def test_a_cell_magic_around_a_step_cell_stands_above_or_below_its_line(kernel, step, above):
+    cell = "\n".join([*(("%%capture shown", step) if above else (step, "%%capture shown")), "print('hello')", "x = 1"])
+    for _ in range(2):
+        assert kernel.run(cell) == ""
+        assert kernel.run("print(shown.stdout.splitlines()[0], x)") == "hello 1\n"
+    assert "cached" in kernel.run("shown.stdout")
+    assert "Wall time" in kernel.run(f"{step.replace('quiet', 'timed')}\n%%time\nx = 2")
+    assert "cached" in kernel.run(f"%%time\n{step.replace('quiet', 'timed')}\nx = 2")
+
+
+@pytest.mark.parametrize("magic", ["bash", "html", "writefile a.txt"])
+def test_a_cell_magic_that_runs_no_python_is_refused_below_a_steps_line(kernel, magic, tmp_path):
+    said = kernel.run(f"#| step: s\n%%{magic}\necho hello")
+    assert f"%%{magic.partition(' ')[0]} runs something else than Python" in said
+    assert not (tmp_path / "a.txt").exists()
+
+
+def test_a_file_may_hold_the_line_of_a_step(kernel, tmp_path):
+    kernel.run("%%writefile a.py\n#| step: s -> x\nx = 1")
+    assert (tmp_path / "a.py").read_text() == "#| step: s -> x\nx = 1\n"
+
+
+def test_the_ledger_says_in_which_cell_and_line_a_call_failed(kernel):
+    """Not in which of the files that do not exist; the line is the one that the cell shows."""
+    kernel.run("@nf.step(retries=0)\ndef ask(n):\n    return 1 / n")
+    kernel.run("run = ask.map([0])")
+    said = kernel.run("print(run.inspect('0')['ask']['ask'].failure.traceback)")
+    assert "Cell In[2], line 3, in ask" in said
+    assert "ipykernel" not in said
+
+
+def test_loops_may_be_broken_out_of(kernel):
+    cell = "#| step: found -> i, seen\nseen = []\nfor i in range(9):\n    if i % 2:\n        continue\n    seen.append(i)\n    if i == 4:\n        break\nelse:\n    seen = None"
+    for said in ("", "cached"):
+        assert said in kernel.run(cell)
+        assert kernel.run("i, seen") == "(4, [0, 2, 4])"
+
+
+def test_an_annotated_name_is_a_name(kernel):
+    cell = "#| step: noted\nn: int = 3\nn"
+    assert lines(kernel.run(cell)) == ["3"]
+    kernel.run("other: str = 'another annotation in the notebook'")
+    assert "cached" in kernel.run(cell)
+
+
+@pytest.mark.parametrize("wait", ["", "wait=True"])
+def test_what_a_cell_cleared_away_is_not_shown_again(kernel, wait):
+    cell = f"#| step: progress -> n\nfrom IPython.display import clear_output\nfor n in range(5):\n    clear_output({wait})\n    print(n, 'of 5'); display(n)"
+    kernel.run(cell)
+    assert lines(kernel.run(cell))[:-1] == ["4 of 5", "4"]

@@ -233,3 +233,13 @@ def test_a_cell_that_may_raise_is_interrupted_all_the_same(folder):
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 130
     assert folder.states() == ["interrupted", "not run"]
+
+
+def test_what_programs_print_past_the_kernel_is_in_the_output_and_nowhere_else(folder):
+    """The kernel's own streams are not the command's: what it masks in the notebook would stand in the log of the job."""
+    folder.write("import nbflow as nf, os, time\nnf.secret('MY_KEY')\nos.system('echo a line, $MY_KEY'); time.sleep(0.5)")
+    process = folder.start(MY_KEY="geheim-0815-xx")
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    assert "geheim" not in said
+    assert "geheim" not in (folder.path / "job.out.ipynb").read_text()

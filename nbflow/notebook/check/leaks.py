@@ -6,25 +6,18 @@ import ast
 import re
 from typing import TYPE_CHECKING, Any
 
+from nbflow._key.secrecy import TOKEN, is_secret
 from nbflow.notebook.check.finding import Finding
-from nbflow.notebook.secrecy import is_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nbflow.notebook.check.cells import Cell
 
-#: What tokens of well-known services look like.
-_TOKENS = re.compile(
-    r"\b(?:sk-(?:ant-|proj-)?[A-Za-z0-9_-]{20,}|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{50,}|glpat-[A-Za-z0-9_-]{20,}"
-    r"|xox[abprs]-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{35}|hf_[A-Za-z0-9]{30,}|[rs]k_live_[A-Za-z0-9]{20,}|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
-    r"|\b[a-z][a-z0-9+.-]*://[^\s:/@'\"]+:[^\s:/@'\"{}]{3,}@[^\s'\"]+"
-)
 #: What stands where a secret will be put.
 _PLACEHOLDER = re.compile(r"^(|\W+|x+|<.*>|\{.*\}|your.*|my.*|changeme|change.me|todo|test|dummy|example|none|secret|password|token|\.\.\.)$", re.IGNORECASE)
 _PATH = re.compile(r"^(?:file://)?(?:/(?:home|Users|root|mnt|media|tmp|var|opt|data|srv|workspace|content|Volumes|kaggle|dbfs)/|~[\w.-]*/|[A-Za-z]:[\\/](?![\\/])|\\\\\w)")
-_ASSIGN = 'Read it from the environment: os.environ["{}"]. Change the secret: it was saved in a file.'
+_ASSIGN = 'Read it with nf.secret("{}"), from the environment or the keyring. Change the secret: it was saved in a file.'
 
 
 def secrets_in_source(cells: list[Cell]) -> Iterator[Finding]:
@@ -49,7 +42,7 @@ def secrets_in_prose(document: Any) -> Iterator[Finding]:
 def secrets_in_outputs(cells: list[Cell]) -> Iterator[Finding]:
     """Tokens that a cell printed."""
     for cell in cells:
-        found = next((match for text in _output_texts(cell.outputs) for match in [_TOKENS.search(text)] if match), None)
+        found = next((match for text in _output_texts(cell.outputs) for match in [TOKEN.search(text)] if match), None)
         if found:
             yield _secret(cell.number, None, f"a secret in the outputs: {_shown(found[0])}", "Clear the outputs of the cell and do not print it. Change the secret: it was saved in a file.")
 
@@ -72,7 +65,7 @@ def _secret(cell: int | None, line: int | None, what: str, todo: str) -> Finding
 
 def _tokens(source: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(source.splitlines(), 1):
-        match = _TOKENS.search(line)
+        match = TOKEN.search(line)
         if match:
             yield number, match[0]
 

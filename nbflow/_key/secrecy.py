@@ -1,0 +1,58 @@
+"""Secrecy: what looks like a secret, by its name or by its form. One table for all that asks.
+
+A name says it with its last word (``db_password``, ``OPENAI_API_KEY``, not ``max_tokens_per_call``), a text with a
+form that a well-known service gives its tokens. Neither is complete: a secret that looks like any other word is not
+seen. For the values that are known see `nbflow._key.secret`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+#: The last word of a name. The first ones say it wherever they begin (``PGPASSWORD``), the others as whole words.
+_LAST_WORD = (
+    r"(?:(?:api|access|private|signing|encryption)[_-]?key|secret(?:[_-]?key)?|passw(?:or)?d|passphrase|credential"
+    r"|(?:(?<![A-Za-z])|(?-i:(?<=[a-z])(?=[A-Z])))(?:token|pass|pwd|auth|authorization|bearer|dsn|connection[_-]?string))"
+    r"s?(?:_?\d+)?"
+)
+_NAME = re.compile(rf"{_LAST_WORD}$", re.IGNORECASE)
+
+#: Who gives what form. A digit, or a long word, is asked for where words with hyphens could look the same.
+FORMS = {
+    "OpenAI, Anthropic and others": r"\b(?:sk|pk|rk)-(?=[\w-]*(?:\d|\w{16}))[A-Za-z0-9_-]{16,}",
+    "Stripe": r"\b(?:sk|pk|rk)_(?:live|test)_[A-Za-z0-9]{16,}|\bwhsec_[A-Za-z0-9+/=]{20,}",
+    "GitHub": r"\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}",
+    "GitLab": r"\bglpat-[\w-]{16,}",
+    "Slack": r"\bxox[abeprs]-[A-Za-z0-9-]{10,}",
+    "AWS": r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
+    "Google": r"\bAIza[\w-]{30,}|\bya29\.[\w-]{20,}",
+    "Hugging Face": r"\bhf_[A-Za-z0-9]{30,}",
+    "npm": r"\bnpm_[A-Za-z0-9]{36}\b",
+    "PyPI": r"\bpypi-[A-Za-z0-9_-]{50,}",
+    "Databricks": r"\bdapi[0-9a-f]{32}\b",
+    "SendGrid": r"\bSG\.[\w-]{16,}\.[\w-]{20,}",
+    "a JSON Web Token": r"\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*",
+    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
+    "a password in a URL": r"(?<=://)[^\s/@:'\"{}]*:[^\s/@'\"{}]{3,}(?=@)",
+    "a header": r"(?<=\bBearer )(?=[\w.~+/-]*\d)[\w.~+/-]{16,}=*",
+}
+TOKEN = re.compile("|".join(FORMS.values()), re.DOTALL)
+#: A text that is given to a name which says that it is a secret, in Python, JSON, YAML or a call.
+_ASSIGNED = re.compile(rf"""({_LAST_WORD}["']?\]?\s*(?::\s*\w+\s*)?[:=]\s*)(["'])(?:(?!\2).)+\2""", re.IGNORECASE)
+
+
+def is_named(name: str) -> bool:
+    """Tell whether a variable, field or parameter of this name holds a secret."""
+    return bool(_NAME.search(name))
+
+
+def is_secret(name: str, value: Any) -> bool:
+    """Tell whether a variable of this name with this value looks like a secret. Numbers do not: ``max_tokens=500``."""
+    return isinstance(value, str) and bool(value) and is_named(name)
+
+
+def without(text: str, instead: str) -> str:
+    """Return a text in which something else stands instead of what looks like a secret."""
+    text = TOKEN.sub(instead, text)
+    return _ASSIGNED.sub(lambda found: f"{found[1]}{found[2]}{instead}{found[2]}", text)

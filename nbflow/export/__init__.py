@@ -1,0 +1,66 @@
+"""Export: a notebook becomes the scheduled job, written as the platform's own engineers would write it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from nbflow.export.handover import Export
+
+
+def export(
+    notebook: str | Path,
+    to: str,
+    *,
+    schedule: str | None = None,
+    timezone: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    max_failed: str | int | None = None,
+    budget: str | float | None = None,
+    timeout: str | float | None = None,
+    name: str | None = None,
+    output: str | Path | None = None,
+    dry_run: bool = False,
+    force: bool = False,
+) -> Export:
+    """Write a notebook as the job of a scheduler, into a folder with all that it needs.
+
+    Exported again, the folder shows what changed, and what a person changed by hand stays as it is.
+
+    Args:
+        notebook: the notebook; it stays as it is.
+        to: the target: ``"cron"``, ``"systemd"``, ``"airflow"``, ... ; ``nbflow export --help`` lists them.
+        schedule: five fields of cron, ``"0 6 * * 1-5"``. What two schedulers read differently is refused.
+        timezone: the zone that they are meant in, ``"Europe/Berlin"``; that of this machine by default.
+        parameters: values for names of the cell tagged ``parameters``.
+        max_failed: records that each run may leave undone, ``5`` or ``"5%"``.
+        budget: US dollars that the calls of models in each run may cost, ``"$5"``.
+        timeout: the longest that one cell may take, ``"30m"``.
+        name: what the job is called; the notebook's name by default.
+        output: the folder; ``exports/NAME-TARGET`` beside the notebook by default.
+        dry_run: write nothing.
+        force: export although ``nbflow check`` finds errors.
+
+    Returns:
+        What was written, to be shown: ``.folder``, ``.job``, ``.changes``, ``.warnings``.
+
+    Raises:
+        UsageError: the notebook, the schedule, a parameter, the folder or the target stands against it; says what to do.
+    """
+    from dataclasses import replace
+    from pathlib import Path
+
+    from nbflow.export.handover import Order, prepare
+    from nbflow.export.schema import spelled
+
+    path = Path(notebook).expanduser()
+    said = {"--max-failed": max_failed, "--budget": budget, "--timeout": timeout}
+    options = [part for option, value in said.items() if value is not None for part in (option, str(value))]
+    made = prepare(Order(path, to, schedule, timezone, spelled(path, parameters or {}), options, name, Path(output) if output is not None else None, force))
+    if dry_run:
+        return made
+    made.write()
+    return replace(made, is_written=True)

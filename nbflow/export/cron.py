@@ -1,0 +1,71 @@
+"""cron: a line in the crontab of the user, on this machine; the plainest of all, and on every Unix."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+from nbflow.export import shell
+from nbflow.export.schedule import local_zones
+from nbflow.export.spec import Guide
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nbflow.export.spec import Job
+
+#: What Debian's cron takes.
+_LONGEST_LINE = 998
+
+
+class Cron:
+    """The line starts `run.sh`: cron gives a job next to nothing, no packages, no language, no secrets."""
+
+    name = "cron"
+    about = "a line in your crontab on this machine"
+    is_here = True
+    is_timed = True
+
+    def refusals(self, job: Job) -> Iterator[str]:
+        """A zone that cron does not know, and a path that no line holds."""
+        assert job.schedule is not None
+        here = local_zones() or ["UTC"]
+        if job.schedule.timezone not in here:
+            yield (
+                f"cron knows only the zone of this machine, {here[0]}, and takes no notice of CRON_TZ on Debian and Ubuntu: write the schedule in it (--timezone {here[0]}), or take a target that has zones: --to systemd."
+            )
+        if any(not one.isprintable() for one in str(job.folder)) or len(os.fsencode(_line(job))) > _LONGEST_LINE:
+            yield f"The folder {str(job.folder)!r} has a name that no line of a crontab can say: name another one with --output."
+
+    def files(self, job: Job) -> dict[str, str]:
+        """The block, and what its line starts."""
+        return {"crontab": f"# nbflow:begin {job.name}\n{_line(job)}\n# nbflow:end {job.name}\n", shell.NAME: shell.script(job)}
+
+    def guide(self, job: Job) -> Guide:
+        """With crontab."""
+        others = f"crontab -l 2>/dev/null | sed '/^# nbflow:begin {job.name}$/,/^# nbflow:end {job.name}$/d'"
+        return Guide(
+            install=f"`({others}; cat crontab) | crontab -`",
+            test="`./run.sh; echo exit code $?`",
+            watch="`tail job.log`; of a run that fails, cron mails the end of it to you, if this machine has mail.",
+            remove=f"`{others} | crontab -`",
+            missed="A run missed while the machine was off is not made up for: `--to systemd` does that. A run that is still at work when the next one is due goes on, and that one ends at once with exit code 75.",
+            secrets=f"{shell.SECRETS}.",
+        )
+
+
+TARGET = Cron()
+
+
+def _line(job: Job) -> str:
+    assert job.schedule is not None
+    log = shlex.quote(str(job.folder / "job.log"))
+    # What a line prints is mailed: nothing of a run that went well.
+    command = f"{shlex.quote(str(job.folder / shell.NAME))} >>{log} 2>&1 || {{ code=$?; tail -n 40 {log}; exit $code; }}"
+    return f"{job.schedule.cron} {escaped(command)}"
+
+
+def escaped(command: str) -> str:
+    r"""A command as a crontab holds it: cron takes ``%`` for the end of a line, and ``\%`` for itself."""
+    return command.replace("%", r"\%")

@@ -1,0 +1,83 @@
+"""docker: an image that runs the job when it is started, with a volume for the store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from nbflow.export.spec import Guide
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nbflow.export.spec import Job
+
+#: Where the volume is: the store, and the output notebook beside it.
+VOLUME = PurePosixPath("/store")
+#: The user that it runs as: a number, which Kubernetes can hold to be no root.
+USER = 10001
+
+
+class Docker:
+    """``docker run`` runs the notebook once and has its exit code."""
+
+    name = "docker"
+    about = "a Docker image"
+    is_here = False
+    is_timed = False
+
+    def refusals(self, job: Job) -> Iterator[str]:  # noqa: ARG002 - an image takes every job
+        """None."""
+        yield from ()
+
+    def files(self, job: Job) -> dict[str, str]:
+        """The recipe of the image, and what does not go into it."""
+        return image(job)
+
+    def guide(self, job: Job) -> Guide:
+        """With docker."""
+        run = f"docker run --rm --name {job.name} --env-file secrets.env -v {job.name}-store:{VOLUME} {job.name}"
+        return Guide(
+            install=f"`docker build -t {job.name} .`",
+            test=f"`{run}`; behind it `-p name=value` takes other parameters.",
+            watch=f"`docker logs` while it runs; `docker run --rm -v {job.name}-store:{VOLUME} --entrypoint cat {job.name} {VOLUME}/{job.identifier}.out.ipynb > last.ipynb` fetches the output notebook.",
+            remove=f"`docker rmi {job.name}; docker volume rm {job.name}-store`",
+            missed=f"Docker has no schedule: whatever starts the container decides{f' ({job.schedule.words})' if job.schedule else ''}. The name of the container excludes a second one; a second run on the same volume ends at once with exit code 75.",
+            secrets=ENV_FILE,
+            store=f"It is on the volume `{job.name}-store`.",
+        )
+
+
+TARGET = Docker()
+ENV_FILE = "write `NAME=value` lines into `secrets.env`, the value as it is, without quotes, and `chmod 600 secrets.env`. `NBFLOW_STORE_KEY` is the key of the store: make it once with `openssl rand -hex 32`, and keep it, or nothing of the store can be read."
+
+
+def image(job: Job) -> dict[str, str]:
+    """What an image of the job is built from."""
+    command, parameters = arguments(job)
+    dockerfile = [
+        f"FROM python:{job.python}-slim",
+        "WORKDIR /job",
+        "# The packages first: a change of the notebook does not install them again.",
+        f"COPY {job.lock} .",
+        *(["COPY wheels wheels"] if job.has_wheels else []),
+        f"RUN {job.install.replace('pip install', 'pip install --no-cache-dir', 1).replace('uv pip install', 'uv pip install --system')}",
+        "COPY . .",
+        f"RUN useradd --uid {USER} --create-home job && mkdir {VOLUME} && chown job /job {VOLUME}",
+        f"USER {USER}",
+        f"VOLUME {VOLUME}",
+        *([f"ENV TZ={job.schedule.timezone}"] if job.schedule else []),
+        f"ENTRYPOINT {json.dumps(command)}",
+        *([f"CMD {json.dumps(parameters)}"] if parameters else []),
+    ]
+    ignored = [".git", ".gitignore", ".dockerignore", "Dockerfile", "README.md", "secrets.env", ".nbflow", ".venv", "__pycache__", "*.out.ipynb", "*.out.run.json", "*.log"]
+    return {"Dockerfile": "\n".join(dockerfile) + "\n", ".dockerignore": "\n".join(ignored) + "\n"}
+
+
+def arguments(job: Job) -> tuple[list[str], list[str]]:
+    """The command inside the container, and apart from it the parameters."""
+    whole = job.command_of("nbflow", VOLUME / "nbflow", output=VOLUME / f"{job.identifier}.out.ipynb")
+    count = 2 * len(job.given)
+    return whole[: len(whole) - count], whole[len(whole) - count :]
+

@@ -1,0 +1,112 @@
+"""kubernetes: a CronJob that runs the image of the job, with a volume for the store and a secret for the keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nbflow.export import docker
+from nbflow.export.markup import as_yaml, under
+from nbflow.export.spec import Guide
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nbflow.export.spec import Job
+
+#: A run that could not start in time (a control plane that was away) is begun up to so late, in seconds; then it is left out.
+_LATEST = 3600
+
+
+class Kubernetes:
+    """The pod has the log and the exit code; a pod that failed is kept and not started again."""
+
+    name = "kubernetes"
+    about = "a Kubernetes CronJob"
+    is_here = False
+    is_timed = True
+
+    def refusals(self, job: Job) -> Iterator[str]:
+        """Names of secrets that a Secret cannot hold."""
+        for name in job.secrets:
+            if not name.isascii():
+                yield f"A Secret of Kubernetes cannot hold a key called {name}: give the environment variable an ASCII name."
+
+    def files(self, job: Job) -> dict[str, str]:
+        """The image, and the CronJob with its volume."""
+        comments = (
+            f"Install: kubectl apply -f {job.name}.yaml",
+            "The image is built from the Dockerfile beside this file; where it is pushed to is said once, at `image`.",
+            f"The Secret nbflow-{job.name} holds the keys; it is no part of this file.",
+        )
+        return {**docker.image(job), f"{job.name}.yaml": under(comments, as_yaml(_volume(job), _cron_job(job)))}
+
+    def guide(self, job: Job) -> Guide:
+        """With kubectl."""
+        return Guide(
+            install=f"`docker build -t REGISTRY/{job.name}:1 . && docker push REGISTRY/{job.name}:1`, write that name at `image` in `{job.name}.yaml`, then `kubectl apply -f {job.name}.yaml`.",
+            test=f"`kubectl create job {job.name}-now --from=cronjob/{job.name}`",
+            watch=f"`kubectl get cronjob,job,pod -l app.kubernetes.io/name={job.name}` has exit codes, `kubectl logs -l app.kubernetes.io/name={job.name} --tail=-1` what they said. The output notebook is on the volume, `{docker.VOLUME}/{job.identifier}.out.ipynb`.",
+            remove=f"`kubectl delete -f {job.name}.yaml`, which deletes the store; `kubectl delete secret nbflow-{job.name}`",
+            missed=f"A run that could not start is begun up to {_LATEST // 60} minutes late, then left out. While one is at work no other begins (`concurrencyPolicy: Forbid`).",
+            secrets=f"{docker.ENV_FILE} Then `kubectl create secret generic nbflow-{job.name} --from-env-file=secrets.env`.",
+            store=f"It is on the volume claim `{job.name}-store`.",
+        )
+
+
+TARGET = Kubernetes()
+
+
+def _volume(job: Job) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": f"{job.name}-store", "labels": _labels(job)},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "5Gi"}}},
+    }
+
+
+def _cron_job(job: Job) -> dict[str, Any]:
+    assert job.schedule is not None
+    command, parameters = docker.arguments(job)
+    container = {
+        "name": "job",
+        "image": f"{job.name}:latest",
+        "imagePullPolicy": "IfNotPresent",
+        "command": _literal(command),
+        **({"args": _literal(parameters)} if parameters else {}),
+        "env": [{"name": "TZ", "value": job.schedule.timezone}, *({"name": name, "valueFrom": {"secretKeyRef": {"name": f"nbflow-{job.name}", "key": name}}} for name in job.secrets)],
+        # The last lines of the log are the reason that `kubectl describe pod` gives.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": [{"name": "store", "mountPath": str(docker.VOLUME)}],
+    }
+    pod = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": {"runAsNonRoot": True, "runAsUser": docker.USER, "fsGroup": docker.USER, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container],
+        "volumes": [{"name": "store", "persistentVolumeClaim": {"claimName": f"{job.name}-store"}}],
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": job.name, "labels": _labels(job), "annotations": {"nbflow/title": job.title}},
+        "spec": {
+            "schedule": job.schedule.cron,
+            "timeZone": job.schedule.timezone,
+            "concurrencyPolicy": "Forbid",
+            "startingDeadlineSeconds": _LATEST,
+            "successfulJobsHistoryLimit": 3,
+            "failedJobsHistoryLimit": 7,
+            "jobTemplate": {"spec": {"backoffLimit": 0, "template": {"metadata": {"labels": _labels(job)}, "spec": pod}}},
+        },
+    }
+
+
+def _labels(job: Job) -> dict[str, str]:
+    return {"app.kubernetes.io/name": job.name, "app.kubernetes.io/managed-by": "nbflow"}
+
+
+def _literal(arguments: list[str]) -> list[str]:
+    """Arguments in which Kubernetes replaces nothing: it takes ``$(NAME)`` for a variable, and ``$$`` for a ``$``."""
+    return [text.replace("$", "$$") for text in arguments]

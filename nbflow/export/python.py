@@ -1,0 +1,60 @@
+"""python: a plain module with the notebook's steps and flows, which needs no Jupyter; its keys are the notebook's."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbflow.export import shell, translation
+from nbflow.export.readme import code
+from nbflow.export.spec import Guide
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nbflow.export.spec import Job
+
+
+class Python:
+    """The module is run by itself, or imported for its steps and flows."""
+
+    name = "python"
+    about = "a plain Python module"
+    is_here = True
+    is_timed = False
+
+    def refusals(self, job: Job) -> Iterator[str]:
+        """Cells that need IPython, and a limit for cells, which it does not have."""
+        if "--timeout" in job.options:
+            yield "A plain module has no cells that --timeout could end: leave it out, and give the steps a timeout=."
+        yield from translation.refusals(job.document)
+
+    def files(self, job: Job) -> dict[str, str]:
+        """The module, and a script that calls it as the job does."""
+        return {f"{_module(job)}.py": translation.module(job.document, job.notebook, job.title), shell.NAME: shell.script(job, _command(job))}
+
+    def guide(self, job: Job) -> Guide:
+        """With Python alone."""
+        return Guide(
+            install=f"`{job.install}` into a Python {job.python}; `import {_module(job)}` gives its steps and flows and runs nothing.",
+            test=f"`./run.sh; echo exit code $?`, which is {code(shlex.join(_command(job)))}",
+            watch="`nbflow runs` lists the runs of the store, `nbflow runs latest` shows the last; in a notebook, `nf.open_run()`.",
+            remove="delete the folder.",
+            missed="It has no schedule: whatever calls it decides. A copy that is started while another is at work ends at once with exit code 75.",
+            secrets=f"{shell.SECRETS}: `run.sh` reads them.",
+        )
+
+
+TARGET = Python()
+
+
+def _module(job: Job) -> str:
+    """Its name: `numbers.py` would be found in place of Python's own `numbers`, and `clean.py` is somebody's helper."""
+    return f"{job.identifier}_job"
+
+
+def _command(job: Job) -> list[str]:
+    python = str(Path(job.program).with_name("python"))
+    _, _, _, *options = job.command
+    return [python, f"{_module(job)}.py", *options]

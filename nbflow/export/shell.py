@@ -1,0 +1,32 @@
+"""Shell: ``run.sh``, which runs a job on this machine as its schedule does; for schedulers that start a program bare."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nbflow.export.spec import Job
+
+NAME = "run.sh"
+SECRETS = "write `NAME=value` lines into `secrets.env` here, the value as it is, without quotes, and `chmod 600 secrets.env`"
+
+
+def script(job: Job, command: list[str] | None = None) -> str:
+    """A script of the plain shell that runs the job's command, or another, in its folder."""
+    variables = {"PATH": f"{Path(job.program).parent}:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **job.environment}
+    exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+    return f"""\
+#!/bin/sh
+# Runs the notebook as its schedule does.
+cd "$(dirname "$0")" || exit 2
+{exports}
+# Secrets: NAME=value, a line each. The value is data: nothing in it is executed.
+if [ -r secrets.env ]; then
+  while IFS= read -r line || [ -n "$line" ]; do
+    case $line in [A-Za-z_]*=*) export "$line" ;; esac
+  done <secrets.env
+fi
+exec {shlex.join(command or job.command)}
+"""

@@ -1,0 +1,109 @@
+"""systemd: a timer and a service of the user, on this machine. The best of what Linux has: it makes up for missed runs."""
+
+from __future__ import annotations
+
+import shlex
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbflow.export.readme import code
+from nbflow.export.spec import Guide
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nbflow.export.schedule import Schedule
+    from nbflow.export.spec import Job
+
+_DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
+
+
+class Systemd:
+    """A timer starts a service at the times of the schedule; the journal has the log, the unit the exit code."""
+
+    name = "systemd"
+    about = "a systemd timer on this machine"
+    is_here = True
+    is_timed = True
+
+    def refusals(self, job: Job) -> Iterator[str]:
+        """Paths that a unit file has no spelling for."""
+        text = str(job.folder)
+        if any(not one.isprintable() for one in text) or text.endswith(("\\", " ")):
+            yield f"The folder {text!r} has a name that no unit file can say: name another one with --output."
+
+    def files(self, job: Job) -> dict[str, str]:
+        """The two units."""
+        assert job.schedule is not None
+        what = f"{_words(job.title)}: a notebook run by nbflow"
+        folder = str(job.folder).replace("%", "%%")
+        variables = {"PATH": f"{Path(job.program).parent}:/usr/local/bin:/usr/bin:/bin", **job.environment}
+        service = [
+            "[Unit]",
+            f"Description={what}",
+            "",
+            "[Service]",
+            # While it runs, the timer starts no second one.
+            "Type=oneshot",
+            f"WorkingDirectory={folder}",
+            *(f"Environment={_quoted(f'{name}={value}')}" for name, value in variables.items()),
+            f"EnvironmentFile=-{folder}/secrets.env",
+            f"ExecStart={command_line(job.command)}",
+        ]
+        timer = ["[Unit]", f"Description={what}", "", "[Timer]", f"OnCalendar={calendar(job.schedule)}", "# A run that was due while the machine was off is made once, when it is on again.", "Persistent=true", "", "[Install]", "WantedBy=timers.target"]
+        return {f"nbflow-{job.name}.service": "\n".join(service) + "\n", f"nbflow-{job.name}.timer": "\n".join(timer) + "\n"}
+
+    def guide(self, job: Job) -> Guide:
+        """With systemctl, as the user."""
+        unit = f"nbflow-{job.name}"
+        return Guide(
+            install=f'`systemctl --user link "$PWD"/{unit}.service "$PWD"/{unit}.timer && systemctl --user enable --now {unit}.timer`, and once, so that it runs while you are logged out: `loginctl enable-linger`',
+            test=code(shlex.join(job.command)),
+            watch=f"`systemctl --user list-timers {unit}.timer` says when it runs next, `systemctl --user status {unit}` how it went, `journalctl --user -u {unit}` what it said.",
+            remove=f"`systemctl --user disable --now {unit}.timer && systemctl --user disable {unit}.service`",
+            missed="A run missed while the machine was off is made when it is on again, once. A run that is still at work when the next one is due goes on, and that one is left out.",
+            secrets="write `NAME=value` lines into `secrets.env` here, and `chmod 600 secrets.env`. Values with spaces, quotes, `#` or backslashes go in single quotes.",
+        )
+
+
+TARGET = Systemd()
+
+
+def command_line(arguments: list[str]) -> str:
+    """Arguments as ``ExecStart=`` reads them: quotes, backslashes, specifiers (%) and variables ($) are characters."""
+    program, *rest = map(_quoted, arguments)
+    # Of the first word alone, variables are not replaced.
+    return " ".join([program, *(word.replace("$", "$$") for word in rest)])
+
+
+def _quoted(text: str) -> str:
+    plain = text.isascii() and all(one.isalnum() or one in "_./=:,@+-" for one in text)
+    if text and plain:
+        return text
+    escaped = "".join({"\\": "\\\\", '"': '\\"', "%": "%%"}.get(one, one if one.isprintable() else _escaped(one)) for one in text)
+    return f'"{escaped}"'
+
+
+def _escaped(one: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in one.encode())
+
+
+def calendar(schedule: Schedule) -> str:
+    """The schedule as ``OnCalendar=`` says it."""
+    minutes, hours, days, months, weekdays = schedule.numbers
+    day = f"{_weekdays(weekdays)} " if weekdays is not None else ""
+    return f"{day}*-{_list(months)}-{_list(days)} {_list(hours)}:{_list(minutes)}:00 {schedule.timezone}"
+
+
+def _list(numbers: tuple[int, ...] | None) -> str:
+    return "*" if numbers is None else ",".join(f"{number:02}" for number in numbers)
+
+
+def _weekdays(numbers: tuple[int, ...]) -> str:
+    runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
+    return ",".join(_DAYS[run[0]] if len(run) == 1 else f"{_DAYS[run[0]]}{',' if len(run) == 2 else '..'}{_DAYS[run[-1]]}" for run in runs)  # noqa: PLR2004 - two are no range
+
+
+def _words(text: str) -> str:
+    return "".join(one if one.isprintable() else " " for one in text).strip().replace("%", "%%")

@@ -1,0 +1,290 @@
+"""Categorizer: labels and a model -> a step that labels texts."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
+
+from nbflow import _wiring
+from nbflow._core.entry import Remark
+from nbflow._core.policy import seconds
+from nbflow._core.usage import Usage
+from nbflow._run.scope import SCOPE
+from nbflow.errors import NonRetriableError, UsageError
+from nbflow.llm import examples as known
+from nbflow.llm import provider as providers
+from nbflow.llm import taxonomy as taxonomies
+from nbflow.llm.channel import Channel, channel
+from nbflow.llm.function import category
+from nbflow.llm.line import Line
+from nbflow.llm.offline import BASELINE, Offline
+from nbflow.llm.prompt import WORDING, Prompt
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Coroutine
+    from datetime import timedelta
+
+    from nbflow._core.step import Step
+    from nbflow.llm.category import Category
+    from nbflow.llm.line import Share
+    from nbflow.llm.model import Model
+    from nbflow.llm.taxonomy import Taxonomy
+
+OFFLINE = "offline"
+
+
+def categorizer(
+    labels: Any,
+    *,
+    model: str | Model | Callable[[str], Any] = OFFLINE,
+    instructions: str | None = None,
+    examples: Any = None,
+    unknown: str | None = None,
+    reason: bool = True,
+    batch: int = 1,
+    redact: Callable[[str], str] | None = None,
+    base_url: str | None = None,
+    api_key: str | None = None,
+    rpm: float | None = None,
+    tpm: float | None = None,
+    timeout: float | str | timedelta = 60.0,
+    concurrency: int = 32,
+    name: str = "categorize",
+    depends_on: Any = (),
+    **options: Any,
+) -> Step[[str], Category]:
+    """A step that gives each text one of ``labels``: call it, ``map`` it, use it in flows like any other.
+
+    Its key covers what the model is told: labels, instructions, examples, ``unknown``, ``reason``, ``redact`` and the name
+    of the model. How it is reached does not count: ``base_url``, ``api_key``, ``batch``, limits and the options of steps.
+
+    Args:
+        labels: a list, a dict of label -> description, an ``Enum``, a ``Literal``, or a pydantic model with one field
+            that is one of these.
+        model: ``"offline"``, a baseline that is no LLM and needs nothing; ``"provider:model"``, such as
+            ``"openai:gpt-4o-mini"``, ``"anthropic:..."``, ``"ollama:qwen3"`` (needs ``nbflow[llm]``); a function of the text
+            that returns a label, a dict or a `Category`, sync or async; an object that satisfies `Model`, which counts by
+            its ``name`` and the code of its class.
+        instructions: what else the model should know, in your words.
+        examples: texts whose label is known: a dict of label -> texts or text -> label, (text, label) pairs, or a frame
+            with the columns ``text`` and ``label``.
+        unknown: a label for texts that fit no other. Without it every text gets one of ``labels``.
+        reason: ask the model why. Without, its answers cost about half.
+        batch: so many texts go with one request. Each is a call and a checkpoint of its own all the same.
+        redact: applied to each text, examples included, before anything leaves the process.
+        base_url: of a server that speaks as OpenAI does (vLLM, llama.cpp, LM Studio, a proxy). No key of the
+            environment is sent there: give ``api_key`` if it needs one.
+        api_key: such as ``nf.secret("OPENAI_API_KEY")``; the environment variable of the provider if left out.
+        rpm: requests per minute, for all steps that name the same provider and ``base_url``; the excess waits.
+        tpm: tokens per minute, likewise.
+        timeout: the longest that one request may take; waiting for its turn is not part of it.
+        concurrency: requests of this step under way at once.
+        name: what outputs are filed under.
+        depends_on: what else the key covers, as for ``nbflow.step``.
+        **options: of ``nbflow.step``: ``retries``, ``ttl``, ``version``, ... A ``version`` takes over from all that the
+            model is told.
+
+    Raises:
+        UsageError: labels, examples, a model or options that cannot be right; the message names them.
+    """
+    taxonomy = taxonomies.read(labels, unknown)
+    pairs = known.read(examples, taxonomy, redact or str)
+    told: dict[str, Any] = {
+        "labels": taxonomy.value,
+        "what the labels' type says": taxonomy.about,
+        "unknown": unknown or "",
+        "instructions": _text(instructions, "instructions"),
+        "examples": [*map(tuple, pairs)],
+        "reason": reason,
+        "redact": redact,
+        "model": _known_by(model),
+        "nbflow's wording": WORDING,
+    }
+    if "version" not in options:
+        depends_on = [*(depends_on if isinstance(depends_on, tuple | list | set | frozenset) else [depends_on]), told]
+    options |= {"name": name, "depends_on": depends_on}
+    text_of = _Text(redact, may_be_empty=unknown is not None)
+    if model == OFFLINE:
+        return _made(_waiting(_Baseline(Offline(taxonomy, pairs), name), text_of), options)
+    if not isinstance(model, str) and not hasattr(model, "ask"):
+        limits = {"batch": batch != 1, "base_url": base_url, "api_key": api_key, "rpm": rpm, "tpm": tpm}
+        return _of_function(model, taxonomy, text_of, options, [limit for limit, given in limits.items() if given])
+    prompt = Prompt(taxonomy, told["instructions"], pairs, reason=reason)
+    answerer, way = _reached(model, base_url, api_key)
+    way.limit(_positive(rpm, "rpm"), _positive(tpm, "tpm"))
+    line = Line(answerer, prompt, way, batch=_whole(batch, "batch"), places=_whole(concurrency, "concurrency"), timeout=_longer_than_nothing(timeout))
+    step = _made(_awaiting(_OnLoop(line, answerer), text_of), options | {"is_plain": True, "model": answerer.name})
+    line.policy = step.policy
+    return step
+
+
+class _Text:
+    """What leaves the process of a text. An object, not a function: that the code of ``redact`` counts is said by its name."""
+
+    def __init__(self, redact: Callable[[str], str] | None, *, may_be_empty: bool) -> None:
+        self._redact = redact
+        self._may_be_empty = may_be_empty
+
+    def __call__(self, text: Any) -> str:
+        if not isinstance(text, str):
+            raise TypeError(f"a categorizer takes a text, not {type(text).__name__}: pick the column, or join the fields.")
+        if not text.strip() and not self._may_be_empty:
+            raise NonRetriableError('the text is empty, and no label says so; unknown="unknown" gives it one.')
+        if self._redact is None:
+            return text
+        left = self._redact(text)
+        if not isinstance(left, str):
+            raise TypeError(f"redact= returned {type(left).__name__}; it has to return the text that may leave the process.")
+        return left
+
+
+class _Baseline:
+    """The offline model, which says in the table of every run what it is."""
+
+    def __init__(self, offline: Offline, step: str) -> None:
+        self._offline = offline
+        self._text = f'{step}: model="offline" is a {BASELINE}.'
+        #: Runs that have been told, by what is set when they are cancelled.
+        self._told: WeakSet[threading.Event] = WeakSet()
+
+    def ask(self, text: str) -> Category:
+        """Its answer."""
+        scope = SCOPE.get()
+        item = scope.item if scope is not None else None
+        if item is not None and item.cancelled not in self._told:
+            self._told.add(item.cancelled)
+            item.note(Remark(item.runner.clock.time(), self._text))
+        return self._offline.ask(text)
+
+
+class _OnLoop:
+    """A line as any thread and any event loop may ask it: on the engine's own loop, which owns the client."""
+
+    def __init__(self, line: Line, model: Model) -> None:
+        self._line = line
+        self._model = model.name
+        self._is_api = isinstance(model, providers.Provider)
+
+    async def ask(self, text: str) -> Category:
+        """The answer for one text; what it took is reported for the call under way."""
+        if self._is_api:
+            await providers.load()
+        scope, loop = SCOPE.get(), _wiring.SESSION.machinery.loop
+        item = scope.item if scope is not None else None
+        run, clock = (item.cancelled, item.runner.clock) if item is not None else (None, _wiring.SESSION.engine.clock)
+        asked = self._line.ask(text, run, clock, self._report)
+        if loop.is_current():
+            return await asked
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, loop.get()))
+
+    def _report(self, share: Share) -> None:
+        whole = _wiring.SESSION.prices.cost(self._model, Usage(1, *share.whole))
+        sent, received, cached = share.tokens
+        _wiring.usage(input_tokens=sent, output_tokens=received, cached_tokens=cached, requests=share.requests, cost=None if whole is None else whole / share.places)
+
+
+# The functions that steps are made of. They hold objects: a function or a method in a closure would count, by what it
+# reaches, and what counts is said by name already.
+
+
+class _Asked(Protocol):
+    def ask(self, text: str) -> Any: ...
+
+
+def _made(function: Callable[[str], Any], options: dict[str, Any]) -> Step[[str], Category]:
+    # One name for all of them, which keys cover: another model is told by its own, and may come by another function.
+    function.__module__, function.__qualname__ = "nbflow.llm", "categorize"
+    step: Step[[str], Category] = _wiring.step(**options)(function)
+    return step
+
+
+def _waiting(asked: _Asked, text_of: _Text) -> Callable[[str], Category]:
+    def categorize(text: str) -> Category:
+        answer: Category = asked.ask(text_of(text))
+        return answer
+
+    return categorize
+
+
+def _awaiting(asked: _Asked, text_of: _Text) -> Callable[[str], Coroutine[Any, Any, Category]]:
+    async def categorize(text: str) -> Category:
+        answer: Category = await asked.ask(text_of(text))
+        return answer
+
+    return categorize
+
+
+def _of_function(function: Any, taxonomy: Taxonomy, text_of: _Text, options: dict[str, Any], misplaced: list[str]) -> Step[[str], Category]:
+    if not callable(function):
+        raise UsageError(f'model={function!r} has to be "offline", "provider:model", a function of the text, or an object with `async def ask(request)`.')
+    if misplaced:
+        raise UsageError(f"{misplaced[0]}= is for models that nbflow reaches itself; what a function of yours does is its own business.")
+    if inspect.iscoroutinefunction(function):
+        return _made(_awaiting(_Coroutine(function, taxonomy), text_of), options | {"is_plain": True})
+    return _made(_waiting(_Function(function, taxonomy), text_of), options)
+
+
+class _Function:
+    """A function of the user's as a model."""
+
+    def __init__(self, function: Callable[[str], Any], taxonomy: Taxonomy) -> None:
+        self._function = function
+        self._taxonomy = taxonomy
+
+    def ask(self, text: str) -> Category:
+        """Its answer."""
+        return category(self._function(text), self._taxonomy)
+
+
+class _Coroutine:
+    """An ``async def`` of the user's as a model."""
+
+    def __init__(self, function: Callable[[str], Any], taxonomy: Taxonomy) -> None:
+        self._function = function
+        self._taxonomy = taxonomy
+
+    async def ask(self, text: str) -> Category:
+        """Its answer."""
+        return category(await self._function(text), self._taxonomy)
+
+
+def _known_by(model: Any) -> Any:
+    """What keys know a model by: its own name, if it is an object that may remember this and that."""
+    return [model.name, type(model)] if hasattr(model, "ask") else model
+
+
+def _reached(model: Any, base_url: str | None, api_key: str | None) -> tuple[Model, Channel]:
+    """What answers, and the way to it."""
+    if not isinstance(model, str):
+        return model, channel(str(model.name).partition(":")[0], base_url)
+    provider, model_id = providers.check(model, base_url)
+    way = channel(provider, base_url)
+    return providers.Provider(model, model_id, base_url, api_key, way.heed), way
+
+
+def _text(value: Any, option: str) -> str:
+    if not isinstance(value, str | None):
+        raise UsageError(f"{option}={value!r} has to be a text.")
+    return value or ""
+
+
+def _whole(value: Any, option: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError(f"{option}={value!r} has to be a whole number, 1 or more.")
+    return value
+
+
+def _longer_than_nothing(timeout: float | str | timedelta) -> float:
+    length = seconds(timeout, "timeout")
+    if not length:
+        raise UsageError(f"timeout={timeout!r} has to be longer than nothing.")
+    return length
+
+
+def _positive(value: Any, option: str) -> float | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+        raise UsageError(f"{option}={value!r} has to be a number above 0.")
+    return value

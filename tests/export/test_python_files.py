@@ -1,0 +1,102 @@
+"""Targets whose files are Python: a user's texts are literals in them, and only that."""
+
+import ast
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nbflow.export import schema, source
+from nbflow.export.targets import targets
+from nbflow.notebook import parameters
+
+from .conftest import HOSTILE, job_of
+
+NAMES = ["airflow", "dagster", "jupyter-scheduler", "prefect"]
+texts = st.text(st.characters(exclude_characters="\0"))
+values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts, lambda inner: st.lists(inner) | st.dictionaries(texts, inner))
+
+
+def sources(name, job):
+    """The Python that a target writes, cells of a notebook included."""
+    for path, text in targets()[name].files(job).items():
+        if path.endswith(".ipynb"):
+            yield "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code")
+        elif path.endswith(".py"):
+            yield text
+
+
+def shape(tree):
+    """What is left of code without its literals."""
+    return [type(node).__name__ for node in ast.walk(tree) if not isinstance(node, ast.Constant)]
+
+
+@given(values)
+def test_a_literal_is_the_value(value):
+    assert ast.literal_eval(source.literal(value)) == value
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(deadline=None, max_examples=30)
+@given(texts, texts)
+def test_no_text_is_code(name, text, title):
+    """Whatever a parameter, a title, a folder and a secret say, the code around them is the same; and the parameter is in it."""
+    plain, odd = (job_of(Path("/srv", one), [one], title=one, program=one, secrets=(one,), store=Path("/srv", one)) for one in ("plain", f"{title}/{text}"))
+    odd = job_of(odd.folder, [text], title=title, program=odd.program, secrets=(title,), store=odd.store)
+    for expected, found in zip(sources(name, plain), sources(name, odd), strict=True):
+        tree = ast.parse(found)
+        assert shape(tree) == shape(ast.parse(expected))
+        if "p0" in found:
+            assert text in {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_text_on_its_way_through_a_template_is_not_read_again(text):
+    """Airflow's templates name the parameter and never hold its value."""
+    job = job_of(Path("/srv"), [text])
+    (code,) = sources("airflow", job)
+    (env,) = [word.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call) for word in node.keywords if word.arg == "env"]
+    assert ast.literal_eval(env) == {"NBFLOW_1": "p0={{ params['p0'] }}"}
+
+
+def offered(declaration, *given):
+    (one,) = schema.settings(parameters.declared(declaration), list(given))
+    return source.offer(one)
+
+
+@pytest.mark.parametrize(
+    ("declaration", "kind", "value"),
+    [
+        ("x = 'a'", "str", "a"),
+        ("x: int | None = None", "int | None", None),
+        ("x: Literal['new', 'all'] = 'new'", 'Literal["new", "all"]', "new"),
+        ("x: list[str] = ['a']", "list[str]", ["a"]),
+        ("x: dict[str, int] = {}", "dict[str, int]", {}),
+        ("x: tuple[int, int] = (1, 2)", "str", "(1, 2)"),
+        ("x = float('inf')", "Any", None),
+        ("x: date = date.today()", "Any", None),
+        ("x: str = date.today()", "str | None", None),
+        ("x: Literal['a', 1] | None = None", 'Literal["a", 1] | None', None),
+    ],
+)
+def test_a_platform_asks_for_what_the_notebook_declares(declaration, kind, value):
+    """Where JSON has no such type for text, and for nothing where the notebook works the value out itself."""
+    asked, start = offered(declaration)
+    assert (source.annotation(asked), start) == (kind, value)
+
+
+@pytest.mark.parametrize("name", ["dagster", "prefect"])
+def test_a_parameter_whose_name_is_taken_is_refused(name):
+    settings = schema.settings(parameters.declared("model_dump = 1\nmodel = 2"), [])
+    (refusal,) = targets()[name].refusals(replace(job_of(Path("/srv")), settings=settings))
+    assert "model_dump" in refusal
+    assert "another one" in refusal
+
+
+def test_prefect_refuses_a_folder_that_it_takes_for_a_template():
+    assert not list(targets()["prefect"].refusals(job_of(Path("/srv/{{ 7 * 7 }}"))))
+    (refusal,) = targets()["prefect"].refusals(job_of(Path("/srv/{{ $HOME }}")))
+    assert "--output" in refusal

@@ -1,0 +1,124 @@
+"""Labels and examples, in every form that an analyst has them in."""
+
+import enum
+from typing import Literal
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pydantic
+import pytest
+
+import nbflow as nf
+from nbflow.llm import examples, taxonomy
+
+
+class Topic(enum.Enum):
+    BILLING = "billing"
+    BUG = "bug"
+    CRASH = "bug"  # noqa: PIE796 - another name of the same label
+
+
+class Plain(enum.Enum):
+    billing = 1
+    bug = 2
+
+
+class Ticket(pydantic.BaseModel):
+    """What customers of a plant sensor write about."""
+
+    topic: Literal["billing", "bug"] | None = pydantic.Field(description="the main concern")
+    urgent: bool = False
+
+
+@pytest.mark.parametrize("labels", [["billing", "bug"], ("billing", "bug"), {"bug", "billing"}, {"billing": None, "bug": ""}, Topic, Plain, Literal["billing", "bug"], Ticket, pd.Series(["billing", "bug"])], ids=str)
+def test_labels_are_the_same_in_every_form(labels):
+    assert taxonomy.read(labels).labels == {"billing": "", "bug": ""}
+
+
+def test_what_a_model_says_of_its_labels_is_kept():
+    assert taxonomy.read(Ticket).about == "What customers of a plant sensor write about.\nthe main concern"
+    assert taxonomy.read(Topic).about == ""
+
+
+def test_unknown_is_a_label_only_if_asked_for():
+    assert list(taxonomy.read(["a", "b"]).labels) == ["a", "b"]
+    assert list(taxonomy.read(["a", "b"], "unknown").labels) == ["a", "b", "unknown"]
+    assert list(taxonomy.read(["a", "other"], "other").labels) == ["a", "other"]
+
+
+def test_a_label_is_found_whatever_its_capitals_but_never_guessed():
+    known = taxonomy.read(["Billing", "bug", "BUG"])
+    assert known.find(" billing ") == "Billing"
+    assert known.find("bug") == "bug"
+    assert known.find("Bug") is None
+    assert known.find("Billing question") is None
+
+
+class TwoChoices(pydantic.BaseModel):
+    topic: Literal["a", "b"]
+    tone: Literal["c", "d"]
+
+
+class NoChoice(pydantic.BaseModel):
+    topic: str
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["a", "b", "a"], "'a' is there twice"),
+        (["a", ""], r"labels\[1\] is ''"),
+        (["a", " b"], r"labels\[1\] is ' b'"),
+        (["a", 3], r"labels\[1\] is 3"),
+        ([], "no labels"),
+        (["a"], "one label"),
+        ("billing", "labels='billing' has to be"),
+        (7, "labels=7 has to be"),
+        ({"a": 1, "b": ""}, "description of 'a' is 1"),
+        (TwoChoices, r"TwoChoices .* has 2 \(topic, tone\)"),
+        (NoChoice, "NoChoice .* has none"),
+    ],
+)
+def test_labels_that_cannot_be_right_are_named(labels, said):
+    with pytest.raises(nf.UsageError, match=said):
+        nf.llm.categorizer(labels)
+
+
+PAIRS = [("refund", "billing"), ("crash", "bug")]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        PAIRS,
+        {"billing": ["refund"], "bug": ["crash"]},
+        {"billing": "refund", "bug": "crash"},
+        {"refund": "billing", "crash": "bug"},
+        {"refund": Topic.BILLING, "crash": Topic.BUG},
+        [{"text": "refund", "label": "billing"}, {"text": "crash", "label": "bug"}],
+        pd.DataFrame(PAIRS, columns=["body", "topic"]),
+        pd.DataFrame({"id": [1, 2], "label": ["billing", "bug"], "text": ["refund", "crash"]}),
+        pl.DataFrame({"text": ["refund", "crash"], "label": ["billing", "bug"]}),
+        pa.table({"text": ["refund", "crash"], "label": ["billing", "bug"]}),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_examples_are_the_same_in_every_form(given):
+    assert examples.read(given, taxonomy.read(Topic), str) == tuple(PAIRS)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([("refund", "Billing")], "Example 0 has the label 'Billing', which is none of the labels: billing, bug"),
+        ([("refund", "billing"), ("", "bug")], "Example 1 is ''"),
+        ([("refund", None)], "has the label None"),
+        (["refund"], r"examples\[0\] is 'refund'"),
+        ("refund", "examples='refund' has to be"),
+        (pd.DataFrame({"body": ["a"], "topic": ["bug"], "id": [1]}), "it has body, topic, id"),
+    ],
+)
+def test_examples_that_cannot_be_right_are_named(given, said):
+    with pytest.raises(nf.UsageError, match=said):
+        nf.llm.categorizer(["billing", "bug"], examples=given)

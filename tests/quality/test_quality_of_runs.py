@@ -1,0 +1,219 @@
+"""Runs are evaluated and compared by what the model said, record by record, and nobody is dropped in silence."""
+
+import subprocess
+import sys
+from enum import Enum
+
+import pandas as pd
+import polars as pl
+import pytest
+
+import nbflow as nf
+from nbflow._core.review import Decision
+from nbflow._run.reviewed import content
+from tests.quality.conftest import MODELS
+
+EVENT = "e"
+
+
+@pytest.fixture
+def replay(nb, complaints):
+    """A recorded model as a flow: ``replay("gpt-4o")`` sends complaints to it."""
+
+    def replay(model, records=complaints, failing=()):
+        recorded = dict(zip(complaints["id"], complaints[model], strict=True))
+
+        @nf.flow(on=EVENT)
+        def triage(complaint):
+            if complaint["id"] in failing:
+                raise nf.NonRetriableError("no answer")
+            return {"label": recorded[complaint["id"]], "confidence": 0.5}
+
+        return nb.send(EVENT, records[["id", "product"]], key="id")
+
+    return replay
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_recorded_model_can_be_replayed_and_gets_the_figures_of_its_column(replay, complaints, model):
+    run = replay(model)
+    one, other = nf.evaluate(run, "product"), nf.evaluate(complaints, "product", column=model, key="id")
+    assert one.name == "triage.label"
+    assert (one.scores, one.outside, one.confusion) == (other.scores, other.outside, other.confusion)
+
+
+def test_two_prompts_of_one_flow_are_a_and_b(replay):
+    compared = nf.compare(replay("gpt-4o-mini"), replay("gpt-4o"), truth="product")
+    assert compared.names == ("A", "B")
+    assert compared.verdict == "B is better: B alone is right on 91 records, A alone on 46 (McNemar's exact test, p = 0.00015)."
+    frame = compared.disagreements
+    assert list(frame.columns) == ["record", "id", "product", "truth", "right", "A", "A.confidence", "B", "B.confidence"]
+    assert frame["right"].value_counts().to_dict() == {"B": 91, "A": 46, "neither": len(frame) - 137}
+    assert compared.to_frame().loc["accuracy", ["A", "B"]].tolist() == pytest.approx([0.691, 0.736])
+    assert len(compared.to_frame()) == 5 + 5
+
+
+def test_without_true_labels_they_agree_or_differ(replay):
+    compared = nf.compare(replay("gpt-4o-mini"), replay("gpt-4o"), names=("short", "long"))
+    assert (compared.first, compared.second, compared.paired, compared.truth) == (None, None, None, "")
+    assert compared.agreement.value == pytest.approx(0.834)
+    assert len(compared.disagreements) == 166
+    assert "They agree on 83.4%" in compared.verdict
+    assert list(compared.confusion.to_frame().axes[0].names) == ["short"]
+
+
+def test_records_without_an_answer_are_counted_and_said(replay):
+    one, two = replay("gpt-4o-mini", failing={1, 2, 3}), replay("gpt-4o", failing={3, 4})
+    alone = nf.evaluate(one, "product")
+    assert (alone.records, alone.missing) == (997, {"FAILED": 3})
+    assert alone.accuracy_of_all == pytest.approx(alone.accuracy.value * 0.997)
+    assert "3 records (3 failed) without an answer: not in the figures; counted as wrong, accuracy is" in repr(alone)
+    compared = nf.compare(one, two, truth="product")
+    assert compared.records == compared.first.records == compared.second.records == 996
+    assert compared.missing.set_index("record")[["A.status", "B.status"]].T.to_dict("list") == {"1": ["FAILED", ""], "2": ["FAILED", ""], "3": ["FAILED", "FAILED"], "4": ["", "FAILED"]}
+    assert "3 records (3 failed) without an answer in A" in repr(compared)
+    assert "2 records (2 failed) without an answer in B" in compared._repr_html_()
+
+
+def test_records_of_one_run_alone_are_counted_and_said(replay, complaints):
+    compared = nf.compare(replay("gpt-4o", complaints[:600]), replay("gpt-4o-mini", complaints[100:]), truth="product")
+    assert (compared.records, compared.alone) == (500, (100, 400))
+    assert "400 records only in B: not in the figures." in repr(compared)
+
+
+def test_positions_are_no_keys_for_different_records(nb):
+    """Row 0 of one batch is not row 0 of another one: only equal content pairs them."""
+
+    @nf.step
+    def label(text):
+        return text[0]
+
+    one, two = label.map(["apple", "bean", "corn"]), label.map(["apple", "beet", "corn", "date"])
+    assert nf.compare(one, two).records == 2
+    assert nf.compare(one, two).alone == (1, 2)
+    with pytest.raises(nf.UsageError, match="say different things under the same keys"):
+        nf.compare(label.map(["x", "y"]), label.map(["z", "w"]))
+
+
+def test_true_labels_can_be_known_in_parts(replay, complaints):
+    known = complaints.assign(product=complaints["product"].where(complaints["id"] <= 50))
+    found = nf.evaluate(replay("gpt-4o", known), "product")
+    assert (found.records, found.unknown) == (50, 950)
+    assert found.outside == {}, "a label that is not in fifty records may still exist"
+    compared = nf.compare(replay("gpt-4o", known), replay("gpt-4o-mini", known), truth="product")
+    assert (compared.records, compared.unknown) == (50, 950)
+    assert compared.disagreements["right"].isna().any()
+
+
+@pytest.mark.parametrize("form", [list, pd.Series, pl.Series, lambda labels: dict(zip(map(str, range(1, 1001)), labels, strict=True))])
+def test_true_labels_come_in_any_form(replay, complaints, form):
+    assert nf.evaluate(replay("gpt-4o"), form(complaints["product"].tolist())).accuracy.value == pytest.approx(0.736)
+
+
+def test_rows_that_repeat_a_record_count_once(nb):
+    @nf.flow(on=EVENT)
+    def triage(record):
+        return "a"
+
+    run = nb.send(EVENT, [{"id": 1, "t": "a"}, {"id": 2, "t": "b"}, {"id": 1, "t": "a"}], key="id")
+    assert nf.evaluate(run, "t").records == 2
+    assert nf.evaluate(run, ["a", "b", "a"]).accuracy.value == 0.5
+
+
+class Label(Enum):
+    BUG = "bug"
+    BILLING = "billing"
+
+
+def test_labels_may_be_an_enum_or_numbers(nb):
+    @nf.flow(on=EVENT)
+    def triage(record):
+        return {"label": Label.BUG}
+
+    @nf.flow(on=EVENT)
+    def stars(record):
+        return 5
+
+    run = nb.send(EVENT, [{"t": "bug", "n": 5}, {"t": "billing", "n": 4}])
+    assert nf.evaluate(run, "t", column="triage", labels=Label).accuracy.value == 0.5
+    assert nf.evaluate(run, "n", column="stars").labels == ("4", "5")
+
+
+def decide(run, place, label, at=1.0):
+    row = list(run._batch.rows())[place]
+    run.engine.reviews.add(Decision("triage", "label", (), content(row, ()), label, None, "ana", at, row.key, run.id))
+
+
+def test_what_people_decided_is_the_truth_and_never_the_answer(replay):
+    run = replay("gpt-4o")
+    wrong = nf.evaluate(run, "product").disagreements["record"].tolist()
+    with pytest.raises(nf.UsageError, match=r"name the column that has them, truth=\.\.\., or let a person decide"):
+        nf.evaluate(run)
+    for key in wrong[:5]:
+        decide(run, int(key) - 1, run.results(reviewed=False).set_index("id").loc[int(key), "triage.label"])
+    found = nf.evaluate(run)
+    assert (found.truth, found.records, found.unknown, found.accuracy.value) == ("what people decided", 5, 995, 1.0)
+    against = nf.evaluate(run, "product")
+    assert against.truth == "column 'product', 5 of them as people decided"
+    assert against.accuracy.value == pytest.approx(0.741)
+    assert nf.evaluate(run, run.results()["product"]).accuracy.value == pytest.approx(0.736), "labels that are given are taken as they are"
+    assert nf.compare(run, replay("gpt-4o-mini")).records == 5
+
+
+def test_what_cannot_be_told_is_asked_for(nb, replay, complaints):
+    run = replay("gpt-4o", complaints[:20])
+    with pytest.raises(nf.UsageError, match="'prodct' is not a column of the records; they have 'id', 'product'"):
+        nf.evaluate(run, "prodct")
+    with pytest.raises(nf.UsageError, match=r"no such column: say which, column='triage\.label'"):
+        nf.evaluate(run, "product", column="triage.lable")
+    with pytest.raises(nf.UsageError, match="has 3 labels and there are 20 rows"):
+        nf.evaluate(run, ["a", "b", "c"])
+    with pytest.raises(nf.UsageError, match="The truth has labels that labels= lacks: 'credit_reporting'"):
+        nf.evaluate(run, "product", labels=["credit_card", "debt_collection", "mortgages_and_loans", "retail_banking"])
+    with pytest.raises(nf.UsageError, match="A frame has several columns"):
+        nf.evaluate(complaints, "product")
+
+    @nf.flow(on=EVENT)
+    def language(record):
+        return {"label": "en"}
+
+    run = nb.send(EVENT, complaints[["id", "product"]][:20], key="id")
+    with pytest.raises(nf.UsageError, match=r"several columns that may hold labels: .* 'triage\.confidence', 'language\.label'"):
+        nf.evaluate(run, "product")
+
+
+def test_nothing_in_a_label_or_a_record_becomes_html(nb):
+    @nf.flow(on=EVENT)
+    def triage(record):
+        return {"label": "<script>alert(1)</script>", "reason": "<img src=x>"}
+
+    run = nb.send(EVENT, [{"id": "<b>1</b>", "t": "<i>true</i>"}], key="id")
+    for shown in (nf.evaluate(run, "t"), nf.compare(run, run), nf.evaluate(run, "t").confusion):
+        page = shown._repr_html_()
+        assert not any(tag in page for tag in ("<script", "<img", "<i>", "<b>1"))
+
+
+def test_without_scikit_learn_the_error_says_what_to_install():
+    code = "import sys; sys.modules['sklearn'] = None\nimport nbflow as nf\ntry:\n    nf.evaluate(['a'], ['a'])\nexcept nf.UsageError as error:\n    print(error)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "pip install 'nbflow[llm]'" in said
+
+
+def test_what_the_answers_cost_is_said_and_a_remembered_answer_cost_what_it_cost(nb, complaints):
+    @nf.step
+    def ask(n):
+        nf.usage(input_tokens=90, output_tokens=10, cost=0.001)
+        return "credit_card"
+
+    @nf.flow(on=EVENT)
+    def triage(complaint):
+        return ask(complaint["id"])
+
+    records = complaints[["id", "product"]][:50]
+    one = nb.send(EVENT, records[:40], key="id")
+    two = nb.send(EVENT, records, key="id")
+    compared = nf.compare(one, two, truth="product")
+    assert [spent.usage.cost for spent in compared.spent] == pytest.approx([0.04, 0.05])
+    assert "A cost $0.04 for 4.0k tokens." in repr(compared)
+    assert "40 records from checkpoints" in repr(compared)
+    assert "Cost $0.05 for 5.0k tokens." in nf.evaluate(two, "product")._repr_html_()
