@@ -111,8 +111,11 @@ def paired(folder: Path, size: int) -> dict[str, float]:
             gc.collect()
             begun = time.process_time()
             batch.sent(folder / f"{number}{watched}", records)
+            took = time.process_time() - begun
             if number >= 0:  # the first ones load and warm what all use
-                spent[watched].append((time.process_time() - begun) / records)
+                spent[watched].append(took / records)
+            if watched:
+                Shown.spent.append(Shown.latest.cost())
     alone = spent[False]
     # Neighbours against each other: what drifts over minutes is in both.
     watching = statistics.median(one / other for one, other in zip(spent[True], alone, strict=True))
@@ -122,11 +125,12 @@ def paired(folder: Path, size: int) -> dict[str, float]:
 
 
 class Shown:
-    """A table that follows a run, as a cell shows it; at its end it says what the processor did for it alone."""
+    """A table that follows a run, as a cell shows it."""
 
     has_rows = True
     #: Seconds, by run: of the thread that speaks for tables, and of folding the rows.
     spent: ClassVar[list[float]] = []
+    latest: ClassVar[Shown]
 
     def __init__(self, run: Any) -> None:
         from nbflow.notebook.table import RunTable
@@ -136,6 +140,17 @@ class Shown:
         self.table = RunTable(run, json.dumps, PUBLISHER.wake)
 
     def begin(self, _state: Any) -> None:
+        notes = self.table.run._execution.notes  # type: ignore[union-attr]
+        flush, self._noting = notes.flush, 0.0
+
+        def noted() -> None:
+            """What is noted in passing, as the table looks, would have been noted by another thread."""
+            begun = time.thread_time()
+            flush()
+            if threading.current_thread().name == "nbflow-tables":
+                self._noting += time.thread_time() - begun
+
+        notes.flush = noted  # type: ignore[method-assign]
         self._publisher.add(self.table)
         self._publisher.ask(self.table, {"t": "view", "id": "v", "n": 1, "offset": 0, "limit": 36, "query": {"sort": "state"}})
 
@@ -143,17 +158,21 @@ class Shown:
         self._publisher.ask(self.table, {"t": "ack", "id": "v", "n": self.table._number})
 
     def end(self, state: Any) -> None:
-        from nbflow._core.sheet import Sheet
-
         self.show(state)
         (thread,) = (one for one in threading.enumerate() if one.name == "nbflow-tables")
-        speaking = time.clock_gettime(time.pthread_getcpuclockid(thread.ident or 0))
+        self._speaking = time.clock_gettime(time.pthread_getcpuclockid(thread.ident or 0)) - self._noting
         self._publisher.drop(self.table)
-        entries, sheet = self.table.run.engine.ledger.read(state.run)[0], Sheet()
+        Shown.latest = self
+
+    def cost(self) -> float:
+        """What the processor did for the table: speaking, and folding the rows, which is done once more for it."""
+        from nbflow._core.sheet import Sheet
+
+        entries, sheet = self.table.run.engine.ledger.read(self.table.run.id)[0], Sheet()
         begun = time.thread_time()
         for entry in entries:
             sheet.apply(entry)
-        self.spent.append(speaking + time.thread_time() - begun)
+        return self._speaking + time.thread_time() - begun
 
 
 SMALL, LARGE, HUGE = ("100", 0), ("10,000", 0), ("1,000,000", 0)
