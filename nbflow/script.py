@@ -149,6 +149,7 @@ class _Screen:
     def publish(self, data: dict[str, Any], _metadata: Any = None, **_: Any) -> None:
         self.write_format_data(data)
 
+    def clear_output(self, wait: bool = False) -> None: ...  # noqa: FBT001, FBT002 - what is printed is printed
     def write_format_data(self, data: dict[str, Any], _metadata: Any = None) -> None:
         print(data.get("text/plain", ""))  # noqa: T201
 

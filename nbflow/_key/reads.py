@@ -59,7 +59,8 @@ def _scan(code: CodeType, free: frozenset[str], reads: Reads, *, module: bool = 
             reads.rebound_attributes.update((owner, name) for owner in _owner(steps, place))
         else:
             _note_binding(opcode, name, free, reads)
-    for const in code.co_consts:
+    # Only what is loaded: the compiler keeps the first constant of a function without a docstring, of dead code too.
+    for _, const in steps:
         if isinstance(const, CodeType) and (functions if const.co_flags & _OPTIMIZED else inside):
             _scan(const, free & frozenset(const.co_freevars), reads, functions=functions, inside=inside)
 

@@ -72,6 +72,13 @@ def test_a_cosmetic_edit_keeps_every_digest(lines, data):
     assert code(ast.unparse(ast.parse("\n".join(lines)))) == one
 
 
+def test_a_docstring_above_dead_code_keeps_every_digest():
+    """The compiler keeps the first constant of a function as its docstring would be, be it the code of something dead."""
+    body = "    if 0:\n        f([LIMIT for z in x])\n"
+    plain, told = (code(f"LIMIT = 0\ndef step(x):\n{doc}{body}") for doc in ("", '    """Say what it does."""\n'))
+    assert plain == told
+
+
 class Edit(ast.NodeTransformer):
     """Changes the node at one place: a constant, an operator, a name, a branch."""
 

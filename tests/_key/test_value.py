@@ -370,7 +370,7 @@ def test_a_user_says_what_identifies_a_value():
         with pytest.raises(UnkeyableError, match="returns the value itself"):
             digest(Client("a"))
     finally:
-        value_module._USERS.clear()
+        del value_module._USERS[Client]
         value_module._FOUND.clear()
 
 

@@ -196,7 +196,7 @@ def test_nothing_in_a_label_or_a_record_becomes_html(nb):
 def test_without_scikit_learn_the_error_says_what_to_install():
     code = "import sys; sys.modules['sklearn'] = None\nimport nbflow as nf\ntry:\n    nf.evaluate(['a'], ['a'])\nexcept nf.UsageError as error:\n    print(error)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "pip install 'nbflow[llm]'" in said
+    assert "pip install 'nbflow[evaluate]'" in said
 
 
 def test_what_the_answers_cost_is_said_and_a_remembered_answer_cost_what_it_cost(nb, complaints):
