@@ -59,10 +59,15 @@ from nbflow.errors import (
     UsageError,
 )
 from nbflow.export import export
-from nbflow.quality import compare, evaluate, review
 
 if typing.TYPE_CHECKING:
     from nbflow import llm as llm
+    from nbflow.quality import compare as compare
+    from nbflow.quality import evaluate as evaluate
+    from nbflow.quality import review as review
+
+#: Where the names are from that are loaded when they are first asked for.
+_LATER = {"compare": "nbflow.quality", "evaluate": "nbflow.quality", "review": "nbflow.quality"}
 
 __all__ = [
     "BudgetError",
@@ -113,9 +118,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> typing.Any:
-    """``nbflow.llm``, loaded when it is first asked for."""
-    if name == "llm":
-        from importlib import import_module
+    """What takes long to load, or is seldom wanted: when it is first asked for."""
+    from importlib import import_module
 
+    if name == "llm":
         return import_module("nbflow.llm")
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'nbflow' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER, "llm"})

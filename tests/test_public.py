@@ -20,7 +20,7 @@ def run(code, **environment):
 
 
 def test_all_lists_exactly_what_is_public():
-    public = {name for name, value in vars(nbflow).items() if not name.startswith("_") and not inspect.ismodule(value)}
+    public = {name for name in dir(nbflow) if not name.startswith("_") and not inspect.ismodule(getattr(nbflow, name))}
     assert public == set(nbflow.__all__)
     assert list(nbflow.__all__) == sorted(nbflow.__all__)
 
