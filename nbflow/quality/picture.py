@@ -175,7 +175,7 @@ def _by_label(one: Evaluation) -> str:
     lines = []
     for place in order:
         f1 = one.scores.f1[place]
-        numbers = [f"{one.support[place]:,}", percent(one.scores.precision[place].value), percent(one.scores.recall[place].value), percent(f1.value), f"{percent(f1.low)} to {percent(f1.high)}"]
+        numbers = [f"{one.support[place]:,}", percent(one.scores.precision[place].value), percent(one.scores.recall[place].value), percent(f1.value), f"{percent(f1.low)} to {percent(f1.high)}" if f1.value == f1.value else ""]
         cells = "".join(f'<td style="{_CELL};text-align:right{";font-weight:600" if at == 3 else f";{_FAINT}" if at == 4 else ""}">{number}</td>' for at, number in enumerate(numbers))  # noqa: PLR2004 - F1 and its interval
         lines.append(f'<tr style="background:transparent"><th scope="row" style="{_CELL};text-align:left;font-weight:400">{html.escape(short(one.labels[place], 40))}</th>{cells}</tr>')
     more = f'<div style="{_FAINT}">and {len(one.labels) - len(order)} more: .to_frame()</div>' if len(order) < len(one.labels) else ""
