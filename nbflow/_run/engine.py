@@ -94,15 +94,21 @@ class Engine:
         self.stubs: dict[str, Callable[..., Any]] = {}
         self._reported: set[str] = set()
         self._mutex = threading.Lock()
+        #: When the latest run was begun, in milliseconds.
+        self._latest = 0
 
     def close(self) -> None:
         """Let go of the store."""
         self.store.close()
 
     def new_run(self) -> str:
-        """An id that sorts by the time of its making (UTC, to the millisecond): ``20261123-091502-417a6``."""
-        now = self.clock.time()
-        return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{int(now * 1000) % 1000:03}{secrets.token_hex(1)}"
+        """An id that sorts by the time of its making (UTC, to the millisecond): ``20261123-091502-417a6f0``.
+
+        No two of this engine are of one millisecond; those of two processes differ by chance, of 65,536.
+        """
+        with self._mutex:
+            self._latest = now = max(int(self.clock.time() * 1000), self._latest + 1)
+        return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now // 1000))}-{now % 1000:03}{secrets.token_hex(2)}"
 
     # One step, called in one of its five ways.
 

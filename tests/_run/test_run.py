@@ -90,3 +90,8 @@ def test_another_process_sees_the_same_rows(nb, flow, gate):
 def test_waiting_ends_when_its_time_is_up(nb, flow):
     run = nf.send(EVENT, [{"n": 1}], wait=False)
     assert run.wait(0.01).state == "RUNNING"
+
+
+def test_ids_of_runs_differ_and_sort_by_their_making_however_fast_they_are_made(nb):
+    ids = [nb.engine.new_run() for _ in range(2000)]
+    assert ids == sorted(set(ids))
