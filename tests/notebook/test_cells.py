@@ -1,6 +1,7 @@
 """Step cells: a cell is remembered as a whole, in real kernels, as a person or a scheduler runs it."""
 
 import ast
+import contextlib
 import re
 import sys
 
@@ -8,6 +9,7 @@ import nbformat
 import papermill
 import pytest
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from test_kernel import Kernel
 
 from nbflow._key.cell import blind, reach
@@ -284,6 +286,34 @@ def test_after_an_error_the_cells_before_it_come_from_disk_with_their_outputs(fo
     assert "doubled" in shown
     assert run()[0] == 0
     assert folder.states() == ["ok", "ok", "cached", "cached", "cached"]
+
+
+def part(number):
+    """A step cell that reads the one before it, notes that it ran, and shows text, a table and, each third, a picture."""
+    before = f"part{number - 1}" if number > 1 else "pd.DataFrame({'n': [1, 2]})"
+    lines = (f"#| step: part{number}", f"open('ran', 'a').write('{number} ')", f"part{number} = {before} + 1", f"print('part {number}')")
+    return "\n".join([*lines, *(() if number % 3 else (f"plt.plot(part{number}['n'])\nplt.show()",)), f"part{number}"])
+
+
+def test_an_error_in_cell_9_of_14_is_mended_and_run_all_takes_1_to_8_from_disk_as_they_were(folder, monkeypatch):
+    monkeypatch.setenv("NBFLOW_STORE", str(folder.store))
+    setup, cells = "import nbflow as nf, pandas as pd, matplotlib.pyplot as plt\n%matplotlib inline", [part(number) for number in range(1, 15)]
+
+    def run_all(*cells, ends=None):
+        document = nbformat.read(folder.write(setup, *cells), as_version=4)
+        with ends or contextlib.nullcontext():
+            NotebookClient(document, resources={"metadata": {"path": str(folder.path)}}).execute()
+        whole = [[output for output in cell.outputs if ": cached " not in output.get("text", "")] for cell in document.cells[1:]]
+        shown = [[output.get("text") or dict(output.get("data", {})) for output in outputs] for outputs in whole]
+        return shown, (folder.path / "ran").read_text().split()
+
+    failed, ran = run_all(*cells[:8], cells[8].replace("part8 + 1", "part8['m'] + 1"), *cells[9:], ends=pytest.raises(CellExecutionError, match="part9"))
+    assert ran == list(map(str, range(1, 10)))
+    mended, ran = run_all(*cells)
+    assert ran[9:] == list(map(str, range(9, 15)))
+    assert mended[:8] == failed[:8]
+    assert [any("image/png" in shown for shown in outputs) for outputs in mended] == [number % 3 == 0 for number in range(1, 15)]
+    assert run_all(*cells) == (mended, ran)
 
 
 def test_nbclient_and_papermill_run_step_cells(folder, monkeypatch):
