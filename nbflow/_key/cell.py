@@ -167,6 +167,8 @@ class _Walk:
     def _expression(self, node: ast.expr | None, bound: set[str]) -> None:
         if node is not None:
             self._read(_chains(ast.copy_location(ast.Expr(_loaded(node)), node)), bound)
+            # Not bound for what comes after: `a or (n := f())` may leave it as it was.
+            self._found.binds.update({part.target.id: None for part in ast.walk(node) if isinstance(part, ast.NamedExpr)})
 
     def _read(self, chains: set[Chain], bound: set[str], used: frozenset[str] = frozenset()) -> None:
         for chain in chains:

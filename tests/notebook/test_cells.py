@@ -369,6 +369,16 @@ def test_loops_may_be_broken_out_of(kernel):
         assert kernel.run("i, seen") == "(4, [0, 2, 4])"
 
 
+@pytest.mark.parametrize("test", ["if (n := len(data)) > 1", "if any((n := item) > 1 for item in data)", "while (n := len(data)) < 1"])
+def test_a_name_that_a_condition_binds_comes_back_on_a_hit(kernel, test):
+    kernel.run("data = [1, 2]")
+    cell = f"#| step: counted\n{test}:\n    pass"
+    kernel.run(cell)
+    kernel.run("del n")
+    assert "cached" in kernel.run(cell)
+    assert kernel.run("n") == "2"
+
+
 def test_an_annotated_name_is_a_name(kernel):
     cell = "#| step: noted\nn: int = 3\nn"
     assert lines(kernel.run(cell)) == ["3"]
