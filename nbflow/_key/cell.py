@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbflow._key.reads import scan
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from nbflow._key.reads import Chain
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+#: ``type X = ...``, which Python has since 3.12.
+_ALIAS: Any = getattr(ast, "TypeAlias", ())
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, _ALIAS)
 
 
 @dataclass(slots=True)
@@ -68,7 +70,9 @@ class _Walk:
 
     def _statement(self, node: ast.stmt, bound: set[str]) -> set[str]:  # noqa: C901, PLR0911  # one line for each kind
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            return self._definition(node, bound)
+            return self._definition(node, node.name, bound)
+        if isinstance(node, _ALIAS):
+            return self._definition(node, node.name.id, bound)
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             names = {(alias.asname or alias.name.partition(".")[0]): None for alias in node.names}
             self._found.defines.update(names)
@@ -150,19 +154,21 @@ class _Walk:
             self._read(_chains(ast.copy_location(ast.Expr(_loaded(target)), target)) - {(name,) for name in names}, bound)
         return bound | names.keys()
 
-    def _definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, bound: set[str]) -> set[str]:
+    def _definition(self, node: ast.stmt, name: str, bound: set[str]) -> set[str]:
         code = compile(ast.Module([node], []), "<cell>", "exec", _FLAGS, dont_inherit=True)
         everything = scan(code, module=True)
         at_once = scan(code, module=True, inside=isinstance(node, ast.ClassDef), functions=False)
-        self._later[node.name] = everything.names - {(node.name,)}
+        self._later[name] = everything.names - {(name,)}
         self._found.needed.update(chain[0] for chain in everything.names)
-        self._read(at_once.names - {(node.name,)}, bound)
-        self._found.defines[node.name] = None
-        return bound | {node.name}
+        self._read(at_once.names - {(name,)}, bound)
+        self._found.defines[name] = None
+        return bound | {name}
 
     def _expression(self, node: ast.expr | None, bound: set[str]) -> None:
         if node is not None:
             self._read(_chains(ast.copy_location(ast.Expr(_loaded(node)), node)), bound)
+            # Not bound for what comes after: `a or (n := f())` may leave it as it was.
+            self._found.binds.update({part.target.id: None for part in ast.walk(node) if isinstance(part, ast.NamedExpr)})
 
     def _read(self, chains: set[Chain], bound: set[str], used: frozenset[str] = frozenset()) -> None:
         for chain in chains:

@@ -12,7 +12,9 @@ import functools
 import operator
 import pathlib
 import re
+import sys
 import types
+import typing
 import uuid
 import zoneinfo
 from typing import TYPE_CHECKING, Any
@@ -233,6 +235,17 @@ def _partial(walk: Walk, value: functools.partial[object]) -> bytes:
 @handles(operator.attrgetter, operator.itemgetter, operator.methodcaller)
 def _getter(walk: Walk, value: Any) -> bytes:
     return _parts(walk, type(value).__name__, *value.__reduce__()[1:])
+
+
+if sys.version_info >= (3, 12):
+
+    @handles(typing.TypeAliasType)
+    def _alias(walk: Walk, value: typing.TypeAliasType) -> bytes:
+        try:
+            meant = value.__value__
+        except Exception as error:  # it is evaluated here, and may be any expression
+            return refuse(value, f"what the type stands for cannot be evaluated ({error})")
+        return _parts(walk, "type alias", value.__name__, meant)
 
 
 def _parts(walk: Walk, tag: str, *parts: object) -> bytes:

@@ -467,8 +467,8 @@ def _source(body: list[ast.stmt]) -> str:
 
 
 def _say(text: str) -> None:
-    """One dim line under the cell."""
-    print(f"\x1b[2m{text}\x1b[0m")  # noqa: T201
+    """One dim line under the cell: grey, since Jupyter knows no faint text, and one that is read on white and on black."""
+    print(f"\x1b[38;5;243m{text}\x1b[0m")  # noqa: T201
 
 
 def _too_late(timeout: float | None) -> StepTimeoutError:

@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.browser.lab import ROOT, SEND, SETUP, Notebook, Server, free_port
+from tests.browser.lab import IDLE, ROOT, SEND, SETUP, Notebook, Server, free_port
 from tests.browser.test_lab import SUBSHELLS
 
 
@@ -55,6 +55,38 @@ def test_notebook_7_runs_all_shows_it_live_stops_it_and_finds_it_again(opened):
     page.locator(".nbf-tile.nbf-s-cancelled").click()
     page.locator(".nbf-record .nbf-s-cancelled").first.wait_for()
     assert not page.locator(".nbflow-static").is_visible()
+
+
+STEPS = (
+    "import nbflow as nf, time, pandas as pd\nimport matplotlib.pyplot as plt\n%matplotlib inline",
+    "#| step: load -> sales\nprint('loading'); open('ran', 'a').write('load '); time.sleep(1)\nsales = pd.DataFrame({'month': [1, 2, 3], 'total': [4, 2, 5]})\nsales",
+    "%%step draw -> best\nopen('ran', 'a').write('draw ')\nbest = sales.total.max()\nplt.plot(sales.month, sales.total)\nplt.show()",
+    "print('best', best, open('ran').read())",
+)
+
+
+def test_notebook_7_takes_step_cells_from_disk_after_a_restart_with_outputs_and_picture(opened):
+    notebook = opened(*STEPS, app="notebook")
+    page, seen = notebook.page, []
+    notebook.run_all()
+    notebook.output("best 5 load draw").wait_for()
+    for shown in ("", "-cached"):
+        assert page.locator(".jp-OutputArea-output pre", has_text=re.compile(": cached ")).count() == (2 if shown else 0)
+        notebook.output("loading").wait_for()
+        page.locator(".jp-OutputArea-output table.dataframe").wait_for()
+        seen.append(page.locator(".jp-OutputArea-output img").get_attribute("src"))
+        notebook.picture(f"notebook7-steps{shown}")
+        if not shown:
+            page.evaluate("async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }")
+            page.wait_for_function(IDLE)
+            notebook.command("notebook:clear-all-cell-outputs")
+            assert not notebook.output("best").count()
+            notebook.run_all()
+            notebook.output("best 5 load draw").wait_for()
+    assert len(seen[0]) > 1000  # the picture itself
+    assert seen[0] == seen[1]
+    dim = page.locator(".jp-OutputArea-output pre span", has_text=re.compile(r"^(load|draw): cached \d\d:\d\d, saved "))
+    assert dim.evaluate_all("(lines) => lines.map((line) => getComputedStyle(line).color)") == ["rgb(118, 118, 118)"] * 2
 
 
 @pytest.mark.parametrize("look", [{"dark": True}, {"width": 520}], ids=["dark", "narrow"])

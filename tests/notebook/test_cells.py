@@ -1,12 +1,15 @@
 """Step cells: a cell is remembered as a whole, in real kernels, as a person or a scheduler runs it."""
 
 import ast
+import contextlib
 import re
+import sys
 
 import nbformat
 import papermill
 import pytest
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from test_kernel import Kernel
 
 from nbflow._key.cell import blind, reach
@@ -117,6 +120,20 @@ def test_imports_functions_and_classes_run_on_a_hit_and_nothing_else(kernel):
     kernel.run("%reset_selective -f ^(limit|_hidden|f|A|g|j)$")
     assert "cached" in kernel.run(cell)
     assert kernel.run("f(1), A.n, g(1), j.dumps(1)") == "(5, 3, 4, '1')"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="`type` is a statement since Python 3.12")
+def test_a_type_statement_runs_on_a_hit_and_counts_by_what_it_stands_for(kernel):
+    cell, reader = "#| step: types\ntype X = list[base]\ntype Pair[T] = tuple[T, T]\nn = 3", "#| step: told\nsaid = str(X.__value__)\nsaid"
+    kernel.run("base = int")
+    kernel.run(cell)
+    assert kernel.run(reader) == "'list[int]'"
+    kernel.run("del X, Pair")
+    assert "cached" in kernel.run(cell)
+    assert "cached" in kernel.run(reader)
+    assert kernel.run("Pair") == "Pair"
+    kernel.run("type X = dict[base, int]")
+    assert kernel.run(reader) == "'dict[int, int]'"
 
 
 def test_the_cell_runs_again_exactly_when_what_it_reads_changed(kernel):
@@ -271,6 +288,37 @@ def test_after_an_error_the_cells_before_it_come_from_disk_with_their_outputs(fo
     assert folder.states() == ["ok", "ok", "cached", "cached", "cached"]
 
 
+DIM = re.compile(r"\x1b\[38;5;243m.*?\x1b\[0m\n")
+
+
+def part(number):
+    """A step cell that reads the one before it, notes that it ran, and shows text, a table and, each third, a picture."""
+    before = f"part{number - 1}" if number > 1 else "pd.DataFrame({'n': [1, 2]})"
+    lines = (f"#| step: part{number}", f"open('ran', 'a').write('{number} ')", f"part{number} = {before} + 1", f"print('part {number}')")
+    return "\n".join([*lines, *(() if number % 3 else (f"plt.plot(part{number}['n'])\nplt.show()",)), f"part{number}"])
+
+
+def test_an_error_in_cell_9_of_14_is_mended_and_run_all_takes_1_to_8_from_disk_as_they_were(folder, monkeypatch):
+    monkeypatch.setenv("NBFLOW_STORE", str(folder.store))
+    setup, cells = "import nbflow as nf, pandas as pd, matplotlib.pyplot as plt\n%matplotlib inline", [part(number) for number in range(1, 15)]
+
+    def run_all(*cells, ends=None):
+        document = nbformat.read(folder.write(setup, *cells), as_version=4)
+        with ends or contextlib.nullcontext():
+            NotebookClient(document, coalesce_streams=True, resources={"metadata": {"path": str(folder.path)}}).execute()
+        shown = [[DIM.sub("", output.get("text", "")) or dict(output.get("data", {})) for output in cell.outputs] for cell in document.cells[1:]]
+        shown = [[output for output in outputs if output] for outputs in shown]  # nothing is left where the line stood alone
+        return shown, (folder.path / "ran").read_text().split()
+
+    failed, ran = run_all(*cells[:8], cells[8].replace("part8 + 1", "part8['m'] + 1"), *cells[9:], ends=pytest.raises(CellExecutionError, match="part9"))
+    assert ran == list(map(str, range(1, 10)))
+    mended, ran = run_all(*cells)
+    assert ran[9:] == list(map(str, range(9, 15)))
+    assert mended[:8] == failed[:8]
+    assert [any("image/png" in shown for shown in outputs) for outputs in mended] == [number % 3 == 0 for number in range(1, 15)]
+    assert run_all(*cells) == (mended, ran)
+
+
 def test_nbclient_and_papermill_run_step_cells(folder, monkeypatch):
     monkeypatch.setenv("NBFLOW_STORE", str(folder.store))
     path = folder.write("total = 12", *CELLS)
@@ -319,6 +367,16 @@ def test_loops_may_be_broken_out_of(kernel):
     for said in ("", "cached"):
         assert said in kernel.run(cell)
         assert kernel.run("i, seen") == "(4, [0, 2, 4])"
+
+
+@pytest.mark.parametrize("test", ["if (n := len(data)) > 1", "if any((n := item) > 1 for item in data)", "while (n := len(data)) < 1"])
+def test_a_name_that_a_condition_binds_comes_back_on_a_hit(kernel, test):
+    kernel.run("data = [1, 2]")
+    cell = f"#| step: counted\n{test}:\n    pass"
+    kernel.run(cell)
+    kernel.run("del n")
+    assert "cached" in kernel.run(cell)
+    assert kernel.run("n") == "2"
 
 
 def test_an_annotated_name_is_a_name(kernel):

@@ -1,6 +1,7 @@
 """The debugger of JupyterLab and VS Code in a step cell: it speaks the Debug Adapter Protocol with a real kernel."""
 
 import queue
+import re
 import time
 
 import pytest
@@ -79,3 +80,25 @@ def test_it_shows_no_secret(kernel):
     code = "def ask(header):\n    return len(header)\nask('Bearer ' + key)"
     debugger.break_at(code, 2)
     assert debugger.run(code, ("header",)) == [("ask", 2, {"header": "'Bearer ***MY_KEY***'"})]
+
+
+@pytest.mark.parametrize("stop", ["breakpoint()", "import pdb; pdb.set_trace()"])
+def test_pdb_in_a_step_cell_asks_over_stdin_shows_its_line_and_goes_on(kernel, stop):
+    """The cell then ends as any other, and is saved. ipykernel leaves `breakpoint()` to debugpy; Python's own asks here."""
+    kernel.run("import sys\nsys.breakpointhook = sys.__breakpointhook__")
+    client, said, answers = kernel.client, [], ["p 'x is', x", "n", "c"]
+    code = f"#| step: looked -> y\nx = 3\n{stop}\ny = x * 2\ny += 1"
+
+    def answer(request):
+        assert request["content"]["prompt"] == "ipdb> "
+        said.append("\n")
+        client.input(answers.pop(0))
+
+    ended = client.execute_interactive(code, allow_stdin=True, timeout=60, output_hook=lambda message: said.append(message["content"].get("text", "")), stdin_hook=answer)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", "".join(said))
+    assert ended["content"]["status"] == "ok", text
+    assert answers == []
+    assert "('x is', 3)" in text
+    assert re.search(r"^-+> 5 y \+= 1$", text, re.MULTILINE), text
+    assert "cached" in kernel.run(code)
+    assert kernel.run("y") == "7"

@@ -35,7 +35,7 @@ def played(folder, cells):
     try:
         kernel.run("import nbflow as nf")
         shown = [kernel.run(cell) for cell in cells]
-        return [re.sub(r"\x1b\[2m.*?\x1b\[0m\s*", "", text) for text in shown], shown, kernel.run(STATE).replace("'notes' in dir()", "")
+        return [re.sub(r"\x1b\[38;5;243m.*?\x1b\[0m\s*", "", text) for text in shown], shown, kernel.run(STATE).replace("'notes' in dir()", "")
     finally:
         kernel.close()
 
