@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow._key.reads import scan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from nbflow._key.reads import Chain
 
@@ -136,9 +136,12 @@ class _Walk:
             self._read({(node.target.id,)}, bound)
         if isinstance(node, ast.AnnAssign) and node.value is None:
             targets = []
+        always = {*_always(node)}
         for part in ast.walk(node):
             if isinstance(part, ast.NamedExpr):
-                bound = self._bind(part.target, bound)
+                after = self._bind(part.target, bound)
+                # Where a condition decides whether it is bound, what comes behind may still read what was there before.
+                bound = after if part in always else bound
         for target in targets:
             bound = self._bind(target, bound)
         if isinstance(node, ast.Delete):
@@ -232,3 +235,22 @@ def magic_of(node: ast.AST) -> str | None:
         name = node.args[0]
         return str(name.value) if isinstance(name, ast.Constant) else None
     return None
+
+
+def _always(node: ast.AST) -> Iterator[ast.AST]:
+    """The parts of a statement that are evaluated whatever is true: not those behind an ``and``, in a branch, in a loop."""
+    yield node
+    if isinstance(node, ast.BoolOp):
+        parts: Iterable[ast.AST] = node.values[:1]
+    elif isinstance(node, ast.IfExp):
+        parts = [node.test]
+    elif isinstance(node, ast.Compare):
+        parts = [node.left, node.comparators[0]]
+    elif isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+        parts = [node.generators[0].iter]
+    elif isinstance(node, ast.Lambda):
+        parts = []
+    else:
+        parts = ast.iter_child_nodes(node)
+    for part in parts:
+        yield from _always(part)
