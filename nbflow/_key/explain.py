@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import io
 import tokenize
 from dataclasses import dataclass
@@ -39,6 +38,8 @@ class Change:
 
     def diff(self) -> str:
         """The two texts as a unified diff."""
+        import difflib  # takes a while to load, and few calls are explained
+
         lines = difflib.unified_diff(self.before.splitlines(), self.after.splitlines(), f"{self.name}, before", f"{self.name}, now", lineterm="")
         return "\n".join(lines)
 
@@ -86,6 +87,8 @@ def _where(before: str, after: str, *, is_code: bool) -> str:
     old, new = (_lines(text, is_code=is_code) for text in (before, after))
     if len(old) == len(new) == 1:
         return _versus(old[0][1], new[0][1], quoted=not is_code and not _is_literal(before, after))
+    import difflib
+
     matcher = difflib.SequenceMatcher(None, [text for _, text in old], [text for _, text in new], autojunk=False)
     blocks = [block for block in matcher.get_opcodes() if block[0] != "equal"]
     if not blocks:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import importlib
 import os
-import secrets
 import threading
 import time
 import warnings
@@ -108,7 +107,7 @@ class Engine:
         """
         with self._mutex:
             self._latest = now = max(int(self.clock.time() * 1000), self._latest + 1)
-        return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now // 1000))}-{now % 1000:03}{secrets.token_hex(2)}"
+        return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now // 1000))}-{now % 1000:03}{os.urandom(2).hex()}"
 
     # One step, called in one of its five ways.
 

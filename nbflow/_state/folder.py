@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import sqlite3
 import stat
 import time
 from typing import TYPE_CHECKING
@@ -153,10 +152,16 @@ _BY_ERRNO = {
     errno.EROFS: _READ_ONLY, errno.EACCES: _READ_ONLY, errno.EPERM: _READ_ONLY,
     errno.ETIMEDOUT: _LOCKED, errno.EIO: _FAILED, errno.EMFILE: "Too many files are open: raise `ulimit -n`.",
 }  # fmt: skip
-_BY_SQLITE = {
-    sqlite3.SQLITE_FULL: _FULL, sqlite3.SQLITE_READONLY: _READ_ONLY, sqlite3.SQLITE_CANTOPEN: _READ_ONLY,
-    sqlite3.SQLITE_BUSY: _LOCKED, sqlite3.SQLITE_LOCKED: _LOCKED, sqlite3.SQLITE_IOERR: _FAILED,
-}  # fmt: skip
+
+
+def _by_sqlite(error: Exception) -> str:
+    import sqlite3  # of a process that has none of its errors nobody needs it
+
+    remedies = {
+        sqlite3.SQLITE_FULL: _FULL, sqlite3.SQLITE_READONLY: _READ_ONLY, sqlite3.SQLITE_CANTOPEN: _READ_ONLY,
+        sqlite3.SQLITE_BUSY: _LOCKED, sqlite3.SQLITE_LOCKED: _LOCKED, sqlite3.SQLITE_IOERR: _FAILED,
+    }  # fmt: skip
+    return remedies.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, _BUSY)
 
 
 def refusal(error: Exception, doing: str, where: Path) -> StoreError:
@@ -165,6 +170,6 @@ def refusal(error: Exception, doing: str, where: Path) -> StoreError:
         remedy = _BY_ERRNO.get(error.errno or 0, _BUSY)
         said = error.strerror or str(error)
     else:
-        remedy = _BY_SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, _BUSY)
+        remedy = _by_sqlite(error)
         said = str(error)
     return StoreError(f"Cannot {doing} in {where}: {said}. {remedy.format(where=where)}")

@@ -8,7 +8,6 @@ synced to the disk before it counts as made.
 from __future__ import annotations
 
 import os
-import secrets
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -38,7 +37,7 @@ class Reviews:
         """
         if self._pid != os.getpid():  # a forked child writes to a file of its own
             # No run has an id like this, so that no block of a batch can be passed off as a decision.
-            self._pid, self._writer = os.getpid(), f"reviewer-{secrets.token_hex(8)}"
+            self._pid, self._writer = os.getpid(), f"reviewer-{os.urandom(8).hex()}"
         self._ledger.add_records(self._writer, msgspec.msgpack.encode(decision))
 
     def all(self) -> list[Decision]:
