@@ -8,6 +8,7 @@ what it reads and where that leads, so that mutual recursion needs no special ca
 
 from __future__ import annotations
 
+import ast
 import builtins
 import functools
 import importlib
@@ -42,7 +43,6 @@ from nbflow._key.reads import Reads, scan
 from nbflow._key.value import ATTRIBUTE, Content, Refusal, digest, identify, member, seal
 
 if TYPE_CHECKING:
-    import ast
     from collections.abc import Callable, Iterator
 
     from nbflow._key.guards import Space
@@ -223,13 +223,17 @@ class _Graph:
         self._states: list[Slot] = []
         self._uncounted: dict[str, str] = {}
         self._installed: set[FunctionType] = set()
+        #: Attributes that the code reads of whatever it has at hand; all there are (``None``) where it looks them up by text.
+        self._attributes: set[str] | None = set()
 
     def walk(self, root: object) -> None:
         """Find everything that is reached from here."""
+        if isinstance(root, ModuleType):
+            self._attributes = None  # who is given a module may read all of it
         target = self._target(root, _label(root))
         self._steps.clear()  # of a step with a version the step itself: what is remembered must not keep it alive
         if isinstance(target, int):
-            while len(self._nodes) < len(self._things):
+            while len(self._nodes) < len(self._things) or self._look_into_modules():
                 self._nodes.append(self._expand(self._things[len(self._nodes)]))
         else:
             self._known = target if isinstance(target, bytes) else target.digest
@@ -261,7 +265,7 @@ class _Graph:
 
     def _target(self, value: object, name: str, slot: Slot | None = None, fetch: Callable[[], object] | None = None) -> _Target:
         value = self._looked_through(value)
-        if wraps(value) or isinstance(value, (*BUNDLES, Cell)):
+        if wraps(value) or isinstance(value, (*BUNDLES, Cell)) or (isinstance(value, ModuleType) and is_users(value)):
             return self._enter(value)
         if isinstance(value, (FunctionType, type)):
             followed = is_users(value) or carries(value)
@@ -332,11 +336,41 @@ class _Graph:
             return self._function(thing) if is_users(thing) else self._carrier(thing)
         if isinstance(thing, type):
             return self._class(thing)
+        if isinstance(thing, ModuleType):
+            return _Node(_label(thing), seal("module"), {}, "value")
         return self._cell(thing) if isinstance(thing, Cell) else self._bundle(thing)
+
+    def _look_into_modules(self) -> bool:
+        """Follow what the code reads of modules that it hands around; which name a module has there, nobody knows.
+
+        Returns whether that led to something new.
+        """
+        modules = [(place, thing) for place, thing in enumerate(self._things) if isinstance(thing, ModuleType)]
+        for place, module in modules:
+            space, found = vars(module), self._nodes[place].reads
+            read, refused = space.keys() if self._attributes is None else self._attributes, len(self.refused)
+            for name in sorted(name for name in read if name[:2] != "__" and name not in found):
+                if name in space:
+                    found.update(self._follow(space, (name,)))
+                else:
+                    self.guards.names.append((space, name, MISSING))
+            if self._attributes is None:
+                del self.refused[refused:]  # nobody says that the open file there is read
+                self.guards.contents.append(Watch(functools.partial(list, space), identify([*space])))
+        return len(self._nodes) < len(self._things)
+
+    def _note_attributes(self, names: set[Chain], attributes: set[str]) -> None:
+        if not names.isdisjoint(_BY_TEXT):
+            self._attributes = None
+        elif self._attributes is not None:
+            self._attributes |= attributes
 
     def _cell(self, cell: Cell) -> _Node:
         tree = syntax.Tree(functools.partial(_is_ours, cell.space))
         found = dict(target for chain in sorted(cell.reads) for target in self._follow(cell.space, chain))
+        parts = [part for statement in cell.body for part in ast.walk(statement)]
+        names: set[Chain] = {(part.id,) for part in parts if isinstance(part, ast.Name)}
+        self._note_attributes(names, {part.attr for part in parts if isinstance(part, ast.Attribute)})
         return _Node(cell.name, tree.statements(cell.body), dict(sorted(found.items())), "function", cell.text)
 
     def _function(self, function: FunctionType) -> _Node:
@@ -345,6 +379,7 @@ class _Graph:
         self.guards.functions.append((function, code, function.__defaults__))
         reads = scan(code)
         self._note_rebound(function, reads)
+        self._note_attributes(reads.names, reads.attributes)
         own, text = self._syntax(function, reads)
         found = dict(target for chain in sorted(reads.names) for target in self._follow(space, chain))
         found |= self._closure(function, reads)
@@ -467,6 +502,8 @@ class _Graph:
         for name, level, taken in sorted(reads.imports):
             module = _imported(name, level, space)
             if module is not None and is_users(module):
+                for attribute in set(taken) - set(vars(module)):
+                    _imported(f"{name}.{attribute}".lstrip("."), level, space)  # a module in a package
                 for attribute in sorted(taken or reads.attributes & set(vars(module))):
                     found |= {f"{name}.{label}": target for label, target in self._follow(vars(module), (attribute,))}
         return found
@@ -523,6 +560,8 @@ class _Graph:
 
 
 _SAID = frozenset(("__doc__", "__annotations__"))
+#: What takes the name of an attribute as a text.
+_BY_TEXT = frozenset((("getattr",), ("vars",)))
 _OF_MODULES = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__path__"))
 
 
@@ -557,6 +596,8 @@ def _named(tag: str, thing: Any) -> bytes:
 def _label(thing: Any) -> str:
     if isinstance(thing, Cell):
         return thing.name
+    if isinstance(thing, ModuleType):
+        return thing.__name__
     thing = getattr(thing, "__wrapped__", thing) if version_of(thing) is not None else thing
     return str(getattr(thing, "__qualname__", None) or type(thing).__qualname__)
 

@@ -82,7 +82,7 @@ def _owner(steps: list[tuple[str, Any]], place: int) -> list[str]:
 
 
 def _note_binding(opcode: str, name: str, free: frozenset[str], reads: Reads) -> None:
-    if opcode in _ATTRIBUTE:
+    if opcode in _ATTRIBUTE or opcode == "LOAD_SUPER_ATTR":
         reads.attributes.add(name)
     elif opcode in _REBIND_GLOBAL:
         reads.rebound_names.add(name)

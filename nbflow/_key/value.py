@@ -342,7 +342,7 @@ def _rank(thing: Any) -> tuple[str, bytes]:
     from nbflow._key.syntax import code_digest
 
     code = getattr(thing, "__code__", None)
-    return str(getattr(thing, "__qualname__", "")), code_digest(code) if isinstance(code, CodeType) else b""
+    return str(getattr(thing, "__qualname__", None) or getattr(thing, "__name__", "")), code_digest(code) if isinstance(code, CodeType) else b""
 
 
 _HANDLERS: dict[type, tuple[Handler, bool]] = {}

@@ -427,6 +427,61 @@ def test_imports_inside_a_function_are_followed_before_it_has_run(local_module, 
     assert names(notebook["step"]) == ["step", "cut"]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "module = texts\n    return module.cut(x)",
+        "return MODULES['a'].cut(x)",
+        "return call(texts, x)",
+        "return getattr(texts, NAME)(x)",
+        "return vars(texts)[NAME](x)",
+    ],
+)
+def test_what_is_read_of_a_local_module_that_is_handed_around_counts(local_module, notebook, monkeypatch, body):
+    local_module("texts", "UNUSED = open(__file__)\ndef cut(s):\n    return s\n")
+    notebook.run(f"import texts\nMODULES = {{'a': texts}}\nNAME = 'cut'\ndef call(module, x):\n    return module.cut(x)\ndef step(x):\n    {body}\n")
+    before = read(notebook["step"]).digest
+    with monkeypatch.context() as patch:
+        patch.setattr("texts.cut", lambda s: s[:1])
+        assert read(notebook["step"]).digest != before
+    assert read(notebook["step"]).digest == before
+    sys.modules["texts"].UNUSED.close()
+
+
+def test_what_is_not_read_of_a_local_module_that_is_handed_around_does_not_count(local_module, notebook):
+    local_module("texts", "OTHER = 1\ndef cut(s):\n    return s\n")
+    notebook.run("import texts\ndef step(x):\n    module = texts\n    return module.cut(x)\n")
+    before = read(notebook["step"]).digest
+    sys.modules["texts"].OTHER = 2
+    assert read(notebook["step"]).digest == before
+    assert names(notebook["step"]) == ["step", "texts", "cut"]
+
+
+def test_an_attribute_that_a_module_gets_later_is_noticed(local_module, notebook):
+    local_module("texts", "")
+    notebook.run("import texts\ndef step(x):\n    module = texts\n    return module.cut(x)\n")
+    before = read(notebook["step"]).digest
+    sys.modules["texts"].cut = len
+    assert read(notebook["step"]).digest != before
+
+
+@pytest.mark.parametrize("inside", ["from shop import prices", "from . import prices", "import shop.prices as prices"])
+def test_a_module_of_a_package_imported_in_a_function_is_followed(tmp_path, monkeypatch, new_notebook, inside):
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "orders.py").write_text(f"def total(x):\n    {inside}\n    return prices.of(x)\n")
+    found = []
+    for factor in (1, 22):
+        (folder / "prices.py").write_text(f"def of(x):\n    return x * {factor}\n")
+        for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
+            monkeypatch.delitem(sys.modules, name)
+        importlib.invalidate_caches()
+        found.append(read(new_notebook().run("import shop.orders\ndef step(x):\n    return shop.orders.total(x)\n").step).digest)
+    assert found[0] != found[1]
+
+
 def test_the_module_a_function_sits_in_does_not_count(local_module, notebook):
     local_module("job", HELPERS)
     notebook.run(HELPERS)
