@@ -376,7 +376,7 @@ class _Graph:
     def _function(self, function: FunctionType) -> _Node:
         code, space = function.__code__, function.__globals__
         self._spaces.setdefault(str(space.get("__name__")), space)
-        self.guards.functions.append((function, code, function.__defaults__))
+        self.guards.functions.append((function, code, function.__defaults__, function.__kwdefaults__))
         reads = scan(code)
         self._note_rebound(function, reads)
         self._note_attributes(reads.names, reads.attributes)
@@ -415,7 +415,7 @@ class _Graph:
         self.rebound |= {(id(cells[name]), "") for name in reads.rebound_cells}
         for owner, name in reads.rebound_attributes:
             held = content(cells[owner]) if owner in cells else function.__globals__.get(owner)
-            if isinstance(held, (type, ModuleType)):
+            if isinstance(held, (type, ModuleType, FunctionType)):
                 self.rebound.add((_space_of(held), name))
 
     def _note_changed(self, function: FunctionType, chains: set[Chain]) -> None:
@@ -426,7 +426,7 @@ class _Graph:
             slot = (id(cells[first]), "") if first in cells else (id(function.__globals__), first)
             held = content(cells[first]) if first in cells else function.__globals__.get(first)
             for name in rest:
-                if not isinstance(held, (type, ModuleType)):
+                if not isinstance(held, (type, ModuleType, FunctionType)):
                     break
                 slot, held = (_space_of(held), name), vars(held).get(name)
             self.changed.add(slot)
@@ -467,11 +467,13 @@ class _Graph:
                 yield name, self._target(value, name)
             elif isinstance(value, FunctionType):
                 self._installed.add(value)
-        elif isinstance(value, FunctionType) and is_users(value) and (rest[0] in vars(value) or rest[0] in _SAID):
+        elif isinstance(value, FunctionType) and is_users(value) and rest[0] in _SAID:
             # Not with the function: its docstring and annotations count only where they are read.
             name = f"{name}.{rest[0]}"
             yield name, self._target(getattr(value, rest[0]), name)
             self.guards.contents.append(Watch(functools.partial(getattr, value, rest[0], MISSING), identify(getattr(value, rest[0])), None))
+        elif isinstance(value, FunctionType) and is_users(value):
+            yield from ((f"{name}.{label}", target) for label, target in self._follow(vars(value), rest[:1]) if rest[0] in vars(value))
 
     def _watch(self, space: Space, name: str, value: object) -> None:
         if value is MISSING or wraps(value) or isinstance(value, WATCHED) or is_constant(value):
@@ -492,7 +494,7 @@ class _Graph:
                 if chain[1:] and slot not in self._ignored:
                     targets += self._beyond(self._looked_through(value), chain[0], chain[1:])
             for name, target in targets:
-                if isinstance(target, int | _Value) and slot not in self._ignored:
+                if slot not in self._ignored:
                     self.guards.cells.append((cell, value))
                 found[f"({name})"] = target
         return found
@@ -510,7 +512,9 @@ class _Graph:
 
     def _carrier(self, function: FunctionType) -> _Node:
         """Look into a function of a library that carries a user's function: tenacity's retry and the like."""
-        self.guards.functions.append((function, function.__code__, function.__defaults__))
+        self.guards.functions.append((function, function.__code__, function.__defaults__, function.__kwdefaults__))
+        if (overloads := getattr(function, "registry", None)) is not None:  # functools.singledispatch, which may get more
+            self.guards.contents.append(Watch(lambda: [*overloads.items()], identify([*overloads.items()])))
         inside: dict[str, _Target] = {}
         for place, value in enumerate(carried(function)):
             held = self._looked_through(value)
@@ -576,8 +580,8 @@ def _spelled(target: int | bytes) -> object:
     return target if isinstance(target, int) else member(target)
 
 
-def _space_of(owner: type | ModuleType) -> int:
-    return id(vars(owner)) if isinstance(owner, ModuleType) else id(owner)
+def _space_of(owner: type | ModuleType | FunctionType) -> int:
+    return id(owner) if isinstance(owner, type) else id(vars(owner))
 
 
 def _put_into(module: ModuleType, name: str, guards: Guards) -> object:

@@ -942,3 +942,29 @@ def test_a_lazy_frame_in_a_global_is_refused(notebook):
     notebook.run("import polars as pl\nPLAN = pl.DataFrame({'a': [1]}).lazy()\ndef step(x):\n    return PLAN.collect()\n")
     with pytest.raises(UnkeyableError, match=r"PLAN is a .*LazyFrame.*collect"):
         read(notebook["step"])
+
+
+@pytest.mark.parametrize(
+    ("cell", "edit"),
+    [
+        ("import math\ndef make():\n    op = math.sin\n    def swap(to):\n        nonlocal op\n        op = to\n    def step(x):\n        return op(x)\n    return step, swap\nstep, swap = make()\n", "swap(math.cos)"),
+        ("def f(*, a=1):\n    return a\ndef step(x):\n    return f()\n", "f.__kwdefaults__ = {'a': 2}"),
+        ("import functools\n@functools.singledispatch\ndef f(x):\n    return 1\ndef step(x):\n    return f(x)\n", "@f.register\ndef _(x: int):\n    return 2\n"),
+        ("def f(x):\n    return f.labels\nf.labels = ['a']\ndef step(x):\n    return f(x)\n", "f.labels.append('b')"),
+        ("def f(x):\n    return f.label\nf.label = 'a'\ndef step(x):\n    return f(x)\n", "f.label = 'b'"),
+        ("import itertools\ndef f(x):\n    return f.a or next(f.numbers)\nf.a, f.numbers = 1, itertools.count()\ndef step(x):\n    return f(x)\n", "f.a = 2"),
+    ],
+)
+def test_what_is_rebound_beside_the_code_after_it_was_read_is_noticed(notebook, cell, edit):
+    notebook.run(cell)
+    before = read(notebook["step"]).digest
+    assert read(notebook["step"]).digest == before
+    notebook.run(edit)
+    assert read(notebook["step"]).digest != before
+
+
+def test_what_a_function_counts_in_an_attribute_of_its_own_does_not_count(notebook):
+    notebook.run("def step(x):\n    step.calls += 1\n    return step.calls\nstep.calls = 0\n")
+    before = read(notebook["step"]).digest
+    notebook["step"](1)
+    assert read(notebook["step"]).digest == before
