@@ -27,6 +27,7 @@ from nbflow._key.kinds import (
     BUNDLES,
     NAMED,
     WATCHED,
+    Around,
     carries,
     cells_of,
     contents,
@@ -225,6 +226,8 @@ class _Graph:
         self._installed: set[FunctionType] = set()
         #: Attributes that the code reads of whatever it has at hand; all there are (``None``) where it looks them up by text.
         self._attributes: set[str] | None = set()
+        #: Attributes of arguments and local variables that the code changes in place.
+        self._changed_names: set[str] = set()
 
     def walk(self, root: object) -> None:
         """Find everything that is reached from here."""
@@ -235,6 +238,8 @@ class _Graph:
         if isinstance(target, int):
             while len(self._nodes) < len(self._things) or self._look_into_modules():
                 self._nodes.append(self._expand(self._things[len(self._nodes)]))
+            kinds = [thing for thing in self._things if isinstance(thing, type)]
+            self.changed |= {(id(kind), name) for kind in kinds for name in self._changed_names & vars(kind).keys()}
         else:
             self._known = target if isinstance(target, bytes) else target.digest
             self._nodes.append(_Node(_label(root), self._known, {}, "function"))
@@ -298,6 +303,8 @@ class _Graph:
         for kind in found.opaque:
             self._uncounted[name] = f"a {kind.__qualname__} has no content, its type alone counts"
         counted = found
+        if slot is not None and (found.restless or any(isinstance(thing, type) and classes.changes_itself(thing) for thing in found.code)):
+            self.changed.add(slot)
         if slot is not None and slot in self._changed:
             counted = state.counted(slot, value)
             self._states.append(slot)
@@ -386,7 +393,7 @@ class _Graph:
         found |= self._imports(space, reads)
         defaults = []
         for name, value in defaults_of(function):
-            target = self._target(value, f"{name}=")
+            target = self._target(value, f"{name}=", (id(function), f"{name}="))
             if isinstance(target, bytes):
                 defaults.append([name, member(target)])
             else:
@@ -421,7 +428,8 @@ class _Graph:
     def _note_changed(self, function: FunctionType, chains: set[Chain]) -> None:
         cells, own = cells_of(function), set(function.__code__.co_varnames)
         for first, *rest in chains:
-            if first in own:
+            if first in own:  # `self.seen` may be what a class holds
+                self._changed_names.update(rest[:1])
                 continue
             slot = (id(cells[first]), "") if first in cells else (id(function.__globals__), first)
             held = content(cells[first]) if first in cells else function.__globals__.get(first)
@@ -525,8 +533,17 @@ class _Graph:
         return _Node(_label(function), _named("installed", function), inside, "function")
 
     def _bundle(self, thing: Any) -> _Node:
-        inside = {name: self._target(value, f"{_label(thing)} {name}") for name, value in contents(thing).items()}
+        inside = {name: self._target(value, f"{_label(thing)} {name}", (id(thing), name)) for name, value in contents(thing).items()}
+        if wraps(thing) and is_users(type(thing)):
+            inside["state"] = self._around(thing)
         return _Node(_label(thing), seal("bundle", type(thing).__name__), inside, "function")
+
+    def _around(self, thing: Any) -> _Target:
+        """Key what an object of the user's around a function holds beside it."""
+        slot, held = (id(thing), "state"), Around(thing)
+        if classes.changes_itself(type(thing)):
+            self.changed.add(slot)
+        return self._content(held, f"{_label(thing)} state", slot, lambda: held)
 
     def _class(self, kind: type) -> _Node:
         written = classes.methods(kind)
@@ -558,8 +575,7 @@ class _Graph:
         self.guards.members.append((kind, len(vars(kind)), watched))
         for name, item in watched:
             written = name[:1] != "_" or name[-1:] != "_"  # not what enum keeps between underscores
-            public = name[:1] != "_" and name != "model_config"  # what libraries keep in a class
-            if written and (isinstance(item, type) or is_constant(item) or (public and is_kept_in_class(item))):
+            if written and (isinstance(item, type) or is_constant(item) or (is_kept_in_class(item) and _is_authors(kind, name))):
                 yield name, item
 
 
@@ -567,6 +583,12 @@ _SAID = frozenset(("__doc__", "__annotations__"))
 #: What takes the name of an attribute as a text.
 _BY_TEXT = frozenset((("getattr",), ("vars",)))
 _OF_MODULES = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__path__"))
+
+
+def _is_authors(kind: type, name: str) -> bool:
+    """Tell whether an attribute of a class is its author's, not one that a library keeps for itself."""
+    plain = type(kind).__module__ in ("builtins", "abc", "enum", "typing") or is_users(type(kind))
+    return name not in ("model_config", "_field_defaults") and (plain or name[:1] != "_") and not name.startswith("_abc_")
 
 
 def _is_to_be_read(value: object, refusal: Refusal) -> bool:

@@ -15,6 +15,7 @@ import weakref
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any
 
+from nbflow._key.kinds import Around
 from nbflow._key.origin import holds
 from nbflow._key.value import (
     ATTRIBUTE,
@@ -54,6 +55,8 @@ _BY_TYPE_ALONE = frozenset(
     """.split()  # noqa: SIM905  # a table to read, not ninety lines
 )
 
+_RESTLESS = frozenset(("_random.Random", "numpy.Generator", "numpy.RandomState", "numpy.BitGenerator"))
+
 _REFUSED = (
     (io.IOBase, "a file's content and position would change by reading it; pass its path or what is in it"),
     (Iterator, "an iterator can be read only once; pass a list of what it yields"),
@@ -92,6 +95,12 @@ def _descriptor(walk: Walk, value: Any) -> bytes:
     return seal("code", walk.reach(value))
 
 
+@handles(Around)
+def _around(walk: Walk, value: Around) -> bytes:
+    state = value.state()
+    return walk.members("around", list(state), items=steps(state))
+
+
 @handles(object)
 def _object(walk: Walk, value: Any) -> bytes:
     kind = type(value)
@@ -100,6 +109,7 @@ def _object(walk: Walk, value: Any) -> bytes:
         if name in _BY_TYPE_ALONE:
             walk.opaque.append(kind)
             return seal("type alone", kind.__qualname__)
+        walk.restless |= name in _RESTLESS
         if name in _REFUSED_BY_NAME:
             refuse(value, _REFUSED_BY_NAME[name], decisive=True)
     for refused, reason in _REFUSED:

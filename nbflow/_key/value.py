@@ -131,11 +131,13 @@ class Content(NamedTuple):
         code: the functions and classes in it, and the classes of objects that have methods of the user's, in the
             order in which they are met. What they do follows from what they reach, which the digest does not cover.
         opaque: classes of the objects in it that have no value: clients, connections, locks.
+        restless: is there something in it that changes by being used, as a generator of random numbers does?
     """
 
     digest: bytes
     code: tuple[object, ...] = ()
     opaque: tuple[type, ...] = ()
+    restless: bool = False
 
 
 class Refusal(Exception):  # noqa: N818  # a message on its way up, which no caller sees
@@ -230,7 +232,7 @@ def _identify(value: object, *, methods: bool) -> Content:
         return Content(blake3(data).digest(SIZE))
     walk = Walk(methods=methods)
     found = walk.not_plain(value)
-    return Content(found, tuple(walk.code), tuple(dict.fromkeys(walk.opaque)))
+    return Content(found, tuple(walk.code), tuple(dict.fromkeys(walk.opaque)), walk.restless)
 
 
 class Walk:
@@ -242,13 +244,14 @@ class Walk:
     sharing an object and copying it give one digest, and a tangle of objects takes linear time.
     """
 
-    __slots__ = ("_low", "_memo", "_open", "code", "methods", "opaque")
+    __slots__ = ("_low", "_memo", "_open", "code", "methods", "opaque", "restless")
 
     def __init__(self, *, methods: bool = True) -> None:
         self.methods = methods
         #: What was met so far; see `Content`.
         self.code: list[object] = []
         self.opaque: list[type] = []
+        self.restless = False
         self._open: dict[int, tuple[int, object]] = {}
         self._memo: dict[int, tuple[object, bytes]] = {}  # holds the objects, or their ids would be used again
         self._low = 0

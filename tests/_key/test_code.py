@@ -968,3 +968,117 @@ def test_what_a_function_counts_in_an_attribute_of_its_own_does_not_count(notebo
     before = read(notebook["step"]).digest
     notebook["step"](1)
     assert read(notebook["step"]).digest == before
+
+
+OVERLOADED = """
+import functools
+def f(x):
+    return 1
+def g(x):
+    return 2
+class A:
+    @functools.singledispatchmethod
+    def show(self, x):
+        return 0
+    @show.register
+    def _(self, x: int):
+        return f(x)
+    @show.register
+    def _(self, x: str):
+        return g(x)
+def step(x):
+    return A().show(x)
+"""
+PROMPTS = "class Prompt:\n    def __init__(self, text):\n        self.text = text\n"
+
+
+@pytest.mark.parametrize(
+    ("cell", "edit"),
+    [
+        (PROMPTS + "class Config:\n    prompt = Prompt('a')\n    def show(self):\n        return self.prompt\ndef step(x):\n    return Config.prompt.text\n", "Config.prompt.text = 'b'"),
+        (PROMPTS + "class Config:\n    prompt = Prompt('a')\n    def show(self):\n        return self.prompt\ndef step(x):\n    return Config.prompt.text\n", "Config.prompt = Prompt('b')"),
+        (PROMPTS + "class Config:\n    prompt = Prompt('a')\ndef step(x):\n    return Config.prompt.text\n", "Config.prompt.text = 'b'"),
+        ("class Config:\n    _labels = ['a']\ndef step(x):\n    return Config._labels\n", "Config._labels.append('b')"),
+        ("class Config:\n    _labels = ['a']\ndef step(x):\n    return Config._labels\n", "class Config:\n    _labels = ['b']\n"),
+        ("import collections\nclass Config:\n    counts = collections.Counter(a=1)\n    def show(self):\n        return self.counts\ndef step(x):\n    return Config().show()\n", "Config.counts['b'] = 1"),
+        ("import operator\nclass Config:\n    op = operator.add\n    def show(self):\n        return self.op\ndef step(x):\n    return Config().show()\n", "Config.op = operator.sub"),
+        ("import functools\nclass A:\n    def f(self, n):\n        return n\n    g = functools.partialmethod(f, 1)\ndef step(x):\n    return A().g()\n", "A.g = functools.partialmethod(A.f, 2)"),
+        ("import enum\nclass Prompts(enum.Enum):\n    A = {'text': 'a'}\ndef step(x):\n    return Prompts.A.value['text']\n", "Prompts.A.value['text'] = 'b'"),
+        (OVERLOADED, "def f(x):\n    return 3\n"),
+    ],
+)
+def test_what_a_class_holds_counts_whatever_it_is(notebook, cell, edit):
+    notebook.run(cell)
+    before = read(notebook["step"]).digest
+    assert read(notebook["step"]).digest == before
+    notebook.run(edit)
+    assert read(notebook["step"]).digest != before
+
+
+@pytest.mark.parametrize(
+    ("cell", "old", "new"),
+    [
+        ("import pydantic, typing\ndef clean(v):\n    return v.strip()\nclass Label(pydantic.BaseModel):\n    a: typing.Annotated[str, pydantic.AfterValidator(clean)]\ndef step(x):\n    return Label(a=x)\n", "strip", "lower"),
+        ("import dataclasses, typing\nclass Say:\n    def __init__(self, text):\n        self.text = text\n@dataclasses.dataclass\nclass Label:\n    a: typing.Annotated[str, Say('a word')]\ndef step(x):\n    return Label\n", "a word", "two words"),
+        ("import dataclasses\ndef clean(v):\n    return v.strip()\n@dataclasses.dataclass\nclass Label:\n    a: str = dataclasses.field(metadata={'by': [clean]})\ndef step(x):\n    return Label\n", "strip", "lower"),
+    ],
+)
+def test_what_fields_are_annotated_with_counts_and_so_do_functions_in_it(new_notebook, cell, old, new):
+    assert not differs(new_notebook, cell, cell)
+    assert differs(new_notebook, cell, cell.replace(old, new))
+
+
+COUNTING = "class Model:\n    def __init__(self):\n        self.calls, self.prompt = 0, 'a'\n    def ask(self, x):\n        self.calls += 1\n        return x\n    __call__ = ask\n"
+WRAPPING = "import functools\n" + COUNTING.replace("__init__(self):", "__init__(self, f):\n        functools.update_wrapper(self, f)")
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        (COUNTING + "model = Model()\ndef step(x):\n    return model.ask(x)\n", "model"),
+        (COUNTING + "model = Model()\ndef step(x):\n    return model(x)\n", "model"),
+        (COUNTING + "models = {'a': Model()}\nmodel = models['a']\ndef step(x):\n    return models['a'].ask(x)\n", "model"),
+        (COUNTING + "model = Model()\ndef ask(model, x):\n    return model.ask(x)\ndef step(x):\n    return ask(model, x)\n", "model"),
+        (COUNTING + "model = Model()\ndef step(x, model=model):\n    return model.ask(x)\n", "model"),
+        (COUNTING + "model = Model()\nask = model.ask\ndef step(x):\n    return ask(x)\n", "model"),
+        (WRAPPING + "@Model\ndef model(x):\n    return x\ndef step(x):\n    return model(x)\n", "model"),
+    ],
+)
+def test_what_an_object_counts_in_itself_does_not_count_and_what_others_change_in_it_does(notebook, cell, value):
+    notebook.run(cell)
+    code = read(notebook["step"])
+    state.begin(code.changes)
+    notebook["step"](1)
+    state.end(code.changes)
+    assert notebook[value].calls == 1
+    assert read(notebook["step"]).digest == code.digest
+    notebook[value].prompt = "b"
+    assert read(notebook["step"]).digest != code.digest
+
+
+@pytest.mark.parametrize("made", ["random.Random(1)", "numpy.random.default_rng(1)", "numpy.random.RandomState(1)"])
+def test_random_numbers_that_the_code_draws_change_nothing_and_another_seed_does(new_notebook, made):
+    cell = f"import random, numpy\nrng = {made}\ndef step(x):\n    return rng.uniform(0, 1)\n"
+    notebook = new_notebook()
+    notebook.run(cell)
+    code = read(notebook["step"])
+    state.begin(code.changes)
+    notebook["step"](1)
+    state.end(code.changes)
+    assert read(notebook["step"]).digest == code.digest
+    assert not differs(new_notebook, cell, cell)
+    assert differs(new_notebook, cell, cell.replace("(1)", "(2)"))
+
+
+@pytest.mark.parametrize("who", ["cls", "self"])
+@pytest.mark.parametrize("name", ["seen", "_seen"])
+def test_a_cache_in_a_class_that_its_methods_fill_does_not_count(notebook, who, name):
+    decorator = "@classmethod" if who == "cls" else ""
+    notebook.run(f"class A:\n    {name} = {{}}\n    {decorator}\n    def of({who}, x):\n        {who}.{name}[x] = 1\n        return x\ndef step(x):\n    return A().of(x)\n")
+    code = read(notebook["step"])
+    state.begin(code.changes)
+    notebook["step"](1)
+    state.end(code.changes)
+    assert read(notebook["step"]).digest == code.digest
+    getattr(notebook["A"], name)["other"] = 1
+    assert read(notebook["step"]).digest != code.digest
