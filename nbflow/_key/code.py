@@ -35,6 +35,7 @@ from nbflow._key.kinds import (
     is_bound,
     is_constant,
     is_kept_in_class,
+    is_librarys,
     unwrapped,
     version_of,
     wraps,
@@ -270,6 +271,8 @@ class _Graph:
 
     def _target(self, value: object, name: str, slot: Slot | None = None, fetch: Callable[[], object] | None = None) -> _Target:
         value = self._looked_through(value)
+        if is_librarys(value):
+            return _named("installed", value)
         if wraps(value) or isinstance(value, (*BUNDLES, Cell)) or (isinstance(value, ModuleType) and is_users(value)):
             return self._enter(value)
         if isinstance(value, (FunctionType, type)):

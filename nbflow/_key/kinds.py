@@ -96,6 +96,14 @@ class Around:
         return {name: item for name, item in attributes(self.thing).items() if name[:2] != "__"}
 
 
+def is_librarys(value: object) -> bool:
+    """Tell whether this is a function of a library though it looks like a method: `random.choice`, `numpy.random.normal`."""
+    if not isinstance(value, (types.MethodType, types.BuiltinFunctionType)) or isinstance(value.__self__, (ModuleType, type)):
+        return False
+    module = sys.modules.get(type(value.__self__).__module__)
+    return module is not None and not is_users(module) and vars(module).get(value.__name__) == value
+
+
 def cells_of(function: FunctionType) -> dict[str, CellType]:
     """Return the cells of a closure by name."""
     return dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))

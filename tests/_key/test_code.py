@@ -1082,3 +1082,15 @@ def test_a_cache_in_a_class_that_its_methods_fill_does_not_count(notebook, who, 
     assert read(notebook["step"]).digest == code.digest
     getattr(notebook["A"], name)["other"] = 1
     assert read(notebook["step"]).digest != code.digest
+
+
+@pytest.mark.parametrize("taken", ["from random import choice as f", "from random import random as f", "from numpy.random import normal as f", "from os import environ as f"])
+def test_functions_of_a_library_that_are_methods_and_the_environment_do_not_count_by_their_state(new_notebook, monkeypatch, taken):
+    notebook = new_notebook()
+    notebook.run(f"{taken}\nFUNCTIONS = [f]\ndef step(x):\n    return f, FUNCTIONS\n")
+    before = read(notebook["step"])
+    notebook.run("import random, numpy\nrandom.random(), numpy.random.rand()\n")
+    monkeypatch.setenv("NEW", "1")
+    assert read(notebook["step"]).digest == before.digest
+    notebook.run("f = len")
+    assert read(notebook["step"]).digest != before.digest
