@@ -11,9 +11,10 @@ alone, never from where it was made, or one value would have two digests.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
-from types import CodeType
+from types import CodeType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -472,13 +473,15 @@ def attributes(value: object, known: type = object) -> dict[str, object]:
         slots = base.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
             hidden = f"_{base.__name__.lstrip('_')}{name}" if name.startswith("__") and not name.endswith("__") else name
-            if name not in ("__dict__", "__weakref__") and hasattr(value, hidden):
-                state[hidden] = getattr(value, hidden)
+            slot = vars(base).get(hidden)  # asked itself: an empty one would call `__getattr__`, which may make what it answers
+            if name not in ("__dict__", "__weakref__") and isinstance(slot, MemberDescriptorType):
+                with contextlib.suppress(AttributeError):
+                    state[hidden] = slot.__get__(value)
     return {name: state[name] for name in sorted(state) if not only_remembers(kind, name)}
 
 
 def only_remembers(kind: type, name: str) -> bool:
-    """Tell whether an attribute follows from others, or says who wrote them or who may."""
+    """Tell whether an attribute follows from others, or says who wrote them, who may, or where they lie."""
     if name == "_attrs_cached_hash" or type(getattr(kind, name, None)).__name__ == "cached_property":
         return True
     return name in _NOTES and any(base.__name__ == _NOTES[name] for base in kind.__mro__)
@@ -486,6 +489,7 @@ def only_remembers(kind: type, name: str) -> bool:
 
 _NOTES = {  # attribute -> the class of a library that keeps a note in it
     "_sklearn_version": "BaseEstimator",
+    "_stop_words_id": "_VectorizerMixin",  # where its stop words lie in memory
     "__networkx_cache__": "Graph",
     "_readonly": "ExtensionArray",
 }

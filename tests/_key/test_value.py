@@ -428,3 +428,21 @@ def test_changing_any_member_changes_the_digest(values, place, new):
     if place < len(values):
         changed = [*values[:place], new, *values[place + 1 :]]
         assert (digest(values) == digest(changed)) == (canon(values[place]) == canon(new))
+
+
+def test_an_empty_slot_is_not_asked_of_a_class_that_makes_up_attributes():
+    """SQLAlchemy's names make a new function for each empty slot that is looked at, without end."""
+
+    class Memoized:
+        __slots__ = ("made", "name")
+
+        def __init__(self, name):
+            self.name = name
+
+        def __getattr__(self, name):
+            if name != "made":
+                raise AttributeError(name)
+            return lambda: Memoized(self.name)
+
+    assert digest(Memoized("a")) == digest(Memoized("a"))
+    assert digest(Memoized("a")) != digest(Memoized("b"))
