@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import linecache
 import sys
 import types
 
@@ -157,6 +158,20 @@ def test_the_source_is_not_believed_once_the_file_says_something_else(local_modu
     old = read(step).digest
     local_module("edited", "def step(x):\n    return x + 2\n")
     assert read(importlib.import_module("edited").step).digest != old
+
+
+def test_a_function_that_moved_in_its_file_is_known_without_a_reload(local_module, notebook):
+    path = local_module("words", "def f(x):\n    return x + 1\nclass A:\n    def f(self):\n        return 1\n")
+    notebook.run("import words\ndef step(x):\n    return words.f(x)\n")
+    before = read(notebook["step"]).digest
+    path.write_text("# more to read\nLIMIT = 3\n\ndef f(x):\n    return x + 1\n")
+    linecache.checkcache()
+    notebook.run("def step(x):  # run again\n    return words.f(x)\n")
+    assert read(notebook["step"]).digest == before
+    path.write_text("# more to read\nLIMIT = 3\n\ndef f(x):\n    return x + 2\n")
+    linecache.checkcache()
+    notebook.run("def step(x):  # and again\n    return words.f(x)\n")
+    assert read(notebook["step"]).digest != before
 
 
 def test_mutual_recursion(new_notebook):
