@@ -41,6 +41,8 @@ def scan(code: CodeType, *, module: bool = False, functions: bool = True, inside
         inside: look into the bodies of classes.
     """
     reads = Reads()
+    if "__class__" in code.co_freevars:  # of `super()`, which reads it in instructions only since Python 3.12
+        reads.cells.add(("__class__",))
     _scan(code, frozenset(code.co_freevars), reads, module=module, functions=functions, inside=inside)
     return reads
 

@@ -238,6 +238,11 @@ def _getter(walk: Walk, value: Any) -> bytes:
     return _parts(walk, type(value).__name__, *value.__reduce__()[1:])
 
 
+@handles(type(typing.Annotated[int, ""]))
+def _annotated(walk: Walk, value: Any) -> bytes:
+    return _parts(walk, "annotated", value.__origin__, value.__metadata__)  # pickle writes it in another way since Python 3.13
+
+
 if sys.version_info >= (3, 12):
 
     @handles(typing.TypeAliasType)
