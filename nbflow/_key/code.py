@@ -38,6 +38,7 @@ from nbflow._key.kinds import (
     is_librarys,
     unwrapped,
     version_of,
+    with_article,
     wraps,
 )
 from nbflow._key.origin import carried, content, holds, is_users, is_users_file
@@ -304,14 +305,14 @@ class _Graph:
                 self.refused.append(refusal.error(name))
             return self._by_type(value, name)
         for kind in found.opaque:
-            self._uncounted[name] = f"a {kind.__qualname__} has no content, its type alone counts"
+            self._uncounted[name] = f"{with_article(kind)} has no content, its type alone counts"
         counted = found
         if slot is not None and (found.restless or any(isinstance(thing, type) and classes.changes_itself(thing) for thing in found.code)):
             self.changed.add(slot)
         if slot is not None and slot in self._changed:
             counted = state.counted(slot, value)
             self._states.append(slot)
-            self._uncounted[name] = "what others change in it counts, what the code itself changes does not"
+            self._uncounted.setdefault(name, "what others change in it counts, what the code itself changes does not")
         self.guards.contents.append(Watch(fetch, counted, slot if slot in self._changed else None))
         return self._value(slot, counted, name, value)
 
@@ -322,7 +323,7 @@ class _Graph:
 
     def _by_type(self, value: object, name: str) -> _Target:
         kind = type(value)
-        self._uncounted[name] = f"nothing says what is in a {kind.__qualname__}, its type alone counts"
+        self._uncounted[name] = f"nothing says what is in {with_article(kind)}, its type alone counts"
         return self._enter(kind) if is_users(kind) else _named("object of", kind)
 
     def _enter(self, value: object) -> int:

@@ -104,6 +104,11 @@ def is_librarys(value: object) -> bool:
     return module is not None and not is_users(module) and vars(module).get(value.__name__) == value
 
 
+def with_article(kind: type) -> str:
+    """Return a class as a person names an object of it: ``an Engine``."""
+    return f"{'an' if kind.__qualname__[:1] in 'AEIOUaeiou' else 'a'} {kind.__qualname__}"
+
+
 def cells_of(function: FunctionType) -> dict[str, CellType]:
     """Return the cells of a closure by name."""
     return dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
