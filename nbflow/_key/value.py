@@ -46,8 +46,9 @@ _ATOMS = frozenset((str, int, float, bool, type(None), bytes))
 _PLAIN = (_ATOMS - {bytes}) | {list, dict}  # what may be plain; bytes alone are not copied into an encoding
 _INLINE = frozenset((str, int, bool, type(None)))
 _usual_nan = float("nan")
-# A float that may be another NaN than the usual one, or by chance something else.
-_maybe_nan = re.compile(rb"\xcb[\x7f\xff](?!\xf8\0{6})[\xf0-\xff]").search
+# A float that may be another NaN than the usual one, or by chance something else. The one that processors make of
+# `inf - inf` has a sign.
+_maybe_nan = re.compile(rb"\xcb(?:\x7f(?!\xf8\0{6})|\xff)[\xf0-\xff]").search
 
 
 def seal(tag: str, *parts: object, buffers: Iterable[Any] = ()) -> bytes:

@@ -158,6 +158,7 @@ def other_nan():
 @pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [x], lambda x: (x,), lambda x: {"a": [x]}, lambda x: Row(x)])
 def test_all_nans_are_one_value(wrap):
     assert digest(wrap(other_nan())) == digest(wrap(float("nan")))
+    assert digest(wrap(-float("nan"))) == digest(wrap(float("inf") * 0)) == digest(wrap(float("nan")))
 
 
 def test_bytes_that_look_like_nan_are_plain_all_the_same():
