@@ -238,7 +238,7 @@ class _Graph:
         target = self._target(root, _label(root))
         self._steps.clear()  # of a step with a version the step itself: what is remembered must not keep it alive
         if isinstance(target, int):
-            while len(self._nodes) < len(self._things) or self._look_into_modules():
+            while len(self._nodes) < len(self._things) or self._look_into_modules() or self._look_at_frames():
                 self._nodes.append(self._expand(self._things[len(self._nodes)]))
             kinds = [thing for thing in self._things if isinstance(thing, type)]
             self.changed |= {(id(kind), name) for kind in kinds for name in self._changed_names & vars(kind).keys()}
@@ -368,6 +368,19 @@ class _Graph:
             if self._attributes is None:
                 del self.refused[refused:]  # nobody says that the open file there is read
                 self.guards.contents.append(Watch(functools.partial(list, space), identify([*space])))
+        return len(self._nodes) < len(self._things)
+
+    def _look_at_frames(self) -> bool:
+        """Follow the methods and accessors that the user put on the frames of a library, as far as the code reads them.
+
+        Which of its values is a frame, nobody knows. Returns whether that led to something new.
+        """
+        for kind in _frame_kinds():
+            own = {name: item for name, item in vars(kind).items() if self._attributes is None or name in self._attributes}
+            put = {name: item for name, item in own.items() if (held := _put_on(item)) is not None and is_users(held)}
+            self.guards.members.append((kind, len(vars(kind)), [*put.items()]))
+            for name in sorted(put):
+                self._nodes[0].reads[f"{kind.__module__}.{kind.__name__}.{name}"] = self._target(_put_on(put[name]), name)
         return len(self._nodes) < len(self._things)
 
     def _note_attributes(self, names: set[Chain], attributes: set[str]) -> None:
@@ -587,6 +600,20 @@ _SAID = frozenset(("__doc__", "__annotations__"))
 #: What takes the name of an attribute as a text.
 _BY_TEXT = frozenset((("getattr",), ("vars",)))
 _OF_MODULES = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__path__"))
+
+
+def _frame_kinds() -> list[type]:
+    """Return the classes of frames that are loaded, to which people add methods of their own."""
+    names = [("pandas", name) for name in ("DataFrame", "Series", "Index")]
+    names += [("polars", name) for name in ("DataFrame", "LazyFrame", "Series", "Expr")]
+    found = [getattr(sys.modules.get(library), name, None) for library, name in names]
+    return [kind for kind in found if isinstance(kind, type)]
+
+
+def _put_on(item: object) -> FunctionType | type | None:
+    """Return the function or class behind an attribute of a frame: itself, or what an accessor or name space stands for."""
+    inside = [item, getattr(item, "_accessor", None), getattr(item, "_ns", None)]
+    return next((held for held in inside if isinstance(held, (FunctionType, type))), None)
 
 
 def _is_authors(kind: type, name: str) -> bool:

@@ -1109,3 +1109,31 @@ def test_functions_of_a_library_that_are_methods_and_the_environment_do_not_coun
     assert read(notebook["step"]).digest == before.digest
     notebook.run("f = len")
     assert read(notebook["step"]).digest != before.digest
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "import pandas as pd\n@pd.api.extensions.register_dataframe_accessor('tidied')\nclass Tidied:\n    def __init__(self, frame):\n        self.frame = frame\n    def rows(self):\n        return len(self.frame) + 1\n",
+        "import pandas as pd\ndef tidied(frame):\n    return len(frame) + 1\npd.DataFrame.tidied = tidied\n",
+        "import polars as pl\n@pl.api.register_dataframe_namespace('tidied')\nclass Tidied:\n    def __init__(self, frame):\n        self.frame = frame\n    def rows(self):\n        return self.frame.height + 1\n",
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_what_the_user_puts_on_frames_counts_where_it_is_read(notebook, cell):
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    notebook.run("def step(frame):\n    return frame.tidied.rows()\ndef other(frame):\n    return frame.columns\n")
+    try:
+        bare, other = read(notebook["step"]).digest, read(notebook["other"]).digest
+        notebook.run(cell)
+        before = read(notebook["step"]).digest
+        assert before != bare
+        notebook.run(cell.replace("+ 1", "+ 2"))
+        assert read(notebook["step"]).digest not in (bare, before)
+        notebook.run("\n\n" + cell)
+        assert read(notebook["step"]).digest == before
+        assert read(notebook["other"]).digest == other
+    finally:
+        for kind in (pandas.DataFrame, polars.DataFrame):
+            if "tidied" in vars(kind):
+                del kind.tidied
