@@ -378,7 +378,8 @@ class _Graph:
         for kind in _frame_kinds():
             own = {name: item for name, item in vars(kind).items() if self._attributes is None or name in self._attributes}
             put = {name: item for name, item in own.items() if (held := _put_on(item)) is not None and is_users(held)}
-            self.guards.members.append((kind, len(vars(kind)), [*put.items()]))
+            self.guards.sizes.append((vars(kind), len(vars(kind))))
+            self.guards.names += [(vars(kind), name, item) for name, item in put.items()]
             for name in sorted(put):
                 self._nodes[0].reads[f"{kind.__module__}.{kind.__name__}.{name}"] = self._target(_put_on(put[name]), name)
         return len(self._nodes) < len(self._things)

@@ -11,7 +11,7 @@ from nbflow._key.origin import content
 from nbflow._key.value import Content, Refusal, identify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import CellType, CodeType, FunctionType
 
     from nbflow._key.state import Slot
@@ -63,7 +63,8 @@ def _called(reference: Callable[[], object]) -> object:
 class Guards:
     """Everything that a code was read from. Of values that are keyed by their type alone, the type is noted."""
 
-    names: list[tuple[Space, str, object]] = field(default_factory=list)
+    names: list[tuple[Mapping[str, object], str, object]] = field(default_factory=list)
+    sizes: list[tuple[Mapping[str, object], int]] = field(default_factory=list)
     kinds: list[tuple[Space, str, type]] = field(default_factory=list)
     cells: list[tuple[CellType, object]] = field(default_factory=list)
     functions: list[tuple[FunctionType, CodeType, object, object]] = field(default_factory=list)
@@ -90,6 +91,9 @@ class Guards:
                 return False
         for reached, code, defaults, named in self.functions:
             if reached.__code__ is not code or reached.__defaults__ is not defaults or reached.__kwdefaults__ is not named:
+                return False
+        for known, size in self.sizes:
+            if len(known) != size:
                 return False
         for space, name, kind in self.kinds:
             if type(space.get(name, MISSING)) is not kind:
