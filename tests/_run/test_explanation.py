@@ -432,6 +432,19 @@ def test_a_plan_knows_which_steps_are_saved_when_the_flow_changed(nb, cells):
     assert nb.calls == []
 
 
+def test_a_plan_expects_calls_behind_a_changed_step_to_get_other_inputs(nb, cells):
+    cells.run("@nf.step\ndef size(answer):\n    return len(answer[1])\n@nf.flow(on='thread.created')\ndef triage(thread):\n    return size(thread['id']) + size(categorize(thread['body']))\n")
+    cells.run("@nf.step\ndef categorize(text):\n    return text, PROMPT\n")
+    nb.send(EVENT, records(), key="id")
+    cells.edit("Pick one", "Choose one")
+    plan = nf.plan(EVENT, records(), key="id")
+    assert plan.calls == {"size": 3, "categorize": 3}
+    assert "calls of size, 3 of them only if what goes in changes, 3 more are cached" in repr(plan)
+    nb.calls.clear()
+    nb.send(EVENT, records(), key="id")
+    assert len(nb.calls) == 6
+
+
 def test_a_plan_of_failed_records_says_so(nb):
     @nf.flow(on=EVENT)
     def look(record):
