@@ -529,12 +529,22 @@ class _Graph:
         found: dict[str, _Target] = {}
         for name, level, taken in sorted(reads.imports):
             module = _imported(name, level, space)
+            self._watch_import(name, level, space, module)
             if module is not None and is_users(module):
                 for attribute in set(taken) - set(vars(module)):
                     _imported(f"{name}.{attribute}".lstrip("."), level, space)  # a module in a package
                 for attribute in sorted(taken or reads.attributes & set(vars(module))):
                     found |= {f"{name}.{label}": target for label, target in self._follow(vars(module), (attribute,))}
         return found
+
+    def _watch_import(self, name: str, level: int, space: Space, module: ModuleType | None) -> None:
+        try:
+            full = _full_name(name, level, space)
+        except ImportError:
+            return
+        self.guards.names.append((sys.modules, full, MISSING if module is None else module))
+        if module is None and full.partition(".")[0] not in sys.stdlib_module_names:
+            self.guards.contents.append(Watch(functools.partial(_can_be_imported, full), identify(False)))
 
     def _carrier(self, function: FunctionType) -> _Node:
         """Look into a function of a library that carries a user's function: tenacity's retry and the like."""
@@ -688,15 +698,26 @@ def _imported(name: str, level: int, space: Space) -> ModuleType | None:
     what it would have reached.
     """
     try:
-        full = importlib.util.resolve_name("." * level + name, str(space.get("__package__") or ""))
+        full = _full_name(name, level, space)
         if full in sys.modules:
             return sys.modules[full]
         if full.partition(".")[0] in sys.stdlib_module_names:
             return None
-        spec = importlib.util.find_spec(full)
-        return importlib.import_module(full) if spec and spec.origin and is_users_file(spec.origin) else None
+        return importlib.import_module(full) if _can_be_imported(full) else None
     except Exception:  # the user's function will meet it, and say so better
         return None
+
+
+def _full_name(name: str, level: int, space: Space) -> str:
+    return importlib.util.resolve_name("." * level + name, str(space.get("__package__") or ""))
+
+
+def _can_be_imported(full: str) -> bool:
+    try:
+        spec = importlib.util.find_spec(full)
+    except Exception:  # as when its package is not there
+        return False
+    return spec is not None and spec.origin is not None and is_users_file(spec.origin)
 
 
 def _stands_in(value: object, name: str) -> bool:

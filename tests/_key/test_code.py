@@ -497,6 +497,17 @@ def test_a_module_of_a_package_imported_in_a_function_is_followed(tmp_path, monk
     assert found[0] != found[1]
 
 
+def test_a_module_that_a_function_imports_is_noticed_when_it_appears_and_when_it_is_another_one(local_module, notebook):
+    notebook.run("def step(x):\n    try:\n        import appearing\n        return appearing.cut(x)\n    except ImportError:\n        return x\n")
+    without = read(notebook["step"]).digest
+    local_module("appearing", "def cut(s):\n    return s\n")
+    first = read(notebook["step"]).digest
+    assert first != without
+    local_module("appearing", "def cut(s):\n    return s[:11]\n")  # forgotten and imported anew, not reloaded
+    importlib.import_module("appearing")
+    assert read(notebook["step"]).digest not in (without, first)
+
+
 def test_the_module_a_function_sits_in_does_not_count(local_module, notebook):
     local_module("job", HELPERS)
     notebook.run(HELPERS)
