@@ -111,10 +111,11 @@ def _lines(text: str, *, is_code: bool) -> list[tuple[int, str]]:
 
 
 def _is_literal(*texts: str) -> bool:
-    """Tell whether both texts are written as values, not words: ``3``, ``[1, 2]``."""
+    """Tell whether both texts are written as values, not words: ``3``, ``[1, 2]``, ``Decimal('1')``."""
     for text in texts:
         try:
-            ast.literal_eval(text)
+            if not isinstance(ast.parse(text, mode="eval").body, ast.Call):
+                ast.literal_eval(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             return False
     return True

@@ -166,6 +166,13 @@ def test_the_column_of_a_frame_in_a_global_is_named(cells, make):
     assert "column `x`" not in cells.total.explain(1).reason
 
 
+def test_a_value_is_shown_as_it_is_written(cells):
+    cells.run("import re\nWORD = re.compile('a')\n@nf.step\ndef find(text):\n    return WORD.findall(text)\n")
+    cells.find("a")
+    cells.run("import re\nWORD = re.compile('b')\n")
+    assert cells.find.explain("a").reason == "`WORD` changed (re.compile('a') -> re.compile('b'))"
+
+
 @pytest.mark.parametrize("change", [lambda frame: frame.rename_axis("n"), lambda frame: frame.set_index([[5, 6]]), lambda frame: frame.attrs.update(unit="EUR") or frame])
 def test_a_frame_whose_columns_are_as_they_were_is_not_said_to_have_other_columns(cells, change):
     cells.run("@nf.step\ndef total(n):\n    return len(frame) * n\n")

@@ -195,6 +195,14 @@ def test_an_ignored_name_that_is_neither_argument_nor_global_is_refused():
             return n, CACHE
 
 
+def test_what_is_ignored_is_given_by_name():
+    with pytest.raises(nf.UsageError, match=r"ignore=.* is not a name"):
+
+        @nf.step(ignore=CACHE.get)
+        def ask(n):
+            return n, CACHE
+
+
 def test_the_outputs_of_a_step_with_ttl_run_are_fresh_once_per_run(nb):
     @nf.step(ttl="run")
     def todays_tickets():
