@@ -231,7 +231,7 @@ def make_step(
     if isinstance(function, Step):
         function = function.__wrapped__
     check_function(function, "step")
-    ignored = frozenset([ignore] if isinstance(ignore, str) else ignore)
+    ignored = frozenset[Any]([ignore] if isinstance(ignore, str) or not hasattr(ignore, "__iter__") else ignore)
     _check_ignored(function, ignored)
     per_run = ttl == PER_RUN
     policy = Policy(
@@ -255,6 +255,9 @@ def make_step(
 def _check_ignored(function: Callable[..., Any], ignored: frozenset[str]) -> None:
     parameters = _parameters(function)
     read = _names_read(getattr(function, "__code__", None))
+    for thing in ignored:
+        if not isinstance(thing, str):
+            raise UsageError(f'ignore={thing!r} is not a name; write those of arguments or of globals that {function.__name__} reads as text: ignore=["client"].')
     unknown = ignored - parameters.keys() - read
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         import difflib

@@ -138,7 +138,8 @@ def parts_of(value: Any) -> tuple[str, tuple[tuple[str, bytes], ...]]:
     if isinstance(value, dict):
         name, found = "field", value.items()
     elif kind == "DataFrame" and library in ("pandas", "polars"):
-        pairs = value.items() if library == "pandas" else ((series.name, series) for series in value.get_columns())
+        # Of pandas the values alone: the index and attrs, which each column has as well, are the frame's.
+        pairs = ((label, column.array) for label, column in value.items()) if library == "pandas" else ((series.name, series) for series in value.get_columns())
         name, found = "column", pairs
     elif kind == "Table" and library == "pyarrow":
         name, found = "column", zip(value.column_names, value.columns, strict=True)

@@ -8,12 +8,14 @@ a module alike, so that both give one digest.
 from __future__ import annotations
 
 import enum
+import functools
 import re
 import typing
 import weakref
 from types import FunctionType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
+from nbflow._key import syntax
 from nbflow._key.origin import is_users, leads_to_users
 from nbflow._key.value import Refusal, identify, member, seal
 
@@ -47,12 +49,31 @@ def behaves(kind: type) -> bool:
     return known[1]
 
 
+#: Methods that are done before anybody holds the object.
+_MAKING = frozenset(("__init__", "__new__", "__post_init__", "__init_subclass__", "__set_name__", "__setstate__"))
+
+
+def changes_itself(kind: type) -> bool:
+    """Tell whether a method of the user's, once an object of the class is made, visibly changes that object."""
+    written = [function for base in kind.__mro__ if is_users(base) for function in methods(base).values()]
+    return any(function.__name__ not in _MAKING and _changes_first(function) for function in written)
+
+
+def _changes_first(function: FunctionType) -> bool:
+    found = syntax.find(function.__code__, function.__globals__)
+    first = function.__code__.co_varnames[:1]
+    return found is None or any(chain[:1] == first for chain in syntax.changed_in_place(found.node))
+
+
 def _functions(item: Any) -> Iterator[tuple[str, FunctionType]]:
     if isinstance(item, FunctionType):
         yield "", item
     elif isinstance(item, property):
         for part in ("fget", "fset", "fdel"):
             yield from ((f".{part}", found) for _, found in _functions(getattr(item, part)))
+    elif isinstance(item, functools.singledispatchmethod):
+        for kind, found in item.dispatcher.registry.items():
+            yield from ((f".{kind.__qualname__}", function) for _, function in _functions(found))
     else:
         inner = getattr(item, "__func__", None) or getattr(item, "func", None) or getattr(item, "__wrapped__", None)
         if inner is not None and not isinstance(item, type):
@@ -91,7 +112,7 @@ def _members(kind: type) -> Iterator[tuple[str, object]]:
     params = space.get("__dataclass_params__")
     yield "__dataclass_params__", [getattr(params, name, None) for name in _DATACLASS] + ["__slots__" in space]
     yield "_field_defaults", space.get("_field_defaults")
-    for name, described in _fields(kind):
+    for name, described in [*_fields(kind), *_marks(kind)]:
         yield from ((f"{name}.{part}", item) for part, item in described)
 
 
@@ -131,12 +152,29 @@ def mentioned(kind: type) -> Iterator[tuple[str, object]]:
         yield from ((f"{name}: {part.__qualname__}", part) for part in _classes(annotation))
     for name, field in vars(kind).get("__pydantic_fields__", {}).items():  # pydantic has resolved what is in quotes
         yield from ((f"{name}: {part.__qualname__}", part) for part in _classes(field.annotation))
-    for name, described in _fields(kind):
+    for name, described in [*_fields(kind), *_marks(kind)]:
         for part, item in described:
-            if isinstance(item, (FunctionType, type)):
-                yield f"{name}.{part}", item
-            elif behaves(type(item)):
-                yield f"{name}.{part}", type(item)
+            yield from ((f"{name}.{part} {place}".removesuffix(" 0"), thing) for place, thing in enumerate(_code_in(item)))
+
+
+def _code_in(item: object) -> tuple[object, ...]:
+    try:
+        return identify(item).code
+    except Refusal:
+        return ()
+
+
+def _marks(kind: type) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
+    """Yield what the annotations of a class say beside the type: ``Annotated[str, "as the customer says it"]``."""
+    for name, annotation in vars(kind).get("__annotations__", {}).items():
+        if said := [(str(place), mark) for place, mark in enumerate(_metadata(annotation))]:
+            yield f"{name}:", said
+
+
+def _metadata(annotation: Any) -> Iterator[Any]:
+    yield from getattr(annotation, "__metadata__", ())
+    for arg in () if typing.get_origin(annotation) is typing.Literal else typing.get_args(annotation):
+        yield from _metadata(arg)
 
 
 def _classes(annotation: Any) -> Iterator[type]:

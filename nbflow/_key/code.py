@@ -8,6 +8,7 @@ what it reads and where that leads, so that mutual recursion needs no special ca
 
 from __future__ import annotations
 
+import ast
 import builtins
 import functools
 import importlib
@@ -26,6 +27,7 @@ from nbflow._key.kinds import (
     BUNDLES,
     NAMED,
     WATCHED,
+    Around,
     carries,
     cells_of,
     contents,
@@ -33,8 +35,10 @@ from nbflow._key.kinds import (
     is_bound,
     is_constant,
     is_kept_in_class,
+    is_librarys,
     unwrapped,
     version_of,
+    with_article,
     wraps,
 )
 from nbflow._key.origin import carried, content, holds, is_users, is_users_file
@@ -42,7 +46,6 @@ from nbflow._key.reads import Reads, scan
 from nbflow._key.value import ATTRIBUTE, Content, Refusal, digest, identify, member, seal
 
 if TYPE_CHECKING:
-    import ast
     from collections.abc import Callable, Iterator
 
     from nbflow._key.guards import Space
@@ -223,14 +226,22 @@ class _Graph:
         self._states: list[Slot] = []
         self._uncounted: dict[str, str] = {}
         self._installed: set[FunctionType] = set()
+        #: Attributes that the code reads of whatever it has at hand; all there are (``None``) where it looks them up by text.
+        self._attributes: set[str] | None = set()
+        #: Attributes of arguments and local variables that the code changes in place.
+        self._changed_names: set[str] = set()
 
     def walk(self, root: object) -> None:
         """Find everything that is reached from here."""
+        if isinstance(root, ModuleType):
+            self._attributes = None  # who is given a module may read all of it
         target = self._target(root, _label(root))
         self._steps.clear()  # of a step with a version the step itself: what is remembered must not keep it alive
         if isinstance(target, int):
-            while len(self._nodes) < len(self._things):
+            while len(self._nodes) < len(self._things) or self._look_into_modules() or self._look_at_frames():
                 self._nodes.append(self._expand(self._things[len(self._nodes)]))
+            kinds = [thing for thing in self._things if isinstance(thing, type)]
+            self.changed |= {(id(kind), name) for kind in kinds for name in self._changed_names & vars(kind).keys()}
         else:
             self._known = target if isinstance(target, bytes) else target.digest
             self._nodes.append(_Node(_label(root), self._known, {}, "function"))
@@ -261,7 +272,9 @@ class _Graph:
 
     def _target(self, value: object, name: str, slot: Slot | None = None, fetch: Callable[[], object] | None = None) -> _Target:
         value = self._looked_through(value)
-        if wraps(value) or isinstance(value, (*BUNDLES, Cell)):
+        if is_librarys(value):
+            return _named("installed", value)
+        if wraps(value) or isinstance(value, (*BUNDLES, Cell)) or (isinstance(value, ModuleType) and is_users(value)):
             return self._enter(value)
         if isinstance(value, (FunctionType, type)):
             followed = is_users(value) or carries(value)
@@ -292,12 +305,14 @@ class _Graph:
                 self.refused.append(refusal.error(name))
             return self._by_type(value, name)
         for kind in found.opaque:
-            self._uncounted[name] = f"a {kind.__qualname__} has no content, its type alone counts"
+            self._uncounted[name] = f"{with_article(kind)} has no content, its type alone counts"
         counted = found
+        if slot is not None and (found.restless or any(isinstance(thing, type) and classes.changes_itself(thing) for thing in found.code)):
+            self.changed.add(slot)
         if slot is not None and slot in self._changed:
             counted = state.counted(slot, value)
             self._states.append(slot)
-            self._uncounted[name] = "what others change in it counts, what the code itself changes does not"
+            self._uncounted.setdefault(name, "what others change in it counts, what the code itself changes does not")
         self.guards.contents.append(Watch(fetch, counted, slot if slot in self._changed else None))
         return self._value(slot, counted, name, value)
 
@@ -308,7 +323,7 @@ class _Graph:
 
     def _by_type(self, value: object, name: str) -> _Target:
         kind = type(value)
-        self._uncounted[name] = f"nothing says what is in a {kind.__qualname__}, its type alone counts"
+        self._uncounted[name] = f"nothing says what is in {with_article(kind)}, its type alone counts"
         return self._enter(kind) if is_users(kind) else _named("object of", kind)
 
     def _enter(self, value: object) -> int:
@@ -332,26 +347,71 @@ class _Graph:
             return self._function(thing) if is_users(thing) else self._carrier(thing)
         if isinstance(thing, type):
             return self._class(thing)
+        if isinstance(thing, ModuleType):
+            return _Node(_label(thing), seal("module"), {}, "value")
         return self._cell(thing) if isinstance(thing, Cell) else self._bundle(thing)
+
+    def _look_into_modules(self) -> bool:
+        """Follow what the code reads of modules that it hands around; which name a module has there, nobody knows.
+
+        Returns whether that led to something new.
+        """
+        modules = [(place, thing) for place, thing in enumerate(self._things) if isinstance(thing, ModuleType)]
+        for place, module in modules:
+            space, found = vars(module), self._nodes[place].reads
+            read, refused = space.keys() if self._attributes is None else self._attributes, len(self.refused)
+            for name in sorted(name for name in read if name[:2] != "__" and name not in found):
+                if name in space:
+                    found.update(self._follow(space, (name,)))
+                else:
+                    self.guards.names.append((space, name, MISSING))
+            if self._attributes is None:
+                del self.refused[refused:]  # nobody says that the open file there is read
+                self.guards.contents.append(Watch(functools.partial(list, space), identify([*space])))
+        return len(self._nodes) < len(self._things)
+
+    def _look_at_frames(self) -> bool:
+        """Follow the methods and accessors that the user put on the frames of a library, as far as the code reads them.
+
+        Which of its values is a frame, nobody knows. Returns whether that led to something new.
+        """
+        for kind in _frame_kinds():
+            own = {name: item for name, item in vars(kind).items() if self._attributes is None or name in self._attributes}
+            put = {name: item for name, item in own.items() if (held := _put_on(item)) is not None and is_users(held)}
+            self.guards.sizes.append((vars(kind), len(vars(kind))))
+            self.guards.names += [(vars(kind), name, item) for name, item in put.items()]
+            for name in sorted(put):
+                self._nodes[0].reads[f"{kind.__module__}.{kind.__name__}.{name}"] = self._target(_put_on(put[name]), name)
+        return len(self._nodes) < len(self._things)
+
+    def _note_attributes(self, names: set[Chain], attributes: set[str]) -> None:
+        if not names.isdisjoint(_BY_TEXT):
+            self._attributes = None
+        elif self._attributes is not None:
+            self._attributes |= attributes
 
     def _cell(self, cell: Cell) -> _Node:
         tree = syntax.Tree(functools.partial(_is_ours, cell.space))
         found = dict(target for chain in sorted(cell.reads) for target in self._follow(cell.space, chain))
+        parts = [part for statement in cell.body for part in ast.walk(statement)]
+        names: set[Chain] = {(part.id,) for part in parts if isinstance(part, ast.Name)}
+        self._note_attributes(names, {part.attr for part in parts if isinstance(part, ast.Attribute)})
         return _Node(cell.name, tree.statements(cell.body), dict(sorted(found.items())), "function", cell.text)
 
     def _function(self, function: FunctionType) -> _Node:
         code, space = function.__code__, function.__globals__
         self._spaces.setdefault(str(space.get("__name__")), space)
-        self.guards.functions.append((function, code, function.__defaults__))
+        self.guards.functions.append((function, code, function.__defaults__, function.__kwdefaults__))
         reads = scan(code)
         self._note_rebound(function, reads)
+        self._note_attributes(reads.names, reads.attributes)
         own, text = self._syntax(function, reads)
         found = dict(target for chain in sorted(reads.names) for target in self._follow(space, chain))
         found |= self._closure(function, reads)
         found |= self._imports(space, reads)
         defaults = []
         for name, value in defaults_of(function):
-            target = self._target(value, f"{name}=")
+            target = self._target(value, f"{name}=", (id(function), f"{name}="))
             if isinstance(target, bytes):
                 defaults.append([name, member(target)])
             else:
@@ -380,18 +440,19 @@ class _Graph:
         self.rebound |= {(id(cells[name]), "") for name in reads.rebound_cells}
         for owner, name in reads.rebound_attributes:
             held = content(cells[owner]) if owner in cells else function.__globals__.get(owner)
-            if isinstance(held, (type, ModuleType)):
+            if isinstance(held, (type, ModuleType, FunctionType)):
                 self.rebound.add((_space_of(held), name))
 
     def _note_changed(self, function: FunctionType, chains: set[Chain]) -> None:
         cells, own = cells_of(function), set(function.__code__.co_varnames)
         for first, *rest in chains:
-            if first in own:
+            if first in own:  # `self.seen` may be what a class holds
+                self._changed_names.update(rest[:1])
                 continue
             slot = (id(cells[first]), "") if first in cells else (id(function.__globals__), first)
             held = content(cells[first]) if first in cells else function.__globals__.get(first)
             for name in rest:
-                if not isinstance(held, (type, ModuleType)):
+                if not isinstance(held, (type, ModuleType, FunctionType)):
                     break
                 slot, held = (_space_of(held), name), vars(held).get(name)
             self.changed.add(slot)
@@ -432,11 +493,13 @@ class _Graph:
                 yield name, self._target(value, name)
             elif isinstance(value, FunctionType):
                 self._installed.add(value)
-        elif isinstance(value, FunctionType) and is_users(value) and (rest[0] in vars(value) or rest[0] in _SAID):
+        elif isinstance(value, FunctionType) and is_users(value) and rest[0] in _SAID:
             # Not with the function: its docstring and annotations count only where they are read.
             name = f"{name}.{rest[0]}"
             yield name, self._target(getattr(value, rest[0]), name)
             self.guards.contents.append(Watch(functools.partial(getattr, value, rest[0], MISSING), identify(getattr(value, rest[0])), None))
+        elif isinstance(value, FunctionType) and is_users(value):
+            yield from ((f"{name}.{label}", target) for label, target in self._follow(vars(value), rest[:1]) if rest[0] in vars(value))
 
     def _watch(self, space: Space, name: str, value: object) -> None:
         if value is MISSING or wraps(value) or isinstance(value, WATCHED) or is_constant(value):
@@ -457,7 +520,7 @@ class _Graph:
                 if chain[1:] and slot not in self._ignored:
                     targets += self._beyond(self._looked_through(value), chain[0], chain[1:])
             for name, target in targets:
-                if isinstance(target, int | _Value) and slot not in self._ignored:
+                if slot not in self._ignored:
                     self.guards.cells.append((cell, value))
                 found[f"({name})"] = target
         return found
@@ -466,14 +529,28 @@ class _Graph:
         found: dict[str, _Target] = {}
         for name, level, taken in sorted(reads.imports):
             module = _imported(name, level, space)
+            self._watch_import(name, level, space, module)
             if module is not None and is_users(module):
+                for attribute in set(taken) - set(vars(module)):
+                    _imported(f"{name}.{attribute}".lstrip("."), level, space)  # a module in a package
                 for attribute in sorted(taken or reads.attributes & set(vars(module))):
                     found |= {f"{name}.{label}": target for label, target in self._follow(vars(module), (attribute,))}
         return found
 
+    def _watch_import(self, name: str, level: int, space: Space, module: ModuleType | None) -> None:
+        try:
+            full = _full_name(name, level, space)
+        except ImportError:
+            return
+        self.guards.names.append((sys.modules, full, MISSING if module is None else module))
+        if module is None and full.partition(".")[0] not in sys.stdlib_module_names:
+            self.guards.contents.append(Watch(functools.partial(_can_be_imported, full), identify(False)))
+
     def _carrier(self, function: FunctionType) -> _Node:
         """Look into a function of a library that carries a user's function: tenacity's retry and the like."""
-        self.guards.functions.append((function, function.__code__, function.__defaults__))
+        self.guards.functions.append((function, function.__code__, function.__defaults__, function.__kwdefaults__))
+        if (overloads := getattr(function, "registry", None)) is not None:  # functools.singledispatch, which may get more
+            self.guards.contents.append(Watch(lambda: [*overloads.items()], identify([*overloads.items()])))
         inside: dict[str, _Target] = {}
         for place, value in enumerate(carried(function)):
             held = self._looked_through(value)
@@ -484,8 +561,17 @@ class _Graph:
         return _Node(_label(function), _named("installed", function), inside, "function")
 
     def _bundle(self, thing: Any) -> _Node:
-        inside = {name: self._target(value, f"{_label(thing)} {name}") for name, value in contents(thing).items()}
+        inside = {name: self._target(value, f"{_label(thing)} {name}", (id(thing), name)) for name, value in contents(thing).items()}
+        if wraps(thing) and is_users(type(thing)):
+            inside["state"] = self._around(thing)
         return _Node(_label(thing), seal("bundle", type(thing).__name__), inside, "function")
+
+    def _around(self, thing: Any) -> _Target:
+        """Key what an object of the user's around a function holds beside it."""
+        slot, held = (id(thing), "state"), Around(thing)
+        if classes.changes_itself(type(thing)):
+            self.changed.add(slot)
+        return self._content(held, f"{_label(thing)} state", slot, lambda: held)
 
     def _class(self, kind: type) -> _Node:
         written = classes.methods(kind)
@@ -517,13 +603,34 @@ class _Graph:
         self.guards.members.append((kind, len(vars(kind)), watched))
         for name, item in watched:
             written = name[:1] != "_" or name[-1:] != "_"  # not what enum keeps between underscores
-            public = name[:1] != "_" and name != "model_config"  # what libraries keep in a class
-            if written and (isinstance(item, type) or is_constant(item) or (public and is_kept_in_class(item))):
+            if written and (isinstance(item, type) or is_constant(item) or (is_kept_in_class(item) and _is_authors(kind, name))):
                 yield name, item
 
 
 _SAID = frozenset(("__doc__", "__annotations__"))
+#: What takes the name of an attribute as a text.
+_BY_TEXT = frozenset((("getattr",), ("vars",)))
 _OF_MODULES = frozenset(("__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__path__"))
+
+
+def _frame_kinds() -> list[type]:
+    """Return the classes of frames that are loaded, to which people add methods of their own."""
+    names = [("pandas", name) for name in ("DataFrame", "Series", "Index")]
+    names += [("polars", name) for name in ("DataFrame", "LazyFrame", "Series", "Expr")]
+    found = [getattr(sys.modules.get(library), name, None) for library, name in names]
+    return [kind for kind in found if isinstance(kind, type)]
+
+
+def _put_on(item: object) -> FunctionType | type | None:
+    """Return the function or class behind an attribute of a frame: itself, or what an accessor or name space stands for."""
+    inside = [item, getattr(item, "_accessor", None), getattr(item, "_ns", None)]
+    return next((held for held in inside if isinstance(held, (FunctionType, type))), None)
+
+
+def _is_authors(kind: type, name: str) -> bool:
+    """Tell whether an attribute of a class is its author's, not one that a library keeps for itself."""
+    plain = type(kind).__module__ in ("builtins", "abc", "enum", "typing") or is_users(type(kind))
+    return name not in ("model_config", "_field_defaults") and (plain or name[:1] != "_") and not name.startswith("_abc_")
 
 
 def _is_to_be_read(value: object, refusal: Refusal) -> bool:
@@ -537,8 +644,8 @@ def _spelled(target: int | bytes) -> object:
     return target if isinstance(target, int) else member(target)
 
 
-def _space_of(owner: type | ModuleType) -> int:
-    return id(vars(owner)) if isinstance(owner, ModuleType) else id(owner)
+def _space_of(owner: type | ModuleType | FunctionType) -> int:
+    return id(owner) if isinstance(owner, type) else id(vars(owner))
 
 
 def _put_into(module: ModuleType, name: str, guards: Guards) -> object:
@@ -557,6 +664,8 @@ def _named(tag: str, thing: Any) -> bytes:
 def _label(thing: Any) -> str:
     if isinstance(thing, Cell):
         return thing.name
+    if isinstance(thing, ModuleType):
+        return thing.__name__
     thing = getattr(thing, "__wrapped__", thing) if version_of(thing) is not None else thing
     return str(getattr(thing, "__qualname__", None) or type(thing).__qualname__)
 
@@ -589,15 +698,26 @@ def _imported(name: str, level: int, space: Space) -> ModuleType | None:
     what it would have reached.
     """
     try:
-        full = importlib.util.resolve_name("." * level + name, str(space.get("__package__") or ""))
+        full = _full_name(name, level, space)
         if full in sys.modules:
             return sys.modules[full]
         if full.partition(".")[0] in sys.stdlib_module_names:
             return None
-        spec = importlib.util.find_spec(full)
-        return importlib.import_module(full) if spec and spec.origin and is_users_file(spec.origin) else None
+        return importlib.import_module(full) if _can_be_imported(full) else None
     except Exception:  # the user's function will meet it, and say so better
         return None
+
+
+def _full_name(name: str, level: int, space: Space) -> str:
+    return importlib.util.resolve_name("." * level + name, str(space.get("__package__") or ""))
+
+
+def _can_be_imported(full: str) -> bool:
+    try:
+        spec = importlib.util.find_spec(full)
+    except Exception:  # as when its package is not there
+        return False
+    return spec is not None and spec.origin is not None and is_users_file(spec.origin)
 
 
 def _stands_in(value: object, name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import tokenize
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Characters of a changed line that are shown.
 _WIDTH = 60
+#: What changed in a frame when none of its columns did.
+_BESIDE = "its index, its attrs or the order of its columns"
 #: Changes that are named one by one.
 _NAMED = 3
 
@@ -56,6 +58,8 @@ def code_changes(before: Sequence[Part], after: Sequence[Part]) -> list[Change]:
     changes += [Change(part.name, f"{part.name} is gone" if part.frame else f"it no longer reads `{part.name}`", part.text, "") for part in gone]
     frames = {part.frame for part in (*before, *after) if any(part.name == change.name for change in changes)}
     changes = [change for change in changes if change.name not in frames]  # its columns say it
+    whole = {part.frame for part in after}
+    changes = [replace(change, words=f"{change.words} ({_BESIDE})") if change.name in whole & both else change for change in changes]
     told = {change.name for change in changes}
     return [change for change in changes if change.name.rpartition(".")[0] not in told]  # the class says it for its members
 
@@ -107,10 +111,11 @@ def _lines(text: str, *, is_code: bool) -> list[tuple[int, str]]:
 
 
 def _is_literal(*texts: str) -> bool:
-    """Tell whether both texts are written as values, not words: ``3``, ``[1, 2]``."""
+    """Tell whether both texts are written as values, not words: ``3``, ``[1, 2]``, ``Decimal('1')``."""
     for text in texts:
         try:
-            ast.literal_eval(text)
+            if not isinstance(ast.parse(text, mode="eval").body, ast.Call):
+                ast.literal_eval(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             return False
     return True
@@ -170,7 +175,7 @@ def _parts_changed(before: Input, after: Input) -> list[Change]:
     said = [f"{after.kind} `{part}` of `{after.name}` " + ("changed" if part in old else "is new") for part in new if part not in kept]
     said += [f"{after.kind} `{part}` of `{after.name}` is gone" for part in old if part not in new]
     if not said:
-        order = "the order of its columns or its index" if after.kind == "column" else "the order of its fields"
+        order = _BESIDE if after.kind == "column" else "the order of its fields"
         said = [f"`{after.name}` changed ({order})"]
     return [Change(after.name, words) for words in said]
 
@@ -179,5 +184,6 @@ def listed(changes: Sequence[Change]) -> str:
     """Changes as part of a sentence: the first ones, and how many more."""
     words = [change.words for change in changes]
     if len(words) > _NAMED:
-        words = [*words[:_NAMED], f"{len(words) - _NAMED} more things changed"]
+        more = len(words) - _NAMED
+        words = [*words[:_NAMED], f"{more} more thing{'s' * (more > 1)} changed"]
     return ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1] if words else ""

@@ -11,7 +11,7 @@ from nbflow._key.origin import content
 from nbflow._key.value import Content, Refusal, identify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import CellType, CodeType, FunctionType
 
     from nbflow._key.state import Slot
@@ -63,31 +63,37 @@ def _called(reference: Callable[[], object]) -> object:
 class Guards:
     """Everything that a code was read from. Of values that are keyed by their type alone, the type is noted."""
 
-    names: list[tuple[Space, str, object]] = field(default_factory=list)
+    names: list[tuple[Mapping[str, object], str, object]] = field(default_factory=list)
+    sizes: list[tuple[Mapping[str, object], int]] = field(default_factory=list)
     kinds: list[tuple[Space, str, type]] = field(default_factory=list)
     cells: list[tuple[CellType, object]] = field(default_factory=list)
-    functions: list[tuple[FunctionType, CodeType, object]] = field(default_factory=list)
-    own: tuple[CodeType, object] | None = None
+    functions: list[tuple[FunctionType, CodeType, object, object]] = field(default_factory=list)
+    own: tuple[CodeType, object, object] | None = None
     members: list[tuple[type, int, list[tuple[str, object]]]] = field(default_factory=list)
     contents: list[Watch] = field(default_factory=list)
 
     def disown(self, function: object) -> None:
         """Let go of the function that these guards belong to, or it would never die; name each thing once."""
         self.names = list({(id(space), name): (space, name, value) for space, name, value in self.names}.values())
-        for reached, code, defaults in self.functions:
+        for reached, code, defaults, named in self.functions:
             if reached is function:
-                self.own = code, defaults
+                self.own = code, defaults, named
         self.functions = [entry for entry in self.functions if entry[0] is not function]
 
     def hold(self, function: Any) -> bool:  # noqa: C901, PLR0911, PLR0912  # plain loops, as every call waits for it
         """Tell whether everything is as it was."""
-        if self.own and (function.__code__ is not self.own[0] or function.__defaults__ is not self.own[1]):
-            return False
+        if self.own:
+            code, defaults, named = self.own
+            if function.__code__ is not code or function.__defaults__ is not defaults or function.__kwdefaults__ is not named:
+                return False
         for space, name, value in self.names:
             if space.get(name, MISSING) is not value:
                 return False
-        for reached, code, defaults in self.functions:
-            if reached.__code__ is not code or reached.__defaults__ is not defaults:
+        for reached, code, defaults, named in self.functions:
+            if reached.__code__ is not code or reached.__defaults__ is not defaults or reached.__kwdefaults__ is not named:
+                return False
+        for known, size in self.sizes:
+            if len(known) != size:
                 return False
         for space, name, kind in self.kinds:
             if type(space.get(name, MISSING)) is not kind:

@@ -9,6 +9,7 @@ import fractions
 import functools
 import pathlib
 import re
+import sys
 import types
 import uuid
 from types import CellType, FunctionType, ModuleType
@@ -16,6 +17,7 @@ from typing import Any
 
 from nbflow._key.file import File
 from nbflow._key.origin import holds, is_users
+from nbflow._key.value import attributes
 
 _ATOMS = frozenset((str, bytes, int, float, bool, complex, types.NoneType, types.EllipsisType))
 _CONSTANTS = (
@@ -24,7 +26,7 @@ _CONSTANTS = (
 )
 
 #: Things around a function.
-BUNDLES = (property, classmethod, staticmethod, functools.cached_property, functools.partial, types.MethodType)
+BUNDLES = (property, classmethod, staticmethod, functools.cached_property, functools.partial, functools.partialmethod, types.MethodType)
 #: What is known by its name alone.
 NAMED = (
     *(ModuleType, types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType),
@@ -32,8 +34,8 @@ NAMED = (
 )
 #: What is code by its identity: another object is another code.
 WATCHED = (FunctionType, type, *BUNDLES, *NAMED)
-_CONTAINERS = frozenset((list, dict, set, tuple, frozenset, bytearray))
-_LIBRARIES = frozenset(("numpy", "pandas", "polars", "pyarrow"))
+_LIBRARIES = frozenset(("numpy", "pandas", "polars", "pyarrow")) | sys.stdlib_module_names - {"_abc", "typing", "weakref"}
+_PARTIAL = (functools.partial, functools.partialmethod)
 
 
 def is_data(value: object) -> bool:
@@ -63,19 +65,48 @@ def is_constant(value: object) -> bool:
     """Tell whether a value cannot change: the same object is the same content."""
     if type(value) in (tuple, frozenset):
         return all(map(is_constant, value))  # type: ignore[call-overload]
+    if isinstance(value, enum.Enum):
+        return is_constant(value._value_)
     return type(value) in _ATOMS or (isinstance(value, _CONSTANTS) and not isinstance(value, File))
 
 
 def is_kept_in_class(value: object) -> bool:
-    """Tell whether an attribute of a class is a value that can change in place, not a part of how the class works."""
-    return type(value) in _CONTAINERS or type(value).__module__.partition(".")[0] in _LIBRARIES
-
+    """Tell whether an attribute of a class is a value that the class holds, not a part of how it works."""
+    kind = type(value)
+    works = hasattr(kind, "__get__") and not isinstance(value, _PARTIAL)  # a function, a property, a slot
+    return is_users(kind) or (not works and kind.__module__.partition(".")[0] in _LIBRARIES)
 
 
 def is_bound(value: object) -> bool:
     """Tell whether this is a method of C that is bound to a value: ``PRICES.get``."""
     owner = getattr(value, "__self__", None) if isinstance(value, (types.BuiltinFunctionType, types.MethodWrapperType)) else None
     return owner is not None and not isinstance(owner, (ModuleType, type))
+
+
+class Around:
+    """The attributes of an object of the user's around a function, but for those that `functools.wraps` gave it."""
+
+    __slots__ = ("thing",)
+
+    def __init__(self, thing: object) -> None:
+        self.thing = thing
+
+    def state(self) -> dict[str, object]:
+        """Return them by name."""
+        return {name: item for name, item in attributes(self.thing).items() if name[:2] != "__"}
+
+
+def is_librarys(value: object) -> bool:
+    """Tell whether this is a function of a library though it looks like a method: `random.choice`, `numpy.random.normal`."""
+    if not isinstance(value, (types.MethodType, types.BuiltinFunctionType)) or isinstance(value.__self__, (ModuleType, type)):
+        return False
+    module = sys.modules.get(type(value.__self__).__module__)
+    return module is not None and not is_users(module) and vars(module).get(value.__name__) == value
+
+
+def with_article(kind: type) -> str:
+    """Return a class as a person names an object of it: ``an Engine``."""
+    return f"{'an' if kind.__qualname__[:1] in 'AEIOUaeiou' else 'a'} {kind.__qualname__}"
 
 
 def cells_of(function: FunctionType) -> dict[str, CellType]:
@@ -99,7 +130,7 @@ def contents(thing: Any) -> dict[str, object]:
     """Return what is inside something around a function."""
     if isinstance(thing, property):
         return {name: getattr(thing, name) for name in ("fget", "fset", "fdel")}
-    if isinstance(thing, functools.partial):
+    if isinstance(thing, _PARTIAL):
         keywords = {f"{name}=": value for name, value in sorted(thing.keywords.items())}
         return {"func": thing.func, **{str(place): item for place, item in enumerate(thing.args)}, **keywords}
     if isinstance(thing, types.MethodType):

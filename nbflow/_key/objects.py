@@ -15,6 +15,7 @@ import weakref
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any
 
+from nbflow._key.kinds import Around, is_librarys
 from nbflow._key.origin import holds
 from nbflow._key.value import (
     ATTRIBUTE,
@@ -39,6 +40,7 @@ _BY_TYPE_ALONE = frozenset(
     multiprocessing.BaseContext multiprocessing.SemLock multiprocessing.BaseManager multiprocessing.BaseProcess
     subprocess.Popen unittest.NonCallableMock logging.Logger logging.LoggerAdapter logging.Handler contextvars.ContextVar
     _contextvars.ContextVar _contextvars.Context
+    os._Environ
     socket.socket _socket.socket ssl.SSLContext _ssl._SSLContext http.HTTPConnection urllib.OpenerDirector
     smtplib.SMTP ftplib.FTP imaplib.IMAP4 select.epoll selectors.BaseSelector
     sqlite3.Connection sqlite3.Cursor dbm._Database
@@ -53,6 +55,8 @@ _BY_TYPE_ALONE = frozenset(
     sqlalchemy.scoped_session diskcache.Cache diskcache.FanoutCache
     """.split()  # noqa: SIM905  # a table to read, not ninety lines
 )
+
+_RESTLESS = frozenset(("_random.Random", "numpy.Generator", "numpy.RandomState", "numpy.BitGenerator"))
 
 _REFUSED = (
     (io.IOBase, "a file's content and position would change by reading it; pass its path or what is in it"),
@@ -75,6 +79,8 @@ _REFUSED_BY_NAME = {
 @handles(type, subclasses=True)
 @handles(types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
 def _code(walk: Walk, value: Any) -> bytes:
+    if is_librarys(value):
+        return seal("named", type(value.__self__).__module__, value.__name__)
     owner = getattr(value, "__self__", None) if isinstance(value, types.BuiltinFunctionType) else None
     if owner is not None and not isinstance(owner, (types.ModuleType, type)):
         return seal("bound", value.__name__, member(walk.at(ATTRIBUTE, "__self__", owner)))
@@ -83,6 +89,8 @@ def _code(walk: Walk, value: Any) -> bytes:
 
 @handles(types.MethodType)
 def _method(walk: Walk, value: types.MethodType) -> bytes:
+    if is_librarys(value):
+        return seal("named", type(value.__self__).__module__, value.__name__)
     owner = walk.at(ATTRIBUTE, "__self__", value.__self__)
     return seal("method", member(walk.digest(value.__func__)), member(owner))
 
@@ -90,6 +98,12 @@ def _method(walk: Walk, value: types.MethodType) -> bytes:
 @handles(property, classmethod, staticmethod, functools.cached_property)
 def _descriptor(walk: Walk, value: Any) -> bytes:
     return seal("code", walk.reach(value))
+
+
+@handles(Around)
+def _around(walk: Walk, value: Around) -> bytes:
+    state = value.state()
+    return walk.members("around", list(state), items=steps(state))
 
 
 @handles(object)
@@ -100,6 +114,7 @@ def _object(walk: Walk, value: Any) -> bytes:
         if name in _BY_TYPE_ALONE:
             walk.opaque.append(kind)
             return seal("type alone", kind.__qualname__)
+        walk.restless |= name in _RESTLESS
         if name in _REFUSED_BY_NAME:
             refuse(value, _REFUSED_BY_NAME[name], decisive=True)
     for refused, reason in _REFUSED:

@@ -41,6 +41,8 @@ def scan(code: CodeType, *, module: bool = False, functions: bool = True, inside
         inside: look into the bodies of classes.
     """
     reads = Reads()
+    if "__class__" in code.co_freevars:  # of `super()`, which reads it in instructions only since Python 3.12
+        reads.cells.add(("__class__",))
     _scan(code, frozenset(code.co_freevars), reads, module=module, functions=functions, inside=inside)
     return reads
 
@@ -82,7 +84,7 @@ def _owner(steps: list[tuple[str, Any]], place: int) -> list[str]:
 
 
 def _note_binding(opcode: str, name: str, free: frozenset[str], reads: Reads) -> None:
-    if opcode in _ATTRIBUTE:
+    if opcode in _ATTRIBUTE or opcode == "LOAD_SUPER_ATTR":
         reads.attributes.add(name)
     elif opcode in _REBIND_GLOBAL:
         reads.rebound_names.add(name)

@@ -19,6 +19,7 @@ import uuid
 import zoneinfo
 from typing import TYPE_CHECKING, Any
 
+from nbflow._key.origin import is_users
 from nbflow._key.secret import Secret
 from nbflow._key.value import ATTRIBUTE, INDEX, ITEM, Walk, handler, handles, member, refuse, seal, steps
 
@@ -217,8 +218,8 @@ def _pattern(walk: Walk, value: re.Pattern[Any]) -> bytes:
 
 
 @handles(types.ModuleType, subclasses=True)
-def _module(_: Walk, value: types.ModuleType) -> bytes:
-    return seal("module", value.__name__)
+def _module(walk: Walk, value: types.ModuleType) -> bytes:
+    return seal("code", walk.reach(value)) if is_users(value) else seal("module", value.__name__)
 
 
 @handles(types.SimpleNamespace)
@@ -235,6 +236,11 @@ def _partial(walk: Walk, value: functools.partial[object]) -> bytes:
 @handles(operator.attrgetter, operator.itemgetter, operator.methodcaller)
 def _getter(walk: Walk, value: Any) -> bytes:
     return _parts(walk, type(value).__name__, *value.__reduce__()[1:])
+
+
+@handles(type(typing.Annotated[int, ""]))
+def _annotated(walk: Walk, value: Any) -> bytes:
+    return _parts(walk, "annotated", value.__origin__, value.__metadata__)  # pickle writes it in another way since Python 3.13
 
 
 if sys.version_info >= (3, 12):

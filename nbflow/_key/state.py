@@ -12,6 +12,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from nbflow._key.kinds import Around
 from nbflow._key.value import Refusal, identify
 
 if TYPE_CHECKING:
@@ -48,18 +49,22 @@ def counted(slot: Slot, value: object) -> Content:
         with _MUTEX:
             state = _STATES.get(slot)
             turns = state.turns if state is not None else 0
-            if state is not None and state.value is value and state.busy:
+            if state is not None and _is(state.value, value) and state.busy:
                 return state.counted
         found = identify(value)
         with _MUTEX:
             state = _STATES.get(slot)
-            if state is None or state.value is not value:
+            if state is None or not _is(state.value, value):
                 _STATES[slot] = _State(value, found, found.digest)
                 return found
             if state.turns == turns:
                 if found.digest != state.last or found.code != state.counted.code:
                     state.counted, state.last = found, found.digest
                 return state.counted
+
+
+def _is(one: object, other: object) -> bool:
+    return one is other or (isinstance(one, Around) and isinstance(other, Around) and one.thing is other.thing)
 
 
 def begin(slots: Collection[Slot]) -> None:

@@ -96,13 +96,24 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _match(code: CodeType, source: Source) -> FunctionNode | None:
-    place = (code.co_name, code.co_firstlineno)
-    nodes, same = source.functions.get(place, []), _fingerprint(code)
+    place, same = (code.co_name, code.co_firstlineno), _fingerprint(code)
     if not any(_fingerprint(other) == same for other in source.codes.get(place, ())):
-        return None
+        return _moved(code, source)
+    nodes = source.functions.get(place, [])
     if len(nodes) > 1:  # lambdas on one line: the body says which
         extent = _extent(code)
         nodes = [node for node in nodes if isinstance(node, ast.Lambda) and _span(node.body) == extent]
+    return nodes[0] if len(nodes) == 1 else None
+
+
+def _moved(code: CodeType, source: Source) -> FunctionNode | None:
+    """Return the one function that is as it was on another line of a file that was edited above it.
+
+    None in a class: what else the class says may have been edited as well.
+    """
+    same = _fingerprint(code)
+    places = [place for place, codes in source.codes.items() if place[0] == code.co_name and any(_fingerprint(other) == same for other in codes)]
+    nodes = [node for place in places for node in source.functions.get(place, []) if id(node) not in source.classes]
     return nodes[0] if len(nodes) == 1 else None
 
 

@@ -11,9 +11,10 @@ alone, never from where it was made, or one value would have two digests.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
-from types import CodeType
+from types import CodeType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -45,8 +46,9 @@ _ATOMS = frozenset((str, int, float, bool, type(None), bytes))
 _PLAIN = (_ATOMS - {bytes}) | {list, dict}  # what may be plain; bytes alone are not copied into an encoding
 _INLINE = frozenset((str, int, bool, type(None)))
 _usual_nan = float("nan")
-# A float that may be another NaN than the usual one, or by chance something else.
-_maybe_nan = re.compile(rb"\xcb[\x7f\xff](?!\xf8\0{6})[\xf0-\xff]").search
+# A float that may be another NaN than the usual one, or by chance something else. The one that processors make of
+# `inf - inf` has a sign.
+_maybe_nan = re.compile(rb"\xcb(?:\x7f(?!\xf8\0{6})|\xff)[\xf0-\xff]").search
 
 
 def seal(tag: str, *parts: object, buffers: Iterable[Any] = ()) -> bytes:
@@ -131,11 +133,13 @@ class Content(NamedTuple):
         code: the functions and classes in it, and the classes of objects that have methods of the user's, in the
             order in which they are met. What they do follows from what they reach, which the digest does not cover.
         opaque: classes of the objects in it that have no value: clients, connections, locks.
+        restless: is there something in it that changes by being used, as a generator of random numbers does?
     """
 
     digest: bytes
     code: tuple[object, ...] = ()
     opaque: tuple[type, ...] = ()
+    restless: bool = False
 
 
 class Refusal(Exception):  # noqa: N818  # a message on its way up, which no caller sees
@@ -230,7 +234,7 @@ def _identify(value: object, *, methods: bool) -> Content:
         return Content(blake3(data).digest(SIZE))
     walk = Walk(methods=methods)
     found = walk.not_plain(value)
-    return Content(found, tuple(walk.code), tuple(dict.fromkeys(walk.opaque)))
+    return Content(found, tuple(walk.code), tuple(dict.fromkeys(walk.opaque)), walk.restless)
 
 
 class Walk:
@@ -242,13 +246,14 @@ class Walk:
     sharing an object and copying it give one digest, and a tangle of objects takes linear time.
     """
 
-    __slots__ = ("_low", "_memo", "_open", "code", "methods", "opaque")
+    __slots__ = ("_low", "_memo", "_open", "code", "methods", "opaque", "restless")
 
     def __init__(self, *, methods: bool = True) -> None:
         self.methods = methods
         #: What was met so far; see `Content`.
         self.code: list[object] = []
         self.opaque: list[type] = []
+        self.restless = False
         self._open: dict[int, tuple[int, object]] = {}
         self._memo: dict[int, tuple[object, bytes]] = {}  # holds the objects, or their ids would be used again
         self._low = 0
@@ -342,7 +347,7 @@ def _rank(thing: Any) -> tuple[str, bytes]:
     from nbflow._key.syntax import code_digest
 
     code = getattr(thing, "__code__", None)
-    return str(getattr(thing, "__qualname__", "")), code_digest(code) if isinstance(code, CodeType) else b""
+    return str(getattr(thing, "__qualname__", None) or getattr(thing, "__name__", "")), code_digest(code) if isinstance(code, CodeType) else b""
 
 
 _HANDLERS: dict[type, tuple[Handler, bool]] = {}
@@ -469,13 +474,15 @@ def attributes(value: object, known: type = object) -> dict[str, object]:
         slots = base.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
             hidden = f"_{base.__name__.lstrip('_')}{name}" if name.startswith("__") and not name.endswith("__") else name
-            if name not in ("__dict__", "__weakref__") and hasattr(value, hidden):
-                state[hidden] = getattr(value, hidden)
+            slot = vars(base).get(hidden)  # asked itself: an empty one would call `__getattr__`, which may make what it answers
+            if name not in ("__dict__", "__weakref__") and isinstance(slot, MemberDescriptorType):
+                with contextlib.suppress(AttributeError):
+                    state[hidden] = slot.__get__(value)
     return {name: state[name] for name in sorted(state) if not only_remembers(kind, name)}
 
 
 def only_remembers(kind: type, name: str) -> bool:
-    """Tell whether an attribute follows from others, or says who wrote them or who may."""
+    """Tell whether an attribute follows from others, or says who wrote them, who may, or where they lie."""
     if name == "_attrs_cached_hash" or type(getattr(kind, name, None)).__name__ == "cached_property":
         return True
     return name in _NOTES and any(base.__name__ == _NOTES[name] for base in kind.__mro__)
@@ -483,6 +490,7 @@ def only_remembers(kind: type, name: str) -> bool:
 
 _NOTES = {  # attribute -> the class of a library that keeps a note in it
     "_sklearn_version": "BaseEstimator",
+    "_stop_words_id": "_VectorizerMixin",  # where its stop words lie in memory
     "__networkx_cache__": "Graph",
     "_readonly": "ExtensionArray",
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow._core.table import duration
 from nbflow._key.call import inputs_of
 from nbflow._key.explain import Change, input_changes, listed
+from nbflow._key.kinds import with_article
 from nbflow._key.value import identify
 from nbflow._run import keys, render
 from nbflow._state import checkpoint
@@ -115,7 +116,7 @@ def _without_content(arguments: list[tuple[str, object]]) -> Iterator[tuple[str,
     """Clients, locks and the like among the arguments."""
     for name, value in arguments:
         for kind in identify(value).opaque:
-            yield name, f"a {kind.__qualname__} has no content, its type alone counts"
+            yield name, f"{with_article(kind)} has no content, its type alone counts"
 
 
 def _can_be_called(binder: Any, args: tuple[Any, ...]) -> bool:

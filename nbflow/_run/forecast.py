@@ -32,10 +32,11 @@ _PAGE = 512
 
 @dataclass(slots=True)
 class StepForecast:
-    """Calls of one step: how many are expected, and how many of them are saved."""
+    """Calls of one step: how many are expected, how many of them are saved, and how many others are if their inputs stay as they were."""
 
     calls: float = 0.0
     cached: float = 0.0
+    perhaps: float = 0.0
 
     @property
     def would_run(self) -> float:
@@ -279,17 +280,23 @@ class _Forecaster:
         self._new += len(left)
 
     def _expect(self, before: Checkpoint) -> None:
-        """A record that ran with an earlier code calls what it called then: saved are the calls of unchanged steps."""
+        """A record that ran with an earlier code calls what it called then: saved are the calls of unchanged steps.
+
+        Behind a call of a changed step they may get other inputs: they are expected to run, or the plan would say too little.
+        """
         if not isinstance(self._lane, FlowLane):
             self._step(self._lane.name).calls += 1
             return
+        as_before = True
         for name, key in before.built_on:
             expected = self._step(name)
             expected.calls += 1
             data = self._engine.store.get(key)
             step = self._steps.get(name)
-            if data is not None and step is not None and checkpoint.load(data).code == keys.identify(step).digest:
-                expected.cached += 1
+            saved = data is not None and step is not None and checkpoint.load(data).code == keys.identify(step).digest
+            expected.cached += saved and as_before
+            expected.perhaps += saved and not as_before
+            as_before = as_before and saved
 
     def _step(self, name: str) -> StepForecast:
         return self._found.steps.setdefault(name, StepForecast())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
@@ -16,6 +17,7 @@ from nbflow._key import value as values
 from nbflow._key.code import Code, Part
 from nbflow._key.file import content_digest
 from nbflow._key.kinds import is_data
+from nbflow._key.origin import is_users
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -127,7 +129,9 @@ def _dependency(thing: Any) -> Part:
             return Part(f"file {thing}", content_digest(thing), "dependency")
         except OSError as error:
             raise UsageError(f"depends_on={str(thing)!r} cannot be read: {error.strerror}.") from None
-    if callable(thing):
+    if isinstance(thing, ModuleType) and not is_users(thing):
+        raise UsageError(f"depends_on={thing.__name__} is a module of a package; give the name of the package to count its version, as in depends_on={thing.__name__.partition('.')[0]!r}.")
+    if callable(thing) or isinstance(thing, ModuleType):
         code = codes.read(getattr(thing, "__wrapped__", thing))
         return Part(code.parts[0].name, code.digest, "function", code.parts[0].text)
     return Part("depends_on", values.digest(thing, "depends_on"))

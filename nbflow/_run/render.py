@@ -120,8 +120,9 @@ def _plan_calls(flow: FlowForecast) -> list[tuple[str, str]]:
     for name, step in flow.steps.items():
         made, cached = round(step.would_run), round(step.cached)
         more = f", {cached:,} more are cached" if made else f": {cached:,} are cached"
+        perhaps = f", {round(step.perhaps):,} of them only if what goes in changes" if round(step.perhaps) else ""
         if made or cached:
-            said.append((f"~{made:,}" if made else "no", f"calls of {name}" + (more if cached else "")))
+            said.append((f"~{made:,}" if made else "no", f"calls of {name}" + perhaps + (more if cached else "")))
     return said
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import linecache
 import sys
 import types
 
@@ -157,6 +158,20 @@ def test_the_source_is_not_believed_once_the_file_says_something_else(local_modu
     old = read(step).digest
     local_module("edited", "def step(x):\n    return x + 2\n")
     assert read(importlib.import_module("edited").step).digest != old
+
+
+def test_a_function_that_moved_in_its_file_is_known_without_a_reload(local_module, notebook):
+    path = local_module("words", "def f(x):\n    return x + 1\nclass A:\n    def f(self):\n        return 1\n")
+    notebook.run("import words\ndef step(x):\n    return words.f(x)\n")
+    before = read(notebook["step"]).digest
+    path.write_text("# more to read\nLIMIT = 3\n\ndef f(x):\n    return x + 1\n")
+    linecache.checkcache()
+    notebook.run("def step(x):  # run again\n    return words.f(x)\n")
+    assert read(notebook["step"]).digest == before
+    path.write_text("# more to read\nLIMIT = 3\n\ndef f(x):\n    return x + 2\n")
+    linecache.checkcache()
+    notebook.run("def step(x):  # and again\n    return words.f(x)\n")
+    assert read(notebook["step"]).digest != before
 
 
 def test_mutual_recursion(new_notebook):
@@ -425,6 +440,72 @@ def test_imports_inside_a_function_are_followed_before_it_has_run(local_module, 
     notebook["step"](1)
     assert read(notebook["step"]).digest == before
     assert names(notebook["step"]) == ["step", "cut"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "module = texts\n    return module.cut(x)",
+        "return MODULES['a'].cut(x)",
+        "return call(texts, x)",
+        "return getattr(texts, NAME)(x)",
+        "return vars(texts)[NAME](x)",
+    ],
+)
+def test_what_is_read_of_a_local_module_that_is_handed_around_counts(local_module, notebook, monkeypatch, body):
+    local_module("texts", "UNUSED = open(__file__)\ndef cut(s):\n    return s\n")
+    notebook.run(f"import texts\nMODULES = {{'a': texts}}\nNAME = 'cut'\ndef call(module, x):\n    return module.cut(x)\ndef step(x):\n    {body}\n")
+    before = read(notebook["step"]).digest
+    with monkeypatch.context() as patch:
+        patch.setattr("texts.cut", lambda s: s[:1])
+        assert read(notebook["step"]).digest != before
+    assert read(notebook["step"]).digest == before
+    sys.modules["texts"].UNUSED.close()
+
+
+def test_what_is_not_read_of_a_local_module_that_is_handed_around_does_not_count(local_module, notebook):
+    local_module("texts", "OTHER = 1\ndef cut(s):\n    return s\n")
+    notebook.run("import texts\ndef step(x):\n    module = texts\n    return module.cut(x)\n")
+    before = read(notebook["step"]).digest
+    sys.modules["texts"].OTHER = 2
+    assert read(notebook["step"]).digest == before
+    assert names(notebook["step"]) == ["step", "texts", "cut"]
+
+
+def test_an_attribute_that_a_module_gets_later_is_noticed(local_module, notebook):
+    local_module("texts", "")
+    notebook.run("import texts\ndef step(x):\n    module = texts\n    return module.cut(x)\n")
+    before = read(notebook["step"]).digest
+    sys.modules["texts"].cut = len
+    assert read(notebook["step"]).digest != before
+
+
+@pytest.mark.parametrize("inside", ["from shop import prices", "from . import prices", "import shop.prices as prices"])
+def test_a_module_of_a_package_imported_in_a_function_is_followed(tmp_path, monkeypatch, new_notebook, inside):
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "orders.py").write_text(f"def total(x):\n    {inside}\n    return prices.of(x)\n")
+    found = []
+    for factor in (1, 22):
+        (folder / "prices.py").write_text(f"def of(x):\n    return x * {factor}\n")
+        for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
+            monkeypatch.delitem(sys.modules, name)
+        importlib.invalidate_caches()
+        found.append(read(new_notebook().run("import shop.orders\ndef step(x):\n    return shop.orders.total(x)\n").step).digest)
+    assert found[0] != found[1]
+
+
+def test_a_module_that_a_function_imports_is_noticed_when_it_appears_and_when_it_is_another_one(local_module, notebook):
+    notebook.run("def step(x):\n    try:\n        import appearing\n        return appearing.cut(x)\n    except ImportError:\n        return x\n")
+    without = read(notebook["step"]).digest
+    local_module("appearing", "def cut(s):\n    return s\n")
+    first = read(notebook["step"]).digest
+    assert first != without
+    local_module("appearing", "def cut(s):\n    return s[:11]\n")  # forgotten and imported anew, not reloaded
+    importlib.import_module("appearing")
+    assert read(notebook["step"]).digest not in (without, first)
 
 
 def test_the_module_a_function_sits_in_does_not_count(local_module, notebook):
@@ -887,3 +968,183 @@ def test_a_lazy_frame_in_a_global_is_refused(notebook):
     notebook.run("import polars as pl\nPLAN = pl.DataFrame({'a': [1]}).lazy()\ndef step(x):\n    return PLAN.collect()\n")
     with pytest.raises(UnkeyableError, match=r"PLAN is a .*LazyFrame.*collect"):
         read(notebook["step"])
+
+
+@pytest.mark.parametrize(
+    ("cell", "edit"),
+    [
+        ("import math\ndef make():\n    op = math.sin\n    def swap(to):\n        nonlocal op\n        op = to\n    def step(x):\n        return op(x)\n    return step, swap\nstep, swap = make()\n", "swap(math.cos)"),
+        ("def f(*, a=1):\n    return a\ndef step(x):\n    return f()\n", "f.__kwdefaults__ = {'a': 2}"),
+        ("import functools\n@functools.singledispatch\ndef f(x):\n    return 1\ndef step(x):\n    return f(x)\n", "@f.register\ndef _(x: int):\n    return 2\n"),
+        ("def f(x):\n    return f.labels\nf.labels = ['a']\ndef step(x):\n    return f(x)\n", "f.labels.append('b')"),
+        ("def f(x):\n    return f.label\nf.label = 'a'\ndef step(x):\n    return f(x)\n", "f.label = 'b'"),
+        ("import itertools\ndef f(x):\n    return f.a or next(f.numbers)\nf.a, f.numbers = 1, itertools.count()\ndef step(x):\n    return f(x)\n", "f.a = 2"),
+    ],
+)
+def test_what_is_rebound_beside_the_code_after_it_was_read_is_noticed(notebook, cell, edit):
+    notebook.run(cell)
+    before = read(notebook["step"]).digest
+    assert read(notebook["step"]).digest == before
+    notebook.run(edit)
+    assert read(notebook["step"]).digest != before
+
+
+def test_what_a_function_counts_in_an_attribute_of_its_own_does_not_count(notebook):
+    notebook.run("def step(x):\n    step.calls += 1\n    return step.calls\nstep.calls = 0\n")
+    before = read(notebook["step"]).digest
+    notebook["step"](1)
+    assert read(notebook["step"]).digest == before
+
+
+OVERLOADED = """
+import functools
+def f(x):
+    return 1
+def g(x):
+    return 2
+class A:
+    @functools.singledispatchmethod
+    def show(self, x):
+        return 0
+    @show.register
+    def _(self, x: int):
+        return f(x)
+    @show.register
+    def _(self, x: str):
+        return g(x)
+def step(x):
+    return A().show(x)
+"""
+PROMPTS = "class Prompt:\n    def __init__(self, text):\n        self.text = text\n"
+
+
+@pytest.mark.parametrize(
+    ("cell", "edit"),
+    [
+        (PROMPTS + "class Config:\n    prompt = Prompt('a')\n    def show(self):\n        return self.prompt\ndef step(x):\n    return Config.prompt.text\n", "Config.prompt.text = 'b'"),
+        (PROMPTS + "class Config:\n    prompt = Prompt('a')\n    def show(self):\n        return self.prompt\ndef step(x):\n    return Config.prompt.text\n", "Config.prompt = Prompt('b')"),
+        (PROMPTS + "class Config:\n    prompt = Prompt('a')\ndef step(x):\n    return Config.prompt.text\n", "Config.prompt.text = 'b'"),
+        ("class Config:\n    _labels = ['a']\ndef step(x):\n    return Config._labels\n", "Config._labels.append('b')"),
+        ("class Config:\n    _labels = ['a']\ndef step(x):\n    return Config._labels\n", "class Config:\n    _labels = ['b']\n"),
+        ("import collections\nclass Config:\n    counts = collections.Counter(a=1)\n    def show(self):\n        return self.counts\ndef step(x):\n    return Config().show()\n", "Config.counts['b'] = 1"),
+        ("import operator\nclass Config:\n    op = operator.add\n    def show(self):\n        return self.op\ndef step(x):\n    return Config().show()\n", "Config.op = operator.sub"),
+        ("import functools\nclass A:\n    def f(self, n):\n        return n\n    g = functools.partialmethod(f, 1)\ndef step(x):\n    return A().g()\n", "A.g = functools.partialmethod(A.f, 2)"),
+        ("import enum\nclass Prompts(enum.Enum):\n    A = {'text': 'a'}\ndef step(x):\n    return Prompts.A.value['text']\n", "Prompts.A.value['text'] = 'b'"),
+        (OVERLOADED, "def f(x):\n    return 3\n"),
+    ],
+)
+def test_what_a_class_holds_counts_whatever_it_is(notebook, cell, edit):
+    notebook.run(cell)
+    before = read(notebook["step"]).digest
+    assert read(notebook["step"]).digest == before
+    notebook.run(edit)
+    assert read(notebook["step"]).digest != before
+
+
+@pytest.mark.parametrize(
+    ("cell", "old", "new"),
+    [
+        ("import pydantic, typing\ndef clean(v):\n    return v.strip()\nclass Label(pydantic.BaseModel):\n    a: typing.Annotated[str, pydantic.AfterValidator(clean)]\ndef step(x):\n    return Label(a=x)\n", "strip", "lower"),
+        ("import dataclasses, typing\nclass Say:\n    def __init__(self, text):\n        self.text = text\n@dataclasses.dataclass\nclass Label:\n    a: typing.Annotated[str, Say('a word')]\ndef step(x):\n    return Label\n", "a word", "two words"),
+        ("import dataclasses\ndef clean(v):\n    return v.strip()\n@dataclasses.dataclass\nclass Label:\n    a: str = dataclasses.field(metadata={'by': [clean]})\ndef step(x):\n    return Label\n", "strip", "lower"),
+    ],
+)
+def test_what_fields_are_annotated_with_counts_and_so_do_functions_in_it(new_notebook, cell, old, new):
+    assert not differs(new_notebook, cell, cell)
+    assert differs(new_notebook, cell, cell.replace(old, new))
+
+
+COUNTING = "class Model:\n    def __init__(self):\n        self.calls, self.prompt = 0, 'a'\n    def ask(self, x):\n        self.calls += 1\n        return x\n    __call__ = ask\n"
+WRAPPING = "import functools\n" + COUNTING.replace("__init__(self):", "__init__(self, f):\n        functools.update_wrapper(self, f)")
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        (COUNTING + "model = Model()\ndef step(x):\n    return model.ask(x)\n", "model"),
+        (COUNTING + "model = Model()\ndef step(x):\n    return model(x)\n", "model"),
+        (COUNTING + "models = {'a': Model()}\nmodel = models['a']\ndef step(x):\n    return models['a'].ask(x)\n", "model"),
+        (COUNTING + "model = Model()\ndef ask(model, x):\n    return model.ask(x)\ndef step(x):\n    return ask(model, x)\n", "model"),
+        (COUNTING + "model = Model()\ndef step(x, model=model):\n    return model.ask(x)\n", "model"),
+        (COUNTING + "model = Model()\nask = model.ask\ndef step(x):\n    return ask(x)\n", "model"),
+        (WRAPPING + "@Model\ndef model(x):\n    return x\ndef step(x):\n    return model(x)\n", "model"),
+    ],
+)
+def test_what_an_object_counts_in_itself_does_not_count_and_what_others_change_in_it_does(notebook, cell, value):
+    notebook.run(cell)
+    code = read(notebook["step"])
+    state.begin(code.changes)
+    notebook["step"](1)
+    state.end(code.changes)
+    assert notebook[value].calls == 1
+    assert read(notebook["step"]).digest == code.digest
+    notebook[value].prompt = "b"
+    assert read(notebook["step"]).digest != code.digest
+
+
+@pytest.mark.parametrize("made", ["random.Random(1)", "numpy.random.default_rng(1)", "numpy.random.RandomState(1)"])
+def test_random_numbers_that_the_code_draws_change_nothing_and_another_seed_does(new_notebook, made):
+    cell = f"import random, numpy\nrng = {made}\ndef step(x):\n    return rng.uniform(0, 1)\n"
+    notebook = new_notebook()
+    notebook.run(cell)
+    code = read(notebook["step"])
+    state.begin(code.changes)
+    notebook["step"](1)
+    state.end(code.changes)
+    assert read(notebook["step"]).digest == code.digest
+    assert not differs(new_notebook, cell, cell)
+    assert differs(new_notebook, cell, cell.replace("(1)", "(2)"))
+
+
+@pytest.mark.parametrize("who", ["cls", "self"])
+@pytest.mark.parametrize("name", ["seen", "_seen"])
+def test_a_cache_in_a_class_that_its_methods_fill_does_not_count(notebook, who, name):
+    decorator = "@classmethod" if who == "cls" else ""
+    notebook.run(f"class A:\n    {name} = {{}}\n    {decorator}\n    def of({who}, x):\n        {who}.{name}[x] = 1\n        return x\ndef step(x):\n    return A().of(x)\n")
+    code = read(notebook["step"])
+    state.begin(code.changes)
+    notebook["step"](1)
+    state.end(code.changes)
+    assert read(notebook["step"]).digest == code.digest
+    getattr(notebook["A"], name)["other"] = 1
+    assert read(notebook["step"]).digest != code.digest
+
+
+@pytest.mark.parametrize("taken", ["from random import choice as f", "from random import random as f", "from numpy.random import normal as f", "from os import environ as f"])
+def test_functions_of_a_library_that_are_methods_and_the_environment_do_not_count_by_their_state(new_notebook, monkeypatch, taken):
+    notebook = new_notebook()
+    notebook.run(f"{taken}\nFUNCTIONS = [f]\ndef step(x):\n    return f, FUNCTIONS\n")
+    before = read(notebook["step"])
+    notebook.run("import random, numpy\nrandom.random(), numpy.random.rand()\n")
+    monkeypatch.setenv("NEW", "1")
+    assert read(notebook["step"]).digest == before.digest
+    notebook.run("f = len")
+    assert read(notebook["step"]).digest != before.digest
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "import pandas as pd\n@pd.api.extensions.register_dataframe_accessor('tidied')\nclass Tidied:\n    def __init__(self, frame):\n        self.frame = frame\n    def rows(self):\n        return len(self.frame) + 1\n",
+        "import pandas as pd\ndef tidied(frame):\n    return len(frame) + 1\npd.DataFrame.tidied = tidied\n",
+        "import polars as pl\n@pl.api.register_dataframe_namespace('tidied')\nclass Tidied:\n    def __init__(self, frame):\n        self.frame = frame\n    def rows(self):\n        return self.frame.height + 1\n",
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_what_the_user_puts_on_frames_counts_where_it_is_read(notebook, cell):
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    notebook.run("def step(frame):\n    return frame.tidied.rows()\ndef other(frame):\n    return frame.columns\n")
+    try:
+        bare, other = read(notebook["step"]).digest, read(notebook["other"]).digest
+        notebook.run(cell)
+        before = read(notebook["step"]).digest
+        assert before != bare
+        notebook.run(cell.replace("+ 1", "+ 2"))
+        assert read(notebook["step"]).digest not in (bare, before)
+        notebook.run("\n\n" + cell)
+        assert read(notebook["step"]).digest == before
+        assert read(notebook["other"]).digest == other
+    finally:
+        for kind in (pandas.DataFrame, polars.DataFrame):
+            if "tidied" in vars(kind):
+                del kind.tidied

@@ -11,6 +11,7 @@ import pathlib
 import subprocess
 import sys
 import uuid
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,7 @@ VALUES = {
     "objects": [Row(1, [2]), SlottedRow(1), AttrsRow(1), Model(a=1, c=(2,)), Thing(x=1)],
     "cycle": cycle(),
     "class": [int, len, json.dumps, sys],
+    "annotated": [Annotated[int, "a number"], list[int], int | None, Literal["a", 1]],
     "numpy": [np.arange(6.0).reshape(2, 3), np.array([1, None], object), np.float32(1), np.array(["a"])],
     "pandas": pd.DataFrame([[1, 0.5], [2, None]], pd.Index(["x", "y"], "string", name="i"), pd.Index(["a", 1], object)),
     "nullable": pd.Series([1, None], dtype="Int64"),
@@ -63,6 +65,7 @@ GOLDEN_VALUES = {
     "objects": "16dba5a5f113c0f5d48f72b5bd4048b89fa800c4",
     "cycle": "ff1133d41520d216ef81d4c3a065535f6d984e2f",
     "class": "0ee4e0211ac5a3be0186bf88e86d82bcb43831dd",
+    "annotated": "4c718bc0272d8db1a5062916875334b03d7ac11c",
     "numpy": "2e8eb17eb164d82e938ab148379be33ea83057f8",
     "pandas": "9a3ef4b63a41f7b04adbb5b003fe9cc8cdc6a699",
     "nullable": "b874822528c4c792bd785e69727bda8ac9bcb249",
@@ -87,6 +90,16 @@ async def step(x):
     async with x as y:
         return await y, -1
 """
+INHERITED = """
+class A:
+    def __init__(self, x):
+        self.x = x
+class B(A):
+    def __init__(self, x):
+        super().__init__(x)
+def step(x):
+    return B(x)
+"""
 CODES = {
     "helpers": (HELPERS, "step"),
     "closure": (CLOSURE, "step"),
@@ -96,6 +109,7 @@ CODES = {
     "texts": ("def step(x):\n    return f'{x!r:>{10}}' 'a' f'{x:}b{x=}'\n", "step"),
     "generated": (GENERATED, "step"),
     "matched": (MATCHED, "step"),
+    "inherited": (INHERITED, "step"),
 }
 GOLDEN_CODES = {
     "helpers": "c11804dc2bc8fead1288b2f0d497a7a2c4b1c1c3",
@@ -106,6 +120,7 @@ GOLDEN_CODES = {
     "texts": "a4f8fc5a53668176eec0f9bf0062ccac2dd412de",
     "generated": "4222e2bd7cde50af0158293e12a07f83a1441501",
     "matched": "1a223cb1217201ec190eb84b30311fd8c553f503",
+    "inherited": "27853ed53aa2f31cd455072dff4e69b235444aaa",
 }
 GOLDEN_CALL = "52313af261f2e8feda47db1e8d976bd8c3c79101"
 

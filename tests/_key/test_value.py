@@ -158,6 +158,7 @@ def other_nan():
 @pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [x], lambda x: (x,), lambda x: {"a": [x]}, lambda x: Row(x)])
 def test_all_nans_are_one_value(wrap):
     assert digest(wrap(other_nan())) == digest(wrap(float("nan")))
+    assert digest(wrap(-float("nan"))) == digest(wrap(float("inf") * 0)) == digest(wrap(float("nan")))
 
 
 def test_bytes_that_look_like_nan_are_plain_all_the_same():
@@ -428,3 +429,21 @@ def test_changing_any_member_changes_the_digest(values, place, new):
     if place < len(values):
         changed = [*values[:place], new, *values[place + 1 :]]
         assert (digest(values) == digest(changed)) == (canon(values[place]) == canon(new))
+
+
+def test_an_empty_slot_is_not_asked_of_a_class_that_makes_up_attributes():
+    """SQLAlchemy's names make a new function for each empty slot that is looked at, without end."""
+
+    class Memoized:
+        __slots__ = ("made", "name")
+
+        def __init__(self, name):
+            self.name = name
+
+        def __getattr__(self, name):
+            if name != "made":
+                raise AttributeError(name)
+            return lambda: Memoized(self.name)
+
+    assert digest(Memoized("a")) == digest(Memoized("a"))
+    assert digest(Memoized("a")) != digest(Memoized("b"))

@@ -63,6 +63,16 @@ def test_the_version_of_sklearn_is_no_part_of_an_estimator(monkeypatch):
     assert digest(LinearRegression()) == before
 
 
+def test_where_the_stop_words_of_a_fitted_vectorizer_lie_is_no_part_of_it():
+    pytest.importorskip("sklearn")
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    one, other, more = (TfidfVectorizer().fit(texts) for texts in (["ab cd", "ef"], ["ab cd", "ef"], ["ab cd", "ef gh"]))
+    other._stop_words_id = 1  # as another process would have it
+    same(one, other)
+    distinct(one, more)
+
+
 def test_a_graph_that_was_looked_at_is_the_same():
     networkx = pytest.importorskip("networkx")
     graph, used, other = (networkx.karate_club_graph() for _ in range(3))

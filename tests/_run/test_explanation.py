@@ -1,5 +1,6 @@
 """Every rerun has a reason that its author understands: a line, a global, a column, a field."""
 
+import logging
 import subprocess
 import sys
 import types
@@ -165,6 +166,24 @@ def test_the_column_of_a_frame_in_a_global_is_named(cells, make):
     assert "column `x`" not in cells.total.explain(1).reason
 
 
+def test_a_value_is_shown_as_it_is_written(cells):
+    cells.run("import re\nWORD = re.compile('a')\n@nf.step\ndef find(text):\n    return WORD.findall(text)\n")
+    cells.find("a")
+    cells.run("import re\nWORD = re.compile('b')\n")
+    assert cells.find.explain("a").reason == "`WORD` changed (re.compile('a') -> re.compile('b'))"
+
+
+@pytest.mark.parametrize("change", [lambda frame: frame.rename_axis("n"), lambda frame: frame.set_index([[5, 6]]), lambda frame: frame.attrs.update(unit="EUR") or frame])
+def test_a_frame_whose_columns_are_as_they_were_is_not_said_to_have_other_columns(cells, change):
+    cells.run("@nf.step\ndef total(n):\n    return len(frame) * n\n")
+    cells.module.frame = pd.DataFrame({"id": [1, 2], "body": ["a", "b"]})
+    cells.total(1)
+    cells.shape(cells.module.frame)
+    cells.module.frame = change(cells.module.frame.copy())
+    assert cells.total.explain(1).reason == "`frame` changed (its index, its attrs or the order of its columns)"
+    assert cells.shape.explain(cells.module.frame).reason == "`df` changed (its index, its attrs or the order of its columns)"
+
+
 def test_the_argument_and_the_field_that_changed_are_named(cells):
     cells.categorize("x")
     assert cells.categorize.explain("x", model="large").reason == "`model` changed"
@@ -266,6 +285,17 @@ def test_what_does_not_count_is_said(nb):
 
     assert {name for name, _ in ask.explain(1).uncounted} == {"lock", "seen"}
     assert "`lock`: a lock has no content, its type alone counts." in repr(ask.explain(1))
+
+
+def test_a_logger_that_the_code_writes_to_is_said_to_count_by_its_type(nb):
+    log = logging.getLogger("nbflow.tests.explained")
+
+    @nf.step
+    def ask(n):
+        log.info("asked")
+        return n
+
+    assert ask.explain(1).uncounted == (("log", "a Logger has no content, its type alone counts"),)
 
 
 def test_an_argument_without_content_is_named(nb):
@@ -407,6 +437,19 @@ def test_a_plan_knows_which_steps_are_saved_when_the_flow_changed(nb, cells):
     nb.calls.clear()
     nb.send(EVENT, records(), key="id")
     assert nb.calls == []
+
+
+def test_a_plan_expects_calls_behind_a_changed_step_to_get_other_inputs(nb, cells):
+    cells.run("@nf.step\ndef size(answer):\n    return len(answer[1])\n@nf.flow(on='thread.created')\ndef triage(thread):\n    return size(thread['id']) + size(categorize(thread['body']))\n")
+    cells.run("@nf.step\ndef categorize(text):\n    return text, PROMPT\n")
+    nb.send(EVENT, records(), key="id")
+    cells.edit("Pick one", "Choose one")
+    plan = nf.plan(EVENT, records(), key="id")
+    assert plan.calls == {"size": 3, "categorize": 3}
+    assert "calls of size, 3 of them only if what goes in changes, 3 more are cached" in repr(plan)
+    nb.calls.clear()
+    nb.send(EVENT, records(), key="id")
+    assert len(nb.calls) == 6
 
 
 def test_a_plan_of_failed_records_says_so(nb):

@@ -1,6 +1,7 @@
 """What a call is remembered by, as the engine makes it: what steps depend on, ignore, change, and are good for."""
 
 import asyncio
+import importlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -151,6 +152,26 @@ def test_what_a_step_depends_on_by_name_is_explained_by_its_name(nb):
     assert define("Pick one.", lambda text: 2).explain(1).reason.startswith("helper `rule` changed")
 
 
+def test_a_step_can_depend_on_a_whole_module_of_the_users_and_not_on_one_of_a_package(nb, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "handlers.py").write_text("def a(n):\n    return n\n")
+    handlers = importlib.import_module("handlers")
+
+    def define(module):
+        @nf.step(depends_on=module)
+        def ask(n):
+            return n
+
+        return ask
+
+    define(handlers)(1)
+    assert define(handlers).explain(1).state == "cached"
+    monkeypatch.setattr(handlers, "a", len)
+    assert define(handlers).explain(1).reason == "helper `handlers` changed"
+    with pytest.raises(nf.UsageError, match="depends_on='pandas'"):
+        define(pd).explain(1)
+
+
 def test_an_ignored_global_does_not_count_in_steps_and_flows(nb):
     @nf.step(ignore="CACHE")
     def ask(n):
@@ -170,6 +191,14 @@ def test_an_ignored_name_that_is_neither_argument_nor_global_is_refused():
     with pytest.raises(nf.UsageError, match=r"ignore='CACH'.*Did you mean 'CACHE'"):
 
         @nf.step(ignore=["CACH"])
+        def ask(n):
+            return n, CACHE
+
+
+def test_what_is_ignored_is_given_by_name():
+    with pytest.raises(nf.UsageError, match=r"ignore=.* is not a name"):
+
+        @nf.step(ignore=CACHE.get)
         def ask(n):
             return n, CACHE
 
