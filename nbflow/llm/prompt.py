@@ -100,6 +100,8 @@ def _answers(reply: Reply, count: int) -> dict[int, list[dict[str, Any]]]:
         number = answer.get("id") if isinstance(answer, dict) else None
         if isinstance(number, int | str) and str(number).isdecimal():
             found.setdefault(int(number), []).append(answer)
+    if found.keys() & {0, count + 1} and not found.keys() >= set(range(1, count + 1)):
+        raise AnswerError("the numbers in the model's answer are not those of the texts")  # each would get its neighbour's
     return found
 
 
