@@ -52,7 +52,7 @@ class Offline:
         if not total:
             return Category(self._guess, 0.0, f"{BASELINE}: no word in common with any label")
         label = max(likeness, key=lambda label: likeness[label])
-        words = ", ".join(self._deciding(text, label))
+        words = ", ".join(self._deciding(text, label)) or "all of it speaks for other labels as well"
         return Category(label, round(likeness[label] / (total + _DOUBT), 2), f"{BASELINE}: {words}")
 
     @property
@@ -90,7 +90,7 @@ class Offline:
         def says(word: str) -> float:
             parts = [*_parts(word)]
             own = sum(self._centroids[label].get(part, 0.0) for part in parts)
-            return own - sum(centroid.get(part, 0.0) for centroid in others for part in parts) / len(others) if own else -1.0
+            return own - sum(centroid.get(part, 0.0) for centroid in others for part in parts) / max(1, len(others)) if own else -1.0
 
         said = {word: says(word.casefold()) for word in dict.fromkeys(_WORD.findall(text))}
         best = sorted(said, key=lambda word: -said[word])[:_NAMED]

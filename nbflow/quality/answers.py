@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._core.entry import DONE, Used
+from nbflow._core.label import text_of
 from nbflow._core.plan import State
 from nbflow._core.usage import NOTHING, Usage
 from nbflow._run.batch import Batch, columns_of
@@ -84,15 +84,6 @@ class Answers:
         if name not in known:
             raise UsageError(f"truth={name!r} is not a column of the records; they have {', '.join(map(repr, known)) or 'none'}.")
         return [row.record.get(name) if isinstance(row.record, Mapping) else None for row in self.rows]
-
-
-def text_of(label: Any) -> str | None:
-    """A label as text; ``None`` for a missing one."""
-    if isinstance(label, enum.Enum):
-        label = label.value
-    if label is None or label != label or type(label).__name__ in {"NAType", "NaTType"}:  # noqa: PLR0124 - NaN
-        return None
-    return str(label)
 
 
 def answers_of(source: Any, column: str | None = None, key: Key = None) -> Answers:

@@ -12,12 +12,13 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbflow._core.label import text_of
 from nbflow._core.review import Decision, Subject, standing
 from nbflow._run import reviewed
 from nbflow._run.run import Run
 from nbflow.errors import UsageError
 from nbflow.quality import picture
-from nbflow.quality.answers import answers_of, text_of
+from nbflow.quality.answers import answers_of
 from nbflow.quality.evaluation import records
 from nbflow.quality.labels import labels_of
 

@@ -11,6 +11,7 @@ PASSING = {
     "503": chat.error(503, "busy"),
     "reset": chat.reset,
     "truncated body": chat.truncated,
+    "no choices": lambda handler, _texts: handler.give(200, handler.completion("") | {"choices": []}, {}),
 }
 NO_ANSWER = {
     "empty": (chat.says(""), "the model's answer is empty"),

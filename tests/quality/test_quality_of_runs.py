@@ -217,3 +217,21 @@ def test_what_the_answers_cost_is_said_and_a_remembered_answer_cost_what_it_cost
     assert "A cost $0.04 for 4.0k tokens." in repr(compared)
     assert "40 records from checkpoints" in repr(compared)
     assert "Cost $0.05 for 5.0k tokens." in nf.evaluate(two, "product")._repr_html_()
+
+
+def test_labels_of_a_categorizer_and_of_figures_are_the_same_for_an_enum_of_numbers(nb):
+    class Topic(Enum):
+        billing = 1
+        bug = 2
+
+    run = nf.llm.categorizer(Topic, model=lambda text: Topic.billing if "refund" in text else Topic.bug).map(["refund", "crash", "a refund"])
+    found = nf.evaluate(run, truth=[Topic.billing, Topic.bug, Topic.bug], labels=Topic)
+    assert found.labels == ("billing", "bug")
+    assert found.accuracy.value == pytest.approx(2 / 3)
+    assert not found.outside
+    assert list(nf.review(run, choices=Topic).choices) == ["billing", "bug"]
+
+
+def test_a_true_label_that_is_missing_is_missing_in_any_library(nb):
+    run = nf.llm.categorizer(["a", "b"], model=lambda text: "a").map(["one", "two", "three", "four"])
+    assert nf.evaluate(run, truth=["a", pd.NA, float("nan"), None]).unknown == 3
