@@ -266,6 +266,35 @@ def server(tmp_path_factory):
     server.close()
 
 
+OVERLAPS = """() => {
+    const found = [];
+    for (const row of document.querySelectorAll(".jp-OutputArea-output tr")) {
+        let right = -Infinity;
+        for (const cell of row.children) {
+            const text = document.createRange();
+            text.selectNodeContents(cell);
+            const box = text.getBoundingClientRect();
+            if (box.width && box.left < right - 1) found.push(row.innerText);
+            if (box.width) right = box.right;
+        }
+    }
+    return found;
+}"""
+
+
+def test_in_jupyterlab_no_figure_is_written_over_another(browser, server):
+    path = server.write("figures.ipynb", SETUP, 'nf.compare(run, run, truth=["card", "cash"] * 3, names=("names only", "with examples"))')
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    notebook = Notebook(context.new_page(), server, path)
+    notebook.run_all()
+    page = notebook.page
+    page.get_by_text("macro F1").wait_for(state="attached")
+    notebook.picture("lab-figures")
+    assert page.evaluate(OVERLAPS) == []
+    assert page.get_by_text("with examples").count()
+    context.close()
+
+
 def test_in_jupyterlab_keys_decide_and_outlive_the_kernel(browser, server):
     path = server.write("review.ipynb", SETUP, 'review = nf.review(run, text="text", choices=["card", "cash", "other"])\nreview')
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
