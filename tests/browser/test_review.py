@@ -180,6 +180,29 @@ def test_a_key_pressed_before_the_next_record_is_there_decides_nothing(opened, r
     assert {key: one.label for key, one in review.decided.items()} == {"q-3": "card_arrival"}
 
 
+def test_a_key_that_is_held_decides_one_record(opened, review):
+    shown = opened(review)
+    for key in ("1", "1", "Enter", "Enter", "Enter"):
+        shown.page.keyboard.down(key)
+        shown.pump()
+    assert {key: one.label for key, one in review.decided.items()} == {"q-3": "card_arrival", "q-0": "card_arrival"}
+    shown.page.keyboard.up("Enter")
+    shown.press("Enter")
+    assert len(review.decided) == 3
+
+
+def test_it_says_where_to_click_while_keys_go_elsewhere(opened, review):
+    """In JupyterLab a digit makes a heading of the cell that is selected."""
+    shown = opened(review)
+    assert not shown.find(".nbr-click").is_visible()
+    shown.page.evaluate("() => document.activeElement.blur()")
+    assert shown.find(".nbr-click").inner_text() == "Click here, then:"
+    shown.find(".nbr-click").click()
+    assert not shown.find(".nbr-click").is_visible()
+    shown.press("1")
+    assert list(review.decided) == ["q-3"]
+
+
 def test_a_decision_that_could_not_be_kept_is_said_and_the_record_stays(opened, review, monkeypatch):
     shown = opened(review)
     monkeypatch.setattr(review._run.engine.reviews, "add", lambda _: (_ for _ in ()).throw(nf.StoreError("the disk is full")))
