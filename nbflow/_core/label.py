@@ -19,5 +19,7 @@ def plain(label: Any) -> Any:
 
 
 def text_of(label: Any) -> str | None:
-    """A label as text; ``None`` for a missing one."""
+    """A label as text; ``None`` for a missing one. A whole number is one, also where a frame made it 5.0 as others are missing."""
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
     return None if is_missing(label) else str(plain(label))

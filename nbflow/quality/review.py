@@ -18,7 +18,7 @@ from nbflow._run import reviewed
 from nbflow._run.run import Run
 from nbflow.errors import UsageError
 from nbflow.quality import picture
-from nbflow.quality.answers import answers_of
+from nbflow.quality.answers import answers_of, key_text
 from nbflow.quality.evaluation import records
 from nbflow.quality.labels import labels_of
 
@@ -159,7 +159,7 @@ class Review:
         return pd.DataFrame(reviewed.as_rows(self.decided.values()), columns=["record", "flow", "label", "model", "by", "at", "run"])
 
     def _place(self, key: Any) -> int:
-        text = " / ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+        text = key_text(key)
         if text not in self.keys:
             raise UsageError(f"There is no record {text!r} in this review; its first keys are {', '.join(map(repr, self.keys[:3]))}.")
         return self.keys.index(text)
@@ -318,7 +318,7 @@ def _row(answers: Answers, number: int) -> dict[str, Any]:
 
 def _named(answers: Answers, asked: list[Any]) -> list[int]:
     numbers = {key: number for number, key in reversed(list(enumerate(answers.keys)))}
-    names = [" / ".join(map(str, key)) if isinstance(key, tuple) else str(key) for key in asked]
+    names = [*map(key_text, asked)]
     unknown = [name for name in names if name not in numbers]
     if unknown:
         raise UsageError(f"where=: the run has no record {', '.join(map(repr, unknown[:5]))}; its first keys are {', '.join(map(repr, answers.keys[:3]))}.")
