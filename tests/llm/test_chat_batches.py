@@ -16,7 +16,7 @@ LABELS = ["billing", "bug", "other", "billing"] * 5
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch):
     """A loaded machine takes its time to bring twenty texts together."""
-    monkeypatch.setattr(line, "_MOMENT", 0.4)
+    monkeypatch.setattr(line, "_MOMENT", 2.0)
 
 
 def labels(run):
