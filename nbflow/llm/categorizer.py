@@ -265,7 +265,11 @@ class _Coroutine:
 
 def _known_by(model: Any) -> Any:
     """What keys know a model by: its own name, if it is an object that may remember this and that."""
-    return [model.name, type(model)] if hasattr(model, "ask") else model
+    if not hasattr(model, "ask"):
+        return model
+    if isinstance(model, type) or not isinstance(getattr(model, "name", None), str):
+        raise UsageError(f"model={model!r} has to be an object with a text as `name` and `async def ask(request)`.")
+    return [model.name, type(model)]
 
 
 def _reached(model: Any, base_url: str | None, api_key: str | None) -> tuple[Model, Channel]:

@@ -294,3 +294,18 @@ def test_an_object_that_answers_requests_is_a_model_with_all_that_nbflow_does_fo
     assert run.usage[:4] == (1, 7, 3, 2)
     assert len(own.asked) == 2
     assert categorize.explain(TEXT).state == "cached", "it counts by its name and class, not by what it remembers"
+
+
+def test_an_object_that_is_no_model_is_told_what_it_lacks(nb):
+    class Nameless:
+        async def ask(self, request):
+            return "bug"
+
+    class Named(Nameless):
+        name = "house:named"
+
+    for model in (Nameless(), Named):
+        with pytest.raises(nf.UsageError, match="has to be an object with a text as `name` and `async def ask"):
+            nf.llm.categorizer(["bug", "other"], model=model)
+    with pytest.raises(nf.StepError, match=r"tried once: TypeError: .* of house:named returned str; it has to return a nbflow\.llm\.Reply"):
+        nf.llm.categorizer(["bug", "other"], model=Named())(TEXT)
