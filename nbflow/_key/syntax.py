@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
 import linecache
 import sys
 import textwrap
@@ -54,12 +55,12 @@ class Found(NamedTuple):
 
 def find(code: CodeType, space: dict[str, object]) -> Found | None:
     """Return the node that compiles to this code, ``None`` if nothing surely does."""
-    for reread in (False, True):
+    for reread, apart in itertools.product((False, True), (False, True)):
         if reread:
             linecache.checkcache(code.co_filename)  # the text at hand may be older than the code
         text = "".join(linecache.getlines(code.co_filename, space))
         try:
-            source = _source(code.co_filename, text, code.co_flags & _FUTURE)
+            source = _source(code.co_filename, text, code.co_flags & _FUTURE, apart=apart)
         except (SyntaxError, ValueError, RecursionError):
             continue
         if (node := _match(code, source)) is not None:
@@ -68,7 +69,11 @@ def find(code: CodeType, space: dict[str, object]) -> Found | None:
 
 
 @functools.lru_cache(maxsize=64)
-def _source(filename: str, text: str, flags: int) -> Source:
+def _source(filename: str, text: str, flags: int, *, apart: bool) -> Source:
+    """Read a text. ``apart``: each statement is compiled alone, as IPython does.
+
+    It makes a difference: what a unit imports itself is called by other instructions (``re.sub(...)`` beside ``import re``).
+    """
     flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     tree = compile(text, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
     source = Source(text.splitlines(keepends=True), {}, {}, {})
@@ -77,7 +82,8 @@ def _source(filename: str, text: str, flags: int) -> Source:
             source.functions.setdefault(_place(node), []).append(node)
         if isinstance(node, ast.ClassDef):
             source.classes.update((id(child), node) for child in node.body)
-    for code in _codes(compile(text, filename, "exec", flags, dont_inherit=True)):
+    units = [ast.Module([statement], []) for statement in tree.body] if apart else [text]
+    for code in itertools.chain.from_iterable(_codes(compile(unit, filename, "exec", flags, dont_inherit=True)) for unit in units):
         source.codes.setdefault((code.co_name, code.co_firstlineno), []).append(code)
     return source
 

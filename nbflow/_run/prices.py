@@ -56,7 +56,7 @@ class Prices:
         except ImportError:
             self._warn()
             return None
-        provider, _, name = model.rpartition(":")
+        provider, _, name = model.partition(":") if ":" in model else ("", "", model)
         tokens = Tokens(input_tokens=used.input_tokens, output_tokens=used.output_tokens, cache_read_tokens=used.cached_tokens)
         try:
             return float(calc_price(tokens, model_ref=name, provider_id=provider or None).total_price)

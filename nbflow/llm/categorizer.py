@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from nbflow import _wiring
 from nbflow._core.entry import Remark
+from nbflow._core.label import is_missing
 from nbflow._core.policy import seconds
 from nbflow._core.usage import Usage
 from nbflow._run.scope import SCOPE
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from nbflow.llm.taxonomy import Taxonomy
 
 OFFLINE = "offline"
+#: Requests under way at once, and the seconds that one may take, where nothing is said.
+_PLACES, _LONGEST = 32, 60.0
 
 
 def categorizer(
@@ -51,8 +54,8 @@ def categorizer(
     api_key: str | None = None,
     rpm: float | None = None,
     tpm: float | None = None,
-    timeout: float | str | timedelta = 60.0,
-    concurrency: int = 32,
+    timeout: float | str | timedelta | None = None,
+    concurrency: int | None = None,
     name: str = "categorize",
     depends_on: Any = (),
     **options: Any,
@@ -81,8 +84,9 @@ def categorizer(
         api_key: such as ``nf.secret("OPENAI_API_KEY")``; the environment variable of the provider if left out.
         rpm: requests per minute, for all steps that name the same provider and ``base_url``; the excess waits.
         tpm: tokens per minute, likewise.
-        timeout: the longest that one request may take; waiting for its turn is not part of it.
-        concurrency: requests of this step under way at once.
+        timeout: the longest that one request may take, 60 s if left out; waiting for its turn is not part of it. For a
+            function of yours the longest that it may take, as long as it likes if left out.
+        concurrency: requests of this step under way at once, 32 if left out; for a function of yours its calls.
         name: what outputs are filed under.
         depends_on: what else the key covers, as for ``nbflow.step``.
         **options: of ``nbflow.step``: ``retries``, ``ttl``, ``version``, ... A ``version`` takes over from all that the
@@ -92,11 +96,15 @@ def categorizer(
         UsageError: labels, examples, a model or options that cannot be right; the message names them.
     """
     taxonomy = taxonomies.read(labels, unknown)
+    if redact is not None and not callable(redact):
+        raise UsageError(f"redact={redact!r} has to be a function from text to text.")
+    longest = None if timeout is None else _longer_than_nothing(timeout)
+    places = None if concurrency is None else _whole(concurrency, "concurrency")
     pairs = known.read(examples, taxonomy, redact or str)
     told: dict[str, Any] = {
         "labels": taxonomy.value,
         "what the labels' type says": taxonomy.about,
-        "unknown": unknown or "",
+        "unknown": taxonomy.unknown or "",
         "instructions": _text(instructions, "instructions"),
         "examples": [*map(tuple, pairs)],
         "reason": reason,
@@ -112,11 +120,11 @@ def categorizer(
         return _made(_waiting(_Baseline(Offline(taxonomy, pairs), name), text_of), options)
     if not isinstance(model, str) and not hasattr(model, "ask"):
         limits = {"batch": batch != 1, "base_url": base_url, "api_key": api_key, "rpm": rpm, "tpm": tpm}
-        return _of_function(model, taxonomy, text_of, options, [limit for limit, given in limits.items() if given])
+        return _of_function(model, taxonomy, text_of, options | {"timeout": longest, "concurrency": places}, [limit for limit, given in limits.items() if given])
     prompt = Prompt(taxonomy, told["instructions"], pairs, reason=reason)
     answerer, way = _reached(model, base_url, api_key)
     way.limit(_positive(rpm, "rpm"), _positive(tpm, "tpm"))
-    line = Line(answerer, prompt, way, batch=_whole(batch, "batch"), places=_whole(concurrency, "concurrency"), timeout=_longer_than_nothing(timeout))
+    line = Line(answerer, prompt, way, batch=_whole(batch, "batch"), places=places or _PLACES, timeout=longest or _LONGEST)
     step = _made(_awaiting(_OnLoop(line, answerer), text_of), options | {"is_plain": True, "model": answerer.name})
     line.policy = step.policy
     return step
@@ -130,15 +138,15 @@ class _Text:
         self._may_be_empty = may_be_empty
 
     def __call__(self, text: Any) -> str:
+        if is_missing(text):
+            text = ""
         if not isinstance(text, str):
             raise TypeError(f"a categorizer takes a text, not {type(text).__name__}: pick the column, or join the fields.")
-        if not text.strip() and not self._may_be_empty:
-            raise NonRetriableError('the text is empty, and no label says so; unknown="unknown" gives it one.')
-        if self._redact is None:
-            return text
-        left = self._redact(text)
+        left = text if self._redact is None else self._redact(text)
         if not isinstance(left, str):
             raise TypeError(f"redact= returned {type(left).__name__}; it has to return the text that may leave the process.")
+        if not left.strip() and not self._may_be_empty:
+            raise NonRetriableError('the text is empty, and no label says so; unknown="unknown" gives it one.')
         return left
 
 
@@ -257,7 +265,11 @@ class _Coroutine:
 
 def _known_by(model: Any) -> Any:
     """What keys know a model by: its own name, if it is an object that may remember this and that."""
-    return [model.name, type(model)] if hasattr(model, "ask") else model
+    if not hasattr(model, "ask"):
+        return model
+    if isinstance(model, type) or not isinstance(getattr(model, "name", None), str):
+        raise UsageError(f"model={model!r} has to be an object with a text as `name` and `async def ask(request)`.")
+    return [model.name, type(model)]
 
 
 def _reached(model: Any, base_url: str | None, api_key: str | None) -> tuple[Model, Channel]:
@@ -265,6 +277,8 @@ def _reached(model: Any, base_url: str | None, api_key: str | None) -> tuple[Mod
     if not isinstance(model, str):
         return model, channel(str(model.name).partition(":")[0], base_url)
     provider, model_id = providers.check(model, base_url)
+    if not isinstance(api_key, str | None):
+        raise UsageError(f"api_key= has to be a text, such as nf.secret({provider.upper() + '_API_KEY'!r}), not {type(api_key).__name__}.")
     way = channel(provider, base_url)
     return providers.Provider(model, model_id, base_url, api_key, way.heed), way
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +23,9 @@ class Category:
     label: str
     confidence: float | None = None
     reason: str | None = None
+
+
+def confidence_of(said: Any) -> float | None:
+    """A confidence as it is kept: what is no number from 0 to 1 is none."""
+    number = float(said) if isinstance(said, Real) and not isinstance(said, bool) else -1.0
+    return number if 0 <= number <= 1 else None

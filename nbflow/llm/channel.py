@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
     from nbflow._run.clock import Clock
 
-#: Seconds of a bucket's rate that may go at once: providers count minutes in much shorter windows.
-_BURST = 0.05
+#: Seconds of a bucket's rate that may go at once, to catch up: providers count minutes in much shorter windows.
+_BURST = 0.01
+#: Of a rate so much is used: requests that start evenly arrive less so, and one too many in a second is refused.
+_USED = 0.95
 #: Pauses in a row without an answer in between, after which a request counts as failed; the longest pause, seconds.
 _PATIENCE, _LONGEST = 6, 600.0
 #: Answers, for each request that may be under way, after which one more may be.
@@ -25,7 +27,7 @@ _BUSY = frozenset({503, 529})
 
 
 class Bucket:
-    """So much a minute, evenly; whoever comes too early is told how long to wait. The time is an argument.
+    """So much a minute, evenly; whoever comes too early waits. The time is an argument.
 
     Keeps the time at which what was taken so far is paid off (the "theoretical arrival time" of ATM's generic cell
     rate algorithm): two numbers, however many calls wait.
@@ -35,18 +37,19 @@ class Bucket:
         self.per_minute: float | None = None
         self._paid_off = 0.0
 
-    def take(self, amount: float, now: float) -> float:
-        """Take ``amount``; answers for how many seconds its owner has to wait."""
-        if self.per_minute is None:
-            return 0.0
-        begin = max(self._paid_off, now - _BURST)
-        self._paid_off = begin + amount * 60 / self.per_minute
-        return max(0.0, begin - now)
+    def wait(self, now: float) -> float:
+        """Seconds until the next may go; none or less: now."""
+        return self._paid_off - now
+
+    def take(self, amount: float, now: float) -> None:
+        """So much goes now."""
+        self._paid_off = max(self._paid_off, now - _BURST)
+        self.settle(amount)
 
     def settle(self, amount: float) -> None:
         """So much more was taken than was thought, or less."""
         if self.per_minute is not None:
-            self._paid_off += amount * 60 / self.per_minute
+            self._paid_off += amount * 60 / (self.per_minute * _USED)
 
 
 class Channel:
@@ -117,15 +120,17 @@ class Channel:
         try:
             # One at a time, each by the time at which it really starts: after a stall they do not start together.
             async with self._door:
-                now = clock.monotonic()
-                delay = max(self._requests.take(1, now), self._tokens.take(tokens, now))
-                while (delay := max(delay, self._paused_until - clock.monotonic())) > 0:
+                while (delay := self._delay(now := clock.monotonic())) > 0:
                     await clock.sleep(delay)
-                    delay = 0.0
+                self._requests.take(1, now)
+                self._tokens.take(tokens, now)
             yield
         finally:
             self._under_way -= 1
             self._let_in()
+
+    def _delay(self, now: float) -> float:
+        return max(self._requests.wait(now), self._tokens.wait(now), self._paused_until - now)
 
     def _let_in(self) -> None:
         free = self._most - self._under_way

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbflow._core.label import plain
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def read(examples: Any, taxonomy: Taxonomy, redact: Callable[[str], str]) -> tup
     for place, (text, label) in enumerate(_pairs(examples, taxonomy)):
         if not isinstance(text, str) or not text.strip():
             raise UsageError(f"Example {place} is {text!r}: it has to be a text that is not empty.")
-        label = getattr(label, "value", label)  # noqa: PLW2901 - of an Enum's member
+        label = plain(label)  # noqa: PLW2901
         if label not in taxonomy.labels:
             raise UsageError(f"Example {place} has the label {label!r}, which is none of the labels: {', '.join(taxonomy.labels)}.")
         found.append(Example(redact(text), label))
@@ -64,7 +65,7 @@ def _of_mapping(examples: Mapping[Any, Any], taxonomy: Taxonomy) -> Iterator[tup
     for key, value in examples.items():
         if not isinstance(value, str) and isinstance(value, Iterable):
             yield from ((text, key) for text in value)
-        elif key in taxonomy.labels and value not in taxonomy.labels:
+        elif plain(key) in taxonomy.labels and plain(value) not in taxonomy.labels:
             yield value, key
         else:
             yield key, value

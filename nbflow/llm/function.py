@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nbflow.llm.category import Category
+from nbflow._core.label import plain
+from nbflow.llm.category import Category, confidence_of
 from nbflow.llm.model import AnswerError
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ def category(answer: Any, taxonomy: Taxonomy) -> Category:
     """
     fields = answer if isinstance(answer, Mapping) else {name: getattr(answer, name, None) for name in ("label", "confidence", "reason")}
     said = answer if isinstance(answer, str) else fields.get("label") or answer
-    said = getattr(said, "value", said)
+    said = plain(said)
     label = taxonomy.find(said) if isinstance(said, str) else None
     if label is None:
         raise AnswerError(f"the model answered {said!r}, which is none of the labels" if said else "the model's answer is empty")
     if isinstance(answer, str):
         return Category(label)
-    return Category(label, fields.get("confidence"), fields.get("reason"))
+    return Category(label, confidence_of(fields.get("confidence")), None if fields.get("reason") is None else str(fields["reason"]))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from nbflow._core.policy import http_status, retry_after
 from nbflow.errors import StepTimeoutError
-from nbflow.llm.model import AnswerError, StopError, Tokens
+from nbflow.llm.model import AnswerError, Reply, StopError, Tokens
 
 if TYPE_CHECKING:
     import threading
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nbflow._run.clock import Clock
     from nbflow.llm.category import Category
     from nbflow.llm.channel import Channel
-    from nbflow.llm.model import Model, Reply
+    from nbflow.llm.model import Model
     from nbflow.llm.prompt import Prompt
 
 #: Seconds for which a request waits for more texts to come with it.
@@ -188,7 +188,7 @@ class Line:
                 raise StepTimeoutError(f"no answer within timeout={self._timeout:g} s") from error
 
         try:
-            reply: Reply = await self._channel.send(ask, thought, clock)
+            reply = _reply(await self._channel.send(ask, thought, clock), self._model.name)
             self._channel.settle(reply.tokens.input + reply.tokens.output - thought)
             for place, asking in enumerate(group):
                 asking.spent.append(_share(reply.tokens, place, len(group)))
@@ -262,6 +262,12 @@ class Line:
             times = 0  # that was the last one of that call
         self._failed[text] = complaint or before, times + 1
         return times + 1
+
+
+def _reply(said: Any, model: str) -> Reply:
+    if not isinstance(said, Reply):
+        raise TypeError(f"ask() of {model} returned {type(said).__name__}; it has to return a nbflow.llm.Reply.")
+    return said
 
 
 def _share(whole: Tokens, place: int, places: int) -> Share:

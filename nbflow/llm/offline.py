@@ -25,6 +25,13 @@ BASELINE = "baseline, not an LLM"
 _WORD = re.compile(r"[^\W_]+")
 #: Letters that stand for a word: a stemmer for many languages. Words that decided which are named.
 _STEM, _NAMED = 5, 3
+#: Words that hold English sentences together, whatever they are about: each counts as a whole, and half.
+_COMMON = frozenset(
+    """
+    a am an and any are as at be been but by can could did do does for from had has have how i if in is it its me my no not of
+    on or so that the their there they this to was we were what when where which who why will with would you your
+    """.split()  # noqa: SIM905 - a table to read
+)
 #: Likeness to all labels together at which half of the confidence is left.
 _DOUBT = 0.1
 #: A word is named if it speaks so much for the label, beside the one that speaks most.
@@ -52,7 +59,7 @@ class Offline:
         if not total:
             return Category(self._guess, 0.0, f"{BASELINE}: no word in common with any label")
         label = max(likeness, key=lambda label: likeness[label])
-        words = ", ".join(self._deciding(text, label))
+        words = ", ".join(self._deciding(text, label)) or "all of it speaks for other labels as well"
         return Category(label, round(likeness[label] / (total + _DOUBT), 2), f"{BASELINE}: {words}")
 
     @property
@@ -90,7 +97,7 @@ class Offline:
         def says(word: str) -> float:
             parts = [*_parts(word)]
             own = sum(self._centroids[label].get(part, 0.0) for part in parts)
-            return own - sum(centroid.get(part, 0.0) for centroid in others for part in parts) / len(others) if own else -1.0
+            return own - sum(centroid.get(part, 0.0) for centroid in others for part in parts) / max(1, len(others)) if own else -1.0
 
         said = {word: says(word.casefold()) for word in dict.fromkeys(_WORD.findall(text))}
         best = sorted(said, key=lambda word: -said[word])[:_NAMED]
@@ -103,8 +110,11 @@ def _features(text: str) -> Counter[str]:
 
 def _parts(word: str) -> Iterator[str]:
     """What stands for a word: its beginning, and every three letters of it, which know it in other forms."""
-    yield word[:_STEM]
     edged = f"<{word}>"
+    if word in _COMMON:
+        yield f"#{edged}"
+        return
+    yield word[:_STEM]
     yield from (f"#{edged[place : place + 3]}" for place in range(len(edged) - 2))
 
 

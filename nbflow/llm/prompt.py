@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from nbflow.llm.category import Category
+from nbflow.llm.category import Category, confidence_of
 from nbflow.llm.model import AnswerError, Request
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Prompt:
         if label is None:
             return AnswerError(f"the model answered {said[0]!r}, which is none of the labels")
         reason = answers[0].get("reason")
-        return Category(label, _confidence(answers[0].get("confidence")), reason if isinstance(reason, str) and reason else None)
+        return Category(label, confidence_of(answers[0].get("confidence")), reason if isinstance(reason, str) and reason else None)
 
 
 def _answers(reply: Reply, count: int) -> dict[int, list[dict[str, Any]]]:
@@ -100,12 +100,9 @@ def _answers(reply: Reply, count: int) -> dict[int, list[dict[str, Any]]]:
         number = answer.get("id") if isinstance(answer, dict) else None
         if isinstance(number, int | str) and str(number).isdecimal():
             found.setdefault(int(number), []).append(answer)
+    if found.keys() & {0, count + 1} and not found.keys() >= set(range(1, count + 1)):
+        raise AnswerError("the numbers in the model's answer are not those of the texts")  # each would get its neighbour's
     return found
-
-
-def _confidence(said: Any) -> float | None:
-    is_number = isinstance(said, int | float) and not isinstance(said, bool)
-    return float(said) if is_number and 0 <= said <= 1 else None
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:

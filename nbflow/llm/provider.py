@@ -86,7 +86,8 @@ class Provider:
             raise _translated(error, self.name) from error
         except errors.ContentFilterError as error:
             return Reply("", ended=f"the provider's filter held the answer back ({_said(error)})")
-        except errors.UnexpectedModelBehavior as error:
+        except (errors.UnexpectedModelBehavior, LookupError, TypeError, AttributeError) as error:
+            # The last three where pydantic-ai itself stumbles over what came back: no choice at all, say.
             raise ModelError(f"{self.name} answered what nobody understands: {_said(error)}") from error
         return _reply(response)
 
@@ -141,6 +142,8 @@ def check(name: str, base_url: str | None) -> tuple[str, str]:
         raise UsageError(f"model={name!r}: there is no provider {provider!r}. " + (f"Did you mean {close[0]!r}? " if close else "") + f"There are {', '.join(known)}.")
     if find_spec("pydantic_ai") is None:
         raise UsageError(f"model={name!r} needs pydantic-ai; {INSTALL}")
+    if base_url is not None and not str(base_url).startswith(("http://", "https://")):
+        raise UsageError(f'base_url={base_url!r} is no address: write it with http:// or https://, such as "http://localhost:8000/v1".')
     if base_url is not None and provider not in _ADDRESSED:
         provider = "openai-chat"  # what is at an address of one's own seldom speaks the newer protocol of "openai:"
     return provider, f"{provider}:{model}"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import enum
 import inspect
+import types
 import typing
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nbflow._core.label import is_missing, plain
 from nbflow.errors import UsageError
 
 _FORMS = "a list of labels, a dict of label -> description, an Enum, a Literal, or a pydantic model with one field of these"
@@ -36,10 +39,9 @@ class Taxonomy:
 
     def find(self, label: str) -> str | None:
         """The label that is meant: as it is, or with other capitals or spaces around it, if only one can be."""
-        label = label.strip()
-        if label in self.labels:
-            return label
-        found = [known for known in self.labels if known.casefold() == label.casefold()]
+        label = _composed(label.strip())
+        found = [known for known in self.labels if _composed(known) == label]
+        found = found or [known for known in self.labels if _composed(known).casefold() == label.casefold()]
         return found[0] if len(found) == 1 else None
 
 
@@ -56,14 +58,16 @@ def read(labels: Any, unknown: str | None = None) -> Taxonomy:
     """
     about, pairs = _pairs(labels)
     found: dict[str, str] = {}
-    for place, (label, description) in enumerate(pairs):
+    for place, (given, said) in enumerate(pairs):
+        label, description = plain(given), None if is_missing(said) else said
         _check(label, f"labels[{place}]")
-        if label in found:
+        if _composed(label) in map(_composed, found):
             raise UsageError(f"The label {label!r} is there twice.")
         if not isinstance(description, str | None):
             raise UsageError(f"The description of {label!r} is {description!r}, which is no text: labels={{label: description}}.")
         found[label] = (description or "").strip()
     if unknown is not None:
+        unknown = plain(unknown)
         _check(unknown, "unknown")
         found[unknown] = found.get(unknown) or _UNKNOWN
     if len(found) < 2:  # noqa: PLR2004
@@ -74,16 +78,16 @@ def read(labels: Any, unknown: str | None = None) -> Taxonomy:
 def _check(label: Any, where: str) -> None:
     if not isinstance(label, str):
         raise UsageError(f"{where} is {label!r}: a label is a text.")
-    if not label.strip() or label != label.strip() or "\n" in label:
+    if label.splitlines() != [label] or label != label.strip():
         raise UsageError(f"{where} is {label!r}: a label is one line of text, without spaces around it.")
 
 
 def _pairs(labels: Any) -> tuple[str, list[tuple[Any, Any]]]:
     """What the labels' type says of them, and each label with its description."""
-    if isinstance(labels, type) and issubclass(labels, enum.Enum):
-        return _doc(labels), [(item.value if isinstance(item.value, str) else name, None) for name, item in labels.__members__.items() if item.name == name]
-    if typing.get_origin(labels) is typing.Literal:
-        return "", [(label, None) for label in typing.get_args(labels)]
+    choice = _choice(labels)
+    if choice is not None:
+        members: list[Any] = [*choice] if isinstance(choice, enum.EnumType) else [*typing.get_args(choice)]
+        return _doc(choice) if isinstance(choice, enum.EnumType) else "", [(label, None) for label in members]
     if isinstance(labels, type) and hasattr(labels, "model_fields"):
         return _of_model(labels)
     if isinstance(labels, Mapping):
@@ -107,11 +111,19 @@ def _of_model(model: Any) -> tuple[str, list[tuple[Any, Any]]]:
 
 
 def _choice(annotation: Any) -> Any:
-    """The Literal or Enum that a field is, alone or with ``None``."""
-    if typing.get_origin(annotation) is typing.Literal or (isinstance(annotation, type) and issubclass(annotation, enum.Enum)):
+    """The Literal or Enum that a type is, by another name, annotated or with ``None`` as well."""
+    annotation = getattr(annotation, "__value__", annotation)
+    origin, inside = typing.get_origin(annotation), [part for part in typing.get_args(annotation) if part is not type(None)]
+    if origin is typing.Literal or (isinstance(annotation, type) and issubclass(annotation, enum.Enum)):
         return annotation
-    inside = [part for part in typing.get_args(annotation) if part is not type(None)]
-    return _choice(inside[0]) if len(inside) == 1 else None
+    if origin is typing.Annotated or (origin in (typing.Union, types.UnionType) and len(inside) == 1):
+        return _choice(inside[0])
+    return None
+
+
+def _composed(label: str) -> str:
+    """With one code for what looks the same: a letter and its accent are two in some texts."""
+    return unicodedata.normalize("NFC", label)
 
 
 def _doc(kind: type) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._core.entry import DONE, Used
+from nbflow._core.label import text_of
 from nbflow._core.plan import State
 from nbflow._core.usage import NOTHING, Usage
 from nbflow._run.batch import Batch, columns_of
@@ -84,15 +84,6 @@ class Answers:
         if name not in known:
             raise UsageError(f"truth={name!r} is not a column of the records; they have {', '.join(map(repr, known)) or 'none'}.")
         return [row.record.get(name) if isinstance(row.record, Mapping) else None for row in self.rows]
-
-
-def text_of(label: Any) -> str | None:
-    """A label as text; ``None`` for a missing one."""
-    if isinstance(label, enum.Enum):
-        label = label.value
-    if label is None or label != label or type(label).__name__ in {"NAType", "NaTType"}:  # noqa: PLR0124 - NaN
-        return None
-    return str(label)
 
 
 def answers_of(source: Any, column: str | None = None, key: Key = None) -> Answers:
@@ -205,6 +196,15 @@ def _spent(run: Run, state: RunState, flow: int) -> Spent:
     return Spent(sum(step.seconds for step in state.steps[flow].values()), usage, state.counts[flow][State.CACHED])
 
 
+def key_text(key: Any) -> str:
+    """What a record is called by its key, which may be of several parts."""
+    return " / ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+
+
+def _named(truth: Any) -> str:
+    return str(getattr(truth, "name", None) or "the labels given")
+
+
 def truths_of(answers: Answers, truth: Any) -> tuple[list[str | None], str]:
     """The true label of each record, ``None`` where nobody knows it, and in words where they come from.
 
@@ -217,13 +217,17 @@ def truths_of(answers: Answers, truth: Any) -> tuple[list[str | None], str]:
     elif isinstance(truth, str):
         said, where = answers.column(truth), f"column {truth!r}"
     elif isinstance(truth, Mapping):
-        said, where = [truth.get(key) for key in answers.keys], "the labels given by key"
+        by_key = {key_text(key): label for key, label in truth.items()}
+        said, where = [by_key.get(key) for key in answers.keys], "the labels given by key"
     else:
-        given = [row.record for row in Batch(truth, values=True).rows()]
+        batch = Batch(truth, values=True)
+        given = [row.record for row in batch.rows()]
+        if batch.labels is not None and sorted(batch.labels) == sorted(answers.keys):
+            return truths_of(answers, dict(zip(batch.labels, given, strict=True)))[0], _named(truth)  # in whatever order
         if len(given) != len(answers.places):
             raise UsageError(f"truth= has {len(given):,} labels and there are {len(answers.places):,} rows: give one for each row, in their order, or {{key: label}}.")
         by_number = dict(zip(reversed(answers.places), reversed(given), strict=True))
-        said, where = [by_number[number] for number in range(len(answers.keys))], str(getattr(truth, "name", None) or "the labels given")
+        said, where = [by_number[number] for number in range(len(answers.keys))], _named(truth)
     labels = [text_of(label) for label in said]
     # A column is the default that people correct; labels that are handed over are taken as they are.
     if truth is None or isinstance(truth, str):

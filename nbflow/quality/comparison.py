@@ -173,6 +173,8 @@ def compare(first: Any, second: Any, *, truth: Any = None, column: str | tuple[s
     if not same:
         said = "say different things under the same keys" if strangers else "have no key in common"
         raise UsageError(f"{one.name} and {two.name} are not labels of the same records: the two {said}. Send both with the same key=.")
+    if names is not None and (isinstance(names, str) or len({*names}) != 2):  # noqa: PLR2004
+        raise UsageError(f"names={names!r} has to be two different names.")
     names = names or ((one.name, two.name) if one.name != two.name else ("A", "B"))
     true, where = _truths(one, two, truth, same)
     answered = {key: places for key, places in same.items() if one.labels[places[0]] is not None and two.labels[places[1]] is not None}

@@ -154,7 +154,7 @@ def evaluate(source: Any, truth: Any = None, *, column: str | None = None, label
     Args:
         source: a run, a frame with ``column=``, or a column (a Series, a list).
         truth: the true labels: the name of a column of the records, in which decisions that people made in a review
-            take precedence; or labels, one a row; or ``{key: label}``. Left out: what people decided in a review.
+            take precedence; or labels, one a row (a pandas Series by its index, if that holds the keys); or ``{key: label}``. Left out: what people decided in a review.
         column: of a run the column of its results that holds the labels (``"triage.label"``), found by itself where
             there is one; of a frame its column.
         labels: the taxonomy, as list, dict, Enum or Literal; by default the labels that the truth has.
@@ -267,7 +267,7 @@ def counted(states: Counter[str]) -> str:
 
 def outside_words(one: Evaluation) -> str:
     """What was answered outside of the taxonomy; nothing if all is in it."""
-    return f"{several(sum(one.outside.values()), 'answer')} outside the {len(one.labels)} labels, counted as wrong: {listed(one.outside)}." if one.outside else ""
+    return f"{several(sum(one.outside.values()), 'answer')} outside the {several(len(one.labels), 'label')}, counted as wrong: {listed(one.outside)}." if one.outside else ""
 
 
 def listed(labels: Counter[str], most: int = 5) -> str:

@@ -6,8 +6,8 @@ import enum
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
+from nbflow._core.label import text_of
 from nbflow.errors import UsageError
-from nbflow.quality.answers import text_of
 
 
 def labels_of(labels: Any, argument: str) -> dict[str, str]:

@@ -25,7 +25,8 @@ _FAINT = "opacity:.75"
 _COLOURS = ("#1c7ed6", "#e8590c")
 _RIGHT, _WRONG = "#2f9e44", "#f03e3e"
 _CELL = "padding:3px 12px 3px 0;border:0;background:transparent;white-space:nowrap;vertical-align:middle"
-_TABLE = "border-collapse:collapse;border:0;margin:0;color:inherit;font-size:inherit"
+# JupyterLab fixes the layout of tables, which would give a column as wide as it can be all the room there is.
+_TABLE = "table-layout:auto;border-collapse:collapse;border:0;margin:0;color:inherit;font-size:inherit"
 
 
 def framed(*parts: str) -> str:
@@ -138,11 +139,11 @@ def _bars(figures: Iterable[tuple[str, str, tuple[Interval, str, str], str]]) ->
     lines = []
     for word, name, (one, value, between), colour in figures:
         cells = [
-            f'<td style="{_CELL}">{word}</td>',
-            f'<td style="{_CELL};{_FAINT}">{html.escape(short(name, 30))}</td>',
+            f'<td style="{_CELL};text-align:left">{word}</td>',
+            f'<td style="{_CELL};text-align:left;{_FAINT}">{html.escape(short(name, 30))}</td>',
             f'<td style="{_CELL};width:100%;min-width:140px;padding-right:14px">{_band(one, colour)}</td>',
             f'<td style="{_CELL};text-align:right;font-weight:600">{value}</td>',
-            f'<td style="{_CELL};{_FAINT}">{between}</td>',
+            f'<td style="{_CELL};text-align:left;{_FAINT}">{between}</td>',
         ]
         lines.append(f'<tr style="background:transparent">{"".join(cells)}</tr>')
     return f'<table style="{_TABLE};width:100%;max-width:760px;margin:8px 0">{"".join(lines)}</table>'

@@ -70,7 +70,7 @@ class ReviewView {
       (this.body = h("div", { class: "nbr-body" },
         h("div", { class: "nbr-record" }, this.where, this.fields),
         h("div", { class: "nbr-answer" }, this.said, this.accept, this.find, this.choices))),
-      h("div", { class: "nbr-foot" }, hint(key("Enter"), "accept"), hint(key("1"), "to", key("9"), "choose"), hint(key("\u2190"), key("\u2192"), "move"), hint(key("U"), "undo"), hint(key("/"), "find a label"), h("span", { class: "nbf-gap" }), this.kept));
+      h("div", { class: "nbr-foot" }, h("span", { class: "nbr-click" }, "Click here, then:"), hint(key("Enter"), "accept"), hint(key("1"), "to", key("9"), "choose"), hint(key("\u2190"), key("\u2192"), "move"), hint(key("U"), "undo"), hint(key("/"), "find a label"), h("span", { class: "nbf-gap" }), this.kept));
     this.el.append(this.root);
   }
 
@@ -159,13 +159,15 @@ class ReviewView {
   press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     event.stopPropagation(); // the notebook's shortcuts are not meant for the page: `d d` would delete the cell
+    // A key that is held would decide one record after the other, and nobody would have seen them.
+    if (event.repeat && !event.key.startsWith("Arrow") && event.target !== this.find) return event.preventDefault();
     const finding = event.target === this.find, onButton = event.target.closest("button") !== null;
     if (event.key === "Escape") {
       this.find.value = "";
       this.drawChoices();
       this.root.focus({ preventScroll: true });
     } else if (finding) {
-      if (event.key !== "Enter") return;
+      if (event.key !== "Enter" || event.repeat) return;
       const [first] = this.fitting();
       if (this.find.value && first) this.decide(first);
     } else if (event.key === "Enter" && !onButton) this.decide(this.now?.case?.label);

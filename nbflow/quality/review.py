@@ -7,17 +7,20 @@ it. A decision is in the store before `Review.decide` returns, and every look re
 from __future__ import annotations
 
 import getpass
+import math
 import os
 import threading
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbflow._core.label import text_of
 from nbflow._core.review import Decision, Subject, standing
 from nbflow._run import reviewed
 from nbflow._run.run import Run
 from nbflow.errors import UsageError
 from nbflow.quality import picture
-from nbflow.quality.answers import answers_of, text_of
+from nbflow.quality.answers import answers_of, key_text
 from nbflow.quality.evaluation import records
 from nbflow.quality.labels import labels_of
 
@@ -127,10 +130,13 @@ class Review:
         Returns:
             The decision that stands no longer; ``None`` if there was none.
         """
-        with self._mutex:
-            before = self._made.pop() if key is None and self._made else None
+        stands = self._standing()
         if key is not None:
-            before = self._standing().get(self._place(key))
+            before = stands.get(self._place(key))
+        else:
+            with self._mutex:
+                # What was taken back, or decided again by whomever, is passed over.
+                before = next((one for one in reversed(self._made) if one in stands.values()), None)
         if before is None:
             return None
         self._keep(self.place_of(before) if key is None else self._place(key), None, before.subject)
@@ -147,9 +153,9 @@ class Review:
         parts = record if isinstance(record, Mapping) else {"value": record}
         shown = {name: parts.get(name) for name in self._on} if self._on else parts
         beside = {name: values[number] for name, values in answers.beside.items()}
-        sure = beside.get("confidence")
+        sure = _number(beside.get("confidence"))
         fields = [(str(name), "" if value is None else str(value)) for name, value in shown.items()]
-        return Case(answers.keys[number], fields, answers.labels[number], None if sure is None else float(sure), str(beside.get("reason") or ""), answers.missing.get(number, ""), self._standing().get(place))
+        return Case(answers.keys[number], fields, answers.labels[number], sure if 0 <= sure <= 1 else None, str(beside.get("reason") or ""), answers.missing.get(number, ""), self._standing().get(place))
 
     def to_frame(self) -> Any:
         """What stands, a pandas frame: record, flow, label, model (what it had said), by, at, run."""
@@ -158,7 +164,7 @@ class Review:
         return pd.DataFrame(reviewed.as_rows(self.decided.values()), columns=["record", "flow", "label", "model", "by", "at", "run"])
 
     def _place(self, key: Any) -> int:
-        text = " / ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+        text = key_text(key)
         if text not in self.keys:
             raise UsageError(f"There is no record {text!r} in this review; its first keys are {', '.join(map(repr, self.keys[:3]))}.")
         return self.keys.index(text)
@@ -305,7 +311,13 @@ def _chosen(answers: Answers, where: Any) -> list[int]:
             return _named(answers, asked)
     sure = answers.beside.get("confidence")
     # A record without an answer is the least sure of all.
-    return sorted(chosen, key=lambda number: -1.0 if answers.labels[number] is None else sure[number] if sure[number] is not None else 2.0) if sure else chosen
+    return sorted(chosen, key=lambda number: -math.inf if answers.labels[number] is None else _number(sure[number])) if sure else chosen
+
+
+def _number(confidence: Any) -> float:
+    """A confidence to sort by, on whatever scale; one that is no number is behind all that are."""
+    is_number = isinstance(confidence, Real) and not isinstance(confidence, bool) and confidence == confidence  # noqa: PLR0124 - NaN
+    return float(confidence) if is_number else math.inf
 
 
 def _row(answers: Answers, number: int) -> dict[str, Any]:
@@ -317,7 +329,7 @@ def _row(answers: Answers, number: int) -> dict[str, Any]:
 
 def _named(answers: Answers, asked: list[Any]) -> list[int]:
     numbers = {key: number for number, key in reversed(list(enumerate(answers.keys)))}
-    names = [" / ".join(map(str, key)) if isinstance(key, tuple) else str(key) for key in asked]
+    names = [*map(key_text, asked)]
     unknown = [name for name in names if name not in numbers]
     if unknown:
         raise UsageError(f"where=: the run has no record {', '.join(map(repr, unknown[:5]))}; its first keys are {', '.join(map(repr, answers.keys[:3]))}.")

@@ -40,6 +40,14 @@ def test_the_source_of_a_cell_is_found_whatever_else_the_cell_does(shell, first)
     assert [part.name for part in read(names["step"]).parts] == ["step", "Tool", "Tool.use", "helper", "LIMIT"]
 
 
+def test_a_function_beside_the_import_of_what_it_calls_is_the_one_of_the_exported_module(shell, notebook):
+    """IPython compiles each statement alone, and Python calls what the same unit imports by other instructions."""
+    cell = 'import re\ndef hide(text):\n    """Without names."""\n    return re.sub("Ann", "", text)\n'
+    in_notebook = read(shell(cell)["hide"])
+    assert in_notebook == read(notebook.run(cell).hide)
+    assert [part.text for part in in_notebook.parts] == [cell.partition("\n")[2]]
+
+
 def test_a_builtin_that_ipython_has_in_its_own_clothes_is_the_builtin(shell, notebook):
     """The module exported from a notebook reads Python's `open`, the notebook IPython's: one call, one key."""
     helper = "def helper(path):\n    return open(path).read()\n"

@@ -41,6 +41,10 @@ def test_a_request_is_priced_from_the_list():
     assert nf.usage(MODEL, input_tokens=1_000_000, cached_tokens=1_000_000).cost < nf.usage(MODEL, input_tokens=1_000_000).cost
 
 
+def test_a_model_whose_name_has_a_colon_is_priced_as_well():
+    assert nf.usage("bedrock:anthropic.claude-3-5-sonnet-20240620-v1:0", input_tokens=1000).unpriced == 0
+
+
 def test_an_unknown_price_is_unknown_until_it_is_set():
     assert nf.usage("ollama:qwen3", input_tokens=5) == nf.Usage(1, 5, 0, 0, None, 1)
     nf.set_price("ollama:qwen3", input=0, output=0)

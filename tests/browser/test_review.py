@@ -180,6 +180,29 @@ def test_a_key_pressed_before_the_next_record_is_there_decides_nothing(opened, r
     assert {key: one.label for key, one in review.decided.items()} == {"q-3": "card_arrival"}
 
 
+def test_a_key_that_is_held_decides_one_record(opened, review):
+    shown = opened(review)
+    for key in ("1", "1", "Enter", "Enter", "Enter"):
+        shown.page.keyboard.down(key)
+        shown.pump()
+    assert {key: one.label for key, one in review.decided.items()} == {"q-3": "card_arrival", "q-0": "card_arrival"}
+    shown.page.keyboard.up("Enter")
+    shown.press("Enter")
+    assert len(review.decided) == 3
+
+
+def test_it_says_where_to_click_while_keys_go_elsewhere(opened, review):
+    """In JupyterLab a digit makes a heading of the cell that is selected."""
+    shown = opened(review)
+    assert not shown.find(".nbr-click").is_visible()
+    shown.page.evaluate("() => document.activeElement.blur()")
+    assert shown.find(".nbr-click").inner_text() == "Click here, then:"
+    shown.find(".nbr-click").click()
+    assert not shown.find(".nbr-click").is_visible()
+    shown.press("1")
+    assert list(review.decided) == ["q-3"]
+
+
 def test_a_decision_that_could_not_be_kept_is_said_and_the_record_stays(opened, review, monkeypatch):
     shown = opened(review)
     monkeypatch.setattr(review._run.engine.reviews, "add", lambda _: (_ for _ in ()).throw(nf.StoreError("the disk is full")))
@@ -264,6 +287,35 @@ def server(tmp_path_factory):
     server = Server(tmp_path_factory.mktemp("lab"))
     yield server
     server.close()
+
+
+OVERLAPS = """() => {
+    const found = [];
+    for (const row of document.querySelectorAll(".jp-OutputArea-output tr")) {
+        let right = -Infinity;
+        for (const cell of row.children) {
+            const text = document.createRange();
+            text.selectNodeContents(cell);
+            const box = text.getBoundingClientRect();
+            if (box.width && box.left < right - 1) found.push(row.innerText);
+            if (box.width) right = box.right;
+        }
+    }
+    return found;
+}"""
+
+
+def test_in_jupyterlab_no_figure_is_written_over_another(browser, server):
+    path = server.write("figures.ipynb", SETUP, 'nf.compare(run, run, truth=["card", "cash"] * 3, names=("names only", "with examples"))')
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    notebook = Notebook(context.new_page(), server, path)
+    notebook.run_all()
+    page = notebook.page
+    page.get_by_text("macro F1").wait_for(state="attached")
+    notebook.picture("lab-figures")
+    assert page.evaluate(OVERLAPS) == []
+    assert page.get_by_text("with examples").count()
+    context.close()
 
 
 def test_in_jupyterlab_keys_decide_and_outlive_the_kernel(browser, server):

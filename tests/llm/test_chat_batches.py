@@ -16,7 +16,7 @@ LABELS = ["billing", "bug", "other", "billing"] * 5
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch):
     """A loaded machine takes its time to bring twenty texts together."""
-    monkeypatch.setattr(line, "_MOMENT", 0.4)
+    monkeypatch.setattr(line, "_MOMENT", 2.0)
 
 
 def labels(run):
@@ -69,6 +69,19 @@ def test_only_the_texts_without_an_answer_are_asked_about_again(nb, server, cate
     assert labels(categorizer(batch=20, retries=0).map(TEXTS)) == LABELS
     assert sizes(server) == [20, 3]
     assert all("your last answer" in record for record in server.requests[1]["records"])
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+def test_an_answer_that_counts_the_texts_otherwise_gives_none_its_neighbours_label(nb, server, categorizer, by):
+    server.faults = [chat.changed(lambda found: [answer | {"id": answer["id"] + by} for answer in found])]
+    assert labels(categorizer(batch=20, retries=0).map(TEXTS)) == LABELS
+    assert sizes(server) == [20, 5, 5, 5, 5]
+
+
+def test_an_answer_to_more_texts_than_there_are_is_good_for_those_that_there_are(nb, server, categorizer):
+    server.faults = [chat.changed(lambda found: [*found, found[0] | {"id": 21}])]
+    assert labels(categorizer(batch=20, retries=0).map(TEXTS)) == LABELS
+    assert sizes(server) == [20]
 
 
 def test_an_answer_twice_the_same_is_one(nb, server, categorizer):

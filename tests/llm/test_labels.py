@@ -1,8 +1,9 @@
 """Labels and examples, in every form that an analyst has them in."""
 
 import enum
-from typing import Literal
+from typing import Annotated, Literal
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -34,6 +35,47 @@ class Ticket(pydantic.BaseModel):
 @pytest.mark.parametrize("labels", [["billing", "bug"], ("billing", "bug"), {"bug", "billing"}, {"billing": None, "bug": ""}, Topic, Plain, Literal["billing", "bug"], Ticket, pd.Series(["billing", "bug"])], ids=str)
 def test_labels_are_the_same_in_every_form(labels):
     assert taxonomy.read(labels).labels == {"billing": "", "bug": ""}
+
+
+class Text(enum.StrEnum):
+    BILLING = "billing"
+    BUG = "bug"
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [Topic.BILLING, Topic.BUG], [Plain.billing, Plain.bug], list(Text), np.array(["billing", "bug"]), Literal["billing", "bug"] | None, Annotated[Literal["billing", "bug"], "of a ticket"],
+        {Topic.BILLING: None, Topic.BUG: float("nan")},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_labels_are_texts_whatever_class_they_are_of(labels):
+    found = taxonomy.read(labels).labels
+    assert found == {"billing": "", "bug": ""}
+    assert {type(label) for label in found} == {str}
+
+
+def test_of_members_of_an_enum_examples_and_answers_mean_the_same_labels(nb):
+    categorize = nf.llm.categorizer(Plain, examples={Plain.bug: ["crash"]}, unknown=Plain.billing)
+    assert categorize("it did crash").label == "bug"
+    assert nf.llm.categorizer(Plain, model=lambda text: Plain.bug)("crash").label == "bug"
+
+
+def test_a_letter_with_an_accent_is_one_however_it_is_written():
+    assert taxonomy.read(["caf\u00e9", "bar"]).find("Cafe\u0301") == "caf\u00e9"
+    with pytest.raises(nf.UsageError, match="there twice"):
+        taxonomy.read(["caf\u00e9", "cafe\u0301"])
+
+
+def test_labels_that_differ_by_capitals_are_two_and_neither_is_guessed():
+    twins = taxonomy.read(["Bug", "bug"])
+    assert [twins.find("Bug"), twins.find(" bug"), twins.find("BUG")] == ["Bug", "bug", None]
+
+
+def test_several_labels_a_text_are_no_labels_to_choose_one_from():
+    with pytest.raises(nf.UsageError, match="Tags has to have one field that is a Literal or an Enum, and has none"):
+        taxonomy.read(pydantic.create_model("Tags", tags=(list[Literal["a", "b"]], ...)))
 
 
 def test_what_a_model_says_of_its_labels_is_kept():

@@ -1,6 +1,10 @@
 """Which model: by its name, a function, an object; what of it counts in keys, and what of a text it ever sees."""
 
+import asyncio
+
 import chat_server as chat
+import numpy as np
+import pandas as pd
 import pytest
 
 import nbflow as nf
@@ -22,6 +26,11 @@ TEXT = "please refund me"
         ({"model": "openai:x", "rpm": -1}, "rpm=-1 has to be a number above 0"),
         ({"model": "openai:x", "timeout": 0}, "timeout=0 has to be longer than nothing"),
         ({"model": "openai:x", "timeout": "soon"}, "timeout='soon' is not a duration"),
+        ({"timeout": "soon"}, "timeout='soon' is not a duration"),
+        ({"model": "openai:x", "concurrency": 0}, "concurrency=0 has to be a whole number"),
+        ({"model": "openai:x", "base_url": "localhost:8000/v1"}, "base_url='localhost:8000/v1' is no address: write it with http://"),
+        ({"model": "openai:x", "api_key": 7}, "api_key= has to be a text, such as nf.secret('OPENAI_API_KEY'), not int"),
+        ({"redact": "mail"}, "redact='mail' has to be a function"),
         ({"instructions": 3}, "instructions=3 has to be a text"),
         ({"retries": -1}, "retries=-1"),
     ],
@@ -172,13 +181,19 @@ def test_a_text_that_no_encoding_knows_is_sent_all_the_same(nb, server, categori
     assert server.texts == [["half a ? smile"]]
 
 
-@pytest.mark.parametrize("text", ["", " \n"])
-def test_an_empty_text_costs_no_request_unless_there_is_a_label_for_it(nb, server, categorizer, text):
+@pytest.mark.parametrize("text", ["", " \n", None, float("nan"), pd.NA], ids=repr)
+def test_an_empty_or_missing_text_costs_no_request_unless_there_is_a_label_for_it(nb, server, categorizer, text):
     with pytest.raises(nf.StepError, match="tried once: NonRetriableError: the text is empty"):
         categorizer()(text)
     assert server.requests == []
     categorizer(unknown="unclear")(text)
-    assert server.texts == [[text]]
+    assert server.texts == [[text if isinstance(text, str) else ""]]
+
+
+def test_a_text_of_which_nothing_may_leave_the_process_costs_no_request(nb, server, categorizer):
+    with pytest.raises(nf.StepError, match="the text is empty"):
+        categorizer(redact=lambda text: "")(TEXT)
+    assert server.requests == []
 
 
 # Functions and objects.
@@ -188,6 +203,8 @@ ANSWERS = {
     "other capitals": (" Billing ", Category("billing")),
     "a category": (Category("bug", 0.3, "so"), Category("bug", 0.3, "so")),
     "a dict": ({"label": "bug", "confidence": 0.3}, Category("bug", 0.3)),
+    "texts and numbers of numpy": ({"label": np.str_("bug"), "confidence": np.float32(0.5)}, Category("bug", 0.5)),
+    "a confidence that is none": ({"label": "bug", "confidence": "95%", "reason": 7}, Category("bug", None, "7")),
 }
 
 
@@ -203,7 +220,7 @@ def test_a_function_of_the_text_is_a_model(nb, form, is_async):
         return given
 
     categorize = nf.llm.categorizer(["billing", "bug"], model=aask if is_async else ask)
-    assert categorize(TEXT) == answer
+    assert repr(categorize(TEXT)) == repr(answer)
     assert categorize.map([TEXT, "another"]).results("categorize") == [answer] * 2
 
 
@@ -211,6 +228,28 @@ def test_a_function_of_the_text_is_a_model(nb, form, is_async):
 def test_a_function_cannot_make_up_a_label_either(nb, given, said):
     with pytest.raises(nf.StepError, match=f"tried 2 times: AnswerError.*{said}"):
         nf.llm.categorizer(["billing", "bug"], model=lambda text: given, retries=1)(TEXT)
+
+
+def test_concurrency_holds_for_a_function_too():
+    under_way, most = [], []
+
+    async def ask(text):
+        under_way.append(text)
+        most.append(len(under_way))
+        await asyncio.sleep(0.01)
+        under_way.remove(text)
+        return "bug"
+
+    nf.llm.categorizer(["billing", "bug"], model=ask, concurrency=2).map([f"text {number}" for number in range(12)])
+    assert max(most) == 2
+
+
+def test_timeout_holds_for_a_function_too():
+    async def ask(text):
+        await asyncio.sleep(600)
+
+    with pytest.raises(nf.StepError, match="tried once: StepTimeoutError"):
+        nf.llm.categorizer(["billing", "bug"], model=ask, timeout=0.05, retries=0)(TEXT)
 
 
 def test_the_code_of_a_function_counts(nb):
@@ -255,3 +294,18 @@ def test_an_object_that_answers_requests_is_a_model_with_all_that_nbflow_does_fo
     assert run.usage[:4] == (1, 7, 3, 2)
     assert len(own.asked) == 2
     assert categorize.explain(TEXT).state == "cached", "it counts by its name and class, not by what it remembers"
+
+
+def test_an_object_that_is_no_model_is_told_what_it_lacks(nb):
+    class Nameless:
+        async def ask(self, request):
+            return "bug"
+
+    class Named(Nameless):
+        name = "house:named"
+
+    for model in (Nameless(), Named):
+        with pytest.raises(nf.UsageError, match="has to be an object with a text as `name` and `async def ask"):
+            nf.llm.categorizer(["bug", "other"], model=model)
+    with pytest.raises(nf.StepError, match=r"tried once: TypeError: .* of house:named returned str; it has to return a nbflow\.llm\.Reply"):
+        nf.llm.categorizer(["bug", "other"], model=Named())(TEXT)

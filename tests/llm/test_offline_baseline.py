@@ -4,13 +4,17 @@ import csv
 import enum
 from collections import Counter
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
 import nbflow as nf
 import nbflow.testing
 from nbflow.demo.offline_model import EXAMPLES, LABELS
+from nbflow.llm import taxonomy
+from nbflow.llm.offline import Offline
 
+QUESTIONS = list(csv.DictReader((Path(__file__).parents[2] / "notebooks" / "data" / "banking_questions.csv").open(encoding="utf-8", newline="")))
 THREADS = list(csv.DictReader(files("nbflow.demo").joinpath("threads.csv").open(encoding="utf-8", newline="")))
 TEXT = "I was charged twice, please refund one payment"
 
@@ -54,6 +58,18 @@ def test_a_text_like_no_label_is_unknown_only_if_that_was_asked_for(nb):
     assert topics()("?!").confidence == 0
     assert topics(unknown="unclear")("?!").label == "unclear"
     assert topics(unknown="unclear")(TEXT).label == "billing"
+
+
+def test_the_words_that_every_question_has_say_little_of_what_it_is_about(nb):
+    """On a thousand questions to a bank, from the names of ten labels alone."""
+    asked = [{"body": row["text"], "label": row["label"]} for row in QUESTIONS if row["use"] == "question"]
+    assert accuracy(Offline(taxonomy.read(sorted({row["label"] for row in asked})), ()).ask, asked) > 0.83
+    assert nf.llm.categorizer(["yes", "no"])("No, thanks").label == "no"
+
+
+def test_one_label_and_one_for_all_else_is_a_question_like_any_other(nb):
+    categorize = nf.llm.categorizer(["refund"], unknown="else")
+    assert [categorize(text).label for text in ("a refund, please", "?!")] == ["refund", "else"]
 
 
 def test_it_beats_the_most_frequent_label_by_far_and_examples_help(nb):

@@ -217,3 +217,45 @@ def test_what_the_answers_cost_is_said_and_a_remembered_answer_cost_what_it_cost
     assert "A cost $0.04 for 4.0k tokens." in repr(compared)
     assert "40 records from checkpoints" in repr(compared)
     assert "Cost $0.05 for 5.0k tokens." in nf.evaluate(two, "product")._repr_html_()
+
+
+def test_labels_of_a_categorizer_and_of_figures_are_the_same_for_an_enum_of_numbers(nb):
+    class Topic(Enum):
+        billing = 1
+        bug = 2
+
+    run = nf.llm.categorizer(Topic, model=lambda text: Topic.billing if "refund" in text else Topic.bug).map(["refund", "crash", "a refund"])
+    found = nf.evaluate(run, truth=[Topic.billing, Topic.bug, Topic.bug], labels=Topic)
+    assert found.labels == ("billing", "bug")
+    assert found.accuracy.value == pytest.approx(2 / 3)
+    assert not found.outside
+    assert list(nf.review(run, choices=Topic).choices) == ["billing", "bug"]
+
+
+def test_a_true_label_that_is_missing_is_missing_in_any_library(nb):
+    run = nf.llm.categorizer(["a", "b"], model=lambda text: "a").map(["one", "two", "three", "four"])
+    assert nf.evaluate(run, truth=["a", pd.NA, float("nan"), None]).unknown == 3
+
+
+TRUTHS = {
+    "by key": {10: "card", 20: "cash", 30: "cash"},
+    "by index": pd.Series(["cash", "cash", "card"], index=[30, 20, 10]),
+    "by row": ["card", "cash", "cash"],
+}
+
+
+@pytest.mark.parametrize("form", TRUTHS)
+def test_true_labels_find_their_records_whatever_type_keys_have_and_in_whichever_order_they_come(nb, form):
+    run = nf.llm.categorizer(["card", "cash"], model=lambda text: text[:4]).map(pd.Series(["card a", "cash b", "card c"], index=[10, 20, 30]))
+    assert nf.evaluate(run, TRUTHS[form]).disagreements["record"].tolist() == ["30"]
+
+
+def test_a_number_is_one_label_although_a_frame_made_it_a_float(nb):
+    found = nf.evaluate(pd.Series([1.0, 2.0, None]), pd.Series([1, 2, 2]))
+    assert (found.accuracy.value, found.labels) == (1.0, ("1", "2"))
+
+
+@pytest.mark.parametrize("names", [("one",), ("one", "one"), ("a", "b", "c"), "ab"])
+def test_two_things_are_called_by_two_names(names):
+    with pytest.raises(nf.UsageError, match="has to be two different names"):
+        nf.compare(["a"], ["b"], names=names)

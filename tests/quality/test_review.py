@@ -28,6 +28,18 @@ def test_the_least_sure_come_first_and_those_without_an_answer_before_them(send)
     assert nf.review(send(failing={"d"})).keys == ["d", "b", "c", "a"]
 
 
+def test_a_confidence_in_whatever_words_is_no_reason_to_fail(nb):
+    sure = ["high", None, 0.9, float("nan"), 0.2, 95]
+
+    @nf.flow(on=EVENT)
+    def triage(record):
+        return {"label": "bug", "confidence": sure[record["n"]]}
+
+    review = nf.review(nb.send(EVENT, [{"n": number} for number in range(len(sure))]))
+    assert review.keys == ["4", "2", "5", "0", "1", "3"], "those that are no number come last"
+    assert [review.case(place).confidence for place in range(3)] == [0.2, 0.9, None], "a share, or nothing"
+
+
 def test_records_that_look_the_same_are_decided_once(send):
     run = send()
     review = nf.review(run, text="text", choices=["bug", "billing"])
@@ -76,6 +88,23 @@ def test_undo_takes_back_the_last_decision_then_the_one_before(send):
     assert review.undo("c").label == "billing"
     assert review.left == review.keys
     assert len(review._run.engine.reviews.all()) == 6, "nothing is erased"
+
+
+def test_undo_passes_over_what_does_not_stand_and_forgets_nothing_that_it_could_not_take_back(send, monkeypatch):
+    run = send()
+    review, other = nf.review(run, choices=["bug", "billing"]), nf.review(run, by="bob")
+    review.decide("a", "billing")
+    review.decide("b", "billing")
+    review.decide("b", "bug")
+    review.decide("c", "billing")
+    other.decide("c", "bug")
+    with monkeypatch.context() as full:
+        full.setattr(run.engine.reviews, "add", lambda _: (_ for _ in ()).throw(nf.StoreError("the disk is full")))
+        with pytest.raises(nf.StoreError):
+            review.undo()
+    assert [review.undo().key for _ in range(2)] == ["b", "a"]
+    assert review.undo() is None
+    assert review.decided["c"].by == "bob"
 
 
 def test_two_people_see_each_other_and_the_latest_stands(send):
