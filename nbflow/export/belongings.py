@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbflow._key.origin import is_users_file
+from nbflow.export import leaks
 from nbflow.notebook.check.cells import cells_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ _ORDINARY = frozenset(("HOME", "PATH", "USER", "LOGNAME", "SHELL", "LANG", "LC_A
 _KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY", "google": "GOOGLE_API_KEY", "google-gla": "GEMINI_API_KEY", "mistral": "MISTRAL_API_KEY", "groq": "GROQ_API_KEY", "cohere": "CO_API_KEY"}
 _MODEL = re.compile(rf"({'|'.join(_KEYS)}):[\w./-]+")
 _READERS = re.compile(r"(^|\.)(environ\.get|environ\.pop|getenv|secret)$")
+_SECRETS = "it holds secrets, which no export has: read them with nf.secret, or put it into the folder yourself"
+_OUTSIDE = "it is outside of the notebook's folder, and the job runs in another. Make the path a parameter and give a whole one: -p data=/srv/data.csv"
+_FOLDER = "it is a folder, and only single files are copied. If the job needs it, make the path a parameter and give a whole one: -p data=/srv/data"
 _WRITERS = re.compile(r"(to_|write_|save|sink_|unlink|remove|mkdir|touch)")
 
 
@@ -41,6 +45,7 @@ class Belongings:
         left: files that it names and that stay where they are, each with the reason.
         packages: the installed distributions that it imports.
         variables: environment variables that it reads.
+        unread: local modules that are no Python of this version: what they need is not known.
     """
 
     modules: dict[str, Path] = field(default_factory=dict)
@@ -48,6 +53,7 @@ class Belongings:
     left: dict[str, str] = field(default_factory=dict)
     packages: set[str] = field(default_factory=set)
     variables: set[str] = field(default_factory=set)
+    unread: set[str] = field(default_factory=set)
 
 
 def belongings(document: object, folder: Path) -> Belongings:
@@ -67,7 +73,10 @@ def belongings(document: object, folder: Path) -> Belongings:
                 if place not in found.modules:
                     found.modules[place] = path
                     if path.suffix == ".py":
-                        waiting.append((ast.parse(path.read_text("utf-8")), place.rpartition("/")[0].replace("/", ".")))
+                        try:
+                            waiting.append((ast.parse(path.read_bytes()), place.rpartition("/")[0].replace("/", ".")))
+                        except (SyntaxError, ValueError):  # a template, or left from Python 2: nobody may ever import it
+                            found.unread.add(place)
             found.packages.update(distributions.get(name.partition(".")[0], ())[:1])
     return found
 
@@ -126,13 +135,7 @@ def _mentions(tree: ast.AST, folder: Path, found: Belongings) -> None:
     """Note the files and environment variables that a piece of source names."""
     written = {text for node in ast.walk(tree) if isinstance(node, ast.Call) and _writes(node) for part in node.args for text in _texts(part)}
     for text in set(_texts(tree)) - written:
-        if path := _file(text, folder):
-            if path.suffix.lower() in _DATABASES:
-                found.left[text] = "the job makes its own"
-            elif path.stat().st_size > MOST:
-                found.left[text] = f"it is larger than {MOST // 1024**2} MB"
-            else:
-                found.data[path.relative_to(folder).as_posix()] = path
+        _mention(text, folder, found)
         if model := _MODEL.fullmatch(text):
             found.variables.add(_KEYS[model[1]])
     for node in ast.walk(tree):
@@ -143,6 +146,22 @@ def _mentions(tree: ast.AST, folder: Path, found: Belongings) -> None:
             found.variables |= {_KEYS[top] for name in names if (top := name.partition(".")[0]) in ("openai", "anthropic")}
 
 
+def _mention(text: str, folder: Path, found: Belongings) -> None:
+    """Note the file that a text names, if it names one, or why it does not come along."""
+    if path := _file(text, folder):
+        if leaks.is_kept(path):
+            found.left[text] = _SECRETS
+            found.variables |= leaks.variables(path)
+        elif path.suffix.lower() in _DATABASES:
+            found.left[text] = "the job makes its own"
+        elif path.stat().st_size > MOST:
+            found.left[text] = f"it is larger than {MOST // 1024**2} MB"
+        else:
+            found.data[path.relative_to(folder).as_posix()] = path
+    elif why := _elsewhere(text, folder):
+        found.left[text] = why
+
+
 def _file(text: str, folder: Path) -> Path | None:
     """The file below ``folder`` that a text names, if it names one."""
     if not text or len(text) > 500 or "\n" in text or "\0" in text or text.startswith(("/", "~")):  # noqa: PLR2004 - longer than any path
@@ -150,6 +169,17 @@ def _file(text: str, folder: Path) -> Path | None:
     try:
         path = (folder / text).resolve()
         return path if path.is_file() and path.is_relative_to(folder.resolve()) and ".nbflow" not in path.parts else None
+    except OSError:
+        return None
+
+
+def _elsewhere(text: str, folder: Path) -> str | None:
+    """Why something that a text names from the notebook's folder does not come along, if there is such a thing."""
+    if not text.strip("./") or len(text) > 500 or "\n" in text or "\0" in text or text.startswith(("/", "~")):  # noqa: PLR2004 - longer than any path
+        return None
+    try:
+        path = (folder / text).resolve()
+        return _FOLDER if path.is_dir() else _OUTSIDE if path.is_file() and not path.is_relative_to(folder.resolve()) else None
     except OSError:
         return None
 

@@ -104,7 +104,8 @@ class Job:
     @property
     def install(self) -> str:
         """The command of a shell in the folder that installs the pinned packages into the Python in use."""
-        tool = "pip install uv && uv pip install" if self.lock == "pylock.toml" else "pip install"
+        # uv alone would look for a virtual environment, and a container or a runner has none.
+        tool = 'pip install uv && uv pip install --python "$(command -v python)"' if self.lock == "pylock.toml" else "pip install"
         return f"{tool} {'--find-links wheels ' if self.has_wheels else ''}-r {self.lock}"
 
     @property
@@ -169,7 +170,9 @@ def slug(title: str) -> str:
     """A name that every platform takes, from any text; the same text gives the same."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     made = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
-    if not made[:1].isalpha() or len(made) > _LONGEST:
-        digest = hashlib.sha256(title.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-        made = f"{made[: _LONGEST - 9].strip('-')}-{digest}" if made[:1].isalpha() else f"job-{made[: _LONGEST - 13].strip('-') or digest}"
-    return made
+    digest = hashlib.sha256(title.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    # What is left of a title in another script says too little: a number, "x".
+    lost = 2 * sum(one.isalnum() and not one.isascii() for one in title) > sum(map(str.isalnum, title))
+    if lost or len(made) > _LONGEST - (0 if made[:1].isalpha() else 4):
+        made = f"{made[: _LONGEST - 13].strip('-')}-{digest}".strip("-")
+    return made if made[:1].isalpha() else f"job-{made or digest}"
