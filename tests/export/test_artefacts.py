@@ -93,8 +93,10 @@ def test_cron_mails_the_end_of_the_log_and_has_the_exit_code_of_a_run_that_faile
 
 
 def test_cron_refuses_a_zone_that_is_not_the_machines(tmp_path, monkeypatch):
-    monkeypatch.setenv("TZ", "America/New_York")
+    monkeypatch.setattr(cron, "machine_zones", lambda: ["America/New_York"])
     assert not list(cron.TARGET.refusals(job_of(tmp_path, zone="America/New_York")))
+    monkeypatch.setenv("TZ", "Europe/Berlin")  # of a shell; its daemon never sees it
+    assert list(cron.TARGET.refusals(job_of(tmp_path, zone="Europe/Berlin")))
     (refusal,) = cron.TARGET.refusals(job_of(tmp_path, zone="Asia/Tokyo"))
     assert "America/New_York" in refusal
     assert "--to systemd" in refusal
