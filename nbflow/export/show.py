@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -78,5 +79,6 @@ def _show(change: Change, console: Any, *, is_new: bool) -> None:
 
 
 def _plain(text: str) -> str:
-    """Markdown as a terminal shows it."""
-    return text.replace("`", "")
+    """Markdown as a terminal shows it: a command alone as it is typed, among words it keeps its marks."""
+    whole = re.fullmatch(r"(`+)(?P<space> ?)((?:(?!\1).)+)(?P=space)\1", text)
+    return whole[3] if whole else text
