@@ -63,6 +63,7 @@ def test_what_the_notebook_has_done_the_module_does_not_do_again(made):
     assert (done.returncode, log(made)) == (0, []), done.stderr
     assert "more 5" in done.stdout
     assert "(1, 2)" in done.stdout
+    assert "\ntotal: cached" in done.stdout, "a log has no colours"
 
 
 def test_what_the_module_has_done_the_notebook_does_not_do_again(made):
