@@ -48,7 +48,7 @@ def environment(folder: Path, packages: Iterable[str]) -> Environment:
     warnings: list[str] = []
     if place is not None and (own := _own_lock(place, warnings)) is not None:
         lock, text, origin = own
-        missing = sorted(name for name in {*packages, *_JOB[:3]} if _plain(name) not in _plain(text))
+        missing = sorted(name for name in {*packages, *_JOB[:3]} if not re.search(rf"(?<![a-z0-9-]){_plain(name)}(?![a-z0-9-])", _plain(text)))
         if missing:
             warnings.append(f"{origin} does not name {', '.join(missing)}, which the job needs.")
         return Environment(lock, said | {lock: text}, origin, tuple(warnings))
@@ -137,7 +137,8 @@ def _uv(arguments: list[str], folder: Path, warnings: list[str], given: str | No
         warnings.append(f"uv did not answer ({error}).")
         return None
     if done.returncode:
-        warnings.append(f"uv {arguments[0]} failed: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}")
+        said = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        warnings.append(f"Versions are pinned without digests, since uv could not write pylock.toml: {said[0].strip().removeprefix('cause: ')}")
         return None
     return done.stdout
 

@@ -238,8 +238,9 @@ def _bare(document: Any) -> Any:
     """The notebook without what its runs left in it."""
     bare = copy.deepcopy(document)
     documents.begin(bare)
-    for cell in bare.cells:
-        cell.metadata.pop("nbflow", None)
+    for holder in (bare, *bare.cells):
+        holder.metadata.pop("nbflow", None)
+        holder.metadata.pop("papermill", None)  # it notes the values of parameters
     return bare
 
 

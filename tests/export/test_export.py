@@ -52,6 +52,7 @@ def test_the_notebook_of_an_export_has_no_outputs(place, export):
     document = nbformat.read(place / "threads.ipynb", 4)
     document.cells[-1].outputs = [nbformat.v4.new_output("stream", text="names of customers")]
     document.cells[-1].execution_count = 7
+    document.metadata["papermill"] = {"parameters": {"day": "names of customers"}}
     nbformat.write(document, place / "threads.ipynb")
     export(place / "threads.ipynb", *CRON)
     assert "customers" not in (place / "exports/threads-systemd/threads.ipynb").read_text()
@@ -210,6 +211,8 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(place, export):
 
 def test_drift_is_asked_for_and_said_with_the_files(place, export):
     assert "There is no export of" in export(place / "threads.ipynb", "--drift")[1]
+    code, said = export(place / "treads.ipynb", "--drift")
+    assert (code, f"did you mean {place / 'threads.ipynb'}?" in said) == (2, True)
     export(place / "threads.ipynb", *CRON, "-p", "limit=5")
     code, said = export(place / "threads.ipynb", "--drift")
     assert (code, "as the notebook is" in said) == (0, True)
@@ -257,8 +260,13 @@ def test_a_lock_of_the_project_goes_before_what_is_installed(place, export):
 
 
 def test_a_lock_that_lacks_what_the_notebook_imports_is_said(place, export):
-    (place / "requirements.txt").write_text("polars==1.20.0\n")
+    (place / "requirements.txt").write_text("polars==1.20.0\npandas-stubs==3\n")
     assert "requirements.txt does not name ipykernel, nbclient, nbflow, pandas, which the job needs." in export(place / "threads.ipynb", *CRON)[1]
+
+
+def test_times_in_several_years_have_them(place):
+    made = nf.export(place / "threads.ipynb", "systemd", schedule="0 6 29 2 *", dry_run=True)
+    assert re.search(r"next \w+ 29 Feb 2\d{3} 06:00, \w+ 29 Feb 2\d{3} 06:00", str(made))
 
 
 def test_loose_requirements_are_pinned_to_what_is_installed(place, export):
