@@ -26,6 +26,7 @@ class Cron:
     about = "a line in your crontab on this machine"
     is_here = True
     is_timed = True
+    has_kernel = True
 
     def refusals(self, job: Job) -> Iterator[str]:
         """A zone that cron does not know, and a path that no line holds."""

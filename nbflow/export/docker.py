@@ -26,6 +26,7 @@ class Docker:
     about = "a Docker image"
     is_here = False
     is_timed = False
+    has_kernel = True
 
     def refusals(self, job: Job) -> Iterator[str]:  # noqa: ARG002 - an image takes every job
         """None."""

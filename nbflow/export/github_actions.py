@@ -33,6 +33,7 @@ class GithubActions:
     about = "a scheduled workflow of GitHub Actions"
     is_here = False
     is_timed = True
+    has_kernel = True
 
     def refusals(self, job: Job) -> Iterator[str]:
         """Schedules that GitHub thins out, and names that it keeps for itself."""

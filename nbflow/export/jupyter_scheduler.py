@@ -108,6 +108,7 @@ class JupyterScheduler:
     about = "a Notebook Job of JupyterLab on this machine"
     is_here = True
     is_timed = True
+    has_kernel = True
 
     def refusals(self, job: Job) -> Iterable[str]:
         """Nothing: it takes every job."""

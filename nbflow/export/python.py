@@ -23,6 +23,7 @@ class Python:
     about = "a plain Python module"
     is_here = True
     is_timed = False
+    has_kernel = False
 
     def refusals(self, job: Job) -> Iterator[str]:
         """Cells that need IPython, and a limit for cells, which it does not have."""

@@ -145,6 +145,7 @@ class Target(Protocol):
         about: what it is, in a few words.
         is_here: it runs the job on this machine, with this Python and this store.
         is_timed: it needs a schedule.
+        has_kernel: it runs the notebook, in a Jupyter kernel.
     """
 
     @property
@@ -155,6 +156,8 @@ class Target(Protocol):
     def is_here(self) -> bool: ...  # noqa: D102
     @property
     def is_timed(self) -> bool: ...  # noqa: D102
+    @property
+    def has_kernel(self) -> bool: ...  # noqa: D102
 
     def refusals(self, job: Job) -> Iterable[str]:
         """Why this target cannot take the job, each a sentence with what to do; nothing if it can."""

@@ -27,6 +27,7 @@ class Systemd:
     about = "a systemd timer on this machine"
     is_here = True
     is_timed = True
+    has_kernel = True
 
     def refusals(self, job: Job) -> Iterator[str]:
         """Paths that a unit file has no spelling for."""

@@ -264,6 +264,14 @@ def test_a_lock_that_lacks_what_the_notebook_imports_is_said(place, export):
     assert "requirements.txt does not name ipykernel, nbclient, nbflow, pandas, which the job needs." in export(place / "threads.ipynb", *CRON)[1]
 
 
+def test_a_plain_module_needs_no_jupyter(place, export):
+    assert export(place / "threads.ipynb", "--to", "python")[0] == 0
+    pins = (place / "exports/threads-python/requirements.txt").read_text()
+    assert re.search(r"^nbflow==", pins, re.MULTILINE)
+    assert not re.search(r"^(ipykernel|ipython|nbclient|jupyter.client)==", pins, re.MULTILINE | re.IGNORECASE)
+    assert re.search(r"^ipykernel==", (export(place / "threads.ipynb", *CRON), place / "exports/threads-systemd/requirements.txt")[1].read_text(), re.MULTILINE)
+
+
 def test_times_in_several_years_have_them(place):
     made = nf.export(place / "threads.ipynb", "systemd", schedule="0 6 29 2 *", dry_run=True)
     assert re.search(r"next \w+ 29 Feb 2\d{3} 06:00, \w+ 29 Feb 2\d{3} 06:00", str(made))
