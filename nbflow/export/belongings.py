@@ -19,6 +19,8 @@ from nbflow.notebook.check.cells import cells_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from nbflow.notebook.check.cells import Cell
+
 #: A larger file is data that lives somewhere, not a part of the job.
 MOST = 20 * 1024 * 1024
 #: What a job writes to; a copy would be a second truth.
@@ -56,29 +58,54 @@ class Belongings:
     unread: set[str] = field(default_factory=set)
 
 
-def belongings(document: object, folder: Path) -> Belongings:
+def belongings(document: object, folder: Path, given: Iterable[str] = ()) -> Belongings:
     """What the notebook in ``folder`` needs: local modules with what they import in turn, files, packages, variables.
 
-    A name that is made while the notebook runs is not seen: a module of `importlib`, a path put together from parts.
+    ``given`` are values of parameters, which may name files as the source does. A name that is made while the notebook
+    runs is not seen: a module of `importlib`, a path put together from parts.
     """
-    trees = [cell.tree for cell in cells_of(document) if cell.tree is not None]
+    cells = cells_of(document)
+    trees = [cell.tree for cell in cells if cell.tree is not None]
     found, places = Belongings(), [folder, *_added_places(trees, folder)]
     distributions = metadata.packages_distributions()
-    waiting: list[tuple[ast.AST, str]] = [(tree, "") for tree in trees]
+    waiting: list[tuple[ast.AST, str]] = [(tree, "") for tree in [*trees, *map(_loaded, cells)]]
+
+    def take(place: str, path: Path, package: str) -> None:
+        if place in found.modules:
+            return
+        found.modules[place] = path
+        if path.suffix == ".py":
+            try:
+                waiting.append((ast.parse(path.read_bytes()), package))
+            except (SyntaxError, ValueError):  # a template, or left from Python 2: nobody may ever import it
+                found.unread.add(place)
+
+    for text in [*given, *(word for cell in cells for word in _typed(cell, folder))]:
+        _mention(text, folder, found)
     while waiting:
         tree, package = waiting.pop()
         _mentions(tree, folder, found)
         for name in _imports(tree, package):
             for place, path in _local(name, places):
-                if place not in found.modules:
-                    found.modules[place] = path
-                    if path.suffix == ".py":
-                        try:
-                            waiting.append((ast.parse(path.read_bytes()), place.rpartition("/")[0].replace("/", ".")))
-                        except (SyntaxError, ValueError):  # a template, or left from Python 2: nobody may ever import it
-                            found.unread.add(place)
+                take(place, path, place.rpartition("/")[0].replace("/", "."))
             found.packages.update(distributions.get(name.partition(".")[0], ())[:1])
+        for place in [place for place in found.data if place.endswith(".py")]:  # `%run setup.py`
+            take(place, found.data.pop(place), "")
     return found
+
+
+def _loaded(cell: Cell) -> ast.Module:
+    """The extensions that a cell loads, as imports."""
+    names = [magic.text.strip() for magic in cell.magics if magic.name == "load_ext"]
+    return ast.Module([ast.Import([ast.alias(name)]) for name in names if name.replace(".", "").isidentifier()], [])
+
+
+def _typed(cell: Cell, folder: Path) -> Iterator[str]:
+    """The files that magics and shell lines name: `!python clean.py`, `%%bash`."""
+    for magic in cell.magics:
+        text = cell.source.partition("\n")[2] if magic.is_cell and cell.tree is not None and not cell.tree.body else magic.text
+        words = (word.strip("'\"`;()<>|&") for word in text.split())
+        yield from (word for word in words if _file(word, folder))
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:
@@ -159,7 +186,7 @@ def _mention(text: str, folder: Path, found: Belongings) -> None:
         else:
             found.data[path.relative_to(folder).as_posix()] = path
     elif why := _elsewhere(text, folder):
-        found.left[text] = why
+        found.left[text.rstrip("/")] = why
 
 
 def _file(text: str, folder: Path) -> Path | None:

@@ -112,7 +112,7 @@ def prepare(order: Order) -> Export:
     if order.schedule is None and chosen.is_timed:
         raise UsageError(f'--to {chosen.name} needs to know when: give --schedule "0 6 * * 1-5" (at 06:00 from Monday to Friday), and --timezone if it is not that of this machine.')
     when = schedule(order.schedule, order.timezone) if order.schedule is not None else None
-    needed = belongings(document, order.notebook.resolve().parent)
+    needed = belongings(document, order.notebook.resolve().parent, [text.partition("=")[2] for text in order.parameters])
     pinned = environment(order.notebook.resolve().parent, needed.packages, has_kernel=chosen.has_kernel)
     findings = [*check(order.notebook), *leaks.found({**_sources(needed), **pinned.files})]
     errors = [one for one in findings if one.level == "error"]

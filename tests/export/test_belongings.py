@@ -66,6 +66,20 @@ def test_a_file_with_secrets_stays_and_its_names_are_told(needs):
     assert found.variables == {"MODEL_KEY", "REGION"}
 
 
+def test_what_magics_and_shell_lines_name_comes_with_what_it_imports(needs):
+    found = needs(
+        "%run -i setup.py\n%load_ext my_ext\n!python 'script.py' > out.txt", "%%bash\ncat q.sql | wc",
+        setup_dot_py="import used", used_dot_py="", my_ext_dot_py="", script_dot_py="", q_dot_sql="",
+    )  # fmt: skip
+    assert set(found.modules) == {"setup.py", "used.py", "my_ext.py", "script.py"}
+    assert set(found.data) == {"q.sql"}
+
+
+def test_a_file_that_a_parameter_is_given_comes(needs, tmp_path):
+    needs("print(1)", b_dot_csv="")
+    assert set(belongings(nbformat.read(tmp_path / "n.ipynb", 4), tmp_path, ["b.csv", "7", ""]).data) == {"b.csv"}
+
+
 def test_files_elsewhere_and_folders_stay_and_are_told(needs, tmp_path):
     (tmp_path.parent / f"{tmp_path.name}-outside.csv").write_text("")
     found = needs(f"pd.read_csv('../{tmp_path.name}-outside.csv'), Path('data').glob('*.csv'), Path('.'), '..', 'missing/x.csv'", data__a_dot_csv="")
