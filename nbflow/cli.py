@@ -106,6 +106,21 @@ is installed: the README says how, and how to test, watch and remove the job.
 """
 
 
+#: Stands for the list of targets, which costs an import of each: only who asks for help waits for it.
+_TARGETS = "targets"
+
+
+class _ExportHelp(argparse.RawDescriptionHelpFormatter):
+    """Help with the targets behind it."""
+
+    def add_text(self, text: str | None) -> None:
+        if text == _TARGETS:
+            from nbflow.export import command
+
+            text = f"targets:\n{command.listed()}"
+        super().add_text(text)
+
+
 def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="run a notebook headless, with parameters and an honest exit code", description=_RUN, epilog=_CODES, formatter_class=argparse.RawDescriptionHelpFormatter)
     run.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="the notebook; it stays as it is, unless -o names it")
@@ -143,9 +158,9 @@ def _add_check(commands: Any) -> None:
 
 
 def _add_export(commands: Any) -> None:
-    export = commands.add_parser("export", help="write a notebook as the job of a scheduler: cron, systemd, airflow, ...", description=_EXPORT, formatter_class=argparse.RawDescriptionHelpFormatter)
-    export.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="the notebook; it stays as it is")
-    export.add_argument("--to", metavar="TARGET", help="the scheduler; `--to list` says which there are")
+    export = commands.add_parser("export", help="write a notebook as the job of a scheduler: cron, systemd, airflow, ...", description=_EXPORT, epilog=_TARGETS, formatter_class=_ExportHelp)
+    export.add_argument("notebook", nargs="?", type=Path, metavar="NOTEBOOK", help="the notebook; it stays as it is")
+    export.add_argument("--to", metavar="TARGET", help="the scheduler, one of those below; `nbflow export --to list` lists them, too")
     export.add_argument("--schedule", metavar="CRON", help='five fields: minute, hour, day of the month, month, day of the week; "0 6 * * 1-5" is at 06:00 from Monday to Friday')
     export.add_argument("--timezone", metavar="ZONE", help="the zone in which the schedule is meant, such as Europe/Berlin (default: that of this machine)")
     export.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="give a value to a name of the cell tagged `parameters`; repeat it for more")

@@ -49,6 +49,7 @@ class Airflow:
     about = "a DAG for Airflow 3 on this machine"
     is_here = True
     is_timed = True
+    has_kernel = True
 
     def refusals(self, job: Job) -> Iterable[str]:
         """Nothing: it takes every job."""

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbflow._key.origin import is_users_file
+from nbflow.export import leaks
 from nbflow.notebook.check.cells import cells_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from nbflow.notebook.check.cells import Cell
 
 #: A larger file is data that lives somewhere, not a part of the job.
 MOST = 20 * 1024 * 1024
@@ -28,6 +31,9 @@ _ORDINARY = frozenset(("HOME", "PATH", "USER", "LOGNAME", "SHELL", "LANG", "LC_A
 _KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY", "google": "GOOGLE_API_KEY", "google-gla": "GEMINI_API_KEY", "mistral": "MISTRAL_API_KEY", "groq": "GROQ_API_KEY", "cohere": "CO_API_KEY"}
 _MODEL = re.compile(rf"({'|'.join(_KEYS)}):[\w./-]+")
 _READERS = re.compile(r"(^|\.)(environ\.get|environ\.pop|getenv|secret)$")
+_SECRETS = "it holds secrets, which no export has: read them with nf.secret, or put it into the folder yourself"
+_OUTSIDE = "it is outside of the notebook's folder, and the job runs in another. Make the path a parameter and give a whole one: -p data=/srv/data.csv"
+_FOLDER = "it is a folder, and only single files are copied. If the job needs it, make the path a parameter and give a whole one: -p data=/srv/data"
 _WRITERS = re.compile(r"(to_|write_|save|sink_|unlink|remove|mkdir|touch)")
 
 
@@ -41,6 +47,7 @@ class Belongings:
         left: files that it names and that stay where they are, each with the reason.
         packages: the installed distributions that it imports.
         variables: environment variables that it reads.
+        unread: local modules that are no Python of this version: what they need is not known.
     """
 
     modules: dict[str, Path] = field(default_factory=dict)
@@ -48,28 +55,57 @@ class Belongings:
     left: dict[str, str] = field(default_factory=dict)
     packages: set[str] = field(default_factory=set)
     variables: set[str] = field(default_factory=set)
+    unread: set[str] = field(default_factory=set)
 
 
-def belongings(document: object, folder: Path) -> Belongings:
+def belongings(document: object, folder: Path, given: Iterable[str] = ()) -> Belongings:
     """What the notebook in ``folder`` needs: local modules with what they import in turn, files, packages, variables.
 
-    A name that is made while the notebook runs is not seen: a module of `importlib`, a path put together from parts.
+    ``given`` are values of parameters, which may name files as the source does. A name that is made while the notebook
+    runs is not seen: a module of `importlib`, a path put together from parts.
     """
-    trees = [cell.tree for cell in cells_of(document) if cell.tree is not None]
+    cells = cells_of(document)
+    trees = [cell.tree for cell in cells if cell.tree is not None]
     found, places = Belongings(), [folder, *_added_places(trees, folder)]
     distributions = metadata.packages_distributions()
-    waiting: list[tuple[ast.AST, str]] = [(tree, "") for tree in trees]
+    waiting: list[tuple[ast.AST, str]] = [(tree, "") for tree in [*trees, *map(_loaded, cells)]]
+
+    def take(place: str, path: Path, package: str) -> None:
+        if place in found.modules:
+            return
+        found.modules[place] = path
+        if path.suffix == ".py":
+            try:
+                waiting.append((ast.parse(path.read_bytes()), package))
+            except (SyntaxError, ValueError):  # a template, or left from Python 2: nobody may ever import it
+                found.unread.add(place)
+
+    for text in [*given, *(word for cell in cells for word in _typed(cell, folder))]:
+        _mention(text, folder, found)
     while waiting:
         tree, package = waiting.pop()
         _mentions(tree, folder, found)
         for name in _imports(tree, package):
             for place, path in _local(name, places):
-                if place not in found.modules:
-                    found.modules[place] = path
-                    if path.suffix == ".py":
-                        waiting.append((ast.parse(path.read_text("utf-8")), place.rpartition("/")[0].replace("/", ".")))
+                take(place, path, place.rpartition("/")[0].replace("/", "."))
             found.packages.update(distributions.get(name.partition(".")[0], ())[:1])
+        for place in [place for place in found.data if place.endswith(".py")]:  # `%run setup.py`
+            take(place, found.data.pop(place), "")
     return found
+
+
+def _loaded(cell: Cell) -> ast.Module:
+    """The extensions that a cell loads, as imports."""
+    names = [magic.text.strip() for magic in cell.magics if magic.name == "load_ext"]
+    return ast.Module([ast.Import([ast.alias(name)]) for name in names if name.replace(".", "").isidentifier()], [])
+
+
+def _typed(cell: Cell, folder: Path) -> Iterator[str]:
+    """The files that magics and shell lines name: `!python clean.py`, `%%bash`."""
+    for magic in cell.magics:
+        text = cell.source.partition("\n")[2] if magic.is_cell and cell.tree is not None and not cell.tree.body else magic.text
+        words = (word.strip("'\"`;()<>|&") for word in text.split())
+        yield from (word for word in words if _file(word, folder))
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:
@@ -126,13 +162,7 @@ def _mentions(tree: ast.AST, folder: Path, found: Belongings) -> None:
     """Note the files and environment variables that a piece of source names."""
     written = {text for node in ast.walk(tree) if isinstance(node, ast.Call) and _writes(node) for part in node.args for text in _texts(part)}
     for text in set(_texts(tree)) - written:
-        if path := _file(text, folder):
-            if path.suffix.lower() in _DATABASES:
-                found.left[text] = "the job makes its own"
-            elif path.stat().st_size > MOST:
-                found.left[text] = f"it is larger than {MOST // 1024**2} MB"
-            else:
-                found.data[path.relative_to(folder).as_posix()] = path
+        _mention(text, folder, found)
         if model := _MODEL.fullmatch(text):
             found.variables.add(_KEYS[model[1]])
     for node in ast.walk(tree):
@@ -143,6 +173,22 @@ def _mentions(tree: ast.AST, folder: Path, found: Belongings) -> None:
             found.variables |= {_KEYS[top] for name in names if (top := name.partition(".")[0]) in ("openai", "anthropic")}
 
 
+def _mention(text: str, folder: Path, found: Belongings) -> None:
+    """Note the file that a text names, if it names one, or why it does not come along."""
+    if path := _file(text, folder):
+        if leaks.is_kept(path):
+            found.left[text] = _SECRETS
+            found.variables |= leaks.variables(path)
+        elif path.suffix.lower() in _DATABASES:
+            found.left[text] = "the job makes its own"
+        elif path.stat().st_size > MOST:
+            found.left[text] = f"it is larger than {MOST // 1024**2} MB"
+        else:
+            found.data[path.relative_to(folder).as_posix()] = path
+    elif why := _elsewhere(text, folder):
+        found.left[text.rstrip("/")] = why
+
+
 def _file(text: str, folder: Path) -> Path | None:
     """The file below ``folder`` that a text names, if it names one."""
     if not text or len(text) > 500 or "\n" in text or "\0" in text or text.startswith(("/", "~")):  # noqa: PLR2004 - longer than any path
@@ -150,6 +196,17 @@ def _file(text: str, folder: Path) -> Path | None:
     try:
         path = (folder / text).resolve()
         return path if path.is_file() and path.is_relative_to(folder.resolve()) and ".nbflow" not in path.parts else None
+    except OSError:
+        return None
+
+
+def _elsewhere(text: str, folder: Path) -> str | None:
+    """Why something that a text names from the notebook's folder does not come along, if there is such a thing."""
+    if not text.strip("./") or len(text) > 500 or "\n" in text or "\0" in text or text.startswith(("/", "~")):  # noqa: PLR2004 - longer than any path
+        return None
+    try:
+        path = (folder / text).resolve()
+        return _FOLDER if path.is_dir() else _OUTSIDE if path.is_file() and not path.is_relative_to(folder.resolve()) else None
     except OSError:
         return None
 

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 def run(arguments: argparse.Namespace, console: Any) -> int:
     """Export, look for drift, or list the targets; answers the exit code."""
     if arguments.to == "list":
-        for name, one in targets().items():
-            console.print(f"{name:<18} {one.about}", soft_wrap=True)
+        console.print(listed(), soft_wrap=True)
         return 0
+    if arguments.notebook is None:
+        raise UsageError('Say which notebook: nbflow export threads.ipynb --to systemd --schedule "0 6 * * 1-5".')
     if arguments.drift:
         return _drift(arguments, console)
     if arguments.to is None:
@@ -33,6 +34,11 @@ def run(arguments: argparse.Namespace, console: Any) -> int:
         made = replace(made, is_written=True)
     show.to_console(made, console)
     return 0
+
+
+def listed() -> str:
+    """The targets, a line each."""
+    return "\n".join(f"  {name:<18} {one.about}" for name, one in targets().items())
 
 
 def _drift(arguments: argparse.Namespace, console: Any) -> int:

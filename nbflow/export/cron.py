@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from nbflow.export import shell
-from nbflow.export.schedule import local_zones
+from nbflow.export.schedule import machine_zones
 from nbflow.export.spec import Guide
 
 if TYPE_CHECKING:
@@ -26,11 +26,12 @@ class Cron:
     about = "a line in your crontab on this machine"
     is_here = True
     is_timed = True
+    has_kernel = True
 
     def refusals(self, job: Job) -> Iterator[str]:
         """A zone that cron does not know, and a path that no line holds."""
         assert job.schedule is not None
-        here = local_zones() or ["UTC"]
+        here = machine_zones() or ["UTC"]
         if job.schedule.timezone not in here:
             yield (
                 f"cron knows only the zone of this machine, {here[0]}, and takes no notice of CRON_TZ on Debian and Ubuntu: write the schedule in it (--timezone {here[0]}), or take a target that has zones: --to systemd."

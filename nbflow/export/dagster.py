@@ -62,6 +62,7 @@ class Dagster:
     about = "an asset with a schedule for Dagster on this machine"
     is_here = True
     is_timed = True
+    has_kernel = True
 
     def refusals(self, job: Job) -> Iterable[str]:
         """A parameter whose name Dagster's configuration has in use."""

@@ -26,6 +26,7 @@ class Docker:
     about = "a Docker image"
     is_here = False
     is_timed = False
+    has_kernel = True
 
     def refusals(self, job: Job) -> Iterator[str]:  # noqa: ARG002 - an image takes every job
         """None."""
@@ -62,7 +63,7 @@ def image(job: Job) -> dict[str, str]:
         "# The packages first: a change of the notebook does not install them again.",
         f"COPY {job.lock} .",
         *(["COPY wheels wheels"] if job.has_wheels else []),
-        f"RUN {job.install.replace('pip install', 'pip install --no-cache-dir', 1).replace('uv pip install', 'uv pip install --system')}",
+        f"RUN {job.install.replace('pip install', 'pip install --no-cache-dir', 1)}",
         "COPY . .",
         f"RUN useradd --uid {USER} --create-home job && mkdir {VOLUME} && chown job /job {VOLUME}",
         f"USER {USER}",

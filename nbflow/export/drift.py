@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING
 
 from nbflow.export import folder as folders
 from nbflow.export.handover import EXPORTS, Order, prepare
+from nbflow.notebook import document as documents
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def exports_of(notebook: Path, output: Path | None = None) -> list[Path]:
-    """The folders with exports of a notebook: those beside it, or the one that is named."""
+    """The folders with exports of a notebook: those beside it, or the one that is named.
+
+    Raises:
+        UsageError: there is no such notebook.
+    """
+    documents.read(notebook)
     places = [output] if output is not None else sorted(notebook.resolve().parent.glob(f"{EXPORTS}/*"))
     return [place for place in places if (place / folders.MANIFEST).is_file() and (place / folders.remembered(place)["notebook"]).resolve() == notebook.resolve()]
 

@@ -18,8 +18,9 @@ PYLOCK, REQUIREMENTS = "pylock.toml", "requirements.txt"
 #: Files that say what a project needs, besides a lock: copied as they are.
 _SAID = ("pyproject.toml", "environment.yml", "environment.yaml")
 _PATIENCE = 120
+_NBFLOW = "nbflow"
 #: What `nbflow run` needs of the extra `lab`; a job shows nothing to anybody.
-_JOB = ("nbflow", "nbclient", "ipykernel", "pydantic")
+_KERNEL = ("nbclient", "ipykernel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +42,19 @@ class Environment:
     has_wheels: bool = False
 
 
-def environment(folder: Path, packages: Iterable[str]) -> Environment:
-    """Pin the environment of a notebook in ``folder`` that imports these distributions."""
+def environment(folder: Path, packages: Iterable[str], *, has_kernel: bool = True) -> Environment:
+    """Pin the environment of a notebook in ``folder`` that imports these distributions, and is run in a kernel or without."""
+    needed = {_NBFLOW, *packages, *(_KERNEL if has_kernel else ())}
     place = _project(folder)
     said = {name: (place / name).read_text("utf-8") for name in _SAID if place is not None and (place / name).is_file()}
     warnings: list[str] = []
     if place is not None and (own := _own_lock(place, warnings)) is not None:
         lock, text, origin = own
-        missing = sorted(name for name in {*packages, *_JOB[:3]} if _plain(name) not in _plain(text))
+        missing = sorted(name for name in needed if not re.search(rf"(?<![a-z0-9-]){_plain(name)}(?![a-z0-9-])", _plain(text)))
         if missing:
             warnings.append(f"{origin} does not name {', '.join(missing)}, which the job needs.")
         return Environment(lock, said | {lock: text}, origin, tuple(warnings))
-    pins, loose = _installed([*_JOB, *packages])
+    pins, loose = _installed(["pydantic", *needed] if has_kernel else needed)
     warnings += [f"{name} {version} is installed here from {where}, not from an index: put its wheel into the folder `wheels` of the export (pip wheel --no-deps -w wheels {where})." for name, version, where in loose]
     text = "".join(f"{name}=={version}\n" for name, version in pins.items())
     if locked := _compiled(text, [name for name, _, _ in loose], warnings):
@@ -137,7 +139,8 @@ def _uv(arguments: list[str], folder: Path, warnings: list[str], given: str | No
         warnings.append(f"uv did not answer ({error}).")
         return None
     if done.returncode:
-        warnings.append(f"uv {arguments[0]} failed: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}")
+        said = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        warnings.append(f"Versions are pinned without digests, since uv could not write pylock.toml: {said[0].strip().removeprefix('cause: ')}")
         return None
     return done.stdout
 

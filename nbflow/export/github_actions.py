@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +33,7 @@ class GithubActions:
     about = "a scheduled workflow of GitHub Actions"
     is_here = False
     is_timed = True
+    has_kernel = True
 
     def refusals(self, job: Job) -> Iterator[str]:
         """Schedules that GitHub thins out, and names that it keeps for itself."""
@@ -74,7 +76,7 @@ def _workflow(job: Job) -> dict[str, Any]:
     given = {f"PARAMETER_{number}": _literal(text) for number, text in enumerate(job.given, 1)}
     secrets = {name: f"${{{{ secrets.{name} }}}}" for name in job.secrets}
     notebook = {"NOTEBOOK": _literal(f"./{job.notebook}")}
-    command = " ".join(["nbflow run", '"$NOTEBOOK"', "--no-wait", '--store "$STORE"', f"-o {job.identifier}.out.ipynb", *(f'-p "${name}"' for name in given)])
+    command = " ".join(["nbflow run", '"$NOTEBOOK"', "--no-wait", '--store "$STORE"', f"-o {job.identifier}.out.ipynb", *map(shlex.quote, job.options), *(f'-p "${name}"' for name in given)])
     folder = _literal(_in_repository(job.folder))
     keys = {"path": _STORE, "key": f"nbflow-{job.name}-${{{{ github.run_id }}}}-${{{{ github.run_attempt }}}}", "restore-keys": f"nbflow-{job.name}-"}
     outputs = Block(f"{folder}/{job.identifier}.out.ipynb\n{folder}/{job.identifier}.out.run.json\n") if folder.isprintable() else ""

@@ -16,7 +16,7 @@ from nbflow._key import texts as secrets
 from nbflow._key.secrecy import is_secret
 from nbflow.errors import UsageError
 from nbflow.export import folder as folders
-from nbflow.export import schema
+from nbflow.export import leaks, schema
 from nbflow.export.belongings import belongings
 from nbflow.export.environment import environment
 from nbflow.export.readme import IGNORED, as_text
@@ -112,7 +112,9 @@ def prepare(order: Order) -> Export:
     if order.schedule is None and chosen.is_timed:
         raise UsageError(f'--to {chosen.name} needs to know when: give --schedule "0 6 * * 1-5" (at 06:00 from Monday to Friday), and --timezone if it is not that of this machine.')
     when = schedule(order.schedule, order.timezone) if order.schedule is not None else None
-    findings = check(order.notebook)
+    needed = belongings(document, order.notebook.resolve().parent, [text.partition("=")[2] for text in order.parameters])
+    pinned = environment(order.notebook.resolve().parent, needed.packages, has_kernel=chosen.has_kernel)
+    findings = [*check(order.notebook), *leaks.found({**_sources(needed), **pinned.files})]
     errors = [one for one in findings if one.level == "error"]
     if errors and not order.force:
         raise UsageError(_refused(order.notebook, errors))
@@ -123,8 +125,7 @@ def prepare(order: Order) -> Export:
     for what, text in {"--name": title, "The folder": str(folder), "The notebook's name": order.notebook.name}.items():
         _check_text(what, text)
     last = folders.remembered(folder)
-    needed = belongings(document, order.notebook.resolve().parent)
-    pinned = environment(order.notebook.resolve().parent, needed.packages)
+    _check_owner(order.notebook, folder, last)
     job = Job(
         name=slug(title),
         title=title,
@@ -157,6 +158,8 @@ def prepare(order: Order) -> Export:
     }
     changes = folders.compare(folder, files, frozenset(needed.data), last.get("digests", {}))
     left = [f"{name} stays where it is: {why}." for name, why in sorted(needed.left.items())]
+    if needed.unread:
+        left.append(f"{', '.join(sorted(needed.unread))}: no Python that can be read; copied, and what it imports is not looked for.")
     if needed.data:
         left.append(f"{', '.join(sorted(needed.data))}: copied, and the job reads the copy. For data that changes, make the path a parameter and give a whole one: -p data=/srv/data.csv.")
     # Versions are pinned here, whatever files there are.
@@ -191,8 +194,19 @@ def _check_options(order: Order) -> None:
 
 
 def _refused(notebook: Path, errors: list[Finding]) -> str:
-    lines = [f"  {f'cell {one.cell}' if one.cell else 'notebook'}: {one.what}. {one.todo}" for one in errors]
+    lines = [f"  {f'cell {one.cell}: ' if one.cell else ''}{one.what}. {one.todo}" for one in errors]
     return "\n".join([f"{notebook} would fail when nobody watches, or give away a secret; mend it, or export all the same with --force:", *lines])
+
+
+def _sources(needed: Belongings) -> dict[str, str]:
+    """The texts of the local modules."""
+    return {place: path.read_text("utf-8", errors="replace") for place, path in needed.modules.items()}
+
+
+def _check_owner(notebook: Path, folder: Path, last: dict[str, Any]) -> None:
+    """A folder belongs to one notebook: names that differ may make the same folder."""
+    if last and (owner := (folder / last["notebook"]).resolve()) != notebook.resolve() and owner.exists():
+        raise UsageError(f"{folder} is the export of {owner}: give this job a name of its own with --name, or a folder with --output.")
 
 
 def _folder(order: Order, name: str, chosen: Target) -> Path:
@@ -224,8 +238,9 @@ def _bare(document: Any) -> Any:
     """The notebook without what its runs left in it."""
     bare = copy.deepcopy(document)
     documents.begin(bare)
-    for cell in bare.cells:
-        cell.metadata.pop("nbflow", None)
+    for holder in (bare, *bare.cells):
+        holder.metadata.pop("nbflow", None)
+        holder.metadata.pop("papermill", None)  # it notes the values of parameters
     return bare
 
 

@@ -58,7 +58,8 @@ def main(arguments):
     if arguments not in ([], ["--once"], ["--remove"]):
         sys.exit(__doc__)
     if arguments != ["--once"]:
-        for one in ask(server, "GET", "job_definitions?name=" + JOB["name"])["job_definitions"]:
+        found = ask(server, "GET", "job_definitions?name=" + JOB["name"])["job_definitions"]  # and names that begin so
+        for one in (one for one in found if one["name"] == JOB["name"]):
             ask(server, "DELETE", "job_definitions/" + one["job_definition_id"])
             print("removed", one["name"], one["job_definition_id"])
     if arguments == ["--remove"]:
@@ -104,9 +105,10 @@ class JupyterScheduler:
     """For those who have nothing but JupyterLab: it starts runs only while it runs itself."""
 
     name = "jupyter-scheduler"
-    about = "JupyterLab's Notebook Jobs on this machine"
+    about = "a Notebook Job of JupyterLab on this machine"
     is_here = True
     is_timed = True
+    has_kernel = True
 
     def refusals(self, job: Job) -> Iterable[str]:
         """Nothing: it takes every job."""

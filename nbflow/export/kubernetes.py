@@ -24,6 +24,7 @@ class Kubernetes:
     about = "a Kubernetes CronJob"
     is_here = False
     is_timed = True
+    has_kernel = True
 
     def refusals(self, job: Job) -> Iterator[str]:
         """Names of secrets that a Secret cannot hold."""

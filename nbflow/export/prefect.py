@@ -52,6 +52,7 @@ class Prefect:
     about = "a deployment for Prefect 3 on this machine"
     is_here = True
     is_timed = True
+    has_kernel = True
 
     def refusals(self, job: Job) -> Iterable[str]:
         """Names of parameters that Prefect has in use, and a folder that it takes for a template."""

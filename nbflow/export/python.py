@@ -23,6 +23,7 @@ class Python:
     about = "a plain Python module"
     is_here = True
     is_timed = False
+    has_kernel = False
 
     def refusals(self, job: Job) -> Iterator[str]:
         """Cells that need IPython, and a limit for cells, which it does not have."""
@@ -36,11 +37,12 @@ class Python:
 
     def guide(self, job: Job) -> Guide:
         """With Python alone."""
+        command = shlex.join(_command(job))
         return Guide(
             install=f"`{job.install}` into a Python {job.python}; `import {_module(job)}` gives its steps and flows and runs nothing.",
-            test=f"`./run.sh; echo exit code $?`, which is {code(shlex.join(_command(job)))}",
+            test="`./run.sh; echo exit code $?`" + (f", which is {code(command)}" if command.isprintable() else ""),
             watch="`nbflow runs` lists the runs of the store, `nbflow runs latest` shows the last; in a notebook, `nf.open_run()`.",
-            remove="delete the folder.",
+            remove="Delete the folder.",
             missed="It has no schedule: whatever calls it decides. A copy that is started while another is at work ends at once with exit code 75.",
             secrets=f"{shell.SECRETS}: `run.sh` reads them.",
         )

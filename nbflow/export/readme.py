@@ -15,7 +15,7 @@ def as_text(job: Job, target: Target) -> str:
     """The README of an export."""
     guide = target.guide(job)
     lines = {
-        "What": f"`{one_line(job.notebook)}` as a job of {target.about}" + (f", with {code(' '.join(job.given))}" if job.given else "") + ".",
+        "What": f"{code(job.notebook)} as {target.about}" + (f", with {code(' '.join(job.given))}" if job.given else "") + ". Commands are for a shell in this folder.",
         "When": f"{job.schedule.words}." if job.schedule else "Whenever it is called.",
         "Install": guide.install,
         "Secrets": f"{', '.join(f'`{name}`' for name in job.secrets)}: {guide.secrets}" if job.secrets else "None that the source names.",

@@ -21,7 +21,7 @@ _EXAMPLE = 'For instance --schedule "0 6 * * 1-5": at 06:00 from Monday to Frida
 _SHORTHANDS = {"@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *"}
 _MONTHS = dict(zip(("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), range(1, 13), strict=True))
 _DAYS = dict(zip(("sun", "mon", "tue", "wed", "thu", "fri", "sat"), range(7), strict=True))
-_ITEM = re.compile(r"(?:(?P<all>\*)|(?P<low>\w+)(?:-(?P<high>\w+))?)(?:/(?P<step>\d+))?")
+_ITEM = re.compile(r"(?:(?P<all>\*)|(?P<low>\w+)(?:-(?P<high>\w+))?)(?:/(?P<step>[0-9]+))?")
 _LONGEST = 1000
 
 
@@ -161,10 +161,15 @@ def _zone(name: str | None) -> str:
 
 
 def local_zones() -> list[str]:
-    """The names that this machine may have for its own zone, the surest first."""
+    """The names that the user's own zone may have, the surest first."""
+    return [*([zone] if (zone := os.environ.get("TZ", "").lstrip(":")) else []), *machine_zones()]
+
+
+def machine_zones() -> list[str]:
+    """The same of this machine, for those to whom ``TZ`` of a user's shell says nothing."""
     link = os.path.realpath("/etc/localtime").partition("zoneinfo/")[2]
     try:
         noted = Path("/etc/timezone").read_text("utf-8").strip()
     except OSError:
         noted = ""
-    return [name.removeprefix("Etc/") if name == "Etc/UTC" else name for name in (os.environ.get("TZ", "").lstrip(":"), link, noted) if name]
+    return [name.removeprefix("Etc/") if name == "Etc/UTC" else name for name in (link, noted) if name]

@@ -24,8 +24,15 @@ cd "$(dirname "$0")" || exit 2
 {exports}
 # Secrets: NAME=value, a line each. The value is data: nothing in it is executed.
 if [ -r secrets.env ]; then
+  number=0
   while IFS= read -r line || [ -n "$line" ]; do
-    case $line in [A-Za-z_]*=*) export "$line" ;; esac
+    number=$((number + 1))
+    line=${{line%"$(printf '\\r')"}}
+    case $line in '' | '#'*) continue ;; esac
+    case ${{line%%=*}} in
+      "$line" | '' | [0-9]* | *[!A-Za-z0-9_]*) echo "secrets.env, line $number: write NAME=value, without spaces around the name" >&2; exit 2 ;;
+    esac
+    export "$line"
   done <secrets.env
 fi
 exec {shlex.join(command or job.command)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ from nbflow.export.folder import KINDS
 from nbflow.export.targets import target
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from nbflow.export.folder import Change
     from nbflow.export.handover import Export
 
@@ -34,7 +37,7 @@ def to_console(export: Export, console: Any) -> None:
     job, chosen = export.job, target(export.to)
     guide = chosen.guide(job)
     console.print(Text.assemble((job.title, "bold"), f"  {export.to}: {chosen.about}"), soft_wrap=True)
-    when = f"{job.schedule.words}; next " + ", ".join(time.strftime("%a %d %b %H:%M") for time in job.schedule.next(_FIRINGS)) if job.schedule else ""
+    when = f"{job.schedule.words}; next {_dates(job.schedule.next(_FIRINGS))}" if job.schedule else ""
     store = f"{job.store}, shared with the notebook" if job.store else "not that of the notebook, which is on another machine: the first run executes everything"
     secrets = f"{', '.join(job.secrets)}: by name only; {_plain(guide.secrets)}" if job.secrets else ""
     _lines(console, {"folder": str(job.folder), "runs": when, "parameters": "  ".join(job.given), "store": store, "secrets": secrets})
@@ -54,6 +57,12 @@ def to_console(export: Export, console: Any) -> None:
         _lines(console, {"test": _plain(guide.test), "install": _plain(guide.install), "more": str(job.folder / "README.md")})
     else:
         console.print("Nothing was written (--dry-run).")
+
+
+def _dates(times: list[datetime]) -> str:
+    """Times in a line, with their years where those are not one."""
+    years = " %Y" if len({time.year for time in times}) > 1 else ""
+    return ", ".join(time.strftime(f"%a %d %b{years} %H:%M") for time in times)
 
 
 def _lines(console: Any, said: dict[str, str], style: str = "") -> None:
@@ -78,5 +87,6 @@ def _show(change: Change, console: Any, *, is_new: bool) -> None:
 
 
 def _plain(text: str) -> str:
-    """Markdown as a terminal shows it."""
-    return text.replace("`", "")
+    """Markdown as a terminal shows it: a command alone as it is typed, among words it keeps its marks."""
+    whole = re.fullmatch(r"(`+)(?P<space> ?)((?:(?!\1).)+)(?P=space)\1", text)
+    return whole[3] if whole else text

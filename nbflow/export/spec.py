@@ -104,7 +104,8 @@ class Job:
     @property
     def install(self) -> str:
         """The command of a shell in the folder that installs the pinned packages into the Python in use."""
-        tool = "pip install uv && uv pip install" if self.lock == "pylock.toml" else "pip install"
+        # uv alone would look for a virtual environment, and a container or a runner has none.
+        tool = 'pip install uv && uv pip install --python "$(command -v python)"' if self.lock == "pylock.toml" else "pip install"
         return f"{tool} {'--find-links wheels ' if self.has_wheels else ''}-r {self.lock}"
 
     @property
@@ -144,6 +145,7 @@ class Target(Protocol):
         about: what it is, in a few words.
         is_here: it runs the job on this machine, with this Python and this store.
         is_timed: it needs a schedule.
+        has_kernel: it runs the notebook, in a Jupyter kernel.
     """
 
     @property
@@ -154,6 +156,8 @@ class Target(Protocol):
     def is_here(self) -> bool: ...  # noqa: D102
     @property
     def is_timed(self) -> bool: ...  # noqa: D102
+    @property
+    def has_kernel(self) -> bool: ...  # noqa: D102
 
     def refusals(self, job: Job) -> Iterable[str]:
         """Why this target cannot take the job, each a sentence with what to do; nothing if it can."""
@@ -169,7 +173,9 @@ def slug(title: str) -> str:
     """A name that every platform takes, from any text; the same text gives the same."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     made = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
-    if not made[:1].isalpha() or len(made) > _LONGEST:
-        digest = hashlib.sha256(title.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-        made = f"{made[: _LONGEST - 9].strip('-')}-{digest}" if made[:1].isalpha() else f"job-{made[: _LONGEST - 13].strip('-') or digest}"
-    return made
+    digest = hashlib.sha256(title.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    # What is left of a title in another script says too little: a number, "x".
+    lost = 2 * sum(one.isalnum() and not one.isascii() for one in title) > sum(map(str.isalnum, title))
+    if lost or len(made) > _LONGEST - (0 if made[:1].isalpha() else 4):
+        made = f"{made[: _LONGEST - 13].strip('-')}-{digest}".strip("-")
+    return made if made[:1].isalpha() else f"job-{made or digest}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from itertools import groupby
 from pathlib import Path
@@ -26,6 +27,7 @@ class Systemd:
     about = "a systemd timer on this machine"
     is_here = True
     is_timed = True
+    has_kernel = True
 
     def refusals(self, job: Job) -> Iterator[str]:
         """Paths that a unit file has no spelling for."""
@@ -48,7 +50,7 @@ class Systemd:
             "Type=oneshot",
             f"WorkingDirectory={folder}",
             *(f"Environment={_quoted(f'{name}={value}')}" for name, value in variables.items()),
-            f"EnvironmentFile=-{folder}/secrets.env",
+            f"EnvironmentFile=-{_no_pattern(folder)}/secrets.env",
             f"ExecStart={command_line(job.command)}",
         ]
         timer = ["[Unit]", f"Description={what}", "", "[Timer]", f"OnCalendar={calendar(job.schedule)}", "# A run that was due while the machine was off is made once, when it is on again.", "Persistent=true", "", "[Install]", "WantedBy=timers.target"]
@@ -57,13 +59,15 @@ class Systemd:
     def guide(self, job: Job) -> Guide:
         """With systemctl, as the user."""
         unit = f"nbflow-{job.name}"
+        command = shlex.join(job.command)
+        by_hand = f"; before that, {code(f'(set -a; . ./secrets.env; {command})' if job.secrets else command)}" if command.isprintable() else ""
         return Guide(
             install=f'`systemctl --user link "$PWD"/{unit}.service "$PWD"/{unit}.timer && systemctl --user enable --now {unit}.timer`, and once, so that it runs while you are logged out: `loginctl enable-linger`',
-            test=code(shlex.join(job.command)),
+            test=f"`systemctl --user start {unit}` once it is installed{by_hand}",
             watch=f"`systemctl --user list-timers {unit}.timer` says when it runs next, `systemctl --user status {unit}` how it went, `journalctl --user -u {unit}` what it said.",
             remove=f"`systemctl --user disable --now {unit}.timer && systemctl --user disable {unit}.service`",
             missed="A run missed while the machine was off is made when it is on again, once. A run that is still at work when the next one is due goes on, and that one is left out.",
-            secrets="write `NAME=value` lines into `secrets.env` here, and `chmod 600 secrets.env`. Values with spaces, quotes, `#` or backslashes go in single quotes.",
+            secrets="write `NAME=value` lines into `secrets.env` here, and `chmod 600 secrets.env`. Values with spaces, quotes, `$`, `#` or backslashes go in single quotes.",
         )
 
 
@@ -103,6 +107,11 @@ def _list(numbers: tuple[int, ...] | None) -> str:
 def _weekdays(numbers: tuple[int, ...]) -> str:
     runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
     return ",".join(_DAYS[run[0]] if len(run) == 1 else f"{_DAYS[run[0]]}{',' if len(run) == 2 else '..'}{_DAYS[run[-1]]}" for run in runs)  # noqa: PLR2004 - two are no range
+
+
+def _no_pattern(path: str) -> str:
+    """A path where systemd would find files by a pattern."""
+    return re.sub(r"[*?[\\]", r"\\\g<0>", path)
 
 
 def _words(text: str) -> str:

@@ -75,9 +75,12 @@ def module(document: Any, notebook: str, title: str) -> str:
     """
     parts = list(_parts(document))
     names = _Names(parts)
-    top, acts = list[str](), list[str]()
+    above, top, acts = list[str](), list[str](), list[str]()
     for part in parts:
         if documents.PARAMETERS in part.tags:
+            # What stands above the parameters may be read by them: `day: dt.date = dt.date.today()`.
+            above, top = [*above, *top], []
+            _check_parameters(part, names)
             continue
         head = f"# {part.heading}" if part.heading else ""
         if part.step is not None:
@@ -90,7 +93,7 @@ def module(document: Any, notebook: str, title: str) -> str:
             top += ["", head, *lines] if head else lines if lines[:1] == [""] else ["", *lines]
         if doing:
             acts += ["", *([head] if head and not defines else []), *(line for chunk in doing for line in _displayed(chunk, "_script.show"))]
-    text = _assembled(parts, names, top, acts, notebook, title)
+    text = _assembled(parts, names, above, top, acts, notebook, title)
     try:
         compile(text, "<module>", "exec", dont_inherit=True)
     except SyntaxError as error:
@@ -99,7 +102,14 @@ def module(document: Any, notebook: str, title: str) -> str:
     return text
 
 
-def _assembled(parts: list[Part], names: _Names, top: list[str], acts: list[str], notebook: str, title: str) -> str:
+def _check_parameters(part: Part, names: _Names) -> None:
+    """The parameters stand at the top, so all that they read has to stand there, too."""
+    read = {node.id for chunk in part.chunks for top in chunk.body for node in ast.walk(top) if isinstance(node, ast.Name)}
+    if late := read & names.bound - names.defined - {name for chunk in part.chunks for node in chunk.body for name in bound_by(node)}:
+        raise UsageError(f"Cell {part.number}, the parameters, reads `{min(late)}`, which the notebook makes when it runs: give the parameter a plain default, or take a target that runs the notebook.")
+
+
+def _assembled(parts: list[Part], names: _Names, above: list[str], top: list[str], acts: list[str], notebook: str, title: str) -> str:
     declared = [line for part in parts if documents.PARAMETERS in part.tags for chunk in part.chunks for line in chunk.lines]
     future = sorted({line for part in parts for chunk in part.chunks for line in _future(chunk)})
     whole = [node for part in parts if documents.PARAMETERS not in part.tags for chunk in part.chunks if part.step is not None or not names.is_definition(chunk) for node in chunk.body]
@@ -114,6 +124,7 @@ def _assembled(parts: list[Part], names: _Names, top: list[str], acts: list[str]
         "",
         "# Its classes are the notebook's: what either has saved, the other finds.",
         f"__notebook__ = {literal(notebook)}",
+        *above,
         "",
         BEGIN,
         *declared,
@@ -254,6 +265,11 @@ class _Names:
             if documents.PARAMETERS not in part.tags and part.step is None and all(map(self._defines, chunk.body)):
                 self._definitions.append(chunk)
                 self._known |= {name for node in chunk.body for name in bound_by(node)}
+
+    @property
+    def defined(self) -> set[str]:
+        """The names that stand at the top of the module."""
+        return {name for chunk in self._definitions for node in chunk.body for name in bound_by(node)}
 
     def is_definition(self, chunk: Chunk) -> bool:
         """May it stand at the top of the module?"""

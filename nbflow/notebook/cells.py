@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import io
 import signal
 import sys
 import threading
@@ -468,7 +469,9 @@ def _source(body: list[ast.stmt]) -> str:
 
 def _say(text: str) -> None:
     """One dim line under the cell: grey, since Jupyter knows no faint text, and one that is read on white and on black."""
-    print(f"\x1b[38;5;243m{text}\x1b[0m")  # noqa: T201
+    # A kernel's stream is none of these; a file, such as the log of a job, has no colours.
+    is_file = isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty()
+    print(text if is_file else f"\x1b[38;5;243m{text}\x1b[0m")  # noqa: T201
 
 
 def _too_late(timeout: float | None) -> StepTimeoutError:

@@ -67,7 +67,7 @@ def test_cron_passes_folders_and_parameters_as_data(folder, tmp_path, program, t
     for name, text in cron.TARGET.files(job).items():
         (here / name).write_text(text)
     (here / "run.sh").chmod(0o755)
-    (here / "secrets.env").write_text("# mine\nMODEL_KEY=it's $(touch pwned) \"x\" %\n\nODD=a=b")
+    (here / "secrets.env").write_bytes(b"# mine\nMODEL_KEY=it's $(touch pwned) \"x\" %\r\n\nODD=a=b")
     line = cron.TARGET.files(job)["crontab"].splitlines()[1]
     assert line.startswith("0 6 * * 1-5 ")
     bare = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "LOGNAME": "x"}
@@ -83,6 +83,14 @@ def test_cron_passes_folders_and_parameters_as_data(folder, tmp_path, program, t
     assert not list(tmp_path.rglob("pwned"))
 
 
+@pytest.mark.parametrize("line", ["FOO-BAR=hidden", "export KEY=hidden", " KEY=hidden", "hidden", "=hidden", "1KEY=hidden"])
+def test_a_line_of_secrets_that_cannot_be_one_is_told_by_its_number(line, tmp_path, program):
+    (tmp_path / "run.sh").write_text(shell.script(job_of(tmp_path, program=str(program), zone=None)))
+    (tmp_path / "secrets.env").write_text(f"GOOD=x\n{line}\n")
+    done = subprocess.run(["/bin/sh", "run.sh"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "secrets.env, line 2: write NAME=value, without spaces around the name\n")
+
+
 def test_cron_mails_the_end_of_the_log_and_has_the_exit_code_of_a_run_that_failed(tmp_path, program):
     program.write_text("#!/bin/sh\necho went wrong\nexit 3\n")
     job = job_of(tmp_path, program=str(program), zone=None)
@@ -93,8 +101,10 @@ def test_cron_mails_the_end_of_the_log_and_has_the_exit_code_of_a_run_that_faile
 
 
 def test_cron_refuses_a_zone_that_is_not_the_machines(tmp_path, monkeypatch):
-    monkeypatch.setenv("TZ", "America/New_York")
+    monkeypatch.setattr(cron, "machine_zones", lambda: ["America/New_York"])
     assert not list(cron.TARGET.refusals(job_of(tmp_path, zone="America/New_York")))
+    monkeypatch.setenv("TZ", "Europe/Berlin")  # of a shell; its daemon never sees it
+    assert list(cron.TARGET.refusals(job_of(tmp_path, zone="Europe/Berlin")))
     (refusal,) = cron.TARGET.refusals(job_of(tmp_path, zone="Asia/Tokyo"))
     assert "America/New_York" in refusal
     assert "--to systemd" in refusal

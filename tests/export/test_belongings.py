@@ -56,6 +56,45 @@ def test_files_that_are_read_come_and_those_that_are_written_do_not(needs):
     assert found.left == {"x.db": "the job makes its own"}
 
 
+def test_a_file_with_secrets_stays_and_its_names_are_told(needs):
+    found = needs(
+        "load_dotenv('.env'), open('service.json'), open('server.pem'), pd.read_csv('threads.csv'), open('labels.json')",
+        _dot_env="# keys\nexport MODEL_KEY=sk-0123456789abcdef0123\nREGION = eu\n", service_dot_json='{"password": "hunter2"}', server_dot_pem="x", threads_dot_csv="id,body\n1,password: 'x'\n", labels_dot_json='{"label": "x"}',
+    )  # fmt: skip
+    assert set(found.data) == {"threads.csv", "labels.json"}
+    assert set(found.left) == {".env", "service.json", "server.pem"}
+    assert found.variables == {"MODEL_KEY", "REGION"}
+
+
+def test_what_magics_and_shell_lines_name_comes_with_what_it_imports(needs):
+    found = needs(
+        "%run -i setup.py\n%load_ext my_ext\n!python 'script.py' > out.txt", "%%bash\ncat q.sql | wc",
+        setup_dot_py="import used", used_dot_py="", my_ext_dot_py="", script_dot_py="", q_dot_sql="",
+    )  # fmt: skip
+    assert set(found.modules) == {"setup.py", "used.py", "my_ext.py", "script.py"}
+    assert set(found.data) == {"q.sql"}
+
+
+def test_a_file_that_a_parameter_is_given_comes(needs, tmp_path):
+    needs("print(1)", b_dot_csv="")
+    assert set(belongings(nbformat.read(tmp_path / "n.ipynb", 4), tmp_path, ["b.csv", "7", ""]).data) == {"b.csv"}
+
+
+def test_files_elsewhere_and_folders_stay_and_are_told(needs, tmp_path):
+    (tmp_path.parent / f"{tmp_path.name}-outside.csv").write_text("")
+    found = needs(f"pd.read_csv('../{tmp_path.name}-outside.csv'), Path('data').glob('*.csv'), Path('.'), '..', 'missing/x.csv'", data__a_dot_csv="")
+    assert found.data == {}
+    assert {text: why.partition(",")[0] for text, why in found.left.items()} == {f"../{tmp_path.name}-outside.csv": "it is outside of the notebook's folder", "data": "it is a folder"}
+
+
+def test_a_module_that_is_no_python_comes_and_is_told(needs, tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "latin.py").write_bytes("name = 'caf\xe9'\n".encode("latin-1"))
+    found = needs("import p.new", p__new_dot_py="import q", p__old_dot_py="print 'two'", q_dot_py="")
+    assert set(found.modules) == {"p/new.py", "p/latin.py", "p/old.py", "q.py"}
+    assert found.unread == {"p/latin.py", "p/old.py"}
+
+
 @pytest.mark.parametrize(
     ("source", "names"),
     [

@@ -10,6 +10,7 @@ import pytest
 
 import nbflow as nf
 from nbflow.export import environment as environments
+from nbflow.export.targets import targets
 from nbflow.notebook import report
 
 from .conftest import write
@@ -51,6 +52,7 @@ def test_the_notebook_of_an_export_has_no_outputs(place, export):
     document = nbformat.read(place / "threads.ipynb", 4)
     document.cells[-1].outputs = [nbformat.v4.new_output("stream", text="names of customers")]
     document.cells[-1].execution_count = 7
+    document.metadata["papermill"] = {"parameters": {"day": "names of customers"}}
     nbformat.write(document, place / "threads.ipynb")
     export(place / "threads.ipynb", *CRON)
     assert "customers" not in (place / "exports/threads-systemd/threads.ipynb").read_text()
@@ -104,6 +106,34 @@ def test_errors_of_check_stop_an_export_and_force_says_that_it_overrides_them(pl
     code, said = export(place / "bad.ipynb", *CRON, "--force")
     assert code == 0
     assert re.search(r"forced +nbflow check: cell 1: `input\(\)` waits for somebody", said)
+
+
+@pytest.mark.parametrize(("file", "text"), [("clean.py", "API_KEY = 'sk-0123456789abcdef0123'"), ("words/lists.py", "connect(password='hunter2')"), ("pyproject.toml", "url = 'https://ann:hunter2@example.org/simple'")])
+def test_a_secret_in_what_comes_along_stops_an_export(file, text, place, export):
+    (place / file).write_text(f"{text}\ndef clean(text): ...\n" if file.endswith(".py") else text)
+    code, said = export(place / "threads.ipynb", *CRON)
+    assert (code, f"{file}, line 1: a secret in the source" in said) == (2, True), said
+    assert (place / "exports").exists() is False
+    assert f"nbflow check: {file}, line 1: a secret" in export(place / "threads.ipynb", *CRON, "--force")[1]
+
+
+def test_two_notebooks_never_share_a_folder(place, export):
+    """Their names may differ in what no platform takes."""
+    write(place / "Threads!.ipynb", "print(1)")
+    assert export(place / "threads.ipynb", *CRON)[0] == 0
+    code, said = export(place / "Threads!.ipynb", *CRON)
+    assert (code, f"is the export of {place / 'threads.ipynb'}" in said) == (2, True)
+    assert (place / "exports/threads-systemd/threads.ipynb").exists()
+    (place / "threads.ipynb").unlink()  # it was renamed
+    assert export(place / "Threads!.ipynb", *CRON)[0] == 0
+    for name in ("Отчёт 1", "План 1"):
+        assert export(write(place / f"{name}.ipynb", "print(1)"), *CRON)[0] == 0
+
+
+def test_what_is_to_be_typed_is_printed_as_it_is(place, export):
+    said = export(place / "threads.ipynb", "--to", "python", "-p", "day=`x` $y")[1]
+    assert "-p 'day=`x` $y'``" in said
+    assert re.search(r"^test +\./run\.sh; echo exit code \$\?$", export(place / "threads.ipynb", "--to", "cron", "--schedule", "0 6 * * *")[1], re.MULTILINE)
 
 
 def test_warnings_of_check_are_counted(place, export):
@@ -181,6 +211,8 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(place, export):
 
 def test_drift_is_asked_for_and_said_with_the_files(place, export):
     assert "There is no export of" in export(place / "threads.ipynb", "--drift")[1]
+    code, said = export(place / "treads.ipynb", "--drift")
+    assert (code, f"did you mean {place / 'threads.ipynb'}?" in said) == (2, True)
     export(place / "threads.ipynb", *CRON, "-p", "limit=5")
     code, said = export(place / "threads.ipynb", "--drift")
     assert (code, "as the notebook is" in said) == (0, True)
@@ -228,8 +260,21 @@ def test_a_lock_of_the_project_goes_before_what_is_installed(place, export):
 
 
 def test_a_lock_that_lacks_what_the_notebook_imports_is_said(place, export):
-    (place / "requirements.txt").write_text("polars==1.20.0\n")
+    (place / "requirements.txt").write_text("polars==1.20.0\npandas-stubs==3\n")
     assert "requirements.txt does not name ipykernel, nbclient, nbflow, pandas, which the job needs." in export(place / "threads.ipynb", *CRON)[1]
+
+
+def test_a_plain_module_needs_no_jupyter(place, export):
+    assert export(place / "threads.ipynb", "--to", "python")[0] == 0
+    pins = (place / "exports/threads-python/requirements.txt").read_text()
+    assert re.search(r"^nbflow==", pins, re.MULTILINE)
+    assert not re.search(r"^(ipykernel|ipython|nbclient|jupyter.client)==", pins, re.MULTILINE | re.IGNORECASE)
+    assert re.search(r"^ipykernel==", (export(place / "threads.ipynb", *CRON), place / "exports/threads-systemd/requirements.txt")[1].read_text(), re.MULTILINE)
+
+
+def test_times_in_several_years_have_them(place):
+    made = nf.export(place / "threads.ipynb", "systemd", schedule="0 6 29 2 *", dry_run=True)
+    assert re.search(r"next \w+ 29 Feb 2\d{3} 06:00, \w+ 29 Feb 2\d{3} 06:00", str(made))
 
 
 def test_loose_requirements_are_pinned_to_what_is_installed(place, export):
@@ -264,6 +309,15 @@ def test_a_parameter_that_no_text_means_is_refused(place):
 def test_the_job_calls_the_nbflow_of_this_python(place):
     made = nf.export(place / "threads.ipynb", "systemd", schedule="0 6 * * *")
     assert made.job.command[0] == str(Path(sys.executable).with_name("nbflow"))
+
+
+def test_limits_reach_every_target(place, export):
+    for name in targets():
+        code, said = export(place / "threads.ipynb", "--to", name, "--schedule", "0 6 * * *", "--max-failed", "5%", "--budget", "$5")
+        assert code == 0, said
+        texts = "".join(path.read_text() for path in (place / f"exports/threads-{name}").rglob("*") if path.is_file() and path.name not in ("README.md", "export.json"))
+        assert "--max-failed" in texts, name
+        assert "--budget" in texts, name
 
 
 def test_what_each_run_may_leave_undone_spend_and_take_is_a_part_of_the_job(place, export):

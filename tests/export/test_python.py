@@ -63,6 +63,7 @@ def test_what_the_notebook_has_done_the_module_does_not_do_again(made):
     assert (done.returncode, log(made)) == (0, []), done.stderr
     assert "more 5" in done.stdout
     assert "(1, 2)" in done.stdout
+    assert "\ntotal: cached" in done.stdout, "a log has no colours"
 
 
 def test_what_the_module_has_done_the_notebook_does_not_do_again(made):
@@ -71,6 +72,20 @@ def test_what_the_module_has_done_the_notebook_does_not_do_again(made):
     notebook = made.parents[1] / "numbers.ipynb"
     assert command("nbflow", "run", notebook).returncode == 0
     assert log(notebook.parent) == []
+
+
+def test_parameters_may_read_what_stands_above_them(tmp_path):
+    """Imports first and the parameters second is how most notebooks begin."""
+    notebook = write(tmp_path / "n.ipynb", "import datetime as dt\nfrom typing import Literal\nDAY = 24", ("day: dt.date = dt.date(2026, 11, DAY)\nmode: Literal['new', 'all'] = 'new'", "parameters"), "print(day, mode)")
+    folder = nf.export(notebook, "python").folder
+    done = command("python", "n_job.py", "-p", "mode=all", cwd=folder)
+    assert (done.returncode, done.stdout) == (0, "2026-11-24 all\n"), done.stderr
+
+
+def test_parameters_that_read_what_a_cell_makes_are_refused(tmp_path):
+    notebook = write(tmp_path / "n.ipynb", "import os\nhere = os.getcwd()", ("place = here", "parameters"))
+    with pytest.raises(nf.UsageError, match="Cell 2, the parameters, reads `here`"):
+        nf.export(notebook, "python")
 
 
 def test_a_module_takes_parameters_as_the_notebook_does(made):

@@ -23,6 +23,7 @@ ALONE = "mount -t tmpfs tmpfs /var/spool/cron && mkdir -p /var/spool/cron/cronta
 def _here(monkeypatch):
     """The zone that the export says is the machine's."""
     monkeypatch.setenv("TZ", "Europe/Berlin")
+    monkeypatch.setattr(cron, "machine_zones", lambda: ["Europe/Berlin"])
 
 
 @pytest.mark.usefixtures("_here")

@@ -38,6 +38,12 @@ def test_it_runs_the_job_three_mornings(lab, threads):
     (definition,) = definitions(lab)
     assert (definition["name"], definition["schedule"], definition["timezone"], definition["active"]) == ("support-threads", "0 6 * * 1-5", "Europe/Berlin", True)
 
+    other = threads.folder / "other.py"
+    other.write_text((threads.folder / "install.py").read_text().replace('"support-threads"', '"support-threads-weekly"'))
+    lab.run("python", other)
+    lab.run(*install)
+    assert sorted(one["name"] for one in definitions(lab)) == ["support-threads", "support-threads-weekly"], "a job whose name begins so is another"
+
     threads.three_mornings(lambda: lab.run(*install, "--once"))
 
     with threads.busy():
@@ -47,4 +53,4 @@ def test_it_runs_the_job_three_mornings(lab, threads):
     assert threads.report["exit_code"] == 3
 
     lab.run(*install, "--remove")
-    assert definitions(lab) == []
+    assert [one["name"] for one in definitions(lab)] == ["support-threads-weekly"]

@@ -67,7 +67,7 @@ def test_three_mornings_by_the_service(threads, units):
 
 @manager
 def test_a_real_systemd_passes_folder_secrets_and_parameters_as_data(tmp_path, units, program, told):
-    folder = tmp_path / "it's \"50%\" $HOME %h ü"
+    folder = tmp_path / "it's \"50%\" $HOME %h ü [1] * ? a\\b"
     folder.mkdir()
     (folder / "secrets.env").write_text("MODEL_KEY='it is $(touch pwned) \"x\" %h'\n")
     job = job_of(folder, HOSTILE, program=str(program), environment={"XDG_CONFIG_HOME": str(folder)})

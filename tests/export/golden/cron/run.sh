@@ -5,8 +5,15 @@ export PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin
 export LANG=C.UTF-8
 # Secrets: NAME=value, a line each. The value is data: nothing in it is executed.
 if [ -r secrets.env ]; then
+  number=0
   while IFS= read -r line || [ -n "$line" ]; do
-    case $line in [A-Za-z_]*=*) export "$line" ;; esac
+    number=$((number + 1))
+    line=${line%"$(printf '\r')"}
+    case $line in '' | '#'*) continue ;; esac
+    case ${line%%=*} in
+      "$line" | '' | [0-9]* | *[!A-Za-z0-9_]*) echo "secrets.env, line $number: write NAME=value, without spaces around the name" >&2; exit 2 ;;
+    esac
+    export "$line"
   done <secrets.env
 fi
 exec /opt/venv/bin/nbflow run threads.ipynb --no-wait --store /srv/.nbflow -p p0=2026-11-24 -p 'p1=50% of $HOME'

@@ -24,7 +24,8 @@ def main(arguments):
     if arguments not in ([], ["--once"], ["--remove"]):
         sys.exit(__doc__)
     if arguments != ["--once"]:
-        for one in ask(server, "GET", "job_definitions?name=" + JOB["name"])["job_definitions"]:
+        found = ask(server, "GET", "job_definitions?name=" + JOB["name"])["job_definitions"]  # and names that begin so
+        for one in (one for one in found if one["name"] == JOB["name"]):
             ask(server, "DELETE", "job_definitions/" + one["job_definition_id"])
             print("removed", one["name"], one["job_definition_id"])
     if arguments == ["--remove"]:
