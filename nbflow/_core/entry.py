@@ -127,7 +127,7 @@ class Closed(NamedTuple):
     """The run ended; ``state`` as `RunState.verdict` gave it, ``tally``: records by state over all flows.
 
     ``usage``: what it used up to now, ``saved``: what it would have used without its checkpoints, ``stopped``: why a
-    budget let no further call start.
+    budget let no further call start, ``idle``: seconds in which nobody worked on it, between its rounds.
     """
 
     state: str
@@ -137,6 +137,7 @@ class Closed(NamedTuple):
     usage: Usage = NOTHING
     saved: Usage = NOTHING
     stopped: str = ""
+    idle: float = 0.0
 
 
 Entry = Opened | Resumed | Coded | Listed | Sent | Item | Called | Used | Remark | Closed
@@ -167,6 +168,8 @@ class RunState:
         self.library = ""
         self.keeps_records = True
         self.started = self.ended = 0.0
+        #: Seconds in which nobody worked on it: between the end of a round and the next one.
+        self.idle = 0.0
         self.state = "RUNNING"
         self.total: int | None = None
         self.keys: list[str] = []
@@ -206,6 +209,11 @@ class RunState:
     def codes(self, flow: int) -> bytes:
         """The states of the records in ``flow``, one byte each: its place in `State`. Those behind the end are queued."""
         return bytes(self._items[flow])
+
+    @property
+    def seconds(self) -> float:
+        """How long it was worked on."""
+        return self.ended - self.started - self.idle
 
     @property
     def rows(self) -> int:
@@ -283,6 +291,7 @@ class RunState:
         self._saved = [bytearray() for _ in entry.flows]
 
     def _resumed(self, entry: Resumed) -> None:
+        self.idle += max(0.0, entry.at - self.ended)
         self.state, self.ended, self.stopped = "RUNNING", entry.at, ""
         self.rounds.append((entry.at, self.usage))
 

@@ -95,7 +95,7 @@ def table_of(state: RunState, *, failures: int = 20) -> Table:
             ended = {key: number for key, number in count.states.items() if key in FINAL}
             flows.append(FlowRow(name, step, ended, count.states[State.RETRYING], count.seconds, why_of(state, step, ended), count.usage))
     met = {key for row in flows for key, number in row.counts.items() if number}
-    shown = tuple(word for word in WORDS if word in met) or (State.QUEUED,)
+    shown = tuple(word for word in WORDS if word in met) or (State.QUEUED if state.state == "RUNNING" else State.COMPLETED,)
     first = failure_rows(state, failures)
     causes = causes_of(state)
     remarks = tuple(f"{text} ({count} times)" if count > 1 else text for text, count in Counter(state.remarks).items())
@@ -156,7 +156,10 @@ def sentence_of(state: RunState, causes: list[Cause]) -> str:
         why = "; ".join(f"{number:,} {error}" + (f" at {step}" if step else "") for (error, step), number in first)
         more = broken - sum(number for _, number in first)
         parts.append(f"{broken:,} failed: {why}" + (f"; {more:,} of other causes" if more else ""))
-    return f"{share}{rows}{flows}: {', '.join(parts) or 'nothing yet'}. {duration(state.ended - state.started)}.{spent_of(state)}"
+    # How long it has gone on moves between two entries: who shows a run under way says it beside the sentence.
+    took = f" {duration(state.seconds)}." if state.state != "RUNNING" else ""
+    nothing = "nothing yet" if state.state == "RUNNING" else "nothing to do"
+    return f"{share}{rows}{flows}: {', '.join(parts) or nothing}.{took}{spent_of(state)}"
 
 
 def spent_of(state: RunState) -> str:
@@ -173,9 +176,9 @@ def duration(seconds: float) -> str:
     """Seconds as a person says them."""
     if seconds < 0.001:  # noqa: PLR2004
         return "<1 ms"
-    if seconds < 1:
+    if seconds < 0.9995:  # noqa: PLR2004 - what would be rounded to the next unit is told in it
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 100:  # noqa: PLR2004
+    if seconds < 99.95:  # noqa: PLR2004
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -143,13 +143,13 @@ def explanation_text(explanation: Explanation) -> str:
     return "\n".join(lines)
 
 
-def progress(table: Table, ended: int, total: int) -> Any:
-    """A run under way, for a terminal that is drawn anew again and again."""
+def progress(table: Table, ended: int, total: int, seconds: float) -> Any:
+    """A run under way for so many seconds, for a terminal that is drawn anew again and again."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
-    return Group(_title(table), Text(table.sentence), ProgressBar(total=total or None, completed=ended, width=72), _flow_grid(table))
+    return Group(_title(table), Text(f"{table.sentence} {duration(seconds)}."), ProgressBar(total=total or None, completed=ended, width=72), _flow_grid(table))
 
 
 def _title(table: Table) -> Any:

@@ -644,7 +644,7 @@ class RunView extends LiveView {
     this.drawLanes();
     this.drawCauses();
     this.root.classList.toggle("nbf-oneflow", this.head.flows.length < 2);
-    this.grid.draw(this.query, this.isPlain() ? "No records yet." : "No record fits the filter.", this.opened !== null && this.isWide);
+    this.grid.draw(this.query, this.head.rows ? "No record fits the filter." : this.head.state === "RUNNING" ? "No records yet." : "No records.", this.opened !== null && this.isWide);
   }
 
   drawHead() {
@@ -654,7 +654,8 @@ class RunView extends LiveView {
       this.state.replaceChildren(chip(RUN_STATES[head.state]));
     }
     text(this.title, head.event);
-    text(this.about, `run ${head.run} · ${duration((running && !dead ? this.now : head.ended) - head.began) || "0 s"}`);
+    const took = duration((running && !dead ? this.now : head.ended) - head.began - head.idle) || "0 s";
+    text(this.about, `run ${head.run} · ${took}`);
     show(this.stop, running && !head.readonly);
     show(this.again, !running && head.again > 0 && !head.readonly);
     this.stop.disabled = dead || head.stopping;
@@ -664,9 +665,8 @@ class RunView extends LiveView {
     show(this.csv, head.failed > 0);
     this.csv.disabled = dead;
     const [perSecond, left, ...money] = this.figures;
-    const mean = !running && head.ended > head.began ? head.records / (head.ended - head.began) : null;
-    text(perSecond.number, rate(running ? head.rate : mean));
-    text(left.number, running ? (head.left == null ? "–" : duration(head.left) || "0 s") : duration(head.ended - head.began) || "0 s");
+    text(perSecond.number, rate(head.rate));
+    text(left.number, running ? (head.left == null ? "–" : duration(head.left) || "0 s") : took);
     text(left.node.lastChild, running ? "left" : "took");
     [head.cost, head.tokens, head.saved].forEach((value, at) => {
       show(money[at].node, Boolean(value));
@@ -890,9 +890,9 @@ class HistoryView extends LiveView {
       id: this.id, css: "nbf-runs", label: "Runs. Enter opens one, C picks it for a comparison", columns: RUNS, most: SHORT,
       open: ([run]) => this.open(run), isOpen: ([run]) => run === this.opened, keys: { c: ([run]) => this.pick(run) },
       fill: (cells, data) => this.fillRow(cells, data),
-      refresh: (cells, [run, , state, started, ended]) => {
+      refresh: (cells, [run, , state, started, ended, , , , , , idle]) => {
         cells[0].firstChild.checked = this.picked.includes(run);
-        text(cells[4], duration((state === "RUNNING" && !this.isDead ? this.now : ended) - started) || "0 s");
+        text(cells[4], duration((state === "RUNNING" && !this.isDead ? this.now : ended) - started - idle) || "0 s");
       },
     });
     this.changes = new Grid({ ask: () => this.askChanges(), paint: () => this.paint() }, {

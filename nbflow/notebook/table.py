@@ -19,7 +19,7 @@ from nbflow._run.render import short
 from nbflow.errors import UsageError
 from nbflow.notebook import page
 from nbflow.notebook.page import Query
-from nbflow.notebook.talk import ELSEWHERE, PERIOD, Talk
+from nbflow.notebook.talk import BEAT, ELSEWHERE, PERIOD, Talk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -81,9 +81,10 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             yield stand
 
     def known(self, stand: tuple[RunState, Sheet]) -> object:
-        """Whatever happens to a run moves one of these."""
+        """Whatever happens to a run moves one of these; where nothing happens, the rate and the time left move."""
         state, sheet = stand
-        return state.state, state.ended, len(state.keys), len(state.remarks), len(sheet.retrying), state.usage.requests, state.saved.requests, self.run.is_stopping
+        turn = time.monotonic() // BEAT if state.state == "RUNNING" else 0
+        return state.state, turn, state.ended, len(state.keys), len(state.remarks), len(sheet.retrying), state.usage.requests, state.saved.requests, self.run.is_stopping
 
     @property
     def pace(self) -> float:
@@ -113,7 +114,7 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
         counts = {CODES[key]: number for key, number in tally.items() if number}
         if retrying:
             counts |= {CODES[State.RETRYING]: retrying, CODES[State.RUNNING]: tally[State.RUNNING] - retrying}
-        rate = self._pace.rate(now, ended) if state.state == "RUNNING" else None
+        rate = self._pace.rate(now, ended) if state.state == "RUNNING" else _mean_rate(state, tally)
         worst = sheet.worst(50)
         return {
             "run": state.run,
@@ -123,11 +124,12 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             "sentence": sentence_of(state, [cause for _, cause in worst]),
             "began": state.started,
             "ended": state.ended,
+            "idle": state.idle,
             "rows": total,
             "records": len(state.keys),
             "counts": counts,
             "rate": rate / flows if rate is not None else None,
-            "left": (total - ended) / rate if rate else None,
+            "left": (total - ended) / rate if rate and state.state == "RUNNING" else None,
             "cost": state.usage.told_cost,
             "tokens": short_number(state.usage.tokens) if state.usage.tokens else "",
             "saved": state.saved.told_cost,
@@ -219,6 +221,12 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
         return record, flow
 
     answers: ClassVar[Mapping[Any, Callable[[Any, Message], Message]]] = {"open": _detail, "act": _act, "csv": _csv}
+
+
+def _mean_rate(state: RunState, tally: Mapping[State, int]) -> float | None:
+    """Rows that came to an end of their own, a second; ``None`` where none did."""
+    worked = sum(tally[key] for key in DONE | BROKEN)
+    return worked / state.seconds if worked and state.seconds > 0 else None
 
 
 def _said_why(view: Any) -> str:

@@ -64,3 +64,12 @@ def test_a_run_left_alone_has_its_unfinished_records_interrupted():
 
 def test_closing_gives_the_run_its_state():
     assert fold([opened(), Closed("PARTIAL", 9.0, 1, {})]).state == "PARTIAL"
+
+
+def test_the_time_between_two_rounds_is_none_in_which_the_run_was_worked_on():
+    state = fold([opened(), Listed(0, "x"), Item(0, 0, State.FAILED, 2.0, failure=BOOM), Closed("FAILED", 3.0, 1, {}), Resumed(90_003.0), Item(0, 0, State.COMPLETED, 90_004.0, 1.0, KEY)])
+    assert (state.idle, state.seconds) == (90_000.0, 3.0)
+
+
+def test_a_crash_ended_its_round_with_the_last_thing_noted():
+    assert fold([opened(), Listed(0, "x"), Item(0, 0, State.RUNNING, 4.0), Resumed(60.0)]).idle == 56.0

@@ -1,6 +1,8 @@
 """What the kernel tells a live table: when, how often, and to whom."""
 
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -190,3 +192,46 @@ def test_the_size_of_a_tick_does_not_grow_with_the_run(nb):
         page.view(limit=36)
         sizes.append(len(json.dumps(page.after(0)[0])))
     assert sizes[1] < sizes[0] * 1.2
+
+
+def test_records_a_second_are_those_that_were_worked_on(nb):
+    """What was cancelled was not, and the night before a rerun was no work."""
+    asked = []
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        if record["n"] == 2 and not asked:
+            raise ValueError("two")
+        nb.advance(1)
+
+    run = nb.send(EVENT, [{"n": n} for n in range(4)], max_in_flight=1)
+    nb.advance(86_400)
+    asked.append(True)
+    run.rerun_failed()
+    (tick,) = Page(run).after(0)
+    assert tick["rate"] == pytest.approx(1.0, rel=0.01)
+    assert tick["left"] is None
+    assert tick["idle"] == pytest.approx(86_400)
+
+
+def test_the_rate_is_told_anew_while_nothing_happens(nb, monkeypatch):
+    """All calls may wait for somebody; what was the rate before is none any more."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        reached.set()
+        go_on.wait(20)
+
+    run = nb.send(EVENT, [{"n": 1}], wait=False)
+    try:
+        assert reached.wait(20)
+        page = Page(run)
+        page.view()
+        monkeypatch.setattr(tables, "time", SimpleNamespace(monotonic=lambda: page.now, time=time.time))
+        page.after(0)
+        page.ack()
+        assert [message["t"] for message in page.after(talk.BEAT)] == ["tick"]
+    finally:
+        go_on.set()
+        run.wait()
