@@ -137,7 +137,7 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             "again": sum(number for key, number in tally.items() if key in FINAL and key not in DONE),
             "failed": sum(tally[key] for key in BROKEN),
             "flows": [self._lane(name, sheet.lanes[flow], state, flow) for flow, name in enumerate(state.flows)],
-            "causes": [[number, cause.step or cause.flow, cause.error, short(cause.message, 160), cause.records] for number, cause in worst[:_CAUSES]],
+            "causes": [[number, cause.step or cause.flow, cause.error, short(cause.message, 160), cause.records, cause.flow] for number, cause in worst[:_CAUSES]],
             "kinds": sum(1 for cause in sheet.causes if cause.records) if len(worst) > _CAUSES else len(worst),
             "remarks": [short(text, 400) for text in dict.fromkeys([*([f"Stopped: {state.stopped}."] if state.stopped else []), *state.remarks[:50]])][:5],
         }
