@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -196,6 +197,13 @@ def failures_csv(state: RunState, rows: Iterable[int]) -> str:
     return out.getvalue()
 
 
+#: What begins a formula, also in the wide letters of East Asia; and what begins a cell within a text to a spreadsheet
+#: whose separator is not the comma: there the quotes around the text do not hold either.
+_FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
+_INNER = re.compile(rf"(?<=.)([;\t\r\n]\s*)(?=[{re.escape(_FORMULA)}])", re.DOTALL)
+
+
 def harmless(text: str) -> str:
     """A cell that a spreadsheet shows and does not calculate: what could begin a formula gets an apostrophe before it."""
-    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) or text.startswith(("\t", "\r", "\n")) else text
+    text = _INNER.sub(r"\1'", text)
+    return f"'{text}" if text.lstrip().startswith(tuple(_FORMULA)) or text.startswith(("\t", "\r", "\n")) else text

@@ -119,10 +119,16 @@ def test_failures_as_csv_leave_out_what_is_done(run):
     assert {row["attempts"] for row in rows if row["error"] == "TimeoutError"} == {"2"}
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\t=1", "\r=1", "\n=1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\t=1", "\r=1", "\n=1", "\uff1d1+1", "\uff20SUM(A1)"])
 def test_no_cell_is_a_formula(text):
     assert page.harmless(text) == f"'{text}"
 
 
-def test_a_harmless_cell_stays_as_it_is():
-    assert page.harmless("t-0001 = fine") == "t-0001 = fine"
+@pytest.mark.parametrize(("text", "harmless"), [("late;=1+1", "late;'=1+1"), ("late\n =1", "late\n '=1"), ("a\t@b", "a\t'@b"), ("=1;-2", "'=1;'-2")])
+def test_nor_is_what_a_spreadsheet_with_another_separator_takes_for_one(text, harmless):
+    assert page.harmless(text) == harmless
+
+
+@pytest.mark.parametrize("text", ["t-0001 = fine", "a; b", "1 - 2, +3", "line\nline", ""])
+def test_a_harmless_cell_stays_as_it_is(text):
+    assert page.harmless(text) == text
