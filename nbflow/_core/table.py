@@ -12,6 +12,8 @@ from nbflow._core.plan import State
 from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nbflow._core.entry import RunState
 
 #: The order in which states are told, and the words for them.
@@ -101,7 +103,7 @@ def table_of(state: RunState, *, failures: int = 20) -> Table:
     remarks = tuple(f"{text} ({count} times)" if count > 1 else text for text, count in Counter(state.remarks).items())
     if state.stopped:
         remarks = (f"Stopped: {state.stopped}.", *remarks)
-    return Table(state.run, state.event, state.state, sentence_of(state, causes), shown, tuple(flows), tuple(causes), tuple(first), len(state.failures) - len(first), remarks)
+    return Table(state.run, state.event, state.state, sentence_of(state, kinds_of(causes)), shown, tuple(flows), tuple(causes), tuple(first), len(state.failures) - len(first), remarks)
 
 
 def why_of(state: RunState, subject: str, counts: dict[State, int]) -> str:
@@ -138,8 +140,16 @@ def causes_of(state: RunState) -> list[Cause]:
     return sorted(causes, key=lambda cause: -cause.records)
 
 
-def sentence_of(state: RunState, causes: list[Cause]) -> str:
-    """The run in one plain sentence."""
+def kinds_of(causes: Iterable[Cause]) -> Counter[tuple[str, str]]:
+    """How many failures there are of each error at each step."""
+    kinds: Counter[tuple[str, str]] = Counter()
+    for cause in causes:
+        kinds[cause.error, cause.step] += cause.records
+    return kinds
+
+
+def sentence_of(state: RunState, kinds: Counter[tuple[str, str]]) -> str:
+    """The run in one plain sentence; ``kinds``: its failures, as `kinds_of` counts them."""
     tally = state.tally()
     total = state.total if state.total is not None else len(state.keys)
     ended = sum(number for key, number in tally.items() if key in FINAL)
@@ -149,17 +159,18 @@ def sentence_of(state: RunState, causes: list[Cause]) -> str:
     parts = [f"{number:,} {WORDS[key]}" for key in WORDS if (number := tally[key]) and key in FINAL and key not in BROKEN]
     broken = tally[State.FAILED] + tally[State.TIMED_OUT]
     if broken:
-        kinds: Counter[tuple[str, str]] = Counter()
-        for cause in causes:
-            kinds[cause.error, cause.step] += cause.records
-        first = kinds.most_common(3)
-        why = "; ".join(f"{number:,} {error}" + (f" at {step}" if step else "") for (error, step), number in first)
+        first = [(kind, number) for kind, number in kinds.most_common(3) if number]
+        why = "; ".join(f"{number:,} {_SAID.get(error, error)}" + (f" at {step}" if step else "") for (error, step), number in first)
         more = broken - sum(number for _, number in first)
         parts.append(f"{broken:,} failed: {why}" + (f"; {more:,} of other causes" if more else ""))
     # How long it has gone on moves between two entries: who shows a run under way says it beside the sentence.
     took = f" {duration(state.seconds)}." if state.state != "RUNNING" else ""
     nothing = "nothing yet" if state.state == "RUNNING" else "nothing to do"
     return f"{share}{rows}{flows}: {', '.join(parts) or nothing}.{took}{spent_of(state)}"
+
+
+#: Errors of nbflow's own, in words.
+_SAID = {"StepTimeoutError": "timed out"}
 
 
 def spent_of(state: RunState) -> str:

@@ -115,13 +115,13 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
         if retrying:
             counts |= {CODES[State.RETRYING]: retrying, CODES[State.RUNNING]: tally[State.RUNNING] - retrying}
         rate = self._pace.rate(now, ended) if state.state == "RUNNING" else _mean_rate(state, tally)
-        worst = sheet.worst(50)
+        worst = sheet.worst(_CAUSES)
         return {
             "run": state.run,
             "event": state.event,
             "state": state.state,
             "stopping": self.run.is_stopping,
-            "sentence": sentence_of(state, [cause for _, cause in worst]),
+            "sentence": sentence_of(state, sheet.kinds),
             "began": state.started,
             "ended": state.ended,
             "idle": state.idle,
@@ -137,8 +137,8 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             "again": sum(number for key, number in tally.items() if key in FINAL and key not in DONE),
             "failed": sum(tally[key] for key in BROKEN),
             "flows": [self._lane(name, sheet.lanes[flow], state, flow) for flow, name in enumerate(state.flows)],
-            "causes": [[number, cause.step or cause.flow, cause.error, short(cause.message, 160), cause.records, cause.flow] for number, cause in worst[:_CAUSES]],
-            "kinds": sum(1 for cause in sheet.causes if cause.records) if len(worst) > _CAUSES else len(worst),
+            "causes": [[number, cause.step or cause.flow, cause.error, short(cause.message, 160), cause.records, cause.flow] for number, cause in worst],
+            "kinds": sum(1 for cause in sheet.causes if cause.records),
             "remarks": [short(text, 400) for text in dict.fromkeys([*([f"Stopped: {state.stopped}."] if state.stopped else []), *state.remarks[:50]])][:5],
         }
 

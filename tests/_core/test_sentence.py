@@ -4,7 +4,7 @@ import pytest
 
 from nbflow._core.entry import Called, Closed, Failure, Item, Listed, Opened, Resumed, Sent, fold
 from nbflow._core.plan import State
-from nbflow._core.table import causes_of, duration, sentence_of, table_of
+from nbflow._core.table import causes_of, duration, kinds_of, sentence_of, table_of
 
 
 def run(*entries, flows=("triage",), records=1):
@@ -12,7 +12,7 @@ def run(*entries, flows=("triage",), records=1):
 
 
 def said(state):
-    return sentence_of(state, causes_of(state))
+    return sentence_of(state, kinds_of(causes_of(state)))
 
 
 def failed(record, error, message, step="ask", state=State.FAILED):
@@ -38,6 +38,11 @@ def test_one_record_is_one_record():
 def test_a_run_gone_on_with_a_day_later_did_not_take_a_day():
     state = run(*failed(0, "ValueError", "no"), Closed("FAILED", 3.0, 1, {}), Resumed(86_403.0), Item(0, 0, State.COMPLETED, 86_404.0), Closed("COMPLETED", 86_405.0, 1, {}))
     assert said(state) == "1 record: 1 completed. 4.0 s."
+
+
+def test_failures_are_told_by_what_they_failed_of_and_where():
+    state = run(*failed(0, "StepTimeoutError", "no answer within timeout=3 s", state=State.TIMED_OUT), *failed(1, "StepTimeoutError", "no answer within timeout=3 s", state=State.TIMED_OUT), *failed(2, "ValueError", "no body", step=None), Closed("FAILED", 3.0, 3, {}), records=3)
+    assert said(state) == "3 records: 3 failed: 2 timed out at ask; 1 ValueError. 2.0 s."
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.0004, "<1 ms"), (0.25, "250 ms"), (0.9996, "1.0 s"), (99.94, "99.9 s"), (99.97, "1 min 40 s"), (3599.6, "1 h 00 min")])

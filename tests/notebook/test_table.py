@@ -235,3 +235,19 @@ def test_the_rate_is_told_anew_while_nothing_happens(nb, monkeypatch):
     finally:
         go_on.set()
         run.wait()
+
+
+def test_the_sentence_counts_all_failures_however_many_causes_they_have(nb):
+    @nf.step(retries=0)
+    def ask(n):
+        raise ValueError("abcdefghijklmnopqrstuvwxyz"[n % 26] * (n // 26 + 1))
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        return ask(record["n"])
+
+    run = nb.send(EVENT, [{"n": n} for n in range(100)])
+    (tick,) = Page(run).after(0)
+    assert (tick["kinds"], len(tick["causes"])) == (100, 12)
+    assert tick["sentence"] == run.table().sentence
+    assert "100 failed: 100 ValueError at ask." in tick["sentence"]
