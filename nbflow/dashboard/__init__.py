@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import secrets
+import socket
 import subprocess
 import sys
 from importlib import resources
@@ -30,7 +31,7 @@ def serve(host: str, port: int, say: Callable[[str], None]) -> int:
     NBFLOW_DASHBOARD_TOKEN sets one that lasts.
 
     Raises:
-        UsageError: Voila is not installed, or the store lives in this process alone.
+        UsageError: Voila is not installed, the store lives in this process alone, or the port cannot be had.
     """
     from nbflow import _wiring
 
@@ -39,8 +40,9 @@ def serve(host: str, port: int, say: Callable[[str], None]) -> int:
     store = _wiring.SESSION.engine.store.url
     if not Path(store).is_dir():
         raise UsageError(f"The store {store} is not a folder that another process can look at.")
+    _check_port(host, port)
     token = os.environ.get("NBFLOW_DASHBOARD_TOKEN") or ("" if host in LOOPBACK else secrets.token_urlsafe(18))
-    command = [sys.executable, "-m", "voila", str(resources.files(__name__) / "dashboard.ipynb"), "--no-browser", f"--port={port}", f"--Voila.ip={host}", f"--Voila.auto_token={bool(token)}"]
+    command = [sys.executable, "-m", "voila", str(resources.files(__name__) / "dashboard.ipynb"), "--no-browser", f"--port={port}", "--Voila.port_retries=0", f"--Voila.ip={host}", f"--Voila.auto_token={bool(token)}"]
     # The token goes by the environment: everybody on this machine can read command lines.
     environment = os.environ | {"NBFLOW_STORE": str(Path(store).resolve()), "JUPYTER_TOKEN": token, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     say(f"http://{host}:{port}/" + (f"?token={token}" if token else ""))
@@ -49,6 +51,14 @@ def serve(host: str, port: int, say: Callable[[str], None]) -> int:
             return server.wait()
         finally:
             server.terminate()
+
+
+def _check_port(host: str, port: int) -> None:
+    """Voila would take another one: the address that is told, and its token, would be of whoever has this one."""
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"The dashboard cannot have port {port} of {host} ({error}); choose another one with --port.") from error
 
 
 def show() -> None:
