@@ -153,7 +153,7 @@ def sentence_of(state: RunState, kinds: Counter[tuple[str, str]]) -> str:
     tally = state.tally()
     total = state.total if state.total is not None else len(state.keys)
     ended = sum(number for key, number in tally.items() if key in FINAL)
-    share = f"{ended:,} of {total * len(state.flows):,}" if state.state == "RUNNING" else _several(total, "record")
+    share = f"{ended:,} of {total * len(state.flows):,}" + " read so far" * (state.total is None) if state.state == "RUNNING" else _several(total, "record")
     rows = f" ({state.rows:,} rows)" if state.rows > len(state.keys) else ""
     flows = f" in {len(state.flows)} flows" if len(state.flows) > 1 else ""
     parts = [f"{number:,} {WORDS[key]}" for key in WORDS if (number := tally[key]) and key in FINAL and key not in BROKEN]

@@ -225,9 +225,9 @@ class TerminalView:
 
 
 def _progress(state: RunState) -> tuple[int, int]:
-    """Rows that ended, and all of them as far as is known."""
+    """Rows that ended, and all of them; 0 while nobody knows how many there will be."""
     ended = sum(number for key, number in state.tally().items() if key in FINAL)
-    return ended, max(state.total or 0, len(state.keys)) * len(state.flows)
+    return ended, max(state.total, len(state.keys)) * len(state.flows) if state.total is not None else 0
 
 
 def _seconds(state: RunState) -> float:

@@ -77,7 +77,7 @@ function duration(seconds) {
 }
 
 function rate(perSecond) {
-  if (perSecond == null) return "–";
+  if (!perSecond) return perSecond === 0 ? "0" : "–";
   return perSecond >= 100 ? whole(perSecond) : perSecond >= 0.995 ? perSecond.toFixed(1) : perSecond.toFixed(2);
 }
 
@@ -832,7 +832,7 @@ class RunView extends LiveView {
     const { trouble } = detail;
     this.detail.replaceChildren(...[
       h("div", { class: "nbf-detailhead" },
-        h("div", { class: "nbf-detailtitle" }, h("b", { class: "nbf-mono" }, detail.key), h("span", { class: "nbf-faint" }, detail.flow), chip(STATES[detail.state])),
+        h("div", { class: "nbf-detailtitle" }, h("b", { class: "nbf-mono nbf-key", title: detail.key }, detail.key), h("span", { class: "nbf-faint" }, detail.flow), chip(STATES[detail.state])),
         h("span", { class: "nbf-gap" }),
         quiet("Copy key", () => copy(detail.key).then(() => this.say("The key is copied."), (error) => this.say(String(error), true)), "nbf-own"),
         readonly || state === "RUNNING" ? null : quiet("Rerun this record", () => this.act("rerun_one", { row: detail.row })),

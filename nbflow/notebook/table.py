@@ -129,7 +129,7 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             "records": len(state.keys),
             "counts": counts,
             "rate": rate / flows if rate is not None else None,
-            "left": (total - ended) / rate if rate and state.state == "RUNNING" else None,
+            "left": (total - ended) / rate if rate and state.state == "RUNNING" and state.total is not None else None,
             "cost": state.usage.told_cost,
             "tokens": short_number(state.usage.tokens) if state.usage.tokens else "",
             "saved": state.saved.told_cost,

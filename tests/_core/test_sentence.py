@@ -31,6 +31,13 @@ def test_a_run_under_way_says_how_far_it_is_and_leaves_the_clock_to_who_shows_it
     assert said(run(Item(0, 0, State.COMPLETED, 2.0), records=2)) == "1 of 2: 1 completed."
 
 
+def test_how_many_an_iterator_will_yield_nobody_knows():
+    state = fold([Opened("r1", "event", ("triage",), 1.0, "records"), Listed(0, "a"), Listed(1, "b"), Item(0, 0, State.COMPLETED, 2.0)])
+    assert said(state) == "1 of 2 read so far: 1 completed."
+    state.apply(Sent(2))
+    assert said(state) == "1 of 2: 1 completed."
+
+
 def test_one_record_is_one_record():
     assert said(run(Item(0, 0, State.CACHED, 2.0), Closed("COMPLETED", 2.0, 1, {}))) == "1 record: 1 cached. 1.0 s."
 

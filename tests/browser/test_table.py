@@ -364,6 +364,18 @@ def test_a_row_says_which_flow_it_is_of_wherever_there_are_several(opened, tick,
     assert shown.page.evaluate("() => [...document.querySelectorAll('.nbf-row:not([hidden])')].every((row) => row.scrollWidth <= row.clientWidth)")
 
 
+def test_a_long_key_leaves_room_for_what_there_is_to_do(opened, tick):
+    shown = opened(None)
+    shown.hear(tick())
+    shown.find(".nbf-record").first.click()
+    shown.hear()
+    key = "a long key " * 1_000
+    shown.hear({"t": "detail", "id": shown.page.evaluate("() => model.sent.at(-1).id"), "to": 1, "row": 0, "key": key, "flow": "triage", "state": 6, "seconds": 1, "why": "", "trouble": None, "steps": [], "record": "{}", "output": None})
+    panel = shown.find(".nbf-detail").bounding_box()
+    rerun = shown.page.get_by_role("button", name="Rerun this record").bounding_box()
+    assert rerun["y"] + rerun["height"] < panel["y"] + panel["height"] / 2
+
+
 def test_an_ended_run_without_records_has_none(opened, tick):
     shown = opened(None)
     shown.hear(tick(rows=0, state="COMPLETED", rate=None, pages={"": {"n": 0, "total": 0, "offset": 0, "rows": []}}))
