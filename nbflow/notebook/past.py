@@ -225,7 +225,8 @@ class HistoryTable(Talk["dict[str, Line]"]):
         one, other = self.chronicle.open(before), self.chronicle.open(after)
         found = list(itertools.islice(one.differences(other), _DIFFERENCES + 1))
         changes = [_told(change) for change in found[:_DIFFERENCES]]
-        return Compared(before, after, changes, Counter(change[1:3] for change in changes), other.records, len(found) > _DIFFERENCES)
+        gone = sum(1 for change in found if change.field == "record" and change.before)
+        return Compared(before, after, changes, Counter(change[1:3] for change in changes), other.records + gone, len(found) > _DIFFERENCES)
 
     answers: ClassVar[Mapping[Any, Callable[[Any, Message], Message]]] = {"compare": _compare}
 
