@@ -762,9 +762,9 @@ class RunView extends LiveView {
     this.knownCauses = wanted;
     const shown = this.moreCauses ? causes : causes.slice(0, 4);
     const focus = this.causes.contains(document.activeElement) ? document.activeElement.dataset.cause : null;
-    // Told apart by no more than it takes: step, flow, message.
+    // Told apart by no more than it takes: step, flow, message. NonRetriableError says nothing, its message does.
     const alike = ([, step, error, , , flow], same) => causes.filter((other) => other[1] === step && other[2] === error && (other[5] === flow) === same).length;
-    const place = (cause) => ` at ${cause[1]}${alike(cause, false) ? ` in ${cause[5]}` : ""}${alike(cause, true) > 1 ? `: ${cause[3]}` : ""}`;
+    const place = (cause) => ` at ${cause[1]}${alike(cause, false) ? ` in ${cause[5]}` : ""}${alike(cause, true) > 1 || cause[2] === "NonRetriableError" ? `: ${cause[3]}` : ""}`;
     this.causes.replaceChildren(...shown.map((cause) => {
       const [number, step, error, message, records] = cause;
       return h("button", { type: "button", class: "nbf-pill", "data-cause": number, "aria-pressed": String(this.query.cause === number), title: `${error} at ${step}: ${message}`, onclick: () => this.filter({ cause: this.query.cause === number ? null : number }) },

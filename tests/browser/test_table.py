@@ -346,11 +346,12 @@ def test_without_a_kernel_nothing_can_be_asked_and_what_the_page_can_do_goes_on(
 def test_causes_are_told_apart_by_what_differs(opened, tick):
     """One step in two flows, one error with two messages; what speaks for itself stays short."""
     shown = opened(None)
-    causes = [[0, "fetch", "ConnectionError", "down", 9, "triage"], [1, "fetch", "ConnectionError", "down", 8, "audit"], [2, "label", "ValueError", "no label", 7, "triage"], [3, "label", "ValueError", "no text", 6, "triage"], [4, "save", "KeyError", "'id'", 5, "triage"]]
-    shown.hear(tick(causes=causes, kinds=5))
-    assert shown.find(".nbf-pill").all_inner_texts() == ["9 ConnectionError at fetch in triage", "8 ConnectionError at fetch in audit", "7 ValueError at label: no label", "6 ValueError at label: no text", "1 more cause"]
-    shown.page.get_by_role("button", name="1 more cause").click()
+    causes = [[0, "fetch", "ConnectionError", "down", 9, "triage"], [1, "fetch", "ConnectionError", "down", 8, "audit"], [2, "label", "ValueError", "no label", 7, "triage"], [3, "label", "ValueError", "no text", 6, "triage"], [4, "save", "KeyError", "'id'", 5, "triage"], [5, "save", "NonRetriableError", "the thread has no text", 4, "triage"]]
+    shown.hear(tick(causes=causes, kinds=6))
+    assert shown.find(".nbf-pill").all_inner_texts() == ["9 ConnectionError at fetch in triage", "8 ConnectionError at fetch in audit", "7 ValueError at label: no label", "6 ValueError at label: no text", "2 more causes"]
+    shown.page.get_by_role("button", name="2 more causes").click()
     shown.find(".nbf-pill", has_text="5 KeyError at save").wait_for()
+    assert shown.find(".nbf-pill").last.inner_text() == "4 NonRetriableError at save: the thread has no text"
 
 
 @pytest.mark.parametrize("width", [1180, 760, 500, 400])
