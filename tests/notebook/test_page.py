@@ -97,6 +97,16 @@ def test_rows_are_sorted_both_ways(run, sort, column):
     assert [row[column] for row in chosen(run, sort=sort, descending=True)] == sorted(up, reverse=True)
 
 
+@pytest.mark.parametrize(("keys", "ordered"), [(["10", "9", "100", "0"], ["0", "9", "10", "100"]), (["10", "9", "a"], ["10", "9", "a"]), (["9" * 40, "8"], ["8", "9" * 40])])
+def test_keys_that_are_numbers_are_sorted_by_their_size(nb, keys, ordered):
+    @nf.flow(on=EVENT)
+    def look(record):
+        return 1
+
+    run = nb.send(EVENT, [{"id": key} for key in keys], key="id")
+    assert [row[1] for row in chosen(run, sort="key")] == ordered
+
+
 def test_a_track_has_a_letter_for_each_step(run):
     tracks = {row[1]: row[4] for row in chosen(run, flow=0)}
     assert tracks["K30"] == "44"
