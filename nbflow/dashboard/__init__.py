@@ -25,7 +25,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(host: str, port: int, say: Callable[[str], None]) -> int:
-    """Serve the dashboard of the store in use until it is interrupted; the exit code of the server.
+    """Serve the dashboard of the store in use until it is interrupted, which is its good end; the exit code of the server.
 
     Other machines reach it only if ``host`` says so, and then need the token that ``say`` is told with the address;
     NBFLOW_DASHBOARD_TOKEN sets one that lasts.
@@ -42,13 +42,15 @@ def serve(host: str, port: int, say: Callable[[str], None]) -> int:
         raise UsageError(f"The store {store} is not a folder that another process can look at.")
     _check_port(host, port)
     token = os.environ.get("NBFLOW_DASHBOARD_TOKEN") or ("" if host in LOOPBACK else secrets.token_urlsafe(18))
-    command = [sys.executable, "-m", "voila", str(resources.files(__name__) / "dashboard.ipynb"), "--no-browser", f"--port={port}", "--Voila.port_retries=0", f"--Voila.ip={host}", f"--Voila.auto_token={bool(token)}"]
+    command = [sys.executable, "-m", "voila", str(resources.files(__name__) / "dashboard.ipynb"), "--no-browser", f"--port={port}", "--Voila.port_retries=0", "--Voila.log_level=WARN", f"--Voila.ip={host}", f"--Voila.auto_token={bool(token)}"]
     # The token goes by the environment: everybody on this machine can read command lines.
     environment = os.environ | {"NBFLOW_STORE": str(Path(store).resolve()), "JUPYTER_TOKEN": token, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     say(f"http://{host}:{port}/" + (f"?token={token}" if token else ""))
     with subprocess.Popen(command, env=environment) as server:  # noqa: S603 - this Python, and options of our own
         try:
             return server.wait()
+        except KeyboardInterrupt:
+            return 0
         finally:
             server.terminate()
 

@@ -1,6 +1,7 @@
 """The dashboard in a browser: history and tables, for reading only, behind a token where others can reach it."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -53,8 +54,8 @@ def dashboard(store, tmp_path):
 
     yield dashboard
     for process in processes:
-        process.send_signal(2)
-        process.wait(20)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0  # Ctrl-C is how one ends it
 
 
 def test_a_visitor_reads_the_history_and_a_run_and_can_change_nothing(dashboard, browser, store):
