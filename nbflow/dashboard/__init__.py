@@ -39,7 +39,7 @@ def serve(host: str, port: int, say: Callable[[str], None]) -> int:
         raise UsageError("The dashboard needs Voila; install it with: pip install 'nbflow[dashboard]'")
     store = _wiring.SESSION.engine.store.url
     if not Path(store).is_dir():
-        raise UsageError(f"The store {store} is not a folder that another process can look at.")
+        raise UsageError(f"There is no folder {store} to look at: start the dashboard beside your notebooks, or say where their store is with NBFLOW_STORE.")
     _check_port(host, port)
     token = os.environ.get("NBFLOW_DASHBOARD_TOKEN") or ("" if host in LOOPBACK else secrets.token_urlsafe(18))
     command = [sys.executable, "-m", "voila", str(resources.files(__name__) / "dashboard.ipynb"), "--no-browser", f"--port={port}", "--Voila.port_retries=0", "--Voila.log_level=WARN", f"--Voila.ip={host}", f"--Voila.auto_token={bool(token)}"]

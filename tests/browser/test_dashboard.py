@@ -103,6 +103,12 @@ def test_a_port_that_somebody_else_has_is_refused_before_an_address_is_told(stor
     assert "choose another one with --port" in err
 
 
+def test_where_nothing_was_sent_yet_it_says_where_to_go(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("NBFLOW_STORE", str(tmp_path / "nowhere"))
+    assert cli.main(["dashboard"]) == 2
+    assert "start the dashboard beside your notebooks" in capfd.readouterr().err
+
+
 def test_without_voila_it_says_what_to_install(monkeypatch, store):
     from nbflow import dashboard
 
