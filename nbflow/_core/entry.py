@@ -197,7 +197,9 @@ class RunState:
     def item(self, record: int, flow: int) -> State:
         """The state of one record in one flow."""
         states = self._items[flow]
-        return _STATES[states[record]] if record < len(states) else State.QUEUED
+        if record < len(states):
+            return _STATES[states[record]]
+        return State.INTERRUPTED if self.state == "INTERRUPTED" else State.QUEUED  # one of the lost
 
     def records(self, flow: int, states: Iterable[State]) -> list[int]:
         """Numbers of the records that are in one of ``states`` in ``flow``."""
@@ -250,9 +252,18 @@ class RunState:
         """Tokens that one record used in one flow."""
         return int(_at(self._tokens[flow], record))
 
+    @property
+    def lost(self) -> int:
+        """Rows that a killed process had not come to read: interrupted like those under way, and read by a rerun."""
+        return self.unread if self.state == "INTERRUPTED" else 0
+
+    def count(self, flow: int) -> Counter[State]:
+        """Records by state in ``flow``; none is missing, also where they are `lost`."""
+        return self.counts[flow] + Counter({State.INTERRUPTED: self.lost})
+
     def tally(self) -> Counter[State]:
         """Records by state, over all flows."""
-        return sum(self.counts, Counter())
+        return sum(map(self.count, range(len(self.flows))), Counter())
 
     @property
     def verdict(self) -> str:

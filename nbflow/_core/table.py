@@ -88,10 +88,10 @@ def table_of(state: RunState, *, failures: int = 20) -> Table:
     for flow, name in enumerate(state.flows):
         steps = state.steps[flow]
         if list(steps) == [name]:  # a map: the flow is its step
-            counts = dict(state.counts[flow])
+            counts = dict(state.count(flow))
             flows.append(FlowRow(name, "", counts, steps[name].states[State.RETRYING], steps[name].seconds, why_of(state, name, counts), steps[name].usage))
             continue
-        counts = dict(state.counts[flow])
+        counts = dict(state.count(flow))
         flows.append(FlowRow(name, "", counts, 0, 0.0, why_of(state, f"flow {name}", counts)))
         for step, count in steps.items():
             ended = {key: number for key, number in count.states.items() if key in FINAL}
@@ -101,9 +101,15 @@ def table_of(state: RunState, *, failures: int = 20) -> Table:
     first = failure_rows(state, failures)
     causes = causes_of(state)
     remarks = tuple(f"{text} ({count} times)" if count > 1 else text for text, count in Counter(state.remarks).items())
-    if state.stopped:
-        remarks = (f"Stopped: {state.stopped}.", *remarks)
+    remarks = (*remarks_of(state), *remarks)
     return Table(state.run, state.event, state.state, sentence_of(state, kinds_of(causes)), shown, tuple(flows), tuple(causes), tuple(first), len(state.failures) - len(first), remarks)
+
+
+def remarks_of(state: RunState) -> list[str]:
+    """What is to be said of a run beside what was remarked while it went on."""
+    stopped = [f"Stopped: {state.stopped}."] if state.stopped else []
+    lost = f"{_several(state.lost, 'row')} had not been read when the run was killed; " + ("a rerun reads and runs the rest." if state.keeps_records else "send the batch again for the rest.")
+    return stopped + [lost] * bool(state.lost)
 
 
 def why_of(state: RunState, subject: str, counts: dict[State, int]) -> str:

@@ -149,7 +149,7 @@ class Run:
     def counts(self) -> dict[str, dict[str, int]]:
         """Records by state, for each flow, always in one order: ``{"triage": {"COMPLETED": 199, "FAILED": 1}}``."""
         state = self._state()
-        return {name: {str(key): counts[key] for key in WORDS if counts[key]} for name, counts in zip(state.flows, state.counts, strict=True)}
+        return {name: {str(key): counts[key] for key in WORDS if counts[key]} for flow, name in enumerate(state.flows) for counts in [state.count(flow)]}
 
     @property
     def usage(self) -> Usage:

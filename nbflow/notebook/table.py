@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nbflow._core.entry import BROKEN, DONE, FINAL, RunState
 from nbflow._core.plan import State
 from nbflow._core.sheet import CODES, WHOLE, Sheet
-from nbflow._core.table import sentence_of, why_of
+from nbflow._core.table import remarks_of, sentence_of, why_of
 from nbflow._core.usage import short_number
 from nbflow._run import failure
 from nbflow._run.render import short
@@ -139,12 +139,12 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             "flows": [self._lane(name, sheet.lanes[flow], state, flow) for flow, name in enumerate(state.flows)],
             "causes": [[number, cause.step or cause.flow, cause.error, short(cause.message, 160), cause.records, cause.flow] for number, cause in worst],
             "kinds": sum(1 for cause in sheet.causes if cause.records),
-            "remarks": [short(text, 400) for text in dict.fromkeys([*([f"Stopped: {state.stopped}."] if state.stopped else []), *state.remarks[:50]])][:5],
+            "remarks": [short(text, 400) for text in dict.fromkeys([*remarks_of(state), *state.remarks[:50]])][:5],
         }
 
     @staticmethod
     def _lane(name: str, lane: Lane, state: RunState, flow: int) -> list[Any]:
-        counts = state.counts[flow]
+        counts = state.count(flow)
         whole = lane.tracks[WHOLE].counts.get(State.CACHED, 0) if WHOLE in lane.tracks else 0
         steps = [
             [step, {code: number for code, number in enumerate(track.tally) if number}, state.steps[flow][step].usage.told_cost]
