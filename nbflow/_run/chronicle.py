@@ -91,5 +91,5 @@ class Chronicle:
         state = followed._state()  # noqa: SLF001 - of this layer, as the table of a run reads it
         if state.state == "RUNNING":
             self._followed[run] = followed
-        known = len(state.keys)
-        return Line(run, state.event, state.state, state.started, state.ended, known, max(known, state.total or 0) * len(state.flows), dict(state.tally()), state.usage, state.idle)
+        records = len(state.keys) + state.unread
+        return Line(run, state.event, state.state, state.started, state.ended, records, records * len(state.flows), dict(state.tally()), state.usage, state.idle)
