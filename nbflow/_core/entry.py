@@ -127,7 +127,7 @@ class Closed(NamedTuple):
     """The run ended; ``state`` as `RunState.verdict` gave it, ``tally``: records by state over all flows.
 
     ``usage``: what it used up to now, ``saved``: what it would have used without its checkpoints, ``stopped``: why a
-    budget let no further call start.
+    budget let no further call start, ``idle``: seconds in which nobody worked on it, between its rounds.
     """
 
     state: str
@@ -137,6 +137,7 @@ class Closed(NamedTuple):
     usage: Usage = NOTHING
     saved: Usage = NOTHING
     stopped: str = ""
+    idle: float = 0.0
 
 
 Entry = Opened | Resumed | Coded | Listed | Sent | Item | Called | Used | Remark | Closed
@@ -167,6 +168,8 @@ class RunState:
         self.library = ""
         self.keeps_records = True
         self.started = self.ended = 0.0
+        #: Seconds in which nobody worked on it: between the end of a round and the next one.
+        self.idle = 0.0
         self.state = "RUNNING"
         self.total: int | None = None
         self.keys: list[str] = []
@@ -194,7 +197,9 @@ class RunState:
     def item(self, record: int, flow: int) -> State:
         """The state of one record in one flow."""
         states = self._items[flow]
-        return _STATES[states[record]] if record < len(states) else State.QUEUED
+        if record < len(states):
+            return _STATES[states[record]]
+        return State.INTERRUPTED if self.state == "INTERRUPTED" else State.QUEUED  # one of the lost
 
     def records(self, flow: int, states: Iterable[State]) -> list[int]:
         """Numbers of the records that are in one of ``states`` in ``flow``."""
@@ -206,6 +211,11 @@ class RunState:
     def codes(self, flow: int) -> bytes:
         """The states of the records in ``flow``, one byte each: its place in `State`. Those behind the end are queued."""
         return bytes(self._items[flow])
+
+    @property
+    def seconds(self) -> float:
+        """How long it was worked on."""
+        return self.ended - self.started - self.idle
 
     @property
     def rows(self) -> int:
@@ -242,9 +252,18 @@ class RunState:
         """Tokens that one record used in one flow."""
         return int(_at(self._tokens[flow], record))
 
+    @property
+    def lost(self) -> int:
+        """Rows that a killed process had not come to read: interrupted like those under way, and read by a rerun."""
+        return self.unread if self.state == "INTERRUPTED" else 0
+
+    def count(self, flow: int) -> Counter[State]:
+        """Records by state in ``flow``; none is missing, also where they are `lost`."""
+        return self.counts[flow] + Counter({State.INTERRUPTED: self.lost})
+
     def tally(self) -> Counter[State]:
         """Records by state, over all flows."""
-        return sum(self.counts, Counter())
+        return sum(map(self.count, range(len(self.flows))), Counter())
 
     @property
     def verdict(self) -> str:
@@ -283,6 +302,7 @@ class RunState:
         self._saved = [bytearray() for _ in entry.flows]
 
     def _resumed(self, entry: Resumed) -> None:
+        self.idle += max(0.0, entry.at - self.ended)
         self.state, self.ended, self.stopped = "RUNNING", entry.at, ""
         self.rounds.append((entry.at, self.usage))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,8 @@ class Sheet:
         #: What failures have in common, by number: the first of each kind speaks for it.
         self.causes: list[Cause] = []
         self.cause_of: dict[tuple[int, int], int] = {}
+        #: How many failures there are of each error at each step.
+        self.kinds: Counter[tuple[str, str]] = Counter()
         self._numbers: dict[tuple[int, str, str, str], int] = {}
 
     def apply(self, entry: Entry) -> None:
@@ -160,6 +163,7 @@ class Sheet:
     def _count(self, number: int, more: int) -> None:
         cause = self.causes[number]
         self.causes[number] = cause._replace(records=cause.records + more)
+        self.kinds[cause.error, cause.step] += more
 
     def _called(self, entry: Called) -> None:
         record, flow, step, state, _, _, attempt, _, failed, _ = entry

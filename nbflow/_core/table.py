@@ -12,6 +12,8 @@ from nbflow._core.plan import State
 from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nbflow._core.entry import RunState
 
 #: The order in which states are told, and the words for them.
@@ -86,22 +88,28 @@ def table_of(state: RunState, *, failures: int = 20) -> Table:
     for flow, name in enumerate(state.flows):
         steps = state.steps[flow]
         if list(steps) == [name]:  # a map: the flow is its step
-            counts = dict(state.counts[flow])
+            counts = dict(state.count(flow))
             flows.append(FlowRow(name, "", counts, steps[name].states[State.RETRYING], steps[name].seconds, why_of(state, name, counts), steps[name].usage))
             continue
-        counts = dict(state.counts[flow])
+        counts = dict(state.count(flow))
         flows.append(FlowRow(name, "", counts, 0, 0.0, why_of(state, f"flow {name}", counts)))
         for step, count in steps.items():
             ended = {key: number for key, number in count.states.items() if key in FINAL}
             flows.append(FlowRow(name, step, ended, count.states[State.RETRYING], count.seconds, why_of(state, step, ended), count.usage))
     met = {key for row in flows for key, number in row.counts.items() if number}
-    shown = tuple(word for word in WORDS if word in met) or (State.QUEUED,)
+    shown = tuple(word for word in WORDS if word in met) or (State.QUEUED if state.state == "RUNNING" else State.COMPLETED,)
     first = failure_rows(state, failures)
     causes = causes_of(state)
     remarks = tuple(f"{text} ({count} times)" if count > 1 else text for text, count in Counter(state.remarks).items())
-    if state.stopped:
-        remarks = (f"Stopped: {state.stopped}.", *remarks)
-    return Table(state.run, state.event, state.state, sentence_of(state, causes), shown, tuple(flows), tuple(causes), tuple(first), len(state.failures) - len(first), remarks)
+    remarks = (*remarks_of(state), *remarks)
+    return Table(state.run, state.event, state.state, sentence_of(state, kinds_of(causes)), shown, tuple(flows), tuple(causes), tuple(first), len(state.failures) - len(first), remarks)
+
+
+def remarks_of(state: RunState) -> list[str]:
+    """What is to be said of a run beside what was remarked while it went on."""
+    stopped = [f"Stopped: {state.stopped}."] if state.stopped else []
+    lost = f"{_several(state.lost, 'row')} had not been read when the run was killed; " + ("a rerun reads and runs the rest." if state.keeps_records else "send the batch again for the rest.")
+    return stopped + [lost] * bool(state.lost)
 
 
 def why_of(state: RunState, subject: str, counts: dict[State, int]) -> str:
@@ -138,25 +146,37 @@ def causes_of(state: RunState) -> list[Cause]:
     return sorted(causes, key=lambda cause: -cause.records)
 
 
-def sentence_of(state: RunState, causes: list[Cause]) -> str:
-    """The run in one plain sentence."""
+def kinds_of(causes: Iterable[Cause]) -> Counter[tuple[str, str]]:
+    """How many failures there are of each error at each step."""
+    kinds: Counter[tuple[str, str]] = Counter()
+    for cause in causes:
+        kinds[cause.error, cause.step] += cause.records
+    return kinds
+
+
+def sentence_of(state: RunState, kinds: Counter[tuple[str, str]]) -> str:
+    """The run in one plain sentence; ``kinds``: its failures, as `kinds_of` counts them."""
     tally = state.tally()
     total = state.total if state.total is not None else len(state.keys)
     ended = sum(number for key, number in tally.items() if key in FINAL)
-    share = f"{ended:,} of {total * len(state.flows):,}" if state.state == "RUNNING" else _several(total, "record")
+    share = f"{ended:,} of {total * len(state.flows):,}" + " read so far" * (state.total is None) if state.state == "RUNNING" else _several(total, "record")
     rows = f" ({state.rows:,} rows)" if state.rows > len(state.keys) else ""
     flows = f" in {len(state.flows)} flows" if len(state.flows) > 1 else ""
     parts = [f"{number:,} {WORDS[key]}" for key in WORDS if (number := tally[key]) and key in FINAL and key not in BROKEN]
     broken = tally[State.FAILED] + tally[State.TIMED_OUT]
     if broken:
-        kinds: Counter[tuple[str, str]] = Counter()
-        for cause in causes:
-            kinds[cause.error, cause.step] += cause.records
-        first = kinds.most_common(3)
-        why = "; ".join(f"{number:,} {error}" + (f" at {step}" if step else "") for (error, step), number in first)
+        first = [(kind, number) for kind, number in kinds.most_common(3) if number]
+        why = "; ".join(f"{number:,} {_SAID.get(error, error)}" + (f" at {step}" if step else "") for (error, step), number in first)
         more = broken - sum(number for _, number in first)
         parts.append(f"{broken:,} failed: {why}" + (f"; {more:,} of other causes" if more else ""))
-    return f"{share}{rows}{flows}: {', '.join(parts) or 'nothing yet'}. {duration(state.ended - state.started)}.{spent_of(state)}"
+    # How long it has gone on moves between two entries: who shows a run under way says it beside the sentence.
+    took = f" {duration(state.seconds)}." if state.state != "RUNNING" else ""
+    nothing = "nothing yet" if state.state == "RUNNING" else "nothing to do"
+    return f"{share}{rows}{flows}: {', '.join(parts) or nothing}.{took}{spent_of(state)}"
+
+
+#: Errors of nbflow's own, in words.
+_SAID = {"StepTimeoutError": "timed out"}
 
 
 def spent_of(state: RunState) -> str:
@@ -173,9 +193,9 @@ def duration(seconds: float) -> str:
     """Seconds as a person says them."""
     if seconds < 0.001:  # noqa: PLR2004
         return "<1 ms"
-    if seconds < 1:
+    if seconds < 0.9995:  # noqa: PLR2004 - what would be rounded to the next unit is told in it
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 100:  # noqa: PLR2004
+    if seconds < 99.95:  # noqa: PLR2004
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -13,6 +13,8 @@ from nbflow.errors import UsageError
 
 _DOLLARS = re.compile(r"(?:US)?\$?\s*(\d[\d,]*(?:\.\d+)?|\.\d+)\s*(?:\$|USD|dollars?)?", re.IGNORECASE)
 _CENT = 0.01
+#: What is rounded to one of the next unit, and to a hundred.
+_ROUND, _WHOLE = 0.9995, 99.95
 
 
 class Usage(NamedTuple):
@@ -80,16 +82,22 @@ NOTHING = Usage()
 
 def money(dollars: float) -> str:
     """Dollars as a person says them: cents, and two digits of less than a cent."""
-    if not dollars or dollars >= _CENT:
-        return f"${dollars:,.2f}"
-    return f"${dollars:.{1 - math.floor(math.log10(dollars))}f}"
+    if 0 < dollars < _CENT:
+        dollars = round(dollars, _digits(dollars))  # what comes to a cent is told as one
+    return f"${dollars:.{_digits(dollars)}f}" if 0 < dollars < _CENT else f"${dollars:,.2f}"
+
+
+def _digits(dollars: float) -> int:
+    """Decimals that leave two digits of less than a cent."""
+    return 1 - math.floor(math.log10(dollars))
 
 
 def short_number(number: int) -> str:
     """``950``, ``12.3k``, ``1.2M``."""
     for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if number >= size:
-            return f"{number / size:.{0 if number >= 100 * size else 1}f}{unit}"
+        share = number / size
+        if share >= (1 if unit == "k" else _ROUND):
+            return f"{share:.{0 if share >= _WHOLE else 1}f}{unit}"
     return f"{number}"
 
 

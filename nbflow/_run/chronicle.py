@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class Line(NamedTuple):
-    """One run; times are seconds since the epoch, ``rows`` is what ``tally`` adds up to when all of it is done."""
+    """One run; times are seconds since the epoch, ``rows`` is what ``tally`` adds up to when all of it is done.
+
+    ``idle``: seconds in which nobody worked on it, between its rounds.
+    """
 
     run: str
     event: str
@@ -27,6 +30,12 @@ class Line(NamedTuple):
     rows: int
     tally: dict[State, int]
     usage: Usage = NOTHING
+    idle: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long it was worked on."""
+        return self.ended - self.started - self.idle
 
     @property
     def failed(self) -> int:
@@ -77,10 +86,10 @@ class Chronicle:
                 return None
             first, last = entries[0], entries[-1]
             if isinstance(last, Closed):
-                return Line(run, first.event, last.state, first.at, last.at, last.records, sum(last.tally.values()), last.tally, last.usage)
+                return Line(run, first.event, last.state, first.at, last.at, last.records, sum(last.tally.values()), last.tally, last.usage, last.idle)
             followed = self.open(run)
         state = followed._state()  # noqa: SLF001 - of this layer, as the table of a run reads it
         if state.state == "RUNNING":
             self._followed[run] = followed
-        known = len(state.keys)
-        return Line(run, state.event, state.state, state.started, state.ended, known, max(known, state.total or 0) * len(state.flows), dict(state.tally()), state.usage)
+        records = len(state.keys) + state.unread
+        return Line(run, state.event, state.state, state.started, state.ended, records, records * len(state.flows), dict(state.tally()), state.usage, state.idle)

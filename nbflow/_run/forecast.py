@@ -163,7 +163,7 @@ def _seconds(flows: Sequence[FlowForecast], history: Sequence[RunState]) -> floa
                 took[step][1] += _made(count)
                 worked += count.seconds
         if worked:
-            busy, wall = busy + worked, wall + max(state.ended - state.started, 0.001)
+            busy, wall = busy + worked, wall + max(state.seconds, 0.001)
     whole = 0.0
     for flow in flows:
         for step, expected in flow.steps.items():

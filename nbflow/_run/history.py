@@ -44,7 +44,7 @@ class History(pd.DataFrame):
     @classmethod
     def of(cls, chronicle: Chronicle, place: Place) -> History:
         """The runs of a chronicle as they stand."""
-        rows = [(line.run, line.event, line.state, datetime.fromtimestamp(line.started), line.ended - line.started, line.records, line.failed) for line in chronicle.lines()]  # noqa: DTZ006 - what the clock on the wall said
+        rows = [(line.run, line.event, line.state, datetime.fromtimestamp(line.started), line.seconds, line.records, line.failed) for line in chronicle.lines()]  # noqa: DTZ006 - what the clock on the wall said
         history = cls(rows, columns=COLUMNS)
         history._live = chronicle, place
         return history

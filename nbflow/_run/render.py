@@ -41,10 +41,14 @@ RUN_LOOKS = {
 }
 
 
+#: What a terminal would obey, and what turns the line around that it stands in, as marks that one sees.
+_SEEN = {code: 0x2400 + code for code in range(32)} | {0x7F: 0x2421} | dict.fromkeys((*range(0x80, 0xA0), 0x202D, 0x202E), 0xFFFD)
+
+
 def short(text: str, length: int = _MESSAGE) -> str:
-    """One line of at most ``length`` characters."""
+    """One line of at most ``length`` characters, all of which are there to be seen."""
     line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 1] + "\u2026"
+    return (line if len(line) <= length else line[: length - 1] + "\u2026").translate(_SEEN)
 
 
 # Text
@@ -89,7 +93,7 @@ def print_table(table: Table, console: Any) -> None:
     if table.hidden:
         console.print(Text(f"  and {table.hidden:,} more failures: run.failures()", "bright_black"))
     for remark in table.remarks:
-        console.print(Text(f"! {remark}", "yellow"))
+        console.print(Text(f"! {remark.translate(_SEEN)}", "yellow"))
 
 
 def plan_text(plan: Plan) -> str:
@@ -144,13 +148,13 @@ def explanation_text(explanation: Explanation) -> str:
     return "\n".join(lines)
 
 
-def progress(table: Table, ended: int, total: int) -> Any:
-    """A run under way, for a terminal that is drawn anew again and again."""
+def progress(table: Table, ended: int, total: int, seconds: float) -> Any:
+    """A run under way for so many seconds, for a terminal that is drawn anew again and again."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
-    return Group(_title(table), Text(table.sentence), ProgressBar(total=total or None, completed=ended, width=72), _flow_grid(table))
+    return Group(_title(table), Text(f"{table.sentence} {duration(seconds)}."), ProgressBar(total=total or None, completed=ended, width=72), _flow_grid(table))
 
 
 def _title(table: Table) -> Any:
@@ -218,7 +222,7 @@ def _grid(headers: Sequence[str], right: Iterable[int]) -> Any:
 def _cells(*texts: str) -> list[Any]:
     from rich.text import Text
 
-    return [Text(text) for text in texts]
+    return [Text(text.translate(_SEEN)) for text in texts]
 
 
 # HTML. Every text goes through `html.escape` here and nowhere else; no script, no request, no id.

@@ -149,7 +149,7 @@ class Run:
     def counts(self) -> dict[str, dict[str, int]]:
         """Records by state, for each flow, always in one order: ``{"triage": {"COMPLETED": 199, "FAILED": 1}}``."""
         state = self._state()
-        return {name: {str(key): counts[key] for key in WORDS if counts[key]} for name, counts in zip(state.flows, state.counts, strict=True)}
+        return {name: {str(key): counts[key] for key in WORDS if counts[key]} for flow, name in enumerate(state.flows) for counts in [state.count(flow)]}
 
     @property
     def usage(self) -> Usage:
@@ -321,7 +321,7 @@ class Run:
         state = self._state()
         if state.state in ("COMPLETED", "RUNNING") and not state.failures:
             return self
-        causes = "\n".join(f"  {cause.records:,} x {cause.error} at {cause.step or cause.flow}, such as {cause.example}: {render.short(cause.message)}" for cause in causes_of(state)[:10])
+        causes = "\n".join(f"  {cause.records:,} x {cause.error} at {cause.step or cause.flow}, such as {render.short(cause.example, 60)}: {render.short(cause.message)}" for cause in causes_of(state)[:10])
         raise RunFailedError(f"Run {self.id} is {state.state}: {render.short(self.table().sentence, 500)}" + (f"\n{causes}" if causes else ""))
 
     def inspect(self, key: Any) -> Inspection:

@@ -501,7 +501,7 @@ class Execution:
             for entry in self.state.interrupt(self.runner.clock.time()):
                 self.notes.add(entry)
             self.notes.flush()
-            self.notes.add(Closed(self.state.verdict, self.runner.clock.time(), len(self.state.keys), dict(self.state.tally()), self.state.usage, self.state.saved, self._stopped()))
+            self.notes.add(Closed(self.state.verdict, self.runner.clock.time(), len(self.state.keys), dict(self.state.tally()), self.state.usage, self.state.saved, self._stopped(), self.state.idle))
             self.notes.close()
         finally:
             for identity in self._noted:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbflow._core.entry import FINAL
-from nbflow._core.table import table_of
+from nbflow._core.table import duration, table_of
 from nbflow._run import render
 from nbflow.notebook.magics import shell
 
@@ -211,10 +211,10 @@ class TerminalView:
 
                 self._live = Live(console=self._console, auto_refresh=False, transient=True)
                 self._live.start()
-            self._live.update(render.progress(table_of(state, failures=0), *_progress(state)), refresh=True)
+            self._live.update(render.progress(table_of(state, failures=0), *_progress(state), _seconds(state)), refresh=True)
         elif time.monotonic() - self._logged >= _LOG:
             self._logged = time.monotonic()
-            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {state.event}: {render.short(table_of(state, failures=0).sentence, 300)}\n")
+            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {state.event}: {render.short(table_of(state, failures=0).sentence, 300)} {duration(_seconds(state))}.\n")
             sys.stderr.flush()
 
     def end(self, state: RunState) -> None:
@@ -225,9 +225,14 @@ class TerminalView:
 
 
 def _progress(state: RunState) -> tuple[int, int]:
-    """Rows that ended, and all of them as far as is known."""
+    """Rows that ended, and all of them; 0 while nobody knows how many there will be."""
     ended = sum(number for key, number in state.tally().items() if key in FINAL)
-    return ended, max(state.total or 0, len(state.keys)) * len(state.flows)
+    return ended, max(state.total, len(state.keys)) * len(state.flows) if state.total is not None else 0
+
+
+def _seconds(state: RunState) -> float:
+    """How long a run that goes on has been worked on."""
+    return time.time() - state.started - state.idle
 
 
 def in_kernel() -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -37,7 +38,7 @@ _RANKS[[CODES[state] for state in ATTENTION]] = range(len(ATTENTION))
 #: Where a row stopped, if its call of a step ended like this or is to be tried again.
 _STOPPED = np.isin(range(256), [CODES[state] for state in STATES if state not in DONE])
 SORTS = ("state", "key", "flow", "attempts", "seconds", "cost")
-_MESSAGE, _KEY = 240, 120
+_MESSAGE, _KEY, _DIGITS = 240, 120, 20
 
 
 class Query(NamedTuple):
@@ -118,7 +119,7 @@ def _order(state: RunState, sheet: Sheet, query: Query, chosen: Rows, codes: NDA
     records, columns = chosen // len(flows), chosen % len(flows)
     values: NDArray[Any]
     if query.sort == "key":
-        keys = np.array([state.keys[record] for record in records.tolist()], dtype=object)
+        keys = np.array(_sortable([state.keys[record] for record in records.tolist()]), dtype=object)
         values = np.unique(keys, return_inverse=True)[1] if len(keys) else records
     elif query.sort == "flow":
         values = columns
@@ -136,6 +137,13 @@ def _order(state: RunState, sheet: Sheet, query: Query, chosen: Rows, codes: NDA
     # What is equal stays in the order of the batch, whichever way it is sorted.
     order: Rows = np.argsort(-values.astype(np.float64) if query.descending else values, kind="stable")
     return order
+
+
+def _sortable(keys: list[str]) -> list[str]:
+    """Keys as they sort: numbers, as an index is made of, by their size and not by their first digit."""
+    if all(key.isdecimal() and len(key) < _DIGITS for key in keys):
+        return [key.zfill(_DIGITS) for key in keys]
+    return keys
 
 
 def row_of(state: RunState, sheet: Sheet, number: int) -> list[Any]:
@@ -196,6 +204,13 @@ def failures_csv(state: RunState, rows: Iterable[int]) -> str:
     return out.getvalue()
 
 
+#: What begins a formula, also in the wide letters of East Asia; and what begins a cell within a text to a spreadsheet
+#: whose separator is not the comma: there the quotes around the text do not hold either.
+_FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
+_INNER = re.compile(rf"(?<=.)([;\t\r\n]\s*)(?=[{re.escape(_FORMULA)}])", re.DOTALL)
+
+
 def harmless(text: str) -> str:
     """A cell that a spreadsheet shows and does not calculate: what could begin a formula gets an apostrophe before it."""
-    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) or text.startswith(("\t", "\r", "\n")) else text
+    text = _INNER.sub(r"\1'", text)
+    return f"'{text}" if text.lstrip().startswith(tuple(_FORMULA)) or text.startswith(("\t", "\r", "\n")) else text

@@ -32,7 +32,7 @@ SORTS: dict[str, Callable[[Line], Any]] = {
     "run": lambda line: line.run,
     "event": lambda line: line.event,
     "state": lambda line: list(RUN_LOOKS).index(line.state),
-    "seconds": lambda line: line.ended - line.started,
+    "seconds": lambda line: line.seconds,
     "records": lambda line: line.records,
     "failed": lambda line: line.failed,
     "cost": lambda line: math.inf if line.usage.unpriced and line.usage.cost is None else line.usage.cost or 0.0,
@@ -161,10 +161,10 @@ class HistoryTable(Talk["dict[str, Line]"]):
         return [line.run for line in sorted(filter(query.fits, stand.values()), key=SORTS[query.sort], reverse=query.descending)]
 
     def row(self, stand: dict[str, Line], chosen: Any) -> list[Any]:
-        """One run: id, event, state, begin, end, records, rows in all, rows by state, failed, cost."""
+        """One run: id, event, state, begin, end, records, rows in all, rows by state, failed, cost, seconds between its rounds."""
         line = stand[chosen]
         counts = {CODES[state]: number for state, number in line.tally.items() if number}
-        return [line.run, short(line.event, 120), line.state, line.started, line.ended, line.records, line.rows, counts, line.failed, line.usage.told_cost]
+        return [line.run, short(line.event, 120), line.state, line.started, line.ended, line.records, line.rows, counts, line.failed, line.usage.told_cost, line.idle]
 
     def picture(self, stand: dict[str, Line], _now: float) -> Message:
         """The sentence, the tiles and the events."""
@@ -225,7 +225,8 @@ class HistoryTable(Talk["dict[str, Line]"]):
         one, other = self.chronicle.open(before), self.chronicle.open(after)
         found = list(itertools.islice(one.differences(other), _DIFFERENCES + 1))
         changes = [_told(change) for change in found[:_DIFFERENCES]]
-        return Compared(before, after, changes, Counter(change[1:3] for change in changes), other.records, len(found) > _DIFFERENCES)
+        gone = sum(1 for change in found if change.field == "record" and change.before)
+        return Compared(before, after, changes, Counter(change[1:3] for change in changes), other.records + gone, len(found) > _DIFFERENCES)
 
     answers: ClassVar[Mapping[Any, Callable[[Any, Message], Message]]] = {"compare": _compare}
 

@@ -81,7 +81,7 @@ def facts_of_run(told: Told, state: RunState) -> dict[str, Any]:
         "event": state.event,
         "state": state.state,
         "records": len(state.keys) + state.unread,
-        "flows": {name: {str(key): number for key, number in counts.items() if number} for name, counts in zip(state.flows, state.counts, strict=True)},
+        "flows": {name: {str(key): number for key, number in state.count(flow).items() if number} for flow, name in enumerate(state.flows)},
         "failed": [{"record": row.key, "flow": row.flow, "step": row.step or None, "error": row.error, "message": row.message, "attempts": row.attempts} for row in rows],
         "failed_not_listed": len(state.failures) - len(rows),
         "stopped": state.stopped or None,

@@ -77,7 +77,7 @@ function duration(seconds) {
 }
 
 function rate(perSecond) {
-  if (perSecond == null) return "–";
+  if (!perSecond) return perSecond === 0 ? "0" : "–";
   return perSecond >= 100 ? whole(perSecond) : perSecond >= 0.995 ? perSecond.toFixed(1) : perSecond.toFixed(2);
 }
 
@@ -233,7 +233,7 @@ class Grid {
   makeRow() {
     const cells = this.columns.map(([, word]) => h("div", { role: "gridcell", class: `nbf-cell nbf-c-${word.toLowerCase()}` }));
     const row = { node: null, cells, data: null, index: -1, known: "" };
-    row.node = h("div", { role: "row", class: "nbf-row nbf-record", onclick: () => { this.active = row.index; this.open(row.data); } }, ...cells);
+    row.node = h("div", { role: "row", class: "nbf-row nbf-record", onclick: () => { this.active = row.index; this.enter(row.data); } }, ...cells);
     this.body.append(row.node);
     return row;
   }
@@ -253,6 +253,10 @@ class Grid {
     this.refresh(row.cells, data);
   }
 
+  enter(data) {
+    if (data && !this.owner.isDead) this.open(data);
+  }
+
   key(event) {
     if (event.target.closest(".nbf-headrow")) return;
     const { total } = this.page, many = Math.max(1, Math.floor(this.room / ROW) - 1);
@@ -262,9 +266,9 @@ class Grid {
       this.active = Math.max(0, Math.min(total - 1, this.active + steps[event.key]));
       this.reveal();
     } else if (event.key === "Enter" || event.key === " ") {
-      if (data) this.open(data);
+      this.enter(data);
     } else if (event.key in this.keys) {
-      if (data) this.keys[event.key](data);
+      if (data && !this.owner.isDead) this.keys[event.key](data);
     } else return;
     attr(this.scroll, "aria-activedescendant", `nbf-${this.id}-${this.active}`);
     event.preventDefault();
@@ -502,7 +506,7 @@ class LiveView {
   say(words, wrong = false, agree = null) {
     this.notice.replaceChildren(h("span", {}, words), h("span", { class: "nbf-gap" }));
     if (agree) this.notice.append(button("nbf-quiet", "Run again", agree));
-    this.notice.append(button("nbf-quiet", agree ? "No" : "Dismiss", () => show(this.notice, false)));
+    this.notice.append(button("nbf-quiet nbf-own", agree ? "No" : "Dismiss", () => show(this.notice, false)));
     this.notice.classList.toggle("nbf-wrong", Boolean(wrong));
     show(this.notice, true);
     clearTimeout(this.fading);
@@ -552,11 +556,20 @@ class LiveView {
       this.frameAsked = 0;
       if (!this.head || this.gone) return;
       text(this.sentence, this.head.sentence);
-      this.root.classList.toggle("nbf-dead", this.isDead);
+      const dead = this.isDead;
+      if (!dead && this.root.classList.contains("nbf-dead")) this.switch(true);
+      this.root.classList.toggle("nbf-dead", dead);
       show(this.clear, this.isNarrowed);
       this.draw();
+      if (dead) this.switch(false);
       if (this.acked !== this.head.n) this.send({ t: "ack", n: (this.acked = this.head.n) });
     });
+  }
+
+  /** Nothing can be asked of a kernel that is gone; what the page does by itself stays. */
+  switch(on) {
+    for (const node of this.root.querySelectorAll("button:not(.nbf-own), input")) node.disabled = !on;
+    this.knownCauses = null; // one of its buttons is off by itself
   }
 
   warn(words) {
@@ -608,7 +621,7 @@ class RunView extends LiveView {
     this.frame([this.state, this.title, this.about, h("span", { class: "nbf-gap" }), this.again, this.stop],
       h("div", { class: "nbf-numbers" }, this.tiles.node, ...this.figures.map((figure) => figure.node)),
       this.bar.node, this.lanebox,
-      h("div", { class: "nbf-toolbar" }, this.searchbox("Search records and errors"), this.causes, h("span", { class: "nbf-gap" }), this.clear, this.shown, this.csv),
+      h("div", { class: "nbf-toolbar" }, this.searchbox("Search records and errors"), this.causes, h("div", { class: "nbf-actions" }, this.clear, this.shown, this.csv)),
       h("div", { class: "nbf-split" }, this.grid.node, this.detail));
   }
 
@@ -644,7 +657,7 @@ class RunView extends LiveView {
     this.drawLanes();
     this.drawCauses();
     this.root.classList.toggle("nbf-oneflow", this.head.flows.length < 2);
-    this.grid.draw(this.query, this.isPlain() ? "No records yet." : "No record fits the filter.", this.opened !== null && this.isWide);
+    this.grid.draw(this.query, this.head.rows ? "No record fits the filter." : this.head.state === "RUNNING" ? "No records yet." : "No records.", this.opened !== null && this.isWide);
   }
 
   drawHead() {
@@ -654,7 +667,8 @@ class RunView extends LiveView {
       this.state.replaceChildren(chip(RUN_STATES[head.state]));
     }
     text(this.title, head.event);
-    text(this.about, `run ${head.run} · ${duration((running && !dead ? this.now : head.ended) - head.began) || "0 s"}`);
+    const took = duration((running && !dead ? this.now : head.ended) - head.began - head.idle) || "0 s";
+    text(this.about, `run ${head.run} · ${took}`);
     show(this.stop, running && !head.readonly);
     show(this.again, !running && head.again > 0 && !head.readonly);
     this.stop.disabled = dead || head.stopping;
@@ -664,9 +678,8 @@ class RunView extends LiveView {
     show(this.csv, head.failed > 0);
     this.csv.disabled = dead;
     const [perSecond, left, ...money] = this.figures;
-    const mean = !running && head.ended > head.began ? head.records / (head.ended - head.began) : null;
-    text(perSecond.number, rate(running ? head.rate : mean));
-    text(left.number, running ? (head.left == null ? "–" : duration(head.left) || "0 s") : duration(head.ended - head.began) || "0 s");
+    text(perSecond.number, rate(head.rate));
+    text(left.number, running ? (head.left == null ? "–" : duration(head.left) || "0 s") : took);
     text(left.node.lastChild, running ? "left" : "took");
     [head.cost, head.tokens, head.saved].forEach((value, at) => {
       show(money[at].node, Boolean(value));
@@ -749,11 +762,16 @@ class RunView extends LiveView {
     this.knownCauses = wanted;
     const shown = this.moreCauses ? causes : causes.slice(0, 4);
     const focus = this.causes.contains(document.activeElement) ? document.activeElement.dataset.cause : null;
-    this.causes.replaceChildren(...shown.map(([number, step, error, message, records]) =>
-      h("button", { type: "button", class: "nbf-pill", "data-cause": number, "aria-pressed": String(this.query.cause === number), title: `${error} at ${step}: ${message}`, onclick: () => this.filter({ cause: this.query.cause === number ? null : number }) },
-        h("b", {}, whole(records)), ` ${error}`, h("span", { class: "nbf-faint" }, ` at ${step}`))));
+    // Told apart by no more than it takes: step, flow, message. NonRetriableError says nothing, its message does.
+    const alike = ([, step, error, , , flow], same) => causes.filter((other) => other[1] === step && other[2] === error && (other[5] === flow) === same).length;
+    const place = (cause) => ` at ${cause[1]}${alike(cause, false) ? ` in ${cause[5]}` : ""}${alike(cause, true) > 1 || cause[2] === "NonRetriableError" ? `: ${cause[3]}` : ""}`;
+    this.causes.replaceChildren(...shown.map((cause) => {
+      const [number, step, error, message, records] = cause;
+      return h("button", { type: "button", class: "nbf-pill", "data-cause": number, "aria-pressed": String(this.query.cause === number), title: `${error} at ${step}: ${message}`, onclick: () => this.filter({ cause: this.query.cause === number ? null : number }) },
+        h("b", {}, whole(records)), ` ${error}`, h("span", { class: "nbf-faint" }, place(cause)));
+    }));
     const more = kinds - shown.length;
-    if (more > 0) this.causes.append(h("button", { type: "button", class: "nbf-pill", disabled: causes.length <= shown.length, onclick: () => { this.moreCauses = true; this.paint(); } }, `${whole(more)} more causes`));
+    if (more > 0) this.causes.append(h("button", { type: "button", class: "nbf-pill", disabled: causes.length <= shown.length, onclick: () => { this.moreCauses = true; this.paint(); } }, several(more, "more cause")));
     if (focus !== null) this.causes.querySelector(`[data-cause="${focus}"]`)?.focus();
   }
 
@@ -810,15 +828,15 @@ class RunView extends LiveView {
   }
 
   drawDetail(detail) {
-    const { readonly, state } = this.head, quiet = (label, act, off) => h("button", { type: "button", class: "nbf-button nbf-quiet", onclick: act, disabled: Boolean(off) }, label);
+    const { readonly, state } = this.head, quiet = (label, act, css = "") => h("button", { type: "button", class: `nbf-button nbf-quiet ${css}`, onclick: act }, label);
     const { trouble } = detail;
     this.detail.replaceChildren(...[
       h("div", { class: "nbf-detailhead" },
-        h("div", { class: "nbf-detailtitle" }, h("b", { class: "nbf-mono" }, detail.key), h("span", { class: "nbf-faint" }, detail.flow), chip(STATES[detail.state])),
+        h("div", { class: "nbf-detailtitle" }, h("b", { class: "nbf-mono nbf-key", title: detail.key }, detail.key), h("span", { class: "nbf-faint" }, detail.flow), chip(STATES[detail.state])),
         h("span", { class: "nbf-gap" }),
-        quiet("Copy key", () => copy(detail.key).then(() => this.say("The key is copied."), (error) => this.say(String(error), true))),
+        quiet("Copy key", () => copy(detail.key).then(() => this.say("The key is copied."), (error) => this.say(String(error), true)), "nbf-own"),
         readonly || state === "RUNNING" ? null : quiet("Rerun this record", () => this.act("rerun_one", { row: detail.row })),
-        h("button", { type: "button", class: "nbf-button nbf-quiet nbf-close", "aria-label": "Close", onclick: () => this.close() }, icon("cross"))),
+        h("button", { type: "button", class: "nbf-button nbf-quiet nbf-close nbf-own", "aria-label": "Close", onclick: () => this.close() }, icon("cross"))),
       detail.why ? h("div", { class: "nbf-why" }, detail.why) : null,
       trouble ? h("div", { class: "nbf-trouble", role: "group", "aria-label": "What went wrong" },
         h("div", { class: "nbf-error nbf-s-failed" }, `${trouble.error}${trouble.step ? ` at ${trouble.step}` : ""}`),
@@ -890,9 +908,9 @@ class HistoryView extends LiveView {
       id: this.id, css: "nbf-runs", label: "Runs. Enter opens one, C picks it for a comparison", columns: RUNS, most: SHORT,
       open: ([run]) => this.open(run), isOpen: ([run]) => run === this.opened, keys: { c: ([run]) => this.pick(run) },
       fill: (cells, data) => this.fillRow(cells, data),
-      refresh: (cells, [run, , state, started, ended]) => {
+      refresh: (cells, [run, , state, started, ended, , , , , , idle]) => {
         cells[0].firstChild.checked = this.picked.includes(run);
-        text(cells[4], duration((state === "RUNNING" && !this.isDead ? this.now : ended) - started) || "0 s");
+        text(cells[4], duration((state === "RUNNING" && !this.isDead ? this.now : ended) - started - idle) || "0 s");
       },
     });
     this.changes = new Grid({ ask: () => this.askChanges(), paint: () => this.paint() }, {
@@ -914,12 +932,12 @@ class HistoryView extends LiveView {
     this.store = h("span", { class: "nbf-faint nbf-about" });
     this.frame([h("span", { class: "nbf-title" }, "Runs"), this.store],
       h("div", { class: "nbf-numbers" }, this.tiles.node),
-      h("div", { class: "nbf-toolbar" }, this.searchbox("Search runs and events"), this.events, h("span", { class: "nbf-gap" }), this.clear, this.compares),
+      h("div", { class: "nbf-toolbar" }, this.searchbox("Search runs and events"), this.events, h("div", { class: "nbf-actions" }, this.clear, this.compares)),
       h("div", { class: "nbf-split" }, this.grid.node), this.panel, this.comparison);
   }
 
   closer() {
-    return h("button", { type: "button", class: "nbf-button nbf-quiet nbf-close", "aria-label": "Close", onclick: () => this.close() }, icon("cross"));
+    return h("button", { type: "button", class: "nbf-button nbf-quiet nbf-close nbf-own", "aria-label": "Close", onclick: () => this.close() }, icon("cross"));
   }
 
   remove() {
@@ -1077,7 +1095,7 @@ class HistoryView extends LiveView {
       const [, record, flow, field, before, after] = data;
       const value = (word, told) => [h("div", { class: "nbf-faint" }, word), h("pre", { tabindex: "0", class: "nbf-code", "aria-label": word }, told)];
       this.values.replaceChildren(h("div", { class: "nbf-detailhead" }, h("div", { class: "nbf-detailtitle" }, h("b", { class: "nbf-mono" }, record), h("span", { class: "nbf-faint" }, flow && flow !== field ? `${field} of ${flow}` : field)), h("span", { class: "nbf-gap" }),
-        h("button", { type: "button", class: "nbf-button nbf-quiet nbf-close", "aria-label": "Close", onclick: () => this.openChange(null) }, icon("cross"))), ...value("before", before), ...value("after", after));
+        h("button", { type: "button", class: "nbf-button nbf-quiet nbf-close nbf-own", "aria-label": "Close", onclick: () => this.openChange(null) }, icon("cross"))), ...value("before", before), ...value("after", after));
     }
     this.paint();
   }

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nbflow._core.entry import BROKEN, DONE, FINAL, RunState
 from nbflow._core.plan import State
 from nbflow._core.sheet import CODES, WHOLE, Sheet
-from nbflow._core.table import sentence_of, why_of
+from nbflow._core.table import remarks_of, sentence_of, why_of
 from nbflow._core.usage import short_number
 from nbflow._run import failure
 from nbflow._run.render import short
 from nbflow.errors import UsageError
 from nbflow.notebook import page
 from nbflow.notebook.page import Query
-from nbflow.notebook.talk import ELSEWHERE, PERIOD, Talk
+from nbflow.notebook.talk import BEAT, ELSEWHERE, PERIOD, Talk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -81,9 +81,10 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             yield stand
 
     def known(self, stand: tuple[RunState, Sheet]) -> object:
-        """Whatever happens to a run moves one of these."""
+        """Whatever happens to a run moves one of these; where nothing happens, the rate and the time left move."""
         state, sheet = stand
-        return state.state, state.ended, len(state.keys), len(state.remarks), len(sheet.retrying), state.usage.requests, state.saved.requests, self.run.is_stopping
+        turn = time.monotonic() // BEAT if state.state == "RUNNING" else 0
+        return state.state, turn, state.ended, len(state.keys), len(state.remarks), len(sheet.retrying), state.usage.requests, state.saved.requests, self.run.is_stopping
 
     @property
     def pace(self) -> float:
@@ -113,21 +114,22 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
         counts = {CODES[key]: number for key, number in tally.items() if number}
         if retrying:
             counts |= {CODES[State.RETRYING]: retrying, CODES[State.RUNNING]: tally[State.RUNNING] - retrying}
-        rate = self._pace.rate(now, ended) if state.state == "RUNNING" else None
-        worst = sheet.worst(50)
+        rate = self._pace.rate(now, ended) if state.state == "RUNNING" else _mean_rate(state, tally)
+        worst = sheet.worst(_CAUSES)
         return {
             "run": state.run,
             "event": state.event,
             "state": state.state,
             "stopping": self.run.is_stopping,
-            "sentence": sentence_of(state, [cause for _, cause in worst]),
+            "sentence": sentence_of(state, sheet.kinds),
             "began": state.started,
             "ended": state.ended,
+            "idle": state.idle,
             "rows": total,
             "records": len(state.keys),
             "counts": counts,
             "rate": rate / flows if rate is not None else None,
-            "left": (total - ended) / rate if rate else None,
+            "left": (total - ended) / rate if rate and state.state == "RUNNING" and state.total is not None else None,
             "cost": state.usage.told_cost,
             "tokens": short_number(state.usage.tokens) if state.usage.tokens else "",
             "saved": state.saved.told_cost,
@@ -135,14 +137,14 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             "again": sum(number for key, number in tally.items() if key in FINAL and key not in DONE),
             "failed": sum(tally[key] for key in BROKEN),
             "flows": [self._lane(name, sheet.lanes[flow], state, flow) for flow, name in enumerate(state.flows)],
-            "causes": [[number, cause.step or cause.flow, cause.error, short(cause.message, 160), cause.records] for number, cause in worst[:_CAUSES]],
-            "kinds": sum(1 for cause in sheet.causes if cause.records) if len(worst) > _CAUSES else len(worst),
-            "remarks": [short(text, 400) for text in dict.fromkeys([*([f"Stopped: {state.stopped}."] if state.stopped else []), *state.remarks[:50]])][:5],
+            "causes": [[number, cause.step or cause.flow, cause.error, short(cause.message, 160), cause.records, cause.flow] for number, cause in worst],
+            "kinds": sum(1 for cause in sheet.causes if cause.records),
+            "remarks": [short(text, 400) for text in dict.fromkeys([*remarks_of(state), *state.remarks[:50]])][:5],
         }
 
     @staticmethod
     def _lane(name: str, lane: Lane, state: RunState, flow: int) -> list[Any]:
-        counts = state.counts[flow]
+        counts = state.count(flow)
         whole = lane.tracks[WHOLE].counts.get(State.CACHED, 0) if WHOLE in lane.tracks else 0
         steps = [
             [step, {code: number for code, number in enumerate(track.tally) if number}, state.steps[flow][step].usage.told_cost]
@@ -219,6 +221,12 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
         return record, flow
 
     answers: ClassVar[Mapping[Any, Callable[[Any, Message], Message]]] = {"open": _detail, "act": _act, "csv": _csv}
+
+
+def _mean_rate(state: RunState, tally: Mapping[State, int]) -> float | None:
+    """Rows that came to an end of their own, a second; ``None`` where none did."""
+    worked = sum(tally[key] for key in DONE | BROKEN)
+    return worked / state.seconds if worked and state.seconds > 0 else None
 
 
 def _said_why(view: Any) -> str:

@@ -62,5 +62,27 @@ def test_a_run_left_alone_has_its_unfinished_records_interrupted():
     assert state.item(0, 0) is State.COMPLETED
 
 
+def test_rows_that_a_killed_run_had_not_read_are_interrupted_like_the_others():
+    state = fold([Opened("r1", "event", ("a", "b"), 1.0, "records", True, 5), Listed(0, "x"), Listed(1, "y"), Item(0, 0, State.COMPLETED, 2.0, 1.0, KEY)])
+    for entry in state.interrupt(5.0):
+        state.apply(entry)
+    state.state = "INTERRUPTED"
+    assert state.lost == 3
+    assert state.count(0) == {State.COMPLETED: 1, State.INTERRUPTED: 4}
+    assert state.tally().total() == 10
+    assert state.item(4, 1) is State.INTERRUPTED
+    state.apply(Resumed(9.0))
+    assert (state.lost, state.item(4, 1)) == (0, State.QUEUED)
+
+
 def test_closing_gives_the_run_its_state():
     assert fold([opened(), Closed("PARTIAL", 9.0, 1, {})]).state == "PARTIAL"
+
+
+def test_the_time_between_two_rounds_is_none_in_which_the_run_was_worked_on():
+    state = fold([opened(), Listed(0, "x"), Item(0, 0, State.FAILED, 2.0, failure=BOOM), Closed("FAILED", 3.0, 1, {}), Resumed(90_003.0), Item(0, 0, State.COMPLETED, 90_004.0, 1.0, KEY)])
+    assert (state.idle, state.seconds) == (90_000.0, 3.0)
+
+
+def test_a_crash_ended_its_round_with_the_last_thing_noted():
+    assert fold([opened(), Listed(0, "x"), Item(0, 0, State.RUNNING, 4.0), Resumed(60.0)]).idle == 56.0

@@ -5,7 +5,7 @@ import random
 from nbflow._core.entry import Called, Failure, Item, Listed, Opened, Resumed, RunState
 from nbflow._core.plan import State
 from nbflow._core.sheet import CODES, STATES, UNCALLED, WHOLE, Sheet
-from nbflow._core.table import causes_of
+from nbflow._core.table import causes_of, kinds_of
 
 
 def made(*entries, flows=("triage",)):
@@ -81,6 +81,7 @@ def test_causes_that_are_kept_up_are_those_that_are_counted_from_scratch():
     counted = sorted((cause.flow, cause.step, cause.error, cause.records) for cause in causes_of(state))
     assert sorted((cause.flow, cause.step, cause.error, cause.records) for _, cause in sheet.worst(100)) == counted
     assert len(sheet.cause_of) == len(state.failures)
+    assert +sheet.kinds == kinds_of(causes_of(state))
 
 
 def test_the_number_of_a_state_is_its_place():

@@ -25,13 +25,13 @@ def test_words_never_show_an_unknown_price_as_nothing():
     assert [use.told_cost for use in (PRICED, UNPRICED, PRICED + UNPRICED, Usage())] == ["$0.25", "unknown", "$0.25+", ""]
 
 
-@pytest.mark.parametrize(("amount", "said"), [(0, "$0.00"), (0.00189, "$0.0019"), (0.0000021, "$0.0000021"), (0.5, "$0.50"), (1234.5, "$1,234.50")])
+@pytest.mark.parametrize(("amount", "said"), [(0, "$0.00"), (0.00189, "$0.0019"), (0.0000021, "$0.0000021"), (0.00999, "$0.01"), (0.000999, "$0.0010"), (0.5, "$0.50"), (1234.5, "$1,234.50")])
 def test_money_below_a_cent_keeps_two_digits(amount, said):
     assert money(amount) == said
 
 
 def test_short_numbers():
-    assert [short_number(number) for number in (0, 999, 1000, 12_345, 123_456, 1_234_567)] == ["0", "999", "1.0k", "12.3k", "123k", "1.2M"]
+    assert [short_number(number) for number in (0, 999, 1000, 12_345, 99_960, 123_456, 999_499, 999_500, 1_234_567)] == ["0", "999", "1.0k", "12.3k", "100k", "123k", "999k", "1.0M", "1.2M"]
 
 
 @pytest.mark.parametrize(("text", "amount"), [("$5", 5), ("0.50", 0.5), ("US$1,000.25", 1000.25), ("5 USD", 5), (".5", 0.5), (3, 3), (0.1, 0.1)])

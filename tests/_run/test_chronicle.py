@@ -28,9 +28,9 @@ def ledger(nb):
     return ledger
 
 
-def lost(ledger, run, records):
-    """A run whose process was killed."""
-    ledger.append(run, [Opened(run, EVENT, ("look",), 1e9, "records", False, records), *(Listed(n, f"t-{n}") for n in range(records))])
+def lost(ledger, run, records, sent=None):
+    """A run whose process was killed, before it had read all that was sent."""
+    ledger.append(run, [Opened(run, EVENT, ("look",), 1e9, "records", False, sent or records), *(Listed(n, f"t-{n}") for n in range(records))])
     ledger.append(run, [Item(0, 0, State.COMPLETED, 1e9 + 1)])
 
 
@@ -54,6 +54,12 @@ def test_a_run_that_ended_without_a_word_is_read_once(nb, ledger):
         (line,) = chronicle.lines()
         assert (line.state, line.tally[State.INTERRUPTED], line.tally[State.COMPLETED]) == ("INTERRUPTED", 49, 1)
     assert ledger.counted["20260101-000000-00001"] < 60
+
+
+def test_a_run_that_was_killed_early_has_all_the_records_that_were_sent(nb, ledger):
+    lost(ledger, "20260101-000000-00001", 50, sent=600)
+    (line,) = Chronicle(_wiring.SESSION.engine, _wiring.SESSION).lines()
+    assert (line.records, line.rows, line.tally[State.INTERRUPTED]) == (600, 600, 599)
 
 
 def test_a_run_that_another_process_works_on_is_followed(nb, ledger, monkeypatch):

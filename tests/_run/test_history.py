@@ -43,3 +43,21 @@ def test_a_long_history_is_cut_and_says_how_much_there_is(nb):
     from nbflow._run.render import runs_to_html
 
     assert "and 50 earlier runs" in runs_to_html(pd.concat([row] * 150))
+
+
+def test_a_run_gone_on_with_a_day_later_did_not_take_a_day(nb):
+    """Neither as its own handle, nor in the list, where its last entry alone is read."""
+    mended = []
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        if not mended:
+            raise ValueError("not yet")
+
+    run = nb.send(EVENT, [{"n": 1}])
+    nb.advance(86_400)
+    mended.append(True)
+    run.rerun_failed()
+    nb.forget()
+    assert nf.runs()["state"].tolist() == ["COMPLETED"]
+    assert nf.runs()["seconds"].max() < 60

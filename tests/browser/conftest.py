@@ -129,7 +129,7 @@ def tick():
         page = [[offset + at, f"t-{offset + at:06}", 0, state, "45626"[: at % 4] + "--", 1, 0.2, "", "TimeoutError: late"] for at, state in enumerate(states[: rows - offset])]
         return {
             "t": "tick", "n": n, "now": 2e9, "run": "20261124-091502-41700", "event": "thread", "state": "PARTIAL", "stopping": False,
-            "sentence": "How it stands.", "began": 2e9 - 60, "ended": 2e9, "rows": rows, "records": rows, "rate": 12.5, "left": 61.0,
+            "sentence": "How it stands.", "began": 2e9 - 60, "ended": 2e9, "idle": 0, "rows": rows, "records": rows, "rate": 12.5, "left": 61.0,
             "counts": {"1": 2, "2": 3, "4": 40, "5": 50, "6": 60, "7": 20, "8": 10, "9": 5} if every else {"6": rows},
             "cost": "", "tokens": "", "saved": "", "costs": False, "again": 0, "failed": 0, "readonly": False, "kinds": 0, "causes": [], "remarks": [],
             "flows": [["triage", {"6": rows}, 0, [["fetch", {"4": rows}, ""], ["categorize", {"6": rows}, ""]]]],

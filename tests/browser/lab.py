@@ -123,7 +123,7 @@ class Notebook:
     def __init__(self, page, server, path):
         self.page, self.path = page, path
         name = path.relative_to(server.folder)
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(30_000)  # of a busy machine; nothing waits for so long where it passes
         page.goto(f"http://127.0.0.1:{server.port}/{server.place}/{name}?token={TOKEN}")
         self.ready()
 

@@ -1,6 +1,8 @@
 """The dashboard in a browser: history and tables, for reading only, behind a token where others can reach it."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +12,7 @@ import urllib.request
 import pytest
 
 import nbflow as nf
+from nbflow import cli
 from tests.browser.lab import ROOT, free_port
 
 
@@ -51,8 +54,8 @@ def dashboard(store, tmp_path):
 
     yield dashboard
     for process in processes:
-        process.send_signal(2)
-        process.wait(20)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0  # Ctrl-C is how one ends it
 
 
 def test_a_visitor_reads_the_history_and_a_run_and_can_change_nothing(dashboard, browser, store):
@@ -87,6 +90,23 @@ def test_what_others_can_reach_needs_the_token(dashboard, browser):
     page.goto(address)
     page.locator(".nbf-record").first.wait_for(timeout=60_000)
     page.close()
+
+
+def test_a_port_that_somebody_else_has_is_refused_before_an_address_is_told(store, capfd):
+    """The address has the token in it, and somebody else would be shown it."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert cli.main(["dashboard", f"--port={port}"]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert f"cannot have port {port} of 127.0.0.1" in err
+    assert "choose another one with --port" in err
+
+
+def test_where_nothing_was_sent_yet_it_says_where_to_go(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("NBFLOW_STORE", str(tmp_path / "nowhere"))
+    assert cli.main(["dashboard"]) == 2
+    assert "start the dashboard beside your notebooks" in capfd.readouterr().err
 
 
 def test_without_voila_it_says_what_to_install(monkeypatch, store):

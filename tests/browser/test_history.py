@@ -53,6 +53,28 @@ def shown(runs, opened):
     assert not shown.errors
 
 
+@pytest.mark.parametrize("width", [1180, 1020, 800, 500, 400])
+@pytest.mark.parametrize("costs", [False, True], ids=["free", "paid"])
+def test_nothing_sticks_out_however_narrow_it_is(nb, opened, width, costs):
+    @nf.flow(on=THREADS)
+    def ask(thread):
+        if costs:
+            nf.usage(input_tokens=1_000, output_tokens=50, cost=12.5)
+        if thread["n"] == 7:
+            raise ValueError("seven")
+
+    for count in (10, 1_000):
+        nb.send(THREADS, [{"n": n} for n in range(count)])
+    shown = opened(_wiring.SESSION.chronicle, width=width)
+    shown.pump(shown.find(".nbf-record"))
+    open_first(shown)
+    shown.pump(shown.find(".nbf-nest .nbf-record"))
+    shown.picture(f"history-{width}-{costs}")
+    out = shown.page.evaluate("""() => [...document.querySelectorAll('.nbf-row:not([hidden]), .nbf-tile:not([hidden]), .nbf-figure:not([hidden]), .nbf-toolbar')]
+        .filter((node) => node.scrollWidth > node.clientWidth).map((node) => [node.className, node.scrollWidth, node.clientWidth])""")
+    assert out == []
+
+
 def listed(shown):
     """The events, states and failures of the rows, from the top."""
     return [[row[2], row[1], row[7]] for row in shown.rows()]

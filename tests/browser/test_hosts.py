@@ -129,7 +129,7 @@ def _(nf, os, time):
 
 @app.cell
 def _(mo, nf, triage):
-    {SEND.replace("key=", "wait=False, key=") % 1500}
+    {SEND.replace("key=", "wait=False, key=") % 6000}
     mo.ui.anywidget(run.widget())
     return (run,)
 

@@ -118,7 +118,7 @@ def test_a_record_whose_content_is_a_script_is_shown_as_text(lab):
 
 
 def test_a_reload_finds_the_run_where_it_is(lab):
-    notebook = lab(SETUP, SEND.replace("key=", "wait=False, key=") % 1200)
+    notebook = lab(SETUP, SEND.replace("key=", "wait=False, key=") % 6000)
     notebook.run_all()
     page = notebook.page
     page.locator(".nbf-record").first.wait_for()
@@ -181,7 +181,7 @@ def test_a_job_is_watched_and_stopped_from_a_notebook(lab, server):
     """It works on the run in a process of its own; the notebook follows the ledger."""
     notebook = lab("import nbflow as nf", "run = nf.open_run(); run", "nf.runs()")
     store = notebook.path.parent / ".nbflow"
-    code = SETUP + SEND % 3000 + "; print(run.state)"
+    code = SETUP + SEND % 6000 + "; print(run.state)"
     job = subprocess.Popen([sys.executable, "-c", code], env=server.environment | {"NBFLOW_STORE": str(store)}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         # Some records of it are noted: what a file holds when it is just made is no run yet.

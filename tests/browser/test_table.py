@@ -323,6 +323,67 @@ def test_a_silent_kernel_is_dead_its_buttons_are_off_and_the_picture_stays(opene
     assert shown.page.get_by_role("button", name="Rerun 3 failed").is_enabled()
 
 
+def test_without_a_kernel_nothing_can_be_asked_and_what_the_page_can_do_goes_on(opened, tick):
+    """Filters, sorting and opening a record would wait for ever; an opened key can still be copied."""
+    shown = opened(None, clock=True)
+    shown.hear_now(tick(again=3, failed=3, causes=[[0, "categorize", "TimeoutError", "late", 3, "triage"]], kinds=1))
+    shown.find(".nbf-record").nth(2).click()
+    shown.hear_now({"t": "detail", "id": shown.page.evaluate("() => model.sent.at(-1).id"), "to": 1, "row": 2, "key": "t-000002", "flow": "triage", "state": 6, "seconds": 1, "why": "", "trouble": None, "steps": [], "record": "{}", "output": None})
+    enabled = "() => [...document.querySelectorAll('.nbf button:enabled, .nbf input:enabled')].filter((node) => node.offsetParent).map((node) => node.ariaLabel ?? node.textContent)"
+    before = shown.page.evaluate(enabled)
+    assert {"Rerun this record", "Copy key", "Close", "triage", "3 TimeoutError at categorize"} <= set(before)
+    shown.page.clock.run_for(12_000)
+    assert shown.page.evaluate(enabled) == ["Copy key", "Close"]
+    asked = shown.page.evaluate("() => model.sent.length")
+    shown.find(".nbf-record").nth(5).click()
+    assert shown.find(".nbf-detailtitle").inner_text().startswith("t-000002")
+    assert shown.page.evaluate("(asked) => model.sent.slice(asked).filter((message) => message.t === 'open')", asked) == []
+    shown.hear_now({"t": "beat"})
+    shown.page.clock.run_for(1_100)
+    assert shown.page.evaluate(enabled) == before
+
+
+def test_causes_are_told_apart_by_what_differs(opened, tick):
+    """One step in two flows, one error with two messages; what speaks for itself stays short."""
+    shown = opened(None)
+    causes = [[0, "fetch", "ConnectionError", "down", 9, "triage"], [1, "fetch", "ConnectionError", "down", 8, "audit"], [2, "label", "ValueError", "no label", 7, "triage"], [3, "label", "ValueError", "no text", 6, "triage"], [4, "save", "KeyError", "'id'", 5, "triage"], [5, "save", "NonRetriableError", "the thread has no text", 4, "triage"]]
+    shown.hear(tick(causes=causes, kinds=6))
+    assert shown.find(".nbf-pill").all_inner_texts() == ["9 ConnectionError at fetch in triage", "8 ConnectionError at fetch in audit", "7 ValueError at label: no label", "6 ValueError at label: no text", "2 more causes"]
+    shown.page.get_by_role("button", name="2 more causes").click()
+    shown.find(".nbf-pill", has_text="5 KeyError at save").wait_for()
+    assert shown.find(".nbf-pill").last.inner_text() == "4 NonRetriableError at save: the thread has no text"
+
+
+@pytest.mark.parametrize("width", [1180, 760, 500, 400])
+def test_a_row_says_which_flow_it_is_of_wherever_there_are_several(opened, tick, width):
+    """Also beside an opened record, and in a narrow table; and nothing sticks out."""
+    shown = opened(None, width=width)
+    shown.hear(tick(flows=[[name, {"6": 250}, 0, [["fetch", {"4": 250}, ""]]] for name in ("triage", "audit")]))
+    shown.find(".nbf-record").first.click()
+    shown.hear()
+    assert "triage" in shown.rows()[0]
+    assert shown.page.evaluate("() => [...document.querySelectorAll('.nbf-row:not([hidden])')].every((row) => row.scrollWidth <= row.clientWidth)")
+
+
+def test_a_long_key_leaves_room_for_what_there_is_to_do(opened, tick):
+    shown = opened(None)
+    shown.hear(tick())
+    shown.find(".nbf-record").first.click()
+    shown.hear()
+    key = "a long key " * 1_000
+    shown.hear({"t": "detail", "id": shown.page.evaluate("() => model.sent.at(-1).id"), "to": 1, "row": 0, "key": key, "flow": "triage", "state": 6, "seconds": 1, "why": "", "trouble": None, "steps": [], "record": "{}", "output": None})
+    panel = shown.find(".nbf-detail").bounding_box()
+    rerun = shown.page.get_by_role("button", name="Rerun this record").bounding_box()
+    assert rerun["y"] + rerun["height"] < panel["y"] + panel["height"] / 2
+
+
+def test_an_ended_run_without_records_has_none(opened, tick):
+    shown = opened(None)
+    shown.hear(tick(rows=0, state="COMPLETED", rate=None, pages={"": {"n": 0, "total": 0, "offset": 0, "rows": []}}))
+    assert shown.find(".nbf-empty").inner_text() == "No records."
+    assert shown.find(".nbf-figure").first.inner_text().split() == ["\u2013", "records/s"]
+
+
 def test_a_tick_that_was_overtaken_changes_nothing(opened, tick):
     shown = opened(None)
     shown.hear(tick(n=5, sentence="the newer one"), tick(n=4, sentence="the older one"))

@@ -158,7 +158,7 @@ def test_two_processes_on_one_store_make_each_call_once(tmp_path):
 
 
 def test_a_run_killed_before_its_batch_was_read_can_be_rerun_whole(tmp_path):
-    """The batch is kept before anything runs: records that were not listed yet are not dropped."""
+    """The batch is kept before anything runs: records that were not listed yet are not dropped, nor left uncounted."""
     job = Job(tmp_path, 3000, 0.01)
     process = job.start()
     job.wait_for(40)
@@ -178,6 +178,12 @@ def test_a_run_killed_before_its_batch_was_read_can_be_rerun_whole(tmp_path):
     def flow(record):
         return load(fetch(record["id"]))
 
+    killed = nf.open_run()
+    assert sum(killed.counts["flow"].values()) == 3000
+    assert Counter(row["flow.status"] for row in killed.results()) == killed.counts["flow"]
+    assert set(killed.counts["flow"]) <= {"COMPLETED", "INTERRUPTED"}
+    assert f"{killed.counts['flow']['INTERRUPTED']:,} interrupted" in killed.table().sentence
+    assert any("had not been read when the run was killed; a rerun reads" in remark for remark in killed.table().remarks)
     run = nf.open_run().rerun_failed()
     assert run.state == "COMPLETED"
     assert sum(run.counts["flow"].values()) == 3000

@@ -97,6 +97,16 @@ def test_rows_are_sorted_both_ways(run, sort, column):
     assert [row[column] for row in chosen(run, sort=sort, descending=True)] == sorted(up, reverse=True)
 
 
+@pytest.mark.parametrize(("keys", "ordered"), [(["10", "9", "100", "0"], ["0", "9", "10", "100"]), (["10", "9", "a"], ["10", "9", "a"]), (["9" * 40, "8"], ["8", "9" * 40])])
+def test_keys_that_are_numbers_are_sorted_by_their_size(nb, keys, ordered):
+    @nf.flow(on=EVENT)
+    def look(record):
+        return 1
+
+    run = nb.send(EVENT, [{"id": key} for key in keys], key="id")
+    assert [row[1] for row in chosen(run, sort="key")] == ordered
+
+
 def test_a_track_has_a_letter_for_each_step(run):
     tracks = {row[1]: row[4] for row in chosen(run, flow=0)}
     assert tracks["K30"] == "44"
@@ -119,10 +129,16 @@ def test_failures_as_csv_leave_out_what_is_done(run):
     assert {row["attempts"] for row in rows if row["error"] == "TimeoutError"} == {"2"}
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\t=1", "\r=1", "\n=1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\t=1", "\r=1", "\n=1", "\uff1d1+1", "\uff20SUM(A1)"])
 def test_no_cell_is_a_formula(text):
     assert page.harmless(text) == f"'{text}"
 
 
-def test_a_harmless_cell_stays_as_it_is():
-    assert page.harmless("t-0001 = fine") == "t-0001 = fine"
+@pytest.mark.parametrize(("text", "harmless"), [("late;=1+1", "late;'=1+1"), ("late\n =1", "late\n '=1"), ("a\t@b", "a\t'@b"), ("=1;-2", "'=1;'-2")])
+def test_nor_is_what_a_spreadsheet_with_another_separator_takes_for_one(text, harmless):
+    assert page.harmless(text) == harmless
+
+
+@pytest.mark.parametrize("text", ["t-0001 = fine", "a; b", "1 - 2, +3", "line\nline", ""])
+def test_a_harmless_cell_stays_as_it_is(text):
+    assert page.harmless(text) == text

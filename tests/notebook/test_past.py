@@ -95,6 +95,13 @@ def test_a_comparison_is_paged_and_made_once(send, monkeypatch):
     assert (second["total"], second["rows"]) == (50, [[48, "t-48", "look", "twice", "96", "296"], [49, "t-49", "look", "twice", "98", "298"]])
 
 
+def test_a_comparison_counts_the_records_of_both_runs(send):
+    """All of five may differ where the later run has two."""
+    before, after = send(*range(5)), send(*range(2))
+    told = Page().table._compare({"runs": [before.id, after.id]})
+    assert (told["changed"], told["records"]) == (3, 5)
+
+
 def test_a_comparison_keeps_so_many_differences_and_says_that_there_are_more(send, monkeypatch):
     before, after = send(*range(50)), send(*range(100, 150))
     monkeypatch.setattr(past, "_DIFFERENCES", 10)

@@ -1,10 +1,14 @@
 """What the kernel tells a live table: when, how often, and to whom."""
 
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 
 import nbflow as nf
+from nbflow._core.plan import State
+from nbflow._core.sheet import CODES
 from nbflow.notebook import table as tables
 from nbflow.notebook import talk
 from nbflow.notebook.table import RunTable
@@ -190,3 +194,88 @@ def test_the_size_of_a_tick_does_not_grow_with_the_run(nb):
         page.view(limit=36)
         sizes.append(len(json.dumps(page.after(0)[0])))
     assert sizes[1] < sizes[0] * 1.2
+
+
+def test_records_a_second_are_those_that_were_worked_on(nb):
+    """What was cancelled was not, and the night before a rerun was no work."""
+    asked = []
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        if record["n"] == 2 and not asked:
+            raise ValueError("two")
+        nb.advance(100)
+
+    run = nb.send(EVENT, [{"n": n} for n in range(4)], max_in_flight=1)
+    nb.advance(86_400)
+    asked.append(True)
+    run.rerun_failed()
+    (tick,) = Page(run).after(0)
+    assert tick["rate"] == pytest.approx(0.01, rel=0.2)
+    assert tick["left"] is None
+    assert tick["idle"] == pytest.approx(86_400, abs=60)
+
+
+def test_the_rate_is_told_anew_while_nothing_happens(nb, monkeypatch):
+    """All calls may wait for somebody; what was the rate before is none any more."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        reached.set()
+        go_on.wait(20)
+
+    run = nb.send(EVENT, [{"n": 1}], wait=False)
+    try:
+        assert reached.wait(20)
+        page = Page(run)
+        page.view()
+        monkeypatch.setattr(tables, "time", SimpleNamespace(monotonic=lambda: page.now, time=time.time))
+        page.after(0)
+        page.ack()
+        assert [message["t"] for message in page.after(talk.BEAT)] == ["tick"]
+    finally:
+        go_on.set()
+        run.wait()
+
+
+def test_the_sentence_counts_all_failures_however_many_causes_they_have(nb):
+    @nf.step(retries=0)
+    def ask(n):
+        raise ValueError("abcdefghijklmnopqrstuvwxyz"[n % 26] * (n // 26 + 1))
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        return ask(record["n"])
+
+    run = nb.send(EVENT, [{"n": n} for n in range(100)])
+    (tick,) = Page(run).after(0)
+    assert (tick["kinds"], len(tick["causes"])) == (100, 12)
+    assert tick["sentence"] == run.table().sentence
+    assert "100 failed: 100 ValueError at ask." in tick["sentence"]
+
+
+def test_while_nobody_knows_how_many_records_come_nobody_knows_the_time_left(nb):
+    go_on = threading.Event()
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        go_on.wait(20 * record["n"])  # the first is done at once
+
+    run = nb.send(EVENT, ({"n": n} for n in range(200)), max_in_flight=1, wait=False)
+    try:
+        page = Page(run)
+        page.view()
+        while not any(message.get("counts", {}).get(CODES[State.COMPLETED]) for message in page.after(5)):
+            page.ack()
+            time.sleep(0.005)
+        page.ack()
+        page.table._pace.samples.appendleft((page.now - 5, 0))
+        page.view(n=2)
+        (tick,) = page.after(0)
+        assert tick["rate"]
+        assert tick["left"] is None
+        assert " read so far: 1 completed." in tick["sentence"]
+    finally:
+        go_on.set()
+        run.wait()
