@@ -52,50 +52,50 @@ class Objects:
         return self._numbers.get(id(value))
 
     def _look(self, root: object, under: set[int]) -> None:
+        numbers, found, visits = self._numbers, self.found, self._visits
         waiting = [root]
         while waiting:
             value = waiting.pop()
-            if type(value) is not tuple:
-                if not can_change(value):
+            kind = type(value)
+            if kind is not tuple:
+                if kind is not list and kind not in _DICTS and not can_change(value):
                     continue
-                self._visits += 1
-                number = self._numbers.setdefault(id(value), len(self.found))
-                if number < len(self.found):
-                    self.again.append((self._visits, number))
+                visits += 1
+                number = numbers.setdefault(id(value), len(found))
+                if number < len(found):
+                    self.again.append((visits, number))
                     if number in under:
                         continue
                 else:
-                    self.found.append(value)
-                    self._note_memory(value, number)
+                    found.append(value)
+                    if _is_array(value):
+                        self._note_memory(value, number, visits)
                 under.add(number)
-            waiting.extend(reversed(_parts(value)))
+            if parts := _parts(value):
+                waiting.extend(reversed(parts))
+        self._visits = visits
 
     def base(self, value: object) -> object:
         """The array among these that an array is a view of; itself if there is none."""
         number = self._whole.get(id(_memory(value))) if _is_array(value) else None
         return value if number is None else self.found[number]
 
-    def _note_memory(self, value: object, number: int) -> None:
+    def _note_memory(self, value: object, number: int, visits: int) -> None:
         """Note that one array shows what is in another: it matters as much as that both are one."""
-        if not _is_array(value):
-            return
         memory = id(_memory(value))
         if memory in self._whole:
-            self.again.append((self._visits, self._whole[memory]))
+            self.again.append((visits, self._whole[memory]))
         elif _is_whole(value):
             self._whole[memory] = number
             if memory in self._partly:
-                self.again.append((self._visits, self._partly[memory]))
+                self.again.append((visits, self._partly[memory]))
         else:
             self._partly.setdefault(memory, number)
 
 
 def can_change(value: object) -> bool:
     """Tell whether an object can be another one tomorrow, so that it matters who holds it."""
-    kind = type(value)
-    if kind is list or kind in _DICTS:
-        return True
-    if kind in _ATOMS or isinstance(value, _CODE) or is_constant(value):
+    if type(value) in _ATOMS or isinstance(value, _CODE) or is_constant(value):
         return False
     numpy = sys.modules.get("numpy")
     return not (numpy is not None and isinstance(value, (numpy.generic, numpy.dtype))) and is_data(value)
@@ -103,9 +103,10 @@ def can_change(value: object) -> bool:
 
 def _parts(value: Any) -> list[object]:
     """What an object holds that can change itself: of a list, a dict, an object of the user's; not what a library keeps."""
-    if type(value) in (list, tuple):
+    kind = type(value)
+    if kind is list or kind is tuple:
         return [part for part in value if type(part) not in _ATOMS]
-    if type(value) in _DICTS:
+    if kind in _DICTS:
         return [part for part in value.values() if type(part) not in _ATOMS]
     if _is_record(value):
         return [part for _, part in sorted(vars(value).items()) if type(part) not in _ATOMS]
