@@ -7,6 +7,7 @@ followed, a function's reads counted where the function is used. A ``for`` loop 
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,31 @@ _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 #: ``type X = ...``, which Python has since 3.12.
 _ALIAS: Any = getattr(ast, "TypeAlias", ())
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, _ALIAS)
+#: Calls that make classes and the like, which a value of another kernel cannot be read without.
+_FACTORIES = frozenset(
+    (
+        *("namedtuple", "NamedTuple", "TypedDict", "NewType", "TypeVar", "ParamSpec", "TypeVarTuple", "make_dataclass"),
+        *("create_model", "Enum", "IntEnum", "StrEnum", "Flag", "IntFlag"),
+    ),
+)
+#: Calls that only set up what the whole kernel has in common: they are run on a hit, too.
+_SETTING = frozenset(
+    (
+        *("set_option", "reset_option", "set_theme", "set_style", "set_palette", "set_context"),
+        *("filterwarnings", "simplefilter", "set_printoptions", "seterr", "basicConfig", "captureWarnings"),
+        *("setLevel", "setlocale", "disable_max_rows", "load_dotenv", "seed", "manual_seed", "set_seed"),
+        *("set_random_seed", "chdir", "set_matplotlib_formats", "register_matplotlib_converters"),
+    ),
+)
+_SETTING_DOTTED = re.compile(r"^(sys\.path\.(append|insert|extend)|os\.environ\.(update|setdefault)|(.+\.)?rcParams\.update|(.+\.)?style\.use|(mpl|matplotlib)\.use|pl\.Config\.set_\w+|tqdm\.pandas)$")
+#: Calls that change nothing and take no time, which may stand where something is imported, defined or set up.
+_HARMLESS = frozenset(
+    (
+        *("hasattr", "isinstance", "issubclass", "callable", "find_spec", "str", "int", "float", "bool"),
+        *("list", "dict", "tuple", "set", "len", "Path", "join", "abspath", "dirname", "resolve", "cwd"),
+        *("getcwd", "get", "getLogger", "cycler"),
+    ),
+)
 
 
 @dataclass(slots=True)
@@ -33,6 +59,9 @@ class Reach:
         defines: names that functions, classes and imports bind.
         deletes: names that it deletes.
         needed: names that its functions and classes read, in whatever cell they are called.
+        rebinds: names that its functions bind anew, with ``global``.
+        closes: names that ``with ... as`` binds: mostly of what is closed behind it.
+        inside: names that imports, functions and classes bind where a hit does not run them: in a loop, a ``with``.
     """
 
     reads: set[Chain] = field(default_factory=set)
@@ -40,18 +69,104 @@ class Reach:
     defines: dict[str, None] = field(default_factory=dict)
     deletes: dict[str, None] = field(default_factory=dict)
     needed: set[str] = field(default_factory=set)
+    rebinds: set[str] = field(default_factory=set)
+    closes: dict[str, None] = field(default_factory=dict)
+    inside: dict[str, None] = field(default_factory=dict)
 
     @property
     def outputs(self) -> list[str]:
         """The names that a cell that does not say gives to others, and private ones that its functions read."""
-        return [name for name in self.binds if name not in self.defines and (not name.startswith("_") or name in self.needed)]
+        return [name for name in self._values if not name.startswith("_") or name in self.needed]
+
+    @property
+    def tools(self) -> list[str]:
+        """The names that its functions and classes need, whatever it says that it gives to others; and what they cannot bring themselves."""
+        return [*(name for name in self._values if name in self.needed), *self.inside]
+
+    @property
+    def _values(self) -> list[str]:
+        return [name for name in self.binds if name not in self.defines]
 
 
-def reach(body: list[ast.stmt]) -> Reach:
-    """Return what a cell with these statements reads and binds."""
+def reach(body: list[ast.stmt], modules: frozenset[str] = frozenset()) -> Reach:
+    """Return what a cell with these statements reads and binds; ``modules``: see `is_definition`."""
     found = Reach()
     _Walk(found).block(body, set())
+    for node in body:
+        if is_definition(node, modules):
+            found.needed.update(chain[0] for chain in _chains(node))
+        else:
+            found.inside.update(dict.fromkeys(name for part in _blocks(node) if isinstance(part, DEFINITIONS) for name in _defined(part)))
     return found
+
+
+def is_definition(node: ast.stmt, modules: frozenset[str] = frozenset()) -> bool:
+    """Tell whether a statement imports, makes functions and classes, or sets the kernel up, and nothing else: a hit runs it, too.
+
+    Args:
+        node: a statement at the top of a cell.
+        modules: names of modules, what is set in which is set up.
+    """
+    if isinstance(node, DEFINITIONS):
+        return True
+    if isinstance(node, ast.Assign) and (isinstance(node.value, ast.Lambda) or (isinstance(node.value, ast.Call) and _last(node.value.func) in _FACTORIES)):
+        return True
+    if isinstance(node, (ast.If, ast.Try)):
+        parts = [part for part in _blocks(node) if not isinstance(part, (ast.If, ast.Try))]
+        asked = [part.test for part in _blocks(node) if isinstance(part, ast.If)]
+        return any(is_definition(part, modules) for part in parts) and all(is_definition(part, modules) or _is_plain(part) for part in parts) and not any(map(_acts, asked))
+    return _sets_up(node) or (sets_in(node) in modules and not _acts(node.value))  # type: ignore[attr-defined]
+
+
+def _sets_up(node: ast.stmt) -> bool:
+    """Tell whether a statement is a call such as ``pd.set_option(...)``."""
+    call = node.value if isinstance(node, ast.Expr) else None
+    if not isinstance(call, ast.Call) or any(map(_acts, [*call.args, *(word.value for word in call.keywords)])):
+        return False
+    return _last(call.func) in _SETTING or bool(_SETTING_DOTTED.match(ast.unparse(call.func)))
+
+
+def sets_in(node: ast.stmt) -> str | None:
+    """Return the first name of what a statement sets an attribute or item of: ``plt`` of ``plt.rcParams["font.size"] = 9``."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
+    inner: ast.expr | None = targets[0] if len(targets) == 1 else None
+    if not isinstance(inner, (ast.Attribute, ast.Subscript)):
+        return None
+    while isinstance(inner, (ast.Attribute, ast.Subscript)):
+        inner = inner.value
+    return inner.id if isinstance(inner, ast.Name) else None
+
+
+def _is_plain(node: ast.stmt) -> bool:
+    """Tell whether a statement among definitions may run with them: ``HAS_X = True``."""
+    return isinstance(node, ast.Pass) or (isinstance(node, ast.Assign) and not _acts(node.value) and all(isinstance(target, ast.Name) for target in node.targets))
+
+
+def _acts(node: ast.expr) -> bool:
+    return any(isinstance(part, (ast.Call, ast.Await, ast.NamedExpr)) and not (isinstance(part, ast.Call) and _last(part.func) in _HARMLESS) for part in ast.walk(node))
+
+
+def _last(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _blocks(node: ast.stmt) -> Iterator[ast.stmt]:
+    """A statement and those inside it, bodies of functions and classes left out."""
+    yield node
+    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        for part in ast.iter_child_nodes(node):
+            if isinstance(part, ast.stmt):
+                yield from _blocks(part)
+            elif isinstance(part, (ast.ExceptHandler, ast.match_case)):
+                for inner in part.body:
+                    yield from _blocks(inner)
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
+    name: Any = getattr(node, "name", "")
+    return [getattr(name, "id", name)]
 
 
 class _Walk:
@@ -74,7 +189,7 @@ class _Walk:
         if isinstance(node, _ALIAS):
             return self._definition(node, node.name.id, bound)
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            names = {(alias.asname or alias.name.partition(".")[0]): None for alias in node.names}
+            names = dict.fromkeys(_defined(node))
             self._found.defines.update(names)
             return bound | names.keys()
         if isinstance(node, ast.If):
@@ -93,7 +208,8 @@ class _Walk:
                 before = set(self._found.binds)
                 bound = self._bind(item.optional_vars, bound)
                 for name in [name for name in self._found.binds if name not in before]:
-                    del self._found.binds[name]  # a file that is closed is no output
+                    del self._found.binds[name]
+                    self._found.closes[name] = None
             return self.block(node.body, bound)
         if isinstance(node, (ast.Try, ast.TryStar)):
             return self._try(node, bound)
@@ -128,9 +244,8 @@ class _Walk:
     def _simple(self, node: ast.stmt, bound: set[str]) -> set[str]:
         """An assignment, an expression, a deletion: what it reads is looked up before what it binds is bound."""
         self._read(_chains(node), bound)
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):  # a function in all but its spelling
+        if isinstance(node, ast.Assign) and is_definition(node):  # a function or class in all but its spelling
             self._found.defines.update({part.id: None for part in node.targets if isinstance(part, ast.Name)})
-            self._found.needed.update(chain[0] for chain in _chains(node))
         targets = node.targets if isinstance(node, (ast.Assign, ast.Delete)) else [getattr(node, "target", None)]
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
             self._read({(node.target.id,)}, bound)
@@ -163,6 +278,7 @@ class _Walk:
         at_once = scan(code, module=True, inside=isinstance(node, ast.ClassDef), functions=False)
         self._later[name] = everything.names - {(name,)}
         self._found.needed.update(chain[0] for chain in everything.names)
+        self._found.rebinds.update(everything.rebound_names)
         self._read(at_once.names - {(name,)}, bound)
         self._found.defines[name] = None
         return bound | {name}
@@ -208,8 +324,12 @@ _BLIND = {
 SETTING_UP = frozenset(("matplotlib", "config", "load_ext", "reload_ext", "autoreload", "precision", "autoawait"))
 
 
-def blind(body: list[ast.stmt]) -> str | None:
-    """Return why a cell with these statements cannot be remembered, ``None`` if it can."""
+def blind(body: list[ast.stmt], modules: frozenset[str] = frozenset()) -> str | None:
+    """Return why a cell with these statements cannot be remembered, ``None`` if it can; ``modules``: see `is_definition`."""
+    for statement in body:
+        for part in _blocks(statement):
+            if (name := sets_in(part)) in modules and not is_definition(statement, modules):
+                return f"`{ast.unparse(part)}` changes the module {name} for the whole notebook"
     for node in [part for statement in body for part in ast.walk(statement)]:
         if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
             return f"`from {node.module} import *` binds names that cannot be known"

@@ -14,7 +14,7 @@ from nbflow._state._records import missing_class
 from nbflow.errors import CodecError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 # The first that fits: a file is an iterator too.
 _ADVICE: tuple[tuple[type, str], ...] = (
@@ -27,20 +27,24 @@ _ADVICE: tuple[tuple[type, str], ...] = (
 )
 
 
-def dump(value: object) -> bytes:
+def dump(value: object, known: Known | None = None) -> bytes:
     """The pickle of ``value``.
+
+    Args:
+        value: what is to be saved.
+        known: objects that the reader will have, so that only their numbers are written.
 
     Raises:
         CodecError: it cannot be pickled, or not be read back; says where inside the value and of what type.
     """
     try:
-        payload = _dumps(value)
+        payload = _dumps(value, known)
     except RecursionError as error:
         raise CodecError("value cannot be saved: it is nested too deeply, or without end") from error
     except Exception as error:
         raise _refusal(value, error) from error
     try:
-        load(payload)
+        load(payload, known.objects if known else ())
     except CodecError as error:
         # Exceptions with an __init__ of their own, for one: better known now than missed at every later run.
         raise CodecError(
@@ -49,14 +53,18 @@ def dump(value: object) -> bytes:
     return payload
 
 
-def load(payload: bytes | memoryview) -> Any:
+def load(payload: bytes | memoryview, objects: Sequence[object] = ()) -> Any:
     """The object in a pickle. Runs what the pickle says: only for bytes whose MAC was verified.
+
+    Args:
+        payload: what `dump` made.
+        objects: those that were known to it, as they are here.
 
     Raises:
         CodecError: a class is not there, or the object does not put itself together again.
     """
     try:
-        return _Unpickler(io.BytesIO(payload)).load()
+        return _Unpickler(io.BytesIO(payload), objects).load()
     except CodecError:
         raise
     except Exception as error:
@@ -68,7 +76,26 @@ class _LazyQueryError(Exception):
     """polars would pickle the plan of a query, not its result."""
 
 
+class Known:
+    """Objects that a pickle only names, by their place in a list."""
+
+    def __init__(self, objects: Sequence[object]) -> None:
+        self.objects = objects
+        self._numbers = {id(value): number for number, value in enumerate(objects)}
+
+    def number(self, value: object) -> int | None:
+        """The place of an object; ``None`` if it is not one of them."""
+        return self._numbers.get(id(value))
+
+
 class _Pickler(pickle.Pickler):
+    def __init__(self, file: io.BytesIO, known: Known | None) -> None:
+        super().__init__(file, protocol=5)
+        self._known = known
+
+    def persistent_id(self, obj: object) -> int | None:
+        return None if self._known is None else self._known.number(obj)
+
     def reducer_override(self, obj: Any) -> Any:
         if _is_query(obj):
             raise _LazyQueryError
@@ -76,6 +103,13 @@ class _Pickler(pickle.Pickler):
 
 
 class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, objects: Sequence[object]) -> None:
+        super().__init__(file)
+        self._objects = objects
+
+    def persistent_load(self, pid: Any) -> object:
+        return self._objects[pid]
+
     def find_class(self, module: str, name: str) -> Any:
         try:
             return super().find_class(module, name)
@@ -88,9 +122,9 @@ def _is_query(value: object) -> bool:
     return polars is not None and isinstance(value, (polars.LazyFrame, polars.Expr))
 
 
-def _dumps(value: object) -> bytes:
+def _dumps(value: object, known: Known | None = None) -> bytes:
     file = io.BytesIO()
-    _Pickler(file, protocol=5).dump(value)
+    _Pickler(file, known).dump(value)
     return file.getvalue()
 
 

@@ -23,9 +23,9 @@ from nbflow._state._plain import Reader, Writer, is_native
 from nbflow.errors import CodecError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "decode_among", "encode", "encode_among"]
 
 
 def encode(value: object) -> tuple[str, bytes]:
@@ -39,6 +39,27 @@ def encode(value: object) -> tuple[str, bytes]:
     if KNOWN and (name := KNOWN.holder(payload)) is not None:
         raise CodecError(_held(value, name))
     return written_as, payload
+
+
+def encode_among(value: object, objects: Sequence[object]) -> bytes:
+    """Bytes for a value that shares objects with others: those of ``objects`` are named by their places only.
+
+    Raises:
+        CodecError: as `encode` does.
+    """
+    payload = _pickled.dump(value, _pickled.Known(objects))
+    if KNOWN and (name := KNOWN.holder(payload)) is not None:
+        raise CodecError(_held(value, name))
+    return payload
+
+
+def decode_among(payload: bytes | memoryview, objects: Sequence[object]) -> Any:
+    """The value that `encode_among` was given, with ``objects`` where it held those of then.
+
+    Raises:
+        CodecError: as `decode` does.
+    """
+    return _pickled.load(payload, objects)
 
 
 def _held(value: object, name: str) -> str:

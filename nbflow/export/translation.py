@@ -400,7 +400,7 @@ def _step(part: Part) -> list[str]:
     lines = [f"for _attempt in _script.step_cell({part.step!r}, globals()):", f"    {'async ' if any(map(_awaits, body)) else ''}with _attempt:"]
     is_open = False
     for chunk in part.chunks:
-        always = all(isinstance(node, reaches.DEFINITIONS) or (isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda)) for node in chunk.body)
+        always = all(map(reaches.is_definition, chunk.body))
         if not always and not is_open:
             lines.append("        if _attempt.live:")
         is_open = not always

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import importlib
 import io
 import signal
 import sys
@@ -23,7 +24,7 @@ import threading
 import time
 import warnings
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -32,6 +33,7 @@ from nbflow._core.table import duration
 from nbflow._key import call as calls
 from nbflow._key import cell as cells
 from nbflow._key import code as codes
+from nbflow._key import held
 from nbflow._key.code import Part
 from nbflow._key.kinds import is_data
 from nbflow._key.secret import KNOWN
@@ -41,8 +43,8 @@ from nbflow._run.explanation import Explanation, clock, explain, forget_all
 from nbflow._run.keys import identity_of
 from nbflow._state import checkpoint, codec
 from nbflow.errors import CodecError, NbflowWarning, StepTimeoutError, StoreError, UnkeyableError, UsageError
-from nbflow.notebook import outputs
-from nbflow.notebook.rewrite import NAME, Rebuild, mark
+from nbflow.notebook import objects, outputs
+from nbflow.notebook.rewrite import NAME, Rebuild, mark, modules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,6 +59,8 @@ _HISTORY = frozenset(("In", "Out", "_", "__", "___", "_i", "_ii", "_iii", "_oh",
 #: Cells whose trees are kept between the compiling and the running.
 _KEPT = 64
 _POLL = 0.05
+#: How an explanation calls what several inputs hold together.
+_SHARED = "which inputs are one object"
 #: What a cell must not be remembered for: its flows are found by an event's name, which no key can follow.
 _SENDS = frozenset(("send", "runs", "open_run", "plan"))
 
@@ -76,6 +80,19 @@ class CellStep:
     why: str = ""
     identity: Identity | None = None
     arguments: list[tuple[str, object]] = field(default_factory=list)
+    #: Values that functions reach, which are part of the code, and are looked at for changes all the same.
+    others: list[tuple[str, object]] = field(default_factory=list)
+    modules: frozenset[str] = frozenset()
+    things: objects.Objects = field(default_factory=lambda: objects.Objects(()))
+    #: Names that functions that it reaches bind anew.
+    rebinds: set[str] = field(default_factory=set)
+    #: Whether what is saved of it cannot be used in this kernel.
+    is_lost: bool = False
+
+    @property
+    def given(self) -> list[tuple[str, object]]:
+        """What its key is made of: its arguments, and which of them are one object."""
+        return [*self.arguments, *([(_SHARED, self.things.again)] if self.things.again else [])]
 
     @property
     def subject(self) -> str:
@@ -85,7 +102,7 @@ class CellStep:
     @cached_property
     def reach(self) -> cells.Reach:
         """What its statements read and bind."""
-        return cells.reach(self.body)
+        return cells.reach(self.body, self.modules)
 
     def identify(self, code: codes.Code) -> Identity:
         """What the cell is: its code, or the version that stands for it."""
@@ -132,7 +149,7 @@ class Notebook:
         why = self.read(cell)
         if why is not None or cell.identity is None:
             return Explanation(cell.spec.name, "would run", why or "it has not run in this kernel")
-        return explain(self.engine(), cell.subject, cell.identity, cell.arguments, cell.ttl, shown=cell.spec.name)
+        return explain(self.engine(), cell.subject, cell.identity, cell.given, cell.ttl, shown=cell.spec.name)
 
     def forget(self, cell: CellStep) -> int:
         """Delete all that is saved of a step cell; answers how many results that were."""
@@ -141,7 +158,8 @@ class Notebook:
     def read(self, cell: CellStep) -> str | None:
         """Make the key of a cell as of now; answers why there is none, if there is none."""
         space = self.shell.user_ns
-        why = cells.blind(cell.body)
+        cell.modules = modules(cell.body, space)
+        why = cells.blind(cell.body, cell.modules)
         if why is not None:
             return why
         reads = {chain for chain in cell.reach.reads if chain[0] != "get_ipython"}  # of magics that only set up
@@ -152,9 +170,15 @@ class Notebook:
         chains = frozenset(chain for chain in reads if chain[0] not in data and chain[0] not in cell.spec.ignore)
         try:
             code = codes.read_cell(codes.Cell(cell.spec.name, cell.body, _source(cell.body), space, chains))
-            cell.arguments = [(name, space[name]) for name in data]
+            found = held.held(space, [space[name] for name in sorted(roots - cell.spec.ignore) if name in space])
+            touched = found.rebound | {name for name in found.values if _slot(space, name) in code.changes}
+            reached = {name: value for name, value in sorted(found.values.items()) if name not in data and name.partition(".")[0] not in cell.spec.ignore}
+            cell.arguments = [(name, space[name]) for name in data] + [(name, value) for name, value in reached.items() if name in touched and _has_content(value)]
+            cell.rebinds = cell.reach.rebinds | {name for name in found.rebound if "." not in name}
+            cell.others = [(name, value) for name, value in reached.items() if name not in touched]
+            cell.things = objects.Objects([*cell.arguments, *cell.others])
             cell.identity = cell.identify(code)
-            cell.key = keys.call_key(cell.subject, cell.identity, cell.arguments, None)
+            cell.key = keys.call_key(cell.subject, cell.identity, cell.given, None)
         except UnkeyableError as error:
             return str(error).rstrip(".")
         sends = sorted(function.__name__ for function in code.installed if function.__module__ == "nbflow._wiring" and function.__name__ in _SENDS)
@@ -172,7 +196,7 @@ def install(shell: Any, engine: Callable[[], Engine]) -> Notebook:
     notebook = Notebook(shell, engine)
     _NOTEBOOK[:] = [notebook]
     shell.input_transformers_cleanup.append(mark)
-    shell.ast_transformers.append(Rebuild(lambda: str(shell.ast_node_interactivity), keep))
+    shell.ast_transformers.append(Rebuild(lambda: str(shell.ast_node_interactivity), keep, shell.user_ns))
     shell.user_ns_hidden[NAME] = None
     outputs.guard(shell)
     return notebook
@@ -187,7 +211,9 @@ def enter(number: int) -> Iterator[Attempt]:
         count += 1
         attempt = Attempt(notebook, cell, count)
         yield attempt
-        if not attempt.failed:
+        if attempt.is_lost:
+            count = 0
+        elif not attempt.failed:
             return
 
 
@@ -197,13 +223,20 @@ class Attempt:
     def __init__(self, notebook: Notebook, cell: CellStep, number: int) -> None:
         self.live = True
         self.failed = False
+        #: Does the cell have to run, as what is saved of it cannot be used?
+        self.is_lost = False
         self._notebook = notebook
         self._cell = cell
         self._number = number
         self._found: Any = None
+        self._restored: objects.Restored | None = None
+        #: What names were bound to before those that are saved were.
+        self._replaced: dict[str, object] = {}
         self._late: dict[str, Any] = {}
         self._head: Checkpoint | None = None
         self._given: list[calls.Input] = []
+        self._before: dict[str, bytes] = {}
+        self._bound: dict[str, object] = {}
         self._recorder = outputs.Recorder(notebook.shell)
         self._begun = 0.0
         #: The key that is ours alone while the cell runs.
@@ -264,7 +297,7 @@ class Attempt:
     def _begin(self) -> Iterator[float]:
         """Look the cell up, alone among kernels; yields waits for another one."""
         __tracebackhide__ = True
-        cell = self._cell
+        cell, space = self._cell, self._notebook.shell.user_ns
         self._begun = time.perf_counter()
         why = self._notebook.read(cell)
         if cell.spec.dry:
@@ -277,22 +310,22 @@ class Attempt:
                 yield _POLL
             self._locked = cell.key
             if self._is_asked_for() or not self._look_up():
-                self._given = calls.inputs_of(cell.arguments)
+                self._given = calls.inputs_of(cell.given)
+                self._before = {given.name: given.digest for given in self._given} | {name: found for name, value in cell.others if (found := _digest_of(value)) is not None}
+                self._bound = {name: space.get(name, _NOWHERE) for name in cell.rebinds}
         else:
             cell.key, cell.why = "", why
         if self._found is not None:
             self.live = False
-            space = self._notebook.shell.user_ns
             self._late = self._load(self._found["names"])
-            for name in self._found["gone"]:
-                space.pop(name, None)
+            self._restore()
         else:
             cell.state = "running"
             self._recorder.start()
 
     def _is_asked_for(self) -> bool:
         name = self._cell.spec.name
-        return self._cell.spec.force or name in self._notebook.forced or name in orders.forced()
+        return self._cell.is_lost or self._cell.spec.force or name in self._notebook.forced or name in orders.forced()
 
     def _look_up(self) -> bool:
         engine, cell = self._notebook.engine(), self._cell
@@ -310,7 +343,8 @@ class Attempt:
             if "same_as" in value:  # the cell left its own inputs like this
                 cell.key = value["same_as"]
                 head = self._fetch(engine, cell.key)
-                value = head.value if head is not None else None
+                first: Any = head.value if head is not None else None
+                value = first and {**first, "whole": (), "together": value.get("together")}
         except StoreError as error:
             warnings.warn(f"What step cell {cell.spec.name!r} saved cannot be read, so it runs again: {error}", NbflowWarning, stacklevel=2)
             return False
@@ -328,12 +362,12 @@ class Attempt:
         """Save or replay. Answers how long to wait before the next attempt; ``None``: there is none."""
         __tracebackhide__ = True
         with self._given_back(always=True):
+            if self._found is not None and (error is None or isinstance(error, Exception)):
+                return self._replayed(error)
             if error is not None:
                 self._recorder.abandon()
                 return self._failed(error)
-            if self._found is not None:
-                self._replay()
-            elif self.live:
+            if self.live:
                 self._recorder.stop()
                 self._save()
             return None
@@ -368,17 +402,66 @@ class Attempt:
         left = {}
         for name, (written_as, data) in names.items():
             try:
-                self._notebook.shell.user_ns[name] = codec.decode(written_as, data)
-            except CodecError as error:
+                self._bind(name, codec.decode(written_as, data))
+            except (CodecError, KeyError) as error:
                 left[name] = error
         return left
 
+    def _restore(self) -> None:
+        """Put what shares objects into the notebook, unless a class is not there yet."""
+        with suppress(CodecError):
+            self._restored = objects.Restored(self._found, self._cell.things)
+            for name, value in self._restored.names().items():
+                self._bind(name, value)
+
+    def _bind(self, name: str, value: object) -> None:
+        space = self._notebook.shell.user_ns
+        owner, _, attribute = name.rpartition(".")
+        if owner:
+            setattr(space[owner], attribute, value)
+            return
+        self._replaced.setdefault(name, space.get(name, _NOWHERE))
+        space[name] = value
+
+    def _replayed(self, error: BaseException | None) -> float | None:
+        """Show what was shown, now that classes are there; what cannot be brought back is made anew, by running the cell."""
+        __tracebackhide__ = True
+        cell, space = self._cell, self._notebook.shell.user_ns
+        trouble = error or self._trouble()
+        if trouble is not None:
+            for name, value in self._replaced.items():
+                if value is _NOWHERE:
+                    space.pop(name, None)
+                else:
+                    space[name] = value
+            self.is_lost = cell.is_lost = True
+            warnings.warn(f"What step cell {cell.spec.name!r} saved cannot be used here, so it runs again: {type(trouble).__name__}: {trouble}", NbflowWarning, stacklevel=2)
+            return 0.0
+        return None
+
+    def _trouble(self) -> Exception | None:
+        try:
+            self._replay()
+        except Exception as error:
+            return error
+        return None
+
     def _replay(self) -> None:
         __tracebackhide__ = True
-        cell, head = self._cell, self._head
+        cell, head, space = self._cell, self._head, self._notebook.shell.user_ns
         assert head is not None
-        for name, error in self._load({name: self._found["names"][name] for name in self._late}).items():
-            raise StoreError(f"The output {name!r} of step cell {cell.spec.name!r} cannot be read: {error} Run %step forget {cell.spec.name}, and the cell again.")
+        dotted = {name: value for name, value in self._found["names"].items() if "." in name}
+        for error in self._load({name: self._found["names"][name] for name in self._late} | dotted).values():
+            raise error
+        if self._restored is None:
+            self._restored = objects.Restored(self._found, cell.things)
+        for name, value in self._restored.names().items():
+            self._bind(name, value)
+        for name, module in self._found.get("modules", {}).items():
+            space[name] = importlib.import_module(module)
+        self._restored.change(space)
+        for name in self._found["gone"]:
+            space.pop(name, None)
         outputs.replay(self._notebook.shell, self._found["shown"])
         cell.state, cell.saved_at, cell.seconds, cell.saved = "cached", head.saved_at, head.seconds, head.seconds
         cell.size = len(head.payload)
@@ -394,18 +477,20 @@ class Attempt:
             _say(f"{cell.spec.name}: ran, and is not saved: {cell.why}.")
             return
         names, changed = self._outputs(space)
+        tools = {name: space[name] for name in cell.reach.inside if name in space and name not in names}
         gone = [name for name in cell.reach.deletes if name not in space]
         cell.saved_at = engine.clock.time()
         identity = cell.identity
         assert identity is not None
         engine.runner.sources.note(cell.subject, identity)
         try:
-            # Each for itself: an object of a class that the cell defines is read after that definition has run.
-            payload = {"names": {name: _encoded(name, space[name]) for name in names}, "gone": gone, "shown": KNOWN.masked(self._recorder.shown)}
+            _see_definitions(names, tools)
+            kept = objects.saved(names, cell.things, changed)
+            payload = kept | {"gone": gone, "modules": {name: value.__name__ for name, value in tools.items() if _is_module(value)}, "shown": KNOWN.masked(self._recorder.shown)}
             data = checkpoint.dump(cell.subject, payload, saved_at=cell.saved_at, seconds=cell.seconds, code=identity.digest, inputs=self._given)
             engine.store.put(cell.key, data)
             if changed:
-                self._save_again(engine, identity)
+                self._save_again(engine, identity, {name: value for name, value in names.items() if name not in kept["names"]})
         except CodecError as error:
             cell.why = str(error).rstrip(".")
             _say(f"{cell.spec.name}: ran, and is not saved: {cell.why}. Name what is to be kept: %%step {cell.spec.name} -> NAME, or call it _name.")
@@ -419,42 +504,86 @@ class Attempt:
         if not self._recorder.is_whole:
             _say(f"{cell.spec.name}: it shows more than is kept; a hit shows the first 10 MB")
 
-    def _outputs(self, space: dict[str, Any]) -> tuple[list[str], list[str]]:
-        """The names to save, and those among them that are inputs which were changed in place."""
+    def _outputs(self, space: dict[str, Any]) -> tuple[dict[str, object], list[str]]:
+        """What to save, and the names of those inputs that were changed in place."""
         __tracebackhide__ = True
-        cell = self._cell
-        before = {given.name: given.digest for given in self._given}
-        changed = [name for name, value in cell.arguments if space.get(name) is value and self._differs(value, before[name])]
+        cell, reach = self._cell, self._cell.reach
+        given = [*cell.arguments, *cell.others]
+        changed = [name for name, value in given if name in self._before and _digest_of(value) not in (None, self._before[name])]
         if cell.spec.outputs is not None:
             missing = [name for name in cell.spec.outputs if name not in space]
             if missing:
                 cell.state = "failed"
                 raise UsageError(f"Step cell {cell.spec.name!r} declares the output {missing[0]!r}, but binds no such name.")
-            named = list(cell.spec.outputs)
+            named = [*cell.spec.outputs, *reach.tools]
         else:
-            named = [name for name in cell.reach.outputs if name in space and name not in _HISTORY and not _is_module(space[name])]
-        return [*named, *(name for name in changed if name not in named)], changed
+            named = reach.outputs
+        names = {name: space[name] for name in named if name in space and name not in _HISTORY and not _is_module(space[name])}
+        for name, value in [*given, *self._bound.items()]:  # what functions bound anew
+            now = _value(space, name)
+            if now is not value and now is not _NOWHERE and name not in reach.binds and name not in reach.defines:
+                names[name] = now
+        kinds = [space[name] for name in reach.defines if isinstance(space.get(name), type)]
+        names |= {name: value for name, value in held.held(space, kinds).values.items() if name.partition(".")[0] in reach.defines and "." in name and _can_be_saved(value)}
+        names |= {name: space[name] for name in reach.closes if name in space and name not in names and _can_be_saved(space[name])}
+        return names, changed
 
-    @staticmethod
-    def _differs(value: object, before: bytes) -> bool:
-        try:
-            return calls.short_digest(value) != before
-        except UnkeyableError:
-            return False
-
-    def _save_again(self, engine: Engine, identity: Identity) -> None:
+    def _save_again(self, engine: Engine, identity: Identity, together: dict[str, object]) -> None:
         """The cell run again on what it left behind is the same call: its inputs were changed by itself."""
-        key = keys.call_key(self._cell.subject, identity, self._cell.arguments, None)
-        if key != self._cell.key:
-            cell, inputs = self._cell, calls.inputs_of(self._cell.arguments)
-            engine.store.put(key, checkpoint.dump(cell.subject, {"same_as": cell.key}, saved_at=cell.saved_at, seconds=cell.seconds, code=identity.digest, inputs=inputs))
+        cell, space = self._cell, self._notebook.shell.user_ns
+        if any(_value(space, name) is not value for name, value in cell.arguments):
+            return  # another input, which the cell bound anew
+        cell.things = objects.Objects([*cell.arguments, *cell.others])
+        key = keys.call_key(cell.subject, identity, cell.given, None)
+        if key != cell.key:
+            shared = {"together": objects.among(together, cell.things)} if together else {}
+            engine.store.put(key, checkpoint.dump(cell.subject, {"same_as": cell.key, **shared}, saved_at=cell.saved_at, seconds=cell.seconds, code=identity.digest, inputs=calls.inputs_of(cell.given)))
 
 
-def _encoded(name: str, value: object) -> list[object]:
+#: In place of a name that is bound to nothing.
+_NOWHERE = object()
+
+
+def _value(space: dict[str, Any], name: str) -> object:
+    """What a name, or an attribute of a class, is bound to."""
+    owner, _, attribute = name.rpartition(".")
+    return vars(space[owner]).get(attribute, _NOWHERE) if owner in space else space.get(name, _NOWHERE) if not owner else _NOWHERE
+
+
+def _slot(space: dict[str, Any], name: str) -> tuple[int, str]:
+    owner, _, attribute = name.rpartition(".")
+    return (id(space.get(owner)), attribute) if owner else (id(space), name)
+
+
+def _digest_of(value: object) -> bytes | None:
     try:
-        return [*codec.encode(value)]
-    except CodecError as error:
-        raise CodecError(str(error).replace("value", f"`{name}`", 1)) from error
+        return calls.short_digest(value)
+    except UnkeyableError:
+        return None
+
+
+def _has_content(value: object) -> bool:
+    return _digest_of(value) is not None
+
+
+def _can_be_saved(value: object) -> bool:
+    try:
+        codec.encode(value)
+    except CodecError:
+        return False
+    return True
+
+
+def _see_definitions(names: dict[str, object], tools: dict[str, object]) -> None:
+    """Refuse functions and classes that nobody would define when the cell comes from disk."""
+    for name, value in tools.items():
+        if getattr(value, "__module__", None) == "__main__":
+            raise CodecError(f"`{name}` is defined inside of another statement; define it at the top of a cell")
+        if not _is_module(value):
+            names[name] = value
+    for name, value in names.items():
+        if getattr(value, "__module__", None) == "__main__" and getattr(value, "__qualname__", getattr(value, "__name__", None)) == name:
+            raise CodecError(f"`{name}` is made by a call, and found by its name only where it was made")
 
 
 def _is_module(value: object) -> bool:

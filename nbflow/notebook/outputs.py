@@ -40,8 +40,11 @@ class Recorder:
         """Begin to take down."""
         for name in ("stdout", "stderr"):
             original = getattr(sys, name)
-            setattr(sys, name, _Tee(original, functools.partial(self._printed, name)))
-            self._undo.append(functools.partial(setattr, sys, name, original))
+            try:  # the stream itself, which a logger may hold since an earlier cell
+                self._wrap(original, "write", functools.partial(self._printed, name))
+            except AttributeError:  # one of Python's own, in a terminal or a script
+                setattr(sys, name, _Tee(original, functools.partial(self._printed, name)))
+                self._undo.append(functools.partial(setattr, sys, name, original))
         self._wrap(self._shell.display_pub, "publish", self._published)
         self._wrap(self._shell.display_pub, "clear_output", self._cleared)
         self._wrap(self._shell.displayhook, "write_format_data", self._formatted)
@@ -53,7 +56,7 @@ class Recorder:
             noted(*args, **kwargs)
             return original(*args, **kwargs)
 
-        before = vars(owner).get(name)
+        before = getattr(owner, "__dict__", {}).get(name)
         object.__setattr__(owner, name, wrapped)
         self._undo.append(lambda: object.__setattr__(owner, name, before) if before is not None else object.__delattr__(owner, name))
 
@@ -70,7 +73,8 @@ class Recorder:
             self._undo.pop()()
 
     def _printed(self, stream: str, text: str) -> None:
-        self._take({"stream": stream, "text": text}, len(text))
+        if text:
+            self._take({"stream": stream, "text": text}, len(text))
 
     def _published(self, data: Any, metadata: Any = None, *_: Any, update: bool = False, transient: Any = None, **__: Any) -> None:
         place = (transient or {}).get("display_id")
@@ -116,9 +120,13 @@ def _size_of(data: dict[str, Any]) -> int:
 class _Tee(io.TextIOBase):
     """A stream that is also taken down; everything else is the stream's own."""
 
+    encoding: Any
+    errors: Any
+
     def __init__(self, stream: Any, take: Callable[[str], None]) -> None:
         self._stream = stream
         self._take = take
+        self.encoding, self.errors = stream.encoding, getattr(stream, "errors", None)
 
     def write(self, text: str) -> int:
         self._take(text)

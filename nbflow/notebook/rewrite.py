@@ -7,6 +7,7 @@ import inspect
 import re
 import shlex
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from nbflow._core.policy import Policy, seconds
@@ -15,7 +16,7 @@ from nbflow.errors import UsageError
 from nbflow.notebook.document import STEP_LINE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _OPTION = re.compile(r"^#\|")
 _CELL_MAGIC = re.compile(r"%%(\w+)")
@@ -125,11 +126,13 @@ class Rebuild(ast.NodeTransformer):
     Args:
         interactivity: which expressions IPython shows.
         keep: takes a cell's first line and statements, and gives the number under which `enter` finds them.
+        space: the notebook's names.
     """
 
-    def __init__(self, interactivity: Callable[[], str], keep: Callable[[Spec, list[ast.stmt]], int]) -> None:
+    def __init__(self, interactivity: Callable[[], str], keep: Callable[[Spec, list[ast.stmt]], int], space: Mapping[str, object]) -> None:
         self._interactivity = interactivity
         self._keep = keep
+        self._space = space
 
     def visit_Module(self, node: ast.Module) -> ast.Module:  # the name that ast asks for
         """Put the statements of a step cell into the loop and the ``with`` around them."""
@@ -149,7 +152,7 @@ class Rebuild(ast.NodeTransformer):
         assert isinstance(inner, ast.With)
         if _awaits(body):
             inner = first.body[0] = ast.AsyncWith(inner.items, inner.body)
-        inner.body = _guarded(self._shown(body)) or [ast.Pass()]
+        inner.body = _guarded(self._shown(body), modules(body, self._space)) or [ast.Pass()]
         ast.copy_location(first, node.body[0])
         return ast.fix_missing_locations(ast.Module([*future, first], node.type_ignores))
 
@@ -180,17 +183,18 @@ def _sets_up(node: ast.stmt) -> bool:
     return cells.magic_of(node) in cells.SETTING_UP if isinstance(node, ast.Expr) else False
 
 
-def _runs_always(node: ast.stmt) -> bool:
-    is_lambda = isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda)
-    return isinstance(node, cells.DEFINITIONS) or is_lambda or _sets_up(node)
+def modules(body: list[ast.stmt], space: Mapping[str, object]) -> frozenset[str]:
+    """The names of modules that a cell has: those of the notebook, and those that it imports itself."""
+    imported = (alias.asname or alias.name.partition(".")[0] for node in body if isinstance(node, ast.Import) for alias in node.names)
+    return frozenset((*imported, *(name for name, value in [*space.items()] if isinstance(value, ModuleType))))
 
 
-def _guarded(body: list[ast.stmt]) -> list[ast.stmt]:
+def _guarded(body: list[ast.stmt], names: frozenset[str]) -> list[ast.stmt]:
     """Put ``if __nbflow__.live:`` before what a hit does not run."""
     found: list[ast.stmt] = []
     open_block: ast.If | None = None
     for part in body:
-        if _runs_always(part):
+        if cells.is_definition(part, names) or _sets_up(part):
             found.append(part)
             open_block = None
         elif open_block is not None:

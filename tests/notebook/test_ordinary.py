@@ -1,7 +1,8 @@
-"""Twenty cells of ordinary analyst code run identically with every cell a step cell, with none, and from disk."""
+"""Cells of ordinary analyst code run identically with every cell a step cell, with none, and from disk."""
 
 import re
 
+import pytest
 from test_kernel import Kernel
 
 CELLS = [
@@ -28,30 +29,70 @@ CELLS = [
 ]
 STATE = "repr((report, df.to_csv(), counts, dict(groups), weights.tolist(), model.coef_.round(6).tolist(), squares, total, fetched, ratio, text, gross(1), [s.line() for s in summaries], 'raw' in dir(), 'notes' in dir() and notes.closed, df.dtypes.astype(str).to_dict()))"
 
+#: What is held together, set up for the whole kernel, or changed by functions: where a cell from disk may leave another notebook.
+TOGETHER = [
+    "import logging\nimport os\nimport random\nimport sys\nfrom collections import Counter, namedtuple\nfrom typing import Generic, TypeVar\nimport numpy as np\nimport pandas as pd\nimport matplotlib.pyplot as plt\nSEED = 3\nrandom.seed(SEED)\npd.set_option('display.max_rows', 4)\nplt.rcParams['figure.figsize'] = (3, 2)\nif 'lib' not in sys.path:\n    sys.path.insert(0, 'lib')\nlogging.basicConfig(level=logging.INFO, format='%(message)s')",
+    "df = pd.DataFrame({'a': [1, 2, 3]})\nview = df\nframes = {'main': df, 'copy': df.copy()}",
+    "view['b'] = view['a'] * 2\nprint(list(df.columns), list(frames['main'].columns), list(frames['copy'].columns))",
+    "df.loc[0, 'a'] = 100",
+    "frames['main']['a'].tolist(), view['a'].tolist(), frames['copy']['a'].tolist()",
+    "config = {'x': 1, 'nested': {'k': [1, 2]}}\nnested = config['nested']",
+    "nested['k'].append(3)",
+    "config",
+    "arr = np.arange(6.0).reshape(2, 3)\nfirst, corner = arr[0], arr[:, :1]",
+    "first += 10",
+    "arr[:, 0] = -1",
+    "arr, first, corner",
+    "calls = Counter()\ndone = 0\ndef note(name):\n    global done, latest\n    calls[name] += 1\n    done, latest = done + 1, name\n    return done",
+    "note('x')",
+    "note('y')",
+    "calls, done, latest",
+    "class Account:\n    total = 0\n    names = []\n    def __init__(self, name):\n        self.items = []\n        self.names.append(name)\n    def add(self, n):\n        self.items.append(n)\n        Account.total += n\n        return self\nmine = Account('me')",
+    "other = mine.add(5)\nother.add(6).items",
+    "mine.items, Account.total, Account.names, other is mine",
+    "try:\n    import no_such_module as json\n    IS_FAST = True\nexcept ImportError:\n    import json\n    IS_FAST = False",
+    "json.dumps([IS_FAST])",
+    "with open('a.txt', 'w') as file:\n    import textwrap\n    file.write('x')\ntextwrap.dedent(' a')",
+    "textwrap.dedent(' b')",
+    "Point = namedtuple('Point', 'x y')\nT = TypeVar('T')\nclass Box(Generic[T]):\n    pass\npoints = [Point(1, 2)]\nbox = Box()",
+    "points[0].x, type(box).__name__, Point(3, 4)",
+    "fig, ax = plt.subplots()\nax.plot([1, 2])\nplt.close(fig)",
+    "ax.set_title('later')\nfig.axes[0].get_title(), fig.get_size_inches().tolist()",
+    "logging.getLogger('job').info('written by a logger of an earlier cell')",
+    "rows = [{'v': 1}, {'v': 2}]\nchosen = [row for row in rows if row['v'] > 1]\ntree = {'rows': rows}\ntree['self'] = tree",
+    "for row in chosen:\n    row['w'] = row['v'] * 2",
+    "rows, tree['self'] is tree, tree['rows'] is rows",
+    "from sklearn.linear_model import LinearRegression\nmodel = LinearRegression()\nmodels = {'linear': model}",
+    "model.fit([[1], [2]], [1, 2])\nNone",
+    "models['linear'].predict([[3]]).round(3)",
+    "pd.DataFrame({'n': range(9)})",
+    "'lib' in sys.path, random.random()",
+]
+TOGETHER_STATE = "repr((df.to_csv(), view is df, frames['main'] is df, config, arr.tolist(), first.tolist(), calls, done, latest, mine.items, Account.total, rows, chosen, models['linear'] is model, model.coef_.round(6).tolist()))"
 
-def played(folder, cells):
+
+def played(folder, cells, state):
     """What each cell shows, and what the notebook holds at its end."""
     kernel = Kernel(folder)
     try:
         kernel.run("import nbflow as nf")
         shown = [kernel.run(cell) for cell in cells]
-        return [re.sub(r"\x1b\[38;5;243m.*?\x1b\[0m\s*", "", text) for text in shown], shown, kernel.run(STATE).replace("'notes' in dir()", "")
+        return [re.sub(r"\x1b\[38;5;243m.*?\x1b\[0m\s*", "", text) for text in shown], shown, kernel.run(state).replace("'notes' in dir()", "")
     finally:
         kernel.close()
 
 
-def test_every_cell_a_step_cell_none_and_all_from_disk(tmp_path):
+@pytest.mark.parametrize(("cells", "state", "live"), [(CELLS, STATE, []), (TOGETHER, TOGETHER_STATE, [26])], ids=["ordinary", "together"])
+def test_every_cell_a_step_cell_none_and_all_from_disk(tmp_path, cells, state, live):
     (tmp_path / "plain").mkdir()
     (tmp_path / "steps").mkdir()
-    assert len(CELLS) == 20
-    plain, _, state = played(tmp_path / "plain", CELLS)
-    steps = [f"#| step: cell{number}\n{cell}" for number, cell in enumerate(CELLS)]
-    first, _, first_state = played(tmp_path / "steps", steps)
-    again, told, again_state = played(tmp_path / "steps", steps)
+    plain, _, left = played(tmp_path / "plain", cells, state)
+    steps = [f"#| step: cell{number}\n{cell}" for number, cell in enumerate(cells)]
+    first, _, first_left = played(tmp_path / "steps", steps, state)
+    again, told, again_left = played(tmp_path / "steps", steps, state)
     strip = lambda texts: [[line for line in text.splitlines() if line.strip()] for text in texts]
     assert strip(first) == strip(plain)
     assert strip(again) == strip(plain)
-    assert first_state == state
-    assert again_state.replace("False, False, ", "") == state.replace("False, True, ", "")
-    live = [number for number, text in enumerate(told) if "cached" not in text]
-    assert live == []
+    assert first_left == left
+    assert again_left.replace("False, False, ", "") == left.replace("False, True, ", "")
+    assert [number for number, text in enumerate(told) if "cached" not in text] == live
