@@ -29,7 +29,7 @@ from nbflow._state import checkpoint
 from nbflow.errors import NbflowWarning, RunCancelledError, StepTimeoutError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
     from nbflow._core.entry import RunState
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 #: Records under way at once, and threads of one sync flow, unless max_in_flight= says otherwise.
 IN_FLIGHT, THREADS = 1024, 32
 _FIRST_CHUNK = 16
+#: Seconds for which rows of an iterator are gathered.
+_SLOW = 0.2
 #: After an interrupt, seconds for the calls under way to end before they are left behind.
 GRACE = 1.0
 #: Records of which the inputs of steps stay at hand, and as many that failed.
@@ -203,7 +205,7 @@ class Execution:
         rows = self.batch.numbered()
         size = _FIRST_CHUNK  # small, so that the first records start at once; then larger, as that is cheaper
         try:
-            while chunk := list(itertools.islice(rows, size)):
+            while chunk := self._chunk(rows, size):
                 size = min(2 * size, CHUNK)
                 fresh = self._list(chunk)
                 if self.cancelled.is_set():
@@ -215,6 +217,17 @@ class Execution:
                     self._dispatch(fresh)
         finally:
             self.notes.add(Sent(max(self.rows, default=-1) + 1))
+
+    def _chunk(self, rows: Iterator[tuple[int, int, Row]], size: int) -> list[tuple[int, int, Row]]:
+        """The next rows to begin with; fewer where an iterator takes its time, as one that asks an API for pages does."""
+        if not self.batch.is_stream:
+            return list(itertools.islice(rows, size))
+        chunk, begun = [], time.monotonic()
+        for row in itertools.islice(rows, size):
+            chunk.append(row)
+            if time.monotonic() - begun > _SLOW:
+                break
+        return chunk
 
     def _list(self, chunk: list[tuple[int, int, Row]]) -> list[tuple[int, Row]]:
         """Note the records of a chunk; rows that repeat a record only count."""

@@ -108,9 +108,9 @@ function copy(value) {
   area.value = value;
   document.body.append(area);
   area.select();
-  document.execCommand("copy"); // the only way on a page that came over plain http
+  const copied = document.execCommand("copy"); // the only way on a page that came over plain http
   area.remove();
-  return Promise.resolve();
+  return copied ? Promise.resolve() : Promise.reject(new Error("The browser does not let this page copy."));
 }
 
 function save(name, content) {
@@ -834,7 +834,7 @@ class RunView extends LiveView {
       h("div", { class: "nbf-detailhead" },
         h("div", { class: "nbf-detailtitle" }, h("b", { class: "nbf-mono nbf-key", title: detail.key }, detail.key), h("span", { class: "nbf-faint" }, detail.flow), chip(STATES[detail.state])),
         h("span", { class: "nbf-gap" }),
-        quiet("Copy key", () => copy(detail.key).then(() => this.say("The key is copied."), (error) => this.say(String(error), true)), "nbf-own"),
+        quiet("Copy key", () => copy(detail.key).then(() => this.say("The key is copied."), (error) => this.say(error.message, true)), "nbf-own"),
         readonly || state === "RUNNING" ? null : quiet("Rerun this record", () => this.act("rerun_one", { row: detail.row })),
         h("button", { type: "button", class: "nbf-button nbf-quiet nbf-close nbf-own", "aria-label": "Close", onclick: () => this.close() }, icon("cross"))),
       detail.why ? h("div", { class: "nbf-why" }, detail.why) : null,

@@ -29,22 +29,29 @@ if TYPE_CHECKING:
     from nbflow._run.run import Run
     from nbflow.notebook.talk import Message, Send
 
-#: Seconds that the rate is measured over, and before there is one.
+#: Seconds that the rate is measured over; seconds at the beginning that are left out of it, and that it takes to have one.
 _WINDOW, _EARLY = 10.0, 1.0
 _CAUSES, _TEXT = 12, 20_000
 
 
 @dataclass(slots=True)
 class Pace:
-    """How fast a run goes, over the last seconds."""
+    """How fast a run goes, over the last seconds.
+
+    Not over its first one: there comes at once what is remembered, and it says nothing of what is left.
+    """
 
     samples: deque[tuple[float, int]] = field(default_factory=deque)
+    begun: float | None = None
 
     def rate(self, now: float, ended: int) -> float | None:
         """Rows ended a second; ``None`` while nothing can be said."""
         samples = self.samples
         if samples and ended < samples[-1][1]:
-            samples.clear()  # a rerun: what had ended begins anew
+            self.begun = None  # a rerun: what had ended begins anew
+        self.begun = now if self.begun is None else self.begun
+        if now - self.begun < _EARLY:
+            samples.clear()
         samples.append((now, ended))
         while now - samples[0][0] > _WINDOW:
             samples.popleft()

@@ -742,3 +742,22 @@ def test_runs_lists_the_history(nb, flows):
     with pytest.raises(nf.UnknownRunError, match=first.id):
         nf.open_run("nothing")
     assert nbflow.testing.CRASH_POINTS
+
+
+def test_a_slow_iterator_is_not_waited_for(nb, monkeypatch):
+    """What it has given runs while it makes the next record; and in large pieces where it is quick."""
+    from nbflow._run import send
+
+    monkeypatch.setattr(send, "_SLOW", -1)
+    ran = [threading.Event() for _ in range(4)]
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        ran[record["n"]].set()
+
+    def records():
+        for n in range(4):
+            yield {"n": n}
+            assert ran[n].wait(20), "the record before did not run"
+
+    assert nb.send(EVENT, records()).state == "COMPLETED"

@@ -214,6 +214,9 @@ def test_the_key_of_a_record_is_copied(shown):
     shown.find(".nbf-search").focus()
     shown.page.keyboard.press("Control+V")
     assert shown.find(".nbf-search").input_value() == "t-0027"
+    shown.page.evaluate("() => { document.execCommand = () => false; }")
+    shown.page.get_by_role("button", name="Copy key").click()
+    shown.find(".nbf-wrong", has_text="The browser does not let this page copy.").wait_for()
 
 
 def test_the_keyboard_walks_opens_and_closes(shown):

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ from nbflow._core.plan import State
 from nbflow._core.sheet import CODES
 from nbflow.notebook import table as tables
 from nbflow.notebook import talk
-from nbflow.notebook.table import RunTable
+from nbflow.notebook.table import Pace, RunTable
 
 EVENT = "e"
 
@@ -196,6 +197,14 @@ def test_the_size_of_a_tick_does_not_grow_with_the_run(nb):
     assert sizes[1] < sizes[0] * 1.2
 
 
+def test_what_is_remembered_says_nothing_of_the_time_that_is_left():
+    """A batch that is sent again begins with thousands of records in its first moments."""
+    pace = Pace()
+    assert [pace.rate(*sample) for sample in ((10.0, 0), (10.5, 4_500), (11.0, 4_502), (11.5, 4_504))] == [None, None, None, 4.0]
+    # A rerun begins like that, too.
+    assert [pace.rate(*sample) for sample in ((20.0, 30), (20.5, 2_000), (21.5, 2_010), (23.0, 2_025))] == [None, None, 10.0, 10.0]
+
+
 def test_records_a_second_are_those_that_were_worked_on(nb):
     """What was cancelled was not, and the night before a rerun was no work."""
     asked = []
@@ -270,7 +279,7 @@ def test_while_nobody_knows_how_many_records_come_nobody_knows_the_time_left(nb)
             page.ack()
             time.sleep(0.005)
         page.ack()
-        page.table._pace.samples.appendleft((page.now - 5, 0))
+        page.table._pace = Pace(deque([(page.now - 5, 0)]), begun=page.now - 9)
         page.view(n=2)
         (tick,) = page.after(0)
         assert tick["rate"]
