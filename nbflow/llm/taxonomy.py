@@ -58,11 +58,13 @@ def read(labels: Any, unknown: str | None = None) -> Taxonomy:
     """
     about, pairs = _pairs(labels)
     found: dict[str, str] = {}
+    seen: set[str] = set()
     for place, (given, said) in enumerate(pairs):
         label, description = plain(given), None if is_missing(said) else said
         _check(label, f"labels[{place}]")
-        if _composed(label) in map(_composed, found):
+        if _composed(label) in seen:
             raise UsageError(f"The label {label!r} is there twice.")
+        seen.add(_composed(label))
         if not isinstance(description, str | None):
             raise UsageError(f"The description of {label!r} is {description!r}, which is no text: labels={{label: description}}.")
         found[label] = (description or "").strip()

@@ -15,6 +15,7 @@ from nbflow.quality.evaluation import (
     counted,
     disagreements,
     evaluation,
+    few_words,
     of_records,
     outside_words,
     records,
@@ -99,7 +100,7 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """What one has to know about the figures, in sentences."""
-        said = []
+        said = few_words(self.records)
         for place, name in enumerate(self.names):
             states = Counter(state for state in self.missing[f"{name}.status"] if state)
             if states:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from nbflow.quality.metrics import Interval, Scores
 
 
+#: Records from which on a bootstrap interval holds the truth about as often as it says.
+_FEW = 30
+
+
 @dataclass(frozen=True, slots=True)
 class Confusion:
     """How often which label was given for which: a row for each true label, a column for each that was given.
@@ -126,7 +130,7 @@ class Evaluation:
     def notes(self) -> list[str]:
         """What one has to know about the figures, in sentences."""
         label, share = self.majority
-        said = [f"Always saying {label!r} would be right on {percent(share)}."]
+        said = [*few_words(self.records), f"Always saying {label!r} would be right on {percent(share)}."]
         if self.missing:
             said.append(f"{counted(self.missing)} without an answer: not in the figures; counted as wrong, accuracy is {percent(self.accuracy_of_all)}.")
         if self.unknown:
@@ -274,6 +278,11 @@ def listed(labels: Counter[str], most: int = 5) -> str:
     """``auto_loan (3), student_loans (1)``."""
     said = ", ".join(f"{label} ({number:,})" for label, number in labels.most_common(most))
     return said + (f" and {len(labels) - most} more" if len(labels) > most else "")
+
+
+def few_words(number: int) -> list[str]:
+    """That intervals are drawn from few records, if they are: what is not among those, no draw shows."""
+    return [f"Drawn from {records(number)}, intervals are too narrow: label more to be sure."] if number < _FEW else []
 
 
 def spent_words(spent: Spent | None, name: str = "") -> list[str]:

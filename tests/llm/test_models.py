@@ -1,6 +1,7 @@
 """Which model: by its name, a function, an object; what of it counts in keys, and what of a text it ever sees."""
 
 import asyncio
+import re
 
 import chat_server as chat
 import numpy as np
@@ -40,6 +41,12 @@ def test_what_cannot_be_right_is_said_at_once(options, said):
     with pytest.raises(nf.UsageError) as refused:
         nf.llm.categorizer(["a", "b"], **options)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(("option", "said"), [("retrys", "Did you mean 'retries'?"), ("temperature", "for a client of your own to say, see nbflow.llm.Model")])
+def test_an_option_that_there_is_not_is_named(option, said):
+    with pytest.raises(TypeError, match=rf"categorizer\(\) got an unexpected keyword argument '{option}'\. .*{re.escape(said)}"):
+        nf.llm.categorizer(["a", "b"], **{option: 0})
 
 
 def test_without_the_package_it_is_said_how_to_install_it(monkeypatch):

@@ -99,3 +99,11 @@ def test_mcnemar_needs_records_that_one_side_alone_has_right():
     assert mcnemar(1, 0) == 1.0
     assert mcnemar(10, 0) == pytest.approx(2 / 2**10)
     assert mcnemar(3, 9) == mcnemar(9, 3)
+
+
+def test_of_few_records_it_is_said_that_their_intervals_are_too_narrow():
+    few, many = (nf.evaluate(["a"] * number, ["a"] * number) for number in (29, 30))
+    assert "Drawn from 29 records, intervals are too narrow" in str(few)
+    assert "too narrow" in few._repr_html_()
+    assert "too narrow" not in str(many)
+    assert "too narrow" in str(nf.compare(["a", "b"], ["a", "a"], truth=["a", "b"]))
