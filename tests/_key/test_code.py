@@ -1012,6 +1012,12 @@ def test_what_a_function_counts_in_an_attribute_of_its_own_does_not_count(notebo
     assert read(notebook["step"]).digest == before
 
 
+def test_an_iterator_or_a_file_that_a_class_holds_stops_nobody(notebook):
+    notebook.run("import os\nclass A:\n    lines, file = iter('ab'), open(os.devnull)\n    def show(self):\n        return 1\ndef step(x):\n    return A().show()\n")
+    assert names(notebook["step"]) == ["step", "A", "A.show"]
+    notebook["A"].file.close()
+
+
 OVERLOADED = """
 import functools
 def f(x):
