@@ -230,6 +230,7 @@ class _Graph:
         self._attributes: set[str] | None = set()
         #: Attributes of arguments and local variables that the code changes in place.
         self._changed_names: set[str] = set()
+        self._rebinding: list[tuple[FunctionType, set[Slot]]] = []
 
     def walk(self, root: object) -> None:
         """Find everything that is reached from here."""
@@ -240,6 +241,7 @@ class _Graph:
         if isinstance(target, int):
             while len(self._nodes) < len(self._things) or self._look_into_modules() or self._look_at_frames():
                 self._nodes.append(self._expand(self._things[len(self._nodes)]))
+            self.rebound = self.rebound.union(*(slots for function, slots in self._rebinding if self._may_be_called(function)))
             kinds = [thing for thing in self._things if isinstance(thing, type)]
             self.changed |= {(id(kind), name) for kind in kinds for name in self._changed_names & vars(kind).keys()}
         else:
@@ -436,12 +438,19 @@ class _Graph:
 
     def _note_rebound(self, function: FunctionType, reads: Reads) -> None:
         cells = cells_of(function)
-        self.rebound |= {(id(function.__globals__), name) for name in reads.rebound_names}
-        self.rebound |= {(id(cells[name]), "") for name in reads.rebound_cells}
+        rebound = {(id(function.__globals__), name) for name in reads.rebound_names}
+        rebound |= {(id(cells[name]), "") for name in reads.rebound_cells}
         for owner, name in reads.rebound_attributes:
             held = content(cells[owner]) if owner in cells else function.__globals__.get(owner)
             if isinstance(held, (type, ModuleType, FunctionType)):
-                self.rebound.add((_space_of(held), name))
+                rebound.add((_space_of(held), name))
+        self._rebinding.append((function, rebound))
+
+    def _may_be_called(self, function: FunctionType) -> bool:
+        """Tell whether code of the graph may call this function of it: a method is there with its class, called or not."""
+        outer, _, name = function.__qualname__.rpartition(".")
+        is_method = outer and not outer.endswith("<locals>") and name[:2] != "__"
+        return not is_method or self._attributes is None or name in self._attributes
 
     def _note_changed(self, function: FunctionType, chains: set[Chain]) -> None:
         cells, own = cells_of(function), set(function.__code__.co_varnames)

@@ -7,11 +7,13 @@ import decimal
 import enum
 import fractions
 import functools
+import io
 import pathlib
 import re
 import sys
 import types
 import uuid
+from collections.abc import Iterator
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
@@ -74,6 +76,8 @@ def is_kept_in_class(value: object) -> bool:
     """Tell whether an attribute of a class is a value that the class holds, not a part of how it works."""
     kind = type(value)
     works = hasattr(kind, "__get__") and not isinstance(value, _PARTIAL)  # a function, a property, a slot
+    if isinstance(value, (Iterator, io.IOBase)):
+        return False  # nothing can be said of it, and nobody says that the code reads it
     return is_users(kind) or (not works and kind.__module__.partition(".")[0] in _LIBRARIES)
 
 

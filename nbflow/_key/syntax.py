@@ -9,6 +9,7 @@ object speaks, together with the version of Python.
 from __future__ import annotations
 
 import ast
+import dis
 import functools
 import itertools
 import linecache
@@ -107,8 +108,12 @@ def _match(code: CodeType, source: Source) -> FunctionNode | None:
         return _moved(code, source)
     nodes = source.functions.get(place, [])
     if len(nodes) > 1:  # lambdas on one line: the body says which
-        extent = _extent(code)
-        nodes = [node for node in nodes if isinstance(node, ast.Lambda) and _span(node.body) == extent]
+        extent, lambdas = _extent(code), [node for node in nodes if isinstance(node, ast.Lambda)]
+        if extent is None:  # a constant, which has no place in Python 3.12
+            said = digest([*dis.get_instructions(code)][-1].argval)
+            nodes = [node for node in lambdas if isinstance(node.body, ast.Constant) and digest(node.body.value) == said and len(node.args.args) == code.co_argcount]
+        else:
+            nodes = [node for node in lambdas if _span(node.body) == extent]
     return nodes[0] if len(nodes) == 1 else None
 
 

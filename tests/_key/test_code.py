@@ -730,6 +730,22 @@ def test_a_counter_in_a_class_or_module_does_not_count(notebook, local_module, c
     assert notebook["State"].n + sys.modules["state"].N == 1
 
 
+def test_what_a_method_rebinds_counts_unless_the_code_may_call_the_method(new_notebook):
+    cell = "class Config:\n    prompt = 'a'\n    @staticmethod\n    def choose(text):\n        Config.prompt = text\ndef step(x):\n    return Config.prompt\n"
+    notebook = new_notebook()
+    notebook.run(cell)
+    before = read(notebook["step"]).digest
+    notebook["Config"].choose("b")
+    assert read(notebook["step"]).digest != before
+    notebook["Config"].choose("a")
+    assert read(notebook["step"]).digest == before
+    other = new_notebook()
+    other.run(cell.replace("    return", "    Config.choose(x)\n    return"))
+    before = read(other["step"]).digest
+    other["step"]("b")
+    assert read(other["step"]).digest == before
+
+
 def test_an_attribute_of_another_object_hides_no_constant_of_a_class(new_notebook):
     cell = (
         "class Config:\n    limit = 3\nclass Tool:\n    def __init__(self, limit):\n        self.limit = limit\n"
@@ -994,6 +1010,12 @@ def test_what_a_function_counts_in_an_attribute_of_its_own_does_not_count(notebo
     before = read(notebook["step"]).digest
     notebook["step"](1)
     assert read(notebook["step"]).digest == before
+
+
+def test_an_iterator_or_a_file_that_a_class_holds_stops_nobody(notebook):
+    notebook.run("import os\nclass A:\n    lines, file = iter('ab'), open(os.devnull)\n    def show(self):\n        return 1\ndef step(x):\n    return A().show()\n")
+    assert names(notebook["step"]) == ["step", "A", "A.show"]
+    notebook["A"].file.close()
 
 
 OVERLOADED = """

@@ -110,6 +110,7 @@ CODES = {
     "generated": (GENERATED, "step"),
     "matched": (MATCHED, "step"),
     "inherited": (INHERITED, "step"),
+    "constant": ("F = [lambda: 1, lambda: 2, lambda x=3: x]\ndef step(x):\n    return F\n", "step"),
 }
 GOLDEN_CODES = {
     "helpers": "c11804dc2bc8fead1288b2f0d497a7a2c4b1c1c3",
@@ -120,6 +121,7 @@ GOLDEN_CODES = {
     "texts": "a4f8fc5a53668176eec0f9bf0062ccac2dd412de",
     "generated": "4222e2bd7cde50af0158293e12a07f83a1441501",
     "matched": "1a223cb1217201ec190eb84b30311fd8c553f503",
+    "constant": "96b75b3c6768bac20767bc89e23908fcdcc7ff8c",
     "inherited": "27853ed53aa2f31cd455072dff4e69b235444aaa",
 }
 GOLDEN_CALL = "52313af261f2e8feda47db1e8d976bd8c3c79101"
