@@ -343,13 +343,15 @@ def _displayed(chunk: Chunk, show: str) -> list[str]:
     node = chunk.body[0]
     lines = _marked(chunk)
     before = len(chunk.lines) - ((node.end_lineno or node.lineno) - node.lineno + 1)
-    lines[before] = f"{show}({lines[before]}"
+    # `a, b` is one value.
+    begin, close = ("((", "))") if isinstance(node, ast.Expr) and isinstance(node.value, ast.Tuple) else ("(", ")")
+    lines[before] = f"{show}{begin}{lines[before]}"
     last = len(lines) - 1
     end = node.end_col_offset or 0
     text = chunk.lines[-1].encode()
     shift = len(lines[last]) - len(chunk.lines[-1]) if last == before else 0
     cut = len(text[:end].decode()) + shift
-    lines[last] = f"{lines[last][:cut]}){lines[last][cut:]}"
+    lines[last] = f"{lines[last][:cut]}{close}{lines[last][cut:]}"
     return lines
 
 
