@@ -17,7 +17,7 @@ from nbflow._key import cell as reaches
 from nbflow.errors import UsageError
 from nbflow.export.source import literal
 from nbflow.notebook import document as documents
-from nbflow.notebook.check.cells import cells_of
+from nbflow.notebook.check.cells import cells_of, step_line
 from nbflow.notebook.document import STEP_LINE
 from nbflow.notebook.rewrite import parse
 from nbflow.script import BEGIN, END
@@ -161,6 +161,10 @@ def _refusals(cell: Cell) -> Iterator[str]:
         yield f"Cell {cell.number} has `{name}`, which needs IPython: do it in Python (subprocess.run for a shell line), or take a target that runs the notebook."
     if cell.tree is not None and _step_line(cell) is not None and (found := next(_annotated(cell.tree.body), None)) is not None:
         yield f"Cell {cell.number} is a step and gives `{ast.unparse(found.target)}` an annotation, which a plain module cannot keep: leave it out."
+    try:
+        parse(_step_line(cell) or "step")
+    except UsageError as error:
+        yield f"Cell {cell.number}: {error}"
     if cell.tree is None:
         yield f"Cell {cell.number} is not Python: line {cell.error[0] if cell.error else 1}."
 
@@ -188,13 +192,8 @@ def _headings(document: Any) -> dict[int, str]:
 
 
 def _step_line(cell: Cell) -> str | None:
-    for line in cell.source.splitlines():
-        if found := STEP_LINE.match(line):
-            parse(found[1])
-            return found[1].strip()
-        if line.strip() and not line.startswith(("#|", "%%")):
-            return None
-    return None
+    found = step_line(cell)
+    return found[1] if found is not None else None
 
 
 def _plain(cell: Cell) -> str:
