@@ -72,7 +72,7 @@ def image(job: Job) -> dict[str, str]:
         f"ENTRYPOINT {json.dumps(command)}",
         *([f"CMD {json.dumps(parameters)}"] if parameters else []),
     ]
-    ignored = [".git", ".gitignore", ".dockerignore", "Dockerfile", "README.md", "secrets.env", ".nbflow", ".venv", "__pycache__", "*.out.ipynb", "*.out.run.json", "*.log"]
+    ignored = [".git", ".gitignore", ".dockerignore", "Dockerfile", "README.md", "secrets.env", ".env", ".nbflow", ".venv", "__pycache__", "*.out.ipynb", "*.out.run.json", "*.log"]
     return {"Dockerfile": "\n".join(dockerfile) + "\n", ".dockerignore": "\n".join(ignored) + "\n"}
 
 

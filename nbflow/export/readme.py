@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from nbflow.export.spec import Job, Target
 
 #: What runs leave in the folder, and what must not be committed.
-IGNORED = "secrets.env\n.nbflow/\n*.out.ipynb\n*.out.run.json\n*.log\n__pycache__/\n.venv/\n"
+IGNORED = "secrets.env\n.env\n.nbflow/\n*.out.ipynb\n*.out.run.json\n*.log\n__pycache__/\n.venv/\n"
 
 
 def as_text(job: Job, target: Target) -> str:

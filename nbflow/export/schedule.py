@@ -154,7 +154,7 @@ def _zone(name: str | None) -> str:
     if name is None:
         return next((zone for zone in local_zones() if zone in known), "UTC")
     if name not in known:
-        close = difflib.get_close_matches(name, known, 1) or [zone for zone in sorted(known) if name.lower().replace(" ", "_") in zone.lower()][:1]
+        close = difflib.get_close_matches(name, known, 1) or [zone for zone in sorted(known) if name.strip() and name.lower().replace(" ", "_") in zone.lower()][:1]
         hint = f"did you mean {close[0]}?" if close else "name a city of the IANA list, such as --timezone Europe/Berlin, or UTC."
         raise UsageError(f"--timezone {name!r} is not a time zone: {hint}")
     return name

@@ -17,7 +17,7 @@ from nbflow._key import cell as reaches
 from nbflow.errors import UsageError
 from nbflow.export.source import literal
 from nbflow.notebook import document as documents
-from nbflow.notebook.check.cells import cells_of
+from nbflow.notebook.check.cells import cells_of, step_line
 from nbflow.notebook.document import STEP_LINE
 from nbflow.notebook.rewrite import parse
 from nbflow.script import BEGIN, END
@@ -161,6 +161,10 @@ def _refusals(cell: Cell) -> Iterator[str]:
         yield f"Cell {cell.number} has `{name}`, which needs IPython: do it in Python (subprocess.run for a shell line), or take a target that runs the notebook."
     if cell.tree is not None and _step_line(cell) is not None and (found := next(_annotated(cell.tree.body), None)) is not None:
         yield f"Cell {cell.number} is a step and gives `{ast.unparse(found.target)}` an annotation, which a plain module cannot keep: leave it out."
+    try:
+        parse(_step_line(cell) or "step")
+    except UsageError as error:
+        yield f"Cell {cell.number}: {error}"
     if cell.tree is None:
         yield f"Cell {cell.number} is not Python: line {cell.error[0] if cell.error else 1}."
 
@@ -188,13 +192,8 @@ def _headings(document: Any) -> dict[int, str]:
 
 
 def _step_line(cell: Cell) -> str | None:
-    for line in cell.source.splitlines():
-        if found := STEP_LINE.match(line):
-            parse(found[1])
-            return found[1].strip()
-        if line.strip() and not line.startswith(("#|", "%%")):
-            return None
-    return None
+    found = step_line(cell)
+    return found[1] if found is not None else None
 
 
 def _plain(cell: Cell) -> str:
@@ -343,13 +342,15 @@ def _displayed(chunk: Chunk, show: str) -> list[str]:
     node = chunk.body[0]
     lines = _marked(chunk)
     before = len(chunk.lines) - ((node.end_lineno or node.lineno) - node.lineno + 1)
-    lines[before] = f"{show}({lines[before]}"
+    # `a, b` is one value.
+    begin, close = ("((", "))") if isinstance(node, ast.Expr) and isinstance(node.value, ast.Tuple) else ("(", ")")
+    lines[before] = f"{show}{begin}{lines[before]}"
     last = len(lines) - 1
     end = node.end_col_offset or 0
     text = chunk.lines[-1].encode()
     shift = len(lines[last]) - len(chunk.lines[-1]) if last == before else 0
     cut = len(text[:end].decode()) + shift
-    lines[last] = f"{lines[last][:cut]}){lines[last][cut:]}"
+    lines[last] = f"{lines[last][:cut]}{close}{lines[last][cut:]}"
     return lines
 
 

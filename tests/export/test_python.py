@@ -74,6 +74,15 @@ def test_what_the_module_has_done_the_notebook_does_not_do_again(made):
     assert log(notebook.parent) == []
 
 
+def test_several_values_in_a_last_line_are_shown_as_a_notebook_shows_them(tmp_path):
+    notebook = write(tmp_path / "n.ipynb", "a, b = 1, [2]", "a, b  # both", "*b, a", "#| step: pair -> c\nc = a\na, b", "(a,\n b)", "a,")
+    folder = nf.export(notebook, "python").folder
+    done = command("python", "n_job.py", cwd=folder)
+    assert (done.returncode, done.stdout) == (0, "(1, [2])\n(2, 1)\n(1, [2])\n(1, [2])\n(1,)\n"), done.stderr
+    assert command("nbflow", "run", notebook).returncode == 0
+    assert "pair: cached" in command("python", "n_job.py", cwd=folder).stdout
+
+
 def test_parameters_may_read_what_stands_above_them(tmp_path):
     """Imports first and the parameters second is how most notebooks begin."""
     notebook = write(tmp_path / "n.ipynb", "import datetime as dt\nfrom typing import Literal\nDAY = 24", ("day: dt.date = dt.date(2026, 11, DAY)\nmode: Literal['new', 'all'] = 'new'", "parameters"), "print(day, mode)")

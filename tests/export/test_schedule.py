@@ -61,7 +61,7 @@ def test_what_is_no_schedule_or_would_mean_two_things_is_refused(text, said):
     assert said in str(refusal.value)
 
 
-@pytest.mark.parametrize(("zone", "said"), [("Berlin", "did you mean Europe/Berlin"), ("Europe/Berln", "did you mean Europe/Berlin"), ("+02:00", "--timezone Europe/Berlin"), ("../../etc/passwd", "is not a time zone"), ("localtime", "is not a time zone")])
+@pytest.mark.parametrize(("zone", "said"), [("Berlin", "did you mean Europe/Berlin"), ("Europe/Berln", "did you mean Europe/Berlin"), ("", "name a city"), ("+02:00", "--timezone Europe/Berlin"), ("../../etc/passwd", "is not a time zone"), ("localtime", "is not a time zone")])
 def test_an_unknown_zone_is_refused(zone, said):
     with pytest.raises(nf.UsageError, match=said):
         schedule("0 6 * * *", zone)

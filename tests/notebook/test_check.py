@@ -31,6 +31,11 @@ def found(folder):
     return found
 
 
+@pytest.mark.parametrize("cell", ["%%step --retries 2 a -> b\nb = 1", "#| step: a -> b --nonsense\nb = 1", "#| step: a --version 'x\nb = 1", "#| step:\nb = 1"])
+def test_a_step_cell_whose_first_line_cannot_be_read_is_found(cell, found):
+    assert found(cell) == [("syntax", 1, 1)]
+
+
 def test_a_clean_notebook_has_no_findings(found):
     cells = [
         ("day: str\nlimit = 5", "parameters"),

@@ -5,8 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from nbflow.errors import UsageError
 from nbflow.notebook import document as documents
+from nbflow.notebook.check.cells import step_line
 from nbflow.notebook.check.finding import Finding
+from nbflow.notebook.rewrite import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,11 +18,16 @@ if TYPE_CHECKING:
 
 
 def broken(cells: list[Cell]) -> Iterator[Finding]:
-    """Cells that are no Python."""
+    """Cells that are no Python, and lines of step cells that say nothing."""
     for cell in cells:
         if cell.error is not None:
             line, message = cell.error
             yield Finding("syntax", "error", cell.number, line, f"the cell is not Python: {message}", "It fails wherever it runs.", "Mend it, or make it a Markdown or raw cell.")
+        if (step := step_line(cell)) is not None:
+            try:
+                parse(step[1])
+            except (UsageError, ValueError) as error:
+                yield Finding("syntax", "error", cell.number, step[0], f"a step cell that cannot be read: {str(error).rstrip('.')}", "It fails wherever it runs.", "Write its first line as that says.")
 
 
 def out_of_order(cells: list[Cell]) -> Iterator[Finding]:
