@@ -27,9 +27,11 @@ def test_three_mornings_by_the_module(threads, tmp_path):
 
 def test_the_module_finds_what_the_notebook_has_done(threads, tmp_path):
     """One store, one key: prototype in the notebook, then run the module, and nothing is paid for again."""
-    subprocess.run([Path(sys.executable).with_name("nbflow"), "run", threads.notebook], check=True, capture_output=True)
+    done = subprocess.run([Path(sys.executable).with_name("nbflow"), "run", threads.notebook], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     threads.export("python")
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "XDG_CONFIG_HOME": os.environ["XDG_CONFIG_HOME"]}
-    subprocess.run(["/bin/sh", threads.folder / "run.sh"], env=environment, check=True, capture_output=True)
+    done = subprocess.run(["/bin/sh", threads.folder / "run.sh"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     nf.use(threads.notebook.parent / ".nbflow")
     assert {tuple(flow.items()) for flow in nf.open_run().counts.values()} == {(("CACHED", 12),)}
