@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 from nbflow._core.entry import Opened, Resumed, RunState
 from nbflow._core.flow import Flow, Listeners, make_flow
 from nbflow._core.sheet import Sheet
-from nbflow._core.step import Step, make_step
+from nbflow._core.step import Step, check_options, make_step
 from nbflow._core.usage import Usage, dollars
 from nbflow._run import explanation, kept, orders
 from nbflow._run.batch import Batch
@@ -410,7 +410,9 @@ def step(function: Any = None, /, **options: Any) -> Any:
 
     Raises:
         UsageError: an option that cannot be right.
+        TypeError: an option that there is not.
     """
+    check_options(options, "step")
 
     def decorate(function: Callable[..., Any]) -> Step[..., Any]:
         made = make_step(function, SESSION, **options)

@@ -207,6 +207,22 @@ def name_of(function: Callable[..., Any]) -> str:
     return name.rsplit("<locals>.", 1)[-1]
 
 
+def check_options(options: Iterable[str], owner: str, otherwise: str = "") -> None:
+    """Refuse options that no step has.
+
+    Raises:
+        TypeError: names the first of them, and the one that was meant; ``otherwise`` is said if none is like it.
+    """
+    known = [name for name, parameter in inspect.signature(make_step).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+    for option in options:
+        if option not in known:
+            import difflib
+
+            close = difflib.get_close_matches(option, known, n=1)
+            more = f"Did you mean {close[0]!r}?" if close else otherwise
+            raise TypeError(f"{owner}() got an unexpected keyword argument {option!r}. {more}".rstrip())
+
+
 def make_step(
     function: Callable[P, R],
     performer: Performer,

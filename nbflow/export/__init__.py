@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from nbflow.errors import UsageError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from nbflow.export.handover import Export
@@ -56,6 +58,11 @@ def export(
     from nbflow.export.handover import Order, prepare
     from nbflow.export.schema import spelled
 
+    for argument, value in {"to": to, "schedule": schedule, "timezone": timezone, "name": name}.items():
+        if not isinstance(value, str) and (value is not None or argument == "to"):
+            raise UsageError(f'{argument}={value!r} has to be a text, as in nf.export("threads.ipynb", to="cron", schedule="0 6 * * 1-5").')
+    if not isinstance(parameters, Mapping | None):
+        raise UsageError(f'parameters={parameters!r} has to be a dict of names and values: {{"day": "2026-11-24"}}.')
     path = Path(notebook).expanduser()
     said = {"--max-failed": max_failed, "--budget": budget, "--timeout": timeout}
     options = [part for option, value in said.items() if value is not None for part in (option, str(value))]

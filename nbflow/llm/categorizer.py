@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import inspect
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
@@ -12,7 +11,7 @@ from nbflow import _wiring
 from nbflow._core.entry import Remark
 from nbflow._core.label import is_missing
 from nbflow._core.policy import seconds
-from nbflow._core.step import make_step
+from nbflow._core.step import check_options
 from nbflow._core.usage import Usage
 from nbflow._run.scope import SCOPE
 from nbflow.errors import NonRetriableError, UsageError
@@ -98,7 +97,7 @@ def categorizer(
         UsageError: labels, examples, a model or options that cannot be right; the message names them.
         TypeError: an option that there is not.
     """
-    _check_known(options)
+    check_options(options, "categorizer", "What a model takes beside the prompt is for a client of your own to say, see nbflow.llm.Model.")
     taxonomy = taxonomies.read(labels, unknown)
     if redact is not None and not callable(redact):
         raise UsageError(f"redact={redact!r} has to be a function from text to text.")
@@ -285,14 +284,6 @@ def _reached(model: Any, base_url: str | None, api_key: str | None) -> tuple[Mod
         raise UsageError(f"api_key= has to be a text, such as nf.secret({provider.upper() + '_API_KEY'!r}), not {type(api_key).__name__}.")
     way = channel(provider, base_url)
     return providers.Provider(model, model_id, base_url, api_key, way.heed), way
-
-
-def _check_known(options: dict[str, Any]) -> None:
-    steps = {name for name, parameter in inspect.signature(make_step).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY}
-    for option in options.keys() - steps:
-        close = difflib.get_close_matches(option, steps, n=1)
-        more = f"Did you mean {close[0]!r}?" if close else "What a model takes beside the prompt is for a client of your own to say, see nbflow.llm.Model."
-        raise TypeError(f"categorizer() got an unexpected keyword argument {option!r}. {more}")
 
 
 def _text(value: Any, option: str) -> str:

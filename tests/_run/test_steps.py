@@ -439,6 +439,11 @@ def test_misuse_fails_where_the_step_is_defined(options, say):
             return x
 
 
+def test_an_option_that_a_step_does_not_have_is_refused_with_the_one_that_was_meant():
+    with pytest.raises(TypeError, match=r"^step\(\) got an unexpected keyword argument 'retrys'\. Did you mean 'retries'\?$"):
+        nf.step(retrys=1)
+
+
 def test_what_cannot_be_a_step_is_refused():
     with pytest.raises(nf.UsageError, match="generator"):
 

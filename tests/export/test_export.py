@@ -306,6 +306,19 @@ def test_a_parameter_that_no_text_means_is_refused(place):
         nf.export(place / "threads.ipynb", "systemd", schedule="0 6 * * *", parameters={"day": 5})
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"to": None}, r"to=None has to be a text"),
+        ({"to": "cron", "schedule": 6}, r"schedule=6 has to be a text, as in .*0 6"),
+        ({"to": "cron", "parameters": ["day=5"]}, r"parameters=\['day=5'\] has to be a dict"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_by_its_name(place, options, said):
+    with pytest.raises(nf.UsageError, match=said):
+        nf.export(place / "threads.ipynb", **options)
+
+
 def test_the_job_calls_the_nbflow_of_this_python(place):
     made = nf.export(place / "threads.ipynb", "systemd", schedule="0 6 * * *")
     assert made.job.command[0] == str(Path(sys.executable).with_name("nbflow"))
