@@ -47,7 +47,7 @@ from nbflow.notebook import objects, outputs
 from nbflow.notebook.rewrite import NAME, Rebuild, mark, modules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
     from nbflow._run.engine import Engine
@@ -55,7 +55,8 @@ if TYPE_CHECKING:
     from nbflow._state.checkpoint import Checkpoint
     from nbflow.notebook.rewrite import Spec
 
-_HISTORY = frozenset(("In", "Out", "_", "__", "___", "_i", "_ii", "_iii", "_oh", "_ih", "_dh", "exit", "quit"))
+#: Names that are another thing after each cell.
+HISTORY = frozenset(("In", "Out", "_", "__", "___", "_i", "_ii", "_iii", "_oh", "_ih", "_dh", "exit", "quit"))
 #: Cells whose trees are kept between the compiling and the running.
 _KEPT = 64
 _POLL = 0.05
@@ -164,7 +165,7 @@ class Notebook:
             return why
         reads = {chain for chain in cell.reach.reads if chain[0] != "get_ipython"}  # of magics that only set up
         roots = {chain[0] for chain in reads}
-        if history := sorted(roots & _HISTORY):
+        if history := sorted(roots & HISTORY):
             return f"it reads `{history[0]}`, which is another thing after each cell"
         data = sorted(name for name in roots if name in space and name not in cell.spec.ignore and is_data(space[name]))
         chains = frozenset(chain for chain in reads if chain[0] not in data and chain[0] not in cell.spec.ignore)
@@ -484,7 +485,7 @@ class Attempt:
         assert identity is not None
         engine.runner.sources.note(cell.subject, identity)
         try:
-            _see_definitions(names, tools)
+            _see_definitions(names, tools, cell.reach.defines)
             kept = objects.saved(names, cell.things, changed)
             payload = kept | {"gone": gone, "modules": {name: value.__name__ for name, value in tools.items() if _is_module(value)}, "shown": KNOWN.masked(self._recorder.shown)}
             data = checkpoint.dump(cell.subject, payload, saved_at=cell.saved_at, seconds=cell.seconds, code=identity.digest, inputs=self._given)
@@ -518,7 +519,7 @@ class Attempt:
             named = [*cell.spec.outputs, *reach.tools]
         else:
             named = reach.outputs
-        names = {name: space[name] for name in named if name in space and name not in _HISTORY and not _is_module(space[name])}
+        names = {name: space[name] for name in named if name in space and name not in HISTORY and not _is_module(space[name])}
         for name, value in [*given, *self._bound.items()]:  # what functions bound anew
             now = _value(space, name)
             if now is not value and now is not _NOWHERE and name not in reach.binds and name not in reach.defines:
@@ -574,15 +575,15 @@ def _can_be_saved(value: object) -> bool:
     return True
 
 
-def _see_definitions(names: dict[str, object], tools: dict[str, object]) -> None:
-    """Refuse functions and classes that nobody would define when the cell comes from disk."""
+def _see_definitions(names: dict[str, object], tools: dict[str, object], defines: Iterable[str]) -> None:
+    """Refuse functions and classes that nobody would define when the cell comes from disk; those that it ``defines`` it does."""
     for name, value in tools.items():
         if getattr(value, "__module__", None) == "__main__":
             raise CodecError(f"`{name}` is defined inside of another statement; define it at the top of a cell")
         if not _is_module(value):
             names[name] = value
     for name, value in names.items():
-        if getattr(value, "__module__", None) == "__main__" and getattr(value, "__qualname__", getattr(value, "__name__", None)) == name:
+        if name not in defines and getattr(value, "__module__", None) == "__main__" and getattr(value, "__qualname__", getattr(value, "__name__", None)) == name:
             raise CodecError(f"`{name}` is made by a call, and found by its name only where it was made")
 
 

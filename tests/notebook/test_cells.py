@@ -29,6 +29,14 @@ def lines(text):
     return [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in text.splitlines() if line.strip()]
 
 
+def test_a_class_and_a_function_that_a_cell_defines_may_be_declared_outputs(kernel):
+    cell = "#| step: schema -> Model, size, n\nclass Model:\n    size = 1\ndef size():\n    return Model.size\nn = 3"
+    assert "is not saved" not in kernel.run(cell)
+    kernel.run("del n, Model, size")
+    assert "schema: cached" in kernel.run(cell)
+    assert kernel.run("Model().size + size() + n") == "5"
+
+
 # What a cell reads and binds
 
 

@@ -36,6 +36,51 @@ def test_a_step_cell_whose_first_line_cannot_be_read_is_found(cell, found):
     assert found(cell) == [("syntax", 1, 1)]
 
 
+@pytest.mark.parametrize(
+    ("cell", "findings"),
+    [
+        ("#| step: a -> b\nc = 1", [("step-line", 1, 1)]),
+        ("%%step a -> x\nx = _", [("uncacheable-step", 1, 1)]),
+        ("\n#| step: a\nfrom math import *\nx = pi", [("uncacheable-step", 1, 2)]),
+        ("#| step: a\nx = eval('1')", [("uncacheable-step", 1, 1)]),
+        ("#| step: a\nx = open('x.txt').read() + open('y.txt').read()", [("unseen-input", 1, 2)]),
+        ("#| step: a --ttl 1d\nimport time\nx = time.time()", []),
+        ("#| step: a --version 2\nx = open('x.txt').read()", []),
+        ("#| step: a -> Model\nclass Model:\n    size = 1", []),
+        ("import nbflow as nf\n#| step: in the middle of a cell\nx = open('x.txt').read()", []),
+    ],
+)
+def test_what_a_step_cell_does_not_save_or_see_is_found(cell, findings, found):
+    assert found(cell) == findings
+
+
+def test_two_step_cells_of_one_name_are_found(found):
+    assert found("#| step: a\nx = 1", "#| step: b\ny = 1", "#| step: a\nz = 1") == [("step-line", 3, 1)]
+
+
+def test_a_step_cell_may_read_a_file_whose_content_it_is_given(found):
+    assert found("import nbflow as nf\npath = nf.file('x.txt')", "#| step: a\nx = open(path).read()") == []
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "if 'df' in globals():\n    print(df)",
+        "x = 1 if 'df' not in dir() else df",
+        "try:\n    df\nexcept NameError:\n    df = 1",
+        "try:\n    df.size\nexcept (AttributeError, NameError):\n    pass",
+    ],
+)
+def test_a_name_that_the_cell_asks_for_need_not_be_there(cell, found):
+    assert found(cell) == []
+    assert found(cell.replace("NameError", "KeyError").replace("globals()", "[]").replace("dir()", "[]")) != []
+
+
+def test_a_module_that_the_notebook_writes_is_there(found):
+    assert found("%%writefile made_here.py\nx = 1", "import made_here") == []
+    assert found("%%writefile made_here.txt\nx = 1", "import made_here") == [("missing-package", 2, 1)]
+
+
 def test_a_clean_notebook_has_no_findings(found):
     cells = [
         ("day: str\nlimit = 5", "parameters"),

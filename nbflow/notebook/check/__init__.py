@@ -39,5 +39,6 @@ def check(path: Path) -> list[Finding]:
         *unattended.waits_for_a_person(cells),
         *packages.imported(cells, path.resolve().parent),
         *steps.unseen(cells),
+        *steps.cells_as_steps(cells),
     ]
     return sorted(found, key=lambda one: (one.cell or 0, one.line or 0, LEVELS.index(one.level)))

@@ -44,6 +44,9 @@ def undefined(cells: list[Cell]) -> Iterator[Finding]:
                 bound_in.setdefault(use.name, cell.number)
     there, gone, told = set(_KNOWN), set[str](), set[str]()
     for cell, found in uses:
+        if _imports_everything(cell):
+            return
+        there |= _asked_for(cell)
         for use in found:
             if use.kind == "bind":
                 there.add(use.name)
@@ -53,8 +56,6 @@ def undefined(cells: list[Cell]) -> Iterator[Finding]:
             elif use.name not in there and use.name not in told and not (use.later and use.name in bound_in) and not _is_history(use.name):
                 told.add(use.name)
                 yield _finding(cell, use, bound_in.get(use.name), was_deleted=use.name in gone)
-        if _imports_everything(cell):
-            return
 
 
 def _finding(cell: Cell, use: _Use, defined: int | None, *, was_deleted: bool) -> Finding:
@@ -78,6 +79,19 @@ def _is_history(name: str) -> bool:
 
 def _imports_everything(cell: Cell) -> bool:
     return cell.tree is not None and any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in ast.walk(cell.tree))
+
+
+def _asked_for(cell: Cell) -> set[str]:
+    """Names that a cell takes care of itself: ``if "df" in globals()``, and what is tried where NameError is caught."""
+    found = set[str]()
+    for node in ast.walk(cell.tree) if cell.tree is not None else ():
+        if isinstance(node, ast.Compare) and isinstance(node.left, ast.Constant) and isinstance(node.ops[0], (ast.In, ast.NotIn)):
+            asked = node.comparators[0]
+            if isinstance(asked, ast.Call) and isinstance(asked.func, ast.Name) and asked.func.id in ("globals", "locals", "vars", "dir"):
+                found.add(str(node.left.value))
+        elif isinstance(node, ast.Try) and any(handler.type is None or "NameError" in ast.unparse(handler.type) for handler in node.handlers):
+            found |= {part.id for statement in node.body for part in ast.walk(statement) if isinstance(part, ast.Name)}
+    return found
 
 
 def _uses(cell: Cell) -> Iterator[_Use]:

@@ -27,11 +27,12 @@ def imported(cells: list[Cell], folder: Path) -> Iterator[Finding]:
     """Imports that are not here, and packages whose version nothing holds."""
     places = _imports(cells)
     known = metadata.packages_distributions()
+    written = {word for cell in cells for magic in cell.magics if magic.is_cell and magic.name in ("writefile", "file") for word in magic.text.split()}
     used: dict[str, tuple[int, int]] = {}
     # Whoever changes the path has modules elsewhere, where nobody can look without running the cell.
     level = "note" if any("sys.path" in cell.source for cell in cells) else "error"
     for name, (cell, line) in places.items():
-        if name in sys.stdlib_module_names or (folder / f"{name}.py").exists() or (folder / name).is_dir():
+        if name in sys.stdlib_module_names or (folder / f"{name}.py").exists() or (folder / name).is_dir() or f"{name}.py" in written:
             continue
         for distribution in known.get(name, [])[:1]:
             used.setdefault(distribution, (cell, line))

@@ -5,12 +5,18 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, NamedTuple
 
+from nbflow._key import cell as rules
+from nbflow.errors import UsageError
+from nbflow.notebook.cells import HISTORY
+from nbflow.notebook.check.cells import step_line
 from nbflow.notebook.check.finding import Finding
+from nbflow.notebook.rewrite import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nbflow.notebook.check.cells import Cell
+    from nbflow.notebook.rewrite import Spec
 
 _TIME = {"time.time", "datetime.now", "datetime.datetime.now", "datetime.utcnow", "date.today", "datetime.date.today", "datetime.today", "pd.Timestamp.now", "pd.Timestamp.today"}
 _CHANCE = {"random", "np.random", "numpy.random", "secrets"}
@@ -38,12 +44,71 @@ _SETTING = _Matter("unseen-input", "note", "reads the environment", _STALE, "Pas
 _FILE = _Matter("unseen-input", "note", "reads a file with `{}()`", _STALE, "Pass the content as an argument, or say depends_on=Path(...).", _OFTEN | {"depends_on"})
 
 
+#: What to do about it in a cell, which has flags in place of arguments.
+_TODO_OF_CELL = 'Bind what matters in an earlier cell that is no step (of a file nf.file("...")) and read it here, or give the cell --ttl.'
+
+
 def unseen(cells: list[Cell]) -> Iterator[Finding]:
     """What steps read besides their arguments."""
     for cell in cells:
         for node in ast.walk(cell.tree) if cell.tree is not None else ():
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _is_step(node):
                 yield from _of_step(cell, node)
+
+
+def cells_as_steps(cells: list[Cell]) -> Iterator[Finding]:
+    """Step cells: names that are no name of one, what keeps a cell from being saved, and what its key does not see."""
+    known, bound = dict[str, int](), set[str]()
+    for cell in cells:
+        reach = rules.reach(cell.tree.body) if cell.tree is not None else rules.Reach()
+        bound |= reach.binds.keys() | reach.defines.keys() | reach.closes.keys()
+        step = step_line(cell)
+        if step is None or cell.tree is None:
+            continue
+        line = step[0]
+        try:
+            spec = parse(step[1])
+        except (UsageError, ValueError):
+            continue  # `order.broken` says so
+        if spec.name in known:
+            yield Finding("step-line", "warning", cell.number, line, f"cell {known[spec.name]} is called `{spec.name}`, too", "%step and --force mean both.", "Give each step cell a name of its own.")
+        known.setdefault(spec.name, cell.number)
+        for name in [name for name in spec.outputs or () if name not in bound]:
+            yield Finding("step-line", "error", cell.number, line, f"step cell `{spec.name}` declares the output `{name}`, and no cell binds it", "The cell fails when it has run.", "Name what it binds.")
+        yield from _of_cell(cell, spec, reach, line)
+
+
+def _of_cell(cell: Cell, spec: Spec, reach: rules.Reach, line: int) -> Iterator[Finding]:
+    assert cell.tree is not None
+    history = sorted({chain[0] for chain in reach.reads} & HISTORY)
+    why = rules.blind(cell.tree.body) or (f"it reads `{history[0]}`, which is another thing after each cell" if history else None)
+    if why is not None:
+        yield Finding("uncacheable-step", "warning", cell.number, line, f"step cell `{spec.name}` is never saved: {why}", "It runs each time.", "Move that into a cell of its own, or take the line of the step away.")
+        return
+    options = {name for name, value in (("ttl", spec.policy.ttl), ("version", spec.version)) if value is not None}
+    told = set[str]()
+    for node in _outside_steps(cell.tree):
+        matter, name = _of_node(node)
+        if matter is None or matter.rule != "unseen-input" or matter.unless & options or _is_watched(node):
+            continue
+        what = matter.what.format(name)
+        if what not in told:
+            told.add(what)
+            yield Finding(matter.rule, matter.level, cell.number, getattr(node, "lineno", line), f"step cell `{spec.name}` {what}", matter.why, _TODO_OF_CELL)
+
+
+def _outside_steps(node: ast.AST) -> Iterator[ast.AST]:
+    """The parts of a cell, functions that are steps themselves left out."""
+    for part in ast.iter_child_nodes(node):
+        if not (isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef) and _is_step(part)):
+            yield part
+            yield from _outside_steps(part)
+
+
+def _is_watched(node: ast.AST) -> bool:
+    """Does a call read what a name stands for, such as an `nf.file` of an earlier cell?"""
+    first = node.args[0] if isinstance(node, ast.Call) and node.args else None
+    return isinstance(first, ast.Name)
 
 
 def _is_step(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
