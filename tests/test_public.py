@@ -45,7 +45,7 @@ def test_every_public_method_is_documented(owner):
 
 
 def test_importing_loads_nothing_heavy():
-    heavy = {"IPython", "ipykernel", "ipywidgets", "anywidget", "pandas", "polars", "pyarrow", "numpy", "rich", "diskcache", "pydantic", "nbclient"}
+    heavy = {"IPython", "ipykernel", "ipywidgets", "anywidget", "pandas", "polars", "pyarrow", "numpy", "rich", "diskcache", "pydantic", "nbclient", "asyncio"}
     loaded = run("import sys, nbflow; print(*{name.split('.')[0] for name in sys.modules})").split()
     assert not heavy & set(loaded)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import threading
 import time
@@ -38,6 +37,8 @@ async def aattempt(function: Callable[..., Any], args: tuple[Any, ...], kwargs: 
         if timeout is None:
             value = await function(*args, **kwargs)
         else:
+            import asyncio
+
             async with asyncio.timeout(timeout) as limit:
                 value = await function(*args, **kwargs)
     except Exception as error:

@@ -6,7 +6,6 @@ each is taken to cost as much as the dearest one so far. That much is held back 
 
 from __future__ import annotations
 
-import asyncio
 import math
 import threading
 from collections import defaultdict, deque
@@ -70,6 +69,8 @@ class Budget:
 
     async def aenter(self, step: str) -> Hold:
         """`enter` for tasks."""
+        import asyncio
+
         place = self._ask(step)
         try:
             return place.result() if place.done() else await asyncio.wrap_future(place)

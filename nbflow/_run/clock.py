@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import random
 import threading
@@ -50,6 +49,8 @@ class Clock:
 
     async def sleep(self, seconds: float) -> None:
         """`wait` for tasks, which are cancelled as tasks are."""
+        import asyncio
+
         await asyncio.sleep(seconds)
 
     def wait_for(self, future: Future[T], cancelled: threading.Event | None) -> T:
@@ -92,6 +93,8 @@ class TestClock(Clock):
 
     async def sleep(self, seconds: float) -> None:
         """Put the clock forward, after a turn of the event loop."""
+        import asyncio
+
         await asyncio.sleep(0)
         with self._mutex:
             self._ahead += seconds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib
 import os
@@ -156,6 +155,8 @@ class Engine:
         """Await any step; a sync one on a worker thread."""
         if step.is_async:
             return await self._acall(step, args, kwargs)
+        import asyncio
+
         return await asyncio.wrap_future(self.machinery.workers.submit(lambda: self.call(step, args, kwargs)))
 
     def sync(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -172,6 +173,8 @@ class Engine:
         if not step.is_async:
             return self.machinery.workers.submit(lambda: self.call(step, args, kwargs))
         self._refuse_on_loop(step, ".submit(...)")
+        import asyncio
+
         return asyncio.run_coroutine_threadsafe(self._acall(step, args, kwargs), self.machinery.loop.get())
 
     def _refuse_on_loop(self, step: Step[..., Any], how: str) -> None:
@@ -198,6 +201,8 @@ class Engine:
 
     @staticmethod
     async def _gather(calls: Any) -> list[Any]:
+        import asyncio
+
         values = await asyncio.gather(*calls, return_exceptions=True)
         for value in values:
             if isinstance(value, BaseException):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import deque
 from concurrent.futures import Future
@@ -91,6 +90,8 @@ class Gate:
         """`enter` for tasks."""
         place = self._take()
         if place is not None:
+            import asyncio
+
             try:
                 await asyncio.wrap_future(place)
             except BaseException:

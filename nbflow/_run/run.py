@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import threading
 import time
@@ -396,6 +395,8 @@ class Run:
         return self._awaited().__await__()
 
     async def _awaited(self) -> Run:
+        import asyncio
+
         try:
             while self._is_going_on():  # noqa: ASYNC110 - it ends on a thread, or in another process
                 await asyncio.sleep(_GLANCE)

@@ -5,7 +5,6 @@ Only three commands can wait: `Claim`, `Attempt` and `Wait`. They exist twice, t
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import warnings
 from concurrent.futures import Future
@@ -292,6 +291,8 @@ class Runner:
 
     async def _aclaim(self, call: Call, _command: Command) -> Outcome | None:
         while (landing := self._board(call)) is not None:
+            import asyncio
+
             # Shielded: whoever stops waiting must not cancel what the others wait for.
             shared = self._shared(call, await asyncio.shield(asyncio.wrap_future(landing)))
             if shared is not None:
@@ -404,6 +405,8 @@ async def _let_others_start() -> None:
     Of sixty answers that arrive together the first would else be saved, noted and followed up before the sixtieth
     gives its place away. The output is not lost to a cancellation that comes meanwhile: it takes effect afterwards.
     """
+    import asyncio
+
     try:
         await asyncio.sleep(0)
     except asyncio.CancelledError:

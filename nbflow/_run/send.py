@@ -7,7 +7,6 @@ under way is bounded, and the reading waits.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import threading
 import time
@@ -29,6 +28,7 @@ from nbflow._state import checkpoint
 from nbflow.errors import NbflowWarning, RunCancelledError, StepTimeoutError, StoreError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
@@ -332,9 +332,13 @@ class Execution:
 
     def _begin(self, flow: int, number: int, row: Row, key: str) -> None:
         """On the loop: start the task for one record."""
+        import asyncio
+
         asyncio.get_running_loop().create_task(self._awork(flow, number, row, key))
 
     async def _awork(self, flow: int, number: int, row: Row, key: str) -> None:
+        import asyncio
+
         lane, place = self.lanes[flow], self._place(flow, number, row)
         begun = time.perf_counter()
         # Here, not where the task is made: a task that is cancelled before its first line would never end its record.
@@ -414,6 +418,8 @@ class Execution:
 
     def _broken(self, error: BaseException) -> Outcome:
         """A SystemExit fails its record; whatever else is no `Exception` (KeyboardInterrupt) ends the whole run."""
+        import asyncio
+
         if not isinstance(error, Exception | SystemExit | asyncio.CancelledError):
             self._fatal = error
         return Outcome(State.CANCELLED if isinstance(error, RunCancelledError) else State.FAILED, None, error)
@@ -436,6 +442,8 @@ class Execution:
         except Exception as broken:
             self._not_told(lane, row, broken)
             return None
+        import asyncio
+
         if not asyncio.iscoroutine(answer):
             return None
         return asyncio.run_coroutine_threadsafe(self._told(lane, row, answer), self._loop.get())

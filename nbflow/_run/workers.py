@@ -6,7 +6,6 @@ Daemon threads, because a call that hangs in a network read must not keep the ke
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import threading
 import time
@@ -16,6 +15,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
@@ -98,6 +98,8 @@ class Loop:
         """The running loop, begun at first use and again in a forked child."""
         with self._mutex:
             if self._loop is None:
+                import asyncio
+
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=self._loop.run_forever, name="nbflow-loop", daemon=True).start()
             return self._loop
@@ -109,10 +111,16 @@ class Loop:
 
     def is_current(self) -> bool:
         """Does the caller run on this loop?"""
-        return self._loop is not None and asyncio._get_running_loop() is self._loop  # noqa: SLF001 - the C accessor; get_running_loop() raises
+        if self._loop is None:
+            return False
+        import asyncio
+
+        return asyncio._get_running_loop() is self._loop  # noqa: SLF001 - the C accessor; get_running_loop() raises
 
     def wait(self, coroutine: Coroutine[Any, Any, T], result: Callable[[Future[T]], T] = Future.result) -> T:
         """Run ``coroutine`` on the loop and wait for it by ``result``; whatever ends the wait (an interrupt) cancels it."""
+        import asyncio
+
         future = asyncio.run_coroutine_threadsafe(coroutine, self.get())
         try:
             return result(future)
