@@ -17,7 +17,8 @@ CHANGES = (
     (OUTPUTS, r"\b\d{8}-\d{6}-[0-9a-f]+\b", "RUN"),
     (OUTPUTS, r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?", "WHEN"),
     (OUTPUTS, r"\b\d\d:\d\d(:\d\d(\.\d+)?)?\b", "WHEN"),
-    (OUTPUTS, r"(<|&lt;)?\b\d+(\.\d+)? ?(ms|s|m \d+ s|min)\b", "DURATION"),
+    # With what is before it: a line is broken where a longer one would not fit.
+    (OUTPUTS, r"\s*(<|&lt;)?\b\d+(\.\d+)?\s?(ms|s|m \d+ s|min)\b", " DURATION"),
     (OUTPUTS, r"\b[0-9a-f]{12,}\b", "ID"),
     (OUTPUTS, r"[^\s'\"]*/nbflow-\w+", "FOLDER"),
     (OUTPUTS, r"errors\.pydantic\.dev/[\d.]+", "errors.pydantic.dev/VERSION"),

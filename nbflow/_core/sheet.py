@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._core.entry import FINAL, Called, Item, Opened
 from nbflow._core.plan import State
-from nbflow._core.table import Cause, pattern_of
+from nbflow._core.table import Cause, kind_of, pattern_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,7 +163,7 @@ class Sheet:
     def _count(self, number: int, more: int) -> None:
         cause = self.causes[number]
         self.causes[number] = cause._replace(records=cause.records + more)
-        self.kinds[cause.error, cause.step] += more
+        self.kinds[kind_of(cause)] += more
 
     def _called(self, entry: Called) -> None:
         record, flow, step, state, _, _, attempt, _, failed, _ = entry

@@ -146,11 +146,17 @@ def causes_of(state: RunState) -> list[Cause]:
     return sorted(causes, key=lambda cause: -cause.records)
 
 
+def kind_of(cause: Cause) -> tuple[str, str]:
+    """What the sentence tells failures by: the error and the step. Who raised NonRetriableError said why, to be read."""
+    said = f'"{short(cause.message, _SAID_AT_MOST)}"' if cause.error == "NonRetriableError" and cause.message else None
+    return said or _SAID.get(cause.error, cause.error), cause.step
+
+
 def kinds_of(causes: Iterable[Cause]) -> Counter[tuple[str, str]]:
-    """How many failures there are of each error at each step."""
+    """How many failures there are of each kind."""
     kinds: Counter[tuple[str, str]] = Counter()
     for cause in causes:
-        kinds[cause.error, cause.step] += cause.records
+        kinds[kind_of(cause)] += cause.records
     return kinds
 
 
@@ -166,7 +172,7 @@ def sentence_of(state: RunState, kinds: Counter[tuple[str, str]]) -> str:
     broken = tally[State.FAILED] + tally[State.TIMED_OUT]
     if broken:
         first = [(kind, number) for kind, number in kinds.most_common(3) if number]
-        why = "; ".join(f"{number:,} {_SAID.get(error, error)}" + (f" at {step}" if step else "") for (error, step), number in first)
+        why = "; ".join(f"{number:,} {what}" + (f" at {step}" if step else "") for (what, step), number in first)
         more = broken - sum(number for _, number in first)
         parts.append(f"{broken:,} failed: {why}" + (f"; {more:,} of other causes" if more else ""))
     # How long it has gone on moves between two entries: who shows a run under way says it beside the sentence.
@@ -175,8 +181,8 @@ def sentence_of(state: RunState, kinds: Counter[tuple[str, str]]) -> str:
     return f"{share}{rows}{flows}: {', '.join(parts) or nothing}.{took}{spent_of(state)}"
 
 
-#: Errors of nbflow's own, in words.
-_SAID = {"StepTimeoutError": "timed out"}
+#: Errors of nbflow's own, in words; how much of what an author said is told.
+_SAID, _SAID_AT_MOST = {"StepTimeoutError": "timed out"}, 60
 
 
 def spent_of(state: RunState) -> str:
@@ -187,6 +193,21 @@ def spent_of(state: RunState) -> str:
 
 def _several(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+#: What a terminal would obey, and what turns the line around that it stands in, as marks that one sees.
+_SEEN = {code: 0x2400 + code for code in range(32)} | {0x7F: 0x2421} | dict.fromkeys((*range(0x80, 0xA0), 0x202D, 0x202E), 0xFFFD)
+
+
+def seen(text: str) -> str:
+    """A text whose characters are all there to be seen, and none to be obeyed."""
+    return text.translate(_SEEN)
+
+
+def short(text: str, length: int = 110) -> str:
+    """One line of at most ``length`` characters, as they are `seen`."""
+    line = " ".join(text.split())
+    return seen(line if len(line) <= length else line[: length - 1] + "\u2026")
 
 
 def duration(seconds: float) -> str:

@@ -7,7 +7,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from nbflow._core.plan import State
-from nbflow._core.table import WORDS, duration
+from nbflow._core.table import WORDS, duration, seen, short
 from nbflow._core.usage import money
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nbflow._run.explanation import Explanation
     from nbflow._run.forecast import FlowForecast, Plan
 
-_MESSAGE, _RUNS = 110, 100
+_RUNS = 100
 _WHY = "why it ran"
 
 #: Colour and mark of each state; the mark tells it without the colour.
@@ -39,16 +39,6 @@ RUN_LOOKS = {
     "INTERRUPTED": State.INTERRUPTED,
     "RUNNING": State.RUNNING,
 }
-
-
-#: What a terminal would obey, and what turns the line around that it stands in, as marks that one sees.
-_SEEN = {code: 0x2400 + code for code in range(32)} | {0x7F: 0x2421} | dict.fromkeys((*range(0x80, 0xA0), 0x202D, 0x202E), 0xFFFD)
-
-
-def short(text: str, length: int = _MESSAGE) -> str:
-    """One line of at most ``length`` characters, all of which are there to be seen."""
-    line = " ".join(text.split())
-    return (line if len(line) <= length else line[: length - 1] + "\u2026").translate(_SEEN)
 
 
 # Text
@@ -93,7 +83,7 @@ def print_table(table: Table, console: Any) -> None:
     if table.hidden:
         console.print(Text(f"  and {table.hidden:,} more failures: run.failures()", "bright_black"))
     for remark in table.remarks:
-        console.print(Text(f"! {remark.translate(_SEEN)}", "yellow"))
+        console.print(Text(f"! {seen(remark)}", "yellow"))
 
 
 def plan_text(plan: Plan) -> str:
@@ -222,7 +212,7 @@ def _grid(headers: Sequence[str], right: Iterable[int]) -> Any:
 def _cells(*texts: str) -> list[Any]:
     from rich.text import Text
 
-    return [Text(text.translate(_SEEN)) for text in texts]
+    return [Text(seen(text)) for text in texts]
 
 
 # HTML. Every text goes through `html.escape` here and nowhere else; no script, no request, no id.

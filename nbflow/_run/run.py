@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from nbflow._core.entry import BROKEN, DONE, Called, Item, Listed, RunState, Sent, Used
 from nbflow._core.plan import State
 from nbflow._core.sheet import Sheet
-from nbflow._core.table import WORDS, causes_of, failure_rows, table_of
+from nbflow._core.table import WORDS, causes_of, failure_rows, short, table_of
 from nbflow._key.value import key_by
 from nbflow._run import compare, render, results, reviewed
 from nbflow._run.inspection import FlowView, Inspection
@@ -320,8 +320,8 @@ class Run:
         state = self._state()
         if state.state in ("COMPLETED", "RUNNING") and not state.failures:
             return self
-        causes = "\n".join(f"  {cause.records:,} x {cause.error} at {cause.step or cause.flow}, such as {render.short(cause.example, 60)}: {render.short(cause.message)}" for cause in causes_of(state)[:10])
-        raise RunFailedError(f"Run {self.id} is {state.state}: {render.short(self.table().sentence, 500)}" + (f"\n{causes}" if causes else ""))
+        causes = "\n".join(f"  {cause.records:,} x {cause.error} at {cause.step or cause.flow}, such as {short(cause.example, 60)}: {short(cause.message)}" for cause in causes_of(state)[:10])
+        raise RunFailedError(f"Run {self.id} is {state.state}: {short(self.table().sentence, 500)}" + (f"\n{causes}" if causes else ""))
 
     def inspect(self, key: Any) -> Inspection:
         """One record: each step of it in each flow, with state, attempts, times, and its inputs and outputs on request.

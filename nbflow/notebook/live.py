@@ -10,7 +10,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbflow._core.entry import FINAL
-from nbflow._core.table import duration, table_of
+from nbflow._core.table import duration, short, table_of
 from nbflow._run import render
 from nbflow.notebook.magics import shell
 
@@ -214,7 +214,7 @@ class TerminalView:
             self._live.update(render.progress(table_of(state, failures=0), *_progress(state), _seconds(state)), refresh=True)
         elif time.monotonic() - self._logged >= _LOG:
             self._logged = time.monotonic()
-            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {state.event}: {render.short(table_of(state, failures=0).sentence, 300)} {duration(_seconds(state))}.\n")
+            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {state.event}: {short(table_of(state, failures=0).sentence, 300)} {duration(_seconds(state))}.\n")
             sys.stderr.flush()
 
     def end(self, state: RunState) -> None:

@@ -18,8 +18,8 @@ import numpy as np
 from nbflow._core.entry import BROKEN, DONE, FINAL
 from nbflow._core.plan import State
 from nbflow._core.sheet import CODES, STATES, UNCALLED, WHOLE
+from nbflow._core.table import short
 from nbflow._core.usage import money
-from nbflow._run.render import short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from nbflow._core.sheet import CODES
-from nbflow._run.render import RUN_LOOKS, short
+from nbflow._core.table import short
+from nbflow._run.render import RUN_LOOKS
 from nbflow.errors import UsageError
 from nbflow.notebook.table import RunTable, text_of
 from nbflow.notebook.talk import BEAT, ELSEWHERE, SHARE, Talk, window

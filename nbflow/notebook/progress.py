@@ -10,8 +10,8 @@ from rich.text import Text
 
 from nbflow._core.entry import DONE
 from nbflow._core.plan import State
-from nbflow._core.table import duration
-from nbflow._run.render import LOOKS, print_table, short
+from nbflow._core.table import duration, short
+from nbflow._run.render import LOOKS, print_table
 from nbflow.notebook import document as documents
 from nbflow.notebook.report import undone
 

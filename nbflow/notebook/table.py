@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nbflow._core.entry import BROKEN, DONE, FINAL, RunState
 from nbflow._core.plan import State
 from nbflow._core.sheet import CODES, WHOLE, Sheet
-from nbflow._core.table import remarks_of, sentence_of, why_of
+from nbflow._core.table import remarks_of, sentence_of, short, why_of
 from nbflow._core.usage import short_number
 from nbflow._run import failure
-from nbflow._run.render import short
 from nbflow.errors import UsageError
 from nbflow.notebook import page
 from nbflow.notebook.page import Query

@@ -18,8 +18,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from nbflow._core.table import short
 from nbflow._run import failure
-from nbflow._run.render import short
 from nbflow.errors import NbflowError
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Any
 
-from nbflow._run.render import FRAME, short
+from nbflow._core.table import short
+from nbflow._run.render import FRAME
 from nbflow.quality.metrics import percent
 
 if TYPE_CHECKING:

@@ -52,6 +52,13 @@ def test_failures_are_told_by_what_they_failed_of_and_where():
     assert said(state) == "3 records: 3 failed: 2 timed out at ask; 1 ValueError. 2.0 s."
 
 
+def test_what_somebody_raised_to_be_read_is_read():
+    raised = [failed(record, "NonRetriableError", message) for record, message in enumerate(["row 1 has no body", "row 2 has no body", "it asks\x1b\nfor a refund" + " and more" * 9, ""])]
+    state = run(*(entry for entries in raised for entry in entries), Closed("FAILED", 3.0, 4, {}), records=4)
+    cut = "it asks␛ for a refund" + " and more" * 4 + " a…"
+    assert said(state) == f'4 records: 4 failed: 2 "row 1 has no body" at ask; 1 "{cut}" at ask; 1 NonRetriableError at ask. 2.0 s.'
+
+
 @pytest.mark.parametrize(("seconds", "words"), [(0.0004, "<1 ms"), (0.25, "250 ms"), (0.9996, "1.0 s"), (99.94, "99.9 s"), (99.97, "1 min 40 s"), (3599.6, "1 h 00 min")])
 def test_a_duration_is_said_in_the_unit_that_it_is_rounded_to(seconds, words):
     assert duration(seconds) == words

@@ -1,8 +1,8 @@
 """A run as text and as HTML, whatever its records hold."""
 
 import nbflow as nf
-from nbflow._core.table import table_of
-from nbflow._run.render import short, to_html, to_text
+from nbflow._core.table import short, table_of
+from nbflow._run.render import to_html, to_text
 
 EVENT = "e"
 
