@@ -59,7 +59,10 @@ def parse(text: str) -> Spec:
             raise UsageError(f"Step cell {name!r}: {out!r} is not the name of an output; write names with commas between them.")
     switches: set[str] = set()
     values: dict[str, list[str]] = {}
-    words = iter(shlex.split(tail[0]) if tail else [])
+    try:
+        words = iter(shlex.split(tail[0]) if tail else [])
+    except ValueError as error:  # a quote that nothing closes, a backslash at the end
+        raise UsageError(f"Step cell {name!r}: the flags cannot be read ({error}): {tail[0]}") from None
     for word in words:
         flag, equals, value = word.partition("=")
         if flag in _SWITCHES:
@@ -69,6 +72,8 @@ def parse(text: str) -> Spec:
             if given is None or given.startswith("--"):
                 raise UsageError(f"Step cell {name!r}: {flag} needs a value.")
             values.setdefault(flag, []).append(given)
+        elif flag.startswith("->"):
+            raise UsageError(f"Step cell {name!r}: flags come after the outputs: `{name} -> OUTPUT, ... --flag`.")
         else:
             import difflib
 
