@@ -7,6 +7,7 @@ that begins is marked ``interrupted`` until it has ended.
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 import time
@@ -179,7 +180,7 @@ def allowed(text: str) -> tuple[float, bool]:
         number = float(text.removesuffix("%")) if text.endswith("%") else int(text)
     except ValueError:
         number = -1
-    if number < 0:
+    if not 0 <= number < math.inf:  # nan is neither more nor less: it would allow everything
         raise UsageError(f"--max-failed {text}: write a number of records (5) or a share of them (5%).")
     return number, text.endswith("%")
 
@@ -190,7 +191,10 @@ def limit(text: str) -> float:
     Raises:
         UsageError: the text is no duration.
     """
-    return seconds(float(text) if text.replace(".", "", 1).isdigit() else text, "--timeout")
+    found = seconds(float(text) if text.replace(".", "", 1).isdigit() else text, "--timeout")
+    if not found:
+        raise UsageError(f"--timeout {text}: no cell can end in no time; leave it away for no limit.")
+    return found
 
 
 def is_too_many(left: int, records: int, allowed: tuple[float, bool]) -> bool:

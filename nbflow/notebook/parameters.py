@@ -22,7 +22,7 @@ from nbflow.errors import UsageError
 _SIMPLE = {"int": int, "float": float, "bool": bool, "str": str}
 _CONTAINERS = {"list": list, "dict": dict, "tuple": tuple, "set": set}
 _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-_TYPE_COMMENT = re.compile(r"type:\s*(\S+)\s*(.*)")
+_TYPE_COMMENT = re.compile(r"type:\s*(?!ignore\b)(\S+)\s*(.*)")  # what silences a type checker is no type
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,11 @@ class Parameter:
         Raises:
             UsageError: it is no value of the declared type.
         """
-        for kind in _alternatives(ast.parse(self.type, mode="eval").body):
+        try:
+            declared_type = ast.parse(self.type, mode="eval").body
+        except SyntaxError:
+            raise UsageError(f"-p {self.name}: its type in the parameters cell, {self.type!r}, is not one that Python can read; write it as {self.name}: int = ...") from None
+        for kind in _alternatives(declared_type):
             try:
                 return _convert(kind, text)
             except (ValueError, SyntaxError, RecursionError, MemoryError):
@@ -146,7 +150,7 @@ def _parameter(statement: ast.stmt, comment: str) -> Parameter | None:
 def _type_of(default: ast.expr) -> str:
     try:
         kind = type(ast.literal_eval(default)).__name__
-    except ValueError:
+    except (ValueError, TypeError):  # {[1]: 2} fails when the cell runs, and says so there
         return "Any"
     return kind if kind in _SIMPLE or kind in _CONTAINERS else "Any"
 
@@ -213,7 +217,7 @@ def _structure(text: str) -> Any:
     """A Python literal, or JSON."""
     try:
         return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):  # TypeError: a list as a key
         return json.loads(text)
 
 

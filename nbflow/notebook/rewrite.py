@@ -59,7 +59,7 @@ def parse(text: str) -> Spec:
             raise UsageError(f"Step cell {name!r}: {out!r} is not the name of an output; write names with commas between them.")
     switches: set[str] = set()
     values: dict[str, list[str]] = {}
-    words = iter(shlex.split(tail[0]) if tail else [])
+    words = iter(_words(name, tail[0]) if tail else [])
     for word in words:
         flag, equals, value = word.partition("=")
         if flag in _SWITCHES:
@@ -70,11 +70,7 @@ def parse(text: str) -> Spec:
                 raise UsageError(f"Step cell {name!r}: {flag} needs a value.")
             values.setdefault(flag, []).append(given)
         else:
-            import difflib
-
-            close = difflib.get_close_matches(flag, [*_SWITCHES, *_VALUES], n=1)
-            hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join((*_SWITCHES, *_VALUES))}."
-            raise UsageError(f"Step cell {name!r}: unknown flag {flag}. {hint}")
+            raise _unknown(name, flag)
     last = {flag: given[-1] for flag, given in values.items()}
     if not last.get("--retries", "0").isdigit():
         raise UsageError(f"Step cell {name!r}: --retries needs a whole number, not {last['--retries']!r}.")
@@ -84,6 +80,23 @@ def parse(text: str) -> Spec:
         ttl=_seconds(last.get("--ttl"), "--ttl"),
     )
     return Spec(name, named, "--force" in switches, "--dry" in switches, frozenset(values.get("--ignore", ())), policy, last.get("--version"))
+
+
+def _words(name: str, flags: str) -> list[str]:
+    try:
+        return shlex.split(flags)
+    except ValueError as error:  # a quote that nothing closes, a backslash at the end
+        raise UsageError(f"Step cell {name!r}: the flags cannot be read ({error}): {flags}") from None
+
+
+def _unknown(name: str, flag: str) -> UsageError:
+    if flag.startswith("->"):
+        return UsageError(f"Step cell {name!r}: flags come after the outputs: `{name} -> OUTPUT, ... --flag`.")
+    import difflib
+
+    close = difflib.get_close_matches(flag, [*_SWITCHES, *_VALUES], n=1)
+    hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join((*_SWITCHES, *_VALUES))}."
+    return UsageError(f"Step cell {name!r}: unknown flag {flag}. {hint}")
 
 
 def _seconds(text: str | None, flag: str) -> float | None:

@@ -97,7 +97,16 @@ def test_the_first_line_is_read_in_both_spellings():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a --forse", "Did you mean --force"), ("", "needs one name"), ("a b", "needs one name"), ("a -> 1x", "not the name of an output"), ("a --ttl", "needs a value"), ("a --retries x", "whole number")],
+    [
+        ("a --forse", "Did you mean --force"),
+        ("", "needs one name"),
+        ("a b", "needs one name"),
+        ("a -> 1x", "not the name of an output"),
+        ("a --ttl", "needs a value"),
+        ("a --retries x", "whole number"),
+        ("a --force -> y", "flags come after the outputs: `a -> OUTPUT, ... --flag`"),
+        ('a --version "x', "cannot be read .No closing quotation.: --version"),
+    ],
 )
 def test_a_line_that_cannot_be_right_is_refused(text, message):
     with pytest.raises(UsageError, match=message):

@@ -23,6 +23,9 @@ when: date = date.today()
 made = os.getcwd()
 nothing = None
 model: "str | None" = None
+quiet = 1  # type: ignore[assignment]
+broken: "int |" = 1
+unhashable = {[1]: 2}
 _private = 1
 a, b = 1, 2
 """
@@ -61,6 +64,8 @@ def test_name_type_default_and_comment_are_read_from_the_cell():
         ("old=1.5", 1.5),
         ("made=3", 3),
         ("made=[1, 'x']", [1, "x"]),
+        ("made={[1]: 2}", "{[1]: 2}"),
+        ("quiet=3", 3),
         ("nothing=true", True),
         ("nothing=some text", "some text"),
         ("model=gpt", "gpt"),
@@ -78,6 +83,8 @@ def test_text_becomes_a_value_of_the_declared_type(text, value):
     [
         ("limit=x", "not a value of type int"),
         ("count=1.5", "declare it as a float"),
+        ("prices={[1]: 2}", "not a value of type dict"),
+        ("broken=1", "'int |', is not one that Python can read"),
         ("kind=c", "Literal"),
         ("tags=[1]", "list\\[str\\]"),
         ("tags=a, b", "list\\[str\\]"),
