@@ -18,6 +18,7 @@ import ast
 import asyncio
 import importlib
 import io
+import re
 import signal
 import sys
 import threading
@@ -181,7 +182,7 @@ class Notebook:
             cell.identity = cell.identify(code)
             cell.key = keys.call_key(cell.subject, cell.identity, cell.given, None)
         except UnkeyableError as error:
-            return str(error).rstrip(".")
+            return re.sub(r'ignore=\["(\w+)"\]', r"--ignore \1", str(error)).rstrip(".")  # a cell's way to say it
         sends = sorted(function.__name__ for function in code.installed if function.__module__ == "nbflow._wiring" and function.__name__ in _SENDS)
         return f"it calls nf.{sends[0]}, which is durable by itself" if sends else None
 

@@ -37,6 +37,15 @@ def test_a_class_and_a_function_that_a_cell_defines_may_be_declared_outputs(kern
     assert kernel.run("Model().size + size() + n") == "5"
 
 
+def test_what_cannot_be_keyed_is_told_with_the_flag_that_leaves_it_out(kernel):
+    kernel.run("rows = iter([1, 2])")
+    said = kernel.run("#| step: first\nx = 1 if rows else 2")
+    assert "leave it out of the key with --ignore rows" in said
+    assert "ignore=" not in said
+    kernel.run("#| step: first --ignore rows\nx = 1 if rows else 2")
+    assert "cached" in kernel.run("#| step: first --ignore rows\nx = 1 if rows else 2")
+
+
 # What a cell reads and binds
 
 
