@@ -415,8 +415,9 @@ def _say(job: _Job, ending: Ending, code: int, force: Sequence[str]) -> None:
         progress.say(Text(f"The other {len(runs) - len(shown)} runs: nbflow runs", "bright_black"))
     for told, why in job.runs.lost.items():
         progress.warn(f"The records of run {told.run} are not counted. {why}")
-    for name in sorted(set(force) - {step for state in job.runs.states(job.runs.all()) for steps in state.steps for step in steps}):
-        progress.warn(f"--force {name}: no run called a step of that name.")
+    called = {step for state in job.runs.states(job.runs.all()) for steps in state.steps for step in steps}
+    for name in sorted(set(force) - called - documents.step_cells(job.document)):
+        progress.warn(f"--force {name}: no run called a step of that name, and no step cell has it.")
     colour = {EXIT_OK: "green", EXIT_INTERRUPTED: "yellow", EXIT_RECORDS: "yellow", EXIT_BUDGET: "yellow"}.get(code, "red")
     progress.say(Text.assemble((f"exit {code:<5}", "bright_black"), (_sentence(job.facts, ending, code), colour)))
     if (used := job.used).requests:
