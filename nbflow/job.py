@@ -94,7 +94,10 @@ def run(notebook: Path, options: Options, console: Any) -> int:
     shown = {name: _MASK if is_secret(name, value) else as_json(value) for name, value in values.items()}
     # The same notebook with the same parameters is the same job; so is whatever writes the same file.
     names = [f"output {output.resolve()}", f"job {notebook.resolve()} {sorted(shown.items(), key=str)!r}"]
-    with turn(store, names, waits=(lambda who: console.print(f"{who[0].upper()}{who[1:]}; waiting for it.")) if options.wait else None):
+    stop = Stop()
+    stop.wake = _give_up  # there is nothing yet that it could tell to end
+    with stop.on_signals(), turn(store, names, waits=(lambda who: console.print(f"{who[0].upper()}{who[1:]}; waiting for it.")) if options.wait else None):
+        stop.wake = None
         again = _again(output, shown) if options.only_failed else ()
         with tempfile.TemporaryDirectory(prefix="nbflow-job-") as scratch:
             runs = _Runs(Path(scratch) / "told")
@@ -110,23 +113,25 @@ def run(notebook: Path, options: Options, console: Any) -> int:
                 if is_secret(name, values[name]):
                     secrets.add(name, values[name])
             job = _Job(document, output, runs, facts, secrets, progress)
-            stop = Stop()
-            with stop.on_signals():
-                try:
-                    job.save()
-                except OSError as error:
-                    raise UsageError(f"The output notebook cannot be written to {output}: {error.strerror or error}. Name another place with -o.") from None
-                progress.head(str(notebook), f"{cells} cell{'s' * (cells != 1)}", *([_spelled(shown)] if shown else []), f"store {store}")
-                ending = Ending("failed", None, "the command itself failed")
-                try:
-                    ending = execute(document, folder=notebook.resolve().parent, environment=environment, watcher=job, stop=stop, timeout=options.timeout)
-                except UsageError as error:
-                    ending = Ending("refused", None, str(error))
-                finally:
-                    progress.close()
-                    code = job.finish(ending, most)
+            try:
+                job.save()
+            except OSError as error:
+                raise UsageError(f"The output notebook cannot be written to {output}: {error.strerror or error}. Name another place with -o.") from None
+            progress.head(str(notebook), f"{cells} cell{'s' * (cells != 1)}", *([_spelled(shown)] if shown else []), f"store {store}")
+            ending = Ending("failed", None, "the command itself failed")
+            try:
+                ending = execute(document, folder=notebook.resolve().parent, environment=environment, watcher=job, stop=stop, timeout=options.timeout)
+            except UsageError as error:
+                ending = Ending("refused", None, str(error))
+            finally:
+                progress.close()
+                code = job.finish(ending, most)
             _say(job, ending, code, options.force)
             return code
+
+
+def _give_up() -> None:
+    raise KeyboardInterrupt
 
 
 def _facts(notebook: Path, document: Any) -> dict[str, Any]:
@@ -410,8 +415,9 @@ def _say(job: _Job, ending: Ending, code: int, force: Sequence[str]) -> None:
         progress.say(Text(f"The other {len(runs) - len(shown)} runs: nbflow runs", "bright_black"))
     for told, why in job.runs.lost.items():
         progress.warn(f"The records of run {told.run} are not counted. {why}")
-    for name in sorted(set(force) - {step for state in job.runs.states(job.runs.all()) for steps in state.steps for step in steps}):
-        progress.warn(f"--force {name}: no run called a step of that name.")
+    called = {step for state in job.runs.states(job.runs.all()) for steps in state.steps for step in steps}
+    for name in sorted(set(force) - called - documents.step_cells(job.document)):
+        progress.warn(f"--force {name}: no run called a step of that name, and no step cell has it.")
     colour = {EXIT_OK: "green", EXIT_INTERRUPTED: "yellow", EXIT_RECORDS: "yellow", EXIT_BUDGET: "yellow"}.get(code, "red")
     progress.say(Text.assemble((f"exit {code:<5}", "bright_black"), (_sentence(job.facts, ending, code), colour)))
     if (used := job.used).requests:

@@ -73,6 +73,12 @@ def label(cell: Any) -> str:
     return (said or lines or [""])[0]
 
 
+def step_cells(document: Any) -> set[str]:
+    """The names of the step cells."""
+    lines = (line for _, cell in code_cells(document) for line in cell.source.splitlines())
+    return {words[0] for line in lines if (found := STEP_LINE.match(line)) and (words := found[1].split())}
+
+
 def title(document: Any) -> str:
     """The first heading; empty if there is none."""
     text = "\n".join(cell.source for cell in document.cells if cell.cell_type == "markdown")

@@ -226,6 +226,17 @@ def test_force_executes_a_step_again_and_no_other(folder, run):
     assert folder.log == []
 
 
+def test_force_executes_a_step_cell_again_and_knows_its_name(folder, run):
+    folder.write("import nbflow as nf", "%%step one -> y\nopen('log', 'a').write('1 ')\ny = 1", "#| step: two -> z\nopen('log', 'a').write('2 ')\nz = y")
+    assert run()[0] == 0
+    code, said = run("--force", "one", "--force", "nope")
+    assert code == 0
+    assert folder.log == [1, 2, 1]
+    assert folder.states() == ["ok", "ok", "cached"]
+    assert "--force one" not in said
+    assert "--force nope: no run called a step of that name" in said
+
+
 def test_only_failed_goes_on_with_the_runs_of_the_last_time(folder, run):
     folder.write_work("values = run.results('look')\nprint(len(values), values.count(None))", bad=[3, 4])
     assert run()[0] == 3

@@ -166,6 +166,22 @@ def test_a_second_copy_waits_for_the_first(folder):
     assert sorted(folder.log) == list(range(30))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_second_copy_that_is_asked_to_end_does_not_wait_any_more(folder, number):
+    folder.write_work(UNTIL, count=3)
+    first = folder.start()
+    folder.wait_for(lambda: len(folder.log) == 3)
+    second = folder.start()
+    assert "waiting for it" in second.stdout.readline()
+    second.send_signal(number)
+    said, _ = second.communicate(timeout=60)
+    assert second.returncode == 130
+    assert said == "nbflow: interrupted; what is done is saved, run the command again to go on.\n"
+    assert first.poll() is None
+    (folder.path / "go").touch()
+    assert first.wait(60) == 0
+
+
 def test_a_second_copy_refuses_if_told_to_and_another_job_is_not_in_its_way(folder, run):
     folder.write_work(UNTIL, count=30)
     first = folder.start()
