@@ -52,6 +52,8 @@ def run(main: Callable[[], Any], space: dict[str, Any]) -> int:
     source = Path(space["__file__"]).resolve()
     declared = parameters.declared(_between(source.read_text("utf-8")))
     given = _parser(source.name, declared).parse_args()
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, _interrupt)
     try:
         values = parameters.given(declared, given.parameter)
         allowed = job.allowed(given.max_failed)
@@ -59,12 +61,15 @@ def run(main: Callable[[], Any], space: dict[str, Any]) -> int:
         store = job.store_of(source, given.store)
         os.environ["NBFLOW_STORE"] = str(store)
         os.chdir(source.parent)
-        with turn(store, [f"job {source} {sorted(values.items(), key=str)!r}"], waits=None if given.no_wait else lambda who: print(f"{who}; waiting for it.")), tempfile.TemporaryDirectory(prefix="nbflow-job-") as scratch:  # noqa: T201
+        with turn(store, [f"job {source} {sorted(values.items(), key=str)!r}"], waits=None if given.no_wait else lambda who: print(f"{who[0].upper()}{who[1:]}; waiting for it.", flush=True)), tempfile.TemporaryDirectory(prefix="nbflow-job-") as scratch:  # noqa: T201
             told = Path(scratch) / "told"
             os.environ.update(orders.environment(told, force=tuple(given.force), budget=budget))
             space.update(values)
             code = _performed(main)
             return _budgeted(told, code) or _left(told, allowed)
+    except KeyboardInterrupt:
+        print("Interrupted. What is done is saved; the same command goes on from there.", file=sys.stderr)  # noqa: T201
+        return job.EXIT_INTERRUPTED
     except NbflowError as error:
         print(f"nbflow: {error}", file=sys.stderr)  # noqa: T201
         return int(getattr(error, "exit_code", job.EXIT_USAGE))
@@ -87,15 +92,11 @@ def _between(source: str) -> str:
 
 
 def _performed(main: Callable[[], Any]) -> int:
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         if inspect.iscoroutinefunction(main):
             asyncio.run(main())
         else:
             main()
-    except KeyboardInterrupt:
-        print("Interrupted. What is done is saved; the same command goes on from there.", file=sys.stderr)  # noqa: T201
-        return job.EXIT_INTERRUPTED
     except SystemExit:  # it ends the notebook there, without failure
         return job.EXIT_OK
     except Exception:

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import nbflow as nf
 from nbflow.export import translation
+from nbflow.notebook.turn import turn
 
 from .conftest import command, write
 
@@ -105,6 +107,17 @@ def test_a_module_takes_parameters_as_the_notebook_does(made):
     wrong = command("python", "numbers_job.py", "-p", "cuont=1", cwd=made)
     assert (wrong.returncode, "did you mean 'count'" in wrong.stderr) == (2, True)
     assert "-p count=3  int  how many" in command("python", "numbers_job.py", "--help", cwd=made).stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_module_that_waits_for_its_turn_ends_when_it_is_asked_to(made, number):
+    module = made / "numbers_job.py"
+    with turn(made.parents[1] / ".nbflow", [f"job {module.resolve()} []"], waits=None):
+        waiting = subprocess.Popen([sys.executable, module], cwd=made, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert f"(process {os.getpid()}); waiting for it" in waiting.stdout.readline()
+        waiting.send_signal(number)
+        said = waiting.communicate(timeout=60)[1]
+    assert (waiting.returncode, "Interrupted. What is done is saved" in said, log(made)) == (130, True, []), said
 
 
 def test_a_module_can_be_imported_for_its_steps_and_flows_and_runs_nothing(made):
