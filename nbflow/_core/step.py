@@ -213,7 +213,7 @@ def check_options(options: Iterable[str], owner: str, otherwise: str = "") -> No
     Raises:
         TypeError: names the first of them, and the one that was meant; ``otherwise`` is said if none is like it.
     """
-    known = [name for name, parameter in inspect.signature(make_step).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+    known = make_step.__kwdefaults__ or {}
     for option in options:
         if option not in known:
             import difflib

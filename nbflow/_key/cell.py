@@ -96,7 +96,7 @@ def reach(body: list[ast.stmt], modules: frozenset[str] = frozenset()) -> Reach:
         if is_definition(node, modules):
             found.needed.update(chain[0] for chain in _chains(node))
         else:
-            found.inside.update(dict.fromkeys(name for part in _blocks(node) if isinstance(part, DEFINITIONS) for name in _defined(part)))
+            found.inside.update(dict.fromkeys(name for part in _blocks(node) if isinstance(part, DEFINITIONS) for name in defined_by(part)))
     return found
 
 
@@ -162,7 +162,8 @@ def _blocks(node: ast.stmt) -> Iterator[ast.stmt]:
                     yield from _blocks(inner)
 
 
-def _defined(node: ast.stmt) -> list[str]:
+def defined_by(node: ast.stmt) -> list[str]:
+    """Return the names that an import, a function or a class binds."""
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
     name: Any = getattr(node, "name", "")
@@ -189,7 +190,7 @@ class _Walk:
         if isinstance(node, _ALIAS):
             return self._definition(node, node.name.id, bound)
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            names = dict.fromkeys(_defined(node))
+            names = dict.fromkeys(defined_by(node))
             self._found.defines.update(names)
             return bound | names.keys()
         if isinstance(node, ast.If):

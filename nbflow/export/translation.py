@@ -17,8 +17,8 @@ from nbflow._key import cell as reaches
 from nbflow.errors import UsageError
 from nbflow.export.source import literal
 from nbflow.notebook import document as documents
-from nbflow.notebook.check.cells import cells_of, step_line
-from nbflow.notebook.document import STEP_LINE
+from nbflow.notebook.check.cells import cells_of
+from nbflow.notebook.document import STEP_LINE, step_line
 from nbflow.notebook.rewrite import parse
 from nbflow.script import BEGIN, END
 
@@ -192,7 +192,7 @@ def _headings(document: Any) -> dict[int, str]:
 
 
 def _step_line(cell: Cell) -> str | None:
-    found = step_line(cell)
+    found = step_line(cell.source)
     return found[1] if found is not None else None
 
 

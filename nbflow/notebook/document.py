@@ -73,10 +73,20 @@ def label(cell: Any) -> str:
     return (said or lines or [""])[0]
 
 
+def step_line(source: str) -> tuple[int, str] | None:
+    """The line that makes a cell a step, with its number and what it says; nothing for any other cell."""
+    for number, line in enumerate(source.splitlines(), 1):
+        if found := STEP_LINE.match(line):
+            return number, found[1].strip()
+        if line.strip() and not line.startswith(("#|", "%%")):
+            return None
+    return None
+
+
 def step_cells(document: Any) -> set[str]:
     """The names of the step cells."""
-    lines = (line for _, cell in code_cells(document) for line in cell.source.splitlines())
-    return {words[0] for line in lines if (found := STEP_LINE.match(line)) and (words := found[1].split())}
+    found = (step_line(cell.source) for _, cell in code_cells(document))
+    return {words[0] for line in found if line is not None and (words := line[1].split())}
 
 
 def title(document: Any) -> str:

@@ -198,7 +198,7 @@ def _sets_up(node: ast.stmt) -> bool:
 
 def modules(body: list[ast.stmt], space: Mapping[str, object]) -> frozenset[str]:
     """The names of modules that a cell has: those of the notebook, and those that it imports itself."""
-    imported = (alias.asname or alias.name.partition(".")[0] for node in body if isinstance(node, ast.Import) for alias in node.names)
+    imported = (name for node in body if isinstance(node, ast.Import) for name in cells.defined_by(node))
     return frozenset((*imported, *(name for name, value in [*space.items()] if isinstance(value, ModuleType))))
 
 

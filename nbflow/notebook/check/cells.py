@@ -64,16 +64,6 @@ def cells_of(document: Any) -> list[Cell]:
     return [_cell(number, cell, transform) for number, (_, cell) in enumerate(documents.code_cells(document), 1)]
 
 
-def step_line(cell: Cell) -> tuple[int, str] | None:
-    """The line that makes a cell a step, with its number and what it says; nothing for any other cell."""
-    for number, line in enumerate(cell.source.splitlines(), 1):
-        if found := documents.STEP_LINE.match(line):
-            return number, found[1].strip()
-        if line.strip() and not line.startswith(("#|", "%%")):
-            return None
-    return None
-
-
 def _cell(number: int, cell: Any, transform: Any) -> Cell:
     source, magics = cell.source, list[Magic]()
     first, _, body = source.partition("\n")

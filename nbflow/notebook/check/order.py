@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow.errors import UsageError
 from nbflow.notebook import document as documents
-from nbflow.notebook.check.cells import step_line
 from nbflow.notebook.check.finding import Finding
 from nbflow.notebook.rewrite import parse
 
@@ -23,7 +22,7 @@ def broken(cells: list[Cell]) -> Iterator[Finding]:
         if cell.error is not None:
             line, message = cell.error
             yield Finding("syntax", "error", cell.number, line, f"the cell is not Python: {message}", "It fails wherever it runs.", "Mend it, or make it a Markdown or raw cell.")
-        if (step := step_line(cell)) is not None:
+        if (step := documents.step_line(cell.source)) is not None:
             try:
                 parse(step[1])
             except (UsageError, ValueError) as error:

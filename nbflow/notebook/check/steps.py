@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from nbflow._key import cell as rules
 from nbflow.errors import UsageError
 from nbflow.notebook.cells import HISTORY
-from nbflow.notebook.check.cells import step_line
 from nbflow.notebook.check.finding import Finding
+from nbflow.notebook.document import step_line
 from nbflow.notebook.rewrite import parse
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def cells_as_steps(cells: list[Cell]) -> Iterator[Finding]:
     for cell in cells:
         reach = rules.reach(cell.tree.body) if cell.tree is not None else rules.Reach()
         bound |= reach.binds.keys() | reach.defines.keys() | reach.closes.keys()
-        step = step_line(cell)
+        step = step_line(cell.source)
         if step is None or cell.tree is None:
             continue
         line = step[0]
