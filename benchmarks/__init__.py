@@ -1,5 +1,5 @@
 """What performance is claimed, measured beside its limit and a rival: ``python -m benchmarks [--quick] [--only NAME]``.
 
-One file a question. Every figure comes from a process of its own, contestants take turns, and a row shows the median
-of the ratios: machines differ and change from hour to hour, ratios of one run less so.
-"""
+One file a question. Every figure comes from a process of its own, contestants take
+turns, and a row shows the median of the ratios: machines differ and change from hour to
+hour, ratios of one run less so."""

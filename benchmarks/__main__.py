@@ -9,17 +9,33 @@ import platform
 from benchmarks import batch, calls, cells, keys, waiting, watching
 from benchmarks.contest import ask
 
-QUESTIONS = {question.name: question for question in (calls.QUESTION, batch.QUESTION, waiting.QUESTION, keys.QUESTION, cells.QUESTION, watching.QUESTION)}
+QUESTIONS = {
+    question.name: question
+    for question in (
+        calls.QUESTION,
+        batch.QUESTION,
+        waiting.QUESTION,
+        keys.QUESTION,
+        cells.QUESTION,
+        watching.QUESTION,
+    )
+}
 
 
 def main() -> None:
     """Read the command line and measure. A missed aim is printed and no error: machines differ."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="little work, once: does it run, not how fast")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="little work, once: does it run, not how fast",
+    )
     parser.add_argument("--only", choices=QUESTIONS, help="one question")
     asked = parser.parse_args()
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    print(f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores{load}")
+    print(
+        f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores{load}"
+    )
     for name in [asked.only] if asked.only else QUESTIONS:
         print()
         for line in ask(QUESTIONS[name], quick=asked.quick):

@@ -11,7 +11,9 @@ from pathlib import Path
 
 def main(question: str, contestant: str, number: str, folder: str, size: str) -> None:
     """Print the act's figures and the peak memory in MB as a line of JSON; or what it needs and is not installed."""
-    act = importlib.import_module(f"benchmarks.{question}").QUESTION.contestants[contestant][int(number)]
+    act = importlib.import_module(f"benchmarks.{question}").QUESTION.contestants[
+        contestant
+    ][int(number)]
     try:
         figures = act(Path(folder), int(size))
     except ModuleNotFoundError as error:

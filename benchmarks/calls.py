@@ -26,7 +26,12 @@ def timed(call: Callable[[Any], object], arguments: Iterable[Any]) -> float:
     return (time.perf_counter() - begun) / len(arguments)
 
 
-def cold(size: int, call: Callable[[str], object], close: Callable[[], object] = lambda: None, again: Callable[[str], object] | None = None) -> dict[str, float]:
+def cold(
+    size: int,
+    call: Callable[[str], object],
+    close: Callable[[], object] = lambda: None,
+    again: Callable[[str], object] | None = None,
+) -> dict[str, float]:
     """Calls with texts that are new, then the same again, then the close."""
     texts = [text_of(number) for number in range(size)]
     call(text_of(FIRST))
@@ -70,15 +75,22 @@ def sqlite(folder: Path, size: int) -> tuple[Any, list[tuple[str, bytes]]]:
     connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, data BLOB) WITHOUT ROWID")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, data BLOB) WITHOUT ROWID"
+    )
     texts = (text_of(number) for number in range(size))
-    return connection, [(hashlib.sha1(text.encode()).hexdigest(), json.dumps(answer(text)).encode()) for text in texts]
+    return connection, [
+        (hashlib.sha1(text.encode()).hexdigest(), json.dumps(answer(text)).encode())
+        for text in texts
+    ]
 
 
 def bare_cold(folder: Path, size: int) -> dict[str, float]:
     """One transaction a row."""
     connection, rows = sqlite(folder, size)
-    seconds = timed(lambda row: connection.execute("INSERT INTO results VALUES (?, ?)", row), rows)
+    seconds = timed(
+        lambda row: connection.execute("INSERT INTO results VALUES (?, ?)", row), rows
+    )
     begun = time.perf_counter()
     connection.close()
     return {"cold": seconds, "closed": seconds + (time.perf_counter() - begun) / size}
@@ -88,13 +100,22 @@ def bare_warm(folder: Path, size: int) -> dict[str, float]:
     """One query a row."""
     connection, rows = sqlite(folder, size)
     keys = [row[:1] for row in rows]
-    return {"reopened": timed(lambda key: connection.execute("SELECT data FROM results WHERE key = ?", key).fetchone(), keys)}
+    return {
+        "reopened": timed(
+            lambda key: connection.execute(
+                "SELECT data FROM results WHERE key = ?", key
+            ).fetchone(),
+            keys,
+        )
+    }
 
 
 def set_cold(folder: Path, size: int) -> dict[str, float]:
     """By hand: the text is the key, and nobody looks whether it is there."""
     cache = tuned(folder)
-    return cold(size, lambda text: cache.set(text, answer(text)), cache.close, cache.get)
+    return cold(
+        size, lambda text: cache.set(text, answer(text)), cache.close, cache.get
+    )
 
 
 def get_warm(folder: Path, size: int) -> dict[str, float]:
@@ -102,7 +123,12 @@ def get_warm(folder: Path, size: int) -> dict[str, float]:
     return warm(size, tuned(folder).get)
 
 
-COLD, CLOSED, AGAIN, REOPENED = ("nbflow", 0, "cold"), ("nbflow", 0, "closed"), ("nbflow", 0, "again"), ("nbflow", 1, "reopened")
+COLD, CLOSED, AGAIN, REOPENED = (
+    ("nbflow", 0, "cold"),
+    ("nbflow", 0, "closed"),
+    ("nbflow", 0, "again"),
+    ("nbflow", 1, "reopened"),
+)
 LIMIT = "bare SQLite INSERT, WAL, NORMAL (limit)"
 
 QUESTION = Question(
@@ -110,25 +136,93 @@ QUESTION = Question(
     "{size} direct calls of a step that returns a dict of 200 bytes, no two alike",
     (10_000, 50),
     {
-        "nbflow": (lambda folder, size: cold(size, *step(folder)), lambda folder, size: warm(size, step(folder)[0])),
+        "nbflow": (
+            lambda folder, size: cold(size, *step(folder)),
+            lambda folder, size: warm(size, step(folder)[0]),
+        ),
         "bare": (bare_cold, bare_warm),
         "set": (set_cold, get_warm),
-        "memoize": (lambda folder, size: cold(size, memoized(folder)), lambda folder, size: warm(size, memoized(folder))),
-        "joblib": (lambda folder, size: cold(size, remembered(folder)), lambda folder, size: warm(size, remembered(folder))),
+        "memoize": (
+            lambda folder, size: cold(size, memoized(folder)),
+            lambda folder, size: warm(size, memoized(folder)),
+        ),
+        "joblib": (
+            lambda folder, size: cold(size, remembered(folder)),
+            lambda folder, size: warm(size, remembered(folder)),
+        ),
     },
     (
         Row("cold call", COLD, LIMIT, ("bare", 0, "cold"), microseconds, 1 / 3),
-        Row("cold call", COLD, "diskcache set, tuned", ("set", 0, "cold"), microseconds),
-        Row("cold call", COLD, "diskcache memoize, tuned", ("memoize", 0, "cold"), microseconds, 3),
-        Row("cold call", COLD, "joblib.Memory", ("joblib", 0, "cold"), microseconds, 10),
+        Row(
+            "cold call", COLD, "diskcache set, tuned", ("set", 0, "cold"), microseconds
+        ),
+        Row(
+            "cold call",
+            COLD,
+            "diskcache memoize, tuned",
+            ("memoize", 0, "cold"),
+            microseconds,
+            3,
+        ),
+        Row(
+            "cold call", COLD, "joblib.Memory", ("joblib", 0, "cold"), microseconds, 10
+        ),
         Row("cold call and close", CLOSED, LIMIT, ("bare", 0, "closed"), microseconds),
-        Row("cold call and close", CLOSED, "diskcache memoize, tuned", ("memoize", 0, "closed"), microseconds),
-        Row("warm call, same process", AGAIN, "diskcache get", ("set", 0, "again"), microseconds),
-        Row("warm call, same process", AGAIN, "diskcache memoize", ("memoize", 0, "again"), microseconds),
-        Row("warm call, same process", AGAIN, "joblib.Memory", ("joblib", 0, "again"), microseconds),
-        Row("warm call, new process", REOPENED, "bare SQLite SELECT (limit)", ("bare", 1, "reopened"), microseconds),
-        Row("warm call, new process", REOPENED, "diskcache get", ("set", 1, "reopened"), microseconds),
-        Row("warm call, new process", REOPENED, "diskcache memoize", ("memoize", 1, "reopened"), microseconds),
-        Row("warm call, new process", REOPENED, "joblib.Memory", ("joblib", 1, "reopened"), microseconds),
+        Row(
+            "cold call and close",
+            CLOSED,
+            "diskcache memoize, tuned",
+            ("memoize", 0, "closed"),
+            microseconds,
+        ),
+        Row(
+            "warm call, same process",
+            AGAIN,
+            "diskcache get",
+            ("set", 0, "again"),
+            microseconds,
+        ),
+        Row(
+            "warm call, same process",
+            AGAIN,
+            "diskcache memoize",
+            ("memoize", 0, "again"),
+            microseconds,
+        ),
+        Row(
+            "warm call, same process",
+            AGAIN,
+            "joblib.Memory",
+            ("joblib", 0, "again"),
+            microseconds,
+        ),
+        Row(
+            "warm call, new process",
+            REOPENED,
+            "bare SQLite SELECT (limit)",
+            ("bare", 1, "reopened"),
+            microseconds,
+        ),
+        Row(
+            "warm call, new process",
+            REOPENED,
+            "diskcache get",
+            ("set", 1, "reopened"),
+            microseconds,
+        ),
+        Row(
+            "warm call, new process",
+            REOPENED,
+            "diskcache memoize",
+            ("memoize", 1, "reopened"),
+            microseconds,
+        ),
+        Row(
+            "warm call, new process",
+            REOPENED,
+            "joblib.Memory",
+            ("joblib", 1, "reopened"),
+            microseconds,
+        ),
     ),
 )

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 #: A small cell: it reads a frame and a function, and binds two names.
 CELL = "total = add(frame['a'].sum(), {n})\nlabel = f'{{total}} in all'\nlabel;"
-#: What a cell found on disk may take, and what a cell that runs may take more, in seconds.
+#: What a cell found on disk may take, and what a cell that runs may take more, in
+#: seconds.
 HIT, MISS = 0.010, 0.005
 
 
@@ -23,7 +24,9 @@ def shell(folder: Path) -> Any:
     from IPython.core.interactiveshell import InteractiveShell
 
     found = InteractiveShell.instance()
-    found.run_cell(f"import nbflow as nf, pandas as pd\nnf.use({str(folder)!r})\nframe = pd.DataFrame({{'a': range(100)}})\ndef add(x, y):\n    return x + y")
+    found.run_cell(
+        f"import nbflow as nf, pandas as pd\nnf.use({str(folder)!r})\nframe = pd.DataFrame({{'a': range(100)}})\ndef add(x, y):\n    return x + y"
+    )
     return found
 
 
@@ -49,7 +52,10 @@ def steps(folder: Path, size: int) -> dict[str, float]:
 def plain(folder: Path, size: int) -> dict[str, float]:
     """The same cells without their first line, and what they may take with it."""
     found = shell(folder)
-    return {"miss": timed(found, [CELL.format(n=n) for n in range(size)]) + MISS, "hit": HIT}
+    return {
+        "miss": timed(found, [CELL.format(n=n) for n in range(size)]) + MISS,
+        "hit": HIT,
+    }
 
 
 QUESTION = Question(
@@ -58,7 +64,21 @@ QUESTION = Question(
     (200, 5),
     {"nbflow": (steps,), "plain": (plain,)},
     (
-        Row("a cell that runs", ("nbflow", 0, "miss"), "without the line, and 5 ms (limit)", ("plain", 0, "miss"), milliseconds, 1),
-        Row("a cell found on disk", ("nbflow", 0, "hit"), "10 ms (limit)", ("plain", 0, "hit"), milliseconds, 1),
+        Row(
+            "a cell that runs",
+            ("nbflow", 0, "miss"),
+            "without the line, and 5 ms (limit)",
+            ("plain", 0, "miss"),
+            milliseconds,
+            1,
+        ),
+        Row(
+            "a cell found on disk",
+            ("nbflow", 0, "hit"),
+            "10 ms (limit)",
+            ("plain", 0, "hit"),
+            milliseconds,
+            1,
+        ),
     ),
 )

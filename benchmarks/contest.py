@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    #: Does the work in an empty folder, or in the one that the act before it left; gives figures, smaller is better.
+    #: Does the work in an empty folder, or in the one that the act before it left;
+    #: gives figures, smaller is better.
     Act = Callable[[Path, int], dict[str, float]]
 
 #: A figure is known by contestant, number of the act, name: ("nbflow", 0, "cold").
@@ -73,14 +74,32 @@ def ask(question: Question, *, quick: bool) -> Iterator[str]:
                         samples[contestant, number, name].append(value)
     yield f"{question.name}: {question.title.format(size=f'{size:,}')} (medians of {repetitions})"
     header = ("", "nbflow", "against", "theirs", "times as good", "range", "aim")
-    yield from _aligned([header, *(_compared(row, samples, missing) for row in question.rows)])
+    yield from _aligned(
+        [header, *(_compared(row, samples, missing) for row in question.rows)]
+    )
 
 
-def _spawn(question: str, contestant: str, number: int, folder: str, size: int) -> dict[str, float] | str:
+def _spawn(
+    question: str, contestant: str, number: int, folder: str, size: int
+) -> dict[str, float] | str:
     """The figures of one act, or why there are none."""
-    command = [sys.executable, "-m", "benchmarks.act", question, contestant, str(number), folder, str(size)]
-    environment = {**os.environ, "NBFLOW_STORE_KEY": "of benchmarks, which have nothing to hide"}
-    ended = subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.act",
+        question,
+        contestant,
+        str(number),
+        folder,
+        str(size),
+    ]
+    environment = {
+        **os.environ,
+        "NBFLOW_STORE_KEY": "of benchmarks, which have nothing to hide",
+    }
+    ended = subprocess.run(
+        command, cwd=_ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     if ended.returncode:
         raise SystemExit(f"{question}, {contestant}, act {number}:\n{ended.stderr}")
     answer: dict[str, float] | str = json.loads(ended.stdout.splitlines()[-1])
@@ -91,24 +110,46 @@ def _compared(row: Row, samples: Samples, missing: dict[str, str]) -> Sequence[s
     ours, theirs = samples[row.ours], samples[row.theirs]
     aim = "" if row.aim is None else f">= {row.aim:.2f}"
     if not ours or not theirs:
-        return row.what, "", row.against, next(missing[who] for who in (row.theirs[0], row.ours[0]) if who in missing), "", "", aim
-    # Within a repetition the two ran next to each other: its ratio means more than that of two medians.
+        return (
+            row.what,
+            "",
+            row.against,
+            next(
+                missing[who] for who in (row.theirs[0], row.ours[0]) if who in missing
+            ),
+            "",
+            "",
+            aim,
+        )
+    # Within a repetition the two ran next to each other: its ratio means more than that
+    # of two medians.
     ratios = [their / our for our, their in zip(ours, theirs, strict=True)]
     ratio = statistics.median(ratios)
     verdict = "" if row.aim is None else "  met" if ratio >= row.aim else "  MISSED"
     spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
     shown = (row.show(statistics.median(figures)) for figures in (ours, theirs))
-    return row.what, next(shown), row.against, next(shown), f"{ratio:.2f}", spread, aim + verdict
+    return (
+        row.what,
+        next(shown),
+        row.against,
+        next(shown),
+        f"{ratio:.2f}",
+        spread,
+        aim + verdict,
+    )
 
 
 def _aligned(lines: Iterable[Sequence[str]]) -> Iterator[str]:
     lines = list(lines)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        yield "  " + "  ".join(
-            cell.ljust(width) if place in {0, 2, 6} else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
+        yield (
+            "  "
+            + "  ".join(
+                cell.ljust(width) if place in {0, 2, 6} else cell.rjust(width)
+                for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+        )
 
 
 def microseconds(value: float) -> str:

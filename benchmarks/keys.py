@@ -33,10 +33,18 @@ def mixed(size: int) -> Any:
             "price": np.where(numbers[2] % 10, rng.random(size), np.nan),
             "weight": rng.random(size),
             "paid": numbers[0] % 2 == 0,
-            "channel": pd.Categorical.from_codes(numbers[1] % 3, ["mail", "chat", "phone"]),
-            "opened": pd.Timestamp("2026-01-01") + pd.to_timedelta(numbers[2], unit="s"),
+            "channel": pd.Categorical.from_codes(
+                numbers[1] % 3, ["mail", "chat", "phone"]
+            ),
+            "opened": pd.Timestamp("2026-01-01")
+            + pd.to_timedelta(numbers[2], unit="s"),
             "name": [f"customer {number}" for number in numbers[0].tolist()],
-            "body": [f"the export of invoice {number} ends with an error" if number % 9 else None for number in numbers[1].tolist()],
+            "body": [
+                f"the export of invoice {number} ends with an error"
+                if number % 9
+                else None
+                for number in numbers[1].tolist()
+            ],
         }
     )
 
@@ -58,7 +66,9 @@ def numeric(size: int) -> Any:
     import numpy as np
     import pandas as pd
 
-    return pd.DataFrame(np.random.default_rng(7).random((size, 10)), columns=list("abcdefghij")).copy()
+    return pd.DataFrame(
+        np.random.default_rng(7).random((size, 10)), columns=list("abcdefghij")
+    ).copy()
 
 
 def array(size: int) -> Any:
@@ -68,7 +78,13 @@ def array(size: int) -> Any:
     return np.random.default_rng(7).random((size, 64))
 
 
-FRAMES = {"mixed": mixed, "polars": mixed_polars, "objects": mixed_objects, "numeric": numeric, "array": array}
+FRAMES = {
+    "mixed": mixed,
+    "polars": mixed_polars,
+    "objects": mixed_objects,
+    "numeric": numeric,
+    "array": array,
+}
 
 
 def bytes_of(value: Any) -> list[Any]:
@@ -78,8 +94,16 @@ def bytes_of(value: Any) -> list[Any]:
 
     if isinstance(value, np.ndarray):
         return [value.data.cast("B")]
-    table = value.to_arrow() if hasattr(value, "to_arrow") else pa.Table.from_pandas(value)
-    return [buffer for column in table.columns for chunk in column.chunks for buffer in chunk.buffers() if buffer]
+    table = (
+        value.to_arrow() if hasattr(value, "to_arrow") else pa.Table.from_pandas(value)
+    )
+    return [
+        buffer
+        for column in table.columns
+        for chunk in column.chunks
+        for buffer in chunk.buffers()
+        if buffer
+    ]
 
 
 def extra_memory(call: Callable[[], object]) -> float:
@@ -94,11 +118,19 @@ def _peak(*, reset: bool = False) -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 10)
     if reset:
         _RESET.write_text("5")
-    found = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    found = [
+        line.split()[1]
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    ]
     return int(found[0]) / (1 << 10)
 
 
-def measured(make: Callable[[int], Any], hashed: Callable[[Any], object], prepare: Callable[[Any], Any] = lambda value: value) -> Callable[[Path, int], dict[str, float]]:
+def measured(
+    make: Callable[[int], Any],
+    hashed: Callable[[Any], object],
+    prepare: Callable[[Any], Any] = lambda value: value,
+) -> Callable[[Path, int], dict[str, float]]:
     """An act: the digest of one large value, the second time; a first pass takes what is only done once in a process."""
 
     def act(_folder: Path, size: int) -> dict[str, float]:
@@ -115,12 +147,16 @@ def measured(make: Callable[[int], Any], hashed: Callable[[Any], object], prepar
     return act
 
 
-def on_frames(hashed: Callable[[Any], object], prepare: Callable[[Any], Any] = lambda value: value) -> list[Callable[[Path, int], dict[str, float]]]:
+def on_frames(
+    hashed: Callable[[Any], object], prepare: Callable[[Any], Any] = lambda value: value
+) -> list[Callable[[Path, int], dict[str, float]]]:
     """An act for each large value."""
     return [measured(make, hashed, prepare) for make in FRAMES.values()]
 
 
-def on_records(hashed: Callable[[Any], object]) -> Callable[[Path, int], dict[str, float]]:
+def on_records(
+    hashed: Callable[[Any], object],
+) -> Callable[[Path, int], dict[str, float]]:
     """An act: small dicts, one at a time."""
 
     def act(_folder: Path, size: int) -> dict[str, float]:
@@ -148,7 +184,9 @@ def nbflow_calls(folder: Path, size: int) -> dict[str, float]:
     def step(thread: dict[str, Any], model: str = "small") -> None: ...
 
     binder, code = Binder(step), bytes(20)
-    return on_records(lambda record: call_key("step", code, binder.arguments((record,), {})))(folder, size)
+    return on_records(
+        lambda record: call_key("step", code, binder.arguments((record,), {}))
+    )(folder, size)
 
 
 def joblib_hash(value: Any) -> str | None:
@@ -195,16 +233,42 @@ def gigabytes(value: float) -> str:
     return f"{1e-9 / value:.1f} GB/s"
 
 
-
 PLACES = {name: place for place, name in enumerate(FRAMES)}
-SAID = {"mixed": "mixed pandas frame", "polars": "mixed polars frame", "objects": "mixed pandas, object texts", "numeric": "numeric pandas frame", "array": "numpy array"}
-LIMITED = ("numeric", "array")  # nothing but bytes to hash: BLAKE3 is the limit, and seven times joblib's MD5
-RECORDS, CALLS = ("nbflow", len(FRAMES), "record"), ("nbflow", len(FRAMES) + 1, "record")
+SAID = {
+    "mixed": "mixed pandas frame",
+    "polars": "mixed polars frame",
+    "objects": "mixed pandas, object texts",
+    "numeric": "numeric pandas frame",
+    "array": "numpy array",
+}
+LIMITED = (
+    "numeric",
+    "array",
+)  # nothing but bytes to hash: BLAKE3 is the limit, and seven times joblib's MD5
+RECORDS, CALLS = (
+    ("nbflow", len(FRAMES), "record"),
+    ("nbflow", len(FRAMES) + 1, "record"),
+)
 
 
-def against(what: str, name: str, against: str, theirs: str, figure: str, show: Callable[[float], str], aim: float | None = None) -> Row:
+def against(
+    what: str,
+    name: str,
+    against: str,
+    theirs: str,
+    figure: str,
+    show: Callable[[float], str],
+    aim: float | None = None,
+) -> Row:
     """A row about one of the large values."""
-    return Row(what, ("nbflow", PLACES[name], figure), against, (theirs, PLACES[name] if theirs != "rows" else name == "numeric", figure), show, aim)
+    return Row(
+        what,
+        ("nbflow", PLACES[name], figure),
+        against,
+        (theirs, PLACES[name] if theirs != "rows" else name == "numeric", figure),
+        show,
+        aim,
+    )
 
 
 QUESTION = Question(
@@ -221,16 +285,97 @@ QUESTION = Question(
         "wanted": (lambda _folder, _size: {"record": 10e-6},),
     },
     (
-        *(against(SAID[name], name, "raw BLAKE3, one thread (limit)", "blake3", "byte", gigabytes, 0.7 if name in LIMITED else None) for name in FRAMES),
-        *(against(SAID[name], name, "raw XXH3 (limit)", "xxh3", "byte", gigabytes) for name in FRAMES),
-        *(against(SAID[name], name, "joblib.hash", "joblib", "wall", milliseconds, None if name in LIMITED else 10) for name in FRAMES),
-        against(SAID["mixed"], "mixed", "pandas.util.hash_pandas_object", "rows", "wall", milliseconds),
-        against(SAID["numeric"], "numeric", "pandas.util.hash_pandas_object", "rows", "wall", milliseconds),
-        *(against(f"peak memory, {SAID[name]}", name, "joblib.hash", "joblib", "extra", megabytes) for name in FRAMES),
-        Row("record", RECORDS, "10 us (wanted)", ("wanted", 0, "record"), microseconds, 1),
-        Row("record", RECORDS, "joblib.hash", ("joblib", len(FRAMES), "record"), microseconds),
-        Row("record", RECORDS, "pickle and BLAKE2b", ("pickle", 0, "record"), microseconds),
-        Row("record, key of a call", CALLS, "10 us (wanted)", ("wanted", 0, "record"), microseconds, 1),
-        Row("record, key of a call", CALLS, "joblib.hash", ("joblib", len(FRAMES), "record"), microseconds),
+        *(
+            against(
+                SAID[name],
+                name,
+                "raw BLAKE3, one thread (limit)",
+                "blake3",
+                "byte",
+                gigabytes,
+                0.7 if name in LIMITED else None,
+            )
+            for name in FRAMES
+        ),
+        *(
+            against(SAID[name], name, "raw XXH3 (limit)", "xxh3", "byte", gigabytes)
+            for name in FRAMES
+        ),
+        *(
+            against(
+                SAID[name],
+                name,
+                "joblib.hash",
+                "joblib",
+                "wall",
+                milliseconds,
+                None if name in LIMITED else 10,
+            )
+            for name in FRAMES
+        ),
+        against(
+            SAID["mixed"],
+            "mixed",
+            "pandas.util.hash_pandas_object",
+            "rows",
+            "wall",
+            milliseconds,
+        ),
+        against(
+            SAID["numeric"],
+            "numeric",
+            "pandas.util.hash_pandas_object",
+            "rows",
+            "wall",
+            milliseconds,
+        ),
+        *(
+            against(
+                f"peak memory, {SAID[name]}",
+                name,
+                "joblib.hash",
+                "joblib",
+                "extra",
+                megabytes,
+            )
+            for name in FRAMES
+        ),
+        Row(
+            "record",
+            RECORDS,
+            "10 us (wanted)",
+            ("wanted", 0, "record"),
+            microseconds,
+            1,
+        ),
+        Row(
+            "record",
+            RECORDS,
+            "joblib.hash",
+            ("joblib", len(FRAMES), "record"),
+            microseconds,
+        ),
+        Row(
+            "record",
+            RECORDS,
+            "pickle and BLAKE2b",
+            ("pickle", 0, "record"),
+            microseconds,
+        ),
+        Row(
+            "record, key of a call",
+            CALLS,
+            "10 us (wanted)",
+            ("wanted", 0, "record"),
+            microseconds,
+            1,
+        ),
+        Row(
+            "record, key of a call",
+            CALLS,
+            "joblib.hash",
+            ("joblib", len(FRAMES), "record"),
+            microseconds,
+        ),
     ),
 )

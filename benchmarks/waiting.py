@@ -24,7 +24,9 @@ def sent(folder: Path, size: int) -> dict[str, float]:
     nf.use(folder)
     nf.send(EVENT, [{"id": size}], key="id")
     begun = time.perf_counter()
-    nf.send(EVENT, [{"id": number} for number in range(size)], key="id", max_in_flight=WIDTH)
+    nf.send(
+        EVENT, [{"id": number} for number in range(size)], key="id", max_in_flight=WIDTH
+    )
     return {"wall": time.perf_counter() - begun}
 
 
@@ -108,4 +110,4 @@ QUESTION = Question(
         Row("sync step", SYNC, "ideal (limit)", ("ideal", 0, "wall"), seconds, 0.95),
         Row("sync step", SYNC, "ThreadPoolExecutor, nothing kept", ("pooled", 0, "wall"), seconds),
     ),
-)
+)  # fmt: skip

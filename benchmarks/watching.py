@@ -27,18 +27,33 @@ class Told:
     is_here, is_stopping = True, False
 
     def __init__(self, records: int) -> None:
-        from nbflow._core.entry import Called, Failure, Item, Listed, Opened, RunState, Sent
+        from nbflow._core.entry import (
+            Called,
+            Failure,
+            Item,
+            Listed,
+            Opened,
+            RunState,
+            Sent,
+        )
         from nbflow._core.plan import State
         from nbflow._core.sheet import Sheet
 
         self.state, self.sheet, self.at = RunState(), Sheet(), 0
-        self.apply(Opened(_RUN, "thread", ("triage",), 1e9, "records", False, records), Sent(records))
+        self.apply(
+            Opened(_RUN, "thread", ("triage",), 1e9, "records", False, records),
+            Sent(records),
+        )
         trouble = Failure("answer", "TimeoutError", "the model did not answer")
         for n in range(records):
             self.apply(Listed(n, f"t-{n:07}"))
             if n < records // 2:
                 self.apply(Called(n, 0, "answer", State.COMPLETED, 1e9 + 1, 0.1, 1))
-                self.apply(Item(n, 0, State.FAILED, 1e9 + 1, 0.1, None, 1, trouble) if n % 2 else Item(n, 0, State.COMPLETED, 1e9 + 1, 0.1, "00" * 20))
+                self.apply(
+                    Item(n, 0, State.FAILED, 1e9 + 1, 0.1, None, 1, trouble)
+                    if n % 2
+                    else Item(n, 0, State.COMPLETED, 1e9 + 1, 0.1, "00" * 20)
+                )
         self.records, self.at = records, records // 2
 
     def apply(self, *entries: Any) -> None:
@@ -54,7 +69,11 @@ class Told:
 
         for n in range(self.at, self.at + _CHANGES):
             number, at = n % self.records, 1e9 + 2 + n / 1e6
-            self.apply(Item(number, 0, State.RUNNING, at), Called(number, 0, "answer", State.COMPLETED, at, 0.1, 1), Item(number, 0, State.COMPLETED, at, 0.1, "00" * 20))
+            self.apply(
+                Item(number, 0, State.RUNNING, at),
+                Called(number, 0, "answer", State.COMPLETED, at, 0.1, 1),
+                Item(number, 0, State.COMPLETED, at, 0.1, "00" * 20),
+            )
         self.at += _CHANGES
 
     def look(self) -> Any:
@@ -72,8 +91,19 @@ def updates(records: int) -> Callable[[Path, int], dict[str, float]]:
 
         said: list[str] = []
         run: Any = Told(records if size > 1 else min(records, 2_000))
-        table = RunTable(run, lambda message: said.append(json.dumps(message)), lambda: None)
-        table.take({"t": "view", "id": "v", "n": 1, "offset": 0, "limit": 36, "query": {"sort": "state"}})
+        table = RunTable(
+            run, lambda message: said.append(json.dumps(message)), lambda: None
+        )
+        table.take(
+            {
+                "t": "view",
+                "id": "v",
+                "n": 1,
+                "offset": 0,
+                "limit": 36,
+                "query": {"sort": "state"},
+            }
+        )
         table.tick(time.monotonic())
         spent = []
         for number in range(_UPDATES if size > 1 else 3):
@@ -85,7 +115,11 @@ def updates(records: int) -> Callable[[Path, int], dict[str, float]]:
             table._looked = 0.0
             table.tick(time.monotonic())
             spent.append(time.thread_time() - begun)
-        return {"update": sum(spent) / len(spent), "dearest": max(spent), "bytes": sum(map(len, said)) / len(said)}
+        return {
+            "update": sum(spent) / len(spent),
+            "dearest": max(spent),
+            "bytes": sum(map(len, said)) / len(said),
+        }
 
     return act
 
@@ -93,10 +127,10 @@ def updates(records: int) -> Callable[[Path, int], dict[str, float]]:
 def paired(folder: Path, size: int) -> dict[str, float]:
     """Batches with a table and without one by turns, in one process: the medians of what the processor did for a record.
 
-    The table follows as in a notebook: the same thread, the same pace, the same messages. Others on the machine change
-    how long things take, and much less what the processor does for them; what is left of it shows between one
-    batch that nobody looked at and the next.
-    """
+    The table follows as in a notebook: the same thread, the same pace, the same
+    messages. Others on the machine change how long things take, and much less what the
+    processor does for them; what is left of it shows between one batch that nobody
+    looked at and the next."""
     from nbflow import _wiring
     from nbflow.notebook import live
 
@@ -118,10 +152,19 @@ def paired(folder: Path, size: int) -> dict[str, float]:
                 Shown.spent.append(Shown.latest.cost())
     alone = spent[False]
     # Neighbours against each other: what drifts over minutes is in both.
-    watching = statistics.median(one / other for one, other in zip(spent[True], alone, strict=True))
-    noise = statistics.median(one / other for one, other in itertools.pairwise(alone * 2))
+    watching = statistics.median(
+        one / other for one, other in zip(spent[True], alone, strict=True)
+    )
+    noise = statistics.median(
+        one / other for one, other in itertools.pairwise(alone * 2)
+    )
     without = statistics.median(alone)
-    return {"with": without * watching, "without": without, "again": without * noise, "table": statistics.median(Shown.spent) / records}
+    return {
+        "with": without * watching,
+        "without": without,
+        "again": without * noise,
+        "table": statistics.median(Shown.spent) / records,
+    }
 
 
 class Shown:
@@ -152,15 +195,32 @@ class Shown:
 
         notes.flush = noted  # type: ignore[method-assign]
         self._publisher.add(self.table)
-        self._publisher.ask(self.table, {"t": "view", "id": "v", "n": 1, "offset": 0, "limit": 36, "query": {"sort": "state"}})
+        self._publisher.ask(
+            self.table,
+            {
+                "t": "view",
+                "id": "v",
+                "n": 1,
+                "offset": 0,
+                "limit": 36,
+                "query": {"sort": "state"},
+            },
+        )
 
     def show(self, _state: Any) -> None:
-        self._publisher.ask(self.table, {"t": "ack", "id": "v", "n": self.table._number})
+        self._publisher.ask(
+            self.table, {"t": "ack", "id": "v", "n": self.table._number}
+        )
 
     def end(self, state: Any) -> None:
         self.show(state)
-        (thread,) = (one for one in threading.enumerate() if one.name == "nbflow-tables")
-        self._speaking = time.clock_gettime(time.pthread_getcpuclockid(thread.ident or 0)) - self._noting
+        (thread,) = (
+            one for one in threading.enumerate() if one.name == "nbflow-tables"
+        )
+        self._speaking = (
+            time.clock_gettime(time.pthread_getcpuclockid(thread.ident or 0))
+            - self._noting
+        )
         self._publisher.drop(self.table)
         Shown.latest = self
 
@@ -168,7 +228,10 @@ class Shown:
         """What the processor did for the table: speaking, and folding the rows, which is done once more for it."""
         from nbflow._core.sheet import Sheet
 
-        entries, sheet = self.table.run.engine.ledger.read(self.table.run.id)[0], Sheet()
+        entries, sheet = (
+            self.table.run.engine.ledger.read(self.table.run.id)[0],
+            Sheet(),
+        )
         begun = time.thread_time()
         for entry in entries:
             sheet.apply(entry)
@@ -188,12 +251,58 @@ QUESTION = Question(
         "paired": (paired,),
     },
     (
-        Row("update of 10,000 records", (*LARGE, "update"), "of 100", (*SMALL, "update"), milliseconds, 0.5),
-        Row("update of 1,000,000 records", (*HUGE, "update"), "of 100", (*SMALL, "update"), milliseconds, 0.25),
-        Row("the dearest, that chose rows anew", (*HUGE, "dearest"), "of 100", (*SMALL, "dearest"), milliseconds),
-        Row("bytes at 1,000,000 records", (*HUGE, "bytes"), "at 10,000", (*LARGE, "bytes"), kilobytes, 0.95),
-        Row("a record of 5,000, watched", ("paired", 0, "with"), "nobody looks", ("paired", 0, "without"), microseconds),
-        Row("what the table itself does", ("paired", 0, "table"), "nobody looks", ("paired", 0, "without"), microseconds, 50),
-        Row("nobody looks, and again (noise)", ("paired", 0, "again"), "nobody looks", ("paired", 0, "without"), microseconds),
+        Row(
+            "update of 10,000 records",
+            (*LARGE, "update"),
+            "of 100",
+            (*SMALL, "update"),
+            milliseconds,
+            0.5,
+        ),
+        Row(
+            "update of 1,000,000 records",
+            (*HUGE, "update"),
+            "of 100",
+            (*SMALL, "update"),
+            milliseconds,
+            0.25,
+        ),
+        Row(
+            "the dearest, that chose rows anew",
+            (*HUGE, "dearest"),
+            "of 100",
+            (*SMALL, "dearest"),
+            milliseconds,
+        ),
+        Row(
+            "bytes at 1,000,000 records",
+            (*HUGE, "bytes"),
+            "at 10,000",
+            (*LARGE, "bytes"),
+            kilobytes,
+            0.95,
+        ),
+        Row(
+            "a record of 5,000, watched",
+            ("paired", 0, "with"),
+            "nobody looks",
+            ("paired", 0, "without"),
+            microseconds,
+        ),
+        Row(
+            "what the table itself does",
+            ("paired", 0, "table"),
+            "nobody looks",
+            ("paired", 0, "without"),
+            microseconds,
+            50,
+        ),
+        Row(
+            "nobody looks, and again (noise)",
+            ("paired", 0, "again"),
+            "nobody looks",
+            ("paired", 0, "without"),
+            microseconds,
+        ),
     ),
 )

@@ -15,12 +15,26 @@ def text_of(number: int) -> str:
 
 def records(size: int) -> list[dict[str, Any]]:
     """A batch of support threads."""
-    return [{"id": f"t-{n}", "channel": ("mail", "chat")[n % 2], "stars": n % 5, "body": text_of(n)} for n in range(size)]
+    return [
+        {
+            "id": f"t-{n}",
+            "channel": ("mail", "chat")[n % 2],
+            "stars": n % 5,
+            "body": text_of(n),
+        }
+        for n in range(size)
+    ]
 
 
 def answer(text: str) -> dict[str, Any]:
     """A model's answer without the model: a dict of some 200 bytes."""
-    return {"label": "billing" if "invoice" in text else "bug", "score": len(text) / 200, "urgent": "audit" in text, "summary": text[:120], "tags": ["export", "invoice"]}
+    return {
+        "label": "billing" if "invoice" in text else "bug",
+        "score": len(text) / 200,
+        "urgent": "audit" in text,
+        "summary": text[:120],
+        "tags": ["export", "invoice"],
+    }
 
 
 def tidy(thread: dict[str, Any]) -> str:

@@ -67,7 +67,11 @@ if typing.TYPE_CHECKING:
     from nbflow.quality import review as review
 
 #: Where the names are from that are loaded when they are first asked for.
-_LATER = {"compare": "nbflow.quality", "evaluate": "nbflow.quality", "review": "nbflow.quality"}
+_LATER = {
+    "compare": "nbflow.quality",
+    "evaluate": "nbflow.quality",
+    "review": "nbflow.quality",
+}
 
 __all__ = [
     "BudgetError",

@@ -79,10 +79,14 @@ class Session:
             before, self._engine = self._engine, engine
         return before
 
-    def open(self, place: str | Path | None, durability: Literal["process", "power"]) -> Engine:
+    def open(
+        self, place: str | Path | None, durability: Literal["process", "power"]
+    ) -> Engine:
         """An engine on the store at ``place``; the one found upward from the working directory if ``None``."""
         if durability not in ("process", "power"):
-            raise UsageError(f'durability={durability!r}: "process" outlives kill -9, "power" also a power cut.')
+            raise UsageError(
+                f'durability={durability!r}: "process" outlives kill -9, "power" also a power cut.'
+            )
         from nbflow._state import location, seal
 
         path = location.find() if place is None else Path(place).expanduser()
@@ -90,7 +94,13 @@ class Session:
             engine = Engine(MemoryStore(), MemoryLedger(), Clock(), self.machinery)
         else:
             store = location.open_store(path, durability=durability)
-            engine = Engine(store, FileLedger(path / "runs", seal.Seal(seal.load_secret())), Clock(), self.machinery, _crash_point())
+            engine = Engine(
+                store,
+                FileLedger(path / "runs", seal.Seal(seal.load_secret())),
+                Clock(),
+                self.machinery,
+                _crash_point(),
+            )
         engine.runner.forced = orders.forced()
         engine.runner.budgets = self._budgets
         return engine
@@ -103,16 +113,27 @@ class Session:
         """
         from nbflow._state import location
 
-        # The store in use is not opened for this: a job may begin in a folder that has none and could not have one.
-        in_use = Path(self._engine.store.url) if self._engine is not None else location.find()
+        # The store in use is not opened for this: a job may begin in a folder that has
+        # none and could not have one.
+        in_use = (
+            Path(self._engine.store.url)
+            if self._engine is not None
+            else location.find()
+        )
         if not Path(told.store).is_dir():
-            raise UnknownRunError(f"Run {told.run} was made in the store {told.store}, which is not there (any more).")
+            raise UnknownRunError(
+                f"Run {told.run} was made in the store {told.store}, which is not there (any more)."
+            )
         if in_use.expanduser().resolve() == Path(told.store).resolve():
             engine = self.engine
         else:
-            engine = self._elsewhere[told.store] = self._elsewhere.get(told.store) or self.open(told.store, "process")
+            engine = self._elsewhere[told.store] = self._elsewhere.get(
+                told.store
+            ) or self.open(told.store, "process")
         if told.run not in engine.ledger.runs():
-            raise UnknownRunError(f"Run {told.run} is not in the store {told.store} any more.")
+            raise UnknownRunError(
+                f"Run {told.run} is not in the store {told.store} any more."
+            )
         return Run(engine, told.run, self)
 
     # What a step needs (`nbflow._core.step.Performer`).
@@ -121,48 +142,99 @@ class Session:
         """A step's binder and gate."""
         return self.machinery.prepare(step)
 
-    def call(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """Call a step as it was written."""
         __tracebackhide__ = True
         return self.engine.call(step, args, kwargs)
 
-    def aio(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def aio(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """Await any step."""
         return self.engine.aio(step, args, kwargs)
 
-    def sync(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def sync(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """Wait for any step."""
         __tracebackhide__ = True
         return self.engine.sync(step, args, kwargs)
 
-    def submit(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
+    def submit(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future[Any]:
         """Start any step on the side."""
         return self.engine.submit(step, args, kwargs)
 
-    def map(self, step: Step[..., Any], items: Any, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> Any:
+    def map(
+        self,
+        step: Step[..., Any],
+        items: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: dict[str, Any],
+    ) -> Any:
         """Every item through a step: a run of its own, or inside a flow a part of that flow's."""
         if SCOPE.get() is not None:
             return self.engine.fan_out(step, items, args, kwargs)
-        return self.start(step.name, [StepLane(step, args, kwargs)], Batch(items, values=True), **options)
+        return self.start(
+            step.name,
+            [StepLane(step, args, kwargs)],
+            Batch(items, values=True),
+            **options,
+        )
 
-    def explain(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Explanation:
+    def explain(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Explanation:
         """Why a call would run or not."""
         return explanation.explain_call(self.engine, step, args, kwargs)
 
-    def plan(self, step: Step[..., Any], items: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan:
+    def plan(
+        self,
+        step: Step[..., Any],
+        items: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Plan:
         """What a map would do."""
-        return forecast(self.engine, step.name, [StepLane(step, args, kwargs)], Batch(items, values=True))
+        return forecast(
+            self.engine,
+            step.name,
+            [StepLane(step, args, kwargs)],
+            Batch(items, values=True),
+        )
 
-    def forget(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    def forget(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> int:
         """Delete results."""
         return explanation.forget(self.engine, step, args, kwargs)
 
     # Runs.
 
-    def start(self, event: str, lanes: Sequence[Lane], batch: Batch, *, wait: bool = True, max_in_flight: int | None = None, keep_records: bool = True, budget: float | str | None = None) -> Run:
+    def start(
+        self,
+        event: str,
+        lanes: Sequence[Lane],
+        batch: Batch,
+        *,
+        wait: bool = True,
+        max_in_flight: int | None = None,
+        keep_records: bool = True,
+        budget: float | str | None = None,
+    ) -> Run:
         """Begin a run and, with ``wait``, see it through."""
-        if max_in_flight is not None and (isinstance(max_in_flight, bool) or not isinstance(max_in_flight, int) or max_in_flight < 1):
-            raise UsageError(f"max_in_flight={max_in_flight!r} has to be a whole number, 1 or more: so many records are under way at once.")
+        if max_in_flight is not None and (
+            isinstance(max_in_flight, bool)
+            or not isinstance(max_in_flight, int)
+            or max_in_flight < 1
+        ):
+            raise UsageError(
+                f"max_in_flight={max_in_flight!r} has to be a whole number, 1 or more: so many records are under way at once."
+            )
         batch.check()
         engine, money = self.engine, self._budget(lanes, budget)
         taken_up = self._take_up(engine, event, lanes, wait=wait, budget=budget)
@@ -170,21 +242,55 @@ class Session:
             return taken_up
         state, name = RunState(), engine.new_run()
         run = Run(engine, name, self, batch)
-        opened = Opened(name, event, tuple(lane.name for lane in lanes), engine.clock.time(), batch.library, keep_records, batch.total)
-        self._execute(run, state, opened, lanes, batch, wait=wait, max_in_flight=max_in_flight, keep_records=keep_records, budget=money)
+        opened = Opened(
+            name,
+            event,
+            tuple(lane.name for lane in lanes),
+            engine.clock.time(),
+            batch.library,
+            keep_records,
+            batch.total,
+        )
+        self._execute(
+            run,
+            state,
+            opened,
+            lanes,
+            batch,
+            wait=wait,
+            max_in_flight=max_in_flight,
+            keep_records=keep_records,
+            budget=money,
+        )
         return run
 
-    def _budget(self, lanes: Sequence[Lane], budget: float | str | None) -> Budget | None:
+    def _budget(
+        self, lanes: Sequence[Lane], budget: float | str | None
+    ) -> Budget | None:
         """The budget of a run; refused where a step says that it calls a model of unknown price."""
         if budget is None and not self._budgets:
             return None
         limit = None if budget is None else dollars(budget)
-        unknown = sorted(model for model in set().union(*(lane.models for lane in lanes)) if not self.prices.knows(model))
+        unknown = sorted(
+            model
+            for model in set().union(*(lane.models for lane in lanes))
+            if not self.prices.knows(model)
+        )
         if unknown:
-            raise UsageError(f'A budget cannot be kept: the price of {", ".join(unknown)} is not known. Say nf.set_price("{unknown[0]}", input=..., output=...), in US dollars per million tokens (0 for a model of your own), or leave the budget out.')
+            raise UsageError(
+                f'A budget cannot be kept: the price of {", ".join(unknown)} is not known. Say nf.set_price("{unknown[0]}", input=..., output=...), in US dollars per million tokens (0 for a model of your own), or leave the budget out.'
+            )
         return None if limit is None else Budget(limit, orders.tell_refusal)
 
-    def _take_up(self, engine: Engine, event: str, lanes: Sequence[Lane], *, wait: bool, budget: float | str | None) -> Run | None:
+    def _take_up(
+        self,
+        engine: Engine,
+        event: str,
+        lanes: Sequence[Lane],
+        *,
+        wait: bool,
+        budget: float | str | None,
+    ) -> Run | None:
         """Go on with an earlier run of ``event`` instead, if `nbflow run --only-failed` asks for it."""
         with self._mutex:
             earlier = orders.take_up(engine, event)
@@ -198,34 +304,97 @@ class Session:
         orders.tell(run.id, engine.store.url)
         return run.rerun_failed(wait=wait, budget=budget)
 
-    def restart(self, run: Run, state: RunState, batch: Batch, *, only: frozenset[tuple[int, int]], force: bool, from_step: str | None, wait: bool, shown: bool, budget: float | str | None) -> None:
+    def restart(
+        self,
+        run: Run,
+        state: RunState,
+        batch: Batch,
+        *,
+        only: frozenset[tuple[int, int]],
+        force: bool,
+        from_step: str | None,
+        wait: bool,
+        shown: bool,
+        budget: float | str | None,
+    ) -> None:
         """Go on with a run, for some (record, flow) pairs, with the flows as they are defined now."""
-        before = {lane.name: lane for lane in (run.held.lanes if run.held is not None else run.mapped)}
+        before = {
+            lane.name: lane
+            for lane in (run.held.lanes if run.held is not None else run.mapped)
+        }
         lanes = [self._lane(state, name, before.get(name)) for name in state.flows]
-        self._execute(run, state, Resumed(run.engine.clock.time()), lanes, batch, wait=wait, shown=shown, only=only, force=force, from_step=from_step, budget=self._budget(lanes, budget))
+        self._execute(
+            run,
+            state,
+            Resumed(run.engine.clock.time()),
+            lanes,
+            batch,
+            wait=wait,
+            shown=shown,
+            only=only,
+            force=force,
+            from_step=from_step,
+            budget=self._budget(lanes, budget),
+        )
 
     def _lane(self, state: RunState, name: str, before: Lane | None) -> Lane:
         if isinstance(before, StepLane):
             return before.again(self.steps.get(name))
-        flow = next((flow for flow in self.listeners if flow.name == name and state.event in flow.events), None)
+        flow = next(
+            (
+                flow
+                for flow in self.listeners
+                if flow.name == name and state.event in flow.events
+            ),
+            None,
+        )
         if flow is not None:
             return FlowLane(flow)
         if state.event == name:
-            raise UsageError(f"Run {state.run} is a map of step {name!r} made in another kernel: run the cell with {name}.map(...) again, what is done is not run twice.")
-        raise UsageError(f"Flow {name!r} of run {state.run} is not defined in this kernel: run the cell that defines it, then rerun.")
+            raise UsageError(
+                f"Run {state.run} is a map of step {name!r} made in another kernel: run the cell with {name}.map(...) again, what is done is not run twice."
+            )
+        raise UsageError(
+            f"Flow {name!r} of run {state.run} is not defined in this kernel: run the cell that defines it, then rerun."
+        )
 
-    def _execute(self, run: Run, state: RunState, first: Opened | Resumed, lanes: Sequence[Lane], batch: Batch, *, wait: bool, keep_records: bool = False, shown: bool = True, **options: Any) -> None:
+    def _execute(
+        self,
+        run: Run,
+        state: RunState,
+        first: Opened | Resumed,
+        lanes: Sequence[Lane],
+        batch: Batch,
+        *,
+        wait: bool,
+        keep_records: bool = False,
+        shown: bool = True,
+        **options: Any,
+    ) -> None:
         if wait and self.machinery.loop.is_current():
-            raise UsageError("An async flow cannot wait for a run: it would hold up the event loop that the run needs. Use wait=False, or await asyncio.to_thread(nf.send, ...).")
+            raise UsageError(
+                "An async flow cannot wait for a run: it would hold up the event loop that the run needs. Use wait=False, or await asyncio.to_thread(nf.send, ...)."
+            )
         engine, view = run.engine, self._view(run)
         if view is not None and view.has_rows and isinstance(first, Opened):
             run.sheet = Sheet()
         show, end = (view.show, view.end) if view is not None else (None, None)
-        execution = Execution(engine.runner, engine.ledger, run.id, state, lanes, batch, loop=self.machinery.loop, watch=show, **options)
+        execution = Execution(
+            engine.runner,
+            engine.ledger,
+            run.id,
+            state,
+            lanes,
+            batch,
+            loop=self.machinery.loop,
+            watch=show,
+            **options,
+        )
         execution.notes.sheet, before = run.sheet, run.held
         try:
             execution.notes.add(first)
-            # In one block with the first entry, where the next run of the event finds it.
+            # In one block with the first entry, where the next run of the event finds
+            # it.
             execution.read_code(engine.codes_before(state, first))
             execution.notes.flush()
             engine.ledger.ask_to_stop(run.id, False)
@@ -305,12 +474,16 @@ class Session:
                 kept.keep_block(engine.ledger, run, records)
             except StoreError as error:
                 execution.keep = None
-                execution.say(f"The records of run {run} could not be kept, so it can only be rerun from this kernel. {error}")
+                execution.say(
+                    f"The records of run {run} could not be kept, so it can only be rerun from this kernel. {error}"
+                )
 
         try:
             kept.keep_head(engine.ledger, run, batch)
         except StoreError as error:
-            execution.say(f"The records of run {run} could not be kept, so it can only be rerun from this kernel. {error}")
+            execution.say(
+                f"The records of run {run} could not be kept, so it can only be rerun from this kernel. {error}"
+            )
         else:
             execution.keep = block if batch.is_stream else None
 
@@ -319,7 +492,9 @@ def _widgets() -> Any:
     try:
         from nbflow.notebook import widget
     except ImportError as error:
-        raise UsageError(f"The live table needs {error.name}; install it with: pip install 'nbflow[lab]'") from None
+        raise UsageError(
+            f"The live table needs {error.name}; install it with: pip install 'nbflow[lab]'"
+        ) from None
     return widget
 
 
@@ -347,7 +522,9 @@ def load_ipython_extension(ipython: Any) -> None:
     """Turn on step cells and ``%step``: for ``%load_ext nbflow``; importing nbflow in a notebook does the same."""
     from nbflow.notebook import cells, magics
 
-    magics.register(ipython, lambda: SESSION.steps, cells.install(ipython, lambda: SESSION.engine))
+    magics.register(
+        ipython, lambda: SESSION.steps, cells.install(ipython, lambda: SESSION.engine)
+    )
 
 
 if "IPython" in sys.modules:
@@ -380,8 +557,9 @@ def step(
 def step(function: Any = None, /, **options: Any) -> Any:
     """Make a function a step: its successful outputs are saved on disk and reused, keyed by its code and inputs.
 
-    The function may be ``def`` or ``async def``, a plain function or a method, and is called as it was written.
-    Durations are seconds, or text such as ``"30s"``, ``"5m"``, ``"1d"``, or a ``timedelta``.
+    The function may be ``def`` or ``async def``, a plain function or a method, and is
+    called as it was written. Durations are seconds, or text such as ``"30s"``,
+    ``"5m"``, ``"1d"``, or a ``timedelta``.
 
     Args:
         function: the function, when used as a bare ``@nf.step``.
@@ -422,11 +600,17 @@ def step(function: Any = None, /, **options: Any) -> Any:
     return decorate if function is None else decorate(function)
 
 
-def flow(on: str | Iterable[str], *, on_failure: Callable[..., Any] | None = None, name: str | None = None) -> Callable[[Callable[P, R]], Flow[P, R]]:
+def flow(
+    on: str | Iterable[str],
+    *,
+    on_failure: Callable[..., Any] | None = None,
+    name: str | None = None,
+) -> Callable[[Callable[P, R]], Flow[P, R]]:
     """Make a function a flow: every record of the event goes through it, apart from all other records and flows.
 
-    A sync flow runs in a thread and calls its steps inline; an async one runs on an event loop of nbflow's own. What
-    a flow returns is remembered by its code (steps and helpers included) and the record: sent again, it does not run.
+    A sync flow runs in a thread and calls its steps inline; an async one runs on an
+    event loop of nbflow's own. What a flow returns is remembered by its code (steps and
+    helpers included) and the record: sent again, it does not run.
 
     Args:
         on: the event, such as ``"support/thread.created"``, or several.
@@ -437,7 +621,9 @@ def flow(on: str | Iterable[str], *, on_failure: Callable[..., Any] | None = Non
         UsageError: an option that cannot be right.
     """
     if callable(on):
-        raise UsageError('@nf.flow needs the event it listens to: @nf.flow(on="support/thread.created").')
+        raise UsageError(
+            '@nf.flow needs the event it listens to: @nf.flow(on="support/thread.created").'
+        )
 
     def decorate(function: Callable[P, R]) -> Flow[P, R]:
         made = make_flow(function, on=on, on_failure=on_failure, name=name)
@@ -447,36 +633,60 @@ def flow(on: str | Iterable[str], *, on_failure: Callable[..., Any] | None = Non
     return decorate
 
 
-def send(event: str, records: Any, *, key: Key = None, wait: bool = True, max_in_flight: int | None = None, keep_records: bool = True, budget: float | str | None = None) -> Run:
+def send(
+    event: str,
+    records: Any,
+    *,
+    key: Key = None,
+    wait: bool = True,
+    max_in_flight: int | None = None,
+    keep_records: bool = True,
+    budget: float | str | None = None,
+) -> Run:
     """Send a batch of records to every flow that listens to ``event``.
 
-    Sent again, nothing that is done is executed: only new, changed, failed and unfinished records are.
+    Sent again, nothing that is done is executed: only new, changed, failed and
+    unfinished records are.
 
     Args:
         event: the event's name.
-        records: a pandas or polars frame, an Arrow table, a list of dicts, or any iterator of dicts (which is read
-            as the run goes on).
-        key: the column or columns that identify a record. Rows with one key and equal content are one record; rows
-            with one key and different content are refused. Without it the index or the position identifies.
-        wait: ``False`` returns at once and the run goes on in the background; an iterator is then read by another
-            thread.
-        max_in_flight: so many records are under way at once (1,024; threads of a sync flow: 32).
-        keep_records: ``False`` keeps the batch out of the ledger; the run can then only be rerun from this kernel.
-        budget: US dollars that its calls may cost, such as ``"$5"``. A call that could pass it is not started and its
-            record is ``CANCELLED``; what is done is saved. The first call of each step is made alone, to see what it
-            costs; from then on each is taken to cost as much as the dearest one so far.
+        records: a pandas or polars frame, an Arrow table, a list of dicts, or any
+            iterator of dicts (which is read as the run goes on).
+        key: the column or columns that identify a record. Rows with one key and equal
+            content are one record; rows with one key and different content are refused.
+            Without it the index or the position identifies.
+        wait: ``False`` returns at once and the run goes on in the background; an
+            iterator is then read by another thread.
+        max_in_flight: so many records are under way at once (1,024; threads of a sync
+            flow: 32).
+        keep_records: ``False`` keeps the batch out of the ledger; the run can then only
+            be rerun from this kernel.
+        budget: US dollars that its calls may cost, such as ``"$5"``. A call that could
+            pass it is not started and its record is ``CANCELLED``; what is done is
+            saved. The first call of each step is made alone, to see what it costs; from
+            then on each is taken to cost as much as the dearest one so far.
 
     Returns:
-        The run: a table when shown, with ``results()``, ``failures()``, ``rerun_failed()`` and more.
+        The run: a table when shown, with ``results()``, ``failures()``,
+            ``rerun_failed()`` and more.
 
     Raises:
         UnknownEventError: nobody listens; names the closest event.
         DuplicateKeyError: one key, different content.
         UsageError: rows that are no records.
-        KeyboardInterrupt: after everything under way was accounted for; send again to go on.
+        KeyboardInterrupt: after everything under way was accounted for; send again to
+            go on.
     """
     lanes = [FlowLane(flow) for flow in SESSION.listeners.of(event)]
-    return SESSION.start(event, lanes, Batch(records, key), wait=wait, max_in_flight=max_in_flight, keep_records=keep_records, budget=budget)
+    return SESSION.start(
+        event,
+        lanes,
+        Batch(records, key),
+        wait=wait,
+        max_in_flight=max_in_flight,
+        keep_records=keep_records,
+        budget=budget,
+    )
 
 
 def usage(
@@ -491,24 +701,31 @@ def usage(
 ) -> Usage:
     """Report what the call under way used: inside a step that talks to a model, once for each request.
 
-    It stands in the run's table, in ``results()`` and ``run.usage``, counts towards a budget, and is what a remembered
-    call saves. What a failed attempt reported counts as well. Outside a step it only gives the `Usage` back; so it
-    does on a thread that the step started without ``contextvars.copy_context()``.
+    It stands in the run's table, in ``results()`` and ``run.usage``, counts towards a
+    budget, and is what a remembered call saves. What a failed attempt reported counts
+    as well. Outside a step it only gives the `Usage` back; so it does on a thread that
+    the step started without ``contextvars.copy_context()``.
 
     Args:
-        model: ``"openai:gpt-4o-mini"``, or the model's name with ``provider=`` or without.
+        model: ``"openai:gpt-4o-mini"``, or the model's name with ``provider=`` or
+            without.
         input_tokens: tokens sent, ``cached_tokens`` among them.
         output_tokens: tokens received.
         cached_tokens: of those sent, the ones that the provider had in its own cache.
         requests: how many requests this was.
-        cost: US dollars, if you know it; by default from the list of genai-prices or ``nf.set_price``. A price that is
-            not known is shown as unknown.
+        cost: US dollars, if you know it; by default from the list of genai-prices or
+            ``nf.set_price``. A price that is not known is shown as unknown.
         provider: the provider's name.
 
     Raises:
         UsageError: a number that cannot be right.
     """
-    counts = {"requests": requests, "input_tokens": input_tokens, "output_tokens": output_tokens, "cached_tokens": cached_tokens}
+    counts = {
+        "requests": requests,
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+        "cached_tokens": cached_tokens,
+    }
     for name, number in counts.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
             raise UsageError(f"{name}={number!r} has to be a whole number, 0 or more.")
@@ -517,21 +734,31 @@ def usage(
     used = Usage(**counts)
     if cost is None and model is not None:
         cost = SESSION.prices.cost(f"{provider}:{model}" if provider else model, used)
-    used = used._replace(cost=None if cost is None else float(cost), unpriced=requests if cost is None else 0)
+    used = used._replace(
+        cost=None if cost is None else float(cost),
+        unpriced=requests if cost is None else 0,
+    )
     scope = SCOPE.get()
     if scope is not None:
         scope.used(used)
     return used
 
 
-def set_price(model: str, *, input: float, output: float, cached: float | None = None) -> None:  # noqa: A002 - what price lists call it
+def set_price(
+    model: str,
+    *,
+    input: float,  # noqa: A002 - what price lists call it
+    output: float,
+    cached: float | None = None,
+) -> None:
     """Say what a model costs where the list of prices does not know it, or knows it wrong.
 
     Args:
         model: the name as it is used, such as ``"ollama:qwen3"``.
         input: US dollars per million tokens sent.
         output: US dollars per million tokens received.
-        cached: US dollars per million tokens sent that the provider had in its own cache; as ``input`` by default.
+        cached: US dollars per million tokens sent that the provider had in its own
+            cache; as ``input`` by default.
 
     Raises:
         UsageError: a price that cannot be right.
@@ -542,15 +769,18 @@ def set_price(model: str, *, input: float, output: float, cached: float | None =
 def plan(event: str, records: Any, *, key: Key = None) -> Plan:
     """What ``send`` with the same arguments would do: how much is saved, what would run and why, how long it takes.
 
-    Executes nothing and writes nothing. Calls and time are estimates, from what earlier runs of the event took.
+    Executes nothing and writes nothing. Calls and time are estimates, from what earlier
+    runs of the event took.
 
     Args:
         event: the event's name.
-        records: the batch; an iterator is read to its end, and a send then needs another one.
+        records: the batch; an iterator is read to its end, and a send then needs
+            another one.
         key: the column or columns that identify a record.
 
     Returns:
-        A `Plan`: ``.cached``, ``.would_run``, ``.flows`` with the reasons, ``.calls``, ``.seconds``, ``.to_frame()``.
+        A `Plan`: ``.cached``, ``.would_run``, ``.flows`` with the reasons, ``.calls``,
+            ``.seconds``, ``.to_frame()``.
 
     Raises:
         UnknownEventError: nobody listens; names the closest event.
@@ -563,13 +793,16 @@ def plan(event: str, records: Any, *, key: Key = None) -> Plan:
     return forecast(SESSION.engine, event, lanes, batch)
 
 
-def use(store: str | Path, *, durability: Literal["process", "power"] = "process") -> None:
+def use(
+    store: str | Path, *, durability: Literal["process", "power"] = "process"
+) -> None:
     """Use the store in this folder (or ``"memory:"``) from now on, instead of the one that is found.
 
     Args:
-        store: the folder itself, such as ``"~/projects/tickets/.nbflow"``; made if it is not there.
-        durability: ``"process"``: what was reported outlives ``kill -9``. ``"power"``: a power cut as well, at the
-            price of an fsync per commit.
+        store: the folder itself, such as ``"~/projects/tickets/.nbflow"``; made if it
+            is not there.
+        durability: ``"process"``: what was reported outlives ``kill -9``. ``"power"``:
+            a power cut as well, at the price of an fsync per commit.
 
     Raises:
         StoreError: the folder cannot be used; the message says why.
@@ -585,15 +818,20 @@ def flows() -> list[Flow[..., Any]]:
 def runs() -> Any:
     """The history: a pandas frame with one row a run, the latest first, which a notebook shows as a live table of runs.
 
-    Columns: run, event, state, started (local time), seconds, records, failed. ``nbflow.open_run(id)`` opens one,
-    ``run.compare(other)`` compares two; so does the live table, in which runs are sorted, filtered and found.
+    Columns: run, event, state, started (local time), seconds, records, failed.
+    ``nbflow.open_run(id)`` opens one, ``run.compare(other)`` compares two; so does the
+    live table, in which runs are sorted, filtered and found.
     """
     from nbflow._run.history import History
 
     chronicle = SESSION.chronicle
     history = History.of(chronicle, SESSION)
     for name in chronicle.unreadable:
-        warnings.warn(f"The ledger of run {name} cannot be read; it is left out.", StoreWarning, stacklevel=2)
+        warnings.warn(
+            f"The ledger of run {name} cannot be read; it is left out.",
+            StoreWarning,
+            stacklevel=2,
+        )
     return history
 
 
@@ -601,8 +839,9 @@ def open_run(run: str | Path | None = None) -> Run:
     """A run of the ledger, in any kernel on the same store; or the last run of a headless job, in its own store.
 
     Args:
-        run: its id or the beginning of it; or the path of an output notebook of ``nbflow run``, or of its
-            ``run.json``; the latest run of the store in use when left out.
+        run: its id or the beginning of it; or the path of an output notebook of
+            ``nbflow run``, or of its ``run.json``; the latest run of the store in use
+            when left out.
 
     Raises:
         UnknownRunError: there is none; the message names the latest ones.
@@ -615,9 +854,17 @@ def open_run(run: str | Path | None = None) -> Run:
             raise UnknownRunError(f"{run} was written by a job that made no run.")
         return SESSION.run_at(told[-1])
     known = SESSION.engine.ledger.runs()
-    found = known[-1:] if run is None else [name for name in known if name.startswith(run)]
+    found = (
+        known[-1:] if run is None else [name for name in known if name.startswith(run)]
+    )
     if len(found) != 1 and run not in found:
         latest = ", ".join(known[-3:][::-1])
-        say = f"{len(found)} runs begin with {run!r}: {', '.join(found[:5])}." if found else f"There is no run {run!r}." if run else "There is no run yet."
+        say = (
+            f"{len(found)} runs begin with {run!r}: {', '.join(found[:5])}."
+            if found
+            else f"There is no run {run!r}."
+            if run
+            else "There is no run yet."
+        )
         raise UnknownRunError(f"{say}" + (f" The latest: {latest}." if latest else ""))
     return Run(SESSION.engine, run if run in found else found[0], SESSION)

@@ -78,7 +78,13 @@ class StepError(NbflowError):
     """
 
     def __init__(
-        self, message: str, *, step: str, flow: str | None = None, record_key: str | None = None, attempts: int = 1
+        self,
+        message: str,
+        *,
+        step: str,
+        flow: str | None = None,
+        record_key: str | None = None,
+        attempts: int = 1,
     ) -> None:
         super().__init__(message)
         self.step = step
@@ -102,14 +108,25 @@ class RetryAfterError(NbflowError):
 
     Args:
         message: what happened.
-        retry_after: seconds, a ``timedelta``, or the time (an aware ``datetime``) to wait for.
+        retry_after: seconds, a ``timedelta``, or the time (an aware ``datetime``) to
+            wait for.
     """
 
-    def __init__(self, message: str = "asked to try again later", *, retry_after: float | timedelta | datetime) -> None:
+    def __init__(
+        self,
+        message: str = "asked to try again later",
+        *,
+        retry_after: float | timedelta | datetime,
+    ) -> None:
         super().__init__(message)
         if isinstance(retry_after, datetime):
             retry_after = retry_after - datetime.now(UTC)
-        self.retry_after = max(0.0, retry_after.total_seconds() if isinstance(retry_after, timedelta) else float(retry_after))
+        self.retry_after = max(
+            0.0,
+            retry_after.total_seconds()
+            if isinstance(retry_after, timedelta)
+            else float(retry_after),
+        )
 
 
 class RunCancelledError(NbflowError):

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 #: What stands around the parameters in such a module.
-BEGIN, END = "# Parameters: `-p name=value` gives other values.", "# End of the parameters."
+BEGIN, END = (
+    "# Parameters: `-p name=value` gives other values.",
+    "# End of the parameters.",
+)
 
 
 def show(value: object) -> None:
@@ -61,14 +64,30 @@ def run(main: Callable[[], Any], space: dict[str, Any]) -> int:
         store = job.store_of(source, given.store)
         os.environ["NBFLOW_STORE"] = str(store)
         os.chdir(source.parent)
-        with turn(store, [f"job {source} {sorted(values.items(), key=str)!r}"], waits=None if given.no_wait else lambda who: print(f"{who[0].upper()}{who[1:]}; waiting for it.", flush=True)), tempfile.TemporaryDirectory(prefix="nbflow-job-") as scratch:  # noqa: T201
+        with (
+            turn(
+                store,
+                [f"job {source} {sorted(values.items(), key=str)!r}"],
+                waits=None
+                if given.no_wait
+                else lambda who: print(  # noqa: T201
+                    f"{who[0].upper()}{who[1:]}; waiting for it.", flush=True
+                ),
+            ),
+            tempfile.TemporaryDirectory(prefix="nbflow-job-") as scratch,
+        ):
             told = Path(scratch) / "told"
-            os.environ.update(orders.environment(told, force=tuple(given.force), budget=budget))
+            os.environ.update(
+                orders.environment(told, force=tuple(given.force), budget=budget)
+            )
             space.update(values)
             code = _performed(main)
             return _budgeted(told, code) or _left(told, allowed)
     except KeyboardInterrupt:
-        print("Interrupted. What is done is saved; the same command goes on from there.", file=sys.stderr)  # noqa: T201
+        print(  # noqa: T201
+            "Interrupted. What is done is saved; the same command goes on from there.",
+            file=sys.stderr,
+        )
         return job.EXIT_INTERRUPTED
     except NbflowError as error:
         print(f"nbflow: {error}", file=sys.stderr)  # noqa: T201
@@ -76,14 +95,53 @@ def run(main: Callable[[], Any], space: dict[str, Any]) -> int:
 
 
 def _parser(name: str, declared: list[parameters.Parameter]) -> argparse.ArgumentParser:
-    known = "\n".join(f"  -p {one.name}={one.default if one.default is not None else '... (required)'}  {one.type}  {one.help}".rstrip() for one in declared)
-    parser = argparse.ArgumentParser(prog=name, description="A notebook as a plain module; run again, it goes on where it stood.", epilog=f"parameters:\n{known}" if known else None, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE", help="give a value to a parameter; repeat it for more")
-    parser.add_argument("--store", type=Path, metavar="FOLDER", help="the store (default: NBFLOW_STORE, or .nbflow found upward from this file)")
-    parser.add_argument("--max-failed", default="0", metavar="N", help="records that may be left undone: a number, or a share such as 5%% (default: 0)")
-    parser.add_argument("--force", action="append", default=[], metavar="STEP", help="run every call of this step although its output is saved")
-    parser.add_argument("--budget", metavar="MONEY", help="US dollars that the calls of models may cost: 5, $5")
-    parser.add_argument("--no-wait", action="store_true", help="exit with 75 if another copy is at work, instead of waiting for it")
+    known = "\n".join(
+        f"  -p {one.name}={one.default if one.default is not None else '... (required)'}  {one.type}  {one.help}".rstrip()
+        for one in declared
+    )
+    parser = argparse.ArgumentParser(
+        prog=name,
+        description="A notebook as a plain module; run again, it goes on where it stood.",
+        epilog=f"parameters:\n{known}" if known else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "-p",
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="give a value to a parameter; repeat it for more",
+    )
+    parser.add_argument(
+        "--store",
+        type=Path,
+        metavar="FOLDER",
+        help="the store (default: NBFLOW_STORE, or .nbflow found upward from this file)",
+    )
+    parser.add_argument(
+        "--max-failed",
+        default="0",
+        metavar="N",
+        help="records that may be left undone: a number, or a share such as 5%% (default: 0)",
+    )
+    parser.add_argument(
+        "--force",
+        action="append",
+        default=[],
+        metavar="STEP",
+        help="run every call of this step although its output is saved",
+    )
+    parser.add_argument(
+        "--budget",
+        metavar="MONEY",
+        help="US dollars that the calls of models may cost: 5, $5",
+    )
+    parser.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="exit with 75 if another copy is at work, instead of waiting for it",
+    )
     return parser
 
 
@@ -110,7 +168,9 @@ def _budgeted(told: Path, code: int) -> int:
     refusal = orders.refusal(told)
     if refusal:
         print(refusal, file=sys.stderr)  # noqa: T201
-    return job.EXIT_BUDGET if refusal and code in (job.EXIT_OK, job.EXIT_FAILED) else code
+    return (
+        job.EXIT_BUDGET if refusal and code in (job.EXIT_OK, job.EXIT_FAILED) else code
+    )
 
 
 def _interrupt(*_: object) -> None:
@@ -121,7 +181,10 @@ def _left(told: Path, allowed: tuple[float, bool]) -> int:
     """Wait for the runs that were begun, and count what they left undone."""
     runs = [_wiring.SESSION.run_at(one) for one in dict.fromkeys(orders.read(told))]
     states = [one.wait()._state() for one in runs]  # noqa: SLF001
-    left, records = sum(map(report.undone, states)), sum(len(state.keys) + state.unread for state in states)
+    left, records = (
+        sum(map(report.undone, states)),
+        sum(len(state.keys) + state.unread for state in states),
+    )
     if not job.is_too_many(left, records, allowed):
         return job.EXIT_OK
     print(f"{left:,} of {records:,} records not done.", file=sys.stderr)  # noqa: T201
@@ -169,18 +232,46 @@ def step_cell(line: str, space: dict[str, Any]) -> Iterator[cells.Attempt]:
     frame = inspect.currentframe()
     assert frame is not None
     assert frame.f_back is not None
-    return cells.enter(cells.keep(parse(line), _body(Path(space["__file__"]), frame.f_back.f_lineno)))
+    return cells.enter(
+        cells.keep(parse(line), _body(Path(space["__file__"]), frame.f_back.f_lineno))
+    )
 
 
 def _body(file: Path, line: int) -> list[ast.stmt]:
     """The statements of a step cell as the notebook has them, from the loop at a line of the module."""
     tree = ast.parse(file.read_text("utf-8"))
-    loop = next((node for node in ast.walk(tree) if isinstance(node, ast.For) and node.lineno == line), None)
+    loop = next(
+        (
+            node
+            for node in ast.walk(tree)
+            if isinstance(node, ast.For) and node.lineno == line
+        ),
+        None,
+    )
     if loop is None or not isinstance(loop.body[0], ast.With | ast.AsyncWith):
-        raise UsageError(f"{file.name}, line {line}: a step cell is a loop over step_cell(...) with one `with` inside, as nbflow export writes it.")
-    body = [part for node in loop.body[0].body for part in (node.body if isinstance(node, ast.If) and ast.unparse(node.test) == "_attempt.live" else [node])]
-    return [ast.copy_location(ast.Expr(node.value.args[0]), node) if _is_shown(node) else node for node in body]  # type: ignore[attr-defined]
+        raise UsageError(
+            f"{file.name}, line {line}: a step cell is a loop over step_cell(...) with one `with` inside, as nbflow export writes it."
+        )
+    body = [
+        part
+        for node in loop.body[0].body
+        for part in (
+            node.body
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "_attempt.live"
+            else [node]
+        )
+    ]
+    return [
+        ast.copy_location(ast.Expr(node.value.args[0]), node)  # type: ignore[attr-defined]  # _is_shown says so
+        if _is_shown(node)
+        else node
+        for node in body
+    ]
 
 
 def _is_shown(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "_attempt.show"
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        and ast.unparse(node.value.func) == "_attempt.show"
+    )

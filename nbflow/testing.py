@@ -12,8 +12,9 @@
             assert run.results("triage") == [{"label": "billing"}]
             assert nb.calls == ["categorize", "save_category"]
 
-Retry waits, throttles and pauses take no time, and nothing is printed. To be killed for real, start a process
-with ``NBFLOW_CRASH_AT=commit`` in its environment: it kills itself with SIGKILL at that point.
+Retry waits, throttles and pauses take no time, and nothing is printed. To be killed for
+real, start a process with ``NBFLOW_CRASH_AT=commit`` in its environment: it kills
+itself with SIGKILL at that point.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CRASH_POINTS", "Isolated", "SimulatedCrash", "isolated"]
 
-#: Where a crash can be asked for: a step's or flow's output is there and not saved; it is saved and not noted; it
-#: is noted and the caller has not seen it.
+#: Where a crash can be asked for: a step's or flow's output is there and not saved; it
+#: is saved and not noted; it is noted and the caller has not seen it.
 CRASH_POINTS = ("output", "commit", "note")
 
 
@@ -50,7 +51,8 @@ class Isolated:
     """An engine for one test.
 
     Attributes:
-        calls: names of the steps that were executed (not served from checkpoints), in the order of their starts.
+        calls: names of the steps that were executed (not served from checkpoints), in
+            the order of their starts.
     """
 
     def __init__(self) -> None:
@@ -58,18 +60,27 @@ class Isolated:
         self._clock = TestClock()
         self._crash: list[Any] = ["", 0]
         self._machinery = _wiring.SESSION.machinery
-        self.engine = Engine(MemoryStore(), MemoryLedger(), self._clock, self._machinery, self._reached)
+        self.engine = Engine(
+            MemoryStore(), MemoryLedger(), self._clock, self._machinery, self._reached
+        )
         self.engine.runner.on_attempt = self.calls.append
 
     def stub(self, step: str, function: Callable[..., Any]) -> None:
         """Call ``function`` instead of the step's own, with the same arguments; for an async step it may be async.
 
-        Retries, limits and checkpoints are those of the step. An exception to be raised is what a function raises.
+        Retries, limits and checkpoints are those of the step. An exception to be raised
+        is what a function raises.
         """
         if step not in _wiring.SESSION.steps:
-            raise UsageError(f"There is no step {step!r} to stub; there are {', '.join(sorted(_wiring.SESSION.steps)) or 'none'}.")
+            raise UsageError(
+                f"There is no step {step!r} to stub; there are {', '.join(sorted(_wiring.SESSION.steps)) or 'none'}."
+            )
         is_async = _wiring.SESSION.steps[step].is_async
-        self.engine.stubs[step] = _awaitable(function) if is_async and not inspect.iscoroutinefunction(function) else function
+        self.engine.stubs[step] = (
+            _awaitable(function)
+            if is_async and not inspect.iscoroutinefunction(function)
+            else function
+        )
 
     def send(self, event: str, records: Any, **options: Any) -> Run:
         """``nbflow.send``, on this engine."""
@@ -82,16 +93,21 @@ class Isolated:
     def crash_at(self, point: str, nth: int = 1) -> None:
         """Raise `SimulatedCrash` at the ``nth`` passing of a point of `CRASH_POINTS`, once.
 
-        Nothing that the engine would do afterwards happens, as if the process were gone: send again and see.
+        Nothing that the engine would do afterwards happens, as if the process were
+        gone: send again and see.
         """
         if point not in CRASH_POINTS:
-            raise UsageError(f"{point!r} is not a crash point; they are {', '.join(CRASH_POINTS)}.")
+            raise UsageError(
+                f"{point!r} is not a crash point; they are {', '.join(CRASH_POINTS)}."
+            )
         self._crash[:] = [point, nth]
 
     def forget(self) -> None:
         """A new process on the same store: only what is saved is left. ``calls`` begins anew."""
         engine = self.engine
-        self.engine = Engine(engine.store, engine.ledger, self._clock, self._machinery, self._reached)
+        self.engine = Engine(
+            engine.store, engine.ledger, self._clock, self._machinery, self._reached
+        )
         self.engine.stubs.update(engine.stubs)
         self.engine.runner.on_attempt = self.calls.append
         self.calls.clear()
@@ -100,7 +116,13 @@ class Isolated:
     def states(self, run: Run) -> dict[str, list[str]]:
         """For each flow of ``run`` the states of its records, in order: ``{"triage": ["COMPLETED", "FAILED"]}``."""
         state = run._state()  # noqa: SLF001
-        return {name: [str(State(state.item(record, flow))) for record in range(len(state.keys))] for flow, name in enumerate(state.flows)}
+        return {
+            name: [
+                str(State(state.item(record, flow)))
+                for record in range(len(state.keys))
+            ]
+            for flow, name in enumerate(state.flows)
+        }
 
     def _reached(self, point: str) -> None:
         if point == self._crash[0]:

@@ -23,7 +23,9 @@ LAYERS = [
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 #: Not the front page, and not what the demo copies into a user's folder.
-FILES = sorted(set(ROOT.rglob("*.py")) - {ROOT / "__init__.py", ROOT / "demo" / "offline_model.py"})
+FILES = sorted(
+    set(ROOT.rglob("*.py")) - {ROOT / "__init__.py", ROOT / "demo" / "offline_model.py"}
+)
 
 
 def place(path):
@@ -33,7 +35,11 @@ def place(path):
 def imports(path):
     """Every nbflow package that a file imports, with the line."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "nbflow":
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and node.module.split(".")[0] == "nbflow"
+        ):
             below = node.module.split(".")[1:2] or [alias.name for alias in node.names]
             for name in below:
                 yield name, node.lineno
@@ -48,7 +54,9 @@ def test_imports_only_go_down(path):
     here = place(path)
     for name, line in imports(path):
         assert name in HEIGHT, f"{path.name}:{line} imports {name}, which has no layer"
-        assert name == here or HEIGHT[name] < HEIGHT[here], f"{path.name}:{line}: {here} must not import {name}"
+        assert name == here or HEIGHT[name] < HEIGHT[here], (
+            f"{path.name}:{line}: {here} must not import {name}"
+        )
 
 
 def modules(path):
@@ -61,13 +69,19 @@ def modules(path):
 
 def test_the_core_is_pure():
     """No I/O, no clock, no thread, no third party."""
-    allowed = {"__future__", "array", "collections", "dataclasses", "datetime", "difflib", "email", "enum", "functools", "heapq", "inspect", "math", "nbflow", "re", "types", "typing", "concurrent"}
+    allowed = {
+        "__future__", "array", "collections", "dataclasses", "datetime", "difflib",
+        "email", "enum", "functools", "heapq", "inspect", "math", "nbflow", "re",
+        "types", "typing", "concurrent",
+    }  # fmt: skip
     for path in (ROOT / "_core").glob("*.py"):
         assert set(modules(path)) <= allowed, path.name
 
 
 def test_diskcache_has_one_door():
-    assert [path.name for path in FILES if "diskcache" in set(modules(path))] == ["table.py"]
+    assert [path.name for path in FILES if "diskcache" in set(modules(path))] == [
+        "table.py"
+    ]
 
 
 def test_there_is_one_context_variable():
@@ -75,4 +89,12 @@ def test_there_is_one_context_variable():
 
 
 def test_no_module_is_called_after_nothing():
-    assert not {path.stem for path in FILES} & {"utils", "util", "helpers", "manager", "base", "common", "misc"}
+    assert not {path.stem for path in FILES} & {
+        "utils",
+        "util",
+        "helpers",
+        "manager",
+        "base",
+        "common",
+        "misc",
+    }

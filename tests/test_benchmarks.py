@@ -6,14 +6,23 @@ from pathlib import Path
 
 import pytest
 
-main = pytest.importorskip("benchmarks.__main__")  # an installed nbflow comes without them
+main = pytest.importorskip(
+    "benchmarks.__main__"
+)  # an installed nbflow comes without them
 
 
 def test_a_quick_run_of_the_benchmarks_prints_every_row():
     root = Path(main.__file__).parent.parent
-    ended = subprocess.run([sys.executable, "-m", "benchmarks", "--quick"], cwd=root, capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
     assert ended.returncode == 0, ended.stderr
     printed = [line.strip() for line in ended.stdout.splitlines()]
     for question in main.QUESTIONS.values():
         for row in question.rows:
-            assert any(line.startswith(row.what) and row.against in line for line in printed), (row.what, row.against)
+            assert any(
+                line.startswith(row.what) and row.against in line for line in printed
+            ), (row.what, row.against)

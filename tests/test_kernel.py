@@ -19,7 +19,11 @@ class Kernel:
         self.manager = KernelManager(kernel_name="python3")
         self.manager.kernel_spec.argv[0] = sys.executable
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        self.manager.start_kernel(cwd=str(folder), env=os.environ | {"PYTHONPATH": path, "NBFLOW_STORE": str(folder / "store")})
+        self.manager.start_kernel(
+            cwd=str(folder),
+            env=os.environ
+            | {"PYTHONPATH": path, "NBFLOW_STORE": str(folder / "store")},
+        )
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=60)
@@ -41,7 +45,9 @@ class Kernel:
             if kind == "status" and content["execution_state"] == "idle":
                 return found
             if kind == "stream" and content["name"] == stream:
-                found[-1] += content["text"]  # the kernel sends what is printed in pieces, cut where its clock says
+                found[-1] += content[
+                    "text"
+                ]  # the kernel sends what is printed in pieces, cut where its clock says
             elif kind == "stream":
                 found.append(content["text"])
             elif kind in ("execute_result", "display_data", "update_display_data"):
@@ -106,12 +112,16 @@ def test_top_level_await_and_async_flows_work_in_a_cell(kernel):
     )
     assert kernel.run("await double(4)") == "8"
     assert kernel.run("double.sync(5)") == "10"
-    assert "COMPLETED" in kernel.run("run = nf.send('e', [{'n': n} for n in range(50)])")
+    assert "COMPLETED" in kernel.run(
+        "run = nf.send('e', [{'n': n} for n in range(50)])"
+    )
     assert kernel.run("run.results('look')[:3]") == "[0, 2, 4]"
 
 
 def test_the_table_is_one_output_that_is_replaced_and_escapes_what_it_shows(kernel):
-    kernel.run("import nbflow as nf\n@nf.flow(on='e')\ndef look(record):\n    raise ValueError('<script>alert(1)</script>')\n")
+    kernel.run(
+        "import nbflow as nf\n@nf.flow(on='e')\ndef look(record):\n    raise ValueError('<script>alert(1)</script>')\n"
+    )
     cell = kernel.start("run = nf.send('e', [{'id': '<b>1</b>'}], key='id')")
     kernel.outputs(cell)
     assert "&lt;script&gt;" in kernel.run("print(run._repr_html_())")
@@ -119,7 +129,9 @@ def test_the_table_is_one_output_that_is_replaced_and_escapes_what_it_shows(kern
     assert "<b>1</b>" not in kernel.run("print(run._repr_html_())")
 
 
-def test_the_kernel_s_stop_ends_a_run_gracefully_and_the_next_send_goes_on(kernel, tmp_path):
+def test_the_kernel_s_stop_ends_a_run_gracefully_and_the_next_send_goes_on(
+    kernel, tmp_path
+):
     kernel.run(
         "import nbflow as nf, time\n"
         "@nf.step\ndef work(n):\n    time.sleep(0.05)\n    open('begun', 'w').close()\n    return n\n"
@@ -136,10 +148,18 @@ def test_the_kernel_s_stop_ends_a_run_gracefully_and_the_next_send_goes_on(kerne
     shown = "\n".join(kernel.outputs(cell))
     assert "KeyboardInterrupt" in shown
     assert "INTERRUPTED" in shown
-    assert kernel.run("last = nf.open_run(); (last.state, sum(last.counts['look'].values()))") == "('INTERRUPTED', 2000)"
+    assert (
+        kernel.run(
+            "last = nf.open_run(); (last.state, sum(last.counts['look'].values()))"
+        )
+        == "('INTERRUPTED', 2000)"
+    )
     assert kernel.run("last.counts['look'].get('COMPLETED', 0) > 0") == "True"
     kernel.run("again = nf.send('e', [{'n': n} for n in range(100)])")
-    assert kernel.run("(again.state, again.counts['look'].get('CACHED', 0) > 0)") == "('COMPLETED', True)"
+    assert (
+        kernel.run("(again.state, again.counts['look'].get('CACHED', 0) > 0)")
+        == "('COMPLETED', True)"
+    )
 
 
 PROMPT = "PROMPT = '''You sort threads.\nBe brief.\nPick one.'''"
@@ -167,22 +187,30 @@ def test_editing_a_cell_reruns_exactly_the_steps_that_reach_it_and_says_why(kern
     kernel.run(PROMPT.replace("Pick", "Choose"))
     assert "line 3: 'Pick one.' -> 'Choose one.'" in kernel.run("%step why categorize")
     assert ran() == "ran ['categorize', 'route'] 6"
-    assert "line 3: 'Pick one.' -> 'Choose one.'" in kernel.run("print(run.table().flows[0].why)")
+    assert "line 3: 'Pick one.' -> 'Choose one.'" in kernel.run(
+        "print(run.table().flows[0].why)"
+    )
     kernel.run(PROMPT)
     assert ran() == "ran [] 0"
     kernel.run("LABELS['other'] = []")
     assert ran() == "ran ['route'] 3"
     kernel.run("del LABELS['other']")
     assert ran() == "ran [] 0"
-    kernel.run("def clean(text):\n    '''Strip it.'''\n    return text.strip()  # both sides")
+    kernel.run(
+        "def clean(text):\n    '''Strip it.'''\n    return text.strip()  # both sides"
+    )
     assert ran() == "ran [] 0"
     kernel.run("def clean(text):\n    return text.lstrip()")
     assert ran() == "ran ['categorize', 'route'] 6"
-    assert "'return text.strip()' -> 'return text.lstrip()'" in kernel.run("categorize.explain(' text 1 ')")
+    assert "'return text.strip()' -> 'return text.lstrip()'" in kernel.run(
+        "categorize.explain(' text 1 ')"
+    )
 
 
 def test_the_magic_names_the_closest_step_and_says_how_it_is_used(kernel):
-    kernel.run("import nbflow as nf\n@nf.step\ndef categorize(text):\n    return text\ncategorize('x')")
+    kernel.run(
+        "import nbflow as nf\n@nf.step\ndef categorize(text):\n    return text\ncategorize('x')"
+    )
     assert "did you mean 'categorize'?" in kernel.run("%step why categorise")
     assert "%step why NAME" in kernel.run("%step wy categorize")
     assert "1 result of categorize" in kernel.run("%step forget categorize")
@@ -199,7 +227,10 @@ def test_a_notebook_and_the_module_made_of_it_share_checkpoints(kernel, tmp_path
     for cell in cells:
         kernel.run(cell)
     assert "running" in kernel.run("categorize('a')")
-    (tmp_path / "job.py").write_text('"""A job."""\n\n' + "\n\n".join(cells).replace("retries=1", "retries=5, timeout=30"))
+    (tmp_path / "job.py").write_text(
+        '"""A job."""\n\n'
+        + "\n\n".join(cells).replace("retries=1", "retries=5, timeout=30")
+    )
     assert kernel.run("import job\nprint(job.categorize('a').label)") == "bug\n"
     assert "running b" in kernel.run("job.categorize('b')")
     assert "running" not in kernel.run("categorize('b')")

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 OUTPUTS = "/cells/*/outputs"
-# What changes by nature, from the most specific to the least: each rule sees what the one before has left.
+# What changes by nature, from the most specific to the least: each rule sees what the
+# one before has left.
 CHANGES = (
     (OUTPUTS, r"\b\d{8}-\d{6}-[0-9a-f]+\b", "RUN"),
     (OUTPUTS, r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?", "WHEN"),
@@ -26,18 +27,29 @@ CHANGES = (
     (OUTPUTS, r"\u2500+", "\u2500"),
     (OUTPUTS, r" {2,}", "  "),
 )
-IGNORED = ("/metadata/language_info", "/metadata/widgets", "/cells/*/outputs/*/traceback")
+IGNORED = (
+    "/metadata/language_info",
+    "/metadata/widgets",
+    "/cells/*/outputs/*/traceback",
+)
 
 
 @pytest.fixture
 def kernel_environment(tmp_path, monkeypatch):
     """A kernel with this nbflow, a configuration folder of its own, no store from outside, and nobody who watches."""
     monkeypatch.delenv("NBFLOW_STORE", raising=False)
-    return {"PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(tmp_path / "config"), "TMPDIR": str(tmp_path), "NBFLOW_TABLE": "static"}
+    return {
+        "PYTHONPATH": str(ROOT),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "TMPDIR": str(tmp_path),
+        "NBFLOW_TABLE": "static",
+    }
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_fresh_run_shows_what_is_committed(notebook, nb_regression, kernel_environment):
+def test_a_fresh_run_shows_what_is_committed(
+    notebook, nb_regression, kernel_environment
+):
     """Times, durations and ids apart, a reader on the web sees what a run shows today."""
     nb_regression.exec_env = kernel_environment
     nb_regression.diff_replace = CHANGES
@@ -50,12 +62,16 @@ def test_a_fresh_run_shows_what_is_committed(notebook, nb_regression, kernel_env
 def test_every_cell_of_a_committed_notebook_has_been_run_in_order(notebook):
     """A forgotten or doubled run would show; so would widget state, which no reader can see."""
     document = nbformat.read(notebook, as_version=4)
-    counts = [cell.execution_count for cell in document.cells if cell.cell_type == "code"]
+    counts = [
+        cell.execution_count for cell in document.cells if cell.cell_type == "code"
+    ]
     assert counts == list(range(1, len(counts) + 1))
     assert "widgets" not in document.metadata
 
 
-def test_the_demo_notebook_runs_beside_its_files(tmp_path, kernel_environment, monkeypatch):
+def test_the_demo_notebook_runs_beside_its_files(
+    tmp_path, kernel_environment, monkeypatch
+):
     """Copied as `nbflow demo` copies it, it runs to its end, and fails for the five threads that are meant to fail."""
     for name, value in kernel_environment.items():
         monkeypatch.setenv(name, value)
@@ -63,9 +79,14 @@ def test_the_demo_notebook_runs_beside_its_files(tmp_path, kernel_environment, m
     shutil.copytree(files("nbflow.demo"), folder)
     document = nbformat.read(folder / "support_threads.ipynb", as_version=4)
     NotebookClient(
-        document, timeout=120, store_widget_state=False, resources={"metadata": {"path": folder}}
+        document,
+        timeout=120,
+        store_widget_state=False,
+        resources={"metadata": {"path": folder}},
     ).execute()
-    shown = {cell.id: cell.outputs for cell in document.cells if cell.cell_type == "code"}
+    shown = {
+        cell.id: cell.outputs for cell in document.cells if cell.cell_type == "code"
+    }
     failures = shown["failures"][0]["data"]["text/plain"]
     assert {word for word in failures.split() if word.startswith("t-")} == {
         "t-0048",

@@ -16,17 +16,33 @@ ROOT = Path(nbflow.__file__).parent
 
 
 def run(code, **environment):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | environment).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | environment,
+    ).stdout
 
 
 def test_all_lists_exactly_what_is_public():
-    public = {name for name in dir(nbflow) if not name.startswith("_") and not inspect.ismodule(getattr(nbflow, name))}
+    public = {
+        name
+        for name in dir(nbflow)
+        if not name.startswith("_") and not inspect.ismodule(getattr(nbflow, name))
+    }
     assert public == set(nbflow.__all__)
     assert list(nbflow.__all__) == sorted(nbflow.__all__)
 
 
 def test_every_error_is_public_and_drawn_in_the_tree():
-    errors = {name for name, value in vars(nbflow.errors).items() if inspect.isclass(value) and issubclass(value, Exception) and value.__module__ == "nbflow.errors"}
+    errors = {
+        name
+        for name, value in vars(nbflow.errors).items()
+        if inspect.isclass(value)
+        and issubclass(value, Exception)
+        and value.__module__ == "nbflow.errors"
+    }
     assert errors == set(nbflow.errors.__all__)
     assert errors <= set(nbflow.__all__)
     assert all(name in nbflow.errors.__doc__ for name in errors)
@@ -37,7 +53,9 @@ def test_everything_public_is_documented(name):
     assert inspect.getdoc(getattr(nbflow, name))
 
 
-@pytest.mark.parametrize("owner", [nbflow.Run, nbflow.Step], ids=lambda owner: owner.__name__)
+@pytest.mark.parametrize(
+    "owner", [nbflow.Run, nbflow.Step], ids=lambda owner: owner.__name__
+)
 def test_every_public_method_is_documented(owner):
     for name, value in vars(owner).items():
         if not name.startswith("_"):
@@ -45,8 +63,13 @@ def test_every_public_method_is_documented(owner):
 
 
 def test_importing_loads_nothing_heavy():
-    heavy = {"IPython", "ipykernel", "ipywidgets", "anywidget", "pandas", "polars", "pyarrow", "numpy", "rich", "diskcache", "pydantic", "nbclient", "asyncio"}
-    loaded = run("import sys, nbflow; print(*{name.split('.')[0] for name in sys.modules})").split()
+    heavy = {
+        "IPython", "ipykernel", "ipywidgets", "anywidget", "pandas", "polars",
+        "pyarrow", "numpy", "rich", "diskcache", "pydantic", "nbclient", "asyncio",
+    }  # fmt: skip
+    loaded = run(
+        "import sys, nbflow; print(*{name.split('.')[0] for name in sys.modules})"
+    ).split()
     assert not heavy & set(loaded)
 
 

@@ -9,7 +9,9 @@ README = Path(__file__).parent.parent / "README.md"
 
 
 def test_the_python_examples_run(tmp_path):
-    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL
+    )
     assert len(blocks) >= 4
     nf.use(tmp_path / "store")
     module = {"__name__": "__main__"}

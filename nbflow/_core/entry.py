@@ -1,8 +1,9 @@
 """Ledger entries, and what they add up to: ``fold(entries) -> RunState``.
 
-An entry is a fact about a run, in the order in which it became known. Times are seconds since the epoch,
-durations seconds. Records are known by their number in the batch (from 0), flows by their place in the run's
-list, so that an entry stays small however long the names are.
+An entry is a fact about a run, in the order in which it became known. Times are seconds
+since the epoch, durations seconds. Records are known by their number in the batch (from
+0), flows by their place in the run's list, so that an entry stays small however long
+the names are.
 """
 
 from __future__ import annotations
@@ -19,7 +20,16 @@ from nbflow._core.usage import NOTHING, Usage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-FINAL = frozenset({State.COMPLETED, State.CACHED, State.FAILED, State.TIMED_OUT, State.CANCELLED, State.INTERRUPTED})
+FINAL = frozenset(
+    {
+        State.COMPLETED,
+        State.CACHED,
+        State.FAILED,
+        State.TIMED_OUT,
+        State.CANCELLED,
+        State.INTERRUPTED,
+    }
+)
 DONE = frozenset({State.COMPLETED, State.CACHED})
 BROKEN = frozenset({State.FAILED, State.TIMED_OUT})
 
@@ -126,8 +136,9 @@ class Remark(NamedTuple):
 class Closed(NamedTuple):
     """The run ended; ``state`` as `RunState.verdict` gave it, ``tally``: records by state over all flows.
 
-    ``usage``: what it used up to now, ``saved``: what it would have used without its checkpoints, ``stopped``: why a
-    budget let no further call start, ``idle``: seconds in which nobody worked on it, between its rounds.
+    ``usage``: what it used up to now, ``saved``: what it would have used without its
+    checkpoints, ``stopped``: why a budget let no further call start, ``idle``: seconds
+    in which nobody worked on it, between its rounds.
     """
 
     state: str
@@ -140,7 +151,9 @@ class Closed(NamedTuple):
     idle: float = 0.0
 
 
-Entry = Opened | Resumed | Coded | Listed | Sent | Item | Called | Used | Remark | Closed
+Entry = (
+    Opened | Resumed | Coded | Listed | Sent | Item | Called | Used | Remark | Closed
+)
 
 
 @dataclass(slots=True)
@@ -157,8 +170,8 @@ class StepCount:
 class RunState:
     """What the entries so far add up to. Feed it with `apply`; everything else is reading.
 
-    Costs some 70 bytes a record and 21 a record and flow, plus each failure, whatever the records hold; 16 more a
-    record and flow that reported usage.
+    Costs some 70 bytes a record and 21 a record and flow, plus each failure, whatever
+    the records hold; 16 more a record and flow that reported usage.
     """
 
     def __init__(self) -> None:
@@ -168,7 +181,8 @@ class RunState:
         self.library = ""
         self.keeps_records = True
         self.started = self.ended = 0.0
-        #: Seconds in which nobody worked on it: between the end of a round and the next one.
+        #: Seconds in which nobody worked on it: between the end of a round and the next
+        #: one.
         self.idle = 0.0
         self.state = "RUNNING"
         self.total: int | None = None
@@ -199,14 +213,20 @@ class RunState:
         states = self._items[flow]
         if record < len(states):
             return _STATES[states[record]]
-        return State.INTERRUPTED if self.state == "INTERRUPTED" else State.QUEUED  # one of the lost
+        return (
+            State.INTERRUPTED if self.state == "INTERRUPTED" else State.QUEUED
+        )  # one of the lost
 
     def records(self, flow: int, states: Iterable[State]) -> list[int]:
         """Numbers of the records that are in one of ``states`` in ``flow``."""
         wanted = {_CODES[state] for state in states}
         row = self._items[flow]
         listed = [number for number, code in enumerate(row) if code in wanted]
-        return listed + list(range(len(row), len(self.keys))) if _CODES[State.QUEUED] in wanted else listed
+        return (
+            listed + list(range(len(row), len(self.keys)))
+            if _CODES[State.QUEUED] in wanted
+            else listed
+        )
 
     def codes(self, flow: int) -> bytes:
         """The states of the records in ``flow``, one byte each: its place in `State`. Those behind the end are queued."""
@@ -234,7 +254,10 @@ class RunState:
 
     def used_since(self, at: float) -> Usage:
         """What it used in the rounds that began at this time or later."""
-        return next((self.usage - before for begun, before in self.rounds if begun >= at), NOTHING)
+        return next(
+            (self.usage - before for begun, before in self.rounds if begun >= at),
+            NOTHING,
+        )
 
     def has_used(self, flow: int) -> bool:
         """Did any record report usage in this flow?"""
@@ -290,7 +313,12 @@ class RunState:
     # One method an entry type; `_APPLY` below is the table of them.
 
     def _opened(self, entry: Opened) -> None:
-        self.run, self.event, self.flows, self.library = entry.run, entry.event, entry.flows, entry.library
+        self.run, self.event, self.flows, self.library = (
+            entry.run,
+            entry.event,
+            entry.flows,
+            entry.library,
+        )
         self.keeps_records, self.total = entry.keeps_records, entry.total
         self.started = self.ended = entry.at
         self.rounds = [(entry.at, NOTHING)]
@@ -342,7 +370,11 @@ class RunState:
     def _forgive(self, entry: Item, before: State) -> None:
         """A record that failed runs again: the call that had failed is not counted twice."""
         failed = self.failures.pop((entry.record, entry.flow), None)
-        count = self.steps[entry.flow].get(failed[0].step or "") if failed is not None else None
+        count = (
+            self.steps[entry.flow].get(failed[0].step or "")
+            if failed is not None
+            else None
+        )
         if count is not None and count.states[before]:
             count.states[before] -= 1
 
@@ -367,7 +399,11 @@ class RunState:
         else:
             self.usage += used
             _add(self._tokens[entry.flow], entry.record, used.tokens)
-            _add(self._costs[entry.flow], entry.record, math.nan if used.unpriced else used.cost or 0.0)
+            _add(
+                self._costs[entry.flow],
+                entry.record,
+                math.nan if used.unpriced else used.cost or 0.0,
+            )
         if entry.step:  # else it was the flow, by itself or remembered as a whole
             count = self._step(entry.flow, entry.step)
             if entry.saved:

@@ -35,7 +35,13 @@ class Flow(Generic[P, R]):
     code_version = None
     code_ignores: frozenset[str] = frozenset()
 
-    def __init__(self, function: Callable[P, R], events: tuple[str, ...], on_failure: Callable[..., Any] | None, name: str) -> None:
+    def __init__(
+        self,
+        function: Callable[P, R],
+        events: tuple[str, ...],
+        on_failure: Callable[..., Any] | None,
+        name: str,
+    ) -> None:
         functools.update_wrapper(self, function)
         self.name = name
         self.events = events
@@ -51,15 +57,25 @@ class Flow(Generic[P, R]):
         return f"<flow {self.name} on {', '.join(self.events)}>"
 
 
-def make_flow(function: Callable[P, R], *, on: str | Iterable[str], on_failure: Callable[..., Any] | None = None, name: str | None = None) -> Flow[P, R]:
+def make_flow(
+    function: Callable[P, R],
+    *,
+    on: str | Iterable[str],
+    on_failure: Callable[..., Any] | None = None,
+    name: str | None = None,
+) -> Flow[P, R]:
     """A flow of ``function``, its options checked. They are explained at ``nbflow.flow``."""
     check_function(function, "flow")
     events = (on,) if isinstance(on, str) else tuple(on)
     for event in events or ("",):
         if not isinstance(event, str) or not event.strip():
-            raise UsageError(f'on={on!r} has to name an event, such as on="support/thread.created".')
+            raise UsageError(
+                f'on={on!r} has to name an event, such as on="support/thread.created".'
+            )
     if on_failure is not None and not callable(on_failure):
-        raise UsageError(f"on_failure={on_failure!r} has to be a function that takes the record and the error.")
+        raise UsageError(
+            f"on_failure={on_failure!r} has to be a function that takes the record and the error."
+        )
     _check_one_record(function)
     return Flow(function, events, on_failure, name or name_of(function))
 
@@ -68,7 +84,9 @@ def _check_one_record(function: Callable[..., Any]) -> None:
     try:
         inspect.signature(function).bind({})
     except TypeError as error:
-        raise UsageError(f"Flow {function.__name__} is called with one record (a dict), but its arguments do not fit: {error}.") from None
+        raise UsageError(
+            f"Flow {function.__name__} is called with one record (a dict), but its arguments do not fit: {error}."
+        ) from None
 
 
 class Listeners:
@@ -97,8 +115,12 @@ class Listeners:
         names = [flow.name for flow in flows]
         for name in names:
             if names.count(name) > 1:
-                modules = ", ".join(flow.__module__ for flow in flows if flow.name == name)
-                raise UsageError(f"Two flows called {name!r} listen to {event!r} (in {modules}); give one of them another name: @nf.flow(on=..., name=...).")
+                modules = ", ".join(
+                    flow.__module__ for flow in flows if flow.name == name
+                )
+                raise UsageError(
+                    f"Two flows called {name!r} listen to {event!r} (in {modules}); give one of them another name: @nf.flow(on=..., name=...)."
+                )
         return flows
 
     def _nobody(self, event: object) -> str:

@@ -8,7 +8,11 @@ from typing import Any
 
 def is_missing(value: Any) -> bool:
     """Is it what a frame has where there is nothing: None, NaN, NaT, NA?"""
-    return value is None or type(value).__name__ in {"NAType", "NaTType"} or (isinstance(value, float) and value != value)  # noqa: PLR0124 - NaN
+    return (
+        value is None
+        or type(value).__name__ in {"NAType", "NaTType"}
+        or (isinstance(value, float) and value != value)  # noqa: PLR0124 - NaN
+    )
 
 
 def plain(label: Any) -> Any:

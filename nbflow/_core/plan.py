@@ -1,12 +1,14 @@
 """Plan: the life of one call, as a generator of commands.
 
-The plan decides and does nothing: it yields commands, is sent what came of them, and returns the call's
-`Outcome`. A driver performs the commands, inline for sync callers or awaiting for async ones
-(`nbflow._run.runner`). What the order promises:
+The plan decides and does nothing: it yields commands, is sent what came of them, and
+returns the call's `Outcome`. A driver performs the commands, inline for sync callers or
+awaiting for async ones (`nbflow._run.runner`). What the order promises:
 
-- look up once the call is ours alone and before anything runs, so that done work is not done twice (looking up
-  before that as well would make a hit cheaper by one lock and every new call dearer by one search of the store);
-- save before anybody sees the value, note afterwards, so that a crash may lose a note and never a result;
+- look up once the call is ours alone and before anything runs, so that done work is not
+  done twice (looking up before that as well would make a hit cheaper by one lock and
+  every new call dearer by one search of the store);
+- save before anybody sees the value, note afterwards, so that a crash may lose a note
+  and never a result;
 - release in every case, so that whoever waits for the same call is never left alone.
 """
 
@@ -127,7 +129,9 @@ class Note(Command):
 LOOKUP, CLAIM = Lookup(), Claim()
 
 
-def plan(policy: Policy, jitter: Any, *, force: bool = False) -> Generator[Command, Any, Outcome]:
+def plan(
+    policy: Policy, jitter: Any, *, force: bool = False
+) -> Generator[Command, Any, Outcome]:
     """The life of one call. ``jitter()`` gives numbers in [0, 1); ``force`` runs it although it is saved."""
     theirs: Outcome | None = yield CLAIM
     if theirs is not None:
@@ -146,7 +150,9 @@ def plan(policy: Policy, jitter: Any, *, force: bool = False) -> Generator[Comma
     return outcome
 
 
-def _attempts(policy: Policy, jitter: Any) -> Generator[Command, Any, tuple[Outcome, float]]:
+def _attempts(
+    policy: Policy, jitter: Any
+) -> Generator[Command, Any, tuple[Outcome, float]]:
     number = 0
     while True:
         number += 1
@@ -154,12 +160,22 @@ def _attempts(policy: Policy, jitter: Any) -> Generator[Command, Any, tuple[Outc
         error = tried.error
         if error is None:
             stored: bool = yield Save(tried.value, tried.seconds)
-            return Outcome(State.COMPLETED, tried.value, None, number, stored), tried.seconds
+            return Outcome(
+                State.COMPLETED, tried.value, None, number, stored
+            ), tried.seconds
         if isinstance(error, RunCancelledError):
             return Outcome(State.CANCELLED, None, error, number), tried.seconds
         if number > policy.retries or not policy.retries_on(error):
-            state = State.TIMED_OUT if isinstance(error, StepTimeoutError) else State.FAILED
+            state = (
+                State.TIMED_OUT if isinstance(error, StepTimeoutError) else State.FAILED
+            )
             return Outcome(state, None, error, number), tried.seconds
         asked = retry_after(error)
         delay = policy.delay(number, jitter())
-        yield Wait(number, tried.seconds, max(delay, asked) if asked is not None else delay, error, pauses_throttle(error))
+        yield Wait(
+            number,
+            tried.seconds,
+            max(delay, asked) if asked is not None else delay,
+            error,
+            pauses_throttle(error),
+        )

@@ -15,8 +15,9 @@ Subject = tuple[str, str, tuple[str, ...], bytes]
 class Decision(NamedTuple):
     """A person gave a record its label, or took that back.
 
-    It is about what the person was shown: it holds for every record in which those columns say the same, in whatever
-    run, prompt or kernel, and for none in which they say something else.
+    It is about what the person was shown: it holds for every record in which those
+    columns say the same, in whatever run, prompt or kernel, and for none in which they
+    say something else.
 
     Attributes:
         flow: the flow, or the mapped step, whose label it is.

@@ -1,8 +1,9 @@
 """Sheet: the rows of a run's table, one for each record in each flow, as the entries make them.
 
-`RunState` knows in which state a record is; the sheet knows the rest of its line: when it began or how long it took,
-its attempts, how far it came in its flow, what it failed of. Every number is kept up as entries come, so that looking
-costs the rows that are looked at and nothing that grows with the run.
+`RunState` knows in which state a record is; the sheet knows the rest of its line: when
+it began or how long it took, its attempts, how far it came in its flow, what it failed
+of. Every number is kept up as entries come, so that looking costs the rows that are
+looked at and nothing that grows with the run.
 """
 
 from __future__ import annotations
@@ -36,13 +37,18 @@ class Track:
     """One step of a flow: how its latest call ended for each record, and how many records there are of each."""
 
     codes: bytearray = field(default_factory=bytearray)
-    #: How many records there are of each code. Not by state: a member of an enum is dear to hash.
+    #: How many records there are of each code. Not by state: a member of an enum is
+    #: dear to hash.
     tally: list[int] = field(default_factory=lambda: [0] * len(STATES))
 
     @property
     def counts(self) -> dict[State, int]:
         """How many records there are of each state, of those that there are any of."""
-        return {state: number for state, number in zip(STATES, self.tally, strict=True) if number}
+        return {
+            state: number
+            for state, number in zip(STATES, self.tally, strict=True)
+            if number
+        }
 
     def put(self, record: int, code: int) -> None:
         """The latest call for ``record`` ended like this."""
@@ -72,7 +78,8 @@ class Lane:
 
     def __init__(self) -> None:
         self.tracks: dict[str, Track] = {}
-        #: Of a record that ended how long it took, of one under way when it began (from the start of the run).
+        #: Of a record that ended how long it took, of one under way when it began (from
+        #: the start of the run).
         self.seconds = array("f")
         #: The number of the latest attempt of any of its steps.
         self.attempts = bytearray()
@@ -96,9 +103,11 @@ class Sheet:
     def __init__(self) -> None:
         self.started = 0.0
         self.lanes: list[Lane] = []
-        #: Records under way whose latest attempt failed: the step, and what it failed of.
+        #: Records under way whose latest attempt failed: the step, and what it failed
+        #: of.
         self.retrying: dict[tuple[int, int], tuple[str, Failure | None]] = {}
-        #: What failures have in common, by number: the first of each kind speaks for it.
+        #: What failures have in common, by number: the first of each kind speaks for
+        #: it.
         self.causes: list[Cause] = []
         self.cause_of: dict[tuple[int, int], int] = {}
         #: How many failures there are of each error at each step.
@@ -113,7 +122,9 @@ class Sheet:
 
     def worst(self, most: int) -> list[tuple[int, Cause]]:
         """The causes that most records failed of, with their numbers."""
-        there = [(number, cause) for number, cause in enumerate(self.causes) if cause.records]
+        there = [
+            (number, cause) for number, cause in enumerate(self.causes) if cause.records
+        ]
         return heapq.nlargest(most, there, key=lambda pair: pair[1].records)
 
     def _opened(self, entry: Opened) -> None:
@@ -136,7 +147,11 @@ class Sheet:
         lane.seconds[entry.record] = entry.seconds
         if entry.failure is not None:
             self._failed(entry, entry.failure)
-        elif entry.state is State.CACHED and not entry.seconds and not self._is_map(entry.flow):
+        elif (
+            entry.state is State.CACHED
+            and not entry.seconds
+            and not self._is_map(entry.flow)
+        ):
             self._begin_anew(lane, entry.record)
             self._track(lane, WHOLE).put(entry.record, CODES[State.CACHED])
 

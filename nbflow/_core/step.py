@@ -30,28 +30,53 @@ class Performer(Protocol):
     def prepare(self, step: Step[..., Any]) -> object:
         """Whatever the engine wants to keep with a step."""
 
-    def call(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """The step's value, computed or remembered; a coroutine of it for an async step."""
 
-    def aio(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Awaitable[Any]:
+    def aio(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Awaitable[Any]:
         """Await any step; a sync one runs on a worker thread."""
 
-    def sync(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def sync(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """Wait for any step."""
 
-    def submit(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
+    def submit(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future[Any]:
         """Start any step on the side."""
 
-    def map(self, step: Step[..., Any], items: Any, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> Any:
+    def map(
+        self,
+        step: Step[..., Any],
+        items: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: dict[str, Any],
+    ) -> Any:
         """Every item through the step."""
 
-    def explain(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def explain(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """Why a call would run or not."""
 
-    def plan(self, step: Step[..., Any], items: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def plan(
+        self,
+        step: Step[..., Any],
+        items: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
         """What a map would do."""
 
-    def forget(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    def forget(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> int:
         """Delete results."""
 
 
@@ -61,7 +86,8 @@ class Keyed:
 
     Attributes:
         version: stands for the code.
-        ignore: names of arguments, and of globals and closure variables that the code reads, which do not count.
+        ignore: names of arguments, and of globals and closure variables that the code
+            reads, which do not count.
         depends_on: what else counts.
         per_run: an output is good for the run that it was made in, and for no other.
     """
@@ -80,32 +106,47 @@ class Step(Generic[P, R]):
         policy: how it is retried and limited.
         is_async: whether it was written with ``async def``.
         model: the model that it says it calls.
-        is_plain: an async step that is called as if it were sync, for who need not know; ``aio`` awaits it.
+        is_plain: an async step that is called as if it were sync, for who need not
+            know; ``aio`` awaits it.
     """
 
     __wrapped__: Callable[P, R]
 
-    def __init__(self, function: Callable[P, R], name: str, policy: Policy, keyed: Keyed, performer: Performer, model: str | None = None, *, is_plain: bool = False) -> None:
+    def __init__(
+        self,
+        function: Callable[P, R],
+        name: str,
+        policy: Policy,
+        keyed: Keyed,
+        performer: Performer,
+        model: str | None = None,
+        *,
+        is_plain: bool = False,
+    ) -> None:
         functools.update_wrapper(self, function)
         self.name = name
         self.policy = policy
         self.keyed = keyed
         self.model = model
         self.is_plain = is_plain
-        #: Names of globals and closure variables that do not count in keys (``ignore=``).
+        #: Names of globals and closure variables that do not count in keys
+        #: (``ignore=``).
         self.code_ignores = keyed.ignore.difference(_parameters(function))
         self.is_async = inspect.iscoroutinefunction(function)
         self.performer = performer
         self.bound: tuple[Any, ...] = ()
         self.prepared: Any = performer.prepare(self)
-        if self.is_async and not is_plain and hasattr(inspect, "markcoroutinefunction"):  # Python 3.12
+        if (
+            self.is_async and not is_plain and hasattr(inspect, "markcoroutinefunction")
+        ):  # Python 3.12
             inspect.markcoroutinefunction(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """The value, from the checkpoint if there is one; an awaitable of it if the step is ``async def`` and not plain.
 
         Raises:
-            StepError: the step failed for good; the user's exception is its ``__cause__``.
+            StepError: the step failed for good; the user's exception is its
+                ``__cause__``.
             UnkeyableError: an argument that no key can be made of.
         """
         result: R = self.performer.call(self, self.bound + args, kwargs)
@@ -131,11 +172,21 @@ class Step(Generic[P, R]):
         """Start the step on the side and go on; ``.result()`` waits. Cannot starve: who waits, helps."""
         return self.performer.submit(self, self.bound + args, kwargs)
 
-    def map(self, items: Iterable[Any], /, *args: Any, wait: bool = True, max_in_flight: int | None = None, budget: float | str | None = None, **kwargs: Any) -> Any:
+    def map(
+        self,
+        items: Iterable[Any],
+        /,
+        *args: Any,
+        wait: bool = True,
+        max_in_flight: int | None = None,
+        budget: float | str | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """Every item through the step, as its first argument: a durable, concurrent, retried ``Series.map``.
 
         Args:
-            items: a pandas or polars Series, an Arrow array, a list or any iterator; a frame gives its rows as dicts.
+            items: a pandas or polars Series, an Arrow array, a list or any iterator; a
+                frame gives its rows as dicts.
             *args: further positional arguments, the same for every item.
             wait: ``False`` returns at once, the run goes on in the background.
             max_in_flight: so many items are under way at once.
@@ -143,7 +194,8 @@ class Step(Generic[P, R]):
             **kwargs: further arguments, the same for every item.
 
         Returns:
-            A `Run`, as ``nbflow.send`` does. Inside a flow: the list of values, in order; the first error is raised
+            A `Run`, as ``nbflow.send`` does. Inside a flow: the list of values, in
+                order; the first error is raised
             once all items have ended.
         """
         options = {"wait": wait, "max_in_flight": max_in_flight, "budget": budget}
@@ -155,10 +207,12 @@ class Step(Generic[P, R]):
         Without arguments: what of the step's code changed since it last ran.
 
         Returns:
-            An `Explanation`: ``.state`` (``"cached"``, ``"would run"``), ``.reason`` in words, ``.changes``, ``.diff()``.
+            An `Explanation`: ``.state`` (``"cached"``, ``"would run"``), ``.reason`` in
+                words, ``.changes``, ``.diff()``.
 
         Raises:
-            UnkeyableError: an argument, or something that the code reads, that no key can be made of.
+            UnkeyableError: an argument, or something that the code reads, that no key
+                can be made of.
         """
         return self.performer.explain(self, self.bound + args, kwargs)
 
@@ -194,16 +248,22 @@ class Step(Generic[P, R]):
 def check_function(function: Any, what: str) -> None:
     """Refuse what cannot be a step or a flow, at the user's line."""
     if isinstance(function, staticmethod | classmethod):
-        raise UsageError(f"Put @{type(function).__name__} above @nf.{what}, not below it.")
+        raise UsageError(
+            f"Put @{type(function).__name__} above @nf.{what}, not below it."
+        )
     if inspect.isclass(function) or not callable(function):
         raise UsageError(f"@nf.{what} takes a function, not {function!r}.")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise UsageError(f"{function.__name__} is a generator: a {what} returns one value. Return a list instead of yielding.")
+        raise UsageError(
+            f"{function.__name__} is a generator: a {what} returns one value. Return a list instead of yielding."
+        )
 
 
 def name_of(function: Callable[..., Any]) -> str:
     """The name of a function as its author sees it: methods with their class, no module, no enclosing function."""
-    name: str = getattr(function, "__qualname__", "") or getattr(function, "__name__", type(function).__name__)
+    name: str = getattr(function, "__qualname__", "") or getattr(
+        function, "__name__", type(function).__name__
+    )
     return name.rsplit("<locals>.", 1)[-1]
 
 
@@ -211,7 +271,8 @@ def check_options(options: Iterable[str], owner: str, otherwise: str = "") -> No
     """Refuse options that no step has.
 
     Raises:
-        TypeError: names the first of them, and the one that was meant; ``otherwise`` is said if none is like it.
+        TypeError: names the first of them, and the one that was meant; ``otherwise`` is
+            said if none is like it.
     """
     known = make_step.__kwdefaults__ or {}
     for option in options:
@@ -220,7 +281,9 @@ def check_options(options: Iterable[str], owner: str, otherwise: str = "") -> No
 
             close = difflib.get_close_matches(option, known, n=1)
             more = f"Did you mean {close[0]!r}?" if close else otherwise
-            raise TypeError(f"{owner}() got an unexpected keyword argument {option!r}. {more}".rstrip())
+            raise TypeError(
+                f"{owner}() got an unexpected keyword argument {option!r}. {more}".rstrip()
+            )
 
 
 def make_step(
@@ -247,7 +310,11 @@ def make_step(
     if isinstance(function, Step):
         function = function.__wrapped__
     check_function(function, "step")
-    ignored = frozenset[Any]([ignore] if isinstance(ignore, str) or not hasattr(ignore, "__iter__") else ignore)
+    ignored = frozenset[Any](
+        [ignore]
+        if isinstance(ignore, str) or not hasattr(ignore, "__iter__")
+        else ignore
+    )
     _check_ignored(function, ignored)
     per_run = ttl == PER_RUN
     policy = Policy(
@@ -257,15 +324,33 @@ def make_step(
         max_delay=seconds(max_delay, "max_delay"),
         should_retry=should_retry,
         timeout=_positive(timeout, "timeout"),
-        concurrency=None if concurrency is None else _whole(concurrency, "concurrency", least=1),
-        throttle=throttle if isinstance(throttle, Throttle | None) else Throttle(throttle),
+        concurrency=None
+        if concurrency is None
+        else _whole(concurrency, "concurrency", least=1),
+        throttle=throttle
+        if isinstance(throttle, Throttle | None)
+        else Throttle(throttle),
         ttl=None if per_run else _positive(ttl, "ttl"),
     )
     if should_retry is not None and not callable(should_retry):
-        raise UsageError(f"should_retry={should_retry!r} has to be a function that takes the exception and returns True or False.")
-    depends = tuple(depends_on) if isinstance(depends_on, tuple | list | set | frozenset) else (depends_on,)
+        raise UsageError(
+            f"should_retry={should_retry!r} has to be a function that takes the exception and returns True or False."
+        )
+    depends = (
+        tuple(depends_on)
+        if isinstance(depends_on, tuple | list | set | frozenset)
+        else (depends_on,)
+    )
     keyed = Keyed(None if version is None else str(version), ignored, depends, per_run)
-    return Step(function, _text(name, "name") or name_of(function), policy, keyed, performer, _text(model, "model"), is_plain=is_plain)
+    return Step(
+        function,
+        _text(name, "name") or name_of(function),
+        policy,
+        keyed,
+        performer,
+        _text(model, "model"),
+        is_plain=is_plain,
+    )
 
 
 def _check_ignored(function: Callable[..., Any], ignored: frozenset[str]) -> None:
@@ -273,15 +358,23 @@ def _check_ignored(function: Callable[..., Any], ignored: frozenset[str]) -> Non
     read = _names_read(getattr(function, "__code__", None))
     for thing in ignored:
         if not isinstance(thing, str):
-            raise UsageError(f'ignore={thing!r} is not a name; write those of arguments or of globals that {function.__name__} reads as text: ignore=["client"].')
+            raise UsageError(
+                f'ignore={thing!r} is not a name; write those of arguments or of globals that {function.__name__} reads as text: ignore=["client"].'
+            )
     unknown = ignored - parameters.keys() - read
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         import difflib
 
         name = min(unknown)
         close = difflib.get_close_matches(name, [*parameters, *read], n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"Its arguments: {', '.join(parameters) or 'none'}."
-        raise UsageError(f"ignore={name!r}: {function.__name__} has no argument of this name and reads no such global. {hint}")
+        hint = (
+            f"Did you mean {close[0]!r}?"
+            if close
+            else f"Its arguments: {', '.join(parameters) or 'none'}."
+        )
+        raise UsageError(
+            f"ignore={name!r}: {function.__name__} has no argument of this name and reads no such global. {hint}"
+        )
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
@@ -295,7 +388,9 @@ def _names_read(code: CodeType | None) -> set[str]:
     """The names of globals, attributes and closure variables in a code and in those of the functions inside it."""
     if code is None:
         return set()
-    inside = (_names_read(const) for const in code.co_consts if isinstance(const, CodeType))
+    inside = (
+        _names_read(const) for const in code.co_consts if isinstance(const, CodeType)
+    )
     return {*code.co_names, *code.co_freevars}.union(*inside)
 
 
@@ -307,7 +402,9 @@ def _text(value: Any, option: str) -> str | None:
 
 def _whole(value: Any, option: str, *, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise UsageError(f"{option}={value!r} has to be a whole number, {least} or more.")
+        raise UsageError(
+            f"{option}={value!r} has to be a whole number, {least} or more."
+        )
     return value
 
 
@@ -316,11 +413,19 @@ def _positive(value: float | str | timedelta | None, option: str) -> float | Non
         return None
     length = seconds(value, option)
     if not length:
-        raise UsageError(f"{option}={value!r} has to be longer than nothing; leave it out for no {option}.")
+        raise UsageError(
+            f"{option}={value!r} has to be longer than nothing; leave it out for no {option}."
+        )
     return length
 
 
 def _at_least_one(backoff: Any) -> float:
-    if isinstance(backoff, bool) or not isinstance(backoff, int | float) or not backoff >= 1:
-        raise UsageError(f"backoff={backoff!r} has to be a number, 1 or more: each wait is that many times the one before.")
+    if (
+        isinstance(backoff, bool)
+        or not isinstance(backoff, int | float)
+        or not backoff >= 1
+    ):
+        raise UsageError(
+            f"backoff={backoff!r} has to be a number, 1 or more: each wait is that many times the one before."
+        )
     return float(backoff)

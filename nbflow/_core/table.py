@@ -32,7 +32,8 @@ WORDS = {
 class FlowRow(NamedTuple):
     """One flow, or one of its steps (``step`` named): how many records, or calls, are in which state.
 
-    ``why``: what changed in its code since the event was last sent, if any of them ran. ``usage``: what its calls used.
+    ``why``: what changed in its code since the event was last sent, if any of them ran.
+    ``usage``: what its calls used.
     """
 
     flow: str
@@ -89,26 +90,73 @@ def table_of(state: RunState, *, failures: int = 20) -> Table:
         steps = state.steps[flow]
         if list(steps) == [name]:  # a map: the flow is its step
             counts = dict(state.count(flow))
-            flows.append(FlowRow(name, "", counts, steps[name].states[State.RETRYING], steps[name].seconds, why_of(state, name, counts), steps[name].usage))
+            flows.append(
+                FlowRow(
+                    name,
+                    "",
+                    counts,
+                    steps[name].states[State.RETRYING],
+                    steps[name].seconds,
+                    why_of(state, name, counts),
+                    steps[name].usage,
+                )
+            )
             continue
         counts = dict(state.count(flow))
-        flows.append(FlowRow(name, "", counts, 0, 0.0, why_of(state, f"flow {name}", counts)))
+        flows.append(
+            FlowRow(name, "", counts, 0, 0.0, why_of(state, f"flow {name}", counts))
+        )
         for step, count in steps.items():
-            ended = {key: number for key, number in count.states.items() if key in FINAL}
-            flows.append(FlowRow(name, step, ended, count.states[State.RETRYING], count.seconds, why_of(state, step, ended), count.usage))
+            ended = {
+                key: number for key, number in count.states.items() if key in FINAL
+            }
+            flows.append(
+                FlowRow(
+                    name,
+                    step,
+                    ended,
+                    count.states[State.RETRYING],
+                    count.seconds,
+                    why_of(state, step, ended),
+                    count.usage,
+                )
+            )
     met = {key for row in flows for key, number in row.counts.items() if number}
-    shown = tuple(word for word in WORDS if word in met) or (State.QUEUED if state.state == "RUNNING" else State.COMPLETED,)
+    shown = tuple(word for word in WORDS if word in met) or (
+        State.QUEUED if state.state == "RUNNING" else State.COMPLETED,
+    )
     first = failure_rows(state, failures)
     causes = causes_of(state)
-    remarks = tuple(f"{text} ({count} times)" if count > 1 else text for text, count in Counter(state.remarks).items())
+    remarks = tuple(
+        f"{text} ({count} times)" if count > 1 else text
+        for text, count in Counter(state.remarks).items()
+    )
     remarks = (*remarks_of(state), *remarks)
-    return Table(state.run, state.event, state.state, sentence_of(state, kinds_of(causes)), shown, tuple(flows), tuple(causes), tuple(first), len(state.failures) - len(first), remarks)
+    return Table(
+        state.run,
+        state.event,
+        state.state,
+        sentence_of(state, kinds_of(causes)),
+        shown,
+        tuple(flows),
+        tuple(causes),
+        tuple(first),
+        len(state.failures) - len(first),
+        remarks,
+    )
 
 
 def remarks_of(state: RunState) -> list[str]:
     """What is to be said of a run beside what was remarked while it went on."""
     stopped = [f"Stopped: {state.stopped}."] if state.stopped else []
-    lost = f"{_several(state.lost, 'row')} had not been read when the run was killed; " + ("a rerun reads and runs the rest." if state.keeps_records else "send the batch again for the rest.")
+    lost = (
+        f"{_several(state.lost, 'row')} had not been read when the run was killed; "
+        + (
+            "a rerun reads and runs the rest."
+            if state.keeps_records
+            else "send the batch again for the rest."
+        )
+    )
     return stopped + [lost] * bool(state.lost)
 
 
@@ -123,7 +171,14 @@ def failure_rows(state: RunState, most: int | None = None) -> list[FailureRow]:
     """The failures, by record and then by flow."""
     places = sorted(state.failures)[:most]
     return [
-        FailureRow(state.keys[record], state.flows[flow], failed.step or "", failed.error, failed.message, attempts)
+        FailureRow(
+            state.keys[record],
+            state.flows[flow],
+            failed.step or "",
+            failed.error,
+            failed.message,
+            attempts,
+        )
         for record, flow in places
         for failed, attempts in [state.failures[record, flow]]
     ]
@@ -141,14 +196,30 @@ def causes_of(state: RunState) -> list[Cause]:
     """Failures grouped by flow, step, error and message, numbers and quoted parts aside; the most frequent first."""
     groups: dict[tuple[str, str, str, str], list[FailureRow]] = {}
     for row in failure_rows(state):
-        groups.setdefault((row.flow, row.step, row.error, pattern_of(row.message)), []).append(row)
-    causes = [Cause(rows[0].flow, rows[0].step, rows[0].error, rows[0].message, len(rows), rows[0].key) for rows in groups.values()]
+        groups.setdefault(
+            (row.flow, row.step, row.error, pattern_of(row.message)), []
+        ).append(row)
+    causes = [
+        Cause(
+            rows[0].flow,
+            rows[0].step,
+            rows[0].error,
+            rows[0].message,
+            len(rows),
+            rows[0].key,
+        )
+        for rows in groups.values()
+    ]
     return sorted(causes, key=lambda cause: -cause.records)
 
 
 def kind_of(cause: Cause) -> tuple[str, str]:
     """What the sentence tells failures by: the error and the step. Who raised NonRetriableError said why, to be read."""
-    said = f'"{short(cause.message, _SAID_AT_MOST)}"' if cause.error == "NonRetriableError" and cause.message else None
+    said = (
+        f'"{short(cause.message, _SAID_AT_MOST)}"'
+        if cause.error == "NonRetriableError" and cause.message
+        else None
+    )
     return said or _SAID.get(cause.error, cause.error), cause.step
 
 
@@ -165,20 +236,38 @@ def sentence_of(state: RunState, kinds: Counter[tuple[str, str]]) -> str:
     tally = state.tally()
     total = state.total if state.total is not None else len(state.keys)
     ended = sum(number for key, number in tally.items() if key in FINAL)
-    share = f"{ended:,} of {total * len(state.flows):,}" + " read so far" * (state.total is None) if state.state == "RUNNING" else _several(total, "record")
+    share = (
+        f"{ended:,} of {total * len(state.flows):,}"
+        + " read so far" * (state.total is None)
+        if state.state == "RUNNING"
+        else _several(total, "record")
+    )
     rows = f" ({state.rows:,} rows)" if state.rows > len(state.keys) else ""
     flows = f" in {len(state.flows)} flows" if len(state.flows) > 1 else ""
-    parts = [f"{number:,} {WORDS[key]}" for key in WORDS if (number := tally[key]) and key in FINAL and key not in BROKEN]
+    parts = [
+        f"{number:,} {WORDS[key]}"
+        for key in WORDS
+        if (number := tally[key]) and key in FINAL and key not in BROKEN
+    ]
     broken = tally[State.FAILED] + tally[State.TIMED_OUT]
     if broken:
         first = [(kind, number) for kind, number in kinds.most_common(3) if number]
-        why = "; ".join(f"{number:,} {what}" + (f" at {step}" if step else "") for (what, step), number in first)
+        why = "; ".join(
+            f"{number:,} {what}" + (f" at {step}" if step else "")
+            for (what, step), number in first
+        )
         more = broken - sum(number for _, number in first)
-        parts.append(f"{broken:,} failed: {why}" + (f"; {more:,} of other causes" if more else ""))
-    # How long it has gone on moves between two entries: who shows a run under way says it beside the sentence.
+        parts.append(
+            f"{broken:,} failed: {why}"
+            + (f"; {more:,} of other causes" if more else "")
+        )
+    # How long it has gone on moves between two entries: who shows a run under way says
+    # it beside the sentence.
     took = f" {duration(state.seconds)}." if state.state != "RUNNING" else ""
     nothing = "nothing yet" if state.state == "RUNNING" else "nothing to do"
-    return f"{share}{rows}{flows}: {', '.join(parts) or nothing}.{took}{spent_of(state)}"
+    return (
+        f"{share}{rows}{flows}: {', '.join(parts) or nothing}.{took}{spent_of(state)}"
+    )
 
 
 #: Errors of nbflow's own, in words; how much of what an author said is told.
@@ -187,16 +276,29 @@ _SAID, _SAID_AT_MOST = {"StepTimeoutError": "timed out"}, 60
 
 def spent_of(state: RunState) -> str:
     """What it used and saved, as further sentences; nothing where no call reported anything."""
-    spent = f" {str(state.usage)[0].upper()}{str(state.usage)[1:]}." if state.usage.requests else ""
-    return spent + (f" Checkpoints saved {str(state.saved).replace(' for ', ' and ')}." if state.saved.requests else "")
+    spent = (
+        f" {str(state.usage)[0].upper()}{str(state.usage)[1:]}."
+        if state.usage.requests
+        else ""
+    )
+    return spent + (
+        f" Checkpoints saved {str(state.saved).replace(' for ', ' and ')}."
+        if state.saved.requests
+        else ""
+    )
 
 
 def _several(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-#: What a terminal would obey, and what turns the line around that it stands in, as marks that one sees.
-_SEEN = {code: 0x2400 + code for code in range(32)} | {0x7F: 0x2421} | dict.fromkeys((*range(0x80, 0xA0), 0x202D, 0x202E), 0xFFFD)
+#: What a terminal would obey, and what turns the line around that it stands in, as
+#: marks that one sees.
+_SEEN = (
+    {code: 0x2400 + code for code in range(32)}
+    | {0x7F: 0x2421}
+    | dict.fromkeys((*range(0x80, 0xA0), 0x202D, 0x202E), 0xFFFD)
+)
 
 
 def seen(text: str) -> str:

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 from nbflow.errors import UsageError
 
-_DOLLARS = re.compile(r"(?:US)?\$?\s*(\d[\d,]*(?:\.\d+)?|\.\d+)\s*(?:\$|USD|dollars?)?", re.IGNORECASE)
+_DOLLARS = re.compile(
+    r"(?:US)?\$?\s*(\d[\d,]*(?:\.\d+)?|\.\d+)\s*(?:\$|USD|dollars?)?", re.IGNORECASE
+)
 _CENT = 0.01
 #: What is rounded to one of the next unit, and to a hundred.
 _ROUND, _WHOLE = 0.9995, 99.95
@@ -50,14 +52,25 @@ class Usage(NamedTuple):
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.cached_tokens + other.cached_tokens,
-            self.cost if other.cost is None else other.cost if self.cost is None else self.cost + other.cost,
+            self.cost
+            if other.cost is None
+            else other.cost
+            if self.cost is None
+            else self.cost + other.cost,
             self.unpriced + other.unpriced,
         )
 
     def __sub__(self, other: Usage) -> Usage:
         """What came to an earlier sum since."""
         cost = None if other.cost is None else -other.cost
-        return self + Usage(-other.requests, -other.input_tokens, -other.output_tokens, -other.cached_tokens, cost, -other.unpriced)
+        return self + Usage(
+            -other.requests,
+            -other.input_tokens,
+            -other.output_tokens,
+            -other.cached_tokens,
+            cost,
+            -other.unpriced,
+        )
 
     def __radd__(self, other: object) -> Usage:
         return self if other == 0 else NotImplemented  # so that sum() begins
@@ -73,7 +86,11 @@ class Usage(NamedTuple):
         tokens = f"{short_number(self.tokens)} tokens"
         if self.cost is None:
             return f"{tokens}, cost unknown" if self.unpriced else tokens
-        unknown = f"; the price of {self.unpriced:,} of {self.requests:,} requests is unknown" if self.unpriced else ""
+        unknown = (
+            f"; the price of {self.unpriced:,} of {self.requests:,} requests is unknown"
+            if self.unpriced
+            else ""
+        )
         return f"{money(self.cost)} for {tokens}{unknown}"
 
 
@@ -83,8 +100,14 @@ NOTHING = Usage()
 def money(dollars: float) -> str:
     """Dollars as a person says them: cents, and two digits of less than a cent."""
     if 0 < dollars < _CENT:
-        dollars = round(dollars, _digits(dollars))  # what comes to a cent is told as one
-    return f"${dollars:.{_digits(dollars)}f}" if 0 < dollars < _CENT else f"${dollars:,.2f}"
+        dollars = round(
+            dollars, _digits(dollars)
+        )  # what comes to a cent is told as one
+    return (
+        f"${dollars:.{_digits(dollars)}f}"
+        if 0 < dollars < _CENT
+        else f"${dollars:,.2f}"
+    )
 
 
 def _digits(dollars: float) -> int:
@@ -106,6 +129,12 @@ def dollars(value: float | str, option: str = "budget") -> float:
     found = _DOLLARS.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is not None:
         value = float(found[1].replace(",", ""))
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise UsageError(f'{option}={value!r} is not an amount of money; write US dollars, more than 0, such as "$5" or 0.50.')
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 < value < float("inf")
+    ):
+        raise UsageError(
+            f'{option}={value!r} is not an amount of money; write US dollars, more than 0, such as "$5" or 0.50.'
+        )
     return float(value)

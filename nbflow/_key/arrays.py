@@ -28,22 +28,38 @@ def array(walk: Walk, value: np.ndarray[Any, Any]) -> bytes:
         items = [(INDEX, name, np.asarray(value[name])) for name in dtype.names]
         return walk.members("array of records", shape, list(dtype.names), items=items)
     if dtype.hasobject:
-        return seal("array of objects", dtype.kind, shape, [member(part) for part in _objects(walk, value)])
+        return seal(
+            "array of objects",
+            dtype.kind,
+            shape,
+            [member(part) for part in _objects(walk, value)],
+        )
     if dtype.char in "gG":
-        texts = [np.format_float_scientific(part) for item in value.ravel() for part in (item.real, item.imag)]
-        return seal("array of long floats", dtype.str, shape, texts)  # their bytes hold padding
+        texts = [
+            np.format_float_scientific(part)
+            for item in value.ravel()
+            for part in (item.real, item.imag)
+        ]
+        return seal(
+            "array of long floats", dtype.str, shape, texts
+        )  # their bytes hold padding
     return seal("array", dtype.str, shape, buffers=contents(value))
 
 
 def contents(value: np.ndarray[Any, Any]) -> Iterator[memoryview]:
     """Yield the bytes of an array in row order, every NaN written in one way.
 
-    Piece by piece: a piece is still in the processor's cache when it is hashed, and where one has to be copied
-    (for its NaNs, or because it is scattered in memory), no more than that is.
+    Piece by piece: a piece is still in the processor's cache when it is hashed, and
+    where one has to be copied (for its NaNs, or because it is scattered in memory), no
+    more than that is.
     """
     for piece in _pieces(value):
         part = piece.view(piece.real.dtype) if piece.dtype.kind == "c" else piece
-        yield (_with_usual_nans(part) if part.dtype.kind == "f" else part).view(np.uint8).data
+        yield (
+            (_with_usual_nans(part) if part.dtype.kind == "f" else part)
+            .view(np.uint8)
+            .data
+        )
 
 
 def _pieces(value: np.ndarray[Any, Any]) -> Iterator[np.ndarray[Any, Any]]:
@@ -53,10 +69,18 @@ def _pieces(value: np.ndarray[Any, Any]) -> Iterator[np.ndarray[Any, Any]]:
     length = max(_PIECE // value.dtype.itemsize, 1)
     if value.flags.c_contiguous:
         flat = value.reshape(-1)
-        yield from (flat[start : start + length] for start in range(0, flat.size, length))
+        yield from (
+            flat[start : start + length] for start in range(0, flat.size, length)
+        )
     else:
         nditer: Any = np.nditer  # its stub knows no "contig"
-        parts = nditer(value, ["buffered", "external_loop"], [["readonly", "contig"]], order="C", buffersize=length)
+        parts = nditer(
+            value,
+            ["buffered", "external_loop"],
+            [["readonly", "contig"]],
+            order="C",
+            buffersize=length,
+        )
         yield from map(np.ascontiguousarray, parts)
 
 
@@ -70,7 +94,12 @@ def _objects(walk: Walk, value: np.ndarray[Any, Any]) -> Iterator[bytes]:
         elif (kind := _same_kind(items)) is not None:
             yield seal("spelled", kind.__name__, items)
         else:
-            yield walk.members("objects", items=[(INDEX, start + place, item) for place, item in enumerate(items)])
+            yield walk.members(
+                "objects",
+                items=[
+                    (INDEX, start + place, item) for place, item in enumerate(items)
+                ],
+            )
 
 
 def _same_kind(items: list[object]) -> type | None:
@@ -83,7 +112,9 @@ def _same_kind(items: list[object]) -> type | None:
 
 def _with_usual_nans(value: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     with np.errstate(all="ignore"):
-        largest = value.max()  # NaN if there is one; twice as fast as isnan().any(), and needs no memory
+        largest = (
+            value.max()
+        )  # NaN if there is one; twice as fast as isnan().any(), and needs no memory
     if np.isnan(largest):
         value = value.copy()
         value[np.isnan(value)] = np.nan
@@ -98,7 +129,9 @@ def _scalar(walk: Walk, value: np.generic) -> bytes:
 @handles(np.ma.MaskedArray)
 def _masked(walk: Walk, value: np.ma.MaskedArray[Any, Any]) -> bytes:
     items = (np.ma.getmaskarray(value), value.filled(), np.asarray(value.fill_value))
-    return walk.members("masked array", items=[(INDEX, place, item) for place, item in enumerate(items)])
+    return walk.members(
+        "masked array", items=[(INDEX, place, item) for place, item in enumerate(items)]
+    )
 
 
 @handles(type(np.ma.masked))

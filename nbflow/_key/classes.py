@@ -1,8 +1,9 @@
 """What a class says beside its methods: the statements of its body, or its members if no source says them.
 
-A class has no code object that could prove a source. Its methods have: the class is read where they stand.
-A class without methods (a pydantic model, a dataclass, an enum) is read by its members, in a notebook and in
-a module alike, so that both give one digest.
+A class has no code object that could prove a source. Its methods have: the class is
+read where they stand. A class without methods (a pydantic model, a dataclass, an enum)
+is read by its members, in a notebook and in a module alike, so that both give one
+digest.
 """
 
 from __future__ import annotations
@@ -22,7 +23,14 @@ from nbflow._key.value import Refusal, identify, member, seal
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-_DATACLASS = ("init", "repr", "eq", "order", "unsafe_hash", "frozen")  # the options every Python notes
+_DATACLASS = (
+    "init",
+    "repr",
+    "eq",
+    "order",
+    "unsafe_hash",
+    "frozen",
+)  # the options every Python notes
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -36,13 +44,17 @@ def methods(kind: type) -> dict[str, FunctionType]:
     return found
 
 
-_BEHAVES: weakref.WeakKeyDictionary[type, tuple[list[int], bool]] = weakref.WeakKeyDictionary()
+_BEHAVES: weakref.WeakKeyDictionary[type, tuple[list[int], bool]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def behaves(kind: type) -> bool:
     """Tell whether objects of a class can do what the user wrote: a class of theirs, or a base, has methods."""
     users = [base for base in kind.__mro__ if is_users(base)]
-    sizes = [len(vars(base)) for base in users]  # a method that is added later is noticed
+    sizes = [
+        len(vars(base)) for base in users
+    ]  # a method that is added later is noticed
     known = _BEHAVES.get(kind)
     if known is None or known[0] != sizes:
         known = _BEHAVES[kind] = sizes, any(map(methods, users))
@@ -50,19 +62,38 @@ def behaves(kind: type) -> bool:
 
 
 #: Methods that are done before anybody holds the object.
-_MAKING = frozenset(("__init__", "__new__", "__post_init__", "__init_subclass__", "__set_name__", "__setstate__"))
+_MAKING = frozenset(
+    (
+        "__init__",
+        "__new__",
+        "__post_init__",
+        "__init_subclass__",
+        "__set_name__",
+        "__setstate__",
+    )
+)
 
 
 def changes_itself(kind: type) -> bool:
     """Tell whether a method of the user's, once an object of the class is made, visibly changes that object."""
-    written = [function for base in kind.__mro__ if is_users(base) for function in methods(base).values()]
-    return any(function.__name__ not in _MAKING and _changes_first(function) for function in written)
+    written = [
+        function
+        for base in kind.__mro__
+        if is_users(base)
+        for function in methods(base).values()
+    ]
+    return any(
+        function.__name__ not in _MAKING and _changes_first(function)
+        for function in written
+    )
 
 
 def _changes_first(function: FunctionType) -> bool:
     found = syntax.find(function.__code__, function.__globals__)
     first = function.__code__.co_varnames[:1]
-    return found is None or any(chain[:1] == first for chain in syntax.changed_in_place(found.node))
+    return found is None or any(
+        chain[:1] == first for chain in syntax.changed_in_place(found.node)
+    )
 
 
 def _functions(item: Any) -> Iterator[tuple[str, FunctionType]]:
@@ -70,19 +101,31 @@ def _functions(item: Any) -> Iterator[tuple[str, FunctionType]]:
         yield "", item
     elif isinstance(item, property):
         for part in ("fget", "fset", "fdel"):
-            yield from ((f".{part}", found) for _, found in _functions(getattr(item, part)))
+            yield from (
+                (f".{part}", found) for _, found in _functions(getattr(item, part))
+            )
     elif isinstance(item, functools.singledispatchmethod):
         for kind, found in item.dispatcher.registry.items():
-            yield from ((f".{kind.__qualname__}", function) for _, function in _functions(found))
+            yield from (
+                (f".{kind.__qualname__}", function) for _, function in _functions(found)
+            )
     else:
-        inner = getattr(item, "__func__", None) or getattr(item, "func", None) or getattr(item, "__wrapped__", None)
+        inner = (
+            getattr(item, "__func__", None)
+            or getattr(item, "func", None)
+            or getattr(item, "__wrapped__", None)
+        )
         if inner is not None and not isinstance(item, type):
             yield from _functions(inner)
 
 
 def by_members(kind: type, ignored: Collection[str]) -> bytes:
     """Return the digest of what the members of a class say: fields, defaults, docstring, annotations."""
-    said = [[name, member(_value(item))] for name, item in _members(kind) if name not in ignored]
+    said = [
+        [name, member(_value(item))]
+        for name, item in _members(kind)
+        if name not in ignored
+    ]
     return seal("class by members", kind.__qualname__, said)
 
 
@@ -91,26 +134,49 @@ def spelled(kind: type) -> str:
     said = [f"class {kind.__name__}:"]
     for name, item in _members(kind):
         _, dot, part = name.partition(".")
-        added = dot and (part == "name" or isinstance(item, bool) or not (item and isinstance(item, (str, int, float, list))))
-        if item is not None and item != "" and not added and not name.startswith("__dataclass") and name != "model_config":
-            said.append(f"    {name} {item}" if name.endswith(":") else f"    {name.strip('_')} = {item!r}")
+        added = dot and (
+            part == "name"
+            or isinstance(item, bool)
+            or not (item and isinstance(item, (str, int, float, list)))
+        )
+        if (
+            item is not None
+            and item != ""
+            and not added
+            and not name.startswith("__dataclass")
+            and name != "model_config"
+        ):
+            said.append(
+                f"    {name} {item}"
+                if name.endswith(":")
+                else f"    {name.strip('_')} = {item!r}"
+            )
     return _ADDRESS.sub("", "\n".join(said))
 
 
 def _members(kind: type) -> Iterator[tuple[str, object]]:
     space = vars(kind)
-    # Dataclasses write the defaults into it, and the classes of fields with their module, which does not count.
-    yield "__doc__", _ADDRESS.sub("", space.get("__doc__") or "").replace(f"{kind.__module__}.", "")
+    # Dataclasses write the defaults into it, and the classes of fields with their
+    # module, which does not count.
+    yield (
+        "__doc__",
+        _ADDRESS.sub("", space.get("__doc__") or "").replace(f"{kind.__module__}.", ""),
+    )
     for name, annotation in space.get("__annotations__", {}).items():
         yield f"{name}:", _spell(annotation)
     if issubclass(kind, enum.Enum):
         yield from ((name, item.value) for name, item in kind.__members__.items())
         return
     for name in sorted(space):
-        if not name.startswith("_") and not isinstance(space[name], (FunctionType, type, MemberDescriptorType)):
+        if not name.startswith("_") and not isinstance(
+            space[name], (FunctionType, type, MemberDescriptorType)
+        ):
             yield name, space[name]
     params = space.get("__dataclass_params__")
-    yield "__dataclass_params__", [getattr(params, name, None) for name in _DATACLASS] + ["__slots__" in space]
+    yield (
+        "__dataclass_params__",
+        [getattr(params, name, None) for name in _DATACLASS] + ["__slots__" in space],
+    )
     yield "_field_defaults", space.get("_field_defaults")
     for name, described in [*_fields(kind), *_marks(kind)]:
         yield from ((f"{name}.{part}", item) for part, item in described)
@@ -119,12 +185,22 @@ def _members(kind: type) -> Iterator[tuple[str, object]]:
 def _fields(kind: type) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
     """Yield the fields that pydantic, dataclasses and attrs note in a class, with what is said of each."""
     space = vars(kind)
-    found = {**space.get("__dataclass_fields__", {}), **space.get("__pydantic_fields__", {})}
+    found = {
+        **space.get("__dataclass_fields__", {}),
+        **space.get("__pydantic_fields__", {}),
+    }
     found |= {field.name: field for field in space.get("__attrs_attrs__", ())}
     for name, field in sorted(found.items()):
         parts = (part for part in type(field).__slots__ if not part.startswith("_"))
-        said = [(part, getattr(field, part)) for part in parts if part not in ("annotation", "type")]
-        yield name, [(part, item) for part, item in said if item is not None]  # libraries add more to say
+        said = [
+            (part, getattr(field, part))
+            for part in parts
+            if part not in ("annotation", "type")
+        ]
+        yield (
+            name,
+            [(part, item) for part, item in said if item is not None],
+        )  # libraries add more to say
 
 
 def _value(item: object) -> bytes:
@@ -140,21 +216,35 @@ def _spell(annotation: Any) -> str:
     if isinstance(annotation, str):
         return annotation
     if typing.get_origin(annotation) is None:
-        return getattr(annotation, "__qualname__", None) or _ADDRESS.sub("", repr(annotation))
+        return getattr(annotation, "__qualname__", None) or _ADDRESS.sub(
+            "", repr(annotation)
+        )
     args = typing.get_args(annotation)
-    spelled = ", ".join(repr(arg) if isinstance(arg, str) else _spell(arg) for arg in args)
+    spelled = ", ".join(
+        repr(arg) if isinstance(arg, str) else _spell(arg) for arg in args
+    )
     return f"{_spell(typing.get_origin(annotation))}[{spelled}]"
 
 
 def mentioned(kind: type) -> Iterator[tuple[str, object]]:
     """Yield the classes and functions that the annotations and fields of a class are made of."""
     for name, annotation in vars(kind).get("__annotations__", {}).items():
-        yield from ((f"{name}: {part.__qualname__}", part) for part in _classes(annotation))
-    for name, field in vars(kind).get("__pydantic_fields__", {}).items():  # pydantic has resolved what is in quotes
-        yield from ((f"{name}: {part.__qualname__}", part) for part in _classes(field.annotation))
+        yield from (
+            (f"{name}: {part.__qualname__}", part) for part in _classes(annotation)
+        )
+    for name, field in (
+        vars(kind).get("__pydantic_fields__", {}).items()
+    ):  # pydantic has resolved what is in quotes
+        yield from (
+            (f"{name}: {part.__qualname__}", part)
+            for part in _classes(field.annotation)
+        )
     for name, described in [*_fields(kind), *_marks(kind)]:
         for part, item in described:
-            yield from ((f"{name}.{part} {place}".removesuffix(" 0"), thing) for place, thing in enumerate(_code_in(item)))
+            yield from (
+                (f"{name}.{part} {place}".removesuffix(" 0"), thing)
+                for place, thing in enumerate(_code_in(item))
+            )
 
 
 def _code_in(item: object) -> tuple[object, ...]:
@@ -167,13 +257,19 @@ def _code_in(item: object) -> tuple[object, ...]:
 def _marks(kind: type) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
     """Yield what the annotations of a class say beside the type: ``Annotated[str, "as the customer says it"]``."""
     for name, annotation in vars(kind).get("__annotations__", {}).items():
-        if said := [(str(place), mark) for place, mark in enumerate(_metadata(annotation))]:
+        if said := [
+            (str(place), mark) for place, mark in enumerate(_metadata(annotation))
+        ]:
             yield f"{name}:", said
 
 
 def _metadata(annotation: Any) -> Iterator[Any]:
     yield from getattr(annotation, "__metadata__", ())
-    for arg in () if typing.get_origin(annotation) is typing.Literal else typing.get_args(annotation):
+    for arg in (
+        ()
+        if typing.get_origin(annotation) is typing.Literal
+        else typing.get_args(annotation)
+    ):
         yield from _metadata(arg)
 
 
@@ -190,7 +286,9 @@ def quoted(kind: type) -> Iterator[str]:
 
 
 def _leaves(annotation: Any) -> Iterator[Any]:
-    if typing.get_origin(annotation) is typing.Literal or not (args := typing.get_args(annotation)):
+    if typing.get_origin(annotation) is typing.Literal or not (
+        args := typing.get_args(annotation)
+    ):
         yield annotation
         return
     for arg in args:

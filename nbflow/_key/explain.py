@@ -42,7 +42,13 @@ class Change:
         """The two texts as a unified diff."""
         import difflib  # takes a while to load, and few calls are explained
 
-        lines = difflib.unified_diff(self.before.splitlines(), self.after.splitlines(), f"{self.name}, before", f"{self.name}, now", lineterm="")
+        lines = difflib.unified_diff(
+            self.before.splitlines(),
+            self.after.splitlines(),
+            f"{self.name}, before",
+            f"{self.name}, now",
+            lineterm="",
+        )
         return "\n".join(lines)
 
 
@@ -50,18 +56,61 @@ def code_changes(before: Sequence[Part], after: Sequence[Part]) -> list[Change]:
     """What differs between the parts of two codes; the own code first, then as the code is read."""
     old, new = _by_name(before), _by_name(after)
     own = after[0].name if after else ""
-    changes = [_changed(old[name], part, own=part.name == own) for name, part in new.items() if name in old and old[name].digest != part.digest]
+    changes = [
+        _changed(old[name], part, own=part.name == own)
+        for name, part in new.items()
+        if name in old and old[name].digest != part.digest
+    ]
     both = {part.name for part in before} & {part.name for part in after}
-    come = [part for name, part in new.items() if name not in old and (not part.frame or part.frame in both)]
-    gone = [part for name, part in old.items() if name not in new and (not part.frame or part.frame in both)]
-    changes += [Change(part.name, f"{part.name} is new" if part.frame else f"it now reads `{part.name}`", "", part.text) for part in come]
-    changes += [Change(part.name, f"{part.name} is gone" if part.frame else f"it no longer reads `{part.name}`", part.text, "") for part in gone]
-    frames = {part.frame for part in (*before, *after) if any(part.name == change.name for change in changes)}
-    changes = [change for change in changes if change.name not in frames]  # its columns say it
+    come = [
+        part
+        for name, part in new.items()
+        if name not in old and (not part.frame or part.frame in both)
+    ]
+    gone = [
+        part
+        for name, part in old.items()
+        if name not in new and (not part.frame or part.frame in both)
+    ]
+    changes += [
+        Change(
+            part.name,
+            f"{part.name} is new" if part.frame else f"it now reads `{part.name}`",
+            "",
+            part.text,
+        )
+        for part in come
+    ]
+    changes += [
+        Change(
+            part.name,
+            f"{part.name} is gone"
+            if part.frame
+            else f"it no longer reads `{part.name}`",
+            part.text,
+            "",
+        )
+        for part in gone
+    ]
+    frames = {
+        part.frame
+        for part in (*before, *after)
+        if any(part.name == change.name for change in changes)
+    }
+    changes = [
+        change for change in changes if change.name not in frames
+    ]  # its columns say it
     whole = {part.frame for part in after}
-    changes = [replace(change, words=f"{change.words} ({_BESIDE})") if change.name in whole & both else change for change in changes]
+    changes = [
+        replace(change, words=f"{change.words} ({_BESIDE})")
+        if change.name in whole & both
+        else change
+        for change in changes
+    ]
     told = {change.name for change in changes}
-    return [change for change in changes if change.name.rpartition(".")[0] not in told]  # the class says it for its members
+    return [
+        change for change in changes if change.name.rpartition(".")[0] not in told
+    ]  # the class says it for its members
 
 
 def _by_name(parts: Sequence[Part]) -> dict[tuple[str, int], Part]:
@@ -75,13 +124,24 @@ def _by_name(parts: Sequence[Part]) -> dict[tuple[str, int], Part]:
     return found
 
 
-_WORDS = {"function": "helper `{}` changed", "class": "class `{}` changed", "value": "`{}` changed", "version": "the version of `{}` changed"}
+_WORDS = {
+    "function": "helper `{}` changed",
+    "class": "class `{}` changed",
+    "value": "`{}` changed",
+    "version": "the version of `{}` changed",
+}
 
 
 def _changed(before: Part, after: Part, *, own: bool) -> Change:
-    words = "its own code changed" if own and after.kind == "function" else _WORDS.get(after.kind, "{} changed").format(after.name)
+    words = (
+        "its own code changed"
+        if own and after.kind == "function"
+        else _WORDS.get(after.kind, "{} changed").format(after.name)
+    )
     where = _where(before.text, after.text, is_code=after.kind in ("function", "class"))
-    return Change(after.name, f"{words} ({where})" if where else words, before.text, after.text)
+    return Change(
+        after.name, f"{words} ({where})" if where else words, before.text, after.text
+    )
 
 
 def _where(before: str, after: str, *, is_code: bool) -> str:
@@ -90,24 +150,35 @@ def _where(before: str, after: str, *, is_code: bool) -> str:
         return ""
     old, new = (_lines(text, is_code=is_code) for text in (before, after))
     if len(old) == len(new) == 1:
-        return _versus(old[0][1], new[0][1], quoted=not is_code and not _is_literal(before, after))
+        return _versus(
+            old[0][1], new[0][1], quoted=not is_code and not _is_literal(before, after)
+        )
     import difflib
 
-    matcher = difflib.SequenceMatcher(None, [text for _, text in old], [text for _, text in new], autojunk=False)
+    matcher = difflib.SequenceMatcher(
+        None, [text for _, text in old], [text for _, text in new], autojunk=False
+    )
     blocks = [block for block in matcher.get_opcodes() if block[0] != "equal"]
     if not blocks:
         return ""
     _, first, last, start, stop = blocks[0]
     line = new[start][0] if start < len(new) else new[-1][0] + 1
-    gone, come = (" ".join(text for _, text in lines) for lines in (old[first:last], new[start:stop]))
+    gone, come = (
+        " ".join(text for _, text in lines)
+        for lines in (old[first:last], new[start:stop])
+    )
     more = len(blocks) - 1
-    return f"line {line}: {_versus(gone, come, quoted=True)}" + (f", and {more} more place{'s' * (more > 1)}" if more else "")
+    return f"line {line}: {_versus(gone, come, quoted=True)}" + (
+        f", and {more} more place{'s' * (more > 1)}" if more else ""
+    )
 
 
 def _lines(text: str, *, is_code: bool) -> list[tuple[int, str]]:
     """The lines that count, stripped, each with its number from 1."""
     lines = _bare(text) if is_code else text.split("\n")
-    return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()] or [(1, "")]
+    return [
+        (number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()
+    ] or [(1, "")]
 
 
 def _is_literal(*texts: str) -> bool:
@@ -127,9 +198,18 @@ def _versus(before: str, after: str, *, quoted: bool) -> str:
         while start < min(len(before), len(after)) and before[start] == after[start]:
             start += 1
         start = max(0, start - _WIDTH // 3)
-    shown = [("..." if start else "") + text[start : start + _WIDTH] + ("..." if len(text) > start + _WIDTH else "") for text in (before, after)]
+    shown = [
+        ("..." if start else "")
+        + text[start : start + _WIDTH]
+        + ("..." if len(text) > start + _WIDTH else "")
+        for text in (before, after)
+    ]
     if not before.strip() or not after.strip():
-        return f"{_quoted(shown[1], quoted)} was added" if after.strip() else f"{_quoted(shown[0], quoted)} was removed"
+        return (
+            f"{_quoted(shown[1], quoted)} was added"
+            if after.strip()
+            else f"{_quoted(shown[0], quoted)} was removed"
+        )
     return f"{_quoted(shown[0], quoted)} -> {_quoted(shown[1], quoted)}"
 
 
@@ -146,9 +226,14 @@ def _bare(source: str) -> list[str]:
                 line = lines[token.start[0] - 1]
                 lines[token.start[0] - 1] = line[: token.start[1]].rstrip()
         for node in ast.walk(ast.parse(source)):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node) is not None:
+            if (
+                isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+                and ast.get_docstring(node) is not None
+            ):
                 said = node.body[0]
-                lines[said.lineno - 1 : said.end_lineno] = [""] * ((said.end_lineno or said.lineno) - said.lineno + 1)
+                lines[said.lineno - 1 : said.end_lineno] = [""] * (
+                    (said.end_lineno or said.lineno) - said.lineno + 1
+                )
     except (SyntaxError, tokenize.TokenError, IndentationError):
         return source.split("\n")
     return lines
@@ -172,8 +257,17 @@ def _parts_changed(before: Input, after: Input) -> list[Change]:
     kept = [part for part in new if old.get(part) == new[part]]
     if not kept or before.kind != after.kind:
         return [Change(after.name, f"`{after.name}` changed")]
-    said = [f"{after.kind} `{part}` of `{after.name}` " + ("changed" if part in old else "is new") for part in new if part not in kept]
-    said += [f"{after.kind} `{part}` of `{after.name}` is gone" for part in old if part not in new]
+    said = [
+        f"{after.kind} `{part}` of `{after.name}` "
+        + ("changed" if part in old else "is new")
+        for part in new
+        if part not in kept
+    ]
+    said += [
+        f"{after.kind} `{part}` of `{after.name}` is gone"
+        for part in old
+        if part not in new
+    ]
     if not said:
         order = _BESIDE if after.kind == "column" else "the order of its fields"
         said = [f"`{after.name}` changed ({order})"]
@@ -186,4 +280,8 @@ def listed(changes: Sequence[Change]) -> str:
     if len(words) > _NAMED:
         more = len(words) - _NAMED
         words = [*words[:_NAMED], f"{more} more thing{'s' * (more > 1)} changed"]
-    return ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1] if words else ""
+    return (
+        ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1]
+        if words
+        else ""
+    )

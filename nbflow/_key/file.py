@@ -1,6 +1,7 @@
 """Digests of files and folders: their content, not their name; and the path that is keyed by it.
 
-A plain path is keyed by its text: what is written to a path, or only looked up there, should not be read first.
+A plain path is keyed by its text: what is written to a path, or only looked up there,
+should not be read first.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
     _Path = Path
 else:
-    _Path = type(Path())  # what Path makes here: before Python 3.12 it has no subclasses but these
+    _Path = type(
+        Path()
+    )  # what Path makes here: before Python 3.12 it has no subclasses but these
 
 _PIECE = 1 << 20  # bytes: what is read is hashed while it is in the processor's cache
 
@@ -27,9 +30,9 @@ _PIECE = 1 << 20  # bytes: what is read is hashed while it is in the processor's
 class File(_Path):
     """A path that stands for the content of a file or folder, wherever it lies.
 
-    It opens, reads and joins as the ``Path`` that it is; the paths derived from it are plain ones. As an argument
-    of a step, or in one, it counts by the content at the time of the call. A folder is the names and the content
-    of all files in it.
+    It opens, reads and joins as the ``Path`` that it is; the paths derived from it are
+    plain ones. As an argument of a step, or in one, it counts by the content at the
+    time of the call. A folder is the names and the content of all files in it.
 
     Attributes:
         path: the same as a plain path, which counts by its text alone.
@@ -57,7 +60,9 @@ class File(_Path):
         _from_parsed_parts = _Path._from_parsed_parts  # type: ignore[attr-defined]  # noqa: SLF001
 
 
-File.__module__ = "nbflow"  # where it is found, also by the name that a checkpoint keeps
+File.__module__ = (
+    "nbflow"  # where it is found, also by the name that a checkpoint keeps
+)
 
 
 def file(path: str | os.PathLike[str]) -> File:
@@ -82,13 +87,18 @@ def file(path: str | os.PathLike[str]) -> File:
 def content_digest(path: str | os.PathLike[str]) -> bytes:
     """Return the 20-byte digest of the content of a file, or of the names and content of all files in a folder.
 
-    Empty folders do not count, nor do times, rights and owners. Symbolic links are what they lead to.
+    Empty folders do not count, nor do times, rights and owners. Symbolic links are what
+    they lead to.
 
     Raises:
-        OSError: something there cannot be read: it is missing, forbidden, a device or a link to itself.
+        OSError: something there cannot be read: it is missing, forbidden, a device or a
+            link to itself.
     """
     if os.path.isdir(path):  # noqa: PTH112  # may be anything that is a path
-        names = [[name, member(_of_file(full))] for name, full in _walk(os.fspath(path), b"", ())]
+        names = [
+            [name, member(_of_file(full))]
+            for name, full in _walk(os.fspath(path), b"", ())
+        ]
         return seal("folder", sorted(names, key=lambda item: item[0]))  # type: ignore[arg-type, return-value]
     return _of_file(os.fspath(path))
 
@@ -110,7 +120,9 @@ def _pieces(opened: Any) -> Iterator[memoryview]:
         yield piece[:count]
 
 
-def _walk(folder: str, name: bytes, above: tuple[str, ...]) -> Iterator[tuple[bytes, str]]:
+def _walk(
+    folder: str, name: bytes, above: tuple[str, ...]
+) -> Iterator[tuple[bytes, str]]:
     """Yield the files in a folder: the name relative to where the walk began, and the path."""
     real = os.path.realpath(folder)
     if real in above:
@@ -131,4 +143,10 @@ def _file(_: Walk, value: File) -> bytes:
     except OSError as error:
         where = os.path.abspath(error.filename or value)  # noqa: PTH100
         reason = f"its content cannot be read ({error.strerror}: {where})"
-        refuse(value, reason, "Mend the path, or pass a plain Path, which counts by its text alone.", error, decisive=True)
+        refuse(
+            value,
+            reason,
+            "Mend the path, or pass a plain Path, which counts by its text alone.",
+            error,
+            decisive=True,
+        )

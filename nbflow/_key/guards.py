@@ -32,7 +32,9 @@ class Watch:
 
     __slots__ = ("_code", "_digest", "_fetch", "_slot")
 
-    def __init__(self, fetch: Callable[[], object], found: Content, slot: Slot | None = None) -> None:
+    def __init__(
+        self, fetch: Callable[[], object], found: Content, slot: Slot | None = None
+    ) -> None:
         self._fetch = fetch
         self._slot = slot
         self._digest = found.digest
@@ -42,10 +44,16 @@ class Watch:
         """Tell whether the content is what it was."""
         value = self._fetch()
         try:
-            found = identify(value) if self._slot is None else state.counted(self._slot, value)
+            found = (
+                identify(value)
+                if self._slot is None
+                else state.counted(self._slot, value)
+            )
         except Refusal:
             return False
-        return found.digest == self._digest and [*map(_called, self._code)] == [*found.code]
+        return found.digest == self._digest and [*map(_called, self._code)] == [
+            *found.code
+        ]
 
 
 def _reference(thing: object) -> Callable[[], object]:
@@ -67,14 +75,23 @@ class Guards:
     sizes: list[tuple[Mapping[str, object], int]] = field(default_factory=list)
     kinds: list[tuple[Space, str, type]] = field(default_factory=list)
     cells: list[tuple[CellType, object]] = field(default_factory=list)
-    functions: list[tuple[FunctionType, CodeType, object, object]] = field(default_factory=list)
+    functions: list[tuple[FunctionType, CodeType, object, object]] = field(
+        default_factory=list
+    )
     own: tuple[CodeType, object, object] | None = None
-    members: list[tuple[type, int, list[tuple[str, object]]]] = field(default_factory=list)
+    members: list[tuple[type, int, list[tuple[str, object]]]] = field(
+        default_factory=list
+    )
     contents: list[Watch] = field(default_factory=list)
 
     def disown(self, function: object) -> None:
         """Let go of the function that these guards belong to, or it would never die; name each thing once."""
-        self.names = list({(id(space), name): (space, name, value) for space, name, value in self.names}.values())
+        self.names = list(
+            {
+                (id(space), name): (space, name, value)
+                for space, name, value in self.names
+            }.values()
+        )
         for reached, code, defaults, named in self.functions:
             if reached is function:
                 self.own = code, defaults, named
@@ -84,13 +101,21 @@ class Guards:
         """Tell whether everything is as it was."""
         if self.own:
             code, defaults, named = self.own
-            if function.__code__ is not code or function.__defaults__ is not defaults or function.__kwdefaults__ is not named:
+            if (
+                function.__code__ is not code
+                or function.__defaults__ is not defaults
+                or function.__kwdefaults__ is not named
+            ):
                 return False
         for space, name, value in self.names:
             if space.get(name, MISSING) is not value:
                 return False
         for reached, code, defaults, named in self.functions:
-            if reached.__code__ is not code or reached.__defaults__ is not defaults or reached.__kwdefaults__ is not named:
+            if (
+                reached.__code__ is not code
+                or reached.__defaults__ is not defaults
+                or reached.__kwdefaults__ is not named
+            ):
                 return False
         for known, size in self.sizes:
             if len(known) != size:

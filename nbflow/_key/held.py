@@ -21,7 +21,8 @@ class Held(NamedTuple):
 
     Attributes:
         values: those that can change in place, and those that are bound anew.
-        rebound: names that functions bind anew, with ``global`` or as an attribute of a class.
+        rebound: names that functions bind anew, with ``global`` or as an attribute of a
+            class.
     """
 
     values: dict[str, object]
@@ -33,14 +34,20 @@ def held(space: dict[str, Any], things: Iterable[object]) -> Held:
     found, seen, waiting = Held({}, set()), set[int](), [*things]
     while waiting:
         thing = waiting.pop()
-        if wraps(thing) and hasattr(thing, "policy"):  # a step: what it changes does not count
+        if wraps(thing) and hasattr(
+            thing, "policy"
+        ):  # a step: what it changes does not count
             continue
         thing = unwrapped(thing)
         if id(thing) in seen:
             continue
         seen.add(id(thing))
         if isinstance(thing, FunctionType):
-            waiting += [part for part in carried(thing) if isinstance(part, (FunctionType, type, *BUNDLES))]
+            waiting += [
+                part
+                for part in carried(thing)
+                if isinstance(part, (FunctionType, type, *BUNDLES))
+            ]
             if thing.__globals__ is space:
                 waiting += _of_function(space, thing, found)
         elif isinstance(thing, type):
@@ -53,7 +60,9 @@ def held(space: dict[str, Any], things: Iterable[object]) -> Held:
     return found
 
 
-def _of_function(space: dict[str, Any], function: FunctionType, found: Held) -> list[object]:
+def _of_function(
+    space: dict[str, Any], function: FunctionType, found: Held
+) -> list[object]:
     reads = scan(function.__code__)
     found.rebound.update(reads.rebound_names)
     for owner, name in reads.rebound_attributes:
@@ -65,7 +74,9 @@ def _of_function(space: dict[str, Any], function: FunctionType, found: Held) -> 
         if name in space:
             value = space[name]
             inside.append(value)
-            if is_data(value) and (name in reads.rebound_names or not is_constant(value)):
+            if is_data(value) and (
+                name in reads.rebound_names or not is_constant(value)
+            ):
                 found.values[name] = value
     return inside
 
@@ -73,5 +84,15 @@ def _of_function(space: dict[str, Any], function: FunctionType, found: Held) -> 
 def _of_class(space: dict[str, Any], kind: type, found: Held) -> list[object]:
     name = kind.__name__
     if space.get(name) is kind and not issubclass(kind, enum.Enum):
-        found.values.update({f"{name}.{key}": value for key, value in vars(kind).items() if key[:1] != "_" and type(value) in _PLAIN})
-    return [part for part in vars(kind).values() if isinstance(part, (FunctionType, *BUNDLES))]
+        found.values.update(
+            {
+                f"{name}.{key}": value
+                for key, value in vars(kind).items()
+                if key[:1] != "_" and type(value) in _PLAIN
+            }
+        )
+    return [
+        part
+        for part in vars(kind).values()
+        if isinstance(part, (FunctionType, *BUNDLES))
+    ]

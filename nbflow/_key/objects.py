@@ -1,8 +1,8 @@
 """Digests of everything else: functions and classes, objects of any class, and what has no value.
 
-An object is its class (by its qualified name, without the module: a notebook and the job exported from it
-share keys) and its attributes. Clients, connections and locks are keyed by their type alone; iterators and
-files, which a look would change, are refused.
+An object is its class (by its qualified name, without the module: a notebook and the
+job exported from it share keys) and its attributes. Clients, connections and locks are
+keyed by their type alone; iterators and files, which a look would change, are refused.
 """
 
 from __future__ import annotations
@@ -56,10 +56,15 @@ _BY_TYPE_ALONE = frozenset(
     """.split()  # noqa: SIM905  # a table to read, not ninety lines
 )
 
-_RESTLESS = frozenset(("_random.Random", "numpy.Generator", "numpy.RandomState", "numpy.BitGenerator"))
+_RESTLESS = frozenset(
+    ("_random.Random", "numpy.Generator", "numpy.RandomState", "numpy.BitGenerator")
+)
 
 _REFUSED = (
-    (io.IOBase, "a file's content and position would change by reading it; pass its path or what is in it"),
+    (
+        io.IOBase,
+        "a file's content and position would change by reading it; pass its path or what is in it",
+    ),
     (Iterator, "an iterator can be read only once; pass a list of what it yields"),
     (AsyncIterator, "an iterator can be read only once; pass a list of what it yields"),
     (Awaitable, "it is not awaited yet; pass its result"),
@@ -77,13 +82,24 @@ _REFUSED_BY_NAME = {
 
 
 @handles(type, subclasses=True)
-@handles(types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
+@handles(
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+)
 def _code(walk: Walk, value: Any) -> bytes:
     if is_librarys(value):
         return seal("named", type(value.__self__).__module__, value.__name__)
-    owner = getattr(value, "__self__", None) if isinstance(value, types.BuiltinFunctionType) else None
+    owner = (
+        getattr(value, "__self__", None)
+        if isinstance(value, types.BuiltinFunctionType)
+        else None
+    )
     if owner is not None and not isinstance(owner, (types.ModuleType, type)):
-        return seal("bound", value.__name__, member(walk.at(ATTRIBUTE, "__self__", owner)))
+        return seal(
+            "bound", value.__name__, member(walk.at(ATTRIBUTE, "__self__", owner))
+        )
     return seal("code", walk.reach(value))
 
 
@@ -119,21 +135,30 @@ def _object(walk: Walk, value: Any) -> bytes:
             refuse(value, _REFUSED_BY_NAME[name], decisive=True)
     for refused, reason in _REFUSED:
         if isinstance(value, refused):
-            return refuse(value, reason, decisive=issubclass(refused, (io.IOBase, Iterator, AsyncIterator, Awaitable)))
+            return refuse(
+                value,
+                reason,
+                decisive=issubclass(
+                    refused, (io.IOBase, Iterator, AsyncIterator, Awaitable)
+                ),
+            )
     if holds(value, "__wrapped__") and callable(value) and not _is_proxy(value):
         return seal("code", walk.reach(value))
     return _reduced(walk, value)
 
 
 def _is_proxy(value: object) -> bool:
-    return type(value) is not value.__class__  # wrapt and the like pretend to be what they wrap
+    return (
+        type(value) is not value.__class__
+    )  # wrapt and the like pretend to be what they wrap
 
 
 def _reduced(walk: Walk, value: Any) -> bytes:
     """Key an object by what pickle would save of it, structure only: its members are walked.
 
-    Nothing else knows the state that a class written in C holds, and a class that says what its state is
-    (``__getstate__``) is believed. Dataclasses and attrs say it for reasons of their own.
+    Nothing else knows the state that a class written in C holds, and a class that says
+    what its state is (``__getstate__``) is believed. Dataclasses and attrs say it for
+    reasons of their own.
     """
     try:
         reduce = copyreg.dispatch_table.get(type(value))
@@ -148,18 +173,35 @@ def _reduced(walk: Walk, value: Any) -> bytes:
         state = attributes(value)
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         state = {} if state is None else {"__getstate__()": state}
-    parts = [part for part in (make, *args) if not any(part is known for known in (kind, *_NEW))]
+    parts = [
+        part
+        for part in (make, *args)
+        if not any(part is known for known in (kind, *_NEW))
+    ]
     listed, paired = list(items or ()), [part for pair in pairs or () for part in pair]
-    named = {name: state[name] for name in sorted(state) if not only_remembers(kind, name)}
-    walked = [(INDEX, place, part) for place, part in enumerate([*parts, *listed, *paired])] + steps(named)
-    return walk.members("object", kind.__qualname__, len(parts), len(listed), list(named), items=walked)
+    named = {
+        name: state[name] for name in sorted(state) if not only_remembers(kind, name)
+    }
+    walked = [
+        (INDEX, place, part) for place, part in enumerate([*parts, *listed, *paired])
+    ] + steps(named)
+    return walk.members(
+        "object", kind.__qualname__, len(parts), len(listed), list(named), items=walked
+    )
 
 
 _NEW = (copyreg.__newobj__, copyreg.__newobj_ex__)  # type: ignore[attr-defined]  # typeshed leaves them out
 
 
 def _holds_only_attributes(kind: type) -> bool:
-    if any(getattr(kind, name) is not getattr(object, name) for name in ("__reduce__", "__reduce_ex__")):
+    if any(
+        getattr(kind, name) is not getattr(object, name)
+        for name in ("__reduce__", "__reduce_ex__")
+    ):
         return False
     plain = getattr(kind, "__getstate__") is getattr(object, "__getstate__")  # noqa: B009  # new in 3.11
-    return plain or hasattr(kind, "__attrs_attrs__") or hasattr(kind, "__dataclass_fields__")
+    return (
+        plain
+        or hasattr(kind, "__attrs_attrs__")
+        or hasattr(kind, "__dataclass_fields__")
+    )

@@ -11,27 +11,37 @@ from types import CellType, FunctionType, ModuleType
 
 EMPTY = object()
 
-_FOREIGN = sys.stdlib_module_names - {"__main__"} | {*sys.builtin_module_names, "nbflow"}
+_FOREIGN = sys.stdlib_module_names - {"__main__"} | {
+    *sys.builtin_module_names,
+    "nbflow",
+}
 _PACKAGES = frozenset(("site-packages", "dist-packages"))
 
 
 @functools.cache
 def _foreign_folders() -> tuple[str, ...]:
     stdlib = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib")]
-    return tuple(os.path.realpath(path) + os.sep for path in (*stdlib, str(Path(__file__).parents[1])))
+    return tuple(
+        os.path.realpath(path) + os.sep
+        for path in (*stdlib, str(Path(__file__).parents[1]))
+    )
 
 
 @functools.lru_cache(maxsize=4096)
 def is_users_file(filename: str) -> bool:
     """Tell whether a file is the user's: not of Python's library, an installed package or nbflow."""
     path = os.path.realpath(filename)
-    return not path.startswith(_foreign_folders()) and _PACKAGES.isdisjoint(Path(path).parts)
+    return not path.startswith(_foreign_folders()) and _PACKAGES.isdisjoint(
+        Path(path).parts
+    )
 
 
 def is_users_module(name: str) -> bool:
     """Tell whether a module is the user's: the notebook, a script, a local module, one made on the fly."""
     module = sys.modules.get(name)
-    filename = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
+    filename = getattr(module, "__file__", None) or next(
+        iter(getattr(module, "__path__", ())), None
+    )
     if name == "__main__" or filename is None:
         return name.partition(".")[0] not in _FOREIGN
     return is_users_file(filename)
@@ -41,10 +51,16 @@ def is_users(thing: FunctionType | type | ModuleType) -> bool:
     """Tell whether a function, a class or a module is the user's."""
     if isinstance(thing, FunctionType):
         filename = thing.__code__.co_filename
-        if not filename.startswith("<"):  # a cell has the name of a file that does not exist
+        if not filename.startswith(
+            "<"
+        ):  # a cell has the name of a file that does not exist
             return is_users_file(filename)
-        return is_users_module(str(thing.__globals__.get("__name__", "__main__"))) and not _is_generated(thing)
-    return is_users_module(thing.__name__ if isinstance(thing, ModuleType) else thing.__module__)
+        return is_users_module(
+            str(thing.__globals__.get("__name__", "__main__"))
+        ) and not _is_generated(thing)
+    return is_users_module(
+        thing.__name__ if isinstance(thing, ModuleType) else thing.__module__
+    )
 
 
 def _is_generated(function: FunctionType) -> bool:
@@ -69,17 +85,23 @@ def carried(function: FunctionType) -> list[object]:
     """Return what a function carries without naming it: a library's wrapper the user's function, say."""
     inside = [content(cell) for cell in function.__closure__ or ()]
     inside += [getattr(function, "__wrapped__", None)]
-    return inside + list(getattr(function, "registry", {}).values())  # of functools.singledispatch
+    return inside + list(
+        getattr(function, "registry", {}).values()
+    )  # of functools.singledispatch
 
 
 def leads_to_users(function: FunctionType, above: tuple[object, ...] = ()) -> bool:
     """Tell whether a function is the user's or carries one that is."""
     return is_users(function) or any(
-        isinstance(inner, FunctionType) and inner not in above and leads_to_users(inner, (*above, function))
+        isinstance(inner, FunctionType)
+        and inner not in above
+        and leads_to_users(inner, (*above, function))
         for inner in carried(function)
     )
 
 
 def holds(value: object, name: str) -> bool:
     """Tell whether an attribute is there without asking ``__getattr__``, which a mock or a proxy answers to all."""
-    return name in getattr(value, "__dict__", ()) or any(name in vars(base) for base in type(value).__mro__)
+    return name in getattr(value, "__dict__", ()) or any(
+        name in vars(base) for base in type(value).__mro__
+    )

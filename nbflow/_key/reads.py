@@ -24,32 +24,62 @@ class Reads:
 
     names: set[Chain] = field(default_factory=set)
     cells: set[Chain] = field(default_factory=set)
-    imports: set[tuple[str, int, Chain]] = field(default_factory=set)  # (module, level, names it is imported for)
+    imports: set[tuple[str, int, Chain]] = field(
+        default_factory=set
+    )  # (module, level, names it is imported for)
     attributes: set[str] = field(default_factory=set)
     rebound_names: set[str] = field(default_factory=set)
     rebound_cells: set[str] = field(default_factory=set)
-    rebound_attributes: set[tuple[str, str]] = field(default_factory=set)  # of what a name or cell holds
+    rebound_attributes: set[tuple[str, str]] = field(
+        default_factory=set
+    )  # of what a name or cell holds
 
 
-def scan(code: CodeType, *, module: bool = False, functions: bool = True, inside: bool = True) -> Reads:
+def scan(
+    code: CodeType, *, module: bool = False, functions: bool = True, inside: bool = True
+) -> Reads:
     """Return what the code of a function, and of all functions and classes defined in it, reads and rebinds.
 
     Args:
         code: of a function.
-        module: it is that of a cell: names that it binds are read all the same, if they are.
+        module: it is that of a cell: names that it binds are read all the same, if they
+            are.
         functions: look into functions.
         inside: look into the bodies of classes.
     """
     reads = Reads()
-    if "__class__" in code.co_freevars:  # of `super()`, which reads it in instructions only since Python 3.12
+    if (
+        "__class__" in code.co_freevars
+    ):  # of `super()`, which reads it in instructions only since Python 3.12
         reads.cells.add(("__class__",))
-    _scan(code, frozenset(code.co_freevars), reads, module=module, functions=functions, inside=inside)
+    _scan(
+        code,
+        frozenset(code.co_freevars),
+        reads,
+        module=module,
+        functions=functions,
+        inside=inside,
+    )
     return reads
 
 
-def _scan(code: CodeType, free: frozenset[str], reads: Reads, *, module: bool = False, functions: bool = True, inside: bool = True) -> None:
-    steps = [(step.opname, step.argval) for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
-    bound = {name for opcode, name in steps if opcode == "STORE_NAME" and not module}  # in the body of a class
+def _scan(
+    code: CodeType,
+    free: frozenset[str],
+    reads: Reads,
+    *,
+    module: bool = False,
+    functions: bool = True,
+    inside: bool = True,
+) -> None:
+    steps = [
+        (step.opname, step.argval)
+        for step in dis.get_instructions(code)
+        if step.opname != "EXTENDED_ARG"
+    ]
+    bound = {
+        name for opcode, name in steps if opcode == "STORE_NAME" and not module
+    }  # in the body of a class
     for place, (opcode, name) in enumerate(steps):
         if opcode in _GLOBAL and name not in bound:
             reads.names.add((name, *_attributes(steps, place)))
@@ -58,13 +88,24 @@ def _scan(code: CodeType, free: frozenset[str], reads: Reads, *, module: bool = 
         elif opcode == "IMPORT_NAME":
             reads.imports.add((name, steps[place - 2][1], steps[place - 1][1] or ()))
         elif opcode == "STORE_ATTR":
-            reads.rebound_attributes.update((owner, name) for owner in _owner(steps, place))
+            reads.rebound_attributes.update(
+                (owner, name) for owner in _owner(steps, place)
+            )
         else:
             _note_binding(opcode, name, free, reads)
-    # Only what is loaded: the compiler keeps the first constant of a function without a docstring, of dead code too.
+    # Only what is loaded: the compiler keeps the first constant of a function without a
+    # docstring, of dead code too.
     for _, const in steps:
-        if isinstance(const, CodeType) and (functions if const.co_flags & _OPTIMIZED else inside):
-            _scan(const, free & frozenset(const.co_freevars), reads, functions=functions, inside=inside)
+        if isinstance(const, CodeType) and (
+            functions if const.co_flags & _OPTIMIZED else inside
+        ):
+            _scan(
+                const,
+                free & frozenset(const.co_freevars),
+                reads,
+                functions=functions,
+                inside=inside,
+            )
 
 
 def _attributes(steps: list[tuple[str, Any]], place: int) -> Chain:
@@ -77,9 +118,13 @@ def _attributes(steps: list[tuple[str, Any]], place: int) -> Chain:
 def _owner(steps: list[tuple[str, Any]], place: int) -> list[str]:
     """Return the name whose attribute is set: ``State`` for ``State.n = 1`` and ``State.n += 1``, none for ``self.n``."""
     before = place - 1
-    if steps[before][0] == "SWAP":  # of an augmented assignment: back to where the attribute was read
+    if (
+        steps[before][0] == "SWAP"
+    ):  # of an augmented assignment: back to where the attribute was read
         reading = [at for at in range(2, before) if steps[at][1] == steps[place][1]]
-        before = next((at - 2 for at in reversed(reading) if steps[at - 1][0] == "COPY"), before)
+        before = next(
+            (at - 2 for at in reversed(reading) if steps[at - 1][0] == "COPY"), before
+        )
     return [steps[before][1]] if steps[before][0] in _GLOBAL | _CELL else []
 
 

@@ -1,8 +1,9 @@
 """Secrecy: what looks like a secret, by its name or by its form. One table for all that asks.
 
-A name says it with its last word (``db_password``, ``OPENAI_API_KEY``, not ``max_tokens_per_call``), a text with a
-form that a well-known service gives its tokens. Neither is complete: a secret that looks like any other word is not
-seen. For the values that are known see `nbflow._key.secret`.
+A name says it with its last word (``db_password``, ``OPENAI_API_KEY``, not
+``max_tokens_per_call``), a text with a form that a well-known service gives its tokens.
+Neither is complete: a secret that looks like any other word is not seen. For the values
+that are known see `nbflow._key.secret`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-#: The last word of a name. The first ones say it wherever they begin (``PGPASSWORD``), the others as whole words.
+#: The last word of a name. The first ones say it wherever they begin (``PGPASSWORD``),
+#: the others as whole words.
 _LAST_WORD = (
     r"(?:(?:api|access|private|signing|encryption)[_-]?key|secret(?:[_-]?key)?|passw(?:or)?d|passphrase|credential"
     r"|(?:(?<![A-Za-z])|(?-i:(?<=[a-z])(?=[A-Z])))(?:token|pass|pwd|auth|authorization|bearer|dsn|connection[_-]?string))"
@@ -18,7 +20,8 @@ _LAST_WORD = (
 )
 _NAME = re.compile(rf"{_LAST_WORD}$", re.IGNORECASE)
 
-#: Who gives what form. A digit, or a long word, is asked for where words with hyphens could look the same.
+#: Who gives what form. A digit, or a long word, is asked for where words with hyphens
+#: could look the same.
 FORMS = {
     "OpenAI, Anthropic and others": r"\b(?:sk|pk|rk)-(?=[\w-]*(?:\d|\w{16}))[A-Za-z0-9_-]{16,}",
     "Stripe": r"\b(?:sk|pk|rk)_(?:live|test)_[A-Za-z0-9]{16,}|\bwhsec_[A-Za-z0-9+/=]{20,}",
@@ -38,8 +41,12 @@ FORMS = {
     "a header": r"(?<=\bBearer )(?=[\w.~+/-]*\d)[\w.~+/-]{16,}=*",
 }
 TOKEN = re.compile("|".join(FORMS.values()), re.DOTALL)
-#: A text that is given to a name which says that it is a secret, in Python, JSON, YAML or a call.
-_ASSIGNED = re.compile(rf"""({_LAST_WORD}["']?\]?\s*(?::\s*\w+\s*)?[:=]\s*)(["'])(?:(?!\2).)+\2""", re.IGNORECASE)
+#: A text that is given to a name which says that it is a secret, in Python, JSON, YAML
+#: or a call.
+_ASSIGNED = re.compile(
+    rf"""({_LAST_WORD}["']?\]?\s*(?::\s*\w+\s*)?[:=]\s*)(["'])(?:(?!\2).)+\2""",
+    re.IGNORECASE,
+)
 
 
 def is_named(name: str) -> bool:

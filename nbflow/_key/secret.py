@@ -1,8 +1,9 @@
 """Secret: a text that is used like any other and written nowhere; and the values that are known to be such.
 
-A `Secret` stands for itself by its name, in keys and in checkpoints. What was made of it (``"Bearer " + key``) is a
-plain text: it is found by its value, in what nbflow writes and in what leaves the kernel, as it is and in the forms
-that it takes on its way: escaped for Python, JSON, HTML and URLs, in base64.
+A `Secret` stands for itself by its name, in keys and in checkpoints. What was made of
+it (``"Bearer " + key``) is a plain text: it is found by its value, in what nbflow
+writes and in what leaves the kernel, as it is and in the forms that it takes on its
+way: escaped for Python, JSON, HTML and URLs, in base64.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from nbflow.errors import NbflowWarning, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Characters of a value, at least, that it is looked for: a shorter one is found in the middle of other words.
+#: Characters of a value, at least, that it is looked for: a shorter one is found in the
+#: middle of other words.
 SHORTEST = 6
 #: Of base64, where what stands around a value changes its first and its last character.
 _SHORTEST_CORE = 8
@@ -72,39 +74,59 @@ def secret(name: str, service: str = "nbflow") -> Secret:
 
         client = openai.OpenAI(api_key=nf.secret("OPENAI_API_KEY"))
 
-    It is a ``str`` and serves wherever one does. A step that reads it is keyed by its name, so another value of it
-    runs nothing again. Its value is in no key, checkpoint, ledger, traceback, live table, report or output of the
-    notebook: texts have ``***OPENAI_API_KEY***`` instead, and data that hold it are not saved, with a warning.
+    It is a ``str`` and serves wherever one does. A step that reads it is keyed by its
+    name, so another value of it runs nothing again. Its value is in no key, checkpoint,
+    ledger, traceback, live table, report or output of the notebook: texts have
+    ``***OPENAI_API_KEY***`` instead, and data that hold it are not saved, with a
+    warning.
 
     Args:
         name: of the variable, and of the entry in the keyring.
-        service: of the entry in the keyring, which is asked only if the package ``keyring`` is installed and the
-            variable is not set.
+        service: of the entry in the keyring, which is asked only if the package
+            ``keyring`` is installed and the variable is not set.
 
     Raises:
         UsageError: it is in neither; the message says how to put it there.
     """
     if not isinstance(name, str) or not name:
-        raise UsageError(f'nf.secret needs the name of an environment variable, such as "OPENAI_API_KEY", not {name!r}.')
+        raise UsageError(
+            f'nf.secret needs the name of an environment variable, such as "OPENAI_API_KEY", not {name!r}.'
+        )
     value = os.environ.get(name) or _from_keyring(name, service)
     if not KNOWN.add(name, value):
-        warnings.warn(f"The secret {name} has {len(value)} characters, fewer than {SHORTEST}: too few to be told from other text, so it is not masked.", NbflowWarning, stacklevel=2)
+        warnings.warn(
+            f"The secret {name} has {len(value)} characters, fewer than {SHORTEST}: too few to be told from other text, so it is not masked.",
+            NbflowWarning,
+            stacklevel=2,
+        )
     return Secret(value, name, service)
 
 
 def _from_keyring(name: str, service: str) -> str:
-    unset = f"The secret {name} is " + ("empty" if name in os.environ else "not set") + " in the environment"
+    unset = (
+        f"The secret {name} is "
+        + ("empty" if name in os.environ else "not set")
+        + " in the environment"
+    )
     place = f"`keyring set {service} {name}`"
     try:
         keyring: Any = importlib.import_module("keyring")
     except ImportError:
-        raise UsageError(f"{unset}, and there is no keyring to ask. Set it before the notebook starts (export {name}=...), or pip install keyring and store it with {place}.") from None
+        raise UsageError(
+            f"{unset}, and there is no keyring to ask. Set it before the notebook starts (export {name}=...), or pip install keyring and store it with {place}."
+        ) from None
     try:
         value = keyring.get_password(service, name)
-    except Exception as error:  # as many as there are keyrings: locked, no service to talk to
-        raise UsageError(f"{unset}, and the keyring could not be asked ({type(error).__name__}: {error}). Set it before the notebook starts (export {name}=...).") from error
+    except (
+        Exception
+    ) as error:  # as many as there are keyrings: locked, no service to talk to
+        raise UsageError(
+            f"{unset}, and the keyring could not be asked ({type(error).__name__}: {error}). Set it before the notebook starts (export {name}=...)."
+        ) from error
     if not value:
-        raise UsageError(f"{unset}, nor is it in the keyring. Set it before the notebook starts (export {name}=...), or store it with {place}.")
+        raise UsageError(
+            f"{unset}, nor is it in the keyring. Set it before the notebook starts (export {name}=...), or store it with {place}."
+        )
     return str(value)
 
 
@@ -133,7 +155,13 @@ class Known:
             self._names = names = self._names | dict.fromkeys(_forms(value), name)
             texts = tuple(sorted(names, key=len, reverse=True))
             self._any = re.compile("|".join(map(re.escape, texts)))
-            self._bytes = tuple({data: name for text, name in names.items() for data in _written(text)}.items())
+            self._bytes = tuple(
+                {
+                    data: name
+                    for text, name in names.items()
+                    for data in _written(text)
+                }.items()
+            )
             self._texts = texts
         return True
 
@@ -161,13 +189,21 @@ class Known:
         if isinstance(node, dict):
             made = copy.copy(node)  # of its class, whatever that is made with
             made.clear()
-            made.update({self._masked(key): self._masked(value) for key, value in node.items()})
+            made.update(
+                {self._masked(key): self._masked(value) for key, value in node.items()}
+            )
             return made
         if isinstance(node, list | tuple):
             parts = [self._masked(value) for value in node]
             return type(node)(*parts) if hasattr(node, "_fields") else type(node)(parts)
         if dataclasses.is_dataclass(node) and not isinstance(node, type):
-            return dataclasses.replace(node, **{one.name: self._masked(getattr(node, one.name)) for one in dataclasses.fields(node)})
+            return dataclasses.replace(
+                node,
+                **{
+                    one.name: self._masked(getattr(node, one.name))
+                    for one in dataclasses.fields(node)
+                },
+            )
         return node
 
 
@@ -177,11 +213,20 @@ KNOWN = Known()
 def _forms(value: str) -> Iterator[str]:
     """Yield how a value stands in a text."""
     for text in {value, value.strip()}:
-        yield from (text, repr(text)[1:-1], json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], html.escape(text), html.escape(text, quote=False))
+        yield from (
+            text,
+            repr(text)[1:-1],
+            json.dumps(text)[1:-1],
+            json.dumps(text, ensure_ascii=False)[1:-1],
+            html.escape(text),
+            html.escape(text, quote=False),
+        )
         data = text.encode("utf-8", "surrogateescape")
         yield from (quote(data), quote(data, safe=""), quote_plus(data))
         for before in range(3):
-            core = base64.b64encode(bytes(before) + data).decode()[-(-8 * before // 6) : 8 * (before + len(data)) // 6]
+            core = base64.b64encode(bytes(before) + data).decode()[
+                -(-8 * before // 6) : 8 * (before + len(data)) // 6
+            ]
             if len(core) >= _SHORTEST_CORE:
                 yield from (core, core.replace("+", "-").replace("/", "_"))
 

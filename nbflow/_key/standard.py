@@ -21,7 +21,18 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._key.origin import is_users
 from nbflow._key.secret import Secret
-from nbflow._key.value import ATTRIBUTE, INDEX, ITEM, Walk, handler, handles, member, refuse, seal, steps
+from nbflow._key.value import (
+    ATTRIBUTE,
+    INDEX,
+    ITEM,
+    Walk,
+    handler,
+    handles,
+    member,
+    refuse,
+    seal,
+    steps,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,12 +68,18 @@ def _secret(_: Walk, value: Secret) -> bytes:
 
 @handles(bytes, bytearray)
 def _bytes(_: Walk, value: bytes | bytearray) -> bytes:
-    return seal("bytes" if isinstance(value, bytes) else "bytearray", len(value), buffers=(memoryview(value),))
+    return seal(
+        "bytes" if isinstance(value, bytes) else "bytearray",
+        len(value),
+        buffers=(memoryview(value),),
+    )
 
 
 @handles(memoryview)
 def _memoryview(_: Walk, value: memoryview) -> bytes:
-    content = value.cast("B") if value.c_contiguous and value.nbytes else value.tobytes()
+    content = (
+        value.cast("B") if value.c_contiguous and value.nbytes else value.tobytes()
+    )
     return seal("memoryview", value.format, list(value.shape or ()), buffers=(content,))
 
 
@@ -73,7 +90,11 @@ def _array(walk: Walk, value: array.array[Any]) -> bytes:
 
 @handles(decimal.Decimal)
 def _decimal(_: Walk, value: decimal.Decimal) -> bytes:
-    return seal("decimal nan", value.is_snan()) if value.is_nan() else seal("decimal", decimal.Decimal.__str__(value))
+    return (
+        seal("decimal nan", value.is_snan())
+        if value.is_nan()
+        else seal("decimal", decimal.Decimal.__str__(value))
+    )
 
 
 @handles(fractions.Fraction)
@@ -108,7 +129,9 @@ def _dict(walk: Walk, value: dict[object, object]) -> bytes:
 
 @handles(collections.OrderedDict)
 def _ordered(walk: Walk, value: collections.OrderedDict[object, object]) -> bytes:
-    return walk.members("ordered dict", items=_pairs(collections.OrderedDict.items(value)))
+    return walk.members(
+        "ordered dict", items=_pairs(collections.OrderedDict.items(value))
+    )
 
 
 @handles(collections.defaultdict)
@@ -124,7 +147,10 @@ def _proxy(walk: Walk, value: types.MappingProxyType[object, object]) -> bytes:
 
 @handles(collections.deque)
 def _deque(walk: Walk, value: collections.deque[object]) -> bytes:
-    items = [(INDEX, place, item) for place, item in enumerate(collections.deque.__iter__(value))]
+    items = [
+        (INDEX, place, item)
+        for place, item in enumerate(collections.deque.__iter__(value))
+    ]
     return walk.members("deque", value.maxlen, items=items)
 
 
@@ -134,7 +160,9 @@ def _set(walk: Walk, value: Any) -> bytes:
     return seal(kind.__name__, walk.unordered(kind.__iter__(value)))
 
 
-def _pairs(items: Iterable[tuple[object, object]]) -> Iterable[tuple[str, object, object]]:
+def _pairs(
+    items: Iterable[tuple[object, object]],
+) -> Iterable[tuple[str, object, object]]:
     for key, item in items:
         yield ITEM, key, key
         yield ITEM, key, item
@@ -160,7 +188,11 @@ def _datetime(walk: Walk, value: dt.datetime) -> bytes:
 
 
 def _zone_of(walk: Walk, value: dt.datetime | dt.time) -> object:
-    return None if value.tzinfo is None else member(walk.at(ATTRIBUTE, "tzinfo", value.tzinfo))
+    return (
+        None
+        if value.tzinfo is None
+        else member(walk.at(ATTRIBUTE, "tzinfo", value.tzinfo))
+    )
 
 
 @handles(dt.date)
@@ -170,7 +202,14 @@ def _date(_: Walk, value: dt.date) -> bytes:
 
 @handles(dt.time)
 def _time(walk: Walk, value: dt.time) -> bytes:
-    return seal("time", [dt.time.isoformat(value.replace(tzinfo=None)), value.fold, _zone_of(walk, value)])
+    return seal(
+        "time",
+        [
+            dt.time.isoformat(value.replace(tzinfo=None)),
+            value.fold,
+            _zone_of(walk, value),
+        ],
+    )
 
 
 @handles(dt.timedelta)
@@ -181,29 +220,48 @@ def _timedelta(_: Walk, value: dt.timedelta) -> bytes:
 @handles(dt.timezone, subclasses=True)
 def _timezone(_: Walk, value: dt.timezone) -> bytes:
     offset = value.utcoffset(None)
-    return seal("timezone", offset.days, offset.seconds, offset.microseconds, value.tzname(None))
+    return seal(
+        "timezone", offset.days, offset.seconds, offset.microseconds, value.tzname(None)
+    )
 
 
 @handles(zoneinfo.ZoneInfo, subclasses=True)
 def _zone(_: Walk, value: zoneinfo.ZoneInfo) -> bytes:
-    return seal("zone", value.key) if value.key else refuse(value, "it is a time zone without a name")
+    return (
+        seal("zone", value.key)
+        if value.key
+        else refuse(value, "it is a time zone without a name")
+    )
 
 
 @handles(dt.tzinfo, subclasses=True)
 def _tzinfo(walk: Walk, value: dt.tzinfo) -> bytes:
     if type(value).__module__.partition(".")[0] in ("pytz", "dateutil"):
-        return seal("tzinfo", repr(value))  # they say all there is to them there; their attributes are caches
+        return seal(
+            "tzinfo", repr(value)
+        )  # they say all there is to them there; their attributes are caches
     return handler(object)(walk, value)
 
 
 # Names of things.
 
 
-@handles(pathlib.Path, pathlib.PosixPath, pathlib.WindowsPath, pathlib.PurePath, pathlib.PurePosixPath, pathlib.PureWindowsPath)
+@handles(
+    pathlib.Path,
+    pathlib.PosixPath,
+    pathlib.WindowsPath,
+    pathlib.PurePath,
+    pathlib.PurePosixPath,
+    pathlib.PureWindowsPath,
+)
 def _path(walk: Walk, value: pathlib.PurePath) -> bytes:
     if isinstance(value, pathlib.Path):
         return _parts(walk, "path", str(value))
-    return _parts(walk, "windows path" if isinstance(value, pathlib.PureWindowsPath) else "pure path", str(value))
+    return _parts(
+        walk,
+        "windows path" if isinstance(value, pathlib.PureWindowsPath) else "pure path",
+        str(value),
+    )
 
 
 @handles(enum.Enum, subclasses=True)
@@ -219,7 +277,11 @@ def _pattern(walk: Walk, value: re.Pattern[Any]) -> bytes:
 
 @handles(types.ModuleType, subclasses=True)
 def _module(walk: Walk, value: types.ModuleType) -> bytes:
-    return seal("code", walk.reach(value)) if is_users(value) else seal("module", value.__name__)
+    return (
+        seal("code", walk.reach(value))
+        if is_users(value)
+        else seal("module", value.__name__)
+    )
 
 
 @handles(types.SimpleNamespace)
@@ -230,7 +292,9 @@ def _namespace(walk: Walk, value: types.SimpleNamespace) -> bytes:
 
 @handles(functools.partial)
 def _partial(walk: Walk, value: functools.partial[object]) -> bytes:
-    return _parts(walk, "partial", value.func, value.args, dict(sorted(value.keywords.items())))
+    return _parts(
+        walk, "partial", value.func, value.args, dict(sorted(value.keywords.items()))
+    )
 
 
 @handles(operator.attrgetter, operator.itemgetter, operator.methodcaller)
@@ -240,7 +304,9 @@ def _getter(walk: Walk, value: Any) -> bytes:
 
 @handles(type(typing.Annotated[int, ""]))
 def _annotated(walk: Walk, value: Any) -> bytes:
-    return _parts(walk, "annotated", value.__origin__, value.__metadata__)  # pickle writes it in another way since Python 3.13
+    return _parts(
+        walk, "annotated", value.__origin__, value.__metadata__
+    )  # pickle writes it in another way since Python 3.13
 
 
 if sys.version_info >= (3, 12):
@@ -250,9 +316,13 @@ if sys.version_info >= (3, 12):
         try:
             meant = value.__value__
         except Exception as error:  # it is evaluated here, and may be any expression
-            return refuse(value, f"what the type stands for cannot be evaluated ({error})")
+            return refuse(
+                value, f"what the type stands for cannot be evaluated ({error})"
+            )
         return _parts(walk, "type alias", value.__name__, meant)
 
 
 def _parts(walk: Walk, tag: str, *parts: object) -> bytes:
-    return walk.members(tag, items=[(INDEX, place, part) for place, part in enumerate(parts)])
+    return walk.members(
+        tag, items=[(INDEX, place, part) for place, part in enumerate(parts)]
+    )

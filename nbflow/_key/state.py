@@ -1,9 +1,10 @@
 """State: what the code of a step changes itself, such as a counter, a log or a cache that it fills.
 
-The content of a list that a step reads is part of its key. If the step's own code changes that list in place, each
-call would get another key and nothing would ever be found again. So a change that the code makes while it runs does
-not count, and one that anybody else makes does: between two runs of the code the content is held against what the
-last one left behind.
+The content of a list that a step reads is part of its key. If the step's own code
+changes that list in place, each call would get another key and nothing would ever be
+found again. So a change that the code makes while it runs does not count, and one that
+anybody else makes does: between two runs of the code the content is held against what
+the last one left behind.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ Slot: TypeAlias = tuple[int, str]
 class _State:
     """A value that code changes: the content that stands for it in keys, and what it was when last looked at.
 
-    ``busy``: runs of the code under way. ``turns`` goes up with each beginning and end: who looked at the value in
-    between did not see it as it was at one moment.
+    ``busy``: runs of the code under way. ``turns`` goes up with each beginning and end:
+    who looked at the value in between did not see it as it was at one moment.
     """
 
     value: object
@@ -64,7 +65,11 @@ def counted(slot: Slot, value: object) -> Content:
 
 
 def _is(one: object, other: object) -> bool:
-    return one is other or (isinstance(one, Around) and isinstance(other, Around) and one.thing is other.thing)
+    return one is other or (
+        isinstance(one, Around)
+        and isinstance(other, Around)
+        and one.thing is other.thing
+    )
 
 
 def begin(slots: Collection[Slot]) -> None:

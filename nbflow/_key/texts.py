@@ -39,17 +39,32 @@ def _is_shown(value: Any) -> bool:
         return len(value) <= _LONGEST and all(map(_is_shown, value))
     if isinstance(value, (list, dict)) and len(value) > _LONGEST:
         return False
-    return is_plain(value) or type(value).__module__ in ("datetime", "decimal", "fractions", "uuid")
+    return is_plain(value) or type(value).__module__ in (
+        "datetime",
+        "decimal",
+        "fractions",
+        "uuid",
+    )
 
 
 def redacted(text: str, name: str) -> str:
     """Return a text without what looks like a secret, by the name of what it is, by where it comes from or by its form."""
     if not text:
         return text
-    if secrecy.is_named(name.rpartition(".")[2]) and "\n" not in text and "(" not in text and not text.isdigit():
+    if (
+        secrecy.is_named(name.rpartition(".")[2])
+        and "\n" not in text
+        and "(" not in text
+        and not text.isdigit()
+    ):
         return _HIDDEN
     text = secrecy.without(KNOWN.mask(text), _HIDDEN)
-    for variable, value in os.environ.items():  # secrets if their names say so; a short one would hide half of the text
+    for (
+        variable,
+        value,
+    ) in (
+        os.environ.items()
+    ):  # secrets if their names say so; a short one would hide half of the text
         if len(value) >= SHORTEST and secrecy.is_named(variable):
             text = text.replace(value, _HIDDEN)
     return text

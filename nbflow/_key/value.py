@@ -1,12 +1,14 @@
 """A value -> digest: the plain path, the walk over everything else, the table of types.
 
-A digest is a published format: the first 20 bytes of the blake3 hash of one msgpack array. Its first
-item is a type tag, then come plain parts. A member that is not plain stands there as an extension value
-holding the member's own digest. Large buffers follow the array, with their lengths in it.
+A digest is a published format: the first 20 bytes of the blake3 hash of one msgpack
+array. Its first item is a type tag, then come plain parts. A member that is not plain
+stands there as an extension value holding the member's own digest. Large buffers follow
+the array, with their lengths in it.
 
-There are two paths. *Plain* data (``str int float bool None bytes``, lists of it, dicts of it with ``str``
-keys) is encoded in one go. Everything else is walked. Which path a value takes follows from the value
-alone, never from where it was made, or one value would have two digests.
+There are two paths. *Plain* data (``str int float bool None bytes``, lists of it, dicts
+of it with ``str`` keys) is encoded in one go. Everything else is walked. Which path a
+value takes follows from the value alone, never from where it was made, or one value
+would have two digests.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 SIZE = 20
 INDEX, ITEM, ATTRIBUTE = "[{}]", "[{}]", ".{}"
 
-# Codes of msgpack extensions: a member's digest, and what msgpack itself has no form for.
+# Codes of msgpack extensions: a member's digest, and what msgpack itself has no form
+# for.
 _MEMBER, _SURROGATES, _BIG_INT = 1, 2, 3
 _ROOM = 16  # nesting up to which data is plain; shared sublists cannot blow the encoding up beyond it
 _MEMO = 1 << 16
@@ -43,18 +46,22 @@ _encode = msgspec.msgpack.Encoder().encode
 _Ext = msgspec.msgpack.Ext
 _STR = frozenset((str,))
 _ATOMS = frozenset((str, int, float, bool, type(None), bytes))
-_PLAIN = (_ATOMS - {bytes}) | {list, dict}  # what may be plain; bytes alone are not copied into an encoding
+_PLAIN = (_ATOMS - {bytes}) | {
+    list,
+    dict,
+}  # what may be plain; bytes alone are not copied into an encoding
 _INLINE = frozenset((str, int, bool, type(None)))
 _usual_nan = float("nan")
-# A float that may be another NaN than the usual one, or by chance something else. The one that processors make of
-# `inf - inf` has a sign.
+# A float that may be another NaN than the usual one, or by chance something else. The
+# one that processors make of `inf - inf` has a sign.
 _maybe_nan = re.compile(rb"\xcb(?:\x7f(?!\xf8\0{6})|\xff)[\xf0-\xff]").search
 
 
 def seal(tag: str, *parts: object, buffers: Iterable[Any] = ()) -> bytes:
     """Return the digest of a tagged form; the lengths of ``buffers`` must follow from ``parts``.
 
-    One thread hashes: a pool of threads would not survive ``os.fork``, and one does 5 GB/s.
+    One thread hashes: a pool of threads would not survive ``os.fork``, and one does 5
+    GB/s.
     """
     hasher = blake3(_pack((tag, *parts)))
     for buffer in buffers:
@@ -74,9 +81,17 @@ def _with_extensions(value: Any) -> Any:
     kind = type(value)
     if kind is str:
         data = value.encode("utf-8", "surrogatepass")
-        return value if data.decode("utf-8", "replace") == value else _Ext(_SURROGATES, data)
+        return (
+            value
+            if data.decode("utf-8", "replace") == value
+            else _Ext(_SURROGATES, data)
+        )
     if kind is int:
-        return value if -(1 << 63) <= value < 1 << 64 else _Ext(_BIG_INT, hex(value).encode())
+        return (
+            value
+            if -(1 << 63) <= value < 1 << 64
+            else _Ext(_BIG_INT, hex(value).encode())
+        )
     return kind(map(_with_extensions, value)) if kind in (list, tuple) else value
 
 
@@ -88,8 +103,8 @@ def member(digest: bytes) -> object:
 def encode_plain(wrapped: tuple[object, ...], value: object) -> bytes | None:
     """Return the bytes of ``wrapped``, a tuple around ``value``, or ``None`` if that is not plain data.
 
-    NaN has many bit patterns and is one value, which is written in one way. Ints beyond 64 bits and lone
-    surrogates have no msgpack: data with any of these is walked.
+    NaN has many bit patterns and is one value, which is written in one way. Ints beyond
+    64 bits and lone surrogates have no msgpack: data with any of these is walked.
     """
     if not is_plain(value):
         return None
@@ -113,7 +128,9 @@ def is_plain(value: Any, room: int = _ROOM) -> bool:
         return False
     if _ATOMS.issuperset(map(type, value)):
         return room > 0
-    return room > 0 and all(is_plain(item, room - 1) for item in value if type(item) not in _ATOMS)
+    return room > 0 and all(
+        is_plain(item, room - 1) for item in value if type(item) not in _ATOMS
+    )
 
 
 def _with_usual_nans(value: Any) -> Any:
@@ -130,10 +147,13 @@ class Content(NamedTuple):
 
     Attributes:
         digest: of everything in it but code.
-        code: the functions and classes in it, and the classes of objects that have methods of the user's, in the
-            order in which they are met. What they do follows from what they reach, which the digest does not cover.
-        opaque: classes of the objects in it that have no value: clients, connections, locks.
-        restless: is there something in it that changes by being used, as a generator of random numbers does?
+        code: the functions and classes in it, and the classes of objects that have
+            methods of the user's, in the order in which they are met. What they do
+            follows from what they reach, which the digest does not cover.
+        opaque: classes of the objects in it that have no value: clients, connections,
+            locks.
+        restless: is there something in it that changes by being used, as a generator of
+            random numbers does?
     """
 
     digest: bytes
@@ -145,25 +165,39 @@ class Content(NamedTuple):
 class Refusal(Exception):  # noqa: N818  # a message on its way up, which no caller sees
     """A value that cannot be keyed; every level on the way up adds its part of the path."""
 
-    def __init__(self, value: object, reason: str, advice: str | None = None, *, decisive: bool = False) -> None:
+    def __init__(
+        self,
+        value: object,
+        reason: str,
+        advice: str | None = None,
+        *,
+        decisive: bool = False,
+    ) -> None:
         super().__init__(reason)
         self.kind = type(value)
         self.reason = reason
         self.advice = advice
-        #: Does what is in the value matter so much that not even its type can stand for it, as of an iterator?
+        #: Does what is in the value matter so much that not even its type can stand for
+        #: it, as of an iterator?
         self.decisive = decisive
         self.path: list[Step] = []
 
     def error(self, where: str) -> UnkeyableError:
         """Say where it is, what it is and what to do."""
-        path = where + "".join(form.format(_spell(step)) for form, step in reversed(self.path))
+        path = where + "".join(
+            form.format(_spell(step)) for form, step in reversed(self.path)
+        )
         root = where.partition("[")[0].partition(".")[0]
-        kind = f"{self.kind.__module__}.{self.kind.__qualname__}".removeprefix("builtins.")
+        kind = f"{self.kind.__module__}.{self.kind.__qualname__}".removeprefix(
+            "builtins."
+        )
         advice = self.advice or (
             f"Pass something plain instead (the data itself, an id, a path), or leave it out of the key with "
             f'ignore=["{root}"], or say what identifies it with nf.key_by({self.kind.__qualname__}, function).'
         )
-        return UnkeyableError(f"{path} is a {kind}, which no key can be made of: {self.reason}. {advice}")
+        return UnkeyableError(
+            f"{path} is a {kind}, which no key can be made of: {self.reason}. {advice}"
+        )
 
 
 def _spell(step: object, width: int = 60) -> str:
@@ -185,9 +219,9 @@ class _Name(str):
 def digest(value: object, where: str = "value", *, methods: bool = True) -> bytes:
     """Return the 20-byte digest of the full content of a value, of the code in it, too.
 
-    Two values have one digest exactly when a careful user would call them the same: types count, so do
-    dtypes, names and the order of a dict; where a value lies in memory, how it is chunked and who shares
-    it does not.
+    Two values have one digest exactly when a careful user would call them the same:
+    types count, so do dtypes, names and the order of a dict; where a value lies in
+    memory, how it is chunked and who shares it does not.
 
     Args:
         value: anything but iterators, open files and the like.
@@ -205,7 +239,11 @@ def digest(value: object, where: str = "value", *, methods: bool = True) -> byte
         return content.digest
     from nbflow._key import code
 
-    return seal("with code", member(content.digest), [member(code.read(thing).digest) for thing in content.code])
+    return seal(
+        "with code",
+        member(content.digest),
+        [member(code.read(thing).digest) for thing in content.code],
+    )
 
 
 def identify(value: object, *, methods: bool = True) -> Content:
@@ -213,7 +251,8 @@ def identify(value: object, *, methods: bool = True) -> Content:
 
     Args:
         value: anything.
-        methods: count the classes of objects that have methods of the user's among the code.
+        methods: count the classes of objects that have methods of the user's among the
+            code.
 
     Raises:
         Refusal: no key can be made of the value, or of something in it.
@@ -222,28 +261,38 @@ def identify(value: object, *, methods: bool = True) -> Content:
         try:
             return _identify(value, methods=methods)
         except RecursionError:
-            raise Refusal(value, "it is nested too deeply for Python's stack", decisive=True) from None
-        except RuntimeError:  # another thread put something into a dict while we looked at it
+            raise Refusal(
+                value, "it is nested too deeply for Python's stack", decisive=True
+            ) from None
+        except (
+            RuntimeError
+        ):  # another thread put something into a dict while we looked at it
             if not left:
                 raise
     raise AssertionError
 
 
 def _identify(value: object, *, methods: bool) -> Content:
-    if type(value) in _PLAIN and (data := encode_plain(("plain", value), value)) is not None:
+    if (
+        type(value) in _PLAIN
+        and (data := encode_plain(("plain", value), value)) is not None
+    ):
         return Content(blake3(data).digest(SIZE))
     walk = Walk(methods=methods)
     found = walk.not_plain(value)
-    return Content(found, tuple(walk.code), tuple(dict.fromkeys(walk.opaque)), walk.restless)
+    return Content(
+        found, tuple(walk.code), tuple(dict.fromkeys(walk.opaque)), walk.restless
+    )
 
 
 class Walk:
     """One walk over a value that is not plain.
 
-    Cycles are found as Tarjan's algorithm finds strongly connected components. ``_open`` holds the objects
-    whose component is not complete, in order of entry; a second visit to one of them is written as the
-    distance to it. Once a component is complete, other references to its objects reuse what was found:
-    sharing an object and copying it give one digest, and a tangle of objects takes linear time.
+    Cycles are found as Tarjan's algorithm finds strongly connected components.
+    ``_open`` holds the objects whose component is not complete, in order of entry; a
+    second visit to one of them is written as the distance to it. Once a component is
+    complete, other references to its objects reuse what was found: sharing an object
+    and copying it give one digest, and a tangle of objects takes linear time.
     """
 
     __slots__ = ("_low", "_memo", "_open", "code", "methods", "opaque", "restless")
@@ -255,12 +304,17 @@ class Walk:
         self.opaque: list[type] = []
         self.restless = False
         self._open: dict[int, tuple[int, object]] = {}
-        self._memo: dict[int, tuple[object, bytes]] = {}  # holds the objects, or their ids would be used again
+        self._memo: dict[
+            int, tuple[object, bytes]
+        ] = {}  # holds the objects, or their ids would be used again
         self._low = 0
 
     def digest(self, value: object) -> bytes:
         """Return the digest of a value or of a member of one."""
-        if type(value) in _PLAIN and (data := encode_plain(("plain", value), value)) is not None:
+        if (
+            type(value) in _PLAIN
+            and (data := encode_plain(("plain", value), value)) is not None
+        ):
             return blake3(data).digest(SIZE)
         return self.not_plain(value)
 
@@ -291,7 +345,10 @@ class Walk:
             self._memo.clear()
         while len(self._open) > place:
             key, (entered, value) = self._open.popitem()
-            self._memo[key] = value, seal("part", result, entered - place) if entered > place else result
+            self._memo[key] = (
+                value,
+                seal("part", result, entered - place) if entered > place else result,
+            )
 
     def reach(self, thing: object) -> int:
         """Return the place of a function or class among the code met so far; its name says too little."""
@@ -312,8 +369,8 @@ class Walk:
     def unordered(self, values: Iterable[object]) -> bytes:
         """Return the digests of members in no order, sorted and joined.
 
-        Each member starts from the same state, or the order of a set, which follows the hash seed, would
-        show in how its members refer to each other.
+        Each member starts from the same state, or the order of a set, which follows the
+        hash seed, would show in how its members refer to each other.
         """
         place, memo, code = len(self._open), self._memo, self.code
         found = []
@@ -329,7 +386,9 @@ class Walk:
             code.extend(met)
         return b"".join(result for result, _, _ in found)
 
-    def members(self, tag: str, *head: object, items: Iterable[tuple[str, object, object]]) -> bytes:
+    def members(
+        self, tag: str, *head: object, items: Iterable[tuple[str, object, object]]
+    ) -> bytes:
         """Seal a form with its members, given as (form of the step, step, member)."""
         return seal(tag, *head, [self._inline(*item) for item in items])
 
@@ -347,13 +406,18 @@ def _rank(thing: Any) -> tuple[str, bytes]:
     from nbflow._key.syntax import code_digest
 
     code = getattr(thing, "__code__", None)
-    return str(getattr(thing, "__qualname__", None) or getattr(thing, "__name__", "")), code_digest(code) if isinstance(code, CodeType) else b""
+    return str(
+        getattr(thing, "__qualname__", None) or getattr(thing, "__name__", "")
+    ), code_digest(code) if isinstance(code, CodeType) else b""
 
 
 _HANDLERS: dict[type, tuple[Handler, bool]] = {}
 _FOUND: dict[type, Handler] = {}  # what handler() found for a type
 _USERS: dict[type, Callable[[Any], object]] = {}
-_FIRST = ("nbflow._key.standard", "nbflow._key.objects")  # they import this module, so not at the top
+_FIRST = (
+    "nbflow._key.standard",
+    "nbflow._key.objects",
+)  # they import this module, so not at the top
 _LATER = {
     "numpy": "nbflow._key.arrays",
     "pandas": "nbflow._key.frames",
@@ -367,8 +431,9 @@ _LATER = {
 def handles(*kinds: type, subclasses: bool = False) -> Callable[[Handler], Handler]:
     """Enter a function in the table: it makes the digest of values of these types.
 
-    With ``subclasses`` it does so for subclasses too. Otherwise those are keyed by their class, by what
-    the function says of the value as its base type, and by their attributes.
+    With ``subclasses`` it does so for subclasses too. Otherwise those are keyed by
+    their class, by what the function says of the value as its base type, and by their
+    attributes.
     """
 
     def enter(function: Handler) -> Handler:
@@ -397,13 +462,17 @@ def _find_handler(kind: type) -> Handler:
         if later := _LATER.get(base.__module__.partition(".")[0]):
             importlib.import_module(later)
     found = _by_base(kind)
-    return _with_class(found) if is_users(kind) and not issubclass(kind, type) else found
+    return (
+        _with_class(found) if is_users(kind) and not issubclass(kind, type) else found
+    )
 
 
 def _by_base(kind: type) -> Handler:
     for base in sorted(kind.__mro__[:-1], key=_takes_subclasses, reverse=True):
         if found := _HANDLERS.get(base):
-            return found[0] if base is kind or found[1] else _as_subclass(found[0], base)
+            return (
+                found[0] if base is kind or found[1] else _as_subclass(found[0], base)
+            )
     return _HANDLERS[object][0]
 
 
@@ -421,7 +490,9 @@ def _with_class(described: Handler) -> Handler:
 
 
 def _takes_subclasses(base: type) -> bool:
-    found = _HANDLERS.get(base)  # they come first: class Colour(str, Enum) is an Enum before it is a str
+    found = _HANDLERS.get(
+        base
+    )  # they come first: class Colour(str, Enum) is an Enum before it is a str
     return found is not None and found[1]
 
 
@@ -429,7 +500,11 @@ def _as_subclass(base: Handler, known: type) -> Handler:
     def handle(walk: Walk, value: object) -> bytes:
         state = attributes(value, known)
         return walk.members(
-            "subclass", type(value).__qualname__, member(base(walk, value)), list(state), items=steps(state)
+            "subclass",
+            type(value).__qualname__,
+            member(base(walk, value)),
+            list(state),
+            items=steps(state),
         )
 
     return handle
@@ -438,7 +513,11 @@ def _as_subclass(base: Handler, known: type) -> Handler:
 def _by_user(kind: type) -> Handler:
     def handle(walk: Walk, value: object) -> bytes:
         if (identity := _USERS[kind](value)) is value:
-            refuse(value, "the function given to nf.key_by returns the value itself", decisive=True)
+            refuse(
+                value,
+                "the function given to nf.key_by returns the value itself",
+                decisive=True,
+            )
         return seal("by", kind.__qualname__, walk.digest(identity))
 
     return handle
@@ -452,12 +531,17 @@ def key_by(type_: type, function: Callable[[Any], object]) -> None:
         function: takes such a value and returns a keyable one, an id say.
 
     Raises:
-        UsageError: ``type_`` is no class, or plain data that is keyed by its content anyway.
+        UsageError: ``type_`` is no class, or plain data that is keyed by its content
+            anyway.
     """
     if not isinstance(type_, type) or type_ in _ATOMS or type_ in (list, dict, object):
-        raise UsageError(f"key_by needs a class of your own or of a library, not {type_!r}")
+        raise UsageError(
+            f"key_by needs a class of your own or of a library, not {type_!r}"
+        )
     if not callable(function):
-        raise UsageError(f"key_by needs a function that returns what identifies a {type_.__qualname__}, not {function!r}")
+        raise UsageError(
+            f"key_by needs a function that returns what identifies a {type_.__qualname__}, not {function!r}"
+        )
     _USERS[type_] = function
     _FOUND.clear()
 
@@ -465,27 +549,45 @@ def key_by(type_: type, function: Callable[[Any], object]) -> None:
 def attributes(value: object, known: type = object) -> dict[str, object]:
     """Return the attributes an object holds, in ``__dict__`` and slots, sorted by name.
 
-    What only remembers other attributes is no part of the value: cached properties, cached hashes. The slots
-    of ``known``, a base that is keyed by a function of its own, are left to that.
+    What only remembers other attributes is no part of the value: cached properties,
+    cached hashes. The slots of ``known``, a base that is keyed by a function of its
+    own, are left to that.
     """
     kind = type(value)
     state = dict(getattr(value, "__dict__", ()))
     for base in kind.__mro__[: kind.__mro__.index(known)]:
         slots = base.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
-            hidden = f"_{base.__name__.lstrip('_')}{name}" if name.startswith("__") and not name.endswith("__") else name
-            slot = vars(base).get(hidden)  # asked itself: an empty one would call `__getattr__`, which may make what it answers
-            if name not in ("__dict__", "__weakref__") and isinstance(slot, MemberDescriptorType):
+            hidden = (
+                f"_{base.__name__.lstrip('_')}{name}"
+                if name.startswith("__") and not name.endswith("__")
+                else name
+            )
+            slot = vars(
+                base
+            ).get(
+                hidden
+            )  # asked itself: an empty one would call `__getattr__`, which may make what it answers
+            if name not in ("__dict__", "__weakref__") and isinstance(
+                slot, MemberDescriptorType
+            ):
                 with contextlib.suppress(AttributeError):
                     state[hidden] = slot.__get__(value)
-    return {name: state[name] for name in sorted(state) if not only_remembers(kind, name)}
+    return {
+        name: state[name] for name in sorted(state) if not only_remembers(kind, name)
+    }
 
 
 def only_remembers(kind: type, name: str) -> bool:
     """Tell whether an attribute follows from others, or says who wrote them, who may, or where they lie."""
-    if name == "_attrs_cached_hash" or type(getattr(kind, name, None)).__name__ == "cached_property":
+    if (
+        name == "_attrs_cached_hash"
+        or type(getattr(kind, name, None)).__name__ == "cached_property"
+    ):
         return True
-    return name in _NOTES and any(base.__name__ == _NOTES[name] for base in kind.__mro__)
+    return name in _NOTES and any(
+        base.__name__ == _NOTES[name] for base in kind.__mro__
+    )
 
 
 _NOTES = {  # attribute -> the class of a library that keeps a note in it
@@ -501,6 +603,13 @@ def steps(state: dict[str, object]) -> list[tuple[str, object, object]]:
     return [(ATTRIBUTE, name, item) for name, item in state.items()]
 
 
-def refuse(value: object, reason: str, advice: str | None = None, cause: BaseException | None = None, *, decisive: bool = False) -> NoReturn:
+def refuse(
+    value: object,
+    reason: str,
+    advice: str | None = None,
+    cause: BaseException | None = None,
+    *,
+    decisive: bool = False,
+) -> NoReturn:
     """Say that no key can be made of a value, and what to do if it is not what helps with most values."""
     raise Refusal(value, reason, advice, decisive=decisive) from cause

@@ -16,21 +16,35 @@ if TYPE_CHECKING:
     from concurrent.futures import Future as AnyFuture
 
 
-def attempt(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None) -> Tried:
+def attempt(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    timeout: float | None,
+) -> Tried:
     """Try once in this thread; with a timeout on a thread of the try's own, left behind when time is up.
 
-    No thread can be ended from outside, so a try that timed out may still finish its work: a step with effects
-    is to be idempotent. Its value is thrown away.
+    No thread can be ended from outside, so a try that timed out may still finish its
+    work: a step with effects is to be idempotent. Its value is thrown away.
     """
     begun = time.perf_counter()
     try:
-        value = function(*args, **kwargs) if timeout is None else _within(timeout, function, args, kwargs)
+        value = (
+            function(*args, **kwargs)
+            if timeout is None
+            else _within(timeout, function, args, kwargs)
+        )
     except Exception as error:
         return Tried(None, error, time.perf_counter() - begun)
     return Tried(value, None, time.perf_counter() - begun)
 
 
-async def aattempt(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None) -> Tried:
+async def aattempt(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    timeout: float | None,
+) -> Tried:
     """`attempt` for an async function: the try is cancelled when time is up."""
     begun = time.perf_counter()
     try:
@@ -55,7 +69,12 @@ def _too_late(timeout: float, cause: BaseException | None = None) -> StepTimeout
     return error
 
 
-def _within(timeout: float, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _within(
+    timeout: float,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
     result: AnyFuture[Any] = Future()
     context = contextvars.copy_context()
 
@@ -67,11 +86,14 @@ def _within(timeout: float, function: Callable[..., Any], args: tuple[Any, ...],
         else:
             result.set_result(value)
 
-    # A new thread for each try, not a pool's: one that hangs must not take a pool's place.
+    # A new thread for each try, not a pool's: one that hangs must not take a pool's
+    # place.
     threading.Thread(target=run, name="nbflow-attempt", daemon=True).start()
     try:
         return result.result(timeout)
     except TimeoutError:
-        if result.done():  # the user's own TimeoutError, or an answer at the last moment
+        if (
+            result.done()
+        ):  # the user's own TimeoutError, or an answer at the last moment
             return result.result()
         raise _too_late(timeout) from None

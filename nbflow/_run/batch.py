@@ -1,8 +1,8 @@
 """Batch: what was sent, whatever library it comes from, as a stream of records.
 
-A frame is read in slices, an iterator once, so that a large batch is never in memory as dicts as a whole. A
-missing value of a frame (NaN, NaT, NA, null) is ``None`` in the record; a NaN inside polars or Arrow floats
-is a value there and stays one.
+A frame is read in slices, an iterator once, so that a large batch is never in memory as
+dicts as a whole. A missing value of a frame (NaN, NaT, NA, null) is ``None`` in the
+record; a NaN inside polars or Arrow floats is a value there and stays one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ Key = str | list[str] | tuple[str, ...] | None
 class Row(NamedTuple):
     """One row of a batch: the record, what it is known by, the digest of its content.
 
-    ``error`` says why the row cannot be a record; such a row fails, and the others go on.
+    ``error`` says why the row cannot be a record; such a row fails, and the others go
+    on.
     """
 
     record: Any
@@ -48,10 +49,14 @@ _LIBRARIES = {
 
 def library_of(records: Any) -> str:
     """Which library ``records`` belong to, by the modules of their classes: nothing is imported to find out."""
-    for base in type(records).__mro__:  # a subclass of a frame, such as a GeoDataFrame, is a frame
+    for base in type(
+        records
+    ).__mro__:  # a subclass of a frame, such as a GeoDataFrame, is a frame
         kind = base.__module__.partition(".")[0], base.__name__
         if kind == ("polars", "LazyFrame"):
-            raise UsageError("A polars LazyFrame has no rows yet; send frame.collect().")
+            raise UsageError(
+                "A polars LazyFrame has no rows yet; send frame.collect()."
+            )
         if kind in _LIBRARIES:
             return _LIBRARIES[kind]
     return "records"
@@ -68,13 +73,25 @@ class Batch:
 
     def __init__(self, source: Any, key: Key = None, *, values: bool = False) -> None:
         self.library = library_of(source)
-        if isinstance(source, str | bytes | Mapping) or not (hasattr(source, "__iter__") or hasattr(source, "__arrow_c_stream__")):
-            raise UsageError(f"The batch has to be a frame, a list or an iterator of records (dicts), not {type(source).__name__}. Put a single record into a list.")
-        if self.library == "records" and not values and hasattr(source, "__arrow_c_stream__"):
+        if isinstance(source, str | bytes | Mapping) or not (
+            hasattr(source, "__iter__") or hasattr(source, "__arrow_c_stream__")
+        ):
+            raise UsageError(
+                f"The batch has to be a frame, a list or an iterator of records (dicts), not {type(source).__name__}. Put a single record into a list."
+            )
+        if (
+            self.library == "records"
+            and not values
+            and hasattr(source, "__arrow_c_stream__")
+        ):
             import pyarrow as pa
 
-            source, self.library = pa.table(source), "pyarrow"  # DuckDB relations and other Arrow producers
-        # A copy that shares the values: what is done to the frame or the list afterwards is not done to the run.
+            source, self.library = (
+                pa.table(source),
+                "pyarrow",
+            )  # DuckDB relations and other Arrow producers
+        # A copy that shares the values: what is done to the frame or the list
+        # afterwards is not done to the run.
         self.source = _snapshot(source, self.library)
         self.key = (key,) if isinstance(key, str) else tuple(key or ())
         self.values = values
@@ -83,7 +100,9 @@ class Batch:
         if self.is_frame and not values:
             self._check_columns()
         elif self.library != "records" and not values:
-            raise UsageError(f"Records have names for their values; a {self.library} has none. Send a frame, or use step.map(...) on it.")
+            raise UsageError(
+                f"Records have names for their values; a {self.library} has none. Send a frame, or use step.map(...) on it."
+            )
 
     @property
     def is_frame(self) -> bool:
@@ -99,10 +118,14 @@ class Batch:
         columns = columns_of(self.source, self.library)
         twice = {name for name in columns if columns.count(name) > 1}
         if twice:
-            raise UsageError(f"The frame has several columns called {', '.join(map(repr, sorted(twice, key=str)))}; a record can hold only one of each. Rename them first.")
+            raise UsageError(
+                f"The frame has several columns called {', '.join(map(repr, sorted(twice, key=str)))}; a record can hold only one of each. Rename them first."
+            )
         missing = [name for name in self.key if name not in columns]
         if missing:
-            raise UsageError(f"key={missing[0]!r} is not a column of the frame; it has {', '.join(map(repr, columns))}.")
+            raise UsageError(
+                f"key={missing[0]!r} is not a column of the frame; it has {', '.join(map(repr, columns))}."
+            )
 
     def rows(self) -> Iterator[Row]:
         """Every row, in order. A row that cannot be a record carries the error, and the reading goes on."""
@@ -116,19 +139,27 @@ class Batch:
     def numbered(self) -> Iterator[tuple[int, int, Row]]:
         """Every row as (number of its record, how often that record has been met, the row).
 
-        Rows with one key and equal content are one record. A row whose content differs from that of an earlier row
-        with its key is a record of its own, and an error.
+        Rows with one key and equal content are one record. A row whose content differs
+        from that of an earlier row with its key is a record of its own, and an error.
         """
         known: dict[str, int] = {}
-        digests = bytearray()  # end to end, by number: a million of them are objects enough as keys
+        digests = (
+            bytearray()
+        )  # end to end, by number: a million of them are objects enough as keys
         times: Counter[int] = Counter()
         count = 0
         for place, row in enumerate(self.rows()):
             number = count
             if self.key and not isinstance(row.error, UsageError):
                 number = known.setdefault(row.key, count)
-                if number != count and digests[number * SIZE : (number + 1) * SIZE] != row.digest:
-                    number, row = count, row._replace(error=duplicates([f"{row.key!r} (row {place})"]))  # noqa: PLW2901
+                if (
+                    number != count
+                    and digests[number * SIZE : (number + 1) * SIZE] != row.digest
+                ):
+                    number, row = (  # noqa: PLW2901
+                        count,
+                        row._replace(error=duplicates([f"{row.key!r} (row {place})"])),
+                    )
             if number == count:
                 count += 1
                 if self.key:
@@ -156,7 +187,9 @@ class Batch:
                 raise UsageError(f"row {place} has no {column!r}, which key= names.")
             part = record[column]
             if part is None:
-                raise UsageError(f"row {place} has no value for {column!r}, which key= names; drop such rows or choose another key.")
+                raise UsageError(
+                    f"row {place} has no value for {column!r}, which key= names; drop such rows or choose another key."
+                )
             parts.append(str(part))
         return " / ".join(parts)
 
@@ -164,14 +197,19 @@ class Batch:
         """Look through the keys of a batch that can be read twice, so that bad rows stop the send before it starts.
 
         Raises:
-            DuplicateKeyError: one key, different content; names the keys and their rows.
+            DuplicateKeyError: one key, different content; names the keys and their
+                rows.
             UsageError: a row that is no record.
         """
         if self.is_stream or self.values or (self.is_frame and not self.key):
             return
         source = self.source
         if self.is_frame:
-            source = source.select(list(self.key)) if self.library != "pandas" else source[list(self.key)]
+            source = (
+                source.select(list(self.key))
+                if self.library != "pandas"
+                else source[list(self.key)]
+            )
         first_of: dict[str, int] = {}
         repeated = []
         for place, record in enumerate(_records(source, self.library)):
@@ -183,7 +221,8 @@ class Batch:
         clashes = [
             f"{self._row(place, self._at(place)).key!r} (rows {first} and {place})"
             for first, place in repeated
-            if self._row(first, self._at(first)).digest != self._row(place, self._at(place)).digest
+            if self._row(first, self._at(first)).digest
+            != self._row(place, self._at(place)).digest
         ]
         if clashes:
             raise duplicates(clashes)
@@ -196,8 +235,12 @@ class Batch:
 
 def duplicates(clashes: list[str]) -> DuplicateKeyError:
     """The error that names keys which stand for different records."""
-    some = ", ".join(clashes[:5]) + (f" and {len(clashes) - 5} more" if len(clashes) > 5 else "")  # noqa: PLR2004
-    return DuplicateKeyError(f"One key stands for rows with different content: {some}. Name the columns that identify a record, key=[...], or drop the rows that do not belong.")
+    some = ", ".join(clashes[:5]) + (
+        f" and {len(clashes) - 5} more" if len(clashes) > 5 else ""  # noqa: PLR2004
+    )
+    return DuplicateKeyError(
+        f"One key stands for rows with different content: {some}. Name the columns that identify a record, key=[...], or drop the rows that do not belong."
+    )
 
 
 def as_record(record: Any, place: int) -> dict[Any, Any]:
@@ -210,14 +253,18 @@ def as_record(record: Any, place: int) -> dict[Any, Any]:
     if callable(dump):
         dumped: dict[Any, Any] = dump()
         return dumped
-    raise UsageError(f"row {place} is a {type(record).__name__}, not a record; send dicts, or a frame.")
+    raise UsageError(
+        f"row {place} is a {type(record).__name__}, not a record; send dicts, or a frame."
+    )
 
 
 def _snapshot(source: Any, library: str) -> Any:
     if library.startswith("pandas"):
         return source.copy(deep=False)
     if library == "records" and hasattr(source, "__len__"):
-        return list(source)  # sets, deques and views of dicts as well, which cannot be read from the middle
+        return list(
+            source
+        )  # sets, deques and views of dicts as well, which cannot be read from the middle
     return source
 
 
@@ -233,7 +280,10 @@ def _labels(source: Any, library: str) -> list[str] | None:
     index = source.index
     if type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1:
         return None
-    labels = [" / ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in index.tolist()]
+    labels = [
+        " / ".join(map(str, label)) if isinstance(label, tuple) else str(label)
+        for label in index.tolist()
+    ]
     return labels if len(set(labels)) == len(labels) else None
 
 
@@ -267,12 +317,18 @@ def _pandas_values(column: Any) -> list[Any]:
 
 _SLICES: dict[str, Any] = {
     "pandas": _pandas_rows,
-    "pandas.Series": lambda series, start, stop: _pandas_values(series.iloc[start:stop]),
-    "pandas.Index": lambda index, start, stop: _pandas_values(index[start:stop].to_series()),
+    "pandas.Series": lambda series, start, stop: _pandas_values(
+        series.iloc[start:stop]
+    ),
+    "pandas.Index": lambda index, start, stop: _pandas_values(
+        index[start:stop].to_series()
+    ),
     "polars": lambda frame, start, stop: frame[start:stop].to_dicts(),
     "polars.Series": lambda series, start, stop: series[start:stop].to_list(),
     "pyarrow": lambda table, start, stop: table.slice(start, stop - start).to_pylist(),
-    "pyarrow.Array": lambda array, start, stop: array.slice(start, stop - start).to_pylist(),
+    "pyarrow.Array": lambda array, start, stop: array.slice(
+        start, stop - start
+    ).to_pylist(),
 }
 
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})

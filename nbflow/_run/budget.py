@@ -1,7 +1,8 @@
 """Budget: money that a run may spend. A call that could pass it waits, and is refused when waiting cannot help.
 
-What a call will cost is not known before it was made. So the first call of each step is made alone, and from then on
-each is taken to cost as much as the dearest one so far. That much is held back while it is under way.
+What a call will cost is not known before it was made. So the first call of each step is
+made alone, and from then on each is taken to cost as much as the dearest one so far.
+That much is held back while it is under way.
 """
 
 from __future__ import annotations
@@ -48,17 +49,21 @@ class Budget:
         self._held = 0.0
         #: Holds that money is held back for.
         self._holds = 0
-        #: The dearest call of each step that has been made; those that are being made for the first time.
+        #: The dearest call of each step that has been made; those that are being made
+        #: for the first time.
         self._dearest: dict[str, float] = {}
         self._first: set[str] = set()
         self._queues: defaultdict[str, deque[Future[Hold]]] = defaultdict(deque)
         self._mutex = threading.Lock()
 
-    def enter(self, step: str, clock: Clock, cancelled: threading.Event | None, *, waits: bool) -> Hold:
+    def enter(
+        self, step: str, clock: Clock, cancelled: threading.Event | None, *, waits: bool
+    ) -> Hold:
         """Wait for the money for a call of ``step``; to be followed by `leave`. Not ``waits``: those that it would wait for need this thread.
 
         Raises:
-            BudgetError: it would pass the budget, and nothing is under way that could turn out cheaper.
+            BudgetError: it would pass the budget, and nothing is under way that could
+                turn out cheaper.
         """
         place = self._ask(step, waits=waits)
         try:
@@ -85,8 +90,12 @@ class Budget:
             self._hold(hold, -1)
             self.spent += hold.cost
             self._first.discard(hold.step)
-            if succeeded or hold.cost:  # what failed without a cost says nothing of what a call costs
-                self._dearest[hold.step] = max(self._dearest.get(hold.step, 0.0), hold.cost)
+            if (
+                succeeded or hold.cost
+            ):  # what failed without a cost says nothing of what a call costs
+                self._dearest[hold.step] = max(
+                    self._dearest.get(hold.step, 0.0), hold.cost
+                )
             self._serve()
 
     def take(self, hold: Hold, used: Usage) -> None:
@@ -94,7 +103,9 @@ class Budget:
         with self._mutex:
             if used.unpriced:
                 self._dearest[hold.step] = math.inf
-                self._refuse(f"what a request of step {hold.step!r} cost is not known, so a budget cannot be kept: say nf.set_price(model, input=..., output=...)")
+                self._refuse(
+                    f"what a request of step {hold.step!r} cost is not known, so a budget cannot be kept: say nf.set_price(model, input=..., output=...)"
+                )
             if hold.ended:
                 self.spent += used.cost or 0.0
             else:
@@ -104,7 +115,11 @@ class Budget:
         place: Future[Hold] = Future()
         with self._mutex:
             if not waits and self._answer(step) is None:
-                place.set_exception(BudgetError(f"not started: the budget is held back for calls under way, and the sync step {step!r} cannot wait for them on the event loop of an async flow: await {step}.aio(...)."))
+                place.set_exception(
+                    BudgetError(
+                        f"not started: the budget is held back for calls under way, and the sync step {step!r} cannot wait for them on the event loop of an async flow: await {step}.aio(...)."
+                    )
+                )
                 return place
             self._queues[step].append(place)
             self._serve(step)
@@ -143,11 +158,16 @@ class Budget:
             return BudgetError(f"not started: {self.refusal}.")
         if expected is None and step in self._first:
             return None
-        if self.spent + self._held + (expected or 0.0) <= self.limit and self.spent + self._held < self.limit:
+        if (
+            self.spent + self._held + (expected or 0.0) <= self.limit
+            and self.spent + self._held < self.limit
+        ):
             return Hold(self, step, expected or 0.0)
         if self._holds:
             return None
-        self._refuse(f"the budget of {money(self.limit)} is reached, {money(self.spent)} of it are spent and the next call may cost {money(expected or 0.0)}")
+        self._refuse(
+            f"the budget of {money(self.limit)} is reached, {money(self.spent)} of it are spent and the next call may cost {money(expected or 0.0)}"
+        )
         return BudgetError(f"not started: {self.refusal}.")
 
     def _refuse(self, why: str) -> None:

@@ -46,8 +46,9 @@ class Line(NamedTuple):
 class Chronicle:
     """The runs of a ledger.
 
-    A run that was closed costs its first and its last entries, once. One that goes on is followed: each look takes in
-    what was noted since the one before. One that ended without a word is read once.
+    A run that was closed costs its first and its last entries, once. One that goes on
+    is followed: each look takes in what was noted since the one before. One that ended
+    without a word is read once.
     """
 
     def __init__(self, engine: Engine, home: Home) -> None:
@@ -68,13 +69,19 @@ class Chronicle:
         with self._mutex:
             runs = self.engine.ledger.runs()
             self._lines = {run: self._known(run) for run in reversed(runs)}
-            self.unreadable = [run for run, (_, line) in self._lines.items() if line is None]
+            self.unreadable = [
+                run for run, (_, line) in self._lines.items() if line is None
+            ]
             return [line for _, line in self._lines.values() if line is not None]
 
     def _known(self, run: str) -> tuple[int, Line | None]:
         size = self.engine.ledger.size(run)
         before = self._lines.get(run)
-        if before is not None and before[0] == size and (before[1] is None or before[1].state != "RUNNING"):
+        if (
+            before is not None
+            and before[0] == size
+            and (before[1] is None or before[1].state != "RUNNING")
+        ):
             return before
         return size, self._line(run)
 
@@ -86,10 +93,32 @@ class Chronicle:
                 return None
             first, last = entries[0], entries[-1]
             if isinstance(last, Closed):
-                return Line(run, first.event, last.state, first.at, last.at, last.records, sum(last.tally.values()), last.tally, last.usage, last.idle)
+                return Line(
+                    run,
+                    first.event,
+                    last.state,
+                    first.at,
+                    last.at,
+                    last.records,
+                    sum(last.tally.values()),
+                    last.tally,
+                    last.usage,
+                    last.idle,
+                )
             followed = self.open(run)
         state = followed._state()  # noqa: SLF001 - of this layer, as the table of a run reads it
         if state.state == "RUNNING":
             self._followed[run] = followed
         records = len(state.keys) + state.unread
-        return Line(run, state.event, state.state, state.started, state.ended, records, records * len(state.flows), dict(state.tally()), state.usage, state.idle)
+        return Line(
+            run,
+            state.event,
+            state.state,
+            state.started,
+            state.ended,
+            records,
+            records * len(state.flows),
+            dict(state.tally()),
+            state.usage,
+            state.idle,
+        )

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: How often somebody who waits for something else looks whether the run was cancelled, seconds.
+#: How often somebody who waits for something else looks whether the run was cancelled,
+#: seconds.
 _GLANCE = 0.05
 
 

@@ -42,7 +42,11 @@ def pairing(first: Sequence[str], second: Sequence[str]) -> Pairing:
     """Which records two runs have in common, in the order of the second."""
     one, two = _places(first), _places(second)
     both = {key: (one[key], number) for key, number in two.items() if key in one}
-    return Pairing(both, [key for key in one if key not in two], [key for key in two if key not in one])
+    return Pairing(
+        both,
+        [key for key in one if key not in two],
+        [key for key in two if key not in one],
+    )
 
 
 def _places(keys: Sequence[str]) -> dict[str, int]:
@@ -53,16 +57,27 @@ def _places(keys: Sequence[str]) -> dict[str, int]:
     return places
 
 
-def changes(before: RunState, after: RunState, values: tuple[Values, Values]) -> Iterator[Change]:
+def changes(
+    before: RunState, after: RunState, values: tuple[Values, Values]
+) -> Iterator[Change]:
     """What differs between two runs, flow by flow and in the order of the records."""
     pairs = pairing(before.keys, after.keys)
     for flow, name in enumerate(after.flows):
         if name not in before.flows:
             continue
         was = before.flows.index(name)
-        # A value is known by the key it is saved under: equal keys are equal values, and need no loading.
-        open_ = {key: (old, new) for key, (old, new) in pairs.both.items() if before.checkpoint(old, was) != after.checkpoint(new, flow)}
-        loaded = zip(values[0](was, [old for old, _ in open_.values()]), values[1](flow, [new for _, new in open_.values()]), strict=True)
+        # A value is known by the key it is saved under: equal keys are equal values,
+        # and need no loading.
+        open_ = {
+            key: (old, new)
+            for key, (old, new) in pairs.both.items()
+            if before.checkpoint(old, was) != after.checkpoint(new, flow)
+        }
+        loaded = zip(
+            values[0](was, [old for old, _ in open_.values()]),
+            values[1](flow, [new for _, new in open_.values()]),
+            strict=True,
+        )
         found = dict(zip(open_, loaded, strict=True))
         for key, (old, new) in pairs.both.items():
             states = before.item(old, was), after.item(new, flow)

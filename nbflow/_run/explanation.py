@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from nbflow._state.checkpoint import Checkpoint
     from nbflow._state.store import Store
 
-#: Results that are looked through for an earlier call of a step, and seconds that it may take.
+#: Results that are looked through for an earlier call of a step, and seconds that it
+#: may take.
 _LOOKED_AT, _PATIENCE = 50_000, 3.0
 _PAGE = 500
 
@@ -38,12 +39,17 @@ class Explanation:
 
     Attributes:
         step: the step's name.
-        state: ``"cached"``, ``"would run"`` or, asked without arguments, ``"unchanged"`` or ``"changed"``.
-        reason: why it would run, or why it ran when it was saved: ```PROMPT` changed (line 3: 'Pick one' -> 'Choose one')``.
-        changes: what differs from the closest earlier call, one by one, each with its ``diff()``.
-        saved_at: when the result was saved, if it was, or when the code last ran: seconds since the epoch.
+        state: ``"cached"``, ``"would run"`` or, asked without arguments,
+            ``"unchanged"`` or ``"changed"``.
+        reason: why it would run, or why it ran when it was saved: ```PROMPT` changed
+            (line 3: 'Pick one' -> 'Choose one')``.
+        changes: what differs from the closest earlier call, one by one, each with its
+            ``diff()``.
+        saved_at: when the result was saved, if it was, or when the code last ran:
+            seconds since the epoch.
         seconds: how long the call took then.
-        uncounted: what the code reads that does not count by its content: name and why not.
+        uncounted: what the code reads that does not count by its content: name and why
+            not.
         key: the call's key; nothing when asked without arguments.
     """
 
@@ -69,9 +75,15 @@ class Explanation:
         if self.state == "cached":
             return f"is cached since {at} (took {duration(self.seconds)}); it ran because {self.reason}."
         if self.state == "unchanged":
-            return f"has the code that first ran at {at}" + (f"; it changed then: {self.reason}." if self.reason else ".")
+            return f"has the code that first ran at {at}" + (
+                f"; it changed then: {self.reason}." if self.reason else "."
+            )
         if self.state == "changed":
-            return f"has changed since it last ran at {at}: {self.reason}." if at else f"is new: {self.reason}."
+            return (
+                f"has changed since it last ran at {at}: {self.reason}."
+                if at
+                else f"is new: {self.reason}."
+            )
         return f"would run because {self.reason}."
 
     def __repr__(self) -> str:
@@ -84,22 +96,44 @@ class Explanation:
 def clock(at: float) -> str:
     """A time as a person says it: ``14:02`` today, with the date on other days."""
     then = datetime.fromtimestamp(at)  # noqa: DTZ006 - what the clock on the wall said
-    return f"{then:%H:%M}" if then.date() == datetime.now().date() else f"{then:%Y-%m-%d %H:%M}"  # noqa: DTZ005
+    return (
+        f"{then:%H:%M}"
+        if then.date() == datetime.now().date()  # noqa: DTZ005
+        else f"{then:%Y-%m-%d %H:%M}"
+    )
 
 
-def explain_call(engine: Engine, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Explanation:
+def explain_call(
+    engine: Engine, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Explanation:
     """Why this call would run, or since when it is saved and why it ran then. Executes nothing."""
     binder, _ = step.prepared
     if args == step.bound and not kwargs and not _can_be_called(binder, args):
         return _explain_code(engine, step)
-    return explain(engine, step.name, keys.identify(step), binder.arguments(args, kwargs), step.policy.ttl)
+    return explain(
+        engine,
+        step.name,
+        keys.identify(step),
+        binder.arguments(args, kwargs),
+        step.policy.ttl,
+    )
 
 
-def explain(engine: Engine, name: str, identity: Identity, arguments: list[tuple[str, object]], ttl: float | None, *, shown: str | None = None) -> Explanation:
+def explain(
+    engine: Engine,
+    name: str,
+    identity: Identity,
+    arguments: list[tuple[str, object]],
+    ttl: float | None,
+    *,
+    shown: str | None = None,
+) -> Explanation:
     """`explain_call` for whatever is filed under ``name``; ``shown``: what a person calls it."""
     key = keys.call_key(name, identity, arguments, None)
     found = _head(engine.store, key)
-    saved_at, took = (found.saved_at, found.seconds) if found is not None else (None, 0.0)
+    saved_at, took = (
+        (found.saved_at, found.seconds) if found is not None else (None, 0.0)
+    )
     until = found.fresh_until(ttl) if found is not None else None
     state, changes = "would run", list[Change]()
     if identity.per_run:
@@ -109,7 +143,16 @@ def explain(engine: Engine, name: str, identity: Identity, arguments: list[tuple
     else:
         state = "would run" if found is None else "cached"
         reason, changes = _reason(engine, name, identity, arguments, found)
-    return Explanation(shown or name, state, reason, tuple(changes), saved_at, took, (*identity.code.uncounted, *_without_content(arguments)), key)
+    return Explanation(
+        shown or name,
+        state,
+        reason,
+        tuple(changes),
+        saved_at,
+        took,
+        (*identity.code.uncounted, *_without_content(arguments)),
+        key,
+    )
 
 
 def _without_content(arguments: list[tuple[str, object]]) -> Iterator[tuple[str, str]]:
@@ -134,48 +177,93 @@ def _explain_code(engine: Engine, step: Step[..., Any]) -> Explanation:
     history = sources.history(step.name)
     uncounted = identity.code.uncounted
     if not history:
-        return Explanation(step.name, "changed", "it has not run in this store", uncounted=uncounted)
-    state, now, before = "unchanged", history[-1], history[-2] if len(history) > 1 else None
+        return Explanation(
+            step.name, "changed", "it has not run in this store", uncounted=uncounted
+        )
+    state, now, before = (
+        "unchanged",
+        history[-1],
+        history[-2] if len(history) > 1 else None,
+    )
     if now.code != identity.digest:
         state, before = "changed", now
-    changes = sources.changes(step.name, before.code, identity) if before is not None else []
-    reason = listed(changes) or ("what it reaches changed" if before is not None else "")
-    if state == "changed" and any(version.code == identity.digest for version in history):
+    changes = (
+        sources.changes(step.name, before.code, identity) if before is not None else []
+    )
+    reason = listed(changes) or (
+        "what it reaches changed" if before is not None else ""
+    )
+    if state == "changed" and any(
+        version.code == identity.digest for version in history
+    ):
         reason += " (back to a code that ran before, whose results are found again)"
-    return Explanation(step.name, state, reason, tuple(changes), now.at, uncounted=uncounted)
+    return Explanation(
+        step.name, state, reason, tuple(changes), now.at, uncounted=uncounted
+    )
 
 
-def _reason(engine: Engine, name: str, identity: Identity, arguments: list[tuple[str, object]], found: Checkpoint | None) -> tuple[str, list[Change]]:
+def _reason(
+    engine: Engine,
+    name: str,
+    identity: Identity,
+    arguments: list[tuple[str, object]],
+    found: Checkpoint | None,
+) -> tuple[str, list[Change]]:
     """Why there was no result when the call ran (``found``), or why there is none now."""
     sources, store = engine.runner.sources, engine.store
     for version in reversed(sources.history(name)):
         if version.code == identity.digest:
             continue
-        older = _head(store, keys.call_key(name, identity.at(version.code), arguments, None))
+        older = _head(
+            store, keys.call_key(name, identity.at(version.code), arguments, None)
+        )
         if older is not None and (found is None or older.saved_at < found.saved_at):
             changes = sources.changes(name, version.code, identity)
             return listed(changes) or "what its code reaches changed", changes
     inputs = found.inputs if found is not None else inputs_of(arguments)
     closest, whole = _closest(store, name, inputs, found)
     if closest is None:
-        return f"it {'has' if found is None else 'had'} not run before" + ("" if whole else f" (among the {_LOOKED_AT:,} results that were looked at)"), []
-    return difference(engine, name, closest, identity, inputs, has="has" if found is None else "had")
+        return f"it {'has' if found is None else 'had'} not run before" + (
+            "" if whole else f" (among the {_LOOKED_AT:,} results that were looked at)"
+        ), []
+    return difference(
+        engine, name, closest, identity, inputs, has="has" if found is None else "had"
+    )
 
 
-def difference(engine: Engine, name: str, before: Checkpoint, now: Identity | bytes, inputs: Sequence[Input], *, has: str = "had") -> tuple[str, list[Change]]:
+def difference(
+    engine: Engine,
+    name: str,
+    before: Checkpoint,
+    now: Identity | bytes,
+    inputs: Sequence[Input],
+    *,
+    has: str = "had",
+) -> tuple[str, list[Change]]:
     """What differs between an earlier call and one with this code and these inputs; ``has``: or ``"had"`` it run?"""
     code = now if isinstance(now, bytes) else now.digest
-    changes = engine.runner.sources.changes(name, before.code, now) if before.code != code else []
+    changes = (
+        engine.runner.sources.changes(name, before.code, now)
+        if before.code != code
+        else []
+    )
     given = input_changes(before.inputs, inputs)
-    if given and not any(known.digest == now.digest or known.parts for known, now in zip(before.inputs, inputs, strict=False)):
+    if given and not any(
+        known.digest == now.digest or known.parts
+        for known, now in zip(before.inputs, inputs, strict=False)
+    ):
         names = " and ".join(f"`{change.name}`" for change in given)
         said = [f"it {has} not run with this {names} before"]
     else:
         said = [listed(given)] if given else []
-    return " and ".join(part for part in (listed(changes), *said) if part) or "its result is not in the store any more", [*changes, *given]
+    return " and ".join(
+        part for part in (listed(changes), *said) if part
+    ) or "its result is not in the store any more", [*changes, *given]
 
 
-def _closest(store: Store, name: str, inputs: Sequence[Input], found: Checkpoint | None) -> tuple[Checkpoint | None, bool]:
+def _closest(
+    store: Store, name: str, inputs: Sequence[Input], found: Checkpoint | None
+) -> tuple[Checkpoint | None, bool]:
     """The earlier call of a step that has most in common with these inputs; was everything looked at?"""
     best: tuple[tuple[int, int, float], Checkpoint] | None = None
     until = time.monotonic() + _PATIENCE
@@ -192,7 +280,9 @@ def _closest(store: Store, name: str, inputs: Sequence[Input], found: Checkpoint
 def _in_common(before: Sequence[Input], after: Sequence[Input]) -> tuple[int, int]:
     old = {given.name: given for given in before}
     pairs = [(old[given.name], given) for given in after if given.name in old]
-    return sum(one.digest == other.digest for one, other in pairs), sum(len(set(one.parts) & set(other.parts)) for one, other in pairs)
+    return sum(one.digest == other.digest for one, other in pairs), sum(
+        len(set(one.parts) & set(other.parts)) for one, other in pairs
+    )
 
 
 def heads(store: Store) -> Iterator[tuple[str, Checkpoint]]:
@@ -214,7 +304,9 @@ def _head(store: Store, key: str) -> Checkpoint | None:
         return None
 
 
-def forget(engine: Engine, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+def forget(
+    engine: Engine, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> int:
     """Delete the result of a call, or all of a step, and every result that was built on them; answers how many."""
     binder, _ = step.prepared
     if args == step.bound and not kwargs and not _can_be_called(binder, args):
@@ -227,10 +319,16 @@ def forget(engine: Engine, step: Step[..., Any], args: tuple[Any, ...], kwargs: 
 def forget_all(engine: Engine, name: str) -> int:
     """Delete all results that are filed under a name, whatever the code, and what was built on them."""
     known = dict(heads(engine.store))
-    return _delete(engine, known, {key for key, head in known.items() if head.name == name})
+    return _delete(
+        engine, known, {key for key, head in known.items() if head.name == name}
+    )
 
 
 def _delete(engine: Engine, known: dict[str, Checkpoint], gone: set[str]) -> int:
-    while more := {key for key, head in known.items() if key not in gone and any(inner in gone for _, inner in head.built_on)}:
+    while more := {
+        key
+        for key, head in known.items()
+        if key not in gone and any(inner in gone for _, inner in head.built_on)
+    }:
         gone |= more
     return engine.store.delete(gone)

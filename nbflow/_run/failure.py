@@ -16,10 +16,14 @@ from nbflow.errors import StepError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Frames of these folders are left out of tracebacks: nbflow's own, installed packages, the standard library.
+#: Frames of these folders are left out of tracebacks: nbflow's own, installed packages,
+#: the standard library.
 _FOREIGN = tuple(
     str(folder) + os.sep
-    for folder in {Path(__file__).parents[1], *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))}
+    for folder in {
+        Path(__file__).parents[1],
+        *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")),
+    }
 )
 _MESSAGE_LENGTH = 2_000
 
@@ -59,7 +63,9 @@ def root(error: BaseException) -> tuple[BaseException, str | None, int]:
 def of(error: BaseException, step: str | None = None) -> Failure:
     """``error`` as an entry of the ledger."""
     cause, inner, _ = root(error)
-    return Failure(inner or step, type(cause).__name__, text_of(cause), "".join(_lines(cause)))
+    return Failure(
+        inner or step, type(cause).__name__, text_of(cause), "".join(_lines(cause))
+    )
 
 
 def _lines(error: BaseException) -> Iterator[str]:
@@ -72,6 +78,14 @@ def _lines(error: BaseException) -> Iterator[str]:
 def _place(filename: str) -> str:
     """What a person calls a file: of a cell, ``Cell In[7]``, not the file that does not exist."""
     ipython: Any = sys.modules.get("IPython")
-    compiler: Any = getattr(ipython.get_ipython() if hasattr(ipython, "get_ipython") else None, "compile", None)
-    said = compiler.format_code_name(filename) if hasattr(compiler, "format_code_name") else None
+    compiler: Any = getattr(
+        ipython.get_ipython() if hasattr(ipython, "get_ipython") else None,
+        "compile",
+        None,
+    )
+    said = (
+        compiler.format_code_name(filename)
+        if hasattr(compiler, "format_code_name")
+        else None
+    )
     return " ".join(said) if said else filename

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from nbflow._run.lane import Lane
     from nbflow._state.checkpoint import Checkpoint
 
-#: Earlier codes of a flow or step whose results are looked for; runs of the event that are read for their history.
+#: Earlier codes of a flow or step whose results are looked for; runs of the event that
+#: are read for their history.
 _CODES, _RUNS = 5, 5
 _PAGE = 512
 
@@ -69,10 +70,14 @@ class Plan:
 
     Attributes:
         event: the event, or the step of a map.
-        records: different records in the batch; ``rows``: rows, repeated records included.
-        flows: for each flow how many records are saved, would run and why, and the calls expected of its steps.
-        seconds: how long it would take, as runs of this event took before; ``None`` if there is no history.
-        cost: US dollars, as the calls of earlier runs reported them (``nbflow.usage``); ``None``: not known.
+        records: different records in the batch; ``rows``: rows, repeated records
+            included.
+        flows: for each flow how many records are saved, would run and why, and the
+            calls expected of its steps.
+        seconds: how long it would take, as runs of this event took before; ``None`` if
+            there is no history.
+        cost: US dollars, as the calls of earlier runs reported them (``nbflow.usage``);
+            ``None``: not known.
     """
 
     event: str
@@ -97,7 +102,12 @@ class Plan:
         """Calls that would be made, by step, to the nearest whole number."""
         found: Counter[str] = Counter()
         for flow in self.flows:
-            found.update({step: round(forecast.would_run) for step, forecast in flow.steps.items()})
+            found.update(
+                {
+                    step: round(forecast.would_run)
+                    for step, forecast in flow.steps.items()
+                }
+            )
         return dict(found)
 
     def to_frame(self) -> Any:
@@ -107,7 +117,10 @@ class Plan:
         rows = []
         for flow in self.flows:
             rows.append((flow.flow, "cached", flow.cached))
-            rows.extend((flow.flow, why, records) for why, records in flow.would_run.most_common())
+            rows.extend(
+                (flow.flow, why, records)
+                for why, records in flow.would_run.most_common()
+            )
             if flow.refused:
                 rows.append((flow.flow, "no key can be made of it", flow.refused))
         return pd.DataFrame(rows, columns=["flow", "why", "records"])
@@ -142,7 +155,9 @@ def forecast(engine: Engine, event: str, lanes: Sequence[Lane], batch: Batch) ->
     for flow in flows:
         flow.take(page)
     made = tuple(flow.finish() for flow in flows)
-    return Plan(event, records, rows, made, _seconds(made, history), _cost(made, history))
+    return Plan(
+        event, records, rows, made, _seconds(made, history), _cost(made, history)
+    )
 
 
 def _history(engine: Engine, event: str) -> Iterator[RunState]:
@@ -151,7 +166,9 @@ def _history(engine: Engine, event: str) -> Iterator[RunState]:
         yield fold(engine.ledger.read(run)[0])
 
 
-def _seconds(flows: Sequence[FlowForecast], history: Sequence[RunState]) -> float | None:
+def _seconds(
+    flows: Sequence[FlowForecast], history: Sequence[RunState]
+) -> float | None:
     """Calls by what one took, by how many of them ran side by side when the event was last sent."""
     took: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     busy = wall = 0.0
@@ -173,7 +190,11 @@ def _seconds(flows: Sequence[FlowForecast], history: Sequence[RunState]) -> floa
             whole += expected.would_run * (seconds / calls if calls else 0.0)
         if flow.would_run.total() and not flow.steps:
             return None
-    return whole / max(busy / wall, 0.001) if wall else (0.0 if not any(flow.would_run for flow in flows) else None)
+    return (
+        whole / max(busy / wall, 0.001)
+        if wall
+        else (0.0 if not any(flow.would_run for flow in flows) else None)
+    )
 
 
 def _cost(flows: Sequence[FlowForecast], history: Sequence[RunState]) -> float | None:
@@ -208,7 +229,11 @@ class _Forecaster:
         self._engine = engine
         self._lane = lane
         self._sources = engine.runner.sources
-        self._old = [version.code for version in reversed(self._sources.history(lane.subject)) if version.code != lane.identity.digest][:_CODES]
+        self._old = [
+            version.code
+            for version in reversed(self._sources.history(lane.subject))
+            if version.code != lane.identity.digest
+        ][:_CODES]
         self._steps = {step.name: step for step in lane.identity.steps}
         self._found = FlowForecast(lane.name)
         self._new = 0
@@ -223,12 +248,20 @@ class _Forecaster:
         if self._lane.name not in state.flows:
             return
         flow = state.flows.index(self._lane.name)
-        self._known.update((key, state.item(record, flow)) for record, key in enumerate(state.keys))
-        ran = state.counts[flow][State.COMPLETED] + sum(state.counts[flow][key] for key in BROKEN)
+        self._known.update(
+            (key, state.item(record, flow)) for record, key in enumerate(state.keys)
+        )
+        ran = state.counts[flow][State.COMPLETED] + sum(
+            state.counts[flow][key] for key in BROKEN
+        )
         if ran:
             self._executed += ran
             for step, count in state.steps[flow].items():
-                self._per_record[step] += sum(number for key, number in count.states.items() if key is not State.RETRYING)
+                self._per_record[step] += sum(
+                    number
+                    for key, number in count.states.items()
+                    if key is not State.RETRYING
+                )
 
     def take(self, rows: Sequence[Row]) -> None:
         """Look up a page of records."""
@@ -242,7 +275,11 @@ class _Forecaster:
                 self._found.refused += 1
             else:
                 keyed.append((row, key))
-        saved = {} if self._lane.identity.per_run else self._heads([key for _, key in keyed])
+        saved = (
+            {}
+            if self._lane.identity.per_run
+            else self._heads([key for _, key in keyed])
+        )
         self._found.cached += sum(key in saved for _, key in keyed)
         self._why([row for row, key in keyed if key not in saved])
 
@@ -267,7 +304,14 @@ class _Forecaster:
             asked = {self._lane.key(row, None, code): row for row in left}
             heads = self._heads([*asked])
             if heads:
-                why = listed(self._sources.changes(self._lane.subject, code, self._lane.identity)) or "what its code reaches changed"
+                why = (
+                    listed(
+                        self._sources.changes(
+                            self._lane.subject, code, self._lane.identity
+                        )
+                    )
+                    or "what its code reaches changed"
+                )
                 self._found.would_run[why] += len(heads)
                 for head in heads.values():
                     self._expect(head)
@@ -275,14 +319,21 @@ class _Forecaster:
                 left = [row for row in left if id(row) not in done]
         for row in left:
             before = self._known.get(row.key)
-            why = _PER_RUN if self._lane.identity.per_run else "new" if before is None else _WHY.get(before, "not done before")
+            why = (
+                _PER_RUN
+                if self._lane.identity.per_run
+                else "new"
+                if before is None
+                else _WHY.get(before, "not done before")
+            )
             self._found.would_run[why] += 1
         self._new += len(left)
 
     def _expect(self, before: Checkpoint) -> None:
         """A record that ran with an earlier code calls what it called then: saved are the calls of unchanged steps.
 
-        Behind a call of a changed step they may get other inputs: they are expected to run, or the plan would say too little.
+        Behind a call of a changed step they may get other inputs: they are expected to
+        run, or the plan would say too little.
         """
         if not isinstance(self._lane, FlowLane):
             self._step(self._lane.name).calls += 1
@@ -293,7 +344,11 @@ class _Forecaster:
             expected.calls += 1
             data = self._engine.store.get(key)
             step = self._steps.get(name)
-            saved = data is not None and step is not None and checkpoint.load(data).code == keys.identify(step).digest
+            saved = (
+                data is not None
+                and step is not None
+                and checkpoint.load(data).code == keys.identify(step).digest
+            )
             expected.cached += saved and as_before
             expected.perhaps += saved and not as_before
             as_before = as_before and saved

@@ -44,7 +44,18 @@ class History(pd.DataFrame):
     @classmethod
     def of(cls, chronicle: Chronicle, place: Place) -> History:
         """The runs of a chronicle as they stand."""
-        rows = [(line.run, line.event, line.state, datetime.fromtimestamp(line.started), line.seconds, line.records, line.failed) for line in chronicle.lines()]  # noqa: DTZ006 - what the clock on the wall said
+        rows = [
+            (
+                line.run,
+                line.event,
+                line.state,
+                datetime.fromtimestamp(line.started),  # noqa: DTZ006 - what the clock on the wall said
+                line.seconds,
+                line.records,
+                line.failed,
+            )
+            for line in chronicle.lines()
+        ]
         history = cls(rows, columns=COLUMNS)
         history._live = chronicle, place
         return history
@@ -52,13 +63,16 @@ class History(pd.DataFrame):
     def widget(self) -> Any:
         """The live history as a widget (an `anywidget.AnyWidget`), for hosts that show widgets their own way.
 
-        In marimo: ``mo.ui.anywidget(nf.runs().widget())``. In Jupyter the history shows itself.
+        In marimo: ``mo.ui.anywidget(nf.runs().widget())``. In Jupyter the history shows
+        itself.
 
         Raises:
             UsageError: anywidget is not installed, or this is a copy of a history.
         """
         if self._live is None:
-            raise UsageError("This is a copy of a history; nf.runs().widget() is the live one.")
+            raise UsageError(
+                "This is a copy of a history; nf.runs().widget() is the live one."
+            )
         chronicle, place = self._live
         return place.history_widget(chronicle)
 

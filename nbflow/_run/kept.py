@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def keep_head(ledger: Ledger, run: str, batch: Batch) -> None:
     """Note what kind of batch follows; all of it follows at once, except for a stream, which is not read yet."""
-    ledger.add_records(run, msgspec.msgpack.encode((batch.library, list(batch.key), batch.values)))
+    ledger.add_records(
+        run, msgspec.msgpack.encode((batch.library, list(batch.key), batch.values))
+    )
     if batch.library != "records":
         keep_block(ledger, run, batch.source)
     elif not batch.is_stream:
@@ -49,12 +51,16 @@ def kept_batch(ledger: Ledger, run: str) -> Batch:
     return Batch(source, key, values=values)
 
 
-def _opened(ledger: Ledger, run: str) -> tuple[Iterator[bytes], tuple[str, list[str], bool]]:
+def _opened(
+    ledger: Ledger, run: str
+) -> tuple[Iterator[bytes], tuple[str, list[str], bool]]:
     """The blocks of a batch that follow its head, and the head."""
     blocks = ledger.records(run)
     head = next(blocks, None)
     if head is None:
-        raise UsageError(f"The records of run {run} were not kept (keep_records=False, or they could not be written); send them again instead.")
+        raise UsageError(
+            f"The records of run {run} were not kept (keep_records=False, or they could not be written); send them again instead."
+        )
     return blocks, msgspec.msgpack.decode(head)
 
 
@@ -89,4 +95,6 @@ def _read(block: bytes) -> Any:
     try:
         return codec.decode(written_as.decode(), payload)
     except CodecError as error:
-        raise UsageError(f"The records of this run cannot be read here: {error}") from error
+        raise UsageError(
+            f"The records of this run cannot be read here: {error}"
+        ) from error

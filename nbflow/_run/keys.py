@@ -72,12 +72,18 @@ def identify(subject: Subject) -> Identity:
         UsageError: something in ``depends_on=`` is not there.
     """
     version = subject.code_version
-    code = codes.read(subject.__wrapped__, subject.code_ignores) if version is None else codes.read(subject)
+    code = (
+        codes.read(subject.__wrapped__, subject.code_ignores)
+        if version is None
+        else codes.read(subject)
+    )
     known: tuple[Code, Identity] | None = subject.__dict__.get("_identity")
     if known is not None and known[0] is code:
         return known[1]
     identity = identity_of(code, (subject, *code.steps), methods=version is None)
-    if identity.digest is code.digest:  # without depends_on=: files change without anybody being told
+    if (
+        identity.digest is code.digest
+    ):  # without depends_on=: files change without anybody being told
         subject.__dict__["_identity"] = code, identity
     return identity
 
@@ -87,17 +93,38 @@ def identity_of(code: Code, subjects: Iterable[Any], *, methods: bool) -> Identi
     steps = [part for part in dict.fromkeys(subjects) if isinstance(part, Step)]
     things = [thing for step in steps for thing in step.keyed.depends_on]
     depends = [part for thing in things for part in _dependencies(thing)]
-    digest = blake3(code.digest + b"".join(part.digest for part in depends)).digest(_SIZE) if depends else code.digest
-    for read in (codes.read(function) for thing in things for function in _functions(thing)):
-        # What such a function changes itself does not count either, and an explanation says so.
-        code = replace(code, changes=(*code.changes, *read.changes), uncounted=(*code.uncounted, *read.uncounted))
-    return Identity(digest, code, (*code.parts, *depends), any(step.keyed.per_run for step in steps), methods)
+    digest = (
+        blake3(code.digest + b"".join(part.digest for part in depends)).digest(_SIZE)
+        if depends
+        else code.digest
+    )
+    for read in (
+        codes.read(function) for thing in things for function in _functions(thing)
+    ):
+        # What such a function changes itself does not count either, and an explanation
+        # says so.
+        code = replace(
+            code,
+            changes=(*code.changes, *read.changes),
+            uncounted=(*code.uncounted, *read.uncounted),
+        )
+    return Identity(
+        digest,
+        code,
+        (*code.parts, *depends),
+        any(step.keyed.per_run for step in steps),
+        methods,
+    )
 
 
 def _functions(thing: Any) -> Iterable[Any]:
     """The functions in ``depends_on=``, by themselves or named by a dict."""
     values = thing.values() if isinstance(thing, dict) else [thing]
-    return [getattr(value, "__wrapped__", value) for value in values if callable(value) and not is_data(value)]
+    return [
+        getattr(value, "__wrapped__", value)
+        for value in values
+        if callable(value) and not is_data(value)
+    ]
 
 
 def _dependencies(thing: Any) -> Iterable[Part]:
@@ -109,7 +136,12 @@ def _dependencies(thing: Any) -> Iterable[Part]:
 
 def _named_value(name: str, value: Any) -> Part:
     if is_data(value):
-        return Part(name, values.digest(value, name), "value", texts.redacted(texts.of_value(value), name))
+        return Part(
+            name,
+            values.digest(value, name),
+            "value",
+            texts.redacted(texts.of_value(value), name),
+        )
     code = codes.read(getattr(value, "__wrapped__", value))
     return Part(name, code.digest, "function", texts.redacted(code.parts[0].text, name))
 
@@ -122,38 +154,63 @@ def _dependency(thing: Any) -> Part:
         try:
             version = metadata.version(thing)
         except metadata.PackageNotFoundError:
-            raise UsageError(f"depends_on={thing!r} is not an installed package; give a Path for a file, or the function or value itself.") from None
-        return Part(f"package {thing}", values.digest((thing, version)), "dependency", version)
+            raise UsageError(
+                f"depends_on={thing!r} is not an installed package; give a Path for a file, or the function or value itself."
+            ) from None
+        return Part(
+            f"package {thing}", values.digest((thing, version)), "dependency", version
+        )
     if isinstance(thing, Path):
         try:
             return Part(f"file {thing}", content_digest(thing), "dependency")
         except OSError as error:
-            raise UsageError(f"depends_on={str(thing)!r} cannot be read: {error.strerror}.") from None
+            raise UsageError(
+                f"depends_on={str(thing)!r} cannot be read: {error.strerror}."
+            ) from None
     if isinstance(thing, ModuleType) and not is_users(thing):
-        raise UsageError(f"depends_on={thing.__name__} is a module of a package; give the name of the package to count its version, as in depends_on={thing.__name__.partition('.')[0]!r}.")
+        raise UsageError(
+            f"depends_on={thing.__name__} is a module of a package; give the name of the package to count its version, as in depends_on={thing.__name__.partition('.')[0]!r}."
+        )
     if callable(thing) or isinstance(thing, ModuleType):
         code = codes.read(getattr(thing, "__wrapped__", thing))
         return Part(code.parts[0].name, code.digest, "function", code.parts[0].text)
     return Part("depends_on", values.digest(thing, "depends_on"))
 
 
-def step_key(step: Step[..., Any], identity: Identity, arguments: list[tuple[str, object]], run: str | None) -> str:
+def step_key(
+    step: Step[..., Any],
+    identity: Identity,
+    arguments: list[tuple[str, object]],
+    run: str | None,
+) -> str:
     """The key of one call of a step; ``run``: the run it is made in, ``None`` for a direct call."""
     return call_key(step.name, identity, arguments, run)
 
 
-def call_key(name: str, identity: Identity, arguments: list[tuple[str, object]], run: str | None) -> str:
+def call_key(
+    name: str, identity: Identity, arguments: list[tuple[str, object]], run: str | None
+) -> str:
     """The key of one call of whatever is filed under ``name``, with its arguments as names and values."""
-    return calls.call_key(name, _in_run(identity, run), arguments, methods=identity.methods)
+    return calls.call_key(
+        name, _in_run(identity, run), arguments, methods=identity.methods
+    )
 
 
-def flow_key(flow: Flow[..., Any], identity: Identity, digest: bytes, run: str | None) -> str:
+def flow_key(
+    flow: Flow[..., Any], identity: Identity, digest: bytes, run: str | None
+) -> str:
     """The key of a flow's outcome for the record with this digest."""
-    return calls.call_key(f"flow {flow.name}", _in_run(identity, run), [("record", digest)])
+    return calls.call_key(
+        f"flow {flow.name}", _in_run(identity, run), [("record", digest)]
+    )
 
 
 def _in_run(identity: Identity, run: str | None) -> bytes:
-    return blake3(identity.digest + run.encode()).digest(_SIZE) if identity.per_run and run is not None else identity.digest
+    return (
+        blake3(identity.digest + run.encode()).digest(_SIZE)
+        if identity.per_run and run is not None
+        else identity.digest
+    )
 
 
 def record_inputs(digest: bytes) -> list[calls.Input]:
@@ -178,4 +235,3 @@ def source_key(name: str, code: bytes) -> str:
 
 def _named(text: str) -> str:
     return blake3(text.encode()).hexdigest(length=_SIZE)
-

@@ -38,7 +38,12 @@ class FlowLane:
 
     def key(self, row: Row, run: str | None, code: bytes | None = None) -> str:
         """What the flow's outcome for ``row`` is, or with an earlier ``code`` was, remembered by."""
-        return keys.flow_key(self._flow, self.identity if code is None else self.identity.at(code), row.digest, run)
+        return keys.flow_key(
+            self._flow,
+            self.identity if code is None else self.identity.at(code),
+            row.digest,
+            run,
+        )
 
     @property
     def models(self) -> set[str]:
@@ -51,13 +56,26 @@ class FlowLane:
 
     def call(self, row: Row, key: str, item: Item) -> Call:
         """The flow's call for one record, on a copy of the record."""
-        return Call(self._function, self.name, self._flow.policy, key, (copy_of(row.record),), {}, identity=self.identity, inputs=lambda: self.inputs(row), item=item, is_flow=True)
+        return Call(
+            self._function,
+            self.name,
+            self._flow.policy,
+            key,
+            (copy_of(row.record),),
+            {},
+            identity=self.identity,
+            inputs=lambda: self.inputs(row),
+            item=item,
+            is_flow=True,
+        )
 
     def _checked(self, record: Any) -> Any:
         value = self._flow.__wrapped__(record)
         if inspect.iscoroutine(value):
             value.close()
-            raise UsageError(f"flow {self.name!r} returned a coroutine: an async step was called and not awaited. Write `async def {self.name}` and await the step, or call step.sync(...).")
+            raise UsageError(
+                f"flow {self.name!r} returned a coroutine: an async step was called and not awaited. Write `async def {self.name}` and await the step, or call step.sync(...)."
+            )
         return value
 
 
@@ -67,7 +85,9 @@ class StepLane:
     on_map = True
     on_failure = None
 
-    def __init__(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         self.name = step.name
         self.is_async = step.is_async
         self.ttl = step.policy.ttl
@@ -75,7 +95,8 @@ class StepLane:
         self._binder, self._gate = step.prepared
         self.identity = keys.identify(step)
         self.subject = step.name
-        # A bound method's instance comes before the item, which is the first argument that its author sees.
+        # A bound method's instance comes before the item, which is the first argument
+        # that its author sees.
         self._before, self._after = args[: len(step.bound)], args[len(step.bound) :]
         self._all, self._kwargs = args, kwargs
 
@@ -85,7 +106,12 @@ class StepLane:
 
     def key(self, row: Row, run: str | None, code: bytes | None = None) -> str:
         """The key of the step's call on ``row``: the same as that of a direct call."""
-        return keys.step_key(self._step, self.identity if code is None else self.identity.at(code), self._arguments(row), run)
+        return keys.step_key(
+            self._step,
+            self.identity if code is None else self.identity.at(code),
+            self._arguments(row),
+            run,
+        )
 
     @property
     def models(self) -> set[str]:
@@ -97,7 +123,9 @@ class StepLane:
         return inputs_of(self._arguments(row))
 
     def _arguments(self, row: Row) -> list[tuple[str, object]]:
-        arguments: list[tuple[str, object]] = self._binder.arguments(self._args(row.record), self._kwargs)
+        arguments: list[tuple[str, object]] = self._binder.arguments(
+            self._args(row.record), self._kwargs
+        )
         return arguments
 
     def _args(self, value: Any) -> tuple[Any, ...]:
@@ -106,7 +134,18 @@ class StepLane:
     def call(self, row: Row, key: str, item: Item) -> Call:
         """The step's call for one item."""
         step = self._step
-        return Call(step.__wrapped__, self.name, step.policy, key, self._args(copy_of(row.record)), self._kwargs, identity=self.identity, inputs=lambda: self.inputs(row), gate=self._gate, item=item)
+        return Call(
+            step.__wrapped__,
+            self.name,
+            step.policy,
+            key,
+            self._args(copy_of(row.record)),
+            self._kwargs,
+            identity=self.identity,
+            inputs=lambda: self.inputs(row),
+            gate=self._gate,
+            item=item,
+        )
 
 
 def _models(steps: Iterable[Step[..., Any]]) -> set[str]:

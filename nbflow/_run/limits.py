@@ -43,7 +43,8 @@ class Pace:
         delay = self._reserve(clock.monotonic())
         while delay > 0:
             yield delay
-            # A pause that came meanwhile moves the start behind it, in line with everybody else's.
+            # A pause that came meanwhile moves the start behind it, in line with
+            # everybody else's.
             now = clock.monotonic()
             delay = self._reserve(now) if self._window.paused_until > now else 0.0
 
@@ -140,5 +141,7 @@ class Gates:
         with self._mutex:
             pace = self._paces.get(throttle)
             if pace is None:
-                pace = self._paces[throttle] = Pace(Window(throttle.starts, throttle.period))
+                pace = self._paces[throttle] = Pace(
+                    Window(throttle.starts, throttle.period)
+                )
             return pace

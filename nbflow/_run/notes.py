@@ -24,7 +24,8 @@ class Notes:
 
     def __init__(self, ledger: Ledger, run: str, state: RunState) -> None:
         self.state = state
-        #: The rows of the run's table, if somebody looks at it; from the run's first entry on, or `None`.
+        #: The rows of the run's table, if somebody looks at it; from the run's first
+        #: entry on, or `None`.
         self.sheet: Sheet | None = None
         self._ledger = ledger
         self._run = run
@@ -60,9 +61,12 @@ class Notes:
             try:
                 self._ledger.append(self._run, entries)
             except StoreError as error:
-                # The run goes on: checkpoints are the truth, the ledger is what people read.
+                # The run goes on: checkpoints are the truth, the ledger is what people
+                # read.
                 self._lost = True
-                text = f"Run {self._run} goes on, but is no longer noted on disk. {error}"
+                text = (
+                    f"Run {self._run} goes on, but is no longer noted on disk. {error}"
+                )
                 self.state.remarks.append(text)
                 warnings.warn(text, StoreWarning, stacklevel=2)
 

@@ -1,9 +1,11 @@
 """Orders: what `nbflow run` asks of the kernel that it starts, and what the kernel tells it in return.
 
-Both go through the environment, since a kernel has no other ear: it is started by a library, and what a cell starts
-in turn inherits it. The answer is a file of JSON lines, one for each run that begins or goes on, written before its
-first record runs. So the command knows the runs of its notebook whatever store they are in, and however the kernel
-ends; two jobs on one store have two files. A line of another kind is left for whoever knows it.
+Both go through the environment, since a kernel has no other ear: it is started by a
+library, and what a cell starts in turn inherits it. The answer is a file of JSON lines,
+one for each run that begins or goes on, written before its first record runs. So the
+command knows the runs of its notebook whatever store they are in, and however the
+kernel ends; two jobs on one store have two files. A line of another kind is left for
+whoever knows it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,12 @@ from nbflow._state.store import MemoryStore
 if TYPE_CHECKING:
     from nbflow._run.engine import Engine
 
-_TOLD, _FORCED, _AGAIN, _BUDGET = "NBFLOW_JOB_TOLD", "NBFLOW_JOB_FORCED", "NBFLOW_JOB_AGAIN", "NBFLOW_JOB_BUDGET"
+_TOLD, _FORCED, _AGAIN, _BUDGET = (
+    "NBFLOW_JOB_TOLD",
+    "NBFLOW_JOB_FORCED",
+    "NBFLOW_JOB_AGAIN",
+    "NBFLOW_JOB_BUDGET",
+)
 
 
 class Told(NamedTuple):
@@ -33,17 +40,29 @@ class Told(NamedTuple):
 # The command's side.
 
 
-def environment(told: Path, *, force: tuple[str, ...] = (), again: tuple[str, ...] = (), budget: float | None = None) -> dict[str, str]:
+def environment(
+    told: Path,
+    *,
+    force: tuple[str, ...] = (),
+    again: tuple[str, ...] = (),
+    budget: float | None = None,
+) -> dict[str, str]:
     """What a kernel is given.
 
     Args:
         told: the file in which it tells its runs.
         force: names of steps that run although their outputs are saved.
-        again: ids of runs to go on with, each in the place of the first send or map of its event.
+        again: ids of runs to go on with, each in the place of the first send or map of
+            its event.
         budget: US dollars that all calls together may cost.
     """
     money = {} if budget is None else {_BUDGET: repr(budget)}
-    return {_TOLD: str(told), _FORCED: " ".join(force), _AGAIN: " ".join(again), **money}
+    return {
+        _TOLD: str(told),
+        _FORCED: " ".join(force),
+        _AGAIN: " ".join(again),
+        **money,
+    }
 
 
 def read(told: Path) -> list[Told]:
@@ -55,12 +74,18 @@ def _lines(told: Path) -> list[dict[str, Any]]:
     if not told.exists():
         return []
     # A line is written at once; only a kernel on a full disk leaves half of one.
-    return [json.loads(line) for line in told.read_text("utf-8").splitlines() if line.endswith("}")]
+    return [
+        json.loads(line)
+        for line in told.read_text("utf-8").splitlines()
+        if line.endswith("}")
+    ]
 
 
 def used(told: Path) -> Usage:
     """What calls outside any run used."""
-    return sum((Usage(*line["used"]) for line in _lines(told) if "used" in line), NOTHING)
+    return sum(
+        (Usage(*line["used"]) for line in _lines(told) if "used" in line), NOTHING
+    )
 
 
 def refusal(told: Path) -> str:
@@ -78,8 +103,14 @@ def replayed(told: Path) -> int:
 
 def tell(run: str, store: str) -> None:
     """Say that ``run`` begins or goes on, if somebody asked to be told."""
-    # The kernel may have gone to another folder since: where the command reads it, a path has to be whole.
-    _tell({"run": run, "store": store if store == MemoryStore.url else str(Path(store).resolve())})
+    # The kernel may have gone to another folder since: where the command reads it, a
+    # path has to be whole.
+    _tell(
+        {
+            "run": run,
+            "store": store if store == MemoryStore.url else str(Path(store).resolve()),
+        }
+    )
 
 
 def tell_replayed(cell: str) -> None:

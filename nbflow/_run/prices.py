@@ -22,8 +22,8 @@ class Price(NamedTuple):
 class Prices:
     """The prices of models, known as ``"provider:model"`` or by the model's name alone.
 
-    The list is that of genai-prices (https://github.com/pydantic/genai-prices), as it is installed: nothing is
-    downloaded. What was set comes first.
+    The list is that of genai-prices (https://github.com/pydantic/genai-prices), as it
+    is installed: nothing is downloaded. What was set comes first.
     """
 
     def __init__(self) -> None:
@@ -33,8 +33,14 @@ class Prices:
     def set(self, model: str, price: Price) -> None:
         """Say what a model costs."""
         for name, value in price._asdict().items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-                raise UsageError(f"{name}={value!r} is not a price; write US dollars per million tokens, such as 0.15, or 0 for a model of your own.")
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not 0 <= value < float("inf")
+            ):
+                raise UsageError(
+                    f"{name}={value!r} is not a price; write US dollars per million tokens, such as 0.15, or 0 for a model of your own."
+                )
         self._own[model] = price
 
     def knows(self, model: str) -> bool:
@@ -44,12 +50,17 @@ class Prices:
     def cost(self, model: str, used: Usage) -> float | None:
         """US dollars of one request, or ``None`` if the price is not known.
 
-        A request is priced alone and never a sum of several: some models cost more above a number of tokens.
+        A request is priced alone and never a sum of several: some models cost more
+        above a number of tokens.
         """
         own = self._own.get(model)
         if own is not None:
             fresh = used.input_tokens - used.cached_tokens
-            return (fresh * own.input + used.cached_tokens * own.cached + used.output_tokens * own.output) / _MILLION
+            return (
+                fresh * own.input
+                + used.cached_tokens * own.cached
+                + used.output_tokens * own.output
+            ) / _MILLION
         try:
             from genai_prices import Usage as Tokens
             from genai_prices import calc_price
@@ -57,13 +68,25 @@ class Prices:
             self._warn()
             return None
         provider, _, name = model.partition(":") if ":" in model else ("", "", model)
-        tokens = Tokens(input_tokens=used.input_tokens, output_tokens=used.output_tokens, cache_read_tokens=used.cached_tokens)
+        tokens = Tokens(
+            input_tokens=used.input_tokens,
+            output_tokens=used.output_tokens,
+            cache_read_tokens=used.cached_tokens,
+        )
         try:
-            return float(calc_price(tokens, model_ref=name, provider_id=provider or None).total_price)
+            return float(
+                calc_price(
+                    tokens, model_ref=name, provider_id=provider or None
+                ).total_price
+            )
         except LookupError:
             return None
 
     def _warn(self) -> None:
         if not self._warned:
             self._warned = True
-            warnings.warn("Costs are not known without the list of prices; install it with: pip install 'nbflow[llm]', or say nf.set_price(...).", NbflowWarning, stacklevel=4)
+            warnings.warn(
+                "Costs are not known without the list of prices; install it with: pip install 'nbflow[llm]', or say nf.set_price(...).",
+                NbflowWarning,
+                stacklevel=4,
+            )

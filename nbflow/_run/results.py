@@ -23,7 +23,10 @@ def fields_of(value: Any) -> dict[str, Any] | None:
         if isinstance(names, dict | tuple):
             return {name: getattr(value, name) for name in names}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {
+            field.name: getattr(value, field.name)
+            for field in dataclasses.fields(value)
+        }
     if attributes := getattr(kind, "__attrs_attrs__", None):
         return {field.name: getattr(value, field.name) for field in attributes}
     return None
@@ -38,23 +41,46 @@ def columns_of(flow: str, values: Sequence[Any]) -> dict[str, list[Any]]:
     if not given:
         return {}
     parts = [fields_of(value) for value in values]
-    if any(part is None for part, value in zip(parts, values, strict=True) if value is not MISSING):
+    if any(
+        part is None
+        for part, value in zip(parts, values, strict=True)
+        if value is not MISSING
+    ):
         return {flow: list(values)}
     names = list(dict.fromkeys(name for part in parts for name in part or ()))
-    return {f"{flow}.{name}": [part.get(name) if part else None for part in parts] for name in names}
+    return {
+        f"{flow}.{name}": [part.get(name) if part else None for part in parts]
+        for name in names
+    }
 
 
-def corrected_columns(flow: str, columns: dict[str, list[Any]], decisions: Sequence[Decision | None]) -> dict[str, list[Any]]:
+def corrected_columns(
+    flow: str, columns: dict[str, list[Any]], decisions: Sequence[Decision | None]
+) -> dict[str, list[Any]]:
     """The columns of a flow with the labels that people gave, and a column that says whose label each is."""
     label = ""
-    for field in dict.fromkeys(decision.field for decision in decisions if decision is not None):
+    for field in dict.fromkeys(
+        decision.field for decision in decisions if decision is not None
+    ):
         label = f"{flow}.{field}" if field else flow
         values = columns.get(label, [MISSING] * len(decisions))
-        corrected = [decision.label if decision is not None and decision.field == field else value for value, decision in zip(values, decisions, strict=True)]
+        corrected = [
+            decision.label
+            if decision is not None and decision.field == field
+            else value
+            for value, decision in zip(values, decisions, strict=True)
+        ]
         columns = columns | {label: corrected}
     if not label:
         return columns
-    by = ["human" if decision is not None else "model" if value is not MISSING else MISSING for value, decision in zip(columns[label], decisions, strict=True)]
+    by = [
+        "human"
+        if decision is not None
+        else "model"
+        if value is not MISSING
+        else MISSING
+        for value, decision in zip(columns[label], decisions, strict=True)
+    ]
     return columns | {free(f"{flow}.by", columns): by}
 
 
@@ -71,7 +97,9 @@ def corrected(value: Any, decision: Decision | None) -> Any:
     if hasattr(value, "_replace"):
         return value._replace(**{decision.field: decision.label})
     value = copy.copy(value)
-    object.__setattr__(value, decision.field, decision.label)  # frozen or not: the copy is nobody else's
+    object.__setattr__(
+        value, decision.field, decision.label
+    )  # frozen or not: the copy is nobody else's
     return value
 
 
@@ -95,17 +123,34 @@ def as_frame(library: str, source: Any, columns: dict[str, list[Any]]) -> Any:
     if root == "pandas":
         import pandas as pd
 
-        # One concat, not an assignment a column: a hundred assignments fragment the frame.
-        added = pd.DataFrame({name: _pandas(name, values, source.index) for name, values in columns.items()}, index=source.index)
-        joined = pd.concat([source, added.rename(columns=_free(list(source.columns), columns))], axis=1)
+        # One concat, not an assignment a column: a hundred assignments fragment the
+        # frame.
+        added = pd.DataFrame(
+            {
+                name: _pandas(name, values, source.index)
+                for name, values in columns.items()
+            },
+            index=source.index,
+        )
+        joined = pd.concat(
+            [source, added.rename(columns=_free(list(source.columns), columns))], axis=1
+        )
         joined.attrs = dict(source.attrs)
         return joined
-    names = _free(list(source.schema.names if root == "pyarrow" else source.columns), columns)
+    names = _free(
+        list(source.schema.names if root == "pyarrow" else source.columns), columns
+    )
     if root == "polars":
-        return source.hstack([_polars(names[name], values) for name, values in columns.items()])
+        return source.hstack(
+            [_polars(names[name], values) for name, values in columns.items()]
+        )
     import pyarrow as pa
 
-    table = pa.Table.from_batches([source]) if isinstance(source, pa.RecordBatch) else source
+    table = (
+        pa.Table.from_batches([source])
+        if isinstance(source, pa.RecordBatch)
+        else source
+    )
     for name, values in columns.items():
         table = table.append_column(names[name], _arrow(values))
     return table
@@ -147,12 +192,22 @@ def _pandas(name: str, values: list[Any], index: Any) -> Any:
 
     kinds = {type(value) for value in values if value is not MISSING}
     holes = any(value is MISSING for value in values)
-    # Where something is missing, whole numbers stay whole and truth values true or false.
-    kind: Any = {frozenset({int}): "Int64", frozenset({bool}): "boolean"}.get(frozenset(kinds)) if holes else None
-    plain = (len(kinds) == 1 and kinds <= {int, float, bool, str}) or kinds == {int, float}
+    # Where something is missing, whole numbers stay whole and truth values true or
+    # false.
+    kind: Any = (
+        {frozenset({int}): "Int64", frozenset({bool}): "boolean"}.get(frozenset(kinds))
+        if holes
+        else None
+    )
+    plain = (len(kinds) == 1 and kinds <= {int, float, bool, str}) or kinds == {
+        int,
+        float,
+    }
     if kind is None and not plain and not _is_time(kinds):
         kind = object
-    if kind == "Int64" and any(value is not MISSING and abs(value) >= 2**63 for value in values):
+    if kind == "Int64" and any(
+        value is not MISSING and abs(value) >= 2**63 for value in values
+    ):
         kind = object
     try:
         return pd.Series(values, index=index, name=name, dtype=kind)
@@ -161,7 +216,12 @@ def _pandas(name: str, values: list[Any], index: Any) -> Any:
 
 
 def _is_time(kinds: set[type]) -> bool:
-    return len(kinds) == 1 and next(iter(kinds)).__name__ in {"Timestamp", "Timedelta", "datetime", "timedelta"}
+    return len(kinds) == 1 and next(iter(kinds)).__name__ in {
+        "Timestamp",
+        "Timedelta",
+        "datetime",
+        "timedelta",
+    }
 
 
 def _polars(name: str, values: list[Any]) -> Any:
@@ -178,6 +238,11 @@ def _arrow(values: list[Any]) -> Any:
 
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+    except (
+        pa.ArrowInvalid,
+        pa.ArrowTypeError,
+        pa.ArrowNotImplementedError,
+        OverflowError,
+    ):
         # Arrow has no column of Python objects.
         return pa.array([None if value is MISSING else repr(value) for value in values])

@@ -29,12 +29,18 @@ def content(row: Row, on: Sequence[str]) -> bytes:
 def standing_for(engine: Engine, flows: Iterable[str]) -> list[Decision]:
     """The decisions about these flows that stand, oldest first."""
     wanted = set(flows)
-    return standing(decision for decision in engine.reviews.all() if decision.flow in wanted)
+    return standing(
+        decision for decision in engine.reviews.all() if decision.flow in wanted
+    )
 
 
-def decided(decisions: Sequence[Decision], flows: Sequence[str], rows: Iterable[tuple[int, Row]]) -> Decided:
+def decided(
+    decisions: Sequence[Decision], flows: Sequence[str], rows: Iterable[tuple[int, Row]]
+) -> Decided:
     """The decision about each record in each flow; of several the latest."""
-    kinds: defaultdict[tuple[str, ...], dict[tuple[str, bytes], Decision]] = defaultdict(dict)
+    kinds: defaultdict[tuple[str, ...], dict[tuple[str, bytes], Decision]] = (
+        defaultdict(dict)
+    )
     for decision in decisions:
         kinds[decision.on][decision.flow, decision.content] = decision
     found: dict[tuple[int, int], Decision] = {}
@@ -43,16 +49,31 @@ def decided(decisions: Sequence[Decision], flows: Sequence[str], rows: Iterable[
             said = content(row, on)
             for flow, name in enumerate(flows):
                 about = known.get((name, said))
-                if about is not None and about.at >= found.get((number, flow), about).at:
+                if (
+                    about is not None
+                    and about.at >= found.get((number, flow), about).at
+                ):
                     found[number, flow] = about
     return found
 
 
-def decided_by_key(decisions: Sequence[Decision], flows: Sequence[str], run: str, keys: Sequence[str]) -> Decided:
+def decided_by_key(
+    decisions: Sequence[Decision], flows: Sequence[str], run: str, keys: Sequence[str]
+) -> Decided:
     """The same for a run whose records were not kept: what was decided on it alone, by the keys of its records."""
-    own = {(decision.flow, decision.key): decision for decision in decisions if decision.run == run}
-    places = ((number, flow) for number in range(len(keys)) for flow in range(len(flows)))
-    return {place: own[flows[place[1]], keys[place[0]]] for place in places if (flows[place[1]], keys[place[0]]) in own}
+    own = {
+        (decision.flow, decision.key): decision
+        for decision in decisions
+        if decision.run == run
+    }
+    places = (
+        (number, flow) for number in range(len(keys)) for flow in range(len(flows))
+    )
+    return {
+        place: own[flows[place[1]], keys[place[0]]]
+        for place in places
+        if (flows[place[1]], keys[place[0]]) in own
+    }
 
 
 def as_rows(decisions: Iterable[Decision]) -> list[dict[str, Any]]:
@@ -60,6 +81,14 @@ def as_rows(decisions: Iterable[Decision]) -> list[dict[str, Any]]:
     from datetime import datetime
 
     return [
-        {"record": one.key, "flow": one.flow, "label": one.label, "model": one.before, "by": one.by, "at": datetime.fromtimestamp(one.at), "run": one.run}  # noqa: DTZ006 - what the clock on the wall said
+        {
+            "record": one.key,
+            "flow": one.flow,
+            "label": one.label,
+            "model": one.before,
+            "by": one.by,
+            "at": datetime.fromtimestamp(one.at),  # noqa: DTZ006 - what the clock on the wall said
+            "run": one.run,
+        }
         for one in decisions
     ]

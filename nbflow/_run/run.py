@@ -41,7 +41,19 @@ _GLANCE = 0.05
 class Home(Protocol):
     """What the assembling place does for a run."""
 
-    def restart(self, run: Run, state: RunState, batch: Batch, *, only: frozenset[tuple[int, int]], force: bool, from_step: str | None, wait: bool, shown: bool, budget: float | str | None) -> None:
+    def restart(
+        self,
+        run: Run,
+        state: RunState,
+        batch: Batch,
+        *,
+        only: frozenset[tuple[int, int]],
+        force: bool,
+        from_step: str | None,
+        wait: bool,
+        shown: bool,
+        budget: float | str | None,
+    ) -> None:
         """Start the execution of (record, flow) pairs of an existing run."""
 
     def display(self, run: Run) -> bool:
@@ -54,11 +66,13 @@ class Home(Protocol):
 class Run:
     """One send, or one map: every record through every subscribed flow.
 
-    A run is known by its ``id`` and outlives the kernel: ``nbflow.open_run(id)`` gives it back anywhere. Shown in a
-    notebook or terminal it is a table.
+    A run is known by its ``id`` and outlives the kernel: ``nbflow.open_run(id)`` gives
+    it back anywhere. Shown in a notebook or terminal it is a table.
     """
 
-    def __init__(self, engine: Engine, run: str, home: Home, batch: Batch | None = None) -> None:
+    def __init__(
+        self, engine: Engine, run: str, home: Home, batch: Batch | None = None
+    ) -> None:
         self.id = run
         self.engine = engine
         self._home = home
@@ -148,7 +162,11 @@ class Run:
     def counts(self) -> dict[str, dict[str, int]]:
         """Records by state, for each flow, always in one order: ``{"triage": {"COMPLETED": 199, "FAILED": 1}}``."""
         state = self._state()
-        return {name: {str(key): counts[key] for key in WORDS if counts[key]} for flow, name in enumerate(state.flows) for counts in [state.count(flow)]}
+        return {
+            name: {str(key): counts[key] for key in WORDS if counts[key]}
+            for flow, name in enumerate(state.flows)
+            for counts in [state.count(flow)]
+        }
 
     @property
     def usage(self) -> Usage:
@@ -191,52 +209,77 @@ class Run:
 
         Args:
             flow: a flow's (or mapped step's) name.
-            reviewed: labels that people gave in a review (``nbflow.review``) stand in the place of the model's, in
-                this run and every other, and a column ``<flow>.by`` says ``human`` or ``model``. ``False``: what the
-                flows returned.
+            reviewed: labels that people gave in a review (``nbflow.review``) stand in
+                the place of the model's, in this run and every other, and a column
+                ``<flow>.by`` says ``human`` or ``model``. ``False``: what the flows
+                returned.
 
         Returns:
-            Without ``flow``: the batch in its own library, index and order kept, every row in its place. For each
-            flow a column ``<flow>.status`` with the record's state, and its values: ``<flow>.<field>`` for each
-            field of dicts, pydantic models, dataclasses, attrs and named tuples, else one column ``<flow>``. A list
-            or iterator of dicts gives a list of dicts.
+            Without ``flow``: the batch in its own library, index and order kept, every
+                row in its place. For each
+            flow a column ``<flow>.status`` with the record's state, and its values:
+            ``<flow>.<field>`` for each field of dicts, pydantic models, dataclasses,
+            attrs and named tuples, else one column ``<flow>``. A list or iterator of
+            dicts gives a list of dicts.
 
-            With ``flow``: its values, one a row: a Series of the batch's library, or a list.
+            With ``flow``: its values, one a row: a Series of the batch's library, or a
+                list.
 
-            Where calls reported what they used (``nbflow.usage``), ``<flow>.cost`` (US dollars; empty where a price is
-            not known) and ``<flow>.tokens`` of each record: of a remembered one, nothing.
+            Where calls reported what they used (``nbflow.usage``), ``<flow>.cost`` (US
+            dollars; empty where a price is not known) and ``<flow>.tokens`` of each
+            record: of a remembered one, nothing.
 
-            Where a record has no value the place is empty (``None``, ``NaN`` or null as the library has it).
+            Where a record has no value the place is empty (``None``, ``NaN`` or null as
+            the library has it).
         """
         state = self._state()
         if flow is not None and flow not in state.flows:
-            raise UsageError(f"Run {self.id} has no flow {flow!r}; it has {', '.join(map(repr, state.flows))}.")
+            raise UsageError(
+                f"Run {self.id} has no flow {flow!r}; it has {', '.join(map(repr, state.flows))}."
+            )
         batch, rows = self._rows(state)
         source = batch.source if batch is not None else None
         library = batch.library if batch is not None else "records"
         decided = self._decided(state, batch) if reviewed else {}
         if flow is not None:
             number = state.flows.index(flow)
-            values = [results.corrected(value, decided.get((row, number))) for row, value in zip(rows, self._values(state, number, rows), strict=True)]
+            values = [
+                results.corrected(value, decided.get((row, number)))
+                for row, value in zip(
+                    rows, self._values(state, number, rows), strict=True
+                )
+            ]
             return results.as_series(library, source, flow, values)
         columns: dict[str, list[Any]] = {}
         for number, name in enumerate(state.flows):
             columns[f"{name}.status"] = [str(state.item(row, number)) for row in rows]
             made = results.columns_of(name, self._values(state, number, rows))
-            columns.update(results.corrected_columns(name, made, [decided.get((row, number)) for row in rows]))
+            columns.update(
+                results.corrected_columns(
+                    name, made, [decided.get((row, number)) for row in rows]
+                )
+            )
             columns.update(self._used(state, number, rows, taken=columns))
         if batch is None:
             source = [{"key": state.keys[row]} for row in rows]
         return results.as_frame(library, source, columns)
 
     @staticmethod
-    def _used(state: RunState, flow: int, rows: list[int], taken: Iterable[str]) -> dict[str, list[Any]]:
+    def _used(
+        state: RunState, flow: int, rows: list[int], taken: Iterable[str]
+    ) -> dict[str, list[Any]]:
         """The columns that say what each record used, where any did."""
         if not state.has_used(flow):
             return {}
         costs = [state.cost(row, flow) for row in rows]
-        found: dict[str, list[Any]] = {"cost": [None if math.isnan(cost) else cost for cost in costs], "tokens": [state.tokens(row, flow) for row in rows]}
-        return {results.free(f"{state.flows[flow]}.{name}", taken): column for name, column in found.items()}
+        found: dict[str, list[Any]] = {
+            "cost": [None if math.isnan(cost) else cost for cost in costs],
+            "tokens": [state.tokens(row, flow) for row in rows],
+        }
+        return {
+            results.free(f"{state.flows[flow]}.{name}", taken): column
+            for name, column in found.items()
+        }
 
     def _rows(self, state: RunState) -> tuple[Batch | None, list[int]]:
         """The batch, and the number of the record in each of its rows."""
@@ -256,11 +299,21 @@ class Run:
             return {}
         if batch is None:
             return reviewed.decided_by_key(decisions, state.flows, self.id, state.keys)
-        return reviewed.decided(decisions, state.flows, ((number, row) for number, _, row in batch.numbered()))
+        return reviewed.decided(
+            decisions,
+            state.flows,
+            ((number, row) for number, _, row in batch.numbered()),
+        )
 
     def _values(self, state: RunState, flow: int, rows: list[int]) -> list[Any]:
-        keys = {row: state.checkpoint(row, flow) for row in rows if state.item(row, flow) in DONE}
-        saved = self.engine.store.get_many([key for key in dict.fromkeys(keys.values()) if key])
+        keys = {
+            row: state.checkpoint(row, flow)
+            for row in rows
+            if state.item(row, flow) in DONE
+        }
+        saved = self.engine.store.get_many(
+            [key for key in dict.fromkeys(keys.values()) if key]
+        )
         execution = self._execution
         unsaved = execution.unsaved if execution is not None else {}
         values = []
@@ -271,7 +324,9 @@ class Run:
             elif key is None:
                 values.append(None)
             elif key not in saved:
-                raise StoreError(f"The saved value of record {state.keys[row]!r} in flow {state.flows[flow]!r} is not in the store any more; send the batch again, that makes it anew.")
+                raise StoreError(
+                    f"The saved value of record {state.keys[row]!r} in flow {state.flows[flow]!r} is not in the store any more; send the batch again, that makes it anew."
+                )
             else:
                 values.append(checkpoint.load(saved[key]).value)
         return values
@@ -280,28 +335,43 @@ class Run:
         """The records that failed, one row each: record, flow, step, error, message, attempts.
 
         Args:
-            by: ``"cause"`` groups them by flow, step, error and message (numbers and quoted parts aside): how many
-                records each, the most frequent first, with the key of one of them.
+            by: ``"cause"`` groups them by flow, step, error and message (numbers and
+                quoted parts aside): how many records each, the most frequent first,
+                with the key of one of them.
 
         Returns:
-            A frame in the batch's library; pandas where the batch is a list or an iterator.
+            A frame in the batch's library; pandas where the batch is a list or an
+            iterator.
         """
         state = self._state()
         if by not in (None, "cause"):
             raise UsageError(f'failures(by={by!r}): the only grouping is by="cause".')
         if by == "cause":
             causes = causes_of(state)
-            return _frame(state.library, ("flow", "step", "error", "message", "records", "example"), causes)
-        rows = [(row.key, row.flow, row.step or None, row.error, row.message, row.attempts) for row in failure_rows(state)]
-        return _frame(state.library, ("record", "flow", "step", "error", "message", "attempts"), rows)
+            return _frame(
+                state.library,
+                ("flow", "step", "error", "message", "records", "example"),
+                causes,
+            )
+        rows = [
+            (row.key, row.flow, row.step or None, row.error, row.message, row.attempts)
+            for row in failure_rows(state)
+        ]
+        return _frame(
+            state.library,
+            ("record", "flow", "step", "error", "message", "attempts"),
+            rows,
+        )
 
     def compare(self, other: Run) -> Any:
         """What came out differently in ``other``, a run of the same records: after an edit, or a day later.
 
         Returns:
-            A pandas frame, one row a difference: record, flow, field, before (this run), after (``other``). The field
-            is one of the output's, or the flow's name for an output without fields; ``status`` where a record is done
-            in one run only; ``record`` where only one run has it. Values that are saved under one key are not loaded.
+            A pandas frame, one row a difference: record, flow, field, before (this
+                run), after (``other``). The field
+            is one of the output's, or the flow's name for an output without fields;
+            ``status`` where a record is done in one run only; ``record`` where only one
+            run has it. Values that are saved under one key are not loaded.
         """
         return _frame("pandas", compare.COLUMNS, self.differences(other))
 
@@ -315,30 +385,49 @@ class Run:
         """The run itself if nothing failed.
 
         Raises:
-            RunFailedError: records failed, or the run ended before they were done; the message has the causes.
+            RunFailedError: records failed, or the run ended before they were done; the
+                message has the causes.
         """
         state = self._state()
         if state.state in ("COMPLETED", "RUNNING") and not state.failures:
             return self
-        causes = "\n".join(f"  {cause.records:,} x {cause.error} at {cause.step or cause.flow}, such as {short(cause.example, 60)}: {short(cause.message)}" for cause in causes_of(state)[:10])
-        raise RunFailedError(f"Run {self.id} is {state.state}: {short(self.table().sentence, 500)}" + (f"\n{causes}" if causes else ""))
+        causes = "\n".join(
+            f"  {cause.records:,} x {cause.error} at {cause.step or cause.flow}, such as {short(cause.example, 60)}: {short(cause.message)}"
+            for cause in causes_of(state)[:10]
+        )
+        raise RunFailedError(
+            f"Run {self.id} is {state.state}: {short(self.table().sentence, 500)}"
+            + (f"\n{causes}" if causes else "")
+        )
 
     def inspect(self, key: Any) -> Inspection:
         """One record: each step of it in each flow, with state, attempts, times, and its inputs and outputs on request.
 
         Args:
-            key: the record's key, or for a batch without ``key=`` its index label or position.
+            key: the record's key, or for a batch without ``key=`` its index label or
+                position.
         """
         state = self._state()
         text = " / ".join(map(str, key)) if isinstance(key, tuple) else str(key)
         numbers = [number for number, known in enumerate(state.keys) if known == text]
         if not numbers:
-            raise UsageError(f"Run {self.id} has no record {text!r}; its first keys are {', '.join(map(repr, state.keys[:3]))}.")
+            raise UsageError(
+                f"Run {self.id} has no record {text!r}; its first keys are {', '.join(map(repr, state.keys[:3]))}."
+            )
         record = numbers[0]
         execution = self._execution
         inputs = execution.inputs if execution is not None else {}
         why = Why(self.engine, state, record, self._load, self._content)
-        views = [FlowView(name, state.item(record, flow), self._load, state.checkpoint(record, flow), why) for flow, name in enumerate(state.flows)]
+        views = [
+            FlowView(
+                name,
+                state.item(record, flow),
+                self._load,
+                state.checkpoint(record, flow),
+                why,
+            )
+            for flow, name in enumerate(state.flows)
+        ]
         for entry in self.engine.ledger.about(self.id, record):
             if isinstance(entry, Item | Called | Used):
                 views[entry.flow].take(entry)
@@ -350,7 +439,11 @@ class Run:
         """A record as it was sent in a run."""
         sent = self if run == self.id else Run(self.engine, run, self._home)
         row = sent._row(record)  # noqa: SLF001 - of this class
-        return row.record if row is not None and row.key == key else sent._record(sent._state(), record)  # noqa: SLF001
+        return (
+            row.record
+            if row is not None and row.key == key
+            else sent._record(sent._state(), record)  # noqa: SLF001
+        )
 
     def _row(self, place: int) -> Row | None:
         """One row of the batch, if it can be had without reading those before it."""
@@ -360,7 +453,8 @@ class Run:
         return kept_row(self.engine.ledger, self.id, place)
 
     def _record(self, state: RunState, record: int) -> Any:
-        # Where no row is the copy of another, each record stands in the row of its number.
+        # Where no row is the copy of another, each record stands in the row of its
+        # number.
         row = self._row(record) if not state.copies else None
         if row is not None and row.key == state.keys[record]:
             return row.record
@@ -416,17 +510,24 @@ class Run:
         execution = self._execution
         if execution is not None:
             return execution.cancelled.is_set() and not execution.has_ended
-        return self._read.state == "RUNNING" and self.engine.ledger.is_asked_to_stop(self.id)
+        return self._read.state == "RUNNING" and self.engine.ledger.is_asked_to_stop(
+            self.id
+        )
 
     def _is_going_on(self) -> bool:
         execution = self._execution
-        return not execution.has_ended if execution is not None else self._state().state == "RUNNING"
+        return (
+            not execution.has_ended
+            if execution is not None
+            else self._state().state == "RUNNING"
+        )
 
     def cancel(self) -> Run:
         """Start nothing more. What waits is ``CANCELLED`` now; a sync call under way ends its step first.
 
-        Everything that is done stays done. Returns at once; ``wait()`` waits for the last call. A run that another
-        kernel or job works on is asked to stop through the ledger, and does within a second.
+        Everything that is done stays done. Returns at once; ``wait()`` waits for the
+        last call. A run that another kernel or job works on is asked to stop through
+        the ledger, and does within a second.
         """
         execution = self._execution
         if execution is None and self.state == "RUNNING":
@@ -435,7 +536,9 @@ class Run:
             execution.cancel()
         return self
 
-    def rerun_failed(self, *, wait: bool = True, budget: float | str | None = None) -> Run:
+    def rerun_failed(
+        self, *, wait: bool = True, budget: float | str | None = None
+    ) -> Run:
         """Run again what failed, was cancelled or interrupted, and only that. The run goes on under its id.
 
         Args:
@@ -451,19 +554,33 @@ class Run:
         """The (record, flow) pairs, by number, that failed, were cancelled or interrupted."""
         state = self._whole()
         again = BROKEN | {State.CANCELLED, State.INTERRUPTED}
-        return frozenset((record, flow) for flow in range(len(state.flows)) for record in state.records(flow, again))
+        return frozenset(
+            (record, flow)
+            for flow in range(len(state.flows))
+            for record in state.records(flow, again)
+        )
 
-    def rerun_places(self, only: frozenset[tuple[int, int]], *, force: bool = False) -> Run:
+    def rerun_places(
+        self, only: frozenset[tuple[int, int]], *, force: bool = False
+    ) -> Run:
         """Run (record, flow) pairs again in the background, shown where the run is shown already: what a table asks for."""
         return self._again(only, wait=False, force=force, shown=False)
 
-    def rerun(self, where: Any = None, *, from_step: str | None = None, wait: bool = True, budget: float | str | None = None) -> Run:
+    def rerun(
+        self,
+        where: Any = None,
+        *,
+        from_step: str | None = None,
+        wait: bool = True,
+        budget: float | str | None = None,
+    ) -> Run:
         """Run records again although they are done.
 
         Args:
-            where: which ones: a key, a list of keys, or a function that takes the record and says yes or no. All
-                when left out.
-            from_step: name of a step: those before it come from their checkpoints, it and those after it run again.
+            where: which ones: a key, a list of keys, or a function that takes the
+                record and says yes or no. All when left out.
+            from_step: name of a step: those before it come from their checkpoints, it
+                and those after it run again.
             wait: ``False`` returns at once.
             budget: US dollars that it may cost from now on.
 
@@ -473,12 +590,21 @@ class Run:
         state = self._whole()
         chosen = self._chosen(state, where)
         known = sorted({step for steps in state.steps for step in steps})
-        # A run in which everything was remembered does not know which flow calls which step.
-        flows = [flow for flow, steps in enumerate(state.steps) if from_step is None or not known or from_step in steps]
+        # A run in which everything was remembered does not know which flow calls which
+        # step.
+        flows = [
+            flow
+            for flow, steps in enumerate(state.steps)
+            if from_step is None or not known or from_step in steps
+        ]
         if not flows:
-            raise UsageError(f"from_step={from_step!r}: no such step in run {self.id}; it called {', '.join(known)}.")
+            raise UsageError(
+                f"from_step={from_step!r}: no such step in run {self.id}; it called {', '.join(known)}."
+            )
         only = frozenset((record, flow) for flow in flows for record in chosen)
-        return self._again(only, force=from_step is None, from_step=from_step, wait=wait, budget=budget)
+        return self._again(
+            only, force=from_step is None, from_step=from_step, wait=wait, budget=budget
+        )
 
     def _whole(self) -> RunState:
         """The state, with the records that a killed process had not come to read: they are interrupted like the others."""
@@ -487,7 +613,11 @@ class Run:
             return state
         batch = self._batch = kept_batch(self.engine.ledger, self.id)
         rows, listed = list(batch.numbered()), len(state.keys)
-        entries: list[Entry] = [Listed(number, row.key, times) for number, times, row in rows if number >= listed or times > 1]
+        entries: list[Entry] = [
+            Listed(number, row.key, times)
+            for number, times, row in rows
+            if number >= listed or times > 1
+        ]
         entries.append(Sent(max((number for number, _, _ in rows), default=-1) + 1))
         self.engine.ledger.append(self.id, entries)
         state = self._state()
@@ -501,41 +631,98 @@ class Run:
         if callable(where):
             batch, rows = self._rows(state)
             if batch is None:
-                raise UsageError(f"The records of run {self.id} were not kept, so where= can only be a list of keys.")
-            return {number for number, row in zip(rows, batch.rows(), strict=True) if row.error is None and where(row.record)}
-        wanted = {str(where)} if isinstance(where, str | int) else {" / ".join(map(str, key)) if isinstance(key, tuple) else str(key) for key in where}
+                raise UsageError(
+                    f"The records of run {self.id} were not kept, so where= can only be a list of keys."
+                )
+            return {
+                number
+                for number, row in zip(rows, batch.rows(), strict=True)
+                if row.error is None and where(row.record)
+            }
+        wanted = (
+            {str(where)}
+            if isinstance(where, str | int)
+            else {
+                " / ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+                for key in where
+            }
+        )
         unknown = wanted - set(state.keys)
         if unknown:
-            raise UsageError(f"where=: run {self.id} has no record {', '.join(map(repr, sorted(unknown)[:5]))}.")
+            raise UsageError(
+                f"where=: run {self.id} has no record {', '.join(map(repr, sorted(unknown)[:5]))}."
+            )
         return [number for number, key in enumerate(state.keys) if key in wanted]
 
-    def _again(self, only: frozenset[tuple[int, int]], *, wait: bool, force: bool = False, from_step: str | None = None, shown: bool = True, budget: float | str | None = None) -> Run:
+    def _again(
+        self,
+        only: frozenset[tuple[int, int]],
+        *,
+        wait: bool,
+        force: bool = False,
+        from_step: str | None = None,
+        shown: bool = True,
+        budget: float | str | None = None,
+    ) -> Run:
         state = self._state()
         if state.state == "RUNNING":
-            raise UsageError(f"Run {self.id} is still going on; wait() for it or cancel() it first.")
+            raise UsageError(
+                f"Run {self.id} is still going on; wait() for it or cancel() it first."
+            )
         if only:
             if self._batch is None or self._batch.is_stream:
                 self._batch = kept_batch(self.engine.ledger, self.id)
-            self._home.restart(self, state, self._batch, only=only, force=force, from_step=from_step, wait=wait, shown=shown, budget=budget)
+            self._home.restart(
+                self,
+                state,
+                self._batch,
+                only=only,
+                force=force,
+                from_step=from_step,
+                wait=wait,
+                shown=shown,
+                budget=budget,
+            )
         return self
 
 
 def _content(run: Run) -> object:
     """What two runs have to have in common for a step or a cell to be given the same: what ``results()`` and ``failures()`` say."""
     state = run._state()  # noqa: SLF001 - of this module
-    items = [[(str(state.item(record, flow)), state.checkpoint(record, flow)) for record in range(len(state.keys))] for flow in range(len(state.flows))]
+    items = [
+        [
+            (str(state.item(record, flow)), state.checkpoint(record, flow))
+            for record in range(len(state.keys))
+        ]
+        for flow in range(len(state.flows))
+    ]
     batch, _ = run._rows(state)  # noqa: SLF001
     failures = [tuple(row) for row in failure_rows(state)]
-    decided = sorted((place, decision.label) for place, decision in run._decided(state, batch).items())  # noqa: SLF001
+    decided = sorted(
+        (place, decision.label)
+        for place, decision in run._decided(state, batch).items()  # noqa: SLF001
+    )
     source = batch.source if batch is not None and not batch.is_stream else None
-    return state.event, state.flows, state.keys, items, failures, source, *([decided] if decided else [])
+    return (
+        state.event,
+        state.flows,
+        state.keys,
+        items,
+        failures,
+        source,
+        *([decided] if decided else []),
+    )
 
 
 key_by(Run, _content)
 
 
-def _frame(library: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Any:
-    data: dict[str, list[Any]] = dict(zip(columns, (list(column) for column in zip(*rows, strict=True)), strict=False)) or {name: [] for name in columns}
+def _frame(
+    library: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]
+) -> Any:
+    data: dict[str, list[Any]] = dict(
+        zip(columns, (list(column) for column in zip(*rows, strict=True)), strict=False)
+    ) or {name: [] for name in columns}
     root = library.partition(".")[0]
     if root == "polars":
         import polars as pl

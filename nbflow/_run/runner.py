@@ -1,6 +1,7 @@
 """Runner: performs a plan's commands, inline for sync callers, awaiting for async ones.
 
-Only three commands can wait: `Claim`, `Attempt` and `Wait`. They exist twice, the others once.
+Only three commands can wait: `Claim`, `Attempt` and `Wait`. They exist twice, the
+others once.
 """
 
 from __future__ import annotations
@@ -11,7 +12,19 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from nbflow._core.entry import DONE, Called, Remark
-from nbflow._core.plan import LOOKUP, Attempt, Claim, Lookup, Note, Outcome, Release, Save, State, Wait, plan
+from nbflow._core.plan import (
+    LOOKUP,
+    Attempt,
+    Claim,
+    Lookup,
+    Note,
+    Outcome,
+    Release,
+    Save,
+    State,
+    Wait,
+    plan,
+)
 from nbflow._key import state
 from nbflow._run import failure
 from nbflow._run.attempt import aattempt, attempt
@@ -20,7 +33,13 @@ from nbflow._run.clock import check
 from nbflow._run.scope import SCOPE, Scope
 from nbflow._run.sources import Sources
 from nbflow._state import checkpoint
-from nbflow.errors import CodecError, RunCancelledError, StepError, StoreError, StoreWarning
+from nbflow.errors import (
+    CodecError,
+    RunCancelledError,
+    StepError,
+    StoreError,
+    StoreWarning,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -38,11 +57,14 @@ if TYPE_CHECKING:
     from nbflow._state.store import Store
 
 
-
 class Call:
     """One call under way: what the commands of its plan work on."""
 
-    __slots__ = ("args", "cancelled", "expires", "function", "gate", "identity", "inputs", "is_flow", "item", "key", "kwargs", "made_of", "name", "on_loop", "outer", "policy", "scope", "worth")
+    __slots__ = (
+        "args", "cancelled", "expires", "function", "gate", "identity", "inputs",
+        "is_flow", "item", "key", "kwargs", "made_of", "name", "on_loop", "outer",
+        "policy", "scope", "worth",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -67,11 +89,17 @@ class Call:
         self.args = args
         self.kwargs = kwargs
         self.identity = identity
-        #: Digests of the arguments, made before the first attempt: the function may change its arguments.
+        #: Digests of the arguments, made before the first attempt: the function may
+        #: change its arguments.
         self.inputs = inputs
         self.made_of: list[Input] | None = None
-        # A call made inside a call of the same step is part of it: waiting for its place would be waiting for itself.
-        inside = outer is not None and gate is not None and any(scope.gate is gate for scope in outer)
+        # A call made inside a call of the same step is part of it: waiting for its
+        # place would be waiting for itself.
+        inside = (
+            outer is not None
+            and gate is not None
+            and any(scope.gate is gate for scope in outer)
+        )
         self.gate = None if inside else gate
         self.item = item
         self.outer = outer
@@ -85,7 +113,15 @@ class Call:
         self.on_loop = False
 
     def _scope(self, attempt: int) -> Scope:
-        return Scope(self.key, "" if self.is_flow else self.name, attempt, self.gate, self.item, self.outer, per_run=self.identity.per_run)
+        return Scope(
+            self.key,
+            "" if self.is_flow else self.name,
+            attempt,
+            self.gate,
+            self.item,
+            self.outer,
+            per_run=self.identity.per_run,
+        )
 
     def begin(self, attempt: int, holds: Sequence[Hold]) -> None:
         """Before an attempt: what it will see is not what an earlier one saw."""
@@ -99,7 +135,16 @@ class Call:
         """Where the values are that the code changes itself; in a run they are looked at once, at its end."""
         return self.identity.changes if self.item is None else ()
 
-    def note(self, state: State, at: float, attempt: int, error: BaseException | None, *, seconds: float = 0.0, wait: float = 0.0) -> None:
+    def note(
+        self,
+        state: State,
+        at: float,
+        attempt: int,
+        error: BaseException | None,
+        *,
+        seconds: float = 0.0,
+        wait: float = 0.0,
+    ) -> None:
         """Tell the ledger how an attempt of a step ended; a flow's own call is noted by whoever sent the record."""
         item = self.item
         if state is State.CACHED and self.worth is not None:
@@ -108,7 +153,20 @@ class Call:
             return
         key = self.key if state in DONE else None
         failed = failure.of(error, self.name) if error is not None else None
-        item.note(Called(item.record, item.flow, self.name, state, at, seconds, attempt, key, failed, wait))
+        item.note(
+            Called(
+                item.record,
+                item.flow,
+                self.name,
+                state,
+                at,
+                seconds,
+                attempt,
+                key,
+                failed,
+                wait,
+            )
+        )
 
 
 class Flight:
@@ -123,7 +181,12 @@ class Flight:
 class Runner:
     """Performs calls on one store."""
 
-    def __init__(self, store: Store, clock: Clock, crash_point: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        crash_point: Callable[[str], None] | None = None,
+    ) -> None:
         self.store = store
         self.clock = clock
         self.sources = Sources(store, clock)
@@ -164,7 +227,11 @@ class Runner:
                 try:
                     kind = type(command)
                     awaited = _AWAITED.get(kind)
-                    reply = await awaited(self, call, command) if awaited is not None else _INLINE[kind](self, call, command)
+                    reply = (
+                        await awaited(self, call, command)
+                        if awaited is not None
+                        else _INLINE[kind](self, call, command)
+                    )
                 except BaseException as error:
                     command = commands.throw(error)
                 else:
@@ -174,7 +241,11 @@ class Runner:
             return outcome
 
     def _plan(self, call: Call, *, force: bool) -> Generator[Command, Any, Outcome]:
-        return plan(call.policy, self.clock.random, force=force or (not call.is_flow and call.name in self.forced))
+        return plan(
+            call.policy,
+            self.clock.random,
+            force=force or (not call.is_flow and call.name in self.forced),
+        )
 
     # The commands that never wait.
 
@@ -190,7 +261,11 @@ class Runner:
             call.worth = found.usage
             return Outcome(State.CACHED, found.value)
         except StoreError as error:
-            warnings.warn(f"A saved output of {call.name!r} could not be read, so it runs again: {error}", StoreWarning, stacklevel=2)
+            warnings.warn(
+                f"A saved output of {call.name!r} could not be read, so it runs again: {error}",
+                StoreWarning,
+                stacklevel=2,
+            )
             return None
 
     def _save(self, call: Call, command: Save) -> bool:
@@ -219,7 +294,11 @@ class Runner:
         return True
 
     def _unsaved(self, call: Call, error: StoreError) -> None:
-        what = "Its value" if isinstance(error, CodecError) else "The value is there, but it"
+        what = (
+            "Its value"
+            if isinstance(error, CodecError)
+            else "The value is there, but it"
+        )
         text = f"{call.name!r}: {what} could not be saved, so this call will run again next time. {error}"
         if call.item is not None:
             call.item.note(Remark(self.clock.time(), text))
@@ -227,7 +306,13 @@ class Runner:
 
     def _note(self, call: Call, command: Note) -> None:
         outcome = command.outcome
-        call.note(outcome.state, self.clock.time(), outcome.attempts, outcome.error, seconds=command.seconds)
+        call.note(
+            outcome.state,
+            self.clock.time(),
+            outcome.attempts,
+            outcome.error,
+            seconds=command.seconds,
+        )
         self._reached("note")
 
     def _release(self, call: Call, command: Release) -> None:
@@ -238,7 +323,8 @@ class Runner:
         if self._crash_point is not None:
             self._crash_point(point)
 
-    # Single flight: one call at a time works on a key, among threads and tasks here, and among processes.
+    # Single flight: one call at a time works on a key, among threads and tasks here,
+    # and among processes.
 
     def _board(self, call: Call) -> Future[Outcome | None] | None:
         """``None``: the key is ours in this process. Otherwise what to wait for."""
@@ -249,8 +335,12 @@ class Runner:
                 return None
             if flight.landing is None:
                 flight.landing = Future()
-        if call.outer is not None and any(scope.key == call.key for scope in call.outer):
-            raise RecursionError(f"{call.name!r} calls itself with the same arguments, directly or through other steps.")
+        if call.outer is not None and any(
+            scope.key == call.key for scope in call.outer
+        ):
+            raise RecursionError(
+                f"{call.name!r} calls itself with the same arguments, directly or through other steps."
+            )
         return flight.landing
 
     def _land(self, key: str, outcome: Outcome | None) -> None:
@@ -294,7 +384,9 @@ class Runner:
             import asyncio
 
             # Shielded: whoever stops waiting must not cancel what the others wait for.
-            shared = self._shared(call, await asyncio.shield(asyncio.wrap_future(landing)))
+            shared = self._shared(
+                call, await asyncio.shield(asyncio.wrap_future(landing))
+            )
             if shared is not None:
                 return shared
         try:
@@ -310,7 +402,11 @@ class Runner:
     def _budgets(self, call: Call) -> Sequence[Budget]:
         """What an attempt has to fit into. A flow costs what its steps do; a call inside one that is paid for is part of it."""
         budgets = self.budgets if call.item is None else call.item.budgets
-        if not budgets or call.is_flow or (call.outer is not None and any(scope.holds for scope in call.outer)):
+        if (
+            not budgets
+            or call.is_flow
+            or (call.outer is not None and any(scope.holds for scope in call.outer))
+        ):
             return ()
         return budgets
 
@@ -330,7 +426,11 @@ class Runner:
             return self._within_gate(call, command.number, ())
         with Paid() as paid:
             for budget in budgets:
-                paid.holds.append(budget.enter(call.name, self.clock, call.cancelled, waits=not call.on_loop))
+                paid.holds.append(
+                    budget.enter(
+                        call.name, self.clock, call.cancelled, waits=not call.on_loop
+                    )
+                )
             return paid.on(self._within_gate(call, command.number, paid.holds))
 
     def _within_gate(self, call: Call, number: int, holds: Sequence[Hold]) -> Tried:
@@ -345,7 +445,9 @@ class Runner:
             changes = call.changes
             state.begin(changes)
             try:
-                return attempt(call.function, call.args, call.kwargs, call.policy.timeout)
+                return attempt(
+                    call.function, call.args, call.kwargs, call.policy.timeout
+                )
             finally:
                 SCOPE.reset(token)
                 state.end(changes)
@@ -363,7 +465,9 @@ class Runner:
                 paid.holds.append(await budget.aenter(call.name))
             return paid.on(await self._awithin_gate(call, command.number, paid.holds))
 
-    async def _awithin_gate(self, call: Call, number: int, holds: Sequence[Hold]) -> Tried:
+    async def _awithin_gate(
+        self, call: Call, number: int, holds: Sequence[Hold]
+    ) -> Tried:
         __tracebackhide__ = True
         gate, handed_on = call.gate, False
         if gate is not None:
@@ -374,7 +478,9 @@ class Runner:
             changes = call.changes
             state.begin(changes)
             try:
-                tried = await aattempt(call.function, call.args, call.kwargs, call.policy.timeout)
+                tried = await aattempt(
+                    call.function, call.args, call.kwargs, call.policy.timeout
+                )
             finally:
                 SCOPE.reset(token)
                 state.end(changes)
@@ -386,7 +492,14 @@ class Runner:
         return tried
 
     def _before_wait(self, call: Call, command: Wait) -> None:
-        call.note(State.RETRYING, self.clock.time(), command.number, command.error, seconds=command.spent, wait=command.seconds)
+        call.note(
+            State.RETRYING,
+            self.clock.time(),
+            command.number,
+            command.error,
+            seconds=command.spent,
+            wait=command.seconds,
+        )
         if command.pause is not None and call.gate is not None:
             call.gate.pace.pause(self.clock.monotonic(), command.pause)
 
@@ -402,8 +515,9 @@ class Runner:
 async def _let_others_start() -> None:
     """A turn of the event loop between an output and its saving, for whoever got our place.
 
-    Of sixty answers that arrive together the first would else be saved, noted and followed up before the sixtieth
-    gives its place away. The output is not lost to a cancellation that comes meanwhile: it takes effect afterwards.
+    Of sixty answers that arrive together the first would else be saved, noted and
+    followed up before the sixtieth gives its place away. The output is not lost to a
+    cancellation that comes meanwhile: it takes effect afterwards.
     """
     import asyncio
 
@@ -442,11 +556,20 @@ def value_of(call: Call, outcome: Outcome) -> Any:
     __tracebackhide__ = True
     if outcome.error is None:
         if call.outer is not None:
-            call.outer.saw(call.name, call.key, call.expires, call.worth, per_run=call.identity.per_run)
+            call.outer.saw(
+                call.name,
+                call.key,
+                call.expires,
+                call.worth,
+                per_run=call.identity.per_run,
+            )
         return outcome.value
     if isinstance(outcome.error, RunCancelledError):
         raise outcome.error
-    item, times = call.item, "once" if outcome.attempts == 1 else f"{outcome.attempts} times"
+    item, times = (
+        call.item,
+        "once" if outcome.attempts == 1 else f"{outcome.attempts} times",
+    )
     raise StepError(
         f"step {call.name!r} failed, tried {times}: {failure.describe(outcome.error)}",
         step=call.name,

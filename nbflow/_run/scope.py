@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 class Item:
     """One record in one flow of a run: what the calls below it have in common."""
 
-    __slots__ = ("attempts", "budgets", "called", "cancelled", "flow", "flow_name", "forced", "forced_from", "identify", "inputs", "note", "record", "record_key", "run", "runner")
+    __slots__ = (
+        "attempts", "budgets", "called", "cancelled", "flow", "flow_name", "forced",
+        "forced_from", "identify", "inputs", "note", "record", "record_key", "run",
+        "runner",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -71,9 +75,22 @@ class Item:
 class Scope:
     """One call and, through ``outer``, those it was made in."""
 
-    __slots__ = ("attempt", "built_on", "expires", "gate", "holds", "item", "key", "outer", "per_run", "step", "worth")
+    __slots__ = (
+        "attempt", "built_on", "expires", "gate", "holds", "item", "key", "outer",
+        "per_run", "step", "worth",
+    )  # fmt: skip
 
-    def __init__(self, key: str, step: str, attempt: int, gate: Gate | None, item: Item | None, outer: Scope | None, *, per_run: bool) -> None:
+    def __init__(
+        self,
+        key: str,
+        step: str,
+        attempt: int,
+        gate: Gate | None,
+        item: Item | None,
+        outer: Scope | None,
+        *,
+        per_run: bool,
+    ) -> None:
         self.key = key
         #: Name of the step, ``""`` for a flow, and the number of the attempt.
         self.step = step
@@ -86,7 +103,8 @@ class Scope:
         self.built_on: list[tuple[str, str]] = []
         #: When the first of those values goes out of date.
         self.expires: float | None = None
-        #: What was used to make the value so far, by this call and those below it; what is held back for it.
+        #: What was used to make the value so far, by this call and those below it; what
+        #: is held back for it.
         self.worth: Usage | None = None
         self.holds: Sequence[Hold] = ()
 
@@ -110,12 +128,30 @@ class Scope:
         """Tell the ledger what was used, or saved."""
         item = self.item
         if item is not None:
-            item.note(Used(item.record, item.flow, self.step, attempt, item.runner.clock.time(), usage, saved))
+            item.note(
+                Used(
+                    item.record,
+                    item.flow,
+                    self.step,
+                    attempt,
+                    item.runner.clock.time(),
+                    usage,
+                    saved,
+                )
+            )
 
     def _add(self, usage: Usage) -> None:
         self.worth = usage if self.worth is None else self.worth + usage
 
-    def saw(self, step: str, key: str, expires: float | None, worth: Usage | None, *, per_run: bool) -> None:
+    def saw(
+        self,
+        step: str,
+        key: str,
+        expires: float | None,
+        worth: Usage | None,
+        *,
+        per_run: bool,
+    ) -> None:
         """A call below this one gave a value; ``worth``: what was used to make it."""
         self.built_on.append((step, key))
         if worth is not None:

@@ -1,8 +1,9 @@
 """Send: a batch through every flow that listens, each record in each flow apart from all others.
 
-The batch is read in chunks by the thread that sends. Each chunk is looked up in bulk; what is done is noted, the
-rest goes to its lane: threads for sync flows, tasks on the engine's loop for async ones. The number of records
-under way is bounded, and the reading waits.
+The batch is read in chunks by the thread that sends. Each chunk is looked up in bulk;
+what is done is noted, the rest goes to its lane: threads for sync flows, tasks on the
+engine's loop for async ones. The number of records under way is bounded, and the
+reading waits.
 """
 
 from __future__ import annotations
@@ -15,7 +16,17 @@ from array import array
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.entry import DONE, Called, Closed, Coded, Item, Listed, Remark, Sent, Used
+from nbflow._core.entry import (
+    DONE,
+    Called,
+    Closed,
+    Coded,
+    Item,
+    Listed,
+    Remark,
+    Sent,
+    Used,
+)
 from nbflow._core.plan import Outcome, State
 from nbflow._key import state
 from nbflow._key.explain import listed
@@ -45,16 +56,19 @@ if TYPE_CHECKING:
 
     Inputs = list[tuple[str, tuple[Any, ...], dict[str, Any]]]
 
-#: Records under way at once, and threads of one sync flow, unless max_in_flight= says otherwise.
+#: Records under way at once, and threads of one sync flow, unless max_in_flight= says
+#: otherwise.
 IN_FLIGHT, THREADS = 1024, 32
 _FIRST_CHUNK = 16
 #: Seconds for which rows of an iterator are gathered.
 _SLOW = 0.2
-#: After an interrupt, seconds for the calls under way to end before they are left behind.
+#: After an interrupt, seconds for the calls under way to end before they are left
+#: behind.
 GRACE = 1.0
 #: Records of which the inputs of steps stay at hand, and as many that failed.
 INPUTS = 1000
-#: Seconds between two looks at the crews, between two pictures, and between two looks whether to stop.
+#: Seconds between two looks at the crews, between two pictures, and between two looks
+#: whether to stop.
 _TICK, _PICTURE, _ASKED = 0.005, 0.25, 0.5
 
 
@@ -108,20 +122,30 @@ class Execution:
         self.watch = watch
         self._identities: dict[Any, Identity] = {}
         self._before: Mapping[str, bytes] = {}
-        #: Everything whose code was read; while the run goes on, what this code changes is its own doing.
+        #: Everything whose code was read; while the run goes on, what this code changes
+        #: is its own doing.
         self._noted: list[Identity] = []
         self._runs = False
         self._reading = threading.RLock()
         self._most = max_in_flight or IN_FLIGHT
-        # The reader is woken when some places are free, not at each: waking a thread costs more than a short call.
+        # The reader is woken when some places are free, not at each: waking a thread
+        # costs more than a short call.
         self._refill = self._most - max(1, self._most // 32)
         self._room = threading.Event()
         self._mutex = threading.Lock()
         self._pending: dict[int, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         threads = min(max_in_flight or THREADS, 4 * IN_FLIGHT)
-        self._crews = {flow: Crew(f"nbflow-{lane.name}", threads, self._work) for flow, lane in enumerate(lanes) if not lane.is_async}
-        self._ticked, self._computed, self._shown = time.perf_counter(), time.process_time(), 0.0
+        self._crews = {
+            flow: Crew(f"nbflow-{lane.name}", threads, self._work)
+            for flow, lane in enumerate(lanes)
+            if not lane.is_async
+        }
+        self._ticked, self._computed, self._shown = (
+            time.perf_counter(),
+            time.process_time(),
+            0.0,
+        )
         self._asked = self._ticked
 
     # Code is read once, at the start, so that a batch is consistent.
@@ -136,7 +160,9 @@ class Execution:
 
     def identify(self, step: Step[..., Any]) -> Identity:
         """What a step is, for all of this run."""
-        found = self._identities.get(step.__wrapped__)  # without the lock: every call of every thread passes here
+        found = self._identities.get(
+            step.__wrapped__
+        )  # without the lock: every call of every thread passes here
         return found if found is not None else self._identify(step)
 
     def _identify(self, step: Step[..., Any]) -> Identity:
@@ -154,7 +180,11 @@ class Execution:
         sources, before = self.runner.sources, self._before.get(subject)
         changes = sources.note(subject, identity)
         if before is not None:
-            changes = sources.changes(subject, before, identity) if before != identity.digest else []
+            changes = (
+                sources.changes(subject, before, identity)
+                if before != identity.digest
+                else []
+            )
         why = "new" if changes is None else listed(changes)
         self.notes.add(Coded(subject, identity.digest, self.runner.clock.time(), why))
 
@@ -178,7 +208,8 @@ class Execution:
                 self._runs = True
                 for identity in self._noted:
                     state.begin(identity.changes)
-            # Not before the run is locked: who is told looks at it, and would find nobody at work.
+            # Not before the run is locked: who is told looks at it, and would find
+            # nobody at work.
             orders.tell(self.state.run, self.runner.store.url)
             self.show()
             self._read()
@@ -211,14 +242,18 @@ class Execution:
                 if self.cancelled.is_set():
                     self._drop(fresh)
                     if self.batch.is_stream:
-                        self.say("The run was cancelled before the iterator was read to its end.")
+                        self.say(
+                            "The run was cancelled before the iterator was read to its end."
+                        )
                         break
                 else:
                     self._dispatch(fresh)
         finally:
             self.notes.add(Sent(max(self.rows, default=-1) + 1))
 
-    def _chunk(self, rows: Iterator[tuple[int, int, Row]], size: int) -> list[tuple[int, int, Row]]:
+    def _chunk(
+        self, rows: Iterator[tuple[int, int, Row]], size: int
+    ) -> list[tuple[int, int, Row]]:
         """The next rows to begin with; fewer where an iterator takes its time, as one that asks an API for pages does."""
         if not self.batch.is_stream:
             return list(itertools.islice(rows, size))
@@ -234,7 +269,9 @@ class Execution:
         if self.keep is not None:
             self.keep([row.record for _, _, row in chunk])
         if self._only is None:
-            self.notes.extend([Listed(number, row.key, times) for number, times, row in chunk])
+            self.notes.extend(
+                [Listed(number, row.key, times) for number, times, row in chunk]
+            )
         self.rows.extend([number for number, _, _ in chunk])
         return [(number, row) for number, times, row in chunk if times == 1]
 
@@ -243,23 +280,45 @@ class Execution:
         missing: dict[int, list[tuple[int, str]]] = {}
         rows = dict(fresh)
         for flow, lane in enumerate(self.lanes):
-            todo = [(number, row) for number, row in fresh if self._only is None or (number, flow) in self._only]
+            todo = [
+                (number, row)
+                for number, row in fresh
+                if self._only is None or (number, flow) in self._only
+            ]
             keyed = self._keyed(flow, lane, todo)
-            done = {} if self._runs_anyway(lane) else self._saved(lane, [key for _, key in keyed])
+            done = (
+                {}
+                if self._runs_anyway(lane)
+                else self._saved(lane, [key for _, key in keyed])
+            )
             now = self.runner.clock.time()
             for number, key in keyed:
                 if key not in done:
                     missing.setdefault(number, []).append((flow, key))
                     continue
                 if lane.on_map:
-                    self.notes.add(Called(number, flow, lane.name, State.CACHED, now, 0.0, 0, key))
+                    self.notes.add(
+                        Called(number, flow, lane.name, State.CACHED, now, 0.0, 0, key)
+                    )
                 if (saved := done[key]) is not None:
-                    self.notes.add(Used(number, flow, lane.name if lane.on_map else "", 0, now, saved, saved=True))
+                    self.notes.add(
+                        Used(
+                            number,
+                            flow,
+                            lane.name if lane.on_map else "",
+                            0,
+                            now,
+                            saved,
+                            saved=True,
+                        )
+                    )
                 self.notes.add(Item(number, flow, State.CACHED, now, 0.0, key))
         for number in sorted(missing):
             self._start(number, rows[number], missing[number])
 
-    def _keyed(self, flow: int, lane: Lane, todo: list[tuple[int, Row]]) -> list[tuple[int, str]]:
+    def _keyed(
+        self, flow: int, lane: Lane, todo: list[tuple[int, Row]]
+    ) -> list[tuple[int, str]]:
         keyed = []
         for number, row in todo:
             error = row.error
@@ -270,7 +329,9 @@ class Execution:
                 except Exception as broken:
                     error = broken
             now = self.runner.clock.time()
-            self.notes.add(Item(number, flow, State.FAILED, now, 0.0, None, 0, failure.of(error)))
+            self.notes.add(
+                Item(number, flow, State.FAILED, now, 0.0, None, 0, failure.of(error))
+            )
         return keyed
 
     def _saved(self, lane: Lane, keys: list[str]) -> dict[str, Usage | None]:
@@ -303,15 +364,26 @@ class Execution:
             if flow in self._crews:
                 self._crews[flow].put((flow, number, row, key))
             else:
-                self._loop.get().call_soon_threadsafe(self._begin, flow, number, row, key)
+                self._loop.get().call_soon_threadsafe(
+                    self._begin, flow, number, row, key
+                )
         self._tick(wait=False)
 
-    def _drop(self, fresh: Iterable[tuple[int, Row]], flows: Iterable[int] | None = None) -> None:
+    def _drop(
+        self, fresh: Iterable[tuple[int, Row]], flows: Iterable[int] | None = None
+    ) -> None:
         now = self.runner.clock.time()
         for number, _ in fresh:
             for flow in range(len(self.lanes)) if flows is None else flows:
                 if self._only is None or (number, flow) in self._only:
-                    self.notes.add(Item(number, flow, State.INTERRUPTED if self._interrupted else State.CANCELLED, now))
+                    self.notes.add(
+                        Item(
+                            number,
+                            flow,
+                            State.INTERRUPTED if self._interrupted else State.CANCELLED,
+                            now,
+                        )
+                    )
 
     # One record in one flow.
 
@@ -321,14 +393,22 @@ class Execution:
         lane, place = self.lanes[flow], self._place(flow, number, row)
         begun = time.perf_counter()
         try:
-            outcome = _cancelled() if self.cancelled.is_set() else self._perform(lane, row, key, place)
+            outcome = (
+                _cancelled()
+                if self.cancelled.is_set()
+                else self._perform(lane, row, key, place)
+            )
         except BaseException as error:
             outcome = self._broken(error)
         self._end(lane, place, row, key, outcome, time.perf_counter() - begun)
 
     def _perform(self, lane: Lane, row: Row, key: str, place: Place) -> Outcome:
-        self.notes.add(Item(place.record, place.flow, State.RUNNING, self.runner.clock.time()))
-        return self.runner.perform(lane.call(row, key, place), force=self._runs_anyway(lane))
+        self.notes.add(
+            Item(place.record, place.flow, State.RUNNING, self.runner.clock.time())
+        )
+        return self.runner.perform(
+            lane.call(row, key, place), force=self._runs_anyway(lane)
+        )
 
     def _begin(self, flow: int, number: int, row: Row, key: str) -> None:
         """On the loop: start the task for one record."""
@@ -341,7 +421,8 @@ class Execution:
 
         lane, place = self.lanes[flow], self._place(flow, number, row)
         begun = time.perf_counter()
-        # Here, not where the task is made: a task that is cancelled before its first line would never end its record.
+        # Here, not where the task is made: a task that is cancelled before its first
+        # line would never end its record.
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
@@ -349,10 +430,18 @@ class Execution:
             if self.cancelled.is_set():
                 outcome = _cancelled()
             else:
-                self.notes.add(Item(number, flow, State.RUNNING, self.runner.clock.time()))
-                outcome = await self.runner.aperform(lane.call(row, key, place), force=self._runs_anyway(lane))
+                self.notes.add(
+                    Item(number, flow, State.RUNNING, self.runner.clock.time())
+                )
+                outcome = await self.runner.aperform(
+                    lane.call(row, key, place), force=self._runs_anyway(lane)
+                )
         except BaseException as error:
-            outcome = _cancelled() if self.cancelled.is_set() and isinstance(error, asyncio.CancelledError) else self._broken(error)
+            outcome = (
+                _cancelled()
+                if self.cancelled.is_set() and isinstance(error, asyncio.CancelledError)
+                else self._broken(error)
+            )
         finally:
             self._tasks.discard(task)
         self._end(lane, place, row, key, outcome, time.perf_counter() - begun)
@@ -375,13 +464,26 @@ class Execution:
 
     def _runs_anyway(self, lane: Lane) -> bool:
         forced = self.runner.forced
-        return self._force or self._from_step is not None or (bool(forced) and (not lane.on_map or lane.name in forced))
+        return (
+            self._force
+            or self._from_step is not None
+            or (bool(forced) and (not lane.on_map or lane.name in forced))
+        )
 
-    def _end(self, lane: Lane, place: Place, row: Row, key: str, outcome: Outcome, seconds: float) -> None:
+    def _end(
+        self,
+        lane: Lane,
+        place: Place,
+        row: Row,
+        key: str,
+        outcome: Outcome,
+        seconds: float,
+    ) -> None:
         """A record came to its end in a flow. Whatever goes wrong here, nobody waits for it any longer."""
         telling = None
         try:
-            # A run that was interrupted has been noted without this call; its checkpoints are saved all the same.
+            # A run that was interrupted has been noted without this call; its
+            # checkpoints are saved all the same.
             if not self._left and self._fatal is None:
                 failed = self._note_end(place, key, outcome, seconds)
                 if failed and lane.on_failure is not None:
@@ -394,7 +496,9 @@ class Execution:
             else:
                 telling.add_done_callback(lambda _: self._leave(place.record))
 
-    def _note_end(self, place: Place, key: str, outcome: Outcome, seconds: float) -> bool:
+    def _note_end(
+        self, place: Place, key: str, outcome: Outcome, seconds: float
+    ) -> bool:
         """Tell the ledger; answers whether the record failed for good."""
         number, flow, state = place.record, place.flow, outcome.state
         failed, attempts = None, place.attempts
@@ -403,17 +507,37 @@ class Execution:
             if isinstance(cause, RunCancelledError):
                 state = State.CANCELLED
             else:
-                state = State.TIMED_OUT if isinstance(cause, StepTimeoutError) else State.FAILED
-                failed, attempts = failure.of(outcome.error, None), tried or outcome.attempts
+                state = (
+                    State.TIMED_OUT
+                    if isinstance(cause, StepTimeoutError)
+                    else State.FAILED
+                )
+                failed, attempts = (
+                    failure.of(outcome.error, None),
+                    tried or outcome.attempts,
+                )
         elif state is State.COMPLETED and place.called and not place.attempts:
-            state = State.CACHED  # the flow ran through, and every step of it was remembered
+            state = (
+                State.CACHED
+            )  # the flow ran through, and every step of it was remembered
         if state is State.CANCELLED and self._interrupted:
             state = State.INTERRUPTED
         if not outcome.stored:
             self.unsaved[number, flow] = outcome.value
         self._remember(place, failed=failed is not None)
         done = state in DONE
-        self.notes.add(Item(number, flow, state, self.runner.clock.time(), seconds, key if done else None, attempts, failed))
+        self.notes.add(
+            Item(
+                number,
+                flow,
+                state,
+                self.runner.clock.time(),
+                seconds,
+                key if done else None,
+                attempts,
+                failed,
+            )
+        )
         return failed is not None
 
     def _broken(self, error: BaseException) -> Outcome:
@@ -422,7 +546,11 @@ class Execution:
 
         if not isinstance(error, Exception | SystemExit | asyncio.CancelledError):
             self._fatal = error
-        return Outcome(State.CANCELLED if isinstance(error, RunCancelledError) else State.FAILED, None, error)
+        return Outcome(
+            State.CANCELLED if isinstance(error, RunCancelledError) else State.FAILED,
+            None,
+            error,
+        )
 
     def _remember(self, place: Place, *, failed: bool) -> None:
         where = place.record, place.flow
@@ -434,7 +562,9 @@ class Execution:
             if len(self._latest) > INPUTS:
                 self.inputs.pop(self._latest.popleft(), None)
 
-    def _tell(self, lane: Lane, row: Row, error: BaseException | None) -> Future[None] | None:
+    def _tell(
+        self, lane: Lane, row: Row, error: BaseException | None
+    ) -> Future[None] | None:
         """Call ``on_failure``; what it raises is reported, and fails nothing else. An async one is to be waited for."""
         assert lane.on_failure is not None
         try:
@@ -446,7 +576,9 @@ class Execution:
 
         if not asyncio.iscoroutine(answer):
             return None
-        return asyncio.run_coroutine_threadsafe(self._told(lane, row, answer), self._loop.get())
+        return asyncio.run_coroutine_threadsafe(
+            self._told(lane, row, answer), self._loop.get()
+        )
 
     async def _told(self, lane: Lane, row: Row, answer: Any) -> None:
         try:
@@ -455,7 +587,9 @@ class Execution:
             self._not_told(lane, row, broken)
 
     def _not_told(self, lane: Lane, row: Row, broken: Exception) -> None:
-        self.say(f"on_failure of flow {lane.name!r} raised for record {row.key!r}: {failure.describe(broken)}")
+        self.say(
+            f"on_failure of flow {lane.name!r} raised for record {row.key!r}: {failure.describe(broken)}"
+        )
 
     def _leave(self, number: int) -> None:
         with self._mutex:
@@ -481,7 +615,11 @@ class Execution:
         if now - then < _TICK:
             return
         computed = time.process_time()
-        load, self._ticked, self._computed = (computed - self._computed) / (now - then), now, computed
+        load, self._ticked, self._computed = (
+            (computed - self._computed) / (now - then),
+            now,
+            computed,
+        )
         for crew in self._crews.values():
             crew.adjust(load)
         if now - self._asked > _ASKED and not self.cancelled.is_set():
@@ -511,7 +649,13 @@ class Execution:
         numbered = list(self.batch.numbered())
         self.rows = array("q", [number for number, _, _ in numbered])
         if self._only is None:
-            self.notes.extend([Listed(number, row.key, times) for number, times, row in numbered if number >= listed or times > 1])
+            self.notes.extend(
+                [
+                    Listed(number, row.key, times)
+                    for number, times, row in numbered
+                    if number >= listed or times > 1
+                ]
+            )
         self.notes.add(Sent(max(self.rows, default=-1) + 1))
 
     def _close(self) -> None:
@@ -522,7 +666,18 @@ class Execution:
             for entry in self.state.interrupt(self.runner.clock.time()):
                 self.notes.add(entry)
             self.notes.flush()
-            self.notes.add(Closed(self.state.verdict, self.runner.clock.time(), len(self.state.keys), dict(self.state.tally()), self.state.usage, self.state.saved, self._stopped(), self.state.idle))
+            self.notes.add(
+                Closed(
+                    self.state.verdict,
+                    self.runner.clock.time(),
+                    len(self.state.keys),
+                    dict(self.state.tally()),
+                    self.state.usage,
+                    self.state.saved,
+                    self._stopped(),
+                    self.state.idle,
+                )
+            )
             self.notes.close()
         finally:
             for identity in self._noted:
@@ -531,9 +686,25 @@ class Execution:
 
     def _stopped(self) -> str:
         """Where a budget kept records from being done: why, and how many are left."""
-        refusal = next((budget.refusal for budget in self._budgets if budget.refusal), "")
-        left = len({record for flow in range(len(self.lanes)) for record in self.state.records(flow, [State.CANCELLED])}) if refusal else 0
-        return f"{refusal}. {left:,} record{'s are' if left > 1 else ' is'} left; what is done is saved: send again with a larger budget" if left else ""
+        refusal = next(
+            (budget.refusal for budget in self._budgets if budget.refusal), ""
+        )
+        left = (
+            len(
+                {
+                    record
+                    for flow in range(len(self.lanes))
+                    for record in self.state.records(flow, [State.CANCELLED])
+                }
+            )
+            if refusal
+            else 0
+        )
+        return (
+            f"{refusal}. {left:,} record{'s are' if left > 1 else ' is'} left; what is done is saved: send again with a larger budget"
+            if left
+            else ""
+        )
 
     def show(self) -> None:
         """Give the watcher a picture; one that raises is left out from then on."""
@@ -542,7 +713,9 @@ class Execution:
                 self.watch(self.state)
             except Exception as error:
                 self.watch = None
-                self.say(f"The table of the run cannot be shown: {failure.describe(error)}")
+                self.say(
+                    f"The table of the run cannot be shown: {failure.describe(error)}"
+                )
 
     def _cancel_tasks(self) -> None:
         for task in list(self._tasks):

@@ -1,8 +1,9 @@
 """Sources: what each code of a step was made of, kept in the store so that a later one can be held against it.
 
-For each step the store has the list of its codes, the latest last, and for each code its parts: names, digests, the
-source of the functions, short plain globals. No arguments and no secrets are in them. They explain and decide
-nothing: without them every key is the same.
+For each step the store has the list of its codes, the latest last, and for each code
+its parts: names, digests, the source of the functions, short plain globals. No
+arguments and no secrets are in them. They explain and decide nothing: without them
+every key is the same.
 """
 
 from __future__ import annotations
@@ -55,22 +56,42 @@ class Sources:
         except StoreError as error:
             if not self._warned:
                 self._warned = True
-                warnings.warn(f"What the code of {name!r} is made of could not be kept, so a later run cannot tell what changed. {error}", StoreWarning, stacklevel=2)
+                warnings.warn(
+                    f"What the code of {name!r} is made of could not be kept, so a later run cannot tell what changed. {error}",
+                    StoreWarning,
+                    stacklevel=2,
+                )
             return []
         self._noted[name] = identity.digest
         if not history:
             return None
-        return self.changes(name, history[-1].code, identity) if history[-1].code != identity.digest else []
+        return (
+            self.changes(name, history[-1].code, identity)
+            if history[-1].code != identity.digest
+            else []
+        )
 
     def _keep(self, name: str, identity: Identity) -> None:
-        self._put(keys.source_key(name, identity.digest), f"source of {name}", [(part.name, part.digest, part.kind, part.text) for part in identity.parts])
+        self._put(
+            keys.source_key(name, identity.digest),
+            f"source of {name}",
+            [(part.name, part.digest, part.kind, part.text) for part in identity.parts],
+        )
         key = keys.history_key(name)
         until = time.monotonic() + _PATIENCE
         while not (ours := self._store.lock(key)) and time.monotonic() < until:
             time.sleep(0.001)
         try:
-            others = [version for version in self.history(name) if version.code != identity.digest]
-            self._put(key, f"codes of {name}", [*others, Version(identity.digest, self._clock.time())][-_KEPT:])
+            others = [
+                version
+                for version in self.history(name)
+                if version.code != identity.digest
+            ]
+            self._put(
+                key,
+                f"codes of {name}",
+                [*others, Version(identity.digest, self._clock.time())][-_KEPT:],
+            )
         finally:
             if ours:
                 self._store.unlock(key)
@@ -92,5 +113,12 @@ class Sources:
 
     def changes(self, name: str, before: bytes, now: Identity | bytes) -> list[Change]:
         """What differs between an earlier code of a step and a later one."""
-        then, after = self.parts(name, before), self.parts(name, now) if isinstance(now, bytes) else now.parts
-        return code_changes(then, after) if then and after else [Change(name, "its code changed")]
+        then, after = (
+            self.parts(name, before),
+            self.parts(name, now) if isinstance(now, bytes) else now.parts,
+        )
+        return (
+            code_changes(then, after)
+            if then and after
+            else [Change(name, "its code changed")]
+        )

@@ -43,10 +43,18 @@ class Why:
         state: the run.
         record: the record's number.
         load: gives a checkpoint by its key.
-        content: gives a record as it was sent, by the run's id, its key and its number there; raises if it was not kept.
+        content: gives a record as it was sent, by the run's id, its key and its number
+            there; raises if it was not kept.
     """
 
-    def __init__(self, engine: Engine, state: RunState, record: int, load: Load, content: Callable[[str, str, int], object]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        state: RunState,
+        record: int,
+        load: Load,
+        content: Callable[[str, str, int], object],
+    ) -> None:
         self._engine = engine
         self._state = state
         self._record = record
@@ -59,7 +67,8 @@ class Why:
         ledger, key = self._engine.ledger, self._state.keys[self._record]
         earlier = [run for run in ledger.runs() if run < self._state.run]
         for run, ends in self._engine.runs_of(self._state.event, earlier[-_RUNS:]):
-            # Most batches are sent again as they were: the record is where it was, and nothing else has to be read.
+            # Most batches are sent again as they were: the record is where it was, and
+            # nothing else has to be read.
             number, entries = self._record, ledger.about(run, self._record)
             if any(isinstance(entry, Listed) and entry.key == key for entry in entries):
                 state = fold([ends[0], *entries])
@@ -68,7 +77,15 @@ class Why:
                 if key not in state.keys:
                     continue
                 number = state.keys.index(key)
-            return {name: Earlier(run, number, state.item(number, flow), state.checkpoint(number, flow)) for flow, name in enumerate(state.flows)}
+            return {
+                name: Earlier(
+                    run,
+                    number,
+                    state.item(number, flow),
+                    state.checkpoint(number, flow),
+                )
+                for flow, name in enumerate(state.flows)
+            }
         return {}
 
     def flow(self, name: str, state: State, checkpoint: str | None) -> str:
@@ -84,42 +101,79 @@ class Why:
             return f"it was sent before and then {WORDS.get(before.state, 'not done')}"
         old = self._load(before.checkpoint) if before.checkpoint else None
         given = self._records(before)
-        return self._differs(f"flow {name}", old, checkpoint, given) or "it was asked to run again"
+        return (
+            self._differs(f"flow {name}", old, checkpoint, given)
+            or "it was asked to run again"
+        )
 
     def _records(self, before: Earlier) -> tuple[list[Input], list[Input]] | None:
         """The record as it was sent then and as it was sent now, field by field, if both were kept."""
         try:
             key = self._state.keys[self._record]
-            then, now = (inputs_of([("record", self._content(run, key, record))]) for run, record in ((before.run, before.record), (self._state.run, self._record)))
+            then, now = (
+                inputs_of([("record", self._content(run, key, record))])
+                for run, record in (
+                    (before.run, before.record),
+                    (self._state.run, self._record),
+                )
+            )
         except (UsageError, StoreError):
             return None
         return then, now
 
-    def step(self, flow: str, name: str, place: int, state: State, checkpoint: str | None) -> str:
+    def step(
+        self, flow: str, name: str, place: int, state: State, checkpoint: str | None
+    ) -> str:
         """Why the ``place``-th call of a step ran, or since when its output is saved."""
         if state is State.CACHED:
             return self._since(checkpoint)
         before = self._before.get(flow)
-        outcome = self._load(before.checkpoint) if before is not None and before.checkpoint else None
-        calls = [key for step, key in outcome.built_on if step == name] if outcome is not None else []
+        outcome = (
+            self._load(before.checkpoint)
+            if before is not None and before.checkpoint
+            else None
+        )
+        calls = (
+            [key for step, key in outcome.built_on if step == name]
+            if outcome is not None
+            else []
+        )
         old = self._load(calls[place]) if place < len(calls) else None
         if old is not None:
             return self._differs(name, old, checkpoint) or "it was asked to run again"
         coded = self._state.coded.get(name)
-        return coded.why if coded is not None and coded.why not in ("", "new") else "it had not run with these inputs before"
+        return (
+            coded.why
+            if coded is not None and coded.why not in ("", "new")
+            else "it had not run with these inputs before"
+        )
 
     def _since(self, key: str | None) -> str:
         found = self._load(key) if key else None
         return f"cached since {clock(found.saved_at)}" if found is not None else ""
 
-    def _differs(self, name: str, old: Checkpoint | None, checkpoint: str | None, given: tuple[list[Input], list[Input]] | None = None) -> str:
+    def _differs(
+        self,
+        name: str,
+        old: Checkpoint | None,
+        checkpoint: str | None,
+        given: tuple[list[Input], list[Input]] | None = None,
+    ) -> str:
         """What differs between the earlier call and this one, whose inputs are known if it was saved."""
         if old is None:
             return "its earlier result is not in the store any more"
         new = self._load(checkpoint) if checkpoint else None
         coded = self._state.coded.get(name)
-        code = new.code if new is not None else coded.code if coded is not None else old.code
+        code = (
+            new.code
+            if new is not None
+            else coded.code
+            if coded is not None
+            else old.code
+        )
         then, now = given or (old.inputs, new.inputs if new is not None else old.inputs)
-        if code == old.code and [one.digest for one in then] == [one.digest for one in now]:
+        if code == old.code and [one.digest for one in then] == [
+            one.digest for one in now
+        ]:
             return ""
         return difference(self._engine, name, old._replace(inputs=then), code, now)[0]

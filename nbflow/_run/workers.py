@@ -1,7 +1,7 @@
 """Workers: daemon threads for calls on the side, and the engine's own event loop.
 
-Daemon threads, because a call that hangs in a network read must not keep the kernel or the job from ending;
-`concurrent.futures.ThreadPoolExecutor` joins its threads at exit.
+Daemon threads, because a call that hangs in a network read must not keep the kernel or
+the job from ending; `concurrent.futures.ThreadPoolExecutor` joins its threads at exit.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ T = TypeVar("T")
 class Task(Future[T]):
     """A call on the side. Who waits for one that no thread has begun performs it himself.
 
-    That is why fan-out cannot starve: every wait is for a call that is under way on some thread, however many
-    threads there are and however deep calls wait for calls.
+    That is why fan-out cannot starve: every wait is for a call that is under way on
+    some thread, however many threads there are and however deep calls wait for calls.
     """
 
     def __init__(self, function: Callable[[], T]) -> None:
@@ -70,7 +70,9 @@ class Workers:
                 self._changed.notify()
             elif self._threads < self._most:
                 self._threads += 1
-                threading.Thread(target=self._work, name=f"{self._name}-{self._threads}", daemon=True).start()
+                threading.Thread(
+                    target=self._work, name=f"{self._name}-{self._threads}", daemon=True
+                ).start()
         return task
 
     def _work(self) -> None:
@@ -101,7 +103,9 @@ class Loop:
                 import asyncio
 
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="nbflow-loop", daemon=True).start()
+                threading.Thread(
+                    target=self._loop.run_forever, name="nbflow-loop", daemon=True
+                ).start()
             return self._loop
 
     def forget(self) -> None:
@@ -117,7 +121,11 @@ class Loop:
 
         return asyncio._get_running_loop() is self._loop  # noqa: SLF001 - the C accessor; get_running_loop() raises
 
-    def wait(self, coroutine: Coroutine[Any, Any, T], result: Callable[[Future[T]], T] = Future.result) -> T:
+    def wait(
+        self,
+        coroutine: Coroutine[Any, Any, T],
+        result: Callable[[Future[T]], T] = Future.result,
+    ) -> T:
         """Run ``coroutine`` on the loop and wait for it by ``result``; whatever ends the wait (an interrupt) cancels it."""
         import asyncio
 
@@ -129,19 +137,22 @@ class Loop:
             raise
 
 
-#: A process that keeps less than this share of a core busy waits, whatever its threads say.
+#: A process that keeps less than this share of a core busy waits, whatever its threads
+#: say.
 _IDLE = 0.5
-#: Seconds over which a crew measures; ends that make a measurement good, and seconds after which it is good anyway;
-#: by how much more threads must be faster to stay, and fewer may be slower; seconds between two trials.
+#: Seconds over which a crew measures; ends that make a measurement good, and seconds
+#: after which it is good anyway; by how much more threads must be faster to stay, and
+#: fewer may be slower; seconds between two trials.
 _SPAN, _ENOUGH, _LONG, _GAIN, _LOSS, _REST = 0.005, 8, 0.2, 1.25, 0.9, 1.0
 
 
 class Crew:
     """Threads that work off one queue: as many as make it faster.
 
-    Threads help a flow that waits, and hurt one that computes, as only one of them computes at a time. A crew begins
-    with one thread and doubles while the process is idle. Once it is busy nothing that a thread can be asked tells
-    computing from waiting, so the crew tries: half as many, twice as many, and keeps what was better.
+    Threads help a flow that waits, and hurt one that computes, as only one of them
+    computes at a time. A crew begins with one thread and doubles while the process is
+    idle. Once it is busy nothing that a thread can be asked tells computing from
+    waiting, so the crew tries: half as many, twice as many, and keeps what was better.
     """
 
     def __init__(self, name: str, most: int, function: Callable[[Any], None]) -> None:
@@ -154,7 +165,8 @@ class Crew:
         self._ended = 0
         #: Ends and time when the measurement began.
         self._from = (0, 0.0)
-        #: A trial under way: the threads and the rate before it. Then: when the next one may begin, and which way.
+        #: A trial under way: the threads and the rate before it. Then: when the next
+        #: one may begin, and which way.
         self._trial: tuple[int, float] | None = None
         self._next, self._fewer = 0.0, True
 
@@ -193,7 +205,11 @@ class Crew:
             self._trial = None
         elif now >= self._next:
             self._trial = self._wanted, rate
-            self._want(self._wanted // 2 if self._fewer and self._wanted > 1 else 2 * self._wanted)
+            self._want(
+                self._wanted // 2
+                if self._fewer and self._wanted > 1
+                else 2 * self._wanted
+            )
             self._fewer = not self._fewer
 
     def dismiss(self) -> None:
@@ -207,7 +223,9 @@ class Crew:
             missing = self._wanted - self._threads
             self._threads = max(self._threads, self._wanted)
         for _ in range(missing):
-            threading.Thread(target=self._work, name=f"{self._name}-thread", daemon=True).start()
+            threading.Thread(
+                target=self._work, name=f"{self._name}-thread", daemon=True
+            ).start()
 
     def _work(self) -> None:
         while (work := self._queue.get()) is not None:

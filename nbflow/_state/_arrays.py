@@ -51,10 +51,14 @@ def read_npy(data: bytes | memoryview) -> Any:
     file = io.BytesIO(memoryview(data)[: 2 * _HEADER_LIMIT])
     if np.lib.format.read_magic(file) != (1, 0):
         raise ValueError("not an npy file of ours")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=_HEADER_LIMIT)
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(
+        file, max_header_size=_HEADER_LIMIT
+    )
     if dtype.hasobject:
         raise ValueError("an npy file with objects")
-    array = np.ndarray(shape, dtype, buffer=data, offset=file.tell(), order="F" if fortran else "C")
+    array = np.ndarray(
+        shape, dtype, buffer=data, offset=file.tell(), order="F" if fortran else "C"
+    )
     if array.nbytes != len(data) - file.tell():
         raise ValueError("an npy file of another length")
     return array.copy(order="K")
@@ -96,8 +100,16 @@ def _write_scalar(value: Any, writer: Writer) -> Ext:
     if kind == "V":
         raise UnfitError
     # Text and bytes by their Python side: it keeps trailing NULs, which numpy drops.
-    content = str.__str__(value) if kind == "U" else bytes(value) if kind == "S" else value.tobytes()
-    return writer.ext(tags.NUMPY_SCALAR, (kind if kind in "US" else value.dtype.str, content))
+    content = (
+        str.__str__(value)
+        if kind == "U"
+        else bytes(value)
+        if kind == "S"
+        else value.tobytes()
+    )
+    return writer.ext(
+        tags.NUMPY_SCALAR, (kind if kind in "US" else value.dtype.str, content)
+    )
 
 
 def object_array(items: list[Any]) -> Any:

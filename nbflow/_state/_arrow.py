@@ -1,7 +1,8 @@
 """Tables as Arrow IPC, uncompressed, behind a sidecar that says what Arrow would lose.
 
-A payload is its own length (8 bytes; a stream that lost its tail is a stream with fewer rows), the length of the
-sidecar (4), the sidecar (msgpack: kind and description), and at the next multiple of 64 bytes the IPC stream.
+A payload is its own length (8 bytes; a stream that lost its tail is a stream with fewer
+rows), the length of the sidecar (4), the sidecar (msgpack: kind and description), and
+at the next multiple of 64 bytes the IPC stream.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 _LENGTH = struct.Struct("<Q")
 _HEAD = struct.Struct("<QI")
 _ALIGNMENT = 64
-# Below this a stream is written ten times faster than a file, above it a file is read three times faster.
+# Below this a stream is written ten times faster than a file, above it a file is read
+# three times faster.
 _STREAM_LIMIT = 1 << 20
 _FILE_MAGIC = b"ARROW1"
 _POLARS_DTYPES = frozenset(
@@ -30,7 +32,7 @@ _POLARS_DTYPES = frozenset(
         *("Int8", "Int16", "Int32", "Int64", "Int128", "UInt8", "UInt16", "UInt32", "UInt64", "UInt128"),
         *("Float16", "Float32", "Float64", "Categorical", "Enum", "List", "Array", "Struct"),
     ),
-)
+)  # fmt: skip
 
 
 def is_table(value: Any) -> bool:
@@ -50,7 +52,9 @@ def write_table(value: Any, writer: Writer) -> bytes:
     file = io.BytesIO()
     if kind.startswith("pandas"):
         columns = Columns()
-        _write_head(file, encode([kind, _frames.write_frame(kind, value, columns, writer)]))
+        _write_head(
+            file, encode([kind, _frames.write_frame(kind, value, columns, writer)])
+        )
         _write_columns(file, columns.arrays)
     else:
         _write_head(file, encode([kind, None]))
@@ -78,10 +82,19 @@ def _kind(value: Any) -> str | None:
     if library == "pandas":
         return _frames.frame_kind(cls)
     module: Any = sys.modules[library]
-    if library == "pyarrow" and cls.__module__ == "pyarrow.lib" and isinstance(value, module.Array):
+    if (
+        library == "pyarrow"
+        and cls.__module__ == "pyarrow.lib"
+        and isinstance(value, module.Array)
+    ):
         return "pyarrow.Array"
-    names = {"polars": ("DataFrame", "Series"), "pyarrow": ("Table", "RecordBatch", "ChunkedArray")}[library]
-    return next((f"{library}.{name}" for name in names if cls is getattr(module, name)), None)
+    names = {
+        "polars": ("DataFrame", "Series"),
+        "pyarrow": ("Table", "RecordBatch", "ChunkedArray"),
+    }[library]
+    return next(
+        (f"{library}.{name}" for name in names if cls is getattr(module, name)), None
+    )
 
 
 def _write_head(file: io.BytesIO, sidecar: bytes) -> None:
@@ -104,7 +117,9 @@ def _write_columns(file: io.BytesIO, arrays: list[Any]) -> None:
     if arrays:  # labels often live in the sidecar alone
         import pyarrow as pa
 
-        _write_pyarrow(file, pa.record_batch(arrays, names=[str(at) for at in range(len(arrays))]))
+        _write_pyarrow(
+            file, pa.record_batch(arrays, names=[str(at) for at in range(len(arrays))])
+        )
 
 
 def _read_columns(body: memoryview) -> list[Any]:
@@ -120,7 +135,9 @@ def _write_pyarrow(file: io.BytesIO, value: Any) -> None:
         value = pa.table([value], names=[""])
     if any(_has_extension(field.type) for field in value.schema):
         raise UnfitError
-    value.validate(full=True)  # as on reading: what would be refused then is left to pickle now
+    value.validate(
+        full=True
+    )  # as on reading: what would be refused then is left to pickle now
     with pa.ipc.new_stream(file, value.schema) as stream:
         stream.write(value)
 
@@ -131,7 +148,11 @@ def _has_extension(dtype: Any) -> bool:
 
     if isinstance(dtype, pa.BaseExtensionType):
         return True
-    inner = [getattr(dtype, name) for name in ("value_type", "key_type", "item_type") if hasattr(dtype, name)]
+    inner = [
+        getattr(dtype, name)
+        for name in ("value_type", "key_type", "item_type")
+        if hasattr(dtype, name)
+    ]
     if isinstance(dtype, (pa.StructType, pa.UnionType)):
         inner = [dtype.field(position).type for position in range(dtype.num_fields)]
     return any(map(_has_extension, inner))
@@ -161,7 +182,9 @@ def _only_batch(table: Any) -> Any:
     import pyarrow as pa
 
     batches = table.to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+    return (
+        batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+    )
 
 
 def _write_polars(file: io.BytesIO, value: Any) -> None:
@@ -180,15 +203,21 @@ def _fits_polars(dtype: Any) -> bool:
     inner = [field.dtype for field in getattr(dtype, "fields", ())]
     if hasattr(dtype, "inner"):
         inner.append(dtype.inner)
-    return dtype.base_type().__name__ in _POLARS_DTYPES and all(map(_fits_polars, inner))
+    return dtype.base_type().__name__ in _POLARS_DTYPES and all(
+        map(_fits_polars, inner)
+    )
 
 
 def _read_polars(kind: str, body: memoryview) -> Any:
     import polars as pl
 
-    read = pl.read_ipc if body[: len(_FILE_MAGIC)] == _FILE_MAGIC else pl.read_ipc_stream
+    read = (
+        pl.read_ipc if body[: len(_FILE_MAGIC)] == _FILE_MAGIC else pl.read_ipc_stream
+    )
     try:
         frame = read(io.BytesIO(body))
-    except pl.exceptions.PanicException as error:  # a BaseException, which nobody expects of damaged data
+    except (
+        pl.exceptions.PanicException
+    ) as error:  # a BaseException, which nobody expects of damaged data
         raise ValueError(str(error)) from None
     return frame.to_series() if kind == "polars.Series" else frame

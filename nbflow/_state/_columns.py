@@ -15,10 +15,19 @@ if TYPE_CHECKING:
 
     from nbflow._state._plain import Writer
 
-# Fewer strings than this are cheaper in the description than as an Arrow stream of their own.
+# Fewer strings than this are cheaper in the description than as an Arrow stream of
+# their own.
 _FEW = 1000
 _MASKED = (
-    *("BooleanDtype", "Float32Dtype", "Float64Dtype", "Int8Dtype", "Int16Dtype", "Int32Dtype", "Int64Dtype"),
+    *(
+        "BooleanDtype",
+        "Float32Dtype",
+        "Float64Dtype",
+        "Int8Dtype",
+        "Int16Dtype",
+        "Int32Dtype",
+        "Int64Dtype",
+    ),
     *("UInt8Dtype", "UInt16Dtype", "UInt32Dtype", "UInt64Dtype"),
 )
 
@@ -35,7 +44,9 @@ class Columns:
 
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
-            if isinstance(array, pa.ChunkedArray):  # more text than one array can address
+            if isinstance(
+                array, pa.ChunkedArray
+            ):  # more text than one array can address
                 raise UnfitError
         self.arrays.append(array)
         return len(self.arrays) - 1
@@ -48,7 +59,10 @@ def write_values(values: Any, columns: Columns, writer: Writer) -> list[Any]:
     if isinstance(values.dtype, np.dtype):
         return _write_numpy(values.to_numpy(), columns, writer)
     name = type(values.dtype).__name__
-    if type(values.dtype).__module__.partition(".")[0] != "pandas" or name not in _DTYPES:
+    if (
+        type(values.dtype).__module__.partition(".")[0] != "pandas"
+        or name not in _DTYPES
+    ):
         raise UnfitError
     return [name, *_DTYPES[name][0](values.array, columns, writer)]
 
@@ -66,22 +80,36 @@ def _write_numpy(array: Any, columns: Columns, writer: Writer) -> list[Any]:
     dtype = array.dtype
     if dtype.kind == "O":
         return ["object", [writer.wire(item) for item in array.tolist()]]
-    if dtype.kind not in "biufmM" or not dtype.isnative or dtype.itemsize > np.dtype("i8").itemsize:
+    if (
+        dtype.kind not in "biufmM"
+        or not dtype.isnative
+        or dtype.itemsize > np.dtype("i8").itemsize
+    ):
         raise UnfitError
     # Times as their integers: NaT is one of them, while Arrow would make it null.
     plain = array.view("i8") if dtype.kind in "mM" else array
-    return ["numpy", columns.add(pa.array(np.ascontiguousarray(plain), from_pandas=False)), dtype.str]
+    return [
+        "numpy",
+        columns.add(pa.array(np.ascontiguousarray(plain), from_pandas=False)),
+        dtype.str,
+    ]
 
 
 def _read_numpy(columns: list[Any], position: int, dtype: str) -> Any:
-    array = columns[position].to_numpy(zero_copy_only=False)  # bits of booleans are unpacked
+    array = columns[position].to_numpy(
+        zero_copy_only=False
+    )  # bits of booleans are unpacked
     return array if array.dtype == dtype else array.view(dtype)
 
 
 def _write_zoned(array: Any, columns: Columns, writer: Writer) -> list[Any]:
     import pyarrow as pa
 
-    return [columns.add(pa.array(array.asi8)), array.dtype.unit, writer.wire(array.dtype.tz)]
+    return [
+        columns.add(pa.array(array.asi8)),
+        array.dtype.unit,
+        writer.wire(array.dtype.tz),
+    ]
 
 
 def _read_zoned(columns: list[Any], position: int, unit: str, tz: Any) -> Any:
@@ -113,7 +141,9 @@ def _write_interval(array: Any, columns: Columns, writer: Writer) -> list[Any]:
     return [*sides, array.closed]
 
 
-def _read_interval(columns: list[Any], left: list[Any], right: list[Any], closed: Any) -> Any:
+def _read_interval(
+    columns: list[Any], left: list[Any], right: list[Any], closed: Any
+) -> Any:
     import pandas as pd
 
     return pd.arrays.IntervalArray.from_arrays(
@@ -124,10 +154,16 @@ def _read_interval(columns: list[Any], left: list[Any], right: list[Any], closed
 def _write_categorical(array: Any, columns: Columns, writer: Writer) -> list[Any]:
     import pyarrow as pa
 
-    return [columns.add(pa.array(array.codes)), writer.wire(array.categories), array.ordered]
+    return [
+        columns.add(pa.array(array.codes)),
+        writer.wire(array.categories),
+        array.ordered,
+    ]
 
 
-def _read_categorical(columns: list[Any], position: int, categories: Any, ordered: Any) -> Any:
+def _read_categorical(
+    columns: list[Any], position: int, categories: Any, ordered: Any
+) -> Any:
     import pandas as pd
 
     dtype = pd.CategoricalDtype(categories, ordered=ordered)
@@ -138,7 +174,9 @@ def _write_string(array: Any, columns: Columns, writer: Writer) -> list[Any]:
     import pandas as pd
 
     missing_is_na = array.dtype.na_value is pd.NA
-    storage = array.dtype.storage.removesuffix("_numpy")  # how pandas 2 says that missing is NaN
+    storage = array.dtype.storage.removesuffix(
+        "_numpy"
+    )  # how pandas 2 says that missing is NaN
     if len(array) < _FEW:
         return [
             None,
@@ -149,13 +187,17 @@ def _write_string(array: Any, columns: Columns, writer: Writer) -> list[Any]:
     return [columns.add(array.__arrow_array__()), storage, missing_is_na, None]
 
 
-def _read_string(columns: list[Any], position: int | None, storage: Any, missing_is_na: Any, few: Any) -> Any:
+def _read_string(
+    columns: list[Any], position: int | None, storage: Any, missing_is_na: Any, few: Any
+) -> Any:
     import pandas as pd
     import pyarrow as pa
 
     try:
         dtype: Any = (
-            pd.StringDtype(storage) if missing_is_na else pd.StringDtype(storage, na_value=float("nan"))
+            pd.StringDtype(storage)
+            if missing_is_na
+            else pd.StringDtype(storage, na_value=float("nan"))
         )
     except TypeError:  # pandas 2
         dtype = pd.StringDtype(f"{storage}_numpy")
@@ -173,7 +215,9 @@ def _read_masked(columns: list[Any], position: int) -> Any:
 
     column = columns[position]
     mask = column.is_null().to_numpy(zero_copy_only=False)
-    values = column.fill_null(False if column.type == "bool" else 0).to_numpy(zero_copy_only=False)
+    values = column.fill_null(False if column.type == "bool" else 0).to_numpy(
+        zero_copy_only=False
+    )
     # Not the dtype's own __from_arrow__: it takes NaN for missing.
     kinds = {"b": pd.arrays.BooleanArray, "f": pd.arrays.FloatingArray}
     return kinds.get(values.dtype.kind, pd.arrays.IntegerArray)(values, mask)

@@ -1,6 +1,7 @@
 """pandas: frames, series and indexes as Arrow columns and a description of all that Arrow does not know.
 
-What has a length of its own (categories, levels, labels) is an index in the description.
+What has a length of its own (categories, levels, labels) is an index in the
+description.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
     from nbflow._state._columns import Columns
     from nbflow._state._plain import Read, ReadExtension, Writer
 
-_INDEXES = ("Index", "DatetimeIndex", "TimedeltaIndex", "PeriodIndex", "IntervalIndex", "CategoricalIndex")
+_INDEXES = (
+    "Index",
+    "DatetimeIndex",
+    "TimedeltaIndex",
+    "PeriodIndex",
+    "IntervalIndex",
+    "CategoricalIndex",
+)
 
 
 def frame_kind(cls: type) -> str | None:
@@ -46,7 +54,11 @@ def write_frame(kind: str, value: Any, columns: Columns, writer: Writer) -> Any:
     if kind == "pandas.Series":
         return [*common, writer.wire(value.name), write_values(value, columns, writer)]
     series = (value.iloc[:, position] for position in range(value.shape[1]))
-    return [*common, writer.wire(value.columns), [write_values(each, columns, writer) for each in series]]
+    return [
+        *common,
+        writer.wire(value.columns),
+        [write_values(each, columns, writer) for each in series],
+    ]
 
 
 def read_frame(kind: str, description: Any, columns: list[Any]) -> Any:
@@ -59,7 +71,9 @@ def read_frame(kind: str, description: Any, columns: list[Any]) -> Any:
     index = _read_index(index, columns)
     if kind == "pandas.Series":
         array = read_values(values, columns).copy()
-        result: Any = pd.Series(array, index=index, name=name, dtype=array.dtype, copy=False)
+        result: Any = pd.Series(
+            array, index=index, name=name, dtype=array.dtype, copy=False
+        )
     else:
         arrays = (read_values(each, columns) for each in values)
         # By position, because labels may repeat.
@@ -76,7 +90,11 @@ def _column(array: Any, index: Any) -> Any:
     """``array`` for a frame; objects as a Series, because pandas looks for strings in an object array."""
     import pandas as pd
 
-    return pd.Series(array, index, dtype=object, copy=False) if array.dtype == object else array
+    return (
+        pd.Series(array, index, dtype=object, copy=False)
+        if array.dtype == object
+        else array
+    )
 
 
 def _write_index(index: Any, columns: Columns, writer: Writer) -> list[Any]:
@@ -88,10 +106,21 @@ def _write_index(index: Any, columns: Columns, writer: Writer) -> list[Any]:
     if cls is pd.MultiIndex:
         levels = [writer.wire(level) for level in index.levels]
         codes = [write_values(pd.Series(each), columns, writer) for each in index.codes]
-        return ["multi", levels, codes, [writer.wire(name) for name in index.names], index.sortorder]
+        return [
+            "multi",
+            levels,
+            codes,
+            [writer.wire(name) for name in index.names],
+            index.sortorder,
+        ]
     if cls not in [getattr(pd, name) for name in _INDEXES]:
         raise UnfitError
-    return ["values", write_values(index, columns, writer), writer.wire(index.name), _write_freq(index)]
+    return [
+        "values",
+        write_values(index, columns, writer),
+        writer.wire(index.name),
+        _write_freq(index),
+    ]
 
 
 def _read_index(description: list[Any], columns: list[Any]) -> Any:
@@ -108,7 +137,9 @@ def _read_index(description: list[Any], columns: list[Any]) -> Any:
         return make(levels, arrays, sortorder=sortorder, names=names)
     values, name, freq = rest
     array = read_values(values, columns)
-    index = pd.Index(array, dtype=array.dtype, name=name, copy=True, tupleize_cols=False)
+    index = pd.Index(
+        array, dtype=array.dtype, name=name, copy=True, tupleize_cols=False
+    )
     if freq is not None:
         index.freq = freq
     return index
@@ -117,7 +148,10 @@ def _read_index(description: list[Any], columns: list[Any]) -> Any:
 def _write_freq(index: Any) -> Any:
     import pandas as pd
 
-    if not isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)) or index.freq is None:
+    if (
+        not isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex))
+        or index.freq is None
+    ):
         return None
     freq = index.freqstr
     try:
@@ -137,9 +171,13 @@ def write_scalar(value: Any, writer: Writer) -> Ext:
     if value is pd.NaT or value is pd.NA:
         return Ext(tags.NOT_A_TIME if value is pd.NaT else tags.NOT_AVAILABLE, b"")
     if cls is pd.Timestamp:
-        return writer.ext(tags.TIMESTAMP, (int(value.asm8.view("i8")), value.unit, value.tz))
+        return writer.ext(
+            tags.TIMESTAMP, (int(value.asm8.view("i8")), value.unit, value.tz)
+        )
     if cls is pd.Timedelta:
-        return writer.ext(tags.PANDAS_TIMEDELTA, (int(value.asm8.view("i8")), value.unit))
+        return writer.ext(
+            tags.PANDAS_TIMEDELTA, (int(value.asm8.view("i8")), value.unit)
+        )
     if cls is pd.Period and pd.PeriodDtype(value.freqstr) == pd.PeriodDtype(value.freq):
         return writer.ext(tags.PERIOD, (value.ordinal, value.freqstr))
     if cls is pd.Interval:

@@ -23,7 +23,10 @@ _ADVICE: tuple[tuple[type, str], ...] = (
     (Iterator, "return list(...) of it"),
     (AsyncIterator, "return a list of what it yields"),
     (types.ModuleType, "return what you need of it"),
-    (types.FunctionType, "return its result, or define it by name at the top of a cell or module"),
+    (
+        types.FunctionType,
+        "return its result, or define it by name at the top of a cell or module",
+    ),
 )
 
 
@@ -32,21 +35,26 @@ def dump(value: object, known: Known | None = None) -> bytes:
 
     Args:
         value: what is to be saved.
-        known: objects that the reader will have, so that only their numbers are written.
+        known: objects that the reader will have, so that only their numbers are
+            written.
 
     Raises:
-        CodecError: it cannot be pickled, or not be read back; says where inside the value and of what type.
+        CodecError: it cannot be pickled, or not be read back; says where inside the
+            value and of what type.
     """
     try:
         payload = _dumps(value, known)
     except RecursionError as error:
-        raise CodecError("value cannot be saved: it is nested too deeply, or without end") from error
+        raise CodecError(
+            "value cannot be saved: it is nested too deeply, or without end"
+        ) from error
     except Exception as error:
         raise _refusal(value, error) from error
     try:
         load(payload, known.objects if known else ())
     except CodecError as error:
-        # Exceptions with an __init__ of their own, for one: better known now than missed at every later run.
+        # Exceptions with an __init__ of their own, for one: better known now than
+        # missed at every later run.
         raise CodecError(
             f"value cannot be saved: {_type_name(value)} pickles and does not unpickle: {error}"
         ) from error
@@ -61,7 +69,8 @@ def load(payload: bytes | memoryview, objects: Sequence[object] = ()) -> Any:
         objects: those that were known to it, as they are here.
 
     Raises:
-        CodecError: a class is not there, or the object does not put itself together again.
+        CodecError: a class is not there, or the object does not put itself together
+            again.
     """
     try:
         return _Unpickler(io.BytesIO(payload), objects).load()
@@ -137,7 +146,11 @@ def _refusal(value: object, error: Exception) -> CodecError:
 
 def _type_name(value: object) -> str:
     cls = type(value)
-    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    return (
+        cls.__qualname__
+        if cls.__module__ == "builtins"
+        else f"{cls.__module__}.{cls.__qualname__}"
+    )
 
 
 def _advice(culprit: object, error: Exception) -> str:
@@ -157,10 +170,16 @@ def innermost(value: object, is_meant: Callable[[object], bool]) -> tuple[str, o
     """The innermost part of a value that is meant, and the way to it."""
     path, seen = "value", {id(value)}
     while not _is_query(value):
-        found = ((step, part) for step, part in _parts(value) if id(part) not in seen and is_meant(part))
+        found = (
+            (step, part)
+            for step, part in _parts(value)
+            if id(part) not in seen and is_meant(part)
+        )
         try:
             step, value = next(found)
-        except Exception:  # no such part, or the object does not let itself be looked into
+        except (
+            Exception
+        ):  # no such part, or the object does not let itself be looked into
             break
         path += step
         seen.add(id(value))
@@ -186,7 +205,11 @@ def _parts(value: Any) -> Iterator[tuple[str, object]]:
     elif isinstance(value, types.MethodType):
         yield ".__self__", value.__self__
     elif isinstance(value, partial):
-        yield from zip((".func", ".args", ".keywords"), (value.func, value.args, value.keywords), strict=True)
+        yield from zip(
+            (".func", ".args", ".keywords"),
+            (value.func, value.args, value.keywords),
+            strict=True,
+        )
     elif type(value).__module__.partition(".")[0] in ("pandas", "numpy", "polars"):
         yield from _cells(value)
     elif not isinstance(value, (type, types.ModuleType, types.FunctionType)):
@@ -197,7 +220,9 @@ def _cells(value: Any) -> Iterator[tuple[str, object]]:
     if hasattr(value, "columns"):
         yield from ((f"[{name!r}]", value[name]) for name in value.columns)
     elif hasattr(value, "tolist") and value.shape:
-        yield from ((f"[{position}]", item) for position, item in enumerate(value.tolist()))
+        yield from (
+            (f"[{position}]", item) for position, item in enumerate(value.tolist())
+        )
 
 
 def _attributes(value: object) -> Iterator[tuple[str, object]]:
@@ -206,5 +231,6 @@ def _attributes(value: object) -> Iterator[tuple[str, object]]:
         if isinstance(names, dict):
             yield from ((f".{name}", part) for name, part in names.items())
     yield from (
-        (f".{name}", part) for name, part in (getattr(value, "__pydantic_private__", None) or {}).items()
+        (f".{name}", part)
+        for name, part in (getattr(value, "__pydantic_private__", None) or {}).items()
     )

@@ -1,7 +1,8 @@
 """Plain data as msgpack, with an extension for each type that msgpack would turn into another one.
 
-Types are exact: a subclass is never written as its base. What the writer does not know it hands to ``others``,
-so that this module stays free of third parties and of user classes.
+Types are exact: a subclass is never written as its base. What the writer does not know
+it hands to ``others``, so that this module stays free of third parties and of user
+classes.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ Read: TypeAlias = "Callable[[bytes | memoryview], Any]"
 ReadExtension: TypeAlias = "Callable[[memoryview, Read], Any]"
 
 _NATIVE = frozenset((type(None), bool, int, float, str, bytes))
-_FACTORIES = {kind.__name__: kind for kind in (list, dict, set, tuple, int, float, bool, str, bytes)}
+_FACTORIES = {
+    kind.__name__: kind
+    for kind in (list, dict, set, tuple, int, float, bool, str, bytes)
+}
 _PATHS = {
     kind.__name__: kind
     for kind in (
@@ -54,8 +58,8 @@ class UnfitError(Exception):
 def is_native(value: Any, seen: set[int] | None = None) -> bool:
     """Whether msgpack alone gives back exactly this value.
 
-    This guards the hot path, hence plain loops: for records they beat ``all()`` and passes in C. A container met
-    twice is not native: msgpack would give back two.
+    This guards the hot path, hence plain loops: for records they beat ``all()`` and
+    passes in C. A container met twice is not native: msgpack would give back two.
     """
     kind = type(value)
     if kind is dict:
@@ -83,7 +87,8 @@ class Writer:
     """Turns one value into what msgpack writes; good for one value.
 
     Args:
-        others: writes the types that are not the standard library's plain ones, or raises ``UnfitError``.
+        others: writes the types that are not the standard library's plain ones, or
+            raises ``UnfitError``.
     """
 
     def __init__(self, others: Callable[[Any, Writer], Ext]) -> None:
@@ -98,9 +103,17 @@ class Writer:
         """``value`` in terms of msgpack: native types and extensions."""
         kind = type(value)
         if kind is str:
-            return value if _is_utf8(value) else Ext(tags.SURROGATES, value.encode("utf-8", "surrogatepass"))
+            return (
+                value
+                if _is_utf8(value)
+                else Ext(tags.SURROGATES, value.encode("utf-8", "surrogatepass"))
+            )
         if kind is int:
-            return value if -(2**63) <= value < 2**64 else Ext(tags.BIG_INT, _int_bytes(value))
+            return (
+                value
+                if -(2**63) <= value < 2**64
+                else Ext(tags.BIG_INT, _int_bytes(value))
+            )
         if kind in _NATIVE:
             return value
         write: Callable[..., Any] = _WRITERS.get(kind, self._others)
@@ -114,7 +127,8 @@ class Writer:
         """Refuse the second sight of a mutable value: only pickle keeps shared references, and cycles end here."""
         if id(value) in self._seen:
             raise UnfitError
-        # The value, not only its id: a temporary's id is used again as soon as it is gone.
+        # The value, not only its id: a temporary's id is used again as soon as it is
+        # gone.
         self._seen[id(value)] = value
 
 
@@ -161,7 +175,8 @@ def _write_dict(value: dict[Any, Any], writer: Writer) -> dict[Any, Any] | Ext:
 
 
 def _write_set(value: set[Any] | frozenset[Any], writer: Writer) -> Ext:
-    # Sorted by their bytes: the order of a set changes from process to process, equal values keep equal bytes.
+    # Sorted by their bytes: the order of a set changes from process to process, equal
+    # values keep equal bytes.
     if type(value) is set:
         writer.once(value)
     members = sorted(encode(writer.wire(item)) for item in value)
@@ -183,7 +198,9 @@ def _write_defaultdict(value: defaultdict[Any, Any], writer: Writer) -> Ext:
     name = getattr(factory, "__name__", None)
     if factory is not None and _FACTORIES.get(str(name)) is not factory:
         raise UnfitError
-    return writer.ext(tags.DEFAULTDICT, chain((name,), chain.from_iterable(value.items())))
+    return writer.ext(
+        tags.DEFAULTDICT, chain((name,), chain.from_iterable(value.items()))
+    )
 
 
 def _write_deque(value: deque[Any], writer: Writer) -> Ext:
@@ -206,7 +223,14 @@ def _write_datetime(value: dt.datetime, writer: Writer) -> Ext:
 
 
 def _clock(value: dt.datetime | dt.time) -> tuple[Any, ...]:
-    return (value.hour, value.minute, value.second, value.microsecond, value.tzinfo, value.fold)
+    return (
+        value.hour,
+        value.minute,
+        value.second,
+        value.microsecond,
+        value.tzinfo,
+        value.fold,
+    )
 
 
 def _write_zoneinfo(value: zoneinfo.ZoneInfo, _: Writer) -> Ext:
@@ -231,11 +255,17 @@ _WRITERS: dict[type, Callable[[Any, Writer], Any]] = {
     deque: _write_deque,
     bytearray: _write_bytearray,
     Secret: lambda value, writer: writer.ext(tags.SECRET, (value.name, value.service)),
-    complex: lambda value, _: Ext(tags.COMPLEX, struct.pack("<dd", value.real, value.imag)),
+    complex: lambda value, _: Ext(
+        tags.COMPLEX, struct.pack("<dd", value.real, value.imag)
+    ),
     Decimal: lambda value, _: Ext(tags.DECIMAL, str(value).encode()),
-    Fraction: lambda value, writer: writer.ext(tags.FRACTION, (value.numerator, value.denominator)),
+    Fraction: lambda value, writer: writer.ext(
+        tags.FRACTION, (value.numerator, value.denominator)
+    ),
     uuid.UUID: _write_uuid,
-    dt.date: lambda value, writer: writer.ext(tags.DATE, (value.year, value.month, value.day)),
+    dt.date: lambda value, writer: writer.ext(
+        tags.DATE, (value.year, value.month, value.day)
+    ),
     dt.time: lambda value, writer: writer.ext(tags.TIME, _clock(value)),
     dt.datetime: _write_datetime,
     dt.timedelta: lambda value, writer: writer.ext(
@@ -243,10 +273,15 @@ _WRITERS: dict[type, Callable[[Any, Writer], Any]] = {
     ),
     dt.timezone: _write_timezone,
     zoneinfo.ZoneInfo: _write_zoneinfo,
-    range: lambda value, writer: writer.ext(tags.RANGE, (value.start, value.stop, value.step)),
-    slice: lambda value, writer: writer.ext(tags.SLICE, (value.start, value.stop, value.step)),
+    range: lambda value, writer: writer.ext(
+        tags.RANGE, (value.start, value.stop, value.step)
+    ),
+    slice: lambda value, writer: writer.ext(
+        tags.SLICE, (value.start, value.stop, value.step)
+    ),
     **dict.fromkeys(
-        _PATHS.values(), lambda value, writer: writer.ext(tags.PATH, (type(value).__name__, str(value)))
+        _PATHS.values(),
+        lambda value, writer: writer.ext(tags.PATH, (type(value).__name__, str(value))),
     ),
 }
 
@@ -302,7 +337,9 @@ def write_pytz(value: Any, _: Writer) -> Ext:
     """A zone of pytz by its name; pandas 2 makes them."""
     import pytz  # type: ignore[import-untyped]
 
-    if value.zone is None or pytz.timezone(value.zone) is not value:  # an offset, or one period of a zone
+    if (
+        value.zone is None or pytz.timezone(value.zone) is not value
+    ):  # an offset, or one period of a zone
         raise UnfitError
     return Ext(tags.PYTZ, value.zone.encode())
 

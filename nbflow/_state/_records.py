@@ -1,8 +1,9 @@
 """Instances of the user's classes by field: enums, named tuples, dataclasses, attrs and pydantic models.
 
-No ``__init__`` and no validation runs on reading: state is put back as it was. A class is found by its name, must be
-of the family that was saved, and must declare the fields that it declared then. A class that says itself how it is
-pickled, or that extends a built-in, is left to pickle.
+No ``__init__`` and no validation runs on reading: state is put back as it was. A class
+is found by its name, must be of the family that was saved, and must declare the fields
+that it declared then. A class that says itself how it is pickled, or that extends a
+built-in, is left to pickle.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def _write_namedtuple(value: Any, writer: Writer) -> Ext:
         or getattr(value, "__dict__", None)
     ):
         raise UnfitError
-    return writer.ext(tags.NAMEDTUPLE, (*_name(cls), dict(zip(fields, value, strict=True))))
+    return writer.ext(
+        tags.NAMEDTUPLE, (*_name(cls), dict(zip(fields, value, strict=True)))
+    )
 
 
 def _write_model(value: Any, writer: Writer) -> Ext:
@@ -101,14 +104,18 @@ def _write_object(code: int, value: Any, writer: Writer) -> Ext:
     writer.once(value)
     cls = type(value)
     _check_ordinary(cls)
-    state = object.__getstate__(value)  # instance dict and slots, whatever the class made of __getstate__
+    state = object.__getstate__(
+        value
+    )  # instance dict and slots, whatever the class made of __getstate__
     attributes, slots = state if isinstance(state, tuple) else (state, None)
     names = [*(attributes or ()), *(slots or ())]
     if (
         "_attrs_cached_hash" in names
     ):  # hashes change from process to process; attrs resets it in its own pickling
         raise UnfitError
-    return writer.ext(code, (*_name(cls), _odd(_FAMILIES[code][1](cls), names), attributes, slots))
+    return writer.ext(
+        code, (*_name(cls), _odd(_FAMILIES[code][1](cls), names), attributes, slots)
+    )
 
 
 def _name(cls: type) -> tuple[str, str]:
@@ -129,7 +136,8 @@ def _is_notebook(module: object) -> bool:
 
 def _check_ordinary(cls: Any) -> None:
     ordinary = cls.__new__ is object.__new__ and (
-        cls.__reduce_ex__ is object.__reduce_ex__ and cls.__reduce__ is object.__reduce__
+        cls.__reduce_ex__ is object.__reduce_ex__
+        and cls.__reduce__ is object.__reduce__
     )
     hooks = (cls.__getstate__, getattr(cls, "__setstate__", None))
     if not ordinary or not all(_is_generated(hook) for hook in hooks):
@@ -171,7 +179,10 @@ def _dataclass_fields(cls: Any) -> Iterable[str]:
 _FAMILIES: dict[int, tuple[Callable[[type], bool], Callable[[Any], Iterable[str]]]] = {
     tags.ENUM: (_is_enum, lambda cls: cls._member_map_),
     tags.FLAG: (lambda cls: issubclass(cls, enum.Flag), lambda _: ()),
-    tags.NAMEDTUPLE: (lambda cls: issubclass(cls, tuple), lambda cls: getattr(cls, "_fields", ())),
+    tags.NAMEDTUPLE: (
+        lambda cls: issubclass(cls, tuple),
+        lambda cls: getattr(cls, "_fields", ()),
+    ),
     tags.DATACLASS: (dataclasses.is_dataclass, _dataclass_fields),
     tags.ATTRS: (lambda cls: hasattr(cls, "__attrs_attrs__"), _attrs_fields),
     tags.PYDANTIC: (_is_model, _model_fields),
@@ -195,8 +206,21 @@ def _find_class(code: int, module: str, qualname: str) -> Any:
 
 def _in_notebook(qualname: str) -> Any:
     """The class of this name in the one imported module that was a notebook and has it; else ``None``."""
-    notebooks: list[Any] = [module for module in list(sys.modules.values()) if _is_notebook(module)]
-    found: list[Any] = [value for module in notebooks if (value := reduce(lambda inner, name: getattr(inner, name, None), qualname.split("."), module)) is not None]
+    notebooks: list[Any] = [
+        module for module in list(sys.modules.values()) if _is_notebook(module)
+    ]
+    found: list[Any] = [
+        value
+        for module in notebooks
+        if (
+            value := reduce(
+                lambda inner, name: getattr(inner, name, None),
+                qualname.split("."),
+                module,
+            )
+        )
+        is not None
+    ]
     return found[0] if len(found) == 1 else None
 
 
@@ -210,7 +234,9 @@ def _read_enum(data: memoryview, read: Read) -> Any:
     *name, member = read(data)
     cls = _find_class(tags.ENUM, *name)
     if member not in cls._member_map_:
-        raise CodecError(f"{cls.__qualname__}.{member} was saved, and the class has no such member any more")
+        raise CodecError(
+            f"{cls.__qualname__}.{member} was saved, and the class has no such member any more"
+        )
     return cls._member_map_[member]
 
 

@@ -22,11 +22,13 @@ class Checkpoint(NamedTuple):
         name: of the step or flow.
         saved_at: seconds since the epoch.
         seconds: how long the call took.
-        expires: when a value that it was built on goes out of date, seconds since the epoch.
+        expires: when a value that it was built on goes out of date, seconds since the
+            epoch.
         built_on: (step, key) of the calls whose values it saw.
         code: digest of the code that made it.
         inputs: what it was called with, as digests.
-        usage: what it took to make it, everything that it was built on included; ``None``: nothing was reported.
+        usage: what it took to make it, everything that it was built on included;
+            ``None``: nothing was reported.
         codec: how ``payload`` is written.
         payload: the value's bytes.
     """
@@ -77,11 +79,35 @@ def dump(
         CodecError: no bytes can be made of the value; the message says of which part.
     """
     written_as, payload = codec.encode(value)
-    head = msgspec.msgpack.encode((name, saved_at, seconds, expires, built_on or [], code, inputs or [], usage, written_as))
+    head = msgspec.msgpack.encode(
+        (
+            name,
+            saved_at,
+            seconds,
+            expires,
+            built_on or [],
+            code,
+            inputs or [],
+            usage,
+            written_as,
+        )
+    )
     return b"".join((_LENGTH.pack(len(head)), head, payload))
 
 
-_HEAD = msgspec.msgpack.Decoder(tuple[str, float, float, float | None, list[tuple[str, str]], bytes, list[Input], Usage | None, str])
+_HEAD = msgspec.msgpack.Decoder(
+    tuple[
+        str,
+        float,
+        float,
+        float | None,
+        list[tuple[str, str]],
+        bytes,
+        list[Input],
+        Usage | None,
+        str,
+    ]
+)
 
 
 def load(data: bytes | memoryview) -> Checkpoint:
@@ -95,5 +121,7 @@ def load(data: bytes | memoryview) -> Checkpoint:
         (length,) = _LENGTH.unpack_from(view)
         head = _HEAD.decode(view[4 : 4 + length])
     except (struct.error, msgspec.MsgspecError) as error:
-        raise CodecError("This checkpoint was written by another version of nbflow; it counts as not there.") from error
+        raise CodecError(
+            "This checkpoint was written by another version of nbflow; it counts as not there."
+        ) from error
     return Checkpoint(*head, view[4 + length :])

@@ -2,12 +2,16 @@
 
 Typed codecs first, because reading them runs no code that the bytes choose:
 
-- ``msgpack``: plain data, and instances of the user's classes by field, with arrays and frames inside.
+- ``msgpack``: plain data, and instances of the user's classes by field, with arrays and
+  frames inside.
 - ``npy``: numpy arrays.
-- ``arrow``: frames, series and indexes of pandas and polars, tables and arrays of pyarrow.
-- ``pickle``: everything else that pickle carries, shared references and cycles among it.
+- ``arrow``: frames, series and indexes of pandas and polars, tables and arrays of
+  pyarrow.
+- ``pickle``: everything else that pickle carries, shared references and cycles among
+  it.
 
-pandas, polars, pyarrow, numpy and pydantic are never imported to find out what a value is.
+pandas, polars, pyarrow, numpy and pydantic are never imported to find out what a value
+is.
 """
 
 from __future__ import annotations
@@ -32,8 +36,8 @@ def encode(value: object) -> tuple[str, bytes]:
     """The name of a codec and the bytes that it makes of ``value``.
 
     Raises:
-        CodecError: no codec carries it, or the value of a secret is in it; names the place inside the value and the
-            way out.
+        CodecError: no codec carries it, or the value of a secret is in it; names the
+            place inside the value and the way out.
     """
     written_as, payload = _encode(value)
     if KNOWN and (name := KNOWN.holder(payload)) is not None:
@@ -90,10 +94,12 @@ def decode(codec: str, payload: bytes | memoryview) -> object:
 
     Args:
         codec: the name that ``encode`` returned.
-        payload: the bytes that it returned. Their MAC was verified: ``pickle`` runs what they say.
+        payload: the bytes that it returned. Their MAC was verified: ``pickle`` runs
+            what they say.
 
     Raises:
-        CodecError: the bytes are damaged, or need a class that is not there or has changed.
+        CodecError: the bytes are damaged, or need a class that is not there or has
+            changed.
     """
     try:
         return _DECODERS[codec](payload)
@@ -140,7 +146,8 @@ _READER = Reader(
         **_records.READERS,
         **_arrays.READERS,
         **_frames.READERS,
-        # A copy: inside other data a table starts anywhere, and Arrow wants its buffers aligned.
+        # A copy: inside other data a table starts anywhere, and Arrow wants its buffers
+        # aligned.
         tags.TABLE: lambda data, read: _arrow.read_table(bytes(data), read),
     },
 )

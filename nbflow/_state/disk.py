@@ -1,9 +1,10 @@
 """DiskStore: checkpoints in a folder, for every process of one machine that opens it.
 
-A small entry is one write to the journal, which takes microseconds and survives ``kill -9``; some thousands of them
-move to the shelf at once, in a millisecond or two per hundred. A large one goes to the shelf directly. A reader looks
-in its own segments, then in those of others, then on the shelf; since entries reach the shelf before they leave the
-journal, one that was there is found wherever it is meanwhile.
+A small entry is one write to the journal, which takes microseconds and survives ``kill
+-9``; some thousands of them move to the shelf at once, in a millisecond or two per
+hundred. A large one goes to the shelf directly. A reader looks in its own segments,
+then in those of others, then on the shelf; since entries reach the shelf before they
+leave the journal, one that was there is found wherever it is meanwhile.
 
 ::
 
@@ -46,7 +47,9 @@ Durability = Literal["process", "power"]
 
 _ENTRIES = 8000  # in a segment, then it moves: bounds memory, and what other processes read entry by entry
 _MEAN = 500  # bytes for each of them: a segment has 4 MB at most
-_REPORTS = 50  # warnings of one store; after that the disk is broken and the point is made
+_REPORTS = (
+    50  # warnings of one store; after that the disk is broken and the point is made
+)
 
 
 class DiskStore:
@@ -55,7 +58,8 @@ class DiskStore:
     Args:
         path: the folder; made at first use.
         secret: 32 bytes that sign every entry; the user's own by default.
-        durability: ``"process"`` survives ``kill -9``; ``"power"`` adds an fsync per put, and survives power loss.
+        durability: ``"process"`` survives ``kill -9``; ``"power"`` adds an fsync per
+            put, and survives power loss.
         timeout: seconds to wait for another process that holds the store.
     """
 
@@ -73,7 +77,9 @@ class DiskStore:
         self._power = durability == "power"
         self._timeout = timeout
         self._reported: set[str] = set()
-        self._leaked: list[Any] = []  # connections of a parent process, never to be closed here
+        self._leaked: list[
+            Any
+        ] = []  # connections of a parent process, never to be closed here
         self._limit = _ENTRIES
         self._parts: tuple[Journal, Shelf, KeyLocks | None] | None = None
         self._opening = threading.RLock()
@@ -117,7 +123,8 @@ class DiskStore:
         """Every key, in no order."""
         journal, shelf, _ = self._opened()
         try:
-            # The journal first: what moves to the shelf meanwhile is passed over there, not missed.
+            # The journal first: what moves to the shelf meanwhile is passed over there,
+            # not missed.
             fresh = journal.keys()
         except OSError as error:
             raise refusal(error, "read results", self._path) from error
@@ -157,7 +164,8 @@ class DiskStore:
             if parts is None:
                 return
             self.flush()  # if it is refused, all stays open, to be closed another time
-            # What another thread puts right now lies in a segment of nobody, and the next opening finds it.
+            # What another thread puts right now lies in a segment of nobody, and the
+            # next opening finds it.
             self._parts = None
             parts[1].close()
 
@@ -171,7 +179,9 @@ class DiskStore:
     def _get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         journal, shelf, _ = self._parts or self._opened()
         data = journal.get_many(keys)
-        data.update(shelf.get_many([key for key in keys if key not in data] if data else keys))
+        data.update(
+            shelf.get_many([key for key in keys if key not in data] if data else keys)
+        )
         return data
 
     def _put(self, key: str, data: bytes) -> None:
@@ -195,11 +205,15 @@ class DiskStore:
         except FileNotFoundError:
             raise  # somebody removed the folder, the entry with it
         except (StoreError, OSError):
-            self._limit = len(journal) + _ENTRIES  # later; flush() and close() say what is the matter
+            self._limit = (
+                len(journal) + _ENTRIES
+            )  # later; flush() and close() say what is the matter
         finally:
             self._moving.release()
 
-    def _tidy(self, journal: Journal, shelf: Shelf, suspects: Sequence[Row] = ()) -> None:
+    def _tidy(
+        self, journal: Journal, shelf: Shelf, suspects: Sequence[Row] = ()
+    ) -> None:
         """The shelf first, the file last: in between an entry is in both, never in neither."""
         for segment in journal.rotate():
             shelf.place(segment.live)
@@ -238,7 +252,11 @@ class DiskStore:
             private_folder(home / "journal")
             locks = KeyLocks.of(home / "locks")
         journal = Journal(
-            home / "journal", self._seal, sync=self._power, writable=self._writable, report=self._report
+            home / "journal",
+            self._seal,
+            sync=self._power,
+            writable=self._writable,
+            report=self._report,
         )
         shelf = Shelf(
             home / "shelf",
@@ -297,7 +315,10 @@ class DiskStore:
             return
         self._reported.add(where)
         if len(self._reported) > _REPORTS:
-            where, what = self.url, "there is more damage, which is not reported one by one"
+            where, what = (
+                self.url,
+                "there is more damage, which is not reported one by one",
+            )
         warnings.warn(f"{where}: {what}.", StoreWarning, stacklevel=3)
 
 

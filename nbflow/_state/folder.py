@@ -32,7 +32,8 @@ def prepare(folder: Path) -> bool:
     """Make ``folder`` if it is not there; says whether it can be written.
 
     Raises:
-        StoreError: it cannot be made, belongs to another user, or others can write in it.
+        StoreError: it cannot be made, belongs to another user, or others can write in
+            it.
     """
     made = False
     try:
@@ -53,7 +54,9 @@ def prepare(folder: Path) -> bool:
 def _hide_from_git(file: Path) -> None:
     with (
         contextlib.suppress(FileExistsError),
-        os.fdopen(open_private(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w") as stream,
+        os.fdopen(
+            open_private(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w"
+        ) as stream,
     ):
         stream.write("*\n")
 
@@ -61,11 +64,17 @@ def _hide_from_git(file: Path) -> None:
 def _check_owner(folder: Path) -> None:
     status = folder.stat()
     if not stat.S_ISDIR(status.st_mode):
-        raise StoreError(f"{folder} is a file: set NBFLOW_STORE to a folder, or rename the file.")
+        raise StoreError(
+            f"{folder} is a file: set NBFLOW_STORE to a folder, or rename the file."
+        )
     if os.geteuid() not in (0, status.st_uid):
-        raise StoreError(f"{folder} belongs to another user: set NBFLOW_STORE to a folder of your own.")
+        raise StoreError(
+            f"{folder} belongs to another user: set NBFLOW_STORE to a folder of your own."
+        )
     if status.st_mode & 0o022:
-        raise StoreError(f"{folder} can be written by others: run `chmod go-w {folder}`.")
+        raise StoreError(
+            f"{folder} can be written by others: run `chmod go-w {folder}`."
+        )
 
 
 def private_folder(folder: Path) -> None:
@@ -118,8 +127,8 @@ def lock_file(fd: int, *, alone: bool = True) -> bool:
 def guard(path: Path, *, alone: bool, timeout: float) -> Iterator[None]:
     """Hold the store's guard: many writers share it, who deletes, sweeps or salvages is alone.
 
-    A descriptor of its own each time, so that threads exclude each other like processes do, and the kernel lets go
-    whatever happens. Never take it twice on one thread.
+    A descriptor of its own each time, so that threads exclude each other like processes
+    do, and the kernel lets go whatever happens. Never take it twice on one thread.
     """
     fd = open_private(path, os.O_RDWR | os.O_CREAT)
     try:
@@ -127,24 +136,23 @@ def guard(path: Path, *, alone: bool, timeout: float) -> Iterator[None]:
         pause = 0.001
         while not lock_file(fd, alone=alone):
             if time.monotonic() > deadline:
-                raise TimeoutError(errno.ETIMEDOUT, "locked by another process", str(path))
+                raise TimeoutError(
+                    errno.ETIMEDOUT, "locked by another process", str(path)
+                )
             time.sleep(pause)
             pause = min(2 * pause, 0.05)
         yield
     finally:
-        # Not by closing alone: a child that another thread forked meanwhile has the file open, too.
+        # Not by closing alone: a child that another thread forked meanwhile has the
+        # file open, too.
         fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)
 
 
-_FULL = (
-    "The disk, or your quota of it, is full: free some space and run again; what was saved before is intact."
-)
+_FULL = "The disk, or your quota of it, is full: free some space and run again; what was saved before is intact."
 _READ_ONLY = "It cannot be written: change its permissions, or set NBFLOW_STORE to a folder that can."
 _LOCKED = "Another process holds it: see whether one hangs (`fuser {where}/*`), end it and run again."
-_FAILED = (
-    "The disk fails, or a limit on it is full: see to that and run again; what was saved before is intact."
-)
+_FAILED = "The disk fails, or a limit on it is full: see to that and run again; what was saved before is intact."
 _BUSY = "Run again; if it stays, restart the kernel."
 
 _BY_ERRNO = {
@@ -172,4 +180,6 @@ def refusal(error: Exception, doing: str, where: Path) -> StoreError:
     else:
         remedy = _by_sqlite(error)
         said = str(error)
-    return StoreError(f"Cannot {doing} in {where}: {said}. {remedy.format(where=where)}")
+    return StoreError(
+        f"Cannot {doing} in {where}: {said}. {remedy.format(where=where)}"
+    )

@@ -1,12 +1,14 @@
 """Journal: where small entries land first, one write(2) each, until the shelf takes them over in bulk.
 
-Every process appends to a segment of its own, ``<random>.log``, and reads those of all the others. A segment is
-sealed entries end to end and nothing else; it only grows, is never used again once it was moved to the shelf, and its
-writer holds its flock. So a segment whose flock can be had is that of a dead process, and a descriptor that outlives
+Every process appends to a segment of its own, ``<random>.log``, and reads those of all
+the others. A segment is sealed entries end to end and nothing else; it only grows, is
+never used again once it was moved to the shelf, and its writer holds its flock. So a
+segment whose flock can be had is that of a dead process, and a descriptor that outlives
 the file's name still reads the right bytes.
 
-The files are the truth; memory keeps only where an entry lies. That bounds memory, and lets a process mark an entry in
-another's segment as deleted (or replaced): it writes ``DEAD`` over the magic, and the owner sees it at its next read.
+The files are the truth; memory keeps only where an entry lies. That bounds memory, and
+lets a process mark an entry in another's segment as deleted (or replaced): it writes
+``DEAD`` over the magic, and the owner sees it at its next read.
 """
 
 from __future__ import annotations
@@ -60,7 +62,8 @@ class Segment:
         while True:
             segment = cls(path, open_private(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL))
             try:
-                # Somebody who tidies may have been at it in the instant before the lock: then once more.
+                # Somebody who tidies may have been at it in the instant before the
+                # lock: then once more.
                 if lock_file(segment.fd) and os.fstat(segment.fd).st_nlink:
                     fresh.rename(path)
                     return segment
@@ -78,12 +81,15 @@ class Segment:
     def append(self, key: str, sealed: bytes, *, sync: bool) -> None:
         """Add an entry; it survives ``kill -9`` from here on, with ``sync`` a power failure.
 
-        Written at a place, not at the end of the file: whatever a failed or interrupted write has left there is
-        overwritten by the next entry instead of lying in front of it.
+        Written at a place, not at the end of the file: whatever a failed or interrupted
+        write has left there is overwritten by the next entry instead of lying in front
+        of it.
         """
         try:
             done = os.pwrite(self.fd, sealed, self.end)
-            while done < len(sealed):  # a full disk takes a part first, and says so at the next byte
+            while done < len(
+                sealed
+            ):  # a full disk takes a part first, and says so at the next byte
                 done += os.pwrite(self.fd, sealed[done:], self.end + done)
             if sync:
                 os.fdatasync(self.fd)
@@ -112,7 +118,10 @@ class Segment:
     def live(self) -> list[tuple[str, bytes]]:
         """Every entry that is not deleted, as it is on disk."""
         blob = os.pread(self.fd, self.end, 0)
-        found = ((key, blob[start : start + size]) for key, (start, size) in self.index.items())
+        found = (
+            (key, blob[start : start + size])
+            for key, (start, size) in self.index.items()
+        )
         return [(key, sealed) for key, sealed in found if sealed[:4] != DEAD]
 
     def catch_up(self, seal: Seal) -> bool:
@@ -144,7 +153,13 @@ class Journal:
     """The segments of one store: our own, to write, and those of other processes, to read."""
 
     def __init__(
-        self, folder: Path, seal: Seal, *, sync: bool, writable: bool, report: Callable[[str, str], None]
+        self,
+        folder: Path,
+        seal: Seal,
+        *,
+        sync: bool,
+        writable: bool,
+        report: Callable[[str, str], None],
     ) -> None:
         self._folder = folder
         self._name = str(folder)
@@ -177,7 +192,8 @@ class Journal:
         """Add an entry to our segment, and bury what it replaces in those of others.
 
         Raises:
-            OSError: the disk refused; nothing was added, and the next entry may still be taken.
+            OSError: the disk refused; nothing was added, and the next entry may still
+                be taken.
         """
         with self._writing:
             segment = self._current or self._begin()
@@ -250,7 +266,14 @@ class Journal:
             return None
         found = [blob for segment in self._others if (blob := segment.read(key))]
         found.sort(key=stamp_of, reverse=True)
-        return next((data for blob in found if (data := self._seal.unseal(key, blob)) is not None), None)
+        return next(
+            (
+                data
+                for blob in found
+                if (data := self._seal.unseal(key, blob)) is not None
+            ),
+            None,
+        )
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Those of ``keys`` that segments have."""
@@ -259,7 +282,9 @@ class Journal:
         segments = (*self._own, *self._others)
         if not segments:
             return {}
-        here = [key for key in keys if any(key in segment.index for segment in segments)]
+        here = [
+            key for key in keys if any(key in segment.index for segment in segments)
+        ]
         return {key: data for key in here if (data := self.get(key)) is not None}
 
     def keys(self) -> set[str]:
@@ -267,7 +292,12 @@ class Journal:
         with self._watching:
             self._refresh()
         segments = (*self._own, *self._others)
-        return {key for segment in segments for key in list(segment.index) if segment.read(key)}
+        return {
+            key
+            for segment in segments
+            for key in list(segment.index)
+            if segment.read(key)
+        }
 
     def orphans(self) -> Iterator[Segment]:
         """The segments of dead processes, locked for us. Whoever gets one moves and removes it."""
@@ -275,7 +305,8 @@ class Journal:
             self._listed = None
             self._refresh()
         for segment in self._others:
-            # Ours by lock, but another process may have moved and removed it just before.
+            # Ours by lock, but another process may have moved and removed it just
+            # before.
             if lock_file(segment.fd) and os.fstat(segment.fd).st_nlink:
                 with self._watching:
                     damaged = segment.catch_up(self._seal)
@@ -308,9 +339,15 @@ class Journal:
         seen = status.st_ino, status.st_mtime_ns
         if seen != self._listed:
             if self._listed and self._listed[0] != status.st_ino:
-                raise FileNotFoundError(errno.ENOENT, "the folder was replaced", str(self._folder))
+                raise FileNotFoundError(
+                    errno.ENOENT, "the folder was replaced", str(self._folder)
+                )
             self._list()
-            self._listed = seen if time.time_ns() - status.st_mtime_ns > _UNTRUSTED else (status.st_ino, 0)
+            self._listed = (
+                seen
+                if time.time_ns() - status.st_mtime_ns > _UNTRUSTED
+                else (status.st_ino, 0)
+            )
         for segment in self._others:
             if segment.catch_up(self._seal):
                 self._report_damage(segment)
@@ -321,9 +358,16 @@ class Journal:
         known = [segment for segment in self._others if segment.path.name in names]
         names -= {segment.path.name for segment in known}
         for name in names:
-            with contextlib.suppress(FileNotFoundError):  # moved and removed since the listing
-                known.append(Segment.follow(self._folder / name, writable=self._writable))
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # moved and removed since the listing
+                known.append(
+                    Segment.follow(self._folder / name, writable=self._writable)
+                )
         self._others = tuple(known)
 
     def _report_damage(self, segment: Segment) -> None:
-        self._report(str(segment.path), "a part of this log of a process is damaged and was skipped")
+        self._report(
+            str(segment.path),
+            "a part of this log of a process is damaged and was skipped",
+        )

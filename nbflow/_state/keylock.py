@@ -21,11 +21,13 @@ _HELD_ELSEWHERE = (errno.EACCES, errno.EAGAIN)
 class KeyLocks:
     """One file, one byte of it per key, locked with POSIX byte-range locks.
 
-    Not flock: that takes a file per key, about ten times the time, and leaves files behind. The price is a rule of
-    POSIX: closing any descriptor of the file drops all of a process's locks on it. So the file is opened once in a
-    process and never closed; ``KeyLocks.of`` sees to it.
+    Not flock: that takes a file per key, about ten times the time, and leaves files
+    behind. The price is a rule of POSIX: closing any descriptor of the file drops all
+    of a process's locks on it. So the file is opened once in a process and never
+    closed; ``KeyLocks.of`` sees to it.
 
-    No lease and no clock, hence nothing to wait out after ``kill -9``. A forked child owns none of its parent's.
+    No lease and no clock, hence nothing to wait out after ``kill -9``. A forked child
+    owns none of its parent's.
     """
 
     _by_path: dict[Path, KeyLocks] = {}  # noqa: RUF012 - once per process is the point
@@ -51,7 +53,9 @@ class KeyLocks:
     def lock(self, key: str) -> bool:
         """Take the byte of ``key`` if no other process has it."""
         try:
-            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, int(key[:16], 16) >> 2)
+            fcntl.lockf(
+                self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, int(key[:16], 16) >> 2
+            )
         except OSError as error:
             if error.errno in _HELD_ELSEWHERE:
                 return False

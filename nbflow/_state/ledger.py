@@ -1,8 +1,9 @@
 """Ledger: the journal of runs. One folder a run, append-only; any process may read while one writes.
 
-A file is a sequence of frames, each a length and a sealed block (`nbflow._state.seal`): what was cut short by a
-crash or damaged is noticed and ends the reading there, so the ledger loses notes at worst. ``entries`` holds
-blocks of `nbflow._core.entry` entries, ``records`` the batch that was sent.
+A file is a sequence of frames, each a length and a sealed block (`nbflow._state.seal`):
+what was cut short by a crash or damaged is noticed and ends the reading there, so the
+ledger loses notes at worst. ``entries`` holds blocks of `nbflow._core.entry` entries,
+``records`` the batch that was sent.
 """
 
 from __future__ import annotations
@@ -44,7 +45,18 @@ if TYPE_CHECKING:
 
     from nbflow._state.seal import Seal
 
-_TAGS: dict[type[Any], str] = {Opened: "open", Resumed: "resume", Coded: "code", Listed: "record", Sent: "sent", Item: "item", Called: "call", Used: "used", Remark: "remark", Closed: "close"}
+_TAGS: dict[type[Any], str] = {
+    Opened: "open",
+    Resumed: "resume",
+    Coded: "code",
+    Listed: "record",
+    Sent: "sent",
+    Item: "item",
+    Called: "call",
+    Used: "used",
+    Remark: "remark",
+    Closed: "close",
+}
 _TYPES = {tag: kind for kind, tag in _TAGS.items()}
 _STATES = {state.value: state for state in State}
 _STATE_FIELD = {"item": 2, "call": 3}
@@ -112,12 +124,18 @@ class MemoryLedger:
     def ends(self, run: str) -> list[Entry]:
         """The first entries and the last one."""
         entries = self._entries[run]
-        first = itertools.takewhile(lambda entry: isinstance(entry, Opened | Coded), entries)
+        first = itertools.takewhile(
+            lambda entry: isinstance(entry, Opened | Coded), entries
+        )
         return [*first, *entries[-1:]]
 
     def about(self, run: str, record: int) -> list[Entry]:
         """The entries of one record."""
-        return [entry for entry in self.read(run)[0] if type(entry) in _ABOUT and entry[0] == record]
+        return [
+            entry
+            for entry in self.read(run)[0]
+            if type(entry) in _ABOUT and entry[0] == record
+        ]
 
     def size(self, run: str) -> int:
         """The number of entries."""
@@ -151,7 +169,8 @@ class MemoryLedger:
 class Spans:
     """Which records the blocks of a run's entries are about: the first and the last one of each block.
 
-    Records go through a run one after the other, so that few blocks are about any one of them.
+    Records go through a run one after the other, so that few blocks are about any one
+    of them.
     """
 
     def __init__(self) -> None:
@@ -171,8 +190,16 @@ class Spans:
     def around(self, record: int) -> list[int]:
         """Where the blocks begin that may be about ``record``."""
         with self._mutex:
-            starts, firsts, lasts = self._blocks[::3], self._blocks[1::3], self._blocks[2::3]
-        return [start for start, first, last in zip(starts, firsts, lasts, strict=True) if first <= record <= last]
+            starts, firsts, lasts = (
+                self._blocks[::3],
+                self._blocks[1::3],
+                self._blocks[2::3],
+            )
+        return [
+            start
+            for start, first, last in zip(starts, firsts, lasts, strict=True)
+            if first <= record <= last
+        ]
 
 
 class FileLedger:
@@ -189,8 +216,14 @@ class FileLedger:
 
     def append(self, run: str, entries: Sequence[Entry]) -> None:
         """Note ``entries`` in one block."""
-        start, end = self._write(run, "entries", msgspec.msgpack.encode([(_TAGS[type(entry)], *entry) for entry in entries]))
-        self._spans_of(run).note(start, end, [entry[0] for entry in entries if type(entry) in _ABOUT])
+        start, end = self._write(
+            run,
+            "entries",
+            msgspec.msgpack.encode([(_TAGS[type(entry)], *entry) for entry in entries]),
+        )
+        self._spans_of(run).note(
+            start, end, [entry[0] for entry in entries if type(entry) in _ABOUT]
+        )
 
     def read(self, run: str, start: int = 0) -> tuple[list[Entry], int]:
         """The entries from position ``start`` on, and the position to go on from."""
@@ -198,7 +231,9 @@ class FileLedger:
         spans = self._spans_of(run)
         for block, end in self._blocks(run, "entries", start):
             found = [_entry(line) for line in msgspec.msgpack.decode(block)]
-            spans.note(start, end, [entry[0] for entry in found if type(entry) in _ABOUT])
+            spans.note(
+                start, end, [entry[0] for entry in found if type(entry) in _ABOUT]
+            )
             entries += found
             start = end
         return entries, start
@@ -208,12 +243,24 @@ class FileLedger:
         spans = self._spans_of(run)
         start = spans.end
         for block, end in self._blocks(run, "entries", start):
-            spans.note(start, end, [line[1] for line in msgspec.msgpack.decode(block) if _TYPES[line[0]] in _ABOUT])
+            spans.note(
+                start,
+                end,
+                [
+                    line[1]
+                    for line in msgspec.msgpack.decode(block)
+                    if _TYPES[line[0]] in _ABOUT
+                ],
+            )
             start = end
         found: list[Entry] = []
         for start in spans.around(record):
             block, _ = next(self._blocks(run, "entries", start))
-            found += (_entry(line) for line in msgspec.msgpack.decode(block) if _TYPES[line[0]] in _ABOUT and line[1] == record)
+            found += (
+                _entry(line)
+                for line in msgspec.msgpack.decode(block)
+                if _TYPES[line[0]] in _ABOUT and line[1] == record
+            )
         return found
 
     def _spans_of(self, run: str) -> Spans:
@@ -255,7 +302,11 @@ class FileLedger:
 
     def runs(self) -> list[str]:
         """The ids of all runs, oldest first."""
-        return sorted(entry.name for entry in os.scandir(self._folder) if entry.is_dir()) if self._folder.is_dir() else []
+        return (
+            sorted(entry.name for entry in os.scandir(self._folder) if entry.is_dir())
+            if self._folder.is_dir()
+            else []
+        )
 
     def add_records(self, run: str, block: bytes) -> None:
         """Keep a block of the batch."""
@@ -275,7 +326,9 @@ class FileLedger:
             else:
                 path.unlink(missing_ok=True)
         except OSError as error:
-            raise StoreError(f"Run {run} could not be asked to stop: {path}: {error.strerror or error}.") from error
+            raise StoreError(
+                f"Run {run} could not be asked to stop: {path}: {error.strerror or error}."
+            ) from error
 
     def is_asked_to_stop(self, run: str) -> bool:
         """Has somebody left that word?"""
@@ -291,8 +344,11 @@ class FileLedger:
         return self._folder / run / what
 
     def _name(self, run: str, what: str, start: int) -> str:
-        # A block verifies in its own place only: blocks cannot be swapped, nor taken from another run.
-        return blake3(f"nbflow ledger {run}/{what}@{start}".encode()).hexdigest(length=20)
+        # A block verifies in its own place only: blocks cannot be swapped, nor taken
+        # from another run.
+        return blake3(f"nbflow ledger {run}/{what}@{start}".encode()).hexdigest(
+            length=20
+        )
 
     def _write(self, run: str, what: str, block: bytes) -> tuple[int, int]:
         path = self._path(run, what)
@@ -309,12 +365,16 @@ class FileLedger:
                     if self._sync:
                         os.fsync(file)
                 except OSError:
-                    os.ftruncate(file, end)  # the next block must not stand behind half of this one
+                    os.ftruncate(
+                        file, end
+                    )  # the next block must not stand behind half of this one
                     raise
                 finally:
                     os.close(file)
             except OSError as error:
-                raise StoreError(f"The ledger at {path} could not be written ({error.strerror or error}); free space or check the folder's rights.") from error
+                raise StoreError(
+                    f"The ledger at {path} could not be written ({error.strerror or error}); free space or check the folder's rights."
+                ) from error
             self._ends[path] = end + len(frame)
             return end, end + len(frame)
 
@@ -333,7 +393,9 @@ class FileLedger:
             sync_folder(self._folder)
         return end
 
-    def _blocks(self, run: str, what: str, start: int) -> Iterator[tuple[memoryview, int]]:
+    def _blocks(
+        self, run: str, what: str, start: int
+    ) -> Iterator[tuple[memoryview, int]]:
         """The blocks that verify, each with the position behind it."""
         path = self._path(run, what)
         try:
@@ -354,7 +416,9 @@ class FileLedger:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise StoreError(f"The ledger at {path} could not be read: {error.strerror or error}.") from error
+            raise StoreError(
+                f"The ledger at {path} could not be read: {error.strerror or error}."
+            ) from error
 
 
 def _write_all(file: int, data: bytes, place: int) -> None:

@@ -18,9 +18,9 @@ __all__ = ["find", "open_store"]
 def find(start: Path | None = None) -> Path:
     """The folder of the store for work in ``start`` (the working directory by default).
 
-    ``NBFLOW_STORE`` if it is set; else the nearest ``.nbflow`` in ``start`` or above it, as git looks for its own;
-    else ``.nbflow`` in ``start``. The search ends at a mount point and at the home directory: what lies above is
-    somebody else's.
+    ``NBFLOW_STORE`` if it is set; else the nearest ``.nbflow`` in ``start`` or above
+    it, as git looks for its own; else ``.nbflow`` in ``start``. The search ends at a
+    mount point and at the home directory: what lies above is somebody else's.
     """
     named = os.environ.get("NBFLOW_STORE")
     if named:
@@ -37,12 +37,15 @@ def find(start: Path | None = None) -> Path:
     return start / ".nbflow"
 
 
-def open_store(url: str | Path, *, durability: Literal["process", "power"] = "process") -> Store:
+def open_store(
+    url: str | Path, *, durability: Literal["process", "power"] = "process"
+) -> Store:
     """The store at ``url``: ``"memory:"``, or the path of a folder, which is made at first use.
 
     Args:
         url: where.
-        durability: what a saved result survives: the death of the process, or a power failure as well.
+        durability: what a saved result survives: the death of the process, or a power
+            failure as well.
 
     Raises:
         StoreError: this system cannot have one.

@@ -1,12 +1,15 @@
 """Salvage: what can still be read from a damaged database.
 
-Small entries are searched for in the raw bytes of database and write-ahead log: each lies in one piece on one page and
-proves itself by its MAC, so nothing of SQLite's structure has to be intact, and nothing damaged is parsed. Large
-entries are files that carry their key; their rows are written anew. What was deleted or replaced shortly before may
-come back this way: of several entries of a key the newest wins, and all of them are results that key once had.
+Small entries are searched for in the raw bytes of database and write-ahead log: each
+lies in one piece on one page and proves itself by its MAC, so nothing of SQLite's
+structure has to be intact, and nothing damaged is parsed. Large entries are files that
+carry their key; their rows are written anew. What was deleted or replaced shortly
+before may come back this way: of several entries of a key the newest wins, and all of
+them are results that key once had.
 
-The order of steps lets a process that is killed in the middle be followed by another: sources move into ``salvage/``,
-the fresh database takes its place in one rename, and only then the sources become ``cache.db.damaged-<n>``.
+The order of steps lets a process that is killed in the middle be followed by another:
+sources move into ``salvage/``, the fresh database takes its place in one rename, and
+only then the sources become ``cache.db.damaged-<n>``.
 """
 
 from __future__ import annotations
@@ -26,7 +29,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["DATABASE", "VALUE_FILE", "Row", "carve", "set_aside", "settle", "unseen", "value_files"]
+__all__ = [
+    "DATABASE",
+    "VALUE_FILE",
+    "Row",
+    "carve",
+    "set_aside",
+    "settle",
+    "unseen",
+    "value_files",
+]
 
 DATABASE = "cache.db"
 VALUE_FILE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{28}\.val")
@@ -63,7 +75,9 @@ def settle(folder: Path) -> Path | None:
     older = list(folder.glob(f"{DATABASE}.damaged-*"))
     number = 1 + max((int(path.name.split("-")[1]) for path in older), default=0)
     kept = None
-    for source in sorted(path for path in aside.iterdir() if path.is_file() and path.stat().st_size):
+    for source in sorted(
+        path for path in aside.iterdir() if path.is_file() and path.stat().st_size
+    ):
         serial, dash, wal = source.name.partition("-")
         target = folder / f"{DATABASE}.damaged-{number + int(serial)}{dash}{wal}"
         source.rename(target)
@@ -124,16 +138,19 @@ def _file_row(path: Path, filename: str) -> Row | None:
 def unseen(database: Path, seal: Seal) -> list[Row] | None:
     """Entries in the part of the write-ahead log that SQLite does not see; ``None`` if it sees everything.
 
-    SQLite stops at the first frame whose checksum is wrong and takes what follows for leftovers: a damaged log loses
-    committed transactions without a word. Leftovers there are, too, of a process that was killed while it committed;
-    these are in its journal as well. So whoever asks compares before he calls it a loss. Only while nobody writes.
+    SQLite stops at the first frame whose checksum is wrong and takes what follows for
+    leftovers: a damaged log loses committed transactions without a word. Leftovers
+    there are, too, of a process that was killed while it committed; these are in its
+    journal as well. So whoever asks compares before he calls it a loss. Only while
+    nobody writes.
     """
     try:
         log = database.with_name(f"{database.name}-wal").read_bytes()
     except FileNotFoundError:
         return None
     try:
-        # The last connection to close would empty the log, the evidence: the one that cannot write closes last.
+        # The last connection to close would empty the log, the evidence: the one that
+        # cannot write closes last.
         with (
             contextlib.closing(
                 sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
@@ -146,7 +163,11 @@ def unseen(database: Path, seal: Seal) -> list[Row] | None:
         return None  # locked, or damaged in a way that the first read will find
     start, end = _committed(log, seen)
     rest = log[start:end]
-    return [_row(rest, entry) for entry in seal.walk(rest) if not entry.dead] if rest else None
+    return (
+        [_row(rest, entry) for entry in seal.walk(rest) if not entry.dead]
+        if rest
+        else None
+    )
 
 
 def _committed(log: bytes, seen: int) -> tuple[int, int]:
@@ -154,8 +175,13 @@ def _committed(log: bytes, seen: int) -> tuple[int, int]:
     if len(log) <= _WAL_HEAD.size:
         return 0, 0
     magic, _, page, _, salt, first, second = _WAL_HEAD.unpack_from(log)
-    if magic & ~1 != _WAL_MAGIC or _checksum(log[:24], big=bool(magic & 1)) != (first, second):
-        return 0, len(log)  # its own head is damaged, which makes SQLite ignore all of it
+    if magic & ~1 != _WAL_MAGIC or _checksum(log[:24], big=bool(magic & 1)) != (
+        first,
+        second,
+    ):
+        return 0, len(
+            log
+        )  # its own head is damaged, which makes SQLite ignore all of it
     step = _FRAME_HEAD.size + page
     end = 0
     for start in range(_WAL_HEAD.size, len(log) - step + 1, step):
@@ -166,7 +192,9 @@ def _committed(log: bytes, seen: int) -> tuple[int, int]:
 
 
 _WAL_MAGIC = 0x377F0682
-_WAL_HEAD = struct.Struct(">IIII8sII")  # magic, format, page size, checkpoint, salt, checksum
+_WAL_HEAD = struct.Struct(
+    ">IIII8sII"
+)  # magic, format, page size, checkpoint, salt, checksum
 _FRAME_HEAD = struct.Struct(">II8s8x")  # page, pages after commit or 0, salt, checksum
 
 

@@ -1,16 +1,17 @@
 """Seal: the one form in which a checkpoint touches a disk, and the secret that makes it unforgeable.
 
-An entry is self-delimiting, so that a log, a database page and a file of its own can all hold it, and a
-damaged database can be searched for it::
+An entry is self-delimiting, so that a log, a database page and a file of its own can
+all hold it, and a damaged database can be searched for it::
 
     magic 4 | length of data 8 | stamp 8 | key 20 | data | MAC 16        (integers little-endian)
 
-The MAC is keyed BLAKE3 over everything before it: a flipped bit, a cut tail, an entry moved to another key and an
-entry made by somebody without the secret are all the same to a reader, namely nothing. The last byte of the magic is
-the version of the format; the MAC's key is derived for this format alone.
+The MAC is keyed BLAKE3 over everything before it: a flipped bit, a cut tail, an entry
+moved to another key and an entry made by somebody without the secret are all the same
+to a reader, namely nothing. The last byte of the magic is the version of the format;
+the MAC's key is derived for this format alone.
 
-The stamp (nanoseconds) only orders two puts of one key that two processes made. A clock that is set back can make
-the older of two equivalent results win, nothing worse.
+The stamp (nanoseconds) only orders two puts of one key that two processes made. A clock
+that is set back can make the older of two equivalent results win, nothing worse.
 """
 
 from __future__ import annotations
@@ -86,11 +87,14 @@ class Seal:
     def __init__(self, secret: bytes) -> None:
         if len(secret) != 32:  # noqa: PLR2004 - what BLAKE3 takes
             raise ValueError("a store's secret has 32 bytes")
-        self._key = blake3(secret, derive_key_context="nbflow store 2026 entry v1").digest()
-        # Tells one secret from another without giving it away; kept in the store to explain foreign entries.
-        self.fingerprint = blake3(secret, derive_key_context="nbflow store 2026 fingerprint").hexdigest(
-            length=8
-        )
+        self._key = blake3(
+            secret, derive_key_context="nbflow store 2026 entry v1"
+        ).digest()
+        # Tells one secret from another without giving it away; kept in the store to
+        # explain foreign entries.
+        self.fingerprint = blake3(
+            secret, derive_key_context="nbflow store 2026 fingerprint"
+        ).hexdigest(length=8)
 
     def seal(self, key: str, data: bytes) -> bytes:
         """The sealed entry, in one piece."""
@@ -105,7 +109,8 @@ class Seal:
     def unseal(self, key: str, blob: bytes) -> bytes | None:
         """The data sealed under ``key``, or ``None`` if ``blob`` is anything else."""
         body = blob[:-TAG]
-        # The lengths need no look of their own: the MAC covers all of the body, the length in it included.
+        # The lengths need no look of their own: the MAC covers all of the body, the
+        # length in it included.
         if body[20:40] == bytes.fromhex(key) and compare_digest(
             blake3(body, key=self._key).digest(TAG), blob[-TAG:]
         ):
@@ -115,7 +120,9 @@ class Seal:
     def unseal_parts(self, key: str, parts: tuple[bytes, bytes, bytes]) -> bytes | None:
         """The same for an entry read in three pieces, so that large data is not copied."""
         head, data, mac = parts
-        if head[20:40] == bytes.fromhex(key) and compare_digest(self._mac(head, data), mac):
+        if head[20:40] == bytes.fromhex(key) and compare_digest(
+            self._mac(head, data), mac
+        ):
             return data
         return None
 
@@ -134,17 +141,22 @@ class Seal:
             return None
         magic, length, stamp, key = HEAD.unpack_from(blob, start)
         stop = start + OVERHEAD + length
-        # Only small entries are looked for: hashing gigabytes at each chance magic would take for ever.
+        # Only small entries are looked for: hashing gigabytes at each chance magic
+        # would take for ever.
         if OVERHEAD + length > SMALL or stop > end:
             return None
         body = MAGIC + blob[start + 4 : stop - TAG]
-        if not compare_digest(blake3(body, key=self._key).digest(TAG), blob[stop - TAG : stop]):
+        if not compare_digest(
+            blake3(body, key=self._key).digest(TAG), blob[stop - TAG : stop]
+        ):
             return None
         return Entry(start, stop, key.hex(), stamp, magic == DEAD)
 
     def _mac(self, head: bytes, data: bytes) -> bytes:
         threads = _threads if len(data) >= _PARALLEL else 1
-        digest: bytes = blake3(head, key=self._key, max_threads=threads).update(data).digest(TAG)
+        digest: bytes = (
+            blake3(head, key=self._key, max_threads=threads).update(data).digest(TAG)
+        )
         return digest
 
 
@@ -164,7 +176,8 @@ def unfinished(blob: bytes) -> bool:
 def load_secret() -> bytes:
     """The user's secret: 32 random bytes outside every store, made at first use.
 
-    ``NBFLOW_STORE_KEY`` (16 characters at least) takes its place, for jobs and containers whose home does not last.
+    ``NBFLOW_STORE_KEY`` (16 characters at least) takes its place, for jobs and
+    containers whose home does not last.
 
     Raises:
         StoreError: the secret cannot be read, can be read by others, or cannot be kept.
@@ -176,7 +189,9 @@ def load_secret() -> bytes:
                 "NBFLOW_STORE_KEY is too short to be a secret: give it 16 characters or more, "
                 "for example the output of `openssl rand -hex 32`."
             )
-        return blake3(text.encode(), derive_key_context="nbflow store 2026 secret from text").digest()
+        return blake3(
+            text.encode(), derive_key_context="nbflow store 2026 secret from text"
+        ).digest()
     path = _secret_path()
     try:
         if not path.exists():
@@ -218,7 +233,9 @@ def _read_secret(path: Path) -> bytes:
     if status.st_uid != os.geteuid() and os.geteuid() != 0:
         raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
     if stat.S_IMODE(status.st_mode) & 0o077:
-        raise StoreError(f"The store's secret {path} can be read by others: run `chmod 600 {path}`.")
+        raise StoreError(
+            f"The store's secret {path} can be read by others: run `chmod 600 {path}`."
+        )
     if len(secret) != 32:  # noqa: PLR2004 - what _make_secret writes
         raise StoreError(
             f"The store's secret {path} is damaged: bring it back from a backup, or delete it. "

@@ -1,6 +1,7 @@
 """Shelf: the checkpoints' lasting place. Finds damage in its table and its files, mends it and reports it.
 
-Every writer shares the store's guard. Deleting, sweeping and salvaging take it alone, so that nothing is under way.
+Every writer shares the store's guard. Deleting, sweeping and salvaging take it alone,
+so that nothing is under way.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from nbflow._state import salvage
-from nbflow._state.folder import file_id, guard, open_private, private_folder, refusal, sync_folder
+from nbflow._state.folder import (
+    file_id,
+    guard,
+    open_private,
+    private_folder,
+    refusal,
+    sync_folder,
+)
 from nbflow._state.salvage import DATABASE, VALUE_FILE, Row
 from nbflow._state.seal import stamp_of
 from nbflow._state.table import ONE, DamageError, Table, is_damage, open_row
@@ -83,9 +91,16 @@ class Shelf:
         if data is None:
             # Replaced since, and its file removed? Then its row is another one now.
             again = self._find(key)
-            data = open_row(self._seal, self._folder, key, *again[1:]) if again and again != found else None
+            data = (
+                open_row(self._seal, self._folder, key, *again[1:])
+                if again and again != found
+                else None
+            )
             if data is None and again:
-                self._report(f"{self._file}:{key}", "an entry does not verify, or its file is gone")
+                self._report(
+                    f"{self._file}:{key}",
+                    "an entry does not verify, or its file is gone",
+                )
         return data
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
@@ -99,23 +114,34 @@ class Shelf:
 
     def _add(self, chunk: list[str], data: dict[str, bytes]) -> None:
         length = next(size for size in _LENGTHS if size >= len(chunk))
-        rows = self._rows(_MANY.format(",".join("?" * length)), [*chunk, *[None] * (length - len(chunk))])
+        rows = self._rows(
+            _MANY.format(",".join("?" * length)),
+            [*chunk, *[None] * (length - len(chunk))],
+        )
         missing = set(chunk)
         for _, filename, value in rows:
-            # Whose entry it is stands in the entry itself, where the MAC vouches for it.
-            key = value[20:40].hex() if filename is None and type(value) is bytes else ""
+            # Whose entry it is stands in the entry itself, where the MAC vouches for
+            # it.
+            key = (
+                value[20:40].hex() if filename is None and type(value) is bytes else ""
+            )
             if key in missing and (one := self._seal.unseal(key, value)) is not None:
                 data[key] = one
                 missing.remove(key)
-        if len(rows) + len(missing) > len(set(chunk)):  # large ones, and those that need a closer look
-            data.update((key, one) for key in missing if (one := self.get(key)) is not None)
+        if len(rows) + len(missing) > len(
+            set(chunk)
+        ):  # large ones, and those that need a closer look
+            data.update(
+                (key, one) for key in missing if (one := self.get(key)) is not None
+            )
 
     def keys(self) -> Iterator[str]:
         """Every key, by pages, so that a slow reader holds up nobody."""
         self._renew()
         last = ""
         while rows := self._rows(
-            "SELECT key FROM Cache WHERE raw = 1 AND key > ? ORDER BY key LIMIT 1000", (last,)
+            "SELECT key FROM Cache WHERE raw = 1 AND key > ? ORDER BY key LIMIT 1000",
+            (last,),
         ):
             for (key,) in rows:
                 yield key
@@ -137,14 +163,16 @@ class Shelf:
                     raise refusal(error, "read", self._folder) from error
                 if mended or not self._writable:
                     self._report(
-                        str(self._file), f"the database is damaged ({error}): what it holds is not seen"
+                        str(self._file),
+                        f"the database is damaged ({error}): what it holds is not seen",
                     )
                     return []
                 self._mend(self._reader_id, str(error))
         return []
 
     def _ask(self, statement: str, values: Sequence[Any]) -> list[Any]:
-        # Another thread may leave the connection between our opening and our asking: no answer is not "not there".
+        # Another thread may leave the connection between our opening and our asking: no
+        # answer is not "not there".
         while True:
             if self._reader is None:
                 self._connect()
@@ -158,7 +186,8 @@ class Shelf:
         """Open a connection that never writes: it neither creates a database nor empties its log on closing."""
         if not self._folder.exists():
             return
-        # Not while somebody salvages. The guard before the lock, as in _mend, or two threads wait for each other.
+        # Not while somebody salvages. The guard before the lock, as in _mend, or two
+        # threads wait for each other.
         shared = (
             guard(self._guard, alone=False, timeout=self._timeout)
             if self._writable
@@ -175,11 +204,13 @@ class Shelf:
             except sqlite3.OperationalError:
                 if self._writable:
                     raise
-                # A folder that cannot be written has no place for SQLite's shared memory.
+                # A folder that cannot be written has no place for SQLite's shared
+                # memory.
                 self._reader = self._try("mode=ro&immutable=1")
                 if self._has_log():
                     self._report(
-                        str(self._file), "the folder is read-only: the results saved last may not be seen"
+                        str(self._file),
+                        "the folder is read-only: the results saved last may not be seen",
                     )
 
     def _has_log(self) -> bool:
@@ -187,7 +218,13 @@ class Shelf:
 
     def _try(self, mode: str) -> sqlite3.Connection:
         uri = f"file:{quote(str(self._file.absolute()))}?{mode}"
-        con = sqlite3.connect(uri, uri=True, timeout=self._timeout, isolation_level=None, check_same_thread=False)
+        con = sqlite3.connect(
+            uri,
+            uri=True,
+            timeout=self._timeout,
+            isolation_level=None,
+            check_same_thread=False,
+        )
         try:
             con.text_factory = lambda text: text.decode(errors="replace")
             con.execute("PRAGMA mmap_size = 0")
@@ -202,7 +239,9 @@ class Shelf:
         if file_id(self._file_name) == self._reader_id:
             return False
         with self._reading:
-            if file_id(self._file_name) != self._reader_id:  # unless another thread has just opened the new one
+            if (
+                file_id(self._file_name) != self._reader_id
+            ):  # unless another thread has just opened the new one
                 self._close_reader()
         return True
 
@@ -214,7 +253,12 @@ class Shelf:
         def work(table: Table) -> None:
             # In the order of keys: neighbours in the index are written together.
             self._remove(
-                table.place([Row(key, stamp_of(blob), 0, None, blob) for key, blob in sorted(entries())])
+                table.place(
+                    [
+                        Row(key, stamp_of(blob), 0, None, blob)
+                        for key, blob in sorted(entries())
+                    ]
+                )
             )
 
         self._write(work)
@@ -226,7 +270,9 @@ class Shelf:
             name = str(table.disk.filename()[0])
             try:
                 self._write_file(self._folder / name, parts)
-                lost = table.place([Row(key, stamp_of(parts[0]), sum(map(len, parts)), name, None)])
+                lost = table.place(
+                    [Row(key, stamp_of(parts[0]), sum(map(len, parts)), name, None)]
+                )
             except BaseException:
                 self._remove([name])
                 raise
@@ -251,7 +297,11 @@ class Shelf:
         def work(table: Table) -> None:
             self.untidy = False
             named = table.files()
-            self._remove(name for name, _ in salvage.value_files(self._folder) if name not in named)
+            self._remove(
+                name
+                for name, _ in salvage.value_files(self._folder)
+                if name not in named
+            )
             for folder in self._folder.parent.glob("fresh-*"):
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -276,9 +326,14 @@ class Shelf:
     def recover(self, suspects: list[Row]) -> None:
         """Take in those of ``suspects`` that are nowhere else."""
         # Of a large one the row is enough: its file may have gigabytes.
-        lost = [row for row in suspects if (self._find if row.filename else self.get)(row.key) is None]
+        lost = [
+            row
+            for row in suspects
+            if (self._find if row.filename else self.get)(row.key) is None
+        ]
         self._write(lambda table: self._remove(table.place(lost)))
-        # A file without a row is as likely one whose process died before it wrote the row.
+        # A file without a row is as likely one whose process died before it wrote the
+        # row.
         if any(row.filename is None for row in lost):
             self._report(
                 str(self._file),
@@ -306,10 +361,14 @@ class Shelf:
             seen = None
             try:
                 with guard(self._guard, alone=alone, timeout=self._timeout):
-                    seen = file_id(self._file)  # nobody replaces it while we hold the guard
+                    seen = file_id(
+                        self._file
+                    )  # nobody replaces it while we hold the guard
                     return work(self._opened(seen))
             except sqlite3.DatabaseError as error:
-                if mended or not (is_damage(error) or self._claims_to_be_read_only(error)):
+                if mended or not (
+                    is_damage(error) or self._claims_to_be_read_only(error)
+                ):
                     raise refusal(error, "save results", self._folder) from error
                 why = str(error)
             except FileNotFoundError:
@@ -375,13 +434,16 @@ class Shelf:
     def _write_file(self, path: Path, parts: Parts) -> None:
         for _ in range(10):
             private_folder(path.parent.parent)
-            # Another process may remove a folder that is empty, between our making it and our file in it.
+            # Another process may remove a folder that is empty, between our making it
+            # and our file in it.
             with contextlib.suppress(FileNotFoundError):
                 private_folder(path.parent)
                 fd = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
                 break
         else:
-            raise FileNotFoundError(errno.ENOENT, "its folder disappears again and again", str(path))
+            raise FileNotFoundError(
+                errno.ENOENT, "its folder disappears again and again", str(path)
+            )
         with os.fdopen(fd, "wb", buffering=0) as file:
             for part in parts:
                 _write_all(file, part)

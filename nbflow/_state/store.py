@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 class Store(Protocol):
     """Where checkpoints live. Keys are 40 lowercase hex digits. Every method may be called from any thread.
 
-    A store never returns bytes that were not put under that very key: what is damaged, truncated, swapped or
-    forged is a miss with one ``StoreWarning``. Whatever the disk refuses is a ``StoreError``.
+    A store never returns bytes that were not put under that very key: what is damaged,
+    truncated, swapped or forged is a miss with one ``StoreWarning``. Whatever the disk
+    refuses is a ``StoreError``.
     """
 
     url: str

@@ -1,11 +1,13 @@
 """Table: the diskcache folder that rows and value files are kept in, and what its rows stand for.
 
-This is the only import of diskcache. It gives the schema, the settings and the naming of value files; reading and
-writing in bulk are statements of our own on its table, because one ``Cache.set`` costs 40-60 us, ten times an entry's
-share of a bulk statement, and one ``Cache.get`` 11.
+This is the only import of diskcache. It gives the schema, the settings and the naming
+of value files; reading and writing in bulk are statements of our own on its table,
+because one ``Cache.set`` costs 40-60 us, ten times an entry's share of a bulk
+statement, and one ``Cache.get`` 11.
 
-Reading never goes through ``Cache`` at all: its constructor writes, which a read-only store refuses, and its stock
-``Disk`` unpickles what it reads (CVE-2025-69872). Whatever a row says, what is returned has proved itself by its MAC.
+Reading never goes through ``Cache`` at all: its constructor writes, which a read-only
+store refuses, and its stock ``Disk`` unpickles what it reads (CVE-2025-69872). Whatever
+a row says, what is returned has proved itself by its MAC.
 """
 
 from __future__ import annotations
@@ -63,7 +65,9 @@ class Bytes(diskcache.Disk):  # type: ignore[misc]  # it has no types
 
     def get(self, key: Any, raw: Any) -> str:
         if type(key) is not str or not raw:
-            raise StoreError("A key in the store is not text: it was not written by nbflow.")
+            raise StoreError(
+                "A key in the store is not text: it was not written by nbflow."
+            )
         return key
 
     def store(self, value: Any, read: bool, key: Any = diskcache.core.UNKNOWN) -> Any:  # noqa: FBT001 - diskcache's
@@ -84,26 +88,34 @@ class Bytes(diskcache.Disk):  # type: ignore[misc]  # it has no types
 class Table(diskcache.Cache):  # type: ignore[misc]  # it has no types
     """The writing side: diskcache's table over one connection, which threads take in turn.
 
-    diskcache opens a connection per thread, of which nobody closes those of finished threads; a batch has hundreds.
+    diskcache opens a connection per thread, of which nobody closes those of finished
+    threads; a batch has hundreds.
     """
 
-    def __init__(self, folder: Path, seal: Seal, *, power: bool, timeout: float) -> None:
+    def __init__(
+        self, folder: Path, seal: Seal, *, power: bool, timeout: float
+    ) -> None:
         self.file = folder / DATABASE
         self.folder = folder
         self._seal = seal
-        self._synchronous = 2 if power else 1  # FULL: fsync per commit; NORMAL: only against kill -9
+        self._synchronous = (
+            2 if power else 1
+        )  # FULL: fsync per commit; NORMAL: only against kill -9
         self._only: sqlite3.Connection | None = None
         self._turn = threading.Lock()
-        # 0600; the log beside it follows. Never opened if it is there: POSIX drops the locks a process has on a file
-        # when it closes any descriptor of it, and SQLite, which relies on them, would lose transactions.
+        # 0600; the log beside it follows. Never opened if it is there: POSIX drops the
+        # locks a process has on a file when it closes any descriptor of it, and SQLite,
+        # which relies on them, would lose transactions.
         with contextlib.suppress(FileExistsError):
             os.close(open_private(self.file, os.O_RDWR | os.O_CREAT | os.O_EXCL))
-        self._patience = (
-            timeout  # diskcache's own is none while it opens, and a database may just be recovering
-        )
+        self._patience = timeout  # diskcache's own is none while it opens, and a database may just be recovering
         self._probe()
         super().__init__(
-            str(folder), timeout=timeout, disk=Bytes, sqlite_synchronous=self._synchronous, **_SETTINGS
+            str(folder),
+            timeout=timeout,
+            disk=Bytes,
+            sqlite_synchronous=self._synchronous,
+            **_SETTINGS,
         )
         self.id = file_id(self.file)
 
@@ -116,11 +128,16 @@ class Table(diskcache.Cache):  # type: ignore[misc]  # it has no types
     def _con(self) -> sqlite3.Connection:
         if self._only is None:
             self._only = con = sqlite3.connect(
-                self.file, timeout=self._patience, isolation_level=None, check_same_thread=False
+                self.file,
+                timeout=self._patience,
+                isolation_level=None,
+                check_same_thread=False,
             )
             con.execute(f"PRAGMA synchronous = {self._synchronous}")
             con.execute("PRAGMA cache_size = -32000")  # KiB: keys come in random order
-            con.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: the index's are written again and again
+            con.execute(
+                "PRAGMA wal_autocheckpoint = 4000"
+            )  # pages: the index's are written again and again
             con.execute("PRAGMA mmap_size = 0")
         return self._only
 
@@ -155,8 +172,14 @@ class Table(diskcache.Cache):  # type: ignore[misc]  # it has no types
         if not rows:
             return []
         with self._transaction() as con:
-            new = con.executemany(_INSERT, [(row.key, *_columns(row)) for row in rows]).rowcount
-            return [] if new == len(rows) else [name for row in rows if (name := self._settle(con, row))]
+            new = con.executemany(
+                _INSERT, [(row.key, *_columns(row)) for row in rows]
+            ).rowcount
+            return (
+                []
+                if new == len(rows)
+                else [name for row in rows if (name := self._settle(con, row))]
+            )
 
     def _settle(self, con: sqlite3.Connection, row: Row) -> str | None:
         """Decide between ``row`` and what its key has; the name of the file that is not needed any more."""
@@ -166,7 +189,10 @@ class Table(diskcache.Cache):  # type: ignore[misc]  # it has no types
         rowid, filename, value = found
         if (filename, value) == (row.filename, row.value):
             return None
-        if _verified_stamp(self._seal, self.folder, row.key, filename, value) > row.stamp:
+        if (
+            _verified_stamp(self._seal, self.folder, row.key, filename, value)
+            > row.stamp
+        ):
             return row.filename
         con.execute(_UPDATE, (*_columns(row), rowid))
         return str(filename) if filename is not None else None
@@ -185,7 +211,9 @@ class Table(diskcache.Cache):  # type: ignore[misc]  # it has no types
     def files(self) -> set[str]:
         """The names of all value files that rows speak of."""
         with self._turn:
-            rows = self._con.execute("SELECT filename FROM Cache WHERE filename IS NOT NULL")
+            rows = self._con.execute(
+                "SELECT filename FROM Cache WHERE filename IS NOT NULL"
+            )
             return {name for (name,) in rows}
 
 
@@ -196,7 +224,11 @@ def read_file(folder: Path, filename: str) -> Parts | None:
     try:
         with os.fdopen(_open_value(folder / filename), "rb") as file:
             length = os.fstat(file.fileno()).st_size - OVERHEAD
-            return (file.read(HEAD.size), file.read(length), file.read()) if length >= 0 else None
+            return (
+                (file.read(HEAD.size), file.read(length), file.read())
+                if length >= 0
+                else None
+            )
     except OSError as error:
         if error.errno in _DAMAGED:
             return None
@@ -211,10 +243,19 @@ def _open_value(path: Path) -> int:
     raise OSError(errno.EISDIR, "not a file", str(path))
 
 
-_DAMAGED = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EIO)
+_DAMAGED = (
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENXIO,
+    errno.EIO,
+)
 
 
-def open_row(seal: Seal, folder: Path, key: str, filename: str | None, value: bytes | None) -> bytes | None:
+def open_row(
+    seal: Seal, folder: Path, key: str, filename: str | None, value: bytes | None
+) -> bytes | None:
     """The data a row stands for, if it verifies."""
     if filename is None:
         return seal.unseal(key, value) if type(value) is bytes else None
@@ -222,17 +263,34 @@ def open_row(seal: Seal, folder: Path, key: str, filename: str | None, value: by
     return None if parts is None else seal.unseal_parts(key, parts)
 
 
-def _verified_stamp(seal: Seal, folder: Path, key: str, filename: str | None, value: bytes | None) -> int:
+def _verified_stamp(
+    seal: Seal, folder: Path, key: str, filename: str | None, value: bytes | None
+) -> int:
     """The stamp of what a row stands for; -1 if that is damaged, so that it does not keep out a good entry."""
     if filename is None:
-        return stamp_of(value) if type(value) is bytes and seal.unseal(key, value) is not None else -1
+        return (
+            stamp_of(value)
+            if type(value) is bytes and seal.unseal(key, value) is not None
+            else -1
+        )
     parts = read_file(folder, filename)
-    return stamp_of(parts[0]) if parts and seal.unseal_parts(key, parts) is not None else -1
+    return (
+        stamp_of(parts[0])
+        if parts and seal.unseal_parts(key, parts) is not None
+        else -1
+    )
 
 
 def _columns(row: Row) -> tuple[float, float, int, int, str | None, bytes | None]:
     seconds = row.stamp / 1e9
-    return seconds, seconds, row.size, 1 if row.filename is None else _BINARY, row.filename, row.value
+    return (
+        seconds,
+        seconds,
+        row.size,
+        1 if row.filename is None else _BINARY,
+        row.filename,
+        row.value,
+    )
 
 
 class DamageError(sqlite3.DatabaseError):
@@ -242,8 +300,13 @@ class DamageError(sqlite3.DatabaseError):
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether the database itself is broken; a lock, a full disk or a missing right is not that."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    broken = code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_MISMATCH)
-    # A table cut to nothing is a valid, empty database; text that is none comes without a code.
+    broken = code & 0xFF in (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_MISMATCH,
+    )
+    # A table cut to nothing is a valid, empty database; text that is none comes without
+    # a code.
     return (
         broken
         or isinstance(error, DamageError)

@@ -26,14 +26,17 @@ def write(folder: Path) -> list[str]:
         for name in missing:
             (folder / name).write_bytes((resources.files(__name__) / name).read_bytes())
     except OSError as error:
-        raise UsageError(f"The demo cannot be written to {folder}: {error.strerror or error}. Name another folder: nbflow demo FOLDER") from None
+        raise UsageError(
+            f"The demo cannot be written to {folder}: {error.strerror or error}. Name another folder: nbflow demo FOLDER"
+        ) from None
     return missing
 
 
 def run(folder: Path, console: Any) -> int:
     """Write the demo and run its notebook as a job; the exit code is 0 although records fail.
 
-    They are meant to: the table says which and why, and the next ``nbflow demo`` tries only those.
+    They are meant to: the table says which and why, and the next ``nbflow demo`` tries
+    only those.
     """
     from nbflow import job
 
@@ -41,9 +44,12 @@ def run(folder: Path, console: Any) -> int:
     notebook = folder / FILES[0]
     if copied:
         console.print(f"Wrote {', '.join(copied)} to {folder}/")
-    # A store of the demo's own, whatever store lies further up: trying it out leaves nothing elsewhere.
+    # A store of the demo's own, whatever store lies further up: trying it out leaves
+    # nothing elsewhere.
     store = None if "NBFLOW_STORE" in os.environ else folder / ".nbflow"
-    code = job.run(notebook, job.Options(output=notebook, store=store, max_failed="100%"), console)
+    code = job.run(
+        notebook, job.Options(output=notebook, store=store, max_failed="100%"), console
+    )
     if code == 0:
         console.print(f"database  {folder / 'support.db'}")
         console.print("\nRun the same command again: only what failed is executed.")

@@ -5,18 +5,21 @@
     >>> ask("I was charged twice, please refund one payment")
     '{"label": "billing", "confidence": 0.6}'
 
-The answer is the label whose description and examples share the most, and the rarest, words with the text
-(nearest centroid over TF-IDF): a fair baseline to compare a real model with. ``ask(text, task="reply")`` answers
-one fixed template per label. It is written out here so that the demo is one file to read and change; in your own
-notebook ``nf.llm.categorizer(LABELS)`` has the same in better.
+The answer is the label whose description and examples share the most, and the rarest,
+words with the text (nearest centroid over TF-IDF): a fair baseline to compare a real
+model with. ``ask(text, task="reply")`` answers one fixed template per label. It is
+written out here so that the demo is one file to read and change; in your own notebook
+``nf.llm.categorizer(LABELS)`` has the same in better.
 
-It also fails as models behind an API fail. Which request fails is decided by a digest of the text and by the
-how-manieth request for it this is, so every run of the demo meets the same trouble and a later attempt may pass:
+It also fails as models behind an API fail. Which request fails is decided by a digest
+of the text and by the how-manieth request for it this is, so every run of the demo
+meets the same trouble and a later attempt may pass:
 
 - some requests time out, some are told to come back later (429 with Retry-After);
 - some answers are chatter instead of JSON, or a label that nobody offered;
-- an empty text is refused (422), a very long one times out every time, a job application is always filed
-  under a label of the model's own. No retry helps these three.
+- an empty text is refused (422), a very long one times out every time, a job
+  application is always filed under a label of the model's own. No retry helps these
+  three.
 """
 
 from __future__ import annotations
@@ -55,8 +58,14 @@ LABELS = {
 }
 
 EXAMPLES = (
-    ("billing", "There is a charge on my card that I do not recognise. Please refund it."),
-    ("billing", "The amount on the invoice is too high, we pay for fewer seats than you bill."),
+    (
+        "billing",
+        "There is a charge on my card that I do not recognise. Please refund it.",
+    ),
+    (
+        "billing",
+        "The amount on the invoice is too high, we pay for fewer seats than you bill.",
+    ),
     ("bug", "The app closes by itself when I open the chart, since the latest update."),
     ("bug", "The sensor shows the same value all day although I watered the plant."),
     (
@@ -66,7 +75,10 @@ EXAMPLES = (
     ("account_access", "The code from my authenticator is rejected when I sign in."),
     ("shipping", "My order has been on its way for two weeks, where is the parcel?"),
     ("shipping", "One sensor was missing in the box that arrived today."),
-    ("feature_request", "It would be great if the app could show a whole year. Could you add that?"),
+    (
+        "feature_request",
+        "It would be great if the app could show a whole year. Could you add that?",
+    ),
     ("feature_request", "Any plans for a desktop version? I would love that."),
     ("cancellation", "I no longer need it, please cancel my plan and confirm."),
     ("cancellation", "How do I stop the subscription before it renews?"),
@@ -86,7 +98,8 @@ REPLIES = {
 }
 
 LONGEST = 4_000  # characters; beyond that the answer never comes in time
-# What goes wrong, by luck in [0, 1): below the first number a timeout, below the next a 429, and so on.
+# What goes wrong, by luck in [0, 1): below the first number a timeout, below the next a
+# 429, and so on.
 TIMES_OUT, RATE_LIMITED, CHATTERS, INVENTS = 0.07, 0.11, 0.15, 0.18
 
 
@@ -98,7 +111,9 @@ class RateLimited(Exception):  # noqa: N818 - the name that clients give it
     def __init__(self, retry_after: float) -> None:
         super().__init__(f"429 Too Many Requests, retry after {retry_after} s")
         self.retry_after = retry_after
-        self.response = SimpleNamespace(status_code=429, headers={"Retry-After": str(retry_after)})
+        self.response = SimpleNamespace(
+            status_code=429, headers={"Retry-After": str(retry_after)}
+        )
 
 
 class Unprocessable(Exception):  # noqa: N818 - likewise
@@ -112,7 +127,8 @@ def ask(text: str, task: Literal["label", "reply"] = "label") -> str:
 
     Args:
         text: what the customer wrote.
-        task: ``"label"`` for JSON text with ``label`` and ``confidence``, ``"reply"`` for a suggested answer.
+        task: ``"label"`` for JSON text with ``label`` and ``confidence``, ``"reply"``
+            for a suggested answer.
 
     Raises:
         TimeoutError: no answer in time.
@@ -134,7 +150,11 @@ def ask(text: str, task: Literal["label", "reply"] = "label") -> str:
     if luck < CHATTERS:
         return "" if task == "reply" else "Sure! Happy to help. This message is about"
     if luck < INVENTS:
-        return "" if task == "reply" else '{"label": "Customer Happiness", "confidence": 0.99}'
+        return (
+            ""
+            if task == "reply"
+            else '{"label": "Customer Happiness", "confidence": 0.99}'
+        )
     label, confidence = _nearest(text)
     if task == "reply":
         return REPLIES[label]
@@ -163,15 +183,25 @@ def _words(text: str) -> list[str]:
 @cache
 def _rarity() -> dict[str, float]:
     """How much a word tells, by word: the fewer documents have it, the more."""
-    documents = [set(_words(text)) for text in (*LABELS.values(), *(text for _, text in EXAMPLES))]
+    documents = [
+        set(_words(text))
+        for text in (*LABELS.values(), *(text for _, text in EXAMPLES))
+    ]
     counts = Counter(word for document in documents for word in document)
-    return {word: math.log((1 + len(documents)) / (1 + times)) + 1 for word, times in counts.items()}
+    return {
+        word: math.log((1 + len(documents)) / (1 + times)) + 1
+        for word, times in counts.items()
+    }
 
 
 def _vector(text: str) -> dict[str, float]:
     """TF-IDF of length one; words that no label knows say nothing."""
     rarity = _rarity()
-    weights = {word: times * rarity[word] for word, times in Counter(_words(text)).items() if word in rarity}
+    weights = {
+        word: times * rarity[word]
+        for word, times in Counter(_words(text)).items()
+        if word in rarity
+    }
     length = math.sqrt(sum(weight * weight for weight in weights.values())) or 1.0
     return {word: weight / length for word, weight in weights.items()}
 
@@ -182,7 +212,10 @@ def _centroids() -> dict[str, dict[str, float]]:
     centroids: dict[str, dict[str, float]] = {}
     for label, description in LABELS.items():
         total: Counter[str] = Counter()
-        for text in (description, *(text for known, text in EXAMPLES if known == label)):
+        for text in (
+            description,
+            *(text for known, text in EXAMPLES if known == label),
+        ):
             total.update(_vector(text))
         length = math.sqrt(sum(weight * weight for weight in total.values()))
         centroids[label] = {word: weight / length for word, weight in total.items()}

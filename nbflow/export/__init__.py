@@ -30,13 +30,17 @@ def export(
 ) -> Export:
     """Write a notebook as the job of a scheduler, into a folder with all that it needs.
 
-    Exported again, the folder shows what changed, and what a person changed by hand stays as it is.
+    Exported again, the folder shows what changed, and what a person changed by hand
+    stays as it is.
 
     Args:
         notebook: the notebook; it stays as it is.
-        to: the target: ``"cron"``, ``"systemd"``, ``"airflow"``, ... ; ``nbflow export --help`` lists them.
-        schedule: five fields of cron, ``"0 6 * * 1-5"``. What two schedulers read differently is refused.
-        timezone: the zone that they are meant in, ``"Europe/Berlin"``; that of this machine by default.
+        to: the target: ``"cron"``, ``"systemd"``, ``"airflow"``, ... ; ``nbflow export
+            --help`` lists them.
+        schedule: five fields of cron, ``"0 6 * * 1-5"``. What two schedulers read
+            differently is refused.
+        timezone: the zone that they are meant in, ``"Europe/Berlin"``; that of this
+            machine by default.
         parameters: values for names of the cell tagged ``parameters``.
         max_failed: records that each run may leave undone, ``5`` or ``"5%"``.
         budget: US dollars that the calls of models in each run may cost, ``"$5"``.
@@ -47,10 +51,12 @@ def export(
         force: export although ``nbflow check`` finds errors.
 
     Returns:
-        What was written, to be shown: ``.folder``, ``.job``, ``.changes``, ``.warnings``.
+        What was written, to be shown: ``.folder``, ``.job``, ``.changes``,
+            ``.warnings``.
 
     Raises:
-        UsageError: the notebook, the schedule, a parameter, the folder or the target stands against it; says what to do.
+        UsageError: the notebook, the schedule, a parameter, the folder or the target
+            stands against it; says what to do.
     """
     from dataclasses import replace
     from pathlib import Path
@@ -58,15 +64,41 @@ def export(
     from nbflow.export.handover import Order, prepare
     from nbflow.export.schema import spelled
 
-    for argument, value in {"to": to, "schedule": schedule, "timezone": timezone, "name": name}.items():
+    for argument, value in {
+        "to": to,
+        "schedule": schedule,
+        "timezone": timezone,
+        "name": name,
+    }.items():
         if not isinstance(value, str) and (value is not None or argument == "to"):
-            raise UsageError(f'{argument}={value!r} has to be a text, as in nf.export("threads.ipynb", to="cron", schedule="0 6 * * 1-5").')
+            raise UsageError(
+                f'{argument}={value!r} has to be a text, as in nf.export("threads.ipynb", to="cron", schedule="0 6 * * 1-5").'
+            )
     if not isinstance(parameters, Mapping | None):
-        raise UsageError(f'parameters={parameters!r} has to be a dict of names and values: {{"day": "2026-11-24"}}.')
+        raise UsageError(
+            f'parameters={parameters!r} has to be a dict of names and values: {{"day": "2026-11-24"}}.'
+        )
     path = Path(notebook).expanduser()
     said = {"--max-failed": max_failed, "--budget": budget, "--timeout": timeout}
-    options = [part for option, value in said.items() if value is not None for part in (option, str(value))]
-    made = prepare(Order(path, to, schedule, timezone, spelled(path, parameters or {}), options, name, Path(output) if output is not None else None, force))
+    options = [
+        part
+        for option, value in said.items()
+        if value is not None
+        for part in (option, str(value))
+    ]
+    made = prepare(
+        Order(
+            path,
+            to,
+            schedule,
+            timezone,
+            spelled(path, parameters or {}),
+            options,
+            name,
+            Path(output) if output is not None else None,
+            force,
+        )
+    )
     if dry_run:
         return made
     made.write()

@@ -60,17 +60,37 @@ class Airflow:
         """The DAG."""
         assert job.schedule is not None
         path = f'PATH={shlex.quote(str(PurePath(job.program).parent))}:"$PATH"'
-        command = " ".join([path, "exec", shlex.join(job.command_of(job.program, job.store, ())), *map(_argument, _numbered(job))])
-        given = [f'"{name}": {source.literal(_text(one))}' for name, one in _numbered(job)]
-        environment = [f"{source.literal(name)}: literal({source.literal(value)})" for name, value in job.environment.items()]
-        secrets = f"where the worker has {', '.join(map(source.literal, job.secrets))}" if job.secrets else "what the worker has"
+        command = " ".join(
+            [
+                path,
+                "exec",
+                shlex.join(job.command_of(job.program, job.store, ())),
+                *map(_argument, _numbered(job)),
+            ]
+        )
+        given = [
+            f'"{name}": {source.literal(_text(one))}' for name, one in _numbered(job)
+        ]
+        environment = [
+            f"{source.literal(name)}: literal({source.literal(value)})"
+            for name, value in job.environment.items()
+        ]
+        secrets = (
+            f"where the worker has {', '.join(map(source.literal, job.secrets))}"
+            if job.secrets
+            else "what the worker has"
+        )
         text = source.filled(
             _DAG,
             name=source.literal(job.name),
             title=source.literal(job.title),
             cron=source.literal(job.schedule.cron),
             timezone=source.literal(job.schedule.timezone),
-            params=source.block((f"{source.literal(one.name)}: {_param(one)}" for one in job.settings), "{}", 4),
+            params=source.block(
+                (f"{source.literal(one.name)}: {_param(one)}" for one in job.settings),
+                "{}",
+                4,
+            ),
             command=source.literal(command),
             env=source.block([*given, *environment], "{}", 8),
             secrets=secrets,
@@ -87,7 +107,7 @@ class Airflow:
             watch=f"`airflow dags list-runs {job.name}`, or the page of the DAG: a task's log is what `nbflow run` prints, with its exit code.",
             remove=f"`airflow dags pause {job.name}; rm {dags}/{_file(job)} && airflow dags delete -y {job.name}`",
             missed="Of the runs that were missed the latest is started when the scheduler is back. One that is due while another is at work waits for it; while one that was started by hand is at work, it is skipped.",
-            secrets="set them in the environment of Airflow's workers, or take them from Airflow's variables: add `\"NAME\": \"{{ var.value.NAME }}\"` to `env` in the DAG.",
+            secrets='set them in the environment of Airflow\'s workers, or take them from Airflow\'s variables: add `"NAME": "{{ var.value.NAME }}"` to `env` in the DAG.',
         )
 
 
@@ -105,14 +125,22 @@ def _numbered(job: Job) -> list[tuple[str, Setting]]:
 
 def _argument(numbered: tuple[str, Setting]) -> str:
     variable, setting = numbered
-    return f'${{{variable}:+-p "${variable}"}}' if source.is_open(setting) else f'-p "${variable}"'
+    return (
+        f'${{{variable}:+-p "${variable}"}}'
+        if source.is_open(setting)
+        else f'-p "${variable}"'
+    )
 
 
 def _text(setting: Setting) -> str:
     """The template of the variable's value; what it puts in is not read as a template again."""
     value = f"params[{setting.name!r}]"
     text = f"{setting.name}={{{{ {value} }}}}"
-    return f"{{% if {value} is not none %}}{text}{{% endif %}}" if source.is_open(setting) else text
+    return (
+        f"{{% if {value} is not none %}}{text}{{% endif %}}"
+        if source.is_open(setting)
+        else text
+    )
 
 
 def _param(setting: Setting) -> str:

@@ -36,12 +36,18 @@ class Cron:
             yield (
                 f"cron knows only the zone of this machine, {here[0]}, and takes no notice of CRON_TZ on Debian and Ubuntu: write the schedule in it (--timezone {here[0]}), or take a target that has zones: --to systemd."
             )
-        if any(not one.isprintable() for one in str(job.folder)) or len(os.fsencode(_line(job))) > _LONGEST_LINE:
+        if (
+            any(not one.isprintable() for one in str(job.folder))
+            or len(os.fsencode(_line(job))) > _LONGEST_LINE
+        ):
             yield f"The folder {str(job.folder)!r} has a name that no line of a crontab can say: name another one with --output."
 
     def files(self, job: Job) -> dict[str, str]:
         """The block, and what its line starts."""
-        return {"crontab": f"# nbflow:begin {job.name}\n{_line(job)}\n# nbflow:end {job.name}\n", shell.NAME: shell.script(job)}
+        return {
+            "crontab": f"# nbflow:begin {job.name}\n{_line(job)}\n# nbflow:end {job.name}\n",
+            shell.NAME: shell.script(job),
+        }
 
     def guide(self, job: Job) -> Guide:
         """With crontab."""

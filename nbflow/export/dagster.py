@@ -116,5 +116,7 @@ def _type(schema: Mapping[str, Any]) -> str:
     """The type, if Dagster's configuration knows it; else anything, and `nbflow run` looks at it."""
     kind = source.annotation(schema)
     if "enum" in schema:
-        return kind if all(isinstance(value, str) for value in schema["enum"]) else "Any"
+        return (
+            kind if all(isinstance(value, str) for value in schema["enum"]) else "Any"
+        )
     return "Any" if "|" in kind.removesuffix(" | None") or "Literal" in kind else kind

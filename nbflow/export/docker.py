@@ -72,13 +72,21 @@ def image(job: Job) -> dict[str, str]:
         f"ENTRYPOINT {json.dumps(command)}",
         *([f"CMD {json.dumps(parameters)}"] if parameters else []),
     ]
-    ignored = [".git", ".gitignore", ".dockerignore", "Dockerfile", "README.md", "secrets.env", ".env", ".nbflow", ".venv", "__pycache__", "*.out.ipynb", "*.out.run.json", "*.log"]
-    return {"Dockerfile": "\n".join(dockerfile) + "\n", ".dockerignore": "\n".join(ignored) + "\n"}
+    ignored = [
+        ".git", ".gitignore", ".dockerignore", "Dockerfile", "README.md",
+        "secrets.env", ".env", ".nbflow", ".venv", "__pycache__", "*.out.ipynb",
+        "*.out.run.json", "*.log",
+    ]  # fmt: skip
+    return {
+        "Dockerfile": "\n".join(dockerfile) + "\n",
+        ".dockerignore": "\n".join(ignored) + "\n",
+    }
 
 
 def arguments(job: Job) -> tuple[list[str], list[str]]:
     """The command inside the container, and apart from it the parameters."""
-    whole = job.command_of("nbflow", VOLUME / "nbflow", output=VOLUME / f"{job.identifier}.out.ipynb")
+    whole = job.command_of(
+        "nbflow", VOLUME / "nbflow", output=VOLUME / f"{job.identifier}.out.ipynb"
+    )
     count = 2 * len(job.given)
     return whole[: len(whole) - count], whole[len(whole) - count :]
-

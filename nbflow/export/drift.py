@@ -19,8 +19,18 @@ def exports_of(notebook: Path, output: Path | None = None) -> list[Path]:
         UsageError: there is no such notebook.
     """
     documents.read(notebook)
-    places = [output] if output is not None else sorted(notebook.resolve().parent.glob(f"{EXPORTS}/*"))
-    return [place for place in places if (place / folders.MANIFEST).is_file() and (place / folders.remembered(place)["notebook"]).resolve() == notebook.resolve()]
+    places = (
+        [output]
+        if output is not None
+        else sorted(notebook.resolve().parent.glob(f"{EXPORTS}/*"))
+    )
+    return [
+        place
+        for place in places
+        if (place / folders.MANIFEST).is_file()
+        and (place / folders.remembered(place)["notebook"]).resolve()
+        == notebook.resolve()
+    ]
 
 
 def drifted(notebook: Path, folder: Path) -> list[str]:
@@ -30,5 +40,19 @@ def drifted(notebook: Path, folder: Path) -> list[str]:
         UsageError: it could not be exported any more; says why.
     """
     last = folders.remembered(folder)
-    order = Order(notebook, last["to"], last["schedule"], last["timezone"], last["parameters"], last["options"], last["name"], folder, force=True)
-    return [change.path for change in prepare(order).changes if change.kind in ("new", "changed", "removed") or change.beside]
+    order = Order(
+        notebook,
+        last["to"],
+        last["schedule"],
+        last["timezone"],
+        last["parameters"],
+        last["options"],
+        last["name"],
+        folder,
+        force=True,
+    )
+    return [
+        change.path
+        for change in prepare(order).changes
+        if change.kind in ("new", "changed", "removed") or change.beside
+    ]

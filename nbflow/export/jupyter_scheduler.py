@@ -1,7 +1,8 @@
 """JupyterLab's Notebook Jobs: a launcher notebook that calls `nbflow run`, and a script that schedules it.
 
-jupyter-scheduler copies the notebook that it schedules, once, and pastes parameters into it as Python. So what it gets is
-the launcher, which does not change: the notebook stays one, and its parameters go as arguments of a command.
+jupyter-scheduler copies the notebook that it schedules, once, and pastes parameters
+into it as Python. So what it gets is the launcher, which does not change: the notebook
+stays one, and its parameters go as arguments of a command.
 """
 
 from __future__ import annotations
@@ -120,7 +121,12 @@ class JupyterScheduler:
         assert job.schedule is not None
         wanted = {"name": job.name, "output_formats": ["ipynb"]}
         when = {"schedule": job.schedule.cron, "timezone": job.schedule.timezone}
-        return {_LAUNCHER: _launcher(job), _INSTALL: source.filled(_SCRIPT, job=source.literal(wanted), when=source.literal(when))}
+        return {
+            _LAUNCHER: _launcher(job),
+            _INSTALL: source.filled(
+                _SCRIPT, job=source.literal(wanted), when=source.literal(when)
+            ),
+        }
 
     def guide(self, job: Job) -> Guide:
         """With the script, which asks the server."""
@@ -140,18 +146,50 @@ TARGET = JupyterScheduler()
 
 def _launcher(job: Job) -> str:
     """The launcher: its cells are ours, apart from literals."""
-    declared = "\n".join(f"{one.name} = {source.literal(source.offer(one)[1])}" for one in job.settings) or "# The notebook takes none."
-    values = source.block((f"{source.literal(one.name)}: {one.name}" for one in job.settings), "{}", 0)
-    call = "\n".join(line.removeprefix("    ") for line in source.call(job, "print").splitlines())
+    declared = (
+        "\n".join(
+            f"{one.name} = {source.literal(source.offer(one)[1])}"
+            for one in job.settings
+        )
+        or "# The notebook takes none."
+    )
+    values = source.block(
+        (f"{source.literal(one.name)}: {one.name}" for one in job.settings), "{}", 0
+    )
+    call = "\n".join(
+        line.removeprefix("    ") for line in source.call(job, "print").splitlines()
+    )
     cells = [
         ("markdown", "about", f"# {job.name}\n{_WORDS}", {}),
         ("code", "parameters", declared, {"tags": ["parameters"]}),
-        ("code", "call", source.filled(_CALL, values=values, constants=source.constants(job), call=call), {}),
+        (
+            "code",
+            "call",
+            source.filled(
+                _CALL, values=values, constants=source.constants(job), call=call
+            ),
+            {},
+        ),
     ]
     code: dict[str, object] = {"execution_count": None, "outputs": []}
     document = {
-        "cells": [{"cell_type": kind, "id": name, "metadata": metadata, **(code if kind == "code" else {}), "source": text.splitlines(keepends=True)} for kind, name, text, metadata in cells],
-        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        "cells": [
+            {
+                "cell_type": kind,
+                "id": name,
+                "metadata": metadata,
+                **(code if kind == "code" else {}),
+                "source": text.splitlines(keepends=True),
+            }
+            for kind, name, text, metadata in cells
+        ],
+        "metadata": {
+            "kernelspec": {
+                "name": "python3",
+                "display_name": "Python 3",
+                "language": "python",
+            }
+        },
         "nbformat": 4,
         "nbformat_minor": 5,
     }

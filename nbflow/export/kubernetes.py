@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from nbflow.export.spec import Job
 
-#: A run that could not start in time (a control plane that was away) is begun up to so late, in seconds; then it is left out.
+#: A run that could not start in time (a control plane that was away) is begun up to so
+#: late, in seconds; then it is left out.
 _LATEST = 3600
 
 
@@ -39,7 +40,10 @@ class Kubernetes:
             "The image is built from the Dockerfile beside this file; where it is pushed to is said once, at `image`.",
             f"The Secret nbflow-{job.name} holds the keys; it is no part of this file.",
         )
-        return {**docker.image(job), f"{job.name}.yaml": under(comments, as_yaml(_volume(job), _cron_job(job)))}
+        return {
+            **docker.image(job),
+            f"{job.name}.yaml": under(comments, as_yaml(_volume(job), _cron_job(job))),
+        }
 
     def guide(self, job: Job) -> Guide:
         """With kubectl."""
@@ -62,7 +66,10 @@ def _volume(job: Job) -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {"name": f"{job.name}-store", "labels": _labels(job)},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "5Gi"}}},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "5Gi"}},
+        },
     }
 
 
@@ -75,23 +82,51 @@ def _cron_job(job: Job) -> dict[str, Any]:
         "imagePullPolicy": "IfNotPresent",
         "command": _literal(command),
         **({"args": _literal(parameters)} if parameters else {}),
-        "env": [{"name": "TZ", "value": job.schedule.timezone}, *({"name": name, "valueFrom": {"secretKeyRef": {"name": f"nbflow-{job.name}", "key": name}}} for name in job.secrets)],
+        "env": [
+            {"name": "TZ", "value": job.schedule.timezone},
+            *(
+                {
+                    "name": name,
+                    "valueFrom": {
+                        "secretKeyRef": {"name": f"nbflow-{job.name}", "key": name}
+                    },
+                }
+                for name in job.secrets
+            ),
+        ],
         # The last lines of the log are the reason that `kubectl describe pod` gives.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        },
         "volumeMounts": [{"name": "store", "mountPath": str(docker.VOLUME)}],
     }
     pod = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
-        "securityContext": {"runAsNonRoot": True, "runAsUser": docker.USER, "fsGroup": docker.USER, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": docker.USER,
+            "fsGroup": docker.USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
         "containers": [container],
-        "volumes": [{"name": "store", "persistentVolumeClaim": {"claimName": f"{job.name}-store"}}],
+        "volumes": [
+            {
+                "name": "store",
+                "persistentVolumeClaim": {"claimName": f"{job.name}-store"},
+            }
+        ],
     }
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
-        "metadata": {"name": job.name, "labels": _labels(job), "annotations": {"nbflow/title": job.title}},
+        "metadata": {
+            "name": job.name,
+            "labels": _labels(job),
+            "annotations": {"nbflow/title": job.title},
+        },
         "spec": {
             "schedule": job.schedule.cron,
             "timeZone": job.schedule.timezone,
@@ -99,13 +134,21 @@ def _cron_job(job: Job) -> dict[str, Any]:
             "startingDeadlineSeconds": _LATEST,
             "successfulJobsHistoryLimit": 3,
             "failedJobsHistoryLimit": 7,
-            "jobTemplate": {"spec": {"backoffLimit": 0, "template": {"metadata": {"labels": _labels(job)}, "spec": pod}}},
+            "jobTemplate": {
+                "spec": {
+                    "backoffLimit": 0,
+                    "template": {"metadata": {"labels": _labels(job)}, "spec": pod},
+                }
+            },
         },
     }
 
 
 def _labels(job: Job) -> dict[str, str]:
-    return {"app.kubernetes.io/name": job.name, "app.kubernetes.io/managed-by": "nbflow"}
+    return {
+        "app.kubernetes.io/name": job.name,
+        "app.kubernetes.io/managed-by": "nbflow",
+    }
 
 
 def _literal(arguments: list[str]) -> list[str]:

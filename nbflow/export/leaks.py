@@ -19,8 +19,22 @@ if TYPE_CHECKING:
 #: Files that are there for their secrets.
 _KEYS = frozenset((".env", ".pem", ".key", ".p12", ".pfx", ".jks", ".keystore"))
 _KEPT = frozenset((".netrc", ".pgpass", ".pypirc", ".npmrc", "id_rsa", "id_ed25519"))
-#: Files that hold settings, a password among them; in a table of texts the same would be what somebody wrote.
-_SETTINGS = frozenset(("", ".json", ".toml", ".yaml", ".yml", ".ini", ".cfg", ".conf", ".properties", ".txt"))
+#: Files that hold settings, a password among them; in a table of texts the same would
+#: be what somebody wrote.
+_SETTINGS = frozenset(
+    (
+        "",
+        ".json",
+        ".toml",
+        ".yaml",
+        ".yml",
+        ".ini",
+        ".cfg",
+        ".conf",
+        ".properties",
+        ".txt",
+    )
+)
 _LONGEST = 1024 * 1024
 _VARIABLE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=", re.MULTILINE)
 
@@ -42,7 +56,11 @@ def is_dotenv(path: Path) -> bool:
 
 def variables(path: Path) -> set[str]:
     """The names in such a file; nothing of any other."""
-    return set(_VARIABLE.findall(path.read_text("utf-8", errors="replace"))) if is_dotenv(path) else set()
+    return (
+        set(_VARIABLE.findall(path.read_text("utf-8", errors="replace")))
+        if is_dotenv(path)
+        else set()
+    )
 
 
 def found(texts: Mapping[str, str]) -> Iterator[Finding]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Texts that no reader takes for a number, a date, a truth value or the beginning of something else.
+#: Texts that no reader takes for a number, a date, a truth value or the beginning of
+#: something else.
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*(?: [A-Za-z0-9_./-]+)*")
 _WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
 
@@ -31,11 +32,21 @@ def as_yaml(*documents: Any) -> str:
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
         plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if isinstance(value, Block) else None if plain else '"')
+        return dumper.represent_scalar(
+            "tag:yaml.org,2002:str",
+            value,
+            style="|" if isinstance(value, Block) else None if plain else '"',
+        )
 
     for kind in (str, Block):
         Dumper.add_representer(kind, text)
-    options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 10**9, "default_flow_style": False, "explicit_start": len(documents) > 1}
+    options: dict[str, Any] = {
+        "sort_keys": False,
+        "allow_unicode": True,
+        "width": 10**9,
+        "default_flow_style": False,
+        "explicit_start": len(documents) > 1,
+    }
     return str(yaml.dump_all(documents, Dumper=Dumper, **options))
 
 

@@ -69,20 +69,44 @@ class Prefect:
             title=source.literal(job.title),
             constants=source.constants(job),
             parameters=source.block(map(_parameter, job.settings), "()", 0),
-            values="{" + ", ".join(f"{source.literal(one.name)}: {one.name}" for one in job.settings) + "}",
+            values="{"
+            + ", ".join(
+                f"{source.literal(one.name)}: {one.name}" for one in job.settings
+            )
+            + "}",
             call=source.call(job, "log"),
         )
         deployment = {
             "name": job.name,
             "entrypoint": "flow.py:notebook",
             "enforce_parameter_schema": True,
-            "schedules": [{"cron": job.schedule.cron, "timezone": job.schedule.timezone, "active": True}],
+            "schedules": [
+                {
+                    "cron": job.schedule.cron,
+                    "timezone": job.schedule.timezone,
+                    "active": True,
+                }
+            ],
             # A run that is due while another is at work is cancelled.
             "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
             "work_pool": {"name": _POOL},
         }
-        pull = [{"prefect.deployments.steps.set_working_directory": {"directory": str(job.folder)}}]
-        return {"flow.py": flow, "prefect.yaml": markup.under(_COMMENTS, markup.as_yaml({"name": job.name, "pull": pull, "deployments": [deployment]}))}
+        pull = [
+            {
+                "prefect.deployments.steps.set_working_directory": {
+                    "directory": str(job.folder)
+                }
+            }
+        ]
+        return {
+            "flow.py": flow,
+            "prefect.yaml": markup.under(
+                _COMMENTS,
+                markup.as_yaml(
+                    {"name": job.name, "pull": pull, "deployments": [deployment]}
+                ),
+            ),
+        }
 
     def guide(self, job: Job) -> Guide:
         """Deploy it to a pool of processes, and keep a worker."""

@@ -33,14 +33,20 @@ class Python:
 
     def files(self, job: Job) -> dict[str, str]:
         """The module, and a script that calls it as the job does."""
-        return {f"{_module(job)}.py": translation.module(job.document, job.notebook, job.title), shell.NAME: shell.script(job, _command(job))}
+        return {
+            f"{_module(job)}.py": translation.module(
+                job.document, job.notebook, job.title
+            ),
+            shell.NAME: shell.script(job, _command(job)),
+        }
 
     def guide(self, job: Job) -> Guide:
         """With Python alone."""
         command = shlex.join(_command(job))
         return Guide(
             install=f"`{job.install}` into a Python {job.python}; `import {_module(job)}` gives its steps and flows and runs nothing.",
-            test="`./run.sh; echo exit code $?`" + (f", which is {code(command)}" if command.isprintable() else ""),
+            test="`./run.sh; echo exit code $?`"
+            + (f", which is {code(command)}" if command.isprintable() else ""),
             watch="`nbflow runs` lists the runs of the store, `nbflow runs latest` shows the last; in a notebook, `nf.open_run()`.",
             remove="Delete the folder.",
             missed="It has no schedule: whatever calls it decides. A copy that is started while another is at work ends at once with exit code 75.",

@@ -15,18 +15,26 @@ def as_text(job: Job, target: Target) -> str:
     """The README of an export."""
     guide = target.guide(job)
     lines = {
-        "What": f"{code(job.notebook)} as {target.about}" + (f", with {code(' '.join(job.given))}" if job.given else "") + ". Commands are for a shell in this folder.",
+        "What": f"{code(job.notebook)} as {target.about}"
+        + (f", with {code(' '.join(job.given))}" if job.given else "")
+        + ". Commands are for a shell in this folder.",
         "When": f"{job.schedule.words}." if job.schedule else "Whenever it is called.",
         "Install": guide.install,
-        "Secrets": f"{', '.join(f'`{name}`' for name in job.secrets)}: {guide.secrets}" if job.secrets else "None that the source names.",
+        "Secrets": f"{', '.join(f'`{name}`' for name in job.secrets)}: {guide.secrets}"
+        if job.secrets
+        else "None that the source names.",
         "Test": guide.test,
         "Watch": guide.watch,
         "Remove": guide.remove,
         "Missed and overlapping runs": guide.missed,
-        "Store": f"{code(str(job.store))}, shared with the notebook: what is done there is not done again here." if job.store else f"Not that of the notebook, which is on another machine: the first run executes everything. {guide.store}".rstrip(),
+        "Store": f"{code(str(job.store))}, shared with the notebook: what is done there is not done again here."
+        if job.store
+        else f"Not that of the notebook, which is on another machine: the first run executes everything. {guide.store}".rstrip(),
         "Packages": f"`{job.lock}`. Retries are nbflow's, so the platform makes none. Exported again, the folder shows what changed and keeps what you changed by hand.",
     }
-    return f"# {one_line(job.title)}\n\n" + "".join(f"- **{name}.** {text}\n" for name, text in lines.items())
+    return f"# {one_line(job.title)}\n\n" + "".join(
+        f"- **{name}.** {text}\n" for name, text in lines.items()
+    )
 
 
 def one_line(text: str) -> str:

@@ -15,8 +15,14 @@ SECRETS = "write `NAME=value` lines into `secrets.env` here, the value as it is,
 
 def script(job: Job, command: list[str] | None = None) -> str:
     """A script of the plain shell that runs the job's command, or another, in its folder."""
-    variables = {"PATH": f"{Path(job.program).parent}:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **job.environment}
-    exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+    variables = {
+        "PATH": f"{Path(job.program).parent}:/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        **job.environment,
+    }
+    exports = "\n".join(
+        f"export {name}={shlex.quote(value)}" for name, value in variables.items()
+    )
     return f"""\
 #!/bin/sh
 # Runs the notebook as its schedule does.

@@ -28,7 +28,8 @@ class Setting:
         type: its type as source text, such as ``"int"`` or ``"Literal['new', 'all']"``.
         schema: the same as JSON Schema, with its default and description.
         given: what ``-p`` gave, as text; ``None`` if the notebook's own default holds.
-        value: the value of that text, or the default if it is plain; ``None`` if it is neither.
+        value: the value of that text, or the default if it is plain; ``None`` if it is
+            neither.
         help: the comment behind it.
     """
 
@@ -45,19 +46,25 @@ class Job:
     """A notebook that is to run by itself. All texts are a user's: whoever writes them into a file escapes them.
 
     Attributes:
-        name: what platforms call it: small letters, digits and hyphens, a letter first, at most 52.
+        name: what platforms call it: small letters, digits and hyphens, a letter first,
+            at most 52.
         title: what the user calls it; any text.
         notebook: the file name of the notebook in the folder.
         folder: where the export is, absolute.
         schedule: when it runs; ``None`` if the target needs none and none was given.
         settings: the notebook's parameters, in the order of their declaration.
-        options: options of ``nbflow run`` besides, each with its value: ``("--max-failed", "5%")``.
+        options: options of ``nbflow run`` besides, each with its value:
+            ``("--max-failed", "5%")``.
         secrets: names of environment variables that it reads secrets from.
-        store: the store that it shares with the notebook, absolute; ``None`` if it runs on another machine.
-        program: the ``nbflow`` to call: a path on this machine, plainly ``nbflow`` on another.
-        environment: variables that the job needs on this machine besides those of a bare shell.
+        store: the store that it shares with the notebook, absolute; ``None`` if it runs
+            on another machine.
+        program: the ``nbflow`` to call: a path on this machine, plainly ``nbflow`` on
+            another.
+        environment: variables that the job needs on this machine besides those of a
+            bare shell.
         python: the Python that it was exported from, such as ``"3.12"``.
-        lock: the file name of the pinned environment: ``pylock.toml`` or ``requirements.txt``.
+        lock: the file name of the pinned environment: ``pylock.toml`` or
+            ``requirements.txt``.
         has_wheels: packages that no index has are to be put into the folder ``wheels``.
         document: the notebook as nbformat has it, without outputs.
     """
@@ -83,18 +90,41 @@ class Job:
         """The command that runs it in its folder, as a list of arguments: no shell has to read it."""
         return self.command_of(self.program, self.store)
 
-    def command_of(self, program: str, store: PurePath | None, parameters: Iterable[str] | None = None, output: PurePath | None = None) -> list[str]:
+    def command_of(
+        self,
+        program: str,
+        store: PurePath | None,
+        parameters: Iterable[str] | None = None,
+        output: PurePath | None = None,
+    ) -> list[str]:
         """The command with another ``nbflow``, another store, other ``name=value`` texts, another output notebook."""
         values = self.given if parameters is None else parameters
         # A file name that begins with a hyphen would be an option.
-        notebook = f"./{self.notebook}" if self.notebook.startswith("-") else self.notebook
-        places = [part for option, place in (("--store", store), ("-o", output)) if place is not None for part in (option, str(place))]
-        return [program, "run", notebook, "--no-wait", *places, *self.options, *(part for text in values for part in ("-p", text))]
+        notebook = (
+            f"./{self.notebook}" if self.notebook.startswith("-") else self.notebook
+        )
+        places = [
+            part
+            for option, place in (("--store", store), ("-o", output))
+            if place is not None
+            for part in (option, str(place))
+        ]
+        return [
+            program,
+            "run",
+            notebook,
+            "--no-wait",
+            *places,
+            *self.options,
+            *(part for text in values for part in ("-p", text)),
+        ]
 
     @property
     def given(self) -> list[str]:
         """The ``name=value`` texts of ``-p``."""
-        return [f"{one.name}={one.given}" for one in self.settings if one.given is not None]
+        return [
+            f"{one.name}={one.given}" for one in self.settings if one.given is not None
+        ]
 
     @property
     def output(self) -> str:
@@ -104,9 +134,16 @@ class Job:
     @property
     def install(self) -> str:
         """The command of a shell in the folder that installs the pinned packages into the Python in use."""
-        # uv alone would look for a virtual environment, and a container or a runner has none.
-        tool = 'pip install uv && uv pip install --python "$(command -v python)"' if self.lock == "pylock.toml" else "pip install"
-        return f"{tool} {'--find-links wheels ' if self.has_wheels else ''}-r {self.lock}"
+        # uv alone would look for a virtual environment, and a container or a runner has
+        # none.
+        tool = (
+            'pip install uv && uv pip install --python "$(command -v python)"'
+            if self.lock == "pylock.toml"
+            else "pip install"
+        )
+        return (
+            f"{tool} {'--find-links wheels ' if self.has_wheels else ''}-r {self.lock}"
+        )
 
     @property
     def identifier(self) -> str:
@@ -123,7 +160,8 @@ class Guide:
         test: runs it once, now.
         watch: shows how the last runs went, and their logs.
         remove: takes it away.
-        missed: what becomes of a run that was due while the machine was off, and of one while another is at work.
+        missed: what becomes of a run that was due while the machine was off, and of one
+            while another is at work.
         secrets: where their values go.
         store: of a job that runs elsewhere: where its own store is, and how it lasts.
     """
@@ -171,11 +209,15 @@ class Target(Protocol):
 
 def slug(title: str) -> str:
     """A name that every platform takes, from any text; the same text gives the same."""
-    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    plain = (
+        unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    )
     made = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
     digest = hashlib.sha256(title.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     # What is left of a title in another script says too little: a number, "x".
-    lost = 2 * sum(one.isalnum() and not one.isascii() for one in title) > sum(map(str.isalnum, title))
+    lost = 2 * sum(one.isalnum() and not one.isascii() for one in title) > sum(
+        map(str.isalnum, title)
+    )
     if lost or len(made) > _LONGEST - (0 if made[:1].isalpha() else 4):
         made = f"{made[: _LONGEST - 13].strip('-')}-{digest}".strip("-")
     return made if made[:1].isalpha() else f"job-{made or digest}"

@@ -40,7 +40,10 @@ class Systemd:
         assert job.schedule is not None
         what = f"{_words(job.title)}: a notebook run by nbflow"
         folder = str(job.folder).replace("%", "%%")
-        variables = {"PATH": f"{Path(job.program).parent}:/usr/local/bin:/usr/bin:/bin", **job.environment}
+        variables = {
+            "PATH": f"{Path(job.program).parent}:/usr/local/bin:/usr/bin:/bin",
+            **job.environment,
+        }
         service = [
             "[Unit]",
             f"Description={what}",
@@ -49,18 +52,39 @@ class Systemd:
             # While it runs, the timer starts no second one.
             "Type=oneshot",
             f"WorkingDirectory={folder}",
-            *(f"Environment={_quoted(f'{name}={value}')}" for name, value in variables.items()),
+            *(
+                f"Environment={_quoted(f'{name}={value}')}"
+                for name, value in variables.items()
+            ),
             f"EnvironmentFile=-{_no_pattern(folder)}/secrets.env",
             f"ExecStart={command_line(job.command)}",
         ]
-        timer = ["[Unit]", f"Description={what}", "", "[Timer]", f"OnCalendar={calendar(job.schedule)}", "# A run that was due while the machine was off is made once, when it is on again.", "Persistent=true", "", "[Install]", "WantedBy=timers.target"]
-        return {f"nbflow-{job.name}.service": "\n".join(service) + "\n", f"nbflow-{job.name}.timer": "\n".join(timer) + "\n"}
+        timer = [
+            "[Unit]",
+            f"Description={what}",
+            "",
+            "[Timer]",
+            f"OnCalendar={calendar(job.schedule)}",
+            "# A run that was due while the machine was off is made once, when it is on again.",
+            "Persistent=true",
+            "",
+            "[Install]",
+            "WantedBy=timers.target",
+        ]
+        return {
+            f"nbflow-{job.name}.service": "\n".join(service) + "\n",
+            f"nbflow-{job.name}.timer": "\n".join(timer) + "\n",
+        }
 
     def guide(self, job: Job) -> Guide:
         """With systemctl, as the user."""
         unit = f"nbflow-{job.name}"
         command = shlex.join(job.command)
-        by_hand = f"; before that, {code(f'(set -a; . ./secrets.env; {command})' if job.secrets else command)}" if command.isprintable() else ""
+        by_hand = (
+            f"; before that, {code(f'(set -a; . ./secrets.env; {command})' if job.secrets else command)}"
+            if command.isprintable()
+            else ""
+        )
         return Guide(
             install=f'`systemctl --user link "$PWD"/{unit}.service "$PWD"/{unit}.timer && systemctl --user enable --now {unit}.timer`, and once, so that it runs while you are logged out: `loginctl enable-linger`',
             test=f"`systemctl --user start {unit}` once it is installed{by_hand}",
@@ -85,7 +109,12 @@ def _quoted(text: str) -> str:
     plain = text.isascii() and all(one.isalnum() or one in "_./=:,@+-" for one in text)
     if text and plain:
         return text
-    escaped = "".join({"\\": "\\\\", '"': '\\"', "%": "%%"}.get(one, one if one.isprintable() else _escaped(one)) for one in text)
+    escaped = "".join(
+        {"\\": "\\\\", '"': '\\"', "%": "%%"}.get(
+            one, one if one.isprintable() else _escaped(one)
+        )
+        for one in text
+    )
     return f'"{escaped}"'
 
 
@@ -105,8 +134,16 @@ def _list(numbers: tuple[int, ...] | None) -> str:
 
 
 def _weekdays(numbers: tuple[int, ...]) -> str:
-    runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
-    return ",".join(_DAYS[run[0]] if len(run) == 1 else f"{_DAYS[run[0]]}{',' if len(run) == 2 else '..'}{_DAYS[run[-1]]}" for run in runs)  # noqa: PLR2004 - two are no range
+    runs = [
+        [number for _, number in run]
+        for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])
+    ]
+    return ",".join(
+        _DAYS[run[0]]
+        if len(run) == 1
+        else f"{_DAYS[run[0]]}{',' if len(run) == 2 else '..'}{_DAYS[run[-1]]}"  # noqa: PLR2004 - two are no range
+        for run in runs
+    )
 
 
 def _no_pattern(path: str) -> str:
@@ -115,4 +152,8 @@ def _no_pattern(path: str) -> str:
 
 
 def _words(text: str) -> str:
-    return "".join(one if one.isprintable() else " " for one in text).strip().replace("%", "%%")
+    return (
+        "".join(one if one.isprintable() else " " for one in text)
+        .strip()
+        .replace("%", "%%")
+    )

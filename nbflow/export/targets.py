@@ -16,9 +16,16 @@ if TYPE_CHECKING:
 
 def targets() -> dict[str, Target]:
     """Every target by its name; a module with a ``TARGET`` is one."""
-    modules = [importlib.import_module(f"{__package__}.{found.name}") for found in pkgutil.iter_modules([str(Path(__file__).parent)])]
-    found: list[Target] = [module.TARGET for module in modules if hasattr(module, "TARGET")]
-    return {target.name: target for target in sorted(found, key=lambda target: target.name)}
+    modules = [
+        importlib.import_module(f"{__package__}.{found.name}")
+        for found in pkgutil.iter_modules([str(Path(__file__).parent)])
+    ]
+    found: list[Target] = [
+        module.TARGET for module in modules if hasattr(module, "TARGET")
+    ]
+    return {
+        target.name: target for target in sorted(found, key=lambda target: target.name)
+    }
 
 
 def target(name: str) -> Target:
@@ -30,5 +37,12 @@ def target(name: str) -> Target:
     known = targets()
     if name not in known:
         close = difflib.get_close_matches(name, known, 1)
-        raise UsageError(f"--to {name}: there is no such target" + (f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}."))
+        raise UsageError(
+            f"--to {name}: there is no such target"
+            + (
+                f"; did you mean {close[0]}?"
+                if close
+                else f"; there are {', '.join(known)}."
+            )
+        )
     return known[name]

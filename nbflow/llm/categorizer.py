@@ -63,41 +63,56 @@ def categorizer(
 ) -> Step[[str], Category]:
     """A step that gives each text one of ``labels``: call it, ``map`` it, use it in flows like any other.
 
-    Its key covers what the model is told: labels, instructions, examples, ``unknown``, ``reason``, ``redact`` and the name
-    of the model. How it is reached does not count: ``base_url``, ``api_key``, ``batch``, limits and the options of steps.
+    Its key covers what the model is told: labels, instructions, examples, ``unknown``,
+    ``reason``, ``redact`` and the name of the model. How it is reached does not count:
+    ``base_url``, ``api_key``, ``batch``, limits and the options of steps.
 
     Args:
-        labels: a list, a dict of label -> description, an ``Enum``, a ``Literal``, or a pydantic model with one field
-            that is one of these.
-        model: ``"offline"``, a baseline that is no LLM and needs nothing; ``"provider:model"``, such as
-            ``"openai:gpt-4o-mini"``, ``"anthropic:..."``, ``"ollama:qwen3"`` (needs ``nbflow[llm]``); a function of the text
-            that returns a label, a dict or a `Category`, sync or async; an object that satisfies `Model`, which counts by
-            its ``name`` and the code of its class.
+        labels: a list, a dict of label -> description, an ``Enum``, a ``Literal``, or a
+            pydantic model with one field that is one of these.
+        model: ``"offline"``, a baseline that is no LLM and needs nothing;
+            ``"provider:model"``, such as ``"openai:gpt-4o-mini"``, ``"anthropic:..."``,
+            ``"ollama:qwen3"`` (needs ``nbflow[llm]``); a function of the text that
+            returns a label, a dict or a `Category`, sync or async; an object that
+            satisfies `Model`, which counts by its ``name`` and the code of its class.
         instructions: what else the model should know, in your words.
-        examples: texts whose label is known: a dict of label -> texts or text -> label, (text, label) pairs, or a frame
-            with the columns ``text`` and ``label``.
-        unknown: a label for texts that fit no other. Without it every text gets one of ``labels``.
+        examples: texts whose label is known: a dict of label -> texts or text -> label,
+            (text, label) pairs, or a frame with the columns ``text`` and ``label``.
+        unknown: a label for texts that fit no other. Without it every text gets one of
+            ``labels``.
         reason: ask the model why. Without, its answers cost about half.
-        batch: so many texts go with one request. Each is a call and a checkpoint of its own all the same.
-        redact: applied to each text, examples included, before anything leaves the process.
-        base_url: of a server that speaks as OpenAI does (vLLM, llama.cpp, LM Studio, a proxy). No key of the
-            environment is sent there: give ``api_key`` if it needs one.
-        api_key: such as ``nf.secret("OPENAI_API_KEY")``; the environment variable of the provider if left out.
-        rpm: requests per minute, for all steps that name the same provider and ``base_url``; the excess waits.
+        batch: so many texts go with one request. Each is a call and a checkpoint of its
+            own all the same.
+        redact: applied to each text, examples included, before anything leaves the
+            process.
+        base_url: of a server that speaks as OpenAI does (vLLM, llama.cpp, LM Studio, a
+            proxy). No key of the environment is sent there: give ``api_key`` if it
+            needs one.
+        api_key: such as ``nf.secret("OPENAI_API_KEY")``; the environment variable of
+            the provider if left out.
+        rpm: requests per minute, for all steps that name the same provider and
+            ``base_url``; the excess waits.
         tpm: tokens per minute, likewise.
-        timeout: the longest that one request may take, 60 s if left out; waiting for its turn is not part of it. For a
-            function of yours the longest that it may take, as long as it likes if left out.
-        concurrency: requests of this step under way at once, 32 if left out; for a function of yours its calls.
+        timeout: the longest that one request may take, 60 s if left out; waiting for
+            its turn is not part of it. For a function of yours the longest that it may
+            take, as long as it likes if left out.
+        concurrency: requests of this step under way at once, 32 if left out; for a
+            function of yours its calls.
         name: what outputs are filed under.
         depends_on: what else the key covers, as for ``nbflow.step``.
-        **options: of ``nbflow.step``: ``retries``, ``ttl``, ``version``, ... A ``version`` takes over from all that the
-            model is told.
+        **options: of ``nbflow.step``: ``retries``, ``ttl``, ``version``, ... A
+            ``version`` takes over from all that the model is told.
 
     Raises:
-        UsageError: labels, examples, a model or options that cannot be right; the message names them.
+        UsageError: labels, examples, a model or options that cannot be right; the
+            message names them.
         TypeError: an option that there is not.
     """
-    check_options(options, "categorizer", "What a model takes beside the prompt is for a client of your own to say, see nbflow.llm.Model.")
+    check_options(
+        options,
+        "categorizer",
+        "What a model takes beside the prompt is for a client of your own to say, see nbflow.llm.Model.",
+    )
     taxonomy = taxonomies.read(labels, unknown)
     if redact is not None and not callable(redact):
         raise UsageError(f"redact={redact!r} has to be a function from text to text.")
@@ -116,19 +131,50 @@ def categorizer(
         "nbflow's wording": WORDING,
     }
     if options.get("version") is None:
-        depends_on = [*(depends_on if isinstance(depends_on, tuple | list | set | frozenset) else [depends_on]), told]
+        depends_on = [
+            *(
+                depends_on
+                if isinstance(depends_on, tuple | list | set | frozenset)
+                else [depends_on]
+            ),
+            told,
+        ]
     options |= {"name": name, "depends_on": depends_on}
     text_of = _Text(redact, may_be_empty=unknown is not None)
     if model == OFFLINE:
-        return _made(_waiting(_Baseline(Offline(taxonomy, pairs), name), text_of), options)
+        return _made(
+            _waiting(_Baseline(Offline(taxonomy, pairs), name), text_of), options
+        )
     if not isinstance(model, str) and not hasattr(model, "ask"):
-        limits = {"batch": batch != 1, "base_url": base_url, "api_key": api_key, "rpm": rpm, "tpm": tpm}
-        return _of_function(model, taxonomy, text_of, options | {"timeout": longest, "concurrency": places}, [limit for limit, given in limits.items() if given])
+        limits = {
+            "batch": batch != 1,
+            "base_url": base_url,
+            "api_key": api_key,
+            "rpm": rpm,
+            "tpm": tpm,
+        }
+        return _of_function(
+            model,
+            taxonomy,
+            text_of,
+            options | {"timeout": longest, "concurrency": places},
+            [limit for limit, given in limits.items() if given],
+        )
     prompt = Prompt(taxonomy, told["instructions"], pairs, reason=reason)
     answerer, way = _reached(model, base_url, api_key)
     way.limit(_positive(rpm, "rpm"), _positive(tpm, "tpm"))
-    line = Line(answerer, prompt, way, batch=_whole(batch, "batch"), places=places or _PLACES, timeout=longest or _LONGEST)
-    step = _made(_awaiting(_OnLoop(line, answerer), text_of), options | {"is_plain": True, "model": answerer.name})
+    line = Line(
+        answerer,
+        prompt,
+        way,
+        batch=_whole(batch, "batch"),
+        places=places or _PLACES,
+        timeout=longest or _LONGEST,
+    )
+    step = _made(
+        _awaiting(_OnLoop(line, answerer), text_of),
+        options | {"is_plain": True, "model": answerer.name},
+    )
     line.policy = step.policy
     return step
 
@@ -136,7 +182,9 @@ def categorizer(
 class _Text:
     """What leaves the process of a text. An object, not a function: that the code of ``redact`` counts is said by its name."""
 
-    def __init__(self, redact: Callable[[str], str] | None, *, may_be_empty: bool) -> None:
+    def __init__(
+        self, redact: Callable[[str], str] | None, *, may_be_empty: bool
+    ) -> None:
         self._redact = redact
         self._may_be_empty = may_be_empty
 
@@ -144,12 +192,18 @@ class _Text:
         if is_missing(text):
             text = ""
         if not isinstance(text, str):
-            raise TypeError(f"a categorizer takes a text, not {type(text).__name__}: pick the column, or join the fields.")
+            raise TypeError(
+                f"a categorizer takes a text, not {type(text).__name__}: pick the column, or join the fields."
+            )
         left = text if self._redact is None else self._redact(text)
         if not isinstance(left, str):
-            raise TypeError(f"redact= returned {type(left).__name__}; it has to return the text that may leave the process.")
+            raise TypeError(
+                f"redact= returned {type(left).__name__}; it has to return the text that may leave the process."
+            )
         if not left.strip() and not self._may_be_empty:
-            raise NonRetriableError('the text is empty, and no label says so; unknown="unknown" gives it one.')
+            raise NonRetriableError(
+                'the text is empty, and no label says so; unknown="unknown" gives it one.'
+            )
         return left
 
 
@@ -184,13 +238,21 @@ class _OnLoop:
         """The answer for one text; what it took is reported for the call under way."""
         scope, loop = SCOPE.get(), _wiring.SESSION.machinery.loop
         item = scope.item if scope is not None else None
-        run, clock = (item.cancelled, item.runner.clock) if item is not None else (None, _wiring.SESSION.engine.clock)
+        run, clock = (
+            (item.cancelled, item.runner.clock)
+            if item is not None
+            else (None, _wiring.SESSION.engine.clock)
+        )
         asked = self._ask(text, run, clock)
         if loop.is_current():
             return await asked
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, loop.get()))
+        return await asyncio.wrap_future(
+            asyncio.run_coroutine_threadsafe(asked, loop.get())
+        )
 
-    async def _ask(self, text: str, run: threading.Event | None, clock: Clock) -> Category:
+    async def _ask(
+        self, text: str, run: threading.Event | None, clock: Clock
+    ) -> Category:
         if self._provider is not None:
             await self._provider.ready()
         return await self._line.ask(text, run, clock, self._report)
@@ -198,19 +260,28 @@ class _OnLoop:
     def _report(self, share: Share) -> None:
         whole = _wiring.SESSION.prices.cost(self._model, Usage(1, *share.whole))
         sent, received, cached = share.tokens
-        _wiring.usage(input_tokens=sent, output_tokens=received, cached_tokens=cached, requests=share.requests, cost=None if whole is None else whole / share.places)
+        _wiring.usage(
+            input_tokens=sent,
+            output_tokens=received,
+            cached_tokens=cached,
+            requests=share.requests,
+            cost=None if whole is None else whole / share.places,
+        )
 
 
-# The functions that steps are made of. They hold objects: a function or a method in a closure would count, by what it
-# reaches, and what counts is said by name already.
+# The functions that steps are made of. They hold objects: a function or a method in a
+# closure would count, by what it reaches, and what counts is said by name already.
 
 
 class _Asked(Protocol):
     def ask(self, text: str) -> Any: ...
 
 
-def _made(function: Callable[[str], Any], options: dict[str, Any]) -> Step[[str], Category]:
-    # One name for all of them, which keys cover: another model is told by its own, and may come by another function.
+def _made(
+    function: Callable[[str], Any], options: dict[str, Any]
+) -> Step[[str], Category]:
+    # One name for all of them, which keys cover: another model is told by its own, and
+    # may come by another function.
     function.__module__, function.__qualname__ = "nbflow.llm", "categorize"
     step: Step[[str], Category] = _wiring.step(**options)(function)
     return step
@@ -224,7 +295,9 @@ def _waiting(asked: _Asked, text_of: _Text) -> Callable[[str], Category]:
     return categorize
 
 
-def _awaiting(asked: _Asked, text_of: _Text) -> Callable[[str], Coroutine[Any, Any, Category]]:
+def _awaiting(
+    asked: _Asked, text_of: _Text
+) -> Callable[[str], Coroutine[Any, Any, Category]]:
     async def categorize(text: str) -> Category:
         answer: Category = await asked.ask(text_of(text))
         return answer
@@ -232,13 +305,26 @@ def _awaiting(asked: _Asked, text_of: _Text) -> Callable[[str], Coroutine[Any, A
     return categorize
 
 
-def _of_function(function: Any, taxonomy: Taxonomy, text_of: _Text, options: dict[str, Any], misplaced: list[str]) -> Step[[str], Category]:
+def _of_function(
+    function: Any,
+    taxonomy: Taxonomy,
+    text_of: _Text,
+    options: dict[str, Any],
+    misplaced: list[str],
+) -> Step[[str], Category]:
     if not callable(function):
-        raise UsageError(f'model={function!r} has to be "offline", "provider:model", a function of the text, or an object with `async def ask(request)`.')
+        raise UsageError(
+            f'model={function!r} has to be "offline", "provider:model", a function of the text, or an object with `async def ask(request)`.'
+        )
     if misplaced:
-        raise UsageError(f"{misplaced[0]}= is for models that nbflow reaches itself; what a function of yours does is its own business.")
+        raise UsageError(
+            f"{misplaced[0]}= is for models that nbflow reaches itself; what a function of yours does is its own business."
+        )
     if inspect.iscoroutinefunction(function):
-        return _made(_awaiting(_Coroutine(function, taxonomy), text_of), options | {"is_plain": True})
+        return _made(
+            _awaiting(_Coroutine(function, taxonomy), text_of),
+            options | {"is_plain": True},
+        )
     return _made(_waiting(_Function(function, taxonomy), text_of), options)
 
 
@@ -271,17 +357,23 @@ def _known_by(model: Any) -> Any:
     if not hasattr(model, "ask"):
         return model
     if isinstance(model, type) or not isinstance(getattr(model, "name", None), str):
-        raise UsageError(f"model={model!r} has to be an object with a text as `name` and `async def ask(request)`.")
+        raise UsageError(
+            f"model={model!r} has to be an object with a text as `name` and `async def ask(request)`."
+        )
     return [model.name, type(model)]
 
 
-def _reached(model: Any, base_url: str | None, api_key: str | None) -> tuple[Model, Channel]:
+def _reached(
+    model: Any, base_url: str | None, api_key: str | None
+) -> tuple[Model, Channel]:
     """What answers, and the way to it."""
     if not isinstance(model, str):
         return model, channel(str(model.name).partition(":")[0], base_url)
     provider, model_id = providers.check(model, base_url)
     if not isinstance(api_key, str | None):
-        raise UsageError(f"api_key= has to be a text, such as nf.secret({provider.upper() + '_API_KEY'!r}), not {type(api_key).__name__}.")
+        raise UsageError(
+            f"api_key= has to be a text, such as nf.secret({provider.upper() + '_API_KEY'!r}), not {type(api_key).__name__}."
+        )
     way = channel(provider, base_url)
     return providers.Provider(model, model_id, base_url, api_key, way.heed), way
 
@@ -306,6 +398,8 @@ def _longer_than_nothing(timeout: float | str | timedelta) -> float:
 
 
 def _positive(value: Any, option: str) -> float | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, int | float) or not value > 0
+    ):
         raise UsageError(f"{option}={value!r} has to be a number above 0.")
     return value

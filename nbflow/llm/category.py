@@ -13,8 +13,8 @@ class Category:
 
     Attributes:
         label: one of the labels that were asked for, never another.
-        confidence: 0 to 1 as the model says it, ``None`` if it says nothing. It ranks answers of one model; it is no
-            probability.
+        confidence: 0 to 1 as the model says it, ``None`` if it says nothing. It ranks
+            answers of one model; it is no probability.
         reason: why, in the model's words.
     """
 
@@ -27,5 +27,7 @@ class Category:
 
 def confidence_of(said: Any) -> float | None:
     """A confidence as it is kept: what is no number from 0 to 1 is none."""
-    number = float(said) if isinstance(said, Real) and not isinstance(said, bool) else -1.0
+    number = (
+        float(said) if isinstance(said, Real) and not isinstance(said, bool) else -1.0
+    )
     return number if 0 <= number <= 1 else None

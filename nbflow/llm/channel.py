@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
     from nbflow._run.clock import Clock
 
-#: Seconds of a bucket's rate that may go at once, to catch up: providers count minutes in much shorter windows.
+#: Seconds of a bucket's rate that may go at once, to catch up: providers count minutes
+#: in much shorter windows.
 _BURST = 0.01
-#: Of a rate so much is used: requests that start evenly arrive less so, and one too many in a second is refused.
+#: Of a rate so much is used: requests that start evenly arrive less so, and one too
+#: many in a second is refused.
 _USED = 0.95
-#: Pauses in a row without an answer in between, after which a request counts as failed; the longest pause, seconds.
+#: Pauses in a row without an answer in between, after which a request counts as failed;
+#: the longest pause, seconds.
 _PATIENCE, _LONGEST = 6, 600.0
 #: Answers, for each request that may be under way, after which one more may be.
 _CAREFUL = 4
@@ -29,8 +32,8 @@ _BUSY = frozenset({503, 529})
 class Bucket:
     """So much a minute, evenly; whoever comes too early waits. The time is an argument.
 
-    Keeps the time at which what was taken so far is paid off (the "theoretical arrival time" of ATM's generic cell
-    rate algorithm): two numbers, however many calls wait.
+    Keeps the time at which what was taken so far is paid off (the "theoretical arrival
+    time" of ATM's generic cell rate algorithm): two numbers, however many calls wait.
     """
 
     def __init__(self) -> None:
@@ -61,7 +64,8 @@ class Channel:
         self._paused_until = 0.0
         #: Pauses since the last answer.
         self._pauses = 0
-        #: Requests under way, how many may be after the provider has complained, and who waits for a place.
+        #: Requests under way, how many may be after the provider has complained, and
+        #: who waits for a place.
         self._under_way = 0
         self._most = float("inf")
         self._waiting: list[asyncio.Future[None]] = []
@@ -74,8 +78,9 @@ class Channel:
     async def send(self, request: Callable[[], Any], tokens: int, clock: Clock) -> Any:
         """Make a request when its turn has come, and again after each pause that the provider asks for instead.
 
-        A request that is told to wait has not failed: it is nobody's fault. As long as others are answered it waits its
-        turn; only when pause follows pause is it a failure that counts.
+        A request that is told to wait has not failed: it is nobody's fault. As long as
+        others are answered it waits its turn; only when pause follows pause is it a
+        failure that counts.
 
         Args:
             request: makes it.
@@ -118,7 +123,8 @@ class Channel:
                 raise
         self._under_way += 1
         try:
-            # One at a time, each by the time at which it really starts: after a stall they do not start together.
+            # One at a time, each by the time at which it really starts: after a stall
+            # they do not start together.
             async with self._door:
                 while (delay := self._delay(now := clock.monotonic())) > 0:
                     await clock.sleep(delay)
@@ -130,7 +136,9 @@ class Channel:
             self._let_in()
 
     def _delay(self, now: float) -> float:
-        return max(self._requests.wait(now), self._tokens.wait(now), self._paused_until - now)
+        return max(
+            self._requests.wait(now), self._tokens.wait(now), self._paused_until - now
+        )
 
     def _let_in(self) -> None:
         free = self._most - self._under_way
@@ -143,20 +151,34 @@ class Channel:
     def _told_to_wait(self, error: Exception) -> float | None:
         """Seconds to wait if that is what the provider says; nothing if it says something else."""
         asked, status = retry_after(error), http_status(error)
-        if isinstance(error, RetryAfterError) or status == TOO_MANY_REQUESTS or (status in _BUSY and asked is not None):
+        if (
+            isinstance(error, RetryAfterError)
+            or status == TOO_MANY_REQUESTS
+            or (status in _BUSY and asked is not None)
+        ):
             return asked if asked is not None else min(60.0, 2.0**self._pauses)
         return None
 
-    def _pause(self, length: float, begun: float, clock: Clock, error: Exception) -> None:
+    def _pause(
+        self, length: float, begun: float, clock: Clock, error: Exception
+    ) -> None:
         """Hold everybody; from then on fewer at once."""
-        if begun >= self._paused_until:  # those under way when it was said tell the same thing again
+        if (
+            begun >= self._paused_until
+        ):  # those under way when it was said tell the same thing again
             self._pauses += 1
             self._most = max(1.0, min(self._most, self._under_way) // 2)
         wait = min(length, _LONGEST)
         self._paused_until = max(self._paused_until, clock.monotonic() + wait)
         if self._pauses > _PATIENCE or length > _LONGEST:
-            said = "answers nothing but to wait" if length <= _LONGEST else f"asks to wait for {length:.0f} s"
-            raise RetryAfterError(f"the provider {said} ({error})", retry_after=wait) from error
+            said = (
+                "answers nothing but to wait"
+                if length <= _LONGEST
+                else f"asks to wait for {length:.0f} s"
+            )
+            raise RetryAfterError(
+                f"the provider {said} ({error})", retry_after=wait
+            ) from error
 
     def _answered(self) -> None:
         self._pauses = 0
@@ -167,14 +189,24 @@ class Channel:
         """Read how much a provider says is left: with nothing left, everybody waits until there is again.
 
         Args:
-            headers: of an answer, as OpenAI (``x-ratelimit-remaining-requests``) and Anthropic name them.
+            headers: of an answer, as OpenAI (``x-ratelimit-remaining-requests``) and
+                Anthropic name them.
             now: the clock's seconds.
             wall: seconds since the epoch.
         """
         for what in ("requests", "tokens"):
-            for left, reset in ((f"x-ratelimit-remaining-{what}", f"x-ratelimit-reset-{what}"), (f"anthropic-ratelimit-{what}-remaining", f"anthropic-ratelimit-{what}-reset")):
+            for left, reset in (
+                (f"x-ratelimit-remaining-{what}", f"x-ratelimit-reset-{what}"),
+                (
+                    f"anthropic-ratelimit-{what}-remaining",
+                    f"anthropic-ratelimit-{what}-reset",
+                ),
+            ):
                 if headers.get(left) == "0":
-                    self._paused_until = max(self._paused_until, now + min(_until(headers.get(reset, ""), wall), 60.0))
+                    self._paused_until = max(
+                        self._paused_until,
+                        now + min(_until(headers.get(reset, ""), wall), 60.0),
+                    )
 
 
 def _until(said: str, wall: float) -> float:

@@ -19,12 +19,27 @@ def category(answer: Any, taxonomy: Taxonomy) -> Category:
     Raises:
         AnswerError: it has no label, or one that nobody offered.
     """
-    fields = answer if isinstance(answer, Mapping) else {name: getattr(answer, name, None) for name in ("label", "confidence", "reason")}
+    fields = (
+        answer
+        if isinstance(answer, Mapping)
+        else {
+            name: getattr(answer, name, None)
+            for name in ("label", "confidence", "reason")
+        }
+    )
     said = answer if isinstance(answer, str) else fields.get("label") or answer
     said = plain(said)
     label = taxonomy.find(said) if isinstance(said, str) else None
     if label is None:
-        raise AnswerError(f"the model answered {said!r}, which is none of the labels" if said else "the model's answer is empty")
+        raise AnswerError(
+            f"the model answered {said!r}, which is none of the labels"
+            if said
+            else "the model's answer is empty"
+        )
     if isinstance(answer, str):
         return Category(label)
-    return Category(label, confidence_of(fields.get("confidence")), None if fields.get("reason") is None else str(fields["reason"]))
+    return Category(
+        label,
+        confidence_of(fields.get("confidence")),
+        None if fields.get("reason") is None else str(fields["reason"]),
+    )

@@ -27,13 +27,16 @@ if TYPE_CHECKING:
 _MOMENT = 0.05
 #: Texts that got no answer are asked about again, so many times fewer at once.
 _FEWER = 4
-#: Characters of a token, about, and tokens of an answer: what a request is taken to come to before it is made.
+#: Characters of a token, about, and tokens of an answer: what a request is taken to
+#: come to before it is made.
 _TOKEN, _ANSWER = 4, 60
 #: Texts with failed attempts that are remembered.
 _REMEMBERED = 10_000
-#: What every further request would meet: a wrong key, an account without money or rights, a model that is not there.
+#: What every further request would meet: a wrong key, an account without money or
+#: rights, a model that is not there.
 _HOPELESS = frozenset({401, 402, 403, 404})
-#: What may be the fault of one text among several: too long, or something that a filter minds.
+#: What may be the fault of one text among several: too long, or something that a filter
+#: minds.
 _REFUSED = frozenset({400, 413, 422})
 
 
@@ -41,7 +44,8 @@ class Share(NamedTuple):
     """What of one request is one text's.
 
     Attributes:
-        requests: 1 for one of its texts, 0 for the others: together they are the one that was made.
+        requests: 1 for one of its texts, 0 for the others: together they are the one
+            that was made.
         tokens: whole numbers that add up to those of the request.
         whole: what the request came to, by which it is priced.
         places: texts that share it.
@@ -68,12 +72,16 @@ class Asking:
 
     __slots__ = ("answer", "company", "complaint", "end", "run", "spent", "text")
 
-    def __init__(self, text: str, run: threading.Event | None, complaint: str, company: int) -> None:
+    def __init__(
+        self, text: str, run: threading.Event | None, complaint: str, company: int
+    ) -> None:
         self.text = text
         self.run = run
         self.complaint = complaint
         self.company = company
-        self.answer: asyncio.Future[Category] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[Category] = (
+            asyncio.get_running_loop().create_future()
+        )
         self.spent: list[Share] = []
         self.end: Callable[[], None] = lambda: None
 
@@ -90,7 +98,16 @@ class Line:
         timeout: seconds for one request.
     """
 
-    def __init__(self, model: Model, prompt: Prompt, channel: Channel, *, batch: int, places: int, timeout: float) -> None:
+    def __init__(
+        self,
+        model: Model,
+        prompt: Prompt,
+        channel: Channel,
+        *,
+        batch: int,
+        places: int,
+        timeout: float,
+    ) -> None:
         self._model = model
         self._prompt = prompt
         self._channel = channel
@@ -99,16 +116,26 @@ class Line:
         self._timeout = timeout
         #: Of the step: calls that failed together are to come back together.
         self.policy: Policy | None = None
-        #: By company; and of which companies too few are enough, as they have waited for more.
+        #: By company; and of which companies too few are enough, as they have waited
+        #: for more.
         self._waiting: dict[int, deque[Asking]] = {}
         self._due: set[int] = set()
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._requests: set[asyncio.Task[None]] = set()
-        #: What was wrong with the last answer to a text, and how many attempts at it have failed.
+        #: What was wrong with the last answer to a text, and how many attempts at it
+        #: have failed.
         self._failed: dict[str, tuple[str, int]] = {}
-        self._stopped: WeakKeyDictionary[threading.Event, StopError] = WeakKeyDictionary()
+        self._stopped: WeakKeyDictionary[threading.Event, StopError] = (
+            WeakKeyDictionary()
+        )
 
-    async def ask(self, text: str, run: threading.Event | None, clock: Clock, report: Callable[[Share], None]) -> Category:
+    async def ask(
+        self,
+        text: str,
+        run: threading.Event | None,
+        clock: Clock,
+        report: Callable[[Share], None],
+    ) -> Category:
         """The answer for one text.
 
         Args:
@@ -147,14 +174,26 @@ class Line:
     def _start(self, clock: Clock) -> None:
         """Make the requests that are full, or have waited for long enough, as far as there are places."""
         for company, line in sorted(self._waiting.items()):
-            while self._free and line and (len(line) >= company or company in self._due):
-                group = [asking for _ in range(min(company, len(line))) if not (asking := line.popleft()).answer.done()]
+            while (
+                self._free and line and (len(line) >= company or company in self._due)
+            ):
+                group = [
+                    asking
+                    for _ in range(min(company, len(line)))
+                    if not (asking := line.popleft()).answer.done()
+                ]
                 if group:
                     self._send(group, clock)
             if not line:
                 self._due.discard(company)
-            elif len(line) < company and company not in self._due and company not in self._timers:
-                self._timers[company] = asyncio.get_running_loop().call_later(_MOMENT, self._hurry, company, clock)
+            elif (
+                len(line) < company
+                and company not in self._due
+                and company not in self._timers
+            ):
+                self._timers[company] = asyncio.get_running_loop().call_later(
+                    _MOMENT, self._hurry, company, clock
+                )
 
     def _hurry(self, company: int, clock: Clock) -> None:
         del self._timers[company]
@@ -177,18 +216,28 @@ class Line:
             asking.end = end
 
     async def _request(self, group: list[Asking], clock: Clock) -> None:
-        request = self._prompt.request([asking.text for asking in group], [asking.complaint for asking in group], self._timeout)
-        thought = (len(request.instructions) + len(request.text)) // _TOKEN + _ANSWER * len(group)
+        request = self._prompt.request(
+            [asking.text for asking in group],
+            [asking.complaint for asking in group],
+            self._timeout,
+        )
+        thought = (
+            len(request.instructions) + len(request.text)
+        ) // _TOKEN + _ANSWER * len(group)
 
         async def ask() -> Reply:
             try:
                 async with asyncio.timeout(self._timeout):
                     return await self._model.ask(request)
             except TimeoutError as error:
-                raise StepTimeoutError(f"no answer within timeout={self._timeout:g} s") from error
+                raise StepTimeoutError(
+                    f"no answer within timeout={self._timeout:g} s"
+                ) from error
 
         try:
-            reply = _reply(await self._channel.send(ask, thought, clock), self._model.name)
+            reply = _reply(
+                await self._channel.send(ask, thought, clock), self._model.name
+            )
             self._channel.settle(reply.tokens.input + reply.tokens.output - thought)
             for place, asking in enumerate(group):
                 asking.spent.append(_share(reply.tokens, place, len(group)))
@@ -199,7 +248,12 @@ class Line:
             self._free += 1
             self._start(clock)
 
-    def _hand_out(self, group: list[Asking], answers: Sequence[Category | AnswerError], clock: Clock) -> None:
+    def _hand_out(
+        self,
+        group: list[Asking],
+        answers: Sequence[Category | AnswerError],
+        clock: Clock,
+    ) -> None:
         """Give each text its answer. Those of several that got none are asked about again, in smaller company."""
         again = []
         for asking, answer in zip(group, answers, strict=True):
@@ -215,7 +269,9 @@ class Line:
                 asking.answer.set_exception(answer)
         self._ask_again(again, len(group), clock)
 
-    def _ask_again(self, askings: Sequence[Asking], together: int, clock: Clock) -> None:
+    def _ask_again(
+        self, askings: Sequence[Asking], together: int, clock: Clock
+    ) -> None:
         company = max(1, together // _FEWER)
         for asking in askings:
             asking.company = company
@@ -230,13 +286,20 @@ class Line:
         if isinstance(error, StopError):
             group = [*group, *self._stop(group, error)]
         elif len(group) > 1 and status in _REFUSED:
-            self._ask_again([asking for asking in group if not asking.answer.done()], len(group), clock)
+            self._ask_again(
+                [asking for asking in group if not asking.answer.done()],
+                len(group),
+                clock,
+            )
             return
         failed = [self._remember(asking.text) for asking in group]
         if len(group) > 1 and self.policy is not None:
-            # No jitter apart: twenty texts that were one request are to be one request again.
+            # No jitter apart: twenty texts that were one request are to be one request
+            # again.
             asked = retry_after(error) or 0.0
-            with suppress(AttributeError):  # an error of somebody's own that does not let itself be told
+            with suppress(
+                AttributeError
+            ):  # an error of somebody's own that does not let itself be told
                 error.retry_after = max(asked, self.policy.delay(max(failed), 1.0))  # type: ignore[attr-defined]
         for asking in group:
             if not asking.answer.done():
@@ -246,7 +309,12 @@ class Line:
         """Remember what the runs of this request need not try again; answers who of them still waits."""
         runs = {asking.run for asking in group if asking.run is not None}
         self._stopped.update(dict.fromkeys(runs, error))
-        others = [asking for line in self._waiting.values() for asking in line if asking.run in runs]
+        others = [
+            asking
+            for line in self._waiting.values()
+            for asking in line
+            if asking.run in runs
+        ]
         for line in self._waiting.values():
             kept = [asking for asking in line if asking.run not in runs]
             line.clear()
@@ -266,12 +334,24 @@ class Line:
 
 def _reply(said: Any, model: str) -> Reply:
     if not isinstance(said, Reply):
-        raise TypeError(f"ask() of {model} returned {type(said).__name__}; it has to return a nbflow.llm.Reply.")
+        raise TypeError(
+            f"ask() of {model} returned {type(said).__name__}; it has to return a nbflow.llm.Reply."
+        )
     return said
 
 
 def _share(whole: Tokens, place: int, places: int) -> Share:
-    return Share(int(place == 0), Tokens(*(total * (place + 1) // places - total * place // places for total in whole)), whole, places)
+    return Share(
+        int(place == 0),
+        Tokens(
+            *(
+                total * (place + 1) // places - total * place // places
+                for total in whole
+            )
+        ),
+        whole,
+        places,
+    )
 
 
 def _caused(error: StopError, cause: BaseException) -> StopError:

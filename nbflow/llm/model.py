@@ -43,7 +43,8 @@ class Reply:
     Attributes:
         text: JSON, or what the model wrote instead.
         tokens: what it came to.
-        ended: why it is no whole answer, ``"it was cut off"`` or ``"the model refused"``; empty if it may be one.
+        ended: why it is no whole answer, ``"it was cut off"`` or ``"the model
+            refused"``; empty if it may be one.
     """
 
     text: str
@@ -54,9 +55,10 @@ class Reply:
 class Model(Protocol):
     """Something that answers requests.
 
-    It sends each request once: nbflow alone retries. Errors are to say what they are as those of HTTP clients do, by a
-    ``status_code`` and a ``retry_after`` (or a response with headers); those that no other request of the run would
-    escape (a wrong key, an empty account) as `StopError`.
+    It sends each request once: nbflow alone retries. Errors are to say what they are as
+    those of HTTP clients do, by a ``status_code`` and a ``retry_after`` (or a response
+    with headers); those that no other request of the run would escape (a wrong key, an
+    empty account) as `StopError`.
 
     Attributes:
         name: ``"provider:model"``, for usage and prices.
@@ -82,7 +84,12 @@ class ModelError(Exception):
         retry_after: seconds that it asked to wait, if it did.
     """
 
-    def __init__(self, message: str, status_code: int | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        status_code: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.status_code = status_code
         self.retry_after = retry_after
@@ -91,5 +98,6 @@ class ModelError(Exception):
 class StopError(NonRetriableError):
     """What every request of the run would meet: a wrong key, an empty account, a model that is not there.
 
-    The other calls of the run that need the model fail with it at once, without a request of their own.
+    The other calls of the run that need the model fail with it at once, without a
+    request of their own.
     """

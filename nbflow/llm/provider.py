@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from nbflow.llm.model import Request
 
 INSTALL = "install it with: pip install 'nbflow[llm]'"
-#: Providers by the name that a model string begins with: those of pydantic-ai that answer with text.
+#: Providers by the name that a model string begins with: those of pydantic-ai that
+#: answer with text.
 PROVIDERS = frozenset(
     """
     alibaba anthropic azure azure-responses bedrock cerebras cohere deepseek fireworks gateway github google google-cloud
@@ -26,11 +27,24 @@ PROVIDERS = frozenset(
     ovhcloud sambanova together vercel vllm xai zai
     """.split()  # noqa: SIM905 - a table to read
 )
-#: Those whose client takes an HTTP client of ours, which shows us the headers of every answer.
-_SHOWN = frozenset({"anthropic", "deepseek", "ollama", "openai", "openai-chat", "openai-responses", "vllm"})
-#: Those that can be at another address and have something of their own to say there; at any other one speaks as OpenAI.
+#: Those whose client takes an HTTP client of ours, which shows us the headers of every
+#: answer.
+_SHOWN = frozenset(
+    {
+        "anthropic",
+        "deepseek",
+        "ollama",
+        "openai",
+        "openai-chat",
+        "openai-responses",
+        "vllm",
+    }
+)
+#: Those that can be at another address and have something of their own to say there; at
+#: any other one speaks as OpenAI.
 _ADDRESSED = frozenset({"anthropic", "ollama", "openai-responses", "vllm"})
-#: Stands for a key at an address of the user's own: that of the environment is OpenAI's, and not for others to see.
+#: Stands for a key at an address of the user's own: that of the environment is
+#: OpenAI's, and not for others to see.
 _NO_KEY = "none"
 
 
@@ -40,12 +54,20 @@ class Provider:
     Args:
         name: provider and model, as the user writes it.
         model_id: as pydantic-ai writes it.
-        base_url: of a server that speaks as OpenAI does; the provider's own if left out.
+        base_url: of a server that speaks as OpenAI does; the provider's own if left
+            out.
         api_key: the provider's environment variable if left out.
         heed: told the headers of every answer, the seconds of two clocks.
     """
 
-    def __init__(self, name: str, model_id: str, base_url: str | None, api_key: str | None, heed: Callable[[Mapping[str, str], float, float], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        model_id: str,
+        base_url: str | None,
+        api_key: str | None,
+        heed: Callable[[Mapping[str, str], float, float], None],
+    ) -> None:
         self.name = name
         self._model_id = model_id
         self._base_url = base_url
@@ -74,7 +96,9 @@ class Provider:
         from pydantic_ai.messages import ModelRequest, UserPromptPart
 
         model = self._model
-        message = ModelRequest(parts=[UserPromptPart(request.text)], instructions=request.instructions)
+        message = ModelRequest(
+            parts=[UserPromptPart(request.text)], instructions=request.instructions
+        )
         try:
             response = await model_request(
                 model,
@@ -85,10 +109,20 @@ class Provider:
         except errors.ModelAPIError as error:
             raise _translated(error, self.name) from error
         except errors.ContentFilterError as error:
-            return Reply("", ended=f"the provider's filter held the answer back ({_said(error)})")
-        except (errors.UnexpectedModelBehavior, LookupError, TypeError, AttributeError) as error:
-            # The last three where pydantic-ai itself stumbles over what came back: no choice at all, say.
-            raise ModelError(f"{self.name} answered what nobody understands: {_said(error)}") from error
+            return Reply(
+                "", ended=f"the provider's filter held the answer back ({_said(error)})"
+            )
+        except (
+            errors.UnexpectedModelBehavior,
+            LookupError,
+            TypeError,
+            AttributeError,
+        ) as error:
+            # The last three where pydantic-ai itself stumbles over what came back: no
+            # choice at all, say.
+            raise ModelError(
+                f"{self.name} answered what nobody understands: {_said(error)}"
+            ) from error
         return _reply(response)
 
     @cached_property
@@ -102,14 +136,22 @@ class Provider:
         except ImportError as error:
             raise StopError(f"model={self.name!r}: {error}") from error
         except UserError as error:
-            raise StopError(f"model={self.name!r}: {error} Or give api_key=nf.secret(...).") from error
+            raise StopError(
+                f"model={self.name!r}: {error} Or give api_key=nf.secret(...)."
+            ) from error
 
     def _provider(self, name: str) -> Any:
         from pydantic_ai.providers import infer_provider, infer_provider_class
 
         key = _plain(self._api_key) or (_NO_KEY if self._base_url is not None else None)
-        options = {"base_url": self._base_url, "api_key": key, "http_client": self._client() if name in _SHOWN else None}
-        given = {option: value for option, value in options.items() if value is not None}
+        options = {
+            "base_url": self._base_url,
+            "api_key": key,
+            "http_client": self._client() if name in _SHOWN else None,
+        }
+        given = {
+            option: value for option, value in options.items() if value is not None
+        }
         make: Any = infer_provider_class(name) if given else infer_provider
         return make(**given) if given else make(name)
 
@@ -119,14 +161,19 @@ class Provider:
         async def heed(response: Any) -> None:
             self._heed(response.headers, time.monotonic(), time.time())
 
-        return httpx2.AsyncClient(event_hooks={"response": [heed]}, follow_redirects=True, limits=httpx2.Limits(max_connections=None))
+        return httpx2.AsyncClient(
+            event_hooks={"response": [heed]},
+            follow_redirects=True,
+            limits=httpx2.Limits(max_connections=None),
+        )
 
 
 def check(name: str, base_url: str | None) -> tuple[str, str]:
     """Provider and full name of a model string, checked as far as it can be without loading anything.
 
     Raises:
-        UsageError: it is no model string, names no provider that there is, or the package is not installed.
+        UsageError: it is no model string, names no provider that there is, or the
+            package is not installed.
     """
     import difflib
     from importlib.util import find_spec
@@ -136,14 +183,22 @@ def check(name: str, base_url: str | None) -> tuple[str, str]:
         provider, model = "openai-chat", provider
     known = sorted(PROVIDERS)
     if not model.strip():
-        raise UsageError(f'model={name!r} is no model: write "offline", "provider:model" such as "openai:gpt-4o-mini" or "ollama:qwen3", or give a function of the text.')
+        raise UsageError(
+            f'model={name!r} is no model: write "offline", "provider:model" such as "openai:gpt-4o-mini" or "ollama:qwen3", or give a function of the text.'
+        )
     if provider.partition("/")[0] not in PROVIDERS:
         close = difflib.get_close_matches(provider, known, n=1)
-        raise UsageError(f"model={name!r}: there is no provider {provider!r}. " + (f"Did you mean {close[0]!r}? " if close else "") + f"There are {', '.join(known)}.")
+        raise UsageError(
+            f"model={name!r}: there is no provider {provider!r}. "
+            + (f"Did you mean {close[0]!r}? " if close else "")
+            + f"There are {', '.join(known)}."
+        )
     if find_spec("pydantic_ai") is None:
         raise UsageError(f"model={name!r} needs pydantic-ai; {INSTALL}")
     if base_url is not None and not str(base_url).startswith(("http://", "https://")):
-        raise UsageError(f'base_url={base_url!r} is no address: write it with http:// or https://, such as "http://localhost:8000/v1".')
+        raise UsageError(
+            f'base_url={base_url!r} is no address: write it with http:// or https://, such as "http://localhost:8000/v1".'
+        )
     if base_url is not None and provider not in _ADDRESSED:
         provider = "openai-chat"  # what is at an address of one's own seldom speaks the newer protocol of "openai:"
     return provider, f"{provider}:{model}"
@@ -161,9 +216,21 @@ def _asked_for(model: Any, schema: dict[str, Any]) -> Any:
     from pydantic_ai.tools import ToolDefinition
 
     if model.profile.get("supports_json_schema_output"):
-        return ModelRequestParameters(output_mode="native", output_object=OutputObjectDefinition(json_schema=schema, name="labels", strict=True))
-    tool = ToolDefinition(name="labels", description="Answer with this.", parameters_json_schema=schema, kind="output")
-    return ModelRequestParameters(output_mode="tool", output_tools=[tool], allow_text_output=False)
+        return ModelRequestParameters(
+            output_mode="native",
+            output_object=OutputObjectDefinition(
+                json_schema=schema, name="labels", strict=True
+            ),
+        )
+    tool = ToolDefinition(
+        name="labels",
+        description="Answer with this.",
+        parameters_json_schema=schema,
+        kind="output",
+    )
+    return ModelRequestParameters(
+        output_mode="tool", output_tools=[tool], allow_text_output=False
+    )
 
 
 def _reply(response: Any) -> Reply:
@@ -171,9 +238,22 @@ def _reply(response: Any) -> Reply:
 
     usage = response.usage
     tokens = Tokens(usage.input_tokens, usage.output_tokens, usage.cache_read_tokens)
-    calls = [part.args_as_json_str() for part in response.parts if isinstance(part, ToolCallPart)]
-    text = calls[0] if calls else "".join(part.content for part in response.parts if isinstance(part, TextPart))
-    ended = {"length": "the model's answer was cut off, it was too long", "content_filter": "the model refused to answer"}.get(response.finish_reason or "", "")
+    calls = [
+        part.args_as_json_str()
+        for part in response.parts
+        if isinstance(part, ToolCallPart)
+    ]
+    text = (
+        calls[0]
+        if calls
+        else "".join(
+            part.content for part in response.parts if isinstance(part, TextPart)
+        )
+    )
+    ended = {
+        "length": "the model's answer was cut off, it was too long",
+        "content_filter": "the model refused to answer",
+    }.get(response.finish_reason or "", "")
     return Reply(text, tokens, ended)
 
 

@@ -41,7 +41,11 @@ class Taxonomy:
         """The label that is meant: as it is, or with other capitals or spaces around it, if only one can be."""
         label = _composed(label.strip())
         found = [known for known in self.labels if _composed(known) == label]
-        found = found or [known for known in self.labels if _composed(known).casefold() == label.casefold()]
+        found = found or [
+            known
+            for known in self.labels
+            if _composed(known).casefold() == label.casefold()
+        ]
         return found[0] if len(found) == 1 else None
 
 
@@ -49,8 +53,8 @@ def read(labels: Any, unknown: str | None = None) -> Taxonomy:
     """A taxonomy of labels in any form.
 
     Args:
-        labels: a list, a dict of label -> description, an ``Enum``, a ``Literal``, or a pydantic model with one field
-            that is a ``Literal`` or an ``Enum``.
+        labels: a list, a dict of label -> description, an ``Enum``, a ``Literal``, or a
+            pydantic model with one field that is a ``Literal`` or an ``Enum``.
         unknown: a label for what fits no other; one of ``labels`` or one more.
 
     Raises:
@@ -66,14 +70,18 @@ def read(labels: Any, unknown: str | None = None) -> Taxonomy:
             raise UsageError(f"The label {label!r} is there twice.")
         seen.add(_composed(label))
         if not isinstance(description, str | None):
-            raise UsageError(f"The description of {label!r} is {description!r}, which is no text: labels={{label: description}}.")
+            raise UsageError(
+                f"The description of {label!r} is {description!r}, which is no text: labels={{label: description}}."
+            )
         found[label] = (description or "").strip()
     if unknown is not None:
         unknown = plain(unknown)
         _check(unknown, "unknown")
         found[unknown] = found.get(unknown) or _UNKNOWN
     if len(found) < 2:  # noqa: PLR2004
-        raise UsageError(f"There {'is one label' if found else 'are no labels'}: to choose between takes two or more.")
+        raise UsageError(
+            f"There {'is one label' if found else 'are no labels'}: to choose between takes two or more."
+        )
     return Taxonomy(found, about, unknown)
 
 
@@ -81,15 +89,23 @@ def _check(label: Any, where: str) -> None:
     if not isinstance(label, str):
         raise UsageError(f"{where} is {label!r}: a label is a text.")
     if label.splitlines() != [label] or label != label.strip():
-        raise UsageError(f"{where} is {label!r}: a label is one line of text, without spaces around it.")
+        raise UsageError(
+            f"{where} is {label!r}: a label is one line of text, without spaces around it."
+        )
 
 
 def _pairs(labels: Any) -> tuple[str, list[tuple[Any, Any]]]:
     """What the labels' type says of them, and each label with its description."""
     choice = _choice(labels)
     if choice is not None:
-        members: list[Any] = [*choice] if isinstance(choice, enum.EnumType) else [*typing.get_args(choice)]
-        return _doc(choice) if isinstance(choice, enum.EnumType) else "", [(label, None) for label in members]
+        members: list[Any] = (
+            [*choice]
+            if isinstance(choice, enum.EnumType)
+            else [*typing.get_args(choice)]
+        )
+        return _doc(choice) if isinstance(choice, enum.EnumType) else "", [
+            (label, None) for label in members
+        ]
     if isinstance(labels, type) and hasattr(labels, "model_fields"):
         return _of_model(labels)
     if isinstance(labels, Mapping):
@@ -102,10 +118,16 @@ def _pairs(labels: Any) -> tuple[str, list[tuple[Any, Any]]]:
 
 
 def _of_model(model: Any) -> tuple[str, list[tuple[Any, Any]]]:
-    choices = {name: choice for name, field in model.model_fields.items() if (choice := _choice(field.annotation)) is not None}
+    choices = {
+        name: choice
+        for name, field in model.model_fields.items()
+        if (choice := _choice(field.annotation)) is not None
+    }
     if len(choices) != 1:
         found = f"{len(choices)} ({', '.join(choices)})" if choices else "none"
-        raise UsageError(f"{model.__name__} has to have one field that is a Literal or an Enum, and has {found}: its choices are the labels.")
+        raise UsageError(
+            f"{model.__name__} has to have one field that is a Literal or an Enum, and has {found}: its choices are the labels."
+        )
     ((name, choice),) = choices.items()
     about, pairs = _pairs(choice)
     said = (_doc(model), model.model_fields[name].description or "", about)
@@ -115,10 +137,17 @@ def _of_model(model: Any) -> tuple[str, list[tuple[Any, Any]]]:
 def _choice(annotation: Any) -> Any:
     """The Literal or Enum that a type is, by another name, annotated or with ``None`` as well."""
     annotation = getattr(annotation, "__value__", annotation)
-    origin, inside = typing.get_origin(annotation), [part for part in typing.get_args(annotation) if part is not type(None)]
-    if origin is typing.Literal or (isinstance(annotation, type) and issubclass(annotation, enum.Enum)):
+    origin, inside = (
+        typing.get_origin(annotation),
+        [part for part in typing.get_args(annotation) if part is not type(None)],
+    )
+    if origin is typing.Literal or (
+        isinstance(annotation, type) and issubclass(annotation, enum.Enum)
+    ):
         return annotation
-    if origin is typing.Annotated or (origin in (typing.Union, types.UnionType) and len(inside) == 1):
+    if origin is typing.Annotated or (
+        origin in (typing.Union, types.UnionType) and len(inside) == 1
+    ):
         return _choice(inside[0])
     return None
 
@@ -132,4 +161,8 @@ def _doc(kind: type) -> str:
     """What the author of a class says of it, not what Python says of every such class."""
     said = vars(kind).get("__doc__")
     inherited = {getattr(base, "__doc__", None) for base in kind.__mro__[1:]}
-    return inspect.cleandoc(said) if said and said not in inherited and said != "An enumeration." else ""
+    return (
+        inspect.cleandoc(said)
+        if said and said not in inherited and said != "An enumeration."
+        else ""
+    )

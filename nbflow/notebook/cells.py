@@ -1,8 +1,9 @@
 """Step cells: a cell whose first line is ``%%step NAME -> OUT`` or ``#| step: NAME -> OUT`` is remembered as a whole.
 
-The line becomes a mark, and the tree of the cell is rebuilt around it: the statements stay where they are, with their
-lines, and run in the notebook's own namespace, so that tracebacks, the debugger, top-level ``await`` and the cell's
-status are those of any cell. Around them stand a loop (attempts) and a ``with`` (look up, take down, save)::
+The line becomes a mark, and the tree of the cell is rebuilt around it: the statements
+stay where they are, with their lines, and run in the notebook's own namespace, so that
+tracebacks, the debugger, top-level ``await`` and the cell's status are those of any
+cell. Around them stand a loop (attempts) and a ``with`` (look up, take down, save)::
 
     for __nbflow__ in enter(7):
         with __nbflow__:
@@ -43,7 +44,14 @@ from nbflow._run import keys, orders
 from nbflow._run.explanation import Explanation, clock, explain, forget_all
 from nbflow._run.keys import identity_of
 from nbflow._state import checkpoint, codec
-from nbflow.errors import CodecError, NbflowWarning, StepTimeoutError, StoreError, UnkeyableError, UsageError
+from nbflow.errors import (
+    CodecError,
+    NbflowWarning,
+    StepTimeoutError,
+    StoreError,
+    UnkeyableError,
+    UsageError,
+)
 from nbflow.notebook import objects, outputs
 from nbflow.notebook.rewrite import NAME, Rebuild, mark, modules
 
@@ -57,13 +65,17 @@ if TYPE_CHECKING:
     from nbflow.notebook.rewrite import Spec
 
 #: Names that are another thing after each cell.
-HISTORY = frozenset(("In", "Out", "_", "__", "___", "_i", "_ii", "_iii", "_oh", "_ih", "_dh", "exit", "quit"))
+HISTORY = frozenset((
+    "In", "Out", "_", "__", "___", "_i", "_ii", "_iii", "_oh", "_ih", "_dh", "exit",
+    "quit",
+))  # fmt: skip
 #: Cells whose trees are kept between the compiling and the running.
 _KEPT = 64
 _POLL = 0.05
 #: How an explanation calls what several inputs hold together.
 _SHARED = "which inputs are one object"
-#: What a cell must not be remembered for: its flows are found by an event's name, which no key can follow.
+#: What a cell must not be remembered for: its flows are found by an event's name, which
+#: no key can follow.
 _SENDS = frozenset(("send", "runs", "open_run", "plan"))
 
 
@@ -82,7 +94,8 @@ class CellStep:
     why: str = ""
     identity: Identity | None = None
     arguments: list[tuple[str, object]] = field(default_factory=list)
-    #: Values that functions reach, which are part of the code, and are looked at for changes all the same.
+    #: Values that functions reach, which are part of the code, and are looked at for
+    #: changes all the same.
     others: list[tuple[str, object]] = field(default_factory=list)
     modules: frozenset[str] = frozenset()
     things: objects.Objects = field(default_factory=lambda: objects.Objects(()))
@@ -94,7 +107,10 @@ class CellStep:
     @property
     def given(self) -> list[tuple[str, object]]:
         """What its key is made of: its arguments, and which of them are one object."""
-        return [*self.arguments, *([(_SHARED, self.things.again)] if self.things.again else [])]
+        return [
+            *self.arguments,
+            *([(_SHARED, self.things.again)] if self.things.again else []),
+        ]
 
     @property
     def subject(self) -> str:
@@ -108,17 +124,29 @@ class CellStep:
 
     def identify(self, code: codes.Code) -> Identity:
         """What the cell is: its code, or the version that stands for it."""
-        identity, version = identity_of(code, code.steps, methods=True), self.spec.version
+        identity, version = (
+            identity_of(code, code.steps, methods=True),
+            self.spec.version,
+        )
         if version is None:
             return identity
         whole = digest(("version", version))
-        return replace(identity, digest=whole, parts=(Part(self.spec.name, whole, "version", version),), methods=False)
+        return replace(
+            identity,
+            digest=whole,
+            parts=(Part(self.spec.name, whole, "version", version),),
+            methods=False,
+        )
 
     @property
     def ttl(self) -> float | None:
         """Seconds that it is good for: not longer than the outputs of the steps that it reaches."""
         steps = self.identity.steps if self.identity is not None else ()
-        limits = [step.policy.ttl for step in steps if getattr(step, "policy", None) is not None] + [self.spec.policy.ttl]
+        limits = [
+            step.policy.ttl
+            for step in steps
+            if getattr(step, "policy", None) is not None
+        ] + [self.spec.policy.ttl]
         known = [limit for limit in limits if limit is not None]
         return min(known) if known else None
 
@@ -150,8 +178,17 @@ class Notebook:
         """Why a step cell would run now, or since when it is saved."""
         why = self.read(cell)
         if why is not None or cell.identity is None:
-            return Explanation(cell.spec.name, "would run", why or "it has not run in this kernel")
-        return explain(self.engine(), cell.subject, cell.identity, cell.given, cell.ttl, shown=cell.spec.name)
+            return Explanation(
+                cell.spec.name, "would run", why or "it has not run in this kernel"
+            )
+        return explain(
+            self.engine(),
+            cell.subject,
+            cell.identity,
+            cell.given,
+            cell.ttl,
+            shown=cell.spec.name,
+        )
 
     def forget(self, cell: CellStep) -> int:
         """Delete all that is saved of a step cell; answers how many results that were."""
@@ -164,26 +201,65 @@ class Notebook:
         why = cells.blind(cell.body, cell.modules)
         if why is not None:
             return why
-        reads = {chain for chain in cell.reach.reads if chain[0] != "get_ipython"}  # of magics that only set up
+        reads = {
+            chain for chain in cell.reach.reads if chain[0] != "get_ipython"
+        }  # of magics that only set up
         roots = {chain[0] for chain in reads}
         if history := sorted(roots & HISTORY):
             return f"it reads `{history[0]}`, which is another thing after each cell"
-        data = sorted(name for name in roots if name in space and name not in cell.spec.ignore and is_data(space[name]))
-        chains = frozenset(chain for chain in reads if chain[0] not in data and chain[0] not in cell.spec.ignore)
+        data = sorted(
+            name
+            for name in roots
+            if name in space and name not in cell.spec.ignore and is_data(space[name])
+        )
+        chains = frozenset(
+            chain
+            for chain in reads
+            if chain[0] not in data and chain[0] not in cell.spec.ignore
+        )
         try:
-            code = codes.read_cell(codes.Cell(cell.spec.name, cell.body, _source(cell.body), space, chains))
-            found = held.held(space, [space[name] for name in sorted(roots - cell.spec.ignore) if name in space])
-            touched = found.rebound | {name for name in found.values if _slot(space, name) in code.changes}
-            reached = {name: value for name, value in sorted(found.values.items()) if name not in data and name.partition(".")[0] not in cell.spec.ignore}
-            cell.arguments = [(name, space[name]) for name in data] + [(name, value) for name, value in reached.items() if name in touched and _has_content(value)]
-            cell.rebinds = cell.reach.rebinds | {name for name in found.rebound if "." not in name}
-            cell.others = [(name, value) for name, value in reached.items() if name not in touched]
+            code = codes.read_cell(
+                codes.Cell(cell.spec.name, cell.body, _source(cell.body), space, chains)
+            )
+            found = held.held(
+                space,
+                [
+                    space[name]
+                    for name in sorted(roots - cell.spec.ignore)
+                    if name in space
+                ],
+            )
+            touched = found.rebound | {
+                name for name in found.values if _slot(space, name) in code.changes
+            }
+            reached = {
+                name: value
+                for name, value in sorted(found.values.items())
+                if name not in data and name.partition(".")[0] not in cell.spec.ignore
+            }
+            cell.arguments = [(name, space[name]) for name in data] + [
+                (name, value)
+                for name, value in reached.items()
+                if name in touched and _has_content(value)
+            ]
+            cell.rebinds = cell.reach.rebinds | {
+                name for name in found.rebound if "." not in name
+            }
+            cell.others = [
+                (name, value) for name, value in reached.items() if name not in touched
+            ]
             cell.things = objects.Objects([*cell.arguments, *cell.others])
             cell.identity = cell.identify(code)
             cell.key = keys.call_key(cell.subject, cell.identity, cell.given, None)
         except UnkeyableError as error:
-            return re.sub(r'ignore=\["(\w+)"\]', r"--ignore \1", str(error)).rstrip(".")  # a cell's way to say it
-        sends = sorted(function.__name__ for function in code.installed if function.__module__ == "nbflow._wiring" and function.__name__ in _SENDS)
+            return re.sub(r'ignore=\["(\w+)"\]', r"--ignore \1", str(error)).rstrip(
+                "."
+            )  # a cell's way to say it
+        sends = sorted(
+            function.__name__
+            for function in code.installed
+            if function.__module__ == "nbflow._wiring" and function.__name__ in _SENDS
+        )
         return f"it calls nf.{sends[0]}, which is durable by itself" if sends else None
 
 
@@ -198,7 +274,9 @@ def install(shell: Any, engine: Callable[[], Engine]) -> Notebook:
     notebook = Notebook(shell, engine)
     _NOTEBOOK[:] = [notebook]
     shell.input_transformers_cleanup.append(mark)
-    shell.ast_transformers.append(Rebuild(lambda: str(shell.ast_node_interactivity), keep, shell.user_ns))
+    shell.ast_transformers.append(
+        Rebuild(lambda: str(shell.ast_node_interactivity), keep, shell.user_ns)
+    )
     shell.user_ns_hidden[NAME] = None
     outputs.guard(shell)
     return notebook
@@ -271,7 +349,12 @@ class Attempt:
             await self._limit.__aenter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
         __tracebackhide__ = True
         if self._limit is not None:
             self._limit.__exit__(kind, error, trace)
@@ -281,7 +364,12 @@ class Attempt:
         time.sleep(wait)
         return True
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
         __tracebackhide__ = True
         if self._limit is not None:
             try:
@@ -304,7 +392,11 @@ class Attempt:
         why = self._notebook.read(cell)
         if cell.spec.dry:
             self.live = False
-            _say(str(self._notebook.explain(cell)) if why is None else f"{cell.spec.name} would run: {why}.")
+            _say(
+                str(self._notebook.explain(cell))
+                if why is None
+                else f"{cell.spec.name} would run: {why}."
+            )
             return
         if why is None:
             store = self._notebook.engine().store
@@ -313,7 +405,11 @@ class Attempt:
             self._locked = cell.key
             if self._is_asked_for() or not self._look_up():
                 self._given = calls.inputs_of(cell.given)
-                self._before = {given.name: given.digest for given in self._given} | {name: found for name, value in cell.others if (found := _digest_of(value)) is not None}
+                self._before = {given.name: given.digest for given in self._given} | {
+                    name: found
+                    for name, value in cell.others
+                    if (found := _digest_of(value)) is not None
+                }
                 self._bound = {name: space.get(name, _NOWHERE) for name in cell.rebinds}
         else:
             cell.key, cell.why = "", why
@@ -327,7 +423,12 @@ class Attempt:
 
     def _is_asked_for(self) -> bool:
         name = self._cell.spec.name
-        return self._cell.is_lost or self._cell.spec.force or name in self._notebook.forced or name in orders.forced()
+        return (
+            self._cell.is_lost
+            or self._cell.spec.force
+            or name in self._notebook.forced
+            or name in orders.forced()
+        )
 
     def _look_up(self) -> bool:
         engine, cell = self._notebook.engine(), self._cell
@@ -346,9 +447,17 @@ class Attempt:
                 cell.key = value["same_as"]
                 head = self._fetch(engine, cell.key)
                 first: Any = head.value if head is not None else None
-                value = first and {**first, "whole": (), "together": value.get("together")}
+                value = first and {
+                    **first,
+                    "whole": (),
+                    "together": value.get("together"),
+                }
         except StoreError as error:
-            warnings.warn(f"What step cell {cell.spec.name!r} saved cannot be read, so it runs again: {error}", NbflowWarning, stacklevel=2)
+            warnings.warn(
+                f"What step cell {cell.spec.name!r} saved cannot be read, so it runs again: {error}",
+                NbflowWarning,
+                stacklevel=2,
+            )
             return False
         self._head, self._found = head, value
         return value is not None
@@ -364,7 +473,9 @@ class Attempt:
         """Save or replay. Answers how long to wait before the next attempt; ``None``: there is none."""
         __tracebackhide__ = True
         with self._given_back(always=True):
-            if self._found is not None and (error is None or isinstance(error, Exception)):
+            if self._found is not None and (
+                error is None or isinstance(error, Exception)
+            ):
                 return self._replayed(error)
             if error is not None:
                 self._recorder.abandon()
@@ -392,11 +503,17 @@ class Attempt:
     def _failed(self, error: BaseException) -> float | None:
         cell, policy = self._cell, self._cell.spec.policy
         cell.state, cell.why = "failed", f"{type(error).__name__}: {error}"
-        if not isinstance(error, Exception) or self._number > policy.retries or not policy.retries_on(error):
+        if (
+            not isinstance(error, Exception)
+            or self._number > policy.retries
+            or not policy.retries_on(error)
+        ):
             return None
         self.failed = True
         wait = policy.delay(self._number, self._notebook.engine().clock.random())
-        _say(f"{cell.spec.name}: {type(error).__name__}, next attempt in {duration(wait)}")
+        _say(
+            f"{cell.spec.name}: {type(error).__name__}, next attempt in {duration(wait)}"
+        )
         return wait
 
     def _load(self, names: dict[str, Any]) -> dict[str, Any]:
@@ -437,7 +554,11 @@ class Attempt:
                 else:
                     space[name] = value
             self.is_lost = cell.is_lost = True
-            warnings.warn(f"What step cell {cell.spec.name!r} saved cannot be used here, so it runs again: {type(trouble).__name__}: {trouble}", NbflowWarning, stacklevel=2)
+            warnings.warn(
+                f"What step cell {cell.spec.name!r} saved cannot be used here, so it runs again: {type(trouble).__name__}: {trouble}",
+                NbflowWarning,
+                stacklevel=2,
+            )
             return 0.0
         return None
 
@@ -452,8 +573,12 @@ class Attempt:
         __tracebackhide__ = True
         cell, head, space = self._cell, self._head, self._notebook.shell.user_ns
         assert head is not None
-        dotted = {name: value for name, value in self._found["names"].items() if "." in name}
-        for error in self._load({name: self._found["names"][name] for name in self._late} | dotted).values():
+        dotted = {
+            name: value for name, value in self._found["names"].items() if "." in name
+        }
+        for error in self._load(
+            {name: self._found["names"][name] for name in self._late} | dotted
+        ).values():
             raise error
         if self._restored is None:
             self._restored = objects.Restored(self._found, cell.things)
@@ -465,21 +590,36 @@ class Attempt:
         for name in self._found["gone"]:
             space.pop(name, None)
         outputs.replay(self._notebook.shell, self._found["shown"])
-        cell.state, cell.saved_at, cell.seconds, cell.saved = "cached", head.saved_at, head.seconds, head.seconds
+        cell.state, cell.saved_at, cell.seconds, cell.saved = (
+            "cached",
+            head.saved_at,
+            head.seconds,
+            head.seconds,
+        )
         cell.size = len(head.payload)
         orders.tell_replayed(cell.spec.name)
-        _say(f"{cell.spec.name}: cached {clock(head.saved_at)}, saved {duration(head.seconds)}")
+        _say(
+            f"{cell.spec.name}: cached {clock(head.saved_at)}, saved {duration(head.seconds)}"
+        )
 
     def _save(self) -> None:
         __tracebackhide__ = True
-        cell, engine, space = self._cell, self._notebook.engine(), self._notebook.shell.user_ns
+        cell, engine, space = (
+            self._cell,
+            self._notebook.engine(),
+            self._notebook.shell.user_ns,
+        )
         self._notebook.forced.discard(cell.spec.name)
         cell.seconds, cell.state = time.perf_counter() - self._begun, "ran"
         if not cell.key:
             _say(f"{cell.spec.name}: ran, and is not saved: {cell.why}.")
             return
         names, changed = self._outputs(space)
-        tools = {name: space[name] for name in cell.reach.inside if name in space and name not in names}
+        tools = {
+            name: space[name]
+            for name in cell.reach.inside
+            if name in space and name not in names
+        }
         gone = [name for name in cell.reach.deletes if name not in space]
         cell.saved_at = engine.clock.time()
         identity = cell.identity
@@ -488,49 +628,112 @@ class Attempt:
         try:
             _see_definitions(names, tools, cell.reach.defines)
             kept = objects.saved(names, cell.things, changed)
-            payload = kept | {"gone": gone, "modules": {name: value.__name__ for name, value in tools.items() if _is_module(value)}, "shown": KNOWN.masked(self._recorder.shown)}
-            data = checkpoint.dump(cell.subject, payload, saved_at=cell.saved_at, seconds=cell.seconds, code=identity.digest, inputs=self._given)
+            payload = kept | {
+                "gone": gone,
+                "modules": {
+                    name: value.__name__
+                    for name, value in tools.items()
+                    if _is_module(value)
+                },
+                "shown": KNOWN.masked(self._recorder.shown),
+            }
+            data = checkpoint.dump(
+                cell.subject,
+                payload,
+                saved_at=cell.saved_at,
+                seconds=cell.seconds,
+                code=identity.digest,
+                inputs=self._given,
+            )
             engine.store.put(cell.key, data)
             if changed:
-                self._save_again(engine, identity, {name: value for name, value in names.items() if name not in kept["names"]})
+                self._save_again(
+                    engine,
+                    identity,
+                    {
+                        name: value
+                        for name, value in names.items()
+                        if name not in kept["names"]
+                    },
+                )
         except CodecError as error:
             cell.why = str(error).rstrip(".")
-            _say(f"{cell.spec.name}: ran, and is not saved: {cell.why}. Name what is to be kept: %%step {cell.spec.name} -> NAME, or call it _name.")
+            _say(
+                f"{cell.spec.name}: ran, and is not saved: {cell.why}. Name what is to be kept: %%step {cell.spec.name} -> NAME, or call it _name."
+            )
             return
         except StoreError as error:
-            warnings.warn(f"Step cell {cell.spec.name!r} ran, but could not be saved, so it runs again next time. {error}", NbflowWarning, stacklevel=2)
+            warnings.warn(
+                f"Step cell {cell.spec.name!r} ran, but could not be saved, so it runs again next time. {error}",
+                NbflowWarning,
+                stacklevel=2,
+            )
             return
         cell.size, cell.why = len(data), ""
         if changed:
-            _say(f"{cell.spec.name}: {', '.join(f'`{name}`' for name in changed)} changed in place and saved with the outputs")
+            _say(
+                f"{cell.spec.name}: {', '.join(f'`{name}`' for name in changed)} changed in place and saved with the outputs"
+            )
         if not self._recorder.is_whole:
-            _say(f"{cell.spec.name}: it shows more than is kept; a hit shows the first 10 MB")
+            _say(
+                f"{cell.spec.name}: it shows more than is kept; a hit shows the first 10 MB"
+            )
 
     def _outputs(self, space: dict[str, Any]) -> tuple[dict[str, object], list[str]]:
         """What to save, and the names of those inputs that were changed in place."""
         __tracebackhide__ = True
         cell, reach = self._cell, self._cell.reach
         given = [*cell.arguments, *cell.others]
-        changed = [name for name, value in given if name in self._before and _digest_of(value) not in (None, self._before[name])]
+        changed = [
+            name
+            for name, value in given
+            if name in self._before
+            and _digest_of(value) not in (None, self._before[name])
+        ]
         if cell.spec.outputs is not None:
             missing = [name for name in cell.spec.outputs if name not in space]
             if missing:
                 cell.state = "failed"
-                raise UsageError(f"Step cell {cell.spec.name!r} declares the output {missing[0]!r}, but binds no such name.")
+                raise UsageError(
+                    f"Step cell {cell.spec.name!r} declares the output {missing[0]!r}, but binds no such name."
+                )
             named = [*cell.spec.outputs, *reach.tools]
         else:
             named = reach.outputs
-        names = {name: space[name] for name in named if name in space and name not in HISTORY and not _is_module(space[name])}
+        names = {
+            name: space[name]
+            for name in named
+            if name in space and name not in HISTORY and not _is_module(space[name])
+        }
         for name, value in [*given, *self._bound.items()]:  # what functions bound anew
             now = _value(space, name)
-            if now is not value and now is not _NOWHERE and name not in reach.binds and name not in reach.defines:
+            if (
+                now is not value
+                and now is not _NOWHERE
+                and name not in reach.binds
+                and name not in reach.defines
+            ):
                 names[name] = now
-        kinds = [space[name] for name in reach.defines if isinstance(space.get(name), type)]
-        names |= {name: value for name, value in held.held(space, kinds).values.items() if name.partition(".")[0] in reach.defines and "." in name and _can_be_saved(value)}
-        names |= {name: space[name] for name in reach.closes if name in space and name not in names and _can_be_saved(space[name])}
+        kinds = [
+            space[name] for name in reach.defines if isinstance(space.get(name), type)
+        ]
+        names |= {
+            name: value
+            for name, value in held.held(space, kinds).values.items()
+            if name.partition(".")[0] in reach.defines
+            and "." in name
+            and _can_be_saved(value)
+        }
+        names |= {
+            name: space[name]
+            for name in reach.closes
+            if name in space and name not in names and _can_be_saved(space[name])
+        }
         return names, changed
 
-    def _save_again(self, engine: Engine, identity: Identity, together: dict[str, object]) -> None:
+    def _save_again(
+        self, engine: Engine, identity: Identity, together: dict[str, object]
+    ) -> None:
         """The cell run again on what it left behind is the same call: its inputs were changed by itself."""
         cell, space = self._cell, self._notebook.shell.user_ns
         if any(_value(space, name) is not value for name, value in cell.arguments):
@@ -538,8 +741,20 @@ class Attempt:
         cell.things = objects.Objects([*cell.arguments, *cell.others])
         key = keys.call_key(cell.subject, identity, cell.given, None)
         if key != cell.key:
-            shared = {"together": objects.among(together, cell.things)} if together else {}
-            engine.store.put(key, checkpoint.dump(cell.subject, {"same_as": cell.key, **shared}, saved_at=cell.saved_at, seconds=cell.seconds, code=identity.digest, inputs=calls.inputs_of(cell.given)))
+            shared = (
+                {"together": objects.among(together, cell.things)} if together else {}
+            )
+            engine.store.put(
+                key,
+                checkpoint.dump(
+                    cell.subject,
+                    {"same_as": cell.key, **shared},
+                    saved_at=cell.saved_at,
+                    seconds=cell.seconds,
+                    code=identity.digest,
+                    inputs=calls.inputs_of(cell.given),
+                ),
+            )
 
 
 #: In place of a name that is bound to nothing.
@@ -549,7 +764,13 @@ _NOWHERE = object()
 def _value(space: dict[str, Any], name: str) -> object:
     """What a name, or an attribute of a class, is bound to."""
     owner, _, attribute = name.rpartition(".")
-    return vars(space[owner]).get(attribute, _NOWHERE) if owner in space else space.get(name, _NOWHERE) if not owner else _NOWHERE
+    return (
+        vars(space[owner]).get(attribute, _NOWHERE)
+        if owner in space
+        else space.get(name, _NOWHERE)
+        if not owner
+        else _NOWHERE
+    )
 
 
 def _slot(space: dict[str, Any], name: str) -> tuple[int, str]:
@@ -576,16 +797,26 @@ def _can_be_saved(value: object) -> bool:
     return True
 
 
-def _see_definitions(names: dict[str, object], tools: dict[str, object], defines: Iterable[str]) -> None:
+def _see_definitions(
+    names: dict[str, object], tools: dict[str, object], defines: Iterable[str]
+) -> None:
     """Refuse functions and classes that nobody would define when the cell comes from disk; those that it ``defines`` it does."""
     for name, value in tools.items():
         if getattr(value, "__module__", None) == "__main__":
-            raise CodecError(f"`{name}` is defined inside of another statement; define it at the top of a cell")
+            raise CodecError(
+                f"`{name}` is defined inside of another statement; define it at the top of a cell"
+            )
         if not _is_module(value):
             names[name] = value
     for name, value in names.items():
-        if name not in defines and getattr(value, "__module__", None) == "__main__" and getattr(value, "__qualname__", getattr(value, "__name__", None)) == name:
-            raise CodecError(f"`{name}` is made by a call, and found by its name only where it was made")
+        if (
+            name not in defines
+            and getattr(value, "__module__", None) == "__main__"
+            and getattr(value, "__qualname__", getattr(value, "__name__", None)) == name
+        ):
+            raise CodecError(
+                f"`{name}` is made by a call, and found by its name only where it was made"
+            )
 
 
 def _is_module(value: object) -> bool:
@@ -600,7 +831,8 @@ def _source(body: list[ast.stmt]) -> str:
 
 def _say(text: str) -> None:
     """One dim line under the cell: grey, since Jupyter knows no faint text, and one that is read on white and on black."""
-    # A kernel's stream is none of these; a file, such as the log of a job, has no colours.
+    # A kernel's stream is none of these; a file, such as the log of a job, has no
+    # colours.
     is_file = isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty()
     print(text if is_file else f"\x1b[38;5;243m{text}\x1b[0m")  # noqa: T201
 

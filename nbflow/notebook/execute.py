@@ -1,7 +1,8 @@
 """Execute: the cells of a notebook from top to bottom in a kernel of this very Python, which never outlives them.
 
-Not nbclient's own loop: it saves nothing after an error, takes SIGTERM for a dead kernel and leaves a cell that timed
-out running. Here one cell at a time is begun, watched and marked, whatever ends it.
+Not nbclient's own loop: it saves nothing after an error, takes SIGTERM for a dead
+kernel and leaves a cell that timed out running. Here one cell at a time is begun,
+watched and marked, whatever ends it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-#: Seconds for a cell that was interrupted to end by itself, which is when its runs account for their records.
+#: Seconds for a cell that was interrupted to end by itself, which is when its runs
+#: account for their records.
 GRACE = 5.0
 #: Seconds between two looks at a cell that goes on.
 _TICK = 0.25
@@ -40,7 +42,8 @@ class Ending(NamedTuple):
 
     Attributes:
         how: ``ok``, ``failed``, ``interrupted`` or ``dead`` (the kernel).
-        cell: the number of the code cell at which it ended, from 1; ``None`` if it came to its end.
+        cell: the number of the code cell at which it ended, from 1; ``None`` if it came
+            to its end.
         why: one line; empty if it came to its end.
     """
 
@@ -83,8 +86,17 @@ class Stop:
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
         """Within, Ctrl-C, SIGTERM and SIGHUP are requests."""
-        names = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP] if threading.current_thread() is threading.main_thread() else []
-        before = {name: signal.signal(name, lambda number, _: self.ask(signal.Signals(number).name)) for name in names}
+        names = (
+            [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+            if threading.current_thread() is threading.main_thread()
+            else []
+        )
+        before = {
+            name: signal.signal(
+                name, lambda number, _: self.ask(signal.Signals(number).name)
+            )
+            for name in names
+        }
         try:
             yield
         finally:
@@ -92,7 +104,15 @@ class Stop:
                 signal.signal(name, handler)
 
 
-def execute(document: Any, *, folder: Path, environment: dict[str, str], watcher: Watcher, stop: Stop, timeout: float | None = None) -> Ending:
+def execute(
+    document: Any,
+    *,
+    folder: Path,
+    environment: dict[str, str],
+    watcher: Watcher,
+    stop: Stop,
+    timeout: float | None = None,
+) -> Ending:
     """Run the cells of ``document``, which takes their outputs and marks.
 
     Args:
@@ -109,16 +129,31 @@ def execute(document: Any, *, folder: Path, environment: dict[str, str], watcher
     try:
         import nbclient  # noqa: F401 - to say so before anything begins
     except ImportError as error:
-        raise UsageError(f"Running a notebook needs {error.name}; install it with: pip install 'nbflow[lab]'") from None
-    # Sockets of this user's alone instead of TCP ports; in a folder whose name is short enough for them.
+        raise UsageError(
+            f"Running a notebook needs {error.name}; install it with: pip install 'nbflow[lab]'"
+        ) from None
+    # Sockets of this user's alone instead of TCP ports; in a folder whose name is short
+    # enough for them.
     with tempfile.TemporaryDirectory(prefix="nbflow-") as sockets:
-        return asyncio.run(_Execution(document, folder, environment, watcher, stop, timeout).run(f"{sockets}/k"))
+        return asyncio.run(
+            _Execution(document, folder, environment, watcher, stop, timeout).run(
+                f"{sockets}/k"
+            )
+        )
 
 
 class _Execution:
     """One kernel, from its start to its end."""
 
-    def __init__(self, document: Any, folder: Path, environment: dict[str, str], watcher: Watcher, stop: Stop, timeout: float | None) -> None:
+    def __init__(
+        self,
+        document: Any,
+        folder: Path,
+        environment: dict[str, str],
+        watcher: Watcher,
+        stop: Stop,
+        timeout: float | None,
+    ) -> None:
         self.document = document
         self.folder = folder
         self.environment = environment
@@ -134,21 +169,28 @@ class _Execution:
         self.woken = asyncio.Event()
         loop = asyncio.get_running_loop()
         self.stop.wake = lambda: loop.call_soon_threadsafe(self.woken.set)
-        self.client = NotebookClient(self.document, timeout=None, kernel_name="python3", store_widget_state=False)
+        self.client = NotebookClient(
+            self.document, timeout=None, kernel_name="python3", store_widget_state=False
+        )
         manager: Any = self.client.create_kernel_manager()
         self.manager = manager
-        # Whatever kernels the machine has: the one that runs is this Python, with this nbflow.
+        # Whatever kernels the machine has: the one that runs is this Python, with this
+        # nbflow.
         try:
             manager.kernel_spec.argv[0] = sys.executable
         except NoSuchKernel:
-            raise UsageError("Running a notebook needs ipykernel; install it with: pip install 'nbflow[lab]'") from None
+            raise UsageError(
+                "Running a notebook needs ipykernel; install it with: pip install 'nbflow[lab]'"
+            ) from None
         manager.transport, manager.ip = "ipc", socket
         try:
             starting = asyncio.ensure_future(self._start())
             if await self._watch(starting, None) is not None:
                 starting.cancel()
                 self.is_lost = True
-                return Ending("interrupted", None, f"{self.stop.by} before the first cell")
+                return Ending(
+                    "interrupted", None, f"{self.stop.by} before the first cell"
+                )
             starting.result()
             return await self._cells()
         finally:
@@ -162,19 +204,30 @@ class _Execution:
             **self.environment,
         }
         try:
-            # What programs print past the kernel is in the cell's output, masked; once more, in this command's, it would not be.
+            # What programs print past the kernel is in the cell's output, masked; once
+            # more, in this command's, it would not be.
             streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            await self.client.async_start_new_kernel(cwd=str(self.folder), env=environment, preexec_fn=_dies_with_parent(), **streams)
+            await self.client.async_start_new_kernel(
+                cwd=str(self.folder),
+                env=environment,
+                preexec_fn=_dies_with_parent(),
+                **streams,
+            )
             await self.client.async_start_new_kernel_client()
         except RuntimeError as error:
-            raise UsageError(f"The kernel did not start: {error}. Try `{sys.executable} -m ipykernel_launcher --version`.") from None
+            raise UsageError(
+                f"The kernel did not start: {error}. Try `{sys.executable} -m ipykernel_launcher --version`."
+            ) from None
 
     async def _end(self) -> None:
         manager, client = self.manager, self.client.kc
         try:
             if manager.has_kernel:
-                # In an interpreter that shuts down, what goes on in the background would fail instead of being cut off.
-                await manager.shutdown_kernel(now=self.is_lost or not self.watcher.is_settled())
+                # In an interpreter that shuts down, what goes on in the background
+                # would fail instead of being cut off.
+                await manager.shutdown_kernel(
+                    now=self.is_lost or not self.watcher.is_settled()
+                )
         finally:
             await manager.cleanup_resources()
             if client is not None:
@@ -184,7 +237,9 @@ class _Execution:
         cells = documents.code_cells(self.document)
         for number, (place, cell) in enumerate(cells, 1):
             if self.stop.asked:
-                return Ending("interrupted", number, f"{self.stop.by} before cell {number}")
+                return Ending(
+                    "interrupted", number, f"{self.stop.by} before cell {number}"
+                )
             if "skip-execution" in documents.tags(cell):
                 continue
             ending = await self._cell(number, place, cell)
@@ -194,7 +249,10 @@ class _Execution:
 
     async def _cell(self, number: int, place: int, cell: Any) -> Ending | None:
         """Run one cell and mark it; answers the end of the notebook if that is it."""
-        started, begun = datetime.now(UTC).isoformat(timespec="milliseconds"), time.perf_counter()
+        started, begun = (
+            datetime.now(UTC).isoformat(timespec="milliseconds"),
+            time.perf_counter(),
+        )
         documents.mark(cell, "interrupted", started=started)
         self.watcher.begun(number, cell)
         running = asyncio.ensure_future(self.client.async_execute_cell(cell, place))
@@ -206,19 +264,33 @@ class _Execution:
             self.is_lost = True
         state = ending.how.replace("dead", "failed") if ending is not None else "ok"
         error = {"error": ending.why} if ending is not None and state != "ok" else {}
-        documents.mark(cell, state, started=started, seconds=round(time.perf_counter() - begun, 3), **error)
+        documents.mark(
+            cell,
+            state,
+            started=started,
+            seconds=round(time.perf_counter() - begun, 3),
+            **error,
+        )
         if ending is not None and (ending.how == "dead" or cut == "timeout"):
             _say(cell, ending.why)
         self.watcher.ended(number, cell)
         return ending
 
-    async def _watch(self, task: asyncio.Future[Any], timeout: float | None) -> str | None:
+    async def _watch(
+        self, task: asyncio.Future[Any], timeout: float | None
+    ) -> str | None:
         """Wait for a task; answers ``"timeout"`` or ``"stop"`` if that came first."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while not task.done():
-            left = _TICK if deadline is None else min(_TICK, max(0.0, deadline - time.monotonic()))
+            left = (
+                _TICK
+                if deadline is None
+                else min(_TICK, max(0.0, deadline - time.monotonic()))
+            )
             waker = asyncio.ensure_future(self.woken.wait())
-            await asyncio.wait({task, waker}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {task, waker}, timeout=left, return_when=asyncio.FIRST_COMPLETED
+            )
             waker.cancel()
             if task.done():
                 break
@@ -233,35 +305,60 @@ class _Execution:
         """Have the cell raise KeyboardInterrupt, so that its runs account for their records; not for ever."""
         asked, deadline = self.stop.asked, time.monotonic() + GRACE
         await self.manager.interrupt_kernel()
-        while not running.done() and time.monotonic() < deadline and self.stop.asked <= max(asked, 1):
+        while (
+            not running.done()
+            and time.monotonic() < deadline
+            and self.stop.asked <= max(asked, 1)
+        ):
             await asyncio.wait({running}, timeout=_TICK / 5)
         if not running.done():
             self.is_lost = True
             running.cancel()
             await asyncio.wait({running})
 
-    async def _outcome(self, number: int, cell: Any, running: asyncio.Future[Any], cut: str | None) -> Ending | None:
+    async def _outcome(
+        self, number: int, cell: Any, running: asyncio.Future[Any], cut: str | None
+    ) -> Ending | None:
         from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-        late = Ending("failed", number, f"cell {number} took longer than --timeout {duration(self.timeout or 0)}") if cut == "timeout" else None
+        late = (
+            Ending(
+                "failed",
+                number,
+                f"cell {number} took longer than --timeout {duration(self.timeout or 0)}",
+            )
+            if cut == "timeout"
+            else None
+        )
         try:
             running.result()
         except CellExecutionError as error:
             return late or self._raised(number, error.ename, error.evalue)
         except DeadKernelError:
             if not self.is_lost:
-                return Ending("dead", number, f"{_DIED} in cell {number}{await self._death()}")
+                return Ending(
+                    "dead", number, f"{_DIED} in cell {number}{await self._death()}"
+                )
             ending = late or self._raised(number, "KeyboardInterrupt", "")
-            return ending._replace(why=f"{ending.why}, and it did not stop when asked: the kernel was killed")
-        # A cell that may raise is no failure of nbclient's; interrupted it is all the same.
-        was_cut = cut == "stop" and any(output.get("ename") == "KeyboardInterrupt" for output in cell.outputs)
+            return ending._replace(
+                why=f"{ending.why}, and it did not stop when asked: the kernel was killed"
+            )
+        # A cell that may raise is no failure of nbclient's; interrupted it is all the
+        # same.
+        was_cut = cut == "stop" and any(
+            output.get("ename") == "KeyboardInterrupt" for output in cell.outputs
+        )
         return self._raised(number, "KeyboardInterrupt", "") if was_cut else late
 
     def _raised(self, number: int, name: str, message: str) -> Ending:
         if name == "SystemExit" and message in ("", "0", "None"):
-            return Ending("ok", number, f"cell {number} ended the notebook with sys.exit()")
+            return Ending(
+                "ok", number, f"cell {number} ended the notebook with sys.exit()"
+            )
         if name == "KeyboardInterrupt":
-            return Ending("interrupted", number, f"{self.stop.by or name} in cell {number}")
+            return Ending(
+                "interrupted", number, f"{self.stop.by or name} in cell {number}"
+            )
         return Ending("failed", number, f"{name}: {message}")
 
     async def _death(self) -> str:
@@ -273,16 +370,28 @@ class _Execution:
         if code >= 0:
             return f": it ended with exit code {code}"
         name = signal.Signals(-code).name
-        return f": {name}" + (", which is also what the system sends when memory runs out" if name == "SIGKILL" else "")
+        return f": {name}" + (
+            ", which is also what the system sends when memory runs out"
+            if name == "SIGKILL"
+            else ""
+        )
 
     async def _settle(self) -> Ending:
         """Wait for what cells left running in the background; ends with the kernel, or when asked to."""
         while not self.watcher.is_settled():
             if self.stop.asked:
-                return Ending("interrupted", None, f"{self.stop.by} while runs went on in the background")
+                return Ending(
+                    "interrupted",
+                    None,
+                    f"{self.stop.by} while runs went on in the background",
+                )
             if not await self.manager.is_alive():
                 self.is_lost = True
-                return Ending("dead", None, f"{_DIED} while runs went on in the background{await self._death()}")
+                return Ending(
+                    "dead",
+                    None,
+                    f"{_DIED} while runs went on in the background{await self._death()}",
+                )
             self.watcher.goes_on()
             await asyncio.sleep(_TICK)
         return Ending("ok")
@@ -292,13 +401,16 @@ def _say(cell: Any, why: str) -> None:
     """Let the cell show what no kernel was left to say."""
     from nbformat.v4 import new_output
 
-    cell.outputs.append(new_output("error", ename="nbflow", evalue=why, traceback=[why]))
+    cell.outputs.append(
+        new_output("error", ename="nbflow", evalue=why, traceback=[why])
+    )
 
 
 def _dies_with_parent() -> Callable[[], None] | None:
     """What a child runs before it becomes the kernel: on Linux the system kills it when this process dies, however.
 
-    The kernel looks for its parent, too, but only once a second, and not while a cell holds the interpreter.
+    The kernel looks for its parent, too, but only once a second, and not while a cell
+    holds the interpreter.
     """
     if sys.platform != "linux":
         return None

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from nbflow._run.history import History
     from nbflow._run.run import Run
 
-#: Seconds between two static pictures beside a live table, which only a saved notebook shows.
+#: Seconds between two static pictures beside a live table, which only a saved notebook
+#: shows.
 _PICTURE = 30.0
-#: Live tables of runs that have ended stay alive in so many cells; in older ones the static picture is left.
+#: Live tables of runs that have ended stay alive in so many cells; in older ones the
+#: static picture is left.
 _MOST = 20
 #: Seconds between two lines in a log.
 _LOG = 10.0
@@ -49,8 +51,9 @@ class View(Protocol):
 class Shown:
     """A live table under its cells, and beside it a static picture for whoever has no kernel.
 
-    Two outputs, because a front end that knows widgets shows nothing else of an output that has one in it, also when
-    the kernel is gone. The live table hides the picture while it is there.
+    Two outputs, because a front end that knows widgets shows nothing else of an output
+    that has one in it, also when the kernel is gone. The live table hides the picture
+    while it is there.
 
     Args:
         name: what is shown: one thing is one table, in however many cells.
@@ -108,8 +111,8 @@ class CellView(Shown):
 
     def __init__(self, run: Run) -> None:
         super().__init__(run.id, lambda: _widget(lambda widgets: widgets.of_run(run)))
-        #: The static pictures that are still drawn. One of a run that had ended when it went on in another cell is
-        #: what that cell said, and stays.
+        #: The static pictures that are still drawn. One of a run that had ended when it
+        #: went on in another cell is what that cell said, and stays.
         self._pictures: list[Any] = []
         self._settled = False
         self._drawn = time.monotonic()
@@ -147,10 +150,15 @@ class CellView(Shown):
 def show_history(history: History, chronicle: Chronicle) -> None:
     """Show all runs under this cell, live; the picture beside them is of the frame, and stays as that is."""
     name = f"runs of {chronicle.engine.store.url}"
-    shown = _SHOWN.get(name) or Shown(name, lambda: _widget(lambda widgets: widgets.of_history(chronicle)))
+    shown = _SHOWN.get(name) or Shown(
+        name, lambda: _widget(lambda widgets: widgets.of_history(chronicle))
+    )
     picture = shown.enter(f"nbflow runs: {len(history):,}")
     if picture is not None:
-        picture.display(shown.bundle(render.runs_to_html(history), render.runs_to_text(history)), raw=True)
+        picture.display(
+            shown.bundle(render.runs_to_html(history), render.runs_to_text(history)),
+            raw=True,
+        )
 
 
 #: What cells of this kernel show, by its name, the latest last.
@@ -209,12 +217,21 @@ class TerminalView:
             if self._live is None:
                 from rich.live import Live
 
-                self._live = Live(console=self._console, auto_refresh=False, transient=True)
+                self._live = Live(
+                    console=self._console, auto_refresh=False, transient=True
+                )
                 self._live.start()
-            self._live.update(render.progress(table_of(state, failures=0), *_progress(state), _seconds(state)), refresh=True)
+            self._live.update(
+                render.progress(
+                    table_of(state, failures=0), *_progress(state), _seconds(state)
+                ),
+                refresh=True,
+            )
         elif time.monotonic() - self._logged >= _LOG:
             self._logged = time.monotonic()
-            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {state.event}: {short(table_of(state, failures=0).sentence, 300)} {duration(_seconds(state))}.\n")
+            sys.stderr.write(
+                f"{time.strftime('%H:%M:%S')} {state.event}: {short(table_of(state, failures=0).sentence, 300)} {duration(_seconds(state))}.\n"
+            )
             sys.stderr.flush()
 
     def end(self, state: RunState) -> None:
@@ -227,7 +244,9 @@ class TerminalView:
 def _progress(state: RunState) -> tuple[int, int]:
     """Rows that ended, and all of them; 0 while nobody knows how many there will be."""
     ended = sum(number for key, number in state.tally().items() if key in FINAL)
-    return ended, max(state.total, len(state.keys)) * len(state.flows) if state.total is not None else 0
+    return ended, max(state.total, len(state.keys)) * len(
+        state.flows
+    ) if state.total is not None else 0
 
 
 def _seconds(state: RunState) -> float:

@@ -28,7 +28,11 @@ _USAGE = (
 def shell() -> Any:
     """The IPython that runs the user's code, ``None`` outside of one. Imports nothing to find out."""
     ipython = sys.modules.get("IPython")
-    return ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
+    return (
+        ipython.get_ipython()
+        if ipython is not None and hasattr(ipython, "get_ipython")
+        else None
+    )
 
 
 def register(ipython: Any, steps: Callable[[], Steps], notebook: Notebook) -> None:
@@ -53,7 +57,11 @@ def register(ipython: Any, steps: Callable[[], Steps], notebook: Notebook) -> No
             raise UsageError(_USAGE)
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known)) or 'none yet'}."
+            hint = (
+                f"did you mean {close[0]!r}?"
+                if close
+                else f"there are {', '.join(sorted(known)) or 'none yet'}."
+            )
             raise UsageError(f"No step is called {name!r}; {hint}")
         return _VERBS[verb](known[name], notebook)
 
@@ -68,19 +76,27 @@ def _forget(step: Any, notebook: Notebook) -> None:
     is_cell = isinstance(step, CellStep)
     count = notebook.forget(step) if is_cell else step.forget()
     name = step.spec.name if is_cell else step.name
-    print(f"{count:,} result{'s' * (count != 1)} of {name} and of what was built on it deleted.")  # noqa: T201
+    print(  # noqa: T201
+        f"{count:,} result{'s' * (count != 1)} of {name} and of what was built on it deleted."
+    )
 
 
 def _force(step: Any, notebook: Notebook) -> None:
     from IPython.core.error import UsageError
 
     if not isinstance(step, CellStep):
-        raise UsageError(f"{step.name} is a function, not a cell: forget its results, %step forget {step.name}, or rerun the run.")
+        raise UsageError(
+            f"{step.name} is a function, not a cell: forget its results, %step forget {step.name}, or rerun the run."
+        )
     notebook.forced.add(step.spec.name)
     print(f"{step.spec.name} runs at the next Run, although it is saved.")  # noqa: T201
 
 
-_VERBS: dict[str, Callable[[Any, Notebook], Any]] = {"why": _why, "forget": _forget, "force": _force}
+_VERBS: dict[str, Callable[[Any, Notebook], Any]] = {
+    "why": _why,
+    "forget": _forget,
+    "force": _force,
+}
 
 
 class Listing:
@@ -92,16 +108,37 @@ class Listing:
     def __repr__(self) -> str:
         lines = [_HEADERS, *self._rows]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+        return "\n".join(
+            "  ".join(
+                cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+            ).rstrip()
+            for line in lines
+        )
 
     def _repr_html_(self) -> str:
         return render.table_html(_HEADERS, self._rows)
 
 
-_HEADERS = ("cell", "state", "saved at", "took", "size", "time saved", "why it is not saved")
+_HEADERS = (
+    "cell",
+    "state",
+    "saved at",
+    "took",
+    "size",
+    "time saved",
+    "why it is not saved",
+)
 
 
 def _row(cell: CellStep) -> tuple[str, ...]:
     saved_at = clock(cell.saved_at) if cell.saved_at else ""
     size = f"{cell.size / 1000:,.1f} kB" if cell.size else ""
-    return cell.spec.name, cell.state, saved_at, duration(cell.seconds) if cell.seconds else "", size, duration(cell.saved) if cell.saved else "", cell.why
+    return (
+        cell.spec.name,
+        cell.state,
+        saved_at,
+        duration(cell.seconds) if cell.seconds else "",
+        size,
+        duration(cell.saved) if cell.saved else "",
+        cell.why,
+    )

@@ -1,9 +1,10 @@
 """Objects: what the names of a notebook hold together, and what happens to it when a cell comes from disk.
 
-``view = df`` makes no frame: what is done to ``view`` is done to ``df``. A cell that is found on disk must leave that
-as it was. So the objects that a cell is given are numbered, in an order that follows from their content; what it saves
-names those that were there by their numbers, and an object that it changed in place gets its new content where it is,
-for all that hold it.
+``view = df`` makes no frame: what is done to ``view`` is done to ``df``. A cell that is
+found on disk must leave that as it was. So the objects that a cell is given are
+numbered, in an order that follows from their content; what it saves names those that
+were there by their numbers, and an object that it changed in place gets its new content
+where it is, for all that hold it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Objects:
     """The objects that can change in some values, each with its number.
 
     Attributes:
-        found: them, in order: values that are equal to these, and share objects as these do, have them in the same.
+        found: them, in order: values that are equal to these, and share objects as
+            these do, have them in the same.
         again: where one is met that was met before, as plain data: what is shared.
         under: the numbers of those that each value holds, by its name.
     """
@@ -98,7 +100,9 @@ def can_change(value: object) -> bool:
     if type(value) in _ATOMS or isinstance(value, _CODE) or is_constant(value):
         return False
     numpy = sys.modules.get("numpy")
-    return not (numpy is not None and isinstance(value, (numpy.generic, numpy.dtype))) and is_data(value)
+    return not (
+        numpy is not None and isinstance(value, (numpy.generic, numpy.dtype))
+    ) and is_data(value)
 
 
 def _parts(value: Any) -> list[object]:
@@ -109,7 +113,9 @@ def _parts(value: Any) -> list[object]:
     if kind in _DICTS:
         return [part for part in value.values() if type(part) not in _ATOMS]
     if _is_record(value):
-        return [part for _, part in sorted(vars(value).items()) if type(part) not in _ATOMS]
+        return [
+            part for _, part in sorted(vars(value).items()) if type(part) not in _ATOMS
+        ]
     return []
 
 
@@ -118,7 +124,11 @@ class _Plain:
 
 
 def _is_plain(value: object) -> bool:
-    return type(value).__basicsize__ == _Plain.__basicsize__ and hasattr(value, "__dict__") and not isinstance(value, (BaseException, *_CODE))
+    return (
+        type(value).__basicsize__ == _Plain.__basicsize__
+        and hasattr(value, "__dict__")
+        and not isinstance(value, (BaseException, *_CODE))
+    )
 
 
 def _is_record(value: object) -> bool:
@@ -143,7 +153,11 @@ def _memory(value: Any) -> Any:
 
 def _is_whole(value: Any) -> bool:
     """Tell whether an array shows all that is in its memory, so that others are views of it."""
-    return bool(value.nbytes == _memory(value).nbytes and not value.dtype.hasobject and (value.flags.c_contiguous or value.flags.f_contiguous))
+    return bool(
+        value.nbytes == _memory(value).nbytes
+        and not value.dtype.hasobject
+        and (value.flags.c_contiguous or value.flags.f_contiguous)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +192,9 @@ def _as_view(value: Any, before: Objects, after: Objects) -> object:
 # What is saved.
 
 
-def saved(names: Mapping[str, object], before: Objects, changed: Iterable[str]) -> dict[str, Any]:
+def saved(
+    names: Mapping[str, object], before: Objects, changed: Iterable[str]
+) -> dict[str, Any]:
     """Names with their values, and the new content of objects that were changed, as data for `restored`.
 
     Args:
@@ -193,7 +209,9 @@ def saved(names: Mapping[str, object], before: Objects, changed: Iterable[str]) 
     together = _sharing(names, before)
     for name in names.keys() - together.keys():
         written_as, data = _named(name, codec.encode, names[name])
-        if written_as == "pickle":  # which may hold what others hold, too: a figure and its axes
+        if (
+            written_as == "pickle"
+        ):  # which may hold what others hold, too: a figure and its axes
             together[name] = names[name]
         else:
             own[name] = [written_as, data]
@@ -203,13 +221,25 @@ def saved(names: Mapping[str, object], before: Objects, changed: Iterable[str]) 
         value = before.found[number]
         if _is_container(value):
             inside[number] = _content(value)
-        elif (form := _whole(value, must=any(before.under[name] == {number} for name in changed))) is not None:
+        elif (
+            form := _whole(
+                value, must=any(before.under[name] == {number} for name in changed)
+            )
+        ) is not None:
             whole.append([number, *form])
     found: dict[str, Any] = {"names": own, "whole": whole}
-    return found | {"together": among(together, before, inside)} if together or inside else found
+    return (
+        found | {"together": among(together, before, inside)}
+        if together or inside
+        else found
+    )
 
 
-def among(names: Mapping[str, object], before: Objects, inside: Mapping[int, object] | None = None) -> bytes:
+def among(
+    names: Mapping[str, object],
+    before: Objects,
+    inside: Mapping[int, object] | None = None,
+) -> bytes:
     """Names whose values share objects among each other or with what was there before.
 
     Raises:
@@ -230,16 +260,26 @@ def _sharing(names: Mapping[str, object], before: Objects) -> dict[str, object]:
     after = Objects(names.items())
     held = Counter(number for numbers in after.under.values() for number in numbers)
     bases = [(value, _base(value, before, after)) for value in after.found]
-    held.update(number for value, base in bases if base is not value and (number := after.number(base)) is not None)
+    held.update(
+        number
+        for value, base in bases
+        if base is not value and (number := after.number(base)) is not None
+    )
 
     def is_shared(number: int) -> bool:
         value, base = bases[number]
         return held[number] > 1 or base is not value or before.number(value) is not None
 
-    return {name: names[name] for name, numbers in after.under.items() if any(map(is_shared, numbers))}
+    return {
+        name: names[name]
+        for name, numbers in after.under.items()
+        if any(map(is_shared, numbers))
+    }
 
 
-def _named(name: str, encode: Callable[[object], tuple[str, bytes]], value: object) -> tuple[str, bytes]:
+def _named(
+    name: str, encode: Callable[[object], tuple[str, bytes]], value: object
+) -> tuple[str, bytes]:
     try:
         return encode(value)
     except CodecError as error:
@@ -247,7 +287,13 @@ def _named(name: str, encode: Callable[[object], tuple[str, bytes]], value: obje
 
 
 def _content(value: Any) -> object:
-    return list(value) if type(value) is list else list(value.items()) if type(value) in _DICTS else dict(vars(value))
+    return (
+        list(value)
+        if type(value) is list
+        else list(value.items())
+        if type(value) in _DICTS
+        else dict(vars(value))
+    )
 
 
 def _whole(value: object, *, must: bool) -> tuple[str, bytes] | None:
@@ -271,18 +317,28 @@ class Restored:
 
     def __init__(self, data: Mapping[str, Any], before: Objects) -> None:
         objects = list(before.found)
-        self._new = {number: codec.decode(written_as, payload) for number, written_as, payload in data.get("whole", ())}
+        self._new = {
+            number: codec.decode(written_as, payload)
+            for number, written_as, payload in data.get("whole", ())
+        }
         self._before = before.found
         for number, new in self._new.items():
             if not _can_become(objects[number], new):
                 objects[number] = new
         self._objects = objects
-        names, self._inside = codec.decode_among(data["together"], objects) if data.get("together") else ({}, {})
+        names, self._inside = (
+            codec.decode_among(data["together"], objects)
+            if data.get("together")
+            else ({}, {})
+        )
         self._names: dict[str, object] = names
 
     def names(self) -> dict[str, object]:
         """The names that share objects, with their values."""
-        return {name: value.made() if isinstance(value, _View) else value for name, value in self._names.items()}
+        return {
+            name: value.made() if isinstance(value, _View) else value
+            for name, value in self._names.items()
+        }
 
     def change(self, space: dict[str, Any]) -> None:
         """Give the objects that were changed their new content; where that cannot be, the names that hold them another one."""
@@ -311,8 +367,14 @@ def _can_become(old: Any, new: Any) -> bool:
     if type(old) is not type(new):
         return False
     if _is_array(old):
-        return bool(old.shape == new.shape and old.dtype == new.dtype and old.flags.writeable)
-    return any(hasattr(old, name) for name in _WAYS) or isinstance(old, (set, bytearray, deque)) or _is_plain(old)
+        return bool(
+            old.shape == new.shape and old.dtype == new.dtype and old.flags.writeable
+        )
+    return (
+        any(hasattr(old, name) for name in _WAYS)
+        or isinstance(old, (set, bytearray, deque))
+        or _is_plain(old)
+    )
 
 
 #: By which attribute or method a library's object is another one.

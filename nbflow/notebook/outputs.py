@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     Shown = dict[str, Any]
 
-#: Characters and bytes of what is shown that are kept; a cell that shows more is kept without the rest.
+#: Characters and bytes of what is shown that are kept; a cell that shows more is kept
+#: without the rest.
 _MOST = 10_000_000
 #: A widget lives in its kernel alone: what a viewer without it sees is kept.
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -43,7 +44,9 @@ class Recorder:
             try:  # the stream itself, which a logger may hold since an earlier cell
                 self._wrap(original, "write", functools.partial(self._printed, name))
             except AttributeError:  # one of Python's own, in a terminal or a script
-                setattr(sys, name, _Tee(original, functools.partial(self._printed, name)))
+                setattr(
+                    sys, name, _Tee(original, functools.partial(self._printed, name))
+                )
                 self._undo.append(functools.partial(setattr, sys, name, original))
         self._wrap(self._shell.display_pub, "publish", self._published)
         self._wrap(self._shell.display_pub, "clear_output", self._cleared)
@@ -58,7 +61,13 @@ class Recorder:
 
         before = getattr(owner, "__dict__", {}).get(name)
         object.__setattr__(owner, name, wrapped)
-        self._undo.append(lambda: object.__setattr__(owner, name, before) if before is not None else object.__delattr__(owner, name))
+        self._undo.append(
+            lambda: (
+                object.__setattr__(owner, name, before)
+                if before is not None
+                else object.__delattr__(owner, name)
+            )
+        )
 
     def stop(self) -> None:
         """End, the figures that wait for the end of the cell included."""
@@ -76,7 +85,15 @@ class Recorder:
         if text:
             self._take({"stream": stream, "text": text}, len(text))
 
-    def _published(self, data: Any, metadata: Any = None, *_: Any, update: bool = False, transient: Any = None, **__: Any) -> None:
+    def _published(
+        self,
+        data: Any,
+        metadata: Any = None,
+        *_: Any,
+        update: bool = False,
+        transient: Any = None,
+        **__: Any,
+    ) -> None:
         place = (transient or {}).get("display_id")
         kept = {kind: item for kind, item in data.items() if kind != _WIDGET}
         if update:  # the picture that was replaced is not shown again
@@ -85,7 +102,10 @@ class Recorder:
                     shown["data"], shown["metadata"] = kept, metadata or {}
             return
         if kept:
-            self._take({"data": kept, "metadata": metadata or {}, "display_id": place}, _size_of(kept))
+            self._take(
+                {"data": kept, "metadata": metadata or {}, "display_id": place},
+                _size_of(kept),
+            )
 
     def _formatted(self, data: Any, metadata: Any = None) -> None:
         kept = {kind: item for kind, item in data.items() if kind != _WIDGET}
@@ -114,7 +134,9 @@ class Recorder:
 
 
 def _size_of(data: dict[str, Any]) -> int:
-    return sum(len(item) if isinstance(item, (str, bytes)) else 1000 for item in data.values())
+    return sum(
+        len(item) if isinstance(item, (str, bytes)) else 1000 for item in data.values()
+    )
 
 
 class _Tee(io.TextIOBase):
@@ -168,8 +190,8 @@ def replay(shell: Any, shown: list[Shown]) -> None:
 def guard(shell: Any) -> None:
     """Let no message of a kernel hold the value of a secret: printed, displayed, raised, completed or of a widget.
 
-    What leaves the kernel is what notebooks, logs of front ends and debuggers have. An IPython in a terminal shows its
-    user what the user's code prints.
+    What leaves the kernel is what notebooks, logs of front ends and debuggers have. An
+    IPython in a terminal shows its user what the user's code prints.
     """
     session = getattr(getattr(shell, "kernel", None), "session", None)
     if session is None or isinstance(session.pack, _Packer):

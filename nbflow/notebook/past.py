@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from nbflow._run.compare import Change
     from nbflow.notebook.talk import Message, Send
 
-#: Events that are filters of their own, runs that are open at once, differences that are kept of a comparison.
+#: Events that are filters of their own, runs that are open at once, differences that
+#: are kept of a comparison.
 _EVENTS, _OPEN, _DIFFERENCES = 8, 8, 20_000
 _VALUE = 2_000
 
@@ -36,7 +37,11 @@ SORTS: dict[str, Callable[[Line], Any]] = {
     "seconds": lambda line: line.seconds,
     "records": lambda line: line.records,
     "failed": lambda line: line.failed,
-    "cost": lambda line: math.inf if line.usage.unpriced and line.usage.cost is None else line.usage.cost or 0.0,
+    "cost": lambda line: (
+        math.inf
+        if line.usage.unpriced and line.usage.cost is None
+        else line.usage.cost or 0.0
+    ),
 }
 
 
@@ -54,7 +59,10 @@ class Wanted(NamedTuple):
         return (
             (not self.states or line.state in self.states)
             and self.event in (None, line.event)
-            and (not self.text or self.text in f"{line.run} {line.event} {line.state}".casefold())
+            and (
+                not self.text
+                or self.text in f"{line.run} {line.event} {line.state}".casefold()
+            )
         )
 
 
@@ -79,7 +87,15 @@ class HistoryTable(Talk["dict[str, Line]"]):
 
     plain: ClassVar[Message] = {"sort": "started", "descending": True}
 
-    def __init__(self, chronicle: Chronicle, send: Send, wake: Callable[[], None], *, read_only: bool = False, opens: bool = False) -> None:
+    def __init__(
+        self,
+        chronicle: Chronicle,
+        send: Send,
+        wake: Callable[[], None],
+        *,
+        read_only: bool = False,
+        opens: bool = False,
+    ) -> None:
         super().__init__(send, wake, read_only=read_only)
         self.chronicle = chronicle
         self.opened: dict[str, RunTable] = {}
@@ -112,7 +128,12 @@ class HistoryTable(Talk["dict[str, Line]"]):
         if table is None:
             if message.get("t") != "view":
                 return  # it was closed meanwhile
-            table = self.opened[run] = RunTable(self.chronicle.open(run), lambda said: self._send(said | {"of": run}), self._wake, read_only=self.read_only)
+            table = self.opened[run] = RunTable(
+                self.chronicle.open(run),
+                lambda said: self._send(said | {"of": run}),
+                self._wake,
+                read_only=self.read_only,
+            )
             while len(self.opened) > _OPEN:
                 del self.opened[next(iter(self.opened))]
         table.take(message)
@@ -132,7 +153,11 @@ class HistoryTable(Talk["dict[str, Line]"]):
     @property
     def is_quiet(self) -> bool:
         """Does no run go on? Others may begin: it is looked at now and again all the same."""
-        return super().is_quiet and not self._goes_on and all(table.is_quiet for table in self.opened.values())
+        return (
+            super().is_quiet
+            and not self._goes_on
+            and all(table.is_quiet for table in self.opened.values())
+        )
 
     # What it shows.
 
@@ -159,13 +184,34 @@ class HistoryTable(Talk["dict[str, Line]"]):
 
     def choose(self, stand: dict[str, Line], query: Wanted) -> list[str]:
         """The ids of the runs that fit, in order."""
-        return [line.run for line in sorted(filter(query.fits, stand.values()), key=SORTS[query.sort], reverse=query.descending)]
+        return [
+            line.run
+            for line in sorted(
+                filter(query.fits, stand.values()),
+                key=SORTS[query.sort],
+                reverse=query.descending,
+            )
+        ]
 
     def row(self, stand: dict[str, Line], chosen: Any) -> list[Any]:
         """One run: id, event, state, begin, end, records, rows in all, rows by state, failed, cost, seconds between its rounds."""
         line = stand[chosen]
-        counts = {CODES[state]: number for state, number in line.tally.items() if number}
-        return [line.run, short(line.event, 120), line.state, line.started, line.ended, line.records, line.rows, counts, line.failed, line.usage.told_cost, line.idle]
+        counts = {
+            CODES[state]: number for state, number in line.tally.items() if number
+        }
+        return [
+            line.run,
+            short(line.event, 120),
+            line.state,
+            line.started,
+            line.ended,
+            line.records,
+            line.rows,
+            counts,
+            line.failed,
+            line.usage.told_cost,
+            line.idle,
+        ]
 
     def picture(self, stand: dict[str, Line], _now: float) -> Message:
         """The sentence, the tiles and the events."""
@@ -178,7 +224,10 @@ class HistoryTable(Talk["dict[str, Line]"]):
             "sentence": _sentence(lines, states, events),
             "counts": dict(states),
             "costs": any(line.usage.requests for line in lines),
-            "events": [[short(event, 80), event, number] for event, number in events.most_common(_EVENTS)],
+            "events": [
+                [short(event, 80), event, number]
+                for event, number in events.most_common(_EVENTS)
+            ],
             "kinds": len(events),
             "opens": lines[0].run if self._opens and lines else None,
         }
@@ -189,7 +238,11 @@ class HistoryTable(Talk["dict[str, Line]"]):
         before, after = self._pair([str(run) for run in message.get("runs", ())])
         with self._comparing:
             known = self._compared
-            if known is None or (known.before, known.after) != (before, after) or message.get("anew"):
+            if (
+                known is None
+                or (known.before, known.after) != (before, after)
+                or message.get("anew")
+            ):
                 known = self._compared = self._differences(before, after)
         only = tuple(message["only"]) if message.get("only") else None
         changes = [change for change in known.changes if only in (None, change[1:3])]
@@ -200,12 +253,18 @@ class HistoryTable(Talk["dict[str, Line]"]):
             "runs": [before, after],
             "total": len(changes),
             "offset": offset,
-            "rows": [[offset + at, *change] for at, change in enumerate(changes[offset : offset + limit])],
+            "rows": [
+                [offset + at, *change]
+                for at, change in enumerate(changes[offset : offset + limit])
+            ],
             "differences": len(known.changes),
             "more": known.more,
             "changed": len({change[0] for change in known.changes}),
             "records": known.records,
-            "kinds": [[flow, field, number] for (flow, field), number in known.kinds.most_common(12)],
+            "kinds": [
+                [flow, field, number]
+                for (flow, field), number in known.kinds.most_common(12)
+            ],
         }
 
     def _pair(self, runs: list[str]) -> tuple[str, str]:
@@ -213,11 +272,24 @@ class HistoryTable(Talk["dict[str, Line]"]):
         lines = {line.run: line for line in self.chronicle.lines()}
         unknown = [run for run in runs if run not in lines]
         if unknown or not 1 <= len(runs) <= 2:  # noqa: PLR2004
-            raise UsageError(f"There is no run {unknown[0]}." if unknown else "Choose two runs to compare.")
+            raise UsageError(
+                f"There is no run {unknown[0]}."
+                if unknown
+                else "Choose two runs to compare."
+            )
         if len(runs) == 1:
-            earlier = next((run for run, line in lines.items() if run < runs[0] and line.event == lines[runs[0]].event), None)
+            earlier = next(
+                (
+                    run
+                    for run, line in lines.items()
+                    if run < runs[0] and line.event == lines[runs[0]].event
+                ),
+                None,
+            )
             if earlier is None:
-                raise UsageError(f"There is no earlier run of {lines[runs[0]].event} to compare it with.")
+                raise UsageError(
+                    f"There is no earlier run of {lines[runs[0]].event} to compare it with."
+                )
             runs = [earlier, *runs]
         before, after = sorted(runs)
         return before, after
@@ -227,25 +299,47 @@ class HistoryTable(Talk["dict[str, Line]"]):
         found = list(itertools.islice(one.differences(other), _DIFFERENCES + 1))
         changes = [_told(change) for change in found[:_DIFFERENCES]]
         gone = sum(1 for change in found if change.field == "record" and change.before)
-        return Compared(before, after, changes, Counter(change[1:3] for change in changes), other.records + gone, len(found) > _DIFFERENCES)
+        return Compared(
+            before,
+            after,
+            changes,
+            Counter(change[1:3] for change in changes),
+            other.records + gone,
+            len(found) > _DIFFERENCES,
+        )
 
-    answers: ClassVar[Mapping[Any, Callable[[Any, Message], Message]]] = {"compare": _compare}
+    answers: ClassVar[Mapping[Any, Callable[[Any, Message], Message]]] = {
+        "compare": _compare
+    }
 
 
 def _told(change: Change) -> tuple[str, str, str, str, str]:
     """A difference in texts: record, flow, field, before, after."""
     before, after = change.before, change.after
     if change.field == "record":
-        before, after = (("there", "not there") if before else ("not there", "there"))
+        before, after = ("there", "not there") if before else ("not there", "there")
     elif change.field == "status":
-        before, after = before.lower().replace("_", " "), after.lower().replace("_", " ")
-    return short(change.record, 120), change.flow, change.field, _shown(before), _shown(after)
+        before, after = (
+            before.lower().replace("_", " "),
+            after.lower().replace("_", " "),
+        )
+    return (
+        short(change.record, 120),
+        change.flow,
+        change.field,
+        _shown(before),
+        _shown(after),
+    )
 
 
 def _shown(value: Any) -> str:
     """A value as a person reads it, as far as a row has room."""
     text = text_of(lambda: value)
-    return text if len(text) <= _VALUE else f"{text[:_VALUE]} ... and {len(text) - _VALUE:,} characters more"
+    return (
+        text
+        if len(text) <= _VALUE
+        else f"{text[:_VALUE]} ... and {len(text) - _VALUE:,} characters more"
+    )
 
 
 def _sentence(lines: list[Line], states: Counter[str], events: Counter[str]) -> str:

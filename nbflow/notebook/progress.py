@@ -22,10 +22,17 @@ if TYPE_CHECKING:
     from nbflow._core.table import Table
 
 #: How a cell's state looks: as the state of a record that it is like.
-_LIKE = {"ok": State.COMPLETED, "cached": State.CACHED, "failed": State.FAILED, "interrupted": State.INTERRUPTED, "not run": State.QUEUED}
+_LIKE = {
+    "ok": State.COMPLETED,
+    "cached": State.CACHED,
+    "failed": State.FAILED,
+    "interrupted": State.INTERRUPTED,
+    "not run": State.QUEUED,
+}
 #: Columns for what a cell says: at most, at least, and what else stands in a line.
 _WIDEST, _NARROWEST, _REST = 58, 24, 52
-#: Seconds between two lines about a cell that goes on, where lines cannot be written over.
+#: Seconds between two lines about a cell that goes on, where lines cannot be written
+#: over.
 _PATIENCE = 60.0
 
 
@@ -37,19 +44,32 @@ class Progress:
         self.cells = cells
         self._width = len(str(cells))
         self._label = max(_NARROWEST, min(_WIDEST, console.width - _REST))
-        self._live = console.status("Starting a kernel") if console.is_terminal else None
+        self._live = (
+            console.status("Starting a kernel") if console.is_terminal else None
+        )
         self._said = 0.0
         if self._live is not None:
             self._live.start()
 
     def head(self, *parts: str) -> None:
         """What is about to run."""
-        self._print((parts[0], "bold"), *((f"  {part}", "bright_black") for part in parts[1:]))
+        self._print(
+            (parts[0], "bold"), *((f"  {part}", "bright_black") for part in parts[1:])
+        )
 
-    def running(self, number: int, cell: Any, seconds: float, runs: Sequence[RunState]) -> None:
+    def running(
+        self, number: int, cell: Any, seconds: float, runs: Sequence[RunState]
+    ) -> None:
         """A cell goes on."""
         about = [_share(state) for state in runs if state.state == "RUNNING"]
-        line = " \u00b7 ".join([f"cell {number} of {self.cells}", short(documents.label(cell), self._label), duration(seconds), *about])
+        line = " \u00b7 ".join(
+            [
+                f"cell {number} of {self.cells}",
+                short(documents.label(cell), self._label),
+                duration(seconds),
+                *about,
+            ]
+        )
         if self._live is not None:
             self._live.update(Text(short(line, self.console.width - 3)))
         elif seconds - self._said > _PATIENCE:
@@ -60,13 +80,32 @@ class Progress:
         """A cell ended."""
         self._said = 0.0
         mark = cell.metadata["nbflow"]
-        self._line(str(number), mark["state"], documents.label(cell), duration(mark["seconds"]), _counts(runs))
+        self._line(
+            str(number),
+            mark["state"],
+            documents.label(cell),
+            duration(mark["seconds"]),
+            _counts(runs),
+        )
         if "error" in mark:
-            self._print((" " * (self._width + 6) + short(mark["error"], 200), LOOKS[_LIKE[mark["state"]]][0]))
+            self._print(
+                (
+                    " " * (self._width + 6) + short(mark["error"], 200),
+                    LOOKS[_LIKE[mark["state"]]][0],
+                )
+            )
 
     def skipped(self, first: int, last: int) -> None:
         """Cells that were not run."""
-        self._line("", "not run", f"cell {first} was not run" if first == last else f"cells {first} to {last} were not run", "", "")
+        self._line(
+            "",
+            "not run",
+            f"cell {first} was not run"
+            if first == last
+            else f"cells {first} to {last} were not run",
+            "",
+            "",
+        )
 
     def warn(self, text: str) -> None:
         """Something a person should know."""
@@ -113,16 +152,30 @@ def _counts(states: Sequence[RunState]) -> str:
         return ""
     tally = sum((state.tally() for state in states), Counter[State]())
     left = sum(undone(state) for state in states if state.state != "RUNNING")
-    parts = [f"{tally[state]:,} {word}" for state, word in ((State.COMPLETED, "done"), (State.CACHED, "cached")) if tally[state]]
-    parts += [f"{left:,} {'record' if left == 1 else 'records'} not done"] if left else []
-    parts += ["goes on in the background"] if any(state.state == "RUNNING" for state in states) else []
-    return (f"{len(states)} runs: " if len(states) > 1 else "") + (", ".join(parts) or "no records")
+    parts = [
+        f"{tally[state]:,} {word}"
+        for state, word in ((State.COMPLETED, "done"), (State.CACHED, "cached"))
+        if tally[state]
+    ]
+    parts += (
+        [f"{left:,} {'record' if left == 1 else 'records'} not done"] if left else []
+    )
+    parts += (
+        ["goes on in the background"]
+        if any(state.state == "RUNNING" for state in states)
+        else []
+    )
+    return (f"{len(states)} runs: " if len(states) > 1 else "") + (
+        ", ".join(parts) or "no records"
+    )
 
 
 def _share(state: RunState) -> str:
     """How far a run is."""
     tally = state.tally()
-    whole = (state.total if state.total is not None else len(state.keys)) * len(state.flows)
+    whole = (state.total if state.total is not None else len(state.keys)) * len(
+        state.flows
+    )
     done = sum(number for key, number in tally.items() if key in DONE)
     failed = tally[State.FAILED] + tally[State.TIMED_OUT]
     return f"{done:,} of {whole:,} done" + (f", {failed:,} failed" if failed else "")

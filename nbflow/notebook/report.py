@@ -1,6 +1,7 @@
 """Report: ``run.json``, what a headless run did, for programs; and finding the runs of last night in it.
 
-Its keys are a published format: ``format`` counts up when one of them changes its meaning.
+Its keys are a published format: ``format`` counts up when one of them changes its
+meaning.
 """
 
 from __future__ import annotations
@@ -41,12 +42,20 @@ def runs_of(path: Path) -> list[Told]:
     """
     try:
         content = json.loads(path.read_text("utf-8"))
-        noted = content.get("metadata", {}).get("nbflow") if "cells" in content and "nbformat" in content else content
+        noted = (
+            content.get("metadata", {}).get("nbflow")
+            if "cells" in content and "nbformat" in content
+            else content
+        )
         return [Told(str(run["run"]), str(run["store"])) for run in noted["runs"]]
     except FileNotFoundError:
-        raise UnknownRunError(f"There is no file {path}: name the output notebook of nbflow run, its run.json, or the id of a run.") from None
+        raise UnknownRunError(
+            f"There is no file {path}: name the output notebook of nbflow run, its run.json, or the id of a run."
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise UnknownRunError(f"{path} says nothing of runs: it is not an output notebook of nbflow run, nor its run.json.") from None
+        raise UnknownRunError(
+            f"{path} says nothing of runs: it is not an output notebook of nbflow run, nor its run.json."
+        ) from None
 
 
 def parameters_of(path: Path) -> Any:
@@ -62,14 +71,22 @@ def facts_of_notebook(path: Path, document: Any) -> dict[str, Any]:
     code = "\0".join(cell.source for _, cell in documents.code_cells(document))
     return {
         "notebook": str(path),
-        "digests": {"notebook": _digest(path.read_bytes()), "code": _digest(code.encode("utf-8", "surrogatepass"))},
+        "digests": {
+            "notebook": _digest(path.read_bytes()),
+            "code": _digest(code.encode("utf-8", "surrogatepass")),
+        },
         "git": _git(path.resolve().parent),
     }
 
 
 def facts_of_cell(number: int, cell: Any, runs: list[str]) -> dict[str, Any]:
     """One code cell: its mark, and the runs that it made or went on with."""
-    return {"cell": number, "id": cell.get("id"), **cell.metadata.get("nbflow", {}), "runs": runs}
+    return {
+        "cell": number,
+        "id": cell.get("id"),
+        **cell.metadata.get("nbflow", {}),
+        "runs": runs,
+    }
 
 
 def facts_of_run(told: Told, state: RunState) -> dict[str, Any]:
@@ -81,8 +98,23 @@ def facts_of_run(told: Told, state: RunState) -> dict[str, Any]:
         "event": state.event,
         "state": state.state,
         "records": len(state.keys) + state.unread,
-        "flows": {name: {str(key): number for key, number in state.count(flow).items() if number} for flow, name in enumerate(state.flows)},
-        "failed": [{"record": row.key, "flow": row.flow, "step": row.step or None, "error": row.error, "message": row.message, "attempts": row.attempts} for row in rows],
+        "flows": {
+            name: {
+                str(key): number for key, number in state.count(flow).items() if number
+            }
+            for flow, name in enumerate(state.flows)
+        },
+        "failed": [
+            {
+                "record": row.key,
+                "flow": row.flow,
+                "step": row.step or None,
+                "error": row.error,
+                "message": row.message,
+                "attempts": row.attempts,
+            }
+            for row in rows
+        ],
         "failed_not_listed": len(state.failures) - len(rows),
         "stopped": state.stopped or None,
         "usage": state.usage._asdict(),
@@ -92,7 +124,16 @@ def facts_of_run(told: Told, state: RunState) -> dict[str, Any]:
 
 def undone(state: RunState) -> int:
     """How many records are not done in every flow of a run that has ended; unread rows of one that was killed count."""
-    return len({record for flow in range(len(state.flows)) for record in state.records(flow, UNDONE)}) + state.unread
+    return (
+        len(
+            {
+                record
+                for flow in range(len(state.flows))
+                for record in state.records(flow, UNDONE)
+            }
+        )
+        + state.unread
+    )
 
 
 def as_text(facts: dict[str, Any]) -> str:
@@ -103,15 +144,22 @@ def as_text(facts: dict[str, Any]) -> str:
 def write(path: Path, content: str | bytes) -> None:
     """Replace a file whole: who reads it sees the old or the new one."""
     path = path.resolve()  # of a link, the file behind it
-    # What is not Unicode, such as an argument in another encoding, is written as JSON escapes it.
-    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    # What is not Unicode, such as an argument in another encoding, is written as JSON
+    # escapes it.
+    data = (
+        content.encode("utf-8", "backslashreplace")
+        if isinstance(content, str)
+        else content
+    )
     try:
         mode = path.stat().st_mode & 0o777
     except FileNotFoundError:
         mask = os.umask(0)
         os.umask(mask)
         mode = 0o666 & ~mask
-    with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+    with tempfile.NamedTemporaryFile(
+        "wb", dir=path.parent, prefix=f".{path.name}.", delete=False
+    ) as file:
         try:
             file.write(data)
             file.flush()
@@ -131,14 +179,30 @@ def _git(folder: Path) -> dict[str, Any] | None:
     commit = _git_says(folder, "rev-parse", "HEAD")
     if commit is None:
         return None
-    return {"commit": commit, "changed": bool(_git_says(folder, "status", "--porcelain", "--untracked-files=no"))}
+    return {
+        "commit": commit,
+        "changed": bool(
+            _git_says(folder, "status", "--porcelain", "--untracked-files=no")
+        ),
+    }
 
 
 def _git_says(folder: Path, *arguments: str) -> str | None:
     # fsmonitor and hooks are programs that a foreign checkout may name.
-    command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", *arguments]
+    command = [
+        "git",
+        "-C",
+        str(folder),
+        "-c",
+        "core.fsmonitor=false",
+        "-c",
+        "core.hooksPath=/dev/null",
+        *arguments,
+    ]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603 - no shell, a fixed command
+        done = subprocess.run(  # noqa: S603 - no shell, a fixed command
+            command, capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -47,16 +47,21 @@ def parse(text: str) -> Spec:
     """Read ``NAME -> OUT, ... --flag value``.
 
     Raises:
-        UsageError: no name, an unknown flag, a flag without its value; says what to write.
+        UsageError: no name, an unknown flag, a flag without its value; says what to
+            write.
     """
     head, *tail = re.split(r"\s(?=--)", f" {text.strip()}", maxsplit=1)
     name, arrow, outs = (part.strip() for part in head.partition("->"))
     if not name or len(name.split()) > 1:
-        raise UsageError(f"A step cell needs one name: `%%step NAME -> OUTPUT, ...` or `#| step: NAME -> OUTPUT, ...`, not {text.strip()!r}.")
+        raise UsageError(
+            f"A step cell needs one name: `%%step NAME -> OUTPUT, ...` or `#| step: NAME -> OUTPUT, ...`, not {text.strip()!r}."
+        )
     named = tuple(part.strip() for part in outs.split(",")) if arrow else None
     for out in named or ():
         if not out.isidentifier():
-            raise UsageError(f"Step cell {name!r}: {out!r} is not the name of an output; write names with commas between them.")
+            raise UsageError(
+                f"Step cell {name!r}: {out!r} is not the name of an output; write names with commas between them."
+            )
     switches: set[str] = set()
     values: dict[str, list[str]] = {}
     words = iter(_words(name, tail[0]) if tail else [])
@@ -73,29 +78,47 @@ def parse(text: str) -> Spec:
             raise _unknown(name, flag)
     last = {flag: given[-1] for flag, given in values.items()}
     if not last.get("--retries", "0").isdigit():
-        raise UsageError(f"Step cell {name!r}: --retries needs a whole number, not {last['--retries']!r}.")
+        raise UsageError(
+            f"Step cell {name!r}: --retries needs a whole number, not {last['--retries']!r}."
+        )
     policy = Policy(
         retries=int(last.get("--retries", 0)),
         timeout=_seconds(last.get("--timeout"), "--timeout"),
         ttl=_seconds(last.get("--ttl"), "--ttl"),
     )
-    return Spec(name, named, "--force" in switches, "--dry" in switches, frozenset(values.get("--ignore", ())), policy, last.get("--version"))
+    return Spec(
+        name,
+        named,
+        "--force" in switches,
+        "--dry" in switches,
+        frozenset(values.get("--ignore", ())),
+        policy,
+        last.get("--version"),
+    )
 
 
 def _words(name: str, flags: str) -> list[str]:
     try:
         return shlex.split(flags)
     except ValueError as error:  # a quote that nothing closes, a backslash at the end
-        raise UsageError(f"Step cell {name!r}: the flags cannot be read ({error}): {flags}") from None
+        raise UsageError(
+            f"Step cell {name!r}: the flags cannot be read ({error}): {flags}"
+        ) from None
 
 
 def _unknown(name: str, flag: str) -> UsageError:
     if flag.startswith("->"):
-        return UsageError(f"Step cell {name!r}: flags come after the outputs: `{name} -> OUTPUT, ... --flag`.")
+        return UsageError(
+            f"Step cell {name!r}: flags come after the outputs: `{name} -> OUTPUT, ... --flag`."
+        )
     import difflib
 
     close = difflib.get_close_matches(flag, [*_SWITCHES, *_VALUES], n=1)
-    hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join((*_SWITCHES, *_VALUES))}."
+    hint = (
+        f"Did you mean {close[0]}?"
+        if close
+        else f"There are {', '.join((*_SWITCHES, *_VALUES))}."
+    )
     return UsageError(f"Step cell {name!r}: unknown flag {flag}. {hint}")
 
 
@@ -116,8 +139,12 @@ def mark(lines: list[str]) -> list[str]:
             try:
                 parse(found[1])
             except UsageError as error:
-                raise SyntaxError(str(error), ("<step cell>", place + 1, 1, line)) from None
-            if (magic := _CELL_MAGIC.match("".join(lines[place + 1 : place + 2]))) is not None:
+                raise SyntaxError(
+                    str(error), ("<step cell>", place + 1, 1, line)
+                ) from None
+            if (
+                magic := _CELL_MAGIC.match("".join(lines[place + 1 : place + 2]))
+            ) is not None:
                 return _below(magic, lines, place)
             return [*lines[:place], f"{line.strip()!r}\n", *lines[place + 1 :]]
         if line.strip() and not _OPTION.match(line):
@@ -138,68 +165,129 @@ class Rebuild(ast.NodeTransformer):
 
     Args:
         interactivity: which expressions IPython shows.
-        keep: takes a cell's first line and statements, and gives the number under which `enter` finds them.
+        keep: takes a cell's first line and statements, and gives the number under which
+            `enter` finds them.
         space: the notebook's names.
     """
 
-    def __init__(self, interactivity: Callable[[], str], keep: Callable[[Spec, list[ast.stmt]], int], space: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        interactivity: Callable[[], str],
+        keep: Callable[[Spec, list[ast.stmt]], int],
+        space: Mapping[str, object],
+    ) -> None:
         self._interactivity = interactivity
         self._keep = keep
         self._space = space
 
-    def visit_Module(self, node: ast.Module) -> ast.Module:  # the name that ast asks for
+    def visit_Module(
+        self, node: ast.Module
+    ) -> ast.Module:  # the name that ast asks for
         """Put the statements of a step cell into the loop and the ``with`` around them."""
         if not node.body or (text := _marked(node.body[0])) is None:
             return node
         body = node.body[1:]
-        future = [part for part in body if isinstance(part, ast.ImportFrom) and part.module == "__future__"]
+        future = [
+            part
+            for part in body
+            if isinstance(part, ast.ImportFrom) and part.module == "__future__"
+        ]
         body = [part for part in body if part not in future]
         try:
-            compile(ast.Module(body, []), "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-        except SyntaxError:  # `return` outside of a function and the like: IPython says it best
+            compile(
+                ast.Module(body, []),
+                "<cell>",
+                "exec",
+                ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+                dont_inherit=True,
+            )
+        except (
+            SyntaxError
+        ):  # `return` outside of a function and the like: IPython says it best
             return ast.Module(body, node.type_ignores)
         number = self._keep(parse(text), body)
-        first = ast.parse(f"for {NAME} in __import__('nbflow.notebook.cells', fromlist=['cells']).enter({number}):\n with {NAME}:\n  pass").body[0]
+        first = ast.parse(
+            f"for {NAME} in __import__('nbflow.notebook.cells', fromlist=['cells']).enter({number}):\n with {NAME}:\n  pass"
+        ).body[0]
         assert isinstance(first, ast.For)
         inner = first.body[0]
         assert isinstance(inner, ast.With)
         if _awaits(body):
             inner = first.body[0] = ast.AsyncWith(inner.items, inner.body)
-        inner.body = _guarded(self._shown(body), modules(body, self._space)) or [ast.Pass()]
+        inner.body = _guarded(self._shown(body), modules(body, self._space)) or [
+            ast.Pass()
+        ]
         ast.copy_location(first, node.body[0])
-        return ast.fix_missing_locations(ast.Module([*future, first], node.type_ignores))
+        return ast.fix_missing_locations(
+            ast.Module([*future, first], node.type_ignores)
+        )
 
     def _shown(self, body: list[ast.stmt]) -> list[ast.stmt]:
         which = self._interactivity()
         last = len(body) - 1
-        return [_show(part) if isinstance(part, ast.Expr) and not _sets_up(part) and (which == "all" or (place == last and which != "none")) else part for place, part in enumerate(body)]
+        return [
+            _show(part)
+            if isinstance(part, ast.Expr)
+            and not _sets_up(part)
+            and (which == "all" or (place == last and which != "none"))
+            else part
+            for place, part in enumerate(body)
+        ]
 
 
 def _marked(node: ast.stmt) -> str | None:
     value = node.value if isinstance(node, ast.Expr) else None
-    found = STEP_LINE.match(value.value) if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
+    found = (
+        STEP_LINE.match(value.value)
+        if isinstance(value, ast.Constant) and isinstance(value.value, str)
+        else None
+    )
     return found[1] if found else None
 
 
 def _awaits(body: list[ast.stmt]) -> bool:
     module = ast.Module(body, [])
-    code = compile(module, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    code = compile(
+        module, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
+    )
     return bool(code.co_flags & inspect.CO_COROUTINE)
 
 
 def _show(node: ast.Expr) -> ast.stmt:
-    call = ast.Call(ast.Attribute(ast.Name(NAME, ast.Load()), "show", ast.Load()), [node.value], [])
-    return ast.fix_missing_locations(ast.copy_location(ast.Expr(ast.copy_location(call, node.value)), node))
+    call = ast.Call(
+        ast.Attribute(ast.Name(NAME, ast.Load()), "show", ast.Load()), [node.value], []
+    )
+    return ast.fix_missing_locations(
+        ast.copy_location(ast.Expr(ast.copy_location(call, node.value)), node)
+    )
 
 
 def _sets_up(node: ast.stmt) -> bool:
-    return cells.magic_of(node) in cells.SETTING_UP if isinstance(node, ast.Expr) else False
+    return (
+        cells.magic_of(node) in cells.SETTING_UP
+        if isinstance(node, ast.Expr)
+        else False
+    )
 
 
 def modules(body: list[ast.stmt], space: Mapping[str, object]) -> frozenset[str]:
     """The names of modules that a cell has: those of the notebook, and those that it imports itself."""
-    imported = (name for node in body if isinstance(node, ast.Import) for name in cells.defined_by(node))
-    return frozenset((*imported, *(name for name, value in [*space.items()] if isinstance(value, ModuleType))))
+    imported = (
+        name
+        for node in body
+        if isinstance(node, ast.Import)
+        for name in cells.defined_by(node)
+    )
+    return frozenset(
+        (
+            *imported,
+            *(
+                name
+                for name, value in [*space.items()]
+                if isinstance(value, ModuleType)
+            ),
+        )
+    )
 
 
 def _guarded(body: list[ast.stmt], names: frozenset[str]) -> list[ast.stmt]:
@@ -214,7 +302,9 @@ def _guarded(body: list[ast.stmt], names: frozenset[str]) -> list[ast.stmt]:
             open_block.body.append(part)
         else:
             live = ast.Attribute(ast.Name(NAME, ast.Load()), "live", ast.Load())
-            open_block = ast.fix_missing_locations(ast.copy_location(ast.If(live, [], []), part))
+            open_block = ast.fix_missing_locations(
+                ast.copy_location(ast.If(live, [], []), part)
+            )
             open_block.body.append(part)
             found.append(open_block)
     return found

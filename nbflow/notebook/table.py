@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from nbflow._run.run import Run
     from nbflow.notebook.talk import Message, Send
 
-#: Seconds that the rate is measured over; seconds at the beginning that are left out of it, and that it takes to have one.
+#: Seconds that the rate is measured over; seconds at the beginning that are left out of
+#: it, and that it takes to have one.
 _WINDOW, _EARLY = 10.0, 1.0
 _CAUSES, _TEXT = 12, 20_000
 
@@ -37,7 +38,8 @@ _CAUSES, _TEXT = 12, 20_000
 class Pace:
     """How fast a run goes, over the last seconds.
 
-    Not over its first one: there comes at once what is remembered, and it says nothing of what is left.
+    Not over its first one: there comes at once what is remembered, and it says nothing
+    of what is left.
     """
 
     samples: deque[tuple[float, int]] = field(default_factory=deque)
@@ -63,7 +65,9 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
 
     plain: ClassVar[Message] = {"sort": "state"}
 
-    def __init__(self, run: Run, send: Send, wake: Callable[[], None], *, read_only: bool = False) -> None:
+    def __init__(
+        self, run: Run, send: Send, wake: Callable[[], None], *, read_only: bool = False
+    ) -> None:
         super().__init__(send, wake, read_only=read_only)
         self.run = run
         self._pace = Pace()
@@ -90,7 +94,17 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
         """Whatever happens to a run moves one of these; where nothing happens, the rate and the time left move."""
         state, sheet = stand
         turn = time.monotonic() // BEAT if state.state == "RUNNING" else 0
-        return state.state, turn, state.ended, len(state.keys), len(state.remarks), len(sheet.retrying), state.usage.requests, state.saved.requests, self.run.is_stopping
+        return (
+            state.state,
+            turn,
+            state.ended,
+            len(state.keys),
+            len(state.remarks),
+            len(sheet.retrying),
+            state.usage.requests,
+            state.saved.requests,
+            self.run.is_stopping,
+        )
 
     @property
     def pace(self) -> float:
@@ -119,8 +133,15 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
         total = max(state.total or 0, len(state.keys)) * flows
         counts = {CODES[key]: number for key, number in tally.items() if number}
         if retrying:
-            counts |= {CODES[State.RETRYING]: retrying, CODES[State.RUNNING]: tally[State.RUNNING] - retrying}
-        rate = self._pace.rate(now, ended) if state.state == "RUNNING" else _mean_rate(state, tally)
+            counts |= {
+                CODES[State.RETRYING]: retrying,
+                CODES[State.RUNNING]: tally[State.RUNNING] - retrying,
+            }
+        rate = (
+            self._pace.rate(now, ended)
+            if state.state == "RUNNING"
+            else _mean_rate(state, tally)
+        )
         worst = sheet.worst(_CAUSES)
         return {
             "run": state.run,
@@ -135,37 +156,79 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             "records": len(state.keys),
             "counts": counts,
             "rate": rate / flows if rate is not None else None,
-            "left": (total - ended) / rate if rate and state.state == "RUNNING" and state.total is not None else None,
+            "left": (total - ended) / rate
+            if rate and state.state == "RUNNING" and state.total is not None
+            else None,
             "cost": state.usage.told_cost,
             "tokens": short_number(state.usage.tokens) if state.usage.tokens else "",
             "saved": state.saved.told_cost,
             "costs": any(map(state.has_used, range(len(state.flows)))),
-            "again": sum(number for key, number in tally.items() if key in FINAL and key not in DONE),
+            "again": sum(
+                number
+                for key, number in tally.items()
+                if key in FINAL and key not in DONE
+            ),
             "failed": sum(tally[key] for key in BROKEN),
-            "flows": [self._lane(name, sheet.lanes[flow], state, flow) for flow, name in enumerate(state.flows)],
-            "causes": [[number, cause.step or cause.flow, cause.error, short(cause.message, 160), cause.records, cause.flow] for number, cause in worst],
+            "flows": [
+                self._lane(name, sheet.lanes[flow], state, flow)
+                for flow, name in enumerate(state.flows)
+            ],
+            "causes": [
+                [
+                    number,
+                    cause.step or cause.flow,
+                    cause.error,
+                    short(cause.message, 160),
+                    cause.records,
+                    cause.flow,
+                ]
+                for number, cause in worst
+            ],
             "kinds": sum(1 for cause in sheet.causes if cause.records),
-            "remarks": [short(text, 400) for text in dict.fromkeys([*remarks_of(state), *state.remarks[:50]])][:5],
+            "remarks": [
+                short(text, 400)
+                for text in dict.fromkeys([*remarks_of(state), *state.remarks[:50]])
+            ][:5],
         }
 
     @staticmethod
     def _lane(name: str, lane: Lane, state: RunState, flow: int) -> list[Any]:
         counts = state.count(flow)
-        whole = lane.tracks[WHOLE].counts.get(State.CACHED, 0) if WHOLE in lane.tracks else 0
+        whole = (
+            lane.tracks[WHOLE].counts.get(State.CACHED, 0)
+            if WHOLE in lane.tracks
+            else 0
+        )
         steps = [
-            [step, {code: number for code, number in enumerate(track.tally) if number}, state.steps[flow][step].usage.told_cost]
+            [
+                step,
+                {code: number for code, number in enumerate(track.tally) if number},
+                state.steps[flow][step].usage.told_cost,
+            ]
             for step, track in lane.tracks.items()
             if step != WHOLE
         ]
-        why = why_of(state, f"flow {name}", counts) or why_of(state, name, counts)  # a map is filed under its step
-        return [name, {CODES[key]: number for key, number in counts.items() if number}, whole, steps, short(why, 160)]
+        why = why_of(state, f"flow {name}", counts) or why_of(
+            state, name, counts
+        )  # a map is filed under its step
+        return [
+            name,
+            {CODES[key]: number for key, number in counts.items() if number},
+            whole,
+            steps,
+            short(why, 160),
+        ]
 
     # What a page asks for.
 
     def _detail(self, message: Message) -> Message:
         with self.run.look() as (state, _):
             record, flow = self._place(state, message)
-            key, name, failed = state.keys[record], state.flows[flow], state.failures.get((record, flow))
+            key, name, failed = (
+                state.keys[record],
+                state.flows[flow],
+                state.failures.get((record, flow)),
+            )
         found = self.run.inspect(key)
         view = found[name]
         trouble = view.failure or (failed[0] if failed is not None else None)
@@ -177,7 +240,14 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             "state": CODES[view.state],
             "seconds": view.seconds,
             "why": _said_why(view),
-            "trouble": {"step": trouble.step, "error": trouble.error, "message": _cut(trouble.message), "traceback": _cut(trouble.traceback)} if trouble is not None else None,
+            "trouble": {
+                "step": trouble.step,
+                "error": trouble.error,
+                "message": _cut(trouble.message),
+                "traceback": _cut(trouble.traceback),
+            }
+            if trouble is not None
+            else None,
             "steps": [_step(step) for step in view.steps],
             "record": _record(found),
             "output": text_of(lambda: view.output) if view.state in DONE else None,
@@ -189,7 +259,10 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             raise UsageError("This table is for reading only.")
         if what == "stop":
             self.run.cancel()
-            return {"t": "said", "text": "Stopping: nothing more is started; calls under way end first."}
+            return {
+                "t": "said",
+                "text": "Stopping: nothing more is started; calls under way end first.",
+            }
         if what == "rerun_failed":
             only = self.run.unfinished()
             self.run.rerun_places(only)
@@ -201,17 +274,26 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             else:
                 rows = self._chosen(state, sheet, message)
             failed, done = page.split(state, rows)
-        # What is done is run again only where nothing else is shown: a filter for failures never pays for the rest.
+        # What is done is run again only where nothing else is shown: a filter for
+        # failures never pays for the rest.
         only, force = (failed, False) if failed else (done, True)
         if force and not message.get("sure"):
             several = f"{len(only):,} records are" if len(only) > 1 else "The record is"
-            return {"t": "said", "ask": f"{several} done. Run every step again, and pay for it again?", "act": message}
+            return {
+                "t": "said",
+                "ask": f"{several} done. Run every step again, and pay for it again?",
+                "act": message,
+            }
         self.run.rerun_places(only, force=force)
         return {"t": "said", "text": f"Running {len(only):,} again."}
 
     def _csv(self, message: Message) -> Message:
         with self.run.look() as (state, sheet):
-            return {"t": "csv", "name": f"failures-{state.run}.csv", "text": page.failures_csv(state, self._chosen(state, sheet, message))}
+            return {
+                "t": "csv",
+                "name": f"failures-{state.run}.csv",
+                "text": page.failures_csv(state, self._chosen(state, sheet, message)),
+            }
 
     def _chosen(self, state: RunState, sheet: Sheet, message: Message) -> list[int]:
         """All rows that fit what the view shows, as it is now."""
@@ -226,7 +308,11 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             raise UsageError(f"Run {state.run} has no row {message['row']}.")
         return record, flow
 
-    answers: ClassVar[Mapping[Any, Callable[[Any, Message], Message]]] = {"open": _detail, "act": _act, "csv": _csv}
+    answers: ClassVar[Mapping[Any, Callable[[Any, Message], Message]]] = {
+        "open": _detail,
+        "act": _act,
+        "csv": _csv,
+    }
 
 
 def _mean_rate(state: RunState, tally: Mapping[State, int]) -> float | None:
@@ -255,7 +341,9 @@ def _step(step: StepView) -> Message:
                 "at": attempt.at,
                 "seconds": attempt.seconds,
                 "wait": attempt.wait,
-                "trouble": f"{attempt.failure.error}: {_cut(attempt.failure.message)}" if attempt.failure is not None else "",
+                "trouble": f"{attempt.failure.error}: {_cut(attempt.failure.message)}"
+                if attempt.failure is not None
+                else "",
             }
             for attempt in step.attempts
         ],
@@ -295,10 +383,18 @@ def text_of(load: Callable[[], Any]) -> str:
         dump = getattr(value, "model_dump", None)
         if callable(dump):
             value = dump()
-        return _cut(json.dumps(value, indent=2, ensure_ascii=False, default=repr) if isinstance(value, dict | list | tuple) else repr(value))
+        return _cut(
+            json.dumps(value, indent=2, ensure_ascii=False, default=repr)
+            if isinstance(value, dict | list | tuple)
+            else repr(value)
+        )
     except Exception as error:
         return f"(cannot be shown: {failure.describe(error)})"
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _TEXT else f"{text[:_TEXT]}\n... and {len(text) - _TEXT:,} characters more"
+    return (
+        text
+        if len(text) <= _TEXT
+        else f"{text[:_TEXT]}\n... and {len(text) - _TEXT:,} characters more"
+    )

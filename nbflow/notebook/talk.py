@@ -2,13 +2,16 @@
 
 Messages from a page (``t`` is the kind, ``id`` the view that asks):
 
-- ``view``: what the view shows from now on: offset, limit, query, whether its order may change, whether it is seen
+- ``view``: what the view shows from now on: offset, limit, query, whether its order may
+  change, whether it is seen
 - ``ack``: the tick with number ``n`` is drawn
 - ``gone``: the view is no more
-- what else the table answers (`Talk.answers`): ``open`` a row, ``act``, ``csv``, ``compare``
+- what else the table answers (`Talk.answers`): ``open`` a row, ``act``, ``csv``,
+  ``compare``
 
-and to it: ``tick`` (aggregates, and each view's rows), ``beat`` (the kernel lives), ``said`` (what came of something),
-and the answers. What a record holds travels as texts that a page never takes for HTML.
+and to it: ``tick`` (aggregates, and each view's rows), ``beat`` (the kernel lives),
+``said`` (what came of something), and the answers. What a record holds travels as texts
+that a page never takes for HTML.
 """
 
 from __future__ import annotations
@@ -29,12 +32,13 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
     Send = Callable[[Message], None]
 
-#: Seconds between two ticks: at best, if the page does not answer (or cannot, while a cell runs), of what another
-#: process works on, and if nothing happens.
+#: Seconds between two ticks: at best, if the page does not answer (or cannot, while a
+#: cell runs), of what another process works on, and if nothing happens.
 PERIOD, UNANSWERED, ELSEWHERE, BEAT = 0.2, 0.4, 0.5, 2.0
 #: Seconds after which a view that is silent while another speaks is taken for gone.
 _SILENT = 30.0
-#: Choosing rows takes at most this share of the time; a selection is good for so many times what it cost.
+#: Choosing rows takes at most this share of the time; a selection is good for so many
+#: times what it cost.
 SHARE = 50
 _LIMIT = 200
 
@@ -62,7 +66,9 @@ class View:
     @property
     def is_due(self) -> bool:
         """Is it time for another choice? The dearer one was, the longer it is good for."""
-        return self.rows is None or (not self.held and time.monotonic() - self.chosen_at >= SHARE * self.cost)
+        return self.rows is None or (
+            not self.held and time.monotonic() - self.chosen_at >= SHARE * self.cost
+        )
 
 
 class Talk(Generic[Stand]):
@@ -79,11 +85,14 @@ class Talk(Generic[Stand]):
     #: What a page asks for that has not been touched.
     plain: ClassVar[Message] = {}
 
-    def __init__(self, send: Send, wake: Callable[[], None], *, read_only: bool = False) -> None:
+    def __init__(
+        self, send: Send, wake: Callable[[], None], *, read_only: bool = False
+    ) -> None:
         self.read_only = read_only
         self.views: dict[str, View] = {}
         self._send, self._wake = send, wake
-        # Shown to views that have not been heard of, such as those whose messages wait for the cell to end.
+        # Shown to views that have not been heard of, such as those whose messages wait
+        # for the cell to end.
         self._first = View(self.query(self.plain))
         self._known: Any = None
         self._number = self._acked = 0
@@ -125,7 +134,8 @@ class Talk(Generic[Stand]):
     def take(self, message: Message) -> None:
         """A page said something. On the publisher's thread; what may take long goes to one of its own.
 
-        Not to the engine's workers: the calls of a run can keep all of them busy, and Stop most of all must not wait.
+        Not to the engine's workers: the calls of a run can keep all of them busy, and
+        Stop most of all must not wait.
         """
         kind, who = message.get("t"), str(message.get("id", ""))
         if who in self.views:
@@ -139,11 +149,20 @@ class Talk(Generic[Stand]):
         elif message.get("what") == "stop":
             self._answer(self.answers[kind], who, message)
         elif kind in self.answers:
-            threading.Thread(target=self._answer, args=(self.answers[kind], who, message), name="nbflow-answer", daemon=True).start()
+            threading.Thread(
+                target=self._answer,
+                args=(self.answers[kind], who, message),
+                name="nbflow-answer",
+                daemon=True,
+            ).start()
 
     def _set(self, who: str, message: Message) -> None:
         now = time.monotonic()
-        self.views = {name: view for name, view in self.views.items() if now - view.heard < _SILENT or name == who}
+        self.views = {
+            name: view
+            for name, view in self.views.items()
+            if now - view.heard < _SILENT or name == who
+        }
         view = self.views.setdefault(who, View(self.query(self.plain), heard=now))
         if message.get("n", 0) < view.asked:
             return  # overtaken: it waited for a cell, and a later one took the way round it
@@ -151,14 +170,30 @@ class Talk(Generic[Stand]):
         if query != view.query:
             view.query, view.rows = query, None
         view.offset, view.limit = window(message)
-        view.held, view.seen, view.asked = bool(message.get("held")), bool(message.get("seen", True)), int(message.get("n", 0))
+        view.held, view.seen, view.asked = (
+            bool(message.get("held")),
+            bool(message.get("seen", True)),
+            int(message.get("n", 0)),
+        )
 
-    def _answer(self, answer: Callable[[Any, Message], Message], who: str, message: Message) -> None:
+    def _answer(
+        self, answer: Callable[[Any, Message], Message], who: str, message: Message
+    ) -> None:
         try:
             said = answer(self, message)
         except Exception as error:
-            # Nobody sees what a handler raises: the table says it, and in full what only a mistake of ours can be.
-            said = {"t": "said", "wrong": True, "text": short(str(error) if isinstance(error, NbflowError) else failure.describe(error), 600)}
+            # Nobody sees what a handler raises: the table says it, and in full what
+            # only a mistake of ours can be.
+            said = {
+                "t": "said",
+                "wrong": True,
+                "text": short(
+                    str(error)
+                    if isinstance(error, NbflowError)
+                    else failure.describe(error),
+                    600,
+                ),
+            }
         self._send(said | {"id": who, "to": message.get("n")})
         self._wake()
 
@@ -172,33 +207,58 @@ class Talk(Generic[Stand]):
         """Tell the views what is new, if anything is and they can take it."""
         asked = any(view.asked != view.answered for view in self.views.values())
         answers = self._acked >= self._number - 1
-        if not asked and now - self._looked < (self.pace if answers else max(self.pace, UNANSWERED)):
+        if not asked and now - self._looked < (
+            self.pace if answers else max(self.pace, UNANSWERED)
+        ):
             return
-        if self.views and not any(view.seen for view in self.views.values()) and now - self._looked < BEAT:
+        if (
+            self.views
+            and not any(view.seen for view in self.views.values())
+            and now - self._looked < BEAT
+        ):
             return
         self._looked = now
         with self.look() as stand:
             known = self.known(stand)
-            if known == self._known and not asked and not any(view.seen and view.stale and view.is_due for view in self.views.values()):
+            if (
+                known == self._known
+                and not asked
+                and not any(
+                    view.seen and view.stale and view.is_due
+                    for view in self.views.values()
+                )
+            ):
                 if now - self._sent >= BEAT:
                     self._tell({"t": "beat"}, now)
                 return
             self._known = known
-            message = {"t": "tick", "now": time.time(), "readonly": self.read_only, **self.picture(stand, now), "pages": self._pages(stand)}
+            message = {
+                "t": "tick",
+                "now": time.time(),
+                "readonly": self.read_only,
+                **self.picture(stand, now),
+                "pages": self._pages(stand),
+            }
         self._number += 1
         self._tell(message | {"n": self._number}, now)
 
     @property
     def is_quiet(self) -> bool:
         """Is there nothing to come, and has every view been told so?"""
-        return self._known is not None and not any(view.asked != view.answered or view.stale for view in self.views.values())
+        return self._known is not None and not any(
+            view.asked != view.answered or view.stale for view in self.views.values()
+        )
 
     def _tell(self, message: Message, now: float) -> None:
         self._sent = now
         self._send(message)
 
     def _pages(self, stand: Stand) -> Message:
-        return {who: self._page(view, stand) for who, view in (self.views or {"": self._first}).items() if view.seen or view.asked != view.answered}
+        return {
+            who: self._page(view, stand)
+            for who, view in (self.views or {"": self._first}).items()
+            if view.seen or view.asked != view.answered
+        }
 
     def _page(self, view: View, stand: Stand) -> Message:
         view.stale = not view.is_due
@@ -210,9 +270,19 @@ class Talk(Generic[Stand]):
         view.answered = view.asked
         count = len(view.rows)
         offset = max(0, min(view.offset, count - 1))
-        return {"n": view.asked, "total": count, "offset": offset, "rows": [self.row(stand, chosen) for chosen in view.rows[offset : offset + view.limit]]}
+        return {
+            "n": view.asked,
+            "total": count,
+            "offset": offset,
+            "rows": [
+                self.row(stand, chosen)
+                for chosen in view.rows[offset : offset + view.limit]
+            ],
+        }
 
 
 def window(message: Message) -> tuple[int, int]:
     """The part of all rows that a page asks for: offset and limit, within reason."""
-    return max(0, int(message.get("offset", 0))), min(max(0, int(message.get("limit", 20))), _LIMIT)
+    return max(0, int(message.get("offset", 0))), min(
+        max(0, int(message.get("limit", 20))), _LIMIT
+    )

@@ -8,7 +8,13 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from nbflow._state.folder import lock_file, open_private, prepare, private_folder, refusal
+from nbflow._state.folder import (
+    lock_file,
+    open_private,
+    prepare,
+    private_folder,
+    refusal,
+)
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +31,9 @@ class BusyError(UsageError):
 
 
 @contextmanager
-def turn(store: Path, names: list[str], *, waits: Callable[[str], None] | None) -> Iterator[None]:
+def turn(
+    store: Path, names: list[str], *, waits: Callable[[str], None] | None
+) -> Iterator[None]:
     """Hold the turn for every one of ``names`` on a store.
 
     Args:
@@ -41,7 +49,12 @@ def turn(store: Path, names: list[str], *, waits: Callable[[str], None] | None) 
     prepare(store)
     with ExitStack() as held:
         # In one order for everybody, so that no two wait for each other.
-        for name in sorted({hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:40] for name in names}):
+        for name in sorted(
+            {
+                hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:40]
+                for name in names
+            }
+        ):
             try:
                 private_folder(folder)
                 file = open_private(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT)
@@ -58,7 +71,9 @@ def _take(file: int, waits: Callable[[str], None] | None) -> None:
         holder = os.pread(file, 100, 0).decode("ascii", "replace").strip()
         who = f"another copy of this job is at work{f' (process {holder})' if holder else ''}"
         if waits is None:
-            raise BusyError(f"{who[0].upper()}{who[1:]}; run without --no-wait to wait for it.")
+            raise BusyError(
+                f"{who[0].upper()}{who[1:]}; run without --no-wait to wait for it."
+            )
         if not told:
             waits(who)
             told = True

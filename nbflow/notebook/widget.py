@@ -33,7 +33,8 @@ _ROUND = 0.05
 class Publisher:
     """One thread for the tables of a process: what pages ask is answered in turn, what changed is told.
 
-    One, because messages of several threads overtake each other; and not the one that a cell runs on, which is busy.
+    One, because messages of several threads overtake each other; and not the one that a
+    cell runs on, which is busy.
     """
 
     def __init__(self) -> None:
@@ -48,7 +49,9 @@ class Publisher:
             self._tables[table] = None
             if not self._alive:
                 self._alive = True
-                threading.Thread(target=self._speak, name="nbflow-tables", daemon=True).start()
+                threading.Thread(
+                    target=self._speak, name="nbflow-tables", daemon=True
+                ).start()
         self.wake()
 
     def drop(self, table: Talk[Any]) -> None:
@@ -72,11 +75,15 @@ class Publisher:
                 if not tables:
                     self._alive = False
                     return
-            for table, message in self._questions(BEAT if all(table.is_quiet for table in tables) else _ROUND):
+            for table, message in self._questions(
+                BEAT if all(table.is_quiet for table in tables) else _ROUND
+            ):
                 try:
                     table.take(message)
                 except Exception as error:
-                    table.say(f"The page asked for what cannot be: {failure.describe(error)}")
+                    table.say(
+                        f"The page asked for what cannot be: {failure.describe(error)}"
+                    )
             for table in tables:
                 self._tick(table)
 
@@ -107,7 +114,8 @@ class TableWidget(anywidget.AnyWidget):
 
     Args:
         name: what it shows.
-        table: makes the kernel's side of it, of what sends a message to the page and what wakes the publisher.
+        table: makes the kernel's side of it, of what sends a message to the page and
+            what wakes the publisher.
     """
 
     _esm = _HERE / "table.js"
@@ -117,7 +125,12 @@ class TableWidget(anywidget.AnyWidget):
     #: What it shows: ``run`` or ``history``.
     kind = traitlets.Unicode("run").tag(sync=True)
 
-    def __init__(self, name: str, table: Callable[[Send, Callable[[], None]], Talk[Any]], kind: str = "run") -> None:
+    def __init__(
+        self,
+        name: str,
+        table: Callable[[Send, Callable[[], None]], Talk[Any]],
+        kind: str = "run",
+    ) -> None:
         super().__init__(name=f"{name}-{secrets.token_hex(3)}", kind=kind)
         self.table = table(self.send, self.wake)
         self.on_msg(self._heard)
@@ -144,16 +157,25 @@ def of_run(run: Run) -> TableWidget:
     return TableWidget(run.id, lambda send, wake: RunTable(run, send, wake))
 
 
-def of_history(chronicle: Chronicle, *, read_only: bool = False, opens: bool = False) -> TableWidget:
+def of_history(
+    chronicle: Chronicle, *, read_only: bool = False, opens: bool = False
+) -> TableWidget:
     """The live table of all runs; with ``opens`` the latest of them is open."""
-    return TableWidget("runs", lambda send, wake: HistoryTable(chronicle, send, wake, read_only=read_only, opens=opens), "history")
+    return TableWidget(
+        "runs",
+        lambda send, wake: HistoryTable(
+            chronicle, send, wake, read_only=read_only, opens=opens
+        ),
+        "history",
+    )
 
 
 def _let_clicks_through(comm: Any) -> None:
     """Let messages of the page reach the kernel while a cell runs, where the kernel has subshells.
 
-    ipykernel 7.1 to 7.3 do. 7.4.0 hands them to the shell that spoke last, which is the one that the cell holds up:
-    there the answer is to be the one that the page asked for. Elsewhere there is nothing to be done.
+    ipykernel 7.1 to 7.3 do. 7.4.0 hands them to the shell that spoke last, which is the
+    one that the cell holds up: there the answer is to be the one that the page asked
+    for. Elsewhere there is nothing to be done.
     """
     if hasattr(comm, "_reply_subshell_for"):
         comm._reply_subshell_for = lambda _data, default: default  # noqa: SLF001 - no public way, see above

@@ -29,7 +29,8 @@ class Spent(NamedTuple):
 
     Attributes:
         seconds: of the calls that this run made.
-        usage: what all its answers used when they were made; those that were remembered cost nothing again.
+        usage: what all its answers used when they were made; those that were remembered
+            cost nothing again.
         cached: records whose answer was remembered.
     """
 
@@ -79,11 +80,23 @@ class Answers:
             UsageError: there is none.
         """
         if self.rows is None:
-            raise UsageError(f"truth={name!r}: the records of this run were not kept; give the true labels themselves, truth=frame[{name!r}] or {{key: label}}.")
-        known = {str(part): None for row in self.rows if isinstance(row.record, Mapping) for part in row.record}
+            raise UsageError(
+                f"truth={name!r}: the records of this run were not kept; give the true labels themselves, truth=frame[{name!r}] or {{key: label}}."
+            )
+        known = {
+            str(part): None
+            for row in self.rows
+            if isinstance(row.record, Mapping)
+            for part in row.record
+        }
         if name not in known:
-            raise UsageError(f"truth={name!r} is not a column of the records; they have {', '.join(map(repr, known)) or 'none'}.")
-        return [row.record.get(name) if isinstance(row.record, Mapping) else None for row in self.rows]
+            raise UsageError(
+                f"truth={name!r} is not a column of the records; they have {', '.join(map(repr, known)) or 'none'}."
+            )
+        return [
+            row.record.get(name) if isinstance(row.record, Mapping) else None
+            for row in self.rows
+        ]
 
 
 def answers_of(source: Any, column: str | None = None, key: Key = None) -> Answers:
@@ -91,8 +104,8 @@ def answers_of(source: Any, column: str | None = None, key: Key = None) -> Answe
 
     Args:
         source: what holds them.
-        column: of a run a column of its results (``"triage.label"``), found by itself where there is only one; of a
-            frame the column.
+        column: of a run a column of its results (``"triage.label"``), found by itself
+            where there is only one; of a frame the column.
         key: what identifies the rows of a frame.
     """
     if isinstance(source, Run):
@@ -103,14 +116,26 @@ def answers_of(source: Any, column: str | None = None, key: Key = None) -> Answe
     values = [row.record for row in rows]
     if not batch.values:
         if column is None:
-            raise UsageError(f"A frame has several columns: say which one holds the labels, column=... It has {', '.join(map(repr, _names(batch)))}.")
+            raise UsageError(
+                f"A frame has several columns: say which one holds the labels, column=... It has {', '.join(map(repr, _names(batch)))}."
+            )
         if column not in _names(batch):
-            raise UsageError(f"column={column!r} is not a column of the frame; it has {', '.join(map(repr, _names(batch)))}.")
+            raise UsageError(
+                f"column={column!r} is not a column of the frame; it has {', '.join(map(repr, _names(batch)))}."
+            )
         values = [row.record.get(column) for row in rows]
     labels = [text_of(value) for value in values]
     name = column or str(getattr(source, "name", None) or "labels")
     return Answers(
-        name, "", "", [row.key for row in rows], labels, {number: "no label" for number, label in enumerate(labels) if label is None}, rows, [number for number, _, _ in numbered], bool(batch.key or batch.labels),
+        name,
+        "",
+        "",
+        [row.key for row in rows],
+        labels,
+        {number: "no label" for number, label in enumerate(labels) if label is None},
+        rows,
+        [number for number, _, _ in numbered],
+        bool(batch.key or batch.labels),
         beside=_beside_column(batch, rows, column),
     )
 
@@ -122,15 +147,25 @@ def _has_columns(source: Any) -> bool:
 
 
 def _names(batch: Batch) -> list[Any]:
-    return columns_of(batch.source, batch.library) if batch.is_frame else list(dict.fromkeys(name for record in batch.source for name in record))
+    return (
+        columns_of(batch.source, batch.library)
+        if batch.is_frame
+        else list(dict.fromkeys(name for record in batch.source for name in record))
+    )
 
 
-def _beside_column(batch: Batch, rows: list[Row], column: str | None) -> dict[str, list[Any]]:
+def _beside_column(
+    batch: Batch, rows: list[Row], column: str | None
+) -> dict[str, list[Any]]:
     """``triage.confidence`` and ``triage.reason`` beside ``triage.label``."""
     if column is None or not column.endswith(f".{LABEL}"):
         return {}
     stem = column.removesuffix(LABEL)
-    return {name.removeprefix(stem): [row.record.get(name) for row in rows] for name in map(str, _names(batch)) if name in {f"{stem}confidence", f"{stem}reason"}}
+    return {
+        name.removeprefix(stem): [row.record.get(name) for row in rows]
+        for name in map(str, _names(batch))
+        if name in {f"{stem}confidence", f"{stem}reason"}
+    }
 
 
 def _of_run(run: Run, column: str | None) -> Answers:
@@ -139,8 +174,18 @@ def _of_run(run: Run, column: str | None) -> Answers:
     flow, field_, values = _chosen(run, state, column, everything)
     labels, beside = _labels(values, field_)
     batch, places = run._rows(state)  # noqa: SLF001
-    rows = [row for _, times, row in batch.numbered() if times == 1] if batch is not None else None
-    missing = {number: str(state.item(number, flow)) if state.item(number, flow) not in DONE else "no label" for number in everything if labels[number] is None}
+    rows = (
+        [row for _, times, row in batch.numbered() if times == 1]
+        if batch is not None
+        else None
+    )
+    missing = {
+        number: str(state.item(number, flow))
+        if state.item(number, flow) not in DONE
+        else "no label"
+        for number in everything
+        if labels[number] is None
+    }
     about = run._decided(state, batch)  # noqa: SLF001
     return Answers(
         f"{state.flows[flow]}.{field_}" if field_ else state.flows[flow],
@@ -153,13 +198,19 @@ def _of_run(run: Run, column: str | None) -> Answers:
         places,
         bool(batch is None or batch.key or batch.labels),
         beside,
-        {record: decision for (record, at), decision in about.items() if at == flow and decision.field == field_},
+        {
+            record: decision
+            for (record, at), decision in about.items()
+            if at == flow and decision.field == field_
+        },
         _spent(run, state, flow),
         run,
     )
 
 
-def _chosen(run: Run, state: RunState, column: str | None, records: list[int]) -> tuple[int, str, list[Any]]:
+def _chosen(
+    run: Run, state: RunState, column: str | None, records: list[int]
+) -> tuple[int, str, list[Any]]:
     """The flow and the field that ``column`` names, and the flow's values; or the only one that holds labels."""
     fitting, offered = [], []
     for flow, name in enumerate(state.flows):
@@ -168,32 +219,71 @@ def _chosen(run: Run, state: RunState, column: str | None, records: list[int]) -
         values = run._values(state, flow, records)  # noqa: SLF001
         first = next((value for value in values if value is not None), None)
         parts = fields_of(first)
-        wanted = column.removeprefix(name).removeprefix(".") if column is not None else ""
+        wanted = (
+            column.removeprefix(name).removeprefix(".") if column is not None else ""
+        )
         choices = list(parts) if parts is not None else [""]
         offered += [f"{name}.{part}" if part else name for part in choices]
         if wanted in choices or first is None:
-            fitting.append((flow, wanted or ("" if parts is None and first is not None else LABEL), values))
+            fitting.append(
+                (
+                    flow,
+                    wanted or ("" if parts is None and first is not None else LABEL),
+                    values,
+                )
+            )
         elif not wanted and LABEL in choices:
             fitting.append((flow, LABEL, values))
     if len(fitting) == 1:
         return fitting[0]
-    said = "has several columns that may hold labels" if fitting else "has no such column" if column else "has no column that holds labels"
-    raise UsageError(f"Run {run.id} {said}: say which, column={offered[0] if offered else state.flows[0]!r}." + (f" There are {', '.join(map(repr, offered))}." if offered else ""))
+    said = (
+        "has several columns that may hold labels"
+        if fitting
+        else "has no such column"
+        if column
+        else "has no column that holds labels"
+    )
+    raise UsageError(
+        f"Run {run.id} {said}: say which, column={offered[0] if offered else state.flows[0]!r}."
+        + (f" There are {', '.join(map(repr, offered))}." if offered else "")
+    )
 
 
-def _labels(values: list[Any], name: str) -> tuple[list[str | None], dict[str, list[Any]]]:
+def _labels(
+    values: list[Any], name: str
+) -> tuple[list[str | None], dict[str, list[Any]]]:
     if not name:
         return [text_of(value) for value in values], {}
     parts = [fields_of(value) or {} for value in values]
-    found = {other: [part.get(other) for part in parts] for other in ("confidence", "reason") if any(part.get(other) is not None for part in parts)}
+    found = {
+        other: [part.get(other) for part in parts]
+        for other in ("confidence", "reason")
+        if any(part.get(other) is not None for part in parts)
+    }
     return [text_of(part.get(name)) for part in parts], found
 
 
 def _spent(run: Run, state: RunState, flow: int) -> Spent:
-    # The state adds up what flows that were remembered as a whole saved, but not for each of them.
-    entries = run.engine.ledger.read(run.id)[0] if state.usage.requests or state.saved.requests else []
-    usage = sum((entry.usage for entry in entries if isinstance(entry, Used) and entry.flow == flow), NOTHING)
-    return Spent(sum(step.seconds for step in state.steps[flow].values()), usage, state.counts[flow][State.CACHED])
+    # The state adds up what flows that were remembered as a whole saved, but not for
+    # each of them.
+    entries = (
+        run.engine.ledger.read(run.id)[0]
+        if state.usage.requests or state.saved.requests
+        else []
+    )
+    usage = sum(
+        (
+            entry.usage
+            for entry in entries
+            if isinstance(entry, Used) and entry.flow == flow
+        ),
+        NOTHING,
+    )
+    return Spent(
+        sum(step.seconds for step in state.steps[flow].values()),
+        usage,
+        state.counts[flow][State.CACHED],
+    )
 
 
 def key_text(key: Any) -> str:
@@ -218,21 +308,39 @@ def truths_of(answers: Answers, truth: Any) -> tuple[list[str | None], str]:
         said, where = answers.column(truth), f"column {truth!r}"
     elif isinstance(truth, Mapping):
         by_key = {key_text(key): label for key, label in truth.items()}
-        said, where = [by_key.get(key) for key in answers.keys], "the labels given by key"
+        said, where = (
+            [by_key.get(key) for key in answers.keys],
+            "the labels given by key",
+        )
     else:
         batch = Batch(truth, values=True)
         given = [row.record for row in batch.rows()]
         if batch.labels is not None and sorted(batch.labels) == sorted(answers.keys):
-            return truths_of(answers, dict(zip(batch.labels, given, strict=True)))[0], _named(truth)  # in whatever order
+            return truths_of(answers, dict(zip(batch.labels, given, strict=True)))[
+                0
+            ], _named(truth)  # in whatever order
         if len(given) != len(answers.places):
-            raise UsageError(f"truth= has {len(given):,} labels and there are {len(answers.places):,} rows: give one for each row, in their order, or {{key: label}}.")
+            raise UsageError(
+                f"truth= has {len(given):,} labels and there are {len(answers.places):,} rows: give one for each row, in their order, or {{key: label}}."
+            )
         by_number = dict(zip(reversed(answers.places), reversed(given), strict=True))
-        said, where = [by_number[number] for number in range(len(answers.keys))], _named(truth)
+        said, where = (
+            [by_number[number] for number in range(len(answers.keys))],
+            _named(truth),
+        )
     labels = [text_of(label) for label in said]
-    # A column is the default that people correct; labels that are handed over are taken as they are.
+    # A column is the default that people correct; labels that are handed over are taken
+    # as they are.
     if truth is None or isinstance(truth, str):
-        people = {number: text_of(decision.label) for number, decision in answers.decided.items()}
+        people = {
+            number: text_of(decision.label)
+            for number, decision in answers.decided.items()
+        }
         labels = [people.get(number, label) for number, label in enumerate(labels)]
         if people:
-            where = f"{where}, {len(people):,} of them as people decided" if where else "what people decided"
+            where = (
+                f"{where}, {len(people):,} of them as people decided"
+                if where
+                else "what people decided"
+            )
     return labels, where

@@ -29,8 +29,12 @@ def labels_of(labels: Any, argument: str) -> dict[str, str]:
     elif isinstance(labels, Iterable) and not isinstance(labels, str):
         named = [(text_of(label), "") for label in labels]
     else:
-        raise UsageError(f"{argument}={labels!r} has to be a list of labels, a dict of label -> description, an Enum or a Literal.")
+        raise UsageError(
+            f"{argument}={labels!r} has to be a list of labels, a dict of label -> description, an Enum or a Literal."
+        )
     found = {label: said for label, said in named if label}
     if len(found) != len(named) or not found:
-        raise UsageError(f"{argument}= has to name each label once, and one at least; it is {[label for label, _ in named]!r}.")
+        raise UsageError(
+            f"{argument}= has to name each label once, and one at least; it is {[label for label, _ in named]!r}."
+        )
     return found

@@ -1,12 +1,15 @@
 """Metrics: the figures of classification, each with the range that chance leaves open.
 
-Point values are scikit-learn's. Intervals are percentile bootstrap intervals (Efron and Tibshirani, *An Introduction to
-the Bootstrap*, 1993, chapter 13): the records are drawn again with replacement, 2,000 times from one seed, and the
-middle 95 % of what comes out is the interval. Drawing records is drawing the counts of the different (true, predicted)
-pairs from a multinomial distribution, which is what happens here: a million records cost what a thousand do.
+Point values are scikit-learn's. Intervals are percentile bootstrap intervals (Efron and
+Tibshirani, *An Introduction to the Bootstrap*, 1993, chapter 13): the records are drawn
+again with replacement, 2,000 times from one seed, and the middle 95 % of what comes out
+is the interval. Drawing records is drawing the counts of the different (true,
+predicted) pairs from a multinomial distribution, which is what happens here: a million
+records cost what a thousand do.
 
-Scores are over the labels of the taxonomy: an answer outside of it is wrong, and makes no class of its own (a macro F1
-that averages over such classes punishes one stray answer in a thousand with a class that nobody can get right).
+Scores are over the labels of the taxonomy: an answer outside of it is wrong, and makes
+no class of its own (a macro F1 that averages over such classes punishes one stray
+answer in a thousand with a class that nobody can get right).
 """
 
 from __future__ import annotations
@@ -72,14 +75,18 @@ def sklearn_metrics() -> Any:
     try:
         from sklearn import metrics
     except ImportError:
-        raise UsageError("Figures of quality need scikit-learn; install it with: pip install 'nbflow[evaluate]'") from None
+        raise UsageError(
+            "Figures of quality need scikit-learn; install it with: pip install 'nbflow[evaluate]'"
+        ) from None
     return metrics
 
 
 class Resampled:
     """The same records drawn again and again: pairs, triples, ... of labels, each a tuple of codes."""
 
-    def __init__(self, columns: Sequence[Sequence[int]], *, seed: int, draws: int = DRAWS) -> None:
+    def __init__(
+        self, columns: Sequence[Sequence[int]], *, seed: int, draws: int = DRAWS
+    ) -> None:
         import numpy as np
 
         #: The different combinations that occur, one a line.
@@ -93,8 +100,16 @@ class Resampled:
         import numpy as np
 
         source = np.random.default_rng(self._seed)
-        sizes = [min(_AT_ONCE, self._draws - start) for start in range(0, self._draws, _AT_ONCE)]
-        return np.concatenate([figure(self.kinds, source.multinomial(self._total, self._shares, size)) for size in sizes])
+        sizes = [
+            min(_AT_ONCE, self._draws - start)
+            for start in range(0, self._draws, _AT_ONCE)
+        ]
+        return np.concatenate(
+            [
+                figure(self.kinds, source.multinomial(self._total, self._shares, size))
+                for size in sizes
+            ]
+        )
 
 
 def interval(value: float, drawn: Floats) -> Interval:
@@ -108,31 +123,56 @@ def interval(value: float, drawn: Floats) -> Interval:
     return Interval(float(value), float(low), float(high))
 
 
-def scores(truth: Sequence[str], said: Sequence[str], labels: Sequence[str], *, seed: int) -> Scores:
+def scores(
+    truth: Sequence[str], said: Sequence[str], labels: Sequence[str], *, seed: int
+) -> Scores:
     """The scores of ``said`` over ``labels``, which hold every true label."""
     import numpy as np
 
     metrics = sklearn_metrics()
     outside = sorted(set(said) - set(labels))
     codes = {label: code for code, label in enumerate([*labels, *outside])}
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(truth, said, labels=list(labels), zero_division=np.nan)
-    one_label = len({*truth, *said}) == 1  # chance agrees always as well: kappa is 0 / 0
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+        truth, said, labels=list(labels), zero_division=np.nan
+    )
+    one_label = (
+        len({*truth, *said}) == 1
+    )  # chance agrees always as well: kappa is 0 / 0
     beyond = float("nan") if one_label else metrics.cohen_kappa_score(truth, said)
-    resampled = Resampled([[codes[label] for label in truth], [codes[label] for label in said]], seed=seed)
-    drawn = resampled.of(lambda kinds, draws: drawn_scores(kinds[:, 0], kinds[:, 1], draws, len(labels)))
-    points = [metrics.accuracy_score(truth, said), float(np.nanmean(f1)), beyond, *precision, *recall, *f1]
+    resampled = Resampled(
+        [[codes[label] for label in truth], [codes[label] for label in said]], seed=seed
+    )
+    drawn = resampled.of(
+        lambda kinds, draws: drawn_scores(kinds[:, 0], kinds[:, 1], draws, len(labels))
+    )
+    points = [
+        metrics.accuracy_score(truth, said),
+        float(np.nanmean(f1)),
+        beyond,
+        *precision,
+        *recall,
+        *f1,
+    ]
     found = [interval(point, drawn[:, place]) for place, point in enumerate(points)]
     many = len(labels)
     accuracy, macro, kappa, *by_label = found
-    return Scores(accuracy, macro, kappa, tuple(by_label[:many]), tuple(by_label[many : 2 * many]), tuple(by_label[2 * many :]))
+    return Scores(
+        accuracy,
+        macro,
+        kappa,
+        tuple(by_label[:many]),
+        tuple(by_label[many : 2 * many]),
+        tuple(by_label[2 * many :]),
+    )
 
 
 def drawn_scores(truth: Floats, said: Floats, draws: Floats, labels: int) -> Floats:
     """For each draw accuracy, macro F1, kappa, then precision, recall and F1 of each label; ``nan`` where undefined.
 
-    By the definitions of scikit-learn, from counts: of the label *k*, with :math:`t_k` records of it, :math:`s_k` answers of
-    it and :math:`h_k` both, precision is h/s, recall h/t, F1 2h/(s+t); kappa is (a - e)/(1 - e) with accuracy a and
-    chance agreement e = sum(s t)/n^2 (Cohen 1960).
+    By the definitions of scikit-learn, from counts: of the label *k*, with :math:`t_k`
+    records of it, :math:`s_k` answers of it and :math:`h_k` both, precision is h/s,
+    recall h/t, F1 2h/(s+t); kappa is (a - e)/(1 - e) with accuracy a and chance
+    agreement e = sum(s t)/n^2 (Cohen 1960).
     """
     import numpy as np
 
@@ -153,7 +193,8 @@ def drawn_scores(truth: Floats, said: Floats, draws: Floats, labels: int) -> Flo
 def mcnemar(only_first: int, only_second: int) -> float:
     """McNemar's exact test: how likely so uneven a split of the records that one side alone has right is by chance.
 
-    The two-sided binomial test of ``only_first`` among both with probability 1/2 (McNemar 1947, in its exact form).
+    The two-sided binomial test of ``only_first`` among both with probability 1/2
+    (McNemar 1947, in its exact form).
     """
     sklearn_metrics()  # brings scipy
     from scipy.stats import binomtest

@@ -1,7 +1,8 @@
 """Review: a person accepts or corrects labels, one record at a time, and has the last word.
 
-This is the kernel's side, without a page: which records, in which order, what stands, and deciding. ``widget.py`` shows
-it. A decision is in the store before `Review.decide` returns, and every look reads what others decided meanwhile.
+This is the kernel's side, without a page: which records, in which order, what stands,
+and deciding. ``widget.py`` shows it. A decision is in the store before `Review.decide`
+returns, and every look reads what others decided meanwhile.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from nbflow._run.batch import Row
     from nbflow.quality.answers import Answers
 
-#: Between two decisions of one thing there is at least so much time, whatever the clocks say.
+#: Between two decisions of one thing there is at least so much time, whatever the
+#: clocks say.
 _TICK = 1e-6
 
 
@@ -68,7 +70,15 @@ class Review:
         by: who decides.
     """
 
-    def __init__(self, run: Run, answers: Answers, numbers: list[int], choices: dict[str, str], on: tuple[str, ...], by: str) -> None:
+    def __init__(
+        self,
+        run: Run,
+        answers: Answers,
+        numbers: list[int],
+        choices: dict[str, str],
+        on: tuple[str, ...],
+        by: str,
+    ) -> None:
         self.column = answers.name
         self.choices = choices
         self.keys = [answers.keys[number] for number in numbers]
@@ -78,7 +88,9 @@ class Review:
         self._rows: list[Row] = answers.rows or []
         self._numbers = numbers
         self._on = on
-        self._contents = [reviewed.content(self._rows[number], on) for number in numbers]
+        self._contents = [
+            reviewed.content(self._rows[number], on) for number in numbers
+        ]
         self._made: list[Decision] = []
         self._mutex = threading.Lock()
 
@@ -86,7 +98,9 @@ class Review:
     def decided(self) -> dict[str, Decision]:
         """What stands, by the key of the record; also what other people decided, in other kernels."""
         found = self._standing()
-        return {key: found[place] for place, key in enumerate(self.keys) if place in found}
+        return {
+            key: found[place] for place, key in enumerate(self.keys) if place in found
+        }
 
     @property
     def left(self) -> list[str]:
@@ -110,7 +124,9 @@ class Review:
         """
         place, chosen = self._place(key), text_of(label)
         if chosen not in self.choices:
-            raise UsageError(f"{label!r} is none of the choices {', '.join(map(repr, self.choices))}; to allow it, nbflow.review(..., choices=[...]).")
+            raise UsageError(
+                f"{label!r} is none of the choices {', '.join(map(repr, self.choices))}; to allow it, nbflow.review(..., choices=[...])."
+            )
         return self._keep(place, chosen)
 
     def accept(self, key: Any) -> Decision:
@@ -121,7 +137,9 @@ class Review:
         """
         label = self.case(self._place(key)).label
         if label is None:
-            raise UsageError(f"Record {key!r} has no label to accept: decide(key, label).")
+            raise UsageError(
+                f"Record {key!r} has no label to accept: decide(key, label)."
+            )
         return self._keep(self._place(key), label)
 
     def undo(self, key: Any = None) -> Decision | None:
@@ -136,10 +154,17 @@ class Review:
         else:
             with self._mutex:
                 # What was taken back, or decided again by whomever, is passed over.
-                before = next((one for one in reversed(self._made) if one in stands.values()), None)
+                before = next(
+                    (one for one in reversed(self._made) if one in stands.values()),
+                    None,
+                )
         if before is None:
             return None
-        self._keep(self.place_of(before) if key is None else self._place(key), None, before.subject)
+        self._keep(
+            self.place_of(before) if key is None else self._place(key),
+            None,
+            before.subject,
+        )
         return before
 
     def place_of(self, decision: Decision) -> int:
@@ -154,19 +179,35 @@ class Review:
         shown = {name: parts.get(name) for name in self._on} if self._on else parts
         beside = {name: values[number] for name, values in answers.beside.items()}
         sure = _number(beside.get("confidence"))
-        fields = [(str(name), "" if value is None else str(value)) for name, value in shown.items()]
-        return Case(answers.keys[number], fields, answers.labels[number], sure if 0 <= sure <= 1 else None, str(beside.get("reason") or ""), answers.missing.get(number, ""), self._standing().get(place))
+        fields = [
+            (str(name), "" if value is None else str(value))
+            for name, value in shown.items()
+        ]
+        return Case(
+            answers.keys[number],
+            fields,
+            answers.labels[number],
+            sure if 0 <= sure <= 1 else None,
+            str(beside.get("reason") or ""),
+            answers.missing.get(number, ""),
+            self._standing().get(place),
+        )
 
     def to_frame(self) -> Any:
         """What stands, a pandas frame: record, flow, label, model (what it had said), by, at, run."""
         import pandas as pd
 
-        return pd.DataFrame(reviewed.as_rows(self.decided.values()), columns=["record", "flow", "label", "model", "by", "at", "run"])
+        return pd.DataFrame(
+            reviewed.as_rows(self.decided.values()),
+            columns=["record", "flow", "label", "model", "by", "at", "run"],
+        )
 
     def _place(self, key: Any) -> int:
         text = key_text(key)
         if text not in self.keys:
-            raise UsageError(f"There is no record {text!r} in this review; its first keys are {', '.join(map(repr, self.keys[:3]))}.")
+            raise UsageError(
+                f"There is no record {text!r} in this review; its first keys are {', '.join(map(repr, self.keys[:3]))}."
+            )
         return self.keys.index(text)
 
     def _standing(self) -> dict[int, Decision]:
@@ -174,17 +215,48 @@ class Review:
 
     def _about(self, decisions: Iterable[Decision]) -> dict[int, Decision]:
         """The latest of ``decisions`` for each record, by its place."""
-        mine = [one for one in decisions if one.flow == self._answers.flow and one.field == self._answers.field]
-        found = reviewed.decided(mine, (self._answers.flow,), ((place, self._rows[number]) for place, number in enumerate(self._numbers)))
+        mine = [
+            one
+            for one in decisions
+            if one.flow == self._answers.flow and one.field == self._answers.field
+        ]
+        found = reviewed.decided(
+            mine,
+            (self._answers.flow,),
+            ((place, self._rows[number]) for place, number in enumerate(self._numbers)),
+        )
         return {place: decision for (place, _), decision in found.items()}
 
-    def _keep(self, place: int, label: str | None, subject: Subject | None = None) -> Decision:
+    def _keep(
+        self, place: int, label: str | None, subject: Subject | None = None
+    ) -> Decision:
         number, engine = self._numbers[place], self._run.engine
-        subject = subject or (self._answers.flow, self._answers.field, self._on, self._contents[place])
+        subject = subject or (
+            self._answers.flow,
+            self._answers.field,
+            self._on,
+            self._contents[place],
+        )
         with self._mutex:
-            # A decision is later than what was decided before it, also if a clock was set back or another one is ahead.
-            latest = max((one.at + _TICK for one in engine.reviews.all() if one.subject == subject), default=0.0)
-            decision = Decision(*subject, label, self._answers.labels[number], self.by, max(engine.clock.time(), latest), self.keys[place], self._run.id)
+            # A decision is later than what was decided before it, also if a clock was
+            # set back or another one is ahead.
+            latest = max(
+                (
+                    one.at + _TICK
+                    for one in engine.reviews.all()
+                    if one.subject == subject
+                ),
+                default=0.0,
+            )
+            decision = Decision(
+                *subject,
+                label,
+                self._answers.labels[number],
+                self.by,
+                max(engine.clock.time(), latest),
+                self.keys[place],
+                self._run.id,
+            )
             engine.reviews.add(decision)
             if label is not None:
                 self._made.append(decision)
@@ -192,21 +264,44 @@ class Review:
 
     def __repr__(self) -> str:
         left = self.left
-        lines = [f"  {case.key}  {case.label or case.missing}" + (f" ({case.confidence:.0%})" if case.confidence is not None else "") for case in self._next(left)]
+        lines = [
+            f"  {case.key}  {case.label or case.missing}"
+            + (f" ({case.confidence:.0%})" if case.confidence is not None else "")
+            for case in self._next(left)
+        ]
         more = [f"  and {len(left) - _SHOWN:,} more"] if len(left) > _SHOWN else []
         return "\n".join([self._sentence(left), *lines, *more])
 
     def _repr_html_(self) -> str:
         left = self.left
-        rows = [[case.key, "  ".join(text for _, text in case.fields), case.label or case.missing, "" if case.confidence is None else f"{case.confidence:.0%}", case.reason] for case in self._next(left)]
-        return picture.queue(self._sentence(left), len(self.keys) - len(left), len(self.keys), rows, len(left) - len(rows))
+        rows = [
+            [
+                case.key,
+                "  ".join(text for _, text in case.fields),
+                case.label or case.missing,
+                "" if case.confidence is None else f"{case.confidence:.0%}",
+                case.reason,
+            ]
+            for case in self._next(left)
+        ]
+        return picture.queue(
+            self._sentence(left),
+            len(self.keys) - len(left),
+            len(self.keys),
+            rows,
+            len(left) - len(rows),
+        )
 
     def _next(self, left: list[str]) -> list[Case]:
         return [self.case(self.keys.index(key)) for key in left[:_SHOWN]]
 
     def _sentence(self, left: list[str]) -> str:
         done = f"{len(self.keys) - len(left):,} of {records(len(self.keys))} decided"
-        return f"Review of {self.column}: {done}, {len(left):,} left." if left else f"Review of {self.column}: {done}. Nothing is left."
+        return (
+            f"Review of {self.column}: {done}, {len(left):,} left."
+            if left
+            else f"Review of {self.column}: {done}. Nothing is left."
+        )
 
     def _ipython_display_(self) -> None:
         from nbflow.notebook import live
@@ -228,50 +323,86 @@ class Review:
         try:
             from nbflow.quality.widget import ReviewWidget
         except ImportError as error:
-            raise UsageError(f"Reviewing on a page needs {error.name}; install it with: pip install 'nbflow[lab]'") from None
+            raise UsageError(
+                f"Reviewing on a page needs {error.name}; install it with: pip install 'nbflow[lab]'"
+            ) from None
         return ReviewWidget(self)
 
 
 _SHOWN = 8
 
 
-def review(run: Run, where: Any = None, *, choices: Any = None, column: str | None = None, text: str | Sequence[str] | None = None, by: str | None = None) -> Review:
+def review(
+    run: Run,
+    where: Any = None,
+    *,
+    choices: Any = None,
+    column: str | None = None,
+    text: str | Sequence[str] | None = None,
+    by: str | None = None,
+) -> Review:
     """Let a person accept or correct the labels of a run, by keyboard, the least sure ones first.
 
-    Each decision is kept at once, with who and when. It is about what was shown: it holds for every record of every run
-    in which those columns say the same, whatever the prompt, and stands in ``run.results()``; for ``nf.evaluate`` and
-    ``nf.compare`` it is the truth. Several people may review at the same time; of one record the latest decision stands.
+    Each decision is kept at once, with who and when. It is about what was shown: it
+    holds for every record of every run in which those columns say the same, whatever
+    the prompt, and stands in ``run.results()``; for ``nf.evaluate`` and ``nf.compare``
+    it is the truth. Several people may review at the same time; of one record the
+    latest decision stands.
 
     Args:
         run: whose labels.
-        where: which records: a list of keys, such as ``compared.disagreements["record"]``, in their order; a truth value
-            a row, such as ``results["triage.confidence"] < 0.5``; or a function that takes the record with its
-            answer (``row["triage.confidence"]``) and says yes or no. All when left out.
-        choices: the labels to choose from: list, dict of label -> description, Enum or Literal. By default those that
-            the run gave, the most frequent first.
-        column: the column of the results that holds the labels, found by itself where there is one.
-        text: the column or columns to show; by default the whole record. Decisions are about what is shown here: show
-            what decides, and leave out what changes from day to day.
+        where: which records: a list of keys, such as
+            ``compared.disagreements["record"]``, in their order; a truth value a row,
+            such as ``results["triage.confidence"] < 0.5``; or a function that takes the
+            record with its answer (``row["triage.confidence"]``) and says yes or no.
+            All when left out.
+        choices: the labels to choose from: list, dict of label -> description, Enum or
+            Literal. By default those that the run gave, the most frequent first.
+        column: the column of the results that holds the labels, found by itself where
+            there is one.
+        text: the column or columns to show; by default the whole record. Decisions are
+            about what is shown here: show what decides, and leave out what changes from
+            day to day.
         by: who decides; by default the user of JupyterHub or of this machine.
 
     Returns:
-        A `Review`: shown in a notebook, a page to decide on; ``.decide(key, label)``, ``.accept(key)``, ``.undo()``,
+        A `Review`: shown in a notebook, a page to decide on; ``.decide(key, label)``,
+            ``.accept(key)``, ``.undo()``,
         ``.left``, ``.to_frame()``.
 
     Raises:
-        UsageError: there is no such column or record, or the records of the run were not kept.
+        UsageError: there is no such column or record, or the records of the run were
+            not kept.
     """
     if not isinstance(run, Run):
-        raise UsageError(f"nbflow.review takes a run (of send or map), not {type(run).__name__}.")
+        raise UsageError(
+            f"nbflow.review takes a run (of send or map), not {type(run).__name__}."
+        )
     answers = answers_of(run, column)
     if answers.rows is None:
-        raise UsageError(f"The records of run {run.id} were not kept (keep_records=False), so there is nothing to look at; send them again.")
+        raise UsageError(
+            f"The records of run {run.id} were not kept (keep_records=False), so there is nothing to look at; send them again."
+        )
     on = (text,) if isinstance(text, str) else tuple(text or ())
-    known = {str(name) for row in answers.rows if isinstance(row.record, Mapping) for name in row.record}
+    known = {
+        str(name)
+        for row in answers.rows
+        if isinstance(row.record, Mapping)
+        for name in row.record
+    }
     if strange := [name for name in on if name not in known]:
-        raise UsageError(f"text={strange[0]!r} is not a column of the records; they have {', '.join(map(repr, sorted(known))) or 'none'}.")
+        raise UsageError(
+            f"text={strange[0]!r} is not a column of the records; they have {', '.join(map(repr, sorted(known))) or 'none'}."
+        )
     numbers = _alone(answers, on, _chosen(answers, where))
-    return Review(run, answers, numbers, labels_of(choices, "choices") if choices is not None else _seen(answers), on, by or _user())
+    return Review(
+        run,
+        answers,
+        numbers,
+        labels_of(choices, "choices") if choices is not None else _seen(answers),
+        on,
+        by or _user(),
+    )
 
 
 def _user() -> str:
@@ -283,15 +414,23 @@ def _user() -> str:
 
 def _seen(answers: Answers) -> dict[str, str]:
     """The labels that were given, the most frequent first."""
-    given = [label for label in answers.labels if label is not None] + [str(decision.label) for decision in answers.decided.values()]
-    return dict.fromkeys(sorted(dict.fromkeys(given), key=lambda label: -given.count(label)), "")
+    given = [label for label in answers.labels if label is not None] + [
+        str(decision.label) for decision in answers.decided.values()
+    ]
+    return dict.fromkeys(
+        sorted(dict.fromkeys(given), key=lambda label: -given.count(label)), ""
+    )
 
 
 def _alone(answers: Answers, on: tuple[str, ...], numbers: list[int]) -> list[int]:
     """Without those that look the same: one decision is for all of them."""
     rows = answers.rows or []
     first = {reviewed.content(rows[number], on): number for number in reversed(numbers)}
-    return [number for number in numbers if first[reviewed.content(rows[number], on)] == number]
+    return [
+        number
+        for number in numbers
+        if first[reviewed.content(rows[number], on)] == number
+    ]
 
 
 def _chosen(answers: Answers, where: Any) -> list[int]:
@@ -302,29 +441,59 @@ def _chosen(answers: Answers, where: Any) -> list[int]:
         chosen = everything
     else:
         asked = list(where)
-        if asked and all(type(one).__name__ in {"bool", "bool_", "NoneType", "NAType"} for one in asked):
+        if asked and all(
+            type(one).__name__ in {"bool", "bool_", "NoneType", "NAType"}
+            for one in asked
+        ):
             if len(asked) != len(answers.places):
-                raise UsageError(f"where= has {len(asked):,} truth values and there are {len(answers.places):,} rows.")
-            meant = {number for number, yes in zip(answers.places, asked, strict=True) if yes is not None and type(yes).__name__ != "NAType" and yes}
+                raise UsageError(
+                    f"where= has {len(asked):,} truth values and there are {len(answers.places):,} rows."
+                )
+            meant = {
+                number
+                for number, yes in zip(answers.places, asked, strict=True)
+                if yes is not None and type(yes).__name__ != "NAType" and yes
+            }
             chosen = [number for number in everything if number in meant]
         else:
             return _named(answers, asked)
     sure = answers.beside.get("confidence")
     # A record without an answer is the least sure of all.
-    return sorted(chosen, key=lambda number: -math.inf if answers.labels[number] is None else _number(sure[number])) if sure else chosen
+    return (
+        sorted(
+            chosen,
+            key=lambda number: (
+                -math.inf if answers.labels[number] is None else _number(sure[number])
+            ),
+        )
+        if sure
+        else chosen
+    )
 
 
 def _number(confidence: Any) -> float:
     """A confidence to sort by, on whatever scale; one that is no number is behind all that are."""
-    is_number = isinstance(confidence, Real) and not isinstance(confidence, bool) and confidence == confidence  # noqa: PLR0124 - NaN
+    is_number = (
+        isinstance(confidence, Real)
+        and not isinstance(confidence, bool)
+        and confidence == confidence  # noqa: PLR0124 - NaN
+    )
     return float(confidence) if is_number else math.inf
 
 
 def _row(answers: Answers, number: int) -> dict[str, Any]:
     record = (answers.rows or [])[number].record
-    stem = answers.name.removesuffix(answers.field) if answers.field else f"{answers.name}."
+    stem = (
+        answers.name.removesuffix(answers.field)
+        if answers.field
+        else f"{answers.name}."
+    )
     said = {f"{stem}{name}": values[number] for name, values in answers.beside.items()}
-    return {**(record if isinstance(record, Mapping) else {"value": record}), answers.name: answers.labels[number], **said}
+    return {
+        **(record if isinstance(record, Mapping) else {"value": record}),
+        answers.name: answers.labels[number],
+        **said,
+    }
 
 
 def _named(answers: Answers, asked: list[Any]) -> list[int]:
@@ -332,5 +501,7 @@ def _named(answers: Answers, asked: list[Any]) -> list[int]:
     names = [*map(key_text, asked)]
     unknown = [name for name in names if name not in numbers]
     if unknown:
-        raise UsageError(f"where=: the run has no record {', '.join(map(repr, unknown[:5]))}; its first keys are {', '.join(map(repr, answers.keys[:3]))}.")
+        raise UsageError(
+            f"where=: the run has no record {', '.join(map(repr, unknown[:5]))}; its first keys are {', '.join(map(repr, answers.keys[:3]))}."
+        )
     return [numbers[name] for name in dict.fromkeys(names)]

@@ -1,7 +1,8 @@
 """Widget: the page of a review in a notebook, and what page and kernel say to each other.
 
-The page shows one record and says what was pressed; the kernel decides, keeps, and answers with what stands. Nothing of
-a record is in the widget's state, so nothing is saved in a notebook but the static picture beside it.
+The page shows one record and says what was pressed; the kernel decides, keeps, and
+answers with what stands. Nothing of a record is in the widget's state, so nothing is
+saved in a notebook but the static picture beside it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,12 @@ _MOST = 10
 class ReviewPage:
     """The kernel's side of the pages that show a review: takes what they say, answers through ``send``."""
 
-    def __init__(self, review: Review, send: Callable[[Message], None], changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        review: Review,
+        send: Callable[[Message], None],
+        changed: Callable[[], None],
+    ) -> None:
         self._review = review
         self._send = send
         self._changed = changed
@@ -43,7 +49,14 @@ class ReviewPage:
         try:
             self._answer(message)
         except Exception as error:
-            self._send({"t": "wrong", "view": message.get("view"), "n": message.get("n"), "message": failure.describe(error)})
+            self._send(
+                {
+                    "t": "wrong",
+                    "view": message.get("view"),
+                    "n": message.get("n"),
+                    "message": failure.describe(error),
+                }
+            )
 
     def _answer(self, message: Message) -> None:
         review, kind = self._review, message.get("t")
@@ -57,10 +70,17 @@ class ReviewPage:
             taken = review.undo()
             if taken is not None:
                 place = review.place_of(taken)
-            said = f"{taken.key}: decision taken back" if taken is not None else "There is nothing to take back."
+            said = (
+                f"{taken.key}: decision taken back"
+                if taken is not None
+                else "There is nothing to take back."
+            )
         elif kind == "first":
             place = self._following(-1)
-        self._send(self._picture(place) | {"view": message.get("view"), "n": message.get("n"), "said": said})
+        self._send(
+            self._picture(place)
+            | {"view": message.get("view"), "n": message.get("n"), "said": said}
+        )
         if kind in ("decide", "undo"):
             self._changed()
 
@@ -71,7 +91,10 @@ class ReviewPage:
         """The next record that nobody has decided; the first of them behind the last; where one is if none is left."""
         decided, many = self._review.decided, len(self._review.keys)
         ahead = [at % many for at in range(place + 1, place + 1 + many)] if many else []
-        return next((at for at in ahead if self._review.keys[at] not in decided), self._within(place))
+        return next(
+            (at for at in ahead if self._review.keys[at] not in decided),
+            self._within(place),
+        )
 
     def _picture(self, place: int) -> Message:
         review = self._review
@@ -81,7 +104,11 @@ class ReviewPage:
         }  # fmt: skip
         if review.keys:
             case = review.case(place)
-            decision = [case.decision.label, case.decision.by, case.decision.at] if case.decision is not None else None
+            decision = (
+                [case.decision.label, case.decision.by, case.decision.at]
+                if case.decision is not None
+                else None
+            )
             picture["case"] = case._asdict() | {"decision": decision}
         return picture
 
@@ -91,11 +118,15 @@ class ReviewWidget(anywidget.AnyWidget):
 
     _esm = _HERE / "review.js"
     # The colours and buttons of the run table, then what a review has beside them.
-    _css = (Path(table.__file__).parent / "table.css").read_text() + (_HERE / "review.css").read_text()
+    _css = (Path(table.__file__).parent / "table.css").read_text() + (
+        _HERE / "review.css"
+    ).read_text()
     #: What the static picture beside it is known by.
     name = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, review: Review, changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, review: Review, changed: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(name=f"review-{secrets.token_hex(6)}")
         self._page = ReviewPage(review, self.send, changed)
         self.on_msg(self._heard)
@@ -123,7 +154,11 @@ def show(review: Review) -> None:
 
     shown = widget._repr_mimebundle_()
     data, metadata = shown if isinstance(shown, tuple) else (shown, {})
-    display({**(data or {}), "text/plain": f"nbflow review of {review.column}"}, metadata=metadata, raw=True)
+    display(
+        {**(data or {}), "text/plain": f"nbflow review of {review.column}"},
+        metadata=metadata,
+        raw=True,
+    )
     picture.display(static(), raw=True)
     _SHOWN[widget.name] = widget
     while len(_SHOWN) > _MOST:

@@ -1,6 +1,16 @@
 """What ledger entries add up to."""
 
-from nbflow._core.entry import Called, Closed, Failure, Item, Listed, Opened, Resumed, Sent, fold
+from nbflow._core.entry import (
+    Called,
+    Closed,
+    Failure,
+    Item,
+    Listed,
+    Opened,
+    Resumed,
+    Sent,
+    fold,
+)
 from nbflow._core.plan import State
 
 BOOM = Failure("s", "ValueError", "boom")
@@ -19,18 +29,40 @@ def test_records_are_queued_until_something_happens_to_them():
 
 
 def test_every_record_is_in_exactly_one_state_a_flow():
-    state = fold([opened(), Listed(0, "x"), Listed(1, "y"), Item(1, 0, State.RUNNING, 2.0), Item(1, 0, State.COMPLETED, 3.0, 1.0, KEY), Item(0, 0, State.FAILED, 3.0, failure=BOOM)])
-    assert {key: number for key, number in state.counts[0].items() if number} == {State.COMPLETED: 1, State.FAILED: 1}
+    state = fold(
+        [
+            opened(),
+            Listed(0, "x"),
+            Listed(1, "y"),
+            Item(1, 0, State.RUNNING, 2.0),
+            Item(1, 0, State.COMPLETED, 3.0, 1.0, KEY),
+            Item(0, 0, State.FAILED, 3.0, failure=BOOM),
+        ]
+    )
+    assert {key: number for key, number in state.counts[0].items() if number} == {
+        State.COMPLETED: 1,
+        State.FAILED: 1,
+    }
     assert state.checkpoint(1, 0) == KEY
     assert state.checkpoint(0, 0) is None
     assert state.verdict == "PARTIAL"
 
 
 def test_a_record_that_passes_later_is_no_failure_any_more():
-    first = [opened(), Listed(0, "x"), Called(0, 0, "s", State.FAILED, 2.0, 0.1, 1, None, BOOM), Item(0, 0, State.FAILED, 2.0, failure=BOOM)]
+    first = [
+        opened(),
+        Listed(0, "x"),
+        Called(0, 0, "s", State.FAILED, 2.0, 0.1, 1, None, BOOM),
+        Item(0, 0, State.FAILED, 2.0, failure=BOOM),
+    ]
     state = fold(first)
     assert state.verdict == "FAILED"
-    for entry in (Resumed(3.0), Item(0, 0, State.RUNNING, 3.0), Called(0, 0, "s", State.COMPLETED, 4.0, 0.1, 1, KEY), Item(0, 0, State.COMPLETED, 4.0, 1.0, KEY)):
+    for entry in (
+        Resumed(3.0),
+        Item(0, 0, State.RUNNING, 3.0),
+        Called(0, 0, "s", State.COMPLETED, 4.0, 0.1, 1, KEY),
+        Item(0, 0, State.COMPLETED, 4.0, 1.0, KEY),
+    ):
         state.apply(entry)
     assert not state.failures
     assert state.steps[0]["s"].states[State.FAILED] == 0
@@ -38,13 +70,28 @@ def test_a_record_that_passes_later_is_no_failure_any_more():
 
 
 def test_a_record_in_several_rows_is_one_record():
-    state = fold([opened(), Listed(0, "x"), Listed(0, "x", 2), Listed(0, "x", 3), Listed(1, "y"), Sent(2)])
+    state = fold(
+        [
+            opened(),
+            Listed(0, "x"),
+            Listed(0, "x", 2),
+            Listed(0, "x", 3),
+            Listed(1, "y"),
+            Sent(2),
+        ]
+    )
     assert (len(state.keys), state.rows, state.total) == (2, 4, 2)
 
 
 def test_verdicts():
     def verdict(*states):
-        return fold([opened(), *(Listed(n, str(n)) for n in range(len(states))), *(Item(n, 0, s, 1.0) for n, s in enumerate(states))]).verdict
+        return fold(
+            [
+                opened(),
+                *(Listed(n, str(n)) for n in range(len(states))),
+                *(Item(n, 0, s, 1.0) for n, s in enumerate(states)),
+            ]
+        ).verdict
 
     assert verdict() == "COMPLETED"
     assert verdict(State.CACHED, State.COMPLETED) == "COMPLETED"
@@ -55,7 +102,16 @@ def test_verdicts():
 
 
 def test_a_run_left_alone_has_its_unfinished_records_interrupted():
-    state = fold([opened(), Listed(0, "x"), Listed(1, "y"), Listed(2, "z"), Item(0, 0, State.COMPLETED, 2.0, 1.0, KEY), Item(1, 0, State.RUNNING, 2.0)])
+    state = fold(
+        [
+            opened(),
+            Listed(0, "x"),
+            Listed(1, "y"),
+            Listed(2, "z"),
+            Item(0, 0, State.COMPLETED, 2.0, 1.0, KEY),
+            Item(1, 0, State.RUNNING, 2.0),
+        ]
+    )
     for entry in state.interrupt(5.0):
         state.apply(entry)
     assert state.records(0, [State.INTERRUPTED]) == [1, 2]
@@ -63,7 +119,14 @@ def test_a_run_left_alone_has_its_unfinished_records_interrupted():
 
 
 def test_rows_that_a_killed_run_had_not_read_are_interrupted_like_the_others():
-    state = fold([Opened("r1", "event", ("a", "b"), 1.0, "records", True, 5), Listed(0, "x"), Listed(1, "y"), Item(0, 0, State.COMPLETED, 2.0, 1.0, KEY)])
+    state = fold(
+        [
+            Opened("r1", "event", ("a", "b"), 1.0, "records", True, 5),
+            Listed(0, "x"),
+            Listed(1, "y"),
+            Item(0, 0, State.COMPLETED, 2.0, 1.0, KEY),
+        ]
+    )
     for entry in state.interrupt(5.0):
         state.apply(entry)
     state.state = "INTERRUPTED"
@@ -80,9 +143,23 @@ def test_closing_gives_the_run_its_state():
 
 
 def test_the_time_between_two_rounds_is_none_in_which_the_run_was_worked_on():
-    state = fold([opened(), Listed(0, "x"), Item(0, 0, State.FAILED, 2.0, failure=BOOM), Closed("FAILED", 3.0, 1, {}), Resumed(90_003.0), Item(0, 0, State.COMPLETED, 90_004.0, 1.0, KEY)])
+    state = fold(
+        [
+            opened(),
+            Listed(0, "x"),
+            Item(0, 0, State.FAILED, 2.0, failure=BOOM),
+            Closed("FAILED", 3.0, 1, {}),
+            Resumed(90_003.0),
+            Item(0, 0, State.COMPLETED, 90_004.0, 1.0, KEY),
+        ]
+    )
     assert (state.idle, state.seconds) == (90_000.0, 3.0)
 
 
 def test_a_crash_ended_its_round_with_the_last_thing_noted():
-    assert fold([opened(), Listed(0, "x"), Item(0, 0, State.RUNNING, 4.0), Resumed(60.0)]).idle == 56.0
+    assert (
+        fold(
+            [opened(), Listed(0, "x"), Item(0, 0, State.RUNNING, 4.0), Resumed(60.0)]
+        ).idle
+        == 56.0
+    )

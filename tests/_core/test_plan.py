@@ -3,7 +3,19 @@
 import pytest
 
 import nbflow as nf
-from nbflow._core.plan import Attempt, Claim, Lookup, Note, Outcome, Release, Save, State, Tried, Wait, plan
+from nbflow._core.plan import (
+    Attempt,
+    Claim,
+    Lookup,
+    Note,
+    Outcome,
+    Release,
+    Save,
+    State,
+    Tried,
+    Wait,
+    plan,
+)
 from nbflow._core.policy import Policy
 
 HIT = Outcome(State.CACHED, "saved")
@@ -59,13 +71,17 @@ def test_retries_count_attempts_after_the_first():
 
 
 def test_a_typo_fails_at_once():
-    seen, outcome = drive(plan(Policy(retries=3), lambda: 0.5), {Attempt: [bad(NameError())]})
+    seen, outcome = drive(
+        plan(Policy(retries=3), lambda: 0.5), {Attempt: [bad(NameError())]}
+    )
     assert seen.count("Attempt") == 1
     assert outcome.state is State.FAILED
 
 
 def test_a_timeout_is_told_apart():
-    _, outcome = drive(plan(Policy(retries=0), lambda: 0.5), {Attempt: [bad(nf.StepTimeoutError())]})
+    _, outcome = drive(
+        plan(Policy(retries=0), lambda: 0.5), {Attempt: [bad(nf.StepTimeoutError())]}
+    )
     assert outcome.state is State.TIMED_OUT
 
 

@@ -7,7 +7,15 @@ from urllib.error import HTTPError
 import pytest
 
 import nbflow as nf
-from nbflow._core.policy import Policy, Throttle, Window, http_status, pauses_throttle, retry_after, seconds
+from nbflow._core.policy import (
+    Policy,
+    Throttle,
+    Window,
+    http_status,
+    pauses_throttle,
+    retry_after,
+    seconds,
+)
 
 
 def status(code, **headers):
@@ -67,7 +75,13 @@ def test_should_retry_decides_except_against_non_retriable():
 
 def test_waits_double_up_to_the_longest_and_half_of_each_is_chance():
     policy = Policy(retry_delay=1.0, backoff=2.0, max_delay=5.0)
-    assert [policy.delay(n, 1.0) for n in (1, 2, 3, 4, 5000)] == [1.0, 2.0, 4.0, 5.0, 5.0]
+    assert [policy.delay(n, 1.0) for n in (1, 2, 3, 4, 5000)] == [
+        1.0,
+        2.0,
+        4.0,
+        5.0,
+        5.0,
+    ]
     assert [policy.delay(n, 0.0) for n in (1, 2, 3, 4)] == [0.5, 1.0, 2.0, 2.5]
 
 
@@ -85,7 +99,12 @@ def test_retry_after_is_read_from_errors_and_headers():
     assert retry_after(status(429, **{"retry-after": "7"})) == 7
     assert retry_after(status(429)) is None
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    assert retry_after(status(503, **{"Retry-After": "Thu, 01 Jan 2026 00:00:30 GMT"}), now) == 30
+    assert (
+        retry_after(
+            status(503, **{"Retry-After": "Thu, 01 Jan 2026 00:00:30 GMT"}), now
+        )
+        == 30
+    )
     assert retry_after(status(503, **{"Retry-After": "soon"})) is None
 
 
@@ -110,19 +129,34 @@ def test_a_pause_holds_every_start():
 
 
 @pytest.mark.parametrize(
-    ("text", "length"), [(30, 30), ("30s", 30), ("5m", 300), ("1h30m", 5400), ("1d", 86400), ("250ms", 0.25), (timedelta(hours=1), 3600), ("2 days", 172800)]
+    ("text", "length"),
+    [
+        (30, 30),
+        ("30s", 30),
+        ("5m", 300),
+        ("1h30m", 5400),
+        ("1d", 86400),
+        ("250ms", 0.25),
+        (timedelta(hours=1), 3600),
+        ("2 days", 172800),
+    ],
 )
 def test_durations_are_read(text, length):
     assert seconds(text, "timeout") == length
 
 
-@pytest.mark.parametrize("text", ["soon", "5 parsecs", "", "m", -1, True, None, float("nan"), "5m of rest"])
+@pytest.mark.parametrize(
+    "text", ["soon", "5 parsecs", "", "m", -1, True, None, float("nan"), "5m of rest"]
+)
 def test_what_is_no_duration_is_refused_with_an_example(text):
     with pytest.raises(nf.UsageError, match=r"timeout=.*is not a duration"):
         seconds(text, "timeout")
 
 
-@pytest.mark.parametrize(("rate", "starts", "period"), [("300/min", 300, 60), ("10/s", 10, 1), ("5/30s", 5, 30), ("2/hour", 2, 3600)])
+@pytest.mark.parametrize(
+    ("rate", "starts", "period"),
+    [("300/min", 300, 60), ("10/s", 10, 1), ("5/30s", 5, 30), ("2/hour", 2, 3600)],
+)
 def test_rates_are_read(rate, starts, period):
     throttle = Throttle(rate)
     assert (throttle.starts, throttle.period) == (starts, period)

@@ -2,13 +2,30 @@
 
 import pytest
 
-from nbflow._core.entry import Called, Closed, Failure, Item, Listed, Opened, Resumed, Sent, fold
+from nbflow._core.entry import (
+    Called,
+    Closed,
+    Failure,
+    Item,
+    Listed,
+    Opened,
+    Resumed,
+    Sent,
+    fold,
+)
 from nbflow._core.plan import State
 from nbflow._core.table import causes_of, duration, kinds_of, sentence_of, table_of
 
 
 def run(*entries, flows=("triage",), records=1):
-    return fold([Opened("r1", "event", flows, 1.0, "records", True, records), *(Listed(n, f"k{n}") for n in range(records)), Sent(records), *entries])
+    return fold(
+        [
+            Opened("r1", "event", flows, 1.0, "records", True, records),
+            *(Listed(n, f"k{n}") for n in range(records)),
+            Sent(records),
+            *entries,
+        ]
+    )
 
 
 def said(state):
@@ -17,48 +34,113 @@ def said(state):
 
 def failed(record, error, message, step="ask", state=State.FAILED):
     failure = Failure(step, error, message)
-    return [Called(record, 0, step, state, 2.0, 0.1, 1, None, failure), Item(record, 0, state, 2.0, 0.1, failure=failure)]
+    return [
+        Called(record, 0, step, state, 2.0, 0.1, 1, None, failure),
+        Item(record, 0, state, 2.0, 0.1, failure=failure),
+    ]
 
 
 def test_a_run_of_nothing_had_nothing_to_do():
-    assert said(run(Closed("COMPLETED", 1.5, 0, {}), records=0)) == "0 records: nothing to do. 500 ms."
-    assert table_of(run(Closed("COMPLETED", 1.5, 0, {}), records=0)).columns == (State.COMPLETED,)
+    assert (
+        said(run(Closed("COMPLETED", 1.5, 0, {}), records=0))
+        == "0 records: nothing to do. 500 ms."
+    )
+    assert table_of(run(Closed("COMPLETED", 1.5, 0, {}), records=0)).columns == (
+        State.COMPLETED,
+    )
 
 
 def test_a_run_under_way_says_how_far_it_is_and_leaves_the_clock_to_who_shows_it():
     """The last entry may be minutes old."""
     assert said(run(records=2)) == "0 of 2: nothing yet."
-    assert said(run(Item(0, 0, State.COMPLETED, 2.0), records=2)) == "1 of 2: 1 completed."
+    assert (
+        said(run(Item(0, 0, State.COMPLETED, 2.0), records=2)) == "1 of 2: 1 completed."
+    )
 
 
 def test_how_many_an_iterator_will_yield_nobody_knows():
-    state = fold([Opened("r1", "event", ("triage",), 1.0, "records"), Listed(0, "a"), Listed(1, "b"), Item(0, 0, State.COMPLETED, 2.0)])
+    state = fold(
+        [
+            Opened("r1", "event", ("triage",), 1.0, "records"),
+            Listed(0, "a"),
+            Listed(1, "b"),
+            Item(0, 0, State.COMPLETED, 2.0),
+        ]
+    )
     assert said(state) == "1 of 2 read so far: 1 completed."
     state.apply(Sent(2))
     assert said(state) == "1 of 2: 1 completed."
 
 
 def test_one_record_is_one_record():
-    assert said(run(Item(0, 0, State.CACHED, 2.0), Closed("COMPLETED", 2.0, 1, {}))) == "1 record: 1 cached. 1.0 s."
+    assert (
+        said(run(Item(0, 0, State.CACHED, 2.0), Closed("COMPLETED", 2.0, 1, {})))
+        == "1 record: 1 cached. 1.0 s."
+    )
 
 
 def test_a_run_gone_on_with_a_day_later_did_not_take_a_day():
-    state = run(*failed(0, "ValueError", "no"), Closed("FAILED", 3.0, 1, {}), Resumed(86_403.0), Item(0, 0, State.COMPLETED, 86_404.0), Closed("COMPLETED", 86_405.0, 1, {}))
+    state = run(
+        *failed(0, "ValueError", "no"),
+        Closed("FAILED", 3.0, 1, {}),
+        Resumed(86_403.0),
+        Item(0, 0, State.COMPLETED, 86_404.0),
+        Closed("COMPLETED", 86_405.0, 1, {}),
+    )
     assert said(state) == "1 record: 1 completed. 4.0 s."
 
 
 def test_failures_are_told_by_what_they_failed_of_and_where():
-    state = run(*failed(0, "StepTimeoutError", "no answer within timeout=3 s", state=State.TIMED_OUT), *failed(1, "StepTimeoutError", "no answer within timeout=3 s", state=State.TIMED_OUT), *failed(2, "ValueError", "no body", step=None), Closed("FAILED", 3.0, 3, {}), records=3)
-    assert said(state) == "3 records: 3 failed: 2 timed out at ask; 1 ValueError. 2.0 s."
+    state = run(
+        *failed(
+            0, "StepTimeoutError", "no answer within timeout=3 s", state=State.TIMED_OUT
+        ),
+        *failed(
+            1, "StepTimeoutError", "no answer within timeout=3 s", state=State.TIMED_OUT
+        ),
+        *failed(2, "ValueError", "no body", step=None),
+        Closed("FAILED", 3.0, 3, {}),
+        records=3,
+    )
+    assert (
+        said(state) == "3 records: 3 failed: 2 timed out at ask; 1 ValueError. 2.0 s."
+    )
 
 
 def test_what_somebody_raised_to_be_read_is_read():
-    raised = [failed(record, "NonRetriableError", message) for record, message in enumerate(["row 1 has no body", "row 2 has no body", "it asks\x1b\nfor a refund" + " and more" * 9, ""])]
-    state = run(*(entry for entries in raised for entry in entries), Closed("FAILED", 3.0, 4, {}), records=4)
+    raised = [
+        failed(record, "NonRetriableError", message)
+        for record, message in enumerate(
+            [
+                "row 1 has no body",
+                "row 2 has no body",
+                "it asks\x1b\nfor a refund" + " and more" * 9,
+                "",
+            ]
+        )
+    ]
+    state = run(
+        *(entry for entries in raised for entry in entries),
+        Closed("FAILED", 3.0, 4, {}),
+        records=4,
+    )
     cut = "it asks␛ for a refund" + " and more" * 4 + " a…"
-    assert said(state) == f'4 records: 4 failed: 2 "row 1 has no body" at ask; 1 "{cut}" at ask; 1 NonRetriableError at ask. 2.0 s.'
+    assert (
+        said(state)
+        == f'4 records: 4 failed: 2 "row 1 has no body" at ask; 1 "{cut}" at ask; 1 NonRetriableError at ask. 2.0 s.'
+    )
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(0.0004, "<1 ms"), (0.25, "250 ms"), (0.9996, "1.0 s"), (99.94, "99.9 s"), (99.97, "1 min 40 s"), (3599.6, "1 h 00 min")])
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0004, "<1 ms"),
+        (0.25, "250 ms"),
+        (0.9996, "1.0 s"),
+        (99.94, "99.9 s"),
+        (99.97, "1 min 40 s"),
+        (3599.6, "1 h 00 min"),
+    ],
+)
 def test_a_duration_is_said_in_the_unit_that_it_is_rounded_to(seconds, words):
     assert duration(seconds) == words

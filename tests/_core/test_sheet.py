@@ -32,7 +32,10 @@ def test_a_record_s_line_follows_its_calls():
         Called(0, 0, "fetch", State.CACHED, 102.0, 0.0, 0, "00" * 20),
         Called(0, 0, "ask", State.RETRYING, 103.0, 0.5, 1, None, failed(), 2.0),
     )
-    assert (track(sheet, "fetch"), track(sheet, "ask")) == (State.CACHED, State.RETRYING)
+    assert (track(sheet, "fetch"), track(sheet, "ask")) == (
+        State.CACHED,
+        State.RETRYING,
+    )
     assert sheet.retrying == {(0, 0): ("ask", failed())}
     assert sheet.lanes[0].seconds[0] == 1.5
     sheet.apply(Called(0, 0, "ask", State.COMPLETED, 106.0, 0.5, 2, "00" * 20))
@@ -42,16 +45,29 @@ def test_a_record_s_line_follows_its_calls():
 
 
 def test_a_record_that_runs_again_begins_a_new_line_and_is_counted_once():
-    first = [Listed(0, "a"), Item(0, 0, State.RUNNING, 101.0), Called(0, 0, "fetch", State.COMPLETED, 102.0, 1.0, 1), Called(0, 0, "ask", State.FAILED, 103.0, 1.0, 3, None, failed()), Item(0, 0, State.FAILED, 103.0, 2.0, None, 3, failed())]
+    first = [
+        Listed(0, "a"),
+        Item(0, 0, State.RUNNING, 101.0),
+        Called(0, 0, "fetch", State.COMPLETED, 102.0, 1.0, 1),
+        Called(0, 0, "ask", State.FAILED, 103.0, 1.0, 3, None, failed()),
+        Item(0, 0, State.FAILED, 103.0, 2.0, None, 3, failed()),
+    ]
     _, sheet = made(*first)
     assert [cause.records for cause in sheet.causes] == [1]
     for entry in (Resumed(110.0), Item(0, 0, State.RUNNING, 111.0)):
         sheet.apply(entry)
     assert track(sheet, "ask") is None
     assert [cause.records for cause in sheet.causes] == [0]
-    for entry in (Called(0, 0, "fetch", State.CACHED, 111.0, 0.0, 0), Called(0, 0, "ask", State.COMPLETED, 112.0, 1.0, 1), Item(0, 0, State.COMPLETED, 112.0, 1.0)):
+    for entry in (
+        Called(0, 0, "fetch", State.CACHED, 111.0, 0.0, 0),
+        Called(0, 0, "ask", State.COMPLETED, 112.0, 1.0, 1),
+        Item(0, 0, State.COMPLETED, 112.0, 1.0),
+    ):
         sheet.apply(entry)
-    assert {step: found.counts for step, found in sheet.lanes[0].tracks.items()} == {"fetch": {State.CACHED: 1}, "ask": {State.COMPLETED: 1}}
+    assert {step: found.counts for step, found in sheet.lanes[0].tracks.items()} == {
+        "fetch": {State.CACHED: 1},
+        "ask": {State.COMPLETED: 1},
+    }
     assert sheet.cause_of == {}
 
 
@@ -62,7 +78,11 @@ def test_a_flow_that_was_remembered_as_a_whole_counts_for_all_its_steps():
 
 
 def test_a_map_s_cached_item_is_its_step_s_cached_call():
-    _, sheet = made(Listed(0, "a"), Called(0, 0, "triage", State.CACHED, 101.0, 0.0, 0), Item(0, 0, State.CACHED, 101.0, 0.0, "00" * 20))
+    _, sheet = made(
+        Listed(0, "a"),
+        Called(0, 0, "triage", State.CACHED, 101.0, 0.0, 0),
+        Item(0, 0, State.CACHED, 101.0, 0.0, "00" * 20),
+    )
     assert list(sheet.lanes[0].tracks) == ["triage"]
     assert track(sheet, "triage") is State.CACHED
 
@@ -73,13 +93,37 @@ def test_causes_that_are_kept_up_are_those_that_are_counted_from_scratch():
     state, sheet = made(*(Listed(n, f"r{n}") for n in range(40)), flows=("one", "two"))
     for _ in range(600):
         record, flow = luck.randrange(40), luck.randrange(2)
-        kind = luck.choice([State.RUNNING, State.COMPLETED, State.FAILED, State.TIMED_OUT, State.CANCELLED])
-        wrong = failed(luck.choice(["ask", "save"]), luck.choice(["late by 3 s", "late by 4 s", "no 'body'"])) if kind in (State.FAILED, State.TIMED_OUT) else None
+        kind = luck.choice(
+            [
+                State.RUNNING,
+                State.COMPLETED,
+                State.FAILED,
+                State.TIMED_OUT,
+                State.CANCELLED,
+            ]
+        )
+        wrong = (
+            failed(
+                luck.choice(["ask", "save"]),
+                luck.choice(["late by 3 s", "late by 4 s", "no 'body'"]),
+            )
+            if kind in (State.FAILED, State.TIMED_OUT)
+            else None
+        )
         entry = Item(record, flow, kind, 101.0, 1.0, None, 1, wrong)
         state.apply(entry)
         sheet.apply(entry)
-    counted = sorted((cause.flow, cause.step, cause.error, cause.records) for cause in causes_of(state))
-    assert sorted((cause.flow, cause.step, cause.error, cause.records) for _, cause in sheet.worst(100)) == counted
+    counted = sorted(
+        (cause.flow, cause.step, cause.error, cause.records)
+        for cause in causes_of(state)
+    )
+    assert (
+        sorted(
+            (cause.flow, cause.step, cause.error, cause.records)
+            for _, cause in sheet.worst(100)
+        )
+        == counted
+    )
     assert len(sheet.cause_of) == len(state.failures)
     assert +sheet.kinds == kinds_of(causes_of(state))
 

@@ -17,7 +17,12 @@ class Notebook:
 
     def run(self, text, filename=None):
         filename = filename or f"/tmp/ipykernel_7/{abs(hash(text))}.py"
-        linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+        linecache.cache[filename] = (
+            len(text),
+            None,
+            text.splitlines(keepends=True),
+            filename,
+        )
         exec(compile(text, filename, "exec"), self.names)
         return SimpleNamespace(**self.names)
 

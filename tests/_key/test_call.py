@@ -41,10 +41,32 @@ def test_spelling_does_not_count():
 
 def test_everything_else_counts():
     keys = [
-        *(key(classify, "a"), key(classify, "b"), key(classify, "a", "b"), key(classify, "a", "small", "b")),
-        *(key(classify, "a", limit=4), key(classify, "a", x=1), key(classify, "a", x=2), key(classify, "a", y=1)),
-        *(key(classify, b"a"), key(classify, ["a"]), key(classify, ("a",)), key(classify, "a", x=(1,)), key(classify, "a", x=[1])),
-        *(key(classify, float("nan")), key(classify, 2**64), key(classify, "\ud800"), key(classify, None), key(classify, {1})),
+        *(
+            key(classify, "a"),
+            key(classify, "b"),
+            key(classify, "a", "b"),
+            key(classify, "a", "small", "b"),
+        ),
+        *(
+            key(classify, "a", limit=4),
+            key(classify, "a", x=1),
+            key(classify, "a", x=2),
+            key(classify, "a", y=1),
+        ),
+        *(
+            key(classify, b"a"),
+            key(classify, ["a"]),
+            key(classify, ("a",)),
+            key(classify, "a", x=(1,)),
+            key(classify, "a", x=[1]),
+        ),
+        *(
+            key(classify, float("nan")),
+            key(classify, 2**64),
+            key(classify, "\ud800"),
+            key(classify, None),
+            key(classify, {1}),
+        ),
         call_key("other", CODE, Binder(classify).arguments(("a",), {})),
         call_key("step", b"\1" * 20, Binder(classify).arguments(("a",), {})),
     ]
@@ -60,7 +82,10 @@ def test_arguments_have_names_and_ignored_ones_are_left_out():
         ("options", {"b": 2, "z": 1}),
     ]
     assert Binder(classify, ["options"]).arguments(("a",), {"x": 1})[-1] == ("limit", 3)
-    assert list(Binder(classify).arguments(("a",), {"z": 1, "b": 2})[-1][1]) == ["b", "z"]
+    assert list(Binder(classify).arguments(("a",), {"z": 1, "b": 2})[-1][1]) == [
+        "b",
+        "z",
+    ]
 
 
 def test_the_callers_arguments_are_not_changed():
@@ -89,11 +114,17 @@ def test_names_that_builtins_have_can_be_arguments():
     def step(sorted, dict, list, bind):
         return sorted
 
-    assert Binder(step).arguments((1, 2, 3, 4), {}) == [("sorted", 1), ("dict", 2), ("list", 3), ("bind", 4)]
+    assert Binder(step).arguments((1, 2, 3, 4), {}) == [
+        ("sorted", 1),
+        ("dict", 2),
+        ("list", 3),
+        ("bind", 4),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("args", "kwargs"), [((), {}), ((1, 2), {"model": 3}), ((), {"model": 3}), ((1,), {"text": 2})]
+    ("args", "kwargs"),
+    [((), {}), ((1, 2), {"model": 3}), ((), {"model": 3}), ((1,), {"text": 2})],
 )
 def test_a_wrong_call_fails_as_the_function_would(args, kwargs):
     with pytest.raises(TypeError) as expected:
@@ -107,7 +138,12 @@ def test_too_many_or_unknown_arguments_fail_as_the_function_would():
     def step(a, b=1, /, c=2, *, d):
         return a
 
-    for args, kwargs in [((1, 2, 3, 4), {"d": 1}), ((1,), {}), ((1,), {"d": 1, "e": 1}), ((1,), {"b": 1, "d": 1})]:
+    for args, kwargs in [
+        ((1, 2, 3, 4), {"d": 1}),
+        ((1,), {}),
+        ((1,), {"d": 1, "e": 1}),
+        ((1,), {"b": 1, "d": 1}),
+    ]:
         with pytest.raises(TypeError) as expected:
             step(*args, **kwargs)
         with pytest.raises(TypeError) as found:
@@ -116,24 +152,41 @@ def test_too_many_or_unknown_arguments_fail_as_the_function_would():
 
 
 def test_partials_classes_and_functions_of_c_can_be_bound():
-    assert Binder(functools.partial(classify, "a")).arguments((), {})[0] == ("model", "small")
+    assert Binder(functools.partial(classify, "a")).arguments((), {})[0] == (
+        "model",
+        "small",
+    )
     assert Binder(max).arguments((1, 2), {})[0] == ("args", (1, 2))
 
 
 def test_what_cannot_be_keyed_is_named_by_its_argument():
-    with pytest.raises(UnkeyableError, match=r'^options\["client"\] is a list_iterator.*ignore=\["options"\]'):
+    with pytest.raises(
+        UnkeyableError,
+        match=r'^options\["client"\] is a list_iterator.*ignore=\["options"\]',
+    ):
         key(classify, "a", client=iter([]))
     with pytest.raises(UnkeyableError, match=r"^rest\[1\] is a "):
         key(classify, "a", "b", 1, iter([]))
     assert key(classify, "a", client=iter([]), ignore=["client"]) == key(classify, "a")
 
 
-@given(st.lists(st.integers() | st.text(), max_size=4), st.dictionaries(st.sampled_from("abcd"), st.integers()))
+@given(
+    st.lists(st.integers() | st.text(), max_size=4),
+    st.dictionaries(st.sampled_from("abcd"), st.integers()),
+)
 def test_arguments_are_what_python_binds(args, kwargs):
     def step(a, b=0, *rest, c=1, **options):
-        return [("a", a), ("b", b), ("rest", rest), ("c", c), ("options", dict(sorted(options.items())))]
+        return [
+            ("a", a),
+            ("b", b),
+            ("rest", rest),
+            ("c", c),
+            ("options", dict(sorted(options.items()))),
+        ]
 
-    assert outcome(Binder(step).arguments, tuple(args), kwargs) == outcome(step, *args, **kwargs)
+    assert outcome(Binder(step).arguments, tuple(args), kwargs) == outcome(
+        step, *args, **kwargs
+    )
 
 
 def outcome(function, *args, **kwargs):
@@ -156,8 +209,13 @@ def test_the_methods_of_an_object_that_is_passed_in_count(new_notebook):
         return call_key("step", bytes(20), [("rule", notebook[name])], **options)
 
     for name in ("rule", "rules"):
-        assert key(name, cell) == key(name, cell.replace("return x < limit", "return x < limit  # strictly"))
+        assert key(name, cell) == key(
+            name, cell.replace("return x < limit", "return x < limit  # strictly")
+        )
         assert key(name, cell) != key(name, cell.replace("x < limit", "x <= limit"))
         assert key(name, cell) != key(name, cell.replace("Rule(3)", "Rule(4)"))
-        versioned = [key(name, text, methods=False) for text in (cell, cell.replace("x < limit", "x <= limit"))]
+        versioned = [
+            key(name, text, methods=False)
+            for text in (cell, cell.replace("x < limit", "x <= limit"))
+        ]
         assert versioned[0] == versioned[1]

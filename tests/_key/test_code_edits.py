@@ -9,11 +9,20 @@ from hypothesis import strategies as st
 from nbflow._key.code import read
 
 NAMES = st.sampled_from(["x", "y", "LIMIT", "helper(x)", "len"])
-LITERALS = st.integers(0, 99).map(str) | st.text("ab '\"{}#", max_size=4).map(repr) | st.sampled_from(["None", "True", "1.5", "b'a'"])
+LITERALS = (
+    st.integers(0, 99).map(str)
+    | st.text("ab '\"{}#", max_size=4).map(repr)
+    | st.sampled_from(["None", "True", "1.5", "b'a'"])
+)
 EXPRESSIONS = st.recursive(
     NAMES | LITERALS,
     lambda inner: (
-        st.builds("({} {} {})".format, inner, st.sampled_from(["+", "-", "*", "<", "==", "and", "in"]), inner)
+        st.builds(
+            "({} {} {})".format,
+            inner,
+            st.sampled_from(["+", "-", "*", "<", "==", "and", "in"]),
+            inner,
+        )
         | st.builds("[{} for z in {}]".format, inner, inner)
         | st.builds("({} if {} else {})".format, inner, inner, inner)
         | st.builds("(lambda y: {})".format, inner)
@@ -23,25 +32,45 @@ EXPRESSIONS = st.recursive(
     ),
     max_leaves=6,
 )
-SIMPLE = st.builds("{} = {}".format, st.sampled_from("xyz"), EXPRESSIONS) | EXPRESSIONS.map("f({})".format)
+SIMPLE = st.builds(
+    "{} = {}".format, st.sampled_from("xyz"), EXPRESSIONS
+) | EXPRESSIONS.map("f({})".format)
 STATEMENTS = st.recursive(
     SIMPLE.map(lambda line: [line]),
     lambda inner: (
-        st.builds(lambda test, body: [f"if {test}:", *indented(body)], EXPRESSIONS, inner)
-        | st.builds(lambda items, body: [f"for y in {items}:", *indented(body)], EXPRESSIONS, inner)
-        | st.builds(lambda body: ["try:", *indented(body), "except ValueError:", "    raise"], inner)
+        st.builds(
+            lambda test, body: [f"if {test}:", *indented(body)], EXPRESSIONS, inner
+        )
+        | st.builds(
+            lambda items, body: [f"for y in {items}:", *indented(body)],
+            EXPRESSIONS,
+            inner,
+        )
+        | st.builds(
+            lambda body: ["try:", *indented(body), "except ValueError:", "    raise"],
+            inner,
+        )
         | st.builds(lambda body: ["def g(y):", *indented(body)], inner)
         | st.builds(lambda one, other: [*one, *other], inner, inner)
     ),
     max_leaves=4,
 )
 CELLS = st.builds(
-    lambda own, helper, limit: [f"LIMIT = {limit}", "def helper(y):", *indented(helper), "def step(x, y=1):", *indented(own)],
+    lambda own, helper, limit: [
+        f"LIMIT = {limit}",
+        "def helper(y):",
+        *indented(helper),
+        "def step(x, y=1):",
+        *indented(own),
+    ],
     STATEMENTS,
     STATEMENTS,
     LITERALS,
 )
-QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+QUIET = settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
 
 
 def indented(lines):
@@ -50,7 +79,12 @@ def indented(lines):
 
 def code(text):
     filename = f"/tmp/ipykernel_9/{abs(hash(text))}.py"
-    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    linecache.cache[filename] = (
+        len(text),
+        None,
+        text.splitlines(keepends=True),
+        filename,
+    )
     space = {"__name__": "__main__"}
     exec(compile(text, filename, "exec"), space)
     return read(space["step"])
@@ -61,12 +95,21 @@ def code(text):
 def test_a_cosmetic_edit_keeps_every_digest(lines, data):
     edited = []
     for line in lines:
-        blank = data.draw(st.sampled_from([[], [""], ["# why"], ["", "    # why: 'x' (y)"]]))
-        edited += [*blank, line + data.draw(st.sampled_from(["", "  # because", "   "]))]
+        blank = data.draw(
+            st.sampled_from([[], [""], ["# why"], ["", "    # why: 'x' (y)"]])
+        )
+        edited += [
+            *blank,
+            line + data.draw(st.sampled_from(["", "  # because", "   "])),
+        ]
         if line.lstrip().startswith("def ") and data.draw(st.booleans()):
             depth = len(line) - len(line.lstrip()) + 4
             edited.append(" " * depth + '"""Say what it does."""')
-            edited[-2] = edited[-2].replace("(y)", "(y: int) -> 'str'").replace("x, y=1", "x: list[int], y: int=1")
+            edited[-2] = (
+                edited[-2]
+                .replace("(y)", "(y: int) -> 'str'")
+                .replace("x, y=1", "x: list[int], y: int=1")
+            )
     one, other = code("\n".join(lines)), code("\n".join(edited))
     assert one == other
     assert code(ast.unparse(ast.parse("\n".join(lines)))) == one
@@ -75,7 +118,10 @@ def test_a_cosmetic_edit_keeps_every_digest(lines, data):
 def test_a_docstring_above_dead_code_keeps_every_digest():
     """The compiler keeps the first constant of a function as its docstring would be, be it the code of something dead."""
     body = "    if 0:\n        f([LIMIT for z in x])\n"
-    plain, told = (code(f"LIMIT = 0\ndef step(x):\n{doc}{body}") for doc in ("", '    """Say what it does."""\n'))
+    plain, told = (
+        code(f"LIMIT = 0\ndef step(x):\n{doc}{body}")
+        for doc in ("", '    """Say what it does."""\n')
+    )
     assert plain == told
 
 
@@ -91,7 +137,9 @@ class Edit(ast.NodeTransformer):
         return make() if self.seen == self.place else self.generic_visit(node)
 
     def visit_Constant(self, node):
-        return self.edit(node, lambda: ast.Constant(("edited", 1)[isinstance(node.value, str)]))
+        return self.edit(
+            node, lambda: ast.Constant(("edited", 1)[isinstance(node.value, str)])
+        )
 
     def visit_Add(self, node):
         return self.edit(node, ast.Sub)
@@ -106,7 +154,9 @@ class Edit(ast.NodeTransformer):
         return self.edit(node, lambda: ast.IfExp(node.test, node.orelse, node.body))
 
     def visit_Attribute(self, node):
-        return self.edit(node, lambda: ast.Attribute(node.value, node.attr + "s", node.ctx))
+        return self.edit(
+            node, lambda: ast.Attribute(node.value, node.attr + "s", node.ctx)
+        )
 
 
 @QUIET
@@ -125,7 +175,8 @@ def test_a_semantic_edit_changes_the_digest_and_its_reversal_restores_it(lines, 
     assert code(text) == before
 
 
-#: Ways in which one function leads to another; each defines `f{n}` over `f{n+1}`, and is as good as any other.
+#: Ways in which one function leads to another; each defines `f{n}` over `f{n+1}`, and
+#: is as good as any other.
 LINKS = [
     "def f{n}(x):\n    return f{m}(x)\n",
     "import functools\nh{n} = functools.partial(f{m})\ndef f{n}(x):\n    return h{n}(x)\n",
@@ -141,7 +192,12 @@ LINKS = [
     "import types\ns{n} = types.SimpleNamespace(ask=f{m})\ndef f{n}(x):\n    return s{n}.ask(x)\n",
 ]
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5) | st.binary(max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5)
+    | st.binary(max_size=3),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(st.text(max_size=3), inner, max_size=3)
@@ -165,7 +221,14 @@ def chain(links, last, value):
 def test_the_end_of_every_chain_is_reached(links, value, other):
     last = "return x + 1, VALUE"
     before = code(chain(links, last, value)).digest
-    assert code(chain(links, last + "  # why", value).replace("\ndef ", "\n\n# a comment\ndef ")).digest == before
+    assert (
+        code(
+            chain(links, last + "  # why", value).replace(
+                "\ndef ", "\n\n# a comment\ndef "
+            )
+        ).digest
+        == before
+    )
     assert code(chain(links, "return x + 2, VALUE", value)).digest != before
     same = repr(other) == repr(value) and type(other) is type(value)
     assert (code(chain(links, last, other)).digest == before) is same
@@ -173,7 +236,9 @@ def test_the_end_of_every_chain_is_reached(links, value, other):
 
 @QUIET
 @given(VALUES, VALUES)
-def test_a_value_that_is_changed_in_place_counts_as_the_one_that_is_assigned(value, other):
+def test_a_value_that_is_changed_in_place_counts_as_the_one_that_is_assigned(
+    value, other
+):
     text = "VALUE = [{!r}]\ndef step(x):\n    return VALUE\n"
     filename = "/tmp/ipykernel_9/in_place.py"
     linecache.cache[filename] = (1, None, text.splitlines(keepends=True), filename)
@@ -186,4 +251,6 @@ def test_a_value_that_is_changed_in_place_counts_as_the_one_that_is_assigned(val
     assert read(space["step"]).digest == changed
     space["VALUE"] = [value]
     assert read(space["step"]).digest == before
-    assert (changed == before) is (repr(value) == repr(other) and type(value) is type(other))
+    assert (changed == before) is (
+        repr(value) == repr(other) and type(value) is type(other)
+    )

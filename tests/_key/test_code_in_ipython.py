@@ -37,10 +37,18 @@ def test_the_source_of_a_cell_is_found_whatever_else_the_cell_does(shell, first)
     shell(HELPER)
     names = shell(STEP)
     assert all(syntax.find(names[name].__code__, names) for name in ("helper", "step"))
-    assert [part.name for part in read(names["step"]).parts] == ["step", "Tool", "Tool.use", "helper", "LIMIT"]
+    assert [part.name for part in read(names["step"]).parts] == [
+        "step",
+        "Tool",
+        "Tool.use",
+        "helper",
+        "LIMIT",
+    ]
 
 
-def test_a_function_beside_the_import_of_what_it_calls_is_the_one_of_the_exported_module(shell, notebook):
+def test_a_function_beside_the_import_of_what_it_calls_is_the_one_of_the_exported_module(
+    shell, notebook
+):
     """IPython compiles each statement alone, and Python calls what the same unit imports by other instructions."""
     cell = 'import re\ndef hide(text):\n    """Without names."""\n    return re.sub("Ann", "", text)\n'
     in_notebook = read(shell(cell)["hide"])

@@ -31,9 +31,19 @@ def test_a_file_counts_by_its_content_alone(folder):
     before = digest(nf.file("a.csv"))
     os.utime("a.csv", (1, 1))
     pathlib.Path("a.csv").chmod(0o600)
-    assert digest(nf.file("a.csv")) == digest(nf.file("b.csv")) == digest(nf.file(folder / "a.csv")) == before
+    assert (
+        digest(nf.file("a.csv"))
+        == digest(nf.file("b.csv"))
+        == digest(nf.file(folder / "a.csv"))
+        == before
+    )
     assert before == digest(nf.file(nf.file("a.csv"))) == content_digest("a.csv")
-    assert before not in {digest(nf.file("c.csv")), digest(pathlib.Path("a.csv")), digest("a.csv"), digest(b"x\n1\n")}
+    assert before not in {
+        digest(nf.file("c.csv")),
+        digest(pathlib.Path("a.csv")),
+        digest("a.csv"),
+        digest(b"x\n1\n"),
+    }
 
 
 def test_a_change_that_keeps_size_and_time_is_noticed(folder):
@@ -67,8 +77,25 @@ def test_a_folder_is_the_names_and_contents_of_all_files_in_it(folder):
     assert made("other", dict(reversed(files.items()))) == one
     (folder / "other" / "empty").mkdir()
     assert digest(nf.file("other")) == one
-    differing = [{"a": "1"}, files | {"a": "2"}, {"a": "1", "in/b": "2", "in/c": "3"}, {"a": "1", "in_b": "2", "in/deep/c": "3"}, files | {".d": ""}]
-    assert len({one, *(made(f"folder {number}", inner) for number, inner in enumerate(differing))}) == 6
+    differing = [
+        {"a": "1"},
+        files | {"a": "2"},
+        {"a": "1", "in/b": "2", "in/c": "3"},
+        {"a": "1", "in_b": "2", "in/deep/c": "3"},
+        files | {".d": ""},
+    ]
+    assert (
+        len(
+            {
+                one,
+                *(
+                    made(f"folder {number}", inner)
+                    for number, inner in enumerate(differing)
+                ),
+            }
+        )
+        == 6
+    )
     shutil.move("one", "moved")
     assert digest(nf.file("moved")) == one
 
@@ -109,7 +136,11 @@ def test_what_reading_would_use_up_is_refused(folder):
 def test_a_file_opens_like_the_path_that_it_is(folder):
     table = nf.file("a.csv")
     assert isinstance(table, pathlib.Path)
-    assert pd.read_csv(table).to_dict("list") == pl.read_csv(table).to_dict(as_series=False) == {"x": [1]}
+    assert (
+        pd.read_csv(table).to_dict("list")
+        == pl.read_csv(table).to_dict(as_series=False)
+        == {"x": [1]}
+    )
     with open(table) as opened:  # noqa: PTH123  # what a user writes
         assert opened.read() == table.read_text() == table.read_bytes().decode()
     assert repr(table) == "File('a.csv')"
@@ -118,7 +149,15 @@ def test_a_file_opens_like_the_path_that_it_is(folder):
 
 def test_what_is_derived_from_a_file_is_a_plain_path(folder):
     table = nf.file("a.csv")
-    derived = [table.path, table.parent, table / "x", table.with_suffix(".x"), table.resolve(), table.absolute(), *nf.file(".").iterdir()]
+    derived = [
+        table.path,
+        table.parent,
+        table / "x",
+        table.with_suffix(".x"),
+        table.resolve(),
+        table.absolute(),
+        *nf.file(".").iterdir(),
+    ]
     assert {type(path) for path in derived} == {type(pathlib.Path())}
     assert digest(table.path) == digest(pathlib.Path("a.csv"))
 

@@ -25,7 +25,13 @@ from nbflow._key.call import Binder, call_key
 from nbflow._key.code import read
 from nbflow._key.value import digest
 
-RECORD = {"id": 7, "title": "Refund?", "score": 0.5, "tags": ["a", None, True], "raw": b"x"}
+RECORD = {
+    "id": 7,
+    "title": "Refund?",
+    "score": 0.5,
+    "tags": ["a", None, True],
+    "raw": b"x",
+}
 FRAME = {"a": [1, 2], "b": ["x", None], "c": [0.5, None]}
 VALUES = {
     "record": RECORD,
@@ -37,14 +43,38 @@ VALUES = {
     "nan": float("nan"),
     "tuple": (1, "a", (2.0,)),
     "set": {1, "a", None, (1, 2)},
-    "mixed": {"when": dt.datetime(2026, 11, 23, tzinfo=dt.UTC), 1: decimal.Decimal("1.50")},
-    "named": [Colour.RED, Pair(1, 2), uuid.UUID(int=5), pathlib.PurePosixPath("a/b"), range(3)],
-    "objects": [Row(1, [2]), SlottedRow(1), AttrsRow(1), Model(a=1, c=(2,)), Thing(x=1)],
+    "mixed": {
+        "when": dt.datetime(2026, 11, 23, tzinfo=dt.UTC),
+        1: decimal.Decimal("1.50"),
+    },
+    "named": [
+        Colour.RED,
+        Pair(1, 2),
+        uuid.UUID(int=5),
+        pathlib.PurePosixPath("a/b"),
+        range(3),
+    ],
+    "objects": [
+        Row(1, [2]),
+        SlottedRow(1),
+        AttrsRow(1),
+        Model(a=1, c=(2,)),
+        Thing(x=1),
+    ],
     "cycle": cycle(),
     "class": [int, len, json.dumps, sys],
     "annotated": [Annotated[int, "a number"], list[int], int | None, Literal["a", 1]],
-    "numpy": [np.arange(6.0).reshape(2, 3), np.array([1, None], object), np.float32(1), np.array(["a"])],
-    "pandas": pd.DataFrame([[1, 0.5], [2, None]], pd.Index(["x", "y"], "string", name="i"), pd.Index(["a", 1], object)),
+    "numpy": [
+        np.arange(6.0).reshape(2, 3),
+        np.array([1, None], object),
+        np.float32(1),
+        np.array(["a"]),
+    ],
+    "pandas": pd.DataFrame(
+        [[1, 0.5], [2, None]],
+        pd.Index(["x", "y"], "string", name="i"),
+        pd.Index(["a", 1], object),
+    ),
     "nullable": pd.Series([1, None], dtype="Int64"),
     "category": pd.Series(pd.Categorical([2, 1, 2])),
     "polars": pl.DataFrame(FRAME),
@@ -110,7 +140,10 @@ CODES = {
     "generated": (GENERATED, "step"),
     "matched": (MATCHED, "step"),
     "inherited": (INHERITED, "step"),
-    "constant": ("F = [lambda: 1, lambda: 2, lambda x=3: x]\ndef step(x):\n    return F\n", "step"),
+    "constant": (
+        "F = [lambda: 1, lambda: 2, lambda x=3: x]\ndef step(x):\n    return F\n",
+        "step",
+    ),
 }
 GOLDEN_CODES = {
     "helpers": "c11804dc2bc8fead1288b2f0d497a7a2c4b1c1c3",
@@ -144,7 +177,10 @@ def test_key_of_a_call():
     def step(record, model="small"):
         return record
 
-    assert call_key("step", bytes(20), Binder(step).arguments((RECORD,), {})) == GOLDEN_CALL
+    assert (
+        call_key("step", bytes(20), Binder(step).arguments((RECORD,), {}))
+        == GOLDEN_CALL
+    )
 
 
 IN_A_PROCESS = """
@@ -175,13 +211,19 @@ def test_every_process_and_hash_seed_agree():
             capture_output=True,
             text=True,
             cwd=here.parents[2],
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(here.parents[2]), "PATH": ""},
+            env={
+                "PYTHONHASHSEED": seed,
+                "PYTHONPATH": str(here.parents[2]),
+                "PATH": "",
+            },
             check=False,
         )
         assert done.returncode == 0, done.stderr
         printed.add(done.stdout)
     assert len(printed) == 1
-    assert [line.split()[-1] for line in printed.pop().splitlines()][: len(VALUES)] == list(GOLDEN_VALUES.values())
+    assert [line.split()[-1] for line in printed.pop().splitlines()][
+        : len(VALUES)
+    ] == list(GOLDEN_VALUES.values())
 
 
 def test_keys_need_no_library_that_the_user_has_not_loaded():
@@ -189,5 +231,7 @@ def test_keys_need_no_library_that_the_user_has_not_loaded():
         "import sys; from nbflow._key import call, code, value; value.digest({1: (2,)}); code.read(value.digest);"
         "print(sorted({'pandas', 'polars', 'pyarrow', 'numpy', 'pydantic', 'IPython', 'attrs'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

@@ -9,9 +9,42 @@ from nbflow._key.secrecy import FORMS, TOKEN, is_secret
 @pytest.mark.parametrize(
     "name",
     [
-        *("api_key", "OPENAI_API_KEY", "apiKey", "x-api-key", "AWS_SECRET_ACCESS_KEY", "SECRET_KEY", "secret", "client_secret", "clientSecret", "SECRETS"),
-        *("password", "PGPASSWORD", "db_passwd", "passphrase", "DB_PASS", "MYSQL_PWD", "private_key", "credentials", "token", "GITHUB_TOKEN", "accessToken"),
-        *("auth", "basic_auth", "authorization", "bearer", "sentry_dsn", "connection_string", "connectionString", "api_key_2", "TOKEN1"),
+        *(
+            "api_key",
+            "OPENAI_API_KEY",
+            "apiKey",
+            "x-api-key",
+            "AWS_SECRET_ACCESS_KEY",
+            "SECRET_KEY",
+            "secret",
+            "client_secret",
+            "clientSecret",
+            "SECRETS",
+        ),
+        *(
+            "password",
+            "PGPASSWORD",
+            "db_passwd",
+            "passphrase",
+            "DB_PASS",
+            "MYSQL_PWD",
+            "private_key",
+            "credentials",
+            "token",
+            "GITHUB_TOKEN",
+            "accessToken",
+        ),
+        *(
+            "auth",
+            "basic_auth",
+            "authorization",
+            "bearer",
+            "sentry_dsn",
+            "connection_string",
+            "connectionString",
+            "api_key_2",
+            "TOKEN1",
+        ),
     ],
 )
 def test_names_that_say_it(name):
@@ -20,7 +53,23 @@ def test_names_that_say_it(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["key", "tokenizer", "token_count", "secretary", "author", "bypass", "compass", "api_key_name", "password_field", "keyboard", "passenger", "monkey", "oauth_url", "max_tokens_per_call", ""],
+    [
+        "key",
+        "tokenizer",
+        "token_count",
+        "secretary",
+        "author",
+        "bypass",
+        "compass",
+        "api_key_name",
+        "password_field",
+        "keyboard",
+        "passenger",
+        "monkey",
+        "oauth_url",
+        "max_tokens_per_call",
+        "",
+    ],
 )
 def test_names_that_do_not(name):
     assert not is_secret(name, "value")
@@ -33,9 +82,13 @@ def test_numbers_and_nothing_are_no_secrets():
 
 
 LETTERS = "aB3dE5gH1jK2mN4pQ6rS8tU0vW7xY9zA"
-#: One example of each form, the part of it that has to go, and what looks alike and is none.
+#: One example of each form, the part of it that has to go, and what looks alike and is
+#: none.
 EXAMPLES = {
-    "OpenAI, Anthropic and others": (f"sk-proj-{LETTERS}", "sk-learn-pipeline-with-many-words"),
+    "OpenAI, Anthropic and others": (
+        f"sk-proj-{LETTERS}",
+        "sk-learn-pipeline-with-many-words",
+    ),
     "Stripe": (f"sk_live_{LETTERS}", "sk_learn_pipeline_with_words"),
     "GitHub": (f"ghp_{LETTERS}AbCd", "ghp_short"),
     "GitLab": (f"glpat-{LETTERS[:20]}", "glpat-short"),
@@ -47,10 +100,19 @@ EXAMPLES = {
     "PyPI": (f"pypi-{LETTERS}{LETTERS}", "pypi-server"),
     "Databricks": ("dapi0123456789abcdef0123456789abcdef", "dapi01"),
     "SendGrid": (f"SG.{LETTERS[:22]}.{LETTERS}", "SG.de"),
-    "a JSON Web Token": ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl", "eyJ.a.b"),
-    "a private key": ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "-----BEGIN PUBLIC KEY-----"),
+    "a JSON Web Token": (
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl",
+        "eyJ.a.b",
+    ),
+    "a private key": (
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----",
+        "-----BEGIN PUBLIC KEY-----",
+    ),
     "a password in a URL": ("postgres://anna:geheim1@db/x", "https://host:8080/a@b"),
-    "a header": ("Authorization: Bearer abcdefgh12345678ijkl", "Bearer of bad news everywhere"),
+    "a header": (
+        "Authorization: Bearer abcdefgh12345678ijkl",
+        "Bearer of bad news everywhere",
+    ),
 }
 
 

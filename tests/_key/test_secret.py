@@ -19,7 +19,7 @@ from nbflow._key.texts import redacted
 from nbflow._key.value import digest
 from nbflow.errors import NbflowWarning, UsageError
 
-VALUE = "k3y'with \"quotes\" & <ütf> 100%\\"
+VALUE = 'k3y\'with "quotes" & <ütf> 100%\\'
 
 
 @pytest.fixture
@@ -42,7 +42,12 @@ def keyring(monkeypatch):
 def test_it_is_the_text_wherever_a_text_is_expected(key):
     assert key == VALUE
     assert isinstance(key, str)
-    assert (f"Bearer {key}", "Bearer " + key, key.encode(), json.dumps(key)) == (f"Bearer {VALUE}", f"Bearer {VALUE}", VALUE.encode(), json.dumps(VALUE))
+    assert (f"Bearer {key}", "Bearer " + key, key.encode(), json.dumps(key)) == (
+        f"Bearer {VALUE}",
+        f"Bearer {VALUE}",
+        VALUE.encode(),
+        json.dumps(VALUE),
+    )
 
 
 def test_it_shows_its_name(key):
@@ -59,11 +64,19 @@ def test_the_environment_comes_before_the_keyring(keyring, monkeypatch):
     assert nf.secret("MY_KEY") == "from the environment"
 
 
-def test_where_it_is_in_neither_the_error_names_both_and_what_to_do(keyring, monkeypatch):
-    with pytest.raises(UsageError, match=r"MY_KEY is not set in the environment, nor is it in the keyring\..*export MY_KEY=.*keyring set nbflow MY_KEY"):
+def test_where_it_is_in_neither_the_error_names_both_and_what_to_do(
+    keyring, monkeypatch
+):
+    with pytest.raises(
+        UsageError,
+        match=r"MY_KEY is not set in the environment, nor is it in the keyring\..*export MY_KEY=.*keyring set nbflow MY_KEY",
+    ):
         nf.secret("MY_KEY")
     monkeypatch.setitem(sys.modules, "keyring", None)  # as if it were not installed
-    with pytest.raises(UsageError, match=r"there is no keyring to ask.*export MY_KEY=.*pip install keyring"):
+    with pytest.raises(
+        UsageError,
+        match=r"there is no keyring to ask.*export MY_KEY=.*pip install keyring",
+    ):
         nf.secret("MY_KEY")
     monkeypatch.setenv("MY_KEY", "")
     with pytest.raises(UsageError, match="is empty in the environment"):
@@ -78,7 +91,9 @@ def test_a_keyring_that_cannot_be_asked_says_why(keyring, monkeypatch):
         raise RuntimeError("it is locked")
 
     monkeypatch.setattr(sys.modules["keyring"], "get_password", locked)
-    with pytest.raises(UsageError, match=r"could not be asked \(RuntimeError: it is locked\)"):
+    with pytest.raises(
+        UsageError, match=r"could not be asked \(RuntimeError: it is locked\)"
+    ):
         nf.secret("MY_KEY")
 
 
@@ -96,7 +111,16 @@ class Client:
 
 @pytest.mark.parametrize(
     "holding",
-    [lambda key: key, lambda key: [key], lambda key: {"k": key}, lambda key: {key}, lambda key: {key: 1}, lambda key: (1, key), Client, lambda key: types.SimpleNamespace(key=key)],
+    [
+        lambda key: key,
+        lambda key: [key],
+        lambda key: {"k": key},
+        lambda key: {key},
+        lambda key: {key: 1},
+        lambda key: (1, key),
+        Client,
+        lambda key: types.SimpleNamespace(key=key),
+    ],
 )
 def test_a_digest_covers_the_name_and_never_the_value(monkeypatch, holding):
     monkeypatch.setenv("MY_KEY", "the first value")
@@ -121,7 +145,14 @@ def test_pickled_it_is_its_name_and_read_again(key, monkeypatch):
 
 def test_copied_it_stays_a_secret(key, monkeypatch):
     monkeypatch.delenv("MY_KEY")
-    assert [repr(made) for made in (copy.copy(key), copy.deepcopy([key])[0], dataclasses.replace(Client(key)).key)] == ["Secret('MY_KEY')"] * 3
+    assert [
+        repr(made)
+        for made in (
+            copy.copy(key),
+            copy.deepcopy([key])[0],
+            dataclasses.replace(Client(key)).key,
+        )
+    ] == ["Secret('MY_KEY')"] * 3
 
 
 FORMS = {
@@ -134,15 +165,22 @@ FORMS = {
     "in a URL": lambda value: quote(value, safe=""),
     "in a form": quote_plus,
     "in a header": lambda value: base64.b64encode(f"u:{value}".encode()).decode(),
-    "in base64, one on": lambda value: base64.b64encode(f"us:{value}:".encode()).decode(),
-    "in base64, two on": lambda value: base64.urlsafe_b64encode(f"use:{value}..".encode()).decode(),
+    "in base64, one on": lambda value: base64.b64encode(
+        f"us:{value}:".encode()
+    ).decode(),
+    "in base64, two on": lambda value: base64.urlsafe_b64encode(
+        f"use:{value}..".encode()
+    ).decode(),
     "in the midst of a sentence": lambda value: f"The key {value} was refused.",
     "stripped": lambda value: f" {value} ".strip(),
 }
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-@pytest.mark.parametrize("value", [VALUE, "sk-abcDEF0123456789", "ÿÿ??>>~~ÿÿ??>>~~", "two\nlines", "pass phrase\n"])
+@pytest.mark.parametrize(
+    "value",
+    [VALUE, "sk-abcDEF0123456789", "ÿÿ??>>~~ÿÿ??>>~~", "two\nlines", "pass phrase\n"],
+)
 def test_a_value_is_masked_in_the_forms_that_it_takes(form, value):
     known = Known()
     assert known.add("K", value)
@@ -159,7 +197,9 @@ def test_the_longer_of_two_values_is_masked_first_and_an_old_value_stays_secret(
     known.add("SHORT", "abcdef")
     known.add("LONG", "abcdefghij")
     known.add("SHORT", "rotated")
-    assert known.mask("abcdefghij abcdef rotated") == "***LONG*** ***SHORT*** ***SHORT***"
+    assert (
+        known.mask("abcdefghij abcdef rotated") == "***LONG*** ***SHORT*** ***SHORT***"
+    )
 
 
 def test_nothing_known_masks_nothing():
@@ -172,10 +212,24 @@ def test_nothing_known_masks_nothing():
 def test_masking_keeps_the_shape_of_what_it_masks():
     known = Known()
     known.add("K", "geheimnis")
-    node = {"a": ["x geheimnis", 1, None], "geheimnis": ("geheimnis",), "c": Client("geheimnis"), "n": b"geheimnis"}
-    assert known.masked(node) == {"a": ["x ***K***", 1, None], "***K***": ("***K***",), "c": Client("***K***"), "n": b"geheimnis"}
+    node = {
+        "a": ["x geheimnis", 1, None],
+        "geheimnis": ("geheimnis",),
+        "c": Client("geheimnis"),
+        "n": b"geheimnis",
+    }
+    assert known.masked(node) == {
+        "a": ["x ***K***", 1, None],
+        "***K***": ("***K***",),
+        "c": Client("***K***"),
+        "n": b"geheimnis",
+    }
     counted = collections.defaultdict(int, geheimnis=2)
-    assert (known.masked(counted), type(known.masked(counted)), counted) == ({"***K***": 2}, collections.defaultdict, {"geheimnis": 2})
+    assert (known.masked(counted), type(known.masked(counted)), counted) == (
+        {"***K***": 2},
+        collections.defaultdict,
+        {"geheimnis": 2},
+    )
 
 
 def test_the_kept_source_of_a_step_has_no_known_value(key):

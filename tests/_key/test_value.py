@@ -102,29 +102,209 @@ class Hours(dt.tzinfo):
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 NOON = dt.datetime(2026, 11, 23, 12)
 DISTINCT = [
-    *(1, 1.0, True, "1", b"1", None, [1], (1,), {1}, frozenset({1}), bytearray(b"1"), memoryview(b"1"), [], (), {}, set()),
-    *({"a": 1}, {"a": 1, "b": 2}, {"b": 2, "a": 1}, {1: 1}, {True: 1}, {"1": 1}, {(1,): 1}, {None: 1}),
-    *([[1], 2], [[1, 2]], [1, [2]], ["ab", "c"], ["a", "bc"], ("ab", "c"), ("a", "bc"), [None], [[]], [()]),
-    *(0.0, -0.0, float("nan"), float("inf"), -float("inf"), 2**63, 2**64, 2**70, -(2**70), [2**70], 1e300, 1j, complex(0, -0.0)),
+    *(
+        1,
+        1.0,
+        True,
+        "1",
+        b"1",
+        None,
+        [1],
+        (1,),
+        {1},
+        frozenset({1}),
+        bytearray(b"1"),
+        memoryview(b"1"),
+        [],
+        (),
+        {},
+        set(),
+    ),
+    *(
+        {"a": 1},
+        {"a": 1, "b": 2},
+        {"b": 2, "a": 1},
+        {1: 1},
+        {True: 1},
+        {"1": 1},
+        {(1,): 1},
+        {None: 1},
+    ),
+    *(
+        [[1], 2],
+        [[1, 2]],
+        [1, [2]],
+        ["ab", "c"],
+        ["a", "bc"],
+        ("ab", "c"),
+        ("a", "bc"),
+        [None],
+        [[]],
+        [()],
+    ),
+    *(
+        0.0,
+        -0.0,
+        float("nan"),
+        float("inf"),
+        -float("inf"),
+        2**63,
+        2**64,
+        2**70,
+        -(2**70),
+        [2**70],
+        1e300,
+        1j,
+        complex(0, -0.0),
+    ),
     *("\ud800", ["\ud800"], {"\ud800": 1}, "", b"", "\0", "é", "e\u0301"),
-    *(decimal.Decimal(1), decimal.Decimal("1.0"), decimal.Decimal("nan"), decimal.Decimal("inf"), fractions.Fraction(1)),
-    *(uuid.UUID(int=1), range(3), range(0, 3, 2), slice(1), slice(1, None), ..., NotImplemented),
-    *(NOON, NOON.date(), NOON.time(), NOON.replace(tzinfo=dt.UTC), NOON.replace(tzinfo=BERLIN), NOON.replace(fold=1)),
-    *(NOON.replace(tzinfo=zoneinfo.ZoneInfo("UTC")), NOON.replace(tzinfo=dt.timezone(dt.timedelta(0), "Z")), dt.timedelta(1)),
-    *(BERLIN, dt.UTC, pathlib.Path("a"), pathlib.PurePosixPath("a"), pathlib.PureWindowsPath("a"), pathlib.Path("a/b")),
-    *(ManyPaths("a"), Hours(1), Hours(2), decimal.Context(prec=3), decimal.Context(prec=4), collections.ChainMap({"a": 1})),
-    *(collections.UserDict(a=1), collections.UserDict(a=2), collections.UserList([1]), collections.UserString("1")),
-    *(ctypes.c_int(1), ctypes.c_int(2), ctypes.c_double(1), (ctypes.c_int * 2)(1, 2), (ctypes.c_int * 2)(1, 3)),
-    *(Thing(**{"\ud800": 1}), Thing(**{"\ud801": 1}), ["\ud801"], [2**70 + 1], {"a": 2**70}, (2**70, "\ud800")),
-    *(Thing(x=1).__eq__, Thing(x=2).__eq__, Thing.__init__, NOON.time().replace(fold=1), NOON.time().replace(tzinfo=dt.UTC)),
-    *(Colour.RED, Colour.BLUE, Word.RED, Right.READ, Right.READ | Right.WRITE, Pair(1, 2), Pair(2, 1), Names([1])),
-    *(Row(1), Row(2), Row(1, Row(1)), SlottedRow(1), SlottedRow(2), AttrsRow(1), AttrsRow(2), Model(a=1), Model(a=2), Model(a=1, c=2)),
-    *(Thing(), Thing(x=1), Thing(y=1), Thing(x=Thing()), types.SimpleNamespace(x=1), types.MappingProxyType({"x": 1})),
-    *(re.compile("a"), re.compile(b"a"), re.compile("a", re.IGNORECASE), array.array("i", [1]), array.array("d", [1])),
-    *(collections.OrderedDict(a=1), collections.Counter("a"), collections.defaultdict(list, a=1), collections.defaultdict(int, a=1)),
-    *(collections.deque([1]), collections.deque([1], 3), ValueError("a"), ValueError("b"), KeyError("a")),
-    *(functools.partial(max, 1), functools.partial(max, 2), functools.partial(min, 1), operator.itemgetter(1), operator.attrgetter("a")),
-    *(len, max, str, int, Row, Model, Colour, "a".upper, "b".upper, list[int], int | None, sys, types, lambda: 1, lambda: 2),
+    *(
+        decimal.Decimal(1),
+        decimal.Decimal("1.0"),
+        decimal.Decimal("nan"),
+        decimal.Decimal("inf"),
+        fractions.Fraction(1),
+    ),
+    *(
+        uuid.UUID(int=1),
+        range(3),
+        range(0, 3, 2),
+        slice(1),
+        slice(1, None),
+        ...,
+        NotImplemented,
+    ),
+    *(
+        NOON,
+        NOON.date(),
+        NOON.time(),
+        NOON.replace(tzinfo=dt.UTC),
+        NOON.replace(tzinfo=BERLIN),
+        NOON.replace(fold=1),
+    ),
+    *(
+        NOON.replace(tzinfo=zoneinfo.ZoneInfo("UTC")),
+        NOON.replace(tzinfo=dt.timezone(dt.timedelta(0), "Z")),
+        dt.timedelta(1),
+    ),
+    *(
+        BERLIN,
+        dt.UTC,
+        pathlib.Path("a"),
+        pathlib.PurePosixPath("a"),
+        pathlib.PureWindowsPath("a"),
+        pathlib.Path("a/b"),
+    ),
+    *(
+        ManyPaths("a"),
+        Hours(1),
+        Hours(2),
+        decimal.Context(prec=3),
+        decimal.Context(prec=4),
+        collections.ChainMap({"a": 1}),
+    ),
+    *(
+        collections.UserDict(a=1),
+        collections.UserDict(a=2),
+        collections.UserList([1]),
+        collections.UserString("1"),
+    ),
+    *(
+        ctypes.c_int(1),
+        ctypes.c_int(2),
+        ctypes.c_double(1),
+        (ctypes.c_int * 2)(1, 2),
+        (ctypes.c_int * 2)(1, 3),
+    ),
+    *(
+        Thing(**{"\ud800": 1}),
+        Thing(**{"\ud801": 1}),
+        ["\ud801"],
+        [2**70 + 1],
+        {"a": 2**70},
+        (2**70, "\ud800"),
+    ),
+    *(
+        Thing(x=1).__eq__,
+        Thing(x=2).__eq__,
+        Thing.__init__,
+        NOON.time().replace(fold=1),
+        NOON.time().replace(tzinfo=dt.UTC),
+    ),
+    *(
+        Colour.RED,
+        Colour.BLUE,
+        Word.RED,
+        Right.READ,
+        Right.READ | Right.WRITE,
+        Pair(1, 2),
+        Pair(2, 1),
+        Names([1]),
+    ),
+    *(
+        Row(1),
+        Row(2),
+        Row(1, Row(1)),
+        SlottedRow(1),
+        SlottedRow(2),
+        AttrsRow(1),
+        AttrsRow(2),
+        Model(a=1),
+        Model(a=2),
+        Model(a=1, c=2),
+    ),
+    *(
+        Thing(),
+        Thing(x=1),
+        Thing(y=1),
+        Thing(x=Thing()),
+        types.SimpleNamespace(x=1),
+        types.MappingProxyType({"x": 1}),
+    ),
+    *(
+        re.compile("a"),
+        re.compile(b"a"),
+        re.compile("a", re.IGNORECASE),
+        array.array("i", [1]),
+        array.array("d", [1]),
+    ),
+    *(
+        collections.OrderedDict(a=1),
+        collections.Counter("a"),
+        collections.defaultdict(list, a=1),
+        collections.defaultdict(int, a=1),
+    ),
+    *(
+        collections.deque([1]),
+        collections.deque([1], 3),
+        ValueError("a"),
+        ValueError("b"),
+        KeyError("a"),
+    ),
+    *(
+        functools.partial(max, 1),
+        functools.partial(max, 2),
+        functools.partial(min, 1),
+        operator.itemgetter(1),
+        operator.attrgetter("a"),
+    ),
+    *(
+        len,
+        max,
+        str,
+        int,
+        Row,
+        Model,
+        Colour,
+        "a".upper,
+        "b".upper,
+        list[int],
+        int | None,
+        sys,
+        types,
+        lambda: 1,
+        lambda: 2,
+    ),
     *(threading.Lock(), threading.Event(), logging.getLogger("a")),
 ]
 
@@ -143,7 +323,9 @@ def can_be_copied(value):
     return not isinstance(value, memoryview)
 
 
-@pytest.mark.parametrize("value", [value for value in DISTINCT if can_be_copied(value)], ids=repr)
+@pytest.mark.parametrize(
+    "value", [value for value in DISTINCT if can_be_copied(value)], ids=repr
+)
 def test_a_copy_has_the_digest_of_its_original(value):
     copied = copy.deepcopy(value)
     assert digest(copied) == digest(value)
@@ -155,14 +337,29 @@ def other_nan():
     return struct.unpack("<d", b"\x01\x00\x00\x00\x00\x00\xf8\xff")[0]
 
 
-@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [x], lambda x: (x,), lambda x: {"a": [x]}, lambda x: Row(x)])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda x: x,
+        lambda x: [x],
+        lambda x: (x,),
+        lambda x: {"a": [x]},
+        lambda x: Row(x),
+    ],
+)
 def test_all_nans_are_one_value(wrap):
     assert digest(wrap(other_nan())) == digest(wrap(float("nan")))
-    assert digest(wrap(-float("nan"))) == digest(wrap(float("inf") * 0)) == digest(wrap(float("nan")))
+    assert (
+        digest(wrap(-float("nan")))
+        == digest(wrap(float("inf") * 0))
+        == digest(wrap(float("nan")))
+    )
 
 
 def test_bytes_that_look_like_nan_are_plain_all_the_same():
-    assert digest(["\xcb\x7f", b"\xcb\x7f\xf8", 1.7e308]) == digest(["\xcb\x7f", b"\xcb\x7f\xf8", 1.7e308])
+    assert digest(["\xcb\x7f", b"\xcb\x7f\xf8", 1.7e308]) == digest(
+        ["\xcb\x7f", b"\xcb\x7f\xf8", 1.7e308]
+    )
     assert digest(b"\xcb\x7f") != digest(b"\xcb\x7e")
 
 
@@ -302,7 +499,11 @@ class Silent:
         raise RuntimeError
 
 
-@pytest.mark.parametrize(("key", "shown"), [(10**5000, "<int>"), (Silent(), "<Silent>"), ("a" * 99, '"aaa')], ids=["number", "silent", "long"])
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [(10**5000, "<int>"), (Silent(), "<Silent>"), ("a" * 99, '"aaa')],
+    ids=["number", "silent", "long"],
+)
 def test_a_refusal_survives_keys_that_cannot_be_written(key, shown):
     with pytest.raises(UnkeyableError, match=f"^rows\\[{shown}"):
         digest({key: iter([])}, "rows")
@@ -375,7 +576,9 @@ def test_a_user_says_what_identifies_a_value():
         value_module._FOUND.clear()
 
 
-@pytest.mark.parametrize(("kind", "function"), [(dict, len), (str, len), ("Client", len), (Thing, "url")])
+@pytest.mark.parametrize(
+    ("kind", "function"), [(dict, len), (str, len), ("Client", len), (Thing, "url")]
+)
 def test_a_wrong_registration_is_refused(kind, function):
     with pytest.raises(UsageError, match="key_by needs"):
         key_by(kind, function)
@@ -428,7 +631,9 @@ def test_any_two_values_have_one_digest_exactly_if_they_are_the_same(one, other)
 def test_changing_any_member_changes_the_digest(values, place, new):
     if place < len(values):
         changed = [*values[:place], new, *values[place + 1 :]]
-        assert (digest(values) == digest(changed)) == (canon(values[place]) == canon(new))
+        assert (digest(values) == digest(changed)) == (
+            canon(values[place]) == canon(new)
+        )
 
 
 def test_an_empty_slot_is_not_asked_of_a_class_that_makes_up_attributes():

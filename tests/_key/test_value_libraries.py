@@ -24,13 +24,28 @@ def test_how_a_sparse_matrix_keeps_its_entries_does_not_count():
     dense = np.array([[0, 1, 2], [0, 0, 3]])
     matrix, asked = sparse.csr_matrix(dense), sparse.csr_matrix(dense)
     assert asked.has_canonical_format  # which it remembers
-    turned = sparse.csr_matrix((np.array([2, 1, 3]), np.array([2, 1, 2]), np.array([0, 2, 3])), shape=(2, 3))
-    twice = sparse.coo_matrix(([1, 1, 1, 3], ([0, 0, 0, 1], [1, 2, 2, 2])), shape=(2, 3))
+    turned = sparse.csr_matrix(
+        (np.array([2, 1, 3]), np.array([2, 1, 2]), np.array([0, 2, 3])), shape=(2, 3)
+    )
+    twice = sparse.coo_matrix(
+        ([1, 1, 1, 3], ([0, 0, 0, 1], [1, 2, 2, 2])), shape=(2, 3)
+    )
     same(matrix, asked, turned, matrix.copy(), pickle.loads(pickle.dumps(matrix)))
     same(sparse.coo_matrix(dense), twice)
     same(sparse.dok_matrix(dense), sparse.dok_matrix(dense[::-1])[::-1].todok())
-    formats = [matrix.asformat(name) for name in ("csr", "csc", "coo", "lil", "dok", "dia", "bsr")]
-    distinct(*formats, dense, sparse.csr_array(dense), matrix * 2, matrix.astype(float), matrix[:, :2], sparse.csr_matrix((2, 3), dtype=int))
+    formats = [
+        matrix.asformat(name)
+        for name in ("csr", "csc", "coo", "lil", "dok", "dia", "bsr")
+    ]
+    distinct(
+        *formats,
+        dense,
+        sparse.csr_array(dense),
+        matrix * 2,
+        matrix.astype(float),
+        matrix[:, :2],
+        sparse.csr_matrix((2, 3), dtype=int),
+    )
 
 
 def test_an_estimator_is_its_parameters_and_what_it_has_learned():
@@ -47,9 +62,16 @@ def test_an_estimator_is_its_parameters_and_what_it_has_learned():
         return make_pipeline(StandardScaler(), LogisticRegression(C=strength))
 
     fitted = pipeline().fit(rows, labels)
-    same(fitted, pipeline().fit(rows, labels), copy.deepcopy(fitted), pickle.loads(pickle.dumps(fitted)))
+    same(
+        fitted,
+        pipeline().fit(rows, labels),
+        copy.deepcopy(fitted),
+        pickle.loads(pickle.dumps(fitted)),
+    )
     distinct(fitted, pipeline(), pipeline(2.0), pipeline().fit(rows, 1 - labels))
-    forest, used = (RandomForestClassifier(3, random_state=0).fit(rows, labels) for _ in range(2))
+    forest, used = (
+        RandomForestClassifier(3, random_state=0).fit(rows, labels) for _ in range(2)
+    )
     used.predict(rows)
     same(forest, used, pickle.loads(pickle.dumps(forest)))
 
@@ -67,7 +89,10 @@ def test_where_the_stop_words_of_a_fitted_vectorizer_lie_is_no_part_of_it():
     pytest.importorskip("sklearn")
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    one, other, more = (TfidfVectorizer().fit(texts) for texts in (["ab cd", "ef"], ["ab cd", "ef"], ["ab cd", "ef gh"]))
+    one, other, more = (
+        TfidfVectorizer().fit(texts)
+        for texts in (["ab cd", "ef"], ["ab cd", "ef"], ["ab cd", "ef gh"])
+    )
     other._stop_words_id = 1  # as another process would have it
     same(one, other)
     distinct(one, more)
@@ -103,7 +128,13 @@ def test_a_figure_is_refused_with_what_to_pass_instead():
 def test_random_generators_are_their_state():
     used = np.random.default_rng(1)
     used.random()
-    distinct(np.random.default_rng(1), np.random.default_rng(2), used, np.random.RandomState(1), np.random.RandomState(2))
+    distinct(
+        np.random.default_rng(1),
+        np.random.default_rng(2),
+        used,
+        np.random.RandomState(1),
+        np.random.RandomState(2),
+    )
     same(np.random.default_rng(1), pickle.loads(pickle.dumps(np.random.default_rng(1))))
 
 
@@ -122,7 +153,11 @@ def test_an_array_of_another_library_is_all_of_its_state_in_a_frame():
 
     class Lengths(pd.api.extensions.ExtensionArray):
         def __init__(self, numbers, unit):
-            self.numbers, self.unit, self.dtype = np.asarray(numbers), unit, LengthDtype(unit)
+            self.numbers, self.unit, self.dtype = (
+                np.asarray(numbers),
+                unit,
+                LengthDtype(unit),
+            )
 
         dtype = None
 
@@ -142,7 +177,14 @@ def test_an_array_of_another_library_is_all_of_its_state_in_a_frame():
         def take(self, places, allow_fill=False, fill_value=None):
             return Lengths(self.numbers.take(places), self.unit)
 
-    distinct(*(pd.Series(Lengths(numbers, unit)) for numbers in ([1.0, 2.0], [1.0, 3.0]) for unit in ("m", "km")), pd.Series([1.0, 2.0]))
+    distinct(
+        *(
+            pd.Series(Lengths(numbers, unit))
+            for numbers in ([1.0, 2.0], [1.0, 3.0])
+            for unit in ("m", "km")
+        ),
+        pd.Series([1.0, 2.0]),
+    )
     distinct(LengthDtype("m"), LengthDtype("km"))
     series = pd.Series(Lengths([1.0, 2.0, 3.0], "m"))
     same(series[:2], pd.Series(Lengths([1.0, 2.0], "m")), series[:2].copy())

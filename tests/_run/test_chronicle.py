@@ -19,18 +19,30 @@ def ledger(nb):
     def counted(method):
         def call(run, *rest):
             found = method(run, *rest)
-            read[run] = read.get(run, 0) + len(found[0] if isinstance(found, tuple) else found)
+            read[run] = read.get(run, 0) + len(
+                found[0] if isinstance(found, tuple) else found
+            )
             return found
 
         return call
 
-    ledger.ends, ledger.read, ledger.counted = counted(ledger.ends), counted(ledger.read), read
+    ledger.ends, ledger.read, ledger.counted = (
+        counted(ledger.ends),
+        counted(ledger.read),
+        read,
+    )
     return ledger
 
 
 def lost(ledger, run, records, sent=None):
     """A run whose process was killed, before it had read all that was sent."""
-    ledger.append(run, [Opened(run, EVENT, ("look",), 1e9, "records", False, sent or records), *(Listed(n, f"t-{n}") for n in range(records))])
+    ledger.append(
+        run,
+        [
+            Opened(run, EVENT, ("look",), 1e9, "records", False, sent or records),
+            *(Listed(n, f"t-{n}") for n in range(records)),
+        ],
+    )
     ledger.append(run, [Item(0, 0, State.COMPLETED, 1e9 + 1)])
 
 
@@ -43,7 +55,9 @@ def test_a_run_that_has_ended_is_read_once(nb, ledger):
     nb.forget()
     chronicle = Chronicle(_wiring.SESSION.engine, _wiring.SESSION)
     for _ in range(3):
-        assert [(line.run, line.state, line.rows) for line in chronicle.lines()] == [(run.id, "COMPLETED", 100)]
+        assert [(line.run, line.state, line.rows) for line in chronicle.lines()] == [
+            (run.id, "COMPLETED", 100)
+        ]
     assert ledger.counted[run.id] < 10
 
 
@@ -52,7 +66,11 @@ def test_a_run_that_ended_without_a_word_is_read_once(nb, ledger):
     chronicle = Chronicle(_wiring.SESSION.engine, _wiring.SESSION)
     for _ in range(3):
         (line,) = chronicle.lines()
-        assert (line.state, line.tally[State.INTERRUPTED], line.tally[State.COMPLETED]) == ("INTERRUPTED", 49, 1)
+        assert (
+            line.state,
+            line.tally[State.INTERRUPTED],
+            line.tally[State.COMPLETED],
+        ) == ("INTERRUPTED", 49, 1)
     assert ledger.counted["20260101-000000-00001"] < 60
 
 

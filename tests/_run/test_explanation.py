@@ -79,7 +79,10 @@ def cells(nb, tmp_path, monkeypatch):
 
 def test_a_call_that_never_ran_would_run_for_that_reason(cells):
     explanation = cells.categorize.explain("x")
-    assert (explanation.state, explanation.reason) == ("would run", "it has not run before")
+    assert (explanation.state, explanation.reason) == (
+        "would run",
+        "it has not run before",
+    )
     assert str(explanation) == "categorize would run because it has not run before."
 
 
@@ -94,15 +97,41 @@ def test_a_saved_call_says_since_when(cells):
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("Pick one", "Choose one", "`PROMPT` changed (line 3: 'Pick one.' -> 'Choose one.')"),
-        ('["billing", "bug"]', '["billing"]', "`LABELS` changed (['billing', 'bug'] -> ['billing'])"),
-        ("return text.strip()", "return text.lstrip()", "helper `clean` changed (line 3: 'return text.strip()' -> 'return text.lstrip()')"),
-        ("limit = 3", "limit = 4", "class `Rules` changed (line 2: 'limit = 3' -> 'limit = 4')"),
-        ("text[: self.limit]", "text[: self.limit + 1]", "'return text[: self.limit]' -> 'return text[: self.limit + 1]'"),
-        ("return model, PROMPT", "return PROMPT, model", "its own code changed (line 2: "),
+        (
+            "Pick one",
+            "Choose one",
+            "`PROMPT` changed (line 3: 'Pick one.' -> 'Choose one.')",
+        ),
+        (
+            '["billing", "bug"]',
+            '["billing"]',
+            "`LABELS` changed (['billing', 'bug'] -> ['billing'])",
+        ),
+        (
+            "return text.strip()",
+            "return text.lstrip()",
+            "helper `clean` changed (line 3: 'return text.strip()' -> 'return text.lstrip()')",
+        ),
+        (
+            "limit = 3",
+            "limit = 4",
+            "class `Rules` changed (line 2: 'limit = 3' -> 'limit = 4')",
+        ),
+        (
+            "text[: self.limit]",
+            "text[: self.limit + 1]",
+            "'return text[: self.limit]' -> 'return text[: self.limit + 1]'",
+        ),
+        (
+            "return model, PROMPT",
+            "return PROMPT, model",
+            "its own code changed (line 2: ",
+        ),
     ],
 )
-def test_an_edit_is_named_with_its_line_before_and_after_the_rerun(cells, nb, old, new, reason):
+def test_an_edit_is_named_with_its_line_before_and_after_the_rerun(
+    cells, nb, old, new, reason
+):
     cells.categorize("x")
     cells.edit(old, new)
     explanation = cells.categorize.explain("x")
@@ -120,19 +149,28 @@ def test_an_edit_is_named_with_its_line_before_and_after_the_rerun(cells, nb, ol
 
 def test_a_comment_is_not_taken_for_the_edit(cells):
     cells.categorize("x")
-    cells.run('def clean(text):\n    """Strip it, on the left."""\n    # on the left\n    return text.lstrip()  # so\n')
-    assert "'return text.strip()' -> 'return text.lstrip()'" in cells.categorize.explain("x").reason
+    cells.run(
+        'def clean(text):\n    """Strip it, on the left."""\n    # on the left\n    return text.lstrip()  # so\n'
+    )
+    assert (
+        "'return text.strip()' -> 'return text.lstrip()'"
+        in cells.categorize.explain("x").reason
+    )
 
 
 def test_options_of_the_decorator_are_not_taken_for_the_edit(cells):
     cells.categorize("x")
-    cells.run("@nf.step(retries=1)\ndef categorize(text, model='small'):\n    return text\n")
+    cells.run(
+        "@nf.step(retries=1)\ndef categorize(text, model='small'):\n    return text\n"
+    )
     assert "retries" not in cells.categorize.explain("x").reason
 
 
 def test_a_helper_that_is_reached_now_or_no_longer_is_named(cells):
     cells.categorize("x")
-    cells.run("def lower(text):\n    return text.lower()\ndef clean(text):\n    return lower(text.strip())\n")
+    cells.run(
+        "def lower(text):\n    return text.lower()\ndef clean(text):\n    return lower(text.strip())\n"
+    )
     assert "it now reads `lower`" in cells.categorize.explain("x").reason
     cells.categorize("x")
     cells.run("def clean(text):\n    return text\n")
@@ -142,10 +180,23 @@ def test_a_helper_that_is_reached_now_or_no_longer_is_named(cells):
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
 def test_the_column_that_changed_is_named(cells, make):
     cells.shape(make({"id": [1, 2], "body": ["a", "b"]}))
-    assert cells.shape.explain(make({"id": [1, 2], "body": ["a", "c"]})).reason == "column `body` of `df` changed"
-    assert cells.shape.explain(make({"id": [1, 2], "body": ["a", "b"], "n": [1, 1]})).reason == "column `n` of `df` is new"
-    assert cells.shape.explain(make({"id": [1, 2]})).reason == "column `body` of `df` is gone"
-    assert "order" in cells.shape.explain(make({"body": ["a", "b"], "id": [1, 2]})).reason
+    assert (
+        cells.shape.explain(make({"id": [1, 2], "body": ["a", "c"]})).reason
+        == "column `body` of `df` changed"
+    )
+    assert (
+        cells.shape.explain(
+            make({"id": [1, 2], "body": ["a", "b"], "n": [1, 1]})
+        ).reason
+        == "column `n` of `df` is new"
+    )
+    assert (
+        cells.shape.explain(make({"id": [1, 2]})).reason
+        == "column `body` of `df` is gone"
+    )
+    assert (
+        "order" in cells.shape.explain(make({"body": ["a", "b"], "id": [1, 2]})).reason
+    )
 
 
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
@@ -161,27 +212,49 @@ def test_the_column_of_a_frame_in_a_global_is_named(cells, make):
     cells.module.frame = make({"id": [1, 3], "body": ["a", "c"]})
     assert cells.total.explain(1).reason == "column `id` of `frame` changed"
     cells.module.other = make({"x": [1]})
-    cells.run("def total(n):\n    return len(frame) * n\n@nf.step(name='total')\ndef total(n):\n    return len(frame) * n + len(other)\n")
+    cells.run(
+        "def total(n):\n    return len(frame) * n\n@nf.step(name='total')\ndef total(n):\n    return len(frame) * n + len(other)\n"
+    )
     assert "it now reads `other`" in cells.total.explain(1).reason
     assert "column `x`" not in cells.total.explain(1).reason
 
 
 def test_a_value_is_shown_as_it_is_written(cells):
-    cells.run("import re\nWORD = re.compile('a')\n@nf.step\ndef find(text):\n    return WORD.findall(text)\n")
+    cells.run(
+        "import re\nWORD = re.compile('a')\n@nf.step\ndef find(text):\n    return WORD.findall(text)\n"
+    )
     cells.find("a")
     cells.run("import re\nWORD = re.compile('b')\n")
-    assert cells.find.explain("a").reason == "`WORD` changed (re.compile('a') -> re.compile('b'))"
+    assert (
+        cells.find.explain("a").reason
+        == "`WORD` changed (re.compile('a') -> re.compile('b'))"
+    )
 
 
-@pytest.mark.parametrize("change", [lambda frame: frame.rename_axis("n"), lambda frame: frame.set_index([[5, 6]]), lambda frame: frame.attrs.update(unit="EUR") or frame])
-def test_a_frame_whose_columns_are_as_they_were_is_not_said_to_have_other_columns(cells, change):
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda frame: frame.rename_axis("n"),
+        lambda frame: frame.set_index([[5, 6]]),
+        lambda frame: frame.attrs.update(unit="EUR") or frame,
+    ],
+)
+def test_a_frame_whose_columns_are_as_they_were_is_not_said_to_have_other_columns(
+    cells, change
+):
     cells.run("@nf.step\ndef total(n):\n    return len(frame) * n\n")
     cells.module.frame = pd.DataFrame({"id": [1, 2], "body": ["a", "b"]})
     cells.total(1)
     cells.shape(cells.module.frame)
     cells.module.frame = change(cells.module.frame.copy())
-    assert cells.total.explain(1).reason == "`frame` changed (its index, its attrs or the order of its columns)"
-    assert cells.shape.explain(cells.module.frame).reason == "`df` changed (its index, its attrs or the order of its columns)"
+    assert (
+        cells.total.explain(1).reason
+        == "`frame` changed (its index, its attrs or the order of its columns)"
+    )
+    assert (
+        cells.shape.explain(cells.module.frame).reason
+        == "`df` changed (its index, its attrs or the order of its columns)"
+    )
 
 
 def test_the_argument_and_the_field_that_changed_are_named(cells):
@@ -196,13 +269,22 @@ def test_the_argument_and_the_field_that_changed_are_named(cells):
 def test_new_code_and_a_new_input_are_both_named(cells):
     cells.categorize("x")
     cells.edit("Pick one", "Choose one")
-    assert cells.categorize.explain("y", "large").reason == "`PROMPT` changed (line 3: 'Pick one.' -> 'Choose one.') and it has not run with this `text` and `model` before"
+    assert (
+        cells.categorize.explain("y", "large").reason
+        == "`PROMPT` changed (line 3: 'Pick one.' -> 'Choose one.') and it has not run with this `text` and `model` before"
+    )
 
 
 def test_code_whose_source_is_not_known_any_more_is_said_to_have_changed(cells, nb):
     cells.categorize("x")
     code = cells.categorize.explain("x")
-    nb.engine.store.delete([keys.source_key("categorize", nb.engine.runner.sources.history("categorize")[0].code)])
+    nb.engine.store.delete(
+        [
+            keys.source_key(
+                "categorize", nb.engine.runner.sources.history("categorize")[0].code
+            )
+        ]
+    )
     cells.edit("Pick one", "Choose one")
     assert cells.categorize.explain("x").reason == "its code changed"
     assert code.state == "cached"
@@ -217,7 +299,10 @@ def test_two_processes_that_note_a_code_at_once_both_find_it(tmp_path):
         "    exec(f'@nf.step(version={sys.argv[2]}{n:02})\\ndef ask(x):\\n    return x', space)\n"
         "    space['ask'](n)\n"
     )
-    started = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "store"), name]) for name in ("1", "2")]
+    started = [
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "store"), name])
+        for name in ("1", "2")
+    ]
     assert [process.wait(60) for process in started] == [0, 0]
     nf.use(tmp_path / "store")
     assert len(_wiring.SESSION.engine.runner.sources.history("ask")) == 40
@@ -284,7 +369,9 @@ def test_what_does_not_count_is_said(nb):
         return n
 
     assert {name for name, _ in ask.explain(1).uncounted} == {"lock", "seen"}
-    assert "`lock`: a lock has no content, its type alone counts." in repr(ask.explain(1))
+    assert "`lock`: a lock has no content, its type alone counts." in repr(
+        ask.explain(1)
+    )
 
 
 def test_a_logger_that_the_code_writes_to_is_said_to_count_by_its_type(nb):
@@ -295,7 +382,9 @@ def test_a_logger_that_the_code_writes_to_is_said_to_count_by_its_type(nb):
         log.info("asked")
         return n
 
-    assert ask.explain(1).uncounted == (("log", "a Logger has no content, its type alone counts"),)
+    assert ask.explain(1).uncounted == (
+        ("log", "a Logger has no content, its type alone counts"),
+    )
 
 
 def test_an_argument_without_content_is_named(nb):
@@ -305,10 +394,17 @@ def test_an_argument_without_content_is_named(nb):
     def ask(n, lock, options):
         return n
 
-    assert [name for name, _ in ask.explain(1, threading.Lock(), {"lock": threading.Lock()}).uncounted] == ["lock", "options"]
+    assert [
+        name
+        for name, _ in ask.explain(
+            1, threading.Lock(), {"lock": threading.Lock()}
+        ).uncounted
+    ] == ["lock", "options"]
 
 
-def test_the_store_holds_source_and_short_globals_and_no_argument_or_secret(nb, monkeypatch):
+def test_the_store_holds_source_and_short_globals_and_no_argument_or_secret(
+    nb, monkeypatch
+):
     monkeypatch.setenv("MY_API_KEY", "from-the-environment")
     settings = {"prompt": "Pick one", "token": "t0p-s3cret"}
     key = "from-the-environment"
@@ -319,10 +415,17 @@ def test_the_store_holds_source_and_short_globals_and_no_argument_or_secret(nb, 
         return len(text) + len(settings) + len(key) + len(password)
 
     ask("the argument itself")
-    stored = b"".join(map(bytes, nb.engine.store.get_many([*nb.engine.store.keys()]).values()))
+    stored = b"".join(
+        map(bytes, nb.engine.store.get_many([*nb.engine.store.keys()]).values())
+    )
     assert b"def ask(text)" in stored
     assert b"Pick one" in stored
-    for secret in (b"t0p-s3cret", b"from-the-environment", b"hunter2", b"the argument itself"):
+    for secret in (
+        b"t0p-s3cret",
+        b"from-the-environment",
+        b"hunter2",
+        b"the argument itself",
+    ):
         assert secret not in stored
 
 
@@ -346,12 +449,17 @@ def test_the_table_says_why_a_step_ran_again(cells, nb):
     cells.edit("Pick one", "Choose one")
     run = nb.send(EVENT, records(), key="id")
     why = "`PROMPT` changed (line 3: 'Pick one.' -> 'Choose one.')"
-    assert {(row.flow, row.step): row.why for row in run.table().flows} == {("triage", ""): why, ("triage", "categorize"): why}
+    assert {(row.flow, row.step): row.why for row in run.table().flows} == {
+        ("triage", ""): why,
+        ("triage", "categorize"): why,
+    }
     assert "why it ran" in repr(run)
     assert "why it ran" not in repr(nb.send(EVENT, records(), key="id"))
 
 
-def test_the_reason_in_the_table_is_what_changed_since_the_event_was_last_sent(cells, nb):
+def test_the_reason_in_the_table_is_what_changed_since_the_event_was_last_sent(
+    cells, nb
+):
     """Although the step was called with the new prompt meanwhile."""
     nb.send(EVENT, records(), key="id")
     cells.edit("Pick one", "Choose one")
@@ -363,7 +471,10 @@ def test_the_reason_in_the_table_is_what_changed_since_the_event_was_last_sent(c
 def test_each_record_says_why_it_ran(cells, nb):
     first = nb.send(EVENT, records(), key="id")
     assert first.inspect("t-0")["triage"].why == "the record is new"
-    assert first.inspect("t-0")["triage"]["categorize"].why == "it had not run with these inputs before"
+    assert (
+        first.inspect("t-0")["triage"]["categorize"].why
+        == "it had not run with these inputs before"
+    )
     changed = records(4)
     changed[1]["body"] = "changed"
     run = nb.send(EVENT, changed, key="id")
@@ -409,13 +520,20 @@ def test_a_plan_says_what_is_saved_and_what_would_run_and_why(cells, nb):
     assert plan.flows[0].would_run == {"new": 3}
     nb.send(EVENT, records(), key="id")
     nb.calls.clear()
-    assert (nf.plan(EVENT, records(), key="id").cached, nf.plan(EVENT, records(), key="id").seconds) == (3, 0.0)
+    assert (
+        nf.plan(EVENT, records(), key="id").cached,
+        nf.plan(EVENT, records(), key="id").seconds,
+    ) == (3, 0.0)
     cells.edit("Pick one", "Choose one")
     batch = [*records(5), records(1)[0]]
     batch[1] = {"id": "t-1", "body": "changed"}
     plan = nf.plan(EVENT, batch, key="id")
     why = "`PROMPT` changed (line 3: 'Pick one.' -> 'Choose one.')"
-    assert plan.flows[0].would_run == {why: 2, "its content changed, or its result is out of date": 1, "new": 2}
+    assert plan.flows[0].would_run == {
+        why: 2,
+        "its content changed, or its result is out of date": 1,
+        "new": 2,
+    }
     assert (plan.records, plan.rows, plan.would_run, plan.cached) == (5, 6, 5, 0)
     assert plan.calls == {"categorize": 5}
     assert plan.seconds is not None
@@ -429,7 +547,9 @@ def test_a_plan_says_what_is_saved_and_what_would_run_and_why(cells, nb):
 
 def test_a_plan_knows_which_steps_are_saved_when_the_flow_changed(nb, cells):
     nb.send(EVENT, records(), key="id")
-    cells.run("@nf.flow(on='thread.created')\ndef triage(thread):\n    return categorize(thread['body'])[0]\n")
+    cells.run(
+        "@nf.flow(on='thread.created')\ndef triage(thread):\n    return categorize(thread['body'])[0]\n"
+    )
     plan = nf.plan(EVENT, records(), key="id")
     assert plan.would_run == 3
     assert plan.calls == {"categorize": 0}
@@ -440,13 +560,18 @@ def test_a_plan_knows_which_steps_are_saved_when_the_flow_changed(nb, cells):
 
 
 def test_a_plan_expects_calls_behind_a_changed_step_to_get_other_inputs(nb, cells):
-    cells.run("@nf.step\ndef size(answer):\n    return len(answer[1])\n@nf.flow(on='thread.created')\ndef triage(thread):\n    return size(thread['id']) + size(categorize(thread['body']))\n")
+    cells.run(
+        "@nf.step\ndef size(answer):\n    return len(answer[1])\n@nf.flow(on='thread.created')\ndef triage(thread):\n    return size(thread['id']) + size(categorize(thread['body']))\n"
+    )
     cells.run("@nf.step\ndef categorize(text):\n    return text, PROMPT\n")
     nb.send(EVENT, records(), key="id")
     cells.edit("Pick one", "Choose one")
     plan = nf.plan(EVENT, records(), key="id")
     assert plan.calls == {"size": 3, "categorize": 3}
-    assert "calls of size, 3 of them only if what goes in changes, 3 more are cached" in repr(plan)
+    assert (
+        "calls of size, 3 of them only if what goes in changes, 3 more are cached"
+        in repr(plan)
+    )
     nb.calls.clear()
     nb.send(EVENT, records(), key="id")
     assert len(nb.calls) == 6
@@ -486,7 +611,9 @@ def test_a_forgotten_call_and_what_was_built_on_it_run_again(nb, cells):
     nb.send(EVENT, records(), key="id")
     nb.calls.clear()
     assert cells.categorize.forget("text 1") == 2
-    assert nb.send(EVENT, records(), key="id").counts == {"triage": {"COMPLETED": 1, "CACHED": 2}}
+    assert nb.send(EVENT, records(), key="id").counts == {
+        "triage": {"COMPLETED": 1, "CACHED": 2}
+    }
     assert nb.calls == ["categorize"]
     assert cells.categorize.forget("never called") == 0
 

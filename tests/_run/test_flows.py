@@ -20,7 +20,10 @@ EVENT = "ticket/created"
 
 
 def rows(number):
-    return [{"id": f"t{n}", "text": "bad" if n % 5 == 3 else f"text {n}"} for n in range(number)]
+    return [
+        {"id": f"t{n}", "text": "bad" if n % 5 == 3 else f"text {n}"}
+        for n in range(number)
+    ]
 
 
 @pytest.fixture
@@ -53,10 +56,20 @@ def flows():
 def test_one_record_s_failure_touches_no_other_record_and_no_other_flow(nb, flows):
     run = nb.send(EVENT, rows(10), key="id")
     assert run.state == "PARTIAL"
-    assert run.counts == {"triage": {"COMPLETED": 8, "FAILED": 2}, "count": {"COMPLETED": 10}}
+    assert run.counts == {
+        "triage": {"COMPLETED": 8, "FAILED": 2},
+        "count": {"COMPLETED": 10},
+    }
     failures = run.failures()
     assert failures["record"].tolist() == ["t3", "t8"]
-    assert failures.iloc[0].to_dict() == {"record": "t3", "flow": "triage", "step": "label", "error": "ValueError", "message": "no label for 'bad'", "attempts": 2}
+    assert failures.iloc[0].to_dict() == {
+        "record": "t3",
+        "flow": "triage",
+        "step": "label",
+        "error": "ValueError",
+        "message": "no label for 'bad'",
+        "attempts": 2,
+    }
 
 
 def test_sending_again_executes_only_what_is_not_done(nb, flows):
@@ -80,9 +93,23 @@ def test_rerun_failed_runs_only_those_and_the_run_goes_on(nb, flows):
     nb.stub("label", lambda text: {"label": "mended", "length": 0})
     nb.calls.clear()
     assert run.rerun_failed() is run
-    assert Counter(nb.calls) == {"label": 1, "save": 2}  # two records with one text are one call of label
+    assert Counter(nb.calls) == {
+        "label": 1,
+        "save": 2,
+    }  # two records with one text are one call of label
     assert run.state == "COMPLETED"
-    assert [row["triage.label"] for row in run.results()] == ["0", "1", "2", "mended", "4", "5", "6", "7", "mended", "9"]
+    assert [row["triage.label"] for row in run.results()] == [
+        "0",
+        "1",
+        "2",
+        "mended",
+        "4",
+        "5",
+        "6",
+        "7",
+        "mended",
+        "9",
+    ]
     assert len(nf.runs()) == 1
 
 
@@ -119,7 +146,10 @@ def frames():
         "pandas": pd.DataFrame(data, index=[10, 20, 30, 40]),
         "polars": pl.DataFrame(data),
         "pyarrow": pa.table(data),
-        "records": pd.DataFrame(data).astype(object).where(pd.DataFrame(data).notna(), None).to_dict("records"),
+        "records": pd.DataFrame(data)
+        .astype(object)
+        .where(pd.DataFrame(data).notna(), None)
+        .to_dict("records"),
     }
 
 
@@ -127,7 +157,10 @@ def frames():
 def test_values_come_back_in_the_input_s_library_and_places(nb, library):
     @nf.flow(on=EVENT)
     def look(record):
-        return {"missing": record["n"] is None, "twice": record["n"] and 2 * record["n"]}
+        return {
+            "missing": record["n"] is None,
+            "twice": record["n"] and 2 * record["n"],
+        }
 
     frame = frames()[library]
     run = nb.send(EVENT, frame, key="id")
@@ -139,11 +172,20 @@ def test_values_come_back_in_the_input_s_library_and_places(nb, library):
     assert type(results) is type(frame)
     if library == "pandas":
         assert results.index.tolist() == values.index.tolist() == [10, 20, 30, 40]
-    columns = results.to_pydict() if library == "pyarrow" else {name: results[name].to_list() for name in results.columns}
+    columns = (
+        results.to_pydict()
+        if library == "pyarrow"
+        else {name: results[name].to_list() for name in results.columns}
+    )
     assert columns["id"] == ["b", "a", "c", "a"]
     assert columns["look.status"] == ["COMPLETED"] * 4
     assert columns["look.missing"] == [False, True, False, True]
-    assert [value if value == value else None for value in columns["look.twice"]] == [3.0, None, 6.0, None]
+    assert [value if value == value else None for value in columns["look.twice"]] == [
+        3.0,
+        None,
+        6.0,
+        None,
+    ]
     assert run.counts == {"look": {"COMPLETED": 3}}
 
 
@@ -166,9 +208,16 @@ def test_a_stream_is_read_as_the_run_goes_on(nb, flows):
     assert len(run.results()) == 3_000
 
 
-def test_rows_with_one_key_and_different_content_are_refused_before_anything_runs(nb, flows):
+def test_rows_with_one_key_and_different_content_are_refused_before_anything_runs(
+    nb, flows
+):
     batch = [*rows(3), {"id": "t1", "text": "other"}]
-    for form in (batch, pd.DataFrame(batch), pl.DataFrame(batch), pa.Table.from_pylist(batch)):
+    for form in (
+        batch,
+        pd.DataFrame(batch),
+        pl.DataFrame(batch),
+        pa.Table.from_pylist(batch),
+    ):
         with pytest.raises(nf.DuplicateKeyError, match=r"'t1' \(rows 1 and 3\)"):
             nb.send(EVENT, form, key="id")
     assert nb.calls == []
@@ -186,7 +235,11 @@ def test_without_a_key_the_index_or_position_identifies(nb, flows):
 
 
 def test_several_columns_may_identify_a_record(nb, flows):
-    run = nb.send(EVENT, [{"id": 1, "part": "a", "text": "x"}, {"id": 1, "part": "b", "text": "y"}], key=["id", "part"])
+    run = nb.send(
+        EVENT,
+        [{"id": 1, "part": "a", "text": "x"}, {"id": 1, "part": "b", "text": "y"}],
+        key=["id", "part"],
+    )
     assert run.inspect((1, "b")).record["text"] == "y"
 
 
@@ -198,7 +251,11 @@ def test_several_columns_may_identify_a_record(nb, flows):
         ([{"id": 1}, "x"], None, "row 1 is a str, not a record"),
         (pd.DataFrame({"a": [1]}), "id", "not a column.*'a'"),
         (pd.Series([1], name="a"), None, r"step.map\(...\)"),
-        (pd.DataFrame([[1, 2]], columns=["a", "a"]), None, "several columns called 'a'"),
+        (
+            pd.DataFrame([[1, 2]], columns=["a", "a"]),
+            None,
+            "several columns called 'a'",
+        ),
         ("text", None, "a frame, a list or an iterator"),
         ({"id": 1}, None, "Put a single record into a list"),
         (3, None, "a frame, a list or an iterator"),
@@ -212,13 +269,31 @@ def test_a_bad_batch_is_refused_before_anything_runs(nb, flows, batch, key, say)
 
 
 def test_a_bad_row_of_a_stream_fails_and_the_others_go_on(nb, flows):
-    run = nb.send(EVENT, iter([{"id": "a", "text": "x"}, "no record", {"text": "no key"}, {"id": "b", "text": "y"}]), key="id")
+    run = nb.send(
+        EVENT,
+        iter(
+            [
+                {"id": "a", "text": "x"},
+                "no record",
+                {"text": "no key"},
+                {"id": "b", "text": "y"},
+            ]
+        ),
+        key="id",
+    )
     assert run.counts["count"] == {"COMPLETED": 2, "FAILED": 2}
     assert "is a str, not a record" in run.failures()["message"].iloc[0]
 
 
 def test_rows_keep_their_places_around_repeated_and_clashing_ones(nb, flows):
-    batch = [{"id": "a", "text": "1"}, {"id": "b", "text": "2"}, {"id": "a", "text": "1"}, {"id": "a", "text": "9"}, {"id": "c", "text": "3"}, {"id": "a", "text": "1"}]
+    batch = [
+        {"id": "a", "text": "1"},
+        {"id": "b", "text": "2"},
+        {"id": "a", "text": "1"},
+        {"id": "a", "text": "9"},
+        {"id": "c", "text": "3"},
+        {"id": "a", "text": "1"},
+    ]
     run = nb.send(EVENT, iter(batch), key="id")
     assert "4 records (6 rows)" in repr(run)
     states = ["COMPLETED", "COMPLETED", "COMPLETED", "FAILED", "COMPLETED", "COMPLETED"]
@@ -271,7 +346,12 @@ def test_an_event_nobody_listens_to_names_the_closest(nb, flows):
 
 
 def test_an_empty_batch_is_a_run_too(nb, flows):
-    for empty in ([], pd.DataFrame({"id": [], "text": []}), pl.DataFrame({"id": []}), iter(())):
+    for empty in (
+        [],
+        pd.DataFrame({"id": [], "text": []}),
+        pl.DataFrame({"id": []}),
+        iter(()),
+    ):
         run = nb.send(EVENT, empty, key="id")
         assert run.state == "COMPLETED"
         assert len(run.results()) == 0
@@ -348,7 +428,10 @@ def test_max_in_flight_bounds_the_records_under_way(nb):
         await asyncio.sleep(0.002)
         under_way(record["n"], -1)
 
-    assert nb.send(EVENT, [{"n": n} for n in range(50)], max_in_flight=3).state == "COMPLETED"
+    assert (
+        nb.send(EVENT, [{"n": n} for n in range(50)], max_in_flight=3).state
+        == "COMPLETED"
+    )
     assert most[0] <= 3
 
 
@@ -379,12 +462,16 @@ def test_an_async_flow_gathers(nb):
 
     @nf.flow(on=EVENT)
     async def wide(record):
-        return sum(await asyncio.gather(*(leaf(record["n"] + part) for part in range(50)))) + sum(await leaf.map([1, 2]))
+        return sum(
+            await asyncio.gather(*(leaf(record["n"] + part) for part in range(50)))
+        ) + sum(await leaf.map([1, 2]))
 
     assert nb.send(EVENT, [{"n": 0}, {"n": 1000}]).results("wide") == [1228, 51228]
 
 
-def test_a_failing_item_of_a_map_inside_a_flow_fails_the_record_after_all_have_ended(nb):
+def test_a_failing_item_of_a_map_inside_a_flow_fails_the_record_after_all_have_ended(
+    nb,
+):
     @nf.step(retries=0)
     def leaf(n):
         if n == 1:
@@ -411,7 +498,11 @@ def test_a_task_group_fails_with_the_cause_of_its_first_failure(nb):
             group.create_task(leaf(1))
 
     failure = nb.send(EVENT, [{}]).failures().iloc[0]
-    assert (failure["step"], failure["error"], failure["message"]) == ("leaf", "ValueError", "leaf 1")
+    assert (failure["step"], failure["error"], failure["message"]) == (
+        "leaf",
+        "ValueError",
+        "leaf 1",
+    )
 
 
 def test_a_sync_flow_that_forgets_to_await_is_told_so(nb):
@@ -449,7 +540,12 @@ def test_on_failure_is_told_of_each_record_that_failed_for_good(nb):
         if n:
             raise ValueError("no")
 
-    @nf.flow(on=EVENT, on_failure=lambda record, error: told.append((record["n"], type(error), error.attempts)))
+    @nf.flow(
+        on=EVENT,
+        on_failure=lambda record, error: told.append(
+            (record["n"], type(error), error.attempts)
+        ),
+    )
     def look(record):
         fail(record["n"])
 
@@ -570,7 +666,11 @@ def test_a_cell_run_again_while_its_background_run_goes_on_makes_no_call_twice(n
     begun.wait(5)
     second = nb.send(EVENT, batch, wait=False)
     go.set()
-    assert first.wait(10).results("look") == second.wait(10).results("look") == list(range(20))
+    assert (
+        first.wait(10).results("look")
+        == second.wait(10).results("look")
+        == list(range(20))
+    )
     assert sorted(nb.calls) == ["work"] * 20
 
 
@@ -669,9 +769,16 @@ def test_inspect_shows_steps_attempts_inputs_and_outputs(nb, flows):
     run = nb.send(EVENT, rows(5), key="id")
     good, bad = run.inspect("t0"), run.inspect("t3")
     assert [step.step for step in good["triage"].steps] == ["label", "save"]
-    assert good["triage"]["label"].output == good["triage"].output == {"label": "0", "length": 6}
+    assert (
+        good["triage"]["label"].output
+        == good["triage"].output
+        == {"label": "0", "length": 6}
+    )
     assert good["triage"]["label"].inputs == (("text 0",), {})
-    assert [str(attempt.state) for attempt in bad["triage"]["label"].attempts] == ["RETRYING", "FAILED"]
+    assert [str(attempt.state) for attempt in bad["triage"]["label"].attempts] == [
+        "RETRYING",
+        "FAILED",
+    ]
     assert bad["triage"]["label"].inputs == (("bad",), {})
     assert bad["triage"].failure.message == "no label for 'bad'"
     assert "no label for" in repr(bad)
@@ -734,7 +841,10 @@ def test_misuse_of_flow_fails_where_it_is_defined():
 
 
 def test_runs_lists_the_history(nb, flows):
-    first, second = nb.send(EVENT, rows(10), key="id"), nb.send(EVENT, rows(1), key="id")
+    first, second = (
+        nb.send(EVENT, rows(10), key="id"),
+        nb.send(EVENT, rows(1), key="id"),
+    )
     history = nf.runs()
     assert history["run"].tolist() == [second.id, first.id]
     assert history["failed"].tolist() == [0, 2]

@@ -148,11 +148,20 @@ def test_what_a_step_depends_on_by_name_is_explained_by_its_name(nb):
 
     define("Pick one.", len)(1)
     assert define("Pick one.", len).explain(1).state == "cached"
-    assert define("Choose one.", len).explain(1).reason == "`prompt` changed ('Pick one.' -> 'Choose one.')"
-    assert define("Pick one.", lambda text: 2).explain(1).reason.startswith("helper `rule` changed")
+    assert (
+        define("Choose one.", len).explain(1).reason
+        == "`prompt` changed ('Pick one.' -> 'Choose one.')"
+    )
+    assert (
+        define("Pick one.", lambda text: 2)
+        .explain(1)
+        .reason.startswith("helper `rule` changed")
+    )
 
 
-def test_a_step_can_depend_on_a_whole_module_of_the_users_and_not_on_one_of_a_package(nb, tmp_path, monkeypatch):
+def test_a_step_can_depend_on_a_whole_module_of_the_users_and_not_on_one_of_a_package(
+    nb, tmp_path, monkeypatch
+):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "handlers.py").write_text("def a(n):\n    return n\n")
     handlers = importlib.import_module("handlers")
@@ -341,7 +350,9 @@ def test_a_global_that_other_threads_fill_meanwhile_can_be_keyed(nb):
         thread.join()
 
 
-def test_a_frame_that_a_step_changes_in_place_does_not_make_it_run_again_and_an_edit_does(nb):
+def test_a_frame_that_a_step_changes_in_place_does_not_make_it_run_again_and_an_edit_does(
+    nb,
+):
     frame = pd.DataFrame({"price": [1.0, 2.0], "count": [3, 4]})
 
     @nf.step

@@ -46,7 +46,11 @@ def test_other_sequences_come_back_as_they_came(nb, double):
     assert double.map({"a": 1, "b": 2}.values()).results("double") == [2, 4]
     assert double.map(pl.Series("n", [1, 2])).results("double").to_list() == [2, 4]
     assert double.map(pa.array([1, 2])).results("double").to_pylist() == [2, 4]
-    assert double.map(pl.Series("n", [1, 2])).results().columns == ["n", "double.status", "double"]
+    assert double.map(pl.Series("n", [1, 2])).results().columns == [
+        "n",
+        "double.status",
+        "double",
+    ]
 
 
 def test_further_arguments_are_the_same_for_every_item(nb, double):

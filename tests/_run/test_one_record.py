@@ -21,7 +21,17 @@ def flow(nb):
         return record["n"]
 
 
-@pytest.mark.parametrize("made", [lambda: ROWS, lambda: pd.DataFrame(ROWS), lambda: pl.DataFrame(ROWS), lambda: pa.Table.from_pylist(ROWS), lambda: iter(ROWS)], ids=["list", "pandas", "polars", "arrow", "iterator"])
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: ROWS,
+        lambda: pd.DataFrame(ROWS),
+        lambda: pl.DataFrame(ROWS),
+        lambda: pa.Table.from_pylist(ROWS),
+        lambda: iter(ROWS),
+    ],
+    ids=["list", "pandas", "polars", "arrow", "iterator"],
+)
 @pytest.mark.parametrize("key", ["id", None])
 def test_the_record_that_was_sent_is_shown(nb, flow, made, key):
     nb.send(EVENT, made(), key=key)
@@ -34,14 +44,22 @@ def test_the_record_that_was_sent_is_shown(nb, flow, made, key):
 def test_a_record_behind_copies_of_others_is_its_own(nb, flow):
     nb.send(EVENT, [ROWS[0], ROWS[1], ROWS[0], ROWS[1], *ROWS[2:10]], key="id")
     nb.forget()
-    assert [nf.open_run().inspect(f"t-{n}").record["n"] for n in range(10)] == list(range(10))
+    assert [nf.open_run().inspect(f"t-{n}").record["n"] for n in range(10)] == list(
+        range(10)
+    )
 
 
 def test_no_more_is_read_than_the_block_that_it_stands_in(nb, flow, monkeypatch):
     run = nb.send(EVENT, ROWS, key="id")
     read = []
     row = batches.Batch._row
-    monkeypatch.setattr(batches.Batch, "_row", lambda self, place, record: read.append(record["id"]) or row(self, place, record))
+    monkeypatch.setattr(
+        batches.Batch,
+        "_row",
+        lambda self, place, record: (
+            read.append(record["id"]) or row(self, place, record)
+        ),
+    )
     found = kept_row(_wiring.SESSION.engine.ledger, run.id, 1_234)
     assert (found.record, found.key) == (ROWS[1_234], "t-1234")
     assert read == ["t-1234"]
@@ -57,6 +75,11 @@ def test_why_a_record_ran_again_is_known_from_where_it_was_before(nb):
 
     nb.send(EVENT, ROWS[:20], key="id")
     moved = nb.send(EVENT, [{"id": "t-7", "n": -7}, *ROWS[:7]], key="id")
-    assert "record.n" in moved.inspect("t-7")["look"].why or "`n`" in moved.inspect("t-7")["look"].why
+    assert (
+        "record.n" in moved.inspect("t-7")["look"].why
+        or "`n`" in moved.inspect("t-7")["look"].why
+    )
     again = nb.send(EVENT, [*ROWS[:7], {"id": "t-7", "n": 700}], key="id")
-    assert again.inspect("t-7")["look"].why == moved.inspect("t-7")["look"].why.replace("7 -> -7", "-7 -> 700")
+    assert again.inspect("t-7")["look"].why == moved.inspect("t-7")["look"].why.replace(
+        "7 -> -7", "-7 -> 700"
+    )

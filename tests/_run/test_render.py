@@ -9,6 +9,7 @@ EVENT = "e"
 
 def test_a_terminal_obeys_nothing_that_a_record_says(nb):
     r"""Not the title of the window (`\x1b]0;`), not a cleared screen, not a line turned around; what is written stays readable."""
+
     @nf.flow(on=EVENT)
     def look(record):
         raise ValueError("\x1b]0;owned\x07 \x1b[2J \x9b31m \u202egnp.exe\n漢字")

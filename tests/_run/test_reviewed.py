@@ -33,7 +33,20 @@ class Model(pydantic.BaseModel, frozen=True):
 def decide(run, place, label, *, on=(), field="label", at=1.0):
     """Keep a decision about the record in this place of the batch."""
     row = list(run._batch.rows())[place]
-    run.engine.reviews.add(Decision("triage", field, on, content(row, on), label, None, "ana", at, row.key, run.id))
+    run.engine.reviews.add(
+        Decision(
+            "triage",
+            field,
+            on,
+            content(row, on),
+            label,
+            None,
+            "ana",
+            at,
+            row.key,
+            run.id,
+        )
+    )
 
 
 def sent(nb, make, records):
@@ -47,7 +60,15 @@ def sent(nb, make, records):
 RECORDS = pd.DataFrame({"id": ["a", "b", "c"], "text": ["one", "two", "one"]})
 
 
-@pytest.mark.parametrize("kind", [Frozen, Named, Model, lambda label, confidence: {"label": label, "confidence": confidence}])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Frozen,
+        Named,
+        Model,
+        lambda label, confidence: {"label": label, "confidence": confidence},
+    ],
+)
 def test_a_decision_takes_the_place_of_the_label_and_says_so(nb, kind):
     run = sent(nb, lambda record: kind(label="bug", confidence=0.5), RECORDS)
     assert "triage.by" not in run.results()
@@ -65,12 +86,20 @@ def test_a_plain_value_is_the_label_itself(nb):
     run = sent(nb, lambda record: "bug", RECORDS)
     decide(run, 0, "billing", field="")
     assert run.results("triage").tolist() == ["billing", "bug", "bug"]
-    assert list(run.results().columns) == ["id", "text", "triage.status", "triage", "triage.by"]
+    assert list(run.results().columns) == [
+        "id",
+        "text",
+        "triage.status",
+        "triage",
+        "triage.by",
+    ]
 
 
 def test_it_holds_for_all_that_a_person_would_have_seen_the_same_of(nb):
     """The third record has the text of the first; another column or prompt changes nothing, another text does."""
-    decide(sent(nb, lambda record: {"label": "bug"}, RECORDS), 0, "billing", on=("text",))
+    decide(
+        sent(nb, lambda record: {"label": "bug"}, RECORDS), 0, "billing", on=("text",)
+    )
     later = RECORDS.assign(seen=[1, 2, 3], text=["one", "two", "one, edited"])
     run = sent(nb, lambda record: {"label": "other"}, later)
     assert run.results()["triage.label"].tolist() == ["billing", "other", "other"]
@@ -106,7 +135,10 @@ def test_a_run_whose_records_were_not_kept_knows_what_was_decided_on_it(nb):
     run = nb.send(EVENT, [{"id": "a"}, {"id": "b"}], key="id", keep_records=False)
     decide(run, 1, "billing")
     nb.forget()
-    assert [row["triage.label"] for row in nf.open_run(run.id).results()] == ["bug", "billing"]
+    assert [row["triage.label"] for row in nf.open_run(run.id).results()] == [
+        "bug",
+        "billing",
+    ]
 
 
 def test_a_step_that_is_given_a_run_sees_a_new_decision(nb):

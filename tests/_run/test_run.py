@@ -46,7 +46,9 @@ def test_a_run_is_awaited_and_the_event_loop_stays_free(nb, flow, gate):
 
 def test_who_cancels_the_waiting_cancels_the_run(nb, flow, gate):
     async def main():
-        run = nf.send(EVENT, [{"n": n} for n in range(500)], wait=False, max_in_flight=1)
+        run = nf.send(
+            EVENT, [{"n": n} for n in range(500)], wait=False, max_in_flight=1
+        )
         task = asyncio.ensure_future(run)
         await asyncio.sleep(0.01)
         task.cancel()

@@ -41,7 +41,11 @@ def store(tmp_path, monkeypatch):
     nf.secret("MY_KEY")
 
     def written():
-        return b"".join(path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file())
+        return b"".join(
+            path.read_bytes()
+            for path in (tmp_path / "store").rglob("*")
+            if path.is_file()
+        )
 
     yield written
     assert KNOWN.holder(written()) is None
@@ -51,7 +55,9 @@ def rotate(monkeypatch):
     monkeypatch.setenv("MY_KEY", "another-value-0123")
 
 
-def test_a_rotation_runs_nothing_again_however_the_step_came_by_the_secret(store, monkeypatch):
+def test_a_rotation_runs_nothing_again_however_the_step_came_by_the_secret(
+    store, monkeypatch
+):
     ran = queue.SimpleQueue()  # counts by its type alone
 
     def ask(text, key):
@@ -87,7 +93,14 @@ def test_a_rotation_runs_nothing_again_however_the_step_came_by_the_secret(store
         def inside(text):
             return ask(text, nf.secret("MY_KEY"))
 
-        return [by_argument("a", key), by_default("b"), by_closure("c"), by_object("d", client), by_container("e"), inside("f")]
+        return [
+            by_argument("a", key),
+            by_default("b"),
+            by_closure("c"),
+            by_object("d", client),
+            by_container("e"),
+            inside("f"),
+        ]
 
     assert every_way() == [1] * 6
     assert ran.qsize() == 6
@@ -114,13 +127,26 @@ def test_a_secret_that_is_returned_is_saved_by_its_name(store, monkeypatch):
     @nf.step
     def connect(n):
         made.append(n)
-        return {"key": nf.secret("MY_KEY"), "client": Client(nf.secret("MY_KEY")), "set": {nf.secret("MY_KEY")}, "odd": types.SimpleNamespace(key=nf.secret("MY_KEY"))}
+        return {
+            "key": nf.secret("MY_KEY"),
+            "client": Client(nf.secret("MY_KEY")),
+            "set": {nf.secret("MY_KEY")},
+            "odd": types.SimpleNamespace(key=nf.secret("MY_KEY")),
+        }
 
     connect(1)
     rotate(monkeypatch)
     found = connect(1)
     assert made == [1]
-    assert [repr(key) for key in (found["key"], found["client"].api_key, *found["set"], found["odd"].key)] == ["Secret('MY_KEY')"] * 4
+    assert [
+        repr(key)
+        for key in (
+            found["key"],
+            found["client"].api_key,
+            *found["set"],
+            found["odd"].key,
+        )
+    ] == ["Secret('MY_KEY')"] * 4
     assert found["key"] == "another-value-0123"
 
 
@@ -167,14 +193,20 @@ def test_what_holds_the_value_is_returned_and_not_saved(store, make):
         return make(nf.secret("MY_KEY"))
 
     for _ in range(2):
-        with pytest.warns(StoreWarning, match=r"could not be saved.*holds the value of nf.secret\('MY_KEY'\)") as caught:
+        with pytest.warns(
+            StoreWarning,
+            match=r"could not be saved.*holds the value of nf.secret\('MY_KEY'\)",
+        ) as caught:
             assert leak(1) is not None
         assert VALUE not in str(caught[0].message)
     assert ran == [1, 1]
 
 
 def test_the_warning_says_where_the_value_is(store):
-    with pytest.raises(CodecError, match=r"value\['a'\]\[1\]\['auth'\] cannot be saved: it holds the value of nf.secret\('MY_KEY'\)"):
+    with pytest.raises(
+        CodecError,
+        match=r"value\['a'\]\[1\]\['auth'\] cannot be saved: it holds the value of nf.secret\('MY_KEY'\)",
+    ):
         codec.encode({"a": [1, {"auth": f"Bearer {VALUE}"}]})
 
 
@@ -190,14 +222,24 @@ def test_neither_ledger_nor_table_nor_error_has_it(store):
             raise ValueError(f"401: invalid key {nf.secret('MY_KEY')}")
         raise RuntimeError({"auth": f"Bearer {nf.secret('MY_KEY')}"})
 
-    @nf.flow(on="e", on_failure=lambda record, error: 1 / len(str(error).partition(VALUE)[1][:0]))
+    @nf.flow(
+        on="e",
+        on_failure=lambda record, error: 1 / len(str(error).partition(VALUE)[1][:0]),
+    )
     def look(record):
         return ask(record["n"])
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run = nf.send("e", [{"n": 1}, {"n": 2}], key="n")
-    shown = [repr(run), run._repr_html_(), str(run.failures().to_dict()), str(run.failures(by="cause").to_dict()), repr(run.inspect("1")), str(caught)]
+    shown = [
+        repr(run),
+        run._repr_html_(),
+        str(run.failures().to_dict()),
+        str(run.failures(by="cause").to_dict()),
+        repr(run.inspect("1")),
+        str(caught),
+    ]
     assert all("***MY_KEY***" in text for text in shown[:1] + shown[2:3])
     assert not any(VALUE in text for text in shown)
     again = nf.open_run(run.id)
@@ -212,7 +254,10 @@ def test_a_batch_that_holds_it_is_sent_and_not_kept(store):
     def look(record):
         return len(record["auth"])
 
-    with pytest.warns(nf.NbflowWarning, match=r"could not be kept.*holds the value of nf.secret\('MY_KEY'\)"):
+    with pytest.warns(
+        nf.NbflowWarning,
+        match=r"could not be kept.*holds the value of nf.secret\('MY_KEY'\)",
+    ):
         run = nf.send("e", [{"n": 1, "auth": f"Bearer {VALUE}"}], key="n")
     assert run.results("look") == [len(VALUE) + 7]
     with pytest.warns(nf.NbflowWarning, match="could not be kept"):
@@ -263,4 +308,7 @@ def test_secrets_may_be_read_in_many_threads_at_once(store, monkeypatch):
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(KNOWN.mask(f"a value-of-{name}-{'x' * 10}.") == f"a ***{name}***." for name in names)
+    assert all(
+        KNOWN.mask(f"a value-of-{name}-{'x' * 10}.") == f"a ***{name}***."
+        for name in names
+    )

@@ -12,7 +12,8 @@ import nbflow as nf
 from nbflow import _wiring
 
 MODEL = "openai:gpt-4o-mini"
-#: What that price list says of a request of 1,000 and 100 tokens; set here, so that the test knows it whatever the list says.
+#: What that price list says of a request of 1,000 and 100 tokens; set here, so that the
+#: test knows it whatever the list says.
 CENT = 0.01
 
 
@@ -37,12 +38,28 @@ def test_a_request_is_priced_from_the_list():
     used = nf.usage(MODEL, input_tokens=1_000_000, output_tokens=1_000_000)
     assert used.cost > 0
     assert used.unpriced == 0
-    assert nf.usage("gpt-4o-mini", provider="openai", input_tokens=1_000_000, output_tokens=1_000_000) == used
-    assert nf.usage(MODEL, input_tokens=1_000_000, cached_tokens=1_000_000).cost < nf.usage(MODEL, input_tokens=1_000_000).cost
+    assert (
+        nf.usage(
+            "gpt-4o-mini",
+            provider="openai",
+            input_tokens=1_000_000,
+            output_tokens=1_000_000,
+        )
+        == used
+    )
+    assert (
+        nf.usage(MODEL, input_tokens=1_000_000, cached_tokens=1_000_000).cost
+        < nf.usage(MODEL, input_tokens=1_000_000).cost
+    )
 
 
 def test_a_model_whose_name_has_a_colon_is_priced_as_well():
-    assert nf.usage("bedrock:anthropic.claude-3-5-sonnet-20240620-v1:0", input_tokens=1000).unpriced == 0
+    assert (
+        nf.usage(
+            "bedrock:anthropic.claude-3-5-sonnet-20240620-v1:0", input_tokens=1000
+        ).unpriced
+        == 0
+    )
 
 
 def test_an_unknown_price_is_unknown_until_it_is_set():
@@ -53,7 +70,16 @@ def test_an_unknown_price_is_unknown_until_it_is_set():
     assert nf.usage(input_tokens=3).unpriced == 1
 
 
-@pytest.mark.parametrize("wrong", [{"input_tokens": -1}, {"output_tokens": 1.5}, {"requests": True}, {"cost": -1}, {"cost": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"input_tokens": -1},
+        {"output_tokens": 1.5},
+        {"requests": True},
+        {"cost": -1},
+        {"cost": float("nan")},
+    ],
+)
 def test_numbers_that_cannot_be_right_are_refused(wrong):
     with pytest.raises(nf.UsageError, match=next(iter(wrong))):
         nf.usage(MODEL, **wrong)
@@ -150,6 +176,7 @@ def test_a_remembered_call_costs_nothing_and_says_what_it_saved(nb):
     assert "triage.cost" not in again.results()[0]
     mapped = ask.map(range(10))
     assert (mapped.usage.requests, mapped.saved.requests) == (0, 20)
+
     # Another flow on the same steps: its outcome is new, its calls are not.
     @nf.flow(on="used")
     def other(record):
@@ -277,9 +304,15 @@ def test_a_budget_is_never_passed_and_what_is_done_is_kept(nb, is_async):
     run = nb.send("used", records, key="id", budget="$0.255")
     assert run.usage.cost == pytest.approx(0.25)
     assert run.state == "CANCELLED"
-    assert run.counts == {"triage": {"COMPLETED": 25, "CANCELLED": 75}, "free": {"COMPLETED": 100}}
+    assert run.counts == {
+        "triage": {"COMPLETED": 25, "CANCELLED": 75},
+        "free": {"COMPLETED": 100},
+    }
     stopped = run.table().remarks[0]
-    assert "the budget of $0.26 is reached" in stopped or "the budget of $0.25 is reached" in stopped
+    assert (
+        "the budget of $0.26 is reached" in stopped
+        or "the budget of $0.25 is reached" in stopped
+    )
     assert "75 records are left" in stopped
     run.rerun_failed(budget="$0.10")
     assert run.usage.cost == pytest.approx(0.35)
@@ -367,7 +400,10 @@ def test_a_budget_is_refused_before_the_run_where_the_model_says_so(nb):
     def triage(record):
         return ask(record["id"])
 
-    for start in (lambda: nb.send("used", RECORDS, key="id", budget=5), lambda: ask.map([1], budget=5)):
+    for start in (
+        lambda: nb.send("used", RECORDS, key="id", budget=5),
+        lambda: ask.map([1], budget=5),
+    ):
         with pytest.raises(nf.UsageError, match="price of nobody:knows is not known"):
             start()
     assert nb.calls == []

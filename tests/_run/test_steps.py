@@ -37,7 +37,11 @@ def test_signature_docstring_and_name_survive():
         return 2 * x
 
     assert str(inspect.signature(double)) == "(x: int, *, y: int = 1) -> int"
-    assert (double.__doc__, double.__name__, double.name) == ("Twice.", "double", "double")
+    assert (double.__doc__, double.__name__, double.name) == (
+        "Twice.",
+        "double",
+        "double",
+    )
 
 
 def test_positional_keyword_and_default_arguments_are_one_call(nb):
@@ -76,10 +80,18 @@ def test_a_failure_is_no_checkpoint_and_names_its_cause(nb):
         raise ValueError("not a label")
 
     for _ in range(2):
-        with pytest.raises(nf.StepError, match=r"step 'fail' failed, tried 3 times: ValueError: not a label") as caught:
+        with pytest.raises(
+            nf.StepError,
+            match=r"step 'fail' failed, tried 3 times: ValueError: not a label",
+        ) as caught:
             fail(1)
     assert isinstance(caught.value.__cause__, ValueError)
-    assert (caught.value.step, caught.value.attempts, caught.value.flow, caught.value.record_key) == ("fail", 3, None, None)
+    assert (
+        caught.value.step,
+        caught.value.attempts,
+        caught.value.flow,
+        caught.value.record_key,
+    ) == ("fail", 3, None, None)
     assert len(nb.calls) == 6
 
 
@@ -192,7 +204,9 @@ def test_equal_calls_in_flight_are_one_call(nb):
         return x
 
     values = []
-    threads = [threading.Thread(target=lambda: values.append(slow(1))) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: values.append(slow(1))) for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     begun.wait(5)
@@ -226,7 +240,9 @@ def test_equal_calls_in_flight_share_their_failure(nb):
     others = [threading.Thread(target=call) for _ in range(4)]
     for thread in others:
         thread.start()
-    time.sleep(0.05)  # let them come to wait; were they late, each would fail by itself just the same
+    time.sleep(
+        0.05
+    )  # let them come to wait; were they late, each would fail by itself just the same
     go.set()
     for thread in (first, *others):
         thread.join(5)
@@ -277,7 +293,9 @@ def test_a_sync_attempt_that_takes_too_long_times_out_and_is_left_behind(nb):
     def hang(x):
         go.wait(10)
 
-    with pytest.raises(nf.StepError, match=r"no answer within timeout=0\.05 s") as caught:
+    with pytest.raises(
+        nf.StepError, match=r"no answer within timeout=0\.05 s"
+    ) as caught:
         hang(1)
     go.set()
     assert isinstance(caught.value.__cause__, nf.StepTimeoutError)
@@ -327,7 +345,9 @@ def test_retry_after_pauses_every_call_of_the_throttle(nb):
         return nb.engine.clock.monotonic()
 
     assert limited(1) - seen[0] >= 60
-    nb.engine.machinery.gates.gate(limited.policy).pace.pause(nb.engine.clock.monotonic(), 30)
+    nb.engine.machinery.gates.gate(limited.policy).pace.pause(
+        nb.engine.clock.monotonic(), 30
+    )
     before = nb.engine.clock.monotonic()
     assert neighbour(1) - before >= 29.9
 
@@ -338,7 +358,10 @@ def test_a_throttle_spreads_starts(nb):
         return nb.engine.clock.monotonic()
 
     starts = [work(n) for n in range(6)]
-    assert all(later - earlier >= 59.9 for earlier, later in zip(starts, starts[2:], strict=False))
+    assert all(
+        later - earlier >= 59.9
+        for earlier, later in zip(starts, starts[2:], strict=False)
+    )
 
 
 def test_outputs_older_than_their_ttl_run_again(nb):
@@ -440,7 +463,10 @@ def test_misuse_fails_where_the_step_is_defined(options, say):
 
 
 def test_an_option_that_a_step_does_not_have_is_refused_with_the_one_that_was_meant():
-    with pytest.raises(TypeError, match=r"^step\(\) got an unexpected keyword argument 'retrys'\. Did you mean 'retries'\?$"):
+    with pytest.raises(
+        TypeError,
+        match=r"^step\(\) got an unexpected keyword argument 'retrys'\. Did you mean 'retries'\?$",
+    ):
         nf.step(retrys=1)
 
 

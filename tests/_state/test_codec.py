@@ -44,7 +44,9 @@ def assert_same(a: object, b: object) -> None:
         for one, other in zip(a, b, strict=True):
             assert_same(one, other)
     elif isinstance(a, (set, frozenset)):
-        assert_same(sorted(a, key=encode), sorted(b, key=encode))  # by bytes: two kinds of nan have one repr
+        assert_same(
+            sorted(a, key=encode), sorted(b, key=encode)
+        )  # by bytes: two kinds of nan have one repr
     elif isinstance(a, (dt.datetime, dt.time, Decimal)):
         assert (repr(a), getattr(a, "fold", 0)) == (repr(b), getattr(b, "fold", 0))
     else:
@@ -65,9 +67,14 @@ class Category(pydantic.BaseModel):
     score: float = 0.5
 
 
-# Bytes of the first release, compressed. They decode for ever: without them every checkpoint is lost.
+# Bytes of the first release, compressed. They decode for ever: without them every
+# checkpoint is lost.
 GOLDEN = [
-    ("msgpack", "eNprWpqTmJSaszwpMycnMy99UWbKZEYmZgBxUwi4", {"label": "billing", "id": [1, 2, 3]}),
+    (
+        "msgpack",
+        "eNprWpqTmJSaszwpMycnMy99UWbKZEYmZgBxUwi4",
+        {"label": "billing", "id": [1, 2, 3]},
+    ),
     (
         "msgpack",
         (
@@ -143,7 +150,11 @@ def test_bytes_of_the_first_release_decode(codec, payload, value):
     if isinstance(value, pd.DataFrame):
         pd.testing.assert_frame_equal(back, value, check_exact=True)
     elif isinstance(value, np.ndarray):
-        assert (back.dtype, back.flags.f_contiguous, back.tolist()) == (value.dtype, True, value.tolist())
+        assert (back.dtype, back.flags.f_contiguous, back.tolist()) == (
+            value.dtype,
+            True,
+            value.tolist(),
+        )
     elif isinstance(value, (pl.DataFrame, pa.Table)):
         assert back.equals(value)
     else:
@@ -177,7 +188,12 @@ def test_a_payload_that_changes_later_changes_no_result():
 def test_shared_references_stay_shared():
     """Two places that hold one list hold one list after a round trip, through pickle."""
     row = [1]
-    for value in ([row, row], {"a": row, "b": {"c": row}}, (row, [row]), [{1}, row, row]):
+    for value in (
+        [row, row],
+        {"a": row, "b": {"c": row}},
+        (row, [row]),
+        [{1}, row, row],
+    ):
         assert encode(value)[0] == "pickle"
     one, other = round_trip([row, row], "pickle")
     assert one is other
@@ -236,7 +252,7 @@ async def answer():
         (Client().lock.acquire, "value", "plain data"),
         (memoryview(b"x"), "value cannot be saved: memoryview", "plain data"),
     ],
-)
+)  # fmt: skip
 def test_a_refusal_names_place_type_and_way_out(value, place, advice):
     """CodecError is a StoreError and says where inside the value, what, and what to do."""
     with pytest.raises(CodecError) as refusal:
@@ -271,7 +287,9 @@ def test_pickle_carries_what_is_importable_by_name():
     """Functions by reference, objects of ordinary classes, classes themselves."""
     assert round_trip(math.sqrt, "pickle") is math.sqrt
     assert round_trip(OrderedDict, "pickle") is OrderedDict
-    assert round_trip(types.SimpleNamespace(a=1), "pickle") == types.SimpleNamespace(a=1)
+    assert round_trip(types.SimpleNamespace(a=1), "pickle") == types.SimpleNamespace(
+        a=1
+    )
 
 
 def test_a_missing_class_is_named_with_the_way_out(monkeypatch):
@@ -279,7 +297,8 @@ def test_a_missing_class_is_named_with_the_way_out(monkeypatch):
     codec, payload = encode(types.SimpleNamespace(a=Plainest()))
     monkeypatch.delattr(sys.modules[__name__], "Plainest")
     with pytest.raises(
-        CodecError, match="Plainest is not defined in this kernel: run the cell that defines it"
+        CodecError,
+        match="Plainest is not defined in this kernel: run the cell that defines it",
     ):
         decode(codec, payload)
 
@@ -296,7 +315,14 @@ def test_an_unknown_codec_is_said_so():
 
 GALLERY = [
     {"label": "billing", "score": 0.5, "tags": ["a", "b"]},
-    [1, (2, {3}), {"k": dt.datetime(2026, 1, 1)}, OrderedDict(a=1), defaultdict(list, a=[1]), Counter("ab")],
+    [
+        1,
+        (2, {3}),
+        {"k": dt.datetime(2026, 1, 1)},
+        OrderedDict(a=1),
+        defaultdict(list, a=[1]),
+        Counter("ab"),
+    ],
     np.arange(24.0).reshape(2, 3, 4),
     np.array([1, "a", None], dtype=object),
     pd.DataFrame({"a": [1, 2], "s": ["x", None], "c": pd.Categorical(["u", "v"])}),
@@ -313,7 +339,12 @@ GALLERY = [
 def test_truncated_payloads_raise_codec_error(value):
     """Every cut, from nothing to all but the last byte, is found, except where what is cut is padding."""
     codec, payload = encode(value)
-    for size in sorted({*range(min(len(payload), 200)), *range(0, len(payload), max(1, len(payload) // 50))}):
+    for size in sorted(
+        {
+            *range(min(len(payload), 200)),
+            *range(0, len(payload), max(1, len(payload) // 50)),
+        }
+    ):
         with pytest.raises(CodecError):
             decode(codec, payload[:size])
 
@@ -338,7 +369,15 @@ def test_damaged_payloads_give_a_value_or_codec_error(value):
 @pytest.mark.parametrize("codec", ["msgpack", "npy", "arrow", "pickle"])
 @pytest.mark.parametrize(
     "garbage",
-    [b"", b"\xff", b"garbage" * 20, bytes(100), b"\xff" * 100, b"\x91" * 100_000, b"\xc7\x05\x63abcde"],
+    [
+        b"",
+        b"\xff",
+        b"garbage" * 20,
+        bytes(100),
+        b"\xff" * 100,
+        b"\x91" * 100_000,
+        b"\xc7\x05\x63abcde",
+    ],
 )
 def test_garbage_raises_codec_error(codec, garbage):
     """Bytes that nobody encoded are an error with the codec's name, whatever they look like."""

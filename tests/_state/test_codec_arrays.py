@@ -21,8 +21,16 @@ DTYPES = st.one_of(
 
 def assert_same_array(a: np.ndarray, b: np.ndarray) -> None:
     """dtype with byte order, shape, memory order, and every byte."""
-    assert (type(a), a.dtype, a.dtype.str, a.shape) == (type(b), b.dtype, b.dtype.str, b.shape)
-    assert (a.flags.f_contiguous, a.flags.c_contiguous) == (b.flags.f_contiguous, b.flags.c_contiguous)
+    assert (type(a), a.dtype, a.dtype.str, a.shape) == (
+        type(b),
+        b.dtype,
+        b.dtype.str,
+        b.shape,
+    )
+    assert (a.flags.f_contiguous, a.flags.c_contiguous) == (
+        b.flags.f_contiguous,
+        b.flags.c_contiguous,
+    )
     assert a.tobytes() == b.tobytes()
 
 
@@ -70,13 +78,20 @@ def test_a_strided_view_comes_back_by_value():
     """Its content, in C order."""
     view = np.arange(20)[::3]
     np.testing.assert_array_equal(round_trip(view, "npy"), view)
-    np.testing.assert_array_equal(round_trip(np.arange(24).reshape(4, 6)[::2, 1::2].T, "npy").shape, (3, 2))
+    np.testing.assert_array_equal(
+        round_trip(np.arange(24).reshape(4, 6)[::2, 1::2].T, "npy").shape, (3, 2)
+    )
 
 
 def test_object_arrays_come_back_by_element():
     """Shape, order, and lists in cells that numpy would like to unpack."""
     cells = np.empty((2, 2), dtype=object, order="F")
-    cells[0, 0], cells[0, 1], cells[1, 0], cells[1, 1] = [1, 2], [3, 4], np.arange(3), None
+    cells[0, 0], cells[0, 1], cells[1, 0], cells[1, 1] = (
+        [1, 2],
+        [3, 4],
+        np.arange(3),
+        None,
+    )
     back = round_trip(cells, "msgpack")
     assert (back.shape, back.dtype, back.flags.f_contiguous) == ((2, 2), object, True)
     assert_same([back[0, 0], back[0, 1], back[1, 1]], [[1, 2], [3, 4], None])
@@ -101,7 +116,11 @@ def test_object_arrays_come_back_by_element():
 def test_what_npy_loses_goes_to_pickle(array):
     """Subclasses, alignment, metadata, objects in records."""
     back = round_trip(array, "pickle")
-    assert (type(back), back.dtype, back.dtype.metadata) == (type(array), array.dtype, array.dtype.metadata)
+    assert (type(back), back.dtype, back.dtype.metadata) == (
+        type(array),
+        array.dtype,
+        array.dtype.metadata,
+    )
     assert back.dtype.isalignedstruct == array.dtype.isalignedstruct
     assert back.tolist() == array.tolist()
 
@@ -119,9 +138,13 @@ def test_what_npy_loses_goes_to_pickle(array):
         ),
     ],
     ids=repr,
-)
+)  # fmt: skip
 def test_scalars_are_not_turned_into_python_numbers(value):
     """np.float64 is a float to msgpack; it comes back as np.float64."""
     back = round_trip([value], "msgpack")[0]
-    assert (type(back), back.dtype, back.tobytes()) == (type(value), value.dtype, value.tobytes())
+    assert (type(back), back.dtype, back.tobytes()) == (
+        type(value),
+        value.dtype,
+        value.tobytes(),
+    )
     assert str(back) == str(value)

@@ -70,14 +70,18 @@ def test_floats_of_polars_keep_nan_and_signs():
     values = pl.Series("f", [float("nan"), -0.0, None, float("-inf")])
     back = round_trip(values, "arrow")
     assert back.null_count() == 1
-    assert back.fill_null(0).to_numpy().tobytes() == values.fill_null(0).to_numpy().tobytes()
+    assert (
+        back.fill_null(0).to_numpy().tobytes()
+        == values.fill_null(0).to_numpy().tobytes()
+    )
 
 
 @pytest.mark.parametrize("rows", [0, 1, 70_000, 300_000])
 def test_frames_of_any_size_come_back(rows):
     """Small frames are written as streams, large ones as files; several chunks are one frame."""
     frame = pl.DataFrame(
-        {"n": range(rows), "s": [f"s{n}" for n in range(rows)]}, schema={"n": pl.Int64, "s": pl.String}
+        {"n": range(rows), "s": [f"s{n}" for n in range(rows)]},
+        schema={"n": pl.Int64, "s": pl.String},
     )
     for each in (frame, pl.concat([frame, frame], rechunk=False), frame[rows // 3 :]):
         polars.testing.assert_frame_equal(round_trip(each, "arrow"), each)
@@ -121,7 +125,7 @@ TABLES = {
             "x": pa.array([Decimal("1.0")], pa.decimal256(50, 1)),
         }
     ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
@@ -147,7 +151,9 @@ def test_an_empty_batch_is_a_batch():
     batch = pa.RecordBatch.from_pylist([], schema=pa.schema({"a": pa.int8()}))
     assert round_trip(batch, "arrow").equals(batch)
     assert round_trip(pa.array([], pa.int8()), "arrow").equals(pa.array([], pa.int8()))
-    assert round_trip(pa.chunked_array([], pa.int8()), "arrow").equals(pa.chunked_array([], pa.int8()))
+    assert round_trip(pa.chunked_array([], pa.int8()), "arrow").equals(
+        pa.chunked_array([], pa.int8())
+    )
 
 
 class Meters(pa.ExtensionType):
@@ -170,7 +176,10 @@ def test_extension_types_are_left_to_pickle():
     back = round_trip(array, "pickle")
     assert (back.type, back.equals(array)) == (Meters(), True)
     assert encode(pa.table({"a": array}))[0] == "pickle"
-    assert encode(pa.table({"a": pa.StructArray.from_arrays([array], ["x"])}))[0] == "pickle"
+    assert (
+        encode(pa.table({"a": pa.StructArray.from_arrays([array], ["x"])}))[0]
+        == "pickle"
+    )
 
 
 def test_arrow_data_that_arrow_calls_invalid_is_left_to_pickle():

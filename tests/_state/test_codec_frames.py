@@ -116,7 +116,7 @@ COLUMNS = {
     "texts": pd.Series(["a", "b", None], dtype=object),
     "bytes": pd.Series([b"a", b"", None], dtype=object),
     "dicts": pd.Series([{"a": 1}, {}, None], dtype=object),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS)
@@ -129,7 +129,10 @@ def test_every_dtype_comes_back(column):
     back = round_trip(column, "arrow")
     pd.testing.assert_series_equal(back, column, check_exact=True, check_freq=True)
     assert_same_cells(back, column)
-    if column.dtype != "float16" and not column.map(lambda cell: isinstance(cell, (list, dict))).any():
+    if (
+        column.dtype != "float16"
+        and not column.map(lambda cell: isinstance(cell, (list, dict))).any()
+    ):
         index = pd.Index(column, dtype=column.dtype, name=("n", 1))
         assert_same_index(round_trip(index, "arrow"), index)
         by_index = pd.DataFrame({"n": range(3)}, index=index)
@@ -138,11 +141,23 @@ def test_every_dtype_comes_back(column):
 
 def test_long_text_goes_the_same_way_in_columns_of_its_own():
     """Few strings live in the description, many in an Arrow stream: the same dtype either way."""
-    for dtype in ("str", "string", pd.StringDtype("python"), pd.StringDtype("pyarrow"), object):
-        frame = pd.DataFrame({"t": pd.Series([None, *(f"text {n}" for n in range(2000))], dtype=dtype)})
+    for dtype in (
+        "str",
+        "string",
+        pd.StringDtype("python"),
+        pd.StringDtype("pyarrow"),
+        object,
+    ):
+        frame = pd.DataFrame(
+            {"t": pd.Series([None, *(f"text {n}" for n in range(2000))], dtype=dtype)}
+        )
         assert_same_frame(round_trip(frame, "arrow"), frame)
-        assert_same_frame(round_trip(frame.set_index("t"), "arrow"), frame.set_index("t"))
-    lone = pd.DataFrame({"t": pd.Series(["\ud800"] * 2000, dtype=pd.StringDtype("python"))})
+        assert_same_frame(
+            round_trip(frame.set_index("t"), "arrow"), frame.set_index("t")
+        )
+    lone = pd.DataFrame(
+        {"t": pd.Series(["\ud800"] * 2000, dtype=pd.StringDtype("python"))}
+    )
     assert_same_frame(round_trip(lone, "pickle"), lone)
 
 
@@ -181,7 +196,7 @@ FRAMES = {
     "attrs": with_attrs(pd.DataFrame({"a": [1]})),
     "strided": pd.DataFrame(np.arange(12.0).reshape(3, 4)).T.iloc[::2],
     "slices": pd.DataFrame({"a": range(10), "s": list("abcdefghij")}).iloc[2:5],
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
@@ -193,7 +208,9 @@ def test_shapes_labels_and_indexes_come_back(frame):
     for position in range(frame.shape[1]):
         series = frame.iloc[:, position]
         back = round_trip(series, "arrow")
-        pd.testing.assert_series_equal(back, series, check_exact=True, check_freq=True, check_flags=True)
+        pd.testing.assert_series_equal(
+            back, series, check_exact=True, check_freq=True, check_flags=True
+        )
         assert_same((back.name, back.attrs), (series.name, series.attrs))
 
 
@@ -246,7 +263,9 @@ def test_frames_round_trip(frame):
 
 def test_results_are_writable_and_their_own():
     """A frame from a checkpoint is edited in place like any other; neither the payload nor a twin changes."""
-    frame = pd.DataFrame({"a": [1, 2], "b": [0.5, 1.5], "s": ["x", "y"], "c": pd.Categorical(["u", "v"])})
+    frame = pd.DataFrame(
+        {"a": [1, 2], "b": [0.5, 1.5], "s": ["x", "y"], "c": pd.Categorical(["u", "v"])}
+    )
     codec, payload = encode(frame)
     before = bytes(bytearray(payload))
     first, second = decode(codec, payload), decode(codec, payload)
@@ -277,7 +296,10 @@ def test_results_are_writable_and_their_own():
             pd.Period("2026-01", "M"),
             pd.Period("2026Q1", "Q-NOV"),
         ),
-        *(pd.Interval(0, 1, "both"), pd.Interval(pd.Timestamp("2026"), pd.Timestamp("2027"))),
+        *(
+            pd.Interval(0, 1, "both"),
+            pd.Interval(pd.Timestamp("2026"), pd.Timestamp("2027")),
+        ),
     ],
     ids=repr,
 )

@@ -19,9 +19,16 @@ from test_codec import assert_same, round_trip
 
 from nbflow._state.codec import decode, encode
 
-ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()))  # lone surrogates as well
+ANY_TEXT = st.text(
+    st.characters(codec=None, exclude_categories=())
+)  # lone surrogates as well
 ZONES = st.sampled_from(
-    [None, dt.UTC, dt.timezone(dt.timedelta(hours=5.5)), zoneinfo.ZoneInfo("Europe/Berlin")]
+    [
+        None,
+        dt.UTC,
+        dt.timezone(dt.timedelta(hours=5.5)),
+        zoneinfo.ZoneInfo("Europe/Berlin"),
+    ]
 )
 KEYS = st.one_of(
     st.none(),
@@ -38,7 +45,13 @@ KEYS = st.one_of(
     st.times(timezones=ZONES),
     st.datetimes(timezones=ZONES),
     st.timedeltas(),
-    st.sampled_from([pathlib.PurePosixPath("a/b"), pathlib.PureWindowsPath("c:/x"), pathlib.Path("x")]),
+    st.sampled_from(
+        [
+            pathlib.PurePosixPath("a/b"),
+            pathlib.PureWindowsPath("c:/x"),
+            pathlib.Path("x"),
+        ]
+    ),
     st.builds(range, st.integers(), st.integers(), st.integers(1)),
 )
 VALUES = st.recursive(
@@ -66,7 +79,9 @@ def test_plain_data_round_trips(value):
 @settings(deadline=None)  # the first example imports much
 @given(
     st.floats(width=64)
-    | st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0])
+    | st.integers(0, 2**64 - 1).map(
+        lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0]
+    )
 )
 def test_floats_keep_their_bits(value):
     """Signs of zero and payloads of nan too."""
@@ -105,7 +120,7 @@ def test_floats_keep_their_bits(value):
         deque([1]),
     ],
     ids=repr,
-)
+)  # fmt: skip
 def test_each_type_comes_back_exactly(value):
     """Corner by corner, at the top and inside."""
     assert_same(round_trip(value, "msgpack"), value)
@@ -116,7 +131,10 @@ def test_a_deque_and_a_uuid_keep_what_equality_does_not_see():
     """maxlen and is_safe are not compared by ==."""
     assert round_trip(deque([1], 3), "msgpack").maxlen == 3
     assert round_trip(deque([1]), "msgpack").maxlen is None
-    assert round_trip(uuid.UUID(int=1, is_safe=uuid.SafeUUID.safe), "msgpack").is_safe is uuid.SafeUUID.safe
+    assert (
+        round_trip(uuid.UUID(int=1, is_safe=uuid.SafeUUID.safe), "msgpack").is_safe
+        is uuid.SafeUUID.safe
+    )
     assert round_trip(defaultdict(list), "msgpack").default_factory is list
 
 
@@ -149,14 +167,24 @@ class Day(dt.date):
 
 @pytest.mark.parametrize(
     "value",
-    [Text("a"), Rows([1]), Table(a=1), Number(3), Day(2026, 1, 1), {Text("k"): 1}, [Rows()], (Table(),)],
+    [
+        Text("a"),
+        Rows([1]),
+        Table(a=1),
+        Number(3),
+        Day(2026, 1, 1),
+        {Text("k"): 1},
+        [Rows()],
+        (Table(),),
+    ],
 )
 def test_a_subclass_is_never_turned_into_its_base(value):
     """Its class comes back, by pickle."""
     back = round_trip(value, "pickle")
     assert type(back) is type(value)
     assert_same(
-        list(back) if isinstance(back, Rows) else back, list(value) if isinstance(value, Rows) else value
+        list(back) if isinstance(back, Rows) else back,
+        list(value) if isinstance(value, Rows) else value,
     )
 
 

@@ -129,7 +129,15 @@ def person():
 @pytest.mark.parametrize(
     "value",
     [
-        *(Color.RED, Color.CRIMSON, Level.LOW, Label.BILLING, Right.READ, Right.READ | Right.WRITE, Right(0)),
+        *(
+            Color.RED,
+            Color.CRIMSON,
+            Level.LOW,
+            Label.BILLING,
+            Right.READ,
+            Right.READ | Right.WRITE,
+            Right(0),
+        ),
         *(Mode.A | Mode.B, Mode(8), Mode(0)),
         Point(1, [2]),
         person(),
@@ -174,17 +182,24 @@ def test_models_keep_their_exact_state():
     back = round_trip(value, "msgpack")
     assert (back, back.model_fields_set, back._calls) == (value, {"label"}, 7)
     invalid = Category.model_construct(label="nonsense", score="x")
-    assert round_trip(invalid, "msgpack").__dict__ == {"label": "nonsense", "score": "x"}
+    assert round_trip(invalid, "msgpack").__dict__ == {
+        "label": "nonsense",
+        "score": "x",
+    }
     extra = Open(a=2, b=[3])
     assert round_trip(extra, "msgpack").__pydantic_extra__ == {"b": [3]}
     assert_same(hash(round_trip(Open(), "msgpack")), hash(Open()))
     assert round_trip(Root([1, 2]), "msgpack") == Root([1, 2])
-    nested = Nested(items=[value, Category(label="other", score=1)], by={"x": Color.RED})
+    nested = Nested(
+        items=[value, Category(label="other", score=1)], by={"x": Color.RED}
+    )
     back = round_trip(nested, "msgpack")
     assert back == nested
     assert back.items[1].model_fields_set == {"label", "score"}
     assert Category.model_construct(score=1.0).__dict__ == {"score": 1.0}
-    assert round_trip(Category.model_construct(score=1.0), "msgpack").__dict__ == {"score": 1.0}
+    assert round_trip(Category.model_construct(score=1.0), "msgpack").__dict__ == {
+        "score": 1.0
+    }
 
 
 class Guarded:
@@ -250,20 +265,26 @@ def test_a_local_class_is_refused_with_advice():
 def test_an_instance_of_a_redefined_class_is_refused_with_advice(monkeypatch):
     """The trap of a cell that was run again after the instance was made."""
     old = Wheel(1)
-    monkeypatch.setattr(sys.modules[__name__], "Wheel", attrs.make_class("Wheel", ["size"]))
+    monkeypatch.setattr(
+        sys.modules[__name__], "Wheel", attrs.make_class("Wheel", ["size"])
+    )
     with pytest.raises(CodecError, match="its class was defined again"):
         encode([old])
 
 
 @pytest.mark.parametrize(
-    "value", [Category(label="other"), Slotted(1), Color.RED, Point(1, []), Right(3), Car("x")]
+    "value",
+    [Category(label="other"), Slotted(1), Color.RED, Point(1, []), Right(3), Car("x")],
 )
 def test_a_missing_class_says_what_to_run(value, monkeypatch):
     """In a new kernel the class is there only once its cell has run."""
     codec, payload = encode(value)
     name = type(value).__name__
     monkeypatch.delattr(sys.modules[__name__], name)
-    with pytest.raises(CodecError, match=f"the class {name} is not defined in this kernel: run the cell"):
+    with pytest.raises(
+        CodecError,
+        match=f"the class {name} is not defined in this kernel: run the cell",
+    ):
         decode(codec, payload)
 
 
@@ -296,7 +317,8 @@ def test_a_class_that_changed_is_not_filled_with_old_fields(value, other, monkey
 
 
 @pytest.mark.parametrize(
-    "value", [Category(label="other"), Slotted(1), Color.RED, Point(1, []), Right(3), Car("x")]
+    "value",
+    [Category(label="other"), Slotted(1), Color.RED, Point(1, []), Right(3), Car("x")],
 )
 @pytest.mark.parametrize("other", [int, threading.Thread, print, "text"])
 def test_only_a_class_of_the_family_is_filled(value, other, monkeypatch):

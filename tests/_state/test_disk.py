@@ -36,7 +36,9 @@ def key(name):
 
 
 SMALL = {key(i): hashlib.shake_128(key(i).encode()).digest(20 + i) for i in range(200)}
-LARGE = {key(("large", i)): hashlib.shake_128(bytes([i])).digest(5000 + i) for i in range(5)}
+LARGE = {
+    key(("large", i)): hashlib.shake_128(bytes([i])).digest(5000 + i) for i in range(5)
+}
 ALL = SMALL | LARGE
 
 
@@ -103,7 +105,9 @@ def flip(file, place, mask=0x10):
 
 def entry_in(file, name):
     """Where the sealed entry of ``name`` lies in ``file``."""
-    return next(entry for entry in Seal(SECRET).walk(file.read_bytes()) if entry.key == name)
+    return next(
+        entry for entry in Seal(SECRET).walk(file.read_bytes()) if entry.key == name
+    )
 
 
 def home(path):
@@ -116,7 +120,9 @@ def database(path):
 
 def value_file(path, name):
     with sqlite3.connect(database(path)) as con:
-        ((filename,),) = con.execute("SELECT filename FROM Cache WHERE key = ?", (name,))
+        ((filename,),) = con.execute(
+            "SELECT filename FROM Cache WHERE key = ?", (name,)
+        )
     return home(path) / "shelf" / filename
 
 
@@ -130,7 +136,14 @@ def seen(store):
 
 # --- damage
 
-PARTS = {"magic": 1, "length": 5, "stamp": 14, "key": 30, "data": HEAD.size + 3, "MAC": -4}
+PARTS = {
+    "magic": 1,
+    "length": 5,
+    "stamp": 14,
+    "key": 30,
+    "data": HEAD.size + 3,
+    "MAC": -4,
+}
 
 
 @pytest.mark.parametrize("place", PARTS.values(), ids=PARTS)
@@ -142,7 +155,9 @@ def test_a_flip_in_the_journal_costs_one_entry(store, path, place):
     entry = entry_in(log, victim)
     flip(log, entry.start + place if place > 0 else entry.end + place)
     with pytest.warns(StoreWarning, match="does not verify") as caught:
-        assert seen(store) == {name: data for name, data in SMALL.items() if name != victim}
+        assert seen(store) == {
+            name: data for name, data in SMALL.items() if name != victim
+        }
     assert len(ours(caught)) == 1
     with pytest.warns(StoreWarning, match=r"log of a process is damaged") as caught:
         assert len(open_(path).get_many(list(SMALL))) == 199
@@ -194,7 +209,17 @@ def test_a_flip_in_a_row_costs_one_entry(store, path):
 
 
 @pytest.mark.parametrize(
-    "how", ["flipped", "cut", "emptied", "deleted", "swapped", "lengthened", "a folder", "a link"]
+    "how",
+    [
+        "flipped",
+        "cut",
+        "emptied",
+        "deleted",
+        "swapped",
+        "lengthened",
+        "a folder",
+        "a link",
+    ],
 )
 def test_a_damaged_value_file_costs_one_entry(store, path, how):
     """The others stay, and the result computed again takes its place."""
@@ -217,14 +242,18 @@ def test_a_damaged_value_file_costs_one_entry(store, path, how):
         if how == "a link":
             file.symlink_to(value_file(path, other))
     with pytest.warns(StoreWarning, match="does not verify") as caught:
-        assert seen(store) == {name: data for name, data in ALL.items() if name != victim}
+        assert seen(store) == {
+            name: data for name, data in ALL.items() if name != victim
+        }
     assert len(ours(caught)) == 1
     store.put(victim, ALL[victim])
     assert seen(store) == ALL
 
 
 DAMAGE = {
-    "first page overwritten": lambda file: file.write_bytes(os.urandom(4096) + file.read_bytes()[4096:]),
+    "first page overwritten": lambda file: file.write_bytes(
+        os.urandom(4096) + file.read_bytes()[4096:]
+    ),
     "cut in half": lambda file: os.truncate(file, file.stat().st_size // 8192 * 4096),
     "cut to nothing": lambda file: os.truncate(file, 0),
     "deleted": lambda file: file.unlink(),
@@ -250,7 +279,9 @@ def test_a_damaged_database_is_salvaged(store, path, how, again):
     assert left.items() >= LARGE.items()
     assert len(left) >= {"first page overwritten": 180, "cut in half": 60}.get(how, 5)
     kept = sorted(file.name for file in database(path).parent.glob("cache.db.*"))
-    assert kept == ([] if how in ("deleted", "cut to nothing") else ["cache.db.damaged-1"])
+    assert kept == (
+        [] if how in ("deleted", "cut to nothing") else ["cache.db.damaged-1"]
+    )
     fill(store)
     store.close()
     assert seen(store) == ALL
@@ -263,7 +294,9 @@ def test_no_flip_in_the_database_gives_a_wrong_value(store, path):
     store.close()
     whole = database(path).read_bytes()
     rng = random.Random(7)
-    places = [page + rng.randrange(4096) for page in range(0, len(whole), 4096)] + list(range(0, 110, 3))
+    places = [page + rng.randrange(4096) for page in range(0, len(whole), 4096)] + list(
+        range(0, 110, 3)
+    )
     for place in places:
         shutil.rmtree(home(path) / "shelf")
         store = open_(path)
@@ -290,10 +323,14 @@ def test_a_damaged_write_ahead_log_is_noticed(path, part):
     assert frames > 10
     flip(
         wal,
-        {"head": 9, "first frame": 200, "middle": 32 + frames // 2 * 4120 + 99}.get(part, -1)
+        {"head": 9, "first frame": 200, "middle": 32 + frames // 2 * 4120 + 99}.get(
+            part, -1
+        )
         % wal.stat().st_size,
     )
-    with pytest.warns(StoreWarning, match="write-ahead log lost transactions") as caught:
+    with pytest.warns(
+        StoreWarning, match="write-ahead log lost transactions"
+    ) as caught:
         left = seen(open_(path))
     assert len(ours(caught)) == 1
     assert len(left) >= len(ALL) - 20
@@ -372,7 +409,9 @@ def test_a_file_name_in_a_row_reaches_nothing_outside(store, path, tmp_path):
     outside = tmp_path / "mine.txt"
     outside.write_text("mine")
     with sqlite3.connect(database(path)) as con:
-        con.execute("UPDATE Cache SET filename = '../../mine.txt' WHERE key = ?", (victim,))
+        con.execute(
+            "UPDATE Cache SET filename = '../../mine.txt' WHERE key = ?", (victim,)
+        )
     with pytest.warns(StoreWarning, match="does not verify"):
         assert store.get(victim) is None
     store.put(victim, b"new")
@@ -455,7 +494,11 @@ def test_a_locked_database_holds_up_no_small_put(path, opened):
     store.close()
     con = hold(path)
     fill(store, {key(("more", i)): b"x" for i in range(2500)})
-    for refused in (lambda: store.put(key("big"), b"x" * 9999), store.flush, store.close):
+    for refused in (
+        lambda: store.put(key("big"), b"x" * 9999),
+        store.flush,
+        store.close,
+    ):
         with pytest.raises(StoreError, match="Another process holds it"):
             refused()
     assert store.get(key(("more", 2499))) == b"x"
@@ -522,7 +565,9 @@ def test_a_read_only_store_is_read(clean):
             if os.geteuid() == 0:
                 os.chown(file, 65534, 65534)
             file.chmod(0o500 if file.is_dir() else 0o400)
-        before = sorted((str(file), file.stat().st_mtime_ns) for file in path.rglob("*"))
+        before = sorted(
+            (str(file), file.stat().st_mtime_ns) for file in path.rglob("*")
+        )
         out = run(
             """
             import warnings; warnings.simplefilter("error")
@@ -538,8 +583,17 @@ def test_a_read_only_store_is_read(clean):
         )
         for file in [Path(folder), path, *path.rglob("*")]:
             file.chmod(0o700 if file.is_dir() else 0o600)
-        assert before == sorted((str(file), file.stat().st_mtime_ns) for file in path.rglob("*"))
-    assert out.split() == ["205", "205" if clean else "206", "True", "True", "True", "True"]
+        assert before == sorted(
+            (str(file), file.stat().st_mtime_ns) for file in path.rglob("*")
+        )
+    assert out.split() == [
+        "205",
+        "205" if clean else "206",
+        "True",
+        "True",
+        "True",
+        "True",
+    ]
 
 
 # --- the folder
@@ -549,8 +603,14 @@ def test_everything_is_its_users_alone(path):
     """Folders 0700 and files 0600, with a umask that would give all to everybody, and no git sees them."""
     code = "os.umask(0)\nfor i in range(5): store.put(key(i), b'x' * 4 ** (3 * i % 13))\nstore.flush(); store.put(key(9), b'')\nos._exit(0)"
     run(code, path)
-    modes = {stat.S_IMODE(file.stat().st_mode) for file in path.rglob("*") if file.is_file()}
-    folders = {stat.S_IMODE(file.stat().st_mode) for file in [path, *path.rglob("*")] if file.is_dir()}
+    modes = {
+        stat.S_IMODE(file.stat().st_mode) for file in path.rglob("*") if file.is_file()
+    }
+    folders = {
+        stat.S_IMODE(file.stat().st_mode)
+        for file in [path, *path.rglob("*")]
+        if file.is_dir()
+    }
     assert (modes, folders) == ({0o600}, {0o700})
     assert (path / ".gitignore").read_text() == "*\n"
 
@@ -563,14 +623,19 @@ def test_a_folder_that_others_can_write_is_refused(path):
         open_(path).get(key(1))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder of another user")
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can make a folder of another user"
+)
 def test_a_folder_of_another_user_is_refused():
     """Not for root, who may do everything anyway."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         path = Path(folder) / ".nbflow"
         path.mkdir(mode=0o755)
-        out = run("os.setuid(65534)\ntry: store.get(key(1))\nexcept StoreError as error: print(error)", path)
+        out = run(
+            "os.setuid(65534)\ntry: store.get(key(1))\nexcept StoreError as error: print(error)",
+            path,
+        )
         assert "belongs to another user" in out
         os.chown(path, 65534, 65534)
         assert open_(path).get(key(1)) is None
@@ -648,11 +713,17 @@ def test_many_entries_do_not_pile_up_in_the_journal(store, path):
     """Some thousands at most are indexed in memory; the rest is in the table."""
     for i in range(9000):
         store.put(key(i), b"x")
-    assert sum(file.stat().st_size for file in (home(path) / "journal").iterdir()) < 300_000
+    assert (
+        sum(file.stat().st_size for file in (home(path) / "journal").iterdir())
+        < 300_000
+    )
     assert len(store._parts[0]) <= 2000
     for i in range(4000):
         store.put(key(i), b"x" * 3000)
-    assert sum(file.stat().st_size for file in (home(path) / "journal").iterdir()) < 4_100_000
+    assert (
+        sum(file.stat().st_size for file in (home(path) / "journal").iterdir())
+        < 4_100_000
+    )
 
 
 def test_a_forked_child_has_a_store_of_its_own(store, path):
@@ -665,7 +736,11 @@ def test_a_forked_child_has_a_store_of_its_own(store, path):
     pid = os.fork()
     if pid == 0:
         signal.alarm(60)
-        good = store.get(key("parent")) == b"p" and seen(store) == ALL and store.get(key("large")) is not None
+        good = (
+            store.get(key("parent")) == b"p"
+            and seen(store) == ALL
+            and store.get(key("large")) is not None
+        )
         store.put(key("child"), b"c")
         store.put(key("child's"), b"c" * 3_000_000)
         os._exit(0 if good else 1)

@@ -43,7 +43,9 @@ class Faults:
         for name in CALLS:
             monkeypatch.setattr(os, name, self.wrap(name, getattr(os, name)))
         for name in SYNCS:
-            monkeypatch.setattr(os, name, self.wrap(name, lambda fd: None))  # slow, and not what is tested
+            monkeypatch.setattr(
+                os, name, self.wrap(name, lambda fd: None)
+            )  # slow, and not what is tested
 
     def wrap(self, name, call):
         def fault(*args, **kwargs):
@@ -111,7 +113,9 @@ def verify(path, acknowledged):
     for name, data in acknowledged.items():
         if data is not None:
             assert store.get(key(name)) == data, name
-    assert store.get_many([key(name) for name in acknowledged]).keys() == set(store.keys())
+    assert store.get_many([key(name) for name in acknowledged]).keys() == set(
+        store.keys()
+    )
     store.put(key("new"), b"new")
     store.close()
     assert store.get(key("new")) == b"new"
@@ -124,7 +128,12 @@ def leftovers(path, large):
     home = path / DiskStore(path, secret=bytes(32))._seal.fingerprint
     assert [file.name for file in (home / "journal").iterdir()] == []
     assert len(list((home / "shelf").glob("??/??/*.val"))) == large
-    assert sorted(file.name for file in home.iterdir()) == ["guard", "journal", "locks", "shelf"]
+    assert sorted(file.name for file in home.iterdir()) == [
+        "guard",
+        "journal",
+        "locks",
+        "shelf",
+    ]
 
 
 @pytest.mark.parametrize("ever_after", [False, True], ids=["once", "from there on"])
@@ -155,7 +164,9 @@ def test_no_failing_call_loses_what_was_acknowledged(tmp_path, monkeypatch, ever
 
 
 def printer(file):
-    return lambda name, data: print(name, "" if data is None else data.hex() or "-", file=file, sep="\t")
+    return lambda name, data: print(
+        name, "" if data is None else data.hex() or "-", file=file, sep="\t"
+    )
 
 
 def test_no_moment_of_death_loses_what_was_acknowledged(tmp_path, monkeypatch):
@@ -180,7 +191,9 @@ def test_no_moment_of_death_loses_what_was_acknowledged(tmp_path, monkeypatch):
             acknowledged = {}
             for line in lines:
                 name, _, data = line.rstrip("\n").partition("\t")
-                acknowledged[name] = None if not data else bytes.fromhex(data.replace("-", ""))
+                acknowledged[name] = (
+                    None if not data else bytes.fromhex(data.replace("-", ""))
+                )
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         assert status in (0, -signal.SIGKILL), at
         if (path / ".gitignore").exists():

@@ -56,11 +56,16 @@ def test_what_others_append_is_seen_as_it_grows(mine, theirs):
     for i in range(5):
         add(theirs, i, b"%d" % i)
         assert mine.get(key(i)) == b"%d" % i
-        assert mine.get_many([key(i), key("no"), key(0)]) == {key(i): b"%d" % i, key(0): b"0"}
+        assert mine.get_many([key(i), key("no"), key(0)]) == {
+            key(i): b"%d" % i,
+            key(0): b"0",
+        }
     assert mine.keys() == {key(i) for i in range(5)}
 
 
-def test_a_segment_that_comes_within_a_tick_of_the_clock_is_seen(mine, tmp_path, monkeypatch):
+def test_a_segment_that_comes_within_a_tick_of_the_clock_is_seen(
+    mine, tmp_path, monkeypatch
+):
     """Two changes of a folder may have one time: a fresh listing is not trusted to be the last of its tick."""
     mine.get(key("a"))
     status = tmp_path.stat()
@@ -127,7 +132,11 @@ def test_an_interrupted_put_moves_no_later_entry(mine, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             add(mine, "b", b"interrupted")
     add(mine, "c", b"next")
-    assert (mine.get(key("a")), mine.get(key("b")), mine.get(key("c"))) == (b"first", None, b"next")
+    assert (mine.get(key("a")), mine.get(key("b")), mine.get(key("c"))) == (
+        b"first",
+        None,
+        b"next",
+    )
 
 
 def test_a_segment_being_moved_stays_readable_until_the_end(mine, theirs, tmp_path):

@@ -6,7 +6,18 @@ import stat
 import pytest
 
 import nbflow as nf
-from nbflow._core.entry import Called, Closed, Failure, Item, Listed, Opened, Remark, Resumed, Sent, fold
+from nbflow._core.entry import (
+    Called,
+    Closed,
+    Failure,
+    Item,
+    Listed,
+    Opened,
+    Remark,
+    Resumed,
+    Sent,
+    fold,
+)
 from nbflow._core.plan import State
 from nbflow._state.ledger import FileLedger, MemoryLedger
 from nbflow._state.seal import Seal
@@ -84,7 +95,9 @@ def test_damage_is_reported_and_costs_what_comes_behind_it_only(tmp_path, place)
     at = good + place if place >= 0 else len(blob) - 1
     blob[at] ^= 0xFF
     file.write_bytes(blob)
-    if place == 0 or place == 3:  # a length that is wrong looks like a block still being written, or like damage
+    if (
+        place == 0 or place == 3
+    ):  # a length that is wrong looks like a block still being written, or like damage
         entries = file_ledger(tmp_path).read(RUN)[0]
     else:
         with pytest.warns(nf.StoreWarning, match="is damaged"):
@@ -93,7 +106,9 @@ def test_damage_is_reported_and_costs_what_comes_behind_it_only(tmp_path, place)
 
 
 @pytest.mark.parametrize("cut", [1, 3, 5, 60])
-def test_a_block_cut_short_by_a_crash_is_dropped_and_the_next_one_follows(tmp_path, cut):
+def test_a_block_cut_short_by_a_crash_is_dropped_and_the_next_one_follows(
+    tmp_path, cut
+):
     ledger = file_ledger(tmp_path)
     ledger.append(RUN, ENTRIES[:3])
     file = next((tmp_path / "store").rglob("entries"))
@@ -116,7 +131,9 @@ def test_blocks_of_another_run_or_another_secret_are_not_believed(tmp_path):
     with pytest.warns(nf.StoreWarning, match="is damaged"):
         assert file_ledger(tmp_path).read(other)[0] == []
     with pytest.warns(nf.StoreWarning, match="is damaged"):
-        assert FileLedger(tmp_path / "store" / "runs", Seal(b"\1" * 32)).read(RUN)[0] == []
+        assert (
+            FileLedger(tmp_path / "store" / "runs", Seal(b"\1" * 32)).read(RUN)[0] == []
+        )
 
 
 def test_files_are_their_users_alone(tmp_path):
@@ -141,24 +158,46 @@ def long(ledger):
     """A run of a hundred records that went through one after the other, a few in each block; two of them ran again."""
     ledger.append(RUN, [Opened(RUN, "e", ("f",), 1.0, "records", False, 100)])
     for start in range(0, 100, 5):
-        ledger.append(RUN, [entry for n in range(start, start + 5) for entry in (Listed(n, f"t-{n}"), Called(n, 0, "s", State.COMPLETED, 2.0, 0.1, 1), Item(n, 0, State.COMPLETED, 2.0))])
-    ledger.append(RUN, [Resumed(3.0), Item(7, 0, State.RUNNING, 3.0), Item(93, 0, State.RUNNING, 3.0)])
+        ledger.append(
+            RUN,
+            [
+                entry
+                for n in range(start, start + 5)
+                for entry in (
+                    Listed(n, f"t-{n}"),
+                    Called(n, 0, "s", State.COMPLETED, 2.0, 0.1, 1),
+                    Item(n, 0, State.COMPLETED, 2.0),
+                )
+            ],
+        )
+    ledger.append(
+        RUN,
+        [Resumed(3.0), Item(7, 0, State.RUNNING, 3.0), Item(93, 0, State.RUNNING, 3.0)],
+    )
     return ledger
 
 
 def test_what_is_known_of_one_record_is_what_reading_everything_would_give(long):
     for record in (0, 7, 50, 93, 99, 100):
-        assert long.about(RUN, record) == [entry for entry in long.read(RUN)[0] if isinstance(entry, Listed | Called | Item) and entry.record == record]
+        assert long.about(RUN, record) == [
+            entry
+            for entry in long.read(RUN)[0]
+            if isinstance(entry, Listed | Called | Item) and entry.record == record
+        ]
 
 
 def test_to_know_of_one_record_only_its_blocks_are_read(tmp_path):
     ledger = file_ledger(tmp_path)
     ledger.append(RUN, [Opened(RUN, "e", ("f",), 1.0, "records", False, 100)])
     for start in range(0, 100, 5):
-        ledger.append(RUN, [Item(n, 0, State.COMPLETED, 2.0) for n in range(start, start + 5)])
+        ledger.append(
+            RUN, [Item(n, 0, State.COMPLETED, 2.0) for n in range(start, start + 5)]
+        )
     read = []
     blocks = ledger._blocks
-    ledger._blocks = lambda run, what, start: (read.append(start) or block for block in blocks(run, what, start))
+    ledger._blocks = lambda run, what, start: (
+        read.append(start) or block for block in blocks(run, what, start)
+    )
     assert len(ledger.about(RUN, 42)) == 1
     assert len(read) == 1
     other = file_ledger(tmp_path)

@@ -61,7 +61,11 @@ def test_the_search_ends_at_a_mount_point(project, monkeypatch):
     class Elsewhere:
         st_dev = -1
 
-    monkeypatch.setattr(Path, "stat", lambda path, **kw: Elsewhere() if path == project else stat(path, **kw))
+    monkeypatch.setattr(
+        Path,
+        "stat",
+        lambda path, **kw: Elsewhere() if path == project else stat(path, **kw),
+    )
     assert find(project / "notebooks") == project / "notebooks" / ".nbflow"
 
 

@@ -35,12 +35,27 @@ if kill == "yes":
 
 
 def decision(label="billing", at=1.0):
-    return Decision("triage", "label", ("text",), bytes(range(20)), label, "bug", "ana", at, "t-1", "run")
+    return Decision(
+        "triage",
+        "label",
+        ("text",),
+        bytes(range(20)),
+        label,
+        "bug",
+        "ana",
+        at,
+        "t-1",
+        "run",
+    )
 
 
 @pytest.fixture(params=["file", "memory"])
 def ledger(request, tmp_path):
-    return FileLedger(tmp_path / "runs", Seal(bytes(32))) if request.param == "file" else MemoryLedger()
+    return (
+        FileLedger(tmp_path / "runs", Seal(bytes(32)))
+        if request.param == "file"
+        else MemoryLedger()
+    )
 
 
 def test_a_decision_comes_back_whole_and_is_no_run(ledger):
@@ -50,19 +65,31 @@ def test_a_decision_comes_back_whole_and_is_no_run(ledger):
 
 
 def start(folder, name, count, kill="no"):
-    return subprocess.Popen([sys.executable, "-c", REVIEWER, str(folder), name, str(count), kill], env=os.environ | {"PYTHONPATH": str(ROOT)})
+    return subprocess.Popen(
+        [sys.executable, "-c", REVIEWER, str(folder), name, str(count), kill],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
 
 
 def test_processes_and_threads_that_review_at_once_lose_nothing(tmp_path):
     processes = [start(tmp_path, name, 60) for name in ("ana", "bo")]
     reviews = Reviews(FileLedger(tmp_path / "runs", Seal(bytes(32))).beside("reviews"))
-    threads = [threading.Thread(target=lambda name=name: [reviews.add(decision(f"{name}-{n}")) for n in range(60)]) for name in ("cy", "di")]
+    threads = [
+        threading.Thread(
+            target=lambda name=name: [
+                reviews.add(decision(f"{name}-{n}")) for n in range(60)
+            ]
+        )
+        for name in ("cy", "di")
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert [process.wait(60) for process in processes] == [0, 0]
-    assert {one.label for one in reviews.all()} == {f"{name}-{n}" for name in ("ana", "bo", "cy", "di") for n in range(60)}
+    assert {one.label for one in reviews.all()} == {
+        f"{name}-{n}" for name in ("ana", "bo", "cy", "di") for n in range(60)
+    }
     assert len(reviews.all()) == 240
 
 
@@ -85,14 +112,20 @@ def test_a_forked_child_writes_to_a_file_of_its_own(tmp_path):
     assert {one.label for one in reviews.all()} == {"parent", "child", "parent again"}
 
 
-def test_what_was_changed_or_made_with_another_secret_or_taken_from_a_batch_is_no_decision(tmp_path):
+def test_what_was_changed_or_made_with_another_secret_or_taken_from_a_batch_is_no_decision(
+    tmp_path,
+):
     ledger = FileLedger(tmp_path / "runs", Seal(bytes(32)))
     Reviews(ledger.beside("reviews")).add(decision())
-    forged = Reviews(FileLedger(tmp_path / "runs", Seal(bytes([1] * 32))).beside("reviews"))
+    forged = Reviews(
+        FileLedger(tmp_path / "runs", Seal(bytes([1] * 32))).beside("reviews")
+    )
     with pytest.warns(StoreWarning, match="damaged"):
         assert forged.all() == []
     ledger.add_records("20261124-1", b"anything")
-    shutil.copytree(tmp_path / "runs" / "20261124-1", tmp_path / "reviews" / "reviewer-1")
+    shutil.copytree(
+        tmp_path / "runs" / "20261124-1", tmp_path / "reviews" / "reviewer-1"
+    )
     (file,) = (tmp_path / "reviews").glob("reviewer-????????????????/records")
     file.write_bytes(file.read_bytes().replace(b"billing", b"Billing"))
     with pytest.warns(StoreWarning, match="damaged"):

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from nbflow._state.seal import HEAD, MAGIC, OVERHEAD, SMALL, Seal, load_secret, unfinished
+from nbflow._state.seal import (
+    HEAD,
+    MAGIC,
+    OVERHEAD,
+    SMALL,
+    Seal,
+    load_secret,
+    unfinished,
+)
 from nbflow.errors import StoreError
 
 KEY = "ab" * 20
@@ -21,7 +29,9 @@ def seal():
     return Seal(bytes(range(32)))
 
 
-@pytest.mark.parametrize("data", [b"", b"x", b"\x00" * 3000, os.urandom(2_000_000)], ids=len)
+@pytest.mark.parametrize(
+    "data", [b"", b"x", b"\x00" * 3000, os.urandom(2_000_000)], ids=len
+)
 def test_what_was_sealed_is_unsealed(seal, data):
     """Empty, small and large data come back, in one piece and in three."""
     parts = seal.parts(KEY, data)
@@ -34,7 +44,9 @@ def test_the_format_is_fixed(seal, monkeypatch):
     """Stores outlive versions: the bytes of an entry are pinned."""
     monkeypatch.setattr("time.time_ns", lambda: 1_700_000_000_000_000_000)
     assert seal.seal(KEY, b"hello").hex() == (
-        "9d4e4201050000000000000000002a36fe9c9717" + KEY + "68656c6c6fc9b75810cbb9cc1e1efa5c527fed1cba"
+        "9d4e4201050000000000000000002a36fe9c9717"
+        + KEY
+        + "68656c6c6fc9b75810cbb9cc1e1efa5c527fed1cba"
     )
 
 
@@ -45,7 +57,11 @@ def test_a_flip_of_any_byte_is_noticed(seal):
         flipped = bytearray(blob)
         flipped[place] ^= 0x10
         assert seal.unseal(KEY, bytes(flipped)) is None
-        head, data, mac = bytes(flipped[: HEAD.size]), bytes(flipped[HEAD.size : -16]), bytes(flipped[-16:])
+        head, data, mac = (
+            bytes(flipped[: HEAD.size]),
+            bytes(flipped[HEAD.size : -16]),
+            bytes(flipped[-16:]),
+        )
         assert seal.unseal_parts(KEY, (head, data, mac)) is None
 
 
@@ -69,8 +85,20 @@ def test_an_entry_of_another_secret_is_nothing(seal):
 
 def test_entries_are_found_in_the_midst_of_anything(seal):
     """Carving finds each intact entry whatever lies around it, and passes over what is damaged."""
-    first, second, third = (seal.seal(key * 20, b"data" * 9) for key in ("01", "02", "03"))
-    blob = os.urandom(99) + MAGIC + first + MAGIC[:2] + second[:-1] + b"?" + third + MAGIC + b"\xff" * 60
+    first, second, third = (
+        seal.seal(key * 20, b"data" * 9) for key in ("01", "02", "03")
+    )
+    blob = (
+        os.urandom(99)
+        + MAGIC
+        + first
+        + MAGIC[:2]
+        + second[:-1]
+        + b"?"
+        + third
+        + MAGIC
+        + b"\xff" * 60
+    )
     assert [entry.key for entry in seal.walk(blob)] == ["01" * 20, "03" * 20]
     entry = next(seal.walk(blob))
     assert blob[entry.start : entry.end] == first
@@ -110,7 +138,9 @@ def test_processes_that_start_together_agree_on_the_secret(config):
     """The first link wins, and everybody reads what it made."""
     code = "from nbflow._state.seal import load_secret; print(load_secret().hex())"
     children = [
-        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
         for _ in range(6)
     ]
     assert len({child.communicate()[0] for child in children}) == 1

@@ -150,7 +150,9 @@ def test_what_was_deleted_is_gone(store, tidy):
         store.flush()
     assert store.delete([key(0), key(5), key("no"), key(5)]) == 2
     assert store.get(key(0)) is None
-    assert store.get_many([key(i) for i in range(6)]).keys() == {key(i) for i in range(1, 5)}
+    assert store.get_many([key(i) for i in range(6)]).keys() == {
+        key(i) for i in range(1, 5)
+    }
     store.close()
     assert sorted(store.keys()) == sorted(key(i) for i in range(1, 5))
     store.put(key(0), b"new")
@@ -175,7 +177,9 @@ def test_threads_share_it(store):
         for i in range(300):
             name = key((number, i))
             store.put(name, name.encode() * (1 if i % 30 else 100))
-            assert store.get(key((number, i // 2)))[:40] == key((number, i // 2)).encode()
+            assert (
+                store.get(key((number, i // 2)))[:40] == key((number, i // 2)).encode()
+            )
             if i % 100 == 50:
                 store.flush()
             if i % 10 == 9:
@@ -184,7 +188,9 @@ def test_threads_share_it(store):
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
-    assert len(store.get_many([key((n, i)) for n in range(8) for i in range(300)])) == 2400
+    assert (
+        len(store.get_many([key((n, i)) for n in range(8) for i in range(300)])) == 2400
+    )
     assert len(list(store.keys())) == 2400
 
 
@@ -211,7 +217,10 @@ def test_another_process_sees_a_put_at_once(disk, path):
     assert process.stdout.readline() == "True\n"
     assert process.stdout.readline() == "put\n"
     assert disk.get(key("theirs")) == b"2"
-    assert disk.get_many([key("theirs"), key("small")]) == {key("theirs"): b"2", key("small"): b"small"}
+    assert disk.get_many([key("theirs"), key("small")]) == {
+        key("theirs"): b"2",
+        key("small"): b"small",
+    }
     assert set(disk.keys()) == {key("theirs"), key("small"), key("large")}
     process.communicate("\n")
     assert disk.get(key("theirs")) == b"2"
@@ -258,11 +267,14 @@ def test_a_lock_excludes_another_process_and_dies_with_it(disk, path):
     process.kill()
     process.wait()
     assert disk.lock(key("a"))
-    assert output_of("print(store.lock(key('a')), store.lock(key('b')), store.lock(key('c')))", path) == (
-        "False False True"
-    )
+    assert output_of(
+        "print(store.lock(key('a')), store.lock(key('b')), store.lock(key('c')))", path
+    ) == ("False False True")
     disk.unlock(key("a"))
-    assert output_of("print(store.lock(key('a')), store.lock(key('b')))", path) == "True False"
+    assert (
+        output_of("print(store.lock(key('a')), store.lock(key('b')))", path)
+        == "True False"
+    )
     disk.unlock(key("b"))
 
 
@@ -274,7 +286,10 @@ def test_a_lock_outlives_closing_and_a_second_store_object(disk, path):
     assert other.lock(key("b"))
     other.close()
     disk.close()
-    assert output_of("print(store.lock(key('a')), store.lock(key('b')))", path) == "False False"
+    assert (
+        output_of("print(store.lock(key('a')), store.lock(key('b')))", path)
+        == "False False"
+    )
     disk.unlock(key("a"))
     disk.unlock(key("b"))
 
@@ -283,5 +298,7 @@ def test_one_folder_is_one_store(path, monkeypatch):
     """open_store gives the same object however the path is spelled."""
     path.parent.mkdir(exist_ok=True)
     monkeypatch.chdir(path.parent)
-    assert open_store(path) is open_store(".nbflow") is open_store(path / ".." / ".nbflow")
+    assert (
+        open_store(path) is open_store(".nbflow") is open_store(path / ".." / ".nbflow")
+    )
     assert open_store("memory:") is not open_store("memory:")

@@ -8,7 +8,15 @@ from importlib.resources import files
 import pytest
 
 NOTEBOOK = files("nbflow.notebook")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>nbflow</title><link rel="stylesheet" href="/table.css">
 <style>body{margin:16px;background:%s;color:%s;font-family:sans-serif}</style></head>
 <body data-jp-theme-light="%s"><main><h1 style="font-size:16px">A page</h1>
@@ -33,7 +41,12 @@ def pytest_collection_modifyitems(items):
 
 
 def chromium():
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    return next(
+        filter(
+            None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+        ),
+        None,
+    )
 
 
 @pytest.fixture(scope="package")
@@ -54,11 +67,24 @@ class Shown:
         from nbflow.notebook.past import HistoryTable
         from nbflow.notebook.table import RunTable
 
-        kind, table = ("history", HistoryTable) if isinstance(run, Chronicle) else ("run", RunTable)
+        kind, table = (
+            ("history", HistoryTable)
+            if isinstance(run, Chronicle)
+            else ("run", RunTable)
+        )
         self.page, self.said, self.heard, self.errors = page, [], [], []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        self.table = table(run, self.said.append, lambda: None, **options) if run is not None else None
+        page.on(
+            "console",
+            lambda message: (
+                self.errors.append(message.text) if message.type == "error" else None
+            ),
+        )
+        self.table = (
+            table(run, self.said.append, lambda: None, **options)
+            if run is not None
+            else None
+        )
         if clock:
             page.clock.install()
         page.goto(f"http://nbflow.test/{kind}")
@@ -75,14 +101,19 @@ class Shown:
             self.hear(*self._news())
             if until is None or until.count():
                 return
-            assert time.monotonic() < deadline, f"not shown: {until}\n{self.page.locator('.nbf').inner_text()}"
+            assert time.monotonic() < deadline, (
+                f"not shown: {until}\n{self.page.locator('.nbf').inner_text()}"
+            )
 
     def _news(self):
         news, self.said[:] = list(self.said), []
         return news
 
     def hear(self, *messages):
-        self.page.evaluate("async (messages) => { hear(messages); await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))); }", list(messages))
+        self.page.evaluate(
+            "async (messages) => { hear(messages); await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))); }",
+            list(messages),
+        )
 
     def hear_now(self, *messages):
         """`hear`, where the page's clock stands still."""
@@ -94,7 +125,9 @@ class Shown:
 
     def rows(self):
         """The texts of the rows that are seen, from the top."""
-        return self.page.evaluate("() => [...document.querySelectorAll('.nbf-record:not([hidden])')].sort((a, b) => a.getAttribute('aria-rowindex') - b.getAttribute('aria-rowindex')).map((row) => [...row.children].filter((cell) => cell.offsetParent).map((cell) => cell.textContent))")
+        return self.page.evaluate(
+            "() => [...document.querySelectorAll('.nbf-record:not([hidden])')].sort((a, b) => a.getAttribute('aria-rowindex') - b.getAttribute('aria-rowindex')).map((row) => [...row.children].filter((cell) => cell.offsetParent).map((cell) => cell.textContent))"
+        )
 
     def picture(self, name):
         """Keep a screenshot where NBFLOW_PICTURES says, for a person to look at."""
@@ -109,7 +142,10 @@ def opened(browser):
     contexts = []
 
     def opened(run, *, dark=False, width=1180, **options):
-        context = browser.new_context(viewport={"width": width, "height": 900}, permissions=["clipboard-read", "clipboard-write"])
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            permissions=["clipboard-read", "clipboard-write"],
+        )
         contexts.append(context)
         page = context.new_page()
         page.route("http://nbflow.test/**", lambda route: _serve(route, dark))
@@ -125,14 +161,69 @@ def tick():
     """Makes a tick as the kernel would send it, of a run of any size."""
 
     def tick(n=1, rows=500, offset=0, every=False, **head):
-        states = [(0, 1, 2, 4, 5, 6, 7, 8, 9)[at % 9] if every else 6 for at in range(60)]
-        page = [[offset + at, f"t-{offset + at:06}", 0, state, "45626"[: at % 4] + "--", 1, 0.2, "", "TimeoutError: late"] for at, state in enumerate(states[: rows - offset])]
+        states = [
+            (0, 1, 2, 4, 5, 6, 7, 8, 9)[at % 9] if every else 6 for at in range(60)
+        ]
+        page = [
+            [
+                offset + at,
+                f"t-{offset + at:06}",
+                0,
+                state,
+                "45626"[: at % 4] + "--",
+                1,
+                0.2,
+                "",
+                "TimeoutError: late",
+            ]
+            for at, state in enumerate(states[: rows - offset])
+        ]
         return {
-            "t": "tick", "n": n, "now": 2e9, "run": "20261124-091502-41700", "event": "thread", "state": "PARTIAL", "stopping": False,
-            "sentence": "How it stands.", "began": 2e9 - 60, "ended": 2e9, "idle": 0, "rows": rows, "records": rows, "rate": 12.5, "left": 61.0,
-            "counts": {"1": 2, "2": 3, "4": 40, "5": 50, "6": 60, "7": 20, "8": 10, "9": 5} if every else {"6": rows},
-            "cost": "", "tokens": "", "saved": "", "costs": False, "again": 0, "failed": 0, "readonly": False, "kinds": 0, "causes": [], "remarks": [],
-            "flows": [["triage", {"6": rows}, 0, [["fetch", {"4": rows}, ""], ["categorize", {"6": rows}, ""]]]],
+            "t": "tick",
+            "n": n,
+            "now": 2e9,
+            "run": "20261124-091502-41700",
+            "event": "thread",
+            "state": "PARTIAL",
+            "stopping": False,
+            "sentence": "How it stands.",
+            "began": 2e9 - 60,
+            "ended": 2e9,
+            "idle": 0,
+            "rows": rows,
+            "records": rows,
+            "rate": 12.5,
+            "left": 61.0,
+            "counts": {
+                "1": 2,
+                "2": 3,
+                "4": 40,
+                "5": 50,
+                "6": 60,
+                "7": 20,
+                "8": 10,
+                "9": 5,
+            }
+            if every
+            else {"6": rows},
+            "cost": "",
+            "tokens": "",
+            "saved": "",
+            "costs": False,
+            "again": 0,
+            "failed": 0,
+            "readonly": False,
+            "kinds": 0,
+            "causes": [],
+            "remarks": [],
+            "flows": [
+                [
+                    "triage",
+                    {"6": rows},
+                    0,
+                    [["fetch", {"4": rows}, ""], ["categorize", {"6": rows}, ""]],
+                ]
+            ],
             "pages": {"": {"n": 0, "total": rows, "offset": offset, "rows": page}},
         } | head
 
@@ -142,9 +233,14 @@ def tick():
 def _serve(route, dark):
     name = route.request.url.rsplit("/", 1)[1]
     if name in ("run", "history"):
-        colours = ("#111418", "#e6e8eb", "false") if dark else ("#ffffff", "#1c1f23", "true")
+        colours = (
+            ("#111418", "#e6e8eb", "false") if dark else ("#ffffff", "#1c1f23", "true")
+        )
         route.fulfill(body=PAGE % colours, content_type="text/html")
     elif name in ("table.js", "table.css"):
-        route.fulfill(body=(NOTEBOOK / name).read_text(), content_type="text/javascript" if name.endswith("js") else "text/css")
+        route.fulfill(
+            body=(NOTEBOOK / name).read_text(),
+            content_type="text/javascript" if name.endswith("js") else "text/css",
+        )
     else:
         route.fulfill(status=204)

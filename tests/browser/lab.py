@@ -45,7 +45,12 @@ def free_port():
 #: How each application is started, and where it shows a notebook.
 APPS = {
     "jupyterlab": (
-        ("--LabApp.extension_manager=readonly", "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.expose_app_in_browser=True"),
+        (
+            "--LabApp.extension_manager=readonly",
+            "--LabApp.news_url=None",
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+            "--LabApp.expose_app_in_browser=True",
+        ),
         "doc/tree",
     ),
     "notebook": (("--JupyterNotebookApp.expose_app_in_browser=True",), "notebooks"),
@@ -62,7 +67,9 @@ class Server:
         settings = home / "lab-settings" / "@jupyterlab" / "apputils-extension"
         settings.mkdir(parents=True)
         (settings / "notification.jupyterlab-settings").write_text(QUIET)
-        (settings / "themes.jupyterlab-settings").write_text('{"theme": "JupyterLab Dark"}' if dark else "{}")
+        (settings / "themes.jupyterlab-settings").write_text(
+            '{"theme": "JupyterLab Dark"}' if dark else "{}"
+        )
         for variable in ("config", "data", "runtime", "ipython", "lab-workspaces"):
             (home / variable).mkdir()
         environment = os.environ | {
@@ -72,28 +79,53 @@ class Server:
             "IPYTHONDIR": str(home / "ipython"),
             "JUPYTERLAB_SETTINGS_DIR": str(home / "lab-settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(home / "lab-workspaces"),
-            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+            "PYTHONPATH": os.pathsep.join(
+                [str(ROOT), os.environ.get("PYTHONPATH", "")]
+            ),
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
             "XDG_CONFIG_HOME": str(home / "config"),
         }
         environment.pop("NBFLOW_STORE", None)  # every notebook makes its own beside it
         self.environment = environment
         command = [
-            *(sys.executable, "-m", app, "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={self.port}"),
-            *("--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}", "--ServerApp.terminals_enabled=False"),
+            *(
+                sys.executable,
+                "-m",
+                app,
+                "--no-browser",
+                "--allow-root",
+                "--ServerApp.ip=127.0.0.1",
+                f"--ServerApp.port={self.port}",
+            ),
+            *(
+                "--ServerApp.port_retries=0",
+                f"--IdentityProvider.token={TOKEN}",
+                f"--ServerApp.root_dir={folder}",
+                "--ServerApp.terminals_enabled=False",
+            ),
             *("--LanguageServerManager.autodetect=False", *options),
         ]
         self.log = (folder / "server.log").open("w")
-        self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=self.log, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+        )
         self.wait()
 
     def wait(self):
         deadline = time.monotonic() + 90
         while True:
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/status?token={TOKEN}", timeout=5).close()
+                urllib.request.urlopen(
+                    f"http://127.0.0.1:{self.port}/api/status?token={TOKEN}", timeout=5
+                ).close()
             except (urllib.error.URLError, ConnectionError, TimeoutError):
-                assert self.process.poll() is None, (self.folder / "server.log").read_text()
+                assert self.process.poll() is None, (
+                    self.folder / "server.log"
+                ).read_text()
                 assert time.monotonic() < deadline, "the server did not come up"
                 time.sleep(0.2)
             else:
@@ -101,8 +133,14 @@ class Server:
 
     def write(self, name, *cells):
         """A notebook of code cells; answers where it is."""
-        document = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-        document.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        document = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells]
+        )
+        document.metadata["kernelspec"] = {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(document, path)
@@ -123,7 +161,9 @@ class Notebook:
     def __init__(self, page, server, path):
         self.page, self.path = page, path
         name = path.relative_to(server.folder)
-        page.set_default_timeout(30_000)  # of a busy machine; nothing waits for so long where it passes
+        page.set_default_timeout(
+            30_000
+        )  # of a busy machine; nothing waits for so long where it passes
         page.goto(f"http://127.0.0.1:{server.port}/{server.place}/{name}?token={TOKEN}")
         self.ready()
 
@@ -137,7 +177,11 @@ class Notebook:
         self.page.wait_for_function(IDLE, timeout=60_000)
 
     def command(self, name, wait=True):
-        script = "async (name) => { await window.jupyterapp.commands.execute(name); }" if wait else "(name) => { window.jupyterapp.commands.execute(name); }"
+        script = (
+            "async (name) => { await window.jupyterapp.commands.execute(name); }"
+            if wait
+            else "(name) => { window.jupyterapp.commands.execute(name); }"
+        )
         self.page.evaluate(script, name)
 
     def run_all(self, wait=True):

@@ -35,16 +35,35 @@ def dashboard(store, tmp_path):
     processes = []
 
     def dashboard(*options):
-        command = [sys.executable, "-m", "nbflow.cli", "dashboard", f"--port={free_port()}", *options]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "r")}
+        command = [
+            sys.executable,
+            "-m",
+            "nbflow.cli",
+            "dashboard",
+            f"--port={free_port()}",
+            *options,
+        ]
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(
+                [str(ROOT), os.environ.get("PYTHONPATH", "")]
+            ),
+            "IPYTHONDIR": str(tmp_path / "ipython"),
+            "JUPYTER_RUNTIME_DIR": str(tmp_path / "r"),
+        }
         with (tmp_path / "log").open("w") as log:
-            process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+            process = subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+            )
         processes.append(process)
         address = process.stdout.readline().split()[-1]
         deadline = time.monotonic() + 60
         while True:
             try:
-                urllib.request.urlopen(address.replace("0.0.0.0", "127.0.0.1").split("?")[0] + "voila/static/none", timeout=5).close()
+                urllib.request.urlopen(
+                    address.replace("0.0.0.0", "127.0.0.1").split("?")[0]
+                    + "voila/static/none",
+                    timeout=5,
+                ).close()
             except urllib.error.HTTPError:
                 return address
             except OSError:
@@ -58,7 +77,9 @@ def dashboard(store, tmp_path):
         assert process.wait(20) == 0  # Ctrl-C is how one ends it
 
 
-def test_a_visitor_reads_the_history_and_a_run_and_can_change_nothing(dashboard, browser, store):
+def test_a_visitor_reads_the_history_and_a_run_and_can_change_nothing(
+    dashboard, browser, store
+):
     page = browser.new_page(viewport={"width": 1200, "height": 1000})
     page.goto(dashboard())
     page.locator(".nbf-nest .nbf-record").first.wait_for(timeout=60_000)
@@ -70,13 +91,17 @@ def test_a_visitor_reads_the_history_and_a_run_and_can_change_nothing(dashboard,
     assert not page.get_by_role("button", name="Rerun").count()
     assert not page.get_by_role("button", name="Stop", exact=True).count()
     if os.environ.get("NBFLOW_PICTURES"):
-        page.screenshot(path=f"{os.environ['NBFLOW_PICTURES']}/dashboard.png", full_page=True)
+        page.screenshot(
+            path=f"{os.environ['NBFLOW_PICTURES']}/dashboard.png", full_page=True
+        )
     page.locator(".nbf-runs .nbf-record").nth(1).click()
     page.locator(".nbf-nest .nbf-sentence", has_text="30 records").wait_for()
     for row in (0, 1):
         page.locator(".nbf-pick").nth(row).click()
     page.get_by_role("button", name="Compare these two").click()
-    page.locator(".nbf-sentence", has_text="30 of 60 records came out differently").wait_for()
+    page.locator(
+        ".nbf-sentence", has_text="30 of 60 records came out differently"
+    ).wait_for()
     page.close()
     assert len(nf.runs()) == 2
 
@@ -92,7 +117,9 @@ def test_what_others_can_reach_needs_the_token(dashboard, browser):
     page.close()
 
 
-def test_a_port_that_somebody_else_has_is_refused_before_an_address_is_told(store, capfd):
+def test_a_port_that_somebody_else_has_is_refused_before_an_address_is_told(
+    store, capfd
+):
     """The address has the token in it, and somebody else would be shown it."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

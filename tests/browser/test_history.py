@@ -24,7 +24,10 @@ def runs(nb, labels):
     def categorize(n):
         if n % 10 == 7:
             raise TimeoutError(f"the model did not answer within {n} s")
-        return {"label": labels[0] if n % 3 else "<img src=x onerror='window.hacked=1'>", "score": n}
+        return {
+            "label": labels[0] if n % 3 else "<img src=x onerror='window.hacked=1'>",
+            "score": n,
+        }
 
     @nf.flow(on=THREADS)
     def triage(thread):
@@ -38,9 +41,18 @@ def runs(nb, labels):
 
     def send(event, first, last):
         nb.advance(3_600)
-        return nb.send(event, [{"id": f"t-{n:04}", "n": n} for n in range(first, last)], key="id")
+        return nb.send(
+            event, [{"id": f"t-{n:04}", "n": n} for n in range(first, last)], key="id"
+        )
 
-    found = [send(THREADS, 0, 40), send(THREADS, 0, 40), send(ORDERS, 0, 12), send(ORDERS, 200, 203), send(ORDERS, 0, 6), send(ORDERS, 95, 110)]
+    found = [
+        send(THREADS, 0, 40),
+        send(THREADS, 0, 40),
+        send(ORDERS, 0, 12),
+        send(ORDERS, 200, 203),
+        send(ORDERS, 0, 6),
+        send(ORDERS, 95, 110),
+    ]
     labels[0] = "refund"
     return [*found, send(THREADS, 0, 60), send(ORDERS, 0, 3), send(ORDERS, 0, 20)]
 
@@ -98,11 +110,28 @@ def compare_first(shown):
 
 def test_runs_are_listed_with_what_became_of_them(shown):
     shown.picture("history-light")
-    assert listed(shown)[:3] == [[ORDERS, "completed", ""], [ORDERS, "completed", ""], [THREADS, "partial", "6"]]
-    assert "9 runs of 2 events: 5 with failures" in shown.find(".nbf-sentence").first.inner_text()
-    assert shown.find(".nbf-outcome").nth(2).get_attribute("aria-label") == "54 completed, 6 failed"
+    assert listed(shown)[:3] == [
+        [ORDERS, "completed", ""],
+        [ORDERS, "completed", ""],
+        [THREADS, "partial", "6"],
+    ]
+    assert (
+        "9 runs of 2 events: 5 with failures"
+        in shown.find(".nbf-sentence").first.inner_text()
+    )
+    assert (
+        shown.find(".nbf-outcome").nth(2).get_attribute("aria-label")
+        == "54 completed, 6 failed"
+    )
     tiles = [text.split() for text in shown.find(".nbf-tile").all_inner_texts()]
-    assert tiles == [["0", "running"], ["4", "partial"], ["1", "failed"], ["0", "cancelled"], ["0", "interrupted"], ["4", "completed"]]
+    assert tiles == [
+        ["0", "running"],
+        ["4", "partial"],
+        ["1", "failed"],
+        ["0", "cancelled"],
+        ["0", "interrupted"],
+        ["4", "completed"],
+    ]
 
 
 def test_states_events_and_words_narrow_them_and_a_head_sorts_them(shown):
@@ -126,7 +155,9 @@ def test_a_run_opens_below_as_the_table_that_it_has_everywhere(shown, runs):
     shown.find(".nbf-nest .nbf-tile", has_text="failed").click()
     shown.pump(shown.find(".nbf-nest .nbf-footer", has_text="6 of 60 records"))
     shown.find(".nbf-nest .nbf-record", has_text="t-0017").click()
-    shown.pump(shown.find(".nbf-trouble", has_text="the model did not answer within 17 s"))
+    shown.pump(
+        shown.find(".nbf-trouble", has_text="the model did not answer within 17 s")
+    )
     shown.pump()
     shown.picture("history-light-open")
     shown.page.keyboard.press("Escape")
@@ -144,20 +175,32 @@ def test_what_failed_is_run_again_from_within_and_the_list_follows(shown, runs, 
     shown.page.get_by_role("button", name="Rerun 6 failed").click()
     shown.pump(shown.find(".nbf-nest .nbf-runstate", has_text="completed"))
     shown.table._looked = 0
-    shown.pump(shown.find(".nbf-runs .nbf-record", has_text=runs[6].id).locator(".nbf-s-completed"))
+    shown.pump(
+        shown.find(".nbf-runs .nbf-record", has_text=runs[6].id).locator(
+            ".nbf-s-completed"
+        )
+    )
 
 
 def test_two_runs_are_compared_record_by_record(shown, runs):
     compare_first(shown)
     shown.picture("history-compare")
-    assert "43 of 60 records came out differently" in shown.find(".nbf-panel:visible .nbf-sentence").inner_text()
-    rows = shown.page.evaluate("() => [...document.querySelectorAll('.nbf-changes .nbf-record:not([hidden])')].map((row) => [...row.children].map((cell) => cell.textContent))")
+    assert (
+        "43 of 60 records came out differently"
+        in shown.find(".nbf-panel:visible .nbf-sentence").inner_text()
+    )
+    rows = shown.page.evaluate(
+        "() => [...document.querySelectorAll('.nbf-changes .nbf-record:not([hidden])')].map((row) => [...row.children].map((cell) => cell.textContent))"
+    )
     assert ["t-0001", "triage", "label", "billing", "refund"] in rows
     shown.find(".nbf-pill", has_text="in one run only").click()
     shown.pump(shown.find(".nbf-changes .nbf-record", has_text="t-0040"))
     assert shown.find(".nbf-changes").get_attribute("aria-rowcount") == "21"
     shown.find(".nbf-changes .nbf-record", has_text="t-0040").click()
-    assert shown.find(".nbf-panel:visible .nbf-detail pre").all_inner_texts() == ["not there", "there"]
+    assert shown.find(".nbf-panel:visible .nbf-detail pre").all_inner_texts() == [
+        "not there",
+        "there",
+    ]
 
 
 def test_one_run_is_compared_with_the_one_of_its_event_before_it(shown, runs):
@@ -165,7 +208,10 @@ def test_one_run_is_compared_with_the_one_of_its_event_before_it(shown, runs):
     shown.pump(shown.find(".nbf-nest .nbf-record"))
     shown.page.get_by_role("button", name="Compare with the run before").last.click()
     shown.pump(shown.find(".nbf-changes .nbf-record"))
-    assert shown.find(".nbf-panel:visible .nbf-mono").all_inner_texts()[:2] == [runs[1].id, runs[6].id]
+    assert shown.find(".nbf-panel:visible .nbf-mono").all_inner_texts()[:2] == [
+        runs[1].id,
+        runs[6].id,
+    ]
     assert not shown.find(".nbf-nest .nbf").count()
 
 
@@ -173,7 +219,9 @@ def test_a_first_run_has_none_before_it_and_that_is_said(shown, runs):
     shown.find(".nbf-record", has_text=runs[0].id).click()
     shown.pump(shown.find(".nbf-nest .nbf-record"))
     shown.page.get_by_role("button", name="Compare with the run before").last.click()
-    shown.pump(shown.find(".nbf-notice", has_text=f"There is no earlier run of {THREADS}"))
+    shown.pump(
+        shown.find(".nbf-notice", has_text=f"There is no earlier run of {THREADS}")
+    )
     assert not shown.find(".nbf-changes").is_visible()
 
 
@@ -182,17 +230,23 @@ def test_the_keyboard_walks_picks_opens_and_closes(shown, runs):
     for key in ("ArrowDown", "ArrowDown", "c", "Enter"):
         shown.page.keyboard.press(key)
     shown.pump(shown.find(".nbf-nest .nbf-title", has_text=THREADS))
-    assert shown.page.evaluate("() => [...document.querySelectorAll('.nbf-pick')].filter((box) => box.checked).map((box) => box.dataset.run)") == [runs[6].id]
+    assert shown.page.evaluate(
+        "() => [...document.querySelectorAll('.nbf-pick')].filter((box) => box.checked).map((box) => box.dataset.run)"
+    ) == [runs[6].id]
     shown.find(".nbf-runs").focus()
     shown.page.keyboard.press("Escape")
     assert not shown.find(".nbf-nest .nbf").count()
-    assert shown.page.evaluate("() => document.activeElement.classList.contains('nbf-runs')")
+    assert shown.page.evaluate(
+        "() => document.activeElement.classList.contains('nbf-runs')"
+    )
 
 
 def test_what_runs_and_records_say_is_text_and_never_html(shown):
     compare_first(shown)
     shown.find(".nbf-changes .nbf-record", has_text="t-0001").first.click()
-    assert shown.page.evaluate("() => window.hacked === undefined && !document.querySelector('.nbf img, .nbf script, .nbf .nbf-c-event b, .nbf-pill b b')")
+    assert shown.page.evaluate(
+        "() => window.hacked === undefined && !document.querySelector('.nbf img, .nbf script, .nbf .nbf-c-event b, .nbf-pill b b')"
+    )
 
 
 def test_a_history_for_reading_refuses_what_would_change_a_run(runs, opened, nb):
@@ -201,7 +255,9 @@ def test_a_history_for_reading_refuses_what_would_change_a_run(runs, opened, nb)
     shown.pump(shown.find(".nbf-nest .nbf-record"))
     assert not shown.page.get_by_role("button", name="Rerun").count()
     shown.table.take({"t": "act", "id": "x", "what": "stop", "of": runs[-1].id})
-    assert [message["text"] for message in shown.said if message["t"] == "said"] == ["This table is for reading only."]
+    assert [message["text"] for message in shown.said if message["t"] == "said"] == [
+        "This table is for reading only."
+    ]
     assert nb.calls == []
 
 
@@ -219,4 +275,7 @@ def test_axe_finds_nothing_to_complain_about(runs, opened, dark, width):
     shown.find(".nbf-changes .nbf-record").nth(1).click()
     shown.picture(f"{name}-compare")
     complaints += Axe().run(shown.page).response["violations"]
-    assert [(one["id"], [node["html"][:120] for node in one["nodes"]][:3]) for one in complaints] == []
+    assert [
+        (one["id"], [node["html"][:120] for node in one["nodes"]][:3])
+        for one in complaints
+    ] == []

@@ -22,12 +22,16 @@ def opened(browser, tmp_path):
 
     def opened(*cells, width=1280, height=1000, **options):
         servers.append(Server(tmp_path, **options))
-        pages.append(browser.new_context(viewport={"width": width, "height": height}).new_page())
+        pages.append(
+            browser.new_context(viewport={"width": width, "height": height}).new_page()
+        )
         return Notebook(pages[-1], servers[-1], servers[-1].write("work.ipynb", *cells))
 
     yield opened
     for page in pages:
-        page.evaluate("async () => { await window.jupyterapp?.shell.currentWidget?.sessionContext.shutdown(); }")
+        page.evaluate(
+            "async () => { await window.jupyterapp?.shell.currentWidget?.sessionContext.shutdown(); }"
+        )
         page.context.close()
     for server in servers:
         server.close()
@@ -37,7 +41,9 @@ def test_notebook_7_runs_all_shows_it_live_stops_it_and_finds_it_again(opened):
     notebook = opened(SETUP, SEND % 3000, "print('after', run.state)", app="notebook")
     page = notebook.page
     notebook.run_all(wait=False)
-    page.wait_for_function("() => Number(document.querySelector('.nbf-tile.nbf-s-completed b')?.textContent.replace(',', '')) > 20")
+    page.wait_for_function(
+        "() => Number(document.querySelector('.nbf-tile.nbf-s-completed b')?.textContent.replace(',', '')) > 20"
+    )
     assert not notebook.output("after").count()
     notebook.picture("notebook7-live")
     page.locator(".nbf-stop").click()
@@ -65,19 +71,25 @@ STEPS = (
 )
 
 
-def test_notebook_7_takes_step_cells_from_disk_after_a_restart_with_outputs_and_picture(opened):
+def test_notebook_7_takes_step_cells_from_disk_after_a_restart_with_outputs_and_picture(
+    opened,
+):
     notebook = opened(*STEPS, app="notebook")
     page, seen = notebook.page, []
     notebook.run_all()
     notebook.output("best 5 load draw").wait_for()
     for shown in ("", "-cached"):
-        assert page.locator(".jp-OutputArea-output pre", has_text=re.compile(": cached ")).count() == (2 if shown else 0)
+        assert page.locator(
+            ".jp-OutputArea-output pre", has_text=re.compile(": cached ")
+        ).count() == (2 if shown else 0)
         notebook.output("loading").wait_for()
         page.locator(".jp-OutputArea-output table.dataframe").wait_for()
         seen.append(page.locator(".jp-OutputArea-output img").get_attribute("src"))
         notebook.picture(f"notebook7-steps{shown}")
         if not shown:
-            page.evaluate("async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }")
+            page.evaluate(
+                "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }"
+            )
             page.wait_for_function(IDLE)
             notebook.command("notebook:clear-all-cell-outputs")
             assert not notebook.output("best").count()
@@ -85,12 +97,22 @@ def test_notebook_7_takes_step_cells_from_disk_after_a_restart_with_outputs_and_
             notebook.output("best 5 load draw").wait_for()
     assert len(seen[0]) > 1000  # the picture itself
     assert seen[0] == seen[1]
-    dim = page.locator(".jp-OutputArea-output pre span", has_text=re.compile(r"^(load|draw): cached \d\d:\d\d, saved "))
-    assert dim.evaluate_all("(lines) => lines.map((line) => getComputedStyle(line).color)") == ["rgb(118, 118, 118)"] * 2
+    dim = page.locator(
+        ".jp-OutputArea-output pre span",
+        has_text=re.compile(r"^(load|draw): cached \d\d:\d\d, saved "),
+    )
+    assert (
+        dim.evaluate_all("(lines) => lines.map((line) => getComputedStyle(line).color)")
+        == ["rgb(118, 118, 118)"] * 2
+    )
 
 
-@pytest.mark.parametrize("look", [{"dark": True}, {"width": 520}], ids=["dark", "narrow"])
-def test_a_lab_that_is_dark_or_narrow_shows_a_table_and_a_history_that_fit(opened, look):
+@pytest.mark.parametrize(
+    "look", [{"dark": True}, {"width": 520}], ids=["dark", "narrow"]
+)
+def test_a_lab_that_is_dark_or_narrow_shows_a_table_and_a_history_that_fit(
+    opened, look
+):
     notebook = opened(SETUP, SEND % 60, "nf.runs()", **look)
     page = notebook.page
     notebook.run_all()
@@ -109,7 +131,10 @@ def test_a_lab_that_is_dark_or_narrow_shows_a_table_and_a_history_that_fit(opene
     too_wide = "() => [...document.querySelectorAll('.nbf')].filter((table) => table.getBoundingClientRect().right > innerWidth || table.scrollWidth > table.clientWidth + 1).length"
     assert page.evaluate(too_wide) == 0
     complaints = Axe().run(page, context=".nbf").response["violations"]
-    assert [(one["id"], [node["html"][:120] for node in one["nodes"]][:3]) for one in complaints] == []
+    assert [
+        (one["id"], [node["html"][:120] for node in one["nodes"]][:3])
+        for one in complaints
+    ] == []
 
 
 MARIMO = f"""
@@ -145,10 +170,30 @@ def marimo(tmp_path):
     """A marimo server; answers where it is."""
     (tmp_path / "work.py").write_text(MARIMO)
     port = free_port()
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "XDG_CONFIG_HOME": str(tmp_path / "config")}
-    command = [sys.executable, "-m", "marimo", "-q", "run", "work.py", "--headless", f"--port={port}", "--no-token"]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "marimo",
+        "-q",
+        "run",
+        "work.py",
+        "--headless",
+        f"--port={port}",
+        "--no-token",
+    ]
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -166,8 +211,13 @@ def marimo(tmp_path):
 def test_marimo_shows_the_table_and_its_buttons_act(marimo, browser):
     page = browser.new_context(viewport={"width": 1280, "height": 1100}).new_page()
     page.goto(marimo)
-    table, history = page.locator(".nbf").first, page.locator(".nbf", has=page.locator(".nbf-runs")).first
-    table.locator(".nbf-tile.nbf-s-failed b", has_text=re.compile("[1-9]")).wait_for(timeout=60_000)
+    table, history = (
+        page.locator(".nbf").first,
+        page.locator(".nbf", has=page.locator(".nbf-runs")).first,
+    )
+    table.locator(".nbf-tile.nbf-s-failed b", has_text=re.compile("[1-9]")).wait_for(
+        timeout=60_000
+    )
     history.locator(".nbf-record .nbf-s-running").first.wait_for()
     table.locator(".nbf-stop").click()
     table.locator(".nbf-runstate", has_text="cancelled").wait_for()

@@ -11,7 +11,9 @@ import pytest
 from tests.browser.lab import SEND, SETUP, Notebook, Server
 
 #: Do clicks reach the kernel while a cell runs?
-SUBSHELLS = tuple(int(part) for part in metadata.version("ipykernel").split(".")[:2]) >= (7, 1)
+SUBSHELLS = tuple(
+    int(part) for part in metadata.version("ipykernel").split(".")[:2]
+) >= (7, 1)
 #: A run as a job has left it in the ledger.
 MANY = """
 import nbflow as nf
@@ -51,7 +53,9 @@ def lab(browser, server, request):
     yield lab
     for context in contexts:
         for page in context.pages:
-            page.evaluate("async () => { await window.jupyterapp?.shell.currentWidget?.sessionContext.shutdown(); }")
+            page.evaluate(
+                "async () => { await window.jupyterapp?.shell.currentWidget?.sessionContext.shutdown(); }"
+            )
         context.close()
 
 
@@ -60,8 +64,13 @@ def test_the_table_is_live_while_the_cell_blocks_and_stop_stops(lab):
     notebook.run_all(wait=False)
     page = notebook.page
     page.locator(".nbf-tile.nbf-s-completed b", has_text="1").first.wait_for()
-    first = int(page.locator(".nbf-tile.nbf-s-completed b").inner_text().replace(",", ""))
-    page.wait_for_function("(first) => Number(document.querySelector('.nbf-tile.nbf-s-completed b').textContent.replace(',', '')) > first + 20", arg=first)
+    first = int(
+        page.locator(".nbf-tile.nbf-s-completed b").inner_text().replace(",", "")
+    )
+    page.wait_for_function(
+        "(first) => Number(document.querySelector('.nbf-tile.nbf-s-completed b').textContent.replace(',', '')) > first + 20",
+        arg=first,
+    )
     assert not notebook.output("after").count()
     notebook.picture("lab-live")
     page.locator(".nbf-stop").click()
@@ -79,7 +88,11 @@ def test_the_table_is_live_while_the_cell_blocks_and_stop_stops(lab):
 def test_stop_reaches_a_cell_that_awaits_its_run(lab):
     """Without subshells an older kernel hears it when the cell has ended, and a run in the background at once."""
     ahead = "" if SUBSHELLS else "run = "
-    notebook = lab(SETUP, f"{ahead or 'run = await '}{SEND.replace('key=', 'wait=False, key=')[6:] % 3000}", "print('after', run.state)")
+    notebook = lab(
+        SETUP,
+        f"{ahead or 'run = await '}{SEND.replace('key=', 'wait=False, key=')[6:] % 3000}",
+        "print('after', run.state)",
+    )
     notebook.run_all(wait=False)
     page = notebook.page
     page.locator(".nbf-tile.nbf-s-completed b", has_text="2").first.wait_for()
@@ -96,7 +109,9 @@ def test_what_failed_is_found_opened_and_run_again(lab):
     page.locator(".nbf-tile.nbf-s-failed").click()
     page.locator(".nbf-footer", has_text="6 of 60 records").wait_for()
     page.locator(".nbf-record", has_text="t-0017").click()
-    page.locator(".nbf-trouble", has_text="the model did not answer within 17 s").wait_for()
+    page.locator(
+        ".nbf-trouble", has_text="the model did not answer within 17 s"
+    ).wait_for()
     page.locator(".nbf-wstep", has_text="categorize").wait_for()
     notebook.picture("lab-failure")
     (notebook.path.parent / "mended").touch()
@@ -114,7 +129,9 @@ def test_a_record_whose_content_is_a_script_is_shown_as_text(lab):
     page = notebook.page
     page.locator(".nbf-record", has_text="<img src=x onerror=hacked=1>").click()
     page.locator(".nbf-trouble", has_text="<script>hacked=1</script>").wait_for()
-    assert page.evaluate("() => window.hacked === undefined && !document.querySelector('.nbf img, .nbf script, .nbflow-static img, .nbflow-static script')")
+    assert page.evaluate(
+        "() => window.hacked === undefined && !document.querySelector('.nbf img, .nbf script, .nbflow-static img, .nbflow-static script')"
+    )
 
 
 def test_a_reload_finds_the_run_where_it_is(lab):
@@ -139,14 +156,18 @@ def test_after_a_kernel_restart_the_table_says_so_and_its_buttons_are_off(lab):
     notebook.run_all()
     page = notebook.page
     page.locator(".nbf-runstate", has_text="partial").wait_for()
-    page.evaluate("async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }")
+    page.evaluate(
+        "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }"
+    )
     page.locator(".nbf-warning", has_text="The kernel does not answer").wait_for()
     assert page.get_by_role("button", name="Rerun 4 failed").is_disabled()
     assert page.locator(".nbf-record").count() >= 12
     notebook.picture("lab-dead")
 
 
-@pytest.mark.parametrize("cell", [SEND % 30, f"{SEND % 30}\nnf.runs()"], ids=["run", "history"])
+@pytest.mark.parametrize(
+    "cell", [SEND % 30, f"{SEND % 30}\nnf.runs()"], ids=["run", "history"]
+)
 def test_a_cell_run_twenty_times_leaves_one_widget(lab, cell):
     """One for each thing that it shows."""
     notebook = lab(SETUP, cell)
@@ -182,10 +203,19 @@ def test_a_job_is_watched_and_stopped_from_a_notebook(lab, server):
     notebook = lab("import nbflow as nf", "run = nf.open_run(); run", "nf.runs()")
     store = notebook.path.parent / ".nbflow"
     code = SETUP + SEND % 6000 + "; print(run.state)"
-    job = subprocess.Popen([sys.executable, "-c", code], env=server.environment | {"NBFLOW_STORE": str(store)}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    job = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=server.environment | {"NBFLOW_STORE": str(store)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     try:
-        # Some records of it are noted: what a file holds when it is just made is no run yet.
-        while not any(path.stat().st_size > 4_000 for path in store.glob("runs/*/entries")):
+        # Some records of it are noted: what a file holds when it is just made is no run
+        # yet.
+        while not any(
+            path.stat().st_size > 4_000 for path in store.glob("runs/*/entries")
+        ):
             assert job.poll() is None
             time.sleep(0.05)
         notebook.run_all()
@@ -209,7 +239,9 @@ def test_a_hundred_thousand_records_scroll(lab):
     notebook.run_all()
     page = notebook.page
     page.locator(".nbf-runstate", has_text="completed").wait_for(timeout=60_000)
-    page.locator(".nbf-grid").evaluate("(grid) => { grid.scrollTop = grid.scrollHeight; }")
+    page.locator(".nbf-grid").evaluate(
+        "(grid) => { grid.scrollTop = grid.scrollHeight; }"
+    )
     page.locator(".nbf-record", has_text="t-099999").wait_for()
     page.locator(".nbf-search").fill("t-077777")
     page.locator(".nbf-footer", has_text="1 of 100,000 records").wait_for()
@@ -260,7 +292,9 @@ def test_a_step_cell_comes_from_disk_with_what_it_showed(lab):
     page = notebook.page
     page.locator(".jp-OutputArea-output img").wait_for()
     assert not notebook.output("cached").count()
-    page.evaluate("async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }")
+    page.evaluate(
+        "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }"
+    )
     notebook.ready()
     notebook.command("notebook:clear-all-cell-outputs")
     notebook.run_all()

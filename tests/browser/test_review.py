@@ -45,9 +45,17 @@ def run(nb):
         label = answers[record["n"]]
         if label is None:
             raise nf.NonRetriableError("no answer")
-        return {"label": label, "confidence": 0.3 + record["n"] / 5, "reason": "baseline, not an LLM: <b>card</b>, arrive"}
+        return {
+            "label": label,
+            "confidence": 0.3 + record["n"] / 5,
+            "reason": "baseline, not an LLM: <b>card</b>, arrive",
+        }
 
-    return nb.send(EVENT, [{"id": f"q-{n}", "n": n, "text": text} for n, text in enumerate(TEXTS)], key="id")
+    return nb.send(
+        EVENT,
+        [{"id": f"q-{n}", "n": n, "text": text} for n, text in enumerate(TEXTS)],
+        key="id",
+    )
 
 
 class Shown:
@@ -56,8 +64,17 @@ class Shown:
     def __init__(self, page, review):
         self.page, self.errors, self.said = page, [], []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        self.kernel = ReviewPage(review, self.said.append, lambda: None) if review is not None else None
+        page.on(
+            "console",
+            lambda message: (
+                self.errors.append(message.text) if message.type == "error" else None
+            ),
+        )
+        self.kernel = (
+            ReviewPage(review, self.said.append, lambda: None)
+            if review is not None
+            else None
+        )
         page.goto("http://nbflow.test/")
         page.wait_for_function("() => window.ready")
 
@@ -106,10 +123,18 @@ def opened(browser):
 def serve(route, dark, static):
     name = route.request.url.rsplit("/", 1)[1]
     if not name:
-        colours = ("#111418", "#e6e8eb", "false") if dark else ("#ffffff", "#1c1f23", "true")
-        route.fulfill(body=PAGE % (*colours, static, "false" if static else "true"), content_type="text/html")
+        colours = (
+            ("#111418", "#e6e8eb", "false") if dark else ("#ffffff", "#1c1f23", "true")
+        )
+        route.fulfill(
+            body=PAGE % (*colours, static, "false" if static else "true"),
+            content_type="text/html",
+        )
     elif name == "review.js":
-        route.fulfill(body=(files("nbflow.quality") / name).read_text(), content_type="text/javascript")
+        route.fulfill(
+            body=(files("nbflow.quality") / name).read_text(),
+            content_type="text/javascript",
+        )
     elif name == "review.css":
         route.fulfill(body=ReviewWidget._css, content_type="text/css")
     else:
@@ -122,10 +147,15 @@ def review(run):
 
 
 def complaints(shown):
-    return [(one["id"], [node["html"][:160] for node in one["nodes"]][:3]) for one in Axe().run(shown.page).response["violations"]]
+    return [
+        (one["id"], [node["html"][:160] for node in one["nodes"]][:3])
+        for one in Axe().run(shown.page).response["violations"]
+    ]
 
 
-def test_it_shows_one_record_with_what_the_model_says_the_least_sure_first(opened, review):
+def test_it_shows_one_record_with_what_the_model_says_the_least_sure_first(
+    opened, review
+):
     shown = opened(review)
     assert shown.find(".nbr-where").inner_text().split("\n")[0].startswith("q-3")
     assert "The model gave no answer" in shown.find(".nbr-said").inner_text()
@@ -138,17 +168,25 @@ def test_it_shows_one_record_with_what_the_model_says_the_least_sure_first(opene
     assert shown.errors == []
 
 
-def test_labels_are_accepted_and_corrected_by_keyboard_and_each_decision_is_kept_at_once(opened, review, run):
+def test_labels_are_accepted_and_corrected_by_keyboard_and_each_decision_is_kept_at_once(
+    opened, review, run
+):
     shown = opened(review)
     shown.press("8")
     assert review.decided["q-3"].label == "terminate_account"
     assert shown.find(".nbr-kept").inner_text() == "Kept: q-3: terminate_account"
     shown.press("Enter", "5")
-    assert {key: one.label for key, one in review.decided.items()} == {"q-3": "terminate_account", "q-0": "card_arrival", "q-1": "cash_withdrawal_charge"}
+    assert {key: one.label for key, one in review.decided.items()} == {
+        "q-3": "terminate_account",
+        "q-0": "card_arrival",
+        "q-1": "cash_withdrawal_charge",
+    }
     assert "3 of 4 decided, 1 left" in shown.find(".nbr-head").inner_text()
     shown.press("u")
     assert "q-1" not in review.decided
-    assert shown.find(".nbr-where b").inner_text() == "q-1", "it is back at what was taken back"
+    assert shown.find(".nbr-where b").inner_text() == "q-1", (
+        "it is back at what was taken back"
+    )
     shown.press("0")
     assert review.decided["q-1"].label == "pin_blocked", "0 is the tenth"
     shown.press("Enter")
@@ -177,7 +215,9 @@ def test_a_key_pressed_before_the_next_record_is_there_decides_nothing(opened, r
     for key in ("1", "2", "3"):
         shown.page.keyboard.press(key)
     shown.pump()
-    assert {key: one.label for key, one in review.decided.items()} == {"q-3": "card_arrival"}
+    assert {key: one.label for key, one in review.decided.items()} == {
+        "q-3": "card_arrival"
+    }
 
 
 def test_a_key_that_is_held_decides_one_record(opened, review):
@@ -185,7 +225,10 @@ def test_a_key_that_is_held_decides_one_record(opened, review):
     for key in ("1", "1", "Enter", "Enter", "Enter"):
         shown.page.keyboard.down(key)
         shown.pump()
-    assert {key: one.label for key, one in review.decided.items()} == {"q-3": "card_arrival", "q-0": "card_arrival"}
+    assert {key: one.label for key, one in review.decided.items()} == {
+        "q-3": "card_arrival",
+        "q-0": "card_arrival",
+    }
     shown.page.keyboard.up("Enter")
     shown.press("Enter")
     assert len(review.decided) == 3
@@ -203,9 +246,15 @@ def test_it_says_where_to_click_while_keys_go_elsewhere(opened, review):
     assert list(review.decided) == ["q-3"]
 
 
-def test_a_decision_that_could_not_be_kept_is_said_and_the_record_stays(opened, review, monkeypatch):
+def test_a_decision_that_could_not_be_kept_is_said_and_the_record_stays(
+    opened, review, monkeypatch
+):
     shown = opened(review)
-    monkeypatch.setattr(review._run.engine.reviews, "add", lambda _: (_ for _ in ()).throw(nf.StoreError("the disk is full")))
+    monkeypatch.setattr(
+        review._run.engine.reviews,
+        "add",
+        lambda _: (_ for _ in ()).throw(nf.StoreError("the disk is full")),
+    )
     shown.press("1")
     assert "the disk is full" in shown.find("[role=alert]").inner_text()
     assert shown.find(".nbr-where b").inner_text() == "q-3"
@@ -221,7 +270,10 @@ def test_a_click_decides_and_the_next_enter_is_not_that_button(opened, review):
     shown.find(".nbr-choice").nth(1).click()
     shown.pump()
     shown.press("Enter")
-    assert {key: one.label for key, one in review.decided.items()} == {"q-3": "card_not_working", "q-0": "card_arrival"}
+    assert {key: one.label for key, one in review.decided.items()} == {
+        "q-3": "card_not_working",
+        "q-0": "card_arrival",
+    }
 
 
 def test_two_pages_of_one_review_show_what_the_other_decided(opened, review):
@@ -235,7 +287,9 @@ def test_what_a_record_says_is_text_and_never_html(opened, review):
     shown = opened(review)
     shown.press("ArrowRight", "ArrowRight", "ArrowRight")
     assert shown.find(".nbr-fields dd").inner_text() == TEXTS[2]
-    assert shown.page.evaluate("() => window.hacked === undefined && !document.querySelector('.nbr img, .nbr-reason b')")
+    assert shown.page.evaluate(
+        "() => window.hacked === undefined && !document.querySelector('.nbr img, .nbr-reason b')"
+    )
 
 
 def test_a_page_that_is_taken_away_leaves_nothing_behind(opened, review):
@@ -257,14 +311,28 @@ def test_axe_finds_nothing_to_complain_about(opened, review, dark, width):
     found += complaints(shown)
     assert shown.find(".nbf-dark" if dark else ".nbf-light").count() == 1
     assert found == []
-    assert shown.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out"
+    assert shown.page.evaluate(
+        "() => document.documentElement.scrollWidth <= innerWidth"
+    ), "nothing sticks out"
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_the_pictures_of_figures_please_axe_too(opened, review, run, nb, dark):
-    true = ["card_arrival", "cash_withdrawal_charge", "pin_blocked", "terminate_account"]
-    both = nf.evaluate(run, true), nf.compare(run, run, truth=true), nf.compare(run, run)
-    static = "".join(f'<section aria-label="{place}">{one._repr_html_()}</section>' for place, one in enumerate([*both, review]))
+    true = [
+        "card_arrival",
+        "cash_withdrawal_charge",
+        "pin_blocked",
+        "terminate_account",
+    ]
+    both = (
+        nf.evaluate(run, true),
+        nf.compare(run, run, truth=true),
+        nf.compare(run, run),
+    )
+    static = "".join(
+        f'<section aria-label="{place}">{one._repr_html_()}</section>'
+        for place, one in enumerate([*both, review])
+    )
     shown = opened(static=static.replace("<details", "<details open"), dark=dark)
     shown.picture(f"figures-{'dark' if dark else 'light'}")
     found = [one for one in complaints(shown) if one[0] != "region"]
@@ -306,7 +374,11 @@ OVERLAPS = """() => {
 
 
 def test_in_jupyterlab_no_figure_is_written_over_another(browser, server):
-    path = server.write("figures.ipynb", SETUP, 'nf.compare(run, run, truth=["card", "cash"] * 3, names=("names only", "with examples"))')
+    path = server.write(
+        "figures.ipynb",
+        SETUP,
+        'nf.compare(run, run, truth=["card", "cash"] * 3, names=("names only", "with examples"))',
+    )
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
     notebook = Notebook(context.new_page(), server, path)
     notebook.run_all()
@@ -319,7 +391,11 @@ def test_in_jupyterlab_no_figure_is_written_over_another(browser, server):
 
 
 def test_in_jupyterlab_keys_decide_and_outlive_the_kernel(browser, server):
-    path = server.write("review.ipynb", SETUP, 'review = nf.review(run, text="text", choices=["card", "cash", "other"])\nreview')
+    path = server.write(
+        "review.ipynb",
+        SETUP,
+        'review = nf.review(run, text="text", choices=["card", "cash", "other"])\nreview',
+    )
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
     notebook = Notebook(context.new_page(), server, path)
     notebook.run_all()
@@ -334,12 +410,22 @@ def test_in_jupyterlab_keys_decide_and_outlive_the_kernel(browser, server):
     assert page.locator(".nbr").count() == 1, "`d d` did not delete the cell"
     assert not page.locator(".nbflow-static:visible", has_text="Review of").count()
     assert "'q-0', 'q-1'" in notebook.run("print(list(review.decided))")
-    page.evaluate("async () => { await window.jupyterapp.shell.currentWidget.sessionContext.restartKernel(); }")
+    page.evaluate(
+        "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.restartKernel(); }"
+    )
     notebook.ready()
-    assert "['other', 'card', 'cash']" in notebook.run(f"{SETUP}\nprint([row['triage.label'] for row in run.results()][:3])")
+    assert "['other', 'card', 'cash']" in notebook.run(
+        f"{SETUP}\nprint([row['triage.label'] for row in run.results()][:3])"
+    )
     notebook.command("docmanager:save")
     saved = nbformat.read(path, as_version=4)
-    texts = [output.data["text/plain"] for output in saved.cells[1].outputs if "data" in output and "text/html" in output.data]
+    texts = [
+        output.data["text/plain"]
+        for output in saved.cells[1].outputs
+        if "data" in output and "text/html" in output.data
+    ]
     assert any("2 of 6 records decided" in text for text in texts), texts
-    page.evaluate("async () => { await window.jupyterapp.shell.currentWidget.sessionContext.shutdown(); }")
+    page.evaluate(
+        "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.shutdown(); }"
+    )
     context.close()

@@ -55,7 +55,13 @@ def run(nb, model):
     def billing_check(thread):
         return len(fetch(thread))
 
-    threads = [{"id": f"t-{n:04}" if n != 11 else "=<img src=x onerror='window.hacked=1'>", "n": n} for n in range(200)]
+    threads = [
+        {
+            "id": f"t-{n:04}" if n != 11 else "=<img src=x onerror='window.hacked=1'>",
+            "n": n,
+        }
+        for n in range(200)
+    ]
     nb.send(EVENT, threads[:60], key="id")
     nb.advance(5)
     return nb.send(EVENT, threads, key="id")
@@ -75,20 +81,46 @@ def tile(shown, word):
 
 def test_tiles_lanes_and_a_sentence_say_how_the_run_stands(shown, run):
     shown.picture("light")
-    numbers = dict(re.fullmatch(r"([\d,]+)\s*(.+)", text.strip()).groups()[::-1] for text in shown.find(".nbf-tile:not([hidden])").all_inner_texts())
-    tally = {state: sum(counts.get(state, 0) for counts in run.counts.values()) for state in ("COMPLETED", "CACHED")}
-    assert numbers == {"queued": "0", "running": "0", "completed": f"{tally['COMPLETED']}", "cached": f"{tally['CACHED']}", "failed": "14"}
-    assert '14 failed: 10 TimeoutError at categorize; 4 "<script>window.hacked = 1</script> has no body" at categorize' in shown.find(".nbf-sentence").inner_text()
+    numbers = dict(
+        re.fullmatch(r"([\d,]+)\s*(.+)", text.strip()).groups()[::-1]
+        for text in shown.find(".nbf-tile:not([hidden])").all_inner_texts()
+    )
+    tally = {
+        state: sum(counts.get(state, 0) for counts in run.counts.values())
+        for state in ("COMPLETED", "CACHED")
+    }
+    assert numbers == {
+        "queued": "0",
+        "running": "0",
+        "completed": f"{tally['COMPLETED']}",
+        "cached": f"{tally['CACHED']}",
+        "failed": "14",
+    }
+    assert (
+        '14 failed: 10 TimeoutError at categorize; 4 "<script>window.hacked = 1</script> has no body" at categorize'
+        in shown.find(".nbf-sentence").inner_text()
+    )
     lane = shown.find(".nbf-lane").first
-    assert [text.split() for text in lane.locator(".nbf-steplabel").all_inner_texts()] == [["fetch", "200"], ["categorize", "186", "14", "stopped"], ["save", "186"]]
-    assert shown.find(".nbf-bar").get_attribute("aria-label") == f"{tally['COMPLETED']} completed, {tally['CACHED']} cached, 14 failed"
+    assert [
+        text.split() for text in lane.locator(".nbf-steplabel").all_inner_texts()
+    ] == [["fetch", "200"], ["categorize", "186", "14", "stopped"], ["save", "186"]]
+    assert (
+        shown.find(".nbf-bar").get_attribute("aria-label")
+        == f"{tally['COMPLETED']} completed, {tally['CACHED']} cached, 14 failed"
+    )
 
 
 def test_what_calls_of_models_cost_is_told_and_what_nobody_knows_is_unknown(nb, opened):
     """In the strip, at each step, for each record, and in an opened one; remembered calls say what they saved."""
+
     @nf.step(retries=1)
     def ask(n):
-        nf.usage("acme:known" if n % 4 else "acme:unheard-of", input_tokens=1_000 * (n + 1), output_tokens=50, cost=0.02 * n or None)
+        nf.usage(
+            "acme:known" if n % 4 else "acme:unheard-of",
+            input_tokens=1_000 * (n + 1),
+            output_tokens=50,
+            cost=0.02 * n or None,
+        )
         if n == 3:
             raise TimeoutError("late")
         return n
@@ -99,13 +131,24 @@ def test_what_calls_of_models_cost_is_told_and_what_nobody_knows_is_unknown(nb, 
 
     nb.send(EVENT, [{"id": f"t-{n}", "n": n} for n in range(1, 3)], key="id")
     nb.advance(5)
-    shown = opened(nb.send(EVENT, [{"id": f"t-{n}", "n": n} for n in range(6)], key="id"))
+    shown = opened(
+        nb.send(EVENT, [{"id": f"t-{n}", "n": n} for n in range(6)], key="id")
+    )
     shown.pump(shown.find(".nbf-record"))
     shown.picture("costs")
-    assert [text.split("\n") for text in shown.find(".nbf-figure:visible").all_inner_texts()][2:] == [["$0.30+", "spent"], ["20.2k", "tokens"], ["$0.06", "saved"]]
+    assert [
+        text.split("\n") for text in shown.find(".nbf-figure:visible").all_inner_texts()
+    ][2:] == [["$0.30+", "spent"], ["20.2k", "tokens"], ["$0.06", "saved"]]
     assert "$0.30+" in shown.find(".nbf-steplabel").inner_text()
     costs = {row[1]: row[5] for row in shown.rows()}
-    assert costs == {"t-0": "unknown", "t-1": "", "t-2": "", "t-3": "$0.12", "t-4": "$0.08", "t-5": "$0.10"}
+    assert costs == {
+        "t-0": "unknown",
+        "t-1": "",
+        "t-2": "",
+        "t-3": "$0.12",
+        "t-4": "$0.08",
+        "t-5": "$0.10",
+    }
     shown.page.get_by_role("button", name="Cost", exact=True).click()
     shown.pump(shown.find("[aria-rowindex='2'] .nbf-c-cost", has_text="unknown"))
     shown.find(".nbf-record", has_text="t-3").click()
@@ -124,7 +167,12 @@ def test_a_lane_says_why_its_flow_ran_again(nb, opened):
     nb.send(EVENT, [{"n": 1}])
     prompt[0] = "Choose <b>one</b>"
     shown = opened(nb.send(EVENT, [{"n": 1}]))
-    shown.pump(shown.find(".nbf-why", has_text="Ran because `prompt` changed (['Pick one'] -> ['Choose <b>one</b>'])"))
+    shown.pump(
+        shown.find(
+            ".nbf-why",
+            has_text="Ran because `prompt` changed (['Pick one'] -> ['Choose <b>one</b>'])",
+        )
+    )
     again = opened(nb.send(EVENT, [{"n": 1}]))
     again.pump(again.find(".nbf-record"))
     assert not again.find(".nbf-why").is_visible()
@@ -132,15 +180,26 @@ def test_a_lane_says_why_its_flow_ran_again(nb, opened):
 
 def test_nothing_is_told_by_colour_alone(shown):
     """Every state has a word, and a shape of its own."""
-    shapes = shown.page.evaluate("() => [...document.querySelectorAll('.nbf-tile')].map((tile) => [tile.querySelector('.nbf-word').textContent, tile.querySelector('path').getAttribute('d')])")
-    assert len({shape for _, shape in shapes}) == len({word for word, _ in shapes}) == len(shapes) == 9
+    shapes = shown.page.evaluate(
+        "() => [...document.querySelectorAll('.nbf-tile')].map((tile) => [tile.querySelector('.nbf-word').textContent, tile.querySelector('path').getAttribute('d')])"
+    )
+    assert (
+        len({shape for _, shape in shapes})
+        == len({word for word, _ in shapes})
+        == len(shapes)
+        == 9
+    )
     assert {row[0] for row in shown.rows()[:14]} == {"failed"}
 
 
 def test_what_a_record_says_is_text_and_never_html(shown):
     shown.find(".nbf-record", has_text="<img src=x").click()
-    shown.pump(shown.find(".nbf-trouble", has_text="<script>window.hacked = 1</script>"))
-    assert shown.page.evaluate("() => window.hacked === undefined && !document.querySelector('.nbf img, .nbf script')")
+    shown.pump(
+        shown.find(".nbf-trouble", has_text="<script>window.hacked = 1</script>")
+    )
+    assert shown.page.evaluate(
+        "() => window.hacked === undefined && !document.querySelector('.nbf img, .nbf script')"
+    )
 
 
 def test_tiles_flows_steps_causes_and_words_narrow_the_rows(shown):
@@ -172,11 +231,18 @@ def test_tiles_flows_steps_causes_and_words_narrow_the_rows(shown):
 def test_a_click_on_a_head_sorts_and_another_one_turns_it_round(shown):
     shown.page.get_by_role("button", name="Record", exact=True).click()
     shown.pump(shown.find("[aria-rowindex='2']", has_text="=<img"))
-    assert [row[1] for row in shown.rows()[:3]] == ["=<img src=x onerror='window.hacked=1'>"] * 2 + ["t-0000"]
+    assert [row[1] for row in shown.rows()[:3]] == [
+        "=<img src=x onerror='window.hacked=1'>"
+    ] * 2 + ["t-0000"]
     shown.page.get_by_role("button", name="Record", exact=True).click()
     shown.pump()
     shown.pump(shown.find("[aria-rowindex='2']", has_text="t-0199"))
-    assert shown.page.get_by_role("columnheader", name="Record", exact=True).get_attribute("aria-sort") == "descending"
+    assert (
+        shown.page.get_by_role("columnheader", name="Record", exact=True).get_attribute(
+            "aria-sort"
+        )
+        == "descending"
+    )
     shown.page.get_by_role("button", name="Try", exact=True).click()
     shown.pump(shown.find("[aria-rowindex='2'] .nbf-c-try", has_text="2"))
 
@@ -185,7 +251,9 @@ def test_one_record_shows_its_attempts_waits_inputs_and_the_user_s_own_frames(sh
     shown.find(".nbf-record", has_text="t-0027").click()
     shown.pump(shown.find(".nbf-waterfall"))
     shown.picture("light-open")
-    steps = shown.find(".nbf-wstep > summary").evaluate_all("(all) => all.map((one) => one.getAttribute('aria-label'))")
+    steps = shown.find(".nbf-wstep > summary").evaluate_all(
+        "(all) => all.map((one) => one.getAttribute('aria-label'))"
+    )
     assert steps[0] == "fetch: cached"
     assert steps[1].startswith("categorize: failed, 2 attempts")
     assert shown.find(".nbf-try").count() == 3
@@ -194,7 +262,10 @@ def test_one_record_shows_its_attempts_waits_inputs_and_the_user_s_own_frames(sh
     assert "in categorize" in traceback
     assert "site-packages" not in traceback
     assert '"reply to t-0027"' in shown.find(".nbf-io:visible").first.inner_text()
-    assert '"n": 27' in shown.find(".nbf-detail details", has_text="Record").last.inner_text()
+    assert (
+        '"n": 27'
+        in shown.find(".nbf-detail details", has_text="Record").last.inner_text()
+    )
 
 
 def test_a_flow_that_was_remembered_as_a_whole_says_that_nothing_ran(shown):
@@ -202,7 +273,12 @@ def test_a_flow_that_was_remembered_as_a_whole_says_that_nothing_ran(shown):
     shown.pump()
     shown.find(".nbf-record", has_text="t-0001").first.click()
     shown.pump(shown.find(".nbf-waterfall"))
-    assert {label.split(": ")[1] for label in shown.find(".nbf-wstep > summary").evaluate_all("(all) => all.map((one) => one.getAttribute('aria-label'))")} == {"cached"}
+    assert {
+        label.split(": ")[1]
+        for label in shown.find(".nbf-wstep > summary").evaluate_all(
+            "(all) => all.map((one) => one.getAttribute('aria-label'))"
+        )
+    } == {"cached"}
 
 
 def test_the_key_of_a_record_is_copied(shown):
@@ -216,7 +292,9 @@ def test_the_key_of_a_record_is_copied(shown):
     assert shown.find(".nbf-search").input_value() == "t-0027"
     shown.page.evaluate("() => { document.execCommand = () => false; }")
     shown.page.get_by_role("button", name="Copy key").click()
-    shown.find(".nbf-wrong", has_text="The browser does not let this page copy.").wait_for()
+    shown.find(
+        ".nbf-wrong", has_text="The browser does not let this page copy."
+    ).wait_for()
 
 
 def test_the_keyboard_walks_opens_and_closes(shown):
@@ -226,20 +304,27 @@ def test_the_keyboard_walks_opens_and_closes(shown):
     shown.pump()
     active = shown.find(".nbf-active")
     assert active.get_attribute("aria-rowindex") == "22"
-    assert shown.find(".nbf-grid").get_attribute("aria-activedescendant") == active.get_attribute("id")
+    assert shown.find(".nbf-grid").get_attribute(
+        "aria-activedescendant"
+    ) == active.get_attribute("id")
     key = active.locator(".nbf-c-record").inner_text()
     shown.page.keyboard.press("Enter")
     shown.pump(shown.find(".nbf-detailtitle", has_text=key))
     shown.page.keyboard.press("Escape")
     assert not shown.find(".nbf-detail").is_visible()
-    assert shown.page.evaluate("() => document.activeElement.getAttribute('role')") == "grid"
+    assert (
+        shown.page.evaluate("() => document.activeElement.getAttribute('role')")
+        == "grid"
+    )
     shown.page.keyboard.press("Home")
     shown.pump()
     assert shown.find(".nbf-active").get_attribute("aria-rowindex") == "2"
 
 
 def test_keys_pressed_in_the_table_do_not_reach_the_page(shown):
-    shown.page.evaluate("() => { window.pressed = []; document.addEventListener('keydown', (event) => pressed.push(event.key)); }")
+    shown.page.evaluate(
+        "() => { window.pressed = []; document.addEventListener('keydown', (event) => pressed.push(event.key)); }"
+    )
     shown.find(".nbf-grid").focus()
     for key in ("d", "d", "x", "ArrowDown"):
         shown.page.keyboard.press(key)
@@ -274,7 +359,12 @@ def test_what_is_done_runs_again_only_after_a_second_yes(shown, run, nb):
     shown.page.wait_for_timeout(300)
     shown.pump(shown.page.get_by_role("button", name="Rerun these 2"))
     shown.page.get_by_role("button", name="Rerun these 2").click()
-    shown.pump(shown.find(".nbf-notice", has_text="2 records are done. Run every step again, and pay for it again?"))
+    shown.pump(
+        shown.find(
+            ".nbf-notice",
+            has_text="2 records are done. Run every step again, and pay for it again?",
+        )
+    )
     assert nb.calls == []
     shown.page.get_by_role("button", name="Run again").click()
     shown.pump(shown.find(".nbf-notice", has_text="Running 2 again."))
@@ -286,7 +376,12 @@ def test_what_cannot_be_done_is_said(shown, nb):
     """A flow that this kernel does not know cannot run again."""
     nf._wiring.SESSION.listeners = type(nf._wiring.SESSION.listeners)()
     shown.page.get_by_role("button", name="Rerun 14 failed").click()
-    shown.pump(shown.find(".nbf-notice", has_text="is not defined in this kernel: run the cell that defines it"))
+    shown.pump(
+        shown.find(
+            ".nbf-notice",
+            has_text="is not defined in this kernel: run the cell that defines it",
+        )
+    )
 
 
 def test_failures_as_csv_are_safe_for_spreadsheets(shown):
@@ -298,22 +393,38 @@ def test_failures_as_csv_are_safe_for_spreadsheets(shown):
             if shown.find(".nbf-notice", has_text="downloads").count():
                 break
     assert download.value.suggested_filename.startswith("failures-")
-    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text(encoding="utf-8-sig"))))
+    rows = list(
+        csv.DictReader(
+            io.StringIO(download.value.path().read_text(encoding="utf-8-sig"))
+        )
+    )
     assert len(rows) == 14
     assert rows[1]["record"] == "'=<img src=x onerror='window.hacked=1'>"
-    assert rows[0] | {"attempts": ""} == {"record": "t-0007", "flow": "triage", "step": "categorize", "state": "FAILED", "error": "TimeoutError", "message": "the model did not answer within 7 s", "attempts": ""}
+    assert rows[0] | {"attempts": ""} == {
+        "record": "t-0007",
+        "flow": "triage",
+        "step": "categorize",
+        "state": "FAILED",
+        "error": "TimeoutError",
+        "message": "the model did not answer within 7 s",
+        "attempts": "",
+    }
 
 
 def test_stop_reaches_the_kernel_and_a_kernel_that_does_not_hear_is_said(opened, tick):
     shown = opened(None)
     shown.hear(tick(state="RUNNING"))
     shown.page.get_by_role("button", name="Stop", exact=True).click()
-    sent = shown.page.evaluate("() => model.sent.filter((message) => message.t === 'act')")
+    sent = shown.page.evaluate(
+        "() => model.sent.filter((message) => message.t === 'act')"
+    )
     assert [message["what"] for message in sent] == ["stop"]
     shown.find(".nbf-notice", has_text="Press the kernel's own Stop").wait_for()
 
 
-def test_a_silent_kernel_is_dead_its_buttons_are_off_and_the_picture_stays(opened, tick):
+def test_a_silent_kernel_is_dead_its_buttons_are_off_and_the_picture_stays(
+    opened, tick
+):
     shown = opened(None, clock=True)
     shown.hear_now(tick(state="PARTIAL", again=3, failed=3))
     assert shown.page.get_by_role("button", name="Rerun 3 failed").is_enabled()
@@ -326,21 +437,58 @@ def test_a_silent_kernel_is_dead_its_buttons_are_off_and_the_picture_stays(opene
     assert shown.page.get_by_role("button", name="Rerun 3 failed").is_enabled()
 
 
-def test_without_a_kernel_nothing_can_be_asked_and_what_the_page_can_do_goes_on(opened, tick):
+def test_without_a_kernel_nothing_can_be_asked_and_what_the_page_can_do_goes_on(
+    opened, tick
+):
     """Filters, sorting and opening a record would wait for ever; an opened key can still be copied."""
     shown = opened(None, clock=True)
-    shown.hear_now(tick(again=3, failed=3, causes=[[0, "categorize", "TimeoutError", "late", 3, "triage"]], kinds=1))
+    shown.hear_now(
+        tick(
+            again=3,
+            failed=3,
+            causes=[[0, "categorize", "TimeoutError", "late", 3, "triage"]],
+            kinds=1,
+        )
+    )
     shown.find(".nbf-record").nth(2).click()
-    shown.hear_now({"t": "detail", "id": shown.page.evaluate("() => model.sent.at(-1).id"), "to": 1, "row": 2, "key": "t-000002", "flow": "triage", "state": 6, "seconds": 1, "why": "", "trouble": None, "steps": [], "record": "{}", "output": None})
+    shown.hear_now(
+        {
+            "t": "detail",
+            "id": shown.page.evaluate("() => model.sent.at(-1).id"),
+            "to": 1,
+            "row": 2,
+            "key": "t-000002",
+            "flow": "triage",
+            "state": 6,
+            "seconds": 1,
+            "why": "",
+            "trouble": None,
+            "steps": [],
+            "record": "{}",
+            "output": None,
+        }
+    )
     enabled = "() => [...document.querySelectorAll('.nbf button:enabled, .nbf input:enabled')].filter((node) => node.offsetParent).map((node) => node.ariaLabel ?? node.textContent)"
     before = shown.page.evaluate(enabled)
-    assert {"Rerun this record", "Copy key", "Close", "triage", "3 TimeoutError at categorize"} <= set(before)
+    assert {
+        "Rerun this record",
+        "Copy key",
+        "Close",
+        "triage",
+        "3 TimeoutError at categorize",
+    } <= set(before)
     shown.page.clock.run_for(12_000)
     assert shown.page.evaluate(enabled) == ["Copy key", "Close"]
     asked = shown.page.evaluate("() => model.sent.length")
     shown.find(".nbf-record").nth(5).click()
     assert shown.find(".nbf-detailtitle").inner_text().startswith("t-000002")
-    assert shown.page.evaluate("(asked) => model.sent.slice(asked).filter((message) => message.t === 'open')", asked) == []
+    assert (
+        shown.page.evaluate(
+            "(asked) => model.sent.slice(asked).filter((message) => message.t === 'open')",
+            asked,
+        )
+        == []
+    )
     shown.hear_now({"t": "beat"})
     shown.page.clock.run_for(1_100)
     assert shown.page.evaluate(enabled) == before
@@ -349,23 +497,48 @@ def test_without_a_kernel_nothing_can_be_asked_and_what_the_page_can_do_goes_on(
 def test_causes_are_told_apart_by_what_differs(opened, tick):
     """One step in two flows, one error with two messages; what speaks for itself stays short."""
     shown = opened(None)
-    causes = [[0, "fetch", "ConnectionError", "down", 9, "triage"], [1, "fetch", "ConnectionError", "down", 8, "audit"], [2, "label", "ValueError", "no label", 7, "triage"], [3, "label", "ValueError", "no text", 6, "triage"], [4, "save", "KeyError", "'id'", 5, "triage"], [5, "save", "NonRetriableError", "the thread has no text", 4, "triage"]]
+    causes = [
+        [0, "fetch", "ConnectionError", "down", 9, "triage"],
+        [1, "fetch", "ConnectionError", "down", 8, "audit"],
+        [2, "label", "ValueError", "no label", 7, "triage"],
+        [3, "label", "ValueError", "no text", 6, "triage"],
+        [4, "save", "KeyError", "'id'", 5, "triage"],
+        [5, "save", "NonRetriableError", "the thread has no text", 4, "triage"],
+    ]
     shown.hear(tick(causes=causes, kinds=6))
-    assert shown.find(".nbf-pill").all_inner_texts() == ["9 ConnectionError at fetch in triage", "8 ConnectionError at fetch in audit", "7 ValueError at label: no label", "6 ValueError at label: no text", "2 more causes"]
+    assert shown.find(".nbf-pill").all_inner_texts() == [
+        "9 ConnectionError at fetch in triage",
+        "8 ConnectionError at fetch in audit",
+        "7 ValueError at label: no label",
+        "6 ValueError at label: no text",
+        "2 more causes",
+    ]
     shown.page.get_by_role("button", name="2 more causes").click()
     shown.find(".nbf-pill", has_text="5 KeyError at save").wait_for()
-    assert shown.find(".nbf-pill").last.inner_text() == "4 NonRetriableError at save: the thread has no text"
+    assert (
+        shown.find(".nbf-pill").last.inner_text()
+        == "4 NonRetriableError at save: the thread has no text"
+    )
 
 
 @pytest.mark.parametrize("width", [1180, 760, 500, 400])
 def test_a_row_says_which_flow_it_is_of_wherever_there_are_several(opened, tick, width):
     """Also beside an opened record, and in a narrow table; and nothing sticks out."""
     shown = opened(None, width=width)
-    shown.hear(tick(flows=[[name, {"6": 250}, 0, [["fetch", {"4": 250}, ""]]] for name in ("triage", "audit")]))
+    shown.hear(
+        tick(
+            flows=[
+                [name, {"6": 250}, 0, [["fetch", {"4": 250}, ""]]]
+                for name in ("triage", "audit")
+            ]
+        )
+    )
     shown.find(".nbf-record").first.click()
     shown.hear()
     assert "triage" in shown.rows()[0]
-    assert shown.page.evaluate("() => [...document.querySelectorAll('.nbf-row:not([hidden])')].every((row) => row.scrollWidth <= row.clientWidth)")
+    assert shown.page.evaluate(
+        "() => [...document.querySelectorAll('.nbf-row:not([hidden])')].every((row) => row.scrollWidth <= row.clientWidth)"
+    )
 
 
 def test_a_long_key_leaves_room_for_what_there_is_to_do(opened, tick):
@@ -374,7 +547,23 @@ def test_a_long_key_leaves_room_for_what_there_is_to_do(opened, tick):
     shown.find(".nbf-record").first.click()
     shown.hear()
     key = "a long key " * 1_000
-    shown.hear({"t": "detail", "id": shown.page.evaluate("() => model.sent.at(-1).id"), "to": 1, "row": 0, "key": key, "flow": "triage", "state": 6, "seconds": 1, "why": "", "trouble": None, "steps": [], "record": "{}", "output": None})
+    shown.hear(
+        {
+            "t": "detail",
+            "id": shown.page.evaluate("() => model.sent.at(-1).id"),
+            "to": 1,
+            "row": 0,
+            "key": key,
+            "flow": "triage",
+            "state": 6,
+            "seconds": 1,
+            "why": "",
+            "trouble": None,
+            "steps": [],
+            "record": "{}",
+            "output": None,
+        }
+    )
     panel = shown.find(".nbf-detail").bounding_box()
     rerun = shown.page.get_by_role("button", name="Rerun this record").bounding_box()
     assert rerun["y"] + rerun["height"] < panel["y"] + panel["height"] / 2
@@ -382,9 +571,19 @@ def test_a_long_key_leaves_room_for_what_there_is_to_do(opened, tick):
 
 def test_an_ended_run_without_records_has_none(opened, tick):
     shown = opened(None)
-    shown.hear(tick(rows=0, state="COMPLETED", rate=None, pages={"": {"n": 0, "total": 0, "offset": 0, "rows": []}}))
+    shown.hear(
+        tick(
+            rows=0,
+            state="COMPLETED",
+            rate=None,
+            pages={"": {"n": 0, "total": 0, "offset": 0, "rows": []}},
+        )
+    )
     assert shown.find(".nbf-empty").inner_text() == "No records."
-    assert shown.find(".nbf-figure").first.inner_text().split() == ["\u2013", "records/s"]
+    assert shown.find(".nbf-figure").first.inner_text().split() == [
+        "\u2013",
+        "records/s",
+    ]
 
 
 def test_a_tick_that_was_overtaken_changes_nothing(opened, tick):
@@ -393,10 +592,23 @@ def test_a_tick_that_was_overtaken_changes_nothing(opened, tick):
     assert shown.find(".nbf-sentence").inner_text() == "the newer one"
 
 
-@pytest.mark.parametrize(("colour", "theme"), [("oklch(1 0 0)", "light"), ("oklch(0.2 0 0)", "dark"), ("rgb(20, 20, 24)", "dark"), ("color(srgb 1 1 1)", "light")])
-def test_the_theme_is_seen_by_the_background_where_the_host_does_not_say(opened, tick, colour, theme):
+@pytest.mark.parametrize(
+    ("colour", "theme"),
+    [
+        ("oklch(1 0 0)", "light"),
+        ("oklch(0.2 0 0)", "dark"),
+        ("rgb(20, 20, 24)", "dark"),
+        ("color(srgb 1 1 1)", "light"),
+    ],
+)
+def test_the_theme_is_seen_by_the_background_where_the_host_does_not_say(
+    opened, tick, colour, theme
+):
     shown = opened(None)
-    shown.page.evaluate("(colour) => { delete document.body.dataset.jpThemeLight; document.body.style.background = colour; }", colour)
+    shown.page.evaluate(
+        "(colour) => { delete document.body.dataset.jpThemeLight; document.body.style.background = colour; }",
+        colour,
+    )
     shown.hear(tick())
     shown.find(f".nbf-{theme}").wait_for()
 
@@ -407,7 +619,9 @@ def test_an_opened_record_follows_the_run(opened, tick):
     shown.hear(tick(state="RUNNING"))
     shown.find(".nbf-record").first.click()
     shown.hear(tick(n=2, state="PARTIAL"))
-    assert shown.page.evaluate("() => model.sent.filter((message) => message.t === 'open').map((message) => message.row)") == [0, 0]
+    assert shown.page.evaluate(
+        "() => model.sent.filter((message) => message.t === 'open').map((message) => message.row)"
+    ) == [0, 0]
 
 
 def test_a_question_that_was_lost_is_asked_again(opened, tick):
@@ -416,15 +630,26 @@ def test_a_question_that_was_lost_is_asked_again(opened, tick):
     shown.find(".nbf-tile.nbf-s-failed").click()
     shown.page.evaluate("() => { model.sent.length = 0; }")
     shown.page.clock.run_for(4_000)
-    assert [message["query"]["states"] for message in shown.page.evaluate("() => model.sent.filter((message) => message.t === 'view')")] == [["FAILED"]]
+    assert [
+        message["query"]["states"]
+        for message in shown.page.evaluate(
+            "() => model.sent.filter((message) => message.t === 'view')"
+        )
+    ] == [["FAILED"]]
 
 
 def test_a_million_rows_are_a_few_elements_and_the_last_one_is_reached(opened, tick):
     shown = opened(None)
     shown.hear(tick(rows=1_000_000))
-    shown.find(".nbf-grid").evaluate("(grid) => { grid.scrollTop = grid.scrollHeight; }")
-    shown.page.wait_for_function("() => model.sent.some((message) => message.t === 'view' && message.offset > 999000)")
-    asked = shown.page.evaluate("() => model.sent.at(-1).offset ?? model.sent.filter((message) => message.t === 'view').at(-1).offset")
+    shown.find(".nbf-grid").evaluate(
+        "(grid) => { grid.scrollTop = grid.scrollHeight; }"
+    )
+    shown.page.wait_for_function(
+        "() => model.sent.some((message) => message.t === 'view' && message.offset > 999000)"
+    )
+    asked = shown.page.evaluate(
+        "() => model.sent.at(-1).offset ?? model.sent.filter((message) => message.t === 'view').at(-1).offset"
+    )
     shown.hear(tick(n=2, rows=1_000_000, offset=asked))
     assert shown.rows()[-1][1] == "t-999999"
     last = shown.find(".nbf-record[aria-rowindex='1000001']").bounding_box()
@@ -437,16 +662,24 @@ def test_rows_under_the_pointer_ask_to_be_held(opened, tick):
     shown = opened(None)
     shown.hear(tick())
     shown.find(".nbf-record").nth(3).hover()
-    shown.page.wait_for_function("() => model.sent.at(-1).t === 'view' && model.sent.at(-1).held")
+    shown.page.wait_for_function(
+        "() => model.sent.at(-1).t === 'view' && model.sent.at(-1).held"
+    )
     shown.find(".nbf-sentence").hover()
-    shown.page.wait_for_function("() => model.sent.at(-1).t === 'view' && !model.sent.at(-1).held")
+    shown.page.wait_for_function(
+        "() => model.sent.at(-1).t === 'view' && !model.sent.at(-1).held"
+    )
 
 
-def test_the_static_picture_is_there_when_the_live_table_is_not_and_nothing_is_left_behind(shown):
+def test_the_static_picture_is_there_when_the_live_table_is_not_and_nothing_is_left_behind(
+    shown,
+):
     assert not shown.find(".nbflow-static").is_visible()
     shown.page.evaluate("() => unmount()")
     assert shown.find(".nbflow-static").is_visible()
-    assert shown.page.evaluate("() => [listeners(), document.querySelectorAll('.nbf').length, model.sent.at(-1).t]") == [0, 0, "gone"]
+    assert shown.page.evaluate(
+        "() => [listeners(), document.querySelectorAll('.nbf').length, model.sent.at(-1).t]"
+    ) == [0, 0, "gone"]
 
 
 def test_a_table_for_reading_has_no_buttons_and_the_kernel_refuses(run, opened, nb):
@@ -460,7 +693,9 @@ def test_a_table_for_reading_has_no_buttons_and_the_kernel_refuses(run, opened, 
         if sum(message["t"] == "said" for message in shown.said) == 2:
             break
         shown.page.wait_for_timeout(20)
-    assert [message["text"] for message in shown.said if message["t"] == "said"] == ["This table is for reading only."] * 2
+    assert [message["text"] for message in shown.said if message["t"] == "said"] == [
+        "This table is for reading only."
+    ] * 2
     assert nb.calls == []
 
 
@@ -477,7 +712,10 @@ def test_axe_finds_nothing_to_complain_about(run, opened, dark, width):
     shown.pump()
     shown.picture(f"{'dark' if dark else 'light'}-{width}")
     complaints += Axe().run(shown.page).response["violations"]
-    assert [(one["id"], [node["html"][:120] for node in one["nodes"]][:3]) for one in complaints] == []
+    assert [
+        (one["id"], [node["html"][:120] for node in one["nodes"]][:3])
+        for one in complaints
+    ] == []
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -486,4 +724,7 @@ def test_axe_finds_nothing_in_a_table_with_every_state(opened, tick, dark):
     shown.hear(tick(every=True, state="RUNNING"))
     assert len({row[0] for row in shown.rows()}) == 9
     shown.picture(f"states-{'dark' if dark else 'light'}")
-    assert [(one["id"], [node["html"][:120] for node in one["nodes"]][:3]) for one in Axe().run(shown.page).response["violations"]] == []
+    assert [
+        (one["id"], [node["html"][:120] for node in one["nodes"]][:3])
+        for one in Axe().run(shown.page).response["violations"]
+    ] == []

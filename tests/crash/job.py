@@ -6,7 +6,12 @@ from pathlib import Path
 
 import nbflow as nf
 
-store, log, records, pause = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
+store, log, records, pause = (
+    sys.argv[1],
+    sys.argv[2],
+    int(sys.argv[3]),
+    float(sys.argv[4]) if len(sys.argv) > 4 else 0.0,
+)
 nf.use(store)
 
 

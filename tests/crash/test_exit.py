@@ -45,7 +45,10 @@ def check(run):
     assert state.state == "INTERRUPTED"
     for counts in state.counts:
         assert sum(counts.values()) == 300, "no record is dropped"
-        assert {str(name) for name, number in counts.items() if number} <= {"COMPLETED", "INTERRUPTED"}, "no record failed"
+        assert {str(name) for name, number in counts.items() if number} <= {
+            "COMPLETED",
+            "INTERRUPTED",
+        }, "no record failed"
     assert state.tally()[nf._core.plan.State.COMPLETED] >= 1
 
 
@@ -53,7 +56,14 @@ def check(run):
 def test_a_script_that_ends_accounts_for_every_record_and_fails_none(tmp_path, way):
     folder = str(tmp_path / "store")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "NBFLOW_STORE": folder}
-    done = subprocess.run([sys.executable, "-c", WORK + way], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", WORK + way],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert "KeyboardInterrupt" not in done.stderr
     assert "interpreter shutdown" not in done.stderr
     nf.use(folder)
@@ -66,6 +76,8 @@ def test_a_kernel_that_is_shut_down_accounts_for_every_record_and_fails_none(tmp
     begun = time.monotonic()
     kernel.client.stop_channels()
     kernel.manager.shutdown_kernel(now=False)
-    assert time.monotonic() - begun < kernel.manager.shutdown_wait_time, "it need not be killed"
+    assert time.monotonic() - begun < kernel.manager.shutdown_wait_time, (
+        "it need not be killed"
+    )
     nf.use(tmp_path / "store")
     check(nf.open_run())

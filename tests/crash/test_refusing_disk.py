@@ -31,13 +31,21 @@ print(run.state, run.counts, sum(value for value in run.results("flow")))
 
 def run(store, limit):
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run([sys.executable, "-c", JOB, str(store), str(limit)], capture_output=True, text=True, timeout=120, env=os.environ | {"PYTHONPATH": path})
+    return subprocess.run(
+        [sys.executable, "-c", JOB, str(store), str(limit)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": path},
+    )
 
 
 def test_a_full_disk_is_reported_and_every_value_reaches_its_caller(tmp_path):
     full = run(tmp_path / "store", 60_000)
     assert full.returncode == 0, full.stderr
-    assert f"COMPLETED {{'flow': {{'COMPLETED': 500}}}} {sum(range(500))}" in full.stdout
+    assert (
+        f"COMPLETED {{'flow': {{'COMPLETED': 500}}}} {sum(range(500))}" in full.stdout
+    )
     assert "could not be saved" in full.stderr
     assert "disk" in full.stderr
     again = run(tmp_path / "store", 0)

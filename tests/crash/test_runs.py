@@ -21,11 +21,24 @@ class Job:
     def __init__(self, tmp_path, records, pause=0.0):
         self.store, self.log = tmp_path / "store", tmp_path / "log"
         self.log.touch()
-        self.command = [sys.executable, str(JOB), str(self.store), str(self.log), str(records), str(pause)]
+        self.command = [
+            sys.executable,
+            str(JOB),
+            str(self.store),
+            str(self.log),
+            str(records),
+            str(pause),
+        ]
 
     def start(self, **environment):
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        return subprocess.Popen(self.command, env=os.environ | {"PYTHONPATH": path} | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            self.command,
+            env=os.environ | {"PYTHONPATH": path} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def run(self, **environment):
         process = self.start(**environment)
@@ -34,7 +47,9 @@ class Job:
 
     @property
     def calls(self):
-        return Counter(tuple(line.split()) for line in self.log.read_text().splitlines())
+        return Counter(
+            tuple(line.split()) for line in self.log.read_text().splitlines()
+        )
 
     def wait_for(self, lines):
         deadline = time.monotonic() + 30
@@ -44,8 +59,12 @@ class Job:
 
 
 @pytest.mark.parametrize("nth", [1, 7, 40])
-@pytest.mark.parametrize(("point", "repeated"), [("output", 1), ("commit", 0), ("note", 0)])
-def test_killed_at_a_named_point_only_what_was_not_committed_runs_again(tmp_path, point, repeated, nth):
+@pytest.mark.parametrize(
+    ("point", "repeated"), [("output", 1), ("commit", 0), ("note", 0)]
+)
+def test_killed_at_a_named_point_only_what_was_not_committed_runs_again(
+    tmp_path, point, repeated, nth
+):
     job = Job(tmp_path, 20)
     code, _, _ = job.run(NBFLOW_CRASH_AT=f"{point}:{nth}")
     assert code == -signal.SIGKILL
@@ -54,8 +73,11 @@ def test_killed_at_a_named_point_only_what_was_not_committed_runs_again(tmp_path
     assert code == 0, err
     assert "COMPLETED" in out
     again = Counter({call: count - 1 for call, count in job.calls.items() if count > 1})
-    assert set(job.calls) == {(step, str(n)) for step in ("fetch", "load") for n in range(20)}
-    # Threads that were between output and commit when another one pulled the plug lose their call as well.
+    assert set(job.calls) == {
+        (step, str(n)) for step in ("fetch", "load") for n in range(20)
+    }
+    # Threads that were between output and commit when another one pulled the plug lose
+    # their call as well.
     assert sum(again.values()) <= max(repeated, 0) + 32
     assert before
     if point != "output" and nth == 1:
@@ -76,7 +98,9 @@ def test_killed_at_random_again_and_again_it_comes_to_its_end(tmp_path):
         kills += 1
     code, _, err = job.run()
     assert code == 0, err
-    assert set(job.calls) == {(step, str(n)) for step in ("fetch", "load") for n in range(150)}
+    assert set(job.calls) == {
+        (step, str(n)) for step in ("fetch", "load") for n in range(150)
+    }
     # At most the calls in flight at each kill are made twice: a thread has one.
     assert sum(job.calls.values()) - 300 <= 32 * kills
 
@@ -118,7 +142,13 @@ def test_another_process_cancels_a_run_and_it_ends_gracefully(tmp_path):
     job.wait_for(10)
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-m", "nbflow.cli", "runs", "cancel", "latest"]
-    said = subprocess.run(command, env=os.environ | {"PYTHONPATH": path, "NBFLOW_STORE": str(job.store)}, capture_output=True, text=True, timeout=60)
+    said = subprocess.run(
+        command,
+        env=os.environ | {"PYTHONPATH": path, "NBFLOW_STORE": str(job.store)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "CANCELLED" in out
@@ -180,10 +210,18 @@ def test_a_run_killed_before_its_batch_was_read_can_be_rerun_whole(tmp_path):
 
     killed = nf.open_run()
     assert sum(killed.counts["flow"].values()) == 3000
-    assert Counter(row["flow.status"] for row in killed.results()) == killed.counts["flow"]
+    assert (
+        Counter(row["flow.status"] for row in killed.results()) == killed.counts["flow"]
+    )
     assert set(killed.counts["flow"]) <= {"COMPLETED", "INTERRUPTED"}
-    assert f"{killed.counts['flow']['INTERRUPTED']:,} interrupted" in killed.table().sentence
-    assert any("had not been read when the run was killed; a rerun reads" in remark for remark in killed.table().remarks)
+    assert (
+        f"{killed.counts['flow']['INTERRUPTED']:,} interrupted"
+        in killed.table().sentence
+    )
+    assert any(
+        "had not been read when the run was killed; a rerun reads" in remark
+        for remark in killed.table().remarks
+    )
     run = nf.open_run().rerun_failed()
     assert run.state == "COMPLETED"
     assert sum(run.counts["flow"].values()) == 3000

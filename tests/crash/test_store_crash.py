@@ -67,7 +67,9 @@ def test_kill_loses_nothing_that_was_acknowledged(tmp_path, seed):
 
     for generation in range(12):
         lives = [
-            threading.Thread(target=live_and_die, args=(f"{generation} {n}", rng.uniform(0.01, 0.6)))
+            threading.Thread(
+                target=live_and_die, args=(f"{generation} {n}", rng.uniform(0.01, 0.6))
+            )
             for n in range(3)
         ]
         for life in lives:
@@ -81,7 +83,8 @@ def test_kill_loses_nothing_that_was_acknowledged(tmp_path, seed):
     for key, size in acknowledged.items():
         assert store.get(key) == hashlib.shake_128(key.encode()).digest(size)
     assert store.get_many(list(acknowledged)).keys() == acknowledged.keys()
-    # A put that was killed before it was acknowledged may be there or not, one for each death.
+    # A put that was killed before it was acknowledged may be there or not, one for each
+    # death.
     assert acknowledged.keys() <= set(store.keys())
     assert len(list(store.keys())) <= len(acknowledged) + 36
     large = sum(len(store.get(key)) > 3444 for key in list(store.keys()))

@@ -12,7 +12,9 @@ from nbflow._core.policy import may_pass, retry_after
 from nbflow.demo.offline_model import LABELS, RateLimited, ask
 
 THREADS = list(
-    csv.DictReader(files("nbflow.demo").joinpath("threads.csv").open(encoding="utf-8", newline=""))
+    csv.DictReader(
+        files("nbflow.demo").joinpath("threads.csv").open(encoding="utf-8", newline="")
+    )
 )
 
 
@@ -53,14 +55,20 @@ def test_the_same_request_meets_the_same_trouble_in_every_process():
         for seed in ("1", "2")
     ]
     assert runs[0] == runs[1]
-    assert {"TimeoutError", "RateLimited"} <= {line.partition("(")[0] for line in runs[0].splitlines()}
+    assert {"TimeoutError", "RateLimited"} <= {
+        line.partition("(")[0] for line in runs[0].splitlines()
+    }
 
 
 def test_a_later_request_for_the_same_text_may_pass():
     """Trouble belongs to the request, not to the text."""
     first = [outcome(f"my parcel {number} is late") for number in range(40)]
     second = [outcome(f"my parcel {number} is late") for number in range(40)]
-    broken = [number for number, answer in enumerate(first) if not answer.startswith('{"label": "shipping"')]
+    broken = [
+        number
+        for number, answer in enumerate(first)
+        if not answer.startswith('{"label": "shipping"')
+    ]
     assert broken
     assert any(second[number].startswith('{"label": "shipping"') for number in broken)
 
@@ -81,7 +89,9 @@ def test_a_very_long_text_times_out_every_time():
 
 def test_a_job_application_gets_a_label_nobody_offered():
     answers = [outcome("My CV is attached") for _ in range(20)]
-    labels = {json.loads(answer)["label"] for answer in answers if answer.startswith("{")}
+    labels = {
+        json.loads(answer)["label"] for answer in answers if answer.startswith("{")
+    }
     assert "recruiting" in labels
     assert not labels & set(LABELS)
 

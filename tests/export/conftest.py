@@ -15,9 +15,10 @@ from nbflow.export.schedule import schedule
 from nbflow.export.spec import Job
 from nbflow.notebook import parameters
 
-#: Texts that are something else to a shell, cron, systemd, YAML, Kubernetes, GitHub, Markdown, Python or a terminal.
+#: Texts that are something else to a shell, cron, systemd, YAML, Kubernetes, GitHub,
+#: Markdown, Python or a terminal.
 HOSTILE = [
-    "it's \"quoted\"",
+    'it\'s "quoted"',
     "100% of %h %n",
     "$(touch pwned) `touch pwned` ${HOME} $HOME $$ $(HOME)",
     "two\nlines\n",
@@ -41,11 +42,34 @@ HOSTILE = [
 ]
 
 
-def job_of(folder, texts=(), title="Threads of support", program="/opt/venv/bin/nbflow", cron="0 6 * * 1-5", zone="Europe/Berlin", document=None, notebook="threads.ipynb", **more):
+def job_of(
+    folder,
+    texts=(),
+    title="Threads of support",
+    program="/opt/venv/bin/nbflow",
+    cron="0 6 * * 1-5",
+    zone="Europe/Berlin",
+    document=None,
+    notebook="threads.ipynb",
+    **more,
+):
     """A job whose parameters p0, p1, ... are these texts."""
-    declared = parameters.declared("".join(f'p{number} = ""  # number {number}\n' for number in range(len(texts))))
+    declared = parameters.declared(
+        "".join(f'p{number} = ""  # number {number}\n' for number in range(len(texts)))
+    )
     given = [f"p{number}={text}" for number, text in enumerate(texts)]
-    return Job(name="threads", title=title, notebook=notebook, folder=folder, schedule=schedule(cron, zone) if cron else None, settings=schema.settings(declared, given), program=program, python="3.12", document=document, **more)
+    return Job(
+        name="threads",
+        title=title,
+        notebook=notebook,
+        folder=folder,
+        schedule=schedule(cron, zone) if cron else None,
+        settings=schema.settings(declared, given),
+        program=program,
+        python="3.12",
+        document=document,
+        **more,
+    )
 
 
 @pytest.fixture
@@ -53,7 +77,9 @@ def program(tmp_path):
     """A stand-in for `nbflow` that says which arguments reached it, in which folder: a list of JSON lines in a file."""
     place = tmp_path / "bin" / "nbflow"
     place.parent.mkdir()
-    place.write_text(f"#!{sys.executable}\nimport json, os, sys\nwith open({str(tmp_path / 'told')!r}, 'a') as file:\n    json.dump([os.getcwd(), sys.argv[1:], dict(os.environ)], file)\n    file.write('\\n')\n")
+    place.write_text(
+        f"#!{sys.executable}\nimport json, os, sys\nwith open({str(tmp_path / 'told')!r}, 'a') as file:\n    json.dump([os.getcwd(), sys.argv[1:], dict(os.environ)], file)\n    file.write('\\n')\n"
+    )
     place.chmod(0o755)
     return place
 
@@ -74,10 +100,14 @@ def place(tmp_path, monkeypatch):
     monkeypatch.delenv("NBFLOW_STORE")
     folder = tmp_path / "work"
     folder.mkdir()
-    (folder / "clean.py").write_text("import words.lists\n\ndef clean(text):\n    return text.strip()\n")
+    (folder / "clean.py").write_text(
+        "import words.lists\n\ndef clean(text):\n    return text.strip()\n"
+    )
     (folder / "words").mkdir()
     (folder / "words" / "__init__.py").write_text("")
-    (folder / "words" / "lists.py").write_text("import os\nfrom . import more\nKEY = os.environ['WORDS_KEY']\n")
+    (folder / "words" / "lists.py").write_text(
+        "import os\nfrom . import more\nKEY = os.environ['WORDS_KEY']\n"
+    )
     (folder / "words" / "more.py").write_text("MORE = 1\n")
     (folder / "words" / "prompt.txt").write_text("Pick one.")
     (folder / "unused.py").write_text("")
@@ -99,7 +129,11 @@ def write(path, *cells):
     made = []
     for cell in cells:
         source, *tags = (cell,) if isinstance(cell, str) else cell
-        made.append(new_markdown_cell(source) if source.startswith("# ") else new_code_cell(source, metadata={"tags": tags} if tags else {}))
+        made.append(
+            new_markdown_cell(source)
+            if source.startswith("# ")
+            else new_code_cell(source, metadata={"tags": tags} if tags else {})
+        )
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(new_notebook(cells=made, metadata={"kernelspec": kernel}), path)
     return path
@@ -119,4 +153,11 @@ def export(capsys):
 
 def command(*arguments, cwd=None, **more):
     """A command of this Python's environment, as a process."""
-    return subprocess.run([str(Path(sys.executable).with_name(arguments[0])), *map(str, arguments[1:])], cwd=cwd, capture_output=True, text=True, check=False, **more)
+    return subprocess.run(
+        [str(Path(sys.executable).with_name(arguments[0])), *map(str, arguments[1:])],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        **more,
+    )

@@ -20,29 +20,50 @@ def needs(tmp_path):
             path = path.with_name(path.name.replace("_dot_", "."))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        return belongings(nbformat.read(write(tmp_path / "n.ipynb", *cells), 4), tmp_path)
+        return belongings(
+            nbformat.read(write(tmp_path / "n.ipynb", *cells), 4), tmp_path
+        )
 
     return needs
 
 
 def test_local_modules_come_with_what_they_import_in_turn(needs):
-    found = needs("import a", "def f():\n    from b import x", a_dot_py="from c import y\nimport json, pandas", b_dot_py="raise SystemExit('nothing is run')", c_dot_py="", d_dot_py="")
+    found = needs(
+        "import a",
+        "def f():\n    from b import x",
+        a_dot_py="from c import y\nimport json, pandas",
+        b_dot_py="raise SystemExit('nothing is run')",
+        c_dot_py="",
+        d_dot_py="",
+    )
     assert set(found.modules) == {"a.py", "b.py", "c.py"}
     assert found.packages == {"pandas"}
 
 
 def test_of_a_package_all_comes_and_its_relative_imports_are_followed(needs):
-    found = needs("import p.q", p__q_dot_py="from . import r\nfrom .. import nothing", p__r_dot_py="import s", s_dot_py="", p__prompt_dot_txt="x", p____pycache____x_dot_pyc="")
+    found = needs(
+        "import p.q",
+        p__q_dot_py="from . import r\nfrom .. import nothing",
+        p__r_dot_py="import s",
+        s_dot_py="",
+        p__prompt_dot_txt="x",
+        p____pycache____x_dot_pyc="",
+    )
     assert {"p/q.py", "p/r.py", "p/prompt.txt", "s.py"} <= set(found.modules)
 
 
 def test_a_folder_that_the_notebook_puts_on_its_path_is_looked_into(needs):
-    found = needs("import sys\nsys.path.append('lib')\nimport helper", lib__helper_dot_py="")
+    found = needs(
+        "import sys\nsys.path.append('lib')\nimport helper", lib__helper_dot_py=""
+    )
     assert set(found.modules) == {"helper.py"}
 
 
 def test_an_import_that_may_fail_comes_if_it_is_there(needs):
-    found = needs("try:\n    import fast\nexcept ImportError:\n    import nowhere_at_all", fast_dot_py="")
+    found = needs(
+        "try:\n    import fast\nexcept ImportError:\n    import nowhere_at_all",
+        fast_dot_py="",
+    )
     assert set(found.modules) == {"fast.py"}
 
 
@@ -77,20 +98,35 @@ def test_what_magics_and_shell_lines_name_comes_with_what_it_imports(needs):
 
 def test_a_file_that_a_parameter_is_given_comes(needs, tmp_path):
     needs("print(1)", b_dot_csv="")
-    assert set(belongings(nbformat.read(tmp_path / "n.ipynb", 4), tmp_path, ["b.csv", "7", ""]).data) == {"b.csv"}
+    assert set(
+        belongings(
+            nbformat.read(tmp_path / "n.ipynb", 4), tmp_path, ["b.csv", "7", ""]
+        ).data
+    ) == {"b.csv"}
 
 
 def test_files_elsewhere_and_folders_stay_and_are_told(needs, tmp_path):
     (tmp_path.parent / f"{tmp_path.name}-outside.csv").write_text("")
-    found = needs(f"pd.read_csv('../{tmp_path.name}-outside.csv'), Path('data').glob('*.csv'), Path('.'), '..', 'missing/x.csv'", data__a_dot_csv="")
+    found = needs(
+        f"pd.read_csv('../{tmp_path.name}-outside.csv'), Path('data').glob('*.csv'), Path('.'), '..', 'missing/x.csv'",
+        data__a_dot_csv="",
+    )
     assert found.data == {}
-    assert {text: why.partition(",")[0] for text, why in found.left.items()} == {f"../{tmp_path.name}-outside.csv": "it is outside of the notebook's folder", "data": "it is a folder"}
+    assert {text: why.partition(",")[0] for text, why in found.left.items()} == {
+        f"../{tmp_path.name}-outside.csv": "it is outside of the notebook's folder",
+        "data": "it is a folder",
+    }
 
 
 def test_a_module_that_is_no_python_comes_and_is_told(needs, tmp_path):
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "latin.py").write_bytes("name = 'caf\xe9'\n".encode("latin-1"))
-    found = needs("import p.new", p__new_dot_py="import q", p__old_dot_py="print 'two'", q_dot_py="")
+    found = needs(
+        "import p.new",
+        p__new_dot_py="import q",
+        p__old_dot_py="print 'two'",
+        q_dot_py="",
+    )
     assert set(found.modules) == {"p/new.py", "p/latin.py", "p/old.py", "q.py"}
     assert found.unread == {"p/latin.py", "p/old.py"}
 
@@ -100,7 +136,10 @@ def test_a_module_that_is_no_python_comes_and_is_told(needs, tmp_path):
     [
         ("nf.secret('A_KEY')", {"A_KEY"}),
         ("from nbflow import secret\nsecret('A_KEY')", {"A_KEY"}),
-        ("os.environ['A']; os.environ.get('B', ''); os.getenv('C'); environ['D']", {"A", "B", "C", "D"}),
+        (
+            "os.environ['A']; os.environ.get('B', ''); os.getenv('C'); environ['D']",
+            {"A", "B", "C", "D"},
+        ),
         ("os.environ['HOME'], os.environ['NBFLOW_STORE'], os.environ[name]", set()),
         ("nf.llm.categorizer(['a'], model='openai:gpt-4o-mini')", {"OPENAI_API_KEY"}),
         ("import anthropic", {"ANTHROPIC_API_KEY"}),
@@ -114,16 +153,46 @@ def test_secrets_are_found_by_name(source, names, needs):
 @pytest.mark.parametrize(
     ("declared", "schema"),
     [
-        ("n = 3  # how many", {"type": "integer", "description": "how many", "default": 3}),
+        (
+            "n = 3  # how many",
+            {"type": "integer", "description": "how many", "default": 3},
+        ),
         ("day: str", {"type": "string"}),
-        ("n: int | None = None", {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": None}),
-        ("n: Optional[float] = 1.5", {"anyOf": [{"type": "number"}, {"type": "null"}], "default": 1.5}),
+        (
+            "n: int | None = None",
+            {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": None},
+        ),
+        (
+            "n: Optional[float] = 1.5",
+            {"anyOf": [{"type": "number"}, {"type": "null"}], "default": 1.5},
+        ),
         ("k: Literal['a', 1] = 'a'", {"enum": ["a", 1], "default": "a"}),
-        ("xs: list[str] = []", {"type": "array", "items": {"type": "string"}, "default": []}),
-        ("xs: set[int] = {1}", {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}),
-        ("t: tuple[int, str] = (1, 'a')", {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 2, "maxItems": 2}),
+        (
+            "xs: list[str] = []",
+            {"type": "array", "items": {"type": "string"}, "default": []},
+        ),
+        (
+            "xs: set[int] = {1}",
+            {"type": "array", "items": {"type": "integer"}, "uniqueItems": True},
+        ),
+        (
+            "t: tuple[int, str] = (1, 'a')",
+            {
+                "type": "array",
+                "prefixItems": [{"type": "integer"}, {"type": "string"}],
+                "minItems": 2,
+                "maxItems": 2,
+            },
+        ),
         ("t: tuple[int, ...] = ()", {"type": "array", "items": {"type": "integer"}}),
-        ("m: dict[str, bool] = {}", {"type": "object", "additionalProperties": {"type": "boolean"}, "default": {}}),
+        (
+            "m: dict[str, bool] = {}",
+            {
+                "type": "object",
+                "additionalProperties": {"type": "boolean"},
+                "default": {},
+            },
+        ),
         ("d = date.today()", {}),
         ("x: float = float('nan')", {"type": "number"}),
     ],

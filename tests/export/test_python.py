@@ -18,7 +18,8 @@ from .conftest import command, write
 
 ROOT = Path(__file__).parents[2]
 
-#: Every way to be in a notebook: constants, a function bound twice, a step cell, a text over lines, `await`.
+#: Every way to be in a notebook: constants, a function bound twice, a step cell, a text
+#: over lines, `await`.
 CELLS = (
     "# Numbers",
     ("count = 3  # how many\nlabel: str = 'x'", "parameters"),
@@ -77,47 +78,100 @@ def test_what_the_module_has_done_the_notebook_does_not_do_again(made):
 
 
 def test_several_values_in_a_last_line_are_shown_as_a_notebook_shows_them(tmp_path):
-    notebook = write(tmp_path / "n.ipynb", "a, b = 1, [2]", "a, b  # both", "*b, a", "#| step: pair -> c\nc = a\na, b", "(a,\n b)", "a,")
+    notebook = write(
+        tmp_path / "n.ipynb",
+        "a, b = 1, [2]",
+        "a, b  # both",
+        "*b, a",
+        "#| step: pair -> c\nc = a\na, b",
+        "(a,\n b)",
+        "a,",
+    )
     folder = nf.export(notebook, "python").folder
     done = command("python", "n_job.py", cwd=folder)
-    assert (done.returncode, done.stdout) == (0, "(1, [2])\n(2, 1)\n(1, [2])\n(1, [2])\n(1,)\n"), done.stderr
+    assert (done.returncode, done.stdout) == (
+        0,
+        "(1, [2])\n(2, 1)\n(1, [2])\n(1, [2])\n(1,)\n",
+    ), done.stderr
     assert command("nbflow", "run", notebook).returncode == 0
     assert "pair: cached" in command("python", "n_job.py", cwd=folder).stdout
 
 
 def test_parameters_may_read_what_stands_above_them(tmp_path):
     """Imports first and the parameters second is how most notebooks begin."""
-    notebook = write(tmp_path / "n.ipynb", "import datetime as dt\nfrom typing import Literal\nDAY = 24", ("day: dt.date = dt.date(2026, 11, DAY)\nmode: Literal['new', 'all'] = 'new'", "parameters"), "print(day, mode)")
+    notebook = write(
+        tmp_path / "n.ipynb",
+        "import datetime as dt\nfrom typing import Literal\nDAY = 24",
+        (
+            "day: dt.date = dt.date(2026, 11, DAY)\nmode: Literal['new', 'all'] = 'new'",
+            "parameters",
+        ),
+        "print(day, mode)",
+    )
     folder = nf.export(notebook, "python").folder
     done = command("python", "n_job.py", "-p", "mode=all", cwd=folder)
     assert (done.returncode, done.stdout) == (0, "2026-11-24 all\n"), done.stderr
 
 
 def test_parameters_that_read_what_a_cell_makes_are_refused(tmp_path):
-    notebook = write(tmp_path / "n.ipynb", "import os\nhere = os.getcwd()", ("place = here", "parameters"))
+    notebook = write(
+        tmp_path / "n.ipynb",
+        "import os\nhere = os.getcwd()",
+        ("place = here", "parameters"),
+    )
     with pytest.raises(nf.UsageError, match="Cell 2, the parameters, reads `here`"):
         nf.export(notebook, "python")
 
 
 def test_a_module_takes_parameters_as_the_notebook_does(made):
-    done = command("python", "numbers_job.py", "-p", "count=1", "-p", "label=$(touch pwned)", cwd=made)
-    assert (done.returncode, log(made)) == (0, ["add 1", "double 0", "later", "total"]), done.stderr
-    assert "more 15" in done.stdout, "the notebook's function reads the length of the label"
+    done = command(
+        "python",
+        "numbers_job.py",
+        "-p",
+        "count=1",
+        "-p",
+        "label=$(touch pwned)",
+        cwd=made,
+    )
+    assert (done.returncode, log(made)) == (
+        0,
+        ["add 1", "double 0", "later", "total"],
+    ), done.stderr
+    assert "more 15" in done.stdout, (
+        "the notebook's function reads the length of the label"
+    )
     assert not (made / "pwned").exists()
     wrong = command("python", "numbers_job.py", "-p", "cuont=1", cwd=made)
     assert (wrong.returncode, "did you mean 'count'" in wrong.stderr) == (2, True)
-    assert "-p count=3  int  how many" in command("python", "numbers_job.py", "--help", cwd=made).stdout
+    assert (
+        "-p count=3  int  how many"
+        in command("python", "numbers_job.py", "--help", cwd=made).stdout
+    )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, signal.SIGINT, signal.SIGHUP],
+    ids=lambda number: number.name,
+)
 def test_a_module_that_waits_for_its_turn_ends_when_it_is_asked_to(made, number):
     module = made / "numbers_job.py"
     with turn(made.parents[1] / ".nbflow", [f"job {module.resolve()} []"], waits=None):
-        waiting = subprocess.Popen([sys.executable, module], cwd=made, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        waiting = subprocess.Popen(
+            [sys.executable, module],
+            cwd=made,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         assert f"(process {os.getpid()}); waiting for it" in waiting.stdout.readline()
         waiting.send_signal(number)
         said = waiting.communicate(timeout=60)[1]
-    assert (waiting.returncode, "Interrupted. What is done is saved" in said, log(made)) == (130, True, []), said
+    assert (
+        waiting.returncode,
+        "Interrupted. What is done is saved" in said,
+        log(made),
+    ) == (130, True, []), said
 
 
 def test_a_module_can_be_imported_for_its_steps_and_flows_and_runs_nothing(made):
@@ -126,18 +180,44 @@ def test_a_module_can_be_imported_for_its_steps_and_flows_and_runs_nothing(made)
     assert (done.returncode, done.stderr, log(made)) == (0, "", ["double 1"])
 
 
-def test_objects_of_the_notebooks_classes_are_found_wherever_the_class_is(tmp_path, monkeypatch):
+def test_objects_of_the_notebooks_classes_are_found_wherever_the_class_is(
+    tmp_path, monkeypatch
+):
     """In the kernel and in the module that is run they are `__main__`'s, in the module that is imported its own."""
     monkeypatch.delenv("NBFLOW_STORE")
     label = "import nbflow as nf\nfrom dataclasses import dataclass\nfrom enum import Enum\n\nclass Kind(Enum):\n    A = 1\n\n@dataclass\nclass Label:\n    text: str\n    kind: Kind"
-    write(tmp_path / "labels.ipynb", label, "@nf.step(retries=0)\ndef make(n):\n    print('made', n)\n    return Label(str(n), Kind.A)", "make(1)")
+    write(
+        tmp_path / "labels.ipynb",
+        label,
+        "@nf.step(retries=0)\ndef make(n):\n    print('made', n)\n    return Label(str(n), Kind.A)",
+        "make(1)",
+    )
     folder = nf.export(tmp_path / "labels.ipynb", "python").folder
-    # A relative folder is meant from where the command is given, not from where the module is.
-    assert "made 1" in command("python", folder / "labels_job.py", "--store", ".nbflow", cwd=tmp_path).stdout
+    # A relative folder is meant from where the command is given, not from where the
+    # module is.
+    assert (
+        "made 1"
+        in command(
+            "python", folder / "labels_job.py", "--store", ".nbflow", cwd=tmp_path
+        ).stdout
+    )
     code = "import labels_job as l; found = l.make(1); assert type(found) is l.Label and found.kind is l.Kind.A, found; l.make(2)"
-    imported = command("python", "-W", "error", "-c", code, cwd=folder, env=os.environ | {"NBFLOW_STORE": str(tmp_path / ".nbflow")})
+    imported = command(
+        "python",
+        "-W",
+        "error",
+        "-c",
+        code,
+        cwd=folder,
+        env=os.environ | {"NBFLOW_STORE": str(tmp_path / ".nbflow")},
+    )
     assert (imported.returncode, imported.stdout) == (0, "made 2\n"), imported.stderr
-    write(tmp_path / "labels.ipynb", label, "@nf.step(retries=0)\ndef make(n):\n    print('made', n)\n    return Label(str(n), Kind.A)", "print('found', make(1), make(2))")
+    write(
+        tmp_path / "labels.ipynb",
+        label,
+        "@nf.step(retries=0)\ndef make(n):\n    print('made', n)\n    return Label(str(n), Kind.A)",
+        "print('found', make(1), make(2))",
+    )
     assert command("nbflow", "run", tmp_path / "labels.ipynb").returncode == 0
     shown = nbformat.read(tmp_path / "labels.out.ipynb", 4).cells[-1].outputs[0].text
     assert "found Label(text='1'" in shown
@@ -146,33 +226,69 @@ def test_objects_of_the_notebooks_classes_are_found_wherever_the_class_is(tmp_pa
 
 def test_a_module_needs_no_jupyter(made):
     """IPython, nbformat and the kernel are kept from being imported."""
-    (made / "sitecustomize.py").write_text("import sys\nfor name in ('IPython', 'nbformat', 'nbclient', 'ipykernel', 'ipywidgets', 'traitlets'):\n    sys.modules[name] = None\n")
-    done = command("python", "numbers_job.py", cwd=made, env=os.environ | {"PYTHONPATH": f"{made}{os.pathsep}{ROOT}"})
+    (made / "sitecustomize.py").write_text(
+        "import sys\nfor name in ('IPython', 'nbformat', 'nbclient', 'ipykernel', 'ipywidgets', 'traitlets'):\n    sys.modules[name] = None\n"
+    )
+    done = command(
+        "python",
+        "numbers_job.py",
+        cwd=made,
+        env=os.environ | {"PYTHONPATH": f"{made}{os.pathsep}{ROOT}"},
+    )
     assert (done.returncode, log(made)) == (0, ALL), done.stderr
 
 
-def test_a_cell_that_fails_is_exit_code_1_and_what_was_done_stays(tmp_path, monkeypatch):
+def test_a_cell_that_fails_is_exit_code_1_and_what_was_done_stays(
+    tmp_path, monkeypatch
+):
     monkeypatch.delenv("NBFLOW_STORE")
-    write(tmp_path / "fails.ipynb", "import nbflow as nf", "@nf.step(retries=0)\ndef f(n):\n    print('ran', n)\n    return n", "f(1)", "1 / 0")
+    write(
+        tmp_path / "fails.ipynb",
+        "import nbflow as nf",
+        "@nf.step(retries=0)\ndef f(n):\n    print('ran', n)\n    return n",
+        "f(1)",
+        "1 / 0",
+    )
     folder = nf.export(tmp_path / "fails.ipynb", "python").folder
     done = command("python", "fails_job.py", cwd=folder)
-    assert (done.returncode, "ran 1" in done.stdout, "ZeroDivisionError" in done.stderr) == (1, True, True)
+    assert (
+        done.returncode,
+        "ran 1" in done.stdout,
+        "ZeroDivisionError" in done.stderr,
+    ) == (1, True, True)
     done = command("python", "fails_job.py", cwd=folder)
     assert (done.returncode, "ran 1" in done.stdout) == (1, False)
 
 
 def test_records_that_are_not_done_are_exit_code_3(tmp_path, monkeypatch):
     monkeypatch.delenv("NBFLOW_STORE")
-    write(tmp_path / "some.ipynb", "import nbflow as nf", "@nf.flow(on='e')\ndef f(record):\n    return 1 // record['n']", "nf.send('e', [{'n': 0}, {'n': 1}], key='n')")
+    write(
+        tmp_path / "some.ipynb",
+        "import nbflow as nf",
+        "@nf.flow(on='e')\ndef f(record):\n    return 1 // record['n']",
+        "nf.send('e', [{'n': 0}, {'n': 1}], key='n')",
+    )
     folder = nf.export(tmp_path / "some.ipynb", "python").folder
     assert command("python", "some_job.py", cwd=folder).returncode == 3
-    assert command("python", "some_job.py", "--max-failed", "50%", cwd=folder).returncode == 0
+    assert (
+        command("python", "some_job.py", "--max-failed", "50%", cwd=folder).returncode
+        == 0
+    )
 
 
 def test_a_second_copy_ends_at_once_with_75(made):
     source = made / "slow.py"
-    source.write_text((made / "numbers_job.py").read_text().replace('    """What the notebook does, in its order."""', "    import time; print('begun', flush=True); time.sleep(60)"))
-    first = subprocess.Popen([sys.executable, source], stdout=subprocess.PIPE, text=True)
+    source.write_text(
+        (made / "numbers_job.py")
+        .read_text()
+        .replace(
+            '    """What the notebook does, in its order."""',
+            "    import time; print('begun', flush=True); time.sleep(60)",
+        )
+    )
+    first = subprocess.Popen(
+        [sys.executable, source], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert first.stdout.readline() == "begun\n"
         second = command("python", "slow.py", "--no-wait", cwd=made)
@@ -182,7 +298,17 @@ def test_a_second_copy_ends_at_once_with_75(made):
     assert first.wait() == 130
 
 
-@pytest.mark.parametrize("cell", ["!ls", "files = !ls", "%%bash\nls", "%pip install x", "%cd ..", "%%step a\n%matplotlib inline\nx = 1"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "!ls",
+        "files = !ls",
+        "%%bash\nls",
+        "%pip install x",
+        "%cd ..",
+        "%%step a\n%matplotlib inline\nx = 1",
+    ],
+)
 def test_what_needs_ipython_is_refused_with_its_cell(cell, tmp_path):
     write(tmp_path / "magic.ipynb", "x = 1", cell)
     with pytest.raises(nf.UsageError, match=r"Cell 2 has `.*`, which needs IPython"):
@@ -197,35 +323,86 @@ def test_what_needs_ipython_is_refused_with_its_cell(cell, tmp_path):
         (["x = g()", "@x\ndef f(): pass"], [], ["f", "x"]),
         (["x = g()", "def f(a=x): pass", "class C:\n    y = x"], [], ["C", "f", "x"]),
         (["n = 1", "n += 1", "def f(): return n"], ["f"], ["n"]),
-        (["try:\n    import orjson\nexcept ImportError:\n    orjson = None"], [], ["orjson"]),
-        (["for i in [1]: pass", "with open('x') as f: pass", "[j for j in [1]]", "print(k := 1)"], [], ["f", "i", "k"]),
+        (
+            ["try:\n    import orjson\nexcept ImportError:\n    orjson = None"],
+            [],
+            ["orjson"],
+        ),
+        (
+            [
+                "for i in [1]: pass",
+                "with open('x') as f: pass",
+                "[j for j in [1]]",
+                "print(k := 1)",
+            ],
+            [],
+            ["f", "i", "k"],
+        ),
     ],
 )
-def test_what_defines_stands_at_the_top_and_what_acts_in_main(cells, top, acts, tmp_path):
-    text = translation.module(nbformat.read(write(tmp_path / "x.ipynb", *cells), 4), "x.ipynb", "x")
+def test_what_defines_stands_at_the_top_and_what_acts_in_main(
+    cells, top, acts, tmp_path
+):
+    text = translation.module(
+        nbformat.read(write(tmp_path / "x.ipynb", *cells), 4), "x.ipynb", "x"
+    )
     body = ast.parse(text).body
-    main = next(node for node in body if isinstance(node, ast.FunctionDef) and node.name == "main")
-    bound = [name for node in body if node is not main for name in translation.bound_by(node) if name not in ("_script", "__notebook__", "orjson")]
+    main = next(
+        node
+        for node in body
+        if isinstance(node, ast.FunctionDef) and node.name == "main"
+    )
+    bound = [
+        name
+        for node in body
+        if node is not main
+        for name in translation.bound_by(node)
+        if name not in ("_script", "__notebook__", "orjson")
+    ]
     assert bound == top
-    assert sorted(name for node in main.body if isinstance(node, ast.Global) for name in node.names) == acts
+    assert (
+        sorted(
+            name
+            for node in main.body
+            if isinstance(node, ast.Global)
+            for name in node.names
+        )
+        == acts
+    )
 
 
 def test_an_annotation_of_what_main_binds_is_left_out(tmp_path):
     """A function may bind a global and may annotate a name, but not both at once."""
     cell = "ü: list[str] = f('a: b = c'); y: int = g()  # both\nif y:\n    z: dict = {\n        1: 2}\nw: int"
-    text = translation.module(nbformat.read(write(tmp_path / "x.ipynb", cell), 4), "x.ipynb", "x")
-    assert "    ü = f('a: b = c'); y = g()  # both\n    if y:\n        z = {\n            1: 2}" in text
+    text = translation.module(
+        nbformat.read(write(tmp_path / "x.ipynb", cell), 4), "x.ipynb", "x"
+    )
+    assert (
+        "    ü = f('a: b = c'); y = g()  # both\n    if y:\n        z = {\n            1: 2}"
+        in text
+    )
     assert "    pass\n" in text or "\nw: int\n" in text
 
 
-@pytest.mark.parametrize(("cell", "said"), [("#| step: a\nx: int = 1", "gives `x` an annotation"), ("#| step: a\nfrom os import *", "cannot stand in a function"), ("x: dict[\n    str, int] = f()", "cannot stand in a function")])
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("#| step: a\nx: int = 1", "gives `x` an annotation"),
+        ("#| step: a\nfrom os import *", "cannot stand in a function"),
+        ("x: dict[\n    str, int] = f()", "cannot stand in a function"),
+    ],
+)
 def test_what_no_function_can_hold_is_refused(cell, said, tmp_path):
     with pytest.raises(nf.UsageError, match=said):
         nf.export(write(tmp_path / "x.ipynb", "def f(): return 1", cell), "python")
 
 
 def test_a_title_is_a_comment_whatever_it_is(tmp_path):
-    document = nbformat.read(write(tmp_path / "x.ipynb", "# a\nimport os; os.abort()", "x = 1"), 4)
-    text = translation.module(document, "x.ipynb", "\n\nimport evil\n# -*- coding: utf-7 -*-\u2028import evil")
+    document = nbformat.read(
+        write(tmp_path / "x.ipynb", "# a\nimport os; os.abort()", "x = 1"), 4
+    )
+    text = translation.module(
+        document, "x.ipynb", "\n\nimport evil\n# -*- coding: utf-7 -*-\u2028import evil"
+    )
     assert "\nimport evil" not in text
     compile(text.encode(), "x.py", "exec")

@@ -17,21 +17,36 @@ from .conftest import HOSTILE, job_of
 
 NAMES = ["airflow", "dagster", "jupyter-scheduler", "prefect"]
 texts = st.text(st.characters(exclude_characters="\0"))
-values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts, lambda inner: st.lists(inner) | st.dictionaries(texts, inner))
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
+)
 
 
 def sources(name, job):
     """The Python that a target writes, cells of a notebook included."""
     for path, text in targets()[name].files(job).items():
         if path.endswith(".ipynb"):
-            yield "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code")
+            yield "\n".join(
+                "".join(cell["source"])
+                for cell in json.loads(text)["cells"]
+                if cell["cell_type"] == "code"
+            )
         elif path.endswith(".py"):
             yield text
 
 
 def shape(tree):
     """What is left of code without its literals."""
-    return [type(node).__name__ for node in ast.walk(tree) if not isinstance(node, ast.Constant)]
+    return [
+        type(node).__name__
+        for node in ast.walk(tree)
+        if not isinstance(node, ast.Constant)
+    ]
 
 
 @given(values)
@@ -44,13 +59,32 @@ def test_a_literal_is_the_value(value):
 @given(texts, texts)
 def test_no_text_is_code(name, text, title):
     """Whatever a parameter, a title, a folder and a secret say, the code around them is the same; and the parameter is in it."""
-    plain, odd = (job_of(Path("/srv", one), [one], title=one, program=one, secrets=(one,), store=Path("/srv", one)) for one in ("plain", f"{title}/{text}"))
-    odd = job_of(odd.folder, [text], title=title, program=odd.program, secrets=(title,), store=odd.store)
+    plain, odd = (
+        job_of(
+            Path("/srv", one),
+            [one],
+            title=one,
+            program=one,
+            secrets=(one,),
+            store=Path("/srv", one),
+        )
+        for one in ("plain", f"{title}/{text}")
+    )
+    odd = job_of(
+        odd.folder,
+        [text],
+        title=title,
+        program=odd.program,
+        secrets=(title,),
+        store=odd.store,
+    )
     for expected, found in zip(sources(name, plain), sources(name, odd), strict=True):
         tree = ast.parse(found)
         assert shape(tree) == shape(ast.parse(expected))
         if "p0" in found:
-            assert text in {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+            assert text in {
+                node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)
+            }
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -58,7 +92,13 @@ def test_a_text_on_its_way_through_a_template_is_not_read_again(text):
     """Airflow's templates name the parameter and never hold its value."""
     job = job_of(Path("/srv"), [text])
     (code,) = sources("airflow", job)
-    (env,) = [word.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call) for word in node.keywords if word.arg == "env"]
+    (env,) = [
+        word.value
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Call)
+        for word in node.keywords
+        if word.arg == "env"
+    ]
     assert ast.literal_eval(env) == {"NBFLOW_1": "p0={{ params['p0'] }}"}
 
 
@@ -91,7 +131,9 @@ def test_a_platform_asks_for_what_the_notebook_declares(declaration, kind, value
 @pytest.mark.parametrize("name", ["dagster", "prefect"])
 def test_a_parameter_whose_name_is_taken_is_refused(name):
     settings = schema.settings(parameters.declared("model_dump = 1\nmodel = 2"), [])
-    (refusal,) = targets()[name].refusals(replace(job_of(Path("/srv")), settings=settings))
+    (refusal,) = targets()[name].refusals(
+        replace(job_of(Path("/srv")), settings=settings)
+    )
     assert "model_dump" in refusal
     assert "another one" in refusal
 

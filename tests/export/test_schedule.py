@@ -61,7 +61,17 @@ def test_what_is_no_schedule_or_would_mean_two_things_is_refused(text, said):
     assert said in str(refusal.value)
 
 
-@pytest.mark.parametrize(("zone", "said"), [("Berlin", "did you mean Europe/Berlin"), ("Europe/Berln", "did you mean Europe/Berlin"), ("", "name a city"), ("+02:00", "--timezone Europe/Berlin"), ("../../etc/passwd", "is not a time zone"), ("localtime", "is not a time zone")])
+@pytest.mark.parametrize(
+    ("zone", "said"),
+    [
+        ("Berlin", "did you mean Europe/Berlin"),
+        ("Europe/Berln", "did you mean Europe/Berlin"),
+        ("", "name a city"),
+        ("+02:00", "--timezone Europe/Berlin"),
+        ("../../etc/passwd", "is not a time zone"),
+        ("localtime", "is not a time zone"),
+    ],
+)
 def test_an_unknown_zone_is_refused(zone, said):
     with pytest.raises(nf.UsageError, match=said):
         schedule("0 6 * * *", zone)
@@ -77,8 +87,18 @@ def test_without_a_zone_that_of_the_machine_is_meant_and_said(monkeypatch):
 def test_a_schedule_says_in_words_and_dates_when_it_comes():
     made = schedule("0 6 * * 1-5", "Europe/Berlin")
     assert made.words == "At 06:00 on Monday through Friday, Europe/Berlin"
-    assert [time.isoformat() for time in made.next(3, AUTUMN)] == ["2026-11-25T06:00:00+01:00", "2026-11-26T06:00:00+01:00", "2026-11-27T06:00:00+01:00"]
+    assert [time.isoformat() for time in made.next(3, AUTUMN)] == [
+        "2026-11-25T06:00:00+01:00",
+        "2026-11-26T06:00:00+01:00",
+        "2026-11-27T06:00:00+01:00",
+    ]
 
 
 def test_the_numbers_of_a_schedule_are_what_its_fields_stand_for():
-    assert schedule("*/20 8-12/2 * 1,2 0", "UTC").numbers == ((0, 20, 40), (8, 10, 12), None, (1, 2), (0,))
+    assert schedule("*/20 8-12/2 * 1,2 0", "UTC").numbers == (
+        (0, 20, 40),
+        (8, 10, 12),
+        None,
+        (1, 2),
+        (0,),
+    )

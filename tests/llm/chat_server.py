@@ -26,17 +26,31 @@ def error(status, message, code=None, **headers):
 
 def says(content, finish="stop", refusal=None):
     """A fault: an answer that is something else than was asked for; ``content`` may be made of the texts."""
-    return lambda handler, texts: handler.complete(content(texts) if callable(content) else content, finish, refusal)
+    return lambda handler, texts: handler.complete(
+        content(texts) if callable(content) else content, finish, refusal
+    )
 
 
 def answers(texts):
-    return [{"id": number, "label": label_of(text), "confidence": 0.9, "reason": "it says so"} for number, text in enumerate(texts, 1)]
+    return [
+        {
+            "id": number,
+            "label": label_of(text),
+            "confidence": 0.9,
+            "reason": "it says so",
+        }
+        for number, text in enumerate(texts, 1)
+    ]
 
 
 def good(texts):
     """The content of a good answer."""
     found = answers(texts)
-    return json.dumps({"answers": found} if len(texts) > 1 else {name: value for name, value in found[0].items() if name != "id"})
+    return json.dumps(
+        {"answers": found}
+        if len(texts) > 1
+        else {name: value for name, value in found[0].items() if name != "id"}
+    )
 
 
 def changed(change):
@@ -53,7 +67,9 @@ def shuffled(handler, texts):
 
 def reset(handler, _texts):
     """A fault: the connection is reset."""
-    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.setsockopt(
+        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+    )
     handler.close_connection = True
     handler.connection.close()
 
@@ -83,12 +99,45 @@ def truncated(handler, texts):
 
 def responses(content, finish, refusal):
     """What the Responses API gives instead of a chat completion."""
-    said = {"type": "refusal", "refusal": refusal} if refusal else {"type": "output_text", "text": content, "annotations": []}
-    cut = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens" if finish == "length" else finish}}
-    message = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": [said]}
-    usage = {"input_tokens": PROMPT, "output_tokens": COMPLETION, "total_tokens": PROMPT + COMPLETION, "input_tokens_details": {"cached_tokens": 3}, "output_tokens_details": {"reasoning_tokens": 0}}
-    head = {"id": "r", "object": "response", "created_at": 1, "model": "stub", "parallel_tool_calls": False, "tool_choice": "auto", "tools": []}
-    return head | {"status": "completed", "output": [message], "usage": usage} | (cut if finish != "stop" else {})
+    said = (
+        {"type": "refusal", "refusal": refusal}
+        if refusal
+        else {"type": "output_text", "text": content, "annotations": []}
+    )
+    cut = {
+        "status": "incomplete",
+        "incomplete_details": {
+            "reason": "max_output_tokens" if finish == "length" else finish
+        },
+    }
+    message = {
+        "type": "message",
+        "id": "m",
+        "role": "assistant",
+        "status": "completed",
+        "content": [said],
+    }
+    usage = {
+        "input_tokens": PROMPT,
+        "output_tokens": COMPLETION,
+        "total_tokens": PROMPT + COMPLETION,
+        "input_tokens_details": {"cached_tokens": 3},
+        "output_tokens_details": {"reasoning_tokens": 0},
+    }
+    head = {
+        "id": "r",
+        "object": "response",
+        "created_at": 1,
+        "model": "stub",
+        "parallel_tool_calls": False,
+        "tool_choice": "auto",
+        "tools": [],
+    }
+    return (
+        head
+        | {"status": "completed", "output": [message], "usage": usage}
+        | (cut if finish != "stop" else {})
+    )
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -102,16 +151,38 @@ class Handler(BaseHTTPRequestHandler):
         said = json.loads(content if isinstance(content, str) else content[0]["text"])
         records = said if isinstance(said, list) else [said]
         fault = self.server.note(self, body, records)
-        (fault or (lambda handler, texts: handler.complete(good(texts))))(self, [record["text"] for record in records])
+        (fault or (lambda handler, texts: handler.complete(good(texts))))(
+            self, [record["text"] for record in records]
+        )
 
     def completion(self, content, finish="stop", refusal=None):
         if self.tells == "input":
             return responses(content, finish, refusal)
         message = {"role": "assistant", "content": content, "refusal": refusal}
         if self.calls_tool:
-            message |= {"content": None, "tool_calls": [{"id": "t", "type": "function", "function": {"name": "labels", "arguments": content}}]}
-        usage = {"prompt_tokens": PROMPT, "completion_tokens": COMPLETION, "total_tokens": PROMPT + COMPLETION}
-        return {"id": "c", "object": "chat.completion", "created": 1, "model": "stub", "choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": usage}
+            message |= {
+                "content": None,
+                "tool_calls": [
+                    {
+                        "id": "t",
+                        "type": "function",
+                        "function": {"name": "labels", "arguments": content},
+                    }
+                ],
+            }
+        usage = {
+            "prompt_tokens": PROMPT,
+            "completion_tokens": COMPLETION,
+            "total_tokens": PROMPT + COMPLETION,
+        }
+        return {
+            "id": "c",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "stub",
+            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+            "usage": usage,
+        }
 
     def complete(self, content, finish="stop", refusal=None):
         self.server.answered += 1
@@ -136,9 +207,9 @@ class Handler(BaseHTTPRequestHandler):
 class ChatServer(ThreadingHTTPServer):
     """Counts and remembers every request.
 
-    ``faults``: what the first requests meet, one each, ``None`` for a good answer; ``always``: what all others meet.
-    ``allow``: so many requests a window of so many seconds, 429 beyond.
-    """
+    ``faults``: what the first requests meet, one each, ``None`` for a good answer;
+    ``always``: what all others meet. ``allow``: so many requests a window of so many
+    seconds, 429 beyond."""
 
     daemon_threads = True
     request_queue_size = 512
@@ -149,21 +220,38 @@ class ChatServer(ThreadingHTTPServer):
         self.faults, self.always, self.headers, self.allow = [], None, {}, None
         self.requests, self.keys, self.answered, self.seconds = [], [], 0, 0.0
         self.under_way = self.most_under_way = 0
-        self.hanging, self.gone, self.ended = threading.Event(), threading.Event(), threading.Event()
+        self.hanging, self.gone, self.ended = (
+            threading.Event(),
+            threading.Event(),
+            threading.Event(),
+        )
         self._starts = []
         self._mutex = threading.Lock()
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(
+            target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
 
     def note(self, handler, body, records):
         with self._mutex:
-            self.requests.append({"texts": [record["text"] for record in records], "records": records, "body": body})
+            self.requests.append(
+                {
+                    "texts": [record["text"] for record in records],
+                    "records": records,
+                    "body": body,
+                }
+            )
             self.keys.append(handler.headers.get("Authorization"))
             if self.allow is not None:
                 most, window = self.allow
                 now = time.monotonic()
                 self._starts = [start for start in self._starts if start > now - window]
                 if len(self._starts) >= most:
-                    return error(429, "slow down", "rate_limit_exceeded", retry_after=f"{window:g}")
+                    return error(
+                        429,
+                        "slow down",
+                        "rate_limit_exceeded",
+                        retry_after=f"{window:g}",
+                    )
                 self._starts.append(now)
             return self.faults.pop(0) if self.faults else self.always
 

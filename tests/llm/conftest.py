@@ -18,6 +18,8 @@ def categorizer(server):
     """`nf.llm.categorizer` with the labels and the address of the server."""
 
     def make(labels=LABELS, **options):
-        return nf.llm.categorizer(labels, **{"model": "openai:stub", "base_url": server.url} | options)
+        return nf.llm.categorizer(
+            labels, **{"model": "openai:stub", "base_url": server.url} | options
+        )
 
     return make

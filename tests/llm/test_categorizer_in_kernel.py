@@ -14,10 +14,14 @@ def kernel(tmp_path):
 
 def test_a_categorizer_works_in_cells(kernel, server):
     kernel.run("import nbflow as nf")
-    kernel.run(f"categorize = nf.llm.categorizer({chat.LABELS!r}, model='openai:stub', base_url={server.url!r}, batch=3)")
+    kernel.run(
+        f"categorize = nf.llm.categorizer({chat.LABELS!r}, model='openai:stub', base_url={server.url!r}, batch=3)"
+    )
     assert "billing" in kernel.run("print(categorize('a refund').label)")
     assert "bug" in kernel.run("print((await categorize.aio('a crash')).label)")
-    assert "['billing', 'bug', 'other']" in kernel.run("print([answer.label for answer in categorize.map(['a refund', 'a crash', 'hm']).results('categorize')])")
+    assert "['billing', 'bug', 'other']" in kernel.run(
+        "print([answer.label for answer in categorize.map(['a refund', 'a crash', 'hm']).results('categorize')])"
+    )
     assert sum(map(len, server.texts)) == 3
     server.always = chat.hang
     cell = kernel.start("categorize('nobody answers')")

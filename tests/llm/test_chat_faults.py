@@ -11,7 +11,9 @@ PASSING = {
     "503": chat.error(503, "busy"),
     "reset": chat.reset,
     "truncated body": chat.truncated,
-    "no choices": lambda handler, _texts: handler.give(200, handler.completion("") | {"choices": []}, {}),
+    "no choices": lambda handler, _texts: handler.give(
+        200, handler.completion("") | {"choices": []}, {}
+    ),
 }
 NO_ANSWER = {
     "empty": (chat.says(""), "the model's answer is empty"),
@@ -19,14 +21,29 @@ NO_ANSWER = {
     "cut off": (chat.says('{"label": "bil', finish="length"), "cut off"),
     "refused": (chat.says(None, refusal="I would rather not"), "refused"),
     "filtered": (chat.says("", finish="content_filter"), "refused"),
-    "another label": (chat.says('{"label": "Customer Happiness", "confidence": 0.99}'), "'Customer Happiness', which is none of the labels"),
+    "another label": (
+        chat.says('{"label": "Customer Happiness", "confidence": 0.99}'),
+        "'Customer Happiness', which is none of the labels",
+    ),
     "too deep": (chat.says('{"a":' * 50_000 + "}" * 50_000), "no JSON"),
-    "no label": (chat.says('{"confidence": 0.99}'), "None, which is none of the labels"),
+    "no label": (
+        chat.says('{"confidence": 0.99}'),
+        "None, which is none of the labels",
+    ),
 }
 HOPELESS = {
-    "key": (chat.error(401, "Incorrect API key", "invalid_api_key"), "openai:stub does not accept the key: Incorrect API key"),
-    "quota": (chat.error(429, "You exceeded your quota", "insufficient_quota"), "the account behind openai:stub has nothing left to spend"),
-    "model": (chat.error(404, "no such model", "model_not_found"), "there is no openai:stub where it was looked for"),
+    "key": (
+        chat.error(401, "Incorrect API key", "invalid_api_key"),
+        "openai:stub does not accept the key: Incorrect API key",
+    ),
+    "quota": (
+        chat.error(429, "You exceeded your quota", "insufficient_quota"),
+        "the account behind openai:stub has nothing left to spend",
+    ),
+    "model": (
+        chat.error(404, "no such model", "model_not_found"),
+        "there is no openai:stub where it was looked for",
+    ),
 }
 
 
@@ -36,7 +53,9 @@ def tally(run):
 
 def test_an_answer_is_paid_once(nb, server, categorizer):
     categorize = categorizer()
-    assert [categorize(TEXT) for _ in range(3)] == [nf.llm.Category("billing", 0.9, "it says so")] * 3
+    assert [categorize(TEXT) for _ in range(3)] == [
+        nf.llm.Category("billing", 0.9, "it says so")
+    ] * 3
     assert len(server.requests) == 1
 
 
@@ -52,7 +71,9 @@ def test_what_may_pass_is_tried_again_by_nbflow_alone(nb, server, categorizer, f
 
 
 @pytest.mark.parametrize("fault", NO_ANSWER)
-def test_an_answer_that_is_none_fails_the_attempt_and_the_next_one_says_why(nb, server, categorizer, fault):
+def test_an_answer_that_is_none_fails_the_attempt_and_the_next_one_says_why(
+    nb, server, categorizer, fault
+):
     answer, said = NO_ANSWER[fault]
     server.faults = [answer]
     assert categorizer()(TEXT).label == "billing"
@@ -78,7 +99,9 @@ def test_what_a_refused_answer_cost_is_reported_too(nb, server, categorizer):
 
 
 @pytest.mark.parametrize("fault", HOPELESS)
-def test_what_no_request_would_escape_is_asked_once_for_all_records_of_a_run(nb, server, categorizer, fault):
+def test_what_no_request_would_escape_is_asked_once_for_all_records_of_a_run(
+    nb, server, categorizer, fault
+):
     server.always, said = HOPELESS[fault]
     categorize = categorizer(concurrency=1)
     run = categorize.map([f"text {number}" for number in range(30)])
@@ -124,18 +147,34 @@ def test_cancelling_ends_them_in_a_sync_flow_as_well(nb, server, categorizer):
     assert server.gone.wait(60)
 
 
-def test_every_record_is_accounted_for_when_everything_happens_at_once(nb, server, categorizer):
+def test_every_record_is_accounted_for_when_everything_happens_at_once(
+    nb, server, categorizer
+):
     """One in each: passed, retried, refused for good; the counts add up to the requests that were made."""
-    server.faults = [*PASSING.values(), *(answer for answer, _ in NO_ANSWER.values()), chat.error(429, "slow down", retry_after="30")] * 3
+    server.faults = [
+        *PASSING.values(),
+        *(answer for answer, _ in NO_ANSWER.values()),
+        chat.error(429, "slow down", retry_after="30"),
+    ] * 3
     faults = len(server.faults)
-    texts = [f"text {number} {word}" for number in range(20) for word in ("refund", "crash", "else")]
+    texts = [
+        f"text {number} {word}"
+        for number in range(20)
+        for word in ("refund", "crash", "else")
+    ]
     run = categorizer(retries=20).map(texts)
     assert tally(run) == {"COMPLETED": 60}
-    assert [answer.label for answer in run.results("categorize")] == ["billing", "bug", "other"] * 20
+    assert [answer.label for answer in run.results("categorize")] == [
+        "billing",
+        "bug",
+        "other",
+    ] * 20
     assert len(server.requests) == 60 + faults
 
 
-def test_it_is_called_mapped_and_used_in_sync_and_async_flows_alike(nb, server, categorizer):
+def test_it_is_called_mapped_and_used_in_sync_and_async_flows_alike(
+    nb, server, categorizer
+):
     categorize = categorizer()
 
     @nf.flow(on="chat/thread")
@@ -155,9 +194,16 @@ def test_it_is_called_mapped_and_used_in_sync_and_async_flows_alike(nb, server, 
         return categorize.submit(thread["body"]).result().label
 
     run = nb.send("chat/thread", [{"id": 1, "body": TEXT}], key="id")
-    assert run.results("waits") == run.results("awaits") == run.results("submits") == ["billing"]
+    assert (
+        run.results("waits")
+        == run.results("awaits")
+        == run.results("submits")
+        == ["billing"]
+    )
     assert run.results("fans_out") == [["billing", "bug"]]
-    assert sorted(server.texts) == [["crash"], [TEXT]], "flows with equal calls share one"
+    assert sorted(server.texts) == [["crash"], [TEXT]], (
+        "flows with equal calls share one"
+    )
 
 
 def test_an_async_flow_that_forgets_aio_is_told_so(nb, server, categorizer):
@@ -177,7 +223,9 @@ def test_it_can_be_awaited_on_any_event_loop(nb, server, categorizer):
     import asyncio
 
     categorize = categorizer()
-    labels = [asyncio.run(categorize.aio(f"{number} refund")).label for number in range(3)]
+    labels = [
+        asyncio.run(categorize.aio(f"{number} refund")).label for number in range(3)
+    ]
     assert labels == ["billing"] * 3
 
 

@@ -63,12 +63,16 @@ def test_a_bucket_gives_evenly_and_queues_what_is_too_much():
 
 
 @pytest.mark.parametrize("stall", [None, 150])
-def test_who_names_the_limit_itself_stays_below_it_however_unevenly_requests_arrive(stall):
+def test_who_names_the_limit_itself_stays_below_it_however_unevenly_requests_arrive(
+    stall,
+):
     """Twenty a second: the twenty-first of any row goes more than a second after the first, by more than a network's jitter."""
     bucket = Bucket()
     bucket.per_minute = 20 * 60
     found = starts(bucket, 300, stall=stall)
-    assert min(last - first for first, last in zip(found, found[20:], strict=False)) > 1.03
+    assert (
+        min(last - first for first, last in zip(found, found[20:], strict=False)) > 1.03
+    )
     assert found[-1] - found[0] < 300 / 20 * 1.1
 
 
@@ -88,7 +92,11 @@ def test_a_pause_is_as_long_as_the_provider_says():
 
 def test_a_pause_of_one_is_a_pause_of_all_who_name_the_provider():
     way, clock = Channel(), Paused()
-    way.heed({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m3s"}, clock.now, 0.0)
+    way.heed(
+        {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m3s"},
+        clock.now,
+        0.0,
+    )
     assert sends(way, clock, ["answer"]) == "answer"
     assert clock.waits == [60.0]
     assert channel("openai", "http://here/v1") is channel("openai", "http://here/v1/")
@@ -99,11 +107,35 @@ def test_a_pause_of_one_is_a_pause_of_all_who_name_the_provider():
 @pytest.mark.parametrize(
     ("headers", "waits"),
     [
-        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "250ms"}, [0.25]),
-        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1.5"}, [1.5]),
-        ({"anthropic-ratelimit-requests-remaining": "0", "anthropic-ratelimit-requests-reset": "2026-11-24T12:00:09Z"}, [9.0]),
-        ({"x-ratelimit-remaining-requests": "7", "x-ratelimit-reset-requests": "9s"}, []),
-        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "soon"}, []),
+        (
+            {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "250ms"},
+            [0.25],
+        ),
+        (
+            {
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-reset-requests": "1.5",
+            },
+            [1.5],
+        ),
+        (
+            {
+                "anthropic-ratelimit-requests-remaining": "0",
+                "anthropic-ratelimit-requests-reset": "2026-11-24T12:00:09Z",
+            },
+            [9.0],
+        ),
+        (
+            {"x-ratelimit-remaining-requests": "7", "x-ratelimit-reset-requests": "9s"},
+            [],
+        ),
+        (
+            {
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-reset-requests": "soon",
+            },
+            [],
+        ),
     ],
 )
 def test_nothing_left_means_waiting_until_there_is(headers, waits):
@@ -136,7 +168,10 @@ def test_a_refused_request_uses_up_no_tokens():
 def test_an_answer_in_between_gives_patience_anew():
     way, clock = Channel(), Paused()
     for _ in range(5):
-        assert sends(way, clock, [limited(1.0), limited(1.0), limited(1.0), "answer"]) == "answer"
+        assert (
+            sends(way, clock, [limited(1.0), limited(1.0), limited(1.0), "answer"])
+            == "answer"
+        )
 
 
 def test_being_told_to_wait_costs_no_attempt(nb, server, categorizer):
@@ -151,24 +186,38 @@ def test_a_busy_server_that_says_when_is_asked_then(nb, server, categorizer):
 
 
 def test_the_headers_of_good_answers_are_heeded(nb, server, categorizer):
-    server.headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "55s"}
+    server.headers = {
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "55s",
+    }
     categorizer()("one")
     way = channel("openai-chat", server.url)
     assert way._paused_until > nb.engine.clock.monotonic() + 5
 
 
-def test_three_hundred_rows_against_a_limit_are_three_hundred_requests(server, categorizer):
+def test_three_hundred_rows_against_a_limit_are_three_hundred_requests(
+    server, categorizer
+):
     """Eighty a second are allowed, sixty asked for; none is lost, none is refused."""
     server.allow = 40, 0.5
-    run = categorizer(rpm=60 * 60, concurrency=32).map([f"text {number}" for number in range(300)])
+    run = categorizer(rpm=60 * 60, concurrency=32).map(
+        [f"text {number}" for number in range(300)]
+    )
     assert tally(run) == {"COMPLETED": 300}
     assert len(server.requests) == 300
 
 
-def test_without_a_limit_of_ones_own_what_is_refused_is_asked_again_and_none_is_lost(server, categorizer):
+def test_without_a_limit_of_ones_own_what_is_refused_is_asked_again_and_none_is_lost(
+    server, categorizer
+):
     """After each twenty the server has had enough for a moment."""
-    server.faults = [*[None] * 20, chat.error(429, "slow down", "rate_limit_exceeded", retry_after="0.1")] * 14
-    run = categorizer(concurrency=32, retries=0).map([f"text {number}" for number in range(300)])
+    server.faults = [
+        *[None] * 20,
+        chat.error(429, "slow down", "rate_limit_exceeded", retry_after="0.1"),
+    ] * 14
+    run = categorizer(concurrency=32, retries=0).map(
+        [f"text {number}" for number in range(300)]
+    )
     assert tally(run) == {"COMPLETED": 300}
     assert server.answered == 300
     assert len(server.requests) == 314
@@ -183,7 +232,9 @@ def test_a_limit_is_shared_by_all_steps_of_the_provider(nb, server, categorizer)
     assert nb.engine.clock.monotonic() - begun >= 38
 
 
-def test_tokens_per_minute_are_those_that_requests_really_came_to(nb, server, categorizer):
+def test_tokens_per_minute_are_those_that_requests_really_came_to(
+    nb, server, categorizer
+):
     """Twenty requests of 114 tokens each, at 600 a minute: the last starts when nineteen are paid off."""
     begun = nb.engine.clock.monotonic()
     categorizer(tpm=600, concurrency=1).map([f"text {number}" for number in range(20)])

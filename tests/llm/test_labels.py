@@ -28,11 +28,27 @@ class Plain(enum.Enum):
 class Ticket(pydantic.BaseModel):
     """What customers of a plant sensor write about."""
 
-    topic: Literal["billing", "bug"] | None = pydantic.Field(description="the main concern")
+    topic: Literal["billing", "bug"] | None = pydantic.Field(
+        description="the main concern"
+    )
     urgent: bool = False
 
 
-@pytest.mark.parametrize("labels", [["billing", "bug"], ("billing", "bug"), {"bug", "billing"}, {"billing": None, "bug": ""}, Topic, Plain, Literal["billing", "bug"], Ticket, pd.Series(["billing", "bug"])], ids=str)
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["billing", "bug"],
+        ("billing", "bug"),
+        {"bug", "billing"},
+        {"billing": None, "bug": ""},
+        Topic,
+        Plain,
+        Literal["billing", "bug"],
+        Ticket,
+        pd.Series(["billing", "bug"]),
+    ],
+    ids=str,
+)
 def test_labels_are_the_same_in_every_form(labels):
     assert taxonomy.read(labels).labels == {"billing": "", "bug": ""}
 
@@ -57,9 +73,13 @@ def test_labels_are_texts_whatever_class_they_are_of(labels):
 
 
 def test_of_members_of_an_enum_examples_and_answers_mean_the_same_labels(nb):
-    categorize = nf.llm.categorizer(Plain, examples={Plain.bug: ["crash"]}, unknown=Plain.billing)
+    categorize = nf.llm.categorizer(
+        Plain, examples={Plain.bug: ["crash"]}, unknown=Plain.billing
+    )
     assert categorize("it did crash").label == "bug"
-    assert nf.llm.categorizer(Plain, model=lambda text: Plain.bug)("crash").label == "bug"
+    assert (
+        nf.llm.categorizer(Plain, model=lambda text: Plain.bug)("crash").label == "bug"
+    )
 
 
 def test_a_letter_with_an_accent_is_one_however_it_is_written():
@@ -70,16 +90,28 @@ def test_a_letter_with_an_accent_is_one_however_it_is_written():
 
 def test_labels_that_differ_by_capitals_are_two_and_neither_is_guessed():
     twins = taxonomy.read(["Bug", "bug"])
-    assert [twins.find("Bug"), twins.find(" bug"), twins.find("BUG")] == ["Bug", "bug", None]
+    assert [twins.find("Bug"), twins.find(" bug"), twins.find("BUG")] == [
+        "Bug",
+        "bug",
+        None,
+    ]
 
 
 def test_several_labels_a_text_are_no_labels_to_choose_one_from():
-    with pytest.raises(nf.UsageError, match="Tags has to have one field that is a Literal or an Enum, and has none"):
-        taxonomy.read(pydantic.create_model("Tags", tags=(list[Literal["a", "b"]], ...)))
+    with pytest.raises(
+        nf.UsageError,
+        match="Tags has to have one field that is a Literal or an Enum, and has none",
+    ):
+        taxonomy.read(
+            pydantic.create_model("Tags", tags=(list[Literal["a", "b"]], ...))
+        )
 
 
 def test_what_a_model_says_of_its_labels_is_kept():
-    assert taxonomy.read(Ticket).about == "What customers of a plant sensor write about.\nthe main concern"
+    assert (
+        taxonomy.read(Ticket).about
+        == "What customers of a plant sensor write about.\nthe main concern"
+    )
     assert taxonomy.read(Topic).about == ""
 
 
@@ -140,7 +172,9 @@ PAIRS = [("refund", "billing"), ("crash", "bug")]
         {"refund": Topic.BILLING, "crash": Topic.BUG},
         [{"text": "refund", "label": "billing"}, {"text": "crash", "label": "bug"}],
         pd.DataFrame(PAIRS, columns=["body", "topic"]),
-        pd.DataFrame({"id": [1, 2], "label": ["billing", "bug"], "text": ["refund", "crash"]}),
+        pd.DataFrame(
+            {"id": [1, 2], "label": ["billing", "bug"], "text": ["refund", "crash"]}
+        ),
         pl.DataFrame({"text": ["refund", "crash"], "label": ["billing", "bug"]}),
         pa.table({"text": ["refund", "crash"], "label": ["billing", "bug"]}),
     ],
@@ -153,12 +187,18 @@ def test_examples_are_the_same_in_every_form(given):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([("refund", "Billing")], "Example 0 has the label 'Billing', which is none of the labels: billing, bug"),
+        (
+            [("refund", "Billing")],
+            "Example 0 has the label 'Billing', which is none of the labels: billing, bug",
+        ),
         ([("refund", "billing"), ("", "bug")], "Example 1 is ''"),
         ([("refund", None)], "has the label None"),
         (["refund"], r"examples\[0\] is 'refund'"),
         ("refund", "examples='refund' has to be"),
-        (pd.DataFrame({"body": ["a"], "topic": ["bug"], "id": [1]}), "it has body, topic, id"),
+        (
+            pd.DataFrame({"body": ["a"], "topic": ["bug"], "id": [1]}),
+            "it has body, topic, id",
+        ),
     ],
 )
 def test_examples_that_cannot_be_right_are_named(given, said):

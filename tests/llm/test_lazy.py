@@ -10,7 +10,17 @@ import nbflow as nf
 
 
 def loaded_after(code):
-    told = subprocess.run([sys.executable, "-c", f"import sys, nbflow as nf\n{code}\nprint(*sys.modules)"], capture_output=True, text=True, check=True, env=os.environ)
+    told = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys, nbflow as nf\n{code}\nprint(*sys.modules)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ,
+    )
     return set(told.stdout.split())
 
 

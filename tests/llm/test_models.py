@@ -17,20 +17,38 @@ TEXT = "please refund me"
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"model": "gpt-4o-mini"}, "model='gpt-4o-mini' is no model: write \"offline\", \"provider:model\""),
+        (
+            {"model": "gpt-4o-mini"},
+            'model=\'gpt-4o-mini\' is no model: write "offline", "provider:model"',
+        ),
         ({"model": "opnai:gpt-4o"}, "no provider 'opnai'. Did you mean 'openai'"),
         ({"model": "openai:"}, "is no model"),
         ({"model": 7}, "model=7 has to be"),
-        ({"model": str, "batch": 20}, "batch= is for models that nbflow reaches itself"),
+        (
+            {"model": str, "batch": 20},
+            "batch= is for models that nbflow reaches itself",
+        ),
         ({"model": str, "rpm": 20}, "rpm= is for models"),
         ({"model": "openai:x", "batch": 0}, "batch=0 has to be a whole number"),
         ({"model": "openai:x", "rpm": -1}, "rpm=-1 has to be a number above 0"),
-        ({"model": "openai:x", "timeout": 0}, "timeout=0 has to be longer than nothing"),
+        (
+            {"model": "openai:x", "timeout": 0},
+            "timeout=0 has to be longer than nothing",
+        ),
         ({"model": "openai:x", "timeout": "soon"}, "timeout='soon' is not a duration"),
         ({"timeout": "soon"}, "timeout='soon' is not a duration"),
-        ({"model": "openai:x", "concurrency": 0}, "concurrency=0 has to be a whole number"),
-        ({"model": "openai:x", "base_url": "localhost:8000/v1"}, "base_url='localhost:8000/v1' is no address: write it with http://"),
-        ({"model": "openai:x", "api_key": 7}, "api_key= has to be a text, such as nf.secret('OPENAI_API_KEY'), not int"),
+        (
+            {"model": "openai:x", "concurrency": 0},
+            "concurrency=0 has to be a whole number",
+        ),
+        (
+            {"model": "openai:x", "base_url": "localhost:8000/v1"},
+            "base_url='localhost:8000/v1' is no address: write it with http://",
+        ),
+        (
+            {"model": "openai:x", "api_key": 7},
+            "api_key= has to be a text, such as nf.secret('OPENAI_API_KEY'), not int",
+        ),
         ({"redact": "mail"}, "redact='mail' has to be a function"),
         ({"instructions": 3}, "instructions=3 has to be a text"),
         ({"retries": -1}, "retries=-1"),
@@ -43,9 +61,18 @@ def test_what_cannot_be_right_is_said_at_once(options, said):
     assert said in str(refused.value)
 
 
-@pytest.mark.parametrize(("option", "said"), [("retrys", "Did you mean 'retries'?"), ("temperature", "for a client of your own to say, see nbflow.llm.Model")])
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("retrys", "Did you mean 'retries'?"),
+        ("temperature", "for a client of your own to say, see nbflow.llm.Model"),
+    ],
+)
 def test_an_option_that_there_is_not_is_named(option, said):
-    with pytest.raises(TypeError, match=rf"categorizer\(\) got an unexpected keyword argument '{option}'\. .*{re.escape(said)}"):
+    with pytest.raises(
+        TypeError,
+        match=rf"categorizer\(\) got an unexpected keyword argument '{option}'\. .*{re.escape(said)}",
+    ):
         nf.llm.categorizer(["a", "b"], **{option: 0})
 
 
@@ -59,41 +86,85 @@ def test_without_the_package_it_is_said_how_to_install_it(monkeypatch):
 
 def test_without_a_key_it_is_said_how_to_give_one(nb, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    with pytest.raises(nf.StepError, match=r"tried once: StopError: model='openai:gpt-4o-mini': .*OPENAI_API_KEY.*api_key=nf.secret"):
+    with pytest.raises(
+        nf.StepError,
+        match=r"tried once: StopError: model='openai:gpt-4o-mini': .*OPENAI_API_KEY.*api_key=nf.secret",
+    ):
         nf.llm.categorizer(["a", "b"], model="openai:gpt-4o-mini")(TEXT)
 
 
 def test_a_provider_whose_package_is_missing_says_which(nb):
-    with pytest.raises(nf.StepError, match=r"tried once: StopError: model='anthropic:claude'.*anthropic"):
+    with pytest.raises(
+        nf.StepError,
+        match=r"tried once: StopError: model='anthropic:claude'.*anthropic",
+    ):
         nf.llm.categorizer(["a", "b"], model="anthropic:claude", api_key="k")(TEXT)
 
 
-@pytest.mark.parametrize("model", ["openai:stub", "openai-chat:stub", "ollama:stub", "vllm:stub", "deepseek:stub", "stub"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "openai:stub",
+        "openai-chat:stub",
+        "ollama:stub",
+        "vllm:stub",
+        "deepseek:stub",
+        "stub",
+    ],
+)
 def test_any_server_that_speaks_as_openai_does_is_one_address_away(nb, server, model):
-    assert nf.llm.categorizer(chat.LABELS, model=model, base_url=server.url)(TEXT).label == "billing"
+    assert (
+        nf.llm.categorizer(chat.LABELS, model=model, base_url=server.url)(TEXT).label
+        == "billing"
+    )
     assert server.requests[0]["body"]["model"] == "stub"
 
 
 def test_the_protocol_that_openai_itself_is_asked_by_works_as_well(nb, server):
-    server.faults = [chat.says("", finish="length"), chat.says("", refusal="no"), chat.says('{"label": "Happy"}'), chat.error(429, "slow", retry_after="9")]
-    run = nf.llm.categorizer(chat.LABELS, model="openai-responses:stub", base_url=server.url).map([TEXT])
+    server.faults = [
+        chat.says("", finish="length"),
+        chat.says("", refusal="no"),
+        chat.says('{"label": "Happy"}'),
+        chat.error(429, "slow", retry_after="9"),
+    ]
+    run = nf.llm.categorizer(
+        chat.LABELS, model="openai-responses:stub", base_url=server.url
+    ).map([TEXT])
     assert run.results("categorize") == [Category("billing", 0.9, "it says so")]
     assert run.usage[:4] == (4, 4 * chat.PROMPT, 4 * chat.COMPLETION, 12)
-    told = [request["records"][0].get("your last answer", "") for request in server.requests]
-    assert [said[:30] for said in told] == ["", "the model's answer was cut off", "the model refused to answer", "the model answered 'Happy', wh", "the model answered 'Happy', wh"]
+    told = [
+        request["records"][0].get("your last answer", "") for request in server.requests
+    ]
+    assert [said[:30] for said in told] == [
+        "",
+        "the model's answer was cut off",
+        "the model refused to answer",
+        "the model answered 'Happy', wh",
+        "the model answered 'Happy', wh",
+    ]
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_a_model_without_structured_output_answers_by_calling_a_tool(nb, server, monkeypatch, batch):
+def test_a_model_without_structured_output_answers_by_calling_a_tool(
+    nb, server, monkeypatch, batch
+):
     monkeypatch.setenv("HEROKU_INFERENCE_URL", server.url.removesuffix("/v1"))
     monkeypatch.setenv("HEROKU_INFERENCE_KEY", "k")
     server.faults = [chat.says('{"label": "Happy"}')]
-    run = nf.llm.categorizer(chat.LABELS, model="heroku:stub", batch=batch).map(["refund", "crash", "else"])
-    assert [answer.label for answer in run.results("categorize")] == ["billing", "bug", "other"]
+    run = nf.llm.categorizer(chat.LABELS, model="heroku:stub", batch=batch).map(
+        ["refund", "crash", "else"]
+    )
+    assert [answer.label for answer in run.results("categorize")] == [
+        "billing",
+        "bug",
+        "other",
+    ]
     assert "response_format" not in server.requests[0]["body"]
 
 
-def test_a_key_goes_where_it_is_told_and_that_of_the_environment_nowhere_else(nb, server, categorizer, monkeypatch):
+def test_a_key_goes_where_it_is_told_and_that_of_the_environment_nowhere_else(
+    nb, server, categorizer, monkeypatch
+):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai-and-for-openai-alone")
     categorizer()("one")
     monkeypatch.setenv("HOUSE_KEY", "sk-mine-and-nobody-elses")
@@ -107,15 +178,31 @@ def test_a_key_goes_where_it_is_told_and_that_of_the_environment_nowhere_else(nb
 
 # Keys.
 
-TOLD = [{"model": "openai:other"}, {"reason": False}, {"instructions": "Choose well."}, {"examples": {TEXT: "bug"}}, {"unknown": "unclear"}]
-HOW = [{"api_key": "k"}, {"rpm": 600, "tpm": 1e6}, {"batch": 20}, {"timeout": 5, "concurrency": 2, "retries": 9}, {"base_url": "http://127.0.0.1:9/v1"}]
+TOLD = [
+    {"model": "openai:other"},
+    {"reason": False},
+    {"instructions": "Choose well."},
+    {"examples": {TEXT: "bug"}},
+    {"unknown": "unclear"},
+]
+HOW = [
+    {"api_key": "k"},
+    {"rpm": 600, "tpm": 1e6},
+    {"batch": 20},
+    {"timeout": 5, "concurrency": 2, "retries": 9},
+    {"base_url": "http://127.0.0.1:9/v1"},
+]
 
 
 @pytest.mark.parametrize("edit", TOLD, ids=str)
 def test_what_the_model_is_told_counts(nb, server, categorizer, edit):
     categorizer()(TEXT)
     after = categorizer(**edit)
-    (changed,) = after.explain().changes if "unknown" not in edit else after.explain().changes[1:]
+    (changed,) = (
+        after.explain().changes
+        if "unknown" not in edit
+        else after.explain().changes[1:]
+    )
     assert changed.name in edit
     assert after.explain(TEXT).state == "would run"
     after(TEXT)
@@ -138,8 +225,13 @@ def test_how_it_is_reached_does_not(nb, server, categorizer, edit):
 
 def test_the_sentence_about_an_edited_prompt_shows_the_edit(nb, categorizer):
     categorizer(instructions="You file mail.\nPick one label.")(TEXT)
-    said = str(categorizer(instructions="You file mail.\nChoose one label.").explain(TEXT))
-    assert said == "categorize would run because `instructions` changed (line 2: 'Pick one label.' -> 'Choose one label.')."
+    said = str(
+        categorizer(instructions="You file mail.\nChoose one label.").explain(TEXT)
+    )
+    assert (
+        said
+        == "categorize would run because `instructions` changed (line 2: 'Pick one label.' -> 'Choose one label.')."
+    )
 
 
 # What it sees.
@@ -147,7 +239,11 @@ def test_the_sentence_about_an_edited_prompt_shows_the_edit(nb, categorizer):
 
 def test_what_is_redacted_leaves_the_process_nowhere(nb, server, categorizer):
     server.always = chat.says(lambda texts: f"I cannot label {texts}")
-    categorize = categorizer(redact=lambda text: text.replace("Ada", "[name]"), examples={"Ada has a bug": "bug"}, retries=1)
+    categorize = categorizer(
+        redact=lambda text: text.replace("Ada", "[name]"),
+        examples={"Ada has a bug": "bug"},
+        retries=1,
+    )
     with pytest.raises(nf.StepError) as failed:
         categorize("Ada wants a refund")
     assert "Ada" not in str(server.requests)
@@ -157,7 +253,9 @@ def test_what_is_redacted_leaves_the_process_nowhere(nb, server, categorizer):
 
 
 def test_a_redaction_that_returns_nothing_fails_at_once(nb, server, categorizer):
-    with pytest.raises(nf.StepError, match="tried once: TypeError: redact= returned NoneType"):
+    with pytest.raises(
+        nf.StepError, match="tried once: TypeError: redact= returned NoneType"
+    ):
         categorizer(redact=lambda text: None)(TEXT)
     assert server.requests == []
 
@@ -169,18 +267,43 @@ def test_a_text_cannot_end_the_quotes_it_is_in(nb, server, categorizer):
     assert server.texts == [[text]]
 
 
-def test_the_model_is_told_labels_descriptions_instructions_and_examples(nb, server, categorizer):
-    categorizer({"billing": "money", "bug": "", "other": ""}, instructions="Be strict.", examples={"it broke": "bug"}, unknown="unclear")(TEXT)
-    (system, _), schema = server.requests[0]["body"]["messages"], server.requests[0]["body"]["response_format"]["json_schema"]["schema"]
-    for told in ("- billing: money", "- bug\n", "- unclear: none of the other labels fits", "Be strict.", '{"text": "it broke", "label": "bug"}'):
+def test_the_model_is_told_labels_descriptions_instructions_and_examples(
+    nb, server, categorizer
+):
+    categorizer(
+        {"billing": "money", "bug": "", "other": ""},
+        instructions="Be strict.",
+        examples={"it broke": "bug"},
+        unknown="unclear",
+    )(TEXT)
+    (system, _), schema = (
+        server.requests[0]["body"]["messages"],
+        server.requests[0]["body"]["response_format"]["json_schema"]["schema"],
+    )
+    for told in (
+        "- billing: money",
+        "- bug\n",
+        "- unclear: none of the other labels fits",
+        "Be strict.",
+        '{"text": "it broke", "label": "bug"}',
+    ):
         assert told in system["content"]
-    assert schema["properties"]["label"]["enum"] == ["billing", "bug", "other", "unclear"]
+    assert schema["properties"]["label"]["enum"] == [
+        "billing",
+        "bug",
+        "other",
+        "unclear",
+    ]
     assert list(schema["properties"]) == ["reason", "label", "confidence"]
 
 
 def test_without_reasons_none_is_asked_for(nb, server, categorizer):
     categorizer(reason=False)(TEXT)
-    assert list(server.requests[0]["body"]["response_format"]["json_schema"]["schema"]["properties"]) == ["label", "confidence"]
+    assert list(
+        server.requests[0]["body"]["response_format"]["json_schema"]["schema"][
+            "properties"
+        ]
+    ) == ["label", "confidence"]
 
 
 def test_a_text_that_no_encoding_knows_is_sent_all_the_same(nb, server, categorizer):
@@ -189,15 +312,21 @@ def test_a_text_that_no_encoding_knows_is_sent_all_the_same(nb, server, categori
 
 
 @pytest.mark.parametrize("text", ["", " \n", None, float("nan"), pd.NA], ids=repr)
-def test_an_empty_or_missing_text_costs_no_request_unless_there_is_a_label_for_it(nb, server, categorizer, text):
-    with pytest.raises(nf.StepError, match="tried once: NonRetriableError: the text is empty"):
+def test_an_empty_or_missing_text_costs_no_request_unless_there_is_a_label_for_it(
+    nb, server, categorizer, text
+):
+    with pytest.raises(
+        nf.StepError, match="tried once: NonRetriableError: the text is empty"
+    ):
         categorizer()(text)
     assert server.requests == []
     categorizer(unknown="unclear")(text)
     assert server.texts == [[text if isinstance(text, str) else ""]]
 
 
-def test_a_text_of_which_nothing_may_leave_the_process_costs_no_request(nb, server, categorizer):
+def test_a_text_of_which_nothing_may_leave_the_process_costs_no_request(
+    nb, server, categorizer
+):
     with pytest.raises(nf.StepError, match="the text is empty"):
         categorizer(redact=lambda text: "")(TEXT)
     assert server.requests == []
@@ -210,8 +339,14 @@ ANSWERS = {
     "other capitals": (" Billing ", Category("billing")),
     "a category": (Category("bug", 0.3, "so"), Category("bug", 0.3, "so")),
     "a dict": ({"label": "bug", "confidence": 0.3}, Category("bug", 0.3)),
-    "texts and numbers of numpy": ({"label": np.str_("bug"), "confidence": np.float32(0.5)}, Category("bug", 0.5)),
-    "a confidence that is none": ({"label": "bug", "confidence": "95%", "reason": 7}, Category("bug", None, "7")),
+    "texts and numbers of numpy": (
+        {"label": np.str_("bug"), "confidence": np.float32(0.5)},
+        Category("bug", 0.5),
+    ),
+    "a confidence that is none": (
+        {"label": "bug", "confidence": "95%", "reason": 7},
+        Category("bug", None, "7"),
+    ),
 }
 
 
@@ -231,10 +366,21 @@ def test_a_function_of_the_text_is_a_model(nb, form, is_async):
     assert categorize.map([TEXT, "another"]).results("categorize") == [answer] * 2
 
 
-@pytest.mark.parametrize(("given", "said"), [("Happy", "'Happy', which is none of the labels"), ("", "empty"), (None, "empty"), ({}, "empty"), (3, "3, which is none")])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("Happy", "'Happy', which is none of the labels"),
+        ("", "empty"),
+        (None, "empty"),
+        ({}, "empty"),
+        (3, "3, which is none"),
+    ],
+)
 def test_a_function_cannot_make_up_a_label_either(nb, given, said):
     with pytest.raises(nf.StepError, match=f"tried 2 times: AnswerError.*{said}"):
-        nf.llm.categorizer(["billing", "bug"], model=lambda text: given, retries=1)(TEXT)
+        nf.llm.categorizer(["billing", "bug"], model=lambda text: given, retries=1)(
+            TEXT
+        )
 
 
 def test_concurrency_holds_for_a_function_too():
@@ -247,7 +393,9 @@ def test_concurrency_holds_for_a_function_too():
         under_way.remove(text)
         return "bug"
 
-    nf.llm.categorizer(["billing", "bug"], model=ask, concurrency=2).map([f"text {number}" for number in range(12)])
+    nf.llm.categorizer(["billing", "bug"], model=ask, concurrency=2).map(
+        [f"text {number}" for number in range(12)]
+    )
     assert max(most) == 2
 
 
@@ -261,8 +409,14 @@ def test_timeout_holds_for_a_function_too():
 
 def test_the_code_of_a_function_counts(nb):
     nf.llm.categorizer(["a", "b"], model=lambda text: "a")(TEXT)
-    assert nf.llm.categorizer(["a", "b"], model=lambda text: "a").explain(TEXT).state == "cached"
-    assert "`model` changed" in nf.llm.categorizer(["a", "b"], model=lambda text: "b").explain(TEXT).reason
+    assert (
+        nf.llm.categorizer(["a", "b"], model=lambda text: "a").explain(TEXT).state
+        == "cached"
+    )
+    assert (
+        "`model` changed"
+        in nf.llm.categorizer(["a", "b"], model=lambda text: "b").explain(TEXT).reason
+    )
 
 
 def test_what_a_function_notes_for_itself_does_not_count(nb):
@@ -293,14 +447,18 @@ class Own:
         return Reply('{"label": "bug", "confidence": 1}', Tokens(7, 3, 2))
 
 
-def test_an_object_that_answers_requests_is_a_model_with_all_that_nbflow_does_for_one(nb):
+def test_an_object_that_answers_requests_is_a_model_with_all_that_nbflow_does_for_one(
+    nb,
+):
     own = Own()
     categorize = nf.llm.categorizer(["bug", "other"], model=own)
     run = categorize.map([TEXT])
     assert run.results("categorize") == [Category("bug", 1.0)]
     assert run.usage[:4] == (1, 7, 3, 2)
     assert len(own.asked) == 2
-    assert categorize.explain(TEXT).state == "cached", "it counts by its name and class, not by what it remembers"
+    assert categorize.explain(TEXT).state == "cached", (
+        "it counts by its name and class, not by what it remembers"
+    )
 
 
 def test_an_object_that_is_no_model_is_told_what_it_lacks(nb):
@@ -312,7 +470,13 @@ def test_an_object_that_is_no_model_is_told_what_it_lacks(nb):
         name = "house:named"
 
     for model in (Nameless(), Named):
-        with pytest.raises(nf.UsageError, match="has to be an object with a text as `name` and `async def ask"):
+        with pytest.raises(
+            nf.UsageError,
+            match="has to be an object with a text as `name` and `async def ask",
+        ):
             nf.llm.categorizer(["bug", "other"], model=model)
-    with pytest.raises(nf.StepError, match=r"tried once: TypeError: .* of house:named returned str; it has to return a nbflow\.llm\.Reply"):
+    with pytest.raises(
+        nf.StepError,
+        match=r"tried once: TypeError: .* of house:named returned str; it has to return a nbflow\.llm\.Reply",
+    ):
         nf.llm.categorizer(["bug", "other"], model=Named())(TEXT)

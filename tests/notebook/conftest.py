@@ -50,15 +50,23 @@ class Folder:
         made = []
         for cell in cells:
             source, *tags = (cell,) if isinstance(cell, str) else cell
-            made.append(new_markdown_cell(source) if source.startswith("# ") else new_code_cell(source, metadata={"tags": tags} if tags else {}))
+            made.append(
+                new_markdown_cell(source)
+                if source.startswith("# ")
+                else new_code_cell(source, metadata={"tags": tags} if tags else {})
+            )
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(new_notebook(cells=made, metadata={"kernelspec": kernel}), self.path / name)
+        nbformat.write(
+            new_notebook(cells=made, metadata={"kernelspec": kernel}), self.path / name
+        )
         return self.path / name
 
     def write_work(self, *after, bad=(), count=20, pause=0.0):
         """A notebook that sends a batch in its third cell."""
         declared = f"bad: list[int] = {list(bad)}\ncount = {count}\npause = {pause}"
-        return self.write((declared, "parameters"), "import time, nbflow as nf", WORK, *after)
+        return self.write(
+            (declared, "parameters"), "import time, nbflow as nf", WORK, *after
+        )
 
     @property
     def log(self):
@@ -72,15 +80,32 @@ class Folder:
         return json.loads((self.path / f"{name}.out.run.json").read_text())
 
     def states(self, name="job"):
-        states = [cell.metadata["nbflow"]["state"] for cell in self.output(name).cells if cell.cell_type == "code"]
+        states = [
+            cell.metadata["nbflow"]["state"]
+            for cell in self.output(name).cells
+            if cell.cell_type == "code"
+        ]
         assert states == [cell["state"] for cell in self.report(name)["cells"]]
         return states
 
     def start(self, *arguments, **environment):
         """The command in a process of its own."""
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        command = [sys.executable, "-m", "nbflow.cli", "run", str(self.path / "job.ipynb"), *arguments]
-        return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path} | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        command = [
+            sys.executable,
+            "-m",
+            "nbflow.cli",
+            "run",
+            str(self.path / "job.ipynb"),
+            *arguments,
+        ]
+        return subprocess.Popen(
+            command,
+            env=os.environ | {"PYTHONPATH": path} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def wait_for(self, condition, seconds=60):
         deadline = time.monotonic() + seconds
@@ -103,7 +128,10 @@ def run(folder, capsys):
     """Run the folder's notebook in this process: the exit code and what was printed."""
 
     def run(*arguments, name="job.ipynb"):
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        before = {
+            number: signal.getsignal(number)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
         code = cli.main(["run", str(folder.path / name), *arguments])
         assert before == {number: signal.getsignal(number) for number in before}
         captured = capsys.readouterr()

@@ -26,7 +26,11 @@ def kernel(tmp_path):
 
 
 def lines(text):
-    return [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in text.splitlines() if line.strip()]
+    return [
+        re.sub(r"\x1b\[[0-9;]*m", "", line)
+        for line in text.splitlines()
+        if line.strip()
+    ]
 
 
 def test_a_class_and_a_function_that_a_cell_defines_may_be_declared_outputs(kernel):
@@ -78,7 +82,7 @@ def test_what_cannot_be_keyed_is_told_with_the_flag_that_leaves_it_out(kernel):
         ("while True:\n    if c:\n        continue\n    break", {"c"}, []),
         ("n: int = 1\nn", {"int"}, ["n"]),
     ],
-)
+)  # fmt: skip
 def test_names_are_read_if_the_cell_may_not_have_bound_them(text, reads, outputs):
     found = reach(ast.parse(text).body)
     builtins = {"print", "open", "ValueError", "range", "__name__"}
@@ -86,20 +90,48 @@ def test_names_are_read_if_the_cell_may_not_have_bound_them(text, reads, outputs
     assert sorted(found.outputs) == sorted(outputs)
 
 
-@pytest.mark.parametrize("text", ["from x import *", "exec('1')", "globals()['x']", "get_ipython().system('ls')", "get_ipython().run_cell_magic('bash', '', 'ls')", "x = input()"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from x import *",
+        "exec('1')",
+        "globals()['x']",
+        "get_ipython().system('ls')",
+        "get_ipython().run_cell_magic('bash', '', 'ls')",
+        "x = input()",
+    ],
+)
 def test_what_no_key_can_follow_is_named(text):
     assert blind(ast.parse(text).body)
 
 
 def test_magics_that_only_set_up_are_like_imports():
-    assert blind(ast.parse("get_ipython().run_line_magic('matplotlib', 'inline')").body) is None
+    assert (
+        blind(ast.parse("get_ipython().run_line_magic('matplotlib', 'inline')").body)
+        is None
+    )
 
 
 def test_the_first_line_is_read_in_both_spellings():
-    spec = rewrite.parse("classify -> labels, costs --ignore client --retries 2 --timeout 30 --ttl 1d --version 3 --force")
-    assert (spec.name, spec.outputs, spec.ignore, spec.version, spec.force) == ("classify", ("labels", "costs"), {"client"}, "3", True)
-    assert (spec.policy.retries, spec.policy.timeout, spec.policy.ttl) == (2, 30.0, 86400.0)
-    assert rewrite.mark(["\n", "#| label: x\n", "#| step: a -> b\n", "b = 1\n"])[2] == "'#| step: a -> b'\n"
+    spec = rewrite.parse(
+        "classify -> labels, costs --ignore client --retries 2 --timeout 30 --ttl 1d --version 3 --force"
+    )
+    assert (spec.name, spec.outputs, spec.ignore, spec.version, spec.force) == (
+        "classify",
+        ("labels", "costs"),
+        {"client"},
+        "3",
+        True,
+    )
+    assert (spec.policy.retries, spec.policy.timeout, spec.policy.ttl) == (
+        2,
+        30.0,
+        86400.0,
+    )
+    assert (
+        rewrite.mark(["\n", "#| label: x\n", "#| step: a -> b\n", "b = 1\n"])[2]
+        == "'#| step: a -> b'\n"
+    )
     assert rewrite.mark(["%%step a\n", "b = 1\n"]) == ["'%%step a'\n", "b = 1\n"]
     assert rewrite.mark(["b = 1\n", "#| step: a\n"]) == ["b = 1\n", "#| step: a\n"]
 
@@ -155,7 +187,10 @@ def test_imports_functions_and_classes_run_on_a_hit_and_nothing_else(kernel):
 if sys.version_info >= (3, 12):  # where `type` is a statement
 
     def test_a_type_statement_runs_on_a_hit_and_counts_by_what_it_stands_for(kernel):
-        cell, reader = "#| step: types\ntype X = list[base]\ntype Pair[T] = tuple[T, T]\nn = 3", "#| step: told\nsaid = str(X.__value__)\nsaid"
+        cell, reader = (
+            "#| step: types\ntype X = list[base]\ntype Pair[T] = tuple[T, T]\nn = 3",
+            "#| step: told\nsaid = str(X.__value__)\nsaid",
+        )
         kernel.run("base = int")
         kernel.run(cell)
         assert kernel.run(reader) == "'list[int]'"
@@ -186,7 +221,9 @@ def test_the_cell_runs_again_exactly_when_what_it_reads_changed(kernel):
 
 
 def test_what_a_step_depends_on_counts_in_the_cell_that_calls_it(kernel):
-    kernel.run("from pathlib import Path\nPath('prompt.txt').write_text('Pick')\n@nf.step(depends_on=Path('prompt.txt'))\ndef ask(n):\n    return Path('prompt.txt').read_text()")
+    kernel.run(
+        "from pathlib import Path\nPath('prompt.txt').write_text('Pick')\n@nf.step(depends_on=Path('prompt.txt'))\ndef ask(n):\n    return Path('prompt.txt').read_text()"
+    )
     cell = "%%step asks\nanswer = ask(1)\nanswer"
     assert lines(kernel.run(cell)) == ["'Pick'"]
     assert "cached" in kernel.run(cell)
@@ -214,7 +251,10 @@ def test_a_failure_is_one_traceback_with_the_cell_s_lines_and_stores_nothing(ker
         message = kernel.client.get_iopub_msg(timeout=30)
         if message["parent_header"].get("msg_id") == sent:
             found.append(message)
-            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+            if (
+                message["msg_type"] == "status"
+                and message["content"]["execution_state"] == "idle"
+            ):
                 break
     errors = [message["content"] for message in found if message["msg_type"] == "error"]
     assert len(errors) == 1
@@ -239,11 +279,17 @@ def test_top_level_await_and_time_and_a_figure(kernel):
 
 
 def test_retries_timeout_and_force(kernel):
-    kernel.run("n = [0]\ndef flaky():\n    n[0] += 1\n    if n[0] % 3:\n        raise ConnectionError('no')\n    return n[0]")
+    kernel.run(
+        "n = [0]\ndef flaky():\n    n[0] += 1\n    if n[0] % 3:\n        raise ConnectionError('no')\n    return n[0]"
+    )
     assert "next attempt" in kernel.run("%%step again --retries 3\nv = flaky()")
     assert kernel.run("v") == "3"
-    assert "no end within --timeout 0.2 s" in kernel.run("%%step slow --timeout 0.2\nimport time\ntime.sleep(5)")
-    assert "no end within --timeout 0.2 s" in kernel.run("%%step slow --timeout 0.2\nimport asyncio\nawait asyncio.sleep(5)")
+    assert "no end within --timeout 0.2 s" in kernel.run(
+        "%%step slow --timeout 0.2\nimport time\ntime.sleep(5)"
+    )
+    assert "no end within --timeout 0.2 s" in kernel.run(
+        "%%step slow --timeout 0.2\nimport asyncio\nawait asyncio.sleep(5)"
+    )
     kernel.run(LOAD)
     assert "cached" not in kernel.run(LOAD.replace("-> df", "-> df --force"))
     kernel.run("%step force load")
@@ -263,18 +309,26 @@ def test_what_the_cell_deletes_is_gone_after_a_hit_too(kernel):
 
 def test_what_cannot_be_saved_runs_and_says_why(kernel):
     assert "runs code that is made" in kernel.run("%%step live\nexec('q = 1')")
-    assert "`con` cannot be saved" in kernel.run("%%step con\nimport sqlite3\ncon = sqlite3.connect(':memory:')")
-    assert "cached" not in kernel.run("%%step con\nimport sqlite3\ncon = sqlite3.connect(':memory:')")
+    assert "`con` cannot be saved" in kernel.run(
+        "%%step con\nimport sqlite3\ncon = sqlite3.connect(':memory:')"
+    )
+    assert "cached" not in kernel.run(
+        "%%step con\nimport sqlite3\ncon = sqlite3.connect(':memory:')"
+    )
     kernel.run("rows = iter([1, 2])")
     assert "can be read only once" in kernel.run("%%step eat\ntotal = sum(rows)")
     assert "declares the output 'nope'" in kernel.run("%%step bad -> nope\nx = 1")
     assert "unknown flag --forse" in kernel.run("%%step x --forse\n1")
     kernel.run("@nf.flow(on='e')\ndef look(record):\n    return record['n']")
-    assert "durable by itself" in kernel.run("%%step sends -> out\nout = nf.send('e', [{'n': 1}]).results()")
+    assert "durable by itself" in kernel.run(
+        "%%step sends -> out\nout = nf.send('e', [{'n': 1}]).results()"
+    )
 
 
 def test_a_run_is_an_input_by_what_came_out_of_it(kernel):
-    kernel.run("@nf.flow(on='e')\ndef look(record):\n    return record['n']\nrun = nf.send('e', [{'n': 1}, {'n': 2}])")
+    kernel.run(
+        "@nf.flow(on='e')\ndef look(record):\n    return record['n']\nrun = nf.send('e', [{'n': 1}, {'n': 2}])"
+    )
     cell = "%%step weekly -> total\ntotal = sum(run.results('look'))\ntotal"
     assert lines(kernel.run(cell)) == ["3"]
     kernel.run("run = nf.send('e', [{'n': 1}, {'n': 2}])")
@@ -300,10 +354,17 @@ def test_another_kernel_finds_what_this_one_did(kernel, tmp_path):
 # Without a person
 
 
-CELLS = ("import nbflow as nf, pandas as pd", LOAD, "%%step double\ndf['b'] = df['a'] * 2\nprint('doubled')", "#| step: bad\nif df['b'].sum() != total:\n    raise ValueError('not yet')\nok = 1")
+CELLS = (
+    "import nbflow as nf, pandas as pd",
+    LOAD,
+    "%%step double\ndf['b'] = df['a'] * 2\nprint('doubled')",
+    "#| step: bad\nif df['b'].sum() != total:\n    raise ValueError('not yet')\nok = 1",
+)
 
 
-def test_after_an_error_the_cells_before_it_come_from_disk_with_their_outputs(folder, run):
+def test_after_an_error_the_cells_before_it_come_from_disk_with_their_outputs(
+    folder, run
+):
     folder.write("total = 0", *CELLS)
     assert run()[0] == 1
     assert folder.states() == ["ok", "ok", "ok", "ok", "failed"]
@@ -312,7 +373,11 @@ def test_after_an_error_the_cells_before_it_come_from_disk_with_their_outputs(fo
     assert code == 0
     assert "#| step: load -> df" in printed
     assert folder.states() == ["ok", "ok", "cached", "cached", "ok"]
-    shown = "".join(output.get("text", "") for cell in folder.output().cells for output in cell.outputs)
+    shown = "".join(
+        output.get("text", "")
+        for cell in folder.output().cells
+        for output in cell.outputs
+    )
     assert "loading" in shown
     assert "doubled" in shown
     assert run()[0] == 0
@@ -325,28 +390,63 @@ DIM = re.compile(r"\x1b\[38;5;243m.*?\x1b\[0m\n")
 def part(number):
     """A step cell that reads the one before it, notes that it ran, and shows text, a table and, each third, a picture."""
     before = f"part{number - 1}" if number > 1 else "pd.DataFrame({'n': [1, 2]})"
-    lines = (f"#| step: part{number}", f"open('ran', 'a').write('{number} ')", f"part{number} = {before} + 1", f"print('part {number}')")
-    return "\n".join([*lines, *(() if number % 3 else (f"plt.plot(part{number}['n'])\nplt.show()",)), f"part{number}"])
+    lines = (
+        f"#| step: part{number}",
+        f"open('ran', 'a').write('{number} ')",
+        f"part{number} = {before} + 1",
+        f"print('part {number}')",
+    )
+    return "\n".join(
+        [
+            *lines,
+            *(() if number % 3 else (f"plt.plot(part{number}['n'])\nplt.show()",)),
+            f"part{number}",
+        ]
+    )
 
 
-def test_an_error_in_cell_9_of_14_is_mended_and_run_all_takes_1_to_8_from_disk_as_they_were(folder, monkeypatch):
+def test_an_error_in_cell_9_of_14_is_mended_and_run_all_takes_1_to_8_from_disk_as_they_were(
+    folder, monkeypatch
+):
     monkeypatch.setenv("NBFLOW_STORE", str(folder.store))
-    setup, cells = "import nbflow as nf, pandas as pd, matplotlib.pyplot as plt\n%matplotlib inline", [part(number) for number in range(1, 15)]
+    setup, cells = (
+        "import nbflow as nf, pandas as pd, matplotlib.pyplot as plt\n%matplotlib inline",
+        [part(number) for number in range(1, 15)],
+    )
 
     def run_all(*cells, ends=None):
         document = nbformat.read(folder.write(setup, *cells), as_version=4)
         with ends or contextlib.nullcontext():
-            NotebookClient(document, coalesce_streams=True, resources={"metadata": {"path": str(folder.path)}}).execute()
-        shown = [[DIM.sub("", output.get("text", "")) or dict(output.get("data", {})) for output in cell.outputs] for cell in document.cells[1:]]
-        shown = [[output for output in outputs if output] for outputs in shown]  # nothing is left where the line stood alone
+            NotebookClient(
+                document,
+                coalesce_streams=True,
+                resources={"metadata": {"path": str(folder.path)}},
+            ).execute()
+        shown = [
+            [
+                DIM.sub("", output.get("text", "")) or dict(output.get("data", {}))
+                for output in cell.outputs
+            ]
+            for cell in document.cells[1:]
+        ]
+        shown = [
+            [output for output in outputs if output] for outputs in shown
+        ]  # nothing is left where the line stood alone
         return shown, (folder.path / "ran").read_text().split()
 
-    failed, ran = run_all(*cells[:8], cells[8].replace("part8 + 1", "part8['m'] + 1"), *cells[9:], ends=pytest.raises(CellExecutionError, match="part9"))
+    failed, ran = run_all(
+        *cells[:8],
+        cells[8].replace("part8 + 1", "part8['m'] + 1"),
+        *cells[9:],
+        ends=pytest.raises(CellExecutionError, match="part9"),
+    )
     assert ran == list(map(str, range(1, 10)))
     mended, ran = run_all(*cells)
     assert ran[9:] == list(map(str, range(9, 15)))
     assert mended[:8] == failed[:8]
-    assert [any("image/png" in shown for shown in outputs) for outputs in mended] == [number % 3 == 0 for number in range(1, 15)]
+    assert [any("image/png" in shown for shown in outputs) for outputs in mended] == [
+        number % 3 == 0 for number in range(1, 15)
+    ]
     assert run_all(*cells) == (mended, ran)
 
 
@@ -354,16 +454,39 @@ def test_nbclient_and_papermill_run_step_cells(folder, monkeypatch):
     monkeypatch.setenv("NBFLOW_STORE", str(folder.store))
     path = folder.write("total = 12", *CELLS)
     document = nbformat.read(path, as_version=4)
-    NotebookClient(document, resources={"metadata": {"path": str(folder.path)}}).execute()
-    papermill.execute_notebook(str(path), str(folder.path / "out.ipynb"), cwd=str(folder.path), kernel_name="python3", progress_bar=False)
+    NotebookClient(
+        document, resources={"metadata": {"path": str(folder.path)}}
+    ).execute()
+    papermill.execute_notebook(
+        str(path),
+        str(folder.path / "out.ipynb"),
+        cwd=str(folder.path),
+        kernel_name="python3",
+        progress_bar=False,
+    )
     out = nbformat.read(folder.path / "out.ipynb", as_version=4)
-    assert sum("cached" in output.get("text", "") for cell in out.cells for output in cell.get("outputs", ())) == 3
+    assert (
+        sum(
+            "cached" in output.get("text", "")
+            for cell in out.cells
+            for output in cell.get("outputs", ())
+        )
+        == 3
+    )
 
 
 @pytest.mark.parametrize("step", ["#| step: quiet -> x", "%%step quiet -> x"])
 @pytest.mark.parametrize("above", [True, False])
-def test_a_cell_magic_around_a_step_cell_stands_above_or_below_its_line(kernel, step, above):
-    cell = "\n".join([*(("%%capture shown", step) if above else (step, "%%capture shown")), "print('hello')", "x = 1"])
+def test_a_cell_magic_around_a_step_cell_stands_above_or_below_its_line(
+    kernel, step, above
+):
+    cell = "\n".join(
+        [
+            *(("%%capture shown", step) if above else (step, "%%capture shown")),
+            "print('hello')",
+            "x = 1",
+        ]
+    )
     for _ in range(2):
         assert kernel.run(cell) == ""
         assert kernel.run("print(shown.stdout.splitlines()[0], x)") == "hello 1\n"
@@ -373,7 +496,9 @@ def test_a_cell_magic_around_a_step_cell_stands_above_or_below_its_line(kernel, 
 
 
 @pytest.mark.parametrize("magic", ["bash", "html", "writefile a.txt"])
-def test_a_cell_magic_that_runs_no_python_is_refused_below_a_steps_line(kernel, magic, tmp_path):
+def test_a_cell_magic_that_runs_no_python_is_refused_below_a_steps_line(
+    kernel, magic, tmp_path
+):
     said = kernel.run(f"#| step: s\n%%{magic}\necho hello")
     assert f"%%{magic.partition(' ')[0]} runs something else than Python" in said
     assert not (tmp_path / "a.txt").exists()
@@ -400,7 +525,14 @@ def test_loops_may_be_broken_out_of(kernel):
         assert kernel.run("i, seen") == "(4, [0, 2, 4])"
 
 
-@pytest.mark.parametrize("test", ["if (n := len(data)) > 1", "if any((n := item) > 1 for item in data)", "while (n := len(data)) < 1"])
+@pytest.mark.parametrize(
+    "test",
+    [
+        "if (n := len(data)) > 1",
+        "if any((n := item) > 1 for item in data)",
+        "while (n := len(data)) < 1",
+    ],
+)
 def test_a_name_that_a_condition_binds_comes_back_on_a_hit(kernel, test):
     kernel.run("data = [1, 2]")
     cell = f"#| step: counted\n{test}:\n    pass"

@@ -24,14 +24,28 @@ def found(folder):
             for cell, count in zip(document.cells, counts or (), strict=False):
                 cell.execution_count = count
             for place, texts in (outputs or {}).items():
-                document.cells[place].outputs = [new_output("stream", text=text) for text in texts]
+                document.cells[place].outputs = [
+                    new_output("stream", text=text) for text in texts
+                ]
             nbformat.write(document, path)
-        return [(one.rule, one.cell, one.line) for one in check(path) if one.rule != "unpinned"]
+        return [
+            (one.rule, one.cell, one.line)
+            for one in check(path)
+            if one.rule != "unpinned"
+        ]
 
     return found
 
 
-@pytest.mark.parametrize("cell", ["%%step --retries 2 a -> b\nb = 1", "#| step: a -> b --nonsense\nb = 1", "#| step: a --version 'x\nb = 1", "#| step:\nb = 1"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "%%step --retries 2 a -> b\nb = 1",
+        "#| step: a -> b --nonsense\nb = 1",
+        "#| step: a --version 'x\nb = 1",
+        "#| step:\nb = 1",
+    ],
+)
 def test_a_step_cell_whose_first_line_cannot_be_read_is_found(cell, found):
     assert found(cell) == [("syntax", 1, 1)]
 
@@ -43,11 +57,17 @@ def test_a_step_cell_whose_first_line_cannot_be_read_is_found(cell, found):
         ("%%step a -> x\nx = _", [("uncacheable-step", 1, 1)]),
         ("\n#| step: a\nfrom math import *\nx = pi", [("uncacheable-step", 1, 2)]),
         ("#| step: a\nx = eval('1')", [("uncacheable-step", 1, 1)]),
-        ("#| step: a\nx = open('x.txt').read() + open('y.txt').read()", [("unseen-input", 1, 2)]),
+        (
+            "#| step: a\nx = open('x.txt').read() + open('y.txt').read()",
+            [("unseen-input", 1, 2)],
+        ),
         ("#| step: a --ttl 1d\nimport time\nx = time.time()", []),
         ("#| step: a --version 2\nx = open('x.txt').read()", []),
         ("#| step: a -> Model\nclass Model:\n    size = 1", []),
-        ("import nbflow as nf\n#| step: in the middle of a cell\nx = open('x.txt').read()", []),
+        (
+            "import nbflow as nf\n#| step: in the middle of a cell\nx = open('x.txt').read()",
+            [],
+        ),
     ],
 )
 def test_what_a_step_cell_does_not_save_or_see_is_found(cell, findings, found):
@@ -55,11 +75,19 @@ def test_what_a_step_cell_does_not_save_or_see_is_found(cell, findings, found):
 
 
 def test_two_step_cells_of_one_name_are_found(found):
-    assert found("#| step: a\nx = 1", "#| step: b\ny = 1", "#| step: a\nz = 1") == [("step-line", 3, 1)]
+    assert found("#| step: a\nx = 1", "#| step: b\ny = 1", "#| step: a\nz = 1") == [
+        ("step-line", 3, 1)
+    ]
 
 
 def test_a_step_cell_may_read_a_file_whose_content_it_is_given(found):
-    assert found("import nbflow as nf\npath = nf.file('x.txt')", "#| step: a\nx = open(path).read()") == []
+    assert (
+        found(
+            "import nbflow as nf\npath = nf.file('x.txt')",
+            "#| step: a\nx = open(path).read()",
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,12 +101,21 @@ def test_a_step_cell_may_read_a_file_whose_content_it_is_given(found):
 )
 def test_a_name_that_the_cell_asks_for_need_not_be_there(cell, found):
     assert found(cell) == []
-    assert found(cell.replace("NameError", "KeyError").replace("globals()", "[]").replace("dir()", "[]")) != []
+    assert (
+        found(
+            cell.replace("NameError", "KeyError")
+            .replace("globals()", "[]")
+            .replace("dir()", "[]")
+        )
+        != []
+    )
 
 
 def test_a_module_that_the_notebook_writes_is_there(found):
     assert found("%%writefile made_here.py\nx = 1", "import made_here") == []
-    assert found("%%writefile made_here.txt\nx = 1", "import made_here") == [("missing-package", 2, 1)]
+    assert found("%%writefile made_here.txt\nx = 1", "import made_here") == [
+        ("missing-package", 2, 1)
+    ]
 
 
 def test_a_clean_notebook_has_no_findings(found):
@@ -122,9 +159,15 @@ def test_it_says_where_a_name_is_defined(folder):
 
 
 def test_cells_run_out_of_order_and_cells_not_run(found):
-    assert found("a = 1", "b = 1", "c = 1", counts=[1, 3, 2]) == [("out-of-order", 3, None)]
-    assert found("a = 1", "b = 1", "c = 1", counts=[4, None, 6]) == [("not-run", 2, None)]
-    assert found("a = 1", "b = 1") == [], "a notebook without outputs is nothing to wonder at"
+    assert found("a = 1", "b = 1", "c = 1", counts=[1, 3, 2]) == [
+        ("out-of-order", 3, None)
+    ]
+    assert found("a = 1", "b = 1", "c = 1", counts=[4, None, 6]) == [
+        ("not-run", 2, None)
+    ]
+    assert found("a = 1", "b = 1") == [], (
+        "a notebook without outputs is nothing to wonder at"
+    )
 
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz"
@@ -132,26 +175,60 @@ KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz"
 
 def test_secrets_in_sources_and_outputs_are_found_and_not_repeated(found, folder):
     assert found(f"x = 1\nkey = '{KEY}'") == [("secret", 1, 2)]
-    assert found("dict(api_key='abc12345')", "d = {'password': 'hunter22'}", "dict.token = 'abc12345'", "def f(*, secret='abc12345'): ...") == [("secret", cell, 1) for cell in (1, 2, 3, 4)]
+    assert found(
+        "dict(api_key='abc12345')",
+        "d = {'password': 'hunter22'}",
+        "dict.token = 'abc12345'",
+        "def f(*, secret='abc12345'): ...",
+    ) == [("secret", cell, 1) for cell in (1, 2, 3, 4)]
     assert found("url = 'postgres://anna:geheim1@db/x'") == [("secret", 1, 1)]
     assert found(f"%env OPENAI_API_KEY={KEY}") == [("secret", 1, 1)]
     assert found(f"# Title {KEY}", "x = 1") == [("secret", None, None)]
-    assert found("print(1)", outputs={0: ["hello", "AKIAABCDEFGHIJKLMNOP"]}) == [("secret", 1, None)]
-    assert found("api_key = ''\ntoken = '<your token>'\npassword = None\nmax_tokens = 500\nsecret = input") == []
+    assert found("print(1)", outputs={0: ["hello", "AKIAABCDEFGHIJKLMNOP"]}) == [
+        ("secret", 1, None)
+    ]
+    assert (
+        found(
+            "api_key = ''\ntoken = '<your token>'\npassword = None\nmax_tokens = 500\nsecret = input"
+        )
+        == []
+    )
     found(f"key = '{KEY}'", outputs={0: [KEY]})
     assert KEY[:8] not in str(check(folder.path / "job.ipynb"))
 
 
 def test_paths_of_this_machine(found):
-    assert found("a = '/home/anna/x.csv'\nb = '~/x.csv'\nc = r'C:\\data\\x.csv'\nd = '/Users/anna'") == [("absolute-path", 1, line) for line in (1, 2, 3, 4)]
-    assert found("a = 'data/x.csv'\nb = '/api/v1/users'\nc = 'https://x.y/home/z'\nd = '~'\ne = '/'") == []
+    assert found(
+        "a = '/home/anna/x.csv'\nb = '~/x.csv'\nc = r'C:\\data\\x.csv'\nd = '/Users/anna'"
+    ) == [("absolute-path", 1, line) for line in (1, 2, 3, 4)]
+    assert (
+        found(
+            "a = 'data/x.csv'\nb = '/api/v1/users'\nc = 'https://x.y/home/z'\nd = '~'\ne = '/'"
+        )
+        == []
+    )
 
 
 def test_magics_and_calls_that_do_not_hold_headless(found):
-    assert found("%pip install x\n!pip install y\n!python -m pip install z") == [("installs", 1, line) for line in (1, 2, 3)]
-    assert found("!ls\nfiles = !ls", "%%bash\nls") == [("shell", 1, 1), ("shell", 1, 2), ("shell", 2, 1)]
-    assert found("%debug", "x = input('?')", "breakpoint()") == [("waits-for-a-person", cell, 1) for cell in (1, 2, 3)]
-    assert found("%matplotlib widget", "%%javascript\nalert(1)", "%cd ..", "%store -r x") == [("front-end", 1, 1), ("front-end", 2, 1), ("working-directory", 3, 1), ("local-state", 4, 1)]
+    assert found("%pip install x\n!pip install y\n!python -m pip install z") == [
+        ("installs", 1, line) for line in (1, 2, 3)
+    ]
+    assert found("!ls\nfiles = !ls", "%%bash\nls") == [
+        ("shell", 1, 1),
+        ("shell", 1, 2),
+        ("shell", 2, 1),
+    ]
+    assert found("%debug", "x = input('?')", "breakpoint()") == [
+        ("waits-for-a-person", cell, 1) for cell in (1, 2, 3)
+    ]
+    assert found(
+        "%matplotlib widget", "%%javascript\nalert(1)", "%cd ..", "%store -r x"
+    ) == [
+        ("front-end", 1, 1),
+        ("front-end", 2, 1),
+        ("working-directory", 3, 1),
+        ("local-state", 4, 1),
+    ]
     assert found("%sql select 1") == [("unknown-magic", 1, 1)]
     assert found("%load_ext sql", "%sql select 1") == []
     assert found("text = '''\n!not a shell line\n%nor a magic\n'''") == []
@@ -163,7 +240,9 @@ def test_what_is_no_python(found):
 
 
 def test_parameters_that_no_job_could_give(found):
-    assert found(("a = 1", "parameters"), ("b = 1", "parameters")) == [("parameters", 2, None)]
+    assert found(("a = 1", "parameters"), ("b = 1", "parameters")) == [
+        ("parameters", 2, None)
+    ]
 
 
 def test_what_a_step_s_key_does_not_see(found):
@@ -181,18 +260,31 @@ def test_what_a_step_s_key_does_not_see(found):
 
 
 def pins(folder):
-    return [one for one in check(folder.path / "job.ipynb") if one.rule in ("unpinned", "missing-package")]
+    return [
+        one
+        for one in check(folder.path / "job.ipynb")
+        if one.rule in ("unpinned", "missing-package")
+    ]
 
 
 def test_packages_are_here_and_pinned(folder):
-    folder.write("import json, sys\nimport pandas as pd", "import yaml_that_is_not_here", "from pydantic import BaseModel")
+    folder.write(
+        "import json, sys\nimport pandas as pd",
+        "import yaml_that_is_not_here",
+        "from pydantic import BaseModel",
+    )
     unpinned, missing = pins(folder)
     assert (unpinned.rule, unpinned.cell, unpinned.line) == ("unpinned", 1, 2)
-    assert "no file beside the notebook pins a version of pandas, pydantic" in unpinned.what
+    assert (
+        "no file beside the notebook pins a version of pandas, pydantic"
+        in unpinned.what
+    )
     assert "pandas==" in unpinned.todo
     assert (missing.rule, missing.cell) == ("missing-package", 2)
     (folder.path / "yaml_that_is_not_here.py").touch()
-    (folder.path / "requirements.txt").write_text("# ours\npandas==2.2.3  # pinned\nPydantic>=2 ; python_version > '3'\n")
+    (folder.path / "requirements.txt").write_text(
+        "# ours\npandas==2.2.3  # pinned\nPydantic>=2 ; python_version > '3'\n"
+    )
     (one,) = pins(folder)
     assert one.what == "requirements.txt pins no version of pydantic"
 
@@ -201,10 +293,19 @@ def test_packages_are_here_and_pinned(folder):
     ("name", "content"),
     [
         ("requirements.txt", "pandas==2\npydantic[email] == 2\n"),
-        ("environment.yml", "dependencies:\n  - pandas=2.2\n  - pip:\n    - pydantic==2\n"),
-        ("pyproject.toml", '[project]\nname = "x"\ndependencies = ["pandas==2"]\n[dependency-groups]\ndev = ["pydantic==2"]\n'),
+        (
+            "environment.yml",
+            "dependencies:\n  - pandas=2.2\n  - pip:\n    - pydantic==2\n",
+        ),
+        (
+            "pyproject.toml",
+            '[project]\nname = "x"\ndependencies = ["pandas==2"]\n[dependency-groups]\ndev = ["pydantic==2"]\n',
+        ),
         ("uv.lock", '[[package]]\nname = "pandas"\n[[package]]\nname = "pydantic"\n'),
-        ("pylock.toml", '[[packages]]\nname = "pandas"\n[[packages]]\nname = "pydantic"\n'),
+        (
+            "pylock.toml",
+            '[[packages]]\nname = "pandas"\n[[packages]]\nname = "pydantic"\n',
+        ),
     ],
 )
 def test_pins_are_read_from_what_projects_use(folder, name, content):
@@ -231,7 +332,16 @@ def test_the_command_speaks_to_people_and_programs(folder, capsys):
     assert cli.main(["check", "--json", str(path)]) == 1
     listed = json.loads(capsys.readouterr().out)
     assert len(listed) == 2
-    assert listed[0] | {"why": "", "todo": ""} == {"notebook": str(path), "rule": "undefined-name", "level": "error", "cell": 2, "line": 1, "what": "`y` is defined in no cell", "why": "", "todo": ""}
+    assert listed[0] | {"why": "", "todo": ""} == {
+        "notebook": str(path),
+        "rule": "undefined-name",
+        "level": "error",
+        "cell": 2,
+        "line": 1,
+        "what": "`y` is defined in no cell",
+        "why": "",
+        "todo": "",
+    }
 
 
 def test_what_makes_the_exit_code_is_told_by_fail_on(folder, capsys):
@@ -251,8 +361,23 @@ def test_the_notebooks_of_this_project_pass(folder):
 
 def test_the_docs_list_every_rule():
     root = Path(nf.__file__).parents[1]
-    sources = "".join(path.read_text() for path in (root / "nbflow" / "notebook" / "check").glob("*.py"))
-    rules = set(re.findall(r'\(\s*"([a-z-]+)", (?:level|"error"|"warning"|"note")', sources))
+    sources = "".join(
+        path.read_text()
+        for path in (root / "nbflow" / "notebook" / "check").glob("*.py")
+    )
+    rules = set(
+        re.findall(r'\(\s*"([a-z-]+)", (?:level|"error"|"warning"|"note")', sources)
+    )
     page = (Path(__file__).parents[2] / "docs" / "headless.md").read_text()
-    listed = set(re.findall(r"`([a-z-]+)`", "".join(line.split("|")[2] for line in page.splitlines() if line.startswith("|") and line.rstrip().endswith(("error |", "warning |", "note |")))))
+    listed = set(
+        re.findall(
+            r"`([a-z-]+)`",
+            "".join(
+                line.split("|")[2]
+                for line in page.splitlines()
+                if line.startswith("|")
+                and line.rstrip().endswith(("error |", "warning |", "note |"))
+            ),
+        )
+    )
     assert rules - set(LEVELS) == listed

@@ -16,13 +16,28 @@ class Debugger:
     def __init__(self, kernel):
         pytest.importorskip("debugpy")
         self.kernel, self.asked = kernel, 0
-        self.ask("initialize", clientID="test", adapterID="", pathFormat="path", linesStartAt1=True, columnsStartAt1=True)
+        self.ask(
+            "initialize",
+            clientID="test",
+            adapterID="",
+            pathFormat="path",
+            linesStartAt1=True,
+            columnsStartAt1=True,
+        )
         self.ask("attach")
 
     def ask(self, command, **arguments):
         self.asked += 1
         client = self.kernel.client
-        message = client.session.msg("debug_request", {"type": "request", "seq": self.asked, "command": command, "arguments": arguments})
+        message = client.session.msg(
+            "debug_request",
+            {
+                "type": "request",
+                "seq": self.asked,
+                "command": command,
+                "arguments": arguments,
+            },
+        )
         client.control_channel.send(message)
         while True:
             answer = client.get_control_msg(timeout=30)
@@ -32,9 +47,16 @@ class Debugger:
 
     def break_at(self, code, *lines):
         path = self.ask("dumpCell", code=code)["sourcePath"]
-        found = self.ask("setBreakpoints", source={"path": path}, breakpoints=[{"line": line} for line in lines], sourceModified=False)
+        found = self.ask(
+            "setBreakpoints",
+            source={"path": path},
+            breakpoints=[{"line": line} for line in lines],
+            sourceModified=False,
+        )
         self.ask("configurationDone")
-        assert [point["verified"] for point in found["breakpoints"]] == [True] * len(lines)
+        assert [point["verified"] for point in found["breakpoints"]] == [True] * len(
+            lines
+        )
 
     def run(self, code, names):
         """Run a cell to its end; answers for each stop the function, the line and these variables."""
@@ -49,10 +71,25 @@ class Debugger:
                 thread = content["body"]["threadId"]
                 frame = self.ask("stackTrace", threadId=thread)["stackFrames"][0]
                 scope = self.ask("scopes", frameId=frame["id"])["scopes"][0]
-                found = {one["name"]: one["value"] for one in self.ask("variables", variablesReference=scope["variablesReference"])["variables"]}
-                stops.append((frame["name"], frame["line"], {name: found[name] for name in names if name in found}))
+                found = {
+                    one["name"]: one["value"]
+                    for one in self.ask(
+                        "variables", variablesReference=scope["variablesReference"]
+                    )["variables"]
+                }
+                stops.append(
+                    (
+                        frame["name"],
+                        frame["line"],
+                        {name: found[name] for name in names if name in found},
+                    )
+                )
                 self.ask("continue", threadId=thread)
-            elif message["msg_type"] == "status" and content["execution_state"] == "idle" and message["parent_header"].get("msg_id") == cell:
+            elif (
+                message["msg_type"] == "status"
+                and content["execution_state"] == "idle"
+                and message["parent_header"].get("msg_id") == cell
+            ):
                 return stops
         raise AssertionError(f"no end after {stops}")
 
@@ -70,7 +107,10 @@ def test_it_stops_at_the_line_with_the_variables_of_a_step_cell(kernel):
     debugger = Debugger(kernel)
     debugger.break_at(CELL, 4, 7)
     stops = debugger.run(CELL, ("n", "z", "x", "y"))
-    assert stops == [("more", 4, {"n": "3", "z": "4"}), ("<module>", 7, {"x": "3", "y": "4"})]
+    assert stops == [
+        ("more", 4, {"n": "3", "z": "4"}),
+        ("<module>", 7, {"x": "3", "y": "4"}),
+    ]
     assert debugger.run(CELL, ()) == [], "found on disk, it runs nothing to stop at"
     assert kernel.run("x, y") == "(3, 8)"
 
@@ -79,16 +119,17 @@ def test_it_shows_no_secret(kernel):
     debugger = Debugger(kernel)
     code = "def ask(header):\n    return len(header)\nask('Bearer ' + key)"
     debugger.break_at(code, 2)
-    assert debugger.run(code, ("header",)) == [("ask", 2, {"header": "'Bearer ***MY_KEY***'"})]
+    assert debugger.run(code, ("header",)) == [
+        ("ask", 2, {"header": "'Bearer ***MY_KEY***'"})
+    ]
 
 
 @pytest.mark.parametrize("stop", ["breakpoint()", "import pdb; pdb.set_trace()"])
 def test_pdb_in_a_step_cell_asks_over_stdin_shows_its_line_and_goes_on(kernel, stop):
     """The cell then ends as any other, and is saved.
 
-    ipykernel leaves `breakpoint()` to debugpy; Python's own asks here. It stops at its own line from 3.13 on, before
-    that at the next.
-    """
+    ipykernel leaves `breakpoint()` to debugpy; Python's own asks here. It stops at its
+    own line from 3.13 on, before that at the next."""
     kernel.run("import sys\nsys.breakpointhook = sys.__breakpointhook__")
     client, said, answers = kernel.client, [], ["p 'x is', x", "until 5", "c"]
     code = f"#| step: looked -> y\nx = 3\n{stop}\ny = x * 2\ny += 1"
@@ -98,7 +139,13 @@ def test_pdb_in_a_step_cell_asks_over_stdin_shows_its_line_and_goes_on(kernel, s
         said.append("\n")
         client.input(answers.pop(0))
 
-    ended = client.execute_interactive(code, allow_stdin=True, timeout=60, output_hook=lambda message: said.append(message["content"].get("text", "")), stdin_hook=answer)
+    ended = client.execute_interactive(
+        code,
+        allow_stdin=True,
+        timeout=60,
+        output_hook=lambda message: said.append(message["content"].get("text", "")),
+        stdin_hook=answer,
+    )
     text = re.sub(r"\x1b\[[0-9;]*m", "", "".join(said))
     assert ended["content"]["status"] == "ok", text
     assert answers == []

@@ -13,10 +13,15 @@ import nbflow as nf
 
 
 def text_of(cell):
-    return "".join(output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+    return "".join(
+        output.get("text", "") or output.get("data", {}).get("text/plain", "")
+        for output in cell.outputs
+    )
 
 
-def test_a_run_leaves_an_output_notebook_and_a_report_and_the_notebook_as_it_was(folder, run):
+def test_a_run_leaves_an_output_notebook_and_a_report_and_the_notebook_as_it_was(
+    folder, run
+):
     notebook = folder.write_work("len(run.results('look'))")
     before = notebook.read_bytes()
     code, said = run()
@@ -27,22 +32,42 @@ def test_a_run_leaves_an_output_notebook_and_a_report_and_the_notebook_as_it_was
     nbformat.validate(folder.output())
     report = folder.report()
     assert report["exit_code"] == 0
-    assert report["digests"]["notebook"] == "sha256:" + hashlib.sha256(before).hexdigest()
+    assert (
+        report["digests"]["notebook"] == "sha256:" + hashlib.sha256(before).hexdigest()
+    )
     assert report["runs"][0]["flows"] == {"look": {"COMPLETED": 20}}
     assert report["cells"][2]["runs"] == [report["runs"][0]["run"]]
     assert report["cells"][2]["seconds"] > 0
     assert "COMPLETED" in said
-    assert {path.name for path in folder.path.iterdir()} == {"job.ipynb", "job.out.ipynb", "job.out.run.json", "log", ".nbflow"}
+    assert {path.name for path in folder.path.iterdir()} == {
+        "job.ipynb",
+        "job.out.ipynb",
+        "job.out.run.json",
+        "log",
+        ".nbflow",
+    }
 
 
-def test_the_same_command_again_executes_only_what_failed_or_was_never_done(folder, run):
+def test_the_same_command_again_executes_only_what_failed_or_was_never_done(
+    folder, run
+):
     folder.write_work(bad=[3, 4])
     code, said = run()
     assert code == 3
     assert "2 of 20 records not done" in said
     assert sorted(folder.log) == list(range(20))
     failed = folder.report()["runs"][0]["failed"]
-    assert failed == [{"record": str(n), "flow": "look", "step": "work", "error": "ValueError", "message": f"no {n}", "attempts": 1} for n in (3, 4)]
+    assert failed == [
+        {
+            "record": str(n),
+            "flow": "look",
+            "step": "work",
+            "error": "ValueError",
+            "message": f"no {n}",
+            "attempts": 1,
+        }
+        for n in (3, 4)
+    ]
     (folder.path / "log").unlink()
     code, _ = run("-p", "count=22")
     assert code == 3
@@ -50,7 +75,8 @@ def test_the_same_command_again_executes_only_what_failed_or_was_never_done(fold
     (folder.path / "log").unlink()
     code, _ = run("-p", "bad=[]", "-p", "count=22")
     assert code == 0
-    # `bad` is a list in a global: its class is in the key, its content is not, so what is done stays done.
+    # `bad` is a list in a global: its class is in the key, its content is not, so what
+    # is done stays done.
     assert sorted(folder.log) == [3, 4]
     (folder.path / "log").unlink()
     assert run("-p", "count=22")[0] == 0
@@ -58,7 +84,9 @@ def test_the_same_command_again_executes_only_what_failed_or_was_never_done(fold
     assert folder.states() == ["ok", "ok", "ok", "cached"]
 
 
-@pytest.mark.parametrize(("allowed", "code"), [("2", 0), ("1", 3), ("10%", 0), ("9.9%", 3)])
+@pytest.mark.parametrize(
+    ("allowed", "code"), [("2", 0), ("1", 3), ("10%", 0), ("9.9%", 3)]
+)
 def test_max_failed_is_a_number_or_a_share_of_the_records(folder, run, allowed, code):
     folder.write_work(bad=[3, 4])
     assert run("--max-failed", allowed)[0] == code
@@ -83,21 +111,35 @@ def test_a_cell_that_fails_ends_the_run_and_the_rest_is_not_run(folder, run):
     assert folder.report()["cells"][1]["error"] == "ZeroDivisionError: division by zero"
 
 
-def test_what_an_earlier_run_left_in_the_notebook_is_not_taken_for_this_one(folder, run):
+def test_what_an_earlier_run_left_in_the_notebook_is_not_taken_for_this_one(
+    folder, run
+):
     """Run in place: the cell behind the failure showed a result the last time."""
     folder.write(("fails = False", "parameters"), "assert not fails", "'shown'")
     target = folder.path / "again.ipynb"
     assert run("-o", str(target))[0] == 0
     assert run("-o", str(target), "-p", "fails=yes", name="again.ipynb")[0] == 1
     cells = nbformat.read(target, as_version=4).cells
-    assert [cell.metadata["nbflow"]["state"] for cell in cells] == ["ok", "ok", "failed", "not run"]
+    assert [cell.metadata["nbflow"]["state"] for cell in cells] == [
+        "ok",
+        "ok",
+        "failed",
+        "not run",
+    ]
     assert (cells[3].outputs, cells[3].execution_count) == ([], None)
     assert run("-o", str(target), name="again.ipynb")[0] == 0
-    assert len(nbformat.read(target, as_version=4).cells) == 3, "the parameters of an earlier run are gone"
+    assert len(nbformat.read(target, as_version=4).cells) == 3, (
+        "the parameters of an earlier run are gone"
+    )
 
 
 def test_tags_of_papermill_and_nbclient_are_kept(folder, run):
-    folder.write(("1 / 0", "raises-exception"), ("1 / 0", "skip-execution"), "import sys; sys.exit(0)", "1 / 0")
+    folder.write(
+        ("1 / 0", "raises-exception"),
+        ("1 / 0", "skip-execution"),
+        "import sys; sys.exit(0)",
+        "1 / 0",
+    )
     code, said = run()
     assert code == 0
     assert "sys.exit()" in said
@@ -109,16 +151,34 @@ def test_sys_exit_with_a_code_is_a_failure(folder, run):
     assert run()[0] == 1
 
 
-NASTY = "it's \"q\" $(touch PWNED) `touch PWNED` 50% \\ {x}\n--ünï \U0001f600 <b>"
+NASTY = 'it\'s "q" $(touch PWNED) `touch PWNED` 50% \\ {x}\n--ünï \U0001f600 <b>'
 
 
 def test_parameters_arrive_as_data(folder, run):
-    folder.write(("text = ''\ntags: list[str] = []\nn = 1", "parameters"), "import json; print(json.dumps([text, tags, n]))")
-    code, said = run("-p", f"text={NASTY}", "-p", f"tags={json.dumps([NASTY, '--help'])}", "-p", "n=-5")
+    folder.write(
+        ("text = ''\ntags: list[str] = []\nn = 1", "parameters"),
+        "import json; print(json.dumps([text, tags, n]))",
+    )
+    code, said = run(
+        "-p",
+        f"text={NASTY}",
+        "-p",
+        f"tags={json.dumps([NASTY, '--help'])}",
+        "-p",
+        "n=-5",
+    )
     assert code == 0, said
-    assert json.loads(text_of(folder.output().cells[2])) == [NASTY, [NASTY, "--help"], -5]
+    assert json.loads(text_of(folder.output().cells[2])) == [
+        NASTY,
+        [NASTY, "--help"],
+        -5,
+    ]
     assert folder.output().cells[1].metadata["tags"] == ["injected-parameters"]
-    assert folder.report()["parameters"] == {"text": NASTY, "tags": [NASTY, "--help"], "n": -5}
+    assert folder.report()["parameters"] == {
+        "text": NASTY,
+        "tags": [NASTY, "--help"],
+        "n": -5,
+    }
     assert not list(folder.path.rglob("PWNED"))
 
 
@@ -129,14 +189,22 @@ def test_a_leading_dash_is_data_too(folder, run):
 
 
 def test_a_secret_parameter_is_in_no_file(folder, run):
-    folder.write(("api_key = ''\nmax_tokens = 5", "parameters"), "print('key', api_key)", "raise ValueError(api_key)")
-    secret = "sk-it's \"secret\"\n123456"
+    folder.write(
+        ("api_key = ''\nmax_tokens = 5", "parameters"),
+        "print('key', api_key)",
+        "raise ValueError(api_key)",
+    )
+    secret = 'sk-it\'s "secret"\n123456'
     code, said = run("-p", f"api_key={secret}", "-p", "max_tokens=7")
     assert code == 1
     assert "sk-it" not in said
     written = [path for path in folder.path.rglob("*") if path.is_file()]
     assert {"job.out.ipynb", "job.out.run.json"} <= {path.name for path in written}
-    assert not [path for path in written if b"sk-it" in path.read_bytes() or b"123456" in path.read_bytes()]
+    assert not [
+        path
+        for path in written
+        if b"sk-it" in path.read_bytes() or b"123456" in path.read_bytes()
+    ]
     assert folder.report()["parameters"] == {"api_key": "***", "max_tokens": 7}
     assert "***" in text_of(folder.output().cells[2])
 
@@ -145,7 +213,11 @@ def test_the_environment_is_in_no_file(folder, run, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-environment-12345")
     folder.write("import os; len(os.environ['OPENAI_API_KEY'])")
     assert run()[0] == 0
-    assert not [path for path in folder.path.rglob("*") if path.is_file() and b"sk-environment" in path.read_bytes()]
+    assert not [
+        path
+        for path in folder.path.rglob("*")
+        if path.is_file() and b"sk-environment" in path.read_bytes()
+    ]
 
 
 BAD = [
@@ -162,7 +234,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "said"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
+@pytest.mark.parametrize(
+    ("arguments", "said"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD]
+)
 def test_what_is_wrong_is_found_before_anything_runs(folder, run, arguments, said):
     folder.write_work()
     code, printed = run(*arguments)
@@ -201,7 +275,11 @@ def test_parameters_for_a_notebook_without_a_parameters_cell_are_refused(folder,
 
 
 def test_help_notebook_lists_the_parameters_and_runs_nothing(folder, run):
-    folder.write("# Threads of a day", ("day: str  # the day to load\nlimit = 5", "parameters"), "open('log', 'w')")
+    folder.write(
+        "# Threads of a day",
+        ("day: str  # the day to load\nlimit = 5", "parameters"),
+        "open('log', 'w')",
+    )
     code, said = run("--help-notebook")
     assert code == 0
     assert "Threads of a day" in said
@@ -212,7 +290,9 @@ def test_help_notebook_lists_the_parameters_and_runs_nothing(folder, run):
 
 
 def test_force_executes_a_step_again_and_no_other(folder, run):
-    folder.write_work("@nf.step\ndef other(n):\n    open('other', 'a').write('x')\nother(1)", count=3)
+    folder.write_work(
+        "@nf.step\ndef other(n):\n    open('other', 'a').write('x')\nother(1)", count=3
+    )
     assert run()[0] == 0
     (folder.path / "log").unlink()
     code, said = run("--force", "work", "--force", "nope")
@@ -227,7 +307,11 @@ def test_force_executes_a_step_again_and_no_other(folder, run):
 
 
 def test_force_executes_a_step_cell_again_and_knows_its_name(folder, run):
-    folder.write("import nbflow as nf", "%%step one -> y\nopen('log', 'a').write('1 ')\ny = 1", "#| step: two -> z\nopen('log', 'a').write('2 ')\nz = y")
+    folder.write(
+        "import nbflow as nf",
+        "%%step one -> y\nopen('log', 'a').write('1 ')\ny = 1",
+        "#| step: two -> z\nopen('log', 'a').write('2 ')\nz = y",
+    )
     assert run()[0] == 0
     code, said = run("--force", "one", "--force", "nope")
     assert code == 0
@@ -238,22 +322,33 @@ def test_force_executes_a_step_cell_again_and_knows_its_name(folder, run):
 
 
 def test_only_failed_goes_on_with_the_runs_of_the_last_time(folder, run):
-    folder.write_work("values = run.results('look')\nprint(len(values), values.count(None))", bad=[3, 4])
+    folder.write_work(
+        "values = run.results('look')\nprint(len(values), values.count(None))",
+        bad=[3, 4],
+    )
     assert run()[0] == 3
     first = folder.report()["runs"][0]["run"]
     (folder.path / "log").unlink()
     notebook = folder.path / "job.ipynb"
-    notebook.write_text(notebook.read_text().replace("bad: list[int] = [3, 4]", "bad: list[int] = []").replace("count = 20", "count = 25"))
+    notebook.write_text(
+        notebook.read_text()
+        .replace("bad: list[int] = [3, 4]", "bad: list[int] = []")
+        .replace("count = 20", "count = 25")
+    )
     code, _ = run("--only-failed")
     assert code == 0
     assert sorted(folder.log) == [3, 4]
-    assert [(found["run"], found["records"]) for found in folder.report()["runs"]] == [(first, 20)]
+    assert [(found["run"], found["records"]) for found in folder.report()["runs"]] == [
+        (first, 20)
+    ]
     assert text_of(folder.output().cells[3]) == "20 0\n"
     (folder.path / "log").unlink()
     assert run("--only-failed")[0] == 0
     assert folder.log == []
     assert run()[0] == 0
-    assert sorted(folder.log) == [20, 21, 22, 23, 24], "new records are for the next whole run"
+    assert sorted(folder.log) == [20, 21, 22, 23, 24], (
+        "new records are for the next whole run"
+    )
 
 
 def test_only_failed_takes_up_maps_as_well(folder, run):
@@ -273,7 +368,9 @@ def test_only_failed_takes_up_maps_as_well(folder, run):
 def test_runs_in_the_background_are_waited_for(folder, run):
     folder.write_work(count=30, pause=0.03)
     notebook = folder.path / "job.ipynb"
-    notebook.write_text(notebook.read_text().replace("max_in_flight=4", "wait=False, max_in_flight=4"))
+    notebook.write_text(
+        notebook.read_text().replace("max_in_flight=4", "wait=False, max_in_flight=4")
+    )
     code, _ = run()
     assert code == 0
     assert folder.report()["runs"][0]["flows"] == {"look": {"COMPLETED": 30}}
@@ -293,12 +390,18 @@ def test_a_cell_may_not_take_longer_than_the_timeout(folder, run):
 def test_the_runs_of_two_jobs_on_one_store_are_not_mixed_up(folder, run):
     folder.write_work(count=40, pause=0.02)
     (folder.path / "other").mkdir()
-    other = folder.write_work(count=7, bad=[101]).rename(folder.path / "other" / "job.ipynb")
-    other.write_text(other.read_text().replace('\\"n\\": n}', '\\"n\\": n + 100}'))  # records that the other job does not have
+    other = folder.write_work(count=7, bad=[101]).rename(
+        folder.path / "other" / "job.ipynb"
+    )
+    other.write_text(
+        other.read_text().replace('\\"n\\": n}', '\\"n\\": n + 100}')
+    )  # records that the other job does not have
     folder.write_work(count=40, pause=0.02)
     process = folder.start()
     folder.wait_for(lambda: folder.log)
-    code, _ = run("--store", str(folder.store), name=str(other.relative_to(folder.path)))
+    code, _ = run(
+        "--store", str(folder.store), name=str(other.relative_to(folder.path))
+    )
     assert code == 3
     assert process.wait(60) == 0, process.stdout.read()
     report = json.loads((folder.path / "other" / "job.out.run.json").read_text())
@@ -307,13 +410,19 @@ def test_the_runs_of_two_jobs_on_one_store_are_not_mixed_up(folder, run):
 
 
 def test_runs_in_a_store_that_the_notebook_chose_are_counted(folder, run):
-    folder.write("import nbflow as nf\nnf.use('elsewhere')", "@nf.step(retries=0)\ndef fail(n):\n    raise ValueError", "fail.map([1, 2])")
+    folder.write(
+        "import nbflow as nf\nnf.use('elsewhere')",
+        "@nf.step(retries=0)\ndef fail(n):\n    raise ValueError",
+        "fail.map([1, 2])",
+    )
     code, _ = run()
     assert code == 3
     assert folder.report()["runs"][0]["store"] == str(folder.path / "elsewhere")
 
 
-def test_a_job_leaves_nothing_in_the_folder_that_it_is_started_in(folder, run, tmp_path, monkeypatch):
+def test_a_job_leaves_nothing_in_the_folder_that_it_is_started_in(
+    folder, run, tmp_path, monkeypatch
+):
     from nbflow import _wiring
 
     folder.write_work(bad=[3])
@@ -328,13 +437,19 @@ def test_a_job_leaves_nothing_in_the_folder_that_it_is_started_in(folder, run, t
 
 
 def test_runs_in_memory_are_said_not_to_be_counted(folder, run):
-    folder.write("import nbflow as nf\nnf.use('memory:')", "@nf.step(retries=0)\ndef fail(n):\n    raise ValueError", "fail.map([1, 2])")
+    folder.write(
+        "import nbflow as nf\nnf.use('memory:')",
+        "@nf.step(retries=0)\ndef fail(n):\n    raise ValueError",
+        "fail.map([1, 2])",
+    )
     code, said = run()
     assert code == 0
     assert "are not counted" in said
 
 
-def test_last_night_s_failures_are_opened_from_what_the_job_wrote(folder, run, tmp_path):
+def test_last_night_s_failures_are_opened_from_what_the_job_wrote(
+    folder, run, tmp_path
+):
     folder.write_work(bad=[3])
     assert run()[0] == 3
     nf.use(tmp_path / "another store")
@@ -375,21 +490,31 @@ def test_open_run_says_what_is_wrong_with_a_path(folder, run):
 
 def test_the_report_says_which_commit_the_notebook_is_of(folder, run):
     def git(*arguments):
-        return subprocess.run(["git", "-C", str(folder.path), *arguments], check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(folder.path), *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
 
     folder.write("x = 1")
     git("init", "-q")
     git("add", "job.ipynb")
     git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "Add a job")
     assert run()[0] == 0
-    assert folder.report()["git"] == {"commit": git("rev-parse", "HEAD"), "changed": False}
+    assert folder.report()["git"] == {
+        "commit": git("rev-parse", "HEAD"),
+        "changed": False,
+    }
     folder.write("x = 2")
     assert run()[0] == 0
     assert folder.report()["git"]["changed"] is True
 
 
 def test_an_old_notebook_without_cell_ids_runs(folder, run):
-    document = nbformat.read(folder.write(("n = 1", "parameters"), "n + 1"), as_version=4)
+    document = nbformat.read(
+        folder.write(("n = 1", "parameters"), "n + 1"), as_version=4
+    )
     document.nbformat_minor = 4
     for cell in document.cells:
         del cell["id"]
@@ -403,7 +528,13 @@ def test_papermill_executes_a_notebook_with_nbflow_inside(folder):
     import papermill
 
     notebook = folder.write_work("len(run.results('look'))")
-    done = papermill.execute_notebook(str(notebook), str(folder.path / "pm.ipynb"), parameters={"count": 5}, cwd=str(folder.path), progress_bar=False)
+    done = papermill.execute_notebook(
+        str(notebook),
+        str(folder.path / "pm.ipynb"),
+        parameters={"count": 5},
+        cwd=str(folder.path),
+        progress_bar=False,
+    )
     assert text_of(done.cells[-1]) == "5"
     assert "injected-parameters" in done.cells[1].metadata.tags
     assert sorted(folder.log) == list(range(5))
@@ -411,7 +542,13 @@ def test_papermill_executes_a_notebook_with_nbflow_inside(folder):
 
 
 def test_the_front_page_of_the_command_tells_the_exit_codes():
-    said = subprocess.run([sys.executable, "-m", "nbflow.cli", "run", "--help"], capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "110"}).stdout
+    said = subprocess.run(
+        [sys.executable, "-m", "nbflow.cli", "run", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"COLUMNS": "110"},
+    ).stdout
     assert all(f"\n  {code}  " in said for code in (0, 1, 2, 3, 4, 75, 130, 138))
 
 
@@ -461,12 +598,20 @@ def test_a_budget_holds_for_calls_outside_a_run_and_for_raising_notebooks(folder
 @pytest.mark.parametrize(
     ("text", "printed", "noted"),
     [
-        ("f=nan", "nan", "nan"), ("l=[NaN, 1.5, -Infinity]", "[nan, 1.5, -inf]", ["nan", 1.5, "-inf"]), ("s={3}", "{3}", [3]), ("t=(1, 2)", "(1, 2)", [1, 2]),
-        ('d={"a": [NaN], "b": {}}', "{'a': [nan], 'b': {}}", {"a": ["nan"], "b": {}}), ("t=()", "()", []),
+        ("f=nan", "nan", "nan"),
+        ("l=[NaN, 1.5, -Infinity]", "[nan, 1.5, -inf]", ["nan", 1.5, "-inf"]),
+        ("s={3}", "{3}", [3]),
+        ("t=(1, 2)", "(1, 2)", [1, 2]),
+        ('d={"a": [NaN], "b": {}}', "{'a': [nan], 'b': {}}", {"a": ["nan"], "b": {}}),
+        ("t=()", "()", []),
     ],
 )
-def test_a_parameter_of_any_type_reaches_the_notebook_and_the_files_are_json(folder, run, text, printed, noted):
-    declared = "f = 1.5\nl: list[float] = []\ns: set[int] = {1}\nt: tuple = (1,)\nd: dict = {}"
+def test_a_parameter_of_any_type_reaches_the_notebook_and_the_files_are_json(
+    folder, run, text, printed, noted
+):
+    declared = (
+        "f = 1.5\nl: list[float] = []\ns: set[int] = {1}\nt: tuple = (1,)\nd: dict = {}"
+    )
     name = text[0]
     folder.write((declared, "parameters"), f"print({name})")
     code, said = run("-p", text)
@@ -474,7 +619,10 @@ def test_a_parameter_of_any_type_reaches_the_notebook_and_the_files_are_json(fol
     assert text_of(folder.output().cells[2]) == f"{printed}\n"
     assert folder.report()["parameters"] == {name: noted}
     for file in ("job.out.ipynb", "job.out.run.json"):
-        json.loads((folder.path / file).read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+        json.loads(
+            (folder.path / file).read_text(),
+            parse_constant=lambda word: pytest.fail(f"{word} is no JSON"),
+        )
 
 
 def test_only_failed_knows_the_same_parameters_again_whatever_their_type(folder, run):

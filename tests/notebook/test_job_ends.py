@@ -10,7 +10,11 @@ import pytest
 
 def kernels_of(process):
     """The kernels that a command has started, as processes."""
-    return [child for child in psutil.Process(process.pid).children(recursive=True) if any("ipykernel" in part for part in child.cmdline())]
+    return [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if any("ipykernel" in part for part in child.cmdline())
+    ]
 
 
 def under_way(folder, records=5, **options):
@@ -27,13 +31,18 @@ def is_gone(kernel):
 
 
 def test_a_kernel_killed_in_the_middle_of_a_send(folder, run):
-    # Enough records for the ledger, which is written ten times a second, to know of some.
+    # Enough records for the ledger, which is written ten times a second, to know of
+    # some.
     process, kernel = under_way(folder, records=40, count=80, pause=0.02)
     kernel.kill()
     assert process.wait(60) == 138
     assert folder.states() == ["ok", "ok", "failed", "not run", "not run", "not run"]
     assert "SIGKILL" in folder.report()["cells"][2]["error"]
-    shown = [output["data"]["text/plain"] for output in folder.output().cells[2].outputs if "data" in output]
+    shown = [
+        output["data"]["text/plain"]
+        for output in folder.output().cells[2].outputs
+        if "data" in output
+    ]
     assert "INTERRUPTED" in shown[0], "no table goes on saying RUNNING"
     done = folder.report()["runs"][0]["flows"]["look"].get("COMPLETED", 0)
     assert done >= 1
@@ -65,7 +74,11 @@ def test_only_failed_goes_on_with_a_run_whose_kernel_was_killed_early(folder, ru
     assert set(folder.log) == set(range(3000))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, signal.SIGINT, signal.SIGHUP],
+    ids=lambda number: number.name,
+)
 def test_asked_to_end_it_says_where_it_stood(folder, run, number):
     process, kernel = under_way(folder, count=60, pause=0.02)
     process.send_signal(number)
@@ -74,13 +87,22 @@ def test_asked_to_end_it_says_where_it_stood(folder, run, number):
     assert f"{number.name} in cell 3" in said
     assert "the same command goes on from there" in said
     assert is_gone(kernel)
-    assert folder.states() == ["ok", "ok", "interrupted", "not run", "not run", "not run"]
+    assert folder.states() == [
+        "ok",
+        "ok",
+        "interrupted",
+        "not run",
+        "not run",
+        "not run",
+    ]
     counts = folder.report()["runs"][0]["flows"]["look"]
     assert sum(counts.values()) == 60, "the run has accounted for every record"
     assert counts["INTERRUPTED"] >= 1
     before = list(folder.log)
     assert run()[0] == 0
-    assert sorted(folder.log) == list(range(60)), "what had ended or was let end is not executed again"
+    assert sorted(folder.log) == list(range(60)), (
+        "what had ended or was let end is not executed again"
+    )
     assert before == folder.log[: len(before)]
 
 
@@ -104,7 +126,9 @@ def test_asked_twice_it_does_not_wait_for_the_cell(folder):
 
 def test_asked_to_end_while_a_run_goes_on_in_the_background(folder):
     notebook = folder.write_work(count=60, pause=0.05)
-    notebook.write_text(notebook.read_text().replace("max_in_flight=4", "wait=False, max_in_flight=4"))
+    notebook.write_text(
+        notebook.read_text().replace("max_in_flight=4", "wait=False, max_in_flight=4")
+    )
     process = folder.start()
     folder.wait_for(lambda: len(folder.log) >= 10)
     process.send_signal(signal.SIGTERM)
@@ -131,7 +155,14 @@ def test_a_command_killed_leaves_no_kernel_and_files_that_do_not_lie(folder, run
     process.kill()
     process.wait(60)
     folder.wait_for(lambda: is_gone(kernel), seconds=10)
-    assert folder.states() == ["ok", "ok", "interrupted", "not run", "not run", "not run"]
+    assert folder.states() == [
+        "ok",
+        "ok",
+        "interrupted",
+        "not run",
+        "not run",
+        "not run",
+    ]
     assert folder.report()["exit_code"] is None
     code, said = run("--no-wait")
     assert code == 0, said
@@ -140,7 +171,9 @@ def test_a_command_killed_leaves_no_kernel_and_files_that_do_not_lie(folder, run
 
 def test_a_kernel_that_is_stuck_in_the_interpreter_dies_with_its_command(folder):
     """Outside Python's reach: one call of C that never comes back and never lets go of the interpreter."""
-    folder.write("import ctypes", "open('log', 'w').write('1')\nctypes.PyDLL(None).pause()")
+    folder.write(
+        "import ctypes", "open('log', 'w').write('1')\nctypes.PyDLL(None).pause()"
+    )
     process = folder.start()
     folder.wait_for(lambda: folder.log == [1])
     (kernel,) = kernels_of(process)
@@ -157,7 +190,9 @@ def test_a_second_copy_waits_for_the_first(folder):
     first = folder.start()
     folder.wait_for(lambda: len(folder.log) == 30)
     second = folder.start()
-    assert f"is at work (process {first.pid}); waiting for it" in second.stdout.readline()
+    assert (
+        f"is at work (process {first.pid}); waiting for it" in second.stdout.readline()
+    )
     (folder.path / "go").touch()
     said, _ = second.communicate(timeout=60)
     assert first.wait(60) == 0
@@ -166,7 +201,11 @@ def test_a_second_copy_waits_for_the_first(folder):
     assert sorted(folder.log) == list(range(30))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, signal.SIGINT, signal.SIGHUP],
+    ids=lambda number: number.name,
+)
 def test_a_second_copy_that_is_asked_to_end_does_not_wait_any_more(folder, number):
     folder.write_work(UNTIL, count=3)
     first = folder.start()
@@ -176,13 +215,18 @@ def test_a_second_copy_that_is_asked_to_end_does_not_wait_any_more(folder, numbe
     second.send_signal(number)
     said, _ = second.communicate(timeout=60)
     assert second.returncode == 130
-    assert said == "nbflow: interrupted; what is done is saved, run the command again to go on.\n"
+    assert (
+        said
+        == "nbflow: interrupted; what is done is saved, run the command again to go on.\n"
+    )
     assert first.poll() is None
     (folder.path / "go").touch()
     assert first.wait(60) == 0
 
 
-def test_a_second_copy_refuses_if_told_to_and_another_job_is_not_in_its_way(folder, run):
+def test_a_second_copy_refuses_if_told_to_and_another_job_is_not_in_its_way(
+    folder, run
+):
     folder.write_work(UNTIL, count=30)
     first = folder.start()
     folder.wait_for(lambda: folder.log)
@@ -191,7 +235,9 @@ def test_a_second_copy_refuses_if_told_to_and_another_job_is_not_in_its_way(fold
     assert f"process {first.pid}" in said
     code, said = run("--no-wait", "-p", "count=2")
     assert code == 75, "it would write the same output"
-    other = folder.start("--no-wait", "-p", "count=2", "-o", str(folder.path / "two.ipynb"))
+    other = folder.start(
+        "--no-wait", "-p", "count=2", "-o", str(folder.path / "two.ipynb")
+    )
     folder.wait_for((folder.path / "two.ipynb").exists)
     assert first.poll() is None
     (folder.path / "go").touch()
@@ -206,7 +252,9 @@ def test_a_turn_ends_with_its_holder(folder, run):
 
 
 def test_a_process_that_a_cell_left_running_does_not_keep_the_turn(folder, run):
-    folder.write("import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(100)'], close_fds=False, start_new_session=True)\nprint(child.pid)")
+    folder.write(
+        "import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(100)'], close_fds=False, start_new_session=True)\nprint(child.pid)"
+    )
     assert run()[0] == 0
     child = int(folder.output().cells[0].outputs[0]["text"])
     try:
@@ -243,7 +291,13 @@ def test_a_job_to_which_nobody_listens_any_more_goes_on(folder):
 
 
 def test_a_cell_that_may_raise_is_interrupted_all_the_same(folder):
-    folder.write(("import time\nopen('log', 'w').write('1')\ntime.sleep(60)", "raises-exception"), "x = 1")
+    folder.write(
+        (
+            "import time\nopen('log', 'w').write('1')\ntime.sleep(60)",
+            "raises-exception",
+        ),
+        "x = 1",
+    )
     process = folder.start()
     folder.wait_for(lambda: folder.log == [1])
     process.send_signal(signal.SIGTERM)
@@ -253,7 +307,9 @@ def test_a_cell_that_may_raise_is_interrupted_all_the_same(folder):
 
 def test_what_programs_print_past_the_kernel_is_in_the_output_and_nowhere_else(folder):
     """The kernel's own streams are not the command's: what it masks in the notebook would stand in the log of the job."""
-    folder.write("import nbflow as nf, os, time\nnf.secret('MY_KEY')\nos.system('echo a line, $MY_KEY'); time.sleep(0.5)")
+    folder.write(
+        "import nbflow as nf, os, time\nnf.secret('MY_KEY')\nos.system('echo a line, $MY_KEY'); time.sleep(0.5)"
+    )
     process = folder.start(MY_KEY="geheim-0815-xx")
     said = process.communicate(timeout=60)[0]
     assert process.returncode == 0
@@ -264,9 +320,14 @@ def test_what_programs_print_past_the_kernel_is_in_the_output_and_nowhere_else(f
 def test_a_kernel_killed_in_cell_3_of_6_step_cells_executes_3_to_6_only(folder, run):
     """And of cell 3 no record that was done: the cells and the records say in files that they were executed."""
     mark = "open('cells', 'a').write('{0}\\n');"
-    work = folder.work.replace("run = nf.send", "open('cells', 'a').write('3\\n')\nrun = nf.send")
+    work = folder.work.replace(
+        "run = nf.send", "open('cells', 'a').write('3\\n')\nrun = nf.send"
+    )
     steps = [f"#| step: c{n} -> v{n}\n{mark.format(n)} v{n} = {n}" for n in (4, 5, 6)]
-    first = [f"#| step: c1 -> count\n{mark.format(1)} count = 80", f"#| step: c2 -> bad, pause\n{mark.format(2)} bad, pause = [], 0.02"]
+    first = [
+        f"#| step: c1 -> count\n{mark.format(1)} count = 80",
+        f"#| step: c2 -> bad, pause\n{mark.format(2)} bad, pause = [], 0.02",
+    ]
     folder.write("import time, nbflow as nf", *first, work, *steps)
     process = folder.start()
     folder.wait_for(lambda: len(folder.log) >= 40)

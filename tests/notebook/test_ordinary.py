@@ -29,7 +29,8 @@ CELLS = [
 ]
 STATE = "repr((report, df.to_csv(), counts, dict(groups), weights.tolist(), model.coef_.round(6).tolist(), squares, total, fetched, ratio, text, gross(1), [s.line() for s in summaries], 'raw' in dir(), 'notes' in dir() and notes.closed, df.dtypes.astype(str).to_dict()))"
 
-#: What is held together, set up for the whole kernel, or changed by functions: where a cell from disk may leave another notebook.
+#: What is held together, set up for the whole kernel, or changed by functions: where a
+#: cell from disk may leave another notebook.
 TOGETHER = [
     "import logging\nimport os\nimport random\nimport sys\nfrom collections import Counter, namedtuple\nfrom typing import Generic, TypeVar\nimport numpy as np\nimport pandas as pd\nimport matplotlib.pyplot as plt\nSEED = 3\nrandom.seed(SEED)\npd.set_option('display.max_rows', 4)\nplt.rcParams['figure.figsize'] = (3, 2)\nif 'lib' not in sys.path:\n    sys.path.insert(0, 'lib')\nlogging.basicConfig(level=logging.INFO, format='%(message)s')",
     "df = pd.DataFrame({'a': [1, 2, 3]})\nview = df\nframes = {'main': df, 'copy': df.copy()}",
@@ -77,12 +78,20 @@ def played(folder, cells, state):
     try:
         kernel.run("import nbflow as nf")
         shown = [kernel.run(cell) for cell in cells]
-        return [re.sub(r"\x1b\[38;5;243m.*?\x1b\[0m\s*", "", text) for text in shown], shown, kernel.run(state).replace("'notes' in dir()", "")
+        return (
+            [re.sub(r"\x1b\[38;5;243m.*?\x1b\[0m\s*", "", text) for text in shown],
+            shown,
+            kernel.run(state).replace("'notes' in dir()", ""),
+        )
     finally:
         kernel.close()
 
 
-@pytest.mark.parametrize(("cells", "state", "live"), [(CELLS, STATE, []), (TOGETHER, TOGETHER_STATE, [26])], ids=["ordinary", "together"])
+@pytest.mark.parametrize(
+    ("cells", "state", "live"),
+    [(CELLS, STATE, []), (TOGETHER, TOGETHER_STATE, [26])],
+    ids=["ordinary", "together"],
+)
 def test_every_cell_a_step_cell_none_and_all_from_disk(tmp_path, cells, state, live):
     (tmp_path / "plain").mkdir()
     (tmp_path / "steps").mkdir()
@@ -90,7 +99,9 @@ def test_every_cell_a_step_cell_none_and_all_from_disk(tmp_path, cells, state, l
     steps = [f"#| step: cell{number}\n{cell}" for number, cell in enumerate(cells)]
     first, _, first_left = played(tmp_path / "steps", steps, state)
     again, told, again_left = played(tmp_path / "steps", steps, state)
-    strip = lambda texts: [[line for line in text.splitlines() if line.strip()] for text in texts]
+    strip = lambda texts: [
+        [line for line in text.splitlines() if line.strip()] for text in texts
+    ]
     assert strip(first) == strip(plain)
     assert strip(again) == strip(plain)
     assert first_left == left

@@ -47,7 +47,9 @@ def chosen(run, **query):
 
 def test_every_record_is_a_row_in_every_flow(run):
     rows = chosen(run)
-    assert [(row[1], row[2]) for row in rows] == [(f"K{n}", flow) for n in range(50) for flow in (0, 1)]
+    assert [(row[1], row[2]) for row in rows] == [
+        (f"K{n}", flow) for n in range(50) for flow in (0, 1)
+    ]
     assert [row[0] for row in rows] == list(range(100))
 
 
@@ -55,10 +57,16 @@ def test_every_record_is_a_row_in_every_flow(run):
     ("query", "fits"),
     [
         ({"states": (State.FAILED,)}, lambda key, flow, state: state == 6),
-        ({"states": (State.CACHED, State.FAILED)}, lambda key, flow, state: state in (5, 6)),
+        (
+            {"states": (State.CACHED, State.FAILED)},
+            lambda key, flow, state: state in (5, 6),
+        ),
         ({"flow": 1}, lambda key, flow, state: flow == 1),
         ({"text": "k4"}, lambda key, flow, state: key.startswith("K4")),
-        ({"flow": 0, "states": (State.CACHED,), "text": "k1"}, lambda key, flow, state: flow == 0 and state == 5 and key.startswith("K1")),
+        (
+            {"flow": 0, "states": (State.CACHED,), "text": "k1"},
+            lambda key, flow, state: flow == 0 and state == 5 and key.startswith("K1"),
+        ),
     ],
 )
 def test_a_query_chooses_what_a_loop_over_all_rows_would(run, query, fits):
@@ -68,36 +76,57 @@ def test_a_query_chooses_what_a_loop_over_all_rows_would(run, query, fits):
 
 
 def test_a_step_chooses_the_rows_that_stopped_at_it(run):
-    assert {row[1] for row in chosen(run, step="ask")} == {f"K{n}" for n in range(50) if n % 7 == 3}
-    assert {row[1] for row in chosen(run, step="save", flow=0)} == {f"K{n}" for n in range(50) if n % 10 == 4 and n % 7 != 3}
+    assert {row[1] for row in chosen(run, step="ask")} == {
+        f"K{n}" for n in range(50) if n % 7 == 3
+    }
+    assert {row[1] for row in chosen(run, step="save", flow=0)} == {
+        f"K{n}" for n in range(50) if n % 10 == 4 and n % 7 != 3
+    }
 
 
 def test_words_are_looked_for_in_errors_too(run):
-    assert {row[1] for row in chosen(run, text="NO ROOM")} == {f"K{n}" for n in range(50) if n % 10 == 4 and n % 7 != 3}
+    assert {row[1] for row in chosen(run, text="NO ROOM")} == {
+        f"K{n}" for n in range(50) if n % 10 == 4 and n % 7 != 3
+    }
 
 
 def test_a_cause_chooses_its_failures(run):
     with run.look() as (_, sheet):
         numbers = {cause.error: number for number, cause in sheet.worst(9)}
-    assert {row[1] for row in chosen(run, cause=numbers["TimeoutError"])} == {f"K{n}" for n in range(50) if n % 7 == 3}
+    assert {row[1] for row in chosen(run, cause=numbers["TimeoutError"])} == {
+        f"K{n}" for n in range(50) if n % 7 == 3
+    }
 
 
 def test_what_needs_a_person_comes_first_and_equals_keep_the_order_of_the_batch(run):
     rows = chosen(run, sort="state")
     states = [row[3] for row in rows]
-    assert states == sorted(states, key=[page.ATTENTION.index(state) for state in State].__getitem__)
+    assert states == sorted(
+        states, key=[page.ATTENTION.index(state) for state in State].__getitem__
+    )
     failed = [row[0] for row in rows if row[3] == 6]
     assert failed == sorted(failed)
 
 
-@pytest.mark.parametrize(("sort", "column"), [("key", 1), ("flow", 2), ("attempts", 5), ("seconds", 6)])
+@pytest.mark.parametrize(
+    ("sort", "column"), [("key", 1), ("flow", 2), ("attempts", 5), ("seconds", 6)]
+)
 def test_rows_are_sorted_both_ways(run, sort, column):
     up = [row[column] for row in chosen(run, sort=sort)]
     assert up == sorted(up)
-    assert [row[column] for row in chosen(run, sort=sort, descending=True)] == sorted(up, reverse=True)
+    assert [row[column] for row in chosen(run, sort=sort, descending=True)] == sorted(
+        up, reverse=True
+    )
 
 
-@pytest.mark.parametrize(("keys", "ordered"), [(["10", "9", "100", "0"], ["0", "9", "10", "100"]), (["10", "9", "a"], ["10", "9", "a"]), (["9" * 40, "8"], ["8", "9" * 40])])
+@pytest.mark.parametrize(
+    ("keys", "ordered"),
+    [
+        (["10", "9", "100", "0"], ["0", "9", "10", "100"]),
+        (["10", "9", "a"], ["10", "9", "a"]),
+        (["9" * 40, "8"], ["8", "9" * 40]),
+    ],
+)
 def test_keys_that_are_numbers_are_sorted_by_their_size(nb, keys, ordered):
     @nf.flow(on=EVENT)
     def look(record):
@@ -125,20 +154,46 @@ def test_a_view_of_nothing_is_empty(nb):
 def test_failures_as_csv_leave_out_what_is_done(run):
     with run.look() as (state, _):
         rows = list(csv.DictReader(io.StringIO(page.failures_csv(state, range(100)))))
-    assert {row["record"] for row in rows} == {f"K{n}" for n in range(50) if n % 7 == 3 or n % 10 == 4}
+    assert {row["record"] for row in rows} == {
+        f"K{n}" for n in range(50) if n % 7 == 3 or n % 10 == 4
+    }
     assert {row["attempts"] for row in rows if row["error"] == "TimeoutError"} == {"2"}
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\t=1", "\r=1", "\n=1", "\uff1d1+1", "\uff20SUM(A1)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        " =1",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "\uff1d1+1",
+        "\uff20SUM(A1)",
+    ],
+)
 def test_no_cell_is_a_formula(text):
     assert page.harmless(text) == f"'{text}"
 
 
-@pytest.mark.parametrize(("text", "harmless"), [("late;=1+1", "late;'=1+1"), ("late\n =1", "late\n '=1"), ("a\t@b", "a\t'@b"), ("=1;-2", "'=1;'-2")])
+@pytest.mark.parametrize(
+    ("text", "harmless"),
+    [
+        ("late;=1+1", "late;'=1+1"),
+        ("late\n =1", "late\n '=1"),
+        ("a\t@b", "a\t'@b"),
+        ("=1;-2", "'=1;'-2"),
+    ],
+)
 def test_nor_is_what_a_spreadsheet_with_another_separator_takes_for_one(text, harmless):
     assert page.harmless(text) == harmless
 
 
-@pytest.mark.parametrize("text", ["t-0001 = fine", "a; b", "1 - 2, +3", "line\nline", ""])
+@pytest.mark.parametrize(
+    "text", ["t-0001 = fine", "a; b", "1 - 2, +3", "line\nline", ""]
+)
 def test_a_harmless_cell_stays_as_it_is(text):
     assert page.harmless(text) == text

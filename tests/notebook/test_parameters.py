@@ -36,7 +36,9 @@ def given(*texts):
 
 
 def test_name_type_default_and_comment_are_read_from_the_cell():
-    known = {one.name: (one.type, one.default, one.help) for one in parameters.declared(CELL)}
+    known = {
+        one.name: (one.type, one.default, one.help) for one in parameters.declared(CELL)
+    }
     assert known["day"] == ("str", "'2026-01-01'", "the day to load")
     assert known["limit"] == ("int | None", "None", "how many")
     assert known["old"] == ("float", "1", "as papermill spells it")
@@ -119,7 +121,11 @@ def test_a_cell_that_is_not_plain_python_is_refused():
         parameters.declared("%pip install x\nday = 1")
 
 
-NASTY = ["it's \"q\" $(touch PWNED) 50% \\ {x}", "--help", "-3", "a\nb\r\n\tc", "Ünï \U0001f600 \u202e", "'''\"\"\"", "\x00\x1b[31m", "\udc80", "); import os #", "None", ""]
+NASTY = [
+    "it's \"q\" $(touch PWNED) 50% \\ {x}", "--help", "-3", "a\nb\r\n\tc",
+    "Ünï \U0001f600 \u202e", "'''\"\"\"", "\x00\x1b[31m", "\udc80", "); import os #",
+    "None", "",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", NASTY)

@@ -16,7 +16,9 @@ def send(nb):
     def look(record):
         return {"n": record["n"], "twice": 2 * record["n"]}
 
-    return lambda *numbers: nb.send(EVENT, [{"id": f"t-{at}", "n": n} for at, n in enumerate(numbers)], key="id")
+    return lambda *numbers: nb.send(
+        EVENT, [{"id": f"t-{at}", "n": n} for at, n in enumerate(numbers)], key="id"
+    )
 
 
 class Page:
@@ -24,10 +26,14 @@ class Page:
 
     def __init__(self, **options):
         self.heard, self.now = [], 1000.0
-        self.table = HistoryTable(_wiring.SESSION.chronicle, self.heard.append, lambda: None, **options)
+        self.table = HistoryTable(
+            _wiring.SESSION.chronicle, self.heard.append, lambda: None, **options
+        )
 
     def say(self, t, **more):
-        self.table.take({"t": t, "id": "v", "n": 1, "query": HistoryTable.plain, **more})
+        self.table.take(
+            {"t": t, "id": "v", "n": 1, "query": HistoryTable.plain, **more}
+        )
 
     def after(self, seconds):
         self.now += seconds
@@ -70,7 +76,9 @@ def test_a_run_that_is_open_speaks_on_the_same_wire_until_it_is_closed(send):
     page = Page()
     page.say("view", of=run.id, limit=2)
     ticks = [message for message in page.after(0) if message.get("of") == run.id]
-    assert [(tick["run"], len(tick["pages"]["v"]["rows"])) for tick in ticks] == [(run.id, 2)]
+    assert [(tick["run"], len(tick["pages"]["v"]["rows"])) for tick in ticks] == [
+        (run.id, 2)
+    ]
     page.say("gone", of=run.id)
     assert page.table.opened == {}
     page.say("ack", of=run.id)
@@ -88,11 +96,29 @@ def test_a_comparison_is_paged_and_made_once(send, monkeypatch):
     before, after = send(*range(50)), send(*range(100, 150))
     page = Page()
     first = page.table._compare({"runs": [after.id, before.id], "limit": 3})
-    assert (first["runs"], first["differences"], first["changed"], first["records"]) == ([before.id, after.id], 100, 50, 50)
+    assert (
+        first["runs"],
+        first["differences"],
+        first["changed"],
+        first["records"],
+    ) == ([before.id, after.id], 100, 50, 50)
     assert first["kinds"] == [["look", "n", 50], ["look", "twice", 50]]
     monkeypatch.setattr(nf.Run, "differences", None)
-    second = page.table._compare({"runs": [before.id, after.id], "only": ["look", "twice"], "offset": 48, "limit": 10})
-    assert (second["total"], second["rows"]) == (50, [[48, "t-48", "look", "twice", "96", "296"], [49, "t-49", "look", "twice", "98", "298"]])
+    second = page.table._compare(
+        {
+            "runs": [before.id, after.id],
+            "only": ["look", "twice"],
+            "offset": 48,
+            "limit": 10,
+        }
+    )
+    assert (second["total"], second["rows"]) == (
+        50,
+        [
+            [48, "t-48", "look", "twice", "96", "296"],
+            [49, "t-49", "look", "twice", "98", "298"],
+        ],
+    )
 
 
 def test_a_comparison_counts_the_records_of_both_runs(send):
@@ -102,7 +128,9 @@ def test_a_comparison_counts_the_records_of_both_runs(send):
     assert (told["changed"], told["records"]) == (3, 5)
 
 
-def test_a_comparison_keeps_so_many_differences_and_says_that_there_are_more(send, monkeypatch):
+def test_a_comparison_keeps_so_many_differences_and_says_that_there_are_more(
+    send, monkeypatch
+):
     before, after = send(*range(50)), send(*range(100, 150))
     monkeypatch.setattr(past, "_DIFFERENCES", 10)
     told = Page().table._compare({"runs": [before.id, after.id]})

@@ -50,7 +50,12 @@ def kernel(tmp_path, monkeypatch):
 
 
 def leaks(text):
-    parts = (VALUE, VALUE[:12], VALUE[5:13], base64.b64encode(b"me:" + VALUE.encode()).decode()[8:])
+    parts = (
+        VALUE,
+        VALUE[:12],
+        VALUE[5:13],
+        base64.b64encode(b"me:" + VALUE.encode()).decode()[8:],
+    )
     return [part for part in parts if part in text]
 
 
@@ -61,7 +66,10 @@ def raw(kernel, code):
         message = kernel.client.get_iopub_msg(timeout=60)
         if message["parent_header"].get("msg_id") == cell:
             found.append(json.dumps(message["content"], ensure_ascii=False))
-            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+            if (
+                message["msg_type"] == "status"
+                and message["content"]["execution_state"] == "idle"
+            ):
                 break
     reply = kernel.client.get_shell_msg(timeout=60)
     return "\n".join([*found, json.dumps(reply["content"], ensure_ascii=False)])
@@ -71,21 +79,44 @@ def test_no_message_of_the_kernel_has_it(kernel, tmp_path):
     for way, code in SHOWING.items():
         said = raw(kernel, code)
         assert not leaks(said), way
-        assert "***MY_KEY***" in said or way in ("a step of a leak", "a widget"), (way, said)
-    stored = b"".join(path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file())
+        assert "***MY_KEY***" in said or way in ("a step of a leak", "a widget"), (
+            way,
+            said,
+        )
+    stored = b"".join(
+        path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file()
+    )
     assert b"9f8e7d6c" not in stored
-    assert kernel.run("key == " + repr(VALUE)) == "True", "what the code has is the value"
+    assert kernel.run("key == " + repr(VALUE)) == "True", (
+        "what the code has is the value"
+    )
 
 
 def test_completion_and_inspection_tell_nothing(kernel):
-    kernel.run("class Box: pass\nbox = Box(); setattr(box, str(key).strip(), 1); text = str(key)")
-    for ask in (lambda: kernel.client.inspect("text", 4), lambda: kernel.client.complete("box.", 4)):
+    kernel.run(
+        "class Box: pass\nbox = Box(); setattr(box, str(key).strip(), 1); text = str(key)"
+    )
+    for ask in (
+        lambda: kernel.client.inspect("text", 4),
+        lambda: kernel.client.complete("box.", 4),
+    ):
         ask()
-        assert not leaks(json.dumps(kernel.client.get_shell_msg(timeout=60)["content"], ensure_ascii=False))
+        assert not leaks(
+            json.dumps(
+                kernel.client.get_shell_msg(timeout=60)["content"], ensure_ascii=False
+            )
+        )
 
 
-def test_a_value_that_a_cell_itself_puts_into_the_environment_is_masked_from_then_on(kernel):
-    assert kernel.run("import os; os.environ['OTHER'] = 'made in ' + 'the kernel'; k = nf.secret('OTHER'); print(k + '!')") == "***OTHER***!\n"
+def test_a_value_that_a_cell_itself_puts_into_the_environment_is_masked_from_then_on(
+    kernel,
+):
+    assert (
+        kernel.run(
+            "import os; os.environ['OTHER'] = 'made in ' + 'the kernel'; k = nf.secret('OTHER'); print(k + '!')"
+        )
+        == "***OTHER***!\n"
+    )
 
 
 def test_headless_no_file_has_it(folder, run, monkeypatch):
@@ -96,31 +127,62 @@ def test_headless_no_file_has_it(folder, run, monkeypatch):
         assert code in (0, 1, 3), said
         output = (folder.path / f"{number}.out.ipynb").read_text()
         report = (folder.path / f"{number}.out.run.json").read_text()
-        texts = [said, output, report, *(text for cell in nbformat.reads(output, 4).cells for text in strings(cell.get("outputs", [])))]
+        texts = [
+            said,
+            output,
+            report,
+            *(
+                text
+                for cell in nbformat.reads(output, 4).cells
+                for text in strings(cell.get("outputs", []))
+            ),
+        ]
         assert not leaks("\n".join(texts)), way
-    assert b"9f8e7d6c" not in b"".join(path.read_bytes() for path in folder.path.rglob("*") if path.is_file())
+    assert b"9f8e7d6c" not in b"".join(
+        path.read_bytes() for path in folder.path.rglob("*") if path.is_file()
+    )
 
 
 def strings(node):
     if isinstance(node, str):
         yield node
-    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+    for value in (
+        node.values()
+        if isinstance(node, dict)
+        else node
+        if isinstance(node, list)
+        else ()
+    ):
         yield from strings(value)
 
 
-def test_headless_a_secret_that_only_the_kernel_has_is_masked_too(folder, run, monkeypatch):
+def test_headless_a_secret_that_only_the_kernel_has_is_masked_too(
+    folder, run, monkeypatch
+):
     monkeypatch.delenv("MY_KEY", raising=False)
-    (folder.path / "vault.py").write_text("import os\nos.environ['MY_KEY'] = 'from-' + 'the-vault'\n")
-    folder.write("import vault, nbflow as nf\nkey = nf.secret('MY_KEY')", "print(key)", "raise ValueError(key)")
+    (folder.path / "vault.py").write_text(
+        "import os\nos.environ['MY_KEY'] = 'from-' + 'the-vault'\n"
+    )
+    folder.write(
+        "import vault, nbflow as nf\nkey = nf.secret('MY_KEY')",
+        "print(key)",
+        "raise ValueError(key)",
+    )
     code, said = run()
     assert code == 1
     assert "***MY_KEY***" in said
-    written = (folder.path / "job.out.ipynb").read_text() + (folder.path / "job.out.run.json").read_text() + said
+    written = (
+        (folder.path / "job.out.ipynb").read_text()
+        + (folder.path / "job.out.run.json").read_text()
+        + said
+    )
     assert "from-the-vault" not in written
     assert folder.output().cells[1].outputs[0].text == "***MY_KEY***\n"
 
 
-def test_headless_a_secret_that_is_nowhere_fails_with_what_to_do(folder, run, monkeypatch):
+def test_headless_a_secret_that_is_nowhere_fails_with_what_to_do(
+    folder, run, monkeypatch
+):
     monkeypatch.delenv("MY_KEY", raising=False)
     folder.write("import nbflow as nf\nkey = nf.secret('MY_KEY')")
     code, said = run()
@@ -131,7 +193,12 @@ def test_headless_a_secret_that_is_nowhere_fails_with_what_to_do(folder, run, mo
 def test_with_papermill_it_is_not_in_the_notebook_either(folder, monkeypatch):
     monkeypatch.setenv("MY_KEY", VALUE)
     folder.write(READ, "print('x', key)", "'Bearer ' + key")
-    papermill.execute_notebook(folder.path / "job.ipynb", folder.path / "out.ipynb", cwd=folder.path, progress_bar=False)
+    papermill.execute_notebook(
+        folder.path / "job.ipynb",
+        folder.path / "out.ipynb",
+        cwd=folder.path,
+        progress_bar=False,
+    )
     output = (folder.path / "out.ipynb").read_text()
     assert not leaks(output)
     assert "***MY_KEY***" in output

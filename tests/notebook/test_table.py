@@ -36,7 +36,9 @@ class Page:
         self.table = RunTable(run, self.heard.append, lambda: None, **options)
 
     def view(self, n=1, who="v", **view):
-        self.table.take({"t": "view", "id": who, "n": n, "offset": 0, "limit": 10, **view})
+        self.table.take(
+            {"t": "view", "id": who, "n": n, "offset": 0, "limit": 10, **view}
+        )
 
     def after(self, seconds):
         self.now += seconds
@@ -58,7 +60,11 @@ def test_only_what_a_view_shows_travels(run):
     page = Page(run)
     page.view(offset=50, limit=7)
     (tick,) = page.after(0)
-    assert (tick["pages"]["v"]["total"], tick["pages"]["v"]["offset"], len(tick["pages"]["v"]["rows"])) == (100, 50, 7)
+    assert (
+        tick["pages"]["v"]["total"],
+        tick["pages"]["v"]["offset"],
+        len(tick["pages"]["v"]["rows"]),
+    ) == (100, 50, 7)
 
 
 def test_a_limit_beyond_reason_is_cut(run):
@@ -130,7 +136,15 @@ def test_an_unknown_row_is_said_and_not_raised(run):
     page.table.take({"t": "open", "id": "v", "n": 5, "row": 10**6})
     while not page.heard:
         pass
-    assert page.heard == [{"t": "said", "wrong": True, "text": f"Run {run.id} has no row 1000000.", "id": "v", "to": 5}]
+    assert page.heard == [
+        {
+            "t": "said",
+            "wrong": True,
+            "text": f"Run {run.id} has no row 1000000.",
+            "id": "v",
+            "to": 5,
+        }
+    ]
 
 
 def test_stop_does_not_wait_for_a_thread(nb, monkeypatch):
@@ -191,7 +205,9 @@ def test_the_size_of_a_tick_does_not_grow_with_the_run(nb):
 
     sizes = []
     for count in (300, 6_000):
-        page = Page(nb.send(EVENT, [{"n": n} for n in range(count)], keep_records=False))
+        page = Page(
+            nb.send(EVENT, [{"n": n} for n in range(count)], keep_records=False)
+        )
         page.view(limit=36)
         sizes.append(len(json.dumps(page.after(0)[0])))
     assert sizes[1] < sizes[0] * 1.2
@@ -200,9 +216,15 @@ def test_the_size_of_a_tick_does_not_grow_with_the_run(nb):
 def test_what_is_remembered_says_nothing_of_the_time_that_is_left():
     """A batch that is sent again begins with thousands of records in its first moments."""
     pace = Pace()
-    assert [pace.rate(*sample) for sample in ((10.0, 0), (10.5, 4_500), (11.0, 4_502), (11.5, 4_504))] == [None, None, None, 4.0]
+    assert [
+        pace.rate(*sample)
+        for sample in ((10.0, 0), (10.5, 4_500), (11.0, 4_502), (11.5, 4_504))
+    ] == [None, None, None, 4.0]
     # A rerun begins like that, too.
-    assert [pace.rate(*sample) for sample in ((20.0, 30), (20.5, 2_000), (21.5, 2_010), (23.0, 2_025))] == [None, None, 10.0, 10.0]
+    assert [
+        pace.rate(*sample)
+        for sample in ((20.0, 30), (20.5, 2_000), (21.5, 2_010), (23.0, 2_025))
+    ] == [None, None, 10.0, 10.0]
 
 
 def test_records_a_second_are_those_that_were_worked_on(nb):
@@ -239,7 +261,9 @@ def test_the_rate_is_told_anew_while_nothing_happens(nb, monkeypatch):
         assert reached.wait(20)
         page = Page(run)
         page.view()
-        monkeypatch.setattr(tables, "time", SimpleNamespace(monotonic=lambda: page.now, time=time.time))
+        monkeypatch.setattr(
+            tables, "time", SimpleNamespace(monotonic=lambda: page.now, time=time.time)
+        )
         page.after(0)
         page.ack()
         assert [message["t"] for message in page.after(talk.BEAT)] == ["tick"]
@@ -275,7 +299,10 @@ def test_while_nobody_knows_how_many_records_come_nobody_knows_the_time_left(nb)
     try:
         page = Page(run)
         page.view()
-        while not any(message.get("counts", {}).get(CODES[State.COMPLETED]) for message in page.after(5)):
+        while not any(
+            message.get("counts", {}).get(CODES[State.COMPLETED])
+            for message in page.after(5)
+        ):
             page.ack()
             time.sleep(0.005)
         page.ack()

@@ -28,12 +28,24 @@ nf.send("thread", [{"n": n} for n in range(120)], max_in_flight=1)
 
 
 def environment(folder):
-    return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "NBFLOW_STORE": str(folder / "store"), "TERM": "xterm-256color", "COLUMNS": "110"}
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "NBFLOW_STORE": str(folder / "store"),
+        "TERM": "xterm-256color",
+        "COLUMNS": "110",
+    }
 
 
 def test_a_terminal_shows_the_run_as_it_goes_on_and_then_its_table(tmp_path):
     ours, theirs = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-c", JOB], stdin=theirs, stdout=theirs, stderr=theirs, env=environment(tmp_path), close_fds=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", JOB],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment(tmp_path),
+        close_fds=True,
+    )
     os.close(theirs)
     shown = b""
     try:
@@ -52,7 +64,13 @@ def test_a_terminal_shows_the_run_as_it_goes_on_and_then_its_table(tmp_path):
 
 
 def test_a_log_gets_a_line_now_and_again_and_then_the_table(tmp_path):
-    ended = subprocess.run([sys.executable, "-c", JOB], env=environment(tmp_path), capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", JOB],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     lines = ended.stderr.splitlines()
     assert " thread: " in lines[0]
     assert " of 120: " in lines[0]

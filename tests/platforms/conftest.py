@@ -26,8 +26,9 @@ from nbflow import cli
 from nbflow.notebook.turn import turn
 from tests.export.conftest import program, told  # noqa: F401 - fixtures
 
-#: What a text may hold that a shell, a template, a format or YAML would take for its own.
-HOSTILE = "it's \"q\" $(touch PWNED) `touch PWNED` ${HOME} 50% %% {{ 7 * 7 }} {% raw %} {# no #} \\n \\ --help\n- line: [2] # &x *y !z\n\ttab ü 🙂 "
+#: What a text may hold that a shell, a template, a format or YAML would take for its
+#: own.
+HOSTILE = 'it\'s "q" $(touch PWNED) `touch PWNED` ${HOME} 50% %% {{ 7 * 7 }} {% raw %} {# no #} \\n \\ --help\n- line: [2] # &x *y !z\n\ttab ü 🙂 '
 FEW = 12
 #: The thread for which the model insists on a label of its own.
 HOPELESS = "t-0138"
@@ -38,15 +39,33 @@ def pytest_collection_modifyitems(items):
     missing = "NBFLOW_PLATFORMS" not in os.environ and not os.environ.get("CI")
     for item in items:
         if "tests/platforms" in str(item.path):
-            item.add_marker(pytest.mark.timeout(900))  # a platform takes its time to start, several times
+            item.add_marker(
+                pytest.mark.timeout(900)
+            )  # a platform takes its time to start, several times
             if missing:
-                item.add_marker(pytest.mark.skip("no NBFLOW_PLATFORMS: see .ci/platforms"))
+                item.add_marker(
+                    pytest.mark.skip("no NBFLOW_PLATFORMS: see .ci/platforms")
+                )
 
 
 def has_namespaces():
     """May this user have mounts and processes apart from the machine's? In many containers not even root may."""
-    command = ["unshare", "-m", "-p", "-f", "--mount-proc", "mount", "-t", "tmpfs", "tmpfs", "/run"]
-    return bool(shutil.which("unshare")) and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    command = [
+        "unshare",
+        "-m",
+        "-p",
+        "-f",
+        "--mount-proc",
+        "mount",
+        "-t",
+        "tmpfs",
+        "tmpfs",
+        "/run",
+    ]
+    return (
+        bool(shutil.which("unshare"))
+        and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    )
 
 
 class Platform:
@@ -58,20 +77,47 @@ class Platform:
         home.mkdir(exist_ok=True)
         self.home = home
         # Nothing of the test's own Python, as on a server.
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV", "NBFLOW"))}
-        self.environment |= {"HOME": str(home), "XDG_CONFIG_HOME": os.environ["XDG_CONFIG_HOME"], "PATH": f"{self.bin}:/usr/local/bin:/usr/bin:/bin", "NO_COLOR": "1"}
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTHON", "VIRTUAL_ENV", "NBFLOW"))
+        }
+        self.environment |= {
+            "HOME": str(home),
+            "XDG_CONFIG_HOME": os.environ["XDG_CONFIG_HOME"],
+            "PATH": f"{self.bin}:/usr/local/bin:/usr/bin:/bin",
+            "NO_COLOR": "1",
+        }
 
     def run(self, *command, cwd=None, code=0):
         """What a command printed; it has to end with ``code``."""
-        done = subprocess.run(list(map(str, command)), cwd=cwd or self.home, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False)
-        assert done.returncode == code, f"{command} ended with {done.returncode}\n{done.stdout}"
+        done = subprocess.run(
+            list(map(str, command)),
+            cwd=cwd or self.home,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == code, (
+            f"{command} ended with {done.returncode}\n{done.stdout}"
+        )
         return done.stdout
 
     @contextmanager
     def started(self, *command):
         """A server of the platform, ended with what it started."""
         with (self.home / f"{command[1]}.log").open("w") as log:
-            process = subprocess.Popen(list(map(str, command)), cwd=self.home, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+            process = subprocess.Popen(
+                list(map(str, command)),
+                cwd=self.home,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         try:
             yield process
         finally:
@@ -103,12 +149,24 @@ class Threads:
     def __init__(self, folder):
         self.folder = folder
         self.notebook = folder / "support_threads.ipynb"
-        shutil.copytree(files("nbflow.demo"), folder, ignore=shutil.ignore_patterns("__*"))
+        shutil.copytree(
+            files("nbflow.demo"), folder, ignore=shutil.ignore_patterns("__*")
+        )
         with (folder / "threads.csv").open(newline="") as file:
             self._rows = list(csv.DictReader(file))
         document = nbformat.read(self.notebook, as_version=4)
-        document.cells.insert(1, new_code_cell('text = ""  # any text\nlimit: int | None = None\nnames: list[str] = []', metadata={"tags": ["parameters"]}))
-        document.cells.append(new_code_cell('import json\nimport shutil\nfrom pathlib import Path\n\nPath("seen.json").write_text(json.dumps([text, limit, names]))\nPath("python.txt").write_text(shutil.which("python"))'))
+        document.cells.insert(
+            1,
+            new_code_cell(
+                'text = ""  # any text\nlimit: int | None = None\nnames: list[str] = []',
+                metadata={"tags": ["parameters"]},
+            ),
+        )
+        document.cells.append(
+            new_code_cell(
+                'import json\nimport shutil\nfrom pathlib import Path\n\nPath("seen.json").write_text(json.dumps([text, limit, names]))\nPath("python.txt").write_text(shutil.which("python"))'
+            )
+        )
         nbformat.write(document, self.notebook)
         self.deliver(FEW)
 
@@ -123,8 +181,30 @@ class Threads:
     def export(self, target):
         """Export the job as a user does; from now on its folder is the one that counts."""
         self.folder = self.folder.parent / target
-        command = ["export", str(self.notebook), "--to", target, "--schedule", "0 6 * * 1-5", "--timezone", "Europe/Berlin"]
-        assert cli.main([*command, "-p", f"text={HOSTILE}", "-p", 'names=["ü", "-"]', "--output", str(self.folder)]) == 0
+        command = [
+            "export",
+            str(self.notebook),
+            "--to",
+            target,
+            "--schedule",
+            "0 6 * * 1-5",
+            "--timezone",
+            "Europe/Berlin",
+        ]
+        assert (
+            cli.main(
+                [
+                    *command,
+                    "-p",
+                    f"text={HOSTILE}",
+                    "-p",
+                    'names=["ü", "-"]',
+                    "--output",
+                    str(self.folder),
+                ]
+            )
+            == 0
+        )
 
     # What the job did, as its own files and the ledger tell.
 
@@ -145,7 +225,11 @@ class Threads:
 
     def busy(self):
         """Somebody runs the job by hand, as long as the context lasts."""
-        return turn(self.notebook.parent / ".nbflow", [f"output {(self.folder / 'support_threads.out.ipynb').resolve()}"], waits=None)
+        return turn(
+            self.notebook.parent / ".nbflow",
+            [f"output {(self.folder / 'support_threads.out.ipynb').resolve()}"],
+            waits=None,
+        )
 
     def slow_down(self):
         """The exported notebook waits in its first cell."""
@@ -156,14 +240,24 @@ class Threads:
 
     def wait_until_running(self):
         """Until a cell of it is under way."""
-        self._wait_for(lambda report: any(cell["state"] == "interrupted" for cell in report["cells"]) and report["exit_code"] is None)
+        self._wait_for(
+            lambda report: (
+                any(cell["state"] == "interrupted" for cell in report["cells"])
+                and report["exit_code"] is None
+            )
+        )
 
     def exit_code(self):
         """What the run under way ends with."""
-        return self._wait_for(lambda report: report["exit_code"] is not None)["exit_code"]
+        return self._wait_for(lambda report: report["exit_code"] is not None)[
+            "exit_code"
+        ]
 
     def _wait_for(self, is_so):
-        path, deadline = self.folder / "support_threads.out.run.json", time.monotonic() + 120
+        path, deadline = (
+            self.folder / "support_threads.out.run.json",
+            time.monotonic() + 120,
+        )
         while not path.exists() or not is_so(self.report):
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -175,7 +269,10 @@ class Threads:
         assert self.report["exit_code"] == 0
         assert self.counts() == {"COMPLETED": FEW}
         assert self.seen() == [HOSTILE, None, ["ü", "-"]]
-        assert Path((self.folder / "python.txt").read_text()).parent == Path(sys.executable).parent
+        assert (
+            Path((self.folder / "python.txt").read_text()).parent
+            == Path(sys.executable).parent
+        )
         start()
         assert self.counts() == {"CACHED": FEW}
         self.deliver(FEW + 1)
@@ -188,4 +285,4 @@ class Threads:
 def threads(tmp_path, monkeypatch):
     monkeypatch.delenv("NBFLOW_STORE")
     # A place with a name that is hard to say.
-    return Threads(tmp_path / "it's \"50%\" {{ 7 * 7 }} $HOME - ü" / "threads")
+    return Threads(tmp_path / 'it\'s "50%" {{ 7 * 7 }} $HOME - ü' / "threads")

@@ -20,7 +20,11 @@ def airflow(tmp_path, threads):
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
     }
     platform.run("airflow", "db", "migrate")
-    (install,) = re.findall(r"^- \*\*Install.\*\* `(.*)`$", (threads.folder / "README.md").read_text(), re.MULTILINE)
+    (install,) = re.findall(
+        r"^- \*\*Install.\*\* `(.*)`$",
+        (threads.folder / "README.md").read_text(),
+        re.MULTILINE,
+    )
     platform.run("bash", "-c", install, cwd=threads.folder)
     return platform
 
@@ -35,7 +39,12 @@ def test_it_runs_the_job_three_mornings(airflow, threads):
     with threads.busy():
         assert "exit code 75. Skipping" in airflow.run(*test)
     threads.deliver(1, HOPELESS)
-    printed = airflow.run(*test, "--conf", json.dumps({"text": f"-{HOSTILE}", "limit": 3, "names": [HOSTILE]}), code=1)
+    printed = airflow.run(
+        *test,
+        "--conf",
+        json.dumps({"text": f"-{HOSTILE}", "limit": 3, "names": [HOSTILE]}),
+        code=1,
+    )
     assert "1 of 2 records not done" in printed
     assert threads.seen() == [f"-{HOSTILE}", 3, [HOSTILE]]
     assert threads.report["exit_code"] == 3

@@ -6,7 +6,15 @@ import pandas as pd
 import pytest
 
 DATA = Path(__file__).parents[1] / "data" / "cfpb_answers.csv"
-LABELS = {"c": "credit_card", "r": "credit_reporting", "d": "debt_collection", "m": "mortgages_and_loans", "b": "retail_banking", "a": "auto_loan", "s": "student_loans"}
+LABELS = {
+    "c": "credit_card",
+    "r": "credit_reporting",
+    "d": "debt_collection",
+    "m": "mortgages_and_loans",
+    "b": "retail_banking",
+    "a": "auto_loan",
+    "s": "student_loans",
+}
 MODELS = (
     "gpt-4o", "gpt-4o-mini", "claude-3-5-sonnet", "claude-3-5-haiku", "deepseek-chat", "gemini-2.0-flash", "gemini-2.0-flash-lite",
     "gemini-1.5-pro", "gemini-1.5-flash", "claude-3-7-sonnet", "gpt-4.5-preview", "o1", "o3-mini", "deepseek-reasoner",
@@ -17,5 +25,10 @@ MODELS = (
 def complaints():
     """One row a complaint: id, product, and a column for each model."""
     read = pd.read_csv(DATA)
-    answers = {model: read["answers"].str[place].map(LABELS) for place, model in enumerate(MODELS)}
-    return pd.DataFrame({"id": read["id"], "product": read["product"].map(LABELS), **answers})
+    answers = {
+        model: read["answers"].str[place].map(LABELS)
+        for place, model in enumerate(MODELS)
+    }
+    return pd.DataFrame(
+        {"id": read["id"], "product": read["product"].map(LABELS), **answers}
+    )

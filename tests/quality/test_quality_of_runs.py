@@ -35,27 +35,62 @@ def replay(nb, complaints):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_recorded_model_can_be_replayed_and_gets_the_figures_of_its_column(replay, complaints, model):
+def test_every_recorded_model_can_be_replayed_and_gets_the_figures_of_its_column(
+    replay, complaints, model
+):
     run = replay(model)
-    one, other = nf.evaluate(run, "product"), nf.evaluate(complaints, "product", column=model, key="id")
+    one, other = (
+        nf.evaluate(run, "product"),
+        nf.evaluate(complaints, "product", column=model, key="id"),
+    )
     assert one.name == "triage.label"
-    assert (one.scores, one.outside, one.confusion) == (other.scores, other.outside, other.confusion)
+    assert (one.scores, one.outside, one.confusion) == (
+        other.scores,
+        other.outside,
+        other.confusion,
+    )
 
 
 def test_two_prompts_of_one_flow_are_a_and_b(replay):
     compared = nf.compare(replay("gpt-4o-mini"), replay("gpt-4o"), truth="product")
     assert compared.names == ("A", "B")
-    assert compared.verdict == "B is better: B alone is right on 91 records, A alone on 46 (McNemar's exact test, p = 0.00015)."
+    assert (
+        compared.verdict
+        == "B is better: B alone is right on 91 records, A alone on 46 (McNemar's exact test, p = 0.00015)."
+    )
     frame = compared.disagreements
-    assert list(frame.columns) == ["record", "id", "product", "truth", "right", "A", "A.confidence", "B", "B.confidence"]
-    assert frame["right"].value_counts().to_dict() == {"B": 91, "A": 46, "neither": len(frame) - 137}
-    assert compared.to_frame().loc["accuracy", ["A", "B"]].tolist() == pytest.approx([0.691, 0.736])
+    assert list(frame.columns) == [
+        "record",
+        "id",
+        "product",
+        "truth",
+        "right",
+        "A",
+        "A.confidence",
+        "B",
+        "B.confidence",
+    ]
+    assert frame["right"].value_counts().to_dict() == {
+        "B": 91,
+        "A": 46,
+        "neither": len(frame) - 137,
+    }
+    assert compared.to_frame().loc["accuracy", ["A", "B"]].tolist() == pytest.approx(
+        [0.691, 0.736]
+    )
     assert len(compared.to_frame()) == 5 + 5
 
 
 def test_without_true_labels_they_agree_or_differ(replay):
-    compared = nf.compare(replay("gpt-4o-mini"), replay("gpt-4o"), names=("short", "long"))
-    assert (compared.first, compared.second, compared.paired, compared.truth) == (None, None, None, "")
+    compared = nf.compare(
+        replay("gpt-4o-mini"), replay("gpt-4o"), names=("short", "long")
+    )
+    assert (compared.first, compared.second, compared.paired, compared.truth) == (
+        None,
+        None,
+        None,
+        "",
+    )
     assert compared.agreement.value == pytest.approx(0.834)
     assert len(compared.disagreements) == 166
     assert "They agree on 83.4%" in compared.verdict
@@ -63,20 +98,37 @@ def test_without_true_labels_they_agree_or_differ(replay):
 
 
 def test_records_without_an_answer_are_counted_and_said(replay):
-    one, two = replay("gpt-4o-mini", failing={1, 2, 3}), replay("gpt-4o", failing={3, 4})
+    one, two = (
+        replay("gpt-4o-mini", failing={1, 2, 3}),
+        replay("gpt-4o", failing={3, 4}),
+    )
     alone = nf.evaluate(one, "product")
     assert (alone.records, alone.missing) == (997, {"FAILED": 3})
     assert alone.accuracy_of_all == pytest.approx(alone.accuracy.value * 0.997)
-    assert "3 records (3 failed) without an answer: not in the figures; counted as wrong, accuracy is" in repr(alone)
+    assert (
+        "3 records (3 failed) without an answer: not in the figures; counted as wrong, accuracy is"
+        in repr(alone)
+    )
     compared = nf.compare(one, two, truth="product")
     assert compared.records == compared.first.records == compared.second.records == 996
-    assert compared.missing.set_index("record")[["A.status", "B.status"]].T.to_dict("list") == {"1": ["FAILED", ""], "2": ["FAILED", ""], "3": ["FAILED", "FAILED"], "4": ["", "FAILED"]}
+    assert compared.missing.set_index("record")[["A.status", "B.status"]].T.to_dict(
+        "list"
+    ) == {
+        "1": ["FAILED", ""],
+        "2": ["FAILED", ""],
+        "3": ["FAILED", "FAILED"],
+        "4": ["", "FAILED"],
+    }
     assert "3 records (3 failed) without an answer in A" in repr(compared)
     assert "2 records (2 failed) without an answer in B" in compared._repr_html_()
 
 
 def test_records_of_one_run_alone_are_counted_and_said(replay, complaints):
-    compared = nf.compare(replay("gpt-4o", complaints[:600]), replay("gpt-4o-mini", complaints[100:]), truth="product")
+    compared = nf.compare(
+        replay("gpt-4o", complaints[:600]),
+        replay("gpt-4o-mini", complaints[100:]),
+        truth="product",
+    )
     assert (compared.records, compared.alone) == (500, (100, 400))
     assert "400 records only in B: not in the figures." in repr(compared)
 
@@ -88,7 +140,10 @@ def test_positions_are_no_keys_for_different_records(nb):
     def label(text):
         return text[0]
 
-    one, two = label.map(["apple", "bean", "corn"]), label.map(["apple", "beet", "corn", "date"])
+    one, two = (
+        label.map(["apple", "bean", "corn"]),
+        label.map(["apple", "beet", "corn", "date"]),
+    )
     assert nf.compare(one, two).records == 2
     assert nf.compare(one, two).alone == (1, 2)
     with pytest.raises(nf.UsageError, match="say different things under the same keys"):
@@ -96,18 +151,32 @@ def test_positions_are_no_keys_for_different_records(nb):
 
 
 def test_true_labels_can_be_known_in_parts(replay, complaints):
-    known = complaints.assign(product=complaints["product"].where(complaints["id"] <= 50))
+    known = complaints.assign(
+        product=complaints["product"].where(complaints["id"] <= 50)
+    )
     found = nf.evaluate(replay("gpt-4o", known), "product")
     assert (found.records, found.unknown) == (50, 950)
     assert found.outside == {}, "a label that is not in fifty records may still exist"
-    compared = nf.compare(replay("gpt-4o", known), replay("gpt-4o-mini", known), truth="product")
+    compared = nf.compare(
+        replay("gpt-4o", known), replay("gpt-4o-mini", known), truth="product"
+    )
     assert (compared.records, compared.unknown) == (50, 950)
     assert compared.disagreements["right"].isna().any()
 
 
-@pytest.mark.parametrize("form", [list, pd.Series, pl.Series, lambda labels: dict(zip(map(str, range(1, 1001)), labels, strict=True))])
+@pytest.mark.parametrize(
+    "form",
+    [
+        list,
+        pd.Series,
+        pl.Series,
+        lambda labels: dict(zip(map(str, range(1, 1001)), labels, strict=True)),
+    ],
+)
 def test_true_labels_come_in_any_form(replay, complaints, form):
-    assert nf.evaluate(replay("gpt-4o"), form(complaints["product"].tolist())).accuracy.value == pytest.approx(0.736)
+    assert nf.evaluate(
+        replay("gpt-4o"), form(complaints["product"].tolist())
+    ).accuracy.value == pytest.approx(0.736)
 
 
 def test_rows_that_repeat_a_record_count_once(nb):
@@ -115,7 +184,9 @@ def test_rows_that_repeat_a_record_count_once(nb):
     def triage(record):
         return "a"
 
-    run = nb.send(EVENT, [{"id": 1, "t": "a"}, {"id": 2, "t": "b"}, {"id": 1, "t": "a"}], key="id")
+    run = nb.send(
+        EVENT, [{"id": 1, "t": "a"}, {"id": 2, "t": "b"}, {"id": 1, "t": "a"}], key="id"
+    )
     assert nf.evaluate(run, "t").records == 2
     assert nf.evaluate(run, ["a", "b", "a"]).accuracy.value == 0.5
 
@@ -141,35 +212,79 @@ def test_labels_may_be_an_enum_or_numbers(nb):
 
 def decide(run, place, label, at=1.0):
     row = list(run._batch.rows())[place]
-    run.engine.reviews.add(Decision("triage", "label", (), content(row, ()), label, None, "ana", at, row.key, run.id))
+    run.engine.reviews.add(
+        Decision(
+            "triage",
+            "label",
+            (),
+            content(row, ()),
+            label,
+            None,
+            "ana",
+            at,
+            row.key,
+            run.id,
+        )
+    )
 
 
 def test_what_people_decided_is_the_truth_and_never_the_answer(replay):
     run = replay("gpt-4o")
     wrong = nf.evaluate(run, "product").disagreements["record"].tolist()
-    with pytest.raises(nf.UsageError, match=r"name the column that has them, truth=\.\.\., or let a person decide"):
+    with pytest.raises(
+        nf.UsageError,
+        match=r"name the column that has them, truth=\.\.\., or let a person decide",
+    ):
         nf.evaluate(run)
     for key in wrong[:5]:
-        decide(run, int(key) - 1, run.results(reviewed=False).set_index("id").loc[int(key), "triage.label"])
+        decide(
+            run,
+            int(key) - 1,
+            run.results(reviewed=False).set_index("id").loc[int(key), "triage.label"],
+        )
     found = nf.evaluate(run)
-    assert (found.truth, found.records, found.unknown, found.accuracy.value) == ("what people decided", 5, 995, 1.0)
+    assert (found.truth, found.records, found.unknown, found.accuracy.value) == (
+        "what people decided",
+        5,
+        995,
+        1.0,
+    )
     against = nf.evaluate(run, "product")
     assert against.truth == "column 'product', 5 of them as people decided"
     assert against.accuracy.value == pytest.approx(0.741)
-    assert nf.evaluate(run, run.results()["product"]).accuracy.value == pytest.approx(0.736), "labels that are given are taken as they are"
+    assert nf.evaluate(run, run.results()["product"]).accuracy.value == pytest.approx(
+        0.736
+    ), "labels that are given are taken as they are"
     assert nf.compare(run, replay("gpt-4o-mini")).records == 5
 
 
 def test_what_cannot_be_told_is_asked_for(nb, replay, complaints):
     run = replay("gpt-4o", complaints[:20])
-    with pytest.raises(nf.UsageError, match="'prodct' is not a column of the records; they have 'id', 'product'"):
+    with pytest.raises(
+        nf.UsageError,
+        match="'prodct' is not a column of the records; they have 'id', 'product'",
+    ):
         nf.evaluate(run, "prodct")
-    with pytest.raises(nf.UsageError, match=r"no such column: say which, column='triage\.label'"):
+    with pytest.raises(
+        nf.UsageError, match=r"no such column: say which, column='triage\.label'"
+    ):
         nf.evaluate(run, "product", column="triage.lable")
     with pytest.raises(nf.UsageError, match="has 3 labels and there are 20 rows"):
         nf.evaluate(run, ["a", "b", "c"])
-    with pytest.raises(nf.UsageError, match="The truth has labels that labels= lacks: 'credit_reporting'"):
-        nf.evaluate(run, "product", labels=["credit_card", "debt_collection", "mortgages_and_loans", "retail_banking"])
+    with pytest.raises(
+        nf.UsageError,
+        match="The truth has labels that labels= lacks: 'credit_reporting'",
+    ):
+        nf.evaluate(
+            run,
+            "product",
+            labels=[
+                "credit_card",
+                "debt_collection",
+                "mortgages_and_loans",
+                "retail_banking",
+            ],
+        )
     with pytest.raises(nf.UsageError, match="A frame has several columns"):
         nf.evaluate(complaints, "product")
 
@@ -178,7 +293,10 @@ def test_what_cannot_be_told_is_asked_for(nb, replay, complaints):
         return {"label": "en"}
 
     run = nb.send(EVENT, complaints[["id", "product"]][:20], key="id")
-    with pytest.raises(nf.UsageError, match=r"several columns that may hold labels: .* 'triage\.confidence', 'language\.label'"):
+    with pytest.raises(
+        nf.UsageError,
+        match=r"several columns that may hold labels: .* 'triage\.confidence', 'language\.label'",
+    ):
         nf.evaluate(run, "product")
 
 
@@ -188,18 +306,26 @@ def test_nothing_in_a_label_or_a_record_becomes_html(nb):
         return {"label": "<script>alert(1)</script>", "reason": "<img src=x>"}
 
     run = nb.send(EVENT, [{"id": "<b>1</b>", "t": "<i>true</i>"}], key="id")
-    for shown in (nf.evaluate(run, "t"), nf.compare(run, run), nf.evaluate(run, "t").confusion):
+    for shown in (
+        nf.evaluate(run, "t"),
+        nf.compare(run, run),
+        nf.evaluate(run, "t").confusion,
+    ):
         page = shown._repr_html_()
         assert not any(tag in page for tag in ("<script", "<img", "<i>", "<b>1"))
 
 
 def test_without_scikit_learn_the_error_says_what_to_install():
     code = "import sys; sys.modules['sklearn'] = None\nimport nbflow as nf\ntry:\n    nf.evaluate(['a'], ['a'])\nexcept nf.UsageError as error:\n    print(error)"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert "pip install 'nbflow[evaluate]'" in said
 
 
-def test_what_the_answers_cost_is_said_and_a_remembered_answer_cost_what_it_cost(nb, complaints):
+def test_what_the_answers_cost_is_said_and_a_remembered_answer_cost_what_it_cost(
+    nb, complaints
+):
     @nf.step
     def ask(n):
         nf.usage(input_tokens=90, output_tokens=10, cost=0.001)
@@ -224,7 +350,9 @@ def test_labels_of_a_categorizer_and_of_figures_are_the_same_for_an_enum_of_numb
         billing = 1
         bug = 2
 
-    run = nf.llm.categorizer(Topic, model=lambda text: Topic.billing if "refund" in text else Topic.bug).map(["refund", "crash", "a refund"])
+    run = nf.llm.categorizer(
+        Topic, model=lambda text: Topic.billing if "refund" in text else Topic.bug
+    ).map(["refund", "crash", "a refund"])
     found = nf.evaluate(run, truth=[Topic.billing, Topic.bug, Topic.bug], labels=Topic)
     assert found.labels == ("billing", "bug")
     assert found.accuracy.value == pytest.approx(2 / 3)
@@ -233,7 +361,9 @@ def test_labels_of_a_categorizer_and_of_figures_are_the_same_for_an_enum_of_numb
 
 
 def test_a_true_label_that_is_missing_is_missing_in_any_library(nb):
-    run = nf.llm.categorizer(["a", "b"], model=lambda text: "a").map(["one", "two", "three", "four"])
+    run = nf.llm.categorizer(["a", "b"], model=lambda text: "a").map(
+        ["one", "two", "three", "four"]
+    )
     assert nf.evaluate(run, truth=["a", pd.NA, float("nan"), None]).unknown == 3
 
 
@@ -245,8 +375,12 @@ TRUTHS = {
 
 
 @pytest.mark.parametrize("form", TRUTHS)
-def test_true_labels_find_their_records_whatever_type_keys_have_and_in_whichever_order_they_come(nb, form):
-    run = nf.llm.categorizer(["card", "cash"], model=lambda text: text[:4]).map(pd.Series(["card a", "cash b", "card c"], index=[10, 20, 30]))
+def test_true_labels_find_their_records_whatever_type_keys_have_and_in_whichever_order_they_come(
+    nb, form
+):
+    run = nf.llm.categorizer(["card", "cash"], model=lambda text: text[:4]).map(
+        pd.Series(["card a", "cash b", "card c"], index=[10, 20, 30])
+    )
     assert nf.evaluate(run, TRUTHS[form]).disagreements["record"].tolist() == ["30"]
 
 

@@ -6,7 +6,13 @@ import pytest
 import nbflow as nf
 
 EVENT = "e"
-TEXTS = pd.DataFrame({"id": ["a", "b", "c", "d"], "text": ["refund", "crash", "<b>refund</b>", "crash"], "seen": [1, 2, 3, 4]})
+TEXTS = pd.DataFrame(
+    {
+        "id": ["a", "b", "c", "d"],
+        "text": ["refund", "crash", "<b>refund</b>", "crash"],
+        "seen": [1, 2, 3, 4],
+    }
+)
 SURE = {"a": 0.9, "b": 0.2, "c": 0.5, "d": 0.7}
 
 
@@ -17,7 +23,11 @@ def send(nb):
         def triage(record):
             if record["id"] in failing:
                 raise nf.NonRetriableError("no answer")
-            return {"label": label, "confidence": SURE[record["id"]], "reason": "a word"}
+            return {
+                "label": label,
+                "confidence": SURE[record["id"]],
+                "reason": "a word",
+            }
 
         return nb.send(EVENT, records, key="id")
 
@@ -36,8 +46,12 @@ def test_a_confidence_in_whatever_words_is_no_reason_to_fail(nb):
         return {"label": "bug", "confidence": sure[record["n"]]}
 
     review = nf.review(nb.send(EVENT, [{"n": number} for number in range(len(sure))]))
-    assert review.keys == ["4", "2", "5", "0", "1", "3"], "those that are no number come last"
-    assert [review.case(place).confidence for place in range(3)] == [0.2, 0.9, None], "a share, or nothing"
+    assert review.keys == ["4", "2", "5", "0", "1", "3"], (
+        "those that are no number come last"
+    )
+    assert [review.case(place).confidence for place in range(3)] == [0.2, 0.9, None], (
+        "a share, or nothing"
+    )
 
 
 def test_records_that_look_the_same_are_decided_once(send):
@@ -45,12 +59,27 @@ def test_records_that_look_the_same_are_decided_once(send):
     review = nf.review(run, text="text", choices=["bug", "billing"])
     assert review.keys == ["b", "c", "a"]
     review.decide("b", "billing")
-    assert run.results().set_index("id")["triage.label"].to_dict() == {"a": "bug", "b": "billing", "c": "bug", "d": "billing"}
+    assert run.results().set_index("id")["triage.label"].to_dict() == {
+        "a": "bug",
+        "b": "billing",
+        "c": "bug",
+        "d": "billing",
+    }
 
 
 @pytest.mark.parametrize(
     "where",
-    [["c", "a"], pd.Series(["c", "a"]), [True, False, True, False], TEXTS["seen"] % 2 == 1, lambda row: row["seen"] % 2 == 1 and row["triage.label"] == "bug" and row["triage.confidence"] > 0],
+    [
+        ["c", "a"],
+        pd.Series(["c", "a"]),
+        [True, False, True, False],
+        TEXTS["seen"] % 2 == 1,
+        lambda row: (
+            row["seen"] % 2 == 1
+            and row["triage.label"] == "bug"
+            and row["triage.confidence"] > 0
+        ),
+    ],
     ids=["keys", "series of keys", "truth values", "mask", "function"],
 )
 def test_where_takes_what_is_at_hand(send, where):
@@ -58,13 +87,25 @@ def test_where_takes_what_is_at_hand(send, where):
 
 
 def test_a_decision_survives_an_edit_of_the_prompt_and_the_kernel(nb, send):
-    nf.review(send(), text="text", choices={"bug": "It breaks.", "billing": "Money."}, by="Ana").decide("a", "billing")
+    nf.review(
+        send(),
+        text="text",
+        choices={"bug": "It breaks.", "billing": "Money."},
+        by="Ana",
+    ).decide("a", "billing")
     nb.forget()
     run = send("other", TEXTS.assign(seen=9))
-    assert run.results()["triage.label"].tolist() == ["billing", "other", "other", "other"]
+    assert run.results()["triage.label"].tolist() == [
+        "billing",
+        "other",
+        "other",
+        "other",
+    ]
     review = nf.review(run, text="text")
     assert review.left == ["b", "c"]
-    assert review.to_frame()[["record", "label", "model", "by"]].to_numpy().tolist() == [["a", "billing", "bug", "Ana"]]
+    assert review.to_frame()[
+        ["record", "label", "model", "by"]
+    ].to_numpy().tolist() == [["a", "billing", "bug", "Ana"]]
 
 
 def test_accepting_says_that_the_model_is_right(send):
@@ -90,7 +131,9 @@ def test_undo_takes_back_the_last_decision_then_the_one_before(send):
     assert len(review._run.engine.reviews.all()) == 6, "nothing is erased"
 
 
-def test_undo_passes_over_what_does_not_stand_and_forgets_nothing_that_it_could_not_take_back(send, monkeypatch):
+def test_undo_passes_over_what_does_not_stand_and_forgets_nothing_that_it_could_not_take_back(
+    send, monkeypatch
+):
     run = send()
     review, other = nf.review(run, choices=["bug", "billing"]), nf.review(run, by="bob")
     review.decide("a", "billing")
@@ -99,7 +142,11 @@ def test_undo_passes_over_what_does_not_stand_and_forgets_nothing_that_it_could_
     review.decide("c", "billing")
     other.decide("c", "bug")
     with monkeypatch.context() as full:
-        full.setattr(run.engine.reviews, "add", lambda _: (_ for _ in ()).throw(nf.StoreError("the disk is full")))
+        full.setattr(
+            run.engine.reviews,
+            "add",
+            lambda _: (_ for _ in ()).throw(nf.StoreError("the disk is full")),
+        )
         with pytest.raises(nf.StoreError):
             review.undo()
     assert [review.undo().key for _ in range(2)] == ["b", "a"]
@@ -109,7 +156,10 @@ def test_undo_passes_over_what_does_not_stand_and_forgets_nothing_that_it_could_
 
 def test_two_people_see_each_other_and_the_latest_stands(send):
     run = send()
-    ana, bo = nf.review(run, choices=["bug", "billing"], by="Ana"), nf.review(run, choices=["bug", "billing"], by="Bo")
+    ana, bo = (
+        nf.review(run, choices=["bug", "billing"], by="Ana"),
+        nf.review(run, choices=["bug", "billing"], by="Bo"),
+    )
     ana.decide("a", "billing")
     assert bo.decided["a"].by == "Ana"
     bo.decide("a", "bug")
@@ -121,21 +171,32 @@ def test_two_people_see_each_other_and_the_latest_stands(send):
 def test_choices_are_those_that_were_given_unless_they_are_named(send):
     review = nf.review(send())
     assert review.choices == {"bug": ""}
-    with pytest.raises(nf.UsageError, match=r"'billing' is none of the choices 'bug'; to allow it, nbflow\.review\(\.\.\., choices"):
+    with pytest.raises(
+        nf.UsageError,
+        match=r"'billing' is none of the choices 'bug'; to allow it, nbflow\.review\(\.\.\., choices",
+    ):
         review.decide("a", "billing")
 
 
 def test_elsewhere_than_in_a_notebook_it_is_a_picture_of_what_is_left(send):
     review = nf.review(send())
     review.accept("a")
-    assert repr(review).splitlines() == ["Review of triage.label: 1 of 4 records decided, 3 left.", "  b  bug (20%)", "  c  bug (50%)", "  d  bug (70%)"]
+    assert repr(review).splitlines() == [
+        "Review of triage.label: 1 of 4 records decided, 3 left.",
+        "  b  bug (20%)",
+        "  c  bug (50%)",
+        "  d  bug (70%)",
+    ]
     page = review._repr_html_()
     assert "1 of 4 decided" in page
     assert "&lt;b&gt;refund&lt;/b&gt;" in page
     assert "<b>refund" not in page
     for key in review.left:
         review.accept(key)
-    assert repr(review) == "Review of triage.label: 4 of 4 records decided. Nothing is left."
+    assert (
+        repr(review)
+        == "Review of triage.label: 4 of 4 records decided. Nothing is left."
+    )
 
 
 def test_a_map_is_reviewed_by_its_values(nb):
@@ -152,7 +213,10 @@ def test_a_map_is_reviewed_by_its_values(nb):
 
 def test_what_cannot_be_reviewed_is_said(nb, send):
     run = send()
-    with pytest.raises(nf.UsageError, match="text='txt' is not a column of the records; they have 'id', 'seen', 'text'"):
+    with pytest.raises(
+        nf.UsageError,
+        match="text='txt' is not a column of the records; they have 'id', 'seen', 'text'",
+    ):
         nf.review(run, text="txt")
     with pytest.raises(nf.UsageError, match="the run has no record 'zz'"):
         nf.review(run, where=["zz"])

@@ -41,4 +41,6 @@ def check(path: Path) -> list[Finding]:
         *steps.unseen(cells),
         *steps.cells_as_steps(cells),
     ]
-    return sorted(found, key=lambda one: (one.cell or 0, one.line or 0, LEVELS.index(one.level)))
+    return sorted(
+        found, key=lambda one: (one.cell or 0, one.line or 0, LEVELS.index(one.level))
+    )

@@ -54,14 +54,20 @@ def cells_of(document: Any) -> list[Cell]:
     """The code cells of a notebook.
 
     Raises:
-        UsageError: IPython is not installed, without which no magic can be told from a mistake.
+        UsageError: IPython is not installed, without which no magic can be told from a
+            mistake.
     """
     try:
         from IPython.core.inputtransformer2 import TransformerManager
     except ImportError:
-        raise UsageError("Checking a notebook needs IPython; install it with: pip install 'nbflow[lab]'") from None
+        raise UsageError(
+            "Checking a notebook needs IPython; install it with: pip install 'nbflow[lab]'"
+        ) from None
     transform = TransformerManager().transform_cell
-    return [_cell(number, cell, transform) for number, (_, cell) in enumerate(documents.code_cells(document), 1)]
+    return [
+        _cell(number, cell, transform)
+        for number, (_, cell) in enumerate(documents.code_cells(document), 1)
+    ]
 
 
 def _cell(number: int, cell: Any, transform: Any) -> Cell:
@@ -76,19 +82,43 @@ def _cell(number: int, cell: Any, transform: Any) -> Cell:
     tree, error = _parse(code, transform)
     if tree is not None:
         tree = _Magics(magics).visit(tree)
-    return Cell(number, source, cell.get("execution_count"), cell.get("outputs", []), tree, error, magics, tuple(documents.tags(cell)))
+    return Cell(
+        number,
+        source,
+        cell.get("execution_count"),
+        cell.get("outputs", []),
+        tree,
+        error,
+        magics,
+        tuple(documents.tags(cell)),
+    )
 
 
-def _parse(code: str, transform: Any) -> tuple[ast.Module | None, tuple[int, str] | None]:
+def _parse(
+    code: str, transform: Any
+) -> tuple[ast.Module | None, tuple[int, str] | None]:
     # IPython takes the empty lines before the first one away.
-    before = next((place for place, line in enumerate(code.splitlines()) if line.strip()), 0)
+    before = next(
+        (place for place, line in enumerate(code.splitlines()) if line.strip()), 0
+    )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of invalid escapes in what users write
-            tree: ast.Module = compile(transform(code), "<cell>", "exec", _FLAGS | ast.PyCF_ONLY_AST, dont_inherit=True)
-            compile(tree, "<cell>", "exec", _FLAGS, dont_inherit=True)  # a `return` outside of a function parses
+            tree: ast.Module = compile(
+                transform(code),
+                "<cell>",
+                "exec",
+                _FLAGS | ast.PyCF_ONLY_AST,
+                dont_inherit=True,
+            )
+            compile(
+                tree, "<cell>", "exec", _FLAGS, dont_inherit=True
+            )  # a `return` outside of a function parses
     except (SyntaxError, ValueError, RecursionError) as error:
-        return None, ((getattr(error, "lineno", None) or 1) + before, getattr(error, "msg", None) or str(error))
+        return None, (
+            (getattr(error, "lineno", None) or 1) + before,
+            getattr(error, "msg", None) or str(error),
+        )
     return ast.increment_lineno(tree, before), None
 
 
@@ -103,11 +133,24 @@ class _Magics(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         function = node.func
-        if not (isinstance(function, ast.Attribute) and function.attr in self._CALLS and isinstance(function.value, ast.Call) and getattr(function.value.func, "id", "") == "get_ipython"):
+        if not (
+            isinstance(function, ast.Attribute)
+            and function.attr in self._CALLS
+            and isinstance(function.value, ast.Call)
+            and getattr(function.value.func, "id", "") == "get_ipython"
+        ):
             return node
-        texts = [part.value for part in node.args if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+        texts = [
+            part.value
+            for part in node.args
+            if isinstance(part, ast.Constant) and isinstance(part.value, str)
+        ]
         is_shell = function.attr in ("system", "getoutput")
-        magic = Magic("!", "".join(texts), node.lineno) if is_shell else Magic(texts[0], texts[1] if len(texts) > 1 else "", node.lineno)
+        magic = (
+            Magic("!", "".join(texts), node.lineno)
+            if is_shell
+            else Magic(texts[0], texts[1] if len(texts) > 1 else "", node.lineno)
+        )
         self._found.append(magic)
         return node
 
@@ -115,7 +158,11 @@ class _Magics(ast.NodeTransformer):
         known = len(self._found)
         self.generic_visit(node)
         magic = self._found[known] if len(self._found) > known else None
-        return _inner(magic) or node if magic is not None and magic.name in _PYTHON else node
+        return (
+            _inner(magic) or node
+            if magic is not None and magic.name in _PYTHON
+            else node
+        )
 
 
 def _inner(magic: Magic) -> list[ast.stmt]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-#: What fails headless for sure or must not be handed over; what may fail; what is good to know.
+#: What fails headless for sure or must not be handed over; what may fail; what is good
+#: to know.
 LEVELS = ("error", "warning", "note")
 
 

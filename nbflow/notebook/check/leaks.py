@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from nbflow.notebook.check.cells import Cell
 
 #: What stands where a secret will be put.
-_PLACEHOLDER = re.compile(r"^(|\W+|x+|<.*>|\{.*\}|your.*|my.*|changeme|change.me|todo|test|dummy|example|none|secret|password|token|\.\.\.)$", re.IGNORECASE)
-_PATH = re.compile(r"^(?:file://)?(?:/(?:home|Users|root|mnt|media|tmp|var|opt|data|srv|workspace|content|Volumes|kaggle|dbfs)/|~[\w.-]*/|[A-Za-z]:[\\/](?![\\/])|\\\\\w)")
+_PLACEHOLDER = re.compile(
+    r"^(|\W+|x+|<.*>|\{.*\}|your.*|my.*|changeme|change.me|todo|test|dummy|example|none|secret|password|token|\.\.\.)$",
+    re.IGNORECASE,
+)
+_PATH = re.compile(
+    r"^(?:file://)?(?:/(?:home|Users|root|mnt|media|tmp|var|opt|data|srv|workspace|content|Volumes|kaggle|dbfs)/|~[\w.-]*/|[A-Za-z]:[\\/](?![\\/])|\\\\\w)"
+)
 _ASSIGN = 'Read it with nf.secret("{}"), from the environment or the keyring. Change the secret: it was saved in a file.'
 
 
@@ -25,10 +30,25 @@ def secrets_in_source(cells: list[Cell]) -> Iterator[Finding]:
     for cell in cells:
         tokens = dict(_tokens(cell.source))
         for line, token in tokens.items():
-            yield _secret(cell.number, line, f"a secret in the source: {_shown(token)}", _ASSIGN.format("API_KEY"))
+            yield _secret(
+                cell.number,
+                line,
+                f"a secret in the source: {_shown(token)}",
+                _ASSIGN.format("API_KEY"),
+            )
         for name, text, line in _texts(cell):
-            if line not in tokens and name is not None and is_secret(name, text) and not _PLACEHOLDER.match(text):
-                yield _secret(cell.number, line, f"a secret in the source: {name} = {_shown(text)}", _ASSIGN.format(name.upper()))
+            if (
+                line not in tokens
+                and name is not None
+                and is_secret(name, text)
+                and not _PLACEHOLDER.match(text)
+            ):
+                yield _secret(
+                    cell.number,
+                    line,
+                    f"a secret in the source: {name} = {_shown(text)}",
+                    _ASSIGN.format(name.upper()),
+                )
 
 
 def secrets_in_prose(document: Any) -> Iterator[Finding]:
@@ -36,15 +56,33 @@ def secrets_in_prose(document: Any) -> Iterator[Finding]:
     for cell in document.cells:
         if cell.cell_type != "code":
             for _, token in _tokens(cell.source):
-                yield _secret(None, None, f"a secret in a {cell.cell_type} cell: {_shown(token)}", "Take it out and change it: it was saved in a file.")
+                yield _secret(
+                    None,
+                    None,
+                    f"a secret in a {cell.cell_type} cell: {_shown(token)}",
+                    "Take it out and change it: it was saved in a file.",
+                )
 
 
 def secrets_in_outputs(cells: list[Cell]) -> Iterator[Finding]:
     """Tokens that a cell printed."""
     for cell in cells:
-        found = next((match for text in _output_texts(cell.outputs) for match in [TOKEN.search(text)] if match), None)
+        found = next(
+            (
+                match
+                for text in _output_texts(cell.outputs)
+                for match in [TOKEN.search(text)]
+                if match
+            ),
+            None,
+        )
         if found:
-            yield _secret(cell.number, None, f"a secret in the outputs: {_shown(found[0])}", "Clear the outputs of the cell and do not print it. Change the secret: it was saved in a file.")
+            yield _secret(
+                cell.number,
+                None,
+                f"a secret in the outputs: {_shown(found[0])}",
+                "Clear the outputs of the cell and do not print it. Change the secret: it was saved in a file.",
+            )
 
 
 def paths(cells: list[Cell]) -> Iterator[Finding]:
@@ -56,11 +94,27 @@ def paths(cells: list[Cell]) -> Iterator[Finding]:
                 told.add(text)
                 path = text if len(text) <= 60 else text[:59] + "\u2026"  # noqa: PLR2004
                 why = "Another machine, container or user does not have it."
-                yield Finding("absolute-path", "warning", cell.number, line, f"the absolute path {path!r}", why, "Make it relative to the notebook's folder, or a parameter.")
+                yield Finding(
+                    "absolute-path",
+                    "warning",
+                    cell.number,
+                    line,
+                    f"the absolute path {path!r}",
+                    why,
+                    "Make it relative to the notebook's folder, or a parameter.",
+                )
 
 
 def _secret(cell: int | None, line: int | None, what: str, todo: str) -> Finding:
-    return Finding("secret", "error", cell, line, what, "Everybody who gets the notebook, or its history in git, has it.", todo)
+    return Finding(
+        "secret",
+        "error",
+        cell,
+        line,
+        what,
+        "Everybody who gets the notebook, or its history in git, has it.",
+        todo,
+    )
 
 
 def _tokens(source: str) -> Iterator[tuple[int, str]]:
@@ -91,7 +145,10 @@ def _texts(cell: Cell) -> Iterator[tuple[str | None, str, int]]:
         elif isinstance(node, ast.Dict):
             pairs = list(zip(node.keys, node.values, strict=True))
         elif isinstance(node, ast.arguments):
-            pairs = [*zip(node.args[::-1], node.defaults[::-1], strict=False), *zip(node.kwonlyargs, node.kw_defaults, strict=True)]
+            pairs = [
+                *zip(node.args[::-1], node.defaults[::-1], strict=False),
+                *zip(node.kwonlyargs, node.kw_defaults, strict=True),
+            ]
         named |= {id(value): name for target, value in pairs if (name := _name(target))}
     for node in ast.walk(cell.tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -106,7 +163,11 @@ def _name(target: Any) -> str | None:
             return str(getattr(target, attribute))
     if isinstance(target, ast.Subscript):
         return _name(target.slice)
-    return target.value if isinstance(target, ast.Constant) and isinstance(target.value, str) else None
+    return (
+        target.value
+        if isinstance(target, ast.Constant) and isinstance(target.value, str)
+        else None
+    )
 
 
 def _output_texts(node: Any) -> Iterator[str]:

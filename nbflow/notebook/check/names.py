@@ -1,7 +1,8 @@
 """Names: those that exist in the kernel that wrote a notebook, and not in one that runs it from top to bottom.
 
-Decided from byte code, which says what a cell reads and binds, in order and without the locals of functions. What a
-function's body reads has to be there when it is called, so it may be defined in a later cell.
+Decided from byte code, which says what a cell reads and binds, in order and without the
+locals of functions. What a function's body reads has to be there when it is called, so
+it may be defined in a later cell.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 
     from nbflow.notebook.check.cells import Cell
 
-_KNOWN = frozenset(dir(builtins)) | {"get_ipython", "display", "In", "Out", "exit", "quit", "__name__", "__doc__", "__annotations__", "__conditional_annotations__", "_ih", "_oh", "_dh", "_exit_code"}
+_KNOWN = frozenset(dir(builtins)) | {
+    "get_ipython", "display", "In", "Out", "exit", "quit", "__name__", "__doc__",
+    "__annotations__", "__conditional_annotations__", "_ih", "_oh", "_dh",
+    "_exit_code",
+}  # fmt: skip
 _READS = frozenset({"LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"})
 
 
@@ -53,23 +58,52 @@ def undefined(cells: list[Cell]) -> Iterator[Finding]:
             elif use.kind == "delete":
                 there.discard(use.name)
                 gone.add(use.name)
-            elif use.name not in there and use.name not in told and not (use.later and use.name in bound_in) and not _is_history(use.name):
+            elif (
+                use.name not in there
+                and use.name not in told
+                and not (use.later and use.name in bound_in)
+                and not _is_history(use.name)
+            ):
                 told.add(use.name)
-                yield _finding(cell, use, bound_in.get(use.name), was_deleted=use.name in gone)
+                yield _finding(
+                    cell, use, bound_in.get(use.name), was_deleted=use.name in gone
+                )
 
 
-def _finding(cell: Cell, use: _Use, defined: int | None, *, was_deleted: bool) -> Finding:
+def _finding(
+    cell: Cell, use: _Use, defined: int | None, *, was_deleted: bool
+) -> Finding:
     if was_deleted:
-        what, todo = f"`{use.name}` is used here although it was deleted above", "Define it again, or take the `del` away."
+        what, todo = (
+            f"`{use.name}` is used here although it was deleted above",
+            "Define it again, or take the `del` away.",
+        )
     elif defined is None:
-        what, todo = f"`{use.name}` is defined in no cell", "Define it in a cell above, or take the use away."
+        what, todo = (
+            f"`{use.name}` is defined in no cell",
+            "Define it in a cell above, or take the use away.",
+        )
     elif defined == cell.number:
-        what, todo = f"`{use.name}` is used before the same cell defines it", "Move the definition up."
+        what, todo = (
+            f"`{use.name}` is used before the same cell defines it",
+            "Move the definition up.",
+        )
     else:
-        what, todo = f"`{use.name}` is used here and defined in cell {defined} only", f"Move cell {defined} up, or the use down."
+        what, todo = (
+            f"`{use.name}` is used here and defined in cell {defined} only",
+            f"Move cell {defined} up, or the use down.",
+        )
     if use.name == "__file__":
         todo = "A notebook has no file of its own: use Path.cwd(), which is the notebook's folder."
-    return Finding("undefined-name", "error", cell.number, use.line, what, "It exists in the kernel that wrote this notebook; a new one raises NameError.", todo)
+    return Finding(
+        "undefined-name",
+        "error",
+        cell.number,
+        use.line,
+        what,
+        "It exists in the kernel that wrote this notebook; a new one raises NameError.",
+        todo,
+    )
 
 
 def _is_history(name: str) -> bool:
@@ -78,32 +112,71 @@ def _is_history(name: str) -> bool:
 
 
 def _imports_everything(cell: Cell) -> bool:
-    return cell.tree is not None and any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in ast.walk(cell.tree))
+    return cell.tree is not None and any(
+        isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
+        for node in ast.walk(cell.tree)
+    )
 
 
 def _asked_for(cell: Cell) -> set[str]:
     """Names that a cell takes care of itself: ``if "df" in globals()``, and what is tried where NameError is caught."""
     found = set[str]()
     for node in ast.walk(cell.tree) if cell.tree is not None else ():
-        if isinstance(node, ast.Compare) and isinstance(node.left, ast.Constant) and isinstance(node.ops[0], (ast.In, ast.NotIn)):
+        if (
+            isinstance(node, ast.Compare)
+            and isinstance(node.left, ast.Constant)
+            and isinstance(node.ops[0], (ast.In, ast.NotIn))
+        ):
             asked = node.comparators[0]
-            if isinstance(asked, ast.Call) and isinstance(asked.func, ast.Name) and asked.func.id in ("globals", "locals", "vars", "dir"):
+            if (
+                isinstance(asked, ast.Call)
+                and isinstance(asked.func, ast.Name)
+                and asked.func.id in ("globals", "locals", "vars", "dir")
+            ):
                 found.add(str(node.left.value))
-        elif isinstance(node, ast.Try) and any(handler.type is None or "NameError" in ast.unparse(handler.type) for handler in node.handlers):
-            found |= {part.id for statement in node.body for part in ast.walk(statement) if isinstance(part, ast.Name)}
+        elif isinstance(node, ast.Try) and any(
+            handler.type is None or "NameError" in ast.unparse(handler.type)
+            for handler in node.handlers
+        ):
+            found |= {
+                part.id
+                for statement in node.body
+                for part in ast.walk(statement)
+                if isinstance(part, ast.Name)
+            }
     return found
 
 
 def _uses(cell: Cell) -> Iterator[_Use]:
     for magic in cell.magics:
         if magic.is_cell and magic.name == "capture":
-            yield from (_Use("bind", name, 1, later=False) for name in magic.text.split() if name.isidentifier())
+            yield from (
+                _Use("bind", name, 1, later=False)
+                for name in magic.text.split()
+                if name.isidentifier()
+            )
     if cell.tree is None:
         return
-    if documents.PARAMETERS in cell.tags:  # `day: str` has to be given, and then is there
-        bare = [node.target for node in cell.tree.body if isinstance(node, ast.AnnAssign) and node.value is None]
-        yield from (_Use("bind", target.id, target.lineno, later=False) for target in bare if isinstance(target, ast.Name))
-    code = compile(ast.fix_missing_locations(cell.tree), "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    if (
+        documents.PARAMETERS in cell.tags
+    ):  # `day: str` has to be given, and then is there
+        bare = [
+            node.target
+            for node in cell.tree.body
+            if isinstance(node, ast.AnnAssign) and node.value is None
+        ]
+        yield from (
+            _Use("bind", target.id, target.lineno, later=False)
+            for target in bare
+            if isinstance(target, ast.Name)
+        )
+    code = compile(
+        ast.fix_missing_locations(cell.tree),
+        "<cell>",
+        "exec",
+        ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+        dont_inherit=True,
+    )
     yield from _of_code(code, later=False)
 
 
@@ -115,7 +188,9 @@ def _of_code(code: CodeType, *, later: bool) -> Iterator[_Use]:
     for step in dis.get_instructions(code):
         line = (step.positions.lineno if step.positions else None) or line
         if isinstance(step.argval, CodeType):
-            yield from _of_code(step.argval, later=later or _is_called_later(step.argval))
+            yield from _of_code(
+                step.argval, later=later or _is_called_later(step.argval)
+            )
         elif step.opname in _READS and step.argval not in mine:
             yield _Use("read", step.argval, line, later)
         elif step.opname == "STORE_NAME" and is_class:
@@ -128,4 +203,9 @@ def _of_code(code: CodeType, *, later: bool) -> Iterator[_Use]:
 
 def _is_called_later(code: CodeType) -> bool:
     """The body of a function, and not of a class or comprehension, which run where they stand."""
-    return bool(code.co_flags & inspect.CO_OPTIMIZED) and code.co_name not in ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
+    return bool(code.co_flags & inspect.CO_OPTIMIZED) and code.co_name not in (
+        "<listcomp>",
+        "<setcomp>",
+        "<dictcomp>",
+        "<genexpr>",
+    )

@@ -19,23 +19,45 @@ _STYLES = {"error": "red", "warning": "yellow", "note": "bright_black"}
 
 def to_json(found: dict[str, list[Finding]]) -> str:
     """The findings of several notebooks: a list, one object each."""
-    return json.dumps([{"notebook": path, **one._asdict()} for path, findings in found.items() for one in findings], indent=1, ensure_ascii=False)
+    return json.dumps(
+        [
+            {"notebook": path, **one._asdict()}
+            for path, findings in found.items()
+            for one in findings
+        ],
+        indent=1,
+        ensure_ascii=False,
+    )
 
 
 def to_console(path: str, findings: Sequence[Finding], console: Any) -> None:
     """The findings of one notebook: place and what in one line, why and what to do below it."""
     from rich.text import Text
 
-    console.print(Text.assemble((path, "bold"), f"  {summary(findings)}"), soft_wrap=True)
+    console.print(
+        Text.assemble((path, "bold"), f"  {summary(findings)}"), soft_wrap=True
+    )
     places = [_place(one) for one in findings]
     wide = max(map(len, places), default=0)
     for one, place in zip(findings, places, strict=True):
         indent = wide + 13
         room = max(30, console.width - indent - 1)
         first, *more = textwrap.wrap(f"{one.what} [{one.rule}]", room)
-        more += [*textwrap.wrap(one.why, room), *textwrap.wrap(one.todo, room, initial_indent="\u2192 ", subsequent_indent="  ")]
+        more += [
+            *textwrap.wrap(one.why, room),
+            *textwrap.wrap(
+                one.todo, room, initial_indent="\u2192 ", subsequent_indent="  "
+            ),
+        ]
         console.print()
-        console.print(Text.assemble((f"  {one.level:<7}", _STYLES[one.level]), (f"  {place:<{wide}}  ", "bright_black"), first), soft_wrap=True)
+        console.print(
+            Text.assemble(
+                (f"  {one.level:<7}", _STYLES[one.level]),
+                (f"  {place:<{wide}}  ", "bright_black"),
+                first,
+            ),
+            soft_wrap=True,
+        )
         for line in more:
             console.print(Text(" " * indent + line), soft_wrap=True)
 
@@ -43,8 +65,19 @@ def to_console(path: str, findings: Sequence[Finding], console: Any) -> None:
 def summary(findings: Sequence[Finding]) -> str:
     """How many of each level."""
     counts = Counter(one.level for one in findings)
-    return ", ".join(f"{counts[level]} {level}{'s' * (counts[level] > 1)}" for level in LEVELS if counts[level]) or "nothing found"
+    return (
+        ", ".join(
+            f"{counts[level]} {level}{'s' * (counts[level] > 1)}"
+            for level in LEVELS
+            if counts[level]
+        )
+        or "nothing found"
+    )
 
 
 def _place(one: Finding) -> str:
-    return (f"cell {one.cell}" + (f" line {one.line}" if one.line else "")) if one.cell else "notebook"
+    return (
+        (f"cell {one.cell}" + (f" line {one.line}" if one.line else ""))
+        if one.cell
+        else "notebook"
+    )

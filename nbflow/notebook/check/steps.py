@@ -18,9 +18,29 @@ if TYPE_CHECKING:
     from nbflow.notebook.check.cells import Cell
     from nbflow.notebook.rewrite import Spec
 
-_TIME = {"time.time", "datetime.now", "datetime.datetime.now", "datetime.utcnow", "date.today", "datetime.date.today", "datetime.today", "pd.Timestamp.now", "pd.Timestamp.today"}
+_TIME = {
+    "time.time",
+    "datetime.now",
+    "datetime.datetime.now",
+    "datetime.utcnow",
+    "date.today",
+    "datetime.date.today",
+    "datetime.today",
+    "pd.Timestamp.now",
+    "pd.Timestamp.today",
+}
 _CHANCE = {"random", "np.random", "numpy.random", "secrets"}
-_FILES = {"open", "read_text", "read_bytes", "read_csv", "read_parquet", "read_excel", "read_json", "scan_csv", "scan_parquet"}
+_FILES = {
+    "open",
+    "read_text",
+    "read_bytes",
+    "read_csv",
+    "read_parquet",
+    "read_excel",
+    "read_json",
+    "scan_csv",
+    "scan_parquet",
+}
 _STALE = "A saved output is used again although it would come out differently now."
 
 
@@ -35,13 +55,54 @@ class _Matter(NamedTuple):
     unless: frozenset[str] = frozenset()
 
 
-_ITERATOR = _Matter("uncacheable-step", "error", "is a generator", "What it yields can be read once, so no output can be saved.", "Return a list.")
-_HIDDEN = _Matter("uncacheable-step", "warning", "calls `{}()`", "What it reaches that way is not part of the key: an edit of it is not noticed.", "Call it by its name, or say depends_on=.", frozenset({"version"}))
+_ITERATOR = _Matter(
+    "uncacheable-step",
+    "error",
+    "is a generator",
+    "What it yields can be read once, so no output can be saved.",
+    "Return a list.",
+)
+_HIDDEN = _Matter(
+    "uncacheable-step",
+    "warning",
+    "calls `{}()`",
+    "What it reaches that way is not part of the key: an edit of it is not noticed.",
+    "Call it by its name, or say depends_on=.",
+    frozenset({"version"}),
+)
 _OFTEN = frozenset({"ttl", "version"})
-_CLOCK = _Matter("unseen-input", "note", "reads the time with `{}()`", _STALE, "Pass it as an argument, or give the step a ttl=.", _OFTEN)
-_DICE = _Matter("unseen-input", "note", "draws from chance with `{}()`", "The first draw is kept: run again, it is the same.", "Pass a seed as an argument if that is not what you want.", _OFTEN)
-_SETTING = _Matter("unseen-input", "note", "reads the environment", _STALE, "Pass what matters as an argument; a secret may stay as it is.", _OFTEN)
-_FILE = _Matter("unseen-input", "note", "reads a file with `{}()`", _STALE, "Pass the content as an argument, or say depends_on=Path(...).", _OFTEN | {"depends_on"})
+_CLOCK = _Matter(
+    "unseen-input",
+    "note",
+    "reads the time with `{}()`",
+    _STALE,
+    "Pass it as an argument, or give the step a ttl=.",
+    _OFTEN,
+)
+_DICE = _Matter(
+    "unseen-input",
+    "note",
+    "draws from chance with `{}()`",
+    "The first draw is kept: run again, it is the same.",
+    "Pass a seed as an argument if that is not what you want.",
+    _OFTEN,
+)
+_SETTING = _Matter(
+    "unseen-input",
+    "note",
+    "reads the environment",
+    _STALE,
+    "Pass what matters as an argument; a secret may stay as it is.",
+    _OFTEN,
+)
+_FILE = _Matter(
+    "unseen-input",
+    "note",
+    "reads a file with `{}()`",
+    _STALE,
+    "Pass the content as an argument, or say depends_on=Path(...).",
+    _OFTEN | {"depends_on"},
+)
 
 
 #: What to do about it in a cell, which has flags in place of arguments.
@@ -52,7 +113,9 @@ def unseen(cells: list[Cell]) -> Iterator[Finding]:
     """What steps read besides their arguments."""
     for cell in cells:
         for node in ast.walk(cell.tree) if cell.tree is not None else ():
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _is_step(node):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _is_step(
+                node
+            ):
                 yield from _of_step(cell, node)
 
 
@@ -71,36 +134,85 @@ def cells_as_steps(cells: list[Cell]) -> Iterator[Finding]:
         except (UsageError, ValueError):
             continue  # `order.broken` says so
         if spec.name in known:
-            yield Finding("step-line", "warning", cell.number, line, f"cell {known[spec.name]} is called `{spec.name}`, too", "%step and --force mean both.", "Give each step cell a name of its own.")
+            yield Finding(
+                "step-line",
+                "warning",
+                cell.number,
+                line,
+                f"cell {known[spec.name]} is called `{spec.name}`, too",
+                "%step and --force mean both.",
+                "Give each step cell a name of its own.",
+            )
         known.setdefault(spec.name, cell.number)
         for name in [name for name in spec.outputs or () if name not in bound]:
-            yield Finding("step-line", "error", cell.number, line, f"step cell `{spec.name}` declares the output `{name}`, and no cell binds it", "The cell fails when it has run.", "Name what it binds.")
+            yield Finding(
+                "step-line",
+                "error",
+                cell.number,
+                line,
+                f"step cell `{spec.name}` declares the output `{name}`, and no cell binds it",
+                "The cell fails when it has run.",
+                "Name what it binds.",
+            )
         yield from _of_cell(cell, spec, reach, line)
 
 
-def _of_cell(cell: Cell, spec: Spec, reach: rules.Reach, line: int) -> Iterator[Finding]:
+def _of_cell(
+    cell: Cell, spec: Spec, reach: rules.Reach, line: int
+) -> Iterator[Finding]:
     assert cell.tree is not None
     history = sorted({chain[0] for chain in reach.reads} & HISTORY)
-    why = rules.blind(cell.tree.body) or (f"it reads `{history[0]}`, which is another thing after each cell" if history else None)
+    why = rules.blind(cell.tree.body) or (
+        f"it reads `{history[0]}`, which is another thing after each cell"
+        if history
+        else None
+    )
     if why is not None:
-        yield Finding("uncacheable-step", "warning", cell.number, line, f"step cell `{spec.name}` is never saved: {why}", "It runs each time.", "Move that into a cell of its own, or take the line of the step away.")
+        yield Finding(
+            "uncacheable-step",
+            "warning",
+            cell.number,
+            line,
+            f"step cell `{spec.name}` is never saved: {why}",
+            "It runs each time.",
+            "Move that into a cell of its own, or take the line of the step away.",
+        )
         return
-    options = {name for name, value in (("ttl", spec.policy.ttl), ("version", spec.version)) if value is not None}
+    options = {
+        name
+        for name, value in (("ttl", spec.policy.ttl), ("version", spec.version))
+        if value is not None
+    }
     told = set[str]()
     for node in _outside_steps(cell.tree):
         matter, name = _of_node(node)
-        if matter is None or matter.rule != "unseen-input" or matter.unless & options or _is_watched(node):
+        if (
+            matter is None
+            or matter.rule != "unseen-input"
+            or matter.unless & options
+            or _is_watched(node)
+        ):
             continue
         what = matter.what.format(name)
         if what not in told:
             told.add(what)
-            yield Finding(matter.rule, matter.level, cell.number, getattr(node, "lineno", line), f"step cell `{spec.name}` {what}", matter.why, _TODO_OF_CELL)
+            yield Finding(
+                matter.rule,
+                matter.level,
+                cell.number,
+                getattr(node, "lineno", line),
+                f"step cell `{spec.name}` {what}",
+                matter.why,
+                _TODO_OF_CELL,
+            )
 
 
 def _outside_steps(node: ast.AST) -> Iterator[ast.AST]:
     """The parts of a cell, functions that are steps themselves left out."""
     for part in ast.iter_child_nodes(node):
-        if not (isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef) and _is_step(part)):
+        if not (
+            isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef) and _is_step(part)
+        ):
             yield part
             yield from _outside_steps(part)
 
@@ -112,15 +224,25 @@ def _is_watched(node: ast.AST) -> bool:
 
 
 def _is_step(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    names = [ast.unparse(one.func if isinstance(one, ast.Call) else one) for one in node.decorator_list]
+    names = [
+        ast.unparse(one.func if isinstance(one, ast.Call) else one)
+        for one in node.decorator_list
+    ]
     return any(name.rpartition(".")[2] == "step" for name in names)
 
 
 def _options(node: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
-    return {word.arg or "" for one in node.decorator_list if isinstance(one, ast.Call) for word in one.keywords}
+    return {
+        word.arg or ""
+        for one in node.decorator_list
+        if isinstance(one, ast.Call)
+        for word in one.keywords
+    }
 
 
-def _of_step(cell: Cell, step: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Finding]:
+def _of_step(
+    cell: Cell, step: ast.FunctionDef | ast.AsyncFunctionDef
+) -> Iterator[Finding]:
     options, told = _options(step), set[str]()
     for node in ast.walk(step):
         matter, name = _of_node(node)
@@ -129,14 +251,26 @@ def _of_step(cell: Cell, step: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterat
         what = matter.what.format(name)
         if what not in told:
             told.add(what)
-            yield Finding(matter.rule, matter.level, cell.number, getattr(node, "lineno", step.lineno), f"step `{step.name}` {what}", matter.why, matter.todo)
+            yield Finding(
+                matter.rule,
+                matter.level,
+                cell.number,
+                getattr(node, "lineno", step.lineno),
+                f"step `{step.name}` {what}",
+                matter.why,
+                matter.todo,
+            )
 
 
 def _of_node(node: ast.AST) -> tuple[_Matter | None, str]:
     """What a node means, and the name that it calls or reads."""
     if isinstance(node, ast.Yield | ast.YieldFrom):
         return _ITERATOR, ""
-    name = ast.unparse(node.func if isinstance(node, ast.Call) else node) if isinstance(node, ast.Call | ast.Attribute) else ""
+    name = (
+        ast.unparse(node.func if isinstance(node, ast.Call) else node)
+        if isinstance(node, ast.Call | ast.Attribute)
+        else ""
+    )
     if name in ("os.environ", "os.getenv"):
         return _SETTING, name
     return (_of_call(node, name), name) if isinstance(node, ast.Call) else (None, name)
@@ -154,5 +288,13 @@ def _of_call(node: ast.Call, name: str) -> _Matter | None:
 
 
 def _writes(node: ast.Call) -> bool:
-    modes = [*node.args[1:2], *(word.value for word in node.keywords if word.arg == "mode")]
-    return any(isinstance(mode, ast.Constant) and isinstance(mode.value, str) and set(mode.value) & set("wax") for mode in modes)
+    modes = [
+        *node.args[1:2],
+        *(word.value for word in node.keywords if word.arg == "mode"),
+    ]
+    return any(
+        isinstance(mode, ast.Constant)
+        and isinstance(mode.value, str)
+        and set(mode.value) & set("wax")
+        for mode in modes
+    )
