@@ -36,7 +36,7 @@ class Told:
             RunState,
             Sent,
         )
-        from nbflow._core.plan import State
+        from nbflow._core.lifecycle import State
         from nbflow._core.sheet import Sheet
 
         self.state, self.sheet, self.at = RunState(), Sheet(), 0
@@ -65,7 +65,7 @@ class Told:
     def go_on(self) -> None:
         """A hundred more records are done."""
         from nbflow._core.entry import Called, Item
-        from nbflow._core.plan import State
+        from nbflow._core.lifecycle import State
 
         for n in range(self.at, self.at + _CHANGES):
             number, at = n % self.records, 1e9 + 2 + n / 1e6
@@ -87,7 +87,7 @@ def updates(records: int) -> Callable[[Path, int], dict[str, float]]:
     """Ten a second for five seconds, a hundred records changed in each, one page in front of them."""
 
     def act(_folder: Path, size: int) -> dict[str, float]:
-        from nbflow.notebook.table import RunTable
+        from nbflow.notebook.run_table import RunTable
 
         said: list[str] = []
         run: Any = Told(records if size > 1 else min(records, 2_000))
@@ -131,17 +131,17 @@ def paired(folder: Path, size: int) -> dict[str, float]:
     messages. Others on the machine change how long things take, and much less what the
     processor does for them; what is left of it shows between one batch that nobody
     looked at and the next."""
-    from nbflow import _wiring
-    from nbflow.notebook import live
+    from nbflow import _api
+    from nbflow.notebook import display
 
-    live.view = Shown  # type: ignore[assignment]
+    display.view = Shown  # type: ignore[assignment]
     batch.sync_flow()
     spent: dict[bool, list[float]] = {True: [], False: []}
     Shown.spent.clear()
     pairs, records = (_PAIRS, size * 2_500) if size > 1 else (1, 200)
     for number in range(-1, pairs):
         for watched in (True, False) if number % 2 else (False, True):
-            _wiring.SESSION.shows = watched
+            _api.SESSION.shows = watched
             gc.collect()
             begun = time.process_time()
             batch.sent(folder / f"{number}{watched}", records)
@@ -176,8 +176,8 @@ class Shown:
     latest: ClassVar[Shown]
 
     def __init__(self, run: Any) -> None:
-        from nbflow.notebook.table import RunTable
-        from nbflow.notebook.widget import PUBLISHER
+        from nbflow.notebook.run_table import RunTable
+        from nbflow.notebook.table_widget import PUBLISHER
 
         self._publisher = PUBLISHER
         self.table = RunTable(run, json.dumps, PUBLISHER.wake)

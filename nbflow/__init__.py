@@ -16,17 +16,7 @@
 
 import typing
 
-from nbflow._core.flow import Flow
-from nbflow._core.policy import Throttle
-from nbflow._core.step import Step
-from nbflow._core.usage import Usage
-from nbflow._key.file import File, file
-from nbflow._key.secret import Secret, secret
-from nbflow._key.value import key_by
-from nbflow._run.explanation import Explanation
-from nbflow._run.forecast import Plan
-from nbflow._run.run import Run
-from nbflow._wiring import (
+from nbflow._api import (
     flow,
     flows,
     load_ipython_extension,
@@ -39,6 +29,16 @@ from nbflow._wiring import (
     usage,
     use,
 )
+from nbflow._core.flow import Flow
+from nbflow._core.policy import Throttle
+from nbflow._core.step import Step
+from nbflow._core.usage import Usage
+from nbflow._key.file import File, file
+from nbflow._key.secret import Secret, secret
+from nbflow._key.value import key_by
+from nbflow._run.explanation import Explanation
+from nbflow._run.forecast import Plan
+from nbflow._run.run import Run
 from nbflow.errors import (
     BudgetError,
     CodecError,

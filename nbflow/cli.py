@@ -405,7 +405,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _runs(arguments: argparse.Namespace) -> int:
-    from nbflow import _wiring
+    from nbflow import _api
     from nbflow._run import render
 
     console = _console()
@@ -416,12 +416,12 @@ def _runs(arguments: argparse.Namespace) -> int:
             "nbflow runs takes one run: nbflow runs RUN, or nbflow runs cancel RUN."
         )
     if names:
-        run = _wiring.open_run(None if names[0] == "latest" else names[0])
+        run = _api.open_run(None if names[0] == "latest" else names[0])
         if cancels:
             return _cancel(run)
         render.print_table(run.table(), console)
         return 0
-    history = _wiring.runs()
+    history = _api.runs()
     if history.empty:
         console.print("No runs yet.")
         return 0
@@ -449,9 +449,9 @@ def _dashboard(arguments: argparse.Namespace) -> int:
 
 
 def _store(_arguments: argparse.Namespace) -> int:
-    from nbflow import _wiring
+    from nbflow import _api
 
-    engine = _wiring.SESSION.engine
+    engine = _api.SESSION.engine
     print(f"store        {engine.store.url}")
     checkpoints = engine.store.keys()
     print(f"checkpoints  {sum(1 for _ in checkpoints):,}")

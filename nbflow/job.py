@@ -18,22 +18,23 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbflow import _wiring
-from nbflow._core.plan import State
+from nbflow import _api
+from nbflow._call import job_link
+from nbflow._core.lifecycle import State
 from nbflow._core.policy import seconds
 from nbflow._core.usage import Usage, dollars
-from nbflow._key.secrecy import is_secret
 from nbflow._key.secret import Known
-from nbflow._run import orders, render
-from nbflow._state import location
-from nbflow._state.store import MemoryStore
+from nbflow._key.secret_patterns import is_secret
+from nbflow._run import render
+from nbflow._store import location
+from nbflow._store.store import MemoryStore
 from nbflow.errors import NbflowError, UsageError
 from nbflow.notebook import document as documents
 from nbflow.notebook import report
 from nbflow.notebook.execute import Ending, Stop, execute
+from nbflow.notebook.job_lock import turn
 from nbflow.notebook.parameters import as_json
 from nbflow.notebook.progress import Progress
-from nbflow.notebook.turn import turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +135,7 @@ def run(notebook: Path, options: Options, console: Any) -> int:
             environment = {
                 "NBFLOW_STORE": str(store),
                 "NBFLOW_TABLE": "static",
-                **orders.environment(
+                **job_link.environment(
                     runs.told, force=tuple(options.force), again=again, budget=budget
                 ),
             }
@@ -330,32 +331,32 @@ class _Runs:
         self.told = told
         self._heard = 0
         #: Those that each cell told of, by the cell's number.
-        self.of_cell: dict[int, list[orders.Told]] = {}
-        self.handles: dict[orders.Told, Run] = {}
+        self.of_cell: dict[int, list[job_link.Told]] = {}
+        self.handles: dict[job_link.Told, Run] = {}
         #: Why some cannot be read.
-        self.lost: dict[orders.Told, str] = {}
+        self.lost: dict[job_link.Told, str] = {}
 
-    def listen(self, number: int) -> list[orders.Told]:
+    def listen(self, number: int) -> list[job_link.Told]:
         """What is told now is the doing of this cell; answers its runs."""
-        lines = orders.read(self.told)
+        lines = job_link.read(self.told)
         mine = self.of_cell.setdefault(number, [])
         mine += [told for told in lines[self._heard :] if told not in mine]
         self._heard = len(lines)
         return mine
 
-    def all(self) -> list[orders.Told]:
+    def all(self) -> list[job_link.Told]:
         """Every run, once."""
         return list(
             dict.fromkeys(told for runs in self.of_cell.values() for told in runs)
         )
 
-    def states(self, runs: Sequence[orders.Told]) -> list[RunState]:
+    def states(self, runs: Sequence[job_link.Told]) -> list[RunState]:
         """How runs stand; those that cannot be read are noted as lost."""
         found = []
         for told in runs:
             try:
                 if told not in self.handles:
-                    self.handles[told] = _wiring.SESSION.run_at(told)
+                    self.handles[told] = _api.SESSION.run_at(told)
                 found.append(self.handles[told]._state())  # noqa: SLF001
             except NbflowError as error:
                 self.handles.pop(told, None)
@@ -390,11 +391,11 @@ class _Runs:
     def used(self, since: float) -> Usage:
         """What all calls used since then, in runs and outside."""
         known = [run._state().used_since(since) for run in self.handles.values()]  # noqa: SLF001
-        return sum(known, orders.used(self.told))
+        return sum(known, job_link.used(self.told))
 
     def refusal(self) -> str:
         """Why a budget let no further call start; nothing if none did."""
-        return orders.refusal(self.told)
+        return job_link.refusal(self.told)
 
     def facts(self) -> list[dict[str, Any]]:
         """For the report."""
@@ -452,7 +453,7 @@ class _Job:
     def ended(self, number: int, cell: Any) -> None:
         """A cell ended."""
         states = self.runs.states(self.runs.listen(number))
-        replayed, self._replayed = self._replayed, orders.replayed(self.runs.told)
+        replayed, self._replayed = self._replayed, job_link.replayed(self.runs.told)
         came = replayed < self._replayed or (
             states and all(_is_cached(state, cell) for state in states)
         )

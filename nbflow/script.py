@@ -15,14 +15,14 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbflow import _wiring, job
+from nbflow import _api, job
+from nbflow._call import job_link
 from nbflow._core.usage import dollars
-from nbflow._run import orders
 from nbflow._run.run import Run
 from nbflow.errors import NbflowError, UsageError
 from nbflow.notebook import cells, parameters, report
+from nbflow.notebook.job_lock import turn
 from nbflow.notebook.rewrite import parse
-from nbflow.notebook.turn import turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,7 +78,7 @@ def run(main: Callable[[], Any], space: dict[str, Any]) -> int:
         ):
             told = Path(scratch) / "told"
             os.environ.update(
-                orders.environment(told, force=tuple(given.force), budget=budget)
+                job_link.environment(told, force=tuple(given.force), budget=budget)
             )
             space.update(values)
             code = _performed(main)
@@ -165,7 +165,7 @@ def _performed(main: Callable[[], Any]) -> int:
 
 def _budgeted(told: Path, code: int) -> int:
     """The exit code, where a budget stopped it that of a budget."""
-    refusal = orders.refusal(told)
+    refusal = job_link.refusal(told)
     if refusal:
         print(refusal, file=sys.stderr)  # noqa: T201
     return (
@@ -179,7 +179,7 @@ def _interrupt(*_: object) -> None:
 
 def _left(told: Path, allowed: tuple[float, bool]) -> int:
     """Wait for the runs that were begun, and count what they left undone."""
-    runs = [_wiring.SESSION.run_at(one) for one in dict.fromkeys(orders.read(told))]
+    runs = [_api.SESSION.run_at(one) for one in dict.fromkeys(job_link.read(told))]
     states = [one.wait()._state() for one in runs]  # noqa: SLF001
     left, records = (
         sum(map(report.undone, states)),
@@ -228,7 +228,7 @@ _SHELLS: dict[int, _Shell] = {}
 def step_cell(line: str, space: dict[str, Any]) -> Iterator[cells.Attempt]:
     """The attempts at the step cell that the calling loop holds, which is its body: see `nbflow.export.translation`."""
     shell = _SHELLS.setdefault(id(space), _Shell(space))
-    cells.install(shell, lambda: _wiring.SESSION.engine)
+    cells.install(shell, lambda: _api.SESSION.engine)
     frame = inspect.currentframe()
     assert frame is not None
     assert frame.f_back is not None

@@ -23,18 +23,21 @@ import inspect
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from nbflow import _wiring
-from nbflow._core.plan import State
-from nbflow._run.clock import TestClock
-from nbflow._run.engine import Engine
-from nbflow._state.ledger import MemoryLedger
-from nbflow._state.store import MemoryStore
+from nbflow import _api
+from nbflow._call.clock import TestClock
+from nbflow._call.engine import Engine
+from nbflow._core.lifecycle import State
+from nbflow._run.runs import Runs
+from nbflow._store.ledger import MemoryLedger
+from nbflow._store.store import MemoryStore
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nbflow._run.run import Run
+    from nbflow._store.ledger import Ledger
+    from nbflow._store.store import Store
 
 __all__ = ["CRASH_POINTS", "Isolated", "SimulatedCrash", "isolated"]
 
@@ -59,11 +62,17 @@ class Isolated:
         self.calls: list[str] = []
         self._clock = TestClock()
         self._crash: list[Any] = ["", 0]
-        self._machinery = _wiring.SESSION.machinery
-        self.engine = Engine(
-            MemoryStore(), MemoryLedger(), self._clock, self._machinery, self._reached
-        )
+        self._machinery = _api.SESSION.machinery
+        self.runs = self._on(MemoryStore(), MemoryLedger())
         self.engine.runner.on_attempt = self.calls.append
+
+    def _on(self, store: Store, ledger: Ledger) -> Runs:
+        return Runs(Engine(store, ledger, self._clock, self._machinery, self._reached))
+
+    @property
+    def engine(self) -> Engine:
+        """What performs its steps."""
+        return self.runs.engine
 
     def stub(self, step: str, function: Callable[..., Any]) -> None:
         """Call ``function`` instead of the step's own, with the same arguments; for an async step it may be async.
@@ -71,11 +80,11 @@ class Isolated:
         Retries, limits and checkpoints are those of the step. An exception to be raised
         is what a function raises.
         """
-        if step not in _wiring.SESSION.steps:
+        if step not in _api.SESSION.steps:
             raise UsageError(
-                f"There is no step {step!r} to stub; there are {', '.join(sorted(_wiring.SESSION.steps)) or 'none'}."
+                f"There is no step {step!r} to stub; there are {', '.join(sorted(_api.SESSION.steps)) or 'none'}."
             )
-        is_async = _wiring.SESSION.steps[step].is_async
+        is_async = _api.SESSION.steps[step].is_async
         self.engine.stubs[step] = (
             _awaitable(function)
             if is_async and not inspect.iscoroutinefunction(function)
@@ -84,7 +93,7 @@ class Isolated:
 
     def send(self, event: str, records: Any, **options: Any) -> Run:
         """``nbflow.send``, on this engine."""
-        return _wiring.send(event, records, **options)
+        return _api.send(event, records, **options)
 
     def advance(self, seconds: float) -> None:
         """Let time pass, so that a ``ttl=`` runs out."""
@@ -105,13 +114,11 @@ class Isolated:
     def forget(self) -> None:
         """A new process on the same store: only what is saved is left. ``calls`` begins anew."""
         engine = self.engine
-        self.engine = Engine(
-            engine.store, engine.ledger, self._clock, self._machinery, self._reached
-        )
+        self.runs = self._on(engine.store, engine.ledger)
         self.engine.stubs.update(engine.stubs)
         self.engine.runner.on_attempt = self.calls.append
         self.calls.clear()
-        _wiring.SESSION.replace(self.engine)
+        _api.SESSION.replace(self.runs)
 
     def states(self, run: Run) -> dict[str, list[str]]:
         """For each flow of ``run`` the states of its records, in order: ``{"triage": ["COMPLETED", "FAILED"]}``."""
@@ -149,9 +156,9 @@ def isolated() -> Iterator[Isolated]:
             with nbflow.testing.isolated() as nb:
                 yield nb
     """
-    session = _wiring.SESSION
+    session = _api.SESSION
     isolated = Isolated()
-    before, shows = session.replace(isolated.engine), session.shows
+    before, shows = session.replace(isolated.runs), session.shows
     session.shows = False
     try:
         yield isolated

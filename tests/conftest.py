@@ -3,7 +3,7 @@
 import pytest
 
 import nbflow.testing
-from nbflow import _wiring
+from nbflow import _api
 from nbflow._core.flow import Listeners
 from nbflow._key.secret import KNOWN
 
@@ -11,14 +11,14 @@ from nbflow._key.secret import KNOWN
 @pytest.fixture(autouse=True)
 def _no_leaks(tmp_path, monkeypatch):
     """Every test begins without flows and steps, with a key of its own, and never finds the store of the checkout."""
-    monkeypatch.setattr(_wiring.SESSION, "listeners", Listeners())
-    monkeypatch.setattr(_wiring.SESSION, "steps", {})
+    monkeypatch.setattr(_api.SESSION, "listeners", Listeners())
+    monkeypatch.setattr(_api.SESSION, "steps", {})
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("NBFLOW_STORE", str(tmp_path / "store"))
-    before = _wiring.SESSION.replace(None)
+    before = _api.SESSION.replace(None)
     yield
     KNOWN.clear()
-    _wiring.SESSION.replace(before)
+    _api.SESSION.replace(before)
 
 
 @pytest.fixture

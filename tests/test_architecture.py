@@ -11,11 +11,12 @@ LAYERS = [
     ["errors"],
     ["_core"],
     ["_key"],
-    ["_state"],
+    ["_store"],
+    ["_call"],
     ["_run"],
     ["notebook"],
     ["quality"],
-    ["_wiring"],
+    ["_api"],
     ["testing", "job", "dashboard", "llm"],
     ["script"],
     ["demo", "export"],
@@ -80,7 +81,7 @@ def test_the_core_is_pure():
 
 def test_diskcache_has_one_door():
     assert [path.name for path in FILES if "diskcache" in set(modules(path))] == [
-        "table.py"
+        "diskcache_table.py"
     ]
 
 

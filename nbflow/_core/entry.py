@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbflow._core.plan import State
+from nbflow._core.lifecycle import State
 from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nbflow._core.entry import FINAL, Called, Item, Opened
-from nbflow._core.plan import State
+from nbflow._core.lifecycle import State
 from nbflow._core.table import Cause, kind_of, pattern_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.entry import BROKEN, FINAL
-from nbflow._core.plan import State
+from nbflow._core.lifecycle import State
 from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nbflow._key import classes, state, syntax, texts
+from nbflow._key import classes, mutation, redaction, syntax
+from nbflow._key.bytecode import Reads, scan
 from nbflow._key.call import parts_of
 from nbflow._key.guards import MISSING, Guards, Watch
 from nbflow._key.kinds import (
@@ -43,7 +44,6 @@ from nbflow._key.kinds import (
     wraps,
 )
 from nbflow._key.origin import carried, content, holds, is_users, is_users_file
-from nbflow._key.reads import Reads, scan
 from nbflow._key.value import (
     ATTRIBUTE,
     Content,
@@ -57,9 +57,9 @@ from nbflow._key.value import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from nbflow._key.bytecode import Chain
     from nbflow._key.guards import Space
-    from nbflow._key.reads import Chain
-    from nbflow._key.state import Slot
+    from nbflow._key.mutation import Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Code:
             between two codes is what changed.
         steps: the objects around functions (steps) that were looked through.
         changes: where the values are that the code changes itself; see
-            `nbflow._key.state`.
+            `nbflow._key.mutation`.
         uncounted: what it reaches that does not count by its content: name, and why
             not.
         installed: functions of libraries that it names, nbflow's among them.
@@ -166,7 +166,7 @@ def read(function: Any, ignore: frozenset[str] = frozenset()) -> Code:
 
 
 def _read(root: Any, rebound: set[Slot]) -> tuple[Code, Guards]:
-    changed = set[state.Slot]()
+    changed = set[mutation.Slot]()
     while True:
         graph = _Graph(rebound, changed)
         graph.walk(root)
@@ -237,7 +237,7 @@ class _Graph:
         rebound: names that functions of the graph rebind; what they lead to does not
             count.
         changed: where the values are that functions of the graph change in place; see
-            `nbflow._key.state`.
+            `nbflow._key.mutation`.
     """
 
     def __init__(self, rebound: set[Slot], changed: set[Slot]) -> None:
@@ -314,7 +314,7 @@ class _Graph:
             for node in self._nodes
         ]
         parts = (
-            Part(*known, kind, texts.redacted(text, known[0]))
+            Part(*known, kind, redaction.redacted(text, known[0]))
             for known, (kind, text) in found.items()
         )
         uncounted = tuple(sorted(self._uncounted.items()))
@@ -401,7 +401,7 @@ class _Graph:
         ):
             self.changed.add(slot)
         if slot is not None and slot in self._changed:
-            counted = state.counted(slot, value)
+            counted = mutation.counted(slot, value)
             self._states.append(slot)
             self._uncounted.setdefault(
                 name,
@@ -425,7 +425,7 @@ class _Graph:
             slot,
             found.digest,
             tuple(part for part in code if not isinstance(part, _Value)),
-            texts.of_value(value),
+            redaction.of_value(value),
             columns if kind == "column" else (),
         )
 

@@ -6,7 +6,7 @@ import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nbflow._key import state
+from nbflow._key import mutation
 from nbflow._key.origin import content
 from nbflow._key.value import Content, Refusal, identify
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import CellType, CodeType, FunctionType
 
-    from nbflow._key.state import Slot
+    from nbflow._key.mutation import Slot
 
     Space: TypeAlias = dict[str, object]
 
@@ -47,7 +47,7 @@ class Watch:
             found = (
                 identify(value)
                 if self._slot is None
-                else state.counted(self._slot, value)
+                else mutation.counted(self._slot, value)
             )
         except Refusal:
             return False

@@ -415,16 +415,16 @@ _HANDLERS: dict[type, tuple[Handler, bool]] = {}
 _FOUND: dict[type, Handler] = {}  # what handler() found for a type
 _USERS: dict[type, Callable[[Any], object]] = {}
 _FIRST = (
-    "nbflow._key.standard",
-    "nbflow._key.objects",
+    "nbflow._key.types.standard",
+    "nbflow._key.types.objects",
 )  # they import this module, so not at the top
 _LATER = {
-    "numpy": "nbflow._key.arrays",
-    "pandas": "nbflow._key.frames",
-    "polars": "nbflow._key.polars_frames",
-    "pyarrow": "nbflow._key.arrow",
-    "pydantic": "nbflow._key.models",
-    "scipy": "nbflow._key.sparse",
+    "numpy": "nbflow._key.types.arrays",
+    "pandas": "nbflow._key.types.frames",
+    "polars": "nbflow._key.types.polars_frames",
+    "pyarrow": "nbflow._key.types.arrow",
+    "pydantic": "nbflow._key.types.pydantic_models",
+    "scipy": "nbflow._key.types.sparse",
 }
 
 

@@ -10,9 +10,9 @@ from nbflow._core.usage import NOTHING, Usage
 from nbflow._run.run import Run
 
 if TYPE_CHECKING:
-    from nbflow._core.plan import State
-    from nbflow._run.engine import Engine
+    from nbflow._core.lifecycle import State
     from nbflow._run.run import Home
+    from nbflow._run.runs import Runs
 
 
 class Line(NamedTuple):
@@ -51,8 +51,8 @@ class Chronicle:
     without a word is read once.
     """
 
-    def __init__(self, engine: Engine, home: Home) -> None:
-        self.engine = engine
+    def __init__(self, runs: Runs, home: Home) -> None:
+        self.runs = runs
         #: Runs whose ledger cannot be read, as of the last look.
         self.unreadable: list[str] = []
         self._home = home
@@ -62,12 +62,12 @@ class Chronicle:
 
     def open(self, run: str) -> Run:
         """The run with this id."""
-        return Run(self.engine, run, self._home)
+        return Run(self.runs, run, self._home)
 
     def lines(self) -> list[Line]:
         """Every run as it stands, the latest first."""
         with self._mutex:
-            runs = self.engine.ledger.runs()
+            runs = self.runs.engine.ledger.runs()
             self._lines = {run: self._known(run) for run in reversed(runs)}
             self.unreadable = [
                 run for run, (_, line) in self._lines.items() if line is None
@@ -75,7 +75,7 @@ class Chronicle:
             return [line for _, line in self._lines.values() if line is not None]
 
     def _known(self, run: str) -> tuple[int, Line | None]:
-        size = self.engine.ledger.size(run)
+        size = self.runs.engine.ledger.size(run)
         before = self._lines.get(run)
         if (
             before is not None
@@ -88,7 +88,7 @@ class Chronicle:
     def _line(self, run: str) -> Line | None:
         followed = self._followed.pop(run, None)
         if followed is None:
-            entries = self.engine.ledger.ends(run)
+            entries = self.runs.engine.ledger.ends(run)
             if not entries or not isinstance(entries[0], Opened):
                 return None
             first, last = entries[0], entries[-1]

@@ -8,24 +8,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from nbflow._call import keys
 from nbflow._core.table import duration
 from nbflow._key.call import inputs_of
 from nbflow._key.explain import Change, input_changes, listed
 from nbflow._key.kinds import with_article
 from nbflow._key.value import identify
-from nbflow._run import keys, render
-from nbflow._state import checkpoint
+from nbflow._run import render
+from nbflow._store import checkpoint
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from nbflow._call.engine import Engine
+    from nbflow._call.keys import Identity
     from nbflow._core.step import Step
     from nbflow._key.call import Input
-    from nbflow._run.engine import Engine
-    from nbflow._run.keys import Identity
-    from nbflow._state.checkpoint import Checkpoint
-    from nbflow._state.store import Store
+    from nbflow._store.checkpoint import Checkpoint
+    from nbflow._store.store import Store
 
 #: Results that are looked through for an earlier call of a step, and seconds that it
 #: may take.

@@ -7,23 +7,25 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nbflow._call import keys
 from nbflow._core.entry import BROKEN, DONE, RunState, fold
-from nbflow._core.plan import State
+from nbflow._core.lifecycle import State
 from nbflow._core.usage import NOTHING, Usage
 from nbflow._key.explain import listed
-from nbflow._run import keys, render
+from nbflow._run import render
 from nbflow._run.lane import FlowLane
-from nbflow._state import checkpoint
+from nbflow._run.runs import runs_of
+from nbflow._store import checkpoint
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from nbflow._call.engine import Engine
     from nbflow._core.entry import StepCount
     from nbflow._run.batch import Batch, Row
-    from nbflow._run.engine import Engine
     from nbflow._run.lane import Lane
-    from nbflow._state.checkpoint import Checkpoint
+    from nbflow._store.checkpoint import Checkpoint
 
 #: Earlier codes of a flow or step whose results are looked for; runs of the event that
 #: are read for their history.
@@ -162,7 +164,9 @@ def forecast(engine: Engine, event: str, lanes: Sequence[Lane], batch: Batch) ->
 
 def _history(engine: Engine, event: str) -> Iterator[RunState]:
     """What the latest runs of an event came to, the latest first."""
-    for run, _ in itertools.islice(engine.runs_of(event, engine.ledger.runs()), _RUNS):
+    for run, _ in itertools.islice(
+        runs_of(engine.ledger, event, engine.ledger.runs()), _RUNS
+    ):
         yield fold(engine.ledger.read(run)[0])
 
 

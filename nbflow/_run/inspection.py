@@ -6,15 +6,15 @@ import html
 from typing import TYPE_CHECKING, Any
 
 from nbflow._core.entry import FINAL, Called, Failure, Item, Used
-from nbflow._core.plan import State
+from nbflow._core.lifecycle import State
 from nbflow._core.table import duration
 from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbflow._run.why import Why
-    from nbflow._state.checkpoint import Checkpoint
+    from nbflow._run.reasons import Why
+    from nbflow._store.checkpoint import Checkpoint
 
 
 class StepView:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from nbflow._call import keys
+from nbflow._call.runner import Call
 from nbflow._key.call import inputs_of
-from nbflow._run import keys
 from nbflow._run.batch import copy_of
-from nbflow._run.runner import Call
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from nbflow._call.scope import Item
     from nbflow._core.flow import Flow
     from nbflow._core.step import Step
     from nbflow._key.call import Input
     from nbflow._run.batch import Row
-    from nbflow._run.scope import Item
 
 
 class FlowLane:

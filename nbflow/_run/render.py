@@ -6,7 +6,7 @@ import html
 import io
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.plan import State
+from nbflow._core.lifecycle import State
 from nbflow._core.table import WORDS, duration, seen, short
 from nbflow._core.usage import money
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from nbflow._core.review import Decision
+    from nbflow._core.decision import Decision
 
 MISSING = None
 

@@ -10,29 +10,30 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbflow._core.entry import BROKEN, DONE, Called, Item, Listed, RunState, Sent, Used
-from nbflow._core.plan import State
+from nbflow._core.lifecycle import State
 from nbflow._core.sheet import Sheet
 from nbflow._core.table import WORDS, causes_of, failure_rows, short, table_of
 from nbflow._key.value import key_by
-from nbflow._run import compare, render, results, reviewed
+from nbflow._run import decisions, differences, render, results
 from nbflow._run.inspection import FlowView, Inspection
-from nbflow._run.kept import kept_batch, kept_row
-from nbflow._run.why import Why
-from nbflow._state import checkpoint
+from nbflow._run.kept_batch import kept_batch, kept_row
+from nbflow._run.reasons import Why
+from nbflow._store import checkpoint
 from nbflow.errors import RunFailedError, StoreError, UnknownRunError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
 
+    from nbflow._call.engine import Engine
     from nbflow._core.entry import Entry
     from nbflow._core.table import Table
     from nbflow._core.usage import Usage
     from nbflow._run.batch import Batch, Row
-    from nbflow._run.compare import Change
-    from nbflow._run.engine import Engine
+    from nbflow._run.decisions import Decided
+    from nbflow._run.differences import Change
+    from nbflow._run.execution import Execution
     from nbflow._run.lane import Lane
-    from nbflow._run.reviewed import Decided
-    from nbflow._run.send import Execution
+    from nbflow._run.runs import Runs
 
 #: Seconds between two looks at a run that is awaited or that another process works on.
 _GLANCE = 0.05
@@ -71,10 +72,10 @@ class Run:
     """
 
     def __init__(
-        self, engine: Engine, run: str, home: Home, batch: Batch | None = None
+        self, runs: Runs, run: str, home: Home, batch: Batch | None = None
     ) -> None:
         self.id = run
-        self.engine = engine
+        self.runs = runs
         self._home = home
         self._batch = batch
         #: Lanes of a map that another kernel made, as the cell that maps now has them.
@@ -90,8 +91,13 @@ class Run:
     # What it says.
 
     @property
+    def engine(self) -> Engine:
+        """The engine on the store that the run is in."""
+        return self.runs.engine
+
+    @property
     def _execution(self) -> Execution | None:
-        return self.engine.live.get(self.id) or self.held
+        return self.runs.live.get(self.id) or self.held
 
     def _state(self) -> RunState:
         """What is known now: from the engine if this process works on the run, else from the ledger."""
@@ -108,7 +114,7 @@ class Run:
         self._take(entries)
         if not self._read.run:
             raise UnknownRunError(f"Run {self.id} is not in the ledger.")
-        if self._read.state == "RUNNING" and not self.engine.is_worked_on(self.id):
+        if self._read.state == "RUNNING" and not self.runs.is_worked_on(self.id):
             self._take(self._read.interrupt(self._read.ended))
             self._read.state = "INTERRUPTED"
         return self._read
@@ -294,13 +300,13 @@ class Run:
 
     def _decided(self, state: RunState, batch: Batch | None) -> Decided:
         """What people decided about the records, in this run and in others."""
-        decisions = reviewed.standing_for(self.engine, state.flows)
-        if not decisions:
+        standing = decisions.standing_for(self.engine, state.flows)
+        if not standing:
             return {}
         if batch is None:
-            return reviewed.decided_by_key(decisions, state.flows, self.id, state.keys)
-        return reviewed.decided(
-            decisions,
+            return decisions.decided_by_key(standing, state.flows, self.id, state.keys)
+        return decisions.decided(
+            standing,
             state.flows,
             ((number, row) for number, _, row in batch.numbered()),
         )
@@ -373,13 +379,13 @@ class Run:
             ``status`` where a record is done in one run only; ``record`` where only one
             run has it. Values that are saved under one key are not loaded.
         """
-        return _frame("pandas", compare.COLUMNS, self.differences(other))
+        return _frame("pandas", differences.COLUMNS, self.differences(other))
 
     def differences(self, other: Run) -> Iterator[Change]:
         """What `compare` has in its rows, one after the other."""
         mine, theirs = self._state(), other._state()
         values = partial(self._values, mine), partial(other._values, theirs)
-        return compare.changes(mine, theirs, values)
+        return differences.changes(mine, theirs, values)
 
     def raise_for_failures(self) -> Run:
         """The run itself if nothing failed.
@@ -437,7 +443,7 @@ class Run:
 
     def _content(self, run: str, key: str, record: int) -> Any:
         """A record as it was sent in a run."""
-        sent = self if run == self.id else Run(self.engine, run, self._home)
+        sent = self if run == self.id else Run(self.runs, run, self._home)
         row = sent._row(record)  # noqa: SLF001 - of this class
         return (
             row.record

@@ -10,7 +10,7 @@ from nbflow.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nbflow.export.handover import Export
+    from nbflow.export.prepare import Export
 
 
 def export(
@@ -61,7 +61,7 @@ def export(
     from dataclasses import replace
     from pathlib import Path
 
-    from nbflow.export.handover import Order, prepare
+    from nbflow.export.prepare import Order, prepare
     from nbflow.export.schema import spelled
 
     for argument, value in {

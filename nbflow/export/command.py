@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nbflow.errors import UsageError
-from nbflow.export import show
+from nbflow.export import result
 from nbflow.export.drift import drifted, exports_of
-from nbflow.export.handover import Order, prepare
+from nbflow.export.prepare import Order, prepare
 from nbflow.export.targets import targets
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace, console: Any) -> int:
     if not arguments.dry_run:
         made.write()
         made = replace(made, is_written=True)
-    show.to_console(made, console)
+    result.to_console(made, console)
     return 0
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nbflow.export import folder as folders
-from nbflow.export.handover import EXPORTS, Order, prepare
+from nbflow.export import output_folder as folders
+from nbflow.export.prepare import EXPORTS, Order, prepare
 from nbflow.notebook import document as documents
 
 if TYPE_CHECKING:

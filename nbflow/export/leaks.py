@@ -6,9 +6,9 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
-from nbflow._key import secrecy
-from nbflow.notebook.check.cells import Cell
-from nbflow.notebook.check.leaks import secrets_in_source
+from nbflow._key import secret_patterns
+from nbflow.notebook.check.code_cells import Cell
+from nbflow.notebook.check.secrets import secrets_in_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,7 +46,7 @@ def is_kept(path: Path) -> bool:
     if path.suffix.lower() not in _SETTINGS or path.stat().st_size > _LONGEST:
         return False
     text = path.read_text("utf-8", errors="replace")
-    return secrecy.without(text, "") != text
+    return secret_patterns.without(text, "") != text
 
 
 def is_dotenv(path: Path) -> bool:

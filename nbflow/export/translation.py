@@ -14,11 +14,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nbflow._key import cell as reaches
+from nbflow._key import cell_names as reaches
 from nbflow.errors import UsageError
 from nbflow.export.source import literal
 from nbflow.notebook import document as documents
-from nbflow.notebook.check.cells import cells_of
+from nbflow.notebook.check.code_cells import cells_of
 from nbflow.notebook.document import STEP_LINE, step_line
 from nbflow.notebook.rewrite import parse
 from nbflow.script import BEGIN, END
@@ -26,7 +26,7 @@ from nbflow.script import BEGIN, END
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nbflow.notebook.check.cells import Cell
+    from nbflow.notebook.check.code_cells import Cell
 
 #: Calls that make a value and do nothing else.
 _PURE = frozenset((

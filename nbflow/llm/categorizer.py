@@ -7,32 +7,32 @@ import inspect
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
-from nbflow import _wiring
+from nbflow import _api
+from nbflow._call.scope import SCOPE
 from nbflow._core.entry import Remark
 from nbflow._core.label import is_missing
 from nbflow._core.policy import seconds
 from nbflow._core.step import check_options
 from nbflow._core.usage import Usage
-from nbflow._run.scope import SCOPE
 from nbflow.errors import NonRetriableError, UsageError
 from nbflow.llm import examples as known
 from nbflow.llm import provider as providers
 from nbflow.llm import taxonomy as taxonomies
-from nbflow.llm.channel import Channel, channel
+from nbflow.llm.batching import Line
 from nbflow.llm.function import category
-from nbflow.llm.line import Line
 from nbflow.llm.offline import BASELINE, Offline
 from nbflow.llm.prompt import WORDING, Prompt
+from nbflow.llm.rate_limit import Channel, channel
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Coroutine
     from datetime import timedelta
 
+    from nbflow._call.clock import Clock
     from nbflow._core.step import Step
-    from nbflow._run.clock import Clock
+    from nbflow.llm.batching import Share
     from nbflow.llm.category import Category
-    from nbflow.llm.line import Share
     from nbflow.llm.model import Model
     from nbflow.llm.taxonomy import Taxonomy
 
@@ -236,12 +236,12 @@ class _OnLoop:
 
     async def ask(self, text: str) -> Category:
         """The answer for one text; what it took is reported for the call under way."""
-        scope, loop = SCOPE.get(), _wiring.SESSION.machinery.loop
+        scope, loop = SCOPE.get(), _api.SESSION.machinery.loop
         item = scope.item if scope is not None else None
         run, clock = (
             (item.cancelled, item.runner.clock)
             if item is not None
-            else (None, _wiring.SESSION.engine.clock)
+            else (None, _api.SESSION.engine.clock)
         )
         asked = self._ask(text, run, clock)
         if loop.is_current():
@@ -258,9 +258,9 @@ class _OnLoop:
         return await self._line.ask(text, run, clock, self._report)
 
     def _report(self, share: Share) -> None:
-        whole = _wiring.SESSION.prices.cost(self._model, Usage(1, *share.whole))
+        whole = _api.SESSION.prices.cost(self._model, Usage(1, *share.whole))
         sent, received, cached = share.tokens
-        _wiring.usage(
+        _api.usage(
             input_tokens=sent,
             output_tokens=received,
             cached_tokens=cached,
@@ -283,7 +283,7 @@ def _made(
     # One name for all of them, which keys cover: another model is told by its own, and
     # may come by another function.
     function.__module__, function.__qualname__ = "nbflow.llm", "categorize"
-    step: Step[[str], Category] = _wiring.step(**options)(function)
+    step: Step[[str], Category] = _api.step(**options)(function)
     return step
 
 

@@ -31,19 +31,19 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+from nbflow._call import job_link, keys
+from nbflow._call.keys import identity_of
 from nbflow._core.table import duration
 from nbflow._key import call as calls
-from nbflow._key import cell as cells
+from nbflow._key import captures
+from nbflow._key import cell_names as cells
 from nbflow._key import code as codes
-from nbflow._key import held
 from nbflow._key.code import Part
 from nbflow._key.kinds import is_data
 from nbflow._key.secret import KNOWN
 from nbflow._key.value import digest
-from nbflow._run import keys, orders
 from nbflow._run.explanation import Explanation, clock, explain, forget_all
-from nbflow._run.keys import identity_of
-from nbflow._state import checkpoint, codec
+from nbflow._store import checkpoint, codec
 from nbflow.errors import (
     CodecError,
     NbflowWarning,
@@ -52,16 +52,16 @@ from nbflow.errors import (
     UnkeyableError,
     UsageError,
 )
-from nbflow.notebook import objects, outputs
+from nbflow.notebook import outputs, shared_objects
 from nbflow.notebook.rewrite import NAME, Rebuild, mark, modules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
-    from nbflow._run.engine import Engine
-    from nbflow._run.keys import Identity
-    from nbflow._state.checkpoint import Checkpoint
+    from nbflow._call.engine import Engine
+    from nbflow._call.keys import Identity
+    from nbflow._store.checkpoint import Checkpoint
     from nbflow.notebook.rewrite import Spec
 
 #: Names that are another thing after each cell.
@@ -98,7 +98,9 @@ class CellStep:
     #: changes all the same.
     others: list[tuple[str, object]] = field(default_factory=list)
     modules: frozenset[str] = frozenset()
-    things: objects.Objects = field(default_factory=lambda: objects.Objects(()))
+    things: shared_objects.Objects = field(
+        default_factory=lambda: shared_objects.Objects(())
+    )
     #: Names that functions that it reaches bind anew.
     rebinds: set[str] = field(default_factory=set)
     #: Whether what is saved of it cannot be used in this kernel.
@@ -221,7 +223,7 @@ class Notebook:
             code = codes.read_cell(
                 codes.Cell(cell.spec.name, cell.body, _source(cell.body), space, chains)
             )
-            found = held.held(
+            found = captures.held(
                 space,
                 [
                     space[name]
@@ -248,7 +250,7 @@ class Notebook:
             cell.others = [
                 (name, value) for name, value in reached.items() if name not in touched
             ]
-            cell.things = objects.Objects([*cell.arguments, *cell.others])
+            cell.things = shared_objects.Objects([*cell.arguments, *cell.others])
             cell.identity = cell.identify(code)
             cell.key = keys.call_key(cell.subject, cell.identity, cell.given, None)
         except UnkeyableError as error:
@@ -258,7 +260,7 @@ class Notebook:
         sends = sorted(
             function.__name__
             for function in code.installed
-            if function.__module__ == "nbflow._wiring" and function.__name__ in _SENDS
+            if function.__module__ == "nbflow._api" and function.__name__ in _SENDS
         )
         return f"it calls nf.{sends[0]}, which is durable by itself" if sends else None
 
@@ -309,7 +311,7 @@ class Attempt:
         self._cell = cell
         self._number = number
         self._found: Any = None
-        self._restored: objects.Restored | None = None
+        self._restored: shared_objects.Restored | None = None
         #: What names were bound to before those that are saved were.
         self._replaced: dict[str, object] = {}
         self._late: dict[str, Any] = {}
@@ -427,7 +429,7 @@ class Attempt:
             self._cell.is_lost
             or self._cell.spec.force
             or name in self._notebook.forced
-            or name in orders.forced()
+            or name in job_link.forced()
         )
 
     def _look_up(self) -> bool:
@@ -529,7 +531,7 @@ class Attempt:
     def _restore(self) -> None:
         """Put what shares objects into the notebook, unless a class is not there yet."""
         with suppress(CodecError):
-            self._restored = objects.Restored(self._found, self._cell.things)
+            self._restored = shared_objects.Restored(self._found, self._cell.things)
             for name, value in self._restored.names().items():
                 self._bind(name, value)
 
@@ -581,7 +583,7 @@ class Attempt:
         ).values():
             raise error
         if self._restored is None:
-            self._restored = objects.Restored(self._found, cell.things)
+            self._restored = shared_objects.Restored(self._found, cell.things)
         for name, value in self._restored.names().items():
             self._bind(name, value)
         for name, module in self._found.get("modules", {}).items():
@@ -597,7 +599,7 @@ class Attempt:
             head.seconds,
         )
         cell.size = len(head.payload)
-        orders.tell_replayed(cell.spec.name)
+        job_link.tell_replayed(cell.spec.name)
         _say(
             f"{cell.spec.name}: cached {clock(head.saved_at)}, saved {duration(head.seconds)}"
         )
@@ -627,7 +629,7 @@ class Attempt:
         engine.runner.sources.note(cell.subject, identity)
         try:
             _see_definitions(names, tools, cell.reach.defines)
-            kept = objects.saved(names, cell.things, changed)
+            kept = shared_objects.saved(names, cell.things, changed)
             payload = kept | {
                 "gone": gone,
                 "modules": {
@@ -719,7 +721,7 @@ class Attempt:
         ]
         names |= {
             name: value
-            for name, value in held.held(space, kinds).values.items()
+            for name, value in captures.held(space, kinds).values.items()
             if name.partition(".")[0] in reach.defines
             and "." in name
             and _can_be_saved(value)
@@ -738,11 +740,13 @@ class Attempt:
         cell, space = self._cell, self._notebook.shell.user_ns
         if any(_value(space, name) is not value for name, value in cell.arguments):
             return  # another input, which the cell bound anew
-        cell.things = objects.Objects([*cell.arguments, *cell.others])
+        cell.things = shared_objects.Objects([*cell.arguments, *cell.others])
         key = keys.call_key(cell.subject, identity, cell.given, None)
         if key != cell.key:
             shared = (
-                {"together": objects.among(together, cell.things)} if together else {}
+                {"together": shared_objects.among(together, cell.things)}
+                if together
+                else {}
             )
             engine.store.put(
                 key,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from nbflow._core.entry import DONE
-from nbflow._core.plan import State
+from nbflow._core.lifecycle import State
 from nbflow._core.table import duration, short
 from nbflow._run.render import LOOKS, print_table
 from nbflow.notebook import document as documents

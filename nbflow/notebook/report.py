@@ -14,9 +14,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbflow._call.job_link import Told
 from nbflow._core.entry import DONE, FINAL
 from nbflow._core.table import failure_rows
-from nbflow._run.orders import Told
 from nbflow.errors import UnknownRunError
 from nbflow.notebook import document as documents
 

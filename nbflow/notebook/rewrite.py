@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from nbflow._core.policy import Policy, seconds
-from nbflow._key import cell as cells
+from nbflow._key import cell_names as cells
 from nbflow.errors import UsageError
 from nbflow.notebook.document import STEP_LINE
 

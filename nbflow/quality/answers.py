@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._core.entry import DONE, Used
 from nbflow._core.label import text_of
-from nbflow._core.plan import State
+from nbflow._core.lifecycle import State
 from nbflow._core.usage import NOTHING, Usage
 from nbflow._run.batch import Batch, columns_of
 from nbflow._run.results import fields_of
@@ -16,8 +16,8 @@ from nbflow._run.run import Run
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
+    from nbflow._core.decision import Decision
     from nbflow._core.entry import RunState
-    from nbflow._core.review import Decision
     from nbflow._run.batch import Key, Row
 
 #: What the field of a label is called, where a value has several.

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nbflow._run.compare import pairing
+from nbflow._run.differences import pairing
 from nbflow.errors import UsageError
 from nbflow.quality import picture
 from nbflow.quality.answers import answers_of, truths_of

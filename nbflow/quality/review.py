@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbflow._core.decision import Decision, Subject, standing
 from nbflow._core.label import text_of
-from nbflow._core.review import Decision, Subject, standing
-from nbflow._run import reviewed
+from nbflow._run import decisions
 from nbflow._run.run import Run
 from nbflow.errors import UsageError
 from nbflow.quality import picture
@@ -89,7 +89,7 @@ class Review:
         self._numbers = numbers
         self._on = on
         self._contents = [
-            reviewed.content(self._rows[number], on) for number in numbers
+            decisions.content(self._rows[number], on) for number in numbers
         ]
         self._made: list[Decision] = []
         self._mutex = threading.Lock()
@@ -198,7 +198,7 @@ class Review:
         import pandas as pd
 
         return pd.DataFrame(
-            reviewed.as_rows(self.decided.values()),
+            decisions.as_rows(self.decided.values()),
             columns=["record", "flow", "label", "model", "by", "at", "run"],
         )
 
@@ -213,14 +213,14 @@ class Review:
     def _standing(self) -> dict[int, Decision]:
         return self._about(standing(self._run.engine.reviews.all()))
 
-    def _about(self, decisions: Iterable[Decision]) -> dict[int, Decision]:
-        """The latest of ``decisions`` for each record, by its place."""
+    def _about(self, made: Iterable[Decision]) -> dict[int, Decision]:
+        """The latest of ``made`` for each record, by its place."""
         mine = [
             one
-            for one in decisions
+            for one in made
             if one.flow == self._answers.flow and one.field == self._answers.field
         ]
-        found = reviewed.decided(
+        found = decisions.decided(
             mine,
             (self._answers.flow,),
             ((place, self._rows[number]) for place, number in enumerate(self._numbers)),
@@ -304,12 +304,12 @@ class Review:
         )
 
     def _ipython_display_(self) -> None:
-        from nbflow.notebook import live
+        from nbflow.notebook import display
 
-        if not live.in_kernel() or os.environ.get("NBFLOW_TABLE") == "static":
+        if not display.in_kernel() or os.environ.get("NBFLOW_TABLE") == "static":
             raise NotImplementedError  # what IPython takes for: look for another way to show it
         try:
-            from nbflow.quality.widget import show
+            from nbflow.quality.review_widget import show
         except ImportError:
             raise NotImplementedError from None
         show(self)
@@ -321,7 +321,7 @@ class Review:
             UsageError: anywidget is not installed.
         """
         try:
-            from nbflow.quality.widget import ReviewWidget
+            from nbflow.quality.review_widget import ReviewWidget
         except ImportError as error:
             raise UsageError(
                 f"Reviewing on a page needs {error.name}; install it with: pip install 'nbflow[lab]'"
@@ -425,11 +425,13 @@ def _seen(answers: Answers) -> dict[str, str]:
 def _alone(answers: Answers, on: tuple[str, ...], numbers: list[int]) -> list[int]:
     """Without those that look the same: one decision is for all of them."""
     rows = answers.rows or []
-    first = {reviewed.content(rows[number], on): number for number in reversed(numbers)}
+    first = {
+        decisions.content(rows[number], on): number for number in reversed(numbers)
+    }
     return [
         number
         for number in numbers
-        if first[reviewed.content(rows[number], on)] == number
+        if first[decisions.content(rows[number], on)] == number
     ]
 
 

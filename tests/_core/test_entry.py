@@ -11,7 +11,7 @@ from nbflow._core.entry import (
     Sent,
     fold,
 )
-from nbflow._core.plan import State
+from nbflow._core.lifecycle import State
 
 BOOM = Failure("s", "ValueError", "boom")
 KEY = "ab" * 20

@@ -13,7 +13,7 @@ from nbflow._core.entry import (
     Sent,
     fold,
 )
-from nbflow._core.plan import State
+from nbflow._core.lifecycle import State
 from nbflow._core.table import causes_of, duration, kinds_of, sentence_of, table_of
 
 

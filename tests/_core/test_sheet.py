@@ -3,7 +3,7 @@
 import random
 
 from nbflow._core.entry import Called, Failure, Item, Listed, Opened, Resumed, RunState
-from nbflow._core.plan import State
+from nbflow._core.lifecycle import State
 from nbflow._core.sheet import CODES, STATES, UNCALLED, WHOLE, Sheet
 from nbflow._core.table import causes_of, kinds_of
 

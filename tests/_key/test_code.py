@@ -8,9 +8,9 @@ import types
 
 import pytest
 
-from nbflow._key import state
+from nbflow._api import SESSION
+from nbflow._key import mutation
 from nbflow._key.code import read
-from nbflow._wiring import SESSION
 from nbflow.errors import UnkeyableError
 
 
@@ -388,11 +388,11 @@ def test_what_the_code_changes_itself_does_not_count_and_what_others_change_does
     notebook.run(OWN_CHANGES.format(value=value, change=change))
     code = read(notebook["step"])
     for x in (1, 2, 1):
-        state.begin(code.changes)
+        mutation.begin(code.changes)
         assert read(notebook["step"]).digest == code.digest
         notebook["step"](x)
         assert read(notebook["step"]).digest == code.digest
-        state.end(code.changes)
+        mutation.end(code.changes)
     assert read(notebook["step"]).digest == code.digest
     assert "SEEN" in dict(code.uncounted)
     notebook.run(others)
@@ -1425,9 +1425,9 @@ def test_what_an_object_counts_in_itself_does_not_count_and_what_others_change_i
 ):
     notebook.run(cell)
     code = read(notebook["step"])
-    state.begin(code.changes)
+    mutation.begin(code.changes)
     notebook["step"](1)
-    state.end(code.changes)
+    mutation.end(code.changes)
     assert notebook[value].calls == 1
     assert read(notebook["step"]).digest == code.digest
     notebook[value].prompt = "b"
@@ -1445,9 +1445,9 @@ def test_random_numbers_that_the_code_draws_change_nothing_and_another_seed_does
     notebook = new_notebook()
     notebook.run(cell)
     code = read(notebook["step"])
-    state.begin(code.changes)
+    mutation.begin(code.changes)
     notebook["step"](1)
-    state.end(code.changes)
+    mutation.end(code.changes)
     assert read(notebook["step"]).digest == code.digest
     assert not differs(new_notebook, cell, cell)
     assert differs(new_notebook, cell, cell.replace("(1)", "(2)"))
@@ -1461,9 +1461,9 @@ def test_a_cache_in_a_class_that_its_methods_fill_does_not_count(notebook, who, 
         f"class A:\n    {name} = {{}}\n    {decorator}\n    def of({who}, x):\n        {who}.{name}[x] = 1\n        return x\ndef step(x):\n    return A().of(x)\n"
     )
     code = read(notebook["step"])
-    state.begin(code.changes)
+    mutation.begin(code.changes)
     notebook["step"](1)
-    state.end(code.changes)
+    mutation.end(code.changes)
     assert read(notebook["step"]).digest == code.digest
     getattr(notebook["A"], name)["other"] = 1
     assert read(notebook["step"]).digest != code.digest

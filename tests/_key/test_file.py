@@ -12,7 +12,7 @@ import pytest
 import nbflow as nf
 from nbflow._key.file import content_digest
 from nbflow._key.value import digest
-from nbflow._state.codec import decode, encode
+from nbflow._store.codec import decode, encode
 from nbflow.errors import UnkeyableError
 
 LONG = bytes(range(256)) * 10_000

@@ -317,13 +317,13 @@ def test_what_is_done_to_the_batch_afterwards_is_not_done_to_the_run(nb, flows):
 def test_a_run_that_nobody_holds_gives_its_memory_back(nb, flows):
     run = nb.send(EVENT, rows(3), key="id")
     name = run.id
-    assert name in nb.engine.live
+    assert name in nb.runs.live
     del run
     deadline = time.monotonic() + 10
-    while name in nb.engine.live and time.monotonic() < deadline:
+    while name in nb.runs.live and time.monotonic() < deadline:
         gc.collect()  # its threads are about to end
         time.sleep(0.01)
-    assert name not in nb.engine.live
+    assert name not in nb.runs.live
     assert nf.open_run(name).state == "COMPLETED"
 
 
@@ -856,9 +856,9 @@ def test_runs_lists_the_history(nb, flows):
 
 def test_a_slow_iterator_is_not_waited_for(nb, monkeypatch):
     """What it has given runs while it makes the next record; and in large pieces where it is quick."""
-    from nbflow._run import send
+    from nbflow._run import execution
 
-    monkeypatch.setattr(send, "_SLOW", -1)
+    monkeypatch.setattr(execution, "_SLOW", -1)
     ran = [threading.Event() for _ in range(4)]
 
     @nf.flow(on=EVENT)

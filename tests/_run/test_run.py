@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import nbflow as nf
-from nbflow import _wiring
+from nbflow import _api
 from nbflow._run.run import Run
 
 EVENT = "e"
@@ -31,7 +31,7 @@ def flow(nb, gate):
 def elsewhere(nb, run):
     """The run as another process sees it, on the same store and ledger."""
     nb.forget()
-    return Run(nb.engine, run.id, _wiring.SESSION)
+    return Run(nb.runs, run.id, _api.SESSION)
 
 
 def test_a_run_is_awaited_and_the_event_loop_stays_free(nb, flow, gate):
@@ -95,5 +95,5 @@ def test_waiting_ends_when_its_time_is_up(nb, flow):
 
 
 def test_ids_of_runs_differ_and_sort_by_their_making_however_fast_they_are_made(nb):
-    ids = [nb.engine.new_run() for _ in range(2000)]
+    ids = [nb.runs.new_id() for _ in range(2000)]
     assert ids == sorted(set(ids))

@@ -18,7 +18,7 @@ import pytest
 
 import nbflow as nf
 from nbflow._key.secret import KNOWN
-from nbflow._state import codec
+from nbflow._store import codec
 from nbflow.errors import CodecError, StepError, StoreWarning
 
 VALUE = "k3y-9f8e7d6c5b4a"

@@ -64,8 +64,8 @@ class Shown:
 
     def __init__(self, page, run, *, clock=False, **options):
         from nbflow._run.chronicle import Chronicle
-        from nbflow.notebook.past import HistoryTable
-        from nbflow.notebook.table import RunTable
+        from nbflow.notebook.history_table import HistoryTable
+        from nbflow.notebook.run_table import RunTable
 
         kind, table = (
             ("history", HistoryTable)

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 import nbflow as nf
-from nbflow.quality.widget import ReviewPage, ReviewWidget
+from nbflow.quality.review_widget import ReviewPage, ReviewWidget
 from tests.browser.lab import Notebook, Server
 
 EVENT = "e"

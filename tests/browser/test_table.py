@@ -374,7 +374,7 @@ def test_what_is_done_runs_again_only_after_a_second_yes(shown, run, nb):
 
 def test_what_cannot_be_done_is_said(shown, nb):
     """A flow that this kernel does not know cannot run again."""
-    nf._wiring.SESSION.listeners = type(nf._wiring.SESSION.listeners)()
+    nf._api.SESSION.listeners = type(nf._api.SESSION.listeners)()
     shown.page.get_by_role("button", name="Rerun 14 failed").click()
     shown.pump(
         shown.find(

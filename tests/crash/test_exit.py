@@ -49,7 +49,7 @@ def check(run):
             "COMPLETED",
             "INTERRUPTED",
         }, "no record failed"
-    assert state.tally()[nf._core.plan.State.COMPLETED] >= 1
+    assert state.tally()[nf._core.lifecycle.State.COMPLETED] >= 1
 
 
 @pytest.mark.parametrize("way", ["sys.exit()", "raise ValueError", ""])

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from nbflow._state.disk import DiskStore
+from nbflow._store.disk.disk_store import DiskStore
 
 ROOT = Path(__file__).parents[2]
 
 WRITER = """
 import hashlib, random, sys, warnings
-from nbflow._state.disk import DiskStore
+from nbflow._store.disk.disk_store import DiskStore
 warnings.simplefilter("error")
 store = DiskStore(sys.argv[1], secret=bytes(32))
 name, rng = sys.argv[2], random.Random(sys.argv[2])

@@ -12,7 +12,7 @@ import pytest
 
 import nbflow as nf
 from nbflow.export import translation
-from nbflow.notebook.turn import turn
+from nbflow.notebook.job_lock import turn
 
 from .conftest import command, write
 

@@ -6,8 +6,8 @@ import chat_server as chat
 import pytest
 
 import nbflow as nf
-from nbflow._run.prices import Prices
-from nbflow.llm import line
+from nbflow._call.prices import Prices
+from nbflow.llm import batching
 
 TEXTS = [
     f"text {number} {word}"
@@ -19,7 +19,7 @@ LABELS = ["billing", "bug", "other", "billing"] * 5
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch):
     """A loaded machine takes its time to bring twenty texts together."""
-    monkeypatch.setattr(line, "_MOMENT", 2.0)
+    monkeypatch.setattr(batching, "_MOMENT", 2.0)
 
 
 def labels(run):
@@ -156,7 +156,7 @@ def test_the_shares_of_a_request_add_up_to_it(nb, server, categorizer):
 
 
 def test_the_price_is_that_of_the_whole_requests(nb, server, categorizer, monkeypatch):
-    monkeypatch.setattr("nbflow._wiring.SESSION.prices", Prices())
+    monkeypatch.setattr("nbflow._api.SESSION.prices", Prices())
     nf.set_price("openai:stub", input=10, output=100)
     run = categorizer(batch=20).map(TEXTS)
     assert run.usage.cost == pytest.approx(
@@ -166,7 +166,7 @@ def test_the_price_is_that_of_the_whole_requests(nb, server, categorizer, monkey
 
 
 def test_a_budget_ends_a_run_before_it_is_passed(nb, server, categorizer, monkeypatch):
-    monkeypatch.setattr("nbflow._wiring.SESSION.prices", Prices())
+    monkeypatch.setattr("nbflow._api.SESSION.prices", Prices())
     nf.set_price("openai:stub", input=0, output=1e6 / chat.COMPLETION)
     run = categorizer().map(TEXTS, budget="$5")
     assert run.usage.cost == pytest.approx(5)

@@ -4,7 +4,7 @@ import chat_server as chat
 import pytest
 
 import nbflow as nf
-from nbflow.llm.channel import Bucket, Channel, channel
+from nbflow.llm.rate_limit import Bucket, Channel, channel
 
 
 def tally(run):

@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from test_kernel import Kernel
 
-from nbflow._key.cell import blind, reach
+from nbflow._key.cell_names import blind, reach
 from nbflow.errors import UsageError
 from nbflow.notebook import rewrite
 

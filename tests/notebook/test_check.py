@@ -366,7 +366,7 @@ def test_the_docs_list_every_rule():
         for path in (root / "nbflow" / "notebook" / "check").glob("*.py")
     )
     rules = set(
-        re.findall(r'\(\s*"([a-z-]+)", (?:level|"error"|"warning"|"note")', sources)
+        re.findall(r'\(\s*"([a-z-]+)",\s+(?:level|"error"|"warning"|"note")', sources)
     )
     page = (Path(__file__).parents[2] / "docs" / "headless.md").read_text()
     listed = set(

@@ -9,8 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 JOB = """
 import nbflow as nf, time
-from nbflow.notebook import live
-live._LOG = 0.3
+from nbflow.notebook import display
+display._LOG = 0.3
 
 @nf.step
 def fetch(n):

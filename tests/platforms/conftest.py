@@ -23,7 +23,7 @@ from nbformat.v4 import new_code_cell
 
 import nbflow as nf
 from nbflow import cli
-from nbflow.notebook.turn import turn
+from nbflow.notebook.job_lock import turn
 from tests.export.conftest import program, told  # noqa: F401 - fixtures
 
 #: What a text may hold that a shell, a template, a format or YAML would take for its

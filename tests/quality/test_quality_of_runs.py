@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 import nbflow as nf
-from nbflow._core.review import Decision
-from nbflow._run.reviewed import content
+from nbflow._core.decision import Decision
+from nbflow._run.decisions import content
 from tests.quality.conftest import MODELS
 
 EVENT = "e"

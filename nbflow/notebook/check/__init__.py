@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nbflow.notebook import document as documents
-from nbflow.notebook.check import leaks, names, order, packages, steps, unattended
-from nbflow.notebook.check.cells import cells_of
+from nbflow.notebook.check import names, order, packages, secrets, steps, unattended
+from nbflow.notebook.check.code_cells import cells_of
 from nbflow.notebook.check.finding import LEVELS, Finding
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ def check(path: Path) -> list[Finding]:
         *order.out_of_order(cells),
         *order.unclear_parameters(document),
         *names.undefined(cells),
-        *leaks.secrets_in_source(cells),
-        *leaks.secrets_in_prose(document),
-        *leaks.secrets_in_outputs(cells),
-        *leaks.paths(cells),
+        *secrets.secrets_in_source(cells),
+        *secrets.secrets_in_prose(document),
+        *secrets.secrets_in_outputs(cells),
+        *secrets.paths(cells),
         *unattended.magics(cells),
         *unattended.waits_for_a_person(cells),
         *packages.imported(cells, path.resolve().parent),

@@ -20,7 +20,7 @@ from nbflow.notebook.check.finding import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nbflow.notebook.check.cells import Cell
+    from nbflow.notebook.check.code_cells import Cell
 
 _KNOWN = frozenset(dir(builtins)) | {
     "get_ipython", "display", "In", "Out", "exit", "quit", "__name__", "__doc__",

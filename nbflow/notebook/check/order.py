@@ -13,7 +13,7 @@ from nbflow.notebook.rewrite import parse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nbflow.notebook.check.cells import Cell
+    from nbflow.notebook.check.code_cells import Cell
 
 
 def broken(cells: list[Cell]) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from nbflow.notebook.check.cells import Cell
+    from nbflow.notebook.check.code_cells import Cell
 
 _LOCKS = (
     "pylock*.toml",

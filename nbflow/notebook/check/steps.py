@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbflow._key import cell as rules
+from nbflow._key import cell_names as rules
 from nbflow.errors import UsageError
 from nbflow.notebook.cells import HISTORY
 from nbflow.notebook.check.finding import Finding
@@ -15,7 +15,7 @@ from nbflow.notebook.rewrite import parse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nbflow.notebook.check.cells import Cell
+    from nbflow.notebook.check.code_cells import Cell
     from nbflow.notebook.rewrite import Spec
 
 _TIME = {

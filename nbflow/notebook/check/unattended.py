@@ -12,7 +12,7 @@ from nbflow.notebook.check.finding import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nbflow.notebook.check.cells import Cell, Magic
+    from nbflow.notebook.check.code_cells import Cell, Magic
 
 _INSTALLS = re.compile(
     r"^\s*(?:python3?\s+-m\s+)?(?:pip3?|uv|conda|mamba|apt|apt-get|npm|poetry)\s+(?:pip\s+)?(?:install|add)\b"

@@ -1,0 +1,1 @@
+"""Performs one call: looks it up, attempts it, waits, retries, saves."""

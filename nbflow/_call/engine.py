@@ -1,0 +1,230 @@
+"""Engine: one store, its ledger, and everything that calls and runs on them need."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from nbflow._call import keys
+from nbflow._call.limits import Gate, Gates
+from nbflow._call.runner import Call, Runner, value_of
+from nbflow._call.scope import SCOPE
+from nbflow._call.workers import Loop, Workers
+from nbflow._key.call import Binder, inputs_of
+from nbflow._store.decisions import Reviews
+from nbflow.errors import NbflowWarning, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from nbflow._call.clock import Clock
+    from nbflow._core.step import Step
+    from nbflow._store.ledger import Ledger
+    from nbflow._store.store import Store
+
+#: A sync step that holds an event loop for longer than this, in seconds, is reported.
+_HELD_UP = 0.1
+
+
+class Machinery:
+    """What all engines of a process share: threads, the event loop, the steps' gates."""
+
+    def __init__(self) -> None:
+        self.gates = Gates()
+        self.loop = Loop()
+        self.workers = Workers("nbflow-worker", most=64)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forked)
+
+    def prepare(self, step: Step[..., Any]) -> tuple[Binder, Gate]:
+        """A step's binder and gate, made once."""
+        return Binder(step.__wrapped__, step.keyed.ignore), self.gates.gate(step.policy)
+
+    def _forked(self) -> None:
+        self.loop.forget()
+        self.workers = Workers("nbflow-worker", most=64)
+
+
+class Engine:
+    """Performs steps on one store, whichever of the five ways they are called in."""
+
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        clock: Clock,
+        machinery: Machinery,
+        crash_point: Callable[[str], None] | None = None,
+    ) -> None:
+        self.store = store
+        self.ledger = ledger
+        self.reviews = Reviews(ledger.beside("reviews"))
+        self.clock = clock
+        self.machinery = machinery
+        self.runner = Runner(store, clock, crash_point)
+        #: Functions that stand for steps in tests, by the step's name.
+        self.stubs: dict[str, Callable[..., Any]] = {}
+        self._reported: set[str] = set()
+        self._mutex = threading.Lock()
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.store.close()
+
+    # One step, called in one of its five ways.
+
+    def _call(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Call, Runner, bool]:
+        outer = SCOPE.get()
+        item = outer.item if outer is not None else None
+        binder, gate = step.prepared
+        identity = keys.identify(step) if item is None else item.identify(step)
+        arguments = binder.arguments(args, kwargs)
+        key = keys.step_key(
+            step, identity, arguments, item.run if item is not None else None
+        )
+        function = (
+            self.stubs.get(step.name, step.__wrapped__)
+            if self.stubs
+            else step.__wrapped__
+        )
+        call = Call(
+            function,
+            step.name,
+            step.policy,
+            key,
+            args,
+            kwargs,
+            identity=identity,
+            inputs=lambda: inputs_of(arguments),
+            gate=gate,
+            item=item,
+            outer=outer,
+        )
+        if item is None:
+            return call, self.runner, identity.per_run  # no run: each call is one
+        item.inputs.append((step.name, args, kwargs))
+        return call, item.runner, item.must_run(step.name)
+
+    def call(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """The value of a sync step, or of an async one that is called plainly; a coroutine of it for any other async one."""
+        __tracebackhide__ = True
+        if step.is_async:
+            return (
+                self.sync(step, args, kwargs)
+                if step.is_plain
+                else self._acall(step, args, kwargs)
+            )
+        on_loop = self.machinery.loop.is_current()
+        begun = time.perf_counter() if on_loop else 0.0
+        call, runner, force = self._call(step, args, kwargs)
+        call.on_loop = on_loop
+        outcome = runner.perform(call, force=force)
+        if on_loop and time.perf_counter() - begun > _HELD_UP:
+            self._held_up(step, time.perf_counter() - begun)
+        return value_of(call, outcome)
+
+    async def _acall(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        __tracebackhide__ = True
+        call, runner, force = self._call(step, args, kwargs)
+        return value_of(call, await runner.aperform(call, force=force))
+
+    def _held_up(self, step: Step[..., Any], seconds: float) -> None:
+        with self._mutex:
+            if step.name in self._reported:
+                return
+            self._reported.add(step.name)
+        text = f"The sync step {step.name!r} held up the event loop of an async flow for {seconds:.1f} s; everything else waited. Await it on a thread: `await {step.name}.aio(...)`."
+        warnings.warn(text, NbflowWarning, stacklevel=4)
+
+    async def aio(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Await any step; a sync one on a worker thread."""
+        if step.is_async:
+            return await self._acall(step, args, kwargs)
+        import asyncio
+
+        return await asyncio.wrap_future(
+            self.machinery.workers.submit(lambda: self.call(step, args, kwargs))
+        )
+
+    def sync(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Wait for any step."""
+        if not step.is_async:
+            return self.call(step, args, kwargs)
+        self._refuse_on_loop(step, "(...)" if step.is_plain else ".sync(...)")
+        outer = SCOPE.get()
+        cancelled = (
+            outer.item.cancelled
+            if outer is not None and outer.item is not None
+            else None
+        )
+        return self.machinery.loop.wait(
+            self._acall(step, args, kwargs),
+            lambda future: self.clock.wait_for(future, cancelled),
+        )
+
+    def submit(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future[Any]:
+        """Start any step on the side."""
+        if not step.is_async:
+            return self.machinery.workers.submit(lambda: self.call(step, args, kwargs))
+        self._refuse_on_loop(step, ".submit(...)")
+        import asyncio
+
+        return asyncio.run_coroutine_threadsafe(
+            self._acall(step, args, kwargs), self.machinery.loop.get()
+        )
+
+    def _refuse_on_loop(self, step: Step[..., Any], how: str) -> None:
+        if self.machinery.loop.is_current():
+            written = f"{step.name}.aio" if step.is_plain else step.name
+            raise UsageError(
+                f"{step.name}{how} would wait on the event loop for the event loop; in async code write `await {written}(...)`."
+            )
+
+    def fan_out(
+        self,
+        step: Step[..., Any],
+        items: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """A map inside a flow: the list of values, in order; for an async step on a loop, an awaitable of it."""
+        before, after = args[: len(step.bound)], args[len(step.bound) :]
+        calls = [(*before, item, *after) for item in items]
+        if step.is_async and self.machinery.loop.is_current():
+            return self._gather(self._acall(step, call, kwargs) for call in calls)
+        futures = [self.submit(step, call, kwargs) for call in calls]
+        values, first = [], None
+        for future in futures:
+            try:
+                values.append(future.result())
+            except Exception as error:
+                first = first or error
+        if first is not None:
+            raise first
+        return values
+
+    @staticmethod
+    async def _gather(calls: Any) -> list[Any]:
+        import asyncio
+
+        values = await asyncio.gather(*calls, return_exceptions=True)
+        for value in values:
+            if isinstance(value, BaseException):
+                raise value
+        return values

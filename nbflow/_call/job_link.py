@@ -1,0 +1,158 @@
+"""Orders: what `nbflow run` asks of the kernel that it starts, and what the kernel tells it in return.
+
+Both go through the environment, since a kernel has no other ear: it is started by a
+library, and what a cell starts in turn inherits it. The answer is a file of JSON lines,
+one for each run that begins or goes on, written before its first record runs. So the
+command knows the runs of its notebook whatever store they are in, and however the
+kernel ends; two jobs on one store have two files. A line of another kind is left for
+whoever knows it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nbflow._core.entry import Opened
+from nbflow._core.usage import NOTHING, Usage
+from nbflow._store.store import MemoryStore
+
+if TYPE_CHECKING:
+    from nbflow._store.ledger import Ledger
+
+_TOLD, _FORCED, _AGAIN, _BUDGET = (
+    "NBFLOW_JOB_TOLD",
+    "NBFLOW_JOB_FORCED",
+    "NBFLOW_JOB_AGAIN",
+    "NBFLOW_JOB_BUDGET",
+)
+
+
+class Told(NamedTuple):
+    """A run, and the store that it is in."""
+
+    run: str
+    store: str
+
+
+# The command's side.
+
+
+def environment(
+    told: Path,
+    *,
+    force: tuple[str, ...] = (),
+    again: tuple[str, ...] = (),
+    budget: float | None = None,
+) -> dict[str, str]:
+    """What a kernel is given.
+
+    Args:
+        told: the file in which it tells its runs.
+        force: names of steps that run although their outputs are saved.
+        again: ids of runs to go on with, each in the place of the first send or map of
+            its event.
+        budget: US dollars that all calls together may cost.
+    """
+    money = {} if budget is None else {_BUDGET: repr(budget)}
+    return {
+        _TOLD: str(told),
+        _FORCED: " ".join(force),
+        _AGAIN: " ".join(again),
+        **money,
+    }
+
+
+def read(told: Path) -> list[Told]:
+    """The runs as they were told, in order; one that went on later once more."""
+    return [Told(line["run"], line["store"]) for line in _lines(told) if "run" in line]
+
+
+def _lines(told: Path) -> list[dict[str, Any]]:
+    if not told.exists():
+        return []
+    # A line is written at once; only a kernel on a full disk leaves half of one.
+    return [
+        json.loads(line)
+        for line in told.read_text("utf-8").splitlines()
+        if line.endswith("}")
+    ]
+
+
+def used(told: Path) -> Usage:
+    """What calls outside any run used."""
+    return sum(
+        (Usage(*line["used"]) for line in _lines(told) if "used" in line), NOTHING
+    )
+
+
+def refusal(told: Path) -> str:
+    """Why a budget let no further call start; nothing if none did."""
+    return next((line["refusal"] for line in _lines(told) if "refusal" in line), "")
+
+
+def replayed(told: Path) -> int:
+    """How many step cells came from their checkpoints so far."""
+    return told.read_text("utf-8").count('{"replayed": ') if told.exists() else 0
+
+
+# The kernel's side.
+
+
+def tell(run: str, store: str) -> None:
+    """Say that ``run`` begins or goes on, if somebody asked to be told."""
+    # The kernel may have gone to another folder since: where the command reads it, a
+    # path has to be whole.
+    _tell(
+        {
+            "run": run,
+            "store": store if store == MemoryStore.url else str(Path(store).resolve()),
+        }
+    )
+
+
+def tell_replayed(cell: str) -> None:
+    """Say that a step cell came from its checkpoint."""
+    _tell({"replayed": cell})
+
+
+def tell_used(usage: Usage) -> None:
+    """Say what a call outside any run used: no ledger has it."""
+    _tell({"used": usage})
+
+
+def tell_refusal(why: str) -> None:
+    """Say that a budget lets no further call start."""
+    _tell({"refusal": why})
+
+
+def _tell(line: dict[str, Any]) -> None:
+    told = os.environ.get(_TOLD)
+    if told:
+        with Path(told).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def forced() -> frozenset[str]:
+    """The names of steps that are to run although their outputs are saved."""
+    return frozenset(os.environ.get(_FORCED, "").split())
+
+
+def budget() -> float | None:
+    """US dollars that all calls of this kernel together may cost."""
+    asked = os.environ.get(_BUDGET)
+    return float(asked) if asked else None
+
+
+def take_up(ledger: Ledger, event: str) -> str | None:
+    """The run to go on with instead of sending ``event`` anew; each is given out once."""
+    left = os.environ.get(_AGAIN, "").split()
+    here = set(ledger.runs()) if left else set()
+    for run in left:
+        first = ledger.ends(run)[:1] if run in here else []
+        if first and isinstance(first[0], Opened) and first[0].event == event:
+            os.environ[_AGAIN] = " ".join(other for other in left if other != run)
+            return run
+    return None

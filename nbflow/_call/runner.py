@@ -1,0 +1,579 @@
+"""Runner: performs a plan's commands, inline for sync callers, awaiting for async ones.
+
+Only three commands can wait: `Claim`, `Attempt` and `Wait`. They exist twice, the
+others once.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from nbflow._call import failure
+from nbflow._call.attempt import aattempt, attempt
+from nbflow._call.budget import Paid
+from nbflow._call.clock import check
+from nbflow._call.scope import SCOPE, Scope
+from nbflow._call.sources import Sources
+from nbflow._core.entry import DONE, Called, Remark
+from nbflow._core.lifecycle import (
+    LOOKUP,
+    Attempt,
+    Claim,
+    Lookup,
+    Note,
+    Outcome,
+    Release,
+    Save,
+    State,
+    Wait,
+    plan,
+)
+from nbflow._key import mutation
+from nbflow._store import checkpoint
+from nbflow.errors import (
+    CodecError,
+    RunCancelledError,
+    StepError,
+    StoreError,
+    StoreWarning,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    from nbflow._call.budget import Budget, Hold
+    from nbflow._call.clock import Clock
+    from nbflow._call.keys import Identity
+    from nbflow._call.limits import Gate
+    from nbflow._call.scope import Item
+    from nbflow._core.lifecycle import Command, Tried
+    from nbflow._core.policy import Policy
+    from nbflow._core.usage import Usage
+    from nbflow._key.call import Input
+    from nbflow._key.mutation import Slot
+    from nbflow._store.store import Store
+
+
+class Call:
+    """One call under way: what the commands of its plan work on."""
+
+    __slots__ = (
+        "args", "cancelled", "expires", "function", "gate", "identity", "inputs",
+        "is_flow", "item", "key", "kwargs", "made_of", "name", "on_loop", "outer",
+        "policy", "scope", "worth",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        policy: Policy,
+        key: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        identity: Identity,
+        inputs: Callable[[], list[Input]],
+        gate: Gate | None = None,
+        item: Item | None = None,
+        outer: Scope | None = None,
+        is_flow: bool = False,
+    ) -> None:
+        self.function = function
+        self.name = name
+        self.policy = policy
+        self.key = key
+        self.args = args
+        self.kwargs = kwargs
+        self.identity = identity
+        #: Digests of the arguments, made before the first attempt: the function may
+        #: change its arguments.
+        self.inputs = inputs
+        self.made_of: list[Input] | None = None
+        # A call made inside a call of the same step is part of it: waiting for its
+        # place would be waiting for itself.
+        inside = (
+            outer is not None
+            and gate is not None
+            and any(scope.gate is gate for scope in outer)
+        )
+        self.gate = None if inside else gate
+        self.item = item
+        self.outer = outer
+        self.is_flow = is_flow
+        self.cancelled = item.cancelled if item is not None else None
+        self.scope = self._scope(0)
+        self.expires: float | None = None
+        #: What was used to make the value.
+        self.worth: Usage | None = None
+        #: A sync call in an async flow: whoever it waits for may need this thread.
+        self.on_loop = False
+
+    def _scope(self, attempt: int) -> Scope:
+        return Scope(
+            self.key,
+            "" if self.is_flow else self.name,
+            attempt,
+            self.gate,
+            self.item,
+            self.outer,
+            per_run=self.identity.per_run,
+        )
+
+    def begin(self, attempt: int, holds: Sequence[Hold]) -> None:
+        """Before an attempt: what it will see is not what an earlier one saw."""
+        self.scope = self._scope(attempt)
+        self.scope.holds = holds
+        if self.item is not None and not self.is_flow:
+            self.item.attempts += 1
+
+    @property
+    def changes(self) -> tuple[Slot, ...]:
+        """Where the values are that the code changes itself; in a run they are looked at once, at its end."""
+        return self.identity.changes if self.item is None else ()
+
+    def note(
+        self,
+        state: State,
+        at: float,
+        attempt: int,
+        error: BaseException | None,
+        *,
+        seconds: float = 0.0,
+        wait: float = 0.0,
+    ) -> None:
+        """Tell the ledger how an attempt of a step ended; a flow's own call is noted by whoever sent the record."""
+        item = self.item
+        if state is State.CACHED and self.worth is not None:
+            self.scope.note_used(self.worth, saved=True)
+        if item is None or self.is_flow:
+            return
+        key = self.key if state in DONE else None
+        failed = failure.of(error, self.name) if error is not None else None
+        item.note(
+            Called(
+                item.record,
+                item.flow,
+                self.name,
+                state,
+                at,
+                seconds,
+                attempt,
+                key,
+                failed,
+                wait,
+            )
+        )
+
+
+class Flight:
+    """A key that a call works on; ``landing`` is there once somebody waits for its outcome."""
+
+    __slots__ = ("landing",)
+
+    def __init__(self) -> None:
+        self.landing: Future[Outcome | None] | None = None
+
+
+class Runner:
+    """Performs calls on one store."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        crash_point: Callable[[str], None] | None = None,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.sources = Sources(store, clock)
+        self._crash_point = crash_point
+        #: Told the name of every step whose body is about to run.
+        self.on_attempt: Callable[[str], None] | None = None
+        #: Names of steps whose calls run although their outputs are saved.
+        self.forced: frozenset[str] = frozenset()
+        #: What calls outside a run have to fit into.
+        self.budgets: Sequence[Budget] = ()
+        self._flights: dict[str, Flight] = {}
+        self._mutex = threading.Lock()
+
+    def perform(self, call: Call, *, force: bool = False) -> Outcome:
+        """See ``call`` through in this thread."""
+        __tracebackhide__ = True
+        commands = self._plan(call, force=force)
+        try:
+            command = next(commands)
+            while True:
+                try:
+                    reply = _INLINE[type(command)](self, call, command)
+                except BaseException as error:
+                    command = commands.throw(error)
+                else:
+                    command = commands.send(reply)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+
+    async def aperform(self, call: Call, *, force: bool = False) -> Outcome:
+        """`perform`, awaiting."""
+        __tracebackhide__ = True
+        commands = self._plan(call, force=force)
+        try:
+            command = next(commands)
+            while True:
+                try:
+                    kind = type(command)
+                    awaited = _AWAITED.get(kind)
+                    reply = (
+                        await awaited(self, call, command)
+                        if awaited is not None
+                        else _INLINE[kind](self, call, command)
+                    )
+                except BaseException as error:
+                    command = commands.throw(error)
+                else:
+                    command = commands.send(reply)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+
+    def _plan(self, call: Call, *, force: bool) -> Generator[Command, Any, Outcome]:
+        return plan(
+            call.policy,
+            self.clock.random,
+            force=force or (not call.is_flow and call.name in self.forced),
+        )
+
+    # The commands that never wait.
+
+    def _lookup(self, call: Call, _command: Command) -> Outcome | None:
+        try:
+            data = self.store.get(call.key)
+            if data is None:
+                return None
+            found = checkpoint.load(data)
+            call.expires = found.fresh_until(call.policy.ttl)
+            if call.expires is not None and call.expires <= self.clock.time():
+                return None
+            call.worth = found.usage
+            return Outcome(State.CACHED, found.value)
+        except StoreError as error:
+            warnings.warn(
+                f"A saved output of {call.name!r} could not be read, so it runs again: {error}",
+                StoreWarning,
+                stacklevel=2,
+            )
+            return None
+
+    def _save(self, call: Call, command: Save) -> bool:
+        self._reached("output")
+        call.expires, call.worth = call.scope.expires, call.scope.worth
+        try:
+            data = checkpoint.dump(
+                call.name,
+                command.value,
+                saved_at=self.clock.time(),
+                seconds=command.seconds,
+                expires=call.scope.expires,
+                built_on=call.scope.built_on,
+                code=call.identity.digest,
+                inputs=call.made_of,
+                usage=call.worth,
+            )
+            self.store.put(call.key, data)
+        except StoreError as error:
+            self._unsaved(call, error)
+            return False
+        if call.policy.ttl is not None:
+            own = self.clock.time() + call.policy.ttl
+            call.expires = own if call.expires is None else min(own, call.expires)
+        self._reached("commit")
+        return True
+
+    def _unsaved(self, call: Call, error: StoreError) -> None:
+        what = (
+            "Its value"
+            if isinstance(error, CodecError)
+            else "The value is there, but it"
+        )
+        text = f"{call.name!r}: {what} could not be saved, so this call will run again next time. {error}"
+        if call.item is not None:
+            call.item.note(Remark(self.clock.time(), text))
+        warnings.warn(text, StoreWarning, stacklevel=2)
+
+    def _note(self, call: Call, command: Note) -> None:
+        outcome = command.outcome
+        call.note(
+            outcome.state,
+            self.clock.time(),
+            outcome.attempts,
+            outcome.error,
+            seconds=command.seconds,
+        )
+        self._reached("note")
+
+    def _release(self, call: Call, command: Release) -> None:
+        self.store.unlock(call.key)
+        self._land(call.key, command.outcome)
+
+    def _reached(self, point: str) -> None:
+        if self._crash_point is not None:
+            self._crash_point(point)
+
+    # Single flight: one call at a time works on a key, among threads and tasks here,
+    # and among processes.
+
+    def _board(self, call: Call) -> Future[Outcome | None] | None:
+        """``None``: the key is ours in this process. Otherwise what to wait for."""
+        with self._mutex:
+            flight = self._flights.get(call.key)
+            if flight is None:
+                self._flights[call.key] = Flight()
+                return None
+            if flight.landing is None:
+                flight.landing = Future()
+        if call.outer is not None and any(
+            scope.key == call.key for scope in call.outer
+        ):
+            raise RecursionError(
+                f"{call.name!r} calls itself with the same arguments, directly or through other steps."
+            )
+        return flight.landing
+
+    def _land(self, key: str, outcome: Outcome | None) -> None:
+        with self._mutex:
+            flight = self._flights.pop(key)
+        if flight.landing is not None:
+            flight.landing.set_result(outcome)
+
+    def _shared(self, call: Call, theirs: Outcome | None) -> Outcome | None:
+        """What somebody else's outcome is to us: ``None`` if the call is still to be made."""
+        if theirs is None:
+            return None
+        if theirs.state in DONE and theirs.stored:
+            return self._lookup(call, LOOKUP)  # a fresh object, not theirs to share
+        if theirs.state in DONE:
+            return Outcome(State.CACHED, theirs.value, stored=False)
+        return None if isinstance(theirs.error, RunCancelledError) else theirs
+
+    def _knocks(self, call: Call) -> Iterator[float]:
+        """Waits between tries for the lock of another process, seconds; ends when it is ours."""
+        pause = 0.0002
+        while not self.store.lock(call.key):
+            yield pause
+            pause = min(2 * pause, 0.1)
+
+    def _claim(self, call: Call, _command: Command) -> Outcome | None:
+        while (landing := self._board(call)) is not None:
+            shared = self._shared(call, self.clock.wait_for(landing, call.cancelled))
+            if shared is not None:
+                return shared
+        try:
+            for pause in self._knocks(call):
+                self.clock.wait(pause, call.cancelled)
+        except BaseException:
+            self._land(call.key, None)
+            raise
+        return None
+
+    async def _aclaim(self, call: Call, _command: Command) -> Outcome | None:
+        while (landing := self._board(call)) is not None:
+            import asyncio
+
+            # Shielded: whoever stops waiting must not cancel what the others wait for.
+            shared = self._shared(
+                call, await asyncio.shield(asyncio.wrap_future(landing))
+            )
+            if shared is not None:
+                return shared
+        try:
+            for pause in self._knocks(call):
+                await self.clock.sleep(pause)
+        except BaseException:
+            self._land(call.key, None)
+            raise
+        return None
+
+    # The other two that wait.
+
+    def _budgets(self, call: Call) -> Sequence[Budget]:
+        """What an attempt has to fit into. A flow costs what its steps do; a call inside one that is paid for is part of it."""
+        budgets = self.budgets if call.item is None else call.item.budgets
+        if (
+            not budgets
+            or call.is_flow
+            or (call.outer is not None and any(scope.holds for scope in call.outer))
+        ):
+            return ()
+        return budgets
+
+    def _begin(self, call: Call, attempt: int, holds: Sequence[Hold]) -> None:
+        call.begin(attempt, holds)
+        if call.made_of is None:
+            call.made_of = call.inputs()
+            if call.item is None:
+                self.sources.note(call.name, call.identity)
+        if self.on_attempt is not None and not call.is_flow:
+            self.on_attempt(call.name)
+
+    def _attempt(self, call: Call, command: Attempt) -> Tried:
+        __tracebackhide__ = True
+        budgets = self._budgets(call)
+        if not budgets:
+            return self._within_gate(call, command.number, ())
+        with Paid() as paid:
+            for budget in budgets:
+                paid.holds.append(
+                    budget.enter(
+                        call.name, self.clock, call.cancelled, waits=not call.on_loop
+                    )
+                )
+            return paid.on(self._within_gate(call, command.number, paid.holds))
+
+    def _within_gate(self, call: Call, number: int, holds: Sequence[Hold]) -> Tried:
+        __tracebackhide__ = True
+        gate = call.gate
+        if gate is not None:
+            gate.enter(self.clock, call.cancelled)
+        try:
+            check(call.cancelled)
+            self._begin(call, number, holds)
+            token = SCOPE.set(call.scope)
+            changes = call.changes
+            mutation.begin(changes)
+            try:
+                return attempt(
+                    call.function, call.args, call.kwargs, call.policy.timeout
+                )
+            finally:
+                SCOPE.reset(token)
+                mutation.end(changes)
+        finally:
+            if gate is not None:
+                gate.leave()
+
+    async def _aattempt(self, call: Call, command: Attempt) -> Tried:
+        __tracebackhide__ = True
+        budgets = self._budgets(call)
+        if not budgets:
+            return await self._awithin_gate(call, command.number, ())
+        with Paid() as paid:
+            for budget in budgets:
+                paid.holds.append(await budget.aenter(call.name))
+            return paid.on(await self._awithin_gate(call, command.number, paid.holds))
+
+    async def _awithin_gate(
+        self, call: Call, number: int, holds: Sequence[Hold]
+    ) -> Tried:
+        __tracebackhide__ = True
+        gate, handed_on = call.gate, False
+        if gate is not None:
+            await gate.aenter(self.clock)
+        try:
+            self._begin(call, number, holds)
+            token = SCOPE.set(call.scope)
+            changes = call.changes
+            mutation.begin(changes)
+            try:
+                tried = await aattempt(
+                    call.function, call.args, call.kwargs, call.policy.timeout
+                )
+            finally:
+                SCOPE.reset(token)
+                mutation.end(changes)
+        finally:
+            if gate is not None:
+                handed_on = gate.leave()
+        if handed_on:
+            await _let_others_start()
+        return tried
+
+    def _before_wait(self, call: Call, command: Wait) -> None:
+        call.note(
+            State.RETRYING,
+            self.clock.time(),
+            command.number,
+            command.error,
+            seconds=command.spent,
+            wait=command.seconds,
+        )
+        if command.pause is not None and call.gate is not None:
+            call.gate.pace.pause(self.clock.monotonic(), command.pause)
+
+    def _wait(self, call: Call, command: Wait) -> None:
+        self._before_wait(call, command)
+        self.clock.wait(command.seconds, call.cancelled)
+
+    async def _await(self, call: Call, command: Wait) -> None:
+        self._before_wait(call, command)
+        await self.clock.sleep(command.seconds)
+
+
+async def _let_others_start() -> None:
+    """A turn of the event loop between an output and its saving, for whoever got our place.
+
+    Of sixty answers that arrive together the first would else be saved, noted and
+    followed up before the sixtieth gives its place away. The output is not lost to a
+    cancellation that comes meanwhile: it takes effect afterwards.
+    """
+    import asyncio
+
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        assert task is not None
+        task.uncancel()
+        task.cancel()
+
+
+_INLINE: dict[type[Command], Callable[[Runner, Call, Any], Any]] = {
+    Lookup: Runner._lookup,  # noqa: SLF001
+    Claim: Runner._claim,  # noqa: SLF001
+    Attempt: Runner._attempt,  # noqa: SLF001
+    Wait: Runner._wait,  # noqa: SLF001
+    Save: Runner._save,  # noqa: SLF001
+    Release: Runner._release,  # noqa: SLF001
+    Note: Runner._note,  # noqa: SLF001
+}
+_AWAITED: dict[type[Command], Callable[[Runner, Call, Any], Any]] = {
+    Claim: Runner._aclaim,  # noqa: SLF001
+    Attempt: Runner._aattempt,  # noqa: SLF001
+    Wait: Runner._await,  # noqa: SLF001
+}
+
+
+def value_of(call: Call, outcome: Outcome) -> Any:
+    """The value of an outcome, for the code that made the call.
+
+    Raises:
+        StepError: from the user's exception.
+        RunCancelledError: the run was cancelled.
+    """
+    __tracebackhide__ = True
+    if outcome.error is None:
+        if call.outer is not None:
+            call.outer.saw(
+                call.name,
+                call.key,
+                call.expires,
+                call.worth,
+                per_run=call.identity.per_run,
+            )
+        return outcome.value
+    if isinstance(outcome.error, RunCancelledError):
+        raise outcome.error
+    item, times = (
+        call.item,
+        "once" if outcome.attempts == 1 else f"{outcome.attempts} times",
+    )
+    raise StepError(
+        f"step {call.name!r} failed, tried {times}: {failure.describe(outcome.error)}",
+        step=call.name,
+        flow=item.flow_name if item is not None else None,
+        record_key=item.record_key if item is not None else None,
+        attempts=outcome.attempts,
+    ) from outcome.error

@@ -1,0 +1,165 @@
+"""Scope: the call under way, as the code below it sees it. The one `ContextVar` of the project."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from nbflow._call import job_link
+from nbflow._core.entry import Used
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterator, Sequence
+
+    from nbflow._call.budget import Budget, Hold
+    from nbflow._call.keys import Identity
+    from nbflow._call.limits import Gate
+    from nbflow._call.runner import Runner
+    from nbflow._core.entry import Entry
+    from nbflow._core.usage import Usage
+
+
+class Item:
+    """One record in one flow of a run: what the calls below it have in common."""
+
+    __slots__ = (
+        "attempts", "budgets", "called", "cancelled", "flow", "flow_name", "forced",
+        "forced_from", "identify", "inputs", "note", "record", "record_key", "run",
+        "runner",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        record: int,
+        record_key: str,
+        flow: int,
+        flow_name: str,
+        note: Callable[[Entry], None],
+        cancelled: threading.Event,
+        run: str,
+        identify: Callable[[Any], Identity],
+        runner: Runner,
+        forced_from: str | None = None,
+        forced: bool = False,
+        budgets: Sequence[Budget] = (),
+    ) -> None:
+        self.record = record
+        self.record_key = record_key
+        self.flow = flow
+        self.flow_name = flow_name
+        self.note = note
+        self.cancelled = cancelled
+        self.run = run
+        #: Gives what a step is, read once in a run.
+        self.identify = identify
+        self.forced_from = forced_from
+        self.forced = forced
+        self.runner = runner
+        #: Which every call that costs has to fit into.
+        self.budgets = budgets
+        #: Steps called so far, and attempts made of them.
+        self.called = self.attempts = 0
+        #: What its steps were called with.
+        self.inputs: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+
+    def must_run(self, step: str) -> bool:
+        """A call of ``step`` begins; is it to run although it is saved? True from the step on that a rerun named."""
+        self.called += 1
+        if step == self.forced_from:
+            self.forced = True
+        return self.forced
+
+
+class Scope:
+    """One call and, through ``outer``, those it was made in."""
+
+    __slots__ = (
+        "attempt", "built_on", "expires", "gate", "holds", "item", "key", "outer",
+        "per_run", "step", "worth",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        key: str,
+        step: str,
+        attempt: int,
+        gate: Gate | None,
+        item: Item | None,
+        outer: Scope | None,
+        *,
+        per_run: bool,
+    ) -> None:
+        self.key = key
+        #: Name of the step, ``""`` for a flow, and the number of the attempt.
+        self.step = step
+        self.attempt = attempt
+        self.per_run = per_run
+        self.gate = gate
+        self.item = item
+        self.outer = outer
+        #: The calls whose values this one has seen: (step, key).
+        self.built_on: list[tuple[str, str]] = []
+        #: When the first of those values goes out of date.
+        self.expires: float | None = None
+        #: What was used to make the value so far, by this call and those below it; what
+        #: is held back for it.
+        self.worth: Usage | None = None
+        self.holds: Sequence[Hold] = ()
+
+    def __iter__(self) -> Iterator[Scope]:
+        scope: Scope | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.outer
+
+    def used(self, usage: Usage) -> None:
+        """The code of this call reports what it used; also of an attempt that was given up meanwhile."""
+        self._add(usage)
+        for hold in next((scope.holds for scope in self if scope.holds), ()):
+            hold.budget.take(hold, usage)
+        if self.item is not None:
+            self.note_used(usage, self.attempt)
+        else:
+            job_link.tell_used(usage)
+
+    def note_used(self, usage: Usage, attempt: int = 0, *, saved: bool = False) -> None:
+        """Tell the ledger what was used, or saved."""
+        item = self.item
+        if item is not None:
+            item.note(
+                Used(
+                    item.record,
+                    item.flow,
+                    self.step,
+                    attempt,
+                    item.runner.clock.time(),
+                    usage,
+                    saved,
+                )
+            )
+
+    def _add(self, usage: Usage) -> None:
+        self.worth = usage if self.worth is None else self.worth + usage
+
+    def saw(
+        self,
+        step: str,
+        key: str,
+        expires: float | None,
+        worth: Usage | None,
+        *,
+        per_run: bool,
+    ) -> None:
+        """A call below this one gave a value; ``worth``: what was used to make it."""
+        self.built_on.append((step, key))
+        if worth is not None:
+            self._add(worth)
+        if per_run and not self.per_run:
+            expires = 0.0  # our key does not know that the value is good for one run
+        if expires is not None and (self.expires is None or expires < self.expires):
+            self.expires = expires
+
+
+SCOPE: ContextVar[Scope | None] = ContextVar("nbflow_scope", default=None)

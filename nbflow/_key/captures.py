@@ -1,0 +1,98 @@
+"""Held: the values that functions and classes of a notebook reach by a name, whoever calls them."""
+
+from __future__ import annotations
+
+import enum
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nbflow._key.bytecode import scan
+from nbflow._key.kinds import BUNDLES, contents, is_constant, is_data, unwrapped, wraps
+from nbflow._key.origin import carried, is_users
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_PLAIN = frozenset((int, float, str, bool, list, dict, set, tuple, type(None)))
+
+
+class Held(NamedTuple):
+    """Names whose values functions and classes reach; ``A.n`` is an attribute of the class ``A``.
+
+    Attributes:
+        values: those that can change in place, and those that are bound anew.
+        rebound: names that functions bind anew, with ``global`` or as an attribute of a
+            class.
+    """
+
+    values: dict[str, object]
+    rebound: set[str]
+
+
+def held(space: dict[str, Any], things: Iterable[object]) -> Held:
+    """What these functions, classes and objects reach in the names of a notebook, and what those reach in turn."""
+    found, seen, waiting = Held({}, set()), set[int](), [*things]
+    while waiting:
+        thing = waiting.pop()
+        if wraps(thing) and hasattr(
+            thing, "policy"
+        ):  # a step: what it changes does not count
+            continue
+        thing = unwrapped(thing)
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, FunctionType):
+            waiting += [
+                part
+                for part in carried(thing)
+                if isinstance(part, (FunctionType, type, *BUNDLES))
+            ]
+            if thing.__globals__ is space:
+                waiting += _of_function(space, thing, found)
+        elif isinstance(thing, type):
+            if is_users(thing) and thing.__module__ == space.get("__name__"):
+                waiting += [*thing.__bases__, *_of_class(space, thing, found)]
+        elif isinstance(thing, BUNDLES):
+            waiting += contents(thing).values()
+        else:
+            waiting.append(type(thing))
+    return found
+
+
+def _of_function(
+    space: dict[str, Any], function: FunctionType, found: Held
+) -> list[object]:
+    reads = scan(function.__code__)
+    found.rebound.update(reads.rebound_names)
+    for owner, name in reads.rebound_attributes:
+        if isinstance(space.get(owner), type):
+            found.rebound.add(f"{owner}.{name}")
+            found.values[f"{owner}.{name}"] = vars(space[owner]).get(name)
+    inside = []
+    for name in {chain[0] for chain in reads.names} | reads.rebound_names:
+        if name in space:
+            value = space[name]
+            inside.append(value)
+            if is_data(value) and (
+                name in reads.rebound_names or not is_constant(value)
+            ):
+                found.values[name] = value
+    return inside
+
+
+def _of_class(space: dict[str, Any], kind: type, found: Held) -> list[object]:
+    name = kind.__name__
+    if space.get(name) is kind and not issubclass(kind, enum.Enum):
+        found.values.update(
+            {
+                f"{name}.{key}": value
+                for key, value in vars(kind).items()
+                if key[:1] != "_" and type(value) in _PLAIN
+            }
+        )
+    return [
+        part
+        for part in vars(kind).values()
+        if isinstance(part, (FunctionType, *BUNDLES))
+    ]

@@ -1,0 +1,70 @@
+"""Texts: how code and short plain values are written for a person who asks what changed. No secret is in them."""
+
+from __future__ import annotations
+
+import enum
+import os
+import pathlib
+import pprint
+import re
+from typing import Any
+
+from nbflow._key import secret_patterns
+from nbflow._key.secret import KNOWN, SHORTEST, Secret
+from nbflow._key.value import is_plain
+
+#: Longer ones are not kept: of a list of ten thousand labels the digest says enough.
+_LONGEST = 20_000
+_WIDTH = 100
+
+_HIDDEN = "<hidden>"
+
+
+def of_value(value: object) -> str:
+    """Return how a value is written if it is short and plain, else nothing. A text stands for itself."""
+    if isinstance(value, Secret):
+        return repr(value)
+    if isinstance(value, str):
+        return value if type(value) is str and len(value) <= _LONGEST else ""
+    if isinstance(value, (enum.Enum, pathlib.PurePath, re.Pattern)):
+        return repr(value)[:_LONGEST]
+    if not _is_shown(value) or len(repr(value)) > _LONGEST:
+        return ""
+    text = pprint.pformat(value, width=_WIDTH, sort_dicts=False)
+    return text if len(text) <= _LONGEST else ""
+
+
+def _is_shown(value: Any) -> bool:
+    if isinstance(value, (tuple, set, frozenset)):
+        return len(value) <= _LONGEST and all(map(_is_shown, value))
+    if isinstance(value, (list, dict)) and len(value) > _LONGEST:
+        return False
+    return is_plain(value) or type(value).__module__ in (
+        "datetime",
+        "decimal",
+        "fractions",
+        "uuid",
+    )
+
+
+def redacted(text: str, name: str) -> str:
+    """Return a text without what looks like a secret, by the name of what it is, by where it comes from or by its form."""
+    if not text:
+        return text
+    if (
+        secret_patterns.is_named(name.rpartition(".")[2])
+        and "\n" not in text
+        and "(" not in text
+        and not text.isdigit()
+    ):
+        return _HIDDEN
+    text = secret_patterns.without(KNOWN.mask(text), _HIDDEN)
+    for (
+        variable,
+        value,
+    ) in (
+        os.environ.items()
+    ):  # secrets if their names say so; a short one would hide half of the text
+        if len(value) >= SHORTEST and secret_patterns.is_named(variable):
+            text = text.replace(value, _HIDDEN)
+    return text

@@ -1,0 +1,1 @@
+"""Digests, one file a family of types."""

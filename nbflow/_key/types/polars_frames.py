@@ -1,0 +1,88 @@
+"""Digests of polars frames and series: names, dtypes and values; chunks do not count, categories are text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from nbflow._key.types.arrow import column
+from nbflow._key.value import ITEM, Walk, handles, member, refuse, seal
+
+
+@handles(pl.DataFrame, subclasses=True)
+def _frame(walk: Walk, value: pl.DataFrame) -> bytes:
+    return seal(
+        "polars.DataFrame",
+        value.height,
+        [member(_series(walk, item)) for item in value.get_columns()],
+    )
+
+
+@handles(pl.Series, subclasses=True)
+def _series(walk: Walk, value: pl.Series) -> bytes:
+    return seal(
+        "polars.Series", value.name, _spell(value.dtype), member(_values(walk, value))
+    )
+
+
+def _values(walk: Walk, value: pl.Series) -> bytes:
+    if value.dtype == pl.Object:
+        return walk.at(ITEM, value.name, value.to_list())
+    try:
+        chunks = _chunks(value)
+    except (
+        pa.ArrowInvalid,
+        pl.exceptions.PanicException,
+    ):  # integers of 128 bits; in old polars, lists of no categories
+        return walk.at(ITEM, value.name, value.to_list())
+    return column(walk, chunks)
+
+
+def _chunks(value: pl.Series) -> list[Any]:
+    if not value.dtype.is_nested():
+        return [part.to_arrow() for part in value.get_chunks()]
+    # A copy: of a slice, old polars gives Arrow the offset twice, and what lies there
+    # is other rows or nothing.
+    return [value.gather(pl.int_range(len(value), eager=True)).to_arrow()]
+
+
+def _spell(dtype: Any) -> object:
+    """Spell a dtype in full: polars shortens the categories of an Enum."""
+    if isinstance(dtype, pl.Enum):
+        return ["Enum", *dtype.categories.to_list()]
+    if isinstance(dtype, pl.Struct):
+        return [
+            "Struct",
+            *([field.name, _spell(field.dtype)] for field in dtype.fields),
+        ]
+    if isinstance(dtype, (pl.List, pl.Array)):
+        shape = list(dtype.shape) if isinstance(dtype, pl.Array) else []
+        return [type(dtype).__name__, shape, _spell(dtype.inner)]
+    return str(dtype)
+
+
+@handles(pl.DataType, subclasses=True)
+def _dtype(_: Walk, value: pl.DataType) -> bytes:
+    return seal("polars dtype", _spell(value))
+
+
+@handles(pl.LazyFrame, subclasses=True)
+def _lazy(_: Walk, value: pl.LazyFrame) -> bytes:
+    return refuse(value, "it is a plan, not data; pass frame.collect()", decisive=True)
+
+
+@handles(pl.Expr, subclasses=True)
+def _expression(_: Walk, value: pl.Expr) -> bytes:
+    try:
+        return seal(
+            "polars expression", value.meta.serialize()
+        )  # another text in another version of polars
+    except Exception as error:
+        return refuse(
+            value,
+            "polars cannot write this expression down; pass the names it is made from",
+            cause=error,
+            decisive=True,
+        )

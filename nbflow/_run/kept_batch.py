@@ -1,0 +1,100 @@
+"""Kept: the batch of a run as the ledger keeps it, so that a run can be run again without its kernel."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from nbflow._run.batch import CHUNK, Batch
+from nbflow._store import codec
+from nbflow.errors import CodecError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nbflow._run.batch import Row
+    from nbflow._store.ledger import Ledger
+
+
+def keep_head(ledger: Ledger, run: str, batch: Batch) -> None:
+    """Note what kind of batch follows; all of it follows at once, except for a stream, which is not read yet."""
+    ledger.add_records(
+        run, msgspec.msgpack.encode((batch.library, list(batch.key), batch.values))
+    )
+    if batch.library != "records":
+        keep_block(ledger, run, batch.source)
+    elif not batch.is_stream:
+        for start in range(0, len(batch.source), CHUNK):
+            keep_block(ledger, run, batch.source[start : start + CHUNK])
+
+
+def keep_block(ledger: Ledger, run: str, value: Any) -> None:
+    """Keep a frame, or a chunk of a list.
+
+    Raises:
+        CodecError: no bytes can be made of it.
+    """
+    written_as, payload = codec.encode(value)
+    ledger.add_records(run, b"".join((written_as.encode(), b"\0", payload)))
+
+
+def kept_batch(ledger: Ledger, run: str) -> Batch:
+    """The batch of ``run``.
+
+    Raises:
+        UsageError: it was not kept.
+    """
+    blocks, (library, key, values) = _opened(ledger, run)
+    source = list(_records(blocks)) if library == "records" else _read(next(blocks))
+    return Batch(source, key, values=values)
+
+
+def _opened(
+    ledger: Ledger, run: str
+) -> tuple[Iterator[bytes], tuple[str, list[str], bool]]:
+    """The blocks of a batch that follow its head, and the head."""
+    blocks = ledger.records(run)
+    head = next(blocks, None)
+    if head is None:
+        raise UsageError(
+            f"The records of run {run} were not kept (keep_records=False, or they could not be written); send them again instead."
+        )
+    return blocks, msgspec.msgpack.decode(head)
+
+
+def kept_row(ledger: Ledger, run: str, place: int) -> Row | None:
+    """One row of the batch of ``run``; of a long list no more is decoded than what it stands in.
+
+    `None` where it can only be found by reading everything before it: of an iterator.
+
+    Raises:
+        UsageError: it was not kept.
+    """
+    blocks, (library, key, values) = _opened(ledger, run)
+    first, at = next(blocks, None), place
+    source = _read(first) if first is not None else ()
+    if library == "records" and len(source) == CHUNK <= place:
+        skipped, at = divmod(place, CHUNK)
+        block = next(itertools.islice(blocks, skipped - 1, None), None)
+        source = _read(block) if block is not None else ()
+    if at >= len(source):
+        return None
+    row = Batch(source, key, values=values).row(at)
+    return row if at == place or key else row._replace(key=str(place))
+
+
+def _records(blocks: Iterator[bytes]) -> Iterator[Any]:
+    for block in blocks:
+        yield from _read(block)
+
+
+def _read(block: bytes) -> Any:
+    written_as, _, payload = block.partition(b"\0")
+    try:
+        return codec.decode(written_as.decode(), payload)
+    except CodecError as error:
+        raise UsageError(
+            f"The records of this run cannot be read here: {error}"
+        ) from error

@@ -1,0 +1,168 @@
+"""Runs: which runs a store has, and which of them this process works on."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+from weakref import WeakSet, WeakValueDictionary
+
+from nbflow._call import keys
+from nbflow._core.entry import Coded, Opened, Resumed
+from nbflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from nbflow._call.engine import Engine
+    from nbflow._core.entry import Entry, RunState
+    from nbflow._run.execution import Execution
+    from nbflow._store.ledger import Ledger
+
+#: Runs among which the last one of an event is looked for.
+_LOOKED_AT = 50
+#: Seconds between two tries to lock a run. A process that only asks whether the run is
+#: locked holds the lock for a moment.
+_PAUSES = (0.001, 0.01, 0.1, 0)
+
+#: Runs that threads of this process work on behind the cell that began them.
+_BACKGROUND: WeakSet[Execution] = WeakSet()
+
+
+def _interrupt_all() -> None:
+    """The process ends: have runs account for their records, while code can still start threads.
+
+    Later it cannot, and what is the interpreter's doing would be noted as failures of
+    records.
+    """
+    for execution in list(_BACKGROUND):
+        execution.interrupt()
+
+
+# Before all threads are waited for, and before the pools of threads close, as what is
+# registered last is called first; atexit comes after both.
+importlib.import_module("concurrent.futures.thread")
+threading._register_atexit(_interrupt_all)  # type: ignore[attr-defined]  # noqa: SLF001  # as concurrent.futures does
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_BACKGROUND.clear)
+
+
+def runs_of(
+    ledger: Ledger, event: str, runs: Sequence[str]
+) -> Iterator[tuple[str, list[Entry]]]:
+    """Those of these runs that are of an event, the last one first, each with its first and last entries."""
+    for run in reversed(runs):
+        entries = ledger.ends(run)
+        if entries and isinstance(entries[0], Opened) and entries[0].event == event:
+            yield run, entries
+
+
+class Runs:
+    """The runs of one engine's store."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        #: What this process works on, or has worked on for somebody who still holds the
+        #: run.
+        self.live: WeakValueDictionary[str, Execution] = WeakValueDictionary()
+        self._mutex = threading.Lock()
+        #: When the latest run was begun, in milliseconds.
+        self._latest = 0
+
+    def new_id(self) -> str:
+        """An id that sorts by the time of its making (UTC, to the millisecond): ``20261123-091502-417a6f0``.
+
+        No two of this process are of one millisecond; those of two processes differ by
+        chance, of 65,536.
+        """
+        with self._mutex:
+            now = max(int(self.engine.clock.time() * 1000), self._latest + 1)
+            self._latest = now
+        second = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now // 1000))
+        return f"{second}-{now % 1000:03}{os.urandom(2).hex()}"
+
+    def codes_before(
+        self, state: RunState, first: Opened | Resumed
+    ) -> dict[str, bytes]:
+        """The codes of flows and steps when the run that begins now last ran, or else the last run of its event."""
+        if isinstance(first, Resumed):
+            return {subject: coded.code for subject, coded in state.coded.items()}
+        ledger = self.engine.ledger
+        known = [run for run in ledger.runs()[-_LOOKED_AT:] if run != first.run]
+        latest = next(runs_of(ledger, first.event, known), None)
+        entries = latest[1] if latest is not None else []
+        return {
+            entry.subject: entry.code for entry in entries if isinstance(entry, Coded)
+        }
+
+    def is_worked_on(self, run: str) -> bool:
+        """Does some process, this one included, work on ``run``?"""
+        store = self.engine.store
+        with self._mutex:
+            execution = self.live.get(run)
+            if execution is not None and not execution.has_ended:
+                return True
+            key = keys.run_key(run)
+            if store.lock(key):
+                store.unlock(key)
+                return False
+            return True
+
+    def work_on(
+        self,
+        execution: Execution,
+        *,
+        background: bool,
+        ended: Callable[[RunState], None] | None = None,
+    ) -> None:
+        """See ``execution`` through, here or on a thread of its own; ``ended`` is told how it came out.
+
+        Raises:
+            UsageError: another process works on the run.
+        """
+        run = execution.state.run
+        with self._mutex:
+            self.live[run] = execution
+            if not self._lock(run):
+                del self.live[run]
+                raise UsageError(
+                    f"Run {run} is being worked on by another process; wait for it or cancel it there."
+                )
+        if background:
+            _BACKGROUND.add(execution)
+            threading.Thread(
+                target=self._work_aside,
+                args=(execution, ended),
+                name=f"nbflow-run-{run}",
+                daemon=True,
+            ).start()
+        else:
+            self._work(execution, ended)
+
+    def _lock(self, run: str) -> bool:
+        for pause in _PAUSES:
+            if self.engine.store.lock(keys.run_key(run)):
+                return True
+            time.sleep(pause)
+        return False
+
+    def _work_aside(
+        self, execution: Execution, ended: Callable[[RunState], None] | None
+    ) -> None:
+        # An interrupt comes at the end of the process; nobody is there to see it.
+        with contextlib.suppress(KeyboardInterrupt):
+            self._work(execution, ended)
+
+    def _work(
+        self, execution: Execution, ended: Callable[[RunState], None] | None
+    ) -> None:
+        try:
+            execution.run()
+        finally:
+            self.engine.store.unlock(keys.run_key(execution.state.run))
+            if ended is not None:
+                execution.watch = ended
+                execution.show()

@@ -1,0 +1,158 @@
+"""The one door for bytes: ``encode`` a value, ``decode`` it again, exactly.
+
+Typed codecs first, because reading them runs no code that the bytes choose:
+
+- ``msgpack``: plain data, and instances of the user's classes by field, with arrays and
+  frames inside.
+- ``npy``: numpy arrays.
+- ``arrow``: frames, series and indexes of pandas and polars, tables and arrays of
+  pyarrow.
+- ``pickle``: everything else that pickle carries, shared references and cycles among
+  it.
+
+pandas, polars, pyarrow, numpy and pydantic are never imported to find out what a value
+is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec.msgpack import Ext
+
+from nbflow._key.secret import KNOWN
+from nbflow._store.codecs import arrays, arrow, frames, pickled, plain, records, tags
+from nbflow._store.codecs.plain import Reader, Writer, is_native
+from nbflow.errors import CodecError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["decode", "decode_among", "encode", "encode_among"]
+
+
+def encode(value: object) -> tuple[str, bytes]:
+    """The name of a codec and the bytes that it makes of ``value``.
+
+    Raises:
+        CodecError: no codec carries it, or the value of a secret is in it; names the
+            place inside the value and the way out.
+    """
+    written_as, payload = _encode(value)
+    if KNOWN and (name := KNOWN.holder(payload)) is not None:
+        raise CodecError(_held(value, name))
+    return written_as, payload
+
+
+def encode_among(value: object, objects: Sequence[object]) -> bytes:
+    """Bytes for a value that shares objects with others: those of ``objects`` are named by their places only.
+
+    Raises:
+        CodecError: as `encode` does.
+    """
+    payload = pickled.dump(value, pickled.Known(objects))
+    if KNOWN and (name := KNOWN.holder(payload)) is not None:
+        raise CodecError(_held(value, name))
+    return payload
+
+
+def decode_among(payload: bytes | memoryview, objects: Sequence[object]) -> Any:
+    """The value that `encode_among` was given, with ``objects`` where it held those of then.
+
+    Raises:
+        CodecError: as `decode` does.
+    """
+    return pickled.load(payload, objects)
+
+
+def _held(value: object, name: str) -> str:
+    def holds(part: object) -> bool:
+        return KNOWN.holder(_encode(part)[1]) is not None
+
+    path, _ = pickled.innermost(value, holds)
+    return (
+        f"{KNOWN.mask(path)} cannot be saved: it holds the value of nf.secret({name!r}), which is written nowhere; "
+        "leave it out, or keep the secret itself, which is saved by its name"
+    )
+
+
+def _encode(value: object) -> tuple[str, bytes]:
+    try:
+        if is_native(value):
+            return "msgpack", plain.encode(value)
+    except (UnicodeEncodeError, OverflowError, RecursionError):
+        pass  # lone surrogates and integers beyond 64 bits have extensions, depth is for pickle to refuse
+    try:
+        return _encode_typed(value)
+    except Exception:  # mostly UnfitError; what else a library says against a value, pickle may see otherwise
+        return "pickle", pickled.dump(value)
+
+
+def decode(codec: str, payload: bytes | memoryview) -> object:
+    """The value that ``encode`` was given, as a fresh object.
+
+    Args:
+        codec: the name that ``encode`` returned.
+        payload: the bytes that it returned. Their MAC was verified: ``pickle`` runs
+            what they say.
+
+    Raises:
+        CodecError: the bytes are damaged, or need a class that is not there or has
+            changed.
+    """
+    try:
+        return _DECODERS[codec](payload)
+    except CodecError:
+        raise
+    except Exception as error:
+        if codec not in _DECODERS:
+            msg = f"unknown codec {codec!r}: saved by a newer nbflow"
+        else:
+            msg = f"these bytes are no {codec} payload of this nbflow ({type(error).__name__}: {error})"
+        raise CodecError(msg) from error
+
+
+def _encode_typed(value: Any) -> tuple[str, bytes]:
+    library = _library(value)
+    if library == "numpy" and arrays.is_array(value):
+        return "npy", arrays.write_npy(value)
+    writer = Writer(_write_other)
+    if library in _TABLE_LIBRARIES and arrow.is_table(value):
+        return "arrow", arrow.write_table(value, writer)
+    return "msgpack", writer.pack(value)
+
+
+def _write_other(value: Any, writer: Writer) -> Ext:
+    """What plain data may hold that is not plain itself."""
+    library = _library(value)
+    if library in _TABLE_LIBRARIES and arrow.is_table(value):
+        return Ext(tags.TABLE, arrow.write_table(value, writer))
+    return _OTHERS.get(library, records.write_record)(value, writer)
+
+
+def _library(value: object) -> str:
+    return type(value).__module__.partition(".")[0]
+
+
+_TABLE_LIBRARIES = frozenset(("pandas", "polars", "pyarrow"))
+_OTHERS: dict[str, Callable[[Any, Writer], Ext]] = {
+    "numpy": arrays.write_numpy,
+    "pandas": frames.write_scalar,
+    "pytz": plain.write_pytz,
+}
+_READER = Reader(
+    {
+        **records.READERS,
+        **arrays.READERS,
+        **frames.READERS,
+        # A copy: inside other data a table starts anywhere, and Arrow wants its buffers
+        # aligned.
+        tags.TABLE: lambda data, read: arrow.read_table(bytes(data), read),
+    },
+)
+_DECODERS: dict[str, Callable[[bytes | memoryview], Any]] = {
+    "msgpack": _READER.read,
+    "npy": arrays.read_npy,
+    "arrow": lambda payload: arrow.read_table(payload, _READER.read),
+    "pickle": pickled.load,
+}

@@ -1,0 +1,233 @@
+"""pandas: frames, series and indexes as Arrow columns and a description of all that Arrow does not know.
+
+What has a length of its own (categories, levels, labels) is an index in the
+description.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec.msgpack import Ext
+
+from nbflow._store.codecs import tags
+from nbflow._store.codecs.columns import read_values, write_values
+from nbflow._store.codecs.plain import UnfitError
+
+if TYPE_CHECKING:
+    from nbflow._store.codecs.columns import Columns
+    from nbflow._store.codecs.plain import Read, ReadExtension, Writer
+
+_INDEXES = (
+    "Index",
+    "DatetimeIndex",
+    "TimedeltaIndex",
+    "PeriodIndex",
+    "IntervalIndex",
+    "CategoricalIndex",
+)
+
+
+def frame_kind(cls: type) -> str | None:
+    """The kind that ``cls``, a class of pandas, is written as; ``None`` for those that are no columns."""
+    import pandas as pd
+
+    if cls in (pd.DataFrame, pd.Series):
+        return f"pandas.{cls.__name__}"
+    return "pandas.Index" if issubclass(cls, pd.Index) else None
+
+
+def write_frame(kind: str, value: Any, columns: Columns, writer: Writer) -> Any:
+    """Add the columns of ``value`` to ``columns``; the description in terms of msgpack.
+
+    Raises:
+        UnfitError: a dtype, an index class or a frequency that has no rule here.
+    """
+    if kind == "pandas.Index":
+        return _write_index(value, columns, writer)
+    writer.once(value)
+    common = [
+        _write_index(value.index, columns, writer),
+        writer.wire(dict(value.attrs)),
+        value.flags.allows_duplicate_labels,
+    ]
+    if kind == "pandas.Series":
+        return [*common, writer.wire(value.name), write_values(value, columns, writer)]
+    series = (value.iloc[:, position] for position in range(value.shape[1]))
+    return [
+        *common,
+        writer.wire(value.columns),
+        [write_values(each, columns, writer) for each in series],
+    ]
+
+
+def read_frame(kind: str, description: Any, columns: list[Any]) -> Any:
+    """The twin of ``write_frame``: fresh and writable."""
+    import pandas as pd
+
+    if kind == "pandas.Index":
+        return _read_index(description, columns)
+    index, attrs, duplicates, name, values = description
+    index = _read_index(index, columns)
+    if kind == "pandas.Series":
+        array = read_values(values, columns).copy()
+        result: Any = pd.Series(
+            array, index=index, name=name, dtype=array.dtype, copy=False
+        )
+    else:
+        arrays = (read_values(each, columns) for each in values)
+        # By position, because labels may repeat.
+        data = {at: _column(each, index) for at, each in enumerate(arrays)}
+        result = pd.DataFrame(data, index=index, copy=True)
+        result.columns = name
+    result.attrs = attrs
+    if not duplicates:
+        result.flags.allows_duplicate_labels = False
+    return result
+
+
+def _column(array: Any, index: Any) -> Any:
+    """``array`` for a frame; objects as a Series, because pandas looks for strings in an object array."""
+    import pandas as pd
+
+    return (
+        pd.Series(array, index, dtype=object, copy=False)
+        if array.dtype == object
+        else array
+    )
+
+
+def _write_index(index: Any, columns: Columns, writer: Writer) -> list[Any]:
+    import pandas as pd
+
+    cls: type = type(index)
+    if cls is pd.RangeIndex:
+        return ["range", index.start, index.stop, index.step, writer.wire(index.name)]
+    if cls is pd.MultiIndex:
+        levels = [writer.wire(level) for level in index.levels]
+        codes = [write_values(pd.Series(each), columns, writer) for each in index.codes]
+        return [
+            "multi",
+            levels,
+            codes,
+            [writer.wire(name) for name in index.names],
+            index.sortorder,
+        ]
+    if cls not in [getattr(pd, name) for name in _INDEXES]:
+        raise UnfitError
+    return [
+        "values",
+        write_values(index, columns, writer),
+        writer.wire(index.name),
+        _write_freq(index),
+    ]
+
+
+def _read_index(description: list[Any], columns: list[Any]) -> Any:
+    import pandas as pd
+
+    kind, *rest = description
+    if kind == "range":
+        start, stop, step, name = rest
+        return pd.RangeIndex(start, stop, step, name=name)
+    if kind == "multi":
+        levels, codes, names, sortorder = rest
+        arrays = [read_values(each, columns).copy() for each in codes]
+        make: Any = pd.MultiIndex  # its stubs know no sortorder
+        return make(levels, arrays, sortorder=sortorder, names=names)
+    values, name, freq = rest
+    array = read_values(values, columns)
+    index = pd.Index(
+        array, dtype=array.dtype, name=name, copy=True, tupleize_cols=False
+    )
+    if freq is not None:
+        index.freq = freq
+    return index
+
+
+def _write_freq(index: Any) -> Any:
+    import pandas as pd
+
+    if (
+        not isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex))
+        or index.freq is None
+    ):
+        return None
+    freq = index.freqstr
+    try:
+        known = pd.tseries.frequencies.to_offset(freq) == index.freq
+    except ValueError:
+        known = False
+    if not known:  # an offset with arguments that its name does not tell
+        raise UnfitError
+    return freq
+
+
+def write_scalar(value: Any, writer: Writer) -> Ext:
+    """An extension for a single value of pandas."""
+    import pandas as pd
+
+    cls = type(value)
+    if value is pd.NaT or value is pd.NA:
+        return Ext(tags.NOT_A_TIME if value is pd.NaT else tags.NOT_AVAILABLE, b"")
+    if cls is pd.Timestamp:
+        return writer.ext(
+            tags.TIMESTAMP, (int(value.asm8.view("i8")), value.unit, value.tz)
+        )
+    if cls is pd.Timedelta:
+        return writer.ext(
+            tags.PANDAS_TIMEDELTA, (int(value.asm8.view("i8")), value.unit)
+        )
+    if cls is pd.Period and pd.PeriodDtype(value.freqstr) == pd.PeriodDtype(value.freq):
+        return writer.ext(tags.PERIOD, (value.ordinal, value.freqstr))
+    if cls is pd.Interval:
+        return writer.ext(tags.INTERVAL, (value.left, value.right, value.closed))
+    raise UnfitError
+
+
+def _read_timestamp(data: memoryview, read: Read) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    moment, unit, tz = read(data)
+    stamp = pd.Timestamp(np.datetime64(moment, unit))
+    return stamp if tz is None else stamp.tz_localize("UTC").tz_convert(tz)
+
+
+def _read_timedelta(data: memoryview, read: Read) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    return pd.Timedelta(np.timedelta64(*read(data)))
+
+
+def _read_period_scalar(data: memoryview, read: Read) -> Any:
+    import pandas as pd
+
+    ordinal, freq = read(data)
+    return pd.Period(ordinal=ordinal, freq=freq)
+
+
+def _read_interval_scalar(data: memoryview, read: Read) -> Any:
+    import pandas as pd
+
+    return pd.Interval(*read(data))
+
+
+def _read_missing(name: str) -> ReadExtension:
+    def read(_: memoryview, __: Read) -> Any:
+        import pandas as pd
+
+        return getattr(pd, name)
+
+    return read
+
+
+READERS: dict[int, ReadExtension] = {
+    tags.TIMESTAMP: _read_timestamp,
+    tags.PANDAS_TIMEDELTA: _read_timedelta,
+    tags.PERIOD: _read_period_scalar,
+    tags.INTERVAL: _read_interval_scalar,
+    tags.NOT_A_TIME: _read_missing("NaT"),
+    tags.NOT_AVAILABLE: _read_missing("NA"),
+}

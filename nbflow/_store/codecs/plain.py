@@ -1,0 +1,380 @@
+"""Plain data as msgpack, with an extension for each type that msgpack would turn into another one.
+
+Types are exact: a subclass is never written as its base. What the writer does not know
+it hands to ``others``, so that this module stays free of third parties and of user
+classes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import pathlib
+import struct
+import uuid
+import zoneinfo
+from collections import Counter, OrderedDict, defaultdict, deque
+from decimal import Decimal
+from fractions import Fraction
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from msgspec import Raw
+from msgspec.msgpack import Decoder, Encoder, Ext
+
+from nbflow._key.file import File
+from nbflow._key.secret import Secret, secret
+from nbflow._store.codecs import tags
+from nbflow.errors import CodecError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+Read: TypeAlias = "Callable[[bytes | memoryview], Any]"
+ReadExtension: TypeAlias = "Callable[[memoryview, Read], Any]"
+
+_NATIVE = frozenset((type(None), bool, int, float, str, bytes))
+_FACTORIES = {
+    kind.__name__: kind
+    for kind in (list, dict, set, tuple, int, float, bool, str, bytes)
+}
+_PATHS = {
+    kind.__name__: kind
+    for kind in (
+        pathlib.PosixPath,
+        pathlib.WindowsPath,
+        pathlib.PurePosixPath,
+        pathlib.PureWindowsPath,
+        File,
+    )
+}
+
+encode = Encoder().encode
+
+
+class UnfitError(Exception):
+    """No typed codec carries this value exactly."""
+
+
+def is_native(value: Any, seen: set[int] | None = None) -> bool:
+    """Whether msgpack alone gives back exactly this value.
+
+    This guards the hot path, hence plain loops: for records they beat ``all()`` and
+    passes in C. A container met twice is not native: msgpack would give back two.
+    """
+    kind = type(value)
+    if kind is dict:
+        for key in value:
+            if type(key) not in _NATIVE:
+                return False
+        items: Iterable[Any] = value.values()
+    elif kind is list:
+        items = value
+    else:
+        return kind in _NATIVE
+    for item in items:
+        if type(item) not in _NATIVE:
+            if seen is None:
+                seen = {id(value)}
+            if id(item) in seen:
+                return False
+            seen.add(id(item))
+            if not is_native(item, seen):
+                return False
+    return True
+
+
+class Writer:
+    """Turns one value into what msgpack writes; good for one value.
+
+    Args:
+        others: writes the types that are not the standard library's plain ones, or
+            raises ``UnfitError``.
+    """
+
+    def __init__(self, others: Callable[[Any, Writer], Ext]) -> None:
+        self._others = others
+        self._seen: dict[int, object] = {}
+
+    def pack(self, value: Any) -> bytes:
+        """The msgpack of ``value``."""
+        return encode(self.wire(value))
+
+    def wire(self, value: Any) -> Any:
+        """``value`` in terms of msgpack: native types and extensions."""
+        kind = type(value)
+        if kind is str:
+            return (
+                value
+                if _is_utf8(value)
+                else Ext(tags.SURROGATES, value.encode("utf-8", "surrogatepass"))
+            )
+        if kind is int:
+            return (
+                value
+                if -(2**63) <= value < 2**64
+                else Ext(tags.BIG_INT, _int_bytes(value))
+            )
+        if kind in _NATIVE:
+            return value
+        write: Callable[..., Any] = _WRITERS.get(kind, self._others)
+        return write(value, self)
+
+    def ext(self, code: int, items: Iterable[Any]) -> Ext:
+        """An extension that holds ``items``."""
+        return Ext(code, encode([self.wire(item) for item in items]))
+
+    def once(self, value: object) -> None:
+        """Refuse the second sight of a mutable value: only pickle keeps shared references, and cycles end here."""
+        if id(value) in self._seen:
+            raise UnfitError
+        # The value, not only its id: a temporary's id is used again as soon as it is
+        # gone.
+        self._seen[id(value)] = value
+
+
+class Reader:
+    """Reads what a ``Writer`` wrote.
+
+    Args:
+        extensions: how to read the extensions that ``others`` wrote, by code.
+    """
+
+    def __init__(self, extensions: Mapping[int, ReadExtension]) -> None:
+        self._extensions = {**_READERS, **extensions}
+        self.read: Read = Decoder(ext_hook=self._extension).decode
+
+    def _extension(self, code: int, data: memoryview) -> Any:
+        return self._extensions[code](data, self.read)
+
+
+def _is_utf8(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _int_bytes(value: int) -> bytes:
+    return value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
+
+
+def _write_list(value: list[Any], writer: Writer) -> list[Any]:
+    writer.once(value)
+    return [writer.wire(item) for item in value]
+
+
+def _write_dict(value: dict[Any, Any], writer: Writer) -> dict[Any, Any] | Ext:
+    writer.once(value)
+    pairs = [(writer.wire(key), writer.wire(item)) for key, item in value.items()]
+    if any(type(key) is Ext for key, _ in pairs):  # no key of a msgpack map
+        return Ext(tags.PAIRS, encode([*chain.from_iterable(pairs)]))
+    return dict(pairs)
+
+
+def _write_set(value: set[Any] | frozenset[Any], writer: Writer) -> Ext:
+    # Sorted by their bytes: the order of a set changes from process to process, equal
+    # values keep equal bytes.
+    if type(value) is set:
+        writer.once(value)
+    members = sorted(encode(writer.wire(item)) for item in value)
+    code = tags.SET if type(value) is set else tags.FROZENSET
+    return Ext(code, encode([Raw(member) for member in members]))
+
+
+def _write_pairs(value: dict[Any, Any], writer: Writer) -> Ext:
+    writer.once(value)
+    if vars(value):
+        raise UnfitError
+    code = tags.ORDERED_DICT if type(value) is OrderedDict else tags.COUNTER
+    return writer.ext(code, chain.from_iterable(value.items()))
+
+
+def _write_defaultdict(value: defaultdict[Any, Any], writer: Writer) -> Ext:
+    writer.once(value)
+    factory: Any = value.default_factory
+    name = getattr(factory, "__name__", None)
+    if factory is not None and _FACTORIES.get(str(name)) is not factory:
+        raise UnfitError
+    return writer.ext(
+        tags.DEFAULTDICT, chain((name,), chain.from_iterable(value.items()))
+    )
+
+
+def _write_deque(value: deque[Any], writer: Writer) -> Ext:
+    writer.once(value)
+    return writer.ext(tags.DEQUE, (value.maxlen, *value))
+
+
+def _write_bytearray(value: bytearray, writer: Writer) -> Ext:
+    writer.once(value)
+    return Ext(tags.BYTEARRAY, bytes(value))
+
+
+def _write_uuid(value: uuid.UUID, writer: Writer) -> Ext:
+    return writer.ext(tags.UUID, (value.bytes, value.is_safe.value))
+
+
+def _write_datetime(value: dt.datetime, writer: Writer) -> Ext:
+    day = (value.year, value.month, value.day)
+    return writer.ext(tags.DATETIME, (*day, *_clock(value)))
+
+
+def _clock(value: dt.datetime | dt.time) -> tuple[Any, ...]:
+    return (
+        value.hour,
+        value.minute,
+        value.second,
+        value.microsecond,
+        value.tzinfo,
+        value.fold,
+    )
+
+
+def _write_zoneinfo(value: zoneinfo.ZoneInfo, _: Writer) -> Ext:
+    if value.key is None:  # made from a file
+        raise UnfitError
+    return Ext(tags.ZONEINFO, value.key.encode())
+
+
+def _write_timezone(value: dt.timezone, writer: Writer) -> Ext:
+    return writer.ext(tags.TIMEZONE, value.__getinitargs__())  # type: ignore[attr-defined]
+
+
+_WRITERS: dict[type, Callable[[Any, Writer], Any]] = {
+    list: _write_list,
+    dict: _write_dict,
+    tuple: lambda value, writer: writer.ext(tags.TUPLE, value),
+    set: _write_set,
+    frozenset: _write_set,
+    OrderedDict: _write_pairs,
+    Counter: _write_pairs,
+    defaultdict: _write_defaultdict,
+    deque: _write_deque,
+    bytearray: _write_bytearray,
+    Secret: lambda value, writer: writer.ext(tags.SECRET, (value.name, value.service)),
+    complex: lambda value, _: Ext(
+        tags.COMPLEX, struct.pack("<dd", value.real, value.imag)
+    ),
+    Decimal: lambda value, _: Ext(tags.DECIMAL, str(value).encode()),
+    Fraction: lambda value, writer: writer.ext(
+        tags.FRACTION, (value.numerator, value.denominator)
+    ),
+    uuid.UUID: _write_uuid,
+    dt.date: lambda value, writer: writer.ext(
+        tags.DATE, (value.year, value.month, value.day)
+    ),
+    dt.time: lambda value, writer: writer.ext(tags.TIME, _clock(value)),
+    dt.datetime: _write_datetime,
+    dt.timedelta: lambda value, writer: writer.ext(
+        tags.TIMEDELTA, (value.days, value.seconds, value.microseconds)
+    ),
+    dt.timezone: _write_timezone,
+    zoneinfo.ZoneInfo: _write_zoneinfo,
+    range: lambda value, writer: writer.ext(
+        tags.RANGE, (value.start, value.stop, value.step)
+    ),
+    slice: lambda value, writer: writer.ext(
+        tags.SLICE, (value.start, value.stop, value.step)
+    ),
+    **dict.fromkeys(
+        _PATHS.values(),
+        lambda value, writer: writer.ext(tags.PATH, (type(value).__name__, str(value))),
+    ),
+}
+
+
+def _pairs(items: list[Any]) -> Iterable[tuple[Any, Any]]:
+    return zip(items[::2], items[1::2], strict=True)
+
+
+def _read_counter(data: memoryview, read: Read) -> Counter[Any]:
+    counter: Counter[Any] = Counter()
+    dict.update(counter, _pairs(read(data)))  # Counter.update would add up
+    return counter
+
+
+def _read_defaultdict(data: memoryview, read: Read) -> defaultdict[Any, Any]:
+    name, *items = read(data)
+    return defaultdict(None if name is None else _FACTORIES[name], _pairs(items))
+
+
+def _read_deque(data: memoryview, read: Read) -> deque[Any]:
+    maxlen, *items = read(data)
+    return deque(items, maxlen)
+
+
+def _read_secret(data: memoryview, read: Read) -> Secret:
+    try:
+        return secret(*read(data))
+    except UsageError as error:
+        raise CodecError(str(error)) from error
+
+
+def _read_uuid(data: memoryview, read: Read) -> uuid.UUID:
+    content, safe = read(data)
+    return uuid.UUID(bytes=content, is_safe=uuid.SafeUUID(safe))
+
+
+def _read_path(data: memoryview, read: Read) -> pathlib.PurePath:
+    name, text = read(data)
+    return _PATHS[name](text)
+
+
+def _read_time(data: memoryview, read: Read) -> dt.time:
+    *clock, fold = read(data)
+    return dt.time(*clock, fold=fold)
+
+
+def _read_datetime(data: memoryview, read: Read) -> dt.datetime:
+    *clock, fold = read(data)
+    return dt.datetime(*clock, fold=fold)  # noqa: DTZ001 - tzinfo is among them
+
+
+def write_pytz(value: Any, _: Writer) -> Ext:
+    """A zone of pytz by its name; pandas 2 makes them."""
+    import pytz  # type: ignore[import-untyped]
+
+    if (
+        value.zone is None or pytz.timezone(value.zone) is not value
+    ):  # an offset, or one period of a zone
+        raise UnfitError
+    return Ext(tags.PYTZ, value.zone.encode())
+
+
+def _read_pytz(data: memoryview, _: Read) -> Any:
+    import pytz
+
+    return pytz.timezone(str(data, "utf-8"))
+
+
+_READERS: dict[int, ReadExtension] = {
+    tags.BIG_INT: lambda data, _: int.from_bytes(data, "little", signed=True),
+    tags.SURROGATES: lambda data, _: str(data, "utf-8", "surrogatepass"),
+    tags.TUPLE: lambda data, read: tuple(read(data)),
+    tags.SET: lambda data, read: set(read(data)),
+    tags.FROZENSET: lambda data, read: frozenset(read(data)),
+    tags.PAIRS: lambda data, read: dict(_pairs(read(data))),
+    tags.ORDERED_DICT: lambda data, read: OrderedDict(_pairs(read(data))),
+    tags.COUNTER: _read_counter,
+    tags.DEFAULTDICT: _read_defaultdict,
+    tags.DEQUE: _read_deque,
+    tags.SECRET: _read_secret,
+    tags.BYTEARRAY: lambda data, _: bytearray(data),
+    tags.COMPLEX: lambda data, _: complex(*struct.unpack("<dd", data)),
+    tags.DECIMAL: lambda data, _: Decimal(str(data, "ascii")),
+    tags.FRACTION: lambda data, read: Fraction(*read(data)),
+    tags.UUID: _read_uuid,
+    tags.PATH: _read_path,
+    tags.DATE: lambda data, read: dt.date(*read(data)),
+    tags.TIME: _read_time,
+    tags.DATETIME: _read_datetime,
+    tags.TIMEDELTA: lambda data, read: dt.timedelta(*read(data)),
+    tags.TIMEZONE: lambda data, read: dt.timezone(*read(data)),
+    tags.ZONEINFO: lambda data, _: zoneinfo.ZoneInfo(str(data, "utf-8")),
+    tags.PYTZ: _read_pytz,
+    tags.RANGE: lambda data, read: range(*read(data)),
+    tags.SLICE: lambda data, read: slice(*read(data)),
+}

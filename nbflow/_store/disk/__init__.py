@@ -1,0 +1,1 @@
+"""The default store: checkpoints in a folder."""

@@ -1,0 +1,373 @@
+"""Journal: where small entries land first, one write(2) each, until the shelf takes them over in bulk.
+
+Every process appends to a segment of its own, ``<random>.log``, and reads those of all
+the others. A segment is sealed entries end to end and nothing else; it only grows, is
+never used again once it was moved to the shelf, and its writer holds its flock. So a
+segment whose flock can be had is that of a dead process, and a descriptor that outlives
+the file's name still reads the right bytes.
+
+The files are the truth; memory keeps only where an entry lies. That bounds memory, and
+lets a process mark an entry in another's segment as deleted (or replaced): it writes
+``DEAD`` over the magic, and the owner sees it at its next read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from nbflow._store.folder import lock_file, open_private, sync_folder
+from nbflow._store.seal import DEAD, Seal, stamp_of, unfinished
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+__all__ = ["Journal", "Segment"]
+
+_UNTRUSTED = 20_000_000
+"""Nanoseconds for which the time of a folder's last change cannot be trusted: file systems count in ticks, so a second
+change within the tick of the listing leaves no trace. (The racy-clean rule of git.)"""
+
+_NEW = ".new-"
+
+
+class Segment:
+    """One log: our own, which we append to, or another process's, which we follow."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self.path = path
+        self.fd = fd
+        self.end = 0  # ours: where the next entry goes; another's: how far its entries are known
+        self.index: dict[str, tuple[int, int]] = {}  # key -> start, size
+        self._size = 0  # of another's file when we looked last
+
+    def close(self, _close: Callable[[int], None] = os.close) -> None:
+        """Let go of the file. Left to ``__del__``: another thread may be about to read."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            _close(fd)
+
+    __del__ = close
+
+    @classmethod
+    def create(cls, path: Path) -> Segment:
+        """A new segment of our own. It gets its name once it is locked, or it would look like a dead process's."""
+        fresh = path.with_name(_NEW + path.name)
+        while True:
+            segment = cls(path, open_private(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+            try:
+                # Somebody who tidies may have been at it in the instant before the
+                # lock: then once more.
+                if lock_file(segment.fd) and os.fstat(segment.fd).st_nlink:
+                    fresh.rename(path)
+                    return segment
+            except OSError:
+                segment.close()  # not locked any more, it is litter to whoever tidies next
+                with contextlib.suppress(OSError):
+                    fresh.unlink()
+                raise
+
+    @classmethod
+    def follow(cls, path: Path, *, writable: bool) -> Segment:
+        """Another process's segment."""
+        return cls(path, open_private(path, os.O_RDWR if writable else os.O_RDONLY))
+
+    def append(self, key: str, sealed: bytes, *, sync: bool) -> None:
+        """Add an entry; it survives ``kill -9`` from here on, with ``sync`` a power failure.
+
+        Written at a place, not at the end of the file: whatever a failed or interrupted
+        write has left there is overwritten by the next entry instead of lying in front
+        of it.
+        """
+        try:
+            done = os.pwrite(self.fd, sealed, self.end)
+            while done < len(
+                sealed
+            ):  # a full disk takes a part first, and says so at the next byte
+                done += os.pwrite(self.fd, sealed[done:], self.end + done)
+            if sync:
+                os.fdatasync(self.fd)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self.fd, self.end)
+            raise
+        self.index[key] = self.end, len(sealed)
+        self.end += len(sealed)
+
+    def read(self, key: str) -> bytes | None:
+        """The sealed entry of ``key`` as it is on disk, ``None`` if it is not here (any more)."""
+        place = self.index.get(key)
+        if place is None:
+            return None
+        blob = os.pread(self.fd, place[1], place[0])
+        return None if blob[:4] == DEAD else blob
+
+    def bury(self, key: str) -> bool:
+        """Mark the entry of ``key`` as deleted; says whether there was one."""
+        alive = self.read(key) is not None
+        if alive:
+            os.pwrite(self.fd, DEAD, self.index[key][0])
+        return alive
+
+    def live(self) -> list[tuple[str, bytes]]:
+        """Every entry that is not deleted, as it is on disk."""
+        blob = os.pread(self.fd, self.end, 0)
+        found = (
+            (key, blob[start : start + size])
+            for key, (start, size) in self.index.items()
+        )
+        return [(key, sealed) for key, sealed in found if sealed[:4] != DEAD]
+
+    def catch_up(self, seal: Seal) -> bool:
+        """Learn what was appended since; says whether something between intact entries was damaged."""
+        size = os.fstat(self.fd).st_size
+        if size == self._size:
+            return False
+        self._size = size
+        blob = os.pread(self.fd, size - self.end, self.end)
+        damaged = False
+        known = 0
+        for entry in seal.walk(blob):
+            damaged |= entry.start != known
+            known = entry.end
+            if entry.dead:
+                self.index.pop(entry.key, None)
+            else:
+                self.index[entry.key] = self.end + entry.start, entry.end - entry.start
+        self.end += known
+        return damaged
+
+    def torn(self) -> bool:
+        """Whether what follows the last intact entry is more than a last write that was cut short."""
+        rest = os.pread(self.fd, os.fstat(self.fd).st_size - self.end, self.end)
+        return bool(rest) and not unfinished(rest)
+
+
+class Journal:
+    """The segments of one store: our own, to write, and those of other processes, to read."""
+
+    def __init__(
+        self,
+        folder: Path,
+        seal: Seal,
+        *,
+        sync: bool,
+        writable: bool,
+        report: Callable[[str, str], None],
+    ) -> None:
+        self._folder = folder
+        self._name = str(folder)
+        self._seal = seal
+        self._sync = sync
+        self._writable = writable
+        self._report = report
+        self._writing = threading.Lock()
+        self._watching = threading.Lock()
+        self._current: Segment | None = None  # what we append to; one of _own
+        self._own: tuple[Segment, ...] = ()  # newest first
+        self._others: tuple[Segment, ...] = ()
+        self._names: set[str] = set()  # of every segment we ever made
+        self._listed: tuple[int, int] | None = (
+            None  # the folder's inode and time of change when it was listed
+        )
+
+    def __len__(self) -> int:
+        """Entries in our segments."""
+        return sum(len(segment.index) for segment in self._own)
+
+    def abandon(self) -> None:
+        """In a forked child: close the parent's segments, whose locks would outlive it otherwise."""
+        for segment in (*self._own, *self._others):
+            segment.close()
+
+    # --- writing
+
+    def append(self, key: str, sealed: bytes) -> Segment:
+        """Add an entry to our segment, and bury what it replaces in those of others.
+
+        Raises:
+            OSError: the disk refused; nothing was added, and the next entry may still
+                be taken.
+        """
+        with self._writing:
+            segment = self._current or self._begin()
+            segment.append(key, sealed, sync=self._sync)
+        if self._others:
+            # If that is refused, the stamps decide when both are moved.
+            with contextlib.suppress(OSError):
+                self._bury(key, self._others)
+        return segment
+
+    def bury(self, key: str) -> None:
+        """Mark the entries of ``key`` as replaced: the shelf has a newer one."""
+        self._bury(key, (*self._own, *self._others))
+
+    @staticmethod
+    def _bury(key: str, segments: tuple[Segment, ...]) -> None:
+        for segment in segments:
+            if key in segment.index:
+                segment.bury(key)
+
+    def begin(self) -> None:
+        """See to it that we have a segment: if we die, it tells that there is something to tidy."""
+        with self._writing:
+            if self._current is None:
+                self._begin()
+
+    def _begin(self) -> Segment:
+        name = f"{secrets.token_hex(8)}.log"
+        self._names.add(name)
+        self._current = segment = Segment.create(self._folder / name)
+        self._own = (segment, *self._own)
+        if self._sync:
+            sync_folder(self._folder)
+        return segment
+
+    def rotate(self) -> tuple[Segment, ...]:
+        """Our segments so far, which get no further entries: to be moved to the shelf, then retired."""
+        with self._writing:
+            self._current = None
+            return self._own
+
+    def retire(self, segment: Segment) -> None:
+        """Remove a segment of which the shelf has everything."""
+        segment.path.unlink(missing_ok=True)
+        with self._writing:
+            self._own = tuple(own for own in self._own if own is not segment)
+
+    def delete(self, keys: Iterable[str]) -> set[str]:
+        """Bury ``keys`` in every segment; says which were there. Only while no segment is being moved."""
+        with self._watching:
+            self._refresh()
+        segments = (*self._own, *self._others)
+        return {key for key in keys if sum(segment.bury(key) for segment in segments)}
+
+    # --- reading
+
+    def get(self, key: str) -> bytes | None:
+        """The data of ``key`` if a segment has it; of several the newest.
+
+        Raises:
+            FileNotFoundError: the folder was removed.
+        """
+        for segment in self._own:
+            data = self._open(segment, key)
+            if data is not None:
+                return data
+        with self._watching:
+            self._refresh()
+        if not self._others:
+            return None
+        found = [blob for segment in self._others if (blob := segment.read(key))]
+        found.sort(key=stamp_of, reverse=True)
+        return next(
+            (
+                data
+                for blob in found
+                if (data := self._seal.unseal(key, blob)) is not None
+            ),
+            None,
+        )
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Those of ``keys`` that segments have."""
+        with self._watching:
+            self._refresh()
+        segments = (*self._own, *self._others)
+        if not segments:
+            return {}
+        here = [
+            key for key in keys if any(key in segment.index for segment in segments)
+        ]
+        return {key: data for key in here if (data := self.get(key)) is not None}
+
+    def keys(self) -> set[str]:
+        """Every key that is in a segment and not deleted."""
+        with self._watching:
+            self._refresh()
+        segments = (*self._own, *self._others)
+        return {
+            key
+            for segment in segments
+            for key in list(segment.index)
+            if segment.read(key)
+        }
+
+    def orphans(self) -> Iterator[Segment]:
+        """The segments of dead processes, locked for us. Whoever gets one moves and removes it."""
+        with self._watching:
+            self._listed = None
+            self._refresh()
+        for segment in self._others:
+            # Ours by lock, but another process may have moved and removed it just
+            # before.
+            if lock_file(segment.fd) and os.fstat(segment.fd).st_nlink:
+                with self._watching:
+                    damaged = segment.catch_up(self._seal)
+                if damaged or segment.torn():
+                    self._report_damage(segment)
+                yield segment
+        for litter in self._folder.glob(f"{_NEW}*"):
+            with contextlib.suppress(FileNotFoundError):
+                unborn = Segment.follow(litter, writable=True)
+                if lock_file(unborn.fd):
+                    litter.unlink()
+
+    def _open(self, segment: Segment, key: str) -> bytes | None:
+        blob = segment.read(key)
+        if blob is None:
+            return None
+        data = self._seal.unseal(key, blob)
+        if data is None:
+            self._report(f"{segment.path}:{key}", "an entry does not verify")
+        return data
+
+    def _refresh(self) -> None:
+        """Notice new, grown and gone segments: one stat of the folder and one of each segment that is open."""
+        try:
+            status = os.stat(self._name)  # noqa: PTH116 - on the path of every miss
+        except FileNotFoundError:
+            if self._writable:
+                raise
+            return  # a read-only store in which we have no part
+        seen = status.st_ino, status.st_mtime_ns
+        if seen != self._listed:
+            if self._listed and self._listed[0] != status.st_ino:
+                raise FileNotFoundError(
+                    errno.ENOENT, "the folder was replaced", str(self._folder)
+                )
+            self._list()
+            self._listed = (
+                seen
+                if time.time_ns() - status.st_mtime_ns > _UNTRUSTED
+                else (status.st_ino, 0)
+            )
+        for segment in self._others:
+            if segment.catch_up(self._seal):
+                self._report_damage(segment)
+
+    def _list(self) -> None:
+        names = {name for name in os.listdir(self._folder) if name.endswith(".log")}  # noqa: PTH208 - fast
+        names -= {name for name in names if name.startswith(_NEW)} | self._names
+        known = [segment for segment in self._others if segment.path.name in names]
+        names -= {segment.path.name for segment in known}
+        for name in names:
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # moved and removed since the listing
+                known.append(
+                    Segment.follow(self._folder / name, writable=self._writable)
+                )
+        self._others = tuple(known)
+
+    def _report_damage(self, segment: Segment) -> None:
+        self._report(
+            str(segment.path),
+            "a part of this log of a process is damaged and was skipped",
+        )

@@ -1,0 +1,61 @@
+"""Location: where the store of a notebook is, and how to open it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from nbflow._store.store import MemoryStore
+from nbflow.errors import StoreError
+
+if TYPE_CHECKING:
+    from nbflow._store.store import Store
+
+__all__ = ["find", "open_store"]
+
+
+def find(start: Path | None = None) -> Path:
+    """The folder of the store for work in ``start`` (the working directory by default).
+
+    ``NBFLOW_STORE`` if it is set; else the nearest ``.nbflow`` in ``start`` or above
+    it, as git looks for its own; else ``.nbflow`` in ``start``. The search ends at a
+    mount point and at the home directory: what lies above is somebody else's.
+    """
+    named = os.environ.get("NBFLOW_STORE")
+    if named:
+        return Path(named).expanduser()
+    start = (start or Path.cwd()).resolve()
+    home = Path.home()
+    for folder in (start, *start.parents):
+        if folder.stat().st_dev != start.stat().st_dev:
+            break
+        if (folder / ".nbflow").is_dir():
+            return folder / ".nbflow"
+        if folder == home:
+            break
+    return start / ".nbflow"
+
+
+def open_store(
+    url: str | Path, *, durability: Literal["process", "power"] = "process"
+) -> Store:
+    """The store at ``url``: ``"memory:"``, or the path of a folder, which is made at first use.
+
+    Args:
+        url: where.
+        durability: what a saved result survives: the death of the process, or a power
+            failure as well.
+
+    Raises:
+        StoreError: this system cannot have one.
+    """
+    if str(url) == "memory:":
+        return MemoryStore()
+    if os.name != "posix":
+        raise StoreError(
+            "A store on disk needs Linux, macOS or WSL: use NBFLOW_STORE=memory: on this system."
+        )
+    from nbflow._store.disk.disk_store import open_disk
+
+    return open_disk(Path(url).expanduser(), durability=durability)

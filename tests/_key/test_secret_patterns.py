@@ -1,0 +1,141 @@
+"""What looks like a secret: one table of names and of forms, for keys, reports and checks."""
+
+import pytest
+
+from nbflow._key import secret_patterns
+from nbflow._key.secret_patterns import FORMS, TOKEN, is_secret
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "api_key",
+            "OPENAI_API_KEY",
+            "apiKey",
+            "x-api-key",
+            "AWS_SECRET_ACCESS_KEY",
+            "SECRET_KEY",
+            "secret",
+            "client_secret",
+            "clientSecret",
+            "SECRETS",
+        ),
+        *(
+            "password",
+            "PGPASSWORD",
+            "db_passwd",
+            "passphrase",
+            "DB_PASS",
+            "MYSQL_PWD",
+            "private_key",
+            "credentials",
+            "token",
+            "GITHUB_TOKEN",
+            "accessToken",
+        ),
+        *(
+            "auth",
+            "basic_auth",
+            "authorization",
+            "bearer",
+            "sentry_dsn",
+            "connection_string",
+            "connectionString",
+            "api_key_2",
+            "TOKEN1",
+        ),
+    ],
+)
+def test_names_that_say_it(name):
+    assert is_secret(name, "value")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "key",
+        "tokenizer",
+        "token_count",
+        "secretary",
+        "author",
+        "bypass",
+        "compass",
+        "api_key_name",
+        "password_field",
+        "keyboard",
+        "passenger",
+        "monkey",
+        "oauth_url",
+        "max_tokens_per_call",
+        "",
+    ],
+)
+def test_names_that_do_not(name):
+    assert not is_secret(name, "value")
+
+
+def test_numbers_and_nothing_are_no_secrets():
+    assert not is_secret("max_tokens", 500)
+    assert not is_secret("password", "")
+    assert not is_secret("password", None)
+
+
+LETTERS = "aB3dE5gH1jK2mN4pQ6rS8tU0vW7xY9zA"
+#: One example of each form, the part of it that has to go, and what looks alike and is
+#: none.
+EXAMPLES = {
+    "OpenAI, Anthropic and others": (
+        f"sk-proj-{LETTERS}",
+        "sk-learn-pipeline-with-many-words",
+    ),
+    "Stripe": (f"sk_live_{LETTERS}", "sk_learn_pipeline_with_words"),
+    "GitHub": (f"ghp_{LETTERS}AbCd", "ghp_short"),
+    "GitLab": (f"glpat-{LETTERS[:20]}", "glpat-short"),
+    "Slack": ("xoxb-123456789012-abcdef", "xoxb-1"),
+    "AWS": ("AKIAABCDEFGHIJKLMNOP", "AKIAabcdefghijklmnop"),
+    "Google": (f"AIza{LETTERS}AbC", "AIzawa"),
+    "Hugging Face": (f"hf_{LETTERS}", "hf_hub_download"),
+    "npm": (f"npm_{LETTERS}AbCd", "npm_install"),
+    "PyPI": (f"pypi-{LETTERS}{LETTERS}", "pypi-server"),
+    "Databricks": ("dapi0123456789abcdef0123456789abcdef", "dapi01"),
+    "SendGrid": (f"SG.{LETTERS[:22]}.{LETTERS}", "SG.de"),
+    "a JSON Web Token": (
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl",
+        "eyJ.a.b",
+    ),
+    "a private key": (
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----",
+        "-----BEGIN PUBLIC KEY-----",
+    ),
+    "a password in a URL": ("postgres://anna:geheim1@db/x", "https://host:8080/a@b"),
+    "a header": (
+        "Authorization: Bearer abcdefgh12345678ijkl",
+        "Bearer of bad news everywhere",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_found_and_what_only_looks_like_it_is_not(form):
+    text, alike = EXAMPLES[form]
+    assert TOKEN.search(text)
+    assert not TOKEN.search(alike)
+    assert TOKEN.search(f'x = "{text}"  # {alike}')
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("password = 'geheim'", "password = '<x>'"),
+        ('db_password: str = "geheim"', 'db_password: str = "<x>"'),
+        ("connect(api_key='geheim', timeout=3)", "connect(api_key='<x>', timeout=3)"),
+        ("{'token': \"geheim\", 'n': 1}", "{'token': \"<x>\", 'n': 1}"),
+        ("os.environ['API_KEY'] = 'geheim'", "os.environ['API_KEY'] = '<x>'"),
+        ("tokenizer = 'gpt2'", "tokenizer = 'gpt2'"),
+        ("postgres://anna:geheim@db/x", "postgres://<x>@db/x"),
+        ("key = 'AKIAABCDEFGHIJKLMNOP'", "key = '<x>'"),
+    ],
+)
+def test_a_text_is_told_without_its_secrets(text, left):
+    assert secret_patterns.without(text, "<x>") == left

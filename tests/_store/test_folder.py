@@ -1,0 +1,88 @@
+"""Folder: who may write, one at a time, and what a refusal says."""
+
+import errno
+import os
+import sqlite3
+import stat
+
+import pytest
+
+from nbflow._store.folder import guard, open_private, prepare, refusal
+
+
+def refuses(path, *, alone):
+    try:
+        with guard(path, alone=alone, timeout=0):
+            return False
+    except TimeoutError:
+        return True
+
+
+def test_many_share_the_guard_or_one_has_it_alone(tmp_path):
+    """The one who waits in vain is told so."""
+    path = tmp_path / "guard"
+    with guard(path, alone=False, timeout=0), guard(path, alone=False, timeout=0):
+        assert refuses(path, alone=True)
+    with guard(path, alone=True, timeout=0):
+        assert refuses(path, alone=False)
+    assert not refuses(path, alone=True)
+
+
+def test_a_child_forked_meanwhile_does_not_keep_the_guard(tmp_path):
+    """It inherits the open file, which would hold the lock as long as it lives."""
+    leash, holder = os.pipe()
+    with guard(tmp_path / "guard", alone=True, timeout=0):
+        pid = os.fork()
+        if pid == 0:
+            os.close(holder)
+            os.read(leash, 1)
+            os._exit(0)
+    with guard(tmp_path / "guard", alone=True, timeout=0):
+        pass
+    os.close(holder)
+    os.close(leash)
+    os.waitpid(pid, 0)
+
+
+def test_a_link_is_not_followed(tmp_path):
+    """Somebody who can plant one cannot have us write elsewhere."""
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with pytest.raises(OSError, match="symbolic links"):
+        open_private(tmp_path / "link", os.O_WRONLY | os.O_CREAT)
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_folder_with_a_life_of_its_own_is_not_hidden_from_git(tmp_path):
+    """Only what was made for the store is."""
+    assert prepare(tmp_path)
+    assert not (tmp_path / ".gitignore").exists()
+    assert prepare(tmp_path / "a" / "store")
+    assert (tmp_path / "a" / "store" / ".gitignore").read_text() == "*\n"
+    assert stat.S_IMODE((tmp_path / "a" / "store").stat().st_mode) == 0o700
+
+
+def coded(code):
+    error = sqlite3.OperationalError("said")
+    error.sqlite_errorcode = code
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (OSError(errno.ENOSPC, "said"), "free some space"),
+        (OSError(errno.EDQUOT, "said"), "quota"),
+        (OSError(errno.EROFS, "said"), "NBFLOW_STORE"),
+        (OSError(errno.EMFILE, "said"), "ulimit -n"),
+        (OSError(errno.EIO, "said"), "disk fails"),
+        (OSError(errno.EBADF, "said"), "restart the kernel"),
+        (coded(sqlite3.SQLITE_FULL), "free some space"),
+        (coded(sqlite3.SQLITE_BUSY_SNAPSHOT), "fuser {where}"),
+        (coded(sqlite3.SQLITE_READONLY_DIRECTORY), "NBFLOW_STORE"),
+    ],
+)
+def test_a_refusal_says_what_where_and_what_to_do(tmp_path, error, remedy):
+    """In one sentence each."""
+    text = str(refusal(error, "save a result", tmp_path))
+    assert text.startswith(f"Cannot save a result in {tmp_path}: said. ")
+    assert remedy.format(where=tmp_path) in text

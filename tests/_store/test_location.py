@@ -1,0 +1,85 @@
+"""Location: one project, one store, wherever in it one works."""
+
+from pathlib import Path
+
+import pytest
+
+from nbflow._store.disk.disk_store import DiskStore
+from nbflow._store.location import find, open_store
+from nbflow._store.store import MemoryStore
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path, monkeypatch):
+    monkeypatch.delenv("NBFLOW_STORE", raising=False)
+    monkeypatch.setenv("NBFLOW_STORE_KEY", "a secret for the tests")
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = tmp_path / "home" / "project" / "notebooks"
+    folder.mkdir(parents=True)
+    return folder.parent
+
+
+def test_a_new_store_is_where_one_works(project, monkeypatch):
+    """Nothing is made by looking."""
+    assert find(project) == project / ".nbflow"
+    monkeypatch.chdir(project / "notebooks")
+    assert find() == project / "notebooks" / ".nbflow"
+    assert not find().exists()
+
+
+def test_a_store_above_is_found(project):
+    """The nearest one."""
+    (project / ".nbflow").mkdir()
+    assert find(project / "notebooks") == project / ".nbflow"
+    (project / "notebooks" / ".nbflow").mkdir()
+    assert find(project / "notebooks") == project / "notebooks" / ".nbflow"
+
+
+def test_the_search_ends_at_home(project):
+    """What lies above is not the user's; home itself is."""
+    (project.parent.parent / ".nbflow").mkdir()
+    assert find(project) == project / ".nbflow"
+    (project.parent / ".nbflow").mkdir()
+    assert find(project) == project.parent / ".nbflow"
+
+
+def test_a_file_of_that_name_is_no_store(project):
+    """Only a folder is one."""
+    (project / ".nbflow").touch()
+    assert find(project / "notebooks") == project / "notebooks" / ".nbflow"
+
+
+def test_the_search_ends_at_a_mount_point(project, monkeypatch):
+    """Another file system is another world."""
+    (project / ".nbflow").mkdir()
+    stat = Path.stat
+
+    class Elsewhere:
+        st_dev = -1
+
+    monkeypatch.setattr(
+        Path,
+        "stat",
+        lambda path, **kw: Elsewhere() if path == project else stat(path, **kw),
+    )
+    assert find(project / "notebooks") == project / "notebooks" / ".nbflow"
+
+
+def test_the_environment_names_another(project, monkeypatch):
+    """NBFLOW_STORE is taken as it is, ~ included."""
+    monkeypatch.setenv("HOME", str(project))
+    monkeypatch.setenv("NBFLOW_STORE", "~/elsewhere")
+    assert find() == project / "elsewhere"
+
+
+def test_a_store_is_opened_from_its_url(project):
+    """ "memory:" or a folder, which is made when it is first used."""
+    assert isinstance(open_store("memory:"), MemoryStore)
+    store = open_store(project / ".nbflow")
+    assert isinstance(store, DiskStore)
+    assert store.url == str(project / ".nbflow")
+    assert not (project / ".nbflow").exists()
