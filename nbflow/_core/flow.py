@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 from nbflow._core.policy import Policy
 from nbflow._core.step import check_function, name_of
@@ -132,3 +132,7 @@ class Listeners:
         close = difflib.get_close_matches(str(event), events, n=1, cutoff=0.5)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         return f"Nobody listens to {event!r}. {hint}Events with flows: {', '.join(map(repr, events))}."
+
+
+#: A flow, whatever it takes and returns.
+AnyFlow: TypeAlias = Flow[..., Any]

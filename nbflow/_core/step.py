@@ -6,7 +6,7 @@ import functools
 import inspect
 from dataclasses import dataclass
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from nbflow._core.policy import Policy, Throttle, seconds
 from nbflow.errors import UsageError
@@ -429,3 +429,7 @@ def _at_least_one(backoff: Any) -> float:
             f"backoff={backoff!r} has to be a number, 1 or more: each wait is that many times the one before."
         )
     return float(backoff)
+
+
+#: A step, whatever it takes and returns.
+AnyStep: TypeAlias = Step[..., Any]
