@@ -31,7 +31,6 @@ from nbflow._api import (
 )
 from nbflow._core.flow import Flow
 from nbflow._core.policy import Throttle
-from nbflow._core.step import Step
 from nbflow._core.usage import Usage
 from nbflow._key.file import File, file
 from nbflow._key.secret import Secret, secret
@@ -39,6 +38,7 @@ from nbflow._key.value import key_by
 from nbflow._run.explanation import Explanation
 from nbflow._run.forecast import Plan
 from nbflow._run.run import Run
+from nbflow._step import Step
 from nbflow.errors import (
     BudgetError,
     CodecError,

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
+from nbflow import _step
 from nbflow._call import job_link
 from nbflow._call.budget import Budget
 from nbflow._call.clock import Clock
@@ -540,7 +541,7 @@ if "IPython" in sys.modules:
 
 
 @overload
-def step(function: Callable[P, R], /) -> Step[P, R]: ...
+def step(function: Callable[P, R], /) -> _step.Step[P, R]: ...
 @overload
 def step(
     *,
@@ -555,10 +556,10 @@ def step(
     ttl: float | str | timedelta | None = None,
     version: str | float | None = None,
     ignore: str | Iterable[str] = (),
-    depends_on: Any = (),
+    depends_on: object = (),
     name: str | None = None,
     model: str | None = None,
-) -> Callable[[Callable[P, R]], Step[P, R]]: ...
+) -> Callable[[Callable[P, R]], _step.Step[P, R]]: ...
 def step(function: Any = None, /, **options: Any) -> Any:
     """Make a function a step: its successful outputs are saved on disk and reused, keyed by its code and inputs.
 
@@ -597,8 +598,8 @@ def step(function: Any = None, /, **options: Any) -> Any:
     """
     check_options(options, "step")
 
-    def decorate(function: Callable[..., Any]) -> Step[..., Any]:
-        made = make_step(function, SESSION, **options)
+    def decorate(function: Callable[..., object]) -> _step.Step[..., Any]:
+        made = make_step(_step.Step, function, SESSION, **options)
         SESSION.steps[made.name] = made
         return made
 

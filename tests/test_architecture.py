@@ -14,6 +14,7 @@ LAYERS = [
     ["_store"],
     ["_call"],
     ["_run"],
+    ["_step"],
     ["notebook"],
     ["quality"],
     ["_api"],

@@ -1,4 +1,4 @@
-"""Step: a typed callable with a policy. How a call is performed is somebody else's: the `Performer`."""
+"""Step: a typed callable with a policy and a key. A `Performer` runs it."""
 
 from __future__ import annotations
 
@@ -6,115 +6,85 @@ import functools
 import inspect
 from dataclasses import dataclass
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+)
 
 from nbflow._core.policy import Policy, Throttle, seconds
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
-    from concurrent.futures import Future
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import timedelta
 
 P = ParamSpec("P")
-R = TypeVar("R")
-T = TypeVar("T")
+# Covariant, as what a function returns is: a step that returns a `bool` stands wherever
+# one that returns an `int` is asked for. It also lets the methods of an `async def` step
+# match the exact coroutine type that each checker gives it.
+R_co = TypeVar("R_co", covariant=True)
+StepT = TypeVar("StepT", bound="Step[..., Any]")
 
 #: ``ttl=``: fresh once per run.
 PER_RUN = "run"
 
 
 class Performer(Protocol):
-    """What a step needs of an engine."""
+    """What a step needs in order to be called."""
 
-    def prepare(self, step: Step[..., Any]) -> object:
-        """Whatever the engine wants to keep with a step."""
+    def prepare(self, step: AnyStep) -> object:
+        """Return whatever the engine wants to keep with a step."""
 
     def call(
-        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> Any:
-        """The step's value, computed or remembered; a coroutine of it for an async step."""
-
-    def aio(
-        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Awaitable[Any]:
-        """Await any step; a sync one runs on a worker thread."""
-
-    def sync(
-        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        """Wait for any step."""
-
-    def submit(
-        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Future[Any]:
-        """Start any step on the side."""
-
-    def map(
-        self,
-        step: Step[..., Any],
-        items: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        options: dict[str, Any],
-    ) -> Any:
-        """Every item through the step."""
-
-    def explain(
-        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        """Why a call would run or not."""
-
-    def plan(
-        self,
-        step: Step[..., Any],
-        items: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        """What a map would do."""
-
-    def forget(
-        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> int:
-        """Delete results."""
+        """Return the step's value, computed or remembered; for an async step, a coroutine of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
-    """What, beside code and inputs, decides whether two calls are the same.
+    """What decides whether two calls are the same, besides code and inputs.
 
     Attributes:
         version: stands for the code.
-        ignore: names of arguments, and of globals and closure variables that the code
-            reads, which do not count.
+        ignore: names that do not count: arguments, and globals and closure variables
+            that the code reads.
         depends_on: what else counts.
-        per_run: an output is good for the run that it was made in, and for no other.
+        per_run: an output is valid only in the run that made it.
     """
 
     version: str | None = None
     ignore: frozenset[str] = frozenset()
-    depends_on: tuple[Any, ...] = ()
+    depends_on: tuple[object, ...] = ()
     per_run: bool = False
 
 
-class Step(Generic[P, R]):
-    """A function whose successful outputs are saved and reused. Made by ``nbflow.step``; called as it was written.
+class Step(Generic[P, R_co]):
+    """A function whose successful outputs are saved and reused, as the engine sees it.
+
+    People hold its subclass in `nbflow._step`, which adds what returns runs, plans and
+    explanations: those types are defined in layers above this one.
 
     Attributes:
         name: what its checkpoints are filed under.
         policy: how it is retried and limited.
         is_async: whether it was written with ``async def``.
         model: the model that it says it calls.
-        is_plain: an async step that is called as if it were sync, for who need not
-            know; ``aio`` awaits it.
+        is_plain: whether it is an async step that is called as if it were sync, so that
+            its callers need not know; ``aio`` awaits it.
     """
 
-    __wrapped__: Callable[P, R]
+    __wrapped__: Callable[P, R_co]
 
     def __init__(
         self,
-        function: Callable[P, R],
+        function: Callable[P, R_co],
         name: str,
         policy: Policy,
         keyed: Keyed,
@@ -129,123 +99,45 @@ class Step(Generic[P, R]):
         self.keyed = keyed
         self.model = model
         self.is_plain = is_plain
-        #: Names of globals and closure variables that do not count in keys
-        #: (``ignore=``).
+        #: Names of globals and closure variables that do not count in keys (``ignore=``).
         self.code_ignores = keyed.ignore.difference(_parameters(function))
         self.is_async = inspect.iscoroutinefunction(function)
         self.performer = performer
-        self.bound: tuple[Any, ...] = ()
+        #: For a method, the instance: it goes before the arguments of every call.
+        self.bound: tuple[object, ...] = ()
+        #: Opaque here, and the engine's own type there.
         self.prepared: Any = performer.prepare(self)
-        if (
-            self.is_async and not is_plain and hasattr(inspect, "markcoroutinefunction")
-        ):  # Python 3.12
+        looks_async = self.is_async and not is_plain
+        if looks_async and hasattr(inspect, "markcoroutinefunction"):  # Python 3.12
             inspect.markcoroutinefunction(self)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """The value, from the checkpoint if there is one; an awaitable of it if the step is ``async def`` and not plain.
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Return the value, from its checkpoint if there is one.
+
+        An ``async def`` step returns an awaitable of it, unless the step is plain.
 
         Raises:
-            StepError: the step failed for good; the user's exception is its
+            StepError: the step failed permanently; the user's exception is its
                 ``__cause__``.
-            UnkeyableError: an argument that no key can be made of.
+            UnkeyableError: no key can be made of an argument.
         """
-        result: R = self.performer.call(self, self.bound + args, kwargs)
+        result: R_co = self.performer.call(self, self.bound + args, kwargs)
         return result
-
-    def __get__(self, instance: object, owner: type | None = None) -> Step[..., R]:
-        """The step as a method: the instance is its first argument, and part of the key by its attributes."""
-        if instance is None:
-            return self
-        bound = object.__new__(Step)
-        bound.__dict__.update(self.__dict__, bound=(instance,))
-        return bound
-
-    def aio(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[Any]:
-        """Await the step; a sync one runs on a worker thread, so that the event loop goes on."""
-        return self.performer.aio(self, self.bound + args, kwargs)
-
-    def sync(self, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """Wait for the step in sync code; an async one runs on the engine's own event loop."""
-        return self.performer.sync(self, self.bound + args, kwargs)
-
-    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[Any]:
-        """Start the step on the side and go on; ``.result()`` waits. Cannot starve: who waits, helps."""
-        return self.performer.submit(self, self.bound + args, kwargs)
-
-    def map(
-        self,
-        items: Iterable[Any],
-        /,
-        *args: Any,
-        wait: bool = True,
-        max_in_flight: int | None = None,
-        budget: float | str | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Every item through the step, as its first argument: a durable, concurrent, retried ``Series.map``.
-
-        Args:
-            items: a pandas or polars Series, an Arrow array, a list or any iterator; a
-                frame gives its rows as dicts.
-            *args: further positional arguments, the same for every item.
-            wait: ``False`` returns at once, the run goes on in the background.
-            max_in_flight: so many items are under way at once.
-            budget: US dollars that the calls may cost, such as ``"$5"``.
-            **kwargs: further arguments, the same for every item.
-
-        Returns:
-            A `Run`, as ``nbflow.send`` does. Inside a flow: the list of values, in
-                order; the first error is raised
-            once all items have ended.
-        """
-        options = {"wait": wait, "max_in_flight": max_in_flight, "budget": budget}
-        return self.performer.map(self, items, self.bound + args, kwargs, options)
-
-    def explain(self, *args: Any, **kwargs: Any) -> Any:
-        """Say why this call would run again, or since when its result is saved. Executes nothing.
-
-        Without arguments: what of the step's code changed since it last ran.
-
-        Returns:
-            An `Explanation`: ``.state`` (``"cached"``, ``"would run"``), ``.reason`` in
-                words, ``.changes``, ``.diff()``.
-
-        Raises:
-            UnkeyableError: an argument, or something that the code reads, that no key
-                can be made of.
-        """
-        return self.performer.explain(self, self.bound + args, kwargs)
-
-    def plan(self, items: Iterable[Any], /, *args: Any, **kwargs: Any) -> Any:
-        """What ``map`` with the same arguments would do: how much is saved, how much would run and why, how long it takes.
-
-        Executes nothing.
-
-        Returns:
-            A `Plan`.
-        """
-        return self.performer.plan(self, items, self.bound + args, kwargs)
-
-    def forget(self, *args: Any, **kwargs: Any) -> int:
-        """Delete the saved result of this call, and every result that was built on it, so that they run again.
-
-        Without arguments: all results of the step, under any code.
-
-        Returns:
-            How many results were deleted, those of flows included.
-        """
-        return self.performer.forget(self, self.bound + args, kwargs)
 
     @property
     def code_version(self) -> str | None:
-        """What stands for the code in keys, if the user took over (``version=``)."""
+        """What stands for the code in keys, if the user set ``version=``."""
         return self.keyed.version
 
     def __repr__(self) -> str:
         return f"<step {self.name}>"
 
 
-def check_function(function: Any, what: str) -> None:
+#: A step, whatever it takes and returns.
+AnyStep: TypeAlias = Step[..., Any]
+
+
+def check_function(function: object, what: str) -> None:
     """Refuse what cannot be a step or a flow, at the user's line."""
     if isinstance(function, staticmethod | classmethod):
         raise UsageError(
@@ -254,40 +146,47 @@ def check_function(function: Any, what: str) -> None:
     if inspect.isclass(function) or not callable(function):
         raise UsageError(f"@nf.{what} takes a function, not {function!r}.")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        name = getattr(function, "__name__", repr(function))
         raise UsageError(
-            f"{function.__name__} is a generator: a {what} returns one value. Return a list instead of yielding."
+            f"{name} is a generator: a {what} returns one value. "
+            "Return a list instead of yielding."
         )
 
 
-def name_of(function: Callable[..., Any]) -> str:
-    """The name of a function as its author sees it: methods with their class, no module, no enclosing function."""
-    name: str = getattr(function, "__qualname__", "") or getattr(
-        function, "__name__", type(function).__name__
-    )
+def name_of(function: Callable[..., object]) -> str:
+    """Return a function's name as its author sees it.
+
+    A method has its class in front; modules and enclosing functions are left out.
+    """
+    name: str = getattr(function, "__qualname__", "")
+    if not name:
+        name = getattr(function, "__name__", type(function).__name__)
     return name.rsplit("<locals>.", 1)[-1]
 
 
 def check_options(options: Iterable[str], owner: str, otherwise: str = "") -> None:
     """Refuse options that no step has.
 
+    Args:
+        options: the names that were given.
+        owner: the function that they were given to.
+        otherwise: what the message says if no option has a similar name.
+
     Raises:
-        TypeError: names the first of them, and the one that was meant; ``otherwise`` is
-            said if none is like it.
+        TypeError: names the first unknown option, and the one that was meant.
     """
     known = make_step.__kwdefaults__ or {}
     for option in options:
         if option not in known:
-            import difflib
-
-            close = difflib.get_close_matches(option, known, n=1)
-            more = f"Did you mean {close[0]!r}?" if close else otherwise
-            raise TypeError(
-                f"{owner}() got an unexpected keyword argument {option!r}. {more}".rstrip()
-            )
+            close = _closest(option, known)
+            hint = f"Did you mean {close!r}?" if close else otherwise
+            message = f"{owner}() got an unexpected keyword argument {option!r}. {hint}"
+            raise TypeError(message.rstrip())
 
 
 def make_step(
-    function: Callable[P, R],
+    kind: type[StepT],
+    function: Callable[..., object],
     performer: Performer,
     *,
     retries: int = 3,
@@ -301,21 +200,16 @@ def make_step(
     ttl: float | str | timedelta | None = None,
     version: str | float | None = None,
     ignore: str | Iterable[str] = (),
-    depends_on: Any = (),
+    depends_on: object = (),
     name: str | None = None,
     model: str | None = None,
     is_plain: bool = False,
-) -> Step[P, R]:
-    """A step of ``function``, its options checked. They are explained at ``nbflow.step``."""
+) -> StepT:
+    """Return a step of ``function``, its options checked. `nbflow.step` explains them."""
     if isinstance(function, Step):
         function = function.__wrapped__
     check_function(function, "step")
-    ignored = frozenset[Any](
-        [ignore]
-        if isinstance(ignore, str) or not hasattr(ignore, "__iter__")
-        else ignore
-    )
-    _check_ignored(function, ignored)
+    ignored = _ignored(function, ignore)
     per_run = ttl == PER_RUN
     policy = Policy(
         retries=_whole(retries, "retries", least=0),
@@ -324,25 +218,18 @@ def make_step(
         max_delay=seconds(max_delay, "max_delay"),
         should_retry=should_retry,
         timeout=_positive(timeout, "timeout"),
-        concurrency=None
-        if concurrency is None
-        else _whole(concurrency, "concurrency", least=1),
-        throttle=throttle
-        if isinstance(throttle, Throttle | None)
-        else Throttle(throttle),
+        concurrency=_limit(concurrency, "concurrency"),
+        throttle=_throttle(throttle),
         ttl=None if per_run else _positive(ttl, "ttl"),
     )
     if should_retry is not None and not callable(should_retry):
         raise UsageError(
-            f"should_retry={should_retry!r} has to be a function that takes the exception and returns True or False."
+            f"should_retry={should_retry!r} has to be a function that takes the "
+            "exception and returns True or False."
         )
-    depends = (
-        tuple(depends_on)
-        if isinstance(depends_on, tuple | list | set | frozenset)
-        else (depends_on,)
-    )
-    keyed = Keyed(None if version is None else str(version), ignored, depends, per_run)
-    return Step(
+    label = None if version is None else str(version)
+    keyed = Keyed(label, ignored, _dependencies(depends_on), per_run)
+    return kind(
         function,
         _text(name, "name") or name_of(function),
         policy,
@@ -353,59 +240,102 @@ def make_step(
     )
 
 
-def _check_ignored(function: Callable[..., Any], ignored: frozenset[str]) -> None:
-    parameters = _parameters(function)
-    read = _names_read(getattr(function, "__code__", None))
+# What the options have to be.
+
+
+def _ignored(
+    function: Callable[..., object], ignore: str | Iterable[str]
+) -> frozenset[str]:
+    """Return the names in ``ignore=``, each an argument of the function or a name it reads."""
+    alone = isinstance(ignore, str) or not hasattr(ignore, "__iter__")
+    ignored: frozenset[Any] = frozenset([ignore] if alone else ignore)
     for thing in ignored:
         if not isinstance(thing, str):
             raise UsageError(
-                f'ignore={thing!r} is not a name; write those of arguments or of globals that {function.__name__} reads as text: ignore=["client"].'
+                f"ignore={thing!r} is not a name; write those of arguments or of globals "
+                f'that {function.__name__} reads as text: ignore=["client"].'
             )
+    parameters = _parameters(function)
+    read = _names_read(getattr(function, "__code__", None))
     unknown = ignored - parameters.keys() - read
-    if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        import difflib
-
-        name = min(unknown)
-        close = difflib.get_close_matches(name, [*parameters, *read], n=1)
-        hint = (
-            f"Did you mean {close[0]!r}?"
-            if close
-            else f"Its arguments: {', '.join(parameters) or 'none'}."
-        )
-        raise UsageError(
-            f"ignore={name!r}: {function.__name__} has no argument of this name and reads no such global. {hint}"
-        )
+    takes_any_name = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if unknown and not takes_any_name:
+        _refuse_ignored(function, min(unknown), list(parameters), read)
+    return ignored
 
 
-def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+def _refuse_ignored(
+    function: Callable[..., object], name: str, parameters: list[str], read: set[str]
+) -> NoReturn:
+    close = _closest(name, [*parameters, *read])
+    hint = f"Its arguments: {', '.join(parameters) or 'none'}."
+    if close:
+        hint = f"Did you mean {close!r}?"
+    raise UsageError(
+        f"ignore={name!r}: {function.__name__} has no argument of this name and reads no "
+        f"such global. {hint}"
+    )
+
+
+def _closest(name: str, known: Iterable[str]) -> str | None:
+    import difflib
+
+    found = difflib.get_close_matches(name, known, n=1)
+    return found[0] if found else None
+
+
+def _parameters(function: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(function).parameters
-    except ValueError:  # a function written in C that does not tell
+    except ValueError:  # a function written in C that has no signature
         return {}
 
 
 def _names_read(code: CodeType | None) -> set[str]:
-    """The names of globals, attributes and closure variables in a code and in those of the functions inside it."""
+    """Return the names of globals, attributes and closure variables that a code reads.
+
+    The functions that are defined inside it are included.
+    """
     if code is None:
         return set()
-    inside = (
-        _names_read(const) for const in code.co_consts if isinstance(const, CodeType)
-    )
-    return {*code.co_names, *code.co_freevars}.union(*inside)
+    names = {*code.co_names, *code.co_freevars}
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names |= _names_read(constant)
+    return names
 
 
-def _text(value: Any, option: str) -> str | None:
-    if value is not None and (not isinstance(value, str) or not value.strip()):
+def _dependencies(depends_on: object) -> tuple[object, ...]:
+    """Return what ``depends_on=`` lists; anything but a list or a set is one thing."""
+    if isinstance(depends_on, tuple | list | set | frozenset):
+        return tuple(depends_on)
+    return (depends_on,)
+
+
+def _text(value: object, option: str) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
         raise UsageError(f"{option}={value!r} has to be a text that is not empty.")
     return value
 
 
-def _whole(value: Any, option: str, *, least: int) -> int:
+def _whole(value: object, option: str, *, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise UsageError(
             f"{option}={value!r} has to be a whole number, {least} or more."
         )
     return value
+
+
+def _limit(value: object, option: str) -> int | None:
+    return None if value is None else _whole(value, option, least=1)
+
+
+def _throttle(throttle: str | Throttle | None) -> Throttle | None:
+    if throttle is None or isinstance(throttle, Throttle):
+        return throttle
+    return Throttle(throttle)
 
 
 def _positive(value: float | str | timedelta | None, option: str) -> float | None:
@@ -414,22 +344,16 @@ def _positive(value: float | str | timedelta | None, option: str) -> float | Non
     length = seconds(value, option)
     if not length:
         raise UsageError(
-            f"{option}={value!r} has to be longer than nothing; leave it out for no {option}."
+            f"{option}={value!r} has to be greater than 0; omit it for no {option}."
         )
     return length
 
 
-def _at_least_one(backoff: Any) -> float:
-    if (
-        isinstance(backoff, bool)
-        or not isinstance(backoff, int | float)
-        or not backoff >= 1
-    ):
-        raise UsageError(
-            f"backoff={backoff!r} has to be a number, 1 or more: each wait is that many times the one before."
-        )
-    return float(backoff)
-
-
-#: A step, whatever it takes and returns.
-AnyStep: TypeAlias = Step[..., Any]
+def _at_least_one(backoff: object) -> float:
+    is_truth = isinstance(backoff, bool)
+    if isinstance(backoff, int | float) and not is_truth and backoff >= 1:
+        return float(backoff)
+    raise UsageError(
+        f"backoff={backoff!r} has to be a number, 1 or more: each wait is that many "
+        "times the one before."
+    )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from nbflow._call.clock import Clock
-    from nbflow._core.step import Step
+    from nbflow._step import Step
     from nbflow.llm.batching import Share
     from nbflow.llm.category import Category
     from nbflow.llm.model import Model
