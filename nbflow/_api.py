@@ -35,13 +35,14 @@ from nbflow._store.store import MemoryStore
 from nbflow.errors import StoreError, StoreWarning, UnknownRunError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Future
     from datetime import timedelta
 
     from nbflow._core.policy import Throttle
     from nbflow._run.batch import Key
     from nbflow._run.explanation import Explanation
+    from nbflow._run.frame_types import ArrowTable, Dicts, FrameT, Model, Records
     from nbflow._run.history import History
     from nbflow._run.lane import Lane
 
@@ -639,9 +640,42 @@ def flow(
     return decorate
 
 
+@overload
 def send(
     event: str,
-    records: Any,
+    records: FrameT,
+    *,
+    key: Key = None,
+    wait: bool = True,
+    max_in_flight: int | None = None,
+    keep_records: bool = True,
+    budget: float | str | None = None,
+) -> Run[FrameT]: ...
+@overload
+def send(
+    event: str,
+    records: Iterable[Mapping[Any, Any] | Model],
+    *,
+    key: Key = None,
+    wait: bool = True,
+    max_in_flight: int | None = None,
+    keep_records: bool = True,
+    budget: float | str | None = None,
+) -> Run[Dicts]: ...
+@overload
+def send(
+    event: str,
+    records: ArrowTable,
+    *,
+    key: Key = None,
+    wait: bool = True,
+    max_in_flight: int | None = None,
+    keep_records: bool = True,
+    budget: float | str | None = None,
+) -> Run[Any]: ...
+def send(
+    event: str,
+    records: Records,
     *,
     key: Key = None,
     wait: bool = True,
@@ -772,7 +806,7 @@ def set_price(
     SESSION.prices.set(model, Price(input, output, input if cached is None else cached))
 
 
-def plan(event: str, records: Any, *, key: Key = None) -> Plan:
+def plan(event: str, records: Records, *, key: Key = None) -> Plan:
     """What ``send`` with the same arguments would do: how much is saved, what would run and why, how long it takes.
 
     Executes nothing and writes nothing. Calls and time are estimates, from what earlier
@@ -821,7 +855,7 @@ def flows() -> list[Flow[..., Any]]:
     return list(SESSION.listeners)
 
 
-def runs() -> Any:
+def runs() -> History:
     """The history: a pandas frame with one row a run, the latest first, which a notebook shows as a live table of runs.
 
     Columns: run, event, state, started (local time), seconds, records, failed.

@@ -11,6 +11,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Concatenate,
+    Generic,
     ParamSpec,
     Protocol,
     TypeVar,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from nbflow._call.engine import Engine
     from nbflow._run.explanation import Explanation
     from nbflow._run.forecast import Plan
+    from nbflow._run.frame_types import Column, Frame_co
     from nbflow._run.lane import Lane
     from nbflow._run.run import Run
 
@@ -42,7 +44,7 @@ V = TypeVar("V")
 
 if TYPE_CHECKING:
 
-    class Mapped(Run, list[V]):
+    class Mapped(Run[Frame_co], list[V], Generic[V, Frame_co]):
         """What ``step.map`` returns: outside a flow a `Run`, inside a flow a list of values.
 
         No type checker can tell which, as it depends on who calls. The true type, a
@@ -222,6 +224,17 @@ class Step(core.Step[P, R_co]):
     @overload
     def map(
         self: Step[..., Coroutine[Any, Any, V]],
+        items: Column[Frame_co],
+        /,
+        *args: object,
+        wait: bool = True,
+        max_in_flight: int | None = None,
+        budget: float | str | None = None,
+        **kwargs: object,
+    ) -> Mapped[V, Frame_co]: ...
+    @overload
+    def map(
+        self: Step[..., Coroutine[Any, Any, V]],
         items: Iterable[Any],
         /,
         *args: object,
@@ -230,6 +243,17 @@ class Step(core.Step[P, R_co]):
         budget: float | str | None = None,
         **kwargs: object,
     ) -> Mapped[V]: ...
+    @overload
+    def map(
+        self,
+        items: Column[Frame_co],
+        /,
+        *args: object,
+        wait: bool = True,
+        max_in_flight: int | None = None,
+        budget: float | str | None = None,
+        **kwargs: object,
+    ) -> Mapped[R_co, Frame_co]: ...
     @overload
     def map(
         self,
@@ -243,7 +267,7 @@ class Step(core.Step[P, R_co]):
     ) -> Mapped[R_co]: ...
     def map(
         self,
-        items: Iterable[Any],
+        items: Any,
         /,
         *args: object,
         wait: bool = True,

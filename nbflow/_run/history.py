@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pandas as pd
 
@@ -11,6 +11,8 @@ from nbflow._run.render import runs_to_html, runs_to_text
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
+    from anywidget import AnyWidget
+
     from nbflow._run.chronicle import Chronicle
 
 COLUMNS = ["run", "event", "state", "started", "seconds", "records", "failed"]
@@ -22,7 +24,7 @@ class Place(Protocol):
     def display_history(self, history: History, chronicle: Chronicle) -> bool:
         """Show it live under the cell; answers whether that can be done where this code runs."""
 
-    def history_widget(self, chronicle: Chronicle) -> Any:
+    def history_widget(self, chronicle: Chronicle) -> AnyWidget:
         """The live history as a widget."""
 
 
@@ -60,7 +62,7 @@ class History(pd.DataFrame):
         history._live = chronicle, place
         return history
 
-    def widget(self) -> Any:
+    def widget(self) -> AnyWidget:
         """The live history as a widget (an `anywidget.AnyWidget`), for hosts that show widgets their own way.
 
         In marimo: ``mo.ui.anywidget(nf.runs().widget())``. In Jupyter the history shows

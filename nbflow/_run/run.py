@@ -7,7 +7,7 @@ import threading
 import time
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, overload
 
 from nbflow._core.entry import BROKEN, DONE, Called, Item, Listed, RunState, Sent, Used
 from nbflow._core.lifecycle import State
@@ -15,6 +15,7 @@ from nbflow._core.sheet import Sheet
 from nbflow._core.table import WORDS, causes_of, failure_rows, short, table_of
 from nbflow._key.value import key_by
 from nbflow._run import decisions, differences, render, results
+from nbflow._run.frame_types import Frame_co
 from nbflow._run.inspection import FlowView, Inspection
 from nbflow._run.kept_batch import kept_batch, kept_row
 from nbflow._run.reasons import Why
@@ -22,7 +23,12 @@ from nbflow._store import checkpoint
 from nbflow.errors import RunFailedError, StoreError, UnknownRunError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from typing import Self
+
+    import pandas as pd
+    import polars as pl
+    from anywidget import AnyWidget
 
     from nbflow._call.engine import Engine
     from nbflow._core.entry import Entry
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     from nbflow._run.decisions import Decided
     from nbflow._run.differences import Change
     from nbflow._run.execution import Execution
+    from nbflow._run.frame_types import Dicts
     from nbflow._run.lane import Lane
     from nbflow._run.runs import Runs
 
@@ -60,11 +67,11 @@ class Home(Protocol):
     def display(self, run: Run) -> bool:
         """Show the run's live table under the cell; answers whether there is one where this code runs."""
 
-    def widget(self, run: Run) -> Any:
+    def widget(self, run: Run) -> AnyWidget:
         """The run's live table as a widget."""
 
 
-class Run:
+class Run(Generic[Frame_co]):
     """One send, or one map: every record through every subscribed flow.
 
     A run is known by its ``id`` and outlives the kernel: ``nbflow.open_run(id)`` gives
@@ -198,7 +205,7 @@ class Run:
         if not self._home.display(self):
             raise NotImplementedError  # what IPython takes for: look for another way to show it
 
-    def widget(self) -> Any:
+    def widget(self) -> AnyWidget:
         """The live table as a widget (an `anywidget.AnyWidget`), for hosts that show widgets their own way.
 
         In marimo: ``mo.ui.anywidget(run.widget())``. In Jupyter the run shows itself.
@@ -210,6 +217,20 @@ class Run:
 
     # What came out.
 
+    @overload
+    def results(self, flow: None = None, *, reviewed: bool = True) -> Frame_co: ...
+    @overload
+    def results(
+        self: Run[pd.DataFrame], flow: str, *, reviewed: bool = True
+    ) -> pd.Series[Any]: ...
+    @overload
+    def results(
+        self: Run[pl.DataFrame], flow: str, *, reviewed: bool = True
+    ) -> pl.Series: ...
+    @overload
+    def results(self: Run[Dicts], flow: str, *, reviewed: bool = True) -> list[Any]: ...
+    @overload
+    def results(self, flow: str, *, reviewed: bool = True) -> Any: ...
     def results(self, flow: str | None = None, *, reviewed: bool = True) -> Any:
         """The batch with what the flows made of it, or the values of one flow alone.
 
@@ -337,6 +358,12 @@ class Run:
                 values.append(checkpoint.load(saved[key]).value)
         return values
 
+    @overload
+    def failures(
+        self: Run[Dicts], by: Literal["cause"] | None = None
+    ) -> pd.DataFrame: ...
+    @overload
+    def failures(self, by: Literal["cause"] | None = None) -> Frame_co: ...
     def failures(self, by: str | None = None) -> Any:
         """The records that failed, one row each: record, flow, step, error, message, attempts.
 
@@ -369,7 +396,7 @@ class Run:
             rows,
         )
 
-    def compare(self, other: Run) -> Any:
+    def compare(self, other: Run) -> pd.DataFrame:
         """What came out differently in ``other``, a run of the same records: after an edit, or a day later.
 
         Returns:
@@ -379,7 +406,10 @@ class Run:
             ``status`` where a record is done in one run only; ``record`` where only one
             run has it. Values that are saved under one key are not loaded.
         """
-        return _frame("pandas", differences.COLUMNS, self.differences(other))
+        frame: pd.DataFrame = _frame(
+            "pandas", differences.COLUMNS, self.differences(other)
+        )
+        return frame
 
     def differences(self, other: Run) -> Iterator[Change]:
         """What `compare` has in its rows, one after the other."""
@@ -387,7 +417,7 @@ class Run:
         values = partial(self._values, mine), partial(other._values, theirs)
         return differences.changes(mine, theirs, values)
 
-    def raise_for_failures(self) -> Run:
+    def raise_for_failures(self) -> Self:
         """The run itself if nothing failed.
 
         Raises:
@@ -406,7 +436,7 @@ class Run:
             + (f"\n{causes}" if causes else "")
         )
 
-    def inspect(self, key: Any) -> Inspection:
+    def inspect(self, key: object) -> Inspection:
         """One record: each step of it in each flow, with state, attempts, times, and its inputs and outputs on request.
 
         Args:
@@ -476,7 +506,7 @@ class Run:
 
     # What one does with it.
 
-    def wait(self, timeout: float | None = None) -> Run:
+    def wait(self, timeout: float | None = None) -> Self:
         """Wait until the run has ended, or for ``timeout`` seconds, whichever process works on it; the run itself."""
         until = None if timeout is None else time.monotonic() + timeout
         while self._is_going_on() and (until is None or time.monotonic() < until):
@@ -487,14 +517,14 @@ class Run:
                 time.sleep(_GLANCE)
         return self
 
-    def __await__(self) -> Generator[Any, None, Run]:
+    def __await__(self) -> Generator[Any, None, Self]:
         """``await run``: wait for its end and leave the event loop, and with it the kernel, free meanwhile.
 
         Whoever cancels the waiting (the kernel's Stop does) cancels the run.
         """
         return self._awaited().__await__()
 
-    async def _awaited(self) -> Run:
+    async def _awaited(self) -> Self:
         import asyncio
 
         try:
@@ -528,7 +558,7 @@ class Run:
             else self._state().state == "RUNNING"
         )
 
-    def cancel(self) -> Run:
+    def cancel(self) -> Self:
         """Start nothing more. What waits is ``CANCELLED`` now; a sync call under way ends its step first.
 
         Everything that is done stays done. Returns at once; ``wait()`` waits for the
@@ -544,7 +574,7 @@ class Run:
 
     def rerun_failed(
         self, *, wait: bool = True, budget: float | str | None = None
-    ) -> Run:
+    ) -> Self:
         """Run again what failed, was cancelled or interrupted, and only that. The run goes on under its id.
 
         Args:
@@ -568,18 +598,18 @@ class Run:
 
     def rerun_places(
         self, only: frozenset[tuple[int, int]], *, force: bool = False
-    ) -> Run:
+    ) -> Self:
         """Run (record, flow) pairs again in the background, shown where the run is shown already: what a table asks for."""
         return self._again(only, wait=False, force=force, shown=False)
 
     def rerun(
         self,
-        where: Any = None,
+        where: str | int | Iterable[object] | Callable[[Any], object] | None = None,
         *,
         from_step: str | None = None,
         wait: bool = True,
         budget: float | str | None = None,
-    ) -> Run:
+    ) -> Self:
         """Run records again although they are done.
 
         Args:
@@ -669,7 +699,7 @@ class Run:
         from_step: str | None = None,
         shown: bool = True,
         budget: float | str | None = None,
-    ) -> Run:
+    ) -> Self:
         state = self._state()
         if state.state == "RUNNING":
             raise UsageError(
