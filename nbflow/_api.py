@@ -685,37 +685,45 @@ def send(
 ) -> Run:
     """Send a batch of records to every flow that listens to ``event``.
 
-    Sent again, nothing that is done is executed: only new, changed, failed and
-    unfinished records are.
+    Sending the same batch again does not repeat completed work: only new, changed,
+    failed and unfinished records are executed.
 
     Args:
         event: the event's name.
         records: a pandas or polars frame, an Arrow table, a list of dicts, or any
-            iterator of dicts (which is read as the run goes on).
+            iterator of dicts (which is read while the run continues).
         key: the column or columns that identify a record. Rows with one key and equal
             content are one record; rows with one key and different content are refused.
             Without it the index or the position identifies.
-        wait: ``False`` returns at once and the run goes on in the background; an
+        wait: ``False`` returns at once, and the run continues in the background; an
             iterator is then read by another thread.
-        max_in_flight: so many records are under way at once (1,024; threads of a sync
-            flow: 32).
+        max_in_flight: the number of records that are processed at once (1,024; threads
+            of a sync flow: 32).
         keep_records: ``False`` keeps the batch out of the ledger; the run can then only
             be rerun from this kernel.
         budget: US dollars that its calls may cost, such as ``"$5"``. A call that could
-            pass it is not started and its record is ``CANCELLED``; what is done is
+            exceed it is not started and its record is ``CANCELLED``; what is done is
             saved. The first call of each step is made alone, to see what it costs; from
-            then on each is taken to cost as much as the dearest one so far.
+            then on each is assumed to cost as much as the dearest one so far.
 
     Returns:
         The run: a table when shown, with ``results()``, ``failures()``,
-            ``rerun_failed()`` and more.
+        ``rerun_failed()`` and more.
 
     Raises:
         UnknownEventError: nobody listens; names the closest event.
         DuplicateKeyError: one key, different content.
-        UsageError: rows that are no records.
+        UsageError: rows that are not records.
         KeyboardInterrupt: after everything under way was accounted for; send again to
-            go on.
+            continue.
+
+    Example:
+        >>> @nf.flow(on="text/added")
+        ... def measure(record: dict[str, str]) -> int:
+        ...     return len(record["text"])
+        >>> run = nf.send("text/added", [{"text": "one"}, {"text": "three"}])
+        >>> run.results("measure")
+        [3, 5]
     """
     lanes = [FlowLane(flow) for flow in SESSION.listeners.of(event)]
     return SESSION.start(
@@ -807,10 +815,10 @@ def set_price(
 
 
 def plan(event: str, records: Records, *, key: Key = None) -> Plan:
-    """What ``send`` with the same arguments would do: how much is saved, what would run and why, how long it takes.
+    """Say what ``send`` with the same arguments would do, without executing anything.
 
-    Executes nothing and writes nothing. Calls and time are estimates, from what earlier
-    runs of the event took.
+    Writes nothing either. Calls and time are estimates, from what earlier runs of the
+    event took.
 
     Args:
         event: the event's name.
@@ -820,12 +828,21 @@ def plan(event: str, records: Records, *, key: Key = None) -> Plan:
 
     Returns:
         A `Plan`: ``.cached``, ``.would_run``, ``.flows`` with the reasons, ``.calls``,
-            ``.seconds``, ``.to_frame()``.
+        ``.seconds``, ``.to_frame()``.
 
     Raises:
         UnknownEventError: nobody listens; names the closest event.
         DuplicateKeyError: one key, different content.
-        UsageError: rows that are no records.
+        UsageError: rows that are not records.
+
+    Example:
+        >>> @nf.flow(on="text/added")
+        ... def measure(record: dict[str, str]) -> int:
+        ...     return len(record["text"])
+        >>> run = nf.send("text/added", [{"text": "one"}])
+        >>> plan = nf.plan("text/added", [{"text": "one"}, {"text": "three"}])
+        >>> plan.cached, plan.would_run
+        (1, 1)
     """
     lanes = [FlowLane(flow) for flow in SESSION.listeners.of(event)]
     batch = Batch(records, key)
@@ -851,16 +868,39 @@ def use(
 
 
 def flows() -> list[Flow[..., Any]]:
-    """Who listens: every flow that is defined, each with its ``events``."""
+    """Return every flow that is defined, in the order of definition.
+
+    Returns:
+        The flows, each with its ``name`` and the ``events`` that it listens to.
+
+    Example:
+        >>> @nf.flow(on="text/added")
+        ... def measure(record: dict[str, str]) -> int:
+        ...     return len(record["text"])
+        >>> [(flow.name, flow.events) for flow in nf.flows()]
+        [('measure', ('text/added',))]
+    """
     return list(SESSION.listeners)
 
 
 def runs() -> History:
-    """The history: a pandas frame with one row a run, the latest first, which a notebook shows as a live table of runs.
+    """Return the history: a pandas frame with one row a run, the latest first.
 
-    Columns: run, event, state, started (local time), seconds, records, failed.
-    ``nbflow.open_run(id)`` opens one, ``run.compare(other)`` compares two; so does the
-    live table, in which runs are sorted, filtered and found.
+    A notebook shows it as a live table, in which runs are sorted, filtered, found,
+    opened and compared. ``nbflow.open_run(id)`` opens one, ``run.compare(other)``
+    compares two.
+
+    Returns:
+        A `pandas.DataFrame` with the columns run, event, state, started (local time),
+        seconds, records, failed. It is a snapshot; ``widget()`` is the live table.
+
+    Example:
+        >>> @nf.step
+        ... def size(text: str) -> int:
+        ...     return len(text)
+        >>> run = size.map(["one", "three"])
+        >>> nf.runs()[["event", "state", "records"]].to_dict("records")
+        [{'event': 'size', 'state': 'COMPLETED', 'records': 2}]
     """
     from nbflow._run.history import History
 

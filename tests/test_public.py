@@ -1,5 +1,7 @@
 """What is public is listed, documented, typed and cheap to import."""
 
+import asyncio
+import doctest
 import inspect
 import os
 import subprocess
@@ -11,6 +13,8 @@ import pytest
 
 import nbflow
 import nbflow.errors
+from nbflow import _api, _step
+from nbflow._run import run as runs
 
 ROOT = Path(nbflow.__file__).parent
 
@@ -57,9 +61,31 @@ def test_everything_public_is_documented(name):
     "owner", [nbflow.Run, nbflow.Step], ids=lambda owner: owner.__name__
 )
 def test_every_public_method_is_documented(owner):
-    for name, value in vars(owner).items():
+    for name, value in inspect.getmembers(owner):
         if not name.startswith("_"):
             assert inspect.getdoc(value), name
+
+
+EXAMPLES = [
+    example
+    for module in (_api, _step, runs)
+    for example in doctest.DocTestFinder(exclude_empty=True).find(
+        module, extraglobs={"nf": nbflow, "asyncio": asyncio}
+    )
+    if example.examples
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+@pytest.mark.usefixtures("nb")
+def test_the_examples_in_docstrings_run(example):
+    assert not doctest.DocTestRunner().run(example).failed
+
+
+def test_every_way_to_call_a_step_has_an_example():
+    ways = {"aio", "explain", "forget", "map", "plan", "submit", "sync"}
+    names = {example.name for example in EXAMPLES}
+    assert {f"nbflow._step.Step.{way}" for way in ways} <= names
 
 
 def test_importing_loads_nothing_heavy():

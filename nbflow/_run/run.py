@@ -507,7 +507,26 @@ class Run(Generic[Frame_co]):
     # What one does with it.
 
     def wait(self, timeout: float | None = None) -> Self:
-        """Wait until the run has ended, or for ``timeout`` seconds, whichever process works on it; the run itself."""
+        """Wait until the run has ended, whichever process works on it.
+
+        Args:
+            timeout: the longest to wait, in seconds; without it, as long as it takes.
+
+        Returns:
+            The run itself. If the time was up first, its ``state`` is ``RUNNING``.
+
+        Raises:
+            UnknownRunError: the run is not in the ledger any more.
+            KeyboardInterrupt: the waiting was interrupted; the run continues.
+
+        Example:
+            >>> @nf.step
+            ... def size(text: str) -> int:
+            ...     return len(text)
+            >>> run = size.map(["one", "three"], wait=False)
+            >>> run.wait(timeout=60).state
+            'COMPLETED'
+        """
         until = None if timeout is None else time.monotonic() + timeout
         while self._is_going_on() and (until is None or time.monotonic() < until):
             execution = self._execution
@@ -559,11 +578,26 @@ class Run(Generic[Frame_co]):
         )
 
     def cancel(self) -> Self:
-        """Start nothing more. What waits is ``CANCELLED`` now; a sync call under way ends its step first.
+        """Stop the run: start nothing more, and keep what is done.
 
-        Everything that is done stays done. Returns at once; ``wait()`` waits for the
-        last call. A run that another kernel or job works on is asked to stop through
-        the ledger, and does within a second.
+        Records that wait are ``CANCELLED`` at once. A sync call that is under way ends
+        its step first; ``wait()`` waits for it. A run that another kernel or job works
+        on is asked to stop through the ledger, and does so within a second. A run that
+        has ended stays as it is.
+
+        Returns:
+            The run itself, at once. ``rerun_failed()`` continues it.
+
+        Raises:
+            UnknownRunError: the run is not in the ledger any more.
+
+        Example:
+            >>> @nf.step
+            ... def size(text: str) -> int:
+            ...     return len(text)
+            >>> run = size.map(["one", "three"], wait=False)
+            >>> run.cancel().wait().rerun_failed().results("size")
+            [3, 5]
         """
         execution = self._execution
         if execution is None and self.state == "RUNNING":
