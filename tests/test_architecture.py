@@ -16,6 +16,7 @@ LAYERS = [
     ["_run"],
     ["notebook"],
     ["quality"],
+    ["_session"],
     ["_api"],
     ["testing", "job", "dashboard", "llm"],
     ["script"],
