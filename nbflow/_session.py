@@ -262,7 +262,10 @@ class Session:
         )
         if unknown:
             raise UsageError(
-                f'A budget cannot be kept: the price of {", ".join(unknown)} is not known. Say nf.set_price("{unknown[0]}", input=..., output=...), in US dollars per million tokens (0 for a model of your own), or leave the budget out.'
+                f"A budget cannot be kept: the price of {', '.join(unknown)} is not"
+                f' known. Say nf.set_price("{unknown[0]}", input=..., output=...), in'
+                " US dollars per million tokens (0 for a model of your own), or leave"
+                " the budget out."
             )
         return None if limit is None else Budget(limit, job_link.tell_refusal)
 
@@ -326,7 +329,9 @@ class Session:
             return FlowLane(flow)
         if state.event == name:
             raise UsageError(
-                f"Run {state.run} is a map of step {name!r} made in another kernel: run the cell with {name}.map(...) again, what is done is not run twice."
+                f"Run {state.run} is a map of step {name!r} made in another kernel:"
+                f" run the cell with {name}.map(...) again, what is done is not run"
+                " twice."
             )
         raise UsageError(
             f"Flow {name!r} of run {state.run} is not defined in this kernel: run the cell that defines it, then rerun."

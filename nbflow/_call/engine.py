@@ -110,7 +110,11 @@ class Engine:
         return call, place.runner, place.must_run(step.name)
 
     def call(self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The value of a sync step, or of an async one that is called plainly; a coroutine of it for any other async one."""
+        """Call a step as it was written.
+
+        Returns the value of a sync step, or of an async one that is called plainly; for
+        any other async one a coroutine of it.
+        """
         __tracebackhide__ = True
         if step.is_async:
             return (
@@ -139,7 +143,11 @@ class Engine:
             if step.name in self._reported:
                 return
             self._reported.add(step.name)
-        text = f"The sync step {step.name!r} held up the event loop of an async flow for {seconds:.1f} s; everything else waited. Await it on a thread: `await {step.name}.aio(...)`."
+        text = (
+            f"The sync step {step.name!r} held up the event loop of an async flow for"
+            f" {seconds:.1f} s; everything else waited. Await it on a thread: `await"
+            f" {step.name}.aio(...)`."
+        )
         warnings.warn(text, NbflowWarning, stacklevel=4)
 
     async def aio(
@@ -184,7 +192,8 @@ class Engine:
         if self.machinery.loop.is_current():
             written = f"{step.name}.aio" if step.is_plain else step.name
             raise UsageError(
-                f"{step.name}{how} would wait on the event loop for the event loop; in async code write `await {written}(...)`."
+                f"{step.name}{how} would wait on the event loop for the event loop;"
+                f" in async code write `await {written}(...)`."
             )
 
     def fan_out(

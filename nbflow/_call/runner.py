@@ -413,7 +413,10 @@ class Runner:
     # The other two that wait.
 
     def _budgets(self, call: Call) -> Sequence[Budget]:
-        """What an attempt has to fit into. A flow costs what its steps do; a call inside one that is paid for is part of it."""
+        """What an attempt has to fit into.
+
+        A flow costs what its steps do; a call inside one that is paid for is part of it.
+        """
         budgets = self.budgets if call.place is None else call.place.budgets
         if not budgets or call.is_flow:
             return ()

@@ -165,7 +165,10 @@ class Execution:
         return self._ended.wait(timeout)
 
     def run(self) -> None:
-        """Read the batch and see every record through, in this thread. An interrupt ends the run and is raised again."""
+        """Read the batch and see every record through, in this thread.
+
+        An interrupt ends the run and is raised again.
+        """
         try:
             self._codes.begin()
             # Not before the run is locked: who is told looks at it, and would find

@@ -74,7 +74,9 @@ class FlowLane:
         if inspect.iscoroutine(value):
             value.close()
             raise UsageError(
-                f"flow {self.name!r} returned a coroutine: an async step was called and not awaited. Write `async def {self.name}` and await the step, or call step.sync(...)."
+                f"flow {self.name!r} returned a coroutine: an async step was called"
+                f" and not awaited. Write `async def {self.name}` and await the step,"
+                " or call step.sync(...)."
             )
         return value
 

@@ -12,6 +12,7 @@ from nbflow._core.lifecycle import State
 from nbflow._core.table import WORDS, causes_of, failure_rows, short, table_of
 from nbflow._key.value import key_by
 from nbflow._run import differences, render, results
+from nbflow._run.batch import key_text
 from nbflow._run.inspection import FlowView, Inspection
 from nbflow._run.options import RunOptions
 from nbflow._run.reasons import Why
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at a run that is awaited or that another process works on.
 _GLANCE = 0.05
+#: Causes of failures that an error names.
+_CAUSES = 10
 
 
 class Home(Protocol):
@@ -82,7 +85,11 @@ class Run:
 
     @property
     def state(self) -> str:
-        """``RUNNING``, ``COMPLETED``, ``PARTIAL`` (some records failed), ``FAILED`` (all), ``CANCELLED`` or ``INTERRUPTED``."""
+        """How it stands.
+
+        ``RUNNING``, ``COMPLETED``, ``PARTIAL`` (some records failed), ``FAILED`` (all
+        did), ``CANCELLED`` or ``INTERRUPTED``.
+        """
         return self.reader.state().state
 
     @property
@@ -158,14 +165,13 @@ class Run:
 
         Returns:
             Without ``flow``: the batch in its own library, index and order kept, every
-                row in its place. For each
-            flow a column ``<flow>.status`` with the record's state, and its values:
-            ``<flow>.<field>`` for each field of dicts, pydantic models, dataclasses,
-            attrs and named tuples, else one column ``<flow>``. A list or iterator of
-            dicts gives a list of dicts.
+            row in its place. For each flow a column ``<flow>.status`` with the record's
+            state, and its values: ``<flow>.<field>`` for each field of dicts, pydantic
+            models, dataclasses, attrs and named tuples, else one column ``<flow>``. A
+            list or iterator of dicts gives a list of dicts.
 
             With ``flow``: its values, one a row: a Series of the batch's library, or a
-                list.
+            list.
 
             Where calls reported what they used (``nbflow.usage``), ``<flow>.cost`` (US
             dollars; empty where a price is not known) and ``<flow>.tokens`` of each
@@ -176,31 +182,26 @@ class Run:
         """
         state = self.reader.state()
         if flow is not None and flow not in state.flows:
-            raise UsageError(
-                f"Run {self.id} has no flow {flow!r}; it has {', '.join(map(repr, state.flows))}."
-            )
+            known = ", ".join(map(repr, state.flows))
+            raise UsageError(f"Run {self.id} has no flow {flow!r}; it has {known}.")
         batch, rows = self.reader.rows(state)
         source = batch.source if batch is not None else None
         library = batch.library if batch is not None else "records"
         decided = self.reader.decided(state, batch) if reviewed else {}
         if flow is not None:
             number = state.flows.index(flow)
+            made = self.reader.values(state, number, rows)
             values = [
                 results.corrected(value, decided.get((row, number)))
-                for row, value in zip(
-                    rows, self.reader.values(state, number, rows), strict=True
-                )
+                for row, value in zip(rows, made, strict=True)
             ]
             return results.as_series(library, source, flow, values)
         columns: dict[str, list[Any]] = {}
         for number, name in enumerate(state.flows):
             columns[f"{name}.status"] = [str(state.item(row, number)) for row in rows]
-            made = results.columns_of(name, self.reader.values(state, number, rows))
-            columns.update(
-                results.corrected_columns(
-                    name, made, [decided.get((row, number)) for row in rows]
-                )
-            )
+            fields = results.columns_of(name, self.reader.values(state, number, rows))
+            by_row = [decided.get((row, number)) for row in rows]
+            columns.update(results.corrected_columns(name, fields, by_row))
             columns.update(self._used(state, number, rows, taken=columns))
         if batch is None:
             source = [{"key": state.keys[row]} for row in rows]
@@ -239,31 +240,24 @@ class Run:
         if by not in (None, "cause"):
             raise UsageError(f'failures(by={by!r}): the only grouping is by="cause".')
         if by == "cause":
-            causes = causes_of(state)
-            return _frame(
-                state.library,
-                ("flow", "step", "error", "message", "records", "example"),
-                causes,
-            )
+            names = ("flow", "step", "error", "message", "records", "example")
+            return _frame(state.library, names, causes_of(state))
         rows = [
             (row.key, row.flow, row.step or None, row.error, row.message, row.attempts)
             for row in failure_rows(state)
         ]
-        return _frame(
-            state.library,
-            ("record", "flow", "step", "error", "message", "attempts"),
-            rows,
-        )
+        names = ("record", "flow", "step", "error", "message", "attempts")
+        return _frame(state.library, names, rows)
 
     def compare(self, other: Run) -> Any:
         """What came out differently in ``other``, a run of the same records: after an edit, or a day later.
 
         Returns:
             A pandas frame, one row a difference: record, flow, field, before (this
-                run), after (``other``). The field
-            is one of the output's, or the flow's name for an output without fields;
-            ``status`` where a record is done in one run only; ``record`` where only one
-            run has it. Values that are saved under one key are not loaded.
+            run), after (``other``). The field is one of the output's, or the flow's
+            name for an output without fields; ``status`` where a record is done in one
+            run only; ``record`` where only one run has it. Values that are saved under
+            one key are not loaded.
         """
         return _frame("pandas", differences.COLUMNS, self.differences(other))
 
@@ -283,14 +277,13 @@ class Run:
         state = self.reader.state()
         if state.state in ("COMPLETED", "RUNNING") and not state.failures:
             return self
-        causes = "\n".join(
-            f"  {cause.records:,} x {cause.error} at {cause.step or cause.flow}, such as {short(cause.example, 60)}: {short(cause.message)}"
-            for cause in causes_of(state)[:10]
-        )
-        raise RunFailedError(
-            f"Run {self.id} is {state.state}: {short(self.table().sentence, 500)}"
-            + (f"\n{causes}" if causes else "")
-        )
+        text = f"Run {self.id} is {state.state}: {short(self.table().sentence, 500)}"
+        for cause in causes_of(state)[:_CAUSES]:
+            text += (
+                f"\n  {cause.records:,} x {cause.error} at {cause.step or cause.flow},"
+                f" such as {short(cause.example, 60)}: {short(cause.message)}"
+            )
+        raise RunFailedError(text)
 
     def inspect(self, key: Any) -> Inspection:
         """One record: each step of it in each flow, with state, attempts, times, and its inputs and outputs on request.
@@ -300,13 +293,13 @@ class Run:
                 position.
         """
         state = self.reader.state()
-        text = " / ".join(map(str, key)) if isinstance(key, tuple) else str(key)
-        numbers = [number for number, known in enumerate(state.keys) if known == text]
-        if not numbers:
+        text = key_text(key)
+        if text not in state.keys:
+            first = ", ".join(map(repr, state.keys[:3]))
             raise UsageError(
-                f"Run {self.id} has no record {text!r}; its first keys are {', '.join(map(repr, state.keys[:3]))}."
+                f"Run {self.id} has no record {text!r}; its first keys are {first}."
             )
-        record = numbers[0]
+        record = state.keys.index(text)
         execution = self.reader.execution
         inputs = execution.inputs if execution is not None else {}
         why = Why(self.engine, state, record, self.reader.saved, self.reader.record_in)
@@ -411,7 +404,10 @@ class Run:
     def rerun_places(
         self, only: frozenset[tuple[int, int]], *, force: bool = False
     ) -> Run:
-        """Run (record, flow) pairs again in the background, shown where the run is shown already: what a table asks for."""
+        """Run (record, flow) pairs again in the background: what a table asks for.
+
+        They are shown where the run is shown already.
+        """
         return self._again(only, wait=False, force=force, shown=False)
 
     def rerun(
@@ -447,7 +443,8 @@ class Run:
         ]
         if not flows:
             raise UsageError(
-                f"from_step={from_step!r}: no such step in run {self.id}; it called {', '.join(known)}."
+                f"from_step={from_step!r}: no such step in run {self.id}; it called"
+                f" {', '.join(known)}."
             )
         only = frozenset((record, flow) for flow in flows for record in chosen)
         return self._again(
@@ -455,32 +452,26 @@ class Run:
         )
 
     def _chosen(self, state: RunState, where: Any) -> Iterable[int]:
+        """Return the numbers of the records that ``where`` of `rerun` means."""
         if where is None:
             return range(len(state.keys))
         if callable(where):
             batch, rows = self.reader.rows(state)
             if batch is None:
                 raise UsageError(
-                    f"The records of run {self.id} were not kept, so where= can only be a list of keys."
+                    f"The records of run {self.id} were not kept, so where= can only be"
+                    " a list of keys."
                 )
             return {
                 number
                 for number, row in zip(rows, batch.rows(), strict=True)
                 if row.error is None and where(row.record)
             }
-        wanted = (
-            {str(where)}
-            if isinstance(where, str | int)
-            else {
-                " / ".join(map(str, key)) if isinstance(key, tuple) else str(key)
-                for key in where
-            }
-        )
-        unknown = wanted - set(state.keys)
+        wanted = set(map(key_text, [where] if isinstance(where, str | int) else where))
+        unknown = sorted(wanted.difference(state.keys))
         if unknown:
-            raise UsageError(
-                f"where=: run {self.id} has no record {', '.join(map(repr, sorted(unknown)[:5]))}."
-            )
+            some = ", ".join(map(repr, unknown[:5]))
+            raise UsageError(f"where=: run {self.id} has no record {some}.")
         return [number for number, key in enumerate(state.keys) if key in wanted]
 
     def _again(
@@ -512,14 +503,12 @@ class Run:
 
 
 def _content(run: Run) -> object:
-    """What two runs have to have in common for a step or a cell to be given the same: what ``results()`` and ``failures()`` say."""
+    """What identifies a run as the input of a step or a cell: what ``results()`` and ``failures()`` say."""
     state = run.reader.state()
+    records, flows = range(len(state.keys)), range(len(state.flows))
     items = [
-        [
-            (str(state.item(record, flow)), state.checkpoint(record, flow))
-            for record in range(len(state.keys))
-        ]
-        for flow in range(len(state.flows))
+        [(str(state.item(n, flow)), state.checkpoint(n, flow)) for n in records]
+        for flow in flows
     ]
     batch, _ = run.reader.rows(state)
     failures = [tuple(row) for row in failure_rows(state)]
@@ -545,9 +534,10 @@ key_by(Run, _content)
 def _frame(
     library: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]
 ) -> Any:
-    data: dict[str, list[Any]] = dict(
-        zip(columns, (list(column) for column in zip(*rows, strict=True)), strict=False)
-    ) or {name: [] for name in columns}
+    data: dict[str, list[Any]] = {name: [] for name in columns}
+    for row in rows:
+        for name, value in zip(columns, row, strict=True):
+            data[name].append(value)
     root = library.partition(".")[0]
     if root == "polars":
         import polars as pl

@@ -125,7 +125,10 @@ class RunReader:
                 self.sheet.apply(entry)
 
     def whole_state(self) -> RunState:
-        """Return the state with the records that a killed process did not come to read: they are interrupted like the others."""
+        """Return the state with the records that a killed process did not come to read.
+
+        They are interrupted like the others.
+        """
         state = self.state()
         if state.state != "INTERRUPTED" or not state.unread or not state.keeps_records:
             return state
