@@ -53,7 +53,7 @@ def async_flow() -> None:
 def sent(folder: Path, size: int) -> dict[str, float]:
     """All that a person waits for: the store opens, the batch is sent, the store closes."""
     import nbflow as nf
-    from nbflow._api import SESSION
+    from nbflow._session import SESSION
 
     batch = work.records(size)
     begun = time.perf_counter()

@@ -50,7 +50,7 @@ def warm(size: int, call: Callable[[str], object]) -> dict[str, float]:
 def step(folder: Path) -> tuple[Callable[[str], object], Callable[[], None]]:
     """A step outside of any run, and how its store is closed."""
     import nbflow as nf
-    from nbflow._api import SESSION
+    from nbflow._session import SESSION
 
     nf.use(folder)
     return nf.step(answer), SESSION.engine.close

@@ -131,7 +131,7 @@ def paired(folder: Path, size: int) -> dict[str, float]:
     messages. Others on the machine change how long things take, and much less what the
     processor does for them; what is left of it shows between one batch that nobody
     looked at and the next."""
-    from nbflow import _api
+    from nbflow._session import SESSION
     from nbflow.notebook import display
 
     display.view = Shown  # type: ignore[assignment]
@@ -141,7 +141,7 @@ def paired(folder: Path, size: int) -> dict[str, float]:
     pairs, records = (_PAIRS, size * 2_500) if size > 1 else (1, 200)
     for number in range(-1, pairs):
         for watched in (True, False) if number % 2 else (False, True):
-            _api.SESSION.shows = watched
+            SESSION.shows = watched
             gc.collect()
             begun = time.process_time()
             batch.sent(folder / f"{number}{watched}", records)
@@ -183,7 +183,7 @@ class Shown:
         self.table = RunTable(run, json.dumps, PUBLISHER.wake)
 
     def begin(self, _state: Any) -> None:
-        notes = self.table.run._execution.notes  # type: ignore[union-attr]
+        notes = self.table.run.reader.execution.notes  # type: ignore[union-attr]
         flush, self._noting = notes.flush, 0.0
 
         def noted() -> None:

@@ -449,9 +449,9 @@ def _dashboard(arguments: argparse.Namespace) -> int:
 
 
 def _store(_arguments: argparse.Namespace) -> int:
-    from nbflow import _api
+    from nbflow._session import SESSION
 
-    engine = _api.SESSION.engine
+    engine = SESSION.engine
     print(f"store        {engine.store.url}")
     checkpoints = engine.store.keys()
     print(f"checkpoints  {sum(1 for _ in checkpoints):,}")

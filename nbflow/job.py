@@ -18,7 +18,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbflow import _api
 from nbflow._call import job_link
 from nbflow._core.lifecycle import State
 from nbflow._core.policy import seconds
@@ -26,6 +25,7 @@ from nbflow._core.usage import Usage, dollars
 from nbflow._key.secret import Known
 from nbflow._key.secret_patterns import is_secret
 from nbflow._run import render
+from nbflow._session import SESSION
 from nbflow._store import location
 from nbflow._store.store import MemoryStore
 from nbflow.errors import NbflowError, UsageError
@@ -356,8 +356,8 @@ class _Runs:
         for told in runs:
             try:
                 if told not in self.handles:
-                    self.handles[told] = _api.SESSION.run_at(told)
-                found.append(self.handles[told]._state())  # noqa: SLF001
+                    self.handles[told] = SESSION.run_at(told)
+                found.append(self.handles[told].reader.state())
             except NbflowError as error:
                 self.handles.pop(told, None)
                 self.lost[told] = str(error)
@@ -390,7 +390,7 @@ class _Runs:
 
     def used(self, since: float) -> Usage:
         """What all calls used since then, in runs and outside."""
-        known = [run._state().used_since(since) for run in self.handles.values()]  # noqa: SLF001
+        known = [run.reader.state().used_since(since) for run in self.handles.values()]
         return sum(known, job_link.used(self.told))
 
     def refusal(self) -> str:
@@ -400,7 +400,7 @@ class _Runs:
     def facts(self) -> list[dict[str, Any]]:
         """For the report."""
         known = [
-            report.facts_of_run(told, run._state())  # noqa: SLF001
+            report.facts_of_run(told, run.reader.state())
             for told, run in self.handles.items()
         ]
         return known + [

@@ -15,10 +15,11 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbflow import _api, job
+from nbflow import job
 from nbflow._call import job_link
 from nbflow._core.usage import dollars
 from nbflow._run.run import Run
+from nbflow._session import SESSION
 from nbflow.errors import NbflowError, UsageError
 from nbflow.notebook import cells, parameters, report
 from nbflow.notebook.job_lock import turn
@@ -179,8 +180,8 @@ def _interrupt(*_: object) -> None:
 
 def _left(told: Path, allowed: tuple[float, bool]) -> int:
     """Wait for the runs that were begun, and count what they left undone."""
-    runs = [_api.SESSION.run_at(one) for one in dict.fromkeys(job_link.read(told))]
-    states = [one.wait()._state() for one in runs]  # noqa: SLF001
+    runs = [SESSION.run_at(one) for one in dict.fromkeys(job_link.read(told))]
+    states = [one.wait().reader.state() for one in runs]
     left, records = (
         sum(map(report.undone, states)),
         sum(len(state.keys) + state.unread for state in states),
@@ -228,7 +229,7 @@ _SHELLS: dict[int, _Shell] = {}
 def step_cell(line: str, space: dict[str, Any]) -> Iterator[cells.Attempt]:
     """The attempts at the step cell that the calling loop holds, which is its body: see `nbflow.export.translation`."""
     shell = _SHELLS.setdefault(id(space), _Shell(space))
-    cells.install(shell, lambda: _api.SESSION.engine)
+    cells.install(shell, lambda: SESSION.engine)
     frame = inspect.currentframe()
     assert frame is not None
     assert frame.f_back is not None

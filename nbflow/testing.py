@@ -28,6 +28,7 @@ from nbflow._call.clock import TestClock
 from nbflow._call.engine import Engine
 from nbflow._core.lifecycle import State
 from nbflow._run.runs import Runs
+from nbflow._session import SESSION
 from nbflow._store.ledger import MemoryLedger
 from nbflow._store.store import MemoryStore
 from nbflow.errors import UsageError
@@ -62,7 +63,7 @@ class Isolated:
         self.calls: list[str] = []
         self._clock = TestClock()
         self._crash: list[Any] = ["", 0]
-        self._machinery = _api.SESSION.machinery
+        self._machinery = SESSION.machinery
         self.runs = self._on(MemoryStore(), MemoryLedger())
         self.engine.runner.on_attempt = self.calls.append
 
@@ -80,11 +81,11 @@ class Isolated:
         Retries, limits and checkpoints are those of the step. An exception to be raised
         is what a function raises.
         """
-        if step not in _api.SESSION.steps:
+        if step not in SESSION.steps:
             raise UsageError(
-                f"There is no step {step!r} to stub; there are {', '.join(sorted(_api.SESSION.steps)) or 'none'}."
+                f"There is no step {step!r} to stub; there are {', '.join(sorted(SESSION.steps)) or 'none'}."
             )
-        is_async = _api.SESSION.steps[step].is_async
+        is_async = SESSION.steps[step].is_async
         self.engine.stubs[step] = (
             _awaitable(function)
             if is_async and not inspect.iscoroutinefunction(function)
@@ -118,11 +119,11 @@ class Isolated:
         self.engine.stubs.update(engine.stubs)
         self.engine.runner.on_attempt = self.calls.append
         self.calls.clear()
-        _api.SESSION.replace(self.runs)
+        SESSION.replace(self.runs)
 
     def states(self, run: Run) -> dict[str, list[str]]:
         """For each flow of ``run`` the states of its records, in order: ``{"triage": ["COMPLETED", "FAILED"]}``."""
-        state = run._state()  # noqa: SLF001
+        state = run.reader.state()
         return {
             name: [
                 str(State(state.item(record, flow)))
@@ -156,7 +157,7 @@ def isolated() -> Iterator[Isolated]:
             with nbflow.testing.isolated() as nb:
                 yield nb
     """
-    session = _api.SESSION
+    session = SESSION
     isolated = Isolated()
     before, shows = session.replace(isolated.runs), session.shows
     session.shows = False

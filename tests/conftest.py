@@ -3,22 +3,22 @@
 import pytest
 
 import nbflow.testing
-from nbflow import _api
 from nbflow._core.flow import Listeners
 from nbflow._key.secret import KNOWN
+from nbflow._session import SESSION
 
 
 @pytest.fixture(autouse=True)
 def _no_leaks(tmp_path, monkeypatch):
     """Every test begins without flows and steps, with a key of its own, and never finds the store of the checkout."""
-    monkeypatch.setattr(_api.SESSION, "listeners", Listeners())
-    monkeypatch.setattr(_api.SESSION, "steps", {})
+    monkeypatch.setattr(SESSION, "listeners", Listeners())
+    monkeypatch.setattr(SESSION, "steps", {})
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("NBFLOW_STORE", str(tmp_path / "store"))
-    before = _api.SESSION.replace(None)
+    before = SESSION.replace(None)
     yield
     KNOWN.clear()
-    _api.SESSION.replace(before)
+    SESSION.replace(before)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ LAYERS = [
     ["_step"],
     ["notebook"],
     ["quality"],
+    ["_session"],
     ["_api"],
     ["testing", "job", "dashboard", "llm"],
     ["script"],

@@ -59,7 +59,10 @@ class Budget:
     def enter(
         self, step: str, clock: Clock, cancelled: threading.Event | None, *, waits: bool
     ) -> Hold:
-        """Wait for the money for a call of ``step``; to be followed by `leave`. Not ``waits``: those that it would wait for need this thread.
+        """Wait for the money for a call of ``step``; to be followed by `leave`.
+
+        Without ``waits`` it refuses instead: the calls that it would wait for need this
+        thread.
 
         Raises:
             BudgetError: it would pass the budget, and nothing is under way that could
@@ -104,7 +107,9 @@ class Budget:
             if used.unpriced:
                 self._dearest[hold.step] = math.inf
                 self._refuse(
-                    f"what a request of step {hold.step!r} cost is not known, so a budget cannot be kept: say nf.set_price(model, input=..., output=...)"
+                    f"what a request of step {hold.step!r} cost is not known, so a"
+                    " budget cannot be kept: say nf.set_price(model, input=...,"
+                    " output=...)"
                 )
             if hold.ended:
                 self.spent += used.cost or 0.0
@@ -117,7 +122,9 @@ class Budget:
             if not waits and self._answer(step) is None:
                 place.set_exception(
                     BudgetError(
-                        f"not started: the budget is held back for calls under way, and the sync step {step!r} cannot wait for them on the event loop of an async flow: await {step}.aio(...)."
+                        "not started: the budget is held back for calls under way,"
+                        f" and the sync step {step!r} cannot wait for them on the"
+                        f" event loop of an async flow: await {step}.aio(...)."
                     )
                 )
                 return place
@@ -166,7 +173,8 @@ class Budget:
         if self._holds:
             return None
         self._refuse(
-            f"the budget of {money(self.limit)} is reached, {money(self.spent)} of it are spent and the next call may cost {money(expected or 0.0)}"
+            f"the budget of {money(self.limit)} is reached, {money(self.spent)} of it"
+            f" are spent and the next call may cost {money(expected or 0.0)}"
         )
         return BudgetError(f"not started: {self.refusal}.")
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from nbflow._call.clock import Clock
-    from nbflow._core.step import Step
+    from nbflow._call.scope import Performer
+    from nbflow._core.step import AnyStep
     from nbflow._store.ledger import Ledger
     from nbflow._store.store import Store
 
@@ -40,7 +41,7 @@ class Machinery:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forked)
 
-    def prepare(self, step: Step[..., Any]) -> tuple[Binder, Gate]:
+    def prepare(self, step: AnyStep) -> tuple[Binder, Gate]:
         """A step's binder and gate, made once."""
         return Binder(step.__wrapped__, step.keyed.ignore), self.gates.gate(step.policy)
 
@@ -78,21 +79,18 @@ class Engine:
     # One step, called in one of its five ways.
 
     def _call(
-        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Call, Runner, bool]:
+        self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Call, Performer, bool]:
         outer = SCOPE.get()
-        item = outer.item if outer is not None else None
+        place = outer.place if outer is not None else None
         binder, gate = step.prepared
-        identity = keys.identify(step) if item is None else item.identify(step)
+        identity = keys.identify(step) if place is None else place.identify(step)
         arguments = binder.arguments(args, kwargs)
-        key = keys.step_key(
-            step, identity, arguments, item.run if item is not None else None
-        )
-        function = (
-            self.stubs.get(step.name, step.__wrapped__)
-            if self.stubs
-            else step.__wrapped__
-        )
+        run = place.run if place is not None else None
+        key = keys.step_key(step, identity, arguments, run)
+        function = step.__wrapped__
+        if self.stubs:
+            function = self.stubs.get(step.name, function)
         call = Call(
             function,
             step.name,
@@ -103,18 +101,20 @@ class Engine:
             identity=identity,
             inputs=lambda: inputs_of(arguments),
             gate=gate,
-            item=item,
+            place=place,
             outer=outer,
         )
-        if item is None:
+        if place is None:
             return call, self.runner, identity.per_run  # no run: each call is one
-        item.inputs.append((step.name, args, kwargs))
-        return call, item.runner, item.must_run(step.name)
+        place.inputs.append((step.name, args, kwargs))
+        return call, place.runner, place.must_run(step.name)
 
-    def call(
-        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        """The value of a sync step, or of an async one that is called plainly; a coroutine of it for any other async one."""
+    def call(self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a step as it was written.
+
+        Returns the value of a sync step, or of an async one that is called plainly; for
+        any other async one a coroutine of it.
+        """
         __tracebackhide__ = True
         if step.is_async:
             return (
@@ -132,22 +132,26 @@ class Engine:
         return value_of(call, outcome)
 
     async def _acall(
-        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         __tracebackhide__ = True
         call, runner, force = self._call(step, args, kwargs)
         return value_of(call, await runner.aperform(call, force=force))
 
-    def _held_up(self, step: Step[..., Any], seconds: float) -> None:
+    def _held_up(self, step: AnyStep, seconds: float) -> None:
         with self._mutex:
             if step.name in self._reported:
                 return
             self._reported.add(step.name)
-        text = f"The sync step {step.name!r} held up the event loop of an async flow for {seconds:.1f} s; everything else waited. Await it on a thread: `await {step.name}.aio(...)`."
+        text = (
+            f"The sync step {step.name!r} held up the event loop of an async flow for"
+            f" {seconds:.1f} s; everything else waited. Await it on a thread: `await"
+            f" {step.name}.aio(...)`."
+        )
         warnings.warn(text, NbflowWarning, stacklevel=4)
 
     async def aio(
-        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Await any step; a sync one on a worker thread."""
         if step.is_async:
@@ -158,26 +162,21 @@ class Engine:
             self.machinery.workers.submit(lambda: self.call(step, args, kwargs))
         )
 
-    def sync(
-        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def sync(self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Wait for any step."""
         if not step.is_async:
             return self.call(step, args, kwargs)
         self._refuse_on_loop(step, "(...)" if step.is_plain else ".sync(...)")
         outer = SCOPE.get()
-        cancelled = (
-            outer.item.cancelled
-            if outer is not None and outer.item is not None
-            else None
-        )
+        place = outer.place if outer is not None else None
+        cancelled = place.cancelled if place is not None else None
         return self.machinery.loop.wait(
             self._acall(step, args, kwargs),
             lambda future: self.clock.wait_for(future, cancelled),
         )
 
     def submit(
-        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Future[Any]:
         """Start any step on the side."""
         if not step.is_async:
@@ -189,16 +188,17 @@ class Engine:
             self._acall(step, args, kwargs), self.machinery.loop.get()
         )
 
-    def _refuse_on_loop(self, step: Step[..., Any], how: str) -> None:
+    def _refuse_on_loop(self, step: AnyStep, how: str) -> None:
         if self.machinery.loop.is_current():
             written = f"{step.name}.aio" if step.is_plain else step.name
             raise UsageError(
-                f"{step.name}{how} would wait on the event loop for the event loop; in async code write `await {written}(...)`."
+                f"{step.name}{how} would wait on the event loop for the event loop;"
+                f" in async code write `await {written}(...)`."
             )
 
     def fan_out(
         self,
-        step: Step[..., Any],
+        step: AnyStep,
         items: Any,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],

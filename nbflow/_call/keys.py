@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
@@ -23,12 +23,11 @@ from nbflow.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nbflow._core.flow import Flow
+    from nbflow._core.flow import AnyFlow
+    from nbflow._core.step import AnyStep
     from nbflow._key.mutation import Slot
 
-    Subject = Step[..., Any] | Flow[..., Any]
-
-_SIZE = 20
+    Subject = AnyStep | AnyFlow
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class Identity:
         return replace(self, digest=digest)
 
     @property
-    def steps(self) -> tuple[Step[..., Any], ...]:
+    def steps(self) -> tuple[AnyStep, ...]:
         """The steps that are reached."""
         return self.code.steps
 
@@ -72,35 +71,31 @@ def identify(subject: Subject) -> Identity:
         UsageError: something in ``depends_on=`` is not there.
     """
     version = subject.code_version
-    code = (
-        codes.read(subject.__wrapped__, subject.code_ignores)
-        if version is None
-        else codes.read(subject)
-    )
+    if version is None:
+        code = codes.read(subject.__wrapped__, subject.code_ignores)
+    else:
+        code = codes.read(subject)
     known: tuple[Code, Identity] | None = subject.__dict__.get("_identity")
     if known is not None and known[0] is code:
         return known[1]
     identity = identity_of(code, (subject, *code.steps), methods=version is None)
-    if (
-        identity.digest is code.digest
-    ):  # without depends_on=: files change without anybody being told
+    # Not with depends_on=: files change without anybody being told.
+    if identity.digest is code.digest:
         subject.__dict__["_identity"] = code, identity
     return identity
 
 
-def identity_of(code: Code, subjects: Iterable[Any], *, methods: bool) -> Identity:
+def identity_of(code: Code, subjects: Iterable[object], *, methods: bool) -> Identity:
     """What has this code and reaches these steps: its code holds theirs, so it holds what they depend on as well."""
     steps = [part for part in dict.fromkeys(subjects) if isinstance(part, Step)]
     things = [thing for step in steps for thing in step.keyed.depends_on]
     depends = [part for thing in things for part in _dependencies(thing)]
-    digest = (
-        blake3(code.digest + b"".join(part.digest for part in depends)).digest(_SIZE)
-        if depends
-        else code.digest
-    )
-    for read in (
-        codes.read(function) for thing in things for function in _functions(thing)
-    ):
+    digest = code.digest
+    if depends:
+        whole = digest + b"".join(part.digest for part in depends)
+        digest = blake3(whole).digest(values.SIZE)
+    for function in (function for thing in things for function in _functions(thing)):
+        read = codes.read(function)
         # What such a function changes itself does not count either, and an explanation
         # says so.
         code = replace(
@@ -108,16 +103,11 @@ def identity_of(code: Code, subjects: Iterable[Any], *, methods: bool) -> Identi
             changes=(*code.changes, *read.changes),
             uncounted=(*code.uncounted, *read.uncounted),
         )
-    return Identity(
-        digest,
-        code,
-        (*code.parts, *depends),
-        any(step.keyed.per_run for step in steps),
-        methods,
-    )
+    per_run = any(step.keyed.per_run for step in steps)
+    return Identity(digest, code, (*code.parts, *depends), per_run, methods)
 
 
-def _functions(thing: Any) -> Iterable[Any]:
+def _functions(thing: object) -> Iterable[object]:
     """The functions in ``depends_on=``, by themselves or named by a dict."""
     values = thing.values() if isinstance(thing, dict) else [thing]
     return [
@@ -127,28 +117,23 @@ def _functions(thing: Any) -> Iterable[Any]:
     ]
 
 
-def _dependencies(thing: Any) -> Iterable[Part]:
+def _dependencies(thing: object) -> Iterable[Part]:
     """The items of a dict each under its name, anything else as one."""
     if isinstance(thing, dict) and all(isinstance(name, str) for name in thing):
         return [_named_value(name, value) for name, value in thing.items()]
     return [_dependency(thing)]
 
 
-def _named_value(name: str, value: Any) -> Part:
+def _named_value(name: str, value: object) -> Part:
     if is_data(value):
-        return Part(
-            name,
-            values.digest(value, name),
-            "value",
-            redaction.redacted(redaction.of_value(value), name),
-        )
+        text = redaction.redacted(redaction.of_value(value), name)
+        return Part(name, values.digest(value, name), "value", text)
     code = codes.read(getattr(value, "__wrapped__", value))
-    return Part(
-        name, code.digest, "function", redaction.redacted(code.parts[0].text, name)
-    )
+    text = redaction.redacted(code.parts[0].text, name)
+    return Part(name, code.digest, "function", text)
 
 
-def _dependency(thing: Any) -> Part:
+def _dependency(thing: object) -> Part:
     """A package by its installed version, a file by its content, a function by its code, anything else by value."""
     if isinstance(thing, str):
         from importlib import metadata
@@ -157,11 +142,11 @@ def _dependency(thing: Any) -> Part:
             version = metadata.version(thing)
         except metadata.PackageNotFoundError:
             raise UsageError(
-                f"depends_on={thing!r} is not an installed package; give a Path for a file, or the function or value itself."
+                f"depends_on={thing!r} is not an installed package; give a Path for a"
+                " file, or the function or value itself."
             ) from None
-        return Part(
-            f"package {thing}", values.digest((thing, version)), "dependency", version
-        )
+        digest = values.digest((thing, version))
+        return Part(f"package {thing}", digest, "dependency", version)
     if isinstance(thing, Path):
         try:
             return Part(f"file {thing}", content_digest(thing), "dependency")
@@ -171,7 +156,9 @@ def _dependency(thing: Any) -> Part:
             ) from None
     if isinstance(thing, ModuleType) and not is_users(thing):
         raise UsageError(
-            f"depends_on={thing.__name__} is a module of a package; give the name of the package to count its version, as in depends_on={thing.__name__.partition('.')[0]!r}."
+            f"depends_on={thing.__name__} is a module of a package; give the name of"
+            " the package to count its version, as in"
+            f" depends_on={thing.__name__.partition('.')[0]!r}."
         )
     if callable(thing) or isinstance(thing, ModuleType):
         code = codes.read(getattr(thing, "__wrapped__", thing))
@@ -180,7 +167,7 @@ def _dependency(thing: Any) -> Part:
 
 
 def step_key(
-    step: Step[..., Any],
+    step: AnyStep,
     identity: Identity,
     arguments: list[tuple[str, object]],
     run: str | None,
@@ -198,9 +185,7 @@ def call_key(
     )
 
 
-def flow_key(
-    flow: Flow[..., Any], identity: Identity, digest: bytes, run: str | None
-) -> str:
+def flow_key(flow: AnyFlow, identity: Identity, digest: bytes, run: str | None) -> str:
     """The key of a flow's outcome for the record with this digest."""
     return calls.call_key(
         f"flow {flow.name}", _in_run(identity, run), [("record", digest)]
@@ -208,11 +193,9 @@ def flow_key(
 
 
 def _in_run(identity: Identity, run: str | None) -> bytes:
-    return (
-        blake3(identity.digest + run.encode()).digest(_SIZE)
-        if identity.per_run and run is not None
-        else identity.digest
-    )
+    if not identity.per_run or run is None:
+        return identity.digest
+    return blake3(identity.digest + run.encode()).digest(values.SIZE)
 
 
 def record_inputs(digest: bytes) -> list[calls.Input]:
@@ -236,4 +219,4 @@ def source_key(name: str, code: bytes) -> str:
 
 
 def _named(text: str) -> str:
-    return blake3(text.encode()).hexdigest(length=_SIZE)
+    return blake3(text.encode()).hexdigest(length=values.SIZE)

@@ -39,7 +39,8 @@ class Prices:
                 or not 0 <= value < float("inf")
             ):
                 raise UsageError(
-                    f"{name}={value!r} is not a price; write US dollars per million tokens, such as 0.15, or 0 for a model of your own."
+                    f"{name}={value!r} is not a price; write US dollars per million"
+                    " tokens, such as 0.15, or 0 for a model of your own."
                 )
         self._own[model] = price
 
@@ -86,7 +87,8 @@ class Prices:
         if not self._warned:
             self._warned = True
             warnings.warn(
-                "Costs are not known without the list of prices; install it with: pip install 'nbflow[llm]', or say nf.set_price(...).",
+                "Costs are not known without the list of prices; install it with: pip"
+                " install 'nbflow[llm]', or say nf.set_price(...).",
                 NbflowWarning,
                 stacklevel=4,
             )

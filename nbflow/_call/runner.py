@@ -11,7 +11,7 @@ import warnings
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from nbflow._call import failure
+from nbflow._call import failure, lookup
 from nbflow._call.attempt import aattempt, attempt
 from nbflow._call.budget import Paid
 from nbflow._call.clock import check
@@ -42,13 +42,13 @@ from nbflow.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 
     from nbflow._call.budget import Budget, Hold
     from nbflow._call.clock import Clock
     from nbflow._call.keys import Identity
     from nbflow._call.limits import Gate
-    from nbflow._call.scope import Item
+    from nbflow._call.scope import Place
     from nbflow._core.lifecycle import Command, Tried
     from nbflow._core.policy import Policy
     from nbflow._core.usage import Usage
@@ -62,7 +62,7 @@ class Call:
 
     __slots__ = (
         "args", "cancelled", "expires", "function", "gate", "identity", "inputs",
-        "is_flow", "item", "key", "kwargs", "made_of", "name", "on_loop", "outer",
+        "is_flow", "key", "kwargs", "made_of", "name", "on_loop", "outer", "place",
         "policy", "scope", "worth",
     )  # fmt: skip
 
@@ -78,7 +78,7 @@ class Call:
         identity: Identity,
         inputs: Callable[[], list[Input]],
         gate: Gate | None = None,
-        item: Item | None = None,
+        place: Place | None = None,
         outer: Scope | None = None,
         is_flow: bool = False,
     ) -> None:
@@ -94,17 +94,15 @@ class Call:
         self.inputs = inputs
         self.made_of: list[Input] | None = None
         # A call made inside a call of the same step is part of it: waiting for its
-        # place would be waiting for itself.
-        inside = (
-            outer is not None
-            and gate is not None
-            and any(scope.gate is gate for scope in outer)
-        )
-        self.gate = None if inside else gate
-        self.item = item
+        # turn would be waiting for itself.
+        if outer is not None and gate is not None:
+            is_inside = any(scope.gate is gate for scope in outer)
+            gate = None if is_inside else gate
+        self.gate = gate
+        self.place = place
         self.outer = outer
         self.is_flow = is_flow
-        self.cancelled = item.cancelled if item is not None else None
+        self.cancelled = place.cancelled if place is not None else None
         self.scope = self._scope(0)
         self.expires: float | None = None
         #: What was used to make the value.
@@ -118,22 +116,26 @@ class Call:
             "" if self.is_flow else self.name,
             attempt,
             self.gate,
-            self.item,
+            self.place,
             self.outer,
             per_run=self.identity.per_run,
         )
+
+    def is_inside(self, key: str) -> bool:
+        """Return whether this call was made, directly or not, by the call with ``key``."""
+        return self.outer is not None and any(scope.key == key for scope in self.outer)
 
     def begin(self, attempt: int, holds: Sequence[Hold]) -> None:
         """Before an attempt: what it will see is not what an earlier one saw."""
         self.scope = self._scope(attempt)
         self.scope.holds = holds
-        if self.item is not None and not self.is_flow:
-            self.item.attempts += 1
+        if self.place is not None and not self.is_flow:
+            self.place.attempts += 1
 
     @property
     def changes(self) -> tuple[Slot, ...]:
         """Where the values are that the code changes itself; in a run they are looked at once, at its end."""
-        return self.identity.changes if self.item is None else ()
+        return self.identity.changes if self.place is None else ()
 
     def note(
         self,
@@ -146,17 +148,17 @@ class Call:
         wait: float = 0.0,
     ) -> None:
         """Tell the ledger how an attempt of a step ended; a flow's own call is noted by whoever sent the record."""
-        item = self.item
+        place = self.place
         if state is State.CACHED and self.worth is not None:
             self.scope.note_used(self.worth, saved=True)
-        if item is None or self.is_flow:
+        if place is None or self.is_flow:
             return
         key = self.key if state in DONE else None
         failed = failure.of(error, self.name) if error is not None else None
-        item.note(
+        place.note(
             Called(
-                item.record,
-                item.flow,
+                place.record,
+                place.flow,
                 self.name,
                 state,
                 at,
@@ -199,6 +201,21 @@ class Runner:
         self.budgets: Sequence[Budget] = ()
         self._flights: dict[str, Flight] = {}
         self._mutex = threading.Lock()
+        #: What performs each kind of command; `_awaited` has the twins of those that wait.
+        self._inline: dict[type[Command], Callable[[Call, Any], Any]] = {
+            Lookup: self._lookup,
+            Claim: self._claim,
+            Attempt: self._attempt,
+            Wait: self._wait,
+            Save: self._save,
+            Release: self._release,
+            Note: self._note,
+        }
+        self._awaited: dict[type[Command], Callable[[Call, Any], Awaitable[Any]]] = {
+            Claim: self._aclaim,
+            Attempt: self._aattempt,
+            Wait: self._await,
+        }
 
     def perform(self, call: Call, *, force: bool = False) -> Outcome:
         """See ``call`` through in this thread."""
@@ -208,7 +225,7 @@ class Runner:
             command = next(commands)
             while True:
                 try:
-                    reply = _INLINE[type(command)](self, call, command)
+                    reply = self._inline[type(command)](call, command)
                 except BaseException as error:
                     command = commands.throw(error)
                 else:
@@ -225,13 +242,11 @@ class Runner:
             command = next(commands)
             while True:
                 try:
-                    kind = type(command)
-                    awaited = _AWAITED.get(kind)
-                    reply = (
-                        await awaited(self, call, command)
-                        if awaited is not None
-                        else _INLINE[kind](self, call, command)
-                    )
+                    awaited = self._awaited.get(type(command))
+                    if awaited is not None:
+                        reply = await awaited(call, command)
+                    else:
+                        reply = self._inline[type(command)](call, command)
                 except BaseException as error:
                     command = commands.throw(error)
                 else:
@@ -250,19 +265,18 @@ class Runner:
     # The commands that never wait.
 
     def _lookup(self, call: Call, _command: Command) -> Outcome | None:
+        ttl = call.policy.ttl
         try:
-            data = self.store.get(call.key)
-            if data is None:
+            found = lookup.fresh(self.store, call.key, ttl, self.clock.time())
+            if found is None:
                 return None
-            found = checkpoint.load(data)
-            call.expires = found.fresh_until(call.policy.ttl)
-            if call.expires is not None and call.expires <= self.clock.time():
-                return None
+            call.expires = found.fresh_until(ttl)
             call.worth = found.usage
             return Outcome(State.CACHED, found.value)
         except StoreError as error:
             warnings.warn(
-                f"A saved output of {call.name!r} could not be read, so it runs again: {error}",
+                f"A saved output of {call.name!r} could not be read, so it runs again:"
+                f" {error}",
                 StoreWarning,
                 stacklevel=2,
             )
@@ -294,14 +308,14 @@ class Runner:
         return True
 
     def _unsaved(self, call: Call, error: StoreError) -> None:
-        what = (
-            "Its value"
-            if isinstance(error, CodecError)
-            else "The value is there, but it"
+        no_bytes = isinstance(error, CodecError)
+        what = "Its value" if no_bytes else "The value is there, but it"
+        text = (
+            f"{call.name!r}: {what} could not be saved, so this call will run again"
+            f" next time. {error}"
         )
-        text = f"{call.name!r}: {what} could not be saved, so this call will run again next time. {error}"
-        if call.item is not None:
-            call.item.note(Remark(self.clock.time(), text))
+        if call.place is not None:
+            call.place.note(Remark(self.clock.time(), text))
         warnings.warn(text, StoreWarning, stacklevel=2)
 
     def _note(self, call: Call, command: Note) -> None:
@@ -335,11 +349,10 @@ class Runner:
                 return None
             if flight.landing is None:
                 flight.landing = Future()
-        if call.outer is not None and any(
-            scope.key == call.key for scope in call.outer
-        ):
+        if call.is_inside(call.key):
             raise RecursionError(
-                f"{call.name!r} calls itself with the same arguments, directly or through other steps."
+                f"{call.name!r} calls itself with the same arguments, directly or"
+                " through other steps."
             )
         return flight.landing
 
@@ -400,21 +413,23 @@ class Runner:
     # The other two that wait.
 
     def _budgets(self, call: Call) -> Sequence[Budget]:
-        """What an attempt has to fit into. A flow costs what its steps do; a call inside one that is paid for is part of it."""
-        budgets = self.budgets if call.item is None else call.item.budgets
-        if (
-            not budgets
-            or call.is_flow
-            or (call.outer is not None and any(scope.holds for scope in call.outer))
-        ):
+        """What an attempt has to fit into.
+
+        A flow costs what its steps do; a call inside one that is paid for is part of it.
+        """
+        budgets = self.budgets if call.place is None else call.place.budgets
+        if not budgets or call.is_flow:
             return ()
-        return budgets
+        is_paid_for = call.outer is not None and any(
+            scope.holds for scope in call.outer
+        )
+        return () if is_paid_for else budgets
 
     def _begin(self, call: Call, attempt: int, holds: Sequence[Hold]) -> None:
         call.begin(attempt, holds)
         if call.made_of is None:
             call.made_of = call.inputs()
-            if call.item is None:
+            if call.place is None:
                 self.sources.note(call.name, call.identity)
         if self.on_attempt is not None and not call.is_flow:
             self.on_attempt(call.name)
@@ -530,22 +545,6 @@ async def _let_others_start() -> None:
         task.cancel()
 
 
-_INLINE: dict[type[Command], Callable[[Runner, Call, Any], Any]] = {
-    Lookup: Runner._lookup,  # noqa: SLF001
-    Claim: Runner._claim,  # noqa: SLF001
-    Attempt: Runner._attempt,  # noqa: SLF001
-    Wait: Runner._wait,  # noqa: SLF001
-    Save: Runner._save,  # noqa: SLF001
-    Release: Runner._release,  # noqa: SLF001
-    Note: Runner._note,  # noqa: SLF001
-}
-_AWAITED: dict[type[Command], Callable[[Runner, Call, Any], Any]] = {
-    Claim: Runner._aclaim,  # noqa: SLF001
-    Attempt: Runner._aattempt,  # noqa: SLF001
-    Wait: Runner._await,  # noqa: SLF001
-}
-
-
 def value_of(call: Call, outcome: Outcome) -> Any:
     """The value of an outcome, for the code that made the call.
 
@@ -566,14 +565,12 @@ def value_of(call: Call, outcome: Outcome) -> Any:
         return outcome.value
     if isinstance(outcome.error, RunCancelledError):
         raise outcome.error
-    item, times = (
-        call.item,
-        "once" if outcome.attempts == 1 else f"{outcome.attempts} times",
-    )
+    place = call.place
+    times = "once" if outcome.attempts == 1 else f"{outcome.attempts} times"
     raise StepError(
         f"step {call.name!r} failed, tried {times}: {failure.describe(outcome.error)}",
         step=call.name,
-        flow=item.flow_name if item is not None else None,
-        record_key=item.record_key if item is not None else None,
+        flow=place.flow_name if place is not None else None,
+        record_key=place.record_key if place is not None else None,
         attempts=outcome.attempts,
     ) from outcome.error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nbflow._call import job_link
 from nbflow._core.entry import Used
@@ -13,14 +13,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from nbflow._call.budget import Budget, Hold
+    from nbflow._call.clock import Clock
     from nbflow._call.keys import Identity
     from nbflow._call.limits import Gate
-    from nbflow._call.runner import Runner
     from nbflow._core.entry import Entry
+    from nbflow._core.lifecycle import Outcome
+    from nbflow._core.step import AnyStep
     from nbflow._core.usage import Usage
 
 
-class Item:
+class Performer(Protocol):
+    """Sees calls through: what a `Runner` is to the calls below a record."""
+
+    clock: Clock
+
+    # A call is a `Call`, which holds scopes and therefore stands above them.
+    def perform(self, call: Any, *, force: bool = False) -> Outcome:
+        """See a call through in this thread."""
+
+    async def aperform(self, call: Any, *, force: bool = False) -> Outcome:
+        """See a call through, awaiting."""
+
+
+class Place:
     """One record in one flow of a run: what the calls below it have in common."""
 
     __slots__ = (
@@ -39,8 +54,8 @@ class Item:
         note: Callable[[Entry], None],
         cancelled: threading.Event,
         run: str,
-        identify: Callable[[Any], Identity],
-        runner: Runner,
+        identify: Callable[[AnyStep], Identity],
+        runner: Performer,
         forced_from: str | None = None,
         forced: bool = False,
         budgets: Sequence[Budget] = (),
@@ -76,8 +91,8 @@ class Scope:
     """One call and, through ``outer``, those it was made in."""
 
     __slots__ = (
-        "attempt", "built_on", "expires", "gate", "holds", "item", "key", "outer",
-        "per_run", "step", "worth",
+        "attempt", "built_on", "expires", "gate", "holds", "key", "outer", "per_run",
+        "place", "step", "worth",
     )  # fmt: skip
 
     def __init__(
@@ -86,7 +101,7 @@ class Scope:
         step: str,
         attempt: int,
         gate: Gate | None,
-        item: Item | None,
+        place: Place | None,
         outer: Scope | None,
         *,
         per_run: bool,
@@ -97,7 +112,7 @@ class Scope:
         self.attempt = attempt
         self.per_run = per_run
         self.gate = gate
-        self.item = item
+        self.place = place
         self.outer = outer
         #: The calls whose values this one has seen: (step, key).
         self.built_on: list[tuple[str, str]] = []
@@ -119,22 +134,22 @@ class Scope:
         self._add(usage)
         for hold in next((scope.holds for scope in self if scope.holds), ()):
             hold.budget.take(hold, usage)
-        if self.item is not None:
+        if self.place is not None:
             self.note_used(usage, self.attempt)
         else:
             job_link.tell_used(usage)
 
     def note_used(self, usage: Usage, attempt: int = 0, *, saved: bool = False) -> None:
         """Tell the ledger what was used, or saved."""
-        item = self.item
-        if item is not None:
-            item.note(
+        place = self.place
+        if place is not None:
+            place.note(
                 Used(
-                    item.record,
-                    item.flow,
+                    place.record,
+                    place.flow,
                     self.step,
                     attempt,
-                    item.runner.clock.time(),
+                    place.runner.clock.time(),
                     usage,
                     saved,
                 )

@@ -57,7 +57,8 @@ class Sources:
             if not self._warned:
                 self._warned = True
                 warnings.warn(
-                    f"What the code of {name!r} is made of could not be kept, so a later run cannot tell what changed. {error}",
+                    f"What the code of {name!r} is made of could not be kept, so a"
+                    f" later run cannot tell what changed. {error}",
                     StoreWarning,
                     stacklevel=2,
                 )

@@ -126,7 +126,10 @@ class Loop:
         coroutine: Coroutine[Any, Any, T],
         result: Callable[[Future[T]], T] = Future.result,
     ) -> T:
-        """Run ``coroutine`` on the loop and wait for it by ``result``; whatever ends the wait (an interrupt) cancels it."""
+        """Run ``coroutine`` on the loop and wait for it by ``result``.
+
+        Whatever ends the wait, such as an interrupt, cancels it.
+        """
         import asyncio
 
         future = asyncio.run_coroutine_threadsafe(coroutine, self.get())

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from nbflow._key import value as keys
-from nbflow._key.value import SIZE
+from nbflow._key.value import SIZE, digest
 from nbflow.errors import DuplicateKeyError, UnkeyableError, UsageError
 
 CHUNK = 512
+#: Rows that an error names.
+_NAMED = 5
 
 Key = str | list[str] | tuple[str, ...] | None
 
@@ -49,9 +50,8 @@ _LIBRARIES = {
 
 def library_of(records: Any) -> str:
     """Which library ``records`` belong to, by the modules of their classes: nothing is imported to find out."""
-    for base in type(
-        records
-    ).__mro__:  # a subclass of a frame, such as a GeoDataFrame, is a frame
+    # A subclass of a frame, such as a GeoDataFrame, is a frame.
+    for base in type(records).__mro__:
         kind = base.__module__.partition(".")[0], base.__name__
         if kind == ("polars", "LazyFrame"):
             raise UsageError(
@@ -77,19 +77,17 @@ class Batch:
             hasattr(source, "__iter__") or hasattr(source, "__arrow_c_stream__")
         ):
             raise UsageError(
-                f"The batch has to be a frame, a list or an iterator of records (dicts), not {type(source).__name__}. Put a single record into a list."
+                "The batch has to be a frame, a list or an iterator of records"
+                f" (dicts), not {type(source).__name__}. Put a single record into a"
+                " list."
             )
-        if (
-            self.library == "records"
-            and not values
-            and hasattr(source, "__arrow_c_stream__")
-        ):
+        is_arrow = hasattr(source, "__arrow_c_stream__")
+        if self.library == "records" and not values and is_arrow:
+            # DuckDB relations and other Arrow producers.
             import pyarrow as pa
 
-            source, self.library = (
-                pa.table(source),
-                "pyarrow",
-            )  # DuckDB relations and other Arrow producers
+            source = pa.table(source)
+            self.library = "pyarrow"
         # A copy that shares the values: what is done to the frame or the list
         # afterwards is not done to the run.
         self.source = _snapshot(source, self.library)
@@ -101,34 +99,38 @@ class Batch:
             self._check_columns()
         elif self.library != "records" and not values:
             raise UsageError(
-                f"Records have names for their values; a {self.library} has none. Send a frame, or use step.map(...) on it."
+                f"Records have names for their values; a {self.library} has none."
+                " Send a frame, or use step.map(...) on it."
             )
 
     @property
     def is_frame(self) -> bool:
-        """Are there columns?"""
+        """Returns whether there are columns."""
         return self.library in {"pandas", "polars", "pyarrow"}
 
     @property
     def is_stream(self) -> bool:
-        """Can it be read only once?"""
+        """Returns whether it can be read only once."""
         return self.library == "records" and self.total is None
 
     def _check_columns(self) -> None:
         columns = columns_of(self.source, self.library)
         twice = {name for name in columns if columns.count(name) > 1}
         if twice:
+            names = ", ".join(map(repr, sorted(twice, key=str)))
             raise UsageError(
-                f"The frame has several columns called {', '.join(map(repr, sorted(twice, key=str)))}; a record can hold only one of each. Rename them first."
+                f"The frame has several columns called {names}; a record can hold only"
+                " one of each. Rename them first."
             )
         missing = [name for name in self.key if name not in columns]
         if missing:
             raise UsageError(
-                f"key={missing[0]!r} is not a column of the frame; it has {', '.join(map(repr, columns))}."
+                f"key={missing[0]!r} is not a column of the frame; it has"
+                f" {', '.join(map(repr, columns))}."
             )
 
     def rows(self) -> Iterator[Row]:
-        """Every row, in order. A row that cannot be a record carries the error, and the reading goes on."""
+        """Every row, in order. A row that cannot be a record carries the error."""
         for place, record in enumerate(_records(self.source, self.library)):
             yield self._row(place, record)
 
@@ -143,31 +145,26 @@ class Batch:
         from that of an earlier row with its key is a record of its own, and an error.
         """
         known: dict[str, int] = {}
-        digests = (
-            bytearray()
-        )  # end to end, by number: a million of them are objects enough as keys
+        # End to end, by number: a million bytes objects would cost far more.
+        digests = bytearray()
         times: Counter[int] = Counter()
         count = 0
         for place, row in enumerate(self.rows()):
             number = count
             if self.key and not isinstance(row.error, UsageError):
                 number = known.setdefault(row.key, count)
-                if (
-                    number != count
-                    and digests[number * SIZE : (number + 1) * SIZE] != row.digest
-                ):
-                    number, row = (  # noqa: PLW2901
-                        count,
-                        row._replace(error=duplicates([f"{row.key!r} (row {place})"])),
-                    )
-            if number == count:
-                count += 1
-                if self.key:
-                    digests += row.digest
-                yield number, 1, row
-            else:
-                times[number] += 1
-                yield number, times[number] + 1, row
+            if number != count:
+                digest = digests[number * SIZE : (number + 1) * SIZE]
+                if digest == row.digest:
+                    times[number] += 1
+                    yield number, times[number] + 1, row
+                    continue
+                clash = duplicates([f"{row.key!r} (row {place})"])
+                number, row = count, row._replace(error=clash)  # noqa: PLW2901  # a row of its own from here on
+            count += 1
+            if self.key:
+                digests += row.digest
+            yield number, 1, row
 
     def _row(self, place: int, record: Any) -> Row:
         name = str(place) if self.labels is None else self.labels[place]
@@ -176,7 +173,7 @@ class Batch:
                 record = as_record(record, place)
             if self.key:
                 name = self._key_text(record, place)
-            return Row(record, name, keys.digest(record, "record"))
+            return Row(record, name, digest(record, "record"))
         except (UsageError, UnkeyableError) as error:
             return Row(record, name, place.to_bytes(SIZE, "little"), error)
 
@@ -188,7 +185,8 @@ class Batch:
             part = record[column]
             if part is None:
                 raise UsageError(
-                    f"row {place} has no value for {column!r}, which key= names; drop such rows or choose another key."
+                    f"row {place} has no value for {column!r}, which key= names; drop"
+                    " such rows or choose another key."
                 )
             parts.append(str(part))
         return " / ".join(parts)
@@ -204,26 +202,23 @@ class Batch:
         if self.is_stream or self.values or (self.is_frame and not self.key):
             return
         source = self.source
-        if self.is_frame:
-            source = (
-                source.select(list(self.key))
-                if self.library != "pandas"
-                else source[list(self.key)]
-            )
+        if self.library == "pandas":
+            source = source[list(self.key)]
+        elif self.is_frame:
+            source = source.select(list(self.key))
         first_of: dict[str, int] = {}
         repeated = []
         for place, record in enumerate(_records(source, self.library)):
-            row = as_record(record, place)
+            fields = as_record(record, place)
             if self.key:
-                first = first_of.setdefault(self._key_text(row, place), place)
+                first = first_of.setdefault(self._key_text(fields, place), place)
                 if first != place:
                     repeated.append((first, place))
-        clashes = [
-            f"{self._row(place, self._at(place)).key!r} (rows {first} and {place})"
-            for first, place in repeated
-            if self._row(first, self._at(first)).digest
-            != self._row(place, self._at(place)).digest
-        ]
+        clashes = []
+        for first, place in repeated:
+            row = self.row(place)
+            if self.row(first).digest != row.digest:
+                clashes.append(f"{row.key!r} (rows {first} and {place})")
         if clashes:
             raise duplicates(clashes)
 
@@ -235,11 +230,12 @@ class Batch:
 
 def duplicates(clashes: list[str]) -> DuplicateKeyError:
     """The error that names keys which stand for different records."""
-    some = ", ".join(clashes[:5]) + (
-        f" and {len(clashes) - 5} more" if len(clashes) > 5 else ""  # noqa: PLR2004
-    )
+    some = ", ".join(clashes[:_NAMED])
+    if len(clashes) > _NAMED:
+        some += f" and {len(clashes) - _NAMED} more"
     return DuplicateKeyError(
-        f"One key stands for rows with different content: {some}. Name the columns that identify a record, key=[...], or drop the rows that do not belong."
+        f"One key stands for rows with different content: {some}. Name the columns"
+        " that identify a record, key=[...], or drop the rows that do not belong."
     )
 
 
@@ -262,15 +258,19 @@ def _snapshot(source: Any, library: str) -> Any:
     if library.startswith("pandas"):
         return source.copy(deep=False)
     if library == "records" and hasattr(source, "__len__"):
-        return list(
-            source
-        )  # sets, deques and views of dicts as well, which cannot be read from the middle
+        # Sets, deques and views of dicts as well, which cannot be read from the middle.
+        return list(source)
     return source
 
 
 def columns_of(frame: Any, library: str) -> list[Any]:
     """The names of a frame's columns."""
     return list(frame.schema.names if library == "pyarrow" else frame.columns)
+
+
+def key_text(key: object) -> str:
+    """What a record is known by, as text; the parts of a key of several columns are joined."""
+    return " / ".join(map(str, key)) if isinstance(key, tuple) else str(key)
 
 
 def _labels(source: Any, library: str) -> list[str] | None:
@@ -280,10 +280,7 @@ def _labels(source: Any, library: str) -> list[str] | None:
     index = source.index
     if type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1:
         return None
-    labels = [
-        " / ".join(map(str, label)) if isinstance(label, tuple) else str(label)
-        for label in index.tolist()
-    ]
+    labels = list(map(key_text, index.tolist()))
     return labels if len(set(labels)) == len(labels) else None
 
 
@@ -302,7 +299,11 @@ def _pandas_rows(frame: Any, start: int, stop: int) -> Iterator[dict[Any, Any]]:
     part = frame.iloc[start:stop]
     names = list(part.columns)
     columns = [_pandas_values(part.iloc[:, place]) for place in range(len(names))]
-    for row in zip(*columns, strict=True) if names else ((),) * len(part):
+    if not names:
+        for _ in range(len(part)):
+            yield {}
+        return
+    for row in zip(*columns, strict=True):
         yield dict(zip(names, row, strict=True))
 
 
@@ -315,20 +316,15 @@ def _pandas_values(column: Any) -> list[Any]:
     return values
 
 
-_SLICES: dict[str, Any] = {
+#: How the rows from one place up to another are read, by library.
+_SLICES: dict[str, Callable[[Any, int, int], Iterable[Any]]] = {
     "pandas": _pandas_rows,
-    "pandas.Series": lambda series, start, stop: _pandas_values(
-        series.iloc[start:stop]
-    ),
-    "pandas.Index": lambda index, start, stop: _pandas_values(
-        index[start:stop].to_series()
-    ),
-    "polars": lambda frame, start, stop: frame[start:stop].to_dicts(),
-    "polars.Series": lambda series, start, stop: series[start:stop].to_list(),
-    "pyarrow": lambda table, start, stop: table.slice(start, stop - start).to_pylist(),
-    "pyarrow.Array": lambda array, start, stop: array.slice(
-        start, stop - start
-    ).to_pylist(),
+    "pandas.Series": lambda series, i, j: _pandas_values(series.iloc[i:j]),
+    "pandas.Index": lambda index, i, j: _pandas_values(index[i:j].to_series()),
+    "polars": lambda frame, i, j: frame[i:j].to_dicts(),
+    "polars.Series": lambda series, i, j: series[i:j].to_list(),
+    "pyarrow": lambda table, i, j: table.slice(i, j - i).to_pylist(),
+    "pyarrow.Array": lambda array, i, j: array.slice(i, j - i).to_pylist(),
 }
 
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nbflow._core.entry import BROKEN, Closed, Opened
 from nbflow._core.usage import NOTHING, Usage
 from nbflow._run.run import Run
+from nbflow._run.run_reader import RunReader
 
 if TYPE_CHECKING:
     from nbflow._core.lifecycle import State
@@ -57,7 +58,7 @@ class Chronicle:
         self.unreadable: list[str] = []
         self._home = home
         self._lines: dict[str, tuple[int, Line | None]] = {}
-        self._followed: dict[str, Run] = {}
+        self._followed: dict[str, RunReader] = {}
         self._mutex = threading.Lock()
 
     def open(self, run: str) -> Run:
@@ -105,8 +106,8 @@ class Chronicle:
                     last.usage,
                     last.idle,
                 )
-            followed = self.open(run)
-        state = followed._state()  # noqa: SLF001 - of this layer, as the table of a run reads it
+            followed = RunReader(self.runs, run)
+        state = followed.state()
         if state.state == "RUNNING":
             self._followed[run] = followed
         records = len(state.keys) + state.unread

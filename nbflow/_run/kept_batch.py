@@ -59,7 +59,8 @@ def _opened(
     head = next(blocks, None)
     if head is None:
         raise UsageError(
-            f"The records of run {run} were not kept (keep_records=False, or they could not be written); send them again instead."
+            f"The records of run {run} were not kept (keep_records=False, or they"
+            " could not be written); send them again instead."
         )
     return blocks, msgspec.msgpack.decode(head)
 

@@ -14,7 +14,7 @@ from nbflow.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from nbflow._call.scope import Item
+    from nbflow._call.scope import Place
     from nbflow._core.flow import Flow
     from nbflow._core.step import Step
     from nbflow._key.call import Input
@@ -54,7 +54,7 @@ class FlowLane:
         """What a checkpoint keeps of the record."""
         return keys.record_inputs(row.digest)
 
-    def call(self, row: Row, key: str, item: Item) -> Call:
+    def call(self, row: Row, key: str, place: Place) -> Call:
         """The flow's call for one record, on a copy of the record."""
         return Call(
             self._function,
@@ -65,7 +65,7 @@ class FlowLane:
             {},
             identity=self.identity,
             inputs=lambda: self.inputs(row),
-            item=item,
+            place=place,
             is_flow=True,
         )
 
@@ -74,7 +74,9 @@ class FlowLane:
         if inspect.iscoroutine(value):
             value.close()
             raise UsageError(
-                f"flow {self.name!r} returned a coroutine: an async step was called and not awaited. Write `async def {self.name}` and await the step, or call step.sync(...)."
+                f"flow {self.name!r} returned a coroutine: an async step was called"
+                f" and not awaited. Write `async def {self.name}` and await the step,"
+                " or call step.sync(...)."
             )
         return value
 
@@ -131,7 +133,7 @@ class StepLane:
     def _args(self, value: Any) -> tuple[Any, ...]:
         return (*self._before, value, *self._after)
 
-    def call(self, row: Row, key: str, item: Item) -> Call:
+    def call(self, row: Row, key: str, place: Place) -> Call:
         """The step's call for one item."""
         step = self._step
         return Call(
@@ -144,7 +146,7 @@ class StepLane:
             identity=self.identity,
             inputs=lambda: self.inputs(row),
             gate=self._gate,
-            item=item,
+            place=place,
         )
 
 

@@ -1,4 +1,4 @@
-"""Notes: entries on their way to the ledger, off the hot path, and the state that they add up to."""
+"""LedgerWriter: entries on their way to the ledger, off the hot path, and the state that they add up to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PERIOD = 0.1
 
 
-class Notes:
+class LedgerWriter:
     """Takes entries from any thread, writes them in batches, folds them into ``state``."""
 
     def __init__(self, ledger: Ledger, run: str, state: RunState) -> None:

@@ -28,7 +28,10 @@ _RUNS = 20
 
 
 class Earlier(NamedTuple):
-    """What became of the record in one flow when its event was sent before: the run, its number there, the state, the outcome's key."""
+    """What became of the record in one flow when its event was sent before.
+
+    That is the run, its number there, its state, and the key of its outcome.
+    """
 
     run: str
     record: int

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, overload
 
-from nbflow._core.entry import BROKEN, DONE, Called, Item, Listed, RunState, Sent, Used
+from nbflow._core.entry import BROKEN, Called, Item, RunState, Used
 from nbflow._core.lifecycle import State
-from nbflow._core.sheet import Sheet
 from nbflow._core.table import WORDS, causes_of, failure_rows, short, table_of
 from nbflow._key.value import key_by
-from nbflow._run import decisions, differences, render, results
+from nbflow._run import differences, render, results
+from nbflow._run.batch import key_text
 from nbflow._run.frame_types import Frame_co
 from nbflow._run.inspection import FlowView, Inspection
-from nbflow._run.kept_batch import kept_batch, kept_row
+from nbflow._run.options import RunOptions
 from nbflow._run.reasons import Why
-from nbflow._store import checkpoint
-from nbflow.errors import RunFailedError, StoreError, UnknownRunError, UsageError
+from nbflow._run.run_reader import RunReader
+from nbflow.errors import RunFailedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -31,19 +29,18 @@ if TYPE_CHECKING:
     from anywidget import AnyWidget
 
     from nbflow._call.engine import Engine
-    from nbflow._core.entry import Entry
     from nbflow._core.table import Table
     from nbflow._core.usage import Usage
-    from nbflow._run.batch import Batch, Row
-    from nbflow._run.decisions import Decided
+    from nbflow._run.batch import Batch
     from nbflow._run.differences import Change
-    from nbflow._run.execution import Execution
     from nbflow._run.frame_types import Dicts
     from nbflow._run.lane import Lane
     from nbflow._run.runs import Runs
 
 #: Seconds between two looks at a run that is awaited or that another process works on.
 _GLANCE = 0.05
+#: Causes of failures that an error names.
+_CAUSES = 10
 
 
 class Home(Protocol):
@@ -54,10 +51,8 @@ class Home(Protocol):
         run: Run,
         state: RunState,
         batch: Batch,
+        options: RunOptions,
         *,
-        only: frozenset[tuple[int, int]],
-        force: bool,
-        from_step: str | None,
         wait: bool,
         shown: bool,
         budget: float | str | None,
@@ -82,99 +77,47 @@ class Run(Generic[Frame_co]):
         self, runs: Runs, run: str, home: Home, batch: Batch | None = None
     ) -> None:
         self.id = run
-        self.runs = runs
-        self._home = home
-        self._batch = batch
+        #: What is known of it.
+        self.reader = RunReader(runs, run, batch)
         #: Lanes of a map that another kernel made, as the cell that maps now has them.
         self.mapped: Sequence[Lane] = ()
-        #: The rows of its table, once somebody looks at it.
-        self.sheet: Sheet | None = None
-        #: Keeps this process's work on the run alive as long as somebody holds the run.
-        self.held: Execution | None = None
-        self._read = RunState()
-        self._position = 0
-        self._mutex = threading.Lock()
+        self._home = home
 
     # What it says.
 
     @property
     def engine(self) -> Engine:
         """The engine on the store that the run is in."""
-        return self.runs.engine
-
-    @property
-    def _execution(self) -> Execution | None:
-        return self.runs.live.get(self.id) or self.held
-
-    def _state(self) -> RunState:
-        """What is known now: from the engine if this process works on the run, else from the ledger."""
-        execution = self._execution
-        if execution is not None:
-            execution.notes.flush()
-            return execution.state
-        with self._mutex:
-            return self._follow()
-
-    def _follow(self) -> RunState:
-        """Take in what was noted since the last look, by whoever works on the run."""
-        entries, self._position = self.engine.ledger.read(self.id, self._position)
-        self._take(entries)
-        if not self._read.run:
-            raise UnknownRunError(f"Run {self.id} is not in the ledger.")
-        if self._read.state == "RUNNING" and not self.runs.is_worked_on(self.id):
-            self._take(self._read.interrupt(self._read.ended))
-            self._read.state = "INTERRUPTED"
-        return self._read
-
-    def _take(self, entries: Iterable[Entry]) -> None:
-        for entry in entries:
-            self._read.apply(entry)
-            if self.sheet is not None:
-                self.sheet.apply(entry)
-
-    @contextmanager
-    def look(self) -> Iterator[tuple[RunState, Sheet]]:
-        """The run's state and the rows of its table as they stand, held still for the block."""
-        execution = self._execution
-        if execution is None:
-            with self._mutex:
-                if self.sheet is None:
-                    self._read, self._position, self.sheet = RunState(), 0, Sheet()
-                yield self._follow(), self.sheet
-            return
-        notes = execution.notes
-        notes.flush()
-        with notes.mutex:
-            if notes.sheet is None:
-                notes.sheet = self.sheet = Sheet()
-                for entry in self.engine.ledger.read(self.id)[0]:
-                    notes.sheet.apply(entry)
-            yield execution.state, notes.sheet
+        return self.reader.engine
 
     @property
     def state(self) -> str:
-        """``RUNNING``, ``COMPLETED``, ``PARTIAL`` (some records failed), ``FAILED`` (all), ``CANCELLED`` or ``INTERRUPTED``."""
-        return self._state().state
+        """How it stands.
+
+        ``RUNNING``, ``COMPLETED``, ``PARTIAL`` (some records failed), ``FAILED`` (all
+        did), ``CANCELLED`` or ``INTERRUPTED``.
+        """
+        return self.reader.state().state
 
     @property
     def event(self) -> str:
         """The event that was sent; for a map the step's name."""
-        return self._state().event
+        return self.reader.state().event
 
     @property
     def flows(self) -> tuple[str, ...]:
         """Names of the flows, in the order of the results' columns."""
-        return self._state().flows
+        return self.reader.state().flows
 
     @property
     def records(self) -> int:
         """How many records it has, as far as they were read."""
-        return len(self._state().keys)
+        return len(self.reader.state().keys)
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
         """Records by state, for each flow, always in one order: ``{"triage": {"COMPLETED": 199, "FAILED": 1}}``."""
-        state = self._state()
+        state = self.reader.state()
         return {
             name: {str(key): counts[key] for key in WORDS if counts[key]}
             for flow, name in enumerate(state.flows)
@@ -184,16 +127,16 @@ class Run(Generic[Frame_co]):
     @property
     def usage(self) -> Usage:
         """What its calls of models used and cost so far, as they reported it with ``nbflow.usage``."""
-        return self._state().usage
+        return self.reader.state().usage
 
     @property
     def saved(self) -> Usage:
         """What its remembered calls would have used without their checkpoints."""
-        return self._state().saved
+        return self.reader.state().saved
 
     def table(self) -> Table:
         """The run as a picture: what every display of it shows."""
-        return table_of(self._state())
+        return table_of(self.reader.state())
 
     def __repr__(self) -> str:
         return render.to_text(self.table())
@@ -243,14 +186,13 @@ class Run(Generic[Frame_co]):
 
         Returns:
             Without ``flow``: the batch in its own library, index and order kept, every
-                row in its place. For each
-            flow a column ``<flow>.status`` with the record's state, and its values:
-            ``<flow>.<field>`` for each field of dicts, pydantic models, dataclasses,
-            attrs and named tuples, else one column ``<flow>``. A list or iterator of
-            dicts gives a list of dicts.
+            row in its place. For each flow a column ``<flow>.status`` with the record's
+            state, and its values: ``<flow>.<field>`` for each field of dicts, pydantic
+            models, dataclasses, attrs and named tuples, else one column ``<flow>``. A
+            list or iterator of dicts gives a list of dicts.
 
             With ``flow``: its values, one a row: a Series of the batch's library, or a
-                list.
+            list.
 
             Where calls reported what they used (``nbflow.usage``), ``<flow>.cost`` (US
             dollars; empty where a price is not known) and ``<flow>.tokens`` of each
@@ -259,33 +201,28 @@ class Run(Generic[Frame_co]):
             Where a record has no value the place is empty (``None``, ``NaN`` or null as
             the library has it).
         """
-        state = self._state()
+        state = self.reader.state()
         if flow is not None and flow not in state.flows:
-            raise UsageError(
-                f"Run {self.id} has no flow {flow!r}; it has {', '.join(map(repr, state.flows))}."
-            )
-        batch, rows = self._rows(state)
+            known = ", ".join(map(repr, state.flows))
+            raise UsageError(f"Run {self.id} has no flow {flow!r}; it has {known}.")
+        batch, rows = self.reader.rows(state)
         source = batch.source if batch is not None else None
         library = batch.library if batch is not None else "records"
-        decided = self._decided(state, batch) if reviewed else {}
+        decided = self.reader.decided(state, batch) if reviewed else {}
         if flow is not None:
             number = state.flows.index(flow)
+            made = self.reader.values(state, number, rows)
             values = [
                 results.corrected(value, decided.get((row, number)))
-                for row, value in zip(
-                    rows, self._values(state, number, rows), strict=True
-                )
+                for row, value in zip(rows, made, strict=True)
             ]
             return results.as_series(library, source, flow, values)
         columns: dict[str, list[Any]] = {}
         for number, name in enumerate(state.flows):
             columns[f"{name}.status"] = [str(state.item(row, number)) for row in rows]
-            made = results.columns_of(name, self._values(state, number, rows))
-            columns.update(
-                results.corrected_columns(
-                    name, made, [decided.get((row, number)) for row in rows]
-                )
-            )
+            fields = results.columns_of(name, self.reader.values(state, number, rows))
+            by_row = [decided.get((row, number)) for row in rows]
+            columns.update(results.corrected_columns(name, fields, by_row))
             columns.update(self._used(state, number, rows, taken=columns))
         if batch is None:
             source = [{"key": state.keys[row]} for row in rows]
@@ -308,56 +245,6 @@ class Run(Generic[Frame_co]):
             for name, column in found.items()
         }
 
-    def _rows(self, state: RunState) -> tuple[Batch | None, list[int]]:
-        """The batch, and the number of the record in each of its rows."""
-        execution = self._execution
-        batch = self._batch
-        if execution is not None and batch is not None and not batch.is_stream:
-            return batch, list(execution.rows)
-        if not state.keeps_records:
-            return None, list(range(len(state.keys)))
-        batch = self._batch = kept_batch(self.engine.ledger, self.id)
-        return batch, [number for number, _, _ in batch.numbered()]
-
-    def _decided(self, state: RunState, batch: Batch | None) -> Decided:
-        """What people decided about the records, in this run and in others."""
-        standing = decisions.standing_for(self.engine, state.flows)
-        if not standing:
-            return {}
-        if batch is None:
-            return decisions.decided_by_key(standing, state.flows, self.id, state.keys)
-        return decisions.decided(
-            standing,
-            state.flows,
-            ((number, row) for number, _, row in batch.numbered()),
-        )
-
-    def _values(self, state: RunState, flow: int, rows: list[int]) -> list[Any]:
-        keys = {
-            row: state.checkpoint(row, flow)
-            for row in rows
-            if state.item(row, flow) in DONE
-        }
-        saved = self.engine.store.get_many(
-            [key for key in dict.fromkeys(keys.values()) if key]
-        )
-        execution = self._execution
-        unsaved = execution.unsaved if execution is not None else {}
-        values = []
-        for row in rows:
-            key = keys.get(row)
-            if (row, flow) in unsaved:
-                values.append(unsaved[row, flow])
-            elif key is None:
-                values.append(None)
-            elif key not in saved:
-                raise StoreError(
-                    f"The saved value of record {state.keys[row]!r} in flow {state.flows[flow]!r} is not in the store any more; send the batch again, that makes it anew."
-                )
-            else:
-                values.append(checkpoint.load(saved[key]).value)
-        return values
-
     @overload
     def failures(
         self: Run[Dicts], by: Literal["cause"] | None = None
@@ -376,35 +263,28 @@ class Run(Generic[Frame_co]):
             A frame in the batch's library; pandas where the batch is a list or an
             iterator.
         """
-        state = self._state()
+        state = self.reader.state()
         if by not in (None, "cause"):
             raise UsageError(f'failures(by={by!r}): the only grouping is by="cause".')
         if by == "cause":
-            causes = causes_of(state)
-            return _frame(
-                state.library,
-                ("flow", "step", "error", "message", "records", "example"),
-                causes,
-            )
+            names = ("flow", "step", "error", "message", "records", "example")
+            return _frame(state.library, names, causes_of(state))
         rows = [
             (row.key, row.flow, row.step or None, row.error, row.message, row.attempts)
             for row in failure_rows(state)
         ]
-        return _frame(
-            state.library,
-            ("record", "flow", "step", "error", "message", "attempts"),
-            rows,
-        )
+        names = ("record", "flow", "step", "error", "message", "attempts")
+        return _frame(state.library, names, rows)
 
     def compare(self, other: Run) -> pd.DataFrame:
         """What came out differently in ``other``, a run of the same records: after an edit, or a day later.
 
         Returns:
             A pandas frame, one row a difference: record, flow, field, before (this
-                run), after (``other``). The field
-            is one of the output's, or the flow's name for an output without fields;
-            ``status`` where a record is done in one run only; ``record`` where only one
-            run has it. Values that are saved under one key are not loaded.
+            run), after (``other``). The field is one of the output's, or the flow's
+            name for an output without fields; ``status`` where a record is done in one
+            run only; ``record`` where only one run has it. Values that are saved under
+            one key are not loaded.
         """
         frame: pd.DataFrame = _frame(
             "pandas", differences.COLUMNS, self.differences(other)
@@ -413,8 +293,8 @@ class Run(Generic[Frame_co]):
 
     def differences(self, other: Run) -> Iterator[Change]:
         """What `compare` has in its rows, one after the other."""
-        mine, theirs = self._state(), other._state()
-        values = partial(self._values, mine), partial(other._values, theirs)
+        mine, theirs = self.reader.state(), other.reader.state()
+        values = partial(self.reader.values, mine), partial(other.reader.values, theirs)
         return differences.changes(mine, theirs, values)
 
     def raise_for_failures(self) -> Self:
@@ -424,17 +304,16 @@ class Run(Generic[Frame_co]):
             RunFailedError: records failed, or the run ended before they were done; the
                 message has the causes.
         """
-        state = self._state()
+        state = self.reader.state()
         if state.state in ("COMPLETED", "RUNNING") and not state.failures:
             return self
-        causes = "\n".join(
-            f"  {cause.records:,} x {cause.error} at {cause.step or cause.flow}, such as {short(cause.example, 60)}: {short(cause.message)}"
-            for cause in causes_of(state)[:10]
-        )
-        raise RunFailedError(
-            f"Run {self.id} is {state.state}: {short(self.table().sentence, 500)}"
-            + (f"\n{causes}" if causes else "")
-        )
+        text = f"Run {self.id} is {state.state}: {short(self.table().sentence, 500)}"
+        for cause in causes_of(state)[:_CAUSES]:
+            text += (
+                f"\n  {cause.records:,} x {cause.error} at {cause.step or cause.flow},"
+                f" such as {short(cause.example, 60)}: {short(cause.message)}"
+            )
+        raise RunFailedError(text)
 
     def inspect(self, key: object) -> Inspection:
         """One record: each step of it in each flow, with state, attempts, times, and its inputs and outputs on request.
@@ -443,22 +322,22 @@ class Run(Generic[Frame_co]):
             key: the record's key, or for a batch without ``key=`` its index label or
                 position.
         """
-        state = self._state()
-        text = " / ".join(map(str, key)) if isinstance(key, tuple) else str(key)
-        numbers = [number for number, known in enumerate(state.keys) if known == text]
-        if not numbers:
+        state = self.reader.state()
+        text = key_text(key)
+        if text not in state.keys:
+            first = ", ".join(map(repr, state.keys[:3]))
             raise UsageError(
-                f"Run {self.id} has no record {text!r}; its first keys are {', '.join(map(repr, state.keys[:3]))}."
+                f"Run {self.id} has no record {text!r}; its first keys are {first}."
             )
-        record = numbers[0]
-        execution = self._execution
+        record = state.keys.index(text)
+        execution = self.reader.execution
         inputs = execution.inputs if execution is not None else {}
-        why = Why(self.engine, state, record, self._load, self._content)
+        why = Why(self.engine, state, record, self.reader.saved, self.reader.record_in)
         views = [
             FlowView(
                 name,
                 state.item(record, flow),
-                self._load,
+                self.reader.saved,
                 state.checkpoint(record, flow),
                 why,
             )
@@ -469,40 +348,9 @@ class Run(Generic[Frame_co]):
                 views[entry.flow].take(entry)
         for flow, view in enumerate(views):
             view.finish(inputs.get((record, flow), []))
-        return Inspection(text, state.flows, views, lambda: self._record(state, record))
-
-    def _content(self, run: str, key: str, record: int) -> Any:
-        """A record as it was sent in a run."""
-        sent = self if run == self.id else Run(self.runs, run, self._home)
-        row = sent._row(record)  # noqa: SLF001 - of this class
-        return (
-            row.record
-            if row is not None and row.key == key
-            else sent._record(sent._state(), record)  # noqa: SLF001
+        return Inspection(
+            text, state.flows, views, lambda: self.reader.record(state, record)
         )
-
-    def _row(self, place: int) -> Row | None:
-        """One row of the batch, if it can be had without reading those before it."""
-        batch = self._batch
-        if batch is not None and not batch.is_stream:
-            return batch.row(place) if place < (batch.total or 0) else None
-        return kept_row(self.engine.ledger, self.id, place)
-
-    def _record(self, state: RunState, record: int) -> Any:
-        # Where no row is the copy of another, each record stands in the row of its
-        # number.
-        row = self._row(record) if not state.copies else None
-        if row is not None and row.key == state.keys[record]:
-            return row.record
-        batch, rows = self._rows(state)
-        if batch is None:
-            raise UsageError(f"The records of run {self.id} were not kept.")
-        place = rows.index(record)
-        return next(row.record for at, row in enumerate(batch.rows()) if at == place)
-
-    def _load(self, key: str) -> checkpoint.Checkpoint | None:
-        data = self.engine.store.get(key)
-        return checkpoint.load(data) if data is not None else None
 
     # What one does with it.
 
@@ -528,8 +376,8 @@ class Run(Generic[Frame_co]):
             'COMPLETED'
         """
         until = None if timeout is None else time.monotonic() + timeout
-        while self._is_going_on() and (until is None or time.monotonic() < until):
-            execution = self._execution
+        while self.reader.is_under_way and (until is None or time.monotonic() < until):
+            execution = self.reader.execution
             if execution is not None:
                 execution.wait(timeout)
             else:
@@ -547,7 +395,7 @@ class Run(Generic[Frame_co]):
         import asyncio
 
         try:
-            while self._is_going_on():  # noqa: ASYNC110 - it ends on a thread, or in another process
+            while self.reader.is_under_way:  # noqa: ASYNC110 - it ends on a thread, or in another process
                 await asyncio.sleep(_GLANCE)
         except asyncio.CancelledError:
             self.cancel()
@@ -556,26 +404,13 @@ class Run(Generic[Frame_co]):
 
     @property
     def is_here(self) -> bool:
-        """Does this process work on it, or has it to the end?"""
-        return self._execution is not None
+        """Returns whether this process works on the run, or did so to its end."""
+        return self.reader.execution is not None
 
     @property
     def is_stopping(self) -> bool:
-        """Was it cancelled, and has it not ended yet?"""
-        execution = self._execution
-        if execution is not None:
-            return execution.cancelled.is_set() and not execution.has_ended
-        return self._read.state == "RUNNING" and self.engine.ledger.is_asked_to_stop(
-            self.id
-        )
-
-    def _is_going_on(self) -> bool:
-        execution = self._execution
-        return (
-            not execution.has_ended
-            if execution is not None
-            else self._state().state == "RUNNING"
-        )
+        """Returns whether the run was cancelled and has not ended yet."""
+        return self.reader.is_stopping
 
     def cancel(self) -> Self:
         """Stop the run: start nothing more, and keep what is done.
@@ -599,7 +434,7 @@ class Run(Generic[Frame_co]):
             >>> run.cancel().wait().rerun_failed().results("size")
             [3, 5]
         """
-        execution = self._execution
+        execution = self.reader.execution
         if execution is None and self.state == "RUNNING":
             self.engine.ledger.ask_to_stop(self.id)
         elif execution is not None and not execution.has_ended:
@@ -622,7 +457,7 @@ class Run(Generic[Frame_co]):
 
     def unfinished(self) -> frozenset[tuple[int, int]]:
         """The (record, flow) pairs, by number, that failed, were cancelled or interrupted."""
-        state = self._whole()
+        state = self.reader.whole_state()
         again = BROKEN | {State.CANCELLED, State.INTERRUPTED}
         return frozenset(
             (record, flow)
@@ -633,7 +468,10 @@ class Run(Generic[Frame_co]):
     def rerun_places(
         self, only: frozenset[tuple[int, int]], *, force: bool = False
     ) -> Self:
-        """Run (record, flow) pairs again in the background, shown where the run is shown already: what a table asks for."""
+        """Run (record, flow) pairs again in the background: what a table asks for.
+
+        They are shown where the run is shown already.
+        """
         return self._again(only, wait=False, force=force, shown=False)
 
     def rerun(
@@ -657,7 +495,7 @@ class Run(Generic[Frame_co]):
         Returns:
             This run, which goes on under its id.
         """
-        state = self._whole()
+        state = self.reader.whole_state()
         chosen = self._chosen(state, where)
         known = sorted({step for steps in state.steps for step in steps})
         # A run in which everything was remembered does not know which flow calls which
@@ -669,59 +507,35 @@ class Run(Generic[Frame_co]):
         ]
         if not flows:
             raise UsageError(
-                f"from_step={from_step!r}: no such step in run {self.id}; it called {', '.join(known)}."
+                f"from_step={from_step!r}: no such step in run {self.id}; it called"
+                f" {', '.join(known)}."
             )
         only = frozenset((record, flow) for flow in flows for record in chosen)
         return self._again(
             only, force=from_step is None, from_step=from_step, wait=wait, budget=budget
         )
 
-    def _whole(self) -> RunState:
-        """The state, with the records that a killed process had not come to read: they are interrupted like the others."""
-        state = self._state()
-        if state.state != "INTERRUPTED" or not state.unread or not state.keeps_records:
-            return state
-        batch = self._batch = kept_batch(self.engine.ledger, self.id)
-        rows, listed = list(batch.numbered()), len(state.keys)
-        entries: list[Entry] = [
-            Listed(number, row.key, times)
-            for number, times, row in rows
-            if number >= listed or times > 1
-        ]
-        entries.append(Sent(max((number for number, _, _ in rows), default=-1) + 1))
-        self.engine.ledger.append(self.id, entries)
-        state = self._state()
-        with self._mutex:
-            self._take(state.interrupt(state.ended))
-        return state
-
     def _chosen(self, state: RunState, where: Any) -> Iterable[int]:
+        """Return the numbers of the records that ``where`` of `rerun` means."""
         if where is None:
             return range(len(state.keys))
         if callable(where):
-            batch, rows = self._rows(state)
+            batch, rows = self.reader.rows(state)
             if batch is None:
                 raise UsageError(
-                    f"The records of run {self.id} were not kept, so where= can only be a list of keys."
+                    f"The records of run {self.id} were not kept, so where= can only be"
+                    " a list of keys."
                 )
             return {
                 number
                 for number, row in zip(rows, batch.rows(), strict=True)
                 if row.error is None and where(row.record)
             }
-        wanted = (
-            {str(where)}
-            if isinstance(where, str | int)
-            else {
-                " / ".join(map(str, key)) if isinstance(key, tuple) else str(key)
-                for key in where
-            }
-        )
-        unknown = wanted - set(state.keys)
+        wanted = set(map(key_text, [where] if isinstance(where, str | int) else where))
+        unknown = sorted(wanted.difference(state.keys))
         if unknown:
-            raise UsageError(
-                f"where=: run {self.id} has no record {', '.join(map(repr, sorted(unknown)[:5]))}."
-            )
+            some = ", ".join(map(repr, unknown[:5]))
+            raise UsageError(f"where=: run {self.id} has no record {some}.")
         return [number for number, key in enumerate(state.keys) if key in wanted]
 
     def _again(
@@ -734,21 +548,17 @@ class Run(Generic[Frame_co]):
         shown: bool = True,
         budget: float | str | None = None,
     ) -> Self:
-        state = self._state()
+        state = self.reader.state()
         if state.state == "RUNNING":
             raise UsageError(
                 f"Run {self.id} is still going on; wait() for it or cancel() it first."
             )
         if only:
-            if self._batch is None or self._batch.is_stream:
-                self._batch = kept_batch(self.engine.ledger, self.id)
             self._home.restart(
                 self,
                 state,
-                self._batch,
-                only=only,
-                force=force,
-                from_step=from_step,
+                self.reader.batch(),
+                RunOptions(only=only, force=force, from_step=from_step),
                 wait=wait,
                 shown=shown,
                 budget=budget,
@@ -757,20 +567,18 @@ class Run(Generic[Frame_co]):
 
 
 def _content(run: Run) -> object:
-    """What two runs have to have in common for a step or a cell to be given the same: what ``results()`` and ``failures()`` say."""
-    state = run._state()  # noqa: SLF001 - of this module
+    """What identifies a run as the input of a step or a cell: what ``results()`` and ``failures()`` say."""
+    state = run.reader.state()
+    records, flows = range(len(state.keys)), range(len(state.flows))
     items = [
-        [
-            (str(state.item(record, flow)), state.checkpoint(record, flow))
-            for record in range(len(state.keys))
-        ]
-        for flow in range(len(state.flows))
+        [(str(state.item(n, flow)), state.checkpoint(n, flow)) for n in records]
+        for flow in flows
     ]
-    batch, _ = run._rows(state)  # noqa: SLF001
+    batch, _ = run.reader.rows(state)
     failures = [tuple(row) for row in failure_rows(state)]
     decided = sorted(
         (place, decision.label)
-        for place, decision in run._decided(state, batch).items()  # noqa: SLF001
+        for place, decision in run.reader.decided(state, batch).items()
     )
     source = batch.source if batch is not None and not batch.is_stream else None
     return (
@@ -790,9 +598,10 @@ key_by(Run, _content)
 def _frame(
     library: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]
 ) -> Any:
-    data: dict[str, list[Any]] = dict(
-        zip(columns, (list(column) for column in zip(*rows, strict=True)), strict=False)
-    ) or {name: [] for name in columns}
+    data: dict[str, list[Any]] = {name: [] for name in columns}
+    for row in rows:
+        for name, value in zip(columns, row, strict=True):
+            data[name].append(value)
     root = library.partition(".")[0]
     if root == "polars":
         import polars as pl

@@ -15,7 +15,7 @@ from nbflow._core.entry import Coded, Opened, Resumed
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from nbflow._call.engine import Engine
     from nbflow._core.entry import Entry, RunState
@@ -116,9 +116,8 @@ class Runs:
         execution: Execution,
         *,
         background: bool,
-        ended: Callable[[RunState], None] | None = None,
     ) -> None:
-        """See ``execution`` through, here or on a thread of its own; ``ended`` is told how it came out.
+        """See ``execution`` through, here or on a thread of its own.
 
         Raises:
             UsageError: another process works on the run.
@@ -135,12 +134,12 @@ class Runs:
             _BACKGROUND.add(execution)
             threading.Thread(
                 target=self._work_aside,
-                args=(execution, ended),
+                args=(execution,),
                 name=f"nbflow-run-{run}",
                 daemon=True,
             ).start()
         else:
-            self._work(execution, ended)
+            self._work(execution)
 
     def _lock(self, run: str) -> bool:
         for pause in _PAUSES:
@@ -149,20 +148,14 @@ class Runs:
             time.sleep(pause)
         return False
 
-    def _work_aside(
-        self, execution: Execution, ended: Callable[[RunState], None] | None
-    ) -> None:
+    def _work_aside(self, execution: Execution) -> None:
         # An interrupt comes at the end of the process; nobody is there to see it.
         with contextlib.suppress(KeyboardInterrupt):
-            self._work(execution, ended)
+            self._work(execution)
 
-    def _work(
-        self, execution: Execution, ended: Callable[[RunState], None] | None
-    ) -> None:
+    def _work(self, execution: Execution) -> None:
         try:
             execution.run()
         finally:
             self.engine.store.unlock(keys.run_key(execution.state.run))
-            if ended is not None:
-                execution.watch = ended
-                execution.show()
+            execution.show_end()

@@ -34,13 +34,13 @@ def serve(host: str, port: int, say: Callable[[str], None]) -> int:
         UsageError: Voila is not installed, the store lives in this process alone, or
             the port cannot be had.
     """
-    from nbflow import _api
+    from nbflow._session import SESSION
 
     if importlib.util.find_spec("voila") is None:
         raise UsageError(
             "The dashboard needs Voila; install it with: pip install 'nbflow[dashboard]'"
         )
-    store = _api.SESSION.engine.store.url
+    store = SESSION.engine.store.url
     if not Path(store).is_dir():
         raise UsageError(
             f"There is no folder {store} to look at: start the dashboard beside your notebooks, or say where their store is with NBFLOW_STORE."
@@ -94,7 +94,7 @@ def show() -> None:
     """The dashboard itself, in the kernel of a visitor: the history, with the latest run open."""
     from IPython.display import display
 
-    from nbflow import _api
+    from nbflow._session import SESSION
     from nbflow.notebook import table_widget
 
-    display(table_widget.of_history(_api.SESSION.chronicle, read_only=True, opens=True))
+    display(table_widget.of_history(SESSION.chronicle, read_only=True, opens=True))

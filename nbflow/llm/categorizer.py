@@ -14,6 +14,7 @@ from nbflow._core.label import is_missing
 from nbflow._core.policy import seconds
 from nbflow._core.step import check_options
 from nbflow._core.usage import Usage
+from nbflow._session import SESSION
 from nbflow.errors import NonRetriableError, UsageError
 from nbflow.llm import examples as known
 from nbflow.llm import provider as providers
@@ -219,7 +220,7 @@ class _Baseline:
     def ask(self, text: str) -> Category:
         """Its answer."""
         scope = SCOPE.get()
-        item = scope.item if scope is not None else None
+        item = scope.place if scope is not None else None
         if item is not None and item.cancelled not in self._told:
             self._told.add(item.cancelled)
             item.note(Remark(item.runner.clock.time(), self._text))
@@ -236,12 +237,12 @@ class _OnLoop:
 
     async def ask(self, text: str) -> Category:
         """The answer for one text; what it took is reported for the call under way."""
-        scope, loop = SCOPE.get(), _api.SESSION.machinery.loop
-        item = scope.item if scope is not None else None
+        scope, loop = SCOPE.get(), SESSION.machinery.loop
+        item = scope.place if scope is not None else None
         run, clock = (
             (item.cancelled, item.runner.clock)
             if item is not None
-            else (None, _api.SESSION.engine.clock)
+            else (None, SESSION.engine.clock)
         )
         asked = self._ask(text, run, clock)
         if loop.is_current():
@@ -258,7 +259,7 @@ class _OnLoop:
         return await self._line.ask(text, run, clock, self._report)
 
     def _report(self, share: Share) -> None:
-        whole = _api.SESSION.prices.cost(self._model, Usage(1, *share.whole))
+        whole = SESSION.prices.cost(self._model, Usage(1, *share.whole))
         sent, received, cached = share.tokens
         _api.usage(
             input_tokens=sent,

@@ -87,7 +87,7 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
     @contextmanager
     def look(self) -> Iterator[tuple[RunState, Sheet]]:
         """The run's state, and its rows."""
-        with self.run.look() as stand:
+        with self.run.reader.look() as stand:
             yield stand
 
     def known(self, stand: tuple[RunState, Sheet]) -> object:
@@ -222,7 +222,7 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
     # What a page asks for.
 
     def _detail(self, message: Message) -> Message:
-        with self.run.look() as (state, _):
+        with self.run.reader.look() as (state, _):
             record, flow = self._place(state, message)
             key, name, failed = (
                 state.keys[record],
@@ -267,7 +267,7 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             only = self.run.unfinished()
             self.run.rerun_places(only)
             return {"t": "said", "text": f"Running {len(only):,} again."}
-        with self.run.look() as (state, sheet):
+        with self.run.reader.look() as (state, sheet):
             if what == "rerun_one":
                 self._place(state, message)
                 rows = [int(message["row"])]
@@ -288,7 +288,7 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
         return {"t": "said", "text": f"Running {len(only):,} again."}
 
     def _csv(self, message: Message) -> Message:
-        with self.run.look() as (state, sheet):
+        with self.run.reader.look() as (state, sheet):
             return {
                 "t": "csv",
                 "name": f"failures-{state.run}.csv",

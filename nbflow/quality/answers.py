@@ -169,11 +169,11 @@ def _beside_column(
 
 
 def _of_run(run: Run, column: str | None) -> Answers:
-    state = run._state()  # noqa: SLF001 - the values by record, which the results have by row
+    state = run.reader.state()
     everything = list(range(len(state.keys)))
     flow, field_, values = _chosen(run, state, column, everything)
     labels, beside = _labels(values, field_)
-    batch, places = run._rows(state)  # noqa: SLF001
+    batch, places = run.reader.rows(state)
     rows = (
         [row for _, times, row in batch.numbered() if times == 1]
         if batch is not None
@@ -186,7 +186,7 @@ def _of_run(run: Run, column: str | None) -> Answers:
         for number in everything
         if labels[number] is None
     }
-    about = run._decided(state, batch)  # noqa: SLF001
+    about = run.reader.decided(state, batch)
     return Answers(
         f"{state.flows[flow]}.{field_}" if field_ else state.flows[flow],
         state.flows[flow],
@@ -216,7 +216,7 @@ def _chosen(
     for flow, name in enumerate(state.flows):
         if column is not None and column != name and not column.startswith(f"{name}."):
             continue
-        values = run._values(state, flow, records)  # noqa: SLF001
+        values = run.reader.values(state, flow, records)
         first = next((value for value in values if value is not None), None)
         parts = fields_of(first)
         wanted = (

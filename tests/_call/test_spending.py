@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import nbflow as nf
-from nbflow import _api
+from nbflow._session import SESSION
 
 MODEL = "openai:gpt-4o-mini"
 #: What that price list says of a request of 1,000 and 100 tokens; set here, so that the
@@ -19,11 +19,11 @@ CENT = 0.01
 
 @pytest.fixture(autouse=True)
 def prices():
-    before = _api.SESSION.prices
-    _api.SESSION.prices = type(before)()
+    before = SESSION.prices
+    SESSION.prices = type(before)()
     nf.set_price("test:cent", input=10, output=0)
     yield
-    _api.SESSION.prices = before
+    SESSION.prices = before
 
 
 def cent():
@@ -232,7 +232,7 @@ def test_an_unknown_price_is_no_price_in_results(nb):
     assert run.usage == nf.Usage(1, 7, 0, 0, None, 1)
     assert run.results()[0]["ask.cost"] is None
     assert run.results()[0]["ask.tokens"] == 7
-    assert math.isnan(run._state().cost(0, 0))
+    assert math.isnan(run.reader.state().cost(0, 0))
     assert "cost unknown" in run.table().sentence
 
 

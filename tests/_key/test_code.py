@@ -8,9 +8,9 @@ import types
 
 import pytest
 
-from nbflow._api import SESSION
 from nbflow._key import mutation
 from nbflow._key.code import read
+from nbflow._session import SESSION
 from nbflow.errors import UnkeyableError
 
 

@@ -3,10 +3,10 @@
 import pytest
 
 import nbflow as nf
-from nbflow import _api
 from nbflow._core.entry import Item, Listed, Opened
 from nbflow._core.lifecycle import State
 from nbflow._run.chronicle import Chronicle
+from nbflow._session import SESSION
 
 EVENT = "e"
 
@@ -14,7 +14,7 @@ EVENT = "e"
 @pytest.fixture
 def ledger(nb):
     """The ledger in use, which counts how many entries of each run are read."""
-    ledger, read = _api.SESSION.engine.ledger, {}
+    ledger, read = SESSION.engine.ledger, {}
 
     def counted(method):
         def call(run, *rest):
@@ -53,7 +53,7 @@ def test_a_run_that_has_ended_is_read_once(nb, ledger):
 
     run = nb.send(EVENT, [{"n": n} for n in range(100)])
     nb.forget()
-    chronicle = Chronicle(_api.SESSION.runs, _api.SESSION)
+    chronicle = Chronicle(SESSION.runs, SESSION)
     for _ in range(3):
         assert [(line.run, line.state, line.rows) for line in chronicle.lines()] == [
             (run.id, "COMPLETED", 100)
@@ -63,7 +63,7 @@ def test_a_run_that_has_ended_is_read_once(nb, ledger):
 
 def test_a_run_that_ended_without_a_word_is_read_once(nb, ledger):
     lost(ledger, "20260101-000000-00001", 50)
-    chronicle = Chronicle(_api.SESSION.runs, _api.SESSION)
+    chronicle = Chronicle(SESSION.runs, SESSION)
     for _ in range(3):
         (line,) = chronicle.lines()
         assert (
@@ -76,16 +76,16 @@ def test_a_run_that_ended_without_a_word_is_read_once(nb, ledger):
 
 def test_a_run_that_was_killed_early_has_all_the_records_that_were_sent(nb, ledger):
     lost(ledger, "20260101-000000-00001", 50, sent=600)
-    (line,) = Chronicle(_api.SESSION.runs, _api.SESSION).lines()
+    (line,) = Chronicle(SESSION.runs, SESSION).lines()
     assert (line.records, line.rows, line.tally[State.INTERRUPTED]) == (600, 600, 599)
 
 
 def test_a_run_that_another_process_works_on_is_followed(nb, ledger, monkeypatch):
     """Each look takes in what was noted since the one before."""
-    runs, run = _api.SESSION.runs, "20260101-000000-00001"
+    runs, run = SESSION.runs, "20260101-000000-00001"
     monkeypatch.setattr(type(runs), "is_worked_on", lambda self, run: True)
     lost(ledger, run, 50)
-    chronicle = Chronicle(runs, _api.SESSION)
+    chronicle = Chronicle(runs, SESSION)
     for n in range(1, 11):
         assert chronicle.lines()[0].tally[State.COMPLETED] == n
         ledger.append(run, [Item(n, 0, State.COMPLETED, 1e9 + n)])
@@ -103,7 +103,7 @@ def test_a_run_that_goes_on_after_its_end_is_another_line(nb):
             raise ValueError(record["n"])
 
     run = nb.send(EVENT, [{"n": 1}])
-    chronicle = _api.SESSION.chronicle
+    chronicle = SESSION.chronicle
     assert (chronicle.lines()[0].state, chronicle.lines()[0].failed) == ("FAILED", 1)
     broken.clear()
     broken.append(False)
@@ -114,7 +114,7 @@ def test_a_run_that_goes_on_after_its_end_is_another_line(nb):
 def test_what_cannot_be_read_is_named_and_the_others_are_there(nb, ledger):
     lost(ledger, "20260101-000000-00001", 2)
     ledger.append("20260101-000000-00002", [Listed(0, "t-0")])
-    chronicle = Chronicle(_api.SESSION.runs, _api.SESSION)
+    chronicle = Chronicle(SESSION.runs, SESSION)
     assert [line.run for line in chronicle.lines()] == ["20260101-000000-00001"]
     assert chronicle.unreadable == ["20260101-000000-00002"]
     with pytest.warns(nf.errors.StoreWarning, match="20260101-000000-00002"):

@@ -32,7 +32,7 @@ class Model(pydantic.BaseModel, frozen=True):
 
 def decide(run, place, label, *, on=(), field="label", at=1.0):
     """Keep a decision about the record in this place of the batch."""
-    row = list(run._batch.rows())[place]
+    row = list(run.reader.batch().rows())[place]
     run.engine.reviews.add(
         Decision(
             "triage",

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 import nbflow as nf
-from nbflow import _api
 from nbflow._call import keys
 from nbflow._run.explanation import heads
+from nbflow._session import SESSION
 
 EVENT = "thread.created"
 CELL = '''
@@ -305,7 +305,7 @@ def test_two_processes_that_note_a_code_at_once_both_find_it(tmp_path):
     ]
     assert [process.wait(60) for process in started] == [0, 0]
     nf.use(tmp_path / "store")
-    assert len(_api.SESSION.engine.runner.sources.history("ask")) == 40
+    assert len(SESSION.engine.runner.sources.history("ask")) == 40
 
 
 def test_what_a_step_depends_on_is_named(nb, tmp_path):

@@ -856,9 +856,9 @@ def test_runs_lists_the_history(nb, flows):
 
 def test_a_slow_iterator_is_not_waited_for(nb, monkeypatch):
     """What it has given runs while it makes the next record; and in large pieces where it is quick."""
-    from nbflow._run import execution
+    from nbflow._run import intake
 
-    monkeypatch.setattr(execution, "_SLOW", -1)
+    monkeypatch.setattr(intake, "_SLOW", -1)
     ran = [threading.Event() for _ in range(4)]
 
     @nf.flow(on=EVENT)

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 
 import nbflow as nf
-from nbflow import _api
 from nbflow._run import batch as batches
 from nbflow._run.kept_batch import kept_row
+from nbflow._session import SESSION
 
 EVENT = "e"
 ROWS = [{"id": f"t-{n}", "n": n} for n in range(1_500)]
@@ -60,7 +60,7 @@ def test_no_more_is_read_than_the_block_that_it_stands_in(nb, flow, monkeypatch)
             read.append(record["id"]) or row(self, place, record)
         ),
     )
-    found = kept_row(_api.SESSION.engine.ledger, run.id, 1_234)
+    found = kept_row(SESSION.engine.ledger, run.id, 1_234)
     assert (found.record, found.key) == (ROWS[1_234], "t-1234")
     assert read == ["t-1234"]
 

@@ -15,7 +15,10 @@ def test_a_terminal_obeys_nothing_that_a_record_says(nb):
         raise ValueError("\x1b]0;owned\x07 \x1b[2J \x9b31m \u202egnp.exe\n漢字")
 
     run = nb.send(EVENT, [{"id": "\x1b[31mred\x7f"}], key="id")
-    for shown in (to_text(table_of(run._state())), to_html(table_of(run._state()))):
+    for shown in (
+        to_text(table_of(run.reader.state())),
+        to_html(table_of(run.reader.state())),
+    ):
         assert not set(shown) & {"\x1b", "\x07", "\x7f", "\x9b", "\u202e"}
         assert "␛[31mred␡" in shown
         assert "␛]0;owned␇" in shown

@@ -6,8 +6,8 @@ import threading
 import pytest
 
 import nbflow as nf
-from nbflow import _api
 from nbflow._run.run import Run
+from nbflow._session import SESSION
 
 EVENT = "e"
 
@@ -31,7 +31,7 @@ def flow(nb, gate):
 def elsewhere(nb, run):
     """The run as another process sees it, on the same store and ledger."""
     nb.forget()
-    return Run(nb.runs, run.id, _api.SESSION)
+    return Run(nb.runs, run.id, SESSION)
 
 
 def test_a_run_is_awaited_and_the_event_loop_stays_free(nb, flow, gate):
@@ -84,7 +84,10 @@ def test_the_word_to_stop_is_taken_back_when_the_run_goes_on(nb, flow, gate):
 def test_another_process_sees_the_same_rows(nb, flow, gate):
     gate.set()
     run = nf.send(EVENT, [{"n": n} for n in range(5)])
-    with run.look() as (state, sheet), elsewhere(nb, run).look() as (other, theirs):
+    with (
+        run.reader.look() as (state, sheet),
+        elsewhere(nb, run).reader.look() as (other, theirs),
+    ):
         assert other.counts == state.counts
         assert theirs.lanes[0].seconds.tolist() == sheet.lanes[0].seconds.tolist()
 

@@ -4,7 +4,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 import nbflow as nf
-from nbflow import _api
+from nbflow._session import SESSION
 
 THREADS = "support/thread.created"
 ORDERS = "<b>orders</b>"
@@ -59,7 +59,7 @@ def runs(nb, labels):
 
 @pytest.fixture
 def shown(runs, opened):
-    shown = opened(_api.SESSION.chronicle)
+    shown = opened(SESSION.chronicle)
     shown.pump(shown.find(".nbf-record"))
     yield shown
     assert not shown.errors
@@ -77,7 +77,7 @@ def test_nothing_sticks_out_however_narrow_it_is(nb, opened, width, costs):
 
     for count in (10, 1_000):
         nb.send(THREADS, [{"n": n} for n in range(count)])
-    shown = opened(_api.SESSION.chronicle, width=width)
+    shown = opened(SESSION.chronicle, width=width)
     shown.pump(shown.find(".nbf-record"))
     open_first(shown)
     shown.pump(shown.find(".nbf-nest .nbf-record"))
@@ -251,7 +251,7 @@ def test_what_runs_and_records_say_is_text_and_never_html(shown):
 
 def test_a_history_for_reading_refuses_what_would_change_a_run(runs, opened, nb):
     nb.calls.clear()
-    shown = opened(_api.SESSION.chronicle, read_only=True, opens=True)
+    shown = opened(SESSION.chronicle, read_only=True, opens=True)
     shown.pump(shown.find(".nbf-nest .nbf-record"))
     assert not shown.page.get_by_role("button", name="Rerun").count()
     shown.table.take({"t": "act", "id": "x", "what": "stop", "of": runs[-1].id})
@@ -264,7 +264,7 @@ def test_a_history_for_reading_refuses_what_would_change_a_run(runs, opened, nb)
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1180, 620, 400])
 def test_axe_finds_nothing_to_complain_about(runs, opened, dark, width):
-    shown = opened(_api.SESSION.chronicle, dark=dark, width=width)
+    shown = opened(SESSION.chronicle, dark=dark, width=width)
     shown.pump(shown.find(".nbf-record"))
     name = f"history-{'dark' if dark else 'light'}-{width}"
     complaints = Axe().run(shown.page).response["violations"]

@@ -17,11 +17,11 @@ SUBSHELLS = tuple(
 #: A run as a job has left it in the ledger.
 MANY = """
 import nbflow as nf
-from nbflow import _api
+from nbflow._session import SESSION
 from nbflow._core.entry import Called, Closed, Item, Listed, Opened, Sent
 from nbflow._core.lifecycle import State
 
-ledger, count = _api.SESSION.engine.ledger, 100_000
+ledger, count = SESSION.engine.ledger, 100_000
 ledger.append("20261124-091502-41700", [Opened("20261124-091502-41700", "thread", ("triage",), 1e9, "records", False, count)])
 for start in range(0, count, 10_000):
     block = range(start, start + 10_000)

@@ -8,6 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 import nbflow as nf
+from nbflow._session import SESSION
 
 EVENT = "support/thread.created"
 
@@ -374,7 +375,7 @@ def test_what_is_done_runs_again_only_after_a_second_yes(shown, run, nb):
 
 def test_what_cannot_be_done_is_said(shown, nb):
     """A flow that this kernel does not know cannot run again."""
-    nf._api.SESSION.listeners = type(nf._api.SESSION.listeners)()
+    SESSION.listeners = type(SESSION.listeners)()
     shown.page.get_by_role("button", name="Rerun 14 failed").click()
     shown.pump(
         shown.find(

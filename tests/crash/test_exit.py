@@ -35,13 +35,13 @@ async def alook(record):
     return await aslow(record["n"])
 
 run = nf.send("e", [{"n": n} for n in range(300)], key="n", wait=False, max_in_flight=4)
-while len(run.failures()) + sum(run._state().tally().values()) < 8:
+while len(run.failures()) + sum(run.reader.state().tally().values()) < 8:
     time.sleep(0.01)
 """
 
 
 def check(run):
-    state = run._state()
+    state = run.reader.state()
     assert state.state == "INTERRUPTED"
     for counts in state.counts:
         assert sum(counts.values()) == 300, "no record is dropped"

@@ -156,7 +156,7 @@ def test_the_shares_of_a_request_add_up_to_it(nb, server, categorizer):
 
 
 def test_the_price_is_that_of_the_whole_requests(nb, server, categorizer, monkeypatch):
-    monkeypatch.setattr("nbflow._api.SESSION.prices", Prices())
+    monkeypatch.setattr("nbflow._session.SESSION.prices", Prices())
     nf.set_price("openai:stub", input=10, output=100)
     run = categorizer(batch=20).map(TEXTS)
     assert run.usage.cost == pytest.approx(
@@ -166,7 +166,7 @@ def test_the_price_is_that_of_the_whole_requests(nb, server, categorizer, monkey
 
 
 def test_a_budget_ends_a_run_before_it_is_passed(nb, server, categorizer, monkeypatch):
-    monkeypatch.setattr("nbflow._api.SESSION.prices", Prices())
+    monkeypatch.setattr("nbflow._session.SESSION.prices", Prices())
     nf.set_price("openai:stub", input=0, output=1e6 / chat.COMPLETION)
     run = categorizer().map(TEXTS, budget="$5")
     assert run.usage.cost == pytest.approx(5)

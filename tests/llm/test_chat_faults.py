@@ -48,7 +48,11 @@ HOPELESS = {
 
 
 def tally(run):
-    return {str(state): count for state, count in run._state().tally().items() if count}
+    return {
+        str(state): count
+        for state, count in run.reader.state().tally().items()
+        if count
+    }
 
 
 def test_an_answer_is_paid_once(nb, server, categorizer):

@@ -8,7 +8,11 @@ from nbflow.llm.rate_limit import Bucket, Channel, channel
 
 
 def tally(run):
-    return {str(state): count for state, count in run._state().tally().items() if count}
+    return {
+        str(state): count
+        for state, count in run.reader.state().tally().items()
+        if count
+    }
 
 
 class Paused:

@@ -3,7 +3,7 @@
 import pytest
 
 import nbflow as nf
-from nbflow import _api
+from nbflow._session import SESSION
 from nbflow.notebook import history_table
 from nbflow.notebook.history_table import HistoryTable
 
@@ -27,7 +27,7 @@ class Page:
     def __init__(self, **options):
         self.heard, self.now = [], 1000.0
         self.table = HistoryTable(
-            _api.SESSION.chronicle, self.heard.append, lambda: None, **options
+            SESSION.chronicle, self.heard.append, lambda: None, **options
         )
 
     def say(self, t, **more):
@@ -142,7 +142,7 @@ def test_a_run_that_was_deleted_leaves_the_rows_that_were_held(send):
     page = Page()
     page.say("view", held=True)
     page.after(0)
-    del _api.SESSION.engine.ledger._entries[run.id]
+    del SESSION.engine.ledger._entries[run.id]
     assert page.after(3)[0]["pages"]["v"]["total"] == 1
 
 

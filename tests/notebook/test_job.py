@@ -10,6 +10,7 @@ import nbformat
 import pytest
 
 import nbflow as nf
+from nbflow._session import SESSION
 
 
 def text_of(cell):
@@ -423,16 +424,15 @@ def test_runs_in_a_store_that_the_notebook_chose_are_counted(folder, run):
 def test_a_job_leaves_nothing_in_the_folder_that_it_is_started_in(
     folder, run, tmp_path, monkeypatch
 ):
-    from nbflow import _api
 
     folder.write_work(bad=[3])
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    monkeypatch.setattr(_api.SESSION, "_runs", None)
+    monkeypatch.setattr(SESSION, "_runs", None)
     assert run()[0] == 3
     assert list(elsewhere.iterdir()) == []
-    assert _api.SESSION._runs is None
+    assert SESSION._runs is None
     assert nf.open_run(folder.path / "job.out.ipynb").state == "PARTIAL"
 
 

@@ -40,7 +40,7 @@ def run(nb):
 
 
 def chosen(run, **query):
-    with run.look() as (state, sheet):
+    with run.reader.look() as (state, sheet):
         rows = table_rows.rows_of(state, sheet, Query(**query), 0.0).tolist()
         return [table_rows.row_of(state, sheet, number) for number in rows]
 
@@ -91,7 +91,7 @@ def test_words_are_looked_for_in_errors_too(run):
 
 
 def test_a_cause_chooses_its_failures(run):
-    with run.look() as (_, sheet):
+    with run.reader.look() as (_, sheet):
         numbers = {cause.error: number for number, cause in sheet.worst(9)}
     assert {row[1] for row in chosen(run, cause=numbers["TimeoutError"])} == {
         f"K{n}" for n in range(50) if n % 7 == 3
@@ -152,7 +152,7 @@ def test_a_view_of_nothing_is_empty(nb):
 
 
 def test_failures_as_csv_leave_out_what_is_done(run):
-    with run.look() as (state, _):
+    with run.reader.look() as (state, _):
         rows = list(
             csv.DictReader(io.StringIO(table_rows.failures_csv(state, range(100))))
         )

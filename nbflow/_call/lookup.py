@@ -1,0 +1,76 @@
+"""Lookup: what is saved under a key and still fresh. The one place that says so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nbflow._store import checkpoint
+from nbflow.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nbflow._store.checkpoint import Checkpoint
+    from nbflow._store.store import Store
+
+
+def saved(store: Store, key: str) -> Checkpoint | None:
+    """Return the checkpoint under ``key``, fresh or not, or `None`.
+
+    Raises:
+        StoreError: it is there and cannot be read.
+    """
+    data = store.get(key)
+    return None if data is None else checkpoint.load(data)
+
+
+def is_fresh(found: Checkpoint, ttl: float | None, now: float) -> bool:
+    """Return whether a checkpoint still holds.
+
+    Args:
+        found: the checkpoint.
+        ttl: seconds for which the step keeps its outputs; `None`: without end.
+        now: seconds since the epoch.
+    """
+    until = found.fresh_until(ttl)
+    return until is None or until > now
+
+
+def fresh(store: Store, key: str, ttl: float | None, now: float) -> Checkpoint | None:
+    """Return the checkpoint under ``key`` if it still holds, or `None`.
+
+    Raises:
+        StoreError: it is there and cannot be read.
+    """
+    found = saved(store, key)
+    return found if found is not None and is_fresh(found, ttl, now) else None
+
+
+def fresh_among(
+    store: Store,
+    keys: Sequence[str],
+    ttl: float | None,
+    now: float,
+    unreadable: Callable[[StoreError], None] | None = None,
+) -> dict[str, Checkpoint]:
+    """Return those of ``keys`` whose checkpoints still hold, looked up in bulk.
+
+    Args:
+        store: where they are.
+        keys: what they are saved under.
+        ttl: seconds for which the step keeps its outputs; `None`: without end.
+        now: seconds since the epoch.
+        unreadable: is told of each checkpoint that cannot be read and so counts as not
+            saved.
+    """
+    found = {}
+    for key, data in store.get_many(keys).items():
+        try:
+            head = checkpoint.load(data)
+        except StoreError as error:
+            if unreadable is not None:
+                unreadable(error)
+            continue
+        if is_fresh(head, ttl, now):
+            found[key] = head
+    return found

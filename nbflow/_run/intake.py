@@ -1,0 +1,217 @@
+"""Intake: reads a batch, notes its records, and hands on those that are to run.
+
+The batch is read in chunks by the thread that sends. Each chunk is looked up in bulk:
+what is saved is noted as cached, the rest is started.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from array import array
+from typing import TYPE_CHECKING, Any
+
+from nbflow._call import failure, lookup
+from nbflow._core.entry import Called, Item, Listed, Sent, Used
+from nbflow._core.lifecycle import State
+from nbflow._run import kept_batch
+from nbflow._run.batch import CHUNK
+from nbflow.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from nbflow._run.batch import Batch, Row
+    from nbflow._run.context import RunContext
+    from nbflow._run.lane import Lane
+    from nbflow._store.checkpoint import Checkpoint
+    from nbflow._store.ledger import Ledger
+
+    #: Starts a record, by number and row, in flows, each with the key of its outcome.
+    Start = Callable[[int, Row, list[tuple[int, str]]], None]
+
+_FIRST_CHUNK = 16
+#: Seconds for which rows of an iterator are gathered.
+_SLOW = 0.2
+
+
+class Intake:
+    """The batch of one run, as it is read."""
+
+    def __init__(self, context: RunContext, batch: Batch, start: Start) -> None:
+        self.batch = batch
+        #: Number of the record that stands in each row, as far as rows were read.
+        self.rows = array("q")
+        self._context = context
+        self._start = start
+        #: Keeps every chunk of a stream in the ledger.
+        self._keep_chunk: Callable[[list[Any]], None] | None = None
+
+    def keep(self, ledger: Ledger) -> None:
+        """Keep the batch for reruns from elsewhere: at once, or an iterator as it is read."""
+        try:
+            kept_batch.keep_head(ledger, self._context.run, self.batch)
+        except StoreError as error:
+            self._not_kept(error)
+            return
+        if self.batch.is_stream:
+            self._keep_chunk = lambda records: kept_batch.keep_block(
+                ledger, self._context.run, records
+            )
+
+    def _not_kept(self, error: StoreError) -> None:
+        self._keep_chunk = None
+        self._context.say(
+            f"The records of run {self._context.run} could not be kept, so it can only"
+            f" be rerun from this kernel. {error}"
+        )
+
+    def read(self) -> None:
+        """Read the batch to its end, or until the run is cancelled."""
+        rows = self.batch.numbered()
+        # Small, so that the first records start at once; then larger, which is cheaper.
+        size = _FIRST_CHUNK
+        try:
+            while chunk := self._chunk(rows, size):
+                size = min(2 * size, CHUNK)
+                fresh = self._list(chunk)
+                if not self._context.cancelled.is_set():
+                    self._dispatch(fresh)
+                    continue
+                for number, _ in fresh:
+                    self.drop(number)
+                if self.batch.is_stream:
+                    self._context.say(
+                        "The run was cancelled before the iterator was read to its end."
+                    )
+                    break
+        finally:
+            self._note_sent()
+
+    def _note_sent(self) -> None:
+        self._context.notes.add(Sent(max(self.rows, default=-1) + 1))
+
+    def _chunk(
+        self, rows: Iterator[tuple[int, int, Row]], size: int
+    ) -> list[tuple[int, int, Row]]:
+        """Return the next rows; fewer where an iterator takes its time, as one that asks an API for pages does."""
+        if not self.batch.is_stream:
+            return list(itertools.islice(rows, size))
+        chunk, begun = [], time.monotonic()
+        for row in itertools.islice(rows, size):
+            chunk.append(row)
+            if time.monotonic() - begun > _SLOW:
+                break
+        return chunk
+
+    def _list(self, chunk: list[tuple[int, int, Row]]) -> list[tuple[int, Row]]:
+        """Note the records of a chunk; rows that repeat a record only count."""
+        if self._keep_chunk is not None:
+            try:
+                self._keep_chunk([row.record for _, _, row in chunk])
+            except StoreError as error:
+                self._not_kept(error)
+        if self._context.options.only is None:
+            self._context.notes.extend(
+                [Listed(number, row.key, times) for number, times, row in chunk]
+            )
+        self.rows.extend([number for number, _, _ in chunk])
+        return [(number, row) for number, times, row in chunk if times == 1]
+
+    def list_rest(self, listed: int) -> None:
+        """Note the records that an interrupt kept from being read; it may have come between two lines of `read`.
+
+        Args:
+            listed: the number of records that the ledger knows.
+        """
+        if self.batch.is_stream:
+            return
+        numbered = list(self.batch.numbered())
+        self.rows = array("q", [number for number, _, _ in numbered])
+        if self._context.options.only is None:
+            self._context.notes.extend(
+                [
+                    Listed(number, row.key, times)
+                    for number, times, row in numbered
+                    if number >= listed or times > 1
+                ]
+            )
+        self._note_sent()
+
+    def _dispatch(self, fresh: list[tuple[int, Row]]) -> None:
+        """Note what is done already, start the rest."""
+        missing: dict[int, list[tuple[int, str]]] = {}
+        rows = dict(fresh)
+        for flow, lane in enumerate(self._context.lanes):
+            keyed = self._keyed(flow, lane, fresh)
+            done = self._saved(lane, keyed)
+            now = self._context.now()
+            for number, key in keyed:
+                found = done.get(key)
+                if found is None:
+                    missing.setdefault(number, []).append((flow, key))
+                else:
+                    self._note_cached(number, flow, lane, key, found, now)
+        for number in sorted(missing):
+            self._start(number, rows[number], missing[number])
+
+    def _keyed(
+        self, flow: int, lane: Lane, fresh: list[tuple[int, Row]]
+    ) -> list[tuple[int, str]]:
+        """Return the numbers and keys of the records that are to run; those without a key fail here."""
+        only, run = self._context.options.only, self._context.run
+        keyed = []
+        for number, row in fresh:
+            if only is not None and (number, flow) not in only:
+                continue
+            error = row.error
+            if error is None:
+                try:
+                    keyed.append((number, lane.key(row, run)))
+                    continue
+                except Exception as broken:
+                    error = broken
+            failed = failure.of(error)
+            now = self._context.now()
+            self._context.notes.add(
+                Item(number, flow, State.FAILED, now, 0.0, None, 0, failed)
+            )
+        return keyed
+
+    def _saved(self, lane: Lane, keyed: list[tuple[int, str]]) -> dict[str, Checkpoint]:
+        context = self._context
+        if context.ignores_saved(lane):
+            return {}
+        keys = [key for _, key in keyed]
+        return lookup.fresh_among(
+            context.runner.store,
+            keys,
+            lane.ttl,
+            context.now(),
+            lambda error: context.say(str(error)),
+        )
+
+    def _note_cached(
+        self,
+        number: int,
+        flow: int,
+        lane: Lane,
+        key: str,
+        found: Checkpoint,
+        now: float,
+    ) -> None:
+        add = self._context.notes.add
+        if lane.on_map:
+            add(Called(number, flow, lane.name, State.CACHED, now, 0.0, 0, key))
+        if found.usage is not None:
+            step = lane.name if lane.on_map else ""
+            add(Used(number, flow, step, 0, now, found.usage, saved=True))
+        add(Item(number, flow, State.CACHED, now, 0.0, key))
+
+    def drop(self, number: int, flows: Iterable[int] | None = None) -> None:
+        """Note that a record does not run, in the given flows or in all, as the run was cancelled."""
+        context = self._context
+        state = State.INTERRUPTED if context.is_interrupted else State.CANCELLED
+        for flow in range(len(context.lanes)) if flows is None else flows:
+            if context.wants(number, flow):
+                context.notes.add(Item(number, flow, state, context.now()))

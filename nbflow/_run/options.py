@@ -1,0 +1,28 @@
+"""RunOptions: how a run is to be performed, as its sender asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nbflow._call.budget import Budget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a run is to be performed.
+
+    Attributes:
+        max_in_flight: the number of records under way at once; `None`: the default.
+        only: the (record, flow) pairs that run, by number; `None`: all.
+        force: run records although their results are saved.
+        from_step: the step from which on saved results do not count.
+        budget: what the calls of the run may cost together.
+    """
+
+    max_in_flight: int | None = None
+    only: frozenset[tuple[int, int]] | None = None
+    force: bool = False
+    from_step: str | None = None
+    budget: Budget | None = None

@@ -1,0 +1,249 @@
+"""RunReader: what is known of a run, from the process that works on it or from the ledger."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from nbflow._call import lookup
+from nbflow._core.entry import DONE, Listed, RunState, Sent
+from nbflow._core.sheet import Sheet
+from nbflow._run import decisions
+from nbflow._run.kept_batch import kept_batch, kept_row
+from nbflow._store import checkpoint
+from nbflow.errors import StoreError, UnknownRunError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from nbflow._call.engine import Engine
+    from nbflow._core.entry import Entry
+    from nbflow._run.batch import Batch, Row
+    from nbflow._run.decisions import Decided
+    from nbflow._run.execution import Execution
+    from nbflow._run.runs import Runs
+    from nbflow._store.checkpoint import Checkpoint
+
+
+class RunReader:
+    """One run as it stands: its state, its batch, its values, and the rows of its table.
+
+    Where this process works on the run, what is known comes from its `Execution`;
+    otherwise the reader follows the ledger, and takes in what is new at each look.
+    """
+
+    def __init__(self, runs: Runs, run: str, batch: Batch | None = None) -> None:
+        self.runs = runs
+        self.id = run
+        #: The rows of the run's table, once somebody looks at it.
+        self.sheet: Sheet | None = None
+        #: Keeps this process's work on the run alive as long as somebody holds the run.
+        self.held: Execution | None = None
+        self._batch = batch
+        self._read = RunState()
+        self._position = 0
+        self._mutex = threading.Lock()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine on the store that the run is in."""
+        return self.runs.engine
+
+    @property
+    def execution(self) -> Execution | None:
+        """This process's work on the run, also when it has ended."""
+        return self.runs.live.get(self.id) or self.held
+
+    # Its state.
+
+    def state(self) -> RunState:
+        """Return what is known now.
+
+        Raises:
+            UnknownRunError: the ledger does not have the run.
+        """
+        execution = self.execution
+        if execution is not None:
+            execution.notes.flush()
+            return execution.state
+        with self._mutex:
+            return self._follow()
+
+    @property
+    def is_under_way(self) -> bool:
+        """Returns whether some process works on the run."""
+        execution = self.execution
+        if execution is not None:
+            return not execution.has_ended
+        return self.state().state == "RUNNING"
+
+    @property
+    def is_stopping(self) -> bool:
+        """Returns whether the run was cancelled and has not ended yet."""
+        execution = self.execution
+        if execution is not None:
+            return execution.is_cancelled and not execution.has_ended
+        return self._read.state == "RUNNING" and self.engine.ledger.is_asked_to_stop(
+            self.id
+        )
+
+    @contextmanager
+    def look(self) -> Iterator[tuple[RunState, Sheet]]:
+        """The run's state and the rows of its table as they stand, held still for the block."""
+        execution = self.execution
+        if execution is None:
+            with self._mutex:
+                if self.sheet is None:
+                    self._read, self._position, self.sheet = RunState(), 0, Sheet()
+                yield self._follow(), self.sheet
+            return
+        notes = execution.notes
+        notes.flush()
+        with notes.mutex:
+            if notes.sheet is None:
+                notes.sheet = self.sheet = Sheet()
+                for entry in self.engine.ledger.read(self.id)[0]:
+                    notes.sheet.apply(entry)
+            yield execution.state, notes.sheet
+
+    def _follow(self) -> RunState:
+        """Take in what was noted since the last look, by whichever process works on the run."""
+        entries, self._position = self.engine.ledger.read(self.id, self._position)
+        self._take(entries)
+        if not self._read.run:
+            raise UnknownRunError(f"Run {self.id} is not in the ledger.")
+        if self._read.state == "RUNNING" and not self.runs.is_worked_on(self.id):
+            self._take(self._read.interrupt(self._read.ended))
+            self._read.state = "INTERRUPTED"
+        return self._read
+
+    def _take(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self._read.apply(entry)
+            if self.sheet is not None:
+                self.sheet.apply(entry)
+
+    def whole_state(self) -> RunState:
+        """Return the state with the records that a killed process did not come to read.
+
+        They are interrupted like the others.
+        """
+        state = self.state()
+        if state.state != "INTERRUPTED" or not state.unread or not state.keeps_records:
+            return state
+        batch = self._batch = kept_batch(self.engine.ledger, self.id)
+        rows, listed = list(batch.numbered()), len(state.keys)
+        entries: list[Entry] = [
+            Listed(number, row.key, times)
+            for number, times, row in rows
+            if number >= listed or times > 1
+        ]
+        entries.append(Sent(max((number for number, _, _ in rows), default=-1) + 1))
+        self.engine.ledger.append(self.id, entries)
+        state = self.state()
+        with self._mutex:
+            self._take(state.interrupt(state.ended))
+        return state
+
+    # Its batch.
+
+    def batch(self) -> Batch:
+        """Return the batch for a rerun, from its first row on.
+
+        Raises:
+            UsageError: it was not kept.
+        """
+        if self._batch is None or self._batch.is_stream:
+            self._batch = kept_batch(self.engine.ledger, self.id)
+        return self._batch
+
+    def rows(self, state: RunState) -> tuple[Batch | None, list[int]]:
+        """Return the batch, `None` if it was not kept, and the number of the record in each of its rows."""
+        execution, batch = self.execution, self._batch
+        if execution is not None and batch is not None and not batch.is_stream:
+            return batch, list(execution.rows)
+        if not state.keeps_records:
+            return None, list(range(len(state.keys)))
+        batch = self._batch = kept_batch(self.engine.ledger, self.id)
+        return batch, [number for number, _, _ in batch.numbered()]
+
+    def record(self, state: RunState, record: int) -> object:
+        """Return a record, by its number, as it was sent.
+
+        Raises:
+            UsageError: the batch was not kept.
+        """
+        # Where no row is the copy of another, each record stands in the row of its
+        # number.
+        row = self._row(record) if not state.copies else None
+        if row is not None and row.key == state.keys[record]:
+            return row.record
+        batch, rows = self.rows(state)
+        if batch is None:
+            raise UsageError(f"The records of run {self.id} were not kept.")
+        place = rows.index(record)
+        return next(row.record for at, row in enumerate(batch.rows()) if at == place)
+
+    def _row(self, place: int) -> Row | None:
+        """Return one row of the batch, if it can be had without reading those before it."""
+        batch = self._batch
+        if batch is not None and not batch.is_stream:
+            return batch.row(place) if place < (batch.total or 0) else None
+        return kept_row(self.engine.ledger, self.id, place)
+
+    def record_in(self, run: str, key: str, record: int) -> object:
+        """Return a record as it was sent in another run, or in this one."""
+        sent = self if run == self.id else RunReader(self.runs, run)
+        row = sent._row(record)  # noqa: SLF001  # of this class
+        if row is not None and row.key == key:
+            return row.record
+        return sent.record(sent.state(), record)
+
+    # What came out.
+
+    def values(self, state: RunState, flow: int, records: list[int]) -> list[object]:
+        """Return the values of records, by number, in a flow; `None` where there is none.
+
+        Raises:
+            StoreError: a value is not in the store any more.
+        """
+        keys = {
+            record: state.checkpoint(record, flow)
+            for record in records
+            if state.item(record, flow) in DONE
+        }
+        wanted = [key for key in dict.fromkeys(keys.values()) if key]
+        saved = self.engine.store.get_many(wanted)
+        execution = self.execution
+        unsaved = execution.unsaved if execution is not None else {}
+        values = []
+        for record in records:
+            key = keys.get(record)
+            if (record, flow) in unsaved:
+                values.append(unsaved[record, flow])
+            elif key is None:
+                values.append(None)
+            elif key not in saved:
+                raise StoreError(
+                    f"The saved value of record {state.keys[record]!r} in flow"
+                    f" {state.flows[flow]!r} is not in the store any more; send the"
+                    " batch again to recompute it."
+                )
+            else:
+                values.append(checkpoint.load(saved[key]).value)
+        return values
+
+    def decided(self, state: RunState, batch: Batch | None) -> Decided:
+        """Return what people decided about the records, in this run and in others."""
+        standing = decisions.standing_for(self.engine, state.flows)
+        if not standing:
+            return {}
+        if batch is None:
+            return decisions.decided_by_key(standing, state.flows, self.id, state.keys)
+        rows = ((number, row) for number, _, row in batch.numbered())
+        return decisions.decided(standing, state.flows, rows)
+
+    def saved(self, key: str) -> Checkpoint | None:
+        """Return the checkpoint under ``key``."""
+        return lookup.saved(self.engine.store, key)
