@@ -14,6 +14,7 @@ from typing import (
     Generic,
     ParamSpec,
     Protocol,
+    TypeAlias,
     TypeVar,
     overload,
 )
@@ -43,15 +44,18 @@ R_co = TypeVar("R_co", covariant=True)
 V = TypeVar("V")
 
 if TYPE_CHECKING:
+    #: What an `async def` function returns when it is called.
+    Coro: TypeAlias = Coroutine[Any, Any, V]
 
     class Mapped(Run[Frame_co], list[V], Generic[V, Frame_co]):
-        """What ``step.map`` returns: outside a flow a `Run`, inside a flow a list of values.
+        """What ``step.map`` returns: a `Run` outside a flow, the list of values inside.
 
-        No type checker can tell which, as it depends on who calls. The true type, a
-        union, would make it refuse ``step.map(texts).results()`` until the user narrows;
-        plain `Run` would make it refuse ``for label in step.map(texts)``, and return no
-        type of a label. This type, which exists for checkers alone, has the members of
-        both: no correct line is refused, and every member that it offers has its type.
+        Which of the two depends on the caller, so no type checker can tell. Given the
+        exact type, a union, checkers would refuse ``step.map(texts).results()`` until it
+        is narrowed. Given `Run`, they would refuse ``for label in step.map(texts)``. So
+        they see a class, which exists for them alone, with the members of both: they
+        refuse no correct line, and every value has its type. The price is that they do
+        not notice a run that is iterated over.
         """
 
 
@@ -115,11 +119,9 @@ class Step(core.Step[P, R_co]):
         return bound
 
     @overload
-    def aio(
-        self: Step[P, Coroutine[Any, Any, V]], *args: P.args, **kwargs: P.kwargs
-    ) -> Coroutine[Any, Any, V]: ...
+    def aio(self: Step[P, Coro[V]], *args: P.args, **kwargs: P.kwargs) -> Coro[V]: ...
     @overload
-    def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]: ...
+    def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coro[R_co]: ...
     def aio(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """Await the step, whether it is ``def`` or ``async def``.
 
@@ -149,9 +151,7 @@ class Step(core.Step[P, R_co]):
         return self.performer.engine.aio(self, self.bound + args, kwargs)
 
     @overload
-    def sync(
-        self: Step[P, Coroutine[Any, Any, V]], *args: P.args, **kwargs: P.kwargs
-    ) -> V: ...
+    def sync(self: Step[P, Coro[V]], *args: P.args, **kwargs: P.kwargs) -> V: ...
     @overload
     def sync(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def sync(self, *args: Any, **kwargs: Any) -> Any:
@@ -186,7 +186,7 @@ class Step(core.Step[P, R_co]):
 
     @overload
     def submit(
-        self: Step[P, Coroutine[Any, Any, V]], *args: P.args, **kwargs: P.kwargs
+        self: Step[P, Coro[V]], *args: P.args, **kwargs: P.kwargs
     ) -> Future[V]: ...
     @overload
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R_co]: ...
@@ -223,7 +223,7 @@ class Step(core.Step[P, R_co]):
 
     @overload
     def map(
-        self: Step[..., Coroutine[Any, Any, V]],
+        self: Step[..., Coro[V]],
         items: Column[Frame_co],
         /,
         *args: object,
@@ -234,7 +234,7 @@ class Step(core.Step[P, R_co]):
     ) -> Mapped[V, Frame_co]: ...
     @overload
     def map(
-        self: Step[..., Coroutine[Any, Any, V]],
+        self: Step[..., Coro[V]],
         items: Iterable[Any],
         /,
         *args: object,
@@ -267,14 +267,14 @@ class Step(core.Step[P, R_co]):
     ) -> Mapped[R_co]: ...
     def map(
         self,
-        items: Any,
+        items: Iterable[Any] | Column[Any],
         /,
         *args: object,
         wait: bool = True,
         max_in_flight: int | None = None,
         budget: float | str | None = None,
         **kwargs: object,
-    ) -> Any:
+    ) -> Run | list[Any]:
         """Call the step with each item: a durable, concurrent, retried ``Series.map``.
 
         Args:
@@ -303,7 +303,11 @@ class Step(core.Step[P, R_co]):
         """
         host = self.performer
         if SCOPE.get() is not None:
-            return host.engine.fan_out(self, items, self.bound + args, kwargs)
+            # For an async step in an async flow, an awaitable of the list.
+            values: list[Any] = host.engine.fan_out(
+                self, items, self.bound + args, kwargs
+            )
+            return values
         return host.start(
             self.name,
             [StepLane(self, self.bound + args, kwargs)],
