@@ -70,11 +70,12 @@ def step(
     model: str | None = None,
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 def step(function: Any = None, /, **options: Any) -> Any:
-    """Make a function a step: its successful outputs are saved on disk and reused, keyed by its code and inputs.
+    """Make a function a step: its successful outputs are saved on disk and reused.
 
-    The function may be ``def`` or ``async def``, a plain function or a method, and is
-    called as it was written. Durations are seconds, or text such as ``"30s"``,
-    ``"5m"``, ``"1d"``, or a ``timedelta``.
+    They are keyed by the function's code and inputs. The function may be ``def`` or
+    ``async def``, a plain function or a method, and is called as it was written.
+    Durations are seconds, or text such as ``"30s"``, ``"5m"``, ``"1d"``, or a
+    ``timedelta``.
 
     Args:
         function: the function, when used as a bare ``@nf.step``.
@@ -82,28 +83,43 @@ def step(function: Any = None, /, **options: Any) -> Any:
 
     Options:
         retries: attempts after the first (3).
-        retry_delay: wait before the second attempt (1 s); each further wait is ``backoff`` times longer (2), up to
-            ``max_delay`` (60 s), half of it random.
-        should_retry: a function of the exception that says whether to try again; by default what may pass next time
-            is retried (timeouts, connections, HTTP 408/409/425/429/5xx, malformed answers), and what cannot is not
-            (``NameError``, ``TypeError``, HTTP 400/401/403/404/422, ``NonRetriableError``, ...).
-        timeout: the longest that one attempt may take. A sync attempt then runs on a thread of its own, which is
-            left behind when time is up.
-        concurrency: so many calls of this step at once, in this process.
-        throttle: so many starts per period, ``"300/min"``; the excess waits. A `Throttle` shared by several steps
-            counts them together. A 429 or 503 with Retry-After pauses all of them.
-        ttl: outputs older than this run again.
-        version: takes over from the code: outputs are kept across edits until it changes.
+        retry_delay: wait before the second attempt (1 s); each further wait is
+            ``backoff`` times longer (2), up to ``max_delay`` (60 s), half of it random.
+        should_retry: a function of the exception that says whether to try again. By
+            default errors that may pass are retried (timeouts, connections, HTTP
+            408/409/425/429/5xx, malformed answers), and errors that cannot pass are not
+            (``NameError``, ``TypeError``, HTTP 400/401/403/404/422,
+            ``NonRetriableError``, ...).
+        timeout: the longest that one attempt may take. A sync attempt then runs on a
+            thread of its own, which is abandoned when time is up.
+        concurrency: the number of calls of this step that run at once, in this process.
+        throttle: the number of starts per period, ``"300/min"``; the excess waits. A
+            `Throttle` shared by several steps counts them together. A 429 or 503 with
+            Retry-After pauses all of them.
+        ttl: outputs older than this run again; ``"run"`` keeps them for one run only.
+        version: replaces the code in the key: outputs are kept across edits until it
+            changes.
         ignore: names of arguments that are not part of the key, such as a client.
-        depends_on: what else the key covers: names of installed packages (by version), ``Path`` s (by content),
-            functions (by code), values; a dict gives each of its values a name for ``explain``.
+        depends_on: what else the key covers: names of installed packages (by version),
+            ``Path`` s (by content), functions (by code), values; a dict gives each of
+            its values a name for ``explain``.
         name: what outputs are filed under; the function's name by default.
-        model: the model that it calls, such as ``"openai:gpt-4o-mini"``: a budget is then refused before the run if
-            its price is not known.
+        model: the model that it calls, such as ``"openai:gpt-4o-mini"``: a budget is
+            then refused before the run if its price is not known.
+
+    Returns:
+        A `Step`, or with options the decorator that makes one.
 
     Raises:
-        UsageError: an option that cannot be right.
-        TypeError: an option that there is not.
+        UsageError: an option is invalid.
+        TypeError: there is no such option.
+
+    Example:
+        >>> @nf.step(retries=5, timeout="30s")
+        ... def size(text: str) -> int:
+        ...     return len(text)
+        >>> size("three")
+        5
     """
     check_options(options, "step")
 
@@ -118,22 +134,33 @@ def step(function: Any = None, /, **options: Any) -> Any:
 def flow(
     on: str | Iterable[str],
     *,
-    on_failure: Callable[..., Any] | None = None,
+    on_failure: Callable[..., object] | None = None,
     name: str | None = None,
 ) -> Callable[[Callable[P, R]], Flow[P, R]]:
-    """Make a function a flow: every record of the event goes through it, apart from all other records and flows.
+    """Make a function a flow: every record of the event goes through it.
 
-    A sync flow runs in a thread and calls its steps inline; an async one runs on an
-    event loop of nbflow's own. What a flow returns is remembered by its code (steps and
-    helpers included) and the record: sent again, it does not run.
+    Each record is processed apart from all other records and flows. A sync flow runs in
+    a thread and calls its steps inline; an async one runs on an event loop of nbflow's
+    own. What a flow returns is remembered by its code (steps and helpers included) and
+    the record: sent again, it does not run.
 
     Args:
         on: the event, such as ``"support/thread.created"``, or several.
-        on_failure: called with (record, error) when a record has failed for good.
+        on_failure: called with (record, error) when a record has failed permanently.
         name: its name in tables and results; the function's name by default.
 
+    Returns:
+        The decorator that makes a `Flow`.
+
     Raises:
-        UsageError: an option that cannot be right.
+        UsageError: an option is invalid.
+
+    Example:
+        >>> @nf.flow(on="text/added")
+        ... def measure(record: dict[str, str]) -> int:
+        ...     return len(record["text"])
+        >>> measure({"text": "three"})
+        5
     """
     if callable(on):
         raise UsageError(

@@ -100,8 +100,10 @@ class Step(Generic[P, R_co]):
         self.model = model
         self.is_plain = is_plain
         #: Names of globals and closure variables that do not count in keys (``ignore=``).
-        self.code_ignores = keyed.ignore.difference(_parameters(function))
-        self.is_async = inspect.iscoroutinefunction(function)
+        self.code_ignores: frozenset[str] = keyed.ignore.difference(
+            _parameters(function)
+        )
+        self.is_async: bool = inspect.iscoroutinefunction(function)
         self.performer = performer
         #: For a method, the instance: it goes before the arguments of every call.
         self.bound: tuple[object, ...] = ()

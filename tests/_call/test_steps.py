@@ -183,6 +183,16 @@ def test_methods_are_steps_keyed_by_their_instance(nb):
     assert Model("a").ask.name.endswith("Model.ask")
 
 
+def test_a_step_is_a_step_and_so_is_a_method_of_an_instance():
+    class Model:
+        @nf.step
+        def ask(self, text):
+            return text
+
+    assert type(Model.ask) is type(Model().ask) is nf.Step
+    assert nf.step(Model.ask).__wrapped__ is Model.ask.__wrapped__
+
+
 def test_static_methods_are_steps(nb):
     class Tools:
         @staticmethod
@@ -240,9 +250,8 @@ def test_equal_calls_in_flight_share_their_failure(nb):
     others = [threading.Thread(target=call) for _ in range(4)]
     for thread in others:
         thread.start()
-    time.sleep(
-        0.05
-    )  # let them come to wait; were they late, each would fail by itself just the same
+    # Let them come to wait; were they late, each would fail by itself just the same.
+    time.sleep(0.05)
     go.set()
     for thread in (first, *others):
         thread.join(5)
