@@ -6,6 +6,7 @@ others once.
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from concurrent.futures import Future
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
     from nbflow._key.call import Input
     from nbflow._key.mutation import Slot
     from nbflow._store.store import Store
+
+_LOG = logging.getLogger("nbflow.call")
 
 
 class Call:
@@ -515,8 +518,20 @@ class Runner:
             seconds=command.spent,
             wait=command.seconds,
         )
+        if _LOG.isEnabledFor(logging.INFO):
+            self._log_retry(call, command)
         if command.pause is not None and call.gate is not None:
             call.gate.pace.pause(self.clock.monotonic(), command.pause)
+
+    @staticmethod
+    def _log_retry(call: Call, command: Wait) -> None:
+        """Log why a call is tried again: its kind for anyone, its message, which may quote content, at DEBUG."""
+        error, seconds = type(command.error).__name__, command.seconds
+        text = "step %s: attempt %d ended in %s, the next one is in %.1f s"
+        _LOG.info(text, call.name, command.number, error, seconds)
+        if command.pause is not None:
+            _LOG.info("step %s: pauses for %.1f s, as asked", call.name, command.pause)
+        _LOG.debug("step %s: %s", call.name, failure.describe(command.error))
 
     def _wait(self, call: Call, command: Wait) -> None:
         self._before_wait(call, command)
