@@ -55,6 +55,7 @@ class Session:
         self._chronicle: Chronicle | None = None
         #: Other stores, whose runs were opened from a file.
         self._elsewhere: dict[str, Runs] = {}
+        job_link.begin_log()
         #: What all calls of a headless job may cost together.
         job = job_link.budget()
         self._budgets = () if job is None else (Budget(job, job_link.tell_refusal),)
