@@ -142,22 +142,28 @@ class Session:
         """A step's binder and gate."""
         return self.machinery.prepare(step)
 
-    def call(self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call(
+        self, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> Any:
         """Call a step as it was written."""
         __tracebackhide__ = True
         return self.engine.call(step, args, kwargs)
 
-    def aio(self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def aio(
+        self, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> Any:
         """Await any step."""
         return self.engine.aio(step, args, kwargs)
 
-    def sync(self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def sync(
+        self, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> Any:
         """Wait for any step."""
         __tracebackhide__ = True
         return self.engine.sync(step, args, kwargs)
 
     def submit(
-        self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> Future[Any]:
         """Start any step on the side."""
         return self.engine.submit(step, args, kwargs)
@@ -166,8 +172,8 @@ class Session:
         self,
         step: AnyStep,
         items: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
         options: dict[str, Any],
     ) -> Any:
         """Every item through a step: a run of its own, or inside a flow a part of that flow's."""
@@ -181,7 +187,7 @@ class Session:
         )
 
     def explain(
-        self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> Explanation:
         """Why a call would run or not."""
         return explanation.explain_call(self.engine, step, args, kwargs)
@@ -189,9 +195,9 @@ class Session:
     def plan(
         self,
         step: AnyStep,
-        items: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        items: object,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
     ) -> Plan:
         """What a map would do."""
         return forecast(
@@ -202,7 +208,7 @@ class Session:
         )
 
     def forget(
-        self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> int:
         """Delete results."""
         return explanation.forget(self.engine, step, args, kwargs)

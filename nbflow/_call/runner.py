@@ -75,8 +75,8 @@ class Call:
         name: str,
         policy: Policy,
         key: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
         *,
         identity: Identity,
         inputs: Callable[[], list[Input]],
@@ -205,7 +205,7 @@ class Runner:
         self._flights: dict[str, Flight] = {}
         self._mutex = threading.Lock()
         #: What performs each kind of command; `_awaited` has the twins of those that wait.
-        self._inline: dict[type[Command], Callable[[Call, Any], Any]] = {
+        self._inline: dict[type[Command], Callable[[Call, Any], object]] = {
             Lookup: self._lookup,
             Claim: self._claim,
             Attempt: self._attempt,
@@ -214,7 +214,7 @@ class Runner:
             Release: self._release,
             Note: self._note,
         }
-        self._awaited: dict[type[Command], Callable[[Call, Any], Awaitable[Any]]] = {
+        self._awaited: dict[type[Command], Callable[[Call, Any], Awaitable[object]]] = {
             Claim: self._aclaim,
             Attempt: self._aattempt,
             Wait: self._await,
@@ -258,7 +258,7 @@ class Runner:
             outcome: Outcome = end.value
             return outcome
 
-    def _plan(self, call: Call, *, force: bool) -> Generator[Command, Any, Outcome]:
+    def _plan(self, call: Call, *, force: bool) -> Generator[Command, object, Outcome]:
         return plan(
             call.policy,
             self.clock.random,

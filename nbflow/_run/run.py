@@ -285,7 +285,7 @@ class Run:
             )
         raise RunFailedError(text)
 
-    def inspect(self, key: Any) -> Inspection:
+    def inspect(self, key: object) -> Inspection:
         """One record: each step of it in each flow, with state, attempts, times, and its inputs and outputs on request.
 
         Args:
@@ -532,7 +532,7 @@ key_by(Run, _content)
 
 
 def _frame(
-    library: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]
+    library: str, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]
 ) -> Any:
     data: dict[str, list[Any]] = {name: [] for name in columns}
     for row in rows:
