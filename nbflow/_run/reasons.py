@@ -162,8 +162,7 @@ class Why:
         elif coded is not None:
             code = coded.code
         then, now = given or (old.inputs, new.inputs if new is not None else old.inputs)
-        if code == old.code and [one.digest for one in then] == [
-            one.digest for one in now
-        ]:
+        same_inputs = [one.digest for one in then] == [one.digest for one in now]
+        if code == old.code and same_inputs:
             return ""
         return difference(self._engine, name, old._replace(inputs=then), code, now)[0]
