@@ -50,6 +50,7 @@ class Session:
         self._chronicle: Chronicle | None = None
         #: Other stores, whose runs were opened from a file.
         self._elsewhere: dict[str, Runs] = {}
+        job_link.begin_log()
         #: What all calls of a headless job may cost together.
         job = job_link.budget()
         self._budgets = () if job is None else (Budget(job, job_link.tell_refusal),)
@@ -136,7 +137,9 @@ class Session:
         """A step's binder and gate."""
         return self.machinery.prepare(step)
 
-    def call(self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call(
+        self, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> Any:
         """Call a step as it was written."""
         __tracebackhide__ = True
         return self.engine.call(step, args, kwargs)

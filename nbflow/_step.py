@@ -267,7 +267,7 @@ class Step(core.Step[P, R_co]):
     ) -> Mapped[R_co]: ...
     def map(
         self,
-        items: Iterable[Any] | Column[Any],
+        items: Iterable[Any],
         /,
         *args: object,
         wait: bool = True,

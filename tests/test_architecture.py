@@ -1,6 +1,7 @@
 """The listing is the architecture: imports only go down, those inside functions included."""
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,33 @@ def test_imports_only_go_down(path):
         assert name == here or HEIGHT[name] < HEIGHT[here], (
             f"{path.name}:{line}: {here} must not import {name}"
         )
+
+
+def name_of(path):
+    return ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
+
+
+#: The face of a package hands names on and is no room.
+ROOMS = {name_of(path): path for path in FILES if path.name != "__init__.py"}
+
+
+def rooms_of(path):
+    """Every file of nbflow that a file imports: at the top, in functions, and for type hints alone."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def test_no_files_import_each_other_in_a_circle():
+    """Imports in functions and under TYPE_CHECKING count: they hide a circle and do not end it."""
+    graph = {
+        name: {room for room in rooms_of(path) if room in ROOMS and room != name}
+        for name, path in ROOMS.items()
+    }
+    graphlib.TopologicalSorter(graph).prepare()  # a CycleError names the circle
 
 
 def modules(path):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def attempt(
     function: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
     timeout: float | None,
 ) -> Tried:
     """Try once in this thread; with a timeout on a thread of the try's own, left behind when time is up.
@@ -41,8 +41,8 @@ def attempt(
 
 async def aattempt(
     function: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
     timeout: float | None,
 ) -> Tried:
     """`attempt` for an async function: the try is cancelled when time is up."""
@@ -72,8 +72,8 @@ def _too_late(timeout: float, cause: BaseException | None = None) -> StepTimeout
 def _within(
     timeout: float,
     function: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
 ) -> Any:
     result: AnyFuture[Any] = Future()
     context = contextvars.copy_context()

@@ -18,7 +18,7 @@ from nbflow._store.decisions import Reviews
 from nbflow.errors import NbflowWarning, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from concurrent.futures import Future
 
     from nbflow._call.clock import Clock
@@ -79,7 +79,7 @@ class Engine:
     # One step, called in one of its five ways.
 
     def _call(
-        self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> tuple[Call, Performer, bool]:
         outer = SCOPE.get()
         place = outer.place if outer is not None else None
@@ -109,7 +109,9 @@ class Engine:
         place.inputs.append((step.name, args, kwargs))
         return call, place.runner, place.must_run(step.name)
 
-    def call(self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call(
+        self, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> Any:
         """Call a step as it was written.
 
         Returns the value of a sync step, or of an async one that is called plainly; for
@@ -132,7 +134,7 @@ class Engine:
         return value_of(call, outcome)
 
     async def _acall(
-        self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> Any:
         __tracebackhide__ = True
         call, runner, force = self._call(step, args, kwargs)
@@ -151,7 +153,7 @@ class Engine:
         warnings.warn(text, NbflowWarning, stacklevel=4)
 
     async def aio(
-        self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> Any:
         """Await any step; a sync one on a worker thread."""
         if step.is_async:
@@ -162,7 +164,9 @@ class Engine:
             self.machinery.workers.submit(lambda: self.call(step, args, kwargs))
         )
 
-    def sync(self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def sync(
+        self, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> Any:
         """Wait for any step."""
         if not step.is_async:
             return self.call(step, args, kwargs)
@@ -176,7 +180,7 @@ class Engine:
         )
 
     def submit(
-        self, step: AnyStep, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> Future[Any]:
         """Start any step on the side."""
         if not step.is_async:
@@ -199,9 +203,9 @@ class Engine:
     def fan_out(
         self,
         step: AnyStep,
-        items: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        items: Iterable[object],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
     ) -> Any:
         """A map inside a flow: the list of values, in order; for an async step on a loop, an awaitable of it."""
         before, after = args[: len(step.bound)], args[len(step.bound) :]

@@ -63,29 +63,22 @@ def root(error: BaseException) -> tuple[BaseException, str | None, int]:
 def of(error: BaseException, step: str | None = None) -> Failure:
     """``error`` as an entry of the ledger."""
     cause, inner, _ = root(error)
-    return Failure(
-        inner or step, type(cause).__name__, text_of(cause), "".join(_lines(cause))
-    )
+    frames = "".join(_lines(cause))
+    return Failure(inner or step, type(cause).__name__, text_of(cause), frames)
 
 
 def _lines(error: BaseException) -> Iterator[str]:
     for frame in traceback.extract_tb(error.__traceback__):
         if not frame.filename.startswith(_FOREIGN):
-            source = f"\n    {frame.line}" if frame.line else ""
-            yield f"{_place(frame.filename)}, line {frame.lineno}, in {frame.name}{source}\n"
+            yield f"{_place(frame.filename)}, line {frame.lineno}, in {frame.name}\n"
+            if frame.line:
+                yield f"    {frame.line}\n"
 
 
 def _place(filename: str) -> str:
     """What a person calls a file: of a cell, ``Cell In[7]``, not the file that does not exist."""
     ipython: Any = sys.modules.get("IPython")
-    compiler: Any = getattr(
-        ipython.get_ipython() if hasattr(ipython, "get_ipython") else None,
-        "compile",
-        None,
-    )
-    said = (
-        compiler.format_code_name(filename)
-        if hasattr(compiler, "format_code_name")
-        else None
-    )
+    shell = ipython.get_ipython() if hasattr(ipython, "get_ipython") else None
+    name = getattr(getattr(shell, "compile", None), "format_code_name", None)
+    said = name(filename) if name is not None else None
     return " ".join(said) if said else filename

@@ -11,6 +11,7 @@ whoever knows it.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,12 +23,14 @@ from nbflow._store.store import MemoryStore
 if TYPE_CHECKING:
     from nbflow._store.ledger import Ledger
 
-_TOLD, _FORCED, _AGAIN, _BUDGET = (
-    "NBFLOW_JOB_TOLD",
-    "NBFLOW_JOB_FORCED",
-    "NBFLOW_JOB_AGAIN",
-    "NBFLOW_JOB_BUDGET",
-)
+_TOLD = "NBFLOW_JOB_TOLD"
+_FORCED = "NBFLOW_JOB_FORCED"
+_AGAIN = "NBFLOW_JOB_AGAIN"
+_BUDGET = "NBFLOW_JOB_BUDGET"
+_LOG = "NBFLOW_JOB_LOG"
+
+#: How a line of the log looks.
+FORMAT = "%(asctime)s %(levelname)-5s %(name)s: %(message)s"
 
 
 class Told(NamedTuple):
@@ -46,6 +49,7 @@ def environment(
     force: tuple[str, ...] = (),
     again: tuple[str, ...] = (),
     budget: float | None = None,
+    log: str | None = None,
 ) -> dict[str, str]:
     """What a kernel is given.
 
@@ -55,14 +59,36 @@ def environment(
         again: ids of runs to go on with, each in the place of the first send or map of
             its event.
         budget: US dollars that all calls together may cost.
+        log: the level, such as ``"INFO"``, from which on it logs; see `LogReader`.
     """
-    money = {} if budget is None else {_BUDGET: repr(budget)}
-    return {
-        _TOLD: str(told),
-        _FORCED: " ".join(force),
-        _AGAIN: " ".join(again),
-        **money,
-    }
+    asked = {_TOLD: str(told), _FORCED: " ".join(force), _AGAIN: " ".join(again)}
+    if budget is not None:
+        asked[_BUDGET] = repr(budget)
+    if log is not None:
+        asked[_LOG] = log
+    return asked
+
+
+def _log_file(told: Path) -> Path:
+    return told.with_name(f"{told.name}.log")
+
+
+class LogReader:
+    """Reads the log of the kernel, line by line, while the kernel writes it."""
+
+    def __init__(self, told: Path) -> None:
+        self._path = _log_file(told)
+        self._position = 0
+
+    def lines(self) -> list[str]:
+        """Return the whole lines that were written since the last call."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._position)
+            whole, end, _ = file.read().rpartition(b"\n")
+        self._position += len(whole) + len(end)
+        return whole.decode("utf-8", "replace").splitlines()
 
 
 def read(told: Path) -> list[Told]:
@@ -99,6 +125,18 @@ def replayed(told: Path) -> int:
 
 
 # The kernel's side.
+
+
+def begin_log() -> None:
+    """Log to where the command reads it, if it asks for a log."""
+    level, told = os.environ.get(_LOG), os.environ.get(_TOLD)
+    if level and told:
+        # Not to stderr: that is the output of the cell that runs.
+        handler = logging.FileHandler(_log_file(Path(told)), encoding="utf-8")
+        handler.setFormatter(logging.Formatter(FORMAT))
+        logger = logging.getLogger("nbflow")
+        logger.addHandler(handler)
+        logger.setLevel(level)
 
 
 def tell(run: str, store: str) -> None:

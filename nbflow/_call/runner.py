@@ -6,6 +6,7 @@ others once.
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from concurrent.futures import Future
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
     from nbflow._key.mutation import Slot
     from nbflow._store.store import Store
 
+_LOG = logging.getLogger("nbflow.call")
+
 
 class Call:
     """One call under way: what the commands of its plan work on."""
@@ -72,8 +75,8 @@ class Call:
         name: str,
         policy: Policy,
         key: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
         *,
         identity: Identity,
         inputs: Callable[[], list[Input]],
@@ -202,7 +205,7 @@ class Runner:
         self._flights: dict[str, Flight] = {}
         self._mutex = threading.Lock()
         #: What performs each kind of command; `_awaited` has the twins of those that wait.
-        self._inline: dict[type[Command], Callable[[Call, Any], Any]] = {
+        self._inline: dict[type[Command], Callable[[Call, Any], object]] = {
             Lookup: self._lookup,
             Claim: self._claim,
             Attempt: self._attempt,
@@ -211,7 +214,7 @@ class Runner:
             Release: self._release,
             Note: self._note,
         }
-        self._awaited: dict[type[Command], Callable[[Call, Any], Awaitable[Any]]] = {
+        self._awaited: dict[type[Command], Callable[[Call, Any], Awaitable[object]]] = {
             Claim: self._aclaim,
             Attempt: self._aattempt,
             Wait: self._await,
@@ -255,7 +258,7 @@ class Runner:
             outcome: Outcome = end.value
             return outcome
 
-    def _plan(self, call: Call, *, force: bool) -> Generator[Command, Any, Outcome]:
+    def _plan(self, call: Call, *, force: bool) -> Generator[Command, object, Outcome]:
         return plan(
             call.policy,
             self.clock.random,
@@ -515,8 +518,20 @@ class Runner:
             seconds=command.spent,
             wait=command.seconds,
         )
+        if _LOG.isEnabledFor(logging.INFO):
+            self._log_retry(call, command)
         if command.pause is not None and call.gate is not None:
             call.gate.pace.pause(self.clock.monotonic(), command.pause)
+
+    @staticmethod
+    def _log_retry(call: Call, command: Wait) -> None:
+        """Log why a call is tried again: its kind for anyone, its message, which may quote content, at DEBUG."""
+        error, seconds = type(command.error).__name__, command.seconds
+        text = "step %s: attempt %d ended in %s, the next one is in %.1f s"
+        _LOG.info(text, call.name, command.number, error, seconds)
+        if command.pause is not None:
+            _LOG.info("step %s: pauses for %.1f s, as asked", call.name, command.pause)
+        _LOG.debug("step %s: %s", call.name, failure.describe(command.error))
 
     def _wait(self, call: Call, command: Wait) -> None:
         self._before_wait(call, command)

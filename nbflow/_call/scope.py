@@ -77,7 +77,7 @@ class Place:
         #: Steps called so far, and attempts made of them.
         self.called = self.attempts = 0
         #: What its steps were called with.
-        self.inputs: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.inputs: list[tuple[str, tuple[object, ...], dict[str, object]]] = []
 
     def must_run(self, step: str) -> bool:
         """A call of ``step`` begins; is it to run although it is saved? True from the step on that a rerun named."""

@@ -46,7 +46,10 @@ class Sources:
         self._warned = False
 
     def note(self, name: str, identity: Identity) -> list[Change] | None:
-        """Keep this code as the step's latest. Answers what changed since the last one; ``None`` if there was none."""
+        """Keep this code as the step's latest.
+
+        Returns what changed since the last one; ``None`` if there was none.
+        """
         if self._noted.get(name) == identity.digest:
             return []
         try:
@@ -66,38 +69,33 @@ class Sources:
         self._noted[name] = identity.digest
         if not history:
             return None
-        return (
-            self.changes(name, history[-1].code, identity)
-            if history[-1].code != identity.digest
-            else []
-        )
+        if history[-1].code == identity.digest:
+            return []
+        return self.changes(name, history[-1].code, identity)
 
     def _keep(self, name: str, identity: Identity) -> None:
-        self._put(
-            keys.source_key(name, identity.digest),
-            f"source of {name}",
-            [(part.name, part.digest, part.kind, part.text) for part in identity.parts],
-        )
+        parts = [
+            (part.name, part.digest, part.kind, part.text) for part in identity.parts
+        ]
+        source_key = keys.source_key(name, identity.digest)
+        self._put(source_key, f"source of {name}", parts)
         key = keys.history_key(name)
         until = time.monotonic() + _PATIENCE
         while not (ours := self._store.lock(key)) and time.monotonic() < until:
             time.sleep(0.001)
         try:
-            others = [
+            codes = [
                 version
                 for version in self.history(name)
                 if version.code != identity.digest
             ]
-            self._put(
-                key,
-                f"codes of {name}",
-                [*others, Version(identity.digest, self._clock.time())][-_KEPT:],
-            )
+            codes.append(Version(identity.digest, self._clock.time()))
+            self._put(key, f"codes of {name}", codes[-_KEPT:])
         finally:
             if ours:
                 self._store.unlock(key)
 
-    def _put(self, key: str, name: str, value: Any) -> None:
+    def _put(self, key: str, name: str, value: object) -> None:
         self._store.put(key, checkpoint.dump(name, value, saved_at=self._clock.time()))
 
     def _get(self, key: str) -> Any:
@@ -114,12 +112,8 @@ class Sources:
 
     def changes(self, name: str, before: bytes, now: Identity | bytes) -> list[Change]:
         """What differs between an earlier code of a step and a later one."""
-        then, after = (
-            self.parts(name, before),
-            self.parts(name, now) if isinstance(now, bytes) else now.parts,
-        )
-        return (
-            code_changes(then, after)
-            if then and after
-            else [Change(name, "its code changed")]
-        )
+        then = self.parts(name, before)
+        after = self.parts(name, now) if isinstance(now, bytes) else now.parts
+        if not then or not after:
+            return [Change(name, "its code changed")]
+        return code_changes(then, after)

@@ -12,13 +12,15 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
+#: A piece of work.
+W = TypeVar("W")
 
 
 class Task(Future[T]):
@@ -149,7 +151,7 @@ _IDLE = 0.5
 _SPAN, _ENOUGH, _LONG, _GAIN, _LOSS, _REST = 0.005, 8, 0.2, 1.25, 0.9, 1.0
 
 
-class Crew:
+class Crew(Generic[W]):
     """Threads that work off one queue: as many as make it faster.
 
     Threads help a flow that waits, and hurt one that computes, as only one of them
@@ -158,11 +160,11 @@ class Crew:
     waiting, so the crew tries: half as many, twice as many, and keeps what was better.
     """
 
-    def __init__(self, name: str, most: int, function: Callable[[Any], None]) -> None:
+    def __init__(self, name: str, most: int, function: Callable[[W], None]) -> None:
         self._name = name
         self._most = most
         self._function = function
-        self._queue: SimpleQueue[Any] = SimpleQueue()
+        self._queue: SimpleQueue[W | None] = SimpleQueue()
         self._mutex = threading.Lock()
         self._threads = self._wanted = 0
         self._ended = 0
@@ -173,7 +175,7 @@ class Crew:
         self._trial: tuple[int, float] | None = None
         self._next, self._fewer = 0.0, True
 
-    def put(self, work: Any) -> None:
+    def put(self, work: W) -> None:
         """Queue a piece of work."""
         self._queue.put(work)
         if not self._wanted:

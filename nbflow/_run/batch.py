@@ -166,7 +166,7 @@ class Batch:
                 digests += row.digest
             yield number, 1, row
 
-    def _row(self, place: int, record: Any) -> Row:
+    def _row(self, place: int, record: object) -> Row:
         name = str(place) if self.labels is None else self.labels[place]
         try:
             if not self.values:
@@ -177,7 +177,7 @@ class Batch:
         except (UsageError, UnkeyableError) as error:
             return Row(record, name, place.to_bytes(SIZE, "little"), error)
 
-    def _key_text(self, record: Any, place: int) -> str:
+    def _key_text(self, record: object, place: int) -> str:
         parts = []
         for column in self.key:
             if not isinstance(record, Mapping) or column not in record:
@@ -239,7 +239,7 @@ def duplicates(clashes: list[str]) -> DuplicateKeyError:
     )
 
 
-def as_record(record: Any, place: int) -> dict[Any, Any]:
+def as_record(record: object, place: int) -> dict[Any, Any]:
     """A row of a list or an iterator as a dict of its own."""
     if type(record) is dict:
         return record
@@ -286,7 +286,7 @@ def _labels(source: Any, library: str) -> list[str] | None:
 
 def _records(source: Any, library: str) -> Iterable[Any]:
     if library == "records":
-        return source  # type: ignore[no-any-return]
+        return source  # type: ignore[no-any-return]  # a list or an iterator, as was checked
     return _sliced(source, _SLICES[library])
 
 
@@ -330,7 +330,7 @@ _SLICES: dict[str, Callable[[Any, int, int], Iterable[Any]]] = {
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 
 
-def copy_of(record: Any) -> Any:
+def copy_of(record: object) -> Any:
     """A flow's own copy of a record: what one flow changes, another must not see."""
     if type(record) is dict and _SCALARS.issuperset(map(type, record.values())):
         return dict(record)

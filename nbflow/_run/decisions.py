@@ -1,4 +1,4 @@
-"""Reviewed: which decisions of people hold for which records of a run."""
+"""Decisions: which decisions of people hold for which records of a run."""
 
 from __future__ import annotations
 
@@ -49,10 +49,9 @@ def decided(
             said = content(row, on)
             for flow, name in enumerate(flows):
                 about = known.get((name, said))
-                if (
-                    about is not None
-                    and about.at >= found.get((number, flow), about).at
-                ):
+                if about is None:
+                    continue
+                if about.at >= found.get((number, flow), about).at:
                     found[number, flow] = about
     return found
 
@@ -66,14 +65,13 @@ def decided_by_key(
         for decision in decisions
         if decision.run == run
     }
-    places = (
-        (number, flow) for number in range(len(keys)) for flow in range(len(flows))
-    )
-    return {
-        place: own[flows[place[1]], keys[place[0]]]
-        for place in places
-        if (flows[place[1]], keys[place[0]]) in own
-    }
+    found = {}
+    for number, key in enumerate(keys):
+        for flow, name in enumerate(flows):
+            decision = own.get((name, key))
+            if decision is not None:
+                found[number, flow] = decision
+    return found
 
 
 def as_rows(decisions: Iterable[Decision]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import pandas as pd
     import polars as pl
@@ -37,6 +37,9 @@ Dicts: TypeAlias = list[dict[Any, Any]]
 
 class Column(Protocol[Frame_co]):
     """A Series of pandas or polars, or an index: its library makes a frame of it."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Iterate over the values."""
 
     def to_frame(self) -> Frame_co:
         """Return a frame with this column."""

@@ -35,8 +35,9 @@ class History(pd.DataFrame):
     """
 
     #: Of instances only: pandas takes what is named here for no column.
-    _internal_names = [*pd.DataFrame._internal_names, "_live"]  # type: ignore[attr-defined] # noqa: RUF012, SLF001 - how pandas has it
-    _internal_names_set = set(_internal_names)  # noqa: RUF012
+    # The ignores: pandas declares it so, and documents it for subclasses.
+    _internal_names = [*pd.DataFrame._internal_names, "_live"]  # type: ignore[attr-defined]  # noqa: RUF012, SLF001  # see above
+    _internal_names_set = set(_internal_names)  # noqa: RUF012  # see above
     _live: tuple[Chronicle, Place] | None = None
 
     @property

@@ -30,7 +30,7 @@ def keep_head(ledger: Ledger, run: str, batch: Batch) -> None:
             keep_block(ledger, run, batch.source[start : start + CHUNK])
 
 
-def keep_block(ledger: Ledger, run: str, value: Any) -> None:
+def keep_block(ledger: Ledger, run: str, value: object) -> None:
     """Keep a frame, or a chunk of a list.
 
     Raises:

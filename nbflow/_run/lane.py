@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from nbflow._call.scope import Place
-    from nbflow._core.flow import Flow
-    from nbflow._core.step import Step
+    from nbflow._core.flow import AnyFlow
+    from nbflow._core.step import AnyStep
     from nbflow._key.call import Input
     from nbflow._run.batch import Row
 
@@ -26,7 +26,7 @@ class FlowLane:
 
     on_map = False
 
-    def __init__(self, flow: Flow[..., Any]) -> None:
+    def __init__(self, flow: AnyFlow) -> None:
         self.name = flow.name
         self.is_async = flow.is_async
         self.ttl = None
@@ -69,7 +69,7 @@ class FlowLane:
             is_flow=True,
         )
 
-    def _checked(self, record: Any) -> Any:
+    def _checked(self, record: object) -> Any:
         value = self._flow.__wrapped__(record)
         if inspect.iscoroutine(value):
             value.close()
@@ -88,7 +88,7 @@ class StepLane:
     on_failure = None
 
     def __init__(
-        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> None:
         self.name = step.name
         self.is_async = step.is_async
@@ -102,7 +102,7 @@ class StepLane:
         self._before, self._after = args[: len(step.bound)], args[len(step.bound) :]
         self._all, self._kwargs = args, kwargs
 
-    def again(self, step: Step[..., Any] | None) -> StepLane:
+    def again(self, step: AnyStep | None) -> StepLane:
         """The same map, by the step as it is defined now."""
         return StepLane(step or self._step, self._all, self._kwargs)
 
@@ -130,7 +130,7 @@ class StepLane:
         )
         return arguments
 
-    def _args(self, value: Any) -> tuple[Any, ...]:
+    def _args(self, value: object) -> tuple[object, ...]:
         return (*self._before, value, *self._after)
 
     def call(self, row: Row, key: str, place: Place) -> Call:
@@ -150,7 +150,7 @@ class StepLane:
         )
 
 
-def _models(steps: Iterable[Step[..., Any]]) -> set[str]:
+def _models(steps: Iterable[AnyStep]) -> set[str]:
     return {step.model for step in steps if step.model is not None}
 
 

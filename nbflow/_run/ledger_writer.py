@@ -8,6 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from nbflow._key.secret import KNOWN
+from nbflow._run.log import log
 from nbflow.errors import StoreError, StoreWarning
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ class LedgerWriter:
             if self.sheet is not None:
                 for entry in entries:
                     self.sheet.apply(entry)
-            if not entries or self._lost:
+            if not entries:
+                return
+            log(self._run, self.state, entries)
+            if self._lost:
                 return
             try:
                 self._ledger.append(self._run, entries)

@@ -114,16 +114,11 @@ class Why:
         """The record as it was sent then and as it was sent now, field by field, if both were kept."""
         try:
             key = self._state.keys[self._record]
-            then, now = (
-                inputs_of([("record", self._content(run, key, record))])
-                for run, record in (
-                    (before.run, before.record),
-                    (self._state.run, self._record),
-                )
-            )
+            then = self._content(before.run, key, before.record)
+            now = self._content(self._state.run, key, self._record)
         except (UsageError, StoreError):
             return None
-        return then, now
+        return inputs_of([("record", then)]), inputs_of([("record", now)])
 
     def step(
         self, flow: str, name: str, place: int, state: State, checkpoint: str | None
@@ -132,25 +127,18 @@ class Why:
         if state is State.CACHED:
             return self._since(checkpoint)
         before = self._before.get(flow)
-        outcome = (
-            self._load(before.checkpoint)
-            if before is not None and before.checkpoint
-            else None
-        )
-        calls = (
-            [key for step, key in outcome.built_on if step == name]
-            if outcome is not None
-            else []
-        )
+        outcome, calls = None, list[str]()
+        if before is not None and before.checkpoint:
+            outcome = self._load(before.checkpoint)
+        if outcome is not None:
+            calls = [key for step, key in outcome.built_on if step == name]
         old = self._load(calls[place]) if place < len(calls) else None
         if old is not None:
             return self._differs(name, old, checkpoint) or "it was asked to run again"
         coded = self._state.coded.get(name)
-        return (
-            coded.why
-            if coded is not None and coded.why not in ("", "new")
-            else "it had not run with these inputs before"
-        )
+        if coded is not None and coded.why not in ("", "new"):
+            return coded.why
+        return "it had not run with these inputs before"
 
     def _since(self, key: str | None) -> str:
         found = self._load(key) if key else None
@@ -168,16 +156,13 @@ class Why:
             return "its earlier result is not in the store any more"
         new = self._load(checkpoint) if checkpoint else None
         coded = self._state.coded.get(name)
-        code = (
-            new.code
-            if new is not None
-            else coded.code
-            if coded is not None
-            else old.code
-        )
+        code = old.code
+        if new is not None:
+            code = new.code
+        elif coded is not None:
+            code = coded.code
         then, now = given or (old.inputs, new.inputs if new is not None else old.inputs)
-        if code == old.code and [one.digest for one in then] == [
-            one.digest for one in now
-        ]:
+        same_inputs = [one.digest for one in then] == [one.digest for one in now]
+        if code == old.code and same_inputs:
             return ""
         return difference(self._engine, name, old._replace(inputs=then), code, now)[0]

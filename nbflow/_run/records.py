@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbflow._call import failure
 from nbflow._call.scope import Place
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nbflow._run.lane import Lane
 
     #: What the steps of a record were called with: name, arguments, keyword arguments.
-    Inputs = list[tuple[str, tuple[Any, ...], dict[str, Any]]]
+    Inputs = list[tuple[str, tuple[object, ...], dict[str, object]]]
 
 #: The number of records of which the inputs of steps stay at hand, and as many that
 #: failed.

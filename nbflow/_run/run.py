@@ -596,7 +596,7 @@ key_by(Run, _content)
 
 
 def _frame(
-    library: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]
+    library: str, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]
 ) -> Any:
     data: dict[str, list[Any]] = {name: [] for name in columns}
     for row in rows:

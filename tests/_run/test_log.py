@@ -1,0 +1,82 @@
+"""What a run says to the standard library's logging."""
+
+import logging
+
+import pytest
+
+import nbflow as nf
+
+EVENT = "thread"
+ROWS = [{"id": "ada@example.org", "body": "the card 4929 was lost"}]
+
+
+@pytest.fixture
+def said(caplog):
+    """Everything that is logged, from a level on."""
+
+    def since(level):
+        caplog.set_level(level, "nbflow")
+        return lambda: "\n".join(
+            f"{record.name} {record.levelname} {record.getMessage()}"
+            for record in caplog.records
+        )
+
+    return since
+
+
+def fail(retries):
+    @nf.step(retries=retries)
+    def classify(text):
+        raise ValueError(f"no label for {text}")
+
+    @nf.flow(on=EVENT)
+    def triage(thread):
+        return classify(thread["body"])
+
+
+def test_info_names_runs_failures_and_retries_and_nothing_of_the_records(nb, said):
+    fail(retries=1)
+    text = said(logging.INFO)
+    run = nb.send(EVENT, ROWS, key="id")
+    logged = text()
+    assert f"nbflow.run INFO {run.id}: sends 'thread' to triage" in logged
+    assert "failed in flow triage at classify: ValueError, attempts: 2" in logged
+    assert f"{run.id}: FAILED, 1 failed" in logged
+    assert "nbflow.call INFO step classify: attempt 1 ended in ValueError" in logged
+    assert "DEBUG" not in logged
+    assert not [word for word in ("ada", "4929", "label") if word in logged]
+
+
+def test_debug_names_records_and_messages(nb, said):
+    fail(retries=0)
+    text = said(logging.DEBUG)
+    nb.send(EVENT, ROWS, key="id")
+    logged = text()
+    assert "record 'ada@example.org': no label for the card 4929 was lost" in logged
+    assert "code of classify: new" in logged
+
+
+def test_a_secret_is_logged_at_no_level(nb, said, monkeypatch):
+    monkeypatch.setenv("API_KEY", "sk-abcdefgh12345678")
+    key = nf.secret("API_KEY")
+
+    @nf.step(retries=1)
+    def ask(text):
+        raise ValueError(f"refused {key}")
+
+    @nf.flow(on=EVENT)
+    def triage(thread):
+        return ask(thread["body"])
+
+    text = said(logging.DEBUG)
+    nb.send(EVENT, ROWS, key="id")
+    assert "refused" in text()
+    assert "sk-abcdefgh12345678" not in text()
+
+
+def test_nothing_is_logged_by_itself(nb, capfd):
+    """The library adds no handler; a program that configures no logging sees nothing of it."""
+    fail(retries=0)
+    nb.send(EVENT, ROWS, key="id")
+    assert "INFO" not in capfd.readouterr().err
+    assert not logging.getLogger("nbflow").handlers
