@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     #: What an `async def` function returns when it is called.
     Coro: TypeAlias = Coroutine[Any, Any, V]
 
-    class Mapped(Run[Frame_co], list[V], Generic[V, Frame_co]):
+    class MapRun(Run[Frame_co], list[V], Generic[V, Frame_co]):
         """What ``step.map`` returns: a `Run` outside a flow, the list of values inside.
 
         Which of the two depends on the caller, so no type checker can tell. Given the
@@ -231,7 +231,7 @@ class Step(core.Step[P, R_co]):
         max_in_flight: int | None = None,
         budget: float | str | None = None,
         **kwargs: object,
-    ) -> Mapped[V, Frame_co]: ...
+    ) -> MapRun[V, Frame_co]: ...
     @overload
     def map(
         self: Step[..., Coro[V]],
@@ -242,7 +242,7 @@ class Step(core.Step[P, R_co]):
         max_in_flight: int | None = None,
         budget: float | str | None = None,
         **kwargs: object,
-    ) -> Mapped[V]: ...
+    ) -> MapRun[V]: ...
     @overload
     def map(
         self,
@@ -253,7 +253,7 @@ class Step(core.Step[P, R_co]):
         max_in_flight: int | None = None,
         budget: float | str | None = None,
         **kwargs: object,
-    ) -> Mapped[R_co, Frame_co]: ...
+    ) -> MapRun[R_co, Frame_co]: ...
     @overload
     def map(
         self,
@@ -264,7 +264,7 @@ class Step(core.Step[P, R_co]):
         max_in_flight: int | None = None,
         budget: float | str | None = None,
         **kwargs: object,
-    ) -> Mapped[R_co]: ...
+    ) -> MapRun[R_co]: ...
     def map(
         self,
         items: Iterable[Any],
