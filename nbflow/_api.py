@@ -21,11 +21,11 @@ from nbflow._core.flow import Flow, Listeners, make_flow
 from nbflow._core.sheet import Sheet
 from nbflow._core.step import Step, check_options, make_step
 from nbflow._core.usage import Usage, dollars
-from nbflow._run import explanation, kept_batch
+from nbflow._run import explanation, forgetting, kept_batch
 from nbflow._run.batch import Batch
 from nbflow._run.chronicle import Chronicle
 from nbflow._run.execution import Execution
-from nbflow._run.forecast import Plan, forecast
+from nbflow._run.forecast import forecast
 from nbflow._run.lane import FlowLane, StepLane
 from nbflow._run.run import Run
 from nbflow._run.runs import Runs
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from nbflow._run.explanation import Explanation
     from nbflow._run.history import History
     from nbflow._run.lane import Lane
+    from nbflow._run.plan import Plan
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -216,7 +217,7 @@ class Session:
         self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> int:
         """Delete results."""
-        return explanation.forget(self.engine, step, args, kwargs)
+        return forgetting.forget(self.engine, step, args, kwargs)
 
     # Runs.
 

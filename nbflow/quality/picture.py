@@ -11,7 +11,7 @@ import html
 from typing import TYPE_CHECKING, Any
 
 from nbflow._core.table import short
-from nbflow._run.render import FRAME
+from nbflow._run.html_parts import _FRAME as FRAME
 from nbflow.quality.metrics import percent
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ saved in a notebook but the static picture beside it.
 
 from __future__ import annotations
 
-import html
 import secrets
 from collections import OrderedDict
 from pathlib import Path
@@ -17,6 +16,7 @@ import anywidget
 import traitlets
 
 from nbflow._call import failure
+from nbflow._run.html_parts import static_beside
 from nbflow.notebook import table_widget as table
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def show(review: Review) -> None:
     widget = ReviewWidget(review, lambda: picture.update(static(), raw=True))
 
     def static() -> dict[str, str]:
-        body = f'<div class="nbflow-static" data-nbflow="{html.escape(widget.name)}">{review._repr_html_()}</div>'
+        body = static_beside(widget.name, review._repr_html_())
         return {"text/html": body, "text/plain": repr(review)}
 
     shown = widget._repr_mimebundle_()

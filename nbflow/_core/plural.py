@@ -1,0 +1,6 @@
+"""Plural: a number with its noun."""
+
+
+def several(number: int, noun: str) -> str:
+    """``1 record``, ``1,000 records``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
