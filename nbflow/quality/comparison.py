@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
+from nbflow._core.html import Html, h
 from nbflow._run.differences import pairing
+from nbflow._run.html_parts import framed
 from nbflow.errors import UsageError
-from nbflow.quality import picture
-from nbflow.quality.answers import answers_of, truths_of
-from nbflow.quality.evaluation import (
-    confusion,
-    counted,
-    disagreements,
-    evaluation,
-    few_words,
-    of_records,
-    outside_words,
-    records,
-    spent_words,
-    taxonomy,
-)
+from nbflow.quality import notes, picture
+from nbflow.quality.answers import answers_of
+from nbflow.quality.confusion import Confusion, confusion, matrix
+from nbflow.quality.disagreements import frame_of, said_of
+from nbflow.quality.evaluation import Evaluation, evaluation, taxonomy
 from nbflow.quality.metrics import (
     Interval,
     Resampled,
@@ -30,13 +23,17 @@ from nbflow.quality.metrics import (
     scores,
     sklearn_metrics,
 )
+from nbflow.quality.truth import Truth, truths_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
 
     from nbflow._run.batch import Key
     from nbflow.quality.answers import Answers, Spent
-    from nbflow.quality.evaluation import Confusion, Evaluation
+    from nbflow.quality.disagreements import Columns
+    from nbflow.quality.metrics import Counts, Floats
 
 #: A difference that chance makes less often than this is called one.
 SIGNIFICANT = 0.05
@@ -92,8 +89,8 @@ class Comparison:
     agreement: Interval
     kappa: Interval
     confusion: Confusion
-    disagreements: Any
-    missing: Any
+    disagreements: pd.DataFrame
+    missing: pd.DataFrame
     alone: tuple[int, int]
     records: int
     unknown: int
@@ -103,104 +100,164 @@ class Comparison:
     def verdict(self) -> str:
         """What the figures say, in a sentence."""
         if self.paired is None:
-            return f"They agree on {self.agreement} of {records(self.records)}. Which of them is right, only true labels can tell."
-        one, two = self.paired.only_first, self.paired.only_second
-        better, worse = (self.names, self.names[::-1])[two > one]
-        split = f"{better} alone is right on {records(max(one, two))}, {worse} alone on {min(one, two):,} (McNemar's exact test, p = {self.paired.p:.2g})"
-        return (
-            f"{better} is better: {split}."
-            if self.paired.p < SIGNIFICANT
-            else f"No difference is shown: {split}."
+            return (
+                f"They agree on {self.agreement} of {notes.records(self.records)}. "
+                "Which of them is right, only true labels can tell."
+            )
+        better, worse = self.names
+        more, fewer = self.paired.only_first, self.paired.only_second
+        if fewer > more:
+            better, worse = worse, better
+            more, fewer = fewer, more
+        split = (
+            f"{better} alone is right on {notes.records(more)}, "
+            f"{worse} alone on {fewer:,} "
+            f"(McNemar's exact test, p = {self.paired.p:.2g})"
         )
+        if self.paired.p < SIGNIFICANT:
+            return f"{better} is better: {split}."
+        return f"No difference is shown: {split}."
 
     def notes(self) -> list[str]:
         """What one has to know about the figures, in sentences."""
-        said = few_words(self.records)
-        for place, name in enumerate(self.names):
+        said = notes.few(self.records)
+        for name, alone in zip(self.names, self.alone, strict=True):
             states = Counter(state for state in self.missing[f"{name}.status"] if state)
             if states:
                 said.append(
-                    f"{counted(states)} without an answer in {name}: not in the figures, see .missing."
+                    f"{notes.counted(states)} without an answer in {name}: "
+                    "not in the figures, see .missing."
                 )
-            if self.alone[place]:
+            if alone:
                 said.append(
-                    f"{records(self.alone[place])} only in {name}: not in the figures."
+                    f"{notes.records(alone)} only in {name}: not in the figures."
                 )
         if self.unknown:
-            said.append(
-                f"{records(self.unknown)} without a true label: not in the figures."
-            )
-        said += [
-            f"{one.name}: {outside}"
-            for one in (self.first, self.second)
-            if one is not None and (outside := outside_words(one))
-        ]
+            unknown = notes.records(self.unknown)
+            said.append(f"{unknown} without a true label: not in the figures.")
+        for side in self._sides():
+            outside = notes.outside(side.outside, len(side.labels))
+            said += [f"{side.name}: {sentence}" for sentence in outside]
         for name, spent in zip(self.names, self.spent, strict=True):
-            said += spent_words(spent, name)
+            said += notes.spent(spent, name)
         return said
 
-    def to_frame(self) -> Any:
-        """The figures of both with their intervals, a pandas frame with a row a figure, F1 by label at the end."""
+    def to_frame(self) -> pd.DataFrame:
+        """The figures of both with their intervals.
+
+        A pandas frame with a row for each figure, F1 by label at the end.
+        """
         import pandas as pd
 
-        rows: dict[str, list[Interval]] = {
-            "agreement": [self.agreement, self.agreement],
-            "kappa between them": [self.kappa, self.kappa],
-        }
-        if self.first is not None and self.second is not None:
-            both = self.first.scores, self.second.scores
-            rows = {
-                "accuracy": [one.accuracy for one in both],
-                "macro F1": [one.macro_f1 for one in both],
-                "kappa": [one.kappa for one in both],
-            } | rows
-            rows |= {
-                f"F1 {label}": [one.f1[place] for one in both]
-                for place, label in enumerate(self.first.labels)
-            }
-        data = {
-            f"{name}{end}": [getattr(row[place], part) for row in rows.values()]
-            for place, name in enumerate(self.names)
-            for end, part in (("", "value"), (".low", "low"), (".high", "high"))
-        }
-        return pd.DataFrame(data, index=pd.Index(list(rows), name="figure"))
+        # The figures of the first and of the second, by name.
+        rows: dict[str, Sequence[Interval]] = {}
+        sides = [side.scores for side in self._sides()]
+        if sides:
+            rows["accuracy"] = [side.accuracy for side in sides]
+            rows["macro F1"] = [side.macro_f1 for side in sides]
+            rows["kappa"] = [side.kappa for side in sides]
+        rows["agreement"] = [self.agreement, self.agreement]
+        rows["kappa between them"] = [self.kappa, self.kappa]
+        for place, label in enumerate(self._labels()):
+            rows[f"F1 {label}"] = [side.f1[place] for side in sides]
+        columns: dict[str, list[float]] = {}
+        for place, name in enumerate(self.names):
+            figures = [row[place] for row in rows.values()]
+            columns[name] = [figure.value for figure in figures]
+            columns[f"{name}.low"] = [figure.low for figure in figures]
+            columns[f"{name}.high"] = [figure.high for figure in figures]
+        return pd.DataFrame(columns, index=pd.Index(list(rows), name="figure"))
+
+    def _sides(self) -> list[Evaluation]:
+        """The evaluations of both; none without true labels."""
+        return [one for one in (self.first, self.second) if one is not None]
+
+    def _labels(self) -> tuple[str, ...]:
+        return self.first.labels if self.first is not None else ()
 
     def __repr__(self) -> str:
-        head = [
-            f"{self.names[0]} and {self.names[1]}: {records(self.records)}"
-            + (f", against {self.truth}" if self.truth else ""),
+        against = f", against {self.truth}" if self.truth else ""
+        records = notes.records(self.records)
+        lines = [
+            f"{self.names[0]} and {self.names[1]}: {records}{against}",
             self.verdict,
         ]
-        lines = [
-            f"{one.name}: accuracy {one.accuracy}, macro F1 {one.macro_f1}, kappa {picture.kappa(one.kappa)}"
-            for one in (self.first, self.second)
-            if one is not None
-        ]
-        if self.paired is not None:
+        for side in self._sides():
+            kappa = picture.kappa(side.kappa)
             lines.append(
-                f"difference in accuracy: {picture.points(self.paired.difference)}"
+                f"{side.name}: accuracy {side.accuracy}, "
+                f"macro F1 {side.macro_f1}, kappa {kappa}"
             )
-        return "\n".join(
-            [
-                *head,
-                *lines,
-                f"they differ on {records(len(self.disagreements))}: .disagreements",
-                *self.notes(),
-            ]
-        )
+        if self.paired is not None:
+            difference = picture.points(self.paired.difference)
+            lines.append(f"difference in accuracy: {difference}")
+        differing = notes.records(len(self.disagreements))
+        lines.append(f"they differ on {differing}: .disagreements")
+        return "\n".join([*lines, *self.notes()])
 
     def _repr_html_(self) -> str:
-        return picture.comparison(self)
+        differing = f"{len(self.disagreements):,} on which they differ"
+        shown = framed(
+            self._title(),
+            h("div", self.verdict, style="margin:6px 0 2px;font-weight:600"),
+            picture.bars(self._bars()),
+            *self._details(),
+            picture.records(differing, self.disagreements),
+        )
+        return str(shown)
+
+    def _title(self) -> Html:
+        first, second = self.names
+        against = f" against {self.truth}" if self.truth else ""
+        return picture.title(
+            picture.swatch(picture.COLOURS[0]),
+            h("b", first),
+            " and ",
+            picture.swatch(picture.COLOURS[1]),
+            h("b", second),
+            f"{against}, {notes.records(self.records)}",
+        )
+
+    def _bars(self) -> Iterator[picture.Bar]:
+        """Each figure of the first above that of the second; agreement without true labels."""
+        if self.first is None or self.second is None:
+            yield picture.share_bar("agreement", self.agreement)
+            yield picture.kappa_bar(self.kappa)
+            return
+        one, two = self.first.scores, self.second.scores
+        name, other = self.names
+        _, colour = picture.COLOURS
+        yield picture.share_bar("accuracy", one.accuracy, name)
+        yield picture.share_bar("", two.accuracy, other, colour)
+        yield picture.share_bar("macro F1", one.macro_f1, name)
+        yield picture.share_bar("", two.macro_f1, other, colour)
+        yield picture.kappa_bar(one.kappa, name)
+        yield picture.kappa_bar(two.kappa, other, colour)._replace(figure="")
+
+    def _details(self) -> list[Html]:
+        """The notes and the confusion matrices."""
+        if self.paired is None:
+            return [picture.notes(self.notes()), matrix(self.confusion)]
+        difference = (
+            f"Accuracy of {self.names[1]} minus {self.names[0]}: "
+            f"{picture.points(self.paired.difference)}. "
+            f"They agree on {self.agreement}."
+        )
+        matrices = [matrix(side.confusion, side.name) for side in self._sides()]
+        return [
+            picture.notes([difference, *self.notes()]),
+            picture.side_by_side(*matrices, gap="12px 36px"),
+        ]
 
 
 def compare(
-    first: Any,
-    second: Any,
+    first: object,
+    second: object,
     *,
-    truth: Any = None,
+    truth: object = None,
     column: str | tuple[str, str] | None = None,
     names: tuple[str, str] | None = None,
-    labels: Any = None,
+    labels: object = None,
     key: Key = None,
     seed: int = 0,
 ) -> Comparison:
@@ -238,190 +295,239 @@ def compare(
             scikit-learn is not installed.
     """
     sklearn_metrics()
-    columns = (
-        (column, column) if column is None or isinstance(column, str) else tuple(column)
-    )
-    one, two = answers_of(first, columns[0], key), answers_of(second, columns[1], key)
+    if column is None or isinstance(column, str):
+        column_of_first = column_of_second = column
+    else:
+        column_of_first, column_of_second = column
+    one = answers_of(first, column_of_first, key)
+    two = answers_of(second, column_of_second, key)
+    matched = _matched(one, two)
+    sides = _Sides(one, two, _names(one, two, names))
+    truths = _truths(one, two, truth, matched.both)
+    return _compared(sides, matched, truths, labels, seed)
+
+
+class _Pair(NamedTuple):
+    """The number of one record in the first, and in the second."""
+
+    first: int
+    second: int
+
+
+class _Sides(NamedTuple):
+    """The answers of both, and what the two are called."""
+
+    one: Answers
+    two: Answers
+    names: tuple[str, str]
+
+
+class _Matched(NamedTuple):
+    """The records that both have, and how many each has alone."""
+
+    both: list[_Pair]
+    alone: tuple[int, int]
+
+
+def _matched(one: Answers, two: Answers) -> _Matched:
     pairs = pairing(one.keys, two.keys)
-    same = {
-        name: places
-        for name, places in pairs.both.items()
-        if _is_same(one, two, *places)
-    }
-    strangers = len(pairs.both) - len(same)
-    if not same:
-        said = (
-            "say different things under the same keys"
-            if strangers
-            else "have no key in common"
-        )
+    under_one_key = [_Pair(*numbers) for numbers in pairs.both.values()]
+    both = [pair for pair in under_one_key if _is_same(one, two, pair)]
+    strangers = len(under_one_key) - len(both)
+    if not both:
+        said = "have no key in common"
+        if strangers:
+            said = "say different things under the same keys"
         raise UsageError(
-            f"{one.name} and {two.name} are not labels of the same records: the two {said}. Send both with the same key=."
+            f"{one.name} and {two.name} are not labels of the same records: the two "
+            f"{said}. Send both with the same key=."
         )
-    if names is not None and (isinstance(names, str) or len({*names}) != 2):  # noqa: PLR2004
-        raise UsageError(f"names={names!r} has to be two different names.")
-    names = names or ((one.name, two.name) if one.name != two.name else ("A", "B"))
-    true, where = _truths(one, two, truth, same)
-    answered = {
-        key: places
-        for key, places in same.items()
-        if one.labels[places[0]] is not None and two.labels[places[1]] is not None
-    }
-    scored = {
-        key: places
-        for key, places in answered.items()
-        if not where or true[places[0]] is not None
-    }
-    if not scored:
-        raise UsageError(
-            f"There is no record for which {names[0]} and {names[1]} both have an answer"
-            + (f" and {where} a true label." if where else ".")
-        )
-    ones, twos = (
-        [one.labels[place] or "" for place, _ in scored.values()],
-        [two.labels[at] or "" for _, at in scored.values()],
-    )
-    either = tuple(sorted({*ones, *twos}))
-    between = scores(ones, twos, either, seed=seed)
-    mine = theirs = paired = None
-    if where:
-        known = taxonomy(
-            labels, [true[place] for place, _ in same.values()], ones, twos
-        )
-        other: dict[int, str | None] = dict.fromkeys(range(len(two.keys))) | {
-            at: true[place] for place, at in scored.values()
-        }
-        mine = evaluation(
-            one,
-            true,
-            where,
-            [place for place, _ in scored.values()],
-            known,
-            seed=seed,
-            name=names[0],
-        )
-        theirs = evaluation(
-            two,
-            list(other.values()),
-            where,
-            [at for _, at in scored.values()],
-            known,
-            seed=seed,
-            name=names[1],
-        )
-        paired = _paired(
-            [true[place] or "" for place, _ in scored.values()], ones, twos, seed=seed
-        )
-    return Comparison(
-        names,
-        where,
-        mine,
-        theirs,
-        paired,
-        between.accuracy,
-        between.kappa,
-        confusion(ones, twos, either, names),
-        _differing(one, two, names, true if where else None, answered),
-        _missing(one, two, names, same),
-        (len(pairs.first) + strangers, len(pairs.second) + strangers),
-        len(scored),
-        len(answered) - len(scored),
-        (one.spent, two.spent),
-    )
+    return _Matched(both, (len(pairs.first) + strangers, len(pairs.second) + strangers))
 
 
-def _is_same(one: Answers, two: Answers, first: int, second: int) -> bool:
-    """Is it one record? Places say so only of equal content; two columns of one frame have nothing else in common."""
-    if (
-        (one.named and two.named)
-        or one.rows is None
-        or two.rows is None
-        or not (one.flow and two.flow)
-    ):
+def _is_same(one: Answers, two: Answers, pair: _Pair) -> bool:
+    """Whether a key means one record in both.
+
+    Places identify records only if their contents are equal; two columns of one frame
+    have nothing else in common.
+    """
+    if one.named and two.named:
         return True
-    return one.rows[first].digest == two.rows[second].digest
+    if one.rows is None or two.rows is None or not one.flow or not two.flow:
+        return True
+    return one.rows[pair.first].digest == two.rows[pair.second].digest
 
 
-def _truths(
-    one: Answers, two: Answers, truth: Any, same: dict[str, tuple[int, int]]
-) -> tuple[list[str | None], str]:
-    """The true labels by the records of the first; what people decided looking at the second counts as well."""
-    for place, at in same.values():
-        mine, theirs = one.decided.get(place), two.decided.get(at)
+def _names(
+    one: Answers, two: Answers, asked: tuple[str, str] | None
+) -> tuple[str, str]:
+    """What to call the two."""
+    if asked is None:
+        return (one.name, two.name) if one.name != two.name else ("A", "B")
+    if isinstance(asked, str) or len(set(asked)) != 2:  # noqa: PLR2004  # two things are compared
+        raise UsageError(f"names={asked!r} has to be two different names.")
+    return asked
+
+
+def _truths(one: Answers, two: Answers, truth: object, both: list[_Pair]) -> Truth:
+    """The true labels by the records of the first.
+
+    What people decided looking at the second counts as well.
+    """
+    for pair in both:
+        mine, theirs = one.decided.get(pair.first), two.decided.get(pair.second)
         if theirs is not None and (mine is None or mine.at < theirs.at):
-            one.decided[place] = theirs
+            one.decided[pair.first] = theirs
     return truths_of(one, truth)
 
 
 def _paired(
     true: Sequence[str], first: Sequence[str], second: Sequence[str], *, seed: int
 ) -> Paired:
+    """Which is right where the other is wrong."""
     import numpy as np
 
-    right = np.array(
-        [
-            [label == said for label, said in zip(true, part, strict=True)]
-            for part in (first, second)
-        ],
-        dtype=int,
-    )
-    drawn = Resampled(right.tolist(), seed=seed).of(
-        lambda kinds, draws: draws @ (kinds[:, 1] - kinds[:, 0]) / draws.sum(axis=1)
-    )
-    only = int((right[0] > right[1]).sum()), int((right[1] > right[0]).sum())
+    first_right = [label == said for label, said in zip(true, first, strict=True)]
+    second_right = [label == said for label, said in zip(true, second, strict=True)]
+    drawn = Resampled([first_right, second_right], seed=seed).of(_difference)
+    right = np.array([first_right, second_right], dtype=int)
+    only_first = int((right[0] > right[1]).sum())
+    only_second = int((right[1] > right[0]).sum())
+    difference = float((right[1] - right[0]).mean())
     return Paired(
-        *only, mcnemar(*only), interval(float((right[1] - right[0]).mean()), drawn)
+        only_first,
+        only_second,
+        mcnemar(only_first, only_second),
+        interval(difference, drawn),
     )
 
 
-def _differing(
-    one: Answers,
-    two: Answers,
-    names: tuple[str, str],
-    true: Sequence[str | None] | None,
-    answered: dict[str, tuple[int, int]],
-) -> Any:
-    places = [
-        (place, at)
-        for place, at in answered.values()
-        if one.labels[place] != two.labels[at]
+def _difference(kinds: Counts, draws: Counts) -> Floats:
+    """The share of records that the second has right minus that of the first, for each draw."""
+    difference: Floats = draws @ (kinds[:, 1] - kinds[:, 0]) / draws.sum(axis=1)
+    return difference
+
+
+def _compared(
+    sides: _Sides, matched: _Matched, truths: Truth, labels: object, seed: int
+) -> Comparison:
+    one, two, names = sides
+    answered = [
+        pair
+        for pair in matched.both
+        if one.labels[pair.first] is not None and two.labels[pair.second] is not None
     ]
-    firsts, seconds = [place for place, _ in places], [at for _, at in places]
-    columns: dict[str, list[Any]] = {}
-    if true is not None:
-        truths = [true[place] for place in firsts]
-        right = [
-            names[0]
-            if label == one.labels[place]
-            else names[1]
-            if label == two.labels[at]
-            else None
-            if label is None
-            else "neither"
-            for label, (place, at) in zip(truths, places, strict=True)
-        ]
-        columns = {"truth": truths, "right": right}
-    return disagreements(
-        one,
-        firsts,
-        {
-            **columns,
-            **of_records(one, names[0], firsts),
-            **of_records(two, names[1], seconds),
-        },
+    scored = answered
+    if truths.where:
+        scored = [pair for pair in answered if truths.labels[pair.first] is not None]
+    if not scored:
+        known = f" and {truths.where} a true label" if truths.where else ""
+        raise UsageError(
+            f"There is no record for which {names[0]} and {names[1]} both have an "
+            f"answer{known}."
+        )
+    said, other = _labels(sides, scored)
+    either = tuple(sorted({*said, *other}))
+    between = scores(said, other, either, seed=seed)
+    first = second = paired = None
+    if truths.where:
+        true = [truths.labels[pair.first] for pair in matched.both]
+        known_labels = taxonomy(labels, true, said, other)
+        first, second = _evaluations(sides, truths, scored, known_labels, seed)
+        known_truths = [truths.labels[pair.first] or "" for pair in scored]
+        paired = _paired(known_truths, said, other, seed=seed)
+    return Comparison(
+        names=names,
+        truth=truths.where,
+        first=first,
+        second=second,
+        paired=paired,
+        agreement=between.accuracy,
+        kappa=between.kappa,
+        confusion=confusion(said, other, either, names),
+        disagreements=_differing(sides, truths, answered),
+        missing=_missing(sides, matched.both),
+        alone=matched.alone,
+        records=len(scored),
+        unknown=len(answered) - len(scored),
+        spent=(one.spent, two.spent),
     )
 
 
-def _missing(
-    one: Answers, two: Answers, names: tuple[str, str], same: dict[str, tuple[int, int]]
-) -> Any:
-    numbers = [
-        (place, at)
-        for place, at in same.values()
-        if place in one.missing or at in two.missing
+def _labels(sides: _Sides, scored: list[_Pair]) -> tuple[list[str], list[str]]:
+    """What the first and what the second said about records that both answered."""
+    said = [sides.one.labels[pair.first] or "" for pair in scored]
+    other = [sides.two.labels[pair.second] or "" for pair in scored]
+    return said, other
+
+
+def _evaluations(
+    sides: _Sides,
+    truths: Truth,
+    scored: list[_Pair],
+    labels: tuple[str, ...],
+    seed: int,
+) -> tuple[Evaluation, Evaluation]:
+    # The true labels stand by the records of the first: the second has its own order.
+    true_of_second: list[str | None] = [None] * len(sides.two.keys)
+    for pair in scored:
+        true_of_second[pair.second] = truths.labels[pair.first]
+    first = evaluation(
+        sides.one,
+        truths.labels,
+        truths.where,
+        [pair.first for pair in scored],
+        labels,
+        seed=seed,
+        name=sides.names[0],
+    )
+    second = evaluation(
+        sides.two,
+        true_of_second,
+        truths.where,
+        [pair.second for pair in scored],
+        labels,
+        seed=seed,
+        name=sides.names[1],
+    )
+    return first, second
+
+
+def _differing(sides: _Sides, truths: Truth, answered: list[_Pair]) -> pd.DataFrame:
+    """The records to which the two give different labels, with both labels."""
+    one, two, names = sides
+    pairs = [
+        pair for pair in answered if one.labels[pair.first] != two.labels[pair.second]
     ]
-    columns = {
-        f"{names[0]}.status": [one.missing.get(place, "") for place, _ in numbers],
-        f"{names[1]}.status": [two.missing.get(at, "") for _, at in numbers],
+    firsts = [pair.first for pair in pairs]
+    seconds = [pair.second for pair in pairs]
+    columns: Columns = {}
+    if truths.where:
+        columns["truth"] = [truths.labels[number] for number in firsts]
+        columns["right"] = [_right(sides, truths, pair) for pair in pairs]
+    columns |= said_of(one, names[0], firsts)
+    columns |= said_of(two, names[1], seconds)
+    return frame_of(one, firsts, columns)
+
+
+def _right(sides: _Sides, truths: Truth, pair: _Pair) -> str | None:
+    """Which of two different labels is right; ``None`` if nobody knows."""
+    true = truths.labels[pair.first]
+    if true is None:
+        return None
+    if true == sides.one.labels[pair.first]:
+        return sides.names[0]
+    return sides.names[1] if true == sides.two.labels[pair.second] else "neither"
+
+
+def _missing(sides: _Sides, both: list[_Pair]) -> pd.DataFrame:
+    """The records that one or both have no answer for, with what became of them."""
+    one, two, names = sides
+    pairs = [
+        pair for pair in both if pair.first in one.missing or pair.second in two.missing
+    ]
+    columns: Columns = {
+        f"{names[0]}.status": [one.missing.get(pair.first, "") for pair in pairs],
+        f"{names[1]}.status": [two.missing.get(pair.second, "") for pair in pairs],
     }
-    return disagreements(one, [place for place, _ in numbers], columns)
+    return frame_of(one, [pair.first for pair in pairs], columns)

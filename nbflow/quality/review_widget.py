@@ -22,7 +22,7 @@ from nbflow.notebook import table_widget as table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbflow.quality.review import Review
+    from nbflow.quality.reviewable import Reviewable
 
     Message = dict[str, Any]
 
@@ -36,7 +36,7 @@ class ReviewPage:
 
     def __init__(
         self,
-        review: Review,
+        review: Reviewable,
         send: Callable[[Message], None],
         changed: Callable[[], None],
     ) -> None:
@@ -125,7 +125,7 @@ class ReviewWidget(anywidget.AnyWidget):
     name = traitlets.Unicode().tag(sync=True)
 
     def __init__(
-        self, review: Review, changed: Callable[[], None] = lambda: None
+        self, review: Reviewable, changed: Callable[[], None] = lambda: None
     ) -> None:
         super().__init__(name=f"review-{secrets.token_hex(6)}")
         self._page = ReviewPage(review, self.send, changed)
@@ -141,7 +141,7 @@ class ReviewWidget(anywidget.AnyWidget):
 _SHOWN: OrderedDict[str, ReviewWidget] = OrderedDict()
 
 
-def show(review: Review) -> None:
+def show(review: Reviewable) -> None:
     """Show the page under the cell, and beside it a static picture for whoever has no kernel, as the run table does."""
     from IPython.display import DisplayHandle, display
 
