@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nbflow._run.batch import Key
-    from nbflow.quality.answers import Answers, Spent
-    from nbflow.quality.disagreements import Columns
+    from nbflow.quality.answers import Answers, Columns, Spent
     from nbflow.quality.metrics import Counts, Floats
 
 #: A difference that chance makes less often than this is called one.

@@ -10,9 +10,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from nbflow.quality.answers import Answers
-
-    Columns = dict[str, list[object]]
+    from nbflow.quality.answers import Answers, Columns
 
 
 def frame_of(
