@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.html import Html, h
-from nbflow._run.differences import pairing
 from nbflow._run.html_parts import framed
 from nbflow.errors import UsageError
 from nbflow.quality import notes, picture
@@ -15,6 +14,7 @@ from nbflow.quality.answers import answers_of
 from nbflow.quality.confusion import Confusion, confusion, matrix
 from nbflow.quality.disagreements import frame_of, said_of
 from nbflow.quality.evaluation import Evaluation, evaluation, taxonomy
+from nbflow.quality.matching import matched
 from nbflow.quality.metrics import (
     Interval,
     Resampled,
@@ -23,7 +23,6 @@ from nbflow.quality.metrics import (
     scores,
     sklearn_metrics,
 )
-from nbflow.quality.truth import Truth, truths_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from nbflow._run.batch import Key
     from nbflow.quality.answers import Answers, Columns, Spent
+    from nbflow.quality.matching import CommonRecord, Matching
     from nbflow.quality.metrics import Counts, Floats
 
 #: A difference that chance makes less often than this is called one.
@@ -121,7 +121,9 @@ class Comparison:
         """What one has to know about the figures, in sentences."""
         said = notes.few(self.records)
         for name, alone in zip(self.names, self.alone, strict=True):
-            states = Counter(state for state in self.missing[f"{name}.status"] if state)
+            states = Counter(self.missing[f"{name}.status"])
+            # Records for which the other one has no answer.
+            del states[""]
             if states:
                 said.append(
                     f"{notes.counted(states)} without an answer in {name}: "
@@ -218,7 +220,10 @@ class Comparison:
         )
 
     def _bars(self) -> Iterator[picture.Bar]:
-        """Each figure of the first above that of the second; agreement without true labels."""
+        """Each figure of the first above that of the second.
+
+        Without true labels their agreement.
+        """
         if self.first is None or self.second is None:
             yield picture.share_bar("agreement", self.agreement)
             yield picture.kappa_bar(self.kappa)
@@ -260,7 +265,9 @@ def compare(
     key: Key = None,
     seed: int = 0,
 ) -> Comparison:
-    """Is the second better than the first? Two prompts, two models, yesterday and today, on the same records.
+    """Is the second better than the first?
+
+    Two prompts, two models, yesterday and today, on the same records.
 
     Records are matched by their keys. What the models said is compared, whatever people
     decided afterwards. Records that one of them lacks or has no answer for are counted
@@ -286,8 +293,8 @@ def compare(
 
     Returns:
         A `Comparison`: ``.verdict``, ``.first`` and ``.second`` (an `Evaluation` each),
-            ``.paired``, ``.agreement``,
-        ``.kappa``, ``.to_frame()``, ``.confusion``, ``.disagreements``.
+        ``.paired``, ``.agreement``, ``.kappa``, ``.to_frame()``, ``.confusion``,
+        ``.disagreements``.
 
     Raises:
         UsageError: the two have no record in common, a column is not there, or
@@ -300,17 +307,9 @@ def compare(
         column_of_first, column_of_second = column
     one = answers_of(first, column_of_first, key)
     two = answers_of(second, column_of_second, key)
-    matched = _matched(one, two)
+    matching = matched(one, two, truth)
     sides = _Sides(one, two, _names(one, two, names))
-    truths = _truths(one, two, truth, matched.both)
-    return _compared(sides, matched, truths, labels, seed)
-
-
-class _Pair(NamedTuple):
-    """The number of one record in the first, and in the second."""
-
-    first: int
-    second: int
+    return _compared(sides, matching, labels, seed)
 
 
 class _Sides(NamedTuple):
@@ -321,78 +320,101 @@ class _Sides(NamedTuple):
     names: tuple[str, str]
 
 
-class _Matched(NamedTuple):
-    """The records that both have, and how many each has alone."""
-
-    both: list[_Pair]
-    alone: tuple[int, int]
-
-
-def _matched(one: Answers, two: Answers) -> _Matched:
-    pairs = pairing(one.keys, two.keys)
-    under_one_key = [_Pair(*numbers) for numbers in pairs.both.values()]
-    both = [pair for pair in under_one_key if _is_same(one, two, pair)]
-    strangers = len(under_one_key) - len(both)
-    if not both:
-        said = "have no key in common"
-        if strangers:
-            said = "say different things under the same keys"
-        raise UsageError(
-            f"{one.name} and {two.name} are not labels of the same records: the two "
-            f"{said}. Send both with the same key=."
-        )
-    return _Matched(both, (len(pairs.first) + strangers, len(pairs.second) + strangers))
-
-
-def _is_same(one: Answers, two: Answers, pair: _Pair) -> bool:
-    """Whether a key means one record in both.
-
-    Places identify records only if their contents are equal; two columns of one frame
-    have nothing else in common.
-    """
-    if one.named and two.named:
-        return True
-    if one.rows is None or two.rows is None or not one.flow or not two.flow:
-        return True
-    return one.rows[pair.first].digest == two.rows[pair.second].digest
-
-
 def _names(
     one: Answers, two: Answers, asked: tuple[str, str] | None
 ) -> tuple[str, str]:
     """What to call the two."""
+    if asked is None and one.name == two.name:
+        return "A", "B"
     if asked is None:
-        return (one.name, two.name) if one.name != two.name else ("A", "B")
+        return one.name, two.name
     if isinstance(asked, str) or len(set(asked)) != 2:  # noqa: PLR2004  # two things are compared
         raise UsageError(f"names={asked!r} has to be two different names.")
     return asked
 
 
-def _truths(one: Answers, two: Answers, truth: object, both: list[_Pair]) -> Truth:
-    """The true labels by the records of the first.
+def _compared(
+    sides: _Sides, matching: Matching, labels: object, seed: int
+) -> Comparison:
+    names = sides.names
+    answered = [
+        record
+        for record in matching.records
+        if record.label is not None and record.other is not None
+    ]
+    scored = answered
+    if matching.truth:
+        scored = [record for record in answered if record.true is not None]
+    if not scored:
+        known = f" and {matching.truth} a true label" if matching.truth else ""
+        raise UsageError(
+            f"There is no record for which {names[0]} and {names[1]} both have an "
+            f"answer{known}."
+        )
+    said = [record.label or "" for record in scored]
+    other = [record.other or "" for record in scored]
+    either = tuple(sorted({*said, *other}))
+    between = scores(said, other, either, seed=seed)
+    first = second = paired = None
+    if matching.truth:
+        true = [record.true for record in matching.records]
+        known_labels = taxonomy(labels, true, said, other)
+        first, second = _evaluations(sides, matching, scored, known_labels, seed)
+        paired = _paired(scored, seed)
+    return Comparison(
+        names=names,
+        truth=matching.truth,
+        first=first,
+        second=second,
+        paired=paired,
+        agreement=between.accuracy,
+        kappa=between.kappa,
+        confusion=confusion(said, other, either, names),
+        disagreements=_differing(sides, matching, answered),
+        missing=_missing(sides, matching.records),
+        alone=matching.alone,
+        records=len(scored),
+        unknown=len(answered) - len(scored),
+        spent=(sides.one.spent, sides.two.spent),
+    )
 
-    What people decided looking at the second counts as well.
-    """
-    for pair in both:
-        mine, theirs = one.decided.get(pair.first), two.decided.get(pair.second)
-        if theirs is not None and (mine is None or mine.at < theirs.at):
-            one.decided[pair.first] = theirs
-    return truths_of(one, truth)
+
+def _evaluations(
+    sides: _Sides,
+    matching: Matching,
+    scored: list[CommonRecord],
+    labels: tuple[str, ...],
+    seed: int,
+) -> tuple[Evaluation, Evaluation]:
+    """How good the first is, and how good the second, on the same records."""
+    first = evaluation(
+        sides.one,
+        {record.first: record.true for record in scored},
+        matching.truth,
+        labels,
+        seed=seed,
+        name=sides.names[0],
+    )
+    second = evaluation(
+        sides.two,
+        {record.second: record.true for record in scored},
+        matching.truth,
+        labels,
+        seed=seed,
+        name=sides.names[1],
+    )
+    return first, second
 
 
-def _paired(
-    true: Sequence[str], first: Sequence[str], second: Sequence[str], *, seed: int
-) -> Paired:
+def _paired(scored: list[CommonRecord], seed: int) -> Paired:
     """Which is right where the other is wrong."""
-    import numpy as np
-
-    first_right = [label == said for label, said in zip(true, first, strict=True)]
-    second_right = [label == said for label, said in zip(true, second, strict=True)]
+    first_right = [record.label == record.true for record in scored]
+    second_right = [record.other == record.true for record in scored]
     drawn = Resampled([first_right, second_right], seed=seed).of(_difference)
-    right = np.array([first_right, second_right], dtype=int)
-    only_first = int((right[0] > right[1]).sum())
-    only_second = int((right[1] > right[0]).sum())
-    difference = float((right[1] - right[0]).mean())
+    pairs = Counter(zip(first_right, second_right, strict=True))
+    only_first = pairs[True, False]
+    only_second = pairs[False, True]
+    difference = (only_second - only_first) / len(scored)
     return Paired(
         only_first,
         only_second,
@@ -402,131 +424,49 @@ def _paired(
 
 
 def _difference(kinds: Counts, draws: Counts) -> Floats:
-    """The share of records that the second has right minus that of the first, for each draw."""
-    difference: Floats = draws @ (kinds[:, 1] - kinds[:, 0]) / draws.sum(axis=1)
+    """For each draw the share that the second has right minus that of the first."""
+    better = kinds[:, 1] - kinds[:, 0]
+    difference: Floats = draws @ better / draws.sum(axis=1)
     return difference
 
 
-def _compared(
-    sides: _Sides, matched: _Matched, truths: Truth, labels: object, seed: int
-) -> Comparison:
-    one, two, names = sides
-    answered = [
-        pair
-        for pair in matched.both
-        if one.labels[pair.first] is not None and two.labels[pair.second] is not None
-    ]
-    scored = answered
-    if truths.where:
-        scored = [pair for pair in answered if truths.labels[pair.first] is not None]
-    if not scored:
-        known = f" and {truths.where} a true label" if truths.where else ""
-        raise UsageError(
-            f"There is no record for which {names[0]} and {names[1]} both have an "
-            f"answer{known}."
-        )
-    said, other = _labels(sides, scored)
-    either = tuple(sorted({*said, *other}))
-    between = scores(said, other, either, seed=seed)
-    first = second = paired = None
-    if truths.where:
-        true = [truths.labels[pair.first] for pair in matched.both]
-        known_labels = taxonomy(labels, true, said, other)
-        first, second = _evaluations(sides, truths, scored, known_labels, seed)
-        known_truths = [truths.labels[pair.first] or "" for pair in scored]
-        paired = _paired(known_truths, said, other, seed=seed)
-    return Comparison(
-        names=names,
-        truth=truths.where,
-        first=first,
-        second=second,
-        paired=paired,
-        agreement=between.accuracy,
-        kappa=between.kappa,
-        confusion=confusion(said, other, either, names),
-        disagreements=_differing(sides, truths, answered),
-        missing=_missing(sides, matched.both),
-        alone=matched.alone,
-        records=len(scored),
-        unknown=len(answered) - len(scored),
-        spent=(one.spent, two.spent),
-    )
-
-
-def _labels(sides: _Sides, scored: list[_Pair]) -> tuple[list[str], list[str]]:
-    """What the first and what the second said about records that both answered."""
-    said = [sides.one.labels[pair.first] or "" for pair in scored]
-    other = [sides.two.labels[pair.second] or "" for pair in scored]
-    return said, other
-
-
-def _evaluations(
-    sides: _Sides,
-    truths: Truth,
-    scored: list[_Pair],
-    labels: tuple[str, ...],
-    seed: int,
-) -> tuple[Evaluation, Evaluation]:
-    # The true labels stand by the records of the first: the second has its own order.
-    true_of_second: list[str | None] = [None] * len(sides.two.keys)
-    for pair in scored:
-        true_of_second[pair.second] = truths.labels[pair.first]
-    first = evaluation(
-        sides.one,
-        truths.labels,
-        truths.where,
-        [pair.first for pair in scored],
-        labels,
-        seed=seed,
-        name=sides.names[0],
-    )
-    second = evaluation(
-        sides.two,
-        true_of_second,
-        truths.where,
-        [pair.second for pair in scored],
-        labels,
-        seed=seed,
-        name=sides.names[1],
-    )
-    return first, second
-
-
-def _differing(sides: _Sides, truths: Truth, answered: list[_Pair]) -> pd.DataFrame:
+def _differing(
+    sides: _Sides, matching: Matching, answered: list[CommonRecord]
+) -> pd.DataFrame:
     """The records to which the two give different labels, with both labels."""
-    one, two, names = sides
-    pairs = [
-        pair for pair in answered if one.labels[pair.first] != two.labels[pair.second]
-    ]
-    firsts = [pair.first for pair in pairs]
-    seconds = [pair.second for pair in pairs]
+    differing = [record for record in answered if record.label != record.other]
+    firsts = [record.first for record in differing]
+    seconds = [record.second for record in differing]
     columns: Columns = {}
-    if truths.where:
-        columns["truth"] = [truths.labels[number] for number in firsts]
-        columns["right"] = [_right(sides, truths, pair) for pair in pairs]
-    columns |= said_of(one, names[0], firsts)
-    columns |= said_of(two, names[1], seconds)
-    return frame_of(one, firsts, columns)
+    if matching.truth:
+        columns["truth"] = [record.true for record in differing]
+        columns["right"] = [_right(record, *sides.names) for record in differing]
+    columns |= said_of(sides.one, sides.names[0], firsts)
+    columns |= said_of(sides.two, sides.names[1], seconds)
+    return frame_of(sides.one, firsts, columns)
 
 
-def _right(sides: _Sides, truths: Truth, pair: _Pair) -> str | None:
+def _right(record: CommonRecord, first: str, second: str) -> str | None:
     """Which of two different labels is right; ``None`` if nobody knows."""
-    true = truths.labels[pair.first]
-    if true is None:
+    if record.true is None:
         return None
-    if true == sides.one.labels[pair.first]:
-        return sides.names[0]
-    return sides.names[1] if true == sides.two.labels[pair.second] else "neither"
+    if record.true == record.label:
+        return first
+    return second if record.true == record.other else "neither"
 
 
-def _missing(sides: _Sides, both: list[_Pair]) -> pd.DataFrame:
+def _missing(sides: _Sides, records: list[CommonRecord]) -> pd.DataFrame:
     """The records that one or both have no answer for, with what became of them."""
     one, two, names = sides
-    pairs = [
-        pair for pair in both if pair.first in one.missing or pair.second in two.missing
+    missing = [
+        record
+        for record in records
+        if record.first in one.missing or record.second in two.missing
     ]
+    firsts = [record.first for record in missing]
+    seconds = [record.second for record in missing]
     columns: Columns = {
-        f"{names[0]}.status": [one.missing.get(pair.first, "") for pair in pairs],
-        f"{names[1]}.status": [two.missing.get(pair.second, "") for pair in pairs],
+        f"{names[0]}.status": [one.missing.get(number, "") for number in firsts],
+        f"{names[1]}.status": [two.missing.get(number, "") for number in seconds],
     }
-    return frame_of(one, [pair.first for pair in pairs], columns)
+    return frame_of(one, firsts, columns)

@@ -19,12 +19,12 @@ from nbflow.quality.metrics import Interval, Scores, percent, scores, sklearn_me
 from nbflow.quality.truth import truths_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
     from nbflow._run.batch import Key
-    from nbflow.quality.answers import Answers, Spent
+    from nbflow.quality.answers import Answers, Columns, Spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +224,7 @@ def evaluate(
 
     Returns:
         An `Evaluation`: ``.accuracy``, ``.macro_f1``, ``.kappa`` (each a value with a
-            95 % interval), ``.to_frame()`` by
-        label, ``.confusion``, ``.disagreements``.
+        95 % interval), ``.to_frame()`` by label, ``.confusion``, ``.disagreements``.
 
     Raises:
         UsageError: there is nothing to compare, the column is not there, or
@@ -241,9 +240,8 @@ def evaluate(
         )
     return evaluation(
         answers,
-        true,
+        dict(enumerate(true)),
         where,
-        range(len(answers.keys)),
         taxonomy(labels, true, answers.labels),
         seed=seed,
     )
@@ -284,22 +282,10 @@ class _Scored(NamedTuple):
     given: str
 
 
-def _scored(
-    answers: Answers, true: Sequence[str | None], among: Sequence[int]
-) -> list[_Scored]:
-    found = []
-    for number in among:
-        label, given = true[number], answers.labels[number]
-        if label is not None and given is not None:
-            found.append(_Scored(number, label, given))
-    return found
-
-
 def evaluation(
     answers: Answers,
-    true: Sequence[str | None],
+    true: Mapping[int, str | None],
     where: str,
-    among: Sequence[int],
     labels: tuple[str, ...],
     *,
     seed: int,
@@ -309,9 +295,8 @@ def evaluation(
 
     Args:
         answers: the labels to score.
-        true: the true label of each record, as far as it is known.
-        where: the true labels come from, in words.
-        among: the numbers of the records.
+        true: the true label of each of those records by its number, where it is known.
+        where: in words, where the true labels come from.
         labels: the taxonomy.
         seed: of the bootstrap.
         name: what to call the labels, if not by their column.
@@ -319,21 +304,18 @@ def evaluation(
     Raises:
         UsageError: no record has both labels.
     """
-    scored = _scored(answers, true, among)
+    scored = _scored(answers, true)
     if not scored:
         raise UsageError(
             f"No record has both a true label ({where}) and an answer in {answers.name}."
         )
-    truths = [one.true for one in scored]
-    said = [one.given for one in scored]
+    truths = [record.true for record in scored]
+    said = [record.given for record in scored]
     support = Counter(truths)
     most, times = support.most_common(1)[0]
-    wrong = [one.number for one in scored if one.true != one.given]
-    missing = Counter(
-        answers.missing[number]
-        for number in among
-        if true[number] is not None and number in answers.missing
-    )
+    unanswered = answers.missing.keys() & {
+        number for number, label in true.items() if label is not None
+    }
     return Evaluation(
         name=name or answers.name,
         truth=where,
@@ -341,17 +323,29 @@ def evaluation(
         support=tuple(support[label] for label in labels),
         scores=scores(truths, said, labels, seed=seed),
         confusion=confusion(truths, said, labels, ("true", "given")),
-        disagreements=frame_of(
-            answers,
-            wrong,
-            {
-                "truth": [true[number] for number in wrong],
-                **said_of(answers, answers.name, wrong),
-            },
-        ),
-        missing=missing,
-        unknown=sum(true[number] is None for number in among),
+        disagreements=_wrong(answers, scored),
+        missing=Counter(answers.missing[number] for number in sorted(unanswered)),
+        unknown=sum(label is None for label in true.values()),
         outside=Counter(label for label in said if label not in labels),
         majority=(most, times / len(scored)),
         spent=answers.spent,
     )
+
+
+def _scored(answers: Answers, true: Mapping[int, str | None]) -> list[_Scored]:
+    """The records that have a true label and an answer."""
+    found = []
+    for number, label in true.items():
+        given = answers.labels[number]
+        if label is not None and given is not None:
+            found.append(_Scored(number, label, given))
+    return found
+
+
+def _wrong(answers: Answers, scored: list[_Scored]) -> pd.DataFrame:
+    """The records whose label is wrong."""
+    wrong = [record for record in scored if record.true != record.given]
+    numbers = [record.number for record in wrong]
+    columns: Columns = {"truth": [record.true for record in wrong]}
+    columns |= said_of(answers, answers.name, numbers)
+    return frame_of(answers, numbers, columns)
