@@ -40,10 +40,12 @@ def h(tag: str, *children: str | Html, **attributes: str | bool) -> Html:
     """
     if tag in _RAW:
         raise ValueError(f"<{tag}> cannot hold escaped text")
-    said = "".join(_attribute(name, value) for name, value in attributes.items())
+    start = tag
+    for name, value in attributes.items():
+        start += _attribute(name, value)
     if tag in _VOID:
-        return Html(f"<{tag}{said}>")
-    return Html(f"<{tag}{said}>{joined(*children)}</{tag}>")
+        return Html(f"<{start}>")
+    return Html(f"<{start}>{joined(*children)}</{tag}>")
 
 
 def joined(*children: str | Html) -> Html:

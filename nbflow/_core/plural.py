@@ -3,4 +3,5 @@
 
 def several(number: int, noun: str) -> str:
     """``1 record``, ``1,000 records``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    plural = noun if number == 1 else f"{noun}s"
+    return f"{number:,} {plural}"

@@ -51,11 +51,11 @@ class Pairing(NamedTuple):
 def pairing(first: Sequence[str], second: Sequence[str]) -> Pairing:
     """Which records two runs have in common, in the order of the second."""
     one, two = _places(first), _places(second)
-    both = {key: (one[key], number) for key, number in two.items() if key in one}
+    both = {key: (one[key], two[key]) for key in two if key in one}
     return Pairing(
-        both,
-        [key for key in one if key not in two],
-        [key for key in two if key not in one],
+        both=both,
+        first=[key for key in one if key not in two],
+        second=[key for key in two if key not in one],
     )
 
 
@@ -85,9 +85,11 @@ def changes(
         }
         olds = values[0](was, [old for old, _ in open_.values()])
         news = values[1](flow, [new for _, new in open_.values()])
-        found = dict(zip(open_, zip(olds, news, strict=True), strict=True))
+        loaded = zip(olds, news, strict=True)
+        found = dict(zip(open_, loaded, strict=True))
         for key, (old, new) in pairs.both.items():
-            then, now = before.item(old, was), after.item(new, flow)
+            then = before.item(old, was)
+            now = after.item(new, flow)
             if (then in DONE) != (now in DONE):
                 yield Change(key, name, "status", str(then), str(now))
             if key in found:
@@ -103,9 +105,10 @@ def _fields(key: str, flow: str, before: object, after: object) -> Iterator[Chan
     then, now = fields_of(before), fields_of(after)
     if then is None or now is None:
         then, now = {flow: before}, {flow: after}
-    for name in dict.fromkeys((*then, *now)):
-        if not _equal(then.get(name), now.get(name)):
-            yield Change(key, flow, name, then.get(name), now.get(name))
+    for name in then | now:
+        old, new = then.get(name), now.get(name)
+        if not _equal(old, new):
+            yield Change(key, flow, name, old, new)
 
 
 def _equal(one: object, other: object) -> bool:

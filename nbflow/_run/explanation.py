@@ -208,14 +208,14 @@ def explain(
         state = "would run" if found is None else "cached"
         reason, changes = _reason(engine, name, identity, arguments, found)
     return Explanation(
-        shown or name,
-        state,
-        reason,
-        tuple(changes),
-        found.saved_at if found is not None else None,
-        found.seconds if found is not None else 0.0,
-        (*identity.code.uncounted, *_without_content(arguments)),
-        key,
+        step=shown or name,
+        state=state,
+        reason=reason,
+        changes=tuple(changes),
+        saved_at=found.saved_at if found is not None else None,
+        seconds=found.seconds if found is not None else 0.0,
+        uncounted=(*identity.code.uncounted, *_without_content(arguments)),
+        key=key,
     )
 
 
@@ -243,14 +243,15 @@ def _explain_code(engine: Engine, step: AnyStep) -> Explanation:
     if earlier:
         changes = sources.changes(step.name, earlier[-1].code, identity)
         reason = listed(changes) or "what it reaches changed"
-    if is_changed and any(version.code == identity.digest for version in history):
+    codes = {version.code for version in history}
+    if is_changed and identity.digest in codes:
         reason += " (back to a code that ran before, whose results are found again)"
     return Explanation(
         step.name,
-        "changed" if is_changed else "unchanged",
-        reason,
-        tuple(changes),
-        latest.at,
+        state="changed" if is_changed else "unchanged",
+        reason=reason,
+        changes=tuple(changes),
+        saved_at=latest.at,
         uncounted=uncounted,
     )
 
@@ -275,18 +276,22 @@ def _reason(
     for version in reversed(sources.history(name)):
         if version.code == identity.digest:
             continue
-        with_older = identity.at(version.code)
-        older = _head(store, keys.call_key(name, with_older, arguments, None))
-        if older is not None and (found is None or older.saved_at < found.saved_at):
+        key = keys.call_key(name, identity.at(version.code), arguments, None)
+        older = _head(store, key)
+        if older is not None and _is_before(older, found):
             changes = sources.changes(name, version.code, identity)
             return listed(changes) or "what its code reaches changed", changes
-    has = "has" if found is None else "had"
-    inputs = found.inputs if found is not None else inputs_of(arguments)
+    if found is None:
+        has, inputs = "has", inputs_of(arguments)
+    else:
+        has, inputs = "had", found.inputs
     closest, is_whole = _closest(store, name, inputs, found)
     if closest is not None:
         return difference(engine, name, closest, identity, inputs, has=has)
-    among = f" (among the {_LOOKED_AT:,} results that were looked at)"
-    return f"it {has} not run before{'' if is_whole else among}", []
+    reason = f"it {has} not run before"
+    if not is_whole:
+        reason += f" (among the {_LOOKED_AT:,} results that were looked at)"
+    return reason, []
 
 
 def difference(
@@ -308,8 +313,9 @@ def difference(
         inputs: what the later one was given.
         has: "it ``has`` (or ``had``) not run with this input before".
     """
+    code = now if isinstance(now, bytes) else now.digest
     changes: list[Change] = []
-    if before.code != (now if isinstance(now, bytes) else now.digest):
+    if before.code != code:
         changes = engine.runner.sources.changes(name, before.code, now)
     given = input_changes(before.inputs, inputs)
     said = [listed(changes), _inputs_said(before.inputs, inputs, given, has)]
@@ -326,9 +332,9 @@ def _inputs_said(
     """
     if not changes:
         return ""
-    pairs = zip(before, now, strict=False)
-    if any(old.digest == new.digest or old.parts for old, new in pairs):
-        return listed(changes)
+    for old, new in zip(before, now, strict=False):
+        if old.digest == new.digest or old.parts:
+            return listed(changes)
     names = " and ".join(f"`{change.name}`" for change in changes)
     return f"it {has} not run with this {names} before"
 
@@ -347,19 +353,27 @@ def _closest(
     for looked_at, (_, head) in enumerate(heads(store)):
         if looked_at >= _LOOKED_AT or time.monotonic() > until:
             return closest, False
-        if head.name == name and (found is None or head.saved_at < found.saved_at):
+        if head.name == name and _is_before(head, found):
             score = (*_in_common(head.inputs, inputs), head.saved_at)
             if score > best:
                 best, closest = score, head
     return closest, True
 
 
+def _is_before(head: Checkpoint, found: Checkpoint | None) -> bool:
+    """Whether a result is older than the one that was found, if one was found."""
+    return found is None or head.saved_at < found.saved_at
+
+
 def _in_common(before: Sequence[Input], after: Sequence[Input]) -> tuple[int, int]:
     """The number of equal inputs, and of equal parts of inputs."""
+    equal = parts = 0
     old = {given.name: given for given in before}
-    pairs = [(old[given.name], given) for given in after if given.name in old]
-    equal = sum(one.digest == other.digest for one, other in pairs)
-    parts = sum(len(set(one.parts) & set(other.parts)) for one, other in pairs)
+    for given in after:
+        earlier = old.get(given.name)
+        if earlier is not None:
+            equal += earlier.digest == given.digest
+            parts += len(set(earlier.parts) & set(given.parts))
     return equal, parts
 
 

@@ -128,7 +128,12 @@ def _past(history: Sequence[RunState]) -> _Past:
 
 def _made(count: StepCount) -> int:
     """Calls that were executed, not found in the store."""
-    return count.states[State.COMPLETED] + sum(count.states[key] for key in BROKEN)
+    return _executed(count.states)
+
+
+def _executed(states: Counter[State]) -> int:
+    """How many of these ended by themselves, well or not."""
+    return sum(states[state] for state in (State.COMPLETED, *BROKEN))
 
 
 def _seconds(flows: Sequence[FlowForecast], past: _Past) -> float | None:
@@ -204,8 +209,7 @@ class _Forecaster:
         flow = state.flows.index(self._lane.name)
         for record, key in enumerate(state.keys):
             self._known[key] = state.item(record, flow)
-        counts = state.counts[flow]
-        executed = counts[State.COMPLETED] + sum(counts[key] for key in BROKEN)
+        executed = _executed(state.counts[flow])
         if not executed:
             return
         self._executed += executed
@@ -234,7 +238,7 @@ class _Forecaster:
         if row.error is not None:
             return None
         try:
-            return self._lane.key(row, None)
+            return self._lane.key(row, run=None)
         except Exception:  # the arguments do not fit, or no key can be made of them
             return None
 

@@ -24,7 +24,8 @@ def forget(
     if means_every_call(step, args, kwargs):
         return forget_all(engine, step.name)
     binder, _ = step.prepared
-    key = keys.step_key(step, keys.identify(step), binder.arguments(args, kwargs), None)
+    arguments = binder.arguments(args, kwargs)
+    key = keys.step_key(step, keys.identify(step), arguments, None)
     known = dict(heads(engine.store))
     return _delete(engine, known, {key} & known.keys())
 
@@ -42,12 +43,12 @@ def forget_all(engine: Engine, name: str) -> int:
 
 def _delete(engine: Engine, known: dict[str, Checkpoint], gone: set[str]) -> int:
     """Delete the results under these keys, and those built on them, at any distance."""
-    more = gone
-    while more:
-        gone |= more
-        more = {
-            key
-            for key, head in known.items()
-            if key not in gone and any(inner in gone for _, inner in head.built_on)
-        }
+    found_more = True
+    while found_more:
+        found_more = False
+        for key, head in known.items():
+            built_on = {inner for _, inner in head.built_on}
+            if key not in gone and built_on & gone:
+                gone.add(key)
+                found_more = True
     return engine.store.delete(gone)

@@ -76,7 +76,9 @@ def _cell_style(to_the_right: bool) -> str:  # noqa: FBT001  # a side, of which 
 
 def with_code(text: str) -> Html:
     """A text in which names stand between backticks, those as code."""
-    parts = text.split("`")
-    return joined(
-        *(h("code", part) if place % 2 else part for place, part in enumerate(parts))
-    )
+    parts: list[str | Html] = []
+    is_code = False
+    for part in text.split("`"):
+        parts.append(h("code", part) if is_code else part)
+        is_code = not is_code
+    return joined(*parts)

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from nbflow._store.checkpoint import Checkpoint
 
     Load = Callable[[str], Checkpoint | None]
-    #: A call of a step: its name, args and kwargs.
-    Given = tuple[str, tuple[object, ...], dict[str, object]]
+    Args = tuple[object, ...]
+    Kwargs = dict[str, object]
+    #: A call of a step: its name and its arguments.
+    Given = tuple[str, Args, Kwargs]
     _Line = tuple[str, ...]
 
 
@@ -45,7 +47,7 @@ class StepView:
         self.usage: Usage = NOTHING
         self.saved: Usage = NOTHING
         self.checkpoint: str | None = None
-        self.inputs: tuple[tuple[object, ...], dict[str, object]] | None = None
+        self.inputs: tuple[Args, Kwargs] | None = None
         self._load = load
         self._why = why
 
@@ -102,7 +104,8 @@ class FlowView:
         return self._why.flow(self.flow, self.state, self.checkpoint)
 
     def _why_step(self, view: StepView) -> str:
-        place = [step for step in self.steps if step.step == view.step].index(view)
+        calls = [step for step in self.steps if step.step == view.step]
+        place = calls.index(view)
         return self._why.step(self.flow, view.step, place, view.state, view.checkpoint)
 
     @property
@@ -128,10 +131,15 @@ class FlowView:
         view.attempts.append(entry)
         # Two calls of one step side by side report in an order of their own: between
         # them the sum is right.
-        mine = [used for used in self._used if used.step == entry.step]
-        view.usage += sum((used.usage for used in mine if not used.saved), NOTHING)
-        view.saved += sum((used.usage for used in mine if used.saved), NOTHING)
-        self._used = [used for used in self._used if used.step != entry.step]
+        others = []
+        for used in self._used:
+            if used.step != entry.step:
+                others.append(used)
+            elif used.saved:
+                view.saved += used.usage
+            else:
+                view.usage += used.usage
+        self._used = others
 
     def finish(self, inputs: list[Given]) -> None:
         """Add what is known from elsewhere: the inputs of calls.
@@ -237,7 +245,8 @@ class Inspection:
         for line in self._shown():
             cells = [h("td", text, style=style) for text in line]
             rows.append(h("tr", *cells))
-        return str(h("div", h("b", f"record {self.key}"), h("table", *rows)))
+        title = h("b", f"record {self.key}")
+        return str(h("div", title, h("table", *rows)))
 
 
 def _flow_lines(view: FlowView) -> Iterator[_Line]:
@@ -249,13 +258,19 @@ def _flow_lines(view: FlowView) -> Iterator[_Line]:
     failed = view.failure
     is_of_a_step = any(step.failure for step in view.steps)
     if failed is not None and view.state in FINAL and not is_of_a_step:
-        yield "", "", "", "", "", "", f"{failed.error}: {failed.message}"
+        yield "", "", "", "", "", "", _said(failed)
+
+
+def _said(failure: Failure) -> str:
+    return f"{failure.error}: {failure.message}"
 
 
 def _step_line(step: StepView) -> _Line:
     tried = sum(attempt.state is not State.CACHED for attempt in step.attempts)
-    failures = [attempt.failure for attempt in step.attempts if attempt.failure]
-    error = f"{failures[-1].error}: {failures[-1].message}" if failures else ""
+    error = ""
+    for attempt in step.attempts:
+        if attempt.failure:
+            error = _said(attempt.failure)
     return (
         f"  {step.step}",
         str(step.state),

@@ -128,7 +128,8 @@ class Plan:
         lines = [self._sentence(), ""]
         for flow in self.flows:
             lines.append(flow.flow)
-            lines += [f"  {number:>9}  {words}" for number, words in _lines(flow)]
+            for number, words in _lines(flow):
+                lines.append(f"  {number:>9}  {words}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -185,7 +186,9 @@ def _lines(flow: FlowForecast) -> Iterator[_Line]:
 def _calls(name: str, step: StepForecast) -> _Line | None:
     """The calls expected of one step; ``None`` if there are none."""
     # Expected values are fractions: what rounds to nothing is not mentioned.
-    made, cached, perhaps = map(round, (step.would_run, step.cached, step.perhaps))
+    made = round(step.would_run)
+    cached = round(step.cached)
+    perhaps = round(step.perhaps)
     if not made and not cached:
         return None
     words = f"calls of {name}"

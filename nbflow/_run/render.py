@@ -248,7 +248,10 @@ def _headers(table: Table) -> list[str]:
 
     The states, retries and mean; cost and reasons only if there are any.
     """
-    headers = [f"{LOOKS[state].mark} {WORDS[state]}" for state in table.columns]
+    headers = []
+    for state in table.columns:
+        look = LOOKS[state]
+        headers.append(f"{look.mark} {WORDS[state]}")
     headers += ["retries", "mean"]
     if any(row.usage.requests for row in table.flows):
         headers.append("cost")
@@ -259,7 +262,10 @@ def _headers(table: Table) -> list[str]:
 
 def _numeric(headers: Sequence[str]) -> range:
     """The places of the numbers, in a row of a name and then ``headers``."""
-    return range(1, len(headers) if headers[-1] == WHY else len(headers) + 1)
+    count = len(headers)
+    if headers[-1] == WHY:
+        count -= 1
+    return range(1, count + 1)
 
 
 def _rows(history: pd.DataFrame) -> Iterable[_HistoryRow]:
@@ -362,14 +368,16 @@ def _heading(table: Table) -> Html:
 
 def _bars(table: Table) -> Html:
     """One bar, with a piece for each state."""
-    flows = [row for row in table.flows if not row.step]
-    counts = {
-        state: sum(row.counts.get(state, 0) for row in flows) for state in table.columns
-    }
+    counts = dict.fromkeys(table.columns, 0)
+    for row in table.flows:
+        if not row.step:
+            for state in counts:
+                counts[state] += row.counts.get(state, 0)
     whole = sum(counts.values()) or 1
-    said = ", ".join(f"{number:,} {WORDS[state]}" for state, number in counts.items())
+    said = []
     pieces = []
     for state, number in counts.items():
+        said.append(f"{number:,} {WORDS[state]}")
         size = f"height:100%;width:{100 * number / whole:.2f}%"
         style = f"display:inline-block;{size};background:{LOOKS[state].colour}"
         pieces.append(h("span", style=style))
@@ -377,7 +385,7 @@ def _bars(table: Table) -> Html:
         "div",
         *pieces,
         role="img",
-        aria_label=said,
+        aria_label=", ".join(said),
         style="height:8px;border-radius:4px;overflow:hidden;"
         "background:rgba(128,128,128,.2);white-space:nowrap;font-size:0;"
         "margin-bottom:8px",
