@@ -68,7 +68,9 @@ def _places(keys: Sequence[str]) -> dict[str, int]:
 
 
 def changes(
-    before: RunState, after: RunState, values: tuple[Values, Values]
+    before: RunState,
+    after: RunState,
+    values: tuple[Values, Values],
 ) -> Iterator[Change]:
     """What differs between two runs, flow by flow and in the order of the records."""
     pairs = pairing(before.keys, after.keys)

@@ -145,7 +145,10 @@ def _uncounted_html(name: str, why: str) -> Html:
 
 
 def explain_call(
-    engine: Engine, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
+    engine: Engine,
+    step: AnyStep,
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
 ) -> Explanation:
     """Why this call would run, or since when it is saved and why it ran then.
 
@@ -164,7 +167,9 @@ def explain_call(
 
 
 def means_every_call(
-    step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
+    step: AnyStep,
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
 ) -> bool:
     """Whether these arguments stand for all calls of the step: none, where it needs some."""
     if args != step.bound or kwargs:
@@ -324,7 +329,10 @@ def difference(
 
 
 def _inputs_said(
-    before: Sequence[Input], now: Sequence[Input], changes: list[Change], has: str
+    before: Sequence[Input],
+    now: Sequence[Input],
+    changes: list[Change],
+    has: str,
 ) -> str:
     """What changed in the inputs, in words.
 
@@ -340,7 +348,10 @@ def _inputs_said(
 
 
 def _closest(
-    store: Store, name: str, inputs: Sequence[Input], found: Checkpoint | None
+    store: Store,
+    name: str,
+    inputs: Sequence[Input],
+    found: Checkpoint | None,
 ) -> tuple[Checkpoint | None, bool]:
     """The earlier call of a step that has most in common with these inputs.
 

@@ -73,7 +73,14 @@ def forecast(engine: Engine, event: str, lanes: Sequence[Lane], batch: Batch) ->
         forecaster.take(page)
     flows = tuple(forecaster.finish() for forecaster in forecasters)
     past = _past(history)
-    return Plan(event, records, rows, flows, _seconds(flows, past), _cost(flows, past))
+    return Plan(
+        event=event,
+        records=records,
+        rows=rows,
+        flows=flows,
+        seconds=_seconds(flows, past),
+        cost=_cost(flows, past),
+    )
 
 
 def _history(engine: Engine, event: str) -> Iterator[RunState]:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def forget(
-    engine: Engine, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
+    engine: Engine,
+    step: AnyStep,
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
 ) -> int:
     """Delete the result of a call, or all of a step, and what was built on them.
 

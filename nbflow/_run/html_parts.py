@@ -59,7 +59,9 @@ def table(
 
 
 def _row(
-    headers: Sequence[str], styles: Sequence[str], row: Sequence[str | Html]
+    headers: Sequence[str],
+    styles: Sequence[str],
+    row: Sequence[str | Html],
 ) -> Iterable[Html]:
     for header, style, cell in zip(headers, styles, row, strict=True):
         breaks = "normal" if header in _WRAPPED else "nowrap"

@@ -102,7 +102,10 @@ def runs_to_text(history: pd.DataFrame) -> str:
 
 
 def _printed(
-    print_: Callable[[Console], None], width: int, *, colour: bool = False
+    print_: Callable[[Console], None],
+    width: int,
+    *,
+    colour: bool = False,
 ) -> str:
     from rich.console import Console
 

@@ -62,7 +62,9 @@ def columns_of(flow: str, values: Sequence[object]) -> Columns:
 
 
 def corrected_columns(
-    flow: str, columns: Columns, decisions: Sequence[Decision | None]
+    flow: str,
+    columns: Columns,
+    decisions: Sequence[Decision | None],
 ) -> Columns:
     """The columns of a flow with the labels that people gave.
 
@@ -177,7 +179,8 @@ def _framed(root: str, source: Any) -> object:
 
 
 def _records_with(
-    source: Iterable[object], columns: Columns
+    source: Iterable[object],
+    columns: Columns,
 ) -> list[dict[object, object]]:
     rows: list[dict[object, object]] = [
         dict(row) if isinstance(row, dict) else {"value": row} for row in source
@@ -210,7 +213,9 @@ def _pandas_with(source: pd.DataFrame, columns: Columns) -> pd.DataFrame:
 
 
 def _pandas_series(
-    name: str, values: list[object], index: pd.Index | None
+    name: str,
+    values: list[object],
+    index: pd.Index | None,
 ) -> pd.Series:
     import pandas as pd
 

@@ -224,7 +224,10 @@ class _Column(NamedTuple):
 
 
 def _chosen(
-    run: Run, state: RunState, column: str | None, records: list[int]
+    run: Run,
+    state: RunState,
+    column: str | None,
+    records: list[int],
 ) -> _Column:
     """What ``column`` names; without one the only column that holds labels.
 
@@ -239,7 +242,10 @@ def _chosen(
         values = run._values(state, flow, records)  # noqa: SLF001  # as above
         first = next((value for value in values if value is not None), None)
         fields = fields_of(first)
-        offered += [name] if fields is None else [f"{name}.{part}" for part in fields]
+        if fields is None:
+            offered.append(name)
+        else:
+            offered += [f"{name}.{part}" for part in fields]
         wanted = (column or "").removeprefix(name).removeprefix(".")
         field = _field(wanted, first)
         if field is not None:
@@ -294,5 +300,6 @@ def _spent(run: Run, state: RunState, flow: int) -> Spent:
         for entry in run.engine.ledger.read(run.id)[0]:
             if isinstance(entry, Used) and entry.flow == flow:
                 usage += entry.usage
-    seconds = sum(step.seconds for step in state.steps[flow].values())
+    steps = state.steps[flow].values()
+    seconds = sum(step.seconds for step in steps)
     return Spent(seconds, usage, state.counts[flow][State.CACHED])

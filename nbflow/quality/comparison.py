@@ -179,10 +179,8 @@ class Comparison:
     def __repr__(self) -> str:
         against = f", against {self.truth}" if self.truth else ""
         records = notes.records(self.records)
-        lines = [
-            f"{self.names[0]} and {self.names[1]}: {records}{against}",
-            self.verdict,
-        ]
+        first, second = self.names
+        lines = [f"{first} and {second}: {records}{against}", self.verdict]
         for side in self._sides():
             kappa = picture.kappa(side.kappa)
             lines.append(
@@ -242,8 +240,9 @@ class Comparison:
         """The notes and the confusion matrices."""
         if self.paired is None:
             return [picture.notes(self.notes()), matrix(self.confusion)]
+        first, second = self.names
         difference = (
-            f"Accuracy of {self.names[1]} minus {self.names[0]}: "
+            f"Accuracy of {second} minus {first}: "
             f"{picture.points(self.paired.difference)}. "
             f"They agree on {self.agreement}."
         )
@@ -321,7 +320,9 @@ class _Sides(NamedTuple):
 
 
 def _names(
-    one: Answers, two: Answers, asked: tuple[str, str] | None
+    one: Answers,
+    two: Answers,
+    asked: tuple[str, str] | None,
 ) -> tuple[str, str]:
     """What to call the two."""
     if asked is None and one.name == two.name:
@@ -334,7 +335,10 @@ def _names(
 
 
 def _compared(
-    sides: _Sides, matching: Matching, labels: object, seed: int
+    sides: _Sides,
+    matching: Matching,
+    labels: object,
+    seed: int,
 ) -> Comparison:
     names = sides.names
     answered = [
@@ -416,10 +420,10 @@ def _paired(scored: list[CommonRecord], seed: int) -> Paired:
     only_second = pairs[False, True]
     difference = (only_second - only_first) / len(scored)
     return Paired(
-        only_first,
-        only_second,
-        mcnemar(only_first, only_second),
-        interval(difference, drawn),
+        only_first=only_first,
+        only_second=only_second,
+        p=mcnemar(only_first, only_second),
+        difference=interval(difference, drawn),
     )
 
 
@@ -431,7 +435,9 @@ def _difference(kinds: Counts, draws: Counts) -> Floats:
 
 
 def _differing(
-    sides: _Sides, matching: Matching, answered: list[CommonRecord]
+    sides: _Sides,
+    matching: Matching,
+    answered: list[CommonRecord],
 ) -> pd.DataFrame:
     """The records to which the two give different labels, with both labels."""
     differing = [record for record in answered if record.label != record.other]

@@ -92,7 +92,12 @@ def confusion(
     shown = (*labels, *outside)
     met = Counter(zip(rows, columns, strict=True))
     counts = [tuple(met[row, column] for column in shown) for row in labels]
-    return Confusion(labels, shown, tuple(counts), axes)
+    return Confusion(
+        rows=labels,
+        columns=shown,
+        counts=tuple(counts),
+        axes=axes,
+    )
 
 
 def matrix(one: Confusion, title: str = "") -> Html:
@@ -101,12 +106,13 @@ def matrix(one: Confusion, title: str = "") -> Html:
     The more of a row lies in a cell, the stronger the cell's colour; the diagonal is
     framed.
     """
-    places = range(len(one.rows))
-    busiest = sorted(places, key=lambda place: -sum(one.counts[place]))
-    rows = sorted(busiest[: picture.LABELS])
-    columns = [*rows, *range(len(one.rows), len(one.columns))]
-    label = f"Confusion matrix {title}, rows: {one.axes[0]}, columns: {one.axes[1]}"
-    head = [_corner(one), *(_column_header(one, column) for column in columns)]
+    outside = range(len(one.rows), len(one.columns))
+    rows = _busiest(one)
+    columns = [*rows, *outside]
+    down, along = one.axes
+    label = f"Confusion matrix {title}, rows: {down}, columns: {along}"
+    labels = [_column_header(one, column) for column in columns]
+    head = [_corner(one), *labels]
     lines = [_line(one, row, columns) for row in rows]
     return picture.scrolled(
         label,
@@ -115,6 +121,13 @@ def matrix(one: Confusion, title: str = "") -> Html:
         _remarks(one, len(rows)),
         style="max-width:100%",
     )
+
+
+def _busiest(one: Confusion) -> list[int]:
+    """The rows to show, in their order: those of the most frequent labels."""
+    places = range(len(one.rows))
+    busiest = sorted(places, key=lambda place: -sum(one.counts[place]))
+    return sorted(busiest[: picture.LABELS])
 
 
 def _corner(one: Confusion) -> Html:
@@ -147,9 +160,11 @@ def _line(one: Confusion, row: int, columns: Sequence[int]) -> Html:
     style = "padding:2px 8px 2px 0;text-align:right"
     cells = [picture.row_header(short(name, 30), style)]
     for column in columns:
-        given, number = one.columns[column], one.counts[row][column]
+        given = one.columns[column]
+        number = one.counts[row][column]
         said = f"{name} as {given}: {number:,}"
-        cells.append(_count(number, number / total, said, is_right=name == given))
+        is_right = name == given
+        cells.append(_count(number, number / total, said, is_right=is_right))
     return picture.line(*cells)
 
 
@@ -175,4 +190,5 @@ def _remarks(one: Confusion, shown: int) -> Html:
         )
     if len(one.columns) > len(one.rows):
         remarks.append("In italics: outside the labels.")
-    return joined(*(h("div", remark, style=picture.FAINT) for remark in remarks))
+    faint = [h("div", remark, style=picture.FAINT) for remark in remarks]
+    return joined(*faint)

@@ -14,14 +14,18 @@ if TYPE_CHECKING:
 
 
 def frame_of(
-    answers: Answers, numbers: Sequence[int], columns: Columns
+    answers: Answers,
+    numbers: Sequence[int],
+    columns: Columns,
 ) -> pd.DataFrame:
     """A pandas frame of some records: the key, what was sent, then ``columns``."""
     import pandas as pd
 
     data: Columns = {"record": [answers.keys[number] for number in numbers]}
     rows = answers.rows
-    sent = [rows[number].record for number in numbers] if rows is not None else []
+    sent = []
+    if rows is not None:
+        sent = [rows[number].record for number in numbers]
     named = [record for record in sent if isinstance(record, Mapping)]
     names = dict.fromkeys(str(name) for record in named for name in record)
     for name in names:

@@ -162,35 +162,40 @@ class Evaluation:
 
 def _by_label(one: Evaluation) -> Html:
     """Precision, recall and F1 of each label, the most frequent first."""
-    places = range(len(one.labels))
-    order = sorted(places, key=lambda place: -one.support[place])[: picture.LABELS]
+    places = sorted(range(len(one.labels)), key=lambda place: -one.support[place])
+    shown = places[: picture.LABELS]
     figures = ("records", "precision", "recall", "F1", "95 %")
     head = [
         picture.header("label"),
         *(picture.header(figure, "right") for figure in figures),
     ]
-    parts = [picture.table(head, [_label_line(one, place) for place in order])]
-    if len(order) < len(one.labels):
-        more = f"and {len(one.labels) - len(order)} more: .to_frame()"
-        parts.append(h("div", more, style=picture.FAINT))
+    lines = [_label_line(one, place) for place in shown]
+    parts = [picture.table(head, lines)]
+    more = len(places) - len(shown)
+    if more:
+        rest = f"and {more} more: .to_frame()"
+        parts.append(h("div", rest, style=picture.FAINT))
     return h("div", *parts, style="overflow-x:auto")
 
 
 def _label_line(one: Evaluation, place: int) -> Html:
     f1 = one.scores.f1[place]
-    between = "" if f1.is_undefined else f"{percent(f1.low)} to {percent(f1.high)}"
-    cells = [
+    between = ""
+    if not f1.is_undefined:
+        between = f"{percent(f1.low)} to {percent(f1.high)}"
+    numbers = [
         (f"{one.support[place]:,}", ""),
         (percent(one.scores.precision[place].value), ""),
         (percent(one.scores.recall[place].value), ""),
         (percent(f1.value), ";font-weight:600"),
         (between, f";{picture.FAINT}"),
     ]
-    style = f"{picture.CELL};text-align:right"
-    return picture.line(
-        picture.row_header(short(one.labels[place], 40), "text-align:left"),
-        *(h("td", number, style=style + more) for number, more in cells),
-    )
+    label = short(one.labels[place], 40)
+    cells = [picture.row_header(label, "text-align:left")]
+    for number, more in numbers:
+        style = f"{picture.CELL};text-align:right{more}"
+        cells.append(h("td", number, style=style))
+    return picture.line(*cells)
 
 
 def evaluate(
@@ -248,7 +253,9 @@ def evaluate(
 
 
 def taxonomy(
-    labels: object, true: Sequence[str | None], *said: Sequence[str | None]
+    labels: object,
+    true: Sequence[str | None],
+    *said: Sequence[str | None],
 ) -> tuple[str, ...]:
     """The labels to score over: those asked for, else those of the truth.
 

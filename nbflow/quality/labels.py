@@ -19,10 +19,13 @@ def labels_of(labels: object, argument: str) -> dict[str, str]:
     Raises:
         UsageError: it is none of these, is empty, or says a label twice.
     """
-    named = [(text_of(label), said) for label, said in _described(labels, argument)]
-    found = {label: said for label, said in named if label}
-    if len(found) != len(named) or not found:
-        names = [label for label, _ in named]
+    described = _described(labels, argument)
+    names = [text_of(label) for label, _ in described]
+    found: dict[str, str] = {}
+    for name, (_, said) in zip(names, described, strict=True):
+        if name:
+            found[name] = said
+    if len(found) != len(described) or not found:
         raise UsageError(
             f"{argument}= has to name each label once, and one at least; "
             f"it is {names!r}."

@@ -51,11 +51,9 @@ def matched(one: Answers, two: Answers, truth: object) -> Matching:
         UsageError: they have none in common.
     """
     pairs = pairing(one.keys, two.keys)
-    numbers = list(pairs.both.values())
-    both = [
-        (first, second) for first, second in numbers if _same(one, two, first, second)
-    ]
-    strangers = len(numbers) - len(both)
+    under_one_key = list(pairs.both.values())
+    both = [numbers for numbers in under_one_key if _same(one, two, *numbers)]
+    strangers = len(under_one_key) - len(both)
     if not both:
         said = "have no key in common"
         if strangers:
@@ -67,11 +65,18 @@ def matched(one: Answers, two: Answers, truth: object) -> Matching:
     _share_decisions(one, two, both)
     true, where = truths_of(one, truth)
     records = [
-        CommonRecord(first, second, one.labels[first], two.labels[second], true[first])
+        CommonRecord(
+            first=first,
+            second=second,
+            label=one.labels[first],
+            other=two.labels[second],
+            true=true[first],
+        )
         for first, second in both
     ]
-    alone = len(pairs.first) + strangers, len(pairs.second) + strangers
-    return Matching(records, alone, where)
+    only_first = len(pairs.first) + strangers
+    only_second = len(pairs.second) + strangers
+    return Matching(records, (only_first, only_second), where)
 
 
 def _same(one: Answers, two: Answers, first: int, second: int) -> bool:

@@ -50,7 +50,8 @@ class Interval(NamedTuple):
         return math.isnan(self.value)
 
     def __str__(self) -> str:
-        return f"{percent(self.value)} ({percent(self.low)} to {percent(self.high)})"
+        value, low, high = map(percent, self)
+        return f"{value} ({low} to {high})"
 
 
 class Scores(NamedTuple):
@@ -105,7 +106,11 @@ class Resampled:
     """
 
     def __init__(
-        self, columns: Sequence[Sequence[int]], *, seed: int, draws: int = DRAWS
+        self,
+        columns: Sequence[Sequence[int]],
+        *,
+        seed: int,
+        draws: int = DRAWS,
     ) -> None:
         import numpy as np
 
@@ -147,7 +152,11 @@ def interval(value: float, drawn: Floats) -> Interval:
 
 
 def scores(
-    truth: Sequence[str], said: Sequence[str], labels: Sequence[str], *, seed: int
+    truth: Sequence[str],
+    said: Sequence[str],
+    labels: Sequence[str],
+    *,
+    seed: int,
 ) -> Scores:
     """The scores of ``said`` over ``labels``, which hold every true label."""
     import numpy as np
@@ -164,7 +173,8 @@ def scores(
     points = [accuracy, np.nanmean(f1), kappa, *precision, *recall, *f1]
     drawn = _drawn_again(truth, said, labels, seed=seed)
     figures = [
-        interval(float(point), drawn[:, place]) for place, point in enumerate(points)
+        interval(float(point), column)
+        for point, column in zip(points, drawn.T, strict=True)
     ]
     by_label = figures[3:]
     many = len(labels)
@@ -179,7 +189,11 @@ def scores(
 
 
 def _drawn_again(
-    truth: Sequence[str], said: Sequence[str], labels: Sequence[str], *, seed: int
+    truth: Sequence[str],
+    said: Sequence[str],
+    labels: Sequence[str],
+    *,
+    seed: int,
 ) -> Floats:
     """`drawn_scores` of these records, drawn again and again."""
     outside = sorted(set(said) - set(labels))
@@ -188,7 +202,8 @@ def _drawn_again(
     said_codes = [codes[label] for label in said]
 
     def figures(kinds: Counts, draws: Counts) -> Floats:
-        return drawn_scores(kinds[:, 0], kinds[:, 1], draws, len(labels))
+        true, given = kinds.T
+        return drawn_scores(true, given, draws, len(labels))
 
     return Resampled([true_codes, said_codes], seed=seed).of(figures)
 
@@ -220,7 +235,8 @@ def drawn_scores(truth: Counts, said: Counts, draws: Counts, labels: int) -> Flo
         chance = (given * true).sum(axis=1) / total**2
         kappa = (accuracy - chance) / (1 - chance)
         occurs = (given + true) > 0
-        macro = np.where(occurs, f1, 0).sum(axis=1) / occurs.sum(axis=1)
+        f1_sum = np.where(occurs, f1, 0).sum(axis=1)
+        macro = f1_sum / occurs.sum(axis=1)
     return np.column_stack([accuracy, macro, kappa, precision, recall, f1])
 
 

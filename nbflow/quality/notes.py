@@ -63,14 +63,17 @@ def spent(what: Spent | None, name: str = "") -> list[str]:
     """What a run took and cost, if anything is known; ``name``: what the run is called."""
     if what is None:
         return []
-    took = []
+    took, cost = ("Took", "Cost")
+    if name:
+        took, cost = f"{name} took", f"{name} cost"
+    work = []
     if what.seconds:
-        took.append(f"{duration(what.seconds)} of calls")
+        work.append(f"{duration(what.seconds)} of calls")
     if what.cached:
-        took.append(f"{records(what.cached)} from checkpoints")
+        work.append(f"{records(what.cached)} from checkpoints")
     said = []
-    if took:
-        said.append(f"{f'{name} took' if name else 'Took'} {', '.join(took)}.")
+    if work:
+        said.append(f"{took} {', '.join(work)}.")
     if what.usage.requests:
-        said.append(f"{f'{name} cost' if name else 'Cost'} {what.usage}.")
+        said.append(f"{cost} {what.usage}.")
     return said

@@ -85,17 +85,34 @@ class Bar(NamedTuple):
 
 
 def share_bar(
-    figure: str, one: Interval, name: str = "", colour: str = COLOURS[0]
+    figure: str,
+    one: Interval,
+    name: str = "",
+    colour: str = COLOURS[0],
 ) -> Bar:
     """The bar of a share."""
     between = f"{percent(one.low)} to {percent(one.high)}"
-    return Bar(figure, name, one, percent(one.value), between, colour)
+    return Bar(
+        figure=figure,
+        name=name,
+        interval=one,
+        value=percent(one.value),
+        between=between,
+        colour=colour,
+    )
 
 
 def kappa_bar(one: Interval, name: str = "", colour: str = COLOURS[0]) -> Bar:
     """The bar of a kappa."""
     value, _, between = kappa(one).partition(" ")
-    return Bar("Cohen\u2019s kappa", name, one, value, between.strip("()"), colour)
+    return Bar(
+        figure="Cohen\u2019s kappa",
+        name=name,
+        interval=one,
+        value=value,
+        between=between.strip("()"),
+        colour=colour,
+    )
 
 
 def bars(figures: Iterable[Bar]) -> Html:
@@ -122,9 +139,10 @@ def _bar(bar: Bar) -> Html:
 def _band(one: Interval, colour: str) -> Html:
     if one.is_undefined:
         return joined()
-    value, low, high = (100 * min(1.0, max(0.0, part)) for part in one)
+    value, low, high = map(_on_scale, one)
     # An interval of no width is still to be seen.
-    size = f"left:{low:.2f}%;width:{max(high - low, 0.4):.2f}%"
+    width = max(high - low, 0.4)
+    size = f"left:{low:.2f}%;width:{width:.2f}%"
     tint = f"color-mix(in srgb,{colour} 55%,transparent)"
     band = (
         f"position:absolute;top:0;bottom:0;{size};border-radius:3px;background:{tint}"
@@ -138,6 +156,11 @@ def _band(one: Interval, colour: str) -> Html:
         "background:color-mix(in srgb,currentColor 9%,transparent)"
     )
     return h("div", h("div", style=band), h("div", style=stroke), style=scale)
+
+
+def _on_scale(value: float) -> float:
+    """Where a value lies on the scale from 0 to 1, in percent."""
+    return 100 * min(1.0, max(0.0, value))
 
 
 # Tables

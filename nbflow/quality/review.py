@@ -87,9 +87,8 @@ class Review:
     def decided(self) -> dict[str, Decision]:
         """What stands, by the key of the record; decisions of other people included."""
         found = self._standing()
-        return {
-            key: found[place] for place, key in enumerate(self.keys) if place in found
-        }
+        places = sorted(found)
+        return {self.keys[place]: found[place] for place in places}
 
     @property
     def left(self) -> list[str]:
@@ -172,8 +171,9 @@ class Review:
 
     def case(self, place: int) -> Case:
         """The record in this place, as it stands."""
+        answers = self._answers
         number = self._numbers[place]
-        answers, record = self._answers, self._rows[number].record
+        record = self._rows[number].record
         parts = record if isinstance(record, Mapping) else {"value": record}
         if self._on:
             parts = {name: parts.get(name) for name in self._on}
@@ -234,22 +234,23 @@ class Review:
 
     def _keep(self, subject: Subject, place: int, label: str | None) -> Decision:
         """Save a decision; without a ``label`` it takes back the one that stands."""
-        reviews, clock = self._run.engine.reviews, self._run.engine.clock
+        engine = self._run.engine
+        reviews = engine.reviews
         with self._mutex:
             # A decision is later than what was decided before it, also if a clock was
             # set back or another one is ahead.
-            at = clock.time()
+            at = engine.clock.time()
             for earlier in reviews.all():
                 if earlier.subject == subject:
                     at = max(at, earlier.at + _TICK)
             decision = Decision(
                 *subject,
-                label,
-                self._answers.labels[self._numbers[place]],
-                self.by,
-                at,
-                self.keys[place],
-                self._run.id,
+                label=label,
+                before=self._answers.labels[self._numbers[place]],
+                by=self.by,
+                at=at,
+                key=self.keys[place],
+                run=self._run.id,
             )
             reviews.add(decision)
             if label is not None:
@@ -260,8 +261,10 @@ class Review:
         left = self.left
         lines = [self._sentence(left)]
         for case in self._next(left):
-            sure = f" ({case.confidence:.0%})" if case.confidence is not None else ""
-            lines.append(f"  {case.key}  {case.label or case.missing}{sure}")
+            line = f"  {case.key}  {case.label or case.missing}"
+            if case.confidence is not None:
+                line += f" ({case.confidence:.0%})"
+            lines.append(line)
         if len(left) > _SHOWN:
             lines.append(f"  and {len(left) - _SHOWN:,} more")
         return "\n".join(lines)
@@ -281,9 +284,11 @@ class Review:
         return [self.case(self.keys.index(key)) for key in left[:_SHOWN]]
 
     def _sentence(self, left: list[str]) -> str:
-        decided = f"{len(self.keys) - len(left):,} of {records(len(self.keys))} decided"
-        rest = f", {len(left):,} left." if left else ". Nothing is left."
-        return f"Review of {self.column}: {decided}{rest}"
+        total = len(self.keys)
+        done = f"{total - len(left):,} of {records(total)} decided"
+        if left:
+            return f"Review of {self.column}: {done}, {len(left):,} left."
+        return f"Review of {self.column}: {done}. Nothing is left."
 
     def _ipython_display_(self) -> None:
         from nbflow.notebook import display
@@ -420,7 +425,9 @@ def review(
 
 def _columns(rows: list[Row], text: str | Sequence[str] | None) -> tuple[str, ...]:
     """The columns to show; none for the whole record."""
-    on = (text,) if isinstance(text, str) else tuple(text or ())
+    if isinstance(text, str):
+        text = (text,)
+    on = tuple(text or ())
     named = [row.record for row in rows if isinstance(row.record, Mapping)]
     known = {str(name) for record in named for name in record}
     for name in on:
@@ -443,12 +450,15 @@ def _user() -> str:
 def _seen(answers: Answers) -> dict[str, str]:
     """The labels that were given, the most frequent first, without descriptions."""
     given = Counter(label for label in answers.labels if label is not None)
-    given.update(str(decision.label) for decision in answers.decided.values())
+    for decision in answers.decided.values():
+        given[str(decision.label)] += 1
     return {label: "" for label, _ in given.most_common()}
 
 
 def _without_repeats(
-    rows: list[Row], on: tuple[str, ...], numbers: list[int]
+    rows: list[Row],
+    on: tuple[str, ...],
+    numbers: list[int],
 ) -> list[int]:
     """The first of the records that look the same: one decision is for all of them."""
     first: dict[bytes, int] = {}

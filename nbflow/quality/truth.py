@@ -73,7 +73,8 @@ def _corrected(answers: Answers, labels: Sequence[object], where: str) -> Truth:
 
 
 def _by_key(
-    answers: Answers, given: Iterable[tuple[object, object]]
+    answers: Answers,
+    given: Iterable[tuple[object, object]],
 ) -> list[str | None]:
     labels = {key_text(key): label for key, label in given}
     return [text_of(labels.get(key)) for key in answers.keys]
@@ -93,4 +94,5 @@ def _by_row(answers: Answers, given: Sequence[object]) -> list[str | None]:
 
 def key_text(key: object) -> str:
     """What a record is called by its key, which may be of several parts."""
-    return " / ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+    parts = key if isinstance(key, tuple) else (key,)
+    return " / ".join(map(str, parts))
