@@ -171,7 +171,10 @@ def means_every_call(
     args: tuple[object, ...],
     kwargs: dict[str, object],
 ) -> bool:
-    """Whether these arguments stand for all calls of the step: none, where it needs some."""
+    """Whether these arguments stand for all calls of the step.
+
+    They do if there are none, and the step cannot be called without any.
+    """
     if args != step.bound or kwargs:
         return False
     binder: Binder = step.prepared[0]

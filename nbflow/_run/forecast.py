@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nbflow._run.lane import Lane
     from nbflow._store.checkpoint import Checkpoint
 
-#: Earlier codes of a flow or step whose results are looked for.
+#: Earlier codes of a flow or step whose results are considered.
 _CODES = 5
 #: Runs of the event that are read for their history.
 _RUNS = 5
@@ -166,7 +166,10 @@ def _seconds(flows: Sequence[FlowForecast], past: _Past) -> float | None:
 
 
 def _cost(flows: Sequence[FlowForecast], past: _Past) -> float | None:
-    """Calls times what one cost; ``None`` if some were never made, or have no known price."""
+    """What these flows would cost: calls times what one cost.
+
+    ``None`` if some calls were never made, or have no known price.
+    """
     cost = 0.0
     for flow in flows:
         if _is_unknown(flow):

@@ -44,7 +44,10 @@ def table(
     right: Collection[int] = (),
 ) -> Html:
     """A table; ``right``: the places of the columns that are aligned to the right."""
-    styles = [_cell_style(place in right) for place in range(len(headers))]
+    styles = [
+        _cell_style("right" if place in right else "left")
+        for place in range(len(headers))
+    ]
     head = [
         h("th", header, style=f"{style};{FAINT};font-weight:400")
         for header, style in zip(headers, styles, strict=True)
@@ -68,8 +71,7 @@ def _row(
         yield h("td", cell, style=f"{style};white-space:{breaks}")
 
 
-def _cell_style(to_the_right: bool) -> str:  # noqa: FBT001  # a side, of which there are two
-    side = "right" if to_the_right else "left"
+def _cell_style(side: str) -> str:
     return (
         f"padding:2px 14px 2px 0;text-align:{side};border:0;"
         "vertical-align:top;background:transparent"

@@ -453,7 +453,7 @@ def _differing(
 
 
 def _right(record: CommonRecord, first: str, second: str) -> str | None:
-    """Which of two different labels is right; ``None`` if nobody knows."""
+    """Which of two different labels is right; ``None`` if that is not known."""
     if record.true is None:
         return None
     if record.true == record.label:

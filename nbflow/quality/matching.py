@@ -20,7 +20,7 @@ class CommonRecord(NamedTuple):
         second: its number in the second.
         label: what the first says about it; ``None`` if it has no answer.
         other: what the second says.
-        true: the true label; ``None`` where nobody knows it.
+        true: the true label; ``None`` where it is not known.
     """
 
     first: int

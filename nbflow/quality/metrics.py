@@ -9,7 +9,7 @@ records cost what a thousand do.
 
 Scores are over the labels of the taxonomy: an answer outside of it is wrong, and makes
 no class of its own (a macro F1 that averages over such classes punishes one stray
-answer in a thousand with a class that nobody can get right).
+answer in a thousand with a class that no model can get right).
 """
 
 from __future__ import annotations

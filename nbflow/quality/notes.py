@@ -45,7 +45,12 @@ def few(number: int) -> list[str]:
 
 
 def outside(answers: Counter[str], labels: int) -> list[str]:
-    """What was answered outside of a taxonomy of so many labels, if anything."""
+    """The answers outside of the taxonomy, if there are any.
+
+    Args:
+        answers: those answers, and how often each was given.
+        labels: the number of labels in the taxonomy.
+    """
     if not answers:
         return []
     named = ", ".join(
@@ -60,7 +65,12 @@ def outside(answers: Counter[str], labels: int) -> list[str]:
 
 
 def spent(what: Spent | None, name: str = "") -> list[str]:
-    """What a run took and cost, if anything is known; ``name``: what the run is called."""
+    """What a run took and cost, if anything is known.
+
+    Args:
+        what: it took.
+        name: what the run is called.
+    """
     if what is None:
         return []
     took, cost = ("Took", "Cost")

@@ -1,7 +1,7 @@
 """Picture: the parts that figures of quality are drawn of, as static HTML.
 
 No script, no request. Colours are mixed with what lies behind them, so that one picture
-serves light and dark pages. Nothing is told by colour alone, and without any style (as
+serves light and dark pages. Colour alone carries no meaning, and without any style (as
 some viewers on the web show it) the tables still read.
 """
 

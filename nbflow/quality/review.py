@@ -92,7 +92,7 @@ class Review:
 
     @property
     def left(self) -> list[str]:
-        """The keys of the records that nobody has decided."""
+        """The keys of the records that are not decided."""
         decided = self.decided
         return [key for key in self.keys if key not in decided]
 
@@ -374,9 +374,9 @@ def review(
     text: str | Sequence[str] | None = None,
     by: str | None = None,
 ) -> Review:
-    """Let a person accept or correct the labels of a run, by keyboard, the least sure ones first.
+    """Let a person accept or correct the labels of a run, by keyboard.
 
-    Each decision is kept at once, with who and when. It is about what was shown: it
+    The labels that the model is least sure of come first. Each decision is kept at once, with who and when. It is about what was shown: it
     holds for every record of every run in which those columns say the same, whatever
     the prompt, and stands in ``run.results()``; for ``nf.evaluate`` and ``nf.compare``
     it is the truth. Several people may review at the same time; of one record the
@@ -400,8 +400,7 @@ def review(
 
     Returns:
         A `Review`: shown in a notebook, a page to decide on; ``.decide(key, label)``,
-            ``.accept(key)``, ``.undo()``,
-        ``.left``, ``.to_frame()``.
+        ``.accept(key)``, ``.undo()``, ``.left``, ``.to_frame()``.
 
     Raises:
         UsageError: there is no such column or record, or the records of the run were

@@ -20,7 +20,7 @@ class Case(NamedTuple):
         confidence: how sure it says it is, if it does.
         reason: why, in its words, if it says so.
         missing: why there is no answer.
-        decision: what a person said, if somebody did.
+        decision: what a person said, if a person decided.
     """
 
     key: str

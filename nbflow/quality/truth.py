@@ -19,7 +19,7 @@ class Truth(NamedTuple):
     """True labels.
 
     Attributes:
-        labels: one for each record; ``None`` where nobody knows it.
+        labels: one for each record; ``None`` where it is not known.
         where: they come from, in words; empty if there are none.
     """
 
