@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from nbflow._call.engine import Engine
-    from nbflow._core.entry import StepCount
     from nbflow._run.batch import Batch, Row
     from nbflow._run.lane import Lane
     from nbflow._store.checkpoint import Checkpoint
@@ -92,7 +91,13 @@ def _history(engine: Engine, event: str) -> Iterator[RunState]:
 
 @dataclass(slots=True)
 class _PastCalls:
-    """The calls of one step in earlier runs, those from checkpoints apart."""
+    """The calls of one step that earlier runs made.
+
+    Attributes:
+        calls: how many were executed, not found in the store.
+        seconds: they took.
+        usage: they had.
+    """
 
     calls: int = 0
     seconds: float = 0.0
@@ -123,7 +128,7 @@ def _past(history: Sequence[RunState]) -> _Past:
         for steps in state.steps:
             for step, count in steps.items():
                 calls = past.steps[step]
-                calls.calls += _made(count)
+                calls.calls += _ran(count.states)
                 calls.seconds += count.seconds
                 calls.usage += count.usage
                 worked += count.seconds
@@ -133,13 +138,8 @@ def _past(history: Sequence[RunState]) -> _Past:
     return past
 
 
-def _made(count: StepCount) -> int:
-    """Calls that were executed, not found in the store."""
-    return _executed(count.states)
-
-
-def _executed(states: Counter[State]) -> int:
-    """How many of these ended by themselves, well or not."""
+def _ran(states: Counter[State]) -> int:
+    """How many records or calls were executed to their end, well or not."""
     return sum(states[state] for state in (State.COMPLETED, *BROKEN))
 
 
@@ -196,10 +196,9 @@ class _Forecaster:
         self._lane = lane
         self._sources = engine.runner.sources
         codes = [version.code for version in self._sources.history(lane.subject)]
+        old = [code for code in codes if code != lane.identity.digest]
         #: Earlier codes, the latest first.
-        self._old = [code for code in reversed(codes) if code != lane.identity.digest][
-            :_CODES
-        ]
+        self._old = old[::-1][:_CODES]
         self._steps = {step.name: step for step in lane.identity.steps}
         self._found = FlowForecast(lane.name)
         #: Records that ran with no code that is known.
@@ -219,14 +218,17 @@ class _Forecaster:
         flow = state.flows.index(self._lane.name)
         for record, key in enumerate(state.keys):
             self._known[key] = state.item(record, flow)
-        executed = _executed(state.counts[flow])
+        executed = _ran(state.counts[flow])
         if not executed:
             return
         self._executed += executed
         for step, count in state.steps[flow].items():
-            for key, number in count.states.items():
-                if key is not State.RETRYING:
-                    self._calls[step] += number
+            # Each retry is another attempt of a call that is counted when it ends.
+            self._calls[step] += sum(
+                number
+                for ended, number in count.states.items()
+                if ended is not State.RETRYING
+            )
 
     def take(self, rows: Sequence[Row]) -> None:
         """Look up a page of records."""
@@ -300,7 +302,7 @@ class _Forecaster:
         """Expect the calls that a record made with an earlier code.
 
         Calls of unchanged steps are saved. After a call of a changed step they may get
-        other inputs: they are expected to run, or the plan would promise too much.
+        other inputs: they are expected to run, or the plan would say too little.
         """
         if not isinstance(self._lane, FlowLane):
             self._step(self._lane.name).calls += 1

@@ -49,10 +49,10 @@ def columns_of(flow: str, values: Sequence[object]) -> Columns:
     if all(value is MISSING for value in values):
         return {}
     parts = [fields_of(value) for value in values]
-    names: dict[str, None] = {}
+    names: dict[str, object] = {}
     for part, value in zip(parts, values, strict=True):
         if part is not None:
-            names.update(dict.fromkeys(part))
+            names.update(part)
         elif value is not MISSING:
             return {flow: list(values)}
     return {
@@ -78,12 +78,11 @@ def corrected_columns(
     for field in dict.fromkeys(decision.field for decision in made):
         label = f"{flow}.{field}" if field else flow
         values = columns.get(label, [MISSING] * len(decisions))
-        columns[label] = [
-            decision.label
-            if decision is not None and decision.field == field
-            else value
-            for value, decision in zip(values, decisions, strict=True)
-        ]
+        corrected_values = list(values)
+        for place, decision in enumerate(decisions):
+            if decision is not None and decision.field == field:
+                corrected_values[place] = decision.label
+        columns[label] = corrected_values
     by: list[object] = [
         _by(value, decision)
         for value, decision in zip(columns[label], decisions, strict=True)
