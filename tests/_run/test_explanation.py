@@ -152,7 +152,9 @@ def test_the_column_of_a_frame_in_a_global_is_named(cells, make):
     assert cells.total.explain(1).reason == "column `id` of `frame` changed"
     cells.module.other = make({"x": [1]})
     cells.run(
-        "def total(n):\n    return len(frame) * n\n@nf.step(name='total')\ndef total(n):\n    return len(frame) * n + len(other)\n"
+        "def total(n):\n    return len(frame) * n\n"
+        "@nf.step(name='total')\n"
+        "def total(n):\n    return len(frame) * n + len(other)\n"
     )
     assert "it now reads `other`" in cells.total.explain(1).reason
     assert "column `x`" not in cells.total.explain(1).reason
@@ -210,7 +212,8 @@ def test_new_code_and_a_new_input_are_both_named(cells):
     cells.edit("Pick one", "Choose one")
     assert (
         cells.categorize.explain("y", "large").reason
-        == "`PROMPT` changed (line 3: 'Pick one.' -> 'Choose one.') and it has not run with this `text` and `model` before"
+        == "`PROMPT` changed (line 3: 'Pick one.' -> 'Choose one.') "
+        "and it has not run with this `text` and `model` before"
     )
 
 

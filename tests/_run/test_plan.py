@@ -59,7 +59,10 @@ def test_a_plan_knows_which_steps_are_saved_when_the_flow_changed(nb, cells):
 
 def test_a_plan_expects_calls_behind_a_changed_step_to_get_other_inputs(nb, cells):
     cells.run(
-        "@nf.step\ndef size(answer):\n    return len(answer[1])\n@nf.flow(on='thread.created')\ndef triage(thread):\n    return size(thread['id']) + size(categorize(thread['body']))\n"
+        "@nf.step\ndef size(answer):\n    return len(answer[1])\n"
+        "@nf.flow(on='thread.created')\n"
+        "def triage(thread):\n"
+        "    return size(thread['id']) + size(categorize(thread['body']))\n"
     )
     cells.run("@nf.step\ndef categorize(text):\n    return text, PROMPT\n")
     nb.send(EVENT, records(), key="id")
