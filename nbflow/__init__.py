@@ -36,7 +36,7 @@ from nbflow._key.file import File, file
 from nbflow._key.secret import Secret, secret
 from nbflow._key.value import key_by
 from nbflow._run.explanation import Explanation
-from nbflow._run.forecast import Plan
+from nbflow._run.plan import Plan
 from nbflow._run.run import Run
 from nbflow._step import Step
 from nbflow.errors import (

@@ -13,7 +13,7 @@ from nbflow._core.flow import Flow, make_flow
 from nbflow._core.step import check_options, make_step
 from nbflow._core.usage import Usage
 from nbflow._run.batch import Batch
-from nbflow._run.forecast import Plan, forecast
+from nbflow._run.forecast import forecast
 from nbflow._run.lane import FlowLane
 from nbflow._run.run import Run
 from nbflow._session import SESSION
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nbflow._run.batch import Key
     from nbflow._run.frame_types import ArrowTable, Dicts, FrameT, Model, Records
     from nbflow._run.history import History
+    from nbflow._run.plan import Plan
 
 P = ParamSpec("P")
 R = TypeVar("R")

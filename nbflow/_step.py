@@ -22,8 +22,9 @@ from typing import (
 from nbflow._call.scope import SCOPE
 from nbflow._core import step as core
 from nbflow._run.batch import Batch
-from nbflow._run.explanation import explain_call, forget
+from nbflow._run.explanation import explain_call
 from nbflow._run.forecast import forecast
+from nbflow._run.forgetting import forget
 from nbflow._run.lane import StepLane
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 
     from nbflow._call.engine import Engine
     from nbflow._run.explanation import Explanation
-    from nbflow._run.forecast import Plan
     from nbflow._run.frame_types import Column, Frame_co
     from nbflow._run.lane import Lane
+    from nbflow._run.plan import Plan
     from nbflow._run.run import Run
 
 P = ParamSpec("P")

@@ -102,7 +102,7 @@ def test_the_core_is_pure():
     """No I/O, no clock, no thread, no third party."""
     allowed = {
         "__future__", "array", "collections", "dataclasses", "datetime", "difflib",
-        "email", "enum", "functools", "heapq", "inspect", "math", "nbflow", "re",
+        "email", "enum", "functools", "heapq", "html", "inspect", "math", "nbflow", "re",
         "types", "typing", "concurrent",
     }  # fmt: skip
     for path in (ROOT / "_core").glob("*.py"):

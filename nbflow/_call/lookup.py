@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from nbflow._store import checkpoint
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from nbflow._store.checkpoint import Checkpoint
     from nbflow._store.store import Store
+
+#: Keys that are looked up at once.
+_PAGE = 500
 
 
 def saved(store: Store, key: str) -> Checkpoint | None:
@@ -46,6 +50,29 @@ def fresh(store: Store, key: str, ttl: float | None, now: float) -> Checkpoint |
     return found if found is not None and is_fresh(found, ttl, now) else None
 
 
+def among(
+    store: Store,
+    keys: Sequence[str],
+    unreadable: Callable[[StoreError], None] | None = None,
+) -> Iterator[tuple[str, Checkpoint]]:
+    """Yield those of ``keys`` that are saved, fresh or not, looked up in bulk.
+
+    Args:
+        store: where they are.
+        keys: what they are saved under.
+        unreadable: is told of each checkpoint that cannot be read and so counts as not
+            saved.
+    """
+    for key, data in store.get_many(keys).items():
+        try:
+            found = checkpoint.load(data)
+        except StoreError as error:
+            if unreadable is not None:
+                unreadable(error)
+        else:
+            yield key, found
+
+
 def fresh_among(
     store: Store,
     keys: Sequence[str],
@@ -53,24 +80,16 @@ def fresh_among(
     now: float,
     unreadable: Callable[[StoreError], None] | None = None,
 ) -> dict[str, Checkpoint]:
-    """Return those of ``keys`` whose checkpoints still hold, looked up in bulk.
+    """Return those of ``keys`` whose checkpoints still hold; see `among` and `is_fresh`."""
+    return {
+        key: found
+        for key, found in among(store, keys, unreadable)
+        if is_fresh(found, ttl, now)
+    }
 
-    Args:
-        store: where they are.
-        keys: what they are saved under.
-        ttl: seconds for which the step keeps its outputs; `None`: without end.
-        now: seconds since the epoch.
-        unreadable: is told of each checkpoint that cannot be read and so counts as not
-            saved.
-    """
-    found = {}
-    for key, data in store.get_many(keys).items():
-        try:
-            head = checkpoint.load(data)
-        except StoreError as error:
-            if unreadable is not None:
-                unreadable(error)
-            continue
-        if is_fresh(head, ttl, now):
-            found[key] = head
-    return found
+
+def every(store: Store) -> Iterator[tuple[str, Checkpoint]]:
+    """Yield every checkpoint with its key; those that cannot be read are left out."""
+    keys = store.keys()
+    while page := list(itertools.islice(keys, _PAGE)):
+        yield from among(store, page)

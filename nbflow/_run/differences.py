@@ -1,4 +1,4 @@
-"""Compare: two runs of the same records, and what came out differently."""
+"""Differences: two runs of the same records, and what came out differently."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from nbflow._core.entry import RunState
 
     #: The values of some records in one flow: ``values(flow, records)``.
-    Values = Callable[[int, list[int]], list[Any]]
+    Values = Callable[[int, list[int]], list[object]]
 
 COLUMNS = ("record", "flow", "field", "before", "after")
 
 
 class Change(NamedTuple):
-    """One place that differs; ``field`` is ``record`` for one that only one of the runs has, ``status``, or the output's."""
+    """One place that differs.
+
+    ``field`` is ``record`` for one that only one of the runs has, ``status``, or a
+    field of the output.
+    """
 
     record: str
     flow: str
@@ -31,7 +35,13 @@ class Change(NamedTuple):
 
 
 class Pairing(NamedTuple):
-    """The records of two runs, by their keys: those of both with their numbers here and there, and those of one alone."""
+    """The records of two runs, by their keys.
+
+    Attributes:
+        both: those of both, with their numbers here and there.
+        first: those of the first alone.
+        second: those of the second alone.
+    """
 
     both: dict[str, tuple[int, int]]
     first: list[str]
@@ -41,11 +51,11 @@ class Pairing(NamedTuple):
 def pairing(first: Sequence[str], second: Sequence[str]) -> Pairing:
     """Which records two runs have in common, in the order of the second."""
     one, two = _places(first), _places(second)
-    both = {key: (one[key], number) for key, number in two.items() if key in one}
+    both = {key: (one[key], two[key]) for key in two if key in one}
     return Pairing(
-        both,
-        [key for key in one if key not in two],
-        [key for key in two if key not in one],
+        both=both,
+        first=[key for key in one if key not in two],
+        second=[key for key in two if key not in one],
     )
 
 
@@ -58,7 +68,9 @@ def _places(keys: Sequence[str]) -> dict[str, int]:
 
 
 def changes(
-    before: RunState, after: RunState, values: tuple[Values, Values]
+    before: RunState,
+    after: RunState,
+    values: tuple[Values, Values],
 ) -> Iterator[Change]:
     """What differs between two runs, flow by flow and in the order of the records."""
     pairs = pairing(before.keys, after.keys)
@@ -73,35 +85,36 @@ def changes(
             for key, (old, new) in pairs.both.items()
             if before.checkpoint(old, was) != after.checkpoint(new, flow)
         }
-        loaded = zip(
-            values[0](was, [old for old, _ in open_.values()]),
-            values[1](flow, [new for _, new in open_.values()]),
-            strict=True,
-        )
+        olds = values[0](was, [old for old, _ in open_.values()])
+        news = values[1](flow, [new for _, new in open_.values()])
+        loaded = zip(olds, news, strict=True)
         found = dict(zip(open_, loaded, strict=True))
         for key, (old, new) in pairs.both.items():
-            states = before.item(old, was), after.item(new, flow)
-            if (states[0] in DONE) != (states[1] in DONE):
-                yield Change(key, name, "status", str(states[0]), str(states[1]))
+            then = before.item(old, was)
+            now = after.item(new, flow)
+            if (then in DONE) != (now in DONE):
+                yield Change(key, name, "status", str(then), str(now))
             if key in found:
                 yield from _fields(key, name, *found[key])
-    yield from (Change(key, "", "record", True, False) for key in pairs.first)
-    yield from (Change(key, "", "record", False, True) for key in pairs.second)
+    for key in pairs.first:
+        yield Change(key, "", "record", before=True, after=False)
+    for key in pairs.second:
+        yield Change(key, "", "record", before=False, after=True)
 
 
-def _fields(key: str, flow: str, before: Any, after: Any) -> Iterator[Change]:
-    parts = fields_of(before), fields_of(after)
-    if parts[0] is None or parts[1] is None:
-        if not _equal(before, after):
-            yield Change(key, flow, flow, before, after)
-        return
-    for name in dict.fromkeys((*parts[0], *parts[1])):
-        if not _equal(parts[0].get(name), parts[1].get(name)):
-            yield Change(key, flow, name, parts[0].get(name), parts[1].get(name))
+def _fields(key: str, flow: str, before: object, after: object) -> Iterator[Change]:
+    """The fields of one output that differ; the output itself if it has no fields."""
+    then, now = fields_of(before), fields_of(after)
+    if then is None or now is None:
+        then, now = {flow: before}, {flow: after}
+    for name in then | now:
+        old, new = then.get(name), now.get(name)
+        if not _equal(old, new):
+            yield Change(key, flow, name, old, new)
 
 
-def _equal(one: Any, other: Any) -> bool:
-    """By content, as keys see it: frames and arrays have no single yes or no for ``==``."""
+def _equal(one: object, other: object) -> bool:
+    """By content, as keys see it: ``==`` of frames and arrays is not a yes or no."""
     try:
         return digest(one, "before") == digest(other, "after")
     except UnkeyableError:

@@ -1,137 +1,49 @@
-"""Forecast: what a send or a map would do, from keys and from the ledger's history. Executes nothing."""
+"""Forecast: what a send or a map would do, from keys and from the ledger's history.
+
+Executes nothing.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nbflow._call import keys
+from nbflow._call import keys, lookup
 from nbflow._core.entry import BROKEN, DONE, RunState, fold
 from nbflow._core.lifecycle import State
 from nbflow._core.usage import NOTHING, Usage
 from nbflow._key.explain import listed
-from nbflow._run import render
 from nbflow._run.lane import FlowLane
+from nbflow._run.plan import FlowForecast, Plan, StepForecast
 from nbflow._run.runs import runs_of
-from nbflow._store import checkpoint
-from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from nbflow._call.engine import Engine
-    from nbflow._core.entry import StepCount
     from nbflow._run.batch import Batch, Row
     from nbflow._run.lane import Lane
     from nbflow._store.checkpoint import Checkpoint
 
-#: Earlier codes of a flow or step whose results are looked for; runs of the event that
-#: are read for their history.
-_CODES, _RUNS = 5, 5
+#: Earlier codes of a flow or step whose results are considered.
+_CODES = 5
+#: Runs of the event that are read for their history.
+_RUNS = 5
+#: Records that are looked up at once.
 _PAGE = 512
+#: The shortest time, in seconds, that a run is taken to have lasted, and the smallest
+#: number of calls side by side: both are divided by.
+_LEAST = 0.001
 
-
-@dataclass(slots=True)
-class StepForecast:
-    """Calls of one step: how many are expected, how many of them are saved, and how many others are if their inputs stay as they were."""
-
-    calls: float = 0.0
-    cached: float = 0.0
-    perhaps: float = 0.0
-
-    @property
-    def would_run(self) -> float:
-        """Calls that would be made."""
-        return self.calls - self.cached
-
-
-@dataclass(slots=True)
-class FlowForecast:
-    """One flow (or mapped step): records by what would happen to them.
-
-    Attributes:
-        flow: its name.
-        cached: records that are done.
-        would_run: records that are not, by why.
-        refused: records that no key can be made of: they would fail.
-        steps: calls expected of each step.
-    """
-
-    flow: str
-    cached: int = 0
-    would_run: Counter[str] = field(default_factory=Counter)
-    refused: int = 0
-    steps: dict[str, StepForecast] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What sending a batch, or a map, would do now. Shown in a notebook or printed it is a table.
-
-    Attributes:
-        event: the event, or the step of a map.
-        records: different records in the batch; ``rows``: rows, repeated records
-            included.
-        flows: for each flow how many records are saved, would run and why, and the
-            calls expected of its steps.
-        seconds: how long it would take, as runs of this event took before; ``None`` if
-            there is no history.
-        cost: US dollars, as the calls of earlier runs reported them (``nbflow.usage``);
-            ``None``: not known.
-    """
-
-    event: str
-    records: int
-    rows: int
-    flows: tuple[FlowForecast, ...]
-    seconds: float | None
-    cost: float | None = None
-
-    @property
-    def cached(self) -> int:
-        """Records that are done, over all flows."""
-        return sum(flow.cached for flow in self.flows)
-
-    @property
-    def would_run(self) -> int:
-        """Records that would run, over all flows."""
-        return sum(flow.would_run.total() for flow in self.flows)
-
-    @property
-    def calls(self) -> dict[str, int]:
-        """Calls that would be made, by step, to the nearest whole number."""
-        found: Counter[str] = Counter()
-        for flow in self.flows:
-            found.update(
-                {
-                    step: round(forecast.would_run)
-                    for step, forecast in flow.steps.items()
-                }
-            )
-        return dict(found)
-
-    def to_frame(self) -> Any:
-        """The plan as a pandas frame: flow, why, records; one row a flow and reason, ``"cached"`` among them."""
-        import pandas as pd
-
-        rows = []
-        for flow in self.flows:
-            rows.append((flow.flow, "cached", flow.cached))
-            rows.extend(
-                (flow.flow, why, records)
-                for why, records in flow.would_run.most_common()
-            )
-            if flow.refused:
-                rows.append((flow.flow, "no key can be made of it", flow.refused))
-        return pd.DataFrame(rows, columns=["flow", "why", "records"])
-
-    def __repr__(self) -> str:
-        return render.plan_text(self)
-
-    def _repr_html_(self) -> str:
-        return render.plan_html(self)
+_PER_RUN = 'it reads a step with ttl="run", whose outputs are good for one run'
+_WHY: dict[State, str] = {
+    **dict.fromkeys(BROKEN, "failed before"),
+    **dict.fromkeys(DONE, "its content changed, or its result is out of date"),
+    State.CANCELLED: "cancelled before",
+    State.INTERRUPTED: "interrupted before",
+}
 
 
 def forecast(engine: Engine, event: str, lanes: Sequence[Lane], batch: Batch) -> Plan:
@@ -140,8 +52,8 @@ def forecast(engine: Engine, event: str, lanes: Sequence[Lane], batch: Batch) ->
     Raises:
         UnkeyableError: a flow reads something that no key can be made of.
     """
-    history = [*_history(engine, event)]
-    flows = [_Forecaster(engine, lane, history) for lane in lanes]
+    history = list(_history(engine, event))
+    forecasters = [_Forecaster(engine, lane, history) for lane in lanes]
     records = rows = 0
     page: list[Row] = []
     for _, times, row in batch.numbered():
@@ -151,79 +63,127 @@ def forecast(engine: Engine, event: str, lanes: Sequence[Lane], batch: Batch) ->
         records += 1
         page.append(row)
         if len(page) == _PAGE:
-            for flow in flows:
-                flow.take(page)
+            for forecaster in forecasters:
+                forecaster.take(page)
             page = []
-    for flow in flows:
-        flow.take(page)
-    made = tuple(flow.finish() for flow in flows)
+    for forecaster in forecasters:
+        forecaster.take(page)
+    flows = tuple(forecaster.finish() for forecaster in forecasters)
+    past = _past(history)
     return Plan(
-        event, records, rows, made, _seconds(made, history), _cost(made, history)
+        event=event,
+        records=records,
+        rows=rows,
+        flows=flows,
+        seconds=_seconds(flows, past),
+        cost=_cost(flows, past),
     )
 
 
 def _history(engine: Engine, event: str) -> Iterator[RunState]:
     """What the latest runs of an event came to, the latest first."""
-    for run, _ in itertools.islice(
-        runs_of(engine.ledger, event, engine.ledger.runs()), _RUNS
-    ):
+    runs = runs_of(engine.ledger, event, engine.ledger.runs())
+    for run, _ in itertools.islice(runs, _RUNS):
         yield fold(engine.ledger.read(run)[0])
 
 
-def _seconds(
-    flows: Sequence[FlowForecast], history: Sequence[RunState]
-) -> float | None:
-    """Calls by what one took, by how many of them ran side by side when the event was last sent."""
-    took: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    busy = wall = 0.0
+@dataclass(slots=True)
+class _PastCalls:
+    """The calls of one step that earlier runs made.
+
+    Attributes:
+        calls: how many were executed, not found in the store.
+        seconds: they took.
+        usage: they had.
+    """
+
+    calls: int = 0
+    seconds: float = 0.0
+    usage: Usage = NOTHING
+
+
+@dataclass(slots=True)
+class _Past:
+    """What earlier runs of an event took.
+
+    Attributes:
+        steps: their calls, by step.
+        busy: seconds of calls in runs that made some.
+        wall: seconds that those runs lasted.
+    """
+
+    steps: defaultdict[str, _PastCalls] = field(
+        default_factory=lambda: defaultdict(_PastCalls)
+    )
+    busy: float = 0.0
+    wall: float = 0.0
+
+
+def _past(history: Sequence[RunState]) -> _Past:
+    past = _Past()
     for state in history:
         worked = 0.0
         for steps in state.steps:
             for step, count in steps.items():
-                took[step][0] += count.seconds
-                took[step][1] += _made(count)
+                calls = past.steps[step]
+                calls.calls += _ran(count.states)
+                calls.seconds += count.seconds
+                calls.usage += count.usage
                 worked += count.seconds
         if worked:
-            busy, wall = busy + worked, wall + max(state.seconds, 0.001)
-    whole = 0.0
-    for flow in flows:
-        for step, expected in flow.steps.items():
-            seconds, calls = took[step]
-            if expected.would_run and not calls:
-                return None
-            whole += expected.would_run * (seconds / calls if calls else 0.0)
-        if flow.would_run.total() and not flow.steps:
-            return None
-    return (
-        whole / max(busy / wall, 0.001)
-        if wall
-        else (0.0 if not any(flow.would_run for flow in flows) else None)
-    )
+            past.busy += worked
+            past.wall += max(state.seconds, _LEAST)
+    return past
 
 
-def _cost(flows: Sequence[FlowForecast], history: Sequence[RunState]) -> float | None:
-    """Calls by what one cost in the runs before; `None` where one was never made, or its price is not known."""
-    used: defaultdict[str, Usage] = defaultdict(lambda: NOTHING)
-    calls: Counter[str] = Counter()
-    for state in history:
-        for steps in state.steps:
-            for step, count in steps.items():
-                used[step] += count.usage
-                calls[step] += _made(count)
-    whole = 0.0
+def _ran(states: Counter[State]) -> int:
+    """How many records or calls were executed to their end, well or not."""
+    return sum(states[state] for state in (State.COMPLETED, *BROKEN))
+
+
+def _seconds(flows: Sequence[FlowForecast], past: _Past) -> float | None:
+    """How long these flows would take; ``None`` if nothing is known about some calls.
+
+    Calls times what one took, divided by the number of calls that ran side by side
+    when the event was last sent.
+    """
+    busy = 0.0
     for flow in flows:
-        if flow.would_run.total() and not flow.steps:
+        if _is_unknown(flow):
             return None
         for step, expected in flow.steps.items():
-            if expected.would_run and (not calls[step] or used[step].unpriced):
+            before = past.steps[step]
+            if before.calls:
+                busy += expected.would_run * (before.seconds / before.calls)
+            elif expected.would_run:
                 return None
-            whole += expected.would_run * (used[step].cost or 0.0) / max(calls[step], 1)
-    return whole
+    if past.wall:
+        side_by_side = past.busy / past.wall
+        return busy / max(side_by_side, _LEAST)
+    return None if any(flow.would_run for flow in flows) else 0.0
 
 
-def _made(count: StepCount) -> int:
-    """Calls that were made, and not remembered."""
-    return count.states[State.COMPLETED] + sum(count.states[key] for key in BROKEN)
+def _cost(flows: Sequence[FlowForecast], past: _Past) -> float | None:
+    """What these flows would cost: calls times what one cost.
+
+    ``None`` if some calls were never made, or have no known price.
+    """
+    cost = 0.0
+    for flow in flows:
+        if _is_unknown(flow):
+            return None
+        for step, expected in flow.steps.items():
+            before = past.steps[step]
+            if expected.would_run and (not before.calls or before.usage.unpriced):
+                return None
+            spent = before.usage.cost or 0.0
+            cost += expected.would_run * spent / max(before.calls, 1)
+    return cost
+
+
+def _is_unknown(flow: FlowForecast) -> bool:
+    """Whether records would run and no record ever showed which steps that calls."""
+    return bool(flow.would_run.total()) and not flow.steps
 
 
 class _Forecaster:
@@ -233,111 +193,108 @@ class _Forecaster:
         self._engine = engine
         self._lane = lane
         self._sources = engine.runner.sources
-        self._old = [
-            version.code
-            for version in reversed(self._sources.history(lane.subject))
-            if version.code != lane.identity.digest
-        ][:_CODES]
+        codes = [version.code for version in self._sources.history(lane.subject)]
+        old = [code for code in codes if code != lane.identity.digest]
+        #: Earlier codes, the latest first.
+        self._old = old[::-1][:_CODES]
         self._steps = {step.name: step for step in lane.identity.steps}
         self._found = FlowForecast(lane.name)
+        #: Records that ran with no code that is known.
         self._new = 0
         #: Records that the latest runs knew, and what became of them.
         self._known: dict[str, State] = {}
-        self._per_record: Counter[str] = Counter()
+        #: Calls of each step in the latest runs, and the records that made them.
+        self._calls: Counter[str] = Counter()
         self._executed = 0
         for state in reversed(history):
             self._learn(state)
 
     def _learn(self, state: RunState) -> None:
+        """Take in one of the latest runs."""
         if self._lane.name not in state.flows:
             return
         flow = state.flows.index(self._lane.name)
-        self._known.update(
-            (key, state.item(record, flow)) for record, key in enumerate(state.keys)
-        )
-        ran = state.counts[flow][State.COMPLETED] + sum(
-            state.counts[flow][key] for key in BROKEN
-        )
-        if ran:
-            self._executed += ran
-            for step, count in state.steps[flow].items():
-                self._per_record[step] += sum(
-                    number
-                    for key, number in count.states.items()
-                    if key is not State.RETRYING
-                )
+        for record, key in enumerate(state.keys):
+            self._known[key] = state.item(record, flow)
+        executed = _ran(state.counts[flow])
+        if not executed:
+            return
+        self._executed += executed
+        for step, count in state.steps[flow].items():
+            # Each retry is another attempt of a call that is counted when it ends.
+            self._calls[step] += sum(
+                number
+                for ended, number in count.states.items()
+                if ended is not State.RETRYING
+            )
 
     def take(self, rows: Sequence[Row]) -> None:
         """Look up a page of records."""
-        keyed = []
-        for row in rows:
-            try:
-                key = self._lane.key(row, None) if row.error is None else None
-            except Exception:  # the arguments do not fit, or no key can be made of them: the record would fail
-                key = None
+        keyed = [(row, self._key(row)) for row in rows]
+        wanted = [key for _, key in keyed if key is not None]
+        saved = {} if self._lane.identity.per_run else self._heads(wanted)
+        left = []
+        for row, key in keyed:
             if key is None:
                 self._found.refused += 1
+            elif key in saved:
+                self._found.cached += 1
             else:
-                keyed.append((row, key))
-        saved = (
-            {}
-            if self._lane.identity.per_run
-            else self._heads([key for _, key in keyed])
-        )
-        self._found.cached += sum(key in saved for _, key in keyed)
-        self._why([row for row, key in keyed if key not in saved])
+                left.append(row)
+        self._explain(left)
+
+    def _key(self, row: Row) -> str | None:
+        """The record's key; ``None`` if the record would fail."""
+        if row.error is not None:
+            return None
+        try:
+            return self._lane.key(row, run=None)
+        except Exception:  # the arguments do not fit, or no key can be made of them
+            return None
 
     def _heads(self, wanted: Sequence[str]) -> dict[str, Checkpoint]:
         """The checkpoints under these keys that are there and not out of date."""
-        now, found = self._engine.clock.time(), {}
-        for key, data in self._engine.store.get_many(wanted).items():
-            try:
-                head = checkpoint.load(data)
-            except StoreError:
-                continue
-            until = head.fresh_until(self._lane.ttl)
-            if until is None or until > now:
-                found[key] = head
-        return found
+        engine = self._engine
+        return lookup.fresh_among(
+            engine.store, wanted, self._lane.ttl, engine.clock.time()
+        )
 
-    def _why(self, rows: Sequence[Row]) -> None:
-        left = list(rows)
+    def _explain(self, left: Sequence[Row]) -> None:
+        """Count records that would run by why: the code changed, or they did."""
         for code in self._old:
             if not left:
                 return
-            asked = {self._lane.key(row, None, code): row for row in left}
-            heads = self._heads([*asked])
-            if heads:
-                why = (
-                    listed(
-                        self._sources.changes(
-                            self._lane.subject, code, self._lane.identity
-                        )
-                    )
-                    or "what its code reaches changed"
-                )
-                self._found.would_run[why] += len(heads)
-                for head in heads.values():
-                    self._expect(head)
-                done = {id(asked[key]) for key in heads}
-                left = [row for row in left if id(row) not in done]
+            left = self._with_code(code, left)
         for row in left:
-            before = self._known.get(row.key)
-            why = (
-                _PER_RUN
-                if self._lane.identity.per_run
-                else "new"
-                if before is None
-                else _WHY.get(before, "not done before")
-            )
-            self._found.would_run[why] += 1
+            self._found.would_run[self._why(row)] += 1
         self._new += len(left)
 
-    def _expect(self, before: Checkpoint) -> None:
-        """A record that ran with an earlier code calls what it called then: saved are the calls of unchanged steps.
+    def _with_code(self, code: bytes, rows: Sequence[Row]) -> Sequence[Row]:
+        """Count the records that ran with an earlier code; the others are returned."""
+        asked = {self._lane.key(row, None, code): row for row in rows}
+        heads = self._heads(list(asked))
+        if not heads:
+            return rows
+        changes = self._sources.changes(self._lane.subject, code, self._lane.identity)
+        why = listed(changes) or "what its code reaches changed"
+        self._found.would_run[why] += len(heads)
+        for head in heads.values():
+            self._expect(head)
+        done = {id(asked[key]) for key in heads}
+        return [row for row in rows if id(row) not in done]
 
-        Behind a call of a changed step they may get other inputs: they are expected to
-        run, or the plan would say too little.
+    def _why(self, row: Row) -> str:
+        """Why a record would run that no known code is to blame for."""
+        if self._lane.identity.per_run:
+            return _PER_RUN
+        before = self._known.get(row.key)
+        return "new" if before is None else _WHY.get(before, "not done before")
+
+    def _expect(self, before: Checkpoint) -> None:
+        """Expect the calls that a record made with an earlier code.
+
+        Calls of unchanged steps are saved. After a call of a changed step they may get
+        other inputs: they are expected to run, or the plan would say too little.
         """
         if not isinstance(self._lane, FlowLane):
             self._step(self._lane.name).calls += 1
@@ -346,34 +303,27 @@ class _Forecaster:
         for name, key in before.built_on:
             expected = self._step(name)
             expected.calls += 1
-            data = self._engine.store.get(key)
-            step = self._steps.get(name)
-            saved = (
-                data is not None
-                and step is not None
-                and checkpoint.load(data).code == keys.identify(step).digest
-            )
+            saved = self._is_saved(name, key)
             expected.cached += saved and as_before
             expected.perhaps += saved and not as_before
             as_before = as_before and saved
+
+    def _is_saved(self, name: str, key: str) -> bool:
+        """Whether a call is in the store, and its step still has the code that made it."""
+        step = self._steps.get(name)
+        found = lookup.saved(self._engine.store, key)
+        if found is None or step is None:
+            return False
+        return found.code == keys.identify(step).digest
 
     def _step(self, name: str) -> StepForecast:
         return self._found.steps.setdefault(name, StepForecast())
 
     def finish(self) -> FlowForecast:
-        """Add what is known of the calls of new records: as many as records had so far."""
+        """Add the calls of new records: each makes as many as records made so far."""
         if not isinstance(self._lane, FlowLane):
             self._step(self._lane.name).calls += self._new
         elif self._executed:
-            for step, calls in self._per_record.items():
+            for step, calls in self._calls.items():
                 self._step(step).calls += self._new * calls / self._executed
         return self._found
-
-
-_PER_RUN = 'it reads a step with ttl="run", whose outputs are good for one run'
-_WHY: dict[State, str] = {
-    **dict.fromkeys(BROKEN, "failed before"),
-    **dict.fromkeys(DONE, "its content changed, or its result is out of date"),
-    State.CANCELLED: "cancelled before",
-    State.INTERRUPTED: "interrupted before",
-}

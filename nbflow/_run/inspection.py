@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import html
 from typing import TYPE_CHECKING, Any
 
 from nbflow._core.entry import FINAL, Called, Failure, Item, Used
+from nbflow._core.html import h
 from nbflow._core.lifecycle import State
 from nbflow._core.table import duration
 from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from nbflow._run.reasons import Why
     from nbflow._store.checkpoint import Checkpoint
+
+    Load = Callable[[str], Checkpoint | None]
+    Args = tuple[object, ...]
+    Kwargs = dict[str, object]
+    #: A call of a step: its name and its arguments.
+    Given = tuple[str, Args, Kwargs]
+    _Line = tuple[str, ...]
 
 
 class StepView:
@@ -33,25 +40,20 @@ class StepView:
             not the inputs.
     """
 
-    def __init__(
-        self,
-        step: str,
-        load: Callable[[str], Checkpoint | None],
-        why: Callable[[StepView], str],
-    ) -> None:
+    def __init__(self, step: str, load: Load, why: Callable[[StepView], str]) -> None:
         self.step = step
         self.state = State.QUEUED
         self.attempts: list[Called] = []
         self.usage: Usage = NOTHING
         self.saved: Usage = NOTHING
         self.checkpoint: str | None = None
-        self.inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        self.inputs: tuple[Args, Kwargs] | None = None
         self._load = load
         self._why = why
 
     @property
     def why(self) -> str:
-        """Why the call ran although the record had been sent before, or since when its output is saved; found out now."""
+        """Why the call ran, or since when its output is saved; found out now."""
         return self._why(self)
 
     @property
@@ -75,13 +77,13 @@ class StepView:
 
 
 class FlowView:
-    """This record in one flow: its state and its steps, in the order in which they ended."""
+    """This record in one flow: its state and its steps, as they ended."""
 
     def __init__(
         self,
         flow: str,
         state: State,
-        load: Callable[[str], Checkpoint | None],
+        load: Load,
         checkpoint: str | None,
         why: Why,
     ) -> None:
@@ -98,11 +100,12 @@ class FlowView:
 
     @property
     def why(self) -> str:
-        """Why the record ran although it had been sent before, or since when its outcome is saved; found out now."""
+        """Why the record ran, or since when its outcome is saved; found out now."""
         return self._why.flow(self.flow, self.state, self.checkpoint)
 
     def _why_step(self, view: StepView) -> str:
-        place = [step for step in self.steps if step.step == view.step].index(view)
+        calls = [step for step in self.steps if step.step == view.step]
+        place = calls.index(view)
         return self._why.step(self.flow, view.step, place, view.state, view.checkpoint)
 
     @property
@@ -118,57 +121,73 @@ class FlowView:
             return
         if isinstance(entry, Item):
             if entry.state is State.RUNNING:
-                self.steps = []  # it begins anew: what an earlier round did is replaced
+                # It starts again: this replaces what an earlier round did.
+                self.steps = []
                 self._used = []
             self.seconds, self.failure = entry.seconds, entry.failure
             return
-        view = next(
-            (
-                step
-                for step in self.steps
-                if step.step == entry.step and step.state is State.RETRYING
-            ),
-            None,
-        )
-        if view is None:
-            view = StepView(entry.step, self._load, self._why_step)
-            self.steps.append(view)
+        view = self._retrying(entry.step) or self._add(entry.step)
         view.state, view.checkpoint = entry.state, entry.checkpoint
         view.attempts.append(entry)
         # Two calls of one step side by side report in an order of their own: between
         # them the sum is right.
-        mine = [used for used in self._used if used.step == entry.step]
-        view.usage += sum((used.usage for used in mine if not used.saved), NOTHING)
-        view.saved += sum((used.usage for used in mine if used.saved), NOTHING)
-        self._used = [used for used in self._used if used.step != entry.step]
+        others = []
+        for used in self._used:
+            if used.step != entry.step:
+                others.append(used)
+            elif used.saved:
+                view.saved += used.usage
+            else:
+                view.usage += used.usage
+        self._used = others
 
-    def finish(self, inputs: list[tuple[str, tuple[Any, ...], dict[str, Any]]]) -> None:
-        """Add what is known from elsewhere: the steps of a flow that was remembered as a whole, inputs."""
-        found = (
-            self._load(self.checkpoint) if not self.steps and self.checkpoint else None
-        )
-        for name, key in found.built_on if found is not None else ():
-            view = StepView(name, self._load, self._why_step)
-            view.state, view.checkpoint = State.CACHED, key
-            self.steps.append(view)
+    def finish(self, inputs: list[Given]) -> None:
+        """Add what is known from elsewhere: the inputs of calls.
+
+        A flow whose outcome was cached reported no steps: they are those that the
+        outcome was built on.
+        """
+        if not self.steps and self.checkpoint:
+            self._add_cached(self._load(self.checkpoint))
         left = list(inputs)
         for view in self.steps:
-            place = next(
-                (at for at, call in enumerate(left) if call[0] == view.step), None
-            )
-            if place is not None:
-                view.inputs = left.pop(place)[1:]
+            for place, (step, args, kwargs) in enumerate(left):
+                if step == view.step:
+                    view.inputs = args, kwargs
+                    del left[place]
+                    break
+
+    def _add_cached(self, outcome: Checkpoint | None) -> None:
+        if outcome is None:
+            return
+        for name, key in outcome.built_on:
+            view = self._add(name)
+            view.state, view.checkpoint = State.CACHED, key
+
+    def _retrying(self, step: str) -> StepView | None:
+        """The first call of the step that waits for its next attempt."""
+        for view in self.steps:
+            if view.step == step and view.state is State.RETRYING:
+                return view
+        return None
+
+    def _add(self, step: str) -> StepView:
+        view = StepView(step, self._load, self._why_step)
+        self.steps.append(view)
+        return view
 
     def __getitem__(self, step: str) -> StepView:
         for view in self.steps:
             if view.step == step:
                 return view
+        called = [view.step for view in self.steps]
         raise KeyError(
-            f"flow {self.flow!r} called no step {step!r} for this record; it called {[view.step for view in self.steps]}"
+            f"flow {self.flow!r} called no step {step!r} for this record; "
+            f"it called {called}"
         )
 
 
-_HEADERS = ("flow / step", "state", "tries", "took", "cost", "why", "error")
+_HEADERS: _Line = ("flow / step", "state", "tries", "took", "cost", "why", "error")
 
 
 class Inspection:
@@ -198,97 +217,66 @@ class Inspection:
     def __getitem__(self, flow: str) -> FlowView:
         return self.flows[flow]
 
-    def _lines(self) -> list[tuple[str, ...]]:
-        lines: list[tuple[str, ...]] = []
-        for view in self.flows.values():
-            lines.append(
-                (
-                    view.flow,
-                    str(view.state),
-                    "",
-                    duration(view.seconds) if view.seconds else "",
-                    "",
-                    view.why,
-                    "",
-                )
-            )
-            for step in view.steps:
-                tried = str(
-                    sum(attempt.state is not State.CACHED for attempt in step.attempts)
-                    or ""
-                )
-                failed = next(
-                    (
-                        attempt.failure
-                        for attempt in reversed(step.attempts)
-                        if attempt.failure
-                    ),
-                    None,
-                )
-                error = f"{failed.error}: {failed.message}" if failed else ""
-                lines.append(
-                    (
-                        f"  {step.step}",
-                        str(step.state),
-                        tried,
-                        duration(step.seconds) if step.seconds else "",
-                        step.usage.told_cost,
-                        step.why,
-                        " ".join(error.split()),
-                    )
-                )
-            if (
-                view.failure is not None
-                and view.state in FINAL
-                and not any(step.failure for step in view.steps)
-            ):
-                lines.append(
-                    (
-                        "",
-                        "",
-                        "",
-                        "",
-                        "",
-                        "",
-                        f"{view.failure.error}: {view.failure.message}",
-                    )
-                )
-        return lines
-
-    def _shown(self) -> list[tuple[str, ...]]:
+    def _shown(self) -> list[_Line]:
         """The header and the lines, without a column of costs where there are none."""
-        lines = [_HEADERS, *self._lines()]
+        lines = [_HEADERS]
+        for view in self.flows.values():
+            lines += _flow_lines(view)
         place = _HEADERS.index("cost")
-        return (
-            lines
-            if any(line[place] for line in lines[1:])
-            else [line[:place] + line[place + 1 :] for line in lines]
-        )
+        if any(line[place] for line in lines[1:]):
+            return lines
+        return [line[:place] + line[place + 1 :] for line in lines]
 
     def __repr__(self) -> str:
         lines = self._shown()
-        widths = [
-            max(len(line[column]) for line in lines)
-            for column in range(len(lines[0]) - 1)
-        ]
-        rows = [
-            "  ".join(
-                (
-                    *(
-                        cell.ljust(width)
-                        for cell, width in zip(line, widths, strict=False)
-                    ),
-                    line[-1],
-                )
-            ).rstrip()
-            for line in lines
-        ]
-        return "\n".join([f"record {self.key}", *rows])
+        columns = list(zip(*lines, strict=True))
+        widths = [max(map(len, column)) for column in columns]
+        # The last column holds errors of any length, and nothing follows it.
+        widths[-1] = 0
+        rows = [f"record {self.key}"]
+        for line in lines:
+            cells = map(str.ljust, line, widths)
+            rows.append("  ".join(cells).rstrip())
+        return "\n".join(rows)
 
     def _repr_html_(self) -> str:
-        cell = '<td style="text-align:left;padding:2px 12px 2px 0;white-space:pre-wrap">{}</td>'
-        rows = [
-            "".join(cell.format(html.escape(text)) for text in line)
-            for line in self._shown()
-        ]
-        return f"<div><b>record {html.escape(self.key)}</b><table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table></div>"
+        style = "text-align:left;padding:2px 12px 2px 0;white-space:pre-wrap"
+        rows = []
+        for line in self._shown():
+            cells = [h("td", text, style=style) for text in line]
+            rows.append(h("tr", *cells))
+        title = h("b", f"record {self.key}")
+        return str(h("div", title, h("table", *rows)))
+
+
+def _flow_lines(view: FlowView) -> Iterator[_Line]:
+    """One flow, then its steps; what it failed of by itself at the end."""
+    took = duration(view.seconds) if view.seconds else ""
+    yield view.flow, str(view.state), "", took, "", view.why, ""
+    for step in view.steps:
+        yield _step_line(step)
+    failed = view.failure
+    is_of_a_step = any(step.failure for step in view.steps)
+    if failed is not None and view.state in FINAL and not is_of_a_step:
+        yield "", "", "", "", "", "", _said(failed)
+
+
+def _said(failure: Failure) -> str:
+    return f"{failure.error}: {failure.message}"
+
+
+def _step_line(step: StepView) -> _Line:
+    tried = sum(attempt.state is not State.CACHED for attempt in step.attempts)
+    error = ""
+    for attempt in step.attempts:
+        if attempt.failure:
+            error = _said(attempt.failure)
+    return (
+        f"  {step.step}",
+        str(step.state),
+        str(tried or ""),
+        duration(step.seconds) if step.seconds else "",
+        step.usage.told_cost,
+        step.why,
+        " ".join(error.split()),
+    )

@@ -9,8 +9,9 @@ from nbflow._core.entry import DONE, Listed, fold
 from nbflow._core.lifecycle import State
 from nbflow._core.table import WORDS
 from nbflow._key.call import inputs_of
-from nbflow._run.explanation import clock, difference
+from nbflow._run.explanation import difference
 from nbflow._run.runs import runs_of
+from nbflow._run.wall_time import wall_time
 from nbflow.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class Why:
 
     def _since(self, key: str | None) -> str:
         found = self._load(key) if key else None
-        return f"cached since {clock(found.saved_at)}" if found is not None else ""
+        return f"cached since {wall_time(found.saved_at)}" if found is not None else ""
 
     def _differs(
         self,

@@ -7,47 +7,54 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
+
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
 
     from nbflow._core.decision import Decision
 
+    #: Columns by name, each with a value for every record.
+    Columns = dict[str, list[object]]
+
+#: The value of a record that has none.
 MISSING = None
 
 
-def fields_of(value: Any) -> dict[str, Any] | None:
+def fields_of(value: object) -> dict[str, object] | None:
     """The named fields of a structured value; ``None`` if it has none."""
     kind = type(value)
-    if kind is dict:
+    if type(value) is dict:
         return {str(name): part for name, part in value.items()}
+    # Pydantic models and named tuples.
     for names in (getattr(kind, "model_fields", None), getattr(kind, "_fields", None)):
         if isinstance(names, dict | tuple):
             return {name: getattr(value, name) for name in names}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            field.name: getattr(value, field.name)
-            for field in dataclasses.fields(value)
-        }
-    if attributes := getattr(kind, "__attrs_attrs__", None):
+        names = [field.name for field in dataclasses.fields(value)]
+        return {name: getattr(value, name) for name in names}
+    attributes = getattr(kind, "__attrs_attrs__", None)
+    if attributes:
         return {field.name: getattr(value, field.name) for field in attributes}
     return None
 
 
-def columns_of(flow: str, values: Sequence[Any]) -> dict[str, list[Any]]:
-    """The columns that a flow's values make: one a field if every value has fields, else one called like the flow.
+def columns_of(flow: str, values: Sequence[object]) -> Columns:
+    """The columns that a flow's values make.
 
-    A flow that returns nothing makes none.
+    One for each field if every value has fields, else one called like the flow. A flow
+    that returns nothing makes none.
     """
-    given = [value for value in values if value is not MISSING]
-    if not given:
+    if all(value is MISSING for value in values):
         return {}
     parts = [fields_of(value) for value in values]
-    if any(
-        part is None
-        for part, value in zip(parts, values, strict=True)
-        if value is not MISSING
-    ):
-        return {flow: list(values)}
-    names = list(dict.fromkeys(name for part in parts for name in part or ()))
+    names: dict[str, object] = {}
+    for part, value in zip(parts, values, strict=True):
+        if part is not None:
+            names.update(part)
+        elif value is not MISSING:
+            return {flow: list(values)}
     return {
         f"{flow}.{name}": [part.get(name) if part else None for part in parts]
         for name in names
@@ -55,37 +62,46 @@ def columns_of(flow: str, values: Sequence[Any]) -> dict[str, list[Any]]:
 
 
 def corrected_columns(
-    flow: str, columns: dict[str, list[Any]], decisions: Sequence[Decision | None]
-) -> dict[str, list[Any]]:
-    """The columns of a flow with the labels that people gave, and a column that says whose label each is."""
-    label = ""
-    for field in dict.fromkeys(
-        decision.field for decision in decisions if decision is not None
-    ):
+    flow: str,
+    columns: Columns,
+    decisions: Sequence[Decision | None],
+) -> Columns:
+    """The columns of a flow with the labels that people gave.
+
+    A further column says whose label each is. Where nobody decided anything, the
+    columns stay as they are.
+    """
+    made = [decision for decision in decisions if decision is not None]
+    if not made:
+        return columns
+    columns = dict(columns)
+    for field in dict.fromkeys(decision.field for decision in made):
         label = f"{flow}.{field}" if field else flow
         values = columns.get(label, [MISSING] * len(decisions))
-        corrected = [
-            decision.label
-            if decision is not None and decision.field == field
-            else value
-            for value, decision in zip(values, decisions, strict=True)
-        ]
-        columns = columns | {label: corrected}
-    if not label:
-        return columns
-    by = [
-        "human"
-        if decision is not None
-        else "model"
-        if value is not MISSING
-        else MISSING
+        corrected_values = list(values)
+        for place, decision in enumerate(decisions):
+            if decision is not None and decision.field == field:
+                corrected_values[place] = decision.label
+        columns[label] = corrected_values
+    by: list[object] = [
+        _by(value, decision)
         for value, decision in zip(columns[label], decisions, strict=True)
     ]
     return columns | {free(f"{flow}.by", columns): by}
 
 
-def corrected(value: Any, decision: Decision | None) -> Any:
-    """``value`` with the label that a person gave; a field can only be set where there is a value."""
+def _by(value: object, decision: Decision | None) -> str | None:
+    """Who gave a label."""
+    if decision is not None:
+        return "human"
+    return "model" if value is not MISSING else None
+
+
+def corrected(value: Any, decision: Decision | None) -> object:
+    """``value`` with the label that a person gave.
+
+    A field can only be set where there is a value.
+    """
     if decision is None:
         return value
     if not decision.field:
@@ -97,87 +113,58 @@ def corrected(value: Any, decision: Decision | None) -> Any:
     if hasattr(value, "_replace"):
         return value._replace(**{decision.field: decision.label})
     value = copy.copy(value)
-    object.__setattr__(
-        value, decision.field, decision.label
-    )  # frozen or not: the copy is nobody else's
+    # Frozen or not: nobody else has the copy.
+    object.__setattr__(value, decision.field, decision.label)
     return value
 
 
-def as_series(library: str, source: Any, name: str, values: list[Any]) -> Any:
+def as_series(library: str, source: object, name: str, values: list[object]) -> object:
     """``values`` as one column of ``library``, with the index of ``source``."""
     root = library.partition(".")[0]
     if root == "pandas":
-        return _pandas(name, values, getattr(source, "index", None))
+        return _pandas_series(name, values, getattr(source, "index", None))
     if root == "polars":
-        return _polars(name, values)
-    return _arrow(values) if root == "pyarrow" else values
+        return _polars_series(name, values)
+    return _arrow_array(values) if root == "pyarrow" else values
 
 
-def as_frame(library: str, source: Any, columns: dict[str, list[Any]]) -> Any:
-    """``source`` with further columns, in its own library; a list of records as a list of records."""
+def as_frame(library: str, source: Any, columns: Columns) -> object:
+    """``source`` with further columns, in its own library.
+
+    Args:
+        library: what ``source`` is: ``"pandas.DataFrame"``, ``"records"``.
+        source: a frame, a series, or records (which become a list of dicts).
+        columns: the further columns, each with a value for every row.
+    """
     root, _, kind = library.partition(".")
     if root == "records":
-        return _records(source, columns)
+        return _records_with(source, columns)
     if kind:
-        source = _framed(library, source)
+        source = _framed(root, source)
     if root == "pandas":
-        import pandas as pd
-
-        # One concat, not an assignment a column: a hundred assignments fragment the
-        # frame.
-        added = pd.DataFrame(
-            {
-                name: _pandas(name, values, source.index)
-                for name, values in columns.items()
-            },
-            index=source.index,
-        )
-        joined = pd.concat(
-            [source, added.rename(columns=_free(list(source.columns), columns))], axis=1
-        )
-        joined.attrs = dict(source.attrs)
-        return joined
-    names = _free(
-        list(source.schema.names if root == "pyarrow" else source.columns), columns
-    )
+        return _pandas_with(source, columns)
     if root == "polars":
-        return source.hstack(
-            [_polars(names[name], values) for name, values in columns.items()]
-        )
-    import pyarrow as pa
-
-    table = (
-        pa.Table.from_batches([source])
-        if isinstance(source, pa.RecordBatch)
-        else source
-    )
-    for name, values in columns.items():
-        table = table.append_column(names[name], _arrow(values))
-    return table
+        return _polars_with(source, columns)
+    return _arrow_with(source, columns)
 
 
-def free(name: str, taken: Iterable[Any]) -> str:
-    """A name for a further column; one that is taken already is marked, never overwritten."""
+def free(name: str, taken: Iterable[Hashable]) -> str:
+    """A name for a further column.
+
+    One that is taken already is marked, never overwritten.
+    """
     names = set(taken)
     while name in names:
         name += "'"
     return name
 
 
-def _free(taken: list[Any], columns: dict[str, list[Any]]) -> dict[str, str]:
+def _free(taken: list[Hashable], columns: Columns) -> dict[str, str]:
     return {name: free(name, taken) for name in columns}
 
 
-def _records(source: Any, columns: dict[str, list[Any]]) -> list[dict[Any, Any]]:
-    rows = [dict(row) if isinstance(row, dict) else {"value": row} for row in source]
-    for name, values in columns.items():
-        for row, value in zip(rows, values, strict=True):
-            row[name + "'" if name in row else name] = value
-    return rows
-
-
-def _framed(library: str, source: Any) -> Any:
-    root = library.partition(".")[0]
+def _framed(root: str, source: Any) -> object:
+    """A series as a frame of one column."""
     if root == "pandas":
         return source.to_frame(name=source.name if source.name is not None else "value")
     if root == "polars":
@@ -187,44 +174,90 @@ def _framed(library: str, source: Any) -> Any:
     return pa.table({"value": source})
 
 
-def _pandas(name: str, values: list[Any], index: Any) -> Any:
+# Records
+
+
+def _records_with(
+    source: Iterable[object],
+    columns: Columns,
+) -> list[dict[object, object]]:
+    rows: list[dict[object, object]] = [
+        dict(row) if isinstance(row, dict) else {"value": row} for row in source
+    ]
+    for name, values in columns.items():
+        for row, value in zip(rows, values, strict=True):
+            row[f"{name}'" if name in row else name] = value
+    return rows
+
+
+# Pandas
+
+
+def _pandas_with(source: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     import pandas as pd
 
-    kinds = {type(value) for value in values if value is not MISSING}
-    holes = any(value is MISSING for value in values)
-    # Where something is missing, whole numbers stay whole and truth values true or
-    # false.
-    kind: Any = (
-        {frozenset({int}): "Int64", frozenset({bool}): "boolean"}.get(frozenset(kinds))
-        if holes
-        else None
+    # One concat, not an assignment for each column: a hundred assignments fragment the
+    # frame.
+    added = pd.DataFrame(
+        {
+            name: _pandas_series(name, values, source.index)
+            for name, values in columns.items()
+        },
+        index=source.index,
     )
-    plain = (len(kinds) == 1 and kinds <= {int, float, bool, str}) or kinds == {
-        int,
-        float,
-    }
-    if kind is None and not plain and not _is_time(kinds):
-        kind = object
-    if kind == "Int64" and any(
-        value is not MISSING and abs(value) >= 2**63 for value in values
-    ):
-        kind = object
+    named = added.rename(columns=_free(list(source.columns), columns))
+    joined = pd.concat([source, named], axis=1)
+    joined.attrs = dict(source.attrs)
+    return joined
+
+
+def _pandas_series(
+    name: str,
+    values: list[object],
+    index: pd.Index | None,
+) -> pd.Series:
+    import pandas as pd
+
     try:
-        return pd.Series(values, index=index, name=name, dtype=kind)
+        return pd.Series(values, index=index, name=name, dtype=_pandas_dtype(values))
     except (OverflowError, ValueError, TypeError):
         return pd.Series(values, index=index, name=name, dtype=object)
 
 
-def _is_time(kinds: set[type]) -> bool:
-    return len(kinds) == 1 and next(iter(kinds)).__name__ in {
-        "Timestamp",
-        "Timedelta",
-        "datetime",
-        "timedelta",
-    }
+def _pandas_dtype(values: list[object]) -> str | type | None:
+    """The type of a column; ``None`` for what pandas makes of the values.
+
+    Where something is missing, whole numbers stay whole and truth values true or false.
+    """
+    given = [value for value in values if value is not MISSING]
+    kinds = {type(value) for value in given}
+    if len(given) < len(values) and kinds == {int}:
+        fits = all(isinstance(value, int) and abs(value) < 2**63 for value in given)
+        return "Int64" if fits else object
+    if len(given) < len(values) and kinds == {bool}:
+        return "boolean"
+    if kinds == {int, float} or (len(kinds) == 1 and _is_plain(*kinds)):
+        return None
+    return object
 
 
-def _polars(name: str, values: list[Any]) -> Any:
+def _is_plain(kind: type) -> bool:
+    """Whether pandas has a type of its own for such values: numbers, texts, times."""
+    times = {"Timestamp", "Timedelta", "datetime", "timedelta"}
+    return kind in {int, float, bool, str} or kind.__name__ in times
+
+
+# Polars
+
+
+def _polars_with(source: pl.DataFrame, columns: Columns) -> pl.DataFrame:
+    names = _free(list(source.columns), columns)
+    return source.hstack(
+        [_polars_series(names[name], values) for name, values in columns.items()]
+    )
+
+
+def _polars_series(name: str, values: list[object]) -> pl.Series:
     import polars as pl
 
     try:
@@ -233,7 +266,21 @@ def _polars(name: str, values: list[Any]) -> Any:
         return pl.Series(name, values, dtype=pl.Object)
 
 
-def _arrow(values: list[Any]) -> Any:
+# Arrow
+
+
+def _arrow_with(source: pa.Table | pa.RecordBatch, columns: Columns) -> pa.Table:
+    import pyarrow as pa
+
+    is_batch = isinstance(source, pa.RecordBatch)
+    table = pa.Table.from_batches([source]) if is_batch else source
+    names = _free(list(source.schema.names), columns)
+    for name, values in columns.items():
+        table = table.append_column(names[name], _arrow_array(values))
+    return table
+
+
+def _arrow_array(values: list[object]) -> pa.Array:
     import pyarrow as pa
 
     try:

@@ -42,7 +42,9 @@ from nbflow._key.code import Part
 from nbflow._key.kinds import is_data
 from nbflow._key.secret import KNOWN
 from nbflow._key.value import digest
-from nbflow._run.explanation import Explanation, clock, explain, forget_all
+from nbflow._run.explanation import Explanation, explain
+from nbflow._run.forgetting import forget_all
+from nbflow._run.wall_time import wall_time
 from nbflow._store import checkpoint, codec
 from nbflow.errors import (
     CodecError,
@@ -601,7 +603,7 @@ class Attempt:
         cell.size = len(head.payload)
         job_link.tell_replayed(cell.spec.name)
         _say(
-            f"{cell.spec.name}: cached {clock(head.saved_at)}, saved {duration(head.seconds)}"
+            f"{cell.spec.name}: cached {wall_time(head.saved_at)}, saved {duration(head.seconds)}"
         )
 
     def _save(self) -> None:

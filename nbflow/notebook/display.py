@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 import sys
 import time
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from nbflow._core.entry import FINAL
 from nbflow._core.table import duration, short, table_of
 from nbflow._run import render
+from nbflow._run.html_parts import static_beside
 from nbflow.notebook.magics import shell
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Shown:
     def bundle(self, picture: str, text: str) -> dict[str, str]:
         """The static picture, as the live table knows it by."""
         if self.widget is not None:
-            picture = f'<div class="nbflow-static" data-nbflow="{html.escape(self.widget.name)}">{picture}</div>'
+            picture = static_beside(self.widget.name, picture)
         return {"text/html": picture, "text/plain": text}
 
     def leave(self, cell: str, execution: int) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._core.table import duration
 from nbflow._run import render
-from nbflow._run.explanation import clock
+from nbflow._run.wall_time import wall_time
 from nbflow.notebook.cells import CellStep
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ _HEADERS = (
 
 
 def _row(cell: CellStep) -> tuple[str, ...]:
-    saved_at = clock(cell.saved_at) if cell.saved_at else ""
+    saved_at = wall_time(cell.saved_at) if cell.saved_at else ""
     size = f"{cell.size / 1000:,.1f} kB" if cell.size else ""
     return (
         cell.spec.name,

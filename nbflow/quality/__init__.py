@@ -1,4 +1,7 @@
-"""Quality: how good labels are, which of two prompts is better, and a person who has the last word."""
+"""Quality: how good labels are, and which of two prompts is better.
+
+A person who reviews labels has the last word.
+"""
 
 from nbflow.quality.comparison import compare
 from nbflow.quality.evaluation import evaluate

@@ -1,10 +1,10 @@
-"""Answers: the labels that a run, a frame or a column holds, one for each record, and what is known about each."""
+"""Answers: the labels that a run, a frame or a column holds, one for each record."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.entry import DONE, Used
 from nbflow._core.label import text_of
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from nbflow._core.entry import RunState
     from nbflow._run.batch import Key, Row
 
+    Columns = dict[str, list[object]]
+
 #: What the field of a label is called, where a value has several.
 LABEL = "label"
+#: Fields that are kept beside the label.
+_BESIDE = ("confidence", "reason")
 
 
 class Spent(NamedTuple):
@@ -52,7 +56,7 @@ class Answers:
         missing: why a record has no answer, by its number.
         rows: the records; none where a run did not keep them.
         places: for each row of the source the number of its record.
-        named: do the keys identify records, or only places?
+        named: whether the keys identify records, not only places.
         beside: further fields of the answers, such as ``confidence`` and ``reason``.
         decided: what people said about the records, by number.
         spent: what it took.
@@ -68,12 +72,12 @@ class Answers:
     rows: list[Row] | None
     places: list[int]
     named: bool
-    beside: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
+    beside: Columns = dataclasses.field(default_factory=dict)
     decided: dict[int, Decision] = dataclasses.field(default_factory=dict)
     spent: Spent | None = None
     run: Run | None = None
 
-    def column(self, name: str) -> list[Any]:
+    def column(self, name: str) -> list[object]:
         """A column of the records.
 
         Raises:
@@ -81,25 +85,24 @@ class Answers:
         """
         if self.rows is None:
             raise UsageError(
-                f"truth={name!r}: the records of this run were not kept; give the true labels themselves, truth=frame[{name!r}] or {{key: label}}."
+                f"truth={name!r}: the records of this run were not kept; give the true "
+                f"labels themselves, truth=frame[{name!r}] or {{key: label}}."
             )
-        known = {
-            str(part): None
-            for row in self.rows
-            if isinstance(row.record, Mapping)
-            for part in row.record
-        }
+        records = [row.record for row in self.rows]
+        mappings = [record for record in records if isinstance(record, Mapping)]
+        known = dict.fromkeys(str(part) for record in mappings for part in record)
         if name not in known:
             raise UsageError(
-                f"truth={name!r} is not a column of the records; they have {', '.join(map(repr, known)) or 'none'}."
+                f"truth={name!r} is not a column of the records; they have "
+                f"{', '.join(map(repr, known)) or 'none'}."
             )
         return [
-            row.record.get(name) if isinstance(row.record, Mapping) else None
-            for row in self.rows
+            record.get(name) if isinstance(record, Mapping) else None
+            for record in records
         ]
 
 
-def answers_of(source: Any, column: str | None = None, key: Key = None) -> Answers:
+def answers_of(source: object, column: str | None = None, key: Key = None) -> Answers:
     """The labels in a run, a frame or a column.
 
     Args:
@@ -115,56 +118,63 @@ def answers_of(source: Any, column: str | None = None, key: Key = None) -> Answe
     rows = [row for _, times, row in numbered if times == 1]
     values = [row.record for row in rows]
     if not batch.values:
-        if column is None:
-            raise UsageError(
-                f"A frame has several columns: say which one holds the labels, column=... It has {', '.join(map(repr, _names(batch)))}."
-            )
-        if column not in _names(batch):
-            raise UsageError(
-                f"column={column!r} is not a column of the frame; it has {', '.join(map(repr, _names(batch)))}."
-            )
+        column = _checked(column, _names(batch))
         values = [row.record.get(column) for row in rows]
     labels = [text_of(value) for value in values]
-    name = column or str(getattr(source, "name", None) or "labels")
+    unlabelled = [number for number, label in enumerate(labels) if label is None]
     return Answers(
-        name,
-        "",
-        "",
-        [row.key for row in rows],
-        labels,
-        {number: "no label" for number, label in enumerate(labels) if label is None},
-        rows,
-        [number for number, _, _ in numbered],
-        bool(batch.key or batch.labels),
+        name=column or str(getattr(source, "name", None) or "labels"),
+        flow="",
+        field="",
+        keys=[row.key for row in rows],
+        labels=labels,
+        missing=dict.fromkeys(unlabelled, "no label"),
+        rows=rows,
+        places=[number for number, _, _ in numbered],
+        named=bool(batch.key or batch.labels),
         beside=_beside_column(batch, rows, column),
     )
 
 
-def _has_columns(source: Any) -> bool:
+def _has_columns(source: object) -> bool:
     if isinstance(source, Sequence) and not isinstance(source, str):
         return bool(source) and isinstance(source[0], Mapping)
     return hasattr(source, "columns") or hasattr(source, "schema")
 
 
-def _names(batch: Batch) -> list[Any]:
-    return (
-        columns_of(batch.source, batch.library)
-        if batch.is_frame
-        else list(dict.fromkeys(name for record in batch.source for name in record))
-    )
+def _names(batch: Batch) -> list[object]:
+    """The columns of a frame, or of a list of records."""
+    if batch.is_frame:
+        return columns_of(batch.source, batch.library)
+    return list(dict.fromkeys(name for record in batch.source for name in record))
 
 
-def _beside_column(
-    batch: Batch, rows: list[Row], column: str | None
-) -> dict[str, list[Any]]:
+def _checked(column: str | None, names: list[object]) -> str:
+    """The column of a frame, if it names one that is there."""
+    has = ", ".join(map(repr, names))
+    if column is None:
+        raise UsageError(
+            "A frame has several columns: say which one holds the labels, column=... "
+            f"It has {has}."
+        )
+    if column not in names:
+        raise UsageError(
+            f"column={column!r} is not a column of the frame; it has {has}."
+        )
+    return column
+
+
+def _beside_column(batch: Batch, rows: list[Row], column: str | None) -> Columns:
     """``triage.confidence`` and ``triage.reason`` beside ``triage.label``."""
     if column is None or not column.endswith(f".{LABEL}"):
         return {}
     stem = column.removesuffix(LABEL)
+    names = [str(name) for name in _names(batch)]
+    wanted = {f"{stem}{field}" for field in _BESIDE}
     return {
         name.removeprefix(stem): [row.record.get(name) for row in rows]
-        for name in map(str, _names(batch))
-        if name in {f"{stem}confidence", f"{stem}reason"}
+        for name in names
+        if name in wanted
     }
 
 
@@ -174,173 +184,122 @@ def _of_run(run: Run, column: str | None) -> Answers:
     flow, field_, values = _chosen(run, state, column, everything)
     labels, beside = _labels(values, field_)
     batch, places = run.reader.rows(state)
-    rows = (
-        [row for _, times, row in batch.numbered() if times == 1]
-        if batch is not None
-        else None
-    )
-    missing = {
-        number: str(state.item(number, flow))
-        if state.item(number, flow) not in DONE
-        else "no label"
-        for number in everything
-        if labels[number] is None
-    }
+    rows = None
+    if batch is not None:
+        rows = [row for _, times, row in batch.numbered() if times == 1]
+    missing: dict[int, str] = {}
+    for number, label in enumerate(labels):
+        if label is None:
+            ended = state.item(number, flow)
+            missing[number] = "no label" if ended in DONE else str(ended)
     about = run.reader.decided(state, batch)
+    name = state.flows[flow]
     return Answers(
-        f"{state.flows[flow]}.{field_}" if field_ else state.flows[flow],
-        state.flows[flow],
-        field_,
-        list(state.keys),
-        labels,
-        missing,
-        rows,
-        places,
-        bool(batch is None or batch.key or batch.labels),
-        beside,
-        {
+        name=f"{name}.{field_}" if field_ else name,
+        flow=name,
+        field=field_,
+        keys=list(state.keys),
+        labels=labels,
+        missing=missing,
+        rows=rows,
+        places=places,
+        named=bool(batch is None or batch.key or batch.labels),
+        beside=beside,
+        decided={
             record: decision
             for (record, at), decision in about.items()
             if at == flow and decision.field == field_
         },
-        _spent(run, state, flow),
-        run,
+        spent=_spent(run, state, flow),
+        run=run,
     )
 
 
+class _Column(NamedTuple):
+    """A column of a run that may hold labels: flow, field, the flow's values."""
+
+    flow: int
+    field: str
+    values: list[object]
+
+
 def _chosen(
-    run: Run, state: RunState, column: str | None, records: list[int]
-) -> tuple[int, str, list[Any]]:
-    """The flow and the field that ``column`` names, and the flow's values; or the only one that holds labels."""
-    fitting, offered = [], []
+    run: Run,
+    state: RunState,
+    column: str | None,
+    records: list[int],
+) -> _Column:
+    """What ``column`` names; without one the only column that holds labels.
+
+    Raises:
+        UsageError: there is no such column, or several may hold labels.
+    """
+    fitting: list[_Column] = []
+    offered: list[str] = []
     for flow, name in enumerate(state.flows):
         if column is not None and column != name and not column.startswith(f"{name}."):
             continue
         values = run.reader.values(state, flow, records)
         first = next((value for value in values if value is not None), None)
-        parts = fields_of(first)
-        wanted = (
-            column.removeprefix(name).removeprefix(".") if column is not None else ""
-        )
-        choices = list(parts) if parts is not None else [""]
-        offered += [f"{name}.{part}" if part else name for part in choices]
-        if wanted in choices or first is None:
-            fitting.append(
-                (
-                    flow,
-                    wanted or ("" if parts is None and first is not None else LABEL),
-                    values,
-                )
-            )
-        elif not wanted and LABEL in choices:
-            fitting.append((flow, LABEL, values))
+        fields = fields_of(first)
+        if fields is None:
+            offered.append(name)
+        else:
+            offered += [f"{name}.{part}" for part in fields]
+        wanted = (column or "").removeprefix(name).removeprefix(".")
+        field = _field(wanted, first)
+        if field is not None:
+            fitting.append(_Column(flow, field, values))
     if len(fitting) == 1:
         return fitting[0]
-    said = (
-        "has several columns that may hold labels"
-        if fitting
-        else "has no such column"
-        if column
-        else "has no column that holds labels"
-    )
-    raise UsageError(
-        f"Run {run.id} {said}: say which, column={offered[0] if offered else state.flows[0]!r}."
-        + (f" There are {', '.join(map(repr, offered))}." if offered else "")
-    )
+    if fitting:
+        said = "has several columns that may hold labels"
+    elif column:
+        said = "has no such column"
+    else:
+        said = "has no column that holds labels"
+    example = offered[0] if offered else state.flows[0]
+    there_are = f" There are {', '.join(map(repr, offered))}." if offered else ""
+    raise UsageError(f"Run {run.id} {said}: say which, column={example!r}.{there_are}")
 
 
-def _labels(
-    values: list[Any], name: str
-) -> tuple[list[str | None], dict[str, list[Any]]]:
+def _field(wanted: str, value: object) -> str | None:
+    """The field of a value that holds the label: the ``wanted`` one, if it names one.
+
+    Returns:
+        Empty if the value itself is the label; ``None`` if the value has no such field.
+    """
+    if value is None:
+        # No record has a value yet: whatever is wanted may be there.
+        return wanted or LABEL
+    fields = fields_of(value)
+    if fields is None:
+        return None if wanted else ""
+    field = wanted or LABEL
+    return field if field in fields else None
+
+
+def _labels(values: list[object], name: str) -> tuple[list[str | None], Columns]:
+    """The labels in a field of values, and what the values say beside them."""
     if not name:
         return [text_of(value) for value in values], {}
     parts = [fields_of(value) or {} for value in values]
-    found = {
-        other: [part.get(other) for part in parts]
-        for other in ("confidence", "reason")
-        if any(part.get(other) is not None for part in parts)
-    }
-    return [text_of(part.get(name)) for part in parts], found
+    beside: Columns = {}
+    for field in _BESIDE:
+        said = [part.get(field) for part in parts]
+        if any(one is not None for one in said):
+            beside[field] = said
+    return [text_of(part.get(name)) for part in parts], beside
 
 
 def _spent(run: Run, state: RunState, flow: int) -> Spent:
+    usage = NOTHING
     # The state adds up what flows that were remembered as a whole saved, but not for
     # each of them.
-    entries = (
-        run.engine.ledger.read(run.id)[0]
-        if state.usage.requests or state.saved.requests
-        else []
-    )
-    usage = sum(
-        (
-            entry.usage
-            for entry in entries
-            if isinstance(entry, Used) and entry.flow == flow
-        ),
-        NOTHING,
-    )
-    return Spent(
-        sum(step.seconds for step in state.steps[flow].values()),
-        usage,
-        state.counts[flow][State.CACHED],
-    )
-
-
-def key_text(key: Any) -> str:
-    """What a record is called by its key, which may be of several parts."""
-    return " / ".join(map(str, key)) if isinstance(key, tuple) else str(key)
-
-
-def _named(truth: Any) -> str:
-    return str(getattr(truth, "name", None) or "the labels given")
-
-
-def truths_of(answers: Answers, truth: Any) -> tuple[list[str | None], str]:
-    """The true label of each record, ``None`` where nobody knows it, and in words where they come from.
-
-    Raises:
-        UsageError: it cannot be told which label is whose.
-    """
-    if truth is None:
-        said: list[Any] = [None] * len(answers.keys)
-        where = ""
-    elif isinstance(truth, str):
-        said, where = answers.column(truth), f"column {truth!r}"
-    elif isinstance(truth, Mapping):
-        by_key = {key_text(key): label for key, label in truth.items()}
-        said, where = (
-            [by_key.get(key) for key in answers.keys],
-            "the labels given by key",
-        )
-    else:
-        batch = Batch(truth, values=True)
-        given = [row.record for row in batch.rows()]
-        if batch.labels is not None and sorted(batch.labels) == sorted(answers.keys):
-            return truths_of(answers, dict(zip(batch.labels, given, strict=True)))[
-                0
-            ], _named(truth)  # in whatever order
-        if len(given) != len(answers.places):
-            raise UsageError(
-                f"truth= has {len(given):,} labels and there are {len(answers.places):,} rows: give one for each row, in their order, or {{key: label}}."
-            )
-        by_number = dict(zip(reversed(answers.places), reversed(given), strict=True))
-        said, where = (
-            [by_number[number] for number in range(len(answers.keys))],
-            _named(truth),
-        )
-    labels = [text_of(label) for label in said]
-    # A column is the default that people correct; labels that are handed over are taken
-    # as they are.
-    if truth is None or isinstance(truth, str):
-        people = {
-            number: text_of(decision.label)
-            for number, decision in answers.decided.items()
-        }
-        labels = [people.get(number, label) for number, label in enumerate(labels)]
-        if people:
-            where = (
-                f"{where}, {len(people):,} of them as people decided"
-                if where
-                else "what people decided"
-            )
-    return labels, where
+    if state.usage.requests or state.saved.requests:
+        for entry in run.engine.ledger.read(run.id)[0]:
+            if isinstance(entry, Used) and entry.flow == flow:
+                usage += entry.usage
+    steps = state.steps[flow].values()
+    seconds = sum(step.seconds for step in steps)
+    return Spent(seconds, usage, state.counts[flow][State.CACHED])

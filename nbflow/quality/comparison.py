@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-from nbflow._run.differences import pairing
+from nbflow._core.html import Html, h
+from nbflow._run.html_parts import framed
 from nbflow.errors import UsageError
-from nbflow.quality import picture
-from nbflow.quality.answers import answers_of, truths_of
-from nbflow.quality.evaluation import (
-    confusion,
-    counted,
-    disagreements,
-    evaluation,
-    few_words,
-    of_records,
-    outside_words,
-    records,
-    spent_words,
-    taxonomy,
-)
+from nbflow.quality import notes, picture
+from nbflow.quality.answers import answers_of
+from nbflow.quality.confusion import Confusion, confusion, matrix
+from nbflow.quality.disagreements import frame_of, said_of
+from nbflow.quality.evaluation import Evaluation, evaluation, taxonomy
+from nbflow.quality.matching import matched
 from nbflow.quality.metrics import (
     Interval,
     Resampled,
@@ -32,11 +25,14 @@ from nbflow.quality.metrics import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
 
     from nbflow._run.batch import Key
-    from nbflow.quality.answers import Answers, Spent
-    from nbflow.quality.evaluation import Confusion, Evaluation
+    from nbflow.quality.answers import Answers, Columns, Spent
+    from nbflow.quality.matching import CommonRecord, Matching
+    from nbflow.quality.metrics import Counts, Floats
 
 #: A difference that chance makes less often than this is called one.
 SIGNIFICANT = 0.05
@@ -92,8 +88,8 @@ class Comparison:
     agreement: Interval
     kappa: Interval
     confusion: Confusion
-    disagreements: Any
-    missing: Any
+    disagreements: pd.DataFrame
+    missing: pd.DataFrame
     alone: tuple[int, int]
     records: int
     unknown: int
@@ -103,108 +99,174 @@ class Comparison:
     def verdict(self) -> str:
         """What the figures say, in a sentence."""
         if self.paired is None:
-            return f"They agree on {self.agreement} of {records(self.records)}. Which of them is right, only true labels can tell."
-        one, two = self.paired.only_first, self.paired.only_second
-        better, worse = (self.names, self.names[::-1])[two > one]
-        split = f"{better} alone is right on {records(max(one, two))}, {worse} alone on {min(one, two):,} (McNemar's exact test, p = {self.paired.p:.2g})"
-        return (
-            f"{better} is better: {split}."
-            if self.paired.p < SIGNIFICANT
-            else f"No difference is shown: {split}."
+            return (
+                f"They agree on {self.agreement} of {notes.records(self.records)}. "
+                "Which of them is right, only true labels can tell."
+            )
+        better, worse = self.names
+        more, fewer = self.paired.only_first, self.paired.only_second
+        if fewer > more:
+            better, worse = worse, better
+            more, fewer = fewer, more
+        split = (
+            f"{better} alone is right on {notes.records(more)}, "
+            f"{worse} alone on {fewer:,} "
+            f"(McNemar's exact test, p = {self.paired.p:.2g})"
         )
+        if self.paired.p < SIGNIFICANT:
+            return f"{better} is better: {split}."
+        return f"No difference is shown: {split}."
 
     def notes(self) -> list[str]:
         """What one has to know about the figures, in sentences."""
-        said = few_words(self.records)
-        for place, name in enumerate(self.names):
-            states = Counter(state for state in self.missing[f"{name}.status"] if state)
+        said = notes.few(self.records)
+        for name, alone in zip(self.names, self.alone, strict=True):
+            states = Counter(self.missing[f"{name}.status"])
+            # Records for which the other one has no answer.
+            del states[""]
             if states:
                 said.append(
-                    f"{counted(states)} without an answer in {name}: not in the figures, see .missing."
+                    f"{notes.counted(states)} without an answer in {name}: "
+                    "not in the figures, see .missing."
                 )
-            if self.alone[place]:
+            if alone:
                 said.append(
-                    f"{records(self.alone[place])} only in {name}: not in the figures."
+                    f"{notes.records(alone)} only in {name}: not in the figures."
                 )
         if self.unknown:
-            said.append(
-                f"{records(self.unknown)} without a true label: not in the figures."
-            )
-        said += [
-            f"{one.name}: {outside}"
-            for one in (self.first, self.second)
-            if one is not None and (outside := outside_words(one))
-        ]
+            unknown = notes.records(self.unknown)
+            said.append(f"{unknown} without a true label: not in the figures.")
+        for side in self._sides():
+            outside = notes.outside(side.outside, len(side.labels))
+            said += [f"{side.name}: {sentence}" for sentence in outside]
         for name, spent in zip(self.names, self.spent, strict=True):
-            said += spent_words(spent, name)
+            said += notes.spent(spent, name)
         return said
 
-    def to_frame(self) -> Any:
-        """The figures of both with their intervals, a pandas frame with a row a figure, F1 by label at the end."""
+    def to_frame(self) -> pd.DataFrame:
+        """The figures of both with their intervals.
+
+        A pandas frame with a row for each figure, F1 by label at the end.
+        """
         import pandas as pd
 
-        rows: dict[str, list[Interval]] = {
-            "agreement": [self.agreement, self.agreement],
-            "kappa between them": [self.kappa, self.kappa],
-        }
-        if self.first is not None and self.second is not None:
-            both = self.first.scores, self.second.scores
-            rows = {
-                "accuracy": [one.accuracy for one in both],
-                "macro F1": [one.macro_f1 for one in both],
-                "kappa": [one.kappa for one in both],
-            } | rows
-            rows |= {
-                f"F1 {label}": [one.f1[place] for one in both]
-                for place, label in enumerate(self.first.labels)
-            }
-        data = {
-            f"{name}{end}": [getattr(row[place], part) for row in rows.values()]
-            for place, name in enumerate(self.names)
-            for end, part in (("", "value"), (".low", "low"), (".high", "high"))
-        }
-        return pd.DataFrame(data, index=pd.Index(list(rows), name="figure"))
+        # The figures of the first and of the second, by name.
+        rows: dict[str, Sequence[Interval]] = {}
+        sides = [side.scores for side in self._sides()]
+        if sides:
+            rows["accuracy"] = [side.accuracy for side in sides]
+            rows["macro F1"] = [side.macro_f1 for side in sides]
+            rows["kappa"] = [side.kappa for side in sides]
+        rows["agreement"] = [self.agreement, self.agreement]
+        rows["kappa between them"] = [self.kappa, self.kappa]
+        for place, label in enumerate(self._labels()):
+            rows[f"F1 {label}"] = [side.f1[place] for side in sides]
+        columns: dict[str, list[float]] = {}
+        for place, name in enumerate(self.names):
+            figures = [row[place] for row in rows.values()]
+            columns[name] = [figure.value for figure in figures]
+            columns[f"{name}.low"] = [figure.low for figure in figures]
+            columns[f"{name}.high"] = [figure.high for figure in figures]
+        return pd.DataFrame(columns, index=pd.Index(list(rows), name="figure"))
+
+    def _sides(self) -> list[Evaluation]:
+        """The evaluations of both; none without true labels."""
+        return [one for one in (self.first, self.second) if one is not None]
+
+    def _labels(self) -> tuple[str, ...]:
+        return self.first.labels if self.first is not None else ()
 
     def __repr__(self) -> str:
-        head = [
-            f"{self.names[0]} and {self.names[1]}: {records(self.records)}"
-            + (f", against {self.truth}" if self.truth else ""),
-            self.verdict,
-        ]
-        lines = [
-            f"{one.name}: accuracy {one.accuracy}, macro F1 {one.macro_f1}, kappa {picture.kappa(one.kappa)}"
-            for one in (self.first, self.second)
-            if one is not None
-        ]
-        if self.paired is not None:
+        against = f", against {self.truth}" if self.truth else ""
+        records = notes.records(self.records)
+        first, second = self.names
+        lines = [f"{first} and {second}: {records}{against}", self.verdict]
+        for side in self._sides():
+            kappa = picture.kappa(side.kappa)
             lines.append(
-                f"difference in accuracy: {picture.points(self.paired.difference)}"
+                f"{side.name}: accuracy {side.accuracy}, "
+                f"macro F1 {side.macro_f1}, kappa {kappa}"
             )
-        return "\n".join(
-            [
-                *head,
-                *lines,
-                f"they differ on {records(len(self.disagreements))}: .disagreements",
-                *self.notes(),
-            ]
-        )
+        if self.paired is not None:
+            difference = picture.points(self.paired.difference)
+            lines.append(f"difference in accuracy: {difference}")
+        differing = notes.records(len(self.disagreements))
+        lines.append(f"they differ on {differing}: .disagreements")
+        return "\n".join([*lines, *self.notes()])
 
     def _repr_html_(self) -> str:
-        return picture.comparison(self)
+        differing = f"{len(self.disagreements):,} on which they differ"
+        shown = framed(
+            self._title(),
+            h("div", self.verdict, style="margin:6px 0 2px;font-weight:600"),
+            picture.bars(self._bars()),
+            *self._details(),
+            picture.records(differing, self.disagreements),
+        )
+        return str(shown)
+
+    def _title(self) -> Html:
+        first, second = self.names
+        against = f" against {self.truth}" if self.truth else ""
+        return picture.title(
+            picture.swatch(picture.COLOURS[0]),
+            h("b", first),
+            " and ",
+            picture.swatch(picture.COLOURS[1]),
+            h("b", second),
+            f"{against}, {notes.records(self.records)}",
+        )
+
+    def _bars(self) -> Iterator[picture.Bar]:
+        """Each figure of the first above that of the second.
+
+        Without true labels their agreement.
+        """
+        if self.first is None or self.second is None:
+            yield picture.share_bar("agreement", self.agreement)
+            yield picture.kappa_bar(self.kappa)
+            return
+        one, two = self.first.scores, self.second.scores
+        name, other = self.names
+        _, colour = picture.COLOURS
+        yield picture.share_bar("accuracy", one.accuracy, name)
+        yield picture.share_bar("", two.accuracy, other, colour)
+        yield picture.share_bar("macro F1", one.macro_f1, name)
+        yield picture.share_bar("", two.macro_f1, other, colour)
+        yield picture.kappa_bar(one.kappa, name)
+        yield picture.kappa_bar(two.kappa, other, colour)._replace(figure="")
+
+    def _details(self) -> list[Html]:
+        """The notes and the confusion matrices."""
+        if self.paired is None:
+            return [picture.notes(self.notes()), matrix(self.confusion)]
+        first, second = self.names
+        difference = (
+            f"Accuracy of {second} minus {first}: "
+            f"{picture.points(self.paired.difference)}. "
+            f"They agree on {self.agreement}."
+        )
+        matrices = [matrix(side.confusion, side.name) for side in self._sides()]
+        return [
+            picture.notes([difference, *self.notes()]),
+            picture.side_by_side(*matrices, gap="12px 36px"),
+        ]
 
 
 def compare(
-    first: Any,
-    second: Any,
+    first: object,
+    second: object,
     *,
-    truth: Any = None,
+    truth: object = None,
     column: str | tuple[str, str] | None = None,
     names: tuple[str, str] | None = None,
-    labels: Any = None,
+    labels: object = None,
     key: Key = None,
     seed: int = 0,
 ) -> Comparison:
-    """Is the second better than the first? Two prompts, two models, yesterday and today, on the same records.
+    """Is the second better than the first?
+
+    Two prompts, two models, yesterday and today, on the same records.
 
     Records are matched by their keys. What the models said is compared, whatever people
     decided afterwards. Records that one of them lacks or has no answer for are counted
@@ -230,198 +292,187 @@ def compare(
 
     Returns:
         A `Comparison`: ``.verdict``, ``.first`` and ``.second`` (an `Evaluation` each),
-            ``.paired``, ``.agreement``,
-        ``.kappa``, ``.to_frame()``, ``.confusion``, ``.disagreements``.
+        ``.paired``, ``.agreement``, ``.kappa``, ``.to_frame()``, ``.confusion``,
+        ``.disagreements``.
 
     Raises:
         UsageError: the two have no record in common, a column is not there, or
             scikit-learn is not installed.
     """
     sklearn_metrics()
-    columns = (
-        (column, column) if column is None or isinstance(column, str) else tuple(column)
-    )
-    one, two = answers_of(first, columns[0], key), answers_of(second, columns[1], key)
-    pairs = pairing(one.keys, two.keys)
-    same = {
-        name: places
-        for name, places in pairs.both.items()
-        if _is_same(one, two, *places)
-    }
-    strangers = len(pairs.both) - len(same)
-    if not same:
-        said = (
-            "say different things under the same keys"
-            if strangers
-            else "have no key in common"
-        )
-        raise UsageError(
-            f"{one.name} and {two.name} are not labels of the same records: the two {said}. Send both with the same key=."
-        )
-    if names is not None and (isinstance(names, str) or len({*names}) != 2):  # noqa: PLR2004
-        raise UsageError(f"names={names!r} has to be two different names.")
-    names = names or ((one.name, two.name) if one.name != two.name else ("A", "B"))
-    true, where = _truths(one, two, truth, same)
-    answered = {
-        key: places
-        for key, places in same.items()
-        if one.labels[places[0]] is not None and two.labels[places[1]] is not None
-    }
-    scored = {
-        key: places
-        for key, places in answered.items()
-        if not where or true[places[0]] is not None
-    }
+    if column is None or isinstance(column, str):
+        column_of_first = column_of_second = column
+    else:
+        column_of_first, column_of_second = column
+    one = answers_of(first, column_of_first, key)
+    two = answers_of(second, column_of_second, key)
+    matching = matched(one, two, truth)
+    sides = _Sides(one, two, _names(one, two, names))
+    return _compared(sides, matching, labels, seed)
+
+
+class _Sides(NamedTuple):
+    """The answers of both, and what the two are called."""
+
+    one: Answers
+    two: Answers
+    names: tuple[str, str]
+
+
+def _names(
+    one: Answers,
+    two: Answers,
+    asked: tuple[str, str] | None,
+) -> tuple[str, str]:
+    """What to call the two."""
+    if asked is None and one.name == two.name:
+        return "A", "B"
+    if asked is None:
+        return one.name, two.name
+    if isinstance(asked, str) or len(set(asked)) != 2:  # noqa: PLR2004  # two things are compared
+        raise UsageError(f"names={asked!r} has to be two different names.")
+    return asked
+
+
+def _compared(
+    sides: _Sides,
+    matching: Matching,
+    labels: object,
+    seed: int,
+) -> Comparison:
+    names = sides.names
+    answered = [
+        record
+        for record in matching.records
+        if record.label is not None and record.other is not None
+    ]
+    scored = answered
+    if matching.truth:
+        scored = [record for record in answered if record.true is not None]
     if not scored:
+        known = f" and {matching.truth} a true label" if matching.truth else ""
         raise UsageError(
-            f"There is no record for which {names[0]} and {names[1]} both have an answer"
-            + (f" and {where} a true label." if where else ".")
+            f"There is no record for which {names[0]} and {names[1]} both have an "
+            f"answer{known}."
         )
-    ones, twos = (
-        [one.labels[place] or "" for place, _ in scored.values()],
-        [two.labels[at] or "" for _, at in scored.values()],
-    )
-    either = tuple(sorted({*ones, *twos}))
-    between = scores(ones, twos, either, seed=seed)
-    mine = theirs = paired = None
-    if where:
-        known = taxonomy(
-            labels, [true[place] for place, _ in same.values()], ones, twos
-        )
-        other: dict[int, str | None] = dict.fromkeys(range(len(two.keys))) | {
-            at: true[place] for place, at in scored.values()
-        }
-        mine = evaluation(
-            one,
-            true,
-            where,
-            [place for place, _ in scored.values()],
-            known,
-            seed=seed,
-            name=names[0],
-        )
-        theirs = evaluation(
-            two,
-            list(other.values()),
-            where,
-            [at for _, at in scored.values()],
-            known,
-            seed=seed,
-            name=names[1],
-        )
-        paired = _paired(
-            [true[place] or "" for place, _ in scored.values()], ones, twos, seed=seed
-        )
+    said = [record.label or "" for record in scored]
+    other = [record.other or "" for record in scored]
+    either = tuple(sorted({*said, *other}))
+    between = scores(said, other, either, seed=seed)
+    first = second = paired = None
+    if matching.truth:
+        true = [record.true for record in matching.records]
+        known_labels = taxonomy(labels, true, said, other)
+        first, second = _evaluations(sides, matching, scored, known_labels, seed)
+        paired = _paired(scored, seed)
     return Comparison(
-        names,
-        where,
-        mine,
-        theirs,
-        paired,
-        between.accuracy,
-        between.kappa,
-        confusion(ones, twos, either, names),
-        _differing(one, two, names, true if where else None, answered),
-        _missing(one, two, names, same),
-        (len(pairs.first) + strangers, len(pairs.second) + strangers),
-        len(scored),
-        len(answered) - len(scored),
-        (one.spent, two.spent),
+        names=names,
+        truth=matching.truth,
+        first=first,
+        second=second,
+        paired=paired,
+        agreement=between.accuracy,
+        kappa=between.kappa,
+        confusion=confusion(said, other, either, names),
+        disagreements=_differing(sides, matching, answered),
+        missing=_missing(sides, matching.records),
+        alone=matching.alone,
+        records=len(scored),
+        unknown=len(answered) - len(scored),
+        spent=(sides.one.spent, sides.two.spent),
     )
 
 
-def _is_same(one: Answers, two: Answers, first: int, second: int) -> bool:
-    """Is it one record? Places say so only of equal content; two columns of one frame have nothing else in common."""
-    if (
-        (one.named and two.named)
-        or one.rows is None
-        or two.rows is None
-        or not (one.flow and two.flow)
-    ):
-        return True
-    return one.rows[first].digest == two.rows[second].digest
-
-
-def _truths(
-    one: Answers, two: Answers, truth: Any, same: dict[str, tuple[int, int]]
-) -> tuple[list[str | None], str]:
-    """The true labels by the records of the first; what people decided looking at the second counts as well."""
-    for place, at in same.values():
-        mine, theirs = one.decided.get(place), two.decided.get(at)
-        if theirs is not None and (mine is None or mine.at < theirs.at):
-            one.decided[place] = theirs
-    return truths_of(one, truth)
-
-
-def _paired(
-    true: Sequence[str], first: Sequence[str], second: Sequence[str], *, seed: int
-) -> Paired:
-    import numpy as np
-
-    right = np.array(
-        [
-            [label == said for label, said in zip(true, part, strict=True)]
-            for part in (first, second)
-        ],
-        dtype=int,
+def _evaluations(
+    sides: _Sides,
+    matching: Matching,
+    scored: list[CommonRecord],
+    labels: tuple[str, ...],
+    seed: int,
+) -> tuple[Evaluation, Evaluation]:
+    """How good the first is, and how good the second, on the same records."""
+    first = evaluation(
+        sides.one,
+        {record.first: record.true for record in scored},
+        matching.truth,
+        labels,
+        seed=seed,
+        name=sides.names[0],
     )
-    drawn = Resampled(right.tolist(), seed=seed).of(
-        lambda kinds, draws: draws @ (kinds[:, 1] - kinds[:, 0]) / draws.sum(axis=1)
+    second = evaluation(
+        sides.two,
+        {record.second: record.true for record in scored},
+        matching.truth,
+        labels,
+        seed=seed,
+        name=sides.names[1],
     )
-    only = int((right[0] > right[1]).sum()), int((right[1] > right[0]).sum())
+    return first, second
+
+
+def _paired(scored: list[CommonRecord], seed: int) -> Paired:
+    """Which is right where the other is wrong."""
+    first_right = [record.label == record.true for record in scored]
+    second_right = [record.other == record.true for record in scored]
+    drawn = Resampled([first_right, second_right], seed=seed).of(_difference)
+    pairs = Counter(zip(first_right, second_right, strict=True))
+    only_first = pairs[True, False]
+    only_second = pairs[False, True]
+    difference = (only_second - only_first) / len(scored)
     return Paired(
-        *only, mcnemar(*only), interval(float((right[1] - right[0]).mean()), drawn)
+        only_first=only_first,
+        only_second=only_second,
+        p=mcnemar(only_first, only_second),
+        difference=interval(difference, drawn),
     )
+
+
+def _difference(kinds: Counts, draws: Counts) -> Floats:
+    """For each draw the share that the second has right minus that of the first."""
+    better = kinds[:, 1] - kinds[:, 0]
+    difference: Floats = draws @ better / draws.sum(axis=1)
+    return difference
 
 
 def _differing(
-    one: Answers,
-    two: Answers,
-    names: tuple[str, str],
-    true: Sequence[str | None] | None,
-    answered: dict[str, tuple[int, int]],
-) -> Any:
-    places = [
-        (place, at)
-        for place, at in answered.values()
-        if one.labels[place] != two.labels[at]
-    ]
-    firsts, seconds = [place for place, _ in places], [at for _, at in places]
-    columns: dict[str, list[Any]] = {}
-    if true is not None:
-        truths = [true[place] for place in firsts]
-        right = [
-            names[0]
-            if label == one.labels[place]
-            else names[1]
-            if label == two.labels[at]
-            else None
-            if label is None
-            else "neither"
-            for label, (place, at) in zip(truths, places, strict=True)
-        ]
-        columns = {"truth": truths, "right": right}
-    return disagreements(
-        one,
-        firsts,
-        {
-            **columns,
-            **of_records(one, names[0], firsts),
-            **of_records(two, names[1], seconds),
-        },
-    )
+    sides: _Sides,
+    matching: Matching,
+    answered: list[CommonRecord],
+) -> pd.DataFrame:
+    """The records to which the two give different labels, with both labels."""
+    differing = [record for record in answered if record.label != record.other]
+    firsts = [record.first for record in differing]
+    seconds = [record.second for record in differing]
+    columns: Columns = {}
+    if matching.truth:
+        columns["truth"] = [record.true for record in differing]
+        columns["right"] = [_right(record, *sides.names) for record in differing]
+    columns |= said_of(sides.one, sides.names[0], firsts)
+    columns |= said_of(sides.two, sides.names[1], seconds)
+    return frame_of(sides.one, firsts, columns)
 
 
-def _missing(
-    one: Answers, two: Answers, names: tuple[str, str], same: dict[str, tuple[int, int]]
-) -> Any:
-    numbers = [
-        (place, at)
-        for place, at in same.values()
-        if place in one.missing or at in two.missing
+def _right(record: CommonRecord, first: str, second: str) -> str | None:
+    """Which of two different labels is right; ``None`` if that is not known."""
+    if record.true is None:
+        return None
+    if record.true == record.label:
+        return first
+    return second if record.true == record.other else "neither"
+
+
+def _missing(sides: _Sides, records: list[CommonRecord]) -> pd.DataFrame:
+    """The records that one or both have no answer for, with what became of them."""
+    one, two, names = sides
+    missing = [
+        record
+        for record in records
+        if record.first in one.missing or record.second in two.missing
     ]
-    columns = {
-        f"{names[0]}.status": [one.missing.get(place, "") for place, _ in numbers],
-        f"{names[1]}.status": [two.missing.get(at, "") for _, at in numbers],
+    firsts = [record.first for record in missing]
+    seconds = [record.second for record in missing]
+    columns: Columns = {
+        f"{names[0]}.status": [one.missing.get(number, "") for number in firsts],
+        f"{names[1]}.status": [two.missing.get(number, "") for number in seconds],
     }
-    return disagreements(one, [place for place, _ in numbers], columns)
+    return frame_of(one, firsts, columns)

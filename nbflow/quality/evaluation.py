@@ -1,72 +1,30 @@
-"""Evaluation: how good the labels of a run are, against those that are known to be true."""
+"""Evaluation: how good labels are, against those that are known to be true."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-from nbflow._core.table import duration
+from nbflow._core.html import Html, h
+from nbflow._core.table import short
+from nbflow._run.html_parts import framed
 from nbflow.errors import UsageError
-from nbflow.quality import picture
-from nbflow.quality.answers import answers_of, truths_of
+from nbflow.quality import notes, picture
+from nbflow.quality.answers import answers_of
+from nbflow.quality.confusion import Confusion, confusion, matrix
+from nbflow.quality.disagreements import frame_of, said_of
 from nbflow.quality.labels import labels_of
-from nbflow.quality.metrics import percent, scores, sklearn_metrics
+from nbflow.quality.metrics import Interval, Scores, percent, scores, sklearn_metrics
+from nbflow.quality.truth import truths_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
 
     from nbflow._run.batch import Key
-    from nbflow.quality.answers import Answers, Spent
-    from nbflow.quality.metrics import Interval, Scores
-
-
-#: Records from which on a bootstrap interval holds the truth about as often as it says.
-_FEW = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """How often which label was given for which: a row for each true label, a column for each that was given.
-
-    Attributes:
-        rows: labels down the side.
-        columns: labels along the top: those of the rows, then what is outside of them.
-        counts: records, row by row.
-        axes: what the rows and the columns are.
-    """
-
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    counts: tuple[tuple[int, ...], ...]
-    axes: tuple[str, str]
-
-    def to_frame(self) -> Any:
-        """The counts as a pandas frame, labels as index and columns."""
-        import pandas as pd
-
-        return pd.DataFrame(
-            self.counts,
-            index=pd.Index(self.rows, name=self.axes[0]),
-            columns=pd.Index(self.columns, name=self.axes[1]),
-        )
-
-    def mixed_up(self) -> list[tuple[str, str, int]]:
-        """What is taken for what, and how often: (row, column, records), the most frequent first."""
-        pairs = [
-            (row, column, number)
-            for row, counts in zip(self.rows, self.counts, strict=True)
-            for column, number in zip(self.columns, counts, strict=True)
-            if row != column and number
-        ]
-        return sorted(pairs, key=lambda pair: -pair[2])
-
-    def __repr__(self) -> str:
-        return str(self.to_frame().to_string())
-
-    def _repr_html_(self) -> str:
-        return picture.framed(picture.confusion(self))
+    from nbflow.quality.answers import Answers, Columns, Spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +54,7 @@ class Evaluation:
     support: tuple[int, ...]
     scores: Scores
     confusion: Confusion
-    disagreements: Any
+    disagreements: pd.DataFrame
     missing: Counter[str]
     unknown: int
     outside: Counter[str]
@@ -126,82 +84,126 @@ class Evaluation:
     @property
     def accuracy_of_all(self) -> float:
         """Accuracy if a record without an answer counts as wrong."""
-        return (
-            self.accuracy.value
-            * self.records
-            / (self.records + sum(self.missing.values()))
-        )
+        everything = self.records + self.missing.total()
+        return self.accuracy.value * self.records / everything
 
-    def to_frame(self) -> Any:
-        """Precision, recall and F1 of each label with their intervals, a pandas frame with a row a label."""
+    def to_frame(self) -> pd.DataFrame:
+        """Precision, recall and F1 of each label with their intervals.
+
+        A pandas frame with a row for each label.
+        """
         import pandas as pd
 
-        data: dict[str, Any] = {"records": self.support}
-        for name in ("precision", "recall", "f1"):
-            found = getattr(self.scores, name)
-            data |= {
-                name: [one.value for one in found],
-                f"{name}.low": [one.low for one in found],
-                f"{name}.high": [one.high for one in found],
-            }
+        data: dict[str, Sequence[float]] = {"records": self.support}
+        for name, found in (
+            ("precision", self.scores.precision),
+            ("recall", self.scores.recall),
+            ("f1", self.scores.f1),
+        ):
+            data[name] = [one.value for one in found]
+            data[f"{name}.low"] = [one.low for one in found]
+            data[f"{name}.high"] = [one.high for one in found]
         return pd.DataFrame(data, index=pd.Index(self.labels, name="label"))
 
     def notes(self) -> list[str]:
         """What one has to know about the figures, in sentences."""
         label, share = self.majority
-        said = [
-            *few_words(self.records),
-            f"Always saying {label!r} would be right on {percent(share)}.",
-        ]
+        said = notes.few(self.records)
+        said.append(f"Always saying {label!r} would be right on {percent(share)}.")
         if self.missing:
             said.append(
-                f"{counted(self.missing)} without an answer: not in the figures; counted as wrong, accuracy is {percent(self.accuracy_of_all)}."
+                f"{notes.counted(self.missing)} without an answer: not in the figures; "
+                f"counted as wrong, accuracy is {percent(self.accuracy_of_all)}."
             )
         if self.unknown:
-            said.append(
-                f"{records(self.unknown)} without a true label: not in the figures."
-            )
-        if self.outside:
-            said.append(outside_words(self))
-        if mixed := self.confusion.mixed_up()[:2]:
-            said.append(
-                "Most often mixed up: "
-                + ", ".join(
-                    f"{row} taken for {column} ({number:,})"
-                    for row, column, number in mixed
-                )
-                + "."
-            )
-        return said + spent_words(self.spent)
+            unknown = notes.records(self.unknown)
+            said.append(f"{unknown} without a true label: not in the figures.")
+        said += notes.outside(self.outside, len(self.labels))
+        mixed = ", ".join(
+            f"{row} taken for {column} ({number:,})"
+            for row, column, number in self.confusion.mixed_up()[:2]
+        )
+        if mixed:
+            said.append(f"Most often mixed up: {mixed}.")
+        return said + notes.spent(self.spent)
 
     def __repr__(self) -> str:
-        figures = [
+        figures = self.to_frame()[["records", "precision", "recall", "f1"]]
+        lines = [
+            f"{self.name} against {self.truth}: {notes.records(self.records)}",
             f"accuracy  {self.accuracy}",
             f"macro F1  {self.macro_f1}",
             f"kappa     {picture.kappa(self.kappa)}",
+            *self.notes(),
+            "",
+            figures.round(3).to_string(),
         ]
-        return "\n".join(
-            [
-                f"{self.name} against {self.truth}: {records(self.records)}",
-                *figures,
-                *self.notes(),
-                "",
-                self.to_frame()[["records", "precision", "recall", "f1"]]
-                .round(3)
-                .to_string(),
-            ]
-        )
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return picture.evaluation(self)
+        of = f" against {self.truth}, {notes.records(self.records)}"
+        bars = [
+            picture.share_bar("accuracy", self.accuracy),
+            picture.share_bar("macro F1", self.macro_f1),
+            picture.kappa_bar(self.kappa),
+        ]
+        wrong = f"{len(self.disagreements):,} wrong"
+        shown = framed(
+            picture.title(h("b", self.name), of),
+            picture.bars(bars),
+            picture.notes(self.notes()),
+            picture.side_by_side(
+                matrix(self.confusion), _by_label(self), gap="8px 36px"
+            ),
+            picture.records(wrong, self.disagreements),
+        )
+        return str(shown)
+
+
+def _by_label(one: Evaluation) -> Html:
+    """Precision, recall and F1 of each label, the most frequent first."""
+    places = sorted(range(len(one.labels)), key=lambda place: -one.support[place])
+    shown = places[: picture.LABELS]
+    figures = ("records", "precision", "recall", "F1", "95 %")
+    head = [
+        picture.header("label"),
+        *(picture.header(figure, "right") for figure in figures),
+    ]
+    lines = [_label_line(one, place) for place in shown]
+    parts = [picture.table(head, lines)]
+    more = len(places) - len(shown)
+    if more:
+        rest = f"and {more} more: .to_frame()"
+        parts.append(h("div", rest, style=picture.FAINT))
+    return h("div", *parts, style="overflow-x:auto")
+
+
+def _label_line(one: Evaluation, place: int) -> Html:
+    f1 = one.scores.f1[place]
+    between = ""
+    if not f1.is_undefined:
+        between = f"{percent(f1.low)} to {percent(f1.high)}"
+    numbers = [
+        (f"{one.support[place]:,}", ""),
+        (percent(one.scores.precision[place].value), ""),
+        (percent(one.scores.recall[place].value), ""),
+        (percent(f1.value), ";font-weight:600"),
+        (between, f";{picture.FAINT}"),
+    ]
+    label = short(one.labels[place], 40)
+    cells = [picture.row_header(label, "text-align:left")]
+    for number, more in numbers:
+        style = f"{picture.CELL};text-align:right{more}"
+        cells.append(h("td", number, style=style))
+    return picture.line(*cells)
 
 
 def evaluate(
-    source: Any,
-    truth: Any = None,
+    source: object,
+    truth: object = None,
     *,
     column: str | None = None,
-    labels: Any = None,
+    labels: object = None,
     key: Key = None,
     seed: int = 0,
 ) -> Evaluation:
@@ -227,8 +229,7 @@ def evaluate(
 
     Returns:
         An `Evaluation`: ``.accuracy``, ``.macro_f1``, ``.kappa`` (each a value with a
-            95 % interval), ``.to_frame()`` by
-        label, ``.confusion``, ``.disagreements``.
+        95 % interval), ``.to_frame()`` by label, ``.confusion``, ``.disagreements``.
 
     Raises:
         UsageError: there is nothing to compare, the column is not there, or
@@ -239,213 +240,119 @@ def evaluate(
     true, where = truths_of(answers, truth)
     if not where:
         raise UsageError(
-            f"There are no true labels for {answers.name}: name the column that has them, truth=..., or let a person decide some, nbflow.review(...)."
+            f"There are no true labels for {answers.name}: name the column that has "
+            "them, truth=..., or let a person decide some, nbflow.review(...)."
         )
     return evaluation(
         answers,
-        true,
+        dict(enumerate(true)),
         where,
-        range(len(answers.keys)),
         taxonomy(labels, true, answers.labels),
         seed=seed,
     )
 
 
 def taxonomy(
-    labels: Any, true: Sequence[str | None], *said: Sequence[str | None]
+    labels: object,
+    true: Sequence[str | None],
+    *said: Sequence[str | None],
 ) -> tuple[str, ...]:
-    """The labels to score over: those asked for, else those of the truth; where it is known in parts, the given ones too.
+    """The labels to score over: those asked for, else those of the truth.
+
+    Where the truth is known in parts only, the given labels count as well.
 
     Raises:
         UsageError: the truth has other labels than those asked for.
     """
     known = {label for label in true if label is not None}
     if labels is None:
-        # Of a part of the truth nobody can say that a label which is not in it does not
-        # exist.
-        partly = None in true
-        return tuple(
-            sorted(
-                known | {label for part in said for label in part if label is not None}
-                if partly
-                else known
-            )
-        )
+        # A label that the known part of the truth lacks may be in the other part.
+        if None in true:
+            for part in said:
+                known.update(label for label in part if label is not None)
+        return tuple(sorted(known))
     asked = tuple(labels_of(labels, "labels"))
     strange = sorted(known - set(asked))
     if strange:
+        named = ", ".join(map(repr, strange[:5]))
         raise UsageError(
-            f"The truth has labels that labels= lacks: {', '.join(map(repr, strange[:5]))}. Add them, or mend the truth."
+            f"The truth has labels that labels= lacks: {named}. Add them, or fix the truth."
         )
     return asked
 
 
+class _Scored(NamedTuple):
+    """A record that the figures count: its number, its true label, the one given."""
+
+    number: int
+    true: str
+    given: str
+
+
 def evaluation(
     answers: Answers,
-    true: Sequence[str | None],
+    true: Mapping[int, str | None],
     where: str,
-    among: Sequence[int],
     labels: tuple[str, ...],
     *,
     seed: int,
     name: str = "",
 ) -> Evaluation:
-    """The evaluation of some of the records, by number."""
-    scored = [
-        (number, label, given)
-        for number in among
-        if (label := true[number]) is not None
-        and (given := answers.labels[number]) is not None
-    ]
+    """The evaluation of some of the records.
+
+    Args:
+        answers: the labels to score.
+        true: the true label of each of those records by its number, where it is known.
+        where: in words, where the true labels come from.
+        labels: the taxonomy.
+        seed: of the bootstrap.
+        name: what to call the labels, if not by their column.
+
+    Raises:
+        UsageError: no record has both labels.
+    """
+    scored = _scored(answers, true)
     if not scored:
         raise UsageError(
             f"No record has both a true label ({where}) and an answer in {answers.name}."
         )
-    truths, said = [label for _, label, _ in scored], [label for _, _, label in scored]
+    truths = [record.true for record in scored]
+    said = [record.given for record in scored]
     support = Counter(truths)
-    outside = Counter(label for label in said if label not in labels)
-    most, number = support.most_common(1)[0]
-    wrong = [number for number, label, given in scored if label != given]
+    most, times = support.most_common(1)[0]
+    unanswered = answers.missing.keys() & {
+        number for number, label in true.items() if label is not None
+    }
     return Evaluation(
-        name or answers.name,
-        where,
-        labels,
-        tuple(support[label] for label in labels),
-        scores(truths, said, labels, seed=seed),
-        confusion(truths, said, labels, ("true", "given")),
-        disagreements(
-            answers,
-            wrong,
-            {
-                "truth": [true[number] for number in wrong],
-                **of_records(answers, answers.name, wrong),
-            },
-        ),
-        Counter(
-            answers.missing[number]
-            for number in among
-            if true[number] is not None and number in answers.missing
-        ),
-        sum(true[number] is None for number in among),
-        outside,
-        (most, number / len(scored)),
-        answers.spent,
+        name=name or answers.name,
+        truth=where,
+        labels=labels,
+        support=tuple(support[label] for label in labels),
+        scores=scores(truths, said, labels, seed=seed),
+        confusion=confusion(truths, said, labels, ("true", "given")),
+        disagreements=_wrong(answers, scored),
+        missing=Counter(answers.missing[number] for number in sorted(unanswered)),
+        unknown=sum(label is None for label in true.values()),
+        outside=Counter(label for label in said if label not in labels),
+        majority=(most, times / len(scored)),
+        spent=answers.spent,
     )
 
 
-def confusion(
-    rows: Sequence[str],
-    columns: Sequence[str],
-    labels: tuple[str, ...],
-    axes: tuple[str, str],
-) -> Confusion:
-    """How often which label stands for which; what is outside of ``labels`` behind them."""
-    outside = tuple(sorted(set(columns) - set(labels)))
-    shown = (*labels, *outside)
-    met = Counter(zip(rows, columns, strict=True))
-    return Confusion(
-        labels,
-        shown,
-        tuple(tuple(met[row, column] for column in shown) for row in labels),
-        axes,
-    )
+def _scored(answers: Answers, true: Mapping[int, str | None]) -> list[_Scored]:
+    """The records that have a true label and an answer."""
+    found = []
+    for number, label in true.items():
+        given = answers.labels[number]
+        if label is not None and given is not None:
+            found.append(_Scored(number, label, given))
+    return found
 
 
-def of_records(
-    answers: Answers, name: str, numbers: Sequence[int]
-) -> dict[str, list[Any]]:
-    """The labels of some records, and what the model said beside them."""
-    beside = {
-        f"{name.removesuffix('.label')}.{field}": [values[number] for number in numbers]
-        for field, values in answers.beside.items()
-    }
-    return {name: [answers.labels[number] for number in numbers], **beside}
-
-
-def disagreements(
-    answers: Answers, numbers: Sequence[int], columns: Mapping[str, list[Any]]
-) -> Any:
-    """A pandas frame of some records: the key, what was sent, then ``columns``."""
-    import pandas as pd
-
-    data: dict[str, list[Any]] = {
-        "record": [answers.keys[number] for number in numbers]
-    }
-    records = (
-        [answers.rows[number].record for number in numbers]
-        if answers.rows is not None
-        else []
-    )
-    names = dict.fromkeys(
-        str(name)
-        for record in records
-        if isinstance(record, Mapping)
-        for name in record
-    )
-    for name in names:
-        if name not in columns:
-            data[name] = [record.get(name) for record in records]
-    if records and not names and answers.flow:
-        data["value"] = records
-    return pd.DataFrame(data | dict(columns))
-
-
-def several(number: int, noun: str) -> str:
-    """``1 record``, ``1,000 records``."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"
-
-
-def records(number: int) -> str:
-    """``1,000 records``."""
-    return several(number, "record")
-
-
-def counted(states: Counter[str]) -> str:
-    """``3 records (2 failed, 1 cancelled)``."""
-    said = ", ".join(
-        f"{number:,} {state.lower().replace('_', ' ')}"
-        for state, number in states.most_common()
-    )
-    return f"{records(sum(states.values()))} ({said})"
-
-
-def outside_words(one: Evaluation) -> str:
-    """What was answered outside of the taxonomy; nothing if all is in it."""
-    return (
-        f"{several(sum(one.outside.values()), 'answer')} outside the {several(len(one.labels), 'label')}, counted as wrong: {listed(one.outside)}."
-        if one.outside
-        else ""
-    )
-
-
-def listed(labels: Counter[str], most: int = 5) -> str:
-    """``auto_loan (3), student_loans (1)``."""
-    said = ", ".join(
-        f"{label} ({number:,})" for label, number in labels.most_common(most)
-    )
-    return said + (f" and {len(labels) - most} more" if len(labels) > most else "")
-
-
-def few_words(number: int) -> list[str]:
-    """That intervals are drawn from few records, if they are: what is not among those, no draw shows."""
-    return (
-        [
-            f"Drawn from {records(number)}, intervals are too narrow: label more to be sure."
-        ]
-        if number < _FEW
-        else []
-    )
-
-
-def spent_words(spent: Spent | None, name: str = "") -> list[str]:
-    """What a run took, as a sentence, if anything is known."""
-    if spent is None:
-        return []
-    said = [f"{duration(spent.seconds)} of calls"] if spent.seconds else []
-    said += [f"{records(spent.cached)} from checkpoints"] if spent.cached else []
-    took = [f"{name + ' took' if name else 'Took'} {', '.join(said)}."] if said else []
-    return took + (
-        [f"{name + ' cost' if name else 'Cost'} {spent.usage}."]
-        if spent.usage.requests
-        else []
-    )
+def _wrong(answers: Answers, scored: list[_Scored]) -> pd.DataFrame:
+    """The records whose label is wrong."""
+    wrong = [record for record in scored if record.true != record.given]
+    numbers = [record.number for record in wrong]
+    columns: Columns = {"truth": [record.true for record in wrong]}
+    columns |= said_of(answers, answers.name, numbers)
+    return frame_of(answers, numbers, columns)

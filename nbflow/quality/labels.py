@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from typing import get_args
 
 from nbflow._core.label import text_of
 from nbflow.errors import UsageError
 
 
-def labels_of(labels: Any, argument: str) -> dict[str, str]:
+def labels_of(labels: object, argument: str) -> dict[str, str]:
     """Labels with what they mean; empty where nothing is said.
 
     Args:
@@ -20,21 +19,28 @@ def labels_of(labels: Any, argument: str) -> dict[str, str]:
     Raises:
         UsageError: it is none of these, is empty, or says a label twice.
     """
-    if isinstance(labels, Mapping):
-        named = [(text_of(label), str(said or "")) for label, said in labels.items()]
-    elif isinstance(labels, type) and issubclass(labels, enum.Enum):
-        named = [(text_of(label), "") for label in labels]
-    elif get_args(labels):
-        named = [(text_of(label), "") for label in get_args(labels)]
-    elif isinstance(labels, Iterable) and not isinstance(labels, str):
-        named = [(text_of(label), "") for label in labels]
-    else:
+    described = _described(labels, argument)
+    names = [text_of(label) for label, _ in described]
+    found: dict[str, str] = {}
+    for name, (_, said) in zip(names, described, strict=True):
+        if name:
+            found[name] = said
+    if len(found) != len(described) or not found:
         raise UsageError(
-            f"{argument}={labels!r} has to be a list of labels, a dict of label -> description, an Enum or a Literal."
-        )
-    found = {label: said for label, said in named if label}
-    if len(found) != len(named) or not found:
-        raise UsageError(
-            f"{argument}= has to name each label once, and one at least; it is {[label for label, _ in named]!r}."
+            f"{argument}= has to name each label once, and one at least; "
+            f"it is {names!r}."
         )
     return found
+
+
+def _described(labels: object, argument: str) -> list[tuple[object, str]]:
+    if isinstance(labels, Mapping):
+        return [(label, str(said or "")) for label, said in labels.items()]
+    # A Literal has arguments; a list and an Enum are iterated.
+    members = get_args(labels) or labels
+    if isinstance(members, Iterable) and not isinstance(members, str):
+        return [(label, "") for label in members]
+    raise UsageError(
+        f"{argument}={labels!r} has to be a list of labels, a dict of label -> "
+        "description, an Enum or a Literal."
+    )

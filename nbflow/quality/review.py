@@ -1,8 +1,8 @@
-"""Review: a person accepts or corrects labels, one record at a time, and has the last word.
+"""Review: a person accepts or corrects labels, one record at a time.
 
 This is the kernel's side, without a page: which records, in which order, what stands,
-and deciding. ``widget.py`` shows it. A decision is in the store before `Review.decide`
-returns, and every look reads what others decided meanwhile.
+and deciding. ``review_widget.py`` shows it. A decision is in the store before
+`Review.decide` returns, and every look reads what others decided meanwhile.
 """
 
 from __future__ import annotations
@@ -11,57 +11,46 @@ import getpass
 import math
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from numbers import Real
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, cast
 
 from nbflow._core.decision import Decision, Subject, standing
-from nbflow._core.label import text_of
+from nbflow._core.html import Html, h, joined
+from nbflow._core.label import is_missing, text_of
 from nbflow._run import decisions
+from nbflow._run.html_parts import framed
 from nbflow._run.run import Run
 from nbflow.errors import UsageError
 from nbflow.quality import picture
-from nbflow.quality.answers import answers_of, key_text
-from nbflow.quality.evaluation import records
+from nbflow.quality.answers import answers_of
 from nbflow.quality.labels import labels_of
+from nbflow.quality.notes import records
+from nbflow.quality.reviewable import Case
+from nbflow.quality.truth import key_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
+
     from nbflow._run.batch import Row
     from nbflow.quality.answers import Answers
+    from nbflow.quality.review_widget import ReviewWidget
 
-#: Between two decisions of one thing there is at least so much time, whatever the
-#: clocks say.
+#: The least time in seconds between two decisions about one thing, whatever the clocks
+#: say.
 _TICK = 1e-6
-
-
-class Case(NamedTuple):
-    """One record as a person sees it.
-
-    Attributes:
-        key: of the record.
-        fields: (name, text) of what is shown.
-        label: what the model said; ``None`` if it gave no answer.
-        confidence: how sure it says it is, if it does.
-        reason: why, in its words, if it says so.
-        missing: why there is no answer.
-        decision: what a person said, if somebody did.
-    """
-
-    key: str
-    fields: list[tuple[str, str]]
-    label: str | None
-    confidence: float | None
-    reason: str
-    missing: str
-    decision: Decision | None
+#: Records that a review shows without a page.
+_SHOWN = 8
 
 
 class Review:
-    """Records of a run that a person looks at. Shown in a notebook it is a page to decide on, by keyboard.
+    """Records of a run that a person looks at.
 
-    Elsewhere, and in a saved notebook, it is a picture of what is left.
+    Shown in a notebook it is a page to decide on, by keyboard. Elsewhere, and in a
+    saved notebook, it is a picture of what is left.
 
     Attributes:
         column: whose labels they are, ``"triage.label"``.
@@ -96,20 +85,19 @@ class Review:
 
     @property
     def decided(self) -> dict[str, Decision]:
-        """What stands, by the key of the record; also what other people decided, in other kernels."""
+        """What stands, by the key of the record; decisions of other people included."""
         found = self._standing()
-        return {
-            key: found[place] for place, key in enumerate(self.keys) if place in found
-        }
+        places = sorted(found)
+        return {self.keys[place]: found[place] for place in places}
 
     @property
     def left(self) -> list[str]:
-        """The keys of the records that nobody has decided."""
+        """The keys of the records that are not decided."""
         decided = self.decided
         return [key for key in self.keys if key not in decided]
 
-    def decide(self, key: Any, label: Any) -> Decision:
-        """Give a record its label, for good and at once.
+    def decide(self, key: object, label: object) -> Decision:
+        """Give a record its label, permanently and at once.
 
         Args:
             key: of the record.
@@ -124,48 +112,58 @@ class Review:
         """
         place, chosen = self._place(key), text_of(label)
         if chosen not in self.choices:
+            choices = ", ".join(map(repr, self.choices))
             raise UsageError(
-                f"{label!r} is none of the choices {', '.join(map(repr, self.choices))}; to allow it, nbflow.review(..., choices=[...])."
+                f"{label!r} is not one of the choices {choices}; to allow it, "
+                "nbflow.review(..., choices=[...])."
             )
-        return self._keep(place, chosen)
+        return self._keep(self._subject(place), place, chosen)
 
-    def accept(self, key: Any) -> Decision:
+    def accept(self, key: object) -> Decision:
         """Say that the model is right about a record.
 
         Raises:
             UsageError: the record is not in this review, or the model gave it no label.
         """
-        label = self.case(self._place(key)).label
+        place = self._place(key)
+        label = self.case(place).label
         if label is None:
             raise UsageError(
                 f"Record {key!r} has no label to accept: decide(key, label)."
             )
-        return self._keep(self._place(key), label)
+        return self._keep(self._subject(place), place, label)
 
-    def undo(self, key: Any = None) -> Decision | None:
-        """Take back what was decided about a record; without a key the last decision that was made here.
+    def undo(self, key: object = None) -> Decision | None:
+        """Take back what was decided about a record.
+
+        Args:
+            key: of the record; left out, the last decision that was made here is taken
+                back.
 
         Returns:
             The decision that stands no longer; ``None`` if there was none.
         """
-        stands = self._standing()
-        if key is not None:
-            before = stands.get(self._place(key))
+        if key is None:
+            before = self._last_made()
+            place = self.place_of(before) if before is not None else 0
         else:
-            with self._mutex:
-                # What was taken back, or decided again by whomever, is passed over.
-                before = next(
-                    (one for one in reversed(self._made) if one in stands.values()),
-                    None,
-                )
-        if before is None:
-            return None
-        self._keep(
-            self.place_of(before) if key is None else self._place(key),
-            None,
-            before.subject,
-        )
+            place = self._place(key)
+            before = self._standing().get(place)
+        if before is not None:
+            self._keep(before.subject, place, None)
         return before
+
+    def _last_made(self) -> Decision | None:
+        """The last decision made here that still stands.
+
+        Those that were taken back, or decided again by anybody, are passed over.
+        """
+        stands = self._standing().values()
+        with self._mutex:
+            for decision in reversed(self._made):
+                if decision in stands:
+                    return decision
+        return None
 
     def place_of(self, decision: Decision) -> int:
         """Where the record of a decision stands among the ``keys``."""
@@ -173,28 +171,32 @@ class Review:
 
     def case(self, place: int) -> Case:
         """The record in this place, as it stands."""
+        answers = self._answers
         number = self._numbers[place]
-        answers, record = self._answers, self._rows[number].record
+        record = self._rows[number].record
         parts = record if isinstance(record, Mapping) else {"value": record}
-        shown = {name: parts.get(name) for name in self._on} if self._on else parts
+        if self._on:
+            parts = {name: parts.get(name) for name in self._on}
         beside = {name: values[number] for name, values in answers.beside.items()}
         sure = _number(beside.get("confidence"))
-        fields = [
-            (str(name), "" if value is None else str(value))
-            for name, value in shown.items()
-        ]
         return Case(
-            answers.keys[number],
-            fields,
-            answers.labels[number],
-            sure if 0 <= sure <= 1 else None,
-            str(beside.get("reason") or ""),
-            answers.missing.get(number, ""),
-            self._standing().get(place),
+            key=answers.keys[number],
+            fields=[
+                (str(name), "" if value is None else str(value))
+                for name, value in parts.items()
+            ],
+            label=answers.labels[number],
+            confidence=sure if 0 <= sure <= 1 else None,
+            reason=str(beside.get("reason") or ""),
+            missing=answers.missing.get(number, ""),
+            decision=self._standing().get(place),
         )
 
-    def to_frame(self) -> Any:
-        """What stands, a pandas frame: record, flow, label, model (what it had said), by, at, run."""
+    def to_frame(self) -> pd.DataFrame:
+        """What stands, a pandas frame: record, flow, label, model, by, at, run.
+
+        ``model`` is what the model had said.
+        """
         import pandas as pd
 
         return pd.DataFrame(
@@ -202,120 +204,108 @@ class Review:
             columns=["record", "flow", "label", "model", "by", "at", "run"],
         )
 
-    def _place(self, key: Any) -> int:
+    def _place(self, key: object) -> int:
         text = key_text(key)
         if text not in self.keys:
+            first = ", ".join(map(repr, self.keys[:3]))
             raise UsageError(
-                f"There is no record {text!r} in this review; its first keys are {', '.join(map(repr, self.keys[:3]))}."
+                f"There is no record {text!r} in this review; its first keys are {first}."
             )
         return self.keys.index(text)
 
     def _standing(self) -> dict[int, Decision]:
-        return self._about(standing(self._run.engine.reviews.all()))
-
-    def _about(self, made: Iterable[Decision]) -> dict[int, Decision]:
-        """The latest of ``made`` for each record, by its place."""
+        """The decision that stands for each record, by its place."""
+        answers = self._answers
         mine = [
-            one
-            for one in made
-            if one.flow == self._answers.flow and one.field == self._answers.field
+            decision
+            for decision in standing(self._run.engine.reviews.all())
+            if decision.flow == answers.flow and decision.field == answers.field
         ]
-        found = decisions.decided(
-            mine,
-            (self._answers.flow,),
-            ((place, self._rows[number]) for place, number in enumerate(self._numbers)),
+        rows = (
+            (place, self._rows[number]) for place, number in enumerate(self._numbers)
         )
+        found = decisions.decided(mine, (answers.flow,), rows)
         return {place: decision for (place, _), decision in found.items()}
 
-    def _keep(
-        self, place: int, label: str | None, subject: Subject | None = None
-    ) -> Decision:
-        number, engine = self._numbers[place], self._run.engine
-        subject = subject or (
-            self._answers.flow,
-            self._answers.field,
-            self._on,
-            self._contents[place],
-        )
+    def _subject(self, place: int) -> Subject:
+        """What a decision about the record in this place is about."""
+        answers = self._answers
+        return answers.flow, answers.field, self._on, self._contents[place]
+
+    def _keep(self, subject: Subject, place: int, label: str | None) -> Decision:
+        """Save a decision; without a ``label`` it takes back the one that stands."""
+        engine = self._run.engine
+        reviews = engine.reviews
         with self._mutex:
             # A decision is later than what was decided before it, also if a clock was
             # set back or another one is ahead.
-            latest = max(
-                (
-                    one.at + _TICK
-                    for one in engine.reviews.all()
-                    if one.subject == subject
-                ),
-                default=0.0,
-            )
+            at = engine.clock.time()
+            for earlier in reviews.all():
+                if earlier.subject == subject:
+                    at = max(at, earlier.at + _TICK)
             decision = Decision(
                 *subject,
-                label,
-                self._answers.labels[number],
-                self.by,
-                max(engine.clock.time(), latest),
-                self.keys[place],
-                self._run.id,
+                label=label,
+                before=self._answers.labels[self._numbers[place]],
+                by=self.by,
+                at=at,
+                key=self.keys[place],
+                run=self._run.id,
             )
-            engine.reviews.add(decision)
+            reviews.add(decision)
             if label is not None:
                 self._made.append(decision)
         return decision
 
     def __repr__(self) -> str:
         left = self.left
-        lines = [
-            f"  {case.key}  {case.label or case.missing}"
-            + (f" ({case.confidence:.0%})" if case.confidence is not None else "")
-            for case in self._next(left)
-        ]
-        more = [f"  and {len(left) - _SHOWN:,} more"] if len(left) > _SHOWN else []
-        return "\n".join([self._sentence(left), *lines, *more])
+        lines = [self._sentence(left)]
+        for case in self._next(left):
+            line = f"  {case.key}  {case.label or case.missing}"
+            if case.confidence is not None:
+                line += f" ({case.confidence:.0%})"
+            lines.append(line)
+        if len(left) > _SHOWN:
+            lines.append(f"  and {len(left) - _SHOWN:,} more")
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         left = self.left
-        rows = [
-            [
-                case.key,
-                "  ".join(text for _, text in case.fields),
-                case.label or case.missing,
-                "" if case.confidence is None else f"{case.confidence:.0%}",
-                case.reason,
-            ]
-            for case in self._next(left)
-        ]
-        return picture.queue(
-            self._sentence(left),
-            len(self.keys) - len(left),
-            len(self.keys),
-            rows,
-            len(left) - len(rows),
+        total = len(self.keys)
+        shown = framed(
+            h("div", self._sentence(left), style="font-weight:600"),
+            _progress(total - len(left), total),
+            _queue(self._next(left), len(left)),
         )
+        return str(shown)
 
     def _next(self, left: list[str]) -> list[Case]:
+        """The first of the records that are left."""
         return [self.case(self.keys.index(key)) for key in left[:_SHOWN]]
 
     def _sentence(self, left: list[str]) -> str:
-        done = f"{len(self.keys) - len(left):,} of {records(len(self.keys))} decided"
-        return (
-            f"Review of {self.column}: {done}, {len(left):,} left."
-            if left
-            else f"Review of {self.column}: {done}. Nothing is left."
-        )
+        total = len(self.keys)
+        done = f"{total - len(left):,} of {records(total)} decided"
+        if left:
+            return f"Review of {self.column}: {done}, {len(left):,} left."
+        return f"Review of {self.column}: {done}. Nothing is left."
 
     def _ipython_display_(self) -> None:
         from nbflow.notebook import display
 
         if not display.in_kernel() or os.environ.get("NBFLOW_TABLE") == "static":
-            raise NotImplementedError  # what IPython takes for: look for another way to show it
+            # IPython looks for another way to show it then.
+            raise NotImplementedError
         try:
             from nbflow.quality.review_widget import show
         except ImportError:
             raise NotImplementedError from None
         show(self)
 
-    def widget(self) -> Any:
-        """The page to decide on as a widget (an `anywidget.AnyWidget`), for hosts that show widgets their own way.
+    def widget(self) -> ReviewWidget:
+        """The page to decide on as a widget (an `anywidget.AnyWidget`).
+
+        For hosts that show widgets their own way.
 
         Raises:
             UsageError: anywidget is not installed.
@@ -324,26 +314,69 @@ class Review:
             from nbflow.quality.review_widget import ReviewWidget
         except ImportError as error:
             raise UsageError(
-                f"Reviewing on a page needs {error.name}; install it with: pip install 'nbflow[lab]'"
+                f"Reviewing on a page needs {error.name}; install it with: "
+                "pip install 'nbflow[lab]'"
             ) from None
         return ReviewWidget(self)
 
 
-_SHOWN = 8
+def _progress(done: int, total: int) -> Html:
+    """A bar: how much is decided."""
+    width = 100 * done / (total or 1)
+    return h(
+        "div",
+        h("div", style=f"height:100%;width:{width:.2f}%;background:{picture.RIGHT}"),
+        role="img",
+        aria_label=f"{done:,} of {total:,} decided",
+        style="height:8px;border-radius:4px;overflow:hidden;"
+        "background:color-mix(in srgb,currentColor 12%,transparent);margin:6px 0 10px",
+    )
+
+
+def _queue(cases: list[Case], left: int) -> Html:
+    """The records that are next, and how to decide them; nothing if none is left."""
+    if not cases:
+        return joined()
+    names = ("record", "what it says", "label", "sure", "reason")
+    head = [picture.header(name) for name in names]
+    more = left - len(cases)
+    how = (
+        "In Jupyter, run the cell to decide by keyboard; "
+        "elsewhere review.decide(key, label)."
+    )
+    return joined(
+        picture.table(head, map(_line, cases)),
+        h(
+            "div",
+            f"and {more:,} more. {how}" if more else how,
+            style=f"{picture.FAINT};margin-top:6px",
+        ),
+    )
+
+
+def _line(case: Case) -> Html:
+    texts = [
+        case.key,
+        "  ".join(text for _, text in case.fields),
+        case.label or case.missing,
+        "" if case.confidence is None else f"{case.confidence:.0%}",
+        case.reason,
+    ]
+    return picture.line(*map(picture.field, texts))
 
 
 def review(
     run: Run,
-    where: Any = None,
+    where: object = None,
     *,
-    choices: Any = None,
+    choices: object = None,
     column: str | None = None,
     text: str | Sequence[str] | None = None,
     by: str | None = None,
 ) -> Review:
-    """Let a person accept or correct the labels of a run, by keyboard, the least sure ones first.
+    """Let a person accept or correct the labels of a run, by keyboard.
 
-    Each decision is kept at once, with who and when. It is about what was shown: it
+    The labels that the model is least sure of come first. Each decision is kept at once, with who and when. It is about what was shown: it
     holds for every record of every run in which those columns say the same, whatever
     the prompt, and stands in ``run.results()``; for ``nf.evaluate`` and ``nf.compare``
     it is the truth. Several people may review at the same time; of one record the
@@ -367,8 +400,7 @@ def review(
 
     Returns:
         A `Review`: shown in a notebook, a page to decide on; ``.decide(key, label)``,
-            ``.accept(key)``, ``.undo()``,
-        ``.left``, ``.to_frame()``.
+        ``.accept(key)``, ``.undo()``, ``.left``, ``.to_frame()``.
 
     Raises:
         UsageError: there is no such column or record, or the records of the run were
@@ -381,129 +413,135 @@ def review(
     answers = answers_of(run, column)
     if answers.rows is None:
         raise UsageError(
-            f"The records of run {run.id} were not kept (keep_records=False), so there is nothing to look at; send them again."
+            f"The records of run {run.id} were not kept (keep_records=False), so there "
+            "is nothing to look at; send them again."
         )
-    on = (text,) if isinstance(text, str) else tuple(text or ())
-    known = {
-        str(name)
-        for row in answers.rows
-        if isinstance(row.record, Mapping)
-        for name in row.record
-    }
-    if strange := [name for name in on if name not in known]:
-        raise UsageError(
-            f"text={strange[0]!r} is not a column of the records; they have {', '.join(map(repr, sorted(known))) or 'none'}."
-        )
-    numbers = _alone(answers, on, _chosen(answers, where))
-    return Review(
-        run,
-        answers,
-        numbers,
-        labels_of(choices, "choices") if choices is not None else _seen(answers),
-        on,
-        by or _user(),
-    )
+    on = _columns(answers.rows, text)
+    numbers = _without_repeats(answers.rows, on, _chosen(answers, where))
+    offered = labels_of(choices, "choices") if choices is not None else _seen(answers)
+    return Review(run, answers, numbers, offered, on, by or _user())
+
+
+def _columns(rows: list[Row], text: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The columns to show; none for the whole record."""
+    if isinstance(text, str):
+        text = (text,)
+    on = tuple(text or ())
+    named = [row.record for row in rows if isinstance(row.record, Mapping)]
+    known = {str(name) for record in named for name in record}
+    for name in on:
+        if name not in known:
+            names = ", ".join(map(repr, sorted(known))) or "none"
+            raise UsageError(
+                f"text={name!r} is not a column of the records; they have {names}."
+            )
+    return on
 
 
 def _user() -> str:
     try:
         return os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
     except (KeyError, OSError):
-        return "somebody"  # a container whose user has no name
+        # A container whose user has no name.
+        return "somebody"
 
 
 def _seen(answers: Answers) -> dict[str, str]:
-    """The labels that were given, the most frequent first."""
-    given = [label for label in answers.labels if label is not None] + [
-        str(decision.label) for decision in answers.decided.values()
-    ]
-    return dict.fromkeys(
-        sorted(dict.fromkeys(given), key=lambda label: -given.count(label)), ""
-    )
+    """The labels that were given, the most frequent first, without descriptions."""
+    given = Counter(label for label in answers.labels if label is not None)
+    for decision in answers.decided.values():
+        given[str(decision.label)] += 1
+    return {label: "" for label, _ in given.most_common()}
 
 
-def _alone(answers: Answers, on: tuple[str, ...], numbers: list[int]) -> list[int]:
-    """Without those that look the same: one decision is for all of them."""
-    rows = answers.rows or []
-    first = {
-        decisions.content(rows[number], on): number for number in reversed(numbers)
-    }
-    return [
-        number
-        for number in numbers
-        if first[decisions.content(rows[number], on)] == number
-    ]
+def _without_repeats(
+    rows: list[Row],
+    on: tuple[str, ...],
+    numbers: list[int],
+) -> list[int]:
+    """The first of the records that look the same: one decision is for all of them."""
+    first: dict[bytes, int] = {}
+    for number in numbers:
+        first.setdefault(decisions.content(rows[number], on), number)
+    return list(first.values())
 
 
-def _chosen(answers: Answers, where: Any) -> list[int]:
-    everything = list(range(len(answers.keys)))
+def _chosen(answers: Answers, where: object) -> list[int]:
+    """The numbers of the records to show, in the order in which to show them."""
+    chosen = list(range(len(answers.keys)))
     if callable(where):
-        chosen = [number for number in everything if where(_row(answers, number))]
-    elif where is None:
-        chosen = everything
-    else:
-        asked = list(where)
-        if asked and all(
-            type(one).__name__ in {"bool", "bool_", "NoneType", "NAType"}
-            for one in asked
-        ):
-            if len(asked) != len(answers.places):
-                raise UsageError(
-                    f"where= has {len(asked):,} truth values and there are {len(answers.places):,} rows."
-                )
-            meant = {
-                number
-                for number, yes in zip(answers.places, asked, strict=True)
-                if yes is not None and type(yes).__name__ != "NAType" and yes
-            }
-            chosen = [number for number in everything if number in meant]
-        else:
+        chosen = [number for number in chosen if where(_row(answers, number))]
+    elif where is not None:
+        asked = list(cast("Iterable[object]", where))
+        if not asked or not all(map(_is_truth_value, asked)):
             return _named(answers, asked)
-    sure = answers.beside.get("confidence")
-    # A record without an answer is the least sure of all.
-    return (
-        sorted(
-            chosen,
-            key=lambda number: (
-                -math.inf if answers.labels[number] is None else _number(sure[number])
-            ),
+        meant = _meant(answers, asked)
+        chosen = [number for number in chosen if number in meant]
+    if "confidence" not in answers.beside:
+        return chosen
+    sure = answers.beside["confidence"]
+
+    def confidence(number: int) -> float:
+        # A record without an answer is the least sure of all.
+        if answers.labels[number] is None:
+            return -math.inf
+        return _number(sure[number])
+
+    return sorted(chosen, key=confidence)
+
+
+def _is_truth_value(value: object) -> bool:
+    """Whether it is True, False or missing, in whatever library's form."""
+    return type(value).__name__ in {"bool", "bool_", "NoneType", "NAType"}
+
+
+def _meant(answers: Answers, asked: list[object]) -> set[int]:
+    """The numbers of the records for which a row says yes."""
+    if len(asked) != len(answers.places):
+        raise UsageError(
+            f"where= has {len(asked):,} truth values and there are "
+            f"{len(answers.places):,} rows."
         )
-        if sure
-        else chosen
-    )
-
-
-def _number(confidence: Any) -> float:
-    """A confidence to sort by, on whatever scale; one that is no number is behind all that are."""
-    is_number = (
-        isinstance(confidence, Real)
-        and not isinstance(confidence, bool)
-        and confidence == confidence  # noqa: PLR0124 - NaN
-    )
-    return float(confidence) if is_number else math.inf
-
-
-def _row(answers: Answers, number: int) -> dict[str, Any]:
-    record = (answers.rows or [])[number].record
-    stem = (
-        answers.name.removesuffix(answers.field)
-        if answers.field
-        else f"{answers.name}."
-    )
-    said = {f"{stem}{name}": values[number] for name, values in answers.beside.items()}
     return {
-        **(record if isinstance(record, Mapping) else {"value": record}),
-        answers.name: answers.labels[number],
-        **said,
+        number
+        for number, yes in zip(answers.places, asked, strict=True)
+        if not is_missing(yes) and yes
     }
 
 
-def _named(answers: Answers, asked: list[Any]) -> list[int]:
-    numbers = {key: number for number, key in reversed(list(enumerate(answers.keys)))}
-    names = [*map(key_text, asked)]
+def _number(confidence: object) -> float:
+    """A confidence to sort by, on whatever scale; what is not a number comes last."""
+    if not isinstance(confidence, Real) or isinstance(confidence, bool):
+        return math.inf
+    number = float(confidence)
+    return math.inf if math.isnan(number) else number
+
+
+def _row(answers: Answers, number: int) -> dict[object, object]:
+    """A record with its answer, as ``where`` gets it."""
+    record = (answers.rows or [])[number].record
+    row: dict[object, object] = {"value": record}
+    if isinstance(record, Mapping):
+        row = dict(record)
+    row[answers.name] = answers.labels[number]
+    stem = f"{answers.name}."
+    if answers.field:
+        stem = answers.name.removesuffix(answers.field)
+    for name, values in answers.beside.items():
+        row[f"{stem}{name}"] = values[number]
+    return row
+
+
+def _named(answers: Answers, asked: list[object]) -> list[int]:
+    """The numbers of the records with these keys, in their order."""
+    numbers: dict[str, int] = {}
+    for number, key in enumerate(answers.keys):
+        numbers.setdefault(key, number)
+    names = [key_text(key) for key in asked]
     unknown = [name for name in names if name not in numbers]
     if unknown:
         raise UsageError(
-            f"where=: the run has no record {', '.join(map(repr, unknown[:5]))}; its first keys are {', '.join(map(repr, answers.keys[:3]))}."
+            f"where=: the run has no record {', '.join(map(repr, unknown[:5]))}; "
+            f"its first keys are {', '.join(map(repr, answers.keys[:3]))}."
         )
     return [numbers[name] for name in dict.fromkeys(names)]

@@ -7,7 +7,6 @@ saved in a notebook but the static picture beside it.
 
 from __future__ import annotations
 
-import html
 import secrets
 from collections import OrderedDict
 from pathlib import Path
@@ -17,12 +16,13 @@ import anywidget
 import traitlets
 
 from nbflow._call import failure
+from nbflow._run.html_parts import static_beside
 from nbflow.notebook import table_widget as table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbflow.quality.review import Review
+    from nbflow.quality.reviewable import Reviewable
 
     Message = dict[str, Any]
 
@@ -36,7 +36,7 @@ class ReviewPage:
 
     def __init__(
         self,
-        review: Review,
+        review: Reviewable,
         send: Callable[[Message], None],
         changed: Callable[[], None],
     ) -> None:
@@ -125,7 +125,7 @@ class ReviewWidget(anywidget.AnyWidget):
     name = traitlets.Unicode().tag(sync=True)
 
     def __init__(
-        self, review: Review, changed: Callable[[], None] = lambda: None
+        self, review: Reviewable, changed: Callable[[], None] = lambda: None
     ) -> None:
         super().__init__(name=f"review-{secrets.token_hex(6)}")
         self._page = ReviewPage(review, self.send, changed)
@@ -141,7 +141,7 @@ class ReviewWidget(anywidget.AnyWidget):
 _SHOWN: OrderedDict[str, ReviewWidget] = OrderedDict()
 
 
-def show(review: Review) -> None:
+def show(review: Reviewable) -> None:
     """Show the page under the cell, and beside it a static picture for whoever has no kernel, as the run table does."""
     from IPython.display import DisplayHandle, display
 
@@ -149,7 +149,7 @@ def show(review: Review) -> None:
     widget = ReviewWidget(review, lambda: picture.update(static(), raw=True))
 
     def static() -> dict[str, str]:
-        body = f'<div class="nbflow-static" data-nbflow="{html.escape(widget.name)}">{review._repr_html_()}</div>'
+        body = static_beside(widget.name, review._repr_html_())
         return {"text/html": body, "text/plain": repr(review)}
 
     shown = widget._repr_mimebundle_()

@@ -3,7 +3,6 @@
 import logging
 import subprocess
 import sys
-import types
 
 import pandas as pd
 import polars as pl
@@ -12,69 +11,9 @@ import pytest
 
 import nbflow as nf
 from nbflow._call import keys
-from nbflow._run.explanation import heads
 from nbflow._session import SESSION
 
 EVENT = "thread.created"
-CELL = '''
-import nbflow as nf
-PROMPT = """You sort threads.
-Be brief.
-Pick one."""
-LABELS = ["billing", "bug"]
-
-def clean(text):
-    """Strip it."""
-    return text.strip()
-
-class Rules:
-    limit = 3
-    def apply(self, text):
-        return text[: self.limit]
-
-@nf.step
-def categorize(text, model="small"):
-    return model, PROMPT, LABELS, Rules().apply(clean(text))
-
-@nf.step
-def shape(df):
-    return len(df)
-
-@nf.flow(on="thread.created")
-def triage(thread):
-    return categorize(thread["body"])
-'''
-
-
-class Cells:
-    """Cells of a notebook, run as IPython runs them."""
-
-    def __init__(self, folder):
-        self._folder = folder
-        self._count = 0
-        self.module = types.ModuleType("__main__")
-        self.run(CELL)
-
-    def run(self, text):
-        self._count += 1
-        path = self._folder / f"cell{self._count}.py"
-        path.write_text(text)
-        exec(compile(text, str(path), "exec"), self.module.__dict__)
-
-    def edit(self, old, new):
-        """Run the definition that holds ``old`` again, with ``new`` in its place."""
-        blocks = [block for block in CELL.split("\n\n") if old in block]
-        assert blocks
-        self.run(blocks[0].replace(old, new))
-
-    def __getattr__(self, name):
-        return getattr(self.module, name)
-
-
-@pytest.fixture
-def cells(nb, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
-    return Cells(tmp_path)
 
 
 def test_a_call_that_never_ran_would_run_for_that_reason(cells):
@@ -213,7 +152,9 @@ def test_the_column_of_a_frame_in_a_global_is_named(cells, make):
     assert cells.total.explain(1).reason == "column `id` of `frame` changed"
     cells.module.other = make({"x": [1]})
     cells.run(
-        "def total(n):\n    return len(frame) * n\n@nf.step(name='total')\ndef total(n):\n    return len(frame) * n + len(other)\n"
+        "def total(n):\n    return len(frame) * n\n"
+        "@nf.step(name='total')\n"
+        "def total(n):\n    return len(frame) * n + len(other)\n"
     )
     assert "it now reads `other`" in cells.total.explain(1).reason
     assert "column `x`" not in cells.total.explain(1).reason
@@ -271,7 +212,8 @@ def test_new_code_and_a_new_input_are_both_named(cells):
     cells.edit("Pick one", "Choose one")
     assert (
         cells.categorize.explain("y", "large").reason
-        == "`PROMPT` changed (line 3: 'Pick one.' -> 'Choose one.') and it has not run with this `text` and `model` before"
+        == "`PROMPT` changed (line 3: 'Pick one.' -> 'Choose one.') "
+        "and it has not run with this `text` and `model` before"
     )
 
 
@@ -509,121 +451,3 @@ def test_a_record_that_failed_before_says_so(nb):
     down[0] = False
     run = nb.send(EVENT, [{"n": 1}])
     assert run.inspect("0")["look"].why == "it was sent before and then failed"
-
-
-# Plans
-
-
-def test_a_plan_says_what_is_saved_and_what_would_run_and_why(cells, nb):
-    plan = nf.plan(EVENT, records(), key="id")
-    assert (plan.cached, plan.would_run, plan.seconds) == (0, 3, None)
-    assert plan.flows[0].would_run == {"new": 3}
-    nb.send(EVENT, records(), key="id")
-    nb.calls.clear()
-    assert (
-        nf.plan(EVENT, records(), key="id").cached,
-        nf.plan(EVENT, records(), key="id").seconds,
-    ) == (3, 0.0)
-    cells.edit("Pick one", "Choose one")
-    batch = [*records(5), records(1)[0]]
-    batch[1] = {"id": "t-1", "body": "changed"}
-    plan = nf.plan(EVENT, batch, key="id")
-    why = "`PROMPT` changed (line 3: 'Pick one.' -> 'Choose one.')"
-    assert plan.flows[0].would_run == {
-        why: 2,
-        "its content changed, or its result is out of date": 1,
-        "new": 2,
-    }
-    assert (plan.records, plan.rows, plan.would_run, plan.cached) == (5, 6, 5, 0)
-    assert plan.calls == {"categorize": 5}
-    assert plan.seconds is not None
-    assert nb.calls == []
-    frame = plan.to_frame()
-    assert list(frame.columns) == ["flow", "why", "records"]
-    assert frame["records"].sum() == 5
-    assert why in repr(plan)
-    assert "Nothing was executed" in repr(plan)
-
-
-def test_a_plan_knows_which_steps_are_saved_when_the_flow_changed(nb, cells):
-    nb.send(EVENT, records(), key="id")
-    cells.run(
-        "@nf.flow(on='thread.created')\ndef triage(thread):\n    return categorize(thread['body'])[0]\n"
-    )
-    plan = nf.plan(EVENT, records(), key="id")
-    assert plan.would_run == 3
-    assert plan.calls == {"categorize": 0}
-    assert plan.seconds == 0.0
-    nb.calls.clear()
-    nb.send(EVENT, records(), key="id")
-    assert nb.calls == []
-
-
-def test_a_plan_expects_calls_behind_a_changed_step_to_get_other_inputs(nb, cells):
-    cells.run(
-        "@nf.step\ndef size(answer):\n    return len(answer[1])\n@nf.flow(on='thread.created')\ndef triage(thread):\n    return size(thread['id']) + size(categorize(thread['body']))\n"
-    )
-    cells.run("@nf.step\ndef categorize(text):\n    return text, PROMPT\n")
-    nb.send(EVENT, records(), key="id")
-    cells.edit("Pick one", "Choose one")
-    plan = nf.plan(EVENT, records(), key="id")
-    assert plan.calls == {"size": 3, "categorize": 3}
-    assert (
-        "calls of size, 3 of them only if what goes in changes, 3 more are cached"
-        in repr(plan)
-    )
-    nb.calls.clear()
-    nb.send(EVENT, records(), key="id")
-    assert len(nb.calls) == 6
-
-
-def test_a_plan_of_failed_records_says_so(nb):
-    @nf.flow(on=EVENT)
-    def look(record):
-        raise ValueError("no")
-
-    nb.send(EVENT, [{"n": 1}])
-    assert nf.plan(EVENT, [{"n": 1}]).flows[0].would_run == {"failed before": 1}
-
-
-def test_a_map_can_be_planned(nb):
-    @nf.step
-    def double(n):
-        return 2 * n
-
-    double(1)
-    plan = double.plan(pd.Series([1, 2, 3]))
-    assert (plan.cached, plan.would_run, plan.calls) == (1, 2, {"double": 2})
-    double.map([2])
-    assert double.plan([1, 2, 3]).calls == {"double": 1}
-    assert double.plan([1, iter(())]).flows[0].refused == 1
-
-
-def test_planning_an_event_that_nobody_listens_to_names_the_closest(cells):
-    with pytest.raises(nf.UnknownEventError, match=r"thread\.created"):
-        nf.plan("thread.create", records())
-
-
-# Forgetting
-
-
-def test_a_forgotten_call_and_what_was_built_on_it_run_again(nb, cells):
-    nb.send(EVENT, records(), key="id")
-    nb.calls.clear()
-    assert cells.categorize.forget("text 1") == 2
-    assert nb.send(EVENT, records(), key="id").counts == {
-        "triage": {"COMPLETED": 1, "CACHED": 2}
-    }
-    assert nb.calls == ["categorize"]
-    assert cells.categorize.forget("never called") == 0
-
-
-def test_all_of_a_step_can_be_forgotten(nb, cells):
-    cells.categorize("x")
-    cells.edit("Pick one", "Choose one")
-    cells.categorize("x")
-    cells.shape([1])
-    assert cells.categorize.forget() == 2
-    assert cells.categorize.explain("x").state == "would run"
-    assert cells.shape.explain([1]).state == "cached"
-    assert {head.name for _, head in heads(nb.engine.store)} >= {"shape"}

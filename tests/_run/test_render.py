@@ -8,7 +8,10 @@ EVENT = "e"
 
 
 def test_a_terminal_obeys_nothing_that_a_record_says(nb):
-    r"""Not the title of the window (`\x1b]0;`), not a cleared screen, not a line turned around; what is written stays readable."""
+    r"""Not the title of the window (`\x1b]0;`), not a cleared screen, not a turned line.
+
+    What is written stays readable.
+    """
 
     @nf.flow(on=EVENT)
     def look(record):

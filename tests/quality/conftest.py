@@ -16,7 +16,8 @@ LABELS = {
     "s": "student_loans",
 }
 MODELS = (
-    "gpt-4o", "gpt-4o-mini", "claude-3-5-sonnet", "claude-3-5-haiku", "deepseek-chat", "gemini-2.0-flash", "gemini-2.0-flash-lite",
+    "gpt-4o", "gpt-4o-mini", "claude-3-5-sonnet", "claude-3-5-haiku", "deepseek-chat",
+    "gemini-2.0-flash", "gemini-2.0-flash-lite",
     "gemini-1.5-pro", "gemini-1.5-flash", "claude-3-7-sonnet", "gpt-4.5-preview", "o1", "o3-mini", "deepseek-reasoner",
 )  # fmt: skip
 

@@ -316,7 +316,12 @@ def test_nothing_in_a_label_or_a_record_becomes_html(nb):
 
 
 def test_without_scikit_learn_the_error_says_what_to_install():
-    code = "import sys; sys.modules['sklearn'] = None\nimport nbflow as nf\ntry:\n    nf.evaluate(['a'], ['a'])\nexcept nf.UsageError as error:\n    print(error)"
+    code = (
+        "import sys; sys.modules['sklearn'] = None\n"
+        "import nbflow as nf\n"
+        "try:\n    nf.evaluate(['a'], ['a'])\n"
+        "except nf.UsageError as error:\n    print(error)"
+    )
     said = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout

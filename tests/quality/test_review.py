@@ -173,7 +173,7 @@ def test_choices_are_those_that_were_given_unless_they_are_named(send):
     assert review.choices == {"bug": ""}
     with pytest.raises(
         nf.UsageError,
-        match=r"'billing' is none of the choices 'bug'; to allow it, nbflow\.review\(\.\.\., choices",
+        match=r"'billing' is not one of the choices 'bug'; to allow it, nbflow\.review\(\.\.\., choices",
     ):
         review.decide("a", "billing")
 

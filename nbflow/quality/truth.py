@@ -1,0 +1,98 @@
+"""Truth: the true labels of records, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from nbflow._core.label import text_of
+from nbflow._run.batch import Batch
+from nbflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from nbflow.quality.answers import Answers
+
+
+class Truth(NamedTuple):
+    """True labels.
+
+    Attributes:
+        labels: one for each record; ``None`` where it is not known.
+        where: they come from, in words; empty if there are none.
+    """
+
+    labels: list[str | None]
+    where: str
+
+
+def truths_of(answers: Answers, truth: object) -> Truth:
+    """The true label of each record.
+
+    A column is the default that people correct in a review; labels that are handed
+    over are taken as they are.
+
+    Args:
+        answers: the records, and what people decided about them.
+        truth: the name of a column, labels one for each row, or ``{key: label}``;
+            ``None``: only what people decided.
+
+    Raises:
+        UsageError: which label belongs to which record is not known.
+    """
+    if truth is None:
+        nothing: list[str | None] = [None] * len(answers.keys)
+        return _corrected(answers, nothing, "")
+    if isinstance(truth, str):
+        return _corrected(answers, answers.column(truth), f"column {truth!r}")
+    if isinstance(truth, Mapping):
+        return Truth(_by_key(answers, truth.items()), "the labels given by key")
+    where = str(getattr(truth, "name", None) or "the labels given")
+    batch = Batch(truth, values=True)
+    given = [row.record for row in batch.rows()]
+    if batch.labels is not None and sorted(batch.labels) == sorted(answers.keys):
+        # The index holds the keys: the labels may stand in whatever order.
+        by_key = zip(batch.labels, given, strict=True)
+        return Truth(_by_key(answers, by_key), where)
+    return Truth(_by_row(answers, given), where)
+
+
+def _corrected(answers: Answers, labels: Sequence[object], where: str) -> Truth:
+    """Labels with those that people decided in a review in their place."""
+    people = answers.decided
+    said = [
+        text_of(people[number].label if number in people else label)
+        for number, label in enumerate(labels)
+    ]
+    if people and where:
+        where = f"{where}, {len(people):,} of them as people decided"
+    elif people:
+        where = "what people decided"
+    return Truth(said, where)
+
+
+def _by_key(
+    answers: Answers,
+    given: Iterable[tuple[object, object]],
+) -> list[str | None]:
+    labels = {key_text(key): label for key, label in given}
+    return [text_of(labels.get(key)) for key in answers.keys]
+
+
+def _by_row(answers: Answers, given: Sequence[object]) -> list[str | None]:
+    if len(given) != len(answers.places):
+        raise UsageError(
+            f"truth= has {len(given):,} labels and there are "
+            f"{len(answers.places):,} rows: give one for each row, in their order, "
+            "or {key: label}."
+        )
+    # Of a record that stands in several rows the first one counts.
+    labels = dict(zip(reversed(answers.places), reversed(given), strict=True))
+    return [text_of(labels[number]) for number in range(len(answers.keys))]
+
+
+def key_text(key: object) -> str:
+    """What a record is called by its key, which may be of several parts."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return " / ".join(map(str, parts))
