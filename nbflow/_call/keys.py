@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 from blake3 import blake3
 
 from nbflow._core.step import Step
-from nbflow._key import call as calls
-from nbflow._key import code as codes
-from nbflow._key import redaction
-from nbflow._key import value as values
+from nbflow._key import call, reader, redaction
 from nbflow._key.code import Code, Part
 from nbflow._key.file import content_digest
 from nbflow._key.kinds import is_data
 from nbflow._key.origin import is_users
+from nbflow._key.value import SHORT
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,9 +71,9 @@ def identify(subject: Subject) -> Identity:
     """
     version = subject.code_version
     code = (
-        codes.read(subject.__wrapped__, subject.code_ignores)
+        reader.read(subject.__wrapped__, subject.code_ignores)
         if version is None
-        else codes.read(subject)
+        else reader.read(subject)
     )
     known: tuple[Code, Identity] | None = subject.__dict__.get("_identity")
     if known is not None and known[0] is code:
@@ -99,7 +97,7 @@ def identity_of(code: Code, subjects: Iterable[Any], *, methods: bool) -> Identi
         else code.digest
     )
     for read in (
-        codes.read(function) for thing in things for function in _functions(thing)
+        reader.read(function) for thing in things for function in _functions(thing)
     ):
         # What such a function changes itself does not count either, and an explanation
         # says so.
@@ -138,11 +136,11 @@ def _named_value(name: str, value: Any) -> Part:
     if is_data(value):
         return Part(
             name,
-            values.digest(value, name),
+            reader.digest(value, name),
             "value",
             redaction.redacted(redaction.of_value(value), name),
         )
-    code = codes.read(getattr(value, "__wrapped__", value))
+    code = reader.read(getattr(value, "__wrapped__", value))
     return Part(
         name, code.digest, "function", redaction.redacted(code.parts[0].text, name)
     )
@@ -160,7 +158,7 @@ def _dependency(thing: Any) -> Part:
                 f"depends_on={thing!r} is not an installed package; give a Path for a file, or the function or value itself."
             ) from None
         return Part(
-            f"package {thing}", values.digest((thing, version)), "dependency", version
+            f"package {thing}", reader.digest((thing, version)), "dependency", version
         )
     if isinstance(thing, Path):
         try:
@@ -174,9 +172,9 @@ def _dependency(thing: Any) -> Part:
             f"depends_on={thing.__name__} is a module of a package; give the name of the package to count its version, as in depends_on={thing.__name__.partition('.')[0]!r}."
         )
     if callable(thing) or isinstance(thing, ModuleType):
-        code = codes.read(getattr(thing, "__wrapped__", thing))
+        code = reader.read(getattr(thing, "__wrapped__", thing))
         return Part(code.parts[0].name, code.digest, "function", code.parts[0].text)
-    return Part("depends_on", values.digest(thing, "depends_on"))
+    return Part("depends_on", reader.digest(thing, "depends_on"))
 
 
 def step_key(
@@ -193,7 +191,7 @@ def call_key(
     name: str, identity: Identity, arguments: list[tuple[str, object]], run: str | None
 ) -> str:
     """The key of one call of whatever is filed under ``name``, with its arguments as names and values."""
-    return calls.call_key(
+    return call.call_key(
         name, _in_run(identity, run), arguments, methods=identity.methods
     )
 
@@ -202,7 +200,7 @@ def flow_key(
     flow: Flow[..., Any], identity: Identity, digest: bytes, run: str | None
 ) -> str:
     """The key of a flow's outcome for the record with this digest."""
-    return calls.call_key(
+    return call.call_key(
         f"flow {flow.name}", _in_run(identity, run), [("record", digest)]
     )
 
@@ -215,9 +213,9 @@ def _in_run(identity: Identity, run: str | None) -> bytes:
     )
 
 
-def record_inputs(digest: bytes) -> list[calls.Input]:
+def record_inputs(digest: bytes) -> list[call.Input]:
     """What a flow's checkpoint keeps of the record."""
-    return [calls.Input("record", digest[: calls.SHORT])]
+    return [call.Input("record", digest[:SHORT])]
 
 
 def run_key(run: str) -> str:

@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from blake3 import blake3
 
+from nbflow._key.kinds import MOST_PARTS, columns_of, is_frame
+from nbflow._key.reader import digest
 from nbflow._key.secret import KNOWN
-from nbflow._key.value import SIZE, digest, encode_plain, member
+from nbflow._key.value import SHORT, SIZE, encode_plain, member
 from nbflow.errors import UnkeyableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _encode = msgspec.msgpack.Encoder().encode
-#: Bytes of a digest that tells two inputs apart for a reader; keys have more.
-SHORT = 8
-#: Of a frame with more columns, or a dict with more fields, the parts are not told
-#: apart.
-_MOST = 256
 
 
 class Input(NamedTuple):
@@ -139,7 +136,7 @@ def call_key(
 
     Args:
         name: of the step.
-        code: digest of the step's code, from :func:`nbflow._key.code.read`.
+        code: digest of the step's code, from :func:`nbflow._key.reader.read`.
         arguments: from :meth:`Binder.arguments`.
         methods: do the methods of the user's objects among the arguments count?
 
@@ -170,37 +167,11 @@ def short_digest(value: object) -> bytes:
     return digest(value)[:SHORT]
 
 
-def parts_of(value: Any) -> tuple[str, tuple[tuple[str, bytes], ...]]:
+def parts_of(value: object) -> tuple[str, tuple[tuple[str, bytes], ...]]:
     """Return what the parts of a value are called, and each with its digest; none of a value that is one piece."""
-    library, kind = type(value).__module__.partition(".")[0], type(value).__name__
-    found: Iterable[tuple[Any, Any]] = ()
-    name = ""
-    if isinstance(value, dict):
-        name, found = "field", value.items()
-    elif kind == "DataFrame" and library in ("pandas", "polars"):
-        # Of pandas the values alone: the index and attrs, which each column has as
-        # well, are the frame's.
-        pairs = (
-            ((label, column.array) for label, column in value.items())
-            if library == "pandas"
-            else ((series.name, series) for series in value.get_columns())
-        )
-        name, found = "column", pairs
-    elif kind == "Table" and library == "pyarrow":
-        name, found = "column", zip(value.column_names, value.columns, strict=True)
-    elif isinstance(getattr(value, "__dict__", None), dict) and not isinstance(
-        value, (type, FunctionType, ModuleType)
-    ):
-        name, found = "field", vars(value).items()
-    if (
-        len(
-            value
-            if name == "field" and isinstance(value, dict)
-            else getattr(value, "columns", ())
-        )
-        > _MOST
-    ):
-        return "", ()
+    name, found = "field", _fields_of(value)
+    if is_frame(value):
+        name, found = "column", columns_of(value)
     parts = []
     for part, inside in found:
         try:
@@ -208,3 +179,13 @@ def parts_of(value: Any) -> tuple[str, tuple[tuple[str, bytes], ...]]:
         except UnkeyableError:
             continue  # an object that is keyed by less than all its attributes
     return (name, tuple(parts)) if parts else ("", ())
+
+
+def _fields_of(value: object) -> Iterable[tuple[object, object]]:
+    """Return the entries of a dict, or the attributes of an object, if they are few enough to tell apart."""
+    if isinstance(value, dict):
+        return value.items() if len(value) <= MOST_PARTS else ()
+    if isinstance(value, (type, FunctionType, ModuleType)):
+        return ()
+    attributes = getattr(value, "__dict__", None)
+    return attributes.items() if isinstance(attributes, dict) else ()

@@ -9,15 +9,13 @@ digest.
 from __future__ import annotations
 
 import enum
-import functools
 import re
 import typing
-import weakref
 from types import FunctionType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
 from nbflow._key import syntax
-from nbflow._key.origin import is_users, leads_to_users
+from nbflow._key.origin import is_users, methods
 from nbflow._key.value import Refusal, identify, member, seal
 
 if TYPE_CHECKING:
@@ -32,33 +30,6 @@ _DATACLASS = (
     "frozen",
 )  # the options every Python notes
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-
-
-def methods(kind: type) -> dict[str, FunctionType]:
-    """Return the functions in a class, the ones inside descriptors too, but none that a decorator generated."""
-    found = {}
-    for name, item in sorted(vars(kind).items()):
-        for part, function in _functions(item):
-            if leads_to_users(function):
-                found[name + part] = function
-    return found
-
-
-_BEHAVES: weakref.WeakKeyDictionary[type, tuple[list[int], bool]] = (
-    weakref.WeakKeyDictionary()
-)
-
-
-def behaves(kind: type) -> bool:
-    """Tell whether objects of a class can do what the user wrote: a class of theirs, or a base, has methods."""
-    users = [base for base in kind.__mro__ if is_users(base)]
-    sizes = [
-        len(vars(base)) for base in users
-    ]  # a method that is added later is noticed
-    known = _BEHAVES.get(kind)
-    if known is None or known[0] != sizes:
-        known = _BEHAVES[kind] = sizes, any(map(methods, users))
-    return known[1]
 
 
 #: Methods that are done before anybody holds the object.
@@ -94,29 +65,6 @@ def _changes_first(function: FunctionType) -> bool:
     return found is None or any(
         chain[:1] == first for chain in syntax.changed_in_place(found.node)
     )
-
-
-def _functions(item: Any) -> Iterator[tuple[str, FunctionType]]:
-    if isinstance(item, FunctionType):
-        yield "", item
-    elif isinstance(item, property):
-        for part in ("fget", "fset", "fdel"):
-            yield from (
-                (f".{part}", found) for _, found in _functions(getattr(item, part))
-            )
-    elif isinstance(item, functools.singledispatchmethod):
-        for kind, found in item.dispatcher.registry.items():
-            yield from (
-                (f".{kind.__qualname__}", function) for _, function in _functions(found)
-            )
-    else:
-        inner = (
-            getattr(item, "__func__", None)
-            or getattr(item, "func", None)
-            or getattr(item, "__wrapped__", None)
-        )
-        if inner is not None and not isinstance(item, type):
-            yield from _functions(inner)
 
 
 def by_members(kind: type, ignored: Collection[str]) -> bytes:

@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import functools
 import importlib
 import importlib.util
 import io
 import sys
-import weakref
 from dataclasses import dataclass, field
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbflow._key import classes, mutation, redaction, syntax
 from nbflow._key.bytecode import Reads, scan
-from nbflow._key.call import parts_of
 from nbflow._key.guards import MISSING, Guards, Watch
 from nbflow._key.kinds import (
     BUNDLES,
@@ -32,10 +31,12 @@ from nbflow._key.kinds import (
     Around,
     carries,
     cells_of,
+    columns_of,
     contents,
     defaults_of,
     is_bound,
     is_constant,
+    is_frame,
     is_kept_in_class,
     is_librarys,
     unwrapped,
@@ -43,12 +44,21 @@ from nbflow._key.kinds import (
     with_article,
     wraps,
 )
-from nbflow._key.origin import carried, content, holds, is_users, is_users_file
+from nbflow._key.origin import (
+    carried,
+    content,
+    holds,
+    is_users,
+    is_users_file,
+    methods,
+)
+from nbflow._key.secret import KNOWN
 from nbflow._key.value import (
     ATTRIBUTE,
+    SHORT,
     Content,
     Refusal,
-    digest,
+    code_digest,
     identify,
     member,
     seal,
@@ -134,69 +144,7 @@ class Cell:
     reads: frozenset[Chain]
 
 
-def read_cell(cell: Cell) -> Code:
-    """Return what a cell is, as of now; see `read`."""
-    return _read(cell, set())[0]
-
-
-def read(function: Any, ignore: frozenset[str] = frozenset()) -> Code:
-    """Return what a function, class or step is, as of now.
-
-    It costs a microsecond as long as everything reached is the same object as before,
-    and for values that can change in place as long as it takes to look at their
-    content. Whatever was redefined, patched or rebound since is read again.
-
-    Args:
-        function: the function, class or step.
-        ignore: names of globals and closure cells that do not count.
-
-    Raises:
-        UnkeyableError: the code reads an iterator or an open file, which no key can be
-            made of.
-    """
-    place = id(function), ignore
-    entry = _MEMO.get(place)
-    if entry is not None and entry[0]() is function and entry[1].hold(function):
-        return entry[2]
-    if (inner := unwrapped(function)) is not function:
-        return read(inner, ignore)
-    code, guards = _read(function, _slots_of(function, ignore))
-    _remember(function, place, guards, code)
-    return code
-
-
-def _read(root: Any, rebound: set[Slot]) -> tuple[Code, Guards]:
-    changed = set[mutation.Slot]()
-    while True:
-        graph = _Graph(rebound, changed)
-        graph.walk(root)
-        if graph.rebound <= rebound and graph.changed <= changed:
-            break
-        rebound |= graph.rebound
-        changed |= graph.changed
-    for refused in graph.refused:
-        raise refused
-    return graph.code(), graph.guards
-
-
-_MEMO: dict[tuple[int, frozenset[str]], tuple[weakref.ref[Any], Guards, Code]] = {}
-
-
-def _remember(
-    function: Any, place: tuple[int, frozenset[str]], guards: Guards, code: Code
-) -> None:
-    forget = functools.partial(
-        _MEMO.pop, place
-    )  # bound now: at exit the module's names are gone
-    try:
-        owner = weakref.ref(function, lambda _: forget(None))
-    except TypeError:  # a builtin; reading it again costs little
-        return
-    guards.disown(function)
-    _MEMO[place] = (owner, guards, code)
-
-
-def _slots_of(function: Any, names: frozenset[str]) -> set[Slot]:
+def slots_of(function: Any, names: frozenset[str]) -> set[Slot]:
     """Return where the globals and closure cells of these names are that a function reads."""
     if not names or not isinstance(function, FunctionType):
         return set()
@@ -230,7 +178,7 @@ class _Node:
     text: str = ""
 
 
-class _Graph:
+class Graph:
     """What is reached from one function, breadth first.
 
     Args:
@@ -374,7 +322,7 @@ class _Graph:
             and not any(step is known for known in self._steps)
         ):
             self._steps.append(step)
-            self.rebound |= _slots_of(inner, step.code_ignores)
+            self.rebound |= slots_of(inner, step.code_ignores)
         return inner
 
     def _content(
@@ -416,17 +364,12 @@ class _Graph:
         self, slot: Slot | None, found: Content, name: str, value: object
     ) -> _Value:
         code = [self._target(thing, name) for thing in found.code]
-        kind, columns = (
-            parts_of(value)
-            if type(value).__name__ in ("DataFrame", "Table")
-            else ("", ())
-        )
         return _Value(
             slot,
             found.digest,
             tuple(part for part in code if not isinstance(part, _Value)),
             redaction.of_value(value),
-            columns if kind == "column" else (),
+            _columns(value) if is_frame(value) else (),
         )
 
     def _by_type(self, value: object, name: str) -> _Target:
@@ -458,7 +401,7 @@ class _Graph:
         if (version := version_of(thing)) is not None:
             return _Node(
                 _label(thing),
-                seal("version", member(digest(version))),
+                seal("version", member(identify(version).digest)),
                 {},
                 "version",
                 str(version),
@@ -592,14 +535,14 @@ class _Graph:
         """Return the digest of the source and the source, and correct what the code reads by what it says."""
         code, space = function.__code__, function.__globals__
         if (found := syntax.find(code, space)) is None:
-            return syntax.code_digest(code), ""
+            return code_digest(code), ""
         tree, node = syntax.Tree(functools.partial(_is_ours, space)), found.node
         try:
             own = tree.digest(node)
         except (
             RecursionError
         ):  # an expression too deep to walk; the code object is flat
-            return syntax.code_digest(code), ""
+            return code_digest(code), ""
         unread = tree.only_annotates(node)
         reads.names.difference_update(
             [chain for chain in reads.names if chain[0] in unread]
@@ -832,7 +775,7 @@ class _Graph:
         return self._content(held, f"{_label(thing)} state", slot, lambda: held)
 
     def _class(self, kind: type) -> _Node:
-        written = classes.methods(kind)
+        written = methods(kind)
         found_body, space = _body(kind, written)
         if found_body is not None:
             tree, body = (
@@ -907,6 +850,15 @@ class _Graph:
                 or (is_kept_in_class(item) and _is_authors(kind, name))
             ):
                 yield name, item
+
+
+def _columns(frame: object) -> tuple[tuple[str, bytes], ...]:
+    """Return name and digest of each column, for a reader who asks which one changed."""
+    found = []
+    for name, column in columns_of(frame):
+        with contextlib.suppress(Refusal):
+            found.append((KNOWN.mask(str(name)), identify(column).digest[:SHORT]))
+    return tuple(found)
 
 
 _SAID = frozenset(("__doc__", "__annotations__"))

@@ -66,6 +66,12 @@ WATCHED = (FunctionType, type, *BUNDLES, *NAMED)
 _LIBRARIES = frozenset(
     ("numpy", "pandas", "polars", "pyarrow")
 ) | sys.stdlib_module_names - {"_abc", "typing", "weakref"}
+#: Of a frame with more columns, or a dict with more fields, the parts are not told
+#: apart.
+MOST_PARTS = 256
+_FRAMES = frozenset(
+    (("DataFrame", "pandas"), ("DataFrame", "polars"), ("Table", "pyarrow"))
+)
 _PARTIAL = (functools.partial, functools.partialmethod)
 
 
@@ -194,6 +200,28 @@ def carries(thing: FunctionType | type) -> bool:
     return isinstance(thing, FunctionType) and bool(
         thing.__closure__ or hasattr(thing, "__wrapped__")
     )
+
+
+def is_frame(value: object) -> bool:
+    """Return whether a value is a frame of pandas or polars, or a table of pyarrow."""
+    kind = type(value)
+    library = kind.__module__.partition(".")[0]
+    return (kind.__name__, library) in _FRAMES
+
+
+def columns_of(frame: Any) -> Iterator[tuple[object, object]]:
+    """Yield name and content of each column of a frame; nothing of one with too many to tell apart."""
+    if len(frame.columns) > MOST_PARTS:
+        return
+    library = type(frame).__module__.partition(".")[0]
+    if library == "pyarrow":
+        yield from zip(frame.column_names, frame.columns, strict=True)
+    elif library == "polars":
+        yield from ((series.name, series) for series in frame.get_columns())
+    else:
+        # The values alone: the index and attrs, which each column has as well, are
+        # the frame's.
+        yield from ((label, column.array) for label, column in frame.items())
 
 
 def contents(thing: Any) -> dict[str, object]:

@@ -6,8 +6,13 @@ import functools
 import os
 import sys
 import sysconfig
+import weakref
 from pathlib import Path
 from types import CellType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 EMPTY = object()
 
@@ -105,3 +110,53 @@ def holds(value: object, name: str) -> bool:
     return name in getattr(value, "__dict__", ()) or any(
         name in vars(base) for base in type(value).__mro__
     )
+
+
+def methods(kind: type) -> dict[str, FunctionType]:
+    """Return the functions in a class, the ones inside descriptors too, but none that a decorator generated."""
+    found = {}
+    for name, item in sorted(vars(kind).items()):
+        for part, function in _functions(item):
+            if leads_to_users(function):
+                found[name + part] = function
+    return found
+
+
+_BEHAVES: weakref.WeakKeyDictionary[type, tuple[list[int], bool]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def behaves(kind: type) -> bool:
+    """Tell whether objects of a class can do what the user wrote: a class of theirs, or a base, has methods."""
+    users = [base for base in kind.__mro__ if is_users(base)]
+    sizes = [
+        len(vars(base)) for base in users
+    ]  # a method that is added later is noticed
+    known = _BEHAVES.get(kind)
+    if known is None or known[0] != sizes:
+        known = _BEHAVES[kind] = sizes, any(map(methods, users))
+    return known[1]
+
+
+def _functions(item: Any) -> Iterator[tuple[str, FunctionType]]:
+    if isinstance(item, FunctionType):
+        yield "", item
+    elif isinstance(item, property):
+        for part in ("fget", "fset", "fdel"):
+            yield from (
+                (f".{part}", found) for _, found in _functions(getattr(item, part))
+            )
+    elif isinstance(item, functools.singledispatchmethod):
+        for kind, found in item.dispatcher.registry.items():
+            yield from (
+                (f".{kind.__qualname__}", function) for _, function in _functions(found)
+            )
+    else:
+        inner = (
+            getattr(item, "__func__", None)
+            or getattr(item, "func", None)
+            or getattr(item, "__wrapped__", None)
+        )
+        if inner is not None and not isinstance(item, type):
+            yield from _functions(inner)

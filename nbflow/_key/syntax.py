@@ -14,13 +14,12 @@ import dis
 import functools
 import itertools
 import linecache
-import sys
 import textwrap
 from dataclasses import dataclass
 from types import CodeType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from nbflow._key.value import digest, member, seal
+from nbflow._key.value import code_digest, identify, member, seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -135,12 +134,12 @@ def _match(code: CodeType, source: Source) -> FunctionNode | None:
             [node for node in nodes if isinstance(node, ast.Lambda)],
         )
         if extent is None:  # a constant, which has no place in Python 3.12
-            said = digest([*dis.get_instructions(code)][-1].argval)
+            said = identify([*dis.get_instructions(code)][-1].argval).digest
             nodes = [
                 node
                 for node in lambdas
                 if isinstance(node.body, ast.Constant)
-                and digest(node.body.value) == said
+                and identify(node.body.value).digest == said
                 and len(node.args.args) == code.co_argcount
             ]
         else:
@@ -190,31 +189,6 @@ def _extent(code: CodeType) -> tuple[object, ...] | None:
 
 def _span(node: ast.expr) -> tuple[object, ...]:
     return (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
-
-
-def code_digest(code: CodeType) -> bytes:
-    """Return the digest of a code object: instructions, constants and names; not file or line."""
-    consts = [
-        code_digest(item) if isinstance(item, CodeType) else digest(item)
-        for item in code.co_consts
-    ]
-    counts = [
-        code.co_argcount,
-        code.co_posonlyargcount,
-        code.co_kwonlyargcount,
-        code.co_flags & 0xFFFF,
-    ]
-    names = [
-        [*group]
-        for group in (
-            code.co_names,
-            code.co_varnames,
-            code.co_freevars,
-            code.co_cellvars,
-        )
-    ]
-    instructions = [list(sys.version_info[:2]), code.co_code, code.co_exceptiontable]
-    return seal("code object", instructions, [*map(member, consts)], counts, names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +268,7 @@ class Tree:
         if not isinstance(node, ast.AST):
             return node
         if isinstance(node, ast.Constant):
-            return ["Constant", member(digest(node.value))]
+            return ["Constant", member(identify(node.value).digest)]
         fields = dict(ast.iter_fields(node))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             return self._function(node, fields)

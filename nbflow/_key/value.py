@@ -16,13 +16,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 import re
+import sys
 from types import CodeType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 from blake3 import blake3
 
-from nbflow._key.origin import is_users
+from nbflow._key.origin import behaves, is_users
 from nbflow.errors import UnkeyableError, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     Step: TypeAlias = tuple[str, object]
 
 SIZE = 20
+#: Bytes of a digest that tells two inputs apart for a reader; keys have more.
+SHORT = 8
 INDEX, ITEM, ATTRIBUTE = "[{}]", "[{}]", ".{}"
 
 # Codes of msgpack extensions: a member's digest, and what msgpack itself has no form
@@ -216,36 +219,6 @@ class _Name(str):
     __slots__ = ()
 
 
-def digest(value: object, where: str = "value", *, methods: bool = True) -> bytes:
-    """Return the 20-byte digest of the full content of a value, of the code in it, too.
-
-    Two values have one digest exactly when a careful user would call them the same:
-    types count, so do dtypes, names and the order of a dict; where a value lies in
-    memory, how it is chunked and who shares it does not.
-
-    Args:
-        value: anything but iterators, open files and the like.
-        where: what the value is to the caller, the start of the path in the error.
-        methods: do the methods of the user's objects count?
-
-    Raises:
-        UnkeyableError: no key can be made of the value, or of something in it.
-    """
-    try:
-        content = identify(value, methods=methods)
-    except Refusal as refusal:
-        raise refusal.error(where) from refusal.__cause__
-    if not content.code:
-        return content.digest
-    from nbflow._key import code
-
-    return seal(
-        "with code",
-        member(content.digest),
-        [member(code.read(thing).digest) for thing in content.code],
-    )
-
-
 def identify(value: object, *, methods: bool = True) -> Content:
     """Return the digest of a value and the code in it, apart.
 
@@ -403,12 +376,35 @@ class Walk:
 
 def _rank(thing: Any) -> tuple[str, bytes]:
     """Return what puts functions in one order whatever the hash seed; what they reach is read elsewhere."""
-    from nbflow._key.syntax import code_digest
-
     code = getattr(thing, "__code__", None)
     return str(
         getattr(thing, "__qualname__", None) or getattr(thing, "__name__", "")
     ), code_digest(code) if isinstance(code, CodeType) else b""
+
+
+def code_digest(code: CodeType) -> bytes:
+    """Return the digest of a code object: instructions, constants and names; not file or line."""
+    consts = [
+        code_digest(item) if isinstance(item, CodeType) else identify(item).digest
+        for item in code.co_consts
+    ]
+    counts = [
+        code.co_argcount,
+        code.co_posonlyargcount,
+        code.co_kwonlyargcount,
+        code.co_flags & 0xFFFF,
+    ]
+    names = [
+        [*group]
+        for group in (
+            code.co_names,
+            code.co_varnames,
+            code.co_freevars,
+            code.co_cellvars,
+        )
+    ]
+    instructions = [list(sys.version_info[:2]), code.co_code, code.co_exceptiontable]
+    return seal("code object", instructions, [*map(member, consts)], counts, names)
 
 
 _HANDLERS: dict[type, tuple[Handler, bool]] = {}
@@ -478,7 +474,6 @@ def _by_base(kind: type) -> Handler:
 
 def _with_class(described: Handler) -> Handler:
     """Count the class of an object with it if it has methods: a step that is given the object can call them."""
-    from nbflow._key.classes import behaves
 
     def handle(walk: Walk, value: object) -> bytes:
         kind = type(value)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from nbflow._key import value as keys
+from nbflow._key.reader import digest
 from nbflow._key.value import SIZE
 from nbflow.errors import DuplicateKeyError, UnkeyableError, UsageError
 
@@ -176,7 +176,7 @@ class Batch:
                 record = as_record(record, place)
             if self.key:
                 name = self._key_text(record, place)
-            return Row(record, name, keys.digest(record, "record"))
+            return Row(record, name, digest(record, "record"))
         except (UsageError, UnkeyableError) as error:
             return Row(record, name, place.to_bytes(SIZE, "little"), error)
 

@@ -10,7 +10,7 @@ import pytest
 
 from nbflow._api import SESSION
 from nbflow._key import mutation
-from nbflow._key.code import read
+from nbflow._key.reader import read
 from nbflow.errors import UnkeyableError
 
 
@@ -1012,15 +1012,15 @@ def test_a_wrapper_counts_and_so_does_what_it_wraps(new_notebook):
 def test_memory_of_dead_functions_is_given_back(notebook):
     import gc
 
-    from nbflow._key import code
+    from nbflow._key import reader
 
     notebook.run(HELPERS)
     read(notebook["step"])
     place = id(notebook["step"]), frozenset()
-    assert place in code._MEMO
+    assert place in reader._MEMO
     notebook.names.clear()
     gc.collect()
-    assert place not in code._MEMO
+    assert place not in reader._MEMO
 
 
 def test_memory_of_dead_steps_with_a_version_is_given_back(notebook):

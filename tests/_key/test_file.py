@@ -11,7 +11,7 @@ import pytest
 
 import nbflow as nf
 from nbflow._key.file import content_digest
-from nbflow._key.value import digest
+from nbflow._key.reader import digest
 from nbflow._store.codec import decode, encode
 from nbflow.errors import UnkeyableError
 
