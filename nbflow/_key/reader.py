@@ -10,7 +10,7 @@ import functools
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from nbflow._key.code import Graph, slots_of
+from nbflow._key.graph import Graph, slots_of
 from nbflow._key.kinds import unwrapped
 from nbflow._key.value import Refusal, identify, member, seal
 
