@@ -84,6 +84,11 @@ class Guards:
     )
     contents: list[Watch] = field(default_factory=list)
 
+    def note_function(self, function: FunctionType) -> None:
+        """Guard the code and the defaults of a function, all of which can be set."""
+        defaults, keyword_only = function.__defaults__, function.__kwdefaults__
+        self.functions.append((function, function.__code__, defaults, keyword_only))
+
     def disown(self, function: object) -> None:
         """Let go of the function that these guards belong to, or it would never die; name each thing once."""
         self.names = list(

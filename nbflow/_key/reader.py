@@ -10,9 +10,10 @@ import functools
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from nbflow._key.graph import Graph, slots_of
+from nbflow._key.graph import Graph
 from nbflow._key.kinds import unwrapped
 from nbflow._key.value import Refusal, identify, member, seal
+from nbflow._key.writes import slots_of
 
 if TYPE_CHECKING:
     from nbflow._key.code import Cell, Code
@@ -56,10 +57,11 @@ def _read(root: Any, rebound: set[Slot]) -> tuple[Code, Guards]:
     while True:
         graph = Graph(rebound, changed)
         graph.walk(root)
-        if graph.rebound <= rebound and graph.changed <= changed:
+        more_rebound, more_changed = graph.rebound, graph.changed
+        if more_rebound <= rebound and more_changed <= changed:
             break
-        rebound |= graph.rebound
-        changed |= graph.changed
+        rebound |= more_rebound
+        changed |= more_changed
     for refused in graph.refused:
         raise refused
     return graph.code(), graph.guards
