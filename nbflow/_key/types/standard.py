@@ -9,6 +9,7 @@ import decimal
 import enum
 import fractions
 import functools
+import math
 import operator
 import pathlib
 import re
@@ -48,7 +49,7 @@ def _int(_: Walk, value: int) -> bytes:
 
 @handles(float)
 def _float(_: Walk, value: float) -> bytes:
-    return seal("nan") if value != value else seal("float", float.hex(value))  # noqa: PLR0124
+    return seal("nan") if math.isnan(value) else seal("float", float.hex(value))
 
 
 @handles(complex)
@@ -68,18 +69,14 @@ def _secret(_: Walk, value: Secret) -> bytes:
 
 @handles(bytes, bytearray)
 def _bytes(_: Walk, value: bytes | bytearray) -> bytes:
-    return seal(
-        "bytes" if isinstance(value, bytes) else "bytearray",
-        len(value),
-        buffers=(memoryview(value),),
-    )
+    tag = "bytes" if isinstance(value, bytes) else "bytearray"
+    return seal(tag, len(value), buffers=(memoryview(value),))
 
 
 @handles(memoryview)
 def _memoryview(_: Walk, value: memoryview) -> bytes:
-    content = (
-        value.cast("B") if value.c_contiguous and value.nbytes else value.tobytes()
-    )
+    is_flat = value.c_contiguous and value.nbytes
+    content = value.cast("B") if is_flat else value.tobytes()
     return seal("memoryview", value.format, list(value.shape or ()), buffers=(content,))
 
 
@@ -90,11 +87,9 @@ def _array(walk: Walk, value: array.array[Any]) -> bytes:
 
 @handles(decimal.Decimal)
 def _decimal(_: Walk, value: decimal.Decimal) -> bytes:
-    return (
-        seal("decimal nan", value.is_snan())
-        if value.is_nan()
-        else seal("decimal", decimal.Decimal.__str__(value))
-    )
+    if value.is_nan():
+        return seal("decimal nan", value.is_snan())
+    return seal("decimal", decimal.Decimal.__str__(value))
 
 
 @handles(fractions.Fraction)
@@ -129,9 +124,8 @@ def _dict(walk: Walk, value: dict[object, object]) -> bytes:
 
 @handles(collections.OrderedDict)
 def _ordered(walk: Walk, value: collections.OrderedDict[object, object]) -> bytes:
-    return walk.members(
-        "ordered dict", items=_pairs(collections.OrderedDict.items(value))
-    )
+    pairs = _pairs(collections.OrderedDict.items(value))
+    return walk.members("ordered dict", items=pairs)
 
 
 @handles(collections.defaultdict)
@@ -147,10 +141,8 @@ def _proxy(walk: Walk, value: types.MappingProxyType[object, object]) -> bytes:
 
 @handles(collections.deque)
 def _deque(walk: Walk, value: collections.deque[object]) -> bytes:
-    items = [
-        (INDEX, place, item)
-        for place, item in enumerate(collections.deque.__iter__(value))
-    ]
+    iterator = collections.deque.__iter__(value)
+    items = [(INDEX, place, item) for place, item in enumerate(iterator)]
     return walk.members("deque", value.maxlen, items=items)
 
 
@@ -188,11 +180,9 @@ def _datetime(walk: Walk, value: dt.datetime) -> bytes:
 
 
 def _zone_of(walk: Walk, value: dt.datetime | dt.time) -> object:
-    return (
-        None
-        if value.tzinfo is None
-        else member(walk.at(ATTRIBUTE, "tzinfo", value.tzinfo))
-    )
+    if value.tzinfo is None:
+        return None
+    return member(walk.at(ATTRIBUTE, "tzinfo", value.tzinfo))
 
 
 @handles(dt.date)
@@ -202,14 +192,8 @@ def _date(_: Walk, value: dt.date) -> bytes:
 
 @handles(dt.time)
 def _time(walk: Walk, value: dt.time) -> bytes:
-    return seal(
-        "time",
-        [
-            dt.time.isoformat(value.replace(tzinfo=None)),
-            value.fold,
-            _zone_of(walk, value),
-        ],
-    )
+    text = dt.time.isoformat(value.replace(tzinfo=None))
+    return seal("time", [text, value.fold, _zone_of(walk, value)])
 
 
 @handles(dt.timedelta)
@@ -221,25 +205,26 @@ def _timedelta(_: Walk, value: dt.timedelta) -> bytes:
 def _timezone(_: Walk, value: dt.timezone) -> bytes:
     offset = value.utcoffset(None)
     return seal(
-        "timezone", offset.days, offset.seconds, offset.microseconds, value.tzname(None)
+        "timezone",
+        offset.days,
+        offset.seconds,
+        offset.microseconds,
+        value.tzname(None),
     )
 
 
 @handles(zoneinfo.ZoneInfo, subclasses=True)
 def _zone(_: Walk, value: zoneinfo.ZoneInfo) -> bytes:
-    return (
-        seal("zone", value.key)
-        if value.key
-        else refuse(value, "it is a time zone without a name")
-    )
+    if not value.key:
+        refuse(value, "it is a time zone without a name")
+    return seal("zone", value.key)
 
 
 @handles(dt.tzinfo, subclasses=True)
 def _tzinfo(walk: Walk, value: dt.tzinfo) -> bytes:
     if type(value).__module__.partition(".")[0] in ("pytz", "dateutil"):
-        return seal(
-            "tzinfo", repr(value)
-        )  # they say all there is to them there; their attributes are caches
+        # They say all there is to them there; their attributes are caches.
+        return seal("tzinfo", repr(value))
     return handler(object)(walk, value)
 
 
@@ -257,11 +242,8 @@ def _tzinfo(walk: Walk, value: dt.tzinfo) -> bytes:
 def _path(walk: Walk, value: pathlib.PurePath) -> bytes:
     if isinstance(value, pathlib.Path):
         return _parts(walk, "path", str(value))
-    return _parts(
-        walk,
-        "windows path" if isinstance(value, pathlib.PureWindowsPath) else "pure path",
-        str(value),
-    )
+    is_windows = isinstance(value, pathlib.PureWindowsPath)
+    return _parts(walk, "windows path" if is_windows else "pure path", str(value))
 
 
 @handles(enum.Enum, subclasses=True)
@@ -277,11 +259,9 @@ def _pattern(walk: Walk, value: re.Pattern[Any]) -> bytes:
 
 @handles(types.ModuleType, subclasses=True)
 def _module(walk: Walk, value: types.ModuleType) -> bytes:
-    return (
-        seal("code", walk.reach(value))
-        if is_users(value)
-        else seal("module", value.__name__)
-    )
+    if is_users(value):
+        return seal("code", walk.reach(value))
+    return seal("module", value.__name__)
 
 
 @handles(types.SimpleNamespace)
@@ -292,9 +272,8 @@ def _namespace(walk: Walk, value: types.SimpleNamespace) -> bytes:
 
 @handles(functools.partial)
 def _partial(walk: Walk, value: functools.partial[object]) -> bytes:
-    return _parts(
-        walk, "partial", value.func, value.args, dict(sorted(value.keywords.items()))
-    )
+    keywords = dict(sorted(value.keywords.items()))
+    return _parts(walk, "partial", value.func, value.args, keywords)
 
 
 @handles(operator.attrgetter, operator.itemgetter, operator.methodcaller)
@@ -304,9 +283,8 @@ def _getter(walk: Walk, value: Any) -> bytes:
 
 @handles(type(typing.Annotated[int, ""]))
 def _annotated(walk: Walk, value: Any) -> bytes:
-    return _parts(
-        walk, "annotated", value.__origin__, value.__metadata__
-    )  # pickle writes it in another way since Python 3.13
+    # Pickle writes it in another way since Python 3.13.
+    return _parts(walk, "annotated", value.__origin__, value.__metadata__)
 
 
 if sys.version_info >= (3, 12):
@@ -316,13 +294,11 @@ if sys.version_info >= (3, 12):
         try:
             meant = value.__value__
         except Exception as error:  # it is evaluated here, and may be any expression
-            return refuse(
-                value, f"what the type stands for cannot be evaluated ({error})"
-            )
+            reason = f"what the type stands for cannot be evaluated ({error})"
+            return refuse(value, reason)
         return _parts(walk, "type alias", value.__name__, meant)
 
 
 def _parts(walk: Walk, tag: str, *parts: object) -> bytes:
-    return walk.members(
-        tag, items=[(INDEX, place, part) for place, part in enumerate(parts)]
-    )
+    members = [(INDEX, place, part) for place, part in enumerate(parts)]
+    return walk.members(tag, items=members)
