@@ -85,7 +85,8 @@ def spelled(kind: type) -> str:
     """Return the members of a class as text, for a reader: one a line, what libraries add left out."""
     said = [f"class {kind.__name__}:"]
     for name, item in _members(kind):
-        if item is None or item == "" or _is_added(name, item):
+        is_empty = item is None or (isinstance(item, str) and not item)
+        if is_empty or _is_added(name, item):
             continue
         if name.endswith(":"):
             said.append(f"    {name} {item}")
@@ -103,7 +104,7 @@ def _is_added(name: str, item: object) -> bool:
         return False
     if part == "name" or isinstance(item, bool):
         return True
-    return not item or not isinstance(item, (str, int, float, list))
+    return not isinstance(item, (str, int, float, list)) or not item
 
 
 def _members(kind: type) -> Iterator[tuple[str, object]]:

@@ -1009,6 +1009,31 @@ def test_a_wrapper_counts_and_so_does_what_it_wraps(new_notebook):
     assert differs(new_notebook, cell, cell.replace("* times", "* times * 1"))
 
 
+@pytest.mark.parametrize(
+    ("held", "other"),
+    [
+        ("np.array([1, 2])", "np.array([1, 3])"),
+        ("pd.DataFrame({'a': [1, 2]})", "pd.DataFrame({'a': [1, 3]})"),
+    ],
+)
+def test_a_class_without_methods_may_hold_an_array_or_a_frame(
+    new_notebook, held, other
+):
+    """Neither says whether it is empty when it is asked for its truth."""
+    cell = f"""
+import numpy as np
+import pandas as pd
+
+class Settings:
+    table = {held}
+
+def step(x):
+    return Settings.table
+"""
+    assert not differs(new_notebook, cell, cell)
+    assert differs(new_notebook, cell, cell.replace(held, other))
+
+
 def test_memory_of_dead_functions_is_given_back(notebook):
     import gc
 
