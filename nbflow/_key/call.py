@@ -38,7 +38,7 @@ class Input(NamedTuple):
 
 
 class Binder:
-    """Turns the arguments of a call into names and values: one list for all spellings of one call.
+    """Turns the arguments of a call into names and values, one list for all spellings.
 
     Args:
         function: the step's function.
@@ -48,32 +48,26 @@ class Binder:
     __slots__ = ("_bind", "_ignored", "_options")
 
     def __init__(
-        self, function: Callable[..., Any], ignore: Iterable[str] = ()
+        self, function: Callable[..., object], ignore: Iterable[str] = ()
     ) -> None:
         try:
             parameters = [*inspect.signature(function).parameters.values()]
         except ValueError:  # a function written in C that does not tell
-            parameters = [
-                *inspect.signature(
-                    lambda *args, **kwargs: (args, kwargs)
-                ).parameters.values()
-            ]
+            parameters = [*inspect.signature(_anything).parameters.values()]
         self._ignored = frozenset(ignore)
-        last = parameters[-1] if parameters else None
-        takes_any = (
-            last is not None
-            and last.kind is last.VAR_KEYWORD
-            and last.name not in self._ignored
-        )
-        self._options = last.name if last is not None and takes_any else None
+        #: The name of ``**kwargs``, if there are any and they count.
+        self._options: str | None = None
+        for last in parameters[-1:]:
+            if last.kind is last.VAR_KEYWORD and last.name not in self._ignored:
+                self._options = last.name
         self._bind = _binding(function, parameters, self._ignored)
 
     def arguments(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> list[tuple[str, object]]:
-        """Return each argument that counts with its name, in the order of the signature, defaults filled in.
+        """Return each argument that counts with its name.
 
-        ``*args`` is one tuple, ``**kwargs`` one dict sorted by name.
+        They are in the order of the signature, defaults filled in. ``*args`` is one tuple, ``**kwargs`` one dict sorted by name.
 
         Raises:
             TypeError: the function cannot be called so; Python's own error.
@@ -81,19 +75,17 @@ class Binder:
         found = self._bind(*args, **kwargs)
         if self._options is not None:
             name, options = found[-1]
-            found[-1] = (
-                name,
-                {
-                    key: options[key]
-                    for key in sorted(options)
-                    if key not in self._ignored
-                },
-            )
+            counted = [key for key in sorted(options) if key not in self._ignored]
+            found[-1] = name, {key: options[key] for key in counted}
         return found
 
 
+def _anything(*args: object, **kwargs: object) -> None:
+    """Have the signature of a function that tells nothing of its own."""
+
+
 def _binding(
-    function: Callable[..., Any],
+    function: Callable[..., object],
     parameters: list[inspect.Parameter],
     ignored: frozenset[str],
 ) -> Callable[..., list[tuple[str, Any]]]:
@@ -103,30 +95,30 @@ def _binding(
     takes and with the error that the function would raise.
     """
     empty = inspect.Parameter.empty
-    bare = [
-        parameter.replace(
-            annotation=empty, default=empty if parameter.default is empty else None
-        )
-        for parameter in parameters
-    ]
-    counted = ", ".join(
-        f"({p.name!r}, {p.name})" for p in parameters if p.name not in ignored
-    )
-    space: dict[str, Any] = {}
-    exec(f"def bind{inspect.Signature(bare)}: return [{counted}]", space)  # noqa: S102  # names from a signature only
+    bare, counted = [], []
+    positional: list[object] = []
+    keyword_only: dict[str, object] = {}
+    for parameter in parameters:
+        name, default = parameter.name, parameter.default
+        if name not in ignored:
+            counted.append(f"({name!r}, {name})")
+        # A default has no spelling in general: it is put into the function afterwards.
+        has_default = default is not empty
+        stand_in = None if has_default else empty
+        bare.append(parameter.replace(annotation=empty, default=stand_in))
+        if has_default and parameter.kind is parameter.KEYWORD_ONLY:
+            keyword_only[name] = default
+        elif has_default:
+            positional.append(default)
+    source = f"def bind{inspect.Signature(bare)}: return [{', '.join(counted)}]"
+    space: dict[str, FunctionType] = {}
+    exec(source, space)  # noqa: S102  # nothing but names from a signature
     bind = space["bind"]
-    keyword_only = [
-        p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not empty
-    ]
-    bind.__kwdefaults__ = {p.name: p.default for p in keyword_only}
-    bind.__defaults__ = tuple(
-        p.default
-        for p in parameters
-        if p.kind is not p.KEYWORD_ONLY and p.default is not empty
-    )
+    bind.__defaults__ = tuple(positional)
+    bind.__kwdefaults__ = keyword_only
     bind.__name__ = getattr(function, "__name__", "call")
     bind.__qualname__ = getattr(function, "__qualname__", bind.__name__)
-    return bind  # type: ignore[no-any-return]
+    return bind
 
 
 def call_key(
@@ -143,14 +135,13 @@ def call_key(
     Raises:
         UnkeyableError: no key can be made of an argument; the message names it.
     """
-    data = encode_plain(
-        ("call", name, code, arguments), [value for _, value in arguments]
-    )
+    values = [value for _, value in arguments]
+    data = encode_plain(("call", name, code, arguments), values)
     if data is None:
-        members = [
-            (argument, member(digest(value, argument, methods=methods)))
-            for argument, value in arguments
-        ]
+        members = []
+        for argument, value in arguments:
+            found = digest(value, argument, methods=methods)
+            members.append((argument, member(found)))
         data = _encode(("call", name, code, members))
     return blake3(data).hexdigest(SIZE)
 
@@ -163,12 +154,15 @@ def inputs_of(arguments: list[tuple[str, object]]) -> list[Input]:
 
 
 def short_digest(value: object) -> bytes:
-    """Return the first eight bytes of a value's digest: enough to tell whether it is another one."""
+    """Return the first bytes of a value's digest: enough to see that it is another one."""
     return digest(value)[:SHORT]
 
 
 def parts_of(value: object) -> tuple[str, tuple[tuple[str, bytes], ...]]:
-    """Return what the parts of a value are called, and each with its digest; none of a value that is one piece."""
+    """Return what the parts of a value are called, and each with its digest.
+
+    A value that is one piece has none.
+    """
     name, found = "field", _fields_of(value)
     if is_frame(value):
         name, found = "column", columns_of(value)
@@ -182,7 +176,7 @@ def parts_of(value: object) -> tuple[str, tuple[tuple[str, bytes], ...]]:
 
 
 def _fields_of(value: object) -> Iterable[tuple[object, object]]:
-    """Return the entries of a dict, or the attributes of an object, if they are few enough to tell apart."""
+    """Return the entries of a dict that is not too big, or the attributes of an object."""
     if isinstance(value, dict):
         return value.items() if len(value) <= MOST_PARTS else ()
     if isinstance(value, (type, FunctionType, ModuleType)):
