@@ -39,11 +39,9 @@ class Part:
     @property
     def frame(self) -> str:
         """Of a column the name of its frame."""
-        return (
-            self.name.rpartition(" of `")[2].rstrip("`")
-            if self.kind == "column"
-            else ""
-        )
+        if self.kind != "column":
+            return ""
+        return self.name.rpartition(" of `")[2].rstrip("`")
 
 
 @dataclass(frozen=True, slots=True)
