@@ -119,7 +119,10 @@ def _attributes(steps: _Steps, place: int) -> Chain:
 
 
 def _owner(steps: _Steps, place: int) -> str | None:
-    """Return the name whose attribute is set: ``State`` for ``State.n = 1`` and ``State.n += 1``, none for ``self.n``."""
+    """Return the name whose attribute is set.
+
+    That is ``State`` for ``State.n = 1`` and ``State.n += 1``, none for ``self.n``.
+    """
     before = place - 1
     if steps[before][0] == "SWAP":
         # Of an augmented assignment. The owner was loaded and copied before the

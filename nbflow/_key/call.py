@@ -67,7 +67,8 @@ class Binder:
     ) -> list[tuple[str, object]]:
         """Return each argument that counts with its name.
 
-        They are in the order of the signature, defaults filled in. ``*args`` is one tuple, ``**kwargs`` one dict sorted by name.
+        They are in the order of the signature, defaults filled in. ``*args`` is one
+        tuple, ``**kwargs`` one dict sorted by name.
 
         Raises:
             TypeError: the function cannot be called so; Python's own error.

@@ -224,7 +224,7 @@ class Edges:
         """Return where the value in a slot leads; see `to`."""
         if slot not in self.ignored:
             return self.to(value, name, slot, fetch)
-        why = "it does not count: the code binds it anew, or ignore= leaves it out"
+        why = "it does not count: the code binds it again, or ignore= leaves it out"
         self.uncounted[name] = why
         return seal("rebound")
 
@@ -362,7 +362,10 @@ def _changes_itself(found: Content) -> bool:
 
 
 def _is_to_be_read(value: object, refusal: Refusal) -> bool:
-    """Return whether what the code reads is an iterator or a file to read: what is in it counts, and cannot be known."""
+    """Return whether what the code reads is an iterator or a file to read.
+
+    What is in it counts, and cannot be known.
+    """
     if isinstance(value, io.IOBase) and not value.closed and not value.readable():
         return False
     in_attribute = any(form == ATTRIBUTE for form, _ in refusal.path)

@@ -446,7 +446,10 @@ def _frame_kinds() -> list[type]:
 
 
 def _put_on(item: object) -> FunctionType | type | None:
-    """Return the function or class behind an attribute of a frame: itself, or what an accessor or name space stands for."""
+    """Return the function or class behind an attribute of a frame.
+
+    That is the attribute itself, or what an accessor or name space stands for.
+    """
     for held in (item, getattr(item, "_accessor", None), getattr(item, "_ns", None)):
         if isinstance(held, (FunctionType, type)):
             return held

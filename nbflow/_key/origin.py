@@ -40,7 +40,7 @@ def is_users_file(filename: str) -> bool:
 
 
 def is_users_module(name: str) -> bool:
-    """Tell whether a module is the user's: the notebook, a script, a local module, one made on the fly."""
+    """Return whether a module is the user's: the notebook, a script, a local module, one made on the fly."""
     module = sys.modules.get(name)
     filename = getattr(module, "__file__", None)
     if not filename:  # a package without an __init__.py has folders only
@@ -51,7 +51,7 @@ def is_users_module(name: str) -> bool:
 
 
 def is_users(thing: FunctionType | type | ModuleType) -> bool:
-    """Tell whether a function, a class or a module is the user's."""
+    """Return whether a function, a class or a module is the user's."""
     if isinstance(thing, FunctionType):
         filename = thing.__code__.co_filename
         # A cell has the name of a file that does not exist, and is no file in angle
@@ -66,7 +66,7 @@ def is_users(thing: FunctionType | type | ModuleType) -> bool:
 
 
 def _is_generated(function: FunctionType) -> bool:
-    """Tell whether dataclasses, attrs or namedtuple wrote a function; it follows from the fields of its class."""
+    """Return whether dataclasses, attrs or namedtuple wrote a function; it follows from the fields of its class."""
     code = function.__code__
     return (
         code.co_filename.startswith("<attrs generated")
@@ -92,7 +92,7 @@ def carried(function: FunctionType) -> list[object]:
 
 
 def leads_to_users(function: FunctionType, above: tuple[object, ...] = ()) -> bool:
-    """Tell whether a function is the user's or carries one that is."""
+    """Return whether a function is the user's or carries one that is."""
     if is_users(function):
         return True
     inside = [part for part in carried(function) if isinstance(part, FunctionType)]
@@ -101,7 +101,7 @@ def leads_to_users(function: FunctionType, above: tuple[object, ...] = ()) -> bo
 
 
 def holds(value: object, name: str) -> bool:
-    """Tell whether an attribute is there without asking ``__getattr__``, which a mock or a proxy answers to all."""
+    """Return whether an attribute is there without asking ``__getattr__``, which a mock or a proxy answers to all."""
     if name in getattr(value, "__dict__", ()):
         return True
     return any(name in vars(base) for base in type(value).__mro__)

@@ -39,8 +39,8 @@ _BY_TYPE_ALONE = frozenset(
     asyncio.Lock asyncio.Event asyncio.Condition asyncio.Semaphore asyncio.Queue asyncio.AbstractEventLoop
     asyncio.Runner queue.Queue queue.SimpleQueue _queue.SimpleQueue concurrent.Executor multiprocessing.Pool
     multiprocessing.BaseContext multiprocessing.SemLock multiprocessing.BaseManager multiprocessing.BaseProcess
-    subprocess.Popen unittest.NonCallableMock logging.Logger logging.LoggerAdapter logging.Handler contextvars.ContextVar
-    _contextvars.ContextVar _contextvars.Context
+    subprocess.Popen unittest.NonCallableMock logging.Logger logging.LoggerAdapter logging.Handler
+    contextvars.ContextVar _contextvars.ContextVar _contextvars.Context
     os._Environ
     socket.socket _socket.socket ssl.SSLContext _ssl._SSLContext http.HTTPConnection urllib.OpenerDirector
     smtplib.SMTP ftplib.FTP imaplib.IMAP4 select.epoll selectors.BaseSelector

@@ -1,4 +1,7 @@
-"""Digests of scipy's sparse matrices: format, dtype, shape and entries; in which order those are kept does not count."""
+"""Digests of scipy's sparse matrices: format, dtype, shape and entries.
+
+In which order the entries are kept does not count.
+"""
 
 from __future__ import annotations
 
