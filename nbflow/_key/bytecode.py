@@ -45,7 +45,11 @@ class Reads:
 
 
 def scan(
-    code: CodeType, *, module: bool = False, functions: bool = True, inside: bool = True
+    code: CodeType,
+    *,
+    module: bool = False,
+    functions: bool = True,
+    inside: bool = True,
 ) -> Reads:
     """Return what a code reads and rebinds, functions and classes defined in it included.
 
@@ -61,7 +65,14 @@ def scan(
     if "__class__" in free:
         # Of `super()`, which reads it in instructions only since Python 3.12.
         reads.cells.add(("__class__",))
-    _scan(code, free, reads, module=module, functions=functions, inside=inside)
+    _scan(
+        code,
+        free,
+        reads,
+        module=module,
+        functions=functions,
+        inside=inside,
+    )
     return reads
 
 
@@ -135,7 +146,12 @@ def _owner(steps: _Steps, place: int) -> str | None:
     return name if opcode in _GLOBAL | _CELL else None
 
 
-def _note_binding(opcode: str, name: str, free: frozenset[str], reads: Reads) -> None:
+def _note_binding(
+    opcode: str,
+    name: str,
+    free: frozenset[str],
+    reads: Reads,
+) -> None:
     if opcode in _ATTRIBUTE or opcode == "LOAD_SUPER_ATTR":
         reads.attributes.add(name)
     elif opcode in _REBIND_GLOBAL:

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import inspect
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    NamedTuple,
+)
 
 import msgspec
 from blake3 import blake3
 
-from nbflow._key.kinds import MOST_PARTS, columns_of, is_frame
+from nbflow._key.kinds import (
+    MOST_PARTS,
+    columns_of,
+    is_frame,
+)
 from nbflow._key.reader import digest
 from nbflow._key.secret import KNOWN
-from nbflow._key.value import SHORT, SIZE, encode_plain, member
+from nbflow._key.value import (
+    SHORT,
+    SIZE,
+    encode_plain,
+    member,
+)
 from nbflow.errors import UnkeyableError
 
 if TYPE_CHECKING:
@@ -123,7 +136,11 @@ def _binding(
 
 
 def call_key(
-    name: str, code: bytes, arguments: list[tuple[str, object]], *, methods: bool = True
+    name: str,
+    code: bytes,
+    arguments: list[tuple[str, object]],
+    *,
+    methods: bool = True,
 ) -> str:
     """Return the key of a call: 40 lowercase hexadecimal digits.
 
@@ -150,7 +167,12 @@ def call_key(
 def inputs_of(arguments: list[tuple[str, object]]) -> list[Input]:
     """Return what a checkpoint keeps of the arguments: digests, never the values."""
     return [
-        Input(name, short_digest(value), *parts_of(value)) for name, value in arguments
+        Input(
+            name,
+            short_digest(value),
+            *parts_of(value),
+        )
+        for name, value in arguments
     ]
 
 

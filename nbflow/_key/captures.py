@@ -7,7 +7,14 @@ from types import FunctionType
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._key.bytecode import scan
-from nbflow._key.kinds import BUNDLES, contents, is_constant, is_data, unwrapped, wraps
+from nbflow._key.kinds import (
+    BUNDLES,
+    contents,
+    is_constant,
+    is_data,
+    unwrapped,
+    wraps,
+)
 from nbflow._key.origin import carried, is_users
 
 if TYPE_CHECKING:
@@ -63,7 +70,11 @@ def held(space: Space, things: Iterable[object]) -> Held:
     return found
 
 
-def _of_function(space: Space, function: FunctionType, found: Held) -> list[object]:
+def _of_function(
+    space: Space,
+    function: FunctionType,
+    found: Held,
+) -> list[object]:
     """Note what a function reads and rebinds, and return what is to be looked at next."""
     reads = scan(function.__code__)
     found.rebound.update(reads.rebound_names)
@@ -84,7 +95,11 @@ def _of_function(space: Space, function: FunctionType, found: Held) -> list[obje
     return inside
 
 
-def _of_class(space: Space, kind: type, found: Held) -> list[object]:
+def _of_class(
+    space: Space,
+    kind: type,
+    found: Held,
+) -> list[object]:
     """Note the plain values in a class, and return its methods."""
     name = kind.__name__
     if space.get(name) is kind and not issubclass(kind, enum.Enum):

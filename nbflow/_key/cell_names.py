@@ -396,11 +396,21 @@ class _Walk:
             self._read(_chains(_loaded(target)) - bound_here, bound)
         return bound | names.keys()
 
-    def _definition(self, node: ast.stmt, name: str, bound: set[str]) -> set[str]:
+    def _definition(
+        self,
+        node: ast.stmt,
+        name: str,
+        bound: set[str],
+    ) -> set[str]:
         code = _compiled(ast.Module([node], []))
         everything = scan(code, module=True)
         is_class = isinstance(node, ast.ClassDef)
-        at_once = scan(code, module=True, inside=is_class, functions=False)
+        at_once = scan(
+            code,
+            module=True,
+            inside=is_class,
+            functions=False,
+        )
         self._later[name] = everything.names - {(name,)}
         self._found.needed.update(chain[0] for chain in everything.names)
         self._found.rebinds.update(everything.rebound_names)
@@ -418,13 +428,20 @@ class _Walk:
                 self._found.binds[part.target.id] = None
 
     def _read(
-        self, chains: set[Chain], bound: set[str], used: frozenset[str] = frozenset()
+        self,
+        chains: set[Chain],
+        bound: set[str],
+        used: frozenset[str] = frozenset(),
     ) -> None:
         for chain in chains:
             name = chain[0]
             if name in self._later and name not in used:
                 # What the function reads, it reads when it is used.
-                self._read(self._later[name], bound, used | {name})
+                self._read(
+                    self._later[name],
+                    bound,
+                    used | {name},
+                )
             if name not in bound:
                 self._found.reads.add(chain)
 

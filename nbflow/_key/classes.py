@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from nbflow._key import syntax
 from nbflow._key.origin import is_users, methods
-from nbflow._key.value import Refusal, identify, member, seal
+from nbflow._key.value import (
+    Refusal,
+    identify,
+    member,
+    seal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -68,7 +68,11 @@ class Code:
     installed: frozenset[Any] = field(default=frozenset(), compare=False)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(
+    frozen=True,
+    slots=True,
+    eq=False,
+)
 class Cell:
     """A cell of a notebook, to be read like a function.
 

@@ -12,11 +12,23 @@ import functools
 import io
 from dataclasses import dataclass
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    TypeAlias,
+)
 
-from nbflow._key import classes, mutation, redaction
+from nbflow._key import (
+    classes,
+    mutation,
+    redaction,
+)
 from nbflow._key.code import Cell
-from nbflow._key.guards import MISSING, Guards, Watch
+from nbflow._key.guards import (
+    MISSING,
+    Guards,
+    Watch,
+)
 from nbflow._key.kinds import (
     BUNDLES,
     NAMED,
@@ -32,9 +44,20 @@ from nbflow._key.kinds import (
     with_article,
     wraps,
 )
-from nbflow._key.origin import content, holds, is_users
+from nbflow._key.origin import (
+    content,
+    holds,
+    is_users,
+)
 from nbflow._key.secret import KNOWN
-from nbflow._key.value import ATTRIBUTE, SHORT, Content, Refusal, identify, seal
+from nbflow._key.value import (
+    ATTRIBUTE,
+    SHORT,
+    Content,
+    Refusal,
+    identify,
+    seal,
+)
 from nbflow._key.writes import slots_of
 
 if TYPE_CHECKING:
@@ -125,7 +148,11 @@ class Edges:
         value = space.get(chain[0], MISSING)
         length = 1
         while length < len(chain) and isinstance(value, ModuleType) and is_users(value):
-            self._watch(space, chain[length - 1], value)
+            self._watch(
+                space,
+                chain[length - 1],
+                value,
+            )
             space = vars(value)
             value = space.get(chain[length], MISSING)
             length += 1
@@ -146,7 +173,11 @@ class Edges:
         fetch = functools.partial(space.get, last, MISSING)
         yield name, self.at(slot, value, name, fetch)
         if rest and slot not in self.ignored:
-            yield from self._beyond(self.looked_through(value), name, rest)
+            yield from self._beyond(
+                self.looked_through(value),
+                name,
+                rest,
+            )
 
     def follow_cell(self, cell: CellType, chain: Chain) -> Iterator[tuple[str, Target]]:
         """Follow a dotted name whose first part is a closure's."""
@@ -156,12 +187,27 @@ class Edges:
         if isinstance(value, ModuleType) and rest:
             yield from self.follow({name: value}, chain)
             return
-        yield name, self.at(slot, value, name, functools.partial(content, cell))
+        yield (
+            name,
+            self.at(
+                slot,
+                value,
+                name,
+                functools.partial(content, cell),
+            ),
+        )
         if rest and slot not in self.ignored:
-            yield from self._beyond(self.looked_through(value), name, chain[1:])
+            yield from self._beyond(
+                self.looked_through(value),
+                name,
+                chain[1:],
+            )
 
     def _beyond(
-        self, value: object, name: str, rest: Chain
+        self,
+        value: object,
+        name: str,
+        rest: Chain,
     ) -> Iterator[tuple[str, Target]]:
         """Yield what counts behind a name that was followed: what the user put into a library, or onto a function."""
         if isinstance(value, ModuleType):
@@ -170,7 +216,10 @@ class Edges:
             yield from self._of_function(value, name, rest[0])
 
     def _in_library(
-        self, module: ModuleType, name: str, rest: Chain
+        self,
+        module: ModuleType,
+        name: str,
+        rest: Chain,
     ) -> Iterator[tuple[str, Target]]:
         value: object = module
         for attribute in rest:
@@ -191,7 +240,10 @@ class Edges:
         return found
 
     def _of_function(
-        self, function: FunctionType, name: str, attribute: str
+        self,
+        function: FunctionType,
+        name: str,
+        attribute: str,
     ) -> Iterator[tuple[str, Target]]:
         if attribute in _SAID:
             label, said = f"{name}.{attribute}", getattr(function, attribute)
@@ -204,7 +256,12 @@ class Edges:
             if attribute in vars(function):
                 yield f"{name}.{label}", target
 
-    def _watch(self, space: Space, name: str, value: object) -> None:
+    def _watch(
+        self,
+        space: Space,
+        name: str,
+        value: object,
+    ) -> None:
         """Guard a name: by the very object, or by the type where the content is watched anyway."""
         if (
             value is MISSING
@@ -219,7 +276,11 @@ class Edges:
     # From a value.
 
     def at(
-        self, slot: Slot, value: object, name: str, fetch: Callable[[], object]
+        self,
+        slot: Slot,
+        value: object,
+        name: str,
+        fetch: Callable[[], object],
     ) -> Target:
         """Return where the value in a slot leads; see `to`."""
         if slot not in self.ignored:
@@ -253,8 +314,18 @@ class Edges:
         if isinstance(value, NAMED) and not is_bound(value):
             return named("named", value)
         if is_constant(value):
-            return self._value(slot, identify(value), name, value)
-        return self.to_content(value, name, slot, fetch or (lambda: value))
+            return self._value(
+                slot,
+                identify(value),
+                name,
+                value,
+            )
+        return self.to_content(
+            value,
+            name,
+            slot,
+            fetch or (lambda: value),
+        )
 
     def looked_through(self, value: Any) -> Any:
         """Return what a step stands for, and note the step."""
@@ -281,7 +352,11 @@ class Edges:
         return named("installed", thing)
 
     def to_content(
-        self, value: object, name: str, slot: Slot | None, fetch: Callable[[], object]
+        self,
+        value: object,
+        name: str,
+        slot: Slot | None,
+        fetch: Callable[[], object],
     ) -> Target:
         """Key a value that can change in place by its content, or where it has none by its type alone."""
         try:
@@ -308,7 +383,11 @@ class Edges:
         return self._value(slot, counted, name, value)
 
     def _value(
-        self, slot: Slot | None, found: Content, name: str, value: object
+        self,
+        slot: Slot | None,
+        found: Content,
+        name: str,
+        value: object,
     ) -> Value:
         code = [self.to(thing, name) for thing in found.code]
         return Value(
@@ -333,7 +412,11 @@ def named(tag: str, thing: Any) -> bytes:
         or getattr(thing, "__name__", None)
         or type(thing).__qualname__
     )
-    return seal(tag, str(getattr(thing, "__module__", None)), name)
+    return seal(
+        tag,
+        str(getattr(thing, "__module__", None)),
+        name,
+    )
 
 
 def _is_read_apart(value: object) -> bool:

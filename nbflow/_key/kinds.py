@@ -14,7 +14,11 @@ import sys
 import types
 import uuid
 from collections.abc import Iterator
-from types import CellType, FunctionType, ModuleType
+from types import (
+    CellType,
+    FunctionType,
+    ModuleType,
+)
 from typing import Any
 
 from nbflow._key.file import File

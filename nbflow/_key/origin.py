@@ -8,7 +8,11 @@ import sys
 import sysconfig
 import weakref
 from pathlib import Path
-from types import CellType, FunctionType, ModuleType
+from types import (
+    CellType,
+    FunctionType,
+    ModuleType,
+)
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -12,7 +12,11 @@ import pprint
 import re
 
 from nbflow._key import secret_patterns
-from nbflow._key.secret import KNOWN, SHORTEST, Secret
+from nbflow._key.secret import (
+    KNOWN,
+    SHORTEST,
+    Secret,
+)
 from nbflow._key.value import is_plain
 
 #: Longer ones are not kept: of a list of ten thousand labels the digest says enough.

@@ -17,12 +17,25 @@ import linecache
 import textwrap
 from dataclasses import dataclass
 from types import CodeType
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import (
+    TYPE_CHECKING,
+    NamedTuple,
+    TypeAlias,
+)
 
-from nbflow._key.value import code_digest, identify, member, seal
+from nbflow._key.value import (
+    code_digest,
+    identify,
+    member,
+    seal,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import (
+        Callable,
+        Iterable,
+        Iterator,
+    )
 
 FunctionNode: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
 
@@ -72,12 +85,22 @@ def find(code: CodeType, space: dict[str, object]) -> Found | None:
             continue
         node = _match(code, source)
         if node is not None:
-            return Found(node, source.classes.get(id(node)), source)
+            return Found(
+                node,
+                source.classes.get(id(node)),
+                source,
+            )
     return None
 
 
 @functools.lru_cache(maxsize=64)
-def _source(filename: str, text: str, flags: int, *, apart: bool) -> Source:
+def _source(
+    filename: str,
+    text: str,
+    flags: int,
+    *,
+    apart: bool,
+) -> Source:
     """Read a text.
 
     Args:
@@ -89,7 +112,13 @@ def _source(filename: str, text: str, flags: int, *, apart: bool) -> Source:
             ``import re``).
     """
     flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    tree = compile(text, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+    tree = compile(
+        text,
+        filename,
+        "exec",
+        flags | ast.PyCF_ONLY_AST,
+        dont_inherit=True,
+    )
     source = Source(text.splitlines(keepends=True), {}, {}, {})
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
@@ -271,10 +300,18 @@ class Tree:
             return self._local(node)
         if isinstance(node, ast.JoinedStr):
             fields["values"] = _merged(node.values)
-        return self._fields(node, fields, in_class=isinstance(node, ast.ClassDef))
+        return self._fields(
+            node,
+            fields,
+            in_class=isinstance(node, ast.ClassDef),
+        )
 
     def _fields(
-        self, node: ast.AST, fields: dict[str, object], *, in_class: bool
+        self,
+        node: ast.AST,
+        fields: dict[str, object],
+        *,
+        in_class: bool,
     ) -> list[object]:
         found: list[object] = [type(node).__name__]
         for name, item in fields.items():

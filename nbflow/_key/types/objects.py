@@ -13,10 +13,18 @@ import io
 import itertools
 import types
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Iterator,
+)
 from typing import Any
 
-from nbflow._key.kinds import Around, is_bound, is_librarys
+from nbflow._key.kinds import (
+    Around,
+    is_bound,
+    is_librarys,
+)
 from nbflow._key.origin import holds
 from nbflow._key.value import (
     ATTRIBUTE,
@@ -94,7 +102,11 @@ _REFUSED_BY_NAME = {
 )
 def _code(walk: Walk, value: Any) -> bytes:
     if is_librarys(value):
-        return seal("named", type(value.__self__).__module__, value.__name__)
+        return seal(
+            "named",
+            type(value.__self__).__module__,
+            value.__name__,
+        )
     if isinstance(value, types.BuiltinFunctionType) and is_bound(value):
         owner = member(walk.at(ATTRIBUTE, "__self__", value.__self__))
         return seal("bound", value.__name__, owner)
@@ -104,9 +116,17 @@ def _code(walk: Walk, value: Any) -> bytes:
 @handles(types.MethodType)
 def _method(walk: Walk, value: types.MethodType) -> bytes:
     if is_librarys(value):
-        return seal("named", type(value.__self__).__module__, value.__name__)
+        return seal(
+            "named",
+            type(value.__self__).__module__,
+            value.__name__,
+        )
     owner = walk.at(ATTRIBUTE, "__self__", value.__self__)
-    return seal("method", member(walk.digest(value.__func__)), member(owner))
+    return seal(
+        "method",
+        member(walk.digest(value.__func__)),
+        member(owner),
+    )
 
 
 @handles(property, classmethod, staticmethod, functools.cached_property)
@@ -117,7 +137,11 @@ def _descriptor(walk: Walk, value: object) -> bytes:
 @handles(Around)
 def _around(walk: Walk, value: Around) -> bytes:
     state = value.state()
-    return walk.members("around", list(state), items=steps(state))
+    return walk.members(
+        "around",
+        list(state),
+        items=steps(state),
+    )
 
 
 @handles(object)

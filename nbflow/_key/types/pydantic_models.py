@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pydantic
 
-from nbflow._key.value import Walk, handles, steps
+from nbflow._key.value import (
+    Walk,
+    handles,
+    steps,
+)
 
 
 @handles(pydantic.BaseModel, subclasses=True)

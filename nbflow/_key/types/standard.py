@@ -70,14 +70,23 @@ def _secret(_: Walk, value: Secret) -> bytes:
 @handles(bytes, bytearray)
 def _bytes(_: Walk, value: bytes | bytearray) -> bytes:
     tag = "bytes" if isinstance(value, bytes) else "bytearray"
-    return seal(tag, len(value), buffers=(memoryview(value),))
+    return seal(
+        tag,
+        len(value),
+        buffers=(memoryview(value),),
+    )
 
 
 @handles(memoryview)
 def _memoryview(_: Walk, value: memoryview) -> bytes:
     is_flat = value.c_contiguous and value.nbytes
     content = value.cast("B") if is_flat else value.tobytes()
-    return seal("memoryview", value.format, list(value.shape or ()), buffers=(content,))
+    return seal(
+        "memoryview",
+        value.format,
+        list(value.shape or ()),
+        buffers=(content,),
+    )
 
 
 @handles(array.array)
@@ -102,7 +111,12 @@ def _uuid(_: Walk, value: uuid.UUID) -> bytes:
     return seal("uuid", value.bytes)
 
 
-@handles(type(None), bool, type(...), type(NotImplemented))
+@handles(
+    type(None),
+    bool,
+    type(...),
+    type(NotImplemented),
+)
 def _singleton(_: Walk, value: object) -> bytes:
     return seal("singleton", repr(value))
 
@@ -114,7 +128,11 @@ def _singleton(_: Walk, value: object) -> bytes:
 def _sequence(walk: Walk, value: Any) -> bytes:
     kind: Any = list if isinstance(value, list) else tuple
     items = [(INDEX, place, item) for place, item in enumerate(kind.__iter__(value))]
-    return walk.members(kind.__name__, list(getattr(value, "_fields", ())), items=items)
+    return walk.members(
+        kind.__name__,
+        list(getattr(value, "_fields", ())),
+        items=items,
+    )
 
 
 @handles(dict)
@@ -131,7 +149,11 @@ def _ordered(walk: Walk, value: collections.OrderedDict[object, object]) -> byte
 @handles(collections.defaultdict)
 def _defaultdict(walk: Walk, value: collections.defaultdict[object, object]) -> bytes:
     default = member(walk.at(".{}", "default_factory", value.default_factory))
-    return walk.members("default dict", default, items=_pairs(dict.items(value)))
+    return walk.members(
+        "default dict",
+        default,
+        items=_pairs(dict.items(value)),
+    )
 
 
 @handles(types.MappingProxyType)
@@ -162,12 +184,24 @@ def _pairs(
 
 @handles(range)
 def _range(walk: Walk, value: range) -> bytes:
-    return _parts(walk, "range", value.start, value.stop, value.step)
+    return _parts(
+        walk,
+        "range",
+        value.start,
+        value.stop,
+        value.step,
+    )
 
 
 @handles(slice)
 def _slice(walk: Walk, value: slice) -> bytes:
-    return _parts(walk, "slice", value.start, value.stop, value.step)
+    return _parts(
+        walk,
+        "slice",
+        value.start,
+        value.stop,
+        value.step,
+    )
 
 
 # Times. Equal instants in two time zones are two values: their days and hours differ.
@@ -198,7 +232,12 @@ def _time(walk: Walk, value: dt.time) -> bytes:
 
 @handles(dt.timedelta)
 def _timedelta(_: Walk, value: dt.timedelta) -> bytes:
-    return seal("timedelta", value.days, value.seconds, value.microseconds)
+    return seal(
+        "timedelta",
+        value.days,
+        value.seconds,
+        value.microseconds,
+    )
 
 
 @handles(dt.timezone, subclasses=True)
@@ -249,7 +288,13 @@ def _path(walk: Walk, value: pathlib.PurePath) -> bytes:
 @handles(enum.Enum, subclasses=True)
 def _enum(walk: Walk, value: enum.Enum) -> bytes:
     name = None if isinstance(value, enum.Flag) else value.name
-    return _parts(walk, "enum", type(value).__qualname__, name, value._value_)
+    return _parts(
+        walk,
+        "enum",
+        type(value).__qualname__,
+        name,
+        value._value_,
+    )
 
 
 @handles(re.Pattern)
@@ -267,18 +312,32 @@ def _module(walk: Walk, value: types.ModuleType) -> bytes:
 @handles(types.SimpleNamespace)
 def _namespace(walk: Walk, value: types.SimpleNamespace) -> bytes:
     state = dict(sorted(vars(value).items()))
-    return walk.members("namespace", list(state), items=steps(state))
+    return walk.members(
+        "namespace",
+        list(state),
+        items=steps(state),
+    )
 
 
 @handles(functools.partial)
 def _partial(walk: Walk, value: functools.partial[object]) -> bytes:
     keywords = dict(sorted(value.keywords.items()))
-    return _parts(walk, "partial", value.func, value.args, keywords)
+    return _parts(
+        walk,
+        "partial",
+        value.func,
+        value.args,
+        keywords,
+    )
 
 
 @handles(operator.attrgetter, operator.itemgetter, operator.methodcaller)
 def _getter(walk: Walk, value: Any) -> bytes:
-    return _parts(walk, type(value).__name__, *value.__reduce__()[1:])
+    return _parts(
+        walk,
+        type(value).__name__,
+        *value.__reduce__()[1:],
+    )
 
 
 @handles(type(typing.Annotated[int, ""]))
@@ -299,6 +358,10 @@ if sys.version_info >= (3, 12):
         return _parts(walk, "type alias", value.__name__, meant)
 
 
-def _parts(walk: Walk, tag: str, *parts: object) -> bytes:
+def _parts(
+    walk: Walk,
+    tag: str,
+    *parts: object,
+) -> bytes:
     members = [(INDEX, place, part) for place, part in enumerate(parts)]
     return walk.members(tag, items=members)
