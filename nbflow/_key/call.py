@@ -89,8 +89,9 @@ class Binder:
         found = self._bind(*args, **kwargs)
         if self._options is not None:
             name, options = found[-1]
-            counted = [key for key in sorted(options) if key not in self._ignored]
-            found[-1] = name, {key: options[key] for key in counted}
+            ignored = self._ignored
+            kept = {key: options[key] for key in sorted(options) if key not in ignored}
+            found[-1] = name, kept
         return found
 
 

@@ -161,12 +161,12 @@ class Graph:
         edges = self._edges
         forms = [[member(node.own), self._spelled_reads(node)] for node in self._nodes]
         return Code(
-            self._known or seal("code", forms),
-            tuple(self._parts()),
-            tuple(edges.steps),
-            tuple(dict.fromkeys(edges.states)),
-            tuple(sorted(edges.uncounted.items())),
-            frozenset(edges.installed),
+            digest=self._known or seal("code", forms),
+            parts=tuple(self._parts()),
+            steps=tuple(edges.steps),
+            changes=tuple(dict.fromkeys(edges.states)),
+            uncounted=tuple(sorted(edges.uncounted.items())),
+            installed=frozenset(edges.installed),
         )
 
     def _spelled_reads(self, node: Node) -> list[object]:
@@ -196,12 +196,7 @@ class Graph:
                 for column, inside in target.columns:
                     found[f"column `{column}` of `{said}`", inside] = "column", ""
         for (name, digest), (kind, text) in found.items():
-            yield Part(
-                name,
-                digest,
-                kind,
-                redaction.redacted(text, name),
-            )
+            yield Part(name, digest, kind, redaction.redacted(text, name))
 
     # What is read of modules and frames.
 
