@@ -172,7 +172,7 @@ def on_records(
 
 def nbflow_digest(value: Any) -> bytes:
     """What is claimed."""
-    from nbflow._key.value import digest
+    from nbflow._key.reader import digest
 
     return digest(value)
 

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from nbflow._core.step import Step
-from nbflow._key import call as calls
-from nbflow._key import code as codes
-from nbflow._key import redaction
-from nbflow._key import value as values
+from nbflow._key import call, reader, redaction
 from nbflow._key.code import Code, Part
 from nbflow._key.file import content_digest
 from nbflow._key.kinds import is_data
 from nbflow._key.origin import is_users
+from nbflow._key.value import SHORT, SIZE
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,9 +70,9 @@ def identify(subject: Subject) -> Identity:
     """
     version = subject.code_version
     if version is None:
-        code = codes.read(subject.__wrapped__, subject.code_ignores)
+        code = reader.read(subject.__wrapped__, subject.code_ignores)
     else:
-        code = codes.read(subject)
+        code = reader.read(subject)
     known: tuple[Code, Identity] | None = subject.__dict__.get("_identity")
     if known is not None and known[0] is code:
         return known[1]
@@ -93,9 +91,9 @@ def identity_of(code: Code, subjects: Iterable[object], *, methods: bool) -> Ide
     digest = code.digest
     if depends:
         whole = digest + b"".join(part.digest for part in depends)
-        digest = blake3(whole).digest(values.SIZE)
+        digest = blake3(whole).digest(SIZE)
     for function in (function for thing in things for function in _functions(thing)):
-        read = codes.read(function)
+        read = reader.read(function)
         # What such a function changes itself does not count either, and an explanation
         # says so.
         code = replace(
@@ -127,8 +125,8 @@ def _dependencies(thing: object) -> Iterable[Part]:
 def _named_value(name: str, value: object) -> Part:
     if is_data(value):
         text = redaction.redacted(redaction.of_value(value), name)
-        return Part(name, values.digest(value, name), "value", text)
-    code = codes.read(getattr(value, "__wrapped__", value))
+        return Part(name, reader.digest(value, name), "value", text)
+    code = reader.read(getattr(value, "__wrapped__", value))
     text = redaction.redacted(code.parts[0].text, name)
     return Part(name, code.digest, "function", text)
 
@@ -145,7 +143,7 @@ def _dependency(thing: object) -> Part:
                 f"depends_on={thing!r} is not an installed package; give a Path for a"
                 " file, or the function or value itself."
             ) from None
-        digest = values.digest((thing, version))
+        digest = reader.digest((thing, version))
         return Part(f"package {thing}", digest, "dependency", version)
     if isinstance(thing, Path):
         try:
@@ -161,9 +159,9 @@ def _dependency(thing: object) -> Part:
             f" depends_on={thing.__name__.partition('.')[0]!r}."
         )
     if callable(thing) or isinstance(thing, ModuleType):
-        code = codes.read(getattr(thing, "__wrapped__", thing))
+        code = reader.read(getattr(thing, "__wrapped__", thing))
         return Part(code.parts[0].name, code.digest, "function", code.parts[0].text)
-    return Part("depends_on", values.digest(thing, "depends_on"))
+    return Part("depends_on", reader.digest(thing, "depends_on"))
 
 
 def step_key(
@@ -180,14 +178,14 @@ def call_key(
     name: str, identity: Identity, arguments: list[tuple[str, object]], run: str | None
 ) -> str:
     """The key of one call of whatever is filed under ``name``, with its arguments as names and values."""
-    return calls.call_key(
+    return call.call_key(
         name, _in_run(identity, run), arguments, methods=identity.methods
     )
 
 
 def flow_key(flow: AnyFlow, identity: Identity, digest: bytes, run: str | None) -> str:
     """The key of a flow's outcome for the record with this digest."""
-    return calls.call_key(
+    return call.call_key(
         f"flow {flow.name}", _in_run(identity, run), [("record", digest)]
     )
 
@@ -195,12 +193,12 @@ def flow_key(flow: AnyFlow, identity: Identity, digest: bytes, run: str | None) 
 def _in_run(identity: Identity, run: str | None) -> bytes:
     if not identity.per_run or run is None:
         return identity.digest
-    return blake3(identity.digest + run.encode()).digest(values.SIZE)
+    return blake3(identity.digest + run.encode()).digest(SIZE)
 
 
-def record_inputs(digest: bytes) -> list[calls.Input]:
+def record_inputs(digest: bytes) -> list[call.Input]:
     """What a flow's checkpoint keeps of the record."""
-    return [calls.Input("record", digest[: calls.SHORT])]
+    return [call.Input("record", digest[:SHORT])]
 
 
 def run_key(run: str) -> str:
@@ -219,4 +217,4 @@ def source_key(name: str, code: bytes) -> str:
 
 
 def _named(text: str) -> str:
-    return blake3(text.encode()).hexdigest(length=values.SIZE)
+    return blake3(text.encode()).hexdigest(length=SIZE)

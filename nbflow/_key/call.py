@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import inspect
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    NamedTuple,
+)
 
 import msgspec
 from blake3 import blake3
 
+from nbflow._key.kinds import (
+    MOST_PARTS,
+    columns_of,
+    is_frame,
+)
+from nbflow._key.reader import digest
 from nbflow._key.secret import KNOWN
-from nbflow._key.value import SIZE, digest, encode_plain, member
+from nbflow._key.value import (
+    SHORT,
+    SIZE,
+    encode_plain,
+    member,
+)
 from nbflow.errors import UnkeyableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _encode = msgspec.msgpack.Encoder().encode
-#: Bytes of a digest that tells two inputs apart for a reader; keys have more.
-SHORT = 8
-#: Of a frame with more columns, or a dict with more fields, the parts are not told
-#: apart.
-_MOST = 256
 
 
 class Input(NamedTuple):
@@ -41,7 +51,7 @@ class Input(NamedTuple):
 
 
 class Binder:
-    """Turns the arguments of a call into names and values: one list for all spellings of one call.
+    """Turns the arguments of a call into names and values, one list for all spellings.
 
     Args:
         function: the step's function.
@@ -51,32 +61,27 @@ class Binder:
     __slots__ = ("_bind", "_ignored", "_options")
 
     def __init__(
-        self, function: Callable[..., Any], ignore: Iterable[str] = ()
+        self, function: Callable[..., object], ignore: Iterable[str] = ()
     ) -> None:
         try:
             parameters = [*inspect.signature(function).parameters.values()]
         except ValueError:  # a function written in C that does not tell
-            parameters = [
-                *inspect.signature(
-                    lambda *args, **kwargs: (args, kwargs)
-                ).parameters.values()
-            ]
+            parameters = [*inspect.signature(_anything).parameters.values()]
         self._ignored = frozenset(ignore)
-        last = parameters[-1] if parameters else None
-        takes_any = (
-            last is not None
-            and last.kind is last.VAR_KEYWORD
-            and last.name not in self._ignored
-        )
-        self._options = last.name if last is not None and takes_any else None
+        #: The name of ``**kwargs``, if there are any and they count.
+        self._options: str | None = None
+        for last in parameters[-1:]:
+            if last.kind is last.VAR_KEYWORD and last.name not in self._ignored:
+                self._options = last.name
         self._bind = _binding(function, parameters, self._ignored)
 
     def arguments(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> list[tuple[str, object]]:
-        """Return each argument that counts with its name, in the order of the signature, defaults filled in.
+        """Return each argument that counts with its name.
 
-        ``*args`` is one tuple, ``**kwargs`` one dict sorted by name.
+        They are in the order of the signature, defaults filled in. ``*args`` is one
+        tuple, ``**kwargs`` one dict sorted by name.
 
         Raises:
             TypeError: the function cannot be called so; Python's own error.
@@ -84,19 +89,18 @@ class Binder:
         found = self._bind(*args, **kwargs)
         if self._options is not None:
             name, options = found[-1]
-            found[-1] = (
-                name,
-                {
-                    key: options[key]
-                    for key in sorted(options)
-                    if key not in self._ignored
-                },
-            )
+            ignored = self._ignored
+            kept = {key: options[key] for key in sorted(options) if key not in ignored}
+            found[-1] = name, kept
         return found
 
 
+def _anything(*args: object, **kwargs: object) -> None:
+    """Have the signature of a function that tells nothing of its own."""
+
+
 def _binding(
-    function: Callable[..., Any],
+    function: Callable[..., object],
     parameters: list[inspect.Parameter],
     ignored: frozenset[str],
 ) -> Callable[..., list[tuple[str, Any]]]:
@@ -106,54 +110,57 @@ def _binding(
     takes and with the error that the function would raise.
     """
     empty = inspect.Parameter.empty
-    bare = [
-        parameter.replace(
-            annotation=empty, default=empty if parameter.default is empty else None
-        )
-        for parameter in parameters
-    ]
-    counted = ", ".join(
-        f"({p.name!r}, {p.name})" for p in parameters if p.name not in ignored
-    )
-    space: dict[str, Any] = {}
-    exec(f"def bind{inspect.Signature(bare)}: return [{counted}]", space)  # noqa: S102  # names from a signature only
+    bare, counted = [], []
+    positional: list[object] = []
+    keyword_only: dict[str, object] = {}
+    for parameter in parameters:
+        name, default = parameter.name, parameter.default
+        if name not in ignored:
+            counted.append(f"({name!r}, {name})")
+        # A default has no spelling in general: it is put into the function afterwards.
+        has_default = default is not empty
+        stand_in = None if has_default else empty
+        bare.append(parameter.replace(annotation=empty, default=stand_in))
+        if has_default and parameter.kind is parameter.KEYWORD_ONLY:
+            keyword_only[name] = default
+        elif has_default:
+            positional.append(default)
+    source = f"def bind{inspect.Signature(bare)}: return [{', '.join(counted)}]"
+    space: dict[str, FunctionType] = {}
+    exec(source, space)  # noqa: S102  # nothing but names from a signature
     bind = space["bind"]
-    keyword_only = [
-        p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not empty
-    ]
-    bind.__kwdefaults__ = {p.name: p.default for p in keyword_only}
-    bind.__defaults__ = tuple(
-        p.default
-        for p in parameters
-        if p.kind is not p.KEYWORD_ONLY and p.default is not empty
-    )
+    bind.__defaults__ = tuple(positional)
+    bind.__kwdefaults__ = keyword_only
     bind.__name__ = getattr(function, "__name__", "call")
     bind.__qualname__ = getattr(function, "__qualname__", bind.__name__)
-    return bind  # type: ignore[no-any-return]
+    return bind
 
 
 def call_key(
-    name: str, code: bytes, arguments: list[tuple[str, object]], *, methods: bool = True
+    name: str,
+    code: bytes,
+    arguments: list[tuple[str, object]],
+    *,
+    methods: bool = True,
 ) -> str:
     """Return the key of a call: 40 lowercase hexadecimal digits.
 
     Args:
         name: of the step.
-        code: digest of the step's code, from :func:`nbflow._key.code.read`.
+        code: digest of the step's code, from :func:`nbflow._key.reader.read`.
         arguments: from :meth:`Binder.arguments`.
         methods: do the methods of the user's objects among the arguments count?
 
     Raises:
         UnkeyableError: no key can be made of an argument; the message names it.
     """
-    data = encode_plain(
-        ("call", name, code, arguments), [value for _, value in arguments]
-    )
+    values = [value for _, value in arguments]
+    data = encode_plain(("call", name, code, arguments), values)
     if data is None:
-        members = [
-            (argument, member(digest(value, argument, methods=methods)))
-            for argument, value in arguments
-        ]
+        members = []
+        for argument, value in arguments:
+            found = digest(value, argument, methods=methods)
+            members.append((argument, member(found)))
         data = _encode(("call", name, code, members))
     return blake3(data).hexdigest(SIZE)
 
@@ -161,46 +168,28 @@ def call_key(
 def inputs_of(arguments: list[tuple[str, object]]) -> list[Input]:
     """Return what a checkpoint keeps of the arguments: digests, never the values."""
     return [
-        Input(name, short_digest(value), *parts_of(value)) for name, value in arguments
+        Input(
+            name,
+            short_digest(value),
+            *parts_of(value),
+        )
+        for name, value in arguments
     ]
 
 
 def short_digest(value: object) -> bytes:
-    """Return the first eight bytes of a value's digest: enough to tell whether it is another one."""
+    """Return the first bytes of a value's digest: enough to see that it is another one."""
     return digest(value)[:SHORT]
 
 
-def parts_of(value: Any) -> tuple[str, tuple[tuple[str, bytes], ...]]:
-    """Return what the parts of a value are called, and each with its digest; none of a value that is one piece."""
-    library, kind = type(value).__module__.partition(".")[0], type(value).__name__
-    found: Iterable[tuple[Any, Any]] = ()
-    name = ""
-    if isinstance(value, dict):
-        name, found = "field", value.items()
-    elif kind == "DataFrame" and library in ("pandas", "polars"):
-        # Of pandas the values alone: the index and attrs, which each column has as
-        # well, are the frame's.
-        pairs = (
-            ((label, column.array) for label, column in value.items())
-            if library == "pandas"
-            else ((series.name, series) for series in value.get_columns())
-        )
-        name, found = "column", pairs
-    elif kind == "Table" and library == "pyarrow":
-        name, found = "column", zip(value.column_names, value.columns, strict=True)
-    elif isinstance(getattr(value, "__dict__", None), dict) and not isinstance(
-        value, (type, FunctionType, ModuleType)
-    ):
-        name, found = "field", vars(value).items()
-    if (
-        len(
-            value
-            if name == "field" and isinstance(value, dict)
-            else getattr(value, "columns", ())
-        )
-        > _MOST
-    ):
-        return "", ()
+def parts_of(value: object) -> tuple[str, tuple[tuple[str, bytes], ...]]:
+    """Return what the parts of a value are called, and each with its digest.
+
+    A value that is one piece has none.
+    """
+    name, found = "field", _fields_of(value)
+    if is_frame(value):
+        name, found = "column", columns_of(value)
     parts = []
     for part, inside in found:
         try:
@@ -208,3 +197,13 @@ def parts_of(value: Any) -> tuple[str, tuple[tuple[str, bytes], ...]]:
         except UnkeyableError:
             continue  # an object that is keyed by less than all its attributes
     return (name, tuple(parts)) if parts else ("", ())
+
+
+def _fields_of(value: object) -> Iterable[tuple[object, object]]:
+    """Return the entries of a dict that is not too big, or the attributes of an object."""
+    if isinstance(value, dict):
+        return value.items() if len(value) <= MOST_PARTS else ()
+    if isinstance(value, (type, FunctionType, ModuleType)):
+        return ()
+    attributes = getattr(value, "__dict__", None)
+    return attributes.items() if isinstance(attributes, dict) else ()

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import enum
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._key.bytecode import scan
-from nbflow._key.kinds import BUNDLES, contents, is_constant, is_data, unwrapped, wraps
+from nbflow._key.kinds import (
+    BUNDLES,
+    contents,
+    is_constant,
+    is_data,
+    unwrapped,
+    wraps,
+)
 from nbflow._key.origin import carried, is_users
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from nbflow._key.guards import Space
+
+_CODE = (FunctionType, type, *BUNDLES)
 _PLAIN = frozenset((int, float, str, bool, list, dict, set, tuple, type(None)))
 
 
@@ -20,8 +30,8 @@ class Held(NamedTuple):
     """Names whose values functions and classes reach; ``A.n`` is an attribute of the class ``A``.
 
     Attributes:
-        values: those that can change in place, and those that are bound anew.
-        rebound: names that functions bind anew, with ``global`` or as an attribute of a
+        values: those that can change in place, and those that are bound again.
+        rebound: names that functions bind again, with ``global`` or as an attribute of a
             class.
     """
 
@@ -29,25 +39,25 @@ class Held(NamedTuple):
     rebound: set[str]
 
 
-def held(space: dict[str, Any], things: Iterable[object]) -> Held:
-    """What these functions, classes and objects reach in the names of a notebook, and what those reach in turn."""
+def held(space: Space, things: Iterable[object]) -> Held:
+    """Return what functions, classes and objects reach in a notebook, and what that reaches in turn.
+
+    Args:
+        space: the names of the notebook.
+        things: the functions, classes and objects.
+    """
     found, seen, waiting = Held({}, set()), set[int](), [*things]
     while waiting:
         thing = waiting.pop()
-        if wraps(thing) and hasattr(
-            thing, "policy"
-        ):  # a step: what it changes does not count
-            continue
+        if wraps(thing) and hasattr(thing, "policy"):
+            continue  # a step: what it changes does not count
         thing = unwrapped(thing)
         if id(thing) in seen:
             continue
         seen.add(id(thing))
         if isinstance(thing, FunctionType):
-            waiting += [
-                part
-                for part in carried(thing)
-                if isinstance(part, (FunctionType, type, *BUNDLES))
-            ]
+            inside = carried(thing)
+            waiting += [part for part in inside if isinstance(part, _CODE)]
             if thing.__globals__ is space:
                 waiting += _of_function(space, thing, found)
         elif isinstance(thing, type):
@@ -61,38 +71,40 @@ def held(space: dict[str, Any], things: Iterable[object]) -> Held:
 
 
 def _of_function(
-    space: dict[str, Any], function: FunctionType, found: Held
+    space: Space,
+    function: FunctionType,
+    found: Held,
 ) -> list[object]:
+    """Note what a function reads and rebinds, and return what is to be looked at next."""
     reads = scan(function.__code__)
     found.rebound.update(reads.rebound_names)
     for owner, name in reads.rebound_attributes:
-        if isinstance(space.get(owner), type):
+        kind = space.get(owner)
+        if isinstance(kind, type):
             found.rebound.add(f"{owner}.{name}")
-            found.values[f"{owner}.{name}"] = vars(space[owner]).get(name)
+            found.values[f"{owner}.{name}"] = vars(kind).get(name)
     inside = []
     for name in {chain[0] for chain in reads.names} | reads.rebound_names:
-        if name in space:
-            value = space[name]
-            inside.append(value)
-            if is_data(value) and (
-                name in reads.rebound_names or not is_constant(value)
-            ):
-                found.values[name] = value
+        if name not in space:
+            continue
+        value = space[name]
+        inside.append(value)
+        can_change = name in reads.rebound_names or not is_constant(value)
+        if can_change and is_data(value):
+            found.values[name] = value
     return inside
 
 
-def _of_class(space: dict[str, Any], kind: type, found: Held) -> list[object]:
+def _of_class(
+    space: Space,
+    kind: type,
+    found: Held,
+) -> list[object]:
+    """Note the plain values in a class, and return its methods."""
     name = kind.__name__
     if space.get(name) is kind and not issubclass(kind, enum.Enum):
-        found.values.update(
-            {
-                f"{name}.{key}": value
-                for key, value in vars(kind).items()
-                if key[:1] != "_" and type(value) in _PLAIN
-            }
-        )
-    return [
-        part
-        for part in vars(kind).values()
-        if isinstance(part, (FunctionType, *BUNDLES))
-    ]
+        for key, value in vars(kind).items():
+            if key[:1] != "_" and type(value) in _PLAIN:
+                found.values[f"{name}.{key}"] = value
+    members = vars(kind).values()
+    return [part for part in members if isinstance(part, (FunctionType, *BUNDLES))]

@@ -1,4 +1,4 @@
-"""What a cell reads and binds: the names that it needs from the notebook, and those that it leaves behind.
+"""What a cell reads and binds: the names that it needs, and those that it leaves behind.
 
 A name is read if it may be looked up before the cell has bound it: in the order of
 execution, branches and loops followed, a function's reads counted where the function is
@@ -16,6 +16,7 @@ from nbflow._key.bytecode import scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from types import CodeType
 
     from nbflow._key.bytecode import Chain
 
@@ -34,18 +35,21 @@ DEFINITIONS = (
 #: without.
 _FACTORIES = frozenset(
     (
-        *(
-            "namedtuple",
-            "NamedTuple",
-            "TypedDict",
-            "NewType",
-            "TypeVar",
-            "ParamSpec",
-            "TypeVarTuple",
-            "make_dataclass",
-        ),
-        *("create_model", "Enum", "IntEnum", "StrEnum", "Flag", "IntFlag"),
-    ),
+        "namedtuple",
+        "NamedTuple",
+        "TypedDict",
+        "NewType",
+        "TypeVar",
+        "ParamSpec",
+        "TypeVarTuple",
+        "make_dataclass",
+        "create_model",
+        "Enum",
+        "IntEnum",
+        "StrEnum",
+        "Flag",
+        "IntFlag",
+    )
 )
 #: Calls that only set up what the whole kernel has in common: they are run on a hit,
 #: too.
@@ -58,7 +62,13 @@ _SETTING = frozenset(
     ),
 )  # fmt: skip
 _SETTING_DOTTED = re.compile(
-    r"^(sys\.path\.(append|insert|extend)|os\.environ\.(update|setdefault)|(.+\.)?rcParams\.update|(.+\.)?style\.use|(mpl|matplotlib)\.use|pl\.Config\.set_\w+|tqdm\.pandas)$"
+    r"^(sys\.path\.(append|insert|extend)"
+    r"|os\.environ\.(update|setdefault)"
+    r"|(.+\.)?rcParams\.update"
+    r"|(.+\.)?style\.use"
+    r"|(mpl|matplotlib)\.use"
+    r"|pl\.Config\.set_\w+"
+    r"|tqdm\.pandas)$"
 )
 #: Calls that change nothing and take no time, which may stand where something is
 #: imported, defined or set up.
@@ -83,7 +93,7 @@ class Reach:
         deletes: names that it deletes.
         needed: names that its functions and classes read, in whatever cell they are
             called.
-        rebinds: names that its functions bind anew, with ``global``.
+        rebinds: names that its functions bind again, with ``global``.
         closes: names that ``with ... as`` binds: mostly of what is closed behind it.
         inside: names that imports, functions and classes bind where a hit does not run
             them: in a loop, a ``with``.
@@ -101,16 +111,17 @@ class Reach:
     @property
     def outputs(self) -> list[str]:
         """The names that a cell that does not say gives to others, and private ones that its functions read."""
-        return [
-            name
-            for name in self._values
-            if not name.startswith("_") or name in self.needed
-        ]
+        needed, values = self.needed, self._values
+        return [name for name in values if name[:1] != "_" or name in needed]
 
     @property
     def tools(self) -> list[str]:
-        """The names that its functions and classes need, whatever it says that it gives to others; and what they cannot bring themselves."""
-        return [*(name for name in self._values if name in self.needed), *self.inside]
+        """The names that its functions and classes need, whatever it says that it gives to others.
+
+        They include what the functions and classes cannot bring themselves.
+        """
+        needed = [name for name in self._values if name in self.needed]
+        return [*needed, *self.inside]
 
     @property
     def _values(self) -> list[str]:
@@ -118,73 +129,92 @@ class Reach:
 
 
 def reach(body: list[ast.stmt], modules: frozenset[str] = frozenset()) -> Reach:
-    """Return what a cell with these statements reads and binds; ``modules``: see `is_definition`."""
+    """Return what a cell with these statements reads and binds.
+
+    Args:
+        body: the statements.
+        modules: see `is_definition`.
+    """
     found = Reach()
     _Walk(found).block(body, set())
     for node in body:
         if is_definition(node, modules):
             found.needed.update(chain[0] for chain in _chains(node))
-        else:
-            found.inside.update(
-                dict.fromkeys(
-                    name
-                    for part in _blocks(node)
-                    if isinstance(part, DEFINITIONS)
-                    for name in defined_by(part)
-                )
-            )
+            continue
+        for part in _blocks(node):
+            if isinstance(part, DEFINITIONS):
+                found.inside.update(dict.fromkeys(defined_by(part)))
     return found
 
 
 def is_definition(node: ast.stmt, modules: frozenset[str] = frozenset()) -> bool:
-    """Tell whether a statement imports, makes functions and classes, or sets the kernel up, and nothing else: a hit runs it, too.
+    """Return whether a statement only imports, makes functions and classes, or sets the kernel up.
+
+    A hit runs it, too.
 
     Args:
         node: a statement at the top of a cell.
         modules: names of modules, what is set in which is set up.
     """
-    if isinstance(node, DEFINITIONS):
-        return True
-    if isinstance(node, ast.Assign) and (
-        isinstance(node.value, ast.Lambda)
-        or (isinstance(node.value, ast.Call) and _last(node.value.func) in _FACTORIES)
-    ):
+    if isinstance(node, DEFINITIONS) or _makes(node):
         return True
     if isinstance(node, (ast.If, ast.Try)):
-        parts = [
-            part for part in _blocks(node) if not isinstance(part, (ast.If, ast.Try))
-        ]
-        asked = [part.test for part in _blocks(node) if isinstance(part, ast.If)]
-        return (
-            any(is_definition(part, modules) for part in parts)
-            and all(is_definition(part, modules) or _is_plain(part) for part in parts)
-            and not any(map(_acts, asked))
-        )
-    return _sets_up(node) or (sets_in(node) in modules and not _acts(node.value))  # type: ignore[attr-defined]
+        return _only_defines(node, modules)
+    if _sets_up(node):
+        return True
+    # What sets an attribute or item in a module has a value.
+    value = getattr(node, "value", None)
+    return sets_in(node) in modules and value is not None and not _acts(value)
+
+
+def _makes(node: ast.stmt) -> bool:
+    """Return whether an assignment makes a function or a class: ``Row = namedtuple(...)``."""
+    if not isinstance(node, ast.Assign):
+        return False
+    made = node.value
+    if isinstance(made, ast.Call):
+        return _last(made.func) in _FACTORIES
+    return isinstance(made, ast.Lambda)
+
+
+def _only_defines(node: ast.If | ast.Try, modules: frozenset[str]) -> bool:
+    """Return whether all branches define something, or do nothing beside it."""
+    has_definition = False
+    for part in _blocks(node):
+        if isinstance(part, ast.If):
+            if _acts(part.test):
+                return False
+        elif isinstance(part, ast.Try):
+            continue
+        elif is_definition(part, modules):
+            has_definition = True
+        elif not _is_plain(part):
+            return False
+    return has_definition
 
 
 def _sets_up(node: ast.stmt) -> bool:
-    """Tell whether a statement is a call such as ``pd.set_option(...)``."""
+    """Return whether a statement is a call such as ``pd.set_option(...)``."""
     call = node.value if isinstance(node, ast.Expr) else None
-    if not isinstance(call, ast.Call) or any(
-        map(_acts, [*call.args, *(word.value for word in call.keywords)])
-    ):
+    if not isinstance(call, ast.Call):
         return False
-    return _last(call.func) in _SETTING or bool(
-        _SETTING_DOTTED.match(ast.unparse(call.func))
-    )
+    if any(map(_acts, call.args)) or any(_acts(word.value) for word in call.keywords):
+        return False
+    if _last(call.func) in _SETTING:
+        return True
+    return _SETTING_DOTTED.match(ast.unparse(call.func)) is not None
 
 
 def sets_in(node: ast.stmt) -> str | None:
-    """Return the first name of what a statement sets an attribute or item of: ``plt`` of ``plt.rcParams["font.size"] = 9``."""
-    targets = (
-        node.targets
-        if isinstance(node, ast.Assign)
-        else [node.target]
-        if isinstance(node, ast.AugAssign)
-        else []
-    )
-    inner: ast.expr | None = targets[0] if len(targets) == 1 else None
+    """Return the first name of what a statement sets an attribute or item of.
+
+    That is ``plt`` of ``plt.rcParams["font.size"] = 9``.
+    """
+    inner: ast.expr | None = None
+    if isinstance(node, ast.AugAssign):
+        inner = node.target
+    elif isinstance(node, ast.Assign) and len(node.targets) == 1:
+        inner = node.targets[0]
     if not isinstance(inner, (ast.Attribute, ast.Subscript)):
         return None
     while isinstance(inner, (ast.Attribute, ast.Subscript)):
@@ -193,32 +223,33 @@ def sets_in(node: ast.stmt) -> str | None:
 
 
 def _is_plain(node: ast.stmt) -> bool:
-    """Tell whether a statement among definitions may run with them: ``HAS_X = True``."""
-    return isinstance(node, ast.Pass) or (
-        isinstance(node, ast.Assign)
-        and not _acts(node.value)
-        and all(isinstance(target, ast.Name) for target in node.targets)
-    )
+    """Return whether a statement among definitions may run with them: ``HAS_X = True``."""
+    if not isinstance(node, ast.Assign):
+        return isinstance(node, ast.Pass)
+    if _acts(node.value):
+        return False
+    return all(isinstance(target, ast.Name) for target in node.targets)
 
 
 def _acts(node: ast.expr) -> bool:
-    return any(
-        isinstance(part, (ast.Call, ast.Await, ast.NamedExpr))
-        and not (isinstance(part, ast.Call) and _last(part.func) in _HARMLESS)
-        for part in ast.walk(node)
-    )
+    """Return whether an expression may change something or take time."""
+    for part in ast.walk(node):
+        if isinstance(part, (ast.Await, ast.NamedExpr)):
+            return True
+        if isinstance(part, ast.Call) and _last(part.func) not in _HARMLESS:
+            return True
+    return False
 
 
 def _last(function: ast.expr) -> str:
-    return (
-        function.attr
-        if isinstance(function, ast.Attribute)
-        else getattr(function, "id", "")
-    )
+    """Return the last part of a dotted name."""
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
 
 
 def _blocks(node: ast.stmt) -> Iterator[ast.stmt]:
-    """A statement and those inside it, bodies of functions and classes left out."""
+    """Yield a statement and those inside it, bodies of functions and classes left out."""
     yield node
     if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         for part in ast.iter_child_nodes(node):
@@ -233,8 +264,8 @@ def defined_by(node: ast.stmt) -> list[str]:
     """Return the names that an import, a function or a class binds."""
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
-    name: Any = getattr(node, "name", "")
-    return [getattr(name, "id", name)]
+    name = getattr(node, "name", "")
+    return [getattr(name, "id", name)]  # that of a `type X = ...` is an expression
 
 
 class _Walk:
@@ -246,7 +277,15 @@ class _Walk:
         self._later: dict[str, set[Chain]] = {}
 
     def block(self, body: Iterable[ast.stmt], bound: set[str]) -> set[str]:
-        """Go through statements; ``bound``: names that are surely bound before. Returns those surely bound after."""
+        """Go through statements.
+
+        Args:
+            body: the statements.
+            bound: names that are surely bound before.
+
+        Returns:
+            The names that are surely bound after.
+        """
         for node in body:
             bound = self._statement(node, bound)
         return bound
@@ -265,82 +304,72 @@ class _Walk:
             return self.block(node.body, bound) & self.block(node.orelse, bound)
         if isinstance(node, (ast.For, ast.AsyncFor)):
             self._expression(node.iter, bound)
-            return self.block(
-                node.orelse, self.block(node.body, self._bind(node.target, bound))
-            )
+            inside = self.block(node.body, self._bind(node.target, bound))
+            return self.block(node.orelse, inside)
         if isinstance(node, ast.While):
             self._expression(node.test, bound)
             self.block(node.body, bound)
             return self.block(node.orelse, bound)
         if isinstance(node, (ast.With, ast.AsyncWith)):
-            for item in node.items:
-                self._expression(item.context_expr, bound)
-                before = set(self._found.binds)
-                bound = self._bind(item.optional_vars, bound)
-                for name in [name for name in self._found.binds if name not in before]:
-                    del self._found.binds[name]
-                    self._found.closes[name] = None
-            return self.block(node.body, bound)
+            return self.block(node.body, self._with(node, bound))
         if isinstance(node, (ast.Try, ast.TryStar)):
             return self._try(node, bound)
         if isinstance(node, ast.Match):
             return self._match(node, bound)
-        if isinstance(
-            node, (ast.Break, ast.Continue)
-        ):  # they mean nothing without their loop
-            return bound
+        if isinstance(node, (ast.Break, ast.Continue)):
+            return bound  # they mean nothing without their loop
         return self._simple(node, bound)
+
+    def _with(self, node: ast.With | ast.AsyncWith, bound: set[str]) -> set[str]:
+        binds = self._found.binds
+        for item in node.items:
+            self._expression(item.context_expr, bound)
+            before = set(binds)
+            bound = self._bind(item.optional_vars, bound)
+            for name in [name for name in binds if name not in before]:
+                del binds[name]
+                self._found.closes[name] = None
+        return bound
 
     def _try(self, node: ast.Try | ast.TryStar, bound: set[str]) -> set[str]:
         after = self.block(node.orelse, self.block(node.body, bound))
         for handler in node.handlers:
             self._expression(handler.type, bound)
-            after &= self.block(
-                handler.body, bound | ({handler.name} if handler.name else set())
-            )
+            caught = {handler.name} if handler.name else set()
+            after &= self.block(handler.body, bound | caught)
         return self.block(node.finalbody, bound) | after
 
     def _match(self, node: ast.Match, bound: set[str]) -> set[str]:
         self._expression(node.subject, bound)
         after: set[str] | None = None
         for case in node.cases:
-            names = {
-                part.name
-                for part in ast.walk(case.pattern)
-                if isinstance(part, (ast.MatchAs, ast.MatchStar)) and part.name
-            }
-            names |= {
-                part.rest
-                for part in ast.walk(case.pattern)
-                if isinstance(part, ast.MatchMapping) and part.rest
-            }
-            self._found.binds.update(dict.fromkeys(sorted(names)))
+            names: set[str] = set()
             for part in ast.walk(case.pattern):
                 if isinstance(part, ast.expr):
                     self._expression(part, bound)
+                elif isinstance(part, (ast.MatchAs, ast.MatchStar)) and part.name:
+                    names.add(part.name)
+                elif isinstance(part, ast.MatchMapping) and part.rest:
+                    names.add(part.rest)
+            self._found.binds.update(dict.fromkeys(sorted(names)))
             self._expression(case.guard, bound | names)
             ended = self.block(case.body, bound | names)
             after = ended if after is None else after & ended
         return bound if after is None else bound | (after & bound)
 
     def _simple(self, node: ast.stmt, bound: set[str]) -> set[str]:
-        """An assignment, an expression, a deletion: what it reads is looked up before what it binds is bound."""
+        """Go through an assignment, an expression, a deletion.
+
+        What it reads is looked up before what it binds is bound.
+        """
         self._read(_chains(node), bound)
-        if isinstance(node, ast.Assign) and is_definition(
-            node
-        ):  # a function or class in all but its spelling
-            self._found.defines.update(
-                {part.id: None for part in node.targets if isinstance(part, ast.Name)}
-            )
-        targets = (
-            node.targets
-            if isinstance(node, (ast.Assign, ast.Delete))
-            else [getattr(node, "target", None)]
-        )
-        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            self._read({(node.target.id,)}, bound)
-        if isinstance(node, ast.AnnAssign) and node.value is None:
-            targets = []
+        targets = _targets(node)
+        names = [part.id for part in targets if isinstance(part, ast.Name)]
+        if isinstance(node, ast.AugAssign):
+            self._read({(name,) for name in names}, bound)
+        if isinstance(node, ast.Assign) and is_definition(node):
+            # A function or class in all but its spelling.
+            self._found.defines.update(dict.fromkeys(names))
         always = {*_always(node)}
         for part in ast.walk(node):
             if isinstance(part, ast.NamedExpr):
@@ -351,35 +380,36 @@ class _Walk:
         for target in targets:
             bound = self._bind(target, bound)
         if isinstance(node, ast.Delete):
-            self._found.deletes.update(
-                {part.id: None for part in node.targets if isinstance(part, ast.Name)}
-            )
+            self._found.deletes.update(dict.fromkeys(names))
         return bound
 
     def _bind(self, target: ast.expr | None, bound: set[str]) -> set[str]:
         if target is None:
             return bound
-        names = {
-            part.id: None
-            for part in ast.walk(target)
-            if isinstance(part, ast.Name) and isinstance(part.ctx, (ast.Store, ast.Del))
-        }
+        names: dict[str, None] = {}
+        for part in ast.walk(target):
+            if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load):
+                names[part.id] = None
         self._found.binds.update(names)
         if not isinstance(target, ast.Name):  # of `a[i]` and `a.b` the rest is read
-            self._read(
-                _chains(ast.copy_location(ast.Expr(_loaded(target)), target))
-                - {(name,) for name in names},
-                bound,
-            )
+            bound_here = {(name,) for name in names}
+            self._read(_chains(_loaded(target)) - bound_here, bound)
         return bound | names.keys()
 
-    def _definition(self, node: ast.stmt, name: str, bound: set[str]) -> set[str]:
-        code = compile(
-            ast.Module([node], []), "<cell>", "exec", _FLAGS, dont_inherit=True
-        )
+    def _definition(
+        self,
+        node: ast.stmt,
+        name: str,
+        bound: set[str],
+    ) -> set[str]:
+        code = _compiled(ast.Module([node], []))
         everything = scan(code, module=True)
+        is_class = isinstance(node, ast.ClassDef)
         at_once = scan(
-            code, module=True, inside=isinstance(node, ast.ClassDef), functions=False
+            code,
+            module=True,
+            inside=is_class,
+            functions=False,
         )
         self._later[name] = everything.names - {(name,)}
         self._found.needed.update(chain[0] for chain in everything.names)
@@ -389,44 +419,58 @@ class _Walk:
         return bound | {name}
 
     def _expression(self, node: ast.expr | None, bound: set[str]) -> None:
-        if node is not None:
-            self._read(_chains(ast.copy_location(ast.Expr(_loaded(node)), node)), bound)
-            # Not bound for what comes after: `a or (n := f())` may leave it as it was.
-            self._found.binds.update(
-                {
-                    part.target.id: None
-                    for part in ast.walk(node)
-                    if isinstance(part, ast.NamedExpr)
-                }
-            )
+        if node is None:
+            return
+        self._read(_chains(_loaded(node)), bound)
+        # Not bound for what comes after: `a or (n := f())` may leave it as it was.
+        for part in ast.walk(node):
+            if isinstance(part, ast.NamedExpr):
+                self._found.binds[part.target.id] = None
 
     def _read(
-        self, chains: set[Chain], bound: set[str], used: frozenset[str] = frozenset()
+        self,
+        chains: set[Chain],
+        bound: set[str],
+        used: frozenset[str] = frozenset(),
     ) -> None:
         for chain in chains:
             name = chain[0]
-            if (
-                name in self._later and name not in used
-            ):  # what the function reads, it reads when it is used
-                self._read(self._later[name], bound, used | {name})
+            if name in self._later and name not in used:
+                # What the function reads, it reads when it is used.
+                self._read(
+                    self._later[name],
+                    bound,
+                    used | {name},
+                )
             if name not in bound:
                 self._found.reads.add(chain)
 
 
+def _targets(node: ast.stmt) -> list[ast.expr]:
+    """Return what a statement binds or deletes."""
+    if isinstance(node, (ast.Assign, ast.Delete)):
+        return node.targets
+    if isinstance(node, ast.AnnAssign) and node.value is None:
+        return []
+    return [node.target] if isinstance(node, (ast.AnnAssign, ast.AugAssign)) else []
+
+
+def _compiled(module: ast.Module) -> CodeType:
+    found: CodeType = compile(module, "<cell>", "exec", _FLAGS, dont_inherit=True)
+    return found
+
+
 def _chains(node: ast.stmt) -> set[Chain]:
     module = ast.fix_missing_locations(ast.Module([node], []))
-    names = scan(
-        compile(module, "<cell>", "exec", _FLAGS, dont_inherit=True), module=True
-    ).names
-    return names - {
-        ("__annotations__",)
-    }  # which every `n: int = 1` of the notebook writes into
+    names = scan(_compiled(module), module=True).names
+    # Every `n: int = 1` of the notebook writes into this one.
+    return names - {("__annotations__",)}
 
 
-def _loaded(node: ast.expr) -> ast.expr:
-    """A copy of a target that reads where the target binds: names apart, ``a[i]`` reads ``a`` and ``i``."""
+def _loaded(node: ast.expr) -> ast.stmt:
+    """Return a statement that reads where a target binds: names apart, ``a[i]`` reads ``a`` and ``i``."""
     found = ast.parse(ast.unparse(node), mode="eval").body
-    return ast.copy_location(found, node)
+    return ast.copy_location(ast.Expr(ast.copy_location(found, node)), node)
 
 
 #: Calls whose effect no key can know, and why.
@@ -454,65 +498,70 @@ SETTING_UP = frozenset(
 
 
 def blind(body: list[ast.stmt], modules: frozenset[str] = frozenset()) -> str | None:
-    """Return why a cell with these statements cannot be remembered, ``None`` if it can; ``modules``: see `is_definition`."""
+    """Return why a cell with these statements cannot be remembered, ``None`` if it can.
+
+    Args:
+        body: the statements.
+        modules: see `is_definition`.
+    """
     for statement in body:
         for part in _blocks(statement):
-            if (name := sets_in(part)) in modules and not is_definition(
-                statement, modules
-            ):
-                return f"`{ast.unparse(part)}` changes the module {name} for the whole notebook"
-    for node in [part for statement in body for part in ast.walk(statement)]:
-        if isinstance(node, ast.ImportFrom) and any(
-            alias.name == "*" for alias in node.names
-        ):
-            return f"`from {node.module} import *` binds names that cannot be known"
-        if isinstance(node, ast.Call):
-            if (
-                isinstance(node.func, ast.Name)
-                and node.func.id in _BLIND
-                and not (node.func.id == "vars" and node.args)
-            ):
-                return _BLIND[node.func.id]
-            if (
-                isinstance(node.func, ast.Attribute)
-                and is_shell(node.func.value)
-                and magic_of(node) not in SETTING_UP
-            ):
-                what = magic_of(node)
-                return (
-                    f"the magic %{what} does what cannot be known"
-                    if what
-                    else "a shell command does what cannot be known"
-                )
+            name = sets_in(part)
+            if name in modules and not is_definition(statement, modules):
+                said = f"`{ast.unparse(part)}`"
+                return f"{said} changes the module {name} for the whole notebook"
+    for statement in body:
+        for node in ast.walk(statement):
+            why = _blind(node)
+            if why is not None:
+                return why
     return None
 
 
+def _blind(node: ast.AST) -> str | None:
+    if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+        return f"`from {node.module} import *` binds names that cannot be known"
+    if not isinstance(node, ast.Call):
+        return None
+    if isinstance(node.func, ast.Name):
+        # vars(x) reads x alone.
+        is_harmless = node.func.id == "vars" and node.args
+        return None if is_harmless else _BLIND.get(node.func.id)
+    if not isinstance(node.func, ast.Attribute) or not is_shell(node.func.value):
+        return None
+    magic = magic_of(node)
+    if magic in SETTING_UP:
+        return None
+    what = f"the magic %{magic}" if magic else "a shell command"
+    return f"{what} does what cannot be known"
+
+
 def is_shell(node: ast.expr) -> bool:
-    """Tell whether an expression is ``get_ipython()``, which IPython writes for magics and shell commands."""
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "get_ipython"
-    )
+    """Return whether an expression is ``get_ipython()``, which IPython writes for magics and shell commands."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        return False
+    return node.func.id == "get_ipython"
 
 
 def magic_of(node: ast.AST) -> str | None:
     """Return the name of the magic that a call runs, ``None`` if it runs none."""
     if isinstance(node, ast.Expr):
         node = node.value
-    if (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in ("run_line_magic", "run_cell_magic")
-        and node.args
-    ):
-        name = node.args[0]
-        return str(name.value) if isinstance(name, ast.Constant) else None
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return None
+    if node.func.attr not in ("run_line_magic", "run_cell_magic"):
+        return None
+    for name in node.args[:1]:
+        if isinstance(name, ast.Constant):
+            return str(name.value)
     return None
 
 
 def _always(node: ast.AST) -> Iterator[ast.AST]:
-    """The parts of a statement that are evaluated whatever is true: not those behind an ``and``, in a branch, in a loop."""
+    """Yield the parts of a statement that are evaluated whatever is true.
+
+    Those behind an ``and``, in a branch or in a loop are not.
+    """
     yield node
     if isinstance(node, ast.BoolOp):
         parts: Iterable[ast.AST] = node.values[:1]

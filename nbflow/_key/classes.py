@@ -9,20 +9,27 @@ digest.
 from __future__ import annotations
 
 import enum
-import functools
 import re
 import typing
-import weakref
 from types import FunctionType, MemberDescriptorType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from nbflow._key import syntax
-from nbflow._key.origin import is_users, leads_to_users
-from nbflow._key.value import Refusal, identify, member, seal
+from nbflow._key.origin import is_users, methods
+from nbflow._key.value import (
+    Refusal,
+    identify,
+    member,
+    seal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    #: The name of a field, and what is said of it: names and values.
+    Described: TypeAlias = tuple[str, list[tuple[str, object]]]
+
+# The options that every Python notes.
 _DATACLASS = (
     "init",
     "repr",
@@ -30,35 +37,10 @@ _DATACLASS = (
     "order",
     "unsafe_hash",
     "frozen",
-)  # the options every Python notes
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-
-
-def methods(kind: type) -> dict[str, FunctionType]:
-    """Return the functions in a class, the ones inside descriptors too, but none that a decorator generated."""
-    found = {}
-    for name, item in sorted(vars(kind).items()):
-        for part, function in _functions(item):
-            if leads_to_users(function):
-                found[name + part] = function
-    return found
-
-
-_BEHAVES: weakref.WeakKeyDictionary[type, tuple[list[int], bool]] = (
-    weakref.WeakKeyDictionary()
 )
-
-
-def behaves(kind: type) -> bool:
-    """Tell whether objects of a class can do what the user wrote: a class of theirs, or a base, has methods."""
-    users = [base for base in kind.__mro__ if is_users(base)]
-    sizes = [
-        len(vars(base)) for base in users
-    ]  # a method that is added later is noticed
-    known = _BEHAVES.get(kind)
-    if known is None or known[0] != sizes:
-        known = _BEHAVES[kind] = sizes, any(map(methods, users))
-    return known[1]
+#: Members of a class that count as nodes of their own, or follow from the others.
+_READ_APART = (FunctionType, type, MemberDescriptorType)
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 #: Methods that are done before anybody holds the object.
@@ -75,57 +57,32 @@ _MAKING = frozenset(
 
 
 def changes_itself(kind: type) -> bool:
-    """Tell whether a method of the user's, once an object of the class is made, visibly changes that object."""
-    written = [
-        function
-        for base in kind.__mro__
-        if is_users(base)
-        for function in methods(base).values()
-    ]
-    return any(
-        function.__name__ not in _MAKING and _changes_first(function)
-        for function in written
-    )
+    """Return whether a method of the user's, once an object of the class is made, visibly changes that object."""
+    for base in kind.__mro__:
+        if not is_users(base):
+            continue
+        for function in methods(base).values():
+            if function.__name__ not in _MAKING and _changes_first(function):
+                return True
+    return False
 
 
 def _changes_first(function: FunctionType) -> bool:
+    """Return whether a method changes its ``self``; without a source it may."""
     found = syntax.find(function.__code__, function.__globals__)
+    if found is None:
+        return True
     first = function.__code__.co_varnames[:1]
-    return found is None or any(
-        chain[:1] == first for chain in syntax.changed_in_place(found.node)
-    )
-
-
-def _functions(item: Any) -> Iterator[tuple[str, FunctionType]]:
-    if isinstance(item, FunctionType):
-        yield "", item
-    elif isinstance(item, property):
-        for part in ("fget", "fset", "fdel"):
-            yield from (
-                (f".{part}", found) for _, found in _functions(getattr(item, part))
-            )
-    elif isinstance(item, functools.singledispatchmethod):
-        for kind, found in item.dispatcher.registry.items():
-            yield from (
-                (f".{kind.__qualname__}", function) for _, function in _functions(found)
-            )
-    else:
-        inner = (
-            getattr(item, "__func__", None)
-            or getattr(item, "func", None)
-            or getattr(item, "__wrapped__", None)
-        )
-        if inner is not None and not isinstance(item, type):
-            yield from _functions(inner)
+    changed = syntax.changed_in_place(found.node)
+    return any(chain[:1] == first for chain in changed)
 
 
 def by_members(kind: type, ignored: Collection[str]) -> bytes:
     """Return the digest of what the members of a class say: fields, defaults, docstring, annotations."""
-    said = [
-        [name, member(_value(item))]
-        for name, item in _members(kind)
-        if name not in ignored
-    ]
+    said = []
+    for name, item in _members(kind):
+        if name not in ignored:
+            said.append([name, member(_value(item))])
     return seal("class by members", kind.__qualname__, said)
 
 
@@ -133,74 +90,69 @@ def spelled(kind: type) -> str:
     """Return the members of a class as text, for a reader: one a line, what libraries add left out."""
     said = [f"class {kind.__name__}:"]
     for name, item in _members(kind):
-        _, dot, part = name.partition(".")
-        added = dot and (
-            part == "name"
-            or isinstance(item, bool)
-            or not (item and isinstance(item, (str, int, float, list)))
-        )
-        if (
-            item is not None
-            and item != ""
-            and not added
-            and not name.startswith("__dataclass")
-            and name != "model_config"
-        ):
-            said.append(
-                f"    {name} {item}"
-                if name.endswith(":")
-                else f"    {name.strip('_')} = {item!r}"
-            )
+        is_empty = item is None or (isinstance(item, str) and not item)
+        if is_empty or _is_added(name, item):
+            continue
+        if name.endswith(":"):
+            said.append(f"    {name} {item}")
+        else:
+            said.append(f"    {name.strip('_')} = {item!r}")
     return _ADDRESS.sub("", "\n".join(said))
 
 
+def _is_added(name: str, item: object) -> bool:
+    """Return whether a library says this of a class, not its author."""
+    if name.startswith("__dataclass") or name == "model_config":
+        return True
+    _, dot, part = name.partition(".")
+    if not dot:
+        return False
+    if part == "name" or isinstance(item, bool):
+        return True
+    return not isinstance(item, (str, int, float, list)) or not item
+
+
 def _members(kind: type) -> Iterator[tuple[str, object]]:
+    """Yield what a class consists of, in an order that does not depend on how it was made."""
     space = vars(kind)
     # Dataclasses write the defaults into it, and the classes of fields with their
     # module, which does not count.
-    yield (
-        "__doc__",
-        _ADDRESS.sub("", space.get("__doc__") or "").replace(f"{kind.__module__}.", ""),
-    )
+    doc = _ADDRESS.sub("", space.get("__doc__") or "")
+    yield "__doc__", doc.replace(f"{kind.__module__}.", "")
     for name, annotation in space.get("__annotations__", {}).items():
         yield f"{name}:", _spell(annotation)
     if issubclass(kind, enum.Enum):
-        yield from ((name, item.value) for name, item in kind.__members__.items())
+        for name, entry in kind.__members__.items():
+            yield name, entry.value
         return
     for name in sorted(space):
-        if not name.startswith("_") and not isinstance(
-            space[name], (FunctionType, type, MemberDescriptorType)
-        ):
+        is_read_apart = isinstance(space[name], _READ_APART)
+        if not name.startswith("_") and not is_read_apart:
             yield name, space[name]
     params = space.get("__dataclass_params__")
-    yield (
-        "__dataclass_params__",
-        [getattr(params, name, None) for name in _DATACLASS] + ["__slots__" in space],
-    )
+    options = [getattr(params, name, None) for name in _DATACLASS]
+    yield "__dataclass_params__", [*options, "__slots__" in space]
     yield "_field_defaults", space.get("_field_defaults")
     for name, described in [*_fields(kind), *_marks(kind)]:
-        yield from ((f"{name}.{part}", item) for part, item in described)
+        for part, item in described:
+            yield f"{name}.{part}", item
 
 
-def _fields(kind: type) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
+def _fields(kind: type) -> Iterator[Described]:
     """Yield the fields that pydantic, dataclasses and attrs note in a class, with what is said of each."""
     space = vars(kind)
-    found = {
-        **space.get("__dataclass_fields__", {}),
-        **space.get("__pydantic_fields__", {}),
-    }
+    found = dict(space.get("__dataclass_fields__", {}))
+    found |= space.get("__pydantic_fields__", {})
     found |= {field.name: field for field in space.get("__attrs_attrs__", ())}
     for name, field in sorted(found.items()):
-        parts = (part for part in type(field).__slots__ if not part.startswith("_"))
-        said = [
-            (part, getattr(field, part))
-            for part in parts
-            if part not in ("annotation", "type")
-        ]
-        yield (
-            name,
-            [(part, item) for part, item in said if item is not None],
-        )  # libraries add more to say
+        said = []
+        for part in type(field).__slots__:
+            if part.startswith("_") or part in ("annotation", "type"):
+                continue
+            item = getattr(field, part)
+            if item is not None:  # libraries add more to say
+                said.append((part, item))
+        yield name, said
 
 
 def _value(item: object) -> bytes:
@@ -212,39 +164,32 @@ def _value(item: object) -> bytes:
         return seal("type alone", type(item).__qualname__)
 
 
-def _spell(annotation: Any) -> str:
+def _spell(annotation: object) -> str:
     if isinstance(annotation, str):
         return annotation
-    if typing.get_origin(annotation) is None:
-        return getattr(annotation, "__qualname__", None) or _ADDRESS.sub(
-            "", repr(annotation)
-        )
+    origin = typing.get_origin(annotation)
+    if origin is None:
+        name = getattr(annotation, "__qualname__", None)
+        return name or _ADDRESS.sub("", repr(annotation))
     args = typing.get_args(annotation)
-    spelled = ", ".join(
-        repr(arg) if isinstance(arg, str) else _spell(arg) for arg in args
-    )
-    return f"{_spell(typing.get_origin(annotation))}[{spelled}]"
+    spelled = [repr(arg) if isinstance(arg, str) else _spell(arg) for arg in args]
+    return f"{_spell(origin)}[{', '.join(spelled)}]"
 
 
 def mentioned(kind: type) -> Iterator[tuple[str, object]]:
     """Yield the classes and functions that the annotations and fields of a class are made of."""
-    for name, annotation in vars(kind).get("__annotations__", {}).items():
-        yield from (
-            (f"{name}: {part.__qualname__}", part) for part in _classes(annotation)
-        )
-    for name, field in (
-        vars(kind).get("__pydantic_fields__", {}).items()
-    ):  # pydantic has resolved what is in quotes
-        yield from (
-            (f"{name}: {part.__qualname__}", part)
-            for part in _classes(field.annotation)
-        )
+    annotations = [*vars(kind).get("__annotations__", {}).items()]
+    # Pydantic has resolved what is in quotes.
+    for name, field in vars(kind).get("__pydantic_fields__", {}).items():
+        annotations.append((name, field.annotation))
+    for name, annotation in annotations:
+        for part in _leaves(annotation):
+            if isinstance(part, type):
+                yield f"{name}: {part.__qualname__}", part
     for name, described in [*_fields(kind), *_marks(kind)]:
-        for part, item in described:
-            yield from (
-                (f"{name}.{part} {place}".removesuffix(" 0"), thing)
-                for place, thing in enumerate(_code_in(item))
-            )
+        for said, item in described:
+            for place, thing in enumerate(_code_in(item)):
+                yield f"{name}.{said} {place}".removesuffix(" 0"), thing
 
 
 def _code_in(item: object) -> tuple[object, ...]:
@@ -254,27 +199,18 @@ def _code_in(item: object) -> tuple[object, ...]:
         return ()
 
 
-def _marks(kind: type) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
+def _marks(kind: type) -> Iterator[Described]:
     """Yield what the annotations of a class say beside the type: ``Annotated[str, "as the customer says it"]``."""
     for name, annotation in vars(kind).get("__annotations__", {}).items():
-        if said := [
-            (str(place), mark) for place, mark in enumerate(_metadata(annotation))
-        ]:
+        said = [(str(place), mark) for place, mark in enumerate(_metadata(annotation))]
+        if said:
             yield f"{name}:", said
 
 
-def _metadata(annotation: Any) -> Iterator[Any]:
+def _metadata(annotation: object) -> Iterator[object]:
     yield from getattr(annotation, "__metadata__", ())
-    for arg in (
-        ()
-        if typing.get_origin(annotation) is typing.Literal
-        else typing.get_args(annotation)
-    ):
+    for arg in _args(annotation):
         yield from _metadata(arg)
-
-
-def _classes(annotation: Any) -> Iterator[type]:
-    yield from (part for part in _leaves(annotation) if isinstance(part, type))
 
 
 def quoted(kind: type) -> Iterator[str]:
@@ -285,11 +221,16 @@ def quoted(kind: type) -> Iterator[str]:
                 yield part if isinstance(part, str) else part.__forward_arg__
 
 
-def _leaves(annotation: Any) -> Iterator[Any]:
-    if typing.get_origin(annotation) is typing.Literal or not (
-        args := typing.get_args(annotation)
-    ):
+def _leaves(annotation: object) -> Iterator[object]:
+    args = _args(annotation)
+    if not args:
         yield annotation
-        return
     for arg in args:
         yield from _leaves(arg)
+
+
+def _args(annotation: object) -> tuple[object, ...]:
+    """Return what an annotation is made of; a Literal is made of values, which are no types."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return ()
+    return typing.get_args(annotation)

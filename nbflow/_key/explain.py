@@ -1,4 +1,7 @@
-"""Explain: two codes, or two sets of inputs -> what differs, in words that the author of the notebook would use."""
+"""Explain: two codes, or two sets of inputs -> what differs.
+
+The words are those that the author of the notebook would use.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ class Change:
     after: str = ""
 
     def diff(self) -> str:
-        """The two texts as a unified diff."""
+        """Return the two texts as a unified diff."""
         import difflib  # takes a while to load, and few calls are explained
 
         lines = difflib.unified_diff(
@@ -53,68 +56,78 @@ class Change:
 
 
 def code_changes(before: Sequence[Part], after: Sequence[Part]) -> list[Change]:
-    """What differs between the parts of two codes; the own code first, then as the code is read."""
+    """Return what differs between the parts of two codes.
+
+    The own code comes first, then the rest as the code is read.
+    """
     old, new = _by_name(before), _by_name(after)
-    own = after[0].name if after else ""
-    changes = [
-        _changed(old[name], part, own=part.name == own)
-        for name, part in new.items()
-        if name in old and old[name].digest != part.digest
-    ]
     both = {part.name for part in before} & {part.name for part in after}
-    come = [
-        part
-        for name, part in new.items()
-        if name not in old and (not part.frame or part.frame in both)
-    ]
-    gone = [
-        part
-        for name, part in old.items()
-        if name not in new and (not part.frame or part.frame in both)
-    ]
-    changes += [
-        Change(
-            part.name,
-            f"{part.name} is new" if part.frame else f"it now reads `{part.name}`",
-            "",
-            part.text,
-        )
-        for part in come
-    ]
-    changes += [
-        Change(
-            part.name,
-            f"{part.name} is gone"
-            if part.frame
-            else f"it no longer reads `{part.name}`",
-            part.text,
-            "",
-        )
-        for part in gone
-    ]
-    frames = {
-        part.frame
-        for part in (*before, *after)
-        if any(part.name == change.name for change in changes)
-    }
-    changes = [
-        change for change in changes if change.name not in frames
-    ]  # its columns say it
-    whole = {part.frame for part in after}
-    changes = [
-        replace(change, words=f"{change.words} ({_BESIDE})")
-        if change.name in whole & both
-        else change
-        for change in changes
-    ]
+    own = after[0].name if after else ""
+    changes = []
+    for name, part in new.items():
+        if name in old and old[name].digest != part.digest:
+            changes.append(
+                _changed(
+                    old[name],
+                    part,
+                    own=part.name == own,
+                )
+            )
+    for name, part in new.items():
+        if name not in old and _is_told(part, both):
+            changes.append(_new(part))
+    for name, part in old.items():
+        if name not in new and _is_told(part, both):
+            changes.append(_gone(part))
+    changes = _without_frames(changes, before, after)
     told = {change.name for change in changes}
-    return [
-        change for change in changes if change.name.rpartition(".")[0] not in told
-    ]  # the class says it for its members
+    # A class says it for its members.
+    return [change for change in changes if change.name.rpartition(".")[0] not in told]
+
+
+def _is_told(part: Part, both: set[str]) -> bool:
+    """Return whether a part that came or went is worth a word.
+
+    A column is not if its whole frame came or went.
+    """
+    return not part.frame or part.frame in both
+
+
+def _new(part: Part) -> Change:
+    words = f"{part.name} is new" if part.frame else f"it now reads `{part.name}`"
+    return Change(part.name, words, after=part.text)
+
+
+def _gone(part: Part) -> Change:
+    words = f"it no longer reads `{part.name}`"
+    if part.frame:
+        words = f"{part.name} is gone"
+    return Change(part.name, words, before=part.text)
+
+
+def _without_frames(
+    changes: list[Change],
+    before: Sequence[Part],
+    after: Sequence[Part],
+) -> list[Change]:
+    """Leave out frames whose columns say what changed, and say of the others that it is none of their columns."""
+    names = {change.name for change in changes}
+    said = {part.frame for part in (*before, *after) if part.name in names}
+    both = {part.name for part in before} & {part.name for part in after}
+    frames = both & {part.frame for part in after}
+    found = []
+    for change in changes:
+        if change.name in said:
+            continue
+        if change.name in frames:
+            found.append(replace(change, words=f"{change.words} ({_BESIDE})"))
+        else:
+            found.append(change)
+    return found
 
 
 def _by_name(parts: Sequence[Part]) -> dict[tuple[str, int], Part]:
-    """Parts by name; of two with one name the first is the first in both codes."""
+    """Return parts by name and number; of two with one name the first is the first in both codes."""
     found: dict[tuple[str, int], Part] = {}
     for part in parts:
         place = 0
@@ -132,57 +145,73 @@ _WORDS = {
 }
 
 
-def _changed(before: Part, after: Part, *, own: bool) -> Change:
-    words = (
-        "its own code changed"
-        if own and after.kind == "function"
-        else _WORDS.get(after.kind, "{} changed").format(after.name)
+def _changed(
+    before: Part,
+    after: Part,
+    *,
+    own: bool,
+) -> Change:
+    words = _WORDS.get(after.kind, "{} changed").format(after.name)
+    if own and after.kind == "function":
+        words = "its own code changed"
+    where = _where(
+        before.text,
+        after.text,
+        is_code=after.kind in ("function", "class"),
     )
-    where = _where(before.text, after.text, is_code=after.kind in ("function", "class"))
+    if where:
+        words = f"{words} ({where})"
     return Change(
-        after.name, f"{words} ({where})" if where else words, before.text, after.text
+        after.name,
+        words,
+        before.text,
+        after.text,
     )
 
 
-def _where(before: str, after: str, *, is_code: bool) -> str:
+def _where(
+    before: str,
+    after: str,
+    *,
+    is_code: bool,
+) -> str:
     """Say where two texts begin to differ: ``line 3: 'Pick one' -> 'Choose one'``."""
     if not before or not after or before == after:
         return ""
-    old, new = (_lines(text, is_code=is_code) for text in (before, after))
+    old, new = _lines(before, is_code=is_code), _lines(after, is_code=is_code)
+    old_text, new_text = [line for _, line in old], [line for _, line in new]
     if len(old) == len(new) == 1:
+        quoted = not is_code and not _is_literal(before, after)
         return _versus(
-            old[0][1], new[0][1], quoted=not is_code and not _is_literal(before, after)
+            old_text[0],
+            new_text[0],
+            quoted=quoted,
         )
-    import difflib
+    import difflib  # takes a while to load, and few calls are explained
 
-    matcher = difflib.SequenceMatcher(
-        None, [text for _, text in old], [text for _, text in new], autojunk=False
-    )
+    matcher = difflib.SequenceMatcher(None, old_text, new_text, autojunk=False)
     blocks = [block for block in matcher.get_opcodes() if block[0] != "equal"]
     if not blocks:
         return ""
     _, first, last, start, stop = blocks[0]
     line = new[start][0] if start < len(new) else new[-1][0] + 1
-    gone, come = (
-        " ".join(text for _, text in lines)
-        for lines in (old[first:last], new[start:stop])
-    )
+    gone, come = " ".join(old_text[first:last]), " ".join(new_text[start:stop])
+    words = f"line {line}: {_versus(gone, come, quoted=True)}"
     more = len(blocks) - 1
-    return f"line {line}: {_versus(gone, come, quoted=True)}" + (
-        f", and {more} more place{'s' * (more > 1)}" if more else ""
-    )
+    if not more:
+        return words
+    return f"{words}, and {more} more {'places' if more > 1 else 'place'}"
 
 
 def _lines(text: str, *, is_code: bool) -> list[tuple[int, str]]:
-    """The lines that count, stripped, each with its number from 1."""
+    """Return the lines that count, stripped, each with its number from 1; there is at least one."""
     lines = _bare(text) if is_code else text.split("\n")
-    return [
-        (number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()
-    ] or [(1, "")]
+    stripped = [(number, line.strip()) for number, line in enumerate(lines, 1)]
+    return [(number, line) for number, line in stripped if line] or [(1, "")]
 
 
 def _is_literal(*texts: str) -> bool:
-    """Tell whether both texts are written as values, not words: ``3``, ``[1, 2]``, ``Decimal('1')``."""
+    """Return whether both texts are written as values, not words: ``3``, ``[1, 2]``, ``Decimal('1')``."""
     for text in texts:
         try:
             if not isinstance(ast.parse(text, mode="eval").body, ast.Call):
@@ -192,55 +221,61 @@ def _is_literal(*texts: str) -> bool:
     return True
 
 
-def _versus(before: str, after: str, *, quoted: bool) -> str:
+def _versus(
+    before: str,
+    after: str,
+    *,
+    quoted: bool,
+) -> str:
     start = 0
     if max(len(before), len(after)) > _WIDTH:
         while start < min(len(before), len(after)) and before[start] == after[start]:
             start += 1
+        # A bit of what is the same says where the difference is.
         start = max(0, start - _WIDTH // 3)
-    shown = [
-        ("..." if start else "")
-        + text[start : start + _WIDTH]
-        + ("..." if len(text) > start + _WIDTH else "")
-        for text in (before, after)
-    ]
-    if not before.strip() or not after.strip():
-        return (
-            f"{_quoted(shown[1], quoted)} was added"
-            if after.strip()
-            else f"{_quoted(shown[0], quoted)} was removed"
-        )
-    return f"{_quoted(shown[0], quoted)} -> {_quoted(shown[1], quoted)}"
+    old, new = _cut(before, start), _cut(after, start)
+    if quoted:
+        old, new = repr(old), repr(new)
+    if not after.strip():
+        return f"{old} was removed"
+    if not before.strip():
+        return f"{new} was added"
+    return f"{old} -> {new}"
 
 
-def _quoted(text: str, quoted: bool) -> str:  # noqa: FBT001
-    return repr(text) if quoted else text
+def _cut(text: str, start: int) -> str:
+    """Return so much of a text as is shown, with dots where something is left out."""
+    end = start + _WIDTH
+    before = "..." if start else ""
+    after = "..." if len(text) > end else ""
+    return f"{before}{text[start:end]}{after}"
 
 
 def _bare(source: str) -> list[str]:
-    """The lines of a function or class without comments and docstrings, which do not count."""
+    """Return the lines of a function or class without comments and docstrings, which do not count."""
     lines = source.split("\n")
     try:
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
             if token.type == tokenize.COMMENT:
-                line = lines[token.start[0] - 1]
-                lines[token.start[0] - 1] = line[: token.start[1]].rstrip()
+                row, column = token.start
+                lines[row - 1] = lines[row - 1][:column].rstrip()
         for node in ast.walk(ast.parse(source)):
-            if (
-                isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-                and ast.get_docstring(node) is not None
-            ):
+            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                continue
+            if ast.get_docstring(node) is not None:
                 said = node.body[0]
-                lines[said.lineno - 1 : said.end_lineno] = [""] * (
-                    (said.end_lineno or said.lineno) - said.lineno + 1
-                )
+                for line in range(said.lineno, (said.end_lineno or said.lineno) + 1):
+                    lines[line - 1] = ""
     except (SyntaxError, tokenize.TokenError, IndentationError):
         return source.split("\n")
     return lines
 
 
 def input_changes(before: Sequence[Input], after: Sequence[Input]) -> list[Change]:
-    """What differs between the inputs of two calls: columns of frames and fields of records where they are known."""
+    """Return what differs between the inputs of two calls.
+
+    That is columns of frames and fields of records, where they are known.
+    """
     old = {given.name: given for given in before}
     changes: list[Change] = []
     for given in after:
@@ -257,17 +292,13 @@ def _parts_changed(before: Input, after: Input) -> list[Change]:
     kept = [part for part in new if old.get(part) == new[part]]
     if not kept or before.kind != after.kind:
         return [Change(after.name, f"`{after.name}` changed")]
-    said = [
-        f"{after.kind} `{part}` of `{after.name}` "
-        + ("changed" if part in old else "is new")
-        for part in new
-        if part not in kept
-    ]
-    said += [
-        f"{after.kind} `{part}` of `{after.name}` is gone"
-        for part in old
-        if part not in new
-    ]
+    said = []
+    for part in new:
+        if part not in kept:
+            what = "changed" if part in old else "is new"
+            said.append(f"{after.kind} `{part}` of `{after.name}` {what}")
+    gone = [part for part in old if part not in new]
+    said += [f"{after.kind} `{part}` of `{after.name}` is gone" for part in gone]
     if not said:
         order = _BESIDE if after.kind == "column" else "the order of its fields"
         said = [f"`{after.name}` changed ({order})"]
@@ -275,13 +306,12 @@ def _parts_changed(before: Input, after: Input) -> list[Change]:
 
 
 def listed(changes: Sequence[Change]) -> str:
-    """Changes as part of a sentence: the first ones, and how many more."""
+    """Return changes as part of a sentence: the first ones, and the number of the others."""
     words = [change.words for change in changes]
-    if len(words) > _NAMED:
-        more = len(words) - _NAMED
-        words = [*words[:_NAMED], f"{more} more thing{'s' * (more > 1)} changed"]
-    return (
-        ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1]
-        if words
-        else ""
-    )
+    more = len(words) - _NAMED
+    if more > 0:
+        things = "things" if more > 1 else "thing"
+        words = [*words[:_NAMED], f"{more} more {things} changed"]
+    if len(words) <= 1:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"

@@ -11,20 +11,31 @@ import os
 import stat
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from nbflow._key.value import Walk, handles, member, refuse, seal
+from nbflow._key.value import (
+    Walk,
+    handles,
+    member,
+    refuse,
+    seal,
+)
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Iterator
 
     _Path = Path
 else:
-    _Path = type(
-        Path()
-    )  # what Path makes here: before Python 3.12 it has no subclasses but these
+    # What Path makes here: before Python 3.12 it has no subclasses but these.
+    _Path = type(Path())
 
-_PIECE = 1 << 20  # bytes: what is read is hashed while it is in the processor's cache
+# Bytes: what is read is hashed while it is in the processor's cache.
+_PIECE = 1 << 20
+
+
+if sys.version_info < (3, 12):
+    _make_path = getattr(_Path, "_from_parts")  # noqa: B009  # private before 3.12
 
 
 class File(_Path):
@@ -54,15 +65,17 @@ class File(_Path):
     else:
 
         def __new__(cls, *segments: str | os.PathLike[str]) -> Self:
-            return _Path._from_parts.__func__(cls, segments)  # type: ignore[attr-defined, no-any-return]  # noqa: SLF001
+            made: Self = _make_path.__func__(cls, segments)
+            return made
 
-        _from_parts = _Path._from_parts  # type: ignore[attr-defined]  # noqa: SLF001  # as with_segments
-        _from_parsed_parts = _Path._from_parsed_parts  # type: ignore[attr-defined]  # noqa: SLF001
+        # What derived paths are made with, as with_segments above. These are bound to
+        # the plain class: what is called through a File makes plain paths.
+        _from_parts = _make_path
+        _from_parsed_parts = getattr(_Path, "_from_parsed_parts")  # noqa: B009  # private before 3.12
 
 
-File.__module__ = (
-    "nbflow"  # where it is found, also by the name that a checkpoint keeps
-)
+# Where it is found, also by the name that a checkpoint keeps.
+File.__module__ = "nbflow"
 
 
 def file(path: str | os.PathLike[str]) -> File:
@@ -85,8 +98,9 @@ def file(path: str | os.PathLike[str]) -> File:
 
 
 def content_digest(path: str | os.PathLike[str]) -> bytes:
-    """Return the 20-byte digest of the content of a file, or of the names and content of all files in a folder.
+    """Return the 20-byte digest of the content of a file, or of all files in a folder.
 
+    The names of the files in a folder count, too.
     Empty folders do not count, nor do times, rights and owners. Symbolic links are what
     they lead to.
 
@@ -95,43 +109,52 @@ def content_digest(path: str | os.PathLike[str]) -> bytes:
             link to itself.
     """
     if os.path.isdir(path):  # noqa: PTH112  # may be anything that is a path
-        names = [
-            [name, member(_of_file(full))]
-            for name, full in _walk(os.fspath(path), b"", ())
-        ]
-        return seal("folder", sorted(names, key=lambda item: item[0]))  # type: ignore[arg-type, return-value]
+        files = sorted(_walk(os.fspath(path), b"", ()))
+        names = [[name, member(_of_file(full))] for name, full in files]
+        return seal("folder", names)
     return _of_file(os.fspath(path))
 
 
 def _of_file(path: str) -> bytes:
-    with open(_regular(path), "rb", buffering=0) as opened:  # noqa: PTH123
+    with open(_regular(path), "rb", buffering=0) as opened:  # noqa: PTH123  # may be anything that is a path
         return seal("file", buffers=_pieces(opened))
 
 
 def _regular(path: str) -> str:
-    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  # a pipe would be used up, or wait for ever
+    # A pipe would be used up, or wait for ever.
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  # the path may be any text
         raise OSError(errno.EINVAL, "neither a file nor a folder", path)
     return path
 
 
-def _pieces(opened: Any) -> Iterator[memoryview]:
+def _pieces(opened: io.FileIO) -> Iterator[memoryview]:
     piece = memoryview(bytearray(_PIECE))
     while count := opened.readinto(piece):
         yield piece[:count]
 
 
 def _walk(
-    folder: str, name: bytes, above: tuple[str, ...]
+    folder: str,
+    name: bytes,
+    above: tuple[str, ...],
 ) -> Iterator[tuple[bytes, str]]:
     """Yield the files in a folder: the name relative to where the walk began, and the path."""
     real = os.path.realpath(folder)
     if real in above:
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), folder)
+        raise OSError(
+            errno.ELOOP,
+            os.strerror(errno.ELOOP),
+            folder,
+        )
     with os.scandir(folder) as entries:
         for entry in entries:
             inner = name + os.fsencode(entry.name)
             if entry.is_dir():
-                yield from _walk(entry.path, inner + b"/", (*above, real))
+                yield from _walk(
+                    entry.path,
+                    inner + b"/",
+                    (*above, real),
+                )
             else:
                 yield inner, entry.path
 
@@ -141,12 +164,11 @@ def _file(_: Walk, value: File) -> bytes:
     try:
         return content_digest(value)
     except OSError as error:
-        where = os.path.abspath(error.filename or value)  # noqa: PTH100
-        reason = f"its content cannot be read ({error.strerror}: {where})"
+        where = os.path.abspath(error.filename or value)  # noqa: PTH100  # links stay
         refuse(
             value,
-            reason,
-            "Mend the path, or pass a plain Path, which counts by its text alone.",
+            f"its content cannot be read ({error.strerror}: {where})",
+            "Fix the path, or pass a plain Path, which counts by its text alone.",
             error,
             decisive=True,
         )

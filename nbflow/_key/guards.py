@@ -1,18 +1,33 @@
-"""Guards: what must be as it was for a code that was read to hold, checked at every call outside of a run."""
+"""Guards: what must be as it was for a code that was read to hold.
+
+They are checked at every call outside of a run.
+"""
 
 from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    TypeAlias,
+)
 
 from nbflow._key import mutation
 from nbflow._key.origin import content
-from nbflow._key.value import Content, Refusal, identify
+from nbflow._key.value import (
+    Content,
+    Refusal,
+    identify,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import CellType, CodeType, FunctionType
+    from types import (
+        CellType,
+        CodeType,
+        FunctionType,
+    )
 
     from nbflow._key.mutation import Slot
 
@@ -33,7 +48,10 @@ class Watch:
     __slots__ = ("_code", "_digest", "_fetch", "_slot")
 
     def __init__(
-        self, fetch: Callable[[], object], found: Content, slot: Slot | None = None
+        self,
+        fetch: Callable[[], object],
+        found: Content,
+        slot: Slot | None = None,
     ) -> None:
         self._fetch = fetch
         self._slot = slot
@@ -41,19 +59,15 @@ class Watch:
         self._code = [_reference(thing) for thing in found.code]
 
     def holds(self) -> bool:
-        """Tell whether the content is what it was."""
-        value = self._fetch()
+        """Return whether the content is what it was."""
+        value, slot = self._fetch(), self._slot
         try:
-            found = (
-                identify(value)
-                if self._slot is None
-                else mutation.counted(self._slot, value)
-            )
+            found = identify(value) if slot is None else mutation.counted(slot, value)
         except Refusal:
             return False
-        return found.digest == self._digest and [*map(_called, self._code)] == [
-            *found.code
-        ]
+        if found.digest != self._digest:
+            return False
+        return [reference() for reference in self._code] == [*found.code]
 
 
 def _reference(thing: object) -> Callable[[], object]:
@@ -63,13 +77,21 @@ def _reference(thing: object) -> Callable[[], object]:
         return lambda: thing
 
 
-def _called(reference: Callable[[], object]) -> object:
-    return reference()
-
-
 @dataclass(slots=True)
 class Guards:
-    """Everything that a code was read from. Of values that are keyed by their type alone, the type is noted."""
+    """Everything that a code was read from.
+
+    Attributes:
+        names: names, and the very objects that they stood for.
+        sizes: namespaces that may get more names, and how many they had.
+        kinds: names of values that `contents` watches or that are keyed by their type
+            alone, and the types.
+        cells: variables of outer functions, and what they held.
+        functions: functions, and their code and defaults.
+        own: code and defaults of the function itself, which is not kept alive.
+        members: classes, how many members they had, and those that count.
+        contents: values that count by their content.
+    """
 
     names: list[tuple[Mapping[str, object], str, object]] = field(default_factory=list)
     sizes: list[tuple[Mapping[str, object], int]] = field(default_factory=list)
@@ -84,21 +106,25 @@ class Guards:
     )
     contents: list[Watch] = field(default_factory=list)
 
+    def note_function(self, function: FunctionType) -> None:
+        """Guard the code and the defaults of a function, all of which can be set."""
+        defaults, keyword_only = function.__defaults__, function.__kwdefaults__
+        self.functions.append((function, function.__code__, defaults, keyword_only))
+
     def disown(self, function: object) -> None:
-        """Let go of the function that these guards belong to, or it would never die; name each thing once."""
-        self.names = list(
-            {
-                (id(space), name): (space, name, value)
-                for space, name, value in self.names
-            }.values()
-        )
+        """Let go of the function that these guards belong to, or it would never die.
+
+        Guards of one name become one.
+        """
+        once = {(id(guard[0]), guard[1]): guard for guard in self.names}
+        self.names = [*once.values()]
         for reached, code, defaults, named in self.functions:
             if reached is function:
                 self.own = code, defaults, named
         self.functions = [entry for entry in self.functions if entry[0] is not function]
 
     def hold(self, function: Any) -> bool:  # noqa: C901, PLR0911, PLR0912  # plain loops, as every call waits for it
-        """Tell whether everything is as it was."""
+        """Return whether everything is as it was."""
         if self.own:
             code, defaults, named = self.own
             if (

@@ -1,4 +1,4 @@
-"""State: what the code of a step changes itself, such as a counter, a log or a cache that it fills.
+"""Mutation: what the code of a step changes itself, such as a counter, a log or a cache that it fills.
 
 The content of a list that a step reads is part of its key. If the step's own code
 changes that list in place, each call would get another key and nothing would ever be
@@ -27,10 +27,15 @@ Slot: TypeAlias = tuple[int, str]
 
 @dataclass(slots=True)
 class _State:
-    """A value that code changes: the content that stands for it in keys, and what it was when last looked at.
+    """A value that code changes.
 
-    ``busy``: runs of the code under way. ``turns`` goes up with each beginning and end:
-    who looked at the value in between did not see it as it was at one moment.
+    Attributes:
+        value: as it is.
+        counted: the content that stands for it in keys.
+        last: its digest when it was last looked at.
+        busy: the number of runs of the code under way.
+        turns: goes up with each beginning and end: who looked at the value in between
+            did not see it as it was at one moment.
     """
 
     value: object
@@ -45,7 +50,10 @@ _MUTEX = threading.Lock()
 
 
 def counted(slot: Slot, value: object) -> Content:
-    """Return the content that stands for the value in a slot: the present one, or the one before the code's own changes."""
+    """Return the content that stands for the value in a slot.
+
+    That is the present one, or the one before the code's own changes.
+    """
     while True:
         with _MUTEX:
             state = _STATES.get(slot)
@@ -65,15 +73,14 @@ def counted(slot: Slot, value: object) -> Content:
 
 
 def _is(one: object, other: object) -> bool:
-    return one is other or (
-        isinstance(one, Around)
-        and isinstance(other, Around)
-        and one.thing is other.thing
-    )
+    """Return whether two values are one object, or two views of what is around one."""
+    if isinstance(one, Around) and isinstance(other, Around):
+        return one.thing is other.thing
+    return one is other
 
 
 def begin(slots: Collection[Slot]) -> None:
-    """Code that changes what is in these slots begins to run."""
+    """Note that code which changes what is in these slots begins to run."""
     if not slots:  # as nearly always: no thread is to wait for another
         return
     with _MUTEX:
@@ -84,7 +91,7 @@ def begin(slots: Collection[Slot]) -> None:
 
 
 def end(slots: Collection[Slot]) -> None:
-    """It has ended: what the last one left behind is what the next look is held against."""
+    """Note that it has ended: what the last run leaves behind is what the next look is held against."""
     for slot in slots:
         while (state := _STATES.get(slot)) is not None:
             with _MUTEX:

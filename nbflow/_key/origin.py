@@ -6,8 +6,17 @@ import functools
 import os
 import sys
 import sysconfig
+import weakref
 from pathlib import Path
-from types import CellType, FunctionType, ModuleType
+from types import (
+    CellType,
+    FunctionType,
+    ModuleType,
+)
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 EMPTY = object()
 
@@ -21,50 +30,47 @@ _PACKAGES = frozenset(("site-packages", "dist-packages"))
 @functools.cache
 def _foreign_folders() -> tuple[str, ...]:
     stdlib = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib")]
-    return tuple(
-        os.path.realpath(path) + os.sep
-        for path in (*stdlib, str(Path(__file__).parents[1]))
-    )
+    folders = [*stdlib, str(Path(__file__).parents[1])]
+    return tuple(os.path.realpath(folder) + os.sep for folder in folders)
 
 
 @functools.lru_cache(maxsize=4096)
 def is_users_file(filename: str) -> bool:
-    """Tell whether a file is the user's: not of Python's library, an installed package or nbflow."""
+    """Return whether a file is the user's: not of Python's library, an installed package or nbflow."""
     path = os.path.realpath(filename)
-    return not path.startswith(_foreign_folders()) and _PACKAGES.isdisjoint(
-        Path(path).parts
-    )
+    if path.startswith(_foreign_folders()):
+        return False
+    return _PACKAGES.isdisjoint(Path(path).parts)
 
 
 def is_users_module(name: str) -> bool:
-    """Tell whether a module is the user's: the notebook, a script, a local module, one made on the fly."""
+    """Return whether a module is the user's: the notebook, a script, a local module, one made on the fly."""
     module = sys.modules.get(name)
-    filename = getattr(module, "__file__", None) or next(
-        iter(getattr(module, "__path__", ())), None
-    )
+    filename = getattr(module, "__file__", None)
+    if not filename:  # a package without an __init__.py has folders only
+        filename = next(iter(getattr(module, "__path__", ())), None)
     if name == "__main__" or filename is None:
         return name.partition(".")[0] not in _FOREIGN
     return is_users_file(filename)
 
 
 def is_users(thing: FunctionType | type | ModuleType) -> bool:
-    """Tell whether a function, a class or a module is the user's."""
+    """Return whether a function, a class or a module is the user's."""
     if isinstance(thing, FunctionType):
         filename = thing.__code__.co_filename
-        if not filename.startswith(
-            "<"
-        ):  # a cell has the name of a file that does not exist
+        # A cell has the name of a file that does not exist, and is no file in angle
+        # brackets either.
+        if not filename.startswith("<"):
             return is_users_file(filename)
-        return is_users_module(
-            str(thing.__globals__.get("__name__", "__main__"))
-        ) and not _is_generated(thing)
-    return is_users_module(
-        thing.__name__ if isinstance(thing, ModuleType) else thing.__module__
-    )
+        module = str(thing.__globals__.get("__name__", "__main__"))
+        return is_users_module(module) and not _is_generated(thing)
+    if isinstance(thing, ModuleType):
+        return is_users_module(thing.__name__)
+    return is_users_module(thing.__module__)
 
 
 def _is_generated(function: FunctionType) -> bool:
-    """Tell whether dataclasses, attrs or namedtuple wrote a function; it follows from the fields of its class."""
+    """Return whether dataclasses, attrs or namedtuple wrote a function; it follows from the fields of its class."""
     code = function.__code__
     return (
         code.co_filename.startswith("<attrs generated")
@@ -84,24 +90,69 @@ def content(cell: CellType) -> object:
 def carried(function: FunctionType) -> list[object]:
     """Return what a function carries without naming it: a library's wrapper the user's function, say."""
     inside = [content(cell) for cell in function.__closure__ or ()]
-    inside += [getattr(function, "__wrapped__", None)]
-    return inside + list(
-        getattr(function, "registry", {}).values()
-    )  # of functools.singledispatch
+    inside.append(getattr(function, "__wrapped__", None))
+    overloads = getattr(function, "registry", {})  # of functools.singledispatch
+    return [*inside, *overloads.values()]
 
 
 def leads_to_users(function: FunctionType, above: tuple[object, ...] = ()) -> bool:
-    """Tell whether a function is the user's or carries one that is."""
-    return is_users(function) or any(
-        isinstance(inner, FunctionType)
-        and inner not in above
-        and leads_to_users(inner, (*above, function))
-        for inner in carried(function)
-    )
+    """Return whether a function is the user's or carries one that is."""
+    if is_users(function):
+        return True
+    inside = [part for part in carried(function) if isinstance(part, FunctionType)]
+    above = (*above, function)
+    return any(leads_to_users(part, above) for part in inside if part not in above)
 
 
 def holds(value: object, name: str) -> bool:
-    """Tell whether an attribute is there without asking ``__getattr__``, which a mock or a proxy answers to all."""
-    return name in getattr(value, "__dict__", ()) or any(
-        name in vars(base) for base in type(value).__mro__
-    )
+    """Return whether an attribute is there without asking ``__getattr__``, which a mock or a proxy answers to all."""
+    if name in getattr(value, "__dict__", ()):
+        return True
+    return any(name in vars(base) for base in type(value).__mro__)
+
+
+def methods(kind: type) -> dict[str, FunctionType]:
+    """Return the functions in a class, the ones inside descriptors too, but none that a decorator generated."""
+    found = {}
+    for name, item in sorted(vars(kind).items()):
+        for part, function in _functions(item):
+            if leads_to_users(function):
+                found[name + part] = function
+    return found
+
+
+_BEHAVES: weakref.WeakKeyDictionary[type, tuple[list[int], bool]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def behaves(kind: type) -> bool:
+    """Return whether objects of a class can do what the user wrote: a class of theirs, or a base, has methods."""
+    users = [base for base in kind.__mro__ if is_users(base)]
+    sizes = [len(vars(base)) for base in users]  # to notice a method that is added
+    known = _BEHAVES.get(kind)
+    if known is None or known[0] != sizes:
+        known = _BEHAVES[kind] = sizes, any(map(methods, users))
+    return known[1]
+
+
+def _functions(item: object) -> Iterator[tuple[str, FunctionType]]:
+    """Yield the functions in a member of a class, each with what its name gets in addition."""
+    if isinstance(item, FunctionType):
+        yield "", item
+    elif isinstance(item, property):
+        for part in ("fget", "fset", "fdel"):
+            for _, function in _functions(getattr(item, part)):
+                yield f".{part}", function
+    elif isinstance(item, functools.singledispatchmethod):
+        for kind, overload in item.dispatcher.registry.items():
+            for _, function in _functions(overload):
+                yield f".{kind.__qualname__}", function
+    elif not isinstance(item, type):
+        inner = (
+            getattr(item, "__func__", None)
+            or getattr(item, "func", None)
+            or getattr(item, "__wrapped__", None)
+        )
+        if inner is not None:
+            yield from _functions(inner)

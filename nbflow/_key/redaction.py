@@ -1,4 +1,7 @@
-"""Texts: how code and short plain values are written for a person who asks what changed. No secret is in them."""
+"""Redaction: code and short plain values as texts for a person who asks what changed.
+
+No secret is in them.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,13 @@ import os
 import pathlib
 import pprint
 import re
-from typing import Any
 
 from nbflow._key import secret_patterns
-from nbflow._key.secret import KNOWN, SHORTEST, Secret
+from nbflow._key.secret import (
+    KNOWN,
+    SHORTEST,
+    Secret,
+)
 from nbflow._key.value import is_plain
 
 #: Longer ones are not kept: of a list of ten thousand labels the digest says enough.
@@ -18,10 +24,22 @@ _LONGEST = 20_000
 _WIDTH = 100
 
 _HIDDEN = "<hidden>"
+#: Modules whose objects are written so that a person can read them.
+_SHOWN = frozenset(
+    (
+        "datetime",
+        "decimal",
+        "fractions",
+        "uuid",
+    )
+)
 
 
 def of_value(value: object) -> str:
-    """Return how a value is written if it is short and plain, else nothing. A text stands for itself."""
+    """Return how a value is written if it is short and plain, else nothing.
+
+    A text stands for itself.
+    """
     if isinstance(value, Secret):
         return repr(value)
     if isinstance(value, str):
@@ -34,37 +52,29 @@ def of_value(value: object) -> str:
     return text if len(text) <= _LONGEST else ""
 
 
-def _is_shown(value: Any) -> bool:
+def _is_shown(value: object) -> bool:
     if isinstance(value, (tuple, set, frozenset)):
         return len(value) <= _LONGEST and all(map(_is_shown, value))
     if isinstance(value, (list, dict)) and len(value) > _LONGEST:
         return False
-    return is_plain(value) or type(value).__module__ in (
-        "datetime",
-        "decimal",
-        "fractions",
-        "uuid",
-    )
+    return is_plain(value) or type(value).__module__ in _SHOWN
 
 
 def redacted(text: str, name: str) -> str:
-    """Return a text without what looks like a secret, by the name of what it is, by where it comes from or by its form."""
+    """Return a text without what looks like a secret.
+
+    That shows in the name of what the text is, in where it comes from, or in its form.
+    """
     if not text:
         return text
-    if (
-        secret_patterns.is_named(name.rpartition(".")[2])
-        and "\n" not in text
-        and "(" not in text
-        and not text.isdigit()
-    ):
+    is_code = "\n" in text or "(" in text
+    is_secret = secret_patterns.is_named(name.rpartition(".")[2])
+    if is_secret and not is_code and not text.isdigit():
         return _HIDDEN
     text = secret_patterns.without(KNOWN.mask(text), _HIDDEN)
-    for (
-        variable,
-        value,
-    ) in (
-        os.environ.items()
-    ):  # secrets if their names say so; a short one would hide half of the text
+    # Variables of the environment are secrets if their names say so. A short value
+    # would hide half of the text.
+    for variable, value in os.environ.items():
         if len(value) >= SHORTEST and secret_patterns.is_named(variable):
             text = text.replace(value, _HIDDEN)
     return text

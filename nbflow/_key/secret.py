@@ -1,4 +1,4 @@
-"""Secret: a text that is used like any other and written nowhere; and the values that are known to be such.
+"""Secret: a text that is used like any other and written nowhere; and the known ones.
 
 A `Secret` stands for itself by its name, in keys and in checkpoints. What was made of
 it (``"Bearer " + key``) is a plain text: it is found by its value, in what nbflow
@@ -18,7 +18,12 @@ import os
 import re
 import threading
 import warnings
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Self,
+    final,
+)
 from urllib.parse import quote, quote_plus
 
 from nbflow.errors import NbflowWarning, UsageError
@@ -35,7 +40,9 @@ _SHORTEST_CORE = 8
 
 @final
 class Secret(str):
-    """A text that shows its name instead of its value, and is keyed, saved, copied and pickled by its name alone.
+    """A text that shows its name instead of its value.
+
+    It is keyed, saved, copied and pickled by its name alone.
 
     Attributes:
         name: of the variable or the entry that it was read from.
@@ -46,7 +53,12 @@ class Secret(str):
     name: str
     service: str
 
-    def __new__(cls, value: str, name: str, service: str) -> Self:
+    def __new__(
+        cls,
+        value: str,
+        name: str,
+        service: str,
+    ) -> Self:
         self = super().__new__(cls, value)
         self.name, self.service = name, service
         return self
@@ -54,7 +66,7 @@ class Secret(str):
     def __repr__(self) -> str:
         return f"Secret({self.name!r})"
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return secret, (self.name, self.service)
 
     def __copy__(self) -> Self:
@@ -90,12 +102,14 @@ def secret(name: str, service: str = "nbflow") -> Secret:
     """
     if not isinstance(name, str) or not name:
         raise UsageError(
-            f'nf.secret needs the name of an environment variable, such as "OPENAI_API_KEY", not {name!r}.'
+            "nf.secret needs the name of an environment variable, "
+            f'such as "OPENAI_API_KEY", not {name!r}.'
         )
     value = os.environ.get(name) or _from_keyring(name, service)
     if not KNOWN.add(name, value):
         warnings.warn(
-            f"The secret {name} has {len(value)} characters, fewer than {SHORTEST}: too few to be told from other text, so it is not masked.",
+            f"The secret {name} has {len(value)} characters, fewer than {SHORTEST}: "
+            "too few to be told from other text, so it is not masked.",
             NbflowWarning,
             stacklevel=2,
         )
@@ -103,35 +117,35 @@ def secret(name: str, service: str = "nbflow") -> Secret:
 
 
 def _from_keyring(name: str, service: str) -> str:
-    unset = (
-        f"The secret {name} is "
-        + ("empty" if name in os.environ else "not set")
-        + " in the environment"
-    )
-    place = f"`keyring set {service} {name}`"
+    state = "empty" if name in os.environ else "not set"
+    unset = f"The secret {name} is {state} in the environment"
+    set_it = f"Set it before the notebook starts (export {name}=...)"
+    store_it = f"store it with `keyring set {service} {name}`"
     try:
-        keyring: Any = importlib.import_module("keyring")
+        keyring = importlib.import_module("keyring")
     except ImportError:
         raise UsageError(
-            f"{unset}, and there is no keyring to ask. Set it before the notebook starts (export {name}=...), or pip install keyring and store it with {place}."
+            f"{unset}, and there is no keyring to ask. "
+            f"{set_it}, or pip install keyring and {store_it}."
         ) from None
     try:
         value = keyring.get_password(service, name)
-    except (
-        Exception
-    ) as error:  # as many as there are keyrings: locked, no service to talk to
+    except Exception as error:
+        # As many as there are keyrings: locked, no service to talk to.
         raise UsageError(
-            f"{unset}, and the keyring could not be asked ({type(error).__name__}: {error}). Set it before the notebook starts (export {name}=...)."
+            f"{unset}, and the keyring could not be asked "
+            f"({type(error).__name__}: {error}). {set_it}."
         ) from error
     if not value:
-        raise UsageError(
-            f"{unset}, nor is it in the keyring. Set it before the notebook starts (export {name}=...), or store it with {place}."
-        )
+        raise UsageError(f"{unset}, nor is it in the keyring. {set_it}, or {store_it}.")
     return str(value)
 
 
 class Known:
-    """Values that are known to be secret, each with its name. What is said of one stays true: a value that was replaced stays secret."""
+    """Values that are known to be secret, each with its name.
+
+    What is said of one stays true: a value that was replaced stays secret.
+    """
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
@@ -145,7 +159,7 @@ class Known:
         self._any = re.compile("(?!)")
 
     def add(self, name: str, value: str) -> bool:
-        """Look for this value from now on; answers whether it is long enough to."""
+        """Look for this value from now on, and return whether it is long enough to."""
         if len(value) < SHORTEST:
             return False
         if value in self._names:
@@ -155,13 +169,10 @@ class Known:
             self._names = names = self._names | dict.fromkeys(_forms(value), name)
             texts = tuple(sorted(names, key=len, reverse=True))
             self._any = re.compile("|".join(map(re.escape, texts)))
-            self._bytes = tuple(
-                {
-                    data: name
-                    for text, name in names.items()
-                    for data in _written(text)
-                }.items()
-            )
+            written: dict[bytes, str] = {}
+            for text, holder in names.items():
+                written |= dict.fromkeys(_written(text), holder)
+            self._bytes = tuple(written.items())
             self._texts = texts
         return True
 
@@ -170,7 +181,10 @@ class Known:
 
     def holder(self, data: bytes) -> str | None:
         """Return the name of a secret whose value is in these bytes, if there is one."""
-        return next((name for known, name in self._bytes if known in data), None)
+        return next(
+            (name for known, name in self._bytes if known in data),
+            None,
+        )
 
     def mask(self, text: str) -> str:
         """Return the text with names instead of values."""
@@ -180,7 +194,10 @@ class Known:
         return find.sub(lambda found: f"***{names[found[0]]}***", text)
 
     def masked(self, node: Any) -> Any:
-        """Return the same without values in its texts, those in lists, dicts, tuples and dataclasses included."""
+        """Return the same without values in its texts.
+
+        Those in lists, dicts, tuples and dataclasses are texts, too.
+        """
         return self._masked(node) if self._texts else node
 
     def _masked(self, node: Any) -> Any:
@@ -189,21 +206,16 @@ class Known:
         if isinstance(node, dict):
             made = copy.copy(node)  # of its class, whatever that is made with
             made.clear()
-            made.update(
-                {self._masked(key): self._masked(value) for key, value in node.items()}
-            )
+            pairs = [(self._masked(key), self._masked(node[key])) for key in node]
+            made.update(dict(pairs))
             return made
         if isinstance(node, list | tuple):
             parts = [self._masked(value) for value in node]
             return type(node)(*parts) if hasattr(node, "_fields") else type(node)(parts)
         if dataclasses.is_dataclass(node) and not isinstance(node, type):
-            return dataclasses.replace(
-                node,
-                **{
-                    one.name: self._masked(getattr(node, one.name))
-                    for one in dataclasses.fields(node)
-                },
-            )
+            names = [field.name for field in dataclasses.fields(node)]
+            fields = {name: self._masked(getattr(node, name)) for name in names}
+            return dataclasses.replace(node, **fields)
         return node
 
 
@@ -224,9 +236,9 @@ def _forms(value: str) -> Iterator[str]:
         data = text.encode("utf-8", "surrogateescape")
         yield from (quote(data), quote(data, safe=""), quote_plus(data))
         for before in range(3):
-            core = base64.b64encode(bytes(before) + data).decode()[
-                -(-8 * before // 6) : 8 * (before + len(data)) // 6
-            ]
+            # Six bits a character: those that hold bits of the value alone.
+            first, last = -(-8 * before // 6), 8 * (before + len(data)) // 6
+            core = base64.b64encode(bytes(before) + data).decode()[first:last]
             if len(core) >= _SHORTEST_CORE:
                 yield from (core, core.replace("+", "-").replace("/", "_"))
 

@@ -1,4 +1,4 @@
-"""Secrecy: what looks like a secret, by its name or by its form. One table for all that asks.
+"""Patterns of secrets: what looks like one, by its name or by its form.
 
 A name says it with its last word (``db_password``, ``OPENAI_API_KEY``, not
 ``max_tokens_per_call``), a text with a form that a well-known service gives its tokens.
@@ -9,7 +9,6 @@ that are known see `nbflow._key.secret`.
 from __future__ import annotations
 
 import re
-from typing import Any
 
 #: The last word of a name. The first ones say it wherever they begin (``PGPASSWORD``),
 #: the others as whole words.
@@ -50,16 +49,22 @@ _ASSIGNED = re.compile(
 
 
 def is_named(name: str) -> bool:
-    """Tell whether a variable, field or parameter of this name holds a secret."""
+    """Return whether a variable, field or parameter of this name holds a secret."""
     return bool(_NAME.search(name))
 
 
-def is_secret(name: str, value: Any) -> bool:
-    """Tell whether a variable of this name with this value looks like a secret. Numbers do not: ``max_tokens=500``."""
+def is_secret(name: str, value: object) -> bool:
+    """Return whether a variable of this name with this value looks like a secret.
+
+    Numbers do not: ``max_tokens=500``.
+    """
     return isinstance(value, str) and bool(value) and is_named(name)
 
 
 def without(text: str, instead: str) -> str:
     """Return a text in which something else stands instead of what looks like a secret."""
     text = TOKEN.sub(instead, text)
-    return _ASSIGNED.sub(lambda found: f"{found[1]}{found[2]}{instead}{found[2]}", text)
+    return _ASSIGNED.sub(
+        lambda found: f"{found[1]}{found[2]}{instead}{found[2]}",
+        text,
+    )

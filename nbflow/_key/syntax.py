@@ -14,20 +14,33 @@ import dis
 import functools
 import itertools
 import linecache
-import sys
 import textwrap
 from dataclasses import dataclass
 from types import CodeType
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import (
+    TYPE_CHECKING,
+    NamedTuple,
+    TypeAlias,
+)
 
-from nbflow._key.value import digest, member, seal
+from nbflow._key.value import (
+    code_digest,
+    identify,
+    member,
+    seal,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import (
+        Callable,
+        Iterable,
+        Iterator,
+    )
 
 FunctionNode: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
 
-_FUTURE = 0x01FF_0000  # the compiler flags of `from __future__`, which a cell takes over from earlier cells
+# The compiler flags of `from __future__`, which a cell takes over from earlier cells.
+_FUTURE = 0x01FF_0000
 _COSMETIC = frozenset(("ctx", "kind", "type_comment", "type_params"))
 
 
@@ -44,15 +57,10 @@ class Source:
         self, node: FunctionNode | ast.ClassDef, decorators: Iterable[ast.expr]
     ) -> str:
         """Return the lines of a function or class, these of its decorators included, as they would stand alone."""
-        shown = [
-            (part.lineno, part.end_lineno or part.lineno)
-            for part in (*decorators, node)
-        ]
-        lines = [
-            line
-            for first, last in sorted(shown)
-            for line in self.lines[first - 1 : last]
-        ]
+        parts = sorted((*decorators, node), key=lambda part: part.lineno)
+        lines: list[str] = []
+        for part in parts:
+            lines += self.lines[part.lineno - 1 : part.end_lineno]
         return textwrap.dedent("".join(lines))
 
 
@@ -66,55 +74,74 @@ class Found(NamedTuple):
 
 def find(code: CodeType, space: dict[str, object]) -> Found | None:
     """Return the node that compiles to this code, ``None`` if nothing surely does."""
+    filename, flags = code.co_filename, code.co_flags & _FUTURE
     for reread, apart in itertools.product((False, True), (False, True)):
-        if reread:
-            linecache.checkcache(
-                code.co_filename
-            )  # the text at hand may be older than the code
-        text = "".join(linecache.getlines(code.co_filename, space))
+        if reread:  # the text at hand may be older than the code
+            linecache.checkcache(filename)
+        text = "".join(linecache.getlines(filename, space))
         try:
-            source = _source(
-                code.co_filename, text, code.co_flags & _FUTURE, apart=apart
-            )
+            source = _source(filename, text, flags, apart=apart)
         except (SyntaxError, ValueError, RecursionError):
             continue
-        if (node := _match(code, source)) is not None:
-            return Found(node, source.classes.get(id(node)), source)
+        node = _match(code, source)
+        if node is not None:
+            return Found(
+                node,
+                source.classes.get(id(node)),
+                source,
+            )
     return None
 
 
 @functools.lru_cache(maxsize=64)
-def _source(filename: str, text: str, flags: int, *, apart: bool) -> Source:
-    """Read a text. ``apart``: each statement is compiled alone, as IPython does.
+def _source(
+    filename: str,
+    text: str,
+    flags: int,
+    *,
+    apart: bool,
+) -> Source:
+    """Read a text.
 
-    It makes a difference: what a unit imports itself is called by other instructions
-    (``re.sub(...)`` beside ``import re``).
+    Args:
+        filename: that the code has.
+        text: of the whole file.
+        flags: of the compiler.
+        apart: compile each statement alone, as IPython does. It makes a difference: what
+            a unit imports itself is called by other instructions (``re.sub(...)`` beside
+            ``import re``).
     """
     flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    tree = compile(text, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+    tree = compile(
+        text,
+        filename,
+        "exec",
+        flags | ast.PyCF_ONLY_AST,
+        dont_inherit=True,
+    )
     source = Source(text.splitlines(keepends=True), {}, {}, {})
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             source.functions.setdefault(_place(node), []).append(node)
         if isinstance(node, ast.ClassDef):
-            source.classes.update((id(child), node) for child in node.body)
-    units = (
-        [ast.Module([statement], []) for statement in tree.body] if apart else [text]
-    )
-    for code in itertools.chain.from_iterable(
-        _codes(compile(unit, filename, "exec", flags, dont_inherit=True))
-        for unit in units
-    ):
-        source.codes.setdefault((code.co_name, code.co_firstlineno), []).append(code)
+            source.classes.update(dict.fromkeys(map(id, node.body), node))
+    units: list[ast.Module | str] = [text]
+    if apart:
+        units = [ast.Module([statement], []) for statement in tree.body]
+    for unit in units:
+        compiled = compile(unit, filename, "exec", flags, dont_inherit=True)
+        for code in _codes(compiled):
+            place = code.co_name, code.co_firstlineno
+            source.codes.setdefault(place, []).append(code)
     return source
 
 
 def _place(node: FunctionNode) -> tuple[str, int]:
     if isinstance(node, ast.Lambda):
         return "<lambda>", node.lineno
-    return node.name, min(
-        [node.lineno, *(decorator.lineno for decorator in node.decorator_list)]
-    )
+    # A function begins with its decorators.
+    lines = [part.lineno for part in (node, *node.decorator_list)]
+    return node.name, min(lines)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -125,27 +152,32 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _match(code: CodeType, source: Source) -> FunctionNode | None:
-    place, same = (code.co_name, code.co_firstlineno), _fingerprint(code)
-    if not any(_fingerprint(other) == same for other in source.codes.get(place, ())):
+    place = code.co_name, code.co_firstlineno
+    if not _has(source.codes.get(place, []), _fingerprint(code)):
         return _moved(code, source)
     nodes = source.functions.get(place, [])
-    if len(nodes) > 1:  # lambdas on one line: the body says which
-        extent, lambdas = (
-            _extent(code),
-            [node for node in nodes if isinstance(node, ast.Lambda)],
-        )
-        if extent is None:  # a constant, which has no place in Python 3.12
-            said = digest([*dis.get_instructions(code)][-1].argval)
-            nodes = [
-                node
-                for node in lambdas
-                if isinstance(node.body, ast.Constant)
-                and digest(node.body.value) == said
-                and len(node.args.args) == code.co_argcount
-            ]
-        else:
-            nodes = [node for node in lambdas if _span(node.body) == extent]
+    if len(nodes) > 1:
+        nodes = _same_lambdas(code, nodes)
     return nodes[0] if len(nodes) == 1 else None
+
+
+def _same_lambdas(code: CodeType, nodes: list[FunctionNode]) -> list[FunctionNode]:
+    """Return which of the lambdas on one line are the code, by their bodies."""
+    found: list[FunctionNode] = []
+    extent = _extent(code)
+    for node in nodes:
+        if not isinstance(node, ast.Lambda):
+            continue
+        if extent is not None:
+            if _span(node.body) == extent:
+                found.append(node)
+        elif isinstance(node.body, ast.Constant):
+            # A constant has no place in Python 3.12: its value has to say it.
+            [*_, last] = dis.get_instructions(code)
+            is_same = identify(node.body.value).digest == identify(last.argval).digest
+            if is_same and len(node.args.args) == code.co_argcount:
+                found.append(node)
+    return found
 
 
 def _moved(code: CodeType, source: Source) -> FunctionNode | None:
@@ -154,67 +186,36 @@ def _moved(code: CodeType, source: Source) -> FunctionNode | None:
     None in a class: what else the class says may have been edited as well.
     """
     same = _fingerprint(code)
-    places = [
-        place
-        for place, codes in source.codes.items()
-        if place[0] == code.co_name
-        and any(_fingerprint(other) == same for other in codes)
-    ]
-    nodes = [
-        node
-        for place in places
-        for node in source.functions.get(place, [])
-        if id(node) not in source.classes
-    ]
+    nodes = []
+    for place, codes in source.codes.items():
+        if place[0] == code.co_name and _has(codes, same):
+            functions = source.functions.get(place, [])
+            nodes += [node for node in functions if id(node) not in source.classes]
     return nodes[0] if len(nodes) == 1 else None
 
 
+def _has(codes: list[CodeType], same: tuple[object, ...]) -> bool:
+    return any(_fingerprint(other) == same for other in codes)
+
+
 def _fingerprint(code: CodeType) -> tuple[object, ...]:
-    return code_digest(code), tuple(
-        code.co_positions()
-    ) if code.co_name == "<lambda>" else None
+    # Two lambdas on one line may be the same code: their places tell them apart.
+    positions = [*code.co_positions()] if code.co_name == "<lambda>" else None
+    return code_digest(code), positions
 
 
 def _extent(code: CodeType) -> tuple[object, ...] | None:
-    known = [
-        place
-        for place in code.co_positions()
-        if None not in place and place[2] != place[3]
-    ]
-    starts, ends = (
-        [(line, column) for line, _, column, _ in known],
-        [(line, column) for _, line, _, column in known],
-    )
-    return (min(starts), max(ends)) if known else None
+    """Return where the instructions of a code begin and end, ``None`` if they have no place."""
+    starts, ends = [], []
+    for first, last, start, end in code.co_positions():
+        if None not in (first, last, start, end) and start != end:
+            starts.append((first, start))
+            ends.append((last, end))
+    return (min(starts), max(ends)) if starts else None
 
 
 def _span(node: ast.expr) -> tuple[object, ...]:
     return (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
-
-
-def code_digest(code: CodeType) -> bytes:
-    """Return the digest of a code object: instructions, constants and names; not file or line."""
-    consts = [
-        code_digest(item) if isinstance(item, CodeType) else digest(item)
-        for item in code.co_consts
-    ]
-    counts = [
-        code.co_argcount,
-        code.co_posonlyargcount,
-        code.co_kwonlyargcount,
-        code.co_flags & 0xFFFF,
-    ]
-    names = [
-        [*group]
-        for group in (
-            code.co_names,
-            code.co_varnames,
-            code.co_freevars,
-            code.co_cellvars,
-        )
-    ]
-    instructions = [list(sys.version_info[:2]), code.co_code, code.co_exceptiontable]
-    return seal("code object", instructions, [*map(member, consts)], counts, names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,52 +242,49 @@ class Tree:
         for part in self._outside(node):
             if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
                 found |= self.names(part)
-                continue
-            for name in _expressions(part):
-                found.add(name)
+            else:
+                found.update(_expressions(part))
         return found
 
     def text(self, node: FunctionNode | ast.ClassDef, source: Source) -> str:
         """Return the source of a node without what does not count of its decorators."""
-        return source.text(
-            node, [] if isinstance(node, ast.Lambda) else self.decorators(node)
-        )
+        decorators = [] if isinstance(node, ast.Lambda) else self.decorators(node)
+        return source.text(node, decorators)
 
     def only_annotates(self, node: FunctionNode) -> set[str]:
         """Return the names that only annotations read: the code of a function evaluates those inside it."""
-        functions = [
-            part
-            for part in ast.walk(node)
-            if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef))
-        ]
-        bare = [part for part in functions if not self.decorators(part)]
-        skipped = {
-            id(part)
-            for function in bare
-            for root in _annotations(function)
-            for part in ast.walk(root)
-        }
-        names = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
-        return {part.id for part in names if id(part) in skipped} - {
-            part.id for part in names if id(part) not in skipped
-        }
+        skipped: set[int] = set()
+        for part in ast.walk(node):
+            if not isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                continue
+            if not self.decorators(part):
+                for annotation in _annotations(part):
+                    skipped.update(map(id, ast.walk(annotation)))
+        in_annotations: set[str] = set()
+        elsewhere: set[str] = set()
+        for part in ast.walk(node):
+            if isinstance(part, ast.Name):
+                names = in_annotations if id(part) in skipped else elsewhere
+                names.add(part.id)
+        return in_annotations - elsewhere
 
     def _outside(self, node: FunctionNode | ast.ClassDef) -> list[ast.AST]:
+        """Return the parts of a function or class that are no body of a function."""
         if isinstance(node, ast.ClassDef):
             return [*node.decorator_list, *node.bases, *node.keywords, *node.body]
-        if isinstance(node, ast.Lambda) or not (decorators := self.decorators(node)):
+        if isinstance(node, ast.Lambda):
             return []
-        return [*decorators, node.args, *([node.returns] if node.returns else [])]
+        decorators = self.decorators(node)
+        if not decorators:
+            return []
+        parts = [*decorators, node.args]
+        return [*parts, node.returns] if node.returns else parts
 
     def decorators(
         self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     ) -> list[ast.expr]:
         """Return the decorators that are not nbflow's own."""
-        return [
-            decorator
-            for decorator in node.decorator_list
-            if not self.is_ours(decorator)
-        ]
+        return [part for part in node.decorator_list if not self.is_ours(part)]
 
     def _node(self, node: object, *, in_class: bool) -> object:
         if isinstance(node, list):
@@ -294,7 +292,7 @@ class Tree:
         if not isinstance(node, ast.AST):
             return node
         if isinstance(node, ast.Constant):
-            return ["Constant", member(digest(node.value))]
+            return ["Constant", member(identify(node.value).digest)]
         fields = dict(ast.iter_fields(node))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             return self._function(node, fields)
@@ -302,63 +300,66 @@ class Tree:
             return self._local(node)
         if isinstance(node, ast.JoinedStr):
             fields["values"] = _merged(node.values)
-        return self._fields(node, fields, in_class=isinstance(node, ast.ClassDef))
+        return self._fields(
+            node,
+            fields,
+            in_class=isinstance(node, ast.ClassDef),
+        )
 
     def _fields(
-        self, node: ast.AST, fields: dict[str, object], *, in_class: bool
+        self,
+        node: ast.AST,
+        fields: dict[str, object],
+        *,
+        in_class: bool,
     ) -> list[object]:
-        return [type(node).__name__] + [
-            [name, self._node(item, in_class=in_class)]
-            for name, item in fields.items()
-            if name not in _COSMETIC and item is not None and item != []
-        ]
+        found: list[object] = [type(node).__name__]
+        for name, item in fields.items():
+            # What is empty is left out: a later Python may add fields.
+            if name not in _COSMETIC and item is not None and item != []:
+                found.append([name, self._node(item, in_class=in_class)])
+        return found
 
     def _function(
         self, node: ast.FunctionDef | ast.AsyncFunctionDef, fields: dict[str, object]
     ) -> list[object]:
         decorators = self.decorators(node)
-        body = [
-            line
-            for line in node.body
-            if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
-        ]
-        fields |= {"decorator_list": decorators, "body": body or [ast.Pass()]}
-        if (
-            not decorators
-        ):  # a foreign decorator may read the annotations, as validate_call does
-            fields |= {"returns": None, "args": _unannotated(node.args)}
+        body = [line for line in node.body if not _only_says(line)]
+        fields["decorator_list"] = decorators
+        fields["body"] = body or [ast.Pass()]
+        if not decorators:
+            # A foreign decorator may read the annotations, as validate_call does.
+            fields["returns"] = None
+            fields["args"] = _unannotated(node.args)
         return self._fields(node, fields, in_class=False)
 
     def _local(self, node: ast.AnnAssign) -> list[object]:
         target = self._node(node.target, in_class=False)
         if node.value is None:
             return ["Local", target]
-        return [
-            "Assign",
-            ["targets", [target]],
-            ["value", self._node(node.value, in_class=False)],
-        ]
+        value = self._node(node.value, in_class=False)
+        return ["Assign", ["targets", [target]], ["value", value]]
+
+
+def _only_says(line: ast.stmt) -> bool:
+    """Return whether a statement is a docstring or the like, which does nothing."""
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)
 
 
 def _annotations(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
     args = [part for part in ast.walk(node.args) if isinstance(part, ast.arg)]
-    return [
-        found
-        for found in (node.returns, *(arg.annotation for arg in args))
-        if found is not None
-    ]
+    found = [node.returns, *(arg.annotation for arg in args)]
+    return [annotation for annotation in found if annotation is not None]
 
 
 def _unannotated(args: ast.arguments) -> ast.arguments:
     def bare(arg: ast.arg | None) -> ast.arg | None:
         return ast.arg(arg.arg) if arg else None
 
-    groups = {
-        name: [ast.arg(arg.arg) for arg in getattr(args, name)]
-        for name in ("posonlyargs", "args", "kwonlyargs")
-    }
     return ast.arguments(
-        **groups,
+        posonlyargs=[ast.arg(arg.arg) for arg in args.posonlyargs],
+        args=[ast.arg(arg.arg) for arg in args.args],
+        kwonlyargs=[ast.arg(arg.arg) for arg in args.kwonlyargs],
         vararg=bare(args.vararg),
         kwarg=bare(args.kwarg),
         defaults=args.defaults,
@@ -393,20 +394,17 @@ def names_in(text: str) -> set[tuple[str, ...]]:
         tree = ast.parse(text, mode="eval")
     except SyntaxError:
         return set()
-    literals = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Subscript) and "Literal" in ast.dump(node.value)
-    ]
-    words = {id(part) for node in literals for part in ast.walk(node.slice)}
-    texts = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
-    return set(_expressions(tree)).union(
-        *(names_in(str(node.value)) for node in texts if id(node) not in words)
-    )
+    words: set[int] = set()  # of a Literal, which name nothing
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and "Literal" in ast.dump(node.value):
+            words.update(map(id, ast.walk(node.slice)))
+    found = set(_expressions(tree))
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Constant) or id(node) in words:
+            continue
+        if isinstance(node.value, str):  # in quotes once more
+            found |= names_in(node.value)
+    return found
 
 
 def called(node: ast.expr) -> ast.expr:
@@ -417,12 +415,13 @@ def called(node: ast.expr) -> ast.expr:
 
 
 def _expressions(node: ast.AST) -> Iterator[tuple[str, ...]]:
-    if name := dotted(node):
-        if isinstance(node.ctx, ast.Load):  # type: ignore[attr-defined]  # a name or an attribute has one
-            yield name
-        return
-    for child in ast.iter_child_nodes(node):
-        yield from _expressions(child)
+    """Yield the names, dotted ones as tuples, that an expression reads."""
+    name = dotted(node)
+    if name is None:
+        for child in ast.iter_child_nodes(node):
+            yield from _expressions(child)
+    elif isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Load):
+        yield name
 
 
 #: Methods that change what they are called on, also where their value is used.
@@ -430,13 +429,13 @@ _CHANGING = frozenset(
     """
     append appendleft extend insert add update setdefault pop popitem popleft remove discard clear sort reverse
     put put_nowait send write writelines
-    """.split()  # noqa: SIM905  # a table to read
+    """.split()  # noqa: SIM905  # a table to read, not twenty lines
 )
 _CHANGING_FUNCTIONS = frozenset(("next", "setattr", "delattr"))
 
 
 def changed_in_place(node: ast.AST) -> set[tuple[str, ...]]:
-    """Return the names, dotted ones as tuples, of what code visibly changes without binding it anew.
+    """Return the names, dotted ones as tuples, of what code visibly changes in place.
 
     That is ``x`` in ``x.append(1)``, ``x.note(1)`` as a statement, ``x[0] = 1``, ``x.n
     += 1``, ``del x[0]`` and ``next(x)``. Not all that is named is changed, and not all
@@ -444,37 +443,42 @@ def changed_in_place(node: ast.AST) -> set[tuple[str, ...]]:
     """
     found: set[tuple[str, ...]] = set()
     for part in ast.walk(node):
-        found.update(name for base in _changed(part) if (name := _root(base)))
+        changed = _changed(part)
+        name = None if changed is None else _root(changed)
+        if name is not None:
+            found.add(name)
     return found
 
 
-def _changed(part: ast.AST) -> Iterator[ast.expr]:
-    if isinstance(part, (ast.Subscript, ast.Attribute)) and isinstance(
-        part.ctx, (ast.Store, ast.Del)
-    ):
-        yield part.value
-    elif isinstance(part, ast.Expr):
+def _changed(part: ast.AST) -> ast.expr | None:
+    """Return what a single node changes, nothing of what is inside it."""
+    if isinstance(part, (ast.Subscript, ast.Attribute)):
+        return part.value if isinstance(part.ctx, (ast.Store, ast.Del)) else None
+    if isinstance(part, ast.Expr):  # a method that nobody wants a value of
         call = part.value.value if isinstance(part.value, ast.Await) else part.value
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
-            yield call.func.value
-    elif isinstance(part, ast.Call):
-        if isinstance(part.func, ast.Attribute) and part.func.attr in _CHANGING:
-            yield part.func.value
-        elif (
-            isinstance(part.func, ast.Name)
-            and part.func.id in _CHANGING_FUNCTIONS
-            and part.args
-        ):
-            yield part.args[0]
+            return call.func.value
+    return _changed_by_call(part) if isinstance(part, ast.Call) else None
+
+
+def _changed_by_call(call: ast.Call) -> ast.expr | None:
+    function = call.func
+    if isinstance(function, ast.Attribute) and function.attr in _CHANGING:
+        return function.value
+    if isinstance(function, ast.Name) and function.id in _CHANGING_FUNCTIONS:
+        return call.args[0] if call.args else None
+    return None
 
 
 def _root(node: ast.AST) -> tuple[str, ...] | None:
     """Return the dotted name that an expression starts from: ``a.b`` for ``a.b[0].c()``."""
-    while (name := dotted(node)) is None:
+    name = dotted(node)
+    while name is None:
         if isinstance(node, (ast.Subscript, ast.Attribute)):
             node = node.value
         elif isinstance(node, ast.Call):
             node = node.func
         else:
             return None
+        name = dotted(node)
     return name

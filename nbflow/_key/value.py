@@ -15,30 +15,45 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 import re
+import sys
 from types import CodeType, MemberDescriptorType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    NamedTuple,
+    TypeAlias,
+)
 
 import msgspec
 from blake3 import blake3
 
-from nbflow._key.origin import is_users
+from nbflow._key.origin import behaves, is_users
 from nbflow.errors import UnkeyableError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import (
+        Callable,
+        Iterable,
+        Iterator,
+    )
     from typing import NoReturn
 
     Handler: TypeAlias = Callable[["Walk", Any], bytes]
     Step: TypeAlias = tuple[str, object]
 
 SIZE = 20
+#: Bytes of a digest that tells two inputs apart for a reader; keys have more.
+SHORT = 8
 INDEX, ITEM, ATTRIBUTE = "[{}]", "[{}]", ".{}"
 
 # Codes of msgpack extensions: a member's digest, and what msgpack itself has no form
 # for.
 _MEMBER, _SURROGATES, _BIG_INT = 1, 2, 3
-_ROOM = 16  # nesting up to which data is plain; shared sublists cannot blow the encoding up beyond it
+# Nesting up to which data is plain; shared sublists cannot blow the encoding up beyond
+# it.
+_ROOM = 16
 _MEMO = 1 << 16
 _LOOKS = 50  # at a value that other threads change meanwhile
 
@@ -46,22 +61,29 @@ _encode = msgspec.msgpack.Encoder().encode
 _Ext = msgspec.msgpack.Ext
 _STR = frozenset((str,))
 _ATOMS = frozenset((str, int, float, bool, type(None), bytes))
-_PLAIN = (_ATOMS - {bytes}) | {
-    list,
-    dict,
-}  # what may be plain; bytes alone are not copied into an encoding
+# What may be plain; bytes alone are not copied into an encoding.
+_PLAIN = (_ATOMS - {bytes}) | {list, dict}
 _INLINE = frozenset((str, int, bool, type(None)))
 _usual_nan = float("nan")
-# A float that may be another NaN than the usual one, or by chance something else. The
-# one that processors make of `inf - inf` has a sign.
+# Matches any NaN but the usual one, and by chance other data. The NaN that processors
+# make of `inf - inf` has a sign.
 _maybe_nan = re.compile(rb"\xcb(?:\x7f(?!\xf8\0{6})|\xff)[\xf0-\xff]").search
 
 
-def seal(tag: str, *parts: object, buffers: Iterable[Any] = ()) -> bytes:
-    """Return the digest of a tagged form; the lengths of ``buffers`` must follow from ``parts``.
+def seal(
+    tag: str,
+    *parts: object,
+    buffers: Iterable[Any] = (),
+) -> bytes:
+    """Return the digest of a tagged form.
 
     One thread hashes: a pool of threads would not survive ``os.fork``, and one does 5
     GB/s.
+
+    Args:
+        tag: the type of the form.
+        parts: what msgpack can write, and members.
+        buffers: large data that follows; its lengths must follow from ``parts``.
     """
     hasher = blake3(_pack((tag, *parts)))
     for buffer in buffers:
@@ -76,23 +98,19 @@ def _pack(form: tuple[object, ...]) -> bytes:
         return _encode(_with_extensions(form))
 
 
-def _with_extensions(value: Any) -> Any:
+def _with_extensions(value: Any) -> object:
     """Replace the text and the ints that msgpack refuses."""
     kind = type(value)
     if kind is str:
         data = value.encode("utf-8", "surrogatepass")
-        return (
-            value
-            if data.decode("utf-8", "replace") == value
-            else _Ext(_SURROGATES, data)
-        )
-    if kind is int:
-        return (
-            value
-            if -(1 << 63) <= value < 1 << 64
-            else _Ext(_BIG_INT, hex(value).encode())
-        )
-    return kind(map(_with_extensions, value)) if kind in (list, tuple) else value
+        if data.decode("utf-8", "replace") != value:
+            return _Ext(_SURROGATES, data)
+    elif kind is int:
+        if not -(1 << 63) <= value < 1 << 64:
+            return _Ext(_BIG_INT, hex(value).encode())
+    elif kind in (list, tuple):
+        return kind(map(_with_extensions, value))
+    return value
 
 
 def member(digest: bytes) -> object:
@@ -101,10 +119,17 @@ def member(digest: bytes) -> object:
 
 
 def encode_plain(wrapped: tuple[object, ...], value: object) -> bytes | None:
-    """Return the bytes of ``wrapped``, a tuple around ``value``, or ``None`` if that is not plain data.
+    """Return the bytes of a form if the value in it is plain data.
 
     NaN has many bit patterns and is one value, which is written in one way. Ints beyond
     64 bits and lone surrogates have no msgpack: data with any of these is walked.
+
+    Args:
+        wrapped: the form, a tuple around the value.
+        value: all of the form that is not known to be plain.
+
+    Returns:
+        ``None`` if the value is not plain data.
     """
     if not is_plain(value):
         return None
@@ -116,7 +141,7 @@ def encode_plain(wrapped: tuple[object, ...], value: object) -> bytes | None:
 
 
 def is_plain(value: Any, room: int = _ROOM) -> bool:
-    """Tell whether the value is made of exact plain types only, whatever their content."""
+    """Return whether a value is made of exact plain types only, whatever their content."""
     kind = type(value)
     if kind in _ATOMS:
         return True
@@ -126,20 +151,24 @@ def is_plain(value: Any, room: int = _ROOM) -> bool:
         value = value.values()
     elif kind is not list:
         return False
-    if _ATOMS.issuperset(map(type, value)):
+    # In one go first: most lists hold atoms alone.
+    if room <= 0 or _ATOMS.issuperset(map(type, value)):
         return room > 0
-    return room > 0 and all(
-        is_plain(item, room - 1) for item in value if type(item) not in _ATOMS
-    )
+    for item in value:  # noqa: SIM110  # a generator takes longer
+        if type(item) not in _ATOMS and not is_plain(item, room - 1):
+            return False
+    return True
 
 
-def _with_usual_nans(value: Any) -> Any:
+def _with_usual_nans(value: Any) -> object:
     kind = type(value)
     if kind is float:
-        return value if value == value else _usual_nan  # noqa: PLR0124  # what NaN is known by
+        return _usual_nan if math.isnan(value) else value
     if kind is dict:
         return {key: _with_usual_nans(item) for key, item in value.items()}
-    return kind(map(_with_usual_nans, value)) if kind in (list, tuple) else value
+    if kind in (list, tuple):
+        return kind(map(_with_usual_nans, value))
+    return value
 
 
 class Content(NamedTuple):
@@ -184,16 +213,15 @@ class Refusal(Exception):  # noqa: N818  # a message on its way up, which no cal
 
     def error(self, where: str) -> UnkeyableError:
         """Say where it is, what it is and what to do."""
-        path = where + "".join(
-            form.format(_spell(step)) for form, step in reversed(self.path)
-        )
+        steps = [form.format(_spell(step)) for form, step in reversed(self.path)]
+        path = where + "".join(steps)
         root = where.partition("[")[0].partition(".")[0]
-        kind = f"{self.kind.__module__}.{self.kind.__qualname__}".removeprefix(
-            "builtins."
-        )
+        name = self.kind.__qualname__
+        kind = f"{self.kind.__module__}.{name}".removeprefix("builtins.")
         advice = self.advice or (
-            f"Pass something plain instead (the data itself, an id, a path), or leave it out of the key with "
-            f'ignore=["{root}"], or say what identifies it with nf.key_by({self.kind.__qualname__}, function).'
+            "Pass something plain instead (the data itself, an id, a path), "
+            f'or leave it out of the key with ignore=["{root}"], '
+            f"or say what identifies it with nf.key_by({name}, function)."
         )
         return UnkeyableError(
             f"{path} is a {kind}, which no key can be made of: {self.reason}. {advice}"
@@ -204,7 +232,7 @@ def _spell(step: object, width: int = 60) -> str:
     if isinstance(step, _Name):
         return str(step)
     try:
-        text = '"' + step + '"' if isinstance(step, str) else repr(step)
+        text = f'"{step}"' if isinstance(step, str) else repr(step)
     except Exception:  # of the user's, or Python's of a number with very many digits
         text = f"<{type(step).__qualname__}>"
     return text if len(text) <= width else text[: width - 3] + "..."
@@ -214,36 +242,6 @@ class _Name(str):
     """An attribute's name in a path, written without quotes."""
 
     __slots__ = ()
-
-
-def digest(value: object, where: str = "value", *, methods: bool = True) -> bytes:
-    """Return the 20-byte digest of the full content of a value, of the code in it, too.
-
-    Two values have one digest exactly when a careful user would call them the same:
-    types count, so do dtypes, names and the order of a dict; where a value lies in
-    memory, how it is chunked and who shares it does not.
-
-    Args:
-        value: anything but iterators, open files and the like.
-        where: what the value is to the caller, the start of the path in the error.
-        methods: do the methods of the user's objects count?
-
-    Raises:
-        UnkeyableError: no key can be made of the value, or of something in it.
-    """
-    try:
-        content = identify(value, methods=methods)
-    except Refusal as refusal:
-        raise refusal.error(where) from refusal.__cause__
-    if not content.code:
-        return content.digest
-    from nbflow._key import code
-
-    return seal(
-        "with code",
-        member(content.digest),
-        [member(code.read(thing).digest) for thing in content.code],
-    )
 
 
 def identify(value: object, *, methods: bool = True) -> Content:
@@ -261,27 +259,27 @@ def identify(value: object, *, methods: bool = True) -> Content:
         try:
             return _identify(value, methods=methods)
         except RecursionError:
-            raise Refusal(
-                value, "it is nested too deeply for Python's stack", decisive=True
-            ) from None
-        except (
-            RuntimeError
-        ):  # another thread put something into a dict while we looked at it
+            reason = "it is nested too deeply for Python's stack"
+            raise Refusal(value, reason, decisive=True) from None
+        except RuntimeError:
+            # Another thread put something into a dict while we looked at it.
             if not left:
                 raise
     raise AssertionError
 
 
 def _identify(value: object, *, methods: bool) -> Content:
-    if (
-        type(value) in _PLAIN
-        and (data := encode_plain(("plain", value), value)) is not None
-    ):
-        return Content(blake3(data).digest(SIZE))
+    if type(value) in _PLAIN:
+        data = encode_plain(("plain", value), value)
+        if data is not None:
+            return Content(blake3(data).digest(SIZE))
     walk = Walk(methods=methods)
     found = walk.not_plain(value)
     return Content(
-        found, tuple(walk.code), tuple(dict.fromkeys(walk.opaque)), walk.restless
+        found,
+        tuple(walk.code),
+        tuple(dict.fromkeys(walk.opaque)),
+        walk.restless,
     )
 
 
@@ -304,18 +302,18 @@ class Walk:
         self.opaque: list[type] = []
         self.restless = False
         self._open: dict[int, tuple[int, object]] = {}
-        self._memo: dict[
-            int, tuple[object, bytes]
-        ] = {}  # holds the objects, or their ids would be used again
+        #: Holds the objects too, or their ids would be used again.
+        self._memo: dict[int, tuple[object, bytes]] = {}
+        #: The place of the outermost object that the component of the present one
+        #: leads back to.
         self._low = 0
 
     def digest(self, value: object) -> bytes:
         """Return the digest of a value or of a member of one."""
-        if (
-            type(value) in _PLAIN
-            and (data := encode_plain(("plain", value), value)) is not None
-        ):
-            return blake3(data).digest(SIZE)
+        if type(value) in _PLAIN:
+            data = encode_plain(("plain", value), value)
+            if data is not None:
+                return blake3(data).digest(SIZE)
         return self.not_plain(value)
 
     def not_plain(self, value: object) -> bytes:
@@ -345,10 +343,10 @@ class Walk:
             self._memo.clear()
         while len(self._open) > place:
             key, (entered, value) = self._open.popitem()
-            self._memo[key] = (
-                value,
-                seal("part", result, entered - place) if entered > place else result,
-            )
+            digest = result
+            if entered > place:
+                digest = seal("part", result, entered - place)
+            self._memo[key] = value, digest
 
     def reach(self, thing: object) -> int:
         """Return the place of a function or class among the code met so far; its name says too little."""
@@ -358,7 +356,12 @@ class Walk:
         self.code.append(thing)
         return len(self.code) - 1
 
-    def at(self, form: str, step: object, value: object) -> bytes:
+    def at(
+        self,
+        form: str,
+        step: object,
+        value: object,
+    ) -> bytes:
         """Return the digest of a member; the step leads to it in the path of an error."""
         try:
             return self.digest(value)
@@ -377,47 +380,82 @@ class Walk:
         for value in values:
             self._memo, self.code = {}, []
             result = self.digest(value)
-            found.append((result, [_rank(thing) for thing in self.code], self.code))
+            ranks = [_rank(thing) for thing in self.code]
+            found.append((result, ranks, self.code))
             while len(self._open) > place:
                 self._open.popitem()
         self._memo, self.code = memo, code
         found.sort(key=lambda member: member[:2])
         for _, _, met in found:
             code.extend(met)
-        return b"".join(result for result, _, _ in found)
+        return b"".join([result for result, _, _ in found])
 
     def members(
-        self, tag: str, *head: object, items: Iterable[tuple[str, object, object]]
+        self,
+        tag: str,
+        *head: object,
+        items: Iterable[tuple[str, object, object]],
     ) -> bytes:
         """Seal a form with its members, given as (form of the step, step, member)."""
-        return seal(tag, *head, [self._inline(*item) for item in items])
+        return seal(
+            tag,
+            *head,
+            [self._inline(*item) for item in items],
+        )
 
-    def _inline(self, form: str, step: object, value: object) -> object:
+    def _inline(
+        self,
+        form: str,
+        step: object,
+        value: object,
+    ) -> object:
         kind = type(value)
         if kind in _INLINE:
             return value
         if isinstance(value, float) and kind is float:
-            return value if value == value else _usual_nan  # noqa: PLR0124
+            # A call of isnan for each would take twice as long.
+            return value if value == value else _usual_nan  # noqa: PLR0124  # not of NaN
         return _Ext(_MEMBER, self.at(form, step, value))
 
 
-def _rank(thing: Any) -> tuple[str, bytes]:
+def _rank(thing: object) -> tuple[str, bytes]:
     """Return what puts functions in one order whatever the hash seed; what they reach is read elsewhere."""
-    from nbflow._key.syntax import code_digest
-
+    name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", "")
     code = getattr(thing, "__code__", None)
-    return str(
-        getattr(thing, "__qualname__", None) or getattr(thing, "__name__", "")
-    ), code_digest(code) if isinstance(code, CodeType) else b""
+    if isinstance(code, CodeType):
+        return str(name), code_digest(code)
+    return str(name), b""
+
+
+def code_digest(code: CodeType) -> bytes:
+    """Return the digest of a code object: instructions, constants and names; not file or line."""
+    constants = [member(_constant(item)) for item in code.co_consts]
+    counts = [
+        code.co_argcount,
+        code.co_posonlyargcount,
+        code.co_kwonlyargcount,
+        code.co_flags & 0xFFFF,  # not those of `from __future__`
+    ]
+    names = [
+        list(code.co_names),
+        list(code.co_varnames),
+        list(code.co_freevars),
+        list(code.co_cellvars),
+    ]
+    instructions = [list(sys.version_info[:2]), code.co_code, code.co_exceptiontable]
+    return seal("code object", instructions, constants, counts, names)
+
+
+def _constant(item: object) -> bytes:
+    return code_digest(item) if isinstance(item, CodeType) else identify(item).digest
 
 
 _HANDLERS: dict[type, tuple[Handler, bool]] = {}
 _FOUND: dict[type, Handler] = {}  # what handler() found for a type
 _USERS: dict[type, Callable[[Any], object]] = {}
-_FIRST = (
-    "nbflow._key.types.standard",
-    "nbflow._key.types.objects",
-)  # they import this module, so not at the top
+# They import this module, so they are imported when they are needed.
+_FIRST = ("nbflow._key.types.standard", "nbflow._key.types.objects")
+# By the library: who has no value of it need not wait for its import.
 _LATER = {
     "numpy": "nbflow._key.types.arrays",
     "pandas": "nbflow._key.types.frames",
@@ -445,7 +483,8 @@ def handles(*kinds: type, subclasses: bool = False) -> Callable[[Handler], Handl
 
 def handler(kind: type) -> Handler:
     """Return the function for values of a type: the user's, the one of the closest base, or the general one."""
-    if (found := _FOUND.get(kind)) is None:
+    found = _FOUND.get(kind)
+    if found is None:
         if len(_FOUND) >= _MEMO:
             _FOUND.clear()
         found = _FOUND[kind] = _find_handler(kind)
@@ -459,41 +498,51 @@ def _find_handler(kind: type) -> Handler:
         if base in _USERS:
             return _by_user(base)
     for base in kind.__mro__:
-        if later := _LATER.get(base.__module__.partition(".")[0]):
-            importlib.import_module(later)
+        library = base.__module__.partition(".")[0]
+        if library in _LATER:
+            importlib.import_module(_LATER[library])
     found = _by_base(kind)
-    return (
-        _with_class(found) if is_users(kind) and not issubclass(kind, type) else found
-    )
+    if is_users(kind) and not issubclass(kind, type):
+        return _with_class(found)
+    return found
 
 
 def _by_base(kind: type) -> Handler:
-    for base in sorted(kind.__mro__[:-1], key=_takes_subclasses, reverse=True):
-        if found := _HANDLERS.get(base):
-            return (
-                found[0] if base is kind or found[1] else _as_subclass(found[0], base)
-            )
-    return _HANDLERS[object][0]
+    # Those that take subclasses come first, as sorting is stable: `class Colour(str,
+    # Enum)` is an Enum before it is a str.
+    for base in sorted(
+        kind.__mro__[:-1],
+        key=_takes_subclasses,
+        reverse=True,
+    ):
+        if base in _HANDLERS:
+            found, takes_subclasses = _HANDLERS[base]
+            if base is kind or takes_subclasses:
+                return found
+            return _as_subclass(found, base)
+    general, _ = _HANDLERS[object]
+    return general
 
 
 def _with_class(described: Handler) -> Handler:
     """Count the class of an object with it if it has methods: a step that is given the object can call them."""
-    from nbflow._key.classes import behaves
 
     def handle(walk: Walk, value: object) -> bytes:
         kind = type(value)
         if not walk.methods or not behaves(kind):
             return described(walk, value)
-        return seal("of", walk.reach(kind), member(described(walk, value)))
+        return seal(
+            "of",
+            walk.reach(kind),
+            member(described(walk, value)),
+        )
 
     return handle
 
 
 def _takes_subclasses(base: type) -> bool:
-    found = _HANDLERS.get(
-        base
-    )  # they come first: class Colour(str, Enum) is an Enum before it is a str
-    return found is not None and found[1]
+    _, takes_subclasses = _HANDLERS.get(base, (None, False))
+    return takes_subclasses
 
 
 def _as_subclass(base: Handler, known: type) -> Handler:
@@ -512,12 +561,10 @@ def _as_subclass(base: Handler, known: type) -> Handler:
 
 def _by_user(kind: type) -> Handler:
     def handle(walk: Walk, value: object) -> bytes:
-        if (identity := _USERS[kind](value)) is value:
-            refuse(
-                value,
-                "the function given to nf.key_by returns the value itself",
-                decisive=True,
-            )
+        identity = _USERS[kind](value)
+        if identity is value:
+            reason = "the function given to nf.key_by returns the value itself"
+            refuse(value, reason, decisive=True)
         return seal("by", kind.__qualname__, walk.digest(identity))
 
     return handle
@@ -540,7 +587,8 @@ def key_by(type_: type, function: Callable[[Any], object]) -> None:
         )
     if not callable(function):
         raise UsageError(
-            f"key_by needs a function that returns what identifies a {type_.__qualname__}, not {function!r}"
+            "key_by needs a function that returns what identifies "
+            f"a {type_.__qualname__}, not {function!r}"
         )
     _USERS[type_] = function
     _FOUND.clear()
@@ -556,38 +604,43 @@ def attributes(value: object, known: type = object) -> dict[str, object]:
     kind = type(value)
     state = dict(getattr(value, "__dict__", ()))
     for base in kind.__mro__[: kind.__mro__.index(known)]:
-        slots = base.__dict__.get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            hidden = (
-                f"_{base.__name__.lstrip('_')}{name}"
-                if name.startswith("__") and not name.endswith("__")
-                else name
-            )
-            slot = vars(
-                base
-            ).get(
-                hidden
-            )  # asked itself: an empty one would call `__getattr__`, which may make what it answers
-            if name not in ("__dict__", "__weakref__") and isinstance(
-                slot, MemberDescriptorType
-            ):
-                with contextlib.suppress(AttributeError):
-                    state[hidden] = slot.__get__(value)
-    return {
-        name: state[name] for name in sorted(state) if not only_remembers(kind, name)
-    }
+        if "__slots__" not in base.__dict__:
+            continue
+        for name, slot in _slots(base):
+            # The slot is asked, not the object: for an empty one that would call
+            # `__getattr__`, which may make what it returns.
+            with contextlib.suppress(AttributeError):
+                state[name] = slot.__get__(value)
+    names = [name for name in sorted(state) if not only_remembers(kind, name)]
+    return {name: state[name] for name in names}
+
+
+def _slots(kind: type) -> Iterator[tuple[str, MemberDescriptorType]]:
+    """Yield the slots that a class itself declares, by the names that they have in it."""
+    names = vars(kind)["__slots__"]
+    if isinstance(names, str):
+        names = (names,)
+    for written in names:
+        if written in ("__dict__", "__weakref__"):
+            continue
+        name = written
+        if written.startswith("__") and not written.endswith("__"):
+            name = f"_{kind.__name__.lstrip('_')}{written}"  # as the compiler does
+        slot = vars(kind).get(name)
+        if isinstance(slot, MemberDescriptorType):
+            yield name, slot
 
 
 def only_remembers(kind: type, name: str) -> bool:
-    """Tell whether an attribute follows from others, or says who wrote them, who may, or where they lie."""
-    if (
-        name == "_attrs_cached_hash"
-        or type(getattr(kind, name, None)).__name__ == "cached_property"
-    ):
+    """Return whether an attribute follows from others, or says who wrote them, who may, or where they lie."""
+    if name == "_attrs_cached_hash":
         return True
-    return name in _NOTES and any(
-        base.__name__ == _NOTES[name] for base in kind.__mro__
-    )
+    if type(getattr(kind, name, None)).__name__ == "cached_property":
+        return True
+    library_class = _NOTES.get(name)
+    if library_class is None:
+        return False
+    return any(base.__name__ == library_class for base in kind.__mro__)
 
 
 _NOTES = {  # attribute -> the class of a library that keeps a note in it

@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from nbflow._key.value import SIZE, digest
+from nbflow._key.reader import digest
+from nbflow._key.value import SIZE
 from nbflow.errors import DuplicateKeyError, UnkeyableError, UsageError
 
 CHUNK = 512

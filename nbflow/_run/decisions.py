@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nbflow._core.decision import Decision, standing
-from nbflow._key.value import digest
+from nbflow._key.reader import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

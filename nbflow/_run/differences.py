@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._core.entry import DONE
-from nbflow._key.value import digest
+from nbflow._key.reader import digest
 from nbflow._run.results import fields_of
 from nbflow.errors import UnkeyableError
 

@@ -40,8 +40,8 @@ from nbflow._key import cell_names as cells
 from nbflow._key import code as codes
 from nbflow._key.code import Part
 from nbflow._key.kinds import is_data
+from nbflow._key.reader import digest, read_cell
 from nbflow._key.secret import KNOWN
-from nbflow._key.value import digest
 from nbflow._run.explanation import Explanation, explain
 from nbflow._run.forgetting import forget_all
 from nbflow._run.wall_time import wall_time
@@ -222,7 +222,7 @@ class Notebook:
             if chain[0] not in data and chain[0] not in cell.spec.ignore
         )
         try:
-            code = codes.read_cell(
+            code = read_cell(
                 codes.Cell(cell.spec.name, cell.body, _source(cell.body), space, chains)
             )
             found = captures.held(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbflow._key.call import Binder, call_key
+from nbflow._key.call import Binder, call_key, inputs_of
 from nbflow.errors import UnkeyableError
 
 CODE = bytes(20)
@@ -219,3 +219,25 @@ def test_the_methods_of_an_object_that_is_passed_in_count(new_notebook):
             for text in (cell, cell.replace("x < limit", "x <= limit"))
         ]
         assert versioned[0] == versioned[1]
+
+
+def test_the_parts_of_an_input_are_its_columns_or_fields():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": [1], "b": [2]})
+    [given] = inputs_of([("table", frame)])
+    assert (given.kind, [name for name, _ in given.parts]) == ("column", ["a", "b"])
+    [given] = inputs_of([("options", {"a": 1, "b": [2]})])
+    assert (given.kind, [name for name, _ in given.parts]) == ("field", ["a", "b"])
+    [given] = inputs_of([("many", dict.fromkeys(map(str, range(300))))])
+    assert (given.kind, given.parts) == ("", ())
+
+
+def test_an_object_may_have_columns_that_are_no_list():
+    class Page:
+        columns = 3
+
+        def __init__(self):
+            self.text = "a"
+
+    [given] = inputs_of([("page", Page())])
+    assert [name for name, _ in given.parts] == ["text"]

@@ -9,7 +9,7 @@ import types
 import pytest
 
 from nbflow._key import mutation
-from nbflow._key.code import read
+from nbflow._key.reader import read
 from nbflow._session import SESSION
 from nbflow.errors import UnkeyableError
 
@@ -1009,18 +1009,43 @@ def test_a_wrapper_counts_and_so_does_what_it_wraps(new_notebook):
     assert differs(new_notebook, cell, cell.replace("* times", "* times * 1"))
 
 
+@pytest.mark.parametrize(
+    ("held", "other"),
+    [
+        ("np.array([1, 2])", "np.array([1, 3])"),
+        ("pd.DataFrame({'a': [1, 2]})", "pd.DataFrame({'a': [1, 3]})"),
+    ],
+)
+def test_a_class_without_methods_may_hold_an_array_or_a_frame(
+    new_notebook, held, other
+):
+    """Neither says whether it is empty when it is asked for its truth."""
+    cell = f"""
+import numpy as np
+import pandas as pd
+
+class Settings:
+    table = {held}
+
+def step(x):
+    return Settings.table
+"""
+    assert not differs(new_notebook, cell, cell)
+    assert differs(new_notebook, cell, cell.replace(held, other))
+
+
 def test_memory_of_dead_functions_is_given_back(notebook):
     import gc
 
-    from nbflow._key import code
+    from nbflow._key import reader
 
     notebook.run(HELPERS)
     read(notebook["step"])
     place = id(notebook["step"]), frozenset()
-    assert place in code._MEMO
+    assert place in reader._MEMO
     notebook.names.clear()
     gc.collect()
-    assert place not in code._MEMO
+    assert place not in reader._MEMO
 
 
 def test_memory_of_dead_steps_with_a_version_is_given_back(notebook):

@@ -6,7 +6,7 @@ import linecache
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nbflow._key.code import read
+from nbflow._key.reader import read
 
 NAMES = st.sampled_from(["x", "y", "LIMIT", "helper(x)", "len"])
 LITERALS = (

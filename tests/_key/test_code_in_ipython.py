@@ -6,7 +6,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from nbflow._key import syntax
-from nbflow._key.code import read
+from nbflow._key.reader import read
 
 HELPER = "LIMIT = 3\ndef helper(x):\n    return x[:LIMIT]\n"
 STEP = (

@@ -11,7 +11,7 @@ import pytest
 
 import nbflow as nf
 from nbflow._key.file import content_digest
-from nbflow._key.value import digest
+from nbflow._key.reader import digest
 from nbflow._store.codec import decode, encode
 from nbflow.errors import UnkeyableError
 
@@ -120,7 +120,7 @@ def test_a_missing_file_is_an_error_that_says_what_where_and_what_to_do(folder):
     message = str(caught.value)
     assert message.startswith('options["tables"][0] is a nbflow.File')
     assert f"No such file or directory: {folder / 'd.csv'}" in message
-    assert "Mend the path, or pass a plain Path" in message
+    assert "Fix the path, or pass a plain Path" in message
     assert isinstance(caught.value.__cause__, FileNotFoundError)
     with pytest.raises(FileNotFoundError):
         content_digest("d.csv")

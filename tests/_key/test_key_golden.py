@@ -22,8 +22,7 @@ from test_code import CLASS, CLOSURE, HELPERS, LAMBDAS, MODELS
 from test_value import AttrsRow, Colour, Model, Pair, Row, SlottedRow, Thing, cycle
 
 from nbflow._key.call import Binder, call_key
-from nbflow._key.code import read
-from nbflow._key.value import digest
+from nbflow._key.reader import digest, read
 
 RECORD = {
     "id": 7,
@@ -188,8 +187,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import test_key_golden as golden
 from conftest import Notebook
-from nbflow._key.code import read
-from nbflow._key.value import digest
+from nbflow._key.reader import digest, read
 for name, value in golden.VALUES.items():
     print(name, digest(value).hex())
 for name, (cell, function) in golden.CODES.items():
@@ -228,7 +226,7 @@ def test_every_process_and_hash_seed_agree():
 
 def test_keys_need_no_library_that_the_user_has_not_loaded():
     script = (
-        "import sys; from nbflow._key import call, code, value; value.digest({1: (2,)}); code.read(value.digest);"
+        "import sys; from nbflow._key import call, reader; reader.digest({1: (2,)}); reader.read(reader.digest);"
         "print(sorted({'pandas', 'polars', 'pyarrow', 'numpy', 'pydantic', 'IPython', 'attrs'} & set(sys.modules)))"
     )
     done = subprocess.run(

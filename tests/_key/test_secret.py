@@ -14,9 +14,9 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 import nbflow as nf
+from nbflow._key.reader import digest
 from nbflow._key.redaction import redacted
 from nbflow._key.secret import KNOWN, Known
-from nbflow._key.value import digest
 from nbflow.errors import NbflowWarning, UsageError
 
 VALUE = 'k3y\'with "quotes" & <ütf> 100%\\'

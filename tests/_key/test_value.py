@@ -33,7 +33,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbflow._key import value as value_module
-from nbflow._key.value import digest, key_by
+from nbflow._key.reader import digest
+from nbflow._key.value import key_by
 from nbflow.errors import UnkeyableError, UsageError
 
 

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from nbflow._key.value import digest
+from nbflow._key.reader import digest
 from nbflow.errors import UnkeyableError
 
 ROWS = {"a": [1, 2, 3, 4], "b": ["x", "y", "x", None], "c": [1.0, None, 3.0, 4.0]}

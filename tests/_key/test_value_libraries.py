@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbflow._key.value import digest
+from nbflow._key.reader import digest
 from nbflow.errors import UnkeyableError
 
 

@@ -17,7 +17,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from test_value import VALUES, canon
 
-from nbflow._key.value import digest
+from nbflow._key.reader import digest
 
 ROWS = 6
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
@@ -318,7 +318,7 @@ IN_A_PROCESS = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import test_value, test_value_frames, test_value_properties
-from nbflow._key.value import digest
+from nbflow._key.reader import digest
 for value in test_value_properties.many():
     print(digest(value).hex())
 """

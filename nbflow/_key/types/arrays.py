@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-from typing import TYPE_CHECKING, Any
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    TypeAlias,
+)
 
 import numpy as np
 from blake3 import blake3
 
-from nbflow._key.value import INDEX, SIZE, Walk, encode_plain, handles, member, seal
+from nbflow._key.value import (
+    INDEX,
+    SIZE,
+    Walk,
+    encode_plain,
+    handles,
+    member,
+    seal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    Array: TypeAlias = np.ndarray[Any, Any]
 
 _PIECE = 1 << 19  # bytes hashed at once
 _ITEMS = 1 << 16  # objects in a piece with a digest of its own
@@ -20,33 +34,36 @@ _SPELLED = (dt.date, decimal.Decimal)
 
 
 @handles(np.ndarray)
-def array(walk: Walk, value: np.ndarray[Any, Any]) -> bytes:
+def array(walk: Walk, value: Array) -> bytes:
     """Return the digest of an array, also for what is made of arrays."""
     value, dtype = np.asarray(value), value.dtype
     shape = list(value.shape)
     if dtype.names is not None:
         items = [(INDEX, name, np.asarray(value[name])) for name in dtype.names]
-        return walk.members("array of records", shape, list(dtype.names), items=items)
-    if dtype.hasobject:
-        return seal(
-            "array of objects",
-            dtype.kind,
+        return walk.members(
+            "array of records",
             shape,
-            [member(part) for part in _objects(walk, value)],
+            list(dtype.names),
+            items=items,
         )
-    if dtype.char in "gG":
-        texts = [
-            np.format_float_scientific(part)
-            for item in value.ravel()
-            for part in (item.real, item.imag)
-        ]
-        return seal(
-            "array of long floats", dtype.str, shape, texts
-        )  # their bytes hold padding
-    return seal("array", dtype.str, shape, buffers=contents(value))
+    if dtype.hasobject:
+        parts = [member(part) for part in _objects(walk, value)]
+        return seal("array of objects", dtype.kind, shape, parts)
+    if dtype.char in "gG":  # as text: their bytes hold padding
+        texts = []
+        for item in value.ravel():
+            texts.append(np.format_float_scientific(item.real))
+            texts.append(np.format_float_scientific(item.imag))
+        return seal("array of long floats", dtype.str, shape, texts)
+    return seal(
+        "array",
+        dtype.str,
+        shape,
+        buffers=contents(value),
+    )
 
 
-def contents(value: np.ndarray[Any, Any]) -> Iterator[memoryview]:
+def contents(value: Array) -> Iterator[memoryview]:
     """Yield the bytes of an array in row order, every NaN written in one way.
 
     Piece by piece: a piece is still in the processor's cache when it is hashed, and
@@ -55,36 +72,33 @@ def contents(value: np.ndarray[Any, Any]) -> Iterator[memoryview]:
     """
     for piece in _pieces(value):
         part = piece.view(piece.real.dtype) if piece.dtype.kind == "c" else piece
-        yield (
-            (_with_usual_nans(part) if part.dtype.kind == "f" else part)
-            .view(np.uint8)
-            .data
-        )
+        if part.dtype.kind == "f":
+            part = _with_usual_nans(part)
+        yield part.view(np.uint8).data
 
 
-def _pieces(value: np.ndarray[Any, Any]) -> Iterator[np.ndarray[Any, Any]]:
+def _pieces(value: Array) -> Iterator[Array]:
     """Yield an array in row order, in flat pieces; the next one may take the memory of the last."""
     if not value.size or not value.dtype.itemsize:
         return
     length = max(_PIECE // value.dtype.itemsize, 1)
     if value.flags.c_contiguous:
         flat = value.reshape(-1)
-        yield from (
-            flat[start : start + length] for start in range(0, flat.size, length)
-        )
-    else:
-        nditer: Any = np.nditer  # its stub knows no "contig"
-        parts = nditer(
-            value,
-            ["buffered", "external_loop"],
-            [["readonly", "contig"]],
-            order="C",
-            buffersize=length,
-        )
-        yield from map(np.ascontiguousarray, parts)
+        for start in range(0, flat.size, length):
+            yield flat[start : start + length]
+        return
+    nditer: Any = np.nditer  # its stub knows no "contig"
+    parts = nditer(
+        value,
+        ["buffered", "external_loop"],
+        [["readonly", "contig"]],
+        order="C",
+        buffersize=length,
+    )
+    yield from map(np.ascontiguousarray, parts)
 
 
-def _objects(walk: Walk, value: np.ndarray[Any, Any]) -> Iterator[bytes]:
+def _objects(walk: Walk, value: Array) -> Iterator[bytes]:
     """Yield the digests of pieces of an array of Python objects: one item that is not plain makes one piece slow."""
     flat = value.ravel()
     for start in range(0, flat.size, _ITEMS):
@@ -94,12 +108,8 @@ def _objects(walk: Walk, value: np.ndarray[Any, Any]) -> Iterator[bytes]:
         elif (kind := _same_kind(items)) is not None:
             yield seal("spelled", kind.__name__, items)
         else:
-            yield walk.members(
-                "objects",
-                items=[
-                    (INDEX, start + place, item) for place, item in enumerate(items)
-                ],
-            )
+            members = [(INDEX, place, item) for place, item in enumerate(items, start)]
+            yield walk.members("objects", items=members)
 
 
 def _same_kind(items: list[object]) -> type | None:
@@ -110,11 +120,10 @@ def _same_kind(items: list[object]) -> type | None:
     return kind if kind in _SPELLED else None
 
 
-def _with_usual_nans(value: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _with_usual_nans(value: Array) -> Array:
     with np.errstate(all="ignore"):
-        largest = (
-            value.max()
-        )  # NaN if there is one; twice as fast as isnan().any(), and needs no memory
+        # NaN if there is one: twice as fast as isnan().any(), and needs no memory.
+        largest = value.max()
     if np.isnan(largest):
         value = value.copy()
         value[np.isnan(value)] = np.nan
@@ -129,9 +138,8 @@ def _scalar(walk: Walk, value: np.generic) -> bytes:
 @handles(np.ma.MaskedArray)
 def _masked(walk: Walk, value: np.ma.MaskedArray[Any, Any]) -> bytes:
     items = (np.ma.getmaskarray(value), value.filled(), np.asarray(value.fill_value))
-    return walk.members(
-        "masked array", items=[(INDEX, place, item) for place, item in enumerate(items)]
-    )
+    members = [(INDEX, place, item) for place, item in enumerate(items)]
+    return walk.members("masked array", items=members)
 
 
 @handles(type(np.ma.masked))
@@ -146,4 +154,5 @@ def _memmap(walk: Walk, value: np.memmap[Any, Any]) -> bytes:
 
 @handles(np.dtype, subclasses=True)
 def _dtype(walk: Walk, value: np.dtype[Any]) -> bytes:
-    return seal("dtype", member(walk.digest(value.descr)) if value.names else value.str)
+    content = member(walk.digest(value.descr)) if value.names else value.str
+    return seal("dtype", content)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import Any
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    TypeAlias,
+)
 
 import numpy as np
 import pandas as pd
@@ -21,28 +25,42 @@ from nbflow._key.value import (
     seal,
 )
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    #: What pandas keeps a column in; the attributes depend on its dtype.
+    Array: TypeAlias = Any
+
 
 @handles(pd.DataFrame, subclasses=True)
 def _frame(walk: Walk, value: pd.DataFrame) -> bytes:
     parts = [_columns(walk, value.columns), _index(walk, value.index)]
     for place, name in enumerate(value.columns):
-        parts.append(_named(walk, name, value.iloc[:, place].array))
+        parts.append(
+            _named(
+                walk,
+                name,
+                value.iloc[:, place].array,
+            )
+        )
     return seal(
-        "pandas.DataFrame", _kind(value), [*map(member, parts)], *_extras(walk, value)
+        "pandas.DataFrame",
+        type(value).__qualname__,
+        [*map(member, parts)],
+        *_extras(walk, value),
     )
 
 
 def _columns(walk: Walk, value: pd.Index[Any]) -> bytes:
     """Digest the labels of columns: as text, pandas 2 and 3 hold them in two dtypes that nobody chose."""
-    if isinstance(value.dtype, pd.StringDtype) or (
-        value.dtype == object and not isinstance(value, pd.MultiIndex)
-    ):
-        return seal(
-            "labels",
-            member(walk.digest(list(value.names))),
-            member(walk.digest(value.tolist())),
-        )
-    return _index(walk, value)
+    is_object = value.dtype == object and not isinstance(value, pd.MultiIndex)
+    if not is_object and not isinstance(value.dtype, pd.StringDtype):
+        return _index(walk, value)
+    return seal(
+        "labels",
+        member(walk.digest(list(value.names))),
+        member(walk.digest(value.tolist())),
+    )
 
 
 @handles(pd.Series, subclasses=True)
@@ -53,29 +71,37 @@ def _series(walk: Walk, value: pd.Series[Any]) -> bytes:
         _column(walk, value.array),
     ]
     return seal(
-        "pandas.Series", _kind(value), [*map(member, parts)], *_extras(walk, value)
+        "pandas.Series",
+        type(value).__qualname__,
+        [*map(member, parts)],
+        *_extras(walk, value),
     )
 
 
 @handles(pd.Index, subclasses=True)
 def _index(walk: Walk, value: pd.Index[Any]) -> bytes:
     """Digest labels and names; a RangeIndex is the integers it stands for."""
+    indexes = [value]
     if isinstance(value, pd.MultiIndex):
-        levels = [
-            member(_column(walk, value.get_level_values(place).array))
-            for place in range(value.nlevels)
-        ]
-    else:
-        levels = [member(_column(walk, value.array))]
-    return seal("pandas.Index", member(walk.digest(list(value.names))), levels)
+        indexes = [value.get_level_values(place) for place in range(value.nlevels)]
+    levels = [member(_column(walk, index.array)) for index in indexes]
+    return seal(
+        "pandas.Index",
+        member(walk.digest(list(value.names))),
+        levels,
+    )
 
 
 @handles(pd.api.extensions.ExtensionArray, subclasses=True)
-def _array(walk: Walk, value: Any) -> bytes:
+def _array(walk: Walk, value: pd.api.extensions.ExtensionArray) -> bytes:
     return seal("pandas array", member(_column(walk, value)))
 
 
-def _named(walk: Walk, name: object, values: Any) -> bytes:
+def _named(
+    walk: Walk,
+    name: object,
+    values: Array,
+) -> bytes:
     try:
         return _column(walk, values)
     except Refusal as refusal:
@@ -83,25 +109,19 @@ def _named(walk: Walk, name: object, values: Any) -> bytes:
         raise
 
 
-def _kind(value: pd.DataFrame | pd.Series[Any]) -> str:
-    return type(value).__qualname__
-
-
-def _extras(walk: Walk, value: Any) -> list[object]:
-    own = {
-        name: getattr(value, name, None)
-        for name in value._metadata  # noqa: SLF001  # pandas' protocol for subclasses
-        if name != "name"
-    }
+def _extras(walk: Walk, value: pd.DataFrame | pd.Series[Any]) -> list[object]:
+    """Return the digests of what a frame or series has beside its data: attrs, and what subclasses add."""
+    added = list(value._metadata)  # noqa: SLF001  # pandas' protocol for subclasses
+    own = {name: getattr(value, name, None) for name in added if name != "name"}
     return [member(walk.at(ATTRIBUTE, "attrs", value.attrs)), member(walk.digest(own))]
 
 
-def _column(walk: Walk, values: Any) -> bytes:
+def _column(walk: Walk, values: Array) -> bytes:
     """Return the digest of an array that pandas holds: its dtype and its values."""
     dtype = values.dtype
     if isinstance(dtype, np.dtype) or type(values) is pd.arrays.NumpyExtensionArray:
         return numpy_array(walk, values.to_numpy())
-    parts: tuple[Any, ...]
+    parts: tuple[object, ...]
     if isinstance(dtype, pd.CategoricalDtype):
         parts = (values.codes, values.categories.rename(None), values.ordered)
     elif isinstance(dtype, pd.DatetimeTZDtype):
@@ -123,48 +143,49 @@ def _column(walk: Walk, values: Any) -> bytes:
         parts = (missing, values.to_numpy(dtype=kind, na_value=kind.type(0)))
     else:  # somebody else's: its items may not be all there is to it
         return handler(object)(walk, values)
-    return seal(
-        "pandas column", str(dtype), [member(walk.digest(part)) for part in parts]
-    )
+    digests = [member(walk.digest(part)) for part in parts]
+    return seal("pandas column", str(dtype), digests)
 
 
-def _arrow(values: Any) -> Any:
+def _arrow(values: Array) -> pa.ChunkedArray | list[object]:
     import pyarrow as pa
 
     try:
         found = pa.array(values)
     except UnicodeEncodeError:  # text that no file can hold
-        return values.tolist()
-    found = found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
-    return (
-        found.cast(pa.large_string())
-        if isinstance(values.dtype, pd.StringDtype)
-        else found
-    )
+        items: list[object] = values.tolist()
+        return items
+    if not isinstance(found, pa.ChunkedArray):
+        found = pa.chunked_array([found])
+    if isinstance(values.dtype, pd.StringDtype):
+        found = found.cast(pa.large_string())
+    return found
 
 
 @handles(pd.Timestamp)
 def _timestamp(_: Walk, value: pd.Timestamp) -> bytes:
     count = int(value.to_datetime64().astype("i8"))
-    return seal("pandas.Timestamp", value.unit, count, _zone(value.tz), value.fold)
+    return seal(
+        "pandas.Timestamp",
+        value.unit,
+        count,
+        _zone(value.tz),
+        value.fold,
+    )
 
 
-def _zone(value: Any) -> str | None:
+def _zone(value: dt.tzinfo | None) -> str | None:
     """Spell a time zone, whichever library it is of; two of fixed offset may have one name."""
     if value is None:
         return None
-    return (
-        repr(value)
-        if isinstance(value, dt.timezone) and value is not dt.UTC
-        else str(value)
-    )
+    is_offset = isinstance(value, dt.timezone) and value is not dt.UTC
+    return repr(value) if is_offset else str(value)
 
 
 @handles(pd.Timedelta)
 def _timedelta(_: Walk, value: pd.Timedelta) -> bytes:
-    return seal(
-        "pandas.Timedelta", value.unit, int(value.to_timedelta64().astype("i8"))
-    )
+    count = int(value.to_timedelta64().astype("i8"))
+    return seal("pandas.Timedelta", value.unit, count)
 
 
 @handles(pd.Period)
@@ -188,9 +209,8 @@ def _missing(_: Walk, value: object) -> bytes:
 
 @handles(pd.tseries.offsets.BaseOffset, subclasses=True)
 def _offset(walk: Walk, value: Any) -> bytes:
-    said = {
-        name: item for name, item in sorted(value.kwds.items()) if name != "calendar"
-    }  # made of the holidays
+    said = dict(sorted(value.kwds.items()))
+    said.pop("calendar", None)  # made of the holidays
     return seal(
         "pandas offset",
         type(value).__name__,
@@ -201,16 +221,12 @@ def _offset(walk: Walk, value: Any) -> bytes:
 
 
 @handles(pd.api.extensions.ExtensionDtype, subclasses=True)
-def _dtype(walk: Walk, value: Any) -> bytes:
+def _dtype(walk: Walk, value: pd.api.extensions.ExtensionDtype) -> bytes:
     if re.match(r"pandas(\.core\..*)?$", type(value).__module__) is None:
-        return handler(object)(
-            walk, value
-        )  # somebody else's, a unit or a coordinate system in it
-    content = (
-        (value.categories.rename(None), value.ordered)
-        if isinstance(value, pd.CategoricalDtype)
-        else ()
-    )
-    return seal(
-        "pandas dtype", str(value), [member(walk.digest(part)) for part in content]
-    )
+        # Somebody else's, a unit or a coordinate system in it.
+        return handler(object)(walk, value)
+    parts: tuple[object, ...] = ()
+    if isinstance(value, pd.CategoricalDtype):
+        parts = (value.categories.rename(None), value.ordered)
+    digests = [member(walk.digest(part)) for part in parts]
+    return seal("pandas dtype", str(value), digests)

@@ -10,12 +10,21 @@ from __future__ import annotations
 import copyreg
 import functools
 import io
+import itertools
 import types
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Iterator,
+)
 from typing import Any
 
-from nbflow._key.kinds import Around, is_librarys
+from nbflow._key.kinds import (
+    Around,
+    is_bound,
+    is_librarys,
+)
 from nbflow._key.origin import holds
 from nbflow._key.value import (
     ATTRIBUTE,
@@ -38,8 +47,8 @@ _BY_TYPE_ALONE = frozenset(
     asyncio.Lock asyncio.Event asyncio.Condition asyncio.Semaphore asyncio.Queue asyncio.AbstractEventLoop
     asyncio.Runner queue.Queue queue.SimpleQueue _queue.SimpleQueue concurrent.Executor multiprocessing.Pool
     multiprocessing.BaseContext multiprocessing.SemLock multiprocessing.BaseManager multiprocessing.BaseProcess
-    subprocess.Popen unittest.NonCallableMock logging.Logger logging.LoggerAdapter logging.Handler contextvars.ContextVar
-    _contextvars.ContextVar _contextvars.Context
+    subprocess.Popen unittest.NonCallableMock logging.Logger logging.LoggerAdapter logging.Handler
+    contextvars.ContextVar _contextvars.ContextVar _contextvars.Context
     os._Environ
     socket.socket _socket.socket ssl.SSLContext _ssl._SSLContext http.HTTPConnection urllib.OpenerDirector
     smtplib.SMTP ftplib.FTP imaplib.IMAP4 select.epoll selectors.BaseSelector
@@ -73,6 +82,9 @@ _REFUSED = (
     (types.TracebackType, "it is part of a running program"),
 )
 
+#: What is lost or changed when it is read.
+_USED_UP = (io.IOBase, Iterator, AsyncIterator, Awaitable)
+
 _PLOT = "what it holds has no order and no names that stay; pass the data it is drawn from, or the bytes of the image"
 _REFUSED_BY_NAME = {
     "matplotlib.Artist": _PLOT,
@@ -90,40 +102,50 @@ _REFUSED_BY_NAME = {
 )
 def _code(walk: Walk, value: Any) -> bytes:
     if is_librarys(value):
-        return seal("named", type(value.__self__).__module__, value.__name__)
-    owner = (
-        getattr(value, "__self__", None)
-        if isinstance(value, types.BuiltinFunctionType)
-        else None
-    )
-    if owner is not None and not isinstance(owner, (types.ModuleType, type)):
         return seal(
-            "bound", value.__name__, member(walk.at(ATTRIBUTE, "__self__", owner))
+            "named",
+            type(value.__self__).__module__,
+            value.__name__,
         )
+    if isinstance(value, types.BuiltinFunctionType) and is_bound(value):
+        owner = member(walk.at(ATTRIBUTE, "__self__", value.__self__))
+        return seal("bound", value.__name__, owner)
     return seal("code", walk.reach(value))
 
 
 @handles(types.MethodType)
 def _method(walk: Walk, value: types.MethodType) -> bytes:
     if is_librarys(value):
-        return seal("named", type(value.__self__).__module__, value.__name__)
+        return seal(
+            "named",
+            type(value.__self__).__module__,
+            value.__name__,
+        )
     owner = walk.at(ATTRIBUTE, "__self__", value.__self__)
-    return seal("method", member(walk.digest(value.__func__)), member(owner))
+    return seal(
+        "method",
+        member(walk.digest(value.__func__)),
+        member(owner),
+    )
 
 
 @handles(property, classmethod, staticmethod, functools.cached_property)
-def _descriptor(walk: Walk, value: Any) -> bytes:
+def _descriptor(walk: Walk, value: object) -> bytes:
     return seal("code", walk.reach(value))
 
 
 @handles(Around)
 def _around(walk: Walk, value: Around) -> bytes:
     state = value.state()
-    return walk.members("around", list(state), items=steps(state))
+    return walk.members(
+        "around",
+        list(state),
+        items=steps(state),
+    )
 
 
 @handles(object)
-def _object(walk: Walk, value: Any) -> bytes:
+def _object(walk: Walk, value: object) -> bytes:
     kind = type(value)
     for base in kind.__mro__:
         name = f"{base.__module__.partition('.')[0]}.{base.__name__}"
@@ -135,25 +157,18 @@ def _object(walk: Walk, value: Any) -> bytes:
             refuse(value, _REFUSED_BY_NAME[name], decisive=True)
     for refused, reason in _REFUSED:
         if isinstance(value, refused):
-            return refuse(
-                value,
-                reason,
-                decisive=issubclass(
-                    refused, (io.IOBase, Iterator, AsyncIterator, Awaitable)
-                ),
-            )
+            refuse(value, reason, decisive=issubclass(refused, _USED_UP))
     if holds(value, "__wrapped__") and callable(value) and not _is_proxy(value):
         return seal("code", walk.reach(value))
     return _reduced(walk, value)
 
 
 def _is_proxy(value: object) -> bool:
-    return (
-        type(value) is not value.__class__
-    )  # wrapt and the like pretend to be what they wrap
+    # wrapt and the like pretend to be what they wrap.
+    return type(value) is not value.__class__
 
 
-def _reduced(walk: Walk, value: Any) -> bytes:
+def _reduced(walk: Walk, value: object) -> bytes:
     """Key an object by what pickle would save of it, structure only: its members are walked.
 
     Nothing else knows the state that a class written in C holds, and a class that says
@@ -162,7 +177,7 @@ def _reduced(walk: Walk, value: Any) -> bytes:
     """
     try:
         reduce = copyreg.dispatch_table.get(type(value))
-        reduced: Any = reduce(value) if reduce else value.__reduce_ex__(4)
+        reduced = reduce(value) if reduce else value.__reduce_ex__(4)
     except Exception as error:
         return refuse(value, f"nothing says what its content is ({error})")
     if isinstance(reduced, str):
@@ -173,20 +188,22 @@ def _reduced(walk: Walk, value: Any) -> bytes:
         state = attributes(value)
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         state = {} if state is None else {"__getstate__()": state}
-    parts = [
-        part
-        for part in (make, *args)
-        if not any(part is known for known in (kind, *_NEW))
-    ]
-    listed, paired = list(items or ()), [part for pair in pairs or () for part in pair]
-    named = {
-        name: state[name] for name in sorted(state) if not only_remembers(kind, name)
-    }
-    walked = [
-        (INDEX, place, part) for place, part in enumerate([*parts, *listed, *paired])
-    ] + steps(named)
+    known = [kind, *_NEW]
+    parts = [part for part in (make, *args) if not any(part is one for one in known)]
+    listed = list(items or ())
+    paired = list(itertools.chain.from_iterable(pairs or ()))
+    names = [name for name in sorted(state) if not only_remembers(kind, name)]
+    walked: list[tuple[str, object, object]] = []
+    for place, part in enumerate([*parts, *listed, *paired]):
+        walked.append((INDEX, place, part))
+    walked += steps({name: state[name] for name in names})
     return walk.members(
-        "object", kind.__qualname__, len(parts), len(listed), list(named), items=walked
+        "object",
+        kind.__qualname__,
+        len(parts),
+        len(listed),
+        names,
+        items=walked,
     )
 
 
@@ -194,11 +211,9 @@ _NEW = (copyreg.__newobj__, copyreg.__newobj_ex__)  # type: ignore[attr-defined]
 
 
 def _holds_only_attributes(kind: type) -> bool:
-    if any(
-        getattr(kind, name) is not getattr(object, name)
-        for name in ("__reduce__", "__reduce_ex__")
-    ):
-        return False
+    for name in ("__reduce__", "__reduce_ex__"):
+        if getattr(kind, name) is not getattr(object, name):
+            return False
     plain = getattr(kind, "__getstate__") is getattr(object, "__getstate__")  # noqa: B009  # new in 3.11
     return (
         plain

@@ -2,45 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import polars as pl
 import pyarrow as pa
 
 from nbflow._key.types.arrow import column
-from nbflow._key.value import ITEM, Walk, handles, member, refuse, seal
+from nbflow._key.value import (
+    ITEM,
+    Walk,
+    handles,
+    member,
+    refuse,
+    seal,
+)
 
 
 @handles(pl.DataFrame, subclasses=True)
 def _frame(walk: Walk, value: pl.DataFrame) -> bytes:
-    return seal(
-        "polars.DataFrame",
-        value.height,
-        [member(_series(walk, item)) for item in value.get_columns()],
-    )
+    columns = [member(_series(walk, item)) for item in value.get_columns()]
+    return seal("polars.DataFrame", value.height, columns)
 
 
 @handles(pl.Series, subclasses=True)
 def _series(walk: Walk, value: pl.Series) -> bytes:
     return seal(
-        "polars.Series", value.name, _spell(value.dtype), member(_values(walk, value))
+        "polars.Series",
+        value.name,
+        _spell(value.dtype),
+        member(_values(walk, value)),
     )
 
 
 def _values(walk: Walk, value: pl.Series) -> bytes:
     if value.dtype == pl.Object:
-        return walk.at(ITEM, value.name, value.to_list())
+        return walk.at(
+            ITEM,
+            value.name,
+            value.to_list(),
+        )
     try:
         chunks = _chunks(value)
-    except (
-        pa.ArrowInvalid,
-        pl.exceptions.PanicException,
-    ):  # integers of 128 bits; in old polars, lists of no categories
-        return walk.at(ITEM, value.name, value.to_list())
+    except (pa.ArrowInvalid, pl.exceptions.PanicException):
+        # Integers of 128 bits; in old polars, lists of no categories.
+        return walk.at(
+            ITEM,
+            value.name,
+            value.to_list(),
+        )
     return column(walk, chunks)
 
 
-def _chunks(value: pl.Series) -> list[Any]:
+def _chunks(value: pl.Series) -> list[pa.Array]:
     if not value.dtype.is_nested():
         return [part.to_arrow() for part in value.get_chunks()]
     # A copy: of a slice, old polars gives Arrow the offset twice, and what lies there
@@ -48,15 +59,13 @@ def _chunks(value: pl.Series) -> list[Any]:
     return [value.gather(pl.int_range(len(value), eager=True)).to_arrow()]
 
 
-def _spell(dtype: Any) -> object:
+def _spell(dtype: object) -> object:
     """Spell a dtype in full: polars shortens the categories of an Enum."""
     if isinstance(dtype, pl.Enum):
         return ["Enum", *dtype.categories.to_list()]
     if isinstance(dtype, pl.Struct):
-        return [
-            "Struct",
-            *([field.name, _spell(field.dtype)] for field in dtype.fields),
-        ]
+        fields = [[field.name, _spell(field.dtype)] for field in dtype.fields]
+        return ["Struct", *fields]
     if isinstance(dtype, (pl.List, pl.Array)):
         shape = list(dtype.shape) if isinstance(dtype, pl.Array) else []
         return [type(dtype).__name__, shape, _spell(dtype.inner)]
@@ -76,9 +85,8 @@ def _lazy(_: Walk, value: pl.LazyFrame) -> bytes:
 @handles(pl.Expr, subclasses=True)
 def _expression(_: Walk, value: pl.Expr) -> bytes:
     try:
-        return seal(
-            "polars expression", value.meta.serialize()
-        )  # another text in another version of polars
+        # Another text in another version of polars.
+        return seal("polars expression", value.meta.serialize())
     except Exception as error:
         return refuse(
             value,

@@ -9,6 +9,7 @@ import decimal
 import enum
 import fractions
 import functools
+import math
 import operator
 import pathlib
 import re
@@ -48,7 +49,7 @@ def _int(_: Walk, value: int) -> bytes:
 
 @handles(float)
 def _float(_: Walk, value: float) -> bytes:
-    return seal("nan") if value != value else seal("float", float.hex(value))  # noqa: PLR0124
+    return seal("nan") if math.isnan(value) else seal("float", float.hex(value))
 
 
 @handles(complex)
@@ -68,8 +69,9 @@ def _secret(_: Walk, value: Secret) -> bytes:
 
 @handles(bytes, bytearray)
 def _bytes(_: Walk, value: bytes | bytearray) -> bytes:
+    tag = "bytes" if isinstance(value, bytes) else "bytearray"
     return seal(
-        "bytes" if isinstance(value, bytes) else "bytearray",
+        tag,
         len(value),
         buffers=(memoryview(value),),
     )
@@ -77,10 +79,14 @@ def _bytes(_: Walk, value: bytes | bytearray) -> bytes:
 
 @handles(memoryview)
 def _memoryview(_: Walk, value: memoryview) -> bytes:
-    content = (
-        value.cast("B") if value.c_contiguous and value.nbytes else value.tobytes()
+    is_flat = value.c_contiguous and value.nbytes
+    content = value.cast("B") if is_flat else value.tobytes()
+    return seal(
+        "memoryview",
+        value.format,
+        list(value.shape or ()),
+        buffers=(content,),
     )
-    return seal("memoryview", value.format, list(value.shape or ()), buffers=(content,))
 
 
 @handles(array.array)
@@ -90,11 +96,9 @@ def _array(walk: Walk, value: array.array[Any]) -> bytes:
 
 @handles(decimal.Decimal)
 def _decimal(_: Walk, value: decimal.Decimal) -> bytes:
-    return (
-        seal("decimal nan", value.is_snan())
-        if value.is_nan()
-        else seal("decimal", decimal.Decimal.__str__(value))
-    )
+    if value.is_nan():
+        return seal("decimal nan", value.is_snan())
+    return seal("decimal", decimal.Decimal.__str__(value))
 
 
 @handles(fractions.Fraction)
@@ -107,7 +111,12 @@ def _uuid(_: Walk, value: uuid.UUID) -> bytes:
     return seal("uuid", value.bytes)
 
 
-@handles(type(None), bool, type(...), type(NotImplemented))
+@handles(
+    type(None),
+    bool,
+    type(...),
+    type(NotImplemented),
+)
 def _singleton(_: Walk, value: object) -> bytes:
     return seal("singleton", repr(value))
 
@@ -119,7 +128,11 @@ def _singleton(_: Walk, value: object) -> bytes:
 def _sequence(walk: Walk, value: Any) -> bytes:
     kind: Any = list if isinstance(value, list) else tuple
     items = [(INDEX, place, item) for place, item in enumerate(kind.__iter__(value))]
-    return walk.members(kind.__name__, list(getattr(value, "_fields", ())), items=items)
+    return walk.members(
+        kind.__name__,
+        list(getattr(value, "_fields", ())),
+        items=items,
+    )
 
 
 @handles(dict)
@@ -129,15 +142,18 @@ def _dict(walk: Walk, value: dict[object, object]) -> bytes:
 
 @handles(collections.OrderedDict)
 def _ordered(walk: Walk, value: collections.OrderedDict[object, object]) -> bytes:
-    return walk.members(
-        "ordered dict", items=_pairs(collections.OrderedDict.items(value))
-    )
+    pairs = _pairs(collections.OrderedDict.items(value))
+    return walk.members("ordered dict", items=pairs)
 
 
 @handles(collections.defaultdict)
 def _defaultdict(walk: Walk, value: collections.defaultdict[object, object]) -> bytes:
     default = member(walk.at(".{}", "default_factory", value.default_factory))
-    return walk.members("default dict", default, items=_pairs(dict.items(value)))
+    return walk.members(
+        "default dict",
+        default,
+        items=_pairs(dict.items(value)),
+    )
 
 
 @handles(types.MappingProxyType)
@@ -147,10 +163,8 @@ def _proxy(walk: Walk, value: types.MappingProxyType[object, object]) -> bytes:
 
 @handles(collections.deque)
 def _deque(walk: Walk, value: collections.deque[object]) -> bytes:
-    items = [
-        (INDEX, place, item)
-        for place, item in enumerate(collections.deque.__iter__(value))
-    ]
+    iterator = collections.deque.__iter__(value)
+    items = [(INDEX, place, item) for place, item in enumerate(iterator)]
     return walk.members("deque", value.maxlen, items=items)
 
 
@@ -170,12 +184,24 @@ def _pairs(
 
 @handles(range)
 def _range(walk: Walk, value: range) -> bytes:
-    return _parts(walk, "range", value.start, value.stop, value.step)
+    return _parts(
+        walk,
+        "range",
+        value.start,
+        value.stop,
+        value.step,
+    )
 
 
 @handles(slice)
 def _slice(walk: Walk, value: slice) -> bytes:
-    return _parts(walk, "slice", value.start, value.stop, value.step)
+    return _parts(
+        walk,
+        "slice",
+        value.start,
+        value.stop,
+        value.step,
+    )
 
 
 # Times. Equal instants in two time zones are two values: their days and hours differ.
@@ -188,11 +214,9 @@ def _datetime(walk: Walk, value: dt.datetime) -> bytes:
 
 
 def _zone_of(walk: Walk, value: dt.datetime | dt.time) -> object:
-    return (
-        None
-        if value.tzinfo is None
-        else member(walk.at(ATTRIBUTE, "tzinfo", value.tzinfo))
-    )
+    if value.tzinfo is None:
+        return None
+    return member(walk.at(ATTRIBUTE, "tzinfo", value.tzinfo))
 
 
 @handles(dt.date)
@@ -202,44 +226,44 @@ def _date(_: Walk, value: dt.date) -> bytes:
 
 @handles(dt.time)
 def _time(walk: Walk, value: dt.time) -> bytes:
-    return seal(
-        "time",
-        [
-            dt.time.isoformat(value.replace(tzinfo=None)),
-            value.fold,
-            _zone_of(walk, value),
-        ],
-    )
+    text = dt.time.isoformat(value.replace(tzinfo=None))
+    return seal("time", [text, value.fold, _zone_of(walk, value)])
 
 
 @handles(dt.timedelta)
 def _timedelta(_: Walk, value: dt.timedelta) -> bytes:
-    return seal("timedelta", value.days, value.seconds, value.microseconds)
+    return seal(
+        "timedelta",
+        value.days,
+        value.seconds,
+        value.microseconds,
+    )
 
 
 @handles(dt.timezone, subclasses=True)
 def _timezone(_: Walk, value: dt.timezone) -> bytes:
     offset = value.utcoffset(None)
     return seal(
-        "timezone", offset.days, offset.seconds, offset.microseconds, value.tzname(None)
+        "timezone",
+        offset.days,
+        offset.seconds,
+        offset.microseconds,
+        value.tzname(None),
     )
 
 
 @handles(zoneinfo.ZoneInfo, subclasses=True)
 def _zone(_: Walk, value: zoneinfo.ZoneInfo) -> bytes:
-    return (
-        seal("zone", value.key)
-        if value.key
-        else refuse(value, "it is a time zone without a name")
-    )
+    if not value.key:
+        refuse(value, "it is a time zone without a name")
+    return seal("zone", value.key)
 
 
 @handles(dt.tzinfo, subclasses=True)
 def _tzinfo(walk: Walk, value: dt.tzinfo) -> bytes:
     if type(value).__module__.partition(".")[0] in ("pytz", "dateutil"):
-        return seal(
-            "tzinfo", repr(value)
-        )  # they say all there is to them there; their attributes are caches
+        # They say all there is to them there; their attributes are caches.
+        return seal("tzinfo", repr(value))
     return handler(object)(walk, value)
 
 
@@ -257,17 +281,20 @@ def _tzinfo(walk: Walk, value: dt.tzinfo) -> bytes:
 def _path(walk: Walk, value: pathlib.PurePath) -> bytes:
     if isinstance(value, pathlib.Path):
         return _parts(walk, "path", str(value))
-    return _parts(
-        walk,
-        "windows path" if isinstance(value, pathlib.PureWindowsPath) else "pure path",
-        str(value),
-    )
+    is_windows = isinstance(value, pathlib.PureWindowsPath)
+    return _parts(walk, "windows path" if is_windows else "pure path", str(value))
 
 
 @handles(enum.Enum, subclasses=True)
 def _enum(walk: Walk, value: enum.Enum) -> bytes:
     name = None if isinstance(value, enum.Flag) else value.name
-    return _parts(walk, "enum", type(value).__qualname__, name, value._value_)
+    return _parts(
+        walk,
+        "enum",
+        type(value).__qualname__,
+        name,
+        value._value_,
+    )
 
 
 @handles(re.Pattern)
@@ -277,36 +304,46 @@ def _pattern(walk: Walk, value: re.Pattern[Any]) -> bytes:
 
 @handles(types.ModuleType, subclasses=True)
 def _module(walk: Walk, value: types.ModuleType) -> bytes:
-    return (
-        seal("code", walk.reach(value))
-        if is_users(value)
-        else seal("module", value.__name__)
-    )
+    if is_users(value):
+        return seal("code", walk.reach(value))
+    return seal("module", value.__name__)
 
 
 @handles(types.SimpleNamespace)
 def _namespace(walk: Walk, value: types.SimpleNamespace) -> bytes:
     state = dict(sorted(vars(value).items()))
-    return walk.members("namespace", list(state), items=steps(state))
+    return walk.members(
+        "namespace",
+        list(state),
+        items=steps(state),
+    )
 
 
 @handles(functools.partial)
 def _partial(walk: Walk, value: functools.partial[object]) -> bytes:
+    keywords = dict(sorted(value.keywords.items()))
     return _parts(
-        walk, "partial", value.func, value.args, dict(sorted(value.keywords.items()))
+        walk,
+        "partial",
+        value.func,
+        value.args,
+        keywords,
     )
 
 
 @handles(operator.attrgetter, operator.itemgetter, operator.methodcaller)
 def _getter(walk: Walk, value: Any) -> bytes:
-    return _parts(walk, type(value).__name__, *value.__reduce__()[1:])
+    return _parts(
+        walk,
+        type(value).__name__,
+        *value.__reduce__()[1:],
+    )
 
 
 @handles(type(typing.Annotated[int, ""]))
 def _annotated(walk: Walk, value: Any) -> bytes:
-    return _parts(
-        walk, "annotated", value.__origin__, value.__metadata__
-    )  # pickle writes it in another way since Python 3.13
+    # Pickle writes it in another way since Python 3.13.
+    return _parts(walk, "annotated", value.__origin__, value.__metadata__)
 
 
 if sys.version_info >= (3, 12):
@@ -316,13 +353,15 @@ if sys.version_info >= (3, 12):
         try:
             meant = value.__value__
         except Exception as error:  # it is evaluated here, and may be any expression
-            return refuse(
-                value, f"what the type stands for cannot be evaluated ({error})"
-            )
+            reason = f"what the type stands for cannot be evaluated ({error})"
+            return refuse(value, reason)
         return _parts(walk, "type alias", value.__name__, meant)
 
 
-def _parts(walk: Walk, tag: str, *parts: object) -> bytes:
-    return walk.members(
-        tag, items=[(INDEX, place, part) for place, part in enumerate(parts)]
-    )
+def _parts(
+    walk: Walk,
+    tag: str,
+    *parts: object,
+) -> bytes:
+    members = [(INDEX, place, part) for place, part in enumerate(parts)]
+    return walk.members(tag, items=members)
