@@ -32,6 +32,7 @@ from nbflow._run.runs import Runs
 from nbflow._store.ledger import FileLedger, MemoryLedger
 from nbflow._store.store import MemoryStore
 from nbflow.errors import StoreError, StoreWarning, UnknownRunError, UsageError
+from nbflow.notebook.durable import durable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -638,6 +639,7 @@ def flow(
     return decorate
 
 
+@durable
 def send(
     event: str,
     records: Any,
@@ -771,6 +773,7 @@ def set_price(
     SESSION.prices.set(model, Price(input, output, input if cached is None else cached))
 
 
+@durable
 def plan(event: str, records: Any, *, key: Key = None) -> Plan:
     """What ``send`` with the same arguments would do: how much is saved, what would run and why, how long it takes.
 
@@ -820,6 +823,7 @@ def flows() -> list[Flow[..., Any]]:
     return list(SESSION.listeners)
 
 
+@durable
 def runs() -> Any:
     """The history: a pandas frame with one row a run, the latest first, which a notebook shows as a live table of runs.
 
@@ -840,6 +844,7 @@ def runs() -> Any:
     return history
 
 
+@durable
 def open_run(run: str | Path | None = None) -> Run:
     """A run of the ledger, in any kernel on the same store; or the last run of a headless job, in its own store.
 

@@ -27,6 +27,8 @@ from nbflow.notebook.rewrite import parse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from nbflow.notebook.cell_attempt import CellAttempt
+
 #: What stands around the parameters in such a module.
 BEGIN, END = (
     "# Parameters: `-p name=value` gives other values.",
@@ -225,7 +227,7 @@ class _Screen:
 _SHELLS: dict[int, _Shell] = {}
 
 
-def step_cell(line: str, space: dict[str, Any]) -> Iterator[cells.Attempt]:
+def step_cell(line: str, space: dict[str, Any]) -> Iterator[CellAttempt]:
     """The attempts at the step cell that the calling loop holds, which is its body: see `nbflow.export.translation`."""
     shell = _SHELLS.setdefault(id(space), _Shell(space))
     cells.install(shell, lambda: _api.SESSION.engine)

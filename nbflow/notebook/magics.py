@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from nbflow._core.table import duration
 from nbflow._run import render
 from nbflow._run.explanation import clock
-from nbflow.notebook.cells import CellStep
+from nbflow.notebook.step_cell import StepCell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nbflow._core.step import Step
-    from nbflow.notebook.cells import Notebook
+    from nbflow.notebook.step_cell import Notebook
 
     Steps = Mapping[str, Step[..., Any]]
 
@@ -69,11 +69,11 @@ def register(ipython: Any, steps: Callable[[], Steps], notebook: Notebook) -> No
 
 
 def _why(step: Any, notebook: Notebook) -> Any:
-    return notebook.explain(step) if isinstance(step, CellStep) else step.explain()
+    return notebook.explain(step) if isinstance(step, StepCell) else step.explain()
 
 
 def _forget(step: Any, notebook: Notebook) -> None:
-    is_cell = isinstance(step, CellStep)
+    is_cell = isinstance(step, StepCell)
     count = notebook.forget(step) if is_cell else step.forget()
     name = step.spec.name if is_cell else step.name
     print(  # noqa: T201
@@ -84,7 +84,7 @@ def _forget(step: Any, notebook: Notebook) -> None:
 def _force(step: Any, notebook: Notebook) -> None:
     from IPython.core.error import UsageError
 
-    if not isinstance(step, CellStep):
+    if not isinstance(step, StepCell):
         raise UsageError(
             f"{step.name} is a function, not a cell: forget its results, %step forget {step.name}, or rerun the run."
         )
@@ -130,7 +130,7 @@ _HEADERS = (
 )
 
 
-def _row(cell: CellStep) -> tuple[str, ...]:
+def _row(cell: StepCell) -> tuple[str, ...]:
     saved_at = clock(cell.saved_at) if cell.saved_at else ""
     size = f"{cell.size / 1000:,.1f} kB" if cell.size else ""
     return (
@@ -139,6 +139,6 @@ def _row(cell: CellStep) -> tuple[str, ...]:
         saved_at,
         duration(cell.seconds) if cell.seconds else "",
         size,
-        duration(cell.saved) if cell.saved else "",
+        duration(cell.seconds_saved) if cell.seconds_saved else "",
         cell.why,
     )

@@ -187,6 +187,18 @@ def replay(shell: Any, shown: list[Shown]) -> None:
             hook.finish_displayhook()
 
 
+def say(text: str) -> None:
+    """Print one dim line under the cell.
+
+    Grey, since Jupyter knows no faint text, and one that can be read on white and on
+    black.
+    """
+    # The log of a job is a file and has no colours; a kernel's stream is not one of
+    # Python's own.
+    is_file = isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty()
+    print(text if is_file else f"\x1b[38;5;243m{text}\x1b[0m")  # noqa: T201  # the cell shows it
+
+
 def guard(shell: Any) -> None:
     """Let no message of a kernel hold the value of a secret: printed, displayed, raised, completed or of a widget.
 

@@ -13,7 +13,7 @@ import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypeAlias, TypedDict
 
 from nbflow._key.kinds import is_constant, is_data
 from nbflow._key.origin import is_users
@@ -26,6 +26,25 @@ if TYPE_CHECKING:
 _ATOMS = frozenset((str, bytes, int, float, bool, complex, type(None)))
 _DICTS = frozenset((dict, OrderedDict, defaultdict, Counter))
 _CODE = (FunctionType, BuiltinFunctionType, type, ModuleType)
+
+
+#: A value as a store has it: the name of its codec, and the bytes.
+Encoded: TypeAlias = "list[Any]"
+
+
+class SavedObjects(TypedDict):
+    """The outputs of a cell, and what it did to the objects that it was given.
+
+    Attributes:
+        names: outputs that share nothing, by name.
+        whole: objects that it changed, each as its number and its new content.
+        together: outputs that share objects, and the new content of containers that it
+            changed, in one piece.
+    """
+
+    names: dict[str, Encoded]
+    whole: list[Encoded]
+    together: NotRequired[bytes | None]
 
 
 class Objects:
@@ -194,7 +213,7 @@ def _as_view(value: Any, before: Objects, after: Objects) -> object:
 
 def saved(
     names: Mapping[str, object], before: Objects, changed: Iterable[str]
-) -> dict[str, Any]:
+) -> SavedObjects:
     """Names with their values, and the new content of objects that were changed, as data for `restored`.
 
     Args:
@@ -205,7 +224,7 @@ def saved(
     Raises:
         CodecError: something has no form in bytes; says what.
     """
-    own: dict[str, list[object]] = {}
+    own: dict[str, Encoded] = {}
     together = _sharing(names, before)
     for name in names.keys() - together.keys():
         written_as, data = _named(name, codec.encode, names[name])
@@ -215,7 +234,7 @@ def saved(
             together[name] = names[name]
         else:
             own[name] = [written_as, data]
-    whole: list[list[object]] = []
+    whole: list[Encoded] = []
     inside: dict[int, object] = {}
     for number in sorted(set[int]().union(*(before.under[name] for name in changed))):
         value = before.found[number]
@@ -227,12 +246,10 @@ def saved(
             )
         ) is not None:
             whole.append([number, *form])
-    found: dict[str, Any] = {"names": own, "whole": whole}
-    return (
-        found | {"together": among(together, before, inside)}
-        if together or inside
-        else found
-    )
+    found: SavedObjects = {"names": own, "whole": whole}
+    if together or inside:
+        found["together"] = among(together, before, inside)
+    return found
 
 
 def among(
@@ -315,7 +332,7 @@ class Restored:
         CodecError: a class is not there, or not any more.
     """
 
-    def __init__(self, data: Mapping[str, Any], before: Objects) -> None:
+    def __init__(self, data: SavedObjects, before: Objects) -> None:
         objects = list(before.found)
         self._new = {
             number: codec.decode(written_as, payload)
@@ -326,12 +343,10 @@ class Restored:
             if not _can_become(objects[number], new):
                 objects[number] = new
         self._objects = objects
-        names, self._inside = (
-            codec.decode_among(data["together"], objects)
-            if data.get("together")
-            else ({}, {})
-        )
+        together = data.get("together")
+        names, inside = codec.decode_among(together, objects) if together else ({}, {})
         self._names: dict[str, object] = names
+        self._inside: dict[int, object] = inside
 
     def names(self) -> dict[str, object]:
         """The names that share objects, with their values."""

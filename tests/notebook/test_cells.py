@@ -284,10 +284,10 @@ def test_retries_timeout_and_force(kernel):
     )
     assert "next attempt" in kernel.run("%%step again --retries 3\nv = flaky()")
     assert kernel.run("v") == "3"
-    assert "no end within --timeout 0.2 s" in kernel.run(
+    assert "timed out after 0.2 s (--timeout)" in kernel.run(
         "%%step slow --timeout 0.2\nimport time\ntime.sleep(5)"
     )
-    assert "no end within --timeout 0.2 s" in kernel.run(
+    assert "timed out after 0.2 s (--timeout)" in kernel.run(
         "%%step slow --timeout 0.2\nimport asyncio\nawait asyncio.sleep(5)"
     )
     kernel.run(LOAD)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._key import cell_names as rules
 from nbflow.errors import UsageError
-from nbflow.notebook.cells import HISTORY
 from nbflow.notebook.check.finding import Finding
 from nbflow.notebook.document import step_line
 from nbflow.notebook.rewrite import parse
+from nbflow.notebook.step_cell import reads_history
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,12 +161,7 @@ def _of_cell(
     cell: Cell, spec: Spec, reach: rules.Reach, line: int
 ) -> Iterator[Finding]:
     assert cell.tree is not None
-    history = sorted({chain[0] for chain in reach.reads} & HISTORY)
-    why = rules.blind(cell.tree.body) or (
-        f"it reads `{history[0]}`, which is another thing after each cell"
-        if history
-        else None
-    )
+    why = rules.blind(cell.tree.body) or reads_history(reach)
     if why is not None:
         yield Finding(
             "uncacheable-step",
