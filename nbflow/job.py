@@ -152,7 +152,7 @@ def run(notebook: Path, options: Options, console: Any) -> int:
             secrets = Known()
             for name in shown:
                 if is_secret(name, values[name]):
-                    secrets.add(name, values[name])
+                    secrets.add(name, str(values[name]))
             job = _Job(document, output, runs, facts, secrets, progress)
             try:
                 job.save()
