@@ -21,7 +21,7 @@ from nbflow._core.usage import dollars
 from nbflow._run.run import Run
 from nbflow.errors import NbflowError, UsageError
 from nbflow.notebook import cells, parameters, report
-from nbflow.notebook.job_lock import turn
+from nbflow.notebook.job_lock import job_lock
 from nbflow.notebook.rewrite import parse
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def run(main: Callable[[], Any], space: dict[str, Any]) -> int:
         os.environ["NBFLOW_STORE"] = str(store)
         os.chdir(source.parent)
         with (
-            turn(
+            job_lock(
                 store,
                 [f"job {source} {sorted(values.items(), key=str)!r}"],
                 waits=None

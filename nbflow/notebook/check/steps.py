@@ -15,7 +15,7 @@ from nbflow.notebook.step_cell import reads_history
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nbflow.notebook.check.code_cells import Cell
+    from nbflow.notebook.check.code_cells import CodeCell
     from nbflow.notebook.rewrite import Spec
 
 _TIME = {
@@ -109,7 +109,7 @@ _FILE = _Matter(
 _TODO_OF_CELL = 'Bind what matters in an earlier cell that is no step (of a file nf.file("...")) and read it here, or give the cell --ttl.'
 
 
-def unseen(cells: list[Cell]) -> Iterator[Finding]:
+def unseen(cells: list[CodeCell]) -> Iterator[Finding]:
     """What steps read besides their arguments."""
     for cell in cells:
         for node in ast.walk(cell.tree) if cell.tree is not None else ():
@@ -119,7 +119,7 @@ def unseen(cells: list[Cell]) -> Iterator[Finding]:
                 yield from _of_step(cell, node)
 
 
-def cells_as_steps(cells: list[Cell]) -> Iterator[Finding]:
+def cells_as_steps(cells: list[CodeCell]) -> Iterator[Finding]:
     """Step cells: names that are no name of one, what keeps a cell from being saved, and what its key does not see."""
     known, bound = dict[str, int](), set[str]()
     for cell in cells:
@@ -158,7 +158,7 @@ def cells_as_steps(cells: list[Cell]) -> Iterator[Finding]:
 
 
 def _of_cell(
-    cell: Cell, spec: Spec, reach: rules.Reach, line: int
+    cell: CodeCell, spec: Spec, reach: rules.Reach, line: int
 ) -> Iterator[Finding]:
     assert cell.tree is not None
     why = rules.blind(cell.tree.body) or reads_history(reach)
@@ -236,7 +236,7 @@ def _options(node: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
 
 
 def _of_step(
-    cell: Cell, step: ast.FunctionDef | ast.AsyncFunctionDef
+    cell: CodeCell, step: ast.FunctionDef | ast.AsyncFunctionDef
 ) -> Iterator[Finding]:
     options, told = _options(step), set[str]()
     for node in ast.walk(step):

@@ -12,7 +12,7 @@ from nbflow.notebook.check.finding import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nbflow.notebook.check.code_cells import Cell, Magic
+    from nbflow.notebook.check.code_cells import CodeCell, Magic
 
 _INSTALLS = re.compile(
     r"^\s*(?:python3?\s+-m\s+)?(?:pip3?|uv|conda|mamba|apt|apt-get|npm|poetry)\s+(?:pip\s+)?(?:install|add)\b"
@@ -113,7 +113,7 @@ _ASKING = {
 }
 
 
-def magics(cells: list[Cell]) -> Iterator[Finding]:
+def magics(cells: list[CodeCell]) -> Iterator[Finding]:
     """Magics and shell lines that do not hold headless."""
     extended = any(
         magic.name in ("load_ext", "reload_ext")
@@ -137,7 +137,7 @@ def magics(cells: list[Cell]) -> Iterator[Finding]:
                 )
 
 
-def waits_for_a_person(cells: list[Cell]) -> Iterator[Finding]:
+def waits_for_a_person(cells: list[CodeCell]) -> Iterator[Finding]:
     """Calls that ask."""
     for cell in cells:
         for node in ast.walk(cell.tree) if cell.tree is not None else ():
