@@ -19,6 +19,8 @@ from nbflow.notebook.check.code_cells import cells_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from nbformat import NotebookNode
+
     from nbflow.notebook.check.code_cells import CodeCell as Cell
 
 #: A larger file is data that lives somewhere, not a part of the job.
