@@ -1,4 +1,4 @@
-"""Display: shows the table of a run while it goes on, under the cell or in the terminal."""
+"""Display: shows the table of a run while it runs, under the cell or in the terminal."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def _widget(make: Callable[[ModuleType], TableWidget]) -> TableWidget | None:
 
 
 class TerminalView:
-    """Shows a run as it goes on, then its table; in a log, which nobody watches, a line now and again."""
+    """Shows the progress of a run, then its table; in a log, a line now and again."""
 
     has_rows = False
 
@@ -255,7 +255,7 @@ class TerminalView:
 
 
 def _log(state: RunState) -> None:
-    """Write one line about a run that goes on."""
+    """Write one line about a run in progress."""
     sentence = short(table_of(state, failures=0).sentence, 300)
     now, taken = time.strftime("%H:%M:%S"), duration(_seconds(state))
     sys.stderr.write(f"{now} {state.event}: {sentence} {taken}.\n")
@@ -271,7 +271,7 @@ def _progress(state: RunState) -> tuple[int, int]:
 
 
 def _seconds(state: RunState) -> float:
-    """Return the seconds that a run which goes on has been worked on."""
+    """Return the seconds that a run in progress has been worked on."""
     return time.time() - state.started - state.idle
 
 

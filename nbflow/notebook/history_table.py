@@ -191,7 +191,7 @@ class HistoryTable(LiveTable["dict[str, Line]"]):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether no run goes on. As others may begin, it is still looked at now and again."""
+        """Whether no run is in progress. As others may begin, it is still looked at now and again."""
         return (
             super().is_quiet
             and not self._is_running
@@ -218,7 +218,7 @@ class HistoryTable(LiveTable["dict[str, Line]"]):
 
     @property
     def pace(self) -> float:
-        """Seconds between two looks; more if no run goes on, and if a look takes long."""
+        """Seconds between two looks; more if no run is in progress, and if a look takes long."""
         return max(ELSEWHERE if self._is_running else BEAT, SHARE * self._cost)
 
     def choose(self, stand: dict[str, Line], query: Wanted) -> list[str]:
