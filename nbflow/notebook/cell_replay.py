@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class CellReplay:
     """Puts what is saved of a step cell back into the notebook, in two rounds.
 
-    `begin` is before the imports and definitions of the cell, which run on a hit and may
-    read its values, such as ``def f(x=limit)``. `finish` is behind them, when the classes
-    are there whose objects could not be made before.
+    `begin` runs before the imports and definitions of the cell, which are executed on a
+    hit and may read its values, as in ``def f(x=limit)``. `finish` runs after them, when
+    the classes exist whose objects could not be made before.
 
     Args:
         shell: the IPython whose names they are.

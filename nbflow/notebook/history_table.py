@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from nbflow._run.chronicle import Chronicle, Line
     from nbflow._run.differences import Change
-    from nbflow.notebook.live_table import Answer, Message, Row, Send
+    from nbflow.notebook.live_table import Answer, Message, RowData, Send
 
 #: Events that have a filter of their own.
 _EVENTS = 8
@@ -227,7 +227,7 @@ class HistoryTable(LiveTable["dict[str, Line]"]):
         lines.sort(key=SORTS[query.sort], reverse=query.descending)
         return [line.run for line in lines]
 
-    def row(self, stand: dict[str, Line], chosen: str) -> Row:
+    def row(self, stand: dict[str, Line], chosen: str) -> RowData:
         """Return one run as it travels.
 
         Its id, event, state, begin, end, records, rows in all, rows by state, failed

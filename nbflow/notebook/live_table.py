@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     #: Answers a message; its first argument is the table.
     Answer = Callable[[Any, Message], Message]
     #: A row as it travels.
-    Row = list[Any]
+    RowData = list[Any]
 
 #: Seconds between two ticks at least.
 PERIOD = 0.2
@@ -158,7 +158,7 @@ class LiveTable(Generic[Stand]):
         """Return the rows that fit, in order: something that can be sliced."""
         raise NotImplementedError
 
-    def row(self, stand: Stand, chosen: Any) -> Row:
+    def row(self, stand: Stand, chosen: Any) -> RowData:
         """Return one of them as it travels."""
         raise NotImplementedError
 

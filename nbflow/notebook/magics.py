@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Steps = Mapping[str, AnyStep]
     #: What ``%step`` knows by name: a step that is a function, or a step cell.
-    Known = AnyStep | StepCell
+    StepOrCell = AnyStep | StepCell
 
 _USAGE = (
     "%step list: the step cells of this notebook; %step why NAME: what changed in a cell"
@@ -60,7 +60,7 @@ def register(ipython: Any, steps: Callable[[], Steps], notebook: Notebook) -> No
         name = rest.strip()
         if verb == "list" and not name:
             return Listing(notebook)
-        known: dict[str, Known] = {**steps(), **notebook.cells}
+        known: dict[str, StepOrCell] = {**steps(), **notebook.cells}
         if verb not in _VERBS or not name:
             raise UsageError(_USAGE)
         if name not in known:
@@ -74,14 +74,14 @@ def register(ipython: Any, steps: Callable[[], Steps], notebook: Notebook) -> No
     ipython.register_magic_function(step, "line", "step")
 
 
-def _why(step: Known, notebook: Notebook) -> Explanation:
+def _why(step: StepOrCell, notebook: Notebook) -> Explanation:
     if isinstance(step, StepCell):
         return notebook.explain(step)
     explanation: Explanation = step.explain()
     return explanation
 
 
-def _forget(step: Known, notebook: Notebook) -> None:
+def _forget(step: StepOrCell, notebook: Notebook) -> None:
     if isinstance(step, StepCell):
         name, count = step.spec.name, notebook.forget(step)
     else:
@@ -90,7 +90,7 @@ def _forget(step: Known, notebook: Notebook) -> None:
     _answer(f"{results} of {name} and of what was built on it deleted.")
 
 
-def _force(step: Known, notebook: Notebook) -> None:
+def _force(step: StepOrCell, notebook: Notebook) -> None:
     from IPython.core.error import UsageError
 
     if not isinstance(step, StepCell):
@@ -106,7 +106,7 @@ def _answer(text: str) -> None:
     print(text)  # noqa: T201  # what the magic shows under its cell
 
 
-_VERBS: dict[str, Callable[[Known, Notebook], Explanation | None]] = {
+_VERBS: dict[str, Callable[[StepOrCell, Notebook], Explanation | None]] = {
     "why": _why,
     "forget": _forget,
     "force": _force,

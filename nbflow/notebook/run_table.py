@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nbflow._core.table import Cause
     from nbflow._run.inspection import FlowView, Inspection, StepView
     from nbflow._run.run import Run
-    from nbflow.notebook.live_table import Answer, Message, Row, Send
+    from nbflow.notebook.live_table import Answer, Message, RowData, Send
 
 #: Seconds that the rate is measured over.
 _WINDOW = 10.0
@@ -43,7 +43,7 @@ _TEXT = 20_000
 
 
 @dataclass(slots=True)
-class Pace:
+class RunPace:
     """How fast a run goes, over the last seconds.
 
     Not over its first one: whatever is cached comes at once, and says nothing about the
@@ -78,7 +78,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
     ) -> None:
         super().__init__(send, wake, read_only=read_only)
         self.run = run
-        self._pace = Pace()
+        self._pace = RunPace()
 
     def query(self, asked: Message) -> Query:
         """Return what a view asks for, checked."""
@@ -136,7 +136,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
         """Return the numbers of the rows that fit."""
         return table_rows.rows_of(*stand, query, time.time())
 
-    def row(self, stand: tuple[RunState, Sheet], chosen: int) -> Row:
+    def row(self, stand: tuple[RunState, Sheet], chosen: int) -> RowData:
         """Return one row as it travels."""
         return table_rows.row_of(*stand, int(chosen))
 
@@ -287,7 +287,7 @@ def _mean_rate(state: RunState, tally: Mapping[State, int]) -> float | None:
     return worked / state.seconds if worked and state.seconds > 0 else None
 
 
-def _lane(lane: Lane, state: RunState, flow: int) -> Row:
+def _lane(lane: Lane, state: RunState, flow: int) -> RowData:
     """Return a flow as it travels: name, rows by state, rows cached as a whole, steps, why it ran."""
     name = state.flows[flow]
     counts = state.count(flow)
@@ -305,7 +305,7 @@ def _lane(lane: Lane, state: RunState, flow: int) -> Row:
     return [name, by_code, whole, steps, short(why, 160)]
 
 
-def _cause(number: int, cause: Cause) -> Row:
+def _cause(number: int, cause: Cause) -> RowData:
     """Return a cause as it travels: number, place, error, message, records, flow."""
     place = cause.step or cause.flow
     message = short(cause.message, 160)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from nbflow._core.entry import Failure, RunState
     from nbflow._core.sheet import Lane, Sheet
-    from nbflow.notebook.live_table import Row
+    from nbflow.notebook.live_table import RowData
 
     Rows = NDArray[np.int64]
     Codes = NDArray[np.uint8]
@@ -234,7 +234,7 @@ def _sortable(keys: list[str]) -> list[str]:
 # What stands in a row.
 
 
-def row_of(state: RunState, sheet: Sheet, number: int) -> Row:
+def row_of(state: RunState, sheet: Sheet, number: int) -> RowData:
     """Return one row as it travels.
 
     Its number, key, flow, state, track, attempts, seconds (or when it began), cost and
