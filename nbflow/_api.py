@@ -19,6 +19,7 @@ from nbflow._run.run import Run
 from nbflow._session import SESSION
 from nbflow._step import Step
 from nbflow.errors import StoreWarning, UnknownRunError, UsageError
+from nbflow.notebook.durable import durable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -209,6 +210,7 @@ def send(
     keep_records: bool = True,
     budget: float | str | None = None,
 ) -> Run[Any]: ...
+@durable
 def send(
     event: str,
     records: Records,
@@ -350,6 +352,7 @@ def set_price(
     SESSION.prices.set(model, Price(input, output, input if cached is None else cached))
 
 
+@durable
 def plan(event: str, records: Records, *, key: Key = None) -> Plan:
     """Say what ``send`` with the same arguments would do, without executing anything.
 
@@ -419,6 +422,7 @@ def flows() -> list[Flow[..., Any]]:
     return list(SESSION.listeners)
 
 
+@durable
 def runs() -> History:
     """Return the history: a pandas frame with one row a run, the latest first.
 
@@ -451,6 +455,7 @@ def runs() -> History:
     return history
 
 
+@durable
 def open_run(run: str | Path | None = None) -> Run:
     """A run of the ledger, in any kernel on the same store; or the last run of a headless job, in its own store.
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from nbflow._run.batch import Batch
     from nbflow._run.history import History
     from nbflow._run.lane import Lane
+    from nbflow._step import Step
 
 
 class Session:
@@ -44,7 +45,7 @@ class Session:
         self.machinery = Machinery()
         self.prices = Prices()
         self.listeners = Listeners()
-        self.steps: dict[str, AnyStep] = {}
+        self.steps: dict[str, Step[..., Any]] = {}
         self.shows = True
         self._runs: Runs | None = None
         self._chronicle: Chronicle | None = None

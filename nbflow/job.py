@@ -32,7 +32,7 @@ from nbflow.errors import NbflowError, UsageError
 from nbflow.notebook import document as documents
 from nbflow.notebook import report
 from nbflow.notebook.execute import Ending, Stop, execute
-from nbflow.notebook.job_lock import turn
+from nbflow.notebook.job_lock import job_lock
 from nbflow.notebook.parameters import as_json
 from nbflow.notebook.progress import Progress
 
@@ -117,7 +117,7 @@ def run(notebook: Path, options: Options, console: Any) -> int:
     stop.wake = _give_up  # there is nothing yet that it could tell to end
     with (
         stop.on_signals(),
-        turn(
+        job_lock(
             store,
             names,
             waits=(
@@ -152,7 +152,7 @@ def run(notebook: Path, options: Options, console: Any) -> int:
             secrets = Known()
             for name in shown:
                 if is_secret(name, values[name]):
-                    secrets.add(name, values[name])
+                    secrets.add(name, str(values[name]))
             job = _Job(document, output, runs, facts, secrets, progress)
             try:
                 job.save()

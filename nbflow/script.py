@@ -22,11 +22,13 @@ from nbflow._run.run import Run
 from nbflow._session import SESSION
 from nbflow.errors import NbflowError, UsageError
 from nbflow.notebook import cells, parameters, report
-from nbflow.notebook.job_lock import turn
+from nbflow.notebook.job_lock import job_lock
 from nbflow.notebook.rewrite import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from nbflow.notebook.cell_attempt import CellAttempt
 
 #: What stands around the parameters in such a module.
 BEGIN, END = (
@@ -66,7 +68,7 @@ def run(main: Callable[[], Any], space: dict[str, Any]) -> int:
         os.environ["NBFLOW_STORE"] = str(store)
         os.chdir(source.parent)
         with (
-            turn(
+            job_lock(
                 store,
                 [f"job {source} {sorted(values.items(), key=str)!r}"],
                 waits=None
@@ -226,7 +228,7 @@ class _Screen:
 _SHELLS: dict[int, _Shell] = {}
 
 
-def step_cell(line: str, space: dict[str, Any]) -> Iterator[cells.Attempt]:
+def step_cell(line: str, space: dict[str, Any]) -> Iterator[CellAttempt]:
     """The attempts at the step cell that the calling loop holds, which is its body: see `nbflow.export.translation`."""
     shell = _SHELLS.setdefault(id(space), _Shell(space))
     cells.install(shell, lambda: SESSION.engine)

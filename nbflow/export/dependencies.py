@@ -19,7 +19,9 @@ from nbflow.notebook.check.code_cells import cells_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from nbflow.notebook.check.code_cells import Cell
+    from nbformat import NotebookNode
+
+    from nbflow.notebook.check.code_cells import CodeCell as Cell
 
 #: A larger file is data that lives somewhere, not a part of the job.
 MOST = 20 * 1024 * 1024
@@ -71,7 +73,9 @@ class Belongings:
     unread: set[str] = field(default_factory=set)
 
 
-def belongings(document: object, folder: Path, given: Iterable[str] = ()) -> Belongings:
+def belongings(
+    document: NotebookNode, folder: Path, given: Iterable[str] = ()
+) -> Belongings:
     """What the notebook in ``folder`` needs: local modules with what they import in turn, files, packages, variables.
 
     ``given`` are values of parameters, which may name files as the source does. A name

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from nbflow._key import secret_patterns
-from nbflow.notebook.check.code_cells import Cell
+from nbflow.notebook.check.code_cells import CodeCell as Cell
 from nbflow.notebook.check.secrets import secrets_in_source
 
 if TYPE_CHECKING:

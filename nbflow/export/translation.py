@@ -26,7 +26,7 @@ from nbflow.script import BEGIN, END
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nbflow.notebook.check.code_cells import Cell
+    from nbflow.notebook.check.code_cells import CodeCell as Cell
 
 #: Calls that make a value and do nothing else.
 _PURE = frozenset((

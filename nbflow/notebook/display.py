@@ -1,4 +1,4 @@
-"""Live: the table of a run while it goes on, under the cell or in the terminal."""
+"""Display: shows the table of a run while it runs, under the cell or in the terminal."""
 
 from __future__ import annotations
 
@@ -16,60 +16,70 @@ from nbflow.notebook.magics import shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
+
+    from IPython.display import DisplayHandle
+    from rich.live import Live
 
     from nbflow._core.entry import RunState
     from nbflow._run.chronicle import Chronicle
     from nbflow._run.history import History
     from nbflow._run.run import Run
+    from nbflow.notebook.table_widget import TableWidget
 
-#: Seconds between two static pictures beside a live table, which only a saved notebook
-#: shows.
+#: Seconds between two static pictures beside a live table; only a saved notebook shows
+#: them.
 _PICTURE = 30.0
-#: Live tables of runs that have ended stay alive in so many cells; in older ones the
-#: static picture is left.
+#: The number of live tables that a kernel keeps; older ones leave their static picture.
 _MOST = 20
 #: Seconds between two lines in a log.
 _LOG = 10.0
 
 
-class View(Protocol):
-    """Shows a run; given its state now and again, and once at the end."""
+class RunView(Protocol):
+    """Shows a run; it is given the run's state now and again, and once at the end.
 
-    #: Does it show rows of records, which somebody has to keep?
+    Attributes:
+        has_rows: whether it shows the rows of records, which are then kept for it.
+    """
+
     has_rows: bool
 
     def begin(self, state: RunState) -> None:
-        """The run begins, or goes on, in this cell."""
+        """Show a run that begins, or continues, in this cell."""
 
     def show(self, state: RunState) -> None:
-        """The run as it stands."""
+        """Show the run as it stands."""
 
     def end(self, state: RunState) -> None:
-        """The run as it came out."""
+        """Show the run as it came out."""
 
 
-class Shown:
-    """A live table under its cells, and beside it a static picture for whoever has no kernel.
+class TableInCells:
+    """A live table under its cells, and beside it a static picture for readers without a kernel.
 
-    Two outputs, because a front end that knows widgets shows nothing else of an output
-    that has one in it, also when the kernel is gone. The live table hides the picture
-    while it is there.
+    These are two outputs. In one, a front end that knows widgets would show the widget
+    alone, even when its kernel is gone. The live table hides the picture while it is
+    there.
 
     Args:
-        name: what is shown: one thing is one table, in however many cells.
-        make: makes the widget; `None` where there is none.
+        name: what is shown: one thing is one table, in any number of cells.
+        make: makes the widget; returns `None` where there is none.
     """
 
-    def __init__(self, name: str, make: Callable[[], Any]) -> None:
+    def __init__(self, name: str, make: Callable[[], TableWidget | None]) -> None:
         self.name = name
-        self.widget: Any = None
+        self.widget: TableWidget | None = None
         self._make = make
         #: The cells that show it, each with the execution that did.
         self._cells: dict[str, int] = {}
         self._execution: tuple[str, int] | None = None
 
-    def enter(self, text: str) -> Any:
-        """Show the live table under this cell; what displays the picture beside it, unless this very execution has both already."""
+    def enter(self, text: str) -> DisplayHandle | None:
+        """Show the live table under this cell; returns what displays the picture beside it.
+
+        ``None`` if this very execution of the cell shows both already.
+        """
         from IPython.display import DisplayHandle, display
 
         here = _execution()
@@ -82,18 +92,19 @@ class Shown:
         if self.widget is not None:
             shown = self.widget._repr_mimebundle_()
             data, metadata = shown if isinstance(shown, tuple) else (shown, {})
-            display({**data, "text/plain": text}, metadata=metadata, raw=True)
-        self._cells[here[0]] = here[1]
+            display({**(data or {}), "text/plain": text}, metadata=metadata, raw=True)
+        cell, execution = here
+        self._cells[cell] = execution
         return DisplayHandle()
 
     def bundle(self, picture: str, text: str) -> dict[str, str]:
-        """The static picture, as the live table knows it by."""
+        """Return the static picture with the name by which the live table finds it."""
         if self.widget is not None:
             picture = static_beside(self.widget.name, picture)
         return {"text/html": picture, "text/plain": text}
 
     def leave(self, cell: str, execution: int) -> bool:
-        """``execution`` replaces what ``cell`` showed before it; answers whether this is still shown somewhere."""
+        """Note that an execution replaces what a cell showed; returns whether this is still shown anywhere."""
         if self._cells.get(cell, execution) != execution:
             del self._cells[cell]
         return bool(self._cells)
@@ -104,16 +115,16 @@ class Shown:
             self.widget.close()
 
 
-class CellView(Shown):
+class CellView(TableInCells):
     """A run under its cells."""
 
     has_rows = True
 
     def __init__(self, run: Run) -> None:
         super().__init__(run.id, lambda: _widget(lambda widgets: widgets.of_run(run)))
-        #: The static pictures that are still drawn. One of a run that had ended when it
-        #: went on in another cell is what that cell said, and stays.
-        self._pictures: list[Any] = []
+        #: The static pictures that are still updated. If the run had ended and continues
+        #: in another cell, the picture in the first one stays as that cell showed it.
+        self._pictures: list[DisplayHandle] = []
         self._settled = False
         self._drawn = time.monotonic()
 
@@ -122,7 +133,7 @@ class CellView(Shown):
         picture = self.enter(f"nbflow run {state.run}: {state.event}")
         if picture is None:
             return
-        # Known before it is shown: the kernel's Stop may come in between.
+        # Before it is shown: the kernel's Stop may come in between.
         self._pictures = [picture] if self._settled else [*self._pictures, picture]
         self._settled = state.state != "RUNNING"
         picture.display(self._static(state), raw=True)
@@ -130,7 +141,7 @@ class CellView(Shown):
             self.widget.wake()
 
     def show(self, state: RunState) -> None:
-        """Draw the static pictures anew, if nothing else shows the run, or once in a while."""
+        """Redraw the static pictures: each time if nothing else shows the run, else now and again."""
         now = time.monotonic()
         if self.widget is None or now - self._drawn > _PICTURE:
             self._drawn = now
@@ -148,9 +159,9 @@ class CellView(Shown):
 
 
 def show_history(history: History, chronicle: Chronicle) -> None:
-    """Show all runs under this cell, live; the picture beside them is of the frame, and stays as that is."""
+    """Show all runs under this cell, live; the picture beside them is of the frame and does not change."""
     name = f"runs of {chronicle.runs.engine.store.url}"
-    shown = _SHOWN.get(name) or Shown(
+    shown = _SHOWN.get(name) or TableInCells(
         name, lambda: _widget(lambda widgets: widgets.of_history(chronicle))
     )
     picture = shown.enter(f"nbflow runs: {len(history):,}")
@@ -161,12 +172,12 @@ def show_history(history: History, chronicle: Chronicle) -> None:
         )
 
 
-#: What cells of this kernel show, by its name, the latest last.
-_SHOWN: OrderedDict[str, Any] = OrderedDict()
+#: The tables that cells of this kernel show, by name, the latest last.
+_SHOWN: OrderedDict[str, TableInCells] = OrderedDict()
 
 
-def _make_room(here: tuple[str, int], view: Shown) -> None:
-    """A cell that is run again replaces what it showed, and so many tables are enough: no widget is left behind."""
+def _make_room(here: tuple[str, int], view: TableInCells) -> None:
+    """Close the widgets that a cell run again replaces, and the oldest if there are too many."""
     for name, other in list(_SHOWN.items()):
         if other is not view and not other.leave(*here):
             _SHOWN.pop(name).close()
@@ -177,7 +188,10 @@ def _make_room(here: tuple[str, int], view: Shown) -> None:
 
 
 def _execution() -> tuple[str, int]:
-    """The cell that runs, by the front end's id or else by its number, and the number of its execution."""
+    """Return the cell that runs, and the number of its execution.
+
+    The cell is known by the front end's id; where there is none, by the execution.
+    """
     from IPython import get_ipython
 
     shell: Any = get_ipython()
@@ -185,8 +199,11 @@ def _execution() -> tuple[str, int]:
     return str(cell or f"#{shell.execution_count}"), shell.execution_count
 
 
-def _widget(make: Callable[[Any], Any]) -> Any:
-    """The live table; ``None`` without anywidget, or where NBFLOW_TABLE=static asks for pictures alone."""
+def _widget(make: Callable[[ModuleType], TableWidget]) -> TableWidget | None:
+    """Make a live table of the module `table_widget`.
+
+    ``None`` without anywidget, or where NBFLOW_TABLE=static asks for pictures alone.
+    """
     if os.environ.get("NBFLOW_TABLE") == "static":
         return None
     try:
@@ -197,7 +214,7 @@ def _widget(make: Callable[[Any], Any]) -> Any:
 
 
 class TerminalView:
-    """The run as it goes on, then its table; a line now and again where nobody watches, as in a job's log."""
+    """Shows the progress of a run, then its table; in a log, a line now and again."""
 
     has_rows = False
 
@@ -205,34 +222,29 @@ class TerminalView:
         from rich.console import Console
 
         self._console = Console(stderr=True, highlight=False, emoji=False, markup=False)
-        self._live: Any = None
+        self._live: Live | None = None
         self._logged = time.monotonic()
 
     def begin(self, state: RunState) -> None:
         """Nothing to see yet."""
 
     def show(self, state: RunState) -> None:
-        """Draw anew; what is printed meanwhile stands above."""
+        """Redraw; what the code prints meanwhile stands above."""
         if self._console.is_terminal:
-            if self._live is None:
-                from rich.live import Live
-
-                self._live = Live(
-                    console=self._console, auto_refresh=False, transient=True
-                )
-                self._live.start()
-            self._live.update(
-                render.progress(
-                    table_of(state, failures=0), *_progress(state), _seconds(state)
-                ),
-                refresh=True,
-            )
+            self._redraw(state)
         elif time.monotonic() - self._logged >= _LOG:
             self._logged = time.monotonic()
-            sys.stderr.write(
-                f"{time.strftime('%H:%M:%S')} {state.event}: {short(table_of(state, failures=0).sentence, 300)} {duration(_seconds(state))}.\n"
-            )
-            sys.stderr.flush()
+            _log(state)
+
+    def _redraw(self, state: RunState) -> None:
+        if self._live is None:
+            from rich.live import Live
+
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        table = table_of(state, failures=0)
+        shown = render.progress(table, *_progress(state), _seconds(state))
+        self._live.update(shown, refresh=True)
 
     def end(self, state: RunState) -> None:
         """Write the table."""
@@ -241,26 +253,35 @@ class TerminalView:
         render.print_table(table_of(state), self._console)
 
 
+def _log(state: RunState) -> None:
+    """Write one line about a run in progress."""
+    sentence = short(table_of(state, failures=0).sentence, 300)
+    now, taken = time.strftime("%H:%M:%S"), duration(_seconds(state))
+    sys.stderr.write(f"{now} {state.event}: {sentence} {taken}.\n")
+    sys.stderr.flush()
+
+
 def _progress(state: RunState) -> tuple[int, int]:
-    """Rows that ended, and all of them; 0 while nobody knows how many there will be."""
+    """Return the number of rows that ended, and of all rows; 0 while that is not known."""
     ended = sum(number for key, number in state.tally().items() if key in FINAL)
-    return ended, max(state.total, len(state.keys)) * len(
-        state.flows
-    ) if state.total is not None else 0
+    if state.total is None:
+        return ended, 0
+    return ended, max(state.total, len(state.keys)) * len(state.flows)
 
 
 def _seconds(state: RunState) -> float:
-    """How long a run that goes on has been worked on."""
+    """Return the seconds that a run in progress has been worked on."""
     return time.time() - state.started - state.idle
 
 
 def in_kernel() -> bool:
-    """Does this process run cells of a notebook?"""
+    """Return whether this process runs cells of a notebook."""
     return getattr(shell(), "kernel", None) is not None
 
 
-def view(run: Run) -> View:
-    """The view of ``run`` that fits where the code runs; in a kernel the one that there is already."""
+def view(run: Run) -> RunView:
+    """Return the view of ``run`` that fits where the code runs; in a kernel the one that it has already."""
     if not in_kernel():
         return TerminalView()
-    return _SHOWN.get(run.id) or CellView(run)
+    known = _SHOWN.get(run.id)
+    return known if isinstance(known, CellView) else CellView(run)

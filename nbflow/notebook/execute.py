@@ -1,8 +1,8 @@
-"""Execute: the cells of a notebook from top to bottom in a kernel of this very Python, which never outlives them.
+"""Execute: runs the cells of a notebook from top to bottom, in a kernel of this very Python.
 
-Not nbclient's own loop: it saves nothing after an error, takes SIGTERM for a dead
-kernel and leaves a cell that timed out running. Here one cell at a time is begun,
-watched and marked, whatever ends it.
+The kernel never outlives this process. The loop is not nbclient's own, which saves
+nothing after an error, takes SIGTERM for a dead kernel and leaves a cell running that
+timed out. Here one cell at a time is started, watched and marked, whatever ends it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import math
 import os
 import signal
 import subprocess
@@ -28,13 +29,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-#: Seconds for a cell that was interrupted to end by itself, which is when its runs
-#: account for their records.
+    from nbformat import NotebookNode
+
+    #: The start of the kernel, or the execution of a cell.
+    Running = asyncio.Future[Any]
+
+#: Seconds for a cell that was interrupted to end by itself, while its runs account for
+#: their records.
 GRACE = 5.0
-#: Seconds between two looks at a cell that goes on.
+#: Seconds between two looks at a running cell.
 _TICK = 0.25
 _DIED = "The kernel died"
-_PARENT_DIED = 1  # PR_SET_PDEATHSIG
+#: PR_SET_PDEATHSIG of prctl(2): the signal for when the parent dies.
+_PARENT_DIED = 1
 
 
 class Ending(NamedTuple):
@@ -42,9 +49,9 @@ class Ending(NamedTuple):
 
     Attributes:
         how: ``ok``, ``failed``, ``interrupted`` or ``dead`` (the kernel).
-        cell: the number of the code cell at which it ended, from 1; ``None`` if it came
-            to its end.
-        why: one line; empty if it came to its end.
+        cell: the number of the code cell at which it ended, from 1; ``None`` if no cell
+            ended it.
+        why: one line; empty if all cells ran.
     """
 
     how: str
@@ -53,23 +60,33 @@ class Ending(NamedTuple):
 
 
 class Watcher(Protocol):
-    """Is told what happens; all methods are called from the thread that executes."""
+    """Follows the execution; all methods are called from the thread that executes."""
 
-    def begun(self, number: int, cell: Any) -> None:
-        """A cell begins; its mark says ``interrupted`` until it has ended, so that a saved file never lies."""
+    def begun(self, number: int, cell: NotebookNode) -> None:
+        """Note that a cell begins.
 
-    def ended(self, number: int, cell: Any) -> None:
-        """A cell ended and is marked."""
+        Its mark says ``interrupted`` until it has ended, so that a saved file is right
+        whatever happens.
+        """
+
+    def ended(self, number: int, cell: NotebookNode) -> None:
+        """Note that a cell ended and is marked."""
 
     def goes_on(self) -> None:
-        """A quarter of a second has passed."""
+        """Look around: a quarter of a second has passed."""
 
     def is_settled(self) -> bool:
-        """Has everything ended that cells left running in the background?"""
+        """Return whether everything has ended that cells left running in the background."""
 
 
 class Stop:
-    """A request to end, by a signal; asked twice, it does not wait for the cell any more."""
+    """A request to end, by a signal; asked twice, it no longer waits for the cell.
+
+    Attributes:
+        asked: how often it was asked.
+        by: the name of the latest signal.
+        wake: called when it is asked.
+    """
 
     def __init__(self) -> None:
         self.asked = 0
@@ -77,7 +94,7 @@ class Stop:
         self.wake: Callable[[], object] | None = None
 
     def ask(self, by: str) -> None:
-        """End now; once is a request, twice a command."""
+        """Ask to end: once is a request, twice a command."""
         self.asked += 1
         self.by = by
         if self.wake is not None:
@@ -85,18 +102,18 @@ class Stop:
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Within, Ctrl-C, SIGTERM and SIGHUP are requests."""
-        names = (
-            [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-            if threading.current_thread() is threading.main_thread()
-            else []
-        )
-        before = {
-            name: signal.signal(
-                name, lambda number, _: self.ask(signal.Signals(number).name)
-            )
-            for name in names
-        }
+        """Take Ctrl-C, SIGTERM and SIGHUP for requests within the block.
+
+        Only the main thread can do that; in another one, the block just runs.
+        """
+
+        def ask(number: int, _: object) -> None:
+            self.ask(signal.Signals(number).name)
+
+        names: list[signal.Signals] = []
+        if threading.current_thread() is threading.main_thread():
+            names = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+        before = {name: signal.signal(name, ask) for name in names}
         try:
             yield
         finally:
@@ -105,7 +122,7 @@ class Stop:
 
 
 def execute(
-    document: Any,
+    document: NotebookNode,
     *,
     folder: Path,
     environment: dict[str, str],
@@ -113,13 +130,13 @@ def execute(
     stop: Stop,
     timeout: float | None = None,
 ) -> Ending:
-    """Run the cells of ``document``, which takes their outputs and marks.
+    """Run the cells of ``document``, and put their outputs and marks into it.
 
     Args:
         document: the notebook, as `document.read` gives it.
         folder: the kernel's working directory.
         environment: variables that the kernel gets besides this process's own.
-        watcher: is told what happens.
+        watcher: follows what happens.
         stop: where a request to end arrives.
         timeout: seconds that one cell may take.
 
@@ -127,27 +144,25 @@ def execute(
         UsageError: Jupyter is not installed, or no kernel starts.
     """
     try:
-        import nbclient  # noqa: F401 - to say so before anything begins
+        import nbclient  # noqa: F401  # to say so before anything begins
     except ImportError as error:
         raise UsageError(
-            f"Running a notebook needs {error.name}; install it with: pip install 'nbflow[lab]'"
+            f"Running a notebook needs {error.name}; install it with:"
+            " pip install 'nbflow[lab]'"
         ) from None
-    # Sockets of this user's alone instead of TCP ports; in a folder whose name is short
-    # enough for them.
+    session = _KernelSession(document, folder, environment, watcher, stop, timeout)
+    # Sockets that only this user can open, instead of TCP ports; their path must be
+    # short.
     with tempfile.TemporaryDirectory(prefix="nbflow-") as sockets:
-        return asyncio.run(
-            _Execution(document, folder, environment, watcher, stop, timeout).run(
-                f"{sockets}/k"
-            )
-        )
+        return asyncio.run(session.run(f"{sockets}/k"))
 
 
-class _Execution:
+class _KernelSession:
     """One kernel, from its start to its end."""
 
     def __init__(
         self,
-        document: Any,
+        document: NotebookNode,
         folder: Path,
         environment: dict[str, str],
         watcher: Watcher,
@@ -160,10 +175,11 @@ class _Execution:
         self.watcher = watcher
         self.stop = stop
         self.timeout = timeout
+        #: Whether the kernel can no longer be asked to shut down.
         self.is_lost = False
 
     async def run(self, socket: str) -> Ending:
-        from jupyter_client.kernelspec import NoSuchKernel
+        """Start the kernel on a socket, run the cells, and end it."""
         from nbclient import NotebookClient
 
         self.woken = asyncio.Event()
@@ -172,62 +188,63 @@ class _Execution:
         self.client = NotebookClient(
             self.document, timeout=None, kernel_name="python3", store_widget_state=False
         )
-        manager: Any = self.client.create_kernel_manager()
-        self.manager = manager
-        # Whatever kernels the machine has: the one that runs is this Python, with this
-        # nbflow.
-        try:
-            manager.kernel_spec.argv[0] = sys.executable
-        except NoSuchKernel:
-            raise UsageError(
-                "Running a notebook needs ipykernel; install it with: pip install 'nbflow[lab]'"
-            ) from None
-        manager.transport, manager.ip = "ipc", socket
+        self.manager: Any = self.client.create_kernel_manager()
+        self.manager.transport = "ipc"
+        self.manager.ip = socket
+        self._use_this_python()
         try:
             starting = asyncio.ensure_future(self._start())
             if await self._watch(starting, None) is not None:
                 starting.cancel()
                 self.is_lost = True
-                return Ending(
-                    "interrupted", None, f"{self.stop.by} before the first cell"
-                )
+                why = f"{self.stop.by} before the first cell"
+                return Ending("interrupted", None, why)
             starting.result()
             return await self._cells()
         finally:
             self.stop.wake = None
             await self._end()
 
-    async def _start(self) -> None:
-        environment = {
-            **os.environ,
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # the kernel's debugger warns about frozen modules of Python 3.11
-            **self.environment,
-        }
+    def _use_this_python(self) -> None:
+        """Have this very Python run, with this nbflow, whatever kernels the machine has."""
+        from jupyter_client.kernelspec import NoSuchKernel
+
         try:
-            # What programs print past the kernel is in the cell's output, masked; once
-            # more, in this command's, it would not be.
-            streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            self.manager.kernel_spec.argv[0] = sys.executable
+        except NoSuchKernel:
+            raise UsageError(
+                "Running a notebook needs ipykernel; install it with:"
+                " pip install 'nbflow[lab]'"
+            ) from None
+
+    async def _start(self) -> None:
+        # The kernel's debugger would warn about frozen modules of Python 3.11.
+        quiet = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+        # What programs print past the kernel is in the cell's output, masked. In the
+        # output of this command it would not be.
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        try:
             await self.client.async_start_new_kernel(
                 cwd=str(self.folder),
-                env=environment,
+                env={**os.environ, **quiet, **self.environment},
                 preexec_fn=_dies_with_parent(),
                 **streams,
             )
             await self.client.async_start_new_kernel_client()
         except RuntimeError as error:
             raise UsageError(
-                f"The kernel did not start: {error}. Try `{sys.executable} -m ipykernel_launcher --version`."
+                f"The kernel did not start: {error}. Try `{sys.executable} -m"
+                " ipykernel_launcher --version`."
             ) from None
 
     async def _end(self) -> None:
         manager, client = self.manager, self.client.kc
         try:
             if manager.has_kernel:
-                # In an interpreter that shuts down, what goes on in the background
-                # would fail instead of being cut off.
-                await manager.shutdown_kernel(
-                    now=self.is_lost or not self.watcher.is_settled()
-                )
+                # While an interpreter shuts down, what runs in the background fails
+                # in odd ways; killed, it is cut off, and continues next time.
+                is_busy = self.is_lost or not self.watcher.is_settled()
+                await manager.shutdown_kernel(now=is_busy)
         finally:
             await manager.cleanup_resources()
             if client is not None:
@@ -237,9 +254,8 @@ class _Execution:
         cells = documents.code_cells(self.document)
         for number, (place, cell) in enumerate(cells, 1):
             if self.stop.asked:
-                return Ending(
-                    "interrupted", number, f"{self.stop.by} before cell {number}"
-                )
+                why = f"{self.stop.by} before cell {number}"
+                return Ending("interrupted", number, why)
             if "skip-execution" in documents.tags(cell):
                 continue
             ending = await self._cell(number, place, cell)
@@ -247,12 +263,10 @@ class _Execution:
                 return ending
         return await self._settle()
 
-    async def _cell(self, number: int, place: int, cell: Any) -> Ending | None:
-        """Run one cell and mark it; answers the end of the notebook if that is it."""
-        started, begun = (
-            datetime.now(UTC).isoformat(timespec="milliseconds"),
-            time.perf_counter(),
-        )
+    async def _cell(self, number: int, place: int, cell: NotebookNode) -> Ending | None:
+        """Run one cell and mark it; returns an ending if the notebook ends with it."""
+        started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        begun = time.perf_counter()
         documents.mark(cell, "interrupted", started=started)
         self.watcher.begun(number, cell)
         running = asyncio.ensure_future(self.client.async_execute_cell(cell, place))
@@ -260,56 +274,53 @@ class _Execution:
         if cut is not None:
             await self._interrupt(running)
         ending = await self._outcome(number, cell, running, cut)
-        if ending is not None and ending.how == "dead":
-            self.is_lost = True
-        state = ending.how.replace("dead", "failed") if ending is not None else "ok"
-        error = {"error": ending.why} if ending is not None and state != "ok" else {}
-        documents.mark(
-            cell,
-            state,
-            started=started,
-            seconds=round(time.perf_counter() - begun, 3),
-            **error,
-        )
-        if ending is not None and (ending.how == "dead" or cut == "timeout"):
-            _say(cell, ending.why)
+        seconds = round(time.perf_counter() - begun, 3)
+        state = "ok"
+        more: dict[str, object] = {"started": started, "seconds": seconds}
+        if ending is not None:
+            state = "failed" if ending.how == "dead" else ending.how
+            if state != "ok":
+                more["error"] = ending.why
+            if ending.how == "dead":
+                self.is_lost = True
+            if ending.how == "dead" or cut == "timeout":
+                _say(cell, ending.why)
+        documents.mark(cell, state, **more)
         self.watcher.ended(number, cell)
         return ending
 
-    async def _watch(
-        self, task: asyncio.Future[Any], timeout: float | None
-    ) -> str | None:
-        """Wait for a task; answers ``"timeout"`` or ``"stop"`` if that came first."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+    async def _watch(self, task: Running, timeout: float | None) -> str | None:
+        """Wait for a task; returns ``"timeout"`` or ``"stop"`` if that came first."""
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
         while not task.done():
-            left = (
-                _TICK
-                if deadline is None
-                else min(_TICK, max(0.0, deadline - time.monotonic()))
-            )
+            left = max(0.0, deadline - time.monotonic())
             waker = asyncio.ensure_future(self.woken.wait())
             await asyncio.wait(
-                {task, waker}, timeout=left, return_when=asyncio.FIRST_COMPLETED
+                {task, waker},
+                timeout=min(_TICK, left),
+                return_when=asyncio.FIRST_COMPLETED,
             )
             waker.cancel()
             if task.done():
                 break
             if self.stop.asked:
                 return "stop"
-            if deadline is not None and time.monotonic() >= deadline:
+            if time.monotonic() >= deadline:
                 return "timeout"
             self.watcher.goes_on()
         return None
 
-    async def _interrupt(self, running: asyncio.Future[Any]) -> None:
-        """Have the cell raise KeyboardInterrupt, so that its runs account for their records; not for ever."""
-        asked, deadline = self.stop.asked, time.monotonic() + GRACE
+    async def _interrupt(self, running: Running) -> None:
+        """Interrupt a cell as Ctrl-C does, and give its runs the time to account for their records.
+
+        If that takes too long, or somebody asks again, the kernel is given up.
+        """
+        asked = max(self.stop.asked, 1)
+        deadline = time.monotonic() + GRACE
         await self.manager.interrupt_kernel()
-        while (
-            not running.done()
-            and time.monotonic() < deadline
-            and self.stop.asked <= max(asked, 1)
-        ):
+        while not running.done() and self.stop.asked <= asked:
+            if time.monotonic() >= deadline:
+                break
             await asyncio.wait({running}, timeout=_TICK / 5)
         if not running.done():
             self.is_lost = True
@@ -317,52 +328,46 @@ class _Execution:
             await asyncio.wait({running})
 
     async def _outcome(
-        self, number: int, cell: Any, running: asyncio.Future[Any], cut: str | None
+        self, number: int, cell: NotebookNode, running: Running, cut: str | None
     ) -> Ending | None:
+        """Return the ending that a cell means for the notebook; ``None`` if the next one follows."""
         from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-        late = (
-            Ending(
-                "failed",
-                number,
-                f"cell {number} took longer than --timeout {duration(self.timeout or 0)}",
-            )
-            if cut == "timeout"
-            else None
-        )
+        late = None
+        if cut == "timeout":
+            limit = duration(self.timeout or 0)
+            why = f"cell {number} took longer than --timeout {limit}"
+            late = Ending("failed", number, why)
         try:
             running.result()
         except CellExecutionError as error:
             return late or self._raised(number, error.ename, error.evalue)
         except DeadKernelError:
             if not self.is_lost:
-                return Ending(
-                    "dead", number, f"{_DIED} in cell {number}{await self._death()}"
-                )
+                why = f"{_DIED} in cell {number}{await self._death()}"
+                return Ending("dead", number, why)
             ending = late or self._raised(number, "KeyboardInterrupt", "")
-            return ending._replace(
-                why=f"{ending.why}, and it did not stop when asked: the kernel was killed"
-            )
-        # A cell that may raise is no failure of nbclient's; interrupted it is all the
-        # same.
-        was_cut = cut == "stop" and any(
-            output.get("ename") == "KeyboardInterrupt" for output in cell.outputs
-        )
-        return self._raised(number, "KeyboardInterrupt", "") if was_cut else late
+            why = f"{ending.why}, and it did not stop when asked: the kernel was killed"
+            return ending._replace(why=why)
+        # For nbclient, a cell that is allowed to raise did not fail; if it was
+        # interrupted, the notebook ends there all the same.
+        raised = [output.get("ename") for output in cell.outputs]
+        if cut == "stop" and "KeyboardInterrupt" in raised:
+            return self._raised(number, "KeyboardInterrupt", "")
+        return late
 
     def _raised(self, number: int, name: str, message: str) -> Ending:
+        """Return the ending that an exception means."""
         if name == "SystemExit" and message in ("", "0", "None"):
-            return Ending(
-                "ok", number, f"cell {number} ended the notebook with sys.exit()"
-            )
+            why = f"cell {number} ended the notebook with sys.exit()"
+            return Ending("ok", number, why)
         if name == "KeyboardInterrupt":
-            return Ending(
-                "interrupted", number, f"{self.stop.by or name} in cell {number}"
-            )
+            why = f"{self.stop.by or name} in cell {number}"
+            return Ending("interrupted", number, why)
         return Ending("failed", number, f"{name}: {message}")
 
     async def _death(self) -> str:
-        """What killed the kernel, as far as its exit status tells."""
+        """Return what killed the kernel, as far as its exit status says."""
         process = getattr(self.manager.provisioner, "process", None)
         code = process.poll() if process is not None else None
         if code is None:
@@ -370,54 +375,48 @@ class _Execution:
         if code >= 0:
             return f": it ended with exit code {code}"
         name = signal.Signals(-code).name
-        return f": {name}" + (
-            ", which is also what the system sends when memory runs out"
-            if name == "SIGKILL"
-            else ""
-        )
+        if name == "SIGKILL":
+            name += ", which is also what the system sends when memory runs out"
+        return f": {name}"
 
     async def _settle(self) -> Ending:
-        """Wait for what cells left running in the background; ends with the kernel, or when asked to."""
+        """Wait for what cells left running in the background, as long as the kernel lives and nobody asks to stop."""
         while not self.watcher.is_settled():
             if self.stop.asked:
-                return Ending(
-                    "interrupted",
-                    None,
-                    f"{self.stop.by} while runs went on in the background",
-                )
+                why = f"{self.stop.by} while runs went on in the background"
+                return Ending("interrupted", None, why)
             if not await self.manager.is_alive():
                 self.is_lost = True
-                return Ending(
-                    "dead",
-                    None,
-                    f"{_DIED} while runs went on in the background{await self._death()}",
-                )
+                death = await self._death()
+                why = f"{_DIED} while runs went on in the background{death}"
+                return Ending("dead", None, why)
             self.watcher.goes_on()
             await asyncio.sleep(_TICK)
         return Ending("ok")
 
 
-def _say(cell: Any, why: str) -> None:
-    """Let the cell show what no kernel was left to say."""
+def _say(cell: NotebookNode, why: str) -> None:
+    """Have the cell show what no kernel was left to say."""
     from nbformat.v4 import new_output
 
-    cell.outputs.append(
-        new_output("error", ename="nbflow", evalue=why, traceback=[why])
-    )
+    error = new_output("error", ename="nbflow", evalue=why, traceback=[why])
+    cell.outputs.append(error)
 
 
 def _dies_with_parent() -> Callable[[], None] | None:
-    """What a child runs before it becomes the kernel: on Linux the system kills it when this process dies, however.
+    """Return what a child process runs before it becomes the kernel, so that it dies with this one.
 
-    The kernel looks for its parent, too, but only once a second, and not while a cell
-    holds the interpreter.
+    On Linux the system kills it then. The kernel looks for its parent, too, but only once
+    a second, and not while a cell holds the interpreter.
     """
     if sys.platform != "linux":
         return None
-    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+    prctl = ctypes.CDLL(None).prctl
+    parent = os.getpid()
 
     def prepare() -> None:
         prctl(_PARENT_DIED, signal.SIGKILL)
+        # The parent may have died before that.
         if os.getppid() != parent:
             os._exit(1)
 

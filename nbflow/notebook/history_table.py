@@ -1,4 +1,4 @@
-"""Past: the live table of all runs: which there are, any of them opened below it, two of them compared."""
+"""History table: the live table of all runs: any of them opens below it, two of them are compared."""
 
 from __future__ import annotations
 
@@ -8,28 +8,43 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from nbflow._core.sheet import CODES
 from nbflow._core.table import short
 from nbflow._run.render import RUN_LOOKS
 from nbflow.errors import UsageError
-from nbflow.notebook.live_table import BEAT, ELSEWHERE, SHARE, Talk, window
+from nbflow.notebook.live_table import BEAT, ELSEWHERE, SHARE, LiveTable, window
 from nbflow.notebook.run_table import RunTable, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from nbflow._run.chronicle import Chronicle, Line
     from nbflow._run.differences import Change
-    from nbflow.notebook.live_table import Message, Send
+    from nbflow.notebook.live_table import Answer, Message, RowData, Send
 
-#: Events that are filters of their own, runs that are open at once, differences that
-#: are kept of a comparison.
-_EVENTS, _OPEN, _DIFFERENCES = 8, 8, 20_000
+#: Events that have a filter of their own.
+_EVENTS = 8
+#: Runs that are open at once.
+_OPEN = 8
+#: Differences that are kept of a comparison, and kinds of them that are listed.
+_DIFFERENCES, _KINDS = 20_000, 12
+#: Characters of a value that are shown beside another one.
 _VALUE = 2_000
+#: Runs that a comparison takes.
+_TWO = 2
 
-SORTS: dict[str, Callable[[Line], Any]] = {
+
+def _cost(line: Line) -> float:
+    """Return what a run cost; one whose price nobody knows is sorted as the dearest."""
+    if line.usage.unpriced and line.usage.cost is None:
+        return math.inf
+    return line.usage.cost or 0.0
+
+
+#: By what runs are sorted.
+SORTS: dict[str, Callable[[Line], str | float]] = {
     "started": lambda line: line.started,
     "run": lambda line: line.run,
     "event": lambda line: line.event,
@@ -37,11 +52,7 @@ SORTS: dict[str, Callable[[Line], Any]] = {
     "seconds": lambda line: line.seconds,
     "records": lambda line: line.records,
     "failed": lambda line: line.failed,
-    "cost": lambda line: (
-        math.inf
-        if line.usage.unpriced and line.usage.cost is None
-        else line.usage.cost or 0.0
-    ),
+    "cost": _cost,
 }
 
 
@@ -55,34 +66,60 @@ class Wanted(NamedTuple):
     descending: bool
 
     def fits(self, line: Line) -> bool:
-        """Is this run one of them?"""
-        return (
-            (not self.states or line.state in self.states)
-            and self.event in (None, line.event)
-            and (
-                not self.text
-                or self.text in f"{line.run} {line.event} {line.state}".casefold()
-            )
-        )
+        """Return whether this run is one of them."""
+        if self.states and line.state not in self.states:
+            return False
+        if self.event not in (None, line.event):
+            return False
+        return self.text in f"{line.run} {line.event} {line.state}".casefold()
+
+
+class ChangeText(NamedTuple):
+    """A difference between two runs, as a page shows it."""
+
+    record: str
+    flow: str
+    field: str
+    before: str
+    after: str
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """The flow and the field that it is in."""
+        return self.flow, self.field
 
 
 class Compared(NamedTuple):
-    """What came out differently in two runs, as a page shows it."""
+    """What came out differently in two runs.
+
+    Attributes:
+        before: the id of the earlier run.
+        after: the id of the later one.
+        changes: the differences.
+        kinds: the number of differences by flow and field.
+        records: the number of records in either run.
+        more: whether there are more differences than are kept.
+    """
 
     before: str
     after: str
-    changes: list[tuple[str, str, str, str, str]]
+    changes: list[ChangeText]
     kinds: Counter[tuple[str, str]]
     records: int
     more: bool
 
 
-class HistoryTable(Talk["dict[str, Line]"]):
-    """The runs of a store; a view opens one of them as its `RunTable`, whose messages say ``of`` which run they are.
+class HistoryTable(LiveTable["dict[str, Line]"]):
+    """The runs of a store; a view opens one of them as a `RunTable` below it.
+
+    The messages of a run that is open say ``of`` which run they are.
 
     Args:
         chronicle: the runs.
-        opens: the latest run is open from the beginning.
+        send: gives a message to every view.
+        wake: has `tick` called soon.
+        read_only: refuse everything that would change anything.
+        opens: whether the latest run is open from the beginning.
     """
 
     plain: ClassVar[Message] = {"sort": "started", "descending": True}
@@ -100,26 +137,28 @@ class HistoryTable(Talk["dict[str, Line]"]):
         self.chronicle = chronicle
         self.opened: dict[str, RunTable] = {}
         self._opens = opens
+        #: Seconds that the latest look took.
         self._cost = 0.0
-        self._goes_on = False
+        self._is_running = False
+        #: The latest comparison, of which a page asks for one part after another.
         self._compared: Compared | None = None
         self._comparing = threading.Lock()
 
     def query(self, asked: Message) -> Wanted:
-        """What a view asks for."""
-        event = asked.get("event")
+        """Return what a view asks for, checked."""
+        event, sort = asked.get("event"), asked.get("sort")
         return Wanted(
             text=str(asked.get("text", ""))[:200].casefold(),
             event=str(event) if event is not None else None,
             states=tuple(str(state) for state in asked.get("states", ())),
-            sort=asked["sort"] if asked.get("sort") in SORTS else "started",
+            sort=sort if sort in SORTS else "started",
             descending=bool(asked.get("descending")),
         )
 
-    # Runs that are open go their own way, on the same wire.
+    # Runs that are open have messages of their own, on the same wire.
 
     def take(self, message: Message) -> None:
-        """A page said something, to the history or to a run in it."""
+        """Take a message of a page, to the history or to a run in it."""
         run = message.get("of")
         if run is None:
             super().take(message)
@@ -141,7 +180,7 @@ class HistoryTable(Talk["dict[str, Line]"]):
             del self.opened[run]
 
     def tick(self, now: float) -> None:
-        """Tell what is new of the history, and of every run that is open."""
+        """Tell what is new in the history, and in every run that is open."""
         super().tick(now)
         for run, table in list(self.opened.items()):
             try:
@@ -152,10 +191,10 @@ class HistoryTable(Talk["dict[str, Line]"]):
 
     @property
     def is_quiet(self) -> bool:
-        """Does no run go on? Others may begin: it is looked at now and again all the same."""
+        """Whether no run is in progress. As others may begin, it is still looked at now and again."""
         return (
             super().is_quiet
-            and not self._goes_on
+            and not self._is_running
             and all(table.is_quiet for table in self.opened.values())
         )
 
@@ -163,42 +202,40 @@ class HistoryTable(Talk["dict[str, Line]"]):
 
     @contextmanager
     def look(self) -> Iterator[dict[str, Line]]:
-        """All runs by id, the latest first."""
+        """Return all runs by id, the latest first."""
         begun = time.monotonic()
         lines = {line.run: line for line in self.chronicle.lines()}
         self._cost = time.monotonic() - begun
-        self._goes_on = any(line.state == "RUNNING" for line in lines.values())
+        self._is_running = any(line.state == "RUNNING" for line in lines.values())
         for view in self.views.values():
             if view.rows is not None and not lines.keys() >= set(view.rows):
                 view.rows = None  # some were deleted
         yield lines
 
     def known(self, stand: dict[str, Line]) -> object:
-        """The runs themselves: a line is another one when anything of it is."""
+        """Return the runs themselves: a line differs as soon as anything in it does."""
         return stand
 
     @property
     def pace(self) -> float:
-        """Slower if nothing goes on, and where looking is dear."""
-        return max(ELSEWHERE if self._goes_on else BEAT, SHARE * self._cost)
+        """Seconds between two looks; more if no run is in progress, and if a look takes long."""
+        return max(ELSEWHERE if self._is_running else BEAT, SHARE * self._cost)
 
     def choose(self, stand: dict[str, Line], query: Wanted) -> list[str]:
-        """The ids of the runs that fit, in order."""
-        return [
-            line.run
-            for line in sorted(
-                filter(query.fits, stand.values()),
-                key=SORTS[query.sort],
-                reverse=query.descending,
-            )
-        ]
+        """Return the ids of the runs that fit, in order."""
+        lines = [line for line in stand.values() if query.fits(line)]
+        lines.sort(key=SORTS[query.sort], reverse=query.descending)
+        return [line.run for line in lines]
 
-    def row(self, stand: dict[str, Line], chosen: Any) -> list[Any]:
-        """One run: id, event, state, begin, end, records, rows in all, rows by state, failed, cost, seconds between its rounds."""
+    def row(self, stand: dict[str, Line], chosen: str) -> RowData:
+        """Return one run as it travels.
+
+        Its id, event, state, begin, end, records, rows in all, rows by state, failed
+        ones, cost, and the seconds between its rounds.
+        """
         line = stand[chosen]
-        counts = {
-            CODES[state]: number for state, number in line.tally.items() if number
-        }
+        tally = line.tally.items()
+        counts = {CODES[state]: number for state, number in tally if number}
         return [
             line.run,
             short(line.event, 120),
@@ -214,7 +251,7 @@ class HistoryTable(Talk["dict[str, Line]"]):
         ]
 
     def picture(self, stand: dict[str, Line], _now: float) -> Message:
-        """The sentence, the tiles and the events."""
+        """Return the aggregates: the sentence, the tiles and the events."""
         lines = list(stand.values())
         states = Counter(line.state for line in lines)
         events = Counter(line.event for line in lines)
@@ -236,123 +273,107 @@ class HistoryTable(Talk["dict[str, Line]"]):
 
     def _compare(self, message: Message) -> Message:
         before, after = self._pair([str(run) for run in message.get("runs", ())])
-        with self._comparing:
-            known = self._compared
-            if (
-                known is None
-                or (known.before, known.after) != (before, after)
-                or message.get("anew")
-            ):
-                known = self._compared = self._differences(before, after)
-        only = tuple(message["only"]) if message.get("only") else None
-        changes = [change for change in known.changes if only in (None, change[1:3])]
+        known = self._comparison(before, after, again=bool(message.get("anew")))
+        changes = known.changes
+        if message.get("only"):
+            only = tuple(message["only"])
+            changes = [change for change in changes if change.kind == only]
         offset, limit = window(message)
         offset = max(0, min(offset, len(changes) - 1))
+        shown = changes[offset : offset + limit]
+        kinds = known.kinds.most_common(_KINDS)
         return {
             "t": "compared",
             "runs": [before, after],
             "total": len(changes),
             "offset": offset,
-            "rows": [
-                [offset + at, *change]
-                for at, change in enumerate(changes[offset : offset + limit])
-            ],
+            "rows": [[number, *change] for number, change in enumerate(shown, offset)],
             "differences": len(known.changes),
             "more": known.more,
-            "changed": len({change[0] for change in known.changes}),
+            "changed": len({change.record for change in known.changes}),
             "records": known.records,
-            "kinds": [
-                [flow, field, number]
-                for (flow, field), number in known.kinds.most_common(12)
-            ],
+            "kinds": [[flow, field, number] for (flow, field), number in kinds],
         }
 
     def _pair(self, runs: list[str]) -> tuple[str, str]:
-        """The two runs, the earlier first; beside one alone, the one of its event before it."""
+        """Return the two runs, the earlier first; beside a single one, the run of its event before it."""
         lines = {line.run: line for line in self.chronicle.lines()}
-        unknown = [run for run in runs if run not in lines]
-        if unknown or not 1 <= len(runs) <= 2:  # noqa: PLR2004
-            raise UsageError(
-                f"There is no run {unknown[0]}."
-                if unknown
-                else "Choose two runs to compare."
-            )
+        for run in runs:
+            if run not in lines:
+                raise UsageError(f"There is no run {run}.")
+        if not 1 <= len(runs) <= _TWO:
+            raise UsageError("Choose two runs to compare.")
         if len(runs) == 1:
-            earlier = next(
-                (
-                    run
-                    for run, line in lines.items()
-                    if run < runs[0] and line.event == lines[runs[0]].event
-                ),
-                None,
-            )
-            if earlier is None:
-                raise UsageError(
-                    f"There is no earlier run of {lines[runs[0]].event} to compare it with."
-                )
-            runs = [earlier, *runs]
+            runs = [_run_before(lines[runs[0]], lines.values()), *runs]
         before, after = sorted(runs)
         return before, after
+
+    def _comparison(self, before: str, after: str, *, again: bool) -> Compared:
+        """Return the comparison of two runs, made once; ``again``: in any case now."""
+        with self._comparing:
+            known = self._compared
+            if again or known is None or (known.before, known.after) != (before, after):
+                known = self._compared = self._differences(before, after)
+            return known
 
     def _differences(self, before: str, after: str) -> Compared:
         one, other = self.chronicle.open(before), self.chronicle.open(after)
         found = list(itertools.islice(one.differences(other), _DIFFERENCES + 1))
-        changes = [_told(change) for change in found[:_DIFFERENCES]]
+        changes = [_as_text(change) for change in found[:_DIFFERENCES]]
         gone = sum(1 for change in found if change.field == "record" and change.before)
         return Compared(
             before,
             after,
             changes,
-            Counter(change[1:3] for change in changes),
+            Counter(change.kind for change in changes),
             other.records + gone,
             len(found) > _DIFFERENCES,
         )
 
-    answers: ClassVar[Mapping[Any, Callable[[Any, Message], Message]]] = {
-        "compare": _compare
-    }
+    answers: ClassVar[Mapping[object, Answer]] = {"compare": _compare}
 
 
-def _told(change: Change) -> tuple[str, str, str, str, str]:
-    """A difference in texts: record, flow, field, before, after."""
+def _run_before(line: Line, lines: Iterable[Line]) -> str:
+    """Return the latest run of the same event before this one; ids sort by time."""
+    for other in lines:
+        if other.run < line.run and other.event == line.event:
+            return other.run
+    raise UsageError(f"There is no earlier run of {line.event} to compare it with.")
+
+
+def _as_text(change: Change) -> ChangeText:
+    """Return a difference as a page shows it."""
     before, after = change.before, change.after
     if change.field == "record":
         before, after = ("there", "not there") if before else ("not there", "there")
     elif change.field == "status":
-        before, after = (
-            before.lower().replace("_", " "),
-            after.lower().replace("_", " "),
-        )
-    return (
-        short(change.record, 120),
-        change.flow,
-        change.field,
-        _shown(before),
-        _shown(after),
-    )
+        before = before.lower().replace("_", " ")
+        after = after.lower().replace("_", " ")
+    record = short(change.record, 120)
+    return ChangeText(record, change.flow, change.field, _shown(before), _shown(after))
 
 
-def _shown(value: Any) -> str:
-    """A value as a person reads it, as far as a row has room."""
+def _shown(value: object) -> str:
+    """Return a value as a person reads it, as far as a row has room."""
     text = text_of(lambda: value)
-    return (
-        text
-        if len(text) <= _VALUE
-        else f"{text[:_VALUE]} ... and {len(text) - _VALUE:,} characters more"
-    )
+    if len(text) <= _VALUE:
+        return text
+    return f"{text[:_VALUE]} ... and {len(text) - _VALUE:,} characters more"
 
 
 def _sentence(lines: list[Line], states: Counter[str], events: Counter[str]) -> str:
     if not lines:
         return "No runs yet."
-    troubled = sum(1 for line in lines if line.failed)
-    parts = [f"{states['RUNNING']:,} going on"] if states["RUNNING"] else []
-    parts += [f"{troubled:,} with failures"] if troubled else ["none with failures"]
-    latest = f" The latest, {lines[0].event}, {_STANDS[lines[0].state]}."
-    return f"{_several(len(lines), 'run')} of {_several(len(events), 'event')}: {', '.join(parts)}.{latest}"
+    runs, kinds = _counted(len(lines), "run"), _counted(len(events), "event")
+    running = states["RUNNING"]
+    failed = sum(1 for line in lines if line.failed)
+    parts = [f"{running:,} going on"] if running else []
+    parts.append(f"{failed:,} with failures" if failed else "none with failures")
+    latest = f"The latest, {lines[0].event}, {_CAME_OUT[lines[0].state]}."
+    return f"{runs} of {kinds}: {', '.join(parts)}. {latest}"
 
 
-_STANDS = {
+_CAME_OUT = {
     "RUNNING": "goes on",
     "COMPLETED": "completed",
     "PARTIAL": "has failures",
@@ -362,5 +383,5 @@ _STANDS = {
 }
 
 
-def _several(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun if number == 1 else f'{noun}s'}"

@@ -1,4 +1,7 @@
-"""Turn: one copy of a job at a time. The system gives the turn back when its holder dies, however it dies."""
+"""Job lock: one copy of a job at a time.
+
+The system releases the lock when its holder dies, in whatever way.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+#: Seconds between two attempts to get the lock.
 _GLANCE = 0.2
 
 
@@ -31,15 +35,15 @@ class BusyError(UsageError):
 
 
 @contextmanager
-def turn(
+def job_lock(
     store: Path, names: list[str], *, waits: Callable[[str], None] | None
 ) -> Iterator[None]:
-    """Hold the turn for every one of ``names`` on a store.
+    """Hold the lock of every one of ``names`` on a store.
 
     Args:
         store: the store's folder; made if it is not there.
-        names: what nobody else may be at, such as an output file.
-        waits: told who is at work when the wait begins; ``None`` does not wait.
+        names: what no other process may work on, such as an output file.
+        waits: called with who is at work when the wait begins; ``None`` does not wait.
 
     Raises:
         BusyError: another process has one of them, and ``waits`` is ``None``.
@@ -48,13 +52,8 @@ def turn(
     folder = store / "jobs"
     prepare(store)
     with ExitStack() as held:
-        # In one order for everybody, so that no two wait for each other.
-        for name in sorted(
-            {
-                hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:40]
-                for name in names
-            }
-        ):
+        # In one order for every process, so that no two wait for each other.
+        for name in sorted(set(map(_file_name, names))):
             try:
                 private_folder(folder)
                 file = open_private(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT)
@@ -65,11 +64,18 @@ def turn(
         yield
 
 
+def _file_name(name: str) -> str:
+    data = name.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(data).hexdigest()[:40]
+
+
 def _take(file: int, waits: Callable[[str], None] | None) -> None:
+    """Lock a file and write into it who has it."""
     told = False
     while not lock_file(file):
         holder = os.pread(file, 100, 0).decode("ascii", "replace").strip()
-        who = f"another copy of this job is at work{f' (process {holder})' if holder else ''}"
+        process = f" (process {holder})" if holder else ""
+        who = f"another copy of this job is at work{process}"
         if waits is None:
             raise BusyError(
                 f"{who[0].upper()}{who[1:]}; run without --no-wait to wait for it."

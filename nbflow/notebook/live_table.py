@@ -1,17 +1,18 @@
-"""Talk: how a table in the kernel speaks with the pages that show it. The kernel owns the rows; a page holds what it shows.
+"""Live table: a table in the kernel, and how it talks with the pages that show it.
 
-Messages from a page (``t`` is the kind, ``id`` the view that asks):
+The kernel owns the rows; a page holds what it shows. Messages from a page (``t`` is the
+kind, ``id`` the view that asks):
 
 - ``view``: what the view shows from now on: offset, limit, query, whether its order may
   change, whether it is seen
 - ``ack``: the tick with number ``n`` is drawn
-- ``gone``: the view is no more
-- what else the table answers (`Talk.answers`): ``open`` a row, ``act``, ``csv``,
+- ``gone``: the view no longer exists
+- what else the table answers (`LiveTable.answers`): ``open`` a row, ``act``, ``csv``,
   ``compare``
 
-and to it: ``tick`` (aggregates, and each view's rows), ``beat`` (the kernel lives),
-``said`` (what came of something), and the answers. What a record holds travels as texts
-that a page never takes for HTML.
+and to a page: ``tick`` (aggregates, and each view's rows), ``beat`` (the kernel lives),
+``said`` (what came of a request), and the answers. What a record holds travels as text,
+which a page never takes for HTML.
 """
 
 from __future__ import annotations
@@ -31,23 +32,49 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
     Send = Callable[[Message], None]
+    #: Answers a message; its first argument is the table.
+    Answer = Callable[[Any, Message], Message]
+    #: A row as it travels.
+    RowData = list[Any]
 
-#: Seconds between two ticks: at best, if the page does not answer (or cannot, while a
-#: cell runs), of what another process works on, and if nothing happens.
-PERIOD, UNANSWERED, ELSEWHERE, BEAT = 0.2, 0.4, 0.5, 2.0
+#: Seconds between two ticks at least.
+PERIOD = 0.2
+#: The same if the page does not answer, or cannot, while a cell runs.
+UNANSWERED = 0.4
+#: The same for what another process works on.
+ELSEWHERE = 0.5
+#: The same if nothing happens.
+BEAT = 2.0
 #: Seconds after which a view that is silent while another speaks is taken for gone.
 _SILENT = 30.0
-#: Choosing rows takes at most this share of the time; a selection is good for so many
-#: times what it cost.
+#: Choosing rows takes at most one in this many seconds: what was chosen is used for this
+#: many times the time that it cost.
 SHARE = 50
+#: Rows that a page may ask for at once.
 _LIMIT = 200
 
+#: The thing that is shown, as it stands at one moment.
 Stand = TypeVar("Stand")
 
 
 @dataclass(slots=True)
-class View:
-    """One place where the table is shown: what it asks for, and what it got."""
+class PageView:
+    """One place where the table is shown: what it asks for, and what it got.
+
+    Attributes:
+        query: which rows it shows, and in which order.
+        offset: where in them it is.
+        limit: the number of rows that it has room for.
+        held: whether the rows must stay where they are, as somebody reads them.
+        seen: whether it is on the screen.
+        asked: the number of its latest request.
+        answered: the number of the request that was answered last.
+        heard: when it was heard of last.
+        rows: the rows that fit its query, in order; ``None`` if they are to be chosen.
+        chosen_at: when they were chosen.
+        cost: seconds that this took.
+        stale: whether what is shown has changed since.
+    """
 
     query: Any
     offset: int = 0
@@ -60,19 +87,24 @@ class View:
     rows: Any = None
     chosen_at: float = 0.0
     cost: float = 0.0
-    #: What is shown went on since the rows were chosen.
     stale: bool = False
 
     @property
     def is_due(self) -> bool:
-        """Is it time for another choice? The dearer one was, the longer it is good for."""
-        return self.rows is None or (
-            not self.held and time.monotonic() - self.chosen_at >= SHARE * self.cost
-        )
+        """Whether it is time to choose rows again: the more that cost, the longer it is used."""
+        if self.rows is None:
+            return True
+        age = time.monotonic() - self.chosen_at
+        return not self.held and age >= SHARE * self.cost
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it asked for something that has not been answered."""
+        return self.asked != self.answered
 
 
-class Talk(Generic[Stand]):
-    """A live table, however many views there are of it. ``Stand`` is how the thing that it shows stands at a moment.
+class LiveTable(Generic[Stand]):
+    """A live table, with any number of views of it.
 
     Args:
         send: gives a message to every view.
@@ -81,47 +113,53 @@ class Talk(Generic[Stand]):
     """
 
     #: What is answered on a thread of its own, by the kind of the message.
-    answers: ClassVar[Mapping[Any, Callable[[Any, Message], Message]]] = {}
-    #: What a page asks for that has not been touched.
+    answers: ClassVar[Mapping[object, Answer]] = {}
+    #: What a page asks for before anybody has touched it.
     plain: ClassVar[Message] = {}
 
     def __init__(
         self, send: Send, wake: Callable[[], None], *, read_only: bool = False
     ) -> None:
         self.read_only = read_only
-        self.views: dict[str, View] = {}
-        self._send, self._wake = send, wake
-        # Shown to views that have not been heard of, such as those whose messages wait
-        # for the cell to end.
-        self._first = View(self.query(self.plain))
-        self._known: Any = None
-        self._number = self._acked = 0
-        self._sent = self._looked = 0.0
+        self.views: dict[str, PageView] = {}
+        self._send = send
+        self._wake = wake
+        # For pages that have not been heard of, such as those whose messages wait for
+        # the cell to end.
+        self._first = PageView(self.query(self.plain))
+        #: What `known` said when the pages were last told something.
+        self._known: object = None
+        #: The number of the latest tick, and of the latest one that was drawn.
+        self._number = 0
+        self._acked = 0
+        #: When something was last sent, and when the thing shown was last looked at.
+        self._sent = 0.0
+        self._looked = 0.0
 
     # What a table says of itself.
 
     def query(self, asked: Message) -> Any:
-        """What a view asks for, checked."""
+        """Return what a view asks for, checked."""
         raise NotImplementedError
 
     def look(self) -> AbstractContextManager[Stand]:
-        """How it stands, held still for the block."""
+        """Return how the thing shown stands, held still for the block."""
         raise NotImplementedError
 
     def known(self, stand: Stand) -> object:
-        """What is another one once there is something to tell."""
+        """Return what differs as soon as there is something to tell."""
         raise NotImplementedError
 
     def picture(self, stand: Stand, now: float) -> Message:
-        """The aggregates."""
+        """Return the aggregates."""
         raise NotImplementedError
 
     def choose(self, stand: Stand, query: Any) -> Any:
-        """The rows that fit, in order: something that is sliced."""
+        """Return the rows that fit, in order: something that can be sliced."""
         raise NotImplementedError
 
-    def row(self, stand: Stand, chosen: Any) -> list[Any]:
-        """One of them as it travels."""
+    def row(self, stand: Stand, chosen: Any) -> RowData:
+        """Return one of them as it travels."""
         raise NotImplementedError
 
     @property
@@ -132,12 +170,13 @@ class Talk(Generic[Stand]):
     # From the page.
 
     def take(self, message: Message) -> None:
-        """A page said something. On the publisher's thread; what may take long goes to one of its own.
+        """Take a message of a page, on the publisher's thread; what may take long gets a thread of its own.
 
-        Not to the engine's workers: the calls of a run can keep all of them busy, and
-        Stop most of all must not wait.
+        Not one of the engine's workers: the calls of a run can keep all of them busy,
+        and Stop, above all, must not wait.
         """
-        kind, who = message.get("t"), str(message.get("id", ""))
+        kind = message.get("t")
+        who = str(message.get("id", ""))
         if who in self.views:
             self.views[who].heard = time.monotonic()
         if kind == "view":
@@ -163,37 +202,25 @@ class Talk(Generic[Stand]):
             for name, view in self.views.items()
             if now - view.heard < _SILENT or name == who
         }
-        view = self.views.setdefault(who, View(self.query(self.plain), heard=now))
+        view = self.views.setdefault(who, PageView(self.query(self.plain), heard=now))
         if message.get("n", 0) < view.asked:
-            return  # overtaken: it waited for a cell, and a later one took the way round it
+            return  # overtaken: it waited for a cell to end, and a later one did not
         query = self.query(message.get("query", {}))
         if query != view.query:
             view.query, view.rows = query, None
         view.offset, view.limit = window(message)
-        view.held, view.seen, view.asked = (
-            bool(message.get("held")),
-            bool(message.get("seen", True)),
-            int(message.get("n", 0)),
-        )
+        view.held = bool(message.get("held"))
+        view.seen = bool(message.get("seen", True))
+        view.asked = int(message.get("n", 0))
 
-    def _answer(
-        self, answer: Callable[[Any, Message], Message], who: str, message: Message
-    ) -> None:
+    def _answer(self, answer: Answer, who: str, message: Message) -> None:
         try:
             said = answer(self, message)
+        except NbflowError as error:
+            said = _wrong(str(error))
         except Exception as error:
-            # Nobody sees what a handler raises: the table says it, and in full what
-            # only a mistake of ours can be.
-            said = {
-                "t": "said",
-                "wrong": True,
-                "text": short(
-                    str(error)
-                    if isinstance(error, NbflowError)
-                    else failure.describe(error),
-                    600,
-                ),
-            }
+            # A mistake of ours, which nobody would see if the table did not say it.
+            said = _wrong(failure.describe(error))
         self._send(said | {"id": who, "to": message.get("n")})
         self._wake()
 
@@ -201,33 +228,21 @@ class Talk(Generic[Stand]):
 
     def say(self, text: str) -> None:
         """Tell every view what went wrong."""
-        self._send({"t": "said", "wrong": True, "text": short(text, 600)})
+        self._send(_wrong(text))
 
     def tick(self, now: float) -> None:
         """Tell the views what is new, if anything is and they can take it."""
-        asked = any(view.asked != view.answered for view in self.views.values())
-        answers = self._acked >= self._number - 1
-        if not asked and now - self._looked < (
-            self.pace if answers else max(self.pace, UNANSWERED)
-        ):
-            return
-        if (
-            self.views
-            and not any(view.seen for view in self.views.values())
-            and now - self._looked < BEAT
-        ):
+        views = self.views.values()
+        is_asked = any(view.is_waiting for view in views)
+        if self._is_too_early(now, is_asked=is_asked):
             return
         self._looked = now
         with self.look() as stand:
             known = self.known(stand)
-            if (
-                known == self._known
-                and not asked
-                and not any(
-                    view.seen and view.stale and view.is_due
-                    for view in self.views.values()
-                )
-            ):
+            is_new = known != self._known or any(
+                view.seen and view.stale and view.is_due for view in views
+            )
+            if not is_new and not is_asked:
                 if now - self._sent >= BEAT:
                     self._tell({"t": "beat"}, now)
                 return
@@ -242,11 +257,22 @@ class Talk(Generic[Stand]):
         self._number += 1
         self._tell(message | {"n": self._number}, now)
 
+    def _is_too_early(self, now: float, *, is_asked: bool) -> bool:
+        """Return whether the thing shown need not be looked at yet."""
+        since = now - self._looked
+        views = self.views.values()
+        if views and not any(view.seen for view in views) and since < BEAT:
+            return True
+        if is_asked:
+            return False
+        answers = self._acked >= self._number - 1
+        return since < (self.pace if answers else max(self.pace, UNANSWERED))
+
     @property
     def is_quiet(self) -> bool:
-        """Is there nothing to come, and has every view been told so?"""
+        """Whether nothing more is to come, and every view has been told so."""
         return self._known is not None and not any(
-            view.asked != view.answered or view.stale for view in self.views.values()
+            view.is_waiting or view.stale for view in self.views.values()
         )
 
     def _tell(self, message: Message, now: float) -> None:
@@ -257,10 +283,10 @@ class Talk(Generic[Stand]):
         return {
             who: self._page(view, stand)
             for who, view in (self.views or {"": self._first}).items()
-            if view.seen or view.asked != view.answered
+            if view.seen or view.is_waiting
         }
 
-    def _page(self, view: View, stand: Stand) -> Message:
+    def _page(self, view: PageView, stand: Stand) -> Message:
         view.stale = not view.is_due
         if not view.stale:
             begun = time.monotonic()
@@ -270,19 +296,22 @@ class Talk(Generic[Stand]):
         view.answered = view.asked
         count = len(view.rows)
         offset = max(0, min(view.offset, count - 1))
+        chosen = view.rows[offset : offset + view.limit]
         return {
             "n": view.asked,
             "total": count,
             "offset": offset,
-            "rows": [
-                self.row(stand, chosen)
-                for chosen in view.rows[offset : offset + view.limit]
-            ],
+            "rows": [self.row(stand, one) for one in chosen],
         }
 
 
+def _wrong(text: str) -> Message:
+    """Make the message that says what went wrong."""
+    return {"t": "said", "wrong": True, "text": short(text, 600)}
+
+
 def window(message: Message) -> tuple[int, int]:
-    """The part of all rows that a page asks for: offset and limit, within reason."""
-    return max(0, int(message.get("offset", 0))), min(
-        max(0, int(message.get("limit", 20))), _LIMIT
-    )
+    """Return the part of all rows that a page asks for: offset and limit, within reason."""
+    offset = max(0, int(message.get("offset", 0)))
+    limit = max(0, int(message.get("limit", 20)))
+    return offset, min(limit, _LIMIT)

@@ -1,35 +1,55 @@
-"""Outputs: what a cell shows, taken down while it is shown, and shown again; and that no secret is in what is shown."""
+"""Outputs: what a cell shows is taken down, shown again on a hit, and never holds the value of a secret."""
 
 from __future__ import annotations
 
 import functools
 import io
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TextIO, TypedDict
 
 from nbflow._key.secret import KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Shown = dict[str, Any]
+    from nbflow.notebook.shell import MimeBundle, Shell
 
-#: Characters and bytes of what is shown that are kept; a cell that shows more is kept
-#: without the rest.
+#: The number of characters and bytes of what is shown that are kept; of a cell that shows
+#: more the rest is not.
 _MOST = 10_000_000
-#: A widget lives in its kernel alone: what a viewer without it sees is kept.
+#: A widget lives in its kernel alone: only what a viewer without it sees is kept.
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-class Recorder:
-    """Takes down what is printed and displayed in an IPython between ``start`` and ``stop``, as it goes on to the screen.
+class Shown(TypedDict, total=False):
+    """One thing that a cell showed: text of a stream, displayed data, or a result.
 
     Attributes:
-        shown: texts of streams, displayed data and results, in order.
+        stream: ``"stdout"`` or ``"stderr"``, with its text.
+        text: what was printed there.
+        data: what was displayed.
+        result: the value of an expression, as it is shown.
+        metadata: what belongs to ``data`` or ``result``.
+        display_id: by which a cell replaces ``data`` later.
+    """
+
+    stream: str
+    text: str
+    data: MimeBundle
+    result: MimeBundle
+    metadata: MimeBundle
+    display_id: str | None
+
+
+class Recorder:
+    """Takes down what is shown in an IPython between ``start`` and ``stop``, on its way to the screen.
+
+    Attributes:
+        shown: what was shown, in order.
         is_whole: whether everything was kept.
     """
 
-    def __init__(self, shell: Any) -> None:
+    def __init__(self, shell: Shell) -> None:
         self.shown: list[Shown] = []
         self.is_whole = True
         self._shell = shell
@@ -40,46 +60,52 @@ class Recorder:
     def start(self) -> None:
         """Begin to take down."""
         for name in ("stdout", "stderr"):
-            original = getattr(sys, name)
-            try:  # the stream itself, which a logger may hold since an earlier cell
-                self._wrap(original, "write", functools.partial(self._printed, name))
-            except AttributeError:  # one of Python's own, in a terminal or a script
-                setattr(
-                    sys, name, _Tee(original, functools.partial(self._printed, name))
-                )
-                self._undo.append(functools.partial(setattr, sys, name, original))
+            stream = getattr(sys, name)
+            printed = functools.partial(self._printed, name)
+            try:
+                # The stream itself, as a logger may hold it since an earlier cell.
+                self._wrap(stream, "write", printed)
+            except AttributeError:
+                # A stream of Python's own, in a terminal or a script.
+                setattr(sys, name, _Tee(stream, printed))
+                self._undo.append(functools.partial(setattr, sys, name, stream))
         self._wrap(self._shell.display_pub, "publish", self._published)
         self._wrap(self._shell.display_pub, "clear_output", self._cleared)
         self._wrap(self._shell.displayhook, "write_format_data", self._formatted)
 
-    def _wrap(self, owner: Any, name: str, noted: Callable[..., None]) -> None:
+    def _wrap(self, owner: object, name: str, noted: Callable[..., None]) -> None:
+        """Have ``noted`` called before a method of one object, with the same arguments."""
         original = getattr(owner, name)
 
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
+        def wrapped(*args: object, **kwargs: object) -> object:
             noted(*args, **kwargs)
             return original(*args, **kwargs)
 
         before = getattr(owner, "__dict__", {}).get(name)
-        object.__setattr__(owner, name, wrapped)
-        self._undo.append(
-            lambda: (
+
+        def unwrap() -> None:
+            if before is not None:
                 object.__setattr__(owner, name, before)
-                if before is not None
-                else object.__delattr__(owner, name)
-            )
-        )
+            else:
+                object.__delattr__(owner, name)
+
+        # Past traitlets, which would check what it is given.
+        object.__setattr__(owner, name, wrapped)
+        self._undo.append(unwrap)
 
     def stop(self) -> None:
-        """End, the figures that wait for the end of the cell included."""
+        """End, after the figures that wait for the end of the cell have been shown."""
         inline = sys.modules.get("matplotlib_inline.backend_inline")
         if inline is not None and "matplotlib.pyplot" in sys.modules:
             inline.flush_figures()
         self.abandon()
 
     def abandon(self) -> None:
-        """End, as the cell failed."""
+        """End at once, as the cell failed."""
         while self._undo:
             self._undo.pop()()
+
+    # Called with the arguments of what they are wrapped around.
 
     def _printed(self, stream: str, text: str) -> None:
         if text:
@@ -87,19 +113,21 @@ class Recorder:
 
     def _published(
         self,
-        data: Any,
-        metadata: Any = None,
-        *_: Any,
+        data: MimeBundle,
+        metadata: MimeBundle | None = None,
+        *_: object,
         update: bool = False,
-        transient: Any = None,
-        **__: Any,
+        transient: dict[str, str] | None = None,
+        **__: object,
     ) -> None:
         place = (transient or {}).get("display_id")
-        kept = {kind: item for kind, item in data.items() if kind != _WIDGET}
-        if update:  # the picture that was replaced is not shown again
+        kept = _without_widget(data)
+        if update:
+            # What was replaced is not shown again: its place has the new data.
             for shown in self.shown:
                 if place is not None and shown.get("display_id") == place:
-                    shown["data"], shown["metadata"] = kept, metadata or {}
+                    shown["data"] = kept
+                    shown["metadata"] = metadata or {}
             return
         if kept:
             self._take(
@@ -107,8 +135,8 @@ class Recorder:
                 _size_of(kept),
             )
 
-    def _formatted(self, data: Any, metadata: Any = None) -> None:
-        kept = {kind: item for kind, item in data.items() if kind != _WIDGET}
+    def _formatted(self, data: MimeBundle, metadata: MimeBundle | None = None) -> None:
+        kept = _without_widget(data)
         self._take({"result": kept, "metadata": metadata or {}}, _size_of(kept))
 
     def _cleared(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002  # as IPython has it
@@ -117,7 +145,10 @@ class Recorder:
             self._clear()
 
     def _clear(self) -> None:
-        self.shown, self._size, self._clears, self.is_whole = [], 0, False, True
+        self.shown = []
+        self._size = 0
+        self._clears = False
+        self.is_whole = True
 
     def _take(self, shown: Shown, size: int) -> None:
         if self._clears:
@@ -126,53 +157,56 @@ class Recorder:
         if self._size > _MOST:
             self.is_whole = False
             return
-        last = self.shown[-1] if self.shown else {}
+        last: Shown = self.shown[-1] if self.shown else {}
         if "stream" in shown and last.get("stream") == shown["stream"]:
             last["text"] += shown["text"]
         else:
             self.shown.append(shown)
 
 
-def _size_of(data: dict[str, Any]) -> int:
-    return sum(
-        len(item) if isinstance(item, (str, bytes)) else 1000 for item in data.values()
-    )
+def _without_widget(data: MimeBundle) -> MimeBundle:
+    return {kind: item for kind, item in data.items() if kind != _WIDGET}
+
+
+def _size_of(data: MimeBundle) -> int:
+    """Return how much room something takes; JSON counts as a thousand characters."""
+    items = data.values()
+    return sum(len(item) if isinstance(item, str | bytes) else 1000 for item in items)
 
 
 class _Tee(io.TextIOBase):
     """A stream that is also taken down; everything else is the stream's own."""
 
-    encoding: Any
-    errors: Any
+    encoding: str
+    errors: str | None
 
-    def __init__(self, stream: Any, take: Callable[[str], None]) -> None:
+    def __init__(self, stream: TextIO, take: Callable[[str], None]) -> None:
         self._stream = stream
         self._take = take
-        self.encoding, self.errors = stream.encoding, getattr(stream, "errors", None)
+        self.encoding = stream.encoding
+        self.errors = getattr(stream, "errors", None)
 
     def write(self, text: str) -> int:
         self._take(text)
-        written: int = self._stream.write(text)
-        return written
+        return self._stream.write(text)
 
     def flush(self) -> None:
         self._stream.flush()
 
     def fileno(self) -> int:
-        number: int = self._stream.fileno()
-        return number
+        return self._stream.fileno()
 
     def isatty(self) -> bool:
-        return bool(self._stream.isatty())
+        return self._stream.isatty()
 
     def writable(self) -> bool:
         return True
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
 
 
-def replay(shell: Any, shown: list[Shown]) -> None:
+def replay(shell: Shell, shown: list[Shown]) -> None:
     """Show again what was taken down."""
     for part in shown:
         if "stream" in part:
@@ -187,11 +221,24 @@ def replay(shell: Any, shown: list[Shown]) -> None:
             hook.finish_displayhook()
 
 
-def guard(shell: Any) -> None:
-    """Let no message of a kernel hold the value of a secret: printed, displayed, raised, completed or of a widget.
+def say(text: str) -> None:
+    """Print one dim line under the cell.
 
-    What leaves the kernel is what notebooks, logs of front ends and debuggers have. An
-    IPython in a terminal shows its user what the user's code prints.
+    Grey, since Jupyter knows no faint text, and one that can be read on white and on
+    black.
+    """
+    # The log of a job is a file and has no colours; a kernel's stream is not one of
+    # Python's own.
+    is_file = isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty()
+    print(text if is_file else f"\x1b[38;5;243m{text}\x1b[0m")  # noqa: T201  # the cell shows it
+
+
+def guard(shell: Shell) -> None:
+    """Let no message of a kernel hold the value of a secret.
+
+    That goes for what is printed, displayed, raised or completed, and for widgets: what
+    leaves the kernel ends up in notebooks, logs of front ends and debuggers. An IPython
+    in a terminal shows its user what the user's code prints.
     """
     session = getattr(getattr(shell, "kernel", None), "session", None)
     if session is None or isinstance(session.pack, _Packer):
@@ -200,11 +247,11 @@ def guard(shell: Any) -> None:
 
 
 class _Packer:
-    """Makes bytes of a message as the packer before did, with names instead of secrets."""
+    """Makes bytes of a message as the packer before did, with the names of secrets for their values."""
 
-    def __init__(self, pack: Callable[[Any], bytes]) -> None:
+    def __init__(self, pack: Callable[[object], bytes]) -> None:
         self._pack = pack
 
-    def __call__(self, message: Any) -> bytes:
+    def __call__(self, message: object) -> bytes:
         data = self._pack(message)
         return data if KNOWN.holder(data) is None else self._pack(KNOWN.masked(message))

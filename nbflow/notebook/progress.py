@@ -1,10 +1,10 @@
-"""Progress: a headless run as a person follows it, one line a cell; and what it came to."""
+"""Progress: what a person sees of a headless run: one line a cell, and the tables of its runs."""
 
 from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -18,10 +18,13 @@ from nbflow.notebook.report import undone
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nbformat import NotebookNode
+    from rich.console import Console, RenderableType
+
     from nbflow._core.entry import RunState
     from nbflow._core.table import Table
 
-#: How a cell's state looks: as the state of a record that it is like.
+#: The state of a record whose colour and mark a cell's state has.
 _LIKE = {
     "ok": State.COMPLETED,
     "cached": State.CACHED,
@@ -29,17 +32,21 @@ _LIKE = {
     "interrupted": State.INTERRUPTED,
     "not run": State.QUEUED,
 }
-#: Columns for what a cell says: at most, at least, and what else stands in a line.
+#: The widest and the narrowest column for what a cell says, and the rest of a line.
 _WIDEST, _NARROWEST, _REST = 58, 24, 52
-#: Seconds between two lines about a cell that goes on, where lines cannot be written
-#: over.
+#: Seconds between two lines about a running cell where a line cannot be overwritten.
 _PATIENCE = 60.0
 
 
 class Progress:
-    """Writes to a rich console: where somebody watches, a line that is written over stands below the others."""
+    """Writes to a rich console; in a terminal, the line of the running cell is overwritten.
 
-    def __init__(self, console: Any, cells: int) -> None:
+    Args:
+        console: where to.
+        cells: the number of cells that will run.
+    """
+
+    def __init__(self, console: Console, cells: int) -> None:
         self.console = console
         self.cells = cells
         self._width = len(str(cells))
@@ -52,67 +59,51 @@ class Progress:
             self._live.start()
 
     def head(self, *parts: str) -> None:
-        """What is about to run."""
-        self._print(
-            (parts[0], "bold"), *((f"  {part}", "bright_black") for part in parts[1:])
-        )
+        """Say what is about to run."""
+        title, *more = parts
+        self._print((title, "bold"), *((f"  {part}", "bright_black") for part in more))
 
     def running(
-        self, number: int, cell: Any, seconds: float, runs: Sequence[RunState]
+        self, number: int, cell: NotebookNode, seconds: float, runs: Sequence[RunState]
     ) -> None:
-        """A cell goes on."""
-        about = [_share(state) for state in runs if state.state == "RUNNING"]
-        line = " \u00b7 ".join(
-            [
-                f"cell {number} of {self.cells}",
-                short(documents.label(cell), self._label),
-                duration(seconds),
-                *about,
-            ]
-        )
+        """Say how far a running cell is."""
+        parts = [
+            f"cell {number} of {self.cells}",
+            short(documents.label(cell), self._label),
+            duration(seconds),
+        ]
+        parts += [_share(state) for state in runs if state.state == "RUNNING"]
+        line = " \u00b7 ".join(parts)
         if self._live is not None:
             self._live.update(Text(short(line, self.console.width - 3)))
         elif seconds - self._said > _PATIENCE:
             self._said = seconds
             self._print((f"    {line}", "bright_black"))
 
-    def ended(self, number: int, cell: Any, runs: Sequence[RunState]) -> None:
-        """A cell ended."""
+    def ended(self, number: int, cell: NotebookNode, runs: Sequence[RunState]) -> None:
+        """Say how a cell ended."""
         self._said = 0.0
         mark = cell.metadata["nbflow"]
-        self._line(
-            str(number),
-            mark["state"],
-            documents.label(cell),
-            duration(mark["seconds"]),
-            _counts(runs),
-        )
+        state, took = mark["state"], duration(mark["seconds"])
+        self._line(str(number), state, documents.label(cell), took, _counts(runs))
         if "error" in mark:
-            self._print(
-                (
-                    " " * (self._width + 6) + short(mark["error"], 200),
-                    LOOKS[_LIKE[mark["state"]]][0],
-                )
-            )
+            indent = " " * (self._width + 6)
+            colour = LOOKS[_LIKE[state]][0]
+            self._print((indent + short(mark["error"], 200), colour))
 
     def skipped(self, first: int, last: int) -> None:
-        """Cells that were not run."""
-        self._line(
-            "",
-            "not run",
-            f"cell {first} was not run"
-            if first == last
-            else f"cells {first} to {last} were not run",
-            "",
-            "",
-        )
+        """Say which cells were not run."""
+        said = f"cells {first} to {last} were not run"
+        if first == last:
+            said = f"cell {first} was not run"
+        self._line("", "not run", said, "", "")
 
     def warn(self, text: str) -> None:
-        """Something a person should know."""
+        """Say something that a person should know."""
         self._print((f"! {text}", "yellow"))
 
     def close(self) -> None:
-        """Nothing moves any more."""
+        """Remove the line of the running cell."""
         if self._live is not None:
             self._live.stop()
 
@@ -139,43 +130,40 @@ class Progress:
             print_table(table, self.console)
         self.say(Text.from_ansi(written.get().rstrip()))
 
-    def say(self, what: Any = "") -> None:
-        """Print; when nobody listens any more (``nbflow run ... | head``), the job goes on in silence."""
-        # rich has closed the output by then, and asks to exit.
+    def say(self, what: RenderableType = "") -> None:
+        """Print; once nobody reads any more (``nbflow run ... | head``), the job continues in silence."""
+        # rich has closed the output by then, and wants to exit.
         with contextlib.suppress(SystemExit):
             self.console.print(what, soft_wrap=isinstance(what, Text))
 
 
 def _counts(states: Sequence[RunState]) -> str:
-    """The runs of a cell in few words."""
+    """Return the runs of a cell in few words."""
     if not states:
         return ""
-    tally = sum((state.tally() for state in states), Counter[State]())
+    is_running = any(state.state == "RUNNING" for state in states)
     left = sum(undone(state) for state in states if state.state != "RUNNING")
-    parts = [
-        f"{tally[state]:,} {word}"
-        for state, word in ((State.COMPLETED, "done"), (State.CACHED, "cached"))
-        if tally[state]
-    ]
-    parts += (
-        [f"{left:,} {'record' if left == 1 else 'records'} not done"] if left else []
-    )
-    parts += (
-        ["goes on in the background"]
-        if any(state.state == "RUNNING" for state in states)
-        else []
-    )
-    return (f"{len(states)} runs: " if len(states) > 1 else "") + (
-        ", ".join(parts) or "no records"
-    )
+    tally = Counter[State]()
+    for state in states:
+        tally.update(state.tally())
+    parts = []
+    if tally[State.COMPLETED]:
+        parts.append(f"{tally[State.COMPLETED]:,} done")
+    if tally[State.CACHED]:
+        parts.append(f"{tally[State.CACHED]:,} cached")
+    if left:
+        parts.append(f"{left:,} {'record' if left == 1 else 'records'} not done")
+    if is_running:
+        parts.append("goes on in the background")
+    said = ", ".join(parts) or "no records"
+    return f"{len(states)} runs: {said}" if len(states) > 1 else said
 
 
 def _share(state: RunState) -> str:
-    """How far a run is."""
+    """Return how far a run is."""
     tally = state.tally()
-    whole = (state.total if state.total is not None else len(state.keys)) * len(
-        state.flows
-    )
+    records = state.total if state.total is not None else len(state.keys)
     done = sum(number for key, number in tally.items() if key in DONE)
     failed = tally[State.FAILED] + tally[State.TIMED_OUT]
-    return f"{done:,} of {whole:,} done" + (f", {failed:,} failed" if failed else "")
+    said = f"{done:,} of {records * len(state.flows):,} done"
+    return f"{said}, {failed:,} failed" if failed else said

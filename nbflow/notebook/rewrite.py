@@ -1,4 +1,7 @@
-"""Rewrite: from the text of a step cell to the tree that runs; see `nbflow.notebook.cells` for what the tree means."""
+"""Rewrite: from the text of a step cell to the tree that runs.
+
+`nbflow.notebook.cells` says what that tree means.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,17 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from nbflow._core.policy import Policy, seconds
-from nbflow._key import cell_names as cells
+from nbflow._key import cell_names
 from nbflow.errors import UsageError
 from nbflow.notebook.document import STEP_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+#: A line that gives a cell an option, as Quarto has it.
 _OPTION = re.compile(r"^#\|")
 _CELL_MAGIC = re.compile(r"%%(\w+)")
-#: Those that run the cell, and do something before and after.
+#: Cell magics that run the cell, and do something before and after.
 _AROUND = frozenset(("capture", "time", "timeit", "prun"))
 #: What the loop and the ``with`` around the statements bind.
 NAME = "__nbflow__"
@@ -28,14 +32,24 @@ NAME = "__nbflow__"
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What the first line of a step cell says."""
+    """What the first line of a step cell says.
+
+    Attributes:
+        name: the name of the step.
+        outputs: the names that it declares; ``None`` if it declares none.
+        force: whether it runs although it is saved.
+        dry: whether it only says what it would do.
+        ignore: names that do not count for its key.
+        policy: retries, timeout and ttl.
+        version: what stands for its code.
+    """
 
     name: str
     outputs: tuple[str, ...] | None = None
     force: bool = False
     dry: bool = False
     ignore: frozenset[str] = frozenset()
-    policy: Policy = Policy(retries=0)  # noqa: RUF009  # frozen
+    policy: Policy = Policy(retries=0)  # noqa: RUF009  # a Policy is frozen
     version: str | None = None
 
 
@@ -54,17 +68,49 @@ def parse(text: str) -> Spec:
     name, arrow, outs = (part.strip() for part in head.partition("->"))
     if not name or len(name.split()) > 1:
         raise UsageError(
-            f"A step cell needs one name: `%%step NAME -> OUTPUT, ...` or `#| step: NAME -> OUTPUT, ...`, not {text.strip()!r}."
+            "A step cell needs one name: `%%step NAME -> OUTPUT, ...` or"
+            f" `#| step: NAME -> OUTPUT, ...`, not {text.strip()!r}."
         )
-    named = tuple(part.strip() for part in outs.split(",")) if arrow else None
-    for out in named or ():
-        if not out.isidentifier():
+    outputs = _outputs(name, outs) if arrow else None
+    switches, values = _flags(name, tail[0] if tail else "")
+    last = {flag: given[-1] for flag, given in values.items()}
+    retries = last.get("--retries", "0")
+    if not retries.isdigit():
+        raise UsageError(
+            f"Step cell {name!r}: --retries needs a whole number, not {retries!r}."
+        )
+    return Spec(
+        name=name,
+        outputs=outputs,
+        force="--force" in switches,
+        dry="--dry" in switches,
+        ignore=frozenset(values.get("--ignore", ())),
+        policy=Policy(
+            retries=int(retries),
+            timeout=_seconds(last.get("--timeout"), "--timeout"),
+            ttl=_seconds(last.get("--ttl"), "--ttl"),
+        ),
+        version=last.get("--version"),
+    )
+
+
+def _outputs(name: str, text: str) -> tuple[str, ...]:
+    """Read the names behind the arrow."""
+    outputs = tuple(part.strip() for part in text.split(","))
+    for output in outputs:
+        if not output.isidentifier():
             raise UsageError(
-                f"Step cell {name!r}: {out!r} is not the name of an output; write names with commas between them."
+                f"Step cell {name!r}: {output!r} is not the name of an output; write"
+                " names with commas between them."
             )
+    return outputs
+
+
+def _flags(name: str, text: str) -> tuple[set[str], dict[str, list[str]]]:
+    """Read the flags; returns the switches, and the values of the others."""
     switches: set[str] = set()
     values: dict[str, list[str]] = {}
-    words = iter(_words(name, tail[0]) if tail else [])
+    words = iter(_words(name, text))
     for word in words:
         flag, equals, value = word.partition("=")
         if flag in _SWITCHES:
@@ -76,25 +122,7 @@ def parse(text: str) -> Spec:
             values.setdefault(flag, []).append(given)
         else:
             raise _unknown(name, flag)
-    last = {flag: given[-1] for flag, given in values.items()}
-    if not last.get("--retries", "0").isdigit():
-        raise UsageError(
-            f"Step cell {name!r}: --retries needs a whole number, not {last['--retries']!r}."
-        )
-    policy = Policy(
-        retries=int(last.get("--retries", 0)),
-        timeout=_seconds(last.get("--timeout"), "--timeout"),
-        ttl=_seconds(last.get("--ttl"), "--ttl"),
-    )
-    return Spec(
-        name,
-        named,
-        "--force" in switches,
-        "--dry" in switches,
-        frozenset(values.get("--ignore", ())),
-        policy,
-        last.get("--version"),
-    )
+    return switches, values
 
 
 def _words(name: str, flags: str) -> list[str]:
@@ -114,11 +142,9 @@ def _unknown(name: str, flag: str) -> UsageError:
     import difflib
 
     close = difflib.get_close_matches(flag, [*_SWITCHES, *_VALUES], n=1)
-    hint = (
-        f"Did you mean {close[0]}?"
-        if close
-        else f"There are {', '.join((*_SWITCHES, *_VALUES))}."
-    )
+    hint = f"There are {', '.join((*_SWITCHES, *_VALUES))}."
+    if close:
+        hint = f"Did you mean {close[0]}?"
     return UsageError(f"Step cell {name!r}: unknown flag {flag}. {hint}")
 
 
@@ -132,41 +158,46 @@ def _seconds(text: str | None, flag: str) -> float | None:
 
 
 def mark(lines: list[str]) -> list[str]:
-    """Replace the first line of a step cell by the mark, the same line as a text; an input transformer of IPython."""
+    """Replace the first line of a step cell by the mark; an input transformer of IPython.
+
+    The mark is the line itself as a text, an expression that IPython keeps where it is.
+    """
     for place, line in enumerate(lines):
         found = STEP_LINE.match(line.rstrip("\n"))
-        if found:
-            try:
-                parse(found[1])
-            except UsageError as error:
-                raise SyntaxError(
-                    str(error), ("<step cell>", place + 1, 1, line)
-                ) from None
-            if (
-                magic := _CELL_MAGIC.match("".join(lines[place + 1 : place + 2]))
-            ) is not None:
-                return _below(magic, lines, place)
-            return [*lines[:place], f"{line.strip()!r}\n", *lines[place + 1 :]]
+        if found is not None:
+            return _marked_lines(found[1], lines, place)
         if line.strip() and not _OPTION.match(line):
             return lines
     return lines
 
 
-def _below(magic: re.Match[str], lines: list[str], place: int) -> list[str]:
-    """Put a cell magic above the step's line, where IPython looks for it; it then runs the step cell as any other."""
+def _marked_lines(text: str, lines: list[str], place: int) -> list[str]:
+    line, below = lines[place], lines[place + 1 :]
+    try:
+        parse(text)
+    except UsageError as error:
+        where = ("<step cell>", place + 1, 1, line)
+        raise SyntaxError(str(error), where) from None
+    magic = _CELL_MAGIC.match(below[0]) if below else None
+    if magic is None:
+        return [*lines[:place], f"{line.strip()!r}\n", *below]
     if magic[1] not in _AROUND:
-        said = f"%%{magic[1]} runs something else than Python, and what it does cannot be saved: take away the line of the step."
-        raise SyntaxError(said, ("<step cell>", place + 2, 1, magic.string))
-    return [*lines[:place], lines[place + 1], lines[place], *lines[place + 2 :]]
+        raise SyntaxError(
+            f"%%{magic[1]} runs something else than Python, and what it does cannot be"
+            " saved: take away the line of the step.",
+            ("<step cell>", place + 2, 1, magic.string),
+        )
+    # IPython looks for a cell magic at the top; it then runs the step cell as any other.
+    return [*lines[:place], below[0], line, *below[1:]]
 
 
 class Rebuild(ast.NodeTransformer):
     """Rebuilds the tree of a marked cell; an AST transformer of IPython.
 
     Args:
-        interactivity: which expressions IPython shows.
-        keep: takes a cell's first line and statements, and gives the number under which
-            `enter` finds them.
+        interactivity: returns which expressions IPython shows.
+        keep: takes a cell's first line and statements, and returns the number under
+            which `enter` finds them.
         space: the notebook's names.
     """
 
@@ -180,114 +211,107 @@ class Rebuild(ast.NodeTransformer):
         self._keep = keep
         self._space = space
 
-    def visit_Module(
-        self, node: ast.Module
-    ) -> ast.Module:  # the name that ast asks for
+    # The name that ast asks for.
+    def visit_Module(self, node: ast.Module) -> ast.Module:
         """Put the statements of a step cell into the loop and the ``with`` around them."""
-        if not node.body or (text := _marked(node.body[0])) is None:
+        text = _mark_of(node.body[0]) if node.body else None
+        if text is None:
             return node
-        body = node.body[1:]
-        future = [
-            part
-            for part in body
-            if isinstance(part, ast.ImportFrom) and part.module == "__future__"
-        ]
-        body = [part for part in body if part not in future]
+        future: list[ast.stmt] = []
+        body: list[ast.stmt] = []
+        for part in node.body[1:]:
+            (future if _is_future(part) else body).append(part)
         try:
-            compile(
-                ast.Module(body, []),
-                "<cell>",
-                "exec",
-                ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
-                dont_inherit=True,
-            )
-        except (
-            SyntaxError
-        ):  # `return` outside of a function and the like: IPython says it best
+            is_async = _awaits(body)
+        except SyntaxError:
+            # `return` outside of a function and the like: IPython says it best.
             return ast.Module(body, node.type_ignores)
-        number = self._keep(parse(text), body)
-        first = ast.parse(
-            f"for {NAME} in __import__('nbflow.notebook.cells', fromlist=['cells']).enter({number}):\n with {NAME}:\n  pass"
-        ).body[0]
-        assert isinstance(first, ast.For)
-        inner = first.body[0]
-        assert isinstance(inner, ast.With)
-        if _awaits(body):
-            inner = first.body[0] = ast.AsyncWith(inner.items, inner.body)
-        inner.body = _guarded(self._shown(body), modules(body, self._space)) or [
-            ast.Pass()
-        ]
-        ast.copy_location(first, node.body[0])
-        return ast.fix_missing_locations(
-            ast.Module([*future, first], node.type_ignores)
-        )
+        loop = self._loop(self._keep(parse(text), body), body, is_async=is_async)
+        ast.copy_location(loop, node.body[0])
+        return ast.fix_missing_locations(ast.Module([*future, loop], node.type_ignores))
+
+    def _loop(self, number: int, body: list[ast.stmt], *, is_async: bool) -> ast.For:
+        """Build the loop that `nbflow.notebook.cells` shows."""
+        module = "__import__('nbflow.notebook.cells', fromlist=['cells'])"
+        source = f"for {NAME} in {module}.enter({number}):\n with {NAME}:\n  pass"
+        loop = ast.parse(source).body[0]
+        assert isinstance(loop, ast.For)
+        block = loop.body[0]
+        assert isinstance(block, ast.With)
+        statements = _guarded(self._shown(body), modules(body, self._space))
+        if statements:
+            block.body = statements
+        if is_async:
+            loop.body = [ast.AsyncWith(block.items, block.body)]
+        return loop
 
     def _shown(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        """Have those expressions shown that IPython would show in a cell of these statements."""
         which = self._interactivity()
-        last = len(body) - 1
-        return [
-            _show(part)
-            if isinstance(part, ast.Expr)
-            and not _sets_up(part)
-            and (which == "all" or (place == last and which != "none"))
-            else part
-            for place, part in enumerate(body)
-        ]
+        if which == "none":
+            return body
+        first = 0 if which == "all" else len(body) - 1
+        shown: list[ast.stmt] = []
+        for place, part in enumerate(body):
+            if place >= first and isinstance(part, ast.Expr) and not _sets_up(part):
+                shown.append(_show(part))
+            else:
+                shown.append(part)
+        return shown
 
 
-def _marked(node: ast.stmt) -> str | None:
+def _is_future(node: ast.stmt) -> bool:
+    """Return whether a statement has to stand at the top: ``from __future__ import ...``."""
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
+
+
+def _mark_of(node: ast.stmt) -> str | None:
+    """Return what the line of a step says, if a statement is its mark."""
     value = node.value if isinstance(node, ast.Expr) else None
-    found = (
-        STEP_LINE.match(value.value)
-        if isinstance(value, ast.Constant) and isinstance(value.value, str)
-        else None
-    )
-    return found[1] if found else None
+    if not isinstance(value, ast.Constant) or not isinstance(value.value, str):
+        return None
+    found = STEP_LINE.match(value.value)
+    return found[1] if found is not None else None
 
 
 def _awaits(body: list[ast.stmt]) -> bool:
-    module = ast.Module(body, [])
-    code = compile(
-        module, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
-    )
+    """Return whether statements have an ``await`` outside of functions.
+
+    Raises:
+        SyntaxError: they do not compile.
+    """
+    module, flags = ast.Module(body, []), ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code = compile(module, "<cell>", "exec", flags, dont_inherit=True)
     return bool(code.co_flags & inspect.CO_COROUTINE)
 
 
+def _attribute(name: str) -> ast.Attribute:
+    """Make the expression that reads an attribute of the attempt."""
+    return ast.Attribute(ast.Name(NAME, ast.Load()), name, ast.Load())
+
+
 def _show(node: ast.Expr) -> ast.stmt:
-    call = ast.Call(
-        ast.Attribute(ast.Name(NAME, ast.Load()), "show", ast.Load()), [node.value], []
-    )
-    return ast.fix_missing_locations(
-        ast.copy_location(ast.Expr(ast.copy_location(call, node.value)), node)
-    )
+    call = ast.copy_location(ast.Call(_attribute("show"), [node.value], []), node.value)
+    return ast.fix_missing_locations(ast.copy_location(ast.Expr(call), node))
 
 
 def _sets_up(node: ast.stmt) -> bool:
+    """Return whether a statement is a magic that only sets up, such as ``%matplotlib inline``."""
     return (
-        cells.magic_of(node) in cells.SETTING_UP
-        if isinstance(node, ast.Expr)
-        else False
+        isinstance(node, ast.Expr)
+        and cell_names.magic_of(node) in cell_names.SETTING_UP
     )
 
 
 def modules(body: list[ast.stmt], space: Mapping[str, object]) -> frozenset[str]:
-    """The names of modules that a cell has: those of the notebook, and those that it imports itself."""
-    imported = (
-        name
-        for node in body
-        if isinstance(node, ast.Import)
-        for name in cells.defined_by(node)
-    )
-    return frozenset(
-        (
-            *imported,
-            *(
-                name
-                for name, value in [*space.items()]
-                if isinstance(value, ModuleType)
-            ),
-        )
-    )
+    """Return the names of modules that a cell can see: the notebook's, and those that it imports."""
+    # A copy, as other threads may bind names meanwhile.
+    items = list(space.items())
+    names = {name for name, value in items if isinstance(value, ModuleType)}
+    for node in body:
+        if isinstance(node, ast.Import):
+            names.update(cell_names.defined_by(node))
+    return frozenset(names)
 
 
 def _guarded(body: list[ast.stmt], names: frozenset[str]) -> list[ast.stmt]:
@@ -295,16 +319,14 @@ def _guarded(body: list[ast.stmt], names: frozenset[str]) -> list[ast.stmt]:
     found: list[ast.stmt] = []
     open_block: ast.If | None = None
     for part in body:
-        if cells.is_definition(part, names) or _sets_up(part):
+        if cell_names.is_definition(part, names) or _sets_up(part):
             found.append(part)
             open_block = None
         elif open_block is not None:
             open_block.body.append(part)
         else:
-            live = ast.Attribute(ast.Name(NAME, ast.Load()), "live", ast.Load())
-            open_block = ast.fix_missing_locations(
-                ast.copy_location(ast.If(live, [], []), part)
-            )
+            open_block = ast.copy_location(ast.If(_attribute("live"), [], []), part)
+            ast.fix_missing_locations(open_block)
             open_block.body.append(part)
             found.append(open_block)
     return found

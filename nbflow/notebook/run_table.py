@@ -1,4 +1,4 @@
-"""Table: the live table of a run: its rows, what one opens, and what its buttons do."""
+"""Run table: the live table of one run: its rows, what a row opens to, and what the buttons do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from nbflow._call import failure
 from nbflow._core.entry import BROKEN, DONE, FINAL, RunState
@@ -17,39 +17,47 @@ from nbflow._core.table import remarks_of, sentence_of, short, why_of
 from nbflow._core.usage import short_number
 from nbflow.errors import UsageError
 from nbflow.notebook import table_rows
-from nbflow.notebook.live_table import BEAT, ELSEWHERE, PERIOD, Talk
+from nbflow.notebook.live_table import BEAT, ELSEWHERE, PERIOD, LiveTable
 from nbflow.notebook.table_rows import Query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from nbflow._core.entry import Called, Failure
     from nbflow._core.sheet import Lane
-    from nbflow._run.inspection import Inspection, StepView
+    from nbflow._core.table import Cause
+    from nbflow._run.inspection import FlowView, Inspection, StepView
     from nbflow._run.run import Run
-    from nbflow.notebook.live_table import Message, Send
+    from nbflow.notebook.live_table import Answer, Message, RowData, Send
 
-#: Seconds that the rate is measured over; seconds at the beginning that are left out of
-#: it, and that it takes to have one.
-_WINDOW, _EARLY = 10.0, 1.0
-_CAUSES, _TEXT = 12, 20_000
+#: Seconds that the rate is measured over.
+_WINDOW = 10.0
+#: Seconds at the beginning that do not count for the rate, and that it takes to have one.
+_EARLY = 1.0
+#: Causes of failures that are listed.
+_CAUSES = 12
+#: Remarks that are shown, and those that are looked through for different ones.
+_REMARKS, _LATEST_REMARKS = 5, 50
+#: Characters of a text that are sent.
+_TEXT = 20_000
 
 
 @dataclass(slots=True)
-class Pace:
+class RunPace:
     """How fast a run goes, over the last seconds.
 
-    Not over its first one: there comes at once what is remembered, and it says nothing
-    of what is left.
+    Not over its first one: whatever is cached comes at once, and says nothing about the
+    rest.
     """
 
     samples: deque[tuple[float, int]] = field(default_factory=deque)
     begun: float | None = None
 
     def rate(self, now: float, ended: int) -> float | None:
-        """Rows ended a second; ``None`` while nothing can be said."""
+        """Return the rows that end a second; ``None`` as long as that is not known."""
         samples = self.samples
         if samples and ended < samples[-1][1]:
-            self.begun = None  # a rerun: what had ended begins anew
+            self.begun = None  # a rerun: rows that had ended begin again
         self.begun = now if self.begun is None else self.begun
         if now - self.begun < _EARLY:
             samples.clear()
@@ -60,7 +68,7 @@ class Pace:
         return (ended - samples[0][1]) / span if span >= _EARLY else None
 
 
-class RunTable(Talk[tuple[RunState, Sheet]]):
+class RunTable(LiveTable[tuple[RunState, Sheet]]):
     """The live table of one run."""
 
     plain: ClassVar[Message] = {"sort": "state"}
@@ -70,33 +78,38 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
     ) -> None:
         super().__init__(send, wake, read_only=read_only)
         self.run = run
-        self._pace = Pace()
+        self._pace = RunPace()
 
     def query(self, asked: Message) -> Query:
-        """What a view asks for."""
+        """Return what a view asks for, checked."""
+        sort = asked.get("sort")
         return Query(
             text=str(asked.get("text", ""))[:200],
             flow=asked.get("flow"),
             states=tuple(State(name) for name in asked.get("states", ())),
             step=str(asked.get("step", "")),
             cause=asked.get("cause"),
-            sort=asked["sort"] if asked.get("sort") in table_rows.SORTS else "",
+            sort=sort if sort in table_rows.SORTS else "",
             descending=bool(asked.get("descending")),
         )
 
     @contextmanager
     def look(self) -> Iterator[tuple[RunState, Sheet]]:
-        """The run's state, and its rows."""
+        """Return the run's state and its rows, held still for the block."""
         with self.run.reader.look() as stand:
             yield stand
 
     def known(self, stand: tuple[RunState, Sheet]) -> object:
-        """Whatever happens to a run moves one of these; where nothing happens, the rate and the time left move."""
+        """Return what differs once there is something to tell.
+
+        Whatever happens to a run changes one of these. While nothing happens, the rate
+        and the time left change, so that every beat counts.
+        """
         state, sheet = stand
-        turn = time.monotonic() // BEAT if state.state == "RUNNING" else 0
+        beat = time.monotonic() // BEAT if state.state == "RUNNING" else 0
         return (
             state.state,
-            turn,
+            beat,
             state.ended,
             len(state.keys),
             len(state.remarks),
@@ -108,41 +121,39 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
 
     @property
     def pace(self) -> float:
-        """A run that another process works on is read from the ledger."""
+        """Seconds between two looks; more if another process works on the run, as it is read from the ledger."""
         return PERIOD if self.run.is_here else ELSEWHERE
 
     @property
     def is_quiet(self) -> bool:
-        """Has the run ended, and has every view been told so?"""
-        return super().is_quiet and self._known[0] != "RUNNING"
+        """Whether the run has ended, and every view has been told so."""
+        if not super().is_quiet:
+            return False
+        state, *_ = cast("tuple[object, ...]", self._known)
+        return state != "RUNNING"
 
     def choose(self, stand: tuple[RunState, Sheet], query: Query) -> table_rows.Rows:
-        """The numbers of the rows that fit."""
+        """Return the numbers of the rows that fit."""
         return table_rows.rows_of(*stand, query, time.time())
 
-    def row(self, stand: tuple[RunState, Sheet], chosen: Any) -> list[Any]:
-        """One row."""
+    def row(self, stand: tuple[RunState, Sheet], chosen: int) -> RowData:
+        """Return one row as it travels."""
         return table_rows.row_of(*stand, int(chosen))
 
     def picture(self, stand: tuple[RunState, Sheet], now: float) -> Message:
-        """The strip, the lanes and the causes."""
+        """Return the aggregates: the strip, the lanes and the causes."""
         state, sheet = stand
         tally = state.tally()
         ended = sum(number for key, number in tally.items() if key in FINAL)
-        flows, retrying = len(state.flows) or 1, len(sheet.retrying)
-        total = max(state.total or 0, len(state.keys)) * flows
-        counts = {CODES[key]: number for key, number in tally.items() if number}
-        if retrying:
-            counts |= {
-                CODES[State.RETRYING]: retrying,
-                CODES[State.RUNNING]: tally[State.RUNNING] - retrying,
-            }
-        rate = (
-            self._pace.rate(now, ended)
-            if state.state == "RUNNING"
-            else _mean_rate(state, tally)
-        )
-        worst = sheet.worst(_CAUSES)
+        broken = sum(tally[key] for key in BROKEN)
+        undone = sum(tally[key] for key in FINAL - DONE)
+        flows = len(state.flows) or 1
+        rows = max(state.total or 0, len(state.keys)) * flows
+        is_running = state.state == "RUNNING"
+        rate = self._pace.rate(now, ended) if is_running else _mean_rate(state, tally)
+        left = None
+        if rate and is_running and state.total is not None:
+            left = (rows - ended) / rate
         return {
             "run": state.run,
             "event": state.event,
@@ -152,86 +163,35 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             "began": state.started,
             "ended": state.ended,
             "idle": state.idle,
-            "rows": total,
+            "rows": rows,
             "records": len(state.keys),
-            "counts": counts,
+            "counts": _counts(tally, len(sheet.retrying)),
             "rate": rate / flows if rate is not None else None,
-            "left": (total - ended) / rate
-            if rate and state.state == "RUNNING" and state.total is not None
-            else None,
+            "left": left,
             "cost": state.usage.told_cost,
             "tokens": short_number(state.usage.tokens) if state.usage.tokens else "",
             "saved": state.saved.told_cost,
             "costs": any(map(state.has_used, range(len(state.flows)))),
-            "again": sum(
-                number
-                for key, number in tally.items()
-                if key in FINAL and key not in DONE
-            ),
-            "failed": sum(tally[key] for key in BROKEN),
-            "flows": [
-                self._lane(name, sheet.lanes[flow], state, flow)
-                for flow, name in enumerate(state.flows)
-            ],
-            "causes": [
-                [
-                    number,
-                    cause.step or cause.flow,
-                    cause.error,
-                    short(cause.message, 160),
-                    cause.records,
-                    cause.flow,
-                ]
-                for number, cause in worst
-            ],
+            "again": undone,
+            "failed": broken,
+            "flows": [_lane(sheet.lanes[flow], state, flow) for flow in _flows(state)],
+            "causes": [_cause(number, cause) for number, cause in sheet.worst(_CAUSES)],
             "kinds": sum(1 for cause in sheet.causes if cause.records),
-            "remarks": [
-                short(text, 400)
-                for text in dict.fromkeys([*remarks_of(state), *state.remarks[:50]])
-            ][:5],
+            "remarks": _remarks(state),
         }
-
-    @staticmethod
-    def _lane(name: str, lane: Lane, state: RunState, flow: int) -> list[Any]:
-        counts = state.count(flow)
-        whole = (
-            lane.tracks[WHOLE].counts.get(State.CACHED, 0)
-            if WHOLE in lane.tracks
-            else 0
-        )
-        steps = [
-            [
-                step,
-                {code: number for code, number in enumerate(track.tally) if number},
-                state.steps[flow][step].usage.told_cost,
-            ]
-            for step, track in lane.tracks.items()
-            if step != WHOLE
-        ]
-        why = why_of(state, f"flow {name}", counts) or why_of(
-            state, name, counts
-        )  # a map is filed under its step
-        return [
-            name,
-            {CODES[key]: number for key, number in counts.items() if number},
-            whole,
-            steps,
-            short(why, 160),
-        ]
 
     # What a page asks for.
 
     def _detail(self, message: Message) -> Message:
         with self.run.reader.look() as (state, _):
             record, flow = self._place(state, message)
-            key, name, failed = (
-                state.keys[record],
-                state.flows[flow],
-                state.failures.get((record, flow)),
-            )
+            key, name = state.keys[record], state.flows[flow]
+            failed = state.failures.get((record, flow))
         found = self.run.inspect(key)
         view = found[name]
-        trouble = view.failure or (failed[0] if failed is not None else None)
+        trouble = view.failure
+        if trouble is None and failed is not None:
+            trouble = failed[0]
         return {
             "t": "detail",
             "row": int(message["row"]),
@@ -240,33 +200,26 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             "state": CODES[view.state],
             "seconds": view.seconds,
             "why": _said_why(view),
-            "trouble": {
-                "step": trouble.step,
-                "error": trouble.error,
-                "message": _cut(trouble.message),
-                "traceback": _cut(trouble.traceback),
-            }
-            if trouble is not None
-            else None,
+            "trouble": _trouble(trouble) if trouble is not None else None,
             "steps": [_step(step) for step in view.steps],
             "record": _record(found),
             "output": text_of(lambda: view.output) if view.state in DONE else None,
         }
 
     def _act(self, message: Message) -> Message:
+        """Stop, or rerun: what failed, one row, or all rows that the view shows."""
         what = message.get("what")
         if self.read_only:
             raise UsageError("This table is for reading only.")
         if what == "stop":
             self.run.cancel()
-            return {
-                "t": "said",
-                "text": "Stopping: nothing more is started; calls under way end first.",
-            }
+            return _said(
+                "Stopping: nothing more is started; calls under way end first."
+            )
         if what == "rerun_failed":
             only = self.run.unfinished()
             self.run.rerun_places(only)
-            return {"t": "said", "text": f"Running {len(only):,} again."}
+            return _said(f"Running {len(only):,} again.")
         with self.run.reader.look() as (state, sheet):
             if what == "rerun_one":
                 self._place(state, message)
@@ -274,35 +227,28 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             else:
                 rows = self._chosen(state, sheet, message)
             failed, done = table_rows.split(state, rows)
-        # What is done is run again only where nothing else is shown: a filter for
-        # failures never pays for the rest.
-        only, force = (failed, False) if failed else (done, True)
+        # What is done is run again only if nothing else is shown: a filter for failures
+        # never pays for the rest.
+        only = failed or done
+        force = not failed
         if force and not message.get("sure"):
             several = f"{len(only):,} records are" if len(only) > 1 else "The record is"
-            return {
-                "t": "said",
-                "ask": f"{several} done. Run every step again, and pay for it again?",
-                "act": message,
-            }
+            question = f"{several} done. Run every step again, and pay for it again?"
+            return {"t": "said", "ask": question, "act": message}
         self.run.rerun_places(only, force=force)
-        return {"t": "said", "text": f"Running {len(only):,} again."}
+        return _said(f"Running {len(only):,} again.")
 
     def _csv(self, message: Message) -> Message:
         with self.run.reader.look() as (state, sheet):
-            return {
-                "t": "csv",
-                "name": f"failures-{state.run}.csv",
-                "text": table_rows.failures_csv(
-                    state, self._chosen(state, sheet, message)
-                ),
-            }
+            rows = self._chosen(state, sheet, message)
+            text = table_rows.failures_csv(state, rows)
+        return {"t": "csv", "name": f"failures-{state.run}.csv", "text": text}
 
     def _chosen(self, state: RunState, sheet: Sheet, message: Message) -> list[int]:
-        """All rows that fit what the view shows, as it is now."""
+        """Return all rows that fit what the view shows, as of now."""
         view = self.views.get(str(message.get("id", "")), self._first)
-        chosen: list[int] = table_rows.rows_of(
-            state, sheet, view.query, time.time()
-        ).tolist()
+        rows = table_rows.rows_of(state, sheet, view.query, time.time())
+        chosen: list[int] = rows.tolist()
         return chosen
 
     @staticmethod
@@ -312,22 +258,84 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             raise UsageError(f"Run {state.run} has no row {message['row']}.")
         return record, flow
 
-    answers: ClassVar[Mapping[Any, Callable[[Any, Message], Message]]] = {
+    answers: ClassVar[Mapping[object, Answer]] = {
         "open": _detail,
         "act": _act,
         "csv": _csv,
     }
 
 
+# The aggregates.
+
+
+def _flows(state: RunState) -> range:
+    return range(len(state.flows))
+
+
+def _counts(tally: Mapping[State, int], retrying: int) -> dict[int, int]:
+    """Return the number of rows by the code of their state; those that wait for a retry stand apart."""
+    counts = {CODES[key]: number for key, number in tally.items() if number}
+    if retrying:
+        counts[CODES[State.RETRYING]] = retrying
+        counts[CODES[State.RUNNING]] = tally[State.RUNNING] - retrying
+    return counts
+
+
 def _mean_rate(state: RunState, tally: Mapping[State, int]) -> float | None:
-    """Rows that came to an end of their own, a second; ``None`` where none did."""
+    """Return the rows a second that came to an end by work; ``None`` if none did."""
     worked = sum(tally[key] for key in DONE | BROKEN)
     return worked / state.seconds if worked and state.seconds > 0 else None
 
 
-def _said_why(view: Any) -> str:
-    """Why it ran, where the inspection knows."""
+def _lane(lane: Lane, state: RunState, flow: int) -> RowData:
+    """Return a flow as it travels: name, rows by state, rows cached as a whole, steps, why it ran."""
+    name = state.flows[flow]
+    counts = state.count(flow)
+    whole = 0
+    steps = []
+    for step, track in lane.tracks.items():
+        if step == WHOLE:
+            whole = track.counts.get(State.CACHED, 0)
+            continue
+        calls = {code: number for code, number in enumerate(track.tally) if number}
+        steps.append([step, calls, state.steps[flow][step].usage.told_cost])
+    # The flow of a map is filed under the name of its step.
+    why = why_of(state, f"flow {name}", counts) or why_of(state, name, counts)
+    by_code = {CODES[key]: number for key, number in counts.items() if number}
+    return [name, by_code, whole, steps, short(why, 160)]
+
+
+def _cause(number: int, cause: Cause) -> RowData:
+    """Return a cause as it travels: number, place, error, message, records, flow."""
+    place = cause.step or cause.flow
+    message = short(cause.message, 160)
+    return [number, place, cause.error, message, cause.records, cause.flow]
+
+
+def _remarks(state: RunState) -> list[str]:
+    remarks = dict.fromkeys([*remarks_of(state), *state.remarks[:_LATEST_REMARKS]])
+    return [short(text, 400) for text in remarks][:_REMARKS]
+
+
+# What a row opens to.
+
+
+def _said(text: str) -> Message:
+    return {"t": "said", "text": text}
+
+
+def _said_why(view: FlowView | StepView) -> str:
+    """Return why it ran, where the inspection knows."""
     return str(getattr(view, "why", None) or "")
+
+
+def _trouble(trouble: Failure) -> Message:
+    return {
+        "step": trouble.step,
+        "error": trouble.error,
+        "message": _cut(trouble.message),
+        "traceback": _cut(trouble.traceback),
+    }
 
 
 def _step(step: StepView) -> Message:
@@ -338,36 +346,42 @@ def _step(step: StepView) -> Message:
         "why": _said_why(step),
         "cost": step.usage.told_cost,
         "used": _used(step),
-        "attempts": [
-            {
-                "n": attempt.attempt,
-                "state": CODES[attempt.state],
-                "at": attempt.at,
-                "seconds": attempt.seconds,
-                "wait": attempt.wait,
-                "trouble": f"{attempt.failure.error}: {_cut(attempt.failure.message)}"
-                if attempt.failure is not None
-                else "",
-            }
-            for attempt in step.attempts
-        ],
+        "attempts": [_attempt(attempt) for attempt in step.attempts],
         "inputs": text_of(lambda: _call(*inputs)) if inputs is not None else None,
         "output": text_of(lambda: step.output) if step.checkpoint is not None else None,
     }
 
 
+def _attempt(attempt: Called) -> Message:
+    trouble = attempt.failure
+    said = "" if trouble is None else f"{trouble.error}: {_cut(trouble.message)}"
+    return {
+        "n": attempt.attempt,
+        "state": CODES[attempt.state],
+        "at": attempt.at,
+        "seconds": attempt.seconds,
+        "wait": attempt.wait,
+        "trouble": said,
+    }
+
+
 def _used(step: StepView) -> str:
-    """What a call used, or would have used had it not been remembered."""
-    parts = [str(step.usage)] if step.usage.requests else []
-    parts += [f"saved {step.saved}"] if step.saved.requests else []
+    """Return what a call used, or would have used if it had not been cached."""
+    parts = []
+    if step.usage.requests:
+        parts.append(str(step.usage))
+    if step.saved.requests:
+        parts.append(f"saved {step.saved}")
     return ", ".join(parts)
 
 
-def _call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What one wants to see of the arguments of a call."""
-    if len(args) == 1 and not kwargs:
-        return args[0]
-    return kwargs if not args else list(args) if not kwargs else [*args, kwargs]
+def _call(args: tuple[object, ...], kwargs: dict[str, object]) -> object:
+    """Return what a person wants to see of the arguments of a call."""
+    if not args:
+        return kwargs
+    if kwargs:
+        return [*args, kwargs]
+    return args[0] if len(args) == 1 else list(args)
 
 
 def _record(found: Inspection) -> str | None:
@@ -378,8 +392,8 @@ def _record(found: Inspection) -> str | None:
     return text_of(lambda: record)
 
 
-def text_of(load: Callable[[], Any]) -> str:
-    """A value as a person reads it; what cannot be loaded or shown says why."""
+def text_of(load: Callable[[], object]) -> str:
+    """Return a value as a person reads it; if it cannot be loaded or shown, say why."""
     try:
         value = load()
         if isinstance(value, str):
@@ -387,18 +401,14 @@ def text_of(load: Callable[[], Any]) -> str:
         dump = getattr(value, "model_dump", None)
         if callable(dump):
             value = dump()
-        return _cut(
-            json.dumps(value, indent=2, ensure_ascii=False, default=repr)
-            if isinstance(value, dict | list | tuple)
-            else repr(value)
-        )
+        if isinstance(value, dict | list | tuple):
+            return _cut(json.dumps(value, indent=2, ensure_ascii=False, default=repr))
+        return _cut(repr(value))
     except Exception as error:
         return f"(cannot be shown: {failure.describe(error)})"
 
 
 def _cut(text: str) -> str:
-    return (
-        text
-        if len(text) <= _TEXT
-        else f"{text[:_TEXT]}\n... and {len(text) - _TEXT:,} characters more"
-    )
+    if len(text) <= _TEXT:
+        return text
+    return f"{text[:_TEXT]}\n... and {len(text) - _TEXT:,} characters more"

@@ -1,8 +1,8 @@
-"""Page: which rows of a run's table a view shows, and what stands in them.
+"""Table rows: which rows of a run's table a view shows, and what stands in them.
 
 A row is one record in one flow and is known by its number: ``record * flows + flow``.
-Choosing and ordering rows costs time that grows with the run, so a `Selection` is kept
-until it is old enough to be worth another; reading the rows of one page costs the page.
+Choosing and ordering rows takes time that grows with the run, so `LiveTable` uses a choice
+for a while; the rows of a page are read for the page alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import csv
 import io
 import math
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -26,13 +26,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nbflow._core.entry import RunState
+    from nbflow._core.entry import Failure, RunState
     from nbflow._core.sheet import Lane, Sheet
+    from nbflow.notebook.live_table import RowData
 
     Rows = NDArray[np.int64]
+    Codes = NDArray[np.uint8]
 
-#: The order in which rows want to be seen: what is under way, what needs a person, the
-#: rest.
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+#: The order in which a person wants to see rows: what is under way, what needs attention,
+#: the rest.
 ATTENTION = (
     State.RETRYING,
     State.RUNNING,
@@ -47,14 +51,31 @@ ATTENTION = (
 )
 _RANKS = np.zeros(len(STATES), np.uint8)
 _RANKS[[CODES[state] for state in ATTENTION]] = range(len(ATTENTION))
-#: Where a row stopped, if its call of a step ended like this or is to be tried again.
+#: Whether a row stopped at a step, by the code of its call of it.
 _STOPPED = np.isin(range(256), [CODES[state] for state in STATES if state not in DONE])
+_UNDER_WAY = [
+    CODES[state] for state in STATES if state not in FINAL and state is not State.QUEUED
+]
+#: By what rows can be sorted.
 SORTS = ("state", "key", "flow", "attempts", "seconds", "cost")
-_MESSAGE, _KEY, _DIGITS = 240, 120, 20
+#: Characters of a message and of a key that a row shows.
+_MESSAGE, _KEY = 240, 120
+#: Keys of fewer digits are sorted as numbers.
+_DIGITS = 20
 
 
 class Query(NamedTuple):
-    """What a view asks for; an empty part asks for nothing."""
+    """What a view asks for; an empty part asks for nothing.
+
+    Attributes:
+        text: part of a key, an error or a message; of any case.
+        flow: the number of the flow.
+        states: states of rows.
+        step: the step at which rows stopped.
+        cause: the number of the cause that they failed of.
+        sort: one of `SORTS`, or empty for the order of the batch.
+        descending: sort from the largest down.
+    """
 
     text: str = ""
     flow: int | None = None
@@ -66,7 +87,7 @@ class Query(NamedTuple):
 
 
 def rows_of(state: RunState, sheet: Sheet, query: Query, now: float) -> Rows:
-    """The numbers of the rows that fit ``query``, in its order."""
+    """Return the numbers of the rows that fit ``query``, in its order."""
     flows = [flow for flow in range(len(state.flows)) if query.flow in (None, flow)]
     if not state.keys or not flows:
         return np.zeros(0, np.int64)
@@ -76,15 +97,12 @@ def rows_of(state: RunState, sheet: Sheet, query: Query, now: float) -> Rows:
         fits &= np.isin(codes, [CODES[state] for state in query.states])
     if query.step:
         for column, flow in enumerate(flows):
-            fits[:, column] &= _STOPPED[
-                _track(sheet.lanes[flow], query.step, len(state.keys))
-            ]
+            track = _track(sheet.lanes[flow], query.step, len(state.keys))
+            fits[:, column] &= _STOPPED[track]
     if query.cause is not None:
-        fits &= _marked(
-            (place for place, cause in sheet.cause_of.items() if cause == query.cause),
-            codes.shape,
-            flows,
-        )
+        causes = sheet.cause_of.items()
+        failed = [place for place, cause in causes if cause == query.cause]
+        fits &= _marked(failed, codes.shape, flows)
     if query.text:
         fits &= _found(state, query.text.casefold(), codes.shape, flows)
     chosen = np.flatnonzero(fits)
@@ -92,18 +110,14 @@ def rows_of(state: RunState, sheet: Sheet, query: Query, now: float) -> Rows:
         chosen = chosen[_order(state, sheet, query, chosen, codes, flows, now)]
     if query.flow is not None:
         return chosen * len(state.flows) + query.flow
-    return chosen  # all flows stand side by side: the place is the number
+    # All flows stand side by side, so that the place of a row is its number.
+    return chosen
 
 
-def _codes(state: RunState, sheet: Sheet, flows: list[int]) -> NDArray[np.uint8]:
-    """The states as the table shows them: a line a record, a column a flow."""
-    codes = np.stack(
-        [
-            _padded(np.frombuffer(state.codes(flow), np.uint8), len(state.keys), 0)
-            for flow in flows
-        ],
-        axis=1,
-    )
+def _codes(state: RunState, sheet: Sheet, flows: list[int]) -> Codes:
+    """Return the states as the table shows them: a line a record, a column a flow."""
+    columns_of_codes = [np.frombuffer(state.codes(flow), np.uint8) for flow in flows]
+    codes = _side_by_side(columns_of_codes, len(state.keys))
     columns = {flow: column for column, flow in enumerate(flows)}
     for record, flow in sheet.retrying:
         if flow in columns:
@@ -111,24 +125,28 @@ def _codes(state: RunState, sheet: Sheet, flows: list[int]) -> NDArray[np.uint8]
     return codes
 
 
-def _padded(values: NDArray[Any], length: int, fill: int) -> NDArray[Any]:
+def _side_by_side(columns: list[NDArray[Scalar]], length: int) -> NDArray[Scalar]:
+    """Make a table of the columns of flows, which end with the last record that has a value."""
+    return np.stack([_padded(column, length, 0) for column in columns], axis=1)
+
+
+def _padded(values: NDArray[Scalar], length: int, fill: int) -> NDArray[Scalar]:
     whole = np.full(length, fill, values.dtype)
     whole[: len(values)] = values[:length]
     return whole
 
 
-def _track(lane: Lane, step: str, length: int) -> NDArray[np.uint8]:
+def _track(lane: Lane, step: str, length: int) -> Codes:
+    """Return how the calls of a step ended, record by record."""
     track = lane.tracks.get(step)
-    return _padded(
-        np.frombuffer(bytes(track.codes) if track is not None else b"", np.uint8),
-        length,
-        UNCALLED,
-    )
+    codes = bytes(track.codes) if track is not None else b""
+    return _padded(np.frombuffer(codes, np.uint8), length, UNCALLED)
 
 
 def _marked(
     places: Iterable[tuple[int, int]], shape: tuple[int, ...], flows: list[int]
 ) -> NDArray[np.bool_]:
+    """Return a table that is true at these places."""
     marked = np.zeros(shape, bool)
     columns = {flow: column for column, flow in enumerate(flows)}
     for record, flow in places:
@@ -140,17 +158,19 @@ def _marked(
 def _found(
     state: RunState, text: str, shape: tuple[int, ...], flows: list[int]
 ) -> NDArray[np.bool_]:
-    """Rows whose key, error or message has ``text`` in it."""
-    failed = (
+    """Return a table that is true for rows whose key, error or message has ``text`` in it."""
+    failed = [
         place
         for place, (failure, _) in state.failures.items()
         if text in f"{failure.error}: {failure.message}".casefold()
-    )
+    ]
     found = _marked(failed, shape, flows)
-    found[
-        [number for number, key in enumerate(state.keys) if text in key.casefold()]
-    ] = True
+    named = [number for number, key in enumerate(state.keys) if text in key.casefold()]
+    found[named] = True
     return found
+
+
+# The order of rows.
 
 
 def _order(
@@ -158,116 +178,99 @@ def _order(
     sheet: Sheet,
     query: Query,
     chosen: Rows,
-    codes: NDArray[np.uint8],
+    codes: Codes,
     flows: list[int],
     now: float,
 ) -> Rows:
-    records, columns = chosen // len(flows), chosen % len(flows)
-    values: NDArray[Any]
+    """Return in which order the chosen rows are shown."""
+    records, columns = np.divmod(chosen, len(flows))
+    lanes = [sheet.lanes[flow] for flow in flows]
+    length = len(state.keys)
+    values: NDArray[np.generic]
     if query.sort == "key":
-        keys = np.array(
-            _sortable([state.keys[record] for record in records.tolist()]), dtype=object
-        )
-        values = np.unique(keys, return_inverse=True)[1] if len(keys) else records
+        values = _ranks([state.keys[record] for record in records.tolist()])
     elif query.sort == "flow":
         values = columns
     elif query.sort == "state":
         values = _RANKS[codes.ravel()[chosen]]
     elif query.sort == "attempts":
-        values = (
-            np.stack(
-                [
-                    _padded(
-                        np.frombuffer(bytes(sheet.lanes[flow].attempts), np.uint8),
-                        len(state.keys),
-                        0,
-                    )
-                    for flow in flows
-                ],
-                axis=1,
-            )
-            .ravel()[chosen]
-            .astype(np.int16)
-        )
+        attempts = [np.frombuffer(bytes(lane.attempts), np.uint8) for lane in lanes]
+        values = _side_by_side(attempts, length).ravel()[chosen].astype(np.int16)
     elif query.sort == "cost":
-        values = np.stack(
-            [
-                _padded(np.frombuffer(state.costs(flow)), len(state.keys), 0)
-                for flow in flows
-            ],
-            axis=1,
-        ).ravel()[chosen]
-        values[np.isnan(values)] = np.inf  # what nobody knows the price of is dear
+        costs = [np.frombuffer(state.costs(flow)) for flow in flows]
+        values = _side_by_side(costs, length).ravel()[chosen]
+        # An unknown price may be any: it is taken for the highest.
+        values[np.isnan(values)] = np.inf
     else:
-        values = np.stack(
-            [
-                _padded(
-                    np.frombuffer(sheet.lanes[flow].seconds.tobytes(), np.float32),
-                    len(state.keys),
-                    0,
-                )
-                for flow in flows
-            ],
-            axis=1,
-        ).ravel()[chosen]
-        under_way = np.isin(
-            codes.ravel()[chosen],
-            [
-                CODES[state]
-                for state in STATES
-                if state not in FINAL and state is not State.QUEUED
-            ],
-        )
-        values = np.where(under_way, np.float32(now - sheet.started) - values, values)
-    # What is equal stays in the order of the batch, whichever way it is sorted.
-    order: Rows = np.argsort(
-        -values.astype(np.float64) if query.descending else values, kind="stable"
-    )
+        taken = [np.frombuffer(lane.seconds.tobytes(), np.float32) for lane in lanes]
+        values = _side_by_side(taken, length).ravel()[chosen]
+        # Of a row under way its begin is known, from the start of the run.
+        is_under_way = np.isin(codes.ravel()[chosen], _UNDER_WAY)
+        since = np.float32(now - sheet.started) - values
+        values = np.where(is_under_way, since, values)
+    if query.descending:
+        values = -values.astype(np.float64)
+    # Equal rows stay in the order of the batch, whichever way they are sorted.
+    order: Rows = np.argsort(values, kind="stable")
     return order
 
 
+def _ranks(keys: list[str]) -> Rows:
+    """Return the place of each key among all of them in order."""
+    if not keys:
+        return np.zeros(0, np.int64)
+    sortable = np.array(_sortable(keys), dtype=object)
+    ranks: Rows = np.unique(sortable, return_inverse=True)[1]
+    return ranks
+
+
 def _sortable(keys: list[str]) -> list[str]:
-    """Keys as they sort: numbers, as an index is made of, by their size and not by their first digit."""
+    """Return keys in a form that sorts as a person expects: numbers, as of an index, by their size."""
     if all(key.isdecimal() and len(key) < _DIGITS for key in keys):
         return [key.zfill(_DIGITS) for key in keys]
     return keys
 
 
-def row_of(state: RunState, sheet: Sheet, number: int) -> list[Any]:
-    """One row as it travels: number, key, flow, state, track, attempts, seconds or begin, cost, message.
+# What stands in a row.
 
-    The track has one letter for each step of the flow: the code of how its call ended,
-    ``-`` where it was not called.
+
+def row_of(state: RunState, sheet: Sheet, number: int) -> RowData:
+    """Return one row as it travels.
+
+    Its number, key, flow, state, track, attempts, seconds (or when it began), cost and
+    message. The track has one letter for each step of the flow: the code of how its call
+    ended, ``-`` if it was not called.
     """
-    record, flow = divmod(number, len(state.flows))
-    lane, code = sheet.lanes[flow], CODES[state.item(record, flow)]
-    retried = sheet.retrying.get((record, flow))
-    failed = state.failures.get((record, flow))
-    failure = (
-        failed[0] if failed is not None else retried[1] if retried is not None else None
-    )
-    track = "".join(
-        _letter(found.code(record))
-        for name, found in lane.tracks.items()
-        if name != WHOLE
-    )
-    reached = record < len(lane.attempts)
+    record, flow = place = divmod(number, len(state.flows))
+    lane = sheet.lanes[flow]
+    code = CODES[state.item(record, flow)]
+    message = ""
+    if place in sheet.retrying:
+        code = CODES[State.RETRYING]
+        message = _message(sheet.retrying[place][1])
+    if place in state.failures:
+        message = _message(state.failures[place][0])
+    attempts, seconds = 0, 0.0
+    if record < len(lane.attempts):
+        attempts, seconds = lane.attempts[record], lane.seconds[record]
     return [
         number,
         short(state.keys[record], _KEY),
         flow,
-        CODES[State.RETRYING] if retried is not None else code,
-        track,
-        lane.attempts[record] if reached else 0,
-        round(lane.seconds[record], 4) if reached else 0,
+        code,
+        _letters(lane, record),
+        attempts,
+        round(seconds, 4),
         _cost(state, record, flow),
-        short(
-            f"{failure.error}: {failure.message}" if failure.message else failure.error,
-            _MESSAGE,
-        )
-        if failure is not None
-        else "",
+        message,
     ]
+
+
+def _message(failure: Failure | None) -> str:
+    if failure is None:
+        return ""
+    said = f"{failure.error}: {failure.message}" if failure.message else failure.error
+    return short(said, _MESSAGE)
 
 
 def _cost(state: RunState, record: int, flow: int) -> str:
@@ -277,14 +280,18 @@ def _cost(state: RunState, record: int, flow: int) -> str:
     return "unknown" if math.isnan(cost) else money(cost)
 
 
-def _letter(code: int) -> str:
-    return "-" if code == UNCALLED else str(code)
+def _letters(lane: Lane, record: int) -> str:
+    codes = [track.code(record) for name, track in lane.tracks.items() if name != WHOLE]
+    return "".join("-" if code == UNCALLED else str(code) for code in codes)
+
+
+# Rows as a whole.
 
 
 def split(
     state: RunState, rows: Iterable[int]
 ) -> tuple[frozenset[tuple[int, int]], frozenset[tuple[int, int]]]:
-    """Rows as (record, flow): those that came to no good end, and those that are done."""
+    """Return rows as (record, flow): those that are not done, and those that are."""
     flows = len(state.flows)
     places = {divmod(number, flows) for number in rows}
     done = frozenset(place for place in places if state.item(*place) in DONE)
@@ -292,7 +299,7 @@ def split(
 
 
 def failures_csv(state: RunState, rows: Iterable[int]) -> str:
-    """The failures among ``rows`` as CSV that no spreadsheet takes for formulas."""
+    """Return the failures among ``rows`` as CSV that no spreadsheet takes for formulas."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("record", "flow", "step", "state", "error", "message", "attempts"))
@@ -312,19 +319,18 @@ def failures_csv(state: RunState, rows: Iterable[int]) -> str:
     return out.getvalue()
 
 
-#: What begins a formula, also in the wide letters of East Asia; and what begins a cell
-#: within a text to a spreadsheet whose separator is not the comma: there the quotes
-#: around the text do not hold either.
+#: The characters that begin a formula, the full-width ones of East Asia included.
 _FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
+#: What begins a cell within a text, to a spreadsheet whose separator is not the comma:
+#: the quotes around the text do not hold there either.
 _INNER = re.compile(rf"(?<=.)([;\t\r\n]\s*)(?=[{re.escape(_FORMULA)}])", re.DOTALL)
 
 
 def harmless(text: str) -> str:
-    """A cell that a spreadsheet shows and does not calculate: what could begin a formula gets an apostrophe before it."""
+    """Return a cell that a spreadsheet shows and does not calculate.
+
+    What could begin a formula gets an apostrophe before it.
+    """
     text = _INNER.sub(r"\1'", text)
-    return (
-        f"'{text}"
-        if text.lstrip().startswith(tuple(_FORMULA))
-        or text.startswith(("\t", "\r", "\n"))
-        else text
-    )
+    begins = text.lstrip().startswith(tuple(_FORMULA))
+    return f"'{text}" if begins or text.startswith(("\t", "\r", "\n")) else text

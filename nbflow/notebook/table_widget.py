@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from nbflow._run.chronicle import Chronicle
     from nbflow._run.run import Run
-    from nbflow.notebook.live_table import Message, Send, Talk
+    from nbflow.notebook.live_table import LiveTable as Talk
+    from nbflow.notebook.live_table import Message, Send
 
 _HERE = Path(__file__).parent
 #: Seconds between two rounds while some run goes on.

@@ -12,7 +12,7 @@ import pytest
 
 import nbflow as nf
 from nbflow.export import translation
-from nbflow.notebook.job_lock import turn
+from nbflow.notebook.job_lock import job_lock
 
 from .conftest import command, write
 
@@ -156,7 +156,9 @@ def test_a_module_takes_parameters_as_the_notebook_does(made):
 )
 def test_a_module_that_waits_for_its_turn_ends_when_it_is_asked_to(made, number):
     module = made / "numbers_job.py"
-    with turn(made.parents[1] / ".nbflow", [f"job {module.resolve()} []"], waits=None):
+    with job_lock(
+        made.parents[1] / ".nbflow", [f"job {module.resolve()} []"], waits=None
+    ):
         waiting = subprocess.Popen(
             [sys.executable, module],
             cwd=made,

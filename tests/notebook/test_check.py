@@ -124,8 +124,19 @@ def test_a_clean_notebook_has_no_findings(found):
         "import json\nimport nbflow as nf\nfrom pathlib import Path",
         "@nf.step(timeout=30)\ndef ask(text):\n    return helper(text) + LIMIT",
         "def helper(text):\n    return text\nLIMIT = limit",
-        "class Thread:\n    size = 1\n    double = 2 * size\n    def read(self):\n        return [line for line in open(day)]",
-        "rows = [{k: v for k, v in zip('ab', row)} for row in ['xy']]\nawait_me = lambda x: x + LIMIT\n%time total = len(rows)\nprint(total, _, _3)",
+        (
+            "class Thread:\n"
+            "    size = 1\n"
+            "    double = 2 * size\n"
+            "    def read(self):\n"
+            "        return [line for line in open(day)]"
+        ),
+        (
+            "rows = [{k: v for k, v in zip('ab', row)} for row in ['xy']]\n"
+            "await_me = lambda x: x + LIMIT\n"
+            "%time total = len(rows)\n"
+            "print(total, _, _3)"
+        ),
         "%matplotlib inline",
         "import asyncio\nawait asyncio.sleep(0)",
         "try:\n    import ujson_is_optional\nexcept ImportError:\n    ujson_is_optional = json",

@@ -355,7 +355,14 @@ def test_only_failed_goes_on_with_the_runs_of_the_last_time(folder, run):
 def test_only_failed_takes_up_maps_as_well(folder, run):
     folder.write(
         ("bad: list[int] = [2]", "parameters"),
-        "import nbflow as nf\n@nf.step(retries=0)\ndef work(n):\n    open('log', 'a').write(f'{n}\\n')\n    assert n not in bad\n    return n",
+        (
+            "import nbflow as nf\n"
+            "@nf.step(retries=0)\n"
+            "def work(n):\n"
+            "    open('log', 'a').write(f'{n}\\n')\n"
+            "    assert n not in bad\n"
+            "    return n"
+        ),
         "work.map([1, 2, 3]).results('work')",
     )
     assert run()[0] == 3
@@ -552,7 +559,16 @@ def test_the_front_page_of_the_command_tells_the_exit_codes():
     assert all(f"\n  {code}  " in said for code in (0, 1, 2, 3, 4, 75, 130, 138))
 
 
-PAID = "import nbflow as nf\n@nf.step\ndef ask(number):\n    nf.usage(cost=0.01, input_tokens=100)\n    return number\n@nf.flow(on='paid')\ndef triage(record):\n    return ask(record['id'])"
+PAID = (
+    "import nbflow as nf\n"
+    "@nf.step\n"
+    "def ask(number):\n"
+    "    nf.usage(cost=0.01, input_tokens=100)\n"
+    "    return number\n"
+    "@nf.flow(on='paid')\n"
+    "def triage(record):\n"
+    "    return ask(record['id'])"
+)
 SENT = "run = nf.send('paid', [{'id': number} for number in range(20)], key='id')"
 
 

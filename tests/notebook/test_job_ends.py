@@ -109,7 +109,14 @@ def test_asked_to_end_it_says_where_it_stood(folder, run, number):
 def test_asked_twice_it_does_not_wait_for_the_cell(folder):
     folder.write(
         "import time",
-        "open('log', 'w').write('1')\nwhile True:\n    try:\n        time.sleep(60)\n    except KeyboardInterrupt:\n        open('log', 'w').write('1 2')",
+        (
+            "open('log', 'w').write('1')\n"
+            "while True:\n"
+            "    try:\n"
+            "        time.sleep(60)\n"
+            "    except KeyboardInterrupt:\n"
+            "        open('log', 'w').write('1 2')"
+        ),
     )
     process = folder.start()
     folder.wait_for(lambda: folder.log == [1])
@@ -251,9 +258,12 @@ def test_a_turn_ends_with_its_holder(folder, run):
     assert run("--no-wait")[0] == 0
 
 
-def test_a_process_that_a_cell_left_running_does_not_keep_the_turn(folder, run):
+def test_a_process_that_a_cell_left_running_does_not_keep_the_job_lock(folder, run):
     folder.write(
-        "import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(100)'], close_fds=False, start_new_session=True)\nprint(child.pid)"
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(100)'], "
+        "close_fds=False, start_new_session=True)\n"
+        "print(child.pid)"
     )
     assert run()[0] == 0
     child = int(folder.output().cells[0].outputs[0]["text"])
@@ -306,7 +316,10 @@ def test_a_cell_that_may_raise_is_interrupted_all_the_same(folder):
 
 
 def test_what_programs_print_past_the_kernel_is_in_the_output_and_nowhere_else(folder):
-    """The kernel's own streams are not the command's: what it masks in the notebook would stand in the log of the job."""
+    """The kernel's own streams are not the command's.
+
+    What the kernel masks in the notebook would otherwise stand in the log of the job.
+    """
     folder.write(
         "import nbflow as nf, os, time\nnf.secret('MY_KEY')\nos.system('echo a line, $MY_KEY'); time.sleep(0.5)"
     )

@@ -12,7 +12,7 @@ from nbflow._core.lifecycle import State
 from nbflow._core.sheet import CODES
 from nbflow.notebook import live_table
 from nbflow.notebook import run_table as tables
-from nbflow.notebook.run_table import Pace, RunTable
+from nbflow.notebook.run_table import RunPace, RunTable
 
 EVENT = "e"
 
@@ -215,7 +215,7 @@ def test_the_size_of_a_tick_does_not_grow_with_the_run(nb):
 
 def test_what_is_remembered_says_nothing_of_the_time_that_is_left():
     """A batch that is sent again begins with thousands of records in its first moments."""
-    pace = Pace()
+    pace = RunPace()
     assert [
         pace.rate(*sample)
         for sample in ((10.0, 0), (10.5, 4_500), (11.0, 4_502), (11.5, 4_504))
@@ -306,7 +306,7 @@ def test_while_nobody_knows_how_many_records_come_nobody_knows_the_time_left(nb)
             page.ack()
             time.sleep(0.005)
         page.ack()
-        page.table._pace = Pace(deque([(page.now - 5, 0)]), begun=page.now - 9)
+        page.table._pace = RunPace(deque([(page.now - 5, 0)]), begun=page.now - 9)
         page.view(n=2)
         (tick,) = page.after(0)
         assert tick["rate"]

@@ -25,7 +25,12 @@ SHOWING = {
     "an error": "raise ValueError('refused: ' + key)",
     "an error with locals": "%xmode Verbose\ndef f(auth):\n    return 1 / 0\nf('Bearer ' + key)",
     "a syntax error": "exec('(' + repr(str(key)))",
-    "a chain of errors": "try:\n    raise KeyError(str(key))\nexcept KeyError as e:\n    raise RuntimeError(key) from e",
+    "a chain of errors": (
+        "try:\n"
+        "    raise KeyError(str(key))\n"
+        "except KeyError as e:\n"
+        "    raise RuntimeError(key) from e"
+    ),
     "a thread": "import threading; t = threading.Thread(target=print, args=(key,)); t.start(); t.join()",
     "base64": "import base64; print('Basic', base64.b64encode(('me:' + key).encode()).decode())",
     "a URL": "import urllib.parse; print('https://x?' + urllib.parse.urlencode({'key': key}))",

@@ -24,7 +24,8 @@ def test_what_a_page_loads_is_whole_and_asks_no_host_for_more(asset):
     """VS Code, Voila behind a policy, a train without network: there is nothing to resolve and nothing to fetch."""
     code = str(getattr(TableWidget, asset))
     assert not re.search(
-        r"\bimport\b\s*[({'\"*\w]|\brequire\(|@import|url\(|\bfetch\(|XMLHttpRequest|WebSocket|\beval\(|new Function|innerHTML|insertAdjacentHTML|document\.write",
+        r"\bimport\b\s*[({'\"*\w]|\brequire\(|@import|url\(|\bfetch\(|XMLHttpRequest"
+        r"|WebSocket|\beval\(|new Function|innerHTML|insertAdjacentHTML|document\.write",
         code,
     )
     assert set(re.findall(r"\w+://[\w.]+", code)) <= {

@@ -23,7 +23,7 @@ from nbformat.v4 import new_code_cell
 
 import nbflow as nf
 from nbflow import cli
-from nbflow.notebook.job_lock import turn
+from nbflow.notebook.job_lock import job_lock
 from tests.export.conftest import program, told  # noqa: F401 - fixtures
 
 #: What a text may hold that a shell, a template, a format or YAML would take for its
@@ -225,7 +225,7 @@ class Threads:
 
     def busy(self):
         """Somebody runs the job by hand, as long as the context lasts."""
-        return turn(
+        return job_lock(
             self.notebook.parent / ".nbflow",
             [f"output {(self.folder / 'support_threads.out.ipynb').resolve()}"],
             waits=None,

@@ -1,6 +1,7 @@
-"""Check: what may go wrong with a notebook when nobody watches, found before it is handed over. Runs nothing of it.
+"""Check: finds what may go wrong with a notebook when nobody watches, before it is handed over.
 
-One function a matter, each from cells to findings; a new one is added to `check`.
+Nothing of the notebook is run. There is one function for each matter, from cells to
+findings; a new one is added to `check`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ __all__ = ["LEVELS", "Finding", "check"]
 
 
 def check(path: Path) -> list[Finding]:
-    """What was found, by cell and line; of one place the gravest first.
+    """Return what was found, by cell and line; in one place the gravest first.
 
     Raises:
         UsageError: it is not a notebook that can be read.
@@ -41,6 +42,8 @@ def check(path: Path) -> list[Finding]:
         *steps.unseen(cells),
         *steps.cells_as_steps(cells),
     ]
-    return sorted(
-        found, key=lambda one: (one.cell or 0, one.line or 0, LEVELS.index(one.level))
-    )
+    return sorted(found, key=_place)
+
+
+def _place(one: Finding) -> tuple[int, int, int]:
+    return one.cell or 0, one.line or 0, LEVELS.index(one.level)

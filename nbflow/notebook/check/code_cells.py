@@ -1,23 +1,38 @@
-"""Cells: the code of a notebook as Python sees it, magics and shell lines turned into calls as IPython does."""
+"""Code cells: the code of a notebook as Python sees it, without its magics and shell lines."""
 
 from __future__ import annotations
 
 import ast
 import warnings
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from nbflow.errors import UsageError
 from nbflow.notebook import document as documents
 
-#: Cell magics whose body is Python that runs in the notebook's own names.
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nbformat import NotebookNode
+
+    #: Turns the text of a cell into Python.
+    Transform = Callable[[str], str]
+
+#: CodeCell magics whose body is Python that runs in the notebook's own names.
 _PYTHON = {"time", "timeit", "capture", "prun", "step", "mprun", "memit"}
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
 @dataclass(frozen=True, slots=True)
 class Magic:
-    """A magic or shell line: ``%pip install x`` is ``("pip", "install x")``, of a shell line the name is ``!``."""
+    """A magic or shell line: ``%pip install x`` is ``("pip", "install x")``; a shell line is called ``!``.
+
+    Attributes:
+        name: its name.
+        text: what it is given.
+        line: its line in the cell, from 1.
+        is_cell: whether it is a magic of the whole cell (``%%time``).
+    """
 
     name: str
     text: str
@@ -26,7 +41,7 @@ class Magic:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class CodeCell:
     """One code cell.
 
     Attributes:
@@ -34,8 +49,9 @@ class Cell:
         source: its text.
         count: the execution count that it was saved with.
         outputs: the outputs that it was saved with.
-        tree: its code; empty if it is none (``%%bash``), ``None`` if it does not parse.
-        error: why not: (line, message).
+        tree: its code; empty if it is not Python (``%%bash``), ``None`` if it does not
+            parse.
+        error: why it does not: (line, message).
         magics: its magics and shell lines.
         tags: its tags.
     """
@@ -43,19 +59,18 @@ class Cell:
     number: int
     source: str
     count: int | None
-    outputs: list[Any]
+    outputs: list[NotebookNode]
     tree: ast.Module | None
     error: tuple[int, str] | None = None
     magics: list[Magic] = field(default_factory=list)
     tags: tuple[str, ...] = ()
 
 
-def cells_of(document: Any) -> list[Cell]:
-    """The code cells of a notebook.
+def cells_of(document: NotebookNode) -> list[CodeCell]:
+    """Return the code cells of a notebook.
 
     Raises:
-        UsageError: IPython is not installed, without which no magic can be told from a
-            mistake.
+        UsageError: IPython is not installed, and only it can tell a magic from a mistake.
     """
     try:
         from IPython.core.inputtransformer2 import TransformerManager
@@ -70,8 +85,9 @@ def cells_of(document: Any) -> list[Cell]:
     ]
 
 
-def _cell(number: int, cell: Any, transform: Any) -> Cell:
-    source, magics = cell.source, list[Magic]()
+def _cell(number: int, cell: NotebookNode, transform: Transform) -> CodeCell:
+    source = cell.source
+    magics = list[Magic]()
     first, _, body = source.partition("\n")
     code = source
     if first.startswith("%%"):
@@ -82,7 +98,7 @@ def _cell(number: int, cell: Any, transform: Any) -> Cell:
     tree, error = _parse(code, transform)
     if tree is not None:
         tree = _Magics(magics).visit(tree)
-    return Cell(
+    return CodeCell(
         number,
         source,
         cell.get("execution_count"),
@@ -95,31 +111,29 @@ def _cell(number: int, cell: Any, transform: Any) -> Cell:
 
 
 def _parse(
-    code: str, transform: Any
+    code: str, transform: Transform
 ) -> tuple[ast.Module | None, tuple[int, str] | None]:
-    # IPython takes the empty lines before the first one away.
-    before = next(
-        (place for place, line in enumerate(code.splitlines()) if line.strip()), 0
-    )
+    """Return the tree of a cell, or at which line it does not parse, and why."""
+    # IPython removes the empty lines at the beginning.
+    lines = code.splitlines()
+    texts = [place for place, line in enumerate(lines) if line.strip()]
+    removed = texts[0] if texts else 0
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of invalid escapes in what users write
-            tree: ast.Module = compile(
-                transform(code),
-                "<cell>",
-                "exec",
-                _FLAGS | ast.PyCF_ONLY_AST,
-                dont_inherit=True,
-            )
-            compile(
-                tree, "<cell>", "exec", _FLAGS, dont_inherit=True
-            )  # a `return` outside of a function parses
+        tree = _compiled(transform(code))
     except (SyntaxError, ValueError, RecursionError) as error:
-        return None, (
-            (getattr(error, "lineno", None) or 1) + before,
-            getattr(error, "msg", None) or str(error),
-        )
-    return ast.increment_lineno(tree, before), None
+        line = getattr(error, "lineno", None) or 1
+        return None, (line + removed, getattr(error, "msg", None) or str(error))
+    return ast.increment_lineno(tree, removed), None
+
+
+def _compiled(code: str) -> ast.Module:
+    flags = _FLAGS | ast.PyCF_ONLY_AST
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of invalid escapes in what users write
+        tree: ast.Module = compile(code, "<cell>", "exec", flags, dont_inherit=True)
+        # A `return` outside of a function parses, and does not compile.
+        compile(tree, "<cell>", "exec", _FLAGS, dont_inherit=True)
+    return tree
 
 
 class _Magics(ast.NodeTransformer):
@@ -140,33 +154,25 @@ class _Magics(ast.NodeTransformer):
             and getattr(function.value.func, "id", "") == "get_ipython"
         ):
             return node
-        texts = [
-            part.value
-            for part in node.args
-            if isinstance(part, ast.Constant) and isinstance(part.value, str)
-        ]
-        is_shell = function.attr in ("system", "getoutput")
-        magic = (
-            Magic("!", "".join(texts), node.lineno)
-            if is_shell
-            else Magic(texts[0], texts[1] if len(texts) > 1 else "", node.lineno)
-        )
+        constants = [part.value for part in node.args if isinstance(part, ast.Constant)]
+        texts = [value for value in constants if isinstance(value, str)]
+        if function.attr in ("system", "getoutput"):
+            magic = Magic("!", "".join(texts), node.lineno)
+        else:
+            magic = Magic(texts[0], "".join(texts[1:2]), node.lineno)
         self._found.append(magic)
         return node
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | list[ast.stmt]:
         known = len(self._found)
         self.generic_visit(node)
-        magic = self._found[known] if len(self._found) > known else None
-        return (
-            _inner(magic) or node
-            if magic is not None and magic.name in _PYTHON
-            else node
-        )
+        if len(self._found) > known and self._found[known].name in _PYTHON:
+            return _inner(self._found[known]) or node
+        return node
 
 
 def _inner(magic: Magic) -> list[ast.stmt]:
-    """The code that a line magic such as ``%time`` runs, its flags aside: what it reads is read."""
+    """Return the code that a line magic such as ``%time`` runs, without its flags."""
     code = magic.text.lstrip()
     while code.startswith("-"):
         code = code.partition(" ")[2].lstrip()

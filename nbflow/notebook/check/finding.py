@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-#: What fails headless for sure or must not be handed over; what may fail; what is good
-#: to know.
+#: What surely fails headless or must not be handed over; what may fail; what is good to
+#: know.
 LEVELS = ("error", "warning", "note")
+
+
+#: Characters of the notebook's own text that a finding shows.
+_SHOWN = 60
+
+
+def shown(text: str) -> str:
+    """Return a text of the notebook as far as a finding has room for it."""
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}\u2026"
 
 
 class Finding(NamedTuple):

@@ -1,8 +1,8 @@
-"""Names: those that exist in the kernel that wrote a notebook, and not in one that runs it from top to bottom.
+"""Names: those that exist in the kernel that wrote a notebook, and in no other one.
 
-Decided from byte code, which says what a cell reads and binds, in order and without the
-locals of functions. What a function's body reads has to be there when it is called, so
-it may be defined in a later cell.
+A kernel that runs the notebook from top to bottom raises NameError there. Byte code says
+what a cell reads and binds, in order and without the locals of functions. What the body
+of a function reads has to be there when it is called, so a later cell may define it.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from nbflow.notebook.check.finding import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nbflow.notebook.check.code_cells import Cell
+    from nbflow.notebook.check.code_cells import CodeCell
 
 _KNOWN = frozenset(dir(builtins)) | {
     "get_ipython", "display", "In", "Out", "exit", "quit", "__name__", "__doc__",
     "__annotations__", "__conditional_annotations__", "_ih", "_oh", "_dh",
     "_exit_code",
 }  # fmt: skip
+#: Instructions that read a name of the notebook.
 _READS = frozenset({"LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"})
 
 
 class _Use(NamedTuple):
-    """A name is read, bound or deleted; ``later`` in the body of a function."""
+    """A name is read, bound or deleted; ``later``: in the body of a function."""
 
     kind: str
     name: str
@@ -39,15 +40,17 @@ class _Use(NamedTuple):
     later: bool
 
 
-def undefined(cells: list[Cell]) -> Iterator[Finding]:
-    """Names that a cell reads before any cell has bound them."""
+def undefined(cells: list[CodeCell]) -> Iterator[Finding]:
+    """Find names that a cell reads before any cell has bound them."""
     uses = [(cell, list(_uses(cell))) for cell in cells]
     bound_in: dict[str, int] = {}
     for cell, found in uses:
         for use in found:
             if use.kind == "bind":
                 bound_in.setdefault(use.name, cell.number)
-    there, gone, told = set(_KNOWN), set[str](), set[str]()
+    there = set(_KNOWN)
+    gone = set[str]()
+    told = set[str]()
     for cell, found in uses:
         if _imports_everything(cell):
             return
@@ -71,28 +74,21 @@ def undefined(cells: list[Cell]) -> Iterator[Finding]:
 
 
 def _finding(
-    cell: Cell, use: _Use, defined: int | None, *, was_deleted: bool
+    cell: CodeCell, use: _Use, defined: int | None, *, was_deleted: bool
 ) -> Finding:
+    name = f"`{use.name}`"
     if was_deleted:
-        what, todo = (
-            f"`{use.name}` is used here although it was deleted above",
-            "Define it again, or take the `del` away.",
-        )
+        what = f"{name} is used here although it was deleted above"
+        todo = "Define it again, or take the `del` away."
     elif defined is None:
-        what, todo = (
-            f"`{use.name}` is defined in no cell",
-            "Define it in a cell above, or take the use away.",
-        )
+        what = f"{name} is defined in no cell"
+        todo = "Define it in a cell above, or take the use away."
     elif defined == cell.number:
-        what, todo = (
-            f"`{use.name}` is used before the same cell defines it",
-            "Move the definition up.",
-        )
+        what = f"{name} is used before the same cell defines it"
+        todo = "Move the definition up."
     else:
-        what, todo = (
-            f"`{use.name}` is used here and defined in cell {defined} only",
-            f"Move cell {defined} up, or the use down.",
-        )
+        what = f"{name} is used here and defined in cell {defined} only"
+        todo = f"Move cell {defined} up, or the use down."
     if use.name == "__file__":
         todo = "A notebook has no file of its own: use Path.cwd(), which is the notebook's folder."
     return Finding(
@@ -107,69 +103,62 @@ def _finding(
 
 
 def _is_history(name: str) -> bool:
-    """``_``, ``__`` and ``_3`` are outputs of earlier cells; they are there headless, too."""
+    """Return whether a name is an output of an earlier cell (``_``, ``__``, ``_3``), which exists headless, too."""
     return not name.strip("_") or (name[0] == "_" and name[1:].lstrip("i").isdigit())
 
 
-def _imports_everything(cell: Cell) -> bool:
+def _imports_everything(cell: CodeCell) -> bool:
     return cell.tree is not None and any(
         isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
         for node in ast.walk(cell.tree)
     )
 
 
-def _asked_for(cell: Cell) -> set[str]:
-    """Names that a cell takes care of itself: ``if "df" in globals()``, and what is tried where NameError is caught."""
+def _asked_for(cell: CodeCell) -> set[str]:
+    """Return names that a cell takes care of itself.
+
+    Such as ``if "df" in globals()``, or in a ``try`` that catches NameError.
+    """
     found = set[str]()
     for node in ast.walk(cell.tree) if cell.tree is not None else ():
-        if (
-            isinstance(node, ast.Compare)
-            and isinstance(node.left, ast.Constant)
-            and isinstance(node.ops[0], (ast.In, ast.NotIn))
-        ):
-            asked = node.comparators[0]
-            if (
-                isinstance(asked, ast.Call)
-                and isinstance(asked.func, ast.Name)
-                and asked.func.id in ("globals", "locals", "vars", "dir")
-            ):
+        if isinstance(node, ast.Compare) and isinstance(node.left, ast.Constant):
+            is_in = isinstance(node.ops[0], (ast.In, ast.NotIn))
+            if is_in and _is_namespace(node.comparators[0]):
                 found.add(str(node.left.value))
-        elif isinstance(node, ast.Try) and any(
-            handler.type is None or "NameError" in ast.unparse(handler.type)
-            for handler in node.handlers
-        ):
-            found |= {
-                part.id
-                for statement in node.body
-                for part in ast.walk(statement)
-                if isinstance(part, ast.Name)
-            }
+        elif isinstance(node, ast.Try) and any(map(_catches, node.handlers)):
+            for statement in node.body:
+                parts = ast.walk(statement)
+                found |= {part.id for part in parts if isinstance(part, ast.Name)}
     return found
 
 
-def _uses(cell: Cell) -> Iterator[_Use]:
+def _is_namespace(node: ast.expr) -> bool:
+    """Return whether an expression is ``globals()`` or the like."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        return False
+    return node.func.id in ("globals", "locals", "vars", "dir")
+
+
+def _catches(handler: ast.ExceptHandler) -> bool:
+    return handler.type is None or "NameError" in ast.unparse(handler.type)
+
+
+def _uses(cell: CodeCell) -> Iterator[_Use]:
+    """Return what a cell does with names, in order."""
     for magic in cell.magics:
         if magic.is_cell and magic.name == "capture":
-            yield from (
-                _Use("bind", name, 1, later=False)
-                for name in magic.text.split()
-                if name.isidentifier()
-            )
+            for name in magic.text.split():
+                if name.isidentifier():
+                    yield _Use("bind", name, 1, later=False)
     if cell.tree is None:
         return
-    if (
-        documents.PARAMETERS in cell.tags
-    ):  # `day: str` has to be given, and then is there
-        bare = [
-            node.target
-            for node in cell.tree.body
-            if isinstance(node, ast.AnnAssign) and node.value is None
-        ]
-        yield from (
-            _Use("bind", target.id, target.lineno, later=False)
-            for target in bare
-            if isinstance(target, ast.Name)
-        )
+    if documents.PARAMETERS in cell.tags:
+        # `day: str` is required, so it is there when the cell runs.
+        for node in cell.tree.body:
+            is_bare = isinstance(node, ast.AnnAssign) and node.value is None
+            target = getattr(node, "target", None)
+            if is_bare and isinstance(target, ast.Name):
+                yield _Use("bind", target.id, target.lineno, later=False)
     code = compile(
         ast.fix_missing_locations(cell.tree),
         "<cell>",
@@ -181,6 +170,7 @@ def _uses(cell: Cell) -> Iterator[_Use]:
 
 
 def _of_code(code: CodeType, *, later: bool) -> Iterator[_Use]:
+    """Return what code does with names of the notebook; ``mine`` are those of a class body."""
     inside = code.co_name != "<module>"
     is_class = inside and not code.co_flags & inspect.CO_OPTIMIZED
     mine = set[str]()
@@ -202,7 +192,7 @@ def _of_code(code: CodeType, *, later: bool) -> Iterator[_Use]:
 
 
 def _is_called_later(code: CodeType) -> bool:
-    """The body of a function, and not of a class or comprehension, which run where they stand."""
+    """Return whether code runs later, as the body of a function does; a class or comprehension runs where it stands."""
     return bool(code.co_flags & inspect.CO_OPTIMIZED) and code.co_name not in (
         "<listcomp>",
         "<setcomp>",

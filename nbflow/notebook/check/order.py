@@ -1,9 +1,9 @@
-"""Order: do the saved outputs come from one run from top to bottom, and does every cell parse?"""
+"""Order: whether the saved outputs come from one run from top to bottom, and whether every cell parses."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbflow.errors import UsageError
 from nbflow.notebook import document as documents
@@ -13,11 +13,13 @@ from nbflow.notebook.rewrite import parse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nbflow.notebook.check.code_cells import Cell
+    from nbformat import NotebookNode
+
+    from nbflow.notebook.check.code_cells import CodeCell
 
 
-def broken(cells: list[Cell]) -> Iterator[Finding]:
-    """Cells that are no Python, and lines of step cells that say nothing."""
+def broken(cells: list[CodeCell]) -> Iterator[Finding]:
+    """Find cells that are not Python, and lines of step cells that cannot be read."""
     for cell in cells:
         if cell.error is not None:
             line, message = cell.error
@@ -28,7 +30,7 @@ def broken(cells: list[Cell]) -> Iterator[Finding]:
                 line,
                 f"the cell is not Python: {message}",
                 "It fails wherever it runs.",
-                "Mend it, or make it a Markdown or raw cell.",
+                "Fix it, or make it a Markdown or raw cell.",
             )
         if (step := documents.step_line(cell.source)) is not None:
             try:
@@ -45,13 +47,17 @@ def broken(cells: list[Cell]) -> Iterator[Finding]:
                 )
 
 
-def out_of_order(cells: list[Cell]) -> Iterator[Finding]:
-    """Cells whose execution counts say that they did not run one after the other."""
-    todo = "Restart the kernel and run all cells (or `nbflow run`), and look whether the outputs are the same."
+def out_of_order(cells: list[CodeCell]) -> Iterator[Finding]:
+    """Find cells whose execution counts say that they did not run one after the other."""
+    todo = (
+        "Restart the kernel and run all cells (or `nbflow run`), and look whether the"
+        " outputs are the same."
+    )
     ran = [cell for cell in cells if cell.count is not None]
     for before, after in pairwise(ran):
         if (after.count or 0) <= (before.count or 0):
-            what = f"it ran before cell {before.number} ([{after.count}] after [{before.count}])"
+            counts = f"[{after.count}] after [{before.count}]"
+            what = f"it ran before cell {before.number} ({counts})"
             yield Finding(
                 "out-of-order",
                 "warning",
@@ -67,11 +73,9 @@ def out_of_order(cells: list[Cell]) -> Iterator[Finding]:
         if cell.count is None and "skip-execution" not in cell.tags
     ]
     if ran and missed:
-        more = (
-            f", and {len(missed) - 1} more cells were not run"
-            if len(missed) > 1
-            else ""
-        )
+        more = ""
+        if len(missed) > 1:
+            more = f", and {len(missed) - 1} more cells were not run"
         yield Finding(
             "not-run",
             "warning",
@@ -83,8 +87,8 @@ def out_of_order(cells: list[Cell]) -> Iterator[Finding]:
         )
 
 
-def unclear_parameters(document: Any) -> Iterator[Finding]:
-    """Parameters cells that a job could not use."""
+def unclear_parameters(document: NotebookNode) -> Iterator[Finding]:
+    """Find parameters cells that a job could not use."""
     places = [
         number
         for number, (_, cell) in enumerate(documents.code_cells(document), 1)

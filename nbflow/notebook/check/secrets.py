@@ -1,106 +1,86 @@
-"""Leaks: secrets in sources and outputs, which whoever gets the notebook gets, too; and paths of this machine."""
+"""Secrets: those in sources and outputs, which everybody gets who gets the notebook; and paths of this machine."""
 
 from __future__ import annotations
 
 import ast
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbflow._key.secret_patterns import TOKEN, is_secret
-from nbflow.notebook.check.finding import Finding
+from nbflow.notebook.check.finding import Finding, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from nbflow.notebook.check.code_cells import Cell
+    from nbformat import NotebookNode
 
-#: What stands where a secret will be put.
+    from nbflow.notebook.check.code_cells import CodeCell
+
+#: A text that stands where a secret will be put.
 _PLACEHOLDER = re.compile(
-    r"^(|\W+|x+|<.*>|\{.*\}|your.*|my.*|changeme|change.me|todo|test|dummy|example|none|secret|password|token|\.\.\.)$",
+    r"^(|\W+|x+|<.*>|\{.*\}|your.*|my.*|changeme|change.me|todo|test|dummy|example|none"
+    r"|secret|password|token|\.\.\.)$",
     re.IGNORECASE,
 )
+#: The beginning of an absolute path: of Linux or macOS, of a home folder, of a drive or a
+#: share of Windows.
 _PATH = re.compile(
-    r"^(?:file://)?(?:/(?:home|Users|root|mnt|media|tmp|var|opt|data|srv|workspace|content|Volumes|kaggle|dbfs)/|~[\w.-]*/|[A-Za-z]:[\\/](?![\\/])|\\\\\w)"
+    r"^(?:file://)?(?:/(?:home|Users|root|mnt|media|tmp|var|opt|data|srv|workspace"
+    r"|content|Volumes|kaggle|dbfs)/|~[\w.-]*/|[A-Za-z]:[\\/](?![\\/])|\\\\\w)"
 )
-_ASSIGN = 'Read it with nf.secret("{}"), from the environment or the keyring. Change the secret: it was saved in a file.'
+_CHANGE = "Change the secret: it was saved in a file."
 
 
-def secrets_in_source(cells: list[Cell]) -> Iterator[Finding]:
-    """Tokens anywhere in the text of a cell, and texts that are given to names that say so."""
+def secrets_in_source(cells: list[CodeCell]) -> Iterator[Finding]:
+    """Find tokens anywhere in the text of a cell, and texts under names that say that they are secret."""
     for cell in cells:
         tokens = dict(_tokens(cell.source))
         for line, token in tokens.items():
-            yield _secret(
-                cell.number,
-                line,
-                f"a secret in the source: {_shown(token)}",
-                _ASSIGN.format("API_KEY"),
-            )
+            what = f"a secret in the source: {_beginning(token)}"
+            yield _secret(cell.number, line, what, _read_it("API_KEY"))
         for name, text, line in _texts(cell):
-            if (
-                line not in tokens
-                and name is not None
-                and is_secret(name, text)
-                and not _PLACEHOLDER.match(text)
-            ):
-                yield _secret(
-                    cell.number,
-                    line,
-                    f"a secret in the source: {name} = {_shown(text)}",
-                    _ASSIGN.format(name.upper()),
-                )
+            if line in tokens or name is None or _PLACEHOLDER.match(text):
+                continue
+            if is_secret(name, text):
+                what = f"a secret in the source: {name} = {_beginning(text)}"
+                yield _secret(cell.number, line, what, _read_it(name.upper()))
 
 
-def secrets_in_prose(document: Any) -> Iterator[Finding]:
-    """Tokens in Markdown and raw cells."""
+def secrets_in_prose(document: NotebookNode) -> Iterator[Finding]:
+    """Find tokens in Markdown and raw cells."""
+    todo = "Take it out and change it: it was saved in a file."
     for cell in document.cells:
         if cell.cell_type != "code":
             for _, token in _tokens(cell.source):
-                yield _secret(
-                    None,
-                    None,
-                    f"a secret in a {cell.cell_type} cell: {_shown(token)}",
-                    "Take it out and change it: it was saved in a file.",
-                )
+                what = f"a secret in a {cell.cell_type} cell: {_beginning(token)}"
+                yield _secret(None, None, what, todo)
 
 
-def secrets_in_outputs(cells: list[Cell]) -> Iterator[Finding]:
-    """Tokens that a cell printed."""
+def secrets_in_outputs(cells: list[CodeCell]) -> Iterator[Finding]:
+    """Find cells that printed tokens."""
+    todo = f"Clear the outputs of the cell and do not print it. {_CHANGE}"
     for cell in cells:
-        found = next(
-            (
-                match
-                for text in _output_texts(cell.outputs)
-                for match in [TOKEN.search(text)]
-                if match
-            ),
-            None,
-        )
-        if found:
-            yield _secret(
-                cell.number,
-                None,
-                f"a secret in the outputs: {_shown(found[0])}",
-                "Clear the outputs of the cell and do not print it. Change the secret: it was saved in a file.",
-            )
+        found = map(TOKEN.search, _output_texts(cell.outputs))
+        token = next((match[0] for match in found if match is not None), None)
+        if token is not None:
+            what = f"a secret in the outputs: {_beginning(token)}"
+            yield _secret(cell.number, None, what, todo)
 
 
-def paths(cells: list[Cell]) -> Iterator[Finding]:
-    """Texts that are absolute paths, each once."""
+def paths(cells: list[CodeCell]) -> Iterator[Finding]:
+    """Find texts that are absolute paths, each once."""
     told = set[str]()
     for cell in cells:
         for _, text, line in _texts(cell):
             if _PATH.match(text) and text not in told and "\n" not in text:
                 told.add(text)
-                path = text if len(text) <= 60 else text[:59] + "\u2026"  # noqa: PLR2004
-                why = "Another machine, container or user does not have it."
                 yield Finding(
                     "absolute-path",
                     "warning",
                     cell.number,
                     line,
-                    f"the absolute path {path!r}",
-                    why,
+                    f"the absolute path {shown(text)!r}",
+                    "Another machine, container or user does not have it.",
                     "Make it relative to the notebook's folder, or a parameter.",
                 )
 
@@ -117,60 +97,76 @@ def _secret(cell: int | None, line: int | None, what: str, todo: str) -> Finding
     )
 
 
+def _read_it(name: str) -> str:
+    """Return what to do about a secret in the source."""
+    return (
+        f'Read it with nf.secret("{name}"), from the environment or the keyring.'
+        f" {_CHANGE}"
+    )
+
+
 def _tokens(source: str) -> Iterator[tuple[int, str]]:
+    """Return the tokens of a text, with their lines."""
     for number, line in enumerate(source.splitlines(), 1):
         match = TOKEN.search(line)
         if match:
             yield number, match[0]
 
 
-def _shown(text: str) -> str:
-    """Enough of a secret to find it."""
+def _beginning(text: str) -> str:
+    """Return enough of a secret to find it."""
     return f"{text[:4]}\u2026"
 
 
-def _texts(cell: Cell) -> Iterator[tuple[str | None, str, int]]:
-    """The texts of a cell, each with the name that it is given to, if there is one, and its line."""
+def _texts(cell: CodeCell) -> Iterator[tuple[str | None, str, int]]:
+    """Return the texts of a cell, each with its line and the name that it is given to, if there is one."""
     if cell.tree is None:
         return
     named: dict[int, str] = {}
     for node in ast.walk(cell.tree):
-        pairs: list[tuple[Any, Any]] = []
-        if isinstance(node, ast.Assign):
-            pairs = [(target, node.value) for target in node.targets]
-        elif isinstance(node, ast.AnnAssign):
-            pairs = [(node.target, node.value)]
-        elif isinstance(node, ast.keyword):
-            pairs = [(node.arg, node.value)]
-        elif isinstance(node, ast.Dict):
-            pairs = list(zip(node.keys, node.values, strict=True))
-        elif isinstance(node, ast.arguments):
-            pairs = [
-                *zip(node.args[::-1], node.defaults[::-1], strict=False),
-                *zip(node.kwonlyargs, node.kw_defaults, strict=True),
-            ]
-        named |= {id(value): name for target, value in pairs if (name := _name(target))}
+        for target, value in _bindings(node):
+            name = _name(target)
+            if name:
+                named[id(value)] = name
     for node in ast.walk(cell.tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield named.get(id(node)), node.value, node.lineno
 
 
-def _name(target: Any) -> str | None:
+def _bindings(node: ast.AST) -> Iterable[tuple[object, object]]:
+    """Return what a node gives values to: names, items, arguments, keys of a dict."""
+    if isinstance(node, ast.Assign):
+        return [(target, node.value) for target in node.targets]
+    if isinstance(node, ast.AnnAssign):
+        return [(node.target, node.value)]
+    if isinstance(node, ast.keyword):
+        return [(node.arg, node.value)]
+    if isinstance(node, ast.Dict):
+        return zip(node.keys, node.values, strict=True)
+    if isinstance(node, ast.arguments):
+        # The defaults belong to the last arguments.
+        last = zip(reversed(node.args), reversed(node.defaults), strict=False)
+        return [*last, *zip(node.kwonlyargs, node.kw_defaults, strict=True)]
+    return ()
+
+
+def _name(target: object) -> str | None:
+    """Return the last part of a name: of ``api.key`` and ``api["key"]``, ``key``."""
     if isinstance(target, str):
         return target
     for attribute in ("id", "attr", "arg"):
-        if isinstance(getattr(target, attribute, None), str):
-            return str(getattr(target, attribute))
+        name = getattr(target, attribute, None)
+        if isinstance(name, str):
+            return name
     if isinstance(target, ast.Subscript):
         return _name(target.slice)
-    return (
-        target.value
-        if isinstance(target, ast.Constant) and isinstance(target.value, str)
-        else None
-    )
+    if isinstance(target, ast.Constant) and isinstance(target.value, str):
+        return target.value
+    return None
 
 
-def _output_texts(node: Any) -> Iterator[str]:
+def _output_texts(node: object) -> Iterator[str]:
+    """Return all texts in outputs, those of pictures left out."""
     if isinstance(node, str):
         yield node
     elif isinstance(node, dict):

@@ -1,16 +1,18 @@
-"""Show: findings for a person, and for programs."""
+"""Show: findings as a person reads them, and as programs do."""
 
 from __future__ import annotations
 
 import json
 import textwrap
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbflow.notebook.check.finding import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.console import Console
 
     from nbflow.notebook.check.finding import Finding
 
@@ -18,20 +20,17 @@ _STYLES = {"error": "red", "warning": "yellow", "note": "bright_black"}
 
 
 def to_json(found: dict[str, list[Finding]]) -> str:
-    """The findings of several notebooks: a list, one object each."""
-    return json.dumps(
-        [
-            {"notebook": path, **one._asdict()}
-            for path, findings in found.items()
-            for one in findings
-        ],
-        indent=1,
-        ensure_ascii=False,
-    )
+    """Return the findings of several notebooks: a list, one object each."""
+    listed = [
+        {"notebook": path, **one._asdict()}
+        for path, findings in found.items()
+        for one in findings
+    ]
+    return json.dumps(listed, indent=1, ensure_ascii=False)
 
 
-def to_console(path: str, findings: Sequence[Finding], console: Any) -> None:
-    """The findings of one notebook: place and what in one line, why and what to do below it."""
+def to_console(path: str, findings: Sequence[Finding], console: Console) -> None:
+    """Print the findings of one notebook: place and what in one line, why and what to do below it."""
     from rich.text import Text
 
     console.print(
@@ -43,19 +42,14 @@ def to_console(path: str, findings: Sequence[Finding], console: Any) -> None:
         indent = wide + 13
         room = max(30, console.width - indent - 1)
         first, *more = textwrap.wrap(f"{one.what} [{one.rule}]", room)
-        more += [
-            *textwrap.wrap(one.why, room),
-            *textwrap.wrap(
-                one.todo, room, initial_indent="\u2192 ", subsequent_indent="  "
-            ),
-        ]
+        more += textwrap.wrap(one.why, room)
+        more += textwrap.wrap(
+            one.todo, room, initial_indent="\u2192 ", subsequent_indent="  "
+        )
+        level = (f"  {one.level:<7}", _STYLES[one.level])
         console.print()
         console.print(
-            Text.assemble(
-                (f"  {one.level:<7}", _STYLES[one.level]),
-                (f"  {place:<{wide}}  ", "bright_black"),
-                first,
-            ),
+            Text.assemble(level, (f"  {place:<{wide}}  ", "bright_black"), first),
             soft_wrap=True,
         )
         for line in more:
@@ -63,21 +57,17 @@ def to_console(path: str, findings: Sequence[Finding], console: Any) -> None:
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """How many of each level."""
+    """Return the number of findings of each level."""
     counts = Counter(one.level for one in findings)
-    return (
-        ", ".join(
-            f"{counts[level]} {level}{'s' * (counts[level] > 1)}"
-            for level in LEVELS
-            if counts[level]
-        )
-        or "nothing found"
-    )
+    parts = []
+    for level in LEVELS:
+        if counts[level]:
+            noun = level if counts[level] == 1 else f"{level}s"
+            parts.append(f"{counts[level]} {noun}")
+    return ", ".join(parts) or "nothing found"
 
 
 def _place(one: Finding) -> str:
-    return (
-        (f"cell {one.cell}" + (f" line {one.line}" if one.line else ""))
-        if one.cell
-        else "notebook"
-    )
+    if not one.cell:
+        return "notebook"
+    return f"cell {one.cell} line {one.line}" if one.line else f"cell {one.cell}"

@@ -1,23 +1,28 @@
-"""Steps: what a step does that its key does not see, or that keeps it from having one that can be trusted."""
+"""Steps: what a step does that its key does not see, or that keeps it from having a key at all."""
 
 from __future__ import annotations
 
 import ast
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbflow._key import cell_names as rules
+from nbflow._key import cell_names
 from nbflow.errors import UsageError
-from nbflow.notebook.cells import HISTORY
 from nbflow.notebook.check.finding import Finding
 from nbflow.notebook.document import step_line
 from nbflow.notebook.rewrite import parse
+from nbflow.notebook.step_cell import reads_history
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from nbflow.notebook.check.code_cells import Cell
+    from nbflow.notebook.check.code_cells import CodeCell
     from nbflow.notebook.rewrite import Spec
 
+    Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_ENVIRONMENT = ("os.environ", "os.getenv")
+#: Calls that read the time.
 _TIME = {
     "time.time",
     "datetime.now",
@@ -29,7 +34,9 @@ _TIME = {
     "pd.Timestamp.now",
     "pd.Timestamp.today",
 }
+#: Modules whose functions draw at random.
 _CHANCE = {"random", "np.random", "numpy.random", "secrets"}
+#: Functions and methods that read a file.
 _FILES = {
     "open",
     "read_text",
@@ -44,8 +51,17 @@ _FILES = {
 _STALE = "A saved output is used again although it would come out differently now."
 
 
-class _Matter(NamedTuple):
-    """What one kind of call in a step means; ``unless`` names the options of the step that take care of it."""
+class _Hazard(NamedTuple):
+    """What one kind of call in a step means.
+
+    Attributes:
+        rule: the rule of the finding.
+        level: its level.
+        what: what was found; ``{}`` stands for the name that is called.
+        why: what happens because of it.
+        todo: what to do about it.
+        unless: options of the step that take care of it.
+    """
 
     rule: str
     level: str
@@ -55,14 +71,14 @@ class _Matter(NamedTuple):
     unless: frozenset[str] = frozenset()
 
 
-_ITERATOR = _Matter(
+_ITERATOR = _Hazard(
     "uncacheable-step",
     "error",
     "is a generator",
     "What it yields can be read once, so no output can be saved.",
     "Return a list.",
 )
-_HIDDEN = _Matter(
+_HIDDEN = _Hazard(
     "uncacheable-step",
     "warning",
     "calls `{}()`",
@@ -70,8 +86,9 @@ _HIDDEN = _Matter(
     "Call it by its name, or say depends_on=.",
     frozenset({"version"}),
 )
+#: Options of a step whose author has thought of what its key does not see.
 _OFTEN = frozenset({"ttl", "version"})
-_CLOCK = _Matter(
+_CLOCK = _Hazard(
     "unseen-input",
     "note",
     "reads the time with `{}()`",
@@ -79,7 +96,7 @@ _CLOCK = _Matter(
     "Pass it as an argument, or give the step a ttl=.",
     _OFTEN,
 )
-_DICE = _Matter(
+_DICE = _Hazard(
     "unseen-input",
     "note",
     "draws from chance with `{}()`",
@@ -87,7 +104,7 @@ _DICE = _Matter(
     "Pass a seed as an argument if that is not what you want.",
     _OFTEN,
 )
-_SETTING = _Matter(
+_SETTING = _Hazard(
     "unseen-input",
     "note",
     "reads the environment",
@@ -95,7 +112,7 @@ _SETTING = _Matter(
     "Pass what matters as an argument; a secret may stay as it is.",
     _OFTEN,
 )
-_FILE = _Matter(
+_FILE = _Hazard(
     "unseen-input",
     "note",
     "reads a file with `{}()`",
@@ -106,31 +123,39 @@ _FILE = _Matter(
 
 
 #: What to do about it in a cell, which has flags in place of arguments.
-_TODO_OF_CELL = 'Bind what matters in an earlier cell that is no step (of a file nf.file("...")) and read it here, or give the cell --ttl.'
+_TODO_OF_CELL = (
+    'Bind what matters in an earlier cell that is no step (of a file nf.file("..."))'
+    " and read it here, or give the cell --ttl."
+)
 
 
-def unseen(cells: list[Cell]) -> Iterator[Finding]:
-    """What steps read besides their arguments."""
+def unseen(cells: list[CodeCell]) -> Iterator[Finding]:
+    """Find what steps read besides their arguments."""
     for cell in cells:
         for node in ast.walk(cell.tree) if cell.tree is not None else ():
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _is_step(
-                node
-            ):
+            if isinstance(node, _FUNCTIONS) and _is_step(node):
                 yield from _of_step(cell, node)
 
 
-def cells_as_steps(cells: list[Cell]) -> Iterator[Finding]:
-    """Step cells: names that are no name of one, what keeps a cell from being saved, and what its key does not see."""
-    known, bound = dict[str, int](), set[str]()
+def cells_as_steps(cells: list[CodeCell]) -> Iterator[Finding]:
+    """Find what is wrong with step cells.
+
+    Names that are there twice or that no cell binds, what keeps a cell from being saved,
+    and what its key does not see.
+    """
+    known: dict[str, int] = {}
+    bound: set[str] = set()
     for cell in cells:
-        reach = rules.reach(cell.tree.body) if cell.tree is not None else rules.Reach()
-        bound |= reach.binds.keys() | reach.defines.keys() | reach.closes.keys()
-        step = step_line(cell.source)
-        if step is None or cell.tree is None:
+        if cell.tree is None:
             continue
-        line = step[0]
+        reach = cell_names.reach(cell.tree.body)
+        bound.update(reach.binds, reach.defines, reach.closes)
+        step = step_line(cell.source)
+        if step is None:
+            continue
+        line, text = step
         try:
-            spec = parse(step[1])
+            spec = parse(text)
         except (UsageError, ValueError):
             continue  # `order.broken` says so
         if spec.name in known:
@@ -144,29 +169,26 @@ def cells_as_steps(cells: list[Cell]) -> Iterator[Finding]:
                 "Give each step cell a name of its own.",
             )
         known.setdefault(spec.name, cell.number)
-        for name in [name for name in spec.outputs or () if name not in bound]:
-            yield Finding(
-                "step-line",
-                "error",
-                cell.number,
-                line,
-                f"step cell `{spec.name}` declares the output `{name}`, and no cell binds it",
-                "The cell fails when it has run.",
-                "Name what it binds.",
-            )
+        for name in spec.outputs or ():
+            if name not in bound:
+                yield Finding(
+                    "step-line",
+                    "error",
+                    cell.number,
+                    line,
+                    f"step cell `{spec.name}` declares the output `{name}`, and no cell"
+                    " binds it",
+                    "The cell fails when it has run.",
+                    "Name what it binds.",
+                )
         yield from _of_cell(cell, spec, reach, line)
 
 
 def _of_cell(
-    cell: Cell, spec: Spec, reach: rules.Reach, line: int
+    cell: CodeCell, spec: Spec, reach: cell_names.Reach, line: int
 ) -> Iterator[Finding]:
     assert cell.tree is not None
-    history = sorted({chain[0] for chain in reach.reads} & HISTORY)
-    why = rules.blind(cell.tree.body) or (
-        f"it reads `{history[0]}`, which is another thing after each cell"
-        if history
-        else None
-    )
+    why = cell_names.blind(cell.tree.body) or reads_history(reach)
     if why is not None:
         yield Finding(
             "uncacheable-step",
@@ -178,106 +200,101 @@ def _of_cell(
             "Move that into a cell of its own, or take the line of the step away.",
         )
         return
-    options = {
-        name
-        for name, value in (("ttl", spec.policy.ttl), ("version", spec.version))
-        if value is not None
-    }
-    told = set[str]()
-    for node in _outside_steps(cell.tree):
-        matter, name = _of_node(node)
-        if (
-            matter is None
-            or matter.rule != "unseen-input"
-            or matter.unless & options
-            or _is_watched(node)
-        ):
-            continue
-        what = matter.what.format(name)
-        if what not in told:
-            told.add(what)
+    options = set()
+    if spec.policy.ttl is not None:
+        options.add("ttl")
+    if spec.version is not None:
+        options.add("version")
+    nodes = [node for node in _outside_steps(cell.tree) if not _is_watched(node)]
+    for node, hazard, what in _hazards(nodes, options):
+        if hazard.rule == "unseen-input":
             yield Finding(
-                matter.rule,
-                matter.level,
+                hazard.rule,
+                hazard.level,
                 cell.number,
                 getattr(node, "lineno", line),
                 f"step cell `{spec.name}` {what}",
-                matter.why,
+                hazard.why,
                 _TODO_OF_CELL,
             )
 
 
 def _outside_steps(node: ast.AST) -> Iterator[ast.AST]:
-    """The parts of a cell, functions that are steps themselves left out."""
+    """Return the parts of a cell, without functions that are steps themselves."""
     for part in ast.iter_child_nodes(node):
-        if not (
-            isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef) and _is_step(part)
-        ):
+        if not (isinstance(part, _FUNCTIONS) and _is_step(part)):
             yield part
             yield from _outside_steps(part)
 
 
 def _is_watched(node: ast.AST) -> bool:
-    """Does a call read what a name stands for, such as an `nf.file` of an earlier cell?"""
+    """Return whether a call reads what a name stands for, such as an `nf.file` of an earlier cell."""
     first = node.args[0] if isinstance(node, ast.Call) and node.args else None
     return isinstance(first, ast.Name)
 
 
-def _is_step(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    names = [
-        ast.unparse(one.func if isinstance(one, ast.Call) else one)
-        for one in node.decorator_list
-    ]
-    return any(name.rpartition(".")[2] == "step" for name in names)
+def _is_step(node: Function) -> bool:
+    """Return whether a function is decorated with ``step``, of whatever module."""
+    for one in node.decorator_list:
+        name = ast.unparse(one.func if isinstance(one, ast.Call) else one)
+        if name.rpartition(".")[2] == "step":
+            return True
+    return False
 
 
-def _options(node: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
-    return {
-        word.arg or ""
-        for one in node.decorator_list
-        if isinstance(one, ast.Call)
-        for word in one.keywords
-    }
+def _options(node: Function) -> set[str]:
+    """Return the options that the decorators of a function are given."""
+    names = set[str]()
+    for one in node.decorator_list:
+        if isinstance(one, ast.Call):
+            names.update(word.arg or "" for word in one.keywords)
+    return names
 
 
-def _of_step(
-    cell: Cell, step: ast.FunctionDef | ast.AsyncFunctionDef
-) -> Iterator[Finding]:
-    options, told = _options(step), set[str]()
-    for node in ast.walk(step):
-        matter, name = _of_node(node)
-        if matter is None or matter.unless & options:
+def _of_step(cell: CodeCell, step: Function) -> Iterator[Finding]:
+    for node, hazard, what in _hazards(ast.walk(step), _options(step)):
+        yield Finding(
+            hazard.rule,
+            hazard.level,
+            cell.number,
+            getattr(node, "lineno", step.lineno),
+            f"step `{step.name}` {what}",
+            hazard.why,
+            hazard.todo,
+        )
+
+
+def _hazards(
+    nodes: Iterable[ast.AST], options: set[str]
+) -> Iterator[tuple[ast.AST, _Hazard, str]]:
+    """Return the nodes that mean something, with what was found; each only once."""
+    told = set[str]()
+    for node in nodes:
+        hazard, name = _of_node(node)
+        if hazard is None or hazard.unless & options:
             continue
-        what = matter.what.format(name)
+        what = hazard.what.format(name)
         if what not in told:
             told.add(what)
-            yield Finding(
-                matter.rule,
-                matter.level,
-                cell.number,
-                getattr(node, "lineno", step.lineno),
-                f"step `{step.name}` {what}",
-                matter.why,
-                matter.todo,
-            )
+            yield node, hazard, what
 
 
-def _of_node(node: ast.AST) -> tuple[_Matter | None, str]:
-    """What a node means, and the name that it calls or reads."""
+def _of_node(node: ast.AST) -> tuple[_Hazard | None, str]:
+    """Return what a node means, and the name that it calls or reads."""
     if isinstance(node, ast.Yield | ast.YieldFrom):
         return _ITERATOR, ""
-    name = (
-        ast.unparse(node.func if isinstance(node, ast.Call) else node)
-        if isinstance(node, ast.Call | ast.Attribute)
-        else ""
-    )
-    if name in ("os.environ", "os.getenv"):
-        return _SETTING, name
-    return (_of_call(node, name), name) if isinstance(node, ast.Call) else (None, name)
+    if isinstance(node, ast.Call):
+        name = ast.unparse(node.func)
+        return _of_call(node, name), name
+    if isinstance(node, ast.Attribute) and ast.unparse(node) in _ENVIRONMENT:
+        return _SETTING, ast.unparse(node)
+    return None, ""
 
 
-def _of_call(node: ast.Call, name: str) -> _Matter | None:
+def _of_call(node: ast.Call, name: str) -> _Hazard | None:
     module, _, last = name.rpartition(".")
+    if name in _ENVIRONMENT:
+        return _SETTING
     if name in ("exec", "eval", "globals", "locals", "__import__"):
         return _HIDDEN
     if name in _TIME:
@@ -288,13 +305,8 @@ def _of_call(node: ast.Call, name: str) -> _Matter | None:
 
 
 def _writes(node: ast.Call) -> bool:
-    modes = [
-        *node.args[1:2],
-        *(word.value for word in node.keywords if word.arg == "mode"),
-    ]
-    return any(
-        isinstance(mode, ast.Constant)
-        and isinstance(mode.value, str)
-        and set(mode.value) & set("wax")
-        for mode in modes
-    )
+    """Return whether a call opens a file for writing."""
+    modes = node.args[1:2]
+    modes += [word.value for word in node.keywords if word.arg == "mode"]
+    constants = [mode.value for mode in modes if isinstance(mode, ast.Constant)]
+    return any(isinstance(mode, str) and set(mode) & set("wax") for mode in constants)

@@ -1,0 +1,127 @@
+"""Cell replay: a step cell that was found on disk: its outputs come back, and what it showed is shown again."""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from nbflow._call import job_link
+from nbflow._core.table import duration
+from nbflow._run.wall_time import wall_time
+from nbflow._store import codec
+from nbflow.errors import CodecError
+from nbflow.notebook import outputs, shared_objects
+from nbflow.notebook.step_cell import NOWHERE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nbflow._store.checkpoint import Checkpoint
+    from nbflow.notebook.cell_recording import CellContent
+    from nbflow.notebook.shared_objects import Encoded
+    from nbflow.notebook.shell import Shell
+    from nbflow.notebook.step_cell import StepCell
+
+
+class CellReplay:
+    """Puts what is saved of a step cell back into the notebook, in two rounds.
+
+    `begin` runs before the imports and definitions of the cell, which are executed on a
+    hit and may read its values, as in ``def f(x=limit)``. `finish` runs after them, when
+    the classes exist whose objects could not be made before.
+
+    Args:
+        shell: the IPython whose names they are.
+        cell: the cell.
+        head: what is known of the saved result.
+        content: what was saved.
+    """
+
+    def __init__(
+        self, shell: Shell, cell: StepCell, head: Checkpoint, content: CellContent
+    ) -> None:
+        self._shell = shell
+        self._space = shell.user_ns
+        self._cell = cell
+        self._head = head
+        self._content = content
+        self._objects: shared_objects.Restored | None = None
+        #: Outputs that `begin` could not make, and why.
+        self._late: dict[str, Exception] = {}
+        #: What the names that it binds were bound to before.
+        self._replaced: dict[str, object] = {}
+
+    def begin(self) -> None:
+        """Bind every output that can be made without the definitions of the cell."""
+        self._late = self._bind_encoded(self._content["names"])
+        with suppress(CodecError):
+            self._bind_objects()
+
+    def finish(self) -> None:
+        """Bind the rest, change inputs as the cell did, and show what it showed.
+
+        Raises:
+            Exception: what is saved cannot be used here; `undo` then.
+        """
+        __tracebackhide__ = True
+        cell, head, content = self._cell, self._head, self._content
+        # An attribute of a class (`A.n`) belongs to the class as just defined, even if
+        # `begin` found an older one.
+        again = {
+            name: encoded
+            for name, encoded in content["names"].items()
+            if name in self._late or "." in name
+        }
+        for error in self._bind_encoded(again).values():
+            raise error
+        objects = self._bind_objects()
+        for name, module in content.get("modules", {}).items():
+            self._space[name] = importlib.import_module(module)
+        objects.change(self._space)
+        for name in content["gone"]:
+            self._space.pop(name, None)
+        outputs.replay(self._shell, content["shown"])
+        cell.state = "cached"
+        cell.saved_at = head.saved_at
+        cell.seconds = cell.seconds_saved = head.seconds
+        cell.size = len(head.payload)
+        job_link.tell_replayed(cell.spec.name)
+        outputs.say(
+            f"{cell.spec.name}: cached {wall_time(head.saved_at)},"
+            f" saved {duration(head.seconds)}"
+        )
+
+    def undo(self) -> None:
+        """Bind the names as they were before, for the cell to run after all."""
+        for name, value in self._replaced.items():
+            if value is NOWHERE:
+                self._space.pop(name, None)
+            else:
+                self._space[name] = value
+
+    def _bind_encoded(self, names: Mapping[str, Encoded]) -> dict[str, Exception]:
+        """Bind outputs; returns the names of those whose class is not there, with the error."""
+        late: dict[str, Exception] = {}
+        for name, (written_as, data) in names.items():
+            try:
+                self._bind(name, codec.decode(written_as, data))
+            except (CodecError, KeyError) as error:
+                late[name] = error
+        return late
+
+    def _bind_objects(self) -> shared_objects.Restored:
+        """Bind the outputs that share objects."""
+        if self._objects is None:
+            self._objects = shared_objects.Restored(self._content, self._cell.objects)
+        for name, value in self._objects.names().items():
+            self._bind(name, value)
+        return self._objects
+
+    def _bind(self, name: str, value: object) -> None:
+        owner, _, attribute = name.rpartition(".")
+        if owner:
+            setattr(self._space[owner], attribute, value)
+            return
+        self._replaced.setdefault(name, self._space.get(name, NOWHERE))
+        self._space[name] = value

@@ -1,0 +1,262 @@
+"""Step cell: what one is, what it reads from the notebook, and the key under which it is saved."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from nbflow._call import keys
+from nbflow._key import call as calls
+from nbflow._key import captures, cell_names, reader
+from nbflow._key.code import Cell, Code, Part
+from nbflow._key.kinds import is_data
+from nbflow._key.reader import digest
+from nbflow._run.explanation import Explanation, explain
+from nbflow._run.forgetting import forget_all
+from nbflow.errors import UnkeyableError
+from nbflow.notebook import shared_objects
+from nbflow.notebook.durable import is_durable
+from nbflow.notebook.rewrite import modules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from nbflow._call.engine import Engine
+    from nbflow._call.keys import Identity
+    from nbflow._key.bytecode import Chain
+    from nbflow.notebook.rewrite import Spec
+    from nbflow.notebook.shell import Shell, Space
+
+#: Names that IPython binds to something else after each cell.
+HISTORY = frozenset((
+    "In", "Out", "_", "__", "___", "_i", "_ii", "_iii", "_oh", "_ih", "_dh", "exit",
+    "quit",
+))  # fmt: skip
+#: The value of a name that is bound to nothing.
+NOWHERE = object()
+#: How an explanation calls what several inputs hold together.
+_SHARED = "which inputs are one object"
+
+
+@dataclass
+class StepCell:
+    """A step cell as it stands in the notebook, and what became of it in this kernel.
+
+    Attributes:
+        spec: what its first line says.
+        body: its statements.
+        state: ``"not run"``, ``"running"``, ``"ran"``, ``"cached"`` or ``"failed"``.
+        key: the key under which it is saved; empty if it cannot be saved.
+        saved_at: when it was saved, seconds since the epoch.
+        seconds: how long it took when it really ran.
+        seconds_saved: how long it would have taken, had it not been found on disk.
+        size: bytes of what is saved.
+        why: why it is not saved.
+        identity: what it is, for its key; ``None`` until its key has been made.
+        arguments: the inputs that its key is made of, by name.
+        others: values that its functions reach, which are part of its code; watched for
+            changes in place like its arguments.
+        modules: names of modules that it can see.
+        objects: the objects that its inputs hold, numbered.
+        rebinds: names that functions which it reaches rebind with ``global``.
+        is_lost: whether what is saved of it cannot be used in this kernel.
+    """
+
+    spec: Spec
+    body: list[ast.stmt]
+    state: str = "not run"
+    key: str = ""
+    saved_at: float = 0.0
+    seconds: float = 0.0
+    seconds_saved: float = 0.0
+    size: int = 0
+    why: str = ""
+    identity: Identity | None = None
+    arguments: list[tuple[str, object]] = field(default_factory=list)
+    others: list[tuple[str, object]] = field(default_factory=list)
+    modules: frozenset[str] = frozenset()
+    objects: shared_objects.Objects = field(
+        default_factory=lambda: shared_objects.Objects(())
+    )
+    rebinds: set[str] = field(default_factory=set)
+    is_lost: bool = False
+
+    @property
+    def given(self) -> list[tuple[str, object]]:
+        """What its key is made of: its arguments, and which of them are one object."""
+        if not self.objects.again:
+            return list(self.arguments)
+        return [*self.arguments, (_SHARED, self.objects.again)]
+
+    @property
+    def inputs(self) -> list[tuple[str, object]]:
+        """All that it may change in place: its arguments, and the values in its code."""
+        return [*self.arguments, *self.others]
+
+    @property
+    def subject(self) -> str:
+        """The name under which the store files it."""
+        return f"cell {self.spec.name}"
+
+    @property
+    def ttl(self) -> float | None:
+        """Seconds until it expires: no later than the outputs of the steps that it reaches."""
+        steps = self.identity.steps if self.identity is not None else ()
+        policies = [getattr(step, "policy", None) for step in steps]
+        limits = [policy.ttl for policy in policies if policy is not None]
+        limits.append(self.spec.policy.ttl)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    @cached_property
+    def reach(self) -> cell_names.Reach:
+        """What its statements read and bind."""
+        return cell_names.reach(self.body, self.modules)
+
+    def make_key(self, space: Space) -> Code:
+        """Read its inputs and its code as they are now, and make its key; returns the code.
+
+        Raises:
+            UnkeyableError: it reads something that no key can be made of.
+        """
+        code = self._read_inputs(space)
+        self.objects = shared_objects.Objects(self.inputs)
+        self.identity = self._identify(code)
+        self.key = keys.call_key(self.subject, self.identity, self.given, None)
+        return code
+
+    def _read_inputs(self, space: Space) -> Code:
+        """Find what the cell is given: data by its content, everything else as its code."""
+        ignore = self.spec.ignore
+        # `get_ipython` is read by magics that only set up.
+        reads = {chain for chain in self.reach.reads if chain[0] != "get_ipython"}
+        names = sorted(
+            name for name in {chain[0] for chain in reads} - ignore if name in space
+        )
+        data = [name for name in names if is_data(space[name])]
+        code = self._read_code(space, reads, ignore.union(data))
+        captured = captures.held(space, [space[name] for name in names])
+        # What the code itself changes is an input, wherever it is found: the digest of
+        # the code leaves it out.
+        changing = captured.rebound | {
+            name for name in captured.values if _slot(space, name) in code.changes
+        }
+        self.arguments = [(name, space[name]) for name in data]
+        self.others = []
+        for name, value in sorted(captured.values.items()):
+            if name in data or name.partition(".")[0] in ignore:
+                continue
+            if name not in changing:
+                self.others.append((name, value))
+            elif digest_of(value) is not None:
+                self.arguments.append((name, value))
+        rebound = {name for name in captured.rebound if "." not in name}
+        self.rebinds = self.reach.rebinds | rebound
+        return code
+
+    def _read_code(
+        self, space: Space, reads: Iterable[Chain], apart: frozenset[str]
+    ) -> Code:
+        """Read the code that the cell reaches; names that are ``apart`` are no part of it."""
+        chains = frozenset(chain for chain in reads if chain[0] not in apart)
+        source = "\n".join(map(ast.unparse, self.body))
+        return reader.read_cell(Cell(self.spec.name, self.body, source, space, chains))
+
+    def _identify(self, code: Code) -> Identity:
+        """What the cell is: its code, or the version that stands for it."""
+        version = self.spec.version
+        identity = keys.identity_of(code, code.steps, methods=True)
+        if version is None:
+            return identity
+        whole = digest(("version", version))
+        part = Part(self.spec.name, whole, "version", version)
+        return replace(identity, digest=whole, parts=(part,), methods=False)
+
+
+class Notebook:
+    """The step cells of one kernel: its IPython, its engine, and each step cell as it was last run.
+
+    Attributes:
+        shell: the IPython that runs the cells.
+        engine: returns the engine in use.
+        cells: the step cells that were run, by name.
+        forced: names of cells that are to run once although they are saved.
+    """
+
+    def __init__(self, shell: Shell, engine: Callable[[], Engine]) -> None:
+        self.shell = shell
+        self.engine = engine
+        self.cells: dict[str, StepCell] = {}
+        self.forced: set[str] = set()
+
+    def explain(self, cell: StepCell) -> Explanation:
+        """Explain why a step cell would run now, or since when it is saved."""
+        name = cell.spec.name
+        why = self.read(cell)
+        if why is not None or cell.identity is None:
+            reason = why or "it has not run in this kernel"
+            return Explanation(name, "would run", reason)
+        return explain(
+            self.engine(), cell.subject, cell.identity, cell.given, cell.ttl, shown=name
+        )
+
+    def forget(self, cell: StepCell) -> int:
+        """Delete all that is saved of a step cell; returns the number of results deleted."""
+        return forget_all(self.engine(), cell.subject)
+
+    def read(self, cell: StepCell) -> str | None:
+        """Make the key of a cell as of now; returns why it has none, or ``None`` if it has one."""
+        space = self.shell.user_ns
+        cell.modules = modules(cell.body, space)
+        why = cell_names.blind(cell.body, cell.modules) or reads_history(cell.reach)
+        if why is not None:
+            return why
+        try:
+            code = cell.make_key(space)
+        except UnkeyableError as error:
+            return _as_flags(str(error)).rstrip(".")
+        durable = sorted(
+            found.__name__ for found in code.installed if is_durable(found)
+        )
+        return (
+            f"it calls nf.{durable[0]}, which is durable by itself" if durable else None
+        )
+
+
+def reads_history(reach: cell_names.Reach) -> str | None:
+    """Return why a cell cannot be saved that reads what IPython binds after each cell; ``None`` if it does not."""
+    history = sorted({chain[0] for chain in reach.reads} & HISTORY)
+    if not history:
+        return None
+    return f"it reads `{history[0]}`, which is another thing after each cell"
+
+
+def _as_flags(message: str) -> str:
+    """Turn the advice of a message about functions into that for a cell, which has flags in place of options."""
+    return re.sub(r'ignore=\["(\w+)"\]', r"--ignore \1", message)
+
+
+def value_at(space: Space, name: str) -> object:
+    """Return what a name, or an attribute of a class (``"A.n"``), is bound to; `NOWHERE` if to nothing."""
+    owner, _, attribute = name.rpartition(".")
+    if not owner:
+        return space.get(name, NOWHERE)
+    if owner in space:
+        return vars(space[owner]).get(attribute, NOWHERE)
+    return NOWHERE
+
+
+def _slot(space: Space, name: str) -> tuple[int, str]:
+    """Where a name is bound, as `nbflow._key.mutation` says it."""
+    owner, _, attribute = name.rpartition(".")
+    return (id(space.get(owner)), attribute) if owner else (id(space), name)
+
+
+def digest_of(value: object) -> bytes | None:
+    """Return a short digest of a value's content; ``None`` if no key can be made of it."""
+    try:
+        return calls.short_digest(value)
+    except UnkeyableError:
+        return None
