@@ -23,7 +23,7 @@ from nbflow.notebook.table_rows import Query
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from nbflow._core.sheet import Lane
+    from nbflow._core.sheet import FlowColumns
     from nbflow._run.inspection import Inspection, StepView
     from nbflow._run.run import Run
     from nbflow.notebook.live_table import Message, Send
@@ -170,7 +170,7 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
             ),
             "failed": sum(tally[key] for key in BROKEN),
             "flows": [
-                self._lane(name, sheet.lanes[flow], state, flow)
+                self._lane(name, sheet.columns[flow], state, flow)
                 for flow, name in enumerate(state.flows)
             ],
             "causes": [
@@ -192,7 +192,7 @@ class RunTable(Talk[tuple[RunState, Sheet]]):
         }
 
     @staticmethod
-    def _lane(name: str, lane: Lane, state: RunState, flow: int) -> list[Any]:
+    def _lane(name: str, lane: FlowColumns, state: RunState, flow: int) -> list[Any]:
         counts = state.count(flow)
         whole = (
             lane.tracks[WHOLE].counts.get(State.CACHED, 0)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nbflow._core.entry import RunState
-    from nbflow._core.sheet import Lane, Sheet
+    from nbflow._core.sheet import FlowColumns, Sheet
 
     Rows = NDArray[np.int64]
 
@@ -77,7 +77,7 @@ def rows_of(state: RunState, sheet: Sheet, query: Query, now: float) -> Rows:
     if query.step:
         for column, flow in enumerate(flows):
             fits[:, column] &= _STOPPED[
-                _track(sheet.lanes[flow], query.step, len(state.keys))
+                _track(sheet.columns[flow], query.step, len(state.keys))
             ]
     if query.cause is not None:
         fits &= _marked(
@@ -117,7 +117,7 @@ def _padded(values: NDArray[Any], length: int, fill: int) -> NDArray[Any]:
     return whole
 
 
-def _track(lane: Lane, step: str, length: int) -> NDArray[np.uint8]:
+def _track(lane: FlowColumns, step: str, length: int) -> NDArray[np.uint8]:
     track = lane.tracks.get(step)
     return _padded(
         np.frombuffer(bytes(track.codes) if track is not None else b"", np.uint8),
@@ -178,7 +178,7 @@ def _order(
             np.stack(
                 [
                     _padded(
-                        np.frombuffer(bytes(sheet.lanes[flow].attempts), np.uint8),
+                        np.frombuffer(bytes(sheet.columns[flow].attempts), np.uint8),
                         len(state.keys),
                         0,
                     )
@@ -202,7 +202,7 @@ def _order(
         values = np.stack(
             [
                 _padded(
-                    np.frombuffer(sheet.lanes[flow].seconds.tobytes(), np.float32),
+                    np.frombuffer(sheet.columns[flow].seconds.tobytes(), np.float32),
                     len(state.keys),
                     0,
                 )
@@ -240,7 +240,7 @@ def row_of(state: RunState, sheet: Sheet, number: int) -> list[Any]:
     ``-`` where it was not called.
     """
     record, flow = divmod(number, len(state.flows))
-    lane, code = sheet.lanes[flow], CODES[state.item(record, flow)]
+    lane, code = sheet.columns[flow], CODES[state.item(record, flow)]
     retried = sheet.retrying.get((record, flow))
     failed = state.failures.get((record, flow))
     failure = (

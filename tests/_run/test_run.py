@@ -86,7 +86,7 @@ def test_another_process_sees_the_same_rows(nb, flow, gate):
     run = nf.send(EVENT, [{"n": n} for n in range(5)])
     with run.look() as (state, sheet), elsewhere(nb, run).look() as (other, theirs):
         assert other.counts == state.counts
-        assert theirs.lanes[0].seconds.tolist() == sheet.lanes[0].seconds.tolist()
+        assert theirs.columns[0].seconds.tolist() == sheet.columns[0].seconds.tolist()
 
 
 def test_waiting_ends_when_its_time_is_up(nb, flow):
