@@ -6,7 +6,7 @@ import re
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbflow.errors import (
     NbflowError,
@@ -230,7 +230,7 @@ def retry_after(error: BaseException, now: datetime | None = None) -> float | No
         return _until_date(str(asked), now or datetime.now(UTC))
 
 
-def _retry_after_header(error: BaseException) -> object:
+def _retry_after_header(error: BaseException) -> Any:
     response = getattr(error, "response", None)
     headers = getattr(response, "headers", None) or getattr(error, "headers", None)
     if not headers:
