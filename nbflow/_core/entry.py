@@ -12,7 +12,7 @@ import math
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
 from nbflow._core.lifecycle import State
 from nbflow._core.usage import NOTHING, Usage
@@ -34,6 +34,9 @@ DONE = frozenset({State.COMPLETED, State.CACHED})
 BROKEN = frozenset({State.FAILED, State.TIMED_OUT})
 
 KEY_BYTES = 20
+
+#: A record, by its number, in a flow, by its position.
+Position: TypeAlias = tuple[int, int]
 
 
 class Opened(NamedTuple):
@@ -168,7 +171,7 @@ class Closed(NamedTuple):
     idle: float = 0.0
 
 
-Entry = (
+Entry: TypeAlias = (
     Opened | Resumed | Coded | Listed | Sent | Item | Called | Used | Remark | Closed
 )
 
@@ -208,7 +211,8 @@ class RunState:
         self.copies: dict[int, int] = {}
         self.counts: list[Counter[State]] = []
         self.steps: list[dict[str, StepCount]] = []
-        self.failures: dict[tuple[int, int], tuple[Failure, int]] = {}
+        #: Why a record failed in a flow, and after how many attempts.
+        self.failures: dict[Position, tuple[Failure, int]] = {}
         self.remarks: list[str] = []
         self.coded: dict[str, Coded] = {}
         #: What it used, and what it would have used without its checkpoints.
@@ -259,7 +263,8 @@ class RunState:
     @property
     def rows(self) -> int:
         """Rows read so far: one for each record, and its copies."""
-        return len(self.keys) + sum(self.copies.values()) - len(self.copies)
+        further = sum(self.copies.values()) - len(self.copies)
+        return len(self.keys) + further
 
     @property
     def unread(self) -> int:
@@ -271,7 +276,8 @@ class RunState:
 
     def checkpoint(self, record: int, flow: int) -> str | None:
         """The key of the saved value of one record in one flow."""
-        saved = self._saved[flow][record * KEY_BYTES : (record + 1) * KEY_BYTES]
+        place = record * KEY_BYTES
+        saved = self._saved[flow][place : place + KEY_BYTES]
         return saved.hex() if any(saved) else None
 
     def used_since(self, at: float) -> Usage:
@@ -391,7 +397,8 @@ class RunState:
         self.total = entry.records
 
     def _item(self, entry: Item) -> None:
-        row, counts = self._items[entry.flow], self.counts[entry.flow]
+        row = self._items[entry.flow]
+        counts = self.counts[entry.flow]
         if len(row) <= entry.record:
             row.extend(bytes(entry.record + 1 - len(row)))
         before = _STATES[row[entry.record]]
@@ -400,7 +407,8 @@ class RunState:
         counts[entry.state] += 1
         self.ended = max(self.ended, entry.at)
         if entry.checkpoint is not None:
-            saved, place = self._saved[entry.flow], entry.record * KEY_BYTES
+            saved = self._saved[entry.flow]
+            place = entry.record * KEY_BYTES
             if len(saved) < place:
                 saved.extend(bytes(place - len(saved)))
             saved[place : place + KEY_BYTES] = bytes.fromhex(entry.checkpoint)
@@ -449,7 +457,8 @@ class RunState:
 
     def _spend(self, entry: Used) -> None:
         record, used = entry.record, entry.usage
-        tokens, costs = self._tokens[entry.flow], self._costs[entry.flow]
+        tokens = self._tokens[entry.flow]
+        costs = self._costs[entry.flow]
         if len(tokens) <= record:
             missing = bytes(_NUMBER_BYTES * (record + 1 - len(tokens)))
             tokens.frombytes(missing)

@@ -21,7 +21,7 @@ from nbflow._core.table import Cause, kind_of, pattern_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbflow._core.entry import Entry, Failure
+    from nbflow._core.entry import Entry, Failure, Position
 
 #: The number that stands for a state in a row: its place in `State`.
 STATES = tuple(State)
@@ -106,10 +106,10 @@ class Sheet:
         #: Of each flow, by its position in the run's list.
         self.columns: list[FlowColumns] = []
         #: Records under way whose latest attempt failed: the step, and why it failed.
-        self.retrying: dict[tuple[int, int], tuple[str, Failure | None]] = {}
+        self.retrying: dict[Position, tuple[str, Failure | None]] = {}
         #: Groups of like failures, by number; the first failure of each stands for it.
         self.causes: list[Cause] = []
-        self.cause_of: dict[tuple[int, int], int] = {}
+        self.cause_of: dict[Position, int] = {}
         #: The number of failures of each error at each step.
         self.kinds: Counter[tuple[str, str]] = Counter()
         self._numbers: dict[tuple[int, str, str, str], int] = {}

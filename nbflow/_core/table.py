@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -118,8 +118,15 @@ def _flow_rows(state: RunState, flow: int) -> list[FlowRow]:
     steps = state.steps[flow]
     if list(steps) == [name]:  # a mapped step: the flow is its step
         return [_step_row(state, name, "", counts, steps[name])]
-    why = why_of(state, f"flow {name}", counts)
-    rows = [FlowRow(name, "", counts, 0, 0.0, why)]
+    row = FlowRow(
+        flow=name,
+        step="",
+        counts=counts,
+        retries=0,
+        seconds=0.0,
+        why=why_of(state, f"flow {name}", counts),
+    )
+    rows = [row]
     for step, count in steps.items():
         ended = _in_states(count.states, FINAL)
         rows.append(_step_row(state, name, step, ended, count))
@@ -190,8 +197,10 @@ def why_of(state: RunState, subject: str, counts: dict[State, int]) -> str:
     coded = state.coded.get(subject)
     if coded is None or coded.why == "new":
         return ""
-    ran = any(number for key, number in counts.items() if key is not State.CACHED)
-    return coded.why if ran else ""
+    for key, number in counts.items():
+        if number and key is not State.CACHED:
+            return coded.why
+    return ""
 
 
 def failure_rows(state: RunState, most: int | None = None) -> list[FailureRow]:
@@ -227,10 +236,10 @@ def causes_of(state: RunState) -> list[Cause]:
 
     The most frequent cause comes first.
     """
-    groups: dict[tuple[str, str, str, str], list[FailureRow]] = {}
+    groups: defaultdict[tuple[str, ...], list[FailureRow]] = defaultdict(list)
     for row in failure_rows(state):
-        group = row.flow, row.step, row.error, pattern_of(row.message)
-        groups.setdefault(group, []).append(row)
+        pattern = pattern_of(row.message)
+        groups[row.flow, row.step, row.error, pattern].append(row)
     causes = [_cause(rows) for rows in groups.values()]
     return sorted(causes, key=lambda cause: -cause.records)
 
@@ -270,8 +279,11 @@ def kinds_of(causes: Iterable[Cause]) -> Counter[tuple[str, str]]:
 def sentence_of(state: RunState, kinds: Counter[tuple[str, str]]) -> str:
     """The run in one plain sentence; ``kinds``: its failures, as `kinds_of` counts."""
     tally = state.tally()
-    rows = f" ({state.rows:,} rows)" if state.rows > len(state.keys) else ""
-    flows = f" in {len(state.flows)} flows" if len(state.flows) > 1 else ""
+    rows = flows = ""
+    if state.rows > len(state.keys):
+        rows = f" ({state.rows:,} rows)"
+    if len(state.flows) > 1:
+        flows = f" in {len(state.flows)} flows"
     parts = []
     for key, word in WORDS.items():
         if tally[key] and key in FINAL and key not in BROKEN:
@@ -285,8 +297,9 @@ def sentence_of(state: RunState, kinds: Counter[tuple[str, str]]) -> str:
         nothing, took = "nothing yet", ""
     else:
         nothing, took = "nothing to do", f" {duration(state.seconds)}."
+    share = _share(state, tally)
     said = ", ".join(parts) or nothing
-    return f"{_share(state, tally)}{rows}{flows}: {said}.{took}{spent_of(state)}"
+    return f"{share}{rows}{flows}: {said}.{took}{spent_of(state)}"
 
 
 def _share(state: RunState, tally: Counter[State]) -> str:
@@ -336,7 +349,9 @@ def spent_of(state: RunState) -> str:
 
 
 def _several(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun}s"
 
 
 #: What a terminal would interpret, and what changes the direction of the text around

@@ -112,7 +112,8 @@ class Prompt:
             found = _answers(reply, count)
         except AnswerError as error:
             return [AnswerError(*error.args) for _ in range(count)]
-        return [self._category(found.get(number, ())) for number in range(1, count + 1)]
+        numbers = range(1, count + 1)
+        return [self._category(found.get(number, ())) for number in numbers]
 
     def _category(self, answers: Sequence[Json]) -> Category | AnswerError:
         if not answers:
@@ -156,7 +157,9 @@ def _answers(reply: Reply, count: int) -> dict[int, list[Json]]:
         number = answer.get("id") if isinstance(answer, dict) else None
         if isinstance(number, int | str) and str(number).isdecimal():
             found.setdefault(int(number), []).append(answer)
-    if found.keys() & {0, count + 1} and not found.keys() >= set(range(1, count + 1)):
+    wanted = set(range(1, count + 1))
+    is_shifted = 0 in found or count + 1 in found
+    if is_shifted and not wanted <= found.keys():
         # Each text would get the answer of its neighbour.
         raise AnswerError(
             "the numbers in the model's answer are not those of the texts"
@@ -168,8 +171,9 @@ def _parsed(text: str) -> Json:
     """The object in a model's answer: some put it between words, or backticks."""
     if not text.strip():
         raise AnswerError("the model's answer is empty")
+    start, end = text.find("{"), text.rfind("}")
     try:
-        said: Json = json.loads(text[text.find("{") : text.rfind("}") + 1])
+        said: Json = json.loads(text[start : end + 1])
     except (ValueError, RecursionError):
         raise AnswerError(f"the model's answer is no JSON: {text[:60]!r}") from None
     return said

@@ -89,8 +89,11 @@ def write_numpy(value: object, writer: Writer) -> Ext:
         if value.dtype.kind == "O":
             return _write_objects(value, writer)
         return Ext(tags.ARRAY, write_npy(value))
-    if isinstance(value, np.generic) and type(value) is np.dtype(value.dtype.str).type:
-        return _write_scalar(value, writer)
+    if isinstance(value, np.generic):
+        # Not a class of the user's that extends one of numpy's.
+        kind = np.dtype(value.dtype.str).type
+        if type(value) is kind:
+            return _write_scalar(value, writer)
     raise UnfitError
 
 

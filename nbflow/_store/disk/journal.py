@@ -67,7 +67,8 @@ class Segment:
         """
         fresh = path.with_name(_NEW + path.name)
         while True:
-            segment = cls(path, open_private(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+            fd = open_private(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            segment = cls(path, fd)
             try:
                 # Another process that tidies may have removed it just before we locked
                 # it: then try again.
@@ -152,13 +153,15 @@ class Segment:
             if entry.dead:
                 self.index.pop(entry.key, None)
             else:
-                self.index[entry.key] = self.end + entry.start, entry.end - entry.start
+                size = entry.end - entry.start
+                self.index[entry.key] = self.end + entry.start, size
         self.end += known
         return damaged
 
     def torn(self) -> bool:
         """Whether what follows the last intact entry is more than a last write that was cut short."""
-        rest = os.pread(self.fd, os.fstat(self.fd).st_size - self.end, self.end)
+        size = os.fstat(self.fd).st_size
+        rest = os.pread(self.fd, size - self.end, self.end)
         return bool(rest) and not unfinished(rest)
 
 

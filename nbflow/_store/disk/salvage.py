@@ -78,7 +78,8 @@ def settle(folder: Path) -> Path | None:
     """
     aside = folder / "salvage"
     older = list(folder.glob(f"{DATABASE}.damaged-*"))
-    number = 1 + max((int(path.name.split("-")[1]) for path in older), default=0)
+    numbers = [int(path.name.split("-")[1]) for path in older]
+    number = 1 + max(numbers, default=0)
     kept = None
     for source in sorted(aside.iterdir()):
         if not source.is_file() or not source.stat().st_size:
@@ -185,9 +186,12 @@ def _committed(log: bytes, seen: int) -> tuple[int, int]:
     """
     if len(log) <= _WAL_HEAD.size:
         return 0, 0
-    magic, _, page, _, salt, *checksum = _WAL_HEAD.unpack_from(log)
+    magic, _, page, _, salt, first, second = _WAL_HEAD.unpack_from(log)
     is_intact = magic & ~1 == _WAL_MAGIC
-    if not is_intact or _checksum(log[:24], big=bool(magic & 1)) != tuple(checksum):
+    if is_intact:
+        checksum = _checksum(log[:24], big=bool(magic & 1))
+        is_intact = checksum == (first, second)
+    if not is_intact:
         return 0, len(log)  # its head is damaged, so SQLite ignores all of it
     step = _FRAME_HEAD.size + page
     end = 0
