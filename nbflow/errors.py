@@ -3,23 +3,23 @@
 ::
 
     NbflowError
-    ├── UsageError                a call or an option that cannot be right (also a ValueError)
-    │   ├── UnknownEventError     an event nobody listens to
+    ├── UsageError                an invalid call or option (also a ValueError)
+    │   ├── UnknownEventError     an event without a flow
     │   ├── UnknownRunError       a run id that is not in the ledger
     │   └── DuplicateKeyError     one key, different records
-    ├── StepError                 a step that failed for good; the user's exception is its __cause__
-    ├── StepTimeoutError          one attempt took longer than timeout= (also a TimeoutError)
-    ├── NonRetriableError         raised by users: trying again cannot help
-    ├── RetryAfterError           raised by users: try again, but not before then
+    ├── StepError                 a step failed; __cause__ is the user's exception
+    ├── StepTimeoutError          an attempt exceeded timeout= (also a TimeoutError)
+    ├── NonRetriableError         raised by users: a retry cannot help
+    ├── RetryAfterError           raised by users: retry, but not before then
     ├── RunCancelledError         the run was cancelled while this call was under way
-    │   └── BudgetError           the call was not started, as it could pass the budget
-    ├── RunFailedError            raise_for_failures() found some
-    ├── UnkeyableError            a value no key can be made of, a missing file too (also a TypeError)
+    │   └── BudgetError           the call was not started: it could exceed the budget
+    ├── RunFailedError            raise_for_failures() found failures
+    ├── UnkeyableError            a value without a key, a missing file (also a TypeError)
     └── StoreError                the disk refused: full, read-only, locked, foreign
-        └── CodecError            a value no bytes can be made of, or bytes no value
+        └── CodecError            a value that cannot be saved, or bytes unreadable here
 
     NbflowWarning                 every warning of nbflow (a UserWarning)
-    └── StoreWarning              damage found and survived; a value that could not be saved
+    └── StoreWarning              damage that was survived, a value that was not saved
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ class NbflowError(Exception):
 
 
 class UsageError(NbflowError, ValueError):
-    """A call or an option that cannot be right; raised at the user's line, before anything runs."""
+    """An invalid call or option; raised at the user's line, before anything runs."""
 
 
 class UnknownEventError(UsageError):
-    """An event nobody listens to; the message names the closest one."""
+    """An event that no flow listens to; the message names the closest one."""
 
 
 class UnknownRunError(UsageError):
@@ -68,13 +68,13 @@ class DuplicateKeyError(UsageError):
 
 
 class StepError(NbflowError):
-    """A step that failed for good. The exception of the user's code is its ``__cause__``.
+    """A step failed permanently. Its ``__cause__`` is the exception of the user's code.
 
     Attributes:
         step: name of the step.
         flow: name of the flow that called it, ``None`` for a direct call.
         record_key: key of the record under way, ``None`` outside a run.
-        attempts: how often the step was tried, the first try included.
+        attempts: the number of attempts, including the first.
     """
 
     def __init__(
@@ -98,11 +98,11 @@ class StepTimeoutError(NbflowError, TimeoutError):
 
 
 class NonRetriableError(NbflowError):
-    """Raise it in a step when trying again cannot help: the step fails at once."""
+    """Raise it in a step when a retry cannot help: the step fails at once."""
 
 
 class RetryAfterError(NbflowError):
-    """Raise it in a step to be tried again, but not before then.
+    """Raise it in a step to be retried, but not before the given time.
 
     Every call that shares the step's throttle waits as well.
 
@@ -121,12 +121,9 @@ class RetryAfterError(NbflowError):
         super().__init__(message)
         if isinstance(retry_after, datetime):
             retry_after = retry_after - datetime.now(UTC)
-        self.retry_after = max(
-            0.0,
-            retry_after.total_seconds()
-            if isinstance(retry_after, timedelta)
-            else float(retry_after),
-        )
+        if isinstance(retry_after, timedelta):
+            retry_after = retry_after.total_seconds()
+        self.retry_after = max(0.0, float(retry_after))
 
 
 class RunCancelledError(NbflowError):
@@ -134,23 +131,35 @@ class RunCancelledError(NbflowError):
 
 
 class BudgetError(RunCancelledError):
-    """A call that was not started, because it could have passed the budget, or because its price is not known."""
+    """A call that was not started.
+
+    It could have exceeded the budget, or its price is unknown.
+    """
 
 
 class RunFailedError(NbflowError):
-    """Records of a run failed; raised by ``Run.raise_for_failures()``, the causes in the message."""
+    """Records of a run failed; the message names the causes.
+
+    Raised by ``Run.raise_for_failures()``.
+    """
 
 
 class UnkeyableError(NbflowError, TypeError):
-    """A value that no key can be made of, or a file that cannot be read; the message names where it is, its type and the ways out."""
+    """A value that no key can be made of, or a file that cannot be read.
+
+    The message names its place, its type and the ways out.
+    """
 
 
 class StoreError(NbflowError):
-    """The store refused: disk full, folder read-only, database locked, folder of another user."""
+    """The store refused.
+
+    The disk is full, the folder read-only or of another user, or the database locked.
+    """
 
 
 class CodecError(StoreError):
-    """A value that no bytes can be made of, or bytes that give no value here."""
+    """A value that cannot be turned into bytes, or bytes that give no value here."""
 
 
 class NbflowWarning(UserWarning):
@@ -158,4 +167,4 @@ class NbflowWarning(UserWarning):
 
 
 class StoreWarning(NbflowWarning):
-    """Damage that was found and survived, or a value that could not be saved."""
+    """Damage that nbflow found and survived, or a value that could not be saved."""

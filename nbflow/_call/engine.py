@@ -14,7 +14,7 @@ from nbflow._call.runner import Call, Runner, value_of
 from nbflow._call.scope import SCOPE
 from nbflow._call.workers import Loop, Workers
 from nbflow._key.call import Binder, inputs_of
-from nbflow._store.decisions import Reviews
+from nbflow._store.decisions import Decisions
 from nbflow.errors import NbflowWarning, UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Engine:
     ) -> None:
         self.store = store
         self.ledger = ledger
-        self.reviews = Reviews(ledger.beside("reviews"))
+        self.decisions = Decisions(ledger.beside("reviews"))
         self.clock = clock
         self.machinery = machinery
         self.runner = Runner(store, clock, crash_point)

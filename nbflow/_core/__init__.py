@@ -1,1 +1,1 @@
-"""Decides. Pure: no I/O, no clock, no thread, no third party."""
+"""Decides: what steps, flows and runs are. Pure: no I/O, no clock, no thread, no third party."""

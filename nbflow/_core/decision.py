@@ -1,4 +1,4 @@
-"""Review: what people decided about the labels of records, and which decisions stand."""
+"""Decision: what a person decided about a record's label, and which decisions stand."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-#: Flow, field, columns that were shown, digest of what they said.
+#: Flow, field, columns that were shown, digest of their content.
 Subject = tuple[str, str, tuple[str, ...], bytes]
 
 
 class Decision(NamedTuple):
     """A person gave a record its label, or took that back.
 
-    It is about what the person was shown: it holds for every record in which those
-    columns say the same, in whatever run, prompt or kernel, and for none in which they
-    say something else.
+    It is about what the person was shown: it holds for every record that has the same
+    content in those columns, in any run, prompt or kernel, and for no other record.
 
     Attributes:
         flow: the flow, or the mapped step, whose label it is.
         field: the field of the flow's value; empty where the value itself is the label.
-        on: the columns that were shown; all of the record where empty.
+        on: the columns that were shown; empty for the whole record.
         content: digest of what was shown.
-        label: what the person said; ``None`` takes back what was said before.
-        before: what the model had said.
-        by: who.
-        at: when, seconds since the epoch.
-        key: of the record that was shown.
-        run: the run that it was shown from.
+        label: the person's label; ``None`` takes back an earlier one.
+        before: the model's label.
+        by: who decided.
+        at: when, in seconds since the epoch.
+        key: the key of the record that was shown.
+        run: the run whose record was shown.
     """
 
     flow: str
@@ -45,12 +44,15 @@ class Decision(NamedTuple):
 
     @property
     def subject(self) -> Subject:
-        """What it is about: of decisions with one subject the latest stands."""
+        """What it is about: of several decisions on one subject the latest stands."""
         return self.flow, self.field, self.on, self.content
 
 
 def standing(decisions: Iterable[Decision]) -> list[Decision]:
-    """The decisions that stand, oldest first: of each subject the latest, unless that takes it back."""
+    """The decisions that stand, oldest first.
+
+    Of each subject this is the latest, unless that takes the label back.
+    """
     latest: dict[Subject, Decision] = {}
     for decision in sorted(decisions, key=lambda decision: decision.at):
         latest.pop(decision.subject, None)

@@ -1,9 +1,9 @@
 """Ledger entries, and what they add up to: ``fold(entries) -> RunState``.
 
-An entry is a fact about a run, in the order in which it became known. Times are seconds
-since the epoch, durations seconds. Records are known by their number in the batch (from
-0), flows by their place in the run's list, so that an entry stays small however long
-the names are.
+An entry is a fact about a run; entries are in the order in which the facts became
+known. Times are seconds since the epoch, durations are seconds. A record is identified
+by its number in the batch (from 0) and a flow by its position in the run's list, so
+that an entry stays small however long the names are.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from nbflow._core.lifecycle import State
 from nbflow._core.usage import NOTHING, Usage
@@ -35,6 +35,9 @@ BROKEN = frozenset({State.FAILED, State.TIMED_OUT})
 
 KEY_BYTES = 20
 
+#: A record, by its number, in a flow, by its position.
+Position: TypeAlias = tuple[int, int]
+
 
 class Opened(NamedTuple):
     """The first entry: what the run is."""
@@ -49,13 +52,17 @@ class Opened(NamedTuple):
 
 
 class Resumed(NamedTuple):
-    """The run goes on: after a crash, or to run failures again."""
+    """The run continues: after a crash, or to run failures again."""
 
     at: float
 
 
 class Coded(NamedTuple):
-    """The code of a step, or of a flow (``"flow triage"``), as this run uses it: 20 bytes, and what changed in it."""
+    """The code of a step or flow, as this run uses it.
+
+    ``subject``: the step's name, or ``"flow triage"`` for a flow; ``code``: its digest,
+    20 bytes; ``why``: what changed in it.
+    """
 
     subject: str
     code: bytes
@@ -64,7 +71,7 @@ class Coded(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """A record was read from the batch: its number, its key, in how many rows it stands."""
+    """A record was read from the batch: its number, its key, the number of its rows."""
 
     record: int
     key: str
@@ -72,13 +79,16 @@ class Listed(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """The batch is read to its end."""
+    """The batch has been read to its end."""
 
     records: int
 
 
 class Failure(NamedTuple):
-    """Why a call or a record failed. ``traceback`` is text, folded to the user's frames, without any values."""
+    """Why a call or a record failed.
+
+    ``traceback`` is text, reduced to the user's frames, without any values.
+    """
 
     step: str | None
     error: str
@@ -87,7 +97,10 @@ class Failure(NamedTuple):
 
 
 class Item(NamedTuple):
-    """One record reached a state in one flow; ``checkpoint`` is the key of the flow's saved value."""
+    """One record reached a state in one flow.
+
+    ``checkpoint`` is the key of the flow's saved value.
+    """
 
     record: int
     flow: int
@@ -115,7 +128,10 @@ class Called(NamedTuple):
 
 
 class Used(NamedTuple):
-    """An attempt of a step (of the flow itself: ``""``) reported what it used; or a call was remembered, which saved it."""
+    """An attempt of a step reported usage, or a checkpoint saved that usage.
+
+    ``step`` is ``""`` for the flow itself.
+    """
 
     record: int
     flow: int
@@ -127,18 +143,22 @@ class Used(NamedTuple):
 
 
 class Remark(NamedTuple):
-    """Something a person should know: an ``on_failure`` that raised, a value that could not be saved."""
+    """Something a person should know.
+
+    For example an ``on_failure`` that raised, or a value that could not be saved.
+    """
 
     at: float
     text: str
 
 
 class Closed(NamedTuple):
-    """The run ended; ``state`` as `RunState.verdict` gave it, ``tally``: records by state over all flows.
+    """The run ended.
 
-    ``usage``: what it used up to now, ``saved``: what it would have used without its
-    checkpoints, ``stopped``: why a budget let no further call start, ``idle``: seconds
-    in which nobody worked on it, between its rounds.
+    ``state``: as `RunState.verdict` gave it; ``tally``: records by state, over all
+    flows; ``usage``: what the run has used so far; ``saved``: what it would have used
+    without its checkpoints; ``stopped``: why a budget let no further call start;
+    ``idle``: seconds between its rounds, in which nobody worked on it.
     """
 
     state: str
@@ -151,14 +171,14 @@ class Closed(NamedTuple):
     idle: float = 0.0
 
 
-Entry = (
+Entry: TypeAlias = (
     Opened | Resumed | Coded | Listed | Sent | Item | Called | Used | Remark | Closed
 )
 
 
 @dataclass(slots=True)
 class StepCount:
-    """What the calls of one step in one flow came to."""
+    """What the calls of one step in one flow add up to."""
 
     states: Counter[State] = field(default_factory=Counter)
     attempts: int = 0
@@ -167,11 +187,17 @@ class StepCount:
     saved: Usage = NOTHING
 
 
-class RunState:
-    """What the entries so far add up to. Feed it with `apply`; everything else is reading.
+#: Which method of the state takes in an entry, by its type. The class fills it; a
+#: global is found faster than an attribute.
+_TAKE: dict[type, Callable[..., None]] = {}
 
-    Costs some 70 bytes a record and 21 a record and flow, plus each failure, whatever
-    the records hold; 16 more a record and flow that reported usage.
+
+class RunState:
+    """What the entries so far add up to. Feed it with `apply`; the rest only reads.
+
+    Takes about 70 bytes a record and 21 bytes for each flow of a record, plus each
+    failure, whatever the records hold; 16 bytes more for each flow of a record that
+    reported usage.
     """
 
     def __init__(self) -> None:
@@ -181,8 +207,8 @@ class RunState:
         self.library = ""
         self.keeps_records = True
         self.started = self.ended = 0.0
-        #: Seconds in which nobody worked on it: between the end of a round and the next
-        #: one.
+        #: Seconds in which nobody worked on it, between the end of a round and the
+        #: start of the next.
         self.idle = 0.0
         self.state = "RUNNING"
         self.total: int | None = None
@@ -190,12 +216,13 @@ class RunState:
         self.copies: dict[int, int] = {}
         self.counts: list[Counter[State]] = []
         self.steps: list[dict[str, StepCount]] = []
-        self.failures: dict[tuple[int, int], tuple[Failure, int]] = {}
+        #: Why a record failed in a flow, and after how many attempts.
+        self.failures: dict[Position, tuple[Failure, int]] = {}
         self.remarks: list[str] = []
         self.coded: dict[str, Coded] = {}
         #: What it used, and what it would have used without its checkpoints.
         self.usage = self.saved = NOTHING
-        #: When it was begun and gone on with, and what it had used by then.
+        #: When each round began, and what the run had used by then.
         self.rounds: list[tuple[float, Usage]] = []
         #: Why it ended before everything was done, if a budget was the reason.
         self.stopped = ""
@@ -206,91 +233,111 @@ class RunState:
 
     def apply(self, entry: Entry) -> None:
         """Take in one more entry."""
-        _APPLY[type(entry)](self, entry)
+        _TAKE[type(entry)](self, entry)
 
     def item(self, record: int, flow: int) -> State:
         """The state of one record in one flow."""
         states = self._items[flow]
         if record < len(states):
             return _STATES[states[record]]
-        return (
-            State.INTERRUPTED if self.state == "INTERRUPTED" else State.QUEUED
-        )  # one of the lost
+        if self.state == "INTERRUPTED":
+            return State.INTERRUPTED  # one of the lost
+        return State.QUEUED
 
     def records(self, flow: int, states: Iterable[State]) -> list[int]:
-        """Numbers of the records that are in one of ``states`` in ``flow``."""
+        """The numbers of the records that are in one of ``states`` in ``flow``."""
         wanted = {_CODES[state] for state in states}
         row = self._items[flow]
-        listed = [number for number, code in enumerate(row) if code in wanted]
-        return (
-            listed + list(range(len(row), len(self.keys)))
-            if _CODES[State.QUEUED] in wanted
-            else listed
-        )
+        found = [number for number, code in enumerate(row) if code in wanted]
+        if _CODES[State.QUEUED] in wanted:
+            found += range(len(row), len(self.keys))
+        return found
 
     def codes(self, flow: int) -> bytes:
-        """The states of the records in ``flow``, one byte each: its place in `State`. Those behind the end are queued."""
+        """The states of the records in ``flow``, one byte each: its place in `State`.
+
+        Records beyond the end are queued.
+        """
         return bytes(self._items[flow])
 
     @property
     def seconds(self) -> float:
-        """How long it was worked on."""
+        """The number of seconds for which the run was worked on."""
         return self.ended - self.started - self.idle
 
     @property
     def rows(self) -> int:
-        """Rows read so far: records, and the further rows in which some of them stand."""
-        return len(self.keys) + sum(self.copies.values()) - len(self.copies)
+        """Rows read so far: one for each record, and its copies."""
+        further = sum(self.copies.values()) - len(self.copies)
+        return len(self.keys) + further
 
     @property
     def unread(self) -> int:
-        """Rows of a batch of known length that nobody has come to read (before `Sent`, ``total`` counts rows)."""
+        """Rows of a batch of known length that have not been read.
+
+        Before `Sent`, ``total`` counts rows; after it, records.
+        """
         return max(0, (self.total or 0) - self.rows)
 
     def checkpoint(self, record: int, flow: int) -> str | None:
         """The key of the saved value of one record in one flow."""
-        saved = self._saved[flow][record * KEY_BYTES : (record + 1) * KEY_BYTES]
+        place = record * KEY_BYTES
+        saved = self._saved[flow][place : place + KEY_BYTES]
         return saved.hex() if any(saved) else None
 
     def used_since(self, at: float) -> Usage:
-        """What it used in the rounds that began at this time or later."""
-        return next(
-            (self.usage - before for begun, before in self.rounds if begun >= at),
-            NOTHING,
-        )
+        """What the run used in the rounds that began at this time or later."""
+        for begun, before in self.rounds:
+            if begun >= at:
+                return self.usage - before
+        return NOTHING
 
     def has_used(self, flow: int) -> bool:
-        """Did any record report usage in this flow?"""
+        """Whether any record reported usage in ``flow``."""
         return bool(self._tokens[flow])
 
     def cost(self, record: int, flow: int) -> float:
-        """US dollars that one record cost in one flow, all its attempts and rounds; NaN where a price is not known."""
-        return _at(self._costs[flow], record)
+        """The US dollars that one record cost in one flow, over all attempts and rounds.
+
+        NaN if a price is unknown.
+        """
+        row = self._costs[flow]
+        return row[record] if record < len(row) else 0.0
 
     def costs(self, flow: int) -> bytes:
-        """What the records cost in ``flow``, a double each. Those behind the end cost nothing."""
+        """What the records cost in ``flow``, a double each.
+
+        Records beyond the end cost nothing.
+        """
         return self._costs[flow].tobytes()
 
     def tokens(self, record: int, flow: int) -> int:
-        """Tokens that one record used in one flow."""
-        return int(_at(self._tokens[flow], record))
+        """The tokens that one record used in one flow."""
+        row = self._tokens[flow]
+        return row[record] if record < len(row) else 0
 
     @property
     def lost(self) -> int:
-        """Rows that a killed process had not come to read: interrupted like those under way, and read by a rerun."""
+        """Rows that a process had not yet read when it was killed.
+
+        They count as interrupted, like the records under way; a rerun reads them.
+        """
         return self.unread if self.state == "INTERRUPTED" else 0
 
     def count(self, flow: int) -> Counter[State]:
-        """Records by state in ``flow``; none is missing, also where they are `lost`."""
+        """Records by state in ``flow``, the `lost` ones included."""
         return self.counts[flow] + Counter({State.INTERRUPTED: self.lost})
 
     def tally(self) -> Counter[State]:
         """Records by state, over all flows."""
-        return sum(map(self.count, range(len(self.flows))), Counter())
+        tally: Counter[State] = Counter()
+        for flow in range(len(self.flows)):
+            tally += self.count(flow)
+        return tally
 
     @property
     def verdict(self) -> str:
-        """The state of a run that has come to its end: what its records add up to."""
+        """The state of a run that has ended: what its records add up to."""
         tally = self.tally()
         broken = tally[State.FAILED] + tally[State.TIMED_OUT]
         if tally[State.INTERRUPTED]:
@@ -299,27 +346,31 @@ class RunState:
             return "CANCELLED"
         if not broken:
             return "COMPLETED"
-        return "PARTIAL" if tally[State.COMPLETED] + tally[State.CACHED] else "FAILED"
+        if tally[State.COMPLETED] + tally[State.CACHED]:
+            return "PARTIAL"
+        return "FAILED"
 
     def interrupt(self, at: float) -> list[Item]:
-        """The entries that say that nobody works on this run any more: its unfinished records."""
-        open_states = [state for state in State if state not in FINAL]
-        return [
-            Item(record, flow, State.INTERRUPTED, at)
-            for flow in range(len(self.flows))
-            for record in self.records(flow, open_states)
-        ]
+        """The entries that mark the unfinished records as interrupted.
 
-    # One method an entry type; `_APPLY` below is the table of them.
+        For a run that nobody works on any more.
+        """
+        unfinished = [state for state in State if state not in FINAL]
+        entries: list[Item] = []
+        for flow in range(len(self.flows)):
+            records = self.records(flow, unfinished)
+            entries += [Item(each, flow, State.INTERRUPTED, at) for each in records]
+        return entries
+
+    # One method for each type of entry.
 
     def _opened(self, entry: Opened) -> None:
-        self.run, self.event, self.flows, self.library = (
-            entry.run,
-            entry.event,
-            entry.flows,
-            entry.library,
-        )
-        self.keeps_records, self.total = entry.keeps_records, entry.total
+        self.run = entry.run
+        self.event = entry.event
+        self.flows = entry.flows
+        self.library = entry.library
+        self.keeps_records = entry.keeps_records
+        self.total = entry.total
         self.started = self.ended = entry.at
         self.rounds = [(entry.at, NOTHING)]
         self.counts = [Counter() for _ in entry.flows]
@@ -331,7 +382,9 @@ class RunState:
 
     def _resumed(self, entry: Resumed) -> None:
         self.idle += max(0.0, entry.at - self.ended)
-        self.state, self.ended, self.stopped = "RUNNING", entry.at, ""
+        self.state = "RUNNING"
+        self.ended = entry.at
+        self.stopped = ""
         self.rounds.append((entry.at, self.usage))
 
     def _coded(self, entry: Coded) -> None:
@@ -349,7 +402,8 @@ class RunState:
         self.total = entry.records
 
     def _item(self, entry: Item) -> None:
-        row, counts = self._items[entry.flow], self.counts[entry.flow]
+        row = self._items[entry.flow]
+        counts = self.counts[entry.flow]
         if len(row) <= entry.record:
             row.extend(bytes(entry.record + 1 - len(row)))
         before = _STATES[row[entry.record]]
@@ -358,7 +412,8 @@ class RunState:
         counts[entry.state] += 1
         self.ended = max(self.ended, entry.at)
         if entry.checkpoint is not None:
-            saved, place = self._saved[entry.flow], entry.record * KEY_BYTES
+            saved = self._saved[entry.flow]
+            place = entry.record * KEY_BYTES
             if len(saved) < place:
                 saved.extend(bytes(place - len(saved)))
             saved[place : place + KEY_BYTES] = bytes.fromhex(entry.checkpoint)
@@ -368,13 +423,12 @@ class RunState:
             self._forgive(entry, before)
 
     def _forgive(self, entry: Item, before: State) -> None:
-        """A record that failed runs again: the call that had failed is not counted twice."""
+        """Take back a failed call of a record that runs again, or it would count twice."""
         failed = self.failures.pop((entry.record, entry.flow), None)
-        count = (
-            self.steps[entry.flow].get(failed[0].step or "")
-            if failed is not None
-            else None
-        )
+        if failed is None:
+            return
+        failure, _ = failed
+        count = self.steps[entry.flow].get(failure.step or "")
         if count is not None and count.states[before]:
             count.states[before] -= 1
 
@@ -398,50 +452,49 @@ class RunState:
             self.saved += used
         else:
             self.usage += used
-            _add(self._tokens[entry.flow], entry.record, used.tokens)
-            _add(
-                self._costs[entry.flow],
-                entry.record,
-                math.nan if used.unpriced else used.cost or 0.0,
-            )
-        if entry.step:  # else it was the flow, by itself or remembered as a whole
+            self._spend(entry)
+        if entry.step:  # else it was the flow itself, or all of it came from the store
             count = self._step(entry.flow, entry.step)
             if entry.saved:
                 count.saved += used
             else:
                 count.usage += used
 
+    def _spend(self, entry: Used) -> None:
+        record, used = entry.record, entry.usage
+        tokens = self._tokens[entry.flow]
+        costs = self._costs[entry.flow]
+        if len(tokens) <= record:
+            missing = bytes(_NUMBER_BYTES * (record + 1 - len(tokens)))
+            tokens.frombytes(missing)
+            costs.frombytes(missing)
+        tokens[record] += used.tokens
+        costs[record] += math.nan if used.unpriced else used.cost or 0.0
+
     def _remark(self, entry: Remark) -> None:
         self.remarks.append(entry.text)
 
     def _closed(self, entry: Closed) -> None:
-        self.state, self.ended, self.stopped = entry.state, entry.at, entry.stopped
+        self.state = entry.state
+        self.ended = entry.at
+        self.stopped = entry.stopped
+
+    _TAKE[Opened] = _opened
+    _TAKE[Resumed] = _resumed
+    _TAKE[Coded] = _coded
+    _TAKE[Listed] = _listed
+    _TAKE[Sent] = _sent
+    _TAKE[Item] = _item
+    _TAKE[Called] = _called
+    _TAKE[Used] = _used
+    _TAKE[Remark] = _remark
+    _TAKE[Closed] = _closed
 
 
 _STATES = tuple(State)
 _CODES = {state: code for code, state in enumerate(_STATES)}
-_APPLY: dict[type[Any], Callable[[RunState, Any], None]] = {
-    Opened: RunState._opened,  # noqa: SLF001
-    Resumed: RunState._resumed,  # noqa: SLF001
-    Coded: RunState._coded,  # noqa: SLF001
-    Listed: RunState._listed,  # noqa: SLF001
-    Sent: RunState._sent,  # noqa: SLF001
-    Item: RunState._item,  # noqa: SLF001
-    Called: RunState._called,  # noqa: SLF001
-    Used: RunState._used,  # noqa: SLF001
-    Remark: RunState._remark,  # noqa: SLF001
-    Closed: RunState._closed,  # noqa: SLF001
-}
-
-
-def _at(row: array[Any], record: int) -> float:
-    return float(row[record]) if record < len(row) else 0.0
-
-
-def _add(row: array[Any], record: int, more: float) -> None:
-    if len(row) <= record:
-        row.frombytes(bytes(row.itemsize * (record + 1 - len(row))))
-    row[record] += more
+#: What a number in an array of tokens ("q") or of costs ("d") takes.
+_NUMBER_BYTES = 8
 
 
 def fold(entries: Iterable[Entry]) -> RunState:

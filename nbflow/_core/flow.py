@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: A flow is not retried: its steps are, each for itself.
+#: A flow is not retried: each of its steps is, on its own.
 ONCE = Policy(retries=0)
 
 
 class Flow(Generic[P, R]):
     """A function that an event calls with one record (a dict). Made by ``nbflow.flow``.
 
-    Called directly it runs as the plain function it is; its steps stay durable.
+    Called directly, it runs as a plain function; its steps stay durable.
 
     Attributes:
         name: its name in tables and results.
@@ -39,7 +39,7 @@ class Flow(Generic[P, R]):
         self,
         function: Callable[P, R],
         events: tuple[str, ...],
-        on_failure: Callable[..., Any] | None,
+        on_failure: Callable[..., object] | None,
         name: str,
     ) -> None:
         functools.update_wrapper(self, function)
@@ -61,10 +61,10 @@ def make_flow(
     function: Callable[P, R],
     *,
     on: str | Iterable[str],
-    on_failure: Callable[..., Any] | None = None,
+    on_failure: Callable[..., object] | None = None,
     name: str | None = None,
 ) -> Flow[P, R]:
-    """A flow of ``function``, its options checked. They are explained at ``nbflow.flow``."""
+    """A flow of ``function``, after its options, see ``nbflow.flow``, are checked."""
     check_function(function, "flow")
     events = (on,) if isinstance(on, str) else tuple(on)
     for event in events or ("",):
@@ -74,65 +74,76 @@ def make_flow(
             )
     if on_failure is not None and not callable(on_failure):
         raise UsageError(
-            f"on_failure={on_failure!r} has to be a function that takes the record and the error."
+            f"on_failure={on_failure!r} has to be a function that takes the record "
+            "and the error."
         )
     _check_one_record(function)
     return Flow(function, events, on_failure, name or name_of(function))
 
 
-def _check_one_record(function: Callable[..., Any]) -> None:
+def _check_one_record(function: Callable[..., object]) -> None:
     try:
         inspect.signature(function).bind({})
     except TypeError as error:
         raise UsageError(
-            f"Flow {function.__name__} is called with one record (a dict), but its arguments do not fit: {error}."
+            f"Flow {function.__name__} is called with one record (a dict), "
+            f"but its arguments do not fit: {error}."
         ) from None
 
 
+#: A flow, whatever it takes and returns.
+AnyFlow: TypeAlias = Flow[..., Any]
+
+
 class Listeners:
-    """Who listens to what. Defining a flow again, in the same module under the same name, replaces it."""
+    """The flows of each event.
+
+    A flow that is defined again, in the same module under the same name, replaces the
+    one before.
+    """
 
     def __init__(self) -> None:
-        self._flows: dict[tuple[str, str], Flow[..., Any]] = {}
+        self._flows: dict[tuple[str, str], AnyFlow] = {}
 
-    def add(self, flow: Flow[..., Any]) -> None:
-        """Subscribe ``flow``."""
+    def add(self, flow: AnyFlow) -> None:
+        """Subscribe ``flow`` to its events."""
         self._flows[flow.__module__, flow.name] = flow
 
-    def __iter__(self) -> Iterator[Flow[..., Any]]:
+    def __iter__(self) -> Iterator[AnyFlow]:
         return iter(self._flows.values())
 
-    def of(self, event: str) -> list[Flow[..., Any]]:
+    def of(self, event: str) -> list[AnyFlow]:
         """The flows of ``event``, in the order of their definition.
 
         Raises:
             UnknownEventError: nobody listens; names the closest event.
-            UsageError: two modules have a flow of one name for it.
+            UsageError: two modules have a flow of the same name for it.
         """
         flows = [flow for flow in self if event in flow.events]
         if not flows:
             raise UnknownEventError(self._nobody(event))
-        names = [flow.name for flow in flows]
-        for name in names:
-            if names.count(name) > 1:
-                modules = ", ".join(
-                    flow.__module__ for flow in flows if flow.name == name
-                )
+        modules: dict[str, list[str]] = {}
+        for flow in flows:
+            modules.setdefault(flow.name, []).append(flow.__module__)
+        for name, found in modules.items():
+            if len(found) > 1:
                 raise UsageError(
-                    f"Two flows called {name!r} listen to {event!r} (in {modules}); give one of them another name: @nf.flow(on=..., name=...)."
+                    f"Two flows called {name!r} listen to {event!r} "
+                    f"(in {', '.join(found)}); give one of them another name: "
+                    "@nf.flow(on=..., name=...)."
                 )
         return flows
 
     def _nobody(self, event: object) -> str:
         events = sorted({name for flow in self for name in flow.events})
         if not events:
-            return f"Nobody listens to {event!r}: no flow is defined yet. Define one with @nf.flow(on={event!r}), then send again."
+            return (
+                f"Nobody listens to {event!r}: no flow is defined yet. "
+                f"Define one with @nf.flow(on={event!r}), then send again."
+            )
         import difflib
 
         close = difflib.get_close_matches(str(event), events, n=1, cutoff=0.5)
         hint = f"Did you mean {close[0]!r}? " if close else ""
-        return f"Nobody listens to {event!r}. {hint}Events with flows: {', '.join(map(repr, events))}."
-
-
-#: A flow, whatever it takes and returns.
-AnyFlow: TypeAlias = Flow[..., Any]
+        known = ", ".join(map(repr, events))
+        return f"Nobody listens to {event!r}. {hint}Events with flows: {known}."

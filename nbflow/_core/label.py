@@ -1,29 +1,36 @@
-"""Label: a label as text, in whichever form its author has it."""
+"""Label: a label as text, in whatever form its author wrote it."""
 
 from __future__ import annotations
 
 import enum
-from typing import Any
+import math
 
 
-def is_missing(value: Any) -> bool:
-    """Is it what a frame has where there is nothing: None, NaN, NaT, NA?"""
-    return (
-        value is None
-        or type(value).__name__ in {"NAType", "NaTType"}
-        or (isinstance(value, float) and value != value)  # noqa: PLR0124 - NaN
-    )
+def is_missing(value: object) -> bool:
+    """Whether a frame has this where there is nothing: None, NaN, NaT, NA."""
+    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+        return True
+    return isinstance(value, float) and math.isnan(value)
 
 
-def plain(label: Any) -> Any:
-    """A member of an Enum as its value if that is a text, else as its name; texts of any class as mere texts; the rest as it is."""
+def plain(label: object) -> object:
+    """A label without its class.
+
+    A member of an Enum becomes its value if that is a text, else its name; a text of
+    any class becomes a ``str``; everything else is returned as it is.
+    """
     if isinstance(label, enum.Enum):
         label = label.value if isinstance(label.value, str) else label.name
     return str.__str__(label) if isinstance(label, str) else label
 
 
-def text_of(label: Any) -> str | None:
-    """A label as text; ``None`` for a missing one. A whole number is one, also where a frame made it 5.0 as others are missing."""
+def text_of(label: object) -> str | None:
+    """A label as text; ``None`` for a missing one.
+
+    A whole number stays one, also if a frame made it 5.0 because others are missing.
+    """
+    if is_missing(label):
+        return None
     if isinstance(label, float) and label.is_integer():
         label = int(label)
-    return None if is_missing(label) else str(plain(label))
+    return str(plain(label))

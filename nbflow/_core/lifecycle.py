@@ -1,15 +1,15 @@
-"""Plan: the life of one call, as a generator of commands.
+"""Lifecycle: the life of one call, as a generator of commands.
 
-The plan decides and does nothing: it yields commands, is sent what came of them, and
+The plan decides and does nothing: it yields commands, is sent their replies, and
 returns the call's `Outcome`. A driver performs the commands, inline for sync callers or
-awaiting for async ones (`nbflow._call.runner`). What the order promises:
+awaiting for async ones (`nbflow._call.runner`). The order guarantees:
 
-- look up once the call is ours alone and before anything runs, so that done work is not
-  done twice (looking up before that as well would make a hit cheaper by one lock and
-  every new call dearer by one search of the store);
+- look up after the claim and before anything runs, so that finished work is not
+  repeated (to look up before the claim as well would save a hit one lock and cost every
+  new call one search of the store);
 - save before anybody sees the value, note afterwards, so that a crash may lose a note
-  and never a result;
-- release in every case, so that whoever waits for the same call is never left alone.
+  but never a result;
+- release in every case, so that whoever waits for the same call never waits for ever.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from nbflow._core.policy import pauses_throttle, retry_after
 from nbflow.errors import RunCancelledError, StepTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from nbflow._core.policy import Policy
 
 
 class State(StrEnum):
-    """States of calls and records; the last five of them are final."""
+    """States of calls and records; the last six of them are final."""
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
@@ -47,32 +47,38 @@ class Outcome:
     """What became of a call: a value, or the error that ended it."""
 
     state: State
-    value: Any = None
+    value: object = None
     error: BaseException | None = None
     attempts: int = 0
     stored: bool = True
 
 
 class Command:
-    """Something that a driver does for a plan."""
+    """Something that a driver does for the plan."""
 
     __slots__ = ()
 
 
 class Lookup(Command):
-    """Is there a checkpoint? Reply: the `Outcome` or ``None``."""
+    """Look for a checkpoint. Reply: the `Outcome`, or ``None``."""
 
     __slots__ = ()
 
 
 class Claim(Command):
-    """Become the only one who works on this key. Reply: ``None`` (ours), or the `Outcome` of whoever it was."""
+    """Become the only one who works on this key.
+
+    Reply: ``None`` if it is ours, or the `Outcome` of whoever worked on it.
+    """
 
     __slots__ = ()
 
 
 class Release(Command):
-    """The key is free again; who waits for it is told the outcome (``None``: taken over by one of them)."""
+    """Free the key again, and give the outcome to those who wait for it.
+
+    With ``None`` one of them takes the call over.
+    """
 
     __slots__ = ("outcome",)
 
@@ -89,18 +95,19 @@ class Attempt(Command):
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What one attempt gave, and how long it took in seconds."""
+    """What one attempt returned or raised, and how long it took in seconds."""
 
-    value: Any
+    value: object
     error: BaseException | None
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Wait(Command):
-    """Attempt ``number``, which took ``spent`` seconds, failed: wait ``seconds`` before the next one.
+    """Wait ``seconds`` before the next attempt: number ``number`` failed.
 
-    ``pause``: so long must every call of the throttle wait.
+    ``spent``: the seconds that the attempt took; ``pause``: the seconds that every
+    call of the throttle must wait.
     """
 
     number: int
@@ -112,15 +119,15 @@ class Wait(Command):
 
 @dataclass(frozen=True, slots=True)
 class Save(Command):
-    """Keep the value. Reply: whether it could be kept."""
+    """Save the value. Reply: whether it could be saved."""
 
-    value: Any
+    value: object
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Note(Command):
-    """Tell the ledger."""
+    """Write the outcome to the ledger."""
 
     outcome: Outcome
     seconds: float
@@ -130,9 +137,15 @@ LOOKUP, CLAIM = Lookup(), Claim()
 
 
 def plan(
-    policy: Policy, jitter: Any, *, force: bool = False
+    policy: Policy, jitter: Callable[[], float], *, force: bool = False
 ) -> Generator[Command, Any, Outcome]:
-    """The life of one call. ``jitter()`` gives numbers in [0, 1); ``force`` runs it although it is saved."""
+    """The life of one call.
+
+    Args:
+        policy: how the step is retried.
+        jitter: returns numbers in [0, 1).
+        force: run the call even if its value is saved.
+    """
     theirs: Outcome | None = yield CLAIM
     if theirs is not None:
         yield Note(theirs, 0.0)
@@ -151,7 +164,7 @@ def plan(
 
 
 def _attempts(
-    policy: Policy, jitter: Any
+    policy: Policy, jitter: Callable[[], float]
 ) -> Generator[Command, Any, tuple[Outcome, float]]:
     number = 0
     while True:
@@ -160,22 +173,17 @@ def _attempts(
         error = tried.error
         if error is None:
             stored: bool = yield Save(tried.value, tried.seconds)
-            return Outcome(
-                State.COMPLETED, tried.value, None, number, stored
-            ), tried.seconds
+            done = Outcome(State.COMPLETED, tried.value, None, number, stored)
+            return done, tried.seconds
         if isinstance(error, RunCancelledError):
             return Outcome(State.CANCELLED, None, error, number), tried.seconds
         if number > policy.retries or not policy.retries_on(error):
-            state = (
-                State.TIMED_OUT if isinstance(error, StepTimeoutError) else State.FAILED
-            )
+            state = State.FAILED
+            if isinstance(error, StepTimeoutError):
+                state = State.TIMED_OUT
             return Outcome(state, None, error, number), tried.seconds
-        asked = retry_after(error)
         delay = policy.delay(number, jitter())
-        yield Wait(
-            number,
-            tried.seconds,
-            max(delay, asked) if asked is not None else delay,
-            error,
-            pauses_throttle(error),
-        )
+        asked = retry_after(error)
+        if asked is not None:
+            delay = max(delay, asked)
+        yield Wait(number, tried.seconds, delay, error, pauses_throttle(error))

@@ -1,4 +1,4 @@
-"""Policy: when to try again, how long to wait, how many at once. Arithmetic and nothing else."""
+"""Policy: when to retry, how long to wait, how many at once. Only arithmetic."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbflow.errors import (
     NbflowError,
@@ -19,7 +19,7 @@ from nbflow.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Errors of the program rather than of the world: the next try would meet the same one.
+#: Errors of the program rather than of the world: a retry would meet the same one.
 PERMANENT = (
     NameError,
     TypeError,
@@ -37,6 +37,11 @@ PERMANENT = (
 #: Too Many Requests.
 PASSING_4XX = frozenset({408, 409, 425, 429})
 TOO_MANY_REQUESTS = 429
+_UNAVAILABLE = 503
+_CLIENT_ERROR, _SERVER_ERROR, _BEYOND = 400, 500, 600
+#: The number of the attempt from which the delay is ``max_delay`` without a look: a
+#: float power overflows near attempt 1000.
+_ANY_FURTHER = 64
 
 _UNITS = {
     "ms": 0.001,
@@ -59,29 +64,41 @@ def _unit(name: str) -> float | None:
 
 
 def seconds(value: float | str | timedelta, option: str) -> float:
-    """A duration in seconds, from a number of seconds, ``"90s"``, ``"5m"``, ``"1.5h"``, ``"1d"`` or a timedelta."""
+    """A duration in seconds.
+
+    From a number of seconds, a timedelta, or text such as ``"90s"``, ``"5m"``,
+    ``"1.5h"``, ``"1d"``.
+    """
+    if isinstance(value, str):
+        return _parsed_seconds(value, option)
     if isinstance(value, timedelta):
         value = value.total_seconds()
-    if isinstance(value, str):
-        parts = list(_DURATION.finditer(value))
-        units = [_unit(part[2]) for part in parts]
-        if not parts or "".join(part[0] for part in parts) != value or None in units:
-            raise UsageError(
-                f'{option}={value!r} is not a duration; write seconds (30) or text such as "90s", "5m", "1h30m", "1d".'
-            )
-        return sum(
-            float(part[1]) * (unit or 0.0)
-            for part, unit in zip(parts, units, strict=True)
-        )
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         raise UsageError(
-            f'{option}={value!r} is not a duration; write seconds (30) or text such as "90s", "5m", "1d".'
+            f"{option}={value!r} is not a duration; "
+            'write seconds (30) or text such as "90s", "5m", "1d".'
         )
     return float(value)
 
 
+def _parsed_seconds(text: str, option: str) -> float:
+    total, end = 0.0, 0
+    while part := _DURATION.match(text, end):
+        unit = _unit(part[2])
+        if unit is None:
+            break
+        total += float(part[1]) * unit
+        end = part.end()
+    if not text or end < len(text):
+        raise UsageError(
+            f"{option}={text!r} is not a duration; "
+            'write seconds (30) or text such as "90s", "5m", "1h30m", "1d".'
+        )
+    return total
+
+
 class Throttle:
-    """At most so many starts per period; the excess waits.
+    """At most a number of starts per period; the excess waits.
 
     In any window of one period no more than ``starts`` calls start (a sliding window,
     so no burst at its edges). One ``Throttle`` given to several steps is shared by
@@ -96,7 +113,8 @@ class Throttle:
         unit = _unit(match[3]) if match else None
         if match is None or unit is None or not int(match[1]):
             raise UsageError(
-                f'throttle={rate!r} is not a rate; write starts per period, such as "300/min", "10/s" or "5/30s".'
+                f"throttle={rate!r} is not a rate; "
+                'write starts per period, such as "300/min", "10/s" or "5/30s".'
             )
         self.rate = rate
         self.starts = int(match[1])
@@ -116,7 +134,7 @@ class Window:
         self.paused_until = 0.0
 
     def reserve(self, now: float) -> float:
-        """Book the next start; answer its time, ``now`` or later."""
+        """Book the next start; returns its time, ``now`` or later."""
         start = max(now, self.paused_until)
         if self.starts is not None:
             if len(self._recent) == self.starts:
@@ -125,13 +143,13 @@ class Window:
         return start
 
     def pause(self, until: float) -> None:
-        """No start before ``until``."""
+        """Allow no start before ``until``."""
         self.paused_until = max(self.paused_until, until)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How one step is tried, limited and kept; durations in seconds."""
+    """How one step is retried, limited and kept; durations in seconds."""
 
     retries: int = 3
     retry_delay: float = 1.0
@@ -150,17 +168,13 @@ class Policy:
         at once and a crowd spreads out (Brooker, "Exponential Backoff And Jitter", AWS
         Architecture Blog, 2015).
         """
-        # A float power overflows near attempt 1000; no one waits beyond max_delay
-        # anyway.
-        full = (
-            self.max_delay
-            if attempt > 64  # noqa: PLR2004
-            else min(self.max_delay, self.retry_delay * self.backoff ** (attempt - 1))
-        )
+        full = self.max_delay
+        if attempt <= _ANY_FURTHER:
+            full = min(full, self.retry_delay * self.backoff ** (attempt - 1))
         return full * (0.5 + 0.5 * jitter)
 
     def retries_on(self, error: BaseException) -> bool:
-        """May the next attempt pass where this one met ``error``?"""
+        """Whether the next attempt may pass where this one met ``error``."""
         if isinstance(error, NonRetriableError) or not isinstance(error, Exception):
             return False
         if self.should_retry is not None:
@@ -169,72 +183,78 @@ class Policy:
 
 
 def may_pass(error: Exception) -> bool:
-    """The default answer: patient with networks and models, fast on typos."""
+    """The default rule: patient with networks and models, fast on typos."""
     if isinstance(error, ExceptionGroup):
         return all(map(may_pass, error.exceptions))
     if isinstance(error, RetryAfterError | StepTimeoutError):
         return True
     if isinstance(error, NbflowError):
-        return False  # a nested step has had its retries; what nbflow itself refuses it refuses again
+        # A nested step has had its retries; what nbflow itself refuses, it refuses
+        # again.
+        return False
     status = http_status(error)
     if status is not None:
-        return status in PASSING_4XX or status >= 500  # noqa: PLR2004
+        return status in PASSING_4XX or status >= _SERVER_ERROR
     return not isinstance(error, PERMANENT)
 
 
 def http_status(error: BaseException) -> int | None:
-    """The HTTP status an error of any common client carries (httpx, requests, aiohttp, urllib, openai, ...)."""
+    """The HTTP status of an error of any common client.
+
+    As httpx, requests, aiohttp, urllib, openai and others attach it.
+    """
     for holder in (error, getattr(error, "response", None)):
         for name in ("status_code", "status", "code"):
             status = getattr(holder, name, None)
-            if type(status) is int and 400 <= status < 600:  # noqa: PLR2004
+            if type(status) is int and _CLIENT_ERROR <= status < _BEYOND:
                 return status
     return None
 
 
 def retry_after(error: BaseException, now: datetime | None = None) -> float | None:
-    """Seconds that the other side asked to wait, if it did.
+    """The seconds that the other side asked to wait, if it did.
 
     Read from ``RetryAfterError``, an attribute ``retry_after``, or the ``Retry-After``
     header of the error's response: delta-seconds or an HTTP date (RFC 9110, 10.2.3).
     """
     asked = getattr(error, "retry_after", None)
     if asked is None:
-        headers = getattr(getattr(error, "response", None), "headers", None) or getattr(
-            error, "headers", None
-        )
-        try:
-            asked = (
-                headers.get("retry-after") or headers.get("Retry-After")
-                if headers
-                else None
-            )
-        except Exception:
-            return None  # an object that only looks like headers
+        asked = _retry_after_header(error)
+    if asked is None:
+        return None
     if isinstance(asked, timedelta):
         return max(0.0, asked.total_seconds())
     try:
-        return max(0.0, float(asked)) if asked is not None else None
+        return max(0.0, float(asked))
     except (TypeError, ValueError):
-        pass
+        return _until_date(str(asked), now or datetime.now(UTC))
+
+
+def _retry_after_header(error: BaseException) -> Any:
+    response = getattr(error, "response", None)
+    headers = getattr(response, "headers", None) or getattr(error, "headers", None)
+    if not headers:
+        return None
+    try:
+        return headers.get("retry-after") or headers.get("Retry-After")
+    except Exception:
+        return None  # an object that only looks like headers
+
+
+def _until_date(text: str, now: datetime) -> float | None:
+    """The seconds until an HTTP date, ``None`` if the text is none."""
     from email.utils import parsedate_to_datetime  # 10 ms that few runs need
 
     try:
-        return max(
-            0.0,
-            (
-                parsedate_to_datetime(str(asked)) - (now or datetime.now(UTC))
-            ).total_seconds(),
-        )
+        return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
     except (TypeError, ValueError):
         return None
 
 
 def pauses_throttle(error: BaseException) -> float | None:
-    """Seconds for which every call of the throttle has to wait after ``error``, or ``None``."""
-    if isinstance(error, RetryAfterError) or http_status(error) in (
-        TOO_MANY_REQUESTS,
-        503,
-    ):
+    """The seconds that every call of the throttle has to wait after ``error``, if any."""
+    if isinstance(error, RetryAfterError):
+        return retry_after(error)
+    if http_status(error) in {TOO_MANY_REQUESTS, _UNAVAILABLE}:
         return retry_after(error)
     return None

@@ -1,9 +1,9 @@
-"""Table: what the picture of a run says, decided once for terminal, notebook and page."""
+"""Table: what the picture of a run says, the same for terminal, notebook and page."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,9 +14,9 @@ from nbflow._core.usage import NOTHING, Usage
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nbflow._core.entry import RunState
+    from nbflow._core.entry import RunState, StepCount
 
-#: The order in which states are told, and the words for them.
+#: The order in which states are shown, and the words for them.
 WORDS = {
     State.COMPLETED: "completed",
     State.CACHED: "cached",
@@ -30,10 +30,10 @@ WORDS = {
 
 
 class FlowRow(NamedTuple):
-    """One flow, or one of its steps (``step`` named): how many records, or calls, are in which state.
+    """One flow, or one of its steps (then ``step`` is named).
 
-    ``why``: what changed in its code since the event was last sent, if any of them ran.
-    ``usage``: what its calls used.
+    ``counts``: its records, or its calls, by state; ``why``: what changed in its code
+    since the event was last sent, if any of them ran; ``usage``: what its calls used.
     """
 
     flow: str
@@ -57,7 +57,7 @@ class FailureRow(NamedTuple):
 
 
 class Cause(NamedTuple):
-    """Failures with one cause: how many, and one of the records."""
+    """Failures with one cause: their number, and one of the records."""
 
     flow: str
     step: str
@@ -69,7 +69,11 @@ class Cause(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A run as a picture: a sentence, the flows with their steps, the causes, the first failures, the remarks."""
+    """A run as a picture.
+
+    A sentence, the flows with their steps, the causes of failures, the first failures
+    and the remarks. ``hidden``: the number of failures that are not shown.
+    """
 
     run: str
     event: str
@@ -84,147 +88,188 @@ class Table:
 
 
 def table_of(state: RunState, *, failures: int = 20) -> Table:
-    """The picture of a run, with its first ``failures`` failures. Costs O(failures), not O(records)."""
-    flows = []
-    for flow, name in enumerate(state.flows):
-        steps = state.steps[flow]
-        if list(steps) == [name]:  # a map: the flow is its step
-            counts = dict(state.count(flow))
-            flows.append(
-                FlowRow(
-                    name,
-                    "",
-                    counts,
-                    steps[name].states[State.RETRYING],
-                    steps[name].seconds,
-                    why_of(state, name, counts),
-                    steps[name].usage,
-                )
-            )
-            continue
-        counts = dict(state.count(flow))
-        flows.append(
-            FlowRow(name, "", counts, 0, 0.0, why_of(state, f"flow {name}", counts))
-        )
-        for step, count in steps.items():
-            ended = {
-                key: number for key, number in count.states.items() if key in FINAL
-            }
-            flows.append(
-                FlowRow(
-                    name,
-                    step,
-                    ended,
-                    count.states[State.RETRYING],
-                    count.seconds,
-                    why_of(state, step, ended),
-                    count.usage,
-                )
-            )
-    met = {key for row in flows for key, number in row.counts.items() if number}
-    shown = tuple(word for word in WORDS if word in met) or (
-        State.QUEUED if state.state == "RUNNING" else State.COMPLETED,
-    )
+    """The picture of a run, with its first ``failures`` failures.
+
+    Costs O(failures), not O(records).
+    """
+    flows: list[FlowRow] = []
+    for flow in range(len(state.flows)):
+        flows += _flow_rows(state, flow)
     first = failure_rows(state, failures)
     causes = causes_of(state)
-    remarks = tuple(
-        f"{text} ({count} times)" if count > 1 else text
-        for text, count in Counter(state.remarks).items()
-    )
-    remarks = (*remarks_of(state), *remarks)
     return Table(
-        state.run,
-        state.event,
-        state.state,
-        sentence_of(state, kinds_of(causes)),
-        shown,
-        tuple(flows),
-        tuple(causes),
-        tuple(first),
-        len(state.failures) - len(first),
-        remarks,
+        run=state.run,
+        event=state.event,
+        state=state.state,
+        sentence=sentence_of(state, kinds_of(causes)),
+        columns=_columns(state, flows),
+        flows=tuple(flows),
+        causes=tuple(causes),
+        failures=tuple(first),
+        hidden=len(state.failures) - len(first),
+        remarks=(*remarks_of(state), *_counted(state.remarks)),
     )
+
+
+def _flow_rows(state: RunState, flow: int) -> list[FlowRow]:
+    """The row of a flow, and one for each of its steps."""
+    name = state.flows[flow]
+    counts = dict(state.count(flow))
+    steps = state.steps[flow]
+    if list(steps) == [name]:  # a mapped step: the flow is its step
+        return [_step_row(state, name, "", counts, steps[name])]
+    row = FlowRow(
+        flow=name,
+        step="",
+        counts=counts,
+        retries=0,
+        seconds=0.0,
+        why=why_of(state, f"flow {name}", counts),
+    )
+    rows = [row]
+    for step, count in steps.items():
+        ended = _in_states(count.states, FINAL)
+        rows.append(_step_row(state, name, step, ended, count))
+    return rows
+
+
+def _step_row(
+    state: RunState,
+    flow: str,
+    step: str,
+    counts: dict[State, int],
+    count: StepCount,
+) -> FlowRow:
+    return FlowRow(
+        flow=flow,
+        step=step,
+        counts=counts,
+        retries=count.states[State.RETRYING],
+        seconds=count.seconds,
+        why=why_of(state, step or flow, counts),
+        usage=count.usage,
+    )
+
+
+def _in_states(counts: Counter[State], states: frozenset[State]) -> dict[State, int]:
+    return {state: number for state, number in counts.items() if state in states}
+
+
+def _columns(state: RunState, rows: list[FlowRow]) -> tuple[State, ...]:
+    """The states that have a column: those that any row has a number for."""
+    found: set[State] = set()
+    for row in rows:
+        found.update(key for key, number in row.counts.items() if number)
+    shown = tuple(word for word in WORDS if word in found)
+    if shown:
+        return shown
+    return (State.QUEUED if state.state == "RUNNING" else State.COMPLETED,)
+
+
+def _counted(remarks: list[str]) -> list[str]:
+    """The remarks, each once, with the number of times that it was made."""
+    counts = Counter(remarks)
+    return [
+        f"{text} ({count} times)" if count > 1 else text
+        for text, count in counts.items()
+    ]
 
 
 def remarks_of(state: RunState) -> list[str]:
-    """What is to be said of a run beside what was remarked while it went on."""
-    stopped = [f"Stopped: {state.stopped}."] if state.stopped else []
-    lost = (
-        f"{_several(state.lost, 'row')} had not been read when the run was killed; "
-        + (
-            "a rerun reads and runs the rest."
-            if state.keeps_records
-            else "send the batch again for the rest."
-        )
-    )
-    return stopped + [lost] * bool(state.lost)
+    """What to say of a run in addition to the remarks that were made during it."""
+    remarks = []
+    if state.stopped:
+        remarks.append(f"Stopped: {state.stopped}.")
+    if state.lost:
+        rest = "send the batch again for the rest."
+        if state.keeps_records:
+            rest = "a rerun reads and runs the rest."
+        rows = _several(state.lost, "row")
+        remarks.append(f"{rows} had not been read when the run was killed; {rest}")
+    return remarks
 
 
 def why_of(state: RunState, subject: str, counts: dict[State, int]) -> str:
-    """What changed in the code of a flow or step, where some of it ran; nothing for what is new: there all of it is."""
+    """What changed in the code of a flow or step, if any of its calls ran.
+
+    Empty for new code, where everything has changed.
+    """
     coded = state.coded.get(subject)
-    ran = any(number for key, number in counts.items() if key is not State.CACHED)
-    return coded.why if coded is not None and ran and coded.why != "new" else ""
+    if coded is None or coded.why == "new":
+        return ""
+    for key, number in counts.items():
+        if number and key is not State.CACHED:
+            return coded.why
+    return ""
 
 
 def failure_rows(state: RunState, most: int | None = None) -> list[FailureRow]:
     """The failures, by record and then by flow."""
-    places = sorted(state.failures)[:most]
-    return [
-        FailureRow(
-            state.keys[record],
-            state.flows[flow],
-            failed.step or "",
-            failed.error,
-            failed.message,
-            attempts,
+    rows = []
+    for record, flow in sorted(state.failures)[:most]:
+        failure, attempts = state.failures[record, flow]
+        row = FailureRow(
+            key=state.keys[record],
+            flow=state.flows[flow],
+            step=failure.step or "",
+            error=failure.error,
+            message=failure.message,
+            attempts=attempts,
         )
-        for record, flow in places
-        for failed, attempts in [state.failures[record, flow]]
-    ]
+        rows.append(row)
+    return rows
 
 
 _VARYING = re.compile(r"""'[^']*'|"[^"]*"|\d+(?:\.\d+)?""")
 
 
 def pattern_of(message: str) -> str:
-    """What failures with one cause have in common: the message without its numbers and quoted parts."""
+    """What failures with one cause have in common.
+
+    The message without its numbers and quoted parts.
+    """
     return _VARYING.sub("#", message)
 
 
 def causes_of(state: RunState) -> list[Cause]:
-    """Failures grouped by flow, step, error and message, numbers and quoted parts aside; the most frequent first."""
-    groups: dict[tuple[str, str, str, str], list[FailureRow]] = {}
+    """Failures grouped by flow, step, error and `pattern_of` the message.
+
+    The most frequent cause comes first.
+    """
+    groups: defaultdict[tuple[str, ...], list[FailureRow]] = defaultdict(list)
     for row in failure_rows(state):
-        groups.setdefault(
-            (row.flow, row.step, row.error, pattern_of(row.message)), []
-        ).append(row)
-    causes = [
-        Cause(
-            rows[0].flow,
-            rows[0].step,
-            rows[0].error,
-            rows[0].message,
-            len(rows),
-            rows[0].key,
-        )
-        for rows in groups.values()
-    ]
+        pattern = pattern_of(row.message)
+        groups[row.flow, row.step, row.error, pattern].append(row)
+    causes = [_cause(rows) for rows in groups.values()]
     return sorted(causes, key=lambda cause: -cause.records)
 
 
-def kind_of(cause: Cause) -> tuple[str, str]:
-    """What the sentence tells failures by: the error and the step. Who raised NonRetriableError said why, to be read."""
-    said = (
-        f'"{short(cause.message, _SAID_AT_MOST)}"'
-        if cause.error == "NonRetriableError" and cause.message
-        else None
+def _cause(rows: list[FailureRow]) -> Cause:
+    """The cause of like failures; the first of them is the example."""
+    first = rows[0]
+    return Cause(
+        flow=first.flow,
+        step=first.step,
+        error=first.error,
+        message=first.message,
+        records=len(rows),
+        example=first.key,
     )
-    return said or _SAID.get(cause.error, cause.error), cause.step
+
+
+def kind_of(cause: Cause) -> tuple[str, str]:
+    """The error and the step, by which the sentence groups failures.
+
+    The message of a NonRetriableError stands for its error: its author wrote it to be
+    read.
+    """
+    if cause.error == "NonRetriableError" and cause.message:
+        return f'"{short(cause.message, _LONGEST_MESSAGE)}"', cause.step
+    return _ERROR_WORDS.get(cause.error, cause.error), cause.step
 
 
 def kinds_of(causes: Iterable[Cause]) -> Counter[tuple[str, str]]:
-    """How many failures there are of each kind."""
+    """The number of failures of each kind."""
     kinds: Counter[tuple[str, str]] = Counter()
     for cause in causes:
         kinds[kind_of(cause)] += cause.records
@@ -232,68 +277,85 @@ def kinds_of(causes: Iterable[Cause]) -> Counter[tuple[str, str]]:
 
 
 def sentence_of(state: RunState, kinds: Counter[tuple[str, str]]) -> str:
-    """The run in one plain sentence; ``kinds``: its failures, as `kinds_of` counts them."""
+    """The run in one plain sentence; ``kinds``: its failures, as `kinds_of` counts."""
     tally = state.tally()
-    total = state.total if state.total is not None else len(state.keys)
-    ended = sum(number for key, number in tally.items() if key in FINAL)
-    share = (
-        f"{ended:,} of {total * len(state.flows):,}"
-        + " read so far" * (state.total is None)
-        if state.state == "RUNNING"
-        else _several(total, "record")
-    )
-    rows = f" ({state.rows:,} rows)" if state.rows > len(state.keys) else ""
-    flows = f" in {len(state.flows)} flows" if len(state.flows) > 1 else ""
-    parts = [
-        f"{number:,} {WORDS[key]}"
-        for key in WORDS
-        if (number := tally[key]) and key in FINAL and key not in BROKEN
-    ]
+    rows = flows = ""
+    if state.rows > len(state.keys):
+        rows = f" ({state.rows:,} rows)"
+    if len(state.flows) > 1:
+        flows = f" in {len(state.flows)} flows"
+    parts = []
+    for key, word in WORDS.items():
+        if tally[key] and key in FINAL and key not in BROKEN:
+            parts.append(f"{tally[key]:,} {word}")
     broken = tally[State.FAILED] + tally[State.TIMED_OUT]
     if broken:
-        first = [(kind, number) for kind, number in kinds.most_common(3) if number]
-        why = "; ".join(
-            f"{number:,} {what}" + (f" at {step}" if step else "")
-            for (what, step), number in first
-        )
-        more = broken - sum(number for _, number in first)
-        parts.append(
-            f"{broken:,} failed: {why}"
-            + (f"; {more:,} of other causes" if more else "")
-        )
-    # How long it has gone on moves between two entries: who shows a run under way says
-    # it beside the sentence.
-    took = f" {duration(state.seconds)}." if state.state != "RUNNING" else ""
-    nothing = "nothing yet" if state.state == "RUNNING" else "nothing to do"
-    return (
-        f"{share}{rows}{flows}: {', '.join(parts) or nothing}.{took}{spent_of(state)}"
-    )
+        parts.append(_failed(broken, kinds))
+    if state.state == "RUNNING":
+        # How long it has run changes between two entries: whoever shows a run under way
+        # says it beside the sentence.
+        nothing, took = "nothing yet", ""
+    else:
+        nothing, took = "nothing to do", f" {duration(state.seconds)}."
+    share = _share(state, tally)
+    said = ", ".join(parts) or nothing
+    return f"{share}{rows}{flows}: {said}.{took}{spent_of(state)}"
 
 
-#: Errors of nbflow's own, in words; how much of what an author said is told.
-_SAID, _SAID_AT_MOST = {"StepTimeoutError": "timed out"}, 60
+def _share(state: RunState, tally: Counter[State]) -> str:
+    """The number of records, of a run under way beside those that have ended."""
+    total = state.total if state.total is not None else len(state.keys)
+    if state.state != "RUNNING":
+        return _several(total, "record")
+    ended = sum(number for key, number in tally.items() if key in FINAL)
+    share = f"{ended:,} of {total * len(state.flows):,}"
+    return f"{share} read so far" if state.total is None else share
+
+
+def _failed(broken: int, kinds: Counter[tuple[str, str]]) -> str:
+    """The failures in words, with their most frequent kinds."""
+    parts = []
+    rest = broken
+    for (what, step), number in kinds.most_common(_NAMED_KINDS):
+        if number:
+            where = f" at {step}" if step else ""
+            parts.append(f"{number:,} {what}{where}")
+            rest -= number
+    if rest:
+        parts.append(f"{rest:,} of other causes")
+    return f"{broken:,} failed: {'; '.join(parts)}"
+
+
+#: nbflow's own errors in words, the kinds of failures that the sentence names, and the
+#: characters of an author's message that it quotes.
+_ERROR_WORDS = {"StepTimeoutError": "timed out"}
+_NAMED_KINDS = 3
+_LONGEST_MESSAGE = 60
 
 
 def spent_of(state: RunState) -> str:
-    """What it used and saved, as further sentences; nothing where no call reported anything."""
-    spent = (
-        f" {str(state.usage)[0].upper()}{str(state.usage)[1:]}."
-        if state.usage.requests
-        else ""
-    )
-    return spent + (
-        f" Checkpoints saved {str(state.saved).replace(' for ', ' and ')}."
-        if state.saved.requests
-        else ""
-    )
+    """What the run used and saved, as further sentences.
+
+    Empty if no call reported usage.
+    """
+    spent = ""
+    if state.usage.requests:
+        used = str(state.usage)
+        spent = f" {used[0].upper()}{used[1:]}."
+    if state.saved.requests:
+        saved = str(state.saved).replace(" for ", " and ")
+        spent += f" Checkpoints saved {saved}."
+    return spent
 
 
 def _several(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun}s"
 
 
-#: What a terminal would obey, and what turns the line around that it stands in, as
-#: marks that one sees.
+#: What a terminal would interpret, and what changes the direction of the text around
+#: it, as visible marks.
 _SEEN = (
     {code: 0x2400 + code for code in range(32)}
     | {0x7F: 0x2421}
@@ -302,23 +364,29 @@ _SEEN = (
 
 
 def seen(text: str) -> str:
-    """A text whose characters are all there to be seen, and none to be obeyed."""
+    """A text of which every character is visible, and none controls a terminal."""
     return text.translate(_SEEN)
 
 
 def short(text: str, length: int = 110) -> str:
     """One line of at most ``length`` characters, as they are `seen`."""
     line = " ".join(text.split())
-    return seen(line if len(line) <= length else line[: length - 1] + "\u2026")
+    if len(line) > length:
+        line = line[: length - 1] + "\u2026"
+    return seen(line)
+
+
+#: Seconds that would be rounded to 1 ms, to 1 s and to 100 s, the next unit each.
+_MILLISECOND, _SECOND, _MINUTES = 0.001, 0.9995, 99.95
 
 
 def duration(seconds: float) -> str:
     """Seconds as a person says them."""
-    if seconds < 0.001:  # noqa: PLR2004
+    if seconds < _MILLISECOND:
         return "<1 ms"
-    if seconds < 0.9995:  # noqa: PLR2004 - what would be rounded to the next unit is told in it
+    if seconds < _SECOND:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 99.95:  # noqa: PLR2004
+    if seconds < _MINUTES:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -1,6 +1,6 @@
-"""Usage: what calls of a model used, and what that came to in money. Arithmetic and words, nothing else.
+"""Usage: what calls of a model used, and what that cost. Only arithmetic and words.
 
-Money is US dollars, as the price lists of the providers are.
+Money is in US dollars, as are the price lists of the providers.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ _DOLLARS = re.compile(
     r"(?:US)?\$?\s*(\d[\d,]*(?:\.\d+)?|\.\d+)\s*(?:\$|USD|dollars?)?", re.IGNORECASE
 )
 _CENT = 0.01
-#: What is rounded to one of the next unit, and to a hundred.
-_ROUND, _WHOLE = 0.9995, 99.95
+#: What is rounded up to one of the next unit, and to a hundred.
+_ROUNDS_TO_ONE, _ROUNDS_TO_HUNDRED = 0.9995, 99.95
+_SIZES = ((10**9, "G"), (10**6, "M"), (10**3, "k"))
 
 
 class Usage(NamedTuple):
     """What requests to a model used; adds up with ``+``.
 
     Attributes:
-        requests: how many there were.
-        input_tokens: tokens sent, ``cached_tokens`` among them.
+        requests: the number of requests.
+        input_tokens: tokens sent, including ``cached_tokens``.
         output_tokens: tokens received.
-        cached_tokens: of those sent, the ones that the provider had in its own cache.
+        cached_tokens: the tokens sent that the provider had in its own cache.
         cost: US dollars of the requests whose price is known; ``None`` if none is.
-        unpriced: requests whose price is not known.
+        unpriced: the number of requests whose price is unknown.
     """
 
     requests: int = 0
@@ -47,21 +48,22 @@ class Usage(NamedTuple):
     def __add__(self, other: object) -> Usage:
         if not isinstance(other, Usage):
             return NotImplemented
+        cost = self.cost
+        if cost is None:
+            cost = other.cost
+        elif other.cost is not None:
+            cost += other.cost
         return Usage(
             self.requests + other.requests,
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.cached_tokens + other.cached_tokens,
-            self.cost
-            if other.cost is None
-            else other.cost
-            if self.cost is None
-            else self.cost + other.cost,
+            cost,
             self.unpriced + other.unpriced,
         )
 
     def __sub__(self, other: Usage) -> Usage:
-        """What came to an earlier sum since."""
+        """What was added since ``other``, an earlier sum."""
         cost = None if other.cost is None else -other.cost
         return self + Usage(
             -other.requests,
@@ -73,54 +75,54 @@ class Usage(NamedTuple):
         )
 
     def __radd__(self, other: object) -> Usage:
-        return self if other == 0 else NotImplemented  # so that sum() begins
+        # sum() begins with 0.
+        return self if other == 0 else NotImplemented
 
     @property
     def told_cost(self) -> str:
-        """The money in a word; with a plus where the price of some requests is not known."""
+        """The cost in a word, with a plus if the price of some requests is unknown."""
         if self.cost is None:
             return "unknown" if self.unpriced else ""
-        return money(self.cost) + "+" * bool(self.unpriced)
+        cost = money(self.cost)
+        return f"{cost}+" if self.unpriced else cost
 
     def __str__(self) -> str:
         tokens = f"{short_number(self.tokens)} tokens"
         if self.cost is None:
             return f"{tokens}, cost unknown" if self.unpriced else tokens
-        unknown = (
-            f"; the price of {self.unpriced:,} of {self.requests:,} requests is unknown"
-            if self.unpriced
-            else ""
-        )
-        return f"{money(self.cost)} for {tokens}{unknown}"
+        known = f"{money(self.cost)} for {tokens}"
+        if not self.unpriced:
+            return known
+        unpriced = f"{self.unpriced:,} of {self.requests:,} requests"
+        return f"{known}; the price of {unpriced} is unknown"
 
 
 NOTHING = Usage()
 
 
 def money(dollars: float) -> str:
-    """Dollars as a person says them: cents, and two digits of less than a cent."""
+    """Dollars as a person says them: cents, or two digits of less than a cent."""
     if 0 < dollars < _CENT:
-        dollars = round(
-            dollars, _digits(dollars)
-        )  # what comes to a cent is told as one
-    return (
-        f"${dollars:.{_digits(dollars)}f}"
-        if 0 < dollars < _CENT
-        else f"${dollars:,.2f}"
-    )
+        dollars = round(dollars, _decimals(dollars))  # may come to a whole cent
+    if 0 < dollars < _CENT:
+        return f"${dollars:.{_decimals(dollars)}f}"
+    return f"${dollars:,.2f}"
 
 
-def _digits(dollars: float) -> int:
-    """Decimals that leave two digits of less than a cent."""
+def _decimals(dollars: float) -> int:
+    """The decimals that show two digits of less than a cent."""
     return 1 - math.floor(math.log10(dollars))
 
 
 def short_number(number: int) -> str:
     """``950``, ``12.3k``, ``1.2M``."""
-    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+    for size, unit in _SIZES:
         share = number / size
-        if share >= (1 if unit == "k" else _ROUND):
-            return f"{share:.{0 if share >= _WHOLE else 1}f}{unit}"
+        least = 1 if unit == "k" else _ROUNDS_TO_ONE
+        if share >= _ROUNDS_TO_HUNDRED:
+            return f"{share:.0f}{unit}"
+        if share >= least:
+            return f"{share:.1f}{unit}"
     return f"{number}"
 
 
@@ -129,12 +131,10 @@ def dollars(value: float | str, option: str = "budget") -> float:
     found = _DOLLARS.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is not None:
         value = float(found[1].replace(",", ""))
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not 0 < value < float("inf")
-    ):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 < float(value) < math.inf:
         raise UsageError(
-            f'{option}={value!r} is not an amount of money; write US dollars, more than 0, such as "$5" or 0.50.'
+            f"{option}={value!r} is not an amount of money; "
+            'write US dollars, more than 0, such as "$5" or 0.50.'
         )
     return float(value)

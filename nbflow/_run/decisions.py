@@ -30,7 +30,7 @@ def standing_for(engine: Engine, flows: Iterable[str]) -> list[Decision]:
     """The decisions about these flows that stand, oldest first."""
     wanted = set(flows)
     return standing(
-        decision for decision in engine.reviews.all() if decision.flow in wanted
+        decision for decision in engine.decisions.all() if decision.flow in wanted
     )
 
 

@@ -1,4 +1,4 @@
-"""Checkpoint: a saved output and the little that is known about it, as the bytes that a store keeps."""
+"""Checkpoint: a saved output with its description, as the bytes that a store keeps."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ class Checkpoint(NamedTuple):
     """One saved output.
 
     Attributes:
-        name: of the step or flow.
+        name: the name of the step or flow.
         saved_at: seconds since the epoch.
         seconds: how long the call took.
-        expires: when a value that it was built on goes out of date, seconds since the
-            epoch.
-        built_on: (step, key) of the calls whose values it saw.
-        code: digest of the code that made it.
-        inputs: what it was called with, as digests.
-        usage: what it took to make it, everything that it was built on included;
-            ``None``: nothing was reported.
+        expires: when a value that it was built on expires, in seconds since the epoch.
+        built_on: (step, key) of the calls whose values it used.
+        code: digest of the code that computed it.
+        inputs: the arguments of the call, as digests.
+        usage: what the call used, including everything that it was built on;
+            ``None`` if nothing was reported.
         codec: how ``payload`` is written.
         payload: the value's bytes.
     """
@@ -46,15 +45,15 @@ class Checkpoint(NamedTuple):
 
     @property
     def value(self) -> object:
-        """The saved output, a fresh object at every reading.
+        """The saved output, a fresh object each time.
 
         Raises:
-            CodecError: the class of the value is not there, or not any more.
+            CodecError: the class of the value is not defined, or has changed.
         """
         return codec.decode(self.codec, self.payload)
 
     def fresh_until(self, ttl: float | None) -> float | None:
-        """When this goes out of date, for a step that keeps its outputs for ``ttl`` seconds."""
+        """When this expires, for a step that keeps its outputs for ``ttl`` seconds."""
         if ttl is None:
             return self.expires
         own = self.saved_at + ttl
@@ -73,10 +72,10 @@ def dump(
     inputs: list[Input] | None = None,
     usage: Usage | None = None,
 ) -> bytes:
-    """The bytes of a checkpoint of ``value``; the rest is explained at `Checkpoint`.
+    """The bytes of a checkpoint of ``value``; see `Checkpoint` for the rest.
 
     Raises:
-        CodecError: no bytes can be made of the value; the message says of which part.
+        CodecError: the value cannot be turned into bytes; the message says which part.
     """
     written_as, payload = codec.encode(value)
     head = msgspec.msgpack.encode(
@@ -111,10 +110,10 @@ _HEAD = msgspec.msgpack.Decoder(
 
 
 def load(data: bytes | memoryview) -> Checkpoint:
-    """The checkpoint that ``data`` holds; its value is decoded when asked for.
+    """The checkpoint in ``data``; its value is decoded on access.
 
     Raises:
-        CodecError: written by a version that this one cannot read.
+        CodecError: it was written by a version that this one cannot read.
     """
     view = memoryview(data)
     try:
@@ -122,6 +121,7 @@ def load(data: bytes | memoryview) -> Checkpoint:
         head = _HEAD.decode(view[4 : 4 + length])
     except (struct.error, msgspec.MsgspecError) as error:
         raise CodecError(
-            "This checkpoint was written by another version of nbflow; it counts as not there."
+            "This checkpoint was written by another version of nbflow; "
+            "it counts as not there."
         ) from error
     return Checkpoint(*head, view[4 + length :])

@@ -1,14 +1,14 @@
-"""The one door for bytes: ``encode`` a value, ``decode`` it again, exactly.
+"""Codec: the one door for bytes. ``encode`` a value, and ``decode`` gives it back.
 
-Typed codecs first, because reading them runs no code that the bytes choose:
+Typed codecs come first, because reading them runs no code that the bytes choose:
 
 - ``msgpack``: plain data, and instances of the user's classes by field, with arrays and
   frames inside.
 - ``npy``: numpy arrays.
 - ``arrow``: frames, series and indexes of pandas and polars, tables and arrays of
   pyarrow.
-- ``pickle``: everything else that pickle carries, shared references and cycles among
-  it.
+- ``pickle``: everything else that pickle can save, including shared references and
+  cycles.
 
 pandas, polars, pyarrow, numpy and pydantic are never imported to find out what a value
 is.
@@ -28,15 +28,17 @@ from nbflow.errors import CodecError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from nbflow._store.codecs.plain import Read
+
 __all__ = ["decode", "decode_among", "encode", "encode_among"]
 
 
 def encode(value: object) -> tuple[str, bytes]:
-    """The name of a codec and the bytes that it makes of ``value``.
+    """The name of a codec, and the bytes that it makes of ``value``.
 
     Raises:
-        CodecError: no codec carries it, or the value of a secret is in it; names the
-            place inside the value and the way out.
+        CodecError: no codec can save it, or it holds the value of a secret; the message
+            names the place inside the value and the way out.
     """
     written_as, payload = _encode(value)
     if KNOWN and (name := KNOWN.holder(payload)) is not None:
@@ -45,19 +47,21 @@ def encode(value: object) -> tuple[str, bytes]:
 
 
 def encode_among(value: object, objects: Sequence[object]) -> bytes:
-    """Bytes for a value that shares objects with others: those of ``objects`` are named by their places only.
+    """Bytes for a value that shares ``objects`` with others.
+
+    Only the positions of these objects are written.
 
     Raises:
         CodecError: as `encode` does.
     """
-    payload = pickled.dump(value, pickled.Known(objects))
+    payload = pickled.dump(value, pickled.SharedObjects(objects))
     if KNOWN and (name := KNOWN.holder(payload)) is not None:
         raise CodecError(_held(value, name))
     return payload
 
 
 def decode_among(payload: bytes | memoryview, objects: Sequence[object]) -> Any:
-    """The value that `encode_among` was given, with ``objects`` where it held those of then.
+    """The value that `encode_among` was given, with ``objects`` in their places.
 
     Raises:
         CodecError: as `decode` does.
@@ -71,8 +75,9 @@ def _held(value: object, name: str) -> str:
 
     path, _ = pickled.innermost(value, holds)
     return (
-        f"{KNOWN.mask(path)} cannot be saved: it holds the value of nf.secret({name!r}), which is written nowhere; "
-        "leave it out, or keep the secret itself, which is saved by its name"
+        f"{KNOWN.mask(path)} cannot be saved: it holds the value of "
+        f"nf.secret({name!r}), which is written nowhere; leave it out, or keep the "
+        "secret itself, which is saved by its name"
     )
 
 
@@ -81,10 +86,13 @@ def _encode(value: object) -> tuple[str, bytes]:
         if is_native(value):
             return "msgpack", plain.encode(value)
     except (UnicodeEncodeError, OverflowError, RecursionError):
-        pass  # lone surrogates and integers beyond 64 bits have extensions, depth is for pickle to refuse
+        # Lone surrogates and integers beyond 64 bits have extensions; what is too deep,
+        # pickle refuses.
+        pass
     try:
         return _encode_typed(value)
-    except Exception:  # mostly UnfitError; what else a library says against a value, pickle may see otherwise
+    except Exception:
+        # Mostly UnfitError. What another library refuses, pickle may still save.
         return "pickle", pickled.dump(value)
 
 
@@ -93,11 +101,11 @@ def decode(codec: str, payload: bytes | memoryview) -> object:
 
     Args:
         codec: the name that ``encode`` returned.
-        payload: the bytes that it returned. Their MAC was verified: ``pickle`` runs
+        payload: the bytes that it returned. Verify their MAC first: ``pickle`` runs
             what they say.
 
     Raises:
-        CodecError: the bytes are damaged, or need a class that is not there or has
+        CodecError: the bytes are damaged, or need a class that is not defined or has
             changed.
     """
     try:
@@ -108,7 +116,10 @@ def decode(codec: str, payload: bytes | memoryview) -> object:
         if codec not in _DECODERS:
             msg = f"unknown codec {codec!r}: saved by a newer nbflow"
         else:
-            msg = f"these bytes are no {codec} payload of this nbflow ({type(error).__name__}: {error})"
+            msg = (
+                f"these bytes are no {codec} payload of this nbflow "
+                f"({type(error).__name__}: {error})"
+            )
         raise CodecError(msg) from error
 
 
@@ -122,20 +133,31 @@ def _encode_typed(value: Any) -> tuple[str, bytes]:
     return "msgpack", writer.pack(value)
 
 
-def _write_other(value: Any, writer: Writer) -> Ext:
+def _write_other(value: object, writer: Writer) -> Ext:
     """What plain data may hold that is not plain itself."""
     library = _library(value)
     if library in _TABLE_LIBRARIES and arrow.is_table(value):
         return Ext(tags.TABLE, arrow.write_table(value, writer))
-    return _OTHERS.get(library, records.write_record)(value, writer)
+    write = _OTHERS.get(library, records.write_record)
+    return write(value, writer)
 
 
 def _library(value: object) -> str:
     return type(value).__module__.partition(".")[0]
 
 
+def _read_table_inside(data: memoryview, read: Read) -> object:
+    # A copy: inside other data a table starts anywhere, and Arrow wants its buffers
+    # aligned.
+    return arrow.read_table(bytes(data), read)
+
+
+def _read_table(payload: bytes | memoryview) -> object:
+    return arrow.read_table(payload, _READER.read)
+
+
 _TABLE_LIBRARIES = frozenset(("pandas", "polars", "pyarrow"))
-_OTHERS: dict[str, Callable[[Any, Writer], Ext]] = {
+_OTHERS: dict[str, Callable[[object, Writer], Ext]] = {
     "numpy": arrays.write_numpy,
     "pandas": frames.write_scalar,
     "pytz": plain.write_pytz,
@@ -145,14 +167,12 @@ _READER = Reader(
         **records.READERS,
         **arrays.READERS,
         **frames.READERS,
-        # A copy: inside other data a table starts anywhere, and Arrow wants its buffers
-        # aligned.
-        tags.TABLE: lambda data, read: arrow.read_table(bytes(data), read),
+        tags.TABLE: _read_table_inside,
     },
 )
-_DECODERS: dict[str, Callable[[bytes | memoryview], Any]] = {
+_DECODERS: dict[str, Callable[[bytes | memoryview], object]] = {
     "msgpack": _READER.read,
     "npy": arrays.read_npy,
-    "arrow": lambda payload: arrow.read_table(payload, _READER.read),
+    "arrow": _read_table,
     "pickle": pickled.load,
 }

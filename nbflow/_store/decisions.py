@@ -1,8 +1,8 @@
-"""Reviews: the decisions of people, kept beside the runs.
+"""Decisions: the labels that people gave, kept beside the runs.
 
-A journal of sealed blocks like that of a run, one for each process that decides:
-kernels that review at the same time write to files of their own, wait for nobody and
-lose nothing. A decision costs a person seconds, so each is synced to the disk before it
+Like a run, each process that decides has a journal of sealed blocks: kernels that
+review at the same time write to files of their own, never wait for each other and lose
+nothing. A decision takes a person seconds, so each is synced to the disk before it
 counts as made.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _DECODER = msgspec.msgpack.Decoder(Decision)
 
 
-class Reviews:
+class Decisions:
     """Every decision that was made on one store."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -31,7 +31,7 @@ class Reviews:
         self._pid = 0
 
     def add(self, decision: Decision) -> None:
-        """Keep ``decision``; once this returns it outlives the process and the machine.
+        """Keep ``decision``; once this returns, it survives a crash of the machine.
 
         Raises:
             StoreError: it could not be written.
@@ -39,23 +39,26 @@ class Reviews:
         if self._pid != os.getpid():  # a forked child writes to a file of its own
             # No run has an id like this, so that no block of a batch can be passed off
             # as a decision.
-            self._pid, self._writer = os.getpid(), f"reviewer-{os.urandom(8).hex()}"
+            self._pid = os.getpid()
+            self._writer = f"reviewer-{os.urandom(8).hex()}"
         self._ledger.add_records(self._writer, msgspec.msgpack.encode(decision))
 
     def all(self) -> list[Decision]:
-        """All of them, those of other processes too; those of one process in the order in which they were made.
+        """All decisions, including those of other processes.
+
+        Those of one process are in the order in which they were made.
 
         Raises:
             StoreError: they cannot be read, or were written by a version that this one
                 cannot read.
         """
+        found: list[Decision] = []
         try:
-            return [
-                _DECODER.decode(block)
-                for writer in self._ledger.runs()
-                for block in self._ledger.records(writer)
-            ]
+            for writer in self._ledger.runs():
+                found += map(_DECODER.decode, self._ledger.records(writer))
         except msgspec.MsgspecError as error:
             raise StoreError(
-                "The reviews in this store were written by another version of nbflow; update this one."
+                "The reviews in this store were written by another version of nbflow; "
+                "update this one."
             ) from error
+        return found

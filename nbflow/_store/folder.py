@@ -1,4 +1,4 @@
-"""Folder: the store's files are their user's alone, and a refusal of the disk says what to do."""
+"""Folder: files that only their user can read, and what to do if the disk refuses."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ __all__ = [
 
 
 def prepare(folder: Path) -> bool:
-    """Make ``folder`` if it is not there; says whether it can be written.
+    """Create ``folder`` if it does not exist; returns whether it is writable.
 
     Raises:
-        StoreError: it cannot be made, belongs to another user, or others can write in
-            it.
+        StoreError: it cannot be created, belongs to another user, or others can write
+            in it.
     """
     made = False
     try:
@@ -43,7 +43,7 @@ def prepare(folder: Path) -> bool:
             folder.chmod(0o700)
         _check_owner(folder)
         writable = os.access(folder, os.W_OK | os.X_OK)
-        # Not in a folder with a life of its own, whose files may belong in git.
+        # Not in a folder that has other uses, whose files may belong in git.
         if writable and (made or folder.name == ".nbflow"):
             _hide_from_git(folder / ".gitignore")
     except OSError as error:
@@ -52,12 +52,11 @@ def prepare(folder: Path) -> bool:
 
 
 def _hide_from_git(file: Path) -> None:
-    with (
-        contextlib.suppress(FileExistsError),
-        os.fdopen(
-            open_private(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w"
-        ) as stream,
-    ):
+    try:
+        fd = open_private(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    except FileExistsError:
+        return
+    with os.fdopen(fd, "w") as stream:
         stream.write("*\n")
 
 
@@ -69,7 +68,8 @@ def _check_owner(folder: Path) -> None:
         )
     if os.geteuid() not in (0, status.st_uid):
         raise StoreError(
-            f"{folder} belongs to another user: set NBFLOW_STORE to a folder of your own."
+            f"{folder} belongs to another user: "
+            "set NBFLOW_STORE to a folder of your own."
         )
     if status.st_mode & 0o022:
         raise StoreError(
@@ -78,14 +78,17 @@ def _check_owner(folder: Path) -> None:
 
 
 def private_folder(folder: Path) -> None:
-    """Make ``folder``, 0700 whatever the umask, unless it is there."""
+    """Create ``folder`` unless it exists, 0700 whatever the umask."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
         folder.chmod(0o700)
 
 
 def open_private(path: str | Path, flags: int) -> int:
-    """A file descriptor; what is made is 0600 whatever the umask, and a symbolic link is not followed."""
+    """A file descriptor.
+
+    A file that is created is 0600 whatever the umask. Symbolic links are not followed.
+    """
     fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     if flags & os.O_CREAT:
         try:
@@ -97,16 +100,16 @@ def open_private(path: str | Path, flags: int) -> int:
 
 
 def file_id(path: str | Path) -> tuple[int, int] | None:
-    """What tells one file from another that took its name; ``None`` if there is none."""
+    """What tells a file from another that took its name; ``None`` if there is none."""
     try:
-        status = os.stat(path)  # noqa: PTH116 - on the path of every miss
+        status = os.stat(path)  # noqa: PTH116  # on the path of every miss
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in ``folder`` survive a power failure."""
+    """Make the names in ``folder`` survive a power failure."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -115,9 +118,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def lock_file(fd: int, *, alone: bool = True) -> bool:
-    """Take the ``flock`` of an open file without waiting."""
+    """Take the ``flock`` of an open file without waiting; returns whether it worked."""
+    kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
     try:
-        fcntl.flock(fd, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -125,10 +129,12 @@ def lock_file(fd: int, *, alone: bool = True) -> bool:
 
 @contextlib.contextmanager
 def guard(path: Path, *, alone: bool, timeout: float) -> Iterator[None]:
-    """Hold the store's guard: many writers share it, who deletes, sweeps or salvages is alone.
+    """Hold the store's guard.
 
-    A descriptor of its own each time, so that threads exclude each other like processes
-    do, and the kernel lets go whatever happens. Never take it twice on one thread.
+    Writers share it; whoever deletes, sweeps or salvages holds it alone. Each time it
+    is taken with a descriptor of its own, so that threads exclude each other as
+    processes do, and the kernel releases it whatever happens. Never take it twice on
+    one thread.
     """
     fd = open_private(path, os.O_RDWR | os.O_CREAT)
     try:
@@ -136,39 +142,62 @@ def guard(path: Path, *, alone: bool, timeout: float) -> Iterator[None]:
         pause = 0.001
         while not lock_file(fd, alone=alone):
             if time.monotonic() > deadline:
-                raise TimeoutError(
-                    errno.ETIMEDOUT, "locked by another process", str(path)
-                )
+                message = "locked by another process"
+                raise TimeoutError(errno.ETIMEDOUT, message, str(path))
             time.sleep(pause)
             pause = min(2 * pause, 0.05)
         yield
     finally:
-        # Not by closing alone: a child that another thread forked meanwhile has the
-        # file open, too.
+        # Closing is not enough: a child that another thread has forked meanwhile has
+        # the file open, too.
         fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)
 
 
-_FULL = "The disk, or your quota of it, is full: free some space and run again; what was saved before is intact."
-_READ_ONLY = "It cannot be written: change its permissions, or set NBFLOW_STORE to a folder that can."
-_LOCKED = "Another process holds it: see whether one hangs (`fuser {where}/*`), end it and run again."
-_FAILED = "The disk fails, or a limit on it is full: see to that and run again; what was saved before is intact."
+_FULL = (
+    "The disk, or your quota of it, is full: free some space and run again; "
+    "what was saved before is intact."
+)
+_READ_ONLY = (
+    "It cannot be written: change its permissions, or set NBFLOW_STORE to a folder "
+    "that can."
+)
+_LOCKED = (
+    "Another process holds it: see whether one hangs (`fuser {where}/*`), end it and "
+    "run again."
+)
+_FAILED = (
+    "The disk fails, or a limit on it is full: see to that and run again; "
+    "what was saved before is intact."
+)
 _BUSY = "Run again; if it stays, restart the kernel."
+_MANY_FILES = "Too many files are open: raise `ulimit -n`."
 
 _BY_ERRNO = {
-    errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EFBIG: _FULL,
-    errno.EROFS: _READ_ONLY, errno.EACCES: _READ_ONLY, errno.EPERM: _READ_ONLY,
-    errno.ETIMEDOUT: _LOCKED, errno.EIO: _FAILED, errno.EMFILE: "Too many files are open: raise `ulimit -n`.",
-}  # fmt: skip
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _FULL,
+    errno.EROFS: _READ_ONLY,
+    errno.EACCES: _READ_ONLY,
+    errno.EPERM: _READ_ONLY,
+    errno.ETIMEDOUT: _LOCKED,
+    errno.EIO: _FAILED,
+    errno.EMFILE: _MANY_FILES,
+}
 
 
 def _by_sqlite(error: Exception) -> str:
-    import sqlite3  # of a process that has none of its errors nobody needs it
+    import sqlite3  # a process without any of its errors need not load it
 
     remedies = {
-        sqlite3.SQLITE_FULL: _FULL, sqlite3.SQLITE_READONLY: _READ_ONLY, sqlite3.SQLITE_CANTOPEN: _READ_ONLY,
-        sqlite3.SQLITE_BUSY: _LOCKED, sqlite3.SQLITE_LOCKED: _LOCKED, sqlite3.SQLITE_IOERR: _FAILED,
-    }  # fmt: skip
+        sqlite3.SQLITE_FULL: _FULL,
+        sqlite3.SQLITE_READONLY: _READ_ONLY,
+        sqlite3.SQLITE_CANTOPEN: _READ_ONLY,
+        sqlite3.SQLITE_BUSY: _LOCKED,
+        sqlite3.SQLITE_LOCKED: _LOCKED,
+        sqlite3.SQLITE_IOERR: _FAILED,
+    }
+    # The low byte is the kind of error, the rest says more about it.
     return remedies.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, _BUSY)
 
 

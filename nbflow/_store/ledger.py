@@ -1,9 +1,10 @@
-"""Ledger: the journal of runs. One folder a run, append-only; any process may read while one writes.
+"""Ledger: the journal of runs, append-only, with a folder for each run.
 
-A file is a sequence of frames, each a length and a sealed block (`nbflow._store.seal`):
-what was cut short by a crash or damaged is noticed and ends the reading there, so the
-ledger loses notes at worst. ``entries`` holds blocks of `nbflow._core.entry` entries,
-``records`` the batch that was sent.
+Any process may read while one writes. A file is a sequence of frames, each a length and
+a sealed block (`nbflow._store.seal`). A block that a crash cut short, or that is
+damaged, is noticed, and reading ends there: at worst the ledger loses notes.
+``entries`` holds blocks of `nbflow._core.entry` entries, ``records`` the batch that was
+sent.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import threading
 import warnings
 from array import array
 from collections import OrderedDict, defaultdict
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 from blake3 import blake3
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
     from nbflow._store.seal import Seal
 
-_TAGS: dict[type[Any], str] = {
+_TAGS: dict[type, str] = {
     Opened: "open",
     Resumed: "resume",
     Coded: "code",
@@ -59,30 +60,38 @@ _TAGS: dict[type[Any], str] = {
 }
 _TYPES = {tag: kind for kind, tag in _TAGS.items()}
 _STATES = {state.value: state for state in State}
-_STATE_FIELD = {"item": 2, "call": 3}
+#: Of an entry with a state: the places of its state and of its failure.
+_PLACES = {"item": (2, 7), "call": (3, 8)}
 _LENGTH = struct.Struct("<I")
-#: Entries about one record, whose first field is its number.
+#: Entries about one record, whose first field is its number, and their tags.
 _ABOUT = frozenset({Listed, Item, Called, Used})
+_ABOUT_TAGS = frozenset(_TAGS[kind] for kind in _ABOUT)
+#: Runs whose spans are remembered.
 _SPANS = 16
+#: An entry as msgpack holds it: its tag, then its fields.
+Line: TypeAlias = "list[Any]"
 
 
 class Ledger(Protocol):
-    """Where runs are noted. Runs are known by ids that sort by the time they began."""
+    """Where runs are noted. The ids of runs sort by the time at which they began."""
 
     def append(self, run: str, entries: Sequence[Entry]) -> None:
         """Note ``entries``; raises `StoreError` if they cannot be written."""
 
     def read(self, run: str, start: int = 0) -> tuple[list[Entry], int]:
-        """The entries from position ``start`` on, and the position to go on from."""
+        """The entries from position ``start``, and the position to continue from."""
 
     def ends(self, run: str) -> list[Entry]:
-        """The first entries and the last ones: what a list of runs needs, whatever the run's size."""
+        """The first entries and the last ones.
+
+        This is what a list of runs needs, whatever the run's size.
+        """
 
     def about(self, run: str, record: int) -> list[Entry]:
         """The entries of one record."""
 
     def size(self, run: str) -> int:
-        """A number that grows with each entry: nothing is new while it stays."""
+        """A number that grows with each entry: while it stays, nothing is new."""
 
     def runs(self) -> list[str]:
         """The ids of all runs, oldest first."""
@@ -93,14 +102,24 @@ class Ledger(Protocol):
     def records(self, run: str) -> Iterator[bytes]:
         """The blocks of the batch, in order."""
 
-    def ask_to_stop(self, run: str, asked: bool = True) -> None:  # noqa: FBT001, FBT002 - said like a switch
-        """Leave word for whoever works on ``run`` to cancel it, or take the word back."""
+    def ask_to_stop(
+        self,
+        run: str,
+        asked: bool = True,  # noqa: FBT001, FBT002  # reads like a switch
+    ) -> None:
+        """Record a request to cancel ``run``, or take it back.
+
+        The process that works on the run finds it.
+        """
 
     def is_asked_to_stop(self, run: str) -> bool:
-        """Has somebody left that word?"""
+        """Whether there is such a request."""
 
     def beside(self, name: str) -> Ledger:
-        """A journal of something else in the same place, each block of which is synced to the disk."""
+        """A journal of something else in the same place.
+
+        Each of its blocks is synced to the disk.
+        """
 
 
 class MemoryLedger:
@@ -117,24 +136,21 @@ class MemoryLedger:
         self._entries[run].extend(entries)
 
     def read(self, run: str, start: int = 0) -> tuple[list[Entry], int]:
-        """The entries from position ``start`` on, and the position to go on from."""
+        """The entries from position ``start``, and the position to continue from."""
         entries = self._entries[run][start:] if run in self._entries else []
         return entries, start + len(entries)
 
     def ends(self, run: str) -> list[Entry]:
         """The first entries and the last one."""
         entries = self._entries[run]
-        first = itertools.takewhile(
-            lambda entry: isinstance(entry, Opened | Coded), entries
-        )
+        first = itertools.takewhile(_is_first, entries)
         return [*first, *entries[-1:]]
 
     def about(self, run: str, record: int) -> list[Entry]:
         """The entries of one record."""
+        entries, _ = self.read(run)
         return [
-            entry
-            for entry in self.read(run)[0]
-            if type(entry) in _ABOUT and entry[0] == record
+            entry for entry in entries if type(entry) in _ABOUT and entry[0] == record
         ]
 
     def size(self, run: str) -> int:
@@ -153,12 +169,19 @@ class MemoryLedger:
         """The blocks of the batch, in order."""
         return iter(list(self._blocks[run]) if run in self._blocks else [])
 
-    def ask_to_stop(self, run: str, asked: bool = True) -> None:  # noqa: FBT001, FBT002
-        """Leave word to cancel ``run``, or take it back."""
-        (self._asked.add if asked else self._asked.discard)(run)
+    def ask_to_stop(
+        self,
+        run: str,
+        asked: bool = True,  # noqa: FBT001, FBT002  # as the protocol has it
+    ) -> None:
+        """Record a request to cancel ``run``, or take it back."""
+        if asked:
+            self._asked.add(run)
+        else:
+            self._asked.discard(run)
 
     def is_asked_to_stop(self, run: str) -> bool:
-        """Has somebody left that word?"""
+        """Whether there is such a request."""
         return run in self._asked
 
     def beside(self, name: str) -> Ledger:
@@ -166,11 +189,15 @@ class MemoryLedger:
         return self._beside[name]
 
 
-class Spans:
-    """Which records the blocks of a run's entries are about: the first and the last one of each block.
+def _is_first(entry: Entry) -> bool:
+    return isinstance(entry, Opened | Coded)
 
-    Records go through a run one after the other, so that few blocks are about any one
-    of them.
+
+class Spans:
+    """Which records the blocks of a run's entries are about.
+
+    Of each block this keeps the first and the last record. Records go through a run one
+    after the other, so that few blocks are about any one of them.
     """
 
     def __init__(self) -> None:
@@ -178,8 +205,11 @@ class Spans:
         self._blocks = array("q")
         self._mutex = threading.Lock()
 
-    def note(self, start: int, end: int, records: Sequence[Any]) -> None:
-        """The block from ``start`` to ``end`` is about these; of blocks, the one that follows alone is taken in."""
+    def note(self, start: int, end: int, records: Sequence[int]) -> None:
+        """Note that the block from ``start`` to ``end`` is about ``records``.
+
+        Ignored unless the block follows the last one.
+        """
         with self._mutex:
             if start != self.end:
                 return
@@ -188,18 +218,11 @@ class Spans:
                 self._blocks.extend((start, min(records), max(records)))
 
     def around(self, record: int) -> list[int]:
-        """Where the blocks begin that may be about ``record``."""
+        """The starts of the blocks that may be about ``record``."""
         with self._mutex:
-            starts, firsts, lasts = (
-                self._blocks[::3],
-                self._blocks[1::3],
-                self._blocks[2::3],
-            )
-        return [
-            start
-            for start, first, last in zip(starts, firsts, lasts, strict=True)
-            if first <= record <= last
-        ]
+            blocks = self._blocks[:]
+        spans = zip(blocks[::3], blocks[1::3], blocks[2::3], strict=True)
+        return [start for start, first, last in spans if first <= record <= last]
 
 
 class FileLedger:
@@ -216,52 +239,48 @@ class FileLedger:
 
     def append(self, run: str, entries: Sequence[Entry]) -> None:
         """Note ``entries`` in one block."""
-        start, end = self._write(
-            run,
-            "entries",
-            msgspec.msgpack.encode([(_TAGS[type(entry)], *entry) for entry in entries]),
-        )
-        self._spans_of(run).note(
-            start, end, [entry[0] for entry in entries if type(entry) in _ABOUT]
-        )
+        lines = [(_TAGS[type(entry)], *entry) for entry in entries]
+        start, end = self._write(run, "entries", msgspec.msgpack.encode(lines))
+        self._spans_of(run).note(start, end, _records(entries))
 
     def read(self, run: str, start: int = 0) -> tuple[list[Entry], int]:
-        """The entries from position ``start`` on, and the position to go on from."""
+        """The entries from position ``start``, and the position to continue from."""
         entries: list[Entry] = []
         spans = self._spans_of(run)
         for block, end in self._blocks(run, "entries", start):
-            found = [_entry(line) for line in msgspec.msgpack.decode(block)]
-            spans.note(
-                start, end, [entry[0] for entry in found if type(entry) in _ABOUT]
-            )
+            found = [_entry(line) for line in _lines(block)]
+            spans.note(start, end, _records(found))
             entries += found
             start = end
         return entries, start
 
     def about(self, run: str, record: int) -> list[Entry]:
-        """The entries of one record. Blocks are looked through once; then those alone are read that may be about it."""
+        """The entries of one record.
+
+        Each block is looked through once; after that, only those are read that may be
+        about the record.
+        """
         spans = self._spans_of(run)
         start = spans.end
         for block, end in self._blocks(run, "entries", start):
-            spans.note(
-                start,
-                end,
-                [
-                    line[1]
-                    for line in msgspec.msgpack.decode(block)
-                    if _TYPES[line[0]] in _ABOUT
-                ],
-            )
+            lines = _lines(block)
+            records = [line[1] for line in lines if line[0] in _ABOUT_TAGS]
+            spans.note(start, end, records)
             start = end
         found: list[Entry] = []
         for start in spans.around(record):
-            block, _ = next(self._blocks(run, "entries", start))
-            found += (
+            found += [
                 _entry(line)
-                for line in msgspec.msgpack.decode(block)
-                if _TYPES[line[0]] in _ABOUT and line[1] == record
-            )
+                for line in self._lines_at(run, start)
+                if line[0] in _ABOUT_TAGS and line[1] == record
+            ]
         return found
+
+    def _lines_at(self, run: str, start: int) -> list[Line]:
+        """The lines of the block at ``start``; none if it does not verify."""
+        for block, _ in self._blocks(run, "entries", start):
+            return _lines(block)
+        return []
 
     def _spans_of(self, run: str) -> Spans:
         with self._mutex:
@@ -272,26 +291,18 @@ class FileLedger:
         return spans
 
     def ends(self, run: str) -> list[Entry]:
-        """The entries of the first block and of the last one; those between are only stepped over."""
+        """The entries of the first block and of the last one.
+
+        The blocks between them are skipped.
+        """
         path = self._path(run, "entries")
         if not path.exists():
             return []
-        size, starts, place = path.stat().st_size, [0], 0
-        with path.open("rb") as file:
-            while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
-                following = place + _LENGTH.size + _LENGTH.unpack(head)[0]
-                if following >= size:
-                    break
-                place = following
-                file.seek(place)
-        if place:
-            starts.append(place)
-        found: list[Entry] = []
-        for start in starts:
-            for block, _ in self._blocks(run, "entries", start):
-                found.extend(_entry(line) for line in msgspec.msgpack.decode(block))
-                break
-        return found
+        lines = self._lines_at(run, 0)
+        last = _last_block(path)
+        if last:
+            lines += self._lines_at(run, last)
+        return [_entry(line) for line in lines]
 
     def size(self, run: str) -> int:
         """The size of the file."""
@@ -302,11 +313,9 @@ class FileLedger:
 
     def runs(self) -> list[str]:
         """The ids of all runs, oldest first."""
-        return (
-            sorted(entry.name for entry in os.scandir(self._folder) if entry.is_dir())
-            if self._folder.is_dir()
-            else []
-        )
+        if not self._folder.is_dir():
+            return []
+        return sorted(each.name for each in os.scandir(self._folder) if each.is_dir())
 
     def add_records(self, run: str, block: bytes) -> None:
         """Keep a block of the batch."""
@@ -317,25 +326,36 @@ class FileLedger:
         for block, _ in self._blocks(run, "records", 0):
             yield bytes(block)
 
-    def ask_to_stop(self, run: str, asked: bool = True) -> None:  # noqa: FBT001, FBT002
-        """Leave word to cancel ``run``, or take it back: an empty file, which any process finds."""
+    def ask_to_stop(
+        self,
+        run: str,
+        asked: bool = True,  # noqa: FBT001, FBT002  # as the protocol has it
+    ) -> None:
+        """Record a request to cancel ``run``, or take it back.
+
+        The request is an empty file, which any process finds.
+        """
         path = self._path(run, "stop")
         try:
             if asked:
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                _touch(path)
             else:
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(
-                f"Run {run} could not be asked to stop: {path}: {error.strerror or error}."
+                f"Run {run} could not be asked to stop: {path}: "
+                f"{error.strerror or error}."
             ) from error
 
     def is_asked_to_stop(self, run: str) -> bool:
-        """Has somebody left that word?"""
+        """Whether there is such a request."""
         return self._path(run, "stop").exists()
 
     def beside(self, name: str) -> Ledger:
-        """A journal of something else in the same place, each block of which is synced to the disk."""
+        """A journal of something else in the same place.
+
+        Each of its blocks is synced to the disk.
+        """
         return FileLedger(self._folder.with_name(name), self._seal, sync=True)
 
     def _path(self, run: str, what: str) -> Path:
@@ -344,11 +364,12 @@ class FileLedger:
         return self._folder / run / what
 
     def _name(self, run: str, what: str, start: int) -> str:
-        # A block verifies in its own place only: blocks cannot be swapped, nor taken
-        # from another run.
-        return blake3(f"nbflow ledger {run}/{what}@{start}".encode()).hexdigest(
-            length=20
-        )
+        """The key of a block, which verifies only in its own place.
+
+        Blocks cannot be swapped, nor taken from another run.
+        """
+        place = f"nbflow ledger {run}/{what}@{start}"
+        return blake3(place.encode()).hexdigest(length=20)
 
     def _write(self, run: str, what: str, block: bytes) -> tuple[int, int]:
         path = self._path(run, what)
@@ -359,34 +380,38 @@ class FileLedger:
                     end = self._open(run, what, path)
                 sealed = bytes(self._seal.seal(self._name(run, what, end), block))
                 frame = _LENGTH.pack(len(sealed)) + sealed
-                file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-                try:
-                    _write_all(file, frame, end)
-                    if self._sync:
-                        os.fsync(file)
-                except OSError:
-                    os.ftruncate(
-                        file, end
-                    )  # the next block must not stand behind half of this one
-                    raise
-                finally:
-                    os.close(file)
+                self._write_frame(path, frame, end)
             except OSError as error:
                 raise StoreError(
-                    f"The ledger at {path} could not be written ({error.strerror or error}); free space or check the folder's rights."
+                    f"The ledger at {path} could not be written "
+                    f"({error.strerror or error}); free space or check the folder's "
+                    "rights."
                 ) from error
             self._ends[path] = end + len(frame)
             return end, end + len(frame)
 
+    def _write_frame(self, path: Path, frame: bytes, end: int) -> None:
+        file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            _write_all(file, frame, end)
+            if self._sync:
+                os.fsync(file)
+        except OSError:
+            # The next block must not stand behind half of this one.
+            os.ftruncate(file, end)
+            raise
+        finally:
+            os.close(file)
+
     def _open(self, run: str, what: str, path: Path) -> int:
-        """Make the file, or cut off what a crash left half written; answers where to write."""
+        """Create the file, or cut off what a crash left; returns where to write."""
         prepare(self._folder.parent)
         for folder in (self._folder, path.parent):
             private_folder(folder)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _touch(path)
         end = 0
-        for _, end in self._blocks(run, what, 0):  # noqa: B007 - only the last end counts
-            pass
+        for _, behind in self._blocks(run, what, 0):
+            end = behind
         os.truncate(path, end)
         if self._sync:
             sync_folder(path.parent)
@@ -396,7 +421,7 @@ class FileLedger:
     def _blocks(
         self, run: str, what: str, start: int
     ) -> Iterator[tuple[memoryview, int]]:
-        """The blocks that verify, each with the position behind it."""
+        """The blocks from ``start`` that verify, each with the position behind it."""
         path = self._path(run, what)
         try:
             with path.open("rb") as file:
@@ -408,7 +433,11 @@ class FileLedger:
                         return  # still being written, or cut short by a crash
                     block = self._seal.unseal(self._name(run, what, start), sealed)
                     if block is None:
-                        text = f"The ledger of run {run} is damaged at byte {start} of {path.name!r}; what comes behind it is left out. The checkpoints are not concerned."
+                        text = (
+                            f"The ledger of run {run} is damaged at byte {start} of "
+                            f"{path.name!r}; what comes behind it is left out. "
+                            "The checkpoints are not concerned."
+                        )
                         warnings.warn(text, StoreWarning, stacklevel=3)
                         return
                     start += _LENGTH.size + length
@@ -421,20 +450,51 @@ class FileLedger:
             ) from error
 
 
+def _touch(path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
 def _write_all(file: int, data: bytes, place: int) -> None:
     while data:
         written = os.pwrite(file, data, place)
-        data, place = data[written:], place + written
+        data = data[written:]
+        place += written
 
 
-def _entry(line: list[Any]) -> Entry:
+def _last_block(path: Path) -> int:
+    """The position of the last block that is complete, by the lengths alone."""
+    size = path.stat().st_size
+    place = 0
+    with path.open("rb") as file:
+        while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
+            (length,) = _LENGTH.unpack(head)
+            following = place + _LENGTH.size + length
+            if following >= size:
+                break
+            place = following
+            file.seek(place)
+    return place
+
+
+def _records(entries: Sequence[tuple[Any, ...]]) -> list[int]:
+    """The numbers of the records that ``entries`` are about."""
+    return [entry[0] for entry in entries if type(entry) in _ABOUT]
+
+
+def _lines(block: memoryview) -> list[Line]:
+    lines: list[Line] = msgspec.msgpack.decode(block)
+    return lines
+
+
+def _entry(line: Line) -> Entry:
+    """The entry that `FileLedger.append` wrote as ``line``."""
     tag, *fields = line
-    state = _STATE_FIELD.get(tag)
-    if state is not None:
+    places = _PLACES.get(tag)
+    if places is not None:
+        state, failure = places
         fields[state] = _STATES[fields[state]]
-        place = 7 if tag == "item" else 8
-        if fields[place] is not None:
-            fields[place] = Failure(*fields[place])
+        if fields[failure] is not None:
+            fields[failure] = Failure(*fields[failure])
     elif tag == "open":
         fields[2] = tuple(fields[2])
     elif tag == "used":

@@ -20,7 +20,7 @@ def find(start: Path | None = None) -> Path:
 
     ``NBFLOW_STORE`` if it is set; else the nearest ``.nbflow`` in ``start`` or above
     it, as git looks for its own; else ``.nbflow`` in ``start``. The search ends at a
-    mount point and at the home directory: what lies above is somebody else's.
+    mount point and at the home directory: what lies above belongs to somebody else.
     """
     named = os.environ.get("NBFLOW_STORE")
     if named:
@@ -40,21 +40,22 @@ def find(start: Path | None = None) -> Path:
 def open_store(
     url: str | Path, *, durability: Literal["process", "power"] = "process"
 ) -> Store:
-    """The store at ``url``: ``"memory:"``, or the path of a folder, which is made at first use.
+    """The store at ``url``.
 
     Args:
-        url: where.
-        durability: what a saved result survives: the death of the process, or a power
-            failure as well.
+        url: ``"memory:"``, or the path of a folder, which is created at first use.
+        durability: what a saved result survives: the death of the process, or also a
+            power failure.
 
     Raises:
-        StoreError: this system cannot have one.
+        StoreError: this system does not support a store on disk.
     """
     if str(url) == "memory:":
         return MemoryStore()
     if os.name != "posix":
         raise StoreError(
-            "A store on disk needs Linux, macOS or WSL: use NBFLOW_STORE=memory: on this system."
+            "A store on disk needs Linux, macOS or WSL: "
+            "use NBFLOW_STORE=memory: on this system."
         )
     from nbflow._store.disk.disk_store import open_disk
 

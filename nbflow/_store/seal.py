@@ -1,17 +1,17 @@
-"""Seal: the one form in which a checkpoint touches a disk, and the secret that makes it unforgeable.
+"""Seal: the form of a checkpoint on disk, and the secret that prevents forgery.
 
 An entry is self-delimiting, so that a log, a database page and a file of its own can
 all hold it, and a damaged database can be searched for it::
 
     magic 4 | length of data 8 | stamp 8 | key 20 | data | MAC 16        (integers little-endian)
 
-The MAC is keyed BLAKE3 over everything before it: a flipped bit, a cut tail, an entry
-moved to another key and an entry made by somebody without the secret are all the same
-to a reader, namely nothing. The last byte of the magic is the version of the format;
-the MAC's key is derived for this format alone.
+The MAC is keyed BLAKE3 over everything before it. For a reader an entry with a flipped
+bit, without its tail, moved to another key, or made by somebody without the secret does
+not exist. The last byte of the magic is the version of the format; the MAC's key is
+derived for this format alone.
 
-The stamp (nanoseconds) only orders two puts of one key that two processes made. A clock
-that is set back can make the older of two equivalent results win, nothing worse.
+The stamp (nanoseconds) only orders two puts of one key that two processes made. If a
+clock is set back, the older of two equivalent results can win, nothing worse.
 """
 
 from __future__ import annotations
@@ -40,38 +40,46 @@ __all__ = [
     "MAGIC",
     "OVERHEAD",
     "SMALL",
-    "Entry",
     "Seal",
+    "SealedEntry",
     "load_secret",
     "stamp_of",
     "unfinished",
 ]
 
 MAGIC = b"\x9dNB\x01"
-DEAD = b"\x9dNB\x00"  # written over the magic of an entry in a log: deleted. It can only take away, never add
+#: Written over the magic of an entry in a log, which deletes it. It can only take away,
+#: never add.
+DEAD = b"\x9dNB\x00"
 HEAD = struct.Struct("<4sQQ20s")
 TAG = 16
 OVERHEAD = HEAD.size + TAG
 
+#: The most sealed bytes of an entry that goes to the journal and then into a row. With
+#: its row it fits on one 4 KiB page of SQLite, in one piece, so that salvage can find
+#: it in the raw bytes.
 SMALL = 3500
-"""Sealed bytes up to which an entry goes to the journal and then into a row: with its row it fits on one 4 KiB
-page of SQLite, in one piece, so that salvage can find it in the raw bytes."""
 
+_SECRET_BYTES = 32  # what BLAKE3 takes
+_SHORTEST_TEXT = 16
 _START = re.compile(re.escape(MAGIC) + b"|" + re.escape(DEAD), re.DOTALL)
 _PARALLEL = 1 << 20  # bytes from which BLAKE3's threads pay
 _threads = blake3.AUTO
 
 
 def _one_thread() -> None:
-    """A forked child has BLAKE3's pool without its threads: asked for more than one, it waits for ever."""
-    global _threads  # noqa: PLW0603 - a fact about this process
+    """Use no threads of BLAKE3 in a forked child.
+
+    It has the pool without its threads, and would wait for them for ever.
+    """
+    global _threads  # noqa: PLW0603  # a fact about this process
     _threads = 1
 
 
 os.register_at_fork(after_in_child=_one_thread)
 
 
-class Entry(NamedTuple):
+class SealedEntry(NamedTuple):
     """Where an intact entry lies in a buffer."""
 
     start: int
@@ -85,16 +93,15 @@ class Seal:
     """Makes and checks sealed entries with one secret of 32 bytes."""
 
     def __init__(self, secret: bytes) -> None:
-        if len(secret) != 32:  # noqa: PLR2004 - what BLAKE3 takes
+        if len(secret) != _SECRET_BYTES:
             raise ValueError("a store's secret has 32 bytes")
-        self._key = blake3(
-            secret, derive_key_context="nbflow store 2026 entry v1"
-        ).digest()
+        key = blake3(secret, derive_key_context="nbflow store 2026 entry v1")
+        self._key = key.digest()
         # Tells one secret from another without giving it away; kept in the store to
         # explain foreign entries.
-        self.fingerprint = blake3(
-            secret, derive_key_context="nbflow store 2026 fingerprint"
-        ).hexdigest(length=8)
+        context = "nbflow store 2026 fingerprint"
+        fingerprint = blake3(secret, derive_key_context=context)
+        self.fingerprint = fingerprint.hexdigest(length=8)
 
     def seal(self, key: str, data: bytes) -> bytes:
         """The sealed entry, in one piece."""
@@ -109,55 +116,53 @@ class Seal:
     def unseal(self, key: str, blob: bytes) -> bytes | None:
         """The data sealed under ``key``, or ``None`` if ``blob`` is anything else."""
         body = blob[:-TAG]
-        # The lengths need no look of their own: the MAC covers all of the body, the
-        # length in it included.
-        if body[20:40] == bytes.fromhex(key) and compare_digest(
-            blake3(body, key=self._key).digest(TAG), blob[-TAG:]
-        ):
-            return body[HEAD.size :]
-        return None
+        # The length need not be checked: it is part of the body, which the MAC covers.
+        if body[20:40] != bytes.fromhex(key):
+            return None
+        mac = blake3(body, key=self._key).digest(TAG)
+        return body[HEAD.size :] if compare_digest(mac, blob[-TAG:]) else None
 
     def unseal_parts(self, key: str, parts: tuple[bytes, bytes, bytes]) -> bytes | None:
         """The same for an entry read in three pieces, so that large data is not copied."""
         head, data, mac = parts
-        if head[20:40] == bytes.fromhex(key) and compare_digest(
-            self._mac(head, data), mac
-        ):
-            return data
-        return None
+        if head[20:40] != bytes.fromhex(key):
+            return None
+        return data if compare_digest(self._mac(head, data), mac) else None
 
-    def walk(self, blob: bytes, end: int | None = None) -> Iterator[Entry]:
-        """Every intact small entry in ``blob``, deleted ones included, whatever lies between them."""
+    def walk(self, blob: bytes, end: int | None = None) -> Iterator[SealedEntry]:
+        """Every intact small entry in ``blob``, whatever lies between them.
+
+        Deleted entries are included.
+        """
         end = len(blob) if end is None else end
         position = 0
         while match := _START.search(blob, position, end):
             entry = self._entry_at(blob, match.start(), end)
-            if entry is not None:
+            if entry is None:
+                position = match.start() + 1
+            else:
                 yield entry
-            position = match.start() + 1 if entry is None else entry.end
+                position = entry.end
 
-    def _entry_at(self, blob: bytes, start: int, end: int) -> Entry | None:
+    def _entry_at(self, blob: bytes, start: int, end: int) -> SealedEntry | None:
         if end - start < OVERHEAD:
             return None
         magic, length, stamp, key = HEAD.unpack_from(blob, start)
         stop = start + OVERHEAD + length
-        # Only small entries are looked for: hashing gigabytes at each chance magic
-        # would take for ever.
+        # Only small entries: to hash gigabytes at each chance magic would take for
+        # ever.
         if OVERHEAD + length > SMALL or stop > end:
             return None
         body = MAGIC + blob[start + 4 : stop - TAG]
-        if not compare_digest(
-            blake3(body, key=self._key).digest(TAG), blob[stop - TAG : stop]
-        ):
+        mac = blake3(body, key=self._key).digest(TAG)
+        if not compare_digest(mac, blob[stop - TAG : stop]):
             return None
-        return Entry(start, stop, key.hex(), stamp, magic == DEAD)
+        return SealedEntry(start, stop, key.hex(), stamp, magic == DEAD)
 
     def _mac(self, head: bytes, data: bytes) -> bytes:
         threads = _threads if len(data) >= _PARALLEL else 1
-        digest: bytes = (
-            blake3(head, key=self._key, max_threads=threads).update(data).digest(TAG)
-        )
-        return digest
+        mac = blake3(head, key=self._key, max_threads=threads)
+        return mac.update(data).digest(TAG)
 
 
 def stamp_of(blob: bytes) -> int:
@@ -166,7 +171,7 @@ def stamp_of(blob: bytes) -> int:
 
 
 def unfinished(blob: bytes) -> bool:
-    """Whether ``blob`` may be the beginning of an entry whose writer was killed in the middle."""
+    """Whether ``blob`` may be the start of an entry whose writer was killed midway."""
     if len(blob) < HEAD.size:
         return blob[:4] == MAGIC[: len(blob)]
     magic, length, _, _ = HEAD.unpack_from(blob)
@@ -174,24 +179,17 @@ def unfinished(blob: bytes) -> bool:
 
 
 def load_secret() -> bytes:
-    """The user's secret: 32 random bytes outside every store, made at first use.
+    """The user's secret: 32 random bytes outside every store, created at first use.
 
-    ``NBFLOW_STORE_KEY`` (16 characters at least) takes its place, for jobs and
-    containers whose home does not last.
+    ``NBFLOW_STORE_KEY`` (at least 16 characters) replaces it, for jobs and containers
+    whose home directory does not last.
 
     Raises:
         StoreError: the secret cannot be read, can be read by others, or cannot be kept.
     """
     text = os.environ.get("NBFLOW_STORE_KEY")
     if text is not None:
-        if len(text) < 16:  # noqa: PLR2004 - stands in the message
-            raise StoreError(
-                "NBFLOW_STORE_KEY is too short to be a secret: give it 16 characters or more, "
-                "for example the output of `openssl rand -hex 32`."
-            )
-        return blake3(
-            text.encode(), derive_key_context="nbflow store 2026 secret from text"
-        ).digest()
+        return _secret_from(text)
     path = _secret_path()
     try:
         if not path.exists():
@@ -199,9 +197,20 @@ def load_secret() -> bytes:
         return _read_secret(path)
     except OSError as error:
         raise StoreError(
-            f"The store's secret {path} cannot be read or made: {error.strerror}. Make the folder writable, "
-            "or set NBFLOW_STORE_KEY to a secret text of your own."
+            f"The store's secret {path} cannot be read or made: {error.strerror}. "
+            "Make the folder writable, or set NBFLOW_STORE_KEY to a secret text of "
+            "your own."
         ) from error
+
+
+def _secret_from(text: str) -> bytes:
+    if len(text) < _SHORTEST_TEXT:
+        raise StoreError(
+            "NBFLOW_STORE_KEY is too short to be a secret: give it 16 characters or "
+            "more, for example the output of `openssl rand -hex 32`."
+        )
+    context = "nbflow store 2026 secret from text"
+    return blake3(text.encode(), derive_key_context=context).digest()
 
 
 def _secret_path() -> Path:
@@ -210,13 +219,16 @@ def _secret_path() -> Path:
 
 
 def _make_secret(path: Path) -> None:
-    """Write the secret beside ``path`` and link it there: of two processes one wins and both read the same."""
+    """Write the secret beside ``path`` and link it there.
+
+    Of two processes one wins, and both read the same secret.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f".key-{secrets.token_hex(8)}")
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.fchmod(fd, 0o600)
-        os.write(fd, secrets.token_bytes(32))
+        os.write(fd, secrets.token_bytes(_SECRET_BYTES))
         os.fsync(fd)
         os.link(fresh, path)
     except FileExistsError:
@@ -229,16 +241,16 @@ def _make_secret(path: Path) -> None:
 def _read_secret(path: Path) -> bytes:
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
-        secret = file.read(33)
+        secret = file.read(_SECRET_BYTES + 1)
     if status.st_uid != os.geteuid() and os.geteuid() != 0:
         raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
     if stat.S_IMODE(status.st_mode) & 0o077:
         raise StoreError(
             f"The store's secret {path} can be read by others: run `chmod 600 {path}`."
         )
-    if len(secret) != 32:  # noqa: PLR2004 - what _make_secret writes
+    if len(secret) != _SECRET_BYTES:
         raise StoreError(
-            f"The store's secret {path} is damaged: bring it back from a backup, or delete it. "
-            "Without it, results saved so far are computed again."
+            f"The store's secret {path} is damaged: bring it back from a backup, or "
+            "delete it. Without it, results saved so far are computed again."
         )
     return secret

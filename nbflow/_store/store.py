@@ -1,4 +1,4 @@
-"""Store: what checkpoints are kept in. Keys are text, values are bytes; nothing here knows what they mean."""
+"""Store: where checkpoints are kept. It knows keys and bytes, not what they mean."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Store(Protocol):
-    """Where checkpoints live. Keys are 40 lowercase hex digits. Every method may be called from any thread.
+    """Where checkpoints live.
 
-    A store never returns bytes that were not put under that very key: what is damaged,
+    Keys are 40 lowercase hex digits. Every method may be called from any thread.
+
+    A store returns only bytes that were put under that very key: what is damaged,
     truncated, swapped or forged is a miss with one ``StoreWarning``. Whatever the disk
     refuses is a ``StoreError``.
     """
@@ -24,21 +26,25 @@ class Store(Protocol):
         """The bytes put under ``key``, or ``None``."""
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """Those of ``keys`` that are there, in bulk: much cheaper than one ``get`` each."""
+        """The bytes of those ``keys`` that are there; much cheaper than a ``get`` each."""
 
     def put(self, key: str, data: bytes) -> None:
-        """Keep ``data``; once this returns it survives ``kill -9``. A second put under one key replaces the first."""
+        """Keep ``data``; once this returns, it survives ``kill -9``.
+
+        A second put under one key replaces the first.
+        """
 
     def delete(self, keys: Iterable[str]) -> int:
-        """Forget ``keys``; says how many were there."""
+        """Forget ``keys``; returns the number of those that were there."""
 
     def keys(self) -> Iterator[str]:
         """Every key, in no order."""
 
     def lock(self, key: str) -> bool:
-        """Try to become the one process that works on ``key``; never waits. The lock dies with the process.
+        """Try to become the one process that works on ``key``; never waits.
 
-        The caller sees to it that within one process a key is locked once at a time.
+        The lock dies with the process. The caller makes sure that within one process a
+        key is locked only once at a time.
         """
 
     def unlock(self, key: str) -> None:
@@ -48,11 +54,14 @@ class Store(Protocol):
         """Tidy up; nothing is lost without it."""
 
     def close(self) -> None:
-        """Flush and let go of files. The store can be used again afterwards: it opens again by itself."""
+        """Flush and release files. The next call opens the store again."""
 
 
 class MemoryStore:
-    """A store that lives and dies with its process: for tests, and for results not worth a disk."""
+    """A store that lives and dies with its process.
+
+    For tests, and for results that are not worth a disk.
+    """
 
     url = "memory:"
 
@@ -65,7 +74,7 @@ class MemoryStore:
         return self._data.get(key)
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """Those of ``keys`` that are there."""
+        """The bytes of those ``keys`` that are there."""
         data = self._data
         return {key: data[key] for key in keys if key in data}
 
@@ -74,7 +83,7 @@ class MemoryStore:
         self._data[key] = bytes(data)
 
     def delete(self, keys: Iterable[str]) -> int:
-        """Forget ``keys``; says how many were there."""
+        """Forget ``keys``; returns the number of those that were there."""
         with self._mutex:
             return sum(self._data.pop(key, None) is not None for key in keys)
 
@@ -82,7 +91,7 @@ class MemoryStore:
         """Every key."""
         return iter(list(self._data))
 
-    def lock(self, key: str) -> bool:  # noqa: ARG002 - there is no other process
+    def lock(self, key: str) -> bool:  # noqa: ARG002  # there is no other process
         """Always granted: no other process sees this store."""
         return True
 
@@ -93,4 +102,4 @@ class MemoryStore:
         """Nothing to tidy."""
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""

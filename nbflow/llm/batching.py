@@ -1,11 +1,14 @@
-"""Line: texts that wait to be asked about, gathered into requests; each gets its own answer, or its own error."""
+"""Batcher: texts that wait for an answer, gathered into requests.
+
+Each text gets its own answer, or its own error.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 from nbflow._core.policy import http_status, retry_after
@@ -21,34 +24,32 @@ if TYPE_CHECKING:
     from nbflow.llm.category import Category
     from nbflow.llm.model import Model
     from nbflow.llm.prompt import Prompt
-    from nbflow.llm.rate_limit import Channel
+    from nbflow.llm.rate_limit import RateLimiter
 
 #: Seconds for which a request waits for more texts to come with it.
 _MOMENT = 0.05
-#: Texts that got no answer are asked about again, so many times fewer at once.
+#: Texts without an answer are asked about again in requests this many times smaller.
 _FEWER = 4
-#: Characters of a token, about, and tokens of an answer: what a request is taken to
-#: come to before it is made.
+#: Characters of a token, and tokens of an answer, roughly: an estimate of what a
+#: request uses, before it is sent.
 _TOKEN, _ANSWER = 4, 60
-#: Texts with failed attempts that are remembered.
+#: The most texts with failed attempts that are remembered.
 _REMEMBERED = 10_000
 #: What every further request would meet: a wrong key, an account without money or
-#: rights, a model that is not there.
+#: rights, a model that does not exist.
 _HOPELESS = frozenset({401, 402, 403, 404})
-#: What may be the fault of one text among several: too long, or something that a filter
-#: minds.
+#: What one text among several may have caused: it is too long, or a filter rejects it.
 _REFUSED = frozenset({400, 413, 422})
 
 
 class Share(NamedTuple):
-    """What of one request is one text's.
+    """The part of one request that counts for one text.
 
     Attributes:
-        requests: 1 for one of its texts, 0 for the others: together they are the one
-            that was made.
+        requests: 1 for one of its texts, 0 for the others, so that they add up to one.
         tokens: whole numbers that add up to those of the request.
-        whole: what the request came to, by which it is priced.
-        places: texts that share it.
+        whole: what the request used, by which it is priced.
+        places: the number of texts that share it.
     """
 
     requests: int
@@ -57,15 +58,15 @@ class Share(NamedTuple):
     places: int
 
 
-class Asking:
+class Question:
     """One text that waits for its answer.
 
     Attributes:
         text: what leaves the process.
-        run: what the run it belongs to is known by; ``None`` outside of runs.
+        run: stands for the run that it belongs to; ``None`` outside of runs.
         complaint: what was wrong with the last answer, for the model to read.
-        company: so many texts at most, itself included, go with one request.
-        answer: to come.
+        company: the most texts, including this one, that go with one request.
+        answer: the answer, once it is there.
         spent: its share of each request that was made for it.
         end: ends the request that it is part of, if nobody else waits for it.
     """
@@ -79,20 +80,19 @@ class Asking:
         self.run = run
         self.complaint = complaint
         self.company = company
-        self.answer: asyncio.Future[Category] = (
-            asyncio.get_running_loop().create_future()
-        )
+        loop = asyncio.get_running_loop()
+        self.answer: asyncio.Future[Category] = loop.create_future()
         self.spent: list[Share] = []
         self.end: Callable[[], None] = lambda: None
 
 
-class Line:
-    """The texts of one categorizer. Used on the engine's event loop alone.
+class Batcher:
+    """The texts of one categorizer. Used only on the engine's event loop.
 
     Args:
         model: answers.
         prompt: what it is asked.
-        channel: the way to it.
+        limiter: the limits of the model's provider.
         batch: texts that go with one request.
         places: requests under way at once.
         timeout: seconds for one request.
@@ -102,7 +102,7 @@ class Line:
         self,
         model: Model,
         prompt: Prompt,
-        channel: Channel,
+        limiter: RateLimiter,
         *,
         batch: int,
         places: int,
@@ -110,24 +110,24 @@ class Line:
     ) -> None:
         self._model = model
         self._prompt = prompt
-        self._channel = channel
+        self._limiter = limiter
         self._batch = batch
         self._free = places
         self._timeout = timeout
-        #: Of the step: calls that failed together are to come back together.
+        #: The step's: calls that failed together are to come back together.
         self.policy: Policy | None = None
-        #: By company; and of which companies too few are enough, as they have waited
-        #: for more.
-        self._waiting: dict[int, deque[Asking]] = {}
+        #: By company.
+        self._waiting: dict[int, deque[Question]] = {}
+        #: The companies that have waited for more: fewer texts are enough for these.
         self._due: set[int] = set()
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._requests: set[asyncio.Task[None]] = set()
-        #: What was wrong with the last answer to a text, and how many attempts at it
-        #: have failed.
+        #: What was wrong with the last answer to a text, and the number of failed
+        #: attempts at it.
         self._failed: dict[str, tuple[str, int]] = {}
-        self._stopped: WeakKeyDictionary[threading.Event, StopError] = (
-            WeakKeyDictionary()
-        )
+        #: The runs that need not try again, and why.
+        self._stopped: WeakKeyDictionary[threading.Event, StopError]
+        self._stopped = WeakKeyDictionary()
 
     async def ask(
         self,
@@ -140,60 +140,60 @@ class Line:
 
         Args:
             text: what leaves the process.
-            run: what the run it belongs to is known by.
+            run: stands for the run that it belongs to.
             clock: to wait by.
-            report: told the text's share of each request that was made for it.
+            report: called with the text's share of each request that was made for it.
 
         Raises:
-            AnswerError: the answer is none; the next attempt tells the model why.
+            AnswerError: the answer is invalid; the next attempt tells the model why.
             StopError: no request of this run can succeed.
             Exception: whatever the request raised.
         """
         if run is not None and run in self._stopped:
             raise StopError(*self._stopped[run].args)
-        asking = Asking(text, run, self._failed.get(text, ("", 0))[0], self._batch)
-        self._join([asking], clock)
+        complaint, _ = self._failed.get(text, ("", 0))
+        question = Question(text, run, complaint, self._batch)
+        self._join([question], clock)
         try:
-            answer = await asking.answer
+            answer = await question.answer
         except asyncio.CancelledError:
-            asking.end()
+            question.end()
             raise
         finally:
-            for share in asking.spent:
+            for share in question.spent:
                 report(share)
         self._failed.pop(text, None)
         return answer
 
     # Gathering.
 
-    def _join(self, askings: Sequence[Asking], clock: Clock) -> None:
-        for asking in askings:
-            self._waiting.setdefault(asking.company, deque()).append(asking)
+    def _join(self, questions: Sequence[Question], clock: Clock) -> None:
+        for question in questions:
+            self._waiting.setdefault(question.company, deque()).append(question)
         self._start(clock)
 
     def _start(self, clock: Clock) -> None:
-        """Make the requests that are full, or have waited for long enough, as far as there are places."""
-        for company, line in sorted(self._waiting.items()):
-            while (
-                self._free and line and (len(line) >= company or company in self._due)
-            ):
-                group = [
-                    asking
-                    for _ in range(min(company, len(line)))
-                    if not (asking := line.popleft()).answer.done()
-                ]
+        """Make the requests that are full, or have waited long enough.
+
+        No more than there are free places for.
+        """
+        for company, waiting in sorted(self._waiting.items()):
+            while self._free and self._is_ready(company, waiting):
+                texts = [waiting.popleft() for _ in range(min(company, len(waiting)))]
+                group = [question for question in texts if not question.answer.done()]
                 if group:
                     self._send(group, clock)
-            if not line:
+            if not waiting:
                 self._due.discard(company)
-            elif (
-                len(line) < company
-                and company not in self._due
-                and company not in self._timers
-            ):
-                self._timers[company] = asyncio.get_running_loop().call_later(
-                    _MOMENT, self._hurry, company, clock
-                )
+            elif company not in self._timers and not self._is_ready(company, waiting):
+                loop = asyncio.get_running_loop()
+                timer = loop.call_later(_MOMENT, self._hurry, company, clock)
+                self._timers[company] = timer
+
+    def _is_ready(self, company: int, waiting: deque[Question]) -> bool:
+        if not waiting:
+            return False
+        return len(waiting) >= company or company in self._due
 
     def _hurry(self, company: int, clock: Clock) -> None:
         del self._timers[company]
@@ -202,28 +202,27 @@ class Line:
 
     # One request.
 
-    def _send(self, group: list[Asking], clock: Clock) -> None:
+    def _send(self, group: list[Question], clock: Clock) -> None:
         self._free -= 1
         task = asyncio.get_running_loop().create_task(self._request(group, clock))
         self._requests.add(task)  # the loop itself keeps tasks weakly
         task.add_done_callback(self._requests.discard)
 
         def end() -> None:
-            if all(asking.answer.done() for asking in group):
+            if all(question.answer.done() for question in group):
                 task.cancel()
 
-        for asking in group:
-            asking.end = end
+        for question in group:
+            question.end = end
 
-    async def _request(self, group: list[Asking], clock: Clock) -> None:
+    async def _request(self, group: list[Question], clock: Clock) -> None:
         request = self._prompt.request(
-            [asking.text for asking in group],
-            [asking.complaint for asking in group],
+            [question.text for question in group],
+            [question.complaint for question in group],
             self._timeout,
         )
-        thought = (
-            len(request.instructions) + len(request.text)
-        ) // _TOKEN + _ANSWER * len(group)
+        sent = (len(request.instructions) + len(request.text)) // _TOKEN
+        estimate = sent + _ANSWER * len(group)
 
         async def ask() -> Reply:
             try:
@@ -235,12 +234,11 @@ class Line:
                 ) from error
 
         try:
-            reply = _reply(
-                await self._channel.send(ask, thought, clock), self._model.name
-            )
-            self._channel.settle(reply.tokens.input + reply.tokens.output - thought)
-            for place, asking in enumerate(group):
-                asking.spent.append(_share(reply.tokens, place, len(group)))
+            said = await self._limiter.send(ask, estimate, clock)
+            reply = _reply(said, self._model.name)
+            self._limiter.settle(reply.tokens.input + reply.tokens.output - estimate)
+            for place, question in enumerate(group):
+                question.spent.append(_share(reply.tokens, place, len(group)))
             self._hand_out(group, self._prompt.read(reply, len(group)), clock)
         except Exception as error:
             self._fail(group, error, clock)
@@ -250,79 +248,77 @@ class Line:
 
     def _hand_out(
         self,
-        group: list[Asking],
+        group: list[Question],
         answers: Sequence[Category | AnswerError],
         clock: Clock,
     ) -> None:
-        """Give each text its answer. Those of several that got none are asked about again, in smaller company."""
+        """Give each text its answer.
+
+        Texts of a group that got none are asked about again, in smaller company.
+        """
         again = []
-        for asking, answer in zip(group, answers, strict=True):
-            if asking.answer.done():
+        for question, answer in zip(group, answers, strict=True):
+            if question.answer.done():
                 continue
             if not isinstance(answer, AnswerError):
-                asking.answer.set_result(answer)
+                question.answer.set_result(answer)
             elif len(group) > 1:
-                asking.complaint = str(answer)
-                again.append(asking)
+                question.complaint = str(answer)
+                again.append(question)
             else:
-                self._remember(asking.text, str(answer))
-                asking.answer.set_exception(answer)
+                self._remember(question.text, str(answer))
+                question.answer.set_exception(answer)
         self._ask_again(again, len(group), clock)
 
     def _ask_again(
-        self, askings: Sequence[Asking], together: int, clock: Clock
+        self, questions: Sequence[Question], together: int, clock: Clock
     ) -> None:
         company = max(1, together // _FEWER)
-        for asking in askings:
-            asking.company = company
-        if askings:
+        for question in questions:
+            question.company = company
+        if questions:
             self._due.add(company)
-            self._join(askings, clock)
+            self._join(questions, clock)
 
-    def _fail(self, group: list[Asking], error: Exception, clock: Clock) -> None:
+    def _fail(self, group: list[Question], error: Exception, clock: Clock) -> None:
         status = http_status(error)
         if status in _HOPELESS and not isinstance(error, StopError):
             error = _caused(StopError(str(error)), error)
         if isinstance(error, StopError):
             group = [*group, *self._stop(group, error)]
         elif len(group) > 1 and status in _REFUSED:
-            self._ask_again(
-                [asking for asking in group if not asking.answer.done()],
-                len(group),
-                clock,
-            )
+            unanswered = [each for each in group if not each.answer.done()]
+            self._ask_again(unanswered, len(group), clock)
             return
-        failed = [self._remember(asking.text) for asking in group]
+        failed = [self._remember(question.text) for question in group]
         if len(group) > 1 and self.policy is not None:
-            # No jitter apart: twenty texts that were one request are to be one request
-            # again.
+            # No jitter between them: twenty texts that were one request are to be one
+            # request again.
             asked = retry_after(error) or 0.0
-            with suppress(
-                AttributeError
-            ):  # an error of somebody's own that does not let itself be told
-                error.retry_after = max(asked, self.policy.delay(max(failed), 1.0))  # type: ignore[attr-defined]
-        for asking in group:
-            if not asking.answer.done():
-                asking.answer.set_exception(error)
+            delay = max(asked, self.policy.delay(max(failed), 1.0))
+            with suppress(AttributeError):  # a class that refuses the attribute
+                error.retry_after = delay  # type: ignore[attr-defined]  # any may have it
+        for question in group:
+            if not question.answer.done():
+                question.answer.set_exception(error)
 
-    def _stop(self, group: list[Asking], error: StopError) -> list[Asking]:
-        """Remember what the runs of this request need not try again; answers who of them still waits."""
-        runs = {asking.run for asking in group if asking.run is not None}
+    def _stop(self, group: list[Question], error: StopError) -> list[Question]:
+        """Remember the runs of this request, which need not try again.
+
+        Returns their texts that still wait.
+        """
+        runs = {question.run for question in group if question.run is not None}
         self._stopped.update(dict.fromkeys(runs, error))
-        others = [
-            asking
-            for line in self._waiting.values()
-            for asking in line
-            if asking.run in runs
-        ]
-        for line in self._waiting.values():
-            kept = [asking for asking in line if asking.run not in runs]
-            line.clear()
-            line.extend(kept)
+        others: list[Question] = []
+        for waiting in self._waiting.values():
+            others += [question for question in waiting if question.run in runs]
+            kept = [question for question in waiting if question.run not in runs]
+            waiting.clear()
+            waiting.extend(kept)
         return others
 
     def _remember(self, text: str, complaint: str = "") -> int:
-        """An attempt at a text has failed; answers how many have."""
+        """Note that an attempt at a text has failed; returns how many have."""
         before, times = self._failed.pop(text, ("", 0))
         if len(self._failed) >= _REMEMBERED:
             del self._failed[next(iter(self._failed))]
@@ -332,26 +328,21 @@ class Line:
         return times + 1
 
 
-def _reply(said: Any, model: str) -> Reply:
+def _reply(said: object, model: str) -> Reply:
     if not isinstance(said, Reply):
         raise TypeError(
-            f"ask() of {model} returned {type(said).__name__}; it has to return a nbflow.llm.Reply."
+            f"ask() of {model} returned {type(said).__name__}; "
+            "it has to return a nbflow.llm.Reply."
         )
     return said
 
 
 def _share(whole: Tokens, place: int, places: int) -> Share:
-    return Share(
-        int(place == 0),
-        Tokens(
-            *(
-                total * (place + 1) // places - total * place // places
-                for total in whole
-            )
-        ),
-        whole,
-        places,
-    )
+    """The share of one text: rounded so that all shares add up to the whole."""
+    tokens = [
+        total * (place + 1) // places - total * place // places for total in whole
+    ]
+    return Share(1 if place == 0 else 0, Tokens(*tokens), whole, places)
 
 
 def _caused(error: StopError, cause: BaseException) -> StopError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from weakref import WeakSet
 
 from nbflow import _api
@@ -19,11 +19,11 @@ from nbflow.errors import NonRetriableError, UsageError
 from nbflow.llm import examples as known
 from nbflow.llm import provider as providers
 from nbflow.llm import taxonomy as taxonomies
-from nbflow.llm.batching import Line
+from nbflow.llm.batching import Batcher
 from nbflow.llm.function import category
 from nbflow.llm.offline import BASELINE, Offline
 from nbflow.llm.prompt import WORDING, Prompt
-from nbflow.llm.rate_limit import Channel, channel
+from nbflow.llm.rate_limit import RateLimiter, limiter_of
 
 if TYPE_CHECKING:
     import threading
@@ -34,20 +34,24 @@ if TYPE_CHECKING:
     from nbflow._step import Step
     from nbflow.llm.batching import Share
     from nbflow.llm.category import Category
+    from nbflow.llm.examples import Example
     from nbflow.llm.model import Model
     from nbflow.llm.taxonomy import Taxonomy
 
+#: Options of ``nbflow.step``, and whatever else is passed on by name.
+Options: TypeAlias = dict[str, Any]
+
 OFFLINE = "offline"
-#: Requests under way at once, and the seconds that one may take, where nothing is said.
+#: The defaults: requests under way at once, and the seconds that one may take.
 _PLACES, _LONGEST = 32, 60.0
 
 
 def categorizer(
-    labels: Any,
+    labels: object,
     *,
-    model: str | Model | Callable[[str], Any] = OFFLINE,
+    model: str | Model | Callable[[str], object] = OFFLINE,
     instructions: str | None = None,
-    examples: Any = None,
+    examples: object = None,
     unknown: str | None = None,
     reason: bool = True,
     batch: int = 1,
@@ -59,60 +63,62 @@ def categorizer(
     timeout: float | str | timedelta | None = None,
     concurrency: int | None = None,
     name: str = "categorize",
-    depends_on: Any = (),
+    depends_on: object = (),
     **options: Any,
 ) -> Step[[str], Category]:
-    """A step that gives each text one of ``labels``: call it, ``map`` it, use it in flows like any other.
+    """A step that gives each text one of ``labels``.
 
-    Its key covers what the model is told: labels, instructions, examples, ``unknown``,
-    ``reason``, ``redact`` and the name of the model. How it is reached does not count:
-    ``base_url``, ``api_key``, ``batch``, limits and the options of steps.
+    Call it, ``map`` it or use it in flows, like any other step. Its key covers what the
+    model is told: labels, instructions, examples, ``unknown``, ``reason``, ``redact``
+    and the name of the model. It does not cover how the model is reached: ``base_url``,
+    ``api_key``, ``batch``, limits and the options of steps.
 
     Args:
         labels: a list, a dict of label -> description, an ``Enum``, a ``Literal``, or a
             pydantic model with one field that is one of these.
-        model: ``"offline"``, a baseline that is no LLM and needs nothing;
+        model: ``"offline"``, a baseline that is not an LLM and needs nothing;
             ``"provider:model"``, such as ``"openai:gpt-4o-mini"``, ``"anthropic:..."``,
-            ``"ollama:qwen3"`` (needs ``nbflow[llm]``); a function of the text that
-            returns a label, a dict or a `Category`, sync or async; an object that
-            satisfies `Model`, which counts by its ``name`` and the code of its class.
+            ``"ollama:qwen3"`` (needs ``nbflow[llm]``); a function of the text, sync or
+            async, that returns a label, a dict or a `Category`; or an object that
+            satisfies `Model`, of which the key covers the ``name`` and the code of its
+            class.
         instructions: what else the model should know, in your words.
         examples: texts whose label is known: a dict of label -> texts or text -> label,
             (text, label) pairs, or a frame with the columns ``text`` and ``label``.
         unknown: a label for texts that fit no other. Without it every text gets one of
             ``labels``.
-        reason: ask the model why. Without, its answers cost about half.
-        batch: so many texts go with one request. Each is a call and a checkpoint of its
-            own all the same.
-        redact: applied to each text, examples included, before anything leaves the
+        reason: whether to ask the model why. Without, its answers cost about half.
+        batch: the number of texts that go with one request. Each is still a call and a
+            checkpoint of its own.
+        redact: applied to each text, including examples, before anything leaves the
             process.
-        base_url: of a server that speaks as OpenAI does (vLLM, llama.cpp, LM Studio, a
-            proxy). No key of the environment is sent there: give ``api_key`` if it
+        base_url: of a server that speaks OpenAI's protocol (vLLM, llama.cpp, LM Studio,
+            a proxy). No key from the environment is sent there: give ``api_key`` if it
             needs one.
-        api_key: such as ``nf.secret("OPENAI_API_KEY")``; the environment variable of
-            the provider if left out.
+        api_key: such as ``nf.secret("OPENAI_API_KEY")``; by default the environment
+            variable of the provider.
         rpm: requests per minute, for all steps that name the same provider and
-            ``base_url``; the excess waits.
+            ``base_url``; excess requests are queued.
         tpm: tokens per minute, likewise.
-        timeout: the longest that one request may take, 60 s if left out; waiting for
-            its turn is not part of it. For a function of yours the longest that it may
-            take, as long as it likes if left out.
-        concurrency: requests of this step under way at once, 32 if left out; for a
-            function of yours its calls.
-        name: what outputs are filed under.
+        timeout: the longest that one request may take, by default 60 s; the time in the
+            queue does not count. For a function of yours, the longest that a call may
+            take, by default without limit.
+        concurrency: requests of this step under way at once, by default 32; for a
+            function of yours, its calls.
+        name: the name under which outputs are saved.
         depends_on: what else the key covers, as for ``nbflow.step``.
         **options: of ``nbflow.step``: ``retries``, ``ttl``, ``version``, ... A
-            ``version`` takes over from all that the model is told.
+            ``version`` replaces all that the model is told in the key.
 
     Raises:
-        UsageError: labels, examples, a model or options that cannot be right; the
-            message names them.
-        TypeError: an option that there is not.
+        UsageError: invalid labels, examples, model or options; the message names them.
+        TypeError: an unknown option.
     """
     check_options(
         options,
         "categorizer",
-        "What a model takes beside the prompt is for a client of your own to say, see nbflow.llm.Model.",
+        "What a model takes beside the prompt is for a client of your own to say, "
+        "see nbflow.llm.Model.",
     )
     taxonomy = taxonomies.read(labels, unknown)
     if redact is not None and not callable(redact):
@@ -120,11 +126,12 @@ def categorizer(
     longest = None if timeout is None else _longer_than_nothing(timeout)
     places = None if concurrency is None else _whole(concurrency, "concurrency")
     pairs = known.read(examples, taxonomy, redact or str)
-    told: dict[str, Any] = {
+    said = _text(instructions, "instructions")
+    told = {
         "labels": taxonomy.value,
         "what the labels' type says": taxonomy.about,
         "unknown": taxonomy.unknown or "",
-        "instructions": _text(instructions, "instructions"),
+        "instructions": said,
         "examples": [*map(tuple, pairs)],
         "reason": reason,
         "redact": redact,
@@ -132,20 +139,11 @@ def categorizer(
         "nbflow's wording": WORDING,
     }
     if options.get("version") is None:
-        depends_on = [
-            *(
-                depends_on
-                if isinstance(depends_on, tuple | list | set | frozenset)
-                else [depends_on]
-            ),
-            told,
-        ]
+        depends_on = [*_listed(depends_on), told]
     options |= {"name": name, "depends_on": depends_on}
     text_of = _Text(redact, may_be_empty=unknown is not None)
     if model == OFFLINE:
-        return _made(
-            _waiting(_Baseline(Offline(taxonomy, pairs), name), text_of), options
-        )
+        return _of_baseline(taxonomy, pairs, text_of, options)
     if not isinstance(model, str) and not hasattr(model, "ask"):
         limits = {
             "batch": batch != 1,
@@ -154,34 +152,34 @@ def categorizer(
             "rpm": rpm,
             "tpm": tpm,
         }
-        return _of_function(
-            model,
-            taxonomy,
-            text_of,
-            options | {"timeout": longest, "concurrency": places},
-            [limit for limit, given in limits.items() if given],
-        )
-    prompt = Prompt(taxonomy, told["instructions"], pairs, reason=reason)
-    answerer, way = _reached(model, base_url, api_key)
-    way.limit(_positive(rpm, "rpm"), _positive(tpm, "tpm"))
-    line = Line(
+        misplaced = [limit for limit, given in limits.items() if given]
+        options |= {"timeout": longest, "concurrency": places}
+        return _of_function(model, taxonomy, text_of, options, misplaced)
+    prompt = Prompt(taxonomy, said, pairs, reason=reason)
+    answerer, limiter = _reached(model, base_url, api_key)
+    limiter.limit(_positive(rpm, "rpm"), _positive(tpm, "tpm"))
+    batcher = Batcher(
         answerer,
         prompt,
-        way,
+        limiter,
         batch=_whole(batch, "batch"),
         places=places or _PLACES,
         timeout=longest or _LONGEST,
     )
-    step = _made(
-        _awaiting(_OnLoop(line, answerer), text_of),
-        options | {"is_plain": True, "model": answerer.name},
-    )
-    line.policy = step.policy
-    return step
+    return _of_model(batcher, answerer, text_of, options)
+
+
+def _listed(depends_on: object) -> list[object]:
+    if isinstance(depends_on, tuple | list | set | frozenset):
+        return list(depends_on)
+    return [depends_on]
 
 
 class _Text:
-    """What leaves the process of a text. An object, not a function: that the code of ``redact`` counts is said by its name."""
+    """The part of a text that leaves the process.
+
+    An object, not a function: the key names ``redact``, whose code counts, itself.
+    """
 
     def __init__(
         self, redact: Callable[[str], str] | None, *, may_be_empty: bool
@@ -189,17 +187,19 @@ class _Text:
         self._redact = redact
         self._may_be_empty = may_be_empty
 
-    def __call__(self, text: Any) -> str:
+    def __call__(self, text: object) -> str:
         if is_missing(text):
             text = ""
         if not isinstance(text, str):
             raise TypeError(
-                f"a categorizer takes a text, not {type(text).__name__}: pick the column, or join the fields."
+                f"a categorizer takes a text, not {type(text).__name__}: "
+                "pick the column, or join the fields."
             )
         left = text if self._redact is None else self._redact(text)
         if not isinstance(left, str):
             raise TypeError(
-                f"redact= returned {type(left).__name__}; it has to return the text that may leave the process."
+                f"redact= returned {type(left).__name__}; "
+                "it has to return the text that may leave the process."
             )
         if not left.strip() and not self._may_be_empty:
             raise NonRetriableError(
@@ -209,54 +209,57 @@ class _Text:
 
 
 class _Baseline:
-    """The offline model, which says in the table of every run what it is."""
+    """The offline model, which says what it is in the table of every run."""
 
     def __init__(self, offline: Offline, step: str) -> None:
         self._offline = offline
         self._text = f'{step}: model="offline" is a {BASELINE}.'
-        #: Runs that have been told, by what is set when they are cancelled.
+        #: The runs that have the remark, by the event that cancels them.
         self._told: WeakSet[threading.Event] = WeakSet()
 
     def ask(self, text: str) -> Category:
         """Its answer."""
         scope = SCOPE.get()
-        item = scope.place if scope is not None else None
-        if item is not None and item.cancelled not in self._told:
-            self._told.add(item.cancelled)
-            item.note(Remark(item.runner.clock.time(), self._text))
+        place = scope.place if scope is not None else None
+        if place is not None and place.cancelled not in self._told:
+            self._told.add(place.cancelled)
+            place.note(Remark(place.runner.clock.time(), self._text))
         return self._offline.ask(text)
 
 
 class _OnLoop:
-    """A line as any thread and any event loop may ask it: on the engine's own loop, which owns the client."""
+    """A batcher for any thread and any event loop.
 
-    def __init__(self, line: Line, model: Model) -> None:
-        self._line = line
+    It is asked on the engine's own loop, which owns the client.
+    """
+
+    def __init__(self, batcher: Batcher, model: Model) -> None:
+        self._batcher = batcher
         self._model = model.name
         self._provider = model if isinstance(model, providers.Provider) else None
 
     async def ask(self, text: str) -> Category:
-        """The answer for one text; what it took is reported for the call under way."""
-        scope, loop = SCOPE.get(), SESSION.machinery.loop
-        item = scope.place if scope is not None else None
-        run, clock = (
-            (item.cancelled, item.runner.clock)
-            if item is not None
-            else (None, SESSION.engine.clock)
-        )
+        """The answer for one text; its usage is reported for the call under way."""
+        scope = SCOPE.get()
+        place = scope.place if scope is not None else None
+        run: threading.Event | None
+        if place is not None:
+            run, clock = place.cancelled, place.runner.clock
+        else:
+            run, clock = None, SESSION.engine.clock
         asked = self._ask(text, run, clock)
+        loop = SESSION.machinery.loop
         if loop.is_current():
             return await asked
-        return await asyncio.wrap_future(
-            asyncio.run_coroutine_threadsafe(asked, loop.get())
-        )
+        future = asyncio.run_coroutine_threadsafe(asked, loop.get())
+        return await asyncio.wrap_future(future)
 
     async def _ask(
         self, text: str, run: threading.Event | None, clock: Clock
     ) -> Category:
         if self._provider is not None:
             await self._provider.ready()
-        return await self._line.ask(text, run, clock, self._report)
+        return await self._batcher.ask(text, run, clock, self._report)
 
     def _report(self, share: Share) -> None:
         whole = SESSION.prices.cost(self._model, Usage(1, *share.whole))
@@ -271,18 +274,16 @@ class _OnLoop:
 
 
 # The functions that steps are made of. They hold objects: a function or a method in a
-# closure would count, by what it reaches, and what counts is said by name already.
+# closure would count in the key with all its code, and what counts is named already.
 
 
 class _Asked(Protocol):
     def ask(self, text: str) -> Any: ...
 
 
-def _made(
-    function: Callable[[str], Any], options: dict[str, Any]
-) -> Step[[str], Category]:
-    # One name for all of them, which keys cover: another model is told by its own, and
-    # may come by another function.
+def _made(function: Callable[[str], Any], options: Options) -> Step[[str], Category]:
+    # One name for all of them, which keys cover: another model has a name of its own,
+    # and may come with another function.
     function.__module__, function.__qualname__ = "nbflow.llm", "categorize"
     step: Step[[str], Category] = _api.step(**options)(function)
     return step
@@ -306,33 +307,52 @@ def _awaiting(
     return categorize
 
 
+def _of_baseline(
+    taxonomy: Taxonomy,
+    examples: tuple[Example, ...],
+    text_of: _Text,
+    options: Options,
+) -> Step[[str], Category]:
+    baseline = _Baseline(Offline(taxonomy, examples), options["name"])
+    return _made(_waiting(baseline, text_of), options)
+
+
+def _of_model(
+    batcher: Batcher, model: Model, text_of: _Text, options: Options
+) -> Step[[str], Category]:
+    function = _awaiting(_OnLoop(batcher, model), text_of)
+    step = _made(function, options | {"is_plain": True, "model": model.name})
+    batcher.policy = step.policy
+    return step
+
+
 def _of_function(
     function: Any,
     taxonomy: Taxonomy,
     text_of: _Text,
-    options: dict[str, Any],
+    options: Options,
     misplaced: list[str],
 ) -> Step[[str], Category]:
     if not callable(function):
         raise UsageError(
-            f'model={function!r} has to be "offline", "provider:model", a function of the text, or an object with `async def ask(request)`.'
+            f'model={function!r} has to be "offline", "provider:model", a function of '
+            "the text, or an object with `async def ask(request)`."
         )
     if misplaced:
         raise UsageError(
-            f"{misplaced[0]}= is for models that nbflow reaches itself; what a function of yours does is its own business."
+            f"{misplaced[0]}= is for models that nbflow reaches itself; "
+            "what a function of yours does is its own business."
         )
     if inspect.iscoroutinefunction(function):
-        return _made(
-            _awaiting(_Coroutine(function, taxonomy), text_of),
-            options | {"is_plain": True},
-        )
+        waits = _awaiting(_Coroutine(function, taxonomy), text_of)
+        return _made(waits, options | {"is_plain": True})
     return _made(_waiting(_Function(function, taxonomy), text_of), options)
 
 
 class _Function:
     """A function of the user's as a model."""
 
-    def __init__(self, function: Callable[[str], Any], taxonomy: Taxonomy) -> None:
+    def __init__(self, function: Callable[[str], object], taxonomy: Taxonomy) -> None:
         self._function = function
         self._taxonomy = taxonomy
 
@@ -353,39 +373,48 @@ class _Coroutine:
         return category(await self._function(text), self._taxonomy)
 
 
-def _known_by(model: Any) -> Any:
-    """What keys know a model by: its own name, if it is an object that may remember this and that."""
+def _known_by(model: object) -> object:
+    """What keys cover of a model.
+
+    Of an object only its name and class: it may change while it is used.
+    """
     if not hasattr(model, "ask"):
         return model
-    if isinstance(model, type) or not isinstance(getattr(model, "name", None), str):
+    name = getattr(model, "name", None)
+    if isinstance(model, type) or not isinstance(name, str):
         raise UsageError(
-            f"model={model!r} has to be an object with a text as `name` and `async def ask(request)`."
+            f"model={model!r} has to be an object with a text as `name` and "
+            "`async def ask(request)`."
         )
-    return [model.name, type(model)]
+    return [name, type(model)]
 
 
 def _reached(
-    model: Any, base_url: str | None, api_key: str | None
-) -> tuple[Model, Channel]:
-    """What answers, and the way to it."""
+    model: Any, base_url: str | None, api_key: object
+) -> tuple[Model, RateLimiter]:
+    """What answers, and the limits of its provider."""
     if not isinstance(model, str):
-        return model, channel(str(model.name).partition(":")[0], base_url)
+        provider, _, _ = str(model.name).partition(":")
+        return model, limiter_of(provider, base_url)
     provider, model_id = providers.check(model, base_url)
     if not isinstance(api_key, str | None):
+        variable = f"{provider.upper()}_API_KEY"
         raise UsageError(
-            f"api_key= has to be a text, such as nf.secret({provider.upper() + '_API_KEY'!r}), not {type(api_key).__name__}."
+            f"api_key= has to be a text, such as nf.secret({variable!r}), "
+            f"not {type(api_key).__name__}."
         )
-    way = channel(provider, base_url)
-    return providers.Provider(model, model_id, base_url, api_key, way.heed), way
+    limiter = limiter_of(provider, base_url)
+    answerer = providers.Provider(model, model_id, base_url, api_key, limiter.heed)
+    return answerer, limiter
 
 
-def _text(value: Any, option: str) -> str:
+def _text(value: object, option: str) -> str:
     if not isinstance(value, str | None):
         raise UsageError(f"{option}={value!r} has to be a text.")
     return value or ""
 
 
-def _whole(value: Any, option: str) -> int:
+def _whole(value: object, option: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise UsageError(f"{option}={value!r} has to be a whole number, 1 or more.")
     return value
@@ -398,9 +427,9 @@ def _longer_than_nothing(timeout: float | str | timedelta) -> float:
     return length
 
 
-def _positive(value: Any, option: str) -> float | None:
-    if value is not None and (
-        isinstance(value, bool) or not isinstance(value, int | float) or not value > 0
-    ):
+def _positive(value: object, option: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise UsageError(f"{option}={value!r} has to be a number above 0.")
     return value

@@ -1,20 +1,22 @@
-"""Category: what a categorizer answers."""
+"""Category: what a categorizer returns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """The label of one text. ``run.results()`` shows it as ``<flow>.label``, ``<flow>.confidence``, ``<flow>.reason``.
+    """The label of one text.
+
+    ``run.results()`` shows it as ``<flow>.label``, ``<flow>.confidence`` and
+    ``<flow>.reason``.
 
     Attributes:
         label: one of the labels that were asked for, never another.
-        confidence: 0 to 1 as the model says it, ``None`` if it says nothing. It ranks
-            answers of one model; it is no probability.
+        confidence: from 0 to 1, as the model gave it; ``None`` if it gave none. It
+            ranks the answers of one model; it is not a probability.
         reason: why, in the model's words.
     """
 
@@ -25,9 +27,9 @@ class Category:
     reason: str | None = None
 
 
-def confidence_of(said: Any) -> float | None:
-    """A confidence as it is kept: what is no number from 0 to 1 is none."""
-    number = (
-        float(said) if isinstance(said, Real) and not isinstance(said, bool) else -1.0
-    )
+def confidence_of(said: object) -> float | None:
+    """What a model gave as its confidence, ``None`` unless a number from 0 to 1."""
+    if isinstance(said, bool) or not isinstance(said, Real):
+        return None
+    number = float(said)
     return number if 0 <= number <= 1 else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from nbflow._core.label import plain
 from nbflow.errors import UsageError
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nbflow.llm.taxonomy import Taxonomy
+
+#: A text and its label, as they were given.
+Pair: TypeAlias = tuple[object, object]
+_PAIR = 2
 
 
 class Example(NamedTuple):
@@ -22,12 +26,13 @@ class Example(NamedTuple):
 
 
 def read(
-    examples: Any, taxonomy: Taxonomy, redact: Callable[[str], str]
+    examples: object, taxonomy: Taxonomy, redact: Callable[[str], str]
 ) -> tuple[Example, ...]:
-    """Examples in any form: a dict of label -> texts or text -> label, (text, label) pairs, a frame with these columns.
+    """Examples in any form.
 
     Args:
-        examples: in any of the forms, or ``None``.
+        examples: a dict of label -> texts or text -> label, (text, label) pairs, a
+            frame with these columns, or ``None``.
         taxonomy: the labels that they may have.
         redact: applied to each text: examples leave the process, too.
 
@@ -37,51 +42,54 @@ def read(
     if examples is None:
         return ()
     found = []
-    for place, (text, label) in enumerate(_pairs(examples, taxonomy)):
+    for place, (text, given) in enumerate(_pairs(examples, taxonomy)):
         if not isinstance(text, str) or not text.strip():
             raise UsageError(
                 f"Example {place} is {text!r}: it has to be a text that is not empty."
             )
-        label = plain(label)  # noqa: PLW2901
-        if label not in taxonomy.labels:
+        label = plain(given)
+        if not isinstance(label, str) or label not in taxonomy.labels:
             raise UsageError(
-                f"Example {place} has the label {label!r}, which is none of the labels: {', '.join(taxonomy.labels)}."
+                f"Example {place} has the label {label!r}, which is none of the "
+                f"labels: {', '.join(taxonomy.labels)}."
             )
         found.append(Example(redact(text), label))
     return tuple(found)
 
 
-def _pairs(examples: Any, taxonomy: Taxonomy) -> Iterator[tuple[Any, Any]]:
+def _pairs(examples: object, taxonomy: Taxonomy) -> Iterator[Pair]:
     if hasattr(examples, "columns"):
         yield from _of_frame(examples)
     elif isinstance(examples, Mapping):
         yield from _of_mapping(examples, taxonomy)
     elif isinstance(examples, str) or not isinstance(examples, Iterable):
         raise UsageError(
-            f"examples={examples!r} has to be a dict of label -> texts, a list of (text, label) pairs or a frame with the columns text and label."
+            f"examples={examples!r} has to be a dict of label -> texts, a list of "
+            "(text, label) pairs or a frame with the columns text and label."
         )
     else:
-        for place, pair in enumerate(examples):
-            given = (
-                (pair.get("text"), pair.get("label"))
-                if isinstance(pair, Mapping)
-                else pair
-            )
-            if (
-                isinstance(given, str)
-                or not isinstance(given, tuple | list)
-                or len(given) != 2  # noqa: PLR2004
-            ):
-                raise UsageError(
-                    f"examples[{place}] is {pair!r}: it has to be a pair (text, label)."
-                )
-            yield tuple(given)
+        for place, given in enumerate(examples):
+            yield _pair(given, place)
+
+
+def _pair(given: object, place: int) -> Pair:
+    if isinstance(given, Mapping):
+        return given.get("text"), given.get("label")
+    if not isinstance(given, tuple | list) or len(given) != _PAIR:
+        raise UsageError(
+            f"examples[{place}] is {given!r}: it has to be a pair (text, label)."
+        )
+    text, label = given
+    return text, label
 
 
 def _of_mapping(
-    examples: Mapping[Any, Any], taxonomy: Taxonomy
-) -> Iterator[tuple[Any, Any]]:
-    """Label -> texts if the values are lists or no value is a label, else text -> label."""
+    examples: Mapping[object, object], taxonomy: Taxonomy
+) -> Iterator[Pair]:
+    """Pairs from label -> texts or text -> label, whichever an item is.
+
+    It is label -> texts if the value is a list, or if only the key is a label.
+    """
     for key, value in examples.items():
         if not isinstance(value, str) and isinstance(value, Iterable):
             yield from ((text, key) for text in value)
@@ -91,19 +99,22 @@ def _of_mapping(
             yield key, value
 
 
-def _of_frame(frame: Any) -> Iterator[tuple[Any, Any]]:
+def _of_frame(frame: Any) -> Iterator[Pair]:
     names = [str(name) for name in getattr(frame, "column_names", frame.columns)]
     if {"text", "label"} <= {*names}:
         names = ["text", "label"]
-    if len(names) != 2:  # noqa: PLR2004
+    if len(names) != _PAIR:
         raise UsageError(
-            f"A frame of examples has to have the columns text and label; it has {', '.join(names) or 'none'}."
+            "A frame of examples has to have the columns text and label; "
+            f"it has {', '.join(names) or 'none'}."
         )
-    columns = [frame[name] for name in names]
-    yield from zip(
-        *[
-            column.to_pylist() if hasattr(column, "to_pylist") else column
-            for column in columns
-        ],
-        strict=True,
-    )
+    texts, labels = (_values(frame[name]) for name in names)
+    yield from zip(texts, labels, strict=True)
+
+
+def _values(column: Any) -> Iterable[object]:
+    """The values of a column; those of pyarrow iterate as scalars of its own."""
+    values: Iterable[object] = column
+    if hasattr(column, "to_pylist"):
+        values = column.to_pylist()
+    return values

@@ -1,9 +1,12 @@
-"""Function: a model that is a function of the user's, of one text. Its answers are held against the labels like any other's."""
+"""Function: a user's function of one text as a model.
+
+Its answers are checked against the labels, like those of any other model.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbflow._core.label import plain
 from nbflow.llm.category import Category, confidence_of
@@ -12,34 +15,39 @@ from nbflow.llm.model import AnswerError
 if TYPE_CHECKING:
     from nbflow.llm.taxonomy import Taxonomy
 
+_FIELDS = ("label", "confidence", "reason")
 
-def category(answer: Any, taxonomy: Taxonomy) -> Category:
-    """What a function answered as a `Category`: a label, a member of an Enum, a dict or an object with ``label``.
+
+def category(answer: object, taxonomy: Taxonomy) -> Category:
+    """What a function returned as a `Category`.
+
+    Args:
+        answer: a label, a member of an Enum, a dict or an object with ``label``.
+        taxonomy: the labels.
 
     Raises:
         AnswerError: it has no label, or one that nobody offered.
     """
-    fields = (
-        answer
-        if isinstance(answer, Mapping)
-        else {
-            name: getattr(answer, name, None)
-            for name in ("label", "confidence", "reason")
-        }
-    )
-    said = answer if isinstance(answer, str) else fields.get("label") or answer
-    said = plain(said)
-    label = taxonomy.find(said) if isinstance(said, str) else None
-    if label is None:
-        raise AnswerError(
-            f"the model answered {said!r}, which is none of the labels"
-            if said
-            else "the model's answer is empty"
-        )
     if isinstance(answer, str):
-        return Category(label)
+        return Category(_label(answer, taxonomy))
+    if isinstance(answer, Mapping):
+        fields = {name: answer.get(name) for name in _FIELDS}
+    else:
+        fields = {name: getattr(answer, name, None) for name in _FIELDS}
+    label = _label(fields["label"] or answer, taxonomy)
+    reason = fields["reason"]
     return Category(
         label,
-        confidence_of(fields.get("confidence")),
-        None if fields.get("reason") is None else str(fields["reason"]),
+        confidence_of(fields["confidence"]),
+        None if reason is None else str(reason),
     )
+
+
+def _label(answer: object, taxonomy: Taxonomy) -> str:
+    said = plain(answer)
+    label = taxonomy.find(said) if isinstance(said, str) else None
+    if label is not None:
+        return label
+    if not said:
+        raise AnswerError("the model's answer is empty")
+    raise AnswerError(f"the model answered {said!r}, which is none of the labels")

@@ -1,15 +1,15 @@
-"""Model: what a categorizer needs of whatever answers it. Implement `ask`, and any client will do."""
+"""Model: what a categorizer needs to get answers. Any client with `ask` will do."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from nbflow.errors import NonRetriableError
 
 
 class Tokens(NamedTuple):
-    """What one request came to."""
+    """The tokens that one request used."""
 
     input: int = 0
     output: int = 0
@@ -25,14 +25,14 @@ class Request:
 
     Attributes:
         instructions: what to do: the system prompt.
-        text: what to do it with, JSON: the user's message.
-        schema: JSON schema that the answer has to satisfy.
+        text: what to do it with, as JSON: the user's message.
+        schema: the JSON schema that the answer has to satisfy.
         timeout: seconds after which nobody waits for the answer any more.
     """
 
     instructions: str
     text: str
-    schema: dict[str, Any]
+    schema: dict[str, object]
     timeout: float
 
 
@@ -42,9 +42,9 @@ class Reply:
 
     Attributes:
         text: JSON, or what the model wrote instead.
-        tokens: what it came to.
-        ended: why it is no whole answer, ``"it was cut off"`` or ``"the model
-            refused"``; empty if it may be one.
+        tokens: what the request used.
+        ended: why the answer is incomplete, ``"it was cut off"`` or ``"the model
+            refused"``; empty if it may be complete.
     """
 
     text: str
@@ -55,10 +55,10 @@ class Reply:
 class Model(Protocol):
     """Something that answers requests.
 
-    It sends each request once: nbflow alone retries. Errors are to say what they are as
-    those of HTTP clients do, by a ``status_code`` and a ``retry_after`` (or a response
-    with headers); those that no other request of the run would escape (a wrong key, an
-    empty account) as `StopError`.
+    It sends each request once: only nbflow retries. Like those of HTTP clients, its
+    errors have a ``status_code`` and a ``retry_after`` (or a response with headers).
+    For errors that every other request of the run would meet (a wrong key, an empty
+    account) it raises `StopError`.
 
     Attributes:
         name: ``"provider:model"``, for usage and prices.
@@ -73,15 +73,19 @@ class Model(Protocol):
 
 
 class AnswerError(ValueError):
-    """An answer that is none: empty, cut off, refused, not JSON, or a label that nobody offered. Tried again, with the reason."""
+    """An invalid answer.
+
+    It is empty, cut off, refused, not JSON, or a label that nobody offered. nbflow
+    retries, and tells the model why.
+    """
 
 
 class ModelError(Exception):
     """A request that failed.
 
     Attributes:
-        status_code: of HTTP, if the server answered.
-        retry_after: seconds that it asked to wait, if it did.
+        status_code: the HTTP status, if the server answered.
+        retry_after: the seconds that it asked to wait, if it did.
     """
 
     def __init__(
@@ -96,8 +100,8 @@ class ModelError(Exception):
 
 
 class StopError(NonRetriableError):
-    """What every request of the run would meet: a wrong key, an empty account, a model that is not there.
+    """An error that every request of the run would meet.
 
-    The other calls of the run that need the model fail with it at once, without a
-    request of their own.
+    A wrong key, an empty account, a model that does not exist. The other calls of the
+    run that need the model fail with it at once, without a request of their own.
     """

@@ -1,6 +1,7 @@
-"""Offline: a baseline, not an LLM. The nearest centroid of TF-IDF, over label names, descriptions and examples.
+"""Offline: a baseline, not an LLM.
 
-It needs no key, no network and no package, and costs nothing: good enough to learn on,
+The nearest centroid of TF-IDF vectors of label names, descriptions and examples. It
+needs no key, no network and no package, and costs nothing: good enough to learn with,
 and what a real model has to beat. It knows words, not meaning.
 """
 
@@ -20,91 +21,89 @@ if TYPE_CHECKING:
     from nbflow.llm.examples import Example
     from nbflow.llm.taxonomy import Taxonomy
 
-#: How it calls itself, in every answer.
+#: What it calls itself, in every answer.
 BASELINE = "baseline, not an LLM"
 _WORD = re.compile(r"[^\W_]+")
-#: Letters that stand for a word: a stemmer for many languages. Words that decided which
-#: are named.
-_STEM, _NAMED = 5, 3
+#: The first letters, which stand for a word: a stemmer for many languages.
+_STEM = 5
+#: The most words that are named as the reason.
+_NAMED = 3
 #: Words that hold English sentences together, whatever they are about: each counts as a
 #: whole, and half.
 _COMMON = frozenset(
     """
-    a am an and any are as at be been but by can could did do does for from had has have how i if in is it its me my no not of
-    on or so that the their there they this to was we were what when where which who why will with would you your
-    """.split()  # noqa: SIM905 - a table to read
+    a am an and any are as at be been but by can could did do does for from had has
+    have how i if in is it its me my no not of on or so that the their there they this
+    to was we were what when where which who why will with would you your
+    """.split()  # noqa: SIM905  # a table to read
 )
-#: Likeness to all labels together at which half of the confidence is left.
+#: The likeness to all labels together at which half of the confidence is left.
 _DOUBT = 0.1
-#: A word is named if it speaks so much for the label, beside the one that speaks most.
+#: A word is named if it counts for the label at least this share of the one that counts
+#: most.
 _TELLING = 0.25
 
 Vector = dict[str, float]
 
 
 class Offline:
-    """Fits itself at the first question; asking is safe from any thread."""
+    """Fits itself at the first text; `ask` is safe from any thread."""
 
     def __init__(self, taxonomy: Taxonomy, examples: Sequence[Example]) -> None:
         self._taxonomy = taxonomy
         self._examples = examples
 
     def ask(self, text: str) -> Category:
-        """The label whose name, description and examples share the most, and the rarest, words with ``text``.
+        """The label that shares the most, and the rarest, words with ``text``.
 
-        The confidence is its share of all likeness, less for a text that is like no
-        label. One that shares nothing with any is ``unknown`` if that was asked for,
-        else the label with the most examples, with confidence 0.
+        Its name, description and examples count. The confidence is the label's share of
+        all likeness, less for a text that is like no label. A text that shares nothing
+        with any label gets ``unknown`` if that was asked for, else the label with the
+        most examples, with confidence 0.
         """
         vector = self._vector(_features(text))
         likeness = {
-            label: sum(
-                weight * centroid.get(part, 0.0) for part, weight in vector.items()
-            )
+            label: _likeness(vector, centroid)
             for label, centroid in self._centroids.items()
         }
         total = sum(likeness.values())
         if not total:
-            return Category(
-                self._guess, 0.0, f"{BASELINE}: no word in common with any label"
-            )
-        label = max(likeness, key=lambda label: likeness[label])
-        words = (
-            ", ".join(self._deciding(text, label))
-            or "all of it speaks for other labels as well"
-        )
-        return Category(
-            label, round(likeness[label] / (total + _DOUBT), 2), f"{BASELINE}: {words}"
-        )
+            why = f"{BASELINE}: no word in common with any label"
+            return Category(self._guess, 0.0, why)
+        label = max(likeness, key=likeness.__getitem__)
+        confidence = round(likeness[label] / (total + _DOUBT), 2)
+        words = ", ".join(self._deciding(text, label))
+        if not words:
+            words = "all of it speaks for other labels as well"
+        return Category(label, confidence, f"{BASELINE}: {words}")
 
     @property
     def _guess(self) -> str:
+        if self._taxonomy.unknown:
+            return self._taxonomy.unknown
         counts = Counter(example.label for example in self._examples)
-        return self._taxonomy.unknown or max(
-            self._taxonomy.labels, key=lambda label: counts[label]
-        )
+        return max(self._taxonomy.labels, key=counts.__getitem__)
 
     @cached_property
     def _documents(self) -> list[tuple[str, Counter[str]]]:
-        named = [
-            (label, f"{label} {said}")
-            for label, said in self._taxonomy.labels.items()
-            if label != self._taxonomy.unknown
-        ]
-        return [
-            (label, _features(text))
-            for label, text in (
-                *named,
-                *((label, text) for text, label in self._examples),
-            )
-        ]
+        """Each label's name and description, and each example, as parts of words."""
+        documents = []
+        for label, said in self._taxonomy.labels.items():
+            if label != self._taxonomy.unknown:
+                documents.append((label, _features(f"{label} {said}")))
+        for text, label in self._examples:
+            documents.append((label, _features(text)))
+        return documents
 
     @cached_property
     def _rarity(self) -> Vector:
         """How much a part of a word tells: the fewer documents have it, the more."""
-        counts = Counter(part for _, parts in self._documents for part in parts)
+        counts: Counter[str] = Counter()
+        for _, parts in self._documents:
+            counts.update(parts.keys())
+        documents = 1 + len(self._documents)
         return {
-            part: 1 + math.log((1 + len(self._documents)) / (1 + times))
+            part: 1 + math.log(documents / (1 + times))
             for part, times in counts.items()
         }
 
@@ -118,49 +117,47 @@ class Offline:
 
     def _vector(self, parts: Counter[str]) -> Vector:
         unheard = 1 + math.log(1 + len(self._documents))
-        return _unit(
-            {
-                part: _weight(part)
-                * (1 + math.log(times))
-                * self._rarity.get(part, unheard)
-                for part, times in parts.items()
-            }
-        )
+        weights = {}
+        for part, times in parts.items():
+            rarity = self._rarity.get(part, unheard)
+            weights[part] = _weight(part) * (1 + math.log(times)) * rarity
+        return _unit(weights)
 
     def _deciding(self, text: str, label: str) -> Iterable[str]:
-        """The words that speak most for this label and not for all of them, the strongest first."""
-        others = [
-            centroid for known, centroid in self._centroids.items() if known != label
-        ]
-
-        def says(word: str) -> float:
-            parts = [*_parts(word)]
-            own = sum(self._centroids[label].get(part, 0.0) for part in parts)
-            return (
-                own
-                - sum(centroid.get(part, 0.0) for centroid in others for part in parts)
-                / max(1, len(others))
-                if own
-                else -1.0
-            )
-
-        said = {
-            word: says(word.casefold()) for word in dict.fromkeys(_WORD.findall(text))
-        }
-        best = sorted(said, key=lambda word: -said[word])[:_NAMED]
+        """The words that count most for this label and not for all, strongest first."""
+        own = self._centroids[label]
+        others = [each for known, each in self._centroids.items() if known != label]
+        words = dict.fromkeys(_WORD.findall(text))
+        said = {word: _says(word.casefold(), own, others) for word in words}
+        best = sorted(words, key=lambda word: -said[word])[:_NAMED]
         return [word for word in best if said[word] > said[best[0]] * _TELLING]
 
 
+def _says(word: str, own: Vector, others: Sequence[Vector]) -> float:
+    """How much more a word counts for one centroid than for the average of others."""
+    parts = list(_parts(word))
+    share = sum(own.get(part, 0.0) for part in parts)
+    if not share:
+        return -1.0
+    rest = sum(other.get(part, 0.0) for other in others for part in parts)
+    return share - rest / max(1, len(others))
+
+
+def _likeness(vector: Vector, centroid: Vector) -> float:
+    """The cosine of the angle between two vectors of length one."""
+    return sum(weight * centroid.get(part, 0.0) for part, weight in vector.items())
+
+
 def _features(text: str) -> Counter[str]:
-    return Counter(
-        part
-        for word in _WORD.findall(text.casefold().replace("'", ""))
-        for part in _parts(word)
-    )
+    words = _WORD.findall(text.casefold().replace("'", ""))
+    return Counter(part for word in words for part in _parts(word))
 
 
 def _parts(word: str) -> Iterator[str]:
-    """What stands for a word: its beginning, and every three letters of it, which know it in other forms."""
+    """What stands for a word.
+
+    Its beginning, and every three letters of it, by which other forms are recognized.
+    """
     edged = f"<{word}>"
     if word in _COMMON:
         yield f"#{edged}"

@@ -1,4 +1,7 @@
-"""Provider: the models behind an API, through pydantic-ai. The one module that imports it, at the first request."""
+"""Provider: the models behind an API, through pydantic-ai.
+
+This is the only file that imports pydantic-ai, and it does so at the first request.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,24 @@ from nbflow.llm.model import ModelError, Reply, StopError, Tokens
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import httpx2
+    from pydantic_ai.messages import ModelResponse
+    from pydantic_ai.models import Model as PydanticModel
+    from pydantic_ai.models import ModelRequestParameters
+
     from nbflow.llm.model import Request
 
 INSTALL = "install it with: pip install 'nbflow[llm]'"
-#: Providers by the name that a model string begins with: those of pydantic-ai that
-#: answer with text.
+#: The names that a model string may begin with: pydantic-ai's providers of text.
 PROVIDERS = frozenset(
     """
-    alibaba anthropic azure azure-responses bedrock cerebras cohere deepseek fireworks gateway github google google-cloud
-    groq heroku huggingface litellm mistral moonshotai nebius ollama openai openai-chat openai-responses openrouter
-    ovhcloud sambanova together vercel vllm xai zai
-    """.split()  # noqa: SIM905 - a table to read
+    alibaba anthropic azure azure-responses bedrock cerebras cohere deepseek fireworks
+    gateway github google google-cloud groq heroku huggingface litellm mistral
+    moonshotai nebius ollama openai openai-chat openai-responses openrouter ovhcloud
+    sambanova together vercel vllm xai zai
+    """.split()  # noqa: SIM905  # a table to read
 )
-#: Those whose client takes an HTTP client of ours, which shows us the headers of every
+#: Those whose client accepts our HTTP client, which shows us the headers of every
 #: answer.
 _SHOWN = frozenset(
     {
@@ -40,12 +48,13 @@ _SHOWN = frozenset(
         "vllm",
     }
 )
-#: Those that can be at another address and have something of their own to say there; at
-#: any other one speaks as OpenAI.
+#: Those that keep their own protocol at another address; the others speak as OpenAI
+#: there.
 _ADDRESSED = frozenset({"anthropic", "ollama", "openai-responses", "vllm"})
-#: Stands for a key at an address of the user's own: that of the environment is
-#: OpenAI's, and not for others to see.
+#: Stands for a key at the user's own address: the key in the environment is OpenAI's,
+#: and others must not see it.
 _NO_KEY = "none"
+_LONGEST_MESSAGE = 500
 
 
 class Provider:
@@ -57,7 +66,7 @@ class Provider:
         base_url: of a server that speaks as OpenAI does; the provider's own if left
             out.
         api_key: the provider's environment variable if left out.
-        heed: told the headers of every answer, the seconds of two clocks.
+        heed: called with the headers of every answer, and the seconds of two clocks.
     """
 
     def __init__(
@@ -75,7 +84,9 @@ class Provider:
         self._heed = heed
 
     async def ready(self) -> None:
-        """Load and build what asks: a second or two, on a thread, before any limit or request's time runs.
+        """Load and build the client, before any limit or timeout counts.
+
+        It takes a second or two, on a thread.
 
         Raises:
             StopError: there is no key, or a package is missing.
@@ -85,11 +96,11 @@ class Provider:
             _ = self._model
 
     async def ask(self, request: Request) -> Reply:
-        """One request, sent once.
+        """Send a request once.
 
         Raises:
             ModelError: it failed.
-            StopError: every other one would fail, too.
+            StopError: every other request would fail, too.
         """
         from pydantic_ai import exceptions as errors
         from pydantic_ai.direct import model_request
@@ -109,25 +120,24 @@ class Provider:
         except errors.ModelAPIError as error:
             raise _translated(error, self.name) from error
         except errors.ContentFilterError as error:
-            return Reply(
-                "", ended=f"the provider's filter held the answer back ({_said(error)})"
-            )
+            held = f"the provider's filter held the answer back ({_said(error)})"
+            return Reply("", ended=held)
         except (
             errors.UnexpectedModelBehavior,
+            # If pydantic-ai itself stumbles over the answer, for example one without
+            # any choice.
             LookupError,
             TypeError,
             AttributeError,
         ) as error:
-            # The last three where pydantic-ai itself stumbles over what came back: no
-            # choice at all, say.
             raise ModelError(
                 f"{self.name} answered what nobody understands: {_said(error)}"
             ) from error
         return _reply(response)
 
     @cached_property
-    def _model(self) -> Any:
-        """Built at the first request, on the event loop that it is used on ever after."""
+    def _model(self) -> PydanticModel:
+        """Built at the first request, and used on one event loop from then on."""
         from pydantic_ai.exceptions import UserError
         from pydantic_ai.models import infer_model
 
@@ -143,22 +153,23 @@ class Provider:
     def _provider(self, name: str) -> Any:
         from pydantic_ai.providers import infer_provider, infer_provider_class
 
-        key = _plain(self._api_key) or (_NO_KEY if self._base_url is not None else None)
-        options = {
-            "base_url": self._base_url,
-            "api_key": key,
-            "http_client": self._client() if name in _SHOWN else None,
-        }
-        given = {
-            option: value for option, value in options.items() if value is not None
-        }
-        make: Any = infer_provider_class(name) if given else infer_provider
-        return make(**given) if given else make(name)
+        options: dict[str, object] = {}
+        key = _plain(self._api_key)
+        if self._base_url is not None:
+            options["base_url"] = self._base_url
+            key = key or _NO_KEY
+        if key:
+            options["api_key"] = key
+        if name in _SHOWN:
+            options["http_client"] = self._client()
+        if not options:
+            return infer_provider(name)
+        return infer_provider_class(name)(**options)
 
-    def _client(self) -> Any:
+    def _client(self) -> httpx2.AsyncClient:
         import httpx2
 
-        async def heed(response: Any) -> None:
+        async def heed(response: httpx2.Response) -> None:
             self._heed(response.headers, time.monotonic(), time.time())
 
         return httpx2.AsyncClient(
@@ -169,39 +180,50 @@ class Provider:
 
 
 def check(name: str, base_url: str | None) -> tuple[str, str]:
-    """Provider and full name of a model string, checked as far as it can be without loading anything.
+    """The provider and the full name of a model string.
+
+    Checked as far as possible without loading anything.
 
     Raises:
-        UsageError: it is no model string, names no provider that there is, or the
-            package is not installed.
+        UsageError: it is not a model string, names an unknown provider, or the package
+            is not installed.
     """
-    import difflib
     from importlib.util import find_spec
 
     provider, _, model = name.partition(":")
     if not model.strip() and base_url is not None and provider.strip():
         provider, model = "openai-chat", provider
-    known = sorted(PROVIDERS)
     if not model.strip():
         raise UsageError(
-            f'model={name!r} is no model: write "offline", "provider:model" such as "openai:gpt-4o-mini" or "ollama:qwen3", or give a function of the text.'
+            f'model={name!r} is no model: write "offline", "provider:model" such as '
+            '"openai:gpt-4o-mini" or "ollama:qwen3", or give a function of the text.'
         )
     if provider.partition("/")[0] not in PROVIDERS:
-        close = difflib.get_close_matches(provider, known, n=1)
-        raise UsageError(
-            f"model={name!r}: there is no provider {provider!r}. "
-            + (f"Did you mean {close[0]!r}? " if close else "")
-            + f"There are {', '.join(known)}."
-        )
+        raise _no_provider(name, provider)
     if find_spec("pydantic_ai") is None:
         raise UsageError(f"model={name!r} needs pydantic-ai; {INSTALL}")
-    if base_url is not None and not str(base_url).startswith(("http://", "https://")):
-        raise UsageError(
-            f'base_url={base_url!r} is no address: write it with http:// or https://, such as "http://localhost:8000/v1".'
-        )
-    if base_url is not None and provider not in _ADDRESSED:
-        provider = "openai-chat"  # what is at an address of one's own seldom speaks the newer protocol of "openai:"
+    if base_url is not None:
+        if not str(base_url).startswith(("http://", "https://")):
+            raise UsageError(
+                f"base_url={base_url!r} is no address: write it with http:// or "
+                'https://, such as "http://localhost:8000/v1".'
+            )
+        if provider not in _ADDRESSED:
+            # A server of one's own rarely speaks the newer protocol of "openai:".
+            provider = "openai-chat"
     return provider, f"{provider}:{model}"
+
+
+def _no_provider(name: str, provider: str) -> UsageError:
+    import difflib
+
+    known = sorted(PROVIDERS)
+    close = difflib.get_close_matches(provider, known, n=1)
+    hint = f"Did you mean {close[0]!r}? " if close else ""
+    return UsageError(
+        f"model={name!r}: there is no provider {provider!r}. {hint}"
+        f"There are {', '.join(known)}."
+    )
 
 
 def _plain(secret: str | None) -> str | None:
@@ -209,19 +231,20 @@ def _plain(secret: str | None) -> str | None:
     return str.__str__(secret) if secret is not None else None
 
 
-def _asked_for(model: Any, schema: dict[str, Any]) -> Any:
-    """An answer of this form: by the model's own structured output where it has that, else as the call of a tool."""
+def _asked_for(
+    model: PydanticModel, schema: dict[str, object]
+) -> ModelRequestParameters:
+    """Ask for an answer of this form.
+
+    By the model's own structured output if it has that, else as the call of a tool.
+    """
     from pydantic_ai.models import ModelRequestParameters
     from pydantic_ai.output import OutputObjectDefinition
     from pydantic_ai.tools import ToolDefinition
 
     if model.profile.get("supports_json_schema_output"):
-        return ModelRequestParameters(
-            output_mode="native",
-            output_object=OutputObjectDefinition(
-                json_schema=schema, name="labels", strict=True
-            ),
-        )
+        form = OutputObjectDefinition(json_schema=schema, name="labels", strict=True)
+        return ModelRequestParameters(output_mode="native", output_object=form)
     tool = ToolDefinition(
         name="labels",
         description="Answer with this.",
@@ -229,38 +252,43 @@ def _asked_for(model: Any, schema: dict[str, Any]) -> Any:
         kind="output",
     )
     return ModelRequestParameters(
-        output_mode="tool", output_tools=[tool], allow_text_output=False
+        output_mode="tool",
+        output_tools=[tool],
+        allow_text_output=False,
     )
 
 
-def _reply(response: Any) -> Reply:
-    from pydantic_ai.messages import TextPart, ToolCallPart
+_ENDED = {
+    "length": "the model's answer was cut off, it was too long",
+    "content_filter": "the model refused to answer",
+}
 
+
+def _reply(response: ModelResponse) -> Reply:
     usage = response.usage
     tokens = Tokens(usage.input_tokens, usage.output_tokens, usage.cache_read_tokens)
-    calls = [
-        part.args_as_json_str()
-        for part in response.parts
-        if isinstance(part, ToolCallPart)
-    ]
-    text = (
-        calls[0]
-        if calls
-        else "".join(
-            part.content for part in response.parts if isinstance(part, TextPart)
-        )
-    )
-    ended = {
-        "length": "the model's answer was cut off, it was too long",
-        "content_filter": "the model refused to answer",
-    }.get(response.finish_reason or "", "")
-    return Reply(text, tokens, ended)
+    ended = _ENDED.get(response.finish_reason or "", "")
+    return Reply(_text(response), tokens, ended)
 
 
-def _translated(error: Any, name: str) -> Exception:
+def _text(response: ModelResponse) -> str:
+    """The first call of a tool, else all of the text."""
+    from pydantic_ai.messages import TextPart, ToolCallPart
+
+    texts = []
+    for part in response.parts:
+        if isinstance(part, ToolCallPart):
+            return part.args_as_json_str()
+        if isinstance(part, TextPart):
+            texts.append(part.content)
+    return "".join(texts)
+
+
+def _translated(error: Exception, name: str) -> Exception:
     from pydantic_ai import exceptions as errors
 
-    status, said = getattr(error, "status_code", None), _said(error)
+    status = getattr(error, "status_code", None)
+    said = _said(error)
     if isinstance(error, errors.ModelQuotaExceededError):
         return StopError(f"the account behind {name} has nothing left to spend: {said}")
     if isinstance(error, errors.ModelAuthenticationError):
@@ -272,9 +300,13 @@ def _translated(error: Any, name: str) -> Exception:
     return ModelError(f"{name}: {said}", status, retry_after(error))
 
 
-def _said(error: Any) -> str:
-    """What the provider says, without what was sent to it."""
+def _said(error: Exception) -> str:
+    """What the provider said, without what was sent to it."""
+    said = None
     body = getattr(error, "body", None)
-    inside = body.get("error", body) if isinstance(body, dict) else None
-    said = inside.get("message") if isinstance(inside, dict) else None
-    return " ".join(str(said or getattr(error, "message", error)).split())[:500]
+    if isinstance(body, dict):
+        inside = body.get("error", body)
+        if isinstance(inside, dict):
+            said = inside.get("message")
+    text = str(said or getattr(error, "message", error))
+    return " ".join(text.split())[:_LONGEST_MESSAGE]

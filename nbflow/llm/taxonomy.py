@@ -1,4 +1,4 @@
-"""Taxonomy: the labels that a text may have, in whichever form they were given."""
+"""Taxonomy: the labels that a text may have, in whatever form they were given."""
 
 from __future__ import annotations
 
@@ -9,12 +9,21 @@ import typing
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbflow._core.label import is_missing, plain
 from nbflow.errors import UsageError
 
-_FORMS = "a list of labels, a dict of label -> description, an Enum, a Literal, or a pydantic model with one field of these"
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+#: Labels with their descriptions, both as they were given.
+Pairs: TypeAlias = "list[tuple[object, object]]"
+
+_FORMS = (
+    "a list of labels, a dict of label -> description, an Enum, a Literal, or a "
+    "pydantic model with one field of these"
+)
 _UNKNOWN = "none of the other labels fits, or the text does not say enough"
 
 
@@ -23,8 +32,8 @@ class Taxonomy:
     """Labels in their order.
 
     Attributes:
-        labels: each with its description, empty where there is none.
-        about: what the type that the labels came from says of them.
+        labels: each with its description, empty if there is none.
+        about: the documentation of the type that the labels came from.
         unknown: the label for texts that fit no other, if one was asked for.
     """
 
@@ -34,22 +43,28 @@ class Taxonomy:
 
     @property
     def value(self) -> list[str] | dict[str, str]:
-        """The labels as their author would write them: what keys cover and an explanation shows."""
+        """The labels as their author would write them.
+
+        This is what keys cover and an explanation shows.
+        """
         return dict(self.labels) if any(self.labels.values()) else list(self.labels)
 
     def find(self, label: str) -> str | None:
-        """The label that is meant: as it is, or with other capitals or spaces around it, if only one can be."""
+        """The label that is meant.
+
+        The same, or one that differs only in capitals and surrounding spaces, if there
+        is only one.
+        """
         label = _composed(label.strip())
-        found = [known for known in self.labels if _composed(known) == label]
-        found = found or [
-            known
-            for known in self.labels
-            if _composed(known).casefold() == label.casefold()
-        ]
+        known = {each: _composed(each) for each in self.labels}
+        found = [each for each, text in known.items() if text == label]
+        if not found:
+            label = label.casefold()
+            found = [each for each, text in known.items() if text.casefold() == label]
         return found[0] if len(found) == 1 else None
 
 
-def read(labels: Any, unknown: str | None = None) -> Taxonomy:
+def read(labels: object, unknown: str | None = None) -> Taxonomy:
     """A taxonomy of labels in any form.
 
     Args:
@@ -64,105 +79,106 @@ def read(labels: Any, unknown: str | None = None) -> Taxonomy:
     found: dict[str, str] = {}
     seen: set[str] = set()
     for place, (given, said) in enumerate(pairs):
-        label, description = plain(given), None if is_missing(said) else said
-        _check(label, f"labels[{place}]")
+        label = _checked(given, f"labels[{place}]")
         if _composed(label) in seen:
             raise UsageError(f"The label {label!r} is there twice.")
         seen.add(_composed(label))
-        if not isinstance(description, str | None):
+        description = "" if is_missing(said) else said
+        if not isinstance(description, str):
             raise UsageError(
-                f"The description of {label!r} is {description!r}, which is no text: labels={{label: description}}."
+                f"The description of {label!r} is {description!r}, which is no text: "
+                "labels={label: description}."
             )
-        found[label] = (description or "").strip()
+        found[label] = description.strip()
     if unknown is not None:
-        unknown = plain(unknown)
-        _check(unknown, "unknown")
+        unknown = _checked(unknown, "unknown")
         found[unknown] = found.get(unknown) or _UNKNOWN
-    if len(found) < 2:  # noqa: PLR2004
-        raise UsageError(
-            f"There {'is one label' if found else 'are no labels'}: to choose between takes two or more."
-        )
+    if not found:
+        raise UsageError("There are no labels: to choose between takes two or more.")
+    if len(found) == 1:
+        raise UsageError("There is one label: to choose between takes two or more.")
     return Taxonomy(found, about, unknown)
 
 
-def _check(label: Any, where: str) -> None:
+def _checked(given: object, where: str) -> str:
+    """A label as text."""
+    label = plain(given)
     if not isinstance(label, str):
         raise UsageError(f"{where} is {label!r}: a label is a text.")
     if label.splitlines() != [label] or label != label.strip():
         raise UsageError(
-            f"{where} is {label!r}: a label is one line of text, without spaces around it."
+            f"{where} is {label!r}: a label is one line of text, without spaces "
+            "around it."
         )
+    return label
 
 
-def _pairs(labels: Any) -> tuple[str, list[tuple[Any, Any]]]:
-    """What the labels' type says of them, and each label with its description."""
+def _pairs(labels: object) -> tuple[str, Pairs]:
+    """The documentation of the labels' type, and each label with its description."""
     choice = _choice(labels)
+    if isinstance(choice, enum.EnumType):
+        return _doc(choice), _undescribed(choice)
     if choice is not None:
-        members: list[Any] = (
-            [*choice]
-            if isinstance(choice, enum.EnumType)
-            else [*typing.get_args(choice)]
-        )
-        return _doc(choice) if isinstance(choice, enum.EnumType) else "", [
-            (label, None) for label in members
-        ]
+        return "", _undescribed(typing.get_args(choice))
     if isinstance(labels, type) and hasattr(labels, "model_fields"):
         return _of_model(labels)
     if isinstance(labels, Mapping):
-        return "", [*labels.items()]
+        return "", list(labels.items())
     if isinstance(labels, set | frozenset):
-        return "", [(label, None) for label in sorted(labels, key=str)]
+        return "", _undescribed(sorted(labels, key=str))
     if isinstance(labels, str) or not isinstance(labels, Iterable):
         raise UsageError(f"labels={labels!r} has to be {_FORMS}.")
-    return "", [(label, None) for label in labels]
+    return "", _undescribed(labels)
 
 
-def _of_model(model: Any) -> tuple[str, list[tuple[Any, Any]]]:
-    choices = {
-        name: choice
-        for name, field in model.model_fields.items()
-        if (choice := _choice(field.annotation)) is not None
-    }
+def _undescribed(labels: Iterable[object]) -> Pairs:
+    return [(label, None) for label in labels]
+
+
+def _of_model(model: type[BaseModel]) -> tuple[str, Pairs]:
+    choices = {}
+    for name, field in model.model_fields.items():
+        choice = _choice(field.annotation)
+        if choice is not None:
+            choices[name] = choice
     if len(choices) != 1:
         found = f"{len(choices)} ({', '.join(choices)})" if choices else "none"
         raise UsageError(
-            f"{model.__name__} has to have one field that is a Literal or an Enum, and has {found}: its choices are the labels."
+            f"{model.__name__} has to have one field that is a Literal or an Enum, "
+            f"and has {found}: its choices are the labels."
         )
     ((name, choice),) = choices.items()
     about, pairs = _pairs(choice)
-    said = (_doc(model), model.model_fields[name].description or "", about)
+    said = (_doc(model), model.model_fields[name].description, about)
     return "\n".join(text for text in said if text), pairs
 
 
-def _choice(annotation: Any) -> Any:
-    """The Literal or Enum that a type is, by another name, annotated or with ``None`` as well."""
+def _choice(annotation: object) -> Any:
+    """The Literal or Enum that a type is.
+
+    The type may be an alias, annotated, or allow ``None`` as well.
+    """
     annotation = getattr(annotation, "__value__", annotation)
-    origin, inside = (
-        typing.get_origin(annotation),
-        [part for part in typing.get_args(annotation) if part is not type(None)],
-    )
-    if origin is typing.Literal or (
-        isinstance(annotation, type) and issubclass(annotation, enum.Enum)
-    ):
+    origin = typing.get_origin(annotation)
+    if origin is typing.Literal or isinstance(annotation, enum.EnumType):
         return annotation
-    if origin is typing.Annotated or (
-        origin in (typing.Union, types.UnionType) and len(inside) == 1
-    ):
+    inside = [part for part in typing.get_args(annotation) if part is not type(None)]
+    if origin is typing.Annotated:
+        return _choice(inside[0])
+    if origin in (typing.Union, types.UnionType) and len(inside) == 1:
         return _choice(inside[0])
     return None
 
 
 def _composed(label: str) -> str:
-    """With one code for what looks the same: a letter and its accent are two in some texts."""
+    """One code for what looks the same: some texts have a letter and its accent."""
     return unicodedata.normalize("NFC", label)
 
 
 def _doc(kind: type) -> str:
-    """What the author of a class says of it, not what Python says of every such class."""
+    """The docstring that the author of a class wrote, not one that Python gave it."""
     said = vars(kind).get("__doc__")
     inherited = {getattr(base, "__doc__", None) for base in kind.__mro__[1:]}
-    return (
-        inspect.cleandoc(said)
-        if said and said not in inherited and said != "An enumeration."
-        else ""
-    )
+    if not said or said in inherited or said == "An enumeration.":
+        return ""
+    return inspect.cleandoc(said)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from nbflow._core.entry import Called, Failure
-    from nbflow._core.sheet import Lane
+    from nbflow._core.sheet import FlowColumns
     from nbflow._core.table import Cause
     from nbflow._run.inspection import FlowView, Inspection, StepView
     from nbflow._run.run import Run
@@ -174,7 +174,9 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             "costs": any(map(state.has_used, range(len(state.flows)))),
             "again": undone,
             "failed": broken,
-            "flows": [_lane(sheet.lanes[flow], state, flow) for flow in _flows(state)],
+            "flows": [
+                _lane(sheet.columns[flow], state, flow) for flow in _flows(state)
+            ],
             "causes": [_cause(number, cause) for number, cause in sheet.worst(_CAUSES)],
             "kinds": sum(1 for cause in sheet.causes if cause.records),
             "remarks": _remarks(state),
@@ -287,7 +289,7 @@ def _mean_rate(state: RunState, tally: Mapping[State, int]) -> float | None:
     return worked / state.seconds if worked and state.seconds > 0 else None
 
 
-def _lane(lane: Lane, state: RunState, flow: int) -> RowData:
+def _lane(lane: FlowColumns, state: RunState, flow: int) -> RowData:
     """Return a flow as it travels: name, rows by state, rows cached as a whole, steps, why it ran."""
     name = state.flows[flow]
     counts = state.count(flow)

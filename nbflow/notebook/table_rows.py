@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nbflow._core.entry import Failure, RunState
-    from nbflow._core.sheet import Lane, Sheet
+    from nbflow._core.sheet import FlowColumns, Sheet
     from nbflow.notebook.live_table import RowData
 
     Rows = NDArray[np.int64]
@@ -97,7 +97,7 @@ def rows_of(state: RunState, sheet: Sheet, query: Query, now: float) -> Rows:
         fits &= np.isin(codes, [CODES[state] for state in query.states])
     if query.step:
         for column, flow in enumerate(flows):
-            track = _track(sheet.lanes[flow], query.step, len(state.keys))
+            track = _track(sheet.columns[flow], query.step, len(state.keys))
             fits[:, column] &= _STOPPED[track]
     if query.cause is not None:
         causes = sheet.cause_of.items()
@@ -136,7 +136,7 @@ def _padded(values: NDArray[Scalar], length: int, fill: int) -> NDArray[Scalar]:
     return whole
 
 
-def _track(lane: Lane, step: str, length: int) -> Codes:
+def _track(lane: FlowColumns, step: str, length: int) -> Codes:
     """Return how the calls of a step ended, record by record."""
     track = lane.tracks.get(step)
     codes = bytes(track.codes) if track is not None else b""
@@ -184,7 +184,7 @@ def _order(
 ) -> Rows:
     """Return in which order the chosen rows are shown."""
     records, columns = np.divmod(chosen, len(flows))
-    lanes = [sheet.lanes[flow] for flow in flows]
+    lanes = [sheet.columns[flow] for flow in flows]
     length = len(state.keys)
     values: NDArray[np.generic]
     if query.sort == "key":
@@ -242,7 +242,7 @@ def row_of(state: RunState, sheet: Sheet, number: int) -> RowData:
     ended, ``-`` if it was not called.
     """
     record, flow = place = divmod(number, len(state.flows))
-    lane = sheet.lanes[flow]
+    lane = sheet.columns[flow]
     code = CODES[state.item(record, flow)]
     message = ""
     if place in sheet.retrying:
@@ -280,7 +280,7 @@ def _cost(state: RunState, record: int, flow: int) -> str:
     return "unknown" if math.isnan(cost) else money(cost)
 
 
-def _letters(lane: Lane, record: int) -> str:
+def _letters(lane: FlowColumns, record: int) -> str:
     codes = [track.code(record) for name, track in lane.tracks.items() if name != WHOLE]
     return "".join("-" if code == UNCALLED else str(code) for code in codes)
 

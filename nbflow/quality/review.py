@@ -218,7 +218,7 @@ class Review:
         answers = self._answers
         mine = [
             decision
-            for decision in standing(self._run.engine.reviews.all())
+            for decision in standing(self._run.engine.decisions.all())
             if decision.flow == answers.flow and decision.field == answers.field
         ]
         rows = (
@@ -235,12 +235,12 @@ class Review:
     def _keep(self, subject: Subject, place: int, label: str | None) -> Decision:
         """Save a decision; without a ``label`` it takes back the one that stands."""
         engine = self._run.engine
-        reviews = engine.reviews
+        kept = engine.decisions
         with self._mutex:
             # A decision is later than what was decided before it, also if a clock was
             # set back or another one is ahead.
             at = engine.clock.time()
-            for earlier in reviews.all():
+            for earlier in kept.all():
                 if earlier.subject == subject:
                     at = max(at, earlier.at + _TICK)
             decision = Decision(
@@ -252,7 +252,7 @@ class Review:
                 key=self.keys[place],
                 run=self._run.id,
             )
-            reviews.add(decision)
+            kept.add(decision)
             if label is not None:
                 self._made.append(decision)
         return decision

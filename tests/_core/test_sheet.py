@@ -21,7 +21,7 @@ def failed(step="ask", message="late"):
 
 
 def track(sheet, step, record=0, flow=0):
-    code = sheet.lanes[flow].tracks[step].code(record)
+    code = sheet.columns[flow].tracks[step].code(record)
     return None if code == UNCALLED else STATES[code]
 
 
@@ -37,11 +37,11 @@ def test_a_record_s_line_follows_its_calls():
         State.RETRYING,
     )
     assert sheet.retrying == {(0, 0): ("ask", failed())}
-    assert sheet.lanes[0].seconds[0] == 1.5
+    assert sheet.columns[0].seconds[0] == 1.5
     sheet.apply(Called(0, 0, "ask", State.COMPLETED, 106.0, 0.5, 2, "00" * 20))
     assert sheet.retrying == {}
     sheet.apply(Item(0, 0, State.COMPLETED, 106.0, 4.5, "00" * 20))
-    assert (sheet.lanes[0].seconds[0], sheet.lanes[0].attempts[0]) == (4.5, 2)
+    assert (sheet.columns[0].seconds[0], sheet.columns[0].attempts[0]) == (4.5, 2)
 
 
 def test_a_record_that_runs_again_begins_a_new_line_and_is_counted_once():
@@ -64,7 +64,7 @@ def test_a_record_that_runs_again_begins_a_new_line_and_is_counted_once():
         Item(0, 0, State.COMPLETED, 112.0, 1.0),
     ):
         sheet.apply(entry)
-    assert {step: found.counts for step, found in sheet.lanes[0].tracks.items()} == {
+    assert {step: found.counts for step, found in sheet.columns[0].tracks.items()} == {
         "fetch": {State.CACHED: 1},
         "ask": {State.COMPLETED: 1},
     }
@@ -74,7 +74,7 @@ def test_a_record_that_runs_again_begins_a_new_line_and_is_counted_once():
 def test_a_flow_that_was_remembered_as_a_whole_counts_for_all_its_steps():
     _, sheet = made(Listed(0, "a"), Item(0, 0, State.CACHED, 101.0, 0.0, "00" * 20))
     assert track(sheet, WHOLE) is State.CACHED
-    assert list(sheet.lanes[0].tracks) == [WHOLE]
+    assert list(sheet.columns[0].tracks) == [WHOLE]
 
 
 def test_a_map_s_cached_item_is_its_step_s_cached_call():
@@ -83,7 +83,7 @@ def test_a_map_s_cached_item_is_its_step_s_cached_call():
         Called(0, 0, "triage", State.CACHED, 101.0, 0.0, 0),
         Item(0, 0, State.CACHED, 101.0, 0.0, "00" * 20),
     )
-    assert list(sheet.lanes[0].tracks) == ["triage"]
+    assert list(sheet.columns[0].tracks) == ["triage"]
     assert track(sheet, "triage") is State.CACHED
 
 

@@ -33,7 +33,7 @@ class Model(pydantic.BaseModel, frozen=True):
 def decide(run, place, label, *, on=(), field="label", at=1.0):
     """Keep a decision about the record in this place of the batch."""
     row = list(run.reader.batch().rows())[place]
-    run.engine.reviews.add(
+    run.engine.decisions.add(
         Decision(
             "triage",
             field,
@@ -124,7 +124,7 @@ def test_the_latest_decision_stands_and_one_taken_back_does_not(nb):
     assert run.results()["triage.label"].tolist()[0] == "late"
     decide(run, 0, None, at=4.0)
     assert run.results()["triage.label"].tolist()[0] == "bug"
-    assert standing(run.engine.reviews.all()) == []
+    assert standing(run.engine.decisions.all()) == []
 
 
 def test_a_run_whose_records_were_not_kept_knows_what_was_decided_on_it(nb):

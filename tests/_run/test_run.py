@@ -89,7 +89,7 @@ def test_another_process_sees_the_same_rows(nb, flow, gate):
         elsewhere(nb, run).reader.look() as (other, theirs),
     ):
         assert other.counts == state.counts
-        assert theirs.lanes[0].seconds.tolist() == sheet.lanes[0].seconds.tolist()
+        assert theirs.columns[0].seconds.tolist() == sheet.columns[0].seconds.tolist()
 
 
 def test_waiting_ends_when_its_time_is_up(nb, flow):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nbflow._core.decision import Decision
-from nbflow._store.decisions import Reviews
+from nbflow._store.decisions import Decisions
 from nbflow._store.ledger import FileLedger, MemoryLedger
 from nbflow._store.seal import Seal
 from nbflow.errors import StoreWarning
@@ -22,11 +22,11 @@ import os, signal, sys
 from pathlib import Path
 from nbflow._core.decision import Decision
 from nbflow._store.ledger import FileLedger
-from nbflow._store.decisions import Reviews
+from nbflow._store.decisions import Decisions
 from nbflow._store.seal import Seal
 
 folder, name, count, kill = sys.argv[1:]
-reviews = Reviews(FileLedger(Path(folder) / "runs", Seal(bytes(32))).beside("reviews"))
+reviews = Decisions(FileLedger(Path(folder) / "runs", Seal(bytes(32))).beside("reviews"))
 for n in range(int(count)):
     reviews.add(Decision("triage", "label", (), bytes(20), f"{name}-{n}", None, name, float(n), "k", "r"))
 if kill == "yes":
@@ -59,8 +59,8 @@ def ledger(request, tmp_path):
 
 
 def test_a_decision_comes_back_whole_and_is_no_run(ledger):
-    Reviews(ledger.beside("reviews")).add(decision())
-    assert Reviews(ledger.beside("reviews")).all() == [decision()]
+    Decisions(ledger.beside("reviews")).add(decision())
+    assert Decisions(ledger.beside("reviews")).all() == [decision()]
     assert ledger.runs() == []
 
 
@@ -73,7 +73,9 @@ def start(folder, name, count, kill="no"):
 
 def test_processes_and_threads_that_review_at_once_lose_nothing(tmp_path):
     processes = [start(tmp_path, name, 60) for name in ("ana", "bo")]
-    reviews = Reviews(FileLedger(tmp_path / "runs", Seal(bytes(32))).beside("reviews"))
+    reviews = Decisions(
+        FileLedger(tmp_path / "runs", Seal(bytes(32))).beside("reviews")
+    )
     threads = [
         threading.Thread(
             target=lambda name=name: [
@@ -96,12 +98,16 @@ def test_processes_and_threads_that_review_at_once_lose_nothing(tmp_path):
 def test_a_process_that_is_killed_leaves_every_decision_that_it_made(tmp_path):
     process = start(tmp_path, "ana", 5, "yes")
     assert process.wait(60) == -signal.SIGKILL
-    reviews = Reviews(FileLedger(tmp_path / "runs", Seal(bytes(32))).beside("reviews"))
+    reviews = Decisions(
+        FileLedger(tmp_path / "runs", Seal(bytes(32))).beside("reviews")
+    )
     assert [one.label for one in reviews.all()] == [f"ana-{n}" for n in range(5)]
 
 
 def test_a_forked_child_writes_to_a_file_of_its_own(tmp_path):
-    reviews = Reviews(FileLedger(tmp_path / "runs", Seal(bytes(32))).beside("reviews"))
+    reviews = Decisions(
+        FileLedger(tmp_path / "runs", Seal(bytes(32))).beside("reviews")
+    )
     reviews.add(decision("parent"))
     child = os.fork()
     if not child:
@@ -116,8 +122,8 @@ def test_what_was_changed_or_made_with_another_secret_or_taken_from_a_batch_is_n
     tmp_path,
 ):
     ledger = FileLedger(tmp_path / "runs", Seal(bytes(32)))
-    Reviews(ledger.beside("reviews")).add(decision())
-    forged = Reviews(
+    Decisions(ledger.beside("reviews")).add(decision())
+    forged = Decisions(
         FileLedger(tmp_path / "runs", Seal(bytes([1] * 32))).beside("reviews")
     )
     with pytest.warns(StoreWarning, match="damaged"):
@@ -129,4 +135,4 @@ def test_what_was_changed_or_made_with_another_secret_or_taken_from_a_batch_is_n
     (file,) = (tmp_path / "reviews").glob("reviewer-????????????????/records")
     file.write_bytes(file.read_bytes().replace(b"billing", b"Billing"))
     with pytest.warns(StoreWarning, match="damaged"):
-        assert Reviews(ledger.beside("reviews")).all() == []
+        assert Decisions(ledger.beside("reviews")).all() == []

@@ -18,7 +18,7 @@ import diskcache
 import pytest
 
 from nbflow._store.disk.disk_store import DiskStore
-from nbflow._store.disk.diskcache_table import Bytes
+from nbflow._store.disk.diskcache_table import BytesDisk
 from nbflow._store.seal import HEAD, Seal
 from nbflow.errors import StoreError, StoreWarning
 
@@ -436,7 +436,7 @@ def test_a_pickle_in_the_table_is_never_loaded(store, path, tmp_path):
         cache.set(("a", "tuple"), b"bytes")
     with pytest.warns(StoreWarning, match="does not verify"):
         assert store.get(key(1)) is None
-    with diskcache.Cache(str(home(path) / "shelf"), disk=Bytes) as cache:
+    with diskcache.Cache(str(home(path) / "shelf"), disk=BytesDisk) as cache:
         for refused in (lambda: cache.get(key(1)), lambda: list(cache)):
             with pytest.raises(StoreError, match="not written by nbflow"):
                 refused()
@@ -451,7 +451,7 @@ def test_the_folder_is_one_that_diskcache_reads(store, path):
     """Keys are text and values the sealed entries: the format is nobody's secret."""
     fill(store)
     store.close()
-    with diskcache.Cache(str(home(path) / "shelf"), disk=Bytes) as cache:
+    with diskcache.Cache(str(home(path) / "shelf"), disk=BytesDisk) as cache:
         assert Seal(SECRET).unseal(key(5), cache[key(5)]) == SMALL[key(5)]
         assert {name: Seal(SECRET).unseal(name, cache[name]) for name in LARGE} == LARGE
         assert set(cache) == set(ALL)

@@ -251,7 +251,7 @@ def test_a_decision_that_could_not_be_kept_is_said_and_the_record_stays(
 ):
     shown = opened(review)
     monkeypatch.setattr(
-        review._run.engine.reviews,
+        review._run.engine.decisions,
         "add",
         lambda _: (_ for _ in ()).throw(nf.StoreError("the disk is full")),
     )

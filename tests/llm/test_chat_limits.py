@@ -4,7 +4,7 @@ import chat_server as chat
 import pytest
 
 import nbflow as nf
-from nbflow.llm.rate_limit import Bucket, Channel, channel
+from nbflow.llm.rate_limit import Bucket, RateLimiter, limiter_of
 
 
 def tally(run):
@@ -89,13 +89,13 @@ def test_what_a_request_came_to_is_settled_afterwards():
 
 
 def test_a_pause_is_as_long_as_the_provider_says():
-    way, clock = Channel(), Paused()
+    way, clock = RateLimiter(), Paused()
     assert sends(way, clock, [limited(7.0), "answer"]) == "answer"
     assert clock.waits == [7.0]
 
 
 def test_a_pause_of_one_is_a_pause_of_all_who_name_the_provider():
-    way, clock = Channel(), Paused()
+    way, clock = RateLimiter(), Paused()
     way.heed(
         {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m3s"},
         clock.now,
@@ -103,9 +103,11 @@ def test_a_pause_of_one_is_a_pause_of_all_who_name_the_provider():
     )
     assert sends(way, clock, ["answer"]) == "answer"
     assert clock.waits == [60.0]
-    assert channel("openai", "http://here/v1") is channel("openai", "http://here/v1/")
-    assert channel("openai", None) is not channel("openai", "http://here/v1")
-    assert channel("openai", None) is not channel("anthropic", None)
+    assert limiter_of("openai", "http://here/v1") is limiter_of(
+        "openai", "http://here/v1/"
+    )
+    assert limiter_of("openai", None) is not limiter_of("openai", "http://here/v1")
+    assert limiter_of("openai", None) is not limiter_of("anthropic", None)
 
 
 @pytest.mark.parametrize(
@@ -143,14 +145,14 @@ def test_a_pause_of_one_is_a_pause_of_all_who_name_the_provider():
     ],
 )
 def test_nothing_left_means_waiting_until_there_is(headers, waits):
-    way, clock = Channel(), Paused()
+    way, clock = RateLimiter(), Paused()
     way.heed(headers, clock.now, 1795521600.0)
     sends(way, clock, ["answer"])
     assert clock.waits == waits
 
 
 def test_a_provider_that_says_nothing_but_wait_fails_the_attempt_in_the_end():
-    way, clock = Channel(), Paused()
+    way, clock = RateLimiter(), Paused()
     with pytest.raises(nf.RetryAfterError, match="nothing but to wait"):
         sends(way, clock, [limited()] * 20)
     assert clock.waits == [1, 2, 4, 8, 16, 32]
@@ -158,19 +160,19 @@ def test_a_provider_that_says_nothing_but_wait_fails_the_attempt_in_the_end():
 
 def test_nobody_waits_for_hours_in_one_attempt():
     with pytest.raises(nf.RetryAfterError, match="asks to wait for 7200 s") as told:
-        sends(Channel(), Paused(), [limited(7200.0)])
+        sends(RateLimiter(), Paused(), [limited(7200.0)])
     assert told.value.retry_after == 600
 
 
 def test_a_refused_request_uses_up_no_tokens():
-    way, clock = Channel(), Paused()
+    way, clock = RateLimiter(), Paused()
     way.limit(None, 600)
     sends(way, clock, [limited(1.0)] * 3 + ["answer"])
     assert clock.now < 1000 + 3 + 1
 
 
 def test_an_answer_in_between_gives_patience_anew():
-    way, clock = Channel(), Paused()
+    way, clock = RateLimiter(), Paused()
     for _ in range(5):
         assert (
             sends(way, clock, [limited(1.0), limited(1.0), limited(1.0), "answer"])
@@ -195,7 +197,7 @@ def test_the_headers_of_good_answers_are_heeded(nb, server, categorizer):
         "x-ratelimit-reset-requests": "55s",
     }
     categorizer()("one")
-    way = channel("openai-chat", server.url)
+    way = limiter_of("openai-chat", server.url)
     assert way._paused_until > nb.engine.clock.monotonic() + 5
 
 

@@ -212,7 +212,7 @@ def test_labels_may_be_an_enum_or_numbers(nb):
 
 def decide(run, place, label, at=1.0):
     row = list(run.reader.batch().rows())[place]
-    run.engine.reviews.add(
+    run.engine.decisions.add(
         Decision(
             "triage",
             "label",

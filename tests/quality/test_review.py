@@ -128,7 +128,7 @@ def test_undo_takes_back_the_last_decision_then_the_one_before(send):
     review.decide("c", "billing")
     assert review.undo("c").label == "billing"
     assert review.left == review.keys
-    assert len(review._run.engine.reviews.all()) == 6, "nothing is erased"
+    assert len(review._run.engine.decisions.all()) == 6, "nothing is erased"
 
 
 def test_undo_passes_over_what_does_not_stand_and_forgets_nothing_that_it_could_not_take_back(
@@ -143,7 +143,7 @@ def test_undo_passes_over_what_does_not_stand_and_forgets_nothing_that_it_could_
     other.decide("c", "bug")
     with monkeypatch.context() as full:
         full.setattr(
-            run.engine.reviews,
+            run.engine.decisions,
             "add",
             lambda _: (_ for _ in ()).throw(nf.StoreError("the disk is full")),
         )

@@ -1,9 +1,13 @@
-"""numpy: arrays as npy without pickle, object arrays by element, scalars by dtype and bytes."""
+"""arrays: numpy.
+
+Arrays are written as npy without pickle, object arrays by element, scalars by dtype and
+bytes.
+"""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec.msgpack import Ext
 
@@ -11,21 +15,28 @@ from nbflow._store.codecs import tags
 from nbflow._store.codecs.plain import UnfitError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from nbflow._store.codecs.plain import Read, ReadExtension, Writer
+
+#: An array of numpy, of any shape and dtype.
+Array: TypeAlias = "NDArray[Any]"
+Dtype: TypeAlias = "np.dtype[Any]"
 
 _KINDS = frozenset("biufcmMSUV")
 _HEADER_LIMIT = 10_000  # what numpy agrees to parse
 
 
 def is_array(value: object) -> bool:
-    """Whether ``value``, of a class of numpy, is an array proper with a fixed element size."""
+    """Whether ``value``, of a class of numpy, is a plain array of fixed-size elements."""
     import numpy as np
 
     return type(value) is np.ndarray and not value.dtype.hasobject
 
 
-def write_npy(array: Any) -> bytes:
-    """The npy file of ``array``, C or Fortran order kept.
+def write_npy(array: Array) -> bytes:
+    """The npy file of ``array``, in its own order, C or Fortran.
 
     Raises:
         UnfitError, ValueError: npy would lose something of the dtype.
@@ -40,11 +51,11 @@ def write_npy(array: Any) -> bytes:
         raise UnfitError
     flat = array.ravel(order="F" if description["fortran_order"] else "C")
     if array.dtype.itemsize:
-        file.write(flat.view(np.uint8))
+        file.write(flat.view(np.uint8).data)
     return file.getvalue()
 
 
-def read_npy(data: bytes | memoryview) -> Any:
+def read_npy(data: bytes | memoryview) -> Array:
     """The array in an npy file: a writable copy."""
     import numpy as np
 
@@ -56,15 +67,20 @@ def read_npy(data: bytes | memoryview) -> Any:
     )
     if dtype.hasobject:
         raise ValueError("an npy file with objects")
-    array = np.ndarray(
-        shape, dtype, buffer=data, offset=file.tell(), order="F" if fortran else "C"
+    start = file.tell()
+    array: Array = np.ndarray(
+        shape,
+        dtype,
+        buffer=data,
+        offset=start,
+        order="F" if fortran else "C",
     )
-    if array.nbytes != len(data) - file.tell():
+    if array.nbytes != len(data) - start:
         raise ValueError("an npy file of another length")
     return array.copy(order="K")
 
 
-def write_numpy(value: Any, writer: Writer) -> Ext:
+def write_numpy(value: object, writer: Writer) -> Ext:
     """An extension for an array or a scalar of numpy."""
     import numpy as np
 
@@ -73,23 +89,28 @@ def write_numpy(value: Any, writer: Writer) -> Ext:
         if value.dtype.kind == "O":
             return _write_objects(value, writer)
         return Ext(tags.ARRAY, write_npy(value))
-    if isinstance(value, np.generic) and type(value) is np.dtype(value.dtype.str).type:
-        return _write_scalar(value, writer)
+    if isinstance(value, np.generic):
+        # Not a class of the user's that extends one of numpy's.
+        kind = np.dtype(value.dtype.str).type
+        if type(value) is kind:
+            return _write_scalar(value, writer)
     raise UnfitError
 
 
-def _check_dtype(dtype: Any) -> None:
+def _check_dtype(dtype: Dtype) -> None:
     from numpy.lib import format as npy
 
     if dtype.kind not in _KINDS or dtype.hasobject or dtype.metadata:
         raise UnfitError
-    if dtype.kind == "V" and (
-        dtype.isalignedstruct or npy.descr_to_dtype(npy.dtype_to_descr(dtype)) != dtype
-    ):
+    if dtype.kind != "V":
+        return
+    if dtype.isalignedstruct:
+        raise UnfitError
+    if npy.descr_to_dtype(npy.dtype_to_descr(dtype)) != dtype:
         raise UnfitError
 
 
-def _write_objects(array: Any, writer: Writer) -> Ext:
+def _write_objects(array: Array, writer: Writer) -> Ext:
     fortran = array.flags.f_contiguous and not array.flags.c_contiguous
     items = array.ravel(order="F" if fortran else "C").tolist()
     return writer.ext(tags.OBJECT_ARRAY, (list(array.shape), fortran, items))
@@ -100,41 +121,42 @@ def _write_scalar(value: Any, writer: Writer) -> Ext:
     if kind == "V":
         raise UnfitError
     # Text and bytes by their Python side: it keeps trailing NULs, which numpy drops.
-    content = (
-        str.__str__(value)
-        if kind == "U"
-        else bytes(value)
-        if kind == "S"
-        else value.tobytes()
-    )
-    return writer.ext(
-        tags.NUMPY_SCALAR, (kind if kind in "US" else value.dtype.str, content)
-    )
+    if kind == "U":
+        return writer.ext(tags.NUMPY_SCALAR, (kind, str.__str__(value)))
+    if kind == "S":
+        return writer.ext(tags.NUMPY_SCALAR, (kind, bytes(value)))
+    return writer.ext(tags.NUMPY_SCALAR, (value.dtype.str, value.tobytes()))
 
 
-def object_array(items: list[Any]) -> Any:
-    """A flat object array of ``items``, which numpy does not get to unpack."""
+def object_array(items: list[object]) -> Array:
+    """A flat object array of ``items``, none of which numpy unpacks."""
     import numpy as np
 
     return np.fromiter(items, dtype=object, count=len(items))
 
 
-def _read_objects(data: memoryview, read: Read) -> Any:
+def _read_array(data: memoryview, _: Read) -> Array:
+    return read_npy(data)
+
+
+def _read_objects(data: memoryview, read: Read) -> Array:
     shape, fortran, items = read(data)
     return object_array(items).reshape(shape, order="F" if fortran else "C")
 
 
-def _read_scalar(data: memoryview, read: Read) -> Any:
+def _read_scalar(data: memoryview, read: Read) -> object:
     import numpy as np
 
     dtype, content = read(data)
-    if dtype in ("U", "S"):
-        return np.str_(content) if dtype == "U" else np.bytes_(content)
+    if dtype == "U":
+        return np.str_(content)
+    if dtype == "S":
+        return np.bytes_(content)
     return np.frombuffer(content, np.dtype(dtype), count=1)[0]
 
 
 READERS: dict[int, ReadExtension] = {
-    tags.ARRAY: lambda data, _: read_npy(data),
+    tags.ARRAY: _read_array,
     tags.OBJECT_ARRAY: _read_objects,
     tags.NUMPY_SCALAR: _read_scalar,
 }

@@ -1,8 +1,8 @@
-"""Tables as Arrow IPC, uncompressed, behind a sidecar that says what Arrow would lose.
+"""arrow: tables as Arrow IPC, uncompressed, and a sidecar for what Arrow would lose.
 
-A payload is its own length (8 bytes; a stream that lost its tail is a stream with fewer
-rows), the length of the sidecar (4), the sidecar (msgpack: kind and description), and
-at the next multiple of 64 bytes the IPC stream.
+A payload holds its own length (8 bytes, because a stream that lost its tail is a valid
+stream with fewer rows), the length of the sidecar (4 bytes), the sidecar (msgpack: kind
+and description), and, from the next multiple of 64 bytes, the IPC stream.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from nbflow._store.codecs.columns import Columns
 from nbflow._store.codecs.plain import UnfitError, encode
 
 if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
     from nbflow._store.codecs.plain import Read, Writer
 
 _LENGTH = struct.Struct("<Q")
@@ -35,7 +38,13 @@ _POLARS_DTYPES = frozenset(
 )  # fmt: skip
 
 
-def is_table(value: Any) -> bool:
+_CLASSES = {
+    "polars": ("DataFrame", "Series"),
+    "pyarrow": ("Table", "RecordBatch", "ChunkedArray"),
+}
+
+
+def is_table(value: object) -> bool:
     """Whether ``value``, of a class of pandas, polars or pyarrow, is made of columns."""
     return _kind(value) is not None
 
@@ -44,7 +53,7 @@ def write_table(value: Any, writer: Writer) -> bytes:
     """The payload of a frame, a column, an index or an Arrow table.
 
     Raises:
-        UnfitError: something in it does not come back from Arrow as it was.
+        UnfitError: Arrow would not give back all of it as it was.
     """
     kind = _kind(value)
     if kind is None:
@@ -52,20 +61,21 @@ def write_table(value: Any, writer: Writer) -> bytes:
     file = io.BytesIO()
     if kind.startswith("pandas"):
         columns = Columns()
-        _write_head(
-            file, encode([kind, frames.write_frame(kind, value, columns, writer)])
-        )
+        description = frames.write_frame(kind, value, columns, writer)
+        _write_head(file, encode([kind, description]))
         _write_columns(file, columns.arrays)
     else:
         _write_head(file, encode([kind, None]))
-        write_body = _write_polars if kind.startswith("polars") else _write_pyarrow
-        write_body(file, value)
+        if kind.startswith("polars"):
+            _write_polars(file, value)
+        else:
+            _write_pyarrow(file, value)
     with file.getbuffer() as payload:
         _LENGTH.pack_into(payload, 0, len(payload))
     return file.getvalue()
 
 
-def read_table(payload: bytes | memoryview, read: Read) -> Any:
+def read_table(payload: bytes | memoryview, read: Read) -> object:
     """What ``write_table`` was given."""
     sidecar, body = _split(payload)
     kind, description = read(sidecar)
@@ -76,25 +86,19 @@ def read_table(payload: bytes | memoryview, read: Read) -> Any:
     return _read_pyarrow(kind, body)
 
 
-def _kind(value: Any) -> str | None:
+def _kind(value: object) -> str | None:
+    """What the sidecar calls a value; ``None`` if it is not made of columns."""
     cls = type(value)
     library = cls.__module__.partition(".")[0]
     if library == "pandas":
         return frames.frame_kind(cls)
-    module: Any = sys.modules[library]
-    if (
-        library == "pyarrow"
-        and cls.__module__ == "pyarrow.lib"
-        and isinstance(value, module.Array)
-    ):
+    module = sys.modules[library]
+    if cls.__module__ == "pyarrow.lib" and isinstance(value, module.Array):
         return "pyarrow.Array"
-    names = {
-        "polars": ("DataFrame", "Series"),
-        "pyarrow": ("Table", "RecordBatch", "ChunkedArray"),
-    }[library]
-    return next(
-        (f"{library}.{name}" for name in names if cls is getattr(module, name)), None
-    )
+    for name in _CLASSES[library]:
+        if cls is getattr(module, name):
+            return f"{library}.{name}"
+    return None
 
 
 def _write_head(file: io.BytesIO, sidecar: bytes) -> None:
@@ -113,16 +117,16 @@ def _split(payload: bytes | memoryview) -> tuple[memoryview, memoryview]:
     return view[_HEAD.size : end], view[end + -end % _ALIGNMENT :]
 
 
-def _write_columns(file: io.BytesIO, arrays: list[Any]) -> None:
-    if arrays:  # labels often live in the sidecar alone
-        import pyarrow as pa
+def _write_columns(file: io.BytesIO, arrays: list[pa.Array]) -> None:
+    if not arrays:  # everything is in the sidecar, as labels often are
+        return
+    import pyarrow as pa
 
-        _write_pyarrow(
-            file, pa.record_batch(arrays, names=[str(at) for at in range(len(arrays))])
-        )
+    names = [str(position) for position in range(len(arrays))]
+    _write_pyarrow(file, pa.record_batch(arrays, names=names))
 
 
-def _read_columns(body: memoryview) -> list[Any]:
+def _read_columns(body: memoryview) -> list[pa.Array]:
     return _only_batch(_read_arrow(body)).columns if body else []
 
 
@@ -135,40 +139,43 @@ def _write_pyarrow(file: io.BytesIO, value: Any) -> None:
         value = pa.table([value], names=[""])
     if any(_has_extension(field.type) for field in value.schema):
         raise UnfitError
-    value.validate(
-        full=True
-    )  # as on reading: what would be refused then is left to pickle now
+    # As on reading: what would be refused then is left to pickle now.
+    value.validate(full=True)
     with pa.ipc.new_stream(file, value.schema) as stream:
         stream.write(value)
 
 
-def _has_extension(dtype: Any) -> bool:
-    """Whether a type, or one inside, has a meaning that lives in a registry of the writing process."""
+def _has_extension(dtype: pa.DataType) -> bool:
+    """Whether a type, or one inside it, is an extension type.
+
+    Its meaning is known only to a registry of the process that writes.
+    """
     import pyarrow as pa
 
     if isinstance(dtype, pa.BaseExtensionType):
         return True
+    if isinstance(dtype, (pa.StructType, pa.UnionType)):
+        fields = [dtype.field(position) for position in range(dtype.num_fields)]
+        return any(_has_extension(field.type) for field in fields)
     inner = [
         getattr(dtype, name)
         for name in ("value_type", "key_type", "item_type")
         if hasattr(dtype, name)
     ]
-    if isinstance(dtype, (pa.StructType, pa.UnionType)):
-        inner = [dtype.field(position).type for position in range(dtype.num_fields)]
     return any(map(_has_extension, inner))
 
 
-def _read_arrow(body: memoryview) -> Any:
+def _read_arrow(body: memoryview) -> pa.Table:
     import pyarrow as pa
 
     table = pa.ipc.open_stream(pa.py_buffer(body)).read_all()
-    table.validate(
-        full=True
-    )  # or offsets that point outside crash the process later; 3 ms per million strings
+    # Or offsets that point outside crash the process later. Takes 3 ms per million
+    # strings.
+    table.validate(full=True)
     return table
 
 
-def _read_pyarrow(kind: str, body: memoryview) -> Any:
+def _read_pyarrow(kind: str, body: memoryview) -> object:
     table = _read_arrow(body)
     if kind == "pyarrow.Table":
         return table
@@ -178,16 +185,16 @@ def _read_pyarrow(kind: str, body: memoryview) -> Any:
     return batch if kind == "pyarrow.RecordBatch" else batch.column(0)
 
 
-def _only_batch(table: Any) -> Any:
+def _only_batch(table: pa.Table) -> pa.RecordBatch:
     import pyarrow as pa
 
     batches = table.to_batches()
-    return (
-        batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
-    )
+    if batches:
+        return batches[0]
+    return pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
-def _write_polars(file: io.BytesIO, value: Any) -> None:
+def _write_polars(file: io.BytesIO, value: pl.DataFrame | pl.Series) -> None:
     import polars as pl
 
     frame = value.to_frame() if isinstance(value, pl.Series) else value
@@ -199,25 +206,23 @@ def _write_polars(file: io.BytesIO, value: Any) -> None:
         frame.write_ipc_stream(file)
 
 
-def _fits_polars(dtype: Any) -> bool:
+def _fits_polars(dtype: pl.DataType) -> bool:
+    if dtype.base_type().__name__ not in _POLARS_DTYPES:
+        return False
     inner = [field.dtype for field in getattr(dtype, "fields", ())]
     if hasattr(dtype, "inner"):
         inner.append(dtype.inner)
-    return dtype.base_type().__name__ in _POLARS_DTYPES and all(
-        map(_fits_polars, inner)
-    )
+    return all(map(_fits_polars, inner))
 
 
-def _read_polars(kind: str, body: memoryview) -> Any:
+def _read_polars(kind: str, body: memoryview) -> pl.DataFrame | pl.Series:
     import polars as pl
 
-    read = (
-        pl.read_ipc if body[: len(_FILE_MAGIC)] == _FILE_MAGIC else pl.read_ipc_stream
-    )
+    is_file = body[: len(_FILE_MAGIC)] == _FILE_MAGIC
+    read = pl.read_ipc if is_file else pl.read_ipc_stream
     try:
         frame = read(io.BytesIO(body))
-    except (
-        pl.exceptions.PanicException
-    ) as error:  # a BaseException, which nobody expects of damaged data
+    except pl.exceptions.PanicException as error:
+        # It is a BaseException, which nobody expects of damaged data.
         raise ValueError(str(error)) from None
     return frame.to_series() if kind == "polars.Series" else frame

@@ -1,7 +1,8 @@
-"""pandas: frames, series and indexes as Arrow columns and a description of all that Arrow does not know.
+"""frames: pandas.
 
-What has a length of its own (categories, levels, labels) is an index in the
-description.
+Frames, series and indexes are written as Arrow columns, and a description of what Arrow
+does not know. What has a length of its own (categories, levels, labels) is an index in
+the description.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from nbflow._store.codecs.columns import read_values, write_values
 from nbflow._store.codecs.plain import UnfitError
 
 if TYPE_CHECKING:
-    from nbflow._store.codecs.columns import Columns
+    import pandas as pd
+    import pyarrow as pa
+
+    from nbflow._store.codecs.columns import Columns, Description, Extension
     from nbflow._store.codecs.plain import Read, ReadExtension, Writer
 
 _INDEXES = (
@@ -29,7 +33,10 @@ _INDEXES = (
 
 
 def frame_kind(cls: type) -> str | None:
-    """The kind that ``cls``, a class of pandas, is written as; ``None`` for those that are no columns."""
+    """The kind that ``cls``, a class of pandas, is written as.
+
+    ``None`` for a class that is not made of columns.
+    """
     import pandas as pd
 
     if cls in (pd.DataFrame, pd.Series):
@@ -37,8 +44,10 @@ def frame_kind(cls: type) -> str | None:
     return "pandas.Index" if issubclass(cls, pd.Index) else None
 
 
-def write_frame(kind: str, value: Any, columns: Columns, writer: Writer) -> Any:
-    """Add the columns of ``value`` to ``columns``; the description in terms of msgpack.
+def write_frame(kind: str, value: Any, columns: Columns, writer: Writer) -> Description:
+    """Add the columns of ``value`` to ``columns``; returns their description.
+
+    The description is in terms of msgpack.
 
     Raises:
         UnfitError: a dtype, an index class or a frequency that has no rule here.
@@ -61,19 +70,18 @@ def write_frame(kind: str, value: Any, columns: Columns, writer: Writer) -> Any:
     ]
 
 
-def read_frame(kind: str, description: Any, columns: list[Any]) -> Any:
+def read_frame(kind: str, description: Any, columns: list[pa.Array]) -> object:
     """The twin of ``write_frame``: fresh and writable."""
     import pandas as pd
 
     if kind == "pandas.Index":
         return _read_index(description, columns)
-    index, attrs, duplicates, name, values = description
-    index = _read_index(index, columns)
+    index_description, attrs, duplicates, name, values = description
+    index = _read_index(index_description, columns)
+    result: Any  # the stubs know no flags of a Series
     if kind == "pandas.Series":
         array = read_values(values, columns).copy()
-        result: Any = pd.Series(
-            array, index=index, name=name, dtype=array.dtype, copy=False
-        )
+        result = pd.Series(array, index=index, name=name, dtype=array.dtype, copy=False)
     else:
         arrays = (read_values(each, columns) for each in values)
         # By position, because labels may repeat.
@@ -86,18 +94,19 @@ def read_frame(kind: str, description: Any, columns: list[Any]) -> Any:
     return result
 
 
-def _column(array: Any, index: Any) -> Any:
-    """``array`` for a frame; objects as a Series, because pandas looks for strings in an object array."""
+def _column(array: Extension, index: pd.Index) -> Extension:
+    """``array`` for a frame.
+
+    Objects become a Series, because pandas looks for strings in an object array.
+    """
     import pandas as pd
 
-    return (
-        pd.Series(array, index, dtype=object, copy=False)
-        if array.dtype == object
-        else array
-    )
+    if array.dtype == object:
+        return pd.Series(array, index, dtype=object, copy=False)
+    return array
 
 
-def _write_index(index: Any, columns: Columns, writer: Writer) -> list[Any]:
+def _write_index(index: Any, columns: Columns, writer: Writer) -> Description:
     import pandas as pd
 
     cls: type = type(index)
@@ -106,24 +115,15 @@ def _write_index(index: Any, columns: Columns, writer: Writer) -> list[Any]:
     if cls is pd.MultiIndex:
         levels = [writer.wire(level) for level in index.levels]
         codes = [write_values(pd.Series(each), columns, writer) for each in index.codes]
-        return [
-            "multi",
-            levels,
-            codes,
-            [writer.wire(name) for name in index.names],
-            index.sortorder,
-        ]
+        names = [writer.wire(name) for name in index.names]
+        return ["multi", levels, codes, names, index.sortorder]
     if cls not in [getattr(pd, name) for name in _INDEXES]:
         raise UnfitError
-    return [
-        "values",
-        write_values(index, columns, writer),
-        writer.wire(index.name),
-        _write_freq(index),
-    ]
+    values = write_values(index, columns, writer)
+    return ["values", values, writer.wire(index.name), _write_freq(index)]
 
 
-def _read_index(description: list[Any], columns: list[Any]) -> Any:
+def _read_index(description: list[Any], columns: list[pa.Array]) -> pd.Index:
     import pandas as pd
 
     kind, *rest = description
@@ -134,31 +134,36 @@ def _read_index(description: list[Any], columns: list[Any]) -> Any:
         levels, codes, names, sortorder = rest
         arrays = [read_values(each, columns).copy() for each in codes]
         make: Any = pd.MultiIndex  # its stubs know no sortorder
-        return make(levels, arrays, sortorder=sortorder, names=names)
+        multi: pd.Index = make(levels, arrays, sortorder=sortorder, names=names)
+        return multi
     values, name, freq = rest
     array = read_values(values, columns)
-    index = pd.Index(
-        array, dtype=array.dtype, name=name, copy=True, tupleize_cols=False
+    index: Any = pd.Index(  # the stubs give it no freq
+        array,
+        dtype=array.dtype,
+        name=name,
+        copy=True,
+        tupleize_cols=False,
     )
     if freq is not None:
         index.freq = freq
-    return index
+    made: pd.Index = index
+    return made
 
 
-def _write_freq(index: Any) -> Any:
+def _write_freq(index: pd.Index) -> str | None:
     import pandas as pd
 
-    if (
-        not isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex))
-        or index.freq is None
-    ):
+    if not isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)):
+        return None
+    if index.freq is None:
         return None
     freq = index.freqstr
     try:
         known = pd.tseries.frequencies.to_offset(freq) == index.freq
     except ValueError:
         known = False
-    if not known:  # an offset with arguments that its name does not tell
+    if not known:  # an offset with arguments that are not in its name
         raise UnfitError
     return freq
 
@@ -167,17 +172,17 @@ def write_scalar(value: Any, writer: Writer) -> Ext:
     """An extension for a single value of pandas."""
     import pandas as pd
 
+    if value is pd.NaT:
+        return Ext(tags.NOT_A_TIME, b"")
+    if value is pd.NA:
+        return Ext(tags.NOT_AVAILABLE, b"")
     cls = type(value)
-    if value is pd.NaT or value is pd.NA:
-        return Ext(tags.NOT_A_TIME if value is pd.NaT else tags.NOT_AVAILABLE, b"")
     if cls is pd.Timestamp:
-        return writer.ext(
-            tags.TIMESTAMP, (int(value.asm8.view("i8")), value.unit, value.tz)
-        )
+        moment = int(value.asm8.view("i8"))
+        return writer.ext(tags.TIMESTAMP, (moment, value.unit, value.tz))
     if cls is pd.Timedelta:
-        return writer.ext(
-            tags.PANDAS_TIMEDELTA, (int(value.asm8.view("i8")), value.unit)
-        )
+        length = int(value.asm8.view("i8"))
+        return writer.ext(tags.PANDAS_TIMEDELTA, (length, value.unit))
     if cls is pd.Period and pd.PeriodDtype(value.freqstr) == pd.PeriodDtype(value.freq):
         return writer.ext(tags.PERIOD, (value.ordinal, value.freqstr))
     if cls is pd.Interval:
@@ -185,7 +190,7 @@ def write_scalar(value: Any, writer: Writer) -> Ext:
     raise UnfitError
 
 
-def _read_timestamp(data: memoryview, read: Read) -> Any:
+def _read_timestamp(data: memoryview, read: Read) -> object:
     import numpy as np
     import pandas as pd
 
@@ -194,33 +199,36 @@ def _read_timestamp(data: memoryview, read: Read) -> Any:
     return stamp if tz is None else stamp.tz_localize("UTC").tz_convert(tz)
 
 
-def _read_timedelta(data: memoryview, read: Read) -> Any:
+def _read_timedelta(data: memoryview, read: Read) -> pd.Timedelta:
     import numpy as np
     import pandas as pd
 
     return pd.Timedelta(np.timedelta64(*read(data)))
 
 
-def _read_period_scalar(data: memoryview, read: Read) -> Any:
+def _read_period_scalar(data: memoryview, read: Read) -> pd.Period:
     import pandas as pd
 
     ordinal, freq = read(data)
     return pd.Period(ordinal=ordinal, freq=freq)
 
 
-def _read_interval_scalar(data: memoryview, read: Read) -> Any:
+def _read_interval_scalar(data: memoryview, read: Read) -> object:
     import pandas as pd
 
     return pd.Interval(*read(data))
 
 
-def _read_missing(name: str) -> ReadExtension:
-    def read(_: memoryview, __: Read) -> Any:
-        import pandas as pd
+def _read_not_a_time(_: memoryview, __: Read) -> object:
+    import pandas as pd
 
-        return getattr(pd, name)
+    return pd.NaT
 
-    return read
+
+def _read_not_available(_: memoryview, __: Read) -> object:
+    import pandas as pd
+
+    return pd.NA
 
 
 READERS: dict[int, ReadExtension] = {
@@ -228,6 +236,6 @@ READERS: dict[int, ReadExtension] = {
     tags.PANDAS_TIMEDELTA: _read_timedelta,
     tags.PERIOD: _read_period_scalar,
     tags.INTERVAL: _read_interval_scalar,
-    tags.NOT_A_TIME: _read_missing("NaT"),
-    tags.NOT_AVAILABLE: _read_missing("NA"),
+    tags.NOT_A_TIME: _read_not_a_time,
+    tags.NOT_AVAILABLE: _read_not_available,
 }

@@ -1,4 +1,7 @@
-"""Pickle, the last resort: what it refuses is refused with the place inside the value."""
+"""pickled: pickle, the last resort.
+
+If it refuses a value, the error says which part of the value is to blame.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,19 @@ import io
 import pickle
 import sys
 import types
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbflow._store.codecs.records import missing_class
 from nbflow.errors import CodecError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-# The first that fits: a file is an iterator too.
+Predicate: TypeAlias = Callable[[object], bool]
+
+# The first that fits counts: a file is an iterator too.
 _ADVICE: tuple[tuple[type, str], ...] = (
     (io.IOBase, "return its content or its path"),
     (Awaitable, "await it first"),
@@ -30,20 +35,20 @@ _ADVICE: tuple[tuple[type, str], ...] = (
 )
 
 
-def dump(value: object, known: Known | None = None) -> bytes:
+def dump(value: object, shared: SharedObjects | None = None) -> bytes:
     """The pickle of ``value``.
 
     Args:
         value: what is to be saved.
-        known: objects that the reader will have, so that only their numbers are
+        shared: objects that the reader will have; of these only the numbers are
             written.
 
     Raises:
-        CodecError: it cannot be pickled, or not be read back; says where inside the
-            value and of what type.
+        CodecError: it cannot be pickled, or not be read back; the message names the
+            place inside the value and the type.
     """
     try:
-        payload = _dumps(value, known)
+        payload = _dumps(value, shared)
     except RecursionError as error:
         raise CodecError(
             "value cannot be saved: it is nested too deeply, or without end"
@@ -51,26 +56,28 @@ def dump(value: object, known: Known | None = None) -> bytes:
     except Exception as error:
         raise _refusal(value, error) from error
     try:
-        load(payload, known.objects if known else ())
+        load(payload, shared.objects if shared else ())
     except CodecError as error:
-        # Exceptions with an __init__ of their own, for one: better known now than
-        # missed at every later run.
+        # For example an exception with its own __init__: better to know now than to
+        # miss it at every later run.
         raise CodecError(
-            f"value cannot be saved: {_type_name(value)} pickles and does not unpickle: {error}"
+            f"value cannot be saved: {_type_name(value)} pickles and does not "
+            f"unpickle: {error}"
         ) from error
     return payload
 
 
-def load(payload: bytes | memoryview, objects: Sequence[object] = ()) -> Any:
-    """The object in a pickle. Runs what the pickle says: only for bytes whose MAC was verified.
+def load(payload: bytes | memoryview, objects: Sequence[object] = ()) -> object:
+    """The object in a pickle.
+
+    Runs what the pickle says: only for bytes whose MAC was verified.
 
     Args:
         payload: what `dump` made.
-        objects: those that were known to it, as they are here.
+        objects: the shared objects, as they are here.
 
     Raises:
-        CodecError: a class is not there, or the object does not put itself together
-            again.
+        CodecError: a class is not defined, or the object cannot be restored.
     """
     try:
         return _Unpickler(io.BytesIO(payload), objects).load()
@@ -85,7 +92,7 @@ class _LazyQueryError(Exception):
     """polars would pickle the plan of a query, not its result."""
 
 
-class Known:
+class SharedObjects:
     """Objects that a pickle only names, by their place in a list."""
 
     def __init__(self, objects: Sequence[object]) -> None:
@@ -98,14 +105,14 @@ class Known:
 
 
 class _Pickler(pickle.Pickler):
-    def __init__(self, file: io.BytesIO, known: Known | None) -> None:
+    def __init__(self, file: io.BytesIO, shared: SharedObjects | None) -> None:
         super().__init__(file, protocol=5)
-        self._known = known
+        self._shared = shared
 
     def persistent_id(self, obj: object) -> int | None:
-        return None if self._known is None else self._known.number(obj)
+        return None if self._shared is None else self._shared.number(obj)
 
-    def reducer_override(self, obj: Any) -> Any:
+    def reducer_override(self, obj: object) -> Any:
         if _is_query(obj):
             raise _LazyQueryError
         return NotImplemented
@@ -119,7 +126,7 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> object:
         return self._objects[pid]
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         try:
             return super().find_class(module, name)
         except (ImportError, AttributeError) as error:
@@ -127,30 +134,29 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _is_query(value: object) -> bool:
-    polars: Any = sys.modules.get("polars")
+    polars = sys.modules.get("polars")
     return polars is not None and isinstance(value, (polars.LazyFrame, polars.Expr))
 
 
-def _dumps(value: object, known: Known | None = None) -> bytes:
+def _dumps(value: object, shared: SharedObjects | None = None) -> bytes:
     file = io.BytesIO()
-    _Pickler(file, known).dump(value)
+    _Pickler(file, shared).dump(value)
     return file.getvalue()
 
 
 def _refusal(value: object, error: Exception) -> CodecError:
     path, culprit = innermost(value, lambda part: _is_query(part) or not _pickles(part))
     return CodecError(
-        f"{path} cannot be saved: {_type_name(culprit)} has no form in bytes; {_advice(culprit, error)}"
+        f"{path} cannot be saved: {_type_name(culprit)} has no form in bytes; "
+        f"{_advice(culprit, error)}"
     )
 
 
 def _type_name(value: object) -> str:
     cls = type(value)
-    return (
-        cls.__qualname__
-        if cls.__module__ == "builtins"
-        else f"{cls.__module__}.{cls.__qualname__}"
-    )
+    if cls.__module__ == "builtins":
+        return cls.__qualname__
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _advice(culprit: object, error: Exception) -> str:
@@ -160,30 +166,42 @@ def _advice(culprit: object, error: Exception) -> str:
         if isinstance(culprit, kind):
             return advice
     if "not the same object" in str(error):
-        return "its class was defined again since it was made: run the cell that makes it once more"
+        return (
+            "its class was defined again since it was made: run the cell that makes it "
+            "once more"
+        )
     if "<locals>" in type(culprit).__qualname__:
         return "define its class at the top of a cell or module, not inside a function"
-    return f"return plain data, a frame, an array, a dataclass or a pydantic model instead ({error})"
+    return (
+        "return plain data, a frame, an array, a dataclass or a pydantic model "
+        f"instead ({error})"
+    )
 
 
-def innermost(value: object, is_meant: Callable[[object], bool]) -> tuple[str, object]:
-    """The innermost part of a value that is meant, and the way to it."""
-    path, seen = "value", {id(value)}
+def innermost(value: object, is_meant: Predicate) -> tuple[str, object]:
+    """The innermost part of a value that is meant, and the path to it."""
+    path = "value"
+    seen = {id(value)}
     while not _is_query(value):
-        found = (
-            (step, part)
-            for step, part in _parts(value)
-            if id(part) not in seen and is_meant(part)
-        )
         try:
-            step, value = next(found)
-        except (
-            Exception
-        ):  # no such part, or the object does not let itself be looked into
+            found = _first_part(value, seen, is_meant)
+        except Exception:  # the object does not let anyone look inside
             break
+        if found is None:
+            break
+        step, value = found
         path += step
         seen.add(id(value))
     return path, value
+
+
+def _first_part(
+    value: object, seen: set[int], is_meant: Predicate
+) -> tuple[str, object] | None:
+    for step, part in _parts(value):
+        if id(part) not in seen and is_meant(part):
+            return step, part
+    return None
 
 
 def _pickles(value: object) -> bool:
@@ -194,7 +212,8 @@ def _pickles(value: object) -> bool:
     return True
 
 
-def _parts(value: Any) -> Iterator[tuple[str, object]]:
+def _parts(value: object) -> Iterator[tuple[str, object]]:
+    """The parts of a value, each with its step of the path."""
     if isinstance(value, Mapping):
         yield from ((f"[{key!r}]", item) for key, item in value.items())
         yield from ((f" key {key!r}", key) for key in value)
@@ -205,11 +224,9 @@ def _parts(value: Any) -> Iterator[tuple[str, object]]:
     elif isinstance(value, types.MethodType):
         yield ".__self__", value.__self__
     elif isinstance(value, partial):
-        yield from zip(
-            (".func", ".args", ".keywords"),
-            (value.func, value.args, value.keywords),
-            strict=True,
-        )
+        yield ".func", value.func
+        yield ".args", value.args
+        yield ".keywords", value.keywords
     elif type(value).__module__.partition(".")[0] in ("pandas", "numpy", "polars"):
         yield from _cells(value)
     elif not isinstance(value, (type, types.ModuleType, types.FunctionType)):
@@ -218,19 +235,18 @@ def _parts(value: Any) -> Iterator[tuple[str, object]]:
 
 def _cells(value: Any) -> Iterator[tuple[str, object]]:
     if hasattr(value, "columns"):
-        yield from ((f"[{name!r}]", value[name]) for name in value.columns)
+        for name in value.columns:
+            yield f"[{name!r}]", value[name]
     elif hasattr(value, "tolist") and value.shape:
-        yield from (
-            (f"[{position}]", item) for position, item in enumerate(value.tolist())
-        )
+        for position, item in enumerate(value.tolist()):
+            yield f"[{position}]", item
 
 
 def _attributes(value: object) -> Iterator[tuple[str, object]]:
-    state = object.__getstate__(value)
-    for names in state if isinstance(state, tuple) else (state,):
+    state: object = object.__getstate__(value)
+    private = getattr(value, "__pydantic_private__", None)
+    parts = (*state, private) if isinstance(state, tuple) else (state, private)
+    for names in parts:
         if isinstance(names, dict):
-            yield from ((f".{name}", part) for name, part in names.items())
-    yield from (
-        (f".{name}", part)
-        for name, part in (getattr(value, "__pydantic_private__", None) or {}).items()
-    )
+            for name, part in names.items():
+                yield f".{name}", part

@@ -1,8 +1,8 @@
-"""Plain data as msgpack, with an extension for each type that msgpack would turn into another one.
+"""plain: the standard library's data as msgpack.
 
-Types are exact: a subclass is never written as its base. What the writer does not know
-it hands to ``others``, so that this module stays free of third parties and of user
-classes.
+A type that msgpack would turn into another one is written as an extension. Types are
+exact: a subclass is never written as its base. The writer hands what it does not know
+to ``others``, so that this file stays free of third parties and of user classes.
 """
 
 from __future__ import annotations
@@ -29,15 +29,17 @@ from nbflow.errors import CodecError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+#: Reads msgpack, extensions included.
 Read: TypeAlias = "Callable[[bytes | memoryview], Any]"
-ReadExtension: TypeAlias = "Callable[[memoryview, Read], Any]"
+ReadExtension: TypeAlias = "Callable[[memoryview, Read], object]"
 
 _NATIVE = frozenset((type(None), bool, int, float, str, bytes))
-_FACTORIES = {
+#: What a defaultdict may call, by name.
+_FACTORIES: dict[str, type] = {
     kind.__name__: kind
     for kind in (list, dict, set, tuple, int, float, bool, str, bytes)
 }
-_PATHS = {
+_PATHS: dict[str, type[pathlib.PurePath]] = {
     kind.__name__: kind
     for kind in (
         pathlib.PosixPath,
@@ -56,7 +58,7 @@ class UnfitError(Exception):
 
 
 def is_native(value: Any, seen: set[int] | None = None) -> bool:
-    """Whether msgpack alone gives back exactly this value.
+    """Return whether msgpack alone gives back exactly this value.
 
     This guards the hot path, hence plain loops: for records they beat ``all()`` and
     passes in C. A container met twice is not native: msgpack would give back two.
@@ -84,7 +86,7 @@ def is_native(value: Any, seen: set[int] | None = None) -> bool:
 
 
 class Writer:
-    """Turns one value into what msgpack writes; good for one value.
+    """Turns one value into what msgpack writes. Use each writer once.
 
     Args:
         others: writes the types that are not the standard library's plain ones, or
@@ -95,39 +97,38 @@ class Writer:
         self._others = others
         self._seen: dict[int, object] = {}
 
-    def pack(self, value: Any) -> bytes:
+    def pack(self, value: object) -> bytes:
         """The msgpack of ``value``."""
         return encode(self.wire(value))
 
-    def wire(self, value: Any) -> Any:
+    def wire(self, value: Any) -> object:
         """``value`` in terms of msgpack: native types and extensions."""
         kind = type(value)
         if kind is str:
-            return (
-                value
-                if _is_utf8(value)
-                else Ext(tags.SURROGATES, value.encode("utf-8", "surrogatepass"))
-            )
+            if _is_utf8(value):
+                return value
+            return Ext(tags.SURROGATES, value.encode("utf-8", "surrogatepass"))
         if kind is int:
-            return (
-                value
-                if -(2**63) <= value < 2**64
-                else Ext(tags.BIG_INT, _int_bytes(value))
-            )
+            if -(2**63) <= value < 2**64:
+                return value
+            return Ext(tags.BIG_INT, _int_bytes(value))
         if kind in _NATIVE:
             return value
-        write: Callable[..., Any] = _WRITERS.get(kind, self._others)
+        write: Callable[..., object] = _WRITERS.get(kind, self._others)
         return write(value, self)
 
-    def ext(self, code: int, items: Iterable[Any]) -> Ext:
+    def ext(self, code: int, items: Iterable[object]) -> Ext:
         """An extension that holds ``items``."""
         return Ext(code, encode([self.wire(item) for item in items]))
 
     def once(self, value: object) -> None:
-        """Refuse the second sight of a mutable value: only pickle keeps shared references, and cycles end here."""
+        """Refuse a mutable value that was met before.
+
+        Only pickle keeps shared references; this also ends cycles.
+        """
         if id(value) in self._seen:
             raise UnfitError
-        # The value, not only its id: a temporary's id is used again as soon as it is
+        # The value, not only its id: the id of a temporary is reused as soon as it is
         # gone.
         self._seen[id(value)] = value
 
@@ -143,7 +144,7 @@ class Reader:
         self._extensions = {**_READERS, **extensions}
         self.read: Read = Decoder(ext_hook=self._extension).decode
 
-    def _extension(self, code: int, data: memoryview) -> Any:
+    def _extension(self, code: int, data: memoryview) -> object:
         return self._extensions[code](data, self.read)
 
 
@@ -161,30 +162,32 @@ def _int_bytes(value: int) -> bytes:
     return value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
 
 
-def _write_list(value: list[Any], writer: Writer) -> list[Any]:
+def _write_list(value: list[object], writer: Writer) -> list[object]:
     writer.once(value)
     return [writer.wire(item) for item in value]
 
 
-def _write_dict(value: dict[Any, Any], writer: Writer) -> dict[Any, Any] | Ext:
+def _write_dict(value: dict[object, object], writer: Writer) -> object:
     writer.once(value)
     pairs = [(writer.wire(key), writer.wire(item)) for key, item in value.items()]
-    if any(type(key) is Ext for key, _ in pairs):  # no key of a msgpack map
-        return Ext(tags.PAIRS, encode([*chain.from_iterable(pairs)]))
+    if any(type(key) is Ext for key, _ in pairs):
+        # An extension cannot be a key of a msgpack map.
+        return Ext(tags.PAIRS, encode(list(chain.from_iterable(pairs))))
     return dict(pairs)
 
 
-def _write_set(value: set[Any] | frozenset[Any], writer: Writer) -> Ext:
-    # Sorted by their bytes: the order of a set changes from process to process, equal
-    # values keep equal bytes.
+def _write_set(value: set[object] | frozenset[object], writer: Writer) -> Ext:
+    code = tags.FROZENSET
     if type(value) is set:
         writer.once(value)
+        code = tags.SET
+    # Sorted by their bytes: the order of a set changes from process to process, and
+    # equal values are to have equal bytes.
     members = sorted(encode(writer.wire(item)) for item in value)
-    code = tags.SET if type(value) is set else tags.FROZENSET
     return Ext(code, encode([Raw(member) for member in members]))
 
 
-def _write_pairs(value: dict[Any, Any], writer: Writer) -> Ext:
+def _write_pairs(value: dict[object, object], writer: Writer) -> Ext:
     writer.once(value)
     if vars(value):
         raise UnfitError
@@ -192,18 +195,17 @@ def _write_pairs(value: dict[Any, Any], writer: Writer) -> Ext:
     return writer.ext(code, chain.from_iterable(value.items()))
 
 
-def _write_defaultdict(value: defaultdict[Any, Any], writer: Writer) -> Ext:
+def _write_defaultdict(value: defaultdict[object, object], writer: Writer) -> Ext:
     writer.once(value)
-    factory: Any = value.default_factory
+    factory = value.default_factory
     name = getattr(factory, "__name__", None)
     if factory is not None and _FACTORIES.get(str(name)) is not factory:
         raise UnfitError
-    return writer.ext(
-        tags.DEFAULTDICT, chain((name,), chain.from_iterable(value.items()))
-    )
+    pairs = chain.from_iterable(value.items())
+    return writer.ext(tags.DEFAULTDICT, chain((name,), pairs))
 
 
-def _write_deque(value: deque[Any], writer: Writer) -> Ext:
+def _write_deque(value: deque[object], writer: Writer) -> Ext:
     writer.once(value)
     return writer.ext(tags.DEQUE, (value.maxlen, *value))
 
@@ -222,7 +224,7 @@ def _write_datetime(value: dt.datetime, writer: Writer) -> Ext:
     return writer.ext(tags.DATETIME, (*day, *_clock(value)))
 
 
-def _clock(value: dt.datetime | dt.time) -> tuple[Any, ...]:
+def _clock(value: dt.datetime | dt.time) -> tuple[object, ...]:
     return (
         value.hour,
         value.minute,
@@ -240,13 +242,56 @@ def _write_zoneinfo(value: zoneinfo.ZoneInfo, _: Writer) -> Ext:
 
 
 def _write_timezone(value: dt.timezone, writer: Writer) -> Ext:
-    return writer.ext(tags.TIMEZONE, value.__getinitargs__())  # type: ignore[attr-defined]
+    arguments = value.__getinitargs__()  # type: ignore[attr-defined]  # typeshed omits it
+    return writer.ext(tags.TIMEZONE, arguments)
 
 
-_WRITERS: dict[type, Callable[[Any, Writer], Any]] = {
+def _write_time(value: dt.time, writer: Writer) -> Ext:
+    return writer.ext(tags.TIME, _clock(value))
+
+
+def _write_timedelta(value: dt.timedelta, writer: Writer) -> Ext:
+    parts = (value.days, value.seconds, value.microseconds)
+    return writer.ext(tags.TIMEDELTA, parts)
+
+
+def _write_date(value: dt.date, writer: Writer) -> Ext:
+    return writer.ext(tags.DATE, (value.year, value.month, value.day))
+
+
+def _write_complex(value: complex, _: Writer) -> Ext:
+    return Ext(tags.COMPLEX, struct.pack("<dd", value.real, value.imag))
+
+
+def _write_decimal(value: Decimal, _: Writer) -> Ext:
+    return Ext(tags.DECIMAL, str(value).encode())
+
+
+def _write_fraction(value: Fraction, writer: Writer) -> Ext:
+    return writer.ext(tags.FRACTION, (value.numerator, value.denominator))
+
+
+def _write_range(value: range | slice, writer: Writer) -> Ext:
+    code = tags.RANGE if type(value) is range else tags.SLICE
+    return writer.ext(code, (value.start, value.stop, value.step))
+
+
+def _write_path(value: pathlib.PurePath, writer: Writer) -> Ext:
+    return writer.ext(tags.PATH, (type(value).__name__, str(value)))
+
+
+def _write_secret(value: Secret, writer: Writer) -> Ext:
+    return writer.ext(tags.SECRET, (value.name, value.service))
+
+
+def _write_tuple(value: tuple[object, ...], writer: Writer) -> Ext:
+    return writer.ext(tags.TUPLE, value)
+
+
+_WRITERS: dict[type, Callable[..., object]] = {
     list: _write_list,
     dict: _write_dict,
-    tuple: lambda value, writer: writer.ext(tags.TUPLE, value),
+    tuple: _write_tuple,
     set: _write_set,
     frozenset: _write_set,
     OrderedDict: _write_pairs,
@@ -254,35 +299,20 @@ _WRITERS: dict[type, Callable[[Any, Writer], Any]] = {
     defaultdict: _write_defaultdict,
     deque: _write_deque,
     bytearray: _write_bytearray,
-    Secret: lambda value, writer: writer.ext(tags.SECRET, (value.name, value.service)),
-    complex: lambda value, _: Ext(
-        tags.COMPLEX, struct.pack("<dd", value.real, value.imag)
-    ),
-    Decimal: lambda value, _: Ext(tags.DECIMAL, str(value).encode()),
-    Fraction: lambda value, writer: writer.ext(
-        tags.FRACTION, (value.numerator, value.denominator)
-    ),
+    Secret: _write_secret,
+    complex: _write_complex,
+    Decimal: _write_decimal,
+    Fraction: _write_fraction,
     uuid.UUID: _write_uuid,
-    dt.date: lambda value, writer: writer.ext(
-        tags.DATE, (value.year, value.month, value.day)
-    ),
-    dt.time: lambda value, writer: writer.ext(tags.TIME, _clock(value)),
+    dt.date: _write_date,
+    dt.time: _write_time,
     dt.datetime: _write_datetime,
-    dt.timedelta: lambda value, writer: writer.ext(
-        tags.TIMEDELTA, (value.days, value.seconds, value.microseconds)
-    ),
+    dt.timedelta: _write_timedelta,
     dt.timezone: _write_timezone,
     zoneinfo.ZoneInfo: _write_zoneinfo,
-    range: lambda value, writer: writer.ext(
-        tags.RANGE, (value.start, value.stop, value.step)
-    ),
-    slice: lambda value, writer: writer.ext(
-        tags.SLICE, (value.start, value.stop, value.step)
-    ),
-    **dict.fromkeys(
-        _PATHS.values(),
-        lambda value, writer: writer.ext(tags.PATH, (type(value).__name__, str(value))),
-    ),
+    range: _write_range,
+    slice: _write_range,
+    **dict.fromkeys(_PATHS.values(), _write_path),
 }
 
 
@@ -290,18 +320,18 @@ def _pairs(items: list[Any]) -> Iterable[tuple[Any, Any]]:
     return zip(items[::2], items[1::2], strict=True)
 
 
-def _read_counter(data: memoryview, read: Read) -> Counter[Any]:
-    counter: Counter[Any] = Counter()
+def _read_counter(data: memoryview, read: Read) -> Counter[object]:
+    counter: Counter[object] = Counter()
     dict.update(counter, _pairs(read(data)))  # Counter.update would add up
     return counter
 
 
-def _read_defaultdict(data: memoryview, read: Read) -> defaultdict[Any, Any]:
+def _read_defaultdict(data: memoryview, read: Read) -> defaultdict[object, object]:
     name, *items = read(data)
     return defaultdict(None if name is None else _FACTORIES[name], _pairs(items))
 
 
-def _read_deque(data: memoryview, read: Read) -> deque[Any]:
+def _read_deque(data: memoryview, read: Read) -> deque[object]:
     maxlen, *items = read(data)
     return deque(items, maxlen)
 
@@ -330,21 +360,21 @@ def _read_time(data: memoryview, read: Read) -> dt.time:
 
 def _read_datetime(data: memoryview, read: Read) -> dt.datetime:
     *clock, fold = read(data)
-    return dt.datetime(*clock, fold=fold)  # noqa: DTZ001 - tzinfo is among them
+    return dt.datetime(*clock, fold=fold)  # noqa: DTZ001  # tzinfo is in ``clock``
 
 
-def write_pytz(value: Any, _: Writer) -> Ext:
+def write_pytz(value: object, _: Writer) -> Ext:
     """A zone of pytz by its name; pandas 2 makes them."""
-    import pytz  # type: ignore[import-untyped]
+    import pytz  # type: ignore[import-untyped]  # it ships no types
 
-    if (
-        value.zone is None or pytz.timezone(value.zone) is not value
-    ):  # an offset, or one period of a zone
+    name = getattr(value, "zone", None)
+    # Not an offset, nor one period of a zone.
+    if name is None or pytz.timezone(name) is not value:
         raise UnfitError
-    return Ext(tags.PYTZ, value.zone.encode())
+    return Ext(tags.PYTZ, name.encode())
 
 
-def _read_pytz(data: memoryview, _: Read) -> Any:
+def _read_pytz(data: memoryview, _: Read) -> object:
     import pytz
 
     return pytz.timezone(str(data, "utf-8"))

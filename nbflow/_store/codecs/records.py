@@ -1,9 +1,9 @@
-"""Instances of the user's classes by field: enums, named tuples, dataclasses, attrs and pydantic models.
+"""records: instances of the user's classes, field by field.
 
-No ``__init__`` and no validation runs on reading: state is put back as it was. A class
-is found by its name, must be of the family that was saved, and must declare the fields
-that it declared then. A class that says itself how it is pickled, or that extends a
-built-in, is left to pickle.
+Enums, named tuples, dataclasses, attrs classes and pydantic models. No ``__init__`` and
+no validation runs on reading: the state is restored as it was. A class is found by its
+name, must be of the family that was saved, and must declare the fields that it declared
+then. A class that defines how it is pickled, or extends a built-in, is left to pickle.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from functools import partial, reduce
 from importlib import import_module
 from types import MemberDescriptorType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._store.codecs import tags
 from nbflow._store.codecs.plain import UnfitError
@@ -27,14 +27,19 @@ if TYPE_CHECKING:
 
     from nbflow._store.codecs.plain import Read, ReadExtension, Writer
 
-# Who generates a __getstate__ or __setstate__ that is not the user's own say.
+# The libraries that generate a __getstate__ or __setstate__ which the user did not
+# write.
 _GENERATORS = frozenset(("dataclasses", "attr", "pydantic"))
-#: What a notebook's classes belong to, in its kernel.
+#: The module of a notebook's classes, in its kernel.
 _MAIN = "__main__"
 
 
-def write_record(value: Any, writer: Writer) -> Ext:
-    """An extension for an instance of a user's class; ``UnfitError`` when it is of no family known here."""
+def write_record(value: object, writer: Writer) -> Ext:
+    """An extension for an instance of a user's class.
+
+    Raises:
+        UnfitError: the class is of no family known here.
+    """
     cls = type(value)
     if isinstance(value, enum.Enum):
         return _write_enum(value, writer)
@@ -50,10 +55,10 @@ def write_record(value: Any, writer: Writer) -> Ext:
 
 
 def missing_class(module: str, qualname: str) -> CodecError:
-    """What to tell when a class (or a function) that a value needs is not there."""
+    """The error for a value whose class (or function) is not defined here."""
     return CodecError(
-        f"the class {qualname} is not defined in this kernel: run the cell that defines it, "
-        f"or import the module that does ({module})",
+        f"the class {qualname} is not defined in this kernel: run the cell that "
+        f"defines it, or import the module that does ({module})",
     )
 
 
@@ -67,61 +72,54 @@ def _write_enum(value: enum.Enum, writer: Writer) -> Ext:
     raise UnfitError
 
 
-def _write_namedtuple(value: Any, writer: Writer) -> Ext:
-    cls: Any = type(value)
+def _write_namedtuple(value: tuple[object, ...], writer: Writer) -> Ext:
+    cls = type(value)
     fields = getattr(cls, "_fields", ())
-    if (
-        len(fields) != len(value)
-        or cls.__reduce__ is not object.__reduce__
-        or getattr(value, "__dict__", None)
-    ):
+    if len(fields) != len(value) or getattr(value, "__dict__", None):
         raise UnfitError
-    return writer.ext(
-        tags.NAMEDTUPLE, (*_name(cls), dict(zip(fields, value, strict=True)))
-    )
+    if cls.__reduce__ is not object.__reduce__:
+        raise UnfitError
+    named = dict(zip(fields, value, strict=True))
+    return writer.ext(tags.NAMEDTUPLE, (*_name(cls), named))
 
 
 def _write_model(value: Any, writer: Writer) -> Ext:
     writer.once(value)
     cls = type(value)
     _check_ordinary(cls)
-    state = value.__getstate__()
+    state: dict[str, Any] = value.__getstate__()
     fields = state["__dict__"]
-    return writer.ext(
-        tags.PYDANTIC,
-        (
-            *_name(cls),
-            _odd(_model_fields(cls), fields),
-            fields,
-            sorted(state["__pydantic_fields_set__"]),
-            state.get("__pydantic_extra__"),
-            state.get("__pydantic_private__"),
-        ),
+    parts = (
+        *_name(cls),
+        _odd(_model_fields(cls), fields),
+        fields,
+        sorted(state["__pydantic_fields_set__"]),
+        state.get("__pydantic_extra__"),
+        state.get("__pydantic_private__"),
     )
+    return writer.ext(tags.PYDANTIC, parts)
 
 
-def _write_object(code: int, value: Any, writer: Writer) -> Ext:
+def _write_object(code: int, value: object, writer: Writer) -> Ext:
     writer.once(value)
     cls = type(value)
     _check_ordinary(cls)
-    state = object.__getstate__(
-        value
-    )  # instance dict and slots, whatever the class made of __getstate__
+    # The instance dict and the slots, even if the class has its own __getstate__.
+    state: Any = object.__getstate__(value)
     attributes, slots = state if isinstance(state, tuple) else (state, None)
     names = [*(attributes or ()), *(slots or ())]
-    if (
-        "_attrs_cached_hash" in names
-    ):  # hashes change from process to process; attrs resets it in its own pickling
+    if "_attrs_cached_hash" in names:
+        # Hashes change from process to process; attrs resets it in its own pickling.
         raise UnfitError
-    return writer.ext(
-        code, (*_name(cls), _odd(_FAMILIES[code][1](cls), names), attributes, slots)
-    )
+    odd = _odd(_FAMILIES[code].fields(cls), names)
+    return writer.ext(code, (*_name(cls), odd, attributes, slots))
 
 
 def _name(cls: type) -> tuple[str, str]:
+    """The module and qualified name by which a reader finds ``cls``."""
     module, qualname = cls.__module__, cls.__qualname__
     try:
-        found: Any = reduce(getattr, qualname.split("."), sys.modules[module])
+        found: object = reduce(getattr, qualname.split("."), sys.modules[module])
     except (KeyError, AttributeError):
         raise UnfitError from None
     if found is not cls:
@@ -130,28 +128,37 @@ def _name(cls: type) -> tuple[str, str]:
 
 
 def _is_notebook(module: object) -> bool:
-    """Tell whether a module is what `nbflow export` made of a notebook: its classes are those of the notebook."""
+    """Whether `nbflow export` made a module of a notebook.
+
+    Its classes are those of the notebook.
+    """
     return "__notebook__" in getattr(module, "__dict__", ())
 
 
 def _check_ordinary(cls: Any) -> None:
-    ordinary = cls.__new__ is object.__new__ and (
-        cls.__reduce_ex__ is object.__reduce_ex__
-        and cls.__reduce__ is object.__reduce__
-    )
+    """Raise `UnfitError` for a class that defines how it is made or pickled."""
+    if cls.__new__ is not object.__new__:
+        raise UnfitError
+    if cls.__reduce_ex__ is not object.__reduce_ex__:
+        raise UnfitError
+    if cls.__reduce__ is not object.__reduce__:
+        raise UnfitError
     hooks = (cls.__getstate__, getattr(cls, "__setstate__", None))
-    if not ordinary or not all(_is_generated(hook) for hook in hooks):
+    if not all(map(_is_generated, hooks)):
         raise UnfitError
 
 
-def _is_generated(hook: Any) -> bool:
+def _is_generated(hook: Callable[..., object] | None) -> bool:
     if hook is None or hook is object.__getstate__:
         return True
     return str(hook.__module__).partition(".")[0] in _GENERATORS
 
 
 def _odd(declared: Iterable[str], present: Iterable[str]) -> list[str]:
-    """Declared and not set, or set and not declared: another answer on reading means that the class has changed."""
+    """The fields that are declared and not set, or set and not declared.
+
+    If reading finds others, the class has changed.
+    """
     return sorted(set(declared).symmetric_difference(present))
 
 
@@ -164,88 +171,108 @@ def _is_model(cls: type) -> bool:
     return pydantic is not None and issubclass(cls, pydantic.BaseModel)
 
 
+def _is_flag(cls: type) -> bool:
+    return issubclass(cls, enum.Flag)
+
+
+def _is_tuple(cls: type) -> bool:
+    return issubclass(cls, tuple)
+
+
+def _is_attrs(cls: type) -> bool:
+    return hasattr(cls, "__attrs_attrs__")
+
+
 def _model_fields(cls: Any) -> Iterable[str]:
-    return cls.__pydantic_fields__.keys()  # type: ignore[no-any-return]
+    fields: dict[str, object] = cls.__pydantic_fields__
+    return fields.keys()
 
 
-def _attrs_fields(cls: Any) -> Iterable[str]:
-    return [field.name for field in cls.__attrs_attrs__]
+def _attrs_fields(cls: type) -> Iterable[str]:
+    return [field.name for field in getattr(cls, "__attrs_attrs__", ())]
 
 
 def _dataclass_fields(cls: Any) -> Iterable[str]:
     return [field.name for field in dataclasses.fields(cls)]
 
 
-_FAMILIES: dict[int, tuple[Callable[[type], bool], Callable[[Any], Iterable[str]]]] = {
-    tags.ENUM: (_is_enum, lambda cls: cls._member_map_),
-    tags.FLAG: (lambda cls: issubclass(cls, enum.Flag), lambda _: ()),
-    tags.NAMEDTUPLE: (
-        lambda cls: issubclass(cls, tuple),
-        lambda cls: getattr(cls, "_fields", ()),
-    ),
-    tags.DATACLASS: (dataclasses.is_dataclass, _dataclass_fields),
-    tags.ATTRS: (lambda cls: hasattr(cls, "__attrs_attrs__"), _attrs_fields),
-    tags.PYDANTIC: (_is_model, _model_fields),
+class _Family(NamedTuple):
+    """A kind of classes: how to tell that a class is one, and where it declares fields.
+
+    The fields of enums and named tuples are looked at where they are read.
+    """
+
+    has: Callable[[type], bool]
+    fields: Callable[[type], Iterable[str]] = lambda _: ()
+
+
+_FAMILIES: dict[int, _Family] = {
+    tags.ENUM: _Family(_is_enum),
+    tags.FLAG: _Family(_is_flag),
+    tags.NAMEDTUPLE: _Family(_is_tuple),
+    tags.DATACLASS: _Family(dataclasses.is_dataclass, _dataclass_fields),
+    tags.ATTRS: _Family(_is_attrs, _attrs_fields),
+    tags.PYDANTIC: _Family(_is_model, _model_fields),
 }
 
 
 def _find_class(code: int, module: str, qualname: str) -> Any:
     try:
-        found: Any = sys.modules.get(module) or import_module(module)
+        found: object = sys.modules.get(module) or import_module(module)
         found = reduce(getattr, qualname.split("."), found)
     except (ImportError, AttributeError) as error:
         found = _in_notebook(qualname) if module == _MAIN else None
         if found is None:
             raise missing_class(module, qualname) from error
-    if not isinstance(found, type) or not _FAMILIES[code][0](found):
+    if not isinstance(found, type) or not _FAMILIES[code].has(found):
         raise CodecError(
-            f"{module}.{qualname} is not the kind of class any more that it was when this was saved"
+            f"{module}.{qualname} is no longer the kind of class that it was when "
+            "this was saved"
         )
     return found
 
 
-def _in_notebook(qualname: str) -> Any:
-    """The class of this name in the one imported module that was a notebook and has it; else ``None``."""
-    notebooks: list[Any] = [
-        module for module in list(sys.modules.values()) if _is_notebook(module)
-    ]
-    found: list[Any] = [
-        value
-        for module in notebooks
-        if (
-            value := reduce(
-                lambda inner, name: getattr(inner, name, None),
-                qualname.split("."),
-                module,
-            )
-        )
-        is not None
-    ]
+def _in_notebook(qualname: str) -> object:
+    """The class of this name in the imported modules that were notebooks.
+
+    ``None`` if none of them has it, or several have.
+    """
+    found = []
+    for module in list(sys.modules.values()):
+        if _is_notebook(module):
+            value: object = module
+            for name in qualname.split("."):
+                value = getattr(value, name, None)
+            if value is not None:
+                found.append(value)
     return found[0] if len(found) == 1 else None
 
 
 def _changed(cls: type) -> CodecError:
     return CodecError(
-        f"the class {cls.__qualname__} has changed since: its fields are not those that were saved"
+        f"the class {cls.__qualname__} has changed since: its fields are not those "
+        "that were saved"
     )
 
 
-def _read_enum(data: memoryview, read: Read) -> Any:
+def _read_enum(data: memoryview, read: Read) -> enum.Enum:
     *name, member = read(data)
     cls = _find_class(tags.ENUM, *name)
-    if member not in cls._member_map_:
+    members: dict[str, enum.Enum] = cls._member_map_
+    if member not in members:
         raise CodecError(
-            f"{cls.__qualname__}.{member} was saved, and the class has no such member any more"
+            f"{cls.__qualname__}.{member} was saved, and the class now has no such "
+            "member"
         )
-    return cls._member_map_[member]
+    return members[member]
 
 
-def _read_flag(data: memoryview, read: Read) -> Any:
+def _read_flag(data: memoryview, read: Read) -> object:
     *name, value = read(data)
     return _find_class(tags.FLAG, *name)(value)
 
 
-def _read_namedtuple(data: memoryview, read: Read) -> Any:
+def _read_namedtuple(data: memoryview, read: Read) -> object:
     *name, fields = read(data)
     cls = _find_class(tags.NAMEDTUPLE, *name)
     if tuple(fields) != getattr(cls, "_fields", None):
@@ -253,7 +280,7 @@ def _read_namedtuple(data: memoryview, read: Read) -> Any:
     return tuple.__new__(cls, fields.values())
 
 
-def _read_model(data: memoryview, read: Read) -> Any:
+def _read_model(data: memoryview, read: Read) -> object:
     module, qualname, odd, fields, fields_set, extra, private = read(data)
     cls = _find_class(tags.PYDANTIC, module, qualname)
     if _odd(_model_fields(cls), fields) != odd:
@@ -271,18 +298,18 @@ def _read_model(data: memoryview, read: Read) -> Any:
     return model
 
 
-def _read_object(data: memoryview, read: Read, *, code: int) -> Any:
+def _read_object(data: memoryview, read: Read, *, code: int) -> object:
     module, qualname, odd, attributes, slots = read(data)
     cls = _find_class(code, module, qualname)
-    if _odd(_FAMILIES[code][1](cls), [*(attributes or ()), *(slots or ())]) != odd:
+    names = [*(attributes or ()), *(slots or ())]
+    if _odd(_FAMILIES[code].fields(cls), names) != odd:
         raise _changed(cls)
-    instance = object.__new__(cls)
+    instance: object = object.__new__(cls)
     if attributes:
         vars(instance).update(attributes)
     for name, value in (slots or {}).items():
-        if (
-            type(getattr(cls, name, None)) is not MemberDescriptorType
-        ):  # never a property: that would run its setter
+        # Never a property, whose setter would run.
+        if type(getattr(cls, name, None)) is not MemberDescriptorType:
             raise _changed(cls)
         object.__setattr__(instance, name, value)
     return instance

@@ -1,4 +1,4 @@
-"""The msgpack extension code of every type that msgpack does not know. Published: numbers are never reused."""
+"""tags: the msgpack extension code of each type. Published: no number is ever reused."""
 
 from __future__ import annotations
 

@@ -1,19 +1,19 @@
 """DiskStore: checkpoints in a folder, for every process of one machine that opens it.
 
 A small entry is one write to the journal, which takes microseconds and survives ``kill
--9``; some thousands of them move to the shelf at once, in a millisecond or two per
-hundred. A large one goes to the shelf directly. A reader looks in its own segments,
-then in those of others, then on the shelf; since entries reach the shelf before they
-leave the journal, one that was there is found wherever it is meanwhile.
+-9``; thousands of them move to the shelf at once, in a millisecond or two per hundred.
+A large entry goes to the shelf directly. A reader looks in its own segments, then in
+those of others, then on the shelf. Entries reach the shelf before they leave the
+journal, so an entry is always found, wherever it is at that moment.
 
 ::
 
     .nbflow/
     ├── .gitignore           *
-    └── <fingerprint>/       of the secret: who has another one neither reads nor tidies what is in here
-        ├── guard            shared by writers; who deletes or salvages is alone
+    └── <fingerprint>/       of the secret: with another one nobody reads or tidies this
+        ├── guard            shared by writers; taken alone to delete or salvage
         ├── locks            a byte for each key being worked on
-        ├── journal/*.log    what was put last, by process
+        ├── journal/*.log    the latest entries, by process
         └── shelf/           cache.db, ab/cd/*.val: a diskcache folder
 """
 
@@ -26,7 +26,7 @@ import threading
 import warnings
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from nbflow._store.disk.journal import Journal
 from nbflow._store.disk.keylock import KeyLocks
@@ -37,29 +37,33 @@ from nbflow.errors import StoreError, StoreWarning
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from nbflow._store.disk.salvage import Row
+    from nbflow._store.disk.salvage import ShelfRow
     from nbflow._store.disk.shelf import Shelf
 
 __all__ = ["DiskStore", "open_disk"]
 
 T = TypeVar("T")
 Durability = Literal["process", "power"]
+_Parts: TypeAlias = "tuple[Journal, Shelf, KeyLocks | None]"
 
-_ENTRIES = 8000  # in a segment, then it moves: bounds memory, and what other processes read entry by entry
-_MEAN = 500  # bytes for each of them: a segment has 4 MB at most
-_REPORTS = (
-    50  # warnings of one store; after that the disk is broken and the point is made
-)
+#: Entries of a segment before it moves to the shelf. Bounds memory, and what other
+#: processes read entry by entry.
+_ENTRIES = 8000
+_MEAN = 500  # bytes for each of them: a segment has at most 4 MB
+#: Warnings of one store. After that many the disk is plainly broken.
+_REPORTS = 50
 
 
 class DiskStore:
-    """A store in the folder ``path``; see ``Store`` for what every store promises. Open it with ``open_disk``.
+    """A store in the folder ``path``. Open it with ``open_disk``.
+
+    See ``Store`` for what every store guarantees.
 
     Args:
-        path: the folder; made at first use.
+        path: the folder, created at first use.
         secret: 32 bytes that sign every entry; the user's own by default.
         durability: ``"process"`` survives ``kill -9``; ``"power"`` adds an fsync per
-            put, and survives power loss.
+            put, and survives a power failure.
         timeout: seconds to wait for another process that holds the store.
     """
 
@@ -77,11 +81,10 @@ class DiskStore:
         self._power = durability == "power"
         self._timeout = timeout
         self._reported: set[str] = set()
-        self._leaked: list[
-            Any
-        ] = []  # connections of a parent process, never to be closed here
+        #: With connections of a parent process, which must never be closed here.
+        self._leaked: list[Shelf] = []
         self._limit = _ENTRIES
-        self._parts: tuple[Journal, Shelf, KeyLocks | None] | None = None
+        self._parts: _Parts | None = None
         self._opening = threading.RLock()
         self._moving = threading.Lock()
         self._writable = True
@@ -97,21 +100,24 @@ class DiskStore:
             return self._again(error, "read results", lambda: self._get(key))
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """Those of ``keys`` that are there, in bulk."""
+        """The bytes of those ``keys`` that are there, in bulk."""
         try:
             return self._get_many(keys)
         except OSError as error:
             return self._again(error, "read results", lambda: self._get_many(keys))
 
     def put(self, key: str, data: bytes) -> None:
-        """Keep ``data``; once this returns it survives ``kill -9``."""
+        """Keep ``data``; once this returns, it survives ``kill -9``."""
         try:
             self._put(key, data)
         except OSError as error:
             self._again(error, "save a result", lambda: self._put(key, data))
 
     def delete(self, keys: Iterable[str]) -> int:
-        """Forget ``keys``, in the logs of other processes too; says how many were there."""
+        """Forget ``keys``, also in the logs of other processes.
+
+        Returns the number of those that were there.
+        """
         wanted = list(dict.fromkeys(keys))
         journal, shelf, _ = self._opened()
         try:
@@ -123,51 +129,54 @@ class DiskStore:
         """Every key, in no order."""
         journal, shelf, _ = self._opened()
         try:
-            # The journal first: what moves to the shelf meanwhile is passed over there,
-            # not missed.
+            # The journal first: what moves to the shelf meanwhile is skipped there, not
+            # missed.
             fresh = journal.keys()
         except OSError as error:
             raise refusal(error, "read results", self._path) from error
         yield from fresh
-        for key in shelf.keys():  # noqa: SIM118 - a method of its own
-            if key not in fresh:
-                yield key
+        stored = shelf.keys()
+        yield from (key for key in stored if key not in fresh)
 
     def lock(self, key: str) -> bool:
-        """Try to become the one process that works on ``key``. Granted without a lock in a read-only folder."""
-        locks = (self._parts or self._opened())[2]
+        """Try to become the one process that works on ``key``.
+
+        Granted without a lock in a read-only folder.
+        """
+        _, _, locks = self._parts or self._opened()
         return locks is None or locks.lock(key)
 
     def unlock(self, key: str) -> None:
         """Give ``key`` back."""
-        locks = (self._parts or self._opened())[2]
+        _, _, locks = self._parts or self._opened()
         if locks is not None:
             locks.unlock(key)
 
     def flush(self) -> None:
-        """Move what is in the journal to the shelf, what dead processes left there too."""
-        parts = self._opened()
+        """Move the journal to the shelf, including what dead processes left there."""
+        journal, shelf, _ = self._opened()
         if not self._writable:
             return
         try:
             with self._moving:
-                self._tidy(*parts[:2])
+                self._tidy(journal, shelf)
         except FileNotFoundError:
             self._start_over()  # somebody removed the folder: nothing is left to move
         except OSError as error:
             raise refusal(error, "tidy up", self._path) from error
 
     def close(self) -> None:
-        """Flush and let go of files; the next call opens them again."""
+        """Flush and release files; the next call opens them again."""
         with self._opening:
-            parts = self._parts
-            if parts is None:
+            if self._parts is None:
                 return
-            self.flush()  # if it is refused, all stays open, to be closed another time
-            # What another thread puts right now lies in a segment of nobody, and the
-            # next opening finds it.
+            _, shelf, _ = self._parts
+            # If this is refused, everything stays open, to be closed another time.
+            self.flush()
+            # What another thread puts right now is in a segment that nobody owns, and
+            # the next opening finds it.
             self._parts = None
-            parts[1].close()
+            shelf.close()
 
     # --- the work
 
@@ -179,15 +188,15 @@ class DiskStore:
     def _get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         journal, shelf, _ = self._parts or self._opened()
         data = journal.get_many(keys)
-        data.update(
-            shelf.get_many([key for key in keys if key not in data] if data else keys)
-        )
+        rest = [key for key in keys if key not in data] if data else keys
+        data.update(shelf.get_many(rest))
         return data
 
     def _put(self, key: str, data: bytes) -> None:
         journal, shelf, _ = self._parts or self._opened()
         if len(data) + OVERHEAD > SMALL:
-            journal.begin()  # if we die in the middle, our segment says that there is something to sweep
+            # If we die midway, our segment shows that there is something to sweep.
+            journal.begin()
             shelf.place_file(key, self._seal.parts(key, data))
             journal.bury(key)
             return
@@ -196,7 +205,10 @@ class DiskStore:
             self._move(journal, shelf)
 
     def _move(self, journal: Journal, shelf: Shelf) -> None:
-        """Move inline. A refusal is no failure of the put that led here: its entry is safe in the journal."""
+        """Move the journal now.
+
+        A refusal does not fail the put that led here: its entry is safe in the journal.
+        """
         if not self._moving.acquire(blocking=False):
             return
         try:
@@ -205,16 +217,18 @@ class DiskStore:
         except FileNotFoundError:
             raise  # somebody removed the folder, the entry with it
         except (StoreError, OSError):
-            self._limit = (
-                len(journal) + _ENTRIES
-            )  # later; flush() and close() say what is the matter
+            # Try again later; flush() and close() say what is wrong.
+            self._limit = len(journal) + _ENTRIES
         finally:
             self._moving.release()
 
     def _tidy(
-        self, journal: Journal, shelf: Shelf, suspects: Sequence[Row] = ()
+        self, journal: Journal, shelf: Shelf, suspects: Sequence[ShelfRow] = ()
     ) -> None:
-        """The shelf first, the file last: in between an entry is in both, never in neither."""
+        """Move to the shelf first, and remove the file last.
+
+        In between an entry is in both, never in neither.
+        """
         for segment in journal.rotate():
             shelf.place(segment.live)
             journal.retire(segment)
@@ -230,7 +244,7 @@ class DiskStore:
 
     # --- opening
 
-    def _opened(self) -> tuple[Journal, Shelf, KeyLocks | None]:
+    def _opened(self) -> _Parts:
         with self._opening:
             if self._parts is None:
                 try:
@@ -239,7 +253,7 @@ class DiskStore:
                     raise refusal(error, "open the store", self._path) from error
             return self._parts
 
-    def _open(self) -> tuple[Journal, Shelf, KeyLocks | None]:
+    def _open(self) -> _Parts:
         from nbflow._store.disk.shelf import Shelf
 
         self._writable = prepare(self._path)
@@ -269,24 +283,31 @@ class DiskStore:
         )
         suspects = shelf.inspect()
         if self._writable:
+            # If it cannot be done now, the logs of dead processes are read where they
+            # are.
             with contextlib.suppress(StoreError, OSError), self._moving:
-                self._tidy(
-                    journal, shelf, suspects
-                )  # if it cannot be done now, the logs of the dead are read
+                self._tidy(journal, shelf, suspects)
         return journal, shelf, locks
 
     def _explain_other_secrets(self, home: Path) -> None:
-        """Say once why everything would be computed again: the secret was lost, or this is another home."""
-        # Not ours: another process may make it right now.
+        """Say once why everything would be computed again.
+
+        The secret was lost, or this is another home directory.
+        """
+        # Not in ours: another process may be creating it right now.
         if any(journal.parent != home for journal in self._path.glob("*/journal")):
             self._report(
                 self.url,
-                "its results were sealed with another secret and are not seen here. To see them, copy "
-                "~/.config/nbflow/key from where they were made, or set NBFLOW_STORE_KEY as it was there",
+                "its results were sealed with another secret and are not seen here. "
+                "To see them, copy ~/.config/nbflow/key from where they were made, or "
+                "set NBFLOW_STORE_KEY as it was there",
             )
 
     def _again(self, error: OSError, doing: str, work: Callable[[], T]) -> T:
-        """Do ``work`` in a new folder if somebody removed ours (``rm -rf .nbflow`` starts afresh); or refuse."""
+        """Do ``work`` in a new folder if somebody removed ours, else refuse.
+
+        ``rm -rf .nbflow`` starts afresh.
+        """
         if not isinstance(error, FileNotFoundError):
             raise refusal(error, doing, self._path) from error
         self._start_over()
@@ -298,15 +319,18 @@ class DiskStore:
     def _start_over(self) -> None:
         with self._opening:
             if self._parts is not None:
-                self._parts[1].close()
+                _, shelf, _ = self._parts
+                shelf.close()
             self._parts = None
 
-    def _after_fork(self) -> None:
-        """In a forked child: everything open belongs to the parent."""
-        self._opening, self._moving = threading.RLock(), threading.Lock()
+    def after_fork(self) -> None:
+        """In a forked child: leave to the parent everything that is open."""
+        self._opening = threading.RLock()
+        self._moving = threading.Lock()
         if self._parts is not None:
-            self._parts[0].abandon()
-            self._leaked.append(self._parts[1])
+            journal, shelf, _ = self._parts
+            journal.abandon()
+            self._leaked.append(shelf)
             self._parts = None
 
     def _report(self, where: str, what: str) -> None:
@@ -315,10 +339,8 @@ class DiskStore:
             return
         self._reported.add(where)
         if len(self._reported) > _REPORTS:
-            where, what = (
-                self.url,
-                "there is more damage, which is not reported one by one",
-            )
+            where = self.url
+            what = "there is more damage, which is not reported one by one"
         warnings.warn(f"{where}: {what}.", StoreWarning, stacklevel=3)
 
 
@@ -328,12 +350,17 @@ _finding = threading.Lock()
 
 
 def open_disk(path: str | Path, *, durability: Durability = "process") -> DiskStore:
-    """The store in the folder ``path``: the same object for the same folder, however it is spelled."""
-    key = Path(path).resolve(), durability
+    """The store in the folder ``path``.
+
+    The same object for the same folder, however the path is written.
+    """
+    folder = Path(path).resolve()
     with _finding:
-        if key not in _by_path:
-            _by_path[key] = DiskStore(key[0], durability=durability)
-        return _by_path[key]
+        store = _by_path.get((folder, durability))
+        if store is None:
+            store = DiskStore(folder, durability=durability)
+            _by_path[folder, durability] = store
+        return store
 
 
 def _close_all() -> None:
@@ -341,15 +368,15 @@ def _close_all() -> None:
         try:
             store.close()
         except StoreError as error:
-            # Nothing is lost: who opens the store next finds the journal.
+            # Nothing is lost: whoever opens the store next finds the journal.
             warnings.warn(str(error), StoreWarning, stacklevel=1)
 
 
 def _forked() -> None:
-    global _finding  # noqa: PLW0603 - another thread of the parent may have held it
+    global _finding  # noqa: PLW0603  # another thread of the parent may have held it
     _finding = threading.Lock()
     for store in list(_alive):
-        store._after_fork()  # noqa: SLF001 - of this module
+        store.after_fork()
 
 
 atexit.register(_close_all)

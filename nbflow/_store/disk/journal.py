@@ -1,12 +1,12 @@
-"""Journal: where small entries land first, one write(2) each, until the shelf takes them over in bulk.
+"""Journal: where small entries land first, one write(2) each.
 
-Every process appends to a segment of its own, ``<random>.log``, and reads those of all
-the others. A segment is sealed entries end to end and nothing else; it only grows, is
-never used again once it was moved to the shelf, and its writer holds its flock. So a
-segment whose flock can be had is that of a dead process, and a descriptor that outlives
-the file's name still reads the right bytes.
+Later the shelf takes them over in bulk. Every process appends to its own segment,
+``<random>.log``, and reads those of all the others. A segment consists of sealed
+entries, end to end; it only grows, is never used again once it was moved to the shelf,
+and its writer holds its flock. So if the flock of a segment can be taken, its process
+is dead, and a descriptor that outlives the file's name still reads the right bytes.
 
-The files are the truth; memory keeps only where an entry lies. That bounds memory, and
+The files are the truth; memory only keeps where each entry is. That bounds memory, and
 lets a process mark an entry in another's segment as deleted (or replaced): it writes
 ``DEAD`` over the magic, and the owner sees it at its next read.
 """
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Journal", "Segment"]
 
+#: Nanoseconds for which the time of a folder's last change cannot be trusted: file
+#: systems count in ticks, so a second change within the tick of the listing leaves no
+#: trace. (The racy-clean rule of git.)
 _UNTRUSTED = 20_000_000
-"""Nanoseconds for which the time of a folder's last change cannot be trusted: file systems count in ticks, so a second
-change within the tick of the listing leaves no trace. (The racy-clean rule of git.)"""
 
 _NEW = ".new-"
 
@@ -43,12 +44,15 @@ class Segment:
     def __init__(self, path: Path, fd: int) -> None:
         self.path = path
         self.fd = fd
-        self.end = 0  # ours: where the next entry goes; another's: how far its entries are known
-        self.index: dict[str, tuple[int, int]] = {}  # key -> start, size
-        self._size = 0  # of another's file when we looked last
+        #: Where our next entry goes; in another's log, how far its entries are known.
+        self.end = 0
+        #: Start and size of each key's entry.
+        self.index: dict[str, tuple[int, int]] = {}
+        #: The size of another's file when we last looked.
+        self._size = 0
 
     def close(self, _close: Callable[[int], None] = os.close) -> None:
-        """Let go of the file. Left to ``__del__``: another thread may be about to read."""
+        """Close the file. Left to ``__del__``: another thread may be about to read."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             _close(fd)
@@ -57,18 +61,23 @@ class Segment:
 
     @classmethod
     def create(cls, path: Path) -> Segment:
-        """A new segment of our own. It gets its name once it is locked, or it would look like a dead process's."""
+        """A new segment of our own.
+
+        It gets its name once it is locked, or it would look like a dead process's.
+        """
         fresh = path.with_name(_NEW + path.name)
         while True:
-            segment = cls(path, open_private(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+            fd = open_private(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            segment = cls(path, fd)
             try:
-                # Somebody who tidies may have been at it in the instant before the
-                # lock: then once more.
+                # Another process that tidies may have removed it just before we locked
+                # it: then try again.
                 if lock_file(segment.fd) and os.fstat(segment.fd).st_nlink:
                     fresh.rename(path)
                     return segment
             except OSError:
-                segment.close()  # not locked any more, it is litter to whoever tidies next
+                # Without its lock it is litter, which the next to tidy removes.
+                segment.close()
                 with contextlib.suppress(OSError):
                     fresh.unlink()
                 raise
@@ -79,17 +88,16 @@ class Segment:
         return cls(path, open_private(path, os.O_RDWR if writable else os.O_RDONLY))
 
     def append(self, key: str, sealed: bytes, *, sync: bool) -> None:
-        """Add an entry; it survives ``kill -9`` from here on, with ``sync`` a power failure.
+        """Add an entry; from now on it survives ``kill -9``, with ``sync`` a power failure.
 
-        Written at a place, not at the end of the file: whatever a failed or interrupted
-        write has left there is overwritten by the next entry instead of lying in front
-        of it.
+        Written at a position, not at the end of the file: the next entry overwrites
+        what a failed or interrupted write has left, instead of following it.
         """
+        size = len(sealed)
         try:
             done = os.pwrite(self.fd, sealed, self.end)
-            while done < len(
-                sealed
-            ):  # a full disk takes a part first, and says so at the next byte
+            # A full disk takes a part first, and fails at the next byte.
+            while done < size:
                 done += os.pwrite(self.fd, sealed[done:], self.end + done)
             if sync:
                 os.fdatasync(self.fd)
@@ -97,35 +105,41 @@ class Segment:
             with contextlib.suppress(OSError):
                 os.ftruncate(self.fd, self.end)
             raise
-        self.index[key] = self.end, len(sealed)
-        self.end += len(sealed)
+        self.index[key] = self.end, size
+        self.end += size
 
     def read(self, key: str) -> bytes | None:
-        """The sealed entry of ``key`` as it is on disk, ``None`` if it is not here (any more)."""
+        """The sealed entry of ``key`` as it is on disk, ``None`` if it is not here."""
         place = self.index.get(key)
         if place is None:
             return None
-        blob = os.pread(self.fd, place[1], place[0])
+        start, size = place
+        blob = os.pread(self.fd, size, start)
         return None if blob[:4] == DEAD else blob
 
     def bury(self, key: str) -> bool:
-        """Mark the entry of ``key`` as deleted; says whether there was one."""
+        """Mark the entry of ``key`` as deleted; returns whether there was one."""
         alive = self.read(key) is not None
         if alive:
-            os.pwrite(self.fd, DEAD, self.index[key][0])
+            start, _ = self.index[key]
+            os.pwrite(self.fd, DEAD, start)
         return alive
 
     def live(self) -> list[tuple[str, bytes]]:
         """Every entry that is not deleted, as it is on disk."""
         blob = os.pread(self.fd, self.end, 0)
-        found = (
-            (key, blob[start : start + size])
-            for key, (start, size) in self.index.items()
-        )
-        return [(key, sealed) for key, sealed in found if sealed[:4] != DEAD]
+        found = []
+        for key, (start, size) in self.index.items():
+            sealed = blob[start : start + size]
+            if sealed[:4] != DEAD:
+                found.append((key, sealed))
+        return found
 
     def catch_up(self, seal: Seal) -> bool:
-        """Learn what was appended since; says whether something between intact entries was damaged."""
+        """Learn what was appended since; returns whether any of it was damaged.
+
+        That is, something between intact entries.
+        """
         size = os.fstat(self.fd).st_size
         if size == self._size:
             return False
@@ -139,13 +153,15 @@ class Segment:
             if entry.dead:
                 self.index.pop(entry.key, None)
             else:
-                self.index[entry.key] = self.end + entry.start, entry.end - entry.start
+                size = entry.end - entry.start
+                self.index[entry.key] = self.end + entry.start, size
         self.end += known
         return damaged
 
     def torn(self) -> bool:
         """Whether what follows the last intact entry is more than a last write that was cut short."""
-        rest = os.pread(self.fd, os.fstat(self.fd).st_size - self.end, self.end)
+        size = os.fstat(self.fd).st_size
+        rest = os.pread(self.fd, size - self.end, self.end)
         return bool(rest) and not unfinished(rest)
 
 
@@ -169,20 +185,22 @@ class Journal:
         self._report = report
         self._writing = threading.Lock()
         self._watching = threading.Lock()
-        self._current: Segment | None = None  # what we append to; one of _own
-        self._own: tuple[Segment, ...] = ()  # newest first
+        #: What we append to; one of ``_own``.
+        self._current: Segment | None = None
+        #: The newest comes first.
+        self._own: tuple[Segment, ...] = ()
         self._others: tuple[Segment, ...] = ()
-        self._names: set[str] = set()  # of every segment we ever made
-        self._listed: tuple[int, int] | None = (
-            None  # the folder's inode and time of change when it was listed
-        )
+        #: The names of every segment that we ever created.
+        self._names: set[str] = set()
+        #: The folder's inode and time of change when it was listed.
+        self._listed: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         """Entries in our segments."""
         return sum(len(segment.index) for segment in self._own)
 
     def abandon(self) -> None:
-        """In a forked child: close the parent's segments, whose locks would outlive it otherwise."""
+        """In a forked child: close the parent's segments, or their locks outlive it."""
         for segment in (*self._own, *self._others):
             segment.close()
 
@@ -193,13 +211,13 @@ class Journal:
 
         Raises:
             OSError: the disk refused; nothing was added, and the next entry may still
-                be taken.
+                succeed.
         """
         with self._writing:
             segment = self._current or self._begin()
             segment.append(key, sealed, sync=self._sync)
         if self._others:
-            # If that is refused, the stamps decide when both are moved.
+            # If this is refused, the stamps decide when both are moved.
             with contextlib.suppress(OSError):
                 self._bury(key, self._others)
         return segment
@@ -215,7 +233,7 @@ class Journal:
                 segment.bury(key)
 
     def begin(self) -> None:
-        """See to it that we have a segment: if we die, it tells that there is something to tidy."""
+        """Make sure that we have a segment: if we die, it shows that something is left."""
         with self._writing:
             if self._current is None:
                 self._begin()
@@ -230,28 +248,39 @@ class Journal:
         return segment
 
     def rotate(self) -> tuple[Segment, ...]:
-        """Our segments so far, which get no further entries: to be moved to the shelf, then retired."""
+        """Our segments so far, which get no further entries.
+
+        Move them to the shelf, then `retire` them.
+        """
         with self._writing:
             self._current = None
             return self._own
 
     def retire(self, segment: Segment) -> None:
-        """Remove a segment of which the shelf has everything."""
+        """Remove a segment whose entries are all on the shelf."""
         segment.path.unlink(missing_ok=True)
         with self._writing:
             self._own = tuple(own for own in self._own if own is not segment)
 
     def delete(self, keys: Iterable[str]) -> set[str]:
-        """Bury ``keys`` in every segment; says which were there. Only while no segment is being moved."""
+        """Bury ``keys`` in every segment; returns those that were there.
+
+        Only while no segment is being moved.
+        """
         with self._watching:
             self._refresh()
         segments = (*self._own, *self._others)
-        return {key for key in keys if sum(segment.bury(key) for segment in segments)}
+        found = set()
+        for key in keys:
+            for segment in segments:
+                if segment.bury(key):
+                    found.add(key)
+        return found
 
     # --- reading
 
     def get(self, key: str) -> bytes | None:
-        """The data of ``key`` if a segment has it; of several the newest.
+        """The data of ``key`` if a segment has it; the newest if several have.
 
         Raises:
             FileNotFoundError: the folder was removed.
@@ -266,46 +295,46 @@ class Journal:
             return None
         found = [blob for segment in self._others if (blob := segment.read(key))]
         found.sort(key=stamp_of, reverse=True)
-        return next(
-            (
-                data
-                for blob in found
-                if (data := self._seal.unseal(key, blob)) is not None
-            ),
-            None,
-        )
+        for blob in found:
+            data = self._seal.unseal(key, blob)
+            if data is not None:
+                return data
+        return None
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """Those of ``keys`` that segments have."""
+        """The data of those ``keys`` that segments have."""
         with self._watching:
             self._refresh()
         segments = (*self._own, *self._others)
+        found: dict[str, bytes] = {}
         if not segments:
-            return {}
-        here = [
-            key for key in keys if any(key in segment.index for segment in segments)
-        ]
-        return {key: data for key in here if (data := self.get(key)) is not None}
+            return found
+        for key in keys:
+            if any(key in segment.index for segment in segments):
+                data = self.get(key)
+                if data is not None:
+                    found[key] = data
+        return found
 
     def keys(self) -> set[str]:
         """Every key that is in a segment and not deleted."""
         with self._watching:
             self._refresh()
-        segments = (*self._own, *self._others)
-        return {
-            key
-            for segment in segments
-            for key in list(segment.index)
-            if segment.read(key)
-        }
+        found: set[str] = set()
+        for segment in (*self._own, *self._others):
+            found.update(key for key in list(segment.index) if segment.read(key))
+        return found
 
     def orphans(self) -> Iterator[Segment]:
-        """The segments of dead processes, locked for us. Whoever gets one moves and removes it."""
+        """The segments of dead processes, locked for us.
+
+        Whoever gets one moves and removes it.
+        """
         with self._watching:
             self._listed = None
             self._refresh()
         for segment in self._others:
-            # Ours by lock, but another process may have moved and removed it just
+            # We have its lock, but another process may have moved and removed it just
             # before.
             if lock_file(segment.fd) and os.fstat(segment.fd).st_nlink:
                 with self._watching:
@@ -313,11 +342,11 @@ class Journal:
                 if damaged or segment.torn():
                     self._report_damage(segment)
                 yield segment
-        for litter in self._folder.glob(f"{_NEW}*"):
+        for path in self._folder.glob(f"{_NEW}*"):
             with contextlib.suppress(FileNotFoundError):
-                unborn = Segment.follow(litter, writable=True)
-                if lock_file(unborn.fd):
-                    litter.unlink()
+                unnamed = Segment.follow(path, writable=True)
+                if lock_file(unnamed.fd):
+                    path.unlink()
 
     def _open(self, segment: Segment, key: str) -> bytes | None:
         blob = segment.read(key)
@@ -329,45 +358,44 @@ class Journal:
         return data
 
     def _refresh(self) -> None:
-        """Notice new, grown and gone segments: one stat of the folder and one of each segment that is open."""
+        """Notice new, grown and removed segments.
+
+        Costs a stat of the folder, and one of each segment that is open.
+        """
         try:
-            status = os.stat(self._name)  # noqa: PTH116 - on the path of every miss
+            status = os.stat(self._name)  # noqa: PTH116  # on the path of every miss
         except FileNotFoundError:
             if self._writable:
                 raise
-            return  # a read-only store in which we have no part
+            return  # a read-only store, in which we have no part
         seen = status.st_ino, status.st_mtime_ns
         if seen != self._listed:
             if self._listed and self._listed[0] != status.st_ino:
-                raise FileNotFoundError(
-                    errno.ENOENT, "the folder was replaced", str(self._folder)
-                )
+                where = str(self._folder)
+                raise FileNotFoundError(errno.ENOENT, "the folder was replaced", where)
             self._list()
-            self._listed = (
-                seen
-                if time.time_ns() - status.st_mtime_ns > _UNTRUSTED
-                else (status.st_ino, 0)
-            )
+            is_old = time.time_ns() - status.st_mtime_ns > _UNTRUSTED
+            self._listed = seen if is_old else (status.st_ino, 0)
         for segment in self._others:
             if segment.catch_up(self._seal):
                 self._report_damage(segment)
 
     def _list(self) -> None:
-        names = {name for name in os.listdir(self._folder) if name.endswith(".log")}  # noqa: PTH208 - fast
-        names -= {name for name in names if name.startswith(_NEW)} | self._names
-        known = [segment for segment in self._others if segment.path.name in names]
-        names -= {segment.path.name for segment in known}
-        for name in names:
-            with contextlib.suppress(
-                FileNotFoundError
-            ):  # moved and removed since the listing
-                known.append(
-                    Segment.follow(self._folder / name, writable=self._writable)
-                )
-        self._others = tuple(known)
+        """Follow the segments that are new in the folder, and drop those that are gone."""
+        new = set()
+        for name in os.listdir(self._folder):  # noqa: PTH208  # faster than a Path each
+            if name.endswith(".log") and not name.startswith(_NEW):
+                new.add(name)
+        new -= self._names
+        followed = [segment for segment in self._others if segment.path.name in new]
+        new -= {segment.path.name for segment in followed}
+        for name in new:
+            # It may have been moved and removed since the listing.
+            with contextlib.suppress(FileNotFoundError):
+                path = self._folder / name
+                followed.append(Segment.follow(path, writable=self._writable))
+        self._others = tuple(followed)
 
     def _report_damage(self, segment: Segment) -> None:
-        self._report(
-            str(segment.path),
-            "a part of this log of a process is damaged and was skipped",
-        )
+        what = "a part of this log of a process is damaged and was skipped"
+        self._report(str(segment.path), what)

@@ -1,4 +1,7 @@
-"""KeyLocks: which process works on which key. The kernel gives a lock back when its process dies, however it dies."""
+"""KeyLocks: which process works on which key.
+
+The kernel releases a lock when its process dies, however it dies.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import contextlib
 import errno
 import fcntl
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from nbflow._store.folder import file_id, open_private, refusal
 
@@ -21,17 +24,19 @@ _HELD_ELSEWHERE = (errno.EACCES, errno.EAGAIN)
 class KeyLocks:
     """One file, one byte of it per key, locked with POSIX byte-range locks.
 
-    Not flock: that takes a file per key, about ten times the time, and leaves files
-    behind. The price is a rule of POSIX: closing any descriptor of the file drops all
-    of a process's locks on it. So the file is opened once in a process and never
-    closed; ``KeyLocks.of`` sees to it.
+    Not flock: that takes a file per key and about ten times as long, and leaves files
+    behind. The price is a rule of POSIX: when a process closes any descriptor of the
+    file, it loses all its locks on it. So the file is opened once in a process and
+    never closed; ``KeyLocks.of`` makes sure of that.
 
-    No lease and no clock, hence nothing to wait out after ``kill -9``. A forked child
-    owns none of its parent's.
+    There is no lease and no clock, hence nothing to wait out after ``kill -9``. A
+    forked child owns none of its parent's locks.
     """
 
-    _by_path: dict[Path, KeyLocks] = {}  # noqa: RUF012 - once per process is the point
-    _retired: list[KeyLocks] = []  # noqa: RUF012 - of folders removed under us; closing would drop locks still held
+    #: Once per process.
+    _by_path: ClassVar[dict[Path, KeyLocks]] = {}
+    #: Of folders that were removed; to close them would drop locks that are still held.
+    _retired: ClassVar[list[KeyLocks]] = []
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -52,10 +57,10 @@ class KeyLocks:
 
     def lock(self, key: str) -> bool:
         """Take the byte of ``key`` if no other process has it."""
+        # 62 bits of the key: an offset must not be negative.
+        place = int(key[:16], 16) >> 2
         try:
-            fcntl.lockf(
-                self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, int(key[:16], 16) >> 2
-            )
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
         except OSError as error:
             if error.errno in _HELD_ELSEWHERE:
                 return False

@@ -1,7 +1,8 @@
-"""Shelf: the checkpoints' lasting place. Finds damage in its table and its files, mends it and reports it.
+"""Shelf: the lasting place of checkpoints.
 
-Every writer shares the store's guard. Deleting, sweeping and salvaging take it alone,
-so that nothing is under way.
+It finds damage in its table and files, repairs it and reports it. Writers share the
+store's guard. Deleting, sweeping and salvaging take it alone, so that nothing else is
+under way.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ import shutil
 import sqlite3
 import threading
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from nbflow._store.disk import salvage
 from nbflow._store.disk.diskcache_table import (
     ONE,
     DamageError,
-    Table,
+    DiskcacheTable,
     is_damage,
     open_row,
 )
-from nbflow._store.disk.salvage import DATABASE, VALUE_FILE, Row
+from nbflow._store.disk.salvage import DATABASE, VALUE_FILE, ShelfRow
 from nbflow._store.folder import (
     file_id,
     guard,
@@ -38,6 +39,7 @@ from nbflow._store.seal import stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from io import FileIO
     from pathlib import Path
 
@@ -47,16 +49,22 @@ if TYPE_CHECKING:
 __all__ = ["Shelf"]
 
 _MANY = "SELECT rowid, filename, value FROM Cache WHERE raw = 1 AND key IN ({})"
-_BULK = 500  # keys of one IN(...); fewer are padded to a few lengths, so that statements are compiled once
+_PAGE = "SELECT key FROM Cache WHERE raw = 1 AND key > ? ORDER BY key LIMIT 1000"
+#: Keys of one IN(...). Fewer are padded to a few lengths, so that statements are
+#: compiled only once.
+_BULK = 500
 _LENGTHS = (8, 64, _BULK)
-
+#: Times that the folder of a value file is created again before giving up.
+_TRIES = 10
 
 T = TypeVar("T")
 Found = tuple[int, str | None, bytes | None]  # rowid, filename, value
+#: Rows of SQLite, whatever was selected.
+Rows: TypeAlias = "list[Any]"
 
 
 class Shelf:
-    """What a store asks of it, with damage found, mended and reported on the way. For all threads."""
+    """The entries of one store; repairs and reports damage. For all threads."""
 
     def __init__(
         self,
@@ -79,8 +87,9 @@ class Shelf:
         self._timeout = timeout
         self._writable = writable
         self._report = report
-        self.untidy = False  # something could not be removed: sweep before the end
-        self._table: Table | None = None
+        #: Something could not be removed: sweep before the end.
+        self.untidy = False
+        self._table: DiskcacheTable | None = None
         self._table_turn = threading.Lock()
         self._reader: sqlite3.Connection | None = None
         self._reader_id: tuple[int, int] | None = None
@@ -93,24 +102,29 @@ class Shelf:
         found = self._find(key)
         if found is None:
             return None
-        data = open_row(self._seal, self._folder, key, *found[1:])
+        _, filename, value = found
+        data = open_row(self._seal, self._folder, key, filename, value)
+        return self._get_again(key, found) if data is None else data
+
+    def _get_again(self, key: str, before: Found) -> bytes | None:
+        """Look again for an entry that did not verify, and report it if that stays so.
+
+        If it was replaced meanwhile, and its file removed, its row is another one now.
+        """
+        found = self._find(key)
+        if found is None:
+            return None
+        data = None
+        if found != before:
+            _, filename, value = found
+            data = open_row(self._seal, self._folder, key, filename, value)
         if data is None:
-            # Replaced since, and its file removed? Then its row is another one now.
-            again = self._find(key)
-            data = (
-                open_row(self._seal, self._folder, key, *again[1:])
-                if again and again != found
-                else None
-            )
-            if data is None and again:
-                self._report(
-                    f"{self._file}:{key}",
-                    "an entry does not verify, or its file is gone",
-                )
+            what = "an entry does not verify, or its file is gone"
+            self._report(f"{self._file}:{key}", what)
         return data
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """Those of ``keys`` that are there, one statement for each 500."""
+        """The data of those ``keys`` that are there, one statement for each 500."""
         self._renew()
         data: dict[str, bytes] = {}
         rest = iter(keys)
@@ -119,39 +133,36 @@ class Shelf:
         return data
 
     def _add(self, chunk: list[str], data: dict[str, bytes]) -> None:
+        """Add to ``data`` what is there of ``chunk``."""
         length = next(size for size in _LENGTHS if size >= len(chunk))
-        rows = self._rows(
-            _MANY.format(",".join("?" * length)),
-            [*chunk, *[None] * (length - len(chunk))],
-        )
+        padding = [None] * (length - len(chunk))
+        statement = _MANY.format(",".join("?" * length))
+        rows = self._rows(statement, [*chunk, *padding])
+        wanted = set(chunk)
         missing = set(chunk)
         for _, filename, value in rows:
-            # Whose entry it is stands in the entry itself, where the MAC vouches for
-            # it.
-            key = (
-                value[20:40].hex() if filename is None and type(value) is bytes else ""
-            )
+            if filename is not None or type(value) is not bytes:
+                continue
+            # The key is in the entry itself, where the MAC covers it.
+            key = value[20:40].hex()
             if key in missing and (one := self._seal.unseal(key, value)) is not None:
                 data[key] = one
                 missing.remove(key)
-        if len(rows) + len(missing) > len(
-            set(chunk)
-        ):  # large ones, and those that need a closer look
-            data.update(
-                (key, one) for key in missing if (one := self.get(key)) is not None
-            )
+        if len(rows) + len(missing) > len(wanted):
+            # Large entries, and those that need a closer look.
+            for key in missing:
+                found = self.get(key)
+                if found is not None:
+                    data[key] = found
 
     def keys(self) -> Iterator[str]:
-        """Every key, by pages, so that a slow reader holds up nobody."""
+        """Every key, by pages, so that a slow reader does not hold up others."""
         self._renew()
         last = ""
-        while rows := self._rows(
-            "SELECT key FROM Cache WHERE raw = 1 AND key > ? ORDER BY key LIMIT 1000",
-            (last,),
-        ):
+        while rows := self._rows(_PAGE, (last,)):
             for (key,) in rows:
                 yield key
-            last = rows[-1][0]
+            (last,) = rows[-1]
 
     def _find(self, key: str) -> Found | None:
         rows = self._rows(ONE, (key,))
@@ -159,26 +170,26 @@ class Shelf:
             rows = self._rows(ONE, (key,))
         return rows[0] if rows else None
 
-    def _rows(self, statement: str, values: Sequence[Any]) -> list[Any]:
-        """What the statement finds; a damaged database is mended and asked again."""
-        for mended in (False, True):
+    def _rows(self, statement: str, values: Sequence[str | None]) -> Rows:
+        """What the statement finds; a damaged database is repaired and asked again."""
+        for repaired in (False, True):
             try:
                 return self._ask(statement, values)
             except sqlite3.DatabaseError as error:
                 if not is_damage(error):
                     raise refusal(error, "read", self._folder) from error
-                if mended or not self._writable:
-                    self._report(
-                        str(self._file),
-                        f"the database is damaged ({error}): what it holds is not seen",
+                if repaired or not self._writable:
+                    what = (
+                        f"the database is damaged ({error}): what it holds is not seen"
                     )
+                    self._report(str(self._file), what)
                     return []
-                self._mend(self._reader_id, str(error))
+                self._repair(self._reader_id, str(error))
         return []
 
-    def _ask(self, statement: str, values: Sequence[Any]) -> list[Any]:
-        # Another thread may leave the connection between our opening and our asking: no
-        # answer is not "not there".
+    def _ask(self, statement: str, values: Sequence[str | None]) -> Rows:
+        # Another thread may close the connection after we opened it and before we ask:
+        # then try again, as that does not mean "not there".
         while True:
             if self._reader is None:
                 self._connect()
@@ -189,16 +200,17 @@ class Shelf:
                     return []
 
     def _connect(self) -> None:
-        """Open a connection that never writes: it neither creates a database nor empties its log on closing."""
+        """Open a connection that never writes.
+
+        It neither creates a database nor empties its log on closing.
+        """
         if not self._folder.exists():
             return
-        # Not while somebody salvages. The guard before the lock, as in _mend, or two
+        # Not while somebody salvages. The guard before the lock, as in _repair, or two
         # threads wait for each other.
-        shared = (
-            guard(self._guard, alone=False, timeout=self._timeout)
-            if self._writable
-            else contextlib.nullcontext()
-        )
+        shared: AbstractContextManager[None] = contextlib.nullcontext()
+        if self._writable:
+            shared = guard(self._guard, alone=False, timeout=self._timeout)
         with shared, self._reading:
             if self._reader is not None:
                 return
@@ -206,23 +218,20 @@ class Shelf:
             if self._reader_id is None:
                 raise DamageError("it was deleted")
             try:
-                self._reader = self._try("mode=ro")
+                self._reader = self._connection("mode=ro")
             except sqlite3.OperationalError:
                 if self._writable:
                     raise
-                # A folder that cannot be written has no place for SQLite's shared
-                # memory.
-                self._reader = self._try("mode=ro&immutable=1")
+                # A read-only folder has no place for SQLite's shared memory.
+                self._reader = self._connection("mode=ro&immutable=1")
                 if self._has_log():
-                    self._report(
-                        str(self._file),
-                        "the folder is read-only: the results saved last may not be seen",
-                    )
+                    what = "the folder is read-only: the results saved last may not be seen"
+                    self._report(str(self._file), what)
 
     def _has_log(self) -> bool:
         return self._wal.exists() and self._wal.stat().st_size > 0
 
-    def _try(self, mode: str) -> sqlite3.Connection:
+    def _connection(self, mode: str) -> sqlite3.Connection:
         uri = f"file:{quote(str(self._file.absolute()))}?{mode}"
         con = sqlite3.connect(
             uri,
@@ -241,44 +250,44 @@ class Shelf:
         return con
 
     def _renew(self) -> bool:
-        """Leave a database that salvage has replaced, ours or another process's; says whether it was."""
+        """Close a database that a salvage has replaced; returns whether there was one.
+
+        The salvage may be ours or that of another process.
+        """
         if file_id(self._file_name) == self._reader_id:
             return False
         with self._reading:
-            if (
-                file_id(self._file_name) != self._reader_id
-            ):  # unless another thread has just opened the new one
+            # Unless another thread has just opened the new one.
+            if file_id(self._file_name) != self._reader_id:
                 self._close_reader()
         return True
 
     # --- writing
 
     def place(self, entries: Callable[[], list[tuple[str, bytes]]]) -> None:
-        """Take small sealed entries in; they are asked for when nobody can delete any of them."""
+        """Take in small sealed entries.
 
-        def work(table: Table) -> None:
+        ``entries`` is called when nobody can delete any of them.
+        """
+
+        def work(table: DiskcacheTable) -> None:
             # In the order of keys: neighbours in the index are written together.
-            self._remove(
-                table.place(
-                    [
-                        Row(key, stamp_of(blob), 0, None, blob)
-                        for key, blob in sorted(entries())
-                    ]
-                )
-            )
+            found = sorted(entries())
+            rows = [ShelfRow(key, stamp_of(blob), 0, None, blob) for key, blob in found]
+            self._remove(table.place(rows))
 
         self._write(work)
 
     def place_file(self, key: str, parts: Parts) -> None:
         """Write a large entry to a file of its own, and its row."""
 
-        def work(table: Table) -> None:
+        def work(table: DiskcacheTable) -> None:
             name = str(table.disk.filename()[0])
+            size = sum(map(len, parts))
             try:
                 self._write_file(self._folder / name, parts)
-                lost = table.place(
-                    [Row(key, stamp_of(parts[0]), sum(map(len, parts)), name, None)]
-                )
+                row = ShelfRow(key, stamp_of(parts[0]), size, name, None)
+                lost = table.place([row])
             except BaseException:
                 self._remove([name])
                 raise
@@ -287,9 +296,13 @@ class Shelf:
         self._write(work)
 
     def forget(self, keys: Sequence[str], also: Callable[[], set[str]]) -> int:
-        """Delete ``keys`` here and, alone with the store, wherever ``also`` does; says how many there were."""
+        """Delete ``keys``; returns the number of those that there were.
 
-        def work(table: Table) -> int:
+        ``also`` is called while nobody else uses the store: it deletes keys elsewhere,
+        and returns those that there were.
+        """
+
+        def work(table: DiskcacheTable) -> int:
             elsewhere = also()
             gone = table.forget(keys)
             self._remove(gone.values())
@@ -298,30 +311,33 @@ class Shelf:
         return self._write(work, alone=True)
 
     def sweep(self) -> None:
-        """Remove what no row speaks of: a process died between file and row, or before a database was made."""
+        """Remove files that no row refers to.
 
-        def work(table: Table) -> None:
+        A process died between file and row, or before its database was complete.
+        """
+
+        def work(table: DiskcacheTable) -> None:
             self.untidy = False
             named = table.files()
-            self._remove(
-                name
-                for name, _ in salvage.value_files(self._folder)
-                if name not in named
-            )
+            files = salvage.value_files(self._folder)
+            self._remove(name for name, _ in files if name not in named)
             for folder in self._folder.parent.glob("fresh-*"):
                 shutil.rmtree(folder, ignore_errors=True)
 
         self._write(work, alone=True)
 
-    def inspect(self) -> list[Row]:
-        """At opening: see to it that salvage came to its end. Returns what may have been lost, for ``recover``."""
+    def inspect(self) -> list[ShelfRow]:
+        """On opening: finish a salvage that was interrupted.
+
+        Returns what may have been lost, for `recover`.
+        """
         aside = self._folder / "salvage"
         if not self._writable or not (aside.exists() or self._has_log()):
             return []
         try:
             with guard(self._guard, alone=True, timeout=self._timeout):
                 if not self._file.exists():
-                    return []  # the first read takes it up
+                    return []  # the first read repairs it
                 if aside.exists():
                     salvage.settle(self._folder)
                 rows = salvage.unseen(self._file, self._seal)
@@ -329,26 +345,27 @@ class Shelf:
         except OSError as error:
             raise refusal(error, "open the store", self._folder) from error
 
-    def recover(self, suspects: list[Row]) -> None:
+    def recover(self, suspects: list[ShelfRow]) -> None:
         """Take in those of ``suspects`` that are nowhere else."""
-        # Of a large one the row is enough: its file may have gigabytes.
-        lost = [
-            row
-            for row in suspects
-            if (self._find if row.filename else self.get)(row.key) is None
-        ]
+        lost = [row for row in suspects if self._is_lost(row)]
         self._write(lambda table: self._remove(table.place(lost)))
-        # A file without a row is as likely one whose process died before it wrote the
-        # row.
+        # A file without a row may just as well be that of a process that died before it
+        # wrote the row.
         if any(row.filename is None for row in lost):
             self._report(
                 str(self._file),
-                f"its write-ahead log lost transactions; {len(lost)} results were found in what is left of it, "
-                "and if others are missing they are computed again",
+                f"its write-ahead log lost transactions; {len(lost)} results were "
+                "found in what is left of it, and if others are missing they are "
+                "computed again",
             )
 
+    def _is_lost(self, row: ShelfRow) -> bool:
+        # For a large entry check only the row: the file may be gigabytes.
+        found = self._find(row.key) if row.filename else self.get(row.key)
+        return found is None
+
     def close(self) -> None:
-        """Let go of files. The reader first: the last writer to close empties the log."""
+        """Release files. The reader first: the last writer to close empties the log."""
         with self._reading:
             self._close_reader()
         with self._table_turn:
@@ -361,35 +378,34 @@ class Shelf:
             self._reader.close()
         self._reader = self._reader_id = None
 
-    def _write(self, work: Callable[[Table], T], *, alone: bool = False) -> T:
-        """Run ``work`` on the table; a damaged database is mended and asked again."""
-        for mended in (False, True):
+    def _write(self, work: Callable[[DiskcacheTable], T], *, alone: bool = False) -> T:
+        """Run ``work`` on the table; a damaged database is repaired and used again."""
+        for repaired in (False, True):
             seen = None
             try:
                 with guard(self._guard, alone=alone, timeout=self._timeout):
-                    seen = file_id(
-                        self._file
-                    )  # nobody replaces it while we hold the guard
+                    # Nobody replaces it while we hold the guard.
+                    seen = file_id(self._file)
                     return work(self._opened(seen))
             except sqlite3.DatabaseError as error:
-                if mended or not (
-                    is_damage(error) or self._claims_to_be_read_only(error)
-                ):
+                if repaired or not self._can_repair(error):
                     raise refusal(error, "save results", self._folder) from error
                 why = str(error)
             except FileNotFoundError:
                 raise  # somebody removed the folder: the store starts over
             except OSError as error:
                 raise refusal(error, "save results", self._folder) from error
-            self._mend(seen, why)
+            self._repair(seen, why)
         raise AssertionError("unreachable")
 
-    def _claims_to_be_read_only(self, error: sqlite3.Error) -> bool:
-        """One damaged byte in its head and a database says so."""
+    def _can_repair(self, error: sqlite3.Error) -> bool:
+        if is_damage(error):
+            return True
+        # With one damaged byte in its head a database claims to be read-only.
         code = getattr(error, "sqlite_errorcode", 0)
         return bool(code == sqlite3.SQLITE_READONLY) and os.access(self._file, os.W_OK)
 
-    def _opened(self, seen: tuple[int, int] | None) -> Table:
+    def _opened(self, seen: tuple[int, int] | None) -> DiskcacheTable:
         with self._table_turn:
             if self._table is not None:
                 if self._table.id == seen:
@@ -404,7 +420,10 @@ class Shelf:
             return self._table
 
     def _create(self) -> None:
-        """Make the folder with its database in one rename: from then on a missing database is a deleted one."""
+        """Create the folder with its database in one rename.
+
+        From then on a missing database is a deleted one.
+        """
         fresh = self._folder.with_name(f"fresh-{secrets.token_hex(4)}")
         with self._fresh(fresh, ()):
             try:
@@ -414,16 +433,24 @@ class Shelf:
                     raise
                 # Another process was faster: its folder is not empty, and is used.
 
-    def _load(self, folder: Path) -> Table:
+    def _load(self, folder: Path) -> DiskcacheTable:
         try:
-            return Table(folder, self._seal, power=self._power, timeout=self._timeout)
+            return DiskcacheTable(
+                folder,
+                self._seal,
+                power=self._power,
+                timeout=self._timeout,
+            )
         except (TypeError, ValueError, AttributeError, KeyError) as error:
             # diskcache takes its settings from the table, whatever they are.
             raise DamageError(f"its settings make no sense: {error}") from error
 
     @contextlib.contextmanager
-    def _fresh(self, folder: Path, rows: Iterable[Row]) -> Iterator[Path]:
-        """A new database with ``rows``, complete before it gets its place: nobody sees one without a schema."""
+    def _fresh(self, folder: Path, rows: Iterable[ShelfRow]) -> Iterator[Path]:
+        """A new database with ``rows``.
+
+        It is complete before it gets its place: nobody sees one without a schema.
+        """
         shutil.rmtree(folder, ignore_errors=True)
         try:
             private_folder(folder)
@@ -438,18 +465,7 @@ class Shelf:
             self.untidy |= folder.exists()
 
     def _write_file(self, path: Path, parts: Parts) -> None:
-        for _ in range(10):
-            private_folder(path.parent.parent)
-            # Another process may remove a folder that is empty, between our making it
-            # and our file in it.
-            with contextlib.suppress(FileNotFoundError):
-                private_folder(path.parent)
-                fd = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-                break
-        else:
-            raise FileNotFoundError(
-                errno.ENOENT, "its folder disappears again and again", str(path)
-            )
+        fd = _create_file(path)
         with os.fdopen(fd, "wb", buffering=0) as file:
             for part in parts:
                 _write_all(file, part)
@@ -460,7 +476,10 @@ class Shelf:
                 sync_folder(folder)
 
     def _remove(self, names: Iterable[str | None]) -> None:
-        """Remove value files, and the folders that are empty then. What cannot be removed now is swept later."""
+        """Remove value files, and the folders that are empty then.
+
+        What cannot be removed now is swept later.
+        """
         for name in names:
             if name and VALUE_FILE.fullmatch(name):
                 path = self._folder / name
@@ -472,8 +491,11 @@ class Shelf:
                     path.parent.rmdir()
                     path.parent.parent.rmdir()
 
-    def _mend(self, seen: tuple[int, int] | None, why: str) -> None:
-        """Put a fresh database in the place of the damaged one. Of several who notice, one does it."""
+    def _repair(self, seen: tuple[int, int] | None, why: str) -> None:
+        """Put a fresh database in the place of the damaged one.
+
+        If several notice the damage, one of them repairs it.
+        """
         try:
             with guard(self._guard, alone=True, timeout=self._timeout):
                 self.close()
@@ -485,24 +507,42 @@ class Shelf:
                 kept = salvage.settle(self._folder)
         except (OSError, sqlite3.Error) as error:
             raise refusal(error, "repair the database", self._folder) from error
+        rest = "Nothing was left of the old one"
+        if kept:
+            rest = f"The damaged one is kept as {kept.name}"
         self._report(
             str(self._file),
-            f"the database was damaged ({why}). What could be read is in a fresh one; results that are missing are "
-            f"computed again. {f'The damaged one is kept as {kept.name}' if kept else 'Nothing was left of the old one'}",
+            f"the database was damaged ({why}). What could be read is in a fresh one; "
+            f"results that are missing are computed again. {rest}",
         )
 
-    def _recovered(self, aside: Path) -> Iterator[Row]:
+    def _recovered(self, aside: Path) -> Iterator[ShelfRow]:
         for source in aside.iterdir():
             if source.is_file():
                 yield from salvage.carve(source, self._seal)
         yield from self._file_rows()
 
-    def _file_rows(self) -> list[Row]:
+    def _file_rows(self) -> list[ShelfRow]:
         return [row for _, row in salvage.value_files(self._folder) if row is not None]
 
 
+def _create_file(path: Path) -> int:
+    """A descriptor of a new value file, its two folders included."""
+    for _ in range(_TRIES):
+        private_folder(path.parent.parent)
+        # Another process may remove the empty folder before our file is in it.
+        with contextlib.suppress(FileNotFoundError):
+            private_folder(path.parent)
+            return open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    what = "its folder disappears again and again"
+    raise FileNotFoundError(errno.ENOENT, what, str(path))
+
+
 def _write_all(file: FileIO, data: bytes) -> None:
-    """A raw write takes 2 GiB at most, and on a full disk what fits."""
+    """Write all of ``data``.
+
+    A raw write takes at most 2 GiB, and on a full disk only what fits.
+    """
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) :]
