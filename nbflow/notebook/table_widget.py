@@ -6,7 +6,6 @@ import secrets
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,8 @@ import traitlets
 from nbflow._call import failure
 from nbflow.notebook.history_table import HistoryTable
 from nbflow.notebook.live_table import BEAT
+from nbflow.notebook.page_files import PAGE, script, style
+from nbflow.notebook.page_looks import PAGE_LOOKS
 from nbflow.notebook.run_table import RunTable
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from nbflow._run.run import Run
     from nbflow.notebook.live_table import Message, Send, Talk
 
-_HERE = Path(__file__).parent
 #: Seconds between two rounds while some run goes on.
 _ROUND = 0.05
 
@@ -110,7 +110,10 @@ PUBLISHER = Publisher()
 
 
 class TableWidget(anywidget.AnyWidget):
-    """A live table, of a run or of all of them. It holds no state but two names: nothing of a record is saved in a notebook.
+    """A live table, of a run or of all of them.
+
+    It has two names and the words for states as its own state: nothing of a record is
+    saved in a notebook.
 
     Args:
         name: what it shows.
@@ -118,12 +121,14 @@ class TableWidget(anywidget.AnyWidget):
             what wakes the publisher.
     """
 
-    _esm = _HERE / "table.js"
-    _css = _HERE / "table.css"
+    _esm = script(PAGE / "table.js")
+    _css = style(PAGE / "table.css")
     #: What the static picture beside it is known by.
     name = traitlets.Unicode().tag(sync=True)
     #: What it shows: ``run`` or ``history``.
     kind = traitlets.Unicode("run").tag(sync=True)
+    #: The states that there are, and how they are shown.
+    looks = traitlets.Dict(PAGE_LOOKS).tag(sync=True)
 
     def __init__(
         self,

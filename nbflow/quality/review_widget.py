@@ -18,6 +18,7 @@ import traitlets
 
 from nbflow._call import failure
 from nbflow.notebook import table_widget as table
+from nbflow.notebook.page_files import PAGE, script, style
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,11 +117,9 @@ class ReviewPage:
 class ReviewWidget(anywidget.AnyWidget):
     """The page of one review."""
 
-    _esm = _HERE / "review.js"
+    _esm = script(_HERE / "review.js")
     # The colours and buttons of the run table, then what a review has beside them.
-    _css = (Path(table.__file__).parent / "table.css").read_text() + (
-        _HERE / "review.css"
-    ).read_text()
+    _css = style(PAGE / "table.css", _HERE / "review.css")
     #: What the static picture beside it is known by.
     name = traitlets.Unicode().tag(sync=True)
 

@@ -1,13 +1,12 @@
 """A browser, and the live table in a bare page: the real module and the real kernel side, with nothing between them."""
 
+import json
 import os
 import shutil
 import time
-from importlib.resources import files
 
 import pytest
 
-NOTEBOOK = files("nbflow.notebook")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -24,7 +23,7 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>nbfl
 <script type="module">
 import table from "/table.js";
 const heard = new Set();
-window.model = { sent: [], get: (trait) => ({ name: "model", kind: location.pathname.slice(1) })[trait], on: (_, f) => heard.add(f), off: (_, f) => heard.delete(f), send(m) { this.sent.push(m); } };
+window.model = { sent: [], get: (trait) => ({ name: "model", kind: location.pathname.slice(1), looks: %s })[trait], on: (_, f) => heard.add(f), off: (_, f) => heard.delete(f), send(m) { this.sent.push(m); } };
 window.hear = (messages) => { for (const message of messages) for (const f of heard) f(message); };
 window.listeners = () => heard.size;
 window.mount = () => { window.unmount = table.render({ model: window.model, el: document.getElementById("cell") }); };
@@ -231,16 +230,19 @@ def tick():
 
 
 def _serve(route, dark):
+    from nbflow.notebook.page_looks import PAGE_LOOKS
+    from nbflow.notebook.table_widget import TableWidget
+
     name = route.request.url.rsplit("/", 1)[1]
     if name in ("run", "history"):
         colours = (
             ("#111418", "#e6e8eb", "false") if dark else ("#ffffff", "#1c1f23", "true")
         )
-        route.fulfill(body=PAGE % colours, content_type="text/html")
-    elif name in ("table.js", "table.css"):
-        route.fulfill(
-            body=(NOTEBOOK / name).read_text(),
-            content_type="text/javascript" if name.endswith("js") else "text/css",
-        )
+        body = PAGE % (*colours, json.dumps(PAGE_LOOKS))
+        route.fulfill(body=body, content_type="text/html")
+    elif name == "table.js":
+        route.fulfill(body=TableWidget._esm, content_type="text/javascript")
+    elif name == "table.css":
+        route.fulfill(body=TableWidget._css, content_type="text/css")
     else:
         route.fulfill(status=204)

@@ -1,7 +1,6 @@
 """The page of a review, its real module and the real kernel side, in a bare page; then in a real JupyterLab."""
 
 import os
-from importlib.resources import files
 
 import nbformat
 import pytest
@@ -131,10 +130,7 @@ def serve(route, dark, static):
             content_type="text/html",
         )
     elif name == "review.js":
-        route.fulfill(
-            body=(files("nbflow.quality") / name).read_text(),
-            content_type="text/javascript",
-        )
+        route.fulfill(body=ReviewWidget._esm, content_type="text/javascript")
     elif name == "review.css":
         route.fulfill(body=ReviewWidget._css, content_type="text/css")
     else:
