@@ -5,7 +5,10 @@ import { button, h, hideStatic, show } from "../notebook/page/dom.js";
 import { whole } from "../notebook/page/numbers.js";
 import { followTheme } from "../notebook/page/theme.js";
 
-/** @import { Case, Child, Context, FromKernel, Model, Refused, Shown } from "../notebook/page/types.js" */
+/**
+ * @import { Case, Child, Context, FromKernel, Model } from "../notebook/page/types.js"
+ * @import { Refused, ReviewAction, Shown } from "../notebook/page/types.js"
+ */
 
 const UNANSWERED = 4000; // milliseconds after which a question counts as not heard
 const SEARCHABLE = 8; // labels from which on one can search them
@@ -16,14 +19,12 @@ const NOT_HEARD =
 const ALL_DECIDED =
   "All decided. What you said stands in run.results(), and is the truth for nf.evaluate and nf.compare.";
 
-/** @typedef {{ ask: "undo" } | { go: number } | { find: true } | { leave: true } | { accept: true } | { choose: number } | { first: true } | null} Action */
-
 /**
  * What a key means; null where it means nothing.
  *
  * @param {string} key
  * @param {{ isFinding: boolean, isOnButton: boolean, isRepeated: boolean }} where
- * @returns {Action}
+ * @returns {ReviewAction | null}
  */
 export function actionOf(key, { isFinding, isOnButton, isRepeated }) {
   if (key === "Escape") return { leave: true };
@@ -75,7 +76,8 @@ export class ReviewView {
   id = Math.random().toString(36).slice(2, 12);
   asked = 0; // the number of the latest question, and of the latest that was answered
   answered = 0;
-  waiting = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  waiting;
   /** What the kernel said last. @type {Shown | null} */
   shown = null;
   abort = new AbortController();
@@ -281,7 +283,7 @@ export class ReviewView {
     if (action && this.perform(action)) event.preventDefault();
   }
 
-  /** Returns whether there was anything to do. @param {NonNullable<Action>} action */
+  /** Returns whether there was anything to do. @param {ReviewAction} action */
   perform(action) {
     if ("leave" in action) this.leaveSearch();
     else if ("first" in action) this.chooseFirst();
@@ -387,7 +389,12 @@ function drawFields(fields) {
   });
 }
 
-/** What the model says, and what a person decided. @param {Case} one @param {string} by who is here */
+/**
+ * What the model says, and what a person decided.
+ *
+ * @param {Case} one
+ * @param {string} by who is here
+ */
 function drawSaid({ label, confidence, reason, missing, decision }, by) {
   const answer = label ?? missing.toLowerCase().replace("_", " ");
   const parts = [
@@ -420,7 +427,12 @@ function drawDecision([label, who, at], by) {
   );
 }
 
-/** What stands beside a label: that it was decided, or is what the model says. @param {string} name @param {Case} one */
+/**
+ * What stands beside a label: that it was decided, or is what the model says.
+ *
+ * @param {string} name
+ * @param {Case} one
+ */
 function drawTag(name, { label, decision }) {
   if (decision?.[0] === name) return h("span", { class: "nbr-tag nbr-yours" }, "\u2713 decided");
   if (label === name) return h("span", { class: "nbr-tag" }, "model");

@@ -12,7 +12,11 @@ export class Bar {
     this.parts = new Map();
   }
 
-  /** @param {Part[]} parts @param {number} total what the whole bar stands for @param {string} label */
+  /**
+   * @param {Part[]} parts
+   * @param {number} total what the whole bar stands for
+   * @param {string} label
+   */
   draw(parts, total, label) {
     attr(this.node, "aria-label", label);
     for (const [css, number] of parts) {

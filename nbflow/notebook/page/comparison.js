@@ -5,9 +5,8 @@ import { Grid } from "./grid.js";
 import { several, whole } from "./numbers.js";
 import { Pills } from "./pills.js";
 
-/** @import { Change, Column, Compared, Request, RowOwner } from "./types.js" */
+/** @import { Change, Column, Compared, ComparisonHost, RowOwner } from "./types.js" */
 
-/** What it needs of the history that it is shown in. @typedef {{ id: string, isDead: boolean, isWide: boolean, paint(): void, close(): void, request(kind: string, more: Request): void }} Host */
 /** @typedef {[flow: string, field: string]} Kind */
 
 /** @type {Column[]} */
@@ -34,7 +33,7 @@ export class Comparison {
   title = h("span", { class: "nbf-detailtitle" });
   values = h("section", { class: "nbf-detail", "aria-label": "One difference", hidden: true });
 
-  /** @param {Host} host */
+  /** @param {ComparisonHost} host */
   constructor(host) {
     this.host = host;
     const id = `${host.id}-c`;

@@ -3,7 +3,11 @@
 /** @import { Child, Props } from "./types.js" */
 
 const SVG = "http://www.w3.org/2000/svg";
-/** The names are those that the kernel gives to states, and a few of the page's own. @type {Record<string, string>} */
+/**
+ * The names are those that the kernel gives to states, and a few of the page's own.
+ *
+ * @type {Record<string, string>}
+ */
 const SHAPES = {
   ring: "M8 2.2a5.8 5.8 0 1 0 0 11.6A5.8 5.8 0 0 0 8 2.2Z",
   arc: "M8 2.2A5.8 5.8 0 1 1 2.2 8",
@@ -93,7 +97,12 @@ export function attr(node, name, value) {
   if (node.getAttribute(name) !== String(value)) node.setAttribute(name, String(value));
 }
 
-/** Show or hide an element, also one of SVG, which has no property `hidden`. @param {Element} node @param {boolean} yes */
+/**
+ * Show or hide an element, also one of SVG, which has no property `hidden`.
+ *
+ * @param {Element} node
+ * @param {boolean} yes
+ */
 export function show(node, yes) {
   if (node.hasAttribute("hidden") === yes) node.toggleAttribute("hidden", !yes);
 }

@@ -10,7 +10,10 @@ import { BAR, RunView } from "./run.js";
 import { chip } from "./states.js";
 import { Tiles, toggled } from "./tiles.js";
 
-/** @import { Answer, Column, FromKernel, HistoryQuery, HistoryTick, Listener, Model, Pending, RunLine } from "./types.js" */
+/**
+ * @import { Answer, Column, FromKernel, HistoryQuery, HistoryTick, Listener } from "./types.js"
+ * @import { Model, Pending, RunLine } from "./types.js"
+ */
 
 /** @type {HistoryQuery} */
 const PLAIN_HISTORY = { text: "", event: null, states: [], sort: "started", descending: true };

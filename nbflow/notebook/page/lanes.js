@@ -7,8 +7,30 @@ import { whole } from "./numbers.js";
 /** @import { Counts, FlowLane, RunQuery, RunTick, StepLane } from "./types.js" */
 /** @import { States } from "./states.js" */
 
-/** @typedef {{ node: HTMLElement, bar: Bar, number: HTMLElement, cost: HTMLElement, stopped: HTMLButtonElement }} StepPart */
-/** @typedef {{ node: HTMLElement, title: HTMLButtonElement, track: HTMLElement, sum: HTMLElement, trouble: HTMLElement, why: HTMLElement, steps: Map<string, StepPart> }} Lane */
+/**
+ * The elements of a step.
+ *
+ * @typedef {object} StepPart
+ * @property {HTMLElement} node
+ * @property {Bar} bar
+ * @property {HTMLElement} number
+ * @property {HTMLElement} cost
+ * @property {HTMLButtonElement} stopped
+ */
+
+/**
+ * The elements of a flow.
+ *
+ * @typedef {object} Lane
+ * @property {HTMLElement} node
+ * @property {HTMLButtonElement} title
+ * @property {HTMLElement} track
+ * @property {HTMLElement} sum
+ * @property {HTMLElement} trouble
+ * @property {HTMLElement} why
+ * @property {Map<string, StepPart>} steps
+ */
+
 /** @typedef {Pick<RunQuery, "flow" | "step">} Place what a lane filters by */
 
 const ENDED = ["COMPLETED", "CACHED", "FAILED", "TIMED_OUT", "CANCELLED", "INTERRUPTED"];
@@ -18,7 +40,11 @@ export class Lanes {
   lanes = [];
   node = h("div", { class: "nbf-lanes", role: "group", "aria-label": "Flows and their steps" });
 
-  /** @param {States} states @param {Readonly<Place>} query what is asked for now @param {(place: Place) => void} filter */
+  /**
+   * @param {States} states
+   * @param {Readonly<Place>} query what is asked for now
+   * @param {(place: Place) => void} filter
+   */
   constructor(states, query, filter) {
     this.states = states;
     this.query = query;
@@ -56,7 +82,12 @@ export class Lanes {
     return lane;
   }
 
-  /** @param {Lane} lane @param {number} flow @param {FlowLane} told @param {number} total records */
+  /**
+   * @param {Lane} lane
+   * @param {number} flow
+   * @param {FlowLane} told
+   * @param {number} total records
+   */
   drawLane(lane, flow, [, counts, wholes, steps, why], total) {
     const broken = this.states.sum(counts, "FAILED", "TIMED_OUT");
     attr(lane.title, "aria-pressed", this.query.flow === flow);
@@ -110,7 +141,12 @@ export class Lanes {
     return this.query.step === step && this.query.flow === flow;
   }
 
-  /** How the calls of a step stand. @param {Counts} counts @param {number} wholes records whose flow was remembered as a whole */
+  /**
+   * How the calls of a step stand.
+   *
+   * @param {Counts} counts
+   * @param {number} wholes records whose flow was remembered as a whole
+   */
   tally(counts, wholes) {
     const sum = (/** @type {string[]} */ ...names) => this.states.sum(counts, ...names);
     return {
@@ -123,7 +159,12 @@ export class Lanes {
     };
   }
 
-  /** @param {StepPart} part @param {string} step @param {ReturnType<Lanes["tally"]>} tally @param {number} total */
+  /**
+   * @param {StepPart} part
+   * @param {string} step
+   * @param {ReturnType<Lanes["tally"]>} tally
+   * @param {number} total
+   */
   drawStep(part, step, { completed, cached, running, retrying, broken, ended }, total) {
     const css = (/** @type {string} */ name) => this.states.named(name).css;
     const done = completed + cached;

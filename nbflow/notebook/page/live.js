@@ -3,15 +3,16 @@
 import { button, h, show, text } from "./dom.js";
 import { Grid } from "./grid.js";
 import { States } from "./states.js";
+import { Talk } from "./talk.js";
 import { followTheme } from "./theme.js";
 
-/** @import { Answer, Child, FromKernel, GridOptions, Model, Page, Pending, Query, Request, RowOwner, Tick } from "./types.js" */
+/**
+ * @import { Answer, Child, FromKernel, GridOptions, Model, Page, Pending } from "./types.js"
+ * @import { Query, Request, RowOwner, Tick } from "./types.js"
+ */
 
 // Milliseconds.
 const BEAT = 1000;
-const DEAD = 9000; // after which a silent kernel counts as gone
-const UNHEARD = 1500; // after which a question counts as not heard
-const PATIENCE = 24000; // between two questions at most
 const SPOKEN = 15000; // between two sentences that are read aloud
 const FADING = 8000;
 const TYPING = 200;
@@ -25,22 +26,15 @@ const WIDE = 760;
  * @implements {RowOwner<Row>}
  */
 export class LiveView {
-  asked = 0; // the number of the latest question for rows
-  requested = 0; // and of the latest request beside them
-  acked = 0;
-  askedAt = 0;
-  patience = UNHEARD;
-  /** What the kernel has not answered. @type {Map<number, Pending>} */
-  pending = new Map();
-  heard = Date.now();
-  ahead = 0; // the kernel's clock against ours, in seconds
-  spoken = 0;
+  spoken = 0; // when a sentence was read aloud
   isAsking = false;
   isSeen = true;
   isGone = false;
-  painting = 0; // the frame that was asked for, and the timers
-  typing = 0;
-  fading = 0;
+  painting = 0; // the frame that was asked for
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  typing;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  fading;
   abort = new AbortController();
 
   sentence = h("div", { class: "nbf-sentence" });
@@ -69,6 +63,7 @@ export class LiveView {
     this.plain = plain;
     this.query = { ...plain };
     this.id = Math.random().toString(36).slice(2, 12);
+    this.talk = new Talk(this.id, (message) => model.send(message), Date.now());
     /** @type {T | null} the latest tick */
     this.latest = null;
     /** @type {Grid<Row>} */
@@ -82,7 +77,11 @@ export class LiveView {
     });
   }
 
-  /** Put what every table has, and the parts of this one, into their places. @param {...Child} parts */
+  /**
+   * Put what every table has, and the parts of this one, into their places.
+   *
+   * @param {...Child} parts
+   */
   place(...parts) {
     this.root.append(this.header, this.sentence, this.warning, this.notice, this.speech);
     const footer = h("div", { class: "nbf-footer nbf-faint" }, this.count);
@@ -141,7 +140,7 @@ export class LiveView {
   }
 
   remove() {
-    this.send({ t: "gone" });
+    this.talk.leave();
     if (this.onMessage) this.model.off("msg:custom", this.onMessage);
     this.abort.abort();
     this.endTheme?.();
@@ -171,31 +170,15 @@ export class LiveView {
 
   // To the kernel.
 
-  /** @param {object} message */
-  send(message) {
-    try {
-      this.model.send({ id: this.id, ...message });
-    } catch {
-      this.heard = 0; // no kernel to send to
-    }
-  }
-
   /** Ask for the rows that are seen, once however often this is called in a turn. */
   ask() {
     if (this.isAsking || this.isGone) return;
     this.isAsking = true;
-    this.askedAt = Date.now();
     queueMicrotask(() => {
       this.isAsking = false;
-      this.asked += 1;
-      this.send({
-        t: "view",
-        n: this.asked,
-        ...this.grid.wanted,
-        held: this.grid.isHeld,
-        seen: this.isSeen,
-        query: this.question(),
-      });
+      const { wanted, isHeld } = this.grid;
+      const view = { ...wanted, held: isHeld, seen: this.isSeen, query: this.question() };
+      this.talk.ask(view, Date.now());
     });
   }
 
@@ -206,9 +189,7 @@ export class LiveView {
 
   /** @param {string} kind @param {Request} [more] */
   request(kind, more = {}) {
-    this.requested += 1;
-    this.pending.set(this.requested, { kind, ...more, at: Date.now() });
-    this.send({ t: kind, n: this.requested, ...more });
+    this.talk.request(kind, more, Date.now());
   }
 
   /** @param {string} what @param {Request} [more] */
@@ -238,7 +219,11 @@ export class LiveView {
     this.filter(/** @type {Partial<Q>} */ ({ sort: column, descending }));
   }
 
-  /** Does the first click on the head of a column bring what is largest to the top? @param {string} _column */
+  /**
+   * Does the first click on the head of a column bring what is largest to the top?
+   *
+   * @param {string} _column
+   */
   startsDescending(_column) {
     return false;
   }
@@ -254,7 +239,7 @@ export class LiveView {
 
   /** @param {FromKernel} message */
   take(message) {
-    this.heard = Date.now();
+    this.hears();
     switch (message.t) {
       case "tick":
         this.takeTick(/** @type {T} */ (message));
@@ -267,17 +252,19 @@ export class LiveView {
     }
   }
 
+  /** The kernel said something, if only that it lives. */
+  hears() {
+    this.talk.heard = Date.now();
+  }
+
   /** @param {T} head */
   takeTick(head) {
-    const { grid, latest } = this;
+    const { latest, talk } = this;
     if (latest && head.n < latest.n) return; // overtaken
-    const mine = head.pages[this.id];
-    const page = mine ?? (this.isPlain ? head.pages[""] : undefined);
-    if (page && page.n >= grid.page.n) grid.page = /** @type {Page<Row>} */ (page);
-    if (grid.page.n === this.asked) this.patience = UNHEARD;
-    if (!mine && this.isSeen && latest) this.ask(); // the kernel has forgotten this view
+    const page = talk.takeRows(head, this.isPlain, Date.now());
+    if (page) this.grid.page = /** @type {Page<Row>} */ (page);
+    if (latest && this.isSeen && !talk.isKnownIn(head)) this.ask(); // the kernel has forgotten it
     this.latest = head;
-    this.ahead = head.now - Date.now() / 1000;
     this.ticked(head, latest);
     this.paint();
   }
@@ -286,12 +273,7 @@ export class LiveView {
   takeAnswer(message) {
     if (message.t === "said" && !message.id) {
       this.say("text" in message ? message.text : message.ask, { isWrong: true });
-    } else if (message.id === this.id) {
-      const n = message.to ?? 0;
-      const request = this.pending.get(n);
-      this.pending.delete(n);
-      this.answer(message, request);
-    }
+    } else if (message.id === this.id) this.answer(message, this.talk.takeAnswer(message));
   }
 
   get isPlain() {
@@ -317,7 +299,12 @@ export class LiveView {
     }
   }
 
-  /** Say something above the table. @param {string} words @param {{ isWrong?: boolean, agree?: () => void }} [how] */
+  /**
+   * Say something above the table.
+   *
+   * @param {string} words
+   * @param {{ isWrong?: boolean, agree?: () => void }} [how]
+   */
   say(words, { isWrong = false, agree } = {}) {
     const hide = () => show(this.notice, false);
     this.notice.replaceChildren(h("span", {}, words), h("span", { class: "nbf-gap" }));
@@ -330,7 +317,7 @@ export class LiveView {
   }
 
   get isDead() {
-    return Date.now() - this.heard > DEAD;
+    return this.talk.isDead(Date.now());
   }
 
   /** Does what is open stand beside the list? */
@@ -340,35 +327,22 @@ export class LiveView {
 
   /** The kernel's time, in seconds. */
   get now() {
-    return Date.now() / 1000 + this.ahead;
+    return this.talk.kernelTime(Date.now());
   }
 
   beat() {
     const now = Date.now();
-    this.tellUnheard(now);
-    // A question can be lost: while the page comes up, or the connection comes back.
-    const isLost = this.grid.page.n !== this.asked && now - this.askedAt > this.patience;
-    if (isLost && this.isSeen && !this.isDead) {
-      this.patience = Math.min(2 * this.patience, PATIENCE);
-      this.ask();
+    for (const request of this.talk.unheard(now)) {
+      if (request.what === "stop") this.say(STOP_UNHEARD, { isWrong: true });
+      else this.say(BUSY);
     }
+    if (this.isSeen && this.talk.isLost(now)) this.ask();
     const sentence = this.latest?.sentence ?? "";
     if (this.latest && now - this.spoken > SPOKEN && sentence !== this.speech.textContent) {
       this.spoken = now;
       text(this.speech, sentence);
     }
     this.paint();
-  }
-
-  /** @param {number} now */
-  tellUnheard(now) {
-    for (const [n, request] of this.pending) {
-      if (now - request.at < UNHEARD || request.told) continue;
-      request.told = true;
-      if (this.isDead) this.pending.delete(n);
-      else if (request.what === "stop") this.say(STOP_UNHEARD, { isWrong: true });
-      else if (now - request.at > UNHEARD) this.say(BUSY);
-    }
   }
 
   // Painting: once a frame, and only what differs.
@@ -390,12 +364,14 @@ export class LiveView {
     show(this.clear, this.isNarrowed);
     this.draw(head);
     if (isDead) this.enable(false);
-    if (this.acked === head.n) return;
-    this.acked = head.n;
-    this.send({ t: "ack", n: head.n });
+    this.talk.ack(head.n);
   }
 
-  /** Nothing can be asked of a kernel that is gone; what the page does by itself stays. @param {boolean} on */
+  /**
+   * Nothing can be asked of a kernel that is gone; what the page does by itself stays.
+   *
+   * @param {boolean} on
+   */
   enable(on) {
     /** @type {NodeListOf<HTMLButtonElement | HTMLInputElement>} */
     const nodes = this.root.querySelectorAll("button:not(.nbf-own), input");

@@ -2,9 +2,7 @@
 
 import { h } from "./dom.js";
 
-/** @import { Child } from "./types.js" */
-
-/** @typedef {{ key: string | number, isPressed: boolean, css?: string, title?: string, act: () => void, content: Child[] }} Pill */
+/** @import { Child, Pill } from "./types.js" */
 
 export class Pills {
   drawn = "";

@@ -16,7 +16,11 @@ import { chip } from "./states.js";
  * @property {(words: string, how?: { isWrong: boolean }) => void} say
  */
 
-/** The time that the steps of a record took together. @typedef {{ begun: number, span: number }} Span */
+/**
+ * The time that the steps of a record took together.
+ *
+ * @typedef {{ begun: number, span: number }} Span
+ */
 
 export class RecordPanel {
   node = h("section", { class: "nbf-detail", "aria-label": "One record", hidden: true });
@@ -141,7 +145,13 @@ export class RecordPanel {
     );
   }
 
-  /** An attempt, and the wait after it. @param {Attempt} attempt @param {Span} span @returns {Child[]} */
+  /**
+   * An attempt, and the wait after it.
+   *
+   * @param {Attempt} attempt
+   * @param {Span} span
+   * @returns {Child[]}
+   */
   drawBars({ at, seconds, state, wait }, { begun, span }) {
     const percent = (/** @type {number} */ part) => `${(100 * part) / span}%`;
     const style = (/** @type {number} */ from, /** @type {number} */ to) =>

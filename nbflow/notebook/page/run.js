@@ -11,7 +11,10 @@ import { chip } from "./states.js";
 import { Tiles, toggled } from "./tiles.js";
 import { trackBar } from "./track.js";
 
-/** @import { Answer, Cause, Column, Detail, Model, Pending, Row, RunQuery, RunTick } from "./types.js" */
+/**
+ * @import { Answer, Cause, Column, Detail, Model, Pending, Row, RunQuery } from "./types.js"
+ * @import { RunTick } from "./types.js"
+ */
 
 /** @type {RunQuery} */
 const PLAIN_RUN = {
@@ -363,7 +366,10 @@ export class RunView extends LiveView {
     text(cells[5], duration(this.timeOf(this.states.looks[state].name, seconds)));
   }
 
-  /** @param {string} state @param {number} seconds of a row under way when it began, else how long it took */
+  /**
+   * @param {string} state
+   * @param {number} seconds of a row under way when it began, else how long it took
+   */
   timeOf(state, seconds) {
     if (state === "QUEUED") return 0;
     const isUnderWay = ["RUNNING", "RETRYING", "WAITING"].includes(state);
@@ -407,7 +413,12 @@ function emptyWords(head) {
   return head.state === "RUNNING" ? "No records yet." : "No records.";
 }
 
-/** Where a cause is, by no more than it takes to tell it from the others. @param {Cause} cause @param {Cause[]} causes */
+/**
+ * Where a cause is, by no more than it takes to tell it from the others.
+ *
+ * @param {Cause} cause
+ * @param {Cause[]} causes
+ */
 export function tellApart([, step, error, message, , flow], causes) {
   const alike = causes.filter((other) => other[1] === step && other[2] === error);
   const here = alike.filter((other) => other[5] === flow);

@@ -33,7 +33,12 @@ export function wantedRows({ first, visible }) {
   return { offset: Math.max(0, first - MARGIN), limit: visible + 2 * MARGIN };
 }
 
-/** Do the rows that are seen come close to the end of those that are known? @param {Seen} seen @param {Page<unknown>} page */
+/**
+ * Do the rows that are seen come close to the end of those that are known?
+ *
+ * @param {Seen} seen
+ * @param {Page<unknown>} page
+ */
 export function needsRows({ first, visible }, { offset, rows, total }) {
   const end = offset + rows.length;
   const isShortAbove = first < offset + MARGIN / 2 && offset > 0;
@@ -48,7 +53,13 @@ export function drawnRows({ first, visible }, { offset, rows }) {
   return { from, count: Math.max(0, to - from) };
 }
 
-/** Pixels from the top of the list to a row. @param {Scroll} scroll @param {Seen} seen @param {number} index */
+/**
+ * Pixels from the top of the list to a row.
+ *
+ * @param {Scroll} scroll
+ * @param {Seen} seen
+ * @param {number} index
+ */
 export function placeOf({ top, total }, { exact }, index) {
   const base = isScaled(total) ? top - exact * ROW : 0;
   return base + index * ROW;
@@ -68,7 +79,13 @@ export function topFor(scroll, index) {
   return top;
 }
 
-/** The row that a key moves to from `index`; null for a key that does not move. @param {string} key @param {number} index @param {Scroll} scroll */
+/**
+ * The row that a key moves to from `index`; null for a key that does not move.
+ *
+ * @param {string} key
+ * @param {number} index
+ * @param {Scroll} scroll
+ */
 export function movedBy(key, index, { height, total }) {
   const page = Math.max(1, Math.floor(roomIn(height) / ROW) - 1);
   const steps = new Map([

@@ -9,7 +9,9 @@ function lookOf([name, word, icon]) {
   return { name, word, icon, css: `nbf-s-${name.toLowerCase().replaceAll("_", "-")}` };
 }
 
-/** The states of records and runs. A state of a record travels as its code, its place in the list. */
+/**
+ * The states of records and runs. A state of a record travels as its code, its place in the list.
+ */
 export class States {
   /** @param {Looks} looks */
   constructor(looks) {
@@ -39,14 +41,26 @@ export class States {
     return names.reduce((sum, name) => sum + (counts[this.code(name)] ?? 0), 0);
   }
 
-  /** The numbers in words, of those that are not zero. @param {Counts} counts @param {string[]} names @param {(number: number) => string} format */
+  /**
+   * The numbers in words, of those that are not zero.
+   *
+   * @param {Counts} counts
+   * @param {string[]} names
+   * @param {(number: number) => string} format
+   */
   told(counts, names, format) {
     const met = names.filter((name) => this.sum(counts, name));
     const words = met.map((name) => `${format(this.sum(counts, name))} ${this.named(name).word}`);
     return words.join(", ");
   }
 
-  /** The numbers as the parts of a bar. @param {Counts} counts @param {string[]} names @returns {[css: string, number: number][]} */
+  /**
+   * The numbers as the parts of a bar.
+   *
+   * @param {Counts} counts
+   * @param {string[]} names
+   * @returns {[css: string, number: number][]}
+   */
   parts(counts, names) {
     return names.map((name) => [this.named(name).css, this.sum(counts, name)]);
   }

@@ -67,7 +67,11 @@ function hostOf(el) {
   return root instanceof ShadowRoot ? root.host : null;
 }
 
-/** A colour as a pixel shows it: notations are many, and only the browser knows them all. @param {string} colour */
+/**
+ * A colour as a pixel shows it: notations are many, and only the browser knows them all.
+ *
+ * @param {string} colour
+ */
 function pixel(colour) {
   const canvas = h("canvas", { width: 1, height: 1 });
   const pen = canvas.getContext("2d", { willReadFrequently: true });

@@ -44,7 +44,13 @@ export class Tiles {
   }
 }
 
-/** A list with `one` in it if it was not, and without it if it was. @template One @param {One[]} list @param {One} one */
+/**
+ * A list with `one` in it if it was not, and without it if it was.
+ *
+ * @template One
+ * @param {One[]} list
+ * @param {One} one
+ */
 export function toggled(list, one) {
   return list.includes(one) ? list.filter((other) => other !== one) : [...list, one];
 }

@@ -109,6 +109,36 @@ export interface RowOwner<Row> {
   pressRow(key: string, row: Row): void;
 }
 
+/** A filter: `key` is what it is known by. */
+export interface Pill {
+  key: string | number;
+  isPressed: boolean;
+  css?: string;
+  title?: string;
+  act: () => void;
+  content: Child[];
+}
+
+/** What a comparison needs of the history that it is shown in. */
+export interface ComparisonHost {
+  readonly id: string;
+  readonly isDead: boolean;
+  readonly isWide: boolean;
+  paint(): void;
+  close(): void;
+  request(kind: string, more: Request): void;
+}
+
+/** What a key means in a review. */
+export type ReviewAction =
+  | { accept: true }
+  | { ask: "undo" }
+  | { choose: number }
+  | { find: true }
+  | { first: true }
+  | { go: number }
+  | { leave: true };
+
 // Questions of a page.
 
 export interface Query {
@@ -141,7 +171,7 @@ export interface Request {
 export interface Pending extends Request {
   kind: string;
   at: number;
-  told?: boolean;
+  isTold?: boolean;
 }
 
 // What the kernel says.
