@@ -35,10 +35,16 @@ def _join(path: Path, texts: dict[Path, str]) -> None:
         return
     source = path.read_text(encoding="utf-8")
     for found in _IMPORT.finditer(source):
-        _join((path.parent / found[1]).resolve(), texts)
+        imported = path.parent / found[1]
+        _join(imported.resolve(), texts)
+    texts[path] = _bare(source)
+
+
+def _bare(source: str) -> str:
+    """A module without what only files need: imports, exports and descriptions."""
     for noise in (_IMPORT, _EXPORT, _DOC):
         source = noise.sub("", source)
-    texts[path] = source
+    return source
 
 
 def style(*paths: Path) -> str:

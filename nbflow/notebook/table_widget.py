@@ -7,7 +7,7 @@ import threading
 import time
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, cast
 
 import anywidget
 import traitlets
@@ -24,26 +24,50 @@ if TYPE_CHECKING:
 
     from nbflow._run.chronicle import Chronicle
     from nbflow._run.run import Run
-    from nbflow.notebook.live_table import Message, Send, Talk
+    from nbflow.notebook.live_table import Message, Send
 
-#: Seconds between two rounds while some run goes on.
+#: Seconds between two rounds while a run is under way.
 _ROUND = 0.05
 
 
-class Publisher:
-    """One thread for the tables of a process: what pages ask is answered in turn, what changed is told.
+class Table(Protocol):
+    """The kernel's side of a live table, as the publisher needs it."""
 
-    One, because messages of several threads overtake each other; and not the one that a
-    cell runs on, which is busy.
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is nothing to come, and every view knows."""
+
+    def take(self, message: Message) -> None:
+        """Take in what a page said."""
+
+    def tick(self, now: float) -> None:
+        """Tell the views what is new."""
+
+    def say(self, text: str) -> None:
+        """Tell every view what went wrong."""
+
+
+class _RepliesFromSubshells(Protocol):
+    """A comm of a kernel that has subshells."""
+
+    _reply_subshell_for: Callable[[object, object], object]
+
+
+class Publisher:
+    """The one thread that speaks for the tables of a process.
+
+    It answers what pages ask, in turn, and tells them what has changed. It is one
+    thread, because messages of several threads overtake each other, and not the one
+    that a cell runs on, which is busy.
     """
 
     def __init__(self) -> None:
-        self._tables: dict[Talk[Any], None] = {}
-        self._asked: SimpleQueue[tuple[Talk[Any], Message] | None] = SimpleQueue()
+        self._tables: dict[Table, None] = {}
+        self._asked: SimpleQueue[tuple[Table, Message] | None] = SimpleQueue()
         self._mutex = threading.Lock()
         self._alive = False
 
-    def add(self, table: Talk[Any]) -> None:
+    def add(self, table: Table) -> None:
         """Speak for ``table`` from now on."""
         with self._mutex:
             self._tables[table] = None
@@ -54,18 +78,18 @@ class Publisher:
                 ).start()
         self.wake()
 
-    def drop(self, table: Talk[Any]) -> None:
+    def drop(self, table: Table) -> None:
         """Speak for it no longer."""
         with self._mutex:
             self._tables.pop(table, None)
         self.wake()
 
-    def ask(self, table: Talk[Any], message: Message) -> None:
-        """A page said something to ``table``."""
+    def ask(self, table: Table, message: Message) -> None:
+        """Pass on what a page said to ``table``."""
         self._asked.put((table, message))
 
     def wake(self) -> None:
-        """Something began: have a look."""
+        """Have a look: something began."""
         self._asked.put(None)
 
     def _speak(self) -> None:
@@ -75,19 +99,13 @@ class Publisher:
                 if not tables:
                     self._alive = False
                     return
-            for table, message in self._questions(
-                BEAT if all(table.is_quiet for table in tables) else _ROUND
-            ):
-                try:
-                    table.take(message)
-                except Exception as error:
-                    table.say(
-                        f"The page asked for what cannot be: {failure.describe(error)}"
-                    )
+            is_quiet = all(table.is_quiet for table in tables)
+            for table, message in self._questions(BEAT if is_quiet else _ROUND):
+                self._take(table, message)
             for table in tables:
                 self._tick(table)
 
-    def _questions(self, patience: float) -> list[tuple[Talk[Any], Message]]:
+    def _questions(self, patience: float) -> list[tuple[Table, Message]]:
         found = []
         with suppress(Empty):
             found.append(self._asked.get(timeout=patience))
@@ -95,8 +113,16 @@ class Publisher:
                 found.append(self._asked.get_nowait())
         return [question for question in found if question is not None]
 
-    def _tick(self, table: Talk[Any]) -> None:
-        """What goes wrong with one table is said in it, and the others go on."""
+    @staticmethod
+    def _take(table: Table, message: Message) -> None:
+        try:
+            table.take(message)
+        except Exception as error:
+            why = failure.describe(error)
+            table.say(f"The page asked for what cannot be: {why}")
+
+    def _tick(self, table: Table) -> None:
+        """Let a table tell what is new. What goes wrong is said in it, and the others continue."""
         try:
             table.tick(time.monotonic())
         except Exception as error:
@@ -133,22 +159,22 @@ class TableWidget(anywidget.AnyWidget):
     def __init__(
         self,
         name: str,
-        table: Callable[[Send, Callable[[], None]], Talk[Any]],
+        table: Callable[[Send, Callable[[], None]], Table],
         kind: str = "run",
     ) -> None:
         super().__init__(name=f"{name}-{secrets.token_hex(3)}", kind=kind)
         self.table = table(self.send, self.wake)
         self.on_msg(self._heard)
-        _let_clicks_through(self.comm)
+        let_clicks_through(self.comm)
         PUBLISHER.add(self.table)
 
-    def _heard(self, _widget: Any, message: Any, _buffers: Any) -> None:
-        # On whatever thread the kernel likes, perhaps in the middle of a cell.
+    def _heard(self, _widget: object, message: object, _buffers: object) -> None:
+        # On whatever thread the kernel chooses, perhaps in the middle of a cell.
         if isinstance(message, dict):
             PUBLISHER.ask(self.table, message)
 
     def wake(self) -> None:
-        """The run goes on: do not wait for the next round."""
+        """Do not wait for the next round: the run has news."""
         PUBLISHER.wake()
 
     def close(self) -> None:
@@ -175,12 +201,17 @@ def of_history(
     )
 
 
-def _let_clicks_through(comm: Any) -> None:
-    """Let messages of the page reach the kernel while a cell runs, where the kernel has subshells.
+def let_clicks_through(comm: object) -> None:
+    """Let messages of a page reach the kernel while a cell runs, if the kernel has subshells.
 
-    ipykernel 7.1 to 7.3 do. 7.4.0 hands them to the shell that spoke last, which is the
-    one that the cell holds up: there the answer is to be the one that the page asked
-    for. Elsewhere there is nothing to be done.
+    In ipykernel 7.1 to 7.3 they do. Version 7.4.0 hands them to the shell that spoke
+    last, which is the one that the cell holds up: there the reply has to go to the
+    subshell that the page asked for. For other kernels nothing can be done.
     """
     if hasattr(comm, "_reply_subshell_for"):
-        comm._reply_subshell_for = lambda _data, default: default  # noqa: SLF001 - no public way, see above
+        replies = cast("_RepliesFromSubshells", comm)
+        replies._reply_subshell_for = _as_asked  # noqa: SLF001  # there is no public way, see above
+
+
+def _as_asked(_data: object, default: object) -> object:
+    return default

@@ -288,6 +288,46 @@ def test_what_a_record_says_is_text_and_never_html(opened, review):
     )
 
 
+@pytest.mark.parametrize(
+    ("colour", "theme"),
+    [
+        ("color(srgb 1 1 1)", "light"),
+        ("oklch(0.2 0 0)", "dark"),
+        ("rgb(20, 20, 24)", "dark"),
+    ],
+)
+def test_the_theme_is_seen_by_the_background_where_the_host_does_not_say(
+    opened, review, colour, theme
+):
+    shown = opened(review)
+    shown.page.evaluate(
+        """(colour) => {
+            delete document.body.dataset.jpThemeLight;
+            document.body.style.background = colour;
+        }""",
+        colour,
+    )
+    shown.find(f".nbf-{theme}").wait_for()
+
+
+def test_the_static_picture_is_hidden_whenever_it_comes_and_back_at_the_end(
+    opened, review
+):
+    shown = opened(review)
+    shown.page.evaluate(
+        """() => {
+            const picture = document.createElement("div");
+            picture.className = "nbflow-static";
+            picture.dataset.nbflow = "model";
+            picture.textContent = "the static picture";
+            document.querySelector("main").append(picture);
+        }"""
+    )
+    assert not shown.find(".nbflow-static").is_visible()
+    shown.page.evaluate("() => unmount()")
+    assert shown.find(".nbflow-static").is_visible()
+
+
 def test_a_page_that_is_taken_away_leaves_nothing_behind(opened, review):
     shown = opened(review)
     shown.page.evaluate("() => unmount()")
