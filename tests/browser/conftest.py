@@ -16,14 +16,22 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>nbflow</title><link rel="stylesheet" href="/table.css">
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>nbflow</title>
+<link rel="stylesheet" href="/table.css">
 <style>body{margin:16px;background:%s;color:%s;font-family:sans-serif}</style></head>
 <body data-jp-theme-light="%s"><main><h1 style="font-size:16px">A page</h1>
 <div class="nbflow-static" data-nbflow="model">the static picture</div><div id="cell"></div></main>
 <script type="module">
 import table from "/table.js";
 const heard = new Set();
-window.model = { sent: [], get: (trait) => ({ name: "model", kind: location.pathname.slice(1), looks: %s })[trait], on: (_, f) => heard.add(f), off: (_, f) => heard.delete(f), send(m) { this.sent.push(m); } };
+const traits = { name: "model", kind: location.pathname.slice(1), looks: %s };
+window.model = {
+  sent: [],
+  get: (trait) => traits[trait],
+  on: (_, f) => heard.add(f),
+  off: (_, f) => heard.delete(f),
+  send(message) { this.sent.push(message); },
+};
 window.hear = (messages) => { for (const message of messages) for (const f of heard) f(message); };
 window.listeners = () => heard.size;
 window.mount = () => { window.unmount = table.render({ model: window.model, el: document.getElementById("cell") }); };
@@ -59,7 +67,10 @@ def browser():
 
 
 class Shown:
-    """The table of a run (or of a chronicle: of all runs) in a bare page; messages go to and fro when they are asked to."""
+    """The table of a run (or of a chronicle: of all runs) in a bare page.
+
+    Messages travel when they are asked to.
+    """
 
     def __init__(self, page, run, *, clock=False, **options):
         from nbflow._run.chronicle import Chronicle
@@ -110,7 +121,12 @@ class Shown:
 
     def hear(self, *messages):
         self.page.evaluate(
-            "async (messages) => { hear(messages); await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))); }",
+            """async (messages) => {
+                const frame = () => new Promise((done) => requestAnimationFrame(done));
+                hear(messages);
+                await frame();
+                await frame();
+            }""",
             list(messages),
         )
 
@@ -125,7 +141,13 @@ class Shown:
     def rows(self):
         """The texts of the rows that are seen, from the top."""
         return self.page.evaluate(
-            "() => [...document.querySelectorAll('.nbf-record:not([hidden])')].sort((a, b) => a.getAttribute('aria-rowindex') - b.getAttribute('aria-rowindex')).map((row) => [...row.children].filter((cell) => cell.offsetParent).map((cell) => cell.textContent))"
+            """() => {
+                const place = (row) => row.getAttribute("aria-rowindex");
+                const cells = (row) => [...row.children].filter((cell) => cell.offsetParent);
+                return [...document.querySelectorAll(".nbf-record:not([hidden])")]
+                    .sort((a, b) => place(a) - place(b))
+                    .map((row) => cells(row).map((cell) => cell.textContent));
+            }"""
         )
 
     def picture(self, name):
