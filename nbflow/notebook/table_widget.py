@@ -6,9 +6,8 @@ import secrets
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, cast
 
 import anywidget
 import traitlets
@@ -16,6 +15,8 @@ import traitlets
 from nbflow._call import failure
 from nbflow.notebook.history_table import HistoryTable
 from nbflow.notebook.live_table import BEAT
+from nbflow.notebook.page_files import PAGE, script, style
+from nbflow.notebook.page_looks import PAGE_LOOKS
 from nbflow.notebook.run_table import RunTable
 
 if TYPE_CHECKING:
@@ -23,28 +24,50 @@ if TYPE_CHECKING:
 
     from nbflow._run.chronicle import Chronicle
     from nbflow._run.run import Run
-    from nbflow.notebook.live_table import LiveTable as Talk
     from nbflow.notebook.live_table import Message, Send
 
-_HERE = Path(__file__).parent
-#: Seconds between two rounds while some run goes on.
+#: Seconds between two rounds while a run is under way.
 _ROUND = 0.05
 
 
-class Publisher:
-    """One thread for the tables of a process: what pages ask is answered in turn, what changed is told.
+class Table(Protocol):
+    """The kernel's side of a live table, as the publisher needs it."""
 
-    One, because messages of several threads overtake each other; and not the one that a
-    cell runs on, which is busy.
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is nothing to come, and every view knows."""
+
+    def take(self, message: Message) -> None:
+        """Take in what a page said."""
+
+    def tick(self, now: float) -> None:
+        """Tell the views what is new."""
+
+    def say(self, text: str) -> None:
+        """Tell every view what went wrong."""
+
+
+class _RepliesFromSubshells(Protocol):
+    """A comm of a kernel that has subshells."""
+
+    _reply_subshell_for: Callable[[object, object], object]
+
+
+class Publisher:
+    """The one thread that speaks for the tables of a process.
+
+    It answers what pages ask, in turn, and tells them what has changed. It is one
+    thread, because messages of several threads overtake each other, and not the one
+    that a cell runs on, which is busy.
     """
 
     def __init__(self) -> None:
-        self._tables: dict[Talk[Any], None] = {}
-        self._asked: SimpleQueue[tuple[Talk[Any], Message] | None] = SimpleQueue()
+        self._tables: dict[Table, None] = {}
+        self._asked: SimpleQueue[tuple[Table, Message] | None] = SimpleQueue()
         self._mutex = threading.Lock()
         self._alive = False
 
-    def add(self, table: Talk[Any]) -> None:
+    def add(self, table: Table) -> None:
         """Speak for ``table`` from now on."""
         with self._mutex:
             self._tables[table] = None
@@ -55,18 +78,18 @@ class Publisher:
                 ).start()
         self.wake()
 
-    def drop(self, table: Talk[Any]) -> None:
+    def drop(self, table: Table) -> None:
         """Speak for it no longer."""
         with self._mutex:
             self._tables.pop(table, None)
         self.wake()
 
-    def ask(self, table: Talk[Any], message: Message) -> None:
-        """A page said something to ``table``."""
+    def ask(self, table: Table, message: Message) -> None:
+        """Pass on what a page said to ``table``."""
         self._asked.put((table, message))
 
     def wake(self) -> None:
-        """Something began: have a look."""
+        """Have a look: something began."""
         self._asked.put(None)
 
     def _speak(self) -> None:
@@ -76,19 +99,13 @@ class Publisher:
                 if not tables:
                     self._alive = False
                     return
-            for table, message in self._questions(
-                BEAT if all(table.is_quiet for table in tables) else _ROUND
-            ):
-                try:
-                    table.take(message)
-                except Exception as error:
-                    table.say(
-                        f"The page asked for what cannot be: {failure.describe(error)}"
-                    )
+            is_quiet = all(table.is_quiet for table in tables)
+            for table, message in self._questions(BEAT if is_quiet else _ROUND):
+                self._take(table, message)
             for table in tables:
                 self._tick(table)
 
-    def _questions(self, patience: float) -> list[tuple[Talk[Any], Message]]:
+    def _questions(self, patience: float) -> list[tuple[Table, Message]]:
         found = []
         with suppress(Empty):
             found.append(self._asked.get(timeout=patience))
@@ -96,8 +113,16 @@ class Publisher:
                 found.append(self._asked.get_nowait())
         return [question for question in found if question is not None]
 
-    def _tick(self, table: Talk[Any]) -> None:
-        """What goes wrong with one table is said in it, and the others go on."""
+    @staticmethod
+    def _take(table: Table, message: Message) -> None:
+        try:
+            table.take(message)
+        except Exception as error:
+            why = failure.describe(error)
+            table.say(f"The page asked for what cannot be: {why}")
+
+    def _tick(self, table: Table) -> None:
+        """Let a table tell what is new. What goes wrong is said in it, and the others continue."""
         try:
             table.tick(time.monotonic())
         except Exception as error:
@@ -111,7 +136,10 @@ PUBLISHER = Publisher()
 
 
 class TableWidget(anywidget.AnyWidget):
-    """A live table, of a run or of all of them. It holds no state but two names: nothing of a record is saved in a notebook.
+    """A live table, of a run or of all of them.
+
+    It has two names and the words for states as its own state: nothing of a record is
+    saved in a notebook.
 
     Args:
         name: what it shows.
@@ -119,32 +147,34 @@ class TableWidget(anywidget.AnyWidget):
             what wakes the publisher.
     """
 
-    _esm = _HERE / "table.js"
-    _css = _HERE / "table.css"
+    _esm = script(PAGE / "table.js")
+    _css = style(PAGE / "table.css")
     #: What the static picture beside it is known by.
     name = traitlets.Unicode().tag(sync=True)
     #: What it shows: ``run`` or ``history``.
     kind = traitlets.Unicode("run").tag(sync=True)
+    #: The states that there are, and how they are shown.
+    looks = traitlets.Dict(PAGE_LOOKS).tag(sync=True)
 
     def __init__(
         self,
         name: str,
-        table: Callable[[Send, Callable[[], None]], Talk[Any]],
+        table: Callable[[Send, Callable[[], None]], Table],
         kind: str = "run",
     ) -> None:
         super().__init__(name=f"{name}-{secrets.token_hex(3)}", kind=kind)
         self.table = table(self.send, self.wake)
         self.on_msg(self._heard)
-        _let_clicks_through(self.comm)
+        let_clicks_through(self.comm)
         PUBLISHER.add(self.table)
 
-    def _heard(self, _widget: Any, message: Any, _buffers: Any) -> None:
-        # On whatever thread the kernel likes, perhaps in the middle of a cell.
+    def _heard(self, _widget: object, message: object, _buffers: object) -> None:
+        # On whatever thread the kernel chooses, perhaps in the middle of a cell.
         if isinstance(message, dict):
             PUBLISHER.ask(self.table, message)
 
     def wake(self) -> None:
-        """The run goes on: do not wait for the next round."""
+        """Do not wait for the next round: the run has news."""
         PUBLISHER.wake()
 
     def close(self) -> None:
@@ -171,12 +201,17 @@ def of_history(
     )
 
 
-def _let_clicks_through(comm: Any) -> None:
-    """Let messages of the page reach the kernel while a cell runs, where the kernel has subshells.
+def let_clicks_through(comm: object) -> None:
+    """Let messages of a page reach the kernel while a cell runs, if the kernel has subshells.
 
-    ipykernel 7.1 to 7.3 do. 7.4.0 hands them to the shell that spoke last, which is the
-    one that the cell holds up: there the answer is to be the one that the page asked
-    for. Elsewhere there is nothing to be done.
+    In ipykernel 7.1 to 7.3 they do. Version 7.4.0 hands them to the shell that spoke
+    last, which is the one that the cell holds up: there the reply has to go to the
+    subshell that the page asked for. For other kernels nothing can be done.
     """
     if hasattr(comm, "_reply_subshell_for"):
-        comm._reply_subshell_for = lambda _data, default: default  # noqa: SLF001 - no public way, see above
+        replies = cast("_RepliesFromSubshells", comm)
+        replies._reply_subshell_for = _as_asked  # noqa: SLF001  # there is no public way, see above
+
+
+def _as_asked(_data: object, default: object) -> object:
+    return default

@@ -1,248 +1,452 @@
 // A review: one record, what the model says of it, and the labels to choose from. The kernel keeps each decision and
-// answers with what stands (widget.py says what travels). Plain module, no dependency; every text becomes text.
+// answers with what stands; review_widget.py says what travels, and page_files.py joins this file with those it needs.
 
-const UNHEARD = 4000; // milliseconds
+import { button, h, hideStatic, show } from "../notebook/page/dom.js";
+import { whole } from "../notebook/page/numbers.js";
+import { followTheme } from "../notebook/page/theme.js";
 
-function h(tag, props, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(props ?? {})) {
-    if (name === "class") node.className = value;
-    else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value !== false && value != null) node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...children.filter((child) => child != null));
-  return node;
+/**
+ * @import { Case, Child, Context, FromKernel, Model } from "../notebook/page/types.js"
+ * @import { Refused, ReviewAction, Shown } from "../notebook/page/types.js"
+ */
+
+const UNANSWERED = 4000; // milliseconds after which a question counts as not heard
+const SEARCHABLE = 8; // labels from which on one can search them
+const LONG = 60; // characters of a field that is shown in larger letters
+const READ_ALOUD = 300;
+const NOT_HEARD =
+  "The kernel does not answer. What it has confirmed is kept; the last key may not have been heard.";
+const ALL_DECIDED =
+  "All decided. What you said stands in run.results(), and is the truth for nf.evaluate and nf.compare.";
+
+/**
+ * What a key means; null where it means nothing.
+ *
+ * @param {string} key
+ * @param {{ isFinding: boolean, isOnButton: boolean, isRepeated: boolean }} where
+ * @returns {ReviewAction | null}
+ */
+export function actionOf(key, { isFinding, isOnButton, isRepeated }) {
+  if (key === "Escape") return { leave: true };
+  if (isFinding) return key === "Enter" && !isRepeated ? { first: true } : null;
+  if (key === "Enter") return isOnButton ? null : { accept: true };
+  if (key === "ArrowRight") return { go: 1 };
+  if (key === "ArrowLeft") return { go: -1 };
+  if (key === "u" || key === "U") return { ask: "undo" };
+  if (key === "/") return { find: true };
+  if (/^[0-9]$/.test(key)) return { choose: placeOfDigit(Number(key)) };
+  return null;
 }
 
-const key = (...names) => h("kbd", {}, ...names);
-const whole = (number) => number.toLocaleString("en-US");
+/** 1 is the first label, and 0 the tenth. @param {number} digit */
+const placeOfDigit = (digit) => (digit + 9) % 10;
 
-/** Is the page dark around `el`? By what the host says, else by how bright the nearest background is. */
-function isDark(el) {
-  const { jpThemeLight, vscodeThemeKind } = document.body.dataset;
-  if (jpThemeLight) return jpThemeLight === "false";
-  if (vscodeThemeKind) return /dark|high-contrast$/.test(vscodeThemeKind);
-  for (let at = el; at; at = at.parentElement ?? at.getRootNode().host) {
-    if (at.classList?.contains("dark") || at.classList?.contains("dark-theme")) return true;
-    const [red, green, blue, alpha = 1] = (getComputedStyle(at).backgroundColor.match(/[\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
-    if (alpha > 0.5) return 0.299 * red + 0.587 * green + 0.114 * blue < 128;
-  }
-  return false;
+/** The digit that chooses a label; nothing behind the tenth. @param {number} place */
+const digitOf = (place) => (place < 10 ? String((place + 1) % 10) : "");
+
+/** The labels that fit what is searched. @param {Shown["choices"]} choices @param {string} words */
+export function fitting(choices, words) {
+  const wanted = words.trim().toLowerCase();
+  const fits = choices.filter(([name, about]) => `${name} ${about}`.toLowerCase().includes(wanted));
+  return fits.map(([name]) => name);
 }
 
-class ReviewView {
+/** The record in a sentence, for those who hear it. @param {Shown} shown @param {Case} one */
+export function spoken({ at, total }, one) {
+  const texts = one.fields.map(([, text]) => text).join(". ");
+  const parts = [`Record ${at + 1} of ${total}, ${one.key}.`, `${texts.slice(0, READ_ALOUD)}.`];
+  if (one.label) {
+    const sure = one.confidence == null ? "" : `, ${percent(one.confidence)}% sure`;
+    parts.push(`The model says ${one.label}${sure}.`);
+  } else parts.push("The model gave no answer.");
+  if (one.decision) parts.push(`Decided: ${one.decision[0]}.`);
+  return parts.join(" ");
+}
+
+/** @param {number} share */
+const percent = (share) => Math.round(100 * share);
+
+/** @param {...string} names */
+const keycap = (...names) => h("kbd", {}, ...names);
+
+/** @param {...Child} parts */
+const hint = (...parts) => h("span", { class: "nbr-hint" }, ...parts);
+
+export class ReviewView {
+  id = Math.random().toString(36).slice(2, 12);
+  asked = 0; // the number of the latest question, and of the latest that was answered
+  answered = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  waiting;
+  /** What the kernel said last. @type {Shown | null} */
+  shown = null;
+  abort = new AbortController();
+
+  title = h("span", { class: "nbf-title" });
+  count = h("span", { class: "nbf-faint" });
+  bar = h("span");
+  progress = h(
+    "div",
+    {
+      class: "nbr-progress",
+      role: "progressbar",
+      "aria-label": "Decided",
+      "aria-valuemin": "0",
+    },
+    this.bar,
+  );
+  undo = button("nbf-quiet", "Undo", () => this.ask("undo"));
+  previous = button("nbf-quiet", "\u2190 Previous", () => this.go(-1));
+  next = button("nbf-quiet", "Next \u2192", () => this.go(1));
+  end = h("div", { class: "nbr-end", hidden: true }, ALL_DECIDED);
+  where = h("div", { class: "nbr-where" });
+  list = h("dl");
+  fields = h(
+    "div",
+    { class: "nbr-fields", tabindex: "0", role: "group", "aria-label": "The record" },
+    this.list,
+  );
+  said = h("div", { class: "nbr-said" });
+  accept = h(
+    "button",
+    {
+      type: "button",
+      class: "nbf-button nbr-accept",
+      hidden: true,
+      "aria-keyshortcuts": "Enter",
+      onclick: () => this.acceptAnswer(),
+    },
+    "Accept",
+    keycap("Enter"),
+  );
+  find = h("input", {
+    type: "search",
+    class: "nbf-search nbr-find",
+    placeholder: "Find a label",
+    "aria-label": "Find a label",
+    oninput: () => this.drawChoices(),
+  });
+  choices = h("div", {
+    class: "nbr-choices",
+    role: "group",
+    "aria-label": "Labels to choose from",
+  });
+  kept = h("span", { class: "nbr-kept", role: "status" });
+  notice = h("div", { class: "nbf-notice nbf-wrong", role: "alert", hidden: true });
+  speech = h("div", { class: "nbf-away", "aria-live": "polite" });
+
+  /** @param {Model} model @param {HTMLElement} el */
   constructor(model, el) {
     this.model = model;
-    this.el = el;
-    this.id = Math.random().toString(36).slice(2, 12);
-    this.asked = this.drawn = 0;
-    this.now = null; // what the kernel said last
-    this.abort = new AbortController();
-    this.build();
-    this.listen();
+    const answer = [this.said, this.accept, this.find, this.choices];
+    this.body = h(
+      "div",
+      { class: "nbr-body" },
+      h("div", { class: "nbr-record" }, this.where, this.fields),
+      h("div", { class: "nbr-answer" }, ...answer),
+    );
+    this.root = h(
+      "section",
+      {
+        class: "nbf nbr nbf-light",
+        tabindex: "0",
+        "aria-label": "Review of labels",
+        "data-lm-suppress-shortcuts": "true",
+      },
+      this.buildHead(),
+      this.progress,
+      this.notice,
+      this.speech,
+      this.end,
+      this.body,
+      this.buildFoot(),
+    );
+    el.append(this.root);
+    const { signal } = this.abort;
+    this.root.addEventListener("keydown", (event) => this.press(event), { signal });
+    this.onMessage = (/** @type {FromKernel} */ message) => this.take(message);
+    this.model.on("msg:custom", this.onMessage);
+    this.endTheme = followTheme(this.root, el);
     this.ask("first");
   }
 
-  build() {
-    const button = (css, label, act) => h("button", { type: "button", class: `nbf-button ${css}`, onclick: act }, label);
-    this.title = h("span", { class: "nbf-title" });
-    this.count = h("span", { class: "nbf-faint" });
-    this.bar = h("span");
-    this.progress = h("div", { class: "nbr-progress", role: "progressbar", "aria-label": "Decided", "aria-valuemin": "0" }, this.bar);
-    this.back = button("nbf-quiet", "Undo", () => this.ask("undo"));
-    this.previous = button("nbf-quiet", "\u2190 Previous", () => this.go(-1));
-    this.next = button("nbf-quiet", "Next \u2192", () => this.go(1));
-    this.end = h("div", { class: "nbr-end", hidden: true }, "All decided. What you said stands in run.results(), and is the truth for nf.evaluate and nf.compare.");
-    this.where = h("div", { class: "nbr-where" });
-    this.list = h("dl", {});
-    this.fields = h("div", { class: "nbr-fields", tabindex: "0", role: "group", "aria-label": "The record" }, this.list);
-    this.said = h("div", { class: "nbr-said" });
-    this.accept = h("button", { type: "button", class: "nbf-button nbr-accept", "aria-keyshortcuts": "Enter", onclick: () => this.decide(this.now?.case?.label) });
-    this.find = h("input", { type: "search", class: "nbf-search nbr-find", placeholder: "Find a label", "aria-label": "Find a label", oninput: () => this.drawChoices() });
-    this.choices = h("div", { class: "nbr-choices", role: "group", "aria-label": "Labels to choose from" });
-    this.kept = h("span", { class: "nbr-kept", role: "status" });
-    this.notice = h("div", { class: "nbf-notice nbf-wrong", role: "alert", hidden: true });
-    this.speech = h("div", { class: "nbf-away", "aria-live": "polite" });
-    const hint = (...parts) => h("span", { class: "nbr-hint" }, ...parts);
-    this.root = h("section", { class: "nbf nbr nbf-light", tabindex: "0", "aria-label": "Review of labels", "data-lm-suppress-shortcuts": "true" },
-      h("div", { class: "nbr-head" }, this.title, this.count, h("span", { class: "nbf-gap" }), h("div", { class: "nbr-keys" }, this.back, this.previous, this.next)),
-      this.progress, this.notice, this.speech, this.end,
-      (this.body = h("div", { class: "nbr-body" },
-        h("div", { class: "nbr-record" }, this.where, this.fields),
-        h("div", { class: "nbr-answer" }, this.said, this.accept, this.find, this.choices))),
-      h("div", { class: "nbr-foot" }, h("span", { class: "nbr-click" }, "Click here, then:"), hint(key("Enter"), "accept"), hint(key("1"), "to", key("9"), "choose"), hint(key("\u2190"), key("\u2192"), "move"), hint(key("U"), "undo"), hint(key("/"), "find a label"), h("span", { class: "nbf-gap" }), this.kept));
-    this.el.append(this.root);
+  buildHead() {
+    const gap = h("span", { class: "nbf-gap" });
+    const keys = h("div", { class: "nbr-keys" }, this.undo, this.previous, this.next);
+    return h("div", { class: "nbr-head" }, this.title, this.count, gap, keys);
   }
 
-  listen() {
-    const options = { signal: this.abort.signal };
-    this.onMessage = (message) => this.take(message);
-    this.model.on("msg:custom", this.onMessage);
-    this.root.addEventListener("keydown", (event) => this.press(event), options);
-    this.resizes = new ResizeObserver(() => this.theme());
-    this.resizes.observe(this.root);
-    this.themes = new MutationObserver(() => this.theme());
-    for (const node of [document.documentElement, document.body]) this.themes.observe(node, { attributes: true, attributeFilter: ["class", "style", "data-jp-theme-light", "data-vscode-theme-kind", "data-theme"] });
-    this.cover(true);
+  buildFoot() {
+    return h(
+      "div",
+      { class: "nbr-foot" },
+      h("span", { class: "nbr-click" }, "Click here, then:"),
+      hint(keycap("Enter"), "accept"),
+      hint(keycap("1"), "to", keycap("9"), "choose"),
+      hint(keycap("\u2190"), keycap("\u2192"), "move"),
+      hint(keycap("U"), "undo"),
+      hint(keycap("/"), "find a label"),
+      h("span", { class: "nbf-gap" }),
+      this.kept,
+    );
   }
 
   remove() {
     this.abort.abort();
     this.model.off("msg:custom", this.onMessage);
-    this.resizes.disconnect();
-    this.themes.disconnect();
+    this.endTheme();
     clearTimeout(this.waiting);
-    this.cover(false);
     this.root.remove();
-  }
-
-  theme() {
-    const dark = isDark(this.el);
-    this.root.classList.toggle("nbf-dark", dark);
-    this.root.classList.toggle("nbf-light", !dark);
-  }
-
-  /** While the page is there the static picture of it is not needed. */
-  cover(yes) {
-    const name = this.model.get("name");
-    for (const node of document.querySelectorAll(".nbflow-static")) if (node.dataset.nbflow === name) (node.closest(".jp-OutputArea-child") ?? node).style.display = yes ? "none" : "";
   }
 
   // What is said.
 
+  /** @param {string} kind @param {object} [more] */
   ask(kind, more = {}) {
     this.asked += 1;
-    this.model.send({ t: kind, view: this.id, n: this.asked, at: this.now?.at ?? 0, ...more });
+    const at = this.shown?.at ?? 0;
+    this.model.send({ t: kind, view: this.id, n: this.asked, at, ...more });
     clearTimeout(this.waiting);
-    this.waiting = setTimeout(() => this.warn("The kernel does not answer. What it has confirmed is kept; the last key may not have been heard."), UNHEARD);
+    this.waiting = setTimeout(() => this.warn(NOT_HEARD), UNANSWERED);
   }
 
-  busy() {
-    return this.asked !== this.drawn;
+  get isBusy() {
+    return this.asked !== this.answered;
   }
 
+  /** @param {number} by */
   go(by) {
-    if (this.now && !this.busy()) this.ask("look", { at: Math.min(Math.max(this.now.at + by, 0), this.now.total - 1) });
+    if (!this.shown || this.isBusy) return;
+    const { at, total } = this.shown;
+    this.ask("look", { at: Math.min(Math.max(at + by, 0), total - 1) });
   }
 
+  /** @param {string} label */
   decide(label) {
     // One at a time: a key that is pressed before the next record is there would decide what nobody has seen.
-    if (label == null || !this.now?.case || this.busy()) return;
+    if (!this.shown?.case || this.isBusy) return;
     this.ask("decide", { label });
     this.root.focus({ preventScroll: true });
   }
 
+  acceptAnswer() {
+    const label = this.shown?.case?.label;
+    if (label != null) this.decide(label);
+  }
+
+  /** @param {FromKernel} message */
   take(message) {
+    if (message.t !== "show" && message.t !== "wrong") return;
     if (message.view !== this.id) {
-      if (message.t === "show" && this.now && !this.busy()) this.ask("look"); // another page decided
+      const hasOtherDecided = message.t === "show" && this.shown && !this.isBusy;
+      if (hasOtherDecided) this.ask("look");
+    } else if (message.n === this.asked) this.takeAnswer(message);
+  }
+
+  /** @param {Shown | Refused} message */
+  takeAnswer(message) {
+    clearTimeout(this.waiting);
+    this.answered = message.n;
+    if (message.t === "wrong") {
+      this.warn(message.message);
       return;
     }
-    if (message.n !== this.asked) return;
-    clearTimeout(this.waiting);
-    this.drawn = message.n;
-    if (message.t === "wrong") return this.warn(message.message);
-    const moved = this.now?.at !== message.at;
-    this.now = message;
-    this.notice.hidden = true;
-    if (message.said) this.kept.textContent = message.said === "There is nothing to take back." ? message.said : `Kept: ${message.said}`;
-    if (moved) this.find.value = "";
-    this.draw();
-    if (moved) this.fields.scrollTop = 0;
+    const isMoved = this.shown?.at !== message.at;
+    this.shown = message;
+    show(this.notice, false);
+    if (message.said) this.kept.textContent = keptWords(message.said);
+    if (isMoved) this.find.value = "";
+    this.draw(message);
+    if (isMoved) this.fields.scrollTop = 0;
   }
 
-  warn(text) {
-    this.drawn = this.asked;
-    this.notice.hidden = false;
-    this.notice.textContent = text;
+  /** @param {string} words */
+  warn(words) {
+    this.answered = this.asked;
+    show(this.notice, true);
+    this.notice.textContent = words;
   }
 
+  /** @param {KeyboardEvent} event */
   press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     event.stopPropagation(); // the notebook's shortcuts are not meant for the page: `d d` would delete the cell
+    const target = /** @type {Element} */ (event.target);
+    const isFinding = target === this.find;
     // A key that is held would decide one record after the other, and nobody would have seen them.
-    if (event.repeat && !event.key.startsWith("Arrow") && event.target !== this.find) return event.preventDefault();
-    const finding = event.target === this.find, onButton = event.target.closest("button") !== null;
-    if (event.key === "Escape") {
-      this.find.value = "";
-      this.drawChoices();
-      this.root.focus({ preventScroll: true });
-    } else if (finding) {
-      if (event.key !== "Enter" || event.repeat) return;
-      const [first] = this.fitting();
-      if (this.find.value && first) this.decide(first);
-    } else if (event.key === "Enter" && !onButton) this.decide(this.now?.case?.label);
-    else if (event.key === "ArrowRight") this.go(1);
-    else if (event.key === "ArrowLeft") this.go(-1);
-    else if (event.key === "u" || event.key === "U") { if (!this.busy()) this.ask("undo"); }
-    else if (event.key === "/") this.find.focus();
-    else if (/^[0-9]$/.test(event.key) && this.now) {
-      const choice = this.now.choices[(Number(event.key) + 9) % 10];
+    if (event.repeat && !event.key.startsWith("Arrow") && !isFinding) {
+      event.preventDefault();
+      return;
+    }
+    const isOnButton = target.closest("button") !== null;
+    const action = actionOf(event.key, { isFinding, isOnButton, isRepeated: event.repeat });
+    if (action && this.perform(action)) event.preventDefault();
+  }
+
+  /** Returns whether there was anything to do. @param {ReviewAction} action */
+  perform(action) {
+    if ("leave" in action) this.leaveSearch();
+    else if ("first" in action) this.chooseFirst();
+    else if ("accept" in action) this.acceptAnswer();
+    else if ("go" in action) this.go(action.go);
+    else if ("find" in action) this.find.focus();
+    else if ("ask" in action) {
+      if (!this.isBusy) this.ask(action.ask);
+    } else {
+      if (!this.shown) return false;
+      const choice = this.shown.choices[action.choose];
       if (choice) this.decide(choice[0]);
-    } else return;
-    event.preventDefault();
+    }
+    return true;
+  }
+
+  leaveSearch() {
+    this.find.value = "";
+    this.drawChoices();
+    this.root.focus({ preventScroll: true });
+  }
+
+  chooseFirst() {
+    const [first] = fitting(this.shown?.choices ?? [], this.find.value);
+    if (this.find.value && first) this.decide(first);
   }
 
   // What there is to see.
 
-  draw() {
-    const { column, at, total, done, by, case: one } = this.now, left = total - done;
+  /** @param {Shown} shown */
+  draw(shown) {
+    const { column, at, total, done, case: one } = shown;
+    const left = total - done;
+    const counted = `${whole(done)} of ${whole(total)} decided, ${whole(left)} left`;
     this.title.textContent = `Review of ${column}`;
-    this.count.textContent = total ? `${whole(done)} of ${whole(total)} decided, ${whole(left)} left` : "No record to review.";
-    this.progress.setAttribute("aria-valuenow", done);
-    this.progress.setAttribute("aria-valuemax", total);
+    this.count.textContent = total ? counted : "No record to review.";
+    this.progress.setAttribute("aria-valuenow", String(done));
+    this.progress.setAttribute("aria-valuemax", String(total));
     this.bar.style.width = `${total ? (100 * done) / total : 0}%`;
-    this.end.hidden = left > 0 || !total;
-    this.body.hidden = !one;
+    show(this.end, left <= 0 && total > 0);
+    show(this.body, one !== null);
     this.previous.disabled = at <= 0;
     this.next.disabled = at >= total - 1;
     if (!one) return;
-    this.where.replaceChildren(h("b", { class: "nbf-mono" }, one.key), h("span", { class: "nbf-faint" }, `record ${whole(at + 1)} of ${whole(total)}`));
-    this.list.replaceChildren(...one.fields.flatMap(([name, text]) => [h("dt", {}, name), h("dd", { class: text.length > 60 || one.fields.length === 1 ? "nbr-long" : "" }, text || "\u2013")]));
-    this.drawSaid(one, by);
+    this.where.replaceChildren(
+      h("b", { class: "nbf-mono" }, one.key),
+      h("span", { class: "nbf-faint" }, `record ${whole(at + 1)} of ${whole(total)}`),
+    );
+    this.list.replaceChildren(...drawFields(one.fields));
+    this.said.replaceChildren(...drawSaid(one, shown.by));
+    show(this.accept, Boolean(one.label) && isChoice(one.label, shown.choices));
     this.drawChoices();
-    const sure = one.confidence == null ? "" : `, ${Math.round(100 * one.confidence)}% sure`;
-    this.speech.textContent = `Record ${at + 1} of ${total}, ${one.key}. ${one.fields.map(([, text]) => text).join(". ").slice(0, 300)}. ${one.label ? `The model says ${one.label}${sure}.` : "The model gave no answer."}${one.decision ? ` Decided: ${one.decision[0]}.` : ""}`;
-  }
-
-  drawSaid(one, by) {
-    const { label, confidence, reason, missing, decision } = one;
-    const parts = [h("span", { class: "nbf-faint" }, label ? "The model says" : "The model gave no answer"), h("span", { class: "nbr-label" }, label ?? missing.toLowerCase().replace("_", " "))];
-    if (confidence != null) {
-      const bar = h("span");
-      bar.style.width = `${100 * Math.min(1, Math.max(0, confidence))}%`;
-      parts.push(h("span", { class: "nbr-sure" }, h("i", { "aria-hidden": "true" }, bar), `${Math.round(100 * confidence)}% sure, as it says`));
-    }
-    if (reason) parts.push(h("span", { class: "nbr-reason" }, reason));
-    if (decision) {
-      const when = new Date(1000 * decision[2]);
-      parts.push(h("span", { class: "nbr-tag nbr-yours" }, `Decided: ${decision[0]}, by ${decision[1] === by ? "you" : decision[1]} `, h("time", { datetime: when.toISOString() }, when.toLocaleString([], { dateStyle: "short", timeStyle: "short" }))));
-    }
-    this.said.replaceChildren(...parts);
-    this.accept.replaceChildren("Accept", key("Enter"));
-    this.accept.hidden = !label || !this.now.choices.some(([choice]) => choice === label);
-  }
-
-  fitting() {
-    const wanted = this.find.value.trim().toLowerCase();
-    return this.now.choices.filter(([name, about]) => !wanted || `${name} ${about}`.toLowerCase().includes(wanted)).map(([name]) => name);
+    this.speech.textContent = spoken(shown, one);
   }
 
   drawChoices() {
-    const { choices, case: one } = this.now, fits = new Set(this.fitting());
-    this.find.hidden = choices.length < 8;
-    this.choices.replaceChildren(...choices.flatMap(([name, about], place) => {
-      if (!fits.has(name)) return [];
-      const chosen = one.decision?.[0] === name, digit = place < 10 ? String((place + 1) % 10) : "";
-      const tag = chosen ? h("span", { class: "nbr-tag nbr-yours" }, "\u2713 decided") : one.label === name ? h("span", { class: "nbr-tag" }, "model") : h("span");
-      return [h("button", { type: "button", class: `nbr-choice${chosen ? " nbr-chosen" : ""}`, "aria-pressed": String(chosen), "aria-keyshortcuts": digit || null, onclick: () => this.decide(name) },
-        digit ? key(digit) : h("span"), h("span", { class: "nbr-name" }, name), tag, about ? h("span", { class: "nbr-about" }, about) : null)];
-    }));
+    if (!this.shown?.case) return;
+    const { choices, case: one } = this.shown;
+    const fits = new Set(fitting(choices, this.find.value));
+    show(this.find, choices.length >= SEARCHABLE);
+    const buttons = choices.map(([name, about], place) =>
+      fits.has(name) ? this.drawChoice(name, about, place, one) : null,
+    );
+    this.choices.replaceChildren(...buttons.filter((node) => node !== null));
+  }
+
+  /** @param {string} name @param {string} about @param {number} place @param {Case} one */
+  drawChoice(name, about, place, one) {
+    const isChosen = one.decision?.[0] === name;
+    const digit = digitOf(place);
+    return h(
+      "button",
+      {
+        type: "button",
+        class: `nbr-choice${isChosen ? " nbr-chosen" : ""}`,
+        "aria-pressed": String(isChosen),
+        "aria-keyshortcuts": digit || null,
+        onclick: () => this.decide(name),
+      },
+      digit ? keycap(digit) : h("span"),
+      h("span", { class: "nbr-name" }, name),
+      drawTag(name, one),
+      about ? h("span", { class: "nbr-about" }, about) : null,
+    );
   }
 }
 
+/** @param {string} said */
+function keptWords(said) {
+  return said === "There is nothing to take back." ? said : `Kept: ${said}`;
+}
+
+/** @param {string | null} label @param {Shown["choices"]} choices */
+function isChoice(label, choices) {
+  return choices.some(([choice]) => choice === label);
+}
+
+/** @param {Case["fields"]} fields */
+function drawFields(fields) {
+  return fields.flatMap(([name, text]) => {
+    const isLong = text.length > LONG || fields.length === 1;
+    return [h("dt", {}, name), h("dd", { class: isLong ? "nbr-long" : "" }, text || "\u2013")];
+  });
+}
+
+/**
+ * What the model says, and what a person decided.
+ *
+ * @param {Case} one
+ * @param {string} by who is here
+ */
+function drawSaid({ label, confidence, reason, missing, decision }, by) {
+  const answer = label ?? missing.toLowerCase().replace("_", " ");
+  const parts = [
+    h("span", { class: "nbf-faint" }, label ? "The model says" : "The model gave no answer"),
+    h("span", { class: "nbr-label" }, answer),
+  ];
+  if (confidence != null) parts.push(drawConfidence(confidence));
+  if (reason) parts.push(h("span", { class: "nbr-reason" }, reason));
+  if (decision) parts.push(drawDecision(decision, by));
+  return parts;
+}
+
+/** @param {number} confidence */
+function drawConfidence(confidence) {
+  const bar = h("span");
+  bar.style.width = `${100 * Math.min(1, Math.max(0, confidence))}%`;
+  const words = `${percent(confidence)}% sure, as it says`;
+  return h("span", { class: "nbr-sure" }, h("i", { "aria-hidden": "true" }, bar), words);
+}
+
+/** @param {NonNullable<Case["decision"]>} decision @param {string} by */
+function drawDecision([label, who, at], by) {
+  const when = new Date(1000 * at);
+  const clock = when.toLocaleString([], { dateStyle: "short", timeStyle: "short" });
+  return h(
+    "span",
+    { class: "nbr-tag nbr-yours" },
+    `Decided: ${label}, by ${who === by ? "you" : who} `,
+    h("time", { datetime: when.toISOString() }, clock),
+  );
+}
+
+/**
+ * What stands beside a label: that it was decided, or is what the model says.
+ *
+ * @param {string} name
+ * @param {Case} one
+ */
+function drawTag(name, { label, decision }) {
+  if (decision?.[0] === name) return h("span", { class: "nbr-tag nbr-yours" }, "\u2713 decided");
+  if (label === name) return h("span", { class: "nbr-tag" }, "model");
+  return h("span");
+}
+
+/** Show the review in a cell; returns what takes it away again. @param {Context} context */
 function render({ model, el }) {
   const view = new ReviewView(model, el);
-  return () => view.remove();
+  const hiding = hideStatic(model.get("name"));
+  return () => {
+    view.remove();
+    hiding.remove();
+  };
 }
 
 export default { render };

@@ -10,29 +10,43 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 import anywidget
 import traitlets
 
 from nbflow._call import failure
 from nbflow._run.html_parts import static_beside
-from nbflow.notebook import table_widget as table
+from nbflow.notebook import table_widget
+from nbflow.notebook.page_files import PAGE, script, style
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nbflow.quality.reviewable import Reviewable
 
-    Message = dict[str, Any]
+    Message = dict[str, object]
 
 _HERE = Path(__file__).parent
 #: Pages that stay alive; in older cells the static picture is left.
 _MOST = 10
 
 
+class Asked(TypedDict, total=False):
+    """What a page says: its kind, who says it, which record it is at, and the label that was chosen."""
+
+    t: str
+    view: str
+    n: int
+    at: int
+    label: str
+
+
 class ReviewPage:
-    """The kernel's side of the pages that show a review: takes what they say, answers through ``send``."""
+    """The kernel's side of the pages that show a review.
+
+    It takes what they say and answers through ``send``.
+    """
 
     def __init__(
         self,
@@ -44,8 +58,8 @@ class ReviewPage:
         self._send = send
         self._changed = changed
 
-    def take(self, message: Message) -> None:
-        """A page said something; what goes wrong is said in it."""
+    def take(self, message: Asked) -> None:
+        """Take in what a page said; what goes wrong is said in the page."""
         try:
             self._answer(message)
         except Exception as error:
@@ -58,7 +72,7 @@ class ReviewPage:
                 }
             )
 
-    def _answer(self, message: Message) -> None:
+    def _answer(self, message: Asked) -> None:
         review, kind = self._review, message.get("t")
         place = self._within(message.get("at"))
         said = ""
@@ -68,47 +82,51 @@ class ReviewPage:
             place = self._following(place)
         elif kind == "undo":
             taken = review.undo()
+            said = "There is nothing to take back."
             if taken is not None:
                 place = review.place_of(taken)
-            said = (
-                f"{taken.key}: decision taken back"
-                if taken is not None
-                else "There is nothing to take back."
-            )
+                said = f"{taken.key}: decision taken back"
         elif kind == "first":
             place = self._following(-1)
-        self._send(
-            self._picture(place)
-            | {"view": message.get("view"), "n": message.get("n"), "said": said}
-        )
+        answer = {"view": message.get("view"), "n": message.get("n"), "said": said}
+        self._send(self._picture(place) | answer)
         if kind in ("decide", "undo"):
             self._changed()
 
-    def _within(self, place: Any) -> int:
-        return min(max(int(place or 0), 0), max(len(self._review.keys) - 1, 0))
+    def _within(self, place: int | None) -> int:
+        last = max(len(self._review.keys) - 1, 0)
+        return min(max(int(place or 0), 0), last)
 
     def _following(self, place: int) -> int:
-        """The next record that nobody has decided; the first of them behind the last; where one is if none is left."""
-        decided, many = self._review.decided, len(self._review.keys)
-        ahead = [at % many for at in range(place + 1, place + 1 + many)] if many else []
-        return next(
-            (at for at in ahead if self._review.keys[at] not in decided),
-            self._within(place),
-        )
+        """The next record that nobody has decided.
+
+        Behind the last one it begins again with the first; it is the place itself if
+        none is left.
+        """
+        decided, keys = self._review.decided, self._review.keys
+        for step in range(1, len(keys) + 1):
+            at = (place + step) % len(keys)
+            if keys[at] not in decided:
+                return at
+        return self._within(place)
 
     def _picture(self, place: int) -> Message:
         review = self._review
         picture: Message = {
-            "t": "show", "column": review.column, "choices": list(review.choices.items()), "by": review.by,
-            "at": place, "total": len(review.keys), "done": len(review.decided), "case": None,
-        }  # fmt: skip
+            "t": "show",
+            "column": review.column,
+            "choices": list(review.choices.items()),
+            "by": review.by,
+            "at": place,
+            "total": len(review.keys),
+            "done": len(review.decided),
+            "case": None,
+        }
         if review.keys:
             case = review.case(place)
-            decision = (
-                [case.decision.label, case.decision.by, case.decision.at]
-                if case.decision is not None
-                else None
-            )
+            made, decision = case.decision, None
+            if made is not None:
+                decision = [made.label, made.by, made.at]
             picture["case"] = case._asdict() | {"decision": decision}
         return picture
 
@@ -116,11 +134,9 @@ class ReviewPage:
 class ReviewWidget(anywidget.AnyWidget):
     """The page of one review."""
 
-    _esm = _HERE / "review.js"
+    _esm = script(_HERE / "review.js")
     # The colours and buttons of the run table, then what a review has beside them.
-    _css = (Path(table.__file__).parent / "table.css").read_text() + (
-        _HERE / "review.css"
-    ).read_text()
+    _css = style(PAGE / "table.css", _HERE / "review.css")
     #: What the static picture beside it is known by.
     name = traitlets.Unicode().tag(sync=True)
 
@@ -130,11 +146,11 @@ class ReviewWidget(anywidget.AnyWidget):
         super().__init__(name=f"review-{secrets.token_hex(6)}")
         self._page = ReviewPage(review, self.send, changed)
         self.on_msg(self._heard)
-        table._let_clicks_through(self.comm)  # noqa: SLF001 - one place knows how
+        table_widget.let_clicks_through(self.comm)
 
-    def _heard(self, _widget: Any, message: Any, _buffers: Any) -> None:
+    def _heard(self, _widget: object, message: object, _buffers: object) -> None:
         if isinstance(message, dict):
-            self._page.take(message)
+            self._page.take(cast("Asked", message))
 
 
 #: The pages that cells of this kernel show, by name, the latest last.
@@ -142,10 +158,13 @@ _SHOWN: OrderedDict[str, ReviewWidget] = OrderedDict()
 
 
 def show(review: Reviewable) -> None:
-    """Show the page under the cell, and beside it a static picture for whoever has no kernel, as the run table does."""
+    """Show the page under the cell.
+
+    A static picture stands beside it for whoever has no kernel, as with the run table.
+    """
     from IPython.display import DisplayHandle, display
 
-    picture: Any = DisplayHandle()
+    picture = DisplayHandle()
     widget = ReviewWidget(review, lambda: picture.update(static(), raw=True))
 
     def static() -> dict[str, str]:

@@ -1,13 +1,12 @@
 """A browser, and the live table in a bare page: the real module and the real kernel side, with nothing between them."""
 
+import json
 import os
 import shutil
 import time
-from importlib.resources import files
 
 import pytest
 
-NOTEBOOK = files("nbflow.notebook")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -17,14 +16,22 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>nbflow</title><link rel="stylesheet" href="/table.css">
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>nbflow</title>
+<link rel="stylesheet" href="/table.css">
 <style>body{margin:16px;background:%s;color:%s;font-family:sans-serif}</style></head>
 <body data-jp-theme-light="%s"><main><h1 style="font-size:16px">A page</h1>
 <div class="nbflow-static" data-nbflow="model">the static picture</div><div id="cell"></div></main>
 <script type="module">
 import table from "/table.js";
 const heard = new Set();
-window.model = { sent: [], get: (trait) => ({ name: "model", kind: location.pathname.slice(1) })[trait], on: (_, f) => heard.add(f), off: (_, f) => heard.delete(f), send(m) { this.sent.push(m); } };
+const traits = { name: "model", kind: location.pathname.slice(1), looks: %s };
+window.model = {
+  sent: [],
+  get: (trait) => traits[trait],
+  on: (_, f) => heard.add(f),
+  off: (_, f) => heard.delete(f),
+  send(message) { this.sent.push(message); },
+};
 window.hear = (messages) => { for (const message of messages) for (const f of heard) f(message); };
 window.listeners = () => heard.size;
 window.mount = () => { window.unmount = table.render({ model: window.model, el: document.getElementById("cell") }); };
@@ -60,7 +67,10 @@ def browser():
 
 
 class Shown:
-    """The table of a run (or of a chronicle: of all runs) in a bare page; messages go to and fro when they are asked to."""
+    """The table of a run (or of a chronicle: of all runs) in a bare page.
+
+    Messages travel when they are asked to.
+    """
 
     def __init__(self, page, run, *, clock=False, **options):
         from nbflow._run.chronicle import Chronicle
@@ -111,7 +121,12 @@ class Shown:
 
     def hear(self, *messages):
         self.page.evaluate(
-            "async (messages) => { hear(messages); await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))); }",
+            """async (messages) => {
+                const frame = () => new Promise((done) => requestAnimationFrame(done));
+                hear(messages);
+                await frame();
+                await frame();
+            }""",
             list(messages),
         )
 
@@ -126,7 +141,13 @@ class Shown:
     def rows(self):
         """The texts of the rows that are seen, from the top."""
         return self.page.evaluate(
-            "() => [...document.querySelectorAll('.nbf-record:not([hidden])')].sort((a, b) => a.getAttribute('aria-rowindex') - b.getAttribute('aria-rowindex')).map((row) => [...row.children].filter((cell) => cell.offsetParent).map((cell) => cell.textContent))"
+            """() => {
+                const place = (row) => row.getAttribute("aria-rowindex");
+                const cells = (row) => [...row.children].filter((cell) => cell.offsetParent);
+                return [...document.querySelectorAll(".nbf-record:not([hidden])")]
+                    .sort((a, b) => place(a) - place(b))
+                    .map((row) => cells(row).map((cell) => cell.textContent));
+            }"""
         )
 
     def picture(self, name):
@@ -231,16 +252,19 @@ def tick():
 
 
 def _serve(route, dark):
+    from nbflow.notebook.page_looks import PAGE_LOOKS
+    from nbflow.notebook.table_widget import TableWidget
+
     name = route.request.url.rsplit("/", 1)[1]
     if name in ("run", "history"):
         colours = (
             ("#111418", "#e6e8eb", "false") if dark else ("#ffffff", "#1c1f23", "true")
         )
-        route.fulfill(body=PAGE % colours, content_type="text/html")
-    elif name in ("table.js", "table.css"):
-        route.fulfill(
-            body=(NOTEBOOK / name).read_text(),
-            content_type="text/javascript" if name.endswith("js") else "text/css",
-        )
+        body = PAGE % (*colours, json.dumps(PAGE_LOOKS))
+        route.fulfill(body=body, content_type="text/html")
+    elif name == "table.js":
+        route.fulfill(body=TableWidget._esm, content_type="text/javascript")
+    elif name == "table.css":
+        route.fulfill(body=TableWidget._css, content_type="text/css")
     else:
         route.fulfill(status=204)

@@ -1,4 +1,4 @@
-"""A JupyterLab (or Notebook, or Voila) of a test's own: a server in its own folders, and pages that look at notebooks."""
+"""A JupyterLab (or Notebook) of a test's own: a server in its own folders, and pages that show notebooks."""
 
 import os
 import socket
@@ -194,7 +194,9 @@ class Notebook:
                 const { context, sessionContext } = window.jupyterapp.shell.currentWidget;
                 const future = sessionContext.session.kernel.requestExecute({ code, store_history: false });
                 let text = "";
-                future.onIOPub = (message) => { text += message.content.text ?? message.content.data?.["text/plain"] ?? (message.content.evalue ?? ""); };
+                future.onIOPub = ({ content }) => {
+                    text += content.text ?? content.data?.["text/plain"] ?? content.evalue ?? "";
+                };
                 await future.done;
                 return text;
             }""",

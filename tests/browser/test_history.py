@@ -82,8 +82,15 @@ def test_nothing_sticks_out_however_narrow_it_is(nb, opened, width, costs):
     open_first(shown)
     shown.pump(shown.find(".nbf-nest .nbf-record"))
     shown.picture(f"history-{width}-{costs}")
-    out = shown.page.evaluate("""() => [...document.querySelectorAll('.nbf-row:not([hidden]), .nbf-tile:not([hidden]), .nbf-figure:not([hidden]), .nbf-toolbar')]
-        .filter((node) => node.scrollWidth > node.clientWidth).map((node) => [node.className, node.scrollWidth, node.clientWidth])""")
+    out = shown.page.evaluate(
+        """() => {
+            const css = [".nbf-row", ".nbf-tile", ".nbf-figure", ".nbf-toolbar"];
+            const all = css.map((name) => `${name}:not([hidden])`).join(", ");
+            return [...document.querySelectorAll(all)]
+                .filter((node) => node.scrollWidth > node.clientWidth)
+                .map((node) => [node.className, node.scrollWidth, node.clientWidth]);
+        }"""
+    )
     assert out == []
 
 
@@ -190,7 +197,8 @@ def test_two_runs_are_compared_record_by_record(shown, runs):
         in shown.find(".nbf-panel:visible .nbf-sentence").inner_text()
     )
     rows = shown.page.evaluate(
-        "() => [...document.querySelectorAll('.nbf-changes .nbf-record:not([hidden])')].map((row) => [...row.children].map((cell) => cell.textContent))"
+        """() => [...document.querySelectorAll('.nbf-changes .nbf-record:not([hidden])')]
+            .map((row) => [...row.children].map((cell) => cell.textContent))"""
     )
     assert ["t-0001", "triage", "label", "billing", "refund"] in rows
     shown.find(".nbf-pill", has_text="in one run only").click()
@@ -245,7 +253,8 @@ def test_what_runs_and_records_say_is_text_and_never_html(shown):
     compare_first(shown)
     shown.find(".nbf-changes .nbf-record", has_text="t-0001").first.click()
     assert shown.page.evaluate(
-        "() => window.hacked === undefined && !document.querySelector('.nbf img, .nbf script, .nbf .nbf-c-event b, .nbf-pill b b')"
+        "() => window.hacked === undefined && !document.querySelector("
+        "'.nbf img, .nbf script, .nbf .nbf-c-event b, .nbf-pill b b')"
     )
 
 

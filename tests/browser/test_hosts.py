@@ -65,8 +65,14 @@ def test_notebook_7_runs_all_shows_it_live_stops_it_and_finds_it_again(opened):
 
 STEPS = (
     "import nbflow as nf, time, pandas as pd\nimport matplotlib.pyplot as plt\n%matplotlib inline",
-    "#| step: load -> sales\nprint('loading'); open('ran', 'a').write('load '); time.sleep(1)\nsales = pd.DataFrame({'month': [1, 2, 3], 'total': [4, 2, 5]})\nsales",
-    "%%step draw -> best\nopen('ran', 'a').write('draw ')\nbest = sales.total.max()\nplt.plot(sales.month, sales.total)\nplt.show()",
+    (
+        "#| step: load -> sales\nprint('loading'); open('ran', 'a').write('load '); time.sleep(1)\n"
+        "sales = pd.DataFrame({'month': [1, 2, 3], 'total': [4, 2, 5]})\nsales"
+    ),
+    (
+        "%%step draw -> best\nopen('ran', 'a').write('draw ')\nbest = sales.total.max()\n"
+        "plt.plot(sales.month, sales.total)\nplt.show()"
+    ),
     "print('best', best, open('ran').read())",
 )
 
@@ -128,7 +134,9 @@ def test_a_lab_that_is_dark_or_narrow_shows_a_table_and_a_history_that_fit(
     page.locator(".nbf-nest").scroll_into_view_if_needed()
     notebook.picture(f"{name}-history")
     assert page.locator(".nbf-dark" if look.get("dark") else ".nbf-light").count() == 3
-    too_wide = "() => [...document.querySelectorAll('.nbf')].filter((table) => table.getBoundingClientRect().right > innerWidth || table.scrollWidth > table.clientWidth + 1).length"
+    too_wide = """() => [...document.querySelectorAll('.nbf')].filter((table) =>
+        table.getBoundingClientRect().right > innerWidth
+        || table.scrollWidth > table.clientWidth + 1).length"""
     assert page.evaluate(too_wide) == 0
     complaints = Axe().run(page, context=".nbf").response["violations"]
     assert [

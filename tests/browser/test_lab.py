@@ -1,4 +1,4 @@
-"""The live table in a real JupyterLab, in Chromium: while cells run, when they are stopped, and when the kernel is gone."""
+"""The live table in a real JupyterLab: while cells run, when they are stopped, and when the kernel is gone."""
 
 import subprocess
 import sys
@@ -22,13 +22,14 @@ from nbflow._core.entry import Called, Closed, Item, Listed, Opened, Sent
 from nbflow._core.lifecycle import State
 
 ledger, count = SESSION.engine.ledger, 100_000
-ledger.append("20261124-091502-41700", [Opened("20261124-091502-41700", "thread", ("triage",), 1e9, "records", False, count)])
+run = "20261124-091502-41700"
+ledger.append(run, [Opened(run, "thread", ("triage",), 1e9, "records", False, count)])
 for start in range(0, count, 10_000):
     block = range(start, start + 10_000)
-    ledger.append("20261124-091502-41700", [Listed(n, f"t-{n:06}") for n in block])
-    ledger.append("20261124-091502-41700", [Called(n, 0, "fetch", State.COMPLETED, 1e9 + n / 100, 0.02, 1) for n in block])
-    ledger.append("20261124-091502-41700", [Item(n, 0, State.COMPLETED, 1e9 + n / 100, 0.02) for n in block])
-ledger.append("20261124-091502-41700", [Sent(count), Closed("COMPLETED", 1e9 + count / 100, count, {State.COMPLETED: count})])
+    ledger.append(run, [Listed(n, f"t-{n:06}") for n in block])
+    ledger.append(run, [Called(n, 0, "fetch", State.COMPLETED, 1e9 + n / 100, 0.02, 1) for n in block])
+    ledger.append(run, [Item(n, 0, State.COMPLETED, 1e9 + n / 100, 0.02) for n in block])
+ledger.append(run, [Sent(count), Closed("COMPLETED", 1e9 + count / 100, count, {State.COMPLETED: count})])
 """
 
 
@@ -68,7 +69,8 @@ def test_the_table_is_live_while_the_cell_blocks_and_stop_stops(lab):
         page.locator(".nbf-tile.nbf-s-completed b").inner_text().replace(",", "")
     )
     page.wait_for_function(
-        "(first) => Number(document.querySelector('.nbf-tile.nbf-s-completed b').textContent.replace(',', '')) > first + 20",
+        "(first) => Number(document.querySelector('.nbf-tile.nbf-s-completed b')"
+        ".textContent.replace(',', '')) > first + 20",
         arg=first,
     )
     assert not notebook.output("after").count()
@@ -123,14 +125,16 @@ def test_what_failed_is_found_opened_and_run_again(lab):
 
 
 def test_a_record_whose_content_is_a_script_is_shown_as_text(lab):
-    cells = "run = nf.send('thread', [{'id': '<img src=x onerror=hacked=1>', 'n': '<script>hacked=1</script>'}], key='id')"
+    record = {"id": "<img src=x onerror=hacked=1>", "n": "<script>hacked=1</script>"}
+    cells = f"run = nf.send('thread', [{record}], key='id')"
     notebook = lab(SETUP.replace("n % 10 == 7", "True").replace("{n} s", "{n}"), cells)
     notebook.run_all()
     page = notebook.page
     page.locator(".nbf-record", has_text="<img src=x onerror=hacked=1>").click()
     page.locator(".nbf-trouble", has_text="<script>hacked=1</script>").wait_for()
     assert page.evaluate(
-        "() => window.hacked === undefined && !document.querySelector('.nbf img, .nbf script, .nbflow-static img, .nbflow-static script')"
+        "() => window.hacked === undefined && !document.querySelector("
+        "'.nbf img, .nbf script, .nbflow-static img, .nbflow-static script')"
     )
 
 
@@ -181,7 +185,10 @@ def test_a_cell_run_twenty_times_leaves_one_widget(lab, cell):
         }"""
     )
     notebook.page.locator(".nbf-runstate", has_text="partial").wait_for()
-    count = "from ipywidgets import Widget; from ipywidgets.widgets.widget import _instances; print(sum(type(w).__name__ == 'TableWidget' for w in _instances.values()))"
+    count = (
+        "from ipywidgets.widgets.widget import _instances; "
+        "print(sum(type(w).__name__ == 'TableWidget' for w in _instances.values()))"
+    )
     assert notebook.run(count).strip() == f"{tables}"
     assert notebook.page.locator(".nbf").count() == tables
 
@@ -286,7 +293,10 @@ def test_the_saved_notebook_holds_the_picture_and_no_widget_state(lab):
 def test_a_step_cell_comes_from_disk_with_what_it_showed(lab):
     """After Restart and Run All: the table, the figure, and the line that says so."""
     load = "#| step: load -> df\nprint('loading')\ndf = pd.DataFrame({'city': ['Bonn', 'Kiel']})\ndf"
-    plot = "%%step plot\n%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.figure(figsize=(2, 1))\nplt.plot([1, 2]);"
+    plot = (
+        "%%step plot\n%matplotlib inline\nimport matplotlib.pyplot as plt\n"
+        "plt.figure(figsize=(2, 1))\nplt.plot([1, 2]);"
+    )
     notebook = lab("import nbflow as nf, pandas as pd", load, plot)
     notebook.run_all()
     page = notebook.page

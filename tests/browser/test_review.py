@@ -1,7 +1,6 @@
 """The page of a review, its real module and the real kernel side, in a bare page; then in a real JupyterLab."""
 
 import os
-from importlib.resources import files
 
 import nbformat
 import pytest
@@ -12,24 +11,43 @@ from nbflow.quality.review_widget import ReviewPage, ReviewWidget
 from tests.browser.lab import Notebook, Server
 
 EVENT = "e"
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>nbflow</title><link rel="stylesheet" href="/review.css">
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>nbflow</title>
+<link rel="stylesheet" href="/review.css">
 <style>body{margin:16px;background:%s;color:%s;font-family:sans-serif}</style></head>
 <body data-jp-theme-light="%s"><main><h1 style="font-size:16px">A page</h1><div id="cell">%s</div></main>
 <script type="module">
 import review from "/review.js";
 const heard = new Set();
-window.model = { sent: [], get: () => "model", on: (_, f) => heard.add(f), off: (_, f) => heard.delete(f), send(m) { this.sent.push(m); } };
+window.model = {
+  sent: [],
+  get: () => "model",
+  on: (_, f) => heard.add(f),
+  off: (_, f) => heard.delete(f),
+  send(message) { this.sent.push(message); },
+};
 window.hear = (message) => { for (const f of heard) f(message); };
 window.listeners = () => heard.size;
 if (%s) window.unmount = review.render({ model: window.model, el: document.getElementById("cell") });
 window.ready = true;
 </script></body></html>"""
 LABELS = {
-    "card_arrival": "asks when a card comes", "card_not_working": "a card that is declined or broken", "lost_or_stolen_card": "", "exchange_rate": "",
-    "cash_withdrawal_charge": "a fee at a machine", "transfer_timing": "", "verify_identity": "", "terminate_account": "", "top_up_failed": "", "pin_blocked": "", "other": "",
-}  # fmt: skip
+    "card_arrival": "asks when a card comes",
+    "card_not_working": "a card that is declined or broken",
+    "lost_or_stolen_card": "",
+    "exchange_rate": "",
+    "cash_withdrawal_charge": "a fee at a machine",
+    "transfer_timing": "",
+    "verify_identity": "",
+    "terminate_account": "",
+    "top_up_failed": "",
+    "pin_blocked": "",
+    "other": "",
+}
 TEXTS = [
-    "I ordered a card two weeks ago and it still has not come. Can you tell me where it is, or do you have to send me another one?",
+    (
+        "I ordered a card two weeks ago and it still has not come. "
+        "Can you tell me where it is, or do you have to send me another one?"
+    ),
     "Why was I charged for taking out cash abroad?\nIt said free on your page.",
     "<img src=x onerror='window.hacked=1'> my pin is blocked",
     "How do I close this?",
@@ -131,10 +149,7 @@ def serve(route, dark, static):
             content_type="text/html",
         )
     elif name == "review.js":
-        route.fulfill(
-            body=(files("nbflow.quality") / name).read_text(),
-            content_type="text/javascript",
-        )
+        route.fulfill(body=ReviewWidget._esm, content_type="text/javascript")
     elif name == "review.css":
         route.fulfill(body=ReviewWidget._css, content_type="text/css")
     else:
@@ -292,6 +307,46 @@ def test_what_a_record_says_is_text_and_never_html(opened, review):
     )
 
 
+@pytest.mark.parametrize(
+    ("colour", "theme"),
+    [
+        ("color(srgb 1 1 1)", "light"),
+        ("oklch(0.2 0 0)", "dark"),
+        ("rgb(20, 20, 24)", "dark"),
+    ],
+)
+def test_the_theme_is_seen_by_the_background_where_the_host_does_not_say(
+    opened, review, colour, theme
+):
+    shown = opened(review)
+    shown.page.evaluate(
+        """(colour) => {
+            delete document.body.dataset.jpThemeLight;
+            document.body.style.background = colour;
+        }""",
+        colour,
+    )
+    shown.find(f".nbf-{theme}").wait_for()
+
+
+def test_the_static_picture_is_hidden_whenever_it_comes_and_back_at_the_end(
+    opened, review
+):
+    shown = opened(review)
+    shown.page.evaluate(
+        """() => {
+            const picture = document.createElement("div");
+            picture.className = "nbflow-static";
+            picture.dataset.nbflow = "model";
+            picture.textContent = "the static picture";
+            document.querySelector("main").append(picture);
+        }"""
+    )
+    assert not shown.find(".nbflow-static").is_visible()
+    shown.page.evaluate("() => unmount()")
+    assert shown.find(".nbflow-static").is_visible()
+
+
 def test_a_page_that_is_taken_away_leaves_nothing_behind(opened, review):
     shown = opened(review)
     shown.page.evaluate("() => unmount()")
@@ -346,7 +401,10 @@ import nbflow as nf
 def triage(record):
     return {"label": "card" if record["n"] % 2 else "cash", "confidence": record["n"] / 10}
 
-run = nf.send("q", [{"id": f"q-{n}", "n": n, "text": f"Question number {n}: where is my card?"} for n in range(6)], key="id")
+def question(n):
+    return {"id": f"q-{n}", "n": n, "text": f"Question number {n}: where is my card?"}
+
+run = nf.send("q", [question(n) for n in range(6)], key="id")
 """
 
 

@@ -182,7 +182,10 @@ def test_a_lane_says_why_its_flow_ran_again(nb, opened):
 def test_nothing_is_told_by_colour_alone(shown):
     """Every state has a word, and a shape of its own."""
     shapes = shown.page.evaluate(
-        "() => [...document.querySelectorAll('.nbf-tile')].map((tile) => [tile.querySelector('.nbf-word').textContent, tile.querySelector('path').getAttribute('d')])"
+        """() => [...document.querySelectorAll('.nbf-tile')].map((tile) => [
+            tile.querySelector('.nbf-word').textContent,
+            tile.querySelector('path').getAttribute('d'),
+        ])"""
     )
     assert (
         len({shape for _, shape in shapes})
@@ -469,7 +472,9 @@ def test_without_a_kernel_nothing_can_be_asked_and_what_the_page_can_do_goes_on(
             "output": None,
         }
     )
-    enabled = "() => [...document.querySelectorAll('.nbf button:enabled, .nbf input:enabled')].filter((node) => node.offsetParent).map((node) => node.ariaLabel ?? node.textContent)"
+    enabled = """() => [...document.querySelectorAll('.nbf button:enabled, .nbf input:enabled')]
+        .filter((node) => node.offsetParent)
+        .map((node) => node.ariaLabel ?? node.textContent)"""
     before = shown.page.evaluate(enabled)
     assert {
         "Rerun this record",
@@ -538,7 +543,8 @@ def test_a_row_says_which_flow_it_is_of_wherever_there_are_several(opened, tick,
     shown.hear()
     assert "triage" in shown.rows()[0]
     assert shown.page.evaluate(
-        "() => [...document.querySelectorAll('.nbf-row:not([hidden])')].every((row) => row.scrollWidth <= row.clientWidth)"
+        """() => [...document.querySelectorAll('.nbf-row:not([hidden])')]
+            .every((row) => row.scrollWidth <= row.clientWidth)"""
     )
 
 

@@ -5,6 +5,7 @@ import re
 import pytest
 
 import nbflow as nf
+from nbflow.notebook.page_looks import PAGE_LOOKS
 from nbflow.notebook.table_widget import TableWidget
 
 
@@ -34,7 +35,9 @@ def test_what_a_page_loads_is_whole_and_asks_no_host_for_more(asset):
     assert len(code) < 80_000
 
 
-def test_the_state_of_a_widget_holds_its_name_and_nothing_of_the_records(send):
+def test_the_state_of_a_widget_holds_its_name_and_words_and_nothing_of_the_records(
+    send,
+):
     small, large = send(1).widget(), send(2_000).widget()
     history = nf.runs().widget()
     for widget in (small, large, history):
@@ -43,6 +46,7 @@ def test_the_state_of_a_widget_holds_its_name_and_nothing_of_the_records(send):
             for name, value in widget.get_state().items()
             if not name.startswith("_")
         }
+        assert state.pop("looks") == PAGE_LOOKS
         assert set(state) == {"kind", "name", "layout", "tabbable", "tooltip"}
         assert len(str(state)) < 300
         widget.close()

@@ -1,0 +1,203 @@
+// One record that is open: what it was, what went wrong, and its steps with their attempts and waits.
+
+import { button, closer, code, copy, h, icon, show } from "./dom.js";
+import { duration } from "./numbers.js";
+import { chip } from "./states.js";
+
+/** @import { Attempt, Child, Detail, Step, Trouble } from "./types.js" */
+/** @import { States } from "./states.js" */
+
+/**
+ * What the panel asks of the view that it belongs to.
+ *
+ * @typedef {object} Actions
+ * @property {() => void} close
+ * @property {(row: number) => void} rerun
+ * @property {(words: string, how?: { isWrong: boolean }) => void} say
+ */
+
+/**
+ * The time that the steps of a record took together.
+ *
+ * @typedef {{ begun: number, span: number }} Span
+ */
+
+export class RecordPanel {
+  node = h("section", { class: "nbf-detail", "aria-label": "One record", hidden: true });
+
+  /** @param {States} states @param {Actions} actions */
+  constructor(states, actions) {
+    this.states = states;
+    this.actions = actions;
+  }
+
+  load() {
+    this.node.replaceChildren(h("div", { class: "nbf-faint" }, "Loading ..."));
+    show(this.node, true);
+  }
+
+  hide() {
+    show(this.node, false);
+  }
+
+  /** @param {Detail} detail @param {{ canRerun: boolean, hasCosts: boolean }} how */
+  draw(detail, { canRerun, hasCosts }) {
+    const isBare = detail.steps.length === 0;
+    const parts = [
+      this.drawHead(detail, canRerun),
+      detail.why ? h("div", { class: "nbf-why" }, detail.why) : null,
+      detail.trouble ? drawTrouble(detail.trouble) : null,
+      isBare ? this.drawNoSteps(detail) : this.drawWaterfall(detail, hasCosts),
+      drawValue("Record", detail.record, true),
+      drawValue("Output", detail.output, isBare),
+    ];
+    this.node.replaceChildren(...parts.filter((part) => part !== null));
+  }
+
+  /** @param {Detail} detail @param {boolean} canRerun */
+  drawHead({ row, key, flow, state }, canRerun) {
+    const { close, rerun } = this.actions;
+    const title = h(
+      "div",
+      { class: "nbf-detailtitle" },
+      h("b", { class: "nbf-mono nbf-key", title: key }, key),
+      h("span", { class: "nbf-faint" }, flow),
+      chip(this.states.looks[state]),
+    );
+    return h(
+      "div",
+      { class: "nbf-detailhead" },
+      title,
+      h("span", { class: "nbf-gap" }),
+      button("nbf-quiet nbf-own", "Copy key", () => this.copyKey(key)),
+      canRerun ? button("nbf-quiet", "Rerun this record", () => rerun(row)) : null,
+      closer(close),
+    );
+  }
+
+  /** @param {string} key */
+  async copyKey(key) {
+    try {
+      await copy(key);
+      this.actions.say("The key is copied.");
+    } catch (error) {
+      const words = error instanceof Error ? error.message : String(error);
+      this.actions.say(words, { isWrong: true });
+    }
+  }
+
+  /** @param {Detail} detail */
+  drawNoSteps({ state }) {
+    const isWhole = this.states.looks[state].name === "CACHED";
+    const words = isWhole ? "The whole flow was remembered: nothing ran." : "No step was called.";
+    return h("div", { class: "nbf-faint" }, words);
+  }
+
+  /** @param {Detail} detail @param {boolean} hasCosts */
+  drawWaterfall({ steps }, hasCosts) {
+    const attempts = steps.flatMap((step) => step.attempts);
+    const begun = Math.min(...attempts.map((one) => one.at - one.seconds));
+    const ended = Math.max(...attempts.map((one) => one.at + one.wait));
+    const span = { begun, span: Math.max(ended - begun, 1e-6) };
+    return h(
+      "div",
+      { class: "nbf-waterfall", role: "group", "aria-label": "Steps, attempts and waits" },
+      ...steps.map((step) => this.drawStep(step, span, hasCosts)),
+    );
+  }
+
+  /** @param {Step} step @param {Span} span @param {boolean} hasCosts */
+  drawStep(step, span, hasCosts) {
+    const { name } = this.states.looks[step.state];
+    const made = step.attempts.filter((one) => one.n > 0);
+    const told = made.filter((one) => one.trouble || made.length > 1);
+    return h(
+      "details",
+      { class: "nbf-wstep", open: name === "FAILED" || name === "TIMED_OUT" },
+      this.drawSummary(step, made, span, hasCosts),
+      step.used ? h("div", { class: "nbf-attempt nbf-faint" }, step.used) : null,
+      step.why ? h("div", { class: "nbf-why" }, step.why) : null,
+      ...told.map(drawAttempt),
+      drawEnd("input", step.inputs),
+      drawEnd("output", step.output),
+    );
+  }
+
+  /** @param {Step} step @param {Attempt[]} made @param {Span} span @param {boolean} hasCosts */
+  drawSummary(step, made, span, hasCosts) {
+    const look = this.states.looks[step.state];
+    const took = duration(made.reduce((sum, one) => sum + one.seconds, 0));
+    const told = [look.word];
+    if (made.length > 1) told.push(`${made.length} attempts`);
+    if (took) told.push(took);
+    return h(
+      "summary",
+      { "aria-label": `${step.step}: ${told.join(", ")}` },
+      h("span", { class: look.css }, icon(look.icon)),
+      h("span", { class: "nbf-wname" }, step.step),
+      h(
+        "span",
+        { class: "nbf-wbars" },
+        ...step.attempts.flatMap((one) => this.drawBars(one, span)),
+      ),
+      hasCosts ? h("span", { class: "nbf-wtime" }, step.cost) : null,
+      h("span", { class: "nbf-wtime" }, took || look.word),
+    );
+  }
+
+  /**
+   * An attempt, and the wait after it.
+   *
+   * @param {Attempt} attempt
+   * @param {Span} span
+   * @returns {Child[]}
+   */
+  drawBars({ at, seconds, state, wait }, { begun, span }) {
+    const percent = (/** @type {number} */ part) => `${(100 * part) / span}%`;
+    const style = (/** @type {number} */ from, /** @type {number} */ to) =>
+      `left:${percent(from - begun)};width:${percent(to - from)}`;
+    // What was to be tried again had failed.
+    const ended = this.states.looks[state];
+    const { css } = ended.name === "RETRYING" ? this.states.named("FAILED") : ended;
+    return [
+      h("span", { class: `nbf-try ${css}`, style: style(at - seconds, at) }),
+      wait ? h("span", { class: "nbf-pause", style: style(at, at + wait) }) : null,
+    ];
+  }
+}
+
+/** @param {Trouble} trouble */
+function drawTrouble({ error, step, message, traceback }) {
+  const place = step ? ` at ${step}` : "";
+  return h(
+    "div",
+    { class: "nbf-trouble", role: "group", "aria-label": "What went wrong" },
+    h("div", { class: "nbf-error nbf-s-failed" }, `${error}${place}`),
+    message ? code(message) : null,
+    traceback ? code(traceback, "Traceback, your own frames") : null,
+  );
+}
+
+/** @param {string} word @param {string | null} value @param {boolean} open */
+function drawValue(word, value, open) {
+  if (value == null) return null;
+  return h("details", { open }, h("summary", {}, word), code(value));
+}
+
+/** @param {string} word @param {string | null} value */
+function drawEnd(word, value) {
+  if (value == null) return null;
+  return h("div", { class: "nbf-io" }, h("span", { class: "nbf-faint" }, word), code(value));
+}
+
+/** @param {Attempt} attempt */
+function drawAttempt({ n, seconds, wait, trouble }) {
+  const waited = wait ? `, then waited ${duration(wait)}` : "";
+  const said = `attempt ${n}, ${duration(seconds) || "0 s"}${waited}`;
+  return h(
+    "div",
+    { class: "nbf-attempt" },
+    h("span", { class: "nbf-faint" }, said),
+    trouble ? h("span", { class: "nbf-s-failed" }, ` ${trouble}`) : null,
+  );
+}
