@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbflow.export import shell, translation
+from nbflow.export import chunks, shell, translation
 from nbflow.export.readme import code
 from nbflow.export.spec import Guide
 
@@ -29,7 +29,7 @@ class Python:
         """Cells that need IPython, and a limit for cells, which it does not have."""
         if "--timeout" in job.options:
             yield "A plain module has no cells that --timeout could end: leave it out, and give the steps a timeout=."
-        yield from translation.refusals(job.document)
+        yield from chunks.refusals(job.document)
 
     def files(self, job: Job) -> dict[str, str]:
         """The module, and a script that calls it as the job does."""

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 import nbflow as nf
-from nbflow.export import translation
+from nbflow.export import statements, translation
 from nbflow.notebook.job_lock import turn
 
 from .conftest import command, write
@@ -356,7 +356,7 @@ def test_what_defines_stands_at_the_top_and_what_acts_in_main(
         name
         for node in body
         if node is not main
-        for name in translation.bound_by(node)
+        for name in statements.bound_by(node)
         if name not in ("_script", "__notebook__", "orjson")
     ]
     assert bound == top
@@ -406,3 +406,12 @@ def test_a_title_is_a_comment_whatever_it_is(tmp_path):
     )
     assert "\nimport evil" not in text
     compile(text.encode(), "x.py", "exec")
+
+
+def test_texts_of_several_lines_stay_as_they_are(tmp_path):
+    """Blank lines in them keep their spaces, whether the text defines or is shown."""
+    cells = 'import nbflow\nA = """a\n   \nb"""', '"""a\n   \nb""".upper()  # shown'
+    document = nbformat.read(write(tmp_path / "x.ipynb", *cells), 4)
+    text = translation.module(document, "x.ipynb", "x")
+    assert 'A = """a\n   \nb"""\n' in text
+    assert '_script.show("""a\n   \nb""".upper())  # shown\n' in text
