@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from nbflow.export.dependencies import belongings
+from nbflow.export.dependencies import dependencies
 from nbflow.export.schema import settings
 from nbflow.notebook import parameters
 
@@ -20,7 +20,7 @@ def needs(tmp_path):
             path = path.with_name(path.name.replace("_dot_", "."))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        return belongings(
+        return dependencies(
             nbformat.read(write(tmp_path / "n.ipynb", *cells), 4), tmp_path
         )
 
@@ -99,7 +99,7 @@ def test_what_magics_and_shell_lines_name_comes_with_what_it_imports(needs):
 def test_a_file_that_a_parameter_is_given_comes(needs, tmp_path):
     needs("print(1)", b_dot_csv="")
     assert set(
-        belongings(
+        dependencies(
             nbformat.read(tmp_path / "n.ipynb", 4), tmp_path, ["b.csv", "7", ""]
         ).data
     ) == {"b.csv"}

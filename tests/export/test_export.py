@@ -105,9 +105,9 @@ def test_a_job_on_another_machine_says_that_the_store_is_not_shared(place, expor
         ([*CRON, "-p", "dya=x"], "did you mean 'day'"),
         ([*CRON, "-p", "limit=many"], "not a value of type int"),
         ([*CRON, "-p", "day=sk-abcdefghijklmnopqrstuvwx"], "looks like a secret"),
-        ([*CRON, "-p", "day=\udcff"], "no text that a file or a command can hold"),
+        ([*CRON, "-p", "day=\udcff"], "not text that a file or a command can hold"),
         ([*CRON, "--name", "  "], "--name is empty"),
-        ([*CRON, "--name", "a\udcff"], "no text that a file or a command can hold"),
+        ([*CRON, "--name", "a\udcff"], "not text that a file or a command can hold"),
     ],
 )
 def test_what_stands_against_an_export_is_said_before_anything_is_written(
@@ -301,7 +301,7 @@ def test_drift_is_asked_for_and_said_with_the_files(place, export):
 
 def test_a_folder_that_is_no_export_is_left_alone(place, export):
     code, said = export(place / "threads.ipynb", *CRON, "--output", place)
-    assert (code, "is in use and is no export" in said) == (2, True)
+    assert (code, "is in use and is not an export" in said) == (2, True)
     assert not (place / "README.md").exists()
 
 
