@@ -217,7 +217,7 @@ def test_a_second_copy_that_is_asked_to_end_does_not_wait_any_more(folder, numbe
     assert second.returncode == 130
     assert (
         said
-        == "nbflow: interrupted; what is done is saved, run the command again to go on.\n"
+        == "nbflow: interrupted; what is done is saved, run the command again to continue.\n"
     )
     assert first.poll() is None
     (folder.path / "go").touch()
