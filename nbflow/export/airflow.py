@@ -102,12 +102,19 @@ class Airflow:
         """Symlink it into Airflow's folder of DAGs."""
         dags = '"$(airflow config get-value core dags_folder)"'
         return Guide(
-            install=f'`ln -s "$PWD/{_file(job)}" {dags}/ && airflow dags reserialize && airflow dags unpause {job.name}`',
+            install=f'`ln -s "$PWD/{_file(job)}" {dags}/ && airflow dags reserialize && '
+            f"airflow dags unpause {job.name}`",
             test=f"`airflow dags test {job.name}`",
-            watch=f"`airflow dags list-runs {job.name}`, or the page of the DAG: a task's log is what `nbflow run` prints, with its exit code.",
-            remove=f"`airflow dags pause {job.name}; rm {dags}/{_file(job)} && airflow dags delete -y {job.name}`",
-            missed="Of the runs that were missed the latest is started when the scheduler is back. One that is due while another is at work waits for it; while one that was started by hand is at work, it is skipped.",
-            secrets='set them in the environment of Airflow\'s workers, or take them from Airflow\'s variables: add `"NAME": "{{ var.value.NAME }}"` to `env` in the DAG.',
+            watch=f"`airflow dags list-runs {job.name}`, or the page of the DAG: a "
+            f"task's log is what `nbflow run` prints, with its exit code.",
+            remove=f"`airflow dags pause {job.name}; rm {dags}/{_file(job)} && airflow "
+            f"dags delete -y {job.name}`",
+            missed="Of the runs that were missed the latest is started when the "
+            "scheduler is back. One that is due while another is at work waits "
+            "for it; while one that was started by hand is at work, it is skipped.",
+            secrets="set them in the environment of Airflow's workers, or take them from "
+            'Airflow\'s variables: add `"NAME": "{{ var.value.NAME }}"` to `env` '
+            "in the DAG.",
         )
 
 

@@ -34,13 +34,19 @@ class Cron:
         here = machine_zones() or ["UTC"]
         if job.schedule.timezone not in here:
             yield (
-                f"cron knows only the zone of this machine, {here[0]}, and takes no notice of CRON_TZ on Debian and Ubuntu: write the schedule in it (--timezone {here[0]}), or take a target that has zones: --to systemd."
+                f"cron knows only the zone of this machine, {here[0]}, and takes no "
+                f"notice of CRON_TZ on Debian and Ubuntu: write the schedule in it "
+                f"(--timezone {here[0]}), or take a target that has zones: --to "
+                f"systemd."
             )
         if (
             any(not one.isprintable() for one in str(job.folder))
             or len(os.fsencode(_line(job))) > _LONGEST_LINE
         ):
-            yield f"The folder {str(job.folder)!r} has a name that no line of a crontab can say: name another one with --output."
+            yield (
+                f"The folder {str(job.folder)!r} has a name that no line of a crontab "
+                f"can say: name another one with --output."
+            )
 
     def files(self, job: Job) -> dict[str, str]:
         """The block, and what its line starts."""
@@ -51,13 +57,19 @@ class Cron:
 
     def guide(self, job: Job) -> Guide:
         """With crontab."""
-        others = f"crontab -l 2>/dev/null | sed '/^# nbflow:begin {job.name}$/,/^# nbflow:end {job.name}$/d'"
+        others = (
+            f"crontab -l 2>/dev/null | sed '/^# nbflow:begin {job.name}$/,/^# "
+            f"nbflow:end {job.name}$/d'"
+        )
         return Guide(
             install=f"`({others}; cat crontab) | crontab -`",
             test="`./run.sh; echo exit code $?`",
-            watch="`tail job.log`; of a run that fails, cron mails the end of it to you, if this machine has mail.",
+            watch="`tail job.log`; of a run that fails, cron mails the end of it to "
+            "you, if this machine has mail.",
             remove=f"`{others} | crontab -`",
-            missed="A run missed while the machine was off is not made up for: `--to systemd` does that. A run that is still at work when the next one is due goes on, and that one ends at once with exit code 75.",
+            missed="A run missed while the machine was off is not made up for: `--to "
+            "systemd` does that. A run that is still at work when the next one is "
+            "due goes on, and that one ends at once with exit code 75.",
             secrets=f"{shell.SECRETS}.",
         )
 
@@ -69,7 +81,10 @@ def _line(job: Job) -> str:
     assert job.schedule is not None
     log = shlex.quote(str(job.folder / "job.log"))
     # What a line prints is mailed: nothing of a run that went well.
-    command = f"{shlex.quote(str(job.folder / shell.NAME))} >>{log} 2>&1 || {{ code=$?; tail -n 40 {log}; exit $code; }}"
+    command = (
+        f"{shlex.quote(str(job.folder / shell.NAME))} >>{log} 2>&1 || {{ code=$?; "
+        f"tail -n 40 {log}; exit $code; }}"
+    )
     return f"{job.schedule.cron} {escaped(command)}"
 
 

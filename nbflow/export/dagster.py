@@ -90,12 +90,19 @@ class Dagster:
     def guide(self, job: Job) -> Guide:
         """Load the file into Dagster, whose daemon starts the runs."""
         return Guide(
-            install=f"`dagster dev -f {_FILE}` tries it, with a page and the daemon. To stay, name the file in the `workspace.yaml` of your Dagster: `load_from: [{{python_file: <this folder>/{_FILE}}}]`. The schedule is on as soon as Dagster knows it.",
+            install=f"`dagster dev -f {_FILE}` tries it, with a page and the daemon. To "
+            f"stay, name the file in the `workspace.yaml` of your Dagster: "
+            f"`load_from: [{{python_file: <this folder>/{_FILE}}}]`. The schedule "
+            f"is on as soon as Dagster knows it.",
             test=f"`dagster job execute -f {_FILE} -j {_job(job)}`",
-            watch="The page of the job: nbflow's lines are in the log of the run, the output notebook is with the asset.",
+            watch="The page of the job: nbflow's lines are in the log of the run, the "
+            "output notebook is with the asset.",
             remove="Take the file out of `workspace.yaml`.",
-            missed="Of the runs that were missed the latest is started when the daemon is back. One that is due while another is at work is skipped, and says so.",
-            secrets="set them in the environment of Dagster, or in a file `.env` where it is started.",
+            missed="Of the runs that were missed the latest is started when the daemon "
+            "is back. One that is due while another is at work is skipped, and "
+            "says so.",
+            secrets="set them in the environment of Dagster, or in a file `.env` where it "
+            "is started.",
         )
 
 

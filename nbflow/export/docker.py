@@ -38,20 +38,34 @@ class Docker:
 
     def guide(self, job: Job) -> Guide:
         """With docker."""
-        run = f"docker run --rm --name {job.name} --env-file secrets.env -v {job.name}-store:{VOLUME} {job.name}"
+        run = (
+            f"docker run --rm --name {job.name} --env-file secrets.env -v "
+            f"{job.name}-store:{VOLUME} {job.name}"
+        )
         return Guide(
             install=f"`docker build -t {job.name} .`",
             test=f"`{run}`; behind it `-p name=value` takes other parameters.",
-            watch=f"`docker logs` while it runs; `docker run --rm -v {job.name}-store:{VOLUME} --entrypoint cat {job.name} {VOLUME}/{job.identifier}.out.ipynb > last.ipynb` fetches the output notebook.",
+            watch=f"`docker logs` while it runs; `docker run --rm -v "
+            f"{job.name}-store:{VOLUME} --entrypoint cat {job.name} "
+            f"{VOLUME}/{job.identifier}.out.ipynb > last.ipynb` fetches the "
+            f"output notebook.",
             remove=f"`docker rmi {job.name}; docker volume rm {job.name}-store`",
-            missed=f"Docker has no schedule: whatever starts the container decides{f' ({job.schedule.words})' if job.schedule else ''}. The name of the container excludes a second one; a second run on the same volume ends at once with exit code 75.",
+            missed=f"Docker has no schedule: whatever starts the container "
+            f"decides{f' ({job.schedule.words})' if job.schedule else ''}. The "
+            f"name of the container excludes a second one; a second run on the "
+            f"same volume ends at once with exit code 75.",
             secrets=ENV_FILE,
             store=f"It is on the volume `{job.name}-store`.",
         )
 
 
 TARGET = Docker()
-ENV_FILE = "write `NAME=value` lines into `secrets.env`, the value as it is, without quotes, and `chmod 600 secrets.env`. `NBFLOW_STORE_KEY` is the key of the store: make it once with `openssl rand -hex 32`, and keep it, or nothing of the store can be read."
+ENV_FILE = (
+    "write `NAME=value` lines into `secrets.env`, the value as it is, without quotes, "
+    "and `chmod 600 secrets.env`. `NBFLOW_STORE_KEY` is the key of the store: make it "
+    "once with `openssl rand -hex 32`, and keep it, or nothing of the store can be "
+    "read."
+)
 
 
 def image(job: Job) -> dict[str, str]:
@@ -65,7 +79,10 @@ def image(job: Job) -> dict[str, str]:
         *(["COPY wheels wheels"] if job.has_wheels else []),
         f"RUN {job.install.replace('pip install', 'pip install --no-cache-dir', 1)}",
         "COPY . .",
-        f"RUN useradd --uid {USER} --create-home job && mkdir {VOLUME} && chown job /job {VOLUME}",
+        (
+            f"RUN useradd --uid {USER} --create-home job && mkdir {VOLUME} && chown job "
+            f"/job {VOLUME}"
+        ),
         f"USER {USER}",
         f"VOLUME {VOLUME}",
         *([f"ENV TZ={job.schedule.timezone}"] if job.schedule else []),

@@ -44,12 +44,18 @@ class GithubActions:
         assert job.schedule is not None
         times = job.schedule.next(200)
         if min(later - earlier for earlier, later in pairwise(times)) < _SOONEST:
-            yield 'GitHub starts a workflow every five minutes at most: write --schedule "*/5 * * * *" or less often.'
+            yield (
+                "GitHub starts a workflow every five minutes at most: write "
+                '--schedule "*/5 * * * *" or less often.'
+            )
         for name in job.secrets:
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or (
                 name.upper().startswith("GITHUB_") and name != "GITHUB_TOKEN"
             ):
-                yield f"GitHub takes no secret of the name {name}: call the environment variable otherwise."
+                yield (
+                    f"GitHub takes no secret of the name {name}: call the environment "
+                    f"variable otherwise."
+                )
 
     def files(self, job: Job) -> dict[str, str]:
         """The workflow, where GitHub looks for it if this folder is the root of the repository."""
@@ -68,18 +74,29 @@ class GithubActions:
         """With git and gh."""
         where = _in_repository(job.folder)
         copied = (
-            f"`mkdir -p {'/'.join('..' for _ in Path(where).parts)}/.github/workflows && cp .github/workflows/{job.name}.yml {'/'.join('..' for _ in Path(where).parts)}/.github/workflows/`, then commit"
+            f"`mkdir -p {'/'.join('..' for _ in Path(where).parts)}/.github/workflows "
+            f"&& cp .github/workflows/{job.name}.yml "
+            f"{'/'.join('..' for _ in Path(where).parts)}/.github/workflows/`, then "
+            f"commit"
             if where != "."
             else "commit"
         )
         return Guide(
-            install=f"{copied} and push to the default branch: GitHub takes schedules from there alone.",
+            install=f"{copied} and push to the default branch: GitHub takes schedules "
+            f"from there alone.",
             test=f"`gh workflow run {job.name}.yml`, or the button *Run workflow*.",
-            watch=f"`gh run list --workflow {job.name}.yml`, `gh run view --log`; the output notebook is an artefact of the run. GitHub mails whoever last changed the schedule when a run fails.",
+            watch=f"`gh run list --workflow {job.name}.yml`, `gh run view --log`; the "
+            f"output notebook is an artefact of the run. GitHub mails whoever "
+            f"last changed the schedule when a run fails.",
             remove=f"`gh workflow disable {job.name}.yml`, or delete the file.",
-            missed="GitHub may start a run late, or leave it out when it is busy, and stops schedules of public repositories after 60 days without a commit. While one run is at work the next one waits (`concurrency`).",
-            secrets="`gh secret set NAME`, one each, and `openssl rand -hex 32 | gh secret set NBFLOW_STORE_KEY`, the key of the store: without it, each run begins anew.",
-            store="It is in the cache of GitHub Actions, which forgets what was not used for a week.",
+            missed="GitHub may start a run late, or leave it out when it is busy, and "
+            "stops schedules of public repositories after 60 days without a "
+            "commit. While one run is at work the next one waits (`concurrency`).",
+            secrets="`gh secret set NAME`, one each, and `openssl rand -hex 32 | gh "
+            "secret set NBFLOW_STORE_KEY`, the key of the store: without it, each "
+            "run begins anew.",
+            store="It is in the cache of GitHub Actions, which forgets what was not "
+            "used for a week.",
         )
 
 

@@ -132,11 +132,15 @@ class JupyterScheduler:
         """With the script, which asks the server."""
         del job
         return Guide(
-            install=f"`python {_INSTALL}` with JupyterLab's Python, while JupyterLab runs (with jupyter-scheduler, and this folder in its own).",
+            install=f"`python {_INSTALL}` with JupyterLab's Python, while JupyterLab runs "
+            f"(with jupyter-scheduler, and this folder in its own).",
             test=f"`python {_INSTALL} --once`",
-            watch="Notebook Jobs in JupyterLab: a run that failed says so, its output file has nbflow's lines. The output notebook is here.",
+            watch="Notebook Jobs in JupyterLab: a run that failed says so, its output "
+            "file has nbflow's lines. The output notebook is here.",
             remove=f"`python {_INSTALL} --remove`",
-            missed="It runs only while JupyterLab does, and what was missed is not made up for. A run that is due while another is at work fails at once with exit code 75.",
+            missed="It runs only while JupyterLab does, and what was missed is not made "
+            "up for. A run that is due while another is at work fails at once "
+            "with exit code 75.",
             secrets="set them where JupyterLab is started.",
         )
 

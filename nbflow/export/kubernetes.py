@@ -31,13 +31,19 @@ class Kubernetes:
         """Names of secrets that a Secret cannot hold."""
         for name in job.secrets:
             if not name.isascii():
-                yield f"A Secret of Kubernetes cannot hold a key called {name}: give the environment variable an ASCII name."
+                yield (
+                    f"A Secret of Kubernetes cannot hold a key called {name}: give "
+                    f"the environment variable an ASCII name."
+                )
 
     def files(self, job: Job) -> dict[str, str]:
         """The image, and the CronJob with its volume."""
         comments = (
             f"Install: kubectl apply -f {job.name}.yaml",
-            "The image is built from the Dockerfile beside this file; where it is pushed to is said once, at `image`.",
+            (
+                "The image is built from the Dockerfile beside this file; where it is "
+                "pushed to is said once, at `image`."
+            ),
             f"The Secret nbflow-{job.name} holds the keys; it is no part of this file.",
         )
         return {
@@ -48,12 +54,21 @@ class Kubernetes:
     def guide(self, job: Job) -> Guide:
         """With kubectl."""
         return Guide(
-            install=f"`docker build -t REGISTRY/{job.name}:1 . && docker push REGISTRY/{job.name}:1`, write that name at `image` in `{job.name}.yaml`, then `kubectl apply -f {job.name}.yaml`.",
+            install=f"`docker build -t REGISTRY/{job.name}:1 . && docker push "
+            f"REGISTRY/{job.name}:1`, write that name at `image` in "
+            f"`{job.name}.yaml`, then `kubectl apply -f {job.name}.yaml`.",
             test=f"`kubectl create job {job.name}-now --from=cronjob/{job.name}`",
-            watch=f"`kubectl get cronjob,job,pod -l app.kubernetes.io/name={job.name}` has exit codes, `kubectl logs -l app.kubernetes.io/name={job.name} --tail=-1` what they said. The output notebook is on the volume, `{docker.VOLUME}/{job.identifier}.out.ipynb`.",
-            remove=f"`kubectl delete -f {job.name}.yaml`, which deletes the store; `kubectl delete secret nbflow-{job.name}`",
-            missed=f"A run that could not start is begun up to {_LATEST // 60} minutes late, then left out. While one is at work no other begins (`concurrencyPolicy: Forbid`).",
-            secrets=f"{docker.ENV_FILE} Then `kubectl create secret generic nbflow-{job.name} --from-env-file=secrets.env`.",
+            watch=f"`kubectl get cronjob,job,pod -l app.kubernetes.io/name={job.name}` "
+            f"has exit codes, `kubectl logs -l app.kubernetes.io/name={job.name} "
+            f"--tail=-1` what they said. The output notebook is on the volume, "
+            f"`{docker.VOLUME}/{job.identifier}.out.ipynb`.",
+            remove=f"`kubectl delete -f {job.name}.yaml`, which deletes the store; "
+            f"`kubectl delete secret nbflow-{job.name}`",
+            missed=f"A run that could not start is begun up to {_LATEST // 60} minutes "
+            f"late, then left out. While one is at work no other begins "
+            f"(`concurrencyPolicy: Forbid`).",
+            secrets=f"{docker.ENV_FILE} Then `kubectl create secret generic "
+            f"nbflow-{job.name} --from-env-file=secrets.env`.",
             store=f"It is on the volume claim `{job.name}-store`.",
         )
 

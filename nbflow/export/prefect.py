@@ -38,7 +38,10 @@ $call
 '''
 _COMMENTS = (
     "`prefect deploy --all` in this folder.",
-    "Values of parameters are in flow.py: in this file Prefect would read {{ }} in them.",
+    (
+        "Values of parameters are in flow.py: in this file Prefect would read {{ }} in "
+        "them."
+    ),
 )
 _POOL = "nbflow"
 #: What Prefect takes for a template, wherever it is in a deployment.
@@ -58,7 +61,10 @@ class Prefect:
         """Names of parameters that Prefect has in use, and a folder that it takes for a template."""
         yield from source.refusals(job, ["return_state", "wait_for"])
         if _PLACEHOLDER.search(str(job.folder)):
-            yield f"It would read the folder {str(job.folder)!r} as a template: name another one with --output."
+            yield (
+                f"It would read the folder {str(job.folder)!r} as a template: name "
+                f"another one with --output."
+            )
 
     def files(self, job: Job) -> Mapping[str, str]:
         """The flow and its deployment."""
@@ -111,12 +117,18 @@ class Prefect:
     def guide(self, job: Job) -> Guide:
         """Deploy it to a pool of processes, and keep a worker."""
         return Guide(
-            install=f"`prefect work-pool create {_POOL} --type process` if there is none, `prefect --no-prompt deploy --all`, and where it is to run `prefect worker start --pool {_POOL}`, which has to stay.",
+            install=f"`prefect work-pool create {_POOL} --type process` if there is none, "
+            f"`prefect --no-prompt deploy --all`, and where it is to run `prefect "
+            f"worker start --pool {_POOL}`, which has to stay.",
             test=f"`prefect deployment run {job.name}/{job.name} --watch`",
-            watch="The page of the deployment: nbflow's lines are in the log of a run, its last sentence is the message of its state.",
+            watch="The page of the deployment: nbflow's lines are in the log of a run, "
+            "its last sentence is the message of its state.",
             remove=f"`prefect deployment delete {job.name}/{job.name}`",
-            missed="Runs that were due without a worker are late and start when there is one; of several the first does the work. One that is due while another is at work is cancelled.",
-            secrets="set them in the environment of the worker, or as `env` in the job variables of the pool.",
+            missed="Runs that were due without a worker are late and start when there is "
+            "one; of several the first does the work. One that is due while "
+            "another is at work is cancelled.",
+            secrets="set them in the environment of the worker, or as `env` in the job "
+            "variables of the pool.",
         )
 
 

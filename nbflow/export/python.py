@@ -28,7 +28,10 @@ class Python:
     def refusals(self, job: Job) -> Iterator[str]:
         """Cells that need IPython, and a limit for cells, which it does not have."""
         if "--timeout" in job.options:
-            yield "A plain module has no cells that --timeout could end: leave it out, and give the steps a timeout=."
+            yield (
+                "A plain module has no cells that --timeout could end: leave it out, "
+                "and give the steps a timeout=."
+            )
         yield from chunks.refusals(job.document)
 
     def files(self, job: Job) -> dict[str, str]:
@@ -44,12 +47,15 @@ class Python:
         """With Python alone."""
         command = shlex.join(_command(job))
         return Guide(
-            install=f"`{job.install}` into a Python {job.python}; `import {_module(job)}` gives its steps and flows and runs nothing.",
+            install=f"`{job.install}` into a Python {job.python}; `import {_module(job)}` "
+            f"gives its steps and flows and runs nothing.",
             test="`./run.sh; echo exit code $?`"
             + (f", which is {code(command)}" if command.isprintable() else ""),
-            watch="`nbflow runs` lists the runs of the store, `nbflow runs latest` shows the last; in a notebook, `nf.open_run()`.",
+            watch="`nbflow runs` lists the runs of the store, `nbflow runs latest` "
+            "shows the last; in a notebook, `nf.open_run()`.",
             remove="Delete the folder.",
-            missed="It has no schedule: whatever calls it decides. A copy that is started while another is at work ends at once with exit code 75.",
+            missed="It has no schedule: whatever calls it decides. A copy that is "
+            "started while another is at work ends at once with exit code 75.",
             secrets=f"{shell.SECRETS}: `run.sh` reads them.",
         )
 

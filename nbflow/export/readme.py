@@ -27,10 +27,20 @@ def as_text(job: Job, target: Target) -> str:
         "Watch": guide.watch,
         "Remove": guide.remove,
         "Missed and overlapping runs": guide.missed,
-        "Store": f"{code(str(job.store))}, shared with the notebook: what is done there is not done again here."
+        "Store": (
+            f"{code(str(job.store))}, shared with the notebook: what is done there is "
+            f"not done again here."
+        )
         if job.store
-        else f"Not that of the notebook, which is on another machine: the first run executes everything. {guide.store}".rstrip(),
-        "Packages": f"`{job.lock}`. Retries are nbflow's, so the platform makes none. Exported again, the folder shows what changed and keeps what you changed by hand.",
+        else (
+            f"Not that of the notebook, which is on another machine: the first run "
+            f"executes everything. {guide.store}"
+        ).rstrip(),
+        "Packages": (
+            f"`{job.lock}`. Retries are nbflow's, so the platform makes none. "
+            f"Exported again, the folder shows what changed and keeps what you "
+            f"changed by hand."
+        ),
     }
     return f"# {one_line(job.title)}\n\n" + "".join(
         f"- **{name}.** {text}\n" for name, text in lines.items()

@@ -106,7 +106,8 @@ def schedule(text: str, timezone: str | None = None) -> Schedule:
     text = text.strip()
     if zone := re.match(r"(?:CRON_)?TZ=(\S+)\s", text):
         raise UsageError(
-            f"--schedule {text!r}: CRON_TZ and TZ are not known to every scheduler (Debian's cron takes no notice of them). Say --timezone {zone[1]}."
+            f"--schedule {text!r}: CRON_TZ and TZ are not known to every scheduler "
+            f"(Debian's cron takes no notice of them). Say --timezone {zone[1]}."
         )
     if text.startswith("@"):
         same = _SHORTHANDS.get(text.lower())
@@ -117,20 +118,25 @@ def schedule(text: str, timezone: str | None = None) -> Schedule:
     fields = text.split()
     if len(fields) != len(_KINDS) or len(text) > _LONGEST:
         more = (
-            " A sixth field means seconds to some schedulers, and to some as the first, to others as the last."
+            " A sixth field means seconds to some schedulers, and to some as the "
+            "first, to others as the last."
             if len(fields) > len(_KINDS)
             else ""
         )
         raise UsageError(
-            f"--schedule {text[:80]!r} has {len(fields)} fields; write five: minute, hour, day of the month, month, day of the week.{more} {_EXAMPLE}"
+            f"--schedule {text[:80]!r} has {len(fields)} fields; write five: minute, "
+            f"hour, day of the month, month, day of the week.{more} {_EXAMPLE}"
         )
     plain = [
         _plain(kind, field, text) for kind, field in zip(_KINDS, fields, strict=True)
     ]
     if plain[2] != "*" and plain[4] != "*":
         raise UsageError(
-            f"--schedule {text!r} names days of the month and days of the week: one scheduler runs on days that are both, another on days that are either. "
-            f'Export two jobs, "{" ".join([*plain[:4], "*"])}" and "{" ".join([*plain[:2], "*", *plain[3:]])}", or name one kind of day and let the notebook look at the other.'
+            f"--schedule {text!r} names days of the month and days of the week: one "
+            f"scheduler runs on days that are both, another on days that are either. "
+            f'Export two jobs, "{" ".join([*plain[:4], "*"])}" and '
+            f'"{" ".join([*plain[:2], "*", *plain[3:]])}", or name one kind of day '
+            f"and let the notebook look at the other."
         )
     made = Schedule(" ".join(plain), _zone(timezone))
     _comes(made, text)
@@ -144,7 +150,8 @@ def _comes(made: Schedule, text: str) -> None:
         next(CronSim(made.cron, datetime.now(UTC)))
     except (CronSimError, StopIteration):
         raise UsageError(
-            f'--schedule {text!r} never comes: no such day is in such a month. For the last day of each month, run on the first of the next: "0 6 1 * *".'
+            f"--schedule {text!r} never comes: no such day is in such a month. For "
+            f'the last day of each month, run on the first of the next: "0 6 1 * *".'
         ) from None
 
 
@@ -185,7 +192,8 @@ def _numbers(kind: _Kind, field: str, whole: str) -> tuple[int, ...]:
                 kind,
                 item,
                 whole,
-                f"a range counts upward; write two with a comma between them, {parts['low']}-{kind.high},{kind.low}-{parts['high']}",
+                f"a range counts upward; write two with a comma between them, "
+                f"{parts['low']}-{kind.high},{kind.low}-{parts['high']}",
             )
         step = int(parts["step"] or 1)
         if parts["step"] and not parts["all"] and not parts["high"]:
@@ -193,7 +201,8 @@ def _numbers(kind: _Kind, field: str, whole: str) -> tuple[int, ...]:
                 kind,
                 item,
                 whole,
-                f"a step needs a range, which not every scheduler adds by itself; write {low}-{kind.high}/{step}",
+                f"a step needs a range, which not every scheduler adds by itself; "
+                f"write {low}-{kind.high}/{step}",
             )
         if not 0 < step <= kind.high - kind.low + 1:
             raise _refusal(
@@ -239,7 +248,8 @@ def _zone(name: str | None) -> str:
         hint = (
             f"did you mean {close[0]}?"
             if close
-            else "name a city of the IANA list, such as --timezone Europe/Berlin, or UTC."
+            else "name a city of the IANA list, such as --timezone Europe/Berlin, or "
+            "UTC."
         )
         raise UsageError(f"--timezone {name!r} is not a time zone: {hint}")
     return name

@@ -160,6 +160,8 @@ def spelled(notebook: Path, values: Mapping[str, Any]) -> list[str]:
                 values[name],
             ):
                 raise UsageError(
-                    f"parameters: {name}={values[name]!r} would reach the notebook as {value!r}: declare its type in the parameters cell, or give a text."
+                    f"parameters: {name}={values[name]!r} would reach the notebook as "
+                    f"{value!r}: declare its type in the parameters cell, or give a "
+                    f"text."
                 )
     return texts

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from nbflow.export.spec import Job
 
 NAME = "run.sh"
-SECRETS = "write `NAME=value` lines into `secrets.env` here, the value as it is, without quotes, and `chmod 600 secrets.env`"
+SECRETS = (
+    "write `NAME=value` lines into `secrets.env` here, the value as it is, without "
+    "quotes, and `chmod 600 secrets.env`"
+)
 
 
 def script(job: Job, command: list[str] | None = None) -> str:

@@ -80,7 +80,10 @@ def block(items: Iterable[str], brackets: str, indent: int) -> str:
 
 def constants(job: Job) -> str:
     """Where the job is, what it calls, and with which environment: that of the platform, but its own programs first."""
-    path = f'os.pathsep.join([{literal(str(PurePath(job.program).parent))}, os.environ.get("PATH", os.defpath)])'
+    path = (
+        f"os.pathsep.join([{literal(str(PurePath(job.program).parent))}, "
+        f'os.environ.get("PATH", os.defpath)])'
+    )
     environment = [
         "**os.environ",
         f'"PATH": {path}',
@@ -89,7 +92,11 @@ def constants(job: Job) -> str:
             for name, value in job.environment.items()
         ),
     ]
-    return f"FOLDER = {literal(str(job.folder))}\nCOMMAND = {literal(job.command_of(job.program, job.store, ()))}\nENVIRONMENT = {{{', '.join(environment)}}}"
+    return (
+        f"FOLDER = {literal(str(job.folder))}\nCOMMAND = "
+        f"{literal(job.command_of(job.program, job.store, ()))}\nENVIRONMENT = "
+        f"{{{', '.join(environment)}}}"
+    )
 
 
 def call(job: Job, log: str) -> str:
@@ -110,7 +117,10 @@ def call(job: Job, log: str) -> str:
 def refusals(job: Job, taken: Iterable[str]) -> list[str]:
     """A sentence for each parameter whose name the platform has in use."""
     return [
-        f"It has the name of the parameter {one.name} in use: give it another one in the notebook."
+        (
+            f"It has the name of the parameter {one.name} in use: give it another one in "
+            f"the notebook."
+        )
         for one in job.settings
         if one.name in {*TAKEN, *taken}
     ]

@@ -33,7 +33,10 @@ class Systemd:
         """Paths that a unit file has no spelling for."""
         text = str(job.folder)
         if any(not one.isprintable() for one in text) or text.endswith(("\\", " ")):
-            yield f"The folder {text!r} has a name that no unit file can say: name another one with --output."
+            yield (
+                f"The folder {text!r} has a name that no unit file can say: name "
+                f"another one with --output."
+            )
 
     def files(self, job: Job) -> dict[str, str]:
         """The two units."""
@@ -65,7 +68,10 @@ class Systemd:
             "",
             "[Timer]",
             f"OnCalendar={calendar(job.schedule)}",
-            "# A run that was due while the machine was off is made once, when it is on again.",
+            (
+                "# A run that was due while the machine was off is made once, when it is "
+                "on again."
+            ),
             "Persistent=true",
             "",
             "[Install]",
@@ -81,17 +87,27 @@ class Systemd:
         unit = f"nbflow-{job.name}"
         command = shlex.join(job.command)
         by_hand = (
-            f"; before that, {code(f'(set -a; . ./secrets.env; {command})' if job.secrets else command)}"
+            f"; before that, "
+            f"{code(f'(set -a; . ./secrets.env; {command})' if job.secrets else command)}"
             if command.isprintable()
             else ""
         )
         return Guide(
-            install=f'`systemctl --user link "$PWD"/{unit}.service "$PWD"/{unit}.timer && systemctl --user enable --now {unit}.timer`, and once, so that it runs while you are logged out: `loginctl enable-linger`',
+            install=f'`systemctl --user link "$PWD"/{unit}.service "$PWD"/{unit}.timer && '
+            f"systemctl --user enable --now {unit}.timer`, and once, so that it "
+            f"runs while you are logged out: `loginctl enable-linger`",
             test=f"`systemctl --user start {unit}` once it is installed{by_hand}",
-            watch=f"`systemctl --user list-timers {unit}.timer` says when it runs next, `systemctl --user status {unit}` how it went, `journalctl --user -u {unit}` what it said.",
-            remove=f"`systemctl --user disable --now {unit}.timer && systemctl --user disable {unit}.service`",
-            missed="A run missed while the machine was off is made when it is on again, once. A run that is still at work when the next one is due goes on, and that one is left out.",
-            secrets="write `NAME=value` lines into `secrets.env` here, and `chmod 600 secrets.env`. Values with spaces, quotes, `$`, `#` or backslashes go in single quotes.",
+            watch=f"`systemctl --user list-timers {unit}.timer` says when it runs next, "
+            f"`systemctl --user status {unit}` how it went, `journalctl --user -u "
+            f"{unit}` what it said.",
+            remove=f"`systemctl --user disable --now {unit}.timer && systemctl --user "
+            f"disable {unit}.service`",
+            missed="A run missed while the machine was off is made when it is on again, "
+            "once. A run that is still at work when the next one is due goes on, "
+            "and that one is left out.",
+            secrets="write `NAME=value` lines into `secrets.env` here, and `chmod 600 "
+            "secrets.env`. Values with spaces, quotes, `$`, `#` or backslashes go "
+            "in single quotes.",
         )
 
 
@@ -126,7 +142,10 @@ def calendar(schedule: Schedule) -> str:
     """The schedule as ``OnCalendar=`` says it."""
     minutes, hours, days, months, weekdays = schedule.numbers
     day = f"{_weekdays(weekdays)} " if weekdays is not None else ""
-    return f"{day}*-{_list(months)}-{_list(days)} {_list(hours)}:{_list(minutes)}:00 {schedule.timezone}"
+    return (
+        f"{day}*-{_list(months)}-{_list(days)} {_list(hours)}:{_list(minutes)}:00 "
+        f"{schedule.timezone}"
+    )
 
 
 def _list(numbers: tuple[int, ...] | None) -> str:

@@ -79,9 +79,14 @@ def test_files_that_are_read_come_and_those_that_are_written_do_not(needs):
 
 def test_a_file_with_secrets_stays_and_its_names_are_told(needs):
     found = needs(
-        "load_dotenv('.env'), open('service.json'), open('server.pem'), pd.read_csv('threads.csv'), open('labels.json')",
-        _dot_env="# keys\nexport MODEL_KEY=sk-0123456789abcdef0123\nREGION = eu\n", service_dot_json='{"password": "hunter2"}', server_dot_pem="x", threads_dot_csv="id,body\n1,password: 'x'\n", labels_dot_json='{"label": "x"}',
-    )  # fmt: skip
+        "load_dotenv('.env'), open('service.json'), open('server.pem'), "
+        "pd.read_csv('threads.csv'), open('labels.json')",
+        _dot_env="# keys\nexport MODEL_KEY=sk-0123456789abcdef0123\nREGION = eu\n",
+        service_dot_json='{"password": "hunter2"}',
+        server_dot_pem="x",
+        threads_dot_csv="id,body\n1,password: 'x'\n",
+        labels_dot_json='{"label": "x"}',
+    )
     assert set(found.data) == {"threads.csv", "labels.json"}
     assert set(found.left) == {".env", "service.json", "server.pem"}
     assert found.variables == {"MODEL_KEY", "REGION"}

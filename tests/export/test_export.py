@@ -40,7 +40,8 @@ def test_an_export_has_the_notebook_its_modules_its_data_its_packages_and_no_val
     assert code == 0, said
     folder = place / "exports" / "threads-systemd"
     assert files(folder) == {
-        ".gitignore", "README.md", "clean.py", "export.json", "nbflow-threads.service", "nbflow-threads.timer", "parameters.schema.json", "requirements.txt", "secrets.txt",
+        ".gitignore", "README.md", "clean.py", "export.json", "nbflow-threads.service",
+        "nbflow-threads.timer", "parameters.schema.json", "requirements.txt", "secrets.txt",
         "threads.csv", "threads.ipynb", "words/__init__.py", "words/lists.py", "words/more.py", "words/prompt.txt",
     }  # fmt: skip
     assert (folder / "secrets.txt").read_text() == "MODEL_KEY\nWORDS_KEY\n"

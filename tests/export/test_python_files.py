@@ -58,7 +58,10 @@ def test_a_literal_is_the_value(value):
 @settings(deadline=None, max_examples=30)
 @given(texts, texts)
 def test_no_text_is_code(name, text, title):
-    """Whatever a parameter, a title, a folder and a secret say, the code around them is the same; and the parameter is in it."""
+    """Whatever a parameter, a title, a folder and a secret say, the code is the same.
+
+    And the parameter is in it.
+    """
     plain, odd = (
         job_of(
             Path("/srv", one),
