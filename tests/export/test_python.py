@@ -26,8 +26,12 @@ CELLS = (
     "from __future__ import annotations",
     "%matplotlib inline\nimport asyncio, nbflow as nf",
     (
-        'PROMPT = """one\n  two\nthree"""\n\ndef told(name):\n    with open("log", "a") '
-        'as file:\n        file.write(name + "\\n")'
+        'PROMPT = """one\n'
+        "  two\n"
+        'three"""\n\n'
+        "def told(name):\n"
+        '    with open("log", "a") as file:\n'
+        '        file.write(name + "\\n")'
     ),
     "@nf.step(retries=0, ignore=['told'])\ndef double(n):\n    told(f'double {n}')\n    return n * 2, PROMPT",
     "@nf.step(retries=0)\nasync def add(n):\n    told(f'add {n}')\n    return n + BASE",
@@ -35,8 +39,13 @@ CELLS = (
     "@nf.flow(on='number')\ndef work(record):\n    return double(record['n'])",
     "run = nf.send('number', [{'n': n} for n in range(count)], key='n')",
     (
-        '#| step: total -> summed, words\nfrom collections import Counter\nwords = """a\n '
-        'b"""\ntold("total")\nsummed = sum(range(count))\nCounter(words)'
+        "#| step: total -> summed, words\n"
+        "from collections import Counter\n"
+        'words = """a\n'
+        ' b"""\n'
+        'told("total")\n'
+        "summed = sum(range(count))\n"
+        "Counter(words)"
     ),
     "%%step later -> after\nawait asyncio.sleep(0)\ntold('later')\nafter = summed + 1\nafter",
     "more = await add(after)\nprint('more', more); more",
@@ -195,9 +204,15 @@ def test_objects_of_the_notebooks_classes_are_found_wherever_the_class_is(
     """In the kernel and in the module that is run they are `__main__`'s, in the module that is imported its own."""
     monkeypatch.delenv("NBFLOW_STORE")
     label = (
-        "import nbflow as nf\nfrom dataclasses import dataclass\nfrom enum import "
-        "Enum\n\nclass Kind(Enum):\n    A = 1\n\n@dataclass\nclass Label:\n    text: "
-        "str\n    kind: Kind"
+        "import nbflow as nf\n"
+        "from dataclasses import dataclass\n"
+        "from enum import Enum\n\n"
+        "class Kind(Enum):\n"
+        "    A = 1\n\n"
+        "@dataclass\n"
+        "class Label:\n"
+        "    text: str\n"
+        "    kind: Kind"
     )
     write(
         tmp_path / "labels.ipynb",
@@ -243,8 +258,9 @@ def test_objects_of_the_notebooks_classes_are_found_wherever_the_class_is(
 def test_a_module_needs_no_jupyter(made):
     """IPython, nbformat and the kernel are kept from being imported."""
     (made / "sitecustomize.py").write_text(
-        "import sys\nfor name in ('IPython', 'nbformat', 'nbclient', 'ipykernel', "
-        "'ipywidgets', 'traitlets'):\n    sys.modules[name] = None\n"
+        "import sys\n"
+        "for name in ('IPython', 'nbformat', 'nbclient', 'ipykernel', 'ipywidgets', 'traitlets'):\n"
+        "    sys.modules[name] = None\n"
     )
     done = command(
         "python",
