@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nbflow._key.cell_names import SETTING_UP
 from nbflow.errors import UsageError
+from nbflow.export.source import printable
 from nbflow.export.statements import annotated, lines_inside_texts
 from nbflow.notebook import document as documents
 from nbflow.notebook.check.code_cells import cells_of
@@ -156,11 +157,6 @@ def _headings(document: NotebookNode) -> dict[int, str]:
             found[number] = heading
             heading = ""
     return found
-
-
-def printable(text: str) -> str:
-    """Any text as words of one line."""
-    return "".join(one if one.isprintable() else " " for one in text)
 
 
 def _step_line(cell: Cell) -> str | None:

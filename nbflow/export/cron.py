@@ -1,4 +1,7 @@
-"""cron: a line in the crontab of the user, on this machine; the plainest of all, and on every Unix."""
+"""cron: a line in the crontab of the user, on this machine.
+
+The plainest of all, and on every Unix.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _LONGEST_LINE = 998
 
 
 class Cron:
-    """The line starts `run.sh`: cron gives a job next to nothing, no packages, no language, no secrets."""
+    """The line starts `run.sh`, since cron gives a job no packages, language or secrets."""
 
     name = "cron"
     about = "a line in your crontab on this machine"
@@ -29,7 +32,7 @@ class Cron:
     has_kernel = True
 
     def refusals(self, job: Job) -> Iterator[str]:
-        """A zone that cron does not know, and a path that no line holds."""
+        """A zone that cron does not know, and a path that a line cannot hold."""
         assert job.schedule is not None
         here = machine_zones() or ["UTC"]
         if job.schedule.timezone not in here:
@@ -50,10 +53,9 @@ class Cron:
 
     def files(self, job: Job) -> dict[str, str]:
         """The block, and what its line starts."""
-        return {
-            "crontab": f"# nbflow:begin {job.name}\n{_line(job)}\n# nbflow:end {job.name}\n",
-            shell.NAME: shell.script(job),
-        }
+        lines = [f"# nbflow:begin {job.name}", _line(job), f"# nbflow:end {job.name}"]
+        block = "".join(f"{line}\n" for line in lines)
+        return {"crontab": block, shell.NAME: shell.script(job)}
 
     def guide(self, job: Job) -> Guide:
         """With crontab."""
@@ -79,15 +81,17 @@ TARGET = Cron()
 
 def _line(job: Job) -> str:
     assert job.schedule is not None
+    script = shlex.quote(str(job.folder / shell.NAME))
     log = shlex.quote(str(job.folder / "job.log"))
     # What a line prints is mailed: nothing of a run that went well.
-    command = (
-        f"{shlex.quote(str(job.folder / shell.NAME))} >>{log} 2>&1 || {{ code=$?; "
-        f"tail -n 40 {log}; exit $code; }}"
-    )
+    failed = f"code=$?; tail -n 40 {log}; exit $code;"
+    command = f"{script} >>{log} 2>&1 || {{ {failed} }}"
     return f"{job.schedule.cron} {escaped(command)}"
 
 
 def escaped(command: str) -> str:
-    r"""A command as a crontab holds it: cron takes ``%`` for the end of a line, and ``\%`` for itself."""
+    r"""A command as a crontab holds it.
+
+    cron takes ``%`` for the end of a line, and ``\%`` for itself.
+    """
     return command.replace("%", r"\%")

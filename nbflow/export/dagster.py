@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbflow.export import source
-from nbflow.export.spec import Guide, Job, Setting
+from nbflow.export.spec import Guide, Job, JsonSchema, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,7 +44,8 @@ $call
 job = dg.define_asset_job($job, selection=[notebook], executor_def=dg.in_process_executor, tags={"nbflow": $name})
 
 
-@dg.schedule(name=$schedule, job=job, cron_schedule=$cron, execution_timezone=$timezone, default_status=dg.DefaultScheduleStatus.RUNNING)
+@dg.schedule(name=$schedule, job=job, cron_schedule=$cron, execution_timezone=$timezone, \
+default_status=dg.DefaultScheduleStatus.RUNNING)
 def schedule(context: dg.ScheduleEvaluationContext):
     if context.instance.get_run_records(dg.RunsFilter(job_name=job.name, statuses=UNDER_WAY), limit=1):
         return dg.SkipReason("The last run is still at work.")
@@ -71,6 +72,7 @@ class Dagster:
     def files(self, job: Job) -> Mapping[str, str]:
         """The definitions."""
         assert job.schedule is not None
+        fields = "".join(f"\n    {_field(one)}" for one in job.settings)
         text = source.filled(
             _DEFINITIONS,
             name=source.literal(job.name),
@@ -82,7 +84,7 @@ class Dagster:
             timezone=source.literal(job.schedule.timezone),
             constants=source.constants(job),
             output=source.literal(job.output),
-            parameters="".join(f"\n    {_field(one)}" for one in job.settings) + "\n",
+            parameters=f"{fields}\n",
             call=source.call(job, "context.log.info"),
         )
         return {_FILE: text}
@@ -119,11 +121,14 @@ def _field(setting: Setting) -> str:
     return f"{setting.name}: {_type(schema)} = Field({source.literal(value)}{more})"
 
 
-def _type(schema: Mapping[str, Any]) -> str:
-    """The type, if Dagster's configuration knows it; else anything, and `nbflow run` looks at it."""
+def _type(schema: JsonSchema) -> str:
+    """The type, if Dagster's configuration knows it.
+
+    Otherwise it is anything, and `nbflow run` checks it.
+    """
     kind = source.annotation(schema)
     if "enum" in schema:
-        return (
-            kind if all(isinstance(value, str) for value in schema["enum"]) else "Any"
-        )
-    return "Any" if "|" in kind.removesuffix(" | None") or "Literal" in kind else kind
+        is_known = all(isinstance(value, str) for value in schema["enum"])
+    else:
+        is_known = "|" not in kind.removesuffix(" | None") and "Literal" not in kind
+    return kind if is_known else "Any"

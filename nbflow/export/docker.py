@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from nbflow.export.spec import Guide
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
     from nbflow.export.spec import Job
 
 #: Where the volume is: the store, and the output notebook beside it.
 VOLUME = PurePosixPath("/store")
-#: The user that it runs as: a number, which Kubernetes can hold to be no root.
+#: The user that it runs as: from a number, Kubernetes can tell that it is not root.
 USER = 10001
 
 
@@ -28,9 +28,10 @@ class Docker:
     is_timed = False
     has_kernel = True
 
-    def refusals(self, job: Job) -> Iterator[str]:  # noqa: ARG002 - an image takes every job
-        """None."""
-        yield from ()
+    def refusals(self, job: Job) -> Iterable[str]:
+        """Nothing: an image takes every job."""
+        del job
+        return ()
 
     def files(self, job: Job) -> dict[str, str]:
         """The recipe of the image, and what does not go into it."""

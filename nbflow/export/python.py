@@ -1,4 +1,7 @@
-"""python: a plain module with the notebook's steps and flows, which needs no Jupyter; its keys are the notebook's."""
+"""python: a plain module with the notebook's steps and flows, which needs no Jupyter.
+
+Its keys are the notebook's.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +35,15 @@ class Python:
                 "A plain module has no cells that --timeout could end: leave it out, "
                 "and give the steps a timeout=."
             )
+        assert job.document is not None
         yield from chunks.refusals(job.document)
 
     def files(self, job: Job) -> dict[str, str]:
         """The module, and a script that calls it as the job does."""
+        assert job.document is not None
+        module = translation.module(job.document, job.notebook, job.title)
         return {
-            f"{_module(job)}.py": translation.module(
-                job.document, job.notebook, job.title
-            ),
+            f"{_module(job)}.py": module,
             shell.NAME: shell.script(job, _command(job)),
         }
 
@@ -64,7 +68,7 @@ TARGET = Python()
 
 
 def _module(job: Job) -> str:
-    """Its name: `numbers.py` would be found in place of Python's own `numbers`, and `clean.py` is somebody's helper."""
+    """The module's name: a `numbers.py` would hide Python's own `numbers`."""
     return f"{job.identifier}_job"
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nbflow.errors import UsageError
-from nbflow.export.chunks import code_cells, printable
+from nbflow.export.chunks import code_cells
 from nbflow.export.module_names import ModuleNames
-from nbflow.export.source import literal
+from nbflow.export.source import literal, printable
 from nbflow.export.source_lines import (
     acting,
     defining,

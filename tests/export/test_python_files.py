@@ -138,7 +138,7 @@ def test_a_parameter_whose_name_is_taken_is_refused(name):
         replace(job_of(Path("/srv")), settings=settings)
     )
     assert "model_dump" in refusal
-    assert "another one" in refusal
+    assert "rename it" in refusal
 
 
 def test_prefect_refuses_a_folder_that_it_takes_for_a_template():
