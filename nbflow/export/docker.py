@@ -39,6 +39,7 @@ class Docker:
 
     def guide(self, job: Job) -> Guide:
         """With docker."""
+        times = f" ({job.schedule.words})" if job.schedule else ""
         run = (
             f"docker run --rm --name {job.name} --env-file secrets.env -v "
             f"{job.name}-store:{VOLUME} {job.name}"
@@ -49,12 +50,11 @@ class Docker:
             watch=f"`docker logs` while it runs; `docker run --rm -v "
             f"{job.name}-store:{VOLUME} --entrypoint cat {job.name} "
             f"{VOLUME}/{job.identifier}.out.ipynb > last.ipynb` fetches the "
-            f"output notebook.",
+            "output notebook.",
             remove=f"`docker rmi {job.name}; docker volume rm {job.name}-store`",
-            missed=f"Docker has no schedule: whatever starts the container "
-            f"decides{f' ({job.schedule.words})' if job.schedule else ''}. The "
-            f"name of the container excludes a second one; a second run on the "
-            f"same volume ends at once with exit code 75.",
+            missed=f"Docker has no schedule: whatever starts the container decides{times}. "
+            "The name of the container excludes a second one; a second run on the "
+            "same volume ends at once with exit code 75.",
             secrets=ENV_FILE,
             store=f"It is on the volume `{job.name}-store`.",
         )
@@ -69,42 +69,45 @@ ENV_FILE = (
 )
 
 
+#: What does not go into the image.
+_IGNORED = (
+    ".git", ".gitignore", ".dockerignore", "Dockerfile", "README.md",
+    "secrets.env", ".env", ".nbflow", ".venv", "__pycache__", "*.out.ipynb",
+    "*.out.run.json", "*.log",
+)  # fmt: skip
+
+
 def image(job: Job) -> dict[str, str]:
     """What an image of the job is built from."""
+    ignored = "".join(f"{pattern}\n" for pattern in _IGNORED)
+    return {"Dockerfile": _dockerfile(job), ".dockerignore": ignored}
+
+
+def _dockerfile(job: Job) -> str:
     command, parameters = arguments(job)
-    dockerfile = [
+    install = job.install.replace("pip install", "pip install --no-cache-dir", 1)
+    user = f"useradd --uid {USER} --create-home job"
+    lines = [
         f"FROM python:{job.python}-slim",
         "WORKDIR /job",
         "# The packages first: a change of the notebook does not install them again.",
         f"COPY {job.lock} .",
-        *(["COPY wheels wheels"] if job.has_wheels else []),
-        f"RUN {job.install.replace('pip install', 'pip install --no-cache-dir', 1)}",
+        "COPY wheels wheels" if job.has_wheels else "",
+        f"RUN {install}",
         "COPY . .",
-        (
-            f"RUN useradd --uid {USER} --create-home job && mkdir {VOLUME} && chown job "
-            f"/job {VOLUME}"
-        ),
+        f"RUN {user} && mkdir {VOLUME} && chown job /job {VOLUME}",
         f"USER {USER}",
         f"VOLUME {VOLUME}",
-        *([f"ENV TZ={job.schedule.timezone}"] if job.schedule else []),
+        f"ENV TZ={job.schedule.timezone}" if job.schedule else "",
         f"ENTRYPOINT {json.dumps(command)}",
-        *([f"CMD {json.dumps(parameters)}"] if parameters else []),
+        f"CMD {json.dumps(parameters)}" if parameters else "",
     ]
-    ignored = [
-        ".git", ".gitignore", ".dockerignore", "Dockerfile", "README.md",
-        "secrets.env", ".env", ".nbflow", ".venv", "__pycache__", "*.out.ipynb",
-        "*.out.run.json", "*.log",
-    ]  # fmt: skip
-    return {
-        "Dockerfile": "\n".join(dockerfile) + "\n",
-        ".dockerignore": "\n".join(ignored) + "\n",
-    }
+    return "".join(f"{line}\n" for line in lines if line)
 
 
 def arguments(job: Job) -> tuple[list[str], list[str]]:
     """The command inside the container, and apart from it the parameters."""
-    whole = job.command_of(
-        "nbflow", VOLUME / "nbflow", output=VOLUME / f"{job.identifier}.out.ipynb"
-    )
-    count = 2 * len(job.given)
-    return whole[: len(whole) - count], whole[len(whole) - count :]
+    output = VOLUME / f"{job.identifier}.out.ipynb"
+    whole = job.command_of("nbflow", VOLUME / "nbflow", output=output)
+    begin = len(whole) - 2 * len(job.given)  # `-p` and its value, each
+    return whole[:begin], whole[begin:]

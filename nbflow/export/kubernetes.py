@@ -1,8 +1,11 @@
-"""kubernetes: a CronJob that runs the image of the job, with a volume for the store and a secret for the keys."""
+"""kubernetes: a CronJob that runs the image of the job.
+
+The store has a volume, and the keys are in a Secret.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbflow.export import docker
 from nbflow.export.markup import as_yaml, under
@@ -13,13 +16,13 @@ if TYPE_CHECKING:
 
     from nbflow.export.spec import Job
 
-#: A run that could not start in time (a control plane that was away) is begun up to so
-#: late, in seconds; then it is left out.
+#: Seconds that a run may start late, because the control plane was away; later it is
+#: left out.
 _LATEST = 3600
 
 
 class Kubernetes:
-    """The pod has the log and the exit code; a pod that failed is kept and not started again."""
+    """The pod has the log and the exit code; one that failed is kept and not restarted."""
 
     name = "kubernetes"
     about = "a Kubernetes CronJob"
@@ -76,7 +79,7 @@ class Kubernetes:
 TARGET = Kubernetes()
 
 
-def _volume(job: Job) -> dict[str, Any]:
+def _volume(job: Job) -> dict[str, object]:
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
@@ -88,52 +91,9 @@ def _volume(job: Job) -> dict[str, Any]:
     }
 
 
-def _cron_job(job: Job) -> dict[str, Any]:
+def _cron_job(job: Job) -> dict[str, object]:
     assert job.schedule is not None
-    command, parameters = docker.arguments(job)
-    container = {
-        "name": "job",
-        "image": f"{job.name}:latest",
-        "imagePullPolicy": "IfNotPresent",
-        "command": _literal(command),
-        **({"args": _literal(parameters)} if parameters else {}),
-        "env": [
-            {"name": "TZ", "value": job.schedule.timezone},
-            *(
-                {
-                    "name": name,
-                    "valueFrom": {
-                        "secretKeyRef": {"name": f"nbflow-{job.name}", "key": name}
-                    },
-                }
-                for name in job.secrets
-            ),
-        ],
-        # The last lines of the log are the reason that `kubectl describe pod` gives.
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": "store", "mountPath": str(docker.VOLUME)}],
-    }
-    pod = {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": docker.USER,
-            "fsGroup": docker.USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-        "volumes": [
-            {
-                "name": "store",
-                "persistentVolumeClaim": {"claimName": f"{job.name}-store"},
-            }
-        ],
-    }
+    template = {"metadata": {"labels": _labels(job)}, "spec": _pod(job)}
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
@@ -149,14 +109,53 @@ def _cron_job(job: Job) -> dict[str, Any]:
             "startingDeadlineSeconds": _LATEST,
             "successfulJobsHistoryLimit": 3,
             "failedJobsHistoryLimit": 7,
-            "jobTemplate": {
-                "spec": {
-                    "backoffLimit": 0,
-                    "template": {"metadata": {"labels": _labels(job)}, "spec": pod},
-                }
-            },
+            "jobTemplate": {"spec": {"backoffLimit": 0, "template": template}},
         },
     }
+
+
+def _pod(job: Job) -> dict[str, object]:
+    claim = {"claimName": f"{job.name}-store"}
+    return {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": docker.USER,
+            "fsGroup": docker.USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(job)],
+        "volumes": [{"name": "store", "persistentVolumeClaim": claim}],
+    }
+
+
+def _container(job: Job) -> dict[str, object]:
+    assert job.schedule is not None
+    command, parameters = docker.arguments(job)
+    timezone = {"name": "TZ", "value": job.schedule.timezone}
+    secrets = [_secret(job, name) for name in job.secrets]
+    return {
+        "name": "job",
+        "image": f"{job.name}:latest",
+        "imagePullPolicy": "IfNotPresent",
+        "command": _literal(command),
+        **({"args": _literal(parameters)} if parameters else {}),
+        "env": [timezone, *secrets],
+        # The last lines of the log are the reason that `kubectl describe pod` gives.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "store", "mountPath": str(docker.VOLUME)}],
+    }
+
+
+def _secret(job: Job, name: str) -> dict[str, object]:
+    """An environment variable with its value in the job's Secret."""
+    where = {"name": f"nbflow-{job.name}", "key": name}
+    return {"name": name, "valueFrom": {"secretKeyRef": where}}
 
 
 def _labels(job: Job) -> dict[str, str]:
@@ -167,5 +166,8 @@ def _labels(job: Job) -> dict[str, str]:
 
 
 def _literal(arguments: list[str]) -> list[str]:
-    """Arguments in which Kubernetes replaces nothing: it takes ``$(NAME)`` for a variable, and ``$$`` for a ``$``."""
+    """Arguments in which Kubernetes replaces nothing.
+
+    It takes ``$(NAME)`` for a variable, and ``$$`` for a ``$``.
+    """
     return [text.replace("$", "$$") for text in arguments]

@@ -58,7 +58,7 @@ class Prefect:
     has_kernel = True
 
     def refusals(self, job: Job) -> Iterable[str]:
-        """Names of parameters that Prefect has in use, and a folder that it takes for a template."""
+        """Names that Prefect has in use, and a folder that it takes for a template."""
         yield from source.refusals(job, ["return_state", "wait_for"])
         if _PLACEHOLDER.search(str(job.folder)):
             yield (
@@ -68,50 +68,10 @@ class Prefect:
 
     def files(self, job: Job) -> Mapping[str, str]:
         """The flow and its deployment."""
-        assert job.schedule is not None
-        flow = source.filled(
-            _FLOW,
-            name=source.literal(job.name),
-            title=source.literal(job.title),
-            constants=source.constants(job),
-            parameters=source.block(map(_parameter, job.settings), "()", 0),
-            values="{"
-            + ", ".join(
-                f"{source.literal(one.name)}: {one.name}" for one in job.settings
-            )
-            + "}",
-            call=source.call(job, "log"),
-        )
-        deployment = {
-            "name": job.name,
-            "entrypoint": "flow.py:notebook",
-            "enforce_parameter_schema": True,
-            "schedules": [
-                {
-                    "cron": job.schedule.cron,
-                    "timezone": job.schedule.timezone,
-                    "active": True,
-                }
-            ],
-            # A run that is due while another is at work is cancelled.
-            "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
-            "work_pool": {"name": _POOL},
-        }
-        pull = [
-            {
-                "prefect.deployments.steps.set_working_directory": {
-                    "directory": str(job.folder)
-                }
-            }
-        ]
+        deployment = markup.as_yaml(_deployment(job))
         return {
-            "flow.py": flow,
-            "prefect.yaml": markup.under(
-                _COMMENTS,
-                markup.as_yaml(
-                    {"name": job.name, "pull": pull, "deployments": [deployment]}
-                ),
-            ),
+            "flow.py": _flow(job),
+            "prefect.yaml": markup.under(_COMMENTS, deployment),
         }
 
     def guide(self, job: Job) -> Guide:
@@ -135,6 +95,43 @@ class Prefect:
 TARGET = Prefect()
 
 
+def _flow(job: Job) -> str:
+    values = [f"{source.literal(one.name)}: {one.name}" for one in job.settings]
+    return source.filled(
+        _FLOW,
+        name=source.literal(job.name),
+        title=source.literal(job.title),
+        constants=source.constants(job),
+        parameters=source.block(map(_parameter, job.settings), "()", 0),
+        values=f"{{{', '.join(values)}}}",
+        call=source.call(job, "log"),
+    )
+
+
 def _parameter(setting: Setting) -> str:
     schema, value = source.offer(setting)
     return f"{setting.name}: {source.annotation(schema)} = {source.literal(value)}"
+
+
+def _deployment(job: Job) -> dict[str, object]:
+    assert job.schedule is not None
+    times = {
+        "cron": job.schedule.cron,
+        "timezone": job.schedule.timezone,
+        "active": True,
+    }
+    deployment = {
+        "name": job.name,
+        "entrypoint": "flow.py:notebook",
+        "enforce_parameter_schema": True,
+        "schedules": [times],
+        # A run that is due while another is at work is cancelled.
+        "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
+        "work_pool": {"name": _POOL},
+    }
+    pull = {
+        "prefect.deployments.steps.set_working_directory": {
+            "directory": str(job.folder)
+        }
+    }
+    return {"name": job.name, "pull": [pull], "deployments": [deployment]}
