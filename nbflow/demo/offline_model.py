@@ -87,8 +87,10 @@ EXAMPLES = (
 )
 
 REPLIES = {
-    "billing": "Sorry about the trouble with your bill. We are checking the payments on your account and will write within a day.",
-    "bug": "Thank you for the report. Could you tell us the version of the app and of the sensor? We are looking into it.",
+    "billing": "Sorry about the trouble with your bill. We are checking the payments on "
+    "your account and will write within a day.",
+    "bug": "Thank you for the report. Could you tell us the version of the app and of "
+    "the sensor? We are looking into it.",
     "account_access": "Let us get you back in. For your safety we first need to confirm that the account is yours.",
     "shipping": "We have asked the courier where your parcel is and will write as soon as we know more.",
     "feature_request": "Thank you for the idea. It is on the list that our product team reads every week.",
