@@ -61,14 +61,14 @@ def step(folder: Path) -> tuple[Callable[[str], object], Callable[[], None]]:
 
 def memoized(folder: Path) -> Callable[[str], object]:
     """The same function behind diskcache's decorator."""
-    return tuned(folder).memoize()(answer)  # type: ignore[no-any-return]
+    return tuned(folder).memoize()(answer)  # type: ignore[no-any-return]  # untyped there
 
 
 def remembered(folder: Path) -> Callable[[str], object]:
     """And behind joblib's."""
     import joblib
 
-    return joblib.Memory(folder, verbose=0).cache(answer)  # type: ignore[no-any-return]
+    return joblib.Memory(folder, verbose=0).cache(answer)  # type: ignore[no-any-return]  # untyped there
 
 
 def sqlite(

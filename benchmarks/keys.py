@@ -211,7 +211,7 @@ def joblib_hash(value: Value) -> str | None:
     """What joblib.Memory makes of an argument: the MD5 of its pickle."""
     import joblib
 
-    return joblib.hash(value)  # type: ignore[no-any-return]
+    return joblib.hash(value)  # type: ignore[no-any-return]  # untyped there
 
 
 def pandas_hash(value: pd.DataFrame) -> object:

@@ -146,7 +146,7 @@ def paired(folder: Path, size: int) -> dict[str, float]:
     from nbflow import _api
     from nbflow.notebook import display
 
-    display.view = Shown  # type: ignore[assignment]
+    display.view = Shown  # type: ignore[assignment]  # in place of a cell's
     batch.sync_flow()
     spent: dict[bool, list[float]] = {True: [], False: []}
     Shown.spent.clear()
