@@ -80,7 +80,7 @@ class Told:
             self.state.apply(entry)
             self.sheet.apply(entry)
 
-    def go_on(self) -> None:
+    def advance(self) -> None:
         """A hundred more records are done."""
         from nbflow._core.entry import Called, Item
         from nbflow._core.lifecycle import State
@@ -117,7 +117,7 @@ def updates(records: int) -> Callable[[Path, int], dict[str, float]]:
         table.tick(time.monotonic())
         spent = []
         for number in range(_UPDATES if size > 1 else 3):
-            run.go_on()
+            run.advance()
             table.take({"t": "ack", "id": "v", "n": number + 1})
             if size > 1:
                 time.sleep(0.1)
@@ -260,7 +260,7 @@ QUESTION = Question(
     (
         Row("update of 10,000 records", (LARGE, 0, "update"), "of 100", (SMALL, 0, "update"), milliseconds, 0.5),
         Row("update of 1,000,000 records", (HUGE, 0, "update"), "of 100", (SMALL, 0, "update"), milliseconds, 0.25),
-        Row("the dearest, that chose rows anew", (HUGE, 0, "dearest"), "of 100", (SMALL, 0, "dearest"), milliseconds),
+        Row("the dearest, that chose rows again", (HUGE, 0, "dearest"), "of 100", (SMALL, 0, "dearest"), milliseconds),
         Row("bytes at 1,000,000 records", (HUGE, 0, "bytes"), "at 10,000", (LARGE, 0, "bytes"), kilobytes, 0.95),
         Row("a record of 5,000, watched", ("paired", 0, "with"), "nobody looks", ALONE, microseconds),
         Row("what the table itself does", ("paired", 0, "table"), "nobody looks", ALONE, microseconds, 50),

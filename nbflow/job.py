@@ -75,7 +75,7 @@ _COLOURS = {
 #: The number of runs whose tables are shown at the end.
 _TABLES = 5
 _MASK = "***"
-_GOES_ON = "What is done is saved; the same command goes on from there."
+_CONTINUES = "What is done is saved; the same command continues from there."
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,7 +386,7 @@ def _again(output: Path, shown: dict[str, object]) -> tuple[str, ...]:
     """The runs to continue: those of the last time, if it was the same job."""
     if not output.exists():
         raise UsageError(
-            f"--only-failed goes on with the runs of {output}, which is not there: run "
+            f"--only-failed continues the runs of {output}, which is not there: run "
             "without it first, or name the output with -o."
         )
     then = report.parameters_of(report.beside(output))
@@ -761,7 +761,7 @@ def _sentence(outcome: _Outcome, max_failed: str) -> str:
         EXIT_FAILED: failed,
         EXIT_USAGE: ending.why,
         EXIT_RECORDS: f"Every cell ran; {left}; --max-failed is {max_failed}.",
-        EXIT_BUDGET: f"Stopped: {outcome.refusal}; {left}. {_GOES_ON}",
-        EXIT_INTERRUPTED: f"Interrupted: {ending.why}. {_GOES_ON}",
-        EXIT_DEAD: f"The kernel died{died}. {_GOES_ON}",
+        EXIT_BUDGET: f"Stopped: {outcome.refusal}; {left}. {_CONTINUES}",
+        EXIT_INTERRUPTED: f"Interrupted: {ending.why}. {_CONTINUES}",
+        EXIT_DEAD: f"The kernel died{died}. {_CONTINUES}",
     }[outcome.code]

@@ -70,7 +70,7 @@ def run(main: Callable[[], object], space: Space) -> int:
         return _run(main, space, source, declared, given)
     except KeyboardInterrupt:
         _complain(
-            "Interrupted. What is done is saved; the same command goes on from there."
+            "Interrupted. What is done is saved; the same command continues from there."
         )
         return job.EXIT_INTERRUPTED
     except NbflowError as error:
@@ -121,7 +121,7 @@ def _parser(name: str, declared: list[parameters.Parameter]) -> argparse.Argumen
     known = "\n".join(map(_described, declared))
     parser = argparse.ArgumentParser(
         prog=name,
-        description="A notebook as a plain module; run again, it goes on where it stood.",
+        description="A notebook as a plain module; run again, it continues where it stopped.",
         epilog=f"parameters:\n{known}" if known else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

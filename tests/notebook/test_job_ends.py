@@ -85,7 +85,7 @@ def test_asked_to_end_it_says_where_it_stood(folder, run, number):
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"{number.name} in cell 3" in said
-    assert "the same command goes on from there" in said
+    assert "the same command continues from there" in said
     assert is_gone(kernel)
     assert folder.states() == [
         "ok",
