@@ -89,9 +89,9 @@ class Airflow:
             f"task's log is what `nbflow run` prints, with its exit code.",
             remove=f"`airflow dags pause {job.name}; rm {dags}/{_file(job)} && airflow "
             f"dags delete -y {job.name}`",
-            missed="Of the runs that were missed the latest is started when the "
-            "scheduler is back. One that is due while another is at work waits "
-            "for it; while one that was started by hand is at work, it is skipped.",
+            missed="When the scheduler is back, it starts the latest of the missed runs. A "
+            "run that is due while another is at work waits for it; it is skipped while "
+            "a run that was started by hand is at work.",
             secrets="set them in the environment of Airflow's workers, or take them from "
             'Airflow\'s variables: add `"NAME": "{{ var.value.NAME }}"` to `env` '
             "in the DAG.",

@@ -69,9 +69,9 @@ class Cron:
             watch="`tail job.log`; of a run that fails, cron mails the end of it to "
             "you, if this machine has mail.",
             remove=f"`{others} | crontab -`",
-            missed="A run missed while the machine was off is not made up for: `--to "
-            "systemd` does that. A run that is still at work when the next one is "
-            "due goes on, and that one ends at once with exit code 75.",
+            missed="Runs missed while the machine was off are not caught up; with "
+            "`--to systemd` they are. A run that is still at work when the next one is "
+            "due continues, and the next one ends at once with exit code 75.",
             secrets=f"{shell.SECRETS}.",
         )
 

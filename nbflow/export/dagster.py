@@ -100,9 +100,8 @@ class Dagster:
             watch="The page of the job: nbflow's lines are in the log of the run, the "
             "output notebook is with the asset.",
             remove="Take the file out of `workspace.yaml`.",
-            missed="Of the runs that were missed the latest is started when the daemon "
-            "is back. One that is due while another is at work is skipped, and "
-            "says so.",
+            missed="When the daemon is back, it starts the latest of the missed runs. A run "
+            "that is due while another is at work is skipped, and says so.",
             secrets="set them in the environment of Dagster, or in a file `.env` where it "
             "is started.",
         )

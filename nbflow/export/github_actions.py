@@ -101,15 +101,15 @@ class GithubActions:
             f"from there alone.",
             test=f"`gh workflow run {job.name}.yml`, or the button *Run workflow*.",
             watch=f"`gh run list --workflow {job.name}.yml`, `gh run view --log`; the "
-            f"output notebook is an artefact of the run. GitHub mails whoever "
-            f"last changed the schedule when a run fails.",
+            "output notebook is an artefact of the run. When a run fails, GitHub mails "
+            "the person who last changed the schedule.",
             remove=f"`gh workflow disable {job.name}.yml`, or delete the file.",
             missed="GitHub may start a run late, or leave it out when it is busy, and "
             "stops schedules of public repositories after 60 days without a "
             "commit. While one run is at work the next one waits (`concurrency`).",
             secrets="`gh secret set NAME`, one each, and `openssl rand -hex 32 | gh "
             "secret set NBFLOW_STORE_KEY`, the key of the store: without it, each "
-            "run begins anew.",
+            "run starts from nothing.",
             store="It is in the cache of GitHub Actions, which forgets what was not "
             "used for a week.",
         )

@@ -141,9 +141,9 @@ class JupyterScheduler:
             watch="Notebook Jobs in JupyterLab: a run that failed says so, its output "
             "file has nbflow's lines. The output notebook is here.",
             remove=f"`python {_INSTALL} --remove`",
-            missed="It runs only while JupyterLab does, and what was missed is not made "
-            "up for. A run that is due while another is at work fails at once "
-            "with exit code 75.",
+            missed="It runs only while JupyterLab does, and missed runs are not caught up. "
+            "A run that is due while another is at work fails at once with exit code "
+            "75.",
             secrets="set them where JupyterLab is started.",
         )
 

@@ -67,9 +67,9 @@ class Kubernetes:
             f"`{docker.VOLUME}/{job.identifier}.out.ipynb`.",
             remove=f"`kubectl delete -f {job.name}.yaml`, which deletes the store; "
             f"`kubectl delete secret nbflow-{job.name}`",
-            missed=f"A run that could not start is begun up to {_LATEST // 60} minutes "
-            f"late, then left out. While one is at work no other begins "
-            f"(`concurrencyPolicy: Forbid`).",
+            missed=f"A run that could not start in time starts up to {_LATEST // 60} minutes "
+            "late; after that it is left out. While one is at work no other starts "
+            "(`concurrencyPolicy: Forbid`).",
             secrets=f"{docker.ENV_FILE} Then `kubectl create secret generic "
             f"nbflow-{job.name} --from-env-file=secrets.env`.",
             store=f"It is on the volume claim `{job.name}-store`.",

@@ -84,9 +84,9 @@ class Prefect:
             watch="The page of the deployment: nbflow's lines are in the log of a run, "
             "its last sentence is the message of its state.",
             remove=f"`prefect deployment delete {job.name}/{job.name}`",
-            missed="Runs that were due without a worker are late and start when there is "
-            "one; of several the first does the work. One that is due while "
-            "another is at work is cancelled.",
+            missed="Runs that were due without a worker start late, when there is one; the "
+            "first of them does the work. A run that is due while another is at work is "
+            "cancelled.",
             secrets="set them in the environment of the worker, or as `env` in the job "
             "variables of the pool.",
         )

@@ -73,9 +73,9 @@ class Systemd:
             f"{unit}` what it said.",
             remove=f"`systemctl --user disable --now {unit}.timer && systemctl --user "
             f"disable {unit}.service`",
-            missed="A run missed while the machine was off is made when it is on again, "
-            "once. A run that is still at work when the next one is due goes on, "
-            "and that one is left out.",
+            missed="If runs were missed while the machine was off, one run starts when it "
+            "is on again. A run that is still at work when the next one is due continues, "
+            "and the next one is left out.",
             secrets="write `NAME=value` lines into `secrets.env` here, and `chmod 600 "
             "secrets.env`. Values with spaces, quotes, `$`, `#` or backslashes go "
             "in single quotes.",
