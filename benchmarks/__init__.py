@@ -1,4 +1,6 @@
-"""What performance is claimed, measured beside its limit and a rival: ``python -m benchmarks [--quick] [--only NAME]``.
+"""What performance is claimed, measured beside its limit and a rival.
+
+Run ``python -m benchmarks [--quick] [--only NAME]``.
 
 One file a question. Every figure comes from a process of its own, contestants take
 turns, and a row shows the median of the ratios: machines differ and change from hour to

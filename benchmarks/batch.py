@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks import work
 from benchmarks.contest import Question, Row, megabytes, rate
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from benchmarks.work import Record
 
 EVENT = "support/thread.created"
 
@@ -18,10 +20,12 @@ def sync_flow() -> None:
     """A flow that calls its steps inline."""
     import nbflow as nf
 
-    tidy, answer, save = nf.step(work.tidy), nf.step(work.answer), nf.step(work.save)
+    tidy = nf.step(work.tidy)
+    answer = nf.step(work.answer)
+    save = nf.step(work.save)
 
     @nf.flow(on=EVENT)
-    def triage(thread: dict[str, Any]) -> str:
+    def triage(thread: Record) -> str:
         label = answer(tidy(thread))["label"]
         save(thread["id"], label)
         return label
@@ -32,11 +36,11 @@ def async_flow() -> None:
     import nbflow as nf
 
     @nf.step
-    async def tidy(thread: dict[str, Any]) -> str:
+    async def tidy(thread: Record) -> str:
         return work.tidy(thread)
 
     @nf.step
-    async def answer(text: str) -> dict[str, Any]:
+    async def answer(text: str) -> Record:
         return work.answer(text)
 
     @nf.step
@@ -44,7 +48,7 @@ def async_flow() -> None:
         return work.save(thread, label)
 
     @nf.flow(on=EVENT)
-    async def triage(thread: dict[str, Any]) -> str:
+    async def triage(thread: Record) -> str:
         label = (await answer(await tidy(thread)))["label"]
         await save(thread["id"], label)
         return label
@@ -111,6 +115,9 @@ def plain(_folder: Path, size: int) -> dict[str, float]:
 
 COLD, CACHED = ("nbflow", 0, "record"), ("nbflow", 1, "record")
 
+_MEMORY = "memory"
+_BY_HAND = "diskcache set, tuned, 3 a record"
+
 QUESTION = Question(
     "batch",
     "{size} records through a flow of 3 steps, from opening the store to closing it",
@@ -122,63 +129,14 @@ QUESTION = Question(
         "plain": (plain,),
     },
     (
-        Row(
-            "cold",
-            COLD,
-            "diskcache set, tuned, 3 a record",
-            ("diskcache", 0, "record"),
-            rate,
-            1,
-        ),
-        Row(
-            "cold",
-            COLD,
-            "plain loop, nothing kept (limit)",
-            ("plain", 0, "record"),
-            rate,
-        ),
-        Row(
-            "cold, async",
-            ("async", 0, "record"),
-            "diskcache set, tuned, 3 a record",
-            ("diskcache", 0, "record"),
-            rate,
-        ),
+        Row("cold", COLD, _BY_HAND, ("diskcache", 0, "record"), rate, 1),
+        Row("cold", COLD, "plain loop, nothing kept (limit)", ("plain", 0, "record"), rate),
+        Row("cold, async", ("async", 0, "record"), _BY_HAND, ("diskcache", 0, "record"), rate),
         Row("all cached", CACHED, "nbflow, cold", COLD, rate, 6),
-        Row(
-            "all cached",
-            CACHED,
-            "diskcache get, 3 a record",
-            ("diskcache", 1, "record"),
-            rate,
-        ),
-        Row(
-            "peak memory, cold",
-            ("nbflow", 0, "memory"),
-            "diskcache",
-            ("diskcache", 0, "memory"),
-            megabytes,
-        ),
-        Row(
-            "peak memory, cold",
-            ("nbflow", 0, "memory"),
-            "plain loop",
-            ("plain", 0, "memory"),
-            megabytes,
-        ),
-        Row(
-            "peak memory, async",
-            ("async", 0, "memory"),
-            "diskcache",
-            ("diskcache", 0, "memory"),
-            megabytes,
-        ),
-        Row(
-            "peak memory, cached",
-            ("nbflow", 1, "memory"),
-            "diskcache",
-            ("diskcache", 1, "memory"),
-            megabytes,
-        ),
+        Row("all cached", CACHED, "diskcache get, 3 a record", ("diskcache", 1, "record"), rate),
+        Row("peak memory, cold", ("nbflow", 0, _MEMORY), "diskcache", ("diskcache", 0, _MEMORY), megabytes),
+        Row("peak memory, cold", ("nbflow", 0, _MEMORY), "plain loop", ("plain", 0, _MEMORY), megabytes),
+        Row("peak memory, async", ("async", 0, _MEMORY), "diskcache", ("diskcache", 0, _MEMORY), megabytes),
+        Row("peak memory, cached", ("nbflow", 1, _MEMORY), "diskcache", ("diskcache", 1, _MEMORY), megabytes),
     ),
-)
+)  # fmt: skip

@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from benchmarks.contest import Question, Row, microseconds
 from benchmarks.work import answer, text_of, tuned
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterable
     from pathlib import Path
+
+T = TypeVar("T")
 
 FIRST = -1  # a call before the clock starts: the store opens, the code is read
 
 
-def timed(call: Callable[[Any], object], arguments: Iterable[Any]) -> float:
+def timed(call: Callable[[T], object], arguments: Iterable[T]) -> float:
     """Seconds a call."""
     arguments = list(arguments)
     begun = time.perf_counter()
@@ -58,18 +61,23 @@ def step(folder: Path) -> tuple[Callable[[str], object], Callable[[], None]]:
 
 def memoized(folder: Path) -> Callable[[str], object]:
     """The same function behind diskcache's decorator."""
-    return tuned(folder).memoize()(answer)  # type: ignore[no-any-return]
+    return tuned(folder).memoize()(answer)  # type: ignore[no-any-return]  # untyped there
 
 
 def remembered(folder: Path) -> Callable[[str], object]:
     """And behind joblib's."""
     import joblib
 
-    return joblib.Memory(folder, verbose=0).cache(answer)  # type: ignore[no-any-return]
+    return joblib.Memory(folder, verbose=0).cache(answer)  # type: ignore[no-any-return]  # untyped there
 
 
-def sqlite(folder: Path, size: int) -> tuple[Any, list[tuple[str, bytes]]]:
-    """A connection, and the rows of a table as lean as it gets: neither keys nor bytes have to be made."""
+def sqlite(
+    folder: Path, size: int
+) -> tuple[sqlite3.Connection, list[tuple[str, bytes]]]:
+    """A connection, and the rows of a table as lean as it gets.
+
+    Neither keys nor bytes have to be made.
+    """
     import sqlite3
 
     connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
@@ -78,19 +86,22 @@ def sqlite(folder: Path, size: int) -> tuple[Any, list[tuple[str, bytes]]]:
     connection.execute(
         "CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, data BLOB) WITHOUT ROWID"
     )
-    texts = (text_of(number) for number in range(size))
-    return connection, [
-        (hashlib.sha1(text.encode()).hexdigest(), json.dumps(answer(text)).encode())
-        for text in texts
-    ]
+    return connection, [_row(text_of(number)) for number in range(size)]
+
+
+def _row(text: str) -> tuple[str, bytes]:
+    key = hashlib.sha1(text.encode()).hexdigest()
+    return key, json.dumps(answer(text)).encode()
 
 
 def bare_cold(folder: Path, size: int) -> dict[str, float]:
     """One transaction a row."""
     connection, rows = sqlite(folder, size)
-    seconds = timed(
-        lambda row: connection.execute("INSERT INTO results VALUES (?, ?)", row), rows
-    )
+
+    def insert(row: tuple[str, bytes]) -> object:
+        return connection.execute("INSERT INTO results VALUES (?, ?)", row)
+
+    seconds = timed(insert, rows)
     begun = time.perf_counter()
     connection.close()
     return {"cold": seconds, "closed": seconds + (time.perf_counter() - begun) / size}
@@ -99,23 +110,22 @@ def bare_cold(folder: Path, size: int) -> dict[str, float]:
 def bare_warm(folder: Path, size: int) -> dict[str, float]:
     """One query a row."""
     connection, rows = sqlite(folder, size)
-    keys = [row[:1] for row in rows]
-    return {
-        "reopened": timed(
-            lambda key: connection.execute(
-                "SELECT data FROM results WHERE key = ?", key
-            ).fetchone(),
-            keys,
-        )
-    }
+    query = "SELECT data FROM results WHERE key = ?"
+
+    def select(key: tuple[str]) -> object:
+        return connection.execute(query, key).fetchone()
+
+    return {"reopened": timed(select, [(key,) for key, _ in rows])}
 
 
 def set_cold(folder: Path, size: int) -> dict[str, float]:
     """By hand: the text is the key, and nobody looks whether it is there."""
     cache = tuned(folder)
-    return cold(
-        size, lambda text: cache.set(text, answer(text)), cache.close, cache.get
-    )
+
+    def store(text: str) -> object:
+        return cache.set(text, answer(text))
+
+    return cold(size, store, cache.close, cache.get)
 
 
 def get_warm(folder: Path, size: int) -> dict[str, float]:
@@ -123,12 +133,10 @@ def get_warm(folder: Path, size: int) -> dict[str, float]:
     return warm(size, tuned(folder).get)
 
 
-COLD, CLOSED, AGAIN, REOPENED = (
-    ("nbflow", 0, "cold"),
-    ("nbflow", 0, "closed"),
-    ("nbflow", 0, "again"),
-    ("nbflow", 1, "reopened"),
-)
+COLD = ("nbflow", 0, "cold")
+CLOSED = ("nbflow", 0, "closed")
+AGAIN = ("nbflow", 0, "again")
+REOPENED = ("nbflow", 1, "reopened")
 LIMIT = "bare SQLite INSERT, WAL, NORMAL (limit)"
 
 QUESTION = Question(
@@ -153,76 +161,17 @@ QUESTION = Question(
     },
     (
         Row("cold call", COLD, LIMIT, ("bare", 0, "cold"), microseconds, 1 / 3),
-        Row(
-            "cold call", COLD, "diskcache set, tuned", ("set", 0, "cold"), microseconds
-        ),
-        Row(
-            "cold call",
-            COLD,
-            "diskcache memoize, tuned",
-            ("memoize", 0, "cold"),
-            microseconds,
-            3,
-        ),
-        Row(
-            "cold call", COLD, "joblib.Memory", ("joblib", 0, "cold"), microseconds, 10
-        ),
+        Row("cold call", COLD, "diskcache set, tuned", ("set", 0, "cold"), microseconds),
+        Row("cold call", COLD, "diskcache memoize, tuned", ("memoize", 0, "cold"), microseconds, 3),
+        Row("cold call", COLD, "joblib.Memory", ("joblib", 0, "cold"), microseconds, 10),
         Row("cold call and close", CLOSED, LIMIT, ("bare", 0, "closed"), microseconds),
-        Row(
-            "cold call and close",
-            CLOSED,
-            "diskcache memoize, tuned",
-            ("memoize", 0, "closed"),
-            microseconds,
-        ),
-        Row(
-            "warm call, same process",
-            AGAIN,
-            "diskcache get",
-            ("set", 0, "again"),
-            microseconds,
-        ),
-        Row(
-            "warm call, same process",
-            AGAIN,
-            "diskcache memoize",
-            ("memoize", 0, "again"),
-            microseconds,
-        ),
-        Row(
-            "warm call, same process",
-            AGAIN,
-            "joblib.Memory",
-            ("joblib", 0, "again"),
-            microseconds,
-        ),
-        Row(
-            "warm call, new process",
-            REOPENED,
-            "bare SQLite SELECT (limit)",
-            ("bare", 1, "reopened"),
-            microseconds,
-        ),
-        Row(
-            "warm call, new process",
-            REOPENED,
-            "diskcache get",
-            ("set", 1, "reopened"),
-            microseconds,
-        ),
-        Row(
-            "warm call, new process",
-            REOPENED,
-            "diskcache memoize",
-            ("memoize", 1, "reopened"),
-            microseconds,
-        ),
-        Row(
-            "warm call, new process",
-            REOPENED,
-            "joblib.Memory",
-            ("joblib", 1, "reopened"),
-            microseconds,
-        ),
+        Row("cold call and close", CLOSED, "diskcache memoize, tuned", ("memoize", 0, "closed"), microseconds),
+        Row("warm call, same process", AGAIN, "diskcache get", ("set", 0, "again"), microseconds),
+        Row("warm call, same process", AGAIN, "diskcache memoize", ("memoize", 0, "again"), microseconds),
+        Row("warm call, same process", AGAIN, "joblib.Memory", ("joblib", 0, "again"), microseconds),
+        Row("warm call, new process", REOPENED, "bare SQLite SELECT (limit)", ("bare", 1, "reopened"), microseconds),
+        Row("warm call, new process", REOPENED, "diskcache get", ("set", 1, "reopened"), microseconds),
+        Row("warm call, new process", REOPENED, "diskcache memoize", ("memoize", 1, "reopened"), microseconds),
+        Row("warm call, new process", REOPENED, "joblib.Memory", ("joblib", 1, "reopened"), microseconds),
     ),
-)
+)  # fmt: skip

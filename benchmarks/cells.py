@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.contest import Question, Row, milliseconds
 
@@ -12,25 +12,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from IPython.core.interactiveshell import InteractiveShell
+
 #: A small cell: it reads a frame and a function, and binds two names.
 CELL = "total = add(frame['a'].sum(), {n})\nlabel = f'{{total}} in all'\nlabel;"
-#: What a cell found on disk may take, and what a cell that runs may take more, in
-#: seconds.
-HIT, MISS = 0.010, 0.005
+#: Seconds that a cell found on disk may take.
+HIT = 0.010
+#: Seconds that a cell that runs may take more than without nbflow.
+MISS = 0.005
 
 
-def shell(folder: Path) -> Any:
+def shell(folder: Path) -> InteractiveShell:
     """An IPython with a frame and a function, and nbflow in it."""
     from IPython.core.interactiveshell import InteractiveShell
 
     found = InteractiveShell.instance()
     found.run_cell(
-        f"import nbflow as nf, pandas as pd\nnf.use({str(folder)!r})\nframe = pd.DataFrame({{'a': range(100)}})\ndef add(x, y):\n    return x + y"
+        "import nbflow as nf, pandas as pd\n"
+        f"nf.use({str(folder)!r})\n"
+        "frame = pd.DataFrame({'a': range(100)})\n"
+        "def add(x, y):\n"
+        "    return x + y"
     )
     return found
 
 
-def timed(shell: Any, cells: Iterable[str]) -> float:
+def timed(shell: InteractiveShell, cells: Iterable[str]) -> float:
     """The median of the cells, seconds."""
     taken = []
     for cell in cells:

@@ -26,10 +26,23 @@ Figure = tuple[str, int, str]
 Samples = dict[Figure, list[float]]
 
 _ROOT = Path(__file__).parent.parent
+_REPETITIONS = 5
+_HEADER = ("", "nbflow", "against", "theirs", "times as good", "range", "aim")
+#: The columns of the header that hold words; the others hold numbers.
+_WORDS = (0, 2, 6)
 
 
 class Row(NamedTuple):
-    """One comparison. ``aim``: so many times as good as ``theirs`` is what we want to be, at least."""
+    """One comparison.
+
+    Attributes:
+        what: is measured.
+        ours: the figure of nbflow.
+        against: who is compared with.
+        theirs: the other figure.
+        show: spells a figure with its unit.
+        aim: how many times as good as ``theirs`` nbflow wants to be, at least.
+    """
 
     what: str
     ours: Figure
@@ -59,24 +72,35 @@ class Question:
 
 def ask(question: Question, *, quick: bool) -> Iterator[str]:
     """Measure; the lines of the table."""
-    size, repetitions = question.size[quick], 1 if quick else 5
+    whole, part = question.size
+    size = part if quick else whole
+    repetitions = 1 if quick else _REPETITIONS
     samples: Samples = defaultdict(list)
     missing: dict[str, str] = {}
     for _ in range(repetitions):
-        for contestant, acts in question.contestants.items():
-            with tempfile.TemporaryDirectory(prefix="nbflow-bench-") as folder:
-                for number in range(len(acts)):
-                    found = _spawn(question.name, contestant, number, folder, size)
-                    if isinstance(found, str):
-                        missing[contestant] = found
-                        break
-                    for name, value in found.items():
-                        samples[contestant, number, name].append(value)
-    yield f"{question.name}: {question.title.format(size=f'{size:,}')} (medians of {repetitions})"
-    header = ("", "nbflow", "against", "theirs", "times as good", "range", "aim")
-    yield from _aligned(
-        [header, *(_compared(row, samples, missing) for row in question.rows)]
-    )
+        for contestant in question.contestants:
+            why = _measure(question, contestant, size, samples)
+            if why is not None:
+                missing[contestant] = why
+    title = question.title.format(size=f"{size:,}")
+    yield f"{question.name}: {title} (medians of {repetitions})"
+    rows = [_compared(row, samples, missing) for row in question.rows]
+    yield from _aligned([_HEADER, *rows])
+
+
+def _measure(
+    question: Question, contestant: str, size: int, samples: Samples
+) -> str | None:
+    """Add the figures of a contestant's acts, or return why there are none."""
+    acts = question.contestants[contestant]
+    with tempfile.TemporaryDirectory(prefix="nbflow-bench-") as folder:
+        for number in range(len(acts)):
+            found = _spawn(question.name, contestant, number, folder, size)
+            if isinstance(found, str):
+                return found
+            for name, value in found.items():
+                samples[contestant, number, name].append(value)
+    return None
 
 
 def _spawn(
@@ -107,49 +131,40 @@ def _spawn(
 
 
 def _compared(row: Row, samples: Samples, missing: dict[str, str]) -> Sequence[str]:
-    ours, theirs = samples[row.ours], samples[row.theirs]
+    """A row of the table."""
+    ours = samples[row.ours]
+    theirs = samples[row.theirs]
     aim = "" if row.aim is None else f">= {row.aim:.2f}"
     if not ours or not theirs:
-        return (
-            row.what,
-            "",
-            row.against,
-            next(
-                missing[who] for who in (row.theirs[0], row.ours[0]) if who in missing
-            ),
-            "",
-            "",
-            aim,
-        )
+        who = row.theirs[0] if row.theirs[0] in missing else row.ours[0]
+        return row.what, "", row.against, missing[who], "", "", aim
     # Within a repetition the two ran next to each other: its ratio means more than that
     # of two medians.
     ratios = [their / our for our, their in zip(ours, theirs, strict=True)]
     ratio = statistics.median(ratios)
-    verdict = "" if row.aim is None else "  met" if ratio >= row.aim else "  MISSED"
-    spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
-    shown = (row.show(statistics.median(figures)) for figures in (ours, theirs))
+    if row.aim is not None:
+        aim += "  met" if ratio >= row.aim else "  MISSED"
     return (
         row.what,
-        next(shown),
+        row.show(statistics.median(ours)),
         row.against,
-        next(shown),
+        row.show(statistics.median(theirs)),
         f"{ratio:.2f}",
-        spread,
-        aim + verdict,
+        f"{min(ratios):.2f}-{max(ratios):.2f}",
+        aim,
     )
 
 
 def _aligned(lines: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Lines with their columns below each other: words to the left, numbers to the right."""
     lines = list(lines)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        yield (
-            "  "
-            + "  ".join(
-                cell.ljust(width) if place in {0, 2, 6} else cell.rjust(width)
-                for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-        )
+        cells = [
+            cell.ljust(width) if place in _WORDS else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        yield f"  {'  '.join(cells)}".rstrip()
 
 
 def microseconds(value: float) -> str:

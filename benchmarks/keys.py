@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import re
 import resource
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from benchmarks.contest import Question, Row, megabytes, microseconds, milliseconds
 from benchmarks.work import records
@@ -15,16 +16,32 @@ from benchmarks.work import records
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    import numpy as np
+    import pandas as pd
+    import polars as pl
+    from typing_extensions import Buffer
+
+    from benchmarks.contest import Act
+    from benchmarks.work import Record
+
+#: A frame, an array or a record: what is hashed.
+Value: TypeAlias = Any
+
 _RESET = Path("/proc/self/clear_refs")
 
 
-def mixed(size: int) -> Any:
-    """A pandas frame of ten columns as they come from a CSV file: text, dates, categories, numbers with holes."""
+def mixed(size: int) -> pd.DataFrame:
+    """A pandas frame of ten columns as they come from a CSV file.
+
+    Text, dates, categories, numbers with holes.
+    """
     import numpy as np
     import pandas as pd
 
     rng = np.random.default_rng(7)
     numbers = rng.integers(0, 10**6, (3, size))
+    start = pd.Timestamp("2026-01-01")
+    channels = ["mail", "chat", "phone"]
     return pd.DataFrame(
         {
             "id": np.arange(size),
@@ -33,45 +50,43 @@ def mixed(size: int) -> Any:
             "price": np.where(numbers[2] % 10, rng.random(size), np.nan),
             "weight": rng.random(size),
             "paid": numbers[0] % 2 == 0,
-            "channel": pd.Categorical.from_codes(
-                numbers[1] % 3, ["mail", "chat", "phone"]
-            ),
-            "opened": pd.Timestamp("2026-01-01")
-            + pd.to_timedelta(numbers[2], unit="s"),
+            "channel": pd.Categorical.from_codes(numbers[1] % 3, channels),
+            "opened": start + pd.to_timedelta(numbers[2], unit="s"),
             "name": [f"customer {number}" for number in numbers[0].tolist()],
-            "body": [
-                f"the export of invoice {number} ends with an error"
-                if number % 9
-                else None
-                for number in numbers[1].tolist()
-            ],
+            "body": [_body(number) for number in numbers[1].tolist()],
         }
     )
 
 
-def mixed_polars(size: int) -> Any:
+def _body(number: int) -> str | None:
+    """A text, or none."""
+    if number % 9 == 0:
+        return None
+    return f"the export of invoice {number} ends with an error"
+
+
+def mixed_polars(size: int) -> pl.DataFrame:
     """The same in polars."""
     import polars as pl
 
     return pl.from_pandas(mixed(size))
 
 
-def mixed_objects(size: int) -> Any:
+def mixed_objects(size: int) -> pd.DataFrame:
     """The same in pandas, with its texts as Python objects: what pandas 2 reads a file into."""
     return mixed(size).astype({"name": object, "body": object})
 
 
-def numeric(size: int) -> Any:
+def numeric(size: int) -> pd.DataFrame:
     """A pandas frame of ten columns of floats."""
     import numpy as np
     import pandas as pd
 
-    return pd.DataFrame(
-        np.random.default_rng(7).random((size, 10)), columns=list("abcdefghij")
-    ).copy()
+    numbers = np.random.default_rng(7).random((size, 10))
+    return pd.DataFrame(numbers, columns=list("abcdefghij")).copy()
 
 
-def array(size: int) -> Any:
+def array(size: int) -> np.ndarray:
     """An array of 512 bytes a row."""
     import numpy as np
 
@@ -87,27 +102,24 @@ FRAMES = {
 }
 
 
-def bytes_of(value: Any) -> list[Any]:
-    """The bytes that a pass over a value has to read, in the most compact form that it has."""
+def bytes_of(value: Value) -> list[Buffer]:
+    """The bytes that a pass over a value has to read, in its most compact form."""
     import numpy as np
     import pyarrow as pa
 
     if isinstance(value, np.ndarray):
         return [value.data.cast("B")]
-    table = (
-        value.to_arrow() if hasattr(value, "to_arrow") else pa.Table.from_pandas(value)
-    )
-    return [
-        buffer
-        for column in table.columns
-        for chunk in column.chunks
-        for buffer in chunk.buffers()
-        if buffer
-    ]
+    to_arrow = getattr(value, "to_arrow", None)
+    table = pa.Table.from_pandas(value) if to_arrow is None else to_arrow()
+    chunks = [chunk for column in table.columns for chunk in column.chunks]
+    return [buffer for chunk in chunks for buffer in chunk.buffers() if buffer]
 
 
 def extra_memory(call: Callable[[], object]) -> float:
-    """What a call takes at its peak beside what was there before, in MB; where nothing resets the peak, at least that."""
+    """What a call takes at its peak beside what was there before, in MB.
+
+    Where nothing resets the peak, at least that.
+    """
     before = _peak(reset=True)
     call()
     return max(_peak() - before, 1.0)
@@ -118,20 +130,25 @@ def _peak(*, reset: bool = False) -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 10)
     if reset:
         _RESET.write_text("5")
-    found = [
-        line.split()[1]
-        for line in Path("/proc/self/status").read_text().splitlines()
-        if line.startswith("VmHWM")
-    ]
-    return int(found[0]) / (1 << 10)
+    status = Path("/proc/self/status").read_text()
+    (kilobytes,) = re.findall(r"^VmHWM:\s+(\d+)", status, re.MULTILINE)
+    return int(kilobytes) / (1 << 10)
+
+
+def same(value: Value) -> Value:
+    """What is hashed as it is."""
+    return value
 
 
 def measured(
-    make: Callable[[int], Any],
-    hashed: Callable[[Any], object],
-    prepare: Callable[[Any], Any] = lambda value: value,
-) -> Callable[[Path, int], dict[str, float]]:
-    """An act: the digest of one large value, the second time; a first pass takes what is only done once in a process."""
+    make: Callable[[int], Value],
+    hashed: Callable[[Value], object],
+    prepare: Callable[[Value], Value] = same,
+) -> Act:
+    """An act: the digest of one large value, the second time.
+
+    A first pass takes what is only done once in a process.
+    """
 
     def act(_folder: Path, size: int) -> dict[str, float]:
         value = make(size)
@@ -148,15 +165,13 @@ def measured(
 
 
 def on_frames(
-    hashed: Callable[[Any], object], prepare: Callable[[Any], Any] = lambda value: value
-) -> list[Callable[[Path, int], dict[str, float]]]:
+    hashed: Callable[[Value], object], prepare: Callable[[Value], Value] = same
+) -> list[Act]:
     """An act for each large value."""
     return [measured(make, hashed, prepare) for make in FRAMES.values()]
 
 
-def on_records(
-    hashed: Callable[[Any], object],
-) -> Callable[[Path, int], dict[str, float]]:
+def on_records(hashed: Callable[[Record], object]) -> Act:
     """An act: small dicts, one at a time."""
 
     def act(_folder: Path, size: int) -> dict[str, float]:
@@ -170,7 +185,7 @@ def on_records(
     return act
 
 
-def nbflow_digest(value: Any) -> bytes:
+def nbflow_digest(value: Value) -> bytes:
     """What is claimed."""
     from nbflow._key.reader import digest
 
@@ -181,29 +196,32 @@ def nbflow_calls(folder: Path, size: int) -> dict[str, float]:
     """Each record as the argument of a step, its code read before."""
     from nbflow._key.call import Binder, call_key
 
-    def step(thread: dict[str, Any], model: str = "small") -> None: ...
+    def step(thread: Record, model: str = "small") -> None: ...
 
-    binder, code = Binder(step), bytes(20)
-    return on_records(
-        lambda record: call_key("step", code, binder.arguments((record,), {}))
-    )(folder, size)
+    binder = Binder(step)
+    code = bytes(20)
+
+    def key(record: Record) -> object:
+        return call_key("step", code, binder.arguments((record,), {}))
+
+    return on_records(key)(folder, size)
 
 
-def joblib_hash(value: Any) -> str | None:
+def joblib_hash(value: Value) -> str | None:
     """What joblib.Memory makes of an argument: the MD5 of its pickle."""
     import joblib
 
-    return joblib.hash(value)  # type: ignore[no-any-return]
+    return joblib.hash(value)  # type: ignore[no-any-return]  # untyped there
 
 
-def pandas_hash(value: Any) -> object:
+def pandas_hash(value: pd.DataFrame) -> object:
     """A hash a row, without names and dtypes."""
     import pandas as pd
 
     return pd.util.hash_pandas_object(value).sum()
 
 
-def one_pass(parts: Iterable[Any]) -> bytes:
+def one_pass(parts: Iterable[Buffer]) -> bytes:
     """BLAKE3 in one thread."""
     from blake3 import blake3
 
@@ -213,7 +231,7 @@ def one_pass(parts: Iterable[Any]) -> bytes:
     return hasher.digest()
 
 
-def fast_pass(parts: Iterable[Any]) -> bytes:
+def fast_pass(parts: Iterable[Buffer]) -> bytes:
     """XXH3, which does not withstand somebody who wants two values to collide."""
     import xxhash
 
@@ -223,7 +241,7 @@ def fast_pass(parts: Iterable[Any]) -> bytes:
     return hasher.digest()
 
 
-def pickled(value: Any) -> bytes:
+def pickled(value: Record) -> bytes:
     """The digest of the pickle, which changes with who shares what."""
     return hashlib.blake2b(pickle.dumps(value, 5)).digest()
 
@@ -241,18 +259,15 @@ SAID = {
     "numeric": "numeric pandas frame",
     "array": "numpy array",
 }
-LIMITED = (
-    "numeric",
-    "array",
-)  # nothing but bytes to hash: BLAKE3 is the limit, and seven times joblib's MD5
-RECORDS, CALLS = (
-    ("nbflow", len(FRAMES), "record"),
-    ("nbflow", len(FRAMES) + 1, "record"),
-)
+#: Nothing but bytes to hash: BLAKE3 is the limit, and seven times joblib's MD5.
+LIMITED = ("numeric", "array")
+RECORDS = ("nbflow", len(FRAMES), "record")
+CALLS = ("nbflow", len(FRAMES) + 1, "record")
+WANTED = ("wanted", 0, "record")
+JOBLIB = ("joblib", len(FRAMES), "record")
 
 
 def against(
-    what: str,
     name: str,
     against: str,
     theirs: str,
@@ -261,19 +276,44 @@ def against(
     aim: float | None = None,
 ) -> Row:
     """A row about one of the large values."""
-    return Row(
-        what,
-        ("nbflow", PLACES[name], figure),
-        against,
-        (theirs, PLACES[name] if theirs != "rows" else name == "numeric", figure),
-        show,
-        aim,
-    )
+    ours = ("nbflow", PLACES[name], figure)
+    return Row(SAID[name], ours, against, (theirs, PLACES[name], figure), show, aim)
+
+
+def to_blake3(name: str) -> Row:
+    """What is left of the speed of the hash itself."""
+    aim = 0.7 if name in LIMITED else None
+    limit = "raw BLAKE3, one thread (limit)"
+    return against(name, limit, "blake3", "byte", gigabytes, aim)
+
+
+def to_xxh3(name: str) -> Row:
+    """The same of a faster one."""
+    return against(name, "raw XXH3 (limit)", "xxh3", "byte", gigabytes)
+
+
+def to_joblib(name: str) -> Row:
+    """The rival."""
+    aim = None if name in LIMITED else 10
+    return against(name, "joblib.hash", "joblib", "wall", milliseconds, aim)
+
+
+def to_pandas(name: str, place: int) -> Row:
+    """pandas, which has an act for two of the frames only."""
+    row = against(name, "pandas.util.hash_pandas_object", "rows", "wall", milliseconds)
+    return row._replace(theirs=("rows", place, "wall"))
+
+
+def memory(name: str) -> Row:
+    """What a digest needs beside the value."""
+    row = against(name, "joblib.hash", "joblib", "extra", megabytes)
+    return row._replace(what=f"peak memory, {SAID[name]}")
 
 
 QUESTION = Question(
     "keys",
-    "digests of frames of {size} rows and 10 columns, of an array of 512 bytes a row, of a tenth as many records",
+    "digests of frames of {size} rows and 10 columns, of an array of 512 bytes a row, "
+    "of a tenth as many records",
     (1_000_000, 1_000),
     {
         "nbflow": (*on_frames(nbflow_digest), on_records(nbflow_digest), nbflow_calls),
@@ -285,97 +325,16 @@ QUESTION = Question(
         "wanted": (lambda _folder, _size: {"record": 10e-6},),
     },
     (
-        *(
-            against(
-                SAID[name],
-                name,
-                "raw BLAKE3, one thread (limit)",
-                "blake3",
-                "byte",
-                gigabytes,
-                0.7 if name in LIMITED else None,
-            )
-            for name in FRAMES
-        ),
-        *(
-            against(SAID[name], name, "raw XXH3 (limit)", "xxh3", "byte", gigabytes)
-            for name in FRAMES
-        ),
-        *(
-            against(
-                SAID[name],
-                name,
-                "joblib.hash",
-                "joblib",
-                "wall",
-                milliseconds,
-                None if name in LIMITED else 10,
-            )
-            for name in FRAMES
-        ),
-        against(
-            SAID["mixed"],
-            "mixed",
-            "pandas.util.hash_pandas_object",
-            "rows",
-            "wall",
-            milliseconds,
-        ),
-        against(
-            SAID["numeric"],
-            "numeric",
-            "pandas.util.hash_pandas_object",
-            "rows",
-            "wall",
-            milliseconds,
-        ),
-        *(
-            against(
-                f"peak memory, {SAID[name]}",
-                name,
-                "joblib.hash",
-                "joblib",
-                "extra",
-                megabytes,
-            )
-            for name in FRAMES
-        ),
-        Row(
-            "record",
-            RECORDS,
-            "10 us (wanted)",
-            ("wanted", 0, "record"),
-            microseconds,
-            1,
-        ),
-        Row(
-            "record",
-            RECORDS,
-            "joblib.hash",
-            ("joblib", len(FRAMES), "record"),
-            microseconds,
-        ),
-        Row(
-            "record",
-            RECORDS,
-            "pickle and BLAKE2b",
-            ("pickle", 0, "record"),
-            microseconds,
-        ),
-        Row(
-            "record, key of a call",
-            CALLS,
-            "10 us (wanted)",
-            ("wanted", 0, "record"),
-            microseconds,
-            1,
-        ),
-        Row(
-            "record, key of a call",
-            CALLS,
-            "joblib.hash",
-            ("joblib", len(FRAMES), "record"),
-            microseconds,
-        ),
+        *map(to_blake3, FRAMES),
+        *map(to_xxh3, FRAMES),
+        *map(to_joblib, FRAMES),
+        to_pandas("mixed", 0),
+        to_pandas("numeric", 1),
+        *map(memory, FRAMES),
+        Row("record", RECORDS, "10 us (wanted)", WANTED, microseconds, 1),
+        Row("record", RECORDS, "joblib.hash", JOBLIB, microseconds),
+        Row("record", RECORDS, "pickle and BLAKE2b", ("pickle", 0, "record"), microseconds),
+        Row("record, key of a call", CALLS, "10 us (wanted)", WANTED, microseconds, 1),
+        Row("record, key of a call", CALLS, "joblib.hash", JOBLIB, microseconds),
     ),
-)
+)  # fmt: skip

@@ -6,12 +6,14 @@ import asyncio
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.contest import Question, Row, seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from benchmarks.work import Record
 
 EVENT = "support/thread.created"
 WAIT, WIDTH = 0.05, 64
@@ -40,7 +42,7 @@ def send_async(folder: Path, size: int) -> dict[str, float]:
         return number
 
     @nf.flow(on=EVENT)
-    async def triage(thread: dict[str, Any]) -> int:
+    async def triage(thread: Record) -> int:
         return await ask(thread["id"])
 
     return sent(folder, size)
@@ -56,7 +58,7 @@ def send_sync(folder: Path, size: int) -> dict[str, float]:
         return number
 
     @nf.flow(on=EVENT)
-    def triage(thread: dict[str, Any]) -> int:
+    def triage(thread: Record) -> int:
         return ask(thread["id"])
 
     return sent(folder, size)

@@ -14,17 +14,34 @@ from benchmarks import batch
 from benchmarks.contest import Question, Row, kilobytes, microseconds, milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from nbflow._core.entry import Entry, RunState
+    from nbflow._core.sheet import Sheet
+    from nbflow._run.run import Run
+
 _RUN = "20261124-091502-41700"
-_UPDATES, _CHANGES, _PAIRS = 50, 100, 12
+_UPDATES = 50
+_CHANGES = 100
+_PAIRS = 12
+#: What the front end of a table asks for when it is shown.
+_VIEW = {
+    "t": "view",
+    "id": "v",
+    "n": 1,
+    "offset": 0,
+    "limit": 36,
+    "query": {"sort": "state"},
+}
 
 
 class Told:
     """A run that is nothing but its entries."""
 
-    is_here, is_stopping = True, False
+    is_here = True
+    is_stopping = False
 
     def __init__(self, records: int) -> None:
         from nbflow._core.entry import (
@@ -39,7 +56,8 @@ class Told:
         from nbflow._core.lifecycle import State
         from nbflow._core.sheet import Sheet
 
-        self.state, self.sheet, self.at = RunState(), Sheet(), 0
+        self.state = RunState()
+        self.sheet = Sheet()
         self.apply(
             Opened(_RUN, "thread", ("triage",), 1e9, "records", False, records),
             Sent(records),
@@ -48,27 +66,28 @@ class Told:
         for n in range(records):
             self.apply(Listed(n, f"t-{n:07}"))
             if n < records // 2:
-                self.apply(Called(n, 0, "answer", State.COMPLETED, 1e9 + 1, 0.1, 1))
-                self.apply(
-                    Item(n, 0, State.FAILED, 1e9 + 1, 0.1, None, 1, trouble)
-                    if n % 2
-                    else Item(n, 0, State.COMPLETED, 1e9 + 1, 0.1, "00" * 20)
-                )
-        self.records, self.at = records, records // 2
+                ended = Item(n, 0, State.COMPLETED, 1e9 + 1, 0.1, "00" * 20)
+                if n % 2:
+                    ended = Item(n, 0, State.FAILED, 1e9 + 1, 0.1, None, 1, trouble)
+                called = Called(n, 0, "answer", State.COMPLETED, 1e9 + 1, 0.1, 1)
+                self.apply(called, ended)
+        self.records = records
+        self.at = records // 2
 
-    def apply(self, *entries: Any) -> None:
+    def apply(self, *entries: Entry) -> None:
         """Take in entries."""
         for entry in entries:
             self.state.apply(entry)
             self.sheet.apply(entry)
 
-    def go_on(self) -> None:
+    def advance(self) -> None:
         """A hundred more records are done."""
         from nbflow._core.entry import Called, Item
         from nbflow._core.lifecycle import State
 
         for n in range(self.at, self.at + _CHANGES):
-            number, at = n % self.records, 1e9 + 2 + n / 1e6
+            number = n % self.records
+            at = 1e9 + 2 + n / 1e6
             self.apply(
                 Item(number, 0, State.RUNNING, at),
                 Called(number, 0, "answer", State.COMPLETED, at, 0.1, 1),
@@ -76,7 +95,7 @@ class Told:
             )
         self.at += _CHANGES
 
-    def look(self) -> Any:
+    def look(self) -> AbstractContextManager[tuple[RunState, Sheet]]:
         """As `nbflow.Run.look` does."""
         from contextlib import nullcontext
 
@@ -84,7 +103,7 @@ class Told:
 
 
 def updates(records: int) -> Callable[[Path, int], dict[str, float]]:
-    """Ten a second for five seconds, a hundred records changed in each, one page in front of them."""
+    """Ten a second for five seconds, a hundred records changed in each, one page shown."""
 
     def act(_folder: Path, size: int) -> dict[str, float]:
         from nbflow.notebook.run_table import RunTable
@@ -94,20 +113,11 @@ def updates(records: int) -> Callable[[Path, int], dict[str, float]]:
         table = RunTable(
             run, lambda message: said.append(json.dumps(message)), lambda: None
         )
-        table.take(
-            {
-                "t": "view",
-                "id": "v",
-                "n": 1,
-                "offset": 0,
-                "limit": 36,
-                "query": {"sort": "state"},
-            }
-        )
+        table.take(_VIEW)
         table.tick(time.monotonic())
         spent = []
         for number in range(_UPDATES if size > 1 else 3):
-            run.go_on()
+            run.advance()
             table.take({"t": "ack", "id": "v", "n": number + 1})
             if size > 1:
                 time.sleep(0.1)
@@ -125,7 +135,9 @@ def updates(records: int) -> Callable[[Path, int], dict[str, float]]:
 
 
 def paired(folder: Path, size: int) -> dict[str, float]:
-    """Batches with a table and without one by turns, in one process: the medians of what the processor did for a record.
+    """Batches with a table and without one by turns, in one process.
+
+    The figures are medians of what the processor did for a record.
 
     The table follows as in a notebook: the same thread, the same pace, the same
     messages. Others on the machine change how long things take, and much less what the
@@ -134,13 +146,15 @@ def paired(folder: Path, size: int) -> dict[str, float]:
     from nbflow._session import SESSION
     from nbflow.notebook import display
 
-    display.view = Shown  # type: ignore[assignment]
+    display.view = Shown  # type: ignore[assignment]  # in place of a cell's
     batch.sync_flow()
     spent: dict[bool, list[float]] = {True: [], False: []}
     Shown.spent.clear()
-    pairs, records = (_PAIRS, size * 2_500) if size > 1 else (1, 200)
+    pairs = _PAIRS if size > 1 else 1
+    records = size * 2_500 if size > 1 else 200
     for number in range(-1, pairs):
-        for watched in (True, False) if number % 2 else (False, True):
+        is_odd = number % 2 == 1
+        for watched in (is_odd, not is_odd):
             SESSION.shows = watched
             gc.collect()
             begun = time.process_time()
@@ -152,12 +166,8 @@ def paired(folder: Path, size: int) -> dict[str, float]:
                 Shown.spent.append(Shown.latest.cost())
     alone = spent[False]
     # Neighbours against each other: what drifts over minutes is in both.
-    watching = statistics.median(
-        one / other for one, other in zip(spent[True], alone, strict=True)
-    )
-    noise = statistics.median(
-        one / other for one, other in itertools.pairwise(alone * 2)
-    )
+    watching = _median_ratio(zip(spent[True], alone, strict=True))
+    noise = _median_ratio(itertools.pairwise(alone * 2))
     without = statistics.median(alone)
     return {
         "with": without * watching,
@@ -165,6 +175,10 @@ def paired(folder: Path, size: int) -> dict[str, float]:
         "again": without * noise,
         "table": statistics.median(Shown.spent) / records,
     }
+
+
+def _median_ratio(pairs: Iterable[tuple[float, float]]) -> float:
+    return statistics.median(one / other for one, other in pairs)
 
 
 class Shown:
@@ -175,134 +189,81 @@ class Shown:
     spent: ClassVar[list[float]] = []
     latest: ClassVar[Shown]
 
-    def __init__(self, run: Any) -> None:
+    def __init__(self, run: Run) -> None:
         from nbflow.notebook.run_table import RunTable
         from nbflow.notebook.table_widget import PUBLISHER
 
         self._publisher = PUBLISHER
         self.table = RunTable(run, json.dumps, PUBLISHER.wake)
 
-    def begin(self, _state: Any) -> None:
-        notes = self.table.run.reader.execution.notes  # type: ignore[union-attr]
-        flush, self._noting = notes.flush, 0.0
+    def begin(self, _state: RunState) -> None:
+        notes = self.table.run.reader.execution.notes  # type: ignore[union-attr]  # it runs
+        flush = notes.flush
+        self._noting = 0.0
 
         def noted() -> None:
-            """What is noted in passing, as the table looks, would have been noted by another thread."""
+            """Leave out what is noted as the table looks: another thread would note it."""
             begun = time.thread_time()
             flush()
             if threading.current_thread().name == "nbflow-tables":
                 self._noting += time.thread_time() - begun
 
-        notes.flush = noted  # type: ignore[method-assign]
+        notes.flush = noted  # type: ignore[method-assign]  # to measure it
         self._publisher.add(self.table)
-        self._publisher.ask(
-            self.table,
-            {
-                "t": "view",
-                "id": "v",
-                "n": 1,
-                "offset": 0,
-                "limit": 36,
-                "query": {"sort": "state"},
-            },
-        )
+        self._publisher.ask(self.table, _VIEW)
 
-    def show(self, _state: Any) -> None:
+    def show(self, _state: RunState) -> None:
         self._publisher.ask(
             self.table, {"t": "ack", "id": "v", "n": self.table._number}
         )
 
-    def end(self, state: Any) -> None:
+    def end(self, state: RunState) -> None:
         self.show(state)
-        (thread,) = (
-            one for one in threading.enumerate() if one.name == "nbflow-tables"
-        )
-        self._speaking = (
-            time.clock_gettime(time.pthread_getcpuclockid(thread.ident or 0))
-            - self._noting
-        )
+        names = {one.name: one for one in threading.enumerate()}
+        clock = time.pthread_getcpuclockid(names["nbflow-tables"].ident or 0)
+        self._speaking = time.clock_gettime(clock) - self._noting
         self._publisher.drop(self.table)
         Shown.latest = self
 
     def cost(self) -> float:
-        """What the processor did for the table: speaking, and folding the rows, which is done once more for it."""
+        """What the processor did for the table: speaking, and folding the rows.
+
+        They are folded once more to measure it.
+        """
         from nbflow._core.sheet import Sheet
 
-        entries, sheet = (
-            self.table.run.engine.ledger.read(self.table.run.id)[0],
-            Sheet(),
-        )
+        run = self.table.run
+        entries, _ = run.engine.ledger.read(run.id)
+        sheet = Sheet()
         begun = time.thread_time()
         for entry in entries:
             sheet.apply(entry)
         return self._speaking + time.thread_time() - begun
 
 
-SMALL, LARGE, HUGE = ("100", 0), ("10,000", 0), ("1,000,000", 0)
+SMALL = "100"
+LARGE = "10,000"
+HUGE = "1,000,000"
+ALONE = ("paired", 0, "without")
 
 QUESTION = Question(
     "watching",
-    "the live table: kernel time and bytes of an update at 10 a second, and a run with and without it",
+    "the live table: kernel time and bytes of an update at 10 a second, and a run with "
+    "and without it",
     (2, 1),
     {
-        "100": (updates(100),),
-        "10,000": (updates(10_000),),
-        "1,000,000": (updates(1_000_000),),
+        SMALL: (updates(100),),
+        LARGE: (updates(10_000),),
+        HUGE: (updates(1_000_000),),
         "paired": (paired,),
     },
     (
-        Row(
-            "update of 10,000 records",
-            (*LARGE, "update"),
-            "of 100",
-            (*SMALL, "update"),
-            milliseconds,
-            0.5,
-        ),
-        Row(
-            "update of 1,000,000 records",
-            (*HUGE, "update"),
-            "of 100",
-            (*SMALL, "update"),
-            milliseconds,
-            0.25,
-        ),
-        Row(
-            "the dearest, that chose rows anew",
-            (*HUGE, "dearest"),
-            "of 100",
-            (*SMALL, "dearest"),
-            milliseconds,
-        ),
-        Row(
-            "bytes at 1,000,000 records",
-            (*HUGE, "bytes"),
-            "at 10,000",
-            (*LARGE, "bytes"),
-            kilobytes,
-            0.95,
-        ),
-        Row(
-            "a record of 5,000, watched",
-            ("paired", 0, "with"),
-            "nobody looks",
-            ("paired", 0, "without"),
-            microseconds,
-        ),
-        Row(
-            "what the table itself does",
-            ("paired", 0, "table"),
-            "nobody looks",
-            ("paired", 0, "without"),
-            microseconds,
-            50,
-        ),
-        Row(
-            "nobody looks, and again (noise)",
-            ("paired", 0, "again"),
-            "nobody looks",
-            ("paired", 0, "without"),
-            microseconds,
-        ),
+        Row("update of 10,000 records", (LARGE, 0, "update"), "of 100", (SMALL, 0, "update"), milliseconds, 0.5),
+        Row("update of 1,000,000 records", (HUGE, 0, "update"), "of 100", (SMALL, 0, "update"), milliseconds, 0.25),
+        Row("the dearest, that chose rows again", (HUGE, 0, "dearest"), "of 100", (SMALL, 0, "dearest"), milliseconds),
+        Row("bytes at 1,000,000 records", (HUGE, 0, "bytes"), "at 10,000", (LARGE, 0, "bytes"), kilobytes, 0.95),
+        Row("a record of 5,000, watched", ("paired", 0, "with"), "nobody looks", ALONE, microseconds),
+        Row("what the table itself does", ("paired", 0, "table"), "nobody looks", ALONE, microseconds, 50),
+        Row("nobody looks, and again (noise)", ("paired", 0, "again"), "nobody looks", ALONE, microseconds),
     ),
-)
+)  # fmt: skip

@@ -6,31 +6,45 @@ import argparse
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbflow.errors import NbflowError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TypeAlias
+
+    from rich.console import Console
 
     from nbflow._run.run import Run
 
-EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+    Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # argparse has no public name for what add_subparsers returns
+
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+#: The width of output that nobody watches, whose lines a terminal does not cut.
+_UNWATCHED = 120
+_TIME = "seconds, or 90s, 5m, 1h30m"
+_SHARE = "a number, or a share such as 5%%"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0, 2 (wrong use), 130 (interrupted), or what the command says."""
+    """Run one command.
+
+    Returns:
+        The exit code: 0, 2 (wrong use), 130 (interrupted), or what the command says.
+    """
     arguments = _parser().parse_args(argv)
     try:
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except NbflowError as error:
-        print(f"nbflow: {error}", file=sys.stderr)
+        _complain(f"nbflow: {error}")
         return getattr(error, "exit_code", EXIT_USAGE)
     except KeyboardInterrupt:
-        print(
-            "nbflow: interrupted; what is done is saved, run the command again to go on.",
-            file=sys.stderr,
+        _complain(
+            "nbflow: interrupted; what is done is saved, run the command again to "
+            "continue."
         )
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # `nbflow runs | head`
@@ -38,20 +52,57 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else _UNWATCHED
+    return Console(highlight=False, emoji=False, markup=False, width=width)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nbflow",
-        description="Durable steps, event fan-out and a readable run table for Jupyter notebooks.",
+        description="Durable steps, event fan-out and a readable run table for Jupyter "
+        "notebooks.",
     )
-    parser.add_argument(
-        "--version", action="version", version=f"nbflow {metadata.version('nbflow')}"
-    )
+    version = f"nbflow {metadata.version('nbflow')}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_demo(commands)
+    _add_run(commands)
+    _add_check(commands)
+    _add_export(commands)
+    _add_runs(commands)
+    _add_dashboard(commands)
+    _add_store(commands)
+    return parser
 
+
+def _add_parameter(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-p",
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a name of the cell tagged `parameters`; repeat it for more",
+    )
+
+
+# demo
+
+
+def _add_demo(commands: Commands) -> None:
     demo = commands.add_parser(
         "demo",
         help="write a support-thread notebook with its data, run it, show the run table",
-        description="Write a notebook with 200 support threads into FOLDER, run it in a Jupyter kernel, offline, and show its run table. Run again, it executes only what failed. Files that are there are kept.",
+        description="Write a notebook with 200 support threads into FOLDER, run it in a "
+        "Jupyter kernel, offline, and show its run table. Run again, it executes only "
+        "what failed. Existing files are kept.",
     )
     demo.add_argument(
         "folder",
@@ -59,59 +110,23 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("nbflow-demo"),
         metavar="FOLDER",
-        help="where to (default: %(default)s)",
+        help="the folder to write to (default: %(default)s)",
     )
     demo.set_defaults(command=_demo)
 
-    _add_run(commands)
-    _add_check(commands)
-    _add_export(commands)
 
-    runs = commands.add_parser(
-        "runs",
-        usage="nbflow runs [-h] [RUN] | nbflow runs cancel RUN",
-        help="list the runs of the store, show one, or cancel it",
-        description="List the runs of the store in use, the latest first, or show the table of one. `cancel RUN` stops it, whichever kernel or job works on it: what is under way ends first, what is done stays done.",
-    )
-    runs.add_argument(
-        "run",
-        nargs="*",
-        metavar="RUN",
-        help="id of a run, or its beginning; `latest` for the latest",
-    )
-    runs.set_defaults(command=_runs)
+def _demo(arguments: argparse.Namespace) -> int:
+    from nbflow import demo
 
-    dashboard = commands.add_parser(
-        "dashboard",
-        help="show history and tables in a browser, for reading only",
-        description="Serve the history and the tables of the store in use to a browser, for reading only. This machine alone can reach it, unless --host says otherwise; then a token is needed, which is part of the address that is printed (NBFLOW_DASHBOARD_TOKEN sets one that lasts).",
-    )
-    dashboard.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="the address to listen on (default: %(default)s)",
-    )
-    dashboard.add_argument(
-        "--port",
-        type=int,
-        default=8877,
-        help="the port to listen on (default: %(default)s)",
-    )
-    dashboard.set_defaults(command=_dashboard)
+    return demo.run(arguments.folder, _console())
 
-    store = commands.add_parser(
-        "store",
-        help="say where the store is and what it holds",
-        description="Say which store is in use (NBFLOW_STORE, or .nbflow found upward from here) and what it holds.",
-    )
-    store.set_defaults(command=_store)
-    return parser
 
+# run
 
 _RUN = """\
-Run a notebook from top to bottom in a kernel of this Python. Run again, the
-same command goes on: only records that failed or were never done are executed.
-Written in every case: the output notebook, each cell marked ok, cached, failed,
+Run a notebook from top to bottom in a kernel of this Python. Run again, the same
+command continues: only records that failed or were never done are executed.
+It always writes the output notebook, each cell marked ok, cached, failed,
 interrupted or not run, and beside it a report for programs, OUTPUT.run.json.
 """
 _CODES = """\
@@ -127,35 +142,7 @@ exit codes:
 """
 
 
-_EXPORT = """\
-Write a notebook as the job of a scheduler, into a folder with all that it needs:
-the notebook, the local modules that it imports, its packages pinned, the file of
-the scheduler with the schedule in it, the names of its secrets, a README.
-
-  nbflow export threads.ipynb --to systemd --schedule "0 6 * * 1-5"
-
-Exported again, it shows what changed and keeps what you changed by hand. Nothing
-is installed: the README says how, and how to test, watch and remove the job.
-"""
-
-
-#: Stands for the list of targets, which costs an import of each: only who asks for help
-#: waits for it.
-_TARGETS = "targets"
-
-
-class _ExportHelp(argparse.RawDescriptionHelpFormatter):
-    """Help with the targets behind it."""
-
-    def add_text(self, text: str | None) -> None:
-        if text == _TARGETS:
-            from nbflow.export import command
-
-            text = f"targets:\n{command.listed()}"
-        super().add_text(text)
-
-
-def _add_run(commands: Any) -> None:
+def _add_run(commands: Commands) -> None:
     run = commands.add_parser(
         "run",
         help="run a notebook headless, with parameters and an honest exit code",
@@ -167,20 +154,14 @@ def _add_run(commands: Any) -> None:
         "notebook",
         type=Path,
         metavar="NOTEBOOK",
-        help="the notebook; it stays as it is, unless -o names it",
+        help="the notebook; it is not changed, unless -o names it",
     )
-    run.add_argument(
-        "-p",
-        "--parameter",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="give a value to a name of the cell tagged `parameters`; repeat it for more",
-    )
+    _add_parameter(run)
     run.add_argument(
         "--help-notebook",
         action="store_true",
-        help="list the notebook's parameters with types, defaults and comments, and run nothing",
+        help="list the notebook's parameters with types, defaults and comments, and run "
+        "nothing",
     )
     run.add_argument(
         "-o",
@@ -193,170 +174,67 @@ def _add_run(commands: Any) -> None:
         "--store",
         type=Path,
         metavar="FOLDER",
-        help="the store (default: NBFLOW_STORE, or .nbflow found upward from the notebook)",
+        help="the store (default: NBFLOW_STORE, or .nbflow found upward from the "
+        "notebook)",
     )
+    _add_limits(run)
+    _add_selection(run)
+    run.set_defaults(command=_run)
+
+
+def _add_limits(run: argparse.ArgumentParser) -> None:
+    """What ends a run, or keeps it from beginning."""
     run.add_argument(
         "--timeout",
         metavar="TIME",
-        help="longest that one cell may take: seconds, or 90s, 5m, 1h30m (default: no limit)",
+        help=f"the longest that one cell may take: {_TIME} (default: no limit)",
     )
     run.add_argument(
         "--max-failed",
         default="0",
         metavar="N",
-        help="records that may be left undone: a number, or a share such as 5%% (default: 0)",
+        help=f"records that may be left undone: {_SHARE} (default: 0)",
     )
     run.add_argument(
-        "--force",
-        action="append",
-        default=[],
-        metavar="STEP",
-        help="run every call of this step although its output is saved; repeat it for more",
-    )
-    run.add_argument(
-        "--only-failed",
-        action="store_true",
-        help="in place of each send and map, go on with the run that the last `nbflow run` of the same output made there: with its records as they were sent then, "
-        "only those are executed that failed or were not finished. New and changed records wait for the next run without it. All other cells run as always",
+        "--budget",
+        metavar="MONEY",
+        help="US dollars that all calls together may cost, such as 5 or 0.50, as steps "
+        "report it with nf.usage; a call that could exceed it is not started",
     )
     waiting = run.add_mutually_exclusive_group()
     waiting.add_argument(
         "--wait",
         action="store_true",
         default=True,
-        help="wait for another copy of this job that is at work: same notebook and parameters, or same output (the default)",
+        help="wait for another copy of this job that is at work: same notebook and "
+        "parameters, or same output (the default)",
     )
     waiting.add_argument(
-        "--no-wait", dest="wait", action="store_false", help="exit with 75 instead"
+        "--no-wait",
+        dest="wait",
+        action="store_false",
+        help="exit with 75 instead of waiting",
     )
+
+
+def _add_selection(run: argparse.ArgumentParser) -> None:
+    """What is executed although it is done, and what is not although it could be."""
     run.add_argument(
-        "--budget",
-        metavar="MONEY",
-        help="US dollars that all calls together may cost, such as 5 or 0.50, as steps report it with nf.usage; those that could pass it are not started",
-    )
-    run.set_defaults(command=_run)
-
-
-def _add_check(commands: Any) -> None:
-    check = commands.add_parser(
-        "check",
-        help="find what may go wrong with a notebook when nobody watches",
-        description="Look for what may go wrong when a notebook runs headless or is handed over: cells run out of order, names that exist only in the kernel, absolute paths, packages that are missing "
-        "or not pinned, secrets, magics and calls that need a person, steps that cannot be saved. Nothing of the notebook is run. The exit code is 0 if nothing of the level of --fail-on was found, else 1; 2 for what is no notebook.",
-    )
-    check.add_argument(
-        "notebooks",
-        nargs="+",
-        type=Path,
-        metavar="NOTEBOOK",
-        help="one or more notebooks",
-    )
-    check.add_argument(
-        "--json",
-        action="store_true",
-        help="print a JSON list of findings: notebook, rule, level, cell, line, what, why, todo",
-    )
-    check.add_argument(
-        "--fail-on",
-        choices=("error", "warning", "note"),
-        default="error",
-        help="the least that makes the exit code 1 (default: %(default)s)",
-    )
-    check.set_defaults(command=_check)
-
-
-def _add_export(commands: Any) -> None:
-    export = commands.add_parser(
-        "export",
-        help="write a notebook as the job of a scheduler: cron, systemd, airflow, ...",
-        description=_EXPORT,
-        epilog=_TARGETS,
-        formatter_class=_ExportHelp,
-    )
-    export.add_argument(
-        "notebook",
-        nargs="?",
-        type=Path,
-        metavar="NOTEBOOK",
-        help="the notebook; it stays as it is",
-    )
-    export.add_argument(
-        "--to",
-        metavar="TARGET",
-        help="the scheduler, one of those below; `nbflow export --to list` lists them, too",
-    )
-    export.add_argument(
-        "--schedule",
-        metavar="CRON",
-        help='five fields: minute, hour, day of the month, month, day of the week; "0 6 * * 1-5" is at 06:00 from Monday to Friday',
-    )
-    export.add_argument(
-        "--timezone",
-        metavar="ZONE",
-        help="the zone in which the schedule is meant, such as Europe/Berlin (default: that of this machine)",
-    )
-    export.add_argument(
-        "-p",
-        "--parameter",
+        "--force",
         action="append",
         default=[],
-        metavar="NAME=VALUE",
-        help="give a value to a name of the cell tagged `parameters`; repeat it for more",
+        metavar="STEP",
+        help="run every call of this step although its output is saved; repeat it for "
+        "more",
     )
-    export.add_argument(
-        "--max-failed",
-        metavar="N",
-        help="records that each run may leave undone: a number, or a share such as 5%%",
-    )
-    export.add_argument(
-        "--budget",
-        metavar="MONEY",
-        help="US dollars that the calls of models in each run may cost, $5",
-    )
-    export.add_argument(
-        "--timeout",
-        metavar="TIME",
-        help="longest that one cell may take: seconds, or 90s, 5m, 1h30m",
-    )
-    export.add_argument(
-        "--name", help="what the job is called (default: the notebook's name)"
-    )
-    export.add_argument(
-        "--output",
-        type=Path,
-        metavar="DIR",
-        help="the folder (default: exports/NAME-TARGET beside the notebook)",
-    )
-    export.add_argument(
-        "--dry-run",
+    run.add_argument(
+        "--only-failed",
         action="store_true",
-        help="say what would be written and changed, and write nothing",
+        help="instead of each send and map, continue the run that the last `nbflow run` "
+        "of the same output made there, with its records as they were sent then: only "
+        "those that failed or were not finished are executed. New and changed records "
+        "wait for the next run without it. All other cells run as always",
     )
-    export.add_argument(
-        "--force",
-        action="store_true",
-        help="export although `nbflow check` finds errors",
-    )
-    export.add_argument(
-        "--drift",
-        action="store_true",
-        help="write nothing; say whether the exports of this notebook are still what it is. The exit code is 1 if one is not",
-    )
-    export.set_defaults(command=_export)
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    # Where nobody watches, lines are not cut to a width that nobody has.
-    width = None if sys.stdout.isatty() else 120
-    return Console(highlight=False, emoji=False, markup=False, width=width)
-
-
-def _demo(arguments: argparse.Namespace) -> int:
-    from nbflow import demo
-
-    return demo.run(arguments.folder, _console())
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -380,6 +258,42 @@ def _run(arguments: argparse.Namespace) -> int:
     return job.run(arguments.notebook, options, _console())
 
 
+# check
+
+
+def _add_check(commands: Commands) -> None:
+    check = commands.add_parser(
+        "check",
+        help="find what may go wrong with a notebook when nobody watches",
+        description="Look for what may go wrong when a notebook runs headless or is "
+        "handed over: cells run out of order, names that exist only in the kernel, "
+        "absolute paths, packages that are missing or not pinned, secrets, magics and "
+        "calls that need a person, steps that cannot be saved. Nothing of the notebook "
+        "is run. The exit code is 0 if nothing of the level of --fail-on or above was "
+        "found, else 1; 2 for a file that is not a notebook.",
+    )
+    check.add_argument(
+        "notebooks",
+        nargs="+",
+        type=Path,
+        metavar="NOTEBOOK",
+        help="one or more notebooks",
+    )
+    check.add_argument(
+        "--json",
+        action="store_true",
+        help="print a JSON list of findings: notebook, rule, level, cell, line, what, "
+        "why, todo",
+    )
+    check.add_argument(
+        "--fail-on",
+        choices=("error", "warning", "note"),
+        default="error",
+        help="the lowest level that makes the exit code 1 (default: %(default)s)",
+    )
+    check.set_defaults(command=_check)
+
+
 def _check(arguments: argparse.Namespace) -> int:
     from nbflow.notebook.check import LEVELS, check, show
 
@@ -393,8 +307,115 @@ def _check(arguments: argparse.Namespace) -> int:
                 console.print()
             show.to_console(path, findings, console)
     failing = LEVELS[: LEVELS.index(arguments.fail_on) + 1]
-    return int(
-        any(one.level in failing for findings in found.values() for one in findings)
+    levels = {one.level for findings in found.values() for one in findings}
+    return int(not levels.isdisjoint(failing))
+
+
+# export
+
+_EXPORT = """\
+Write a notebook as the job of a scheduler, into a folder with all that it needs:
+the notebook, the local modules that it imports, its packages pinned, the file of
+the scheduler with the schedule in it, the names of its secrets, a README.
+
+  nbflow export threads.ipynb --to systemd --schedule "0 6 * * 1-5"
+
+Exported again, it shows what changed and keeps what you changed by hand. Nothing
+is installed: the README says how, and how to test, watch and remove the job.
+"""
+#: Stands for the list of targets. To list them costs an import of each, which only
+#: those who ask for help should wait for.
+_TARGETS = "targets"
+
+
+class _ExportHelp(argparse.RawDescriptionHelpFormatter):
+    """Help with the list of targets at its end."""
+
+    def add_text(self, text: str | None) -> None:
+        if text == _TARGETS:
+            from nbflow.export import command
+
+            text = f"targets:\n{command.listed()}"
+        super().add_text(text)
+
+
+def _add_export(commands: Commands) -> None:
+    export = commands.add_parser(
+        "export",
+        help="write a notebook as the job of a scheduler: cron, systemd, airflow, ...",
+        description=_EXPORT,
+        epilog=_TARGETS,
+        formatter_class=_ExportHelp,
+    )
+    export.add_argument(
+        "notebook",
+        nargs="?",
+        type=Path,
+        metavar="NOTEBOOK",
+        help="the notebook; it is not changed",
+    )
+    export.add_argument(
+        "--to",
+        metavar="TARGET",
+        help="the scheduler, one of those below; `nbflow export --to list` lists them, "
+        "too",
+    )
+    export.add_argument(
+        "--schedule",
+        metavar="CRON",
+        help="five fields: minute, hour, day of the month, month, day of the week; "
+        '"0 6 * * 1-5" is at 06:00 from Monday to Friday',
+    )
+    export.add_argument(
+        "--timezone",
+        metavar="ZONE",
+        help="the time zone of the schedule, such as Europe/Berlin (default: that of "
+        "this machine)",
+    )
+    _add_parameter(export)
+    _add_job_limits(export)
+    export.add_argument("--name", help="the job's title (default: the notebook's name)")
+    export.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="the folder (default: exports/NAME-TARGET beside the notebook)",
+    )
+    export.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be written and changed, and write nothing",
+    )
+    export.add_argument(
+        "--force",
+        action="store_true",
+        help="export although `nbflow check` finds errors",
+    )
+    export.add_argument(
+        "--drift",
+        action="store_true",
+        help="write nothing; say whether the exports of this notebook still match it. "
+        "The exit code is 1 if one does not",
+    )
+    export.set_defaults(command=_export)
+
+
+def _add_job_limits(export: argparse.ArgumentParser) -> None:
+    """What the job passes on to ``nbflow run``."""
+    export.add_argument(
+        "--max-failed",
+        metavar="N",
+        help=f"records that each run may leave undone: {_SHARE}",
+    )
+    export.add_argument(
+        "--budget",
+        metavar="MONEY",
+        help="US dollars that the calls of models in each run may cost, $5",
+    )
+    export.add_argument(
+        "--timeout",
+        metavar="TIME",
+        help=f"the longest that one cell may take: {_TIME}",
     )
 
 
@@ -404,28 +425,58 @@ def _export(arguments: argparse.Namespace) -> int:
     return command.run(arguments, _console())
 
 
+# runs
+
+
+def _add_runs(commands: Commands) -> None:
+    runs = commands.add_parser(
+        "runs",
+        usage="nbflow runs [-h] [RUN] | nbflow runs cancel RUN",
+        help="list the runs of the store, show one, or cancel it",
+        description="List the runs of the store in use, the latest first, or show the "
+        "table of one. `cancel RUN` stops it, whichever kernel or job works on it: what "
+        "is under way ends first, what is done stays done.",
+    )
+    runs.add_argument(
+        "run",
+        nargs="*",
+        metavar="RUN",
+        help="id of a run, or its beginning; `latest` for the latest",
+    )
+    runs.set_defaults(command=_runs)
+
+
 def _runs(arguments: argparse.Namespace) -> int:
     from nbflow import _api
     from nbflow._run import render
 
-    console = _console()
-    cancels = arguments.run[:1] == ["cancel"]
-    names = arguments.run[cancels:]
+    names = list(arguments.run)
+    cancels = names[:1] == ["cancel"]
+    if cancels:
+        del names[0]
     if len(names) > 1 or (cancels and not names):
         raise UsageError(
             "nbflow runs takes one run: nbflow runs RUN, or nbflow runs cancel RUN."
         )
-    if names:
-        run = _api.open_run(None if names[0] == "latest" else names[0])
-        if cancels:
-            return _cancel(run)
-        render.print_table(run.table(), console)
-        return 0
+    if not names:
+        return _list_runs()
+    run = _api.open_run(None if names[0] == "latest" else names[0])
+    if cancels:
+        return _cancel(run)
+    render.print_table(run.table(), _console())
+    return 0
+
+
+def _list_runs() -> int:
+    from nbflow import _api
+    from nbflow._run import render
+
     history = _api.runs()
+    console = _console()
     if history.empty:
         console.print("No runs yet.")
-        return 0
-    render.print_runs(history, console)
+    else:
+        render.print_runs(history, console)
     return 0
 
 
@@ -438,23 +489,61 @@ def _cancel(run: Run) -> int:
     return 0
 
 
+# dashboard
+
+
+def _add_dashboard(commands: Commands) -> None:
+    dashboard = commands.add_parser(
+        "dashboard",
+        help="show history and tables in a browser, read-only",
+        description="Serve the history and the tables of the store in use to a browser, "
+        "read-only. Only this machine can reach it, unless --host says otherwise; then "
+        "a token is needed, which is part of the address that is printed "
+        "(NBFLOW_DASHBOARD_TOKEN sets one that lasts).",
+    )
+    dashboard.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="the address to listen on (default: %(default)s)",
+    )
+    dashboard.add_argument(
+        "--port",
+        type=int,
+        default=8877,
+        help="the port to listen on (default: %(default)s)",
+    )
+    dashboard.set_defaults(command=_dashboard)
+
+
 def _dashboard(arguments: argparse.Namespace) -> int:
     from nbflow import dashboard
 
-    return dashboard.serve(
-        arguments.host,
-        arguments.port,
-        lambda address: print(f"The dashboard: {address}", flush=True),
+    def say(address: str) -> None:
+        print(f"The dashboard: {address}", flush=True)
+
+    return dashboard.serve(arguments.host, arguments.port, say)
+
+
+# store
+
+
+def _add_store(commands: Commands) -> None:
+    store = commands.add_parser(
+        "store",
+        help="say where the store is and what it holds",
+        description="Say which store is in use (NBFLOW_STORE, or .nbflow found upward "
+        "from here) and what it holds.",
     )
+    store.set_defaults(command=_store)
 
 
 def _store(_arguments: argparse.Namespace) -> int:
     from nbflow._session import SESSION
 
     engine = SESSION.engine
+    keys = engine.store.keys()
     print(f"store        {engine.store.url}")
-    checkpoints = engine.store.keys()
-    print(f"checkpoints  {sum(1 for _ in checkpoints):,}")
+    print(f"checkpoints  {sum(1 for _ in keys):,}")
     print(f"runs         {len(engine.ledger.runs()):,}")
     return 0
 

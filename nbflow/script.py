@@ -1,4 +1,7 @@
-"""Script: runs a module that `nbflow export --to python` wrote, without Jupyter: parameters, lock, exit codes of `nbflow run`."""
+"""Script: runs a module that `nbflow export --to python` wrote, without Jupyter.
+
+Parameters, lock and exit codes are those of `nbflow run`.
+"""
 
 from __future__ import annotations
 
@@ -27,84 +30,102 @@ from nbflow.notebook.rewrite import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TypeAlias
 
     from nbflow.notebook.cell_attempt import CellAttempt
 
+    #: The globals of a module: a user's names and values.
+    Space: TypeAlias = dict[str, Any]
+
+
 #: What stands around the parameters in such a module.
-BEGIN, END = (
-    "# Parameters: `-p name=value` gives other values.",
-    "# End of the parameters.",
-)
+BEGIN = "# Parameters: `-p name=value` gives other values."
+END = "# End of the parameters."
 
 
 def show(value: object) -> None:
-    """Print the value of an expression that a notebook shows; a run has been shown when it was made."""
+    """Print the value of an expression that a notebook shows.
+
+    A run is not printed: it was shown when it was made.
+    """
     if value is not None and not isinstance(value, Run):
-        print(repr(value))  # noqa: T201 - it is what a person reads in the log
+        print(repr(value))  # noqa: T201  # it is what a person reads in the log
 
 
 def display(*values: object) -> None:
-    """What IPython calls so: print values."""
+    """Print values, as IPython's ``display`` shows them."""
     for value in values:
         show(value)
 
 
 if not hasattr(builtins, "display"):
-    builtins.display = display  # type: ignore[attr-defined]  # where IPython has it: code that calls it has the same key
+    # Where IPython has it: code that calls it has the same key.
+    builtins.display = display  # type: ignore[attr-defined]  # it is added here
 
 
-def run(main: Callable[[], Any], space: dict[str, Any]) -> int:
-    """Run the module whose globals are ``space`` as a job; answers the exit code of ``nbflow run``."""
+def run(main: Callable[[], object], space: Space) -> int:
+    """Run the module whose globals are ``space`` as a job; return the exit code of ``nbflow run``."""
     source = Path(space["__file__"]).resolve()
     declared = parameters.declared(_between(source.read_text("utf-8")))
     given = _parser(source.name, declared).parse_args()
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _interrupt)
     try:
-        values = parameters.given(declared, given.parameter)
-        allowed = job.allowed(given.max_failed)
-        budget = None if given.budget is None else dollars(given.budget, "--budget")
-        store = job.store_of(source, given.store)
-        os.environ["NBFLOW_STORE"] = str(store)
-        os.chdir(source.parent)
-        with (
-            job_lock(
-                store,
-                [f"job {source} {sorted(values.items(), key=str)!r}"],
-                waits=None
-                if given.no_wait
-                else lambda who: print(  # noqa: T201
-                    f"{who[0].upper()}{who[1:]}; waiting for it.", flush=True
-                ),
-            ),
-            tempfile.TemporaryDirectory(prefix="nbflow-job-") as scratch,
-        ):
-            told = Path(scratch) / "told"
-            os.environ.update(
-                job_link.environment(told, force=tuple(given.force), budget=budget)
-            )
-            space.update(values)
-            code = _performed(main)
-            return _budgeted(told, code) or _left(told, allowed)
+        return _run(main, space, source, declared, given)
     except KeyboardInterrupt:
-        print(  # noqa: T201
-            "Interrupted. What is done is saved; the same command goes on from there.",
-            file=sys.stderr,
+        _complain(
+            "Interrupted. What is done is saved; the same command continues from there."
         )
         return job.EXIT_INTERRUPTED
     except NbflowError as error:
-        print(f"nbflow: {error}", file=sys.stderr)  # noqa: T201
+        _complain(f"nbflow: {error}")
         return int(getattr(error, "exit_code", job.EXIT_USAGE))
 
 
+def _run(
+    main: Callable[[], object],
+    space: Space,
+    source: Path,
+    declared: list[parameters.Parameter],
+    given: argparse.Namespace,
+) -> int:
+    values = parameters.given(declared, given.parameter)
+    allowance = job.allowed(given.max_failed)
+    budget = None if given.budget is None else dollars(given.budget, "--budget")
+    store = job.store_of(source, given.store)
+    os.environ["NBFLOW_STORE"] = str(store)
+    os.chdir(source.parent)
+    names = [f"job {source} {sorted(values.items(), key=str)!r}"]
+    waits = None if given.no_wait else _say_waiting
+    with (
+        job_lock(store, names, waits=waits),
+        tempfile.TemporaryDirectory(prefix="nbflow-job-") as scratch,
+    ):
+        told = Path(scratch) / "told"
+        asked = job_link.environment(told, force=tuple(given.force), budget=budget)
+        os.environ.update(asked)
+        space.update(values)
+        code = _performed(main)
+        return _budgeted(told, code) or _left(told, allowance)
+
+
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201  # the log of a job
+
+
+def _say_waiting(who: str) -> None:
+    print(f"{who[0].upper()}{who[1:]}; waiting for it.", flush=True)  # noqa: T201  # the log
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def _parser(name: str, declared: list[parameters.Parameter]) -> argparse.ArgumentParser:
-    known = "\n".join(
-        f"  -p {one.name}={one.default if one.default is not None else '... (required)'}  {one.type}  {one.help}".rstrip()
-        for one in declared
-    )
+    known = "\n".join(map(_described, declared))
     parser = argparse.ArgumentParser(
         prog=name,
-        description="A notebook as a plain module; run again, it goes on where it stood.",
+        description="A notebook as a plain module; run again, it continues where it stopped.",
         epilog=f"parameters:\n{known}" if known else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -126,7 +147,8 @@ def _parser(name: str, declared: list[parameters.Parameter]) -> argparse.Argumen
         "--max-failed",
         default="0",
         metavar="N",
-        help="records that may be left undone: a number, or a share such as 5%% (default: 0)",
+        help="records that may be left undone: a number, or a share such as 5%% "
+        "(default: 0)",
     )
     parser.add_argument(
         "--force",
@@ -148,11 +170,17 @@ def _parser(name: str, declared: list[parameters.Parameter]) -> argparse.Argumen
     return parser
 
 
+def _described(one: parameters.Parameter) -> str:
+    """A parameter as a line of the help."""
+    default = "... (required)" if one.default is None else one.default
+    return f"  -p {one.name}={default}  {one.type}  {one.help}".rstrip()
+
+
 def _between(source: str) -> str:
     return source.partition(f"{BEGIN}\n")[2].partition(f"{END}\n")[0]
 
 
-def _performed(main: Callable[[], Any]) -> int:
+def _performed(main: Callable[[], object]) -> int:
     try:
         if inspect.iscoroutinefunction(main):
             asyncio.run(main())
@@ -167,30 +195,23 @@ def _performed(main: Callable[[], Any]) -> int:
 
 
 def _budgeted(told: Path, code: int) -> int:
-    """The exit code, where a budget stopped it that of a budget."""
+    """The exit code of the module, or that of a budget if one stopped it."""
     refusal = job_link.refusal(told)
-    if refusal:
-        print(refusal, file=sys.stderr)  # noqa: T201
-    return (
-        job.EXIT_BUDGET if refusal and code in (job.EXIT_OK, job.EXIT_FAILED) else code
-    )
+    if not refusal:
+        return code
+    _complain(refusal)
+    return job.EXIT_BUDGET if code in (job.EXIT_OK, job.EXIT_FAILED) else code
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _left(told: Path, allowed: tuple[float, bool]) -> int:
-    """Wait for the runs that were begun, and count what they left undone."""
+def _left(told: Path, allowance: job.Allowance) -> int:
+    """Wait for the runs that were begun, and count the records that they left undone."""
     runs = [SESSION.run_at(one) for one in dict.fromkeys(job_link.read(told))]
     states = [one.wait().reader.state() for one in runs]
-    left, records = (
-        sum(map(report.undone, states)),
-        sum(len(state.keys) + state.unread for state in states),
-    )
-    if not job.is_too_many(left, records, allowed):
+    left = sum(map(report.undone, states))
+    records = sum(len(state.keys) + state.unread for state in states)
+    if not allowance.is_exceeded(left, records):
         return job.EXIT_OK
-    print(f"{left:,} of {records:,} records not done.", file=sys.stderr)  # noqa: T201
+    _complain(f"{left:,} of {records:,} records not done.")
     return job.EXIT_RECORDS
 
 
@@ -202,79 +223,81 @@ class _Shell:
 
     ast_node_interactivity = "none"
 
-    def __init__(self, space: dict[str, Any]) -> None:
+    def __init__(self, space: Space) -> None:
         self.user_ns = space
-        self.user_ns_hidden: dict[str, Any] = {}
-        self.input_transformers_cleanup: list[Any] = []
-        self.ast_transformers: list[Any] = []
+        self.user_ns_hidden: dict[str, object] = {}
+        self.input_transformers_cleanup: list[Callable[[list[str]], list[str]]] = []
+        self.ast_transformers: list[object] = []
         self.display_pub = self.displayhook = _Screen()
 
 
 class _Screen:
-    """Shows the text of what a notebook shows as a picture or a table."""
+    """Prints the text of what a notebook shows as a picture or a table."""
 
-    def publish(self, data: dict[str, Any], _metadata: Any = None, **_: Any) -> None:
+    def publish(
+        self, data: dict[str, str], _metadata: object = None, **_: object
+    ) -> None:
         self.write_format_data(data)
 
-    def clear_output(self, wait: bool = False) -> None: ...  # noqa: FBT001, FBT002 - what is printed is printed
-    def write_format_data(self, data: dict[str, Any], _metadata: Any = None) -> None:
-        print(data.get("text/plain", ""))  # noqa: T201
+    def clear_output(self, *_: object, **__: object) -> None:
+        """Do nothing: what is printed is printed."""
+
+    def write_format_data(self, data: dict[str, str], _metadata: object = None) -> None:
+        print(data.get("text/plain", ""))  # noqa: T201  # what a person reads in the log
 
     def start_displayhook(self) -> None: ...
     def write_output_prompt(self) -> None: ...
     def finish_displayhook(self) -> None: ...
 
 
+#: By the identity of the module's globals, of which a process has few.
 _SHELLS: dict[int, _Shell] = {}
 
 
-def step_cell(line: str, space: dict[str, Any]) -> Iterator[CellAttempt]:
-    """The attempts at the step cell that the calling loop holds, which is its body: see `nbflow.export.translation`."""
+def step_cell(line: str, space: Space) -> Iterator[CellAttempt]:
+    """The attempts at the step cell that is the body of the calling loop.
+
+    `nbflow.export.source_lines` writes that loop.
+    """
     shell = _SHELLS.setdefault(id(space), _Shell(space))
     cells.install(shell, lambda: SESSION.engine)
     frame = inspect.currentframe()
     assert frame is not None
     assert frame.f_back is not None
-    return cells.enter(
-        cells.keep(parse(line), _body(Path(space["__file__"]), frame.f_back.f_lineno))
-    )
+    body = _body(Path(space["__file__"]), frame.f_back.f_lineno)
+    return cells.enter(cells.keep(parse(line), body))
 
 
 def _body(file: Path, line: int) -> list[ast.stmt]:
     """The statements of a step cell as the notebook has them, from the loop at a line of the module."""
-    tree = ast.parse(file.read_text("utf-8"))
-    loop = next(
-        (
-            node
-            for node in ast.walk(tree)
-            if isinstance(node, ast.For) and node.lineno == line
-        ),
-        None,
-    )
+    loop = _loop_at(ast.parse(file.read_text("utf-8")), line)
     if loop is None or not isinstance(loop.body[0], ast.With | ast.AsyncWith):
         raise UsageError(
-            f"{file.name}, line {line}: a step cell is a loop over step_cell(...) with one `with` inside, as nbflow export writes it."
+            f"{file.name}, line {line}: a step cell is a loop over step_cell(...) with "
+            "one `with` inside, as nbflow export writes it."
         )
-    body = [
-        part
-        for node in loop.body[0].body
-        for part in (
-            node.body
-            if isinstance(node, ast.If) and ast.unparse(node.test) == "_attempt.live"
-            else [node]
-        )
-    ]
-    return [
-        ast.copy_location(ast.Expr(node.value.args[0]), node)  # type: ignore[attr-defined]  # _is_shown says so
-        if _is_shown(node)
-        else node
-        for node in body
-    ]
+    body: list[ast.stmt] = []
+    for node in loop.body[0].body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "_attempt.live":
+            body += node.body
+        else:
+            body.append(node)
+    return list(map(_not_shown, body))
 
 
-def _is_shown(node: ast.stmt) -> bool:
-    return (
+def _loop_at(tree: ast.Module, line: int) -> ast.For | None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.For) and node.lineno == line:
+            return node
+    return None
+
+
+def _not_shown(node: ast.stmt) -> ast.stmt:
+    """The expression in ``_attempt.show(...)``; any other statement as it is."""
+    if (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Call)
         and ast.unparse(node.value.func) == "_attempt.show"
-    )
+    ):
+        return ast.copy_location(ast.Expr(node.value.args[0]), node)
+    return node

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import inspect
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbflow import _api
@@ -35,20 +36,35 @@ from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TypeAlias
 
     from nbflow._run.run import Run
     from nbflow._store.ledger import Ledger
     from nbflow._store.store import Store
 
+    #: What stands in for a step: a user's own.
+    Function: TypeAlias = Callable[..., Any]
+
 __all__ = ["CRASH_POINTS", "Isolated", "SimulatedCrash", "isolated"]
 
-#: Where a crash can be asked for: a step's or flow's output is there and not saved; it
-#: is saved and not noted; it is noted and the caller has not seen it.
+#: Where a crash can be asked for: the output of a step or flow exists and is not saved;
+#: it is saved and not noted; it is noted and the caller has not seen it.
 CRASH_POINTS = ("output", "commit", "note")
 
 
 class SimulatedCrash(BaseException):
-    """What ``crash_at`` raises. No `Exception`: no retry, no handler and no flow gets in its way."""
+    """What ``crash_at`` raises.
+
+    It is not an `Exception`: no retry, no handler and no flow stops it.
+    """
+
+
+@dataclass(slots=True)
+class _Crash:
+    """A crash that was asked for: at which point, and after how many passings."""
+
+    point: str = ""
+    passings: int = 0
 
 
 class Isolated:
@@ -56,13 +72,13 @@ class Isolated:
 
     Attributes:
         calls: names of the steps that were executed (not served from checkpoints), in
-            the order of their starts.
+            the order in which they started.
     """
 
     def __init__(self) -> None:
         self.calls: list[str] = []
         self._clock = TestClock()
-        self._crash: list[Any] = ["", 0]
+        self._crash = _Crash()
         self._machinery = SESSION.machinery
         self.runs = self._on(MemoryStore(), MemoryLedger())
         self.engine.runner.on_attempt = self.calls.append
@@ -75,22 +91,19 @@ class Isolated:
         """What performs its steps."""
         return self.runs.engine
 
-    def stub(self, step: str, function: Callable[..., Any]) -> None:
-        """Call ``function`` instead of the step's own, with the same arguments; for an async step it may be async.
+    def stub(self, step: str, function: Function) -> None:
+        """Call ``function`` instead of the step's own, with the same arguments.
 
-        Retries, limits and checkpoints are those of the step. An exception to be raised
-        is what a function raises.
+        For an async step it may be async. Retries, limits and checkpoints are those of
+        the step; an exception that the function raises counts as the step's.
         """
-        if step not in SESSION.steps:
-            raise UsageError(
-                f"There is no step {step!r} to stub; there are {', '.join(sorted(SESSION.steps)) or 'none'}."
-            )
-        is_async = SESSION.steps[step].is_async
-        self.engine.stubs[step] = (
-            _awaitable(function)
-            if is_async and not inspect.iscoroutinefunction(function)
-            else function
-        )
+        known = SESSION.steps
+        if step not in known:
+            names = ", ".join(sorted(known)) or "none"
+            raise UsageError(f"There is no step {step!r} to stub; there are {names}.")
+        if known[step].is_async and not inspect.iscoroutinefunction(function):
+            function = _awaitable(function)
+        self.engine.stubs[step] = function
 
     def send(self, event: str, records: Any, **options: Any) -> Run:
         """``nbflow.send``, on this engine."""
@@ -101,19 +114,25 @@ class Isolated:
         self._clock.wait(seconds, None)
 
     def crash_at(self, point: str, nth: int = 1) -> None:
-        """Raise `SimulatedCrash` at the ``nth`` passing of a point of `CRASH_POINTS`, once.
+        """Raise `SimulatedCrash` once, when a point is passed for the ``nth`` time.
 
         Nothing that the engine would do afterwards happens, as if the process were
         gone: send again and see.
+
+        Args:
+            point: one of `CRASH_POINTS`.
+            nth: counts the passings from now on, from 1.
         """
         if point not in CRASH_POINTS:
-            raise UsageError(
-                f"{point!r} is not a crash point; they are {', '.join(CRASH_POINTS)}."
-            )
-        self._crash[:] = [point, nth]
+            points = ", ".join(CRASH_POINTS)
+            raise UsageError(f"{point!r} is not a crash point; they are {points}.")
+        self._crash = _Crash(point, nth)
 
     def forget(self) -> None:
-        """A new process on the same store: only what is saved is left. ``calls`` begins anew."""
+        """Start over as a new process on the same store: only what is saved is left.
+
+        ``calls`` is empty again.
+        """
         engine = self.engine
         self.runs = self._on(engine.store, engine.ledger)
         self.engine.stubs.update(engine.stubs)
@@ -122,25 +141,27 @@ class Isolated:
         SESSION.replace(self.runs)
 
     def states(self, run: Run) -> dict[str, list[str]]:
-        """For each flow of ``run`` the states of its records, in order: ``{"triage": ["COMPLETED", "FAILED"]}``."""
+        """The states of the records in each flow of ``run``, in order.
+
+        For example ``{"triage": ["COMPLETED", "FAILED"]}``.
+        """
         state = run.reader.state()
+        records = range(len(state.keys))
         return {
-            name: [
-                str(State(state.item(record, flow)))
-                for record in range(len(state.keys))
-            ]
+            name: [str(State(state.item(record, flow))) for record in records]
             for flow, name in enumerate(state.flows)
         }
 
     def _reached(self, point: str) -> None:
-        if point == self._crash[0]:
-            self._crash[1] -= 1
-            if self._crash[1] == 0:
+        crash = self._crash
+        if point == crash.point:
+            crash.passings -= 1
+            if crash.passings == 0:
                 raise SimulatedCrash(f"simulated crash at {point!r}")
 
 
-def _awaitable(function: Callable[..., Any]) -> Callable[..., Any]:
-    async def stub(*args: Any, **kwargs: Any) -> Any:
+def _awaitable(function: Function) -> Function:
+    async def stub(*args: object, **kwargs: object) -> object:
         return function(*args, **kwargs)
 
     return stub

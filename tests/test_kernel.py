@@ -222,7 +222,12 @@ def test_a_notebook_and_the_module_made_of_it_share_checkpoints(kernel, tmp_path
         "import pydantic, typing\nimport nbflow as nf\nLABELS = ['billing', 'bug']",
         "class Category(pydantic.BaseModel):\n    label: typing.Literal['billing', 'bug'] = 'bug'\n",
         "def clean(text):\n    # as in the notebook\n    return text.strip()\n",
-        "@nf.step(retries=1)\ndef categorize(text):\n    print('running', text)\n    return Category(label=LABELS[len(clean(text)) % 2])\n",
+        (
+            "@nf.step(retries=1)\n"
+            "def categorize(text):\n"
+            "    print('running', text)\n"
+            "    return Category(label=LABELS[len(clean(text)) % 2])\n"
+        ),
     )
     for cell in cells:
         kernel.run(cell)

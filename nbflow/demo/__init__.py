@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rich.console import Console
+
 FILES = ("support_threads.ipynb", "threads.csv", "offline_model.py")
 
 
 def write(folder: Path) -> list[str]:
-    """Copy the demo's files into ``folder``; those that are there stay as they are. Answers which were copied.
+    """Copy the demo's files into ``folder``; existing files are kept.
+
+    Returns:
+        The names of the files that were copied.
 
     Raises:
         UsageError: the folder cannot be written to.
@@ -27,16 +32,17 @@ def write(folder: Path) -> list[str]:
             (folder / name).write_bytes((resources.files(__name__) / name).read_bytes())
     except OSError as error:
         raise UsageError(
-            f"The demo cannot be written to {folder}: {error.strerror or error}. Name another folder: nbflow demo FOLDER"
+            f"The demo cannot be written to {folder}: {error.strerror or error}. Name "
+            "another folder: nbflow demo FOLDER"
         ) from None
     return missing
 
 
-def run(folder: Path, console: Any) -> int:
-    """Write the demo and run its notebook as a job; the exit code is 0 although records fail.
+def run(folder: Path, console: Console) -> int:
+    """Write the demo and run its notebook as a job.
 
-    They are meant to: the table says which and why, and the next ``nbflow demo`` tries
-    only those.
+    The exit code is 0 although records fail. They are meant to: the table says which
+    and why, and the next ``nbflow demo`` tries only those.
     """
     from nbflow import job
 
@@ -44,12 +50,11 @@ def run(folder: Path, console: Any) -> int:
     notebook = folder / FILES[0]
     if copied:
         console.print(f"Wrote {', '.join(copied)} to {folder}/")
-    # A store of the demo's own, whatever store lies further up: trying it out leaves
-    # nothing elsewhere.
+    # The demo has a store of its own, whatever store lies further up, so that trying it
+    # out leaves nothing elsewhere.
     store = None if "NBFLOW_STORE" in os.environ else folder / ".nbflow"
-    code = job.run(
-        notebook, job.Options(output=notebook, store=store, max_failed="100%"), console
-    )
+    options = job.Options(output=notebook, store=store, max_failed="100%")
+    code = job.run(notebook, options, console)
     if code == 0:
         console.print(f"database  {folder / 'support.db'}")
         console.print("\nRun the same command again: only what failed is executed.")

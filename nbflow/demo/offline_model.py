@@ -87,8 +87,10 @@ EXAMPLES = (
 )
 
 REPLIES = {
-    "billing": "Sorry about the trouble with your bill. We are checking the payments on your account and will write within a day.",
-    "bug": "Thank you for the report. Could you tell us the version of the app and of the sensor? We are looking into it.",
+    "billing": "Sorry about the trouble with your bill. We are checking the payments on "
+    "your account and will write within a day.",
+    "bug": "Thank you for the report. Could you tell us the version of the app and of "
+    "the sensor? We are looking into it.",
     "account_access": "Let us get you back in. For your safety we first need to confirm that the account is yours.",
     "shipping": "We have asked the courier where your parcel is and will write as soon as we know more.",
     "feature_request": "Thank you for the idea. It is on the list that our product team reads every week.",
@@ -103,7 +105,7 @@ LONGEST = 4_000  # characters; beyond that the answer never comes in time
 TIMES_OUT, RATE_LIMITED, CHATTERS, INVENTS = 0.07, 0.11, 0.15, 0.18
 
 
-class RateLimited(Exception):  # noqa: N818 - the name that clients give it
+class RateLimited(Exception):  # noqa: N818  # the name that clients give it
     """429 Too Many Requests: come back after ``retry_after`` seconds."""
 
     status_code = 429
@@ -116,7 +118,7 @@ class RateLimited(Exception):  # noqa: N818 - the name that clients give it
         )
 
 
-class Unprocessable(Exception):  # noqa: N818 - likewise
+class Unprocessable(Exception):  # noqa: N818  # likewise
     """422 Unprocessable Content: the same request will be refused again."""
 
     status_code = 422
@@ -170,7 +172,7 @@ def _luck(task: str, text: str, request: int) -> float:
 
 
 @cache
-def _requests(task: str, text: str) -> Iterator[int]:  # noqa: ARG001 - what the cache knows it by
+def _requests(task: str, text: str) -> Iterator[int]:  # noqa: ARG001  # what the cache knows it by
     """Counts the requests for one text in this process: what makes a retry differ from the first try."""
     return count(1)
 

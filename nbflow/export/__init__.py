@@ -1,16 +1,16 @@
-"""Export: a notebook becomes the scheduled job, written as the platform's own engineers would write it."""
+"""Export: a notebook becomes a scheduled job, written as the platform's own engineers would write it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nbflow.export.prepare import Export
+    from nbflow.export.result import Export
 
 
 def export(
@@ -19,7 +19,7 @@ def export(
     *,
     schedule: str | None = None,
     timezone: str | None = None,
-    parameters: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, object] | None = None,
     max_failed: str | int | None = None,
     budget: str | float | None = None,
     timeout: str | float | None = None,
@@ -34,18 +34,19 @@ def export(
     stays as it is.
 
     Args:
-        notebook: the notebook; it stays as it is.
+        notebook: the notebook; it is not changed.
         to: the target: ``"cron"``, ``"systemd"``, ``"airflow"``, ... ; ``nbflow export
             --help`` lists them.
         schedule: five fields of cron, ``"0 6 * * 1-5"``. What two schedulers read
             differently is refused.
-        timezone: the zone that they are meant in, ``"Europe/Berlin"``; that of this
-            machine by default.
+        timezone: the zone of the schedule, ``"Europe/Berlin"``; that of this machine by
+            default.
         parameters: values for names of the cell tagged ``parameters``.
-        max_failed: records that each run may leave undone, ``5`` or ``"5%"``.
+        max_failed: the number of records that each run may leave undone, ``5``, or a
+            share of them, ``"5%"``.
         budget: US dollars that the calls of models in each run may cost, ``"$5"``.
         timeout: the longest that one cell may take, ``"30m"``.
-        name: what the job is called; the notebook's name by default.
+        name: the title of the job; the notebook's name by default.
         output: the folder; ``exports/NAME-TARGET`` beside the notebook by default.
         dry_run: write nothing.
         force: export although ``nbflow check`` finds errors.
@@ -56,7 +57,7 @@ def export(
 
     Raises:
         UsageError: the notebook, the schedule, a parameter, the folder or the target
-            stands against it; says what to do.
+            does not allow it; says what to do.
     """
     from dataclasses import replace
     from pathlib import Path
@@ -64,42 +65,49 @@ def export(
     from nbflow.export.prepare import Order, prepare
     from nbflow.export.schema import spelled
 
-    for argument, value in {
-        "to": to,
-        "schedule": schedule,
-        "timezone": timezone,
-        "name": name,
-    }.items():
-        if not isinstance(value, str) and (value is not None or argument == "to"):
-            raise UsageError(
-                f'{argument}={value!r} has to be a text, as in nf.export("threads.ipynb", to="cron", schedule="0 6 * * 1-5").'
-            )
+    _check_text("to", to)
+    for argument, value in (
+        ("schedule", schedule),
+        ("timezone", timezone),
+        ("name", name),
+    ):
+        if value is not None:
+            _check_text(argument, value)
     if not isinstance(parameters, Mapping | None):
         raise UsageError(
-            f'parameters={parameters!r} has to be a dict of names and values: {{"day": "2026-11-24"}}.'
+            f"parameters={parameters!r} has to be a dict of names and values: "
+            '{"day": "2026-11-24"}.'
         )
     path = Path(notebook).expanduser()
-    said = {"--max-failed": max_failed, "--budget": budget, "--timeout": timeout}
-    options = [
-        part
-        for option, value in said.items()
-        if value is not None
-        for part in (option, str(value))
-    ]
-    made = prepare(
-        Order(
-            path,
-            to,
-            schedule,
-            timezone,
-            spelled(path, parameters or {}),
-            options,
-            name,
-            Path(output) if output is not None else None,
-            force,
-        )
+    options: list[str] = []
+    for option, limit in (
+        ("--max-failed", max_failed),
+        ("--budget", budget),
+        ("--timeout", timeout),
+    ):
+        if limit is not None:
+            options += [option, str(limit)]
+    order = Order(
+        notebook=path,
+        to=to,
+        schedule=schedule,
+        timezone=timezone,
+        parameters=spelled(path, parameters or {}),
+        options=options,
+        name=name,
+        output=Path(output) if output is not None else None,
+        force=force,
     )
-    if dry_run:
-        return made
-    made.write()
-    return replace(made, is_written=True)
+    made = prepare(order)
+    if not dry_run:
+        made.write()
+        made = replace(made, is_written=True)
+    return made
+
+
+def _check_text(argument: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise UsageError(
+            f"{argument}={value!r} has to be a text, as in "
+            'nf.export("threads.ipynb", to="cron", schedule="0 6 * * 1-5").'
+        )

@@ -43,7 +43,7 @@ with DAG(
 
 
 class Airflow:
-    """One task in bash, which Airflow can stop: it gets the lines and the exit code as they are."""
+    """One task in bash, which Airflow can stop and whose lines and exit code it gets."""
 
     name = "airflow"
     about = "a DAG for Airflow 3 on this machine"
@@ -52,47 +52,27 @@ class Airflow:
     has_kernel = True
 
     def refusals(self, job: Job) -> Iterable[str]:
-        """Nothing: it takes every job."""
+        """Nothing: Airflow takes every job."""
         del job
         return ()
 
     def files(self, job: Job) -> Mapping[str, str]:
         """The DAG."""
         assert job.schedule is not None
-        path = f'PATH={shlex.quote(str(PurePath(job.program).parent))}:"$PATH"'
-        command = " ".join(
-            [
-                path,
-                "exec",
-                shlex.join(job.command_of(job.program, job.store, ())),
-                *map(_argument, _numbered(job)),
-            ]
-        )
-        given = [
-            f'"{name}": {source.literal(_text(one))}' for name, one in _numbered(job)
-        ]
-        environment = [
-            f"{source.literal(name)}: literal({source.literal(value)})"
-            for name, value in job.environment.items()
-        ]
-        secrets = (
-            f"where the worker has {', '.join(map(source.literal, job.secrets))}"
-            if job.secrets
-            else "what the worker has"
-        )
+        secrets = "what the worker has"
+        if job.secrets:
+            names = ", ".join(map(source.literal, job.secrets))
+            secrets = f"where the worker has {names}"
+        params = [f"{source.literal(one.name)}: {_param(one)}" for one in job.settings]
         text = source.filled(
             _DAG,
             name=source.literal(job.name),
             title=source.literal(job.title),
             cron=source.literal(job.schedule.cron),
             timezone=source.literal(job.schedule.timezone),
-            params=source.block(
-                (f"{source.literal(one.name)}: {_param(one)}" for one in job.settings),
-                "{}",
-                4,
-            ),
-            command=source.literal(command),
-            env=source.block([*given, *environment], "{}", 8),
+            params=source.block(params, "{}", 4),
+            command=source.literal(_command(job)),
+            env=source.block(_environment(job), "{}", 8),
             secrets=secrets,
             folder=source.literal(str(job.folder)),
         )
@@ -102,12 +82,19 @@ class Airflow:
         """Symlink it into Airflow's folder of DAGs."""
         dags = '"$(airflow config get-value core dags_folder)"'
         return Guide(
-            install=f'`ln -s "$PWD/{_file(job)}" {dags}/ && airflow dags reserialize && airflow dags unpause {job.name}`',
+            install=f'`ln -s "$PWD/{_file(job)}" {dags}/ && airflow dags reserialize && '
+            f"airflow dags unpause {job.name}`",
             test=f"`airflow dags test {job.name}`",
-            watch=f"`airflow dags list-runs {job.name}`, or the page of the DAG: a task's log is what `nbflow run` prints, with its exit code.",
-            remove=f"`airflow dags pause {job.name}; rm {dags}/{_file(job)} && airflow dags delete -y {job.name}`",
-            missed="Of the runs that were missed the latest is started when the scheduler is back. One that is due while another is at work waits for it; while one that was started by hand is at work, it is skipped.",
-            secrets='set them in the environment of Airflow\'s workers, or take them from Airflow\'s variables: add `"NAME": "{{ var.value.NAME }}"` to `env` in the DAG.',
+            watch=f"`airflow dags list-runs {job.name}`, or the page of the DAG: a "
+            f"task's log is what `nbflow run` prints, with its exit code.",
+            remove=f"`airflow dags pause {job.name}; rm {dags}/{_file(job)} && airflow "
+            f"dags delete -y {job.name}`",
+            missed="When the scheduler is back, it starts the latest of the missed runs. A "
+            "run that is due while another is at work waits for it; it is skipped while "
+            "a run that was started by hand is at work.",
+            secrets="set them in the environment of Airflow's workers, or take them from "
+            'Airflow\'s variables: add `"NAME": "{{ var.value.NAME }}"` to `env` '
+            "in the DAG.",
         )
 
 
@@ -119,31 +106,51 @@ def _file(job: Job) -> str:
 
 
 def _numbered(job: Job) -> list[tuple[str, Setting]]:
-    """The parameters with the environment variables that they go through: not each name is one that a shell knows."""
+    """The parameters with the environment variables that they go through.
+
+    Numbered, since a shell does not take every name of a parameter.
+    """
     return [(f"NBFLOW_{number}", one) for number, one in enumerate(job.settings, 1)]
 
 
-def _argument(numbered: tuple[str, Setting]) -> str:
-    variable, setting = numbered
-    return (
-        f'${{{variable}:+-p "${variable}"}}'
-        if source.is_open(setting)
-        else f'-p "${variable}"'
-    )
+def _command(job: Job) -> str:
+    path = shlex.quote(str(PurePath(job.program).parent))
+    command = shlex.join(job.command_of(job.program, job.store, ()))
+    arguments = [_argument(variable, one) for variable, one in _numbered(job)]
+    return " ".join([f'PATH={path}:"$PATH"', "exec", command, *arguments])
 
 
-def _text(setting: Setting) -> str:
-    """The template of the variable's value; what it puts in is not read as a template again."""
+def _argument(variable: str, setting: Setting) -> str:
+    """The argument of a parameter, as a shell reads it; none for one that is left open."""
+    if source.is_open(setting):
+        return f'${{{variable}:+-p "${variable}"}}'
+    return f'-p "${variable}"'
+
+
+def _environment(job: Job) -> list[str]:
+    given = [
+        f'"{variable}": {source.literal(_template(one))}'
+        for variable, one in _numbered(job)
+    ]
+    others = [
+        f"{source.literal(name)}: literal({source.literal(value)})"
+        for name, value in job.environment.items()
+    ]
+    return [*given, *others]
+
+
+def _template(setting: Setting) -> str:
+    """The template of a variable's value; what it puts in is not a template again."""
     value = f"params[{setting.name!r}]"
     text = f"{setting.name}={{{{ {value} }}}}"
-    return (
-        f"{{% if {value} is not none %}}{text}{{% endif %}}"
-        if source.is_open(setting)
-        else text
-    )
+    if source.is_open(setting):
+        return f"{{% if {value} is not none %}}{text}{{% endif %}}"
+    return text
 
 
 def _param(setting: Setting) -> str:
     schema, value = source.offer(setting)
-    more = schema | ({"description": setting.help} if setting.help else {})
-    return f"Param({', '.join([source.literal(value), *(f'{name}={source.literal(part)}' for name, part in more.items())])})"
+    if setting.help:
+        schema = schema | {"description": setting.help}
+    parts = [f"{name}={source.literal(part)}" for name, part in schema.items()]
+    return f"Param({', '.join([source.literal(value), *parts])})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbflow.errors import UsageError
 from nbflow.export import result
@@ -14,15 +14,18 @@ from nbflow.export.targets import targets
 if TYPE_CHECKING:
     import argparse
 
+    from rich.console import Console
 
-def run(arguments: argparse.Namespace, console: Any) -> int:
-    """Export, look for drift, or list the targets; answers the exit code."""
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Export, look for drift, or list the targets; return the exit code."""
     if arguments.to == "list":
         console.print(listed(), soft_wrap=True)
         return 0
     if arguments.notebook is None:
         raise UsageError(
-            'Say which notebook: nbflow export threads.ipynb --to systemd --schedule "0 6 * * 1-5".'
+            "Say which notebook: nbflow export threads.ipynb --to systemd "
+            '--schedule "0 6 * * 1-5".'
         )
     if arguments.drift:
         return _drift(arguments, console)
@@ -30,24 +33,7 @@ def run(arguments: argparse.Namespace, console: Any) -> int:
         raise UsageError(
             f"Say which scheduler it is for: --to {', --to '.join(targets())}."
         )
-    options = [
-        part
-        for name in ("max_failed", "budget", "timeout")
-        if (value := getattr(arguments, name)) is not None
-        for part in (f"--{name.replace('_', '-')}", value)
-    ]
-    order = Order(
-        arguments.notebook,
-        arguments.to,
-        arguments.schedule,
-        arguments.timezone,
-        arguments.parameter,
-        options,
-        arguments.name,
-        arguments.output,
-        arguments.force,
-    )
-    made = prepare(order)
+    made = prepare(_order(arguments))
     if not arguments.dry_run:
         made.write()
         made = replace(made, is_written=True)
@@ -60,24 +46,39 @@ def listed() -> str:
     return "\n".join(f"  {name:<18} {one.about}" for name, one in targets().items())
 
 
-def _drift(arguments: argparse.Namespace, console: Any) -> int:
+def _order(arguments: argparse.Namespace) -> Order:
+    options: list[str] = []
+    for name in ("max_failed", "budget", "timeout"):
+        value = getattr(arguments, name)
+        if value is not None:
+            options += [f"--{name.replace('_', '-')}", value]
+    return Order(
+        notebook=arguments.notebook,
+        to=arguments.to,
+        schedule=arguments.schedule,
+        timezone=arguments.timezone,
+        parameters=arguments.parameter,
+        options=options,
+        name=arguments.name,
+        output=arguments.output,
+        force=arguments.force,
+    )
+
+
+def _drift(arguments: argparse.Namespace, console: Console) -> int:
+    """Print which exports have drifted; the exit code is 1 if one has."""
     found = exports_of(arguments.notebook, arguments.output)
     if not found:
         console.print(
-            f"There is no export of {arguments.notebook}; name its folder with --output if it is not in exports/ beside it.",
+            f"There is no export of {arguments.notebook}; name its folder with "
+            "--output if it is not in exports/ beside it.",
             soft_wrap=True,
         )
     code = 0
     for folder in found:
-        paths = drifted(arguments.notebook, folder)
-        code = code or int(bool(paths))
-        console.print(
-            f"{folder}: "
-            + (
-                f"the notebook has drifted from it: {', '.join(paths)}"
-                if paths
-                else "as the notebook is"
-            ),
-            soft_wrap=True,
-        )
+        said = "as the notebook is"
+        if paths := drifted(arguments.notebook, folder):
+            said = f"the notebook has drifted from it: {', '.join(paths)}"
+            code = 1
+        console.print(f"{folder}: {said}", soft_wrap=True)
     return code

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbflow.export import source
-from nbflow.export.spec import Guide, Job, Setting
+from nbflow.export.spec import Guide, Job, JsonSchema, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,7 +44,8 @@ $call
 job = dg.define_asset_job($job, selection=[notebook], executor_def=dg.in_process_executor, tags={"nbflow": $name})
 
 
-@dg.schedule(name=$schedule, job=job, cron_schedule=$cron, execution_timezone=$timezone, default_status=dg.DefaultScheduleStatus.RUNNING)
+@dg.schedule(name=$schedule, job=job, cron_schedule=$cron, execution_timezone=$timezone, \
+default_status=dg.DefaultScheduleStatus.RUNNING)
 def schedule(context: dg.ScheduleEvaluationContext):
     if context.instance.get_run_records(dg.RunsFilter(job_name=job.name, statuses=UNDER_WAY), limit=1):
         return dg.SkipReason("The last run is still at work.")
@@ -71,6 +72,7 @@ class Dagster:
     def files(self, job: Job) -> Mapping[str, str]:
         """The definitions."""
         assert job.schedule is not None
+        fields = "".join(f"\n    {_field(one)}" for one in job.settings)
         text = source.filled(
             _DEFINITIONS,
             name=source.literal(job.name),
@@ -82,7 +84,7 @@ class Dagster:
             timezone=source.literal(job.schedule.timezone),
             constants=source.constants(job),
             output=source.literal(job.output),
-            parameters="".join(f"\n    {_field(one)}" for one in job.settings) + "\n",
+            parameters=f"{fields}\n",
             call=source.call(job, "context.log.info"),
         )
         return {_FILE: text}
@@ -90,12 +92,18 @@ class Dagster:
     def guide(self, job: Job) -> Guide:
         """Load the file into Dagster, whose daemon starts the runs."""
         return Guide(
-            install=f"`dagster dev -f {_FILE}` tries it, with a page and the daemon. To stay, name the file in the `workspace.yaml` of your Dagster: `load_from: [{{python_file: <this folder>/{_FILE}}}]`. The schedule is on as soon as Dagster knows it.",
+            install=f"`dagster dev -f {_FILE}` tries it, with a page and the daemon. To "
+            f"stay, name the file in the `workspace.yaml` of your Dagster: "
+            f"`load_from: [{{python_file: <this folder>/{_FILE}}}]`. The schedule "
+            f"is on as soon as Dagster knows it.",
             test=f"`dagster job execute -f {_FILE} -j {_job(job)}`",
-            watch="The page of the job: nbflow's lines are in the log of the run, the output notebook is with the asset.",
+            watch="The page of the job: nbflow's lines are in the log of the run, the "
+            "output notebook is with the asset.",
             remove="Take the file out of `workspace.yaml`.",
-            missed="Of the runs that were missed the latest is started when the daemon is back. One that is due while another is at work is skipped, and says so.",
-            secrets="set them in the environment of Dagster, or in a file `.env` where it is started.",
+            missed="When the daemon is back, it starts the latest of the missed runs. A run "
+            "that is due while another is at work is skipped, and says so.",
+            secrets="set them in the environment of Dagster, or in a file `.env` where it "
+            "is started.",
         )
 
 
@@ -112,11 +120,14 @@ def _field(setting: Setting) -> str:
     return f"{setting.name}: {_type(schema)} = Field({source.literal(value)}{more})"
 
 
-def _type(schema: Mapping[str, Any]) -> str:
-    """The type, if Dagster's configuration knows it; else anything, and `nbflow run` looks at it."""
+def _type(schema: JsonSchema) -> str:
+    """The type, if Dagster's configuration knows it.
+
+    Otherwise it is anything, and `nbflow run` checks it.
+    """
     kind = source.annotation(schema)
     if "enum" in schema:
-        return (
-            kind if all(isinstance(value, str) for value in schema["enum"]) else "Any"
-        )
-    return "Any" if "|" in kind.removesuffix(" | None") or "Literal" in kind else kind
+        is_known = all(isinstance(value, str) for value in schema["enum"])
+    else:
+        is_known = "|" not in kind.removesuffix(" | None") and "Literal" not in kind
+    return kind if is_known else "Any"

@@ -1,4 +1,4 @@
-"""Drift: whether an export is still what its notebook is."""
+"""Drift: whether an export still matches its notebook."""
 
 from __future__ import annotations
 
@@ -19,36 +19,37 @@ def exports_of(notebook: Path, output: Path | None = None) -> list[Path]:
         UsageError: there is no such notebook.
     """
     documents.read(notebook)
-    places = (
-        [output]
-        if output is not None
-        else sorted(notebook.resolve().parent.glob(f"{EXPORTS}/*"))
-    )
-    return [
-        place
-        for place in places
-        if (place / folders.MANIFEST).is_file()
-        and (place / folders.remembered(place)["notebook"]).resolve()
-        == notebook.resolve()
-    ]
+    places = [output] if output is not None else _beside(notebook)
+    return [place for place in places if _is_export_of(notebook, place)]
+
+
+def _beside(notebook: Path) -> list[Path]:
+    return sorted(notebook.resolve().parent.glob(f"{EXPORTS}/*"))
+
+
+def _is_export_of(notebook: Path, place: Path) -> bool:
+    if not (place / folders.MANIFEST).is_file():
+        return False
+    owner = place / folders.remembered(place)["notebook"]
+    return owner.resolve() == notebook.resolve()
 
 
 def drifted(notebook: Path, folder: Path) -> list[str]:
-    """The files that would be others if the notebook were exported again as it was the last time.
+    """The files that would change if the notebook were exported again as it was last.
 
     Raises:
-        UsageError: it could not be exported any more; says why.
+        UsageError: the notebook can no longer be exported; says why.
     """
     last = folders.remembered(folder)
     order = Order(
-        notebook,
-        last["to"],
-        last["schedule"],
-        last["timezone"],
-        last["parameters"],
-        last["options"],
-        last["name"],
-        folder,
+        notebook=notebook,
+        to=last["to"],
+        schedule=last["schedule"],
+        timezone=last["timezone"],
+        parameters=last["parameters"],
+        options=last["options"],
+        name=last["name"],
+        output=folder,
         force=True,
     )
     return [

@@ -1,4 +1,8 @@
-"""Environment: the packages of a job, pinned to what is installed here; a lock of the project itself goes before that."""
+"""Environment: the packages of a job, pinned.
+
+A lock of the project itself comes first; without one, the versions are those that are
+installed here.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +13,31 @@ import subprocess
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PYLOCK, REQUIREMENTS = "pylock.toml", "requirements.txt"
-#: Files that say what a project needs, besides a lock: copied as they are.
+    from packaging.requirements import Requirement
+
+PYLOCK = "pylock.toml"
+REQUIREMENTS = "requirements.txt"
+_UV_LOCK = "uv.lock"
+#: Files besides a lock that say what a project needs: copied as they are.
 _SAID = ("pyproject.toml", "environment.yml", "environment.yaml")
+#: Seconds that uv may take.
 _PATIENCE = 120
 _NBFLOW = "nbflow"
 #: What `nbflow run` needs of the extra `lab`; a job shows nothing to anybody.
 _KERNEL = ("nbclient", "ipykernel")
+_ORIGIN = "what is imported and installed here"
+_AS_PYLOCK = ("--format", "pylock.toml")
+_UV_EXPORT = ("export", "--frozen", "--quiet", "--no-emit-project", *_AS_PYLOCK)
+_UV_COMPILE = (
+    "pip", "compile", "-", "--quiet", "--no-deps", "--no-header", *_AS_PYLOCK,
+)  # fmt: skip
+#: A requirement that allows exactly one version.
+_PINNED = re.compile(r"[\w.-]+(\[[^]]*\])?\s*(===?|@)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +49,8 @@ class Environment:
         files: that file, and what the project says about itself, by name.
         origin: where the versions come from, for a person.
         warnings: what the file does not hold.
-        has_wheels: some packages were installed from a place that is no index, and have
-            to be put beside it.
+        has_wheels: some packages were not installed from an index, and their wheels have
+            to be put beside the file.
     """
 
     lock: str
@@ -43,113 +60,128 @@ class Environment:
     has_wheels: bool = False
 
 
+class _Lock(NamedTuple):
+    """A file that pins everything: its name, its text and what it was made from."""
+
+    name: str
+    text: str
+    origin: str
+
+
+class _Loose(NamedTuple):
+    """A distribution that no index has, and where it was installed from."""
+
+    name: str
+    version: str
+    where: str
+
+
 def environment(
     folder: Path, packages: Iterable[str], *, has_kernel: bool = True
 ) -> Environment:
-    """Pin the environment of a notebook in ``folder`` that imports these distributions, and is run in a kernel or without."""
-    needed = {_NBFLOW, *packages, *(_KERNEL if has_kernel else ())}
+    """Pin the environment of a notebook.
+
+    Args:
+        folder: where the notebook is.
+        packages: the distributions that it imports.
+        has_kernel: the job runs it in a Jupyter kernel.
+    """
+    needed = {_NBFLOW, *packages}
+    if has_kernel:
+        needed.update(_KERNEL)
     place = _project(folder)
-    said = {
-        name: (place / name).read_text("utf-8")
-        for name in _SAID
-        if place is not None and (place / name).is_file()
-    }
+    said = {} if place is None else _said(place)
     warnings: list[str] = []
-    if place is not None and (own := _own_lock(place, warnings)) is not None:
-        lock, text, origin = own
-        missing = sorted(
-            name
-            for name in needed
-            if not re.search(
-                rf"(?<![a-z0-9-]){_plain(name)}(?![a-z0-9-])", _plain(text)
-            )
-        )
+    own = None if place is None else _own_lock(place, warnings)
+    if own is not None:
+        missing = sorted(name for name in needed if not _names(own.text, name))
         if missing:
             warnings.append(
-                f"{origin} does not name {', '.join(missing)}, which the job needs."
+                f"{own.origin} does not name {', '.join(missing)}, which the job needs."
             )
-        return Environment(lock, said | {lock: text}, origin, tuple(warnings))
+        files = said | {own.name: own.text}
+        return Environment(own.name, files, own.origin, tuple(warnings))
     pins, loose = _installed(["pydantic", *needed] if has_kernel else needed)
     warnings += [
-        f"{name} {version} is installed here from {where}, not from an index: put its wheel into the folder `wheels` of the export (pip wheel --no-deps -w wheels {where})."
-        for name, version, where in loose
+        f"{one.name} {one.version} is installed here from {one.where}, not from an "
+        "index: put its wheel into the folder `wheels` of the export "
+        f"(pip wheel --no-deps -w wheels {one.where})."
+        for one in loose
     ]
+    name = REQUIREMENTS
     text = "".join(f"{name}=={version}\n" for name, version in pins.items())
-    if locked := _compiled(text, [name for name, _, _ in loose], warnings):
-        return Environment(
-            PYLOCK,
-            said | {PYLOCK: locked},
-            "what is imported and installed here",
-            tuple(warnings),
-            bool(loose),
-        )
-    return Environment(
-        REQUIREMENTS,
-        said | {REQUIREMENTS: text},
-        "what is imported and installed here",
-        tuple(warnings),
-        bool(loose),
-    )
+    # An index has no digests of what was not installed from one.
+    if not loose and (locked := _uv(_UV_COMPILE, Path.cwd(), warnings, given=text)):
+        name, text = PYLOCK, locked
+    files = said | {name: text}
+    return Environment(name, files, _ORIGIN, tuple(warnings), bool(loose))
+
+
+# The project.
 
 
 def _project(folder: Path) -> Path | None:
-    """The nearest folder, upward to the root of a checkout, that says something about packages."""
+    """The nearest folder that says something about packages, up to the root of a checkout."""
     for place in (folder, *folder.parents):
-        if any(
-            (place / name).is_file()
-            for name in (*_SAID, PYLOCK, REQUIREMENTS, "uv.lock")
-        ):
+        names = (*_SAID, PYLOCK, REQUIREMENTS, _UV_LOCK)
+        if any((place / name).is_file() for name in names):
             return place
         if (place / ".git").exists():
             break
     return None
 
 
-def _own_lock(place: Path, warnings: list[str]) -> tuple[str, str, str] | None:
-    """The project's own lock as one of the two forms: its name, its text, what it was."""
+def _said(place: Path) -> dict[str, str]:
+    """The files in which a project says what it needs."""
+    paths = [place / name for name in _SAID]
+    return {path.name: path.read_text("utf-8") for path in paths if path.is_file()}
+
+
+def _own_lock(place: Path, warnings: list[str]) -> _Lock | None:
+    """The project's own lock."""
     if (place / PYLOCK).is_file():
-        return PYLOCK, (place / PYLOCK).read_text("utf-8"), PYLOCK
-    if (place / "uv.lock").is_file():
-        if text := _uv(
-            [
-                "export",
-                "--frozen",
-                "--quiet",
-                "--no-emit-project",
-                "--format",
-                "pylock.toml",
-            ],
-            place,
-            warnings,
-        ):
-            return PYLOCK, text, "uv.lock"
+        return _Lock(PYLOCK, (place / PYLOCK).read_text("utf-8"), PYLOCK)
+    if (place / _UV_LOCK).is_file():
+        if text := _uv(_UV_EXPORT, place, warnings):
+            return _Lock(PYLOCK, text, _UV_LOCK)
         warnings.append(
-            "uv.lock was not read, since uv cannot be run here: the versions are those that are installed."
+            "uv.lock was not read, since uv cannot be run here: the versions are those "
+            "that are installed."
         )
     file = place / REQUIREMENTS
     if file.is_file():
         text = file.read_text("utf-8")
-        lines = [
-            line.strip()
-            for line in text.splitlines()
-            if line.strip() and not line.lstrip().startswith(("#", "--hash"))
-        ]
-        if lines and all(
-            re.match(r"[\w.-]+(\[[^]]*\])?\s*(===?|@)", line) for line in lines
-        ):
-            return REQUIREMENTS, text, REQUIREMENTS
+        if _is_pinned(text):
+            return _Lock(REQUIREMENTS, text, REQUIREMENTS)
     return None
 
 
-def _installed(
-    names: Iterable[str],
-) -> tuple[dict[str, str], list[tuple[str, str, str]]]:
-    """Distributions with all that they need, as installed: name to version; and those that no index has."""
-    from packaging.requirements import Requirement
+def _is_pinned(requirements: str) -> bool:
+    """Whether every line of a ``requirements.txt`` allows exactly one version."""
+    stripped = [line.strip() for line in requirements.splitlines()]
+    lines = [line for line in stripped if line and not line.startswith(("#", "--hash"))]
+    return bool(lines) and all(map(_PINNED.match, lines))
 
+
+def _names(lock: str, package: str) -> bool:
+    """Whether a lock names a package, however either of them spells it."""
+    pattern = rf"(?<![a-z0-9-]){_plain(package)}(?![a-z0-9-])"
+    return re.search(pattern, _plain(lock)) is not None
+
+
+# What is installed.
+
+
+def _installed(names: Iterable[str]) -> tuple[dict[str, str], list[_Loose]]:
+    """Distributions with all that they need, as they are installed.
+
+    Returns:
+        The version of each, by name; and those that were not installed from an index.
+    """
     pins: dict[str, str] = {}
-    loose: list[tuple[str, str, str]] = []
-    waiting, seen = [(name, "") for name in names], set[tuple[str, str]]()
+    loose: list[_Loose] = []
+    waiting = [(name, "") for name in names]
+    seen: set[tuple[str, str]] = set()
     while waiting:
         name, extra = waiting.pop()
         if (_plain(name), extra) in seen:
@@ -162,12 +194,22 @@ def _installed(
         if found.name not in pins:
             pins[found.name] = found.version
             if where := _address(found):
-                loose.append((found.name, found.version, where))
-        for line in found.requires or ():
-            need = Requirement(line)
-            if need.marker is None or need.marker.evaluate({"extra": extra}):
-                waiting += [(need.name, one) for one in ("", *need.extras)]
+                loose.append(_Loose(found.name, found.version, where))
+        for need in _needs(found, extra):
+            waiting += [(need.name, one) for one in ("", *need.extras)]
     return dict(sorted(pins.items(), key=lambda pin: pin[0].lower())), loose
+
+
+def _needs(found: metadata.Distribution, extra: str) -> list[Requirement]:
+    """What a distribution needs here with one of its extras, or without (``""``)."""
+    from packaging.requirements import Requirement
+
+    needs = [Requirement(line) for line in found.requires or ()]
+    return [
+        need
+        for need in needs
+        if need.marker is None or need.marker.evaluate({"extra": extra})
+    ]
 
 
 def _address(found: metadata.Distribution) -> str | None:
@@ -176,35 +218,26 @@ def _address(found: metadata.Distribution) -> str | None:
     return str(json.loads(text)["url"]).removeprefix("file://") if text else None
 
 
-def _compiled(pins: str, without: list[str], warnings: list[str]) -> str | None:
-    """The pins as a ``pylock.toml`` with the digests of all files, if uv is here and reaches an index."""
-    if without:  # no index has them, so no digest of theirs can be written
-        return None
-    return _uv(
-        [
-            "pip",
-            "compile",
-            "-",
-            "--quiet",
-            "--no-deps",
-            "--no-header",
-            "--format",
-            "pylock.toml",
-        ],
-        Path.cwd(),
-        warnings,
-        given=pins,
-    )
+def _plain(text: str) -> str:
+    """Names of packages in the one spelling that all spellings have in common."""
+    return re.sub(r"[-_.]+", "-", text).lower()
+
+
+# uv.
 
 
 def _uv(
-    arguments: list[str], folder: Path, warnings: list[str], given: str | None = None
+    arguments: Iterable[str],
+    folder: Path,
+    warnings: list[str],
+    given: str | None = None,
 ) -> str | None:
+    """What uv prints; ``None`` if it is not there or fails, which ``warnings`` says."""
     program = shutil.which("uv")
     if program is None:
         return None
     try:
-        done = subprocess.run(  # noqa: S603 - no shell, a fixed command
+        done = subprocess.run(  # noqa: S603  # no shell, a fixed command
             [program, *arguments],
             cwd=folder,
             input=given,
@@ -218,12 +251,10 @@ def _uv(
         return None
     if done.returncode:
         said = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        why = said[0].strip().removeprefix("cause: ")
         warnings.append(
-            f"Versions are pinned without digests, since uv could not write pylock.toml: {said[0].strip().removeprefix('cause: ')}"
+            "Versions are pinned without digests, since uv could not write "
+            f"pylock.toml: {why}"
         )
         return None
     return done.stdout
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[-_.]+", "-", text).lower()

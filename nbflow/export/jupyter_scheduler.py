@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _LAUNCHER, _INSTALL = "launcher.ipynb", "install.py"
 _WORDS = """
-Notebook Jobs runs a copy of this notebook, made when it was scheduled. It only calls `nbflow run`, on the notebook as it
+Notebook Jobs runs a copy of this notebook, made when it was scheduled. \
+It only calls `nbflow run`, on the notebook as it
 is by then: edit that one, and nothing has to be scheduled again. For other parameters, edit the next cell and run
 `python install.py` again."""
 _CALL = """
@@ -80,11 +81,13 @@ def main(arguments):
 
 
 def find():
-    listed = subprocess.run(["jupyter", "server", "list", "--json"], stdout=subprocess.PIPE, check=True, encoding="utf-8").stdout
+    listed = subprocess.run(["jupyter", "server", "list", "--json"], \
+stdout=subprocess.PIPE, check=True, encoding="utf-8").stdout
     for server in map(json.loads, listed.splitlines()):
         if FOLDER.is_relative_to(Path(server["root_dir"]).resolve()):
             return server
-    sys.exit(f"No JupyterLab of yours runs on this machine with {FOLDER} in its folder. Start one, or open launcher.ipynb in yours and choose Create a notebook job.")
+    sys.exit(f"No JupyterLab of yours runs on this machine with {FOLDER} in its folder. \
+Start one, or open launcher.ipynb in yours and choose Create a notebook job.")
 
 
 def ask(server, method, what, content=None):
@@ -95,7 +98,9 @@ def ask(server, method, what, content=None):
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read() or "null")
     except urllib.error.HTTPError as error:
-        sys.exit(f"{method} {request.full_url}: {error.code} {error.reason} {error.read().decode(errors='replace')[:500]}\\nIs jupyter-scheduler installed beside JupyterLab (pip install jupyter-scheduler)?")
+        sys.exit(f"{method} {request.full_url}: {error.code} {error.reason} \
+{error.read().decode(errors='replace')[:500]}\\nIs jupyter-scheduler installed beside JupyterLab \
+(pip install jupyter-scheduler)?")
 
 
 main(sys.argv[1:])
@@ -112,7 +117,7 @@ class JupyterScheduler:
     has_kernel = True
 
     def refusals(self, job: Job) -> Iterable[str]:
-        """Nothing: it takes every job."""
+        """Nothing: Notebook Jobs takes every job."""
         del job
         return ()
 
@@ -121,22 +126,24 @@ class JupyterScheduler:
         assert job.schedule is not None
         wanted = {"name": job.name, "output_formats": ["ipynb"]}
         when = {"schedule": job.schedule.cron, "timezone": job.schedule.timezone}
-        return {
-            _LAUNCHER: _launcher(job),
-            _INSTALL: source.filled(
-                _SCRIPT, job=source.literal(wanted), when=source.literal(when)
-            ),
-        }
+        script = source.filled(
+            _SCRIPT, job=source.literal(wanted), when=source.literal(when)
+        )
+        return {_LAUNCHER: _launcher(job), _INSTALL: script}
 
     def guide(self, job: Job) -> Guide:
         """With the script, which asks the server."""
         del job
         return Guide(
-            install=f"`python {_INSTALL}` with JupyterLab's Python, while JupyterLab runs (with jupyter-scheduler, and this folder in its own).",
+            install=f"`python {_INSTALL}` with JupyterLab's Python, while JupyterLab runs "
+            f"(with jupyter-scheduler, and this folder in its own).",
             test=f"`python {_INSTALL} --once`",
-            watch="Notebook Jobs in JupyterLab: a run that failed says so, its output file has nbflow's lines. The output notebook is here.",
+            watch="Notebook Jobs in JupyterLab: a run that failed says so, its output "
+            "file has nbflow's lines. The output notebook is here.",
             remove=f"`python {_INSTALL} --remove`",
-            missed="It runs only while JupyterLab does, and what was missed is not made up for. A run that is due while another is at work fails at once with exit code 75.",
+            missed="It runs only while JupyterLab does, and missed runs are not caught up. "
+            "A run that is due while another is at work fails at once with exit code "
+            "75.",
             secrets="set them where JupyterLab is started.",
         )
 
@@ -146,42 +153,11 @@ TARGET = JupyterScheduler()
 
 def _launcher(job: Job) -> str:
     """The launcher: its cells are ours, apart from literals."""
-    declared = (
-        "\n".join(
-            f"{one.name} = {source.literal(source.offer(one)[1])}"
-            for one in job.settings
-        )
-        or "# The notebook takes none."
-    )
-    values = source.block(
-        (f"{source.literal(one.name)}: {one.name}" for one in job.settings), "{}", 0
-    )
-    call = "\n".join(
-        line.removeprefix("    ") for line in source.call(job, "print").splitlines()
-    )
-    cells = [
-        ("markdown", "about", f"# {job.name}\n{_WORDS}", {}),
-        ("code", "parameters", declared, {"tags": ["parameters"]}),
-        (
-            "code",
-            "call",
-            source.filled(
-                _CALL, values=values, constants=source.constants(job), call=call
-            ),
-            {},
-        ),
-    ]
-    code: dict[str, object] = {"execution_count": None, "outputs": []}
     document = {
         "cells": [
-            {
-                "cell_type": kind,
-                "id": name,
-                "metadata": metadata,
-                **(code if kind == "code" else {}),
-                "source": text.splitlines(keepends=True),
-            }
-            for kind, name, text, metadata in cells
+            _cell("markdown", "about", f"# {job.name}\n{_WORDS}"),
+            _cell("code", "parameters", _declared(job), tags=["parameters"]),
+            _cell("code", "call", _calling(job)),
         ],
         "metadata": {
             "kernelspec": {
@@ -194,3 +170,31 @@ def _launcher(job: Job) -> str:
         "nbformat_minor": 5,
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _cell(kind: str, name: str, text: str, **metadata: object) -> dict[str, object]:
+    cell: dict[str, object] = {"cell_type": kind, "id": name, "metadata": metadata}
+    if kind == "code":
+        cell |= {"execution_count": None, "outputs": []}
+    return cell | {"source": text.splitlines(keepends=True)}
+
+
+def _declared(job: Job) -> str:
+    """The cell of the parameters."""
+    lines = []
+    for one in job.settings:
+        _, value = source.offer(one)
+        lines.append(f"{one.name} = {source.literal(value)}")
+    return "\n".join(lines) or "# The notebook takes none."
+
+
+def _calling(job: Job) -> str:
+    """The cell that calls `nbflow run`."""
+    values = [f"{source.literal(one.name)}: {one.name}" for one in job.settings]
+    lines = source.call(job, "print").splitlines()
+    return source.filled(
+        _CALL,
+        values=source.block(values, "{}", 0),
+        constants=source.constants(job),
+        call="\n".join(line.removeprefix("    ") for line in lines),
+    )

@@ -1,8 +1,11 @@
-"""kubernetes: a CronJob that runs the image of the job, with a volume for the store and a secret for the keys."""
+"""kubernetes: a CronJob that runs the image of the job.
+
+The store has a volume, and the keys are in a Secret.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbflow.export import docker
 from nbflow.export.markup import as_yaml, under
@@ -13,13 +16,13 @@ if TYPE_CHECKING:
 
     from nbflow.export.spec import Job
 
-#: A run that could not start in time (a control plane that was away) is begun up to so
-#: late, in seconds; then it is left out.
+#: Seconds that a run may start late, because the control plane was away; later it is
+#: left out.
 _LATEST = 3600
 
 
 class Kubernetes:
-    """The pod has the log and the exit code; a pod that failed is kept and not started again."""
+    """The pod has the log and the exit code; one that failed is kept and not restarted."""
 
     name = "kubernetes"
     about = "a Kubernetes CronJob"
@@ -31,13 +34,19 @@ class Kubernetes:
         """Names of secrets that a Secret cannot hold."""
         for name in job.secrets:
             if not name.isascii():
-                yield f"A Secret of Kubernetes cannot hold a key called {name}: give the environment variable an ASCII name."
+                yield (
+                    f"A Secret of Kubernetes cannot hold a key called {name}: give "
+                    f"the environment variable an ASCII name."
+                )
 
     def files(self, job: Job) -> dict[str, str]:
         """The image, and the CronJob with its volume."""
         comments = (
             f"Install: kubectl apply -f {job.name}.yaml",
-            "The image is built from the Dockerfile beside this file; where it is pushed to is said once, at `image`.",
+            (
+                "The image is built from the Dockerfile beside this file; where it is "
+                "pushed to is said once, at `image`."
+            ),
             f"The Secret nbflow-{job.name} holds the keys; it is no part of this file.",
         )
         return {
@@ -48,12 +57,21 @@ class Kubernetes:
     def guide(self, job: Job) -> Guide:
         """With kubectl."""
         return Guide(
-            install=f"`docker build -t REGISTRY/{job.name}:1 . && docker push REGISTRY/{job.name}:1`, write that name at `image` in `{job.name}.yaml`, then `kubectl apply -f {job.name}.yaml`.",
+            install=f"`docker build -t REGISTRY/{job.name}:1 . && docker push "
+            f"REGISTRY/{job.name}:1`, write that name at `image` in "
+            f"`{job.name}.yaml`, then `kubectl apply -f {job.name}.yaml`.",
             test=f"`kubectl create job {job.name}-now --from=cronjob/{job.name}`",
-            watch=f"`kubectl get cronjob,job,pod -l app.kubernetes.io/name={job.name}` has exit codes, `kubectl logs -l app.kubernetes.io/name={job.name} --tail=-1` what they said. The output notebook is on the volume, `{docker.VOLUME}/{job.identifier}.out.ipynb`.",
-            remove=f"`kubectl delete -f {job.name}.yaml`, which deletes the store; `kubectl delete secret nbflow-{job.name}`",
-            missed=f"A run that could not start is begun up to {_LATEST // 60} minutes late, then left out. While one is at work no other begins (`concurrencyPolicy: Forbid`).",
-            secrets=f"{docker.ENV_FILE} Then `kubectl create secret generic nbflow-{job.name} --from-env-file=secrets.env`.",
+            watch=f"`kubectl get cronjob,job,pod -l app.kubernetes.io/name={job.name}` "
+            f"has exit codes, `kubectl logs -l app.kubernetes.io/name={job.name} "
+            f"--tail=-1` what they said. The output notebook is on the volume, "
+            f"`{docker.VOLUME}/{job.identifier}.out.ipynb`.",
+            remove=f"`kubectl delete -f {job.name}.yaml`, which deletes the store; "
+            f"`kubectl delete secret nbflow-{job.name}`",
+            missed=f"A run that could not start in time starts up to {_LATEST // 60} minutes "
+            "late; after that it is left out. While one is at work no other starts "
+            "(`concurrencyPolicy: Forbid`).",
+            secrets=f"{docker.ENV_FILE} Then `kubectl create secret generic "
+            f"nbflow-{job.name} --from-env-file=secrets.env`.",
             store=f"It is on the volume claim `{job.name}-store`.",
         )
 
@@ -61,7 +79,7 @@ class Kubernetes:
 TARGET = Kubernetes()
 
 
-def _volume(job: Job) -> dict[str, Any]:
+def _volume(job: Job) -> dict[str, object]:
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
@@ -73,52 +91,9 @@ def _volume(job: Job) -> dict[str, Any]:
     }
 
 
-def _cron_job(job: Job) -> dict[str, Any]:
+def _cron_job(job: Job) -> dict[str, object]:
     assert job.schedule is not None
-    command, parameters = docker.arguments(job)
-    container = {
-        "name": "job",
-        "image": f"{job.name}:latest",
-        "imagePullPolicy": "IfNotPresent",
-        "command": _literal(command),
-        **({"args": _literal(parameters)} if parameters else {}),
-        "env": [
-            {"name": "TZ", "value": job.schedule.timezone},
-            *(
-                {
-                    "name": name,
-                    "valueFrom": {
-                        "secretKeyRef": {"name": f"nbflow-{job.name}", "key": name}
-                    },
-                }
-                for name in job.secrets
-            ),
-        ],
-        # The last lines of the log are the reason that `kubectl describe pod` gives.
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": "store", "mountPath": str(docker.VOLUME)}],
-    }
-    pod = {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": docker.USER,
-            "fsGroup": docker.USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-        "volumes": [
-            {
-                "name": "store",
-                "persistentVolumeClaim": {"claimName": f"{job.name}-store"},
-            }
-        ],
-    }
+    template = {"metadata": {"labels": _labels(job)}, "spec": _pod(job)}
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
@@ -134,14 +109,53 @@ def _cron_job(job: Job) -> dict[str, Any]:
             "startingDeadlineSeconds": _LATEST,
             "successfulJobsHistoryLimit": 3,
             "failedJobsHistoryLimit": 7,
-            "jobTemplate": {
-                "spec": {
-                    "backoffLimit": 0,
-                    "template": {"metadata": {"labels": _labels(job)}, "spec": pod},
-                }
-            },
+            "jobTemplate": {"spec": {"backoffLimit": 0, "template": template}},
         },
     }
+
+
+def _pod(job: Job) -> dict[str, object]:
+    claim = {"claimName": f"{job.name}-store"}
+    return {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": docker.USER,
+            "fsGroup": docker.USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(job)],
+        "volumes": [{"name": "store", "persistentVolumeClaim": claim}],
+    }
+
+
+def _container(job: Job) -> dict[str, object]:
+    assert job.schedule is not None
+    command, parameters = docker.arguments(job)
+    timezone = {"name": "TZ", "value": job.schedule.timezone}
+    secrets = [_secret(job, name) for name in job.secrets]
+    return {
+        "name": "job",
+        "image": f"{job.name}:latest",
+        "imagePullPolicy": "IfNotPresent",
+        "command": _literal(command),
+        **({"args": _literal(parameters)} if parameters else {}),
+        "env": [timezone, *secrets],
+        # The last lines of the log are the reason that `kubectl describe pod` gives.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "store", "mountPath": str(docker.VOLUME)}],
+    }
+
+
+def _secret(job: Job, name: str) -> dict[str, object]:
+    """An environment variable with its value in the job's Secret."""
+    where = {"name": f"nbflow-{job.name}", "key": name}
+    return {"name": name, "valueFrom": {"secretKeyRef": where}}
 
 
 def _labels(job: Job) -> dict[str, str]:
@@ -152,5 +166,8 @@ def _labels(job: Job) -> dict[str, str]:
 
 
 def _literal(arguments: list[str]) -> list[str]:
-    """Arguments in which Kubernetes replaces nothing: it takes ``$(NAME)`` for a variable, and ``$$`` for a ``$``."""
+    """Arguments in which Kubernetes replaces nothing.
+
+    It takes ``$(NAME)`` for a variable, and ``$$`` for a ``$``.
+    """
     return [text.replace("$", "$$") for text in arguments]

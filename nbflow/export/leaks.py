@@ -1,4 +1,7 @@
-"""Leaks: secrets in the files that would go along with a notebook. An export has them by name only."""
+"""Leaks: secrets in the files that would go along with a notebook.
+
+An export has secrets by name only.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from nbflow._key import secret_patterns
-from nbflow.notebook.check.code_cells import CodeCell as Cell
+from nbflow.notebook.check.code_cells import CodeCell
 from nbflow.notebook.check.secrets import secrets_in_source
 
 if TYPE_CHECKING:
@@ -16,31 +19,20 @@ if TYPE_CHECKING:
 
     from nbflow.notebook.check.finding import Finding
 
-#: Files that are there for their secrets.
+#: Files whose purpose is to hold secrets.
 _KEYS = frozenset((".env", ".pem", ".key", ".p12", ".pfx", ".jks", ".keystore"))
 _KEPT = frozenset((".netrc", ".pgpass", ".pypirc", ".npmrc", "id_rsa", "id_ed25519"))
-#: Files that hold settings, a password among them; in a table of texts the same would
-#: be what somebody wrote.
-_SETTINGS = frozenset(
-    (
-        "",
-        ".json",
-        ".toml",
-        ".yaml",
-        ".yml",
-        ".ini",
-        ".cfg",
-        ".conf",
-        ".properties",
-        ".txt",
-    )
-)
+#: Files that hold settings, which may include a password. In a table of texts, the same
+#: words would just be what somebody wrote.
+_SETTINGS = frozenset((
+    "", ".json", ".toml", ".yaml", ".yml", ".ini", ".cfg", ".conf", ".properties", ".txt",
+))  # fmt: skip
 _LONGEST = 1024 * 1024
 _VARIABLE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=", re.MULTILINE)
 
 
 def is_kept(path: Path) -> bool:
-    """Is this a file that holds secrets, by its name or by what stands in it?"""
+    """Whether a file holds secrets, by its name or by its content."""
     if is_dotenv(path) or path.suffix.lower() in _KEYS or path.name.lower() in _KEPT:
         return True
     if path.suffix.lower() not in _SETTINGS or path.stat().st_size > _LONGEST:
@@ -50,24 +42,24 @@ def is_kept(path: Path) -> bool:
 
 
 def is_dotenv(path: Path) -> bool:
-    """Is this a file of ``NAME=value`` lines that a notebook loads into its environment?"""
+    """Whether a file has ``NAME=value`` lines that a notebook loads into its environment."""
     return path.name == ".env" or path.name.startswith(".env.") or path.suffix == ".env"
 
 
 def variables(path: Path) -> set[str]:
-    """The names in such a file; nothing of any other."""
-    return (
-        set(_VARIABLE.findall(path.read_text("utf-8", errors="replace")))
-        if is_dotenv(path)
-        else set()
-    )
+    """The names in such a file; none of any other file."""
+    if not is_dotenv(path):
+        return set()
+    return set(_VARIABLE.findall(path.read_text("utf-8", errors="replace")))
 
 
 def found(texts: Mapping[str, str]) -> Iterator[Finding]:
-    """Secrets in the sources and settings of a project, as `nbflow check` finds them in its notebook."""
+    """Secrets in the sources and settings of a project, as `nbflow check` finds them."""
     for place, text in texts.items():
-        for one in secrets_in_source([Cell(0, text, None, [], _tree(place, text))]):
-            yield one._replace(cell=None, what=f"{place}, line {one.line}: {one.what}")
+        cell = CodeCell(0, text, None, [], _tree(place, text))
+        for one in secrets_in_source([cell]):
+            what = f"{place}, line {one.line}: {one.what}"
+            yield one._replace(cell=None, what=what)
 
 
 def _tree(place: str, text: str) -> ast.Module:

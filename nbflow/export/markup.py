@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,41 +15,46 @@ _WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null")
 
 
 class Block(str):
-    """Lines that are shown as lines; ours, never a user's."""
+    """A text that YAML shows as lines; ours, never a user's."""
 
     __slots__ = ()
 
 
-def as_yaml(*documents: Any) -> str:
+def as_yaml(*documents: object) -> str:
     """Documents as YAML, in the order of their keys as given."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        """PyYAML, apart from when a text needs quotes: it knows only YAML 1.1, where ``1e3`` and ``0o7`` are texts."""
+        """PyYAML, apart from when a text needs quotes.
 
-        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - PyYAML's own
+        PyYAML knows only YAML 1.1, where ``1e3`` and ``0o7`` are texts.
+        """
+
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002  # PyYAML's own signature
             super().increase_indent(flow, False)
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
-        return dumper.represent_scalar(
-            "tag:yaml.org,2002:str",
-            value,
-            style="|" if isinstance(value, Block) else None if plain else '"',
-        )
+        style = '"'
+        if isinstance(value, Block):
+            style = "|"
+        elif _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+            style = ""
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style or None)
 
-    for kind in (str, Block):
-        Dumper.add_representer(kind, text)
-    options: dict[str, Any] = {
-        "sort_keys": False,
-        "allow_unicode": True,
-        "width": 10**9,
-        "default_flow_style": False,
-        "explicit_start": len(documents) > 1,
-    }
-    return str(yaml.dump_all(documents, Dumper=Dumper, **options))
+    Dumper.add_representer(str, text)
+    Dumper.add_representer(Block, text)
+    made: str = yaml.dump_all(
+        documents,
+        Dumper=Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=10**9,
+        default_flow_style=False,
+        explicit_start=len(documents) > 1,
+    )
+    return made
 
 
 def under(comments: Iterable[str], text: str) -> str:
-    """``text`` below lines of comment."""
+    """A text with comments above it."""
     return "".join(f"# {line}\n" for line in comments) + text

@@ -1,4 +1,7 @@
-"""Folder: what an export writes, compared with what is there. What a person changed by hand stays."""
+"""Output folder: what an export writes, compared with what is there.
+
+What a person changed by hand stays.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from nbflow.errors import UsageError
 from nbflow.notebook import report
@@ -19,8 +22,36 @@ if TYPE_CHECKING:
 
 MANIFEST = "export.json"
 FORMAT = 1
-#: What becomes of a file: from most to least of note.
+#: What becomes of a file, the most notable first.
 KINDS = ("kept", "new", "changed", "removed", "same")
+
+
+class Manifest(TypedDict, total=False):
+    """What an export notes in ``export.json`` for the next one.
+
+    Attributes:
+        format: `FORMAT`.
+        nbflow: the version that wrote it.
+        notebook: the notebook's path, from the folder.
+        to: the target's name.
+        name: the title of the job.
+        schedule: five fields of cron, if the job has a schedule.
+        timezone: the zone of the schedule.
+        parameters: ``name=value`` texts.
+        options: options of ``nbflow run``, each followed by its value.
+        digests: of each file as it was written, by its path.
+    """
+
+    format: int
+    nbflow: str
+    notebook: str
+    to: str
+    name: str
+    schedule: str | None
+    timezone: str | None
+    parameters: list[str]
+    options: list[str]
+    digests: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +63,7 @@ class Change:
         kind: ``new``, ``changed``, ``removed``, ``same``, or ``kept``: a person changed
             it, so it stays.
         beside: what it would have become is written to ``PATH.new``.
-        diff: lines of a unified diff, empty for what is no text.
+        diff: lines of a unified diff; empty for what is not text.
     """
 
     path: str
@@ -41,7 +72,7 @@ class Change:
     diff: tuple[str, ...] = ()
 
 
-def remembered(folder: Path) -> dict[str, Any]:
+def remembered(folder: Path) -> Manifest:
     """What the last export to this folder noted; empty if there was none.
 
     Raises:
@@ -51,18 +82,19 @@ def remembered(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(
-                f"{folder} is in use and is no export: name an empty folder, or one that is not there yet, with --output."
+                f"{folder} is in use and is not an export: name an empty folder, or "
+                "one that does not exist yet, with --output."
             )
         return {}
     try:
-        noted: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        noted = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
-        noted = {}
+        noted = None
     if not isinstance(noted, dict) or noted.get("format") != FORMAT:
         raise UsageError(
             f"{file} is not what this nbflow writes: name another folder with --output."
         )
-    return noted
+    return cast("Manifest", noted)
 
 
 def compare(
@@ -71,21 +103,27 @@ def compare(
     data: frozenset[str],
     digests: Mapping[str, str],
 ) -> list[Change]:
-    """What writing ``files`` would do, ``digests`` being those of what was written last; ``data`` is a job's own once it is there."""
+    """What writing ``files`` would do to a folder.
+
+    Args:
+        folder: the folder of the export.
+        files: what the export would write, by path.
+        data: paths that belong to the job once they are there.
+        digests: of what the last export wrote, by path.
+    """
     found = [
-        _of(folder, path, content, digests.get(path), is_data=path in data)
+        _change(folder, path, content, digests.get(path), is_data=path in data)
         for path, content in files.items()
     ]
     for path in sorted(digests.keys() - files.keys()):
         there = _read(folder / path)
         if there is not None:
-            found.append(
-                Change(path, "removed" if _digest(there) == digests[path] else "kept")
-            )
+            is_ours = _digest(there) == digests[path]
+            found.append(Change(path, "removed" if is_ours else "kept"))
     return found
 
 
-def _of(
+def _change(
     folder: Path, path: str, content: bytes, last: str | None, *, is_data: bool
 ) -> Change:
     there = _read(folder / path)
@@ -96,43 +134,43 @@ def _of(
     lines = _diff(path, there, content)
     if _digest(there) == last:
         return Change(path, "changed", diff=lines)
-    # Nothing new for it since a person changed it: nothing to say.
-    return Change(
-        path, "kept", beside=not is_data and last != _digest(content), diff=lines
-    )
+    # A person changed it. If the export has nothing new for it since, it stays alone.
+    beside = not is_data and last != _digest(content)
+    return Change(path, "kept", beside=beside, diff=lines)
 
 
 def write(
     folder: Path,
     files: Mapping[str, bytes],
     changes: list[Change],
-    noted: dict[str, Any],
+    noted: Manifest,
 ) -> None:
-    """Write what ``compare`` found: a new folder whole or not at all, in one that is there each file whole, the notes last.
+    """Write what `compare` found.
+
+    A new folder appears whole or not at all. In a folder that exists each file is
+    written whole, and the manifest last.
 
     Raises:
         UsageError: the system refuses.
     """
-    noted = {
-        "format": FORMAT,
-        **noted,
-        "digests": {path: _digest(content) for path, content in files.items()},
-    }
+    digests = {path: _digest(content) for path, content in files.items()}
+    whole: Manifest = {"format": FORMAT, **noted, "digests": digests}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists() and any(folder.iterdir()):
-            _fill(folder, files, changes, noted)
+            _fill(folder, files, changes, whole)
             return
         with tempfile.TemporaryDirectory(
             dir=folder.parent, prefix=f".{folder.name}."
-        ) as made:
-            whole = Path(made) / "export"
-            whole.mkdir()
-            _fill(whole, files, changes, noted)
-            whole.replace(folder)
+        ) as scratch:
+            made = Path(scratch) / "export"
+            made.mkdir()
+            _fill(made, files, changes, whole)
+            made.replace(folder)
     except OSError as error:
         raise UsageError(
-            f"The export cannot be written to {folder}: {error.strerror or error}. Name another folder with --output."
+            f"The export cannot be written to {folder}: {error.strerror or error}. "
+            "Name another folder with --output."
         ) from None
 
 
@@ -140,25 +178,22 @@ def _fill(
     folder: Path,
     files: Mapping[str, bytes],
     changes: list[Change],
-    noted: dict[str, Any],
+    noted: Manifest,
 ) -> None:
     for change in changes:
         path = folder / change.path
-        if change.kind in ("new", "changed") or change.beside:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _put(
-                path.with_name(f"{path.name}.new") if change.beside else path,
-                files[change.path],
-            )
-        elif change.kind == "removed":
+        if change.kind == "removed":
             path.unlink()
-    _put(
-        folder / MANIFEST,
-        (json.dumps(noted, indent=1, ensure_ascii=False) + "\n").encode(),
-    )
+        elif change.beside:
+            _put(path.with_name(f"{path.name}.new"), files[change.path])
+        elif change.kind in ("new", "changed"):
+            _put(path, files[change.path])
+    text = json.dumps(noted, indent=1, ensure_ascii=False) + "\n"
+    _put(folder / MANIFEST, text.encode())
 
 
 def _put(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     report.write(path, content)
     if content.startswith(b"#!"):
         path.chmod(path.stat().st_mode | 0o111)
@@ -174,33 +209,27 @@ def _digest(content: bytes) -> str:
 
 def _diff(path: str, old: bytes, new: bytes) -> tuple[str, ...]:
     try:
-        before, after = (
-            _shown(path, content.decode("utf-8")) for content in (old, new)
-        )
+        before = _shown(path, old.decode("utf-8"))
+        after = _shown(path, new.decode("utf-8"))
     except (UnicodeDecodeError, ValueError, KeyError):
         return ()
-    return tuple(
-        difflib.unified_diff(
-            before, after, f"{path} (there)", f"{path} (now)", n=1, lineterm=""
-        )
+    lines = difflib.unified_diff(
+        before, after, f"{path} (there)", f"{path} (now)", n=1, lineterm=""
     )
+    return tuple(lines)
 
 
 def _shown(path: str, text: str) -> list[str]:
     """The lines of a file; of a notebook those of its cells."""
     if not path.endswith(".ipynb"):
         return text.splitlines()
-    cells = json.loads(text)["cells"]
-    return [
-        line
-        for number, cell in enumerate(cells, 1)
-        for line in (
-            f"# cell {number} ({cell['cell_type']})",
-            *"".join(cell["source"]).splitlines(),
-        )
-    ]
+    lines: list[str] = []
+    for number, cell in enumerate(json.loads(text)["cells"], 1):
+        lines.append(f"# cell {number} ({cell['cell_type']})")
+        lines += "".join(cell["source"]).splitlines()
+    return lines
 
 
 def relative(path: Path, folder: Path) -> str:
-    """``path`` as it is found from ``folder``, so that both can move together."""
+    """``path`` as seen from ``folder``, so that both can move together."""
     return Path(os.path.relpath(path, folder)).as_posix()

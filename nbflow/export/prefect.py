@@ -38,7 +38,10 @@ $call
 '''
 _COMMENTS = (
     "`prefect deploy --all` in this folder.",
-    "Values of parameters are in flow.py: in this file Prefect would read {{ }} in them.",
+    (
+        "Values of parameters are in flow.py: in this file Prefect would read {{ }} in "
+        "them."
+    ),
 )
 _POOL = "nbflow"
 #: What Prefect takes for a template, wherever it is in a deployment.
@@ -55,74 +58,80 @@ class Prefect:
     has_kernel = True
 
     def refusals(self, job: Job) -> Iterable[str]:
-        """Names of parameters that Prefect has in use, and a folder that it takes for a template."""
+        """Names that Prefect has in use, and a folder that it takes for a template."""
         yield from source.refusals(job, ["return_state", "wait_for"])
         if _PLACEHOLDER.search(str(job.folder)):
-            yield f"It would read the folder {str(job.folder)!r} as a template: name another one with --output."
+            yield (
+                f"It would read the folder {str(job.folder)!r} as a template: name "
+                f"another one with --output."
+            )
 
     def files(self, job: Job) -> Mapping[str, str]:
         """The flow and its deployment."""
-        assert job.schedule is not None
-        flow = source.filled(
-            _FLOW,
-            name=source.literal(job.name),
-            title=source.literal(job.title),
-            constants=source.constants(job),
-            parameters=source.block(map(_parameter, job.settings), "()", 0),
-            values="{"
-            + ", ".join(
-                f"{source.literal(one.name)}: {one.name}" for one in job.settings
-            )
-            + "}",
-            call=source.call(job, "log"),
-        )
-        deployment = {
-            "name": job.name,
-            "entrypoint": "flow.py:notebook",
-            "enforce_parameter_schema": True,
-            "schedules": [
-                {
-                    "cron": job.schedule.cron,
-                    "timezone": job.schedule.timezone,
-                    "active": True,
-                }
-            ],
-            # A run that is due while another is at work is cancelled.
-            "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
-            "work_pool": {"name": _POOL},
-        }
-        pull = [
-            {
-                "prefect.deployments.steps.set_working_directory": {
-                    "directory": str(job.folder)
-                }
-            }
-        ]
+        deployment = markup.as_yaml(_deployment(job))
         return {
-            "flow.py": flow,
-            "prefect.yaml": markup.under(
-                _COMMENTS,
-                markup.as_yaml(
-                    {"name": job.name, "pull": pull, "deployments": [deployment]}
-                ),
-            ),
+            "flow.py": _flow(job),
+            "prefect.yaml": markup.under(_COMMENTS, deployment),
         }
 
     def guide(self, job: Job) -> Guide:
         """Deploy it to a pool of processes, and keep a worker."""
         return Guide(
-            install=f"`prefect work-pool create {_POOL} --type process` if there is none, `prefect --no-prompt deploy --all`, and where it is to run `prefect worker start --pool {_POOL}`, which has to stay.",
+            install=f"`prefect work-pool create {_POOL} --type process` if there is none, "
+            f"`prefect --no-prompt deploy --all`, and where it is to run `prefect "
+            f"worker start --pool {_POOL}`, which has to stay.",
             test=f"`prefect deployment run {job.name}/{job.name} --watch`",
-            watch="The page of the deployment: nbflow's lines are in the log of a run, its last sentence is the message of its state.",
+            watch="The page of the deployment: nbflow's lines are in the log of a run, "
+            "its last sentence is the message of its state.",
             remove=f"`prefect deployment delete {job.name}/{job.name}`",
-            missed="Runs that were due without a worker are late and start when there is one; of several the first does the work. One that is due while another is at work is cancelled.",
-            secrets="set them in the environment of the worker, or as `env` in the job variables of the pool.",
+            missed="Runs that were due without a worker start late, when there is one; the "
+            "first of them does the work. A run that is due while another is at work is "
+            "cancelled.",
+            secrets="set them in the environment of the worker, or as `env` in the job "
+            "variables of the pool.",
         )
 
 
 TARGET = Prefect()
 
 
+def _flow(job: Job) -> str:
+    values = [f"{source.literal(one.name)}: {one.name}" for one in job.settings]
+    return source.filled(
+        _FLOW,
+        name=source.literal(job.name),
+        title=source.literal(job.title),
+        constants=source.constants(job),
+        parameters=source.block(map(_parameter, job.settings), "()", 0),
+        values=f"{{{', '.join(values)}}}",
+        call=source.call(job, "log"),
+    )
+
+
 def _parameter(setting: Setting) -> str:
     schema, value = source.offer(setting)
     return f"{setting.name}: {source.annotation(schema)} = {source.literal(value)}"
+
+
+def _deployment(job: Job) -> dict[str, object]:
+    assert job.schedule is not None
+    times = {
+        "cron": job.schedule.cron,
+        "timezone": job.schedule.timezone,
+        "active": True,
+    }
+    deployment = {
+        "name": job.name,
+        "entrypoint": "flow.py:notebook",
+        "enforce_parameter_schema": True,
+        "schedules": [times],
+        # A run that is due while another is at work is cancelled.
+        "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
+        "work_pool": {"name": _POOL},
+    }
+    pull = {
+        "prefect.deployments.steps.set_working_directory": {
+            "directory": str(job.folder)
+        }
+    }
+    return {"name": job.name, "pull": [pull], "deployments": [deployment]}

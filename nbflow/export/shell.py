@@ -1,4 +1,7 @@
-"""Shell: ``run.sh``, which runs a job on this machine as its schedule does; for schedulers that start a program bare."""
+"""Shell: ``run.sh``, which runs a job on this machine as its schedule does.
+
+For schedulers that start a program in a bare environment.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,14 @@ if TYPE_CHECKING:
     from nbflow.export.spec import Job
 
 NAME = "run.sh"
-SECRETS = "write `NAME=value` lines into `secrets.env` here, the value as it is, without quotes, and `chmod 600 secrets.env`"
+SECRETS = (
+    "write `NAME=value` lines into `secrets.env` here, the value as it is, without "
+    "quotes, and `chmod 600 secrets.env`"
+)
 
 
 def script(job: Job, command: list[str] | None = None) -> str:
-    """A script of the plain shell that runs the job's command, or another, in its folder."""
+    """A POSIX shell script that runs the job's command, or another, in its folder."""
     variables = {
         "PATH": f"{Path(job.program).parent}:/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
@@ -36,7 +42,8 @@ if [ -r secrets.env ]; then
     line=${{line%"$(printf '\\r')"}}
     case $line in '' | '#'*) continue ;; esac
     case ${{line%%=*}} in
-      "$line" | '' | [0-9]* | *[!A-Za-z0-9_]*) echo "secrets.env, line $number: write NAME=value, without spaces around the name" >&2; exit 2 ;;
+      "$line" | '' | [0-9]* | *[!A-Za-z0-9_]*) echo "secrets.env, line $number: \
+write NAME=value, without spaces around the name" >&2; exit 2 ;;
     esac
     export "$line"
   done <secrets.env

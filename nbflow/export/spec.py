@@ -1,4 +1,7 @@
-"""Spec: what a job is, and what a target has to say to take it. A target is one file beside this one, with a ``TARGET``."""
+"""Spec: what a job is, and what a target has to say to take it.
+
+A target is one file beside this one, with a ``TARGET``.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,18 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import PurePath
 
+    from nbformat import NotebookNode
+
     from nbflow.export.schedule import Schedule
+
+#: A JSON Schema, or a part of one.
+JsonSchema: TypeAlias = dict[str, Any]
 
 #: Kubernetes adds eleven characters to the name of a CronJob, and takes 63.
 _LONGEST = 52
@@ -35,15 +43,17 @@ class Setting:
 
     name: str
     type: str
-    schema: Mapping[str, Any]
+    schema: JsonSchema
     given: str | None = None
-    value: Any = None
+    value: object = None
     help: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A notebook that is to run by itself. All texts are a user's: whoever writes them into a file escapes them.
+    """A notebook that is to run by itself.
+
+    All texts are a user's: code that writes them into a file has to escape them.
 
     Attributes:
         name: what platforms call it: small letters, digits and hyphens, a letter first,
@@ -53,12 +63,12 @@ class Job:
         folder: where the export is, absolute.
         schedule: when it runs; ``None`` if the target needs none and none was given.
         settings: the notebook's parameters, in the order of their declaration.
-        options: options of ``nbflow run`` besides, each with its value:
+        options: further options of ``nbflow run``, each followed by its value:
             ``("--max-failed", "5%")``.
         secrets: names of environment variables that it reads secrets from.
         store: the store that it shares with the notebook, absolute; ``None`` if it runs
             on another machine.
-        program: the ``nbflow`` to call: a path on this machine, plainly ``nbflow`` on
+        program: the ``nbflow`` to call: a path on this machine, just ``nbflow`` on
             another.
         environment: variables that the job needs on this machine besides those of a
             bare shell.
@@ -83,11 +93,11 @@ class Job:
     python: str = "3.11"
     lock: str = "requirements.txt"
     has_wheels: bool = False
-    document: Any = field(default=None, repr=False, compare=False)
+    document: NotebookNode | None = field(default=None, repr=False, compare=False)
 
     @property
     def command(self) -> list[str]:
-        """The command that runs it in its folder, as a list of arguments: no shell has to read it."""
+        """The command that runs it in its folder, as arguments: no shell has to read it."""
         return self.command_of(self.program, self.store)
 
     def command_of(
@@ -97,27 +107,26 @@ class Job:
         parameters: Iterable[str] | None = None,
         output: PurePath | None = None,
     ) -> list[str]:
-        """The command with another ``nbflow``, another store, other ``name=value`` texts, another output notebook."""
-        values = self.given if parameters is None else parameters
+        """The command as it is elsewhere.
+
+        Args:
+            program: the ``nbflow`` to call.
+            store: the store; ``None`` to leave it to ``nbflow run``.
+            parameters: ``name=value`` texts; those of the job by default.
+            output: the output notebook; beside the notebook by default.
+        """
         # A file name that begins with a hyphen would be an option.
-        notebook = (
-            f"./{self.notebook}" if self.notebook.startswith("-") else self.notebook
-        )
-        places = [
-            part
-            for option, place in (("--store", store), ("-o", output))
-            if place is not None
-            for part in (option, str(place))
-        ]
-        return [
-            program,
-            "run",
-            notebook,
-            "--no-wait",
-            *places,
-            *self.options,
-            *(part for text in values for part in ("-p", text)),
-        ]
+        is_option = self.notebook.startswith("-")
+        notebook = f"./{self.notebook}" if is_option else self.notebook
+        command = [program, "run", notebook, "--no-wait"]
+        if store is not None:
+            command += ["--store", str(store)]
+        if output is not None:
+            command += ["-o", str(output)]
+        command += self.options
+        for text in self.given if parameters is None else parameters:
+            command += ["-p", text]
+        return command
 
     @property
     def given(self) -> list[str]:
@@ -133,17 +142,14 @@ class Job:
 
     @property
     def install(self) -> str:
-        """The command of a shell in the folder that installs the pinned packages into the Python in use."""
-        # uv alone would look for a virtual environment, and a container or a runner has
-        # none.
-        tool = (
-            'pip install uv && uv pip install --python "$(command -v python)"'
-            if self.lock == "pylock.toml"
-            else "pip install"
-        )
-        return (
-            f"{tool} {'--find-links wheels ' if self.has_wheels else ''}-r {self.lock}"
-        )
+        """The shell command that installs the pinned packages into the Python in use."""
+        tool = "pip install"
+        if self.lock == "pylock.toml":
+            # uv alone would look for a virtual environment, and a container or a runner
+            # has none.
+            tool = 'pip install uv && uv pip install --python "$(command -v python)"'
+        wheels = "--find-links wheels " if self.has_wheels else ""
+        return f"{tool} {wheels}-r {self.lock}"
 
     @property
     def identifier(self) -> str:
@@ -153,15 +159,17 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Guide:
-    """What a person does with an export: a sentence of Markdown each, with commands for a shell in its folder.
+    """What a person does with an export.
+
+    Each is a sentence of Markdown, with commands for a shell in the folder.
 
     Attributes:
-        install: puts it to work.
-        test: runs it once, now.
-        watch: shows how the last runs went, and their logs.
-        remove: takes it away.
+        install: how to install it.
+        test: how to run it once, now.
+        watch: how to see how the last runs went, and their logs.
+        remove: how to remove it.
         missed: what becomes of a run that was due while the machine was off, and of one
-            while another is at work.
+            that is due while another is at work.
         secrets: where their values go.
         store: of a job that runs elsewhere: where its own store is, and how it lasts.
     """
@@ -176,7 +184,9 @@ class Guide:
 
 
 class Target(Protocol):
-    """A scheduler that a job is exported to; each module of this package that has a ``TARGET`` is one.
+    """A scheduler that a job is exported to.
+
+    Each module of this package that has a ``TARGET`` is one.
 
     Attributes:
         name: what ``--to`` takes.
@@ -186,22 +196,23 @@ class Target(Protocol):
         has_kernel: it runs the notebook, in a Jupyter kernel.
     """
 
+    # Properties, so that a target may have them as class attributes.
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str: ...  # noqa: D102  # the docstring of the class has it
     @property
-    def about(self) -> str: ...  # noqa: D102
+    def about(self) -> str: ...  # noqa: D102  # the docstring of the class has it
     @property
-    def is_here(self) -> bool: ...  # noqa: D102
+    def is_here(self) -> bool: ...  # noqa: D102  # the docstring of the class has it
     @property
-    def is_timed(self) -> bool: ...  # noqa: D102
+    def is_timed(self) -> bool: ...  # noqa: D102  # the docstring of the class has it
     @property
-    def has_kernel(self) -> bool: ...  # noqa: D102
+    def has_kernel(self) -> bool: ...  # noqa: D102  # the docstring of the class has it
 
     def refusals(self, job: Job) -> Iterable[str]:
-        """Why this target cannot take the job, each a sentence with what to do; nothing if it can."""
+        """Why this target cannot take the job: sentences that say what to do."""
 
     def files(self, job: Job) -> Mapping[str, str]:
-        """What it needs besides the common files: relative path (``/`` between folders) to text."""
+        """What it needs besides the common files: text by relative path, with ``/``."""
 
     def guide(self, job: Job) -> Guide:
         """How to install, test, watch and remove it."""
@@ -209,15 +220,18 @@ class Target(Protocol):
 
 def slug(title: str) -> str:
     """A name that every platform takes, from any text; the same text gives the same."""
-    plain = (
-        unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    )
+    decomposed = unicodedata.normalize("NFKD", title)
+    plain = decomposed.encode("ascii", "ignore").decode().lower()
     made = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
     digest = hashlib.sha256(title.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    # What is left of a title in another script says too little: a number, "x".
-    lost = 2 * sum(one.isalnum() and not one.isascii() for one in title) > sum(
-        map(str.isalnum, title)
-    )
-    if lost or len(made) > _LONGEST - (0 if made[:1].isalpha() else 4):
+    prefix = "" if made[:1].isalpha() else "job-"
+    if _is_lost(title) or len(made) > _LONGEST - len(prefix):
+        # Room for a prefix, which is four characters, and for "-" and the digest.
         made = f"{made[: _LONGEST - 13].strip('-')}-{digest}".strip("-")
     return made if made[:1].isalpha() else f"job-{made or digest}"
+
+
+def _is_lost(title: str) -> bool:
+    """Whether most of a title is in another script, so that what is left says too little."""
+    foreign = sum(one.isalnum() and not one.isascii() for one in title)
+    return 2 * foreign > sum(map(str.isalnum, title))

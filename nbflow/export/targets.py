@@ -1,4 +1,4 @@
-"""Targets: those that the listing of this package has."""
+"""Targets: found in the listing of this package."""
 
 from __future__ import annotations
 
@@ -16,16 +16,12 @@ if TYPE_CHECKING:
 
 def targets() -> dict[str, Target]:
     """Every target by its name; a module with a ``TARGET`` is one."""
-    modules = [
-        importlib.import_module(f"{__package__}.{found.name}")
-        for found in pkgutil.iter_modules([str(Path(__file__).parent)])
-    ]
-    found: list[Target] = [
-        module.TARGET for module in modules if hasattr(module, "TARGET")
-    ]
-    return {
-        target.name: target for target in sorted(found, key=lambda target: target.name)
-    }
+    found: list[Target] = []
+    for entry in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        module = importlib.import_module(f"{__package__}.{entry.name}")
+        if hasattr(module, "TARGET"):
+            found.append(module.TARGET)
+    return {one.name: one for one in sorted(found, key=lambda one: one.name)}
 
 
 def target(name: str) -> Target:
@@ -37,12 +33,8 @@ def target(name: str) -> Target:
     known = targets()
     if name not in known:
         close = difflib.get_close_matches(name, known, 1)
-        raise UsageError(
-            f"--to {name}: there is no such target"
-            + (
-                f"; did you mean {close[0]}?"
-                if close
-                else f"; there are {', '.join(known)}."
-            )
+        hint = (
+            f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}."
         )
+        raise UsageError(f"--to {name}: there is no such target; {hint}")
     return known[name]

@@ -126,8 +126,8 @@ def test_a_port_that_somebody_else_has_is_refused_before_an_address_is_told(
         assert cli.main(["dashboard", f"--port={port}"]) == 2
     out, err = capfd.readouterr()
     assert out == ""
-    assert f"cannot have port {port} of 127.0.0.1" in err
-    assert "choose another one with --port" in err
+    assert f"Cannot listen on 127.0.0.1:{port}" in err
+    assert "choose another port with --port" in err
 
 
 def test_where_nothing_was_sent_yet_it_says_where_to_go(tmp_path, monkeypatch, capfd):

@@ -78,7 +78,11 @@ def program(tmp_path):
     place = tmp_path / "bin" / "nbflow"
     place.parent.mkdir()
     place.write_text(
-        f"#!{sys.executable}\nimport json, os, sys\nwith open({str(tmp_path / 'told')!r}, 'a') as file:\n    json.dump([os.getcwd(), sys.argv[1:], dict(os.environ)], file)\n    file.write('\\n')\n"
+        f"#!{sys.executable}\n"
+        "import json, os, sys\n"
+        f"with open({str(tmp_path / 'told')!r}, 'a') as file:\n"
+        "    json.dump([os.getcwd(), sys.argv[1:], dict(os.environ)], file)\n"
+        "    file.write('\\n')\n"
     )
     place.chmod(0o755)
     return place
@@ -119,7 +123,10 @@ def place(tmp_path, monkeypatch):
         ("day: str = 'x'  # the day to load\nlimit = 10", "parameters"),
         "import nbflow as nf\nfrom clean import clean\nimport pandas as pd, sqlite3",
         "threads = pd.read_csv('threads.csv')\nclean('x')",
-        "import os\nkey = os.getenv('MODEL_KEY'), os.environ.get('HOME')\nsqlite3.connect('done.db')\nthreads.to_csv('out.csv')",
+        "import os\n"
+        "key = os.getenv('MODEL_KEY'), os.environ.get('HOME')\n"
+        "sqlite3.connect('done.db')\n"
+        "threads.to_csv('out.csv')",
     )
     return folder
 

@@ -205,7 +205,10 @@ def test_a_folder_that_no_line_of_a_crontab_can_say_is_refused(folder):
 
 
 def through_systemd(line):
-    """The arguments that systemd makes of `ExecStart=`, by its manual: quotes, C escapes, specifiers, then variables."""
+    """The arguments that systemd makes of `ExecStart=`.
+
+    By its manual: quotes, C escapes, specifiers, then variables.
+    """
     words, word, quote, place = [], None, "", 0
     while place < len(line):
         one = line[place]

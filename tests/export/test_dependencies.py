@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from nbflow.export.dependencies import belongings
+from nbflow.export.dependencies import dependencies
 from nbflow.export.schema import settings
 from nbflow.notebook import parameters
 
@@ -20,7 +20,7 @@ def needs(tmp_path):
             path = path.with_name(path.name.replace("_dot_", "."))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        return belongings(
+        return dependencies(
             nbformat.read(write(tmp_path / "n.ipynb", *cells), 4), tmp_path
         )
 
@@ -79,9 +79,14 @@ def test_files_that_are_read_come_and_those_that_are_written_do_not(needs):
 
 def test_a_file_with_secrets_stays_and_its_names_are_told(needs):
     found = needs(
-        "load_dotenv('.env'), open('service.json'), open('server.pem'), pd.read_csv('threads.csv'), open('labels.json')",
-        _dot_env="# keys\nexport MODEL_KEY=sk-0123456789abcdef0123\nREGION = eu\n", service_dot_json='{"password": "hunter2"}', server_dot_pem="x", threads_dot_csv="id,body\n1,password: 'x'\n", labels_dot_json='{"label": "x"}',
-    )  # fmt: skip
+        "load_dotenv('.env'), open('service.json'), open('server.pem'), "
+        "pd.read_csv('threads.csv'), open('labels.json')",
+        _dot_env="# keys\nexport MODEL_KEY=sk-0123456789abcdef0123\nREGION = eu\n",
+        service_dot_json='{"password": "hunter2"}',
+        server_dot_pem="x",
+        threads_dot_csv="id,body\n1,password: 'x'\n",
+        labels_dot_json='{"label": "x"}',
+    )
     assert set(found.data) == {"threads.csv", "labels.json"}
     assert set(found.left) == {".env", "service.json", "server.pem"}
     assert found.variables == {"MODEL_KEY", "REGION"}
@@ -99,7 +104,7 @@ def test_what_magics_and_shell_lines_name_comes_with_what_it_imports(needs):
 def test_a_file_that_a_parameter_is_given_comes(needs, tmp_path):
     needs("print(1)", b_dot_csv="")
     assert set(
-        belongings(
+        dependencies(
             nbformat.read(tmp_path / "n.ipynb", 4), tmp_path, ["b.csv", "7", ""]
         ).data
     ) == {"b.csv"}

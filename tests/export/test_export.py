@@ -40,7 +40,8 @@ def test_an_export_has_the_notebook_its_modules_its_data_its_packages_and_no_val
     assert code == 0, said
     folder = place / "exports" / "threads-systemd"
     assert files(folder) == {
-        ".gitignore", "README.md", "clean.py", "export.json", "nbflow-threads.service", "nbflow-threads.timer", "parameters.schema.json", "requirements.txt", "secrets.txt",
+        ".gitignore", "README.md", "clean.py", "export.json", "nbflow-threads.service",
+        "nbflow-threads.timer", "parameters.schema.json", "requirements.txt", "secrets.txt",
         "threads.csv", "threads.ipynb", "words/__init__.py", "words/lists.py", "words/more.py", "words/prompt.txt",
     }  # fmt: skip
     assert (folder / "secrets.txt").read_text() == "MODEL_KEY\nWORDS_KEY\n"
@@ -105,9 +106,9 @@ def test_a_job_on_another_machine_says_that_the_store_is_not_shared(place, expor
         ([*CRON, "-p", "dya=x"], "did you mean 'day'"),
         ([*CRON, "-p", "limit=many"], "not a value of type int"),
         ([*CRON, "-p", "day=sk-abcdefghijklmnopqrstuvwx"], "looks like a secret"),
-        ([*CRON, "-p", "day=\udcff"], "no text that a file or a command can hold"),
+        ([*CRON, "-p", "day=\udcff"], "not text that a file or a command can hold"),
         ([*CRON, "--name", "  "], "--name is empty"),
-        ([*CRON, "--name", "a\udcff"], "no text that a file or a command can hold"),
+        ([*CRON, "--name", "a\udcff"], "not text that a file or a command can hold"),
     ],
 )
 def test_what_stands_against_an_export_is_said_before_anything_is_written(
@@ -301,7 +302,7 @@ def test_drift_is_asked_for_and_said_with_the_files(place, export):
 
 def test_a_folder_that_is_no_export_is_left_alone(place, export):
     code, said = export(place / "threads.ipynb", *CRON, "--output", place)
-    assert (code, "is in use and is no export" in said) == (2, True)
+    assert (code, "is in use and is not an export" in said) == (2, True)
     assert not (place / "README.md").exists()
 
 

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 import nbflow as nf
-from nbflow.export import translation
+from nbflow.export import statements, translation
 from nbflow.notebook.job_lock import job_lock
 
 from .conftest import command, write
@@ -25,13 +25,28 @@ CELLS = (
     ("count = 3  # how many\nlabel: str = 'x'", "parameters"),
     "from __future__ import annotations",
     "%matplotlib inline\nimport asyncio, nbflow as nf",
-    'PROMPT = """one\n  two\nthree"""\n\ndef told(name):\n    with open("log", "a") as file:\n        file.write(name + "\\n")',
+    (
+        'PROMPT = """one\n'
+        "  two\n"
+        'three"""\n\n'
+        "def told(name):\n"
+        '    with open("log", "a") as file:\n'
+        '        file.write(name + "\\n")'
+    ),
     "@nf.step(retries=0, ignore=['told'])\ndef double(n):\n    told(f'double {n}')\n    return n * 2, PROMPT",
     "@nf.step(retries=0)\nasync def add(n):\n    told(f'add {n}')\n    return n + BASE",
     "BASE = len(label)",
     "@nf.flow(on='number')\ndef work(record):\n    return double(record['n'])",
     "run = nf.send('number', [{'n': n} for n in range(count)], key='n')",
-    '#| step: total -> summed, words\nfrom collections import Counter\nwords = """a\n b"""\ntold("total")\nsummed = sum(range(count))\nCounter(words)',
+    (
+        "#| step: total -> summed, words\n"
+        "from collections import Counter\n"
+        'words = """a\n'
+        ' b"""\n'
+        'told("total")\n'
+        "summed = sum(range(count))\n"
+        "Counter(words)"
+    ),
     "%%step later -> after\nawait asyncio.sleep(0)\ntold('later')\nafter = summed + 1\nafter",
     "more = await add(after)\nprint('more', more); more",
     "def told2(): return 1\nfirst = told2()\ndef told2(): return 2\n(first,\n told2())  # both",
@@ -177,7 +192,10 @@ def test_a_module_that_waits_for_its_turn_ends_when_it_is_asked_to(made, number)
 
 
 def test_a_module_can_be_imported_for_its_steps_and_flows_and_runs_nothing(made):
-    code = "import numbers_job as n; assert n.double(1)[0] == 2; assert [f.name for f in n.nf.flows()] == ['work']; assert 'run' not in vars(n)"
+    code = (
+        "import numbers_job as n; assert n.double(1)[0] == 2; assert [f.name for f in "
+        "n.nf.flows()] == ['work']; assert 'run' not in vars(n)"
+    )
     done = command("python", "-c", code, cwd=made)
     assert (done.returncode, done.stderr, log(made)) == (0, "", ["double 1"])
 
@@ -187,7 +205,17 @@ def test_objects_of_the_notebooks_classes_are_found_wherever_the_class_is(
 ):
     """In the kernel and in the module that is run they are `__main__`'s, in the module that is imported its own."""
     monkeypatch.delenv("NBFLOW_STORE")
-    label = "import nbflow as nf\nfrom dataclasses import dataclass\nfrom enum import Enum\n\nclass Kind(Enum):\n    A = 1\n\n@dataclass\nclass Label:\n    text: str\n    kind: Kind"
+    label = (
+        "import nbflow as nf\n"
+        "from dataclasses import dataclass\n"
+        "from enum import Enum\n\n"
+        "class Kind(Enum):\n"
+        "    A = 1\n\n"
+        "@dataclass\n"
+        "class Label:\n"
+        "    text: str\n"
+        "    kind: Kind"
+    )
     write(
         tmp_path / "labels.ipynb",
         label,
@@ -203,7 +231,10 @@ def test_objects_of_the_notebooks_classes_are_found_wherever_the_class_is(
             "python", folder / "labels_job.py", "--store", ".nbflow", cwd=tmp_path
         ).stdout
     )
-    code = "import labels_job as l; found = l.make(1); assert type(found) is l.Label and found.kind is l.Kind.A, found; l.make(2)"
+    code = (
+        "import labels_job as l; found = l.make(1); assert type(found) is l.Label and "
+        "found.kind is l.Kind.A, found; l.make(2)"
+    )
     imported = command(
         "python",
         "-W",
@@ -229,7 +260,9 @@ def test_objects_of_the_notebooks_classes_are_found_wherever_the_class_is(
 def test_a_module_needs_no_jupyter(made):
     """IPython, nbformat and the kernel are kept from being imported."""
     (made / "sitecustomize.py").write_text(
-        "import sys\nfor name in ('IPython', 'nbformat', 'nbclient', 'ipykernel', 'ipywidgets', 'traitlets'):\n    sys.modules[name] = None\n"
+        "import sys\n"
+        "for name in ('IPython', 'nbformat', 'nbclient', 'ipykernel', 'ipywidgets', 'traitlets'):\n"
+        "    sys.modules[name] = None\n"
     )
     done = command(
         "python",
@@ -358,7 +391,7 @@ def test_what_defines_stands_at_the_top_and_what_acts_in_main(
         name
         for node in body
         if node is not main
-        for name in translation.bound_by(node)
+        for name in statements.bound_by(node)
         if name not in ("_script", "__notebook__", "orjson")
     ]
     assert bound == top
@@ -408,3 +441,12 @@ def test_a_title_is_a_comment_whatever_it_is(tmp_path):
     )
     assert "\nimport evil" not in text
     compile(text.encode(), "x.py", "exec")
+
+
+def test_texts_of_several_lines_stay_as_they_are(tmp_path):
+    """Blank lines in them keep their spaces, whether the text defines or is shown."""
+    cells = 'import nbflow\nA = """a\n   \nb"""', '"""a\n   \nb""".upper()  # shown'
+    document = nbformat.read(write(tmp_path / "x.ipynb", *cells), 4)
+    text = translation.module(document, "x.ipynb", "x")
+    assert 'A = """a\n   \nb"""\n' in text
+    assert '_script.show("""a\n   \nb""".upper())  # shown\n' in text

@@ -58,7 +58,10 @@ def test_a_literal_is_the_value(value):
 @settings(deadline=None, max_examples=30)
 @given(texts, texts)
 def test_no_text_is_code(name, text, title):
-    """Whatever a parameter, a title, a folder and a secret say, the code around them is the same; and the parameter is in it."""
+    """Whatever a parameter, a title, a folder and a secret say, the code is the same.
+
+    And the parameter is in it.
+    """
     plain, odd = (
         job_of(
             Path("/srv", one),
@@ -135,7 +138,7 @@ def test_a_parameter_whose_name_is_taken_is_refused(name):
         replace(job_of(Path("/srv")), settings=settings)
     )
     assert "model_dump" in refusal
-    assert "another one" in refusal
+    assert "rename it" in refusal
 
 
 def test_prefect_refuses_a_folder_that_it_takes_for_a_template():

@@ -227,7 +227,7 @@ BAD = [
     (["--max-failed", "many"], "--max-failed many"),
     (["--max-failed", "nan%"], "--max-failed nan%: write a number"),
     (["--timeout", "soon"], "--timeout='soon' is not a duration"),
-    (["--timeout", "0"], "--timeout 0: no cell can end in no time"),
+    (["--timeout", "0"], "--timeout 0 must be greater than 0"),
     (["--budget", "much"], "--budget='much' is not an amount of money"),
     (["--only-failed"], "not there: run without it first"),
     (["--store", "memory:"], "needs a store on disk"),

@@ -85,7 +85,7 @@ def test_asked_to_end_it_says_where_it_stood(folder, run, number):
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"{number.name} in cell 3" in said
-    assert "the same command goes on from there" in said
+    assert "the same command continues from there" in said
     assert is_gone(kernel)
     assert folder.states() == [
         "ok",
@@ -224,7 +224,7 @@ def test_a_second_copy_that_is_asked_to_end_does_not_wait_any_more(folder, numbe
     assert second.returncode == 130
     assert (
         said
-        == "nbflow: interrupted; what is done is saved, run the command again to go on.\n"
+        == "nbflow: interrupted; what is done is saved, run the command again to continue.\n"
     )
     assert first.poll() is None
     (folder.path / "go").touch()

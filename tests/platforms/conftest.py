@@ -28,7 +28,11 @@ from tests.export.conftest import program, told  # noqa: F401 - fixtures
 
 #: What a text may hold that a shell, a template, a format or YAML would take for its
 #: own.
-HOSTILE = 'it\'s "q" $(touch PWNED) `touch PWNED` ${HOME} 50% %% {{ 7 * 7 }} {% raw %} {# no #} \\n \\ --help\n- line: [2] # &x *y !z\n\ttab ü 🙂 '
+HOSTILE = (
+    'it\'s "q" $(touch PWNED) `touch PWNED` ${HOME} 50% %% {{ 7 * 7 }} {% raw %} {# no #} \\n \\ --help\n'
+    "- line: [2] # &x *y !z\n"
+    "\ttab ü 🙂 "
+)
 FEW = 12
 #: The thread for which the model insists on a label of its own.
 HOPELESS = "t-0138"
@@ -164,7 +168,11 @@ class Threads:
         )
         document.cells.append(
             new_code_cell(
-                'import json\nimport shutil\nfrom pathlib import Path\n\nPath("seen.json").write_text(json.dumps([text, limit, names]))\nPath("python.txt").write_text(shutil.which("python"))'
+                "import json\n"
+                "import shutil\n"
+                "from pathlib import Path\n\n"
+                'Path("seen.json").write_text(json.dumps([text, limit, names]))\n'
+                'Path("python.txt").write_text(shutil.which("python"))'
             )
         )
         nbformat.write(document, self.notebook)
@@ -264,7 +272,11 @@ class Threads:
         return self.report
 
     def three_mornings(self, start):
-        """Run the job three times: the second one finds everything done, the third has one more record and runs only that."""
+        """Run the job three times.
+
+        The second one finds everything done, the third has one more record and runs
+        only that.
+        """
         start()
         assert self.report["exit_code"] == 0
         assert self.counts() == {"COMPLETED": FEW}

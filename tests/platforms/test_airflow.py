@@ -30,7 +30,10 @@ def airflow(tmp_path, threads):
 
 
 def test_it_runs_the_job_three_mornings(airflow, threads):
-    """Accepted without an error; what is done is not done again; a second copy is skipped; what failed fails; parameters go through."""
+    """Accepted without an error; what is done is not done again.
+
+    A second copy is skipped, what failed fails, and parameters go through.
+    """
     errors = airflow.run("airflow", "dags", "list-import-errors", "-l", "-o", "json")
     assert json.loads(errors.splitlines()[-1]) == []
     test = ("airflow", "dags", "test", "support-threads")

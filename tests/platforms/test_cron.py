@@ -19,7 +19,13 @@ cron_there = pytest.mark.skipif(
 )
 #: A private /var/spool and /etc, so that the machine's own tables are neither read nor
 #: run.
-ALONE = "mount -t tmpfs tmpfs /var/spool/cron && mkdir -p /var/spool/cron/crontabs && chmod 1730 /var/spool/cron/crontabs && mount -t tmpfs tmpfs /etc/cron.d && mount -t tmpfs tmpfs /run && : > {scratch}/empty && mount --bind {scratch}/empty /etc/crontab && crontab {scratch}/table && exec cron -f"
+ALONE = (
+    "mount -t tmpfs tmpfs /var/spool/cron && "
+    "mkdir -p /var/spool/cron/crontabs && chmod 1730 /var/spool/cron/crontabs && "
+    "mount -t tmpfs tmpfs /etc/cron.d && mount -t tmpfs tmpfs /run && "
+    ": > {scratch}/empty && mount --bind {scratch}/empty /etc/crontab && "
+    "crontab {scratch}/table && exec cron -f"
+)
 
 
 @pytest.fixture
@@ -84,7 +90,9 @@ def test_the_readme_installs_the_block_once_and_removes_it(tmp_path):
     stand_in = tmp_path / "bin" / "crontab"
     stand_in.parent.mkdir()
     stand_in.write_text(
-        f'#!/bin/sh\nif [ "$1" = -l ]; then cat {tmp_path}/table; else cat > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/table; fi\n'
+        "#!/bin/sh\n"
+        f'if [ "$1" = -l ]; then cat {tmp_path}/table; else '
+        f"cat > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/table; fi\n"
     )
     stand_in.chmod(0o755)
     (tmp_path / "table").write_text("0 0 * * * mine\n")

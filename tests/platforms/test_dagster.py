@@ -22,7 +22,10 @@ concurrency: {runs: {tag_concurrency_limits: [{key: nbflow, value: support-threa
 
 
 def test_it_runs_the_job_three_mornings(dagster, threads):
-    """Accepted; what is done is not done again; a second copy and what failed fail; a parameter goes through as it is."""
+    """Accepted; what is done is not done again.
+
+    A second copy and what failed fail, and a parameter goes through as it is.
+    """
     file = threads.folder / "definitions.py"
     assert "Validation successful" in dagster.run(
         "dagster", "definitions", "validate", "-f", file

@@ -45,7 +45,11 @@ def ask(prefect, what, question=None):
 
 
 def test_it_runs_the_job_three_mornings(prefect, threads):
-    """Deployed; what is done is not done again; a second copy is cancelled; what failed fails; a parameter goes through or is refused."""
+    """Deployed; what is done is not done again.
+
+    A second copy is cancelled, what failed fails, and a parameter goes through or is
+    refused.
+    """
     assert "successfully created" in prefect.run(
         "prefect", "--no-prompt", "deploy", "--all", cwd=threads.folder
     )

@@ -20,7 +20,11 @@ pytestmark = pytest.mark.skipif(
     reason="no systemd",
 )
 #: A manager of its own: nothing of the machine's is started, and it ends with the test.
-ALONE = "mount -t tmpfs tmpfs /run; mkdir -p /run/systemd/system /run/user/0; export XDG_RUNTIME_DIR=/run/user/0; /lib/systemd/systemd --user --unit=nbflow-{name}.service & wait"
+ALONE = (
+    "mount -t tmpfs tmpfs /run; mkdir -p /run/systemd/system /run/user/0; "
+    "export XDG_RUNTIME_DIR=/run/user/0; "
+    "/lib/systemd/systemd --user --unit=nbflow-{name}.service & wait"
+)
 manager = pytest.mark.skipif(
     not has_namespaces(), reason="a manager of its own needs root, and namespaces"
 )

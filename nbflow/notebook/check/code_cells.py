@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     #: Turns the text of a cell into Python.
     Transform = Callable[[str], str]
 
-#: CodeCell magics whose body is Python that runs in the notebook's own names.
+#: Cell magics whose body is Python that runs in the notebook's own names.
 _PYTHON = {"time", "timeit", "capture", "prun", "step", "mprun", "memit"}
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
