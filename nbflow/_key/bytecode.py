@@ -16,6 +16,18 @@ _ATTRIBUTE = frozenset(("LOAD_ATTR", "LOAD_METHOD"))
 _REBIND_GLOBAL = frozenset(("STORE_GLOBAL", "DELETE_GLOBAL"))
 _OPTIMIZED = inspect.CO_OPTIMIZED  # a function, not the body of a class
 _REBIND_CELL = frozenset(("STORE_DEREF", "DELETE_DEREF"))
+#: What the compiler itself reads, for ``n: int = 1`` at the top and in classes: one up to
+#: Python 3.13, the other since.
+_OF_COMPILER = frozenset(
+    (
+        ("LOAD_NAME", "__annotations__"),
+        ("LOAD_NAME", "__conditional_annotations__"),
+        ("LOAD_GLOBAL", "__conditional_annotations__"),
+    )
+)
+#: The function that evaluates annotations, since Python 3.14. Before, they are evaluated
+#: by the code around it, and so both are read as one.
+EVALUATOR = "__annotate__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +83,21 @@ def _scan(
     module: bool = False,
     functions: bool = True,
     inside: bool = True,
+    around: frozenset[str] = frozenset(),
 ) -> None:
+    """Add what a code object reads; ``around``: names that the class around it binds."""
     steps = [
         (step.opname, step.argval)
         for step in dis.get_instructions(code)
         if step.opname != "EXTENDED_ARG"
     ]
-    bound = {
+    # In the body of a class.
+    bound = around.union(
         name for opcode, name in steps if opcode == "STORE_NAME" and not module
-    }  # in the body of a class
+    )
     for place, (opcode, name) in enumerate(steps):
+        if (opcode, name) in _OF_COMPILER:
+            continue
         if opcode in _GLOBAL and name not in bound:
             reads.names.add((name, *_attributes(steps, place)))
         elif opcode in _CELL and name in free:
@@ -96,15 +113,17 @@ def _scan(
     # Only what is loaded: the compiler keeps the first constant of a function without a
     # docstring, of dead code too.
     for _, const in steps:
-        if isinstance(const, CodeType) and (
-            functions if const.co_flags & _OPTIMIZED else inside
-        ):
+        if not isinstance(const, CodeType):
+            continue
+        evaluates = const.co_name == EVALUATOR
+        if evaluates or (functions if const.co_flags & _OPTIMIZED else inside):
             _scan(
                 const,
                 free & frozenset(const.co_freevars),
                 reads,
                 functions=functions,
                 inside=inside,
+                around=bound if evaluates else frozenset(),
             )
 
 

@@ -415,12 +415,8 @@ class _Walk:
 
 def _chains(node: ast.stmt) -> set[Chain]:
     module = ast.fix_missing_locations(ast.Module([node], []))
-    names = scan(
-        compile(module, "<cell>", "exec", _FLAGS, dont_inherit=True), module=True
-    ).names
-    return names - {
-        ("__annotations__",)
-    }  # which every `n: int = 1` of the notebook writes into
+    code = compile(module, "<cell>", "exec", _FLAGS, dont_inherit=True)
+    return scan(code, module=True).names
 
 
 def _loaded(node: ast.expr) -> ast.expr:

@@ -10,13 +10,20 @@ from __future__ import annotations
 
 import enum
 import functools
+import inspect
 import re
 import typing
 import weakref
-from types import FunctionType, MemberDescriptorType
+from types import FunctionType, MappingProxyType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
-from nbflow._key import syntax
+from nbflow._key import stdlib, syntax
+from nbflow._key.annotations import (
+    EVALUATORS,
+    annotations_of,
+    generated_docstring,
+    origin_of,
+)
 from nbflow._key.origin import is_users, leads_to_users
 from nbflow._key.value import Refusal, identify, member, seal
 
@@ -37,7 +44,10 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 def methods(kind: type) -> dict[str, FunctionType]:
     """Return the functions in a class, the ones inside descriptors too, but none that a decorator generated."""
     found = {}
-    for name, item in sorted(vars(kind).items()):
+    written = {
+        name: item for name, item in vars(kind).items() if name not in EVALUATORS
+    }
+    for name, item in sorted(written.items()):
         for part, function in _functions(item):
             if leads_to_users(function):
                 found[name + part] = function
@@ -156,13 +166,8 @@ def spelled(kind: type) -> str:
 
 def _members(kind: type) -> Iterator[tuple[str, object]]:
     space = vars(kind)
-    # Dataclasses write the defaults into it, and the classes of fields with their
-    # module, which does not count.
-    yield (
-        "__doc__",
-        _ADDRESS.sub("", space.get("__doc__") or "").replace(f"{kind.__module__}.", ""),
-    )
-    for name, annotation in space.get("__annotations__", {}).items():
+    yield "__doc__", _docstring(kind)
+    for name, annotation in annotations_of(kind).items():
         yield f"{name}:", _spell(annotation)
     if issubclass(kind, enum.Enum):
         yield from ((name, item.value) for name, item in kind.__members__.items())
@@ -182,6 +187,19 @@ def _members(kind: type) -> Iterator[tuple[str, object]]:
         yield from ((f"{name}.{part}", item) for part, item in described)
 
 
+def _docstring(kind: type) -> str:
+    """Return the docstring of a class, without those of its bases."""
+    text = kind.__doc__ if "__doc__" in vars(kind) else None
+    if not isinstance(text, str):
+        return ""
+    generated = generated_docstring(kind, text)
+    # Dataclasses write the defaults into it, and the classes of fields with their
+    # module, which does not count. From Python 3.13 on the compiler takes the
+    # indentation out.
+    said = inspect.cleandoc(text) if generated is None else generated
+    return _ADDRESS.sub("", said).replace(f"{kind.__module__}.", "")
+
+
 def _fields(kind: type) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
     """Yield the fields that pydantic, dataclasses and attrs note in a class, with what is said of each."""
     space = vars(kind)
@@ -193,7 +211,7 @@ def _fields(kind: type) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
     for name, field in sorted(found.items()):
         parts = (part for part in type(field).__slots__ if not part.startswith("_"))
         said = [
-            (part, getattr(field, part))
+            (part, _plain(getattr(field, part)))
             for part in parts
             if part not in ("annotation", "type")
         ]
@@ -201,6 +219,11 @@ def _fields(kind: type) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
             name,
             [(part, item) for part, item in said if item is not None],
         )  # libraries add more to say
+
+
+def _plain(item: object) -> object:
+    """Return the metadata of a field as Pythons before 3.15 hold it where there is none."""
+    return MappingProxyType({}) if type(item).__name__ == "frozendict" else item
 
 
 def _value(item: object) -> bytes:
@@ -215,7 +238,11 @@ def _value(item: object) -> bytes:
 def _spell(annotation: Any) -> str:
     if isinstance(annotation, str):
         return annotation
-    if typing.get_origin(annotation) is None:
+    if isinstance(annotation, typing.ForwardRef):
+        return f"ForwardRef({annotation.__forward_arg__!r})"
+    if stdlib.mark(annotation) is not None:
+        return f"<dataclasses.{stdlib.mark(annotation)} object>"
+    if origin_of(annotation) is None:
         return getattr(annotation, "__qualname__", None) or _ADDRESS.sub(
             "", repr(annotation)
         )
@@ -223,12 +250,12 @@ def _spell(annotation: Any) -> str:
     spelled = ", ".join(
         repr(arg) if isinstance(arg, str) else _spell(arg) for arg in args
     )
-    return f"{_spell(typing.get_origin(annotation))}[{spelled}]"
+    return f"{_spell(origin_of(annotation))}[{spelled}]"
 
 
 def mentioned(kind: type) -> Iterator[tuple[str, object]]:
     """Yield the classes and functions that the annotations and fields of a class are made of."""
-    for name, annotation in vars(kind).get("__annotations__", {}).items():
+    for name, annotation in annotations_of(kind).items():
         yield from (
             (f"{name}: {part.__qualname__}", part) for part in _classes(annotation)
         )
@@ -256,7 +283,7 @@ def _code_in(item: object) -> tuple[object, ...]:
 
 def _marks(kind: type) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
     """Yield what the annotations of a class say beside the type: ``Annotated[str, "as the customer says it"]``."""
-    for name, annotation in vars(kind).get("__annotations__", {}).items():
+    for name, annotation in annotations_of(kind).items():
         if said := [
             (str(place), mark) for place, mark in enumerate(_metadata(annotation))
         ]:
@@ -279,7 +306,7 @@ def _classes(annotation: Any) -> Iterator[type]:
 
 def quoted(kind: type) -> Iterator[str]:
     """Yield the annotations in a class that are text: in quotes, or all of them under ``from __future__``."""
-    for annotation in vars(kind).get("__annotations__", {}).values():
+    for annotation in annotations_of(kind).values():
         for part in _leaves(annotation):
             if isinstance(part, (str, typing.ForwardRef)):
                 yield part if isinstance(part, str) else part.__forward_arg__

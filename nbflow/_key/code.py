@@ -14,6 +14,7 @@ import builtins
 import functools
 import importlib
 import importlib.util
+import inspect
 import io
 import sys
 import weakref
@@ -21,7 +22,8 @@ from dataclasses import dataclass, field
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nbflow._key import classes, mutation, redaction, syntax
+from nbflow._key import classes, mutation, redaction, stdlib, syntax
+from nbflow._key.annotations import annotations_of
 from nbflow._key.bytecode import Reads, scan
 from nbflow._key.call import parts_of
 from nbflow._key.guards import MISSING, Guards, Watch
@@ -345,7 +347,7 @@ class _Graph:
         fetch: Callable[[], object] | None = None,
     ) -> _Target:
         value = self._looked_through(value)
-        if is_librarys(value):
+        if is_librarys(value) or stdlib.is_special_class(value):
             return _named("installed", value)
         if (
             wraps(value)
@@ -353,7 +355,9 @@ class _Graph:
             or (isinstance(value, ModuleType) and is_users(value))
         ):
             return self._enter(value)
-        if isinstance(value, (FunctionType, type)):
+        if isinstance(value, (FunctionType, type)) and not stdlib.is_special_form(
+            value
+        ):
             followed = is_users(value) or carries(value)
             if isinstance(value, FunctionType) and not followed:
                 self._installed.add(value)
@@ -701,14 +705,9 @@ class _Graph:
             # Not with the function: its docstring and annotations count only where they
             # are read.
             name = f"{name}.{rest[0]}"
-            yield name, self._target(getattr(value, rest[0]), name)
-            self.guards.contents.append(
-                Watch(
-                    functools.partial(getattr, value, rest[0], MISSING),
-                    identify(getattr(value, rest[0])),
-                    None,
-                )
-            )
+            fetch = functools.partial(_said, value, rest[0])
+            yield name, self._target(fetch(), name)
+            self.guards.contents.append(Watch(fetch, identify(fetch()), None))
         elif isinstance(value, FunctionType) and is_users(value):
             yield from (
                 (f"{name}.{label}", target)
@@ -910,6 +909,15 @@ class _Graph:
 
 
 _SAID = frozenset(("__doc__", "__annotations__"))
+
+
+def _said(function: FunctionType, name: str) -> object:
+    """Return what a function says of itself, as every Python has it: from 3.13 on the compiler takes the indentation out of docstrings."""
+    if name == "__annotations__":
+        return annotations_of(function)
+    return inspect.cleandoc(function.__doc__) if function.__doc__ else function.__doc__
+
+
 #: What takes the name of an attribute as a text.
 _BY_TEXT = frozenset((("getattr",), ("vars",)))
 _OF_MODULES = frozenset(
@@ -977,12 +985,7 @@ def _put_into(module: ModuleType, name: str, guards: Guards) -> object:
 
 
 def _named(tag: str, thing: Any) -> bytes:
-    name = (
-        getattr(thing, "__qualname__", None)
-        or getattr(thing, "__name__", None)
-        or type(thing).__qualname__
-    )
-    return seal(tag, str(getattr(thing, "__module__", None)), name)
+    return seal(*stdlib.name_of(thing, tag))
 
 
 def _label(thing: Any) -> str:

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 FunctionNode: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
 
 _FUTURE = 0x01FF_0000  # the compiler flags of `from __future__`, which a cell takes over from earlier cells
-_COSMETIC = frozenset(("ctx", "kind", "type_comment", "type_params"))
+_COSMETIC = frozenset(("ctx", "kind", "type_comment", "type_params", "is_lazy"))
+#: ``f"..."``, and ``t"..."``, which Python has since 3.14.
+_TEMPLATES = (ast.JoinedStr, getattr(ast, "TemplateStr", ast.JoinedStr))
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +302,7 @@ class Tree:
             return self._function(node, fields)
         if isinstance(node, ast.AnnAssign) and not in_class:
             return self._local(node)
-        if isinstance(node, ast.JoinedStr):
+        if isinstance(node, _TEMPLATES):
             fields["values"] = _merged(node.values)
         return self._fields(node, fields, in_class=isinstance(node, ast.ClassDef))
 

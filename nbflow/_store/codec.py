@@ -84,6 +84,9 @@ def _encode(value: object) -> tuple[str, bytes]:
         pass  # lone surrogates and integers beyond 64 bits have extensions, depth is for pickle to refuse
     try:
         return _encode_typed(value)
+    except RecursionError:
+        pickled.refuse_depth(value)
+        return "pickle", pickled.dump(value)
     except Exception:  # mostly UnfitError; what else a library says against a value, pickle may see otherwise
         return "pickle", pickled.dump(value)
 

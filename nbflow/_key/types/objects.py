@@ -17,6 +17,7 @@ from typing import Any
 
 from nbflow._key.kinds import Around, is_librarys
 from nbflow._key.origin import holds
+from nbflow._key.stdlib import is_special_form
 from nbflow._key.value import (
     ATTRIBUTE,
     INDEX,
@@ -89,6 +90,8 @@ _REFUSED_BY_NAME = {
     types.WrapperDescriptorType,
 )
 def _code(walk: Walk, value: Any) -> bytes:
+    if is_special_form(value):
+        return seal("named", "typing", value.__name__)
     if is_librarys(value):
         return seal("named", type(value.__self__).__module__, value.__name__)
     owner = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import collections
+import dataclasses
 import datetime as dt
 import decimal
 import enum
@@ -19,6 +20,7 @@ import uuid
 import zoneinfo
 from typing import TYPE_CHECKING, Any
 
+from nbflow._key import stdlib
 from nbflow._key.origin import is_users
 from nbflow._key.secret import Secret
 from nbflow._key.value import (
@@ -307,6 +309,28 @@ def _annotated(walk: Walk, value: Any) -> bytes:
     return _parts(
         walk, "annotated", value.__origin__, value.__metadata__
     )  # pickle writes it in another way since Python 3.13
+
+
+@handles(types.UnionType, type(typing.Union[int, str]))  # noqa: UP007  # two classes up to Python 3.13, one since
+def _union(walk: Walk, value: Any) -> bytes:
+    args = value.__args__
+    parts: tuple[object, ...] = (functools.reduce, operator.or_, args)
+    items = [(INDEX, place, part) for place, part in enumerate(parts)]
+    return walk.members("object", "UnionType", len(parts), 0, [], items=items)
+
+
+@handles(typing.ForwardRef)
+def _forward_reference(_: Walk, value: typing.ForwardRef) -> bytes:
+    return seal("forward reference", value.__forward_arg__)
+
+
+for _kind in {type(dataclasses.MISSING), type(dataclasses.KW_ONLY)}:
+
+    @handles(_kind)  # classes of their own up to Python 3.14, `sentinel` since
+    def _mark(walk: Walk, value: object) -> bytes:
+        if (name := stdlib.mark(value)) is None:
+            return handler(object)(walk, value)
+        return walk.members("object", name, 0, 0, [], items=[])
 
 
 if sys.version_info >= (3, 12):
