@@ -58,13 +58,9 @@ else:
         return str(signature(kind))
 
 
-def origin_of(annotation: Any) -> Any:
-    """Return what an annotation is a special case of, as `typing.get_origin` does.
-
-    ``Optional[X]`` and ``X | None`` are one thing since Python 3.14, and here.
-    """
-    origin = typing.get_origin(annotation)
-    return types.UnionType if origin is typing.Union else origin
+def is_union(annotation: object) -> bool:
+    """Return whether this is ``X | Y`` or ``Union[X, Y]``, which are one class since Python 3.14."""
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
 
 
 def generated_docstring(kind: type, text: str) -> str | None:
@@ -78,7 +74,8 @@ def generated_docstring(kind: type, text: str) -> str | None:
         return None
     with contextlib.suppress(TypeError, ValueError):  # it has no signature any more
         text = kind.__name__ + signature_of(kind).replace(" -> None", "")
-    return _FORWARD_REFERENCE.sub(r"ForwardRef(\1)", with_bars(text))
+    text = with_bars(text.replace("typing.", ""))
+    return _FORWARD_REFERENCE.sub(r"ForwardRef(\1)", text)
 
 
 def with_bars(text: str) -> str:

@@ -22,7 +22,7 @@ from nbflow._key.annotations import (
     EVALUATORS,
     annotations_of,
     generated_docstring,
-    origin_of,
+    is_union,
 )
 from nbflow._key.origin import is_users, leads_to_users
 from nbflow._key.value import Refusal, identify, member, seal
@@ -242,7 +242,8 @@ def _spell(annotation: Any) -> str:
         return f"ForwardRef({annotation.__forward_arg__!r})"
     if stdlib.mark(annotation) is not None:
         return f"<dataclasses.{stdlib.mark(annotation)} object>"
-    if origin_of(annotation) is None:
+    origin = typing.get_origin(annotation)
+    if origin is None:
         return getattr(annotation, "__qualname__", None) or _ADDRESS.sub(
             "", repr(annotation)
         )
@@ -250,7 +251,7 @@ def _spell(annotation: Any) -> str:
     spelled = ", ".join(
         repr(arg) if isinstance(arg, str) else _spell(arg) for arg in args
     )
-    return f"{_spell(origin_of(annotation))}[{spelled}]"
+    return f"{'UnionType' if is_union(annotation) else _spell(origin)}[{spelled}]"
 
 
 def mentioned(kind: type) -> Iterator[tuple[str, object]]:

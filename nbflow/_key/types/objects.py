@@ -11,13 +11,14 @@ import copyreg
 import functools
 import io
 import types
+import typing
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any
 
 from nbflow._key.kinds import Around, is_librarys
 from nbflow._key.origin import holds
-from nbflow._key.stdlib import is_special_form
+from nbflow._key.stdlib import is_special_class, is_special_form
 from nbflow._key.value import (
     ATTRIBUTE,
     INDEX,
@@ -104,6 +105,14 @@ def _code(walk: Walk, value: Any) -> bytes:
             "bound", value.__name__, member(walk.at(ATTRIBUTE, "__self__", owner))
         )
     return seal("code", walk.reach(value))
+
+
+def _special_class(walk: Walk, value: Any) -> bytes:
+    return (_code if is_special_class(value) else _object)(walk, value)
+
+
+if not isinstance(typing.Annotated, type):  # as up to Python 3.12
+    handles(type(typing.Annotated))(_special_class)
 
 
 @handles(types.MethodType)
