@@ -9,6 +9,7 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from nbflow._core.policy import Policy, Throttle, seconds
+from nbflow._core.signature import signature_of
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -379,7 +380,7 @@ def _check_ignored(function: Callable[..., Any], ignored: frozenset[str]) -> Non
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
-        return inspect.signature(function).parameters
+        return signature_of(function).parameters
     except ValueError:  # a function written in C that does not tell
         return {}
 

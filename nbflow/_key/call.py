@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from blake3 import blake3
 
+from nbflow._core.signature import signature_of
 from nbflow._key.secret import KNOWN
 from nbflow._key.value import SIZE, digest, encode_plain, member
 from nbflow.errors import UnkeyableError
@@ -54,10 +55,10 @@ class Binder:
         self, function: Callable[..., Any], ignore: Iterable[str] = ()
     ) -> None:
         try:
-            parameters = [*inspect.signature(function).parameters.values()]
+            parameters = [*signature_of(function).parameters.values()]
         except ValueError:  # a function written in C that does not tell
             parameters = [
-                *inspect.signature(
+                *signature_of(
                     lambda *args, **kwargs: (args, kwargs)
                 ).parameters.values()
             ]

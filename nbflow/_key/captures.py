@@ -7,7 +7,15 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._key.bytecode import scan
-from nbflow._key.kinds import BUNDLES, contents, is_constant, is_data, unwrapped, wraps
+from nbflow._key.kinds import (
+    BUNDLES,
+    contents,
+    is_constant,
+    is_data,
+    loaded,
+    unwrapped,
+    wraps,
+)
 from nbflow._key.origin import carried, is_users
 
 if TYPE_CHECKING:
@@ -72,7 +80,7 @@ def _of_function(
     inside = []
     for name in {chain[0] for chain in reads.names} | reads.rebound_names:
         if name in space:
-            value = space[name]
+            value = loaded(space[name])
             inside.append(value)
             if is_data(value) and (
                 name in reads.rebound_names or not is_constant(value)

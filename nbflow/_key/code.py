@@ -40,6 +40,7 @@ from nbflow._key.kinds import (
     is_constant,
     is_kept_in_class,
     is_librarys,
+    loaded,
     unwrapped,
     version_of,
     with_article,
@@ -656,12 +657,12 @@ class _Graph:
 
     def _follow(self, space: Space, chain: Chain) -> Iterator[tuple[str, _Target]]:
         """Follow a dotted name through local modules; further on, the syntax tree has the attributes."""
-        value = space.get(chain[0], MISSING)
+        value = loaded(space.get(chain[0], MISSING))
         length = 1
         while length < len(chain) and isinstance(value, ModuleType) and is_users(value):
             self._watch(space, chain[length - 1], value)
             space = vars(value)
-            value = space.get(chain[length], MISSING)
+            value = loaded(space.get(chain[length], MISSING))
             length += 1
         name, last, rest = ".".join(chain[:length]), chain[length - 1], chain[length:]
         slot = id(space), last

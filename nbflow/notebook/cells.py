@@ -39,7 +39,7 @@ from nbflow._key import captures
 from nbflow._key import cell_names as cells
 from nbflow._key import code as codes
 from nbflow._key.code import Part
-from nbflow._key.kinds import is_data
+from nbflow._key.kinds import is_data, is_module, loaded
 from nbflow._key.secret import KNOWN
 from nbflow._key.value import digest
 from nbflow._run.explanation import Explanation, clock, explain, forget_all
@@ -239,7 +239,7 @@ class Notebook:
                 for name, value in sorted(found.values.items())
                 if name not in data and name.partition(".")[0] not in cell.spec.ignore
             }
-            cell.arguments = [(name, space[name]) for name in data] + [
+            cell.arguments = [(name, loaded(space[name])) for name in data] + [
                 (name, value)
                 for name, value in reached.items()
                 if name in touched and _has_content(value)
@@ -635,7 +635,7 @@ class Attempt:
                 "modules": {
                     name: value.__name__
                     for name, value in tools.items()
-                    if _is_module(value)
+                    if is_module(value)
                 },
                 "shown": KNOWN.masked(self._recorder.shown),
             }
@@ -705,7 +705,7 @@ class Attempt:
         names = {
             name: space[name]
             for name in named
-            if name in space and name not in HISTORY and not _is_module(space[name])
+            if name in space and name not in HISTORY and not is_module(space[name])
         }
         for name, value in [*given, *self._bound.items()]:  # what functions bound anew
             now = _value(space, name)
@@ -810,7 +810,7 @@ def _see_definitions(
             raise CodecError(
                 f"`{name}` is defined inside of another statement; define it at the top of a cell"
             )
-        if not _is_module(value):
+        if not is_module(value):
             names[name] = value
     for name, value in names.items():
         if (
@@ -821,12 +821,6 @@ def _see_definitions(
             raise CodecError(
                 f"`{name}` is made by a call, and found by its name only where it was made"
             )
-
-
-def _is_module(value: object) -> bool:
-    from types import ModuleType
-
-    return isinstance(value, ModuleType)
 
 
 def _source(body: list[ast.stmt]) -> str:

@@ -7,11 +7,11 @@ import inspect
 import re
 import shlex
 from dataclasses import dataclass
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from nbflow._core.policy import Policy, seconds
 from nbflow._key import cell_names as cells
+from nbflow._key.kinds import is_module
 from nbflow.errors import UsageError
 from nbflow.notebook.document import STEP_LINE
 
@@ -281,11 +281,7 @@ def modules(body: list[ast.stmt], space: Mapping[str, object]) -> frozenset[str]
     return frozenset(
         (
             *imported,
-            *(
-                name
-                for name, value in [*space.items()]
-                if isinstance(value, ModuleType)
-            ),
+            *(name for name, value in [*space.items()] if is_module(value)),
         )
     )
 

@@ -211,3 +211,37 @@ if sys.version_info >= (3, 14):
             notebook.run(cell)
             edited.run(cell.replace("size = 1", "size = 2"))
         assert read(notebook["step"]).digest != read(edited["step"]).digest
+
+
+if sys.version_info >= (3, 15):
+
+    def test_a_lazy_import_is_what_it_imports_before_and_after_it_is_used(
+        notebook, new_notebook, local_module
+    ):
+        local_module(
+            "tools",
+            "LIMIT = 1\nclass Tool: pass\ndef clean(x):\n    return x + LIMIT\n",
+        )
+        eager = "import tools\nimport json as j\nfrom tools import clean as c, LIMIT\n"
+        step = "def step(x):\n    return tools.clean(x), c, j.dumps(x), LIMIT\n"
+        notebook.run(eager + step)
+        lazy = new_notebook()
+        sys.modules.pop("tools")
+        lazy.run(
+            eager.replace("import tools", "lazy import tools").replace(
+                "from", "lazy from"
+            )
+            + step
+        )
+        expected = read(notebook["step"]).digest
+        assert read(lazy["step"]).digest == expected
+        lazy["step"](1)
+        assert read(lazy["step"]).digest == expected
+        lazy["tools"].LIMIT = 2
+        assert read(lazy["step"]).digest != expected
+
+    def test_a_lazy_import_of_nothing_has_a_digest(notebook):
+        notebook.run(
+            "lazy import nowhere_to_be_found\ndef step(x):\n    return nowhere_to_be_found.x\n"
+        )
+        assert read(notebook["step"]).digest == read(notebook["step"]).digest
