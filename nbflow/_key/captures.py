@@ -6,6 +6,7 @@ import enum
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbflow._key.annotations import EVALUATORS
 from nbflow._key.bytecode import scan
 from nbflow._key.kinds import (
     BUNDLES,
@@ -101,6 +102,6 @@ def _of_class(space: dict[str, Any], kind: type, found: Held) -> list[object]:
         )
     return [
         part
-        for part in vars(kind).values()
-        if isinstance(part, (FunctionType, *BUNDLES))
+        for key, part in vars(kind).items()
+        if isinstance(part, (FunctionType, *BUNDLES)) and key not in EVALUATORS
     ]

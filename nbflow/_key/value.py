@@ -595,6 +595,7 @@ _NOTES = {  # attribute -> the class of a library that keeps a note in it
     "_stop_words_id": "_VectorizerMixin",  # where its stop words lie in memory
     "__networkx_cache__": "Graph",
     "_readonly": "ExtensionArray",
+    "_keep_empty": "_ResultBase",  # how urllib.parse is to join a URL, since Python 3.15
 }
 
 

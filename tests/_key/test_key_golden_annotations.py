@@ -10,6 +10,7 @@ import dataclasses
 import sys
 import threading
 import typing
+import urllib.parse
 import warnings
 from pathlib import Path
 
@@ -119,12 +120,14 @@ VALUES = {
     "forward": [typing.ForwardRef("X"), typing.List["X"]],  # noqa: UP006, F821  # a forward reference
     "moved": [Path, threading.Lock, warnings.catch_warnings, typing.Annotated, open],
     "marks": [dataclasses.MISSING, dataclasses.KW_ONLY],
+    "url": urllib.parse.urlparse("https://example.org/a?b=1"),
 }
 GOLDEN_VALUES = {
     "unions": "b2cf0e55d5f370a51551e91f3cf799951aa21184",
     "forward": "b0d5980e643d364baf3b6ee896b1dcde9da7cd46",
     "moved": "4cc46e15f1d18f6cd1d2b69217f38e65c05b4bbe",
     "marks": "947b18df61eaec3de223af49400eee61e5cbfc57",
+    "url": "5350484f34c9844964a9a8d03785b7822cd15530",
 }
 
 
