@@ -101,9 +101,9 @@ def modules(path):
 def test_the_core_is_pure():
     """No I/O, no clock, no thread, no third party."""
     allowed = {
-        "__future__", "array", "collections", "dataclasses", "datetime", "difflib",
+        "__future__", "annotationlib", "array", "collections", "dataclasses", "datetime", "difflib",
         "email", "enum", "functools", "heapq", "html", "inspect", "math", "nbflow", "re",
-        "types", "typing", "concurrent",
+        "sys", "types", "typing", "concurrent",
     }  # fmt: skip
     for path in (ROOT / "_core").glob("*.py"):
         assert set(modules(path)) <= allowed, path.name

@@ -6,6 +6,7 @@ import inspect
 import os
 import subprocess
 import sys
+import warnings
 from importlib import metadata
 from pathlib import Path
 
@@ -106,3 +107,18 @@ def test_the_version_lives_in_the_package_metadata_alone():
 
 def test_the_package_says_that_it_is_typed():
     assert (ROOT / "py.typed").exists()
+
+
+def test_a_deprecated_interface_that_the_package_calls_is_an_error():
+    """As pytest is set up here; what a deprecation names is the module that calls."""
+    for module in ("nbflow", "nbflow._key.code"):
+        with pytest.raises(DeprecationWarning):
+            exec(
+                "warnings.warn('old', DeprecationWarning)",
+                {"__name__": module, "warnings": warnings},
+            )
+    with pytest.warns(DeprecationWarning, match="old"):
+        exec(
+            "warnings.warn('old', DeprecationWarning)",
+            {"__name__": "nbflows", "warnings": warnings},
+        )

@@ -7,6 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 from nbflow._core.policy import Policy
+from nbflow._core.signature import signature_of
 from nbflow._core.step import check_function, name_of
 from nbflow.errors import UnknownEventError, UsageError
 
@@ -83,7 +84,7 @@ def make_flow(
 
 def _check_one_record(function: Callable[..., object]) -> None:
     try:
-        inspect.signature(function).bind({})
+        signature_of(function).bind({})
     except TypeError as error:
         raise UsageError(
             f"Flow {function.__name__} is called with one record (a dict), "

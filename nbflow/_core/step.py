@@ -18,6 +18,7 @@ from typing import (
 )
 
 from nbflow._core.policy import Policy, Throttle, seconds
+from nbflow._core.signature import signature_of
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -288,7 +289,7 @@ def _closest(name: str, known: Iterable[str]) -> str | None:
 
 def _parameters(function: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
     try:
-        return inspect.signature(function).parameters
+        return signature_of(function).parameters
     except ValueError:  # a function written in C that has no signature
         return {}
 

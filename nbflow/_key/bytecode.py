@@ -6,7 +6,10 @@ import dis
 import inspect
 from dataclasses import dataclass, field
 from types import CodeType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: A dotted name: ``a.b`` is ``("a", "b")``.
 Chain: TypeAlias = tuple[str, ...]
@@ -19,6 +22,18 @@ _ATTRIBUTE = frozenset(("LOAD_ATTR", "LOAD_METHOD"))
 _REBIND_GLOBAL = frozenset(("STORE_GLOBAL", "DELETE_GLOBAL"))
 _OPTIMIZED = inspect.CO_OPTIMIZED  # a function, not the body of a class
 _REBIND_CELL = frozenset(("STORE_DEREF", "DELETE_DEREF"))
+#: What the compiler itself reads, for ``n: int = 1`` at the top and in classes: one up to
+#: Python 3.13, the other since.
+_OF_COMPILER = frozenset(
+    (
+        ("LOAD_NAME", "__annotations__"),
+        ("LOAD_NAME", "__conditional_annotations__"),
+        ("LOAD_GLOBAL", "__conditional_annotations__"),
+    )
+)
+#: The function that evaluates annotations, since Python 3.14. Before, they are evaluated
+#: by the code around it, and so both are read as one.
+EVALUATOR = "__annotate__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +60,7 @@ class Reads:
 
 
 def scan(
-    code: CodeType,
-    *,
-    module: bool = False,
-    functions: bool = True,
-    inside: bool = True,
+    code: CodeType, *, module: bool = False, functions: bool = True, inside: bool = True
 ) -> Reads:
     """Return what a code reads and rebinds, functions and classes defined in it included.
 
@@ -65,14 +76,7 @@ def scan(
     if "__class__" in free:
         # Of `super()`, which reads it in instructions only since Python 3.12.
         reads.cells.add(("__class__",))
-    _scan(
-        code,
-        free,
-        reads,
-        module=module,
-        functions=functions,
-        inside=inside,
-    )
+    _scan(code, free, reads, module=module, functions=functions, inside=inside)
     return reads
 
 
@@ -84,11 +88,13 @@ def _scan(
     module: bool = False,
     functions: bool = True,
     inside: bool = True,
+    around: frozenset[str] = frozenset(),
 ) -> None:
+    """Add what a code object reads; ``around``: names that the class around it binds."""
     steps = _steps(code)
-    bound: set[str] = set()
+    bound = set(around)
     if not module:  # in the body of a class
-        bound = {name for opcode, name in steps if opcode == "STORE_NAME"}
+        bound.update(name for opcode, name in steps if opcode == "STORE_NAME")
     for place, (opcode, name) in enumerate(steps):
         if opcode in _GLOBAL and name not in bound:
             reads.names.add((name, *_attributes(steps, place)))
@@ -103,21 +109,39 @@ def _scan(
                 reads.rebound_attributes.add((owner, name))
         else:
             _note_binding(opcode, name, free, reads)
-    # Only code that is loaded: the compiler keeps the first constant of a function
-    # without a docstring, of dead code too.
-    for const in [const for _, const in steps if isinstance(const, CodeType)]:
+    for const in _loaded_code(steps, functions=functions, inside=inside):
+        evaluates = const.co_name == EVALUATOR
+        _scan(
+            const,
+            free & frozenset(const.co_freevars),
+            reads,
+            functions=functions,
+            inside=inside,
+            around=frozenset(bound) if evaluates else frozenset(),
+        )
+
+
+def _loaded_code(steps: _Steps, *, functions: bool, inside: bool) -> Iterator[CodeType]:
+    """Yield the code objects that are loaded and looked into.
+
+    The constants of a function have more: the compiler keeps the first one of a function
+    without a docstring, of dead code too.
+    """
+    for _, const in steps:
+        if not isinstance(const, CodeType):
+            continue
         is_wanted = functions if const.co_flags & _OPTIMIZED else inside
-        if is_wanted:
-            inner = free & frozenset(const.co_freevars)
-            _scan(const, inner, reads, functions=functions, inside=inside)
+        if is_wanted or const.co_name == EVALUATOR:
+            yield const
 
 
 def _steps(code: CodeType) -> _Steps:
-    """Return the instructions; an EXTENDED_ARG is a part of the one that follows."""
+    """Return the instructions of the author's code; an EXTENDED_ARG is a part of the one that follows."""
     return [
         (step.opname, step.argval)
         for step in dis.get_instructions(code)
         if step.opname != "EXTENDED_ARG"
+        and (step.opname, step.argval) not in _OF_COMPILER
     ]
 
 
@@ -146,12 +170,7 @@ def _owner(steps: _Steps, place: int) -> str | None:
     return name if opcode in _GLOBAL | _CELL else None
 
 
-def _note_binding(
-    opcode: str,
-    name: str,
-    free: frozenset[str],
-    reads: Reads,
-) -> None:
+def _note_binding(opcode: str, name: str, free: frozenset[str], reads: Reads) -> None:
     if opcode in _ATTRIBUTE or opcode == "LOAD_SUPER_ATTR":
         reads.attributes.add(name)
     elif opcode in _REBIND_GLOBAL:

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import inspect
 from types import FunctionType, ModuleType
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    NamedTuple,
-)
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from blake3 import blake3
 
-from nbflow._key.kinds import (
-    MOST_PARTS,
-    columns_of,
-    is_frame,
-)
+from nbflow._core.signature import signature_of
+from nbflow._key.kinds import MOST_PARTS, columns_of, is_frame
 from nbflow._key.reader import digest
 from nbflow._key.secret import KNOWN
-from nbflow._key.value import (
-    SHORT,
-    SIZE,
-    encode_plain,
-    member,
-)
+from nbflow._key.value import SHORT, SIZE, encode_plain, member
 from nbflow.errors import UnkeyableError
 
 if TYPE_CHECKING:
@@ -64,9 +52,9 @@ class Binder:
         self, function: Callable[..., object], ignore: Iterable[str] = ()
     ) -> None:
         try:
-            parameters = [*inspect.signature(function).parameters.values()]
+            parameters = [*signature_of(function).parameters.values()]
         except ValueError:  # a function written in C that does not tell
-            parameters = [*inspect.signature(_anything).parameters.values()]
+            parameters = [*signature_of(_anything).parameters.values()]
         self._ignored = frozenset(ignore)
         #: The name of ``**kwargs``, if there are any and they count.
         self._options: str | None = None
@@ -137,11 +125,7 @@ def _binding(
 
 
 def call_key(
-    name: str,
-    code: bytes,
-    arguments: list[tuple[str, object]],
-    *,
-    methods: bool = True,
+    name: str, code: bytes, arguments: list[tuple[str, object]], *, methods: bool = True
 ) -> str:
     """Return the key of a call: 40 lowercase hexadecimal digits.
 
@@ -168,12 +152,7 @@ def call_key(
 def inputs_of(arguments: list[tuple[str, object]]) -> list[Input]:
     """Return what a checkpoint keeps of the arguments: digests, never the values."""
     return [
-        Input(
-            name,
-            short_digest(value),
-            *parts_of(value),
-        )
-        for name, value in arguments
+        Input(name, short_digest(value), *parts_of(value)) for name, value in arguments
     ]
 
 

@@ -6,12 +6,14 @@ import enum
 from types import FunctionType
 from typing import TYPE_CHECKING, NamedTuple
 
+from nbflow._key.annotations import EVALUATORS
 from nbflow._key.bytecode import scan
 from nbflow._key.kinds import (
     BUNDLES,
     contents,
     is_constant,
     is_data,
+    loaded,
     unwrapped,
     wraps,
 )
@@ -70,11 +72,7 @@ def held(space: Space, things: Iterable[object]) -> Held:
     return found
 
 
-def _of_function(
-    space: Space,
-    function: FunctionType,
-    found: Held,
-) -> list[object]:
+def _of_function(space: Space, function: FunctionType, found: Held) -> list[object]:
     """Note what a function reads and rebinds, and return what is to be looked at next."""
     reads = scan(function.__code__)
     found.rebound.update(reads.rebound_names)
@@ -87,7 +85,7 @@ def _of_function(
     for name in {chain[0] for chain in reads.names} | reads.rebound_names:
         if name not in space:
             continue
-        value = space[name]
+        value = loaded(space[name])
         inside.append(value)
         can_change = name in reads.rebound_names or not is_constant(value)
         if can_change and is_data(value):
@@ -95,16 +93,15 @@ def _of_function(
     return inside
 
 
-def _of_class(
-    space: Space,
-    kind: type,
-    found: Held,
-) -> list[object]:
+def _of_class(space: Space, kind: type, found: Held) -> list[object]:
     """Note the plain values in a class, and return its methods."""
     name = kind.__name__
     if space.get(name) is kind and not issubclass(kind, enum.Enum):
         for key, value in vars(kind).items():
             if key[:1] != "_" and type(value) in _PLAIN:
                 found.values[f"{name}.{key}"] = value
-    members = vars(kind).values()
-    return [part for part in members if isinstance(part, (FunctionType, *BUNDLES))]
+    return [
+        part
+        for key, part in vars(kind).items()
+        if isinstance(part, (FunctionType, *BUNDLES)) and key not in EVALUATORS
+    ]

@@ -396,21 +396,11 @@ class _Walk:
             self._read(_chains(_loaded(target)) - bound_here, bound)
         return bound | names.keys()
 
-    def _definition(
-        self,
-        node: ast.stmt,
-        name: str,
-        bound: set[str],
-    ) -> set[str]:
+    def _definition(self, node: ast.stmt, name: str, bound: set[str]) -> set[str]:
         code = _compiled(ast.Module([node], []))
         everything = scan(code, module=True)
         is_class = isinstance(node, ast.ClassDef)
-        at_once = scan(
-            code,
-            module=True,
-            inside=is_class,
-            functions=False,
-        )
+        at_once = scan(code, module=True, inside=is_class, functions=False)
         self._later[name] = everything.names - {(name,)}
         self._found.needed.update(chain[0] for chain in everything.names)
         self._found.rebinds.update(everything.rebound_names)
@@ -428,20 +418,13 @@ class _Walk:
                 self._found.binds[part.target.id] = None
 
     def _read(
-        self,
-        chains: set[Chain],
-        bound: set[str],
-        used: frozenset[str] = frozenset(),
+        self, chains: set[Chain], bound: set[str], used: frozenset[str] = frozenset()
     ) -> None:
         for chain in chains:
             name = chain[0]
             if name in self._later and name not in used:
                 # What the function reads, it reads when it is used.
-                self._read(
-                    self._later[name],
-                    bound,
-                    used | {name},
-                )
+                self._read(self._later[name], bound, used | {name})
             if name not in bound:
                 self._found.reads.add(chain)
 
@@ -462,9 +445,7 @@ def _compiled(module: ast.Module) -> CodeType:
 
 def _chains(node: ast.stmt) -> set[Chain]:
     module = ast.fix_missing_locations(ast.Module([node], []))
-    names = scan(_compiled(module), module=True).names
-    # Every `n: int = 1` of the notebook writes into this one.
-    return names - {("__annotations__",)}
+    return scan(_compiled(module), module=True).names
 
 
 def _loaded(node: ast.expr) -> ast.stmt:

@@ -9,19 +9,16 @@ digest.
 from __future__ import annotations
 
 import enum
+import inspect
 import re
 import typing
-from types import FunctionType, MemberDescriptorType
+from types import FunctionType, MappingProxyType, MemberDescriptorType
 from typing import TYPE_CHECKING, TypeAlias
 
-from nbflow._key import syntax
+from nbflow._key import stdlib, syntax
+from nbflow._key.annotations import annotations_of, generated_docstring, is_union
 from nbflow._key.origin import is_users, methods
-from nbflow._key.value import (
-    Refusal,
-    identify,
-    member,
-    seal,
-)
+from nbflow._key.value import Refusal, identify, member, seal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -30,14 +27,7 @@ if TYPE_CHECKING:
     Described: TypeAlias = tuple[str, list[tuple[str, object]]]
 
 # The options that every Python notes.
-_DATACLASS = (
-    "init",
-    "repr",
-    "eq",
-    "order",
-    "unsafe_hash",
-    "frozen",
-)
+_DATACLASS = ("init", "repr", "eq", "order", "unsafe_hash", "frozen")
 #: Members of a class that count as nodes of their own, or follow from the others.
 _READ_APART = (FunctionType, type, MemberDescriptorType)
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -115,11 +105,8 @@ def _is_added(name: str, item: object) -> bool:
 def _members(kind: type) -> Iterator[tuple[str, object]]:
     """Yield what a class consists of, in an order that does not depend on how it was made."""
     space = vars(kind)
-    # Dataclasses write the defaults into it, and the classes of fields with their
-    # module, which does not count.
-    doc = _ADDRESS.sub("", space.get("__doc__") or "")
-    yield "__doc__", doc.replace(f"{kind.__module__}.", "")
-    for name, annotation in space.get("__annotations__", {}).items():
+    yield "__doc__", _docstring(kind)
+    for name, annotation in annotations_of(kind).items():
         yield f"{name}:", _spell(annotation)
     if issubclass(kind, enum.Enum):
         for name, entry in kind.__members__.items():
@@ -138,6 +125,19 @@ def _members(kind: type) -> Iterator[tuple[str, object]]:
             yield f"{name}.{part}", item
 
 
+def _docstring(kind: type) -> str:
+    """Return the docstring of a class, without those of its bases."""
+    text = kind.__doc__ if "__doc__" in vars(kind) else None
+    if not isinstance(text, str):
+        return ""
+    generated = generated_docstring(kind, text)
+    # Dataclasses write the defaults into it, and the classes of fields with their
+    # module, which does not count. From Python 3.13 on the compiler takes the
+    # indentation out.
+    said = inspect.cleandoc(text) if generated is None else generated
+    return _ADDRESS.sub("", said).replace(f"{kind.__module__}.", "")
+
+
 def _fields(kind: type) -> Iterator[Described]:
     """Yield the fields that pydantic, dataclasses and attrs note in a class, with what is said of each."""
     space = vars(kind)
@@ -149,10 +149,15 @@ def _fields(kind: type) -> Iterator[Described]:
         for part in type(field).__slots__:
             if part.startswith("_") or part in ("annotation", "type"):
                 continue
-            item = getattr(field, part)
+            item = _plain(getattr(field, part))
             if item is not None:  # libraries add more to say
                 said.append((part, item))
         yield name, said
+
+
+def _plain(item: object) -> object:
+    """Return the metadata of a field as Pythons before 3.15 hold it where there is none."""
+    return MappingProxyType({}) if type(item).__name__ == "frozendict" else item
 
 
 def _value(item: object) -> bytes:
@@ -167,18 +172,24 @@ def _value(item: object) -> bytes:
 def _spell(annotation: object) -> str:
     if isinstance(annotation, str):
         return annotation
+    if isinstance(annotation, typing.ForwardRef):
+        return f"ForwardRef({annotation.__forward_arg__!r})"
+    mark = stdlib.mark(annotation)
+    if mark is not None:
+        return f"<dataclasses.{mark} object>"
     origin = typing.get_origin(annotation)
     if origin is None:
         name = getattr(annotation, "__qualname__", None)
         return name or _ADDRESS.sub("", repr(annotation))
     args = typing.get_args(annotation)
     spelled = [repr(arg) if isinstance(arg, str) else _spell(arg) for arg in args]
-    return f"{_spell(origin)}[{', '.join(spelled)}]"
+    name = "UnionType" if is_union(annotation) else _spell(origin)
+    return f"{name}[{', '.join(spelled)}]"
 
 
 def mentioned(kind: type) -> Iterator[tuple[str, object]]:
     """Yield the classes and functions that the annotations and fields of a class are made of."""
-    annotations = [*vars(kind).get("__annotations__", {}).items()]
+    annotations = list(annotations_of(kind).items())
     # Pydantic has resolved what is in quotes.
     for name, field in vars(kind).get("__pydantic_fields__", {}).items():
         annotations.append((name, field.annotation))
@@ -201,7 +212,7 @@ def _code_in(item: object) -> tuple[object, ...]:
 
 def _marks(kind: type) -> Iterator[Described]:
     """Yield what the annotations of a class say beside the type: ``Annotated[str, "as the customer says it"]``."""
-    for name, annotation in vars(kind).get("__annotations__", {}).items():
+    for name, annotation in annotations_of(kind).items():
         said = [(str(place), mark) for place, mark in enumerate(_metadata(annotation))]
         if said:
             yield f"{name}:", said
@@ -215,7 +226,7 @@ def _metadata(annotation: object) -> Iterator[object]:
 
 def quoted(kind: type) -> Iterator[str]:
     """Yield the annotations in a class that are text: in quotes, or all of them under ``from __future__``."""
-    for annotation in vars(kind).get("__annotations__", {}).values():
+    for annotation in annotations_of(kind).values():
         for part in _leaves(annotation):
             if isinstance(part, (str, typing.ForwardRef)):
                 yield part if isinstance(part, str) else part.__forward_arg__

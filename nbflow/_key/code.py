@@ -68,11 +68,7 @@ class Code:
     installed: frozenset[Any] = field(default=frozenset(), compare=False)
 
 
-@dataclass(
-    frozen=True,
-    slots=True,
-    eq=False,
-)
+@dataclass(frozen=True, slots=True, eq=False)
 class Cell:
     """A cell of a notebook, to be read like a function.
 

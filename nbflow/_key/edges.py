@@ -9,26 +9,16 @@ from __future__ import annotations
 
 import builtins
 import functools
+import inspect
 import io
 from dataclasses import dataclass
 from types import FunctionType, ModuleType
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    TypeAlias,
-)
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nbflow._key import (
-    classes,
-    mutation,
-    redaction,
-)
+from nbflow._key import classes, mutation, redaction, stdlib
+from nbflow._key.annotations import annotations_of
 from nbflow._key.code import Cell
-from nbflow._key.guards import (
-    MISSING,
-    Guards,
-    Watch,
-)
+from nbflow._key.guards import MISSING, Guards, Watch
 from nbflow._key.kinds import (
     BUNDLES,
     NAMED,
@@ -39,25 +29,15 @@ from nbflow._key.kinds import (
     is_constant,
     is_frame,
     is_librarys,
+    loaded,
     unwrapped,
     version_of,
     with_article,
     wraps,
 )
-from nbflow._key.origin import (
-    content,
-    holds,
-    is_users,
-)
+from nbflow._key.origin import content, holds, is_users
 from nbflow._key.secret import KNOWN
-from nbflow._key.value import (
-    ATTRIBUTE,
-    SHORT,
-    Content,
-    Refusal,
-    identify,
-    seal,
-)
+from nbflow._key.value import ATTRIBUTE, SHORT, Content, Refusal, identify, seal
 from nbflow._key.writes import slots_of
 
 if TYPE_CHECKING:
@@ -145,16 +125,12 @@ class Edges:
 
     def follow(self, space: Space, chain: Chain) -> Iterator[tuple[str, Target]]:
         """Follow a dotted name through local modules; further on, the syntax tree has the attributes."""
-        value = space.get(chain[0], MISSING)
+        value = loaded(space.get(chain[0], MISSING))
         length = 1
         while length < len(chain) and isinstance(value, ModuleType) and is_users(value):
-            self._watch(
-                space,
-                chain[length - 1],
-                value,
-            )
+            self._watch(space, chain[length - 1], value)
             space = vars(value)
-            value = space.get(chain[length], MISSING)
+            value = loaded(space.get(chain[length], MISSING))
             length += 1
         name, last, rest = ".".join(chain[:length]), chain[length - 1], chain[length:]
         slot = id(space), last
@@ -173,11 +149,7 @@ class Edges:
         fetch = functools.partial(space.get, last, MISSING)
         yield name, self.at(slot, value, name, fetch)
         if rest and slot not in self.ignored:
-            yield from self._beyond(
-                self.looked_through(value),
-                name,
-                rest,
-            )
+            yield from self._beyond(self.looked_through(value), name, rest)
 
     def follow_cell(self, cell: CellType, chain: Chain) -> Iterator[tuple[str, Target]]:
         """Follow a dotted name whose first part is a closure's."""
@@ -187,27 +159,12 @@ class Edges:
         if isinstance(value, ModuleType) and rest:
             yield from self.follow({name: value}, chain)
             return
-        yield (
-            name,
-            self.at(
-                slot,
-                value,
-                name,
-                functools.partial(content, cell),
-            ),
-        )
+        yield (name, self.at(slot, value, name, functools.partial(content, cell)))
         if rest and slot not in self.ignored:
-            yield from self._beyond(
-                self.looked_through(value),
-                name,
-                chain[1:],
-            )
+            yield from self._beyond(self.looked_through(value), name, chain[1:])
 
     def _beyond(
-        self,
-        value: object,
-        name: str,
-        rest: Chain,
+        self, value: object, name: str, rest: Chain
     ) -> Iterator[tuple[str, Target]]:
         """Yield what counts behind a name that was followed: what the user put into a library, or onto a function."""
         if isinstance(value, ModuleType):
@@ -216,10 +173,7 @@ class Edges:
             yield from self._of_function(value, name, rest[0])
 
     def _in_library(
-        self,
-        module: ModuleType,
-        name: str,
-        rest: Chain,
+        self, module: ModuleType, name: str, rest: Chain
     ) -> Iterator[tuple[str, Target]]:
         value: object = module
         for attribute in rest:
@@ -240,28 +194,22 @@ class Edges:
         return found
 
     def _of_function(
-        self,
-        function: FunctionType,
-        name: str,
-        attribute: str,
+        self, function: FunctionType, name: str, attribute: str
     ) -> Iterator[tuple[str, Target]]:
         if attribute in _SAID:
-            label, said = f"{name}.{attribute}", getattr(function, attribute)
-            yield label, self.to(said, label)
-            fetch = functools.partial(getattr, function, attribute, MISSING)
-            self.guards.contents.append(Watch(fetch, identify(said)))
+            label, fetch = (
+                f"{name}.{attribute}",
+                functools.partial(_said, function, attribute),
+            )
+            yield label, self.to(fetch(), label)
+            self.guards.contents.append(Watch(fetch, identify(fetch())))
             return
         # Followed even if the function has no such attribute: it may get one.
         for label, target in self.follow(vars(function), (attribute,)):
             if attribute in vars(function):
                 yield f"{name}.{label}", target
 
-    def _watch(
-        self,
-        space: Space,
-        name: str,
-        value: object,
-    ) -> None:
+    def _watch(self, space: Space, name: str, value: object) -> None:
         """Guard a name: by the very object, or by the type where the content is watched anyway."""
         if (
             value is MISSING
@@ -276,11 +224,7 @@ class Edges:
     # From a value.
 
     def at(
-        self,
-        slot: Slot,
-        value: object,
-        name: str,
-        fetch: Callable[[], object],
+        self, slot: Slot, value: object, name: str, fetch: Callable[[], object]
     ) -> Target:
         """Return where the value in a slot leads; see `to`."""
         if slot not in self.ignored:
@@ -305,27 +249,19 @@ class Edges:
             fetch: gives what is there later; without it, that is this very value.
         """
         value = self.looked_through(value)
-        if is_librarys(value):
+        if is_librarys(value) or stdlib.is_special_class(value):
             return named("installed", value)
         if _is_read_apart(value):
             return self._node(value)
-        if isinstance(value, (FunctionType, type)):
+        if isinstance(value, (FunctionType, type)) and not stdlib.is_special_form(
+            value
+        ):
             return self._to_code(value)
         if isinstance(value, NAMED) and not is_bound(value):
             return named("named", value)
         if is_constant(value):
-            return self._value(
-                slot,
-                identify(value),
-                name,
-                value,
-            )
-        return self.to_content(
-            value,
-            name,
-            slot,
-            fetch or (lambda: value),
-        )
+            return self._value(slot, identify(value), name, value)
+        return self.to_content(value, name, slot, fetch or (lambda: value))
 
     def looked_through(self, value: Any) -> Any:
         """Return what a step stands for, and note the step."""
@@ -352,11 +288,7 @@ class Edges:
         return named("installed", thing)
 
     def to_content(
-        self,
-        value: object,
-        name: str,
-        slot: Slot | None,
-        fetch: Callable[[], object],
+        self, value: object, name: str, slot: Slot | None, fetch: Callable[[], object]
     ) -> Target:
         """Key a value that can change in place by its content, or where it has none by its type alone."""
         try:
@@ -383,11 +315,7 @@ class Edges:
         return self._value(slot, counted, name, value)
 
     def _value(
-        self,
-        slot: Slot | None,
-        found: Content,
-        name: str,
-        value: object,
+        self, slot: Slot | None, found: Content, name: str, value: object
     ) -> Value:
         code = [self.to(thing, name) for thing in found.code]
         return Value(
@@ -407,16 +335,17 @@ class Edges:
 
 def named(tag: str, thing: Any) -> bytes:
     """Return the digest of what is known by its name."""
-    name = (
-        getattr(thing, "__qualname__", None)
-        or getattr(thing, "__name__", None)
-        or type(thing).__qualname__
-    )
-    return seal(
-        tag,
-        str(getattr(thing, "__module__", None)),
-        name,
-    )
+    return seal(*stdlib.name_of(thing, tag))
+
+
+def _said(function: FunctionType, name: str) -> object:
+    """Return what a function says of itself, as every Python has it.
+
+    From 3.13 on the compiler takes the indentation out of docstrings.
+    """
+    if name == "__annotations__":
+        return annotations_of(function)
+    return inspect.cleandoc(function.__doc__) if function.__doc__ else function.__doc__
 
 
 def _is_read_apart(value: object) -> bool:

@@ -66,13 +66,7 @@ def code_changes(before: Sequence[Part], after: Sequence[Part]) -> list[Change]:
     changes = []
     for name, part in new.items():
         if name in old and old[name].digest != part.digest:
-            changes.append(
-                _changed(
-                    old[name],
-                    part,
-                    own=part.name == own,
-                )
-            )
+            changes.append(_changed(old[name], part, own=part.name == own))
     for name, part in new.items():
         if name not in old and _is_told(part, both):
             changes.append(_new(part))
@@ -106,9 +100,7 @@ def _gone(part: Part) -> Change:
 
 
 def _without_frames(
-    changes: list[Change],
-    before: Sequence[Part],
-    after: Sequence[Part],
+    changes: list[Change], before: Sequence[Part], after: Sequence[Part]
 ) -> list[Change]:
     """Leave out frames whose columns say what changed, and say of the others that it is none of their columns."""
     names = {change.name for change in changes}
@@ -145,36 +137,17 @@ _WORDS = {
 }
 
 
-def _changed(
-    before: Part,
-    after: Part,
-    *,
-    own: bool,
-) -> Change:
+def _changed(before: Part, after: Part, *, own: bool) -> Change:
     words = _WORDS.get(after.kind, "{} changed").format(after.name)
     if own and after.kind == "function":
         words = "its own code changed"
-    where = _where(
-        before.text,
-        after.text,
-        is_code=after.kind in ("function", "class"),
-    )
+    where = _where(before.text, after.text, is_code=after.kind in ("function", "class"))
     if where:
         words = f"{words} ({where})"
-    return Change(
-        after.name,
-        words,
-        before.text,
-        after.text,
-    )
+    return Change(after.name, words, before.text, after.text)
 
 
-def _where(
-    before: str,
-    after: str,
-    *,
-    is_code: bool,
-) -> str:
+def _where(before: str, after: str, *, is_code: bool) -> str:
     """Say where two texts begin to differ: ``line 3: 'Pick one' -> 'Choose one'``."""
     if not before or not after or before == after:
         return ""
@@ -182,11 +155,7 @@ def _where(
     old_text, new_text = [line for _, line in old], [line for _, line in new]
     if len(old) == len(new) == 1:
         quoted = not is_code and not _is_literal(before, after)
-        return _versus(
-            old_text[0],
-            new_text[0],
-            quoted=quoted,
-        )
+        return _versus(old_text[0], new_text[0], quoted=quoted)
     import difflib  # takes a while to load, and few calls are explained
 
     matcher = difflib.SequenceMatcher(None, old_text, new_text, autojunk=False)
@@ -221,12 +190,7 @@ def _is_literal(*texts: str) -> bool:
     return True
 
 
-def _versus(
-    before: str,
-    after: str,
-    *,
-    quoted: bool,
-) -> str:
+def _versus(before: str, after: str, *, quoted: bool) -> str:
     start = 0
     if max(len(before), len(after)) > _WIDTH:
         while start < min(len(before), len(after)) and before[start] == after[start]:

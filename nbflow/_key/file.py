@@ -13,13 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from nbflow._key.value import (
-    Walk,
-    handles,
-    member,
-    refuse,
-    seal,
-)
+from nbflow._key.value import Walk, handles, member, refuse, seal
 
 if TYPE_CHECKING:
     import io
@@ -134,27 +128,17 @@ def _pieces(opened: io.FileIO) -> Iterator[memoryview]:
 
 
 def _walk(
-    folder: str,
-    name: bytes,
-    above: tuple[str, ...],
+    folder: str, name: bytes, above: tuple[str, ...]
 ) -> Iterator[tuple[bytes, str]]:
     """Yield the files in a folder: the name relative to where the walk began, and the path."""
     real = os.path.realpath(folder)
     if real in above:
-        raise OSError(
-            errno.ELOOP,
-            os.strerror(errno.ELOOP),
-            folder,
-        )
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), folder)
     with os.scandir(folder) as entries:
         for entry in entries:
             inner = name + os.fsencode(entry.name)
             if entry.is_dir():
-                yield from _walk(
-                    entry.path,
-                    inner + b"/",
-                    (*above, real),
-                )
+                yield from _walk(entry.path, inner + b"/", (*above, real))
             else:
                 yield inner, entry.path
 

@@ -14,28 +14,12 @@ from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from nbflow._key import (
-    classes,
-    redaction,
-    syntax,
-)
+from nbflow._key import classes, redaction, syntax
 from nbflow._key.bytecode import Reads, scan
-from nbflow._key.code import (
-    Cell,
-    Code,
-    Part,
-)
-from nbflow._key.edges import (
-    Edges,
-    Value,
-    named,
-)
+from nbflow._key.code import Cell, Code, Part
+from nbflow._key.edges import Edges, Value, named
 from nbflow._key.guards import MISSING, Watch
-from nbflow._key.imports import (
-    can_be_imported,
-    full_name,
-    imported,
-)
+from nbflow._key.imports import can_be_imported, full_name, imported
 from nbflow._key.kinds import (
     BUNDLES,
     Around,
@@ -47,18 +31,8 @@ from nbflow._key.kinds import (
     version_of,
     wraps,
 )
-from nbflow._key.origin import (
-    carried,
-    is_users,
-    methods,
-)
-from nbflow._key.value import (
-    Refusal,
-    code_digest,
-    identify,
-    member,
-    seal,
-)
+from nbflow._key.origin import carried, is_users, methods
+from nbflow._key.value import Refusal, code_digest, identify, member, seal
 from nbflow._key.writes import Writes
 
 if TYPE_CHECKING:
@@ -256,13 +230,7 @@ class Graph:
         version = version_of(thing)
         if version is not None:
             own = seal("version", member(identify(version).digest))
-            return Node(
-                _label(thing),
-                own,
-                {},
-                "version",
-                str(version),
-            )
+            return Node(_label(thing), own, {}, "version", str(version))
         if isinstance(thing, FunctionType):
             return self._function(thing) if is_users(thing) else self._carrier(thing)
         if isinstance(thing, type):
@@ -278,13 +246,7 @@ class Graph:
         names: set[Chain] = {(part.id,) for part in parts if isinstance(part, ast.Name)}
         attributes = {part.attr for part in parts if isinstance(part, ast.Attribute)}
         self._note_attributes(names, attributes)
-        return Node(
-            cell.name,
-            own,
-            _sorted(found),
-            "function",
-            cell.text,
-        )
+        return Node(cell.name, own, _sorted(found), "function", cell.text)
 
     def _names(self, space: Space, chains: Iterable[Chain]) -> dict[str, Target]:
         found: dict[str, Target] = {}
@@ -306,23 +268,13 @@ class Graph:
         known = []
         for argument, value in defaults_of(function):
             name = f"{argument}="
-            target = self._edges.to(
-                value,
-                name,
-                (id(function), name),
-            )
+            target = self._edges.to(value, name, (id(function), name))
             if isinstance(target, bytes):
                 known.append([argument, member(target)])
             else:
                 found[name] = target
         own = seal("function", member(own), known)
-        return Node(
-            _label(function),
-            own,
-            _sorted(found),
-            "function",
-            text,
-        )
+        return Node(_label(function), own, _sorted(found), "function", text)
 
     def _source(self, function: FunctionType, reads: Reads) -> tuple[bytes, str]:
         """Return the digest of the source and the source, and correct what the code reads by what it says.
@@ -364,11 +316,7 @@ class Graph:
                 continue
             inside = vars(module)
             for attribute in set(taken) - inside.keys():  # a module in a package
-                imported(
-                    f"{name}.{attribute}".lstrip("."),
-                    level,
-                    space,
-                )
+                imported(f"{name}.{attribute}".lstrip("."), level, space)
             # Of `import module` every attribute may be the module's that is read
             # anywhere in the function.
             for attribute in sorted(taken or reads.attributes & inside.keys()):
@@ -377,11 +325,7 @@ class Graph:
         return found
 
     def _watch_import(
-        self,
-        name: str,
-        level: int,
-        space: Space,
-        module: ModuleType | None,
+        self, name: str, level: int, space: Space, module: ModuleType | None
     ) -> None:
         try:
             full = full_name(name, level, space)
@@ -418,11 +362,7 @@ class Graph:
         label = _label(thing)
         inside: dict[str, Target] = {}
         for name, value in contents(thing).items():
-            inside[name] = self._edges.to(
-                value,
-                f"{label} {name}",
-                (id(thing), name),
-            )
+            inside[name] = self._edges.to(value, f"{label} {name}", (id(thing), name))
         if wraps(thing) and is_users(type(thing)):
             inside["state"] = self._around(thing)
         own = seal("bundle", type(thing).__name__)
@@ -434,12 +374,7 @@ class Graph:
         if classes.changes_itself(type(thing)):
             self._edges.changed.add(slot)
         label = f"{_label(thing)} state"
-        return self._edges.to_content(
-            held,
-            label,
-            slot,
-            lambda: held,
-        )
+        return self._edges.to_content(held, label, slot, lambda: held)
 
     def _class(self, kind: type) -> Node:
         """Read a class: its body, methods, bases, annotations and the values that it holds.
@@ -461,19 +396,8 @@ class Graph:
         for name, item in self._members(kind):
             fetch = functools.partial(vars(kind).get, name)
             label = f"{_label(kind)}.{name}"
-            found[f".{name}"] = self._edges.at(
-                (id(kind), name),
-                item,
-                label,
-                fetch,
-            )
-        return Node(
-            _label(kind),
-            own,
-            _sorted(found),
-            "class",
-            text,
-        )
+            found[f".{name}"] = self._edges.at((id(kind), name), item, label, fetch)
+        return Node(_label(kind), own, _sorted(found), "class", text)
 
     def _class_body(
         self, kind: type, written: dict[str, FunctionType]

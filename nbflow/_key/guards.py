@@ -7,27 +7,15 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass, field
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    TypeAlias,
-)
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbflow._key import mutation
 from nbflow._key.origin import content
-from nbflow._key.value import (
-    Content,
-    Refusal,
-    identify,
-)
+from nbflow._key.value import Content, Refusal, identify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import (
-        CellType,
-        CodeType,
-        FunctionType,
-    )
+    from types import CellType, CodeType, FunctionType
 
     from nbflow._key.mutation import Slot
 
@@ -48,10 +36,7 @@ class Watch:
     __slots__ = ("_code", "_digest", "_fetch", "_slot")
 
     def __init__(
-        self,
-        fetch: Callable[[], object],
-        found: Content,
-        slot: Slot | None = None,
+        self, fetch: Callable[[], object], found: Content, slot: Slot | None = None
     ) -> None:
         self._fetch = fetch
         self._slot = slot

@@ -15,11 +15,7 @@ if TYPE_CHECKING:
     from nbflow._key.guards import Space
 
 
-def imported(
-    name: str,
-    level: int,
-    space: Space,
-) -> ModuleType | None:
+def imported(name: str, level: int, space: Space) -> ModuleType | None:
     """Return a module that the body of a function imports; a user's module is imported for it.
 
     The call would import it too. If it is served from its checkpoint instead, it must
@@ -36,11 +32,7 @@ def imported(
         return None
 
 
-def full_name(
-    name: str,
-    level: int,
-    space: Space,
-) -> str:
+def full_name(name: str, level: int, space: Space) -> str:
     """Return the absolute name of a module; ``level``: the number of leading dots."""
     package = str(space.get("__package__") or "")
     return importlib.util.resolve_name("." * level + name, package)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import decimal
 import enum
@@ -14,11 +15,7 @@ import sys
 import types
 import uuid
 from collections.abc import Iterator
-from types import (
-    CellType,
-    FunctionType,
-    ModuleType,
-)
+from types import CellType, FunctionType, ModuleType
 from typing import Any
 
 from nbflow._key.file import File
@@ -86,8 +83,27 @@ def is_data(value: object) -> bool:
     return not isinstance(value, NAMED) or is_bound(value)
 
 
+#: What ``lazy import`` binds until the name is used, since Python 3.15.
+_LAZY: Any = getattr(types, "LazyImportType", ())
+
+
+def loaded(value: Any) -> Any:
+    """Return what a lazy import stands for, itself if that cannot be imported; any other value as it is."""
+    if isinstance(value, _LAZY):
+        # The user's code will meet what is raised, and say so better.
+        with contextlib.suppress(Exception):
+            return value.resolve()
+    return value
+
+
+def is_module(value: object) -> bool:
+    """Return whether this is a module, or a lazy import, which is one in most cases."""
+    return isinstance(value, (ModuleType, _LAZY or ModuleType))
+
+
 def unwrapped(value: Any) -> Any:
     """Return what a step or a wrapper of a library stands for, unless it has a version of its own."""
+    value = loaded(value)
     while wraps(value) and not is_users(type(value)) and version_of(value) is None:
         value = value.__wrapped__
     return value

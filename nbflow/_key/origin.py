@@ -8,12 +8,10 @@ import sys
 import sysconfig
 import weakref
 from pathlib import Path
-from types import (
-    CellType,
-    FunctionType,
-    ModuleType,
-)
+from types import CellType, FunctionType, ModuleType
 from typing import TYPE_CHECKING
+
+from nbflow._key.annotations import EVALUATORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,6 +113,8 @@ def methods(kind: type) -> dict[str, FunctionType]:
     """Return the functions in a class, the ones inside descriptors too, but none that a decorator generated."""
     found = {}
     for name, item in sorted(vars(kind).items()):
+        if name in EVALUATORS:
+            continue
         for part, function in _functions(item):
             if leads_to_users(function):
                 found[name + part] = function

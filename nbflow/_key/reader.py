@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._key.graph import Graph
 from nbflow._key.kinds import unwrapped
-from nbflow._key.value import (
-    Refusal,
-    identify,
-    member,
-    seal,
-)
+from nbflow._key.value import Refusal, identify, member, seal
 from nbflow._key.writes import slots_of
 
 if TYPE_CHECKING:
@@ -76,10 +71,7 @@ _MEMO: dict[tuple[int, frozenset[str]], tuple[weakref.ref[Any], Guards, Code]] =
 
 
 def _remember(
-    function: Any,
-    place: tuple[int, frozenset[str]],
-    guards: Guards,
-    code: Code,
+    function: Any, place: tuple[int, frozenset[str]], guards: Guards, code: Code
 ) -> None:
     forget = functools.partial(
         _MEMO.pop, place
@@ -92,12 +84,7 @@ def _remember(
     _MEMO[place] = (owner, guards, code)
 
 
-def digest(
-    value: object,
-    where: str = "value",
-    *,
-    methods: bool = True,
-) -> bytes:
+def digest(value: object, where: str = "value", *, methods: bool = True) -> bytes:
     """Return the 20-byte digest of the full content of a value, of the code in it, too.
 
     Two values have one digest exactly when a careful user would call them the same:

@@ -12,11 +12,7 @@ import pprint
 import re
 
 from nbflow._key import secret_patterns
-from nbflow._key.secret import (
-    KNOWN,
-    SHORTEST,
-    Secret,
-)
+from nbflow._key.secret import KNOWN, SHORTEST, Secret
 from nbflow._key.value import is_plain
 
 #: Longer ones are not kept: of a list of ten thousand labels the digest says enough.
@@ -25,14 +21,7 @@ _WIDTH = 100
 
 _HIDDEN = "<hidden>"
 #: Modules whose objects are written so that a person can read them.
-_SHOWN = frozenset(
-    (
-        "datetime",
-        "decimal",
-        "fractions",
-        "uuid",
-    )
-)
+_SHOWN = frozenset(("datetime", "decimal", "fractions", "uuid"))
 
 
 def of_value(value: object) -> str:

@@ -18,12 +18,7 @@ import os
 import re
 import threading
 import warnings
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Self,
-    final,
-)
+from typing import TYPE_CHECKING, Any, Self, final
 from urllib.parse import quote, quote_plus
 
 from nbflow.errors import NbflowWarning, UsageError
@@ -53,12 +48,7 @@ class Secret(str):
     name: str
     service: str
 
-    def __new__(
-        cls,
-        value: str,
-        name: str,
-        service: str,
-    ) -> Self:
+    def __new__(cls, value: str, name: str, service: str) -> Self:
         self = super().__new__(cls, value)
         self.name, self.service = name, service
         return self
@@ -181,10 +171,7 @@ class Known:
 
     def holder(self, data: bytes) -> str | None:
         """Return the name of a secret whose value is in these bytes, if there is one."""
-        return next(
-            (name for known, name in self._bytes if known in data),
-            None,
-        )
+        return next((name for known, name in self._bytes if known in data), None)
 
     def mask(self, text: str) -> str:
         """Return the text with names instead of values."""

@@ -64,7 +64,4 @@ def is_secret(name: str, value: object) -> bool:
 def without(text: str, instead: str) -> str:
     """Return a text in which something else stands instead of what looks like a secret."""
     text = TOKEN.sub(instead, text)
-    return _ASSIGNED.sub(
-        lambda found: f"{found[1]}{found[2]}{instead}{found[2]}",
-        text,
-    )
+    return _ASSIGNED.sub(lambda found: f"{found[1]}{found[2]}{instead}{found[2]}", text)

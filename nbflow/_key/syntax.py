@@ -17,31 +17,20 @@ import linecache
 import textwrap
 from dataclasses import dataclass
 from types import CodeType
-from typing import (
-    TYPE_CHECKING,
-    NamedTuple,
-    TypeAlias,
-)
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from nbflow._key.value import (
-    code_digest,
-    identify,
-    member,
-    seal,
-)
+from nbflow._key.value import code_digest, identify, member, seal
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        Callable,
-        Iterable,
-        Iterator,
-    )
+    from collections.abc import Callable, Iterable, Iterator
 
 FunctionNode: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
 
 # The compiler flags of `from __future__`, which a cell takes over from earlier cells.
 _FUTURE = 0x01FF_0000
-_COSMETIC = frozenset(("ctx", "kind", "type_comment", "type_params"))
+_COSMETIC = frozenset(("ctx", "kind", "type_comment", "type_params", "is_lazy"))
+#: ``f"..."``, and ``t"..."``, which Python has since 3.14.
+_TEMPLATES = (ast.JoinedStr, getattr(ast, "TemplateStr", ast.JoinedStr))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,22 +74,12 @@ def find(code: CodeType, space: dict[str, object]) -> Found | None:
             continue
         node = _match(code, source)
         if node is not None:
-            return Found(
-                node,
-                source.classes.get(id(node)),
-                source,
-            )
+            return Found(node, source.classes.get(id(node)), source)
     return None
 
 
 @functools.lru_cache(maxsize=64)
-def _source(
-    filename: str,
-    text: str,
-    flags: int,
-    *,
-    apart: bool,
-) -> Source:
+def _source(filename: str, text: str, flags: int, *, apart: bool) -> Source:
     """Read a text.
 
     Args:
@@ -112,13 +91,7 @@ def _source(
             ``import re``).
     """
     flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    tree = compile(
-        text,
-        filename,
-        "exec",
-        flags | ast.PyCF_ONLY_AST,
-        dont_inherit=True,
-    )
+    tree = compile(text, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
     source = Source(text.splitlines(keepends=True), {}, {}, {})
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
@@ -298,20 +271,12 @@ class Tree:
             return self._function(node, fields)
         if isinstance(node, ast.AnnAssign) and not in_class:
             return self._local(node)
-        if isinstance(node, ast.JoinedStr):
+        if isinstance(node, _TEMPLATES):
             fields["values"] = _merged(node.values)
-        return self._fields(
-            node,
-            fields,
-            in_class=isinstance(node, ast.ClassDef),
-        )
+        return self._fields(node, fields, in_class=isinstance(node, ast.ClassDef))
 
     def _fields(
-        self,
-        node: ast.AST,
-        fields: dict[str, object],
-        *,
-        in_class: bool,
+        self, node: ast.AST, fields: dict[str, object], *, in_class: bool
     ) -> list[object]:
         found: list[object] = [type(node).__name__]
         for name, item in fields.items():

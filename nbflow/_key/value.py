@@ -19,12 +19,7 @@ import math
 import re
 import sys
 from types import CodeType, MemberDescriptorType
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    NamedTuple,
-    TypeAlias,
-)
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 from blake3 import blake3
@@ -33,11 +28,7 @@ from nbflow._key.origin import behaves, is_users
 from nbflow.errors import UnkeyableError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        Callable,
-        Iterable,
-        Iterator,
-    )
+    from collections.abc import Callable, Iterable, Iterator
     from typing import NoReturn
 
     Handler: TypeAlias = Callable[["Walk", Any], bytes]
@@ -70,11 +61,7 @@ _usual_nan = float("nan")
 _maybe_nan = re.compile(rb"\xcb(?:\x7f(?!\xf8\0{6})|\xff)[\xf0-\xff]").search
 
 
-def seal(
-    tag: str,
-    *parts: object,
-    buffers: Iterable[Any] = (),
-) -> bytes:
+def seal(tag: str, *parts: object, buffers: Iterable[Any] = ()) -> bytes:
     """Return the digest of a tagged form.
 
     One thread hashes: a pool of threads would not survive ``os.fork``, and one does 5
@@ -276,10 +263,7 @@ def _identify(value: object, *, methods: bool) -> Content:
     walk = Walk(methods=methods)
     found = walk.not_plain(value)
     return Content(
-        found,
-        tuple(walk.code),
-        tuple(dict.fromkeys(walk.opaque)),
-        walk.restless,
+        found, tuple(walk.code), tuple(dict.fromkeys(walk.opaque)), walk.restless
     )
 
 
@@ -356,12 +340,7 @@ class Walk:
         self.code.append(thing)
         return len(self.code) - 1
 
-    def at(
-        self,
-        form: str,
-        step: object,
-        value: object,
-    ) -> bytes:
+    def at(self, form: str, step: object, value: object) -> bytes:
         """Return the digest of a member; the step leads to it in the path of an error."""
         try:
             return self.digest(value)
@@ -391,24 +370,12 @@ class Walk:
         return b"".join([result for result, _, _ in found])
 
     def members(
-        self,
-        tag: str,
-        *head: object,
-        items: Iterable[tuple[str, object, object]],
+        self, tag: str, *head: object, items: Iterable[tuple[str, object, object]]
     ) -> bytes:
         """Seal a form with its members, given as (form of the step, step, member)."""
-        return seal(
-            tag,
-            *head,
-            [self._inline(*item) for item in items],
-        )
+        return seal(tag, *head, [self._inline(*item) for item in items])
 
-    def _inline(
-        self,
-        form: str,
-        step: object,
-        value: object,
-    ) -> object:
+    def _inline(self, form: str, step: object, value: object) -> object:
         kind = type(value)
         if kind in _INLINE:
             return value
@@ -510,11 +477,7 @@ def _find_handler(kind: type) -> Handler:
 def _by_base(kind: type) -> Handler:
     # Those that take subclasses come first, as sorting is stable: `class Colour(str,
     # Enum)` is an Enum before it is a str.
-    for base in sorted(
-        kind.__mro__[:-1],
-        key=_takes_subclasses,
-        reverse=True,
-    ):
+    for base in sorted(kind.__mro__[:-1], key=_takes_subclasses, reverse=True):
         if base in _HANDLERS:
             found, takes_subclasses = _HANDLERS[base]
             if base is kind or takes_subclasses:
@@ -531,11 +494,7 @@ def _with_class(described: Handler) -> Handler:
         kind = type(value)
         if not walk.methods or not behaves(kind):
             return described(walk, value)
-        return seal(
-            "of",
-            walk.reach(kind),
-            member(described(walk, value)),
-        )
+        return seal("of", walk.reach(kind), member(described(walk, value)))
 
     return handle
 
@@ -648,6 +607,7 @@ _NOTES = {  # attribute -> the class of a library that keeps a note in it
     "_stop_words_id": "_VectorizerMixin",  # where its stop words lie in memory
     "__networkx_cache__": "Graph",
     "_readonly": "ExtensionArray",
+    "_keep_empty": "_ResultBase",  # how urllib.parse is to join a URL, since Python 3.15
 }
 
 

@@ -91,6 +91,9 @@ def _encode(value: object) -> tuple[str, bytes]:
         pass
     try:
         return _encode_typed(value)
+    except RecursionError:
+        pickled.refuse_depth(value)
+        return "pickle", pickled.dump(value)
     except Exception:
         # Mostly UnfitError. What another library refuses, pickle may still save.
         return "pickle", pickled.dump(value)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict, final
 from nbflow._call import keys
 from nbflow._key import call as calls
 from nbflow._key import captures
+from nbflow._key.kinds import is_module
 from nbflow._key.secret import KNOWN
 from nbflow._store import checkpoint, codec
 from nbflow.errors import CodecError, NbflowWarning, StoreError, UsageError
@@ -153,7 +154,7 @@ class CellRecording:
         space = self._notebook.shell.user_ns
         names: dict[str, object] = {}
         for name in self._named():
-            if name in space and name not in HISTORY and not _is_module(space[name]):
+            if name in space and name not in HISTORY and not is_module(space[name]):
                 names[name] = space[name]
         names |= self._rebound()
         names |= self._class_attributes()
@@ -300,10 +301,6 @@ def _refuse_made_by_calls(names: dict[str, object], defines: Iterable[str]) -> N
 
 def _is_defined_here(value: object) -> bool:
     return getattr(value, "__module__", None) == "__main__"
-
-
-def _is_module(value: object) -> bool:
-    return isinstance(value, ModuleType)
 
 
 def _can_be_saved(value: object) -> bool:

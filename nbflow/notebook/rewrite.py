@@ -10,11 +10,11 @@ import inspect
 import re
 import shlex
 from dataclasses import dataclass
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from nbflow._core.policy import Policy, seconds
 from nbflow._key import cell_names
+from nbflow._key.kinds import is_module
 from nbflow.errors import UsageError
 from nbflow.notebook.document import STEP_LINE
 
@@ -307,7 +307,7 @@ def modules(body: list[ast.stmt], space: Mapping[str, object]) -> frozenset[str]
     """Return the names of modules that a cell can see: the notebook's, and those that it imports."""
     # A copy, as other threads may bind names meanwhile.
     items = list(space.items())
-    names = {name for name, value in items if isinstance(value, ModuleType)}
+    names = {name for name, value in items if is_module(value)}
     for node in body:
         if isinstance(node, ast.Import):
             names.update(cell_names.defined_by(node))

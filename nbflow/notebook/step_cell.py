@@ -12,7 +12,7 @@ from nbflow._call import keys
 from nbflow._key import call as calls
 from nbflow._key import captures, cell_names, reader
 from nbflow._key.code import Cell, Code, Part
-from nbflow._key.kinds import is_data
+from nbflow._key.kinds import is_data, loaded
 from nbflow._key.reader import digest
 from nbflow._run.explanation import Explanation, explain
 from nbflow._run.forgetting import forget_all
@@ -143,7 +143,7 @@ class StepCell:
         changing = captured.rebound | {
             name for name in captured.values if _slot(space, name) in code.changes
         }
-        self.arguments = [(name, space[name]) for name in data]
+        self.arguments = [(name, loaded(space[name])) for name in data]
         self.others = []
         for name, value in sorted(captured.values.items()):
             if name in data or name.partition(".")[0] in ignore:

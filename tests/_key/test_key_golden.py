@@ -166,7 +166,7 @@ def test_digest_of_a_value(name):
 
 @pytest.mark.parametrize("name", CODES)
 def test_digest_of_code(notebook, name):
-    """The same literals in Python 3.11, 3.12 and 3.13."""
+    """The same literals on each Python from 3.11 to 3.15."""
     cell, function = CODES[name]
     notebook.run(cell)
     assert read(notebook[function]).digest.hex() == GOLDEN_CODES[name]

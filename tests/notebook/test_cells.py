@@ -589,3 +589,14 @@ def test_what_a_cell_cleared_away_is_not_shown_again(kernel, wait):
     )
     kernel.run(cell)
     assert lines(kernel.run(cell))[:-1] == ["4 of 5", "4"]
+
+
+if sys.version_info >= (3, 15):  # where `lazy` is a word
+
+    def test_a_lazy_import_runs_on_a_hit_and_is_no_output(kernel):
+        cell = "#| step: lazily\nlazy import json as j\nprint('live')\nn = j.dumps(1)"
+        kernel.run(cell)
+        kernel.run("%reset_selective -f ^(n|j)$")
+        assert "cached" in kernel.run(cell)
+        assert kernel.run("n, j.dumps(2)") == "('1', '2')"
+        assert "live" in kernel.run(cell.replace("dumps(1)", "dumps(3)"))

@@ -111,6 +111,19 @@ def test_a_name_that_the_cell_asks_for_need_not_be_there(cell, found):
     )
 
 
+def test_what_a_class_binds_may_annotate_what_is_in_it(found):
+    cell = "class A:\n    Unit = int\n    size: Unit = 1\n    def use(self, x: Unit): return x\n"
+    assert found(cell) == []
+    assert (
+        found(
+            cell
+            + "    if size:\n        more: Unit = 2\nn: int = 1\nif n:\n    m: int = n"
+        )
+        == []
+    )
+    assert found(cell.replace("    Unit = int\n", "")) != []
+
+
 def test_a_module_that_the_notebook_writes_is_there(found):
     assert found("%%writefile made_here.py\nx = 1", "import made_here") == []
     assert found("%%writefile made_here.txt\nx = 1", "import made_here") == [

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    TypeAlias,
-)
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from blake3 import blake3
 
-from nbflow._key.value import (
-    INDEX,
-    SIZE,
-    Walk,
-    encode_plain,
-    handles,
-    member,
-    seal,
-)
+from nbflow._key.value import INDEX, SIZE, Walk, encode_plain, handles, member, seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,12 +28,7 @@ def array(walk: Walk, value: Array) -> bytes:
     shape = list(value.shape)
     if dtype.names is not None:
         items = [(INDEX, name, np.asarray(value[name])) for name in dtype.names]
-        return walk.members(
-            "array of records",
-            shape,
-            list(dtype.names),
-            items=items,
-        )
+        return walk.members("array of records", shape, list(dtype.names), items=items)
     if dtype.hasobject:
         parts = [member(part) for part in _objects(walk, value)]
         return seal("array of objects", dtype.kind, shape, parts)
@@ -55,12 +38,7 @@ def array(walk: Walk, value: Array) -> bytes:
             texts.append(np.format_float_scientific(item.real))
             texts.append(np.format_float_scientific(item.imag))
         return seal("array of long floats", dtype.str, shape, texts)
-    return seal(
-        "array",
-        dtype.str,
-        shape,
-        buffers=contents(value),
-    )
+    return seal("array", dtype.str, shape, buffers=contents(value))
 
 
 def contents(value: Array) -> Iterator[memoryview]:

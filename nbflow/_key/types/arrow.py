@@ -16,19 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nbflow._key.types.arrays import contents
-from nbflow._key.value import (
-    Walk,
-    handles,
-    member,
-    seal,
-)
+from nbflow._key.value import Walk, handles, member, seal
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        Callable,
-        Iterator,
-        Sequence,
-    )
+    from collections.abc import Callable, Iterator, Sequence
 
     Chunks: TypeAlias = Sequence[pa.Array]
     #: The bytes of one chunk, piece by piece.
@@ -40,12 +31,7 @@ _PIECE = 1 << 16  # rows
 @handles(pa.Table, pa.RecordBatch)
 def _table(walk: Walk, value: pa.Table | pa.RecordBatch) -> bytes:
     columns = [member(column(walk, _chunks(item))) for item in value.columns]
-    return seal(
-        type(value).__name__,
-        value.num_rows,
-        *_spell(value.schema),
-        columns,
-    )
+    return seal(type(value).__name__, value.num_rows, *_spell(value.schema), columns)
 
 
 @handles(pa.Array, pa.ChunkedArray, subclasses=True)
@@ -56,10 +42,7 @@ def _array(walk: Walk, value: pa.Array | pa.ChunkedArray) -> bytes:
 
 @handles(pa.Scalar, subclasses=True)
 def _scalar(walk: Walk, value: pa.Scalar) -> bytes:
-    return seal(
-        "Scalar",
-        member(column(walk, [pa.array([value], type=value.type)])),
-    )
+    return seal("Scalar", member(column(walk, [pa.array([value], type=value.type)])))
 
 
 @handles(pa.DataType, subclasses=True)
@@ -110,11 +93,7 @@ def _pieces(chunk: pa.Array) -> Iterator[pa.Array]:
         yield chunk.slice(start, _PIECE)
 
 
-def _column(
-    walk: Walk,
-    chunks: Chunks,
-    kind: pa.DataType,
-) -> bytes:
+def _column(walk: Walk, chunks: Chunks, kind: pa.DataType) -> bytes:
     """Return the digest of a column; an empty chunk of a list may not know its type."""
     for test, convert in _CONVERT:
         if test(kind):
@@ -123,13 +102,7 @@ def _column(
             return seal("column as", str(kind), member(inner))
     length = sum(map(len, chunks))
     parts = map(member, _values(walk, kind, chunks))
-    return seal(
-        "column",
-        str(kind),
-        length,
-        _nulls(chunks),
-        *parts,
-    )
+    return seal("column", str(kind), length, _nulls(chunks), *parts)
 
 
 def _nulls(chunks: Chunks) -> object:
@@ -139,11 +112,7 @@ def _nulls(chunks: Chunks) -> object:
     return member(_sealed("nulls", _null_bits, chunks))
 
 
-def _sealed(
-    tag: str,
-    stream: Stream,
-    chunks: Chunks,
-) -> bytes:
+def _sealed(tag: str, stream: Stream, chunks: Chunks) -> bytes:
     return seal(tag, buffers=chain.from_iterable(map(stream, chunks)))
 
 
@@ -151,11 +120,7 @@ def _null_bits(chunk: pa.Array) -> Iterator[memoryview]:
     return _fixed(chunk.is_null().cast(pa.uint8()))
 
 
-def _values(
-    walk: Walk,
-    kind: pa.DataType,
-    chunks: Chunks,
-) -> list[bytes]:
+def _values(walk: Walk, kind: pa.DataType, chunks: Chunks) -> list[bytes]:
     types = pa.types
     if types.is_struct(kind):
         return _fields(walk, kind, chunks)
@@ -172,22 +137,12 @@ def _values(
     return _leaves(kind, chunks)
 
 
-def _fields(
-    walk: Walk,
-    kind: pa.StructType,
-    chunks: Chunks,
-) -> list[bytes]:
+def _fields(walk: Walk, kind: pa.StructType, chunks: Chunks) -> list[bytes]:
     found = []
     flattened = [chunk.flatten() for chunk in chunks]
     for place in range(kind.num_fields):
         field = [parts[place] for parts in flattened]
-        found.append(
-            _column(
-                walk,
-                field,
-                kind.field(place).type,
-            )
-        )
+        found.append(_column(walk, field, kind.field(place).type))
     return found
 
 
@@ -293,8 +248,7 @@ def _map_as_list(chunk: pa.MapArray) -> pa.Array:
 
 if TYPE_CHECKING:
     Conversion: TypeAlias = tuple[
-        Callable[[pa.DataType], bool],
-        Callable[[pa.Array], pa.Array],
+        Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Array]
     ]
 
 # Types that have the values of another type, and how to get there.

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    TypeAlias,
-)
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -36,13 +32,7 @@ if TYPE_CHECKING:
 def _frame(walk: Walk, value: pd.DataFrame) -> bytes:
     parts = [_columns(walk, value.columns), _index(walk, value.index)]
     for place, name in enumerate(value.columns):
-        parts.append(
-            _named(
-                walk,
-                name,
-                value.iloc[:, place].array,
-            )
-        )
+        parts.append(_named(walk, name, value.iloc[:, place].array))
     return seal(
         "pandas.DataFrame",
         type(value).__qualname__,
@@ -85,11 +75,7 @@ def _index(walk: Walk, value: pd.Index[Any]) -> bytes:
     if isinstance(value, pd.MultiIndex):
         indexes = [value.get_level_values(place) for place in range(value.nlevels)]
     levels = [member(_column(walk, index.array)) for index in indexes]
-    return seal(
-        "pandas.Index",
-        member(walk.digest(list(value.names))),
-        levels,
-    )
+    return seal("pandas.Index", member(walk.digest(list(value.names))), levels)
 
 
 @handles(pd.api.extensions.ExtensionArray, subclasses=True)
@@ -97,11 +83,7 @@ def _array(walk: Walk, value: pd.api.extensions.ExtensionArray) -> bytes:
     return seal("pandas array", member(_column(walk, value)))
 
 
-def _named(
-    walk: Walk,
-    name: object,
-    values: Array,
-) -> bytes:
+def _named(walk: Walk, name: object, values: Array) -> bytes:
     try:
         return _column(walk, values)
     except Refusal as refusal:
@@ -165,13 +147,7 @@ def _arrow(values: Array) -> pa.ChunkedArray | list[object]:
 @handles(pd.Timestamp)
 def _timestamp(_: Walk, value: pd.Timestamp) -> bytes:
     count = int(value.to_datetime64().astype("i8"))
-    return seal(
-        "pandas.Timestamp",
-        value.unit,
-        count,
-        _zone(value.tz),
-        value.fold,
-    )
+    return seal("pandas.Timestamp", value.unit, count, _zone(value.tz), value.fold)
 
 
 def _zone(value: dt.tzinfo | None) -> str | None:

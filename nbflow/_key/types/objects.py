@@ -12,20 +12,14 @@ import functools
 import io
 import itertools
 import types
+import typing
 import weakref
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Iterator,
-)
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any
 
-from nbflow._key.kinds import (
-    Around,
-    is_bound,
-    is_librarys,
-)
+from nbflow._key.kinds import Around, is_bound, is_librarys
 from nbflow._key.origin import holds
+from nbflow._key.stdlib import is_special_class, is_special_form
 from nbflow._key.value import (
     ATTRIBUTE,
     INDEX,
@@ -101,32 +95,30 @@ _REFUSED_BY_NAME = {
     types.WrapperDescriptorType,
 )
 def _code(walk: Walk, value: Any) -> bytes:
+    if is_special_form(value):
+        return seal("named", "typing", value.__name__)
     if is_librarys(value):
-        return seal(
-            "named",
-            type(value.__self__).__module__,
-            value.__name__,
-        )
+        return seal("named", type(value.__self__).__module__, value.__name__)
     if isinstance(value, types.BuiltinFunctionType) and is_bound(value):
         owner = member(walk.at(ATTRIBUTE, "__self__", value.__self__))
         return seal("bound", value.__name__, owner)
     return seal("code", walk.reach(value))
 
 
+def _special_class(walk: Walk, value: Any) -> bytes:
+    return (_code if is_special_class(value) else _object)(walk, value)
+
+
+if not isinstance(typing.Annotated, type):  # as up to Python 3.12
+    handles(type(typing.Annotated))(_special_class)
+
+
 @handles(types.MethodType)
 def _method(walk: Walk, value: types.MethodType) -> bytes:
     if is_librarys(value):
-        return seal(
-            "named",
-            type(value.__self__).__module__,
-            value.__name__,
-        )
+        return seal("named", type(value.__self__).__module__, value.__name__)
     owner = walk.at(ATTRIBUTE, "__self__", value.__self__)
-    return seal(
-        "method",
-        member(walk.digest(value.__func__)),
-        member(owner),
-    )
+    return seal("method", member(walk.digest(value.__func__)), member(owner))
 
 
 @handles(property, classmethod, staticmethod, functools.cached_property)
@@ -137,11 +129,7 @@ def _descriptor(walk: Walk, value: object) -> bytes:
 @handles(Around)
 def _around(walk: Walk, value: Around) -> bytes:
     state = value.state()
-    return walk.members(
-        "around",
-        list(state),
-        items=steps(state),
-    )
+    return walk.members("around", list(state), items=steps(state))
 
 
 @handles(object)
@@ -198,12 +186,7 @@ def _reduced(walk: Walk, value: object) -> bytes:
         walked.append((INDEX, place, part))
     walked += steps({name: state[name] for name in names})
     return walk.members(
-        "object",
-        kind.__qualname__,
-        len(parts),
-        len(listed),
-        names,
-        items=walked,
+        "object", kind.__qualname__, len(parts), len(listed), names, items=walked
     )
 
 

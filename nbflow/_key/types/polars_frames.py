@@ -6,14 +6,7 @@ import polars as pl
 import pyarrow as pa
 
 from nbflow._key.types.arrow import column
-from nbflow._key.value import (
-    ITEM,
-    Walk,
-    handles,
-    member,
-    refuse,
-    seal,
-)
+from nbflow._key.value import ITEM, Walk, handles, member, refuse, seal
 
 
 @handles(pl.DataFrame, subclasses=True)
@@ -25,29 +18,18 @@ def _frame(walk: Walk, value: pl.DataFrame) -> bytes:
 @handles(pl.Series, subclasses=True)
 def _series(walk: Walk, value: pl.Series) -> bytes:
     return seal(
-        "polars.Series",
-        value.name,
-        _spell(value.dtype),
-        member(_values(walk, value)),
+        "polars.Series", value.name, _spell(value.dtype), member(_values(walk, value))
     )
 
 
 def _values(walk: Walk, value: pl.Series) -> bytes:
     if value.dtype == pl.Object:
-        return walk.at(
-            ITEM,
-            value.name,
-            value.to_list(),
-        )
+        return walk.at(ITEM, value.name, value.to_list())
     try:
         chunks = _chunks(value)
     except (pa.ArrowInvalid, pl.exceptions.PanicException):
         # Integers of 128 bits; in old polars, lists of no categories.
-        return walk.at(
-            ITEM,
-            value.name,
-            value.to_list(),
-        )
+        return walk.at(ITEM, value.name, value.to_list())
     return column(walk, chunks)
 
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import pydantic
 
-from nbflow._key.value import (
-    Walk,
-    handles,
-    steps,
-)
+from nbflow._key.value import Walk, handles, steps
 
 
 @handles(pydantic.BaseModel, subclasses=True)
@@ -20,8 +16,5 @@ def _model(walk: Walk, value: pydantic.BaseModel) -> bytes:
     state |= value.__pydantic_private__ or {}
     state = dict(sorted(state.items()))
     return walk.members(
-        "model",
-        type(value).__qualname__,
-        list(state),
-        items=steps(state),
+        "model", type(value).__qualname__, list(state), items=steps(state)
     )

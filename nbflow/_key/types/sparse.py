@@ -9,12 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from nbflow._key.types.arrays import array
-from nbflow._key.value import (
-    Walk,
-    handles,
-    member,
-    seal,
-)
+from nbflow._key.value import Walk, handles, member, seal
 
 # In old scipy there are no sparse arrays, only matrices.
 _KINDS = [getattr(sparse, name, None) for name in ("spmatrix", "sparray")]

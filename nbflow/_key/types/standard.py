@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import collections
+import dataclasses
 import datetime as dt
 import decimal
 import enum
@@ -20,6 +21,7 @@ import uuid
 import zoneinfo
 from typing import TYPE_CHECKING, Any
 
+from nbflow._key import stdlib
 from nbflow._key.origin import is_users
 from nbflow._key.secret import Secret
 from nbflow._key.value import (
@@ -70,23 +72,14 @@ def _secret(_: Walk, value: Secret) -> bytes:
 @handles(bytes, bytearray)
 def _bytes(_: Walk, value: bytes | bytearray) -> bytes:
     tag = "bytes" if isinstance(value, bytes) else "bytearray"
-    return seal(
-        tag,
-        len(value),
-        buffers=(memoryview(value),),
-    )
+    return seal(tag, len(value), buffers=(memoryview(value),))
 
 
 @handles(memoryview)
 def _memoryview(_: Walk, value: memoryview) -> bytes:
     is_flat = value.c_contiguous and value.nbytes
     content = value.cast("B") if is_flat else value.tobytes()
-    return seal(
-        "memoryview",
-        value.format,
-        list(value.shape or ()),
-        buffers=(content,),
-    )
+    return seal("memoryview", value.format, list(value.shape or ()), buffers=(content,))
 
 
 @handles(array.array)
@@ -111,12 +104,7 @@ def _uuid(_: Walk, value: uuid.UUID) -> bytes:
     return seal("uuid", value.bytes)
 
 
-@handles(
-    type(None),
-    bool,
-    type(...),
-    type(NotImplemented),
-)
+@handles(type(None), bool, type(...), type(NotImplemented))
 def _singleton(_: Walk, value: object) -> bytes:
     return seal("singleton", repr(value))
 
@@ -128,11 +116,7 @@ def _singleton(_: Walk, value: object) -> bytes:
 def _sequence(walk: Walk, value: Any) -> bytes:
     kind: Any = list if isinstance(value, list) else tuple
     items = [(INDEX, place, item) for place, item in enumerate(kind.__iter__(value))]
-    return walk.members(
-        kind.__name__,
-        list(getattr(value, "_fields", ())),
-        items=items,
-    )
+    return walk.members(kind.__name__, list(getattr(value, "_fields", ())), items=items)
 
 
 @handles(dict)
@@ -149,11 +133,7 @@ def _ordered(walk: Walk, value: collections.OrderedDict[object, object]) -> byte
 @handles(collections.defaultdict)
 def _defaultdict(walk: Walk, value: collections.defaultdict[object, object]) -> bytes:
     default = member(walk.at(".{}", "default_factory", value.default_factory))
-    return walk.members(
-        "default dict",
-        default,
-        items=_pairs(dict.items(value)),
-    )
+    return walk.members("default dict", default, items=_pairs(dict.items(value)))
 
 
 @handles(types.MappingProxyType)
@@ -184,24 +164,12 @@ def _pairs(
 
 @handles(range)
 def _range(walk: Walk, value: range) -> bytes:
-    return _parts(
-        walk,
-        "range",
-        value.start,
-        value.stop,
-        value.step,
-    )
+    return _parts(walk, "range", value.start, value.stop, value.step)
 
 
 @handles(slice)
 def _slice(walk: Walk, value: slice) -> bytes:
-    return _parts(
-        walk,
-        "slice",
-        value.start,
-        value.stop,
-        value.step,
-    )
+    return _parts(walk, "slice", value.start, value.stop, value.step)
 
 
 # Times. Equal instants in two time zones are two values: their days and hours differ.
@@ -232,23 +200,14 @@ def _time(walk: Walk, value: dt.time) -> bytes:
 
 @handles(dt.timedelta)
 def _timedelta(_: Walk, value: dt.timedelta) -> bytes:
-    return seal(
-        "timedelta",
-        value.days,
-        value.seconds,
-        value.microseconds,
-    )
+    return seal("timedelta", value.days, value.seconds, value.microseconds)
 
 
 @handles(dt.timezone, subclasses=True)
 def _timezone(_: Walk, value: dt.timezone) -> bytes:
     offset = value.utcoffset(None)
     return seal(
-        "timezone",
-        offset.days,
-        offset.seconds,
-        offset.microseconds,
-        value.tzname(None),
+        "timezone", offset.days, offset.seconds, offset.microseconds, value.tzname(None)
     )
 
 
@@ -288,13 +247,7 @@ def _path(walk: Walk, value: pathlib.PurePath) -> bytes:
 @handles(enum.Enum, subclasses=True)
 def _enum(walk: Walk, value: enum.Enum) -> bytes:
     name = None if isinstance(value, enum.Flag) else value.name
-    return _parts(
-        walk,
-        "enum",
-        type(value).__qualname__,
-        name,
-        value._value_,
-    )
+    return _parts(walk, "enum", type(value).__qualname__, name, value._value_)
 
 
 @handles(re.Pattern)
@@ -312,38 +265,46 @@ def _module(walk: Walk, value: types.ModuleType) -> bytes:
 @handles(types.SimpleNamespace)
 def _namespace(walk: Walk, value: types.SimpleNamespace) -> bytes:
     state = dict(sorted(vars(value).items()))
-    return walk.members(
-        "namespace",
-        list(state),
-        items=steps(state),
-    )
+    return walk.members("namespace", list(state), items=steps(state))
 
 
 @handles(functools.partial)
 def _partial(walk: Walk, value: functools.partial[object]) -> bytes:
     keywords = dict(sorted(value.keywords.items()))
-    return _parts(
-        walk,
-        "partial",
-        value.func,
-        value.args,
-        keywords,
-    )
+    return _parts(walk, "partial", value.func, value.args, keywords)
 
 
 @handles(operator.attrgetter, operator.itemgetter, operator.methodcaller)
 def _getter(walk: Walk, value: Any) -> bytes:
-    return _parts(
-        walk,
-        type(value).__name__,
-        *value.__reduce__()[1:],
-    )
+    return _parts(walk, type(value).__name__, *value.__reduce__()[1:])
 
 
 @handles(type(typing.Annotated[int, ""]))
 def _annotated(walk: Walk, value: Any) -> bytes:
     # Pickle writes it in another way since Python 3.13.
     return _parts(walk, "annotated", value.__origin__, value.__metadata__)
+
+
+@handles(types.UnionType, type(typing.Union[int, str]))  # noqa: UP007  # two classes up to Python 3.13, one since
+def _union(walk: Walk, value: Any) -> bytes:
+    args = value.__args__
+    parts: tuple[object, ...] = (functools.reduce, operator.or_, args)
+    items = [(INDEX, place, part) for place, part in enumerate(parts)]
+    return walk.members("object", "UnionType", len(parts), 0, [], items=items)
+
+
+@handles(typing.ForwardRef)
+def _forward_reference(_: Walk, value: typing.ForwardRef) -> bytes:
+    return seal("forward reference", value.__forward_arg__)
+
+
+for _kind in {type(dataclasses.MISSING), type(dataclasses.KW_ONLY)}:
+
+    @handles(_kind)  # classes of their own up to Python 3.14, `sentinel` since
+    def _mark(walk: Walk, value: object) -> bytes:
+        if (name := stdlib.mark(value)) is None:
+            return handler(object)(walk, value)
+        return walk.members("object", name, 0, 0, [], items=[])
 
 
 if sys.version_info >= (3, 12):
@@ -358,10 +319,6 @@ if sys.version_info >= (3, 12):
         return _parts(walk, "type alias", value.__name__, meant)
 
 
-def _parts(
-    walk: Walk,
-    tag: str,
-    *parts: object,
-) -> bytes:
+def _parts(walk: Walk, tag: str, *parts: object) -> bytes:
     members = [(INDEX, place, part) for place, part in enumerate(parts)]
     return walk.members(tag, items=members)

@@ -34,6 +34,8 @@ _ADVICE: tuple[tuple[type, str], ...] = (
     ),
 )
 
+_TOO_DEEP = "value cannot be saved: it is nested too deeply, or without end"
+
 
 def dump(value: object, shared: SharedObjects | None = None) -> bytes:
     """The pickle of ``value``.
@@ -50,9 +52,7 @@ def dump(value: object, shared: SharedObjects | None = None) -> bytes:
     try:
         payload = _dumps(value, shared)
     except RecursionError as error:
-        raise CodecError(
-            "value cannot be saved: it is nested too deeply, or without end"
-        ) from error
+        raise CodecError(_TOO_DEEP) from error
     except Exception as error:
         raise _refusal(value, error) from error
     try:
@@ -65,6 +65,27 @@ def dump(value: object, shared: SharedObjects | None = None) -> bytes:
             f"unpickle: {error}"
         ) from error
     return payload
+
+
+def refuse_depth(value: object) -> None:
+    """Refuse a value that is nested deeper than Python's stack, of which the typed codecs ran out.
+
+    Up to Python 3.11 pickle does. Since 3.12 it nests as deep as memory goes, but no
+    key can be made of such a value, and other Pythons may not save it.
+
+    Raises:
+        CodecError: it is.
+    """
+    limit = sys.getrecursionlimit()
+    seen, waiting = {id(value)}, [(0, value)]
+    while waiting:
+        depth, whole = waiting.pop()
+        if depth > limit:
+            raise CodecError(_TOO_DEEP)
+        for _, part in _parts(whole):
+            if id(part) not in seen:
+                seen.add(id(part))
+                waiting.append((depth + 1, part))
 
 
 def load(payload: bytes | memoryview, objects: Sequence[object] = ()) -> object:

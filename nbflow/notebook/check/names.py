@@ -14,11 +14,12 @@ import inspect
 from types import CodeType
 from typing import TYPE_CHECKING, NamedTuple
 
+from nbflow._key.bytecode import EVALUATOR
 from nbflow.notebook import document as documents
 from nbflow.notebook.check.finding import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from nbflow.notebook.check.code_cells import CodeCell
 
@@ -169,17 +170,28 @@ def _uses(cell: CodeCell) -> Iterator[_Use]:
     yield from _of_code(code, later=False)
 
 
-def _of_code(code: CodeType, *, later: bool) -> Iterator[_Use]:
-    """Return what code does with names of the notebook; ``mine`` are those of a class body."""
+def _of_code(
+    code: CodeType, *, later: bool, around: Collection[str] = ()
+) -> Iterator[_Use]:
+    """Yield what code does with names of the notebook.
+
+    Args:
+        code: that of a cell, or some inside it.
+        later: whether it runs after the cell, as the body of a function does.
+        around: names that the class around it binds.
+    """
     inside = code.co_name != "<module>"
     is_class = inside and not code.co_flags & inspect.CO_OPTIMIZED
-    mine = set[str]()
+    mine = set(around)
     line = code.co_firstlineno
     for step in dis.get_instructions(code):
         line = (step.positions.lineno if step.positions else None) or line
         if isinstance(step.argval, CodeType):
+            evaluates = step.argval.co_name == EVALUATOR
             yield from _of_code(
-                step.argval, later=later or _is_called_later(step.argval)
+                step.argval,
+                later=later or _is_called_later(step.argval),
+                around=_bound(code) if is_class and evaluates else (),
             )
         elif step.opname in _READS and step.argval not in mine:
             yield _Use("read", step.argval, line, later)
@@ -189,6 +201,12 @@ def _of_code(code: CodeType, *, later: bool) -> Iterator[_Use]:
             yield _Use("bind", step.argval, line, later)
         elif step.opname in ("DELETE_NAME", "DELETE_GLOBAL") and not inside:
             yield _Use("delete", step.argval, line, later)
+
+
+def _bound(code: CodeType) -> set[str]:
+    """Return the names that the body of a class binds."""
+    steps = dis.get_instructions(code)
+    return {step.argval for step in steps if step.opname == "STORE_NAME"}
 
 
 def _is_called_later(code: CodeType) -> bool:
