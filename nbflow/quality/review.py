@@ -376,11 +376,11 @@ def review(
 ) -> Review:
     """Let a person accept or correct the labels of a run, by keyboard.
 
-    The labels that the model is least sure of come first. Each decision is kept at once, with who and when. It is about what was shown: it
-    holds for every record of every run in which those columns say the same, whatever
-    the prompt, and stands in ``run.results()``; for ``nf.evaluate`` and ``nf.compare``
-    it is the truth. Several people may review at the same time; of one record the
-    latest decision stands.
+    The labels that the model is least sure of come first. Each decision is kept at
+    once, with who and when. It is about what was shown: it holds for every record of
+    every run in which those columns say the same, whatever the prompt, and stands in
+    ``run.results()``; for ``nf.evaluate`` and ``nf.compare`` it is the truth. Several
+    people may review at the same time; of one record the latest decision stands.
 
     Args:
         run: whose labels.

@@ -88,7 +88,8 @@ def test_the_part_that_changed_is_the_one_that_differs(notebook):
 
 def test_parts_have_the_text_that_they_were_read_from(notebook):
     notebook.run(
-        "LIMITS = {'a': [1]}\nPROMPT = 'Pick one.'\n\nclass Label:\n    names = ['a']\ndef step(x):\n    # why\n    return LIMITS, PROMPT, Label\n"
+        "LIMITS = {'a': [1]}\nPROMPT = 'Pick one.'\n\nclass Label:\n    names ="
+        " ['a']\ndef step(x):\n    # why\n    return LIMITS, PROMPT, Label\n"
     )
     texts = {part.name: (part.kind, part.text) for part in read(notebook["step"]).parts}
     assert texts["step"] == (
@@ -347,7 +348,10 @@ def test_functions_swapped_in_a_global_are_noticed(notebook):
 
 
 def test_functions_that_call_each_other_through_a_global_are_read(new_notebook):
-    cell = "def even(n):\n    return n == 0 or TABLE['odd'](n - 1)\ndef odd(n):\n    return n != 0 and TABLE['even'](n - 1)\nTABLE = {'even': even, 'odd': odd}\n"
+    cell = (
+        "def even(n):\n    return n == 0 or TABLE['odd'](n - 1)\ndef odd(n):\n   "
+        " return n != 0 and TABLE['even'](n - 1)\nTABLE = {'even': even, 'odd': odd}\n"
+    )
     assert not differs(new_notebook, cell, cell, "even")
     assert differs(new_notebook, cell, cell.replace("n != 0", "n > 0"), "even")
     assert differs(new_notebook, cell, cell.replace("n == 0", "n < 1"), "odd")
@@ -355,7 +359,8 @@ def test_functions_that_call_each_other_through_a_global_are_read(new_notebook):
 
 def test_values_in_a_class_count(notebook):
     notebook.run(
-        "class Config:\n    LABELS = [x for x in 'ab']\n    def labels(self):\n        return self.LABELS\ndef step(x):\n    return Config().labels()\n"
+        "class Config:\n    LABELS = [x for x in 'ab']\n    def labels(self):\n      "
+        "  return self.LABELS\ndef step(x):\n    return Config().labels()\n"
     )
     before = read(notebook["step"]).digest
     notebook["Config"].LABELS.append("c")
@@ -536,7 +541,8 @@ def test_what_is_read_of_a_local_module_that_is_handed_around_counts(
 ):
     local_module("texts", "UNUSED = open(__file__)\ndef cut(s):\n    return s\n")
     notebook.run(
-        f"import texts\nMODULES = {{'a': texts}}\nNAME = 'cut'\ndef call(module, x):\n    return module.cut(x)\ndef step(x):\n    {body}\n"
+        f"import texts\nMODULES = {{'a': texts}}\nNAME = 'cut'\ndef call(module,"
+        f" x):\n    return module.cut(x)\ndef step(x):\n    {body}\n"
     )
     before = read(notebook["step"]).digest
     with monkeypatch.context() as patch:
@@ -605,7 +611,8 @@ def test_a_module_that_a_function_imports_is_noticed_when_it_appears_and_when_it
     local_module, notebook
 ):
     notebook.run(
-        "def step(x):\n    try:\n        import appearing\n        return appearing.cut(x)\n    except ImportError:\n        return x\n"
+        "def step(x):\n    try:\n        import appearing\n        return"
+        " appearing.cut(x)\n    except ImportError:\n        return x\n"
     )
     without = read(notebook["step"]).digest
     local_module("appearing", "def cut(s):\n    return s\n")
@@ -879,7 +886,10 @@ def test_a_counter_in_a_class_or_module_does_not_count(notebook, local_module, c
 
 
 def test_what_a_method_rebinds_counts_unless_the_code_may_call_the_method(new_notebook):
-    cell = "class Config:\n    prompt = 'a'\n    @staticmethod\n    def choose(text):\n        Config.prompt = text\ndef step(x):\n    return Config.prompt\n"
+    cell = (
+        "class Config:\n    prompt = 'a'\n    @staticmethod\n    def choose(text):\n  "
+        "      Config.prompt = text\ndef step(x):\n    return Config.prompt\n"
+    )
     notebook = new_notebook()
     notebook.run(cell)
     before = read(notebook["step"]).digest
@@ -1069,7 +1079,10 @@ def test_a_partial_can_be_read():
     assert read(functools.partial(len)).digest != read(len).digest
 
 
-IMPORTS = "import collections, dataclasses, enum, functools, string, typing\nfrom pydantic import BaseModel, Field, TypeAdapter, create_model, field_validator\n"
+IMPORTS = (
+    "import collections, dataclasses, enum, functools, string, typing\nfrom pydantic"
+    " import BaseModel, Field, TypeAdapter, create_model, field_validator\n"
+)
 REACHED = {
     "a Literal": (
         "L = typing.Literal['a', 'b']\ndef step(x):\n    return L\n",
@@ -1097,7 +1110,11 @@ REACHED = {
         "'b'",
     ),
     "a validator": (
-        "class A(BaseModel):\n    x: int = 1\n    @field_validator('x')\n    @classmethod\n    def v(cls, x):\n        return x + 1\ndef step(x):\n    return A(x=x)\n",
+        (
+            "class A(BaseModel):\n    x: int = 1\n    @field_validator('x')\n   "
+            " @classmethod\n    def v(cls, x):\n        return x + 1\ndef step(x):\n   "
+            " return A(x=x)\n"
+        ),
         "x + 1",
         "x + 2",
     ),
@@ -1122,7 +1139,10 @@ REACHED = {
         "return 2",
     ),
     "an inherited method": (
-        "class A:\n    def f(self):\n        return 1\nclass B(A):\n    pass\nb = B()\ndef step(x):\n    return b.f()\n",
+        (
+            "class A:\n    def f(self):\n        return 1\nclass B(A):\n    pass\nb ="
+            " B()\ndef step(x):\n    return b.f()\n"
+        ),
         "return 1",
         "return 2",
     ),
@@ -1142,12 +1162,18 @@ REACHED = {
         "'b'",
     ),
     "a default of a field": (
-        "class A:\n    def f(self):\n        return 1\n@dataclasses.dataclass\nclass B:\n    a: object = A()\ndef step(x):\n    return B().a.f()\n",
+        (
+            "class A:\n    def f(self):\n        return 1\n@dataclasses.dataclass\nclass"
+            " B:\n    a: object = A()\ndef step(x):\n    return B().a.f()\n"
+        ),
         "return 1",
         "return 2",
     ),
     "what an exception says": (
-        "class Err(Exception):\n    code = 1\ndef step(x):\n    try:\n        return x\n    except Err:\n        return 1\n",
+        (
+            "class Err(Exception):\n    code = 1\ndef step(x):\n    try:\n        return"
+            " x\n    except Err:\n        return 1\n"
+        ),
         "code = 1",
         "code = 2",
     ),
@@ -1250,7 +1276,11 @@ def test_a_lazy_frame_in_a_global_is_refused(notebook):
     ("cell", "edit"),
     [
         (
-            "import math\ndef make():\n    op = math.sin\n    def swap(to):\n        nonlocal op\n        op = to\n    def step(x):\n        return op(x)\n    return step, swap\nstep, swap = make()\n",
+            (
+                "import math\ndef make():\n    op = math.sin\n    def swap(to):\n       "
+                " nonlocal op\n        op = to\n    def step(x):\n        return op(x)\n  "
+                "  return step, swap\nstep, swap = make()\n"
+            ),
             "swap(math.cos)",
         ),
         (
@@ -1270,7 +1300,10 @@ def test_a_lazy_frame_in_a_global_is_refused(notebook):
             "f.label = 'b'",
         ),
         (
-            "import itertools\ndef f(x):\n    return f.a or next(f.numbers)\nf.a, f.numbers = 1, itertools.count()\ndef step(x):\n    return f(x)\n",
+            (
+                "import itertools\ndef f(x):\n    return f.a or next(f.numbers)\nf.a,"
+                " f.numbers = 1, itertools.count()\ndef step(x):\n    return f(x)\n"
+            ),
             "f.a = 2",
         ),
     ],
@@ -1296,7 +1329,8 @@ def test_what_a_function_counts_in_an_attribute_of_its_own_does_not_count(notebo
 
 def test_an_iterator_or_a_file_that_a_class_holds_stops_nobody(notebook):
     notebook.run(
-        "import os\nclass A:\n    lines, file = iter('ab'), open(os.devnull)\n    def show(self):\n        return 1\ndef step(x):\n    return A().show()\n"
+        "import os\nclass A:\n    lines, file = iter('ab'), open(os.devnull)\n    def"
+        " show(self):\n        return 1\ndef step(x):\n    return A().show()\n"
     )
     assert names(notebook["step"]) == ["step", "A", "A.show"]
     notebook["A"].file.close()
@@ -1329,12 +1363,18 @@ PROMPTS = "class Prompt:\n    def __init__(self, text):\n        self.text = tex
     [
         (
             PROMPTS
-            + "class Config:\n    prompt = Prompt('a')\n    def show(self):\n        return self.prompt\ndef step(x):\n    return Config.prompt.text\n",
+            + (
+                "class Config:\n    prompt = Prompt('a')\n    def show(self):\n       "
+                " return self.prompt\ndef step(x):\n    return Config.prompt.text\n"
+            ),
             "Config.prompt.text = 'b'",
         ),
         (
             PROMPTS
-            + "class Config:\n    prompt = Prompt('a')\n    def show(self):\n        return self.prompt\ndef step(x):\n    return Config.prompt.text\n",
+            + (
+                "class Config:\n    prompt = Prompt('a')\n    def show(self):\n       "
+                " return self.prompt\ndef step(x):\n    return Config.prompt.text\n"
+            ),
             "Config.prompt = Prompt('b')",
         ),
         (
@@ -1351,19 +1391,33 @@ PROMPTS = "class Prompt:\n    def __init__(self, text):\n        self.text = tex
             "class Config:\n    _labels = ['b']\n",
         ),
         (
-            "import collections\nclass Config:\n    counts = collections.Counter(a=1)\n    def show(self):\n        return self.counts\ndef step(x):\n    return Config().show()\n",
+            (
+                "import collections\nclass Config:\n    counts ="
+                " collections.Counter(a=1)\n    def show(self):\n        return"
+                " self.counts\ndef step(x):\n    return Config().show()\n"
+            ),
             "Config.counts['b'] = 1",
         ),
         (
-            "import operator\nclass Config:\n    op = operator.add\n    def show(self):\n        return self.op\ndef step(x):\n    return Config().show()\n",
+            (
+                "import operator\nclass Config:\n    op = operator.add\n    def"
+                " show(self):\n        return self.op\ndef step(x):\n    return"
+                " Config().show()\n"
+            ),
             "Config.op = operator.sub",
         ),
         (
-            "import functools\nclass A:\n    def f(self, n):\n        return n\n    g = functools.partialmethod(f, 1)\ndef step(x):\n    return A().g()\n",
+            (
+                "import functools\nclass A:\n    def f(self, n):\n        return n\n    g"
+                " = functools.partialmethod(f, 1)\ndef step(x):\n    return A().g()\n"
+            ),
             "A.g = functools.partialmethod(A.f, 2)",
         ),
         (
-            "import enum\nclass Prompts(enum.Enum):\n    A = {'text': 'a'}\ndef step(x):\n    return Prompts.A.value['text']\n",
+            (
+                "import enum\nclass Prompts(enum.Enum):\n    A = {'text': 'a'}\ndef"
+                " step(x):\n    return Prompts.A.value['text']\n"
+            ),
             "Prompts.A.value['text'] = 'b'",
         ),
         (OVERLOADED, "def f(x):\n    return 3\n"),
@@ -1381,17 +1435,30 @@ def test_what_a_class_holds_counts_whatever_it_is(notebook, cell, edit):
     ("cell", "old", "new"),
     [
         (
-            "import pydantic, typing\ndef clean(v):\n    return v.strip()\nclass Label(pydantic.BaseModel):\n    a: typing.Annotated[str, pydantic.AfterValidator(clean)]\ndef step(x):\n    return Label(a=x)\n",
+            (
+                "import pydantic, typing\ndef clean(v):\n    return v.strip()\nclass"
+                " Label(pydantic.BaseModel):\n    a: typing.Annotated[str,"
+                " pydantic.AfterValidator(clean)]\ndef step(x):\n    return Label(a=x)\n"
+            ),
             "strip",
             "lower",
         ),
         (
-            "import dataclasses, typing\nclass Say:\n    def __init__(self, text):\n        self.text = text\n@dataclasses.dataclass\nclass Label:\n    a: typing.Annotated[str, Say('a word')]\ndef step(x):\n    return Label\n",
+            (
+                "import dataclasses, typing\nclass Say:\n    def __init__(self, text):\n "
+                "       self.text = text\n@dataclasses.dataclass\nclass Label:\n    a:"
+                " typing.Annotated[str, Say('a word')]\ndef step(x):\n    return Label\n"
+            ),
             "a word",
             "two words",
         ),
         (
-            "import dataclasses\ndef clean(v):\n    return v.strip()\n@dataclasses.dataclass\nclass Label:\n    a: str = dataclasses.field(metadata={'by': [clean]})\ndef step(x):\n    return Label\n",
+            (
+                "import dataclasses\ndef clean(v):\n    return"
+                " v.strip()\n@dataclasses.dataclass\nclass Label:\n    a: str ="
+                " dataclasses.field(metadata={'by': [clean]})\ndef step(x):\n    return"
+                " Label\n"
+            ),
             "strip",
             "lower",
         ),
@@ -1404,7 +1471,11 @@ def test_what_fields_are_annotated_with_counts_and_so_do_functions_in_it(
     assert differs(new_notebook, cell, cell.replace(old, new))
 
 
-COUNTING = "class Model:\n    def __init__(self):\n        self.calls, self.prompt = 0, 'a'\n    def ask(self, x):\n        self.calls += 1\n        return x\n    __call__ = ask\n"
+COUNTING = (
+    "class Model:\n    def __init__(self):\n        self.calls, self.prompt = 0, 'a'\n"
+    "    def ask(self, x):\n        self.calls += 1\n        return x\n    __call__ ="
+    " ask\n"
+)
 WRAPPING = "import functools\n" + COUNTING.replace(
     "__init__(self):", "__init__(self, f):\n        functools.update_wrapper(self, f)"
 )
@@ -1483,7 +1554,8 @@ def test_random_numbers_that_the_code_draws_change_nothing_and_another_seed_does
 def test_a_cache_in_a_class_that_its_methods_fill_does_not_count(notebook, who, name):
     decorator = "@classmethod" if who == "cls" else ""
     notebook.run(
-        f"class A:\n    {name} = {{}}\n    {decorator}\n    def of({who}, x):\n        {who}.{name}[x] = 1\n        return x\ndef step(x):\n    return A().of(x)\n"
+        f"class A:\n    {name} = {{}}\n    {decorator}\n    def of({who}, x):\n      "
+        f"  {who}.{name}[x] = 1\n        return x\ndef step(x):\n    return A().of(x)\n"
     )
     code = read(notebook["step"])
     mutation.begin(code.changes)
@@ -1519,9 +1591,18 @@ def test_functions_of_a_library_that_are_methods_and_the_environment_do_not_coun
 @pytest.mark.parametrize(
     "cell",
     [
-        "import pandas as pd\n@pd.api.extensions.register_dataframe_accessor('tidied')\nclass Tidied:\n    def __init__(self, frame):\n        self.frame = frame\n    def rows(self):\n        return len(self.frame) + 1\n",
+        (
+            "import pandas as"
+            " pd\n@pd.api.extensions.register_dataframe_accessor('tidied')\nclass"
+            " Tidied:\n    def __init__(self, frame):\n        self.frame = frame\n    def"
+            " rows(self):\n        return len(self.frame) + 1\n"
+        ),
         "import pandas as pd\ndef tidied(frame):\n    return len(frame) + 1\npd.DataFrame.tidied = tidied\n",
-        "import polars as pl\n@pl.api.register_dataframe_namespace('tidied')\nclass Tidied:\n    def __init__(self, frame):\n        self.frame = frame\n    def rows(self):\n        return self.frame.height + 1\n",
+        (
+            "import polars as pl\n@pl.api.register_dataframe_namespace('tidied')\nclass"
+            " Tidied:\n    def __init__(self, frame):\n        self.frame = frame\n    def"
+            " rows(self):\n        return self.frame.height + 1\n"
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore")

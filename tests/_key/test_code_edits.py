@@ -116,7 +116,7 @@ def test_a_cosmetic_edit_keeps_every_digest(lines, data):
 
 
 def test_a_docstring_above_dead_code_keeps_every_digest():
-    """The compiler keeps the first constant of a function as its docstring would be, be it the code of something dead."""
+    """The compiler keeps the first constant of a function as a docstring would be, also that of dead code."""
     body = "    if 0:\n        f([LIMIT for z in x])\n"
     plain, told = (
         code(f"LIMIT = 0\ndef step(x):\n{doc}{body}")
@@ -186,7 +186,10 @@ LINKS = [
     "class C{n}:\n    def ask(self, x):\n        return f{m}(x)\nc{n} = C{n}()\ndef f{n}(x):\n    return c{n}.ask(x)\n",
     "class D{n}:\n    ask = staticmethod(f{m})\ndef f{n}(x):\n    return D{n}.ask(x)\n",
     "def deco{n}(g):\n    return lambda x: f{m}(g(x))\n@deco{n}\ndef f{n}(x):\n    return x\n",
-    "import functools\n@functools.lru_cache\ndef k{n}(x):\n    return f{m}(x)\ndef f{n}(x):\n    return [k{n}(y) for y in x]\n",
+    (
+        "import functools\n@functools.lru_cache\ndef k{n}(x):\n    return f{m}(x)\ndef"
+        " f{n}(x):\n    return [k{n}(y) for y in x]\n"
+    ),
     "f{n} = lambda x: (lambda y: f{m}(y))(x)\n",
     "async def a{n}(x):\n    return f{m}(x)\ndef f{n}(x):\n    return a{n}(x)\n",
     "import types\ns{n} = types.SimpleNamespace(ask=f{m})\ndef f{n}(x):\n    return s{n}.ask(x)\n",

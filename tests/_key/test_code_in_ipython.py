@@ -78,7 +78,11 @@ def test_a_cell_edited_and_run_again(shell):
 
 def test_a_dataclass_is_the_same_in_whichever_module_it_is(shell, notebook):
     """Its docstring, which `dataclasses` writes, names the modules of its fields' classes."""
-    text = "from dataclasses import dataclass\nfrom enum import Enum\nclass Kind(Enum):\n    A = 1\n@dataclass\nclass Label:\n    kind: Kind\ndef make():\n    return Label(Kind.A)\n"
+    text = (
+        "from dataclasses import dataclass\nfrom enum import Enum\nclass Kind(Enum):\n"
+        "    A = 1\n@dataclass\nclass Label:\n    kind: Kind\ndef make():\n    return"
+        " Label(Kind.A)\n"
+    )
     in_notebook = read(shell(text)["make"])
     notebook.names["__name__"] = "exported"
     assert read(notebook.run(text).make) == in_notebook

@@ -69,7 +69,8 @@ def test_where_it_is_in_neither_the_error_names_both_and_what_to_do(
 ):
     with pytest.raises(
         UsageError,
-        match=r"MY_KEY is not set in the environment, nor is it in the keyring\..*export MY_KEY=.*keyring set nbflow MY_KEY",
+        match=r"MY_KEY is not set in the environment, nor is it in the keyring\."
+        r".*export MY_KEY=.*keyring set nbflow MY_KEY",
     ):
         nf.secret("MY_KEY")
     monkeypatch.setitem(sys.modules, "keyring", None)  # as if it were not installed

@@ -1,4 +1,7 @@
-"""What holds for any frame, array or container: copies made in any way are one value, the smallest change is another."""
+"""What holds for any frame, array or container.
+
+Copies made in any way are one value, the smallest change is another.
+"""
 
 import copy
 import datetime as dt

@@ -68,7 +68,8 @@ def fill(store, entries=ALL):
 def run(code, *args, expect=0):
     """Run ``code`` in a process of its own, with ``store`` open on the first of ``args``."""
     head = (
-        "import sys, hashlib, os, signal, resource, nbflow._store.disk.shelf; from nbflow._store.disk.disk_store import DiskStore\n"
+        "import sys, hashlib, os, signal, resource, nbflow._store.disk.shelf; from"
+        " nbflow._store.disk.disk_store import DiskStore\n"
         "from nbflow.errors import StoreError\n"
         "key = lambda name: hashlib.sha1(str(name).encode()).hexdigest()\n"
         "store = DiskStore(sys.argv[1], secret=bytes(32), timeout=5)\n"
@@ -601,7 +602,10 @@ def test_a_read_only_store_is_read(clean):
 
 def test_everything_is_its_users_alone(path):
     """Folders 0700 and files 0600, with a umask that would give all to everybody, and no git sees them."""
-    code = "os.umask(0)\nfor i in range(5): store.put(key(i), b'x' * 4 ** (3 * i % 13))\nstore.flush(); store.put(key(9), b'')\nos._exit(0)"
+    code = (
+        "os.umask(0)\nfor i in range(5): store.put(key(i), b'x' * 4 ** (3 * i %"
+        " 13))\nstore.flush(); store.put(key(9), b'')\nos._exit(0)"
+    )
     run(code, path)
     modes = {
         stat.S_IMODE(file.stat().st_mode) for file in path.rglob("*") if file.is_file()

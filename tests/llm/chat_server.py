@@ -1,4 +1,7 @@
-"""A real HTTP server that speaks as OpenAI does (chat completions and responses), and fails as such servers do, by script."""
+"""A real HTTP server that speaks as OpenAI does, and fails as such servers do, by script.
+
+It knows chat completions and responses.
+"""
 
 import json
 import random

@@ -1,4 +1,7 @@
-"""Against a real server that fails: every record is accounted for, and the number of requests is what the policy says."""
+"""Against a real server that fails.
+
+Every record is accounted for, and the number of requests is what the policy says.
+"""
 
 import chat_server as chat
 import pytest

@@ -70,7 +70,10 @@ def test_a_bucket_gives_evenly_and_queues_what_is_too_much():
 def test_who_names_the_limit_itself_stays_below_it_however_unevenly_requests_arrive(
     stall,
 ):
-    """Twenty a second: the twenty-first of any row goes more than a second after the first, by more than a network's jitter."""
+    """Twenty a second: the twenty-first of any row goes more than a second after the first.
+
+    The margin is more than the jitter of a network.
+    """
     bucket = Bucket()
     bucket.per_minute = 20 * 60
     found = starts(bucket, 300, stall=stall)

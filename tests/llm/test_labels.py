@@ -61,7 +61,8 @@ class Text(enum.StrEnum):
 @pytest.mark.parametrize(
     "labels",
     [
-        [Topic.BILLING, Topic.BUG], [Plain.billing, Plain.bug], list(Text), np.array(["billing", "bug"]), Literal["billing", "bug"] | None, Annotated[Literal["billing", "bug"], "of a ticket"],
+        [Topic.BILLING, Topic.BUG], [Plain.billing, Plain.bug], list(Text), np.array(["billing", "bug"]),
+        Literal["billing", "bug"] | None, Annotated[Literal["billing", "bug"], "of a ticket"],
         {Topic.BILLING: None, Topic.BUG: float("nan")},
     ],
     ids=str,
