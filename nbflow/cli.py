@@ -177,6 +177,14 @@ def _add_run(commands: Commands) -> None:
         help="the store (default: NBFLOW_STORE, or .nbflow found upward from the "
         "notebook)",
     )
+    run.add_argument(
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        help="show the log: runs, failures and retries, with nothing of the records' "
+        "content; -vv also shows keys of records and messages of errors",
+    )
     _add_limits(run)
     _add_selection(run)
     run.set_defaults(command=_run)
@@ -254,6 +262,7 @@ def _run(arguments: argparse.Namespace) -> int:
         budget=arguments.budget,
         only_failed=arguments.only_failed,
         wait=arguments.wait,
+        verbose=arguments.verbose,
     )
     return job.run(arguments.notebook, options, _console())
 

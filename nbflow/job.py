@@ -78,6 +78,10 @@ _MASK = "***"
 _CONTINUES = "What is done is saved; the same command continues from there."
 
 
+#: From which level on the log is shown, by how often ``-v`` is there.
+_LEVELS = (None, "INFO", "DEBUG")
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How a notebook is run.
@@ -95,6 +99,7 @@ class Options:
         only_failed: continue the runs of the output notebook that is there instead of
             sending again.
         wait: wait for another copy of this job, or refuse.
+        verbose: how much of the log is shown: 0 none, 1 from INFO on, 2 all of it.
     """
 
     parameters: Sequence[str] = ()
@@ -106,6 +111,7 @@ class Options:
     budget: str | None = None
     only_failed: bool = False
     wait: bool = True
+    verbose: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +218,11 @@ def _give_up() -> None:
 def _environment(task: _Task, told: Path, again: tuple[str, ...]) -> dict[str, str]:
     """The variables that the kernel gets."""
     asked = job_link.environment(
-        told, force=tuple(task.options.force), again=again, budget=task.budget
+        told,
+        force=tuple(task.options.force),
+        again=again,
+        budget=task.budget,
+        log=_LEVELS[min(task.options.verbose, len(_LEVELS) - 1)],
     )
     # Nobody watches: pictures, which any viewer shows, and no live table.
     return {"NBFLOW_STORE": str(task.store), "NBFLOW_TABLE": "static", **asked}
@@ -530,6 +540,7 @@ class _Job:
         self.facts = facts
         self.secrets = task.secrets
         self.progress = progress
+        self._log = job_link.LogReader(runs.told)
         self._cell: tuple[int, NotebookNode] | None = None
         self._begun = self._saved = time.monotonic()
         self._started = time.time()
@@ -557,6 +568,7 @@ class _Job:
 
     def ended(self, number: int, cell: NotebookNode) -> None:
         """A cell ended."""
+        self._show_log()
         states = self.runs.states(self.runs.listen(number))
         replayed = job_link.replayed(self.runs.told)
         came = replayed > self._replayed
@@ -569,11 +581,16 @@ class _Job:
 
     def goes_on(self) -> None:
         """A cell is still running."""
+        self._show_log()
         if self._cell is not None:
             number, cell = self._cell
             latest = self.runs.states(self.runs.listen(number)[-1:])
             taken = time.monotonic() - self._begun
             self.progress.running(number, self.secrets.masked(cell), taken, latest)
+
+    def _show_log(self) -> None:
+        for line in self._log.lines():
+            self.progress.log(self.secrets.mask(line))
 
     def is_settled(self) -> bool:
         """Whether no run is under way any more."""
@@ -620,6 +637,7 @@ class _Job:
 
     def finish(self, ending: Ending) -> _Outcome:
         """Write the files for the last time, and return what the run came to."""
+        self._show_log()
         if self._cell is not None:
             self.runs.listen(self._cell[0])
         # Read from the beginning, whatever was seen in between.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from nbflow._store.store import Store
 
 __all__ = ["find", "open_store"]
+
+_LOG = logging.getLogger("nbflow.store")
 
 
 def find(start: Path | None = None) -> Path:
@@ -59,4 +62,5 @@ def open_store(
         )
     from nbflow._store.disk.disk_store import open_disk
 
+    _LOG.info("opens the store %s", url)
     return open_disk(Path(url).expanduser(), durability=durability)

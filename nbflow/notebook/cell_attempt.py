@@ -10,6 +10,7 @@ asks for retries.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 import threading
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from nbflow._store.checkpoint import Checkpoint
     from nbflow.notebook.cell_recording import CellAlias, CellContent
     from nbflow.notebook.step_cell import Notebook, StepCell
+
+_LOG = logging.getLogger("nbflow.cell")
 
 #: Seconds between two looks whether another kernel has finished the cell.
 _POLL = 0.05
@@ -203,6 +206,7 @@ class CellAttempt:
             if self.live:
                 self._recording.stop()
                 self._recording.save()
+                _LOG.info("step cell %s ran", self._cell.spec.name)
             return None
 
     def _replayed(
@@ -216,6 +220,7 @@ class CellAttempt:
             except Exception as trouble:
                 error = trouble
         if error is None:
+            _LOG.info("step cell %s comes from its checkpoint", self._cell.spec.name)
             return None
         replay.undo()
         self.is_lost = self._cell.is_lost = True
@@ -231,6 +236,7 @@ class CellAttempt:
         """Note a failure; returns seconds until the next attempt, if the policy allows one."""
         cell, policy = self._cell, self._cell.spec.policy
         name = type(error).__name__
+        _LOG.info("step cell %s failed with %s", cell.spec.name, name)
         cell.state, cell.why = "failed", f"{name}: {error}"
         if (
             not isinstance(error, Exception)

@@ -102,6 +102,10 @@ class Progress:
         """Say something that a person should know."""
         self._print((f"! {text}", "yellow"))
 
+    def log(self, line: str) -> None:
+        """Show a line of the log."""
+        self._print((line, "bright_black"))
+
     def close(self) -> None:
         """Remove the line of the running cell."""
         if self._live is not None:

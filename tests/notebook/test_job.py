@@ -85,6 +85,21 @@ def test_the_same_command_again_executes_only_what_failed_or_was_never_done(
     assert folder.states() == ["ok", "ok", "ok", "cached"]
 
 
+def test_the_log_is_shown_on_request_and_quotes_no_record_unless_asked_twice(
+    folder, run
+):
+    folder.write_work(bad=[3])
+    said = run()[1]
+    assert "nbflow.run" not in said
+    said = run("-v")[1]
+    assert "INFO  nbflow.run: " in said
+    assert "failed in flow look at work: ValueError" in said
+    assert "DEBUG" not in said
+    said = run("-vv")[1]
+    assert "DEBUG nbflow.run: " in said
+    assert "record '3': no 3" in said
+
+
 @pytest.mark.parametrize(
     ("allowed", "code"), [("2", 0), ("1", 3), ("10%", 0), ("9.9%", 3)]
 )
