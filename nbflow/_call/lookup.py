@@ -79,13 +79,15 @@ def fresh_among(
     ttl: float | None,
     now: float,
     unreadable: Callable[[StoreError], None] | None = None,
-) -> dict[str, Checkpoint]:
-    """Return those of ``keys`` whose checkpoints still hold; see `among` and `is_fresh`."""
-    return {
-        key: found
-        for key, found in among(store, keys, unreadable)
-        if is_fresh(found, ttl, now)
-    }
+) -> Iterator[tuple[str, Checkpoint]]:
+    """Yield those of ``keys`` whose checkpoints still hold; see `among` and `is_fresh`.
+
+    One by one: thousands of checkpoints kept alive would be work for the garbage
+    collector.
+    """
+    for key, found in among(store, keys, unreadable):
+        if is_fresh(found, ttl, now):
+            yield key, found
 
 
 def every(store: Store) -> Iterator[tuple[str, Checkpoint]]:

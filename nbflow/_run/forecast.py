@@ -255,9 +255,8 @@ class _Forecaster:
     def _heads(self, wanted: Sequence[str]) -> dict[str, Checkpoint]:
         """The checkpoints under these keys that are there and not out of date."""
         engine = self._engine
-        return lookup.fresh_among(
-            engine.store, wanted, self._lane.ttl, engine.clock.time()
-        )
+        now = engine.clock.time()
+        return dict(lookup.fresh_among(engine.store, wanted, self._lane.ttl, now))
 
     def _explain(self, left: Sequence[Row]) -> None:
         """Count records that would run by why: the code changed, or they did."""

@@ -21,10 +21,10 @@ from nbflow.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from nbflow._core.usage import Usage
     from nbflow._run.batch import Batch, Row
     from nbflow._run.context import RunContext
     from nbflow._run.lane import Lane
-    from nbflow._store.checkpoint import Checkpoint
     from nbflow._store.ledger import Ledger
 
     #: Starts a record, by number and row, in flows, each with the key of its outcome.
@@ -145,13 +145,10 @@ class Intake:
         for flow, lane in enumerate(self._context.lanes):
             keyed = self._keyed(flow, lane, fresh)
             done = self._saved(lane, keyed)
-            now = self._context.now()
+            self._note_cached(flow, lane, keyed, done)
             for number, key in keyed:
-                found = done.get(key)
-                if found is None:
+                if key not in done:
                     missing.setdefault(number, []).append((flow, key))
-                else:
-                    self._note_cached(number, flow, lane, key, found, now)
         for number in sorted(missing):
             self._start(number, rows[number], missing[number])
 
@@ -178,35 +175,40 @@ class Intake:
             )
         return keyed
 
-    def _saved(self, lane: Lane, keyed: list[tuple[int, str]]) -> dict[str, Checkpoint]:
+    def _saved(
+        self, lane: Lane, keyed: list[tuple[int, str]]
+    ) -> dict[str, Usage | None]:
+        """Return the keys that are saved and fresh, with what was used to make each."""
         context = self._context
         if context.ignores_saved(lane):
             return {}
-        keys = [key for _, key in keyed]
-        return lookup.fresh_among(
+        found = lookup.fresh_among(
             context.runner.store,
-            keys,
+            [key for _, key in keyed],
             lane.ttl,
             context.now(),
             lambda error: context.say(str(error)),
         )
+        return {key: checkpoint.usage for key, checkpoint in found}
 
     def _note_cached(
         self,
-        number: int,
         flow: int,
         lane: Lane,
-        key: str,
-        found: Checkpoint,
-        now: float,
+        keyed: list[tuple[int, str]],
+        done: dict[str, Usage | None],
     ) -> None:
-        add = self._context.notes.add
-        if lane.on_map:
-            add(Called(number, flow, lane.name, State.CACHED, now, 0.0, 0, key))
-        if found.usage is not None:
-            step = lane.name if lane.on_map else ""
-            add(Used(number, flow, step, 0, now, found.usage, saved=True))
-        add(Item(number, flow, State.CACHED, now, 0.0, key))
+        add, now, on_map = self._context.notes.add, self._context.now(), lane.on_map
+        for number, key in keyed:
+            if key not in done:
+                continue
+            if on_map:
+                add(Called(number, flow, lane.name, State.CACHED, now, 0.0, 0, key))
+            usage = done[key]
+            if usage is not None:
+                step = lane.name if on_map else ""
+                add(Used(number, flow, step, 0, now, usage, saved=True))
+            add(Item(number, flow, State.CACHED, now, 0.0, key))
 
     def drop(self, number: int, flows: Iterable[int] | None = None) -> None:
         """Note that a record does not run, in the given flows or in all, as the run was cancelled."""
