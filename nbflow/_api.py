@@ -333,7 +333,7 @@ def usage(
 def set_price(
     model: str,
     *,
-    input: float,  # noqa: A002 - what price lists call it
+    input: float,  # noqa: A002  # what price lists call it
     output: float,
     cached: float | None = None,
 ) -> None:

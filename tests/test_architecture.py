@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,14 @@ def test_no_module_is_called_after_nothing():
         "common",
         "misc",
     }
+
+
+IGNORE = re.compile(r"#\s*(?:noqa: [A-Z0-9, ]+|type: ignore\[[a-z, -]+\])\s*")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_ignore_has_its_reason_beside_it(path):
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if "# noqa" in line or "# type: ignore" in line:
+            reason = IGNORE.split(line)[-1]
+            assert reason.startswith("# "), f"{path.name}:{number} says no reason"

@@ -1,4 +1,4 @@
-"""Runner: performs a plan's commands, inline for sync callers, awaiting for async ones.
+"""Runner: performs the commands of a call's life, inline for sync callers, awaiting for async ones.
 
 Only three commands can wait: `Claim`, `Attempt` and `Wait`. They exist twice, the
 others once.
@@ -30,7 +30,7 @@ from nbflow._core.lifecycle import (
     Save,
     State,
     Wait,
-    plan,
+    life_of_call,
 )
 from nbflow._key import mutation
 from nbflow._store import checkpoint
@@ -61,7 +61,7 @@ _LOG = logging.getLogger("nbflow.call")
 
 
 class Call:
-    """One call under way: what the commands of its plan work on."""
+    """One call under way: what the commands of its life work on."""
 
     __slots__ = (
         "args", "cancelled", "expires", "function", "gate", "identity", "inputs",
@@ -259,7 +259,7 @@ class Runner:
             return outcome
 
     def _plan(self, call: Call, *, force: bool) -> Generator[Command, object, Outcome]:
-        return plan(
+        return life_of_call(
             call.policy,
             self.clock.random,
             force=force or (not call.is_flow and call.name in self.forced),

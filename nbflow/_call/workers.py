@@ -121,7 +121,7 @@ class Loop:
             return False
         import asyncio
 
-        return asyncio._get_running_loop() is self._loop  # noqa: SLF001 - the C accessor; get_running_loop() raises
+        return asyncio._get_running_loop() is self._loop  # noqa: SLF001  # the C accessor; get_running_loop() raises
 
     def wait(
         self,

@@ -1,6 +1,6 @@
 """Lifecycle: the life of one call, as a generator of commands.
 
-The plan decides and does nothing: it yields commands, is sent their replies, and
+It decides and does nothing: it yields commands, is sent their replies, and
 returns the call's `Outcome`. A driver performs the commands, inline for sync callers or
 awaiting for async ones (`nbflow._call.runner`). The order guarantees:
 
@@ -54,7 +54,7 @@ class Outcome:
 
 
 class Command:
-    """Something that a driver does for the plan."""
+    """Something that a driver does for the call."""
 
     __slots__ = ()
 
@@ -136,7 +136,7 @@ class Note(Command):
 LOOKUP, CLAIM = Lookup(), Claim()
 
 
-def plan(
+def life_of_call(
     policy: Policy, jitter: Callable[[], float], *, force: bool = False
 ) -> Generator[Command, Any, Outcome]:
     """The life of one call.

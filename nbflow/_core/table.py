@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.entry import BROKEN, FINAL
 from nbflow._core.lifecycle import State
+from nbflow._core.plural import several
 from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def remarks_of(state: RunState) -> list[str]:
         rest = "send the batch again for the rest."
         if state.keeps_records:
             rest = "a rerun reads and runs the rest."
-        rows = _several(state.lost, "row")
+        rows = several(state.lost, "row")
         remarks.append(f"{rows} had not been read when the run was killed; {rest}")
     return remarks
 
@@ -306,7 +307,7 @@ def _share(state: RunState, tally: Counter[State]) -> str:
     """The number of records, of a run under way beside those that have ended."""
     total = state.total if state.total is not None else len(state.keys)
     if state.state != "RUNNING":
-        return _several(total, "record")
+        return several(total, "record")
     ended = sum(number for key, number in tally.items() if key in FINAL)
     share = f"{ended:,} of {total * len(state.flows):,}"
     return f"{share} read so far" if state.total is None else share
@@ -346,12 +347,6 @@ def spent_of(state: RunState) -> str:
         saved = str(state.saved).replace(" for ", " and ")
         spent += f" Checkpoints saved {saved}."
     return spent
-
-
-def _several(number: int, noun: str) -> str:
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number:,} {noun}s"
 
 
 #: What a terminal would interpret, and what changes the direction of the text around

@@ -85,7 +85,7 @@ def as_rows(decisions: Iterable[Decision]) -> list[dict[str, Any]]:
             "label": one.label,
             "model": one.before,
             "by": one.by,
-            "at": datetime.fromtimestamp(one.at),  # noqa: DTZ006 - what the clock on the wall said
+            "at": datetime.fromtimestamp(one.at),  # noqa: DTZ006  # what the clock on the wall said
             "run": one.run,
         }
         for one in decisions

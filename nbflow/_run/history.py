@@ -52,7 +52,7 @@ class History(pd.DataFrame):
                 line.run,
                 line.event,
                 line.state,
-                datetime.fromtimestamp(line.started),  # noqa: DTZ006 - what the clock on the wall said
+                datetime.fromtimestamp(line.started),  # noqa: DTZ006  # what the clock on the wall said
                 line.seconds,
                 line.records,
                 line.failed,

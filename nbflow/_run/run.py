@@ -395,7 +395,7 @@ class Run(Generic[Frame_co]):
         import asyncio
 
         try:
-            while self.reader.is_under_way:  # noqa: ASYNC110 - it ends on a thread, or in another process
+            while self.reader.is_under_way:  # noqa: ASYNC110  # it ends on a thread, or in another process
                 await asyncio.sleep(_GLANCE)
         except asyncio.CancelledError:
             self.cancel()

@@ -14,7 +14,7 @@ from nbflow._core.lifecycle import (
     State,
     Tried,
     Wait,
-    plan,
+    life_of_call,
 )
 from nbflow._core.policy import Policy
 
@@ -43,27 +43,31 @@ def bad(error):
 
 
 def test_a_saved_call_is_claimed_and_looked_up_and_nothing_else():
-    seen, outcome = drive(plan(Policy(), lambda: 0.5), {Lookup: [HIT]})
+    seen, outcome = drive(life_of_call(Policy(), lambda: 0.5), {Lookup: [HIT]})
     assert seen == ["Claim", "Lookup", "Release", "Note"]
     assert outcome is HIT
 
 
 def test_a_value_is_saved_before_it_is_noted_or_seen():
-    seen, outcome = drive(plan(Policy(), lambda: 0.5), {Attempt: [ok()], Save: [True]})
+    seen, outcome = drive(
+        life_of_call(Policy(), lambda: 0.5), {Attempt: [ok()], Save: [True]}
+    )
     assert seen == ["Claim", "Lookup", "Attempt", "Save", "Release", "Note"]
     assert (outcome.state, outcome.value, outcome.attempts) == (State.COMPLETED, "v", 1)
 
 
 def test_the_outcome_of_an_equal_call_in_flight_is_shared():
     theirs = Outcome(State.FAILED, error=ValueError())
-    seen, outcome = drive(plan(Policy(), lambda: 0.5), {Claim: [theirs]})
+    seen, outcome = drive(life_of_call(Policy(), lambda: 0.5), {Claim: [theirs]})
     assert seen == ["Claim", "Note"]
     assert outcome is theirs
 
 
 def test_retries_count_attempts_after_the_first():
     errors = [bad(TimeoutError()) for _ in range(4)]
-    seen, outcome = drive(plan(Policy(retries=3), lambda: 0.5), {Attempt: errors})
+    seen, outcome = drive(
+        life_of_call(Policy(retries=3), lambda: 0.5), {Attempt: errors}
+    )
     assert seen.count("Attempt") == 4
     assert seen.count("Wait") == 3
     assert "Save" not in seen
@@ -72,7 +76,7 @@ def test_retries_count_attempts_after_the_first():
 
 def test_a_typo_fails_at_once():
     seen, outcome = drive(
-        plan(Policy(retries=3), lambda: 0.5), {Attempt: [bad(NameError())]}
+        life_of_call(Policy(retries=3), lambda: 0.5), {Attempt: [bad(NameError())]}
     )
     assert seen.count("Attempt") == 1
     assert outcome.state is State.FAILED
@@ -80,13 +84,14 @@ def test_a_typo_fails_at_once():
 
 def test_a_timeout_is_told_apart():
     _, outcome = drive(
-        plan(Policy(retries=0), lambda: 0.5), {Attempt: [bad(nf.StepTimeoutError())]}
+        life_of_call(Policy(retries=0), lambda: 0.5),
+        {Attempt: [bad(nf.StepTimeoutError())]},
     )
     assert outcome.state is State.TIMED_OUT
 
 
 def test_retry_after_is_waited_for_and_pauses_the_throttle():
-    steps = plan(Policy(retries=1, retry_delay=0.1), lambda: 0.5)
+    steps = life_of_call(Policy(retries=1, retry_delay=0.1), lambda: 0.5)
     assert isinstance(next(steps), Claim)
     assert isinstance(steps.send(None), Lookup)
     assert isinstance(steps.send(None), Attempt)
@@ -97,7 +102,7 @@ def test_retry_after_is_waited_for_and_pauses_the_throttle():
 
 
 def test_whoever_waits_is_released_when_the_call_is_torn_away():
-    steps = plan(Policy(), lambda: 0.5)
+    steps = life_of_call(Policy(), lambda: 0.5)
     for reply in (None, None, None):
         command = steps.send(reply)
     assert isinstance(command, Attempt)
@@ -109,12 +114,12 @@ def test_whoever_waits_is_released_when_the_call_is_torn_away():
 
 
 def test_force_runs_what_is_saved():
-    seen, _ = drive(plan(Policy(), lambda: 0.5, force=True), {Attempt: [ok()]})
+    seen, _ = drive(life_of_call(Policy(), lambda: 0.5, force=True), {Attempt: [ok()]})
     assert seen == ["Claim", "Attempt", "Save", "Release", "Note"]
 
 
 def test_a_note_carries_the_outcome():
-    steps = plan(Policy(), lambda: 0.5)
+    steps = life_of_call(Policy(), lambda: 0.5)
     for reply in (None, None, HIT, None):
         command = steps.send(reply)
     assert isinstance(command, Note)
