@@ -58,6 +58,8 @@ class SimulatedCrash(BaseException):
     It is not an `Exception`: no retry, no handler and no flow stops it.
     """
 
+    ends_run = True
+
 
 @dataclass(slots=True)
 class _Crash:

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from nbflow._core.lifecycle import Tried
+from nbflow._core.policy import ends_run
 from nbflow.errors import StepTimeoutError
 
 if TYPE_CHECKING:
@@ -34,9 +35,19 @@ def attempt(
             if timeout is None
             else _within(timeout, function, args, kwargs)
         )
-    except Exception as error:
+    except BaseException as error:
+        if _is_no_failure(error):
+            raise
         return Tried(None, error, time.perf_counter() - begun)
     return Tried(value, None, time.perf_counter() - begun)
+
+
+def _is_no_failure(error: BaseException) -> bool:
+    """Return whether an error is no failure of the call, but ends what the call is part of.
+
+    `SystemExit` ends the script that calls the step; in a run it fails the record.
+    """
+    return isinstance(error, SystemExit | GeneratorExit) or ends_run(error)
 
 
 async def aattempt(
@@ -55,7 +66,11 @@ async def aattempt(
 
             async with asyncio.timeout(timeout) as limit:
                 value = await function(*args, **kwargs)
-    except Exception as error:
+    except BaseException as error:
+        import asyncio
+
+        if isinstance(error, asyncio.CancelledError) or _is_no_failure(error):
+            raise
         took = time.perf_counter() - begun
         if timeout is not None and limit.expired() and isinstance(error, TimeoutError):
             error = _too_late(timeout, error)

@@ -10,6 +10,8 @@ import logging
 import threading
 import warnings
 from concurrent.futures import Future
+from inspect import iscoroutinefunction
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from nbflow._call import failure, lookup
@@ -29,6 +31,7 @@ from nbflow._core.lifecycle import (
     Release,
     Save,
     State,
+    Tried,
     Wait,
     life_of_call,
 )
@@ -40,6 +43,7 @@ from nbflow.errors import (
     StepError,
     StoreError,
     StoreWarning,
+    UsageError,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +54,7 @@ if TYPE_CHECKING:
     from nbflow._call.keys import Identity
     from nbflow._call.limits import Gate
     from nbflow._call.scope import Place
-    from nbflow._core.lifecycle import Command, Tried
+    from nbflow._core.lifecycle import Command
     from nbflow._core.policy import Policy
     from nbflow._core.usage import Usage
     from nbflow._key.call import Input
@@ -463,7 +467,7 @@ class Runner:
             changes = call.changes
             mutation.begin(changes)
             try:
-                return attempt(
+                tried = attempt(
                     call.function, call.args, call.kwargs, call.policy.timeout
                 )
             finally:
@@ -472,6 +476,7 @@ class Runner:
         finally:
             if gate is not None:
                 gate.leave()
+        return _without_coroutine(call, tried)
 
     async def _aattempt(self, call: Call, command: Attempt) -> Tried:
         __tracebackhide__ = True
@@ -507,7 +512,7 @@ class Runner:
                 handed_on = gate.leave()
         if handed_on:
             await _let_others_start()
-        return tried
+        return _without_coroutine(call, tried)
 
     def _before_wait(self, call: Call, command: Wait) -> None:
         call.note(
@@ -540,6 +545,28 @@ class Runner:
     async def _await(self, call: Call, command: Wait) -> None:
         self._before_wait(call, command)
         await self.clock.sleep(command.seconds)
+
+
+def _without_coroutine(call: Call, tried: Tried) -> Tried:
+    """Refuse an output that is a coroutine, or a list of them: somebody forgot to await."""
+    value = tried.value
+    made = value if isinstance(value, (list, tuple)) and value else (value,)
+    if type(made[0]) is not CoroutineType:  # the first element tells what is in it
+        return tried
+    for coroutine in made:
+        if type(coroutine) is CoroutineType:
+            coroutine.close()  # or Python warns that nobody awaited it
+    what = "flow" if call.is_flow else "step"
+    advice = "Write `await` before the call."
+    if not iscoroutinefunction(call.function):
+        advice = (
+            f"Write `async def {call.name}` and await the step, or call step.sync(...)."
+        )
+    error = UsageError(
+        f"{what} {call.name!r} returned a coroutine: an async step was called and not"
+        f" awaited. {advice}"
+    )
+    return Tried(None, error, tried.seconds)
 
 
 async def _let_others_start() -> None:

@@ -6,6 +6,7 @@ the job from ending; `concurrent.futures.ThreadPoolExecutor` joins its threads a
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import threading
 import time
@@ -91,6 +92,18 @@ class Workers:
             del task  # an idle thread keeps nobody's result alive
 
 
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run a loop for as long as the process lives.
+
+    asyncio lets `SystemExit` and `KeyboardInterrupt` of a task out of `run_forever`, and
+    the user's code may call ``loop.stop()``. The task has its error by then; everybody
+    else would wait on a dead loop for ever.
+    """
+    while not loop.is_closed():
+        with contextlib.suppress(SystemExit, KeyboardInterrupt):
+            loop.run_forever()
+
+
 class Loop:
     """An event loop on a daemon thread of its own: a Jupyter kernel's loop is busy with the cell."""
 
@@ -106,7 +119,7 @@ class Loop:
 
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(
-                    target=self._loop.run_forever, name="nbflow-loop", daemon=True
+                    target=_run, args=(self._loop,), name="nbflow-loop", daemon=True
                 ).start()
             return self._loop
 

@@ -175,16 +175,28 @@ class Policy:
 
     def retries_on(self, error: BaseException) -> bool:
         """Whether the next attempt may pass where this one met ``error``."""
-        if isinstance(error, NonRetriableError) or not isinstance(error, Exception):
+        if isinstance(error, NonRetriableError | SystemExit) or ends_run(error):
             return False
         if self.should_retry is not None:
             return bool(self.should_retry(error))
         return may_pass(error)
 
 
-def may_pass(error: Exception) -> bool:
+def ends_run(error: BaseException) -> bool:
+    """Return whether an error ends the whole run: an interrupt, alone or in a group.
+
+    Everything else is the failure of one record, whatever class it has: a panic of a
+    library in Rust, or a class of the user's, derives from `BaseException` as well. A
+    class with a true attribute ``ends_run`` ends it, too: the simulated crash of tests.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(ends_run, error.exceptions))
+    return isinstance(error, KeyboardInterrupt) or getattr(error, "ends_run", False)
+
+
+def may_pass(error: BaseException) -> bool:
     """The default rule: patient with networks and models, fast on typos."""
-    if isinstance(error, ExceptionGroup):
+    if isinstance(error, BaseExceptionGroup):
         return all(map(may_pass, error.exceptions))
     if isinstance(error, RetryAfterError | StepTimeoutError):
         return True

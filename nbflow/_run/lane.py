@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 from nbflow._call import keys
 from nbflow._call.runner import Call
 from nbflow._key.call import inputs_of
 from nbflow._run.batch import copy_of
-from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,7 +30,6 @@ class FlowLane:
         self.ttl = None
         self.on_failure: Callable[..., Any] | None = flow.on_failure
         self._flow = flow
-        self._function = flow.__wrapped__ if flow.is_async else self._checked
         self.identity = keys.identify(flow)
         self.subject = f"flow {flow.name}"
 
@@ -57,7 +54,7 @@ class FlowLane:
     def call(self, row: Row, key: str, place: Place) -> Call:
         """The flow's call for one record, on a copy of the record."""
         return Call(
-            self._function,
+            self._flow.__wrapped__,
             self.name,
             self._flow.policy,
             key,
@@ -68,17 +65,6 @@ class FlowLane:
             place=place,
             is_flow=True,
         )
-
-    def _checked(self, record: object) -> Any:
-        value = self._flow.__wrapped__(record)
-        if inspect.iscoroutine(value):
-            value.close()
-            raise UsageError(
-                f"flow {self.name!r} returned a coroutine: an async step was called"
-                f" and not awaited. Write `async def {self.name}` and await the step,"
-                " or call step.sync(...)."
-            )
-        return value
 
 
 class StepLane:

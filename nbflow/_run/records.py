@@ -14,6 +14,7 @@ from nbflow._call import failure
 from nbflow._call.scope import Place
 from nbflow._core.entry import DONE, Item
 from nbflow._core.lifecycle import Outcome, State
+from nbflow._core.policy import ends_run
 from nbflow.errors import RunCancelledError, StepTimeoutError
 
 if TYPE_CHECKING:
@@ -137,10 +138,8 @@ class Records:
         context.notes.add(Item(place.record, place.flow, State.RUNNING, context.now()))
 
     def _broken(self, error: BaseException) -> Outcome:
-        """A SystemExit fails its record; whatever else is no `Exception` (KeyboardInterrupt) ends the whole run."""
-        import asyncio
-
-        if not isinstance(error, Exception | SystemExit | asyncio.CancelledError):
+        """An interrupt ends the whole run, everything else fails the record."""
+        if ends_run(error):
             self._context.fatal = error
         is_cancelled = isinstance(error, RunCancelledError)
         return Outcome(State.CANCELLED if is_cancelled else State.FAILED, None, error)
