@@ -181,6 +181,7 @@ class Session:
             batch.library,
             keep_records,
             batch.total,
+            max_in_flight,
         )
         run = Run(runs, opened.run, self, batch)
         options = RunOptions(max_in_flight=max_in_flight, budget=money)
@@ -247,7 +248,12 @@ class Session:
         known = held.lanes if held is not None else run.mapped
         before = {lane.name: lane for lane in known}
         lanes = [self._lane(state, name, before.get(name)) for name in state.flows]
-        options = replace(options, budget=self._budget(lanes, budget))
+        # A service that is in trouble is not asked more at once than the sender meant.
+        options = replace(
+            options,
+            budget=self._budget(lanes, budget),
+            max_in_flight=state.max_in_flight,
+        )
         resumed = Resumed(run.engine.clock.time())
         self._execute(
             run, state, resumed, lanes, batch, options, wait=wait, shown=shown

@@ -49,6 +49,7 @@ class Opened(NamedTuple):
     library: str
     keeps_records: bool = True
     total: int | None = None
+    max_in_flight: int | None = None
 
 
 class Resumed(NamedTuple):
@@ -206,6 +207,8 @@ class RunState:
         self.flows: tuple[str, ...] = ()
         self.library = ""
         self.keeps_records = True
+        #: The number of records under way at once, if the sender set one.
+        self.max_in_flight: int | None = None
         self.started = self.ended = 0.0
         #: Seconds in which nobody worked on it, between the end of a round and the
         #: start of the next.
@@ -370,6 +373,7 @@ class RunState:
         self.flows = entry.flows
         self.library = entry.library
         self.keeps_records = entry.keeps_records
+        self.max_in_flight = entry.max_in_flight
         self.total = entry.total
         self.started = self.ended = entry.at
         self.rounds = [(entry.at, NOTHING)]

@@ -48,9 +48,13 @@ _ASSIGNED = re.compile(
 )
 
 
+#: Variables of every shell: its working directories, and no passwords.
+_WORKING_DIRECTORIES = frozenset(("PWD", "OLDPWD"))
+
+
 def is_named(name: str) -> bool:
     """Return whether a variable, field or parameter of this name holds a secret."""
-    return bool(_NAME.search(name))
+    return name not in _WORKING_DIRECTORIES and bool(_NAME.search(name))
 
 
 def is_secret(name: str, value: object) -> bool:

@@ -222,7 +222,10 @@ class Run(Generic[Frame_co]):
             columns[f"{name}.status"] = [str(state.item(row, number)) for row in rows]
             fields = results.columns_of(name, self.reader.values(state, number, rows))
             by_row = [decided.get((row, number)) for row in rows]
-            columns.update(results.corrected_columns(name, fields, by_row))
+            named = results.corrected_columns(name, fields, by_row)
+            for column, cells in named.items():
+                # A field may be called "status", too.
+                columns[results.free(column, columns)] = cells
             columns.update(self._used(state, number, rows, taken=columns))
         if batch is None:
             source = [{"key": state.keys[row]} for row in rows]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nbflow._key import secret_patterns
+from nbflow._key import redaction, secret_patterns
 from nbflow._key.secret_patterns import FORMS, TOKEN, is_secret
 
 
@@ -55,6 +55,8 @@ def test_names_that_say_it(name):
     "name",
     [
         "key",
+        "PWD",
+        "OLDPWD",
         "tokenizer",
         "token_count",
         "secretary",
@@ -139,3 +141,13 @@ def test_every_form_is_found_and_what_only_looks_like_it_is_not(form):
 )
 def test_a_text_is_told_without_its_secrets(text, left):
     assert secret_patterns.without(text, "<x>") == left
+
+
+def test_the_working_directory_of_a_shell_is_no_secret(monkeypatch):
+    """PWD is no password: a path under it may be a parameter, and is shown in explanations."""
+    monkeypatch.setenv("PWD", "/data/jobs/today")
+    monkeypatch.setenv("OLDPWD", "/data/jobs/before")
+    monkeypatch.setenv("DB_PWD", "correct-horse-battery")
+    said = "/data/jobs/today/threads.csv /data/jobs/before correct-horse-battery"
+    shown = redaction.redacted(said, "path")
+    assert shown == "/data/jobs/today/threads.csv /data/jobs/before <hidden>"

@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+import time
 
+import pandas as pd
 import pytest
 
 import nbflow as nf
@@ -90,6 +92,45 @@ def test_another_process_sees_the_same_rows(nb, flow, gate):
     ):
         assert other.counts == state.counts
         assert theirs.columns[0].seconds.tolist() == sheet.columns[0].seconds.tolist()
+
+
+def test_a_rerun_has_as_many_records_under_way_as_the_send(nb):
+    """Also in another process: the ledger has the number."""
+    lock, under_way, most, healed = threading.Lock(), [0], [0], []
+
+    @nf.step(retries=0)
+    def work(n):
+        with lock:
+            under_way[0] += 1
+            most[0] = max(most[0], under_way[0])
+        time.sleep(0.002)
+        with lock:
+            under_way[0] -= 1
+        if not healed:
+            raise ValueError("in trouble")
+
+    @nf.flow(on=EVENT)
+    def triage(record):
+        work(record["n"])
+
+    run = nf.send(EVENT, [{"n": n} for n in range(60)], max_in_flight=2)
+    healed.append(True)
+    most[0] = 0
+    assert elsewhere(nb, run).rerun_failed().state == "COMPLETED"
+    assert most[0] <= 2
+
+
+def test_a_field_that_is_called_status_does_not_hide_the_status(nb):
+    @nf.flow(on=EVENT)
+    def triage(record):
+        if record["n"] == 1:
+            raise ValueError("no")
+        return {"status": "open", "by": "mail"}
+
+    frame = pd.DataFrame(nf.send(EVENT, [{"n": n} for n in range(2)]).results())
+    assert frame["triage.status"].tolist() == ["COMPLETED", "FAILED"]
+    assert frame["triage.status'"].tolist()[0] == "open"
+    assert frame["triage.by"].tolist()[0] == "mail"
 
 
 def test_waiting_ends_when_its_time_is_up(nb, flow):
