@@ -512,6 +512,7 @@ class _Outcome:
         refusal: why a budget let no further call start; empty if none did.
         left: the number of records that are not done.
         records: the number of all records.
+        is_cut_short: an iterator was not read to its end.
     """
 
     ending: Ending
@@ -519,6 +520,7 @@ class _Outcome:
     refusal: str
     left: int
     records: int
+    is_cut_short: bool
 
     @property
     def words(self) -> str:
@@ -670,11 +672,13 @@ class _Job:
         records = sum(len(state.keys) + state.unread for state in states)
         refusal = job_link.refusal(self.runs.told)
         code = _EXIT[ending.how]
-        if code == EXIT_OK and self.task.allowance.is_exceeded(left, records):
+        is_left = self.task.allowance.is_exceeded(left, records)
+        is_cut_short = any(map(report.is_cut_short, states))
+        if code == EXIT_OK and (is_left or is_cut_short):
             code = EXIT_RECORDS
         if refusal and _may_be_budget(code, ending):
             code = EXIT_BUDGET
-        return _Outcome(ending, code, refusal, left, records)
+        return _Outcome(ending, code, refusal, left, records, is_cut_short)
 
 
 def _may_be_budget(code: int, ending: Ending) -> bool:
@@ -766,6 +770,8 @@ def _unknown_steps(job: _Job) -> list[str]:
 def _sentence(outcome: _Outcome, max_failed: str) -> str:
     ending = outcome.ending
     left = f"{outcome.left:,} of {outcome.records:,} records not done"
+    if outcome.is_cut_short:
+        left += ", and an iterator was not read to its end"
     done = f"Done: {ending.why}" if ending.why else "Done"
     if outcome.left:
         done += f"; {left}, which --max-failed {max_failed} allows"

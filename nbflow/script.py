@@ -209,9 +209,12 @@ def _left(told: Path, allowance: job.Allowance) -> int:
     states = [one.wait().reader.state() for one in runs]
     left = sum(map(report.undone, states))
     records = sum(len(state.keys) + state.unread for state in states)
-    if not allowance.is_exceeded(left, records):
+    is_cut_short = any(map(report.is_cut_short, states))
+    if not is_cut_short and not allowance.is_exceeded(left, records):
         return job.EXIT_OK
     _complain(f"{left:,} of {records:,} records not done.")
+    if is_cut_short:
+        _complain("An iterator was not read to its end.")
     return job.EXIT_RECORDS
 
 

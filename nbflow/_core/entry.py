@@ -339,14 +339,27 @@ class RunState:
         return tally
 
     @property
+    def is_cut_short(self) -> bool:
+        """Whether it is the run of an iterator that was not read to its end, so far.
+
+        Nobody knows how many records the iterator had left.
+        """
+        return self.total is None
+
+    @property
     def verdict(self) -> str:
-        """The state of a run that has ended: what its records add up to."""
+        """The state of a run that has ended: what its records add up to.
+
+        A run that was cut short is never completed, whatever became of its records.
+        """
         tally = self.tally()
         broken = tally[State.FAILED] + tally[State.TIMED_OUT]
         if tally[State.INTERRUPTED]:
             return "INTERRUPTED"
         if tally[State.CANCELLED]:
             return "CANCELLED"
+        if self.is_cut_short:
+            return "INTERRUPTED"
         if not broken:
             return "COMPLETED"
         if tally[State.COMPLETED] + tally[State.CACHED]:

@@ -300,7 +300,10 @@ def sentence_of(state: RunState, kinds: Counter[tuple[str, str]]) -> str:
         nothing, took = "nothing to do", f" {duration(state.seconds)}."
     share = _share(state, tally)
     said = ", ".join(parts) or nothing
-    return f"{share}{rows}{flows}: {said}.{took}{spent_of(state)}"
+    cut = ""
+    if state.is_cut_short and state.state != "RUNNING":
+        cut = " Its iterator was not read to the end."
+    return f"{share}{rows}{flows}: {said}.{cut}{took}{spent_of(state)}"
 
 
 def _share(state: RunState, tally: Counter[State]) -> str:

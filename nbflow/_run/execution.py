@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._call import job_link
 from nbflow._call.workers import Crew
-from nbflow._core.entry import Closed
+from nbflow._core.entry import Closed, Resumed
 from nbflow._core.lifecycle import State
 from nbflow._run.codes import Codes
 from nbflow._run.context import RunContext
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from nbflow._call.runner import Runner
     from nbflow._call.workers import Loop
-    from nbflow._core.entry import Opened, Resumed, RunState
+    from nbflow._core.entry import Opened, RunState
     from nbflow._run.batch import Batch, Row
     from nbflow._run.lane import Lane
     from nbflow._run.options import RunOptions
@@ -136,6 +136,8 @@ class Execution:
             before: the codes of flows and steps when they last ran, by subject.
             keep: keep the batch, for reruns from elsewhere.
         """
+        if isinstance(first, Resumed) and self.state.total is None:
+            self._intake.is_partial = True
         self.notes.add(first)
         # In one block with the first entry, where the next run of the event finds it.
         self._codes.read(self.lanes, before)
@@ -178,6 +180,7 @@ class Execution:
             self._intake.read()
             while self._pending:
                 self._tick()
+            self._intake.raise_error()
         except BaseException:
             self._interrupt()
             raise
@@ -280,9 +283,15 @@ class Execution:
             self._ended.set()
 
     def _closed(self) -> Closed:
-        state = self.state
+        state, verdict = self.state, self.state.verdict
+        if (
+            state.is_cut_short
+            and self.is_cancelled
+            and not self._context.is_interrupted
+        ):
+            verdict = "CANCELLED"
         return Closed(
-            state.verdict,
+            verdict,
             self._context.now(),
             len(state.keys),
             dict(state.tally()),

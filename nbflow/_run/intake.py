@@ -12,7 +12,7 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from nbflow._call import failure, lookup
-from nbflow._core.entry import Called, Item, Listed, Sent, Used
+from nbflow._core.entry import Called, Item, Listed, Remark, Sent, Used
 from nbflow._core.lifecycle import State
 from nbflow._run import kept_batch
 from nbflow._run.batch import CHUNK
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from nbflow._run.lane import Lane
     from nbflow._store.ledger import Ledger
 
+    #: The number of a row's record, how often that record has been met, the row.
+    Numbered = tuple[int, int, Row]
     #: Starts a record, by number and row, in flows, each with the key of its outcome.
     Start = Callable[[int, Row, list[tuple[int, str]]], None]
 
@@ -44,6 +46,11 @@ class Intake:
         self.rows = array("q")
         self._context = context
         self._start = start
+        #: What the source of a stream raised.
+        self.error: Exception | None = None
+        #: The batch is what was kept of an iterator that was not read to its end.
+        self.is_partial = False
+        self._gathered: list[Numbered] = []
         #: Keeps every chunk of a stream in the ledger.
         self._keep_chunk: Callable[[list[Any]], None] | None = None
 
@@ -67,44 +74,67 @@ class Intake:
         )
 
     def read(self) -> None:
-        """Read the batch to its end, or until the run is cancelled."""
+        """Read the batch to its end, or until the run is cancelled or the source raises."""
         rows = self.batch.numbered()
         # Small, so that the first records start at once; then larger, which is cheaper.
         size = _FIRST_CHUNK
-        try:
-            while chunk := self._chunk(rows, size):
-                size = min(2 * size, CHUNK)
-                fresh = self._list(chunk)
-                if not self._context.cancelled.is_set():
-                    self._dispatch(fresh)
-                    continue
-                for number, _ in fresh:
-                    self.drop(number)
-                if self.batch.is_stream:
-                    self._context.say(
-                        "The run was cancelled before the iterator was read to its end."
-                    )
-                    break
-        finally:
+        while chunk := self._chunk(rows, size):
+            size = min(2 * size, CHUNK)
+            fresh = self._list(chunk)
+            if not self._context.cancelled.is_set():
+                self._dispatch(fresh)
+                continue
+            for number, _ in fresh:
+                self.drop(number)
+            if self.batch.is_stream:
+                self._context.say(
+                    "The run was cancelled before the iterator was read to its end."
+                )
+                return
+        if self.error is None:
             self._note_sent()
+            return
+        text = (
+            f"The iterator raised {failure.describe(self.error)} after"
+            f" {len(self.rows):,} rows. Those run; send it again for the rest."
+        )
+        self._context.notes.add(Remark(self._context.now(), text))
+
+    def raise_error(self) -> None:
+        """Raise what the source raised, if it did."""
+        if self.error is not None:
+            raise self.error
 
     def _note_sent(self) -> None:
-        self._context.notes.add(Sent(max(self.rows, default=-1) + 1))
+        """Note that the batch is read to its end; of an iterator only who exhausted it knows."""
+        if not self.is_partial:
+            self._context.notes.add(Sent(max(self.rows, default=-1) + 1))
 
-    def _chunk(
-        self, rows: Iterator[tuple[int, int, Row]], size: int
-    ) -> list[tuple[int, int, Row]]:
-        """Return the next rows; fewer where an iterator takes its time, as one that asks an API for pages does."""
+    def _chunk(self, rows: Iterator[Numbered], size: int) -> list[Numbered]:
+        """Return the next rows; none at the end, or once the source has raised.
+
+        An iterator that takes its time, as one that asks an API for pages does, gives
+        fewer at once.
+        """
         if not self.batch.is_stream:
             return list(itertools.islice(rows, size))
-        chunk, begun = [], time.monotonic()
-        for row in itertools.islice(rows, size):
-            chunk.append(row)
-            if time.monotonic() - begun > _SLOW:
-                break
+        # Also held here: an interrupt may come before they are listed, and the iterator
+        # does not give them again.
+        chunk: list[Numbered] = []
+        self._gathered = chunk
+        if self.error is not None:
+            return chunk
+        begun = time.monotonic()
+        try:
+            for row in itertools.islice(rows, size):
+                chunk.append(row)
+                if time.monotonic() - begun > _SLOW:
+                    break
+        except Exception as error:
+            self.error = error
         return chunk
 
-    def _list(self, chunk: list[tuple[int, int, Row]]) -> list[tuple[int, Row]]:
+    def _list(self, chunk: list[Numbered]) -> list[tuple[int, Row]]:
         """Note the records of a chunk; rows that repeat a record only count."""
         if self._keep_chunk is not None:
             try:
@@ -116,6 +146,7 @@ class Intake:
                 [Listed(number, row.key, times) for number, times, row in chunk]
             )
         self.rows.extend([number for number, _, _ in chunk])
+        self._gathered = []
         return [(number, row) for number, times, row in chunk if times == 1]
 
     def list_rest(self, listed: int) -> None:
@@ -125,6 +156,10 @@ class Intake:
             listed: the number of records that the ledger knows.
         """
         if self.batch.is_stream:
+            # What the iterator gave is in the run; what it would have given, nobody
+            # knows.
+            if self._gathered and self._gathered[0][0] >= listed:
+                self._list(self._gathered)
             return
         numbered = list(self.batch.numbered())
         self.rows = array("q", [number for number, _, _ in numbered])

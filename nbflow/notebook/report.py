@@ -141,6 +141,11 @@ def undone(state: RunState) -> int:
     return len(records) + state.unread
 
 
+def is_cut_short(state: RunState) -> bool:
+    """Return whether a run has ended with an iterator that was not read to its end, and nobody cancelled it."""
+    return state.is_cut_short and state.state == "INTERRUPTED"
+
+
 def as_text(facts: Facts) -> str:
     """Return the report as it is written."""
     return json.dumps(facts, indent=1, ensure_ascii=False) + "\n"

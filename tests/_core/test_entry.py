@@ -17,8 +17,9 @@ BOOM = Failure("s", "ValueError", "boom")
 KEY = "ab" * 20
 
 
-def opened(flows=("a",)):
-    return Opened("r1", "event", flows, 1.0, "records")
+def opened(flows=("a",), total=2):
+    """A list of records; with ``total=None`` an iterator."""
+    return Opened("r1", "event", flows, 1.0, "records", total=total)
 
 
 def test_records_are_queued_until_something_happens_to_them():
@@ -81,6 +82,14 @@ def test_a_record_in_several_rows_is_one_record():
         ]
     )
     assert (len(state.keys), state.rows, state.total) == (2, 4, 2)
+
+
+def test_an_iterator_that_was_not_read_to_its_end_is_never_completed():
+    entries = [opened(total=None), Listed(0, "x"), Item(0, 0, State.COMPLETED, 1.0)]
+    assert fold(entries).is_cut_short
+    assert fold(entries).verdict == "INTERRUPTED"
+    assert not fold([*entries, Sent(1)]).is_cut_short
+    assert fold([*entries, Sent(1)]).verdict == "COMPLETED"
 
 
 def test_verdicts():
