@@ -162,7 +162,11 @@ class RunReader:
         """Return the batch, `None` if it was not kept, and the number of the record in each of its rows."""
         execution, batch = self.execution, self._batch
         if execution is not None and batch is not None and not batch.is_stream:
-            return batch, list(execution.rows)
+            rows = list(execution.rows)
+            if len(rows) < (batch.total or 0):
+                # It is still being read; what has not come in is queued.
+                rows = [number for number, _, _ in batch.numbered()]
+            return batch, rows
         if not state.keeps_records:
             return None, list(range(len(state.keys)))
         batch = self._batch = kept_batch(self.engine.ledger, self.id)

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pandas as pd
+import polars as pl
 import pytest
 
 import nbflow as nf
@@ -118,6 +119,22 @@ def test_a_rerun_has_as_many_records_under_way_as_the_send(nb):
     most[0] = 0
     assert elsewhere(nb, run).rerun_failed().state == "COMPLETED"
     assert most[0] <= 2
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, list])
+def test_the_results_of_a_run_that_is_still_fed_say_queued(nb, flow, gate, make):
+    rows = [{"n": n % 1990} for n in range(2000)]
+    run = nf.send(EVENT, make(rows), max_in_flight=1, wait=False)
+    found = run.results()
+    if make is list:
+        found = pd.DataFrame(found)
+    states = list(found["look.status"])
+    assert len(states) == 2000
+    assert "QUEUED" in states
+    assert set(states) <= {"QUEUED", "RUNNING"}
+    run.cancel()
+    gate.set()
+    run.wait()
 
 
 def test_a_field_that_is_called_status_does_not_hide_the_status(nb):
