@@ -73,6 +73,8 @@ class Told:
                 self.apply(called, ended)
         self.records = records
         self.at = records // 2
+        #: The table looks through it, and finds the entries here.
+        self.reader = self
 
     def apply(self, *entries: Entry) -> None:
         """Take in entries."""
