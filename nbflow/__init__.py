@@ -60,6 +60,14 @@ from nbflow.errors import (
 )
 from nbflow.export import export
 
+# A step that uses one of these by its own name (`from nbflow import usage`) has this
+# module in its key, and not the file that happens to define it.
+for _public in (
+    flow, flows, load_ipython_extension, open_run, plan, runs, send, set_price, step,
+    usage, use, Plan, Step,
+):  # fmt: skip
+    _public.__module__ = __name__
+
 if typing.TYPE_CHECKING:
     from nbflow import llm as llm
     from nbflow.quality import compare as compare

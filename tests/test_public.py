@@ -14,8 +14,6 @@ import pytest
 
 import nbflow
 import nbflow.errors
-from nbflow import _api, _step
-from nbflow._run import run as runs
 
 ROOT = Path(nbflow.__file__).parent
 
@@ -69,9 +67,10 @@ def test_every_public_method_is_documented(owner):
 
 EXAMPLES = [
     example
-    for module in (_api, _step, runs)
+    for public in map(vars(nbflow).get, nbflow.__all__)
+    if inspect.isroutine(public) or public in (nbflow.Run, nbflow.Step)
     for example in doctest.DocTestFinder(exclude_empty=True).find(
-        module, extraglobs={"nf": nbflow, "asyncio": asyncio}
+        public, module=False, extraglobs={"nf": nbflow, "asyncio": asyncio}
     )
     if example.examples
 ]
@@ -86,7 +85,7 @@ def test_the_examples_in_docstrings_run(example):
 def test_every_way_to_call_a_step_has_an_example():
     ways = {"aio", "explain", "forget", "map", "plan", "submit", "sync"}
     names = {example.name for example in EXAMPLES}
-    assert {f"nbflow._step.Step.{way}" for way in ways} <= names
+    assert {f"Step.{way}" for way in ways} <= names
 
 
 def test_importing_loads_nothing_heavy():

@@ -64,8 +64,8 @@ def environment(
     asked = {_TOLD: str(told), _FORCED: " ".join(force), _AGAIN: " ".join(again)}
     if budget is not None:
         asked[_BUDGET] = repr(budget)
-    if log is not None:
-        asked[_LOG] = log
+    # Also if nobody asks for one: a job that a cell of another job starts has its own.
+    asked[_LOG] = log or ""
     return asked
 
 
@@ -130,13 +130,28 @@ def replayed(told: Path) -> int:
 def begin_log() -> None:
     """Log to where the command reads it, if it asks for a log."""
     level, told = os.environ.get(_LOG), os.environ.get(_TOLD)
-    if level and told:
+    if not level or not told:
+        return
+    try:
         # Not to stderr: that is the output of the cell that runs.
         handler = logging.FileHandler(_log_file(Path(told)), encoding="utf-8")
-        handler.setFormatter(logging.Formatter(FORMAT))
-        logger = logging.getLogger("nbflow")
-        logger.addHandler(handler)
-        logger.setLevel(level)
+    except OSError:
+        return  # a process that a cell left behind: the job has ended
+    handler.setFormatter(logging.Formatter(FORMAT))
+    logger = logging.getLogger("nbflow")
+    logger.addHandler(handler)
+    logger.addHandler(_AsBefore())
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+class _AsBefore(logging.Handler):
+    """Gives the handlers of the notebook what they would get without a log of the job."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        root = logging.getLogger()
+        if record.levelno >= root.getEffectiveLevel():
+            root.handle(record)
 
 
 def tell(run: str, store: str) -> None:

@@ -36,6 +36,7 @@ from nbflow._core.lifecycle import (
     life_of_call,
 )
 from nbflow._key import mutation
+from nbflow._key.log_text import log
 from nbflow._store import checkpoint
 from nbflow.errors import (
     CodecError,
@@ -523,8 +524,7 @@ class Runner:
             seconds=command.spent,
             wait=command.seconds,
         )
-        if _LOG.isEnabledFor(logging.INFO):
-            self._log_retry(call, command)
+        self._log_retry(call, command)
         if command.pause is not None and call.gate is not None:
             call.gate.pace.pause(self.clock.monotonic(), command.pause)
 
@@ -533,10 +533,13 @@ class Runner:
         """Log why a call is tried again: its kind for anyone, its message, which may quote content, at DEBUG."""
         error, seconds = type(command.error).__name__, command.seconds
         text = "step %s: attempt %d ended in %s, the next one is in %.1f s"
-        _LOG.info(text, call.name, command.number, error, seconds)
+        log(_LOG, logging.INFO, text, call.name, command.number, error, seconds)
         if command.pause is not None:
-            _LOG.info("step %s: pauses for %.1f s, as asked", call.name, command.pause)
-        _LOG.debug("step %s: %s", call.name, failure.describe(command.error))
+            text = "step %s: pauses for %.1f s, as asked"
+            log(_LOG, logging.INFO, text, call.name, command.pause)
+        if _LOG.isEnabledFor(logging.DEBUG):
+            message = failure.describe(command.error)
+            log(_LOG, logging.DEBUG, "step %s: %s", call.name, message)
 
     def _wait(self, call: Call, command: Wait) -> None:
         self._before_wait(call, command)

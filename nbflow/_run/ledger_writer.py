@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nbflow._key.secret import KNOWN
 from nbflow._run.log import log
-from nbflow.errors import StoreError, StoreWarning
+from nbflow.errors import NbflowWarning, StoreError, StoreWarning
 
 if TYPE_CHECKING:
     from nbflow._core.entry import Entry, RunState
@@ -31,6 +31,8 @@ class LedgerWriter:
         self._ledger = ledger
         self._run = run
         self._queue: deque[Entry] = deque()
+        #: Entries that are noted and not logged yet.
+        self._unlogged: deque[Entry] = deque()
         #: A reader of `state` holds this, so that counts and items agree.
         self.mutex = threading.Lock()
         self._ended = threading.Event()
@@ -44,6 +46,7 @@ class LedgerWriter:
     def _write(self) -> None:
         while not self._ended.wait(_PERIOD):
             self.flush()
+            self._log()
 
     def flush(self) -> None:
         """Write and fold what is queued, now."""
@@ -59,7 +62,7 @@ class LedgerWriter:
                     self.sheet.apply(entry)
             if not entries:
                 return
-            log(self._run, self.state, entries)
+            self._unlogged.extend(entries)
             if self._lost:
                 return
             try:
@@ -78,3 +81,21 @@ class LedgerWriter:
         """Write what is left and end the thread."""
         self._ended.set()
         self.flush()
+        self._log()
+
+    def _log(self) -> None:
+        """Log what was noted: without the lock, as a handler may look at the run.
+
+        Not where entries are noted: a handler may be slow, and an interrupt in it would
+        cost entries.
+        """
+        try:
+            while self._unlogged:
+                log(self._run, self.state, self._unlogged.popleft())
+        except Exception as error:
+            self._unlogged.clear()
+            warnings.warn(
+                f"A handler of the log raised {type(error).__name__}: {error}",
+                NbflowWarning,
+                stacklevel=2,
+            )

@@ -20,47 +20,53 @@ from nbflow._core.entry import (
     Remark,
     Resumed,
 )
+from nbflow._key import log_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from nbflow._core.entry import Entry, RunState
 
 _LOG = logging.getLogger("nbflow.run")
 
 
-def log(run: str, state: RunState, entries: Iterable[Entry]) -> None:
-    """Log what entries say; ``state`` has taken them in already."""
+def log(run: str, state: RunState, entry: Entry) -> None:
+    """Log what an entry says; ``state`` has taken it in already."""
     if not _LOG.isEnabledFor(logging.INFO):
         return
-    for entry in entries:
-        match entry:
-            case Opened():
-                flows = ", ".join(entry.flows)
-                _LOG.info("%s: sends %r to %s", run, entry.event, flows)
-            case Resumed():
-                _LOG.info("%s: continues", run)
-            case Closed():
-                _LOG.info("%s: %s, %s", run, entry.state, _counts(entry))
-            case Item() if entry.state in BROKEN:
-                _log_failure(run, state, entry)
-            case _:
-                _log_detail(run, state, entry)
+    match entry:
+        case Opened():
+            flows = ", ".join(entry.flows)
+            _info("%s: sends %r to %s", run, entry.event, flows)
+        case Resumed():
+            _info("%s: continues", run)
+        case Closed():
+            _info("%s: %s, %s", run, entry.state, _counts(entry))
+        case Item() if entry.state in BROKEN:
+            _log_failure(run, state, entry)
+        case _:
+            _log_detail(run, state, entry)
+
+
+def _info(text: str, *values: object) -> None:
+    log_text.log(_LOG, logging.INFO, text, *values)
+
+
+def _debug(text: str, *values: object) -> None:
+    log_text.log(_LOG, logging.DEBUG, text, *values)
 
 
 def _log_detail(run: str, state: RunState, entry: Entry) -> None:
     match entry:
         case Item():
             flow, key = state.flows[entry.flow], state.keys[entry.record]
-            _LOG.debug("%s: record %r in flow %s: %s", run, key, flow, entry.state)
+            _debug("%s: record %r in flow %s: %s", run, key, flow, entry.state)
         case Called():
             key, step = state.keys[entry.record], entry.step
-            _LOG.debug("%s: record %r: step %s: %s", run, key, step, entry.state)
+            _debug("%s: record %r: step %s: %s", run, key, step, entry.state)
         case Coded():
             what = entry.why or "unchanged"
-            _LOG.debug("%s: code of %s: %s", run, entry.subject, what)
+            _debug("%s: code of %s: %s", run, entry.subject, what)
         case Remark():
-            _LOG.debug("%s: %s", run, entry.text)
+            _debug("%s: %s", run, entry.text)
 
 
 def _counts(entry: Closed) -> str:
@@ -71,10 +77,10 @@ def _counts(entry: Closed) -> str:
 def _log_failure(run: str, state: RunState, entry: Item) -> None:
     flow, failure = state.flows[entry.flow], entry.failure
     if failure is None:
-        _LOG.info("%s: a record failed in flow %s", run, flow)
+        _info("%s: a record failed in flow %s", run, flow)
         return
     text = "%s: a record failed in flow %s at %s: %s, attempts: %d"
-    at = failure.step or "the flow itself"
-    _LOG.info(text, run, flow, at, failure.error, entry.attempts)
+    at = failure.step or flow
+    _info(text, run, flow, at, failure.error, entry.attempts)
     key = state.keys[entry.record]
-    _LOG.debug("%s: record %r: %s", run, key, failure.message)
+    _debug("%s: record %r: %s", run, key, failure.message)

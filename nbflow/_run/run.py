@@ -22,7 +22,7 @@ from nbflow.errors import RunFailedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-    from typing import Self
+    from typing import Never, Self
 
     import pandas as pd
     import polars as pl
@@ -160,8 +160,13 @@ class Run(Generic[Frame_co]):
 
     # What came out.
 
+    # `Run[Never]` matches a `Run[Any]` alone: where the library of the batch is not known,
+    # as after `open_run`, a checker must not take the first overload that would fit.
+
     @overload
     def results(self, flow: None = None, *, reviewed: bool = True) -> Frame_co: ...
+    @overload
+    def results(self: Run[Never], flow: str, *, reviewed: bool = True) -> Any: ...
     @overload
     def results(
         self: Run[pd.DataFrame], flow: str, *, reviewed: bool = True
@@ -248,6 +253,8 @@ class Run(Generic[Frame_co]):
             for name, column in found.items()
         }
 
+    @overload
+    def failures(self: Run[Never], by: Literal["cause"] | None = None) -> Any: ...
     @overload
     def failures(
         self: Run[Dicts], by: Literal["cause"] | None = None

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from nbflow._key.log_text import log
 from nbflow._store.store import MemoryStore
 from nbflow.errors import StoreError
 
@@ -62,5 +63,5 @@ def open_store(
         )
     from nbflow._store.disk.disk_store import open_disk
 
-    _LOG.info("opens the store %s", url)
+    log(_LOG, logging.INFO, "opens the store %s", url)
     return open_disk(Path(url).expanduser(), durability=durability)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from nbflow._call import job_link, lookup
 from nbflow._core.table import duration
+from nbflow._key.log_text import log
 from nbflow.errors import NbflowWarning, StepTimeoutError, StoreError
 from nbflow.notebook import outputs
 from nbflow.notebook.cell_recording import CellRecording
@@ -206,7 +207,7 @@ class CellAttempt:
             if self.live:
                 self._recording.stop()
                 self._recording.save()
-                _LOG.info("step cell %s ran", self._cell.spec.name)
+                log(_LOG, logging.INFO, "step cell %s ran", self._cell.spec.name)
             return None
 
     def _replayed(
@@ -220,7 +221,12 @@ class CellAttempt:
             except Exception as trouble:
                 error = trouble
         if error is None:
-            _LOG.info("step cell %s comes from its checkpoint", self._cell.spec.name)
+            log(
+                _LOG,
+                logging.INFO,
+                "step cell %s comes from its checkpoint",
+                self._cell.spec.name,
+            )
             return None
         replay.undo()
         self.is_lost = self._cell.is_lost = True
@@ -236,7 +242,7 @@ class CellAttempt:
         """Note a failure; returns seconds until the next attempt, if the policy allows one."""
         cell, policy = self._cell, self._cell.spec.policy
         name = type(error).__name__
-        _LOG.info("step cell %s failed with %s", cell.spec.name, name)
+        log(_LOG, logging.INFO, "step cell %s failed with %s", cell.spec.name, name)
         cell.state, cell.why = "failed", f"{name}: {error}"
         if (
             not isinstance(error, Exception)

@@ -80,3 +80,56 @@ def test_nothing_is_logged_by_itself(nb, capfd):
     nb.send(EVENT, ROWS, key="id")
     assert "INFO" not in capfd.readouterr().err
     assert not logging.getLogger("nbflow").handlers
+
+
+class Looks(logging.Handler):
+    """A handler that looks at the run, as one that alerts somebody may."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def emit(self, record):
+        self.seen.append(len(nf.runs()))
+        if "failed" in record.getMessage():
+            raise RuntimeError("the alert could not be sent")
+
+
+@pytest.fixture
+def looks(caplog):
+    handler, logger = Looks(), logging.getLogger("nbflow")
+    caplog.set_level(logging.INFO, "nbflow")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
+@pytest.mark.filterwarnings("ignore:A handler of the log")
+def test_a_handler_that_looks_at_the_run_or_raises_costs_the_run_nothing(nb, looks):
+    @nf.flow(on=EVENT)
+    def triage(thread):
+        raise ValueError("no")
+
+    run = nb.send(EVENT, ROWS, key="id")
+    assert looks.seen
+    assert run.counts == {"triage": {"FAILED": 1}}
+    assert run.state == "FAILED"
+    nb.forget()
+    assert nf.open_run(run.id).state == "FAILED"
+
+
+def test_names_and_messages_forge_no_line_and_control_no_terminal(
+    nb, said, monkeypatch
+):
+    monkeypatch.setenv("TOKEN", "hunter2-hunter2")
+    nf.secret("TOKEN")
+
+    @nf.step(name="ask hunter2-hunter2\x1b[2J", retries=1)
+    def ask(text):
+        raise ValueError("x\n2026-01-01 INFO nbflow.run: FAKE")
+
+    text = said(logging.DEBUG)
+    ask.map(["a"])
+    assert "hunter2" not in text()
+    assert "\x1b" not in text()
+    assert not [line for line in text().splitlines() if line.startswith("2026")]

@@ -15,6 +15,8 @@ import pytest
 from test_codec import assert_same, round_trip
 
 from nbflow._store.codec import decode, encode
+from nbflow._store.codecs import tags
+from nbflow._store.codecs.records import _find_class
 from nbflow.errors import CodecError
 
 
@@ -327,3 +329,17 @@ def test_only_a_class_of_the_family_is_filled(value, other, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], type(value).__name__, other)
     with pytest.raises(CodecError):
         decode(codec, payload)
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "name"),
+    [
+        (tags.NAMEDTUPLE, "nbflow._run.sources", "Version"),
+        (tags.DATACLASS, "nbflow.notebook.objects", "_View"),
+    ],
+)
+def test_classes_of_nbflow_are_found_by_the_names_that_they_were_saved_by(
+    kind, module, name
+):
+    """A store that an earlier version wrote says what changed, and gives step cells."""
+    assert _find_class(kind, module, name).__module__.startswith("nbflow.")

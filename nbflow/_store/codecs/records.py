@@ -216,7 +216,18 @@ _FAMILIES: dict[int, _Family] = {
 }
 
 
+#: Classes of nbflow that were saved under another name: by that, what they are now.
+_MOVED = {
+    ("nbflow._run.sources", "Version"): ("nbflow._call.sources", "Version"),
+    ("nbflow.notebook.objects", "_View"): (
+        "nbflow.notebook.shared_objects",
+        "_ArrayView",
+    ),
+}
+
+
 def _find_class(code: int, module: str, qualname: str) -> Any:
+    module, qualname = _MOVED.get((module, qualname), (module, qualname))
     try:
         found: object = sys.modules.get(module) or import_module(module)
         found = reduce(getattr, qualname.split("."), found)

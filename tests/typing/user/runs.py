@@ -78,6 +78,8 @@ for view in run.inspect("1").flows:
 earlier = nf.open_run()
 assert_type(earlier, nf.Run[Any])
 assert_type(earlier.results(), Any)
+assert_type(earlier.results("triage"), Any)
+assert_type(earlier.failures(), Any)
 assert_type(earlier.compare(run), pd.DataFrame)
 nf.open_run(3)  # refused
 
