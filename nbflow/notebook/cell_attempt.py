@@ -207,7 +207,7 @@ class CellAttempt:
             if self.live:
                 self._recording.stop()
                 self._recording.save()
-                log(_LOG, logging.INFO, "step cell %s ran", self._cell.spec.name)
+                log(_LOG, logging.DEBUG, "step cell %s ran", self._cell.spec.name)
             return None
 
     def _replayed(
@@ -223,7 +223,7 @@ class CellAttempt:
         if error is None:
             log(
                 _LOG,
-                logging.INFO,
+                logging.DEBUG,
                 "step cell %s comes from its checkpoint",
                 self._cell.spec.name,
             )
