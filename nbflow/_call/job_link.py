@@ -2,7 +2,7 @@
 
 Both go through the environment, since a kernel has no other ear: it is started by a
 library, and what a cell starts in turn inherits it. The answer is a file of JSON lines,
-one for each run that begins or goes on, written before its first record runs. So the
+one for each run that begins or continues, written before its first record runs. So the
 command knows the runs of its notebook whatever store they are in, and however the
 kernel ends; two jobs on one store have two files. A line of another kind is left for
 whoever knows it.
@@ -155,7 +155,7 @@ class _AsBefore(logging.Handler):
 
 
 def tell(run: str, store: str) -> None:
-    """Say that ``run`` begins or goes on, if somebody asked to be told."""
+    """Say that ``run`` begins or continues, if the command asked for it."""
     # The kernel may have gone to another folder since: where the command reads it, a
     # path has to be whole.
     _tell(
@@ -200,7 +200,7 @@ def budget() -> float | None:
 
 
 def take_up(ledger: Ledger, event: str) -> str | None:
-    """The run to go on with instead of sending ``event`` anew; each is given out once."""
+    """Return the run to continue instead of sending ``event`` again; each is given out once."""
     left = os.environ.get(_AGAIN, "").split()
     here = set(ledger.runs()) if left else set()
     for run in left:

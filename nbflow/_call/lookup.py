@@ -60,7 +60,7 @@ def among(
     Args:
         store: where they are.
         keys: what they are saved under.
-        unreadable: is told of each checkpoint that cannot be read and so counts as not
+        unreadable: is called with the error of each checkpoint that cannot be read and so counts as not
             saved.
     """
     for key, data in store.get_many(keys).items():

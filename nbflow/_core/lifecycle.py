@@ -9,7 +9,7 @@ awaiting for async ones (`nbflow._call.runner`). The order guarantees:
   new call one search of the store);
 - save before anybody sees the value, note afterwards, so that a crash may lose a note
   but never a result;
-- release in every case, so that whoever waits for the same call never waits for ever.
+- release in every case, so that nobody waits for the same call for ever.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Lookup(Command):
 class Claim(Command):
     """Become the only one who works on this key.
 
-    Reply: ``None`` if it is ours, or the `Outcome` of whoever worked on it.
+    Reply: ``None`` if it is ours, or the `Outcome` of the call that worked on it.
     """
 
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""Held: the values that functions and classes of a notebook reach by a name, whoever calls them."""
+"""Captures: the values that functions and classes of a notebook reach by a name."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Line(NamedTuple):
 class Chronicle:
     """The runs of a ledger.
 
-    A run that was closed costs its first and its last entries, once. One that goes on
+    A run that was closed costs its first and its last entries, once. One under way
     is followed: each look takes in what was noted since the one before. One that ended
     without a word is read once.
     """

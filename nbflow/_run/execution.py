@@ -173,8 +173,8 @@ class Execution:
         """
         try:
             self._codes.begin()
-            # Not before the run is locked: who is told looks at it, and would find
-            # nobody at work.
+            # Not before the run is locked: the command looks at it at once, and would
+            # find nobody at work.
             job_link.tell(self.state.run, self._context.runner.store.url)
             self.show()
             self._intake.read()

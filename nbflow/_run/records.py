@@ -159,7 +159,7 @@ class Records:
         context, telling = self._context, None
         try:
             # A run that was interrupted has been noted without this call; its
-            # checkpoints are saved all the same.
+            # checkpoints are saved nevertheless.
             if not context.is_closed and context.fatal is None:
                 failed = self._note_end(place, key, outcome, seconds)
                 if failed and lane.on_failure is not None:

@@ -148,6 +148,28 @@ def as_frame(library: str, source: Any, columns: Columns) -> object:
     return _arrow_with(source, columns)
 
 
+def frame_of(
+    library: str, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]
+) -> Any:
+    """Return rows as a frame of a library; pandas where the batch was a list or an iterator."""
+    data: dict[str, list[object]] = {name: [] for name in columns}
+    for row in rows:
+        for name, value in zip(columns, row, strict=True):
+            data[name].append(value)
+    root = library.partition(".")[0]
+    if root == "polars":
+        import polars as pl
+
+        return pl.DataFrame(data)
+    if root == "pyarrow":
+        import pyarrow as pa
+
+        return pa.table(data)
+    import pandas as pd
+
+    return pd.DataFrame(data)
+
+
 def free(name: str, taken: Iterable[Hashable]) -> str:
     """A name for a further column.
 

@@ -278,13 +278,13 @@ class Run(Generic[Frame_co]):
             raise UsageError(f'failures(by={by!r}): the only grouping is by="cause".')
         if by == "cause":
             names = ("flow", "step", "error", "message", "records", "example")
-            return _frame(state.library, names, causes_of(state))
+            return results.frame_of(state.library, names, causes_of(state))
         rows = [
             (row.key, row.flow, row.step or None, row.error, row.message, row.attempts)
             for row in failure_rows(state)
         ]
         names = ("record", "flow", "step", "error", "message", "attempts")
-        return _frame(state.library, names, rows)
+        return results.frame_of(state.library, names, rows)
 
     def compare(self, other: Run) -> pd.DataFrame:
         """What came out differently in ``other``, a run of the same records: after an edit, or a day later.
@@ -296,7 +296,7 @@ class Run(Generic[Frame_co]):
             run only; ``record`` where only one run has it. Values that are saved under
             one key are not loaded.
         """
-        frame: pd.DataFrame = _frame(
+        frame: pd.DataFrame = results.frame_of(
             "pandas", differences.COLUMNS, self.differences(other)
         )
         return frame
@@ -603,24 +603,3 @@ def _content(run: Run) -> object:
 
 
 key_by(Run, _content)
-
-
-def _frame(
-    library: str, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]
-) -> Any:
-    data: dict[str, list[Any]] = {name: [] for name in columns}
-    for row in rows:
-        for name, value in zip(columns, row, strict=True):
-            data[name].append(value)
-    root = library.partition(".")[0]
-    if root == "polars":
-        import polars as pl
-
-        return pl.DataFrame(data)
-    if root == "pyarrow":
-        import pyarrow as pa
-
-        return pa.table(data)
-    import pandas as pd
-
-    return pd.DataFrame(data)

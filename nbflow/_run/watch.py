@@ -1,4 +1,4 @@
-"""Watch: hands the state of a run to whoever shows it."""
+"""Watch: hands the state of a run to the display that shows it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ if TYPE_CHECKING:
 
 
 class Watcher(Protocol):
-    """Shows a run while it is worked on."""
+    """Shows a run while it is worked on: now and again, and once at the end.
+
+    Attributes:
+        has_rows: whether it shows the rows of records, which are then kept for it.
+    """
+
+    has_rows: bool
 
     def begin(self, state: RunState) -> None:
-        """Show the run for the first time."""
+        """Show a run that begins, or continues, in this cell."""
 
     def show(self, state: RunState) -> None:
-        """Show what changed since."""
+        """Show the run as it stands."""
 
     def end(self, state: RunState) -> None:
-        """Show how the run came out."""
+        """Show the run as it came out."""
 
 
 class Watch:

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from nbflow._core.entry import FINAL
 from nbflow._core.table import duration, short, table_of
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nbflow._run.chronicle import Chronicle
     from nbflow._run.history import History
     from nbflow._run.run import Run
+    from nbflow._run.watch import Watcher
     from nbflow.notebook.table_widget import TableWidget
 
 #: Seconds between two static pictures beside a live table; only a saved notebook shows
@@ -34,25 +35,6 @@ _PICTURE = 30.0
 _MOST = 20
 #: Seconds between two lines in a log.
 _LOG = 10.0
-
-
-class RunView(Protocol):
-    """Shows a run; it is given the run's state now and again, and once at the end.
-
-    Attributes:
-        has_rows: whether it shows the rows of records, which are then kept for it.
-    """
-
-    has_rows: bool
-
-    def begin(self, state: RunState) -> None:
-        """Show a run that begins, or continues, in this cell."""
-
-    def show(self, state: RunState) -> None:
-        """Show the run as it stands."""
-
-    def end(self, state: RunState) -> None:
-        """Show the run as it came out."""
 
 
 class TableInCells:
@@ -279,7 +261,7 @@ def in_kernel() -> bool:
     return getattr(shell(), "kernel", None) is not None
 
 
-def view(run: Run) -> RunView:
+def view(run: Run) -> Watcher:
     """Return the view of ``run`` that fits where the code runs; in a kernel the one that it has already."""
     if not in_kernel():
         return TerminalView()
