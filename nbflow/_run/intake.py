@@ -68,9 +68,13 @@ class Intake:
 
     def _not_kept(self, error: StoreError) -> None:
         self._keep_chunk = None
+        # An iterator does not give its records again.
+        rerun = (
+            "not be rerun" if self.batch.is_stream else "only be rerun from this kernel"
+        )
         self._context.say(
-            f"The records of run {self._context.run} could not be kept, so it can only"
-            f" be rerun from this kernel. {error}"
+            f"The records of run {self._context.run} could not be kept, so it can"
+            f" {rerun}. {error}"
         )
 
     def read(self) -> None:

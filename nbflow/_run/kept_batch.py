@@ -40,15 +40,43 @@ def keep_block(ledger: Ledger, run: str, value: object) -> None:
     ledger.add_records(run, b"".join((written_as.encode(), b"\0", payload)))
 
 
-def kept_batch(ledger: Ledger, run: str) -> Batch:
+def kept_batch(ledger: Ledger, run: str, rows: int) -> Batch:
     """The batch of ``run``.
 
+    Args:
+        ledger: where it was kept.
+        run: the id of the run.
+        rows: how many rows the run is known to have.
+
     Raises:
-        UsageError: it was not kept.
+        UsageError: it was not kept, or fewer rows than the run has: a process was
+            killed, or refused a write, while it kept them.
     """
     blocks, (library, key, values) = _opened(ledger, run)
-    source = list(_records(blocks)) if library == "records" else _read(next(blocks))
+    source = list(_records(blocks)) if library == "records" else _frame(run, blocks)
+    if len(source) < rows:
+        raise UsageError(
+            f"Only {len(source):,} of the {rows:,} records of run {run} were kept: its"
+            f" process was killed, or a write was refused. {_SEND_AGAIN}"
+        )
     return Batch(source, key, values=values)
+
+
+_SEND_AGAIN = "Send them again instead. What is done is found, not computed again."
+
+
+def _frame(run: str, blocks: Iterator[bytes]) -> Any:
+    block = next(blocks, None)
+    if block is None:
+        raise _not_kept(run)
+    return _read(block)
+
+
+def _not_kept(run: str) -> UsageError:
+    return UsageError(
+        f"The records of run {run} were not kept (keep_records=False, or they could not"
+        f" be written). {_SEND_AGAIN}"
+    )
 
 
 def _opened(
@@ -58,10 +86,7 @@ def _opened(
     blocks = ledger.records(run)
     head = next(blocks, None)
     if head is None:
-        raise UsageError(
-            f"The records of run {run} were not kept (keep_records=False, or they"
-            " could not be written); send them again instead."
-        )
+        raise _not_kept(run)
     return blocks, msgspec.msgpack.decode(head)
 
 

@@ -132,7 +132,7 @@ class RunReader:
         state = self.state()
         if state.state != "INTERRUPTED" or not state.unread or not state.keeps_records:
             return state
-        batch = self._batch = kept_batch(self.engine.ledger, self.id)
+        batch = self._keep_batch(state)
         rows, listed = list(batch.numbered()), len(state.keys)
         entries: list[Entry] = [
             Listed(number, row.key, times)
@@ -152,10 +152,16 @@ class RunReader:
         """Return the batch for a rerun, from its first row on.
 
         Raises:
-            UsageError: it was not kept.
+            UsageError: it was not kept, or not all of it.
         """
         if self._batch is None or self._batch.is_stream:
-            self._batch = kept_batch(self.engine.ledger, self.id)
+            return self._keep_batch(self.state())
+        return self._batch
+
+    def _keep_batch(self, state: RunState) -> Batch:
+        """Read the batch from the ledger, and hold it."""
+        rows = state.rows + state.unread
+        self._batch = kept_batch(self.engine.ledger, self.id, rows)
         return self._batch
 
     def rows(self, state: RunState) -> tuple[Batch | None, list[int]]:
@@ -169,7 +175,7 @@ class RunReader:
             return batch, rows
         if not state.keeps_records:
             return None, list(range(len(state.keys)))
-        batch = self._batch = kept_batch(self.engine.ledger, self.id)
+        batch = self._keep_batch(state)
         return batch, [number for number, _, _ in batch.numbered()]
 
     def record(self, state: RunState, record: int) -> object:
