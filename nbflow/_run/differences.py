@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._core.entry import DONE
+from nbflow._core.fields import fields_of
 from nbflow._key.reader import digest
-from nbflow._run.results import fields_of
 from nbflow.errors import UnkeyableError
 
 if TYPE_CHECKING:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from typing import TYPE_CHECKING, Any
+
+from nbflow._core.fields import fields_of
+from nbflow._run import column
+from nbflow._run.column import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -17,27 +20,6 @@ if TYPE_CHECKING:
 
     #: Columns by name, each with a value for every record.
     Columns = dict[str, list[object]]
-
-#: The value of a record that has none.
-MISSING = None
-
-
-def fields_of(value: object) -> dict[str, object] | None:
-    """The named fields of a structured value; ``None`` if it has none."""
-    kind = type(value)
-    if type(value) is dict:
-        return {str(name): part for name, part in value.items()}
-    # Pydantic models and named tuples.
-    for names in (getattr(kind, "model_fields", None), getattr(kind, "_fields", None)):
-        if isinstance(names, dict | tuple):
-            return {name: getattr(value, name) for name in names}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value)]
-        return {name: getattr(value, name) for name in names}
-    attributes = getattr(kind, "__attrs_attrs__", None)
-    if attributes:
-        return {field.name: getattr(value, field.name) for field in attributes}
-    return None
 
 
 def columns_of(flow: str, values: Sequence[object]) -> Columns:
@@ -122,10 +104,10 @@ def as_series(library: str, source: object, name: str, values: list[object]) -> 
     """``values`` as one column of ``library``, with the index of ``source``."""
     root = library.partition(".")[0]
     if root == "pandas":
-        return _pandas_series(name, values, getattr(source, "index", None))
+        return column.of_pandas(name, values, getattr(source, "index", None))
     if root == "polars":
-        return _polars_series(name, values)
-    return _arrow_array(values) if root == "pyarrow" else values
+        return column.of_polars(name, values)
+    return column.of_arrow(name, values) if root == "pyarrow" else values
 
 
 def as_frame(library: str, source: Any, columns: Columns) -> object:
@@ -152,22 +134,27 @@ def frame_of(
     library: str, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]
 ) -> Any:
     """Return rows as a frame of a library; pandas where the batch was a list or an iterator."""
-    data: dict[str, list[object]] = {name: [] for name in columns}
+    data: Columns = {name: [] for name in columns}
     for row in rows:
         for name, value in zip(columns, row, strict=True):
             data[name].append(value)
+    return frame_from(library, data)
+
+
+def frame_from(library: str, columns: Columns) -> Any:
+    """Return columns as a frame of a library; pandas where the batch was a list or an iterator."""
     root = library.partition(".")[0]
     if root == "polars":
         import polars as pl
 
-        return pl.DataFrame(data)
+        return pl.DataFrame([column.of_polars(*each) for each in columns.items()])
     if root == "pyarrow":
         import pyarrow as pa
 
-        return pa.table(data)
+        return pa.table({each[0]: column.of_arrow(*each) for each in columns.items()})
     import pandas as pd
 
-    return pd.DataFrame(data)
+    return pd.DataFrame({each[0]: column.of_pandas(*each) for each in columns.items()})
 
 
 def free(name: str, taken: Iterable[Hashable]) -> str:
@@ -222,7 +209,7 @@ def _pandas_with(source: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     # frame.
     added = pd.DataFrame(
         {
-            name: _pandas_series(name, values, source.index)
+            name: column.of_pandas(name, values, source.index)
             for name, values in columns.items()
         },
         index=source.index,
@@ -233,59 +220,14 @@ def _pandas_with(source: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     return joined
 
 
-def _pandas_series(
-    name: str,
-    values: list[object],
-    index: pd.Index | None,
-) -> pd.Series:
-    import pandas as pd
-
-    try:
-        return pd.Series(values, index=index, name=name, dtype=_pandas_dtype(values))
-    except (OverflowError, ValueError, TypeError):
-        return pd.Series(values, index=index, name=name, dtype=object)
-
-
-def _pandas_dtype(values: list[object]) -> str | type | None:
-    """The type of a column; ``None`` for what pandas makes of the values.
-
-    Where something is missing, whole numbers stay whole and truth values true or false.
-    """
-    given = [value for value in values if value is not MISSING]
-    kinds = {type(value) for value in given}
-    if len(given) < len(values) and kinds == {int}:
-        fits = all(isinstance(value, int) and abs(value) < 2**63 for value in given)
-        return "Int64" if fits else object
-    if len(given) < len(values) and kinds == {bool}:
-        return "boolean"
-    if kinds == {int, float} or (len(kinds) == 1 and _is_plain(*kinds)):
-        return None
-    return object
-
-
-def _is_plain(kind: type) -> bool:
-    """Whether pandas has a type of its own for such values: numbers, texts, times."""
-    times = {"Timestamp", "Timedelta", "datetime", "timedelta"}
-    return kind in {int, float, bool, str} or kind.__name__ in times
-
-
 # Polars
 
 
 def _polars_with(source: pl.DataFrame, columns: Columns) -> pl.DataFrame:
     names = _free(list(source.columns), columns)
     return source.hstack(
-        [_polars_series(names[name], values) for name, values in columns.items()]
+        [column.of_polars(names[name], values) for name, values in columns.items()]
     )
-
-
-def _polars_series(name: str, values: list[object]) -> pl.Series:
-    import polars as pl
-
-    try:
-        return pl.Series(name, values)
-    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-        return pl.Series(name, values, dtype=pl.Object)
 
 
 # Arrow
@@ -298,20 +240,5 @@ def _arrow_with(source: pa.Table | pa.RecordBatch, columns: Columns) -> pa.Table
     table = pa.Table.from_batches([source]) if is_batch else source
     names = _free(list(source.schema.names), columns)
     for name, values in columns.items():
-        table = table.append_column(names[name], _arrow_array(values))
+        table = table.append_column(names[name], column.of_arrow(name, values))
     return table
-
-
-def _arrow_array(values: list[object]) -> pa.Array:
-    import pyarrow as pa
-
-    try:
-        return pa.array(values)
-    except (
-        pa.ArrowInvalid,
-        pa.ArrowTypeError,
-        pa.ArrowNotImplementedError,
-        OverflowError,
-    ):
-        # Arrow has no column of Python objects.
-        return pa.array([None if value is MISSING else repr(value) for value in values])

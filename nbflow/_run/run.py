@@ -204,7 +204,9 @@ class Run(Generic[Frame_co]):
             record: of a remembered one, nothing.
 
             Where a record has no value the place is empty (``None``, ``NaN`` or null as
-            the library has it).
+            the library has it). A column has the type that holds all its values exactly;
+            where no type does, it holds Python objects. Arrow has no such column: it
+            gets their ``repr()``, with a warning.
         """
         state = self.reader.state()
         if flow is not None and flow not in state.flows:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.entry import DONE, Used
+from nbflow._core.fields import fields_of
 from nbflow._core.label import text_of
 from nbflow._core.lifecycle import State
 from nbflow._core.usage import NOTHING, Usage
 from nbflow._run.batch import Batch, columns_of
-from nbflow._run.results import fields_of
 from nbflow._run.run import Run
 from nbflow.errors import UsageError
 

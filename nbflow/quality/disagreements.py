@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from nbflow._run import results
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,8 +21,6 @@ def frame_of(
     columns: Columns,
 ) -> pd.DataFrame:
     """A pandas frame of some records: the key, what was sent, then ``columns``."""
-    import pandas as pd
-
     data: Columns = {"record": [answers.keys[number] for number in numbers]}
     rows = answers.rows
     sent = []
@@ -33,7 +33,8 @@ def frame_of(
             data[name] = [record.get(name) for record in sent]
     if sent and not names and answers.flow:
         data["value"] = sent
-    return pd.DataFrame(data | columns)
+    frame: pd.DataFrame = results.frame_from("pandas", data | columns)
+    return frame
 
 
 def said_of(answers: Answers, name: str, numbers: Sequence[int]) -> Columns:
