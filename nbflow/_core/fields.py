@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import cast
+
+
+class Fields(dict[str, object]):
+    """What is known of an instance whose class is not defined here: its fields.
+
+    What shows values has it in the place of the instance; a step never gets one.
+    """
+
+    def __init__(self, name: str = "", fields: dict[str, object] | None = None) -> None:
+        super().__init__(fields or {})
+        #: The name of the class.
+        self.name = name
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name}={part!r}" for name, part in self.items())
+        return f"{self.name}({parts})"
 
 
 def fields_of(value: object) -> dict[str, object] | None:
     """The named fields of a structured value; ``None`` if it has none."""
     kind = type(value)
-    if type(value) is dict:
-        return {str(name): part for name, part in value.items()}
+    if kind is dict or kind is Fields:
+        return {
+            str(name): part
+            for name, part in cast("dict[object, object]", value).items()
+        }
     # Pydantic models and named tuples.
     for names in (getattr(kind, "model_fields", None), getattr(kind, "_fields", None)):
         if isinstance(names, dict | tuple):

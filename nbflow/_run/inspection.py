@@ -70,7 +70,7 @@ class StepView:
     def output(self) -> Any:
         """The saved output, loaded now; ``None`` if there is none."""
         found = self._load(self.checkpoint) if self.checkpoint else None
-        return found.value if found is not None else None
+        return found.shown if found is not None else None
 
     def __repr__(self) -> str:
         return f"<{self.step}: {self.state}, attempts {len(self.attempts)}>"
@@ -112,7 +112,7 @@ class FlowView:
     def output(self) -> Any:
         """What the flow returned, loaded now; ``None`` if there is nothing."""
         found = self._load(self.checkpoint) if self.checkpoint else None
-        return found.value if found is not None else None
+        return found.shown if found is not None else None
 
     def take(self, entry: Item | Called | Used) -> None:
         """Take in one entry about this record in this flow."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.fields import fields_of
+from nbflow._core.fields import Fields, fields_of
 from nbflow._run import column
 from nbflow._run.column import MISSING
 
@@ -90,7 +90,7 @@ def corrected(value: Any, decision: Decision | None) -> object:
         return decision.label
     if value is MISSING:
         return MISSING
-    if type(value) is dict:
+    if type(value) is dict or isinstance(value, Fields):
         return value | {decision.field: decision.label}
     if hasattr(value, "_replace"):
         return value._replace(**{decision.field: decision.label})

@@ -241,7 +241,7 @@ class RunReader:
                     " batch again to recompute it."
                 )
             else:
-                values.append(checkpoint.load(saved[key]).value)
+                values.append(checkpoint.load(saved[key]).shown)
         return values
 
     def decided(self, state: RunState, batch: Batch | None) -> Decided:

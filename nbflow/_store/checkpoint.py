@@ -52,6 +52,15 @@ class Checkpoint(NamedTuple):
         """
         return codec.decode(self.codec, self.payload)
 
+    @property
+    def shown(self) -> object:
+        """The saved output for a reader: by its fields where its class is not defined.
+
+        Raises:
+            CodecError: not even that can be read.
+        """
+        return codec.view(self.codec, self.payload)
+
     def fresh_until(self, ttl: float | None) -> float | None:
         """When this expires, for a step that keeps its outputs for ``ttl`` seconds."""
         if ttl is None:

@@ -26,11 +26,14 @@ from nbflow._store.codecs.plain import Reader, Writer, is_native
 from nbflow.errors import CodecError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeAlias
 
-    from nbflow._store.codecs.plain import Read
+    from nbflow._store.codecs.plain import Read, ReadExtension
 
-__all__ = ["decode", "decode_among", "encode", "encode_among"]
+    Decoders: TypeAlias = Mapping[str, Callable[[bytes | memoryview], object]]
+
+__all__ = ["decode", "decode_among", "encode", "encode_among", "view"]
 
 
 def encode(value: object) -> tuple[str, bytes]:
@@ -99,6 +102,17 @@ def _encode(value: object) -> tuple[str, bytes]:
         return "pickle", pickled.dump(value)
 
 
+def view(codec: str, payload: bytes | memoryview) -> object:
+    """The value as far as it can be shown where its classes are not defined, or have changed.
+
+    `nbflow._core.fields.Fields` stand in the place of such instances.
+
+    Raises:
+        CodecError: as `decode` does, but for the classes of records.
+    """
+    return _decode(_VIEWERS, codec, payload)
+
+
 def decode(codec: str, payload: bytes | memoryview) -> object:
     """The value that ``encode`` was given, as a fresh object.
 
@@ -111,12 +125,16 @@ def decode(codec: str, payload: bytes | memoryview) -> object:
         CodecError: the bytes are damaged, or need a class that is not defined or has
             changed.
     """
+    return _decode(_DECODERS, codec, payload)
+
+
+def _decode(decoders: Decoders, codec: str, payload: bytes | memoryview) -> object:
     try:
-        return _DECODERS[codec](payload)
+        return decoders[codec](payload)
     except CodecError:
         raise
     except Exception as error:
-        if codec not in _DECODERS:
+        if codec not in decoders:
             msg = f"unknown codec {codec!r}: saved by a newer nbflow"
         else:
             msg = (
@@ -155,27 +173,33 @@ def _read_table_inside(data: memoryview, read: Read) -> object:
     return arrow.read_table(bytes(data), read)
 
 
-def _read_table(payload: bytes | memoryview) -> object:
-    return arrow.read_table(payload, _READER.read)
-
-
 _TABLE_LIBRARIES = frozenset(("pandas", "polars", "pyarrow"))
 _OTHERS: dict[str, Callable[[object, Writer], Ext]] = {
     "numpy": arrays.write_numpy,
     "pandas": frames.write_scalar,
     "pytz": plain.write_pytz,
 }
-_READER = Reader(
-    {
-        **records.READERS,
-        **arrays.READERS,
-        **frames.READERS,
-        tags.TABLE: _read_table_inside,
-    },
-)
-_DECODERS: dict[str, Callable[[bytes | memoryview], object]] = {
-    "msgpack": _READER.read,
-    "npy": arrays.read_npy,
-    "arrow": _read_table,
-    "pickle": pickled.load,
-}
+
+
+def _decoders(
+    records_by_tag: Mapping[int, ReadExtension],
+    unpickle: Callable[[bytes | memoryview], object],
+) -> Decoders:
+    reader = Reader(
+        {
+            **records_by_tag,
+            **arrays.READERS,
+            **frames.READERS,
+            tags.TABLE: _read_table_inside,
+        },
+    )
+    return {
+        "msgpack": reader.read,
+        "npy": arrays.read_npy,
+        "arrow": lambda payload: arrow.read_table(payload, reader.read),
+        "pickle": unpickle,
+    }
+
+
+_DECODERS = _decoders(records.READERS, pickled.load)
+_VIEWERS = _decoders(records.VIEWERS, pickled.view)

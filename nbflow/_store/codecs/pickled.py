@@ -13,11 +13,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nbflow._core.fields import Fields
 from nbflow._store.codecs.records import missing_class
 from nbflow.errors import CodecError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
 
 Predicate: TypeAlias = Callable[[object], bool]
 
@@ -100,13 +102,29 @@ def load(payload: bytes | memoryview, objects: Sequence[object] = ()) -> object:
     Raises:
         CodecError: a class is not defined, or the object cannot be restored.
     """
+    return _load(_Unpickler(io.BytesIO(payload), objects))
+
+
+def _load(unpickler: _Unpickler) -> object:
     try:
-        return _Unpickler(io.BytesIO(payload), objects).load()
+        return unpickler.load()
     except CodecError:
         raise
     except Exception as error:
         msg = f"this pickle cannot be read back ({type(error).__name__}: {error})"
         raise CodecError(msg) from error
+
+
+def view(payload: bytes | memoryview) -> object:
+    """The object in a pickle, by its attributes where a class of it is not defined.
+
+    Raises:
+        CodecError: as `load` does, but for such classes.
+    """
+    try:
+        return load(payload)
+    except CodecError:
+        return _load(_Viewer(io.BytesIO(payload), ()))
 
 
 class _LazyQueryError(Exception):
@@ -152,6 +170,33 @@ class _Unpickler(pickle.Unpickler):
             return super().find_class(module, name)
         except (ImportError, AttributeError) as error:
             raise missing_class(module, name) from error
+
+
+class _Viewer(_Unpickler):
+    def find_class(self, module: str, name: str) -> object:
+        try:
+            return super().find_class(module, name)
+        except CodecError:
+            return type(name, (_Attributes,), {"name": name})
+
+
+class _Attributes(Fields):
+    """An instance of a class that is not defined here, as pickle makes one."""
+
+    def __new__(cls, *args: object) -> Self:
+        """Make one of whatever the class takes, which has no names here."""
+        made = super().__new__(cls)
+        if args:
+            made["args"] = args
+        return made
+
+    def __init__(self, *_: object) -> None:
+        """Take nothing: it is made."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Take the attributes: a dict, or a pair of dicts where there are slots."""
+        for attributes in state if isinstance(state, tuple) else (state,):
+            self.update(attributes or {})
 
 
 def _is_query(value: object) -> bool:

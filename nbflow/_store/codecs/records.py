@@ -16,6 +16,7 @@ from importlib import import_module
 from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbflow._core.fields import Fields
 from nbflow._store.codecs import tags
 from nbflow._store.codecs.plain import UnfitError
 from nbflow.errors import CodecError
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 # The libraries that generate a __getstate__ or __setstate__ which the user did not
 # write.
 _GENERATORS = frozenset(("dataclasses", "attr", "pydantic"))
+#: Values of members that are written beside their names, to be shown without the class.
+_SHOWN = (str, int, float)
 #: The module of a notebook's classes, in its kernel.
 _MAIN = "__main__"
 
@@ -66,7 +69,8 @@ def _write_enum(value: enum.Enum, writer: Writer) -> Ext:
     cls = type(value)
     name = value._name_  # a class may give .name another meaning
     if cls._member_map_.get(name) is value:
-        return writer.ext(tags.ENUM, (*_name(cls), name))
+        shown = (value._value_,) if type(value._value_) in _SHOWN else ()
+        return writer.ext(tags.ENUM, (*_name(cls), name, *shown))
     if isinstance(value, enum.Flag):  # a combination has no name of its own
         return writer.ext(tags.FLAG, (*_name(cls), int(value._value_)))
     raise UnfitError
@@ -266,9 +270,12 @@ def _changed(cls: type) -> CodecError:
     )
 
 
-def _read_enum(data: memoryview, read: Read) -> enum.Enum:
-    *name, member = read(data)
-    cls = _find_class(tags.ENUM, *name)
+# Reading: each builds an instance of the parts that were written.
+
+
+def _enum(parts: list[Any]) -> enum.Enum:
+    module, qualname, member, *_ = parts
+    cls = _find_class(tags.ENUM, module, qualname)
     members: dict[str, enum.Enum] = cls._member_map_
     if member not in members:
         raise CodecError(
@@ -278,21 +285,21 @@ def _read_enum(data: memoryview, read: Read) -> enum.Enum:
     return members[member]
 
 
-def _read_flag(data: memoryview, read: Read) -> object:
-    *name, value = read(data)
-    return _find_class(tags.FLAG, *name)(value)
+def _flag(parts: list[Any]) -> object:
+    module, qualname, value = parts
+    return _find_class(tags.FLAG, module, qualname)(value)
 
 
-def _read_namedtuple(data: memoryview, read: Read) -> object:
-    *name, fields = read(data)
-    cls = _find_class(tags.NAMEDTUPLE, *name)
+def _namedtuple(parts: list[Any]) -> object:
+    module, qualname, fields = parts
+    cls = _find_class(tags.NAMEDTUPLE, module, qualname)
     if tuple(fields) != getattr(cls, "_fields", None):
         raise _changed(cls)
     return tuple.__new__(cls, fields.values())
 
 
-def _read_model(data: memoryview, read: Read) -> object:
-    module, qualname, odd, fields, fields_set, extra, private = read(data)
+def _model(parts: list[Any]) -> object:
+    module, qualname, odd, fields, fields_set, extra, private = parts
     cls = _find_class(tags.PYDANTIC, module, qualname)
     if _odd(_model_fields(cls), fields) != odd:
         raise _changed(cls)
@@ -309,8 +316,8 @@ def _read_model(data: memoryview, read: Read) -> object:
     return model
 
 
-def _read_object(data: memoryview, read: Read, *, code: int) -> object:
-    module, qualname, odd, attributes, slots = read(data)
+def _object(parts: list[Any], *, code: int) -> object:
+    module, qualname, odd, attributes, slots = parts
     cls = _find_class(code, module, qualname)
     names = [*(attributes or ()), *(slots or ())]
     if _odd(_FAMILIES[code].fields(cls), names) != odd:
@@ -326,11 +333,52 @@ def _read_object(data: memoryview, read: Read, *, code: int) -> object:
     return instance
 
 
-READERS: dict[int, ReadExtension] = {
-    tags.ENUM: _read_enum,
-    tags.FLAG: _read_flag,
-    tags.NAMEDTUPLE: _read_namedtuple,
-    tags.DATACLASS: partial(_read_object, code=tags.DATACLASS),
-    tags.ATTRS: partial(_read_object, code=tags.ATTRS),
-    tags.PYDANTIC: _read_model,
+# What can be shown of the parts without the class.
+
+
+def _enum_value(parts: list[Any]) -> object:
+    if len(parts) < len(("module", "qualname", "member", "value")):
+        raise missing_class(*parts[:2])
+    return parts[3]
+
+
+def _model_values(parts: list[Any]) -> Fields:
+    _, qualname, _, fields, _, extra, _ = parts
+    return Fields(qualname, fields | (extra or {}))
+
+
+def _object_values(parts: list[Any]) -> Fields:
+    _, qualname, _, attributes, slots = parts
+    return Fields(qualname, (attributes or {}) | (slots or {}))
+
+
+#: How an instance is built of its parts, and what is shown of them where its class is
+#: not defined, or has changed.
+_BUILT: dict[int, tuple[Callable[[list[Any]], object], Callable[[list[Any]], object]]]
+_BUILT = {
+    tags.ENUM: (_enum, _enum_value),
+    tags.FLAG: (_flag, lambda parts: parts[2]),
+    tags.NAMEDTUPLE: (_namedtuple, lambda parts: Fields(*parts[1:])),
+    tags.DATACLASS: (partial(_object, code=tags.DATACLASS), _object_values),
+    tags.ATTRS: (partial(_object, code=tags.ATTRS), _object_values),
+    tags.PYDANTIC: (_model, _model_values),
 }
+
+
+def _read(data: memoryview, read: Read, *, code: int) -> object:
+    return _BUILT[code][0](read(data))
+
+
+def _show(data: memoryview, read: Read, *, code: int) -> object:
+    build, show = _BUILT[code]
+    parts = read(data)
+    try:
+        return build(parts)
+    except CodecError:
+        return show(parts)
+
+
+READERS: dict[int, ReadExtension] = {code: partial(_read, code=code) for code in _BUILT}
+#: The same for what is only shown: `Fields` in the place of an instance that cannot be
+#: built.
+VIEWERS: dict[int, ReadExtension] = {code: partial(_show, code=code) for code in _BUILT}
