@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from nbflow._core.policy import Throttle
-    from nbflow._run.batch import Key
+    from nbflow._run.batch import Columns, Key
     from nbflow._run.frame_types import ArrowTable, Dicts, FrameT, Model, Records
     from nbflow._run.history import History
     from nbflow._run.plan import Plan
@@ -187,6 +187,7 @@ def send(
     max_in_flight: int | None = None,
     keep_records: bool = True,
     budget: float | str | None = None,
+    columns: Columns = (),
 ) -> Run[FrameT]: ...
 @overload
 def send(
@@ -198,6 +199,7 @@ def send(
     max_in_flight: int | None = None,
     keep_records: bool = True,
     budget: float | str | None = None,
+    columns: Columns = (),
 ) -> Run[Dicts]: ...
 @overload
 def send(
@@ -209,6 +211,7 @@ def send(
     max_in_flight: int | None = None,
     keep_records: bool = True,
     budget: float | str | None = None,
+    columns: Columns = (),
 ) -> Run[Any]: ...
 @durable
 def send(
@@ -220,6 +223,7 @@ def send(
     max_in_flight: int | None = None,
     keep_records: bool = True,
     budget: float | str | None = None,
+    columns: Columns = (),
 ) -> Run:
     """Send a batch of records to every flow that listens to ``event``.
 
@@ -243,6 +247,8 @@ def send(
             exceed it is not started and its record is ``CANCELLED``; what is done is
             saved. The first call of each step is made alone, to see what it costs; from
             then on each is assumed to cost as much as the dearest one so far.
+        columns: the fields of a record that the table shows beside its key, such as
+            ``["subject", "customer"]``; without any, its first text of several words.
 
     Returns:
         The run: a table when shown, with ``results()``, ``failures()``,
@@ -272,6 +278,7 @@ def send(
         max_in_flight=max_in_flight,
         keep_records=keep_records,
         budget=budget,
+        columns=columns,
     )
 
 

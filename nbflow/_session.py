@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nbflow._core.step import AnyStep
-    from nbflow._run.batch import Batch
+    from nbflow._run.batch import Batch, Columns
     from nbflow._run.history import History
     from nbflow._run.lane import Lane
     from nbflow._step import Step
@@ -157,6 +157,7 @@ class Session:
         max_in_flight: int | None = None,
         keep_records: bool = True,
         budget: float | str | None = None,
+        columns: Columns = (),
     ) -> Run:
         """Begin a run and, with ``wait``, see it through."""
         if max_in_flight is not None and (
@@ -169,6 +170,7 @@ class Session:
                 " the number of records under way at once."
             )
         batch.check()
+        shown = batch.shown(columns)
         runs, money = self.runs, self._budget(lanes, budget)
         continued = self._continue(runs, event, lanes, wait=wait, budget=budget)
         if continued is not None:
@@ -182,6 +184,7 @@ class Session:
             keep_records,
             batch.total,
             max_in_flight,
+            shown,
         )
         run = Run(runs, opened.run, self, batch)
         options = RunOptions(max_in_flight=max_in_flight, budget=money)

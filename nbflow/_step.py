@@ -21,6 +21,7 @@ from typing import (
 
 from nbflow._call.scope import SCOPE
 from nbflow._core import step as core
+from nbflow._core.signature import parameters_of
 from nbflow._run.batch import Batch
 from nbflow._run.explanation import explain_call
 from nbflow._run.forecast import forecast
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from nbflow._call.engine import Engine
+    from nbflow._run.batch import Columns
     from nbflow._run.explanation import Explanation
     from nbflow._run.frame_types import Column, Frame_co
     from nbflow._run.lane import Lane
@@ -76,6 +78,7 @@ class Host(core.Performer, Protocol):
         wait: bool,
         max_in_flight: int | None,
         budget: float | str | None,
+        columns: Columns = (),
     ) -> Run:
         """Begin a run and, with ``wait``, see it through."""
 
@@ -231,6 +234,7 @@ class Step(core.Step[P, R_co]):
         wait: bool = True,
         max_in_flight: int | None = None,
         budget: float | str | None = None,
+        columns: Columns = (),
         **kwargs: object,
     ) -> MapRun[V, Frame_co]: ...
     @overload
@@ -242,6 +246,7 @@ class Step(core.Step[P, R_co]):
         wait: bool = True,
         max_in_flight: int | None = None,
         budget: float | str | None = None,
+        columns: Columns = (),
         **kwargs: object,
     ) -> MapRun[V]: ...
     @overload
@@ -253,6 +258,7 @@ class Step(core.Step[P, R_co]):
         wait: bool = True,
         max_in_flight: int | None = None,
         budget: float | str | None = None,
+        columns: Columns = (),
         **kwargs: object,
     ) -> MapRun[R_co, Frame_co]: ...
     @overload
@@ -264,6 +270,7 @@ class Step(core.Step[P, R_co]):
         wait: bool = True,
         max_in_flight: int | None = None,
         budget: float | str | None = None,
+        columns: Columns = (),
         **kwargs: object,
     ) -> MapRun[R_co]: ...
     def map(
@@ -274,6 +281,7 @@ class Step(core.Step[P, R_co]):
         wait: bool = True,
         max_in_flight: int | None = None,
         budget: float | str | None = None,
+        columns: Columns = (),
         **kwargs: object,
     ) -> Run | list[Any]:
         """Call the step with each item: a durable, concurrent, retried ``Series.map``.
@@ -285,6 +293,8 @@ class Step(core.Step[P, R_co]):
             wait: ``False`` returns at once, and the run continues in the background.
             max_in_flight: the number of items that are processed at once.
             budget: US dollars that the calls may cost, such as ``"$5"``.
+            columns: the fields of an item that the table shows beside its key; without
+                any, its first text. A step with a parameter of this name gets it.
             **kwargs: further arguments, the same for every item.
 
         Returns:
@@ -303,6 +313,8 @@ class Step(core.Step[P, R_co]):
             [3, 5]
         """
         host = self.performer
+        if "columns" in parameters_of(self.__wrapped__):
+            kwargs, columns = kwargs | ({"columns": columns} if columns else {}), ()
         if SCOPE.get() is not None:
             # For an async step in an async flow, an awaitable of the list.
             values: list[Any] = host.engine.fan_out(
@@ -316,6 +328,7 @@ class Step(core.Step[P, R_co]):
             wait=wait,
             max_in_flight=max_in_flight,
             budget=budget,
+            columns=columns,
         )
 
     def plan(self, items: Iterable[Any], /, *args: object, **kwargs: object) -> Plan:

@@ -103,7 +103,7 @@ def test_the_core_is_pure():
     """No I/O, no clock, no thread, no third party."""
     allowed = {
         "__future__", "annotationlib", "array", "collections", "dataclasses", "datetime", "difflib",
-        "email", "enum", "functools", "heapq", "html", "inspect", "math", "nbflow", "re",
+        "email", "enum", "functools", "heapq", "html", "inspect", "math", "nbflow", "re", "reprlib",
         "sys", "types", "typing", "concurrent",
     }  # fmt: skip
     for path in (ROOT / "_core").glob("*.py"):

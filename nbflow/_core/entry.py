@@ -50,6 +50,8 @@ class Opened(NamedTuple):
     keeps_records: bool = True
     total: int | None = None
     max_in_flight: int | None = None
+    #: The fields of a record that the table shows.
+    columns: tuple[str, ...] = ()
 
 
 class Resumed(NamedTuple):
@@ -209,6 +211,8 @@ class RunState:
         self.keeps_records = True
         #: The number of records under way at once, if the sender set one.
         self.max_in_flight: int | None = None
+        #: The fields of a record that the table shows; without any, its first text.
+        self.columns: tuple[str, ...] = ()
         self.started = self.ended = 0.0
         #: Seconds in which nobody worked on it, between the end of a round and the
         #: start of the next.
@@ -387,6 +391,7 @@ class RunState:
         self.library = entry.library
         self.keeps_records = entry.keeps_records
         self.max_in_flight = entry.max_in_flight
+        self.columns = tuple(entry.columns)
         self.total = entry.total
         self.started = self.ended = entry.at
         self.rounds = [(entry.at, NOTHING)]

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 if sys.version_info >= (3, 14):
     from annotationlib import Format
@@ -25,3 +25,13 @@ else:
     def signature_of(function: Callable[..., Any]) -> inspect.Signature:
         """Return the signature of a function, as `inspect.signature` does."""
         return inspect.signature(function)
+
+
+def parameters_of(
+    function: Callable[..., Any],
+) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a function; none if it is written in C and has no signature."""
+    try:
+        return signature_of(function).parameters
+    except ValueError:
+        return {}

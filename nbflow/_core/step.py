@@ -18,11 +18,11 @@ from typing import (
 )
 
 from nbflow._core.policy import Policy, Throttle, seconds
-from nbflow._core.signature import signature_of
+from nbflow._core.signature import parameters_of
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from datetime import timedelta
 
 P = ParamSpec("P")
@@ -102,7 +102,7 @@ class Step(Generic[P, R_co]):
         self.is_plain = is_plain
         #: Names of globals and closure variables that do not count in keys (``ignore=``).
         self.code_ignores: frozenset[str] = keyed.ignore.difference(
-            _parameters(function)
+            parameters_of(function)
         )
         self.is_async: bool = inspect.iscoroutinefunction(function)
         self.performer = performer
@@ -258,7 +258,7 @@ def _ignored(
                 f"ignore={thing!r} is not a name; write those of arguments or of globals "
                 f'that {function.__name__} reads as text: ignore=["client"].'
             )
-    parameters = _parameters(function)
+    parameters = parameters_of(function)
     read = _names_read(getattr(function, "__code__", None))
     unknown = ignored - parameters.keys() - read
     takes_any_name = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -285,13 +285,6 @@ def _closest(name: str, known: Iterable[str]) -> str | None:
 
     found = difflib.get_close_matches(name, known, n=1)
     return found[0] if found else None
-
-
-def _parameters(function: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
-    try:
-        return signature_of(function).parameters
-    except ValueError:  # a function written in C that has no signature
-        return {}
 
 
 def _names_read(code: CodeType | None) -> set[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nbflow._key.reader import digest
@@ -21,6 +21,8 @@ CHUNK = 512
 _NAMED = 5
 
 Key = str | list[str] | tuple[str, ...] | None
+#: Fields of a record that a table shows.
+Columns = str | Sequence[str]
 
 
 class Row(NamedTuple):
@@ -130,6 +132,27 @@ class Batch:
                 f" {', '.join(map(repr, columns))}."
             )
 
+    def shown(self, columns: Columns) -> tuple[str, ...]:
+        """The names of the fields that a table is to show.
+
+        Raises:
+            UsageError: they are no texts, or no columns of the frame.
+        """
+        names = (columns,) if isinstance(columns, str) else tuple(columns)
+        if not all(isinstance(name, str) for name in names):
+            raise UsageError(
+                f"columns={columns!r} has to be a list of names: the fields of a record"
+                " that the table shows."
+            )
+        known = columns_of(self.source, self.library) if self.is_frame else names
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise UsageError(
+                f"columns= names {missing[0]!r}, which is not a column of the frame; it"
+                f" has {', '.join(map(repr, known))}."
+            )
+        return names
+
     def rows(self) -> Iterator[Row]:
         """Every row, in order. A row that cannot be a record carries the error."""
         for place, record in enumerate(_records(self.source, self.library)):
@@ -137,7 +160,18 @@ class Batch:
 
     def row(self, place: int) -> Row:
         """One row, without reading those before it."""
-        return self._row(place, self._at(place))
+        return self._row(place, self.raw(place, place + 1)[0])
+
+    def raw(self, start: int, stop: int) -> list[Any]:
+        """The rows from one place up to another as they were sent, without keys and digests."""
+        if self.library == "records":
+            part: list[Any] = self.source[start:stop]
+            return part
+        return list(_SLICES[self.library](self.source, start, stop))
+
+    def raw_rows(self) -> Iterator[Any]:
+        """Every row as it was sent."""
+        return iter(_records(self.source, self.library))
 
     def numbered(self) -> Iterator[tuple[int, int, Row]]:
         """Every row as (number of its record, how often that record has been met, the row).
@@ -222,11 +256,6 @@ class Batch:
                 clashes.append(f"{row.key!r} (rows {first} and {place})")
         if clashes:
             raise duplicates(clashes)
-
-    def _at(self, place: int) -> Any:
-        if self.library == "records":
-            return self.source[place]
-        return next(iter(_SLICES[self.library](self.source, place, place + 1)))
 
 
 def duplicates(clashes: list[str]) -> DuplicateKeyError:

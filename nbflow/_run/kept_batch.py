@@ -111,6 +111,23 @@ def kept_row(ledger: Ledger, run: str, place: int) -> Row | None:
     return row if at == place or key else row._replace(key=str(place))
 
 
+def kept_rows(ledger: Ledger, run: str) -> Iterator[Any]:
+    """The rows of the batch of ``run``, in order, as far as they were kept.
+
+    Of a list no more is in memory than a block.
+
+    Raises:
+        UsageError: it was not kept.
+    """
+    blocks, (library, *_) = _opened(ledger, run)
+    if library == "records":
+        yield from _records(blocks)
+        return
+    batch = Batch(_frame(run, blocks), values=True)
+    for start in range(0, batch.total or 0, CHUNK):
+        yield from batch.raw(start, start + CHUNK)
+
+
 def _records(blocks: Iterator[bytes]) -> Iterator[Any]:
     for block in blocks:
         yield from _read(block)

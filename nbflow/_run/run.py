@@ -12,7 +12,7 @@ from nbflow._core.lifecycle import State
 from nbflow._core.table import WORDS, causes_of, failure_rows, short, table_of
 from nbflow._key.value import key_by
 from nbflow._run import differences, render, results
-from nbflow._run.batch import key_text
+from nbflow._run.batch import Batch, key_text
 from nbflow._run.frame_types import Frame_co
 from nbflow._run.inspection import FlowView, Inspection
 from nbflow._run.options import RunOptions
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nbflow._call.engine import Engine
     from nbflow._core.table import Table
     from nbflow._core.usage import Usage
-    from nbflow._run.batch import Batch
+    from nbflow._run.batch import Columns
     from nbflow._run.differences import Change
     from nbflow._run.frame_types import Dicts
     from nbflow._run.lane import Lane
@@ -147,6 +147,23 @@ class Run(Generic[Frame_co]):
     def _ipython_display_(self) -> None:
         if not self._home.display(self):
             raise NotImplementedError  # what IPython takes for: look for another way to show it
+
+    def show(self, columns: Columns = ()) -> None:
+        """Show the run: its table under the cell, or its picture in a terminal.
+
+        Args:
+            columns: the fields of a record that stand beside its key, such as
+                ``["subject", "customer"]``; without any, those that ``send`` was given.
+
+        Raises:
+            UsageError: ``columns`` is no list of names.
+
+        Example:
+            >>> run.show(columns=["subject"])  # doctest: +SKIP
+        """
+        self.reader.columns = Batch([]).shown(columns) or self.reader.columns
+        if not self._home.display(self):
+            print(self)  # noqa: T201  # what it is asked for
 
     def widget(self) -> AnyWidget:
         """The live table as a widget (an `anywidget.AnyWidget`), for hosts that show widgets their own way.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbflow._call import lookup
 from nbflow._core.entry import DONE, Listed, RunState, Sent
 from nbflow._core.sheet import Sheet
 from nbflow._run import decisions
-from nbflow._run.kept_batch import kept_batch, kept_row
+from nbflow._run.kept_batch import kept_batch, kept_row, kept_rows
 from nbflow._store import checkpoint
 from nbflow.errors import StoreError, UnknownRunError, UsageError
 
@@ -38,6 +39,8 @@ class RunReader:
         self.id = run
         #: The rows of the run's table, once somebody looks at it.
         self.sheet: Sheet | None = None
+        #: The fields of a record that tables show; without any, those of the run.
+        self.columns: tuple[str, ...] = ()
         #: Keeps this process's work on the run alive as long as somebody holds the run.
         self.held: Execution | None = None
         self._batch = batch
@@ -194,6 +197,46 @@ class RunReader:
             raise UsageError(f"The records of run {self.id} were not kept.")
         place = rows.index(record)
         return next(row.record for at, row in enumerate(batch.rows()) if at == place)
+
+    def raw_records(self, state: RunState, numbers: list[int]) -> dict[int, Any]:
+        """Return records as they were sent, by number, those that were kept.
+
+        Raises:
+            UsageError: none were.
+        """
+        places = {number: number for number in numbers}
+        if state.copies:
+            _, rows = self.rows(state)
+            first = {number: place for place, number in reversed(list(enumerate(rows)))}
+            places = {number: first[number] for number in numbers}
+        batch = self._batch
+        if batch is None or batch.is_stream:
+            if state.library == "records":
+                return self._kept_records(places)
+            batch = self._keep_batch(state)
+        return {number: batch.raw(at, at + 1)[0] for number, at in places.items()}
+
+    def _kept_records(self, places: dict[int, int]) -> dict[int, Any]:
+        wanted = {place: number for number, place in places.items()}
+        found: dict[int, Any] = {}
+        for place, record in enumerate(kept_rows(self.engine.ledger, self.id)):
+            if place in wanted:
+                found[wanted[place]] = record
+                if len(found) == len(wanted):
+                    break
+        return found
+
+    def raw_rows(self, state: RunState) -> Iterator[tuple[int, Any]]:
+        """Return every record with its number, as it was sent, as far as they were kept.
+
+        Raises:
+            UsageError: none were.
+        """
+        rows = self.rows(state)[1] if state.copies else itertools.count()
+        batch = self._batch
+        if batch is None or batch.is_stream:
+            return zip(rows, kept_rows(self.engine.ledger, self.id), strict=False)
+        return zip(rows, batch.raw_rows(), strict=False)
 
     def _row(self, place: int) -> Row | None:
         """Return one row of the batch, if it can be had without reading those before it."""

@@ -10,12 +10,14 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from nbflow._call import failure
+from nbflow._core import headline
 from nbflow._core.sheet import CODES
 from nbflow._core.table import short
 from nbflow._run.render import RUN_LOOKS
 from nbflow.errors import UsageError
 from nbflow.notebook.live_table import BEAT, ELSEWHERE, SHARE, LiveTable, window
-from nbflow.notebook.run_table import RunTable, text_of
+from nbflow.notebook.run_table import RunTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -355,10 +357,10 @@ def _as_text(change: Change) -> ChangeText:
 
 def _shown(value: object) -> str:
     """Return a value as a person reads it, as far as a row has room."""
-    text = text_of(lambda: value)
-    if len(text) <= _VALUE:
-        return text
-    return f"{text[:_VALUE]} ... and {len(text) - _VALUE:,} characters more"
+    try:
+        return headline.whole(value, _VALUE)
+    except Exception as error:  # a repr of the user's
+        return f"(cannot be shown: {failure.describe(error)})"
 
 
 def _sentence(lines: list[Line], states: Counter[str], events: Counter[str]) -> str:

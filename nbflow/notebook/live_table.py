@@ -162,6 +162,9 @@ class LiveTable(Generic[Stand]):
         """Return one of them as it travels."""
         raise NotImplementedError
 
+    def made(self, stand: Stand) -> None:
+        """Rows were made; here a table has read what they lacked."""
+
     @property
     def pace(self) -> float:
         """Seconds between two looks, at least."""
@@ -254,6 +257,7 @@ class LiveTable(Generic[Stand]):
                 **self.picture(stand, now),
                 "pages": self._pages(stand),
             }
+            self.made(stand)
         self._number += 1
         self._tell(message | {"n": self._number}, now)
 

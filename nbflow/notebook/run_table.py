@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from nbflow._call import failure
+from nbflow._core import headline
 from nbflow._core.entry import BROKEN, DONE, FINAL, RunState
 from nbflow._core.lifecycle import State
 from nbflow._core.sheet import CODES, WHOLE, Sheet
@@ -17,6 +17,7 @@ from nbflow._core.table import remarks_of, sentence_of, short, why_of
 from nbflow._core.usage import short_number
 from nbflow.errors import UsageError
 from nbflow.notebook import table_rows
+from nbflow.notebook.contents import Contents
 from nbflow.notebook.live_table import BEAT, ELSEWHERE, PERIOD, LiveTable
 from nbflow.notebook.table_rows import Query
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from nbflow._run.run import Run
     from nbflow.notebook.live_table import Answer, Message, RowData, Send
 
+    #: The fields of a value, each with its name and its text.
+    Fields = list[tuple[str, str]]
+
 #: Seconds that the rate is measured over.
 _WINDOW = 10.0
 #: Seconds at the beginning that do not count for the rate, and that it takes to have one.
@@ -38,8 +42,10 @@ _EARLY = 1.0
 _CAUSES = 12
 #: Remarks that are shown, and those that are looked through for different ones.
 _REMARKS, _LATEST_REMARKS = 5, 50
-#: Characters of a text that are sent.
-_TEXT = 20_000
+#: Records of a run whose answers are counted without being asked for.
+_SMALL = 5_000
+#: Labels that are listed.
+_LABELS = 12
 
 
 @dataclass(slots=True)
@@ -79,6 +85,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
         super().__init__(send, wake, read_only=read_only)
         self.run = run
         self._pace = RunPace()
+        self._contents = Contents(run.reader, wake)
 
     def query(self, asked: Message) -> Query:
         """Return what a view asks for, checked."""
@@ -89,6 +96,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             states=tuple(State(name) for name in asked.get("states", ())),
             step=str(asked.get("step", "")),
             cause=asked.get("cause"),
+            answer=asked.get("answer"),
             sort=sort if sort in table_rows.SORTS else "",
             descending=bool(asked.get("descending")),
         )
@@ -117,6 +125,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             state.usage.requests,
             state.saved.requests,
             self.run.is_stopping,
+            self._contents.version,
         )
 
     @property
@@ -133,12 +142,13 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
         return state != "RUNNING"
 
     def choose(self, stand: tuple[RunState, Sheet], query: Query) -> table_rows.Rows:
-        """Return the numbers of the rows that fit."""
-        return table_rows.rows_of(*stand, query, time.time())
+        """Return the numbers of the rows that fit, as far as their contents were read."""
+        index = self._contents.read_all() if query.needs_contents else None
+        return table_rows.rows_of(*stand, query, time.time(), index)
 
     def row(self, stand: tuple[RunState, Sheet], chosen: int) -> RowData:
         """Return one row as it travels."""
-        return table_rows.row_of(*stand, int(chosen))
+        return table_rows.row_of(*stand, int(chosen), self._contents)
 
     def picture(self, stand: tuple[RunState, Sheet], now: float) -> Message:
         """Return the aggregates: the strip, the lanes and the causes."""
@@ -180,6 +190,36 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             "causes": [_cause(number, cause) for number, cause in sheet.worst(_CAUSES)],
             "kinds": sum(1 for cause in sheet.causes if cause.records),
             "remarks": _remarks(state),
+            **self._answers(state),
+        }
+
+    def made(self, stand: tuple[RunState, Sheet]) -> None:
+        """Have read what the rows lacked."""
+        self._contents.read_soon(stand[0])
+
+    def _answers(self, state: RunState) -> Message:
+        """Return how many records have each label, once somebody asked for what needs all of them.
+
+        A small run that has ended needs no asking.
+        """
+        contents = self._contents
+        if state.state != "RUNNING" and len(state.keys) <= _SMALL:
+            contents.read_all()
+        index = contents.index
+        if index is None:
+            return {"answers": [], "labels": 0, "unread": False}
+        found = [
+            (number, flow, label)
+            for flow in _flows(state)
+            for label, number in index.counts(flow)
+        ]
+        found.sort(key=lambda one: -one[0])
+        # Answers that are all different are no labels.
+        are_labels = bool(found) and found[0][0] > 1
+        return {
+            "answers": found[:_LABELS] if are_labels else [],
+            "labels": len(found) if are_labels else 0,
+            "unread": not index.is_complete and state.state != "RUNNING",
         }
 
     # What a page asks for.
@@ -205,7 +245,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             "trouble": _trouble(trouble) if trouble is not None else None,
             "steps": [_step(step) for step in view.steps],
             "record": _record(found),
-            "output": text_of(lambda: view.output) if view.state in DONE else None,
+            "output": _fields(lambda: view.output) if view.state in DONE else None,
         }
 
     def _act(self, message: Message) -> Message:
@@ -249,7 +289,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
     def _chosen(self, state: RunState, sheet: Sheet, message: Message) -> list[int]:
         """Return all rows that fit what the view shows, as of now."""
         view = self.views.get(str(message.get("id", "")), self._first)
-        rows = table_rows.rows_of(state, sheet, view.query, time.time())
+        rows = self.choose((state, sheet), view.query)
         chosen: list[int] = rows.tolist()
         return chosen
 
@@ -335,8 +375,8 @@ def _trouble(trouble: Failure) -> Message:
     return {
         "step": trouble.step,
         "error": trouble.error,
-        "message": _cut(trouble.message),
-        "traceback": _cut(trouble.traceback),
+        "message": headline.cut(trouble.message),
+        "traceback": headline.cut(trouble.traceback),
     }
 
 
@@ -349,14 +389,16 @@ def _step(step: StepView) -> Message:
         "cost": step.usage.told_cost,
         "used": _used(step),
         "attempts": [_attempt(attempt) for attempt in step.attempts],
-        "inputs": text_of(lambda: _call(*inputs)) if inputs is not None else None,
-        "output": text_of(lambda: step.output) if step.checkpoint is not None else None,
+        "inputs": _fields(lambda: _call(*inputs)) if inputs is not None else None,
+        "output": _fields(lambda: step.output) if step.checkpoint is not None else None,
     }
 
 
 def _attempt(attempt: Called) -> Message:
     trouble = attempt.failure
-    said = "" if trouble is None else f"{trouble.error}: {_cut(trouble.message)}"
+    said = (
+        "" if trouble is None else f"{trouble.error}: {headline.cut(trouble.message)}"
+    )
     return {
         "n": attempt.attempt,
         "state": CODES[attempt.state],
@@ -386,31 +428,17 @@ def _call(args: tuple[object, ...], kwargs: dict[str, object]) -> object:
     return args[0] if len(args) == 1 else list(args)
 
 
-def _record(found: Inspection) -> str | None:
+def _record(found: Inspection) -> Fields | None:
     try:
         record = found.record
     except UsageError:  # the records of this run were not kept
         return None
-    return text_of(lambda: record)
+    return _fields(lambda: record)
 
 
-def text_of(load: Callable[[], object]) -> str:
-    """Return a value as a person reads it; if it cannot be loaded or shown, say why."""
+def _fields(load: Callable[[], object]) -> Fields:
+    """Return a value by its fields; if it cannot be loaded or shown, say why."""
     try:
-        value = load()
-        if isinstance(value, str):
-            return _cut(value)
-        dump = getattr(value, "model_dump", None)
-        if callable(dump):
-            value = dump()
-        if isinstance(value, dict | list | tuple):
-            return _cut(json.dumps(value, indent=2, ensure_ascii=False, default=repr))
-        return _cut(repr(value))
+        return headline.rows_of(load())
     except Exception as error:
-        return f"(cannot be shown: {failure.describe(error)})"
-
-
-def _cut(text: str) -> str:
-    if len(text) <= _TEXT:
-        return text
-    return f"{text[:_TEXT]}\n... and {len(text) - _TEXT:,} characters more"
+        return [("", f"(cannot be shown: {failure.describe(error)})")]

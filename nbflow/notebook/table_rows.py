@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from nbflow._core.entry import BROKEN, DONE, FINAL
+from nbflow._core.headline import Answer
 from nbflow._core.lifecycle import State
 from nbflow._core.sheet import CODES, STATES, UNCALLED, WHOLE
 from nbflow._core.table import short
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from nbflow._core.entry import Failure, RunState
     from nbflow._core.sheet import FlowColumns, Sheet
+    from nbflow.notebook.contents import Contents, Index
     from nbflow.notebook.live_table import RowData
 
     Rows = NDArray[np.int64]
@@ -57,7 +59,11 @@ _UNDER_WAY = [
     CODES[state] for state in STATES if state not in FINAL and state is not State.QUEUED
 ]
 #: By what rows can be sorted.
-SORTS = ("state", "key", "flow", "attempts", "seconds", "cost")
+SORTS = ("state", "key", "words", "flow", "answer", "attempts", "seconds", "cost")
+#: Those that sort by what a record says and by what came of it.
+_TEXTS = ("words", "answer")
+#: The number of a label that no row has.
+_NO_LABEL = -2
 #: Characters of a message and of a key that a row shows.
 _MESSAGE, _KEY = 240, 120
 #: Keys of fewer digits are sorted as numbers.
@@ -68,11 +74,13 @@ class Query(NamedTuple):
     """What a view asks for; an empty part asks for nothing.
 
     Attributes:
-        text: part of a key, an error or a message; of any case.
+        text: part of a key, an error, a message, a record's words or a label; of any
+            case.
         flow: the number of the flow.
         states: states of rows.
         step: the step at which rows stopped.
         cause: the number of the cause that they failed of.
+        answer: the label of what the flow returned.
         sort: one of `SORTS`, or empty for the order of the batch.
         descending: sort from the largest down.
     """
@@ -82,16 +90,46 @@ class Query(NamedTuple):
     states: tuple[State, ...] = ()
     step: str = ""
     cause: int | None = None
+    answer: str | None = None
     sort: str = ""
     descending: bool = False
 
+    @property
+    def needs_contents(self) -> bool:
+        """Whether it can only be answered by reading every record or answer."""
+        asked = self.text or self.answer is not None
+        return bool(asked) or self.sort in _TEXTS
 
-def rows_of(state: RunState, sheet: Sheet, query: Query, now: float) -> Rows:
-    """Return the numbers of the rows that fit ``query``, in its order."""
+
+def rows_of(
+    state: RunState, sheet: Sheet, query: Query, now: float, index: Index | None = None
+) -> Rows:
+    """Return the numbers of the rows that fit ``query``, in its order.
+
+    What ``index`` has not read yet is taken to have no words and no label.
+    """
     flows = [flow for flow in range(len(state.flows)) if query.flow in (None, flow)]
     if not state.keys or not flows:
         return np.zeros(0, np.int64)
     codes = _codes(state, sheet, flows)
+    fits = _stands(state, sheet, query, codes, flows) & _says(
+        state, query, index, codes.shape, flows
+    )
+    chosen = np.flatnonzero(fits)
+    if query.sort in _TEXTS:
+        chosen = chosen[_alphabetical(query, index, chosen, codes.shape, flows)]
+    elif query.sort:
+        chosen = chosen[_order(state, sheet, query, chosen, codes, flows, now)]
+    if query.flow is not None:
+        return chosen * len(state.flows) + query.flow
+    # All flows stand side by side, so that the place of a row is its number.
+    return chosen
+
+
+def _stands(
+    state: RunState, sheet: Sheet, query: Query, codes: Codes, flows: list[int]
+) -> NDArray[np.bool_]:
+    """Return a table that is true for rows that stand as ``query`` asks."""
     fits = np.ones(codes.shape, bool)
     if query.states:
         fits &= np.isin(codes, [CODES[state] for state in query.states])
@@ -103,15 +141,27 @@ def rows_of(state: RunState, sheet: Sheet, query: Query, now: float) -> Rows:
         causes = sheet.cause_of.items()
         failed = [place for place, cause in causes if cause == query.cause]
         fits &= _marked(failed, codes.shape, flows)
+    return fits
+
+
+def _says(
+    state: RunState,
+    query: Query,
+    index: Index | None,
+    shape: tuple[int, ...],
+    flows: list[int],
+) -> NDArray[np.bool_]:
+    """Return a table that is true for rows that say what ``query`` asks for."""
+    fits = np.ones(shape, bool)
     if query.text:
-        fits &= _found(state, query.text.casefold(), codes.shape, flows)
-    chosen = np.flatnonzero(fits)
-    if query.sort:
-        chosen = chosen[_order(state, sheet, query, chosen, codes, flows, now)]
-    if query.flow is not None:
-        return chosen * len(state.flows) + query.flow
-    # All flows stand side by side, so that the place of a row is its number.
-    return chosen
+        text = query.text.casefold()
+        fits = _found(state, text, shape, flows)
+        if index is not None:
+            fits |= _found_inside(index, text, shape, flows)
+    if query.answer is not None:
+        known = index.numbers if index is not None else {}
+        fits &= _labels(index, shape, flows) == known.get(query.answer, _NO_LABEL)
+    return fits
 
 
 def _codes(state: RunState, sheet: Sheet, flows: list[int]) -> Codes:
@@ -170,7 +220,60 @@ def _found(
     return found
 
 
+def _found_inside(
+    index: Index, text: str, shape: tuple[int, ...], flows: list[int]
+) -> NDArray[np.bool_]:
+    """Return a table that is true for rows whose words or label have ``text`` in them."""
+    numbers = [
+        number
+        for label, number in list(index.numbers.items())
+        if text in label.casefold()
+    ]
+    found: NDArray[np.bool_] = np.isin(_labels(index, shape, flows), numbers)
+    words = index.words[: shape[0]]
+    found[[number for number, said in enumerate(words) if text in said.casefold()]] = (
+        True
+    )
+    return found
+
+
+def _labels(
+    index: Index | None, shape: tuple[int, ...], flows: list[int]
+) -> NDArray[np.int32]:
+    """Return the numbers of the labels: a line a record, a column a flow."""
+    if index is None:
+        return np.full(shape, -1, np.int32)
+    return np.stack([index.labels(flow, shape[0]) for flow in flows], axis=1)
+
+
 # The order of rows.
+
+
+def _alphabetical(
+    query: Query,
+    index: Index | None,
+    chosen: Rows,
+    shape: tuple[int, ...],
+    flows: list[int],
+) -> Rows:
+    """Return the chosen rows' order by their words or their labels; what has none comes last."""
+    if query.sort == "words":
+        words = index.words if index is not None else []
+        texts = [
+            words[at] if at < len(words) else ""
+            for at in (chosen // len(flows)).tolist()
+        ]
+        ranks = _ranks([text.casefold() for text in texts])
+        is_empty = np.array([not text for text in texts], bool)
+    else:
+        names = list(index.numbers) if index is not None else []
+        by_number = np.append(_ranks([name.casefold() for name in names]), 0)
+        numbers = _labels(index, shape, flows).ravel()[chosen]
+        ranks, is_empty = by_number[numbers], numbers < 0
+    ranks = -ranks if query.descending else ranks
+    ranks = np.where(is_empty, np.iinfo(np.int64).max, ranks)
+    order: Rows = np.argsort(ranks, kind="stable")
+    return order
 
 
 def _order(
@@ -234,12 +337,15 @@ def _sortable(keys: list[str]) -> list[str]:
 # What stands in a row.
 
 
-def row_of(state: RunState, sheet: Sheet, number: int) -> RowData:
+def row_of(
+    state: RunState, sheet: Sheet, number: int, contents: Contents | None = None
+) -> RowData:
     """Return one row as it travels.
 
     Its number, key, flow, state, track, attempts, seconds (or when it began), cost and
-    message. The track has one letter for each step of the flow: the code of how its call
-    ended, ``-`` if it was not called.
+    message, the record's words (`None` until they are read), and the answer's label and other fields. The track has
+    one letter for each step of the flow: the code of how its call ended, ``-`` if it was
+    not called.
     """
     record, flow = place = divmod(number, len(state.flows))
     lane = sheet.columns[flow]
@@ -250,6 +356,10 @@ def row_of(state: RunState, sheet: Sheet, number: int) -> RowData:
         message = _message(sheet.retrying[place][1])
     if place in state.failures:
         message = _message(state.failures[place][0])
+    words: str | None = None
+    answer = Answer()
+    if contents is not None:
+        words, answer = contents.words(record), contents.answer(state, record, flow)
     attempts, seconds = 0, 0.0
     if record < len(lane.attempts):
         attempts, seconds = lane.attempts[record], lane.seconds[record]
@@ -263,6 +373,8 @@ def row_of(state: RunState, sheet: Sheet, number: int) -> RowData:
         round(seconds, 4),
         _cost(state, record, flow),
         message,
+        words,
+        *answer,
     ]
 
 

@@ -195,7 +195,10 @@ def tick():
                 1,
                 0.2,
                 "",
-                "TimeoutError: late",
+                "TimeoutError: late" if state in (6, 7) else "",
+                "The invoice is wrong",
+                "billing" if state in (4, 5) else "",
+                "confidence 0.9" if state in (4, 5) else "",
             ]
             for at, state in enumerate(states[: rows - offset])
         ]
@@ -236,6 +239,9 @@ def tick():
             "readonly": False,
             "kinds": 0,
             "causes": [],
+            "answers": [],
+            "labels": 0,
+            "unread": False,
             "remarks": [],
             "flows": [
                 [

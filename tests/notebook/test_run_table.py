@@ -46,6 +46,18 @@ class Page:
         self.table.tick(self.now)
         return self.heard[before:]
 
+    def settle(self):
+        """Let the table read what its rows lack, until it has nothing more to tell."""
+        table = self.table
+        while True:
+            while table._contents._is_reading:
+                time.sleep(0.001)
+            self.ack()
+            ticks = [said for said in self.after(1) if said["t"] == "tick"]
+            if not ticks and not any(view.stale for view in table.views.values()):
+                return
+            time.sleep(0.001)
+
     def ack(self, who="v"):
         self.table.take({"t": "ack", "id": who, "n": self.table._number})
 
@@ -78,7 +90,8 @@ def test_nothing_new_is_nothing_sent_but_a_sign_of_life(run):
     page = Page(run)
     page.view()
     assert [message["t"] for message in page.after(0)] == ["tick"]
-    page.ack()
+    page.settle()
+    assert [message["t"] for message in page.after(2.5)] == ["beat"]
     assert page.after(0.5) == []
     assert [message["t"] for message in page.after(2)] == ["beat"]
     assert page.after(0.5) == []
@@ -190,8 +203,15 @@ def test_values_that_cannot_be_shown_say_so():
         def __repr__(self):
             raise RuntimeError("no")
 
-    assert tables.text_of(Odd) == "(cannot be shown: RuntimeError: no)"
-    assert tables.text_of(lambda: "x" * 30_000).endswith("characters more")
+    [(_, text)] = tables._fields(lambda: [Odd()])
+    assert text.startswith("- <Odd")
+
+    def gone():
+        raise RuntimeError("no")
+
+    assert tables._fields(gone) == [("", "(cannot be shown: RuntimeError: no)")]
+    [(_, text)] = tables._fields(lambda: "x" * 30_000)
+    assert text.endswith("10,000 characters more")
 
 
 def test_the_size_of_a_tick_does_not_grow_with_the_run(nb):

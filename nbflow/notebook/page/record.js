@@ -4,7 +4,7 @@ import { button, closer, code, copy, h, icon, show } from "./dom.js";
 import { duration } from "./numbers.js";
 import { chip } from "./states.js";
 
-/** @import { Attempt, Child, Detail, Step, Trouble } from "./types.js" */
+/** @import { Attempt, Child, Detail, Fields, Step, Trouble } from "./types.js" */
 /** @import { States } from "./states.js" */
 
 /**
@@ -45,11 +45,13 @@ export class RecordPanel {
     const isBare = detail.steps.length === 0;
     const parts = [
       this.drawHead(detail, canRerun),
-      detail.why ? h("div", { class: "nbf-why" }, detail.why) : null,
       detail.trouble ? drawTrouble(detail.trouble) : null,
+      drawPart("Answer", detail.output),
+      drawPart("Record", detail.record),
+      detail.why ? heading("Why it ran") : null,
+      detail.why ? h("div", { class: "nbf-why" }, detail.why) : null,
+      heading("Steps"),
       isBare ? this.drawNoSteps(detail) : this.drawWaterfall(detail, hasCosts),
-      drawValue("Record", detail.record, true),
-      drawValue("Output", detail.output, isBare),
     ];
     this.node.replaceChildren(...parts.filter((part) => part !== null));
   }
@@ -94,7 +96,7 @@ export class RecordPanel {
   }
 
   /** @param {Detail} detail @param {boolean} hasCosts */
-  drawWaterfall({ steps }, hasCosts) {
+  drawWaterfall({ steps, trouble }, hasCosts) {
     const attempts = steps.flatMap((step) => step.attempts);
     const begun = Math.min(...attempts.map((one) => one.at - one.seconds));
     const ended = Math.max(...attempts.map((one) => one.at + one.wait));
@@ -102,22 +104,28 @@ export class RecordPanel {
     return h(
       "div",
       { class: "nbf-waterfall", role: "group", "aria-label": "Steps, attempts and waits" },
-      ...steps.map((step) => this.drawStep(step, span, hasCosts)),
+      ...steps.map((step) => this.drawStep(step, span, hasCosts, trouble)),
     );
   }
 
-  /** @param {Step} step @param {Span} span @param {boolean} hasCosts */
-  drawStep(step, span, hasCosts) {
+  /**
+   * @param {Step} step
+   * @param {Span} span
+   * @param {boolean} hasCosts
+   * @param {Trouble | null} shown the trouble that is shown already
+   */
+  drawStep(step, span, hasCosts, shown) {
     const { name } = this.states.looks[step.state];
     const made = step.attempts.filter((one) => one.n > 0);
     const told = made.filter((one) => one.trouble || made.length > 1);
+    const said = new Set(shown ? [`${shown.error}: ${shown.message}`] : []);
     return h(
       "details",
       { class: "nbf-wstep", open: name === "FAILED" || name === "TIMED_OUT" },
       this.drawSummary(step, made, span, hasCosts),
       step.used ? h("div", { class: "nbf-attempt nbf-faint" }, step.used) : null,
       step.why ? h("div", { class: "nbf-why" }, step.why) : null,
-      ...told.map(drawAttempt),
+      ...told.map((one) => drawAttempt(one, said)),
       drawEnd("input", step.inputs),
       drawEnd("output", step.output),
     );
@@ -178,26 +186,48 @@ function drawTrouble({ error, step, message, traceback }) {
   );
 }
 
-/** @param {string} word @param {string | null} value @param {boolean} open */
-function drawValue(word, value, open) {
-  if (value == null) return null;
-  return h("details", { open }, h("summary", {}, word), code(value));
+/** @param {string} words */
+function heading(words) {
+  return h("div", { class: "nbf-heading" }, words);
 }
 
-/** @param {string} word @param {string | null} value */
-function drawEnd(word, value) {
-  if (value == null) return null;
-  return h("div", { class: "nbf-io" }, h("span", { class: "nbf-faint" }, word), code(value));
+/** @param {string} title @param {Fields | null} fields */
+function drawPart(title, fields) {
+  if (fields === null) return null;
+  return h("section", { "aria-label": title }, heading(title), drawFields(fields));
 }
 
-/** @param {Attempt} attempt */
-function drawAttempt({ n, seconds, wait, trouble }) {
+/** @param {Fields} fields */
+function drawFields(fields) {
+  if (fields.length === 1 && !fields[0][0]) return code(fields[0][1]);
+  return h(
+    "dl",
+    { class: "nbf-fields", tabindex: "0" },
+    ...fields.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
+  );
+}
+
+/** @param {string} word @param {Fields | null} fields */
+function drawEnd(word, fields) {
+  if (fields === null) return null;
+  const label = h("span", { class: "nbf-faint" }, word);
+  return h("div", { class: "nbf-io" }, label, drawFields(fields));
+}
+
+/** @param {Attempt} attempt @param {Set<string>} said errors that stand above it; it adds its own */
+function drawAttempt({ n, seconds, wait, trouble }, said) {
   const waited = wait ? `, then waited ${duration(wait)}` : "";
-  const said = `attempt ${n}, ${duration(seconds) || "0 s"}${waited}`;
+  const isSaid = said.has(trouble);
+  const same = isSaid ? ": the same error" : "";
+  said.add(trouble);
   return h(
     "div",
     { class: "nbf-attempt" },
-    h("span", { class: "nbf-faint" }, said),
-    trouble ? h("span", { class: "nbf-s-failed" }, ` ${trouble}`) : null,
+    h(
+      "span",
+      { class: "nbf-faint" },
+      `attempt ${n}, ${duration(seconds) || "0 s"}${waited}${same}`,
+    ),
+    trouble && !isSaid ? h("span", { class: "nbf-s-failed" }, ` ${trouble}`) : null,
   );
 }

@@ -12,8 +12,8 @@ import { Tiles, toggled } from "./tiles.js";
 import { trackBar } from "./track.js";
 
 /**
- * @import { Answer, Cause, Column, Detail, Model, Pending, Row, RunQuery } from "./types.js"
- * @import { RunTick } from "./types.js"
+ * @import { Answer, Cause, Column, Detail, Label, Model, Pending, Row } from "./types.js"
+ * @import { RunQuery, RunTick } from "./types.js"
  */
 
 /** @type {RunQuery} */
@@ -23,6 +23,7 @@ const PLAIN_RUN = {
   states: [],
   step: "",
   cause: null,
+  answer: null,
   sort: "state",
   descending: false,
 };
@@ -30,12 +31,13 @@ const PLAIN_RUN = {
 const RECORD_COLUMNS = [
   ["state", "State"],
   ["key", "Record"],
+  ["words", "Text"],
   ["flow", "Flow"],
+  ["answer", "Answer"],
   [null, "Steps"],
   ["attempts", "Try"],
   ["seconds", "Time"],
   ["cost", "Cost"],
-  [null, "Message"],
 ];
 const RECORDS = 12; // rows at most
 /** The tiles in their order; of the others a tile is shown where there are any. */
@@ -65,6 +67,7 @@ export const BAR = [
 const LARGEST_FIRST = ["seconds", "attempts", "cost"];
 const RATES = 40; // that the line beside the rate is drawn of
 const CAUSES = 4; // that are shown until one asks for more
+const LABELS = 6; // likewise
 
 /** @param {string} word */
 function figureOf(word) {
@@ -80,6 +83,7 @@ export class RunView extends LiveView {
   /** @type {number[]} */
   rates = [];
   showsAllCauses = false;
+  showsAllLabels = false;
 
   stop = button("nbf-stop", "Stop", () => this.act("stop"), "slash");
   rerunFailed = button("", "Rerun failed", () => this.act("rerun_failed"), "again");
@@ -106,13 +110,14 @@ export class RunView extends LiveView {
   );
   bar = new Bar("nbf-bar");
   causes = new Pills("Failures by cause: filters");
+  answers = new Pills("Answers by label: filters");
   rerunShown = button("nbf-quiet", "Rerun these", () => this.act("rerun_shown"), "again");
   download = button("nbf-quiet", "Failures as CSV", () => this.request("csv"));
 
   /** @param {Model} model @param {HTMLElement} el */
   constructor(model, el) {
     const grid = { label: "Records", columns: RECORD_COLUMNS, most: RECORDS };
-    super(model, el, { plain: PLAIN_RUN, search: "Search records and errors", grid });
+    super(model, el, { plain: PLAIN_RUN, search: "Search records and answers", grid });
     /** @type {Tiles<number>} */
     this.tiles = new Tiles("Records by state: filters", (code) =>
       this.filter({ states: toggled(this.query.states, code) }),
@@ -134,7 +139,7 @@ export class RunView extends LiveView {
       h("div", { class: "nbf-numbers" }, this.tiles.node, ...figures),
       this.bar.node,
       this.lanes.node,
-      h("div", { class: "nbf-toolbar" }, this.search, this.causes.node, actions),
+      h("div", { class: "nbf-toolbar" }, this.search, this.answers.node, this.causes.node, actions),
       h("div", { class: "nbf-split" }, this.grid.node, this.panel.node),
     );
     this.start();
@@ -185,9 +190,11 @@ export class RunView extends LiveView {
     this.drawTiles(head);
     this.lanes.draw(head);
     this.drawCauses(head);
+    this.drawAnswers(head);
     this.drawCount(head);
     this.root.classList.toggle("nbf-oneflow", head.flows.length < 2);
     this.root.classList.toggle("nbf-costs", head.costs);
+    this.root.classList.toggle("nbf-textless", this.isTextless);
     this.grid.draw(this.query, emptyWords(head), this.opened !== null && this.isWide);
   }
 
@@ -275,10 +282,23 @@ export class RunView extends LiveView {
     const { total } = this.grid.page;
     const hasFlows = head.flows.length > 1;
     const rows = several(head.rows, hasFlows ? "row" : "record");
-    if (!this.isPlain && total !== head.rows) text(this.count, `${whole(total)} of ${rows}`);
+    const soFar = head.unread && this.needsContents ? " so far" : "";
+    if (!this.isPlain && total !== head.rows)
+      text(this.count, `${whole(total)} of ${rows}${soFar}`);
     else if (hasFlows) {
       text(this.count, `${several(head.records, "record")} in ${head.flows.length} flows`);
     } else text(this.count, rows);
+  }
+
+  /** Has no record that is listed anything to say? */
+  get isTextless() {
+    const { rows } = this.grid.page;
+    return rows.length > 0 && rows.every((row) => row[9] === "");
+  }
+
+  /** Is what is asked for only known once every record and answer is read? */
+  get needsContents() {
+    return this.query.text !== "" || this.query.answer !== null;
   }
 
   /** @param {RunTick} head */
@@ -337,17 +357,68 @@ export class RunView extends LiveView {
     return h("button", props, several(more, "more cause"));
   }
 
+  /** @param {RunTick} head */
+  drawAnswers({ answers, labels, flows }) {
+    const { answer, flow } = this.query;
+    const named = flows.length > 1;
+    this.answers.draw([answers, labels, answer, flow, this.showsAllLabels], () => {
+      const shown = this.showsAllLabels ? answers : answers.slice(0, LABELS);
+      const more = labels - shown.length;
+      return {
+        pills: shown.map((one) => this.answerPill(one, named ? flows[one[1]][0] : "")),
+        rest: more > 0 ? this.moreLabels(more, answers.length > shown.length) : null,
+      };
+    });
+    show(this.answers.node, answers.length > 0);
+  }
+
+  /** @param {Label} label @param {string} name its flow's name, if there are several */
+  answerPill([number, flow, label], name) {
+    const { query } = this;
+    const isPressed = query.answer === label && (!name || query.flow === flow);
+    const chosen = isPressed ? { answer: null } : { answer: label };
+    return {
+      key: `${flow} ${label}`,
+      isPressed,
+      css: "nbf-plain",
+      title: `${several(number, "record")} with the answer ${label}`,
+      act: () => this.filter(name ? { ...chosen, flow: isPressed ? null : flow } : chosen),
+      content: [
+        h("b", {}, whole(number)),
+        ` ${label}`,
+        name ? h("span", { class: "nbf-faint" }, ` by ${name}`) : null,
+      ],
+    };
+  }
+
+  /** @param {number} more @param {boolean} areKnown can they be shown? */
+  moreLabels(more, areKnown) {
+    const act = () => {
+      this.showsAllLabels = true;
+      this.paint();
+    };
+    const props = {
+      type: "button",
+      class: "nbf-pill nbf-plain",
+      disabled: !areKnown,
+      onclick: act,
+    };
+    return h("button", props, several(more, "more label"));
+  }
+
   /** @override @param {boolean} on */
   enable(on) {
     super.enable(on);
     this.causes.forget(); // one of its buttons is off by itself
+    this.answers.forget();
   }
 
   // The rows.
 
   /** @override @param {HTMLElement[]} cells @param {Row} row */
-  fillRow(cells, [, key, flow, state, track, attempts, , cost, message]) {
-    const [stateCell, keyCell, flowCell, trackCell, tryCell, , costCell, messageCell] = cells;
+  fillRow(cells, [, key, flow, state, track, attempts, , cost, message, words, label, rest]) {
+    const [stateCell, keyCell, textCell, flowCell, answerCell, trackCell, tryCell, , costCell] =
+      cells;
     const look = this.states.looks[state];
     stateCell.replaceChildren(chip(look));
     text(keyCell, key);
@@ -356,14 +427,15 @@ export class RunView extends LiveView {
     trackCell.replaceChildren(trackBar(this.states, state, track));
     text(tryCell, attempts ? String(attempts) : "");
     text(costCell, cost);
-    text(messageCell, message);
-    messageCell.title = message;
+    text(textCell, words ?? "");
+    textCell.title = words ?? "";
+    fillAnswer(answerCell, message, label, rest);
     return look.css;
   }
 
   /** @override @param {HTMLElement[]} cells @param {Row} row */
   refreshRow(cells, [, , , state, , , seconds]) {
-    text(cells[5], duration(this.timeOf(this.states.looks[state].name, seconds)));
+    text(cells[7], duration(this.timeOf(this.states.looks[state].name, seconds)));
   }
 
   /**
@@ -405,6 +477,25 @@ export class RunView extends LiveView {
     const canRerun = latest !== null && !latest.readonly && latest.state !== "RUNNING";
     this.panel.draw(detail, { canRerun, hasCosts: Boolean(latest?.costs) });
   }
+}
+
+/**
+ * What the flow returned, or what went wrong.
+ *
+ * @param {HTMLElement} cell
+ * @param {string} message
+ * @param {string} label
+ * @param {string} rest
+ */
+function fillAnswer(cell, message, label, rest) {
+  const parts = message
+    ? [h("span", { class: "nbf-message" }, message)]
+    : [
+        h("span", { class: "nbf-label" }, label),
+        rest ? h("span", { class: "nbf-faint" }, ` ${rest}`) : "",
+      ];
+  cell.replaceChildren(...parts);
+  cell.title = message || [label, rest].filter(Boolean).join(", ");
 }
 
 /** What stands in a table without rows. @param {RunTick} head */

@@ -152,6 +152,7 @@ export interface RunQuery extends Query {
   states: number[];
   step: string;
   cause: number | null;
+  answer: string | null;
 }
 
 export interface HistoryQuery extends Query {
@@ -189,6 +190,9 @@ export type Row = [
   seconds: number,
   cost: string,
   message: string,
+  words: string | null,
+  label: string,
+  rest: string,
 ];
 export type RunLine = [
   run: string,
@@ -227,6 +231,11 @@ export type Cause = [
   records: number,
   flow: string,
 ];
+
+/** How many records have an answer with this label. */
+export type Label = [number: number, flow: number, label: string];
+/** The fields of a record or an answer; a value without fields is one without a name. */
+export type Fields = [name: string, text: string][];
 
 /** What every message may have: the run that it is of, the view it is for, the request it answers. */
 export interface Addressed {
@@ -267,6 +276,10 @@ export interface RunTick extends Tick {
   failed: number;
   flows: FlowLane[];
   causes: Cause[];
+  answers: Label[];
+  labels: number;
+  /** Whether records or answers have not been read yet, for what needs all of them. */
+  unread: boolean;
   remarks: string[];
 }
 
@@ -310,8 +323,8 @@ export interface Step {
   cost: string;
   used: string;
   attempts: Attempt[];
-  inputs: string | null;
-  output: string | null;
+  inputs: Fields | null;
+  output: Fields | null;
 }
 
 export interface Trouble {
@@ -330,8 +343,8 @@ export interface Detail extends Addressed {
   why: string;
   trouble: Trouble | null;
   steps: Step[];
-  record: string | null;
-  output: string | null;
+  record: Fields | null;
+  output: Fields | null;
 }
 
 export interface Csv extends Addressed {
