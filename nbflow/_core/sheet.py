@@ -8,11 +8,10 @@ rows that are looked at and not on the size of the run.
 
 from __future__ import annotations
 
-import heapq
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.entry import FINAL, Called, Item, Opened
 from nbflow._core.lifecycle import State
@@ -95,6 +94,25 @@ class FlowColumns:
         return True
 
 
+class CauseGroup(NamedTuple):
+    """Failures with one error and like messages, wherever they happened.
+
+    ``number`` is that of one of their causes, ``message`` one of their messages;
+    ``steps`` names the flow where no step failed.
+    """
+
+    number: int
+    error: str
+    message: str
+    records: int
+    flows: list[str]
+    steps: list[str]
+
+
+def _records(cause: Cause | CauseGroup) -> int:
+    return cause.records
+
+
 #: Which method of a sheet takes in an entry, by its type. The class fills it; a global
 #: is found faster than an attribute.
 _TAKE: dict[type, Callable[..., None]] = {}
@@ -118,6 +136,8 @@ class Sheet:
         #: The number of failures of each error at each step.
         self.kinds: Counter[tuple[str, str]] = Counter()
         self._numbers: dict[tuple[int, str, str, str], int] = {}
+        #: Causes by error and by what their messages have in common.
+        self._alike: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
 
     def apply(self, entry: Entry) -> None:
         """Take in one more entry."""
@@ -125,10 +145,28 @@ class Sheet:
         if take is not None:
             take(self, entry)
 
-    def worst(self, most: int) -> list[tuple[int, Cause]]:
-        """The causes of most failures, with their numbers."""
-        there = [pair for pair in enumerate(self.causes) if pair[1].records]
-        return heapq.nlargest(most, there, key=lambda pair: pair[1].records)
+    def worst(self) -> list[CauseGroup]:
+        """What failures have in common, wherever they happened, the most frequent first."""
+        found = [self._group(numbers) for numbers in self._alike.values()]
+        return sorted(filter(_records, found), key=lambda group: -group.records)
+
+    def alike(self, number: int) -> list[int]:
+        """The causes with the error of this one and a like message."""
+        return next((each for each in self._alike.values() if number in each), [])
+
+    def _group(self, numbers: list[int]) -> CauseGroup:
+        causes = [
+            cause for cause in map(self.causes.__getitem__, numbers) if cause.records
+        ]
+        first = max(causes, key=_records, default=self.causes[numbers[0]])
+        return CauseGroup(
+            number=numbers[0],
+            error=first.error,
+            message=first.message,
+            records=sum(map(_records, causes)),
+            flows=list(dict.fromkeys(cause.flow for cause in causes)),
+            steps=list(dict.fromkeys(cause.step or cause.flow for cause in causes)),
+        )
 
     def _opened(self, entry: Opened) -> None:
         self.started = entry.at
@@ -173,10 +211,12 @@ class Sheet:
 
     def _failed(self, entry: Item, failed: Failure) -> None:
         flow, step = self._flows[entry.flow], failed.step or ""
-        kind = entry.flow, step, failed.error, pattern_of(failed.message)
+        pattern = pattern_of(failed.message)
+        kind = entry.flow, step, failed.error, pattern
         number = self._numbers.get(kind)
         if number is None:
             number = self._numbers[kind] = len(self.causes)
+            self._alike[failed.error, pattern].append(number)
             self.causes.append(Cause(flow, step, failed.error, failed.message, 0, ""))
         self.cause_of[entry.record, entry.flow] = number
         self._count(number, 1)

@@ -374,6 +374,14 @@ def short(text: str, length: int = 110) -> str:
     return seen(line)
 
 
+def middle(text: str, length: int) -> str:
+    """A text of at most ``length`` characters, cut in its middle: keys often differ at their ends."""
+    if len(text) <= length:
+        return text
+    begin = length // 2
+    return f"{text[:begin]}\u2026{text[begin + 1 - length :]}"
+
+
 #: Seconds that would be rounded to 1 ms, to 1 s and to 100 s, the next unit each.
 _MILLISECOND, _SECOND, _MINUTES = 0.001, 0.9995, 99.95
 

@@ -13,7 +13,7 @@ from nbflow._core import headline
 from nbflow._core.entry import BROKEN, DONE, FINAL, RunState
 from nbflow._core.lifecycle import State
 from nbflow._core.sheet import CODES, WHOLE, Sheet
-from nbflow._core.table import remarks_of, sentence_of, short, why_of
+from nbflow._core.table import pattern_of, remarks_of, sentence_of, short, why_of
 from nbflow._core.usage import short_number
 from nbflow.errors import UsageError
 from nbflow.notebook import table_rows
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from nbflow._core.entry import Called, Failure
-    from nbflow._core.sheet import FlowColumns
-    from nbflow._core.table import Cause
+    from nbflow._core.sheet import CauseGroup, FlowColumns
     from nbflow._run.inspection import FlowView, Inspection, StepView
     from nbflow._run.run import Run
     from nbflow.notebook.live_table import Answer, Message, RowData, Send
@@ -164,6 +163,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
         left = None
         if rate and is_running and state.total is not None:
             left = (rows - ended) / rate
+        groups = sheet.worst()
         return {
             "run": state.run,
             "event": state.event,
@@ -187,8 +187,8 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             "flows": [
                 _lane(sheet.columns[flow], state, flow) for flow in _flows(state)
             ],
-            "causes": [_cause(number, cause) for number, cause in sheet.worst(_CAUSES)],
-            "kinds": sum(1 for cause in sheet.causes if cause.records),
+            "causes": [_cause(group) for group in groups[:_CAUSES]],
+            "kinds": len(groups),
             "remarks": _remarks(state),
             **self._answers(state),
         }
@@ -347,11 +347,19 @@ def _lane(lane: FlowColumns, state: RunState, flow: int) -> RowData:
     return [name, by_code, whole, steps, short(why, 160)]
 
 
-def _cause(number: int, cause: Cause) -> RowData:
-    """Return a cause as it travels: number, place, error, message, records, flow."""
-    place = cause.step or cause.flow
-    message = short(cause.message, 160)
-    return [number, place, cause.error, message, cause.records, cause.flow]
+def _cause(group: CauseGroup) -> RowData:
+    """Return a cause as it travels: number, error, message, records, how many more are like it, flows, steps."""
+    message = short(group.message, 160)
+    alike = group.records - 1 if pattern_of(group.message) != group.message else 0
+    return [
+        group.number,
+        group.error,
+        message,
+        group.records,
+        alike,
+        group.flows,
+        group.steps,
+    ]
 
 
 def _remarks(state: RunState) -> list[str]:

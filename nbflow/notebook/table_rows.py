@@ -19,7 +19,7 @@ from nbflow._core.entry import BROKEN, DONE, FINAL
 from nbflow._core.headline import Answer
 from nbflow._core.lifecycle import State
 from nbflow._core.sheet import CODES, STATES, UNCALLED, WHOLE
-from nbflow._core.table import short
+from nbflow._core.table import middle, seen, short
 from nbflow._core.usage import money
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Query(NamedTuple):
         flow: the number of the flow.
         states: states of rows.
         step: the step at which rows stopped.
-        cause: the number of the cause that they failed of.
+        cause: the number of a cause; they failed of that or of one that is like it.
         answer: the label of what the flow returned.
         sort: one of `SORTS`, or empty for the order of the batch.
         descending: sort from the largest down.
@@ -138,8 +138,8 @@ def _stands(
             track = _track(sheet.columns[flow], query.step, len(state.keys))
             fits[:, column] &= _STOPPED[track]
     if query.cause is not None:
-        causes = sheet.cause_of.items()
-        failed = [place for place, cause in causes if cause == query.cause]
+        causes, alike = sheet.cause_of.items(), set(sheet.alike(query.cause))
+        failed = [place for place, cause in causes if cause in alike]
         fits &= _marked(failed, codes.shape, flows)
     return fits
 
@@ -365,7 +365,7 @@ def row_of(
         attempts, seconds = lane.attempts[record], lane.seconds[record]
     return [
         number,
-        short(state.keys[record], _KEY),
+        seen(middle(state.keys[record], _KEY)),
         flow,
         code,
         _letters(lane, record),

@@ -113,19 +113,37 @@ def test_causes_that_are_kept_up_are_those_that_are_counted_from_scratch():
         entry = Item(record, flow, kind, 101.0, 1.0, None, 1, wrong)
         state.apply(entry)
         sheet.apply(entry)
-    counted = sorted(
-        (cause.flow, cause.step, cause.error, cause.records)
-        for cause in causes_of(state)
-    )
-    assert (
-        sorted(
-            (cause.flow, cause.step, cause.error, cause.records)
-            for _, cause in sheet.worst(100)
-        )
-        == counted
-    )
+    counted = sorted((*cause[:3], cause.records) for cause in causes_of(state))
+    found = [cause for cause in sheet.causes if cause.records]
+    assert sorted((*cause[:3], cause.records) for cause in found) == counted
+    groups = sheet.worst()
+    assert {group.message.partition(" by ")[0] for group in groups} <= {
+        "late",
+        "no 'body'",
+    }
+    assert sum(group.records for group in groups) == len(state.failures)
     assert len(sheet.cause_of) == len(state.failures)
     assert +sheet.kinds == kinds_of(causes_of(state))
+
+
+def test_like_failures_are_one_group_wherever_they_happened():
+    """The same message at twelve steps is one cause, not twelve."""
+    sheet = Sheet()
+    sheet.apply(Opened("r", "e", ("one", "two"), 100.0, "records"))
+    messages = ["late by 3 s", "late by 4 s", "late by 5 s", "no body"]
+    for record, message in enumerate(messages):
+        wrong = failed(f"step{record}", message)
+        sheet.apply(Item(record, record % 2, State.FAILED, 101.0, 1.0, None, 1, wrong))
+    late, other = sheet.worst()
+    assert (late.records, late.flows, late.steps) == (
+        3,
+        ["one", "two"],
+        ["step0", "step1", "step2"],
+    )
+    assert sheet.alike(late.number) == [0, 1, 2]
+    assert (other.records, sheet.alike(other.number)) == (1, [3])
+    sheet.apply(Item(0, 0, State.COMPLETED, 102.0, 1.0))
+    assert sheet.worst()[0].steps == ["step1", "step2"]
 
 
 def test_the_number_of_a_state_is_its_place():

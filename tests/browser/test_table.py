@@ -139,7 +139,7 @@ def test_what_calls_of_models_cost_is_told_and_what_nobody_knows_is_unknown(nb, 
     shown.picture("costs")
     assert [
         text.split("\n") for text in shown.find(".nbf-figure:visible").all_inner_texts()
-    ][2:] == [["$0.30+", "spent"], ["20.2k", "tokens"], ["$0.06", "saved"]]
+    ][1:] == [["$0.30+", "spent"], ["20.2k", "tokens"], ["$0.06", "saved"]]
     assert "$0.30+" in shown.find(".nbf-steplabel").inner_text()
     costs = {row[1]: row[-1] for row in shown.rows()}
     assert costs == {
@@ -168,6 +168,9 @@ def test_a_row_says_what_the_record_was_and_what_came_of_it(nb, opened):
     rows = [{"id": f"t-{n}", "subject": text} for n, text in enumerate(subjects)]
     shown = opened(nb.send(EVENT, rows, key="id"))
     shown.pump(shown.find(".nbf-pill", has_text="2 billing"))
+    assert not shown.find(".nbf-record").first.is_visible(), "nothing to do: folded"
+    shown.page.get_by_role("button", name="Show 3 records").click()
+    shown.pump(shown.find(".nbf-record:visible"))
     assert [row[2:4] for row in shown.rows()] == [
         ["My invoice", "billing confidence 0.9"],
         ["It <i>crashes</i>", "<b>bug</b> confidence 0.9"],
@@ -457,7 +460,7 @@ def test_failures_as_csv_are_safe_for_spreadsheets(shown):
     assert len(rows) == 14
     assert rows[1]["record"] == "'=<img src=x onerror='window.hacked=1'>"
     assert rows[0] | {"attempts": ""} == {
-        "record": [("", "t-0007")],
+        "record": "t-0007",
         "flow": "triage",
         "step": "categorize",
         "state": "FAILED",
@@ -502,7 +505,7 @@ def test_without_a_kernel_nothing_can_be_asked_and_what_the_page_can_do_goes_on(
         tick(
             again=3,
             failed=3,
-            causes=[[0, "categorize", "TimeoutError", "late", 3, "triage"]],
+            causes=[[0, "TimeoutError", "late", 3, 0, ["triage"], ["categorize"]]],
             kinds=1,
         )
     )
@@ -553,29 +556,81 @@ def test_without_a_kernel_nothing_can_be_asked_and_what_the_page_can_do_goes_on(
 
 
 def test_causes_are_told_apart_by_what_differs(opened, tick):
-    """One step in two flows, one error with two messages; what speaks for itself stays short."""
+    """One cause at several steps, one error with two messages; what speaks for itself stays short."""
     shown = opened(None)
     causes = [
-        [0, "fetch", "ConnectionError", "down", 9, "triage"],
-        [1, "fetch", "ConnectionError", "down", 8, "audit"],
-        [2, "label", "ValueError", "no label", 7, "triage"],
-        [3, "label", "ValueError", "no text", 6, "triage"],
-        [4, "save", "KeyError", "'id'", 5, "triage"],
-        [5, "save", "NonRetriableError", "the thread has no text", 4, "triage"],
+        [0, "ConnectionError", "down", 17, 0, ["triage", "audit"], ["fetch", "save"]],
+        [2, "ValueError", "no label", 7, 0, ["triage"], ["label"]],
+        [3, "ValueError", "no 'text'", 6, 5, ["triage"], ["label"]],
+        [4, "KeyError", "'id'", 5, 4, ["triage"], ["save"]],
+        [5, "NonRetriableError", "no text", 4, 0, ["triage"], ["save"]],
     ]
-    shown.hear(tick(causes=causes, kinds=6))
+    shown.hear(tick(causes=causes, kinds=5))
     assert shown.find(".nbf-pill").all_inner_texts() == [
-        "9 ConnectionError at fetch in triage",
-        "8 ConnectionError at fetch in audit",
+        "17 ConnectionError at 2 steps",
         "7 ValueError at label: no label",
-        "6 ValueError at label: no text",
-        "2 more causes",
+        "3 more causes",
     ]
-    shown.page.get_by_role("button", name="2 more causes").click()
+    shown.page.get_by_role("button", name="3 more causes").click()
     shown.find(".nbf-pill", has_text="5 KeyError at save").wait_for()
-    assert (
-        shown.find(".nbf-pill").last.inner_text()
-        == "4 NonRetriableError at save: the thread has no text"
+    assert shown.find(".nbf-pill").all_inner_texts()[2:] == [
+        "6 ValueError at label: no 'text' and 5 like it",
+        "5 KeyError at save",
+        "4 NonRetriableError at save: no text",
+    ]
+
+
+def test_a_run_with_nothing_to_do_is_folded_until_somebody_wants_its_rows(nb, opened):
+    @nf.step
+    def size(text):
+        return len(text)
+
+    shown = opened(size.map(["one", "three", "five", "seven", "eleven"]))
+    shown.pump(shown.page.get_by_role("button", name="Show 5 records"))
+    shown.picture("folded")
+    assert shown.find(".nbf").bounding_box()["height"] <= 160
+    shown.page.get_by_role("button", name="Show 5 records").click()
+    shown.pump(shown.find(".nbf-record:visible"))
+    assert [row[2:4] for row in shown.rows()][1] == ["three", "5"]
+    shown.page.get_by_role("button", name="Hide records").click()
+    assert not shown.find(".nbf-record").first.is_visible()
+
+
+def test_a_run_does_not_fold_under_the_hand_of_its_reader(opened, tick):
+    shown = opened(None)
+    shown.hear(tick(state="RUNNING"))
+    shown.find(".nbf-record").nth(2).click()
+    shown.hear(tick(n=2, state="COMPLETED"))
+    assert shown.find(".nbf-record").nth(2).is_visible()
+
+
+def test_a_long_key_shows_both_its_ends(opened, tick):
+    shown = opened(None, width=700)
+    key = "customer/" + "x" * 90 + "/7781"
+    rows = [[0, key, 0, 4, "4", 1, 0.1, "", "", "words", "billing", ""]]
+    shown.hear(
+        tick(rows=1, pages={"": {"n": 0, "total": 1, "offset": 0, "rows": rows}})
+    )
+    cell = shown.find(".nbf-record .nbf-c-record").first
+    assert cell.inner_text().replace("\n", "") == key
+    end = cell.locator("span").last
+    assert end.inner_text() == "x/7781"
+    box, whole = end.bounding_box(), cell.bounding_box()
+    assert box["x"] + box["width"] <= whole["x"] + whole["width"] + 1
+
+
+def test_a_lane_counts_what_is_done_and_says_the_rest_beside_it(opened, tick):
+    shown = opened(None)
+    ends = {"4": 300, "6": 6, "8": 90, "2": 4}
+    flows = [["triage", ends, 0, [["fetch", {"4": 300, "6": 6, "2": 4}, ""]]]]
+    shown.hear(tick(rows=400, state="CANCELLED", flows=flows))
+    lane = shown.find(".nbf-lane").inner_text().split("\n")
+    assert "300 / 400" in lane
+    assert lane[-1] == "6 failed, 90 cancelled"
+    assert "10 stopped" in lane, "nobody tries again in a run that is over"
+    shown.hear(tick(n=2, rows=400, state="RUNNING", flows=flows))
+    assert {"6 stopped", "4 trying again"} <= set(
+        shown.find(".nbf-lane").inner_text().split("\n")
     )
 
 
@@ -638,6 +693,8 @@ def test_an_ended_run_without_records_has_none(opened, tick):
             pages={"": {"n": 0, "total": 0, "offset": 0, "rows": []}},
         )
     )
+    shown.page.get_by_role("button", name="Show 0 records").click()
+    shown.find(".nbf-empty:visible").wait_for()
     assert shown.find(".nbf-empty").inner_text() == "No records."
     assert shown.find(".nbf-figure").first.inner_text().split() == [
         "\u2013",

@@ -6,34 +6,26 @@ import { tellApart } from "../../nbflow/notebook/page/run.js";
 
 /**
  * @param {string} error
- * @param {string} step
- * @param {string} flow
+ * @param {string[]} steps
  * @param {string} message
+ * @param {number} [alike]
  * @returns {Cause}
  */
-const cause = (error, step, flow, message) => [0, step, error, message, 1, flow];
+const cause = (error, steps, message, alike = 0) => [0, error, message, 1, alike, ["f"], steps];
 
-test("a cause says its step, and its flow and message only where another one is like it", () => {
+test("a cause says where it is, and its message only where another one has the same error", () => {
   const causes = [
-    cause("KeyError", "fetch", "triage", "id"),
-    cause("KeyError", "save", "triage", "id"),
-    cause("KeyError", "save", "audit", "id"),
-    cause("OSError", "save", "audit", "disk full"),
-    cause("OSError", "save", "audit", "no such file"),
+    cause("KeyError", ["fetch"], "id"),
+    cause("OSError", ["save"], "disk full"),
+    cause("OSError", ["save", "fetch", "ask"], "no file 'a'", 4),
   ];
   assert.deepEqual(
     causes.map((one) => tellApart(one, causes)),
-    [
-      " at fetch",
-      " at save in triage",
-      " at save in audit",
-      " at save: disk full",
-      " at save: no such file",
-    ],
+    [" at fetch", " at save: disk full", " at 3 steps: no file 'a' and 4 like it"],
   );
 });
 
 test("an error that an author raised on purpose is told by its message", () => {
-  const refused = cause("NonRetriableError", "save", "triage", "the thread has no text");
+  const refused = cause("NonRetriableError", ["save"], "the thread has no text");
   assert.equal(tellApart(refused, [refused]), " at save: the thread has no text");
 });

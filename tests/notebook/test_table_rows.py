@@ -92,7 +92,7 @@ def test_words_are_looked_for_in_errors_too(run):
 
 def test_a_cause_chooses_its_failures(run):
     with run.reader.look() as (_, sheet):
-        numbers = {cause.error: number for number, cause in sheet.worst(9)}
+        numbers = {group.error: group.number for group in sheet.worst()}
     assert {row[1] for row in chosen(run, cause=numbers["TimeoutError"])} == {
         f"K{n}" for n in range(50) if n % 7 == 3
     }

@@ -265,6 +265,7 @@ export class HistoryView extends LiveView {
     this.opened = run;
     show(this.panel, true);
     this.child = new RunView(partOf(this.model, run), this.nest);
+    this.child.wantsRows = true;
     const compare = () => this.compare([run]);
     this.child.header.append(
       button("nbf-quiet", "Compare with the run before", compare),

@@ -15,6 +15,7 @@ import { whole } from "./numbers.js";
  * @property {Bar} bar
  * @property {HTMLElement} number
  * @property {HTMLElement} cost
+ * @property {HTMLElement} waiting
  * @property {HTMLButtonElement} stopped
  */
 
@@ -33,12 +34,22 @@ import { whole } from "./numbers.js";
 
 /** @typedef {Pick<RunQuery, "flow" | "step">} Place what a lane filters by */
 
-const ENDED = ["COMPLETED", "CACHED", "FAILED", "TIMED_OUT", "CANCELLED", "INTERRUPTED"];
+const DONE = ["COMPLETED", "CACHED"];
+/** What is told beside the records that are done. */
+const BESIDE = ["FAILED", "TIMED_OUT", "CANCELLED", "INTERRUPTED"];
 
 export class Lanes {
   /** @type {Lane[]} */
   lanes = [];
-  node = h("div", { class: "nbf-lanes", role: "group", "aria-label": "Flows and their steps" });
+  isMoving = false;
+  more = h("div", { class: "nbf-more nbf-faint", hidden: true });
+  node = h("div", {
+    class: "nbf-lanes",
+    role: "group",
+    "aria-label": "Flows and their steps",
+    tabindex: "-1",
+    onscroll: () => this.drawMore(),
+  });
 
   /**
    * @param {States} states
@@ -52,12 +63,26 @@ export class Lanes {
   }
 
   /** @param {RunTick} head */
-  draw({ flows, rows }) {
+  draw({ flows, rows, state }) {
     const total = flows.length ? rows / flows.length : 0;
+    this.isMoving = state === "RUNNING";
     for (const [flow, told] of flows.entries()) {
       this.lanes[flow] ??= this.add(flow, told[0]);
       this.drawLane(this.lanes[flow], flow, told, total);
     }
+    this.drawMore();
+  }
+
+  /** Say how many lanes are below those that fit. */
+  drawMore() {
+    const { clientHeight, scrollHeight, scrollTop } = this.node;
+    const bottom = scrollTop + clientHeight;
+    const isScrolled = scrollHeight > clientHeight + 1;
+    const below = isScrolled
+      ? this.lanes.filter(({ node }) => node.offsetTop - this.node.offsetTop + 12 > bottom).length
+      : 0;
+    text(this.more, below ? `${below} more below` : "");
+    show(this.more, below > 0);
   }
 
   /** @param {number} flow @param {string} name */
@@ -89,10 +114,14 @@ export class Lanes {
    * @param {number} total records
    */
   drawLane(lane, flow, [, counts, wholes, steps, why], total) {
-    const broken = this.states.sum(counts, "FAILED", "TIMED_OUT");
     attr(lane.title, "aria-pressed", this.query.flow === flow);
-    text(lane.sum, `${whole(this.states.sum(counts, ...ENDED))} / ${whole(total)}`);
-    text(lane.trouble, broken ? `${whole(broken)} failed` : "");
+    text(lane.sum, `${whole(this.states.sum(counts, ...DONE))} / ${whole(total)}`);
+    const beside = BESIDE.filter((name) => counts[this.states.code(name)]);
+    const told = beside.map((name) => {
+      const code = this.states.code(name);
+      return `${whole(counts[code])} ${this.states.looks[code].word}`;
+    });
+    text(lane.trouble, told.join(", "));
     text(lane.why, why ? `Ran because ${why}` : "");
     show(lane.why, Boolean(why));
     // A flow whose steps nobody has met yet, or that calls none, is one bar.
@@ -122,6 +151,7 @@ export class Lanes {
       bar: new Bar("nbf-stepbar"),
       number: h("span"),
       cost: h("span"),
+      waiting: h("span"),
       stopped: h("button", {
         type: "button",
         class: "nbf-stopped nbf-s-failed",
@@ -129,7 +159,15 @@ export class Lanes {
       }),
     };
     const name = h("span", { class: "nbf-stepname", title: step }, step);
-    const label = h("div", { class: "nbf-steplabel" }, name, part.number, part.stopped, part.cost);
+    const label = h(
+      "div",
+      { class: "nbf-steplabel" },
+      name,
+      part.number,
+      part.waiting,
+      part.stopped,
+      part.cost,
+    );
     part.node.append(part.bar.node, label);
     lane.track.append(part.node);
     lane.steps.set(step, part);
@@ -168,7 +206,9 @@ export class Lanes {
   drawStep(part, step, { completed, cached, running, retrying, broken, ended }, total) {
     const css = (/** @type {string} */ name) => this.states.named(name).css;
     const done = completed + cached;
-    const stopped = broken + retrying + ended;
+    // What waits for its next attempt in a run that is over has stopped.
+    const waiting = this.isMoving ? retrying : 0;
+    const stopped = broken + ended + retrying - waiting;
     part.bar.draw(
       [
         [css("COMPLETED"), completed],
@@ -181,8 +221,10 @@ export class Lanes {
       `${step || "flow"}: ${whole(done)} of ${whole(total)} done, ${whole(stopped)} stopped here`,
     );
     text(part.number, step ? whole(done) : "");
+    show(part.waiting, Boolean(step) && waiting > 0);
+    text(part.waiting, `${whole(waiting)} trying again`);
     show(part.stopped, Boolean(step) && stopped > 0);
-    text(part.stopped, `${whole(stopped)} ${retrying && !broken ? "trying again" : "stopped"}`);
+    text(part.stopped, `${whole(stopped)} stopped`);
     attr(part.stopped, "aria-label", `Show the ${whole(stopped)} records that stopped at ${step}`);
   }
 }

@@ -12,7 +12,7 @@ import { Tiles, toggled } from "./tiles.js";
 import { trackBar } from "./track.js";
 
 /**
- * @import { Answer, Cause, Column, Detail, Label, Model, Pending, Row } from "./types.js"
+ * @import { Answer, Cause, Column, Detail, FlowLane, Label, Model, Pending, Row } from "./types.js"
  * @import { RunQuery, RunTick } from "./types.js"
  */
 
@@ -66,8 +66,9 @@ export const BAR = [
 ];
 const LARGEST_FIRST = ["seconds", "attempts", "cost"];
 const RATES = 40; // that the line beside the rate is drawn of
-const CAUSES = 4; // that are shown until one asks for more
+const CAUSES = 2; // that are shown until one asks for more
 const LABELS = 6; // likewise
+const KEY_END = 6; // characters of a key that are always shown
 
 /** @param {string} word */
 function figureOf(word) {
@@ -84,9 +85,12 @@ export class RunView extends LiveView {
   rates = [];
   showsAllCauses = false;
   showsAllLabels = false;
+  /** Does a person want the rows shown or folded away? @type {boolean | null} */
+  wantsRows = null;
 
   stop = button("nbf-stop", "Stop", () => this.act("stop"), "slash");
   rerunFailed = button("", "Rerun failed", () => this.act("rerun_failed"), "again");
+  unfold = button("nbf-quiet nbf-own", "Show records", () => this.fold(!this.isFolded), "down");
   badge = h("span", { class: "nbf-runstate" });
   title = h("span", { class: "nbf-title" });
   about = h("span", { class: "nbf-faint nbf-about" });
@@ -133,12 +137,21 @@ export class RunView extends LiveView {
     saved.node.title = "by what was remembered";
     const figures = [rate, left, cost, tokens, saved].map((figure) => figure.node);
     const gap = h("span", { class: "nbf-gap" });
-    this.header.append(this.badge, this.title, this.about, gap, this.rerunFailed, this.stop);
+    this.header.append(
+      this.badge,
+      this.title,
+      this.about,
+      gap,
+      this.unfold,
+      this.rerunFailed,
+      this.stop,
+    );
     const actions = h("div", { class: "nbf-actions" }, this.clear, this.rerunShown, this.download);
     this.place(
       h("div", { class: "nbf-numbers" }, this.tiles.node, ...figures),
       this.bar.node,
       this.lanes.node,
+      this.lanes.more,
       h("div", { class: "nbf-toolbar" }, this.search, this.answers.node, this.causes.node, actions),
       h("div", { class: "nbf-split" }, this.grid.node, this.panel.node),
     );
@@ -185,6 +198,7 @@ export class RunView extends LiveView {
   draw(head) {
     this.drawHead(head);
     this.drawButtons(head);
+    this.drawFold(head);
     this.drawFigures(head);
     this.drawSpark(head);
     this.drawTiles(head);
@@ -194,8 +208,35 @@ export class RunView extends LiveView {
     this.drawCount(head);
     this.root.classList.toggle("nbf-oneflow", head.flows.length < 2);
     this.root.classList.toggle("nbf-costs", head.costs);
+    this.root.classList.toggle("nbf-stepped", head.flows.some(hasSteps));
     this.root.classList.toggle("nbf-textless", this.isTextless);
     this.grid.draw(this.query, emptyWords(head), this.opened !== null && this.isWide);
+  }
+
+  /**
+   * Are the rows folded away? Those of a run that has nothing to tell are, until a person
+   * wants them.
+   */
+  get isFolded() {
+    const { latest } = this;
+    const isTouched = !this.isPlain || this.opened !== null;
+    const isQuiet = latest?.state === "COMPLETED" && latest.again === 0;
+    return this.wantsRows === null ? isQuiet && !isTouched : !this.wantsRows;
+  }
+
+  /** @param {boolean} away */
+  fold(away) {
+    this.wantsRows = !away;
+    this.paint();
+  }
+
+  /** @param {RunTick} head */
+  drawFold(head) {
+    const isFolded = this.isFolded;
+    this.root.classList.toggle("nbf-folded", isFolded);
+    show(this.unfold, isFolded || this.wantsRows === true);
+    relabel(this.unfold, isFolded ? `Show ${several(head.records, "record")}` : "Hide records");
+    attr(this.unfold, "aria-expanded", !isFolded);
   }
 
   /** Is it under way, as far as one hears? @param {RunTick} head */
@@ -216,7 +257,9 @@ export class RunView extends LiveView {
       this.badge.replaceChildren(chip(this.states.run(head.state)));
     }
     text(this.title, head.event);
-    text(this.about, `run ${head.run} · ${this.tookOf(head)}`);
+    // The sentence of a run that has ended says how long it took.
+    const time = head.state === "RUNNING" ? ` · ${this.tookOf(head)}` : "";
+    text(this.about, `run ${head.run}${time}`);
     this.root.classList.toggle("nbf-running", this.isMoving(head));
     const silent = `The kernel does not answer: this is how the run stood. What is done is on disk: nf.open_run("${head.run}") shows it.`;
     this.warn(this.isDead ? silent : head.remarks.join(" "));
@@ -245,13 +288,8 @@ export class RunView extends LiveView {
   drawFigures(head) {
     const { rate: pace, left, cost, tokens, saved } = this.figures;
     text(pace.number, rate(head.rate));
-    if (head.state === "RUNNING") {
-      text(left.number, head.left == null ? "–" : duration(head.left) || "0 s");
-      text(left.label, "left");
-    } else {
-      text(left.number, this.tookOf(head));
-      text(left.label, "took");
-    }
+    text(left.number, head.left == null ? "–" : duration(head.left) || "0 s");
+    show(left.node, head.state === "RUNNING");
     for (const [figure, value] of /** @type {const} */ ([
       [cost, head.cost],
       [tokens, head.tokens],
@@ -332,12 +370,12 @@ export class RunView extends LiveView {
 
   /** @param {Cause} cause @param {Cause[]} causes */
   causePill(cause, causes) {
-    const [number, step, error, message, records] = cause;
+    const [number, error, message, records, , flows, steps] = cause;
     const isPressed = this.query.cause === number;
     return {
       key: number,
       isPressed,
-      title: `${error} at ${step}: ${message}`,
+      title: `${error} at ${steps.join(", ")} in ${flows.join(", ")}: ${message}`,
       act: () => this.filter({ cause: isPressed ? null : number }),
       content: [
         h("b", {}, whole(records)),
@@ -421,8 +459,7 @@ export class RunView extends LiveView {
       cells;
     const look = this.states.looks[state];
     stateCell.replaceChildren(chip(look));
-    text(keyCell, key);
-    keyCell.title = key;
+    fillKey(keyCell, key);
     text(flowCell, this.latest?.flows[flow]?.[0] ?? "");
     trackCell.replaceChildren(trackBar(this.states, state, track));
     text(tryCell, attempts ? String(attempts) : "");
@@ -480,6 +517,21 @@ export class RunView extends LiveView {
 }
 
 /**
+ * A key, cut in its middle where there is no room: keys often differ at their ends.
+ *
+ * @param {HTMLElement} cell
+ * @param {string} key
+ */
+function fillKey(cell, key) {
+  const end = key.length > 2 * KEY_END ? key.length - KEY_END : key.length;
+  cell.replaceChildren(
+    h("span", { class: "nbf-keyhead" }, key.slice(0, end)),
+    h("span", {}, key.slice(end)),
+  );
+  cell.title = key;
+}
+
+/**
  * What the flow returned, or what went wrong.
  *
  * @param {HTMLElement} cell
@@ -498,6 +550,15 @@ function fillAnswer(cell, message, label, rest) {
   cell.title = message || [label, rest].filter(Boolean).join(", ");
 }
 
+/**
+ * Does its lane say more than the bar of the run? Not that of a map, nor of a flow without steps.
+ *
+ * @param {FlowLane} lane
+ */
+function hasSteps([name, , , steps, why]) {
+  return Boolean(why) || steps.length > 1 || (steps.length === 1 && steps[0][0] !== name);
+}
+
 /** What stands in a table without rows. @param {RunTick} head */
 function emptyWords(head) {
   if (head.rows) return "No record fits the filter.";
@@ -505,16 +566,16 @@ function emptyWords(head) {
 }
 
 /**
- * Where a cause is, by no more than it takes to tell it from the others.
+ * Where a cause is; and its message, where another one has the same error.
  *
  * @param {Cause} cause
  * @param {Cause[]} causes
  */
-export function tellApart([, step, error, message, , flow], causes) {
-  const alike = causes.filter((other) => other[1] === step && other[2] === error);
-  const here = alike.filter((other) => other[5] === flow);
-  const place = ` at ${step}${here.length < alike.length ? ` in ${flow}` : ""}`;
+export function tellApart([, error, message, , alike, , steps], causes) {
+  const place = steps.length > 1 ? ` at ${steps.length} steps` : ` at ${steps[0]}`;
+  const others = causes.filter((other) => other[1] === error);
   // NonRetriableError says nothing, its message does.
-  const isVague = here.length > 1 || error === "NonRetriableError";
-  return isVague ? `${place}: ${message}` : place;
+  if (others.length < 2 && error !== "NonRetriableError") return place;
+  const like = alike ? ` and ${whole(alike)} like it` : "";
+  return `${place}: ${message}${like}`;
 }

@@ -225,11 +225,13 @@ export type FlowLane = [
 export type StepLane = [step: string, counts: Counts, cost: string];
 export type Cause = [
   number: number,
-  step: string,
   error: string,
   message: string,
   records: number,
-  flow: string,
+  /** How many more have messages like it, where messages differ at all. */
+  alike: number,
+  flows: string[],
+  steps: string[],
 ];
 
 /** How many records have an answer with this label. */
