@@ -14,16 +14,15 @@ from nbflow._core.usage import NOTHING, Usage
 from nbflow._run.batch import Batch, columns_of
 from nbflow._run.run import Run
 from nbflow.errors import UsageError
+from nbflow.quality.label_column import LABEL, label_column
 
 if TYPE_CHECKING:
     from nbflow._core.decision import Decision
     from nbflow._core.entry import RunState
     from nbflow._run.batch import Key, Row
+    from nbflow._run.results import Columns
+    from nbflow.quality.label_column import Column
 
-    Columns = dict[str, list[object]]
-
-#: What the field of a label is called, where a value has several.
-LABEL = "label"
 #: Fields that are kept beside the label.
 _BESIDE = ("confidence", "reason")
 
@@ -61,6 +60,7 @@ class Answers:
         decided: what people said about the records, by number.
         spent: what it took.
         run: the run that they come from.
+        is_named: whether a name says that these are the labels, see `Column`.
     """
 
     name: str
@@ -76,6 +76,7 @@ class Answers:
     decided: dict[int, Decision] = dataclasses.field(default_factory=dict)
     spent: Spent | None = None
     run: Run | None = None
+    is_named: bool = True
 
     def column(self, name: str) -> list[object]:
         """A column of the records.
@@ -102,17 +103,23 @@ class Answers:
         ]
 
 
-def answers_of(source: object, column: str | None = None, key: Key = None) -> Answers:
+def answers_of(
+    source: object,
+    column: str | None = None,
+    key: Key = None,
+    truth: str | None = None,
+) -> Answers:
     """The labels in a run, a frame or a column.
 
     Args:
         source: what holds them.
-        column: of a run a column of its results (``"triage.label"``), found by itself
-            where there is only one; of a frame the column.
+        column: of a run a column of its results (``"triage.label"``), see
+            `label_column`; of a frame the column.
         key: what identifies the rows of a frame.
+        truth: what the true labels are called, if they have a name.
     """
     if isinstance(source, Run):
-        return _of_run(source, column)
+        return _of_run(source, column, truth)
     batch = Batch(source, key) if _has_columns(source) else Batch(source, values=True)
     numbered = list(batch.numbered())
     rows = [row for _, times, row in numbered if times == 1]
@@ -178,11 +185,12 @@ def _beside_column(batch: Batch, rows: list[Row], column: str | None) -> Columns
     }
 
 
-def _of_run(run: Run, column: str | None) -> Answers:
+def _of_run(run: Run, column: str | None, truth: str | None) -> Answers:
     state = run.reader.state()
-    everything = list(range(len(state.keys)))
-    flow, field_, values = _chosen(run, state, column, everything)
-    labels, beside = _labels(values, field_)
+    chosen = label_column(run, column, truth)
+    flow = chosen.flow
+    values = chosen.columns.get(chosen.name, [None] * len(state.keys))
+    labels = [text_of(value) for value in values]
     batch, places = run.reader.rows(state)
     rows = None
     if batch is not None:
@@ -193,103 +201,36 @@ def _of_run(run: Run, column: str | None) -> Answers:
             ended = state.item(number, flow)
             missing[number] = "no label" if ended in DONE else str(ended)
     about = run.reader.decided(state, batch)
-    name = state.flows[flow]
     return Answers(
-        name=f"{name}.{field_}" if field_ else name,
-        flow=name,
-        field=field_,
+        name=chosen.name,
+        flow=chosen.flow_name,
+        field=chosen.field,
         keys=list(state.keys),
         labels=labels,
         missing=missing,
         rows=rows,
         places=places,
         named=bool(batch is None or batch.key or batch.labels),
-        beside=beside,
+        beside=_beside(chosen),
         decided={
             record: decision
             for (record, at), decision in about.items()
-            if at == flow and decision.field == field_
+            if at == flow and decision.field == chosen.field
         },
         spent=_spent(run, state, flow),
         run=run,
+        is_named=chosen.is_named,
     )
 
 
-class _Column(NamedTuple):
-    """A column of a run that may hold labels: flow, field, the flow's values."""
-
-    flow: int
-    field: str
-    values: list[object]
-
-
-def _chosen(
-    run: Run,
-    state: RunState,
-    column: str | None,
-    records: list[int],
-) -> _Column:
-    """What ``column`` names; without one the only column that holds labels.
-
-    Raises:
-        UsageError: there is no such column, or several may hold labels.
-    """
-    fitting: list[_Column] = []
-    offered: list[str] = []
-    for flow, name in enumerate(state.flows):
-        if column is not None and column != name and not column.startswith(f"{name}."):
-            continue
-        values = run.reader.values(state, flow, records)
-        first = next((value for value in values if value is not None), None)
-        fields = fields_of(first)
-        if fields is None:
-            offered.append(name)
-        else:
-            offered += [f"{name}.{part}" for part in fields]
-        wanted = (column or "").removeprefix(name).removeprefix(".")
-        field = _field(wanted, first)
-        if field is not None:
-            fitting.append(_Column(flow, field, values))
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
-        said = "has several columns that may hold labels"
-    elif column:
-        said = "has no such column"
-    else:
-        said = "has no column that holds labels"
-    example = offered[0] if offered else state.flows[0]
-    there_are = f" There are {', '.join(map(repr, offered))}." if offered else ""
-    raise UsageError(f"Run {run.id} {said}: say which, column={example!r}.{there_are}")
-
-
-def _field(wanted: str, value: object) -> str | None:
-    """The field of a value that holds the label: the ``wanted`` one, if it names one.
-
-    Returns:
-        Empty if the value itself is the label; ``None`` if the value has no such field.
-    """
-    if value is None:
-        # No record has a value yet: whatever is wanted may be there.
-        return wanted or LABEL
-    fields = fields_of(value)
-    if fields is None:
-        return None if wanted else ""
-    field = wanted or LABEL
-    return field if field in fields else None
-
-
-def _labels(values: list[object], name: str) -> tuple[list[str | None], Columns]:
-    """The labels in a field of values, and what the values say beside them."""
-    if not name:
-        return [text_of(value) for value in values], {}
-    parts = [fields_of(value) or {} for value in values]
-    beside: Columns = {}
+def _beside(chosen: Column) -> Columns:
+    """What a flow says beside its labels."""
+    beside = {}
     for field in _BESIDE:
-        said = [part.get(field) for part in parts]
+        said = chosen.columns.get(f"{chosen.flow_name}.{field}", [])
         if any(one is not None for one in said):
             beside[field] = said
-    return [text_of(part.get(name)) for part in parts], beside
+    return beside
 
 
 def _spent(run: Run, state: RunState, flow: int) -> Spent:

@@ -23,6 +23,7 @@ from nbflow.quality.metrics import (
     scores,
     sklearn_metrics,
 )
+from nbflow.quality.truth import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nbflow._run.batch import Key
-    from nbflow.quality.answers import Answers, Columns, Spent
+    from nbflow._run.results import Columns
+    from nbflow.quality.answers import Answers, Spent
     from nbflow.quality.matching import CommonRecord, Matching
     from nbflow.quality.metrics import Counts, Floats
 
@@ -282,7 +284,8 @@ def compare(
             ``first``; or ``{key: label}``. Left out: what people decided in a review,
             if anything.
         column: which column holds the labels (``"triage.label"``), or one for each of
-            the two; of runs found by itself where there is one.
+            the two; by default, of runs, the one that is called like the truth, else
+            the only one that may hold labels.
         names: what to call the two; by default their columns, or A and B where those
             are the same.
         labels: the taxonomy, as list, dict, Enum or Literal; by default the labels that
@@ -304,8 +307,9 @@ def compare(
         column_of_first = column_of_second = column
     else:
         column_of_first, column_of_second = column
-    one = answers_of(first, column_of_first, key)
-    two = answers_of(second, column_of_second, key)
+    called = name_of(truth)
+    one = answers_of(first, column_of_first, key, called)
+    two = answers_of(second, column_of_second, key, called)
     matching = matched(one, two, truth)
     sides = _Sides(one, two, _names(one, two, names))
     return _compared(sides, matching, labels, seed)

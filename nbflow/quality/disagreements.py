@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from nbflow.quality.answers import Answers, Columns
+    from nbflow._run.results import Columns
+    from nbflow.quality.answers import Answers
 
 
 def frame_of(

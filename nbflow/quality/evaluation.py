@@ -16,7 +16,7 @@ from nbflow.quality.confusion import Confusion, confusion, matrix
 from nbflow.quality.disagreements import frame_of, said_of
 from nbflow.quality.labels import labels_of
 from nbflow.quality.metrics import Interval, Scores, percent, scores, sklearn_metrics
-from nbflow.quality.truth import truths_of
+from nbflow.quality.truth import name_of, truths_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nbflow._run.batch import Key
-    from nbflow.quality.answers import Answers, Columns, Spent
+    from nbflow._run.results import Columns
+    from nbflow.quality.answers import Answers, Spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +221,8 @@ def evaluate(
             Series by its index, if that holds the keys); or ``{key: label}``. Left out:
             what people decided in a review.
         column: of a run the column of its results that holds the labels
-            (``"triage.label"``), found by itself where there is one; of a frame its
-            column.
+            (``"triage.label"``); by default the one that is called like the truth,
+            else the only one that may hold labels. Of a frame its column.
         labels: the taxonomy, as list, dict, Enum or Literal; by default the labels that
             the truth has.
         key: the column or columns that identify the rows of a frame.
@@ -232,11 +233,11 @@ def evaluate(
         95 % interval), ``.to_frame()`` by label, ``.confusion``, ``.disagreements``.
 
     Raises:
-        UsageError: there is nothing to compare, the column is not there, or
-            scikit-learn is not installed.
+        UsageError: there is nothing to compare, the column is not there or may be one
+            of several, or scikit-learn is not installed.
     """
     sklearn_metrics()
-    answers = answers_of(source, column, key)
+    answers = answers_of(source, column, key, name_of(truth))
     true, where = truths_of(answers, truth)
     if not where:
         raise UsageError(
@@ -318,6 +319,12 @@ def evaluation(
         )
     truths = [record.true for record in scored]
     said = [record.given for record in scored]
+    if not answers.is_named and labels and not {*said} & {*labels}:
+        raise UsageError(
+            f"No answer in {answers.name} is one of the labels of the truth, such as "
+            f"{labels[0]!r}. If it holds the labels all the same, say so: "
+            f"column={answers.name!r}."
+        )
     support = Counter(truths)
     most, times = support.most_common(1)[0]
     unanswered = answers.missing.keys() & {

@@ -391,8 +391,8 @@ def review(
             All when left out.
         choices: the labels to choose from: list, dict of label -> description, Enum or
             Literal. By default those that the run gave, the most frequent first.
-        column: the column of the results that holds the labels, found by itself where
-            there is one.
+        column: the column of the results that holds the labels; by default the only one
+            that may hold labels.
         text: the column or columns to show; by default the whole record. Decisions are
             about what is shown here: show what decides, and leave out what changes from
             day to day.

@@ -58,6 +58,12 @@ def truths_of(answers: Answers, truth: object) -> Truth:
     return Truth(_by_row(answers, given), where)
 
 
+def name_of(truth: object) -> str | None:
+    """What the true labels are called: their column, or a Series by its own name."""
+    name = truth if isinstance(truth, str) else getattr(truth, "name", None)
+    return name if isinstance(name, str) else None
+
+
 def _corrected(answers: Answers, labels: Sequence[object], where: str) -> Truth:
     """Labels with those that people decided in a review in their place."""
     people = answers.decided

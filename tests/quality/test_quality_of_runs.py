@@ -266,7 +266,8 @@ def test_what_cannot_be_told_is_asked_for(nb, replay, complaints):
     ):
         nf.evaluate(run, "prodct")
     with pytest.raises(
-        nf.UsageError, match=r"no such column: say which, column='triage\.label'"
+        nf.UsageError,
+        match=r"has no column 'triage\.lable': say which, column='triage\.label'",
     ):
         nf.evaluate(run, "product", column="triage.lable")
     with pytest.raises(nf.UsageError, match="has 3 labels and there are 20 rows"):
@@ -298,6 +299,101 @@ def test_what_cannot_be_told_is_asked_for(nb, replay, complaints):
         match=r"several columns that may hold labels: .* 'triage\.confidence', 'language\.label'",
     ):
         nf.evaluate(run, "product")
+
+
+@pytest.fixture
+def understood(nb):
+    """Two flows: one gives several fields, the other drafts a letter."""
+
+    @nf.flow(on=EVENT)
+    def understand(record):
+        return {"sentiment": record["mood"], "topic": "bug", "score": 0.5}
+
+    @nf.flow(on=EVENT)
+    def reply(record):
+        return f"Dear customer, thank you for the {record['mood']} words."
+
+    records = [
+        {"mood": mood, "sentiment": "good", "urgent": "no"} for mood in ("good", "bad")
+    ]
+    return nb.send(EVENT, records)
+
+
+@pytest.mark.parametrize(
+    ("truth", "column"),
+    [
+        ("sentiment", None),
+        (pd.Series(["good", "good"], name="sentiment"), None),
+        ({0: "good", 1: "good"}, "sentiment"),
+        (["good", "good"], "understand.sentiment"),
+    ],
+    ids=["column", "series", "field", "full name"],
+)
+def test_the_column_that_is_called_like_the_truth_is_scored(understood, truth, column):
+    found = nf.evaluate(understood, truth, column=column)
+    assert (found.name, found.accuracy.value) == ("understand.sentiment", 0.5)
+    compared = nf.compare(understood, understood, truth=truth, column=column)
+    assert compared.first.accuracy.value == 0.5
+
+
+def test_where_several_columns_may_be_meant_none_is_taken(understood):
+    listed = r"There are 'understand\.sentiment', 'understand\.topic', .*, 'reply'"
+    with pytest.raises(nf.UsageError, match=f"several columns that may .*{listed}"):
+        nf.evaluate(understood, "urgent")
+    with pytest.raises(nf.UsageError, match=f"several columns that may .*{listed}"):
+        nf.compare(understood, understood)
+    with pytest.raises(nf.UsageError, match=f"several columns that may .*{listed}"):
+        nf.review(understood)
+    with pytest.raises(
+        nf.UsageError, match=r"no column 'sentimnt': .*'understand\.sentiment'"
+    ):
+        nf.evaluate(understood, "sentiment", column="sentimnt")
+    with pytest.raises(nf.UsageError, match="no column 'understand': say which"):
+        nf.evaluate(understood, "sentiment", column="understand")
+
+
+def test_a_name_that_two_flows_give_is_no_answer(nb):
+    @nf.flow(on=EVENT)
+    def one(record):
+        return {"topic": "a", "note": ""}
+
+    @nf.flow(on=EVENT)
+    def two(record):
+        return {"topic": "a"}
+
+    run = nb.send(EVENT, [{"topic": "a"}])
+    with pytest.raises(nf.UsageError, match="several columns that may hold labels"):
+        nf.evaluate(run, "topic")
+    with pytest.raises(nf.UsageError, match="several columns 'topic'"):
+        nf.evaluate(run, "topic", column="topic")
+    assert nf.evaluate(run, "topic", column="two.topic").name == "two.topic"
+
+
+def test_a_flow_without_values_is_no_column_and_one_that_shares_the_truths_name_is(nb):
+    @nf.flow(on=EVENT)
+    def product(record):
+        return {"label": "card", "reason": "it says so"}
+
+    @nf.flow(on=EVENT)
+    def save(record):
+        return None
+
+    run = nb.send(EVENT, [{"product": "card", "kind": "card"}])
+    assert nf.evaluate(run, "product").name == "product.label"
+    assert nf.evaluate(run, "kind").name == "product.label"
+
+
+def test_the_only_column_is_no_label_if_it_says_nothing_of_what_the_truth_says(nb):
+    @nf.flow(on=EVENT)
+    def reply(record):
+        return "Dear customer"
+
+    run = nb.send(EVENT, [{"sentiment": "good"}])
+    with pytest.raises(
+        nf.UsageError, match="No answer in reply is one of the labels of the truth"
+    ):
+        nf.evaluate(run, "sentiment")
+    assert nf.evaluate(run, "sentiment", column="reply").accuracy.value == 0
 
 
 def test_nothing_in_a_label_or_a_record_becomes_html(nb):
