@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from nbflow._core.policy import http_status, retry_after
 from nbflow.errors import StepTimeoutError
 from nbflow.llm.model import AnswerError, Reply, StopError, Tokens
+from nbflow.llm.request_size import RequestSize
 
 if TYPE_CHECKING:
     import threading
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 #: Seconds for which a request waits for more texts to come with it.
 _MOMENT = 0.05
-#: Texts without an answer are asked about again in requests this many times smaller.
-_FEWER = 4
 #: Characters of a token, and tokens of an answer, roughly: an estimate of what a
 #: request uses, before it is sent.
 _TOKEN, _ANSWER = 4, 60
@@ -111,11 +110,13 @@ class Batcher:
         self._model = model
         self._prompt = prompt
         self._limiter = limiter
-        self._batch = batch
+        self._size = RequestSize(batch)
         self._free = places
         self._timeout = timeout
         #: The step's: calls that failed together are to come back together.
         self.policy: Policy | None = None
+        #: Why fewer texts than asked for go with one request, if they do.
+        self.remark = ""
         #: By company.
         self._waiting: dict[int, deque[Question]] = {}
         #: The companies that have waited for more: fewer texts are enough for these.
@@ -152,7 +153,7 @@ class Batcher:
         if run is not None and run in self._stopped:
             raise StopError(*self._stopped[run].args)
         complaint, _ = self._failed.get(text, ("", 0))
-        question = Question(text, run, complaint, self._batch)
+        question = Question(text, run, complaint, self._size.most)
         self._join([question], clock)
         try:
             answer = await question.answer
@@ -239,7 +240,8 @@ class Batcher:
             self._limiter.settle(reply.tokens.input + reply.tokens.output - estimate)
             for place, question in enumerate(group):
                 question.spent.append(_share(reply.tokens, place, len(group)))
-            self._hand_out(group, self._prompt.read(reply, len(group)), clock)
+            texts = [question.text for question in group]
+            self._hand_out(group, self._prompt.read(reply, texts), clock)
         except Exception as error:
             self._fail(group, error, clock)
         finally:
@@ -256,6 +258,7 @@ class Batcher:
 
         Texts of a group that got none are asked about again, in smaller company.
         """
+        self._learn(answers, clock)
         again = []
         for question, answer in zip(group, answers, strict=True):
             if question.answer.done():
@@ -270,10 +273,30 @@ class Batcher:
                 question.answer.set_exception(answer)
         self._ask_again(again, len(group), clock)
 
+    def _learn(self, answers: Sequence[Category | AnswerError], clock: Clock) -> None:
+        """Send fewer texts at once if the model cannot answer so many."""
+        wrong = [answer for answer in answers if isinstance(answer, AnswerError)]
+        texts, size, before = len(answers), self._size, self._size.most
+        size.answered(texts, texts - len(wrong))
+        if size.most >= size.asked:
+            self.remark = ""
+        if size.most >= before:
+            return
+        now = f"{size.most} at a time" if size.most > 1 else "one by one"
+        self.remark = (
+            f"{self._model.name}: no answer to {texts} texts at once could be used "
+            f"({wrong[0]}), so they go {now} now. batch={size.most} saves the attempts."
+        )
+        for company in [each for each in self._waiting if each > size.most]:
+            waiting = self._waiting.pop(company)
+            for question in waiting:
+                question.company = size.most
+            self._join(waiting, clock)
+
     def _ask_again(
         self, questions: Sequence[Question], together: int, clock: Clock
     ) -> None:
-        company = max(1, together // _FEWER)
+        company = self._size.below(together)
         for question in questions:
             question.company = company
         if questions:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import warnings
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from nbflow import _api
 from nbflow._call.scope import SCOPE
@@ -15,7 +16,7 @@ from nbflow._core.policy import seconds
 from nbflow._core.step import check_options
 from nbflow._core.usage import Usage
 from nbflow._session import SESSION
-from nbflow.errors import NonRetriableError, UsageError
+from nbflow.errors import NbflowWarning, NonRetriableError, UsageError
 from nbflow.llm import examples as known
 from nbflow.llm import provider as providers
 from nbflow.llm import taxonomy as taxonomies
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from nbflow._call.clock import Clock
+    from nbflow._call.scope import Place
     from nbflow._step import Step
     from nbflow.llm.batching import Share
     from nbflow.llm.category import Category
@@ -237,6 +239,9 @@ class _OnLoop:
         self._batcher = batcher
         self._model = model.name
         self._provider = model if isinstance(model, providers.Provider) else None
+        #: The remark that was made last in a run, by the event that cancels it, and
+        #: outside of runs.
+        self._told: WeakKeyDictionary[object, str] = WeakKeyDictionary()
 
     async def ask(self, text: str) -> Category:
         """The answer for one text; its usage is reported for the call under way."""
@@ -249,10 +254,28 @@ class _OnLoop:
             run, clock = None, SESSION.engine.clock
         asked = self._ask(text, run, clock)
         loop = SESSION.machinery.loop
-        if loop.is_current():
-            return await asked
-        future = asyncio.run_coroutine_threadsafe(asked, loop.get())
-        return await asyncio.wrap_future(future)
+        try:
+            if loop.is_current():
+                return await asked
+            future = asyncio.run_coroutine_threadsafe(asked, loop.get())
+            return await asyncio.wrap_future(future)
+        finally:
+            if self._batcher.remark:
+                self._tell(place)
+
+    def _tell(self, place: Place | None) -> None:
+        """Say that fewer texts go together: once in each run, and once elsewhere."""
+        whom, text = (
+            place.cancelled if place is not None else self,
+            self._batcher.remark,
+        )
+        if self._told.get(whom) == text:
+            return
+        self._told[whom] = text
+        if place is None:
+            warnings.warn(text, NbflowWarning, stacklevel=2)
+        else:
+            place.note(Remark(place.runner.clock.time(), text))
 
     async def _ask(
         self, text: str, run: threading.Event | None, clock: Clock

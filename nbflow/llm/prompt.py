@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbflow.llm.category import Category, confidence_of
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 Json: TypeAlias = dict[str, Any]
 
 #: Increase it when the wording changes: texts that were labelled with the old one run
-#: again.
+#: again. How texts and answers find each other is none of it.
 WORDING = 1
+
+#: What the ids of texts are made of: letters that do not form words.
+_LETTERS = "bcdfghjkmnpqrstvwxz"
 
 _TASK = (
     "Label texts. For each text choose the one label that fits best{reason}, and say "
@@ -78,8 +82,8 @@ class Prompt:
             timeout: of the request, in seconds.
         """
         records: list[Json] = []
-        for text, complaint in zip(texts, complaints, strict=True):
-            record: Json = {"id": len(records) + 1, "text": text}
+        for name, text, complaint in zip(_ids(texts), texts, complaints, strict=True):
+            record: Json = {"id": name, "text": text}
             if complaint:
                 record["your last answer"] = complaint
             records.append(record)
@@ -100,20 +104,24 @@ class Prompt:
         answer["confidence"] = {"type": "number"}
         if not many:
             return _object(answer)
-        numbered = _object({"id": {"type": "integer"}} | answer)
-        return _object({"answers": {"type": "array", "items": numbered}})
+        whose = {
+            "type": "string",
+            "description": "the id of the text, letter by letter",
+        }
+        named = _object({"id": whose} | answer)
+        return _object({"answers": {"type": "array", "items": named}})
 
-    def read(self, reply: Reply, count: int) -> list[Category | AnswerError]:
+    def read(self, reply: Reply, texts: Sequence[str]) -> list[Category | AnswerError]:
         """The answer for each text of the request, in its order.
 
         An answer belongs to a text by its id, never by its position.
         """
+        names = _ids(texts)
         try:
-            found = _answers(reply, count)
+            found = _answers(reply, names)
         except AnswerError as error:
-            return [AnswerError(*error.args) for _ in range(count)]
-        numbers = range(1, count + 1)
-        return [self._category(found.get(number, ())) for number in numbers]
+            return [AnswerError(*error.args) for _ in texts]
+        return [self._category(found.get(name, ())) for name in names]
 
     def _category(self, answers: Sequence[Json]) -> Category | AnswerError:
         if not answers:
@@ -139,30 +147,46 @@ class Prompt:
         return self._taxonomy.find(label) if isinstance(label, str) else None
 
 
-def _answers(reply: Reply, count: int) -> dict[int, list[Json]]:
-    """The answers by the number of their text.
+def _ids(texts: Sequence[str]) -> list[str]:
+    """An id for each text of a request, the same for the same texts.
 
-    A text may have several, and a number may belong to no text.
+    Ids that can be counted are counted: a model that leaves a text out and numbers on
+    gives each that follows the label of its neighbour.
+    """
+    length = 3
+    while len(_LETTERS) ** length < len(texts):
+        length += 1
+    drawn = random.Random(_json(texts))  # noqa: S311  # nothing secret, only no order
+    numbers = drawn.sample(range(len(_LETTERS) ** length), len(texts))
+    return [_in_letters(number, length) for number in numbers]
+
+
+def _in_letters(number: int, length: int) -> str:
+    base = len(_LETTERS)
+    return "".join(_LETTERS[number // base**place % base] for place in range(length))
+
+
+def _answers(reply: Reply, names: Sequence[str]) -> dict[str, list[Json]]:
+    """The answers by the id of their text.
+
+    A text may have several, and an id may belong to no text.
     """
     if reply.ended:
         raise AnswerError(reply.ended)
     said = _parsed(reply.text)
-    if count == 1:
-        return {1: [said]}
+    if len(names) == 1:
+        return {names[0]: [said]}
     answers = said.get("answers")
     if not isinstance(answers, list):
         raise AnswerError("the model's answer has no list of answers")
-    found: dict[int, list[Json]] = {}
+    found: dict[str, list[Json]] = {}
     for answer in answers:
-        number = answer.get("id") if isinstance(answer, dict) else None
-        if isinstance(number, int | str) and str(number).isdecimal():
-            found.setdefault(int(number), []).append(answer)
-    wanted = set(range(1, count + 1))
-    is_shifted = 0 in found or count + 1 in found
-    if is_shifted and not wanted <= found.keys():
-        # Each text would get the answer of its neighbour.
+        if isinstance(answer, dict):
+            found.setdefault(str(answer.get("id")).strip().lower(), []).append(answer)
+    if found and found.keys().isdisjoint(names):
+        given = next(iter(found))
         raise AnswerError(
-            "the numbers in the model's answer are not those of the texts"
+            f"the ids in the model's answer, such as {given!r}, are not those of the texts"
         )
     return found
 

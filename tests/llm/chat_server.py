@@ -16,6 +16,17 @@ LABELS = ["billing", "bug", "other"]
 PROMPT, COMPLETION = 101, 13
 
 
+class Text(str):
+    """A text, and the id that it came with."""
+
+    __slots__ = ("id",)
+
+    def __new__(cls, record):
+        text = super().__new__(cls, record["text"])
+        text.id = record.get("id")
+        return text
+
+
 def label_of(text):
     """What a good model answers."""
     return "billing" if "refund" in text else "bug" if "crash" in text else "other"
@@ -37,12 +48,12 @@ def says(content, finish="stop", refusal=None):
 def answers(texts):
     return [
         {
-            "id": number,
+            "id": text.id,
             "label": label_of(text),
             "confidence": 0.9,
             "reason": "it says so",
         }
-        for number, text in enumerate(texts, 1)
+        for text in texts
     ]
 
 
@@ -155,7 +166,7 @@ class Handler(BaseHTTPRequestHandler):
         records = said if isinstance(said, list) else [said]
         fault = self.server.note(self, body, records)
         (fault or (lambda handler, texts: handler.complete(good(texts))))(
-            self, [record["text"] for record in records]
+            self, [Text(record) for record in records]
         )
 
     def completion(self, content, finish="stop", refusal=None):

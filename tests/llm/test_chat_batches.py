@@ -1,5 +1,6 @@
 """batch=: several texts in one request, each a call and a checkpoint of its own."""
 
+import asyncio
 import json
 
 import chat_server as chat
@@ -69,16 +70,16 @@ CHANGES = {
         found
         + [
             answer | {"label": "bug" if answer["label"] == "other" else "other"}
-            for answer in found
-            if answer["id"] in (1, 2, 4)
+            for answer in (found[0], found[1], found[3])
         ]
     ),
     "some have a label that nobody offered": lambda found: [
-        answer | {"label": "Happy"} if answer["id"] < 4 else answer for answer in found
+        *(answer | {"label": "Happy"} for answer in found[:3]),
+        *found[3:],
     ],
     "some are of nobody": lambda found: [
-        answer | {"id": answer["id"] + 100} if answer["id"] < 4 else answer
-        for answer in found
+        *(answer | {"id": "zzzz"} for answer in found[:3]),
+        *found[3:],
     ],
 }
 
@@ -93,23 +94,107 @@ def test_only_the_texts_without_an_answer_are_asked_about_again(
     assert all("your last answer" in record for record in server.requests[1]["records"])
 
 
-@pytest.mark.parametrize("by", [-1, 1])
-def test_an_answer_that_counts_the_texts_otherwise_gives_none_its_neighbours_label(
-    nb, server, categorizer, by
+def numbered(found, first):
+    """Answers that are numbered instead of carrying the ids of their texts."""
+    return [answer | {"id": number} for number, answer in enumerate(found, first)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: numbered(found, 0),
+        lambda found: numbered(found, 1),
+        lambda found: numbered(found[:2] + found[3:], 1),
+    ],
+    ids=["from 0", "from 1", "one is skipped"],
+)
+def test_an_answer_that_numbers_the_texts_gives_none_its_neighbours_label(
+    nb, server, categorizer, change
 ):
-    server.faults = [
-        chat.changed(
-            lambda found: [answer | {"id": answer["id"] + by} for answer in found]
-        )
-    ]
+    server.faults = [chat.changed(change)]
     assert labels(categorizer(batch=20, retries=0).map(TEXTS)) == LABELS
     assert sizes(server) == [20, 5, 5, 5, 5]
+    assert {
+        "'0'" in record["your last answer"] or "'1'" in record["your last answer"]
+        for record in server.requests[1]["records"]
+    } == {True}
+
+
+def test_ids_cannot_be_counted_and_are_the_same_for_the_same_texts(
+    nb, server, categorizer
+):
+    server.faults = [chat.error(500, "boom")]
+    categorizer(batch=20).map(TEXTS)
+    first, second = [
+        [record["id"] for record in request["records"]] for request in server.requests
+    ]
+    assert first == second
+    assert len(set(first)) == 20
+    assert first != sorted(first)
+    assert all(name.isalpha() for name in first)
+
+
+def counting(handler, texts):
+    """A model that numbers the texts from 0, however often it is told."""
+    found = numbered(chat.answers(texts), 0)
+    handler.complete(json.dumps({"answers": found} if len(texts) > 1 else found[0]))
+
+
+def test_a_model_that_always_numbers_the_texts_is_asked_one_by_one_and_the_run_says_so(
+    nb, server, categorizer
+):
+    server.always = counting
+    categorize = categorizer(batch=20, retries=0, concurrency=1)
+    run = categorize.map([f"{number} {text}" for number in range(4) for text in TEXTS])
+    assert labels(run) == LABELS * 4
+    several = [size for size in sizes(server) if size > 1]
+    assert len(several) < 8, several
+    (remark,) = run.reader.state().remarks[-1:]
+    assert "openai:stub: no answer to 5 texts at once could be used (the ids" in remark
+    assert "so they go one by one now. batch=1 saves the attempts." in remark
+    later = categorize.map(["another refund", "another crash"])
+    assert sizes(server)[-2:] == [1, 1]
+    assert later.reader.state().remarks == [remark]
+
+
+def test_a_model_whose_long_answers_are_cut_off_is_asked_for_as_many_as_it_manages(
+    nb, server, categorizer
+):
+    def short_of_breath(handler, texts):
+        cut = chat.says(lambda texts: chat.good(texts)[:300], finish="length")
+        (cut if len(texts) > 5 else chat.says(chat.good))(handler, texts)
+
+    server.always = short_of_breath
+    categorize = categorizer(batch=20, retries=0, concurrency=1)
+    run = categorize.map([f"{number} {text}" for number in range(10) for text in TEXTS])
+    assert labels(run) == LABELS * 10
+    assert sizes(server).count(20) == 3
+    assert sizes(server).count(5) == 40
+    (remark,) = run.reader.state().remarks
+    assert (
+        "no answer to 20 texts at once could be used (the model's answer was" in remark
+    )
+    assert "so they go 5 at a time now. batch=5 saves the attempts." in remark
+
+
+def test_outside_of_runs_a_warning_says_that_texts_go_one_by_one(
+    nb, server, categorizer
+):
+    server.always = counting
+    categorize = categorizer(batch=4, retries=0, concurrency=1)
+
+    async def ask():
+        return await asyncio.gather(*(categorize.aio(text) for text in TEXTS))
+
+    with pytest.warns(nf.NbflowWarning, match="so they go one by one now") as warned:
+        asyncio.run(ask())
+    assert len(warned) == 1
 
 
 def test_an_answer_to_more_texts_than_there_are_is_good_for_those_that_there_are(
     nb, server, categorizer
 ):
-    server.faults = [chat.changed(lambda found: [*found, found[0] | {"id": 21}])]
+    server.faults = [chat.changed(lambda found: [*found, found[0] | {"id": "zzzz"}])]
     assert labels(categorizer(batch=20, retries=0).map(TEXTS)) == LABELS
     assert sizes(server) == [20]
 
