@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 import warnings
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
@@ -21,6 +22,7 @@ from nbflow.llm import examples as known
 from nbflow.llm import provider as providers
 from nbflow.llm import taxonomy as taxonomies
 from nbflow.llm.batching import Batcher
+from nbflow.llm.category import Category
 from nbflow.llm.function import category
 from nbflow.llm.offline import BASELINE, Offline
 from nbflow.llm.prompt import WORDING, Prompt
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from nbflow._call.scope import Place
     from nbflow._step import Step
     from nbflow.llm.batching import Share
-    from nbflow.llm.category import Category
     from nbflow.llm.examples import Example
     from nbflow.llm.model import Model
     from nbflow.llm.taxonomy import Taxonomy
@@ -46,6 +47,8 @@ Options: TypeAlias = dict[str, Any]
 OFFLINE = "offline"
 #: The defaults: requests under way at once, and the seconds that one may take.
 _PLACES, _LONGEST = 32, 60.0
+#: Spaces, those of no width as well.
+_NOTHING = re.compile(r"[\s\u200b-\u200d\u2060\ufeff]*")
 
 
 def categorizer(
@@ -87,8 +90,9 @@ def categorizer(
         instructions: what else the model should know, in your words.
         examples: texts whose label is known: a dict of label -> texts or text -> label,
             (text, label) pairs, or a frame with the columns ``text`` and ``label``.
-        unknown: a label for texts that fit no other. Without it every text gets one of
-            ``labels``.
+        unknown: a label for texts that fit no other, and for empty ones, which no model
+            is asked about. Without it every text gets one of ``labels``, and an empty
+            one fails.
         reason: whether to ask the model why. Without, its answers cost about half.
         batch: the number of texts that go with one request. Each is still a call and a
             checkpoint of its own.
@@ -143,7 +147,7 @@ def categorizer(
     if options.get("version") is None:
         depends_on = [*_listed(depends_on), told]
     options |= {"name": name, "depends_on": depends_on}
-    text_of = _Text(redact, may_be_empty=unknown is not None)
+    text_of = _Text(redact, taxonomy.unknown)
     if model == OFFLINE:
         return _of_baseline(taxonomy, pairs, text_of, options)
     if not isinstance(model, str) and not hasattr(model, "ask"):
@@ -177,6 +181,11 @@ def _listed(depends_on: object) -> list[object]:
     return [depends_on]
 
 
+def _is_empty(text: str) -> bool:
+    """Whether there is nothing to see in a text."""
+    return _NOTHING.fullmatch(text) is not None
+
+
 class _Text:
     """The part of a text that leaves the process.
 
@@ -184,10 +193,12 @@ class _Text:
     """
 
     def __init__(
-        self, redact: Callable[[str], str] | None, *, may_be_empty: bool
+        self, redact: Callable[[str], str] | None, unknown: str | None
     ) -> None:
         self._redact = redact
-        self._may_be_empty = may_be_empty
+        self._may_be_empty = unknown is not None
+        #: The answer for a text that is empty, which nobody has to be asked for.
+        self.of_nothing = Category(unknown or "", reason="the text is empty")
 
     def __call__(self, text: object) -> str:
         if is_missing(text):
@@ -203,7 +214,7 @@ class _Text:
                 f"redact= returned {type(left).__name__}; "
                 "it has to return the text that may leave the process."
             )
-        if not left.strip() and not self._may_be_empty:
+        if _is_empty(left) and not self._may_be_empty:
             raise NonRetriableError(
                 'the text is empty, and no label says so; unknown="unknown" gives it one.'
             )
@@ -314,7 +325,10 @@ def _made(function: Callable[[str], Any], options: Options) -> Step[[str], Categ
 
 def _waiting(asked: _Asked, text_of: _Text) -> Callable[[str], Category]:
     def categorize(text: str) -> Category:
-        answer: Category = asked.ask(text_of(text))
+        left = text_of(text)
+        if _is_empty(left):
+            return text_of.of_nothing
+        answer: Category = asked.ask(left)
         return answer
 
     return categorize
@@ -324,7 +338,10 @@ def _awaiting(
     asked: _Asked, text_of: _Text
 ) -> Callable[[str], Coroutine[Any, Any, Category]]:
     async def categorize(text: str) -> Category:
-        answer: Category = await asked.ask(text_of(text))
+        left = text_of(text)
+        if _is_empty(left):
+            return text_of.of_nothing
+        answer: Category = await asked.ask(left)
         return answer
 
     return categorize

@@ -311,8 +311,11 @@ def test_a_text_that_no_encoding_knows_is_sent_all_the_same(nb, server, categori
     assert server.texts == [["half a ? smile"]]
 
 
-@pytest.mark.parametrize("text", ["", " \n", None, float("nan"), pd.NA], ids=repr)
-def test_an_empty_or_missing_text_costs_no_request_unless_there_is_a_label_for_it(
+EMPTY = ["", " \n", "\ufeff", "\xa0\u200b", None, float("nan"), pd.NA]
+
+
+@pytest.mark.parametrize("text", EMPTY, ids=ascii)
+def test_an_empty_or_missing_text_costs_no_request_whether_there_is_a_label_for_it_or_not(
     nb, server, categorizer, text
 ):
     with pytest.raises(
@@ -320,8 +323,10 @@ def test_an_empty_or_missing_text_costs_no_request_unless_there_is_a_label_for_i
     ):
         categorizer()(text)
     assert server.requests == []
-    categorizer(unknown="unclear")(text)
-    assert server.texts == [[text if isinstance(text, str) else ""]]
+    assert categorizer(unknown="unclear")(text) == Category(
+        "unclear", reason="the text is empty"
+    )
+    assert server.requests == []
 
 
 def test_a_text_of_which_nothing_may_leave_the_process_costs_no_request(
@@ -329,7 +334,17 @@ def test_a_text_of_which_nothing_may_leave_the_process_costs_no_request(
 ):
     with pytest.raises(nf.StepError, match="the text is empty"):
         categorizer(redact=lambda text: "")(TEXT)
+    assert categorizer(redact=lambda text: " ", unknown="bug")(TEXT).label == "bug"
     assert server.requests == []
+
+
+def test_an_empty_text_is_no_question_for_a_function_or_the_baseline_either(nb):
+    async def later(text):
+        raise AssertionError(text)
+
+    for model in ("offline", later, lambda text: later(text).send(None)):
+        step = nf.llm.categorizer(["a", "b"], model=model, unknown="none")
+        assert step(" ") == Category("none", reason="the text is empty")
 
 
 # Functions and objects.
