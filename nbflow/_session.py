@@ -31,6 +31,7 @@ from nbflow.errors import UnknownRunError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from nbflow._core.flow import AnyFlow
     from nbflow._core.step import AnyStep
     from nbflow._run.batch import Batch, Columns
     from nbflow._run.history import History
@@ -247,9 +248,7 @@ class Session:
         budget: float | str | None,
     ) -> None:
         """Continue a run, for some (record, flow) pairs, with the flows as they are defined now."""
-        held = run.reader.held
-        known = held.lanes if held is not None else run.mapped
-        before = {lane.name: lane for lane in known}
+        before = self._before(run)
         lanes = [self._lane(state, name, before.get(name)) for name in state.flows]
         # A service that is in trouble is not asked more at once than the sender meant.
         options = replace(
@@ -261,6 +260,22 @@ class Session:
         self._execute(
             run, state, resumed, lanes, batch, options, wait=wait, shown=shown
         )
+
+    def defined(self, run: Run, name: str) -> list[AnyFlow | AnyStep]:
+        """A flow or mapped step of a run, and the steps that it reaches, as they are defined here."""
+        state = run.reader.state()
+        try:
+            return self._lane(state, name, self._before(run).get(name)).functions
+        except UsageError:
+            # A map knows its arguments only where it was made, and its step by name.
+            step = self.steps.get(name) if name == state.event else None
+            return [] if step is None else [step]
+
+    def _before(self, run: Run) -> dict[str, Lane]:
+        """The lanes that a run had here, by name."""
+        held = run.reader.held
+        known = held.lanes if held is not None else run.mapped
+        return {lane.name: lane for lane in known}
 
     def _lane(self, state: RunState, name: str, before: Lane | None) -> Lane:
         if isinstance(before, StepLane):

@@ -96,6 +96,7 @@ class Step(core.Step[P, R_co]):
         model: the model that it says it calls.
         is_plain: whether it is an async step that is called as if it were sync, so that
             its callers need not know; ``aio`` awaits it.
+        labels: those that a categorizer chooses from, with their descriptions.
     """
 
     performer: Host

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import enum
 import math
+import types
+import typing
+from typing import Any
 
 
 def is_missing(value: object) -> bool:
@@ -34,3 +37,20 @@ def text_of(label: object) -> str | None:
     if isinstance(label, float) and label.is_integer():
         label = int(label)
     return str(plain(label))
+
+
+def choice_of(annotation: object) -> Any:
+    """The Literal or Enum that a type is.
+
+    The type may be an alias, annotated, or allow ``None`` as well.
+    """
+    annotation = getattr(annotation, "__value__", annotation)
+    origin = typing.get_origin(annotation)
+    if origin is typing.Literal or isinstance(annotation, enum.EnumType):
+        return annotation
+    inside = [part for part in typing.get_args(annotation) if part is not type(None)]
+    if origin is typing.Annotated:
+        return choice_of(inside[0])
+    if origin in (typing.Union, types.UnionType) and len(inside) == 1:
+        return choice_of(inside[0])
+    return None

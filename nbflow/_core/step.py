@@ -79,6 +79,7 @@ class Step(Generic[P, R_co]):
         model: the model that it says it calls.
         is_plain: whether it is an async step that is called as if it were sync, so that
             its callers need not know; ``aio`` awaits it.
+        labels: those that a categorizer chooses from, with their descriptions.
     """
 
     __wrapped__: Callable[P, R_co]
@@ -100,6 +101,7 @@ class Step(Generic[P, R_co]):
         self.keyed = keyed
         self.model = model
         self.is_plain = is_plain
+        self.labels: Mapping[str, str] = {}
         #: Names of globals and closure variables that do not count in keys (``ignore=``).
         self.code_ignores: frozenset[str] = keyed.ignore.difference(
             parameters_of(function)

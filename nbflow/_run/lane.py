@@ -43,6 +43,11 @@ class FlowLane:
         )
 
     @property
+    def functions(self) -> list[AnyFlow | AnyStep]:
+        """The flow, and the steps that it reaches."""
+        return [self._flow, *self.identity.steps]
+
+    @property
     def models(self) -> set[str]:
         """The models that its steps say they call."""
         return _models(self.identity.steps)
@@ -100,6 +105,11 @@ class StepLane:
             self._arguments(row),
             run,
         )
+
+    @property
+    def functions(self) -> list[AnyFlow | AnyStep]:
+        """The step, and others that it calls."""
+        return [self._step, *self.identity.steps]
 
     @property
     def models(self) -> set[str]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from anywidget import AnyWidget
 
     from nbflow._call.engine import Engine
+    from nbflow._core.flow import AnyFlow
+    from nbflow._core.step import AnyStep
     from nbflow._core.table import Table
     from nbflow._core.usage import Usage
     from nbflow._run.batch import Columns
@@ -59,6 +61,9 @@ class Home(Protocol):
     ) -> None:
         """Start the execution of (record, flow) pairs of an existing run."""
 
+    def defined(self, run: Run, name: str) -> list[AnyFlow | AnyStep]:
+        """A flow of the run, and the steps that it reaches, as they are defined here."""
+
     def display(self, run: Run) -> bool:
         """Show the run's live table under the cell; answers whether there is one where this code runs."""
 
@@ -82,6 +87,10 @@ class Run(Generic[Frame_co]):
         #: Lanes of a map that another kernel made, as the cell that maps now has them.
         self.mapped: Sequence[Lane] = ()
         self._home = home
+
+    def defined(self, flow: str) -> list[AnyFlow | AnyStep]:
+        """A flow or mapped step, and the steps that it reaches, as far as this kernel defines them."""
+        return self._home.defined(self, flow)
 
     # What it says.
 

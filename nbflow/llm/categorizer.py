@@ -149,7 +149,7 @@ def categorizer(
     options |= {"name": name, "depends_on": depends_on}
     text_of = _Text(redact, taxonomy.unknown)
     if model == OFFLINE:
-        return _of_baseline(taxonomy, pairs, text_of, options)
+        return _labelled(_of_baseline(taxonomy, pairs, text_of, options), taxonomy)
     if not isinstance(model, str) and not hasattr(model, "ask"):
         limits = {
             "batch": batch != 1,
@@ -160,7 +160,8 @@ def categorizer(
         }
         misplaced = [limit for limit, given in limits.items() if given]
         options |= {"timeout": longest, "concurrency": places}
-        return _of_function(model, taxonomy, text_of, options, misplaced)
+        step = _of_function(model, taxonomy, text_of, options, misplaced)
+        return _labelled(step, taxonomy)
     prompt = Prompt(taxonomy, said, pairs, reason=reason)
     answerer, limiter = _reached(model, base_url, api_key)
     limiter.limit(_positive(rpm, "rpm"), _positive(tpm, "tpm"))
@@ -172,7 +173,13 @@ def categorizer(
         places=places or _PLACES,
         timeout=longest or _LONGEST,
     )
-    return _of_model(batcher, answerer, text_of, options)
+    return _labelled(_of_model(batcher, answerer, text_of, options), taxonomy)
+
+
+def _labelled(step: Step[[str], Category], taxonomy: Taxonomy) -> Step[[str], Category]:
+    """A step that says what it chooses from, to whoever reviews its labels."""
+    step.labels = taxonomy.labels
+    return step
 
 
 def _listed(depends_on: object) -> list[object]:

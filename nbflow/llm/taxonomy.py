@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import enum
 import inspect
-import types
 import typing
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from nbflow._core.label import is_missing, plain
+from nbflow._core.label import choice_of, is_missing, plain
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ def _checked(given: object, where: str) -> str:
 
 def _pairs(labels: object) -> tuple[str, Pairs]:
     """The documentation of the labels' type, and each label with its description."""
-    choice = _choice(labels)
+    choice = choice_of(labels)
     if isinstance(choice, enum.EnumType):
         return _doc(choice), _undescribed(choice)
     if choice is not None:
@@ -138,7 +137,7 @@ def _undescribed(labels: Iterable[object]) -> Pairs:
 def _of_model(model: type[BaseModel]) -> tuple[str, Pairs]:
     choices = {}
     for name, field in model.model_fields.items():
-        choice = _choice(field.annotation)
+        choice = choice_of(field.annotation)
         if choice is not None:
             choices[name] = choice
     if len(choices) != 1:
@@ -151,23 +150,6 @@ def _of_model(model: type[BaseModel]) -> tuple[str, Pairs]:
     about, pairs = _pairs(choice)
     said = (_doc(model), model.model_fields[name].description, about)
     return "\n".join(text for text in said if text), pairs
-
-
-def _choice(annotation: object) -> Any:
-    """The Literal or Enum that a type is.
-
-    The type may be an alias, annotated, or allow ``None`` as well.
-    """
-    annotation = getattr(annotation, "__value__", annotation)
-    origin = typing.get_origin(annotation)
-    if origin is typing.Literal or isinstance(annotation, enum.EnumType):
-        return annotation
-    inside = [part for part in typing.get_args(annotation) if part is not type(None)]
-    if origin is typing.Annotated:
-        return _choice(inside[0])
-    if origin in (typing.Union, types.UnionType) and len(inside) == 1:
-        return _choice(inside[0])
-    return None
 
 
 def _composed(label: str) -> str:

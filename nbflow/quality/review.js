@@ -16,6 +16,7 @@ const LONG = 60; // characters of a field that is shown in larger letters
 const READ_ALOUD = 300;
 const NOT_HEARD =
   "The kernel does not answer. What it has confirmed is kept; the last key may not have been heard.";
+const NO_ANSWER = "There is no answer to accept: choose a label.";
 const ALL_DECIDED =
   "All decided. What you said stands in run.results(), and is the truth for nf.evaluate and nf.compare.";
 
@@ -230,8 +231,14 @@ export class ReviewView {
   }
 
   acceptAnswer() {
-    const label = this.shown?.case?.label;
-    if (label != null) this.decide(label);
+    const one = this.shown?.case;
+    if (one?.label != null) this.decide(one.label);
+    else if (one && !this.isBusy) this.tell(NO_ANSWER);
+  }
+
+  /** Say what a key did not do. @param {string} words */
+  tell(words) {
+    this.kept.textContent = words;
   }
 
   /** @param {FromKernel} message */
@@ -254,7 +261,8 @@ export class ReviewView {
     const isMoved = this.shown?.at !== message.at;
     this.shown = message;
     show(this.notice, false);
-    if (message.said) this.kept.textContent = keptWords(message.said);
+    if (message.said) this.tell(keptWords(message.said));
+    else if (isMoved) this.tell("");
     if (isMoved) this.find.value = "";
     this.draw(message);
     if (isMoved) this.fields.scrollTop = 0;
@@ -296,6 +304,7 @@ export class ReviewView {
       if (!this.shown) return false;
       const choice = this.shown.choices[action.choose];
       if (choice) this.decide(choice[0]);
+      else this.tell(`There is no label on ${digitOf(action.choose)}.`);
     }
     return true;
   }
@@ -309,6 +318,7 @@ export class ReviewView {
   chooseFirst() {
     const [first] = fitting(this.shown?.choices ?? [], this.find.value);
     if (this.find.value && first) this.decide(first);
+    else this.tell(this.find.value ? "No label fits." : "Type a part of a label.");
   }
 
   // What there is to see.

@@ -29,6 +29,7 @@ from nbflow.quality.labels import labels_of
 from nbflow.quality.notes import records
 from nbflow.quality.reviewable import Case
 from nbflow.quality.truth import key_text
+from nbflow.quality.vocabulary import declared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -390,7 +391,9 @@ def review(
             record with its answer (``row["triage.confidence"]``) and says yes or no.
             All when left out.
         choices: the labels to choose from: list, dict of label -> description, Enum or
-            Literal. By default those that the run gave, the most frequent first.
+            Literal. By default those that the run gave, the most frequent first, then
+            the others of its categorizer, or of the Literal or Enum that its steps say
+            they return.
         column: the column of the results that holds the labels; by default the only one
             that may hold labels.
         text: the column or columns to show; by default the whole record. Decisions are
@@ -418,7 +421,10 @@ def review(
         )
     on = _columns(answers.rows, text)
     numbers = _without_repeats(answers.rows, on, _chosen(answers, where))
-    offered = labels_of(choices, "choices") if choices is not None else _seen(answers)
+    if choices is not None:
+        offered = labels_of(choices, "choices")
+    else:
+        offered = _seen(answers, declared(run, answers))
     return Review(run, answers, numbers, offered, on, by or _user())
 
 
@@ -446,12 +452,12 @@ def _user() -> str:
         return "somebody"
 
 
-def _seen(answers: Answers) -> dict[str, str]:
-    """The labels that were given, the most frequent first, without descriptions."""
+def _seen(answers: Answers, known: dict[str, str]) -> dict[str, str]:
+    """The labels that were given, the most frequent first, then those that are known."""
     given = Counter(label for label in answers.labels if label is not None)
     for decision in answers.decided.values():
         given[str(decision.label)] += 1
-    return {label: "" for label, _ in given.most_common()}
+    return {label: known.get(label, "") for label, _ in given.most_common()} | known
 
 
 def _without_repeats(

@@ -235,6 +235,32 @@ def test_a_key_pressed_before_the_next_record_is_there_decides_nothing(opened, r
     }
 
 
+def test_a_key_that_can_do_nothing_says_so(opened, run):
+    review = nf.review(run, text="text", choices=["card_arrival", "other"])
+    shown = opened(review)
+    kept = shown.find(".nbr-kept")
+    shown.press("Enter")
+    assert kept.inner_text() == "There is no answer to accept: choose a label."
+    shown.press("3")
+    assert kept.inner_text() == "There is no label on 3."
+    shown.press("ArrowRight")
+    assert kept.inner_text() == ""
+    shown.press("ArrowRight")
+    shown.press("Enter")
+    assert "not one of the choices" in shown.find("[role=alert]").inner_text()
+    assert review.decided == {}
+
+
+def test_a_search_without_a_label_that_fits_says_so(opened, review):
+    shown = opened(review)
+    shown.press("/", "Enter")
+    assert shown.find(".nbr-kept").inner_text() == "Type a part of a label."
+    shown.page.keyboard.type("zzz")
+    shown.press("Enter")
+    assert shown.find(".nbr-kept").inner_text() == "No label fits."
+    assert review.decided == {}
+
+
 def test_a_key_that_is_held_decides_one_record(opened, review):
     shown = opened(review)
     for key in ("1", "1", "Enter", "Enter", "Enter"):

@@ -1,9 +1,14 @@
 """A review without its page: whom it shows, what deciding does, and what is left."""
 
+from enum import Enum
+from typing import Literal, NamedTuple
+
 import pandas as pd
 import pytest
 
 import nbflow as nf
+from nbflow._core.flow import Listeners
+from nbflow._session import SESSION
 
 EVENT = "e"
 TEXTS = pd.DataFrame(
@@ -176,6 +181,70 @@ def test_choices_are_those_that_were_given_unless_they_are_named(send):
         match=r"'billing' is not one of the choices 'bug'; to allow it, nbflow\.review\(\.\.\., choices",
     ):
         review.decide("a", "billing")
+
+
+def test_a_label_that_the_model_never_gave_can_be_chosen_if_its_categorizer_has_it(
+    nb, monkeypatch
+):
+    labels = {"bug": "It breaks.", "billing": "Money.", "praise": None}
+    categorize = nf.llm.categorizer(labels, model=lambda text: "billing")
+
+    @nf.flow(on=EVENT)
+    def triage(record):
+        return categorize(record["text"])
+
+    @nf.flow(on=EVENT)
+    def tone(record):
+        return mood(record["text"])
+
+    mood = nf.llm.categorizer(["good", "bad"], model=lambda text: "bad", name="mood")
+    run = nb.send(EVENT, TEXTS, key="id")
+    review = nf.review(run, column="triage")
+    assert review.choices == {"billing": "Money.", "bug": "It breaks.", "praise": ""}
+    assert review.decide("a", "praise").label == "praise"
+    assert list(nf.review(run, column="tone").choices) == ["bad", "good"]
+    assert list(nf.review(categorize.map(["x"])).choices) == [
+        "billing",
+        "bug",
+        "praise",
+    ]
+    later = nf.open_run(run.id)
+    assert list(nf.review(later, column="tone").choices) == ["bad", "good"]
+    monkeypatch.setattr(SESSION, "listeners", Listeners())
+    later = nf.open_run(run.id)
+    assert list(nf.review(later, column="tone").choices) == ["bad"], "not defined here"
+
+
+class Kind(Enum):
+    BUG = "bug"
+    BILLING = "billing"
+
+
+class Ticket(NamedTuple):
+    kind: Kind
+    tone: Literal["good", "bad"]
+    text: str
+
+
+def test_labels_that_a_step_says_it_returns_can_be_chosen(nb):
+    @nf.step
+    def read(text: str) -> Ticket:
+        return Ticket(Kind.BUG, "good", text)
+
+    @nf.step
+    def plain(text: str) -> Literal["yes", "no"]:
+        return "no"
+
+    @nf.step
+    def other(text: str) -> Literal["yes", "no"]:
+        return "maybe"
+
+    run = read.map(["one"])
+    assert list(nf.review(run, column="kind").choices) == ["bug", "billing"]
+    assert list(nf.review(run, column="tone").choices) == ["good", "bad"]
+    assert list(nf.review(run, column="text").choices) == ["one"]
+    assert list(nf.review(plain.map(["one"])).choices) == ["no", "yes"]
+    assert list(nf.review(other.map(["one"])).choices) == ["maybe"]
 
 
 def test_elsewhere_than_in_a_notebook_it_is_a_picture_of_what_is_left(send):
