@@ -90,8 +90,9 @@ def step(function: Any = None, /, **options: Any) -> Any:
         should_retry: a function of the exception that says whether to try again. By
             default errors that may pass are retried (timeouts, connections, HTTP
             408/409/425/429/5xx, malformed answers), and errors that cannot pass are not
-            (``NameError``, ``TypeError``, HTTP 400/401/403/404/422,
-            ``NonRetriableError``, ...).
+            (``NameError``, ``TypeError``, HTTP 400/401/403/404/422, an account without
+            money, an address that is none, a certificate that is refused, a wrong SQL
+            query, ``NonRetriableError``, ...).
         timeout: the longest that one attempt may take. A sync attempt then runs on a
             thread of its own, which is abandoned when time is up.
         concurrency: the number of calls of this step that run at once, in this process.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from nbflow._core import carried
 from nbflow.errors import (
     NbflowError,
     NonRetriableError,
@@ -38,7 +39,16 @@ PERMANENT = (
 PASSING_4XX = frozenset({408, 409, 425, 429})
 TOO_MANY_REQUESTS = 429
 _UNAVAILABLE = 503
-_CLIENT_ERROR, _SERVER_ERROR, _BEYOND = 400, 500, 600
+_SERVER_ERROR = 500
+#: Python's own errors of networks and time, not those derived from them.
+_PATIENT = (
+    TimeoutError,
+    ConnectionError,
+    ConnectionResetError,
+    ConnectionAbortedError,
+    ConnectionRefusedError,
+    BrokenPipeError,
+)
 #: The number of the attempt from which the delay is ``max_delay`` without a look: a
 #: float power overflows near attempt 1000.
 _ANY_FURTHER = 64
@@ -204,23 +214,33 @@ def may_pass(error: BaseException) -> bool:
         # A nested step has had its retries; what nbflow itself refuses, it refuses
         # again.
         return False
-    status = http_status(error)
+    return _judged(*carried.wrapped(error))
+
+
+def _judged(error: BaseException, *inner: BaseException) -> bool:
+    """Whether it may pass: what the error says counts, else its type, else what it wraps."""
+    said = _said(error)
+    if said is not None:
+        return said
+    if isinstance(error, PERMANENT):
+        return False
+    if type(error) in _PATIENT:
+        return True  # whoever raises these by hand, from whatever, asks for a retry
+    return next((said for said in map(_said, inner) if said is not None), True)
+
+
+def _said(error: BaseException) -> bool | None:
+    """What one error says itself: whether the next attempt may pass, if anything."""
+    status = carried.http_status(error)
     if status is not None:
         return status in PASSING_4XX or status >= _SERVER_ERROR
-    return not isinstance(error, PERMANENT)
+    return False if carried.is_mistake(error) else None
 
 
 def http_status(error: BaseException) -> int | None:
-    """The HTTP status of an error of any common client.
-
-    As httpx, requests, aiohttp, urllib, openai and others attach it.
-    """
-    for holder in (error, getattr(error, "response", None)):
-        for name in ("status_code", "status", "code"):
-            status = getattr(holder, name, None)
-            if type(status) is int and _CLIENT_ERROR <= status < _BEYOND:
-                return status
-    return None
+    """The HTTP status of an error of any common client, or of one that it wraps."""
+    found = map(carried.http_status, carried.wrapped(error))
+    return next((status for status in found if status is not None), None)
 
 
 def retry_after(error: BaseException, now: datetime | None = None) -> float | None:
@@ -229,9 +249,8 @@ def retry_after(error: BaseException, now: datetime | None = None) -> float | No
     Read from ``RetryAfterError``, an attribute ``retry_after``, or the ``Retry-After``
     header of the error's response: delta-seconds or an HTTP date (RFC 9110, 10.2.3).
     """
-    asked = getattr(error, "retry_after", None)
-    if asked is None:
-        asked = _retry_after_header(error)
+    found = map(_asked, carried.wrapped(error))
+    asked = next((one for one in found if one is not None), None)
     if asked is None:
         return None
     if isinstance(asked, timedelta):
@@ -242,11 +261,12 @@ def retry_after(error: BaseException, now: datetime | None = None) -> float | No
         return _until_date(str(asked), now or datetime.now(UTC))
 
 
-def _retry_after_header(error: BaseException) -> Any:
-    response = getattr(error, "response", None)
-    headers = getattr(response, "headers", None) or getattr(error, "headers", None)
-    if not headers:
-        return None
+def _asked(error: BaseException) -> Any:
+    """What one error says of waiting, as it says it."""
+    asked = getattr(error, "retry_after", None)
+    headers = carried.headers(error)
+    if asked is not None or not headers:
+        return asked
     try:
         return headers.get("retry-after") or headers.get("Retry-After")
     except Exception:

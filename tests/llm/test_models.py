@@ -5,6 +5,7 @@ import re
 
 import chat_server as chat
 import numpy as np
+import openai
 import pandas as pd
 import pytest
 
@@ -474,6 +475,23 @@ def test_an_object_that_answers_requests_is_a_model_with_all_that_nbflow_does_fo
     assert categorize.explain(TEXT).state == "cached", (
         "it counts by its name and class, not by what it remembers"
     )
+
+
+def test_an_empty_account_is_asked_once_by_an_object_as_well(nb, server):
+    class Client:
+        name = "house:openai"
+        client = openai.AsyncOpenAI(api_key="k", base_url=server.url, max_retries=0)
+
+        async def ask(self, request):
+            await self.client.chat.completions.create(
+                model="m", messages=[{"role": "user", "content": request.text}]
+            )
+
+    server.always = chat.error(429, "no money", "insufficient_quota", retry_after="5")
+    categorize = nf.llm.categorizer(["a", "b"], model=Client(), concurrency=1)
+    run = categorize.map(["one", "two", "three"])
+    assert len(run.failures()) == 3
+    assert len(server.requests) == 1
 
 
 def test_an_object_that_is_no_model_is_told_what_it_lacks(nb):
