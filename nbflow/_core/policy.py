@@ -37,7 +37,7 @@ PERMANENT = (
 #: Client errors of HTTP that may pass next time: Request Timeout, Conflict, Too Early,
 #: Too Many Requests.
 PASSING_4XX = frozenset({408, 409, 425, 429})
-TOO_MANY_REQUESTS = 429
+FORBIDDEN, TOO_MANY_REQUESTS = 403, 429
 _UNAVAILABLE = 503
 _SERVER_ERROR = 500
 #: Python's own errors of networks and time, not those derived from them.

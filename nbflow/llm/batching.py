@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
-from nbflow._core.policy import http_status, retry_after
+from nbflow._core.policy import FORBIDDEN, http_status, retry_after
 from nbflow.errors import StepTimeoutError
 from nbflow.llm.model import AnswerError, Reply, StopError, Tokens
 from nbflow.llm.request_size import RequestSize
@@ -34,11 +34,14 @@ _MOMENT = 0.05
 _TOKEN, _ANSWER = 4, 60
 #: The most texts with failed attempts that are remembered.
 _REMEMBERED = 10_000
-#: What every further request would meet: a wrong key, an account without money or
-#: rights, a model that does not exist.
-_HOPELESS = frozenset({401, 402, 403, 404})
+#: What every further request would meet: a wrong key, an account without money, a model
+#: that does not exist.
+_HOPELESS = frozenset({401, 402, 404})
 #: What one text among several may have caused: it is too long, or a filter rejects it.
-_REFUSED = frozenset({400, 413, 422})
+_REFUSED = frozenset({400, FORBIDDEN, 413, 422})
+#: A 403 is about the text or about the account. So many requests for single texts in a
+#: row show that it is the account, which lacks a right.
+_DENIED = 3
 
 
 class Share(NamedTuple):
@@ -126,6 +129,8 @@ class Batcher:
         #: What was wrong with the last answer to a text, and the number of failed
         #: attempts at it.
         self._failed: dict[str, tuple[str, int]] = {}
+        #: Single texts that were refused with 403 since the last answer.
+        self._denied = 0
         #: The runs that need not try again, and why.
         self._stopped: WeakKeyDictionary[threading.Event, StopError]
         self._stopped = WeakKeyDictionary()
@@ -237,6 +242,7 @@ class Batcher:
         try:
             said = await self._limiter.send(ask, estimate, clock)
             reply = _reply(said, self._model.name)
+            self._denied = 0
             self._limiter.settle(reply.tokens.input + reply.tokens.output - estimate)
             for place, question in enumerate(group):
                 question.spent.append(_share(reply.tokens, place, len(group)))
@@ -305,7 +311,11 @@ class Batcher:
 
     def _fail(self, group: list[Question], error: Exception, clock: Clock) -> None:
         status = http_status(error)
-        if status in _HOPELESS and not isinstance(error, StopError):
+        is_hopeless = status in _HOPELESS
+        if status == FORBIDDEN and len(group) == 1:
+            self._denied += 1
+            is_hopeless = self._denied >= _DENIED
+        if is_hopeless and not isinstance(error, StopError):
             error = _caused(StopError(str(error)), error)
         if isinstance(error, StopError):
             group = [*group, *self._stop(group, error)]

@@ -11,7 +11,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.policy import retry_after
+from nbflow._core.policy import FORBIDDEN, retry_after
 from nbflow.errors import UsageError
 from nbflow.llm.model import ModelError, Reply, StopError, Tokens
 
@@ -291,6 +291,8 @@ def _translated(error: Exception, name: str) -> Exception:
     said = _said(error)
     if isinstance(error, errors.ModelQuotaExceededError):
         return StopError(f"the account behind {name} has nothing left to spend: {said}")
+    if status == FORBIDDEN:
+        return ModelError(f"{name} refuses the request (403): {said}", status)
     if isinstance(error, errors.ModelAuthenticationError):
         return StopError(f"{name} does not accept the key: {said}")
     if isinstance(error, errors.ModelNotFoundError):

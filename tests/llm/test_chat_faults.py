@@ -121,6 +121,40 @@ def test_what_no_request_would_escape_is_asked_once_for_all_records_of_a_run(
     assert len(server.requests) == 31
 
 
+FORBIDDEN = chat.error(403, "moderation: the input was flagged")
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_text_that_is_forbidden_fails_alone_and_is_no_wrong_key(
+    nb, server, categorizer, batch
+):
+    def minds(handler, texts):
+        fault = FORBIDDEN if "text 3" in texts else chat.says(chat.good)
+        fault(handler, texts)
+
+    server.always = minds
+    run = categorizer(concurrency=1, batch=batch).map([f"text {n}" for n in range(8)])
+    assert tally(run) == {"COMPLETED": 7, "FAILED": 1}
+    (message,) = run.failures()["message"]
+    assert message == (
+        "openai:stub refuses the request (403): moderation: the input was flagged"
+    )
+    assert sum("text 3" in texts for texts in server.texts) == 1 + (batch > 1)
+
+
+def test_an_account_that_lacks_a_right_is_asked_a_few_times_for_a_whole_run(
+    nb, server, categorizer
+):
+    server.always = FORBIDDEN
+    run = categorizer(concurrency=1).map([f"text {number}" for number in range(30)])
+    assert tally(run) == {"FAILED": 30}
+    assert len(server.requests) == 3
+    assert {"(403)" in message for message in run.failures()["message"]} == {True}
+    server.always = None
+    run.rerun_failed()
+    assert tally(run) == {"COMPLETED": 30}
+
+
 def test_a_request_that_hangs_ends_with_its_timeout(nb, server, categorizer):
     server.always = chat.hang
     run = categorizer(timeout=1, retries=1).map([TEXT])
