@@ -15,6 +15,7 @@ _DEFINITIONS = '''
 """Runs a notebook on a schedule. The work is in the notebook: this file only calls `nbflow run`."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any, Literal

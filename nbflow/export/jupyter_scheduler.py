@@ -26,6 +26,7 @@ _CALL = """
 values = $values
 
 import os
+import re
 import subprocess
 
 $constants
@@ -81,9 +82,11 @@ def main(arguments):
 
 
 def find():
-    listed = subprocess.run(["jupyter", "server", "list", "--json"], \
-stdout=subprocess.PIPE, check=True, encoding="utf-8").stdout
-    for server in map(json.loads, listed.splitlines()):
+    listed = subprocess.run([sys.executable, "-m", "jupyter_server", "list", "--json"], \
+stdout=subprocess.PIPE, encoding="utf-8")
+    if listed.returncode:
+        sys.exit(f"{sys.executable} has no JupyterLab: run this script with the Python that has it.")
+    for server in map(json.loads, listed.stdout.splitlines()):
         if FOLDER.is_relative_to(Path(server["root_dir"]).resolve()):
             return server
     sys.exit(f"No JupyterLab of yours runs on this machine with {FOLDER} in its folder. \
@@ -98,9 +101,11 @@ def ask(server, method, what, content=None):
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read() or "null")
     except urllib.error.HTTPError as error:
+        missing = "\\nIs jupyter-scheduler installed beside JupyterLab (pip install jupyter-scheduler)?"
         sys.exit(f"{method} {request.full_url}: {error.code} {error.reason} \
-{error.read().decode(errors='replace')[:500]}\\nIs jupyter-scheduler installed beside JupyterLab \
-(pip install jupyter-scheduler)?")
+{error.read().decode(errors='replace')[:500]}{missing if error.code == 404 else ''}")
+    except urllib.error.URLError as error:
+        sys.exit(f"{method} {request.full_url}: {error.reason}")
 
 
 main(sys.argv[1:])

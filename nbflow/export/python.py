@@ -14,7 +14,7 @@ from nbflow.export.readme import code
 from nbflow.export.spec import Guide
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from nbflow.export.spec import Job
 
@@ -44,7 +44,7 @@ class Python:
         module = translation.module(job.document, job.notebook, job.title)
         return {
             f"{_module(job)}.py": module,
-            shell.NAME: shell.script(job, _command(job)),
+            shell.NAME: shell.script(job, _command(job, ())),
         }
 
     def guide(self, job: Job) -> Guide:
@@ -72,7 +72,7 @@ def _module(job: Job) -> str:
     return f"{job.identifier}_job"
 
 
-def _command(job: Job) -> list[str]:
+def _command(job: Job, parameters: Iterable[str] | None = None) -> list[str]:
     python = str(Path(job.program).with_name("python"))
-    _, _, _, *options = job.command
+    _, _, _, *options = job.command_of(job.program, job.store, parameters)
     return [python, f"{_module(job)}.py", *options]

@@ -26,14 +26,22 @@ _CALL = """
 stderr=subprocess.STDOUT, encoding="utf-8", errors="replace")
     said = ""
     try:
-        for line in process.stdout:
-            $log(line.rstrip())
-            said = line.strip() if line.startswith(("exit ", "nbflow: ")) else said
+        for line in map(plain, process.stdout):
+            $log(line)
+            said = line if line.startswith(("exit ", "nbflow: ")) else said
     except BaseException:
         process.terminate()  # the notebook notes where it stood
         process.wait()
         raise
     said = said or f"nbflow run ended with {process.wait()}\""""
+_CONSTANTS = r"""
+FOLDER = $folder
+COMMAND = $command
+ENVIRONMENT = {$environment}
+
+
+def plain(line):
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip()  # colours, if FORCE_COLOR asks for them"""
 _NULL = {"type": "null"}
 _TYPES = {
     "string": "str",
@@ -77,7 +85,7 @@ def block(items: Iterable[str], brackets: str, indent: int) -> str:
 
 
 def constants(job: Job) -> str:
-    """Where the job is, what it calls, and with which environment.
+    """Where the job is, what it calls, with which environment, and how its lines are read.
 
     The environment is the platform's, but with the job's own programs first.
     """
@@ -86,18 +94,18 @@ def constants(job: Job) -> str:
     environment = ["**os.environ", f'"PATH": {path}']
     for name, value in job.environment.items():
         environment.append(f"{literal(name)}: {literal(value)}")
-    lines = [
-        f"FOLDER = {literal(str(job.folder))}",
-        f"COMMAND = {literal(job.command_of(job.program, job.store, ()))}",
-        f"ENVIRONMENT = {{{', '.join(environment)}}}",
-    ]
-    return "\n".join(lines)
+    return filled(
+        _CONSTANTS,
+        folder=literal(str(job.folder)),
+        command=literal(job.command_of(job.program, job.store, ())),
+        environment=", ".join(environment),
+    )
 
 
 def call(job: Job, log: str) -> str:
     """The part of a function that calls `nbflow run` with ``values`` and logs each line.
 
-    It needs `os`, `subprocess` and `constants`, and leaves the ended ``process`` and
+    It needs `os`, `re`, `subprocess` and `constants`, and leaves the ended ``process`` and
     the last sentence, ``said``.
 
     Args:

@@ -438,7 +438,20 @@ def test_a_text_stays_within_its_line_of_a_readme(text):
 def test_a_script_is_a_script_whatever_its_arguments(found):
     """Quoted for a shell, and read back by one."""
     script = shell.script(job_of(Path("/srv"), found))
-    assert (
-        shlex.split(script[script.rindex("exec ") :], comments=False)[1:]
-        == job_of(Path("/srv"), found).command
-    )
+    job = job_of(Path("/srv"), found)
+    words = shlex.split(script[script.index("\ngiven p0") :], comments=False)
+    told = [words[place + 1] for place, word in enumerate(words) if word == "-p"]
+    assert told == job.given
+    last = len(words) - words[::-1].index("exec")
+    assert words[last:] == [*job.command_of(job.program, None, ()), "$@"]
+
+
+def test_a_script_passes_its_arguments_on_in_the_place_of_the_jobs_parameters(
+    tmp_path, program, told
+):
+    job = job_of(tmp_path, ["x", "p1=y", "z", "z"], program=str(program), zone=None)
+    (tmp_path / "run.sh").write_text(shell.script(job))
+    own = ["-p", "p0=a b", "-pp2=*", "--parameter=p3=", "--force", "step"]
+    subprocess.run(["/bin/sh", "run.sh", *own], cwd=tmp_path, check=True)
+    command = job.command_of(job.program, None, ())
+    assert told()[1] == [*command[1:], *own, "-p", "p1=p1=y"]

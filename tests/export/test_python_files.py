@@ -2,6 +2,9 @@
 
 import ast
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from nbflow.export import schema, source
 from nbflow.export.targets import targets
 from nbflow.notebook import parameters
 
-from .conftest import HOSTILE, job_of
+from .conftest import HOSTILE, job_of, write
 
 NAMES = ["airflow", "dagster", "jupyter-scheduler", "prefect"]
 texts = st.text(st.characters(exclude_characters="\0"))
@@ -145,3 +148,46 @@ def test_prefect_refuses_a_folder_that_it_takes_for_a_template():
     assert not list(targets()["prefect"].refusals(job_of(Path("/srv/{{ 7 * 7 }}"))))
     (refusal,) = targets()["prefect"].refusals(job_of(Path("/srv/{{ $HOME }}")))
     assert "--output" in refusal
+
+
+def launched(folder, cell):
+    """What the launcher prints and raises in a kernel, where FORCE_COLOR is set."""
+    write(folder / "threads.ipynb", "import nbflow as nf", cell)
+    nbflow = str(Path(sys.executable).with_name("nbflow"))
+    job = job_of(folder, program=nbflow, store=folder / "store")
+    (code,) = [
+        text for text in sources("jupyter-scheduler", job) if "Schedule" not in text
+    ]
+    (folder / "launcher.py").write_text(code)
+    return subprocess.run(
+        [sys.executable, folder / "launcher.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"},
+    )
+
+
+def test_the_last_sentence_is_found_in_colours_as_well(tmp_path):
+    failed = launched(tmp_path, "raise ValueError('no')")
+    assert "\x1b" not in failed.stdout
+    (said,) = [line for line in failed.stdout.splitlines() if line.startswith("exit ")]
+    assert failed.stderr.splitlines()[-1] == f"RuntimeError: {said}"
+    assert said.endswith("Failed in cell 2.")
+
+
+def test_what_schedules_a_job_needs_no_jupyter_on_the_path(tmp_path):
+    (tmp_path / "install.py").write_text(
+        targets()["jupyter-scheduler"].files(job_of(tmp_path))["install.py"]
+    )
+    bare = {"PATH": "", "HOME": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, tmp_path / "install.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=bare,
+    )
+    assert done.returncode == 1
+    assert "No JupyterLab of yours runs on this machine" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,6 +1,7 @@
 """Runs a notebook on a schedule. The work is in the notebook: this file only calls `nbflow run`."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,10 @@ from pydantic import Field
 FOLDER = "/srv/jobs/threads"
 COMMAND = ["/opt/venv/bin/nbflow", "run", "threads.ipynb", "--no-wait", "--store", "/srv/.nbflow"]
 ENVIRONMENT = {**os.environ, "PATH": os.pathsep.join(["/opt/venv/bin", os.environ.get("PATH", os.defpath)])}
+
+
+def plain(line):
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip()  # colours, if FORCE_COLOR asks for them
 UNDER_WAY = [dg.DagsterRunStatus[name] for name in ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")]
 
 
@@ -28,9 +33,9 @@ def notebook(context: dg.AssetExecutionContext, config: Parameters) -> dg.Materi
     process = subprocess.Popen([*COMMAND, *arguments], cwd=FOLDER, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace")
     said = ""
     try:
-        for line in process.stdout:
-            context.log.info(line.rstrip())
-            said = line.strip() if line.startswith(("exit ", "nbflow: ")) else said
+        for line in map(plain, process.stdout):
+            context.log.info(line)
+            said = line if line.startswith(("exit ", "nbflow: ")) else said
     except BaseException:
         process.terminate()  # the notebook notes where it stood
         process.wait()

@@ -45,8 +45,10 @@ def main(arguments):
 
 
 def find():
-    listed = subprocess.run(["jupyter", "server", "list", "--json"], stdout=subprocess.PIPE, check=True, encoding="utf-8").stdout
-    for server in map(json.loads, listed.splitlines()):
+    listed = subprocess.run([sys.executable, "-m", "jupyter_server", "list", "--json"], stdout=subprocess.PIPE, encoding="utf-8")
+    if listed.returncode:
+        sys.exit(f"{sys.executable} has no JupyterLab: run this script with the Python that has it.")
+    for server in map(json.loads, listed.stdout.splitlines()):
         if FOLDER.is_relative_to(Path(server["root_dir"]).resolve()):
             return server
     sys.exit(f"No JupyterLab of yours runs on this machine with {FOLDER} in its folder. Start one, or open launcher.ipynb in yours and choose Create a notebook job.")
@@ -60,7 +62,10 @@ def ask(server, method, what, content=None):
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read() or "null")
     except urllib.error.HTTPError as error:
-        sys.exit(f"{method} {request.full_url}: {error.code} {error.reason} {error.read().decode(errors='replace')[:500]}\nIs jupyter-scheduler installed beside JupyterLab (pip install jupyter-scheduler)?")
+        missing = "\nIs jupyter-scheduler installed beside JupyterLab (pip install jupyter-scheduler)?"
+        sys.exit(f"{method} {request.full_url}: {error.code} {error.reason} {error.read().decode(errors='replace')[:500]}{missing if error.code == 404 else ''}")
+    except urllib.error.URLError as error:
+        sys.exit(f"{method} {request.full_url}: {error.reason}")
 
 
 main(sys.argv[1:])

@@ -1,6 +1,7 @@
 """Runs a notebook on a schedule. The work is in the notebook: this file only calls `nbflow run`."""
 
 import os
+import re
 import subprocess
 from typing import Any, Literal
 
@@ -10,6 +11,10 @@ from prefect.states import Cancelled, Completed, Failed, State
 FOLDER = "/srv/jobs/threads"
 COMMAND = ["/opt/venv/bin/nbflow", "run", "threads.ipynb", "--no-wait", "--store", "/srv/.nbflow"]
 ENVIRONMENT = {**os.environ, "PATH": os.pathsep.join(["/opt/venv/bin", os.environ.get("PATH", os.defpath)])}
+
+
+def plain(line):
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip()  # colours, if FORCE_COLOR asks for them
 
 
 # No retries: steps have their own, and the next run goes on where this one stood.
@@ -27,9 +32,9 @@ def _run(values: dict[str, Any]) -> State:
     process = subprocess.Popen([*COMMAND, *arguments], cwd=FOLDER, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace")
     said = ""
     try:
-        for line in process.stdout:
-            log(line.rstrip())
-            said = line.strip() if line.startswith(("exit ", "nbflow: ")) else said
+        for line in map(plain, process.stdout):
+            log(line)
+            said = line if line.startswith(("exit ", "nbflow: ")) else said
     except BaseException:
         process.terminate()  # the notebook notes where it stood
         process.wait()

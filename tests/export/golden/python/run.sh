@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the notebook as its schedule does.
+# Runs the notebook as its schedule does, and with other parameters: ./run.sh -p name=value
 cd "$(dirname "$0")" || exit 2
 export PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin
 export LANG=C.UTF-8
@@ -16,4 +16,13 @@ if [ -r secrets.env ]; then
     export "$line"
   done <secrets.env
 fi
-exec /opt/venv/bin/python threads_job.py --no-wait --store /srv/.nbflow -p p0=2026-11-24 -p 'p1=50% of $HOME'
+given() {  # is this parameter among these arguments?
+  name=$1; shift
+  for one in "$@"; do
+    case $one in "$name="* | "-p$name="* | "--parameter=$name="*) return 0 ;; esac
+  done
+  return 1
+}
+given p0 "$@" || set -- "$@" -p p0=2026-11-24
+given p1 "$@" || set -- "$@" -p 'p1=50% of $HOME'
+exec /opt/venv/bin/python threads_job.py --no-wait --store /srv/.nbflow "$@"
