@@ -57,13 +57,14 @@ def redacted(text: str, name: str) -> str:
     if not text:
         return text
     is_code = "\n" in text or "(" in text
-    is_secret = secret_patterns.is_named(name.rpartition(".")[2])
+    # A value may be shown with its quotes.
+    is_secret = secret_patterns.is_secret(name.rpartition(".")[2], text.strip("'\""))
     if is_secret and not is_code and not text.isdigit():
         return _HIDDEN
     text = secret_patterns.without(KNOWN.mask(text), _HIDDEN)
     # Variables of the environment are secrets if their names say so. A short value
     # would hide half of the text.
     for variable, value in os.environ.items():
-        if len(value) >= SHORTEST and secret_patterns.is_named(variable):
+        if len(value) >= SHORTEST and secret_patterns.is_secret(variable, value):
             text = text.replace(value, _HIDDEN)
     return text

@@ -43,10 +43,23 @@ TOKEN = re.compile("|".join(FORMS.values()), re.DOTALL)
 #: A text that is given to a name which says that it is a secret, in Python, JSON, YAML
 #: or a call.
 _ASSIGNED = re.compile(
-    rf"""({_LAST_WORD}["']?\]?\s*(?::\s*\w+\s*)?[:=]\s*)(["'])(?:(?!\2).)+\2""",
+    rf"""({_LAST_WORD}["']?\]?\s*(?::\s*\w+\s*)?[:=]\s*)(["'])((?:(?!\2).)+)\2""",
     re.IGNORECASE,
 )
 
+#: What stands where a secret would, of these words alone: for a server that asks for a
+#: key and takes any ("not-needed", "lm-studio"), or until somebody fills it in.
+_WORDS = """
+    a any anything api apikey blank change changeme cpp demo dummy empty example fake here
+    ignore ignored insert is jan key litellm llama llamacpp llamafile lm lmstudio local
+    localai localhost me mock my n na necessary needed no nokey none not notneeded null
+    ollama openai optional password placeholder replace required sample secret server
+    sglang sk studio test tgi the this todo token unused used vllm whatever with your
+""".split()  # noqa: SIM905  # a table to read
+_PLACEHOLDER = re.compile(
+    rf"\W*|x+|<.*>|\{{.*\}}|sk-1234|(?:{'|'.join(_WORDS)})(?:[-_. /]+(?:{'|'.join(_WORDS)}))*",
+    re.IGNORECASE,
+)
 
 #: Variables of every shell: its working directories, and no passwords.
 _WORKING_DIRECTORIES = frozenset(("PWD", "OLDPWD"))
@@ -60,12 +73,22 @@ def is_named(name: str) -> bool:
 def is_secret(name: str, value: object) -> bool:
     """Return whether a variable of this name with this value looks like a secret.
 
-    Numbers do not: ``max_tokens=500``.
+    Numbers do not (``max_tokens=500``), and placeholders neither (``api_key="EMPTY"``).
     """
-    return isinstance(value, str) and bool(value) and is_named(name)
+    return isinstance(value, str) and is_named(name) and not is_placeholder(value)
+
+
+def is_placeholder(text: str) -> bool:
+    """Return whether a text only stands where a secret would."""
+    return _PLACEHOLDER.fullmatch(text) is not None
 
 
 def without(text: str, instead: str) -> str:
     """Return a text in which something else stands instead of what looks like a secret."""
-    text = TOKEN.sub(instead, text)
-    return _ASSIGNED.sub(lambda found: f"{found[1]}{found[2]}{instead}{found[2]}", text)
+
+    def changed(found: re.Match[str]) -> str:
+        name, quote, value = found[1], found[2], found[3]
+        kept = value if is_placeholder(value) else instead
+        return f"{name}{quote}{kept}{quote}"
+
+    return _ASSIGNED.sub(changed, TOKEN.sub(instead, text))

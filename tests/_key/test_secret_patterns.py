@@ -83,6 +83,29 @@ def test_numbers_and_nothing_are_no_secrets():
     assert not is_secret("password", None)
 
 
+PLACEHOLDERS = (
+    "EMPTY", "ollama", "lm-studio", "not-needed", "local", "sk-no-key-required", "sk-1234",
+    "dummy_key", "N/A", "your-api-key-here", "changeme", "xxxx", "<key>", "{key}", "...",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PLACEHOLDERS)
+def test_what_stands_where_a_secret_would_is_none(text, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", text)
+    assert not is_secret("api_key", text)
+    assert redaction.redacted(text, "api_key") == text
+    assert redaction.redacted(f"model of {text}", "about") == f"model of {text}"
+    assert secret_patterns.without(f"api_key='{text}'", "#") == f"api_key='{text}'"
+
+
+@pytest.mark.parametrize(
+    "text", ["hunter22", "token-abc123", "admin", "testX", "nokia"]
+)
+def test_a_text_of_other_words_is_a_secret_under_such_a_name(text):
+    assert is_secret("api_key", text)
+    assert secret_patterns.without(f"api_key='{text}'", "#") == "api_key='#'"
+
+
 LETTERS = "aB3dE5gH1jK2mN4pQ6rS8tU0vW7xY9zA"
 #: One example of each form, the part of it that has to go, and what looks alike and is
 #: none.

@@ -217,6 +217,8 @@ def test_secrets_in_sources_and_outputs_are_found_and_not_repeated(found, folder
         )
         == []
     )
+    for free in ("EMPTY", "ollama", "lm-studio", "not-needed", "local", "sk-no-key"):
+        assert found(f"dict(api_key='{free}')") == [], free
     found(f"key = '{KEY}'", outputs={0: [KEY]})
     assert KEY[:8] not in str(check(folder.path / "job.ipynb"))
 

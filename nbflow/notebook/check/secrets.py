@@ -16,12 +16,8 @@ if TYPE_CHECKING:
 
     from nbflow.notebook.check.code_cells import CodeCell
 
-#: A text that stands where a secret will be put.
-_PLACEHOLDER = re.compile(
-    r"^(|\W+|x+|<.*>|\{.*\}|your.*|my.*|changeme|change.me|todo|test|dummy|example|none"
-    r"|secret|password|token|\.\.\.)$",
-    re.IGNORECASE,
-)
+#: The beginning of a text that stands where a secret will be put: ``your-key``.
+_EXAMPLE = re.compile(r"your|my", re.IGNORECASE)
 #: The beginning of an absolute path: of Linux or macOS, of a home folder, of a drive or a
 #: share of Windows.
 _PATH = re.compile(
@@ -39,7 +35,7 @@ def secrets_in_source(cells: list[CodeCell]) -> Iterator[Finding]:
             what = f"a secret in the source: {_beginning(token)}"
             yield _secret(cell.number, line, what, _read_it("API_KEY"))
         for name, text, line in _texts(cell):
-            if line in tokens or name is None or _PLACEHOLDER.match(text):
+            if line in tokens or name is None or _EXAMPLE.match(text):
                 continue
             if is_secret(name, text):
                 what = f"a secret in the source: {name} = {_beginning(text)}"
