@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CLIENT_ERROR, _BEYOND = 400, 600
-_PAYMENT_REQUIRED, TOO_MANY_REQUESTS = 402, 429
+_PAYMENT_REQUIRED, _TOO_MANY_REQUESTS = 402, 429
 #: Wrapped errors that are looked at.
 _DEEP = 12
 #: Characters of an answer that are searched.
@@ -94,7 +94,7 @@ def http_status(error: BaseException) -> int | None:
     """
     response = _of(error, "response")
     status = _status(error) or _status(response) or _status_of_aws(response)
-    if status == TOO_MANY_REQUESTS and _EMPTY_ACCOUNT.search(_told(error, response)):
+    if status == _TOO_MANY_REQUESTS and _EMPTY_ACCOUNT.search(_told(error, response)):
         return _PAYMENT_REQUIRED
     return status
 
@@ -148,7 +148,7 @@ def _status(holder: object) -> int | None:
 def _status_of_aws(response: object) -> int | None:
     """The status that botocore puts into a dict in a dict."""
     if _THROTTLED.search(str(_part(response, "Error", "Code") or "")):
-        return TOO_MANY_REQUESTS
+        return _TOO_MANY_REQUESTS
     status = _part(response, "ResponseMetadata", "HTTPStatusCode")
     return status if isinstance(status, int) and status >= _CLIENT_ERROR else None
 

@@ -283,10 +283,8 @@ class _OnLoop:
 
     def _tell(self, place: Place | None) -> None:
         """Say that fewer texts go together: once in each run, and once elsewhere."""
-        whom, text = (
-            place.cancelled if place is not None else self,
-            self._batcher.remark,
-        )
+        whom = place.cancelled if place is not None else self
+        text = self._batcher.remark
         if self._told.get(whom) == text:
             return
         self._told[whom] = text

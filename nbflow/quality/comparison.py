@@ -13,7 +13,7 @@ from nbflow.quality import notes, picture
 from nbflow.quality.answers import answers_of
 from nbflow.quality.confusion import Confusion, confusion, matrix
 from nbflow.quality.disagreements import frame_of, said_of
-from nbflow.quality.evaluation import Evaluation, evaluation, taxonomy
+from nbflow.quality.evaluation import Evaluation, check_meant, evaluation, taxonomy
 from nbflow.quality.matching import matched
 from nbflow.quality.metrics import (
     Interval,
@@ -311,6 +311,10 @@ def compare(
     one = answers_of(first, column_of_first, key, called)
     two = answers_of(second, column_of_second, key, called)
     matching = matched(one, two, truth)
+    if truth is not None:
+        true = [record.true for record in matching.records]
+        check_meant(one, true, labels)
+        check_meant(two, true, labels)
     sides = _Sides(one, two, _names(one, two, names))
     return _compared(sides, matching, labels, seed)
 

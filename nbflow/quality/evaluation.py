@@ -244,12 +244,37 @@ def evaluate(
             f"There are no true labels for {answers.name}: name the column that has "
             "them, truth=..., or let a person decide some, nbflow.review(...)."
         )
+    if truth is not None:
+        check_meant(answers, true, labels)
     return evaluation(
         answers,
         dict(enumerate(true)),
         where,
         taxonomy(labels, true, answers.labels),
         seed=seed,
+    )
+
+
+def check_meant(answers: Answers, true: Sequence[str | None], labels: object) -> None:
+    """Refuse a column that nobody named and that says nothing of what the truth says.
+
+    Args:
+        answers: what it holds.
+        true: the true labels.
+        labels: those that were asked for, if any were.
+
+    Raises:
+        UsageError: it is not the labels, by the look of it.
+    """
+    known = {label for label in true if label is not None}
+    if labels is not None:
+        known |= labels_of(labels, "labels").keys()
+    if answers.is_named or not known.isdisjoint(answers.labels):
+        return
+    raise UsageError(
+        f"No answer in {answers.name} is one of the labels of the truth, such as "
+        f"{min(known, default='')!r}. If it holds the labels all the same, say so: "
+        f"column={answers.name!r}."
     )
 
 
@@ -319,12 +344,6 @@ def evaluation(
         )
     truths = [record.true for record in scored]
     said = [record.given for record in scored]
-    if not answers.is_named and labels and not {*said} & {*labels}:
-        raise UsageError(
-            f"No answer in {answers.name} is one of the labels of the truth, such as "
-            f"{labels[0]!r}. If it holds the labels all the same, say so: "
-            f"column={answers.name!r}."
-        )
     support = Counter(truths)
     most, times = support.most_common(1)[0]
     unanswered = answers.missing.keys() & {

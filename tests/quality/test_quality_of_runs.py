@@ -393,7 +393,11 @@ def test_the_only_column_is_no_label_if_it_says_nothing_of_what_the_truth_says(n
         nf.UsageError, match="No answer in reply is one of the labels of the truth"
     ):
         nf.evaluate(run, "sentiment")
+    with pytest.raises(nf.UsageError, match="No answer in reply is one of"):
+        nf.compare(run, run, truth={0: "good"})
     assert nf.evaluate(run, "sentiment", column="reply").accuracy.value == 0
+    labels = ["good", "Dear customer"]
+    assert nf.evaluate(run, "sentiment", labels=labels).accuracy.value == 0
 
 
 def test_nothing_in_a_label_or_a_record_becomes_html(nb):
