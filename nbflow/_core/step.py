@@ -22,7 +22,7 @@ from nbflow._core.signature import parameters_of
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import timedelta
 
 P = ParamSpec("P")

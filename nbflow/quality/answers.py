@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.entry import DONE, Used
-from nbflow._core.fields import fields_of
 from nbflow._core.label import text_of
 from nbflow._core.lifecycle import State
 from nbflow._core.usage import NOTHING, Usage
