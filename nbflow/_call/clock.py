@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import random
 import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, TypeVar
 from nbflow.errors import RunCancelledError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from concurrent.futures import Future
 
 T = TypeVar("T")
@@ -30,9 +28,6 @@ def check(cancelled: threading.Event | None) -> None:
 class Clock:
     """Real time."""
 
-    #: Jitter of retry waits, in [0, 1).
-    random: Callable[[], float] = staticmethod(random.random)
-
     def time(self) -> float:
         """Seconds since the epoch."""
         return time.time()
@@ -47,6 +42,12 @@ class Clock:
             time.sleep(seconds)
         elif cancelled.wait(seconds):
             check(cancelled)
+
+    def random(self) -> float:
+        """Jitter of retry waits, in [0, 1)."""
+        import random
+
+        return random.random()  # noqa: S311  # jitter, no secret
 
     async def sleep(self, seconds: float) -> None:
         """`wait` for tasks, which are cancelled as tasks are."""
@@ -76,8 +77,6 @@ class TestClock(Clock):
         self._ahead = 0.0
         self._mutex = threading.Lock()
 
-    random: Callable[[], float] = staticmethod(lambda: 0.5)
-
     def time(self) -> float:
         """Seconds since the epoch, the waits included."""
         return time.time() + self._ahead
@@ -85,6 +84,10 @@ class TestClock(Clock):
     def monotonic(self) -> float:
         """Seconds, the waits included."""
         return time.monotonic() + self._ahead
+
+    def random(self) -> float:
+        """The middle."""
+        return 0.5
 
     def wait(self, seconds: float, cancelled: threading.Event | None) -> None:
         """Put the clock forward."""

@@ -55,8 +55,8 @@ _UNITS = {
     "day": 86400.0,
     "w": 604800.0,
 }
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
-_RATE = re.compile(r"\s*(\d+)\s*/\s*(\d+(?:\.\d+)?)?\s*([a-z]+)\s*", re.IGNORECASE)
+_DURATION = r"(?i)\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*"
+_RATE = r"(?i)\s*(\d+)\s*/\s*(\d+(?:\.\d+)?)?\s*([a-z]+)\s*"
 
 
 def _unit(name: str) -> float | None:
@@ -82,8 +82,9 @@ def seconds(value: float | str | timedelta, option: str) -> float:
 
 
 def _parsed_seconds(text: str, option: str) -> float:
+    match = re.compile(_DURATION).match
     total, end = 0.0, 0
-    while part := _DURATION.match(text, end):
+    while part := match(text, end):
         unit = _unit(part[2])
         if unit is None:
             break
@@ -109,7 +110,7 @@ class Throttle:
     """
 
     def __init__(self, rate: str) -> None:
-        match = _RATE.fullmatch(rate) if isinstance(rate, str) else None
+        match = re.fullmatch(_RATE, rate) if isinstance(rate, str) else None
         unit = _unit(match[3]) if match else None
         if match is None or unit is None or not int(match[1]):
             raise UsageError(

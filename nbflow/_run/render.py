@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 from nbflow._core.html import Html, h
 from nbflow._core.lifecycle import State
 from nbflow._core.plural import several
-from nbflow._core.table import WORDS, duration, seen, short
+from nbflow._core.table import WORDS, duration, short
+from nbflow._core.visible import seen
 from nbflow._run.html_parts import FAINT, WHY, framed, with_code
 from nbflow._run.html_parts import table as html_table
 

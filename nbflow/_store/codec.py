@@ -164,6 +164,7 @@ _OTHERS: dict[str, Callable[[object, Writer], Ext]] = {
     "numpy": arrays.write_numpy,
     "pandas": frames.write_scalar,
     "pytz": plain.write_pytz,
+    "zoneinfo": plain.write_zoneinfo,
 }
 _READER = Reader(
     {
