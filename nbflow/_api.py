@@ -12,10 +12,6 @@ from nbflow._call.scope import SCOPE
 from nbflow._core.flow import Flow, make_flow
 from nbflow._core.step import check_options, make_step
 from nbflow._core.usage import Usage
-from nbflow._run.batch import Batch
-from nbflow._run.forecast import forecast
-from nbflow._run.lane import FlowLane
-from nbflow._run.run import Run
 from nbflow._session import SESSION
 from nbflow._step import Step
 from nbflow.errors import StoreWarning, UnknownRunError, UsageError
@@ -26,10 +22,12 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from nbflow._core.policy import Throttle
-    from nbflow._run.batch import Key
+    from nbflow._run.batch import Batch, Key
     from nbflow._run.frame_types import ArrowTable, Dicts, FrameT, Model, Records
     from nbflow._run.history import History
+    from nbflow._run.lane import Lane
     from nbflow._run.plan import Plan
+    from nbflow._run.run import Run
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -263,11 +261,11 @@ def send(
         >>> run.results("measure")
         [3, 5]
     """
-    lanes = [FlowLane(flow) for flow in SESSION.listeners.of(event)]
+    lanes, batch = _sent(event, records, key)
     return SESSION.start(
         event,
         lanes,
-        Batch(records, key),
+        batch,
         wait=wait,
         max_in_flight=max_in_flight,
         keep_records=keep_records,
@@ -383,10 +381,19 @@ def plan(event: str, records: Records, *, key: Key = None) -> Plan:
         >>> plan.cached, plan.would_run
         (1, 1)
     """
-    lanes = [FlowLane(flow) for flow in SESSION.listeners.of(event)]
-    batch = Batch(records, key)
+    from nbflow._run.forecast import forecast
+
+    lanes, batch = _sent(event, records, key)
     batch.check()
     return forecast(SESSION.engine, event, lanes, batch)
+
+
+def _sent(event: str, records: Any, key: Key | None) -> tuple[list[Lane], Batch]:
+    from nbflow._run.batch import Batch
+    from nbflow._run.lane import FlowLane
+
+    lanes: list[Lane] = [FlowLane(flow) for flow in SESSION.listeners.of(event)]
+    return lanes, Batch(records, key)
 
 
 def use(
@@ -488,4 +495,4 @@ def open_run(run: str | Path | None = None) -> Run:
             else "There is no run yet."
         )
         raise UnknownRunError(f"{say}" + (f" The latest: {latest}." if latest else ""))
-    return Run(SESSION.runs, run if run in found else found[0], SESSION)
+    return SESSION.handle(SESSION.runs, run if run in found else found[0])

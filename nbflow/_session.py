@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nbflow._call import job_link
-from nbflow._call.budget import Budget
-from nbflow._call.clock import Clock
-from nbflow._call.engine import Engine, Machinery
 from nbflow._call.prices import Prices
 from nbflow._core.entry import Opened, Resumed, RunState
 from nbflow._core.flow import Listeners
-from nbflow._core.sheet import Sheet
 from nbflow._core.usage import dollars
-from nbflow._run.chronicle import Chronicle
-from nbflow._run.execution import Execution
-from nbflow._run.lane import FlowLane, StepLane
-from nbflow._run.options import RunOptions
-from nbflow._run.run import Run
-from nbflow._run.runs import Runs
-from nbflow._store.ledger import FileLedger, MemoryLedger
-from nbflow._store.store import MemoryStore
 from nbflow.errors import UnknownRunError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from nbflow._call.budget import Budget
+    from nbflow._call.engine import Engine, Machinery
     from nbflow._core.step import AnyStep
     from nbflow._run.batch import Batch
+    from nbflow._run.chronicle import Chronicle
     from nbflow._run.history import History
     from nbflow._run.lane import Lane
+    from nbflow._run.options import RunOptions
+    from nbflow._run.run import Run
+    from nbflow._run.runs import Runs
     from nbflow._step import Step
 
 
@@ -42,7 +35,6 @@ class Session:
     """This process's engine, its flows, and how runs are shown. Performs steps on whatever store is in use."""
 
     def __init__(self) -> None:
-        self.machinery = Machinery()
         self.prices = Prices()
         self.listeners = Listeners()
         self.steps: dict[str, Step[..., Any]] = {}
@@ -54,8 +46,20 @@ class Session:
         job_link.begin_log()
         #: What all calls of a headless job may cost together.
         job = job_link.budget()
-        self._budgets = () if job is None else (Budget(job, job_link.tell_refusal),)
-        self._mutex = threading.Lock()
+        self._budgets = () if job is None else (_limit(job),)
+        self._machinery: Machinery | None = None
+        self._mutex = threading.RLock()
+
+    @property
+    def machinery(self) -> Machinery:
+        """Threads, event loop and gates; made, and the engine imported, for the first step."""
+        if self._machinery is None:
+            with self._mutex:
+                if self._machinery is None:
+                    from nbflow._call.engine import Machinery
+
+                    self._machinery = Machinery()
+        return self._machinery
 
     @property
     def engine(self) -> Engine:
@@ -85,7 +89,12 @@ class Session:
             raise UsageError(
                 f'durability={durability!r}: "process" outlives kill -9, "power" also a power cut.'
             )
+        from nbflow._call.clock import Clock
+        from nbflow._call.engine import Engine
+        from nbflow._run.runs import Runs
         from nbflow._store import location, seal
+        from nbflow._store.ledger import FileLedger, MemoryLedger
+        from nbflow._store.store import MemoryStore
 
         path = location.find() if place is None else Path(place).expanduser()
         if str(path) == MemoryStore.url:
@@ -130,7 +139,13 @@ class Session:
             raise UnknownRunError(
                 f"Run {told.run} is not in the store {told.store} any more."
             )
-        return Run(runs, told.run, self)
+        return self.handle(runs, told.run)
+
+    def handle(self, runs: Runs, run: str, batch: Batch | None = None) -> Run:
+        """The handle of a run; who only calls steps does not wait for its import."""
+        from nbflow._run.run import Run
+
+        return Run(runs, run, self, batch)
 
     # What a step needs (`nbflow._step.Host`), with `engine` and `start`.
 
@@ -159,6 +174,8 @@ class Session:
         budget: float | str | None = None,
     ) -> Run:
         """Begin a run and, with ``wait``, see it through."""
+        from nbflow._run.options import RunOptions
+
         if max_in_flight is not None and (
             isinstance(max_in_flight, bool)
             or not isinstance(max_in_flight, int)
@@ -183,7 +200,7 @@ class Session:
             batch.total,
             max_in_flight,
         )
-        run = Run(runs, opened.run, self, batch)
+        run = self.handle(runs, opened.run, batch)
         options = RunOptions(max_in_flight=max_in_flight, budget=money)
         self._execute(run, RunState(), opened, lanes, batch, options, wait=wait)
         return run
@@ -207,7 +224,7 @@ class Session:
                 " US dollars per million tokens (0 for a model of your own), or leave"
                 " the budget out."
             )
-        return None if limit is None else Budget(limit, job_link.tell_refusal)
+        return None if limit is None else _limit(limit)
 
     def _continue(
         self,
@@ -223,7 +240,7 @@ class Session:
             earlier = job_link.take_up(runs.engine.ledger, event)
         if earlier is None:
             return None
-        run = Run(runs, earlier, self)
+        run = self.handle(runs, earlier)
         run.mapped = lanes
         state = run.reader.state()
         if state.total is None or not state.keeps_records:
@@ -260,6 +277,8 @@ class Session:
         )
 
     def _lane(self, state: RunState, name: str, before: Lane | None) -> Lane:
+        from nbflow._run.lane import FlowLane, StepLane
+
         if isinstance(before, StepLane):
             return before.again(self.steps.get(name))
         flow = next(
@@ -301,6 +320,9 @@ class Session:
                 " that the run needs. Use wait=False, or"
                 " await asyncio.to_thread(nf.send, ...)."
             )
+        from nbflow._core.sheet import Sheet
+        from nbflow._run.execution import Execution
+
         reader, engine, view = run.reader, run.engine, self._view(run)
         if view is not None and view.has_rows and isinstance(first, Opened):
             reader.sheet = Sheet()
@@ -360,6 +382,8 @@ class Session:
     @property
     def chronicle(self) -> Chronicle:
         """The runs of the store in use."""
+        from nbflow._run.chronicle import Chronicle
+
         runs = self.runs
         if self._chronicle is None or self._chronicle.runs is not runs:
             self._chronicle = Chronicle(runs, self)
@@ -379,6 +403,12 @@ class Session:
         return _widgets().of_history(chronicle)
 
 
+def _limit(usd: float) -> Budget:
+    from nbflow._call.budget import Budget
+
+    return Budget(usd, job_link.tell_refusal)
+
+
 def _widgets() -> Any:
     try:
         from nbflow.notebook import table_widget
@@ -394,6 +424,8 @@ def _crash_point() -> Callable[[str], None] | None:
     asked = os.environ.get("NBFLOW_CRASH_AT")
     if not asked:
         return None
+    import signal
+
     point, _, times = asked.partition(":")
     left = [int(times or 1)]
 

@@ -21,11 +21,6 @@ from typing import (
 
 from nbflow._call.scope import SCOPE
 from nbflow._core import step as core
-from nbflow._run.batch import Batch
-from nbflow._run.explanation import explain_call
-from nbflow._run.forecast import forecast
-from nbflow._run.forgetting import forget
-from nbflow._run.lane import StepLane
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
@@ -33,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from nbflow._call.engine import Engine
+    from nbflow._run.batch import Batch
     from nbflow._run.explanation import Explanation
     from nbflow._run.frame_types import Column, Frame_co
     from nbflow._run.lane import Lane
@@ -309,10 +305,11 @@ class Step(core.Step[P, R_co]):
                 self, items, self.bound + args, kwargs
             )
             return values
+        lane, batch = self._mapped(items, args, kwargs)
         return host.start(
             self.name,
-            [StepLane(self, self.bound + args, kwargs)],
-            Batch(items, values=True),
+            [lane],
+            batch,
             wait=wait,
             max_in_flight=max_in_flight,
             budget=budget,
@@ -341,9 +338,22 @@ class Step(core.Step[P, R_co]):
             >>> plan.cached, plan.would_run
             (1, 1)
         """
-        lane = StepLane(self, self.bound + args, kwargs)
-        batch = Batch(items, values=True)
+        from nbflow._run.forecast import forecast
+
+        lane, batch = self._mapped(items, args, kwargs)
         return forecast(self.performer.engine, self.name, [lane], batch)
+
+    def _mapped(
+        self,
+        items: Iterable[Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+    ) -> tuple[Lane, Batch]:
+        from nbflow._run.batch import Batch
+        from nbflow._run.lane import StepLane
+
+        lane = StepLane(self, self.bound + args, kwargs)
+        return lane, Batch(items, values=True)
 
     @overload
     def explain(self) -> Explanation: ...
@@ -376,6 +386,8 @@ class Step(core.Step[P, R_co]):
             >>> size.explain("one").state, size.explain("three").state
             ('cached', 'would run')
         """
+        from nbflow._run.explanation import explain_call
+
         return explain_call(self.performer.engine, self, self.bound + args, kwargs)
 
     @overload
@@ -404,4 +416,6 @@ class Step(core.Step[P, R_co]):
             >>> size.forget("one")
             1
         """
+        from nbflow._run.forgetting import forget
+
         return forget(self.performer.engine, self, self.bound + args, kwargs)

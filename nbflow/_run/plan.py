@@ -82,6 +82,9 @@ class Plan:
             ``None``: not known.
     """
 
+    # A step that names it has this module in its key, as people import it.
+    __module__ = "nbflow"
+
     event: str
     records: int
     rows: int
