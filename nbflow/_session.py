@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nbflow._run.options import RunOptions
     from nbflow._run.run import Run
     from nbflow._run.runs import Runs
+    from nbflow._run.watch import Watcher
     from nbflow._step import Step
 
 
@@ -190,8 +191,10 @@ class Session:
         continued = self._continue(runs, event, lanes, wait=wait, budget=budget)
         if continued is not None:
             return continued
+        run = self.handle(runs, runs.new_id(), batch)
+        view = self._view(run)  # before the run's time begins: it may load widgets
         opened = Opened(
-            runs.new_id(),
+            run.id,
             event,
             tuple(lane.name for lane in lanes),
             runs.engine.clock.time(),
@@ -200,9 +203,8 @@ class Session:
             batch.total,
             max_in_flight,
         )
-        run = self.handle(runs, opened.run, batch)
         options = RunOptions(max_in_flight=max_in_flight, budget=money)
-        self._execute(run, RunState(), opened, lanes, batch, options, wait=wait)
+        self._execute(run, RunState(), opened, lanes, batch, options, view, wait=wait)
         return run
 
     def _budget(
@@ -271,9 +273,10 @@ class Session:
             budget=self._budget(lanes, budget),
             max_in_flight=state.max_in_flight,
         )
+        view = self._view(run)
         resumed = Resumed(run.engine.clock.time())
         self._execute(
-            run, state, resumed, lanes, batch, options, wait=wait, shown=shown
+            run, state, resumed, lanes, batch, options, view, wait=wait, shown=shown
         )
 
     def _lane(self, state: RunState, name: str, before: Lane | None) -> Lane:
@@ -309,6 +312,7 @@ class Session:
         lanes: Sequence[Lane],
         batch: Batch,
         options: RunOptions,
+        view: Watcher | None,
         *,
         wait: bool,
         shown: bool = True,
@@ -323,7 +327,7 @@ class Session:
         from nbflow._core.sheet import Sheet
         from nbflow._run.execution import Execution
 
-        reader, engine, view = run.reader, run.engine, self._view(run)
+        reader, engine = run.reader, run.engine
         if view is not None and view.has_rows and isinstance(first, Opened):
             reader.sheet = Sheet()
         execution = Execution(
@@ -356,7 +360,7 @@ class Session:
                 reader.held = before
             raise
 
-    def _view(self, run: Run) -> Any:
+    def _view(self, run: Run) -> Watcher | None:
         if not self.shows:
             return None
         from nbflow.notebook import display
