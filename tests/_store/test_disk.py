@@ -549,6 +549,18 @@ def test_a_full_disk_is_named_and_survived(path):
         store.close()
 
 
+def test_who_only_reads_makes_no_folder(path):
+    """To plan, to explain and to ask where the store is are no reasons to make one."""
+    store = open_(path)
+    assert store.get(key(1)) is None
+    assert store.get_many([key(1)]) == {}
+    assert store.delete([key(1)]) == 0
+    assert list(store.keys()) == []
+    assert not path.exists()
+    store.put(key(1), b"1")
+    assert store.get(key(1)) == b"1"
+
+
 @pytest.mark.parametrize("clean", [True, False])
 def test_a_read_only_store_is_read(clean):
     """Every result is seen, nothing is written, and a put says what to do."""
