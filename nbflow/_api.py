@@ -490,9 +490,9 @@ def open_run(run: str | Path | None = None) -> Run:
         say = (
             f"{len(found)} runs begin with {run!r}: {', '.join(found[:5])}."
             if found
-            else f"There is no run {run!r}."
+            else f"There is no run {run!r} in {SESSION.engine.store.url}."
             if run
-            else "There is no run yet."
+            else f"There is no run yet in {SESSION.engine.store.url}."
         )
         raise UnknownRunError(f"{say}" + (f" The latest: {latest}." if latest else ""))
     return SESSION.handle(SESSION.runs, run if run in found else found[0])

@@ -481,11 +481,10 @@ def _list_runs() -> int:
     from nbflow._run import render
 
     history = _api.runs()
-    console = _console()
     if history.empty:
-        console.print("No runs yet.")
+        print(history)
     else:
-        render.print_runs(history, console)
+        render.print_runs(history, _console())
     return 0
 
 
@@ -548,10 +547,12 @@ def _add_store(commands: Commands) -> None:
 
 def _store(_arguments: argparse.Namespace) -> int:
     from nbflow._session import SESSION
+    from nbflow._store.store import MemoryStore
 
     engine = SESSION.engine
+    is_there = engine.store.url == MemoryStore.url or Path(engine.store.url).exists()
     keys = engine.store.keys()
-    print(f"store        {engine.store.url}")
+    print(f"store        {engine.store.url}{'' if is_there else ' (not made yet)'}")
     print(f"checkpoints  {sum(1 for _ in keys):,}")
     print(f"runs         {len(engine.ledger.runs()):,}")
     return 0

@@ -774,7 +774,7 @@ def _sentence(outcome: _Outcome, max_failed: str) -> str:
         left += ", and an iterator was not read to its end"
     done = f"Done: {ending.why}" if ending.why else "Done"
     if outcome.left:
-        done += f"; {left}, which --max-failed {max_failed} allows"
+        done += f"; {left}, within the {max_failed} allowed"
     where = f" in cell {ending.cell}" if ending.cell else ""
     failed = f"Failed{where}."
     if not where and ending.how != "failed":

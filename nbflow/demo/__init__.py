@@ -58,4 +58,5 @@ def run(folder: Path, console: Console) -> int:
     if code == 0:
         console.print(f"database  {folder / 'support.db'}")
         console.print("\nRun the same command again: only what failed is executed.")
+        console.print(f"Look at it: jupyter lab {folder / FILES[0]}")
     return code

@@ -142,14 +142,17 @@ class CellView(TableInCells):
 
 def show_history(history: History, chronicle: Chronicle) -> None:
     """Show all runs under this cell, live; the picture beside them is of the frame and does not change."""
-    name = f"runs of {chronicle.runs.engine.store.url}"
+    store = chronicle.runs.engine.store.url
+    name = f"runs of {store}"
     shown = _SHOWN.get(name) or TableInCells(
         name, lambda: _widget(lambda widgets: widgets.of_history(chronicle))
     )
     picture = shown.enter(f"nbflow runs: {len(history):,}")
     if picture is not None:
         picture.display(
-            shown.bundle(render.runs_to_html(history), render.runs_to_text(history)),
+            shown.bundle(
+                render.runs_to_html(history, store), render.runs_to_text(history, store)
+            ),
             raw=True,
         )
 
