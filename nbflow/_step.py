@@ -155,7 +155,9 @@ class Step(core.Step[P, R_co]):
         """Wait for the step in sync code, whether it is ``def`` or ``async def``.
 
         An async step runs on the engine's own event loop. This also works in a notebook
-        cell, where an event loop runs already.
+        cell, where an event loop runs already. Async flows run on the same loop, so a
+        client that keeps connections (``httpx.AsyncClient``) can serve both; awaited in
+        the cell, the step would use it on the kernel's loop.
 
         Args:
             *args: what the step takes.
