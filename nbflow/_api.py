@@ -479,7 +479,7 @@ def open_run(run: str | Path | None = None) -> Run:
 
         told = report.runs_of(Path(run).expanduser())
         if not told:
-            raise UnknownRunError(f"{run} was written by a job that made no run.")
+            raise UnknownRunError(f"The job that wrote {run} made no run.")
         return SESSION.run_at(told[-1])
     known = SESSION.engine.ledger.runs()
     found = (

@@ -88,7 +88,7 @@ class Session:
         """The store at ``place``; the one found upward from the working directory if ``None``."""
         if durability not in ("process", "power"):
             raise UsageError(
-                f'durability={durability!r}: "process" outlives kill -9, "power" also a power cut.'
+                f'durability={durability!r}: write "process" (outlives kill -9) or "power" (outlives a power cut).'
             )
         from nbflow._call.clock import Clock
         from nbflow._call.engine import Engine
@@ -128,7 +128,7 @@ class Session:
         )
         if not Path(told.store).is_dir():
             raise UnknownRunError(
-                f"Run {told.run} was made in the store {told.store}, which is not there (any more)."
+                f"Run {told.run} was made in the store {told.store}, which no longer exists."
             )
         if in_use.expanduser().resolve() == Path(told.store).resolve():
             runs = self.runs
@@ -138,7 +138,7 @@ class Session:
             ) or self.open(told.store, "process")
         if told.run not in runs.engine.ledger.runs():
             raise UnknownRunError(
-                f"Run {told.run} is not in the store {told.store} any more."
+                f"Run {told.run} is no longer in the store {told.store}."
             )
         return self.handle(runs, told.run)
 
@@ -297,7 +297,7 @@ class Session:
         if state.event == name:
             raise UsageError(
                 f"Run {state.run} is a map of step {name!r} made in another kernel:"
-                f" run the cell with {name}.map(...) again, what is done is not run"
+                f" run the cell with {name}.map(...) again; what is done does not run"
                 " twice."
             )
         raise UsageError(

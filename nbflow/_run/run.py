@@ -561,7 +561,7 @@ class Run(Generic[Frame_co]):
         state = self.reader.state()
         if state.state == "RUNNING":
             raise UsageError(
-                f"Run {self.id} is still going on; wait() for it or cancel() it first."
+                f"Run {self.id} is still running; wait() for it or cancel() it first."
             )
         if only:
             self._home.restart(

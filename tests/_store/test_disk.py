@@ -160,7 +160,7 @@ def test_a_flip_in_the_journal_costs_one_entry(store, path, place):
             name: data for name, data in SMALL.items() if name != victim
         }
     assert len(ours(caught)) == 1
-    with pytest.warns(StoreWarning, match=r"log of a process is damaged") as caught:
+    with pytest.warns(StoreWarning, match=r"part of this log is damaged") as caught:
         assert len(open_(path).get_many(list(SMALL))) == 199
     assert len(ours(caught)) == 1
     store.put(victim, SMALL[victim])
@@ -439,7 +439,7 @@ def test_a_pickle_in_the_table_is_never_loaded(store, path, tmp_path):
         assert store.get(key(1)) is None
     with diskcache.Cache(str(home(path) / "shelf"), disk=BytesDisk) as cache:
         for refused in (lambda: cache.get(key(1)), lambda: list(cache)):
-            with pytest.raises(StoreError, match="not written by nbflow"):
+            with pytest.raises(StoreError, match="nbflow did not write it"):
                 refused()
         with pytest.raises(TypeError):
             cache.set("key", 1)

@@ -179,9 +179,7 @@ class Shelf:
                 if not is_damage(error):
                     raise refusal(error, "read", self._folder) from error
                 if repaired or not self._writable:
-                    what = (
-                        f"the database is damaged ({error}): what it holds is not seen"
-                    )
+                    what = f"the database is damaged ({error}): its results are ignored"
                     self._report(str(self._file), what)
                     return []
                 self._repair(self._reader_id, str(error))
@@ -225,7 +223,7 @@ class Shelf:
                 # A read-only folder has no place for SQLite's shared memory.
                 self._reader = self._connection("mode=ro&immutable=1")
                 if self._has_log():
-                    what = "the folder is read-only: the results saved last may not be seen"
+                    what = "the folder is read-only: the latest results may be missing"
                     self._report(str(self._file), what)
 
     def _has_log(self) -> bool:
@@ -354,9 +352,8 @@ class Shelf:
         if any(row.filename is None for row in lost):
             self._report(
                 str(self._file),
-                f"its write-ahead log lost transactions; {len(lost)} results were "
-                "found in what is left of it, and if others are missing they are "
-                "computed again",
+                f"its write-ahead log lost transactions; nbflow recovered {len(lost)} "
+                "results, and computes any others again",
             )
 
     def _is_lost(self, row: ShelfRow) -> bool:
@@ -512,8 +509,8 @@ class Shelf:
             rest = f"The damaged one is kept as {kept.name}"
         self._report(
             str(self._file),
-            f"the database was damaged ({why}). What could be read is in a fresh one; "
-            f"results that are missing are computed again. {rest}",
+            f"the database was damaged ({why}). nbflow moved what it could read into a "
+            f"new one, and computes missing results again. {rest}",
         )
 
     def _recovered(self, aside: Path) -> Iterator[ShelfRow]:
@@ -534,7 +531,7 @@ def _create_file(path: Path) -> int:
         with contextlib.suppress(FileNotFoundError):
             private_folder(path.parent)
             return open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    what = "its folder disappears again and again"
+    what = "its folder keeps disappearing"
     raise FileNotFoundError(errno.ENOENT, what, str(path))
 
 
