@@ -184,7 +184,7 @@ class RateLimiter:
         if length > _LONGEST:
             said = f"asks to wait for {length:.0f} s"
         elif self._pauses > _PATIENCE:
-            said = "answers nothing but to wait"
+            said = "keeps asking to wait"
         if said:
             raise RetryAfterError(
                 f"the provider {said} ({error})", retry_after=wait
