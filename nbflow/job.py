@@ -339,7 +339,7 @@ def store_of(notebook: Path, named: Path | None) -> Path:
     store = named.expanduser() if named else location.find(notebook.resolve().parent)
     if str(store) == MemoryStore.url:
         raise UsageError(
-            "A job needs a store on disk, or nothing is left of it: name a folder with "
+            "A job needs a store on disk, or it leaves nothing behind: name a folder with "
             "--store (NBFLOW_STORE is memory:)."
         )
     return store.absolute()
@@ -396,14 +396,14 @@ def _again(output: Path, shown: dict[str, object]) -> tuple[str, ...]:
     """The runs to continue: those of the last time, if it was the same job."""
     if not output.exists():
         raise UsageError(
-            f"--only-failed continues the runs of {output}, which is not there: run "
+            f"--only-failed continues the runs of {output}, which does not exist: run "
             "without it first, or name the output with -o."
         )
     then = report.parameters_of(report.beside(output))
     if then is not None and then != shown:
         raise UsageError(
             f"--only-failed: the runs of {output} were made with other parameters "
-            f"({_spelled(then)}); give the same."
+            f"({_spelled(then)}); give the same ones."
         )
     return tuple(told.run for told in report.runs_of(output))
 

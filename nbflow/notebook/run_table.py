@@ -212,7 +212,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
         """Stop, or rerun: what failed, one row, or all rows that the view shows."""
         what = message.get("what")
         if self.read_only:
-            raise UsageError("This table is for reading only.")
+            raise UsageError("This table is read-only.")
         if what == "stop":
             self.run.cancel()
             return _said(

@@ -119,7 +119,7 @@ class Publisher:
             table.take(message)
         except Exception as error:
             why = failure.describe(error)
-            table.say(f"The page asked for what cannot be: {why}")
+            table.say(f"The page asked for something impossible: {why}")
 
     def _tick(self, table: Table) -> None:
         """Let a table tell what is new. What goes wrong is said in it, and the others continue."""
@@ -127,7 +127,7 @@ class Publisher:
             table.tick(time.monotonic())
         except Exception as error:
             with suppress(Exception):  # the widget may be what is broken
-                table.say(f"This table stands still: {failure.describe(error)}")
+                table.say(f"This table has stopped: {failure.describe(error)}")
             with self._mutex:
                 self._tables.pop(table, None)
 

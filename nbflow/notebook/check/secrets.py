@@ -48,7 +48,7 @@ def secrets_in_source(cells: list[CodeCell]) -> Iterator[Finding]:
 
 def secrets_in_prose(document: NotebookNode) -> Iterator[Finding]:
     """Find tokens in Markdown and raw cells."""
-    todo = "Take it out and change it: it was saved in a file."
+    todo = "Remove it and change the secret: it was saved in a file."
     for cell in document.cells:
         if cell.cell_type != "code":
             for _, token in _tokens(cell.source):
