@@ -1,8 +1,8 @@
 """Job: a notebook run headless. Parameters go in; an output notebook, a report and an honest exit code come out.
 
-Whatever ends the command, what it has written is true. Everything that can be wrong is
-found before anything runs. The output notebook is written before the first cell, with
-every cell ``not run``. A cell that begins is marked ``interrupted`` until it has ended.
+Whatever ends the command, what it has written is true. It checks everything before
+anything runs. The output notebook is written before the first cell, with
+every cell ``not run``. A cell that begins is ``interrupted`` until it has ended.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ _MASK = "***"
 _CONTINUES = "What is done is saved; the same command continues from there."
 
 
-#: From which level on the log is shown, by how often ``-v`` is there.
+#: The lowest level of the log that is shown, by the number of ``-v``.
 _LEVELS = (None, "INFO", "DEBUG")
 
 
@@ -99,7 +99,7 @@ class Options:
         only_failed: continue the runs of the output notebook that is there instead of
             sending again.
         wait: wait for another copy of this job, or refuse.
-        verbose: how much of the log is shown: 0 none, 1 from INFO on, 2 all of it.
+        verbose: how much of the log to show: 0 none, 1 INFO and above, 2 all of it.
     """
 
     parameters: Sequence[str] = ()
@@ -178,7 +178,7 @@ def run(notebook: Path, options: Options, console: Console) -> int:
 
     waits = say_waiting if options.wait else None
     stop = Stop()
-    stop.wake = _give_up  # there is nothing yet that it could tell to end
+    stop.wake = _give_up  # there is no kernel yet to stop
     with stop.on_signals(), job_lock(task.store, task.names, waits=waits):
         stop.wake = None
         again = _again(task.output, task.shown) if options.only_failed else ()
@@ -235,7 +235,7 @@ def _run(
     stop: Stop,
     console: Console,
 ) -> int:
-    """Write the files, execute the cells and say what they came to."""
+    """Write the files, execute the cells and say how they came out."""
     facts = _facts(task)  # before parameters change the code
     documents.inject(task.document, task.values)
     documents.begin(task.document)
@@ -368,7 +368,7 @@ def allowed(text: str) -> Allowance:
         number = float(text.removesuffix("%")) if is_share else int(text)
     except ValueError:
         number = -1
-    # NaN fails both comparisons; later on, it would allow everything.
+    # NaN fails both comparisons; let through, it would allow everything.
     if not 0 <= number < math.inf:
         raise UsageError(
             f"--max-failed {text}: write a number of records (5) or a share of them "
@@ -420,12 +420,12 @@ def _now() -> str:
 
 
 class _Runs:
-    """The runs of a notebook: its kernel names them, and their ledgers hold them."""
+    """The runs of a notebook. Its kernel reports them; their ledgers hold them."""
 
     def __init__(self, told: Path) -> None:
         self.told = told
         self._heard = 0
-        #: Those that each cell named, by the cell's number.
+        #: The runs that each cell reported, by the cell's number.
         self.of_cell: dict[int, list[Told]] = {}
         self.handles: dict[Told, Run] = {}
         #: Why some cannot be read.
@@ -458,9 +458,9 @@ class _Runs:
         return found
 
     def show(self, number: int, cell: NotebookNode) -> None:
-        """Show in a cell the tables that its kernel could not.
+        """Show in a cell the tables that its kernel could not show.
 
-        It was killed, or the run ended after the cell.
+        The kernel was killed, or the run ended after the cell.
         """
         for told in self.of_cell.get(number, ()):
             if told in self.handles:
@@ -504,7 +504,7 @@ class _Runs:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What a run came to.
+    """How a run came out.
 
     Attributes:
         ending: how its cells ended.
@@ -557,7 +557,7 @@ class _Job:
         """A cell begins."""
         self._cell = number, cell
         self._begun = time.monotonic()
-        # Unless the last time took so long that cells would wait for it.
+        # Not if the last save took so long that cells would wait for it.
         if self._begun - self._saved > 10 * self._cost:
             try:
                 self.save()
@@ -638,11 +638,11 @@ class _Job:
         return self.runs.used(self._started)
 
     def finish(self, ending: Ending) -> _Outcome:
-        """Write the files for the last time, and return what the run came to."""
+        """Write the files for the last time, and return how the run came out."""
         self._show_log()
         if self._cell is not None:
             self.runs.listen(self._cell[0])
-        # Read from the beginning, whatever was seen in between.
+        # Read from the beginning: what was read on the way may be out of date.
         self.runs.handles.clear()
         outcome = self._outcome(ending)
         for number, (_, cell) in enumerate(documents.code_cells(self.document), 1):
@@ -682,7 +682,7 @@ class _Job:
 
 
 def _may_be_budget(code: int, ending: Ending) -> bool:
-    """Whether a run ended as one ends that a budget stopped."""
+    """Whether a budget may have stopped a run that ended like this."""
     if code == EXIT_FAILED:
         return ending.why.startswith(_STOPPED)
     return code in (EXIT_OK, EXIT_RECORDS)

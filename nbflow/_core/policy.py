@@ -19,7 +19,7 @@ from nbflow.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Errors of the program rather than of the world: a retry would meet the same one.
+#: Errors of the program rather than of the world: a retry would fail in the same way.
 PERMANENT = (
     NameError,
     TypeError,
@@ -39,8 +39,8 @@ PASSING_4XX = frozenset({408, 409, 425, 429})
 TOO_MANY_REQUESTS = 429
 _UNAVAILABLE = 503
 _CLIENT_ERROR, _SERVER_ERROR, _BEYOND = 400, 500, 600
-#: The number of the attempt from which the delay is ``max_delay`` without a look: a
-#: float power overflows near attempt 1000.
+#: From this attempt on the delay is ``max_delay`` without any arithmetic: a float power
+#: overflows near attempt 1000.
 _ANY_FURTHER = 64
 
 _UNITS = {
@@ -102,8 +102,8 @@ class Throttle:
     """At most a number of starts per period; the excess waits.
 
     In any window of one period no more than ``starts`` calls start (a sliding window,
-    so no burst at its edges). One ``Throttle`` given to several steps is shared by
-    them; so is a pause that a ``Retry-After`` asks for.
+    so no burst at its edges). Several steps can share one ``Throttle``, and
+    with it the pause that a ``Retry-After`` asks for.
 
     Args:
         rate: ``"300/min"``, ``"10/s"``, ``"5/30s"``.
@@ -175,7 +175,7 @@ class Policy:
         return full * (0.5 + 0.5 * jitter)
 
     def retries_on(self, error: BaseException) -> bool:
-        """Whether the next attempt may pass where this one met ``error``."""
+        """Whether another attempt may succeed after ``error``."""
         if isinstance(error, NonRetriableError | SystemExit) or ends_run(error):
             return False
         if self.should_retry is not None:
@@ -202,8 +202,8 @@ def may_pass(error: BaseException) -> bool:
     if isinstance(error, RetryAfterError | StepTimeoutError):
         return True
     if isinstance(error, NbflowError):
-        # A nested step has had its retries; what nbflow itself refuses, it refuses
-        # again.
+        # A nested step has had its retries, and nbflow would refuse again what it
+        # refused.
         return False
     status = http_status(error)
     if status is not None:
@@ -214,7 +214,7 @@ def may_pass(error: BaseException) -> bool:
 def http_status(error: BaseException) -> int | None:
     """The HTTP status of an error of any common client.
 
-    As httpx, requests, aiohttp, urllib, openai and others attach it.
+    httpx, requests, aiohttp, urllib, openai and others attach it.
     """
     for holder in (error, getattr(error, "response", None)):
         for name in ("status_code", "status", "code"):
@@ -255,7 +255,7 @@ def _retry_after_header(error: BaseException) -> Any:
 
 
 def _until_date(text: str, now: datetime) -> float | None:
-    """The seconds until an HTTP date, ``None`` if the text is none."""
+    """The seconds until an HTTP date, ``None`` if the text is not a date."""
     from email.utils import parsedate_to_datetime  # 10 ms that few runs need
 
     try:
