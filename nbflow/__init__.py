@@ -75,7 +75,7 @@ if typing.TYPE_CHECKING:
     from nbflow.quality import evaluate as evaluate
     from nbflow.quality import review as review
 
-#: Where the names are from that are loaded when they are first asked for.
+#: The modules of the names that load at first use.
 _LATER = {
     "Explanation": "nbflow._run.explanation",
     "File": "nbflow._key.file",
@@ -137,7 +137,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> typing.Any:
-    """What takes long to load, or is seldom wanted: when it is first asked for."""
+    """Load at first use what takes long to load, or is seldom used."""
     from importlib import import_module
 
     if name == "llm":

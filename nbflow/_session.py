@@ -114,7 +114,7 @@ class Session:
         return Runs(engine)
 
     def run_at(self, told: job_link.Told) -> Run:
-        """A run in the store that it was told to be in, whichever is in use.
+        """A run in the store that a job reported, whichever is in use.
 
         Raises:
             UnknownRunError: it is not there.

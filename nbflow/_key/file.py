@@ -115,7 +115,7 @@ def _of_file(path: str) -> bytes:
 
 
 def _regular(path: str) -> str:
-    # A pipe would be used up, or wait for ever.
+    # A pipe would be used up, or block forever.
     if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  # the path may be any text
         raise OSError(errno.EINVAL, "neither a file nor a folder", path)
     return path

@@ -374,7 +374,7 @@ class Run(Generic[Frame_co]):
             The run itself. If the time was up first, its ``state`` is ``RUNNING``.
 
         Raises:
-            UnknownRunError: the run is not in the ledger any more.
+            UnknownRunError: the run is no longer in the ledger.
             KeyboardInterrupt: the waiting was interrupted; the run continues.
 
         Example:
@@ -434,7 +434,7 @@ class Run(Generic[Frame_co]):
             The run itself, at once. ``rerun_failed()`` continues it.
 
         Raises:
-            UnknownRunError: the run is not in the ledger any more.
+            UnknownRunError: the run is no longer in the ledger.
 
         Example:
             >>> @nf.step
@@ -454,7 +454,7 @@ class Run(Generic[Frame_co]):
     def rerun_failed(
         self, *, wait: bool = True, budget: float | str | None = None
     ) -> Self:
-        """Run again what failed, was cancelled or interrupted, and only that. The run goes on under its id.
+        """Run again what failed, was cancelled or interrupted, and only that. The run keeps its id.
 
         Args:
             wait: ``False`` returns at once.

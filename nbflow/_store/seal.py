@@ -70,7 +70,7 @@ _threads = blake3.AUTO
 def _one_thread() -> None:
     """Use no threads of BLAKE3 in a forked child.
 
-    It has the pool without its threads, and would wait for them for ever.
+    It has the pool without its threads, and would wait for them forever.
     """
     global _threads  # noqa: PLW0603  # a fact about this process
     _threads = 1

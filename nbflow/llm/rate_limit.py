@@ -91,7 +91,7 @@ class RateLimiter:
     ) -> T:
         """Send a request when its turn has come, and again after each pause.
 
-        A request that is told to wait has not failed. As long as others are answered,
+        A request that has to wait has not failed. As long as others are answered,
         it waits its turn; only after several pauses in a row does it count as a
         failure.
 

@@ -126,7 +126,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the run has ended, and every view has been told so."""
+        """Whether the run has ended, and every view knows."""
         if not super().is_quiet:
             return False
         state, *_ = cast("tuple[object, ...]", self._known)

@@ -253,7 +253,7 @@ class DiskStore:
     # --- opening
 
     def _existing(self) -> _Parts | None:
-        """Open the store to read; who only asks makes no folder."""
+        """Open the store to read, unless it is not there: reading makes no folder."""
         if self._parts is None and not self._path.exists():
             return None
         return self._opened()

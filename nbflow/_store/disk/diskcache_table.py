@@ -181,7 +181,7 @@ class DiskcacheTable(diskcache.Cache):  # type: ignore[misc]  # it has no types
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """A transaction that begins at once and fails with SQLite's reason.
 
-        ``Cache.transact`` spins for ever on a full disk with ``retry``, and hides the
+        ``Cache.transact`` spins forever on a full disk with ``retry``, and hides the
         reason without it.
         """
         with self._turn:
