@@ -247,12 +247,13 @@ def _add_selection(run: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from nbflow import job
+    from nbflow.notebook.job_task import Options, limit
 
     if arguments.help_notebook:
         job.describe(arguments.notebook, _console())
         return 0
-    timeout = None if arguments.timeout is None else job.limit(arguments.timeout)
-    options = job.Options(
+    timeout = None if arguments.timeout is None else limit(arguments.timeout)
+    options = Options(
         parameters=arguments.parameter,
         output=arguments.output,
         store=arguments.store,
