@@ -173,7 +173,7 @@ class Budget:
         if self._holds:
             return None
         self._refuse(
-            f"the budget of {money(self.limit)} is reached: {money(self.spent)} of it"
+            f"the budget of {money(self.limit)} is reached, {money(self.spent)} of it"
             f" are spent and the next call may cost {money(expected or 0.0)}"
         )
         return BudgetError(f"not started: {self.refusal}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import random
 import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from nbflow.errors import RunCancelledError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
 
 T = TypeVar("T")
@@ -28,6 +30,9 @@ def check(cancelled: threading.Event | None) -> None:
 class Clock:
     """Real time."""
 
+    #: Jitter of retry waits, in [0, 1).
+    random: Callable[[], float] = staticmethod(random.random)
+
     def time(self) -> float:
         """Seconds since the epoch."""
         return time.time()
@@ -42,12 +47,6 @@ class Clock:
             time.sleep(seconds)
         elif cancelled.wait(seconds):
             check(cancelled)
-
-    def random(self) -> float:
-        """Jitter of retry waits, in [0, 1)."""
-        import random
-
-        return random.random()  # noqa: S311  # jitter, no secret
 
     async def sleep(self, seconds: float) -> None:
         """`wait` for tasks, which are cancelled as tasks are."""
@@ -77,6 +76,8 @@ class TestClock(Clock):
         self._ahead = 0.0
         self._mutex = threading.Lock()
 
+    random: Callable[[], float] = staticmethod(lambda: 0.5)
+
     def time(self) -> float:
         """Seconds since the epoch, the waits included."""
         return time.time() + self._ahead
@@ -84,10 +85,6 @@ class TestClock(Clock):
     def monotonic(self) -> float:
         """Seconds, the waits included."""
         return time.monotonic() + self._ahead
-
-    def random(self) -> float:
-        """The middle."""
-        return 0.5
 
     def wait(self, seconds: float, cancelled: threading.Event | None) -> None:
         """Put the clock forward."""

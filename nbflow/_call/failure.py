@@ -16,6 +16,12 @@ from nbflow.errors import StepError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: What asyncio says of a client, lock or queue that belongs to another event loop.
+_OTHER_LOOP = ("different event loop", "different loop", "Event loop is closed")
+_LOOPS = (
+    " (something made for one event loop was used on another: runs and step.sync() use"
+    " nbflow's, `await` in a cell uses the kernel's)"
+)
 #: Frames of these folders are left out of tracebacks: nbflow's own, installed packages,
 #: the standard library.
 _FOREIGN = tuple(
@@ -26,12 +32,6 @@ _FOREIGN = tuple(
     }
 )
 _MESSAGE_LENGTH = 2_000
-#: What asyncio says of a client, lock or queue that belongs to another event loop.
-_OTHER_LOOP = ("different event loop", "different loop", "Event loop is closed")
-_LOOPS = (
-    " (something made for one event loop was used on another: runs and step.sync() use"
-    " nbflow's, `await` in a cell uses the kernel's)"
-)
 
 
 def text_of(error: BaseException) -> str:

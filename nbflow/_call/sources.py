@@ -60,7 +60,7 @@ class Sources:
             if not self._warned:
                 self._warned = True
                 warnings.warn(
-                    f"The source of {name!r} could not be saved, so a"
+                    f"What the code of {name!r} is made of could not be kept, so a"
                     f" later run cannot tell what changed. {error}",
                     StoreWarning,
                     stacklevel=2,

@@ -39,8 +39,8 @@ PASSING_4XX = frozenset({408, 409, 425, 429})
 TOO_MANY_REQUESTS = 429
 _UNAVAILABLE = 503
 _CLIENT_ERROR, _SERVER_ERROR, _BEYOND = 400, 500, 600
-#: From this attempt on the delay is ``max_delay`` without any arithmetic: a float power
-#: overflows near attempt 1000.
+#: The number of the attempt from which the delay is ``max_delay`` without a look: a
+#: float power overflows near attempt 1000.
 _ANY_FURTHER = 64
 
 _UNITS = {
@@ -175,7 +175,7 @@ class Policy:
         return full * (0.5 + 0.5 * jitter)
 
     def retries_on(self, error: BaseException) -> bool:
-        """Whether another attempt may succeed after ``error``."""
+        """Whether the next attempt may pass where this one met ``error``."""
         if isinstance(error, NonRetriableError | SystemExit) or ends_run(error):
             return False
         if self.should_retry is not None:
@@ -202,8 +202,8 @@ def may_pass(error: BaseException) -> bool:
     if isinstance(error, RetryAfterError | StepTimeoutError):
         return True
     if isinstance(error, NbflowError):
-        # A nested step has had its retries, and nbflow would refuse again what it
-        # refused.
+        # A nested step has had its retries; what nbflow itself refuses, it refuses
+        # again.
         return False
     status = http_status(error)
     if status is not None:
@@ -214,7 +214,7 @@ def may_pass(error: BaseException) -> bool:
 def http_status(error: BaseException) -> int | None:
     """The HTTP status of an error of any common client.
 
-    httpx, requests, aiohttp, urllib, openai and others attach it.
+    As httpx, requests, aiohttp, urllib, openai and others attach it.
     """
     for holder in (error, getattr(error, "response", None)):
         for name in ("status_code", "status", "code"):

@@ -210,7 +210,7 @@ class RunReader:
         """Return the values of records, by number, in a flow; `None` where there is none.
 
         Raises:
-            StoreError: a value is no longer in the store.
+            StoreError: a value is not in the store any more.
         """
         keys = {
             record: state.checkpoint(record, flow)
@@ -231,7 +231,7 @@ class RunReader:
             elif key not in saved:
                 raise StoreError(
                     f"The saved value of record {state.keys[record]!r} in flow"
-                    f" {state.flows[flow]!r} is no longer in the store; send the"
+                    f" {state.flows[flow]!r} is not in the store any more; send the"
                     " batch again to recompute it."
                 )
             else:

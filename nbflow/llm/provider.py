@@ -131,7 +131,7 @@ class Provider:
             AttributeError,
         ) as error:
             raise ModelError(
-                f"{self.name} gave an answer that nbflow does not understand: {_said(error)}"
+                f"{self.name} answered what nobody understands: {_said(error)}"
             ) from error
         return _reply(response)
 
@@ -290,7 +290,7 @@ def _translated(error: Exception, name: str) -> Exception:
     status = getattr(error, "status_code", None)
     said = _said(error)
     if isinstance(error, errors.ModelQuotaExceededError):
-        return StopError(f"the account behind {name} has no credit left: {said}")
+        return StopError(f"the account behind {name} has nothing left to spend: {said}")
     if isinstance(error, errors.ModelAuthenticationError):
         return StopError(f"{name} does not accept the key: {said}")
     if isinstance(error, errors.ModelNotFoundError):

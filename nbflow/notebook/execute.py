@@ -350,7 +350,7 @@ class _KernelSession:
             why = f"{ending.why}, and it did not stop when asked: the kernel was killed"
             return ending._replace(why=why)
         # For nbclient, a cell that is allowed to raise did not fail; if it was
-        # interrupted, the notebook still ends there.
+        # interrupted, the notebook ends there all the same.
         raised = [output.get("ename") for output in cell.outputs]
         if cut == "stop" and "KeyboardInterrupt" in raised:
             return self._raised(number, "KeyboardInterrupt", "")

@@ -459,6 +459,18 @@ def test_the_folder_is_one_that_diskcache_reads(store, path):
         assert cache.check() == []
 
 
+def test_who_only_reads_makes_no_folder(path):
+    """To plan, to explain and to ask where the store is are no reasons to make one."""
+    store = open_(path)
+    assert store.get(key(1)) is None
+    assert store.get_many([key(1)]) == {}
+    assert store.delete([key(1)]) == 0
+    assert list(store.keys()) == []
+    assert not path.exists()
+    store.put(key(1), b"1")
+    assert store.get(key(1)) == b"1"
+
+
 def test_each_secret_has_a_store_of_its_own(store, path):
     """One warning says why nothing is found; neither reads, replaces nor tidies away what is the other's."""
     die_with(path)
@@ -547,18 +559,6 @@ def test_a_full_disk_is_named_and_survived(path):
         assert set(store.keys()) == set(keys)
         assert len(list((home(path) / "shelf").glob("??/??/*.val"))) == 1
         store.close()
-
-
-def test_who_only_reads_makes_no_folder(path):
-    """To plan, to explain and to ask where the store is are no reasons to make one."""
-    store = open_(path)
-    assert store.get(key(1)) is None
-    assert store.get_many([key(1)]) == {}
-    assert store.delete([key(1)]) == 0
-    assert list(store.keys()) == []
-    assert not path.exists()
-    store.put(key(1), b"1")
-    assert store.get(key(1)) == b"1"
 
 
 @pytest.mark.parametrize("clean", [True, False])

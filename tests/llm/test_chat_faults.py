@@ -41,7 +41,7 @@ HOPELESS = {
     ),
     "quota": (
         chat.error(429, "You exceeded your quota", "insufficient_quota"),
-        "the account behind openai:stub has no credit left",
+        "the account behind openai:stub has nothing left to spend",
     ),
     "model": (
         chat.error(404, "no such model", "model_not_found"),

@@ -354,7 +354,7 @@ class DiskStore:
         self._reported.add(where)
         if len(self._reported) > _REPORTS:
             where = self.url
-            what = "there is more damage, which nbflow no longer reports"
+            what = "there is more damage, which is not reported one by one"
         warnings.warn(f"{where}: {what}.", StoreWarning, stacklevel=3)
 
 

@@ -179,7 +179,9 @@ class Shelf:
                 if not is_damage(error):
                     raise refusal(error, "read", self._folder) from error
                 if repaired or not self._writable:
-                    what = f"the database is damaged ({error}): its results are ignored"
+                    what = (
+                        f"the database is damaged ({error}): what it holds is not seen"
+                    )
                     self._report(str(self._file), what)
                     return []
                 self._repair(self._reader_id, str(error))
@@ -223,7 +225,7 @@ class Shelf:
                 # A read-only folder has no place for SQLite's shared memory.
                 self._reader = self._connection("mode=ro&immutable=1")
                 if self._has_log():
-                    what = "the folder is read-only: the latest results may be missing"
+                    what = "the folder is read-only: the results saved last may not be seen"
                     self._report(str(self._file), what)
 
     def _has_log(self) -> bool:
