@@ -244,7 +244,7 @@ BAD = [
     (["--timeout", "soon"], "--timeout='soon' is not a duration"),
     (["--timeout", "0"], "--timeout 0 must be greater than 0"),
     (["--budget", "much"], "--budget='much' is not an amount of money"),
-    (["--only-failed"], "not there: run without it first"),
+    (["--only-failed"], "does not exist: run without it first"),
     (["--store", "memory:"], "needs a store on disk"),
     (["-o", "/nowhere/out.ipynb"], "cannot be written"),
 ]
