@@ -254,8 +254,9 @@ class DiskStore:
 
     def _existing(self) -> _Parts | None:
         """Open the store to read, unless it is not there: reading makes no folder."""
-        if self._parts is None and not self._path.exists():
-            return None
+        with contextlib.suppress(OSError):  # `_opened` says what is wrong
+            if self._parts is None and not self._path.exists():
+                return None
         return self._opened()
 
     def _opened(self) -> _Parts:
