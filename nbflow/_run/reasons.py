@@ -108,7 +108,7 @@ class Why:
         given = self._records(before)
         return (
             self._differs(f"flow {name}", old, checkpoint, given)
-            or "a rerun was asked for"
+            or "a rerun was requested"
         )
 
     def _records(self, before: Earlier) -> tuple[list[Input], list[Input]] | None:
@@ -135,7 +135,7 @@ class Why:
             calls = [key for step, key in outcome.built_on if step == name]
         old = self._load(calls[place]) if place < len(calls) else None
         if old is not None:
-            return self._differs(name, old, checkpoint) or "a rerun was asked for"
+            return self._differs(name, old, checkpoint) or "a rerun was requested"
         coded = self._state.coded.get(name)
         if coded is not None and coded.why not in ("", "new"):
             return coded.why
