@@ -162,6 +162,7 @@ class _Ok(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # keeps connections
 
     def do_GET(self):
+        time.sleep(0.01)  # so that the client has to wait for the answer, on its loop
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -207,7 +208,7 @@ def test_one_client_serves_a_cell_by_sync_and_a_run(nb, ask):
 
 def test_a_client_that_a_cell_awaited_fails_an_attempt_of_a_run_which_says_why(nb, ask):
     async def cell():
-        assert await ask(-1) == 200
+        assert await asyncio.gather(*map(ask, range(-8, 0))) == [200] * 8
         return await _sends(ask)
 
     run = asyncio.run(cell())

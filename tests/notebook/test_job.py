@@ -506,7 +506,7 @@ def test_open_run_says_what_is_wrong_with_a_path(folder, run):
     assert run()[0] == 0
     nf.use(folder.path / "another")
     folder.store.rename(folder.path / "moved")
-    with pytest.raises(nf.UnknownRunError, match="not there"):
+    with pytest.raises(nf.UnknownRunError, match="no longer exists"):
         nf.open_run(folder.path / "job.out.ipynb")
 
 
