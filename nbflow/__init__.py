@@ -32,12 +32,7 @@ from nbflow._api import (
 from nbflow._core.flow import Flow
 from nbflow._core.policy import Throttle
 from nbflow._core.usage import Usage
-from nbflow._key.file import File, file
 from nbflow._key.secret import Secret, secret
-from nbflow._key.value import key_by
-from nbflow._run.explanation import Explanation
-from nbflow._run.plan import Plan
-from nbflow._run.run import Run
 from nbflow._step import Step
 from nbflow.errors import (
     BudgetError,
@@ -64,20 +59,32 @@ from nbflow.export import export
 # module in its key, and not the file that happens to define it.
 for _public in (
     flow, flows, load_ipython_extension, open_run, plan, runs, send, set_price, step,
-    usage, use, Plan, Step,
+    usage, use, Step,
 ):  # fmt: skip
     _public.__module__ = __name__
 
 if typing.TYPE_CHECKING:
     from nbflow import llm as llm
+    from nbflow._key.file import File as File
+    from nbflow._key.file import file as file
+    from nbflow._key.value import key_by as key_by
+    from nbflow._run.explanation import Explanation as Explanation
+    from nbflow._run.plan import Plan as Plan
+    from nbflow._run.run import Run as Run
     from nbflow.quality import compare as compare
     from nbflow.quality import evaluate as evaluate
     from nbflow.quality import review as review
 
-#: Where the names are from that are loaded when they are first asked for.
+#: The modules of the names that load at first use.
 _LATER = {
+    "Explanation": "nbflow._run.explanation",
+    "File": "nbflow._key.file",
+    "Plan": "nbflow._run.plan",
+    "Run": "nbflow._run.run",
     "compare": "nbflow.quality",
     "evaluate": "nbflow.quality",
+    "file": "nbflow._key.file",
+    "key_by": "nbflow._key.value",
     "review": "nbflow.quality",
 }
 
@@ -130,7 +137,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> typing.Any:
-    """What takes long to load, or is seldom wanted: when it is first asked for."""
+    """Load at first use what takes long to load, or is seldom used."""
     from importlib import import_module
 
     if name == "llm":

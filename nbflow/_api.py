@@ -12,10 +12,6 @@ from nbflow._call.scope import SCOPE
 from nbflow._core.flow import Flow, make_flow
 from nbflow._core.step import check_options, make_step
 from nbflow._core.usage import Usage
-from nbflow._run.batch import Batch
-from nbflow._run.forecast import forecast
-from nbflow._run.lane import FlowLane
-from nbflow._run.run import Run
 from nbflow._session import SESSION
 from nbflow._step import Step
 from nbflow.errors import StoreWarning, UnknownRunError, UsageError
@@ -26,10 +22,12 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from nbflow._core.policy import Throttle
-    from nbflow._run.batch import Columns, Key
+    from nbflow._run.batch import Batch, Columns, Key
     from nbflow._run.frame_types import ArrowTable, Dicts, FrameT, Model, Records
     from nbflow._run.history import History
+    from nbflow._run.lane import Lane
     from nbflow._run.plan import Plan
+    from nbflow._run.run import Run
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -270,11 +268,11 @@ def send(
         >>> run.results("measure")
         [3, 5]
     """
-    lanes = [FlowLane(flow) for flow in SESSION.listeners.of(event)]
+    lanes, batch = _sent(event, records, key)
     return SESSION.start(
         event,
         lanes,
-        Batch(records, key),
+        batch,
         wait=wait,
         max_in_flight=max_in_flight,
         keep_records=keep_records,
@@ -391,10 +389,19 @@ def plan(event: str, records: Records, *, key: Key = None) -> Plan:
         >>> plan.cached, plan.would_run
         (1, 1)
     """
-    lanes = [FlowLane(flow) for flow in SESSION.listeners.of(event)]
-    batch = Batch(records, key)
+    from nbflow._run.forecast import forecast
+
+    lanes, batch = _sent(event, records, key)
     batch.check()
     return forecast(SESSION.engine, event, lanes, batch)
+
+
+def _sent(event: str, records: Any, key: Key | None) -> tuple[list[Lane], Batch]:
+    from nbflow._run.batch import Batch
+    from nbflow._run.lane import FlowLane
+
+    lanes: list[Lane] = [FlowLane(flow) for flow in SESSION.listeners.of(event)]
+    return lanes, Batch(records, key)
 
 
 def use(
@@ -480,7 +487,7 @@ def open_run(run: str | Path | None = None) -> Run:
 
         told = report.runs_of(Path(run).expanduser())
         if not told:
-            raise UnknownRunError(f"{run} was written by a job that made no run.")
+            raise UnknownRunError(f"The job that wrote {run} made no run.")
         return SESSION.run_at(told[-1])
     known = SESSION.engine.ledger.runs()
     found = (
@@ -491,9 +498,9 @@ def open_run(run: str | Path | None = None) -> Run:
         say = (
             f"{len(found)} runs begin with {run!r}: {', '.join(found[:5])}."
             if found
-            else f"There is no run {run!r}."
+            else f"There is no run {run!r} in {SESSION.engine.store.url}."
             if run
-            else "There is no run yet."
+            else f"There is no run yet in {SESSION.engine.store.url}."
         )
         raise UnknownRunError(f"{say}" + (f" The latest: {latest}." if latest else ""))
-    return Run(SESSION.runs, run if run in found else found[0], SESSION)
+    return SESSION.handle(SESSION.runs, run if run in found else found[0])

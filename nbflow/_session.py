@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nbflow._call import job_link
-from nbflow._call.budget import Budget
-from nbflow._call.clock import Clock
-from nbflow._call.engine import Engine, Machinery
 from nbflow._call.prices import Prices
 from nbflow._core.entry import Opened, Resumed, RunState
 from nbflow._core.flow import Listeners
-from nbflow._core.sheet import Sheet
 from nbflow._core.usage import dollars
-from nbflow._run.chronicle import Chronicle
-from nbflow._run.execution import Execution
-from nbflow._run.lane import FlowLane, StepLane
-from nbflow._run.options import RunOptions
-from nbflow._run.run import Run
-from nbflow._run.runs import Runs
-from nbflow._store.ledger import FileLedger, MemoryLedger
-from nbflow._store.store import MemoryStore
 from nbflow.errors import UnknownRunError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from nbflow._call.budget import Budget
+    from nbflow._call.engine import Engine, Machinery
     from nbflow._core.flow import AnyFlow
     from nbflow._core.step import AnyStep
     from nbflow._run.batch import Batch, Columns
+    from nbflow._run.chronicle import Chronicle
     from nbflow._run.history import History
     from nbflow._run.lane import Lane
+    from nbflow._run.options import RunOptions
+    from nbflow._run.run import Run
+    from nbflow._run.runs import Runs
+    from nbflow._run.watch import Watcher
     from nbflow._step import Step
 
 
@@ -43,7 +37,6 @@ class Session:
     """This process's engine, its flows, and how runs are shown. Performs steps on whatever store is in use."""
 
     def __init__(self) -> None:
-        self.machinery = Machinery()
         self.prices = Prices()
         self.listeners = Listeners()
         self.steps: dict[str, Step[..., Any]] = {}
@@ -55,8 +48,20 @@ class Session:
         job_link.begin_log()
         #: What all calls of a headless job may cost together.
         job = job_link.budget()
-        self._budgets = () if job is None else (Budget(job, job_link.tell_refusal),)
-        self._mutex = threading.Lock()
+        self._budgets = () if job is None else (_limit(job),)
+        self._machinery: Machinery | None = None
+        self._mutex = threading.RLock()
+
+    @property
+    def machinery(self) -> Machinery:
+        """Threads, event loop and gates; made, and the engine imported, for the first step."""
+        if self._machinery is None:
+            with self._mutex:
+                if self._machinery is None:
+                    from nbflow._call.engine import Machinery
+
+                    self._machinery = Machinery()
+        return self._machinery
 
     @property
     def engine(self) -> Engine:
@@ -84,9 +89,14 @@ class Session:
         """The store at ``place``; the one found upward from the working directory if ``None``."""
         if durability not in ("process", "power"):
             raise UsageError(
-                f'durability={durability!r}: "process" outlives kill -9, "power" also a power cut.'
+                f'durability={durability!r}: write "process" (outlives kill -9) or "power" (outlives a power cut).'
             )
+        from nbflow._call.clock import Clock
+        from nbflow._call.engine import Engine
+        from nbflow._run.runs import Runs
         from nbflow._store import location, seal
+        from nbflow._store.ledger import FileLedger, MemoryLedger
+        from nbflow._store.store import MemoryStore
 
         path = location.find() if place is None else Path(place).expanduser()
         if str(path) == MemoryStore.url:
@@ -105,7 +115,7 @@ class Session:
         return Runs(engine)
 
     def run_at(self, told: job_link.Told) -> Run:
-        """A run in the store that it was told to be in, whichever is in use.
+        """A run in the store that a job reported, whichever is in use.
 
         Raises:
             UnknownRunError: it is not there.
@@ -119,7 +129,7 @@ class Session:
         )
         if not Path(told.store).is_dir():
             raise UnknownRunError(
-                f"Run {told.run} was made in the store {told.store}, which is not there (any more)."
+                f"Run {told.run} was made in the store {told.store}, which no longer exists."
             )
         if in_use.expanduser().resolve() == Path(told.store).resolve():
             runs = self.runs
@@ -129,9 +139,15 @@ class Session:
             ) or self.open(told.store, "process")
         if told.run not in runs.engine.ledger.runs():
             raise UnknownRunError(
-                f"Run {told.run} is not in the store {told.store} any more."
+                f"Run {told.run} is no longer in the store {told.store}."
             )
-        return Run(runs, told.run, self)
+        return self.handle(runs, told.run)
+
+    def handle(self, runs: Runs, run: str, batch: Batch | None = None) -> Run:
+        """The handle of a run; who only calls steps does not wait for its import."""
+        from nbflow._run.run import Run
+
+        return Run(runs, run, self, batch)
 
     # What a step needs (`nbflow._step.Host`), with `engine` and `start`.
 
@@ -161,6 +177,8 @@ class Session:
         columns: Columns = (),
     ) -> Run:
         """Begin a run and, with ``wait``, see it through."""
+        from nbflow._run.options import RunOptions
+
         if max_in_flight is not None and (
             isinstance(max_in_flight, bool)
             or not isinstance(max_in_flight, int)
@@ -176,8 +194,10 @@ class Session:
         continued = self._continue(runs, event, lanes, wait=wait, budget=budget)
         if continued is not None:
             return continued
+        run = self.handle(runs, runs.new_id(), batch)
+        view = self._view(run)  # before the run's time begins: it may load widgets
         opened = Opened(
-            runs.new_id(),
+            run.id,
             event,
             tuple(lane.name for lane in lanes),
             runs.engine.clock.time(),
@@ -187,9 +207,8 @@ class Session:
             max_in_flight,
             shown,
         )
-        run = Run(runs, opened.run, self, batch)
         options = RunOptions(max_in_flight=max_in_flight, budget=money)
-        self._execute(run, RunState(), opened, lanes, batch, options, wait=wait)
+        self._execute(run, RunState(), opened, lanes, batch, options, view, wait=wait)
         return run
 
     def _budget(
@@ -211,7 +230,7 @@ class Session:
                 " US dollars per million tokens (0 for a model of your own), or leave"
                 " the budget out."
             )
-        return None if limit is None else Budget(limit, job_link.tell_refusal)
+        return None if limit is None else _limit(limit)
 
     def _continue(
         self,
@@ -227,7 +246,7 @@ class Session:
             earlier = job_link.take_up(runs.engine.ledger, event)
         if earlier is None:
             return None
-        run = Run(runs, earlier, self)
+        run = self.handle(runs, earlier)
         run.mapped = lanes
         state = run.reader.state()
         if state.total is None or not state.keeps_records:
@@ -256,9 +275,10 @@ class Session:
             budget=self._budget(lanes, budget),
             max_in_flight=state.max_in_flight,
         )
+        view = self._view(run)
         resumed = Resumed(run.engine.clock.time())
         self._execute(
-            run, state, resumed, lanes, batch, options, wait=wait, shown=shown
+            run, state, resumed, lanes, batch, options, view, wait=wait, shown=shown
         )
 
     def defined(self, run: Run, name: str) -> list[AnyFlow | AnyStep]:
@@ -278,6 +298,8 @@ class Session:
         return {lane.name: lane for lane in known}
 
     def _lane(self, state: RunState, name: str, before: Lane | None) -> Lane:
+        from nbflow._run.lane import FlowLane, StepLane
+
         if isinstance(before, StepLane):
             return before.again(self.steps.get(name))
         flow = next(
@@ -293,7 +315,7 @@ class Session:
         if state.event == name:
             raise UsageError(
                 f"Run {state.run} is a map of step {name!r} made in another kernel:"
-                f" run the cell with {name}.map(...) again, what is done is not run"
+                f" run the cell with {name}.map(...) again; what is done does not run"
                 " twice."
             )
         raise UsageError(
@@ -308,6 +330,7 @@ class Session:
         lanes: Sequence[Lane],
         batch: Batch,
         options: RunOptions,
+        view: Watcher | None,
         *,
         wait: bool,
         shown: bool = True,
@@ -319,7 +342,10 @@ class Session:
                 " that the run needs. Use wait=False, or"
                 " await asyncio.to_thread(nf.send, ...)."
             )
-        reader, engine, view = run.reader, run.engine, self._view(run)
+        from nbflow._core.sheet import Sheet
+        from nbflow._run.execution import Execution
+
+        reader, engine = run.reader, run.engine
         if view is not None and view.has_rows and isinstance(first, Opened):
             reader.sheet = Sheet()
         execution = Execution(
@@ -352,7 +378,7 @@ class Session:
                 reader.held = before
             raise
 
-    def _view(self, run: Run) -> Any:
+    def _view(self, run: Run) -> Watcher | None:
         if not self.shows:
             return None
         from nbflow.notebook import display
@@ -378,6 +404,8 @@ class Session:
     @property
     def chronicle(self) -> Chronicle:
         """The runs of the store in use."""
+        from nbflow._run.chronicle import Chronicle
+
         runs = self.runs
         if self._chronicle is None or self._chronicle.runs is not runs:
             self._chronicle = Chronicle(runs, self)
@@ -397,6 +425,12 @@ class Session:
         return _widgets().of_history(chronicle)
 
 
+def _limit(usd: float) -> Budget:
+    from nbflow._call.budget import Budget
+
+    return Budget(usd, job_link.tell_refusal)
+
+
 def _widgets() -> Any:
     try:
         from nbflow.notebook import table_widget
@@ -412,6 +446,8 @@ def _crash_point() -> Callable[[str], None] | None:
     asked = os.environ.get("NBFLOW_CRASH_AT")
     if not asked:
         return None
+    import signal
+
     point, _, times = asked.partition(":")
     left = [int(times or 1)]
 

@@ -22,11 +22,6 @@ from typing import (
 from nbflow._call.scope import SCOPE
 from nbflow._core import step as core
 from nbflow._core.signature import parameters_of
-from nbflow._run.batch import Batch
-from nbflow._run.explanation import explain_call
-from nbflow._run.forecast import forecast
-from nbflow._run.forgetting import forget
-from nbflow._run.lane import StepLane
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
@@ -34,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from nbflow._call.engine import Engine
-    from nbflow._run.batch import Columns
+    from nbflow._run.batch import Batch, Columns
     from nbflow._run.explanation import Explanation
     from nbflow._run.frame_types import Column, Frame_co
     from nbflow._run.lane import Lane
@@ -163,7 +158,9 @@ class Step(core.Step[P, R_co]):
         """Wait for the step in sync code, whether it is ``def`` or ``async def``.
 
         An async step runs on the engine's own event loop. This also works in a notebook
-        cell, where an event loop runs already.
+        cell, where an event loop runs already. Async flows run on the same loop, so a
+        client that keeps connections (``httpx.AsyncClient``) can serve both; awaited in
+        the cell, the step would use it on the kernel's loop.
 
         Args:
             *args: what the step takes.
@@ -322,10 +319,11 @@ class Step(core.Step[P, R_co]):
                 self, items, self.bound + args, kwargs
             )
             return values
+        lane, batch = self._mapped(items, args, kwargs)
         return host.start(
             self.name,
-            [StepLane(self, self.bound + args, kwargs)],
-            Batch(items, values=True),
+            [lane],
+            batch,
             wait=wait,
             max_in_flight=max_in_flight,
             budget=budget,
@@ -355,9 +353,22 @@ class Step(core.Step[P, R_co]):
             >>> plan.cached, plan.would_run
             (1, 1)
         """
-        lane = StepLane(self, self.bound + args, kwargs)
-        batch = Batch(items, values=True)
+        from nbflow._run.forecast import forecast
+
+        lane, batch = self._mapped(items, args, kwargs)
         return forecast(self.performer.engine, self.name, [lane], batch)
+
+    def _mapped(
+        self,
+        items: Iterable[Any],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+    ) -> tuple[Lane, Batch]:
+        from nbflow._run.batch import Batch
+        from nbflow._run.lane import StepLane
+
+        lane = StepLane(self, self.bound + args, kwargs)
+        return lane, Batch(items, values=True)
 
     @overload
     def explain(self) -> Explanation: ...
@@ -390,6 +401,8 @@ class Step(core.Step[P, R_co]):
             >>> size.explain("one").state, size.explain("three").state
             ('cached', 'would run')
         """
+        from nbflow._run.explanation import explain_call
+
         return explain_call(self.performer.engine, self, self.bound + args, kwargs)
 
     @overload
@@ -418,4 +431,6 @@ class Step(core.Step[P, R_co]):
             >>> size.forget("one")
             1
         """
+        from nbflow._run.forgetting import forget
+
         return forget(self.performer.engine, self, self.bound + args, kwargs)

@@ -101,8 +101,8 @@ def _add_demo(commands: Commands) -> None:
         "demo",
         help="write a support-thread notebook with its data, run it, show the run table",
         description="Write a notebook with 200 support threads into FOLDER, run it in a "
-        "Jupyter kernel, offline, and show its run table. Run again, it executes only "
-        "what failed. Existing files are kept.",
+        "Jupyter kernel, offline, and show its run table. A second run executes only "
+        "what failed. It keeps existing files.",
     )
     demo.add_argument(
         "folder",
@@ -124,8 +124,8 @@ def _demo(arguments: argparse.Namespace) -> int:
 # run
 
 _RUN = """\
-Run a notebook from top to bottom in a kernel of this Python. Run again, the same
-command continues: only records that failed or were never done are executed.
+Run a notebook from top to bottom in a kernel of this Python. The same command, run
+again, continues: it executes only records that failed or were never done.
 It always writes the output notebook, each cell marked ok, cached, failed,
 interrupted or not run, and beside it a report for programs, OUTPUT.run.json.
 """
@@ -136,7 +136,7 @@ exit codes:
   2    bad parameters or notebook, found before anything ran
   3    every cell ran, but more records are not done than --max-failed allows
   4    --budget or a budget of the notebook is reached
-  75   another copy of this job is at work, and --no-wait was given
+  75   another copy of this job is running, and --no-wait was given
   130  interrupted (Ctrl-C, SIGTERM)
   138  the kernel died
 """
@@ -191,7 +191,7 @@ def _add_run(commands: Commands) -> None:
 
 
 def _add_limits(run: argparse.ArgumentParser) -> None:
-    """What ends a run, or keeps it from beginning."""
+    """Add what ends a run, or keeps it from beginning."""
     run.add_argument(
         "--timeout",
         metavar="TIME",
@@ -214,7 +214,7 @@ def _add_limits(run: argparse.ArgumentParser) -> None:
         "--wait",
         action="store_true",
         default=True,
-        help="wait for another copy of this job that is at work: same notebook and "
+        help="wait for another copy of this job that is running: same notebook and "
         "parameters, or same output (the default)",
     )
     waiting.add_argument(
@@ -226,33 +226,34 @@ def _add_limits(run: argparse.ArgumentParser) -> None:
 
 
 def _add_selection(run: argparse.ArgumentParser) -> None:
-    """What is executed although it is done, and what is not although it could be."""
+    """Add what runs although it is done, and what waits although it could run."""
     run.add_argument(
         "--force",
         action="append",
         default=[],
         metavar="STEP",
-        help="run every call of this step although its output is saved; repeat it for "
+        help="run every call of this step even if its output is saved; repeat it for "
         "more",
     )
     run.add_argument(
         "--only-failed",
         action="store_true",
         help="instead of each send and map, continue the run that the last `nbflow run` "
-        "of the same output made there, with its records as they were sent then: only "
-        "those that failed or were not finished are executed. New and changed records "
-        "wait for the next run without it. All other cells run as always",
+        "of the same output made, with the records as it sent them: only "
+        "those that failed or did not finish run. New and changed records "
+        "wait for the next run without it. All other cells run as usual",
     )
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from nbflow import job
+    from nbflow.notebook.job_task import Options, limit
 
     if arguments.help_notebook:
         job.describe(arguments.notebook, _console())
         return 0
-    timeout = None if arguments.timeout is None else job.limit(arguments.timeout)
-    options = job.Options(
+    timeout = None if arguments.timeout is None else limit(arguments.timeout)
+    options = Options(
         parameters=arguments.parameter,
         output=arguments.output,
         store=arguments.store,
@@ -277,9 +278,9 @@ def _add_check(commands: Commands) -> None:
         description="Look for what may go wrong when a notebook runs headless or is "
         "handed over: cells run out of order, names that exist only in the kernel, "
         "absolute paths, packages that are missing or not pinned, secrets, magics and "
-        "calls that need a person, steps that cannot be saved. Nothing of the notebook "
-        "is run. The exit code is 0 if nothing of the level of --fail-on or above was "
-        "found, else 1; 2 for a file that is not a notebook.",
+        "calls that need a person, steps that cannot be saved. No cell runs. "
+        "The exit code is 0 if it finds nothing of the level of --fail-on or above, "
+        "else 1; 2 for a file that is not a notebook.",
     )
     check.add_argument(
         "notebooks",
@@ -329,11 +330,11 @@ the scheduler with the schedule in it, the names of its secrets, a README.
 
   nbflow export threads.ipynb --to systemd --schedule "0 6 * * 1-5"
 
-Exported again, it shows what changed and keeps what you changed by hand. Nothing
-is installed: the README says how, and how to test, watch and remove the job.
+A second export shows what changed and keeps what you changed by hand. It installs
+nothing: the README says how, and how to test, watch and remove the job.
 """
-#: Stands for the list of targets. To list them costs an import of each, which only
-#: those who ask for help should wait for.
+#: Stands for the list of targets, which costs an import of each: only those who ask
+#: for help wait for it.
 _TARGETS = "targets"
 
 
@@ -410,7 +411,7 @@ def _add_export(commands: Commands) -> None:
 
 
 def _add_job_limits(export: argparse.ArgumentParser) -> None:
-    """What the job passes on to ``nbflow run``."""
+    """Add what the job passes on to ``nbflow run``."""
     export.add_argument(
         "--max-failed",
         metavar="N",
@@ -443,8 +444,8 @@ def _add_runs(commands: Commands) -> None:
         usage="nbflow runs [-h] [RUN] | nbflow runs cancel RUN",
         help="list the runs of the store, show one, or cancel it",
         description="List the runs of the store in use, the latest first, or show the "
-        "table of one. `cancel RUN` stops it, whichever kernel or job works on it: what "
-        "is under way ends first, what is done stays done.",
+        "table of one. `cancel RUN` stops it, whichever kernel or job works on it: calls "
+        "under way end first, and what is done stays done.",
     )
     runs.add_argument(
         "run",
@@ -481,11 +482,10 @@ def _list_runs() -> int:
     from nbflow._run import render
 
     history = _api.runs()
-    console = _console()
     if history.empty:
-        console.print("No runs yet.")
+        print(history)
     else:
-        render.print_runs(history, console)
+        render.print_runs(history, _console())
     return 0
 
 
@@ -507,7 +507,7 @@ def _add_dashboard(commands: Commands) -> None:
         help="show history and tables in a browser, read-only",
         description="Serve the history and the tables of the store in use to a browser, "
         "read-only. Only this machine can reach it, unless --host says otherwise; then "
-        "a token is needed, which is part of the address that is printed "
+        "it asks for a token, which is part of the printed address "
         "(NBFLOW_DASHBOARD_TOKEN sets one that lasts).",
     )
     dashboard.add_argument(
@@ -548,10 +548,12 @@ def _add_store(commands: Commands) -> None:
 
 def _store(_arguments: argparse.Namespace) -> int:
     from nbflow._session import SESSION
+    from nbflow._store.store import MemoryStore
 
     engine = SESSION.engine
+    is_there = engine.store.url == MemoryStore.url or Path(engine.store.url).exists()
     keys = engine.store.keys()
-    print(f"store        {engine.store.url}")
+    print(f"store        {engine.store.url}{'' if is_there else ' (not made yet)'}")
     print(f"checkpoints  {sum(1 for _ in keys):,}")
     print(f"runs         {len(engine.ledger.runs()):,}")
     return 0

@@ -1,13 +1,12 @@
 """Job: a notebook run headless. Parameters go in; an output notebook, a report and an honest exit code come out.
 
-Whatever ends the command, what it has written is true. Everything that can be wrong is
-found before anything runs. The output notebook is written before the first cell, with
-every cell ``not run``. A cell that begins is marked ``interrupted`` until it has ended.
+Whatever ends the command, what it has written is true. It checks everything before
+anything runs. The output notebook is written before the first cell, with
+every cell ``not run``. A cell that begins is ``interrupted`` until it has ended.
 """
 
 from __future__ import annotations
 
-import math
 import sys
 import tempfile
 import time
@@ -15,36 +14,27 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbflow._call import job_link
 from nbflow._core.lifecycle import State
-from nbflow._core.policy import seconds
-from nbflow._core.usage import dollars
-from nbflow._key.secret import Known
-from nbflow._key.secret_patterns import is_secret
-from nbflow._run import render
 from nbflow._session import SESSION
-from nbflow._store import location
-from nbflow._store.store import MemoryStore
-from nbflow.errors import NbflowError, UsageError
+from nbflow.errors import UsageError
 from nbflow.notebook import document as documents
 from nbflow.notebook import report
 from nbflow.notebook.execute import Ending, Stop, execute
 from nbflow.notebook.job_lock import job_lock
-from nbflow.notebook.parameters import as_json
+from nbflow.notebook.job_runs import JobRuns
+from nbflow.notebook.job_task import check
 from nbflow.notebook.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from nbformat import NotebookNode
     from rich.console import Console
 
-    from nbflow._call.job_link import Told
     from nbflow._core.entry import RunState
     from nbflow._core.usage import Usage
-    from nbflow._run.run import Run
+    from nbflow.notebook.job_task import Options, Task
 
     #: What a report says, as JSON.
     Facts: TypeAlias = dict[str, Any]
@@ -74,92 +64,11 @@ _COLOURS = {
 }
 #: The number of runs whose tables are shown at the end.
 _TABLES = 5
-_MASK = "***"
 _CONTINUES = "What is done is saved; the same command continues from there."
 
 
-#: From which level on the log is shown, by how often ``-v`` is there.
+#: The lowest level of the log that is shown, by the number of ``-v``.
 _LEVELS = (None, "INFO", "DEBUG")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a notebook is run.
-
-    Attributes:
-        parameters: ``name=value`` texts.
-        output: where the output notebook goes; ``<name>.out.ipynb`` beside the notebook
-            by default.
-        store: the store's folder; found upward from the notebook by default.
-        timeout: seconds that one cell may take.
-        max_failed: the number of records that may be left undone, ``"5"``, or a share
-            of them, ``"5%"``.
-        force: names of steps that run although their outputs are saved.
-        budget: what all calls together may cost, such as ``"$5"``.
-        only_failed: continue the runs of the output notebook that is there instead of
-            sending again.
-        wait: wait for another copy of this job, or refuse.
-        verbose: how much of the log is shown: 0 none, 1 from INFO on, 2 all of it.
-    """
-
-    parameters: Sequence[str] = ()
-    output: Path | None = None
-    store: Path | None = None
-    timeout: float | None = None
-    max_failed: str = "0"
-    force: Sequence[str] = ()
-    budget: str | None = None
-    only_failed: bool = False
-    wait: bool = True
-    verbose: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """A headless run that was checked and may begin.
-
-    Attributes:
-        notebook: the path of the notebook.
-        document: the notebook, which takes outputs and marks.
-        options: how it is run.
-        values: of the parameters that were given.
-        shown: the same as a person may see them: JSON, secrets masked.
-        allowance: the number of records that may be left undone.
-        budget: US dollars that all calls together may cost.
-        output: where the output notebook goes.
-        store: the folder of the store.
-    """
-
-    notebook: Path
-    document: NotebookNode
-    options: Options
-    values: dict[str, object]
-    shown: dict[str, object]
-    allowance: Allowance
-    budget: float | None
-    output: Path
-    store: Path
-
-    @property
-    def names(self) -> list[str]:
-        """What no two jobs may be at: the same notebook and parameters, or the same file."""
-        parameters = sorted(self.shown.items(), key=str)
-        return [
-            f"output {self.output.resolve()}",
-            f"job {self.notebook.resolve()} {parameters!r}",
-        ]
-
-    @property
-    def secrets(self) -> Known:
-        """Parameters that nothing written or printed may hold.
-
-        What `nf.secret` reads never leaves the kernel.
-        """
-        known = Known()
-        for name, value in self.values.items():
-            if is_secret(name, value):
-                known.add(name, str(value))
-        return known
 
 
 def run(notebook: Path, options: Options, console: Console) -> int:
@@ -171,51 +80,28 @@ def run(notebook: Path, options: Options, console: Console) -> int:
         BusyError: another copy is at work, and ``wait`` is off.
         StoreError: the store cannot be used.
     """
-    task = _task(notebook, options)
+    task = check(notebook, options)
 
     def say_waiting(who: str) -> None:
         console.print(f"{who[0].upper()}{who[1:]}; waiting for it.")
 
     waits = say_waiting if options.wait else None
     stop = Stop()
-    stop.wake = _give_up  # there is nothing yet that it could tell to end
+    stop.wake = _give_up  # there is no kernel yet to stop
     with stop.on_signals(), job_lock(task.store, task.names, waits=waits):
         stop.wake = None
         again = _again(task.output, task.shown) if options.only_failed else ()
         with tempfile.TemporaryDirectory(prefix="nbflow-job-") as scratch:
-            runs = _Runs(Path(scratch) / "told")
+            runs = JobRuns(Path(scratch) / "told", SESSION.run_at)
             environment = _environment(task, runs.told, again)
             return _run(task, runs, environment, stop, console)
-
-
-def _task(notebook: Path, options: Options) -> _Task:
-    """Check everything that can be wrong."""
-    document = documents.read(notebook)
-    values = documents.given(document, list(options.parameters))
-    allowance = allowed(options.max_failed)
-    budget = None if options.budget is None else dollars(options.budget, "--budget")
-    shown = {
-        name: _MASK if is_secret(name, value) else as_json(value)
-        for name, value in values.items()
-    }
-    return _Task(
-        notebook=notebook,
-        document=document,
-        options=options,
-        values=values,
-        shown=shown,
-        allowance=allowance,
-        budget=budget,
-        output=options.output or notebook.with_name(f"{notebook.stem}.out.ipynb"),
-        store=store_of(notebook, options.store),
-    )
 
 
 def _give_up() -> None:
     raise KeyboardInterrupt
 
 
-def _environment(task: _Task, told: Path, again: tuple[str, ...]) -> dict[str, str]:
+def _environment(task: Task, told: Path, again: tuple[str, ...]) -> dict[str, str]:
     """The variables that the kernel gets."""
     asked = job_link.environment(
         told,
@@ -229,13 +115,13 @@ def _environment(task: _Task, told: Path, again: tuple[str, ...]) -> dict[str, s
 
 
 def _run(
-    task: _Task,
-    runs: _Runs,
+    task: Task,
+    runs: JobRuns,
     environment: dict[str, str],
     stop: Stop,
     console: Console,
 ) -> int:
-    """Write the files, execute the cells and say what they came to."""
+    """Write the files, execute the cells and say how they came out."""
     facts = _facts(task)  # before parameters change the code
     documents.inject(task.document, task.values)
     documents.begin(task.document)
@@ -272,7 +158,7 @@ def _run(
     return outcome.code
 
 
-def _facts(task: _Task) -> Facts:
+def _facts(task: Task) -> Facts:
     """What a report says before anything has run."""
     return {
         "format": report.FORMAT,
@@ -327,83 +213,18 @@ def describe(notebook: Path, console: Console) -> None:
         console.print(text, soft_wrap=True)
 
 
-# Options.
-
-
-def store_of(notebook: Path, named: Path | None) -> Path:
-    """The store of a job: the one that is named, else the one found upward from its notebook.
-
-    Raises:
-        UsageError: it would be in memory.
-    """
-    store = named.expanduser() if named else location.find(notebook.resolve().parent)
-    if str(store) == MemoryStore.url:
-        raise UsageError(
-            "A job needs a store on disk, or nothing is left of it: name a folder with "
-            "--store (NBFLOW_STORE is memory:)."
-        )
-    return store.absolute()
-
-
-class Allowance(NamedTuple):
-    """How many records may be left undone: a number of them, or a percentage."""
-
-    number: float
-    is_share: bool
-
-    def is_exceeded(self, left: int, records: int) -> bool:
-        """Whether more records are left undone than is allowed."""
-        most = self.number * records / 100 if self.is_share else self.number
-        return left > most
-
-
-def allowed(text: str) -> Allowance:
-    """How many records may be left undone.
-
-    Raises:
-        UsageError: the text is neither a number nor a percentage.
-    """
-    is_share = text.endswith("%")
-    try:
-        number = float(text.removesuffix("%")) if is_share else int(text)
-    except ValueError:
-        number = -1
-    # NaN fails both comparisons; later on, it would allow everything.
-    if not 0 <= number < math.inf:
-        raise UsageError(
-            f"--max-failed {text}: write a number of records (5) or a share of them "
-            "(5%)."
-        )
-    return Allowance(number, is_share)
-
-
-def limit(text: str) -> float:
-    """Seconds that one cell may take.
-
-    Raises:
-        UsageError: the text is not a duration.
-    """
-    is_number = text.replace(".", "", 1).isdigit()
-    found = seconds(float(text) if is_number else text, "--timeout")
-    if not found:
-        raise UsageError(
-            f"--timeout {text} must be greater than 0; omit it for no limit."
-        )
-    return found
-
-
 def _again(output: Path, shown: dict[str, object]) -> tuple[str, ...]:
     """The runs to continue: those of the last time, if it was the same job."""
     if not output.exists():
         raise UsageError(
-            f"--only-failed continues the runs of {output}, which is not there: run "
+            f"--only-failed continues the runs of {output}, which does not exist: run "
             "without it first, or name the output with -o."
         )
     then = report.parameters_of(report.beside(output))
     if then is not None and then != shown:
         raise UsageError(
             f"--only-failed: the runs of {output} were made with other parameters "
-            f"({_spelled(then)}); give the same."
+            f"({_spelled(then)}); give the same ones."
         )
     return tuple(told.run for told in report.runs_of(output))
 
@@ -419,92 +240,9 @@ def _now() -> str:
 # The run under way.
 
 
-class _Runs:
-    """The runs of a notebook: its kernel names them, and their ledgers hold them."""
-
-    def __init__(self, told: Path) -> None:
-        self.told = told
-        self._heard = 0
-        #: Those that each cell named, by the cell's number.
-        self.of_cell: dict[int, list[Told]] = {}
-        self.handles: dict[Told, Run] = {}
-        #: Why some cannot be read.
-        self.lost: dict[Told, str] = {}
-
-    def listen(self, number: int) -> list[Told]:
-        """Attribute newly reported runs to this cell, and return its runs."""
-        lines = job_link.read(self.told)
-        mine = self.of_cell.setdefault(number, [])
-        mine += [told for told in lines[self._heard :] if told not in mine]
-        self._heard = len(lines)
-        return mine
-
-    def all(self) -> list[Told]:
-        """Every run, once."""
-        found = [told for runs in self.of_cell.values() for told in runs]
-        return list(dict.fromkeys(found))
-
-    def states(self, runs: Sequence[Told]) -> list[RunState]:
-        """The states of runs; those that cannot be read are noted as lost."""
-        found = []
-        for told in runs:
-            try:
-                if told not in self.handles:
-                    self.handles[told] = SESSION.run_at(told)
-                found.append(self.handles[told].reader.state())
-            except NbflowError as error:
-                self.handles.pop(told, None)
-                self.lost[told] = str(error)
-        return found
-
-    def show(self, number: int, cell: NotebookNode) -> None:
-        """Show in a cell the tables that its kernel could not.
-
-        It was killed, or the run ended after the cell.
-        """
-        for told in self.of_cell.get(number, ()):
-            if told in self.handles:
-                self._show(told, cell)
-
-    def _show(self, told: Told, cell: NotebookNode) -> None:
-        from nbformat.v4 import new_output
-
-        pictures = [
-            output.data
-            for output in cell.outputs
-            if told.run in output.get("data", {}).get("text/plain", "")
-        ]
-        if not pictures:
-            output = new_output("display_data")  # type: ignore[no-untyped-call]  # untyped there
-            cell.outputs.append(output)
-            pictures = [output.data]
-        table = self.handles[told].table()
-        for data in pictures:
-            if "RUNNING" in data.get("text/plain", "RUNNING"):
-                data["text/plain"] = render.to_text(table)
-                data["text/html"] = render.to_html(table)
-
-    def used(self, since: float) -> Usage:
-        """What all calls used since then, in runs and outside."""
-        known = [run.reader.state().used_since(since) for run in self.handles.values()]
-        return sum(known, job_link.used(self.told))
-
-    def facts(self) -> list[Facts]:
-        """For the report."""
-        known = [
-            report.facts_of_run(told, run.reader.state())
-            for told, run in self.handles.items()
-        ]
-        lost = [
-            {"run": told.run, "store": told.store, "unreadable": why}
-            for told, why in self.lost.items()
-        ]
-        return [*known, *lost]
-
-
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What a run came to.
+    """How a run came out.
 
     Attributes:
         ending: how its cells ended.
@@ -534,7 +272,7 @@ class _Job:
     """One headless run under way: watches the cells and writes the files."""
 
     def __init__(
-        self, task: _Task, runs: _Runs, facts: Facts, progress: Progress
+        self, task: Task, runs: JobRuns, facts: Facts, progress: Progress
     ) -> None:
         self.task = task
         self.document = task.document
@@ -557,7 +295,7 @@ class _Job:
         """A cell begins."""
         self._cell = number, cell
         self._begun = time.monotonic()
-        # Unless the last time took so long that cells would wait for it.
+        # Not if the last save took so long that cells would wait for it.
         if self._begun - self._saved > 10 * self._cost:
             try:
                 self.save()
@@ -638,11 +376,11 @@ class _Job:
         return self.runs.used(self._started)
 
     def finish(self, ending: Ending) -> _Outcome:
-        """Write the files for the last time, and return what the run came to."""
+        """Write the files for the last time, and return how the run came out."""
         self._show_log()
         if self._cell is not None:
             self.runs.listen(self._cell[0])
-        # Read from the beginning, whatever was seen in between.
+        # Read from the beginning: what was read on the way may be out of date.
         self.runs.handles.clear()
         outcome = self._outcome(ending)
         for number, (_, cell) in enumerate(documents.code_cells(self.document), 1):
@@ -682,7 +420,7 @@ class _Job:
 
 
 def _may_be_budget(code: int, ending: Ending) -> bool:
-    """Whether a run ended as one ends that a budget stopped."""
+    """Whether a budget may have stopped a run that ended like this."""
     if code == EXIT_FAILED:
         return ending.why.startswith(_STOPPED)
     return code in (EXIT_OK, EXIT_RECORDS)
@@ -774,7 +512,7 @@ def _sentence(outcome: _Outcome, max_failed: str) -> str:
         left += ", and an iterator was not read to its end"
     done = f"Done: {ending.why}" if ending.why else "Done"
     if outcome.left:
-        done += f"; {left}, which --max-failed {max_failed} allows"
+        done += f"; {left}, within the {max_failed} allowed"
     where = f" in cell {ending.cell}" if ending.cell else ""
     failed = f"Failed{where}."
     if not where and ending.how != "failed":

@@ -26,6 +26,7 @@ from nbflow._session import SESSION
 from nbflow.errors import NbflowError, UsageError
 from nbflow.notebook import cells, parameters, report
 from nbflow.notebook.job_lock import job_lock
+from nbflow.notebook.job_task import allowed, store_of
 from nbflow.notebook.rewrite import parse
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from nbflow.notebook.cell_attempt import CellAttempt
+    from nbflow.notebook.job_task import Allowance
 
     #: The globals of a module: a user's names and values.
     Space: TypeAlias = dict[str, Any]
@@ -90,9 +92,9 @@ def _run(
     given: argparse.Namespace,
 ) -> int:
     values = parameters.given(declared, given.parameter)
-    allowance = job.allowed(given.max_failed)
+    allowance = allowed(given.max_failed)
     budget = None if given.budget is None else dollars(given.budget, "--budget")
-    store = job.store_of(source, given.store)
+    store = store_of(source, given.store)
     os.environ["NBFLOW_STORE"] = str(store)
     os.chdir(source.parent)
     names = [f"job {source} {sorted(values.items(), key=str)!r}"]
@@ -203,7 +205,7 @@ def _budgeted(told: Path, code: int) -> int:
     return job.EXIT_BUDGET if code in (job.EXIT_OK, job.EXIT_FAILED) else code
 
 
-def _left(told: Path, allowance: job.Allowance) -> int:
+def _left(told: Path, allowance: Allowance) -> int:
     """Wait for the runs that were begun, and count the records that they left undone."""
     runs = [SESSION.run_at(one) for one in dict.fromkeys(job_link.read(told))]
     states = [one.wait().reader.state() for one in runs]

@@ -104,6 +104,34 @@ def test_cells_are_durable_and_follow_edits(kernel, tmp_path):
         other.close()
 
 
+FIRST_TABLE = """
+import os, sys
+
+os.environ.pop("NBFLOW_TABLE", None)
+loaded = {}
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        loaded[name] = time.time()
+
+sys.meta_path.insert(0, Watch())
+
+@nf.flow(on="text/added")
+def measure(text):
+    return 1
+
+run = nf.send("text/added", [{"id": 1}])
+with run.reader.look() as (state, _):
+    print([loaded[name] < state.started for name in ("rich.table", "anywidget", "ipywidgets")])
+"""
+
+
+def test_the_imports_for_the_first_table_are_not_the_time_of_the_run(kernel):
+    """They take longer than a small run, of which the table would say that it was slow."""
+    kernel.run(SETUP)
+    assert "[True, True, True]" in kernel.run(FIRST_TABLE)
+
+
 def test_top_level_await_and_async_flows_work_in_a_cell(kernel):
     kernel.run(
         "import nbflow as nf, asyncio\n"

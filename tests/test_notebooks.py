@@ -1,12 +1,15 @@
 """Notebooks are committed with the outputs of a fresh run, and held to them."""
 
+import re
 import shutil
+from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -44,6 +47,25 @@ def kernel_environment(tmp_path, monkeypatch):
         "TMPDIR": str(tmp_path),
         "NBFLOW_TABLE": "static",
     }
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_first_cell_names_the_extras_that_the_notebook_needs(notebook):
+    cells = nbformat.read(notebook, 4).cells
+    extras = re.search(r"pip install -e '\.\[([\w,]+)\]'", cells[0].source)[1]
+    installed = {
+        requirement.name
+        for requirement in map(Requirement, metadata.requires("nbflow"))
+        if any(
+            requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+            for extra in extras.split(",")
+        )
+    }
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    imported = set(re.findall(r"^\s*(?:from|import) (\w+)", code, re.MULTILINE))
+    packages = metadata.packages_distributions()
+    for name in imported & packages.keys() - {"nbflow"}:
+        assert installed & set(packages[name]), name
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

@@ -16,6 +16,12 @@ from nbflow.errors import StepError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: What asyncio says of a client, lock or queue that belongs to another event loop.
+_OTHER_LOOP = ("different event loop", "different loop", "Event loop is closed")
+_LOOPS = (
+    " (something made for one event loop was used on another: runs and step.sync() use"
+    " nbflow's, `await` in a cell uses the kernel's)"
+)
 #: Frames of these folders are left out of tracebacks: nbflow's own, installed packages,
 #: the standard library.
 _FOREIGN = tuple(
@@ -34,7 +40,11 @@ def text_of(error: BaseException) -> str:
         text = KNOWN.mask(str(error))
     except Exception as broken:
         return f"(its message raised {type(broken).__name__})"
-    return text if len(text) <= _MESSAGE_LENGTH else text[:_MESSAGE_LENGTH] + " ..."
+    if len(text) > _MESSAGE_LENGTH:
+        return text[:_MESSAGE_LENGTH] + " ..."
+    if isinstance(error, RuntimeError) and any(sign in text for sign in _OTHER_LOOP):
+        return text + _LOOPS
+    return text
 
 
 def describe(error: BaseException) -> str:

@@ -1,7 +1,7 @@
-"""Orders: what `nbflow run` asks of the kernel that it starts, and what the kernel tells it in return.
+"""Orders: what `nbflow run` asks of the kernel that it starts, and what the kernel answers.
 
-Both go through the environment, since a kernel has no other ear: it is started by a
-library, and what a cell starts in turn inherits it. The answer is a file of JSON lines,
+Both go through the environment, as a library starts the kernel, and processes that a
+cell starts inherit the environment. The answer is a file of JSON lines,
 one for each run that begins or continues, written before its first record runs. So the
 command knows the runs of its notebook whatever store they are in, and however the
 kernel ends; two jobs on one store have two files. A line of another kind is left for
@@ -51,12 +51,12 @@ def environment(
     budget: float | None = None,
     log: str | None = None,
 ) -> dict[str, str]:
-    """What a kernel is given.
+    """The variables that a kernel gets.
 
     Args:
-        told: the file in which it tells its runs.
+        told: the file to which it reports its runs.
         force: names of steps that run although their outputs are saved.
-        again: ids of runs to go on with, each in the place of the first send or map of
+        again: ids of runs to continue, each in the place of the first send or map of
             its event.
         budget: US dollars that all calls together may cost.
         log: the level, such as ``"INFO"``, from which on it logs; see `LogReader`.
@@ -92,7 +92,7 @@ class LogReader:
 
 
 def read(told: Path) -> list[Told]:
-    """The runs as they were told, in order; one that went on later once more."""
+    """The runs as the kernel reported them, in order; a run that continued later is there again."""
     return [Told(line["run"], line["store"]) for line in _lines(told) if "run" in line]
 
 

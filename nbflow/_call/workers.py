@@ -97,7 +97,7 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
 
     asyncio lets `SystemExit` and `KeyboardInterrupt` of a task out of `run_forever`, and
     the user's code may call ``loop.stop()``. The task has its error by then; everybody
-    else would wait on a dead loop for ever.
+    else would wait on a dead loop forever.
     """
     while not loop.is_closed():
         with contextlib.suppress(SystemExit, KeyboardInterrupt):

@@ -8,7 +8,8 @@ import reprlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._core.fields import fields_of
-from nbflow._core.table import seen, short
+from nbflow._core.table import short
+from nbflow._core.visible import seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -44,7 +44,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a call: a value, or the error that ended it."""
+    """How a call came out: a value, or the error that ended it."""
 
     state: State
     value: object = None

@@ -20,7 +20,7 @@ from nbflow.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Errors of the program rather than of the world: a retry would meet the same one.
+#: Errors of the program rather than of the world: a retry would fail in the same way.
 PERMANENT = (
     NameError,
     TypeError,
@@ -65,8 +65,8 @@ _UNITS = {
     "day": 86400.0,
     "w": 604800.0,
 }
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
-_RATE = re.compile(r"\s*(\d+)\s*/\s*(\d+(?:\.\d+)?)?\s*([a-z]+)\s*", re.IGNORECASE)
+_DURATION = r"(?i)\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*"
+_RATE = r"(?i)\s*(\d+)\s*/\s*(\d+(?:\.\d+)?)?\s*([a-z]+)\s*"
 
 
 def _unit(name: str) -> float | None:
@@ -92,8 +92,9 @@ def seconds(value: float | str | timedelta, option: str) -> float:
 
 
 def _parsed_seconds(text: str, option: str) -> float:
+    match = re.compile(_DURATION).match
     total, end = 0.0, 0
-    while part := _DURATION.match(text, end):
+    while part := match(text, end):
         unit = _unit(part[2])
         if unit is None:
             break
@@ -111,15 +112,15 @@ class Throttle:
     """At most a number of starts per period; the excess waits.
 
     In any window of one period no more than ``starts`` calls start (a sliding window,
-    so no burst at its edges). One ``Throttle`` given to several steps is shared by
-    them; so is a pause that a ``Retry-After`` asks for.
+    so no burst at its edges). Several steps can share one ``Throttle``, and
+    with it the pause that a ``Retry-After`` asks for.
 
     Args:
         rate: ``"300/min"``, ``"10/s"``, ``"5/30s"``.
     """
 
     def __init__(self, rate: str) -> None:
-        match = _RATE.fullmatch(rate) if isinstance(rate, str) else None
+        match = re.fullmatch(_RATE, rate) if isinstance(rate, str) else None
         unit = _unit(match[3]) if match else None
         if match is None or unit is None or not int(match[1]):
             raise UsageError(
@@ -274,7 +275,7 @@ def _asked(error: BaseException) -> Any:
 
 
 def _until_date(text: str, now: datetime) -> float | None:
-    """The seconds until an HTTP date, ``None`` if the text is none."""
+    """The seconds until an HTTP date, ``None`` if the text is not a date."""
     from email.utils import parsedate_to_datetime  # 10 ms that few runs need
 
     try:

@@ -257,7 +257,7 @@ def _ignored(
     for thing in ignored:
         if not isinstance(thing, str):
             raise UsageError(
-                f"ignore={thing!r} is not a name; write those of arguments or of globals "
+                f"ignore={thing!r} is not a name; give names of arguments or of globals "
                 f'that {function.__name__} reads as text: ignore=["client"].'
             )
     parameters = parameters_of(function)
@@ -314,7 +314,7 @@ def _text(value: object, option: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not value.strip():
-        raise UsageError(f"{option}={value!r} has to be a text that is not empty.")
+        raise UsageError(f"{option}={value!r} has to be a non-empty text.")
     return value
 
 

@@ -11,6 +11,7 @@ from nbflow._core.entry import BROKEN, FINAL
 from nbflow._core.lifecycle import State
 from nbflow._core.plural import several
 from nbflow._core.usage import NOTHING, Usage
+from nbflow._core.visible import seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -350,20 +351,6 @@ def spent_of(state: RunState) -> str:
         saved = str(state.saved).replace(" for ", " and ")
         spent += f" Checkpoints saved {saved}."
     return spent
-
-
-#: What a terminal would interpret, and what changes the direction of the text around
-#: it, as visible marks.
-_SEEN = (
-    {code: 0x2400 + code for code in range(32)}
-    | {0x7F: 0x2421}
-    | dict.fromkeys((*range(0x80, 0xA0), 0x202D, 0x202E), 0xFFFD)
-)
-
-
-def seen(text: str) -> str:
-    """A text of which every character is visible, and none controls a terminal."""
-    return text.translate(_SEEN)
 
 
 def short(text: str, length: int = 110) -> str:

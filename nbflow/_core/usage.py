@@ -11,9 +11,7 @@ from typing import NamedTuple
 
 from nbflow.errors import UsageError
 
-_DOLLARS = re.compile(
-    r"(?:US)?\$?\s*(\d[\d,]*(?:\.\d+)?|\.\d+)\s*(?:\$|USD|dollars?)?", re.IGNORECASE
-)
+_DOLLARS = r"(?i)(?:US)?\$?\s*(\d[\d,]*(?:\.\d+)?|\.\d+)\s*(?:\$|USD|dollars?)?"
 _CENT = 0.01
 #: What is rounded up to one of the next unit, and to a hundred.
 _ROUNDS_TO_ONE, _ROUNDS_TO_HUNDRED = 0.9995, 99.95
@@ -128,7 +126,7 @@ def short_number(number: int) -> str:
 
 def dollars(value: float | str, option: str = "budget") -> float:
     """An amount of money, from ``"$5"``, ``"0.50 USD"`` or a number of dollars."""
-    found = _DOLLARS.fullmatch(value.strip()) if isinstance(value, str) else None
+    found = re.fullmatch(_DOLLARS, value.strip()) if isinstance(value, str) else None
     if found is not None:
         value = float(found[1].replace(",", ""))
     is_number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -66,8 +66,8 @@ def scan(
 
     Args:
         code: of a function.
-        module: whether it is that of a cell: names that it binds are read all the same,
-            if they are.
+        module: whether it is that of a cell: names that it binds may be read
+            as well.
         functions: look into functions.
         inside: look into the bodies of classes.
     """

@@ -462,7 +462,7 @@ _BLIND = {
     "locals": "locals() can reach every name of the notebook",
     "vars": "vars() can reach every name of the notebook",
     "input": "input() asks a person",
-    "__import__": "__import__() imports what its argument says",
+    "__import__": "__import__() imports whatever its argument names",
 }
 #: Magics that only set the notebook up: they are run again on a hit, like an import.
 SETTING_UP = frozenset(
@@ -501,7 +501,7 @@ def blind(body: list[ast.stmt], modules: frozenset[str] = frozenset()) -> str | 
 
 def _blind(node: ast.AST) -> str | None:
     if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
-        return f"`from {node.module} import *` binds names that cannot be known"
+        return f"`from {node.module} import *` binds names that nbflow cannot know"
     if not isinstance(node, ast.Call):
         return None
     if isinstance(node.func, ast.Name):
@@ -514,7 +514,7 @@ def _blind(node: ast.AST) -> str | None:
     if magic in SETTING_UP:
         return None
     what = f"the magic %{magic}" if magic else "a shell command"
-    return f"{what} does what cannot be known"
+    return f"nbflow cannot know what {what} does"
 
 
 def is_shell(node: ast.expr) -> bool:

@@ -298,7 +298,7 @@ class Edges:
                 self.refused.append(refusal.error(name))
             return self._by_type(value, name)
         for kind in found.opaque:
-            why = f"{with_article(kind)} has no content, its type alone counts"
+            why = f"{with_article(kind)} has no content; only its type counts"
             self.uncounted[name] = why
         if slot is not None and (found.restless or _changes_itself(found)):
             self.changed.add(slot)
@@ -328,7 +328,9 @@ class Edges:
 
     def _by_type(self, value: object, name: str) -> Target:
         kind = type(value)
-        why = f"nothing says what is in {with_article(kind)}, its type alone counts"
+        why = (
+            f"nbflow cannot read what is in {with_article(kind)}; only its type counts"
+        )
         self.uncounted[name] = why
         return self._node(kind) if is_users(kind) else named("object of", kind)
 

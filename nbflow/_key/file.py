@@ -40,7 +40,7 @@ class File(_Path):
     time of the call. A folder is the names and the content of all files in it.
 
     Attributes:
-        path: the same as a plain path, which counts by its text alone.
+        path: the same as a plain path, of which only the text counts.
     """
 
     __slots__ = ()
@@ -115,7 +115,7 @@ def _of_file(path: str) -> bytes:
 
 
 def _regular(path: str) -> str:
-    # A pipe would be used up, or wait for ever.
+    # A pipe would be used up, or block forever.
     if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  # the path may be any text
         raise OSError(errno.EINVAL, "neither a file nor a folder", path)
     return path
@@ -152,7 +152,7 @@ def _file(_: Walk, value: File) -> bytes:
         refuse(
             value,
             f"its content cannot be read ({error.strerror}: {where})",
-            "Fix the path, or pass a plain Path, which counts by its text alone.",
+            "Fix the path, or pass a plain Path, of which only the text counts.",
             error,
             decisive=True,
         )

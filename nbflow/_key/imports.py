@@ -19,7 +19,7 @@ def imported(name: str, level: int, space: Space) -> ModuleType | None:
     """Return a module that the body of a function imports; a user's module is imported for it.
 
     The call would import it too. If it is served from its checkpoint instead, it must
-    be known all the same what it would have reached.
+    still be known what it would have reached.
     """
     try:
         full = full_name(name, level, space)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nbflow._core.table import seen
+from nbflow._core.visible import seen
 from nbflow._key.secret import KNOWN
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import enum
 import os
 import pathlib
-import pprint
 import re
 
 from nbflow._key import secret_patterns
@@ -37,6 +36,8 @@ def of_value(value: object) -> str:
         return repr(value)[:_LONGEST]
     if not _is_shown(value) or len(repr(value)) > _LONGEST:
         return ""
+    import pprint
+
     text = pprint.pformat(value, width=_WIDTH, sort_dicts=False)
     return text if len(text) <= _LONGEST else ""
 

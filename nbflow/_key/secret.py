@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import copy
 import dataclasses
-import html
 import importlib
 import json
 import os
@@ -211,6 +210,8 @@ KNOWN = Known()
 
 def _forms(value: str) -> Iterator[str]:
     """Yield how a value stands in a text."""
+    import html
+
     for text in {value, value.strip()}:
         yield from (
             text,

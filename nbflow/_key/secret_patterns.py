@@ -4,6 +4,8 @@ A name says it with its last word (``db_password``, ``OPENAI_API_KEY``, not
 ``max_tokens_per_call``), a text with a form that a well-known service gives its tokens.
 Neither is complete: a secret that looks like any other word is not seen. For the values
 that are known see `nbflow._key.secret`.
+
+The patterns are texts: `re` compiles each at its first use, so that no import waits.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ _LAST_WORD = (
     r"|(?:(?<![A-Za-z])|(?-i:(?<=[a-z])(?=[A-Z])))(?:token|pass|pwd|auth|authorization|bearer|dsn|connection[_-]?string))"
     r"s?(?:_?\d+)?"
 )
-_NAME = re.compile(rf"{_LAST_WORD}$", re.IGNORECASE)
+_NAME = rf"(?i){_LAST_WORD}$"
 
 #: Who gives what form. A digit, or a long word, is asked for where words with hyphens
 #: could look the same.
@@ -39,12 +41,11 @@ FORMS = {
     "a password in a URL": r"(?<=://)[^\s/@:'\"{}]*:[^\s/@'\"{}]{3,}(?=@)",
     "a header": r"(?<=\bBearer )(?=[\w.~+/-]*\d)[\w.~+/-]{16,}=*",
 }
-TOKEN = re.compile("|".join(FORMS.values()), re.DOTALL)
+TOKEN = "(?s)" + "|".join(FORMS.values())
 #: A text that is given to a name which says that it is a secret, in Python, JSON, YAML
 #: or a call.
-_ASSIGNED = re.compile(
-    rf"""({_LAST_WORD}["']?\]?\s*(?::\s*\w+\s*)?[:=]\s*)(["'])((?:(?!\2).)+)\2""",
-    re.IGNORECASE,
+_ASSIGNED = (
+    rf"""(?i)({_LAST_WORD}["']?\]?\s*(?::\s*\w+\s*)?[:=]\s*)(["'])((?:(?!\2).)+)\2"""
 )
 
 #: What stands where a secret would, of these words alone: for a server that asks for a
@@ -56,10 +57,7 @@ _WORDS = """
     ollama openai optional password placeholder replace required sample secret server
     sglang sk studio test tgi the this todo token unused used vllm whatever with your
 """.split()  # noqa: SIM905  # a table to read
-_PLACEHOLDER = re.compile(
-    rf"\W*|x+|<.*>|\{{.*\}}|sk-1234|(?:{'|'.join(_WORDS)})(?:[-_. /]+(?:{'|'.join(_WORDS)}))*",
-    re.IGNORECASE,
-)
+_PLACEHOLDER = rf"(?i)\W*|x+|<.*>|\{{.*\}}|sk-1234|(?:{'|'.join(_WORDS)})(?:[-_. /]+(?:{'|'.join(_WORDS)}))*"
 
 #: Variables of every shell: its working directories, and no passwords.
 _WORKING_DIRECTORIES = frozenset(("PWD", "OLDPWD"))
@@ -67,7 +65,7 @@ _WORKING_DIRECTORIES = frozenset(("PWD", "OLDPWD"))
 
 def is_named(name: str) -> bool:
     """Return whether a variable, field or parameter of this name holds a secret."""
-    return name not in _WORKING_DIRECTORIES and bool(_NAME.search(name))
+    return name not in _WORKING_DIRECTORIES and bool(re.search(_NAME, name))
 
 
 def is_secret(name: str, value: object) -> bool:
@@ -80,7 +78,7 @@ def is_secret(name: str, value: object) -> bool:
 
 def is_placeholder(text: str) -> bool:
     """Return whether a text only stands where a secret would."""
-    return _PLACEHOLDER.fullmatch(text) is not None
+    return re.fullmatch(_PLACEHOLDER, text) is not None
 
 
 def without(text: str, instead: str) -> str:
@@ -91,4 +89,4 @@ def without(text: str, instead: str) -> str:
         kept = value if is_placeholder(value) else instead
         return f"{name}{quote}{kept}{quote}"
 
-    return _ASSIGNED.sub(changed, TOKEN.sub(instead, text))
+    return re.sub(_ASSIGNED, changed, re.sub(TOKEN, instead, text))

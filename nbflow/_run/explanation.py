@@ -95,7 +95,7 @@ class Explanation:
         at = wall_time(self.saved_at) if self.saved_at is not None else ""
         if self.state == "cached":
             took = f"(took {duration(self.seconds)})"
-            return f"is cached since {at} {took}; it ran because {self.reason}."
+            return f"has been cached since {at} {took}; it ran because {self.reason}."
         if self.state == "unchanged":
             then = f"; it changed then: {self.reason}" if self.reason else ""
             return f"has the code that first ran at {at}{then}."
@@ -227,7 +227,7 @@ def _without_content(arguments: Arguments) -> Iterator[tuple[str, str]]:
     """Clients, locks and the like among the arguments."""
     for name, value in arguments:
         for kind in identify(value).opaque:
-            yield name, f"{with_article(kind)} has no content, its type alone counts"
+            yield name, f"{with_article(kind)} has no content; only its type counts"
 
 
 def _explain_code(engine: Engine, step: AnyStep) -> Explanation:
@@ -249,7 +249,7 @@ def _explain_code(engine: Engine, step: AnyStep) -> Explanation:
         reason = listed(changes) or "what it reaches changed"
     codes = {version.code for version in history}
     if is_changed and identity.digest in codes:
-        reason += " (back to a code that ran before, whose results are found again)"
+        reason += " (this code ran before, and its results are found again)"
     return Explanation(
         step.name,
         state="changed" if is_changed else "unchanged",
@@ -294,7 +294,7 @@ def _reason(
         return difference(engine, name, closest, identity, inputs, has=has)
     reason = f"it {has} not run before"
     if not is_whole:
-        reason += f" (among the {_LOOKED_AT:,} results that were looked at)"
+        reason += f" (among the {_LOOKED_AT:,} results that were read)"
     return reason, []
 
 
@@ -324,7 +324,7 @@ def difference(
     given = input_changes(before.inputs, inputs)
     said = [listed(changes), _inputs_said(before.inputs, inputs, given, has)]
     words = " and ".join(part for part in said if part)
-    return words or "its result is not in the store any more", [*changes, *given]
+    return words or "its result is no longer in the store", [*changes, *given]
 
 
 def _inputs_said(

@@ -84,7 +84,10 @@ class History(pd.DataFrame):
             raise NotImplementedError  # what IPython takes for: look for another way to show it
 
     def __repr__(self) -> str:
-        return runs_to_text(self)
+        return runs_to_text(self, *self._store())
 
     def _repr_html_(self) -> str:
-        return runs_to_html(self)
+        return runs_to_html(self, *self._store())
+
+    def _store(self) -> list[str]:
+        return [self._live[0].runs.engine.store.url] if self._live else []

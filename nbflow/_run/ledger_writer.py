@@ -68,12 +68,10 @@ class LedgerWriter:
             try:
                 self._ledger.append(self._run, entries)
             except StoreError as error:
-                # The run goes on: checkpoints are the truth, the ledger is what people
+                # The run continues: checkpoints are the truth, the ledger is what people
                 # read.
                 self._lost = True
-                text = (
-                    f"Run {self._run} goes on, but is no longer noted on disk. {error}"
-                )
+                text = f"Run {self._run} continues, but its ledger can no longer be written. {error}"
                 self.state.remarks.append(text)
                 warnings.warn(text, StoreWarning, stacklevel=2)
 

@@ -82,6 +82,9 @@ class Plan:
             ``None``: not known.
     """
 
+    # A step that names it has this module in its key, as people import it.
+    __module__ = "nbflow"
+
     event: str
     records: int
     rows: int
@@ -176,7 +179,7 @@ def _lines(flow: FlowForecast) -> Iterator[_Line]:
     for why, number in flow.would_run.most_common():
         yield _Line(f"{number:,}", f"would run: {why}")
     if flow.refused:
-        yield _Line(f"{flow.refused:,}", "would fail: no key can be made of the record")
+        yield _Line(f"{flow.refused:,}", "would fail: the record has no key")
     for name, step in flow.steps.items():
         line = _calls(name, step)
         if line is not None:

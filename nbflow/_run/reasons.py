@@ -108,7 +108,7 @@ class Why:
         given = self._records(before)
         return (
             self._differs(f"flow {name}", old, checkpoint, given)
-            or "it was asked to run again"
+            or "a rerun was requested"
         )
 
     def _records(self, before: Earlier) -> tuple[list[Input], list[Input]] | None:
@@ -135,7 +135,7 @@ class Why:
             calls = [key for step, key in outcome.built_on if step == name]
         old = self._load(calls[place]) if place < len(calls) else None
         if old is not None:
-            return self._differs(name, old, checkpoint) or "it was asked to run again"
+            return self._differs(name, old, checkpoint) or "a rerun was requested"
         coded = self._state.coded.get(name)
         if coded is not None and coded.why not in ("", "new"):
             return coded.why
@@ -154,7 +154,7 @@ class Why:
     ) -> str:
         """What differs between the earlier call and this one, whose inputs are known if it was saved."""
         if old is None:
-            return "its earlier result is not in the store any more"
+            return "its earlier result is no longer in the store"
         new = self._load(checkpoint) if checkpoint else None
         coded = self._state.coded.get(name)
         code = old.code

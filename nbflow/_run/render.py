@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 from nbflow._core.html import Html, h
 from nbflow._core.lifecycle import State
 from nbflow._core.plural import several
-from nbflow._core.table import WORDS, duration, seen, short
+from nbflow._core.table import WORDS, duration, short
+from nbflow._core.visible import seen
 from nbflow._run.html_parts import FAINT, WHY, framed, with_code
 from nbflow._run.html_parts import table as html_table
 
@@ -90,10 +91,10 @@ def to_text(table: Table, *, width: int = 110, colour: bool = False) -> str:
     return _printed(lambda console: print_table(table, console), width, colour=colour)
 
 
-def runs_to_text(history: pd.DataFrame) -> str:
-    """The history of runs as text: the latest hundred."""
+def runs_to_text(history: pd.DataFrame, store: str = "this store") -> str:
+    """The history of the runs in a store as text: the latest hundred."""
     if history.empty:
-        return "No runs yet."
+        return f"No runs yet in {store}."
     latest = history.head(_RUNS)
     text = _printed(lambda console: print_runs(latest, console), 140)
     if len(history) > _RUNS:
@@ -322,8 +323,8 @@ def to_html(table: Table) -> str:
     return str(picture)
 
 
-def runs_to_html(history: pd.DataFrame) -> str:
-    """The history of runs as static HTML: the latest hundred."""
+def runs_to_html(history: pd.DataFrame, store: str = "this store") -> str:
+    """The history of the runs in a store as static HTML: the latest hundred."""
     rows: list[list[str | Html]] = []
     for row in _rows(history.head(_RUNS)):
         failed = f"{row.failed:,}" if row.failed else ""
@@ -339,7 +340,7 @@ def runs_to_html(history: pd.DataFrame) -> str:
             ]
         )
     if not rows:
-        return str(framed("No runs yet."))
+        return str(framed(f"No runs yet in {store}."))
     parts = [html_table(_HISTORY, rows, right={4, 5, 6})]
     if len(history) > _RUNS:
         more = f"and {len(history) - _RUNS:,} earlier runs"

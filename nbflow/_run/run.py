@@ -402,7 +402,7 @@ class Run(Generic[Frame_co]):
             The run itself. If the time was up first, its ``state`` is ``RUNNING``.
 
         Raises:
-            UnknownRunError: the run is not in the ledger any more.
+            UnknownRunError: the run is no longer in the ledger.
             KeyboardInterrupt: the waiting was interrupted; the run continues.
 
         Example:
@@ -462,7 +462,7 @@ class Run(Generic[Frame_co]):
             The run itself, at once. ``rerun_failed()`` continues it.
 
         Raises:
-            UnknownRunError: the run is not in the ledger any more.
+            UnknownRunError: the run is no longer in the ledger.
 
         Example:
             >>> @nf.step
@@ -482,7 +482,7 @@ class Run(Generic[Frame_co]):
     def rerun_failed(
         self, *, wait: bool = True, budget: float | str | None = None
     ) -> Self:
-        """Run again what failed, was cancelled or interrupted, and only that. The run goes on under its id.
+        """Run again what failed, was cancelled or interrupted, and only that. The run keeps its id.
 
         Args:
             wait: ``False`` returns at once.
@@ -589,7 +589,7 @@ class Run(Generic[Frame_co]):
         state = self.reader.state()
         if state.state == "RUNNING":
             raise UsageError(
-                f"Run {self.id} is still going on; wait() for it or cancel() it first."
+                f"Run {self.id} is still running; wait() for it or cancel() it first."
             )
         if only:
             self._home.restart(

@@ -130,7 +130,6 @@ def load(data: bytes | memoryview) -> Checkpoint:
         head = _HEAD.decode(view[4 : 4 + length])
     except (struct.error, msgspec.MsgspecError) as error:
         raise CodecError(
-            "This checkpoint was written by another version of nbflow; "
-            "it counts as not there."
+            "Another version of nbflow wrote this checkpoint; it is ignored."
         ) from error
     return Checkpoint(*head, view[4 + length :])

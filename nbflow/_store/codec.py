@@ -78,9 +78,9 @@ def _held(value: object, name: str) -> str:
 
     path, _ = pickled.innermost(value, holds)
     return (
-        f"{KNOWN.mask(path)} cannot be saved: it holds the value of "
-        f"nf.secret({name!r}), which is written nowhere; leave it out, or keep the "
-        "secret itself, which is saved by its name"
+        f"{KNOWN.mask(path)} cannot be saved: it contains the value of "
+        f"nf.secret({name!r}), which nbflow never writes; leave it out, or keep the "
+        "secret itself, which is saved by name"
     )
 
 
@@ -178,6 +178,7 @@ _OTHERS: dict[str, Callable[[object, Writer], Ext]] = {
     "numpy": arrays.write_numpy,
     "pandas": frames.write_scalar,
     "pytz": plain.write_pytz,
+    "zoneinfo": plain.write_zoneinfo,
 }
 
 

@@ -58,7 +58,7 @@ class Decisions:
                 found += map(_DECODER.decode, self._ledger.records(writer))
         except msgspec.MsgspecError as error:
             raise StoreError(
-                "The reviews in this store were written by another version of nbflow; "
+                "Another version of nbflow wrote the reviews in this store; "
                 "update this one."
             ) from error
         return found

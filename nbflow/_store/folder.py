@@ -155,11 +155,11 @@ def guard(path: Path, *, alone: bool, timeout: float) -> Iterator[None]:
 
 
 _FULL = (
-    "The disk, or your quota of it, is full: free some space and run again; "
+    "The disk or your quota is full: free some space and run again; "
     "what was saved before is intact."
 )
 _READ_ONLY = (
-    "It cannot be written: change its permissions, or set NBFLOW_STORE to a folder "
+    "It is not writable: change its permissions, or set NBFLOW_STORE to a folder "
     "that can."
 )
 _LOCKED = (
@@ -167,10 +167,10 @@ _LOCKED = (
     "run again."
 )
 _FAILED = (
-    "The disk fails, or a limit on it is full: see to that and run again; "
+    "The disk failed or reached a limit: fix that and run again; "
     "what was saved before is intact."
 )
-_BUSY = "Run again; if it stays, restart the kernel."
+_BUSY = "Run again; if that does not help, restart the kernel."
 _MANY_FILES = "Too many files are open: raise `ulimit -n`."
 
 _BY_ERRNO = {

@@ -343,8 +343,7 @@ class FileLedger:
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(
-                f"Run {run} could not be asked to stop: {path}: "
-                f"{error.strerror or error}."
+                f"Could not ask run {run} to stop: {path}: {error.strerror or error}."
             ) from error
 
     def is_asked_to_stop(self, run: str) -> bool:
@@ -385,7 +384,7 @@ class FileLedger:
                 raise StoreError(
                     f"The ledger at {path} could not be written "
                     f"({error.strerror or error}); free space or check the folder's "
-                    "rights."
+                    "permissions."
                 ) from error
             self._ends[path] = end + len(frame)
             return end, end + len(frame)
@@ -435,8 +434,8 @@ class FileLedger:
                     if block is None:
                         text = (
                             f"The ledger of run {run} is damaged at byte {start} of "
-                            f"{path.name!r}; what comes behind it is left out. "
-                            "The checkpoints are not concerned."
+                            f"{path.name!r}; what follows it is ignored. "
+                            "Checkpoints are not affected."
                         )
                         warnings.warn(text, StoreWarning, stacklevel=3)
                         return

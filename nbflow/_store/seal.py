@@ -70,7 +70,7 @@ _threads = blake3.AUTO
 def _one_thread() -> None:
     """Use no threads of BLAKE3 in a forked child.
 
-    It has the pool without its threads, and would wait for them for ever.
+    It has the pool without its threads, and would wait for them forever.
     """
     global _threads  # noqa: PLW0603  # a fact about this process
     _threads = 1
@@ -197,7 +197,7 @@ def load_secret() -> bytes:
         return _read_secret(path)
     except OSError as error:
         raise StoreError(
-            f"The store's secret {path} cannot be read or made: {error.strerror}. "
+            f"The store's secret {path} cannot be read or created: {error.strerror}. "
             "Make the folder writable, or set NBFLOW_STORE_KEY to a secret text of "
             "your own."
         ) from error
@@ -250,7 +250,7 @@ def _read_secret(path: Path) -> bytes:
         )
     if len(secret) != _SECRET_BYTES:
         raise StoreError(
-            f"The store's secret {path} is damaged: bring it back from a backup, or "
+            f"The store's secret {path} is damaged: restore it from a backup, or "
             "delete it. Without it, results saved so far are computed again."
         )
     return secret

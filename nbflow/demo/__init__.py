@@ -45,6 +45,7 @@ def run(folder: Path, console: Console) -> int:
     and why, and the next ``nbflow demo`` tries only those.
     """
     from nbflow import job
+    from nbflow.notebook.job_task import Options
 
     copied = write(folder)
     notebook = folder / FILES[0]
@@ -53,9 +54,10 @@ def run(folder: Path, console: Console) -> int:
     # The demo has a store of its own, whatever store lies further up, so that trying it
     # out leaves nothing elsewhere.
     store = None if "NBFLOW_STORE" in os.environ else folder / ".nbflow"
-    options = job.Options(output=notebook, store=store, max_failed="100%")
+    options = Options(output=notebook, store=store, max_failed="100%")
     code = job.run(notebook, options, console)
     if code == 0:
         console.print(f"database  {folder / 'support.db'}")
         console.print("\nRun the same command again: only what failed is executed.")
+        console.print(f"Look at it: jupyter lab {folder / FILES[0]}")
     return code

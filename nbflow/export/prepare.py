@@ -26,9 +26,9 @@ from nbflow.export.result import Export, finding_text
 from nbflow.export.schedule import schedule
 from nbflow.export.spec import Job, slug
 from nbflow.export.targets import target
-from nbflow.job import allowed, limit, store_of
 from nbflow.notebook import document as documents
 from nbflow.notebook.check import check
+from nbflow.notebook.job_task import allowed, limit, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -123,7 +123,7 @@ def categorizer(
     check_options(
         options,
         "categorizer",
-        "What a model takes beside the prompt is for a client of your own to say, "
+        "To pass a model anything else, write a client of your own; "
         "see nbflow.llm.Model.",
     )
     taxonomy = taxonomies.read(labels, unknown)
@@ -385,8 +385,8 @@ def _of_function(
         )
     if misplaced:
         raise UsageError(
-            f"{misplaced[0]}= is for models that nbflow reaches itself; "
-            "what a function of yours does is its own business."
+            f"{misplaced[0]}= is for models that nbflow calls itself; "
+            "a function of your own decides that."
         )
     if inspect.iscoroutinefunction(function):
         waits = _awaiting(_Coroutine(function, taxonomy), text_of)
@@ -468,7 +468,7 @@ def _whole(value: object, option: str) -> int:
 def _longer_than_nothing(timeout: float | str | timedelta) -> float:
     length = seconds(timeout, "timeout")
     if not length:
-        raise UsageError(f"timeout={timeout!r} has to be longer than nothing.")
+        raise UsageError(f"timeout={timeout!r} has to be greater than 0.")
     return length
 
 

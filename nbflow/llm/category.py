@@ -14,7 +14,7 @@ class Category:
     ``<flow>.reason``.
 
     Attributes:
-        label: one of the labels that were asked for, never another.
+        label: one of the given labels, never another.
         confidence: from 0 to 1, as the model gave it; ``None`` if it gave none. It
             ranks the answers of one model; it is not a probability.
         reason: why, in the model's words.

@@ -45,12 +45,12 @@ def read(
     for place, (text, given) in enumerate(_pairs(examples, taxonomy)):
         if not isinstance(text, str) or not text.strip():
             raise UsageError(
-                f"Example {place} is {text!r}: it has to be a text that is not empty."
+                f"Example {place} is {text!r}: it has to be a non-empty text."
             )
         label = plain(given)
         if not isinstance(label, str) or label not in taxonomy.labels:
             raise UsageError(
-                f"Example {place} has the label {label!r}, which is none of the "
+                f"Example {place} has the label {label!r}, which is not one of the "
                 f"labels: {', '.join(taxonomy.labels)}."
             )
         found.append(Example(redact(text), label))

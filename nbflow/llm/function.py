@@ -50,4 +50,4 @@ def _label(answer: object, taxonomy: Taxonomy) -> str:
         return label
     if not said:
         raise AnswerError("the model's answer is empty")
-    raise AnswerError(f"the model answered {said!r}, which is none of the labels")
+    raise AnswerError(f"the model answered {said!r}, which is not one of the labels")

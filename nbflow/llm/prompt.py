@@ -134,7 +134,7 @@ class Prompt:
             return AnswerError(f"the model gave this text several labels: {several}")
         if label is None:
             return AnswerError(
-                f"the model answered {said[0]!r}, which is none of the labels"
+                f"the model answered {said[0]!r}, which is not one of the labels"
             )
         reason = answers[0].get("reason")
         return Category(
@@ -199,7 +199,7 @@ def _parsed(text: str) -> Json:
     try:
         said: Json = json.loads(text[start : end + 1])
     except (ValueError, RecursionError):
-        raise AnswerError(f"the model's answer is no JSON: {text[:60]!r}") from None
+        raise AnswerError(f"the model's answer is not JSON: {text[:60]!r}") from None
     return said
 
 

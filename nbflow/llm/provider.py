@@ -195,7 +195,7 @@ def check(name: str, base_url: str | None) -> tuple[str, str]:
         provider, model = "openai-chat", provider
     if not model.strip():
         raise UsageError(
-            f'model={name!r} is no model: write "offline", "provider:model" such as '
+            f'model={name!r} is not a model: write "offline", "provider:model" such as '
             '"openai:gpt-4o-mini" or "ollama:qwen3", or give a function of the text.'
         )
     if provider.partition("/")[0] not in PROVIDERS:
@@ -205,7 +205,7 @@ def check(name: str, base_url: str | None) -> tuple[str, str]:
     if base_url is not None:
         if not str(base_url).startswith(("http://", "https://")):
             raise UsageError(
-                f"base_url={base_url!r} is no address: write it with http:// or "
+                f"base_url={base_url!r} is not a URL: write it with http:// or "
                 'https://, such as "http://localhost:8000/v1".'
             )
         if provider not in _ADDRESSED:
@@ -259,7 +259,7 @@ def _asked_for(
 
 
 _ENDED = {
-    "length": "the model's answer was cut off, it was too long",
+    "length": "the model's answer was too long and was cut off",
     "content_filter": "the model refused to answer",
 }
 
@@ -296,7 +296,7 @@ def _translated(error: Exception, name: str) -> Exception:
     if isinstance(error, errors.ModelAuthenticationError):
         return StopError(f"{name} does not accept the key: {said}")
     if isinstance(error, errors.ModelNotFoundError):
-        return StopError(f"there is no {name} where it was looked for: {said}")
+        return StopError(f"there is no {name} at this address: {said}")
     if isinstance(error, errors.ModelTimeoutError):
         return TimeoutError(said)
     return ModelError(f"{name}: {said}", status, retry_after(error))

@@ -91,7 +91,7 @@ class RateLimiter:
     ) -> T:
         """Send a request when its turn has come, and again after each pause.
 
-        A request that is told to wait has not failed. As long as others are answered,
+        A request that has to wait has not failed. As long as others are answered,
         it waits its turn; only after several pauses in a row does it count as a
         failure.
 
@@ -184,7 +184,7 @@ class RateLimiter:
         if length > _LONGEST:
             said = f"asks to wait for {length:.0f} s"
         elif self._pauses > _PATIENCE:
-            said = "answers nothing but to wait"
+            said = "keeps asking to wait"
         if said:
             raise RetryAfterError(
                 f"the provider {said} ({error})", retry_after=wait

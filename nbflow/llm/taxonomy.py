@@ -80,12 +80,12 @@ def read(labels: object, unknown: str | None = None) -> Taxonomy:
     for place, (given, said) in enumerate(pairs):
         label = _checked(given, f"labels[{place}]")
         if _composed(label) in seen:
-            raise UsageError(f"The label {label!r} is there twice.")
+            raise UsageError(f"The label {label!r} appears twice.")
         seen.add(_composed(label))
         description = "" if is_missing(said) else said
         if not isinstance(description, str):
             raise UsageError(
-                f"The description of {label!r} is {description!r}, which is no text: "
+                f"The description of {label!r} is {description!r}, which is not a text: "
                 "labels={label: description}."
             )
         found[label] = description.strip()
@@ -93,9 +93,9 @@ def read(labels: object, unknown: str | None = None) -> Taxonomy:
         unknown = _checked(unknown, "unknown")
         found[unknown] = found.get(unknown) or _UNKNOWN
     if not found:
-        raise UsageError("There are no labels: to choose between takes two or more.")
+        raise UsageError("There are no labels: a choice needs two or more.")
     if len(found) == 1:
-        raise UsageError("There is one label: to choose between takes two or more.")
+        raise UsageError("There is one label: a choice needs two or more.")
     return Taxonomy(found, about, unknown)
 
 
@@ -143,8 +143,8 @@ def _of_model(model: type[BaseModel]) -> tuple[str, Pairs]:
     if len(choices) != 1:
         found = f"{len(choices)} ({', '.join(choices)})" if choices else "none"
         raise UsageError(
-            f"{model.__name__} has to have one field that is a Literal or an Enum, "
-            f"and has {found}: its choices are the labels."
+            f"{model.__name__} needs one field that is a Literal or an Enum, "
+            f"whose choices are the labels; it has {found}."
         )
     ((name, choice),) = choices.items()
     about, pairs = _pairs(choice)

@@ -99,7 +99,7 @@ class CellRecording:
         cell.seconds = time.perf_counter() - self._begun
         cell.state = "ran"
         if not cell.key:
-            outputs.say(f"{cell.spec.name}: ran, and is not saved: {cell.why}.")
+            outputs.say(f"{cell.spec.name}: ran, but is not saved: {cell.why}.")
             return
         changed = self._changed()
         names = self._outputs()
@@ -111,8 +111,8 @@ class CellRecording:
         except CodecError as error:
             cell.why = str(error).rstrip(".")
             outputs.say(
-                f"{cell.spec.name}: ran, and is not saved: {cell.why}. Name what is to"
-                f" be kept: %%step {cell.spec.name} -> NAME, or call it _name."
+                f"{cell.spec.name}: ran, but is not saved: {cell.why}. Name what to"
+                f" keep: %%step {cell.spec.name} -> NAME, or call it _name."
             )
         except StoreError as error:
             warnings.warn(
@@ -133,7 +133,7 @@ class CellRecording:
             outputs.say(f"{name}: {listed} changed in place and saved with the outputs")
         if not self._recorder.is_whole:
             outputs.say(
-                f"{name}: it shows more than is kept; a hit shows the first 10 MB"
+                f"{name}: its output is longer than 10 MB; a hit shows the first 10 MB"
             )
 
     # What it leaves behind.
@@ -294,7 +294,7 @@ def _refuse_made_by_calls(names: dict[str, object], defines: Iterable[str]) -> N
         own_name = getattr(value, "__qualname__", getattr(value, "__name__", None))
         if name not in defines and _is_defined_here(value) and own_name == name:
             raise CodecError(
-                f"`{name}` is made by a call, and found by its name only where it was"
+                f"`{name}` is made by a call, so its name finds it only where it was"
                 " made"
             )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.entry import FINAL
+from nbflow._core.entry import FINAL, RunState
 from nbflow._core.table import duration, short, table_of
 from nbflow._run import render
 from nbflow._run.html_parts import static_beside
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from IPython.display import DisplayHandle
     from rich.live import Live
 
-    from nbflow._core.entry import RunState
     from nbflow._run.chronicle import Chronicle
     from nbflow._run.history import History
     from nbflow._run.run import Run
@@ -142,14 +142,17 @@ class CellView(TableInCells):
 
 def show_history(history: History, chronicle: Chronicle) -> None:
     """Show all runs under this cell, live; the picture beside them is of the frame and does not change."""
-    name = f"runs of {chronicle.runs.engine.store.url}"
+    store = chronicle.runs.engine.store.url
+    name = f"runs of {store}"
     shown = _SHOWN.get(name) or TableInCells(
         name, lambda: _widget(lambda widgets: widgets.of_history(chronicle))
     )
     picture = shown.enter(f"nbflow runs: {len(history):,}")
     if picture is not None:
         picture.display(
-            shown.bundle(render.runs_to_html(history), render.runs_to_text(history)),
+            shown.bundle(
+                render.runs_to_html(history, store), render.runs_to_text(history, store)
+            ),
             raw=True,
         )
 
@@ -182,7 +185,13 @@ def _execution() -> tuple[str, int]:
 
 
 def _widget(make: Callable[[ModuleType], TableWidget]) -> TableWidget | None:
-    """Make a live table of the module `table_widget`.
+    """Make a live table of the module `table_widget`, if there is one."""
+    widgets = _widgets()
+    return None if widgets is None else make(widgets)
+
+
+def _widgets() -> ModuleType | None:
+    """Return the module `table_widget`.
 
     ``None`` without anywidget, or where NBFLOW_TABLE=static asks for pictures alone.
     """
@@ -192,7 +201,7 @@ def _widget(make: Callable[[ModuleType], TableWidget]) -> TableWidget | None:
         from nbflow.notebook import table_widget
     except ImportError:
         return None
-    return make(table_widget)
+    return table_widget
 
 
 class TerminalView:
@@ -256,6 +265,14 @@ def _seconds(state: RunState) -> float:
     return time.time() - state.started - state.idle
 
 
+@functools.cache
+def _load() -> None:
+    """Load what draws, before a run begins: its time is not the time of imports."""
+    render.to_text(table_of(RunState()))
+    if in_kernel():
+        _widgets()
+
+
 def in_kernel() -> bool:
     """Return whether this process runs cells of a notebook."""
     return getattr(shell(), "kernel", None) is not None
@@ -263,6 +280,7 @@ def in_kernel() -> bool:
 
 def view(run: Run) -> Watcher:
     """Return the view of ``run`` that fits where the code runs; in a kernel the one that it has already."""
+    _load()
     if not in_kernel():
         return TerminalView()
     known = _SHOWN.get(run.id)

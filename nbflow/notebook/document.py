@@ -161,7 +161,7 @@ def declared(document: NotebookNode) -> list[parameters.Parameter]:
     if len(found) > 1:
         places = " and ".join(str(place + 1) for place in found)
         raise UsageError(
-            f"Cells {places} are tagged {PARAMETERS!r}: there can be one; move what they"
+            f"Cells {places} are tagged {PARAMETERS!r}: there can be only one; move what they"
             " declare into it."
         )
     return parameters.declared(document.cells[found[0]].source) if found else []

@@ -369,7 +369,7 @@ def _sentence(lines: list[Line], states: Counter[str], events: Counter[str]) -> 
     runs, kinds = _counted(len(lines), "run"), _counted(len(events), "event")
     running = states["RUNNING"]
     failed = sum(1 for line in lines if line.failed)
-    parts = [f"{running:,} going on"] if running else []
+    parts = [f"{running:,} running"] if running else []
     parts.append(f"{failed:,} with failures" if failed else "none with failures")
     latest = f"The latest, {lines[0].event}, {_CAME_OUT[lines[0].state]}."
     return f"{runs} of {kinds}: {', '.join(parts)}. {latest}"

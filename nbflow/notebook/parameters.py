@@ -76,8 +76,8 @@ class Parameter:
                 continue
             except TypeError as unknown:
                 raise UsageError(
-                    f"-p {self.name}: {unknown} Declare it as text and make what you"
-                    " need of it in the next cell."
+                    f"-p {self.name}: {unknown} Declare it as text and convert it"
+                    " in the next cell."
                 ) from None
         raise UsageError(
             f"-p {self.name}={text!r} is not a value of type {self.type}."

@@ -158,7 +158,7 @@ def _counts(states: Sequence[RunState]) -> str:
     if left:
         parts.append(f"{left:,} {'record' if left == 1 else 'records'} not done")
     if is_running:
-        parts.append("goes on in the background")
+        parts.append("continues in the background")
     said = ", ".join(parts) or "no records"
     return f"{len(states)} runs: {said}" if len(states) > 1 else said
 

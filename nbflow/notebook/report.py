@@ -86,7 +86,7 @@ def facts_of_notebook(path: Path, document: NotebookNode) -> Facts:
 
 
 def facts_of_cell(number: int, cell: NotebookNode, runs: list[str]) -> Facts:
-    """Return what became of one code cell: its mark, and the runs that it made or continued."""
+    """Return how one code cell came out: its mark, and the runs that it made or continued."""
     return {
         "cell": number,
         "id": cell.get("id"),
@@ -96,7 +96,7 @@ def facts_of_cell(number: int, cell: NotebookNode, runs: list[str]) -> Facts:
 
 
 def facts_of_run(told: Told, state: RunState) -> Facts:
-    """Return what became of one run: records by state in each flow, and which failed."""
+    """Return how one run came out: records by state in each flow, and which failed."""
     rows = failure_rows(state, MOST)
     flows = {name: _counts(state, flow) for flow, name in enumerate(state.flows)}
     return {

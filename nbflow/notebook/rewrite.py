@@ -183,8 +183,8 @@ def _marked_lines(text: str, lines: list[str], place: int) -> list[str]:
         return [*lines[:place], f"{line.strip()!r}\n", *below]
     if magic[1] not in _AROUND:
         raise SyntaxError(
-            f"%%{magic[1]} runs something else than Python, and what it does cannot be"
-            " saved: take away the line of the step.",
+            f"%%{magic[1]} runs something other than Python, and what it does cannot be"
+            " saved: remove the step line.",
             ("<step cell>", place + 2, 1, magic.string),
         )
     # IPython looks for a cell magic at the top; it then runs the step cell as any other.

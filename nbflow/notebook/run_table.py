@@ -134,7 +134,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the run has ended, and every view has been told so."""
+        """Whether the run has ended, and every view knows."""
         if not super().is_quiet:
             return False
         state, *_ = cast("tuple[object, ...]", self._known)
@@ -252,7 +252,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
         """Stop, or rerun: what failed, one row, or all rows that the view shows."""
         what = message.get("what")
         if self.read_only:
-            raise UsageError("This table is for reading only.")
+            raise UsageError("This table is read-only.")
         if what == "stop":
             self.run.cancel()
             return _said(

@@ -230,7 +230,7 @@ def reads_history(reach: cell_names.Reach) -> str | None:
     history = sorted({chain[0] for chain in reach.reads} & HISTORY)
     if not history:
         return None
-    return f"it reads `{history[0]}`, which is another thing after each cell"
+    return f"it reads `{history[0]}`, which changes after each cell"
 
 
 def _as_flags(message: str) -> str:

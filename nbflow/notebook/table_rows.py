@@ -19,8 +19,9 @@ from nbflow._core.entry import BROKEN, DONE, FINAL
 from nbflow._core.headline import Answer
 from nbflow._core.lifecycle import State
 from nbflow._core.sheet import CODES, STATES, UNCALLED, WHOLE
-from nbflow._core.table import middle, seen, short
+from nbflow._core.table import middle, short
 from nbflow._core.usage import money
+from nbflow._core.visible import seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -56,7 +56,7 @@ class _RepliesFromSubshells(Protocol):
 class Publisher:
     """The one thread that speaks for the tables of a process.
 
-    It answers what pages ask, in turn, and tells them what has changed. It is one
+    It answers the pages in turn, and tells them what has changed. It is one
     thread, because messages of several threads overtake each other, and not the one
     that a cell runs on, which is busy.
     """
@@ -119,15 +119,15 @@ class Publisher:
             table.take(message)
         except Exception as error:
             why = failure.describe(error)
-            table.say(f"The page asked for what cannot be: {why}")
+            table.say(f"The page asked for something impossible: {why}")
 
     def _tick(self, table: Table) -> None:
-        """Let a table tell what is new. What goes wrong is said in it, and the others continue."""
+        """Let a table tell what is new. It shows what goes wrong, and the others continue."""
         try:
             table.tick(time.monotonic())
         except Exception as error:
             with suppress(Exception):  # the widget may be what is broken
-                table.say(f"This table stands still: {failure.describe(error)}")
+                table.say(f"This table has stopped: {failure.describe(error)}")
             with self._mutex:
                 self._tables.pop(table, None)
 

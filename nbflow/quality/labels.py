@@ -27,8 +27,7 @@ def labels_of(labels: object, argument: str) -> dict[str, str]:
             found[name] = said
     if len(found) != len(described) or not found:
         raise UsageError(
-            f"{argument}= has to name each label once, and one at least; "
-            f"it is {names!r}."
+            f"{argument}= has to name one label or more, each once; it is {names!r}."
         )
     return found
 

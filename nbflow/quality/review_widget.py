@@ -59,7 +59,7 @@ class ReviewPage:
         self._changed = changed
 
     def take(self, message: Asked) -> None:
-        """Take in what a page said; what goes wrong is said in the page."""
+        """Take in what a page said; the page shows what goes wrong."""
         try:
             self._answer(message)
         except Exception as error:

@@ -4,7 +4,9 @@ import asyncio
 import inspect
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 
 import nbflow as nf
@@ -154,6 +156,65 @@ def test_sync_waits_for_an_async_step_and_aio_awaits_a_sync_one(nb):
 
 async def _awaited(awaitable):
     return await awaitable
+
+
+class _Ok(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # keeps connections
+
+    def do_GET(self):
+        time.sleep(0.01)  # so that the client has to wait for the answer, on its loop
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def ask():
+    """An async step over one client, and a real server."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Ok) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client, url = httpx.AsyncClient(), f"http://127.0.0.1:{server.server_port}"
+
+        @nf.step(ignore=("client", "url"))
+        async def ask(n):
+            return (await client.get(url)).status_code
+
+        yield ask
+        server.shutdown()
+
+
+async def _sends(ask):
+    """As a cell does: its loop runs, and the run has another one."""
+
+    @nf.flow(on="asked")
+    async def flow(record):
+        return await ask(record["n"])
+
+    return await asyncio.to_thread(nf.send, "asked", [{"n": n} for n in range(8)])
+
+
+def test_one_client_serves_a_cell_by_sync_and_a_run(nb, ask):
+    async def cell():
+        assert ask.sync(-1) == 200
+        return await _sends(ask)
+
+    run = asyncio.run(cell())
+    assert run.results("flow") == [200] * 8
+    assert not any(row.retries for row in run.table().flows)
+
+
+def test_a_client_that_a_cell_awaited_fails_an_attempt_of_a_run_which_says_why(nb, ask):
+    async def cell():
+        assert await asyncio.gather(*map(ask, range(-8, 0))) == [200] * 8
+        return await _sends(ask)
+
+    run = asyncio.run(cell())
+    assert run.results("flow") == [200] * 8
+    told = "".join(str(run.inspect(n)) for n in range(8))
+    assert "different event loop (something made for one event loop" in told
 
 
 def test_sync_works_while_an_event_loop_runs_as_in_a_notebook_cell(nb):

@@ -29,7 +29,7 @@ def test_a_saved_call_says_since_when(cells):
     cells.categorize("x")
     explanation = cells.categorize.explain("x")
     assert explanation.state == "cached"
-    assert "is cached since" in str(explanation)
+    assert "has been cached since" in str(explanation)
     assert explanation.saved_at is not None
 
 
@@ -288,7 +288,7 @@ def test_without_arguments_the_code_is_explained(cells):
     assert "'Pick one.' -> 'Choose one.'" in str(cells.categorize.explain())
     cells.categorize("x")
     cells.edit("Pick one", "Pick one")
-    assert "back to a code that ran before" in cells.categorize.explain().reason
+    assert "this code ran before" in cells.categorize.explain().reason
 
 
 def test_an_explanation_executes_nothing_and_forgets_nothing(cells, nb):
@@ -311,7 +311,7 @@ def test_what_does_not_count_is_said(nb):
         return n
 
     assert {name for name, _ in ask.explain(1).uncounted} == {"lock", "seen"}
-    assert "`lock`: a lock has no content, its type alone counts." in repr(
+    assert "`lock`: a lock has no content; only its type counts." in repr(
         ask.explain(1)
     )
 
@@ -325,7 +325,7 @@ def test_a_logger_that_the_code_writes_to_is_said_to_count_by_its_type(nb):
         return n
 
     assert ask.explain(1).uncounted == (
-        ("log", "a Logger has no content, its type alone counts"),
+        ("log", "a Logger has no content; only its type counts"),
     )
 
 

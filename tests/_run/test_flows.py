@@ -682,7 +682,7 @@ def test_a_run_that_goes_on_cannot_be_rerun(nb):
         go.wait(5)
 
     run = nb.send(EVENT, [{"n": 1}], wait=False)
-    with pytest.raises(nf.UsageError, match="still going on"):
+    with pytest.raises(nf.UsageError, match="still running"):
         run.rerun_failed()
     go.set()
     assert run.wait(10).state == "COMPLETED"

@@ -195,7 +195,7 @@ def test_what_holds_the_value_is_returned_and_not_saved(store, make):
     for _ in range(2):
         with pytest.warns(
             StoreWarning,
-            match=r"could not be saved.*holds the value of nf.secret\('MY_KEY'\)",
+            match=r"could not be saved.*contains the value of nf.secret\('MY_KEY'\)",
         ) as caught:
             assert leak(1) is not None
         assert VALUE not in str(caught[0].message)
@@ -205,7 +205,7 @@ def test_what_holds_the_value_is_returned_and_not_saved(store, make):
 def test_the_warning_says_where_the_value_is(store):
     with pytest.raises(
         CodecError,
-        match=r"value\['a'\]\[1\]\['auth'\] cannot be saved: it holds the value of nf.secret\('MY_KEY'\)",
+        match=r"value\['a'\]\[1\]\['auth'\] cannot be saved: it contains the value of nf.secret\('MY_KEY'\)",
     ):
         codec.encode({"a": [1, {"auth": f"Bearer {VALUE}"}]})
 
@@ -256,7 +256,7 @@ def test_a_batch_that_holds_it_is_sent_and_not_kept(store):
 
     with pytest.warns(
         nf.NbflowWarning,
-        match=r"could not be kept.*holds the value of nf.secret\('MY_KEY'\)",
+        match=r"could not be kept.*contains the value of nf.secret\('MY_KEY'\)",
     ):
         run = nf.send("e", [{"n": 1, "auth": f"Bearer {VALUE}"}], key="n")
     assert run.results("look") == [len(VALUE) + 7]

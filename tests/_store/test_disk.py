@@ -160,7 +160,7 @@ def test_a_flip_in_the_journal_costs_one_entry(store, path, place):
             name: data for name, data in SMALL.items() if name != victim
         }
     assert len(ours(caught)) == 1
-    with pytest.warns(StoreWarning, match=r"log of a process is damaged") as caught:
+    with pytest.warns(StoreWarning, match=r"part of this log is damaged") as caught:
         assert len(open_(path).get_many(list(SMALL))) == 199
     assert len(ours(caught)) == 1
     store.put(victim, SMALL[victim])
@@ -439,7 +439,7 @@ def test_a_pickle_in_the_table_is_never_loaded(store, path, tmp_path):
         assert store.get(key(1)) is None
     with diskcache.Cache(str(home(path) / "shelf"), disk=BytesDisk) as cache:
         for refused in (lambda: cache.get(key(1)), lambda: list(cache)):
-            with pytest.raises(StoreError, match="not written by nbflow"):
+            with pytest.raises(StoreError, match="nbflow did not write it"):
                 refused()
         with pytest.raises(TypeError):
             cache.set("key", 1)
@@ -457,6 +457,18 @@ def test_the_folder_is_one_that_diskcache_reads(store, path):
         assert {name: Seal(SECRET).unseal(name, cache[name]) for name in LARGE} == LARGE
         assert set(cache) == set(ALL)
         assert cache.check() == []
+
+
+def test_who_only_reads_makes_no_folder(path):
+    """To plan, to explain and to ask where the store is are no reasons to make one."""
+    store = open_(path)
+    assert store.get(key(1)) is None
+    assert store.get_many([key(1)]) == {}
+    assert store.delete([key(1)]) == 0
+    assert list(store.keys()) == []
+    assert not path.exists()
+    store.put(key(1), b"1")
+    assert store.get(key(1)) == b"1"
 
 
 def test_each_secret_has_a_store_of_its_own(store, path):

@@ -74,7 +74,7 @@ def coded(code):
         (OSError(errno.EDQUOT, "said"), "quota"),
         (OSError(errno.EROFS, "said"), "NBFLOW_STORE"),
         (OSError(errno.EMFILE, "said"), "ulimit -n"),
-        (OSError(errno.EIO, "said"), "disk fails"),
+        (OSError(errno.EIO, "said"), "disk failed"),
         (OSError(errno.EBADF, "said"), "restart the kernel"),
         (coded(sqlite3.SQLITE_FULL), "free some space"),
         (coded(sqlite3.SQLITE_BUSY_SNAPSHOT), "fuser {where}"),

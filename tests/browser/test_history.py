@@ -265,7 +265,7 @@ def test_a_history_for_reading_refuses_what_would_change_a_run(runs, opened, nb)
     assert not shown.page.get_by_role("button", name="Rerun").count()
     shown.table.take({"t": "act", "id": "x", "what": "stop", "of": runs[-1].id})
     assert [message["text"] for message in shown.said if message["t"] == "said"] == [
-        "This table is for reading only."
+        "This table is read-only."
     ]
     assert nb.calls == []
 

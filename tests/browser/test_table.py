@@ -810,7 +810,7 @@ def test_a_table_for_reading_has_no_buttons_and_the_kernel_refuses(run, opened, 
             break
         shown.page.wait_for_timeout(20)
     assert [message["text"] for message in shown.said if message["t"] == "said"] == [
-        "This table is for reading only."
+        "This table is read-only."
     ] * 2
     assert nb.calls == []
 

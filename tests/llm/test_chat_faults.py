@@ -20,18 +20,18 @@ PASSING = {
 }
 NO_ANSWER = {
     "empty": (chat.says(""), "the model's answer is empty"),
-    "chatter": (chat.says("Sure! Happy to help."), "no JSON: 'Sure! Happy to help.'"),
+    "chatter": (chat.says("Sure! Happy to help."), "not JSON: 'Sure! Happy to help.'"),
     "cut off": (chat.says('{"label": "bil', finish="length"), "cut off"),
     "refused": (chat.says(None, refusal="I would rather not"), "refused"),
     "filtered": (chat.says("", finish="content_filter"), "refused"),
     "another label": (
         chat.says('{"label": "Customer Happiness", "confidence": 0.99}'),
-        "'Customer Happiness', which is none of the labels",
+        "'Customer Happiness', which is not one of the labels",
     ),
-    "too deep": (chat.says('{"a":' * 50_000 + "}" * 50_000), "no JSON"),
+    "too deep": (chat.says('{"a":' * 50_000 + "}" * 50_000), "not JSON"),
     "no label": (
         chat.says('{"confidence": 0.99}'),
-        "None, which is none of the labels",
+        "None, which is not one of the labels",
     ),
 }
 HOPELESS = {
@@ -45,7 +45,7 @@ HOPELESS = {
     ),
     "model": (
         chat.error(404, "no such model", "model_not_found"),
-        "there is no openai:stub where it was looked for",
+        "there is no openai:stub at this address",
     ),
 }
 

@@ -156,7 +156,7 @@ def test_nothing_left_means_waiting_until_there_is(headers, waits):
 
 def test_a_provider_that_says_nothing_but_wait_fails_the_attempt_in_the_end():
     way, clock = RateLimiter(), Paused()
-    with pytest.raises(nf.RetryAfterError, match="nothing but to wait"):
+    with pytest.raises(nf.RetryAfterError, match="keeps asking to wait"):
         sends(way, clock, [limited()] * 20)
     assert clock.waits == [1, 2, 4, 8, 16, 32]
 

@@ -85,7 +85,7 @@ def test_of_members_of_an_enum_examples_and_answers_mean_the_same_labels(nb):
 
 def test_a_letter_with_an_accent_is_one_however_it_is_written():
     assert taxonomy.read(["caf\u00e9", "bar"]).find("Cafe\u0301") == "caf\u00e9"
-    with pytest.raises(nf.UsageError, match="there twice"):
+    with pytest.raises(nf.UsageError, match="appears twice"):
         taxonomy.read(["caf\u00e9", "cafe\u0301"])
 
 
@@ -101,7 +101,7 @@ def test_labels_that_differ_by_capitals_are_two_and_neither_is_guessed():
 def test_several_labels_a_text_are_no_labels_to_choose_one_from():
     with pytest.raises(
         nf.UsageError,
-        match="Tags has to have one field that is a Literal or an Enum, and has none",
+        match="Tags needs one field that is a Literal or an Enum, whose choices are the labels; it has none",
     ):
         taxonomy.read(
             pydantic.create_model("Tags", tags=(list[Literal["a", "b"]], ...))
@@ -142,7 +142,7 @@ class NoChoice(pydantic.BaseModel):
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        (["a", "b", "a"], "'a' is there twice"),
+        (["a", "b", "a"], "'a' appears twice"),
         (["a", ""], r"labels\[1\] is ''"),
         (["a", " b"], r"labels\[1\] is ' b'"),
         (["a", 3], r"labels\[1\] is 3"),
@@ -190,7 +190,7 @@ def test_examples_are_the_same_in_every_form(given):
     [
         (
             [("refund", "Billing")],
-            "Example 0 has the label 'Billing', which is none of the labels: billing, bug",
+            "Example 0 has the label 'Billing', which is not one of the labels: billing, bug",
         ),
         ([("refund", "billing"), ("", "bug")], "Example 1 is ''"),
         ([("refund", None)], "has the label None"),

@@ -20,21 +20,21 @@ TEXT = "please refund me"
     [
         (
             {"model": "gpt-4o-mini"},
-            'model=\'gpt-4o-mini\' is no model: write "offline", "provider:model"',
+            'model=\'gpt-4o-mini\' is not a model: write "offline", "provider:model"',
         ),
         ({"model": "opnai:gpt-4o"}, "no provider 'opnai'. Did you mean 'openai'"),
-        ({"model": "openai:"}, "is no model"),
+        ({"model": "openai:"}, "is not a model"),
         ({"model": 7}, "model=7 has to be"),
         (
             {"model": str, "batch": 20},
-            "batch= is for models that nbflow reaches itself",
+            "batch= is for models that nbflow calls itself",
         ),
         ({"model": str, "rpm": 20}, "rpm= is for models"),
         ({"model": "openai:x", "batch": 0}, "batch=0 has to be a whole number"),
         ({"model": "openai:x", "rpm": -1}, "rpm=-1 has to be a number above 0"),
         (
             {"model": "openai:x", "timeout": 0},
-            "timeout=0 has to be longer than nothing",
+            "timeout=0 has to be greater than 0",
         ),
         ({"model": "openai:x", "timeout": "soon"}, "timeout='soon' is not a duration"),
         ({"timeout": "soon"}, "timeout='soon' is not a duration"),
@@ -44,7 +44,7 @@ TEXT = "please refund me"
         ),
         (
             {"model": "openai:x", "base_url": "localhost:8000/v1"},
-            "base_url='localhost:8000/v1' is no address: write it with http://",
+            "base_url='localhost:8000/v1' is not a URL: write it with http://",
         ),
         (
             {"model": "openai:x", "api_key": 7},
@@ -66,7 +66,7 @@ def test_what_cannot_be_right_is_said_at_once(options, said):
     ("option", "said"),
     [
         ("retrys", "Did you mean 'retries'?"),
-        ("temperature", "for a client of your own to say, see nbflow.llm.Model"),
+        ("temperature", "write a client of your own; see nbflow.llm.Model"),
     ],
 )
 def test_an_option_that_there_is_not_is_named(option, said):
@@ -138,7 +138,7 @@ def test_the_protocol_that_openai_itself_is_asked_by_works_as_well(nb, server):
     ]
     assert [said[:30] for said in told] == [
         "",
-        "the model's answer was cut off",
+        "the model's answer was too lon",
         "the model refused to answer",
         "the model answered 'Happy', wh",
         "the model answered 'Happy', wh",
@@ -385,11 +385,11 @@ def test_a_function_of_the_text_is_a_model(nb, form, is_async):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("Happy", "'Happy', which is none of the labels"),
+        ("Happy", "'Happy', which is not one of the labels"),
         ("", "empty"),
         (None, "empty"),
         ({}, "empty"),
-        (3, "3, which is none"),
+        (3, "3, which is not one"),
     ],
 )
 def test_a_function_cannot_make_up_a_label_either(nb, given, said):

@@ -310,7 +310,7 @@ def test_retries_timeout_and_force(kernel):
     kernel.run("%step force load")
     assert "cached" not in kernel.run(LOAD)
     assert "cached" in kernel.run(LOAD)
-    assert "is cached since" in kernel.run(LOAD.replace("-> df", "-> df --dry"))
+    assert "has been cached since" in kernel.run(LOAD.replace("-> df", "-> df --dry"))
 
 
 def test_what_the_cell_deletes_is_gone_after_a_hit_too(kernel):
@@ -518,7 +518,7 @@ def test_a_cell_magic_that_runs_no_python_is_refused_below_a_steps_line(
     kernel, magic, tmp_path
 ):
     said = kernel.run(f"#| step: s\n%%{magic}\necho hello")
-    assert f"%%{magic.partition(' ')[0]} runs something else than Python" in said
+    assert f"%%{magic.partition(' ')[0]} runs something other than Python" in said
     assert not (tmp_path / "a.txt").exists()
 
 

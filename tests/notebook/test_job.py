@@ -244,7 +244,7 @@ BAD = [
     (["--timeout", "soon"], "--timeout='soon' is not a duration"),
     (["--timeout", "0"], "--timeout 0 must be greater than 0"),
     (["--budget", "much"], "--budget='much' is not an amount of money"),
-    (["--only-failed"], "not there: run without it first"),
+    (["--only-failed"], "does not exist: run without it first"),
     (["--store", "memory:"], "needs a store on disk"),
     (["-o", "/nowhere/out.ipynb"], "cannot be written"),
 ]
@@ -506,7 +506,7 @@ def test_open_run_says_what_is_wrong_with_a_path(folder, run):
     assert run()[0] == 0
     nf.use(folder.path / "another")
     folder.store.rename(folder.path / "moved")
-    with pytest.raises(nf.UnknownRunError, match="not there"):
+    with pytest.raises(nf.UnknownRunError, match="no longer exists"):
         nf.open_run(folder.path / "job.out.ipynb")
 
 

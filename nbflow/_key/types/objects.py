@@ -66,7 +66,7 @@ _RESTLESS = frozenset(
 _REFUSED = (
     (
         io.IOBase,
-        "a file's content and position would change by reading it; pass its path or what is in it",
+        "reading a file would move its position; pass its path or its content",
     ),
     (Iterator, "an iterator can be read only once; pass a list of what it yields"),
     (AsyncIterator, "an iterator can be read only once; pass a list of what it yields"),
@@ -79,7 +79,7 @@ _REFUSED = (
 #: What is lost or changed when it is read.
 _USED_UP = (io.IOBase, Iterator, AsyncIterator, Awaitable)
 
-_PLOT = "what it holds has no order and no names that stay; pass the data it is drawn from, or the bytes of the image"
+_PLOT = "its content has no stable order or names; pass the data it is drawn from, or the bytes of the image"
 _REFUSED_BY_NAME = {
     "matplotlib.Artist": _PLOT,
     "matplotlib.TransformNode": _PLOT,
@@ -167,7 +167,7 @@ def _reduced(walk: Walk, value: object) -> bytes:
         reduce = copyreg.dispatch_table.get(type(value))
         reduced = reduce(value) if reduce else value.__reduce_ex__(4)
     except Exception as error:
-        return refuse(value, f"nothing says what its content is ({error})")
+        return refuse(value, f"nbflow cannot read its content ({error})")
     if isinstance(reduced, str):
         return seal("named", type(value).__module__, reduced)
     make, args, state, items, pairs = (*reduced, None, None, None)[:5]

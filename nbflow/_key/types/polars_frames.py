@@ -72,7 +72,7 @@ def _expression(_: Walk, value: pl.Expr) -> bytes:
     except Exception as error:
         return refuse(
             value,
-            "polars cannot write this expression down; pass the names it is made from",
+            "polars cannot serialize this expression; pass the names it is built from",
             cause=error,
             decisive=True,
         )

@@ -11,7 +11,6 @@ import datetime as dt
 import pathlib
 import struct
 import uuid
-import zoneinfo
 from collections import Counter, OrderedDict, defaultdict, deque
 from decimal import Decimal
 from fractions import Fraction
@@ -28,6 +27,7 @@ from nbflow.errors import CodecError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from zoneinfo import ZoneInfo
 
 #: Reads msgpack, extensions included.
 Read: TypeAlias = "Callable[[bytes | memoryview], Any]"
@@ -235,12 +235,6 @@ def _clock(value: dt.datetime | dt.time) -> tuple[object, ...]:
     )
 
 
-def _write_zoneinfo(value: zoneinfo.ZoneInfo, _: Writer) -> Ext:
-    if value.key is None:  # made from a file
-        raise UnfitError
-    return Ext(tags.ZONEINFO, value.key.encode())
-
-
 def _write_timezone(value: dt.timezone, writer: Writer) -> Ext:
     arguments = value.__getinitargs__()  # type: ignore[attr-defined]  # typeshed omits it
     return writer.ext(tags.TIMEZONE, arguments)
@@ -309,7 +303,6 @@ _WRITERS: dict[type, Callable[..., object]] = {
     dt.datetime: _write_datetime,
     dt.timedelta: _write_timedelta,
     dt.timezone: _write_timezone,
-    zoneinfo.ZoneInfo: _write_zoneinfo,
     range: _write_range,
     slice: _write_range,
     **dict.fromkeys(_PATHS.values(), _write_path),
@@ -363,6 +356,20 @@ def _read_datetime(data: memoryview, read: Read) -> dt.datetime:
     return dt.datetime(*clock, fold=fold)  # noqa: DTZ001  # tzinfo is in ``clock``
 
 
+def write_zoneinfo(value: object, _: Writer) -> Ext:
+    """A zone of the standard library by its name."""
+    key = getattr(value, "key", None)
+    if key is None:  # made from a file
+        raise UnfitError
+    return Ext(tags.ZONEINFO, key.encode())
+
+
+def _read_zoneinfo(data: memoryview, _: Read) -> ZoneInfo:
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo(str(data, "utf-8"))
+
+
 def write_pytz(value: object, _: Writer) -> Ext:
     """A zone of pytz by its name; pandas 2 makes them."""
     import pytz  # type: ignore[import-untyped]  # it ships no types
@@ -403,7 +410,7 @@ _READERS: dict[int, ReadExtension] = {
     tags.DATETIME: _read_datetime,
     tags.TIMEDELTA: lambda data, read: dt.timedelta(*read(data)),
     tags.TIMEZONE: lambda data, read: dt.timezone(*read(data)),
-    tags.ZONEINFO: lambda data, _: zoneinfo.ZoneInfo(str(data, "utf-8")),
+    tags.ZONEINFO: _read_zoneinfo,
     tags.PYTZ: _read_pytz,
     tags.RANGE: lambda data, read: range(*read(data)),
     tags.SLICE: lambda data, read: slice(*read(data)),

@@ -279,7 +279,7 @@ def _enum(parts: list[Any]) -> enum.Enum:
     members: dict[str, enum.Enum] = cls._member_map_
     if member not in members:
         raise CodecError(
-            f"{cls.__qualname__}.{member} was saved, and the class now has no such "
+            f"{cls.__qualname__}.{member} was saved, but the class no longer has this "
             "member"
         )
     return members[member]

@@ -119,7 +119,9 @@ class DiskStore:
         Returns the number of those that were there.
         """
         wanted = list(dict.fromkeys(keys))
-        journal, shelf, _ = self._opened()
+        if (parts := self._existing()) is None:
+            return 0
+        journal, shelf, _ = parts
         try:
             return shelf.forget(wanted, lambda: journal.delete(wanted))
         except OSError as error:
@@ -127,7 +129,9 @@ class DiskStore:
 
     def keys(self) -> Iterator[str]:
         """Every key, in no order."""
-        journal, shelf, _ = self._opened()
+        if (parts := self._existing()) is None:
+            return
+        journal, shelf, _ = parts
         try:
             # The journal first: what moves to the shelf meanwhile is skipped there, not
             # missed.
@@ -181,12 +185,16 @@ class DiskStore:
     # --- the work
 
     def _get(self, key: str) -> bytes | None:
-        journal, shelf, _ = self._parts or self._opened()
+        if (parts := self._parts or self._existing()) is None:
+            return None
+        journal, shelf, _ = parts
         data = journal.get(key)
         return shelf.get(key) if data is None else data
 
     def _get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
-        journal, shelf, _ = self._parts or self._opened()
+        if (parts := self._parts or self._existing()) is None:
+            return {}
+        journal, shelf, _ = parts
         data = journal.get_many(keys)
         rest = [key for key in keys if key not in data] if data else keys
         data.update(shelf.get_many(rest))
@@ -243,6 +251,13 @@ class DiskStore:
             segment.path.unlink(missing_ok=True)
 
     # --- opening
+
+    def _existing(self) -> _Parts | None:
+        """Open the store to read, unless it is not there: reading makes no folder."""
+        with contextlib.suppress(OSError):  # `_opened` says what is wrong
+            if self._parts is None and not self._path.exists():
+                return None
+        return self._opened()
 
     def _opened(self) -> _Parts:
         with self._opening:

@@ -80,9 +80,7 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
 
     def get(self, key: object, raw: object) -> str:
         if type(key) is not str or not raw:
-            raise StoreError(
-                "A key in the store is not text: it was not written by nbflow."
-            )
+            raise StoreError("A key in the store is not text: nbflow did not write it.")
         return key
 
     def store(
@@ -107,8 +105,8 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
         if mode == _BINARY and type(filename) is str and VALUE_FILE.fullmatch(filename):
             return super().fetch(mode, filename, None, read)
         raise StoreError(
-            "A value in the store is not plain bytes: it was not written by nbflow, "
-            "and is not read."
+            "A value in the store is not plain bytes: nbflow did not write it, "
+            "and does not read it."
         )
 
 
@@ -183,7 +181,7 @@ class DiskcacheTable(diskcache.Cache):  # type: ignore[misc]  # it has no types
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """A transaction that begins at once and fails with SQLite's reason.
 
-        ``Cache.transact`` spins for ever on a full disk with ``retry``, and hides the
+        ``Cache.transact`` spins forever on a full disk with ``retry``, and hides the
         reason without it.
         """
         with self._turn:

@@ -397,5 +397,5 @@ class Journal:
         self._others = tuple(followed)
 
     def _report_damage(self, segment: Segment) -> None:
-        what = "a part of this log of a process is damaged and was skipped"
+        what = "part of this log is damaged and was skipped"
         self._report(str(segment.path), what)

@@ -354,9 +354,8 @@ class Shelf:
         if any(row.filename is None for row in lost):
             self._report(
                 str(self._file),
-                f"its write-ahead log lost transactions; {len(lost)} results were "
-                "found in what is left of it, and if others are missing they are "
-                "computed again",
+                f"its write-ahead log lost transactions; nbflow recovered {len(lost)} "
+                "results, and computes any others again",
             )
 
     def _is_lost(self, row: ShelfRow) -> bool:
@@ -512,8 +511,8 @@ class Shelf:
             rest = f"The damaged one is kept as {kept.name}"
         self._report(
             str(self._file),
-            f"the database was damaged ({why}). What could be read is in a fresh one; "
-            f"results that are missing are computed again. {rest}",
+            f"the database was damaged ({why}). nbflow moved what it could read into a "
+            f"new one, and computes missing results again. {rest}",
         )
 
     def _recovered(self, aside: Path) -> Iterator[ShelfRow]:
@@ -534,7 +533,7 @@ def _create_file(path: Path) -> int:
         with contextlib.suppress(FileNotFoundError):
             private_folder(path.parent)
             return open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    what = "its folder disappears again and again"
+    what = "its folder keeps disappearing"
     raise FileNotFoundError(errno.ENOENT, what, str(path))
 
 

@@ -80,10 +80,10 @@ def _finding(
     name = f"`{use.name}`"
     if was_deleted:
         what = f"{name} is used here although it was deleted above"
-        todo = "Define it again, or take the `del` away."
+        todo = "Define it again, or remove the `del`."
     elif defined is None:
         what = f"{name} is defined in no cell"
-        todo = "Define it in a cell above, or take the use away."
+        todo = "Define it in a cell above, or remove the use."
     elif defined == cell.number:
         what = f"{name} is used before the same cell defines it"
         todo = "Move the definition up."

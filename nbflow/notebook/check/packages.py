@@ -62,7 +62,7 @@ def imported(cells: list[CodeCell], folder: Path) -> Iterator[Finding]:
                 line,
                 f"`{name}` is not installed, nor a file beside the notebook",
                 "The cell fails with ModuleNotFoundError.",
-                f"Install what brings it, or put {name}.py beside the notebook.",
+                f"Install the package that provides it, or put {name}.py beside the notebook.",
             )
     yield from _unpinned(used, folder)
 
@@ -94,7 +94,7 @@ def _unpinned(used: dict[str, tuple[int, int]], folder: Path) -> Iterator[Findin
         "warning",
         *first,
         f"{where} {', '.join(loose)}",
-        "Another machine, or the same next month, has other versions; outputs are not"
+        "Another machine, or this one next month, has other versions; outputs are not"
         " computed again for that.",
         f"Pin what is here, in requirements.txt for instance: {pins}",
     )

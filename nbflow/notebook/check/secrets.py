@@ -44,7 +44,7 @@ def secrets_in_source(cells: list[CodeCell]) -> Iterator[Finding]:
 
 def secrets_in_prose(document: NotebookNode) -> Iterator[Finding]:
     """Find tokens in Markdown and raw cells."""
-    todo = "Take it out and change it: it was saved in a file."
+    todo = "Remove it and change the secret: it was saved in a file."
     for cell in document.cells:
         if cell.cell_type != "code":
             for _, token in _tokens(cell.source):
@@ -56,7 +56,7 @@ def secrets_in_outputs(cells: list[CodeCell]) -> Iterator[Finding]:
     """Find cells that printed tokens."""
     todo = f"Clear the outputs of the cell and do not print it. {_CHANGE}"
     for cell in cells:
-        found = map(TOKEN.search, _output_texts(cell.outputs))
+        found = (re.search(TOKEN, text) for text in _output_texts(cell.outputs))
         token = next((match[0] for match in found if match is not None), None)
         if token is not None:
             what = f"a secret in the outputs: {_beginning(token)}"
@@ -104,7 +104,7 @@ def _read_it(name: str) -> str:
 def _tokens(source: str) -> Iterator[tuple[int, str]]:
     """Return the tokens of a text, with their lines."""
     for number, line in enumerate(source.splitlines(), 1):
-        match = TOKEN.search(line)
+        match = re.search(TOKEN, line)
         if match:
             yield number, match[0]
 

@@ -48,7 +48,7 @@ _FILES = {
     "scan_csv",
     "scan_parquet",
 }
-_STALE = "A saved output is used again although it would come out differently now."
+_STALE = "nbflow reuses a saved output although a new one would differ."
 
 
 class _Hazard(NamedTuple):
@@ -82,7 +82,7 @@ _HIDDEN = _Hazard(
     "uncacheable-step",
     "warning",
     "calls `{}()`",
-    "What it reaches that way is not part of the key: an edit of it is not noticed.",
+    "What it reaches that way is not part of the key: nbflow does not notice edits there.",
     "Call it by its name, or say depends_on=.",
     frozenset({"version"}),
 )
@@ -99,8 +99,8 @@ _CLOCK = _Hazard(
 _DICE = _Hazard(
     "unseen-input",
     "note",
-    "draws from chance with `{}()`",
-    "The first draw is kept: run again, it is the same.",
+    "draws random numbers with `{}()`",
+    "The first draw is saved, and every later run gets the same.",
     "Pass a seed as an argument if that is not what you want.",
     _OFTEN,
 )
@@ -124,7 +124,7 @@ _FILE = _Hazard(
 
 #: What to do about it in a cell, which has flags in place of arguments.
 _TODO_OF_CELL = (
-    'Bind what matters in an earlier cell that is no step (of a file nf.file("..."))'
+    'Bind what matters in an earlier cell that is not a step (of a file nf.file("..."))'
     " and read it here, or give the cell --ttl."
 )
 
@@ -178,7 +178,7 @@ def cells_as_steps(cells: list[CodeCell]) -> Iterator[Finding]:
                     line,
                     f"step cell `{spec.name}` declares the output `{name}`, and no cell"
                     " binds it",
-                    "The cell fails when it has run.",
+                    "The cell runs, and then fails.",
                     "Name what it binds.",
                 )
         yield from _of_cell(cell, spec, reach, line)
@@ -197,7 +197,7 @@ def _of_cell(
             line,
             f"step cell `{spec.name}` is never saved: {why}",
             "It runs each time.",
-            "Move that into a cell of its own, or take the line of the step away.",
+            "Move that into a cell of its own, or remove the step line.",
         )
         return
     options = set()

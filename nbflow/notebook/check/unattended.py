@@ -57,7 +57,7 @@ _SHOWING = _MagicRule(
     "front-end",
     "warning",
     "It needs a browser or a screen, which a job does not have.",
-    "Take it away; for plots, `%matplotlib inline` is enough.",
+    "Remove it; for plots, `%matplotlib inline` is enough.",
 )
 _SHELL = _MagicRule(
     "shell",
@@ -68,7 +68,7 @@ _SHELL = _MagicRule(
 _MOVING = _MagicRule(
     "working-directory",
     "warning",
-    "Relative paths mean something else behind it, and again when the cell is run twice.",
+    "Relative paths mean something else after it, and again when the cell is run twice.",
     "Use paths relative to the notebook's folder, where a job begins.",
 )
 _LOCAL = _MagicRule(

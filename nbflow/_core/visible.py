@@ -1,0 +1,14 @@
+"""Visible: text that controls no terminal."""
+
+#: What a terminal would interpret, and what changes the direction of the text around
+#: it, as visible marks.
+_SEEN = (
+    {code: 0x2400 + code for code in range(32)}
+    | {0x7F: 0x2421}
+    | dict.fromkeys((*range(0x80, 0xA0), 0x202D, 0x202E), 0xFFFD)
+)
+
+
+def seen(text: str) -> str:
+    """A text of which every character is visible, and none controls a terminal."""
+    return text.translate(_SEEN)

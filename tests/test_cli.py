@@ -1,0 +1,41 @@
+"""The commands that look at a store: what they say where there is none, and that they make none."""
+
+import pytest
+
+from nbflow import cli
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    """A folder without a store."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.delenv("NBFLOW_STORE")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_asking_where_the_store_is_makes_none(nowhere, capsys):
+    assert cli.main(["store"]) == 0
+    assert f"{nowhere}/.nbflow (not made yet)" in capsys.readouterr().out
+    assert not list(nowhere.iterdir())
+
+
+def test_no_runs_are_said_with_the_place_that_was_looked_at(nowhere, capsys):
+    """Whoever stands one folder too high sees it."""
+    assert cli.main(["runs"]) == 0
+    assert f"No runs yet in {nowhere}/.nbflow." in capsys.readouterr().out
+    assert cli.main(["runs", "2026"]) == 2
+    said = capsys.readouterr().err
+    assert f"There is no run '2026' in {nowhere}/.nbflow." in said
+    assert not list(nowhere.iterdir())
+
+
+def test_the_demo_ends_with_how_to_look_at_it(nowhere, capsys):
+    """It allows failures that nobody asked for, and so names no option."""
+    assert cli.main(["demo"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (came_out,) = (line for line in lines if line.startswith("exit 0"))
+    assert "within the 100% allowed" in came_out
+    assert "--max-failed" not in came_out
+    assert lines[-1].endswith("jupyter lab nbflow-demo/support_threads.ipynb")
