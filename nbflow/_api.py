@@ -5,7 +5,15 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    ParamSpec,
+    TypeVar,
+    get_overloads,
+    overload,
+)
 
 from nbflow._call.prices import Price
 from nbflow._call.scope import SCOPE
@@ -130,6 +138,10 @@ def step(function: Any = None, /, **options: Any) -> Any:
         return made
 
     return decorate if function is None else decorate(function)
+
+
+# What completion and help show: the overload with the options.
+vars(step)["__wrapped__"] = get_overloads(step)[-1]
 
 
 def flow(

@@ -45,6 +45,45 @@ _GLANCE = 0.05
 _CAUSES = 10
 
 
+#: Names that one may guess, and what does what is meant.
+_GUESSED = (
+    dict.fromkeys(
+        (
+            "df",
+            "frame",
+            "to_pandas",
+            "to_frame",
+            "dataframe",
+            "data",
+            "output",
+            "outputs",
+        ),
+        "run.results()",
+    )
+    | dict.fromkeys(
+        ("values", "result", "value"), 'run.results() or run.results("flow")'
+    )
+    | {
+        "to_csv": 'run.results().to_csv("file.csv"), or write_csv of a polars frame',
+        "to_parquet": 'run.results().to_parquet("file.parquet"), or write_parquet of a polars frame',
+    }
+    | dict.fromkeys(("errors", "exceptions", "failed", "error"), "run.failures()")
+    | dict.fromkeys(
+        ("retry", "retry_failed", "resume", "restart"), "run.rerun_failed()"
+    )
+    | dict.fromkeys(("stop", "kill", "abort"), "run.cancel()")
+    | dict.fromkeys(("join", "block", "done"), "run.wait()")
+    | dict.fromkeys(("status", "progress", "is_done"), "run.state or run.counts")
+    | dict.fromkeys(("record", "get", "explain", "why"), "run.inspect(key)")
+    | dict.fromkeys(("cost", "costs", "tokens", "spent"), "run.usage")
+    | dict.fromkeys(("display", "plot", "view"), "run.show()")
+    | dict.fromkeys(
+        ("diff", "evaluate", "review"),
+        "run.compare(other), nf.evaluate(run) or nf.review(run)",
+    )
+)
+
+
 class Home(Protocol):
     """What the assembling place does for a run."""
 
@@ -142,6 +181,23 @@ class Run(Generic[Frame_co]):
     def saved(self) -> Usage:
         """What its remembered calls would have used without their checkpoints."""
         return self.reader.state().saved
+
+    if not TYPE_CHECKING:
+        # Checkers refuse what is not there by themselves, and take a map for a list.
+
+        def __getitem__(self, key: object) -> Inspection:
+            """One record, as `inspect` gives it."""
+            return self.inspect(key)
+
+        #: A run has records, but is no list: Python would ask for ``run[0]``, ``run[1]``.
+        __iter__ = None
+
+        def __getattr__(self, name: str) -> Never:
+            way = _GUESSED.get(name)
+            hint = f" Use {way}." if way else ""
+            raise AttributeError(
+                f"A run has no {name!r}.{hint}", name=name, obj=None if way else self
+            )
 
     def table(self) -> Table:
         """The run as a picture: what every display of it shows."""

@@ -1,6 +1,7 @@
 """The handle of a run: awaited, watched, cancelled from elsewhere."""
 
 import asyncio
+import inspect
 import threading
 import time
 
@@ -158,3 +159,40 @@ def test_waiting_ends_when_its_time_is_up(nb, flow):
 def test_ids_of_runs_differ_and_sort_by_their_making_however_fast_they_are_made(nb):
     ids = [nb.runs.new_id() for _ in range(2000)]
     assert ids == sorted(set(ids))
+
+
+def test_a_record_is_had_by_its_key(nb, flow, gate):
+    gate.set()
+    run = nb.send(EVENT, [{"id": "R17", "n": 1}], key="id")
+    assert run["R17"].record == {"id": "R17", "n": 1}
+    with pytest.raises(nf.UsageError, match="no record 'R18'"):
+        run["R18"]
+    with pytest.raises(TypeError, match="not iterable"):
+        list(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("to_csv", r'run\.results\(\)\.to_csv\("file\.csv"\)'),
+        ("errors", r"run\.failures\(\)"),
+        ("retry", r"run\.rerun_failed\(\)"),
+        ("stop", r"run\.cancel\(\)"),
+        ("status", r"run\.state"),
+    ],
+)
+def test_a_name_that_one_may_guess_says_what_does_what_is_meant(
+    nb, flow, gate, name, way
+):
+    gate.set()
+    run = nb.send(EVENT, [{"id": "a", "n": 1}])
+    with pytest.raises(AttributeError, match=way):
+        getattr(run, name)
+    assert not hasattr(run, name)
+    assert not hasattr(run, "_repr_png_")
+
+
+def test_completion_knows_the_options_of_a_step():
+    parameters = inspect.signature(nf.step).parameters
+    assert {"retries", "timeout", "ttl", "throttle"} <= set(parameters)
+    assert parameters["retries"].annotation == "int"
