@@ -10,6 +10,7 @@ import logging
 import threading
 import warnings
 from concurrent.futures import Future
+from dataclasses import replace
 from inspect import iscoroutinefunction
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -458,9 +459,9 @@ class Runner:
 
     def _within_gate(self, call: Call, number: int, holds: Sequence[Hold]) -> Tried:
         __tracebackhide__ = True
-        gate = call.gate
+        gate, started = call.gate, 0.0
         if gate is not None:
-            gate.enter(self.clock, call.cancelled)
+            started = gate.enter(self.clock, call.cancelled)
         try:
             check(call.cancelled)
             self._begin(call, number, holds)
@@ -476,8 +477,8 @@ class Runner:
                 mutation.end(changes)
         finally:
             if gate is not None:
-                gate.leave()
-        return _without_coroutine(call, tried)
+                gate.leave(started)
+        return self._judged(call, tried, started)
 
     async def _aattempt(self, call: Call, command: Attempt) -> Tried:
         __tracebackhide__ = True
@@ -493,9 +494,9 @@ class Runner:
         self, call: Call, number: int, holds: Sequence[Hold]
     ) -> Tried:
         __tracebackhide__ = True
-        gate, handed_on = call.gate, False
+        gate, started, handed_on = call.gate, 0.0, False
         if gate is not None:
-            await gate.aenter(self.clock)
+            started = await gate.aenter(self.clock)
         try:
             self._begin(call, number, holds)
             token = SCOPE.set(call.scope)
@@ -510,9 +511,18 @@ class Runner:
                 mutation.end(changes)
         finally:
             if gate is not None:
-                handed_on = gate.leave()
+                handed_on = gate.leave(started)
         if handed_on:
             await _let_others_start()
+        return self._judged(call, tried, started)
+
+    def _judged(self, call: Call, tried: Tried, started: float) -> Tried:
+        """An attempt as it counts, after the step's pace has learnt from it."""
+        gate = call.gate
+        if gate is not None and (started or tried.error is not None):
+            free = gate.pace.learn(started, tried.error, self.clock)
+            if free:
+                return replace(tried, is_turned_away=True)
         return _without_coroutine(call, tried)
 
     def _before_wait(self, call: Call, command: Wait) -> None:
@@ -525,8 +535,6 @@ class Runner:
             wait=command.seconds,
         )
         self._log_retry(call, command)
-        if command.pause is not None and call.gate is not None:
-            call.gate.pace.pause(self.clock.monotonic(), command.pause)
 
     @staticmethod
     def _log_retry(call: Call, command: Wait) -> None:

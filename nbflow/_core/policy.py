@@ -37,7 +37,7 @@ PERMANENT = (
 #: Too Many Requests.
 PASSING_4XX = frozenset({408, 409, 425, 429})
 TOO_MANY_REQUESTS = 429
-_UNAVAILABLE = 503
+UNAVAILABLE = 503
 _CLIENT_ERROR, _SERVER_ERROR, _BEYOND = 400, 500, 600
 #: The number of the attempt from which the delay is ``max_delay`` without a look: a
 #: float power overflows near attempt 1000.
@@ -125,26 +125,29 @@ class Throttle:
 
 
 class Window:
-    """The starts of one throttle's last period, and the pause it is under. Not thread-safe."""
+    """The starts of one throttle's last period. Not thread-safe."""
 
     def __init__(self, starts: int | None, period: float) -> None:
         self._period = period
         self._recent: deque[float] = deque(maxlen=starts)
         self.starts = starts
-        self.paused_until = 0.0
 
-    def reserve(self, now: float) -> float:
-        """Book the next start; returns its time, ``now`` or later."""
-        start = max(now, self.paused_until)
+    def start_of(self, ahead: int) -> float:
+        """When the next may start after ``ahead`` others that start as soon as they may."""
+        if self.starts is None:
+            return 0.0
+        periods, place = divmod(ahead + len(self._recent), self.starts)
+        if not periods:
+            return 0.0
+        # Those that have not started yet count as if they started now.
+        newest = self._recent[-1] if self._recent else 0.0
+        oldest = self._recent[place] if place < len(self._recent) else newest
+        return oldest + periods * self._period
+
+    def start(self, now: float) -> None:
+        """A call starts."""
         if self.starts is not None:
-            if len(self._recent) == self.starts:
-                start = max(start, self._recent[0] + self._period)
-            self._recent.append(start)
-        return start
-
-    def pause(self, until: float) -> None:
-        """Allow no start before ``until``."""
-        self.paused_until = max(self.paused_until, until)
+            self._recent.append(now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +270,6 @@ def pauses_throttle(error: BaseException) -> float | None:
     """The seconds that every call of the throttle has to wait after ``error``, if any."""
     if isinstance(error, RetryAfterError):
         return retry_after(error)
-    if http_status(error) in {TOO_MANY_REQUESTS, _UNAVAILABLE}:
+    if http_status(error) in {TOO_MANY_REQUESTS, UNAVAILABLE}:
         return retry_after(error)
     return None
