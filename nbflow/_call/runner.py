@@ -71,7 +71,7 @@ class Call:
 
     __slots__ = (
         "args", "cancelled", "expires", "function", "gate", "identity", "inputs",
-        "is_flow", "key", "kwargs", "made_of", "name", "on_loop", "outer", "place",
+        "is_flow", "is_waiting", "key", "kwargs", "made_of", "name", "on_loop", "outer", "place",
         "policy", "scope", "worth",
     )  # fmt: skip
 
@@ -116,6 +116,8 @@ class Call:
         self.expires: float | None = None
         #: What was used to make the value.
         self.worth: Usage | None = None
+        #: Whether the ledger has it waiting for something outside the run.
+        self.is_waiting = False
         #: A sync call in an async flow: whoever it waits for may need this thread.
         self.on_loop = False
 
@@ -138,6 +140,8 @@ class Call:
         """Before an attempt: what it will see is not what an earlier one saw."""
         self.scope = self._scope(attempt)
         self.scope.holds = holds
+        if self.is_waiting:
+            self.note_wait("")
         if self.place is not None and not self.is_flow:
             self.place.attempts += 1
 
@@ -145,6 +149,11 @@ class Call:
     def changes(self) -> tuple[Slot, ...]:
         """Where the values are that the code changes itself; in a run they are looked at once, at its end."""
         return self.identity.changes if self.place is None else ()
+
+    def note_wait(self, why: str) -> None:
+        """Tell the ledger what the call waits for; nothing: it goes on."""
+        self.is_waiting = bool(why)
+        self.scope.note_wait(why)
 
     def note(
         self,
@@ -526,6 +535,9 @@ class Runner:
         return _without_coroutine(call, tried)
 
     def _before_wait(self, call: Call, command: Wait) -> None:
+        if not command.is_attempt:
+            call.note_wait(f"told to wait: {failure.describe(command.error)}")
+            return
         call.note(
             State.RETRYING,
             self.clock.time(),

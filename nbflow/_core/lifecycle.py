@@ -111,7 +111,7 @@ class Wait(Command):
     """Wait ``seconds`` before the next attempt: number ``number`` failed.
 
     ``spent``: the seconds that the attempt took; ``pause``: the seconds that every
-    call of the throttle must wait.
+    call of the throttle must wait; ``is_attempt``: whether the attempt counts.
     """
 
     number: int
@@ -119,6 +119,7 @@ class Wait(Command):
     seconds: float
     error: BaseException
     pause: float | None = None
+    is_attempt: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ def _attempts(
         pause = pauses_throttle(error)
         if is_free:
             # Its next turn comes after the pause, in line with everybody else's.
-            yield Wait(number, tried.seconds, 0.0, error, pause)
+            yield Wait(number, tried.seconds, 0.0, error, pause, is_attempt=False)
             number -= 1
             continue
         delay = policy.delay(number, jitter())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
+from collections import Counter, deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, cast
@@ -21,9 +21,9 @@ from nbflow.notebook.live_table import BEAT, ELSEWHERE, PERIOD, LiveTable
 from nbflow.notebook.table_rows import Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, KeysView, Mapping
 
-    from nbflow._core.entry import Called, Failure
+    from nbflow._core.entry import Called, Failure, Position
     from nbflow._core.sheet import FlowColumns
     from nbflow._core.table import Cause
     from nbflow._run.inspection import FlowView, Inspection, StepView
@@ -114,6 +114,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             len(state.keys),
             len(state.remarks),
             len(sheet.retrying),
+            len(state.waiting),
             state.usage.requests,
             state.saved.requests,
             self.run.is_stopping,
@@ -165,7 +166,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             "idle": state.idle,
             "rows": rows,
             "records": len(state.keys),
-            "counts": _counts(tally, len(sheet.retrying)),
+            "counts": _counts(tally, sheet.retrying.keys(), state.waiting.keys()),
             "rate": rate / flows if rate is not None else None,
             "left": left,
             "cost": state.usage.told_cost,
@@ -274,12 +275,18 @@ def _flows(state: RunState) -> range:
     return range(len(state.flows))
 
 
-def _counts(tally: Mapping[State, int], retrying: int) -> dict[int, int]:
-    """Return the number of rows by the code of their state; those that wait for a retry stand apart."""
-    counts = {CODES[key]: number for key, number in tally.items() if number}
-    if retrying:
-        counts[CODES[State.RETRYING]] = retrying
-        counts[CODES[State.RUNNING]] = tally[State.RUNNING] - retrying
+def _counts(
+    tally: Mapping[State, int],
+    retrying: KeysView[Position],
+    waiting: KeysView[Position],
+) -> dict[int, int]:
+    """Return the number of rows by the code of their state; those under way that wait stand apart."""
+    counts = Counter({CODES[key]: number for key, number in tally.items() if number})
+    passing = {State.RETRYING: len(retrying - waiting), State.WAITING: len(waiting)}
+    for state, number in passing.items():
+        if number:
+            counts[CODES[state]] = number
+            counts[CODES[State.RUNNING]] -= number
     return counts
 
 
