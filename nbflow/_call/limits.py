@@ -71,10 +71,10 @@ class Pace:
     def _start_of(self, ahead: int) -> float:
         return max(self._window.start_of(ahead), self._congestion.start_of(ahead))
 
-    def end(self) -> None:
-        """A call that had its turn has ended."""
+    def end(self, started: float) -> None:
+        """A call that had its turn then has ended."""
         with self._mutex:
-            self._congestion.end()
+            self._congestion.end(started)
 
     def learn(self, started: float, error: BaseException | None, clock: Clock) -> bool:
         """Learn from a call that has ended.
@@ -82,16 +82,18 @@ class Pace:
         Returns:
             Whether it was turned away while others get through: then it has not failed.
         """
-        asked = pauses_throttle(error) if error is not None else None
-        with self._mutex:
-            if asked is not None:
-                self.idle = False
-                is_rate = http_status(error) != UNAVAILABLE
-                now = clock.monotonic()
-                return self._congestion.refuse(started, now, asked, is_rate=is_rate)
-            if error is None:
+        if error is None:
+            with self._mutex:
                 self._congestion.answer()
-        return False
+            return False
+        asked = pauses_throttle(error)
+        if asked is None:
+            return False
+        is_rate = http_status(error) != UNAVAILABLE
+        with self._mutex:
+            self.idle = False
+            now = clock.monotonic()
+            return self._congestion.refuse(started, now, asked, is_rate=is_rate)
 
 
 class Gate:
@@ -162,7 +164,7 @@ class Gate:
     def leave(self, started: float) -> bool:
         """Give the place to whoever has waited longest; answers whether somebody has."""
         if started:
-            self.pace.end()
+            self.pace.end(started)
         if self._free is None:
             return False
         with self._mutex:

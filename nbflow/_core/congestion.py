@@ -15,7 +15,7 @@ _USED = 0.95
 _LESS = 1.25
 #: By how much each answer shortens the distance of starts: about where it was found to
 #: be, times the answers since the refusal; on the way there.
-_SLOWLY, _QUICKLY = 0.0005, 0.2
+_SLOWLY, _QUICKLY = 0.001, 0.2
 #: The longest distance of starts that nobody measured, and the shortest that counts as
 #: one; in seconds.
 _GUESS, _NONE = 0.5, 0.001
@@ -33,8 +33,9 @@ class Congestion:
     """
 
     __slots__ = (
-        "_answers", "_is_known", "_is_rate", "_next", "_patience", "_since", "_taken",
-        "interval", "paused_until", "refusals", "under_way",
+        "_answers", "_hoped_at", "_hopes", "_is_known", "_is_rate", "_next",
+        "_patience", "_since", "_taken", "interval", "paused_until", "refusals",
+        "under_way",
     )  # fmt: skip
 
     def __init__(self, patience: int, *, trusts: bool) -> None:
@@ -42,9 +43,11 @@ class Congestion:
         self.paused_until = 0.0
         #: Seconds between two starts.
         self.interval = 0.0
-        #: Refusals since the last answer, those of others under way left out.
+        #: Refusals since the last answer, once all that were under way have ended, too.
         self.refusals = 0 if trusts else patience
         self.under_way = 0
+        #: Calls under way at a refusal that may still be answered, and when it was.
+        self._hopes, self._hoped_at = 0, 0.0
         self._next = 0.0
         #: Answers since the last refusal.
         self._answers = 0
@@ -84,24 +87,29 @@ class Congestion:
         mean = now - self._since
         if self._taken > 0:
             mean /= self._taken * _USED
-        self._is_known = self._is_rate and self.interval > 0
-        if self._is_known:
-            self.interval = min(mean, self.interval * _LESS)
-        else:
-            self.interval = min(mean, _GUESS)
+        longest = self.interval * _LESS if self._is_rate and self.interval else _GUESS
+        self._is_known = self._is_rate and (self.interval > 0 or mean < _GUESS)
+        self.interval = min(mean, longest)
 
-    def end(self) -> None:
-        """A call ended, in whatever way; `answer` or `refuse` say more of it."""
+    def end(self, begun: float) -> None:
+        """A call that started then ended, in whatever way; `answer` or `refuse` say more of it."""
         self.under_way -= 1
+        if self._hopes and begun <= self._hoped_at:
+            self._hopes -= 1
+            self.refusals += not self._hopes
 
     def answer(self) -> None:
         """The service answered a call."""
-        self.refusals = 0
+        self.refusals = self._hopes = 0
         self._answers += 1
         faster = _SLOWLY * self._answers if self._is_known else _QUICKLY
         self.interval /= 1 + faster
         if self.interval < _NONE:
             self.interval = 0.0
+
+    def hold(self, until: float) -> None:
+        """Let nobody start until then, and one after the other from then on."""
+        self.paused_until = max(self.paused_until, until)
 
     def refuse(
         self, begun: float, now: float, seconds: float, *, is_rate: bool
@@ -125,5 +133,7 @@ class Congestion:
             self._answers = 0
             self._is_rate = is_rate
             self.refusals += not self.under_way
-        self.paused_until = max(self.paused_until, now + seconds)
-        return not (is_new and not self.under_way and self.is_hopeless)
+        if self.under_way and not self._hopes:
+            self._hopes, self._hoped_at = self.under_way, now
+        self.hold(now + seconds)
+        return not self.is_hopeless

@@ -21,7 +21,7 @@ class Service:
         if not is_refused:
             self._last = begun
         self.now += takes
-        self.congestion.end()
+        self.congestion.end(begun)
         if is_refused:
             self.refused += 1
             self.congestion.refuse(begun, self.now, 1.0, is_rate=is_rate)
@@ -54,7 +54,7 @@ def test_who_waited_comes_back_one_after_the_other():
     for _ in range(32):
         congestion.start(1000.0)
     for number in range(32):
-        congestion.end()
+        congestion.end(1000.0)
         if number < 4:
             congestion.answer()
         else:
@@ -102,7 +102,7 @@ def refusals(congestion, times, others=0):
     for _ in range(times):
         now = max(now, congestion.start_of(0))
         congestion.start(now)
-        congestion.end()
+        congestion.end(now)
         found.append(congestion.refuse(now, now, 1.0, is_rate=True))
     return found
 
@@ -120,5 +120,18 @@ def test_a_crowd_that_is_refused_together_is_refused_once():
     for _ in range(32):
         congestion.start(1000.0)
     for _ in range(32):
-        congestion.end()
+        congestion.end(1000.0)
         assert congestion.refuse(1000.0, 1000.1, 1.0, is_rate=True)
+
+
+def test_whoever_hopes_for_others_that_are_refused_as_well_fails_in_the_end():
+    """Each call ends after the next one has started, so nobody is ever alone."""
+    congestion, now = Congestion(6, trusts=True), 1000.0
+    congestion.start(begun := now)
+    for _ in range(20):
+        now = congestion.start_of(0) + 1
+        congestion.start(now)
+        congestion.end(begun)
+        is_free = congestion.refuse(begun, now, 1.0, is_rate=True)
+        begun = now
+    assert not is_free
