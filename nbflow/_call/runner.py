@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow._call import failure, lookup
 from nbflow._call.attempt import aattempt, attempt
 from nbflow._call.budget import Paid
+from nbflow._call.claim import knocks
 from nbflow._call.clock import check
 from nbflow._call.scope import SCOPE, Scope
 from nbflow._call.sources import Sources
@@ -43,13 +44,14 @@ from nbflow.errors import (
     CodecError,
     RunCancelledError,
     StepError,
+    StepTimeoutError,
     StoreError,
     StoreWarning,
     UsageError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Sequence
 
     from nbflow._call.budget import Budget, Hold
     from nbflow._call.clock import Clock
@@ -390,21 +392,16 @@ class Runner:
             return Outcome(State.CACHED, theirs.value, stored=False)
         return None if isinstance(theirs.error, RunCancelledError) else theirs
 
-    def _knocks(self, call: Call) -> Iterator[float]:
-        """Waits between tries for the lock of another process, seconds; ends when it is ours."""
-        pause = 0.0002
-        while not self.store.lock(call.key):
-            yield pause
-            pause = min(2 * pause, 0.1)
-
     def _claim(self, call: Call, _command: Command) -> Outcome | None:
         while (landing := self._board(call)) is not None:
             shared = self._shared(call, self.clock.wait_for(landing, call.cancelled))
             if shared is not None:
                 return shared
         try:
-            for pause in self._knocks(call):
+            for pause in knocks(self.store, self.clock, call):
                 self.clock.wait(pause, call.cancelled)
+        except StepTimeoutError as error:
+            return self._too_late(call, error)
         except BaseException:
             self._land(call.key, None)
             raise
@@ -421,12 +418,19 @@ class Runner:
             if shared is not None:
                 return shared
         try:
-            for pause in self._knocks(call):
+            for pause in knocks(self.store, self.clock, call):
                 await self.clock.sleep(pause)
+        except StepTimeoutError as error:
+            return self._too_late(call, error)
         except BaseException:
             self._land(call.key, None)
             raise
         return None
+
+    def _too_late(self, call: Call, error: StepTimeoutError) -> Outcome:
+        outcome = Outcome(State.TIMED_OUT, None, error)
+        self._land(call.key, outcome)
+        return outcome
 
     # The other two that wait.
 

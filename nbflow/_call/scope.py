@@ -158,7 +158,7 @@ class Scope:
     def note_wait(self, why: str) -> None:
         """Tell the ledger what the call waits for; nothing: it goes on."""
         place = self.place
-        if place is not None and self.step:
+        if place is not None:
             at = place.runner.clock.time()
             place.note(Waits(place.record, place.flow, self.step, at, why))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import deque
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ _CLIENT_ERROR, _SERVER_ERROR, _BEYOND = 400, 500, 600
 #: The number of the attempt from which the delay is ``max_delay`` without a look: a
 #: float power overflows near attempt 1000.
 _ANY_FURTHER = 64
+
+#: Seconds that a call takes beside its attempts and the waits between them, at most.
+_GRACE = 60.0
 
 _UNITS = {
     "ms": 0.001,
@@ -175,6 +179,14 @@ class Policy:
         if attempt <= _ANY_FURTHER:
             full = min(full, self.retry_delay * self.backoff ** (attempt - 1))
         return full * (0.5 + 0.5 * jitter)
+
+    @property
+    def longest(self) -> float:
+        """Seconds that a call can take; infinite without a timeout, or with a line to wait in."""
+        if self.timeout is None or self.concurrency or self.throttle:
+            return math.inf
+        waits = sum(self.delay(number, 1.0) for number in range(1, self.retries + 1))
+        return (self.retries + 1) * self.timeout + waits + _GRACE
 
     def retries_on(self, error: BaseException) -> bool:
         """Whether the next attempt may pass where this one met ``error``."""
