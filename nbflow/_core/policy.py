@@ -106,7 +106,8 @@ class Throttle:
 
     In any window of one period no more than ``starts`` calls start (a sliding window,
     so no burst at its edges). One ``Throttle`` given to several steps is shared by
-    them; so is a pause that a ``Retry-After`` asks for.
+    them; so is a pause that a ``Retry-After`` asks for. It holds for one process: two
+    that run at the same time make twice as many.
 
     Args:
         rate: ``"300/min"``, ``"10/s"``, ``"5/30s"``.
