@@ -541,6 +541,8 @@ class Runner:
     def _before_wait(self, call: Call, command: Wait) -> None:
         if not command.is_attempt:
             call.note_wait(f"told to wait: {failure.describe(command.error)}")
+            text = "step %s: told to wait for %.1f s"
+            log(_LOG, logging.INFO, text, call.name, command.pause or 0.0)
             return
         call.note(
             State.RETRYING,
