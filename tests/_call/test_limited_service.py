@@ -1,5 +1,6 @@
 """Steps that call a service which says how much is too much: a real server, over HTTP."""
 
+import urllib.error
 import urllib.request
 from collections import Counter
 
@@ -26,12 +27,21 @@ def limited():
         server.close()
 
 
+def answer(url):
+    try:
+        with urllib.request.urlopen(url) as reply:
+            return reply.read().decode()
+    except urllib.error.HTTPError as refusal:
+        refusal.close()
+        raise
+
+
 def step_that_asks(server, **options):
     url = server.url
 
     @nf.step(**options)
     def ask(number: int) -> str:
-        return urllib.request.urlopen(f"{url}{number}").read().decode()
+        return answer(f"{url}{number}")
 
     return ask
 
@@ -59,8 +69,7 @@ def test_tasks_wait_their_turn_as_threads_do(limited):
     async def ask(number: int) -> str:
         import asyncio
 
-        opened = await asyncio.to_thread(urllib.request.urlopen, f"{url}{number}")
-        return opened.read().decode()
+        return await asyncio.to_thread(answer, f"{url}{number}")
 
     run = ask.map(list(range(60)), max_in_flight=32)
     assert states(run) == {"COMPLETED": 60}
