@@ -102,9 +102,10 @@ def step(function: Any = None, /, **options: Any) -> Any:
         timeout: the longest that one attempt may take. A sync attempt then runs on a
             thread of its own, which is abandoned when time is up.
         concurrency: the number of calls of this step that run at once, in this process.
-        throttle: the number of starts per period, ``"300/min"``; the excess waits. A
-            `Throttle` shared by several steps counts them together. A 429 or 503 with
-            Retry-After pauses all of them.
+        throttle: the number of starts per period, ``"300/min"``, in this process; the
+            excess waits. A `Throttle` shared by several steps counts them together. A
+            429 or 503 with Retry-After pauses all of them, and is no attempt while
+            others get through.
         ttl: outputs older than this run again; ``"run"`` keeps them for one run only.
         version: replaces the code in the key: outputs are kept across edits until it
             changes.

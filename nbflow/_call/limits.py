@@ -8,7 +8,8 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from nbflow._core.policy import Window
+from nbflow._core.congestion import Congestion
+from nbflow._core.policy import UNAVAILABLE, Window, http_status, pauses_throttle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,36 +18,82 @@ if TYPE_CHECKING:
     from nbflow._core.policy import Policy, Throttle
 
 
+#: Seconds that a call sleeps at least whose turn has not come: clocks are not finer.
+_SHORTEST = 0.001
+#: Refusals in a row that are nobody's failure, once anybody has got through.
+_PATIENCE = 6
+
+
 class Pace:
-    """One throttle's window, shared by every step that names it."""
+    """When calls may start: one throttle's window, and the pauses that its service asks for.
+
+    Shared by every step that names the throttle.
+    """
 
     def __init__(self, window: Window) -> None:
         self._window = window
+        self._congestion = Congestion(_PATIENCE, trusts=False)
         self._mutex = threading.Lock()
-        #: Nothing to wait for: no throttle, and no pause so far.
+        #: Turns that were taken, and those of them that have started or were given up.
+        self._taken = self._left = 0
+        #: Nothing to wait for: no throttle, and no refusal so far.
         self.idle = window.starts is None
 
-    def _reserve(self, now: float) -> float:
-        with self._mutex:
-            return self._window.reserve(now) - now
+    def turns(self, clock: Clock) -> Iterator[float]:
+        """The waits, in seconds, before the next call starts; to be followed by `end`.
 
-    def pause(self, now: float, seconds: float) -> None:
-        """Hold every further start for ``seconds``."""
+        Nothing is booked: whoever waits sleeps until its turn may have come, and looks
+        again. So a pause costs no starts, and nobody waits for somebody who needs the
+        same thread.
+        """
         with self._mutex:
-            self._window.pause(now + seconds)
+            place = self._taken
+            self._taken += 1
+        try:
+            while (delay := self._start(place, clock.monotonic())) > 0:
+                yield delay
+        finally:
+            with self._mutex:
+                self._left += 1
+
+    def _start(self, place: int, now: float) -> float:
+        """Start if nothing forbids it, else give the seconds until it may be allowed."""
+        with self._mutex:
+            if self._start_of(0) <= now:
+                self._window.start(now)
+                self._congestion.start(now)
+                return 0.0
+            ahead = max(0, place - self._left)
+            # Half of it: meanwhile others may give up, or the service take more.
+            until = (self._start_of(ahead) - now) / 2
+            return max(until, self._start_of(0) - now, _SHORTEST)
+
+    def _start_of(self, ahead: int) -> float:
+        return max(self._window.start_of(ahead), self._congestion.start_of(ahead))
+
+    def end(self, started: float) -> None:
+        """A call that had its turn then has ended."""
+        with self._mutex:
+            self._congestion.end(started)
+
+    def learn(self, started: float, error: BaseException | None, clock: Clock) -> bool:
+        """Learn from a call that has ended.
+
+        Returns:
+            Whether it was turned away while others get through: then it has not failed.
+        """
+        if error is None:
+            with self._mutex:
+                self._congestion.answer()
+            return False
+        asked = pauses_throttle(error)
+        if asked is None:
+            return False
+        is_rate = http_status(error) != UNAVAILABLE
+        with self._mutex:
             self.idle = False
-
-    def waits(self, clock: Clock) -> Iterator[float]:
-        """The waits, in seconds, before the call may start; its start is booked. Usually none."""
-        if self.idle:
-            return
-        delay = self._reserve(clock.monotonic())
-        while delay > 0:
-            yield delay
-            # A pause that came meanwhile moves the start behind it, in line with
-            # everybody else's.
             now = clock.monotonic()
-            delay = self._reserve(now) if self._window.paused_until > now else 0.0
+            return self._congestion.refuse(started, now, asked, is_rate=is_rate)
 
 
 class Gate:
@@ -69,10 +116,13 @@ class Gate:
             self._queue.append(place)
             return place
 
-    def enter(self, clock: Clock, cancelled: threading.Event | None) -> None:
-        """Wait for a place and for the throttle; to be followed by `leave`."""
+    def enter(self, clock: Clock, cancelled: threading.Event | None) -> float:
+        """Wait for a place and for the throttle; to be followed by `leave`.
+
+        Returns when the call starts; 0 if nobody keeps count.
+        """
         if self._free is None and self.pace.idle:
-            return
+            return 0.0
         place = self._take()
         if place is not None:
             try:
@@ -80,14 +130,17 @@ class Gate:
             except BaseException:
                 self._give_up(place)
                 raise
+        if self.pace.idle:
+            return 0.0
         try:
-            for delay in self.pace.waits(clock):
+            for delay in self.pace.turns(clock):
                 clock.wait(delay, cancelled)
         except BaseException:
-            self.leave()
+            self.leave(0.0)
             raise
+        return clock.monotonic()
 
-    async def aenter(self, clock: Clock) -> None:
+    async def aenter(self, clock: Clock) -> float:
         """`enter` for tasks."""
         place = self._take()
         if place is not None:
@@ -98,15 +151,20 @@ class Gate:
             except BaseException:
                 self._give_up(place)
                 raise
+        if self.pace.idle:
+            return 0.0
         try:
-            for delay in self.pace.waits(clock):
+            for delay in self.pace.turns(clock):
                 await clock.sleep(delay)
         except BaseException:
-            self.leave()
+            self.leave(0.0)
             raise
+        return clock.monotonic()
 
-    def leave(self) -> bool:
+    def leave(self, started: float) -> bool:
         """Give the place to whoever has waited longest; answers whether somebody has."""
+        if started:
+            self.pace.end(started)
         if self._free is None:
             return False
         with self._mutex:
@@ -121,7 +179,7 @@ class Gate:
     def _give_up(self, place: Future[None]) -> None:
         # A place that was granted while its waiter turned away goes on to the next.
         if not place.cancel():
-            self.leave()
+            self.leave(0.0)
 
 
 class Gates:

@@ -10,6 +10,7 @@ import logging
 import threading
 import warnings
 from concurrent.futures import Future
+from dataclasses import replace
 from inspect import iscoroutinefunction
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow._call import failure, lookup
 from nbflow._call.attempt import aattempt, attempt
 from nbflow._call.budget import Paid
+from nbflow._call.claim import knocks
 from nbflow._call.clock import check
 from nbflow._call.scope import SCOPE, Scope
 from nbflow._call.sources import Sources
@@ -42,13 +44,14 @@ from nbflow.errors import (
     CodecError,
     RunCancelledError,
     StepError,
+    StepTimeoutError,
     StoreError,
     StoreWarning,
     UsageError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Sequence
 
     from nbflow._call.budget import Budget, Hold
     from nbflow._call.clock import Clock
@@ -70,7 +73,7 @@ class Call:
 
     __slots__ = (
         "args", "cancelled", "expires", "function", "gate", "identity", "inputs",
-        "is_flow", "key", "kwargs", "made_of", "name", "on_loop", "outer", "place",
+        "is_flow", "is_waiting", "key", "kwargs", "made_of", "name", "on_loop", "outer", "place",
         "policy", "scope", "worth",
     )  # fmt: skip
 
@@ -115,6 +118,8 @@ class Call:
         self.expires: float | None = None
         #: What was used to make the value.
         self.worth: Usage | None = None
+        #: Whether the ledger has it waiting for something outside the run.
+        self.is_waiting = False
         #: A sync call in an async flow: whoever it waits for may need this thread.
         self.on_loop = False
 
@@ -137,6 +142,8 @@ class Call:
         """Before an attempt: what it will see is not what an earlier one saw."""
         self.scope = self._scope(attempt)
         self.scope.holds = holds
+        if self.is_waiting:
+            self.note_wait("")
         if self.place is not None and not self.is_flow:
             self.place.attempts += 1
 
@@ -144,6 +151,11 @@ class Call:
     def changes(self) -> tuple[Slot, ...]:
         """Where the values are that the code changes itself; in a run they are looked at once, at its end."""
         return self.identity.changes if self.place is None else ()
+
+    def note_wait(self, why: str) -> None:
+        """Tell the ledger what the call waits for; nothing: it goes on."""
+        self.is_waiting = bool(why)
+        self.scope.note_wait(why)
 
     def note(
         self,
@@ -380,21 +392,16 @@ class Runner:
             return Outcome(State.CACHED, theirs.value, stored=False)
         return None if isinstance(theirs.error, RunCancelledError) else theirs
 
-    def _knocks(self, call: Call) -> Iterator[float]:
-        """Waits between tries for the lock of another process, seconds; ends when it is ours."""
-        pause = 0.0002
-        while not self.store.lock(call.key):
-            yield pause
-            pause = min(2 * pause, 0.1)
-
     def _claim(self, call: Call, _command: Command) -> Outcome | None:
         while (landing := self._board(call)) is not None:
             shared = self._shared(call, self.clock.wait_for(landing, call.cancelled))
             if shared is not None:
                 return shared
         try:
-            for pause in self._knocks(call):
+            for pause in knocks(self.store, self.clock, call):
                 self.clock.wait(pause, call.cancelled)
+        except StepTimeoutError as error:
+            return self._too_late(call, error)
         except BaseException:
             self._land(call.key, None)
             raise
@@ -411,12 +418,19 @@ class Runner:
             if shared is not None:
                 return shared
         try:
-            for pause in self._knocks(call):
+            for pause in knocks(self.store, self.clock, call):
                 await self.clock.sleep(pause)
+        except StepTimeoutError as error:
+            return self._too_late(call, error)
         except BaseException:
             self._land(call.key, None)
             raise
         return None
+
+    def _too_late(self, call: Call, error: StepTimeoutError) -> Outcome:
+        outcome = Outcome(State.TIMED_OUT, None, error)
+        self._land(call.key, outcome)
+        return outcome
 
     # The other two that wait.
 
@@ -458,9 +472,9 @@ class Runner:
 
     def _within_gate(self, call: Call, number: int, holds: Sequence[Hold]) -> Tried:
         __tracebackhide__ = True
-        gate = call.gate
+        gate, started = call.gate, 0.0
         if gate is not None:
-            gate.enter(self.clock, call.cancelled)
+            started = gate.enter(self.clock, call.cancelled)
         try:
             check(call.cancelled)
             self._begin(call, number, holds)
@@ -476,8 +490,8 @@ class Runner:
                 mutation.end(changes)
         finally:
             if gate is not None:
-                gate.leave()
-        return _without_coroutine(call, tried)
+                gate.leave(started)
+        return self._judged(call, tried, started)
 
     async def _aattempt(self, call: Call, command: Attempt) -> Tried:
         __tracebackhide__ = True
@@ -493,9 +507,9 @@ class Runner:
         self, call: Call, number: int, holds: Sequence[Hold]
     ) -> Tried:
         __tracebackhide__ = True
-        gate, handed_on = call.gate, False
+        gate, started, handed_on = call.gate, 0.0, False
         if gate is not None:
-            await gate.aenter(self.clock)
+            started = await gate.aenter(self.clock)
         try:
             self._begin(call, number, holds)
             token = SCOPE.set(call.scope)
@@ -510,12 +524,26 @@ class Runner:
                 mutation.end(changes)
         finally:
             if gate is not None:
-                handed_on = gate.leave()
+                handed_on = gate.leave(started)
         if handed_on:
             await _let_others_start()
+        return self._judged(call, tried, started)
+
+    def _judged(self, call: Call, tried: Tried, started: float) -> Tried:
+        """An attempt as it counts, after the step's pace has learnt from it."""
+        gate = call.gate
+        if gate is not None and (started or tried.error is not None):
+            free = gate.pace.learn(started, tried.error, self.clock)
+            if free:
+                return replace(tried, is_turned_away=True)
         return _without_coroutine(call, tried)
 
     def _before_wait(self, call: Call, command: Wait) -> None:
+        if not command.is_attempt:
+            call.note_wait(f"told to wait: {failure.describe(command.error)}")
+            text = "step %s: told to wait for %.1f s"
+            log(_LOG, logging.INFO, text, call.name, command.pause or 0.0)
+            return
         call.note(
             State.RETRYING,
             self.clock.time(),
@@ -525,8 +553,6 @@ class Runner:
             wait=command.seconds,
         )
         self._log_retry(call, command)
-        if command.pause is not None and call.gate is not None:
-            call.gate.pace.pause(self.clock.monotonic(), command.pause)
 
     @staticmethod
     def _log_retry(call: Call, command: Wait) -> None:

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbflow._call import job_link
-from nbflow._core.entry import Used
+from nbflow._core.entry import Used, Waits
 
 if TYPE_CHECKING:
     import threading
@@ -154,6 +154,13 @@ class Scope:
                     saved,
                 )
             )
+
+    def note_wait(self, why: str) -> None:
+        """Tell the ledger what the call waits for; nothing: it goes on."""
+        place = self.place
+        if place is not None:
+            at = place.runner.clock.time()
+            place.note(Waits(place.record, place.flow, self.step, at, why))
 
     def _add(self, usage: Usage) -> None:
         self.worth = usage if self.worth is None else self.worth + usage

@@ -130,6 +130,16 @@ class Called(NamedTuple):
     wait: float = 0.0
 
 
+class Waits(NamedTuple):
+    """A call waits for something outside the run, or goes on: then ``why`` is empty."""
+
+    record: int
+    flow: int
+    step: str
+    at: float
+    why: str
+
+
 class Used(NamedTuple):
     """An attempt of a step reported usage, or a checkpoint saved that usage.
 
@@ -175,7 +185,17 @@ class Closed(NamedTuple):
 
 
 Entry: TypeAlias = (
-    Opened | Resumed | Coded | Listed | Sent | Item | Called | Used | Remark | Closed
+    Opened
+    | Resumed
+    | Coded
+    | Listed
+    | Sent
+    | Item
+    | Called
+    | Waits
+    | Used
+    | Remark
+    | Closed
 )
 
 
@@ -225,6 +245,8 @@ class RunState:
         self.steps: list[dict[str, StepCount]] = []
         #: Why a record failed in a flow, and after how many attempts.
         self.failures: dict[Position, tuple[Failure, int]] = {}
+        #: Records under way that wait for something outside the run, and what for.
+        self.waiting: dict[Position, str] = {}
         self.remarks: list[str] = []
         self.coded: dict[str, Coded] = {}
         #: What it used, and what it would have used without its checkpoints.
@@ -433,6 +455,8 @@ class RunState:
         counts[before] -= 1
         counts[entry.state] += 1
         self.ended = max(self.ended, entry.at)
+        if self.waiting:
+            self.waiting.pop((entry.record, entry.flow), None)
         if entry.checkpoint is not None:
             saved = self._saved[entry.flow]
             place = entry.record * KEY_BYTES
@@ -460,6 +484,13 @@ class RunState:
         if entry.state is not State.CACHED:
             count.attempts += 1
             count.seconds += entry.seconds
+        self.ended = max(self.ended, entry.at)
+
+    def _waits(self, entry: Waits) -> None:
+        if entry.why:
+            self.waiting[entry.record, entry.flow] = entry.why
+        else:
+            self.waiting.pop((entry.record, entry.flow), None)
         self.ended = max(self.ended, entry.at)
 
     def _step(self, flow: int, step: str) -> StepCount:
@@ -500,6 +531,7 @@ class RunState:
         self.state = entry.state
         self.ended = entry.at
         self.stopped = entry.stopped
+        self.waiting.clear()
 
     _TAKE[Opened] = _opened
     _TAKE[Resumed] = _resumed
@@ -508,6 +540,7 @@ class RunState:
     _TAKE[Sent] = _sent
     _TAKE[Item] = _item
     _TAKE[Called] = _called
+    _TAKE[Waits] = _waits
     _TAKE[Used] = _used
     _TAKE[Remark] = _remark
     _TAKE[Closed] = _closed

@@ -95,11 +95,15 @@ class Attempt(Command):
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What one attempt returned or raised, and how long it took in seconds."""
+    """What one attempt returned or raised, and how long it took in seconds.
+
+    ``is_turned_away``: the service let others through meanwhile, so it is no attempt.
+    """
 
     value: object
     error: BaseException | None
     seconds: float
+    is_turned_away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ class Wait(Command):
     """Wait ``seconds`` before the next attempt: number ``number`` failed.
 
     ``spent``: the seconds that the attempt took; ``pause``: the seconds that every
-    call of the throttle must wait.
+    call of the throttle must wait; ``is_attempt``: whether the attempt counts.
     """
 
     number: int
@@ -115,6 +119,7 @@ class Wait(Command):
     seconds: float
     error: BaseException
     pause: float | None = None
+    is_attempt: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +182,21 @@ def _attempts(
             return done, tried.seconds
         if isinstance(error, RunCancelledError):
             return Outcome(State.CANCELLED, None, error, number), tried.seconds
-        if number > policy.retries or not policy.retries_on(error):
+        is_free = tried.is_turned_away and policy.retries > 0
+        is_last = number > policy.retries and not is_free
+        if is_last or not policy.retries_on(error):
             state = State.FAILED
             if isinstance(error, StepTimeoutError):
                 state = State.TIMED_OUT
             return Outcome(state, None, error, number), tried.seconds
+        pause = pauses_throttle(error)
+        if is_free:
+            # Its next turn comes after the pause, in line with everybody else's.
+            yield Wait(number, tried.seconds, 0.0, error, pause, is_attempt=False)
+            number -= 1
+            continue
         delay = policy.delay(number, jitter())
         asked = retry_after(error)
         if asked is not None:
             delay = max(delay, asked)
-        yield Wait(number, tried.seconds, delay, error, pauses_throttle(error))
+        yield Wait(number, tried.seconds, delay, error, pause)

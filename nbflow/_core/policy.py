@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import deque
 from dataclasses import dataclass
@@ -38,8 +39,7 @@ PERMANENT = (
 #: Too Many Requests.
 PASSING_4XX = frozenset({408, 409, 425, 429})
 FORBIDDEN, TOO_MANY_REQUESTS = 403, 429
-_UNAVAILABLE = 503
-_SERVER_ERROR = 500
+_SERVER_ERROR, UNAVAILABLE = 500, 503
 #: Python's own errors of networks and time, not those derived from them.
 _PATIENT = (
     TimeoutError,
@@ -52,6 +52,9 @@ _PATIENT = (
 #: The number of the attempt from which the delay is ``max_delay`` without a look: a
 #: float power overflows near attempt 1000.
 _ANY_FURTHER = 64
+
+#: Seconds that a call takes beside its attempts and the waits between them, at most.
+_GRACE = 60.0
 
 _UNITS = {
     "ms": 0.001,
@@ -112,8 +115,9 @@ class Throttle:
     """At most a number of starts per period; the excess waits.
 
     In any window of one period no more than ``starts`` calls start (a sliding window,
-    so no burst at its edges). Several steps can share one ``Throttle``, and
-    with it the pause that a ``Retry-After`` asks for.
+    so no burst at its edges). Several steps can share one ``Throttle``, and with it the
+    pause that a ``Retry-After`` asks for. It holds for one process: two that run at the
+    same time make twice as many.
 
     Args:
         rate: ``"300/min"``, ``"10/s"``, ``"5/30s"``.
@@ -136,26 +140,29 @@ class Throttle:
 
 
 class Window:
-    """The starts of one throttle's last period, and the pause it is under. Not thread-safe."""
+    """The starts of one throttle's last period. Not thread-safe."""
 
     def __init__(self, starts: int | None, period: float) -> None:
         self._period = period
         self._recent: deque[float] = deque(maxlen=starts)
         self.starts = starts
-        self.paused_until = 0.0
 
-    def reserve(self, now: float) -> float:
-        """Book the next start; returns its time, ``now`` or later."""
-        start = max(now, self.paused_until)
+    def start_of(self, ahead: int) -> float:
+        """When the next may start after ``ahead`` others that start as soon as they may."""
+        if self.starts is None:
+            return 0.0
+        periods, place = divmod(ahead + len(self._recent), self.starts)
+        if not periods:
+            return 0.0
+        # Those that have not started yet count as if they started now.
+        newest = self._recent[-1] if self._recent else 0.0
+        oldest = self._recent[place] if place < len(self._recent) else newest
+        return oldest + periods * self._period
+
+    def start(self, now: float) -> None:
+        """A call starts."""
         if self.starts is not None:
-            if len(self._recent) == self.starts:
-                start = max(start, self._recent[0] + self._period)
-            self._recent.append(start)
-        return start
-
-    def pause(self, until: float) -> None:
-        """Allow no start before ``until``."""
-        self.paused_until = max(self.paused_until, until)
+            self._recent.append(now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +190,14 @@ class Policy:
         if attempt <= _ANY_FURTHER:
             full = min(full, self.retry_delay * self.backoff ** (attempt - 1))
         return full * (0.5 + 0.5 * jitter)
+
+    @property
+    def longest(self) -> float:
+        """Seconds that a call can take; infinite without a timeout, or with a line to wait in."""
+        if self.timeout is None or self.concurrency or self.throttle:
+            return math.inf
+        waits = sum(self.delay(number, 1.0) for number in range(1, self.retries + 1))
+        return (self.retries + 1) * self.timeout + waits + _GRACE
 
     def retries_on(self, error: BaseException) -> bool:
         """Whether the next attempt may pass where this one met ``error``."""
@@ -288,6 +303,6 @@ def pauses_throttle(error: BaseException) -> float | None:
     """The seconds that every call of the throttle has to wait after ``error``, if any."""
     if isinstance(error, RetryAfterError):
         return retry_after(error)
-    if http_status(error) in {TOO_MANY_REQUESTS, _UNAVAILABLE}:
+    if http_status(error) in {TOO_MANY_REQUESTS, UNAVAILABLE}:
         return retry_after(error)
     return None

@@ -300,11 +300,19 @@ def sentence_of(state: RunState, kinds: Counter[tuple[str, str]]) -> str:
     else:
         nothing, took = "nothing to do", f" {duration(state.seconds)}."
     share = _share(state, tally)
+    if state.waiting:
+        parts.append(_waits(state))
     said = ", ".join(parts) or nothing
     cut = ""
     if state.is_cut_short and state.state != "RUNNING":
         cut = " Its iterator was not read to the end."
     return f"{share}{rows}{flows}: {said}.{cut}{took}{spent_of(state)}"
+
+
+def _waits(state: RunState) -> str:
+    """The records that wait, with what most of them wait for."""
+    [(why, _)] = Counter(state.waiting.values()).most_common(1)
+    return f"{len(state.waiting):,} waiting ({short(why)})"
 
 
 def _share(state: RunState, tally: Counter[State]) -> str:

@@ -34,6 +34,7 @@ from nbflow._core.entry import (
     Resumed,
     Sent,
     Used,
+    Waits,
 )
 from nbflow._core.lifecycle import State
 from nbflow._core.usage import Usage
@@ -54,6 +55,7 @@ _TAGS: dict[type, str] = {
     Sent: "sent",
     Item: "item",
     Called: "call",
+    Waits: "waits",
     Used: "used",
     Remark: "remark",
     Closed: "close",
@@ -64,7 +66,7 @@ _STATES = {state.value: state for state in State}
 _PLACES = {"item": (2, 7), "call": (3, 8)}
 _LENGTH = struct.Struct("<I")
 #: Entries about one record, whose first field is its number, and their tags.
-_ABOUT = frozenset({Listed, Item, Called, Used})
+_ABOUT = frozenset({Listed, Item, Called, Waits, Used})
 _ABOUT_TAGS = frozenset(_TAGS[kind] for kind in _ABOUT)
 #: Runs whose spans are remembered.
 _SPANS = 16
@@ -496,6 +498,7 @@ def _entry(line: Line) -> Entry:
             fields[failure] = Failure(*fields[failure])
     elif tag == "open":
         fields[2] = tuple(fields[2])
+        fields[8:] = map(tuple, fields[8:])
     elif tag == "used":
         fields[5] = Usage(*fields[5])
     elif tag == "close":

@@ -47,6 +47,9 @@ class Store(Protocol):
         key is locked only once at a time.
         """
 
+    def holder(self, key: str) -> int | None:
+        """The process that works on ``key``, ``None`` if it is not known."""
+
     def unlock(self, key: str) -> None:
         """Give ``key`` back."""
 
@@ -94,6 +97,9 @@ class MemoryStore:
     def lock(self, key: str) -> bool:  # noqa: ARG002  # there is no other process
         """Always granted: no other process sees this store."""
         return True
+
+    def holder(self, key: str) -> None:
+        """Not another process."""
 
     def unlock(self, key: str) -> None:
         """Nothing to give back."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
-from nbflow._core.policy import FORBIDDEN, http_status, retry_after
+from nbflow._core.policy import FORBIDDEN, http_status, pauses_throttle, retry_after
 from nbflow.errors import StepTimeoutError
-from nbflow.llm.model import AnswerError, Reply, StopError, Tokens
+from nbflow.llm.model import AnswerError, ModelError, Reply, StopError, Tokens
 from nbflow.llm.request_size import RequestSize
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from nbflow.llm.model import Model
     from nbflow.llm.prompt import Prompt
     from nbflow.llm.rate_limit import RateLimiter
+
+E = TypeVar("E", bound=Exception)
 
 #: Seconds for which a request waits for more texts to come with it.
 _MOMENT = 0.05
@@ -141,6 +143,7 @@ class Batcher:
         run: threading.Event | None,
         clock: Clock,
         report: Callable[[Share], None],
+        tell: Callable[[str], None],
     ) -> Category:
         """The answer for one text.
 
@@ -149,6 +152,7 @@ class Batcher:
             run: stands for the run that it belongs to.
             clock: to wait by.
             report: called with the text's share of each request that was made for it.
+            tell: called with what it waits for while the provider is away.
 
         Raises:
             AnswerError: the answer is invalid; the next attempt tells the model why.
@@ -161,7 +165,8 @@ class Batcher:
         question = Question(text, run, complaint, self._size.most)
         self._join([question], clock)
         try:
-            answer = await question.answer
+            with self._limiter.outage.told(tell):
+                answer = await question.answer
         except asyncio.CancelledError:
             question.end()
             raise
@@ -240,7 +245,8 @@ class Batcher:
                 ) from error
 
         try:
-            said = await self._limiter.send(ask, estimate, clock)
+            is_run = any(question.run is not None for question in group)
+            said = await self._limiter.send(ask, estimate, clock, is_patient=is_run)
             reply = _reply(said, self._model.name)
             self._denied = 0
             self._limiter.settle(reply.tokens.input + reply.tokens.output - estimate)
@@ -317,6 +323,9 @@ class Batcher:
             is_hopeless = self._denied >= _DENIED
         if is_hopeless and not isinstance(error, StopError):
             error = _caused(StopError(str(error)), error)
+        if (pause := pauses_throttle(error)) is not None:
+            # The limiter has held everybody back already; the step is not to do it again.
+            error = _caused(ModelError(str(error), None, pause), error)
         if isinstance(error, StopError):
             group = [*group, *self._stop(group, error)]
         elif len(group) > 1 and status in _REFUSED:
@@ -378,6 +387,6 @@ def _share(whole: Tokens, place: int, places: int) -> Share:
     return Share(1 if place == 0 else 0, Tokens(*tokens), whole, places)
 
 
-def _caused(error: StopError, cause: BaseException) -> StopError:
+def _caused(error: E, cause: BaseException) -> E:
     error.__cause__ = cause
     return error

@@ -270,7 +270,8 @@ class _OnLoop:
             run, clock = place.cancelled, place.runner.clock
         else:
             run, clock = None, SESSION.engine.clock
-        asked = self._ask(text, run, clock)
+        tell = scope.note_wait if scope is not None else lambda _: None
+        asked = self._ask(text, run, clock, tell)
         loop = SESSION.machinery.loop
         try:
             if loop.is_current():
@@ -294,11 +295,15 @@ class _OnLoop:
             place.note(Remark(place.runner.clock.time(), text))
 
     async def _ask(
-        self, text: str, run: threading.Event | None, clock: Clock
+        self,
+        text: str,
+        run: threading.Event | None,
+        clock: Clock,
+        tell: Callable[[str], None],
     ) -> Category:
         if self._provider is not None:
             await self._provider.ready()
-        return await self._batcher.ask(text, run, clock, self._report)
+        return await self._batcher.ask(text, run, clock, self._report, tell)
 
     def _report(self, share: Share) -> None:
         whole = SESSION.prices.cost(self._model, Usage(1, *share.whole))

@@ -10,8 +10,10 @@ import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from nbflow._core.congestion import Congestion
 from nbflow._core.policy import TOO_MANY_REQUESTS, http_status, retry_after, seconds
 from nbflow.errors import RetryAfterError, UsageError
+from nbflow.llm.outage import Outage, is_away
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -31,8 +33,6 @@ _PATIENCE = 6
 #: The longest pause, the longest for a pause without a length, and the longest for
 #: headers that say nothing is left; in seconds.
 _LONGEST, _LONGEST_GUESS, _LONGEST_RESET = 600.0, 60.0, 60.0
-#: Answers, for each request that may be under way, after which one more may be.
-_CAREFUL = 4
 _BUSY = frozenset({503, 529})
 
 
@@ -71,15 +71,12 @@ class RateLimiter:
     def __init__(self) -> None:
         self._requests = Bucket()
         self._tokens = Bucket()
+        self._congestion = Congestion(_PATIENCE, trusts=True)
+        #: Whether anybody answers at all.
+        self.outage = Outage()
+        #: Until when the headers of answers say that nothing is left.
+        self._empty_until = 0.0
         self._door = asyncio.Lock()
-        self._paused_until = 0.0
-        #: Pauses since the last answer.
-        self._pauses = 0
-        #: Requests under way, how many there may be after the provider has complained,
-        #: and who waits for a place.
-        self._under_way = 0
-        self._most = float("inf")
-        self._waiting: list[asyncio.Future[None]] = []
 
     def limit(self, rpm: float | None, tpm: float | None) -> None:
         """Set the requests and tokens per minute; ``None`` leaves a limit as it is."""
@@ -87,7 +84,12 @@ class RateLimiter:
         self._tokens.per_minute = tpm or self._tokens.per_minute
 
     async def send(
-        self, request: Callable[[], Awaitable[T]], tokens: int, clock: Clock
+        self,
+        request: Callable[[], Awaitable[T]],
+        tokens: int,
+        clock: Clock,
+        *,
+        is_patient: bool = False,
     ) -> T:
         """Send a request when its turn has come, and again after each pause.
 
@@ -99,101 +101,126 @@ class RateLimiter:
             request: sends it.
             tokens: an estimate of what it will use.
             clock: to wait by.
+            is_patient: whether it waits for a provider that does not answer anybody.
 
         Raises:
             RetryAfterError: the provider only ever says "later".
             Exception: whatever the request raises.
         """
         while True:
-            async with self._turn(tokens, clock):
-                begun = clock.monotonic()
-                try:
+            begun: float | None = None
+            try:
+                async with self._turn(tokens, clock) as begun:
                     reply = await request()
-                except Exception as error:
-                    pause = self._told_to_wait(error)
-                    if pause is None:
-                        raise
-                    self._tokens.settle(-tokens)  # it came to nothing
-                    self._pause(pause, begun, clock, error)
-                    continue
-            self._answered()
-            return reply
+            except Exception as error:
+                if begun is None:
+                    raise
+                now = clock.monotonic()
+                if not self._waits(error, begun, now, is_patient=is_patient):
+                    raise
+                self._tokens.settle(-tokens)  # it came to nothing
+            else:
+                self._congestion.answer()
+                self.outage.end()
+                return reply
 
     def settle(self, tokens: int) -> None:
         """Add the tokens that a request used beyond the estimate; negative if fewer."""
         self._tokens.settle(tokens)
 
     @asynccontextmanager
-    async def _turn(self, tokens: int, clock: Clock) -> AsyncIterator[None]:
-        """A place among the requests under way, once no limit or pause forbids it."""
-        while self._under_way >= self._most:
-            place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(place)
-            try:
-                await place
-            except asyncio.CancelledError:
-                self._let_in()  # the place may have been ours already
-                raise
-        self._under_way += 1
+    async def _turn(self, tokens: int, clock: Clock) -> AsyncIterator[float]:
+        """A request, once no limit or pause forbids it; gives the time when it begins."""
+        # One at a time, each counted when it really starts: after a stall they do not
+        # start together.
+        await self._door.acquire()
+        is_probe = True
         try:
-            # One at a time, each counted when it really starts: after a stall they do
-            # not start together.
-            async with self._door:
-                while (delay := self._delay(now := clock.monotonic())) > 0:
-                    await clock.sleep(delay)
-                self._requests.take(1, now)
-                self._tokens.take(tokens, now)
-            yield
+            while (delay := self._delay(now := clock.monotonic())) > 0:
+                self._check(now)
+                await clock.sleep(delay)
+            self.outage.check(now)
+            self._requests.take(1, now)
+            self._tokens.take(tokens, now)
+            self._congestion.start(now)
+            try:
+                # While nobody gets through, the next one waits for how this one ends.
+                is_probe = self.outage.is_on or self._congestion.is_hopeless
+                if not is_probe:
+                    self._door.release()
+                yield now
+            finally:
+                self._congestion.end(now)
         finally:
-            self._under_way -= 1
-            self._let_in()
+            if is_probe:
+                self._door.release()
+
+    def _check(self, now: float) -> None:
+        """Fail with whoever found out that the provider says nothing but to wait."""
+        pause = self._congestion.paused_until - now
+        if pause > 0 and self._congestion.is_hopeless and not self.outage.is_on:
+            raise _nothing_but("answers nothing but to wait", pause)
 
     def _delay(self, now: float) -> float:
-        return max(
-            self._requests.wait(now), self._tokens.wait(now), self._paused_until - now
+        until = max(
+            self._congestion.start_of(0), self._empty_until, self.outage.probe_at
         )
+        return max(self._requests.wait(now), self._tokens.wait(now), until - now)
 
-    def _let_in(self) -> None:
-        free = self._most - self._under_way
-        while self._waiting and free > 0:
-            place = self._waiting.pop(0)
-            if not place.done():
-                place.set_result(None)
-                free -= 1
+    def _waits(
+        self, error: Exception, begun: float, now: float, *, is_patient: bool
+    ) -> bool:
+        """Whether a request that failed is sent again: it was told to wait, or nobody is there."""
+        pause = self._told_to_wait(error)
+        if pause is not None:
+            return self._refused(error, pause, begun, now, is_patient=is_patient)
+        if is_away(error):
+            return is_patient and self._is_away(error, begun, now)
+        if http_status(error) is not None:
+            self.outage.end()
+        return False
 
     def _told_to_wait(self, error: Exception) -> float | None:
         """The seconds that the provider asks to wait, ``None`` if it says otherwise."""
         asked = retry_after(error)
-        status = http_status(error)
-        is_limit = isinstance(error, RetryAfterError) or status == TOO_MANY_REQUESTS
         if asked is not None:
-            return asked if is_limit or status in _BUSY else None
-        return min(_LONGEST_GUESS, 2.0**self._pauses) if is_limit else None
+            is_told = _is_limit(error) or http_status(error) in _BUSY
+            return asked if is_told else None
+        if not _is_limit(error):
+            return None
+        return min(_LONGEST_GUESS, 2.0**self._congestion.refusals)
 
-    def _pause(
-        self, length: float, begun: float, clock: Clock, error: Exception
-    ) -> None:
-        """Hold all requests, and allow fewer at once afterwards."""
-        # Requests that were under way during an earlier pause only repeat it.
-        if begun >= self._paused_until:
-            self._pauses += 1
-            self._most = max(1.0, min(self._most, self._under_way) // 2)
-        wait = min(length, _LONGEST)
-        self._paused_until = max(self._paused_until, clock.monotonic() + wait)
+    def _refused(
+        self,
+        error: Exception,
+        pause: float,
+        begun: float,
+        now: float,
+        *,
+        is_patient: bool,
+    ) -> bool:
+        """Hold all requests; whether this one goes on waiting."""
+        wait = min(pause, _LONGEST)
+        is_free = self._congestion.refuse(begun, now, wait, is_rate=_is_limit(error))
         said = ""
-        if length > _LONGEST:
-            said = f"asks to wait for {length:.0f} s"
-        elif self._pauses > _PATIENCE:
-            said = "keeps asking to wait"
+        if pause > _LONGEST:
+            said = f"asks to wait for {pause:.0f} s"
+        elif not is_free:
+            if is_patient and not _is_limit(error):
+                return self._is_away(error, begun, now, is_sure=True)
+            said = "answers nothing but to wait"
         if said:
-            raise RetryAfterError(
-                f"the provider {said} ({error})", retry_after=wait
-            ) from error
+            raise _nothing_but(f"{said} ({error})", wait) from error
+        return True
 
-    def _answered(self) -> None:
-        self._pauses = 0
-        self._most += 1 / (_CAREFUL * self._most)
-        self._let_in()
+    def _is_away(
+        self, error: Exception, begun: float, now: float, *, is_sure: bool = False
+    ) -> bool:
+        """Whether the request waits until somebody is there again."""
+        waits = self.outage.fail(error, begun, now, is_sure=is_sure)
+        if waits:
+            self._congestion.hold(now)
+        return waits
 
     def heed(self, headers: Mapping[str, str], now: float, wall: float) -> None:
         """Read how much a provider says is left, and wait for its reset if nothing is.
@@ -207,7 +234,16 @@ class RateLimiter:
         for left, reset in _HEADERS:
             if headers.get(left) == "0":
                 length = min(_until(headers.get(reset, ""), wall), _LONGEST_RESET)
-                self._paused_until = max(self._paused_until, now + length)
+                self._empty_until = max(self._empty_until, now + length)
+
+
+def _nothing_but(said: str, pause: float) -> RetryAfterError:
+    return RetryAfterError(f"the provider {said}", retry_after=pause)
+
+
+def _is_limit(error: Exception) -> bool:
+    """Whether a provider refuses because of too many requests, rather than being busy."""
+    return isinstance(error, RetryAfterError) or http_status(error) == TOO_MANY_REQUESTS
 
 
 #: What is left of a limit, and when it is full again, as OpenAI and Anthropic say it.

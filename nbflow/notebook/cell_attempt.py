@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self, cast
 
 from nbflow._call import job_link, lookup
+from nbflow._call.claim import SILENT, whose
 from nbflow._core.table import duration
 from nbflow._key.log_text import log
 from nbflow.errors import NbflowWarning, StepTimeoutError, StoreError
@@ -162,8 +163,7 @@ class CellAttempt:
             cell.key, cell.why = "", why
         else:
             engine = self._notebook.engine()
-            while not engine.store.lock(cell.key):
-                yield _POLL
+            yield from self._turns(engine)
             self._locked = cell.key
             found = None if self._is_forced() else _look_up(engine, cell)
             if found is not None:
@@ -174,6 +174,16 @@ class CellAttempt:
             self._recording.look_at_inputs()
         cell.state = "running"
         self._recording.start()
+
+    def _turns(self, engine: Engine) -> Iterator[float]:
+        """The waits until no other kernel works on the cell; it is said who does."""
+        begun, waited = engine.clock.time(), 0.0
+        while not engine.store.lock(self._cell.key):
+            if waited <= SILENT < waited + _POLL:
+                who = whose(engine.store, self._cell.key, begun)
+                outputs.say(f"{self._cell.spec.name} waits: {who}.")
+            waited += _POLL
+            yield _POLL
 
     def _forecast(self, why: str | None) -> None:
         """Say what the cell would do, for ``--dry``."""

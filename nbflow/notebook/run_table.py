@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, cast
@@ -22,9 +22,9 @@ from nbflow.notebook.live_table import BEAT, ELSEWHERE, PERIOD, LiveTable
 from nbflow.notebook.table_rows import Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, KeysView, Mapping
 
-    from nbflow._core.entry import Called, Failure
+    from nbflow._core.entry import Called, Failure, Position
     from nbflow._core.sheet import CauseGroup, FlowColumns
     from nbflow._run.inspection import FlowView, Inspection, StepView
     from nbflow._run.run import Run
@@ -121,6 +121,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             len(state.keys),
             len(state.remarks),
             len(sheet.retrying),
+            len(state.waiting),
             state.usage.requests,
             state.saved.requests,
             self.run.is_stopping,
@@ -175,7 +176,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             "idle": state.idle,
             "rows": rows,
             "records": len(state.keys),
-            "counts": _counts(tally, len(sheet.retrying)),
+            "counts": _counts(tally, sheet.retrying.keys(), state.waiting.keys()),
             "rate": rate / flows if rate is not None else None,
             "left": left,
             "cost": state.usage.told_cost,
@@ -314,12 +315,18 @@ def _flows(state: RunState) -> range:
     return range(len(state.flows))
 
 
-def _counts(tally: Mapping[State, int], retrying: int) -> dict[int, int]:
-    """Return the number of rows by the code of their state; those that wait for a retry stand apart."""
-    counts = {CODES[key]: number for key, number in tally.items() if number}
-    if retrying:
-        counts[CODES[State.RETRYING]] = retrying
-        counts[CODES[State.RUNNING]] = tally[State.RUNNING] - retrying
+def _counts(
+    tally: Mapping[State, int],
+    retrying: KeysView[Position],
+    waiting: KeysView[Position],
+) -> dict[int, int]:
+    """Return the number of rows by the code of their state; those under way that wait stand apart."""
+    counts = Counter({CODES[key]: number for key, number in tally.items() if number})
+    passing = {State.RETRYING: len(retrying - waiting), State.WAITING: len(waiting)}
+    for state, number in passing.items():
+        if number:
+            counts[CODES[state]] = number
+            counts[CODES[State.RUNNING]] -= number
     return counts
 
 

@@ -170,9 +170,11 @@ def _codes(state: RunState, sheet: Sheet, flows: list[int]) -> Codes:
     columns_of_codes = [np.frombuffer(state.codes(flow), np.uint8) for flow in flows]
     codes = _side_by_side(columns_of_codes, len(state.keys))
     columns = {flow: column for column, flow in enumerate(flows)}
-    for record, flow in sheet.retrying:
-        if flow in columns:
-            codes[record, columns[flow]] = CODES[State.RETRYING]
+    passing = ((sheet.retrying, State.RETRYING), (state.waiting, State.WAITING))
+    for places, passes in passing:
+        for record, flow in places:
+            if flow in columns:
+                codes[record, columns[flow]] = CODES[passes]
     return codes
 
 
@@ -355,6 +357,8 @@ def row_of(
     if place in sheet.retrying:
         code = CODES[State.RETRYING]
         message = _message(sheet.retrying[place][1])
+    if place in state.waiting:
+        code, message = CODES[State.WAITING], short(state.waiting[place], _MESSAGE)
     if place in state.failures:
         message = _message(state.failures[place][0])
     words: str | None = None

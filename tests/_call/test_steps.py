@@ -415,11 +415,24 @@ def test_retry_after_pauses_every_call_of_the_throttle(nb):
         return nb.engine.clock.monotonic()
 
     assert limited(1) - seen[0] >= 60
-    nb.engine.machinery.gates.gate(limited.policy).pace.pause(
-        nb.engine.clock.monotonic(), 30
-    )
-    before = nb.engine.clock.monotonic()
-    assert neighbour(1) - before >= 29.9
+
+
+def test_a_pause_is_one_of_all_steps_that_name_the_throttle(nb):
+    throttle = nf.Throttle("1000/s")
+    refused = []
+
+    @nf.step(throttle=throttle, retries=0)
+    def limited(x):
+        refused.append(nb.engine.clock.monotonic())
+        raise nf.RetryAfterError(retry_after=60)
+
+    @nf.step(throttle=throttle)
+    def neighbour(x):
+        return nb.engine.clock.monotonic()
+
+    with pytest.raises(nf.StepError):
+        limited(1)
+    assert neighbour(1) - refused[0] >= 60
 
 
 def test_a_throttle_spreads_starts(nb):

@@ -124,3 +124,26 @@ def test_a_note_carries_the_outcome():
         command = steps.send(reply)
     assert isinstance(command, Note)
     assert command.outcome is HIT
+
+
+def test_who_is_turned_away_waits_its_turn_without_an_attempt():
+    refused = Tried(None, nf.RetryAfterError(retry_after=9), 1.0, is_turned_away=True)
+    steps = life_of_call(Policy(retries=1), lambda: 0.5)
+    for reply in (None, None, None):
+        command = steps.send(reply)
+    for _ in range(20):
+        assert command == Attempt(1)
+        wait = steps.send(refused)
+        assert (wait.seconds, wait.pause, wait.is_attempt) == (0.0, 9, False)
+        command = steps.send(None)
+    assert isinstance(steps.send(ok()), Save)
+    assert drive(steps, {})[1].attempts == 1
+
+
+def test_who_is_turned_away_and_may_not_retry_has_failed():
+    refused = Tried(None, nf.RetryAfterError(retry_after=9), 1.0, is_turned_away=True)
+    seen, outcome = drive(
+        life_of_call(Policy(retries=0), lambda: 0.5), {Attempt: [refused]}
+    )
+    assert seen.count("Attempt") == 1
+    assert outcome.state is State.FAILED

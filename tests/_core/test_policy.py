@@ -116,16 +116,27 @@ def test_only_being_turned_away_pauses_the_throttle():
 
 
 def test_no_window_of_one_period_holds_more_starts_than_allowed():
+    window, now, starts = Window(3, 10.0), 100.0, []
+    for _ in range(8):
+        now = max(now, window.start_of(0))
+        window.start(now)
+        starts.append(now)
+    assert starts == [100, 100, 100, 110, 110, 110, 120, 120]
+
+
+def test_whoever_is_in_line_knows_when_its_turn_may_come():
     window = Window(3, 10.0)
-    starts = [window.reserve(0.0) for _ in range(8)]
-    assert starts == [0, 0, 0, 10, 10, 10, 20, 20]
+    for now in (100.0, 101.0, 102.0):
+        window.start(now)
+    found = [window.start_of(ahead) for ahead in range(7)]
+    assert found == [110, 111, 112, 120, 121, 122, 130]
 
 
-def test_a_pause_holds_every_start():
-    window = Window(None, 0.0)
-    window.pause(5.0)
-    assert window.reserve(1.0) == 5.0
-    assert window.reserve(6.0) == 6.0
+def test_who_only_asks_when_takes_no_start_from_anybody():
+    window = Window(2, 10.0)
+    for ahead in range(100):
+        window.start_of(ahead)
+    assert window.start_of(1) <= 0
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from nbflow._core.entry import (
     Opened,
     Resumed,
     Sent,
+    Waits,
     fold,
 )
 from nbflow._core.lifecycle import State
@@ -144,3 +145,13 @@ def test_what_somebody_raised_to_be_read_is_read():
 )
 def test_a_duration_is_said_in_the_unit_that_it_is_rounded_to(seconds, words):
     assert duration(seconds) == words
+
+
+def test_a_run_says_what_its_records_wait_for_until_they_go_on():
+    running = [Item(record, 0, State.RUNNING, 2.0) for record in range(3)]
+    away = [Waits(record, 0, "ask", 2.0, "nobody answers") for record in range(2)]
+    assert said(run(*running, *away, records=3)) == (
+        "0 of 3: 2 waiting (nobody answers)."
+    )
+    on = [Waits(0, 0, "ask", 3.0, ""), Item(1, 0, State.COMPLETED, 3.0)]
+    assert said(run(*running, *away, *on, records=3)) == "1 of 3: 1 completed."

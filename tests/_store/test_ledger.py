@@ -16,6 +16,7 @@ from nbflow._core.entry import (
     Remark,
     Resumed,
     Sent,
+    Waits,
     fold,
 )
 from nbflow._core.lifecycle import State
@@ -30,6 +31,7 @@ ENTRIES = [
     Listed(1, "y", 2),
     Item(0, 0, State.RUNNING, 2.0),
     Called(0, 0, "label", State.RETRYING, 2.5, 0.5, 1, None, FAILED, 0.25),
+    Waits(0, 0, "label", 2.5, "process 7 works on it"),
     Called(0, 0, "label", State.COMPLETED, 3.0, 0.5, 2, "ab" * 20),
     Item(0, 0, State.COMPLETED, 3.0, 1.0, "cd" * 20, 2),
     Item(1, 1, State.FAILED, 3.0, 1.0, None, 1, FAILED),

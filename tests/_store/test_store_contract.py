@@ -264,6 +264,9 @@ def test_a_lock_excludes_another_process_and_dies_with_it(disk, path):
     assert process.stdout.readline() == "True\n"
     assert not disk.lock(key("a"))
     assert disk.lock(key("b"))
+    if sys.platform == "linux":
+        assert disk.holder(key("a")) == process.pid
+    assert disk.holder(key("c")) is None
     process.kill()
     process.wait()
     assert disk.lock(key("a"))

@@ -223,7 +223,7 @@ class ChatServer(ThreadingHTTPServer):
 
     ``faults``: what the first requests meet, one each, ``None`` for a good answer;
     ``always``: what all others meet. ``allow``: so many requests a window of so many
-    seconds, 429 beyond."""
+    seconds, 429 beyond; ``says_left``: its answers say how many are left."""
 
     daemon_threads = True
     request_queue_size = 512
@@ -232,6 +232,7 @@ class ChatServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
         self.faults, self.always, self.headers, self.allow = [], None, {}, None
+        self.says_left = False
         self.requests, self.keys, self.answered, self.seconds = [], [], 0, 0.0
         self.under_way = self.most_under_way = 0
         self.hanging, self.gone, self.ended = (
@@ -259,14 +260,22 @@ class ChatServer(ThreadingHTTPServer):
                 most, window = self.allow
                 now = time.monotonic()
                 self._starts = [start for start in self._starts if start > now - window]
-                if len(self._starts) >= most:
+                is_full = len(self._starts) >= most
+                if not is_full:
+                    self._starts.append(now)
+                if self.says_left:
+                    self.headers = {
+                        "x-ratelimit-remaining-requests": str(most - len(self._starts)),
+                        "x-ratelimit-reset-requests": f"{window:g}s",
+                    }
+                if is_full:
                     return error(
                         429,
                         "slow down",
                         "rate_limit_exceeded",
                         retry_after=f"{window:g}",
+                        **self.headers,
                     )
-                self._starts.append(now)
             return self.faults.pop(0) if self.faults else self.always
 
     @property

@@ -15,6 +15,13 @@ def tally(run):
     }
 
 
+#: Headers that say that nothing is left.
+EMPTY = {
+    "x-ratelimit-remaining-requests": "0",
+    "x-ratelimit-reset-requests": "200ms",
+}
+
+
 class Paused:
     """A clock that moves when somebody waits, and remembers for how long."""
 
@@ -201,7 +208,7 @@ def test_the_headers_of_good_answers_are_heeded(nb, server, categorizer):
     }
     categorizer()("one")
     way = limiter_of("openai-chat", server.url)
-    assert way._paused_until > nb.engine.clock.monotonic() + 5
+    assert way._delay(nb.engine.clock.monotonic()) > 5
 
 
 def test_three_hundred_rows_against_a_limit_are_three_hundred_requests(
@@ -230,6 +237,52 @@ def test_without_a_limit_of_ones_own_what_is_refused_is_asked_again_and_none_is_
     assert tally(run) == {"COMPLETED": 300}
     assert server.answered == 300
     assert len(server.requests) == 314
+
+
+@pytest.mark.parametrize("says_left", [False, True])
+def test_a_limit_that_nobody_named_is_found_out(server, categorizer, says_left):
+    """Forty a second, whether headers say how many are left or not: a crowd is refused once, then few are."""
+    server.allow, server.says_left = (20, 0.5), says_left
+    run = categorizer(concurrency=32, retries=0).map(
+        [f"text {number}" for number in range(200)]
+    )
+    assert tally(run) == {"COMPLETED": 200}
+    assert len(server.requests) < 200 + 70
+
+
+def test_a_limiter_without_any_burst_leaves_no_text_behind(server, categorizer):
+    """Two requests within the twentieth of a second are one too many."""
+    server.allow = 1, 0.05
+    run = categorizer(concurrency=32, retries=0).map(
+        [f"text {number}" for number in range(60)]
+    )
+    assert tally(run) == {"COMPLETED": 60}
+    assert len(server.requests) < 60 + 31 + 25
+
+
+@pytest.mark.parametrize("headers", [{}, EMPTY])
+def test_a_provider_that_only_says_wait_fails_all_and_is_asked_a_few_times(
+    server, categorizer, headers
+):
+    server.always = chat.error(429, "slow down", retry_after="0.2", **headers)
+    run = categorizer(retries=1).map([f"text {number}" for number in range(30)])
+    assert tally(run) == {"FAILED": 30}
+    assert len(server.requests) < 30 + 6 + 15
+
+
+def test_a_refusal_with_headers_counts_as_one_without():
+    """The headers of a refusal are read before the refusal is."""
+    way, clock = RateLimiter(), Paused()
+
+    async def request():
+        way.heed(EMPTY, clock.now, 0.0)
+        raise limited(1.0)
+
+    import asyncio
+
+    with pytest.raises(nf.RetryAfterError, match="nothing but to wait"):
+        asyncio.run(way.send(request, 100, clock))
+    assert sum(clock.waits) == pytest.approx(6, abs=0.5)
 
 
 def test_a_limit_is_shared_by_all_steps_of_the_provider(nb, server, categorizer):

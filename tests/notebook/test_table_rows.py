@@ -6,7 +6,9 @@ import io
 import pytest
 
 import nbflow as nf
+from nbflow._core.entry import Item, Listed, Opened, RunState, Waits
 from nbflow._core.lifecycle import State
+from nbflow._core.sheet import STATES, Sheet
 from nbflow.notebook import table_rows
 from nbflow.notebook.table_rows import Query
 
@@ -199,3 +201,21 @@ def test_nor_is_what_a_spreadsheet_with_another_separator_takes_for_one(text, ha
 )
 def test_a_harmless_cell_stays_as_it_is(text):
     assert table_rows.harmless(text) == text
+
+
+def test_a_record_that_waits_says_what_for():
+    state, sheet = RunState(), Sheet()
+    for entry in (
+        Opened("1", "e", ("triage",), 100.0, "records"),
+        Listed(0, "a"),
+        Listed(1, "b"),
+        Item(0, 0, State.COMPLETED, 101.0),
+        Item(1, 0, State.RUNNING, 101.0),
+        Waits(1, 0, "ask", 102.0, "process 4711 works on it"),
+    ):
+        state.apply(entry)
+        sheet.apply(entry)
+    waiting = Query(states=(State.WAITING,))
+    assert table_rows.rows_of(state, sheet, waiting, 103.0).tolist() == [1]
+    row = table_rows.row_of(state, sheet, 1)
+    assert (STATES[row[3]], row[8]) == (State.WAITING, "process 4711 works on it")

@@ -150,6 +150,11 @@ class DiskStore:
         _, _, locks = self._parts or self._opened()
         return locks is None or locks.lock(key)
 
+    def holder(self, key: str) -> int | None:
+        """The process that works on ``key``."""
+        _, _, locks = self._parts or self._opened()
+        return locks.holder(key) if locks is not None else None
+
     def unlock(self, key: str) -> None:
         """Give ``key`` back."""
         _, _, locks = self._parts or self._opened()

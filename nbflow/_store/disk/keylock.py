@@ -9,6 +9,8 @@ import contextlib
 import errno
 import fcntl
 import os
+import struct
+import sys
 from typing import TYPE_CHECKING, ClassVar
 
 from nbflow._store.folder import file_id, open_private, refusal
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KeyLocks"]
 
+#: ``struct flock`` of 64-bit Linux: type, whence, start, length, process; padded.
+_FLOCK = struct.Struct("hhqqi4x")
 _HELD_ELSEWHERE = (errno.EACCES, errno.EAGAIN)
 
 
@@ -57,10 +61,8 @@ class KeyLocks:
 
     def lock(self, key: str) -> bool:
         """Take the byte of ``key`` if no other process has it."""
-        # 62 bits of the key: an offset must not be negative.
-        place = int(key[:16], 16) >> 2
         try:
-            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(key))
         except OSError as error:
             if error.errno in _HELD_ELSEWHERE:
                 return False
@@ -70,4 +72,20 @@ class KeyLocks:
     def unlock(self, key: str) -> None:
         """Give it back."""
         with contextlib.suppress(OSError):
-            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, int(key[:16], 16) >> 2)
+            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _place(key))
+
+    def holder(self, key: str) -> int | None:
+        """The process that has the byte of ``key``; ``None`` if the system does not say."""
+        if not sys.platform.startswith("linux"):
+            return None
+        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _place(key), 1, 0)
+        with contextlib.suppress(OSError):
+            kind, *_, pid = _FLOCK.unpack(fcntl.fcntl(self._fd, fcntl.F_GETLK, asked))
+            if kind != fcntl.F_UNLCK and pid > 0:  # 0 in a container: somebody outside
+                return int(pid)
+        return None
+
+
+def _place(key: str) -> int:
+    """62 bits of the key: an offset must not be negative."""
+    return int(key[:16], 16) >> 2
