@@ -98,6 +98,8 @@ class CellRecording:
         self._notebook.forced.discard(cell.spec.name)
         cell.seconds = time.perf_counter() - self._begun
         cell.state = "ran"
+        if self._recorder.error:
+            cell.key, cell.why = "", f"it shows an error ({self._recorder.error})"
         if not cell.key:
             outputs.say(f"{cell.spec.name}: ran, and is not saved: {cell.why}.")
             return

@@ -47,11 +47,13 @@ class Recorder:
     Attributes:
         shown: what was shown, in order.
         is_whole: whether everything was kept.
+        error: the name of an exception that was shown and not raised; empty if none was.
     """
 
     def __init__(self, shell: Shell) -> None:
         self.shown: list[Shown] = []
         self.is_whole = True
+        self.error = ""
         self._shell = shell
         self._size = 0
         self._clears = False
@@ -72,6 +74,8 @@ class Recorder:
         self._wrap(self._shell.display_pub, "publish", self._published)
         self._wrap(self._shell.display_pub, "clear_output", self._cleared)
         self._wrap(self._shell.displayhook, "write_format_data", self._formatted)
+        if hasattr(self._shell, "_showtraceback"):
+            self._wrap(self._shell, "_showtraceback", self._raised)
 
     def _wrap(self, owner: object, name: str, noted: Callable[..., None]) -> None:
         """Have ``noted`` called before a method of one object, with the same arguments."""
@@ -138,6 +142,9 @@ class Recorder:
     def _formatted(self, data: MimeBundle, metadata: MimeBundle | None = None) -> None:
         kept = _without_widget(data)
         self._take({"result": kept, "metadata": metadata or {}}, _size_of(kept))
+
+    def _raised(self, kind: type[BaseException], *_: object) -> None:
+        self.error = kind.__name__
 
     def _cleared(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002  # as IPython has it
         self._clears = True
