@@ -68,8 +68,9 @@ class CellAttempt:
         self._deadline: asyncio.Timeout | None = None
 
     def show(self, value: object) -> None:
-        """Show the value of an expression as IPython does."""
-        sys.displayhook(value)
+        """Show the value of an expression as IPython does; on a hit, what was shown is shown again."""
+        if self.live:
+            sys.displayhook(value)
 
     # Around the statements.
 

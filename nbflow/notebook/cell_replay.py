@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nbflow._call import job_link
-from nbflow._core.table import duration
+from nbflow._core.table import duration, short
+from nbflow._key.setting_up import left_out
 from nbflow._run.wall_time import wall_time
 from nbflow._store import codec
 from nbflow.errors import CodecError
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     from nbflow.notebook.shared_objects import Encoded
     from nbflow.notebook.shell import Shell
     from nbflow.notebook.step_cell import StepCell
+
+
+#: Packages whose functions draw, log or wait, where they do not set up.
+_KNOWN = frozenset(
+    ("matplotlib", "seaborn", "plotly", "IPython", "logging", "time", "gc", "nbflow")
+)
 
 
 class CellReplay:
@@ -89,8 +96,17 @@ class CellReplay:
         job_link.tell_replayed(cell.spec.name)
         outputs.say(
             f"{cell.spec.name}: cached {wall_time(head.saved_at)},"
-            f" saved {duration(head.seconds)}"
+            f" saved {duration(head.seconds)}{self._left_out()}"
         )
+
+    def _left_out(self) -> str:
+        """Say which calls on modules, that may have set something up, a hit did not repeat."""
+        calls = [
+            f"`{short(call, 60)}`"
+            for root, call in left_out(self._cell.body, self._cell.modules)
+            if _package(self._space.get(root)) not in _KNOWN
+        ]
+        return f"; not repeated: {', '.join(calls)}" if calls else ""
 
     def undo(self) -> None:
         """Bind the names as they were before, for the cell to run after all."""
@@ -125,3 +141,8 @@ class CellReplay:
             return
         self._replaced.setdefault(name, self._space.get(name, NOWHERE))
         self._space[name] = value
+
+
+def _package(value: object) -> str:
+    name = getattr(value, "__module__", None) or getattr(value, "__name__", "")
+    return str(name).partition(".")[0]

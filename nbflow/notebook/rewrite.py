@@ -10,11 +10,13 @@ import inspect
 import re
 import shlex
 from dataclasses import dataclass
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 from nbflow._core.policy import Policy, seconds
 from nbflow._key import cell_names
 from nbflow._key.kinds import is_module
+from nbflow._key.origin import is_users
 from nbflow.errors import UsageError
 from nbflow.notebook.document import STEP_LINE
 
@@ -238,7 +240,7 @@ class Rebuild(ast.NodeTransformer):
         assert isinstance(loop, ast.For)
         block = loop.body[0]
         assert isinstance(block, ast.With)
-        statements = _guarded(self._shown(body), modules(body, self._space))
+        statements = _guarded(body, self._shown(body), modules(body, self._space))
         if statements:
             block.body = statements
         if is_async:
@@ -304,29 +306,42 @@ def _sets_up(node: ast.stmt) -> bool:
 
 
 def modules(body: list[ast.stmt], space: Mapping[str, object]) -> frozenset[str]:
-    """Return the names of modules that a cell can see: the notebook's, and those that it imports."""
+    """Return the names of modules, and of what comes from them, that a cell can see: the notebook's, and those that it imports."""
     # A copy, as other threads may bind names meanwhile.
     items = list(space.items())
-    names = {name for name, value in items if is_module(value)}
+    names = {name for name, value in items if is_module(value) or _is_librarys(value)}
     for node in body:
-        if isinstance(node, ast.Import):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
             names.update(cell_names.defined_by(node))
     return frozenset(names)
 
 
-def _guarded(body: list[ast.stmt], names: frozenset[str]) -> list[ast.stmt]:
-    """Put ``if __nbflow__.live:`` before what a hit does not run."""
+def _is_librarys(value: object) -> bool:
+    """Return whether a value is a class or function of a library."""
+    return isinstance(value, (FunctionType, type)) and not is_users(value)
+
+
+def _guarded(
+    body: list[ast.stmt], shown: list[ast.stmt], names: frozenset[str]
+) -> list[ast.stmt]:
+    """Put ``if __nbflow__.live:`` before what a hit does not run.
+
+    Args:
+        body: the statements as they are written.
+        shown: the same, as they run.
+        names: of modules.
+    """
     found: list[ast.stmt] = []
     open_block: ast.If | None = None
-    for part in body:
+    for part, run in zip(body, shown, strict=True):
         if cell_names.is_definition(part, names) or _sets_up(part):
-            found.append(part)
+            found.append(run)
             open_block = None
         elif open_block is not None:
-            open_block.body.append(part)
+            open_block.body.append(run)
         else:
             open_block = ast.copy_location(ast.If(_attribute("live"), [], []), part)
             ast.fix_missing_locations(open_block)
-            open_block.body.append(part)
+            open_block.body.append(run)
             found.append(open_block)
     return found

@@ -450,3 +450,19 @@ def test_texts_of_several_lines_stay_as_they_are(tmp_path):
     text = translation.module(document, "x.ipynb", "x")
     assert 'A = """a\n   \nb"""\n' in text
     assert '_script.show("""a\n   \nb""".upper())  # shown\n' in text
+
+
+def test_what_a_step_cell_sets_up_is_set_up_by_a_module_that_finds_it(tmp_path):
+    notebook = write(
+        tmp_path / "n.ipynb",
+        "import sys\nimport matplotlib.pyplot as plt\nimport numpy as np",
+        "#| step: set -> c\nc = 1\nplt.rcParams['font.size'] = 7\nsys.setrecursionlimit(4321)\nnp.seterr(all='ignore')",
+        "print(plt.rcParams['font.size'], sys.getrecursionlimit(), np.geterr()['divide'])",
+    )
+    folder = nf.export(notebook, "python").folder
+    first = command("python", "n_job.py", cwd=folder)
+    again = command("python", "n_job.py", cwd=folder)
+    assert first.stdout.endswith("7.0 4321 ignore\n"), first.stderr
+    said, shown = again.stdout.splitlines(), first.stdout.splitlines()
+    assert said[1].startswith("set: cached")
+    assert [said[0], *said[2:]] == shown
