@@ -51,6 +51,8 @@ _FACTORIES = frozenset(
         "IntFlag",
     )
 )
+
+
 @dataclass(slots=True)
 class Reach:
     """What a cell needs and leaves behind.

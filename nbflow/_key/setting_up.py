@@ -83,17 +83,9 @@ def _arguments_act(call: ast.Call) -> bool:
     return any(map(acts, [*call.args, *(word.value for word in call.keywords)]))
 
 
-def seeds(tree: ast.AST) -> bool:
-    """Return whether a call in some code sets a random generator to a fixed state, by its name."""
-    for part in ast.walk(tree):
-        if isinstance(part, ast.Call) and (part.args or part.keywords):
-            name = last_name(part.func)
-            if "seed" in name.lower() or name in ("setstate", "set_state"):
-                return True
-    return False
-
-
-def left_out(body: list[ast.stmt], modules: frozenset[str]) -> Iterator[tuple[str, str]]:
+def left_out(
+    body: list[ast.stmt], modules: frozenset[str]
+) -> Iterator[tuple[str, str]]:
     """Yield what a hit does not repeat and may have set up: the name of a module, and the call on it."""
     for node in body:
         call = node.value if isinstance(node, ast.Expr) else None

@@ -167,7 +167,9 @@ class CellAttempt:
                 yield _POLL
             self._locked = cell.key
             found = None if self._is_forced() else _look_up(engine, cell)
-            if found is not None:
+            if found is not None and not self._notebook.draws_anew(
+                found[1].get("drawn", {})
+            ):
                 self.live = False
                 self._replay = CellReplay(self._notebook.shell, cell, *found)
                 self._replay.begin()

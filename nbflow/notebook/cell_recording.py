@@ -14,13 +14,14 @@ from nbflow._key.kinds import is_module
 from nbflow._key.secret import KNOWN
 from nbflow._store import checkpoint, codec
 from nbflow.errors import CodecError, NbflowWarning, StoreError, UsageError
-from nbflow.notebook import outputs, shared_objects
+from nbflow.notebook import generators, outputs, shared_objects
 from nbflow.notebook.step_cell import HISTORY, NOWHERE, digest_of, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nbflow._call.engine import Engine
+    from nbflow.notebook.generators import Drawn
     from nbflow.notebook.outputs import Shown
     from nbflow.notebook.step_cell import Notebook, StepCell
 
@@ -33,11 +34,13 @@ class CellContent(shared_objects.SavedObjects):
         gone: names that it deleted.
         modules: modules that it imported where a hit does not run the import.
         shown: what it showed, in order.
+        drawn: the random generators of the kernel that it drew from or seeded.
     """
 
     gone: list[str]
     modules: dict[str, str]
     shown: list[Shown]
+    drawn: NotRequired[dict[str, Drawn]]
 
 
 @final
@@ -67,6 +70,8 @@ class CellRecording:
         self._before: dict[str, bytes] = {}
         #: What the names that its functions rebind were bound to before.
         self._bound: dict[str, object] = {}
+        #: The states of the kernel's random generators before.
+        self._states: generators.States = {}
 
     def look_at_inputs(self) -> None:
         """Note what the cell is given, to tell afterwards what it changed."""
@@ -78,6 +83,7 @@ class CellRecording:
             if found is not None:
                 self._before[name] = found
         self._bound = {name: space.get(name, NOWHERE) for name in cell.rebinds}
+        self._states = generators.states()
 
     def start(self) -> None:
         """Begin to take down what the cell shows."""
@@ -241,6 +247,7 @@ class CellRecording:
             "gone": [name for name in cell.reach.deletes if name not in space],
             "modules": modules,
             "shown": KNOWN.masked(self._recorder.shown),
+            "drawn": generators.drawn(self._states, cell.body),
         }
         data = self._dump(content, self._given)
         engine.store.put(cell.key, data)

@@ -12,7 +12,7 @@ from nbflow._key.setting_up import left_out
 from nbflow._run.wall_time import wall_time
 from nbflow._store import codec
 from nbflow.errors import CodecError
-from nbflow.notebook import outputs, shared_objects
+from nbflow.notebook import generators, outputs, shared_objects
 from nbflow.notebook.step_cell import NOWHERE
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class CellReplay:
         self._late: dict[str, Exception] = {}
         #: What the names that it binds were bound to before.
         self._replaced: dict[str, object] = {}
+        #: The random generators that the cell would leave as it did then.
+        self._drawn = generators.fitting(content.get("drawn", {}), generators.states())
 
     def begin(self) -> None:
         """Bind every output that can be made without the definitions of the cell."""
@@ -88,6 +90,7 @@ class CellReplay:
         objects.change(self._space)
         for name in content["gone"]:
             self._space.pop(name, None)
+        generators.go_on(self._drawn)
         outputs.replay(self._shell, content["shown"])
         cell.state = "cached"
         cell.saved_at = head.saved_at

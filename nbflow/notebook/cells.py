@@ -17,8 +17,10 @@ save)::
 
 from __future__ import annotations
 
+import ast
 import itertools
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,6 @@ from nbflow.notebook.rewrite import NAME, Rebuild, mark
 from nbflow.notebook.step_cell import Notebook, StepCell
 
 if TYPE_CHECKING:
-    import ast
     from collections.abc import Callable, Iterator
 
     from nbflow._call.engine import Engine
@@ -59,8 +60,16 @@ def install(shell: Shell, engine: Callable[[], Engine]) -> Notebook:
     notebook = _KERNEL.notebook = Notebook(shell, engine)
     shell.input_transformers_cleanup.append(mark)
     shell.ast_transformers.append(
-        Rebuild(lambda: str(shell.ast_node_interactivity), keep, shell.user_ns)
+        Rebuild(
+            lambda: str(shell.ast_node_interactivity),
+            keep,
+            shell.user_ns,
+            notebook.look_at,
+        )
     )
+    for source in shell.user_ns.get("In", ()):  # this cell, and those before
+        with suppress(SyntaxError):  # magics
+            notebook.look_at(ast.parse(source))
     shell.user_ns_hidden[NAME] = None
     outputs.guard(shell)
     return notebook

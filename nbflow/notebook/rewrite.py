@@ -201,6 +201,7 @@ class Rebuild(ast.NodeTransformer):
         keep: takes a cell's first line and statements, and returns the number under
             which `enter` finds them.
         space: the notebook's names.
+        look: is shown each cell, whatever it is.
     """
 
     def __init__(
@@ -208,14 +209,17 @@ class Rebuild(ast.NodeTransformer):
         interactivity: Callable[[], str],
         keep: Callable[[Spec, list[ast.stmt]], int],
         space: Mapping[str, object],
+        look: Callable[[ast.Module], None],
     ) -> None:
         self._interactivity = interactivity
+        self._look = look
         self._keep = keep
         self._space = space
 
     # The name that ast asks for.
     def visit_Module(self, node: ast.Module) -> ast.Module:
         """Put the statements of a step cell into the loop and the ``with`` around them."""
+        self._look(node)
         text = _mark_of(node.body[0]) if node.body else None
         if text is None:
             return node
@@ -306,7 +310,7 @@ def _sets_up(node: ast.stmt) -> bool:
 
 
 def modules(body: list[ast.stmt], space: Mapping[str, object]) -> frozenset[str]:
-    """Return the names of modules, and of what comes from them, that a cell can see: the notebook's, and those that it imports."""
+    """Return the names of modules that a cell can see, and of what comes from them: the notebook's and its own."""
     # A copy, as other threads may bind names meanwhile.
     items = list(space.items())
     names = {name for name, value in items if is_module(value) or _is_librarys(value)}
