@@ -293,9 +293,10 @@ def _followed(
         return None
     content = cast("CellContent", first.value)
     # The inputs are as the cell left them: nothing is changed in place again, and the
-    # alias has the outputs that share objects with them.
+    # alias has what the outputs share with them.
     content["whole"] = []
     content["together"] = found.get("together")
+    content["axes"] = found.get("axes", [])
     return first, content
 
 

@@ -14,7 +14,7 @@ from nbflow._key.kinds import is_module
 from nbflow._key.secret import KNOWN
 from nbflow._store import checkpoint, codec
 from nbflow.errors import CodecError, NbflowWarning, StoreError, UsageError
-from nbflow.notebook import generators, outputs, shared_objects
+from nbflow.notebook import generators, outputs, shared_axes, shared_objects
 from nbflow.notebook.step_cell import HISTORY, NOWHERE, digest_of, value_at
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nbflow._call.engine import Engine
     from nbflow.notebook.generators import Drawn
     from nbflow.notebook.outputs import Shown
+    from nbflow.notebook.shared_axes import Group
     from nbflow.notebook.step_cell import Notebook, StepCell
 
 
@@ -35,12 +36,14 @@ class CellContent(shared_objects.SavedObjects):
         modules: modules that it imported where a hit does not run the import.
         shown: what it showed, in order.
         drawn: the random generators of the kernel that it drew from or seeded.
+        axes: the indexes of pandas that its outputs and inputs hold together.
     """
 
     gone: list[str]
     modules: dict[str, str]
     shown: list[Shown]
     drawn: NotRequired[dict[str, Drawn]]
+    axes: NotRequired[list[Group]]
 
 
 @final
@@ -50,10 +53,12 @@ class CellAlias(TypedDict):
     Attributes:
         same_as: the key under which the cell is saved.
         together: the outputs that share objects, with the inputs as they are now.
+        axes: the indexes that outputs hold together with the inputs as they are now.
     """
 
     same_as: str
     together: NotRequired[bytes]
+    axes: NotRequired[list[Group]]
 
 
 class CellRecording:
@@ -72,6 +77,7 @@ class CellRecording:
         self._bound: dict[str, object] = {}
         #: The states of the kernel's random generators before.
         self._states: generators.States = {}
+        self._axes: shared_axes.Axes = {}
 
     def look_at_inputs(self) -> None:
         """Note what the cell is given, to tell afterwards what it changed."""
@@ -84,6 +90,7 @@ class CellRecording:
                 self._before[name] = found
         self._bound = {name: space.get(name, NOWHERE) for name in cell.rebinds}
         self._states = generators.states()
+        self._axes = shared_axes.axes_of(cell.inputs)
 
     def start(self) -> None:
         """Begin to take down what the cell shows."""
@@ -248,6 +255,7 @@ class CellRecording:
             "modules": modules,
             "shown": KNOWN.masked(self._recorder.shown),
             "drawn": generators.drawn(self._states, cell.body),
+            "axes": shared_axes.saved(names, self._inputs(changed), self._axes),
         }
         data = self._dump(content, self._given)
         engine.store.put(cell.key, data)
@@ -257,10 +265,15 @@ class CellRecording:
                 for name, value in names.items()
                 if name not in kept["names"]
             }
-            self._put_alias(engine, shared)
+            self._put_alias(engine, names, shared)
         return len(data)
 
-    def _put_alias(self, engine: Engine, shared: dict[str, object]) -> None:
+    def _inputs(self, changed: list[str]) -> dict[str, object]:
+        return {name: value for name, value in self._cell.inputs if name in changed}
+
+    def _put_alias(
+        self, engine: Engine, names: dict[str, object], shared: dict[str, object]
+    ) -> None:
         """Let the cell, run again on what it left behind, be found: it changed its inputs itself."""
         cell, space = self._cell, self._notebook.shell.user_ns
         assert cell.identity is not None
@@ -271,6 +284,9 @@ class CellRecording:
         if key == cell.key:
             return
         alias: CellAlias = {"same_as": cell.key}
+        axes = shared_axes.saved(names, {}, shared_axes.axes_of(cell.inputs))
+        if axes:
+            alias["axes"] = axes
         if shared:
             alias["together"] = shared_objects.among(shared, cell.objects)
         engine.store.put(key, self._dump(alias, calls.inputs_of(cell.given)))

@@ -12,7 +12,7 @@ from nbflow._key.setting_up import left_out
 from nbflow._run.wall_time import wall_time
 from nbflow._store import codec
 from nbflow.errors import CodecError
-from nbflow.notebook import generators, outputs, shared_objects
+from nbflow.notebook import generators, outputs, shared_axes, shared_objects
 from nbflow.notebook.step_cell import NOWHERE
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class CellReplay:
         self._late: dict[str, Exception] = {}
         #: What the names that it binds were bound to before.
         self._replaced: dict[str, object] = {}
+        #: The indexes that its inputs hold now.
+        self._axes = shared_axes.axes_of(cell.inputs)
         #: The random generators that the cell would leave as it did then.
         self._drawn = generators.fitting(content.get("drawn", {}), generators.states())
 
@@ -88,6 +90,9 @@ class CellReplay:
         for name, module in content.get("modules", {}).items():
             self._space[name] = importlib.import_module(module)
         objects.change(self._space)
+        shared_axes.share(
+            content.get("axes", ()), self._space, dict(cell.inputs), self._axes
+        )
         for name in content["gone"]:
             self._space.pop(name, None)
         generators.go_on(self._drawn)
