@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections import deque
 from typing import TYPE_CHECKING
 
 from nbflow._key.secret import KNOWN
+from nbflow._key.warning import warn
 from nbflow._run.log import log
 from nbflow.errors import NbflowWarning, StoreError, StoreWarning
 
@@ -75,7 +75,7 @@ class LedgerWriter:
                     f"Run {self._run} goes on, but is no longer noted on disk. {error}"
                 )
                 self.state.remarks.append(text)
-                warnings.warn(text, StoreWarning, stacklevel=2)
+                warn(text, StoreWarning)
 
     def close(self) -> None:
         """Write what is left and end the thread."""
@@ -94,8 +94,7 @@ class LedgerWriter:
                 log(self._run, self.state, self._unlogged.popleft())
         except Exception as error:
             self._unlogged.clear()
-            warnings.warn(
+            warn(
                 f"A handler of the log raised {type(error).__name__}: {error}",
                 NbflowWarning,
-                stacklevel=2,
             )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import time
-import warnings
-from types import ModuleType
-from typing import TYPE_CHECKING, NotRequired, TypedDict, final
+from collections import deque
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, final
 
 from nbflow._call import keys
 from nbflow._key import call as calls
 from nbflow._key import captures
 from nbflow._key.kinds import is_module
 from nbflow._key.secret import KNOWN
+from nbflow._key.warning import warn
 from nbflow._store import checkpoint, codec
 from nbflow.errors import CodecError, NbflowWarning, StoreError, UsageError
 from nbflow.notebook import generators, outputs, shared_axes, shared_objects
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
     from nbflow.notebook.step_cell import Notebook, StepCell
 
 
+#: IPython has three names for the last values: `_`, `__`, `___`.
+_REMEMBERED = 3
+_MOST_REMEMBERED = 1_000_000
+
+
 @final
 class CellContent(shared_objects.SavedObjects):
     """What is saved of a step cell.
@@ -37,6 +44,8 @@ class CellContent(shared_objects.SavedObjects):
         shown: what it showed, in order.
         drawn: the random generators of the kernel that it drew from or seeded.
         axes: the indexes of pandas that its outputs and inputs hold together.
+        values: the values that it showed, the last ones, for ``_`` and ``Out``: the name
+            of an output, or a codec and the bytes; nothing for what is not kept.
     """
 
     gone: list[str]
@@ -44,6 +53,7 @@ class CellContent(shared_objects.SavedObjects):
     shown: list[Shown]
     drawn: NotRequired[dict[str, Drawn]]
     axes: NotRequired[list[Group]]
+    values: NotRequired[list[list[Any]]]
 
 
 @final
@@ -78,6 +88,7 @@ class CellRecording:
         #: The states of the kernel's random generators before.
         self._states: generators.States = {}
         self._axes: shared_axes.Axes = {}
+        self._values: deque[object] = deque(maxlen=_REMEMBERED)
 
     def look_at_inputs(self) -> None:
         """Note what the cell is given, to tell afterwards what it changed."""
@@ -91,6 +102,11 @@ class CellRecording:
         self._bound = {name: space.get(name, NOWHERE) for name in cell.rebinds}
         self._states = generators.states()
         self._axes = shared_axes.axes_of(cell.inputs)
+
+    def note_value(self, value: object) -> None:
+        """Note a value that the cell showed, unless IPython did not remember it."""
+        if self._notebook.shell.user_ns.get("_") is value and value is not None:
+            self._values.append(value)
 
     def start(self) -> None:
         """Begin to take down what the cell shows."""
@@ -130,11 +146,10 @@ class CellRecording:
                 f" be kept: %%step {cell.spec.name} -> NAME, or call it _name."
             )
         except StoreError as error:
-            warnings.warn(
+            warn(
                 f"Step cell {cell.spec.name!r} ran, but could not be saved, so it runs"
                 f" again next time. {error}",
                 NbflowWarning,
-                stacklevel=2,
             )
         else:
             cell.why = ""
@@ -173,6 +188,7 @@ class CellRecording:
                 names[name] = space[name]
         names |= self._rebound()
         names |= self._class_attributes()
+        names |= self._function_attributes()
         for name in self._cell.reach.closes:
             # What `with` binds is mostly closed by now; what is not, such as text that
             # was read, is an output.
@@ -222,6 +238,23 @@ class CellRecording:
                 names[name] = value
         return names
 
+    def _function_attributes(self) -> dict[str, object]:
+        """Attributes that the cell's statements give to its own functions (``f.calls``)."""
+        reach, space = self._cell.reach, self._notebook.shell.user_ns
+        names = {}
+        for node in ast.walk(ast.Module(self._cell.body, [])):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                owner = getattr(node.value, "id", "")
+                value = getattr(space.get(owner), "__dict__", {}).get(
+                    node.attr, NOWHERE
+                )
+                is_own = owner in reach.defines and isinstance(
+                    space[owner], FunctionType
+                )
+                if is_own and value is not NOWHERE and _can_be_saved(value):
+                    names[f"{owner}.{node.attr}"] = value
+        return names
+
     def _tools(self, names: dict[str, object]) -> dict[str, object]:
         """What imports and definitions inside other statements bind, which a hit does not run."""
         space = self._notebook.shell.user_ns
@@ -256,6 +289,7 @@ class CellRecording:
             "shown": KNOWN.masked(self._recorder.shown),
             "drawn": generators.drawn(self._states, cell.body),
             "axes": shared_axes.saved(names, self._inputs(changed), self._axes),
+            "values": [_remembered(value, names) for value in self._values],
         }
         data = self._dump(content, self._given)
         engine.store.put(cell.key, data)
@@ -304,6 +338,19 @@ class CellRecording:
             code=cell.identity.digest,
             inputs=given,
         )
+
+
+def _remembered(value: object, names: dict[str, object]) -> list[Any]:
+    """Return how a value that the cell showed is kept for ``_``: data up to 1 MB."""
+    for name, output in names.items():
+        if output is value and "." not in name:
+            return [name]
+    try:
+        written_as, data = codec.encode(value)
+    except CodecError:
+        return []
+    is_kept = written_as != "pickle" and len(data) <= _MOST_REMEMBERED
+    return [written_as, data] if is_kept else []
 
 
 def _refuse_made_by_calls(names: dict[str, object], defines: Iterable[str]) -> None:

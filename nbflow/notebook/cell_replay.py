@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbflow._call import job_link
 from nbflow._core.table import duration, short
@@ -58,6 +58,8 @@ class CellReplay:
         self._late: dict[str, Exception] = {}
         #: What the names that it binds were bound to before.
         self._replaced: dict[str, object] = {}
+        #: What its imports and definitions show on a hit.
+        self._held = outputs.Recorder(shell, holds=True)
         #: The indexes that its inputs hold now.
         self._axes = shared_axes.axes_of(cell.inputs)
         #: The random generators that the cell would leave as it did then.
@@ -68,9 +70,15 @@ class CellReplay:
         self._late = self._bind_encoded(self._content["names"])
         with suppress(CodecError):
             self._bind_objects()
+        # What imports and settings say is among what the cell showed.
+        self._held.start()
+
+    def abandon(self) -> None:
+        """Leave the streams as they were; does no harm twice."""
+        self._held.abandon()
 
     def finish(self) -> None:
-        """Bind the rest, change inputs as the cell did, and show what it showed.
+        """Bind the rest, and change inputs as the cell did.
 
         Raises:
             Exception: what is saved cannot be used here; `undo` then.
@@ -96,14 +104,33 @@ class CellReplay:
         for name in content["gone"]:
             self._space.pop(name, None)
         generators.go_on(self._drawn)
-        outputs.replay(self._shell, content["shown"])
         cell.state = "cached"
         cell.saved_at = head.saved_at
         cell.seconds = cell.seconds_saved = head.seconds
         cell.size = len(head.payload)
         job_link.tell_replayed(cell.spec.name)
+        self._remember()
+
+    def _remember(self) -> None:
+        """Have ``_`` and ``Out`` hold what the cell showed."""
+        update = getattr(self._shell.displayhook, "update_user_ns", None)
+        if update is not None:  # a script has no history
+            for kept in self._content.get("values", ()):
+                update(self._value(kept))
+
+    def _value(self, kept: list[Any]) -> object:
+        if not kept:
+            return NotKept(self._cell.spec.name)
+        return codec.decode(*kept) if len(kept) > 1 else self._space[kept[0]]
+
+    def show(self) -> None:
+        """Show what the cell showed, what its imports say besides, and that it comes from disk."""
+        __tracebackhide__ = True
+        shown, head = self._content["shown"], self._head
+        outputs.replay(self._shell, shown)
+        outputs.replay(self._shell, outputs.unlike(self._held.shown, shown))
         outputs.say(
-            f"{cell.spec.name}: cached {wall_time(head.saved_at)},"
+            f"{self._cell.spec.name}: cached {wall_time(head.saved_at)},"
             f" saved {duration(head.seconds)}{self._left_out()}"
         )
 
@@ -149,6 +176,16 @@ class CellReplay:
             return
         self._replaced.setdefault(name, self._space.get(name, NOWHERE))
         self._space[name] = value
+
+
+class NotKept:
+    """What ``_`` is behind a hit of a cell that showed something which is not kept for it."""
+
+    def __init__(self, cell: str) -> None:
+        self._cell = cell
+
+    def __repr__(self) -> str:
+        return f"<the value that step cell {self._cell} showed is not kept: bind it to a name>"
 
 
 def _package(value: object) -> str:

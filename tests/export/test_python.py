@@ -466,3 +466,41 @@ def test_what_a_step_cell_sets_up_is_set_up_by_a_module_that_finds_it(tmp_path):
     said, shown = again.stdout.splitlines(), first.stdout.splitlines()
     assert said[1].startswith("set: cached")
     assert [said[0], *said[2:]] == shown
+
+
+def test_a_closed_pipe_is_no_damage_to_what_is_saved(tmp_path):
+    notebook = write(
+        tmp_path / "n.ipynb", "import os", "#| step: much\nprint('x' * 100_000)"
+    )
+    folder = nf.export(notebook, "python").folder
+    assert command("python", "n_job.py", cwd=folder).returncode == 0
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "n_job.py"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert "BrokenPipeError" in done.stderr
+    assert "cannot be used" not in done.stderr
+
+
+def test_a_seeded_module_draws_on_as_the_notebook_does(tmp_path):
+    notebook = write(
+        tmp_path / "n.ipynb",
+        "import random",
+        "random.seed(5)",
+        "#| step: draw\ndrawn = random.random()\ndrawn",
+        "random.random()",
+    )
+    folder = nf.export(notebook, "python").folder
+    first = command("python", "n_job.py", cwd=folder).stdout.splitlines()
+    again = command("python", "n_job.py", cwd=folder).stdout.splitlines()
+    assert first[0] == "0.6229016948897019"
+    assert [line for line in again if "cached" not in line] == first
+    assert len(again) == 3
