@@ -225,6 +225,7 @@ class _Shell:
     """What step cells ask of an IPython, where there is none: names, and where to show."""
 
     ast_node_interactivity = "none"
+    events = None
 
     def __init__(self, space: Space) -> None:
         self.user_ns = space

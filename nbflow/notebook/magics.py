@@ -127,6 +127,11 @@ class Listing:
 
     def __init__(self, notebook: Notebook) -> None:
         self._rows = [_row(cell) for cell in notebook.cells.values()]
+        self._rows += [
+            (near.line, "no step cell", "", "", "", "", near.todo)
+            for near in notebook.near
+            if near.name not in notebook.cells
+        ]
 
     def __repr__(self) -> str:
         lines = [_HEADERS, *self._rows]

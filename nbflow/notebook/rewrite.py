@@ -9,16 +9,18 @@ import ast
 import inspect
 import re
 import shlex
+import tokenize
+from contextlib import suppress
 from dataclasses import dataclass
 from types import FunctionType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.policy import Policy, seconds
 from nbflow._key import cell_names
 from nbflow._key.kinds import is_module
 from nbflow._key.origin import is_users
 from nbflow.errors import UsageError
-from nbflow.notebook.document import STEP_LINE
+from nbflow.notebook.document import STEP_LINE, step_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +32,10 @@ _CELL_MAGIC = re.compile(r"%%(\w+)")
 _AROUND = frozenset(("capture", "time", "timeit", "prun"))
 #: What the loop and the ``with`` around the statements bind.
 NAME = "__nbflow__"
+
+
+#: A comment that may be meant for the line of a step: its bar, its colon, what it says.
+_NEARLY = re.compile(r"^\s*#+\s*(\|?)\s*steps?\b\s*([:=]?)(.*)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +160,60 @@ def _seconds(text: str | None, flag: str) -> float | None:
     if text is None:
         return None
     return float(text) if text.replace(".", "", 1).isdigit() else seconds(text, flag)
+
+
+class NearStep(NamedTuple):
+    """A comment that reads like the line of a step and is none.
+
+    Attributes:
+        number: its line in the cell, from 1.
+        line: the line.
+        name: the name of the step.
+        todo: what to write instead, or where.
+    """
+
+    number: int
+    line: str
+    name: str
+    todo: str
+
+
+def near_step(source: str) -> NearStep | None:
+    """Return the comment of a cell that was probably meant to make it a step; ``None`` if there is none."""
+    if step_line(source) is not None:
+        return None
+    is_top = True
+    for number, line in enumerate(source.splitlines(), 1):
+        nearly, right = _NEARLY.match(line), STEP_LINE.match(line)
+        is_here = right is not None and (is_top or _is_comment(source, number))
+        if right is not None and is_here and (name := _name_in(right[1])):
+            todo = "move it to the first line of its cell"
+            return NearStep(number, line.strip(), name, todo)
+        if is_top and nearly is not None and (name := _name_in(nearly[3])):
+            bar, colon, text = nearly.groups()
+            if bar or colon or "->" in text:
+                todo = f"write `#| step: {text.strip()}`"
+                return NearStep(number, line.strip(), name, todo)
+        is_top = is_top and (not line.strip() or line.lstrip().startswith(("#", "%")))
+    return None
+
+
+def _is_comment(source: str, number: int) -> bool:
+    """Return whether a line is a comment, not a part of a text; where that cannot be told, it is none."""
+    lines = iter(source.splitlines(keepends=True))
+    with suppress(tokenize.TokenError, SyntaxError):
+        for token in tokenize.generate_tokens(lambda: next(lines, "")):
+            if token.type == tokenize.COMMENT and token.start[0] == number:
+                return True
+    return False
+
+
+def _name_in(text: str) -> str:
+    """Return the name of the step that a line makes; empty if it makes none."""
+    try:
+        return parse(text).name
+    except UsageError:
+        return ""
 
 
 # From text to tree.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nbflow._call.keys import Identity
     from nbflow._key.bytecode import Chain
     from nbflow.notebook.generators import Drawn
-    from nbflow.notebook.rewrite import Spec
+    from nbflow.notebook.rewrite import NearStep, Spec
     from nbflow.notebook.shell import Shell, Space
 
 #: Names that IPython binds to something else after each cell.
@@ -185,6 +185,7 @@ class Notebook:
         cells: the step cells that were run, by name.
         forced: names of cells that are to run once although they are saved.
         seeded: modules whose random generators a cell of this kernel has seeded.
+        near: comments of cells that ran which read like the line of a step.
     """
 
     def __init__(self, shell: Shell, engine: Callable[[], Engine]) -> None:
@@ -193,6 +194,7 @@ class Notebook:
         self.cells: dict[str, StepCell] = {}
         self.forced: set[str] = set()
         self.seeded: set[str] = set()
+        self.near: list[NearStep] = []
 
     def look_at(self, tree: ast.Module) -> None:
         """Note what a cell of the notebook seeds, whether it is a step cell or not."""

@@ -83,3 +83,21 @@ def test_a_progress_bar_is_shown_as_it_ended_and_a_closed_one_not_at_all(tmp_pat
     assert "cached" in told[1]
     assert again[1].count("5/5") == 1
     assert "0/5" not in again[1]
+
+
+def test_a_comment_that_reads_like_the_line_of_a_step_is_told_once_and_listed(tmp_path):
+    kernel = Kernel(tmp_path)
+    try:
+        kernel.run("import nbflow")
+        cell = "#| step load -> small\nsmall = 1\nsmall"
+        first = kernel.run(cell)
+        assert (
+            "`#| step load -> small` is a comment, so this is no step cell: write `#| step: load -> small`."
+            in first
+        )
+        assert kernel.run(cell) == "1"
+        assert "write `#| step: load -> small`" in kernel.run("%step list")
+        kernel.run(cell.replace("step", "step:"))
+        assert "write" not in kernel.run("%step list")
+    finally:
+        kernel.close()
