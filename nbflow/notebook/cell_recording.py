@@ -105,7 +105,8 @@ class CellRecording:
 
     def note_value(self, value: object) -> None:
         """Note a value that the cell showed, unless IPython did not remember it."""
-        if self._notebook.shell.user_ns.get("_") is value and value is not None:
+        hook = self._notebook.shell.displayhook
+        if value is not None and getattr(hook, "_", None) is value:
             self._values.append(value)
 
     def start(self) -> None:
