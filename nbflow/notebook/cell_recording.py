@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import time
 from collections import deque
 from types import FunctionType, ModuleType
@@ -15,6 +16,7 @@ from nbflow._key.kinds import is_module
 from nbflow._key.secret import KNOWN
 from nbflow._key.warning import warn
 from nbflow._store import checkpoint, codec
+from nbflow._store.codecs.plain import is_native
 from nbflow.errors import CodecError, NbflowWarning, StoreError, UsageError
 from nbflow.notebook import generators, outputs, shared_axes, shared_objects
 from nbflow.notebook.step_cell import HISTORY, NOWHERE, digest_of, value_at
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 #: IPython has three names for the last values: `_`, `__`, `___`.
 _REMEMBERED = 3
 _MOST_REMEMBERED = 1_000_000
+_DATA = frozenset(("numpy", "pandas", "polars", "pyarrow"))
 
 
 @final
@@ -246,14 +249,11 @@ class CellRecording:
         for node in ast.walk(ast.Module(self._cell.body, [])):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
                 owner = getattr(node.value, "id", "")
-                value = getattr(space.get(owner), "__dict__", {}).get(
-                    node.attr, NOWHERE
-                )
-                is_own = owner in reach.defines and isinstance(
-                    space[owner], FunctionType
-                )
-                if is_own and value is not NOWHERE and _can_be_saved(value):
-                    names[f"{owner}.{node.attr}"] = value
+                function = space.get(owner) if owner in reach.defines else None
+                if isinstance(function, FunctionType) and node.attr in vars(function):
+                    value = vars(function)[node.attr]
+                    if _can_be_saved(value):
+                        names[f"{owner}.{node.attr}"] = value
         return names
 
     def _tools(self, names: dict[str, object]) -> dict[str, object]:
@@ -342,16 +342,25 @@ class CellRecording:
 
 
 def _remembered(value: object, names: dict[str, object]) -> list[Any]:
-    """Return how a value that the cell showed is kept for ``_``: data up to 1 MB."""
+    """Return how a value that the cell showed is kept for ``_``: an output, or a little data."""
     for name, output in names.items():
         if output is value and "." not in name:
             return [name]
+    if not _is_little_data(value):
+        return []
     try:
         written_as, data = codec.encode(value)
     except CodecError:
         return []
     is_kept = written_as != "pickle" and len(data) <= _MOST_REMEMBERED
     return [written_as, data] if is_kept else []
+
+
+def _is_little_data(value: Any) -> bool:
+    """Return whether a value is worth a try: to pickle a figure, or write a large frame, costs time for nothing."""
+    if type(value).__module__.partition(".")[0] in _DATA:
+        return math.prod(getattr(value, "shape", ())) <= _MOST_REMEMBERED
+    return is_native(value)
 
 
 def _refuse_made_by_calls(names: dict[str, object], defines: Iterable[str]) -> None:

@@ -19,26 +19,29 @@ from nbflow._store import codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from types import ModuleType
 
 
 class _Generator(NamedTuple):
-    """How the state of a module's generator is read and set."""
+    """How the state of a module's generator is read, by a function of that name, and set."""
 
+    reader: str
     read: Callable[[Any], object]
     write: Callable[[Any, Any], object]
 
 
 _GENERATORS = {
     "random": _Generator(
+        "getstate",
         lambda module: module.getstate(),
         lambda module, state: module.setstate(state),
     ),
     "numpy.random": _Generator(
+        "get_state",
         lambda module: module.get_state(legacy=False),
         lambda module, state: module.set_state(state),
     ),
     "torch": _Generator(
+        "get_rng_state",
         lambda module: module.get_rng_state().numpy(),
         lambda module, state: module.set_rng_state(module.from_numpy(state.copy())),
     ),
@@ -54,21 +57,16 @@ Drawn: TypeAlias = "list[Any]"
 
 def states() -> States:
     """Return the states of the generators whose modules are loaded, as digests."""
-    return {name: short_digest(_state(name, module)) for name, module in _loaded()}
+    return {name: short_digest(state[1]) for name, state in _encoded()}
 
 
-def _loaded() -> Iterator[tuple[str, ModuleType]]:
-    for name in _GENERATORS:
+def _encoded() -> Iterator[tuple[str, tuple[str, bytes]]]:
+    """Yield the states of the generators whose modules are loaded, as a store has them."""
+    for name, generator in _GENERATORS.items():
         module = sys.modules.get(name)
         # A module that is being imported in another thread has no functions yet.
-        if module is not None and hasattr(
-            module, "set_rng_state" if name == "torch" else "seed"
-        ):
-            yield name, module
-
-
-def _state(name: str, module: ModuleType) -> object:
-    return _GENERATORS[name].read(module)
+        if hasattr(module, generator.reader):
+            yield name, codec.encode(generator.read(module))
 
 
 def drawn(before: States, body: list[ast.stmt]) -> dict[str, Drawn]:
@@ -80,12 +78,12 @@ def drawn(before: States, body: list[ast.stmt]) -> dict[str, Drawn]:
     """
     own = seeded(body)
     found: dict[str, Drawn] = {}
-    for name, module in _loaded():
-        state = _state(name, module)
-        # One that the cell seeded may be as before by chance, or since it was seeded before.
-        if name in own or short_digest(state) != before.get(name):
+    for name, (written_as, state) in _encoded():
+        now = short_digest(state)
+        # One that the cell seeded may be as before, since it was seeded so before.
+        if name in own or now != before.get(name):
             first = None if name in own else before.get(name, b"")
-            found[name] = [first, short_digest(state), *codec.encode(state)]
+            found[name] = [first, now, written_as, state]
     return found
 
 
