@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
@@ -11,7 +12,6 @@ from nbflow._call.scope import SCOPE
 from nbflow._core.flow import Flow, make_flow
 from nbflow._core.step import check_options, make_step
 from nbflow._core.usage import Usage
-from nbflow._key.warning import warn
 from nbflow._run.batch import Batch
 from nbflow._run.forecast import forecast
 from nbflow._run.lane import FlowLane
@@ -447,9 +447,10 @@ def runs() -> History:
     chronicle = SESSION.chronicle
     history = History.of(chronicle, SESSION)
     for name in chronicle.unreadable:
-        warn(
+        warnings.warn(
             f"The ledger of run {name} cannot be read; it is left out.",
             StoreWarning,
+            stacklevel=2,
         )
     return history
 
