@@ -227,6 +227,7 @@ class _Shell:
     """What step cells ask of an IPython, where there is none: names, and where to show."""
 
     ast_node_interactivity = "none"
+    events = None
 
     def __init__(self, space: Space) -> None:
         self.user_ns = space
@@ -265,17 +266,30 @@ def step_cell(line: str, space: Space) -> Iterator[CellAttempt]:
     `nbflow.export.source_lines` writes that loop.
     """
     shell = _SHELLS.setdefault(id(space), _Shell(space))
-    cells.install(shell, lambda: SESSION.engine)
+    notebook = cells.install(shell, lambda: SESSION.engine)
     frame = inspect.currentframe()
     assert frame is not None
     assert frame.f_back is not None
-    body = _body(Path(space["__file__"]), frame.f_back.f_lineno)
+    number = frame.f_back.f_lineno
+    file = Path(space["__file__"])
+    tree = ast.parse(file.read_text("utf-8"))
+    notebook.look_at(_until(tree, frame.f_back.f_code.co_name, number))
+    body = _body(file, tree, number)
     return cells.enter(cells.keep(parse(line), body))
 
 
-def _body(file: Path, line: int) -> list[ast.stmt]:
+def _until(tree: ast.Module, main: str, line: int) -> ast.Module:
+    """What has run when a line of the function that does what the notebook does is reached."""
+    found = list[ast.stmt]()
+    for node in tree.body:
+        is_main = getattr(node, "name", None) == main
+        found += getattr(node, "body", []) if is_main else [node]
+    return ast.Module([node for node in found if node.lineno <= line], [])
+
+
+def _body(file: Path, tree: ast.Module, line: int) -> list[ast.stmt]:
     """The statements of a step cell as the notebook has them, from the loop at a line of the module."""
-    loop = _loop_at(ast.parse(file.read_text("utf-8")), line)
+    loop = _loop_at(tree, line)
     if loop is None or not isinstance(loop.body[0], ast.With | ast.AsyncWith):
         raise UsageError(
             f"{file.name}, line {line}: a step cell is a loop over step_cell(...) with "

@@ -6,6 +6,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Protocol
 
+from nbflow._core.duration import duration
 from nbflow.errors import NbflowWarning, StepTimeoutError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def knocks(store: Store, clock: Clock, call: Claimant) -> Iterator[float]:
         if waited > call.policy.longest:
             who = whose(store, call.key, clock.time() - waited)
             raise StepTimeoutError(
-                f"{who}, longer than timeout= and retries= allow ({waited:.0f} s)"
+                f"{who}, longer than timeout= and retries= allow ({duration(waited)})"
             )
         yield pause
         pause = min(2 * pause, _LONGEST)

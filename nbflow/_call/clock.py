@@ -30,8 +30,8 @@ def check(cancelled: threading.Event | None) -> None:
 class Clock:
     """Real time."""
 
-    #: Jitter of retry waits, in [0, 1).
-    random: Callable[[], float] = staticmethod(random.random)
+    #: Jitter of retry waits, in [0, 1); not of the generator that the user may have seeded.
+    random: Callable[[], float] = staticmethod(random.Random().random)  # noqa: S311  # waits are no secret
 
     def time(self) -> float:
         """Seconds since the epoch."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from nbflow._call import keys
@@ -14,6 +13,7 @@ from nbflow._call.runner import Call, Runner, value_of
 from nbflow._call.scope import SCOPE
 from nbflow._call.workers import Loop, Workers
 from nbflow._key.call import Binder, inputs_of
+from nbflow._key.warning import warn
 from nbflow._store.decisions import Decisions
 from nbflow.errors import NbflowWarning, UsageError
 
@@ -150,7 +150,7 @@ class Engine:
             f" {seconds:.1f} s; everything else waited. Await it on a thread: `await"
             f" {step.name}.aio(...)`."
         )
-        warnings.warn(text, NbflowWarning, stacklevel=4)
+        warn(text, NbflowWarning)
 
     async def aio(
         self, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]

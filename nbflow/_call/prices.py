@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import NamedTuple
 
 from nbflow._core.usage import Usage
+from nbflow._key.warning import warn
 from nbflow.errors import NbflowWarning, UsageError
 
 _MILLION = 1_000_000
@@ -86,9 +86,8 @@ class Prices:
     def _warn(self) -> None:
         if not self._warned:
             self._warned = True
-            warnings.warn(
+            warn(
                 "Costs are not known without the list of prices; install it with: pip"
                 " install 'nbflow[llm]', or say nf.set_price(...).",
                 NbflowWarning,
-                stacklevel=4,
             )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import warnings
 from concurrent.futures import Future
 from dataclasses import replace
 from inspect import iscoroutinefunction
@@ -39,6 +38,7 @@ from nbflow._core.lifecycle import (
 )
 from nbflow._key import mutation
 from nbflow._key.log_text import log
+from nbflow._key.warning import warn
 from nbflow._store import checkpoint
 from nbflow.errors import (
     CodecError,
@@ -294,11 +294,10 @@ class Runner:
             call.worth = found.usage
             return Outcome(State.CACHED, found.value)
         except StoreError as error:
-            warnings.warn(
+            warn(
                 f"A saved output of {call.name!r} could not be read, so it runs again:"
                 f" {error}",
                 StoreWarning,
-                stacklevel=2,
             )
             return None
 
@@ -336,7 +335,7 @@ class Runner:
         )
         if call.place is not None:
             call.place.note(Remark(self.clock.time(), text))
-        warnings.warn(text, StoreWarning, stacklevel=2)
+        warn(text, StoreWarning)
 
     def _note(self, call: Call, command: Note) -> None:
         outcome = command.outcome

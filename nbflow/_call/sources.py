@@ -9,12 +9,12 @@ every key is the same.
 from __future__ import annotations
 
 import time
-import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._call import keys
 from nbflow._key.code import Part
 from nbflow._key.explain import Change, code_changes
+from nbflow._key.warning import warn
 from nbflow._store import checkpoint
 from nbflow.errors import StoreError, StoreWarning
 
@@ -59,11 +59,10 @@ class Sources:
         except StoreError as error:
             if not self._warned:
                 self._warned = True
-                warnings.warn(
+                warn(
                     f"What the code of {name!r} is made of could not be kept, so a"
                     f" later run cannot tell what changed. {error}",
                     StoreWarning,
-                    stacklevel=2,
                 )
             return []
         self._noted[name] = identity.digest

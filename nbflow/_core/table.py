@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from nbflow._core.duration import duration
 from nbflow._core.entry import BROKEN, FINAL
 from nbflow._core.lifecycle import State
 from nbflow._core.plural import several
@@ -375,20 +376,3 @@ def middle(text: str, length: int) -> str:
         return text
     begin = length // 2
     return f"{text[:begin]}\u2026{text[begin + 1 - length :]}"
-
-
-#: Seconds that would be rounded to 1 ms, to 1 s and to 100 s, the next unit each.
-_MILLISECOND, _SECOND, _MINUTES = 0.001, 0.9995, 99.95
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    if seconds < _MILLISECOND:
-        return "<1 ms"
-    if seconds < _SECOND:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < _MINUTES:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

@@ -8,11 +8,11 @@ used. A ``for`` loop is taken to run at least once.
 from __future__ import annotations
 
 import ast
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nbflow._key.bytecode import scan
+from nbflow._key.setting_up import acts, last_name, sets_in, sets_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,34 +51,6 @@ _FACTORIES = frozenset(
         "IntFlag",
     )
 )
-#: Calls that only set up what the whole kernel has in common: they are run on a hit,
-#: too.
-_SETTING = frozenset(
-    (
-        *("set_option", "reset_option", "set_theme", "set_style", "set_palette", "set_context"),
-        *("filterwarnings", "simplefilter", "set_printoptions", "seterr", "basicConfig", "captureWarnings"),
-        *("setLevel", "setlocale", "disable_max_rows", "load_dotenv", "seed", "manual_seed", "set_seed"),
-        *("set_random_seed", "chdir", "set_matplotlib_formats", "register_matplotlib_converters"),
-    ),
-)  # fmt: skip
-_SETTING_DOTTED = re.compile(
-    r"^(sys\.path\.(append|insert|extend)"
-    r"|os\.environ\.(update|setdefault)"
-    r"|(.+\.)?rcParams\.update"
-    r"|(.+\.)?style\.use"
-    r"|(mpl|matplotlib)\.use"
-    r"|pl\.Config\.set_\w+"
-    r"|tqdm\.pandas)$"
-)
-#: Calls that change nothing and take no time, which may stand where something is
-#: imported, defined or set up.
-_HARMLESS = frozenset(
-    (
-        *("hasattr", "isinstance", "issubclass", "callable", "find_spec", "str", "int", "float", "bool"),
-        *("list", "dict", "tuple", "set", "len", "Path", "join", "abspath", "dirname", "resolve", "cwd"),
-        *("getcwd", "get", "getLogger", "cycler"),
-    ),
-)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -154,17 +126,14 @@ def is_definition(node: ast.stmt, modules: frozenset[str] = frozenset()) -> bool
 
     Args:
         node: a statement at the top of a cell.
-        modules: names of modules, what is set in which is set up.
+        modules: names of modules and of what is imported from them; see
+            `setting_up.sets_up`.
     """
     if isinstance(node, DEFINITIONS) or _makes(node):
         return True
-    if isinstance(node, (ast.If, ast.Try)):
+    if isinstance(node, (ast.If, ast.Try, ast.For)):
         return _only_defines(node, modules)
-    if _sets_up(node):
-        return True
-    # What sets an attribute or item in a module has a value.
-    value = getattr(node, "value", None)
-    return sets_in(node) in modules and value is not None and not _acts(value)
+    return sets_up(node, modules)
 
 
 def _makes(node: ast.stmt) -> bool:
@@ -173,16 +142,19 @@ def _makes(node: ast.stmt) -> bool:
         return False
     made = node.value
     if isinstance(made, ast.Call):
-        return _last(made.func) in _FACTORIES
+        return last_name(made.func) in _FACTORIES
     return isinstance(made, ast.Lambda)
 
 
-def _only_defines(node: ast.If | ast.Try, modules: frozenset[str]) -> bool:
+def _only_defines(node: ast.If | ast.Try | ast.For, modules: frozenset[str]) -> bool:
     """Return whether all branches define something, or do nothing beside it."""
     has_definition = False
     for part in _blocks(node):
         if isinstance(part, ast.If):
-            if _acts(part.test):
+            if acts(part.test):
+                return False
+        elif isinstance(part, ast.For):
+            if acts(part.iter):
                 return False
         elif isinstance(part, ast.Try):
             continue
@@ -193,59 +165,13 @@ def _only_defines(node: ast.If | ast.Try, modules: frozenset[str]) -> bool:
     return has_definition
 
 
-def _sets_up(node: ast.stmt) -> bool:
-    """Return whether a statement is a call such as ``pd.set_option(...)``."""
-    call = node.value if isinstance(node, ast.Expr) else None
-    if not isinstance(call, ast.Call):
-        return False
-    if any(map(_acts, call.args)) or any(_acts(word.value) for word in call.keywords):
-        return False
-    if _last(call.func) in _SETTING:
-        return True
-    return _SETTING_DOTTED.match(ast.unparse(call.func)) is not None
-
-
-def sets_in(node: ast.stmt) -> str | None:
-    """Return the first name of what a statement sets an attribute or item of.
-
-    That is ``plt`` of ``plt.rcParams["font.size"] = 9``.
-    """
-    inner: ast.expr | None = None
-    if isinstance(node, ast.AugAssign):
-        inner = node.target
-    elif isinstance(node, ast.Assign) and len(node.targets) == 1:
-        inner = node.targets[0]
-    if not isinstance(inner, (ast.Attribute, ast.Subscript)):
-        return None
-    while isinstance(inner, (ast.Attribute, ast.Subscript)):
-        inner = inner.value
-    return inner.id if isinstance(inner, ast.Name) else None
-
-
 def _is_plain(node: ast.stmt) -> bool:
     """Return whether a statement among definitions may run with them: ``HAS_X = True``."""
     if not isinstance(node, ast.Assign):
         return isinstance(node, ast.Pass)
-    if _acts(node.value):
+    if acts(node.value):
         return False
     return all(isinstance(target, ast.Name) for target in node.targets)
-
-
-def _acts(node: ast.expr) -> bool:
-    """Return whether an expression may change something or take time."""
-    for part in ast.walk(node):
-        if isinstance(part, (ast.Await, ast.NamedExpr)):
-            return True
-        if isinstance(part, ast.Call) and _last(part.func) not in _HARMLESS:
-            return True
-    return False
-
-
-def _last(function: ast.expr) -> str:
-    """Return the last part of a dotted name."""
-    if isinstance(function, ast.Attribute):
-        return function.attr
-    return function.id if isinstance(function, ast.Name) else ""
 
 
 def _blocks(node: ast.stmt) -> Iterator[ast.stmt]:
@@ -487,10 +413,10 @@ def blind(body: list[ast.stmt], modules: frozenset[str] = frozenset()) -> str | 
     """
     for statement in body:
         for part in _blocks(statement):
-            name = sets_in(part)
-            if name in modules and not is_definition(statement, modules):
+            changed = sorted(sets_in(part) & modules)
+            if changed and not is_definition(statement, modules):
                 said = f"`{ast.unparse(part)}`"
-                return f"{said} changes the module {name} for the whole notebook"
+                return f"{said} changes {changed[0]} for the whole notebook"
     for statement in body:
         for node in ast.walk(statement):
             why = _blind(node)

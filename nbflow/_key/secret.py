@@ -16,10 +16,10 @@ import json
 import os
 import re
 import threading
-import warnings
 from typing import TYPE_CHECKING, Any, Self, final
 from urllib.parse import quote, quote_plus
 
+from nbflow._key.warning import warn
 from nbflow.errors import NbflowWarning, UsageError
 
 if TYPE_CHECKING:
@@ -96,11 +96,10 @@ def secret(name: str, service: str = "nbflow") -> Secret:
         )
     value = os.environ.get(name) or _from_keyring(name, service)
     if not KNOWN.add(name, value):
-        warnings.warn(
+        warn(
             f"The secret {name} has {len(value)} characters, fewer than {SHORTEST}: "
             "too few to be told from other text, so it is not masked.",
             NbflowWarning,
-            stacklevel=2,
         )
     return Secret(value, name, service)
 

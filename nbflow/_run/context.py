@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from typing import TYPE_CHECKING
 
 from nbflow._core.entry import Remark
+from nbflow._key.warning import warn
 from nbflow.errors import NbflowWarning
 
 if TYPE_CHECKING:
@@ -65,4 +65,4 @@ class RunContext:
     def say(self, text: str) -> None:
         """Report what is nobody's error to raise: in the table, and as a warning."""
         self.notes.add(Remark(self.now(), text))
-        warnings.warn(text, NbflowWarning, stacklevel=2)
+        warn(text, NbflowWarning)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbflow._call import keys, lookup
+from nbflow._core.duration import duration
 from nbflow._core.html import Html, h, joined
 from nbflow._core.lifecycle import State
-from nbflow._core.table import duration
 from nbflow._key.call import inputs_of
 from nbflow._key.explain import Change, input_changes, listed
 from nbflow._key.kinds import with_article

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nbflow._core.duration import duration
 from nbflow._core.entry import FINAL, Called, Failure, Item, Used
 from nbflow._core.html import h
 from nbflow._core.lifecycle import State
-from nbflow._core.table import duration
 from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections import deque
 from typing import TYPE_CHECKING
 
 from nbflow._key.secret import KNOWN
+from nbflow._key.warning import warn
 from nbflow._run.log import log
 from nbflow.errors import NbflowWarning, StoreError, StoreWarning
 
@@ -73,7 +73,7 @@ class LedgerWriter:
                 self._lost = True
                 text = f"Run {self._run} continues, but its ledger can no longer be written. {error}"
                 self.state.remarks.append(text)
-                warnings.warn(text, StoreWarning, stacklevel=2)
+                warn(text, StoreWarning)
 
     def close(self) -> None:
         """Write what is left and end the thread."""
@@ -92,8 +92,7 @@ class LedgerWriter:
                 log(self._run, self.state, self._unlogged.popleft())
         except Exception as error:
             self._unlogged.clear()
-            warnings.warn(
+            warn(
                 f"A handler of the log raised {type(error).__name__}: {error}",
                 NbflowWarning,
-                stacklevel=2,
             )

@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from nbflow._core.duration import duration
 from nbflow._core.html import Html, h
 from nbflow._core.plural import several
-from nbflow._core.table import duration
 from nbflow._core.usage import money
 from nbflow._run.html_parts import framed, table, with_code
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
+from nbflow._core.duration import duration
 from nbflow._core.html import Html, h
 from nbflow._core.lifecycle import State
 from nbflow._core.plural import several
-from nbflow._core.table import WORDS, duration, short
+from nbflow._core.table import WORDS, short
 from nbflow._core.visible import seen
 from nbflow._run.html_parts import FAINT, WHY, framed, with_code
 from nbflow._run.html_parts import table as html_table

@@ -13,7 +13,6 @@ import itertools
 import os
 import struct
 import threading
-import warnings
 from array import array
 from collections import OrderedDict, defaultdict
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -38,6 +37,7 @@ from nbflow._core.entry import (
 )
 from nbflow._core.lifecycle import State
 from nbflow._core.usage import Usage
+from nbflow._key.warning import warn
 from nbflow._store.folder import prepare, private_folder, sync_folder
 from nbflow.errors import StoreError, StoreWarning
 
@@ -439,7 +439,7 @@ class FileLedger:
                             f"{path.name!r}; what follows it is ignored. "
                             "Checkpoints are not affected."
                         )
-                        warnings.warn(text, StoreWarning, stacklevel=3)
+                        warn(text, StoreWarning)
                         return
                     start += _LENGTH.size + length
                     yield memoryview(block), start

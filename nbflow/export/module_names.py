@@ -25,6 +25,7 @@ class ModuleNames:
 
     Attributes:
         bound: all that it binds.
+        imported: those that its imports bind.
         defined: those that stand at the top of the module.
         main: the name of the function that does what the notebook does.
     """
@@ -32,6 +33,12 @@ class ModuleNames:
     def __init__(self, cells: list[ChunkedCell]) -> None:
         nodes = [node for cell in cells for node in cell.body]
         self.bound = {name for node in nodes for name in bound_by(node)}
+        self.imported = frozenset(
+            name
+            for node in nodes
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in bound_by(node)
+        )
         self.defined: set[str] = set()
         self.main = self._free_name(nodes)
         if taken := _OURS & self.bound:

@@ -121,10 +121,11 @@ def _without_annotation(node: ast.AnnAssign, line: str) -> str:
     return (text[:begin] + text[end:]).decode()
 
 
-def step_cell(cell: ChunkedCell) -> list[str]:
+def step_cell(cell: ChunkedCell, imported: frozenset[str]) -> list[str]:
     """A step cell: a loop over its attempts.
 
-    What only a real run does stands behind ``live``. Definitions are always executed.
+    What only a real run does stands behind ``live``. Definitions, and what sets up what
+    is ``imported``, are always executed.
     """
     prefix = "async " if any(map(awaits, cell.body)) else ""
     lines = [
@@ -134,7 +135,7 @@ def step_cell(cell: ChunkedCell) -> list[str]:
     is_live = False
     for chunk in cell.chunks:
         was_live = is_live
-        is_live = not all(map(is_definition, chunk.body))
+        is_live = not all(is_definition(node, imported) for node in chunk.body)
         if is_live and not was_live:
             lines.append("        if _attempt.live:")
         indent = " " * (12 if is_live else 8)

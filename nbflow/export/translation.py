@@ -94,7 +94,7 @@ class _Module:
         if cell.is_parameters:
             self._add_parameters(cell)
         elif cell.step is not None:
-            self.acts += ["", *_heading(cell), *step_cell(cell)]
+            self.acts += ["", *_heading(cell), *step_cell(cell, self.names.imported)]
         else:
             self._add_statements(cell)
 

@@ -15,14 +15,14 @@ import signal
 import sys
 import threading
 import time
-import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self, cast
 
 from nbflow._call import job_link, lookup
 from nbflow._call.claim import SILENT, whose
-from nbflow._core.table import duration
+from nbflow._core.duration import duration
 from nbflow._key.log_text import log
+from nbflow._key.warning import warn
 from nbflow.errors import NbflowWarning, StepTimeoutError, StoreError
 from nbflow.notebook import outputs
 from nbflow.notebook.cell_recording import CellRecording
@@ -69,8 +69,10 @@ class CellAttempt:
         self._deadline: asyncio.Timeout | None = None
 
     def show(self, value: object) -> None:
-        """Show the value of an expression as IPython does."""
-        sys.displayhook(value)
+        """Show the value of an expression as IPython does; on a hit, what was shown is shown again."""
+        if self.live:
+            sys.displayhook(value)
+            self._recording.note_value(value)
 
     # Around the statements.
 
@@ -141,6 +143,8 @@ class CellAttempt:
         finally:
             if always:
                 self._recording.abandon()
+                if self._replay is not None:
+                    self._replay.abandon()
                 if self._locked is not None:
                     self._notebook.engine().store.unlock(self._locked)
                     self._locked = None
@@ -166,7 +170,9 @@ class CellAttempt:
             yield from self._turns(engine)
             self._locked = cell.key
             found = None if self._is_forced() else _look_up(engine, cell)
-            if found is not None:
+            if found is not None and not self._notebook.draws_anew(
+                found[1].get("drawn", {})
+            ):
                 self.live = False
                 self._replay = CellReplay(self._notebook.shell, cell, *found)
                 self._replay.begin()
@@ -225,6 +231,7 @@ class CellAttempt:
     ) -> float | None:
         """Finish a hit; if what is saved cannot be used, or a definition failed, the cell runs after all."""
         __tracebackhide__ = True
+        replay.abandon()
         if error is None:
             try:
                 replay.finish()
@@ -237,14 +244,14 @@ class CellAttempt:
                 "step cell %s comes from its checkpoint",
                 self._cell.spec.name,
             )
+            replay.show()  # a screen that is gone says nothing of what is saved
             return None
         replay.undo()
         self.is_lost = self._cell.is_lost = True
-        warnings.warn(
+        warn(
             f"What step cell {self._cell.spec.name!r} saved cannot be used here, so it"
             f" runs again: {type(error).__name__}: {error}",
             NbflowWarning,
-            stacklevel=2,
         )
         return 0.0
 
@@ -275,11 +282,10 @@ def _look_up(engine: Engine, cell: StepCell) -> tuple[Checkpoint, CellContent] |
         head = lookup.fresh(engine.store, cell.key, cell.ttl, engine.clock.time())
         return _followed(engine, cell, head) if head is not None else None
     except StoreError as error:
-        warnings.warn(
+        warn(
             f"What step cell {cell.spec.name!r} saved cannot be read, so it runs again:"
             f" {error}",
             NbflowWarning,
-            stacklevel=2,
         )
         return None
 
@@ -300,9 +306,10 @@ def _followed(
         return None
     content = cast("CellContent", first.value)
     # The inputs are as the cell left them: nothing is changed in place again, and the
-    # alias has the outputs that share objects with them.
+    # alias has what the outputs share with them.
     content["whole"] = []
     content["together"] = found.get("together")
+    content["axes"] = found.get("axes", [])
     return first, content
 
 

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import ast
+import math
 import time
-import warnings
-from types import ModuleType
-from typing import TYPE_CHECKING, NotRequired, TypedDict, final
+from collections import deque
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, final
 
 from nbflow._call import keys
 from nbflow._key import call as calls
 from nbflow._key import captures
 from nbflow._key.kinds import is_module
 from nbflow._key.secret import KNOWN
+from nbflow._key.warning import warn
 from nbflow._store import checkpoint, codec
+from nbflow._store.codecs.plain import is_native
 from nbflow.errors import CodecError, NbflowWarning, StoreError, UsageError
-from nbflow.notebook import outputs, shared_objects
+from nbflow.notebook import generators, outputs, shared_axes, shared_objects
 from nbflow.notebook.step_cell import HISTORY, NOWHERE, digest_of, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nbflow._call.engine import Engine
+    from nbflow.notebook.generators import Drawn
     from nbflow.notebook.outputs import Shown
+    from nbflow.notebook.shared_axes import Group
     from nbflow.notebook.step_cell import Notebook, StepCell
+
+
+#: IPython has three names for the last values: `_`, `__`, `___`.
+_REMEMBERED = 3
+_MOST_REMEMBERED = 1_000_000
+_DATA = frozenset(("numpy", "pandas", "polars", "pyarrow"))
 
 
 @final
@@ -33,11 +45,18 @@ class CellContent(shared_objects.SavedObjects):
         gone: names that it deleted.
         modules: modules that it imported where a hit does not run the import.
         shown: what it showed, in order.
+        drawn: the random generators of the kernel that it drew from or seeded.
+        axes: the indexes of pandas that its outputs and inputs hold together.
+        values: the values that it showed, the last ones, for ``_`` and ``Out``: the name
+            of an output, or a codec and the bytes; nothing for what is not kept.
     """
 
     gone: list[str]
     modules: dict[str, str]
     shown: list[Shown]
+    drawn: NotRequired[dict[str, Drawn]]
+    axes: NotRequired[list[Group]]
+    values: NotRequired[list[list[Any]]]
 
 
 @final
@@ -47,10 +66,12 @@ class CellAlias(TypedDict):
     Attributes:
         same_as: the key under which the cell is saved.
         together: the outputs that share objects, with the inputs as they are now.
+        axes: the indexes that outputs hold together with the inputs as they are now.
     """
 
     same_as: str
     together: NotRequired[bytes]
+    axes: NotRequired[list[Group]]
 
 
 class CellRecording:
@@ -67,6 +88,10 @@ class CellRecording:
         self._before: dict[str, bytes] = {}
         #: What the names that its functions rebind were bound to before.
         self._bound: dict[str, object] = {}
+        #: The states of the kernel's random generators before.
+        self._states: generators.States = {}
+        self._axes: shared_axes.Axes = {}
+        self._values: deque[object] = deque(maxlen=_REMEMBERED)
 
     def look_at_inputs(self) -> None:
         """Note what the cell is given, to tell afterwards what it changed."""
@@ -78,6 +103,14 @@ class CellRecording:
             if found is not None:
                 self._before[name] = found
         self._bound = {name: space.get(name, NOWHERE) for name in cell.rebinds}
+        self._states = generators.states()
+        self._axes = shared_axes.axes_of(cell.inputs)
+
+    def note_value(self, value: object) -> None:
+        """Note a value that the cell showed, unless IPython did not remember it."""
+        hook = self._notebook.shell.displayhook
+        if value is not None and getattr(hook, "_", None) is value:
+            self._values.append(value)
 
     def start(self) -> None:
         """Begin to take down what the cell shows."""
@@ -98,6 +131,8 @@ class CellRecording:
         self._notebook.forced.discard(cell.spec.name)
         cell.seconds = time.perf_counter() - self._begun
         cell.state = "ran"
+        if self._recorder.error:
+            cell.key, cell.why = "", f"it shows an error ({self._recorder.error})"
         if not cell.key:
             outputs.say(f"{cell.spec.name}: ran, but is not saved: {cell.why}.")
             return
@@ -115,11 +150,10 @@ class CellRecording:
                 f" keep: %%step {cell.spec.name} -> NAME, or call it _name."
             )
         except StoreError as error:
-            warnings.warn(
+            warn(
                 f"Step cell {cell.spec.name!r} ran, but could not be saved, so it runs"
                 f" again next time. {error}",
                 NbflowWarning,
-                stacklevel=2,
             )
         else:
             cell.why = ""
@@ -158,6 +192,7 @@ class CellRecording:
                 names[name] = space[name]
         names |= self._rebound()
         names |= self._class_attributes()
+        names |= self._function_attributes()
         for name in self._cell.reach.closes:
             # What `with` binds is mostly closed by now; what is not, such as text that
             # was read, is an output.
@@ -207,6 +242,20 @@ class CellRecording:
                 names[name] = value
         return names
 
+    def _function_attributes(self) -> dict[str, object]:
+        """Attributes that the cell's statements give to its own functions (``f.calls``)."""
+        reach, space = self._cell.reach, self._notebook.shell.user_ns
+        names = {}
+        for node in ast.walk(ast.Module(self._cell.body, [])):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                owner = getattr(node.value, "id", "")
+                function = space.get(owner) if owner in reach.defines else None
+                if isinstance(function, FunctionType) and node.attr in vars(function):
+                    value = vars(function)[node.attr]
+                    if _can_be_saved(value):
+                        names[f"{owner}.{node.attr}"] = value
+        return names
+
     def _tools(self, names: dict[str, object]) -> dict[str, object]:
         """What imports and definitions inside other statements bind, which a hit does not run."""
         space = self._notebook.shell.user_ns
@@ -239,6 +288,9 @@ class CellRecording:
             "gone": [name for name in cell.reach.deletes if name not in space],
             "modules": modules,
             "shown": KNOWN.masked(self._recorder.shown),
+            "drawn": generators.drawn(self._states, cell.body),
+            "axes": shared_axes.saved(names, self._inputs(changed), self._axes),
+            "values": [_remembered(value, names) for value in self._values],
         }
         data = self._dump(content, self._given)
         engine.store.put(cell.key, data)
@@ -248,10 +300,15 @@ class CellRecording:
                 for name, value in names.items()
                 if name not in kept["names"]
             }
-            self._put_alias(engine, shared)
+            self._put_alias(engine, names, shared)
         return len(data)
 
-    def _put_alias(self, engine: Engine, shared: dict[str, object]) -> None:
+    def _inputs(self, changed: list[str]) -> dict[str, object]:
+        return {name: value for name, value in self._cell.inputs if name in changed}
+
+    def _put_alias(
+        self, engine: Engine, names: dict[str, object], shared: dict[str, object]
+    ) -> None:
         """Let the cell, run again on what it left behind, be found: it changed its inputs itself."""
         cell, space = self._cell, self._notebook.shell.user_ns
         assert cell.identity is not None
@@ -262,6 +319,9 @@ class CellRecording:
         if key == cell.key:
             return
         alias: CellAlias = {"same_as": cell.key}
+        axes = shared_axes.saved(names, {}, shared_axes.axes_of(cell.inputs))
+        if axes:
+            alias["axes"] = axes
         if shared:
             alias["together"] = shared_objects.among(shared, cell.objects)
         engine.store.put(key, self._dump(alias, calls.inputs_of(cell.given)))
@@ -279,6 +339,28 @@ class CellRecording:
             code=cell.identity.digest,
             inputs=given,
         )
+
+
+def _remembered(value: object, names: dict[str, object]) -> list[Any]:
+    """Return how a value that the cell showed is kept for ``_``: an output, or a little data."""
+    for name, output in names.items():
+        if output is value and "." not in name:
+            return [name]
+    if not _is_little_data(value):
+        return []
+    try:
+        written_as, data = codec.encode(value)
+    except CodecError:
+        return []
+    is_kept = written_as != "pickle" and len(data) <= _MOST_REMEMBERED
+    return [written_as, data] if is_kept else []
+
+
+def _is_little_data(value: Any) -> bool:
+    """Return whether a value is worth a try: to pickle a figure, or write a large frame, costs time for nothing."""
+    if type(value).__module__.partition(".")[0] in _DATA:
+        return math.prod(getattr(value, "shape", ())) <= _MOST_REMEMBERED
+    return is_native(value)
 
 
 def _refuse_made_by_calls(names: dict[str, object], defines: Iterable[str]) -> None:

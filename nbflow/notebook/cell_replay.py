@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbflow._call import job_link
-from nbflow._core.table import duration
+from nbflow._core.duration import duration
+from nbflow._core.table import short
+from nbflow._key.setting_up import left_out
 from nbflow._run.wall_time import wall_time
 from nbflow._store import codec
 from nbflow.errors import CodecError
-from nbflow.notebook import outputs, shared_objects
+from nbflow.notebook import generators, outputs, shared_axes, shared_objects
 from nbflow.notebook.step_cell import NOWHERE
 
 if TYPE_CHECKING:
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
     from nbflow.notebook.shared_objects import Encoded
     from nbflow.notebook.shell import Shell
     from nbflow.notebook.step_cell import StepCell
+
+
+#: Packages whose functions draw, log or wait, where they do not set up.
+_KNOWN = frozenset(
+    ("matplotlib", "seaborn", "plotly", "IPython", "logging", "time", "gc", "nbflow")
+)
 
 
 class CellReplay:
@@ -51,15 +59,27 @@ class CellReplay:
         self._late: dict[str, Exception] = {}
         #: What the names that it binds were bound to before.
         self._replaced: dict[str, object] = {}
+        #: What its imports and definitions show on a hit.
+        self._held = outputs.Recorder(shell, holds=True)
+        #: The indexes that its inputs hold now.
+        self._axes = shared_axes.axes_of(cell.inputs)
+        #: The random generators that the cell would leave as it did then.
+        self._drawn = generators.fitting(content.get("drawn", {}), generators.states())
 
     def begin(self) -> None:
         """Bind every output that can be made without the definitions of the cell."""
         self._late = self._bind_encoded(self._content["names"])
         with suppress(CodecError):
             self._bind_objects()
+        # What imports and settings say is among what the cell showed.
+        self._held.start()
+
+    def abandon(self) -> None:
+        """Leave the streams as they were; does no harm twice."""
+        self._held.abandon()
 
     def finish(self) -> None:
-        """Bind the rest, change inputs as the cell did, and show what it showed.
+        """Bind the rest, and change inputs as the cell did.
 
         Raises:
             Exception: what is saved cannot be used here; `undo` then.
@@ -79,18 +99,50 @@ class CellReplay:
         for name, module in content.get("modules", {}).items():
             self._space[name] = importlib.import_module(module)
         objects.change(self._space)
+        shared_axes.share(
+            content.get("axes", ()), self._space, dict(cell.inputs), self._axes
+        )
         for name in content["gone"]:
             self._space.pop(name, None)
-        outputs.replay(self._shell, content["shown"])
+        generators.go_on(self._drawn)
         cell.state = "cached"
         cell.saved_at = head.saved_at
         cell.seconds = cell.seconds_saved = head.seconds
         cell.size = len(head.payload)
         job_link.tell_replayed(cell.spec.name)
+        self._remember()
+
+    def _remember(self) -> None:
+        """Have ``_`` and ``Out`` hold what the cell showed."""
+        update = getattr(self._shell.displayhook, "update_user_ns", None)
+        if update is not None:  # a script has no history
+            for kept in self._content.get("values", ()):
+                update(self._value(kept))
+
+    def _value(self, kept: list[Any]) -> object:
+        if not kept:
+            return NotKept(self._cell.spec.name)
+        return codec.decode(*kept) if len(kept) > 1 else self._space[kept[0]]
+
+    def show(self) -> None:
+        """Show what the cell showed, what its imports say besides, and that it comes from disk."""
+        __tracebackhide__ = True
+        shown, head = self._content["shown"], self._head
+        outputs.replay(self._shell, shown)
+        outputs.replay(self._shell, outputs.unlike(self._held.shown, shown))
         outputs.say(
-            f"{cell.spec.name}: cached {wall_time(head.saved_at)},"
-            f" saved {duration(head.seconds)}"
+            f"{self._cell.spec.name}: cached {wall_time(head.saved_at)},"
+            f" saved {duration(head.seconds)}{self._left_out()}"
         )
+
+    def _left_out(self) -> str:
+        """Say which calls on modules, that may have set something up, a hit did not repeat."""
+        calls = [
+            f"`{short(call, 60)}`"
+            for root, call in left_out(self._cell.body, self._cell.modules)
+            if _package(self._space.get(root)) not in _KNOWN
+        ]
+        return f"; not repeated: {', '.join(calls)}" if calls else ""
 
     def undo(self) -> None:
         """Bind the names as they were before, for the cell to run after all."""
@@ -125,3 +177,18 @@ class CellReplay:
             return
         self._replaced.setdefault(name, self._space.get(name, NOWHERE))
         self._space[name] = value
+
+
+class NotKept:
+    """What ``_`` is behind a hit of a cell that showed something which is not kept for it."""
+
+    def __init__(self, cell: str) -> None:
+        self._cell = cell
+
+    def __repr__(self) -> str:
+        return f"<the value that step cell {self._cell} showed is not kept: bind it to a name>"
+
+
+def _package(value: object) -> str:
+    name = getattr(value, "__module__", None) or getattr(value, "__name__", "")
+    return str(name).partition(".")[0]

@@ -17,18 +17,20 @@ save)::
 
 from __future__ import annotations
 
+import ast
 import itertools
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from nbflow.notebook import outputs
 from nbflow.notebook.cell_attempt import CellAttempt
-from nbflow.notebook.rewrite import NAME, Rebuild, mark
+from nbflow.notebook.rewrite import NAME, Rebuild, mark, near_step
 from nbflow.notebook.step_cell import Notebook, StepCell
 
 if TYPE_CHECKING:
-    import ast
     from collections.abc import Callable, Iterator
 
     from nbflow._call.engine import Engine
@@ -59,11 +61,30 @@ def install(shell: Shell, engine: Callable[[], Engine]) -> Notebook:
     notebook = _KERNEL.notebook = Notebook(shell, engine)
     shell.input_transformers_cleanup.append(mark)
     shell.ast_transformers.append(
-        Rebuild(lambda: str(shell.ast_node_interactivity), keep, shell.user_ns)
+        Rebuild(
+            lambda: str(shell.ast_node_interactivity),
+            keep,
+            shell.user_ns,
+            notebook.look_at,
+        )
     )
+    for source in shell.user_ns.get("In", ()):  # this cell, and those before
+        with suppress(SyntaxError):  # magics
+            notebook.look_at(ast.parse(source))
+    if shell.events is not None:
+        shell.events.register("pre_run_cell", partial(_look_for_near_step, notebook))
     shell.user_ns_hidden[NAME] = None
     outputs.guard(shell)
     return notebook
+
+
+def _look_for_near_step(notebook: Notebook, info: Any) -> None:
+    """Say once that a comment of the cell which is about to run reads like the line of a step."""
+    found = near_step(info.raw_cell)
+    if found is None or found.name in notebook.cells or found in notebook.near:
+        return
+    notebook.near.append(found)
+    outputs.say(f"`{found.line}` is a comment, so this is no step cell: {found.todo}.")
 
 
 def keep(spec: Spec, body: list[ast.stmt]) -> int:

@@ -9,8 +9,9 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from nbflow._core.duration import duration
 from nbflow._core.entry import FINAL, RunState
-from nbflow._core.table import duration, short, table_of
+from nbflow._core.table import short, table_of
 from nbflow._run import render
 from nbflow._run.html_parts import static_beside
 from nbflow.notebook.magics import shell

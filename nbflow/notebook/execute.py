@@ -18,10 +18,11 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from nbflow._core.table import duration
+from nbflow._core.duration import duration
 from nbflow.errors import UsageError
 from nbflow.notebook import document as documents
 
@@ -177,6 +178,8 @@ class _KernelSession:
         self.timeout = timeout
         #: Whether the kernel can no longer be asked to shut down.
         self.is_lost = False
+        #: The errors in widgets that belong to an earlier cell, by id.
+        self._known: set[int] = set()
 
     async def run(self, socket: str) -> Ending:
         """Start the kernel on a socket, run the cells, and end it."""
@@ -188,6 +191,8 @@ class _KernelSession:
         self.client = NotebookClient(
             self.document, timeout=None, kernel_name="python3", store_widget_state=False
         )
+        # nbclient writes there what Output widgets show, although it is to keep nothing.
+        self.client.widget_state = defaultdict(dict)
         self.manager: Any = self.client.create_kernel_manager()
         self.manager.transport = "ipc"
         self.manager.ip = socket
@@ -349,12 +354,28 @@ class _KernelSession:
             ending = late or self._raised(number, "KeyboardInterrupt", "")
             why = f"{ending.why}, and it did not stop when asked: the kernel was killed"
             return ending._replace(why=why)
-        # For nbclient, a cell that is allowed to raise did not fail; if it was
-        # interrupted, the notebook ends there all the same.
-        raised = [output.get("ename") for output in cell.outputs]
-        if cut == "stop" and "KeyboardInterrupt" in raised:
-            return self._raised(number, "KeyboardInterrupt", "")
-        return late
+        return late or self._shown(number, cell, cut)
+
+    def _shown(self, number: int, cell: NotebookNode, cut: str | None) -> Ending | None:
+        """Return the ending that an error means which the kernel shows and does not report.
+
+        That is one of `%run`, below `%%capture`, or in an Output widget.
+        """
+        cell.outputs += self._errors_in_widgets()  # nobody sees the widget
+        may_raise = "raises-exception" in documents.tags(cell)
+        for error in _errors_in(cell.outputs):
+            is_stop = cut == "stop" and error.ename == "KeyboardInterrupt"
+            if is_stop or not may_raise:
+                return self._raised(number, error.ename, error.evalue)
+        return None
+
+    def _errors_in_widgets(self) -> list[NotebookNode]:
+        """Return the errors that Output widgets show, each once."""
+        widgets = self.client.comm_objects.values()
+        shown = [error for widget in widgets for error in _errors_in(widget.outputs)]
+        new = [error for error in shown if id(error) not in self._known]
+        self._known.update(map(id, new))
+        return new
 
     def _raised(self, number: int, name: str, message: str) -> Ending:
         """Return the ending that an exception means."""
@@ -393,6 +414,10 @@ class _KernelSession:
             self.watcher.goes_on()
             await asyncio.sleep(_TICK)
         return Ending("ok")
+
+
+def _errors_in(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    return [output for output in outputs if output.output_type == "error"]
 
 
 def _say(cell: NotebookNode, why: str) -> None:

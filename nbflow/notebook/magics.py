@@ -6,7 +6,7 @@ import difflib
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nbflow._core.table import duration
+from nbflow._core.duration import duration
 from nbflow._run import render
 from nbflow._run.wall_time import wall_time
 from nbflow.notebook.step_cell import StepCell
@@ -127,6 +127,11 @@ class Listing:
 
     def __init__(self, notebook: Notebook) -> None:
         self._rows = [_row(cell) for cell in notebook.cells.values()]
+        self._rows += [
+            (near.line, "no step cell", "", "", "", "", near.todo)
+            for near in notebook.near
+            if near.name not in notebook.cells
+        ]
 
     def __repr__(self) -> str:
         lines = [_HEADERS, *self._rows]

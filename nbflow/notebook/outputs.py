@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 import sys
-from typing import TYPE_CHECKING, TextIO, TypedDict
+from typing import TYPE_CHECKING, Any, TextIO, TypedDict
 
 from nbflow._key.secret import KNOWN
 
@@ -44,15 +45,24 @@ class Shown(TypedDict, total=False):
 class Recorder:
     """Takes down what is shown in an IPython between ``start`` and ``stop``, on its way to the screen.
 
+    Args:
+        shell: the IPython.
+        holds: whether it is held back instead of going to the screen.
+
     Attributes:
         shown: what was shown, in order.
         is_whole: whether everything was kept.
+        error: the name of an exception that was shown and not raised; empty if none was.
     """
 
-    def __init__(self, shell: Shell) -> None:
+    def __init__(self, shell: Shell, *, holds: bool = False) -> None:
         self.shown: list[Shown] = []
         self.is_whole = True
+        self.error = ""
         self._shell = shell
+        self._holds = holds
+        #: The widgets that were shown, each by its id, with what is kept in its place.
+        self._widgets: list[tuple[str, MimeBundle]] = []
         self._size = 0
         self._clears = False
         self._undo: list[Callable[[], None]] = []
@@ -67,11 +77,13 @@ class Recorder:
                 self._wrap(stream, "write", printed)
             except AttributeError:
                 # A stream of Python's own, in a terminal or a script.
-                setattr(sys, name, _Tee(stream, printed))
+                setattr(sys, name, _Tee(stream, printed, holds=self._holds))
                 self._undo.append(functools.partial(setattr, sys, name, stream))
         self._wrap(self._shell.display_pub, "publish", self._published)
         self._wrap(self._shell.display_pub, "clear_output", self._cleared)
         self._wrap(self._shell.displayhook, "write_format_data", self._formatted)
+        if hasattr(self._shell, "_showtraceback"):
+            self._wrap(self._shell, "_showtraceback", self._raised)
 
     def _wrap(self, owner: object, name: str, noted: Callable[..., None]) -> None:
         """Have ``noted`` called before a method of one object, with the same arguments."""
@@ -79,7 +91,7 @@ class Recorder:
 
         def wrapped(*args: object, **kwargs: object) -> object:
             noted(*args, **kwargs)
-            return original(*args, **kwargs)
+            return None if self._holds else original(*args, **kwargs)
 
         before = getattr(owner, "__dict__", {}).get(name)
 
@@ -98,7 +110,18 @@ class Recorder:
         inline = sys.modules.get("matplotlib_inline.backend_inline")
         if inline is not None and "matplotlib.pyplot" in sys.modules:
             inline.flush_figures()
+        self._see_widgets()
         self.abandon()
+
+    def _see_widgets(self) -> None:
+        """Take down what widgets show in the end, as a progress bar does; those that were closed show nothing."""
+        module: Any = sys.modules.get("ipywidgets.widgets.widget")
+        living = getattr(module, "_instances", {})
+        for model, kept in self._widgets:
+            if model in living:
+                kept["text/plain"] = repr(living[model])
+            else:
+                self.shown = [one for one in self.shown if one.get("data") is not kept]
 
     def abandon(self) -> None:
         """End at once, as the cell failed."""
@@ -121,7 +144,7 @@ class Recorder:
         **__: object,
     ) -> None:
         place = (transient or {}).get("display_id")
-        kept = _without_widget(data)
+        kept = self._without_widget(data)
         if update:
             # What was replaced is not shown again: its place has the new data.
             for shown in self.shown:
@@ -135,9 +158,18 @@ class Recorder:
                 _size_of(kept),
             )
 
+    def _without_widget(self, data: MimeBundle) -> MimeBundle:
+        kept = {kind: item for kind, item in data.items() if kind != _WIDGET}
+        if _WIDGET in data:
+            self._widgets.append((data[_WIDGET]["model_id"], kept))
+        return kept
+
     def _formatted(self, data: MimeBundle, metadata: MimeBundle | None = None) -> None:
-        kept = _without_widget(data)
+        kept = self._without_widget(data)
         self._take({"result": kept, "metadata": metadata or {}}, _size_of(kept))
+
+    def _raised(self, kind: type[BaseException], *_: object) -> None:
+        self.error = kind.__name__
 
     def _cleared(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002  # as IPython has it
         self._clears = True
@@ -164,10 +196,6 @@ class Recorder:
             self.shown.append(shown)
 
 
-def _without_widget(data: MimeBundle) -> MimeBundle:
-    return {kind: item for kind, item in data.items() if kind != _WIDGET}
-
-
 def _size_of(data: MimeBundle) -> int:
     """Return how much room something takes; JSON counts as a thousand characters."""
     items = data.values()
@@ -180,15 +208,18 @@ class _Tee(io.TextIOBase):
     encoding: str
     errors: str | None
 
-    def __init__(self, stream: TextIO, take: Callable[[str], None]) -> None:
+    def __init__(
+        self, stream: TextIO, take: Callable[[str], None], *, holds: bool
+    ) -> None:
         self._stream = stream
         self._take = take
+        self._holds = holds
         self.encoding = stream.encoding
         self.errors = getattr(stream, "errors", None)
 
     def write(self, text: str) -> int:
         self._take(text)
-        return self._stream.write(text)
+        return len(text) if self._holds else self._stream.write(text)
 
     def flush(self) -> None:
         self._stream.flush()
@@ -204,6 +235,30 @@ class _Tee(io.TextIOBase):
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
+
+
+def unlike(shown: list[Shown], known: list[Shown]) -> list[Shown]:
+    """Return what of the shown is not among the known: lines of streams, and what was displayed."""
+    texts = "".join(part.get("text", "") for part in known)
+    lines = {_anywhere(line) for line in texts.splitlines()}
+    data = [(part.get("data"), part.get("result")) for part in known]
+    found: list[Shown] = []
+    for part in shown:
+        if "stream" in part:
+            new = [
+                line
+                for line in part["text"].splitlines(keepends=True)
+                if _anywhere(line.rstrip("\n")) not in lines
+            ]
+            found.append({"stream": part["stream"], "text": "".join(new)})
+        elif (part.get("data"), part.get("result")) not in data:
+            found.append(part)
+    return found
+
+
+def _anywhere(line: str) -> str:
+    """Return a line without the number of its kernel, which stands in the file names of cells."""
+    return re.sub(r"ipykernel_\d+", "ipykernel", line)
 
 
 def replay(shell: Shell, shown: list[Shown]) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _SIMPLE: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 _CONTAINERS: dict[str, type] = {"list": list, "dict": dict, "tuple": tuple, "set": set}
@@ -100,12 +100,10 @@ def declared(source: str) -> list[Parameter]:
             f"The parameters cell is not plain Python (line {line}: {error}): it may"
             " hold assignments only."
         ) from None
-    found = {}
+    found: dict[str, Parameter] = {}
     for statement in body:
         comment = comments.get(statement.end_lineno or 0, "")
-        made = _parameter(statement, comment)
-        if made is not None:
-            found[made.name] = made
+        found.update((made.name, made) for made in _parameters(statement, comment))
     return list(found.values())
 
 
@@ -191,25 +189,41 @@ def as_json(value: object) -> object:
 # From statements to parameters.
 
 
-def _parameter(statement: ast.stmt, comment: str) -> Parameter | None:
-    """Return what a statement declares; ``None`` if nothing."""
-    target: ast.expr
+def _parameters(statement: ast.stmt, comment: str) -> Iterator[Parameter]:
+    """Yield what a statement declares."""
+    kind: str | None = None
     if isinstance(statement, ast.AnnAssign):
-        target, value = statement.target, statement.value
         kind = _annotated(statement.annotation)
-    elif isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-        target, value = statement.targets[0], statement.value
-        typed = _TYPE_COMMENT.match(comment)
-        if typed is not None:
-            kind, comment = typed.groups()
-        else:
-            kind = _type_of(value)
-    else:
-        return None
-    if not isinstance(target, ast.Name) or target.id.startswith("_"):
-        return None
-    default = ast.unparse(value) if value is not None else None
-    return Parameter(target.id, kind, default, comment)
+    elif (typed := _TYPE_COMMENT.match(comment)) is not None:
+        kind, comment = typed.groups()
+    for target, value in _bindings(statement):
+        if not isinstance(target, ast.Name) or target.id.startswith("_"):
+            continue
+        default = ast.unparse(value) if value is not None else None
+        known = kind if kind not in (None, "Final", "typing.Final") else None
+        yield Parameter(target.id, known or _type_of(value), default, comment)
+
+
+def _bindings(statement: ast.stmt) -> Iterator[tuple[ast.expr, ast.expr | None]]:
+    """Yield the targets of an assignment, each with its value: ``a = b = 2``, ``a, b = 1, 2``."""
+    if isinstance(statement, ast.AnnAssign):
+        yield statement.target, statement.value
+    elif isinstance(statement, ast.Assign):
+        for target in statement.targets:
+            yield from _pairs(target, statement.value)
+
+
+def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:
+    if not isinstance(target, ast.Tuple | ast.List):
+        yield target, value
+    elif isinstance(value, ast.Tuple | ast.List) and _is_one_by_one(target, value):
+        for inner, part in zip(target.elts, value.elts, strict=True):
+            yield from _pairs(inner, part)
+
+
+def _is_one_by_one(target: ast.Tuple | ast.List, value: ast.Tuple | ast.List) -> bool:
+    has_star = any(isinstance(one, ast.Starred) for one in [*target.elts, *value.elts])
+    return len(target.elts) == len(value.elts) and not has_star
 
 
 def _annotated(annotation: ast.expr) -> str:
@@ -219,7 +233,9 @@ def _annotated(annotation: ast.expr) -> str:
     return ast.unparse(annotation)
 
 
-def _type_of(default: ast.expr) -> str:
+def _type_of(default: ast.expr | None) -> str:
+    if default is None:
+        return "Any"
     try:
         kind = type(ast.literal_eval(default)).__name__
     except (ValueError, TypeError):
@@ -241,6 +257,8 @@ def _alternatives(kind: ast.expr) -> list[ast.expr]:
         inner = kind.slice.elts if isinstance(kind.slice, ast.Tuple) else [kind.slice]
         if form == "Literal":
             return inner
+        if form in ("Annotated", "Final"):  # what they add is for readers and checkers
+            return _alternatives(inner[0])
         if form in ("Optional", "Union"):
             found = [part for one in inner for part in _alternatives(one)]
         if form == "Optional":

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from nbflow._core.duration import duration
 from nbflow._core.entry import DONE
 from nbflow._core.lifecycle import State
-from nbflow._core.table import duration, short
+from nbflow._core.table import short
 from nbflow._run.render import LOOKS, print_table
 from nbflow.notebook import document as documents
 from nbflow.notebook.report import undone

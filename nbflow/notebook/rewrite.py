@@ -9,14 +9,18 @@ import ast
 import inspect
 import re
 import shlex
+import tokenize
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import FunctionType
+from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.policy import Policy, seconds
 from nbflow._key import cell_names
 from nbflow._key.kinds import is_module
+from nbflow._key.origin import is_users
 from nbflow.errors import UsageError
-from nbflow.notebook.document import STEP_LINE
+from nbflow.notebook.document import STEP_LINE, step_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,6 +32,10 @@ _CELL_MAGIC = re.compile(r"%%(\w+)")
 _AROUND = frozenset(("capture", "time", "timeit", "prun"))
 #: What the loop and the ``with`` around the statements bind.
 NAME = "__nbflow__"
+
+
+#: A comment that may be meant for the line of a step: its bar, its colon, what it says.
+_NEARLY = re.compile(r"^\s*#+\s*(\|?)\s*steps?\b\s*([:=]?)(.*)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +162,60 @@ def _seconds(text: str | None, flag: str) -> float | None:
     return float(text) if text.replace(".", "", 1).isdigit() else seconds(text, flag)
 
 
+class NearStep(NamedTuple):
+    """A comment that reads like the line of a step and is none.
+
+    Attributes:
+        number: its line in the cell, from 1.
+        line: the line.
+        name: the name of the step.
+        todo: what to write instead, or where.
+    """
+
+    number: int
+    line: str
+    name: str
+    todo: str
+
+
+def near_step(source: str) -> NearStep | None:
+    """Return the comment of a cell that was probably meant to make it a step; ``None`` if there is none."""
+    if step_line(source) is not None:
+        return None
+    is_top = True
+    for number, line in enumerate(source.splitlines(), 1):
+        nearly, right = _NEARLY.match(line), STEP_LINE.match(line)
+        is_here = right is not None and (is_top or _is_comment(source, number))
+        if right is not None and is_here and (name := _name_in(right[1])):
+            todo = "move it to the first line of its cell"
+            return NearStep(number, line.strip(), name, todo)
+        if is_top and nearly is not None and (name := _name_in(nearly[3])):
+            bar, colon, text = nearly.groups()
+            if bar or colon or "->" in text:
+                todo = f"write `#| step: {text.strip()}`"
+                return NearStep(number, line.strip(), name, todo)
+        is_top = is_top and (not line.strip() or line.lstrip().startswith(("#", "%")))
+    return None
+
+
+def _is_comment(source: str, number: int) -> bool:
+    """Return whether a line is a comment, not a part of a text; where that cannot be told, it is none."""
+    lines = iter(source.splitlines(keepends=True))
+    with suppress(tokenize.TokenError, SyntaxError):
+        for token in tokenize.generate_tokens(lambda: next(lines, "")):
+            if token.type == tokenize.COMMENT and token.start[0] == number:
+                return True
+    return False
+
+
+def _name_in(text: str) -> str:
+    """Return the name of the step that a line makes; empty if it makes none."""
+    try:
+        return parse(text).name
+    except UsageError:
+        return ""
+
+
 # From text to tree.
 
 
@@ -199,6 +261,7 @@ class Rebuild(ast.NodeTransformer):
         keep: takes a cell's first line and statements, and returns the number under
             which `enter` finds them.
         space: the notebook's names.
+        look: is shown each cell, whatever it is.
     """
 
     def __init__(
@@ -206,14 +269,17 @@ class Rebuild(ast.NodeTransformer):
         interactivity: Callable[[], str],
         keep: Callable[[Spec, list[ast.stmt]], int],
         space: Mapping[str, object],
+        look: Callable[[ast.Module], None],
     ) -> None:
         self._interactivity = interactivity
+        self._look = look
         self._keep = keep
         self._space = space
 
     # The name that ast asks for.
     def visit_Module(self, node: ast.Module) -> ast.Module:
         """Put the statements of a step cell into the loop and the ``with`` around them."""
+        self._look(node)
         text = _mark_of(node.body[0]) if node.body else None
         if text is None:
             return node
@@ -238,7 +304,7 @@ class Rebuild(ast.NodeTransformer):
         assert isinstance(loop, ast.For)
         block = loop.body[0]
         assert isinstance(block, ast.With)
-        statements = _guarded(self._shown(body), modules(body, self._space))
+        statements = _guarded(body, self._shown(body), modules(body, self._space))
         if statements:
             block.body = statements
         if is_async:
@@ -304,29 +370,42 @@ def _sets_up(node: ast.stmt) -> bool:
 
 
 def modules(body: list[ast.stmt], space: Mapping[str, object]) -> frozenset[str]:
-    """Return the names of modules that a cell can see: the notebook's, and those that it imports."""
+    """Return the names of modules that a cell can see, and of what comes from them: the notebook's and its own."""
     # A copy, as other threads may bind names meanwhile.
     items = list(space.items())
-    names = {name for name, value in items if is_module(value)}
+    names = {name for name, value in items if is_module(value) or _is_librarys(value)}
     for node in body:
-        if isinstance(node, ast.Import):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
             names.update(cell_names.defined_by(node))
     return frozenset(names)
 
 
-def _guarded(body: list[ast.stmt], names: frozenset[str]) -> list[ast.stmt]:
-    """Put ``if __nbflow__.live:`` before what a hit does not run."""
+def _is_librarys(value: object) -> bool:
+    """Return whether a value is a class or function of a library."""
+    return isinstance(value, (FunctionType, type)) and not is_users(value)
+
+
+def _guarded(
+    body: list[ast.stmt], shown: list[ast.stmt], names: frozenset[str]
+) -> list[ast.stmt]:
+    """Put ``if __nbflow__.live:`` before what a hit does not run.
+
+    Args:
+        body: the statements as they are written.
+        shown: the same, as they run.
+        names: of modules.
+    """
     found: list[ast.stmt] = []
     open_block: ast.If | None = None
-    for part in body:
+    for part, run in zip(body, shown, strict=True):
         if cell_names.is_definition(part, names) or _sets_up(part):
-            found.append(part)
+            found.append(run)
             open_block = None
         elif open_block is not None:
-            open_block.body.append(part)
+            open_block.body.append(run)
         else:
             open_block = ast.copy_location(ast.If(_attribute("live"), [], []), part)
             ast.fix_missing_locations(open_block)
-            open_block.body.append(part)
+            open_block.body.append(run)
             found.append(open_block)
     return found

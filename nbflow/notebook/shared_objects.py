@@ -424,7 +424,12 @@ def _fill(value: Any, content: Any) -> None:
 _WAYS = ("_update_inplace", "_df", "_s", "setstate", "bit_generator")
 
 
-def _can_become(old: object, new: object) -> bool:
+def _is_index(value: object) -> bool:
+    # Another thread may be importing it.
+    return isinstance(value, getattr(sys.modules.get("pandas"), "Index", ()))
+
+
+def _can_become(old: Any, new: Any) -> bool:
     """Return whether an object can take over the content of another one, for all that hold it."""
     if type(old) is not type(new):
         return False
@@ -433,18 +438,27 @@ def _can_become(old: object, new: object) -> bool:
         return is_alike and old.flags.writeable
     if isinstance(old, (set, bytearray, deque)) or _is_plain(old):
         return True
+    if _is_index(old):  # of which a cell can change the names alone
+        return bool(old.equals(new))
     return any(hasattr(old, name) for name in _WAYS)
+
+
+def _become_frame(old: Any, new: Any) -> None:
+    """Let a frame or series of pandas take over another one."""
+    old._update_inplace(new)  # noqa: SLF001  # no public way changes a frame's whole content
+    old.attrs = new.attrs
+    if hasattr(old, "to_frame"):
+        old.name = new.name
 
 
 def _become(old: Any, new: Any) -> None:
     """Let an object take over the content of another one; `_can_become` says that it can."""
     if _is_array(old):
         old[...] = new
-    elif hasattr(old, "_update_inplace"):  # pandas
-        old._update_inplace(new)  # noqa: SLF001  # no public way changes a frame's whole content
-        old.attrs = new.attrs
-        if hasattr(old, "to_frame"):
-            old.name = new.name
+    elif _is_index(old):
+        old.names = new.names
+    elif hasattr(old, "_update_inplace"):
+        _become_frame(old, new)
     elif hasattr(old, "_df") or hasattr(old, "_s"):  # polars
         name = "_df" if hasattr(old, "_df") else "_s"
         setattr(old, name, getattr(new, name))

@@ -36,12 +36,23 @@ class DisplayHook(Protocol):
         """End, and send what was written."""
 
 
+class Events(Protocol):
+    """What happens in an IPython."""
+
+    def register(self, event: str, function: Callable[..., object], /) -> None:
+        """Have a function called whenever it happens."""
+
+
 class Shell(Protocol):
     """An IPython, or what stands in for one."""
 
     user_ns: Space
     user_ns_hidden: Space
     input_transformers_cleanup: list[Callable[[list[str]], list[str]]]
+
+    @property
+    def events(self) -> Events | None:
+        """Where one registers for what happens; ``None`` in a script, where no cells run."""
 
     @property
     def ast_node_interactivity(self) -> str:

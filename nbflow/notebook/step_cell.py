@@ -6,9 +6,9 @@ import ast
 import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nbflow._call import keys
+from nbflow._call import keys, lookup
 from nbflow._key import call as calls
 from nbflow._key import captures, cell_names, reader
 from nbflow._key.code import Cell, Code, Part
@@ -17,17 +17,18 @@ from nbflow._key.reader import digest
 from nbflow._run.explanation import Explanation, explain
 from nbflow._run.forgetting import forget_all
 from nbflow.errors import UnkeyableError
-from nbflow.notebook import shared_objects
+from nbflow.notebook import generators, shared_objects
 from nbflow.notebook.durable import is_durable
 from nbflow.notebook.rewrite import modules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from nbflow._call.engine import Engine
     from nbflow._call.keys import Identity
     from nbflow._key.bytecode import Chain
-    from nbflow.notebook.rewrite import Spec
+    from nbflow.notebook.generators import Drawn
+    from nbflow.notebook.rewrite import NearStep, Spec
     from nbflow.notebook.shell import Shell, Space
 
 #: Names that IPython binds to something else after each cell.
@@ -183,6 +184,8 @@ class Notebook:
         engine: returns the engine in use.
         cells: the step cells that were run, by name.
         forced: names of cells that are to run once although they are saved.
+        seeded: modules whose random generators a cell of this kernel has seeded.
+        near: comments of cells that ran which read like the line of a step.
     """
 
     def __init__(self, shell: Shell, engine: Callable[[], Engine]) -> None:
@@ -190,6 +193,17 @@ class Notebook:
         self.engine = engine
         self.cells: dict[str, StepCell] = {}
         self.forced: set[str] = set()
+        self.seeded: set[str] = set()
+        self.near: list[NearStep] = []
+
+    def look_at(self, tree: ast.Module) -> None:
+        """Note what a cell of the notebook seeds, whether it is a step cell or not."""
+        self.seeded |= generators.seeded(tree.body)
+
+    def draws_anew(self, drawn: Mapping[str, Drawn]) -> list[str]:
+        """Return the modules from whose seeded generators a cell would now draw other numbers than are saved."""
+        fitting = generators.fitting(drawn, generators.states())
+        return sorted((drawn.keys() - fitting.keys()) & self.seeded)
 
     def explain(self, cell: StepCell) -> Explanation:
         """Explain why a step cell would run now, or since when it is saved."""
@@ -198,9 +212,21 @@ class Notebook:
         if why is not None or cell.identity is None:
             reason = why or "it has not run in this kernel"
             return Explanation(name, "would run", reason)
-        return explain(
+        found = explain(
             self.engine(), cell.subject, cell.identity, cell.given, cell.ttl, shown=name
         )
+        anew = self._draws_anew(cell) if found.state == "cached" else []
+        if anew:
+            reason = f"the generator of {anew[0]} was seeded or drawn from otherwise"
+            return Explanation(name, "would run", reason)
+        return found
+
+    def _draws_anew(self, cell: StepCell) -> list[str]:
+        store = self.engine().store
+        found: Any = lookup.saved(store, cell.key)
+        if found is not None and "same_as" in found.value:
+            found = lookup.saved(store, found.value["same_as"])
+        return [] if found is None else self.draws_anew(found.value.get("drawn", {}))
 
     def forget(self, cell: StepCell) -> int:
         """Delete all that is saved of a step cell; returns the number of results deleted."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nbflow._core.duration import duration
 from nbflow._core.plural import several
-from nbflow._core.table import duration
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -2,6 +2,7 @@
 
 import pytest
 
+from nbflow._core.duration import duration
 from nbflow._core.entry import (
     Called,
     Closed,
@@ -15,7 +16,7 @@ from nbflow._core.entry import (
     fold,
 )
 from nbflow._core.lifecycle import State
-from nbflow._core.table import causes_of, duration, kinds_of, sentence_of, table_of
+from nbflow._core.table import causes_of, kinds_of, sentence_of, table_of
 
 
 def run(*entries, flows=("triage",), records=1):

@@ -450,3 +450,57 @@ def test_texts_of_several_lines_stay_as_they_are(tmp_path):
     text = translation.module(document, "x.ipynb", "x")
     assert 'A = """a\n   \nb"""\n' in text
     assert '_script.show("""a\n   \nb""".upper())  # shown\n' in text
+
+
+def test_what_a_step_cell_sets_up_is_set_up_by_a_module_that_finds_it(tmp_path):
+    notebook = write(
+        tmp_path / "n.ipynb",
+        "import sys\nimport matplotlib.pyplot as plt\nimport numpy as np",
+        "#| step: set -> c\nc = 1\nplt.rcParams['font.size'] = 7\nsys.setrecursionlimit(4321)\nnp.seterr(all='ignore')",
+        "print(plt.rcParams['font.size'], sys.getrecursionlimit(), np.geterr()['divide'])",
+    )
+    folder = nf.export(notebook, "python").folder
+    first = command("python", "n_job.py", cwd=folder)
+    again = command("python", "n_job.py", cwd=folder)
+    assert first.stdout.endswith("7.0 4321 ignore\n"), first.stderr
+    said, shown = again.stdout.splitlines(), first.stdout.splitlines()
+    assert said[1].startswith("set: cached")
+    assert [said[0], *said[2:]] == shown
+
+
+def test_a_closed_pipe_is_no_damage_to_what_is_saved(tmp_path):
+    notebook = write(
+        tmp_path / "n.ipynb", "import os", "#| step: much\nprint('x' * 100_000)"
+    )
+    folder = nf.export(notebook, "python").folder
+    assert command("python", "n_job.py", cwd=folder).returncode == 0
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "n_job.py"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert "BrokenPipeError" in done.stderr
+    assert "cannot be used" not in done.stderr
+
+
+def test_a_seeded_module_draws_on_as_the_notebook_does(tmp_path):
+    notebook = write(
+        tmp_path / "n.ipynb",
+        "import random",
+        "random.seed(5)",
+        "#| step: draw\ndrawn = random.random()\ndrawn",
+        "random.random()",
+    )
+    folder = nf.export(notebook, "python").folder
+    first = command("python", "n_job.py", cwd=folder).stdout.splitlines()
+    again = command("python", "n_job.py", cwd=folder).stdout.splitlines()
+    assert first[0] == "0.6229016948897019"
+    assert [line for line in again if "cached" not in line] == first
+    assert len(again) == 3

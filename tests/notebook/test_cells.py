@@ -231,6 +231,15 @@ def test_the_cell_runs_again_exactly_when_what_it_reads_changed(kernel):
     assert "cached" in kernel.run(cell)
 
 
+def test_a_cell_that_shows_an_error_and_goes_on_is_not_saved(kernel):
+    cell = (
+        "#| step: shown\nimport ipywidgets\nwith ipywidgets.Output():\n    1 / 0\nx = 1"
+    )
+    said = "shown: ran, and is not saved: it shows an error (ZeroDivisionError)."
+    assert said in kernel.run(cell)
+    assert said in kernel.run(cell)
+
+
 def test_what_a_step_depends_on_counts_in_the_cell_that_calls_it(kernel):
     kernel.run(
         "from pathlib import Path\n"

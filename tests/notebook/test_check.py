@@ -11,6 +11,7 @@ from nbformat.v4 import new_output
 import nbflow as nf
 from nbflow import cli
 from nbflow.notebook.check import LEVELS, check
+from nbflow.notebook.rewrite import near_step
 
 
 @pytest.fixture
@@ -48,6 +49,39 @@ def found(folder):
 )
 def test_a_step_cell_whose_first_line_cannot_be_read_is_found(cell, found):
     assert found(cell) == [("syntax", 1, 1)]
+
+
+NEAR = [
+    ("#| step load -> small\nsmall = 1", 1, "#| step: load -> small"),
+    ("#| Step: load -> small\nsmall = 1", 1, "#| step: load -> small"),
+    ("# step: load\nsmall = 1", 1, "#| step: load"),
+    ("# | step: load\nsmall = 1", 1, "#| step: load"),
+    ("\n#| steps: load --ttl 1d\nsmall = 1", 2, "#| step: load --ttl 1d"),
+    ("# the data\n#| step: load\nsmall = 1", 2, "first line"),
+    ("import math\n#| step: load\nsmall = 1", 2, "first line"),
+]
+
+
+@pytest.mark.parametrize(("cell", "line", "todo"), NEAR)
+def test_a_comment_that_reads_like_the_line_of_a_step_is_found(cell, line, todo, found):
+    assert found(f"\n{cell}") == [("step-line", 1, line + 1)]
+    assert todo in near_step(cell).todo
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "# Step 1: load the data\nx = 1",
+        "# step: clean the names, then count\nx = 1",
+        "# a step of its own\nx = 1",
+        "x = 1\n# step: load",
+        'text = """\n#| step: load\n"""',
+        "#| label: fig-step\nx = 1",
+        "%%time\n#| step: load\nx = 1",
+    ],
+)
+def test_comments_about_steps_are_comments(cell, found):
+    assert found(cell if cell.startswith("%") else f"\n{cell}") == []
 
 
 @pytest.mark.parametrize(

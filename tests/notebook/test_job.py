@@ -162,6 +162,47 @@ def test_tags_of_papermill_and_nbclient_are_kept(folder, run):
     assert folder.states() == ["ok", "not run", "ok", "not run"]
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "%run load.py",
+        "%run exits.py",
+        "%%capture\nraise ValueError('no rows')",
+        "get_ipython().run_cell('1 / 0')\nprint('went on')",
+        "import ipywidgets\nwith ipywidgets.Output():\n    1 / 0\nprint('went on')",
+        "from ipywidgets import interact\ninteract(lambda x: 1 / 0, x=3)",
+    ],
+)
+def test_a_cell_that_shows_an_error_failed_although_ipython_calls_it_ok(
+    folder, run, cell
+):
+    (folder.path / "load.py").write_text("raise ValueError('no rows')")
+    (folder.path / "exits.py").write_text("raise SystemExit(3)")
+    folder.write("x = 1", cell, "x = 2")
+    code, said = run()
+    assert code == 1
+    assert "Failed in cell 2." in said
+    assert folder.states() == ["ok", "failed", "not run"]
+    outputs = folder.output().cells[1].outputs
+    assert [one.output_type for one in outputs].count("error") == 1
+
+
+def test_an_error_that_is_shown_is_allowed_by_the_tag_and_belongs_to_its_cell_alone(
+    folder, run
+):
+    folder.write(
+        ("%run missing.py", "raises-exception"),
+        (
+            "import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    1 / 0",
+            "raises-exception",
+        ),
+        "with out:\n    print('text')",
+        "!false",
+    )
+    assert run()[0] == 0
+    assert folder.states() == ["ok"] * 4
+
+
 def test_sys_exit_with_a_code_is_a_failure(folder, run):
     folder.write("import sys; sys.exit(3)")
     assert run()[0] == 1

@@ -27,7 +27,15 @@ quiet = 1  # type: ignore[assignment]
 broken: "int |" = 1
 unhashable = {[1]: 2}
 _private = 1
-a, b = 1, 2
+first = second = 2  # both
+(left, right), other = ("l", 1.5), [1]
+some, *rest = 1, 2
+x, y = load()
+top: Annotated[int, Field(gt=0)] = 3
+each: list[Annotated[int, "a number"]] = []
+maybe: Optional[Annotated[int, "n"]] = None
+fixed: Final[int] = 3
+bare: typing.Final = 3
 """
 
 
@@ -43,7 +51,13 @@ def test_name_type_default_and_comment_are_read_from_the_cell():
     assert known["limit"] == ("int | None", "None", "how many")
     assert known["old"] == ("float", "1", "as papermill spells it")
     assert known["made"] == ("Any", "os.getcwd()", "")
-    assert not {"_private", "a", "b", "os"} & set(known)
+    assert known["first"] == known["second"] == ("int", "2", "both")
+    assert [known[name][:2] for name in ("left", "right", "other")] == [
+        ("str", "'l'"),
+        ("float", "1.5"),
+        ("list", "[1]"),
+    ]
+    assert not {"_private", "some", "rest", "x", "y", "os"} & set(known)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +86,14 @@ def test_name_type_default_and_comment_are_read_from_the_cell():
         ("nothing=some text", "some text"),
         ("model=gpt", "gpt"),
         ("model=None", None),
+        ("second=5", 5),
+        ("right=2", 2.0),
+        ("top=4", 4),
+        ("each=[1, 2]", [1, 2]),
+        ("maybe=none", None),
+        ("maybe=2", 2),
+        ("fixed=4", 4),
+        ("bare=4", 4),
     ],
 )
 def test_text_becomes_a_value_of_the_declared_type(text, value):
@@ -88,6 +110,9 @@ def test_text_becomes_a_value_of_the_declared_type(text, value):
         ("prices={[1]: 2}", "not a value of type dict"),
         ("broken=1", "'int |', is not one that Python can read"),
         ("kind=c", "Literal"),
+        ("top=x", "not a value of type Annotated"),
+        ("each=['x']", "not a value of type list"),
+        ("fixed=x", "not a value of type Final"),
         ("tags=[1]", "list\\[str\\]"),
         ("tags=a, b", "list\\[str\\]"),
         ("prices={'a': 'b'}", "dict"),

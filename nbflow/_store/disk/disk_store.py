@@ -23,11 +23,11 @@ import atexit
 import contextlib
 import os
 import threading
-import warnings
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
+from nbflow._key.warning import warn
 from nbflow._store.disk.journal import Journal
 from nbflow._store.disk.keylock import KeyLocks
 from nbflow._store.folder import prepare, private_folder, refusal
@@ -361,7 +361,7 @@ class DiskStore:
         if len(self._reported) > _REPORTS:
             where = self.url
             what = "there is more damage, which is not reported one by one"
-        warnings.warn(f"{where}: {what}.", StoreWarning, stacklevel=3)
+        warn(f"{where}: {what}.", StoreWarning)
 
 
 _alive: weakref.WeakSet[DiskStore] = weakref.WeakSet()
@@ -389,7 +389,7 @@ def _close_all() -> None:
             store.close()
         except StoreError as error:
             # Nothing is lost: whoever opens the store next finds the journal.
-            warnings.warn(str(error), StoreWarning, stacklevel=1)
+            warn(str(error), StoreWarning)
 
 
 def _forked() -> None:

@@ -40,6 +40,7 @@ def check(path: Path) -> list[Finding]:
         *unattended.waits_for_a_person(cells),
         *packages.imported(cells, path.resolve().parent),
         *steps.unseen(cells),
+        *steps.nearly(cells),
         *steps.cells_as_steps(cells),
     ]
     return sorted(found, key=_place)

@@ -9,7 +9,7 @@ from nbflow._key import cell_names
 from nbflow.errors import UsageError
 from nbflow.notebook.check.finding import Finding
 from nbflow.notebook.document import step_line
-from nbflow.notebook.rewrite import parse
+from nbflow.notebook.rewrite import near_step, parse
 from nbflow.notebook.step_cell import reads_history
 
 if TYPE_CHECKING:
@@ -135,6 +135,22 @@ def unseen(cells: list[CodeCell]) -> Iterator[Finding]:
         for node in ast.walk(cell.tree) if cell.tree is not None else ():
             if isinstance(node, _FUNCTIONS) and _is_step(node):
                 yield from _of_step(cell, node)
+
+
+def nearly(cells: list[CodeCell]) -> Iterator[Finding]:
+    """Find comments that read like the line of a step and are none."""
+    for cell in cells:
+        found = near_step(cell.source)
+        if found is not None:
+            yield Finding(
+                "step-line",
+                "warning",
+                cell.number,
+                found.number,
+                f"`{found.line}` is a comment, and its cell is no step cell",
+                "It runs each time.",
+                f"{found.todo[0].upper()}{found.todo[1:]}.",
+            )
 
 
 def cells_as_steps(cells: list[CodeCell]) -> Iterator[Finding]:
