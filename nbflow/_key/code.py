@@ -79,6 +79,7 @@ class Cell:
         space: the notebook's names.
         reads: names of functions, classes and modules that it reads, dotted ones as
             tuples; its data are arguments.
+        texts: those in its statements and its data, which may be queries.
     """
 
     name: str
@@ -86,3 +87,4 @@ class Cell:
     text: str
     space: Space
     reads: frozenset[Chain]
+    texts: frozenset[str] = frozenset()

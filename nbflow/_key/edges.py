@@ -105,6 +105,7 @@ class Edges:
         states: the slots in ``changing`` that are read.
         uncounted: what does not count by its content: name, and why not.
         installed: functions of libraries.
+        values: those that were read; texts among them may be queries.
     """
 
     def __init__(self, ignored: set[Slot], changing: set[Slot]) -> None:
@@ -118,6 +119,7 @@ class Edges:
         self.states: list[Slot] = []
         self.uncounted: dict[str, str] = {}
         self.installed: set[FunctionType] = set()
+        self.values: list[object] = []
         self._changing = changing
         self._places: dict[int, int] = {}
 
@@ -128,7 +130,7 @@ class Edges:
         value = loaded(space.get(chain[0], MISSING))
         length = 1
         while length < len(chain) and isinstance(value, ModuleType) and is_users(value):
-            self._watch(space, chain[length - 1], value)
+            self.watch(space, chain[length - 1], value)
             space = vars(value)
             value = loaded(space.get(chain[length], MISSING))
             length += 1
@@ -140,7 +142,7 @@ class Edges:
             yield name, seal("builtin", name)
             return
         if slot not in self.ignored:
-            self._watch(space, last, value)
+            self.watch(space, last, value)
         if value is MISSING:
             # A builtin, or nowhere yet. IPython adds builtins of its own: it must make
             # no difference where the code is read.
@@ -209,7 +211,7 @@ class Edges:
             if attribute in vars(function):
                 yield f"{name}.{label}", target
 
-    def _watch(self, space: Space, name: str, value: object) -> None:
+    def watch(self, space: Space, name: str, value: object) -> None:
         """Guard a name: by the very object, or by the type where the content is watched anyway."""
         if (
             value is MISSING
@@ -317,6 +319,7 @@ class Edges:
     def _value(
         self, slot: Slot | None, found: Content, name: str, value: object
     ) -> Value:
+        self.values.append(value)
         code = [self.to(thing, name) for thing in found.code]
         return Value(
             slot,

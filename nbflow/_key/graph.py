@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from nbflow._key import classes, redaction, syntax
+from nbflow._key import classes, query_texts, redaction, syntax
 from nbflow._key.bytecode import Reads, scan
 from nbflow._key.code import Cell, Code, Part
 from nbflow._key.edges import Edges, Value, named
@@ -28,6 +28,7 @@ from nbflow._key.kinds import (
     defaults_of,
     is_constant,
     is_kept_in_class,
+    loaded,
     version_of,
     wraps,
 )
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from nbflow._key.edges import Target
     from nbflow._key.guards import Guards, Space
     from nbflow._key.mutation import Slot
+    from nbflow._key.query_texts import Asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,10 @@ class Graph:
         #: Attributes that the code reads of whatever it has at hand; all there are
         #: (``None``) where it looks them up by text.
         self._attributes: set[str] | None = set()
+        #: Texts in the code, and the calls that look up names in texts: the place of the
+        #: node that makes each, and where it looks.
+        self._texts: set[str] = set()
+        self._asks: list[tuple[int, Space, Asks]] = []
 
     @property
     def guards(self) -> Guards:
@@ -122,9 +128,14 @@ class Graph:
             self._known = target.digest if isinstance(target, Value) else target
             self._nodes.append(Node(_label(root), self._known, {}, "function"))
             return
-        # Modules and frames wait until everything else is read: which of their
-        # attributes count follows from all the code there is.
-        while self._is_incomplete() or self._read_modules() or self._read_frames():
+        # Modules, frames and texts wait until everything else is read: which of their
+        # attributes and names count follows from all the code there is.
+        while (
+            self._is_incomplete()
+            or self._read_modules()
+            or self._read_frames()
+            or self._read_texts()
+        ):
             self._nodes.append(self._read(self._edges.things[len(self._nodes)]))
 
     def _is_incomplete(self) -> bool:
@@ -224,6 +235,24 @@ class Graph:
                 self._nodes[0].reads[label] = self._edges.to(put, name)
         return self._is_incomplete()
 
+    def _read_texts(self) -> bool:
+        """Follow the names in texts that are bound where a call looks for them, and watch the others.
+
+        Returns whether that led to something new.
+        """
+        if not self._asks:
+            return False
+        texts = {*self._texts, *query_texts.texts_in(self._edges.values)}
+        for place, space, asks in self._asks:
+            found = self._nodes[place].reads
+            for chain in sorted(query_texts.names_for(asks, texts)):
+                value = loaded(space.get(chain[0], MISSING))
+                if value is MISSING or not query_texts.is_read(asks, value):
+                    self._edges.watch(space, chain[0], value)
+                else:
+                    found.update(self._edges.follow(space, chain))
+        return self._is_incomplete()
+
     # One function per kind of node.
 
     def _read(self, thing: Any) -> Node:
@@ -246,6 +275,7 @@ class Graph:
         names: set[Chain] = {(part.id,) for part in parts if isinstance(part, ast.Name)}
         attributes = {part.attr for part in parts if isinstance(part, ast.Attribute)}
         self._note_attributes(names, attributes)
+        self._texts |= cell.texts
         return Node(cell.name, own, _sorted(found), "function", cell.text)
 
     def _names(self, space: Space, chains: Iterable[Chain]) -> dict[str, Target]:
@@ -261,6 +291,8 @@ class Graph:
         reads = scan(function.__code__)
         self._writes.note_rebound(function, reads)
         self._note_attributes(reads.names, reads.attributes)
+        self._texts |= reads.texts
+        self._asks += [(len(self._nodes), space, asks) for asks in reads.asks]
         own, text = self._source(function, reads)
         found = self._names(space, reads.names)
         found |= self._closure(function, reads)
