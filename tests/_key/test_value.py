@@ -27,6 +27,7 @@ import weakref
 import zoneinfo
 
 import attrs
+import msgspec
 import pydantic
 import pytest
 from hypothesis import given
@@ -452,7 +453,24 @@ def test_extra_and_private_fields_of_a_model_count():
     one, other = Private(), Private()
     other._hidden = 2
     assert digest(one) != digest(other)
-    assert digest(Model(a=1)) == digest(Model(a=1, b=None))
+
+
+def test_whether_a_field_of_a_model_was_set_counts():
+    """`model_dump(exclude_unset=True)` tells them apart."""
+    assert digest(Model(a=1)) == digest(Model(a=1)) != digest(Model(a=1, b=None))
+    assert digest([Model(a=1)]) != digest([Model(a=1, b=None)])
+    set_later = Model(a=1)
+    set_later.b = None
+    assert digest(set_later) == digest(Model(a=1, b=None))
+
+
+def test_what_a_struct_holds_beside_its_fields_counts():
+    class Struct(msgspec.Struct, dict=True):
+        a: int = 1
+
+    one, other = Struct(), Struct()
+    other.__dict__["note"] = 2
+    assert digest(one) == digest(Struct()) != digest(other)
 
 
 @pytest.mark.parametrize(

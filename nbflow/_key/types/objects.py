@@ -174,6 +174,8 @@ def _reduced(walk: Walk, value: object) -> bytes:
     kind = type(value)
     if _holds_only_attributes(kind):
         state = attributes(value)
+    elif hasattr(kind, "__struct_fields__"):  # pickle forgets what else msgspec holds
+        state = getattr(value, "__dict__", None) or None
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         state = {} if state is None else {"__getstate__()": state}
     known = [kind, *_NEW]
