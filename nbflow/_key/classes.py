@@ -59,7 +59,7 @@ def changes_itself(kind: type) -> bool:
 
 def _changes_first(function: FunctionType) -> bool:
     """Return whether a method changes its ``self``; without a source it may."""
-    found = syntax.find(function.__code__, function.__globals__)
+    found = syntax.find(function)
     if found is None:
         return True
     first = function.__code__.co_varnames[:1]
@@ -107,7 +107,7 @@ def _members(kind: type) -> Iterator[tuple[str, object]]:
     space = vars(kind)
     yield "__doc__", _docstring(kind)
     for name, annotation in annotations_of(kind).items():
-        yield f"{name}:", _spell(annotation)
+        yield f"{name}:", spell(annotation)
     if issubclass(kind, enum.Enum):
         for name, entry in kind.__members__.items():
             yield name, entry.value
@@ -169,7 +169,8 @@ def _value(item: object) -> bytes:
         return seal("type alone", type(item).__qualname__)
 
 
-def _spell(annotation: object) -> str:
+def spell(annotation: object) -> str:
+    """Return how an annotation is written, whatever module its classes are in."""
     if isinstance(annotation, str):
         return annotation
     if isinstance(annotation, typing.ForwardRef):
@@ -182,8 +183,8 @@ def _spell(annotation: object) -> str:
         name = getattr(annotation, "__qualname__", None)
         return name or _ADDRESS.sub("", repr(annotation))
     args = typing.get_args(annotation)
-    spelled = [repr(arg) if isinstance(arg, str) else _spell(arg) for arg in args]
-    name = "UnionType" if is_union(annotation) else _spell(origin)
+    spelled = [repr(arg) if isinstance(arg, str) else spell(arg) for arg in args]
+    name = "UnionType" if is_union(annotation) else spell(origin)
     return f"{name}[{', '.join(spelled)}]"
 
 

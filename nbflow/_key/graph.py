@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from nbflow._key import classes, query_texts, redaction, syntax
+from nbflow._key import class_source, classes, query_texts, redaction, syntax
 from nbflow._key.bytecode import Reads, scan
 from nbflow._key.code import Cell, Code, Part
 from nbflow._key.edges import Edges, Value, named
@@ -315,7 +315,7 @@ class Graph:
         none that decorators read.
         """
         code = function.__code__
-        found = syntax.find(code, function.__globals__)
+        found = syntax.find(function)
         if found is None:
             return code_digest(code), ""
         tree, node = _tree(function.__globals__), found.node
@@ -531,8 +531,8 @@ def _body(
     """Return the body of a class, which is where one of its methods surely stands."""
     for function in written.values():
         if function.__qualname__ == f"{kind.__qualname__}.{function.__name__}":
-            found = syntax.find(function.__code__, function.__globals__)
-            if found and found.owner is not None and found.owner.name == kind.__name__:
+            found = class_source.find(function, kind)
+            if found is not None:
                 return found, function.__globals__
     return None, {}
 
