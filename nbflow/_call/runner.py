@@ -30,6 +30,7 @@ from nbflow._core.lifecycle import (
     Outcome,
     Release,
     Save,
+    Saved,
     State,
     Tried,
     Wait,
@@ -290,7 +291,7 @@ class Runner:
             )
             return None
 
-    def _save(self, call: Call, command: Save) -> bool:
+    def _save(self, call: Call, command: Save) -> Saved:
         self._reached("output")
         call.expires, call.worth = call.scope.expires, call.scope.worth
         try:
@@ -308,12 +309,14 @@ class Runner:
             self.store.put(call.key, data)
         except StoreError as error:
             self._unsaved(call, error)
-            return False
+            return Saved(command.value, stored=False)
         if call.policy.ttl is not None:
             own = self.clock.time() + call.policy.ttl
             call.expires = own if call.expires is None else min(own, call.expires)
         self._reached("commit")
-        return True
+        saved = checkpoint.load(data)
+        value = checkpoint.as_loaded(command.value, saved.codec, saved.payload)
+        return Saved(value, stored=True)
 
     def _unsaved(self, call: Call, error: StoreError) -> None:
         no_bytes = isinstance(error, CodecError)

@@ -596,18 +596,23 @@ def only_remembers(kind: type, name: str) -> bool:
         return True
     if type(getattr(kind, name, None)).__name__ == "cached_property":
         return True
-    library_class = _NOTES.get(name)
-    if library_class is None:
+    library_classes = _NOTES.get(name)
+    if library_classes is None:
         return False
-    return any(base.__name__ == library_class for base in kind.__mro__)
+    return any(base.__name__ in library_classes for base in kind.__mro__)
 
 
-_NOTES = {  # attribute -> the class of a library that keeps a note in it
-    "_sklearn_version": "BaseEstimator",
-    "_stop_words_id": "_VectorizerMixin",  # where its stop words lie in memory
-    "__networkx_cache__": "Graph",
-    "_readonly": "ExtensionArray",
-    "_keep_empty": "_ResultBase",  # how urllib.parse is to join a URL, since Python 3.15
+_NOTES = {  # attribute -> the classes of a library that keep a note in it
+    "_sklearn_version": ("BaseEstimator",),
+    "_stop_words_id": ("_VectorizerMixin",),  # where its stop words lie in memory
+    "_deprecated_key_to_warnings": ("Bunch",),
+    "__networkx_cache__": ("Graph",),
+    "_readonly": ("ExtensionArray",),
+    # What pandas has grouped so far.
+    "_cache": ("PandasObject", "BaseGrouper", "Grouping", "BaseWindow"),
+    "_keep_empty": (
+        "_ResultBase",
+    ),  # how urllib.parse is to join a URL, since Python 3.15
 }
 
 

@@ -9,8 +9,9 @@ import msgspec
 
 from nbflow._core.usage import Usage
 from nbflow._key.call import Input
+from nbflow._key.reader import digest
 from nbflow._store import codec
-from nbflow.errors import CodecError
+from nbflow.errors import CodecError, UnkeyableError
 
 _LENGTH = struct.Struct("<I")
 
@@ -92,6 +93,26 @@ def dump(
         )
     )
     return b"".join((_LENGTH.pack(len(head)), head, payload))
+
+
+def as_loaded(value: object, written_as: str, payload: bytes | memoryview) -> object:
+    """Return a value as it will be loaded, if that is another value than the one at hand.
+
+    A class may forget something when it is pickled. What is computed from its object
+    now, and from the one that is loaded tomorrow, has to be the same.
+
+    Args:
+        value: that was encoded.
+        written_as: see `codec.encode`.
+        payload: see `codec.encode`.
+    """
+    if written_as != "pickle":
+        return value
+    try:
+        loaded = codec.decode(written_as, payload)
+        return value if digest(loaded) == digest(value) else loaded
+    except (CodecError, UnkeyableError):
+        return value
 
 
 _HEAD = msgspec.msgpack.Decoder(

@@ -446,6 +446,21 @@ def test_private_slots_count():
     assert digest(Slotted(1)) == digest(Slotted(1)) != digest(Slotted(2))
 
 
+def test_a_match_is_what_was_found_and_where():
+    pattern, text = re.compile("(a)(b)?"), "xab"
+    one = pattern.search(text)
+    assert digest(one) == digest(re.search("(a)(b)?", "x" + "ab"))
+    others = [pattern.search("xa"), pattern.search(text, 0, 2), re.search("(a)b", text)]
+    assert len({digest(match) for match in (one, *others)}) == 4
+
+
+def test_what_a_decimal_context_has_met_does_not_count():
+    fresh, used = decimal.Context(), decimal.Context()
+    used.divide(decimal.Decimal(1), decimal.Decimal(3))
+    assert digest(fresh) == digest(used) != digest(decimal.Context(prec=5))
+    assert digest(used) != digest(decimal.Context(traps=[decimal.Inexact]))
+
+
 def test_extra_and_private_fields_of_a_model_count():
     class Private(pydantic.BaseModel):
         _hidden: int = pydantic.PrivateAttr(1)
