@@ -147,11 +147,35 @@ class Edges:
             # A builtin, or nowhere yet. IPython adds builtins of its own: it must make
             # no difference where the code is read.
             yield name, seal("builtin", name)
+            if length > 1:
+                owner = ".".join(chain[: length - 1])
+                yield from self.made_on_demand(space, last, owner)
             return
         fetch = functools.partial(space.get, last, MISSING)
         yield name, self.at(slot, value, name, fetch)
         if rest and slot not in self.ignored:
             yield from self._beyond(self.looked_through(value), name, rest)
+
+    def made_on_demand(
+        self, space: Space, name: str, owner: str
+    ) -> Iterator[tuple[str, Target]]:
+        """Follow the function of a module that makes attributes which are not there, as for ``lazy.RATE``.
+
+        What it gives, only a call of it could say.
+
+        Args:
+            space: of the module.
+            name: of the attribute.
+            owner: what the code calls the module.
+        """
+        if name in space or name[:2] == "__":
+            return
+        make = space.get("__getattr__", MISSING)
+        self.watch(space, "__getattr__", make)
+        if isinstance(make, FunctionType) and is_users(make):
+            label = f"{owner}.__getattr__"
+            self.uncounted[label] = "its code counts, what it gives does not"
+            yield label, self.to(make, label)
 
     def follow_cell(self, cell: CellType, chain: Chain) -> Iterator[tuple[str, Target]]:
         """Follow a dotted name whose first part is a closure's."""

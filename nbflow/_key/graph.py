@@ -134,6 +134,7 @@ class Graph:
             self._is_incomplete()
             or self._read_modules()
             or self._read_frames()
+            or self._read_subclasses()
             or self._read_texts()
         ):
             self._nodes.append(self._read(self._edges.things[len(self._nodes)]))
@@ -211,6 +212,8 @@ class Graph:
                 found.update(self._edges.follow(space, (name,)))
             else:
                 self.guards.names.append((space, name, MISSING))
+                owner = str(space.get("__name__"))
+                found.update(self._edges.made_on_demand(space, name, owner))
         if self._attributes is None:
             # Nobody says that an open file there is read.
             del self.refused[refused:]
@@ -233,6 +236,23 @@ class Graph:
                 self.guards.names.append((space, name, space[name]))
                 label = f"{kind.__module__}.{kind.__name__}.{name}"
                 self._nodes[0].reads[label] = self._edges.to(put, name)
+        return self._is_incomplete()
+
+    def _read_subclasses(self) -> bool:
+        """Follow the subclasses of the classes that are read, if the code asks for them.
+
+        Returns whether that led to something new.
+        """
+        if self._attributes is None or "__subclasses__" not in self._attributes:
+            return False
+        for place, thing in enumerate([*self._edges.things]):
+            if not isinstance(thing, type) or not is_users(thing):
+                continue
+            fetch = functools.partial(_subclasses, thing)
+            self.guards.contents.append(Watch(fetch, identify(fetch())))
+            for number, kind in enumerate(fetch()):
+                label = f"subclass {number}"
+                self._nodes[place].reads[label] = self._edges.to(kind, kind.__name__)
         return self._is_incomplete()
 
     def _read_texts(self) -> bool:
@@ -354,6 +374,8 @@ class Graph:
             for attribute in sorted(taken or reads.attributes & inside.keys()):
                 for label, target in self._edges.follow(inside, (attribute,)):
                     found[f"{name}.{label}"] = target
+            for attribute in sorted(taken or reads.attributes):
+                found.update(self._edges.made_on_demand(inside, attribute, name))
         return found
 
     def _watch_import(
@@ -451,6 +473,7 @@ class Graph:
         watched = []
         for name, item in vars(kind).items():
             counts = name[:2] != "__" or isinstance(item, FunctionType)
+            counts = counts or classes.is_said_of(kind, name)
             if counts and (id(kind), name) not in self._edges.ignored:
                 watched.append((name, item))
         self.guards.members.append((kind, len(vars(kind)), watched))
@@ -475,6 +498,17 @@ def _frame_kinds() -> list[type]:
     names += [("polars", name) for name in ("DataFrame", "LazyFrame", "Series", "Expr")]
     found = [getattr(sys.modules.get(library), name, None) for library, name in names]
     return [kind for kind in found if isinstance(kind, type)]
+
+
+def _subclasses(kind: type) -> list[type]:
+    """Return the subclasses of a class that have a name: those of before live on for a while."""
+    found: list[type] = type.__subclasses__(kind)
+    return [one for one in found if _named(one) is one]
+
+
+def _named(kind: type) -> object:
+    """Return what has the name of a class in its module."""
+    return getattr(sys.modules.get(kind.__module__), kind.__name__, None)
 
 
 def _put_on(item: object) -> FunctionType | type | None:

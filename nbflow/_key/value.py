@@ -470,7 +470,7 @@ def _find_handler(kind: type) -> Handler:
             importlib.import_module(_LATER[library])
     found = _by_base(kind)
     if is_users(kind) and not issubclass(kind, type):
-        return _with_class(found)
+        return with_class(found)
     return found
 
 
@@ -487,7 +487,7 @@ def _by_base(kind: type) -> Handler:
     return general
 
 
-def _with_class(described: Handler) -> Handler:
+def with_class(described: Handler) -> Handler:
     """Count the class of an object with it if it has methods: a step that is given the object can call them."""
 
     def handle(walk: Walk, value: object) -> bytes:

@@ -446,6 +446,12 @@ def test_private_slots_count():
     assert digest(Slotted(1)) == digest(Slotted(1)) != digest(Slotted(2))
 
 
+def test_the_cause_of_an_exception_counts():
+    bare, caused, other = (ValueError("x") for _ in range(3))
+    caused.__cause__, other.__cause__ = KeyError("a"), KeyError("b")
+    assert len({digest(error) for error in (bare, caused, other)}) == 3
+
+
 def test_a_match_is_what_was_found_and_where():
     pattern, text = re.compile("(a)(b)?"), "xab"
     one = pattern.search(text)

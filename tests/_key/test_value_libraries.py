@@ -228,3 +228,19 @@ def test_what_pandas_has_grouped_so_far_does_not_count(make):
     list(used)
     same(fresh, used)
     distinct(used, make(df * 2))
+
+
+def test_the_methods_of_an_array_of_your_own_in_a_frame_count(new_notebook):
+    """A step may call them through the frame."""
+    pytest.importorskip("pandas.tests.extension.list.array")
+    cell = (
+        "import numpy as np, pandas as pd\nfrom pandas.tests.extension.list import array\n"
+        "class Lengths(array.ListArray):\n    def total(self):\n        return {}\n"
+        "frame = pd.DataFrame({{'a': Lengths(np.array([[1], [2, 3]], dtype=object))}})\n"
+    )
+    found = []
+    for total in ("1", "2", "1"):
+        notebook = new_notebook()
+        notebook.run(cell.format(total))
+        found.append(digest(notebook["frame"]))
+    assert found[0] == found[2] != found[1]

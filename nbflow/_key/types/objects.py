@@ -188,6 +188,8 @@ def _reduced(walk: Walk, value: object) -> bytes:
     for place, part in enumerate([*parts, *listed, *paired]):
         walked.append((INDEX, place, part))
     walked += steps({name: state[name] for name in names})
+    if isinstance(value, BaseException) and value.__cause__ is not None:
+        walked.append((ATTRIBUTE, "__cause__", value.__cause__))
     return walk.members(
         "object", kind.__qualname__, len(parts), len(listed), names, items=walked
     )
