@@ -14,7 +14,14 @@ from nbflow._key.kinds import MOST_PARTS, columns_of, is_frame
 from nbflow._key.origin import behaves, is_users
 from nbflow._key.reader import digest
 from nbflow._key.secret import KNOWN
-from nbflow._key.value import SHORT, SIZE, encode_plain, member, seal
+from nbflow._key.value import (
+    SHORT,
+    SIZE,
+    encode_plain,
+    identified_as,
+    member,
+    seal,
+)
 from nbflow.errors import UnkeyableError
 
 if TYPE_CHECKING:
@@ -195,5 +202,7 @@ def _fields_of(value: object) -> Iterable[tuple[object, object]]:
         return value.items() if len(value) <= MOST_PARTS else ()
     if isinstance(value, (type, FunctionType, ModuleType)):
         return ()
+    if identified_as(type(value)) is not None:
+        return ()  # its attributes are not what it is known by
     attributes = getattr(value, "__dict__", None)
     return attributes.items() if isinstance(attributes, dict) else ()

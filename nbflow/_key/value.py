@@ -461,9 +461,9 @@ def handler(kind: type) -> Handler:
 def _find_handler(kind: type) -> Handler:
     for module in _FIRST:
         importlib.import_module(module)
-    for base in kind.__mro__:
-        if base in _USERS:
-            return _by_user(base)
+    identified = identified_as(kind)
+    if identified is not None:
+        return _by_user(identified)
     for base in kind.__mro__:
         library = base.__module__.partition(".")[0]
         if library in _LATER:
@@ -551,6 +551,11 @@ def key_by(type_: type, function: Callable[[Any], object]) -> None:
         )
     _USERS[type_] = function
     _FOUND.clear()
+
+
+def identified_as(kind: type) -> type | None:
+    """Return the class of values of a type for which `key_by` says what identifies them."""
+    return next((base for base in kind.__mro__ if base in _USERS), None)
 
 
 def attributes(value: object, known: type = object) -> dict[str, object]:
