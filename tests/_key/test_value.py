@@ -446,6 +446,15 @@ def test_private_slots_count():
     assert digest(Slotted(1)) == digest(Slotted(1)) != digest(Slotted(2))
 
 
+def test_attributes_have_no_order_and_dicts_have_one():
+    """As the docs say."""
+    for kind in (types.SimpleNamespace, Thing):
+        assert digest(kind(a=1, b=2)) == digest(kind(b=2, a=1))
+    one, other = Model(a=1, x=1, y=2), Model(a=1, y=2, x=1)  # extra fields
+    assert digest(one) == digest(other)
+    assert digest({"a": 1, "b": 2}) != digest({"b": 2, "a": 1})
+
+
 def test_the_cause_of_an_exception_counts():
     bare, caused, other = (ValueError("x") for _ in range(3))
     caused.__cause__, other.__cause__ = KeyError("a"), KeyError("b")
