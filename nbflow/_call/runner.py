@@ -38,7 +38,7 @@ from nbflow._core.lifecycle import (
 )
 from nbflow._key import mutation
 from nbflow._key.log_text import log
-from nbflow._store import checkpoint
+from nbflow._store import checkpoint, codec
 from nbflow.errors import (
     CodecError,
     RunCancelledError,
@@ -295,9 +295,11 @@ class Runner:
         self._reached("output")
         call.expires, call.worth = call.scope.expires, call.scope.worth
         try:
+            encoded = codec.encode(command.value)
             data = checkpoint.dump(
                 call.name,
                 command.value,
+                encoded=encoded,
                 saved_at=self.clock.time(),
                 seconds=command.seconds,
                 expires=call.scope.expires,
@@ -314,9 +316,7 @@ class Runner:
             own = self.clock.time() + call.policy.ttl
             call.expires = own if call.expires is None else min(own, call.expires)
         self._reached("commit")
-        saved = checkpoint.load(data)
-        value = checkpoint.as_loaded(command.value, saved.codec, saved.payload)
-        return Saved(value, stored=True)
+        return Saved(checkpoint.as_loaded(command.value, *encoded), stored=True)
 
     def _unsaved(self, call: Call, error: StoreError) -> None:
         no_bytes = isinstance(error, CodecError)

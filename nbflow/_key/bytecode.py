@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import CodeType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nbflow._key.query_texts import Asks, asked_by, texts_in
+from nbflow._key.query_texts import Asks, asked_by, asked_by_import, texts_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,6 +191,8 @@ def _note_texts(code: CodeType, steps: _Steps, reads: Reads) -> None:
             reads.texts.update(texts_in(name))
         elif opcode in _NAMES and after not in _ATTRIBUTE:
             reads.asks.extend(asked_by(name, owner, hidden))
+        elif opcode == "IMPORT_NAME":
+            reads.asks.extend(asked_by_import(name, hidden))
 
 
 def _note_binding(opcode: str, name: str, free: frozenset[str], reads: Reads) -> None:

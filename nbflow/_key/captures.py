@@ -83,8 +83,10 @@ def _of_function(space: Space, function: FunctionType, found: Held) -> list[obje
             found.rebound.add(f"{owner}.{name}")
             found.values[f"{owner}.{name}"] = vars(kind).get(name)
     inside = []
-    in_texts = [query_texts.names_for(asks, reads.texts) for asks in reads.asks]
-    chains = reads.names.union(*in_texts)
+    chains = set(reads.names)
+    for asks in reads.asks:
+        names = query_texts.names_for(asks, reads.texts)
+        chains |= query_texts.read_in(space, asks, names)
     for name in {chain[0] for chain in chains} | reads.rebound_names:
         if name not in space:
             continue

@@ -12,12 +12,12 @@ import ast
 import builtins
 import inspect
 from dataclasses import MISSING
-from types import FunctionType
+from types import FunctionType, MemberDescriptorType
 from typing import TYPE_CHECKING
 
 from nbflow._key import syntax
 from nbflow._key.annotations import annotations_of
-from nbflow._key.classes import spell
+from nbflow._key.classes import has_fields, spell
 from nbflow._key.value import Refusal, identify
 
 if TYPE_CHECKING:
@@ -71,13 +71,17 @@ def _says_all(found: Found, kind: type) -> bool:
 
 def _says(node: ast.ClassDef, kind: type, source: Source) -> bool:
     """Return whether a class in memory is surely what its text says."""
-    members = {name: item for name, item in vars(kind).items() if not _is_pythons(name)}
+    members = {
+        name
+        for name, item in vars(kind).items()
+        if not _is_pythons(name) and not isinstance(item, MemberDescriptorType)
+    }
     said: set[str] = set()
     for part in node.body:
         if not _says_member(part, kind, source, said):
             return False
     return (
-        said >= members.keys()
+        said >= members
         and not node.keywords
         and _has_bases_of(node, kind)
         and _has_docstring_of(node, kind)
@@ -99,8 +103,8 @@ def _has_bases_of(node: ast.ClassDef, kind: type) -> bool:
 def _has_docstring_of(node: ast.ClassDef, kind: type) -> bool:
     said = ast.get_docstring(node)
     text = vars(kind).get("__doc__")
-    if said is None:  # dataclasses write one
-        return text is None or hasattr(kind, "__dataclass_fields__")
+    if said is None:  # dataclasses and named tuples write one
+        return text is None or has_fields(kind)
     return isinstance(text, str) and inspect.cleandoc(text) == said
 
 

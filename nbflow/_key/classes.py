@@ -140,7 +140,7 @@ def is_said_of(kind: type, name: str) -> bool:
     """Return whether an author says something of a class under a name of Python's form: ``__match_args__``."""
     if name[:2] != "__" or name[-2:] != "__" or name in _PYTHONS:
         return False
-    if name in ("__slots__", "__match_args__") and _has_fields(kind):
+    if name in ("__slots__", "__match_args__") and has_fields(kind):
         return False  # they follow from the fields
     if name.startswith(("__dataclass_", "__pydantic_", "__attrs_", "__struct_")):
         return False
@@ -148,7 +148,8 @@ def is_said_of(kind: type, name: str) -> bool:
     return item is not None and item != () and (is_plain(item) or _is_words(item))
 
 
-def _has_fields(kind: type) -> bool:
+def has_fields(kind: type) -> bool:
+    """Return whether a library makes a class of its fields: a dataclass, a named tuple."""
     names = ("__dataclass_fields__", "__attrs_attrs__", "__struct_fields__", "_fields")
     return any(hasattr(kind, name) for name in names)
 

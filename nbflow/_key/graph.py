@@ -265,6 +265,9 @@ class Graph:
         texts = {*self._texts, *query_texts.texts_in(self._edges.values)}
         for place, space, asks in self._asks:
             found = self._nodes[place].reads
+            if asks.needs is not None:
+                library = sys.modules.get(asks.needs, MISSING)
+                self.guards.names.append((sys.modules, asks.needs, library))
             for chain in sorted(query_texts.names_for(asks, texts)):
                 value = loaded(space.get(chain[0], MISSING))
                 if value is MISSING or not query_texts.is_read(asks, value):

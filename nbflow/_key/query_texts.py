@@ -6,11 +6,13 @@ code that makes such calls reads the names in all texts that it reaches.
 
 from __future__ import annotations
 
+import enum
 import re
 import sys
+from types import FunctionType
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbflow._key.origin import holds
+from nbflow._key.origin import holds, is_users
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,6 +29,11 @@ class Asks(NamedTuple):
 
     names: str
     hidden: frozenset[str] = frozenset()
+
+    @property
+    def needs(self) -> str | None:
+        """The library without which it looks up nothing."""
+        return "duckdb" if self.names == _DUCKDB else None
 
 
 _MARKED, _WORDS, _TABLES, _FORMULA, _DUCKDB = (
@@ -74,26 +81,44 @@ def asked_by(name: str, owner: object, hidden: frozenset[str]) -> Iterator[Asks]
         yield Asks(names, hidden)
 
 
+def asked_by_import(module: str, hidden: frozenset[str]) -> Iterator[Asks]:
+    """Yield what code looks up that imports a module: DuckDB is loaded by then."""
+    if module.partition(".")[0] == "duckdb":
+        yield Asks(_TABLES, hidden)
+
+
 def looks_up(name: str, owner: object) -> bool:
     """Return whether a call of this name may look up names for a text; see `asked_by`."""
     return any(asked_by(name, owner, frozenset()))
 
 
 def texts_in(value: object) -> Iterator[str]:
-    """Yield the texts in a plain value."""
-    kind = type(value)
-    if isinstance(value, str) and kind is str:
-        yield value
-    elif isinstance(value, dict) and kind is dict:
-        yield from texts_in([*value.values()])
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        for item in value:
-            yield from texts_in(item)
+    """Yield the texts in a value: in lists and dicts, in enums and objects of the user's."""
+    waiting, seen = [value], set[int]()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield str.__str__(value)
+        if id(value) not in seen:
+            seen.add(id(value))
+            waiting += _inside(value)
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return [*value.values()]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [*value]
+    if isinstance(value, enum.Enum):
+        return [value._value_]
+    if is_users(type(value)) and not isinstance(value, (type, FunctionType)):
+        return [*getattr(value, "__dict__", {}).values()]
+    return []
 
 
 def names_for(asks: Asks, texts: Iterable[str]) -> set[tuple[str, ...]]:
     """Return the names, dotted ones as tuples, that a call may look up for one of these texts."""
-    if asks.names == _DUCKDB and "duckdb" not in sys.modules:
+    if asks.needs is not None and asks.needs not in sys.modules:
         return set()
     name = _MARKED_NAME if asks.names == _MARKED else _NAME
     found: set[tuple[str, ...]] = set()
@@ -101,6 +126,15 @@ def names_for(asks: Asks, texts: Iterable[str]) -> set[tuple[str, ...]]:
         if asks.names != _FORMULA or "~" in text:
             found.update(tuple(word.split(".")) for word in name.findall(text))
     return {chain for chain in found if chain[0] not in asks.hidden}
+
+
+def read_in(
+    space: dict[str, object], asks: Asks, names: Iterable[tuple[str, ...]]
+) -> set[tuple[str, ...]]:
+    """Return which of these names stand for something that a call reads."""
+    return {
+        chain for chain in names if chain[0] in space and is_read(asks, space[chain[0]])
+    }
 
 
 def is_read(asks: Asks, value: object) -> bool:

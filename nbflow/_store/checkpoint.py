@@ -72,13 +72,16 @@ def dump(
     code: bytes = b"",
     inputs: list[Input] | None = None,
     usage: Usage | None = None,
+    encoded: tuple[str, bytes] | None = None,
 ) -> bytes:
     """The bytes of a checkpoint of ``value``; see `Checkpoint` for the rest.
+
+    ``encoded``: the value as `codec.encode` gave it, if it was encoded before.
 
     Raises:
         CodecError: the value cannot be turned into bytes; the message says which part.
     """
-    written_as, payload = codec.encode(value)
+    written_as, payload = encoded or codec.encode(value)
     head = msgspec.msgpack.encode(
         (
             name,

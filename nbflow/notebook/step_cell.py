@@ -164,10 +164,8 @@ class StepCell:
         """The names that calls of the cell look up for its own texts, and for those that it is given."""
         found: set[Chain] = set()
         for asks, own in self.reach.asked:
-            for chain in own | query_texts.names_for(asks, given):
-                value = loaded(space.get(chain[0]))
-                if chain[0] in space and query_texts.is_read(asks, value):
-                    found.add(chain)
+            names = own | query_texts.names_for(asks, given)
+            found |= query_texts.read_in(space, asks, names)
         return found
 
     def _read_code(

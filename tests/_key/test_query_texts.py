@@ -2,6 +2,7 @@
 
 import ast
 import sys
+import types
 
 import pandas as pd
 import pytest
@@ -30,6 +31,17 @@ FRAMES = "import pandas as pd, polars as pl\nthreads = pl.DataFrame({'a': [1, 2]
         "def step(dfs):\n    return [df.query('a > @LIMIT') for df in dfs]",
         "QUERY = 'a > @LIMIT'\ndef step(df):\n    return df.query(QUERY)",
         "QUERIES = {'big': ['a > @LIMIT']}\ndef step(df, name):\n    return df.query(QUERIES[name][0])",
+        "import enum\nclass Q(enum.StrEnum):\n    BIG = 'a > @LIMIT'\ndef step(df):\n    return df.query(Q.BIG)",
+        "class Query:\n    big = 'a > @LIMIT'\ndef step(df):\n    return df.query(Query.big)",
+        (
+            "class Settings:\n    def __init__(self):\n        self.query, self.me = 'a > @LIMIT', self\n"
+            "SETTINGS = Settings()\ndef step(df):\n    return df.query(SETTINGS.query)"
+        ),
+        "def step(df):\n    return df.pipe(lambda part: part.query('a > @LIMIT'))",
+        (
+            "class Filter:\n    def big(self, df):\n        return df.query('a > @LIMIT')\n"
+            "def step(df):\n    return Filter().big(df)"
+        ),
         "def step(df, text='a > @LIMIT'):\n    return df.query(text)",
         "def find(df, text):\n    return df.query(text)\ndef step(df):\n    return find(df, 'a > @LIMIT')",
         "def where():\n    return 'a > @LIMIT'\ndef step(df):\n    return df.query(where())",
@@ -83,13 +95,34 @@ def test_a_cursor_reads_no_frame_that_is_called_as_its_table(notebook, monkeypat
     assert "threads" not in names(notebook["step"])
 
 
-def test_the_tables_of_duckdb_are_read(notebook):
-    pytest.importorskip("duckdb")
+@pytest.mark.parametrize("imported", [True, False])
+def test_the_tables_of_duckdb_are_read(notebook, monkeypatch, imported):
+    """Whether or not it is loaded before the step has run."""
+    if imported:
+        monkeypatch.setitem(sys.modules, "duckdb", types.ModuleType("duckdb"))
+    else:
+        monkeypatch.delitem(sys.modules, "duckdb", raising=False)
     notebook.run(
-        f"import duckdb\n{FRAMES}def step(connection):\n"
-        "    return connection.execute('select sum(a) from threads').fetchall()"
+        f"{FRAMES}def step(connection):\n"
+        "    return connection.execute('select sum(a) from threads').fetchall()\n"
+        "def alone():\n    import duckdb\n    return duckdb.connect().execute('select a from threads')"
     )
+    assert ("threads" in names(notebook["step"])) is imported
+    assert "threads" in names(notebook["alone"])
+    monkeypatch.setitem(sys.modules, "duckdb", types.ModuleType("duckdb"))
     assert "threads" in names(notebook["step"])
+
+
+def test_duckdb_gives_another_answer_once_its_table_changed(notebook, tmp_path):
+    pytest.importorskip("duckdb")
+    nf.use(tmp_path / "store")
+    notebook.run(
+        f"import duckdb, nbflow as nf\n{FRAMES}@nf.step\ndef total():\n"
+        "    return duckdb.sql('select sum(a) from threads').fetchall()[0][0]"
+    )
+    assert notebook["total"]() == 3
+    notebook.run("threads = pl.DataFrame({'a': [5]})")
+    assert notebook["total"]() == 5
 
 
 def test_a_local_variable_hides_a_global_in_a_query_text(notebook):
