@@ -172,7 +172,7 @@ class Edges:
             return
         make = space.get("__getattr__", MISSING)
         self.watch(space, "__getattr__", make)
-        if isinstance(make, FunctionType) and is_users(make):
+        if make is not MISSING:
             label = f"{owner}.__getattr__"
             self.uncounted[label] = "its code counts, what it gives does not"
             yield label, self.to(make, label)

@@ -93,6 +93,7 @@ class Graph:
         #: Texts in the code, and the calls that look up names in texts: the place of the
         #: node that makes each, and where it looks.
         self._texts: set[str] = set()
+        self._of_cell: frozenset[str] = frozenset()
         self._asks: list[tuple[int, Space, Asks]] = []
 
     @property
@@ -264,17 +265,25 @@ class Graph:
             return False
         texts = {*self._texts, *query_texts.texts_in(self._edges.values)}
         for place, space, asks in self._asks:
-            found = self._nodes[place].reads
-            if asks.needs is not None:
-                library = sys.modules.get(asks.needs, MISSING)
-                self.guards.names.append((sys.modules, asks.needs, library))
-            for chain in sorted(query_texts.names_for(asks, texts)):
-                value = loaded(space.get(chain[0], MISSING))
-                if value is MISSING or not query_texts.is_read(asks, value):
-                    self._edges.watch(space, chain[0], value)
-                else:
-                    found.update(self._edges.follow(space, chain))
+            is_of_cell = isinstance(self._edges.things[place], Cell)
+            names = query_texts.names_for(
+                asks, texts if is_of_cell else texts | self._of_cell
+            )
+            self._read_asked(self._nodes[place], space, asks, names)
         return self._is_incomplete()
+
+    def _read_asked(
+        self, node: Node, space: Space, asks: Asks, names: Iterable[Chain]
+    ) -> None:
+        if asks.needs is not None:
+            library = sys.modules.get(asks.needs, MISSING)
+            self.guards.names.append((sys.modules, asks.needs, library))
+        for chain in sorted(names):
+            value = loaded(space.get(chain[0], MISSING))
+            if value is MISSING or not query_texts.is_read(asks, value):
+                self._edges.watch(space, chain[0], value)
+            else:
+                node.reads.update(self._edges.follow(space, chain))
 
     # One function per kind of node.
 
@@ -298,7 +307,8 @@ class Graph:
         names: set[Chain] = {(part.id,) for part in parts if isinstance(part, ast.Name)}
         attributes = {part.attr for part in parts if isinstance(part, ast.Attribute)}
         self._note_attributes(names, attributes)
-        self._texts |= cell.texts
+        self._of_cell = cell.texts
+        self._asks += [(0, cell.space, asks) for asks in cell.asks]
         return Node(cell.name, own, _sorted(found), "function", cell.text)
 
     def _names(self, space: Space, chains: Iterable[Chain]) -> dict[str, Target]:

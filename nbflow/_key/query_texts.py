@@ -23,7 +23,7 @@ class Asks(NamedTuple):
 
     Attributes:
         names: which words of the text are names: those after an ``"@"``, all
-            (``"words"``), those of ``"tables"``, those of a ``"formula"``.
+            (``"words"``), those of ``"tables"``, all in a ``"formula"``.
         hidden: local variables of the code around it, which hide globals.
     """
 
@@ -36,13 +36,8 @@ class Asks(NamedTuple):
         return "duckdb" if self.names == _DUCKDB else None
 
 
-_MARKED, _WORDS, _TABLES, _FORMULA, _DUCKDB = (
-    "@",
-    "words",
-    "tables",
-    "formula",
-    "duckdb",
-)
+_MARKED, _WORDS, _TABLES, _FORMULA = "@", "words", "tables", "formula"
+_DUCKDB = "tables of duckdb"
 #: Attributes and names that are called -> the words of the text that are names.
 _CALLS = {
     "query": (_MARKED, _DUCKDB),
@@ -88,8 +83,9 @@ def asked_by_import(module: str, hidden: frozenset[str]) -> Iterator[Asks]:
 
 
 def looks_up(name: str, owner: object) -> bool:
-    """Return whether a call of this name may look up names for a text; see `asked_by`."""
-    return any(asked_by(name, owner, frozenset()))
+    """Return whether a call of this name looks up names for a text, as far as its name says; see `asked_by`."""
+    found = asked_by(name, owner, frozenset())
+    return any(asks.needs is None or asks.needs == owner for asks in found)
 
 
 def texts_in(value: object) -> Iterator[str]:

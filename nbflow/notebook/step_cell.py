@@ -177,8 +177,17 @@ class StepCell:
     ) -> Code:
         """Read the code that the cell reaches; names that are ``apart`` are no part of it."""
         chains = frozenset(chain for chain in reads if chain[0] not in apart)
-        source = "\n".join(map(ast.unparse, self.body))
-        cell = Cell(self.spec.name, self.body, source, space, chains, frozenset(texts))
+        ignored = self.spec.ignore
+        asks = [one._replace(hidden=one.hidden | ignored) for one in self.reach.asks]
+        cell = Cell(
+            name=self.spec.name,
+            body=self.body,
+            text="\n".join(map(ast.unparse, self.body)),
+            space=space,
+            reads=chains,
+            texts=frozenset(texts),
+            asks=tuple(dict.fromkeys(asks)),
+        )
         return reader.read_cell(cell)
 
     def _identify(self, code: Code) -> Identity:

@@ -64,6 +64,15 @@ def test_names_in_query_texts_are_inputs_of_a_step_cell(kernel):
     assert [kernel.run(cell) for cell in (own, given, sql)] == ["1", "1", "5"]
     kernel.run("LIMIT = 1")
     assert all("cached" in kernel.run(cell) for cell in (own, given))
+    kernel.run(
+        "def where():\n    return 'a > @LIMIT'\ndef find(df, text):\n    return df.query(text)"
+    )
+    helped = "#| step: helped -> h\nh = len(df.query(where()))\nh"
+    finds = "#| step: finds -> f\nf = len(find(df, 'a > @LIMIT'))\nf"
+    assert [kernel.run(cell) for cell in (helped, finds)] == ["2", "2"]
+    assert all("cached" in kernel.run(cell) for cell in (helped, finds))
+    kernel.run("LIMIT = 2")
+    assert [kernel.run(cell) for cell in (helped, finds)] == ["1", "1"]
 
 
 # What a cell reads and binds
