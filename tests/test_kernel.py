@@ -267,3 +267,73 @@ def test_a_notebook_and_the_module_made_of_it_share_checkpoints(kernel, tmp_path
     assert kernel.run("import job\nprint(job.categorize('a').label)") == "bug\n"
     assert "running b" in kernel.run("job.categorize('b')")
     assert "running" not in kernel.run("categorize('b')")
+
+
+EDITS = {
+    "method": ("    return x * self.rate", "    return x * self.rate + 1"),
+    "attribute": ("rate = 2", "rate = 3"),
+    "second_method": ("    return self.rate + 1", "    return self.rate + 2"),
+    "helper": ("class Price:", "def more(x):\n    return x + 1\nclass Price:"),
+    "moved": ("class Price:", "# A comment.\n\nclass Price:"),
+    "new_method": (
+        "    def rated(",
+        "    def more(self, x):\n        return x + 1\n    def rated(",
+    ),
+    "property": ("        return 'a price'", "        return 'the price'"),
+    "frozen": ("    return self.net * 2", "    return self.net * 3"),
+}
+PRICES = (
+    "from dataclasses import dataclass, field\n\nclass Price:\n    '''What it costs.'''\n    rate = 2\n"
+    "    def plus(self):\n        return self.rate + 1\n    @property\n    def name(self):\n        return 'a price'\n"
+    "    def rated(self, x):\n        return x * self.rate\n\n@dataclass(frozen=True)\nclass Net:\n    net: int = 1\n"
+    "    tags: list = field(default_factory=list)\n    def twice(self):\n        return self.net * 2\n"
+)
+
+
+def test_a_class_edited_under_autoreload_has_the_key_of_a_fresh_kernel(tmp_path):
+    for name in EDITS:
+        (tmp_path / f"{name}.py").write_text(PRICES)
+    steps = "from nbflow._key.reader import digest, read\n" + "".join(
+        f"import {name}\ndef of_{name}(x):\n    return {name}.Price().rated(x), {name}.Net()\n"
+        for name in EDITS
+    )
+    keys = "; ".join(
+        f"print('{name}', read(of_{name}).digest.hex(), digest({name}.Price()).hex(), digest({name}.Net()).hex())"
+        for name in EDITS
+    )
+    kernel, fresh = Kernel(tmp_path), None
+    try:
+        kernel.run("%load_ext autoreload\n%autoreload 2\n" + steps)
+        before = kernel.run(keys)
+        for name, (old, new) in EDITS.items():
+            path = tmp_path / f"{name}.py"
+            path.write_text(PRICES.replace(old, new))
+            os.utime(path, (time.time() + 5,) * 2)  # noticed whatever the clock's steps
+        edited = kernel.run(keys)
+        fresh = Kernel(tmp_path)
+        fresh.run(steps)
+        assert edited.splitlines() == fresh.run(keys).splitlines()
+        assert set(before.splitlines()) & set(edited.splitlines()) == {
+            line for line in before.splitlines() if line.startswith(("moved", "helper"))
+        }
+    finally:
+        kernel.close()
+        if fresh is not None:
+            fresh.close()
+
+
+def test_what_autoreload_leaves_as_it_was_counts_as_it_is(tmp_path):
+    """It changes no docstring of a class: what a model is asked for then is the old one."""
+    (tmp_path / "local.py").write_text(PRICES)
+    kernel = Kernel(tmp_path)
+    try:
+        kernel.run(
+            "%load_ext autoreload\n%autoreload 2\nfrom nbflow._key.reader import digest\nimport local"
+        )
+        before = kernel.run("print(digest(local.Price()).hex())")
+        (tmp_path / "local.py").write_text(PRICES.replace("What", "All that"))
+        os.utime(tmp_path / "local.py", (time.time() + 5,) * 2)
+        assert kernel.run("local.Price.__doc__") == "'What it costs.'"
+        assert kernel.run("print(digest(local.Price()).hex())") == before
+    finally:
+        kernel.close()

@@ -31,6 +31,7 @@ from nbflow._core.lifecycle import (
     Outcome,
     Release,
     Save,
+    Saved,
     State,
     Tried,
     Wait,
@@ -39,7 +40,7 @@ from nbflow._core.lifecycle import (
 from nbflow._key import mutation
 from nbflow._key.log_text import log
 from nbflow._key.warning import warn
-from nbflow._store import checkpoint
+from nbflow._store import checkpoint, codec
 from nbflow.errors import (
     CodecError,
     RunCancelledError,
@@ -301,13 +302,15 @@ class Runner:
             )
             return None
 
-    def _save(self, call: Call, command: Save) -> bool:
+    def _save(self, call: Call, command: Save) -> Saved:
         self._reached("output")
         call.expires, call.worth = call.scope.expires, call.scope.worth
         try:
+            encoded = codec.encode(command.value)
             data = checkpoint.dump(
                 call.name,
                 command.value,
+                encoded=encoded,
                 saved_at=self.clock.time(),
                 seconds=command.seconds,
                 expires=call.scope.expires,
@@ -319,12 +322,12 @@ class Runner:
             self.store.put(call.key, data)
         except StoreError as error:
             self._unsaved(call, error)
-            return False
+            return Saved(command.value, stored=False)
         if call.policy.ttl is not None:
             own = self.clock.time() + call.policy.ttl
             call.expires = own if call.expires is None else min(own, call.expires)
         self._reached("commit")
-        return True
+        return Saved(checkpoint.as_loaded(command.value, *encoded), stored=True)
 
     def _unsaved(self, call: Call, error: StoreError) -> None:
         no_bytes = isinstance(error, CodecError)

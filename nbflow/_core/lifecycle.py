@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._core.policy import pauses_throttle, retry_after
 from nbflow.errors import RunCancelledError, StepTimeoutError
@@ -124,10 +124,22 @@ class Wait(Command):
 
 @dataclass(frozen=True, slots=True)
 class Save(Command):
-    """Save the value. Reply: whether it could be saved."""
+    """Save the value. Reply: `Saved`."""
 
     value: object
     seconds: float
+
+
+class Saved(NamedTuple):
+    """What became of a value that was to be saved.
+
+    Attributes:
+        value: to hand on: another object if a saved one differs from the one at hand.
+        stored: whether it could be saved.
+    """
+
+    value: object
+    stored: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +189,8 @@ def _attempts(
         tried: Tried = yield Attempt(number)
         error = tried.error
         if error is None:
-            stored: bool = yield Save(tried.value, tried.seconds)
-            done = Outcome(State.COMPLETED, tried.value, None, number, stored)
+            saved: Saved = yield Save(tried.value, tried.seconds)
+            done = Outcome(State.COMPLETED, saved.value, None, number, saved.stored)
             return done, tried.seconds
         if isinstance(error, RunCancelledError):
             return Outcome(State.CANCELLED, None, error, number), tried.seconds

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import CodeType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nbflow._key.query_texts import Asks, asked_by, asked_by_import, texts_in
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,6 +21,8 @@ _Steps: TypeAlias = list[tuple[str, Any]]
 _GLOBAL = frozenset(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"))
 _CELL = frozenset(("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"))
 _ATTRIBUTE = frozenset(("LOAD_ATTR", "LOAD_METHOD"))
+_NAMES = _GLOBAL | _CELL | _ATTRIBUTE
+_CONSTANT = frozenset(("LOAD_CONST", "RETURN_CONST"))
 _REBIND_GLOBAL = frozenset(("STORE_GLOBAL", "DELETE_GLOBAL"))
 _OPTIMIZED = inspect.CO_OPTIMIZED  # a function, not the body of a class
 _REBIND_CELL = frozenset(("STORE_DEREF", "DELETE_DEREF"))
@@ -48,6 +52,8 @@ class Reads:
         rebound_names: globals that are bound again.
         rebound_cells: variables of an outer function that are bound again.
         rebound_attributes: attributes that are set of what a name or cell holds.
+        texts: that are constants.
+        asks: calls that look up names for a text, in order.
     """
 
     names: set[Chain] = field(default_factory=set)
@@ -57,6 +63,8 @@ class Reads:
     rebound_names: set[str] = field(default_factory=set)
     rebound_cells: set[str] = field(default_factory=set)
     rebound_attributes: set[tuple[str, str]] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)
+    asks: list[Asks] = field(default_factory=list)
 
 
 def scan(
@@ -109,6 +117,7 @@ def _scan(
                 reads.rebound_attributes.add((owner, name))
         else:
             _note_binding(opcode, name, free, reads)
+    _note_texts(code, steps, reads)
     for const in _loaded_code(steps, functions=functions, inside=inside):
         evaluates = const.co_name == EVALUATOR
         _scan(
@@ -168,6 +177,22 @@ def _owner(steps: _Steps, place: int) -> str | None:
                 break
     opcode, name = steps[before]
     return name if opcode in _GLOBAL | _CELL else None
+
+
+def _note_texts(code: CodeType, steps: _Steps, reads: Reads) -> None:
+    """Note the texts that code has, and the calls that may look up names in them."""
+    hidden = frozenset(code.co_varnames + code.co_cellvars + code.co_freevars)
+    following = [*steps[1:], ("", None)]
+    owners = ["", *(name for _, name in steps)]
+    for (opcode, name), (after, _), owner in zip(
+        steps, following, owners, strict=False
+    ):
+        if opcode in _CONSTANT:
+            reads.texts.update(texts_in(name))
+        elif opcode in _NAMES and after not in _ATTRIBUTE:
+            reads.asks.extend(asked_by(name, owner, hidden))
+        elif opcode == "IMPORT_NAME":
+            reads.asks.extend(asked_by_import(name, hidden))
 
 
 def _note_binding(opcode: str, name: str, free: frozenset[str], reads: Reads) -> None:

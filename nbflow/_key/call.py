@@ -11,9 +11,17 @@ from blake3 import blake3
 
 from nbflow._core.signature import signature_of
 from nbflow._key.kinds import MOST_PARTS, columns_of, is_frame
+from nbflow._key.origin import behaves, is_users
 from nbflow._key.reader import digest
 from nbflow._key.secret import KNOWN
-from nbflow._key.value import SHORT, SIZE, encode_plain, member
+from nbflow._key.value import (
+    SHORT,
+    SIZE,
+    encode_plain,
+    identified_as,
+    member,
+    seal,
+)
 from nbflow.errors import UnkeyableError
 
 if TYPE_CHECKING:
@@ -29,7 +37,8 @@ class Input(NamedTuple):
         name: of the argument.
         digest: `SHORT` bytes.
         kind: what its parts are called: ``"column"``, ``"field"`` or nothing.
-        parts: name and digest of each.
+        parts: name and digest of each; of an object the class as well, which has no
+            name.
     """
 
     name: str
@@ -175,7 +184,16 @@ def parts_of(value: object) -> tuple[str, tuple[tuple[str, bytes], ...]]:
             parts.append((KNOWN.mask(str(part)), short_digest(inside)))
         except UnkeyableError:
             continue  # an object that is keyed by less than all its attributes
+    if parts and name == "field" and not isinstance(value, dict):
+        parts.append(("", _class_digest(type(value))))
     return (name, tuple(parts)) if parts else ("", ())
+
+
+def _class_digest(kind: type) -> bytes:
+    """Return the digest of what counts of the class of an object."""
+    if is_users(kind) and behaves(kind):
+        return short_digest(kind)
+    return seal("class", kind.__qualname__)[:SHORT]
 
 
 def _fields_of(value: object) -> Iterable[tuple[object, object]]:
@@ -184,5 +202,7 @@ def _fields_of(value: object) -> Iterable[tuple[object, object]]:
         return value.items() if len(value) <= MOST_PARTS else ()
     if isinstance(value, (type, FunctionType, ModuleType)):
         return ()
+    if identified_as(type(value)) is not None:
+        return ()  # its attributes are not what it is known by
     attributes = getattr(value, "__dict__", None)
     return attributes.items() if isinstance(attributes, dict) else ()

@@ -6,6 +6,7 @@ import enum
 from types import FunctionType
 from typing import TYPE_CHECKING, NamedTuple
 
+from nbflow._key import query_texts
 from nbflow._key.annotations import EVALUATORS
 from nbflow._key.bytecode import scan
 from nbflow._key.kinds import (
@@ -82,7 +83,11 @@ def _of_function(space: Space, function: FunctionType, found: Held) -> list[obje
             found.rebound.add(f"{owner}.{name}")
             found.values[f"{owner}.{name}"] = vars(kind).get(name)
     inside = []
-    for name in {chain[0] for chain in reads.names} | reads.rebound_names:
+    chains = set(reads.names)
+    for asks in reads.asks:
+        names = query_texts.names_for(asks, reads.texts)
+        chains |= query_texts.read_in(space, asks, names)
+    for name in {chain[0] for chain in chains} | reads.rebound_names:
         if name not in space:
             continue
         value = loaded(space[name])

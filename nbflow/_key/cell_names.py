@@ -8,17 +8,20 @@ used. A ``for`` loop is taken to run at least once.
 from __future__ import annotations
 
 import ast
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nbflow._key import query_texts
 from nbflow._key.bytecode import scan
 from nbflow._key.setting_up import acts, last_name, sets_in, sets_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import CodeType
 
-    from nbflow._key.bytecode import Chain
+    from nbflow._key.bytecode import Chain, Reads
+    from nbflow._key.query_texts import Asks
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 #: ``type X = ...``, which Python has since 3.12.
@@ -69,6 +72,9 @@ class Reach:
         closes: names that ``with ... as`` binds: mostly of what is closed behind it.
         inside: names that imports, functions and classes bind where a hit does not run
             them: in a loop, a ``with``.
+        texts: texts that are constants.
+        asks: calls that look up names for a text.
+        asked: each such call, and the names that it may look up for these texts.
     """
 
     reads: set[Chain] = field(default_factory=set)
@@ -79,6 +85,9 @@ class Reach:
     rebinds: set[str] = field(default_factory=set)
     closes: dict[str, None] = field(default_factory=dict)
     inside: dict[str, None] = field(default_factory=dict)
+    texts: set[str] = field(default_factory=set)
+    asks: list[Asks] = field(default_factory=list)
+    asked: list[tuple[Asks, set[Chain]]] = field(default_factory=list)
 
     @property
     def outputs(self) -> list[str]:
@@ -108,10 +117,14 @@ def reach(body: list[ast.stmt], modules: frozenset[str] = frozenset()) -> Reach:
         modules: see `is_definition`.
     """
     found = Reach()
-    _Walk(found).block(body, set())
+    _Walk(found, _names).block(body, set())
+    for asks in dict.fromkeys(found.asks):
+        in_texts = Reach()
+        _Walk(in_texts, functools.partial(_names_in_texts, asks)).block(body, set())
+        found.asked.append((asks, in_texts.reads))
     for node in body:
         if is_definition(node, modules):
-            found.needed.update(chain[0] for chain in _chains(node))
+            found.needed.update(chain[0] for chain in _scanned(node).names)
             continue
         for part in _blocks(node):
             if isinstance(part, DEFINITIONS):
@@ -194,11 +207,25 @@ def defined_by(node: ast.stmt) -> list[str]:
     return [getattr(name, "id", name)]  # that of a `type X = ...` is an expression
 
 
-class _Walk:
-    """Goes through statements in the order in which they run."""
+def _names(reads: Reads) -> set[Chain]:
+    return reads.names
 
-    def __init__(self, found: Reach) -> None:
+
+def _names_in_texts(asks: Asks, reads: Reads) -> set[Chain]:
+    return query_texts.names_for(asks, reads.texts)
+
+
+class _Walk:
+    """Goes through statements in the order in which they run.
+
+    Args:
+        found: gets what is found.
+        names: which names a statement reads, given what its byte code reads.
+    """
+
+    def __init__(self, found: Reach, names: Callable[[Reads], set[Chain]]) -> None:
         self._found = found
+        self._names = names
         #: What functions and classes of the cell read when they are used.
         self._later: dict[str, set[Chain]] = {}
 
@@ -288,7 +315,7 @@ class _Walk:
 
         What it reads is looked up before what it binds is bound.
         """
-        self._read(_chains(node), bound)
+        self._read(self._chains(node), bound)
         targets = _targets(node)
         names = [part.id for part in targets if isinstance(part, ast.Name)]
         if isinstance(node, ast.AugAssign):
@@ -319,7 +346,7 @@ class _Walk:
         self._found.binds.update(names)
         if not isinstance(target, ast.Name):  # of `a[i]` and `a.b` the rest is read
             bound_here = {(name,) for name in names}
-            self._read(_chains(_loaded(target)) - bound_here, bound)
+            self._read(self._chains(_loaded(target)) - bound_here, bound)
         return bound | names.keys()
 
     def _definition(self, node: ast.stmt, name: str, bound: set[str]) -> set[str]:
@@ -327,21 +354,31 @@ class _Walk:
         everything = scan(code, module=True)
         is_class = isinstance(node, ast.ClassDef)
         at_once = scan(code, module=True, inside=is_class, functions=False)
-        self._later[name] = everything.names - {(name,)}
+        self._note_texts(everything)
+        self._later[name] = self._names(everything) - {(name,)}
         self._found.needed.update(chain[0] for chain in everything.names)
         self._found.rebinds.update(everything.rebound_names)
-        self._read(at_once.names - {(name,)}, bound)
+        self._read(self._names(at_once) - {(name,)}, bound)
         self._found.defines[name] = None
         return bound | {name}
 
     def _expression(self, node: ast.expr | None, bound: set[str]) -> None:
         if node is None:
             return
-        self._read(_chains(_loaded(node)), bound)
+        self._read(self._chains(_loaded(node)), bound)
         # Not bound for what comes after: `a or (n := f())` may leave it as it was.
         for part in ast.walk(node):
             if isinstance(part, ast.NamedExpr):
                 self._found.binds[part.target.id] = None
+
+    def _chains(self, node: ast.stmt) -> set[Chain]:
+        reads = _scanned(node)
+        self._note_texts(reads)
+        return self._names(reads)
+
+    def _note_texts(self, reads: Reads) -> None:
+        self._found.texts |= reads.texts
+        self._found.asks += reads.asks
 
     def _read(
         self, chains: set[Chain], bound: set[str], used: frozenset[str] = frozenset()
@@ -369,9 +406,9 @@ def _compiled(module: ast.Module) -> CodeType:
     return found
 
 
-def _chains(node: ast.stmt) -> set[Chain]:
+def _scanned(node: ast.stmt) -> Reads:
     module = ast.fix_missing_locations(ast.Module([node], []))
-    return scan(_compiled(module), module=True).names
+    return scan(_compiled(module), module=True)
 
 
 def _loaded(node: ast.expr) -> ast.stmt:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from nbflow._key import stdlib, syntax
 from nbflow._key.annotations import annotations_of, generated_docstring, is_union
 from nbflow._key.origin import is_users, methods
-from nbflow._key.value import Refusal, identify, member, seal
+from nbflow._key.value import Refusal, identify, is_plain, member, seal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 
 # The options that every Python notes.
 _DATACLASS = ("init", "repr", "eq", "order", "unsafe_hash", "frozen")
+#: What Python and libraries note in every class, or what is read in another place.
+_PYTHONS = frozenset((
+    "__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__firstlineno__",
+    "__static_attributes__", "__annotations_cache__", "__conditional_annotations__", "__type_params__",
+    "__parameters__", "__orig_bases__", "__abstractmethods__", "__class_vars__", "__private_attributes__",
+    "__signature__", "__protocol_attrs__", "__required_keys__", "__optional_keys__", "__readonly_keys__",
+    "__mutable_keys__", "__total__", "__closed__", "__extra_items__", "__final__",
+))  # fmt: skip
 #: Members of a class that count as nodes of their own, or follow from the others.
 _READ_APART = (FunctionType, type, MemberDescriptorType)
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -59,7 +67,7 @@ def changes_itself(kind: type) -> bool:
 
 def _changes_first(function: FunctionType) -> bool:
     """Return whether a method changes its ``self``; without a source it may."""
-    found = syntax.find(function.__code__, function.__globals__)
+    found = syntax.find(function)
     if found is None:
         return True
     first = function.__code__.co_varnames[:1]
@@ -107,7 +115,7 @@ def _members(kind: type) -> Iterator[tuple[str, object]]:
     space = vars(kind)
     yield "__doc__", _docstring(kind)
     for name, annotation in annotations_of(kind).items():
-        yield f"{name}:", _spell(annotation)
+        yield f"{name}:", spell(annotation)
     if issubclass(kind, enum.Enum):
         for name, entry in kind.__members__.items():
             yield name, entry.value
@@ -123,6 +131,31 @@ def _members(kind: type) -> Iterator[tuple[str, object]]:
     for name, described in [*_fields(kind), *_marks(kind)]:
         for part, item in described:
             yield f"{name}.{part}", item
+    for name in sorted(space):
+        if is_said_of(kind, name):
+            yield name, space[name]
+
+
+def is_said_of(kind: type, name: str) -> bool:
+    """Return whether an author says something of a class under a name of Python's form: ``__match_args__``."""
+    if name[:2] != "__" or name[-2:] != "__" or name in _PYTHONS:
+        return False
+    if name in ("__slots__", "__match_args__") and has_fields(kind):
+        return False  # they follow from the fields
+    if name.startswith(("__dataclass_", "__pydantic_", "__attrs_", "__struct_")):
+        return False
+    item = vars(kind)[name]
+    return item is not None and item != () and (is_plain(item) or _is_words(item))
+
+
+def has_fields(kind: type) -> bool:
+    """Return whether a library makes a class of its fields: a dataclass, a named tuple."""
+    names = ("__dataclass_fields__", "__attrs_attrs__", "__struct_fields__", "_fields")
+    return any(hasattr(kind, name) for name in names)
+
+
+def _is_words(item: object) -> bool:
+    return isinstance(item, tuple) and all(isinstance(part, str) for part in item)
 
 
 def _docstring(kind: type) -> str:
@@ -169,7 +202,8 @@ def _value(item: object) -> bytes:
         return seal("type alone", type(item).__qualname__)
 
 
-def _spell(annotation: object) -> str:
+def spell(annotation: object) -> str:
+    """Return how an annotation is written, whatever module its classes are in."""
     if isinstance(annotation, str):
         return annotation
     if isinstance(annotation, typing.ForwardRef):
@@ -182,8 +216,8 @@ def _spell(annotation: object) -> str:
         name = getattr(annotation, "__qualname__", None)
         return name or _ADDRESS.sub("", repr(annotation))
     args = typing.get_args(annotation)
-    spelled = [repr(arg) if isinstance(arg, str) else _spell(arg) for arg in args]
-    name = "UnionType" if is_union(annotation) else _spell(origin)
+    spelled = [repr(arg) if isinstance(arg, str) else spell(arg) for arg in args]
+    name = "UnionType" if is_union(annotation) else spell(origin)
     return f"{name}[{', '.join(spelled)}]"
 
 

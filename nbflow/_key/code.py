@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nbflow._key.bytecode import Chain
     from nbflow._key.guards import Space
     from nbflow._key.mutation import Slot
+    from nbflow._key.query_texts import Asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,9 @@ class Cell:
         space: the notebook's names.
         reads: names of functions, classes and modules that it reads, dotted ones as
             tuples; its data are arguments.
+        texts: those in its statements and its data, which may be queries.
+        asks: its calls that look up names for a text. Those for its own texts are among
+            its reads, or its data.
     """
 
     name: str
@@ -86,3 +90,5 @@ class Cell:
     text: str
     space: Space
     reads: frozenset[Chain]
+    texts: frozenset[str] = frozenset()
+    asks: tuple[Asks, ...] = ()

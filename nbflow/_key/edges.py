@@ -105,6 +105,7 @@ class Edges:
         states: the slots in ``changing`` that are read.
         uncounted: what does not count by its content: name, and why not.
         installed: functions of libraries.
+        values: those that were read; texts among them may be queries.
     """
 
     def __init__(self, ignored: set[Slot], changing: set[Slot]) -> None:
@@ -118,6 +119,7 @@ class Edges:
         self.states: list[Slot] = []
         self.uncounted: dict[str, str] = {}
         self.installed: set[FunctionType] = set()
+        self.values: list[object] = []
         self._changing = changing
         self._places: dict[int, int] = {}
 
@@ -128,7 +130,7 @@ class Edges:
         value = loaded(space.get(chain[0], MISSING))
         length = 1
         while length < len(chain) and isinstance(value, ModuleType) and is_users(value):
-            self._watch(space, chain[length - 1], value)
+            self.watch(space, chain[length - 1], value)
             space = vars(value)
             value = loaded(space.get(chain[length], MISSING))
             length += 1
@@ -140,16 +142,40 @@ class Edges:
             yield name, seal("builtin", name)
             return
         if slot not in self.ignored:
-            self._watch(space, last, value)
+            self.watch(space, last, value)
         if value is MISSING:
             # A builtin, or nowhere yet. IPython adds builtins of its own: it must make
             # no difference where the code is read.
             yield name, seal("builtin", name)
+            if length > 1:
+                owner = ".".join(chain[: length - 1])
+                yield from self.made_on_demand(space, last, owner)
             return
         fetch = functools.partial(space.get, last, MISSING)
         yield name, self.at(slot, value, name, fetch)
         if rest and slot not in self.ignored:
             yield from self._beyond(self.looked_through(value), name, rest)
+
+    def made_on_demand(
+        self, space: Space, name: str, owner: str
+    ) -> Iterator[tuple[str, Target]]:
+        """Follow the function of a module that makes attributes which are not there, as for ``lazy.RATE``.
+
+        What it gives, only a call of it could say.
+
+        Args:
+            space: of the module.
+            name: of the attribute.
+            owner: what the code calls the module.
+        """
+        if name in space or name[:2] == "__":
+            return
+        make = space.get("__getattr__", MISSING)
+        self.watch(space, "__getattr__", make)
+        if make is not MISSING:
+            label = f"{owner}.__getattr__"
+            self.uncounted[label] = "its code counts, what it gives does not"
+            yield label, self.to(make, label)
 
     def follow_cell(self, cell: CellType, chain: Chain) -> Iterator[tuple[str, Target]]:
         """Follow a dotted name whose first part is a closure's."""
@@ -209,7 +235,7 @@ class Edges:
             if attribute in vars(function):
                 yield f"{name}.{label}", target
 
-    def _watch(self, space: Space, name: str, value: object) -> None:
+    def watch(self, space: Space, name: str, value: object) -> None:
         """Guard a name: by the very object, or by the type where the content is watched anyway."""
         if (
             value is MISSING
@@ -317,6 +343,7 @@ class Edges:
     def _value(
         self, slot: Slot | None, found: Content, name: str, value: object
     ) -> Value:
+        self.values.append(value)
         code = [self.to(thing, name) for thing in found.code]
         return Value(
             slot,

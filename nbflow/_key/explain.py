@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _WIDTH = 60
 #: What changed in a frame when none of its columns did.
 _BESIDE = "its index, its attrs or the order of its columns"
+#: The same of an object.
+_BESIDE_FIELDS = "its class, or what it holds beside its fields"
 #: Changes that are named one by one.
 _NAMED = 3
 
@@ -253,20 +255,28 @@ def input_changes(before: Sequence[Input], after: Sequence[Input]) -> list[Chang
 
 def _parts_changed(before: Input, after: Input) -> list[Change]:
     old, new = dict(before.parts), dict(after.parts)
-    kept = [part for part in new if old.get(part) == new[part]]
+    kept = [part for part in new if part and old.get(part) == new[part]]
     if not kept or before.kind != after.kind:
         return [Change(after.name, f"`{after.name}` changed")]
     said = []
-    for part in new:
+    for part in filter(None, new):
         if part not in kept:
             what = "changed" if part in old else "is new"
             said.append(f"{after.kind} `{part}` of `{after.name}` {what}")
     gone = [part for part in old if part not in new]
     said += [f"{after.kind} `{part}` of `{after.name}` is gone" for part in gone]
-    if not said:
-        order = _BESIDE if after.kind == "column" else "the order of its fields"
-        said = [f"`{after.name}` changed ({order})"]
+    if "" in old and old[""] != new.get("", old[""]):
+        said.append(f"the class of `{after.name}` changed")
+    said = said or [f"`{after.name}` changed ({_beside(after)})"]
     return [Change(after.name, words) for words in said]
+
+
+def _beside(given: Input) -> str:
+    """Return what changed in an input when none of its parts did."""
+    if given.kind == "column":
+        return _BESIDE
+    is_object = "" in dict(given.parts)
+    return _BESIDE_FIELDS if is_object else "the order of its fields"
 
 
 def listed(changes: Sequence[Change]) -> str:

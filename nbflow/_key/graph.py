@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from nbflow._key import classes, redaction, syntax
+from nbflow._key import class_source, classes, query_texts, redaction, syntax
 from nbflow._key.bytecode import Reads, scan
 from nbflow._key.code import Cell, Code, Part
 from nbflow._key.edges import Edges, Value, named
@@ -28,6 +28,7 @@ from nbflow._key.kinds import (
     defaults_of,
     is_constant,
     is_kept_in_class,
+    loaded,
     version_of,
     wraps,
 )
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from nbflow._key.edges import Target
     from nbflow._key.guards import Guards, Space
     from nbflow._key.mutation import Slot
+    from nbflow._key.query_texts import Asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,11 @@ class Graph:
         #: Attributes that the code reads of whatever it has at hand; all there are
         #: (``None``) where it looks them up by text.
         self._attributes: set[str] | None = set()
+        #: Texts in the code, and the calls that look up names in texts: the place of the
+        #: node that makes each, and where it looks.
+        self._texts: set[str] = set()
+        self._of_cell: frozenset[str] = frozenset()
+        self._asks: list[tuple[int, Space, Asks]] = []
 
     @property
     def guards(self) -> Guards:
@@ -122,9 +129,15 @@ class Graph:
             self._known = target.digest if isinstance(target, Value) else target
             self._nodes.append(Node(_label(root), self._known, {}, "function"))
             return
-        # Modules and frames wait until everything else is read: which of their
-        # attributes count follows from all the code there is.
-        while self._is_incomplete() or self._read_modules() or self._read_frames():
+        # Modules, frames and texts wait until everything else is read: which of their
+        # attributes and names count follows from all the code there is.
+        while (
+            self._is_incomplete()
+            or self._read_modules()
+            or self._read_frames()
+            or self._read_subclasses()
+            or self._read_texts()
+        ):
             self._nodes.append(self._read(self._edges.things[len(self._nodes)]))
 
     def _is_incomplete(self) -> bool:
@@ -200,6 +213,8 @@ class Graph:
                 found.update(self._edges.follow(space, (name,)))
             else:
                 self.guards.names.append((space, name, MISSING))
+                owner = str(space.get("__name__"))
+                found.update(self._edges.made_on_demand(space, name, owner))
         if self._attributes is None:
             # Nobody says that an open file there is read.
             del self.refused[refused:]
@@ -224,6 +239,52 @@ class Graph:
                 self._nodes[0].reads[label] = self._edges.to(put, name)
         return self._is_incomplete()
 
+    def _read_subclasses(self) -> bool:
+        """Follow the subclasses of the classes that are read, if the code asks for them.
+
+        Returns whether that led to something new.
+        """
+        if self._attributes is None or "__subclasses__" not in self._attributes:
+            return False
+        for place, thing in enumerate([*self._edges.things]):
+            if not isinstance(thing, type) or not is_users(thing):
+                continue
+            fetch = functools.partial(_subclasses, thing)
+            self.guards.contents.append(Watch(fetch, identify(fetch())))
+            for number, kind in enumerate(fetch()):
+                label = f"subclass {number}"
+                self._nodes[place].reads[label] = self._edges.to(kind, kind.__name__)
+        return self._is_incomplete()
+
+    def _read_texts(self) -> bool:
+        """Follow the names in texts that are bound where a call looks for them, and watch the others.
+
+        Returns whether that led to something new.
+        """
+        if not self._asks:
+            return False
+        texts = {*self._texts, *query_texts.texts_in(self._edges.values)}
+        for place, space, asks in self._asks:
+            is_of_cell = isinstance(self._edges.things[place], Cell)
+            names = query_texts.names_for(
+                asks, texts if is_of_cell else texts | self._of_cell
+            )
+            self._read_asked(self._nodes[place], space, asks, names)
+        return self._is_incomplete()
+
+    def _read_asked(
+        self, node: Node, space: Space, asks: Asks, names: Iterable[Chain]
+    ) -> None:
+        if asks.needs is not None:
+            library = sys.modules.get(asks.needs, MISSING)
+            self.guards.names.append((sys.modules, asks.needs, library))
+        for chain in sorted(names):
+            value = loaded(space.get(chain[0], MISSING))
+            if value is MISSING or not query_texts.is_read(asks, value):
+                self._edges.watch(space, chain[0], value)
+            else:
+                node.reads.update(self._edges.follow(space, chain))
+
     # One function per kind of node.
 
     def _read(self, thing: Any) -> Node:
@@ -246,6 +307,8 @@ class Graph:
         names: set[Chain] = {(part.id,) for part in parts if isinstance(part, ast.Name)}
         attributes = {part.attr for part in parts if isinstance(part, ast.Attribute)}
         self._note_attributes(names, attributes)
+        self._of_cell = cell.texts
+        self._asks += [(0, cell.space, asks) for asks in cell.asks]
         return Node(cell.name, own, _sorted(found), "function", cell.text)
 
     def _names(self, space: Space, chains: Iterable[Chain]) -> dict[str, Target]:
@@ -261,6 +324,8 @@ class Graph:
         reads = scan(function.__code__)
         self._writes.note_rebound(function, reads)
         self._note_attributes(reads.names, reads.attributes)
+        self._texts |= reads.texts
+        self._asks += [(len(self._nodes), space, asks) for asks in reads.asks]
         own, text = self._source(function, reads)
         found = self._names(space, reads.names)
         found |= self._closure(function, reads)
@@ -283,7 +348,7 @@ class Graph:
         none that decorators read.
         """
         code = function.__code__
-        found = syntax.find(code, function.__globals__)
+        found = syntax.find(function)
         if found is None:
             return code_digest(code), ""
         tree, node = _tree(function.__globals__), found.node
@@ -322,6 +387,8 @@ class Graph:
             for attribute in sorted(taken or reads.attributes & inside.keys()):
                 for label, target in self._edges.follow(inside, (attribute,)):
                     found[f"{name}.{label}"] = target
+            for attribute in sorted(taken or reads.attributes):
+                found.update(self._edges.made_on_demand(inside, attribute, name))
         return found
 
     def _watch_import(
@@ -419,6 +486,7 @@ class Graph:
         watched = []
         for name, item in vars(kind).items():
             counts = name[:2] != "__" or isinstance(item, FunctionType)
+            counts = counts or classes.is_said_of(kind, name)
             if counts and (id(kind), name) not in self._edges.ignored:
                 watched.append((name, item))
         self.guards.members.append((kind, len(vars(kind)), watched))
@@ -443,6 +511,17 @@ def _frame_kinds() -> list[type]:
     names += [("polars", name) for name in ("DataFrame", "LazyFrame", "Series", "Expr")]
     found = [getattr(sys.modules.get(library), name, None) for library, name in names]
     return [kind for kind in found if isinstance(kind, type)]
+
+
+def _subclasses(kind: type) -> list[type]:
+    """Return the subclasses of a class that have a name: those of before live on for a while."""
+    found: list[type] = type.__subclasses__(kind)
+    return [one for one in found if _named(one) is one]
+
+
+def _named(kind: type) -> object:
+    """Return what has the name of a class in its module."""
+    return getattr(sys.modules.get(kind.__module__), kind.__name__, None)
 
 
 def _put_on(item: object) -> FunctionType | type | None:
@@ -499,8 +578,8 @@ def _body(
     """Return the body of a class, which is where one of its methods surely stands."""
     for function in written.values():
         if function.__qualname__ == f"{kind.__qualname__}.{function.__name__}":
-            found = syntax.find(function.__code__, function.__globals__)
-            if found and found.owner is not None and found.owner.name == kind.__name__:
+            found = class_source.find(function, kind)
+            if found is not None:
                 return found, function.__globals__
     return None, {}
 

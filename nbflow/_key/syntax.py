@@ -16,7 +16,7 @@ import itertools
 import linecache
 import textwrap
 from dataclasses import dataclass
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from nbflow._key.value import code_digest, identify, member, seal
@@ -52,19 +52,44 @@ class Source:
             lines += self.lines[part.lineno - 1 : part.end_lineno]
         return textwrap.dedent("".join(lines))
 
+    def owner(self, node: FunctionNode) -> ast.ClassDef | None:
+        """Return the class that a function stands in."""
+        return self.classes.get(id(node))
+
+    def compiles_to(self, node: FunctionNode, code: CodeType) -> bool:
+        """Return whether a function compiles to a code, wherever that was compiled."""
+        return _has(self.codes.get(_place(node), []), _fingerprint(code))
+
 
 class Found(NamedTuple):
-    """The node that compiles to a code, the class it stands in, and the text that both are from."""
+    """The node that compiles to the code of a function.
+
+    Attributes:
+        node: the node.
+        owner: the class that it stands in.
+        source: the text that both are from.
+        in_place: whether it stands on the line that the code has.
+    """
 
     node: FunctionNode
     owner: ast.ClassDef | None
     source: Source
+    in_place: bool
 
 
-def find(code: CodeType, space: dict[str, object]) -> Found | None:
-    """Return the node that compiles to this code, ``None`` if nothing surely does."""
-    filename, flags = code.co_filename, code.co_flags & _FUTURE
-    for reread, apart in itertools.product((False, True), (False, True)):
+def find(function: FunctionType, *, newest: bool = False) -> Found | None:
+    """Return the node that compiles to the code of a function, ``None`` if nothing surely does.
+
+    Args:
+        function: one that is written in Python.
+        newest: look at the file as it is now, not as it was when it was last read.
+    """
+    code, space = function.__code__, function.__globals__
+    flags = code.co_flags & _FUTURE
+    filename = code.co_filename
+    if filename == "<string>":  # of a function that %autoreload added to a module
+        filename = str(space.get("__file__", filename))
+    for reread, apart in itertools.product((newest, True), (False, True)):
         if reread:  # the text at hand may be older than the code
             linecache.checkcache(filename)
         text = "".join(linecache.getlines(filename, space))
@@ -74,7 +99,10 @@ def find(code: CodeType, space: dict[str, object]) -> Found | None:
             continue
         node = _match(code, source)
         if node is not None:
-            return Found(node, source.classes.get(id(node)), source)
+            return Found(node, source.owner(node), source, in_place=True)
+        node = _moved(function, source)
+        if node is not None:
+            return Found(node, source.owner(node), source, in_place=False)
     return None
 
 
@@ -127,7 +155,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 def _match(code: CodeType, source: Source) -> FunctionNode | None:
     place = code.co_name, code.co_firstlineno
     if not _has(source.codes.get(place, []), _fingerprint(code)):
-        return _moved(code, source)
+        return None
     nodes = source.functions.get(place, [])
     if len(nodes) > 1:
         nodes = _same_lambdas(code, nodes)
@@ -153,18 +181,25 @@ def _same_lambdas(code: CodeType, nodes: list[FunctionNode]) -> list[FunctionNod
     return found
 
 
-def _moved(code: CodeType, source: Source) -> FunctionNode | None:
-    """Return the one function that is as it was on another line of a file that was edited above it.
+def _moved(function: FunctionType, source: Source) -> FunctionNode | None:
+    """Return the one function that is the same on another line.
 
-    None in a class: what else the class says may have been edited as well.
+    The file was edited above it, or `%autoreload` compiled it alone. Of several that are
+    the same it is the one in the class that the function says it is in.
     """
-    same = _fingerprint(code)
+    same = _fingerprint(function.__code__)
     nodes = []
     for place, codes in source.codes.items():
-        if place[0] == code.co_name and _has(codes, same):
-            functions = source.functions.get(place, [])
-            nodes += [node for node in functions if id(node) not in source.classes]
-    return nodes[0] if len(nodes) == 1 else None
+        if place[0] == function.__code__.co_name and _has(codes, same):
+            nodes += source.functions.get(place, [])
+    outer = function.__qualname__.rpartition(".")[0].rpartition(".")[2]
+    named = [node for node in nodes if _is_in(source.owner(node), outer)]
+    found = named or nodes
+    return found[0] if len(found) == 1 else None
+
+
+def _is_in(owner: ast.ClassDef | None, name: str) -> bool:
+    return name == (owner.name if owner is not None else "")
 
 
 def _has(codes: list[CodeType], same: tuple[object, ...]) -> bool:
@@ -370,6 +405,12 @@ def names_in(text: str) -> set[tuple[str, ...]]:
         if isinstance(node.value, str):  # in quotes once more
             found |= names_in(node.value)
     return found
+
+
+def mangled(name: str, kind: type) -> str:
+    """Return what the compiler calls a name in the body of a class: a private one bears the name of the class."""
+    is_private = name.startswith("__") and not name.endswith("__")
+    return f"_{kind.__name__.lstrip('_')}{name}" if is_private else name
 
 
 def called(node: ast.expr) -> ast.expr:

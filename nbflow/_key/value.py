@@ -461,16 +461,16 @@ def handler(kind: type) -> Handler:
 def _find_handler(kind: type) -> Handler:
     for module in _FIRST:
         importlib.import_module(module)
-    for base in kind.__mro__:
-        if base in _USERS:
-            return _by_user(base)
+    identified = identified_as(kind)
+    if identified is not None:
+        return _by_user(identified)
     for base in kind.__mro__:
         library = base.__module__.partition(".")[0]
         if library in _LATER:
             importlib.import_module(_LATER[library])
     found = _by_base(kind)
     if is_users(kind) and not issubclass(kind, type):
-        return _with_class(found)
+        return with_class(found)
     return found
 
 
@@ -487,7 +487,7 @@ def _by_base(kind: type) -> Handler:
     return general
 
 
-def _with_class(described: Handler) -> Handler:
+def with_class(described: Handler) -> Handler:
     """Count the class of an object with it if it has methods: a step that is given the object can call them."""
 
     def handle(walk: Walk, value: object) -> bytes:
@@ -553,6 +553,11 @@ def key_by(type_: type, function: Callable[[Any], object]) -> None:
     _FOUND.clear()
 
 
+def identified_as(kind: type) -> type | None:
+    """Return the class of values of a type for which `key_by` says what identifies them."""
+    return next((base for base in kind.__mro__ if base in _USERS), None)
+
+
 def attributes(value: object, known: type = object) -> dict[str, object]:
     """Return the attributes an object holds, in ``__dict__`` and slots, sorted by name.
 
@@ -596,18 +601,23 @@ def only_remembers(kind: type, name: str) -> bool:
         return True
     if type(getattr(kind, name, None)).__name__ == "cached_property":
         return True
-    library_class = _NOTES.get(name)
-    if library_class is None:
+    library_classes = _NOTES.get(name)
+    if library_classes is None:
         return False
-    return any(base.__name__ == library_class for base in kind.__mro__)
+    return any(base.__name__ in library_classes for base in kind.__mro__)
 
 
-_NOTES = {  # attribute -> the class of a library that keeps a note in it
-    "_sklearn_version": "BaseEstimator",
-    "_stop_words_id": "_VectorizerMixin",  # where its stop words lie in memory
-    "__networkx_cache__": "Graph",
-    "_readonly": "ExtensionArray",
-    "_keep_empty": "_ResultBase",  # how urllib.parse is to join a URL, since Python 3.15
+_NOTES = {  # attribute -> the classes of a library that keep a note in it
+    "_sklearn_version": ("BaseEstimator",),
+    "_stop_words_id": ("_VectorizerMixin",),  # where its stop words lie in memory
+    "_deprecated_key_to_warnings": ("Bunch",),
+    "__networkx_cache__": ("Graph",),
+    "_readonly": ("ExtensionArray",),
+    # What pandas has grouped so far.
+    "_cache": ("PandasObject", "BaseGrouper", "Grouping", "BaseWindow"),
+    "_keep_empty": (
+        "_ResultBase",
+    ),  # how urllib.parse is to join a URL, since Python 3.15
 }
 
 

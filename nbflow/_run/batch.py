@@ -223,8 +223,16 @@ class Batch:
                     f"row {place} has no value for {column!r}, which key= names; drop"
                     " such rows or choose another key."
                 )
-            parts.append(str(part))
-        return " / ".join(parts)
+            parts.append(part)
+        return key_text(tuple(parts)) if len(parts) > 1 else str(parts[0])
+
+    def _kinds(self, one: Row, other: Row) -> str:
+        """Say of two rows with one key whether they mean two: ``1`` and ``"1"``."""
+        for column in self.key:
+            kinds = [type(row.record[column]).__name__ for row in (one, other)]
+            if kinds[0] != kinds[1]:
+                return f": {column!r} is once {kinds[0]}, once {kinds[1]}"
+        return ""
 
     def check(self) -> None:
         """Look through the keys of a batch that can be read twice, so that bad rows stop the send before it starts.
@@ -251,9 +259,10 @@ class Batch:
                     repeated.append((first, place))
         clashes = []
         for first, place in repeated:
-            row = self.row(place)
-            if self.row(first).digest != row.digest:
-                clashes.append(f"{row.key!r} (rows {first} and {place})")
+            one, other = self.row(first), self.row(place)
+            if one.digest != other.digest:
+                kinds = self._kinds(one, other)
+                clashes.append(f"{one.key!r} (rows {first} and {place}{kinds})")
         if clashes:
             raise duplicates(clashes)
 
@@ -298,9 +307,23 @@ def columns_of(frame: Any, library: str) -> list[Any]:
     return list(frame.schema.names if library == "pyarrow" else frame.columns)
 
 
+#: Stands between the parts of a key.
+_BETWEEN = " / "
+
+
 def key_text(key: object) -> str:
-    """What a record is known by, as text; the parts of a key of several columns are joined."""
-    return " / ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+    """What a record is known by, as text; the parts of a key of several columns are joined.
+
+    A part that could be taken for two is written in quotes.
+    """
+    if not isinstance(key, tuple):
+        return str(key)
+    texts = map(str, key)
+    return _BETWEEN.join(repr(text) if _is_unclear(text) else text for text in texts)
+
+
+def _is_unclear(part: str) -> bool:
+    return _BETWEEN in f" {part} " or part[:1] in ("'", '"')
 
 
 def _labels(source: Any, library: str) -> list[str] | None:

@@ -9,6 +9,7 @@ from nbflow._core.entry import BROKEN, Closed, Opened
 from nbflow._core.usage import NOTHING, Usage
 from nbflow._run.run import Run
 from nbflow._run.run_reader import RunReader
+from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
     from nbflow._core.lifecycle import State
@@ -76,6 +77,12 @@ class Chronicle:
             return [line for _, line in self._lines.values() if line is not None]
 
     def _known(self, run: str) -> tuple[int, Line | None]:
+        try:
+            return self._as_it_is(run)
+        except StoreError:
+            return -1, None
+
+    def _as_it_is(self, run: str) -> tuple[int, Line | None]:
         size = self.runs.engine.ledger.size(run)
         before = self._lines.get(run)
         if (

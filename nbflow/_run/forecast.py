@@ -17,7 +17,8 @@ from nbflow._core.usage import NOTHING, Usage
 from nbflow._key.explain import listed
 from nbflow._run.lane import FlowLane
 from nbflow._run.plan import FlowForecast, Plan, StepForecast
-from nbflow._run.runs import runs_of
+from nbflow._run.runs import runs_of, warn_unreadable
+from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,7 +85,10 @@ def _history(engine: Engine, event: str) -> Iterator[RunState]:
     """What the latest runs of an event came to, the latest first."""
     runs = runs_of(engine.ledger, event, engine.ledger.runs())
     for run, _ in itertools.islice(runs, _RUNS):
-        yield fold(engine.ledger.read(run)[0])
+        try:
+            yield fold(engine.ledger.read(run)[0])
+        except StoreError as error:
+            warn_unreadable(run, error)
 
 
 @dataclass(slots=True)

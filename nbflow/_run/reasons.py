@@ -10,7 +10,7 @@ from nbflow._core.lifecycle import State
 from nbflow._core.table import WORDS
 from nbflow._key.call import inputs_of
 from nbflow._run.explanation import difference
-from nbflow._run.runs import runs_of
+from nbflow._run.runs import runs_of, warn_unreadable
 from nbflow._run.wall_time import wall_time
 from nbflow.errors import StoreError, UsageError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nbflow._call.engine import Engine
-    from nbflow._core.entry import RunState
+    from nbflow._core.entry import Entry, RunState
     from nbflow._key.call import Input
     from nbflow._store.checkpoint import Checkpoint
 
@@ -72,16 +72,14 @@ class Why:
         ledger, key = self._engine.ledger, self._state.keys[self._record]
         earlier = [run for run in ledger.runs() if run < self._state.run]
         for run, ends in runs_of(ledger, self._state.event, earlier[-_RUNS:]):
-            # Most batches are sent again as they were: the record is where it was, and
-            # nothing else has to be read.
-            number, entries = self._record, ledger.about(run, self._record)
-            if any(isinstance(entry, Listed) and entry.key == key for entry in entries):
-                state = fold([ends[0], *entries])
-            else:
-                state = fold(ledger.read(run)[0])
-                if key not in state.keys:
-                    continue
-                number = state.keys.index(key)
+            try:
+                found = self._found(run, ends[0], key)
+            except StoreError as error:
+                warn_unreadable(run, error)
+                continue
+            if found is None:
+                continue
+            number, state = found
             return {
                 name: Earlier(
                     run,
@@ -92,6 +90,17 @@ class Why:
                 for flow, name in enumerate(state.flows)
             }
         return {}
+
+    def _found(self, run: str, first: Entry, key: str) -> tuple[int, RunState] | None:
+        """The number of the record in an earlier run, and what is known of it there."""
+        ledger = self._engine.ledger
+        # Most batches are sent again as they were: the record is where it was, and
+        # nothing else has to be read.
+        entries = ledger.about(run, self._record)
+        if any(isinstance(entry, Listed) and entry.key == key for entry in entries):
+            return self._record, fold([first, *entries])
+        state = fold(ledger.read(run)[0])
+        return (state.keys.index(key), state) if key in state.keys else None
 
     def flow(self, name: str, state: State, checkpoint: str | None) -> str:
         """Why the record ran in a flow, or since when its outcome is saved."""

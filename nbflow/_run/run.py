@@ -7,7 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, overload
 
-from nbflow._core.entry import BROKEN, Called, Item, RunState, Used
+from nbflow._core.entry import BROKEN, DONE, Called, Item, RunState, Used
 from nbflow._core.lifecycle import State
 from nbflow._core.table import WORDS, causes_of, failure_rows, short, table_of
 from nbflow._key.value import key_by
@@ -661,11 +661,14 @@ class Run(Generic[Frame_co]):
 
 
 def _content(run: Run) -> object:
-    """What identifies a run as the input of a step or a cell: what ``results()`` and ``failures()`` say."""
+    """What identifies a run as the input of a step or a cell: what ``results()`` and ``failures()`` say.
+
+    Whether a value was computed or found makes no other run: tomorrow all are found.
+    """
     state = run.reader.state()
     records, flows = range(len(state.keys)), range(len(state.flows))
     items = [
-        [(str(state.item(n, flow)), state.checkpoint(n, flow)) for n in records]
+        [(_outcome(state.item(n, flow)), state.checkpoint(n, flow)) for n in records]
         for flow in flows
     ]
     batch, _ = run.reader.rows(state)
@@ -684,6 +687,10 @@ def _content(run: Run) -> object:
         source,
         *([decided] if decided else []),
     )
+
+
+def _outcome(state: State) -> str:
+    return str(State.COMPLETED if state in DONE else state)
 
 
 key_by(Run, _content)

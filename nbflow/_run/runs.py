@@ -7,12 +7,13 @@ import importlib
 import os
 import threading
 import time
+import warnings
 from typing import TYPE_CHECKING
 from weakref import WeakSet, WeakValueDictionary
 
 from nbflow._call import keys
 from nbflow._core.entry import Coded, Opened, Resumed
-from nbflow.errors import UsageError
+from nbflow.errors import StoreError, StoreWarning, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,11 +54,24 @@ if hasattr(os, "register_at_fork"):
 def runs_of(
     ledger: Ledger, event: str, runs: Sequence[str]
 ) -> Iterator[tuple[str, list[Entry]]]:
-    """Those of these runs that are of an event, the last one first, each with its first and last entries."""
+    """Those of these runs that are of an event, the last one first, each with its first and last entries.
+
+    One whose ledger cannot be read says nothing of the next one.
+    """
     for run in reversed(runs):
-        entries = ledger.ends(run)
+        try:
+            entries = ledger.ends(run)
+        except StoreError as error:
+            warn_unreadable(run, error)
+            continue
         if entries and isinstance(entries[0], Opened) and entries[0].event == event:
             yield run, entries
+
+
+def warn_unreadable(run: str, error: StoreError) -> None:
+    """Say that a run is left out."""
+    text = f"The ledger of run {run} cannot be read; it is left out. {error}"
+    warnings.warn(text, StoreWarning, stacklevel=2)
 
 
 class Runs:

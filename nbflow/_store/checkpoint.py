@@ -9,8 +9,9 @@ import msgspec
 
 from nbflow._core.usage import Usage
 from nbflow._key.call import Input
+from nbflow._key.reader import digest
 from nbflow._store import codec
-from nbflow.errors import CodecError
+from nbflow.errors import CodecError, UnkeyableError
 
 _LENGTH = struct.Struct("<I")
 
@@ -80,13 +81,16 @@ def dump(
     code: bytes = b"",
     inputs: list[Input] | None = None,
     usage: Usage | None = None,
+    encoded: tuple[str, bytes] | None = None,
 ) -> bytes:
     """The bytes of a checkpoint of ``value``; see `Checkpoint` for the rest.
+
+    ``encoded``: the value as `codec.encode` gave it, if it was encoded before.
 
     Raises:
         CodecError: the value cannot be turned into bytes; the message says which part.
     """
-    written_as, payload = codec.encode(value)
+    written_as, payload = encoded or codec.encode(value)
     head = msgspec.msgpack.encode(
         (
             name,
@@ -101,6 +105,26 @@ def dump(
         )
     )
     return b"".join((_LENGTH.pack(len(head)), head, payload))
+
+
+def as_loaded(value: object, written_as: str, payload: bytes | memoryview) -> object:
+    """Return a value as it will be loaded, if that is another value than the one at hand.
+
+    A class may forget something when it is pickled. What is computed from its object
+    now, and from the one that is loaded tomorrow, has to be the same.
+
+    Args:
+        value: that was encoded.
+        written_as: see `codec.encode`.
+        payload: see `codec.encode`.
+    """
+    if written_as != "pickle":
+        return value
+    try:
+        loaded = codec.decode(written_as, payload)
+        return value if digest(loaded) == digest(value) else loaded
+    except (CodecError, UnkeyableError):
+        return value
 
 
 _HEAD = msgspec.msgpack.Decoder(

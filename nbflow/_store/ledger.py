@@ -15,6 +15,7 @@ import struct
 import threading
 from array import array
 from collections import OrderedDict, defaultdict
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
@@ -298,26 +299,26 @@ class FileLedger:
         The blocks between them are skipped.
         """
         path = self._path(run, "entries")
-        if not path.exists():
-            return []
+        with _readable(path):
+            last = _last_block(path)
         lines = self._lines_at(run, 0)
-        last = _last_block(path)
         if last:
             lines += self._lines_at(run, last)
         return [_entry(line) for line in lines]
 
     def size(self, run: str) -> int:
         """The size of the file."""
-        try:
-            return self._path(run, "entries").stat().st_size
-        except FileNotFoundError:
-            return 0
+        path = self._path(run, "entries")
+        with _readable(path):
+            return path.stat().st_size if os.path.lexists(path) else 0
 
     def runs(self) -> list[str]:
         """The ids of all runs, oldest first."""
         if not self._folder.is_dir():
             return []
-        return sorted(each.name for each in os.scandir(self._folder) if each.is_dir())
+        with _readable(self._folder):
+            found = [each.name for each in os.scandir(self._folder) if each.is_dir()]
+        return sorted(found)
 
     def add_records(self, run: str, block: bytes) -> None:
         """Keep a block of the batch."""
@@ -446,9 +447,22 @@ class FileLedger:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise StoreError(
-                f"The ledger at {path} could not be read: {error.strerror or error}."
-            ) from error
+            raise _unreadable(path, error) from error
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Say of what cannot be read where it is."""
+    try:
+        yield
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"The ledger at {path} could not be read: {error.strerror or error}."
+    )
 
 
 def _touch(path: Path) -> None:
@@ -463,7 +477,9 @@ def _write_all(file: int, data: bytes, place: int) -> None:
 
 
 def _last_block(path: Path) -> int:
-    """The position of the last block that is complete, by the lengths alone."""
+    """The position of the last block that is complete, by the lengths alone; 0 without a file."""
+    if not os.path.lexists(path):
+        return 0
     size = path.stat().st_size
     place = 0
     with path.open("rb") as file:

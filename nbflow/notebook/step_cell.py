@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._call import keys, lookup
 from nbflow._key import call as calls
-from nbflow._key import captures, cell_names, reader
+from nbflow._key import captures, cell_names, query_texts, reader
 from nbflow._key.code import Cell, Code, Part
 from nbflow._key.kinds import is_data, loaded
 from nbflow._key.reader import digest
@@ -133,11 +133,15 @@ class StepCell:
         ignore = self.spec.ignore
         # `get_ipython` is read by magics that only set up.
         reads = {chain for chain in self.reach.reads if chain[0] != "get_ipython"}
+        values = [space[chain[0]] for chain in reads if chain[0] in space]
+        given = {*query_texts.texts_in(values)}
+        reads |= self._named_in(given, space)
         names = sorted(
             name for name in {chain[0] for chain in reads} - ignore if name in space
         )
         data = [name for name in names if is_data(space[name])]
-        code = self._read_code(space, reads, ignore.union(data))
+        texts = given | self.reach.texts
+        code = self._read_code(space, reads, ignore.union(data), texts)
         captured = captures.held(space, [space[name] for name in names])
         # What the code itself changes is an input, wherever it is found: the digest of
         # the code leaves it out.
@@ -157,13 +161,35 @@ class StepCell:
         self.rebinds = self.reach.rebinds | rebound
         return code
 
+    def _named_in(self, given: set[str], space: Space) -> set[Chain]:
+        """The names that calls of the cell look up for its own texts, and for those that it is given."""
+        found: set[Chain] = set()
+        for asks, own in self.reach.asked:
+            names = own | query_texts.names_for(asks, given)
+            found |= query_texts.read_in(space, asks, names)
+        return found
+
     def _read_code(
-        self, space: Space, reads: Iterable[Chain], apart: frozenset[str]
+        self,
+        space: Space,
+        reads: Iterable[Chain],
+        apart: frozenset[str],
+        texts: Iterable[str],
     ) -> Code:
         """Read the code that the cell reaches; names that are ``apart`` are no part of it."""
         chains = frozenset(chain for chain in reads if chain[0] not in apart)
-        source = "\n".join(map(ast.unparse, self.body))
-        return reader.read_cell(Cell(self.spec.name, self.body, source, space, chains))
+        ignored = self.spec.ignore
+        asks = [one._replace(hidden=one.hidden | ignored) for one in self.reach.asks]
+        cell = Cell(
+            name=self.spec.name,
+            body=self.body,
+            text="\n".join(map(ast.unparse, self.body)),
+            space=space,
+            reads=chains,
+            texts=frozenset(texts),
+            asks=tuple(dict.fromkeys(asks)),
+        )
+        return reader.read_cell(cell)
 
     def _identify(self, code: Code) -> Identity:
         """What the cell is: its code, or the version that stands for it."""

@@ -20,6 +20,7 @@ from nbflow._core.decision import Decision, Subject, standing
 from nbflow._core.html import Html, h, joined
 from nbflow._core.label import is_missing, text_of
 from nbflow._run import decisions
+from nbflow._run.batch import key_text
 from nbflow._run.html_parts import framed
 from nbflow._run.run import Run
 from nbflow.errors import UsageError
@@ -28,7 +29,6 @@ from nbflow.quality.answers import answers_of
 from nbflow.quality.labels import labels_of
 from nbflow.quality.notes import records
 from nbflow.quality.reviewable import Case
-from nbflow.quality.truth import key_text
 from nbflow.quality.vocabulary import declared
 
 if TYPE_CHECKING:

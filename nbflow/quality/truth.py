@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.label import text_of
-from nbflow._run.batch import Batch
+from nbflow._run.batch import Batch, key_text
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -96,9 +96,3 @@ def _by_row(answers: Answers, given: Sequence[object]) -> list[str | None]:
     # Of a record that stands in several rows the first one counts.
     labels = dict(zip(reversed(answers.places), reversed(given), strict=True))
     return [text_of(labels[number]) for number in range(len(answers.keys))]
-
-
-def key_text(key: object) -> str:
-    """What a record is called by its key, which may be of several parts."""
-    parts = key if isinstance(key, tuple) else (key,)
-    return " / ".join(map(str, parts))

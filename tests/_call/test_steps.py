@@ -55,6 +55,31 @@ def test_positional_keyword_and_default_arguments_are_one_call(nb):
     assert nb.calls == ["add"]
 
 
+class Forgetful:
+    """Loses an attribute when it is pickled, as some classes of libraries do."""
+
+    def __init__(self):
+        self.data, self.note = [1], "as it was made"
+
+    def __setstate__(self, state):
+        self.data = state["data"]
+
+
+def test_what_loses_something_on_disk_is_handed_on_as_it_will_be_loaded(nb):
+    @nf.step
+    def make():
+        return [Forgetful()]
+
+    @nf.step
+    def notes(things):
+        return [hasattr(thing, "note") for thing in things]
+
+    assert notes(make()) == [False]
+    nb.forget()
+    assert notes(make()) == [False]
+    assert nb.calls == []
+
+
 def test_each_caller_gets_an_object_of_its_own(nb):
     @nf.step
     def make():

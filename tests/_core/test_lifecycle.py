@@ -11,6 +11,7 @@ from nbflow._core.lifecycle import (
     Outcome,
     Release,
     Save,
+    Saved,
     State,
     Tried,
     Wait,
@@ -19,6 +20,7 @@ from nbflow._core.lifecycle import (
 from nbflow._core.policy import Policy
 
 HIT = Outcome(State.CACHED, "saved")
+SAVED = Saved("v", stored=True)
 
 
 def drive(steps, replies):
@@ -50,7 +52,7 @@ def test_a_saved_call_is_claimed_and_looked_up_and_nothing_else():
 
 def test_a_value_is_saved_before_it_is_noted_or_seen():
     seen, outcome = drive(
-        life_of_call(Policy(), lambda: 0.5), {Attempt: [ok()], Save: [True]}
+        life_of_call(Policy(), lambda: 0.5), {Attempt: [ok()], Save: [SAVED]}
     )
     assert seen == ["Claim", "Lookup", "Attempt", "Save", "Release", "Note"]
     assert (outcome.state, outcome.value, outcome.attempts) == (State.COMPLETED, "v", 1)
@@ -98,7 +100,7 @@ def test_retry_after_is_waited_for_and_pauses_the_throttle():
     wait = steps.send(bad(nf.RetryAfterError(retry_after=9)))
     assert isinstance(wait, Wait)
     assert (wait.seconds, wait.pause) == (9, 9)
-    drive(steps, {Attempt: [ok()], Save: [True]})
+    drive(steps, {Attempt: [ok()], Save: [SAVED]})
 
 
 def test_whoever_waits_is_released_when_the_call_is_torn_away():
@@ -114,7 +116,10 @@ def test_whoever_waits_is_released_when_the_call_is_torn_away():
 
 
 def test_force_runs_what_is_saved():
-    seen, _ = drive(life_of_call(Policy(), lambda: 0.5, force=True), {Attempt: [ok()]})
+    seen, _ = drive(
+        life_of_call(Policy(), lambda: 0.5, force=True),
+        {Attempt: [ok()], Save: [SAVED]},
+    )
     assert seen == ["Claim", "Attempt", "Save", "Release", "Note"]
 
 

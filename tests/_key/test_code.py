@@ -1625,3 +1625,55 @@ def test_what_the_user_puts_on_frames_counts_where_it_is_read(notebook, cell):
         for kind in (pandas.DataFrame, polars.DataFrame):
             if "tidied" in vars(kind):
                 del kind.tidied
+
+
+LAZY = "def __getattr__(name):\n    if name == 'RATE':\n        return {}\n    raise AttributeError(name)\n"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "import lazily\ndef step(x):\n    return x * lazily.RATE",
+        "def step(x):\n    from lazily import RATE\n    return x * RATE",
+        "def step(x):\n    import lazily\n    return x * lazily.RATE",
+    ],
+)
+def test_what_a_module_makes_on_demand_counts_by_the_code_that_makes_it(
+    new_notebook, local_module, step
+):
+    found = []
+    for rate in (2, 3, 2):
+        local_module("lazily", LAZY.format(rate))
+        one = new_notebook()
+        one.run(step)
+        code = read(one["step"])
+        found.append(code.digest)
+        assert any("__getattr__" in name for name, _ in code.uncounted)
+    assert found[0] == found[2] != found[1]
+
+
+@pytest.mark.parametrize(
+    "said", ["__match_args__ = ('a', 'b')", "__slots__ = ('a', 'b')", "__table__ = 'a'"]
+)
+def test_what_a_class_without_methods_says_in_pythons_names_counts(new_notebook, said):
+    cell = "class Row:\n    {}\ndef step(x):\n    return Row"
+    assert differs(
+        new_notebook, cell.format(said), cell.format(said.replace("a'", "c'"))
+    )
+    assert not differs(new_notebook, cell.format(said), cell.format(said))
+
+
+def test_subclasses_that_the_code_asks_for_are_read(local_module):
+    rules = (
+        "class Rule:\n    pass\nclass Short(Rule):\n    limit = 3\n"
+        "def step(x):\n    return [kind.limit for kind in Rule.__subclasses__()]\n"
+    )
+    local_module("rules", rules)
+    module = importlib.import_module("rules")
+    before = read(module.step)
+    assert "Short.limit" in names(module.step)
+    exec("class Long(Rule):\n    limit = 9\n", vars(module))
+    assert read(module.step).digest != before.digest
+    assert "Long.limit" in names(module.step)
+    del module.Long
+    assert read(module.step).digest == before.digest

@@ -91,7 +91,7 @@ GOLDEN_VALUES = {
     "set": "b126cfdfb2be1c876582c464360727718cbde168",
     "mixed": "e833b6c55ce058831c4d9fdec8e54a61abdcb5d6",
     "named": "061315dc6774d098a0bb5ba16d662d1c56cfa79c",
-    "objects": "16dba5a5f113c0f5d48f72b5bd4048b89fa800c4",
+    "objects": "5df04fccee48dd7f4ac946d73873050413ec026c",
     "cycle": "ff1133d41520d216ef81d4c3a065535f6d984e2f",
     "class": "0ee4e0211ac5a3be0186bf88e86d82bcb43831dd",
     "annotated": "4c718bc0272d8db1a5062916875334b03d7ac11c",

@@ -27,6 +27,7 @@ import weakref
 import zoneinfo
 
 import attrs
+import msgspec
 import pydantic
 import pytest
 from hypothesis import given
@@ -445,6 +446,36 @@ def test_private_slots_count():
     assert digest(Slotted(1)) == digest(Slotted(1)) != digest(Slotted(2))
 
 
+def test_attributes_have_no_order_and_dicts_have_one():
+    """As the docs say."""
+    for kind in (types.SimpleNamespace, Thing):
+        assert digest(kind(a=1, b=2)) == digest(kind(b=2, a=1))
+    one, other = Model(a=1, x=1, y=2), Model(a=1, y=2, x=1)  # extra fields
+    assert digest(one) == digest(other)
+    assert digest({"a": 1, "b": 2}) != digest({"b": 2, "a": 1})
+
+
+def test_the_cause_of_an_exception_counts():
+    bare, caused, other = (ValueError("x") for _ in range(3))
+    caused.__cause__, other.__cause__ = KeyError("a"), KeyError("b")
+    assert len({digest(error) for error in (bare, caused, other)}) == 3
+
+
+def test_a_match_is_what_was_found_and_where():
+    pattern, text = re.compile("(a)(b)?"), "xab"
+    one = pattern.search(text)
+    assert digest(one) == digest(re.search("(a)(b)?", "x" + "ab"))
+    others = [pattern.search("xa"), pattern.search(text, 0, 2), re.search("(a)b", text)]
+    assert len({digest(match) for match in (one, *others)}) == 4
+
+
+def test_what_a_decimal_context_has_met_does_not_count():
+    fresh, used = decimal.Context(), decimal.Context()
+    used.divide(decimal.Decimal(1), decimal.Decimal(3))
+    assert digest(fresh) == digest(used) != digest(decimal.Context(prec=5))
+    assert digest(used) != digest(decimal.Context(traps=[decimal.Inexact]))
+
+
 def test_extra_and_private_fields_of_a_model_count():
     class Private(pydantic.BaseModel):
         _hidden: int = pydantic.PrivateAttr(1)
@@ -452,7 +483,24 @@ def test_extra_and_private_fields_of_a_model_count():
     one, other = Private(), Private()
     other._hidden = 2
     assert digest(one) != digest(other)
-    assert digest(Model(a=1)) == digest(Model(a=1, b=None))
+
+
+def test_whether_a_field_of_a_model_was_set_counts():
+    """`model_dump(exclude_unset=True)` tells them apart."""
+    assert digest(Model(a=1)) == digest(Model(a=1)) != digest(Model(a=1, b=None))
+    assert digest([Model(a=1)]) != digest([Model(a=1, b=None)])
+    set_later = Model(a=1)
+    set_later.b = None
+    assert digest(set_later) == digest(Model(a=1, b=None))
+
+
+def test_what_a_struct_holds_beside_its_fields_counts():
+    class Struct(msgspec.Struct, dict=True):
+        a: int = 1
+
+    one, other = Struct(), Struct()
+    other.__dict__["note"] = 2
+    assert digest(one) == digest(Struct()) != digest(other)
 
 
 @pytest.mark.parametrize(

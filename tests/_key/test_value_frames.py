@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from nbflow._key.reader import digest
+from nbflow._store import codec
 from nbflow.errors import UnkeyableError
 
 ROWS = {"a": [1, 2, 3, 4], "b": ["x", "y", "x", None], "c": [1.0, None, 3.0, 4.0]}
@@ -260,8 +261,13 @@ def test_pandas_indexes():
         pd.MultiIndex.from_tuples([(1, "a"), (2, "a")]),
     )
     dates = pd.date_range("2026", periods=2, freq="D")
-    same(dates, pd.DatetimeIndex(list(dates), dtype=dates.dtype))
+    bare = pd.DatetimeIndex(list(dates), dtype=dates.dtype)
+    same(bare, dates._with_freq(None))
+    same(dates, pd.DatetimeIndex(dates, freq="D"), codec.decode(*codec.encode(dates)))
     distinct(
+        bare,
+        pd.timedelta_range("1D", periods=2),
+        pd.timedelta_range("1D", periods=2)._with_freq(None),
         product,
         product.set_names(["x", "y"]),
         product[::-1],
@@ -270,6 +276,13 @@ def test_pandas_indexes():
         pd.Series([1]),
         dates,
     )
+
+
+def test_whether_labels_may_be_there_twice_counts():
+    df = pd.DataFrame({"a": [1]})
+    strict = df.set_flags(allows_duplicate_labels=False)
+    distinct(df, strict, df["a"], df["a"].set_flags(allows_duplicate_labels=False))
+    same(strict, codec.decode(*codec.encode(strict)))
 
 
 def test_pandas_scalars():
@@ -387,6 +400,10 @@ def test_text_that_is_no_utf8_is_keyed_in_every_dtype():
     ]
     distinct(*columns)
     same(columns[1], columns[1].copy())
+
+
+def test_a_hard_mask_counts():
+    distinct(np.ma.array([1], mask=[1]), np.ma.array([1], mask=[1], hard_mask=True))
 
 
 def test_masked_is_a_value():

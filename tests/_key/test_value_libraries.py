@@ -188,3 +188,59 @@ def test_an_array_of_another_library_is_all_of_its_state_in_a_frame():
     distinct(LengthDtype("m"), LengthDtype("km"))
     series = pd.Series(Lengths([1.0, 2.0, 3.0], "m"))
     same(series[:2], pd.Series(Lengths([1.0, 2.0], "m")), series[:2].copy())
+
+
+def test_a_bunch_is_what_it_is_once_it_was_loaded():
+    datasets = pytest.importorskip("sklearn.datasets")
+    bunch = datasets.load_iris()
+    same(bunch, pickle.loads(pickle.dumps(bunch)))
+    distinct(bunch, datasets.load_wine())
+
+
+def test_what_a_search_tree_counts_is_no_part_of_it():
+    neighbors = pytest.importorskip("sklearn.neighbors")
+    points = np.arange(60.0).reshape(30, 2)
+    before = digest(neighbors.KDTree(points))
+    tree, ball = neighbors.KDTree(points), neighbors.BallTree(points)
+    tree.query(points[:3])
+    assert digest(tree) == before
+    distinct(tree, ball, neighbors.KDTree(points + 1))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda df: df.groupby("a"),
+        lambda df: df.groupby(["a", "b"])["b"],
+        lambda df: df.rolling(2),
+        lambda df: df["b"].expanding(),
+        lambda df: df.resample("D"),
+        lambda df: df.groupby("a").rolling(2),
+    ],
+)
+def test_what_pandas_has_grouped_so_far_does_not_count(make):
+    index = pd.date_range("2026-11-23", periods=3)
+    df = pd.DataFrame({"a": [1, 1, 2], "b": [1.0, 2.0, 3.0]}, index)
+    fresh, used = make(df), make(df)
+    used.sum()
+    for name in ("groups", "indices", "ngroups"):
+        getattr(used, name, None)
+    list(used)
+    same(fresh, used)
+    distinct(used, make(df * 2))
+
+
+def test_the_methods_of_an_array_of_your_own_in_a_frame_count(new_notebook):
+    """A step may call them through the frame."""
+    pytest.importorskip("pandas.tests.extension.list.array")
+    cell = (
+        "import numpy as np, pandas as pd\nfrom pandas.tests.extension.list import array\n"
+        "class Lengths(array.ListArray):\n    def total(self):\n        return {}\n"
+        "frame = pd.DataFrame({{'a': Lengths(np.array([[1], [2, 3]], dtype=object))}})\n"
+    )
+    found = []
+    for total in ("1", "2", "1"):
+        notebook = new_notebook()
+        notebook.run(cell.format(total))
+        found.append(digest(notebook["frame"]))
+    assert found[0] == found[2] != found[1]

@@ -119,3 +119,27 @@ def test_what_cannot_be_read_is_named_and_the_others_are_there(nb, ledger):
     assert chronicle.unreadable == ["20260101-000000-00002"]
     with pytest.warns(nf.errors.StoreWarning, match="20260101-000000-00002"):
         nf.runs()
+
+
+@pytest.mark.parametrize("spoil", ["folder", "loop"])
+def test_a_run_that_cannot_be_read_stops_no_other(tmp_path, spoil):
+    """The disk gives an error for it, or it is somebody else's."""
+    nf.use(tmp_path / "store")
+    nf.flow(on=EVENT)(lambda record: record["n"])
+    first = nf.send(EVENT, [{"n": 1}])
+    [entries] = tmp_path.glob(f"**/{first.id}/entries")
+    entries.unlink()
+    if spoil == "folder":
+        entries.mkdir()
+    else:
+        entries.symlink_to(entries)
+    nf.use(tmp_path / "store")
+    with pytest.warns(nf.errors.StoreWarning, match=first.id):
+        assert len(nf.runs()) == 0
+    with pytest.warns(nf.errors.StoreWarning, match=first.id):
+        assert nf.plan(EVENT, [{"n": 2}]).would_run == 1
+    with pytest.warns(nf.errors.StoreWarning, match=first.id):
+        run = nf.send(EVENT, [{"n": 2}])
+    assert run.state == "COMPLETED"
+    with pytest.raises(nf.errors.StoreError, match="could not be read"):
+        nf.open_run(first.id).results()

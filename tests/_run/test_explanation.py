@@ -207,6 +207,28 @@ def test_the_argument_and_the_field_that_changed_are_named(cells):
     assert cells.shape.explain({"a": 1, "b": [3]}).reason == "field `b` of `df` changed"
 
 
+DOCUMENT = (
+    "class Document:\n    def __init__(self, text):\n        self.text = text\n"
+    "    def __len__(self):\n        return len(self.text)\n"
+)
+
+
+def test_an_edited_method_of_an_argument_is_told_as_a_change_of_its_class(cells):
+    def explained(text="a"):
+        return cells.shape.explain(cells.module.Document(text)).reason
+
+    cells.run(DOCUMENT)
+    cells.shape(cells.module.Document("a"))
+    assert explained("b") == "`df` changed"
+    cells.run(DOCUMENT.replace("len(self.text)", "len(self.text) + 1"))
+    assert explained() == "the class of `df` changed"
+    cells.shape({"a": 1, "b": 2})
+    assert (
+        cells.shape.explain({"b": 2, "a": 1}).reason
+        == "`df` changed (the order of its fields)"
+    )
+
+
 def test_new_code_and_a_new_input_are_both_named(cells):
     cells.categorize("x")
     cells.edit("Pick one", "Choose one")

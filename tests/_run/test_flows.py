@@ -243,6 +243,32 @@ def test_several_columns_may_identify_a_record(nb, flows):
     assert run.inspect((1, "b")).record["text"] == "y"
 
 
+def test_parts_of_a_key_are_not_taken_for_parts_of_another(nb, flows):
+    pairs = [
+        ("x / y", "z"),
+        ("x", "y / z"),
+        ("x /", "y"),
+        ("x", "/ y"),
+        ("'x'", "y"),
+        ("x", "y"),
+    ]
+    batch = [{"id": one, "part": other, "text": "t"} for one, other in pairs]
+    run = nb.send(EVENT, batch, key=["id", "part"])
+    assert run.counts["count"] == {"COMPLETED": 6}
+    assert [run.inspect(pair).record["id"] for pair in pairs] == [
+        one for one, _ in pairs
+    ]
+    index = pd.MultiIndex.from_tuples(pairs)
+    run = nb.send(EVENT, pd.DataFrame(batch, index), max_in_flight=2)
+    assert run.inspect(("x", "y / z")).record["part"] == "y / z"
+
+
+def test_a_key_that_is_once_a_number_and_once_a_text_is_refused_by_its_types(nb, flows):
+    batch = [{"id": 1, "text": "a"}, {"id": "1", "text": "a"}]
+    with pytest.raises(nf.DuplicateKeyError, match="'id' is once int, once str"):
+        nb.send(EVENT, batch, key="id")
+
+
 @pytest.mark.parametrize(
     ("batch", "key", "say"),
     [

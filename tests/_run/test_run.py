@@ -196,3 +196,25 @@ def test_completion_knows_the_options_of_a_step():
     parameters = inspect.signature(nf.step).parameters
     assert {"retries", "timeout", "ttl", "throttle"} <= set(parameters)
     assert parameters["retries"].annotation == "int"
+
+
+def test_a_step_over_a_run_is_found_once_the_run_is_all_cached(nb, flow, gate):
+    """That is the second morning: nothing that the step could compute from has changed."""
+    gate.set()
+
+    @nf.step
+    def shares(run):
+        return run.results()["look"].value_counts().to_dict()
+
+    def sent(*numbers):
+        return nb.send(EVENT, pd.DataFrame({"n": numbers}), key="n")
+
+    first = shares(sent(1, 2))
+    nb.forget()
+    second = sent(1, 2)
+    assert second.counts["look"] == {"CACHED": 2}
+    assert shares(second) == first
+    assert "shares" not in nb.calls
+    assert shares.explain(second).state == "cached"
+    assert "field" not in shares.explain(sent(1, 3)).reason
+    assert shares(sent(1, 3)) == {1: 1, 3: 1}

@@ -50,6 +50,31 @@ def test_what_cannot_be_keyed_is_told_with_the_flag_that_leaves_it_out(kernel):
     assert "cached" in kernel.run("#| step: first --ignore rows\nx = 1 if rows else 2")
 
 
+def test_names_in_query_texts_are_inputs_of_a_step_cell(kernel):
+    kernel.run(
+        "import polars as pl\nLIMIT = 1\nQUERY = 'a > @LIMIT'\n"
+        "df = pd.DataFrame({'a': [1, 2, 3]}); rows = pl.DataFrame({'a': [1, 2]})"
+    )
+    own = "#| step: own -> n\nn = len(df.query('a > @LIMIT'))\nn"
+    given = "#| step: given -> m\nm = len(df.query(QUERY))\nm"
+    sql = "#| step: total -> t\nt = pl.sql('select sum(a) as n from rows', eager=True)['n'][0]\nt"
+    assert [kernel.run(cell) for cell in (own, given, sql)] == ["2", "2", "3"]
+    assert all("cached" in kernel.run(cell) for cell in (own, given, sql))
+    kernel.run("LIMIT = 2; rows = pl.DataFrame({'a': [5]})")
+    assert [kernel.run(cell) for cell in (own, given, sql)] == ["1", "1", "5"]
+    kernel.run("LIMIT = 1")
+    assert all("cached" in kernel.run(cell) for cell in (own, given))
+    kernel.run(
+        "def where():\n    return 'a > @LIMIT'\ndef find(df, text):\n    return df.query(text)"
+    )
+    helped = "#| step: helped -> h\nh = len(df.query(where()))\nh"
+    finds = "#| step: finds -> f\nf = len(find(df, 'a > @LIMIT'))\nf"
+    assert [kernel.run(cell) for cell in (helped, finds)] == ["2", "2"]
+    assert all("cached" in kernel.run(cell) for cell in (helped, finds))
+    kernel.run("LIMIT = 2")
+    assert [kernel.run(cell) for cell in (helped, finds)] == ["1", "1"]
+
+
 # What a cell reads and binds
 
 
@@ -235,7 +260,7 @@ def test_a_cell_that_shows_an_error_and_goes_on_is_not_saved(kernel):
     cell = (
         "#| step: shown\nimport ipywidgets\nwith ipywidgets.Output():\n    1 / 0\nx = 1"
     )
-    said = "shown: ran, and is not saved: it shows an error (ZeroDivisionError)."
+    said = "shown: ran, but is not saved: it shows an error (ZeroDivisionError)."
     assert said in kernel.run(cell)
     assert said in kernel.run(cell)
 

@@ -319,6 +319,29 @@ def test_what_a_step_s_key_does_not_see(found):
     assert found("import time\ndef f():\n    return time.time()") == []
 
 
+@pytest.mark.parametrize(
+    ("line", "is_found"),
+    [
+        ("df.query('a > @LIMIT')", False),
+        ("df.query(TEXT)", False),
+        ("df.query(f'a > @LIMIT and b == {n}')", False),
+        ("df.query(f'a > @{n}')", True),
+        ("df.query(n)", True),
+        ("df.query('a > @{}'.format(n))", True),
+        ("df.eval('b = a * @' + n)", True),
+        ("pl.sql(f'select * from {n}')", True),
+        ("duckdb.execute(f'select * from {n}')", True),
+        ("cursor.execute(f'select * from {n}')", False),
+        ("other(f'select * from {n}')", False),
+    ],
+)
+def test_a_query_text_that_is_built_at_run_time_is_found(found, line, is_found):
+    top = "import nbflow as nf, polars as pl\nLIMIT, TEXT = 3, 'a > @LIMIT'\nother = duckdb = cursor = pl\n"
+    assert found(f"{top}@nf.step\ndef f(df, n):\n    return {line}") == (
+        [("unseen-input", 1, 6)] if is_found else []
+    )
+
+
 def pins(folder):
     return [
         one

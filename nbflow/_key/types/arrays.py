@@ -117,7 +117,8 @@ def _scalar(walk: Walk, value: np.generic) -> bytes:
 def _masked(walk: Walk, value: np.ma.MaskedArray[Any, Any]) -> bytes:
     items = (np.ma.getmaskarray(value), value.filled(), np.asarray(value.fill_value))
     members = [(INDEX, place, item) for place, item in enumerate(items)]
-    return walk.members("masked array", items=members)
+    is_hard = ["hard"] if value.hardmask else []
+    return walk.members("masked array", *is_hard, items=members)
 
 
 @handles(type(np.ma.masked))

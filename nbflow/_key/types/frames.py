@@ -1,4 +1,4 @@
-"""Digests of pandas objects: columns, dtypes, index, names and values; blocks, freq and storage do not count."""
+"""Digests of pandas objects: columns, dtypes, index, names and values; blocks and storage do not count."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from nbflow._key.value import (
     handles,
     member,
     seal,
+    with_class,
 )
 
 if TYPE_CHECKING:
@@ -75,7 +76,15 @@ def _index(walk: Walk, value: pd.Index[Any]) -> bytes:
     if isinstance(value, pd.MultiIndex):
         indexes = [value.get_level_values(place) for place in range(value.nlevels)]
     levels = [member(_column(walk, index.array)) for index in indexes]
-    return seal("pandas.Index", member(walk.digest(list(value.names))), levels)
+    names = member(walk.digest(list(value.names)))
+    return seal("pandas.Index", names, levels, *_frequency(walk, value))
+
+
+def _frequency(walk: Walk, value: pd.Index[Any]) -> list[object]:
+    """Return the digest of the frequency of an index of times that has one: ``shift()`` reads it."""
+    is_of_times = isinstance(value, (pd.DatetimeIndex, pd.TimedeltaIndex))
+    frequency = getattr(value, "freq", None) if is_of_times else None
+    return [] if frequency is None else [member(walk.digest(frequency))]
 
 
 @handles(pd.api.extensions.ExtensionArray, subclasses=True)
@@ -92,10 +101,12 @@ def _named(walk: Walk, name: object, values: Array) -> bytes:
 
 
 def _extras(walk: Walk, value: pd.DataFrame | pd.Series[Any]) -> list[object]:
-    """Return the digests of what a frame or series has beside its data: attrs, and what subclasses add."""
+    """Return the digests of what a frame or series has beside its data: attrs, what subclasses add, flags."""
     added = list(value._metadata)  # noqa: SLF001  # pandas' protocol for subclasses
     own = {name: getattr(value, name, None) for name in added if name != "name"}
-    return [member(walk.at(ATTRIBUTE, "attrs", value.attrs)), member(walk.digest(own))]
+    attrs = member(walk.at(ATTRIBUTE, "attrs", value.attrs))
+    flags = [] if value.flags.allows_duplicate_labels else ["no duplicate labels"]
+    return [attrs, member(walk.digest(own)), *flags]
 
 
 def _column(walk: Walk, values: Array) -> bytes:
@@ -124,7 +135,7 @@ def _column(walk: Walk, values: Array) -> bytes:
         kind = dtype.numpy_dtype
         parts = (missing, values.to_numpy(dtype=kind, na_value=kind.type(0)))
     else:  # somebody else's: its items may not be all there is to it
-        return handler(object)(walk, values)
+        return with_class(handler(object))(walk, values)
     digests = [member(walk.digest(part)) for part in parts]
     return seal("pandas column", str(dtype), digests)
 

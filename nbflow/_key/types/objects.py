@@ -174,6 +174,9 @@ def _reduced(walk: Walk, value: object) -> bytes:
     kind = type(value)
     if _holds_only_attributes(kind):
         state = attributes(value)
+    elif hasattr(kind, "__struct_fields__"):  # pickle forgets what else msgspec holds
+        state = getattr(value, "__dict__", None) or None
+    state = _without_counts(kind, state)
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         state = {} if state is None else {"__getstate__()": state}
     known = [kind, *_NEW]
@@ -185,9 +188,18 @@ def _reduced(walk: Walk, value: object) -> bytes:
     for place, part in enumerate([*parts, *listed, *paired]):
         walked.append((INDEX, place, part))
     walked += steps({name: state[name] for name in names})
+    if isinstance(value, BaseException) and value.__cause__ is not None:
+        walked.append((ATTRIBUTE, "__cause__", value.__cause__))
     return walk.members(
         "object", kind.__qualname__, len(parts), len(listed), names, items=walked
     )
+
+
+def _without_counts(kind: type, state: Any) -> Any:
+    """Return the state of a search tree of scikit-learn as it was before anybody searched in it."""
+    if not any(base.__name__.startswith("BinaryTree") for base in kind.__mro__):
+        return state
+    return (*state[:-6], 0, 0, 0, 0, *state[-2:])
 
 
 _NEW = (copyreg.__newobj__, copyreg.__newobj_ex__)  # type: ignore[attr-defined]  # typeshed leaves them out

@@ -13,8 +13,10 @@ def _model(walk: Walk, value: pydantic.BaseModel) -> bytes:
     # The rest of its attributes are cached properties.
     state = {name: item for name, item in vars(value).items() if name in fields}
     state |= value.__pydantic_extra__ or {}
-    state |= value.__pydantic_private__ or {}
+    private = value.__pydantic_private__ or {}
+    state |= private
     state = dict(sorted(state.items()))
-    return walk.members(
-        "model", type(value).__qualname__, list(state), items=steps(state)
-    )
+    # `model_dump(exclude_unset=True)` leaves out what its author did not say.
+    left_out = sorted({*fields, *state} - value.model_fields_set - private.keys())
+    head = [list(state), left_out] if left_out else [list(state)]
+    return walk.members("model", type(value).__qualname__, *head, items=steps(state))

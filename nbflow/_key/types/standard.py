@@ -94,6 +94,15 @@ def _decimal(_: Walk, value: decimal.Decimal) -> bytes:
     return seal("decimal", decimal.Decimal.__str__(value))
 
 
+@handles(decimal.Context)
+def _context(walk: Walk, value: decimal.Context) -> bytes:
+    """Digest how a context computes; its flags say what it has met so far."""
+    _, arguments = value.__reduce__()
+    *how, _flags, traps = arguments
+    parts = [(INDEX, place, part) for place, part in enumerate((*how, [], traps))]
+    return walk.members("object", "Context", len(parts), 0, [], items=parts)
+
+
 @handles(fractions.Fraction)
 def _fraction(walk: Walk, value: fractions.Fraction) -> bytes:
     return _parts(walk, "fraction", value.numerator, value.denominator)
@@ -253,6 +262,12 @@ def _enum(walk: Walk, value: enum.Enum) -> bytes:
 @handles(re.Pattern)
 def _pattern(walk: Walk, value: re.Pattern[Any]) -> bytes:
     return _parts(walk, "pattern", value.pattern, value.flags)
+
+
+@handles(re.Match)
+def _match(walk: Walk, value: re.Match[Any]) -> bytes:
+    where = (value.pos, value.endpos, value.regs, value.lastindex)
+    return _parts(walk, "match", value.re, value.string, *where)
 
 
 @handles(types.ModuleType, subclasses=True)

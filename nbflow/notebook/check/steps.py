@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbflow._key import cell_names
+from nbflow._key import cell_names, query_texts
 from nbflow.errors import UsageError
 from nbflow.notebook.check.finding import Finding
 from nbflow.notebook.document import step_line
@@ -13,7 +14,7 @@ from nbflow.notebook.rewrite import near_step, parse
 from nbflow.notebook.step_cell import reads_history
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from nbflow.notebook.check.code_cells import CodeCell
     from nbflow.notebook.rewrite import Spec
@@ -118,6 +119,14 @@ _FILE = _Hazard(
     "reads a file with `{}()`",
     _STALE,
     "Pass the content as an argument, or say depends_on=Path(...).",
+    _OFTEN | {"depends_on"},
+)
+_BUILT = _Hazard(
+    "unseen-input",
+    "note",
+    "has `{}()` run a text that is built at run time",
+    "What the names in it stand for is not part of the key: a change is not noticed.",
+    "Write the names out in the text, or say depends_on=.",
     _OFTEN | {"depends_on"},
 )
 
@@ -268,7 +277,8 @@ def _options(node: Function) -> set[str]:
 
 
 def _of_step(cell: CodeCell, step: Function) -> Iterator[Finding]:
-    for node, hazard, what in _hazards(ast.walk(step), _options(step)):
+    arguments = {part.arg for part in ast.walk(step.args) if isinstance(part, ast.arg)}
+    for node, hazard, what in _hazards(ast.walk(step), _options(step), arguments):
         yield Finding(
             hazard.rule,
             hazard.level,
@@ -281,12 +291,12 @@ def _of_step(cell: CodeCell, step: Function) -> Iterator[Finding]:
 
 
 def _hazards(
-    nodes: Iterable[ast.AST], options: set[str]
+    nodes: Iterable[ast.AST], options: set[str], arguments: Collection[str] = ()
 ) -> Iterator[tuple[ast.AST, _Hazard, str]]:
     """Return the nodes that mean something, with what was found; each only once."""
     told = set[str]()
     for node in nodes:
-        hazard, name = _of_node(node)
+        hazard, name = _of_node(node, arguments)
         if hazard is None or hazard.unless & options:
             continue
         what = hazard.what.format(name)
@@ -295,29 +305,59 @@ def _hazards(
             yield node, hazard, what
 
 
-def _of_node(node: ast.AST) -> tuple[_Hazard | None, str]:
+def _of_node(node: ast.AST, arguments: Collection[str]) -> tuple[_Hazard | None, str]:
     """Return what a node means, and the name that it calls or reads."""
     if isinstance(node, ast.Yield | ast.YieldFrom):
         return _ITERATOR, ""
     if isinstance(node, ast.Call):
         name = ast.unparse(node.func)
-        return _of_call(node, name), name
+        return _of_call(node, name, arguments), name
     if isinstance(node, ast.Attribute) and ast.unparse(node) in _ENVIRONMENT:
         return _SETTING, ast.unparse(node)
     return None, ""
 
 
-def _of_call(node: ast.Call, name: str) -> _Hazard | None:
+def _of_call(node: ast.Call, name: str, arguments: Collection[str]) -> _Hazard | None:
     module, _, last = name.rpartition(".")
     if name in _ENVIRONMENT:
         return _SETTING
     if name in ("exec", "eval", "globals", "locals", "__import__"):
         return _HIDDEN
+    if query_texts.looks_up(last, module) and _is_built(node, arguments):
+        return _BUILT
     if name in _TIME:
         return _CLOCK
     if module in _CHANCE or name in ("uuid.uuid4", "uuid.uuid1"):
         return _DICE
     return _FILE if last in _FILES and not _writes(node) else None
+
+
+def _is_built(node: ast.Call, arguments: Collection[str]) -> bool:
+    """Return whether names in the text that a call is given are known only when it runs."""
+    if node.args and isinstance(node.args[0], ast.Name):
+        return node.args[0].id in arguments
+    given = [*node.args[:1], *(word.value for word in node.keywords)]
+    for text in given:
+        if isinstance(text, ast.JoinedStr):
+            pieces = zip(text.values, text.values[1:], strict=False)
+            if any(_names_what_follows(piece) for piece, _ in pieces):
+                return True
+        elif isinstance(text, ast.BinOp) or _is_call_of_text(text):
+            return True
+    return False
+
+
+def _names_what_follows(piece: ast.expr) -> bool:
+    """Return whether what stands behind a piece of an f-string is a name: ``@{name}``, ``from {table}``."""
+    said = piece.value if isinstance(piece, ast.Constant) else ""
+    return re.search(r"(@|\b(from|join)\s+)$", str(said), re.IGNORECASE) is not None
+
+
+def _is_call_of_text(node: ast.expr) -> bool:
+    """Return whether an expression makes a text of others: ``"...".format(name)``."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    return node.func.attr in ("format", "format_map", "join", "replace", "substitute")
 
 
 def _writes(node: ast.Call) -> bool:
