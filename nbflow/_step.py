@@ -140,8 +140,8 @@ class Step(core.Step[P, R_co]):
             A coroutine of the step's value.
 
         Raises:
-            StepError: the step failed permanently; the user's exception is its
-                ``__cause__``.
+            StepError: the step failed permanently. It is what the step's code raised as
+                well, and ``except`` catches it as either.
             UnkeyableError: no key can be made of an argument.
 
         Example:
@@ -173,8 +173,8 @@ class Step(core.Step[P, R_co]):
             The step's value.
 
         Raises:
-            StepError: the step failed permanently; the user's exception is its
-                ``__cause__``.
+            StepError: the step failed permanently. It is what the step's code raised as
+                well, and ``except`` catches it as either.
             UnkeyableError: no key can be made of an argument.
             UsageError: an async step is waited for inside an async flow, which would
                 hold up the event loop that the step needs.

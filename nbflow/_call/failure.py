@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._core.entry import Failure
 from nbflow._key.secret import KNOWN
-from nbflow.errors import StepError
+from nbflow.errors import StepError, failed_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,15 +49,16 @@ def root(error: BaseException) -> tuple[BaseException, str | None, int]:
     Of several that failed together (an ``asyncio.TaskGroup``) the first speaks for all.
     """
     step, attempts = None, 0
-    while isinstance(error, StepError | BaseExceptionGroup):
-        if isinstance(error, BaseExceptionGroup):
+    while True:
+        call = failed_call(error)
+        if call is not None:
+            step, attempts = call.step, call.attempts
+        if isinstance(error, StepError) and error.__cause__ is not None:
+            error = error.__cause__
+        elif isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-            continue
-        step, attempts = error.step, error.attempts
-        if error.__cause__ is None:
-            break
-        error = error.__cause__
-    return error, step, attempts
+        else:
+            return error, step, attempts
 
 
 def of(error: BaseException, step: str | None = None) -> Failure:

@@ -14,7 +14,7 @@ from inspect import iscoroutinefunction
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from nbflow._call import failure, lookup
+from nbflow._call import failure, joined, lookup
 from nbflow._call.attempt import aattempt, attempt
 from nbflow._call.budget import Paid
 from nbflow._call.clock import check
@@ -40,8 +40,8 @@ from nbflow._key.log_text import log
 from nbflow._store import checkpoint
 from nbflow.errors import (
     CodecError,
+    FailedCall,
     RunCancelledError,
-    StepError,
     StoreError,
     StoreWarning,
     UsageError,
@@ -594,7 +594,7 @@ def value_of(call: Call, outcome: Outcome) -> Any:
     """The value of an outcome, for the code that made the call.
 
     Raises:
-        StepError: from the user's exception.
+        BaseException: what the step's code raised, as a `StepError` too.
         RunCancelledError: the run was cancelled.
     """
     __tracebackhide__ = True
@@ -611,11 +611,6 @@ def value_of(call: Call, outcome: Outcome) -> Any:
     if isinstance(outcome.error, RunCancelledError):
         raise outcome.error
     place = call.place
-    times = "once" if outcome.attempts == 1 else f"{outcome.attempts} times"
-    raise StepError(
-        f"step {call.name!r} failed, tried {times}: {failure.describe(outcome.error)}",
-        step=call.name,
-        flow=place.flow_name if place is not None else None,
-        record_key=place.record_key if place is not None else None,
-        attempts=outcome.attempts,
-    ) from outcome.error
+    flow, record = (place.flow_name, place.record_key) if place else (None, None)
+    failed = FailedCall(call.name, flow, record, outcome.attempts)
+    raise joined.raised(outcome.error, failed)

@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from nbflow._core.policy import pauses_throttle, retry_after
-from nbflow.errors import RunCancelledError, StepTimeoutError
+from nbflow.errors import RunCancelledError, StepTimeoutError, failed_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -179,8 +179,8 @@ def _attempts(
             return Outcome(State.CANCELLED, None, error, number), tried.seconds
         if number > policy.retries or not policy.retries_on(error):
             state = State.FAILED
-            if isinstance(error, StepTimeoutError):
-                state = State.TIMED_OUT
+            if isinstance(error, StepTimeoutError) and failed_call(error) is None:
+                state = State.TIMED_OUT  # itself, not a step that it called
             return Outcome(state, None, error, number), tried.seconds
         delay = policy.delay(number, jitter())
         asked = retry_after(error)

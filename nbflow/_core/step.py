@@ -18,7 +18,7 @@ from typing import (
 )
 
 from nbflow._core.policy import Policy, Throttle, seconds
-from nbflow._core.signature import parameters_of
+from nbflow._core.signature import mark_async, parameters_of
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -112,9 +112,8 @@ class Step(Generic[P, R_co]):
         self.bound: tuple[object, ...] = ()
         #: Opaque here, and the engine's own type there.
         self.prepared: Any = performer.prepare(self)
-        looks_async = self.is_async and not is_plain
-        if looks_async and hasattr(inspect, "markcoroutinefunction"):  # Python 3.12
-            inspect.markcoroutinefunction(self)
+        if self.is_async and not is_plain:
+            mark_async(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Return the value, from its checkpoint if there is one.
@@ -122,8 +121,8 @@ class Step(Generic[P, R_co]):
         An ``async def`` step returns an awaitable of it, unless the step is plain.
 
         Raises:
-            StepError: the step failed permanently; the user's exception is its
-                ``__cause__``.
+            StepError: the step failed permanently. It is what the step's code raised as
+                well: ``except`` catches it as either.
             UnkeyableError: no key can be made of an argument.
         """
         result: R_co = self.performer.call(self, self.bound + args, kwargs)
