@@ -19,7 +19,7 @@ from typing import (
     overload,
 )
 
-from nbflow._call.scope import SCOPE
+from nbflow._call.scope import current
 from nbflow._core import step as core
 from nbflow._core.signature import parameters_of
 from nbflow._run.batch import Batch
@@ -316,7 +316,7 @@ class Step(core.Step[P, R_co]):
         host = self.performer
         if "columns" in parameters_of(self.__wrapped__):
             kwargs, columns = kwargs | ({"columns": columns} if columns else {}), ()
-        if SCOPE.get() is not None:
+        if current() is not None:
             # For an async step in an async flow, an awaitable of the list.
             values: list[Any] = host.engine.fan_out(
                 self, items, self.bound + args, kwargs

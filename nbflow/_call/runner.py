@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from nbflow._call.scope import Place
     from nbflow._core.lifecycle import Command
     from nbflow._core.policy import Policy
+    from nbflow._core.step import AnyStep
     from nbflow._core.usage import Usage
     from nbflow._key.call import Input
     from nbflow._key.mutation import Slot
@@ -180,11 +181,12 @@ class Call:
 
 
 class Flight:
-    """A key that a call works on; ``landing`` is there once somebody waits for its outcome."""
+    """A call under way; ``landing`` is there once somebody waits for its outcome."""
 
-    __slots__ = ("landing",)
+    __slots__ = ("call", "landing")
 
-    def __init__(self) -> None:
+    def __init__(self, call: Call) -> None:
+        self.call = call
         self.landing: Future[Outcome | None] | None = None
 
 
@@ -353,7 +355,7 @@ class Runner:
         with self._mutex:
             flight = self._flights.get(call.key)
             if flight is None:
-                self._flights[call.key] = Flight()
+                self._flights[call.key] = Flight(call)
                 return None
             if flight.landing is None:
                 flight.landing = Future()
@@ -363,6 +365,15 @@ class Runner:
                 " through other steps."
             )
         return flight.landing
+
+    def calling(self, step: AnyStep) -> str | None:
+        """Return the name of a call under way whose code reaches ``step``, if there is one."""
+        with self._mutex:
+            calls = [flight.call for flight in self._flights.values()]
+        for call in calls:
+            if any(step.__wrapped__ is it.__wrapped__ for it in call.identity.steps):
+                return call.name
+        return None
 
     def _land(self, key: str, outcome: Outcome | None) -> None:
         with self._mutex:
@@ -473,6 +484,7 @@ class Runner:
                 )
             finally:
                 SCOPE.reset(token)
+                call.scope.ended = True
                 mutation.end(changes)
         finally:
             if gate is not None:
@@ -507,6 +519,7 @@ class Runner:
                 )
             finally:
                 SCOPE.reset(token)
+                call.scope.ended = True
                 mutation.end(changes)
         finally:
             if gate is not None:

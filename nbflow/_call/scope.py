@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,7 +10,6 @@ from nbflow._call import job_link
 from nbflow._core.entry import Used
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterator, Sequence
 
     from nbflow._call.budget import Budget, Hold
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from nbflow._core.lifecycle import Outcome
     from nbflow._core.step import AnyStep
     from nbflow._core.usage import Usage
+
+
+#: Held while a scope adds up what threads of one call tell it.
+_MUTEX = threading.Lock()
 
 
 class Performer(Protocol):
@@ -39,7 +43,7 @@ class Place:
     """One record in one flow of a run: what the calls below it have in common."""
 
     __slots__ = (
-        "attempts", "budgets", "called", "cancelled", "flow", "flow_name", "forced",
+        "attempts", "budgets", "called", "cancelled", "ended", "flow", "flow_name", "forced",
         "forced_from", "identify", "inputs", "note", "record", "record_key", "run",
         "runner",
     )  # fmt: skip
@@ -53,6 +57,7 @@ class Place:
         flow_name: str,
         note: Callable[[Entry], None],
         cancelled: threading.Event,
+        ended: threading.Event,
         run: str,
         identify: Callable[[AnyStep], Identity],
         runner: Performer,
@@ -66,6 +71,8 @@ class Place:
         self.flow_name = flow_name
         self.note = note
         self.cancelled = cancelled
+        #: Set when nobody is at work on the run any more.
+        self.ended = ended
         self.run = run
         #: Gives what a step is, read once in a run.
         self.identify = identify
@@ -91,7 +98,7 @@ class Scope:
     """One call and, through ``outer``, those it was made in."""
 
     __slots__ = (
-        "attempt", "built_on", "expires", "gate", "holds", "key", "outer", "per_run",
+        "attempt", "built_on", "ended", "expires", "gate", "holds", "key", "outer", "per_run",
         "place", "step", "worth",
     )  # fmt: skip
 
@@ -114,6 +121,8 @@ class Scope:
         self.gate = gate
         self.place = place
         self.outer = outer
+        #: Set when the attempt is over; code that it started may go on.
+        self.ended = False
         #: The calls whose values this one has seen: (step, key).
         self.built_on: list[tuple[str, str]] = []
         #: When the first of those values goes out of date.
@@ -128,6 +137,14 @@ class Scope:
         while scope is not None:
             yield scope
             scope = scope.outer
+
+    @property
+    def has_ended(self) -> bool:
+        """Return whether the run, or without one the outermost call, is over."""
+        if self.place is not None:
+            return self.place.ended.is_set()
+        *_, outermost = self
+        return outermost.ended
 
     def used(self, usage: Usage) -> None:
         """The code of this call reports what it used; also of an attempt that was given up meanwhile."""
@@ -156,7 +173,8 @@ class Scope:
             )
 
     def _add(self, usage: Usage) -> None:
-        self.worth = usage if self.worth is None else self.worth + usage
+        with _MUTEX:
+            self.worth = usage if self.worth is None else self.worth + usage
 
     def saw(
         self,
@@ -173,8 +191,16 @@ class Scope:
             self._add(worth)
         if per_run and not self.per_run:
             expires = 0.0  # our key does not know that the value is good for one run
-        if expires is not None and (self.expires is None or expires < self.expires):
-            self.expires = expires
+        if expires is not None:
+            with _MUTEX:
+                known = expires if self.expires is None else self.expires
+                self.expires = min(expires, known)
 
 
 SCOPE: ContextVar[Scope | None] = ContextVar("nbflow_scope", default=None)
+
+
+def current() -> Scope | None:
+    """The call under way, ``None`` outside, and for code that outlived what it was started in."""
+    scope = SCOPE.get()
+    return None if scope is None or scope.has_ended else scope

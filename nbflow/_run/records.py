@@ -125,6 +125,7 @@ class Records:
             flow_name=context.lanes[flow].name,
             note=context.notes.add,
             cancelled=context.cancelled,
+            ended=context.ended,
             run=context.run,
             identify=self._codes.identify,
             runner=context.runner,
