@@ -43,7 +43,7 @@ class Place:
     """One record in one flow of a run: what the calls below it have in common."""
 
     __slots__ = (
-        "attempts", "budgets", "called", "cancelled", "ended", "flow", "flow_name", "forced",
+        "around", "attempts", "budgets", "called", "cancelled", "ended", "flow", "flow_name", "forced",
         "forced_from", "identify", "inputs", "note", "record", "record_key", "run",
         "runner",
     )  # fmt: skip
@@ -62,6 +62,7 @@ class Place:
         identify: Callable[[AnyStep], Identity],
         runner: Performer,
         forced_from: str | None = None,
+        around: frozenset[str] = frozenset(),
         forced: bool = False,
         budgets: Sequence[Budget] = (),
     ) -> None:
@@ -77,6 +78,7 @@ class Place:
         #: Gives what a step is, read once in a run.
         self.identify = identify
         self.forced_from = forced_from
+        self.around = around
         self.forced = forced
         self.runner = runner
         #: Which every call that costs has to fit into.
@@ -87,11 +89,14 @@ class Place:
         self.inputs: list[tuple[str, tuple[object, ...], dict[str, object]]] = []
 
     def must_run(self, step: str) -> bool:
-        """A call of ``step`` begins; is it to run although it is saved? True from the step on that a rerun named."""
+        """A call of ``step`` begins; return whether it runs although it is saved.
+
+        It does from the step on that a rerun named, and around it.
+        """
         self.called += 1
         if step == self.forced_from:
             self.forced = True
-        return self.forced
+        return self.forced or step in self.around
 
 
 class Scope:

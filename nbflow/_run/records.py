@@ -130,6 +130,7 @@ class Records:
             identify=self._codes.identify,
             runner=context.runner,
             forced_from=context.options.from_step,
+            around=context.options.around,
             forced=context.options.force,
             budgets=context.budgets,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, overload
 
@@ -13,6 +14,7 @@ from nbflow._core.table import WORDS, causes_of, failure_rows, short, table_of
 from nbflow._key.value import key_by
 from nbflow._run import differences, render, results
 from nbflow._run.batch import Batch, key_text
+from nbflow._run.called import start_at
 from nbflow._run.frame_types import Frame_co
 from nbflow._run.inspection import FlowView, Inspection
 from nbflow._run.options import RunOptions
@@ -47,6 +49,9 @@ _CAUSES = 10
 
 class Home(Protocol):
     """What the assembling place does for a run."""
+
+    def lanes(self, run: Run, state: RunState) -> Sequence[Lane]:
+        """The flows of a run, as they are defined now."""
 
     def restart(
         self,
@@ -491,7 +496,7 @@ class Run(Generic[Frame_co]):
         Returns:
             This run; its ``results()`` then hold old and new values together.
         """
-        return self._again(self.unfinished(), wait=wait, budget=budget)
+        return self._again(self.unfinished(), RunOptions(), wait=wait, budget=budget)
 
     def unfinished(self) -> frozenset[tuple[int, int]]:
         """The (record, flow) pairs, by number, that failed, were cancelled or interrupted."""
@@ -510,7 +515,7 @@ class Run(Generic[Frame_co]):
 
         They are shown where the run is shown already.
         """
-        return self._again(only, wait=False, force=force, shown=False)
+        return self._again(only, RunOptions(force=force), wait=False, shown=False)
 
     def rerun(
         self,
@@ -535,23 +540,14 @@ class Run(Generic[Frame_co]):
         """
         state = self.reader.whole_state()
         chosen = self._chosen(state, where)
-        known = sorted({step for steps in state.steps for step in steps})
-        # A run in which everything was remembered does not know which flow calls which
-        # step.
-        flows = [
-            flow
-            for flow, steps in enumerate(state.steps)
-            if from_step is None or not known or from_step in steps
-        ]
-        if not flows:
-            raise UsageError(
-                f"from_step={from_step!r}: no such step in run {self.id}; it called"
-                f" {', '.join(known)}."
-            )
+        flows: Iterable[int] = range(len(state.flows))
+        options = RunOptions(force=True)
+        if from_step is not None:
+            lanes, store = self._home.lanes(self, state), self.engine.store
+            flows, around = start_at(from_step, state, lanes, chosen, store)
+            options = RunOptions(from_step=from_step, around=around)
         only = frozenset((record, flow) for flow in flows for record in chosen)
-        return self._again(
-            only, force=from_step is None, from_step=from_step, wait=wait, budget=budget
-        )
+        return self._again(only, options, wait=wait, budget=budget)
 
     def _chosen(self, state: RunState, where: Any) -> Iterable[int]:
         """Return the numbers of the records that ``where`` of `rerun` means."""
@@ -579,10 +575,9 @@ class Run(Generic[Frame_co]):
     def _again(
         self,
         only: frozenset[tuple[int, int]],
+        options: RunOptions,
         *,
         wait: bool,
-        force: bool = False,
-        from_step: str | None = None,
         shown: bool = True,
         budget: float | str | None = None,
     ) -> Self:
@@ -596,7 +591,7 @@ class Run(Generic[Frame_co]):
                 self,
                 state,
                 self.reader.batch(),
-                RunOptions(only=only, force=force, from_step=from_step),
+                replace(options, only=only),
                 wait=wait,
                 shown=shown,
                 budget=budget,
