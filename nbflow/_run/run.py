@@ -235,9 +235,10 @@ class Run(Generic[Frame_co]):
             record: of a remembered one, nothing.
 
             Where a record has no value the place is empty (``None``, ``NaN`` or null as
-            the library has it). A column has the type that holds all its values exactly;
-            where no type does, it holds Python objects. Arrow has no such column: it
-            gets their ``repr()``, with a warning.
+            the library has it), also where a value was forgotten since, which a warning
+            says. A column has the type that holds all its values exactly; where no type
+            does, it holds Python objects. Arrow has no such column: it gets their
+            ``repr()``, with a warning.
         """
         state = self.reader.state()
         if flow is not None and flow not in state.flows:
@@ -327,7 +328,8 @@ class Run(Generic[Frame_co]):
             run), after (``other``). The field is one of the output's, or the flow's
             name for an output without fields; ``status`` where a record is done in one
             run only; ``record`` where only one run has it. Values that are saved under
-            one key are not loaded.
+            one key are not loaded; one that was forgotten is not compared, which a
+            warning says.
         """
         frame: pd.DataFrame = results.frame_of(
             "pandas", differences.COLUMNS, self.differences(other)
@@ -337,7 +339,11 @@ class Run(Generic[Frame_co]):
     def differences(self, other: Run) -> Iterator[Change]:
         """What `compare` has in its rows, one after the other."""
         mine, theirs = self.reader.state(), other.reader.state()
-        values = partial(self.reader.values, mine), partial(other.reader.values, theirs)
+        gone = differences.GONE
+        values = (
+            partial(self.reader.values, mine, gone=gone),
+            partial(other.reader.values, theirs, gone=gone),
+        )
         return differences.changes(mine, theirs, values)
 
     def raise_for_failures(self) -> Self:
