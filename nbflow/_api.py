@@ -297,8 +297,8 @@ def usage(
 
     It stands in the run's table, in ``results()`` and ``run.usage``, counts towards a
     budget, and is what a remembered call saves. What a failed attempt reported counts
-    as well. Outside a step it only gives the `Usage` back; so it does on a thread that
-    the step started without ``contextvars.copy_context()``.
+    as well, and what threads report that the step started. Outside a step it only gives
+    the `Usage` back.
 
     Args:
         model: ``"openai:gpt-4o-mini"``, or the model's name with ``provider=`` or
@@ -409,9 +409,13 @@ def use(
             a power cut as well, at the price of an fsync per commit.
 
     Raises:
-        StoreError: the folder cannot be used; the message says why.
+        StoreError: the folder cannot be made or used; the message says why.
     """
-    SESSION.replace(SESSION.open(store, durability))
+    from nbflow._store import location
+
+    runs = SESSION.open(store, durability)
+    location.make(store)
+    SESSION.replace(runs)
 
 
 def flows() -> list[Flow[..., Any]]:
@@ -475,6 +479,8 @@ def open_run(run: str | Path | None = None) -> Run:
     Raises:
         UnknownRunError: there is none; the message names the latest ones.
     """
+    if not isinstance(run, str | Path | None):
+        raise UsageError(f"open_run() takes the id of a run, or a path, not {run!r}.")
     if isinstance(run, Path) or (run is not None and run.endswith((".ipynb", ".json"))):
         from nbflow.notebook import report
 

@@ -304,6 +304,7 @@ class Step(core.Step[P, R_co]):
             first error is raised when all items have ended.
 
         Raises:
+            TypeError: the step does not take these arguments.
             UsageError: ``items`` cannot be read item by item, or an option is invalid.
 
         Example:

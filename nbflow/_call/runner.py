@@ -163,7 +163,9 @@ class Call:
         if place is None or self.is_flow:
             return
         key = self.key if state in DONE else None
-        failed = failure.of(error, self.name) if error is not None else None
+        failed = (
+            failure.of(error, self.name, place.content) if error is not None else None
+        )
         place.note(
             Called(
                 place.record,

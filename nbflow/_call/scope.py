@@ -43,15 +43,16 @@ class Place:
     """One record in one flow of a run: what the calls below it have in common."""
 
     __slots__ = (
-        "around", "attempts", "budgets", "called", "cancelled", "ended", "flow", "flow_name", "forced",
-        "forced_from", "identify", "inputs", "note", "record", "record_key", "run",
-        "runner",
+        "around", "attempts", "budgets", "called", "cancelled", "content", "ended",
+        "flow", "flow_name", "forced", "forced_from", "identify", "inputs", "note",
+        "record", "record_key", "run", "runner",
     )  # fmt: skip
 
     def __init__(
         self,
         *,
         record: int,
+        content: object,
         record_key: str,
         flow: int,
         flow_name: str,
@@ -67,6 +68,8 @@ class Place:
         budgets: Sequence[Budget] = (),
     ) -> None:
         self.record = record
+        #: The record itself, for messages about it.
+        self.content = content
         self.record_key = record_key
         self.flow = flow
         self.flow_name = flow_name
@@ -78,6 +81,7 @@ class Place:
         #: Gives what a step is, read once in a run.
         self.identify = identify
         self.forced_from = forced_from
+        #: Steps that call that one inside.
         self.around = around
         self.forced = forced
         self.runner = runner
@@ -103,8 +107,8 @@ class Scope:
     """One call and, through ``outer``, those it was made in."""
 
     __slots__ = (
-        "attempt", "built_on", "ended", "expires", "gate", "holds", "key", "outer", "per_run",
-        "place", "step", "worth",
+        "attempt", "built_on", "ended", "expires", "gate", "holds", "key", "outer",
+        "per_run", "place", "step", "worth",
     )  # fmt: skip
 
     def __init__(

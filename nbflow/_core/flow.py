@@ -120,8 +120,14 @@ class Listeners:
 
         Raises:
             UnknownEventError: nobody listens; names the closest event.
-            UsageError: two modules have a flow of the same name for it.
+            UsageError: it is no name, or two modules have a flow of the same name for
+                it.
         """
+        if not isinstance(event, str):
+            raise UsageError(
+                'The name of the event comes first, then the records: nf.send("event",'
+                f" records), not a {type(event).__name__} as the name."
+            )
         flows = [flow for flow in self if event in flow.events]
         if not flows:
             raise UnknownEventError(self._nobody(event))

@@ -168,6 +168,11 @@ def name_of(function: Callable[..., object]) -> str:
     return name.rsplit("<locals>.", 1)[-1]
 
 
+def step_options() -> Iterable[str]:
+    """Return the names of all options of a step."""
+    return make_step.__kwdefaults__ or {}
+
+
 def check_options(options: Iterable[str], owner: str, otherwise: str = "") -> None:
     """Refuse options that no step has.
 
@@ -179,10 +184,10 @@ def check_options(options: Iterable[str], owner: str, otherwise: str = "") -> No
     Raises:
         TypeError: names the first unknown option, and the one that was meant.
     """
-    known = make_step.__kwdefaults__ or {}
+    known = step_options()
     for option in options:
         if option not in known:
-            close = _closest(option, known)
+            close = closest(option, known)
             hint = f"Did you mean {close!r}?" if close else otherwise
             message = f"{owner}() got an unexpected keyword argument {option!r}. {hint}"
             raise TypeError(message.rstrip())
@@ -271,7 +276,7 @@ def _ignored(
 def _refuse_ignored(
     function: Callable[..., object], name: str, parameters: list[str], read: set[str]
 ) -> NoReturn:
-    close = _closest(name, [*parameters, *read])
+    close = closest(name, [*parameters, *read])
     hint = f"Its arguments: {', '.join(parameters) or 'none'}."
     if close:
         hint = f"Did you mean {close!r}?"
@@ -281,7 +286,8 @@ def _refuse_ignored(
     )
 
 
-def _closest(name: str, known: Iterable[str]) -> str | None:
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return the one of the known names that was probably meant."""
     import difflib
 
     found = difflib.get_close_matches(name, known, n=1)

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._call import keys, lookup
+from nbflow._core.step import closest
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,10 +72,8 @@ def _built_on(
 
 
 def _no_such_step(step: str, state: RunState, called: set[str]) -> UsageError:
-    import difflib
-
-    close = difflib.get_close_matches(step, called, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    close = closest(step, called)
+    hint = f" Did you mean {close!r}?" if close else ""
     names = ", ".join(sorted(called)) or "none"
     return UsageError(
         f"from_step={step!r}: no such step in run {state.run}; its flows call {names}.{hint}"

@@ -120,6 +120,7 @@ class Records:
         context = self._context
         return Place(
             record=number,
+            content=row.record,
             record_key=row.key,
             flow=flow,
             flow_name=context.lanes[flow].name,
@@ -202,7 +203,7 @@ class Records:
             else:
                 timed_out = isinstance(cause, StepTimeoutError)
                 state = State.TIMED_OUT if timed_out else State.FAILED
-                failed = failure.of(outcome.error, None)
+                failed = failure.of(outcome.error, None, place.content)
                 attempts = tried or outcome.attempts
         elif state is State.COMPLETED and place.called and not place.attempts:
             # The flow ran through, and every step of it was remembered.

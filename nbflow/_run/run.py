@@ -338,6 +338,10 @@ class Run(Generic[Frame_co]):
 
     def differences(self, other: Run) -> Iterator[Change]:
         """What `compare` has in its rows, one after the other."""
+        if not isinstance(other, Run):
+            raise UsageError(
+                f"compare() takes another run, such as nf.open_run(id), not {other!r}."
+            )
         mine, theirs = self.reader.state(), other.reader.state()
         gone = differences.GONE
         values = (
