@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -20,6 +19,7 @@ from nbflow._call.scope import SCOPE
 from nbflow._core.flow import Flow, make_flow
 from nbflow._core.step import check_options, make_step
 from nbflow._core.usage import Usage
+from nbflow._key.warning import warn
 from nbflow._session import SESSION
 from nbflow._step import Step
 from nbflow.errors import StoreWarning, UnknownRunError, UsageError
@@ -308,8 +308,8 @@ def usage(
 
     It stands in the run's table, in ``results()`` and ``run.usage``, counts towards a
     budget, and is what a remembered call saves. What a failed attempt reported counts
-    as well. Outside a step it only gives the `Usage` back; so it does on a thread that
-    the step started without ``contextvars.copy_context()``.
+    as well, and what threads report that the step started. Outside a step it only gives
+    the `Usage` back.
 
     Args:
         model: ``"openai:gpt-4o-mini"``, or the model's name with ``provider=`` or
@@ -429,9 +429,13 @@ def use(
             a power cut as well, at the price of an fsync per commit.
 
     Raises:
-        StoreError: the folder cannot be used; the message says why.
+        StoreError: the folder cannot be made or used; the message says why.
     """
-    SESSION.replace(SESSION.open(store, durability))
+    from nbflow._store import location
+
+    runs = SESSION.open(store, durability)
+    location.make(store)
+    SESSION.replace(runs)
 
 
 def flows() -> list[Flow[..., Any]]:
@@ -475,10 +479,9 @@ def runs() -> History:
     chronicle = SESSION.chronicle
     history = History.of(chronicle, SESSION)
     for name in chronicle.unreadable:
-        warnings.warn(
+        warn(
             f"The ledger of run {name} cannot be read; it is left out.",
             StoreWarning,
-            stacklevel=2,
         )
     return history
 
@@ -495,6 +498,8 @@ def open_run(run: str | Path | None = None) -> Run:
     Raises:
         UnknownRunError: there is none; the message names the latest ones.
     """
+    if not isinstance(run, str | Path | None):
+        raise UsageError(f"open_run() takes the id of a run, or a path, not {run!r}.")
     if isinstance(run, Path) or (run is not None and run.endswith((".ipynb", ".json"))):
         from nbflow.notebook import report
 

@@ -267,8 +267,7 @@ class Session:
         budget: float | str | None,
     ) -> None:
         """Continue a run, for some (record, flow) pairs, with the flows as they are defined now."""
-        before = self._before(run)
-        lanes = [self._lane(state, name, before.get(name)) for name in state.flows]
+        lanes = self.lanes(run, state)
         # A service that is in trouble is not asked more at once than the sender meant.
         options = replace(
             options,
@@ -280,6 +279,11 @@ class Session:
         self._execute(
             run, state, resumed, lanes, batch, options, view, wait=wait, shown=shown
         )
+
+    def lanes(self, run: Run, state: RunState) -> list[Lane]:
+        """The flows of a run, as they are defined now."""
+        before = self._before(run)
+        return [self._lane(state, name, before.get(name)) for name in state.flows]
 
     def defined(self, run: Run, name: str) -> list[AnyFlow | AnyStep]:
         """A flow or mapped step of a run, and the steps that it reaches, as they are defined here."""

@@ -19,7 +19,7 @@ from typing import (
     overload,
 )
 
-from nbflow._call.scope import SCOPE
+from nbflow._call.scope import current
 from nbflow._core import step as core
 from nbflow._core.signature import parameters_of
 
@@ -135,8 +135,8 @@ class Step(core.Step[P, R_co]):
             A coroutine of the step's value.
 
         Raises:
-            StepError: the step failed permanently; the user's exception is its
-                ``__cause__``.
+            StepError: the step failed permanently. It is what the step's code raised as
+                well, and ``except`` catches it as either.
             UnkeyableError: no key can be made of an argument.
 
         Example:
@@ -170,8 +170,8 @@ class Step(core.Step[P, R_co]):
             The step's value.
 
         Raises:
-            StepError: the step failed permanently; the user's exception is its
-                ``__cause__``.
+            StepError: the step failed permanently. It is what the step's code raised as
+                well, and ``except`` catches it as either.
             UnkeyableError: no key can be made of an argument.
             UsageError: an async step is waited for inside an async flow, which would
                 hold up the event loop that the step needs.
@@ -301,6 +301,7 @@ class Step(core.Step[P, R_co]):
             first error is raised when all items have ended.
 
         Raises:
+            TypeError: the step does not take these arguments.
             UsageError: ``items`` cannot be read item by item, or an option is invalid.
 
         Example:
@@ -313,7 +314,7 @@ class Step(core.Step[P, R_co]):
         host = self.performer
         if "columns" in parameters_of(self.__wrapped__):
             kwargs, columns = kwargs | ({"columns": columns} if columns else {}), ()
-        if SCOPE.get() is not None:
+        if current() is not None:
             # For an async step in an async flow, an awaitable of the list.
             values: list[Any] = host.engine.fan_out(
                 self, items, self.bound + args, kwargs

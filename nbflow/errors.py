@@ -7,7 +7,7 @@
     │   ├── UnknownEventError     an event without a flow
     │   ├── UnknownRunError       a run id that is not in the ledger
     │   └── DuplicateKeyError     one key, different records
-    ├── StepError                 a step failed; __cause__ is the user's exception
+    ├── StepError                 a step failed (also what its code raised); __cause__ is that
     ├── StepTimeoutError          an attempt exceeded timeout= (also a TimeoutError)
     ├── NonRetriableError         raised by users: a retry cannot help
     ├── RetryAfterError           raised by users: retry, but not before then
@@ -24,7 +24,11 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 __all__ = [
     "BudgetError",
@@ -67,8 +71,47 @@ class DuplicateKeyError(UsageError):
     """Two records with one key and different content; the message names key and rows."""
 
 
+class FailedCall(NamedTuple):
+    """A call of a step that failed permanently: what a `StepError` says of it."""
+
+    step: str
+    flow: str | None = None
+    record_key: str | None = None
+    attempts: int = 1
+
+    def __str__(self) -> str:
+        flow = f" of flow {self.flow!r}" if self.flow is not None else ""
+        record = (
+            f" for record {self.record_key!r}" if self.record_key is not None else ""
+        )
+        times = "once" if self.attempts == 1 else f"{self.attempts} times"
+        return f"step {self.step!r}{flow} failed{record}, tried {times}"
+
+
+def failed_call(error: BaseException) -> FailedCall | None:
+    """Return the call that ``error`` came out of, ``None`` if of no step."""
+    return vars(error).get("_failed_call")
+
+
+class _Detail(Generic[T]):
+    """A field of the call that failed; an attribute of the user's with the same name comes first."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, error: StepError, owner: type | None = None) -> T:
+        detail: T = getattr(failed_call(error), self._name)
+        return detail
+
+
 class StepError(NbflowError):
-    """A step failed permanently. Its ``__cause__`` is the exception of the user's code.
+    """A step failed permanently, for what its code raised.
+
+    Such an error is both: a ``KeyError`` that a step's code raises reaches the caller as
+    an error that ``except KeyError`` catches as well as ``except nf.StepError``, with
+    the arguments, attributes and message of the user's. The exception of the user's code
+    itself is its ``__cause__``. A note (PEP 678), which tracebacks show, says which step
+    failed.
 
     Attributes:
         step: name of the step.
@@ -76,6 +119,11 @@ class StepError(NbflowError):
         record_key: key of the record under way, ``None`` outside a run.
         attempts: the number of attempts, including the first.
     """
+
+    step = _Detail[str]()
+    flow = _Detail["str | None"]()
+    record_key = _Detail["str | None"]()
+    attempts = _Detail[int]()
 
     def __init__(
         self,
@@ -87,10 +135,11 @@ class StepError(NbflowError):
         attempts: int = 1,
     ) -> None:
         super().__init__(message)
-        self.step = step
-        self.flow = flow
-        self.record_key = record_key
-        self.attempts = attempts
+        self._failed_call = FailedCall(step, flow, record_key, attempts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make = functools.partial(type(self), step=self._failed_call.step)
+        return make, self.args, vars(self)
 
 
 class StepTimeoutError(NbflowError, TimeoutError):
@@ -124,6 +173,10 @@ class RetryAfterError(NbflowError):
         if isinstance(retry_after, timedelta):
             retry_after = retry_after.total_seconds()
         self.retry_after = max(0.0, float(retry_after))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make = functools.partial(type(self), retry_after=self.retry_after)
+        return make, self.args, vars(self)
 
 
 class RunCancelledError(NbflowError):

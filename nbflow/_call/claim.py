@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-import warnings
 from typing import TYPE_CHECKING, Protocol
 
 from nbflow._core.duration import duration
+from nbflow._key.warning import warn
 from nbflow.errors import NbflowWarning, StepTimeoutError
 
 if TYPE_CHECKING:
@@ -69,4 +69,4 @@ def _say(call: Claimant, why: str) -> None:
     call.note_wait(why)
     if call.place is None:  # nothing else would show it
         text = f"{call.name!r} waits: {why}."
-        warnings.warn(text, NbflowWarning, stacklevel=2)
+        warn(text, NbflowWarning)

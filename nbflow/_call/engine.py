@@ -7,10 +7,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from nbflow._call import keys
+from nbflow._call import keys, threads
 from nbflow._call.limits import Gate, Gates
 from nbflow._call.runner import Call, Runner, value_of
-from nbflow._call.scope import SCOPE
+from nbflow._call.scope import current
 from nbflow._call.workers import Loop, Workers
 from nbflow._key.call import Binder, inputs_of
 from nbflow._key.warning import warn
@@ -69,8 +69,10 @@ class Engine:
         self.runner = Runner(store, clock, crash_point)
         #: Functions that stand for steps in tests, by the step's name.
         self.stubs: dict[str, Callable[..., Any]] = {}
-        self._reported: set[str] = set()
+        #: Steps that a warning was given of, each with the warning's kind.
+        self._reported: set[tuple[str, str]] = set()
         self._mutex = threading.Lock()
+        threads.carry()
 
     def close(self) -> None:
         """Let go of the store."""
@@ -81,7 +83,9 @@ class Engine:
     def _call(
         self, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> tuple[Call, Performer, bool]:
-        outer = SCOPE.get()
+        outer = current()
+        if outer is None and threads.is_foreign():
+            self._outside(step)
         place = outer.place if outer is not None else None
         binder, gate = step.prepared
         identity = keys.identify(step) if place is None else place.identify(step)
@@ -141,16 +145,37 @@ class Engine:
         return value_of(call, await runner.aperform(call, force=force))
 
     def _held_up(self, step: AnyStep, seconds: float) -> None:
-        with self._mutex:
-            if step.name in self._reported:
-                return
-            self._reported.add(step.name)
+        if self._is_reported(step, "held up"):
+            return
         text = (
             f"The sync step {step.name!r} held up the event loop of an async flow for"
             f" {seconds:.1f} s; everything else waited. Await it on a thread: `await"
             f" {step.name}.aio(...)`."
         )
         warn(text, NbflowWarning)
+
+    def _outside(self, step: AnyStep) -> None:
+        """Warn of a call on a thread of which nobody knows whether a call under way waits for it."""
+        caller = self.runner.calling(step)
+        if caller is None or self._is_reported(step, "outside"):
+            return
+        thread = threading.current_thread().name
+        text = (
+            f"Step {step.name!r} is called on thread {thread!r} while {caller!r}, whose"
+            " code calls it, is under way. The thread was not started there, so the call"
+            f" does not belong to {caller!r}: not to its table and budget, and a ttl or"
+            f" forget of {step.name!r} does not reach what it returns. Make the thread or"
+            f" pool inside it, use concurrent.futures.ThreadPoolExecutor, or call"
+            f" {step.name}.submit(...)."
+        )
+        warn(text, NbflowWarning)
+
+    def _is_reported(self, step: AnyStep, kind: str) -> bool:
+        """Return whether a warning was given before; from now on it was."""
+        with self._mutex:
+            known = (step.name, kind) in self._reported
+            self._reported.add((step.name, kind))
+            return known
 
     async def aio(
         self, step: AnyStep, args: tuple[object, ...], kwargs: dict[str, object]
@@ -171,7 +196,7 @@ class Engine:
         if not step.is_async:
             return self.call(step, args, kwargs)
         self._refuse_on_loop(step, "(...)" if step.is_plain else ".sync(...)")
-        outer = SCOPE.get()
+        outer = current()
         place = outer.place if outer is not None else None
         cancelled = place.cancelled if place is not None else None
         return self.machinery.loop.wait(

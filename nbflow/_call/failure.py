@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import linecache
 import os
+import re
 import sys
 import sysconfig
 import traceback
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._core.entry import Failure
 from nbflow._key.secret import KNOWN
-from nbflow.errors import StepError
+from nbflow.errors import StepError, failed_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +34,8 @@ _FOREIGN = tuple(
     }
 )
 _MESSAGE_LENGTH = 2_000
+#: Fields of a record that a message names.
+_NAMED = 12
 
 
 def text_of(error: BaseException) -> str:
@@ -59,22 +63,56 @@ def root(error: BaseException) -> tuple[BaseException, str | None, int]:
     Of several that failed together (an ``asyncio.TaskGroup``) the first speaks for all.
     """
     step, attempts = None, 0
-    while isinstance(error, StepError | BaseExceptionGroup):
-        if isinstance(error, BaseExceptionGroup):
+    while True:
+        call = failed_call(error)
+        if call is not None:
+            step, attempts = call.step, call.attempts
+        if isinstance(error, StepError) and error.__cause__ is not None:
+            error = error.__cause__
+        elif isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-            continue
-        step, attempts = error.step, error.attempts
-        if error.__cause__ is None:
-            break
-        error = error.__cause__
-    return error, step, attempts
+        else:
+            return error, step, attempts
 
 
-def of(error: BaseException, step: str | None = None) -> Failure:
-    """``error`` as an entry of the ledger."""
+def of(error: BaseException, step: str | None = None, record: object = None) -> Failure:
+    """``error`` as an entry of the ledger; ``record``: the one under way."""
     cause, inner, _ = root(error)
     frames = "".join(_lines(cause))
-    return Failure(inner or step, type(cause).__name__, text_of(cause), frames)
+    message = _no_field(cause, record) or text_of(cause)
+    return Failure(inner or step, type(cause).__name__, message, frames)
+
+
+def _no_field(error: BaseException, record: object) -> str | None:
+    """What a ``KeyError`` means where the code asked the record for a field that it has not."""
+    if type(error) is not KeyError or type(record) is not dict:
+        return None
+    name = error.args[0] if error.args and error.__traceback__ is not None else None
+    if not isinstance(name, str) or name in record or not _asked(error, record):
+        return None
+    fields = list(map(repr, record))
+    more = ", ..." if len(fields) > _NAMED else ""
+    has = ", ".join(fields[:_NAMED]) + more
+    return KNOWN.mask(f"the record has no {name!r}; it has {has or 'no fields'}")
+
+
+def _asked(error: BaseException, record: dict[Any, Any]) -> bool:
+    """Whether it was the record that was asked where the error was raised: ``thread["text"]``.
+
+    Each flow has a copy of it, which is known by its fields.
+    """
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    asked = frame.f_locals.get(_asked_name(error))
+    return type(asked) is dict and asked.keys() == record.keys()
+
+
+def _asked_name(error: BaseException) -> str:
+    """Return the name of what was indexed, or asked by a method, where the error was raised."""
+    *_, place = traceback.extract_tb(error.__traceback__)
+    line = linecache.getline(place.filename, place.lineno or 0).encode()
+    text = line[place.colno : place.end_colno].decode(errors="replace")
+    found = re.fullmatch(r"(\w+)(\[[^\[\]]*\]|\.\w+\([^()]*\))", text)
+    return found[1] if found else ""
 
 
 def _lines(error: BaseException) -> Iterator[str]:

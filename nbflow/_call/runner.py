@@ -14,7 +14,7 @@ from inspect import iscoroutinefunction
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from nbflow._call import failure, lookup
+from nbflow._call import failure, joined, lookup
 from nbflow._call.attempt import aattempt, attempt
 from nbflow._call.budget import Paid
 from nbflow._call.claim import knocks
@@ -43,8 +43,8 @@ from nbflow._key.warning import warn
 from nbflow._store import checkpoint, codec
 from nbflow.errors import (
     CodecError,
+    FailedCall,
     RunCancelledError,
-    StepError,
     StepTimeoutError,
     StoreError,
     StoreWarning,
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from nbflow._call.scope import Place
     from nbflow._core.lifecycle import Command
     from nbflow._core.policy import Policy
+    from nbflow._core.step import AnyStep
     from nbflow._core.usage import Usage
     from nbflow._key.call import Input
     from nbflow._key.mutation import Slot
@@ -175,7 +176,9 @@ class Call:
         if place is None or self.is_flow:
             return
         key = self.key if state in DONE else None
-        failed = failure.of(error, self.name) if error is not None else None
+        failed = (
+            failure.of(error, self.name, place.content) if error is not None else None
+        )
         place.note(
             Called(
                 place.record,
@@ -193,11 +196,12 @@ class Call:
 
 
 class Flight:
-    """A key that a call works on; ``landing`` is there once somebody waits for its outcome."""
+    """A call under way; ``landing`` is there once somebody waits for its outcome."""
 
-    __slots__ = ("landing",)
+    __slots__ = ("call", "landing")
 
-    def __init__(self) -> None:
+    def __init__(self, call: Call) -> None:
+        self.call = call
         self.landing: Future[Outcome | None] | None = None
 
 
@@ -367,7 +371,7 @@ class Runner:
         with self._mutex:
             flight = self._flights.get(call.key)
             if flight is None:
-                self._flights[call.key] = Flight()
+                self._flights[call.key] = Flight(call)
                 return None
             if flight.landing is None:
                 flight.landing = Future()
@@ -377,6 +381,15 @@ class Runner:
                 " through other steps."
             )
         return flight.landing
+
+    def calling(self, step: AnyStep) -> str | None:
+        """Return the name of a call under way whose code reaches ``step``, if there is one."""
+        with self._mutex:
+            calls = [flight.call for flight in self._flights.values()]
+        for call in calls:
+            if any(step.__wrapped__ is it.__wrapped__ for it in call.identity.steps):
+                return call.name
+        return None
 
     def _land(self, key: str, outcome: Outcome | None) -> None:
         with self._mutex:
@@ -489,6 +502,7 @@ class Runner:
                 )
             finally:
                 SCOPE.reset(token)
+                call.scope.ended = True
                 mutation.end(changes)
         finally:
             if gate is not None:
@@ -523,6 +537,7 @@ class Runner:
                 )
             finally:
                 SCOPE.reset(token)
+                call.scope.ended = True
                 mutation.end(changes)
         finally:
             if gate is not None:
@@ -622,7 +637,7 @@ def value_of(call: Call, outcome: Outcome) -> Any:
     """The value of an outcome, for the code that made the call.
 
     Raises:
-        StepError: from the user's exception.
+        BaseException: what the step's code raised, as a `StepError` too.
         RunCancelledError: the run was cancelled.
     """
     __tracebackhide__ = True
@@ -639,11 +654,6 @@ def value_of(call: Call, outcome: Outcome) -> Any:
     if isinstance(outcome.error, RunCancelledError):
         raise outcome.error
     place = call.place
-    times = "once" if outcome.attempts == 1 else f"{outcome.attempts} times"
-    raise StepError(
-        f"step {call.name!r} failed, tried {times}: {failure.describe(outcome.error)}",
-        step=call.name,
-        flow=place.flow_name if place is not None else None,
-        record_key=place.record_key if place is not None else None,
-        attempts=outcome.attempts,
-    ) from outcome.error
+    flow, record = (place.flow_name, place.record_key) if place else (None, None)
+    failed = FailedCall(call.name, flow, record, outcome.attempts)
+    raise joined.raised(outcome.error, failed)

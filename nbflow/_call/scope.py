@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,7 +10,6 @@ from nbflow._call import job_link
 from nbflow._core.entry import Used, Waits
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterator, Sequence
 
     from nbflow._call.budget import Budget, Hold
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from nbflow._core.lifecycle import Outcome
     from nbflow._core.step import AnyStep
     from nbflow._core.usage import Usage
+
+
+#: Held while a scope adds up what threads of one call tell it.
+_MUTEX = threading.Lock()
 
 
 class Performer(Protocol):
@@ -39,37 +43,46 @@ class Place:
     """One record in one flow of a run: what the calls below it have in common."""
 
     __slots__ = (
-        "attempts", "budgets", "called", "cancelled", "flow", "flow_name", "forced",
-        "forced_from", "identify", "inputs", "note", "record", "record_key", "run",
-        "runner",
+        "around", "attempts", "budgets", "called", "cancelled", "content", "ended",
+        "flow", "flow_name", "forced", "forced_from", "identify", "inputs", "note",
+        "record", "record_key", "run", "runner",
     )  # fmt: skip
 
     def __init__(
         self,
         *,
         record: int,
+        content: object,
         record_key: str,
         flow: int,
         flow_name: str,
         note: Callable[[Entry], None],
         cancelled: threading.Event,
+        ended: threading.Event,
         run: str,
         identify: Callable[[AnyStep], Identity],
         runner: Performer,
         forced_from: str | None = None,
+        around: frozenset[str] = frozenset(),
         forced: bool = False,
         budgets: Sequence[Budget] = (),
     ) -> None:
         self.record = record
+        #: The record itself, for messages about it.
+        self.content = content
         self.record_key = record_key
         self.flow = flow
         self.flow_name = flow_name
         self.note = note
         self.cancelled = cancelled
+        #: Set when nobody is at work on the run any more.
+        self.ended = ended
         self.run = run
         #: Gives what a step is, read once in a run.
         self.identify = identify
         self.forced_from = forced_from
+        #: Steps that call that one inside.
+        self.around = around
         self.forced = forced
         self.runner = runner
         #: Which every call that costs has to fit into.
@@ -80,19 +93,22 @@ class Place:
         self.inputs: list[tuple[str, tuple[object, ...], dict[str, object]]] = []
 
     def must_run(self, step: str) -> bool:
-        """A call of ``step`` begins; is it to run although it is saved? True from the step on that a rerun named."""
+        """A call of ``step`` begins; return whether it runs although it is saved.
+
+        It does from the step on that a rerun named, and around it.
+        """
         self.called += 1
         if step == self.forced_from:
             self.forced = True
-        return self.forced
+        return self.forced or step in self.around
 
 
 class Scope:
     """One call and, through ``outer``, those it was made in."""
 
     __slots__ = (
-        "attempt", "built_on", "expires", "gate", "holds", "key", "outer", "per_run",
-        "place", "step", "worth",
+        "attempt", "built_on", "ended", "expires", "gate", "holds", "key", "outer",
+        "per_run", "place", "step", "worth",
     )  # fmt: skip
 
     def __init__(
@@ -114,6 +130,8 @@ class Scope:
         self.gate = gate
         self.place = place
         self.outer = outer
+        #: Set when the attempt is over; code that it started may go on.
+        self.ended = False
         #: The calls whose values this one has seen: (step, key).
         self.built_on: list[tuple[str, str]] = []
         #: When the first of those values goes out of date.
@@ -128,6 +146,14 @@ class Scope:
         while scope is not None:
             yield scope
             scope = scope.outer
+
+    @property
+    def has_ended(self) -> bool:
+        """Return whether the run, or without one the outermost call, is over."""
+        if self.place is not None:
+            return self.place.ended.is_set()
+        *_, outermost = self
+        return outermost.ended
 
     def used(self, usage: Usage) -> None:
         """The code of this call reports what it used; also of an attempt that was given up meanwhile."""
@@ -163,7 +189,8 @@ class Scope:
             place.note(Waits(place.record, place.flow, self.step, at, why))
 
     def _add(self, usage: Usage) -> None:
-        self.worth = usage if self.worth is None else self.worth + usage
+        with _MUTEX:
+            self.worth = usage if self.worth is None else self.worth + usage
 
     def saw(
         self,
@@ -180,8 +207,16 @@ class Scope:
             self._add(worth)
         if per_run and not self.per_run:
             expires = 0.0  # our key does not know that the value is good for one run
-        if expires is not None and (self.expires is None or expires < self.expires):
-            self.expires = expires
+        if expires is not None:
+            with _MUTEX:
+                known = expires if self.expires is None else self.expires
+                self.expires = min(expires, known)
 
 
 SCOPE: ContextVar[Scope | None] = ContextVar("nbflow_scope", default=None)
+
+
+def current() -> Scope | None:
+    """The call under way, ``None`` outside, and for code that outlived what it was started in."""
+    scope = SCOPE.get()
+    return None if scope is None or scope.has_ended else scope

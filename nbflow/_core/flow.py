@@ -7,7 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 from nbflow._core.policy import Policy
-from nbflow._core.signature import signature_of
+from nbflow._core.signature import mark_async, signature_of
 from nbflow._core.step import check_function, name_of
 from nbflow.errors import UnknownEventError, UsageError
 
@@ -49,6 +49,8 @@ class Flow(Generic[P, R]):
         self.on_failure = on_failure
         self.is_async = inspect.iscoroutinefunction(function)
         self.policy = ONCE
+        if self.is_async:
+            mark_async(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function, as if it were not a flow."""
@@ -118,8 +120,14 @@ class Listeners:
 
         Raises:
             UnknownEventError: nobody listens; names the closest event.
-            UsageError: two modules have a flow of the same name for it.
+            UsageError: it is no name, or two modules have a flow of the same name for
+                it.
         """
+        if not isinstance(event, str):
+            raise UsageError(
+                'The name of the event comes first, then the records: nf.send("event",'
+                f" records), not a {type(event).__name__} as the name."
+            )
         flows = [flow for flow in self if event in flow.events]
         if not flows:
             raise UnknownEventError(self._nobody(event))

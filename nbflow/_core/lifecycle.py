@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._core.policy import pauses_throttle, retry_after
-from nbflow.errors import RunCancelledError, StepTimeoutError
+from nbflow.errors import RunCancelledError, StepTimeoutError, failed_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -198,8 +198,8 @@ def _attempts(
         is_last = number > policy.retries and not is_free
         if is_last or not policy.retries_on(error):
             state = State.FAILED
-            if isinstance(error, StepTimeoutError):
-                state = State.TIMED_OUT
+            if isinstance(error, StepTimeoutError) and failed_call(error) is None:
+                state = State.TIMED_OUT  # itself, not a step that it called
             return Outcome(state, None, error, number), tried.seconds
         pause = pauses_throttle(error)
         if is_free:

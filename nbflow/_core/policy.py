@@ -16,6 +16,7 @@ from nbflow.errors import (
     RetryAfterError,
     StepTimeoutError,
     UsageError,
+    failed_call,
 )
 
 if TYPE_CHECKING:
@@ -201,7 +202,9 @@ class Policy:
 
     def retries_on(self, error: BaseException) -> bool:
         """Whether the next attempt may pass where this one met ``error``."""
-        if isinstance(error, NonRetriableError | SystemExit) or ends_run(error):
+        if isinstance(error, SystemExit) or ends_run(error):
+            return False
+        if isinstance(error, NonRetriableError) and failed_call(error) is None:
             return False
         if self.should_retry is not None:
             return bool(self.should_retry(error))
@@ -222,14 +225,14 @@ def ends_run(error: BaseException) -> bool:
 
 def may_pass(error: BaseException) -> bool:
     """The default rule: patient with networks and models, fast on typos."""
+    if failed_call(error) is not None:
+        return False  # a nested step has had its retries
     if isinstance(error, BaseExceptionGroup):
         return all(map(may_pass, error.exceptions))
     if isinstance(error, RetryAfterError | StepTimeoutError):
         return True
     if isinstance(error, NbflowError):
-        # A nested step has had its retries; what nbflow itself refuses, it refuses
-        # again.
-        return False
+        return False  # what nbflow itself refuses, it refuses again
     return _judged(*carried.wrapped(error))
 
 

@@ -1,4 +1,4 @@
-"""What arguments a function takes, without evaluating what they are annotated with."""
+"""What a function looks like: the arguments it takes, and whether it is awaited."""
 
 from __future__ import annotations
 
@@ -35,3 +35,24 @@ def parameters_of(
         return signature_of(function).parameters
     except ValueError:
         return {}
+
+
+if sys.version_info >= (3, 12):
+
+    def mark_async(wrapper: Callable[..., Any]) -> None:
+        """Let ``inspect.iscoroutinefunction`` say that a wrapper is awaited, as frameworks ask."""
+        inspect.markcoroutinefunction(wrapper)
+
+else:
+
+    def mark_async(wrapper: Callable[..., Any]) -> None:
+        """Let ``inspect.iscoroutinefunction`` say that a wrapper is awaited, as frameworks ask.
+
+        It looks at the code of whatever has these attributes of a function.
+        """
+        for name in "__code__", "__defaults__", "__kwdefaults__":
+            vars(wrapper)[name] = getattr(_awaited, name)
+
+
+async def _awaited() -> None:
+    """Awaited, and nothing else."""

@@ -18,7 +18,7 @@ from typing import (
 )
 
 from nbflow._core.policy import Policy, Throttle, seconds
-from nbflow._core.signature import parameters_of
+from nbflow._core.signature import mark_async, parameters_of
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -112,9 +112,8 @@ class Step(Generic[P, R_co]):
         self.bound: tuple[object, ...] = ()
         #: Opaque here, and the engine's own type there.
         self.prepared: Any = performer.prepare(self)
-        looks_async = self.is_async and not is_plain
-        if looks_async and hasattr(inspect, "markcoroutinefunction"):  # Python 3.12
-            inspect.markcoroutinefunction(self)
+        if self.is_async and not is_plain:
+            mark_async(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Return the value, from its checkpoint if there is one.
@@ -122,8 +121,8 @@ class Step(Generic[P, R_co]):
         An ``async def`` step returns an awaitable of it, unless the step is plain.
 
         Raises:
-            StepError: the step failed permanently; the user's exception is its
-                ``__cause__``.
+            StepError: the step failed permanently. It is what the step's code raised as
+                well: ``except`` catches it as either.
             UnkeyableError: no key can be made of an argument.
         """
         result: R_co = self.performer.call(self, self.bound + args, kwargs)
@@ -169,6 +168,11 @@ def name_of(function: Callable[..., object]) -> str:
     return name.rsplit("<locals>.", 1)[-1]
 
 
+def step_options() -> Iterable[str]:
+    """Return the names of all options of a step."""
+    return make_step.__kwdefaults__ or {}
+
+
 def check_options(options: Iterable[str], owner: str, otherwise: str = "") -> None:
     """Refuse options that no step has.
 
@@ -180,10 +184,10 @@ def check_options(options: Iterable[str], owner: str, otherwise: str = "") -> No
     Raises:
         TypeError: names the first unknown option, and the one that was meant.
     """
-    known = make_step.__kwdefaults__ or {}
+    known = step_options()
     for option in options:
         if option not in known:
-            close = _closest(option, known)
+            close = closest(option, known)
             hint = f"Did you mean {close!r}?" if close else otherwise
             message = f"{owner}() got an unexpected keyword argument {option!r}. {hint}"
             raise TypeError(message.rstrip())
@@ -272,7 +276,7 @@ def _ignored(
 def _refuse_ignored(
     function: Callable[..., object], name: str, parameters: list[str], read: set[str]
 ) -> NoReturn:
-    close = _closest(name, [*parameters, *read])
+    close = closest(name, [*parameters, *read])
     hint = f"Its arguments: {', '.join(parameters) or 'none'}."
     if close:
         hint = f"Did you mean {close!r}?"
@@ -282,7 +286,8 @@ def _refuse_ignored(
     )
 
 
-def _closest(name: str, known: Iterable[str]) -> str | None:
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return the one of the known names that was probably meant."""
     import difflib
 
     found = difflib.get_close_matches(name, known, n=1)

@@ -94,6 +94,10 @@ class Batch:
         # A copy that shares the values: what is done to the frame or the list
         # afterwards is not done to the run.
         self.source = _snapshot(source, self.library)
+        if not isinstance(key, str | list | tuple | None):
+            raise UsageError(
+                f"key= takes the name of a column, or a list of names, not {type(key).__name__}."
+            )
         self.key = (key,) if isinstance(key, str) else tuple(key or ())
         self.values = values
         self.labels = _labels(source, self.library) if not self.key else None

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from nbflow._core.fields import fields_of
+from nbflow._key.warning import warn
 from nbflow.errors import NbflowWarning
 
 if TYPE_CHECKING:
@@ -96,12 +96,11 @@ def of_arrow(name: str, values: list[object]) -> pa.Array:
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
         pass
     kinds = sorted({type(value).__name__ for value in values if value is not MISSING})
-    warnings.warn(
+    warn(
         f"Arrow has no type that holds every value of {name!r} (here {', '.join(kinds)}),"
         " so the column has their repr() as text. Return values of one type, or send a"
         " list, pandas or polars, which keep them as they are.",
         NbflowWarning,
-        stacklevel=2,
     )
     return pa.array([None if value is MISSING else repr(value) for value in values])
 

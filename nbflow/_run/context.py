@@ -38,6 +38,8 @@ class RunContext:
         #: Every call that costs has to fit into each of them.
         self.budgets = (*own, *runner.budgets)
         self.cancelled = threading.Event()
+        #: Set when nobody is at work any more.
+        self.ended = threading.Event()
         #: Set once by Ctrl-C or the end of the process: what does not run any more is
         #: noted as interrupted, not as cancelled.
         self.is_interrupted = False

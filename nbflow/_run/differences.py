@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     #: The values of some records in one flow: ``values(flow, records)``.
     Values = Callable[[int, list[int]], list[object]]
 
+#: Stands for a value that is not in the store any more.
+GONE = object()
+
 COLUMNS = ("record", "flow", "field", "before", "after")
 
 
@@ -94,7 +97,7 @@ def changes(
             now = after.item(new, flow)
             if (then in DONE) != (now in DONE):
                 yield Change(key, name, "status", str(then), str(now))
-            if key in found:
+            if not any(value is GONE for value in found.get(key, [GONE])):
                 yield from _fields(key, name, *found[key])
     for key in pairs.first:
         yield Change(key, "", "record", before=True, after=False)

@@ -74,7 +74,6 @@ class Execution:
         self._intake = Intake(self._context, batch, self._start)
         self._records = Records(self._context, self._codes, loop, self._leave)
         self._watch = Watch(watcher, self._context.say, is_begun=is_shown)
-        self._ended = threading.Event()
         #: The process ends: the run is to end as by Ctrl-C.
         self._exits = False
 
@@ -117,7 +116,7 @@ class Execution:
     @property
     def has_ended(self) -> bool:
         """Returns whether nobody is at work any more."""
-        return self._ended.is_set()
+        return self._context.ended.is_set()
 
     @property
     def is_cancelled(self) -> bool:
@@ -160,11 +159,11 @@ class Execution:
     def interrupt(self) -> None:
         """End as by Ctrl-C, asked from another thread; returns when everything is accounted for."""
         self._exits = True
-        self._ended.wait(2 * GRACE)
+        self._context.ended.wait(2 * GRACE)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the run has ended; returns whether it has."""
-        return self._ended.wait(timeout)
+        return self._context.ended.wait(timeout)
 
     def run(self) -> None:
         """Read the batch and see every record through, in this thread.
@@ -280,7 +279,7 @@ class Execution:
             self.notes.close()
         finally:
             self._codes.end()
-            self._ended.set()
+            self._context.ended.set()
 
     def _closed(self) -> Closed:
         state, verdict = self.state, self.state.verdict

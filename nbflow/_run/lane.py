@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._call import keys
 from nbflow._call.runner import Call
+from nbflow._core.signature import signature_of
+from nbflow._core.step import closest, step_options
 from nbflow._key.call import inputs_of
 from nbflow._run.batch import copy_of
 
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from nbflow._core.step import AnyStep
     from nbflow._key.call import Input
     from nbflow._run.batch import Row
+
+
+#: What `Step.map` takes for itself.
+_OPTIONS = ("wait", "max_in_flight", "budget")
 
 
 class FlowLane:
@@ -92,6 +98,24 @@ class StepLane:
         # that its author sees.
         self._before, self._after = args[: len(step.bound)], args[len(step.bound) :]
         self._all, self._kwargs = args, kwargs
+        self._check_arguments()
+
+    def _check_arguments(self) -> None:
+        """Refuse, before anything runs, what the step cannot be called with."""
+        try:
+            signature = signature_of(self._step.__wrapped__)
+        except ValueError:  # a function written in C that does not tell
+            return
+        try:
+            signature.bind(*self._args(None), **self._kwargs)
+        except TypeError as error:
+            options = [
+                name for name in self._kwargs if name not in signature.parameters
+            ]
+            raise TypeError(
+                f"{self.name}.map(...) calls {self.name}{signature} with each item:"
+                f" {error}.{_hint(options)}"
+            ) from None
 
     def again(self, step: AnyStep | None) -> StepLane:
         """The same map, by the step as it is defined now."""
@@ -144,6 +168,17 @@ class StepLane:
             gate=self._gate,
             place=place,
         )
+
+
+def _hint(unknown: Iterable[str]) -> str:
+    """Where an option belongs that no argument of the step is called like."""
+    for option in unknown:
+        if option in step_options():
+            return f" {option}= is an option of the step: @nf.step({option}=...)."
+        close = closest(option, _OPTIONS)
+        if close:
+            return f" Did you mean {close}=?"
+    return ""
 
 
 def _models(steps: Iterable[AnyStep]) -> set[str]:

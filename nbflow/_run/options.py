@@ -18,6 +18,7 @@ class RunOptions:
         only: the (record, flow) pairs that run, by number; `None`: all.
         force: run records although their results are saved.
         from_step: the step from which on saved results do not count.
+        around: steps that call it inside: theirs do not count either.
         budget: what the calls of the run may cost together.
     """
 
@@ -25,4 +26,5 @@ class RunOptions:
     only: frozenset[tuple[int, int]] | None = None
     force: bool = False
     from_step: str | None = None
+    around: frozenset[str] = frozenset()
     budget: Budget | None = None

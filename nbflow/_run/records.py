@@ -120,15 +120,18 @@ class Records:
         context = self._context
         return Place(
             record=number,
+            content=row.record,
             record_key=row.key,
             flow=flow,
             flow_name=context.lanes[flow].name,
             note=context.notes.add,
             cancelled=context.cancelled,
+            ended=context.ended,
             run=context.run,
             identify=self._codes.identify,
             runner=context.runner,
             forced_from=context.options.from_step,
+            around=context.options.around,
             forced=context.options.force,
             budgets=context.budgets,
         )
@@ -200,7 +203,7 @@ class Records:
             else:
                 timed_out = isinstance(cause, StepTimeoutError)
                 state = State.TIMED_OUT if timed_out else State.FAILED
-                failed = failure.of(outcome.error, None)
+                failed = failure.of(outcome.error, None, place.content)
                 attempts = tried or outcome.attempts
         elif state is State.COMPLETED and place.called and not place.attempts:
             # The flow ran through, and every step of it was remembered.

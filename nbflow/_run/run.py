@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, overload
 
@@ -13,6 +14,7 @@ from nbflow._core.table import WORDS, causes_of, failure_rows, short, table_of
 from nbflow._key.value import key_by
 from nbflow._run import differences, render, results
 from nbflow._run.batch import Batch, key_text
+from nbflow._run.called import start_at
 from nbflow._run.frame_types import Frame_co
 from nbflow._run.inspection import FlowView, Inspection
 from nbflow._run.options import RunOptions
@@ -86,6 +88,9 @@ _GUESSED = (
 
 class Home(Protocol):
     """What the assembling place does for a run."""
+
+    def lanes(self, run: Run, state: RunState) -> Sequence[Lane]:
+        """The flows of a run, as they are defined now."""
 
     def restart(
         self,
@@ -286,9 +291,10 @@ class Run(Generic[Frame_co]):
             record: of a remembered one, nothing.
 
             Where a record has no value the place is empty (``None``, ``NaN`` or null as
-            the library has it). A column has the type that holds all its values exactly;
-            where no type does, it holds Python objects. Arrow has no such column: it
-            gets their ``repr()``, with a warning.
+            the library has it), also where a value was forgotten since, which a warning
+            says. A column has the type that holds all its values exactly; where no type
+            does, it holds Python objects. Arrow has no such column: it gets their
+            ``repr()``, with a warning.
         """
         state = self.reader.state()
         if flow is not None and flow not in state.flows:
@@ -378,7 +384,8 @@ class Run(Generic[Frame_co]):
             run), after (``other``). The field is one of the output's, or the flow's
             name for an output without fields; ``status`` where a record is done in one
             run only; ``record`` where only one run has it. Values that are saved under
-            one key are not loaded.
+            one key are not loaded; one that was forgotten is not compared, which a
+            warning says.
         """
         frame: pd.DataFrame = results.frame_of(
             "pandas", differences.COLUMNS, self.differences(other)
@@ -387,8 +394,16 @@ class Run(Generic[Frame_co]):
 
     def differences(self, other: Run) -> Iterator[Change]:
         """What `compare` has in its rows, one after the other."""
+        if not isinstance(other, Run):
+            raise UsageError(
+                f"compare() takes another run, such as nf.open_run(id), not {other!r}."
+            )
         mine, theirs = self.reader.state(), other.reader.state()
-        values = partial(self.reader.values, mine), partial(other.reader.values, theirs)
+        gone = differences.GONE
+        values = (
+            partial(self.reader.values, mine, gone=gone),
+            partial(other.reader.values, theirs, gone=gone),
+        )
         return differences.changes(mine, theirs, values)
 
     def raise_for_failures(self) -> Self:
@@ -547,7 +562,7 @@ class Run(Generic[Frame_co]):
         Returns:
             This run; its ``results()`` then hold old and new values together.
         """
-        return self._again(self.unfinished(), wait=wait, budget=budget)
+        return self._again(self.unfinished(), RunOptions(), wait=wait, budget=budget)
 
     def unfinished(self) -> frozenset[tuple[int, int]]:
         """The (record, flow) pairs, by number, that failed, were cancelled or interrupted."""
@@ -566,7 +581,7 @@ class Run(Generic[Frame_co]):
 
         They are shown where the run is shown already.
         """
-        return self._again(only, wait=False, force=force, shown=False)
+        return self._again(only, RunOptions(force=force), wait=False, shown=False)
 
     def rerun(
         self,
@@ -591,23 +606,14 @@ class Run(Generic[Frame_co]):
         """
         state = self.reader.whole_state()
         chosen = self._chosen(state, where)
-        known = sorted({step for steps in state.steps for step in steps})
-        # A run in which everything was remembered does not know which flow calls which
-        # step.
-        flows = [
-            flow
-            for flow, steps in enumerate(state.steps)
-            if from_step is None or not known or from_step in steps
-        ]
-        if not flows:
-            raise UsageError(
-                f"from_step={from_step!r}: no such step in run {self.id}; it called"
-                f" {', '.join(known)}."
-            )
+        flows: Iterable[int] = range(len(state.flows))
+        options = RunOptions(force=True)
+        if from_step is not None:
+            lanes, store = self._home.lanes(self, state), self.engine.store
+            flows, around = start_at(from_step, state, lanes, chosen, store)
+            options = RunOptions(from_step=from_step, around=around)
         only = frozenset((record, flow) for flow in flows for record in chosen)
-        return self._again(
-            only, force=from_step is None, from_step=from_step, wait=wait, budget=budget
-        )
+        return self._again(only, options, wait=wait, budget=budget)
 
     def _chosen(self, state: RunState, where: Any) -> Iterable[int]:
         """Return the numbers of the records that ``where`` of `rerun` means."""
@@ -635,10 +641,9 @@ class Run(Generic[Frame_co]):
     def _again(
         self,
         only: frozenset[tuple[int, int]],
+        options: RunOptions,
         *,
         wait: bool,
-        force: bool = False,
-        from_step: str | None = None,
         shown: bool = True,
         budget: float | str | None = None,
     ) -> Self:
@@ -652,7 +657,7 @@ class Run(Generic[Frame_co]):
                 self,
                 state,
                 self.reader.batch(),
-                RunOptions(only=only, force=force, from_step=from_step),
+                replace(options, only=only),
                 wait=wait,
                 shown=shown,
                 budget=budget,

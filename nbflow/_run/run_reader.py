@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._call import lookup
 from nbflow._core.entry import DONE, Listed, RunState, Sent
+from nbflow._core.plural import several
 from nbflow._core.sheet import Sheet
+from nbflow._key.warning import warn
 from nbflow._run import decisions
 from nbflow._run.kept_batch import kept_batch, kept_row, kept_rows
 from nbflow._store import checkpoint
-from nbflow.errors import StoreError, UnknownRunError, UsageError
+from nbflow.errors import StoreWarning, UnknownRunError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from nbflow._run.execution import Execution
     from nbflow._run.runs import Runs
     from nbflow._store.checkpoint import Checkpoint
+
+#: Records whose values are gone that a remark names.
+_NAMED = 5
 
 
 class RunReader:
@@ -255,11 +260,18 @@ class RunReader:
 
     # What came out.
 
-    def values(self, state: RunState, flow: int, records: list[int]) -> list[object]:
+    def values(
+        self,
+        state: RunState,
+        flow: int,
+        records: list[int],
+        *,
+        gone: object = None,
+    ) -> list[object]:
         """Return the values of records, by number, in a flow; `None` where there is none.
 
-        Raises:
-            StoreError: a value is not in the store any more.
+        One that is not in the store any more, as it was forgotten or is damaged, is
+        ``gone``, with a warning and a remark.
         """
         keys = {
             record: state.checkpoint(record, flow)
@@ -270,7 +282,8 @@ class RunReader:
         saved = self.engine.store.get_many(wanted)
         execution = self.execution
         unsaved = execution.unsaved if execution is not None else {}
-        values = []
+        values: list[object] = []
+        missed: dict[int, None] = {}
         for record in records:
             key = keys.get(record)
             if (record, flow) in unsaved:
@@ -278,13 +291,12 @@ class RunReader:
             elif key is None:
                 values.append(None)
             elif key not in saved:
-                raise StoreError(
-                    f"The saved value of record {state.keys[record]!r} in flow"
-                    f" {state.flows[flow]!r} is not in the store any more; send the"
-                    " batch again to recompute it."
-                )
+                missed[record] = None
+                values.append(gone)
             else:
                 values.append(checkpoint.load(saved[key]).shown)
+        if missed:
+            _say_gone(state, flow, list(missed))
         return values
 
     def decided(self, state: RunState, batch: Batch | None) -> Decided:
@@ -300,3 +312,17 @@ class RunReader:
     def saved(self, key: str) -> Checkpoint | None:
         """Return the checkpoint under ``key``."""
         return lookup.saved(self.engine.store, key)
+
+
+def _say_gone(state: RunState, flow: int, records: list[int]) -> None:
+    """Say whose values are gone, in the run's table and as a warning."""
+    some = ", ".join(repr(state.keys[record]) for record in records[:_NAMED])
+    more = ", ..." if len(records) > _NAMED else ""
+    text = (
+        f"{several(len(records), 'saved value')} of flow {state.flows[flow]!r} cannot be"
+        f" had from the store any more, so their places are empty: {some}{more}. Send"
+        " the batch again to recompute what is missing."
+    )
+    if text not in state.remarks:
+        state.remarks.append(text)
+    warn(text, StoreWarning)

@@ -7,12 +7,12 @@ import importlib
 import os
 import threading
 import time
-import warnings
 from typing import TYPE_CHECKING
 from weakref import WeakSet, WeakValueDictionary
 
 from nbflow._call import keys
 from nbflow._core.entry import Coded, Opened, Resumed
+from nbflow._key.warning import warn
 from nbflow.errors import StoreError, StoreWarning, UsageError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def runs_of(
 def warn_unreadable(run: str, error: StoreError) -> None:
     """Say that a run is left out."""
     text = f"The ledger of run {run} cannot be read; it is left out. {error}"
-    warnings.warn(text, StoreWarning, stacklevel=2)
+    warn(text, StoreWarning)
 
 
 class Runs:

@@ -46,6 +46,11 @@ def prepare(folder: Path) -> bool:
         # Not in a folder that has other uses, whose files may belong in git.
         if writable and (made or folder.name == ".nbflow"):
             _hide_from_git(folder / ".gitignore")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StoreError(
+            f"No folder can be made at {folder} ({error.strerror}): name another one with"
+            " nf.use(...) or NBFLOW_STORE."
+        ) from error
     except OSError as error:
         raise refusal(error, "open the store", folder) from error
     return writable

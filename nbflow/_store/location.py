@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal
 
 from nbflow._key.log_text import log
 from nbflow._store.store import MemoryStore
-from nbflow.errors import StoreError
+from nbflow.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from nbflow._store.store import Store
 
-__all__ = ["find", "open_store"]
+__all__ = ["find", "make", "open_store"]
 
 _LOG = logging.getLogger("nbflow.store")
 
@@ -65,3 +65,18 @@ def open_store(
 
     log(_LOG, logging.INFO, "opens the store %s", url)
     return open_disk(Path(url).expanduser(), durability=durability)
+
+
+def make(url: str | Path) -> None:
+    """Make the folder of the store at ``url`` now, where the user names it, unless it is there.
+
+    Raises:
+        UsageError: nothing is named.
+        StoreError: it cannot be made or used.
+    """
+    if not str(url).strip():
+        raise UsageError('nf.use("") names no folder: nf.use(".nbflow"), for example.')
+    if str(url) != MemoryStore.url and os.name == "posix":
+        from nbflow._store.folder import prepare
+
+        prepare(Path(url).expanduser().resolve())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbflow.errors import UsageError
+from nbflow.notebook.execute import Stop, dies_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +38,7 @@ def serve(host: str, port: int, say: Callable[[str], None]) -> int:
         say: is called with the address to open, which holds the token.
 
     Returns:
-        The exit code of the server; 0 if it was interrupted.
+        The exit code of the server; 0 if it was interrupted (Ctrl-C, SIGTERM, SIGHUP).
 
     Raises:
         UsageError: Voila is not installed, the store is in the memory of this process,
@@ -68,13 +70,28 @@ def serve(host: str, port: int, say: Callable[[str], None]) -> int:
     command = _command(host, port, has_token=bool(token))
     query = f"?token={token}" if token else ""
     say(f"http://{host}:{port}/{query}")
-    with subprocess.Popen(command, env=environment) as server:  # noqa: S603  # this Python, and options of our own
-        try:
-            return server.wait()
-        except KeyboardInterrupt:
-            return 0
-        finally:
+    return _run(command, environment)
+
+
+def _run(command: list[str], environment: dict[str, str]) -> int:
+    """Run the server, which ends with this process, whatever ends that."""
+    stop = Stop()
+    with (
+        stop.on_signals(),
+        subprocess.Popen(  # noqa: S603  # this Python, and options of our own
+            command,
+            env=environment,
+            preexec_fn=dies_with_parent(signal.SIGTERM),  # noqa: PLW1509  # it calls the system alone
+        ) as server,
+    ):
+        stop.wake = server.terminate
+        if stop.asked:  # before there was one
             server.terminate()
+        try:
+            code = server.wait()
+        finally:  # in a thread, an interrupt is no signal
+            server.terminate()
+    return 0 if stop.asked else code
 
 
 def _check_port(host: str, port: int) -> None:

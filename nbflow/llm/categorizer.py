@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-import warnings
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -16,6 +15,7 @@ from nbflow._core.label import is_missing
 from nbflow._core.policy import seconds
 from nbflow._core.step import check_options
 from nbflow._core.usage import Usage
+from nbflow._key.warning import warn
 from nbflow._session import SESSION
 from nbflow.errors import NbflowWarning, NonRetriableError, UsageError
 from nbflow.llm import examples as known
@@ -290,7 +290,7 @@ class _OnLoop:
             return
         self._told[whom] = text
         if place is None:
-            warnings.warn(text, NbflowWarning, stacklevel=2)
+            warn(text, NbflowWarning)
         else:
             place.note(Remark(place.runner.clock.time(), text))
 

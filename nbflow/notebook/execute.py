@@ -232,7 +232,7 @@ class _KernelSession:
             await self.client.async_start_new_kernel(
                 cwd=str(self.folder),
                 env={**os.environ, **quiet, **self.environment},
-                preexec_fn=_dies_with_parent(),
+                preexec_fn=dies_with_parent(),
                 **streams,
             )
             await self.client.async_start_new_kernel_client()
@@ -428,11 +428,13 @@ def _say(cell: NotebookNode, why: str) -> None:
     cell.outputs.append(error)
 
 
-def _dies_with_parent() -> Callable[[], None] | None:
-    """Return what a child process runs before it becomes the kernel, so that it dies with this one.
+def dies_with_parent(
+    by: signal.Signals = signal.SIGKILL,
+) -> Callable[[], None] | None:
+    """Return what a child process runs before its program, so that it dies with this one.
 
-    On Linux the system kills it then. The kernel looks for its parent, too, but only once
-    a second, and not while a cell holds the interpreter.
+    On Linux the system sends it the signal then. A kernel looks for its parent, too, but
+    only once a second, and not while a cell holds the interpreter.
     """
     if sys.platform != "linux":
         return None
@@ -440,7 +442,7 @@ def _dies_with_parent() -> Callable[[], None] | None:
     parent = os.getpid()
 
     def prepare() -> None:
-        prctl(_PARENT_DIED, signal.SIGKILL)
+        prctl(_PARENT_DIED, by)
         # The parent may have died before that.
         if os.getppid() != parent:
             os._exit(1)

@@ -109,7 +109,7 @@ def test_a_failure_is_no_checkpoint_and_names_its_cause(nb):
     for _ in range(2):
         with pytest.raises(
             nf.StepError,
-            match=r"step 'fail' failed, tried 3 times: ValueError: not a label",
+            match=r"not a label\nstep 'fail' failed, tried 3 times",
         ) as caught:
             fail(1)
     assert isinstance(caught.value.__cause__, ValueError)
@@ -419,7 +419,7 @@ def test_a_users_own_timeout_error_is_kept(nb):
     def fail(x):
         raise TimeoutError("mine")
 
-    with pytest.raises(nf.StepError, match="TimeoutError: mine") as caught:
+    with pytest.raises(nf.StepError, match=r"^mine\n") as caught:
         fail(1)
     assert not isinstance(caught.value.__cause__, nf.StepTimeoutError)
 

@@ -569,14 +569,14 @@ def test_on_failure_is_told_of_each_record_that_failed_for_good(nb):
     @nf.flow(
         on=EVENT,
         on_failure=lambda record, error: told.append(
-            (record["n"], type(error), error.attempts)
+            (record["n"], type(error.__cause__), error.attempts)
         ),
     )
     def look(record):
         fail(record["n"])
 
     nb.send(EVENT, [{"n": 0}, {"n": 1}])
-    assert told == [(1, nf.StepError, 2)]
+    assert told == [(1, ValueError, 2)]
 
 
 def test_an_on_failure_that_raises_is_reported_and_harms_nothing(nb):

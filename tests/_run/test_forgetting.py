@@ -1,5 +1,10 @@
 """A result that is deleted is computed again, and so is what was built on it."""
 
+import pandas as pd
+import polars as pl
+import pytest
+
+import nbflow as nf
 from nbflow._call import lookup
 
 EVENT = "thread.created"
@@ -29,3 +34,40 @@ def test_all_of_a_step_can_be_forgotten(nb, cells):
     assert cells.categorize.explain("x").state == "would run"
     assert cells.shape.explain([1]).state == "cached"
     assert {head.name for _, head in lookup.every(nb.engine.store)} >= {"shape"}
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "records"])
+def test_a_forgotten_value_leaves_its_place_empty_and_says_so(nb, cells, library):
+    frames = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "records": list}
+    run = nb.send(EVENT, frames[library](records()), key="id")
+    whole = list(run.results("triage"))
+    cells.categorize.forget("text 1")
+    for held in (run, nf.open_run(run.id)):
+        with pytest.warns(
+            nf.StoreWarning, match="1 saved value of flow 'triage'.*'t-1'"
+        ):
+            frame = held.results()
+        with pytest.warns(nf.StoreWarning, match="Send the batch again"):
+            values = list(held.results("triage"))
+        assert [values[0], values[2]] == [whole[0], whole[2]]
+        assert pd.isna(values[1])
+        statuses = [row["triage.status"] for row in rows_of(frame)]
+        assert statuses == ["COMPLETED"] * 3
+        assert "cannot be had from the store any more" in repr(held)
+    assert list(nb.send(EVENT, records(), key="id").results("triage")) == whole
+
+
+def rows_of(frame):
+    if isinstance(frame, pd.DataFrame):
+        return frame.to_dict("records")
+    return frame.to_dicts() if isinstance(frame, pl.DataFrame) else frame
+
+
+def test_a_forgotten_value_is_not_compared(nb, cells):
+    before = nb.send(EVENT, records(), key="id")
+    cells.edit("Pick one", "Choose one")
+    after = nb.send(EVENT, records(), key="id")
+    changed = len(before.compare(after))
+    cells.categorize.forget("text 1")
+    with pytest.warns(nf.StoreWarning, match="'t-1'"):
+        assert len(before.compare(after)) == changed - 1

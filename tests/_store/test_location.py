@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+import nbflow as nf
+from nbflow._session import SESSION
 from nbflow._store.disk.disk_store import DiskStore
-from nbflow._store.location import find, open_store
+from nbflow._store.location import find, make, open_store
 from nbflow._store.store import MemoryStore
 
 
@@ -83,3 +85,24 @@ def test_a_store_is_opened_from_its_url(project):
     assert isinstance(store, DiskStore)
     assert store.url == str(project / ".nbflow")
     assert not (project / ".nbflow").exists()
+
+
+def test_a_store_that_cannot_be_is_refused_where_it_is_named(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    before = SESSION.runs
+    for place, said in {
+        file: "is a file",
+        file / "store": r"No folder can be made at .*name another one with nf\.use",
+        "/proc/nope": "No folder can be made",
+        "": "names no folder",
+    }.items():
+        with pytest.raises(nf.NbflowError, match=said):
+            nf.use(place)
+    assert SESSION.runs is before
+
+
+def test_the_folder_of_a_store_is_made_where_it_is_named(tmp_path):
+    make(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    make("memory:")

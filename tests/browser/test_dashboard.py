@@ -32,7 +32,7 @@ def store(tmp_path):
 @pytest.fixture
 def dashboard(store, tmp_path):
     """Starts a dashboard; answers the address that it printed."""
-    processes = []
+    processes = {}
 
     def dashboard(*options):
         command = [
@@ -54,7 +54,7 @@ def dashboard(store, tmp_path):
             process = subprocess.Popen(
                 command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
             )
-        processes.append(process)
+        processes[process] = signal.SIGINT  # Ctrl-C is how one ends it
         address = process.stdout.readline().split()[-1]
         deadline = time.monotonic() + 60
         while True:
@@ -71,10 +71,11 @@ def dashboard(store, tmp_path):
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
 
+    dashboard.processes = processes
     yield dashboard
-    for process in processes:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0  # Ctrl-C is how one ends it
+    for process, by in processes.items():
+        process.send_signal(by)
+        assert process.wait(20) == (-by if by == signal.SIGKILL else 0)
 
 
 def test_a_visitor_reads_the_history_and_a_run_and_can_change_nothing(
@@ -142,3 +143,26 @@ def test_without_voila_it_says_what_to_install(monkeypatch, store):
     monkeypatch.setattr(dashboard.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(nf.UsageError, match=r"pip install 'nbflow\[dashboard\]'"):
         dashboard.serve("127.0.0.1", 1, print)
+
+
+@pytest.mark.parametrize(
+    "by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
+)
+def test_the_server_ends_with_the_command_whatever_ends_it(dashboard, by):
+    if by == signal.SIGKILL and sys.platform != "linux":
+        pytest.skip("only Linux tells children that their parent was killed")
+    address = dashboard()
+    (process,) = dashboard.processes
+    dashboard.processes[process] = by
+    process.send_signal(by)
+    process.wait(20)
+    port = int(address.rsplit(":", 1)[1].split("/")[0])
+    deadline = time.monotonic() + 20
+    while is_served(port):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_served(port):
+    with socket.socket() as visitor:
+        return visitor.connect_ex(("127.0.0.1", port)) == 0

@@ -89,7 +89,7 @@ def test_without_a_key_it_is_said_how_to_give_one(nb, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(
         nf.StepError,
-        match=r"tried once: StopError: model='openai:gpt-4o-mini': .*OPENAI_API_KEY.*api_key=nf.secret",
+        match=r"model='openai:gpt-4o-mini': .*OPENAI_API_KEY.*api_key=nf.secret.*\n.*tried once",
     ):
         nf.llm.categorizer(["a", "b"], model="openai:gpt-4o-mini")(TEXT)
 
@@ -97,7 +97,7 @@ def test_without_a_key_it_is_said_how_to_give_one(nb, monkeypatch):
 def test_a_provider_whose_package_is_missing_says_which(nb):
     with pytest.raises(
         nf.StepError,
-        match=r"tried once: StopError: model='anthropic:claude'.*anthropic",
+        match=r"model='anthropic:claude'.*anthropic.*\n.*tried once",
     ):
         nf.llm.categorizer(["a", "b"], model="anthropic:claude", api_key="k")(TEXT)
 
@@ -255,7 +255,7 @@ def test_what_is_redacted_leaves_the_process_nowhere(nb, server, categorizer):
 
 def test_a_redaction_that_returns_nothing_fails_at_once(nb, server, categorizer):
     with pytest.raises(
-        nf.StepError, match="tried once: TypeError: redact= returned NoneType"
+        nf.StepError, match=r"redact= returned NoneType.*\n.*tried once"
     ):
         categorizer(redact=lambda text: None)(TEXT)
     assert server.requests == []
@@ -319,9 +319,7 @@ EMPTY = ["", " \n", "\ufeff", "\xa0\u200b", None, float("nan"), pd.NA]
 def test_an_empty_or_missing_text_costs_no_request_whether_there_is_a_label_for_it_or_not(
     nb, server, categorizer, text
 ):
-    with pytest.raises(
-        nf.StepError, match="tried once: NonRetriableError: the text is empty"
-    ):
+    with pytest.raises(nf.StepError, match=r"the text is empty.*\n.*tried once"):
         categorizer()(text)
     assert server.requests == []
     assert categorizer(unknown="unclear")(text) == Category(
@@ -393,7 +391,7 @@ def test_a_function_of_the_text_is_a_model(nb, form, is_async):
     ],
 )
 def test_a_function_cannot_make_up_a_label_either(nb, given, said):
-    with pytest.raises(nf.StepError, match=f"tried 2 times: AnswerError.*{said}"):
+    with pytest.raises(nf.llm.AnswerError, match=f"{said}.*\n.*tried 2 times"):
         nf.llm.categorizer(["billing", "bug"], model=lambda text: given, retries=1)(
             TEXT
         )
@@ -419,7 +417,7 @@ def test_timeout_holds_for_a_function_too():
     async def ask(text):
         await asyncio.sleep(600)
 
-    with pytest.raises(nf.StepError, match="tried once: StepTimeoutError"):
+    with pytest.raises(nf.StepTimeoutError, match="tried once"):
         nf.llm.categorizer(["billing", "bug"], model=ask, timeout=0.05, retries=0)(TEXT)
 
 
@@ -510,6 +508,6 @@ def test_an_object_that_is_no_model_is_told_what_it_lacks(nb):
             nf.llm.categorizer(["bug", "other"], model=model)
     with pytest.raises(
         nf.StepError,
-        match=r"tried once: TypeError: .* of house:named returned str; it has to return a nbflow\.llm\.Reply",
+        match=r"of house:named returned str; it has to return a nbflow\.llm\.Reply.*\n.*tried once",
     ):
         nf.llm.categorizer(["bug", "other"], model=Named())(TEXT)

@@ -220,6 +220,6 @@ def test_a_flow_counts_what_its_categorizer_is_told(nb):
 def test_what_is_no_text_fails_at_once_and_says_so(nb):
     with pytest.raises(
         nf.StepError,
-        match="tried once: TypeError: a categorizer takes a text, not dict",
+        match=r"a categorizer takes a text, not dict.*\n.*tried once",
     ):
         topics()({"body": TEXT})
