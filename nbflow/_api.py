@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
@@ -474,9 +475,13 @@ def open_run(run: str | Path | None = None) -> Run:
         if not told:
             raise UnknownRunError(f"{run} was written by a job that made no run.")
         return SESSION.run_at(told[-1])
-    known = SESSION.engine.ledger.runs()
+    ledger = SESSION.engine.ledger
+    known = ledger.runs()
+    latest_noted = (name for name in reversed(known) if ledger.size(name))
     found = (
-        known[-1:] if run is None else [name for name in known if name.startswith(run)]
+        list(islice(latest_noted, 1))
+        if run is None
+        else [name for name in known if name.startswith(run)]
     )
     if len(found) != 1 and run not in found:
         latest = ", ".join(known[-3:][::-1])

@@ -9,6 +9,7 @@ sent.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import struct
@@ -382,6 +383,8 @@ class FileLedger:
                 frame = _LENGTH.pack(len(sealed)) + sealed
                 self._write_frame(path, frame, end)
             except OSError as error:
+                if path not in self._ends:
+                    _discard(path)
                 raise StoreError(
                     f"The ledger at {path} could not be written "
                     f"({error.strerror or error}); free space or check the folder's "
@@ -448,6 +451,17 @@ class FileLedger:
             raise StoreError(
                 f"The ledger at {path} could not be read: {error.strerror or error}."
             ) from error
+
+
+def _discard(path: Path) -> None:
+    """Remove a file that nothing could be written to, and its folder if that is empty.
+
+    A run of which nothing is known would be in every list of runs.
+    """
+    with contextlib.suppress(OSError):
+        if not path.stat().st_size:
+            path.unlink()
+        path.parent.rmdir()
 
 
 def _touch(path: Path) -> None:

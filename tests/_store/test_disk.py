@@ -1,5 +1,6 @@
 """DiskStore: damage is noticed and survived, refusals are named, and the folder is its user's alone."""
 
+import contextlib
 import hashlib
 import os
 import random
@@ -549,8 +550,45 @@ def test_a_full_disk_is_named_and_survived(path):
         store.close()
 
 
-@pytest.mark.parametrize("clean", [True, False])
-def test_a_read_only_store_is_read(clean):
+@pytest.mark.parametrize("log", [True, False], ids=["with a log", "closed"])
+def test_on_a_full_disk_a_new_process_reads_everything_and_goes_on_with_room(path, log):
+    """SQLite finds no place for its shared memory there, and its log may hold the latest."""
+    if log:
+        die_with(path, tidy=True)
+        database(path).with_name("cache.db-shm").unlink()
+    else:
+        with contextlib.closing(open_(path)) as store:
+            fill(store)
+    out = run(
+        """
+        limit = lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        everything = [key(i) for i in range(200)] + [key(("large", i)) for i in range(5)]
+        limit(100)
+        print(len(store.get_many(everything)), len(list(store.keys())))
+        print(store.get(key(3)) is not None, store.get(key("new")))
+        for data in (b"x" * 999, b"x" * 9999):
+            try: store.put(key("new"), data)
+            except StoreError: print("refused")
+        limit(resource.RLIM_INFINITY)
+        store.put(key(3), b"x" * 9999); store.put(key("new"), b"")
+        store.flush()
+        print(len(store.get(key(3))), store.get(key("new")), len(store.get_many(everything)))
+        store.close()
+        print(len(store.get(key(3))))
+        """,
+        path,
+    )
+    assert out.split() == [
+        *("205", "205", "True", "None", "refused", "refused"),
+        *("9999", "b''", "205", "9999"),
+    ]
+    assert len(list(open_(path).keys())) == 206
+
+
+@pytest.mark.parametrize(
+    ("clean", "shared"), [(True, False), (False, True), (False, False)]
+)
+def test_a_read_only_store_is_read(clean, shared):
     """Every result is seen, nothing is written, and a put says what to do."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ".nbflow"
@@ -562,6 +600,8 @@ def test_a_read_only_store_is_read(clean):
             die_with(path)
             die_with(path, tidy=True)
             fill(open_(path), {key("fresh"): b"x"})
+            if not shared:
+                database(path).with_name("cache.db-shm").unlink()
         for file in [Path(folder), path, *path.rglob("*")]:
             if os.geteuid() == 0:
                 os.chown(file, 65534, 65534)

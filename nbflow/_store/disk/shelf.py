@@ -56,6 +56,12 @@ _BULK = 500
 _LENGTHS = (8, 64, _BULK)
 #: Times that the folder of a value file is created again before giving up.
 _TRIES = 10
+#: How to read without shared memory, for which a read-only folder or a full disk has no
+#: place: without locks, SQLite keeps its index of the write-ahead log to itself.
+_ALONE, _NO_LOG = "mode=ro&vfs=unix-none", "mode=ro&immutable=1"
+#: Such readers of folders that can be written. This VFS really closes its descriptor,
+#: and POSIX would drop the locks that another connection of this process has by then.
+_LEFT_OPEN: list[sqlite3.Connection] = []
 
 T = TypeVar("T")
 Found = tuple[int, str | None, bytes | None]  # rowid, filename, value
@@ -93,6 +99,8 @@ class Shelf:
         self._table_turn = threading.Lock()
         self._reader: sqlite3.Connection | None = None
         self._reader_id: tuple[int, int] | None = None
+        #: Of a reader that shares no memory with writers: what it has seen.
+        self._marks_seen: list[tuple[int, int]] | None = None
         self._reading = threading.Lock()
 
     # --- reading
@@ -165,6 +173,8 @@ class Shelf:
             (last,) = rows[-1]
 
     def _find(self, key: str) -> Found | None:
+        if self._marks_seen is not None:
+            self._renew()
         rows = self._rows(ONE, (key,))
         if not rows and self._renew():
             rows = self._rows(ONE, (key,))
@@ -178,7 +188,8 @@ class Shelf:
             except sqlite3.DatabaseError as error:
                 if not is_damage(error):
                     raise refusal(error, "read", self._folder) from error
-                if repaired or not self._writable:
+                is_sound = self._writable and self._marks_seen is None
+                if repaired or not is_sound:
                     what = (
                         f"the database is damaged ({error}): what it holds is not seen"
                     )
@@ -219,19 +230,23 @@ class Shelf:
                 raise DamageError("it was deleted")
             try:
                 self._reader = self._connection("mode=ro")
-            except sqlite3.OperationalError:
-                if self._writable:
+            except sqlite3.OperationalError as error:
+                if self._table is not None or not _has_no_room(error):
                     raise
-                # A read-only folder has no place for SQLite's shared memory.
-                self._reader = self._connection("mode=ro&immutable=1")
-                if self._has_log():
-                    what = "the folder is read-only: the results saved last may not be seen"
-                    self._report(str(self._file), what)
+                # Before it reads: what changes meanwhile is looked at again.
+                self._marks_seen = self._marks()
+                mode = _ALONE if self._has_log() else _NO_LOG
+                self._reader = self._connection(mode, "EXCLUSIVE")
 
     def _has_log(self) -> bool:
         return self._wal.exists() and self._wal.stat().st_size > 0
 
-    def _connection(self, mode: str) -> sqlite3.Connection:
+    def _marks(self) -> list[tuple[int, int]]:
+        """What changes when somebody writes: time and size of database and log."""
+        files = (file for file in (self._file, self._wal) if file.exists())
+        return [(s.st_mtime_ns, s.st_size) for s in (file.stat() for file in files)]
+
+    def _connection(self, mode: str, locking: str = "NORMAL") -> sqlite3.Connection:
         uri = f"file:{quote(str(self._file.absolute()))}?{mode}"
         con = sqlite3.connect(
             uri,
@@ -243,6 +258,7 @@ class Shelf:
         try:
             con.text_factory = lambda text: text.decode(errors="replace")
             con.execute("PRAGMA mmap_size = 0")
+            con.execute(f"PRAGMA locking_mode = {locking}")
             con.execute(ONE, ("",)).fetchall()
         except BaseException:
             con.close()
@@ -250,17 +266,23 @@ class Shelf:
         return con
 
     def _renew(self) -> bool:
-        """Close a database that a salvage has replaced; returns whether there was one.
+        """Close a database that is not the one in its place; returns whether there was one.
 
-        The salvage may be ours or that of another process.
+        A salvage has replaced it, ours or another process's, or what was read alone
+        has changed.
         """
-        if file_id(self._file_name) == self._reader_id:
+        if self._is_current():
             return False
         with self._reading:
             # Unless another thread has just opened the new one.
-            if file_id(self._file_name) != self._reader_id:
+            if not self._is_current():
                 self._close_reader()
         return True
+
+    def _is_current(self) -> bool:
+        if file_id(self._file_name) != self._reader_id:
+            return False
+        return self._marks_seen is None or self._marks_seen == self._marks()
 
     # --- writing
 
@@ -375,8 +397,11 @@ class Shelf:
 
     def _close_reader(self) -> None:
         if self._reader is not None:
-            self._reader.close()
-        self._reader = self._reader_id = None
+            if self._writable and self._marks_seen is not None:
+                _LEFT_OPEN.append(self._reader)
+            else:
+                self._reader.close()
+        self._reader = self._reader_id = self._marks_seen = None
 
     def _write(self, work: Callable[[DiskcacheTable], T], *, alone: bool = False) -> T:
         """Run ``work`` on the table; a damaged database is repaired and used again."""
@@ -524,6 +549,17 @@ class Shelf:
 
     def _file_rows(self) -> list[ShelfRow]:
         return [row for _, row in salvage.value_files(self._folder) if row is not None]
+
+
+def _has_no_room(error: sqlite3.OperationalError) -> bool:
+    """Whether SQLite could not make its shared memory, or claims that the disk fails."""
+    no_room = (
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+    )
+    return not is_damage(error) and error.sqlite_errorcode & 0xFF in no_room
 
 
 def _create_file(path: Path) -> int:
