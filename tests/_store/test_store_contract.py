@@ -117,6 +117,32 @@ def test_a_second_put_replaces_the_first(store, sizes, tidy):
     assert list(store.keys()) == [key("a")]
 
 
+@pytest.mark.parametrize("tidy", [True, False])
+@pytest.mark.parametrize("known", ["looked up", "unknown", "another process's"])
+@pytest.mark.parametrize("sizes", [(3, 3), (3, 9999), (9999, 3), (9999, 9999)])
+def test_a_second_put_wins_although_the_clock_went_back(
+    path, monkeypatch, sizes, known, tidy
+):
+    """The stamps decide when the journal moves, or a process died, so they must not follow the clock."""
+    before, after = sizes
+    if known == "another process's":
+        output_of(f"store.put(key('a'), b'x' * {before})", path)
+    store = DiskStore(path)
+    if known != "another process's":
+        store.put(key("a"), b"x" * before)
+    if tidy:
+        store.flush()
+    if known == "looked up":
+        assert store.get(key("a"))
+    monkeypatch.setattr("time.time_ns", lambda: 1)
+    for data in (b"y" * after, b"z" * after):
+        store.put(key("a"), data)
+        assert store.get(key("a")) == data
+    store.close()
+    assert store.get(key("a")) == b"z" * after
+    store.close()
+
+
 def test_many_are_got_at_once(store):
     """Journal, rows and files in one answer; what is not there is not in it."""
     data = {key(i): bytes([i % 256]) * (i if i % 100 else 5000) for i in range(1300)}

@@ -50,6 +50,8 @@ _Parts: TypeAlias = "tuple[Journal, Shelf, KeyLocks | None]"
 #: processes read entry by entry.
 _ENTRIES = 8000
 _MEAN = 500  # bytes for each of them: a segment has at most 4 MB
+#: Keys that look-ups did not find, as long as nobody has put them: 2 MB.
+_MISSING = 20_000
 #: Warnings of one store. After that many the disk is plainly broken.
 _REPORTS = 50
 
@@ -84,6 +86,7 @@ class DiskStore:
         #: With connections of a parent process, which must never be closed here.
         self._leaked: list[Shelf] = []
         self._limit = _ENTRIES
+        self._missing: set[str] = set()
         self._parts: _Parts | None = None
         self._opening = threading.RLock()
         self._moving = threading.Lock()
@@ -183,24 +186,48 @@ class DiskStore:
     def _get(self, key: str) -> bytes | None:
         journal, shelf, _ = self._parts or self._opened()
         data = journal.get(key)
-        return shelf.get(key) if data is None else data
+        if data is None:
+            data = shelf.get(key)
+        if data is None:
+            self._note_missing((key,))
+        return data
 
     def _get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         journal, shelf, _ = self._parts or self._opened()
         data = journal.get_many(keys)
         rest = [key for key in keys if key not in data] if data else keys
         data.update(shelf.get_many(rest))
+        self._note_missing(key for key in rest if key not in data)
         return data
+
+    def _note_missing(self, keys: Iterable[str]) -> None:
+        if len(self._missing) > _MISSING:
+            self._missing.clear()
+        self._missing.update(keys)
+
+    def _replaced(self, key: str, journal: Journal, shelf: Shelf) -> int:
+        """The stamp of what a put of ``key`` replaces; 0 for nothing.
+
+        Most often nothing, as a look-up has just said, and then this costs nothing.
+        """
+        try:
+            self._missing.remove(key)
+        except KeyError:
+            # If the shelf refuses, the clock has to do, as between processes.
+            with contextlib.suppress(StoreError):
+                return max(journal.stamp(key), shelf.stamp(key))
+        return 0
 
     def _put(self, key: str, data: bytes) -> None:
         journal, shelf, _ = self._parts or self._opened()
+        over = self._replaced(key, journal, shelf)
         if len(data) + OVERHEAD > SMALL:
             # If we die midway, our segment shows that there is something to sweep.
             journal.begin()
-            shelf.place_file(key, self._seal.parts(key, data))
+            shelf.place_file(key, self._seal.parts(key, data, over=over))
             journal.bury(key)
             return
-        segment = journal.append(key, self._seal.seal(key, data))
+        segment = journal.append(key, self._seal.seal(key, data, over=over))
         if len(segment.index) >= self._limit or segment.end >= self._limit * _MEAN:
             self._move(journal, shelf)
 

@@ -39,6 +39,7 @@ __all__ = [
     "Parts",
     "is_damage",
     "open_row",
+    "stamp_at",
 ]
 
 _SETTINGS = {
@@ -266,6 +267,24 @@ def read_file(folder: Path, filename: str) -> Parts | None:
         if error.errno in _DAMAGED:
             return None
         raise  # too many open files, no right to read: that is not damage
+
+
+def stamp_at(folder: Path, filename: str | None, value: bytes | None) -> int:
+    """The stamp in a row's entry, whether that verifies or not; 0 if it has none.
+
+    Only the head of a file is read: it may be gigabytes.
+    """
+    if filename is None:
+        return stamp_of(value) if type(value) is bytes else 0
+    if not VALUE_FILE.fullmatch(filename):
+        return 0
+    try:
+        with os.fdopen(_open_value(folder / filename), "rb", buffering=0) as file:
+            return stamp_of(file.read(HEAD.size))
+    except OSError as error:
+        if error.errno in _DAMAGED:
+            return 0
+        raise
 
 
 def _open_value(path: Path) -> int:

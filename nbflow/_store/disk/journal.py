@@ -301,6 +301,14 @@ class Journal:
                 return data
         return None
 
+    def stamp(self, key: str) -> int:
+        """The latest stamp that segments have for ``key``; 0 if none has it."""
+        with self._watching:
+            self._refresh()
+        segments = (*self._own, *self._others)
+        found = (segment.read(key) for segment in segments)
+        return max((stamp_of(blob) for blob in found if blob), default=0)
+
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """The data of those ``keys`` that segments have."""
         with self._watching:

@@ -25,6 +25,7 @@ from nbflow._store.disk.diskcache_table import (
     DiskcacheTable,
     is_damage,
     open_row,
+    stamp_at,
 )
 from nbflow._store.disk.salvage import DATABASE, VALUE_FILE, ShelfRow
 from nbflow._store.folder import (
@@ -130,6 +131,14 @@ class Shelf:
             what = "an entry does not verify, or its file is gone"
             self._report(f"{self._file}:{key}", what)
         return data
+
+    def stamp(self, key: str) -> int:
+        """The stamp of the entry of ``key``; 0 if there is none."""
+        found = self._find(key)
+        if found is None:
+            return 0
+        _, filename, value = found
+        return stamp_at(self._folder, filename, value)
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The data of those ``keys`` that are there, one statement for each 500."""
