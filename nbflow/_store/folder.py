@@ -7,18 +7,15 @@ import errno
 import fcntl
 import os
 import stat
-import time
 from typing import TYPE_CHECKING
 
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = [
     "file_id",
-    "guard",
     "lock_file",
     "open_private",
     "prepare",
@@ -127,33 +124,6 @@ def lock_file(fd: int, *, alone: bool = True) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def guard(path: Path, *, alone: bool, timeout: float) -> Iterator[None]:
-    """Hold the store's guard.
-
-    Writers share it; whoever deletes, sweeps or salvages holds it alone. Each time it
-    is taken with a descriptor of its own, so that threads exclude each other as
-    processes do, and the kernel releases it whatever happens. Never take it twice on
-    one thread.
-    """
-    fd = open_private(path, os.O_RDWR | os.O_CREAT)
-    try:
-        deadline = time.monotonic() + timeout
-        pause = 0.001
-        while not lock_file(fd, alone=alone):
-            if time.monotonic() > deadline:
-                message = "locked by another process"
-                raise TimeoutError(errno.ETIMEDOUT, message, str(path))
-            time.sleep(pause)
-            pause = min(2 * pause, 0.05)
-        yield
-    finally:
-        # Closing is not enough: a child that another thread has forked meanwhile has
-        # the file open, too.
-        fcntl.flock(fd, fcntl.LOCK_UN)
-        os.close(fd)
-
-
 _FULL = (
     "The disk, or your quota of it, is full: free some space and run again; "
     "what was saved before is intact."
@@ -163,8 +133,8 @@ _READ_ONLY = (
     "that can."
 )
 _LOCKED = (
-    "Another process holds it: see whether one hangs (`fuser {where}/*`), end it and "
-    "run again."
+    "Another process holds it: one that is busy gives it back, so run again; one that "
+    "is stopped or hangs (`fuser -v {where}/*` names them) has to go on or to end."
 )
 _FAILED = (
     "The disk fails, or a limit on it is full: see to that and run again; "

@@ -20,6 +20,7 @@ import pytest
 
 from nbflow._store.disk.disk_store import DiskStore
 from nbflow._store.disk.diskcache_table import BytesDisk
+from nbflow._store.disk.guard import Guard
 from nbflow._store.seal import HEAD, Seal
 from nbflow.errors import StoreError, StoreWarning
 
@@ -510,6 +511,39 @@ def test_a_locked_database_holds_up_no_small_put(path, opened):
     store.close()
     assert len(list(store.keys())) == 2500 + 1 + len(ALL)
     assert len(list((home(path) / "shelf").glob("??/??/*.val"))) == 6
+
+
+def test_a_store_in_use_is_opened_without_waiting(path):
+    """By processes that are busy, or stopped in the midst of it; only what needs the database waits."""
+    die_with(path, tidy=True)
+    run("store.put(key('dead'), b'x'); os._exit(0)", path)
+    con = hold(path)
+    with Guard(home(path) / "guard", timeout=0).shared():
+        store = open_(path, timeout=0)
+        assert seen(store) == ALL
+        assert store.get(key("dead")) == b"x"
+        store.put(key("new"), b"x")
+        with pytest.raises(StoreError, match="Another process holds it"):
+            store.put(key("new"), b"x" * 9999)
+    con.execute("ROLLBACK")
+    con.close()
+    store.close()
+    assert len(list(store.keys())) == len(ALL) + 2
+    assert list((home(path) / "journal").iterdir()) == []
+    store.close()
+
+
+def test_who_cannot_look_for_damage_on_opening_does_so_later(path):
+    die_with(path, tidy=True)
+    log = database(path).with_name("cache.db-wal")
+    flip(log, 32 + 24 + 100)
+    store = open_(path)
+    with Guard(home(path) / "guard", timeout=0).shared():
+        store.get(key("other"))
+    with pytest.warns(StoreWarning, match="write-ahead log"):
+        store.flush()
+    assert seen(store).keys() >= SMALL.keys()
+    store.close()
 
 
 def test_a_full_disk_is_named_and_survived(path):

@@ -133,6 +133,7 @@ def leftovers(path, large):
         "journal",
         "locks",
         "shelf",
+        "turnstile",
     ]
 
 

@@ -7,41 +7,7 @@ import stat
 
 import pytest
 
-from nbflow._store.folder import guard, open_private, prepare, refusal
-
-
-def refuses(path, *, alone):
-    try:
-        with guard(path, alone=alone, timeout=0):
-            return False
-    except TimeoutError:
-        return True
-
-
-def test_many_share_the_guard_or_one_has_it_alone(tmp_path):
-    """The one who waits in vain is told so."""
-    path = tmp_path / "guard"
-    with guard(path, alone=False, timeout=0), guard(path, alone=False, timeout=0):
-        assert refuses(path, alone=True)
-    with guard(path, alone=True, timeout=0):
-        assert refuses(path, alone=False)
-    assert not refuses(path, alone=True)
-
-
-def test_a_child_forked_meanwhile_does_not_keep_the_guard(tmp_path):
-    """It inherits the open file, which would hold the lock as long as it lives."""
-    leash, holder = os.pipe()
-    with guard(tmp_path / "guard", alone=True, timeout=0):
-        pid = os.fork()
-        if pid == 0:
-            os.close(holder)
-            os.read(leash, 1)
-            os._exit(0)
-    with guard(tmp_path / "guard", alone=True, timeout=0):
-        pass
-    os.close(holder)
-    os.close(leash)
-    os.waitpid(pid, 0)
+from nbflow._store.folder import open_private, prepare, refusal
 
 
 def test_a_link_is_not_followed(tmp_path):
@@ -77,7 +43,7 @@ def coded(code):
         (OSError(errno.EIO, "said"), "disk fails"),
         (OSError(errno.EBADF, "said"), "restart the kernel"),
         (coded(sqlite3.SQLITE_FULL), "free some space"),
-        (coded(sqlite3.SQLITE_BUSY_SNAPSHOT), "fuser {where}"),
+        (coded(sqlite3.SQLITE_BUSY_SNAPSHOT), "fuser -v {where}"),
         (coded(sqlite3.SQLITE_READONLY_DIRECTORY), "NBFLOW_STORE"),
     ],
 )

@@ -12,6 +12,7 @@ journal, so an entry is always found, wherever it is at that moment.
     ├── .gitignore           *
     └── <fingerprint>/       of the secret: with another one nobody reads or tidies this
         ├── guard            shared by writers; taken alone to delete or salvage
+        ├── turnstile        held by who waits to be alone, so that writers let him
         ├── locks            a byte for each key being worked on
         ├── journal/*.log    the latest entries, by process
         └── shelf/           cache.db, ab/cd/*.val: a diskcache folder
@@ -37,7 +38,6 @@ from nbflow.errors import StoreError, StoreWarning
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from nbflow._store.disk.salvage import ShelfRow
     from nbflow._store.disk.shelf import Shelf
 
 __all__ = ["DiskStore", "open_disk"]
@@ -249,13 +249,13 @@ class DiskStore:
         finally:
             self._moving.release()
 
-    def _tidy(
-        self, journal: Journal, shelf: Shelf, suspects: Sequence[ShelfRow] = ()
-    ) -> None:
+    @staticmethod
+    def _tidy(journal: Journal, shelf: Shelf) -> None:
         """Move to the shelf first, and remove the file last.
 
         In between an entry is in both, never in neither.
         """
+        suspects = shelf.inspect()
         for segment in journal.rotate():
             shelf.place(segment.live)
             journal.retire(segment)
@@ -264,10 +264,10 @@ class DiskStore:
             shelf.place(segment.live)
         if suspects:
             shelf.recover([row for row in suspects if journal.get(row.key) is None])
-        if dead or shelf.untidy:
-            shelf.sweep()
-        for segment in dead:
-            segment.path.unlink(missing_ok=True)
+        if (dead or shelf.untidy) and shelf.sweep():
+            # Until then they show that there is something to sweep.
+            for segment in dead:
+                segment.path.unlink(missing_ok=True)
 
     # --- opening
 
@@ -308,12 +308,11 @@ class DiskStore:
             writable=self._writable,
             report=self._report,
         )
-        suspects = shelf.inspect()
         if self._writable:
             # If it cannot be done now, the logs of dead processes are read where they
             # are.
             with contextlib.suppress(StoreError, OSError), self._moving:
-                self._tidy(journal, shelf, suspects)
+                self._tidy(journal, shelf)
         return journal, shelf, locks
 
     def _explain_other_secrets(self, home: Path) -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from nbflow._store.disk.guard import Patience
+
 __all__ = [
     "ONE",
     "BytesDisk",
@@ -121,7 +123,7 @@ class DiskcacheTable(diskcache.Cache):  # type: ignore[misc]  # it has no types
     """
 
     def __init__(
-        self, folder: Path, seal: Seal, *, power: bool, timeout: float
+        self, folder: Path, seal: Seal, *, power: bool, patience: Patience
     ) -> None:
         self.file = folder / DATABASE
         self.folder = folder
@@ -135,30 +137,51 @@ class DiskcacheTable(diskcache.Cache):  # type: ignore[misc]  # it has no types
         # SQLite, which relies on them, would lose transactions.
         with contextlib.suppress(FileExistsError):
             os.close(open_private(self.file, os.O_RDWR | os.O_CREAT | os.O_EXCL))
-        # diskcache does not wait at all while it opens, and the database may be
-        # recovering.
-        self._patience = timeout
-        self._probe()
-        super().__init__(
-            str(folder),
-            timeout=timeout,
-            disk=BytesDisk,
-            sqlite_synchronous=self._synchronous,
-            **_SETTINGS,
-        )
+        self._patience = patience
+        if self._is_complete():
+            self._disk = BytesDisk(str(folder), min_file_size=SMALL)
+        else:
+            # diskcache does not wait at all while it opens, and spins for a minute.
+            self._begin(self._con)
+            self._con.execute("ROLLBACK")
+            super().__init__(
+                str(folder),
+                timeout=patience.seconds,
+                disk=BytesDisk,
+                sqlite_synchronous=self._synchronous,
+                **_SETTINGS,
+            )
         self.id = file_id(self.file)
 
-    def _probe(self) -> None:
-        """Wait for the database: diskcache's constructor spins for a minute, silently."""
-        self._con.execute("BEGIN IMMEDIATE")
-        self._con.execute("ROLLBACK")
+    def _is_complete(self) -> bool:
+        """Whether nothing is left to do for diskcache's constructor.
+
+        It writes forty settings, each in a transaction of its own: among busy writers
+        that is forty waits.
+        """
+        with contextlib.suppress(sqlite3.OperationalError):
+            found = dict(self._con.execute("SELECT key, value FROM Settings"))
+            return found.keys() >= diskcache.core.DEFAULT_SETTINGS.keys() and all(
+                found.get(name) == value for name, value in _SETTINGS.items()
+            )
+        return False
+
+    def _begin(self, con: sqlite3.Connection) -> None:
+        con.execute(f"PRAGMA busy_timeout = {int(1000 * self._patience.seconds)}")
+        try:
+            con.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            self._patience.learn(granted=not is_busy)
+            raise
+        self._patience.learn(granted=True)
 
     @property
     def _con(self) -> sqlite3.Connection:
         if self._only is None:
             self._only = con = sqlite3.connect(
                 self.file,
-                timeout=self._patience,
+                timeout=self._patience.seconds,
                 isolation_level=None,
                 check_same_thread=False,
             )
@@ -190,7 +213,7 @@ class DiskcacheTable(diskcache.Cache):  # type: ignore[misc]  # it has no types
         with self._turn:
             con = self._con
             try:
-                con.execute("BEGIN IMMEDIATE")
+                self._begin(con)
                 yield con
                 con.execute("COMMIT")
             except BaseException:

@@ -27,10 +27,10 @@ from nbflow._store.disk.diskcache_table import (
     open_row,
     stamp_at,
 )
+from nbflow._store.disk.guard import Guard, Patience
 from nbflow._store.disk.salvage import DATABASE, VALUE_FILE, ShelfRow
 from nbflow._store.folder import (
     file_id,
-    guard,
     open_private,
     private_folder,
     refusal,
@@ -57,6 +57,8 @@ _BULK = 500
 _LENGTHS = (8, 64, _BULK)
 #: Times that the folder of a value file is created again before giving up.
 _TRIES = 10
+#: Seconds to wait for others to be gone where that is not needed now.
+_NO_HURRY = 0.5
 #: How to read without shared memory, for which a read-only folder or a full disk has no
 #: place: without locks, SQLite keeps its index of the write-ahead log to itself.
 _ALONE, _NO_LOG = "mode=ro&vfs=unix-none", "mode=ro&immutable=1"
@@ -88,7 +90,8 @@ class Shelf:
         self._file = folder / DATABASE
         self._file_name = str(self._file)  # a stat by name is faster than by Path
         self._wal = folder / f"{DATABASE}-wal"
-        self._guard = guard_path
+        self._guard = Guard(guard_path, timeout)
+        self._patience = Patience(timeout)
         self._seal = seal
         self._power = power
         self._timeout = timeout
@@ -96,6 +99,8 @@ class Shelf:
         self._report = report
         #: Something could not be removed: sweep before the end.
         self.untidy = False
+        #: Nobody has looked yet for what an earlier process may have left.
+        self._inspected = False
         self._table: DiskcacheTable | None = None
         self._table_turn = threading.Lock()
         self._reader: sqlite3.Connection | None = None
@@ -230,7 +235,7 @@ class Shelf:
         # threads wait for each other.
         shared: AbstractContextManager[None] = contextlib.nullcontext()
         if self._writable:
-            shared = guard(self._guard, alone=False, timeout=self._timeout)
+            shared = self._guard.shared()
         with shared, self._reading:
             if self._reader is not None:
                 return
@@ -341,40 +346,50 @@ class Shelf:
 
         return self._write(work, alone=True)
 
-    def sweep(self) -> None:
-        """Remove files that no row refers to.
+    def sweep(self) -> bool:
+        """Remove files that no row refers to; returns whether nobody else was in the way.
 
-        A process died between file and row, or before its database was complete.
+        A process died between file and row, or before its database was complete. That
+        can wait for a moment at which nobody else is there.
         """
 
         def work(table: DiskcacheTable) -> None:
             self.untidy = False
             named = table.files()
-            files = salvage.value_files(self._folder)
-            self._remove(name for name, _ in files if name not in named)
+            files = salvage.value_names(self._folder)
+            self._remove(name for name in files if name not in named)
             for folder in self._folder.parent.glob("fresh-*"):
                 shutil.rmtree(folder, ignore_errors=True)
 
-        self._write(work, alone=True)
+        try:
+            self._write(work, alone=True, most=_NO_HURRY)
+        except TimeoutError:
+            return False
+        return True
 
     def inspect(self) -> list[ShelfRow]:
-        """On opening: finish a salvage that was interrupted.
+        """Finish a salvage that was interrupted, once after opening.
 
-        Returns what may have been lost, for `recover`.
+        Returns what may have been lost, for `recover`. Tries once to be alone: who uses
+        the shelf has looked when it was opened, or whoever was alone before.
         """
+        if self._inspected:
+            return []
         aside = self._folder / "salvage"
-        if not self._writable or not (aside.exists() or self._has_log()):
+        if not (aside.exists() or self._has_log()):
+            self._inspected = True
             return []
         try:
-            with guard(self._guard, alone=True, timeout=self._timeout):
+            with self._guard.alone(0):
+                self._inspected = True
                 if not self._file.exists():
                     return []  # the first read repairs it
                 if aside.exists():
                     salvage.settle(self._folder)
                 rows = salvage.unseen(self._file, self._seal)
                 return [] if rows is None else [*rows, *self._file_rows()]
-        except OSError as error:
-            raise refusal(error, "open the store", self._folder) from error
+        except TimeoutError:
+            return []  # later, or somebody else
 
     def recover(self, suspects: list[ShelfRow]) -> None:
         """Take in those of ``suspects`` that are nowhere else."""
@@ -412,12 +427,24 @@ class Shelf:
                 self._reader.close()
         self._reader = self._reader_id = self._marks_seen = None
 
-    def _write(self, work: Callable[[DiskcacheTable], T], *, alone: bool = False) -> T:
-        """Run ``work`` on the table; a damaged database is repaired and used again."""
+    def _write(
+        self,
+        work: Callable[[DiskcacheTable], T],
+        *,
+        alone: bool = False,
+        most: float | None = None,
+    ) -> T:
+        """Run ``work`` on the table; a damaged database is repaired and used again.
+
+        Args:
+            work: what to do.
+            alone: whether nobody else may use the shelf meanwhile.
+            most: the longest to wait for that, in seconds.
+        """
         for repaired in (False, True):
             seen = None
             try:
-                with guard(self._guard, alone=alone, timeout=self._timeout):
+                with self._guard.alone(most) if alone else self._guard.shared():
                     # Nobody replaces it while we hold the guard.
                     seen = file_id(self._file)
                     return work(self._opened(seen))
@@ -428,6 +455,8 @@ class Shelf:
             except FileNotFoundError:
                 raise  # somebody removed the folder: the store starts over
             except OSError as error:
+                if most is not None and isinstance(error, TimeoutError):
+                    raise
                 raise refusal(error, "save results", self._folder) from error
             self._repair(seen, why)
         raise AssertionError("unreachable")
@@ -473,7 +502,7 @@ class Shelf:
                 folder,
                 self._seal,
                 power=self._power,
-                timeout=self._timeout,
+                patience=self._patience,
             )
         except (TypeError, ValueError, AttributeError, KeyError) as error:
             # diskcache takes its settings from the table, whatever they are.
@@ -531,7 +560,7 @@ class Shelf:
         If several notice the damage, one of them repairs it.
         """
         try:
-            with guard(self._guard, alone=True, timeout=self._timeout):
+            with self._guard.alone():
                 self.close()
                 if file_id(self._file) != seen:
                     return
