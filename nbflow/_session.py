@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +17,7 @@ from nbflow._core.entry import Opened, Resumed, RunState
 from nbflow._core.flow import Listeners
 from nbflow._core.sheet import Sheet
 from nbflow._core.usage import dollars
+from nbflow._key import fork
 from nbflow._run.chronicle import Chronicle
 from nbflow._run.execution import Execution
 from nbflow._run.lane import FlowLane, StepLane
@@ -55,7 +55,7 @@ class Session:
         #: What all calls of a headless job may cost together.
         job = job_link.budget()
         self._budgets = () if job is None else (Budget(job, job_link.tell_refusal),)
-        self._mutex = threading.Lock()
+        self._mutex = fork.free_lock()
 
     @property
     def engine(self) -> Engine:

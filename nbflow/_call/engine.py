@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from nbflow._call.limits import Gate, Gates
 from nbflow._call.runner import Call, Runner, value_of
 from nbflow._call.scope import SCOPE
 from nbflow._call.workers import Loop, Workers
+from nbflow._key import fork
 from nbflow._key.call import Binder, inputs_of
 from nbflow._store.decisions import Decisions
 from nbflow.errors import NbflowWarning, UsageError
@@ -70,7 +70,7 @@ class Engine:
         #: Functions that stand for steps in tests, by the step's name.
         self.stubs: dict[str, Callable[..., Any]] = {}
         self._reported: set[str] = set()
-        self._mutex = threading.Lock()
+        self._mutex = fork.free_lock()
 
     def close(self) -> None:
         """Let go of the store."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from nbflow._core.policy import Window
+from nbflow._key import fork
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
 
     from nbflow._call.clock import Clock
@@ -22,7 +23,7 @@ class Pace:
 
     def __init__(self, window: Window) -> None:
         self._window = window
-        self._mutex = threading.Lock()
+        self._mutex = fork.free_lock()
         #: Nothing to wait for: no throttle, and no pause so far.
         self.idle = window.starts is None
 
@@ -54,9 +55,16 @@ class Gate:
 
     def __init__(self, places: int | None, pace: Pace) -> None:
         self.pace = pace
-        self._free = places
+        self._places = self._free = places
         self._queue: deque[Future[None]] = deque()
-        self._mutex = threading.Lock()
+        self._mutex = fork.free_lock()
+        if places is not None:
+            fork.watch(self)
+
+    def after_fork(self) -> None:
+        """In a forked child nobody gives back the places that the parent's calls have."""
+        self._free = self._places
+        self._queue.clear()
 
     def _take(self) -> Future[None] | None:
         if self._free is None:
@@ -129,7 +137,7 @@ class Gates:
 
     def __init__(self) -> None:
         self._paces: WeakKeyDictionary[Throttle, Pace] = WeakKeyDictionary()
-        self._mutex = threading.Lock()
+        self._mutex = fork.free_lock()
 
     def gate(self, policy: Policy) -> Gate:
         """A new gate with the policy's places and its throttle's pace."""

@@ -35,7 +35,7 @@ from nbflow._core.lifecycle import (
     Wait,
     life_of_call,
 )
-from nbflow._key import mutation
+from nbflow._key import fork, mutation
 from nbflow._key.log_text import log
 from nbflow._store import checkpoint
 from nbflow.errors import (
@@ -209,6 +209,7 @@ class Runner:
         self.budgets: Sequence[Budget] = ()
         self._flights: dict[str, Flight] = {}
         self._mutex = threading.Lock()
+        fork.watch(self)
         #: What performs each kind of command; `_awaited` has the twins of those that wait.
         self._inline: dict[type[Command], Callable[[Call, Any], object]] = {
             Lookup: self._lookup,
@@ -224,6 +225,11 @@ class Runner:
             Attempt: self._aattempt,
             Wait: self._await,
         }
+
+    def after_fork(self) -> None:
+        """In a forked child nobody sees the parent's calls through."""
+        self._flights = {}
+        self._mutex = threading.Lock()
 
     def perform(self, call: Call, *, force: bool = False) -> Outcome:
         """See ``call`` through in this thread."""
@@ -350,6 +356,12 @@ class Runner:
 
     def _board(self, call: Call) -> Future[Outcome | None] | None:
         """``None``: the key is ours in this process. Otherwise what to wait for."""
+        # Also in a process that the call has forked, which would wait for the parent.
+        if call.is_inside(call.key):
+            raise RecursionError(
+                f"{call.name!r} calls itself with the same arguments, directly or"
+                " through other steps."
+            )
         with self._mutex:
             flight = self._flights.get(call.key)
             if flight is None:
@@ -357,17 +369,12 @@ class Runner:
                 return None
             if flight.landing is None:
                 flight.landing = Future()
-        if call.is_inside(call.key):
-            raise RecursionError(
-                f"{call.name!r} calls itself with the same arguments, directly or"
-                " through other steps."
-            )
-        return flight.landing
+            return flight.landing
 
     def _land(self, key: str, outcome: Outcome | None) -> None:
         with self._mutex:
-            flight = self._flights.pop(key)
-        if flight.landing is not None:
+            flight = self._flights.pop(key, None)  # a forked child has none of ours
+        if flight is not None and flight.landing is not None:
             flight.landing.set_result(outcome)
 
     def _shared(self, call: Call, theirs: Outcome | None) -> Outcome | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -178,3 +179,13 @@ class Scope:
 
 
 SCOPE: ContextVar[Scope | None] = ContextVar("nbflow_scope", default=None)
+
+
+def _leave_the_run() -> None:
+    """Calls of a forked child are in no run: nobody there writes its notes or stops it."""
+    for scope in SCOPE.get() or ():
+        scope.place = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_the_run)

@@ -16,11 +16,11 @@ import importlib
 import json
 import os
 import re
-import threading
 import warnings
 from typing import TYPE_CHECKING, Any, Self, final
 from urllib.parse import quote, quote_plus
 
+from nbflow._key import fork
 from nbflow.errors import NbflowWarning, UsageError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Known:
     """
 
     def __init__(self) -> None:
-        self._mutex = threading.Lock()
+        self._mutex = fork.free_lock()
         self.clear()
 
     def clear(self) -> None:

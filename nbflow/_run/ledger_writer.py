@@ -7,6 +7,7 @@ import warnings
 from collections import deque
 from typing import TYPE_CHECKING
 
+from nbflow._key import fork
 from nbflow._key.secret import KNOWN
 from nbflow._run.log import log
 from nbflow.errors import NbflowWarning, StoreError, StoreWarning
@@ -34,7 +35,7 @@ class LedgerWriter:
         #: Entries that are noted and not logged yet.
         self._unlogged: deque[Entry] = deque()
         #: A reader of `state` holds this, so that counts and items agree.
-        self.mutex = threading.Lock()
+        self.mutex = fork.free_lock()
         self._ended = threading.Event()
         self._lost = False
         #: Add an entry; safe from any thread, costs next to nothing.

@@ -13,7 +13,6 @@ import contextlib
 import itertools
 import os
 import struct
-import threading
 import warnings
 from array import array
 from collections import OrderedDict, defaultdict
@@ -38,6 +37,7 @@ from nbflow._core.entry import (
 )
 from nbflow._core.lifecycle import State
 from nbflow._core.usage import Usage
+from nbflow._key import fork
 from nbflow._store.folder import prepare, private_folder, sync_folder
 from nbflow.errors import StoreError, StoreWarning
 
@@ -204,7 +204,7 @@ class Spans:
     def __init__(self) -> None:
         self.end = 0
         self._blocks = array("q")
-        self._mutex = threading.Lock()
+        self._mutex = fork.free_lock()
 
     def note(self, start: int, end: int, records: Sequence[int]) -> None:
         """Note that the block from ``start`` to ``end`` is about ``records``.
@@ -233,7 +233,7 @@ class FileLedger:
         self._folder = folder
         self._seal = seal
         self._sync = sync
-        self._mutex = threading.Lock()
+        self._mutex = fork.free_lock()
         self._ends: dict[Path, int] = {}
         #: Of the runs that were read or written last.
         self._spans: OrderedDict[str, Spans] = OrderedDict()

@@ -52,6 +52,12 @@ _ENTRIES = 8000
 _MEAN = 500  # bytes for each of them: a segment has at most 4 MB
 #: Keys that look-ups did not find, as long as nobody has put them: 2 MB.
 _MISSING = 20_000
+#: Seconds that a fork waits for what is being read or written.
+_REST = 5.0
+_TORN = (
+    "This process was forked while its parent waited for the store, so it cannot use "
+    'it. Start it another way: multiprocessing.get_context("spawn"), or "forkserver".'
+)
 #: Warnings of one store. After that many the disk is plainly broken.
 _REPORTS = 50
 
@@ -83,7 +89,7 @@ class DiskStore:
         self._power = durability == "power"
         self._timeout = timeout
         self._reported: set[str] = set()
-        #: With connections of a parent process, which must never be closed here.
+        #: Of a parent process, possibly with connections that must not be closed here.
         self._leaked: list[Shelf] = []
         self._limit = _ENTRIES
         self._missing: set[str] = set()
@@ -91,6 +97,9 @@ class DiskStore:
         self._opening = threading.RLock()
         self._moving = threading.Lock()
         self._writable = True
+        #: Whether the database was closed for a fork, and whether one came without that.
+        self._rests = False
+        self._is_torn = False
         _alive.add(self)
 
     # --- the Store protocol
@@ -273,6 +282,8 @@ class DiskStore:
 
     def _opened(self) -> _Parts:
         with self._opening:
+            if self._is_torn:
+                raise StoreError(_TORN)
             if self._parts is None:
                 try:
                     self._parts = self._open()
@@ -349,8 +360,27 @@ class DiskStore:
                 shelf.close()
             self._parts = None
 
+    def before_fork(self) -> None:
+        """Have the database closed, and nobody about to open it."""
+        self._rests = self._opening.acquire(timeout=_REST)
+        if self._rests and self._parts is not None:
+            _, shelf, _ = self._parts
+            self._rests = shelf.rest(_REST)
+            if not self._rests:
+                self._opening.release()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on as before."""
+        if not self._rests:
+            return
+        if self._parts is not None:
+            _, shelf, _ = self._parts
+            shelf.wake()
+        self._opening.release()
+
     def after_fork(self) -> None:
         """In a forked child: leave to the parent everything that is open."""
+        self._is_torn |= not self._rests
         self._opening = threading.RLock()
         self._moving = threading.Lock()
         if self._parts is not None:
@@ -373,6 +403,7 @@ class DiskStore:
 _alive: weakref.WeakSet[DiskStore] = weakref.WeakSet()
 _by_path: dict[tuple[Path, str], DiskStore] = {}
 _finding = threading.Lock()
+_forking = threading.Lock()
 
 
 def open_disk(path: str | Path, *, durability: Durability = "process") -> DiskStore:
@@ -398,12 +429,36 @@ def _close_all() -> None:
             warnings.warn(str(error), StoreWarning, stacklevel=1)
 
 
+_resting: list[DiskStore] = []
+
+
+def _before_fork() -> None:
+    # Two threads do not fork at once: the interpreter lock is given up in between.
+    _forking.acquire()
+    _resting.extend(_alive)
+    for store in _resting:
+        store.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for store in _resting:
+        store.after_fork_in_parent()
+    _resting.clear()
+    _forking.release()
+
+
 def _forked() -> None:
     global _finding  # noqa: PLW0603  # another thread of the parent may have held it
     _finding = threading.Lock()
     for store in list(_alive):
         store.after_fork()
+    _resting.clear()
+    _forking.release()
 
 
 atexit.register(_close_all)
-os.register_at_fork(after_in_child=_forked)
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_forked,
+)

@@ -193,6 +193,17 @@ class DiskcacheTable(diskcache.Cache):  # type: ignore[misc]  # it has no types
             con.execute("PRAGMA mmap_size = 0")
         return self._only
 
+    def rest(self, seconds: float) -> bool:
+        """Close the connection and have nobody open it again, until `wake`; whether it worked."""
+        if not self._turn.acquire(timeout=seconds):
+            return False
+        self._drop()
+        return True
+
+    def wake(self) -> None:
+        """The next one to write opens a connection again."""
+        self._turn.release()
+
     def close(self) -> None:
         """Close the connection; the last of all processes empties the write-ahead log."""
         with self._turn:

@@ -14,6 +14,7 @@ import secrets
 import shutil
 import sqlite3
 import threading
+import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import quote
@@ -102,12 +103,14 @@ class Shelf:
         #: Nobody has looked yet for what an earlier process may have left.
         self._inspected = False
         self._table: DiskcacheTable | None = None
-        self._table_turn = threading.Lock()
+        #: Who has connections of his own, beside table and reader, holds it meanwhile.
+        self._table_turn = threading.RLock()
         self._reader: sqlite3.Connection | None = None
         self._reader_id: tuple[int, int] | None = None
         #: Of a reader that shares no memory with writers: what it has seen.
         self._marks_seen: list[tuple[int, int]] | None = None
         self._reading = threading.Lock()
+        self._resting = contextlib.ExitStack()
 
     # --- reading
 
@@ -380,7 +383,7 @@ class Shelf:
             self._inspected = True
             return []
         try:
-            with self._guard.alone(0):
+            with self._guard.alone(0), self._table_turn:
                 self._inspected = True
                 if not self._file.exists():
                     return []  # the first read repairs it
@@ -409,6 +412,35 @@ class Shelf:
         # For a large entry check only the row: the file may be gigabytes.
         found = self._find(row.key) if row.filename else self.get(row.key)
         return found is None
+
+    def rest(self, seconds: float) -> bool:
+        """Before a fork: close the database and have nobody open it, until `wake`.
+
+        SQLite copied in the midst of a transaction has locks that nobody gives back in
+        the child; and a copied connection, even one that is not used, makes it believe
+        that it has locks of the file that only the parent has.
+
+        Returns whether that worked within so many seconds.
+        """
+        until = time.monotonic() + seconds
+        with contextlib.ExitStack() as resting:
+            if not self._table_turn.acquire(timeout=seconds):
+                return False
+            resting.callback(self._table_turn.release)
+            if self._table is not None:
+                if not self._table.rest(max(0.0, until - time.monotonic())):
+                    return False
+                resting.callback(self._table.wake)
+            if not self._reading.acquire(timeout=max(0.0, until - time.monotonic())):
+                return False
+            resting.callback(self._reading.release)
+            self._close_reader()
+            self._resting = resting.pop_all()
+        return True
+
+    def wake(self) -> None:
+        """After a fork, in the parent: whoever reads or writes opens it again."""
+        self._resting.close()
 
     def close(self) -> None:
         """Release files. The reader first: the last writer to close empties the log."""
@@ -447,7 +479,7 @@ class Shelf:
                 with self._guard.alone(most) if alone else self._guard.shared():
                     # Nobody replaces it while we hold the guard.
                     seen = file_id(self._file)
-                    return work(self._opened(seen))
+                    return work(self._opened())
             except sqlite3.DatabaseError as error:
                 if repaired or not self._can_repair(error):
                     raise refusal(error, "save results", self._folder) from error
@@ -468,17 +500,18 @@ class Shelf:
         code = getattr(error, "sqlite_errorcode", 0)
         return bool(code == sqlite3.SQLITE_READONLY) and os.access(self._file, os.W_OK)
 
-    def _opened(self, seen: tuple[int, int] | None) -> DiskcacheTable:
+    def _opened(self) -> DiskcacheTable:
         with self._table_turn:
             if self._table is not None:
-                if self._table.id == seen:
+                if self._table.id == file_id(self._file):
                     return self._table
                 self._table.close()
                 self._table = None
-            if seen is None:
-                if self._folder.exists():
-                    raise DamageError("it was deleted")
+            # In this order: the folder comes with its database, whoever makes it.
+            if not self._folder.exists():
                 self._create()
+            elif not self._file.exists():
+                raise DamageError("it was deleted")
             self._table = self._load(self._folder)
             return self._table
 
@@ -560,7 +593,7 @@ class Shelf:
         If several notice the damage, one of them repairs it.
         """
         try:
-            with self._guard.alone():
+            with self._guard.alone(), self._table_turn:
                 self.close()
                 if file_id(self._file) != seen:
                     return
