@@ -402,6 +402,7 @@ def use(
             a power cut as well, at the price of an fsync per commit.
 
     Raises:
+        UsageError: it is a URL, or the address of something else than a folder.
         StoreError: the folder cannot be used; the message says why.
     """
     SESSION.replace(SESSION.open(store, durability))

@@ -87,7 +87,7 @@ class Session:
             )
         from nbflow._store import location, seal
 
-        path = location.find() if place is None else Path(place).expanduser()
+        path = location.find() if place is None else location.folder_at(place)
         if str(path) == MemoryStore.url:
             engine = Engine(MemoryStore(), MemoryLedger(), Clock(), self.machinery)
         else:

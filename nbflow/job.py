@@ -336,7 +336,9 @@ def store_of(notebook: Path, named: Path | None) -> Path:
     Raises:
         UsageError: it would be in memory.
     """
-    store = named.expanduser() if named else location.find(notebook.resolve().parent)
+    store = (
+        location.folder_at(named) if named else location.find(notebook.resolve().parent)
+    )
     if str(store) == MemoryStore.url:
         raise UsageError(
             "A job needs a store on disk, or nothing is left of it: name a folder with "
