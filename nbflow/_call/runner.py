@@ -38,6 +38,7 @@ from nbflow._core.lifecycle import (
 from nbflow._key import fork, mutation
 from nbflow._key.log_text import log
 from nbflow._store import checkpoint
+from nbflow._store.store import LostError
 from nbflow.errors import (
     CodecError,
     RunCancelledError,
@@ -314,6 +315,8 @@ class Runner:
             self.store.put(call.key, data)
         except StoreError as error:
             self._unsaved(call, error)
+            if isinstance(error, LostError) and call.cancelled is not None:
+                call.cancelled.set()
             return False
         if call.policy.ttl is not None:
             own = self.clock.time() + call.policy.ttl
@@ -322,12 +325,19 @@ class Runner:
         return True
 
     def _unsaved(self, call: Call, error: StoreError) -> None:
-        no_bytes = isinstance(error, CodecError)
-        what = "Its value" if no_bytes else "The value is there, but it"
-        text = (
-            f"{call.name!r}: {what} could not be saved, so this call will run again"
-            f" next time. {error}"
-        )
+        fate = "The value is there, but it could not be saved"
+        if isinstance(error, CodecError):
+            fate = (
+                "Its value could not be saved, so this call will run again next time."
+            )
+        elif isinstance(error, LostError):
+            fate += ", as many before it. A run stops here: what it pays for is lost."
+        else:
+            fate += (
+                ". It is kept in memory and tried again; if that fails, this call will"
+                " run again next time."
+            )
+        text = f"{call.name!r}: {fate} {error}"
         if call.place is not None:
             call.place.note(Remark(self.clock.time(), text))
         warnings.warn(text, StoreWarning, stacklevel=2)

@@ -31,8 +31,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from nbflow._store.disk.journal import Journal
 from nbflow._store.disk.keylock import KeyLocks
+from nbflow._store.disk.refused import Refused
 from nbflow._store.folder import prepare, private_folder, refusal
 from nbflow._store.seal import OVERHEAD, SMALL, Seal, load_secret
+from nbflow._store.store import LostError
 from nbflow.errors import StoreError, StoreWarning
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ class DiskStore:
         self._leaked: list[Shelf] = []
         self._limit = _ENTRIES
         self._missing: set[str] = set()
+        self._refused = Refused()
         self._parts: _Parts | None = None
         self._opening = threading.RLock()
         self._moving = threading.Lock()
@@ -106,6 +109,8 @@ class DiskStore:
 
     def get(self, key: str) -> bytes | None:
         """The bytes put under ``key``, or ``None``."""
+        if self._refused and (data := self._refused.get(key)) is not None:
+            return data
         try:
             return self._get(key)
         except OSError as error:
@@ -114,12 +119,27 @@ class DiskStore:
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The bytes of those ``keys`` that are there, in bulk."""
         try:
-            return self._get_many(keys)
+            found = self._get_many(keys)
         except OSError as error:
-            return self._again(error, "read results", lambda: self._get_many(keys))
+            found = self._again(error, "read results", lambda: self._get_many(keys))
+        if self._refused:
+            refused = dict(self._refused)
+            found.update((key, refused[key]) for key in keys if key in refused)
+        return found
 
     def put(self, key: str, data: bytes) -> None:
         """Keep ``data``; once this returns, it survives ``kill -9``."""
+        try:
+            self._put_somehow(key, data)
+        except StoreError as error:
+            if self._refused.keep(key, data):
+                raise
+            raise LostError(str(error)) from error
+        if self._refused:
+            self._refused.drop([key])
+            self._refused.put_again(self._put_somehow)
+
+    def _put_somehow(self, key: str, data: bytes) -> None:
         try:
             self._put(key, data)
         except OSError as error:
@@ -131,6 +151,7 @@ class DiskStore:
         Returns the number of those that were there.
         """
         wanted = list(dict.fromkeys(keys))
+        self._refused.drop(wanted)
         journal, shelf, _ = self._opened()
         try:
             return shelf.forget(wanted, lambda: journal.delete(wanted))
@@ -143,7 +164,7 @@ class DiskStore:
         try:
             # The journal first: what moves to the shelf meanwhile is skipped there, not
             # missed.
-            fresh = journal.keys()
+            fresh = journal.keys() | self._refused.keys()
         except OSError as error:
             raise refusal(error, "read results", self._path) from error
         yield from fresh
@@ -169,6 +190,7 @@ class DiskStore:
         journal, shelf, _ = self._opened()
         if not self._writable:
             return
+        self._refused.put_again(self._put_somehow, at_once=True)
         try:
             with self._moving:
                 self._tidy(journal, shelf)
@@ -189,6 +211,11 @@ class DiskStore:
             # the next opening finds it.
             self._parts = None
             shelf.close()
+
+    @property
+    def unsaved(self) -> int:
+        """The number of values that were refused and are in memory."""
+        return len(self._refused)
 
     # --- the work
 
@@ -381,6 +408,7 @@ class DiskStore:
     def after_fork(self) -> None:
         """In a forked child: leave to the parent everything that is open."""
         self._is_torn |= not self._rests
+        self._refused = Refused()  # the parent tries again
         self._opening = threading.RLock()
         self._moving = threading.Lock()
         if self._parts is not None:
@@ -427,6 +455,11 @@ def _close_all() -> None:
         except StoreError as error:
             # Nothing is lost: whoever opens the store next finds the journal.
             warnings.warn(str(error), StoreWarning, stacklevel=1)
+        if store.unsaved:
+            text = (
+                f"{store.url}: {store.unsaved:,} values could not be saved to the end."
+            )
+            warnings.warn(text, StoreWarning, stacklevel=1)
 
 
 _resting: list[DiskStore] = []
