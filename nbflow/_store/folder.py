@@ -21,6 +21,7 @@ __all__ = [
     "prepare",
     "private_folder",
     "refusal",
+    "sync_file",
     "sync_folder",
 ]
 
@@ -105,11 +106,24 @@ def file_id(path: str | Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def sync_file(fd: int) -> None:
+    """Make what is in a file survive a power failure.
+
+    On macOS fsync leaves it in the drive's own memory, and there is no fdatasync.
+    """
+    whole = getattr(fcntl, "F_FULLFSYNC", None)
+    if whole is not None:
+        with contextlib.suppress(OSError):  # a file system that does not know it
+            fcntl.fcntl(fd, whole)
+            return
+    getattr(os, "fdatasync", os.fsync)(fd)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in ``folder`` survive a power failure."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        sync_file(fd)
     finally:
         os.close(fd)
 
@@ -127,6 +141,10 @@ def lock_file(fd: int, *, alone: bool = True) -> bool:
 _FULL = (
     "The disk, or your quota of it, is full: free some space and run again; "
     "what was saved before is intact."
+)
+_NO_INODES = (
+    "The disk has space, but no place for more files (`df -i {where}`): remove files "
+    "that are not needed and run again; what was saved before is intact."
 )
 _READ_ONLY = (
     "It cannot be written: change its permissions, or set NBFLOW_STORE to a folder "
@@ -171,6 +189,20 @@ def _by_sqlite(error: Exception) -> str:
     return remedies.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, _BUSY)
 
 
+def _what_is_full(where: Path) -> str | None:
+    """The remedy if the disk is full: SQLite says that it fails, or cannot be opened."""
+    while not where.exists() and where != where.parent:
+        where = where.parent
+    try:
+        disk = os.statvfs(where)
+    except OSError:
+        return None
+    if not disk.f_bavail:
+        return _FULL
+    # Some file systems have no fixed number of files, and say 0 of 0.
+    return _NO_INODES if disk.f_files and not disk.f_favail else None
+
+
 def refusal(error: Exception, doing: str, where: Path) -> StoreError:
     """The ``StoreError`` for what the system refused: what, where, and what to do."""
     if isinstance(error, OSError):
@@ -179,6 +211,10 @@ def refusal(error: Exception, doing: str, where: Path) -> StoreError:
     else:
         remedy = _by_sqlite(error)
         said = str(error)
+    # SQLite cannot open what it has no place for.
+    is_guess = remedy is _READ_ONLY and not isinstance(error, OSError)
+    if is_guess or remedy in (_FULL, _FAILED):
+        remedy = _what_is_full(where) or remedy
     return StoreError(
         f"Cannot {doing} in {where}: {said}. {remedy.format(where=where)}"
     )

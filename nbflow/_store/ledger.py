@@ -38,7 +38,7 @@ from nbflow._core.entry import (
 from nbflow._core.lifecycle import State
 from nbflow._core.usage import Usage
 from nbflow._key import fork
-from nbflow._store.folder import prepare, private_folder, sync_folder
+from nbflow._store.folder import prepare, private_folder, sync_file, sync_folder
 from nbflow.errors import StoreError, StoreWarning
 
 if TYPE_CHECKING:
@@ -398,7 +398,7 @@ class FileLedger:
         try:
             _write_all(file, frame, end)
             if self._sync:
-                os.fsync(file)
+                sync_file(file)
         except OSError:
             # The next block must not stand behind half of this one.
             os.ftruncate(file, end)

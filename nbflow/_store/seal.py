@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from blake3 import blake3
 
+from nbflow._store.folder import sync_file
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ def _make_secret(path: Path) -> None:
     try:
         os.fchmod(fd, 0o600)
         os.write(fd, secrets.token_bytes(_SECRET_BYTES))
-        os.fsync(fd)
+        sync_file(fd)
         os.link(fresh, path)
     except FileExistsError:
         pass

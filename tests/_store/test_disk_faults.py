@@ -132,6 +132,7 @@ def leftovers(path, large):
         "guard",
         "journal",
         "locks",
+        *(["locks.d"] if (home / "locks.d").exists() else []),
         "shelf",
         "turnstile",
     ]

@@ -1,12 +1,15 @@
 """Folder: who may write, one at a time, and what a refusal says."""
 
 import errno
+import fcntl
 import os
 import sqlite3
 import stat
+from types import SimpleNamespace
 
 import pytest
 
+from nbflow._store.disk.disk_store import DiskStore
 from nbflow._store.folder import open_private, prepare, refusal
 
 
@@ -52,3 +55,40 @@ def test_a_refusal_says_what_where_and_what_to_do(tmp_path, error, remedy):
     text = str(refusal(error, "save a result", tmp_path))
     assert text.startswith(f"Cannot save a result in {tmp_path}: said. ")
     assert remedy.format(where=tmp_path) in text
+
+
+@pytest.mark.parametrize(
+    ("space", "error", "remedy"),
+    [
+        ((0, 9, 9), OSError(errno.ENOSPC, "said"), "free some space"),
+        ((9, 9, 0), OSError(errno.ENOSPC, "said"), "no place for more files"),
+        ((9, 9, 0), coded(sqlite3.SQLITE_FULL), "no place for more files"),
+        ((9, 0, 0), OSError(errno.ENOSPC, "said"), "free some space"),
+        ((0, 9, 9), coded(sqlite3.SQLITE_IOERR), "free some space"),
+        ((0, 9, 9), coded(sqlite3.SQLITE_CANTOPEN), "free some space"),
+        ((9, 9, 9), coded(sqlite3.SQLITE_IOERR), "disk fails"),
+    ],
+)
+def test_a_refusal_tells_what_of_the_disk_is_full(
+    tmp_path, monkeypatch, space, error, remedy
+):
+    """A disk of many small files has space left; SQLite takes a full one for a failing one."""
+    free, some, left = space
+    disk = SimpleNamespace(f_bavail=free, f_files=some, f_favail=left)
+    monkeypatch.setattr(os, "statvfs", lambda path: disk)
+    assert remedy in str(refusal(error, "save a result", tmp_path / "not" / "there"))
+
+
+def test_syncing_reaches_the_platter_where_fsync_does_not(tmp_path, monkeypatch):
+    """macOS has no fdatasync, and its fsync ends in the drive's memory."""
+    asked = []
+    monkeypatch.delattr(os, "fdatasync", raising=False)
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", lambda fd, what: asked.append(what))
+    store = DiskStore(tmp_path / "store", secret=bytes(32), durability="power")
+    store.put("ab" * 20, b"x")
+    assert 51 in asked
+    monkeypatch.delattr(fcntl, "F_FULLFSYNC")
+    store.put("ab" * 20, b"y" * 9999)
+    store.close()
+    assert store.get("ab" * 20) == b"y" * 9999

@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -302,6 +303,36 @@ def test_a_lock_excludes_another_process_and_dies_with_it(disk, path):
         == "True False"
     )
     disk.unlock(key("b"))
+
+
+def test_thousands_of_keys_are_locked_each_for_itself(disk, path):
+    keys = [key(n) for n in range(2_000)]
+    assert all(map(disk.lock, keys))
+    granted = "print(sum(map(store.lock, map(key, range(1_000, 3_000)))))"
+    assert output_of(granted, path) == "1000"
+    for name in keys:
+        disk.unlock(name)
+    assert output_of(granted, path) == "2000"
+
+
+def test_a_run_is_locked_for_processes_of_earlier_versions_as_well(disk, path):
+    """They know one file; it has the first locks of a process, which are those of its runs."""
+    name = key("run")
+    earlier = f"""
+    import fcntl, glob
+    file = open(glob.glob(sys.argv[1] + "/*/locks")[0], "r+b")
+    try: fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, {int(name[:16], 16) >> 2})
+    except OSError: print("refused", flush=True)
+    else: print("granted", flush=True); input()
+    """
+    assert disk.lock(name)
+    assert output_of(textwrap.dedent(earlier), path) == "refused"
+    disk.unlock(name)
+    process = child(textwrap.dedent(earlier), path)
+    assert process.stdout.readline() == "granted\n"
+    assert not disk.lock(name)
+    process.communicate("\n")
+    assert disk.lock(name)
 
 
 def test_a_lock_outlives_closing_and_a_second_store_object(disk, path):

@@ -13,7 +13,8 @@ journal, so an entry is always found, wherever it is at that moment.
     └── <fingerprint>/       of the secret: with another one nobody reads or tidies this
         ├── guard            shared by writers; taken alone to delete or salvage
         ├── turnstile        held by who waits to be alone, so that writers let him
-        ├── locks            a byte for each key being worked on
+        ├── locks.d/         a byte for each key being worked on; locks: some of them,
+        ├── locks            for processes of earlier versions
         ├── journal/*.log    the latest entries, by process
         └── shelf/           cache.db, ab/cd/*.val: a diskcache folder
 """

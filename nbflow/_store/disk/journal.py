@@ -21,7 +21,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from nbflow._store.folder import lock_file, open_private, sync_folder
+from nbflow._store.folder import lock_file, open_private, sync_file, sync_folder
 from nbflow._store.seal import DEAD, Seal, stamp_of, unfinished
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Segment:
             while done < size:
                 done += os.pwrite(self.fd, sealed[done:], self.end + done)
             if sync:
-                os.fdatasync(self.fd)
+                sync_file(self.fd)
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self.fd, self.end)

@@ -35,6 +35,7 @@ from nbflow._store.folder import (
     open_private,
     private_folder,
     refusal,
+    sync_file,
     sync_folder,
 )
 from nbflow._store.seal import stamp_of
@@ -566,7 +567,7 @@ class Shelf:
             for part in parts:
                 _write_all(file, part)
             if self._power:
-                os.fsync(fd)
+                sync_file(fd)
         if self._power:
             for folder in (path.parent, path.parent.parent, self._folder):
                 sync_folder(folder)
