@@ -6,8 +6,10 @@ lock, a place, a call under way) would be held for ever.
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
+import time
 from typing import Protocol
 from weakref import WeakSet
 
@@ -21,6 +23,8 @@ class Forked(Protocol):
         """Let go of what threads of the parent hold."""
 
 
+#: Seconds to wait for imports of other threads.
+_IMPORTS = 5.0
 _WATCHED: WeakSet[Forked] = WeakSet()
 _LOCKS: WeakSet[threading.Lock] = WeakSet()
 
@@ -37,6 +41,20 @@ def free_lock() -> threading.Lock:
     return made
 
 
+def _wait_for_imports() -> None:
+    """Fork while no other thread imports: a child waits for ever for a module of theirs."""
+    until = time.monotonic() + _IMPORTS
+    while _are_others_importing() and time.monotonic() < until:
+        time.sleep(0.001)
+
+
+def _are_others_importing() -> bool:
+    # Python takes its one lock of imports around a fork, but not those of modules.
+    locks = getattr(importlib._bootstrap, "_module_locks", {})  # noqa: SLF001  # see above
+    owners = {getattr(lock(), "owner", None) for lock in list(locks.values())}
+    return bool(owners - {None, threading.get_ident()})
+
+
 def _in_child() -> None:
     for lock in list(_LOCKS):
         lock._at_fork_reinit()  # type: ignore[attr-defined]  # noqa: SLF001  # as logging does
@@ -45,4 +63,4 @@ def _in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+    os.register_at_fork(before=_wait_for_imports, after_in_child=_in_child)

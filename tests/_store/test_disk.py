@@ -579,7 +579,8 @@ def test_a_full_disk_is_named_and_survived(path):
         keys = run(code, path, how).split()
         store = open_(path)
         assert store.get_many(keys).keys() == set(keys)
-        assert set(store.keys()) == set(keys)
+        refused = key(len(keys) - 5)  # is tried again
+        assert set(keys) <= set(store.keys()) <= {*keys, refused}
         assert len(list((home(path) / "shelf").glob("??/??/*.val"))) == 1
         store.close()
 

@@ -87,6 +87,23 @@ except nf.StepError as error: print(type(error.__cause__).__name__)
 """
 
 
+IMPORTS = """
+from pathlib import Path
+Path(sys.argv[1]).mkdir(exist_ok=True)
+sys.path.insert(0, sys.argv[1])
+Path(sys.argv[1], "slow.py").write_text("import threading; begun.set(); import time; time.sleep(0.5)")
+import builtins
+builtins.begun = threading.Event()
+threading.Thread(target=__import__, args=("slow",)).start()
+builtins.begun.wait()
+pid = os.fork()
+if not pid:
+    import slow
+    os._exit(0)
+print(os.waitpid(pid, 0)[1])
+"""
+
+
 def output_of(code, path):
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
@@ -113,3 +130,8 @@ def test_flows_whose_steps_use_pools_come_to_their_end(tmp_path):
 def test_a_step_that_calls_itself_in_a_child_is_told_so(tmp_path):
     """The child would wait for the parent, and the parent for the child."""
     assert output_of(AGAIN, tmp_path / "store") == "RecursionError"
+
+
+def test_a_child_waits_for_no_import_of_another_thread(tmp_path):
+    """Python does not give back the lock of the module there."""
+    assert output_of(IMPORTS, tmp_path) == "0"
