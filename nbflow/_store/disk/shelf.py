@@ -8,7 +8,6 @@ under way.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
 import shutil
@@ -30,20 +29,17 @@ from nbflow._store.disk.diskcache_table import (
 )
 from nbflow._store.disk.guard import Guard, Patience
 from nbflow._store.disk.salvage import DATABASE, VALUE_FILE, ShelfRow
+from nbflow._store.disk.value_file import write_value
 from nbflow._store.folder import (
     file_id,
-    open_private,
     private_folder,
     refusal,
-    sync_file,
-    sync_folder,
 )
 from nbflow._store.seal import stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
-    from io import FileIO
     from pathlib import Path
 
     from nbflow._store.disk.diskcache_table import Parts
@@ -57,8 +53,6 @@ _PAGE = "SELECT key FROM Cache WHERE raw = 1 AND key > ? ORDER BY key LIMIT 1000
 #: compiled only once.
 _BULK = 500
 _LENGTHS = (8, 64, _BULK)
-#: Times that the folder of a value file is created again before giving up.
-_TRIES = 10
 #: Seconds to wait for others to be gone where that is not needed now.
 _NO_HURRY = 0.5
 #: How to read without shared memory, for which a read-only folder or a full disk has no
@@ -325,7 +319,7 @@ class Shelf:
             name = str(table.disk.filename()[0])
             size = sum(map(len, parts))
             try:
-                self._write_file(self._folder / name, parts)
+                write_value(self._folder / name, parts, synced=self._power)
                 row = ShelfRow(key, stamp_of(parts[0]), size, name, None)
                 lost = table.place([row])
             except BaseException:
@@ -561,17 +555,6 @@ class Shelf:
             shutil.rmtree(folder, ignore_errors=True)
             self.untidy |= folder.exists()
 
-    def _write_file(self, path: Path, parts: Parts) -> None:
-        fd = _create_file(path)
-        with os.fdopen(fd, "wb", buffering=0) as file:
-            for part in parts:
-                _write_all(file, part)
-            if self._power:
-                sync_file(fd)
-        if self._power:
-            for folder in (path.parent, path.parent.parent, self._folder):
-                sync_folder(folder)
-
     def _remove(self, names: Iterable[str | None]) -> None:
         """Remove value files, and the folders that are empty then.
 
@@ -632,25 +615,3 @@ def _has_no_room(error: sqlite3.OperationalError) -> bool:
         sqlite3.SQLITE_READONLY,
     )
     return not is_damage(error) and error.sqlite_errorcode & 0xFF in no_room
-
-
-def _create_file(path: Path) -> int:
-    """A descriptor of a new value file, its two folders included."""
-    for _ in range(_TRIES):
-        private_folder(path.parent.parent)
-        # Another process may remove the empty folder before our file is in it.
-        with contextlib.suppress(FileNotFoundError):
-            private_folder(path.parent)
-            return open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    what = "its folder disappears again and again"
-    raise FileNotFoundError(errno.ENOENT, what, str(path))
-
-
-def _write_all(file: FileIO, data: bytes) -> None:
-    """Write all of ``data``.
-
-    A raw write takes at most 2 GiB, and on a full disk only what fits.
-    """
-    rest = memoryview(data)
-    while rest:
-        rest = rest[file.write(rest) :]
