@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import time
-from asyncio import Handle
 from typing import TYPE_CHECKING
 
 from nbflow._call.attempt import aattempt
@@ -20,13 +19,16 @@ __all__ = ["LoopWatch"]
 
 #: Seconds between two looks, and looks in a row at one turn of the loop that are too many.
 _EVERY, _LOOKS = 0.2, 3
-_TURN, _ATTEMPT = Handle._run.__code__, aattempt.__code__  # noqa: SLF001  # what a loop calls for each turn
 
 
 class LoopWatch:
     """Looks at one thread, at times of the caller's."""
 
     def __init__(self) -> None:
+        from asyncio import Handle
+
+        #: What a loop runs at each turn.
+        self._code = Handle._run.__code__  # noqa: SLF001  # there is no other mark of it
         self._turn: FrameType | None = None
         self._looks = 0
         self._last = 0.0
@@ -42,7 +44,7 @@ class LoopWatch:
         self._last = now
         if thread is not None:
             frame = sys._current_frames().get(thread)  # noqa: SLF001  # there is no other way
-        turn = _outward(frame, _TURN)
+        turn = _outward(frame, self._code)
         self._looks = (
             self._looks + 1 if turn is self._turn and since < 2 * _EVERY else 1
         )
@@ -56,7 +58,7 @@ class LoopWatch:
         while frame is not None and not _is_ours(frame):
             inner, frame = frame, frame.f_back
         # Other code of ours waits for the store, or for a sync step, which is told apart.
-        if inner is None or frame is None or frame.f_code is not _ATTEMPT:
+        if inner is None or frame is None or frame.f_code is not aattempt.__code__:
             return None
         caller = frame.f_back
         assert caller is not None
