@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -429,6 +430,7 @@ def use(
             a power cut as well, at the price of an fsync per commit.
 
     Raises:
+        UsageError: it is a URL, or the address of something else than a folder.
         StoreError: the folder cannot be made or used; the message says why.
     """
     from nbflow._store import location
@@ -507,9 +509,13 @@ def open_run(run: str | Path | None = None) -> Run:
         if not told:
             raise UnknownRunError(f"The job that wrote {run} made no run.")
         return SESSION.run_at(told[-1])
-    known = SESSION.engine.ledger.runs()
+    ledger = SESSION.engine.ledger
+    known = ledger.runs()
+    latest_noted = (name for name in reversed(known) if ledger.size(name))
     found = (
-        known[-1:] if run is None else [name for name in known if name.startswith(run)]
+        list(islice(latest_noted, 1))
+        if run is None
+        else [name for name in known if name.startswith(run)]
     )
     if len(found) != 1 and run not in found:
         latest = ", ".join(known[-3:][::-1])

@@ -13,6 +13,7 @@ from nbflow._call.prices import Prices
 from nbflow._core.entry import Opened, Resumed, RunState
 from nbflow._core.flow import Listeners
 from nbflow._core.usage import dollars
+from nbflow._key import fork
 from nbflow.errors import UnknownRunError, UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Session:
         job = job_link.budget()
         self._budgets = () if job is None else (_limit(job),)
         self._machinery: Machinery | None = None
-        self._mutex = threading.RLock()
+        self._mutex = fork.freed(threading.RLock())
 
     @property
     def machinery(self) -> Machinery:
@@ -98,7 +99,7 @@ class Session:
         from nbflow._store.ledger import FileLedger, MemoryLedger
         from nbflow._store.store import MemoryStore
 
-        path = location.find() if place is None else Path(place).expanduser()
+        path = location.find() if place is None else location.folder_at(place)
         if str(path) == MemoryStore.url:
             engine = Engine(MemoryStore(), MemoryLedger(), Clock(), self.machinery)
         else:

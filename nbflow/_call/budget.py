@@ -8,15 +8,16 @@ That much is held back while it is under way.
 from __future__ import annotations
 
 import math
-import threading
 from collections import defaultdict, deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Self
 
 from nbflow._core.usage import money
+from nbflow._key import fork
 from nbflow.errors import BudgetError
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
     from nbflow._call.clock import Clock
@@ -54,7 +55,7 @@ class Budget:
         self._dearest: dict[str, float] = {}
         self._first: set[str] = set()
         self._queues: defaultdict[str, deque[Future[Hold]]] = defaultdict(deque)
-        self._mutex = threading.Lock()
+        self._mutex = fork.free_lock()
 
     def enter(
         self, step: str, clock: Clock, cancelled: threading.Event | None, *, waits: bool

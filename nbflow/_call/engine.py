@@ -12,6 +12,7 @@ from nbflow._call.limits import Gate, Gates
 from nbflow._call.runner import Call, Runner, value_of
 from nbflow._call.scope import current
 from nbflow._call.workers import Loop, Workers
+from nbflow._key import fork
 from nbflow._key.call import Binder, inputs_of
 from nbflow._key.warning import warn
 from nbflow._store.decisions import Decisions
@@ -71,7 +72,7 @@ class Engine:
         self.stubs: dict[str, Callable[..., Any]] = {}
         #: Steps that a warning was given of, each with the warning's kind.
         self._reported: set[tuple[str, str]] = set()
-        self._mutex = threading.Lock()
+        self._mutex = fork.free_lock()
         threads.carry()
 
     def close(self) -> None:

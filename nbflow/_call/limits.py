@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -10,8 +9,10 @@ from weakref import WeakKeyDictionary
 
 from nbflow._core.congestion import Congestion
 from nbflow._core.policy import UNAVAILABLE, Window, http_status, pauses_throttle
+from nbflow._key import fork
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
 
     from nbflow._call.clock import Clock
@@ -33,7 +34,7 @@ class Pace:
     def __init__(self, window: Window) -> None:
         self._window = window
         self._congestion = Congestion(_PATIENCE, trusts=False)
-        self._mutex = threading.Lock()
+        self._mutex = fork.free_lock()
         #: Turns that were taken, and those of them that have started or were given up.
         self._taken = self._left = 0
         #: Nothing to wait for: no throttle, and no refusal so far.
@@ -101,9 +102,16 @@ class Gate:
 
     def __init__(self, places: int | None, pace: Pace) -> None:
         self.pace = pace
-        self._free = places
+        self._places = self._free = places
         self._queue: deque[Future[None]] = deque()
-        self._mutex = threading.Lock()
+        self._mutex = fork.free_lock()
+        if places is not None:
+            fork.watch(self)
+
+    def after_fork(self) -> None:
+        """In a forked child nobody gives back the places that the parent's calls have."""
+        self._free = self._places
+        self._queue.clear()
 
     def _take(self) -> Future[None] | None:
         if self._free is None:
@@ -187,7 +195,7 @@ class Gates:
 
     def __init__(self) -> None:
         self._paces: WeakKeyDictionary[Throttle, Pace] = WeakKeyDictionary()
-        self._mutex = threading.Lock()
+        self._mutex = fork.free_lock()
 
     def gate(self, policy: Policy) -> Gate:
         """A new gate with the policy's places and its throttle's pace."""

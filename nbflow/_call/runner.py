@@ -37,10 +37,11 @@ from nbflow._core.lifecycle import (
     Wait,
     life_of_call,
 )
-from nbflow._key import mutation
+from nbflow._key import fork, mutation
 from nbflow._key.log_text import log
 from nbflow._key.warning import warn
 from nbflow._store import checkpoint, codec
+from nbflow._store.store import LostError
 from nbflow.errors import (
     CodecError,
     FailedCall,
@@ -226,6 +227,7 @@ class Runner:
         self.budgets: Sequence[Budget] = ()
         self._flights: dict[str, Flight] = {}
         self._mutex = threading.Lock()
+        fork.watch(self)
         #: What performs each kind of command; `_awaited` has the twins of those that wait.
         self._inline: dict[type[Command], Callable[[Call, Any], object]] = {
             Lookup: self._lookup,
@@ -241,6 +243,11 @@ class Runner:
             Attempt: self._aattempt,
             Wait: self._await,
         }
+
+    def after_fork(self) -> None:
+        """In a forked child nobody sees the parent's calls through."""
+        self._flights = {}
+        self._mutex = threading.Lock()
 
     def perform(self, call: Call, *, force: bool = False) -> Outcome:
         """See ``call`` through in this thread."""
@@ -326,6 +333,8 @@ class Runner:
             self.store.put(call.key, data)
         except StoreError as error:
             self._unsaved(call, error)
+            if isinstance(error, LostError) and call.cancelled is not None:
+                call.cancelled.set()
             return Saved(command.value, stored=False)
         if call.policy.ttl is not None:
             own = self.clock.time() + call.policy.ttl
@@ -334,12 +343,19 @@ class Runner:
         return Saved(checkpoint.as_loaded(command.value, *encoded), stored=True)
 
     def _unsaved(self, call: Call, error: StoreError) -> None:
-        no_bytes = isinstance(error, CodecError)
-        what = "Its value" if no_bytes else "The value is there, but it"
-        text = (
-            f"{call.name!r}: {what} could not be saved, so this call will run again"
-            f" next time. {error}"
-        )
+        fate = "The value is there, but it could not be saved"
+        if isinstance(error, CodecError):
+            fate = (
+                "Its value could not be saved, so this call will run again next time."
+            )
+        elif isinstance(error, LostError):
+            fate += ", as many before it. A run stops here: what it pays for is lost."
+        else:
+            fate += (
+                ". It is kept in memory and tried again; if that fails, this call will"
+                " run again next time."
+            )
+        text = f"{call.name!r}: {fate} {error}"
         if call.place is not None:
             call.place.note(Remark(self.clock.time(), text))
         warn(text, StoreWarning)
@@ -368,6 +384,12 @@ class Runner:
 
     def _board(self, call: Call) -> Future[Outcome | None] | None:
         """``None``: the key is ours in this process. Otherwise what to wait for."""
+        # Also in a process that the call has forked, which would wait for the parent.
+        if call.is_inside(call.key):
+            raise RecursionError(
+                f"{call.name!r} calls itself with the same arguments, directly or"
+                " through other steps."
+            )
         with self._mutex:
             flight = self._flights.get(call.key)
             if flight is None:
@@ -375,12 +397,7 @@ class Runner:
                 return None
             if flight.landing is None:
                 flight.landing = Future()
-        if call.is_inside(call.key):
-            raise RecursionError(
-                f"{call.name!r} calls itself with the same arguments, directly or"
-                " through other steps."
-            )
-        return flight.landing
+            return flight.landing
 
     def calling(self, step: AnyStep) -> str | None:
         """Return the name of a call under way whose code reaches ``step``, if there is one."""
@@ -393,8 +410,8 @@ class Runner:
 
     def _land(self, key: str, outcome: Outcome | None) -> None:
         with self._mutex:
-            flight = self._flights.pop(key)
-        if flight.landing is not None:
+            flight = self._flights.pop(key, None)  # a forked child has none of ours
+        if flight is not None and flight.landing is not None:
             flight.landing.set_result(outcome)
 
     def _shared(self, call: Call, theirs: Outcome | None) -> Outcome | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
@@ -220,3 +221,13 @@ def current() -> Scope | None:
     """The call under way, ``None`` outside, and for code that outlived what it was started in."""
     scope = SCOPE.get()
     return None if scope is None or scope.has_ended else scope
+
+
+def _leave_the_run() -> None:
+    """Calls of a forked child are in no run: nobody there writes its notes or stops it."""
+    for scope in SCOPE.get() or ():
+        scope.place = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_the_run)

@@ -110,6 +110,8 @@ class Loop:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._mutex = threading.Lock()
+        #: The thread that it runs on.
+        self.thread: int | None = None
 
     def get(self) -> asyncio.AbstractEventLoop:
         """The running loop, begun at first use and again in a forked child."""
@@ -118,14 +120,16 @@ class Loop:
                 import asyncio
 
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(
+                thread = threading.Thread(
                     target=_run, args=(self._loop,), name="nbflow-loop", daemon=True
-                ).start()
+                )
+                thread.start()
+                self.thread = thread.ident
             return self._loop
 
     def forget(self) -> None:
         """After a fork: the parent's loop thread is not in this process."""
-        self._loop = None
+        self._loop = self.thread = None
         self._mutex = threading.Lock()
 
     def is_current(self) -> bool:

@@ -9,10 +9,10 @@ the last one left behind.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from nbflow._key import fork
 from nbflow._key.kinds import Around
 from nbflow._key.value import Refusal, identify
 
@@ -46,7 +46,7 @@ class _State:
 
 
 _STATES: dict[Slot, _State] = {}
-_MUTEX = threading.Lock()
+_MUTEX = fork.free_lock()
 
 
 def counted(slot: Slot, value: object) -> Content:

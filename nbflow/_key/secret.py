@@ -15,10 +15,10 @@ import importlib
 import json
 import os
 import re
-import threading
 from typing import TYPE_CHECKING, Any, Self, final
 from urllib.parse import quote, quote_plus
 
+from nbflow._key import fork
 from nbflow._key.warning import warn
 from nbflow.errors import NbflowWarning, UsageError
 
@@ -136,7 +136,7 @@ class Known:
     """
 
     def __init__(self) -> None:
-        self._mutex = threading.Lock()
+        self._mutex = fork.free_lock()
         self.clear()
 
     def clear(self) -> None:

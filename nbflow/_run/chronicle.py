@@ -71,8 +71,9 @@ class Chronicle:
         with self._mutex:
             runs = self.runs.engine.ledger.runs()
             self._lines = {run: self._known(run) for run in reversed(runs)}
+            # Of nothing there is nothing to read: a process died before its first note.
             self.unreadable = [
-                run for run, (_, line) in self._lines.items() if line is None
+                run for run, (size, line) in self._lines.items() if size and not line
             ]
             return [line for _, line in self._lines.values() if line is not None]
 

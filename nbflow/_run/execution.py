@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from nbflow._call import job_link
+from nbflow._call.loop_watch import LoopWatch
 from nbflow._call.workers import Crew
 from nbflow._core.entry import Closed, Resumed
 from nbflow._core.lifecycle import State
@@ -74,6 +75,8 @@ class Execution:
         self._intake = Intake(self._context, batch, self._start)
         self._records = Records(self._context, self._codes, loop, self._leave)
         self._watch = Watch(watcher, self._context.say, is_begun=is_shown)
+        is_async = any(lane.is_async for lane in lanes)
+        self._loop_watch = LoopWatch() if is_async else None
         #: The process ends: the run is to end as by Ctrl-C.
         self._exits = False
 
@@ -249,6 +252,9 @@ class Execution:
             self._asked = now
             if self._ledger.is_asked_to_stop(self.state.run):
                 self.cancel()
+        held_up = self._loop_watch and self._loop_watch.look(self._loop.thread)
+        if held_up:
+            self._context.say(held_up)
         if self._watch.is_on and now - self._shown > _PICTURE:
             self._shown = now
             self.notes.flush()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from nbflow._key import fork
 from nbflow._key.secret import KNOWN
 from nbflow._key.warning import warn
 from nbflow._run.log import log
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two writes: what a crash may cost of the notes.
 _PERIOD = 0.1
+#: Entries of one block, where a disk that refused left many; tries at the run's end.
+_BLOCK, _TRIES = 5_000, 10
 
 
 class LedgerWriter:
@@ -34,9 +38,12 @@ class LedgerWriter:
         #: Entries that are noted and not logged yet.
         self._unlogged: deque[Entry] = deque()
         #: A reader of `state` holds this, so that counts and items agree.
-        self.mutex = threading.Lock()
+        self.mutex = fork.free_lock()
         self._ended = threading.Event()
-        self._lost = False
+        #: What is noted and not written yet, in order: a disk may refuse for a moment.
+        self.unwritten: list[Entry] = []
+        #: What the table says while that is so.
+        self._remark = ""
         #: Add an entry; safe from any thread, costs next to nothing.
         self.add = self._queue.append
         #: Add several, all or none of them, also when an interrupt comes in between.
@@ -60,25 +67,48 @@ class LedgerWriter:
             if self.sheet is not None:
                 for entry in entries:
                     self.sheet.apply(entry)
-            if not entries:
-                return
             self._unlogged.extend(entries)
-            if self._lost:
-                return
-            try:
-                self._ledger.append(self._run, entries)
-            except StoreError as error:
-                # The run continues: checkpoints are the truth, the ledger is what people
-                # read.
-                self._lost = True
-                text = f"Run {self._run} continues, but its ledger can no longer be written. {error}"
-                self.state.remarks.append(text)
-                warn(text, StoreWarning)
+            self.unwritten += entries
+            self._try_to_write()
+
+    def _try_to_write(self) -> None:
+        """Write what is noted; if that is refused, say so, and leave it to the next time.
+
+        The run continues: checkpoints are the truth, the ledger is what people read.
+        """
+        try:
+            while block := self.unwritten[:_BLOCK]:
+                self._ledger.append(self._run, block)
+                del self.unwritten[: len(block)]
+        except StoreError as error:
+            if not self._remark:
+                self._remark = (
+                    f"Run {self._run} continues, but its ledger cannot be written now; nbflow"
+                    f" tries again. {error}"
+                )
+                self.state.remarks.append(self._remark)
+                warn(self._remark, StoreWarning)
+        else:
+            if self._remark:
+                self.state.remarks.remove(self._remark)
+                self._remark = ""
 
     def close(self) -> None:
         """Write what is left and end the thread."""
         self._ended.set()
         self.flush()
+        for _ in range(_TRIES):
+            if not self.unwritten:
+                break
+            time.sleep(_PERIOD)
+            self.flush()
+        if self.unwritten:
+            text = (
+                f"The last {len(self.unwritten):,} notes of run {self._run} could not"
+                " be written; its results are saved as far as nothing else is said."
+            )
+            self.state.remarks.append(text)
+            warn(text, StoreWarning)
         self._log()
 
     def _log(self) -> None:

@@ -111,7 +111,8 @@ class RunReader:
         with notes.mutex:
             if notes.sheet is None:
                 notes.sheet = self.sheet = Sheet()
-                for entry in self.engine.ledger.read(self.id)[0]:
+                written, _ = self.engine.ledger.read(self.id)
+                for entry in (*written, *notes.unwritten):
                     notes.sheet.apply(entry)
             yield execution.state, notes.sheet
 

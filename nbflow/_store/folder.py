@@ -7,23 +7,21 @@ import errno
 import fcntl
 import os
 import stat
-import time
 from typing import TYPE_CHECKING
 
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = [
     "file_id",
-    "guard",
     "lock_file",
     "open_private",
     "prepare",
     "private_folder",
     "refusal",
+    "sync_file",
     "sync_folder",
 ]
 
@@ -113,11 +111,24 @@ def file_id(path: str | Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def sync_file(fd: int) -> None:
+    """Make what is in a file survive a power failure.
+
+    On macOS fsync leaves it in the drive's own memory, and there is no fdatasync.
+    """
+    whole = getattr(fcntl, "F_FULLFSYNC", None)
+    if whole is not None:
+        with contextlib.suppress(OSError):  # a file system that does not know it
+            fcntl.fcntl(fd, whole)
+            return
+    getattr(os, "fdatasync", os.fsync)(fd)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in ``folder`` survive a power failure."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        sync_file(fd)
     finally:
         os.close(fd)
 
@@ -132,44 +143,21 @@ def lock_file(fd: int, *, alone: bool = True) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def guard(path: Path, *, alone: bool, timeout: float) -> Iterator[None]:
-    """Hold the store's guard.
-
-    Writers share it; whoever deletes, sweeps or salvages holds it alone. Each time it
-    is taken with a descriptor of its own, so that threads exclude each other as
-    processes do, and the kernel releases it whatever happens. Never take it twice on
-    one thread.
-    """
-    fd = open_private(path, os.O_RDWR | os.O_CREAT)
-    try:
-        deadline = time.monotonic() + timeout
-        pause = 0.001
-        while not lock_file(fd, alone=alone):
-            if time.monotonic() > deadline:
-                message = "locked by another process"
-                raise TimeoutError(errno.ETIMEDOUT, message, str(path))
-            time.sleep(pause)
-            pause = min(2 * pause, 0.05)
-        yield
-    finally:
-        # Closing is not enough: a child that another thread has forked meanwhile has
-        # the file open, too.
-        fcntl.flock(fd, fcntl.LOCK_UN)
-        os.close(fd)
-
-
 _FULL = (
     "The disk or your quota is full: free some space and run again; "
     "what was saved before is intact."
+)
+_NO_INODES = (
+    "The disk has space, but no place for more files (`df -i {where}`): remove files "
+    "that are not needed and run again; what was saved before is intact."
 )
 _READ_ONLY = (
     "It is not writable: change its permissions, or set NBFLOW_STORE to a folder "
     "that can."
 )
 _LOCKED = (
-    "Another process holds it: see whether one hangs (`fuser {where}/*`), end it and "
-    "run again."
+    "Another process holds it: one that is busy gives it back, so run again; one that "
+    "is stopped or hangs (`fuser -v {where}/*` names them) has to go on or to end."
 )
 _FAILED = (
     "The disk failed or reached a limit: fix that and run again; "
@@ -206,6 +194,20 @@ def _by_sqlite(error: Exception) -> str:
     return remedies.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, _BUSY)
 
 
+def _what_is_full(where: Path) -> str | None:
+    """The remedy if the disk is full: SQLite says that it fails, or cannot be opened."""
+    while not where.exists() and where != where.parent:
+        where = where.parent
+    try:
+        disk = os.statvfs(where)
+    except OSError:
+        return None
+    if not disk.f_bavail:
+        return _FULL
+    # Some file systems have no fixed number of files, and say 0 of 0.
+    return _NO_INODES if disk.f_files and not disk.f_favail else None
+
+
 def refusal(error: Exception, doing: str, where: Path) -> StoreError:
     """The ``StoreError`` for what the system refused: what, where, and what to do."""
     if isinstance(error, OSError):
@@ -214,6 +216,10 @@ def refusal(error: Exception, doing: str, where: Path) -> StoreError:
     else:
         remedy = _by_sqlite(error)
         said = str(error)
+    # SQLite cannot open what it has no place for.
+    is_guess = remedy is _READ_ONLY and not isinstance(error, OSError)
+    if is_guess or remedy in (_FULL, _FAILED):
+        remedy = _what_is_full(where) or remedy
     return StoreError(
         f"Cannot {doing} in {where}: {said}. {remedy.format(where=where)}"
     )

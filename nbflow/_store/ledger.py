@@ -9,10 +9,10 @@ sent.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import struct
-import threading
 from array import array
 from collections import OrderedDict, defaultdict
 from contextlib import contextmanager
@@ -38,8 +38,9 @@ from nbflow._core.entry import (
 )
 from nbflow._core.lifecycle import State
 from nbflow._core.usage import Usage
+from nbflow._key import fork
 from nbflow._key.warning import warn
-from nbflow._store.folder import prepare, private_folder, sync_folder
+from nbflow._store.folder import prepare, private_folder, sync_file, sync_folder
 from nbflow.errors import StoreError, StoreWarning
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ class Spans:
     def __init__(self) -> None:
         self.end = 0
         self._blocks = array("q")
-        self._mutex = threading.Lock()
+        self._mutex = fork.free_lock()
 
     def note(self, start: int, end: int, records: Sequence[int]) -> None:
         """Note that the block from ``start`` to ``end`` is about ``records``.
@@ -235,7 +236,7 @@ class FileLedger:
         self._folder = folder
         self._seal = seal
         self._sync = sync
-        self._mutex = threading.Lock()
+        self._mutex = fork.free_lock()
         self._ends: dict[Path, int] = {}
         #: Of the runs that were read or written last.
         self._spans: OrderedDict[str, Spans] = OrderedDict()
@@ -384,6 +385,8 @@ class FileLedger:
                 frame = _LENGTH.pack(len(sealed)) + sealed
                 self._write_frame(path, frame, end)
             except OSError as error:
+                if path not in self._ends:
+                    _discard(path)
                 raise StoreError(
                     f"The ledger at {path} could not be written "
                     f"({error.strerror or error}); free space or check the folder's "
@@ -397,7 +400,7 @@ class FileLedger:
         try:
             _write_all(file, frame, end)
             if self._sync:
-                os.fsync(file)
+                sync_file(file)
         except OSError:
             # The next block must not stand behind half of this one.
             os.ftruncate(file, end)
@@ -463,6 +466,17 @@ def _unreadable(path: Path, error: OSError) -> StoreError:
     return StoreError(
         f"The ledger at {path} could not be read: {error.strerror or error}."
     )
+
+
+def _discard(path: Path) -> None:
+    """Remove a file that nothing could be written to, and its folder if that is empty.
+
+    A run of which nothing is known would be in every list of runs.
+    """
+    with contextlib.suppress(OSError):
+        if not path.stat().st_size:
+            path.unlink()
+        path.parent.rmdir()
 
 
 def _touch(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,9 +15,33 @@ from nbflow.errors import StoreError, UsageError
 if TYPE_CHECKING:
     from nbflow._store.store import Store
 
-__all__ = ["find", "make", "open_store"]
+__all__ = ["find", "folder_at", "make", "open_store"]
 
 _LOG = logging.getLogger("nbflow.store")
+#: A URL (a Path has lost one of its slashes), a place as scp and rsync write it, words
+#: of a database: none is a folder, and each would make one of its name.
+_ADDRESS = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]+):/|[^/]*@[^/:]+:|:memory:$|\w+=\S+\s+\w+=",
+    re.IGNORECASE,
+)
+
+
+def folder_at(place: str | Path) -> Path:
+    """The folder that ``place`` names; ``"memory:"`` stays as it is.
+
+    Raises:
+        UsageError: it is the address of something else. The message does not repeat it,
+            as there may be a password in it.
+    """
+    found = _ADDRESS.match(str(place))
+    if found is None:
+        return Path(place).expanduser()
+    scheme = found["scheme"]
+    what = f"A URL ({scheme}:)" if scheme else "The address of something else"
+    raise UsageError(
+        f"{what} cannot be the store: name a folder of this machine, such as"
+        ' "~/project/.nbflow", or "memory:".'
+    )
 
 
 def find(start: Path | None = None) -> Path:
@@ -28,7 +53,7 @@ def find(start: Path | None = None) -> Path:
     """
     named = os.environ.get("NBFLOW_STORE")
     if named:
-        return Path(named).expanduser()
+        return folder_at(named)
     start = (start or Path.cwd()).resolve()
     home = Path.home()
     for folder in (start, *start.parents):
@@ -52,9 +77,11 @@ def open_store(
             power failure.
 
     Raises:
+        UsageError: it is the address of something else.
         StoreError: this system does not support a store on disk.
     """
-    if str(url) == "memory:":
+    folder = folder_at(url)
+    if str(folder) == "memory:":
         return MemoryStore()
     if os.name != "posix":
         raise StoreError(
@@ -64,14 +91,14 @@ def open_store(
     from nbflow._store.disk.disk_store import open_disk
 
     log(_LOG, logging.INFO, "opens the store %s", url)
-    return open_disk(Path(url).expanduser(), durability=durability)
+    return open_disk(folder, durability=durability)
 
 
 def make(url: str | Path) -> None:
     """Make the folder of the store at ``url`` now, where the user names it, unless it is there.
 
     Raises:
-        UsageError: nothing is named.
+        UsageError: nothing is named, or the address of something else.
         StoreError: it cannot be made or used.
     """
     if not str(url).strip():
@@ -79,4 +106,4 @@ def make(url: str | Path) -> None:
     if str(url) != MemoryStore.url and os.name == "posix":
         from nbflow._store.folder import prepare
 
-        prepare(Path(url).expanduser().resolve())
+        prepare(folder_at(url).resolve())

@@ -10,8 +10,8 @@ bit, without its tail, moved to another key, or made by somebody without the sec
 not exist. The last byte of the magic is the version of the format; the MAC's key is
 derived for this format alone.
 
-The stamp (nanoseconds) only orders two puts of one key that two processes made. If a
-clock is set back, the older of two equivalent results can win, nothing worse.
+The stamp (nanoseconds) orders puts of one key. Whoever puts over an entry gives a later
+one, whatever the clock says; only puts at the same time depend on it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from blake3 import blake3
 
+from nbflow._store.folder import sync_file
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ OVERHEAD = HEAD.size + TAG
 #: it in the raw bytes.
 SMALL = 3500
 
+_LAST_STAMP = 2**64 - 1
 _SECRET_BYTES = 32  # what BLAKE3 takes
 _SHORTEST_TEXT = 16
 _START = re.compile(re.escape(MAGIC) + b"|" + re.escape(DEAD), re.DOTALL)
@@ -103,14 +105,22 @@ class Seal:
         fingerprint = blake3(secret, derive_key_context=context)
         self.fingerprint = fingerprint.hexdigest(length=8)
 
-    def seal(self, key: str, data: bytes) -> bytes:
-        """The sealed entry, in one piece."""
-        body = HEAD.pack(MAGIC, len(data), time.time_ns(), bytes.fromhex(key)) + data
+    def seal(self, key: str, data: bytes, *, over: int = 0) -> bytes:
+        """The sealed entry, in one piece.
+
+        Args:
+            key: what it is found by, in hexadecimal digits.
+            data: what it keeps.
+            over: the stamp of the entry that it replaces.
+        """
+        body = HEAD.pack(MAGIC, len(data), _stamp(over), bytes.fromhex(key)) + data
         return body + blake3(body, key=self._key).digest(TAG)
 
-    def parts(self, key: str, data: bytes) -> tuple[bytes, bytes, bytes]:
+    def parts(
+        self, key: str, data: bytes, *, over: int = 0
+    ) -> tuple[bytes, bytes, bytes]:
         """The same as head, data and MAC, without a copy of large data."""
-        head = HEAD.pack(MAGIC, len(data), time.time_ns(), bytes.fromhex(key))
+        head = HEAD.pack(MAGIC, len(data), _stamp(over), bytes.fromhex(key))
         return head, data, self._mac(head, data)
 
     def unseal(self, key: str, blob: bytes) -> bytes | None:
@@ -163,6 +173,11 @@ class Seal:
         threads = _threads if len(data) >= _PARALLEL else 1
         mac = blake3(head, key=self._key, max_threads=threads)
         return mac.update(data).digest(TAG)
+
+
+def _stamp(over: int) -> int:
+    # The last stamp is for what claims it without a right: a MAC was not looked at.
+    return max(time.time_ns(), min(over + 1, _LAST_STAMP))
 
 
 def stamp_of(blob: bytes) -> int:
@@ -229,7 +244,7 @@ def _make_secret(path: Path) -> None:
     try:
         os.fchmod(fd, 0o600)
         os.write(fd, secrets.token_bytes(_SECRET_BYTES))
-        os.fsync(fd)
+        sync_file(fd)
         os.link(fresh, path)
     except FileExistsError:
         pass

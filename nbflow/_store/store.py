@@ -5,8 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from nbflow.errors import StoreError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+
+class LostError(StoreError):
+    """A value was refused, and too many were before to keep this one in memory."""
 
 
 @runtime_checkable
@@ -31,7 +37,12 @@ class Store(Protocol):
     def put(self, key: str, data: bytes) -> None:
         """Keep ``data``; once this returns, it survives ``kill -9``.
 
-        A second put under one key replaces the first.
+        A second put under one key replaces the first. What is refused may be kept in
+        memory, found there by this process, and tried again.
+
+        Raises:
+            StoreError: it was refused.
+            LostError: it is not kept in memory either.
         """
 
     def delete(self, keys: Iterable[str]) -> int:

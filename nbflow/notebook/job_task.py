@@ -138,7 +138,9 @@ def store_of(notebook: Path, named: Path | None) -> Path:
     Raises:
         UsageError: it would be in memory.
     """
-    store = named.expanduser() if named else location.find(notebook.resolve().parent)
+    store = (
+        location.folder_at(named) if named else location.find(notebook.resolve().parent)
+    )
     if str(store) == MemoryStore.url:
         raise UsageError(
             "A job needs a store on disk, or it leaves nothing behind: name a folder with "

@@ -143,3 +143,17 @@ def test_a_run_that_cannot_be_read_stops_no_other(tmp_path, spoil):
     assert run.state == "COMPLETED"
     with pytest.raises(nf.errors.StoreError, match="could not be read"):
         nf.open_run(first.id).results()
+
+
+def test_a_run_of_which_nothing_was_noted_is_neither_listed_nor_opened(nb, tmp_path):
+    """A process that was killed before its first note, or whose disk was full, leaves an empty folder."""
+    nf.use(tmp_path / "store")
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        return 1
+
+    run = nb.send(EVENT, [{"n": 1}])
+    (tmp_path / "store" / "runs" / "99990101-000000-00001").mkdir()
+    assert list(nf.runs()["run"]) == [run.id]
+    assert nf.open_run().id == run.id

@@ -558,6 +558,41 @@ def test_a_sync_step_that_holds_up_the_loop_is_reported_once(nb):
     assert len(warned) == 1
 
 
+@pytest.mark.parametrize("who", ["step 'inner'", "step 'outer'", "flow 'look'"])
+def test_async_code_that_holds_up_the_loop_is_reported_once_by_its_name(nb, who):
+    """Who awaits it runs in one turn with it, and is not to blame."""
+    done = []
+
+    def work(me):
+        if me == who and not done:
+            done.append(me)
+            time.sleep(1.5)
+
+    @nf.step
+    async def inner(n):
+        await asyncio.sleep(0)
+        work("step 'inner'")
+        return n
+
+    @nf.step
+    async def outer(n):
+        work("step 'outer'")
+        return await inner(n)
+
+    @nf.flow(on=EVENT)
+    async def look(record):
+        found = await outer(record["n"])
+        work("flow 'look'")
+        return found
+
+    with pytest.warns(
+        nf.NbflowWarning, match=f"async {who} holds up the event loop in line"
+    ) as warned:
+        run = nb.send(EVENT, [{"n": 1}, {"n": 2}])
+    assert len(warned) == 1
+    assert run.results("look") == [1, 2]
+
+
 def test_on_failure_is_told_of_each_record_that_failed_for_good(nb):
     told = []
 

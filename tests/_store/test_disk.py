@@ -1,5 +1,6 @@
 """DiskStore: damage is noticed and survived, refusals are named, and the folder is its user's alone."""
 
+import contextlib
 import hashlib
 import os
 import random
@@ -19,6 +20,7 @@ import pytest
 
 from nbflow._store.disk.disk_store import DiskStore
 from nbflow._store.disk.diskcache_table import BytesDisk
+from nbflow._store.disk.guard import Guard
 from nbflow._store.seal import HEAD, Seal
 from nbflow.errors import StoreError, StoreWarning
 
@@ -523,6 +525,39 @@ def test_a_locked_database_holds_up_no_small_put(path, opened):
     assert len(list((home(path) / "shelf").glob("??/??/*.val"))) == 6
 
 
+def test_a_store_in_use_is_opened_without_waiting(path):
+    """By processes that are busy, or stopped in the midst of it; only what needs the database waits."""
+    die_with(path, tidy=True)
+    run("store.put(key('dead'), b'x'); os._exit(0)", path)
+    con = hold(path)
+    with Guard(home(path) / "guard", timeout=0).shared():
+        store = open_(path, timeout=0)
+        assert seen(store) == ALL
+        assert store.get(key("dead")) == b"x"
+        store.put(key("new"), b"x")
+        with pytest.raises(StoreError, match="Another process holds it"):
+            store.put(key("new"), b"x" * 9999)
+    con.execute("ROLLBACK")
+    con.close()
+    store.close()
+    assert len(list(store.keys())) == len(ALL) + 2
+    assert list((home(path) / "journal").iterdir()) == []
+    store.close()
+
+
+def test_who_cannot_look_for_damage_on_opening_does_so_later(path):
+    die_with(path, tidy=True)
+    log = database(path).with_name("cache.db-wal")
+    flip(log, 32 + 24 + 100)
+    store = open_(path)
+    with Guard(home(path) / "guard", timeout=0).shared():
+        store.get(key("other"))
+    with pytest.warns(StoreWarning, match="write-ahead log"):
+        store.flush()
+    assert seen(store).keys() >= SMALL.keys()
+    store.close()
+
+
 def test_a_full_disk_is_named_and_survived(path):
     """Everything acknowledged is there; after making room the same store goes on."""
     code = """
@@ -556,13 +591,51 @@ def test_a_full_disk_is_named_and_survived(path):
         keys = run(code, path, how).split()
         store = open_(path)
         assert store.get_many(keys).keys() == set(keys)
-        assert set(store.keys()) == set(keys)
+        refused = key(len(keys) - 5)  # is tried again
+        assert set(keys) <= set(store.keys()) <= {*keys, refused}
         assert len(list((home(path) / "shelf").glob("??/??/*.val"))) == 1
         store.close()
 
 
-@pytest.mark.parametrize("clean", [True, False])
-def test_a_read_only_store_is_read(clean):
+@pytest.mark.parametrize("log", [True, False], ids=["with a log", "closed"])
+def test_on_a_full_disk_a_new_process_reads_everything_and_goes_on_with_room(path, log):
+    """SQLite finds no place for its shared memory there, and its log may hold the latest."""
+    if log:
+        die_with(path, tidy=True)
+        database(path).with_name("cache.db-shm").unlink()
+    else:
+        with contextlib.closing(open_(path)) as store:
+            fill(store)
+    out = run(
+        """
+        limit = lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        everything = [key(i) for i in range(200)] + [key(("large", i)) for i in range(5)]
+        limit(100)
+        print(len(store.get_many(everything)), len(list(store.keys())))
+        print(store.get(key(3)) is not None, store.get(key("new")))
+        for data in (b"x" * 999, b"x" * 9999):
+            try: store.put(key("new"), data)
+            except StoreError: print("refused")
+        limit(resource.RLIM_INFINITY)
+        store.put(key(3), b"x" * 9999); store.put(key("new"), b"")
+        store.flush()
+        print(len(store.get(key(3))), store.get(key("new")), len(store.get_many(everything)))
+        store.close()
+        print(len(store.get(key(3))))
+        """,
+        path,
+    )
+    assert out.split() == [
+        *("205", "205", "True", "None", "refused", "refused"),
+        *("9999", "b''", "205", "9999"),
+    ]
+    assert len(list(open_(path).keys())) == 206
+
+
+@pytest.mark.parametrize(
+    ("clean", "shared"), [(True, False), (False, True), (False, False)]
+)
+def test_a_read_only_store_is_read(clean, shared):
     """Every result is seen, nothing is written, and a put says what to do."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ".nbflow"
@@ -574,6 +647,8 @@ def test_a_read_only_store_is_read(clean):
             die_with(path)
             die_with(path, tidy=True)
             fill(open_(path), {key("fresh"): b"x"})
+            if not shared:
+                database(path).with_name("cache.db-shm").unlink()
         for file in [Path(folder), path, *path.rglob("*")]:
             if os.geteuid() == 0:
                 os.chown(file, 65534, 65534)

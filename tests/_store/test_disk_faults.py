@@ -132,7 +132,9 @@ def leftovers(path, large):
         "guard",
         "journal",
         "locks",
+        *(["locks.d"] if (home / "locks.d").exists() else []),
         "shelf",
+        "turnstile",
     ]
 
 

@@ -1,47 +1,16 @@
 """Folder: who may write, one at a time, and what a refusal says."""
 
 import errno
+import fcntl
 import os
 import sqlite3
 import stat
+from types import SimpleNamespace
 
 import pytest
 
-from nbflow._store.folder import guard, open_private, prepare, refusal
-
-
-def refuses(path, *, alone):
-    try:
-        with guard(path, alone=alone, timeout=0):
-            return False
-    except TimeoutError:
-        return True
-
-
-def test_many_share_the_guard_or_one_has_it_alone(tmp_path):
-    """The one who waits in vain is told so."""
-    path = tmp_path / "guard"
-    with guard(path, alone=False, timeout=0), guard(path, alone=False, timeout=0):
-        assert refuses(path, alone=True)
-    with guard(path, alone=True, timeout=0):
-        assert refuses(path, alone=False)
-    assert not refuses(path, alone=True)
-
-
-def test_a_child_forked_meanwhile_does_not_keep_the_guard(tmp_path):
-    """It inherits the open file, which would hold the lock as long as it lives."""
-    leash, holder = os.pipe()
-    with guard(tmp_path / "guard", alone=True, timeout=0):
-        pid = os.fork()
-        if pid == 0:
-            os.close(holder)
-            os.read(leash, 1)
-            os._exit(0)
-    with guard(tmp_path / "guard", alone=True, timeout=0):
-        pass
-    os.close(holder)
-    os.close(leash)
-    os.waitpid(pid, 0)
+from nbflow._store.disk.disk_store import DiskStore
+from nbflow._store.folder import open_private, prepare, refusal
 
 
 def test_a_link_is_not_followed(tmp_path):
@@ -77,7 +46,7 @@ def coded(code):
         (OSError(errno.EIO, "said"), "disk failed"),
         (OSError(errno.EBADF, "said"), "restart the kernel"),
         (coded(sqlite3.SQLITE_FULL), "free some space"),
-        (coded(sqlite3.SQLITE_BUSY_SNAPSHOT), "fuser {where}"),
+        (coded(sqlite3.SQLITE_BUSY_SNAPSHOT), "fuser -v {where}"),
         (coded(sqlite3.SQLITE_READONLY_DIRECTORY), "NBFLOW_STORE"),
     ],
 )
@@ -86,3 +55,40 @@ def test_a_refusal_says_what_where_and_what_to_do(tmp_path, error, remedy):
     text = str(refusal(error, "save a result", tmp_path))
     assert text.startswith(f"Cannot save a result in {tmp_path}: said. ")
     assert remedy.format(where=tmp_path) in text
+
+
+@pytest.mark.parametrize(
+    ("space", "error", "remedy"),
+    [
+        ((0, 9, 9), OSError(errno.ENOSPC, "said"), "free some space"),
+        ((9, 9, 0), OSError(errno.ENOSPC, "said"), "no place for more files"),
+        ((9, 9, 0), coded(sqlite3.SQLITE_FULL), "no place for more files"),
+        ((9, 0, 0), OSError(errno.ENOSPC, "said"), "free some space"),
+        ((0, 9, 9), coded(sqlite3.SQLITE_IOERR), "free some space"),
+        ((0, 9, 9), coded(sqlite3.SQLITE_CANTOPEN), "free some space"),
+        ((9, 9, 9), coded(sqlite3.SQLITE_IOERR), "disk failed"),
+    ],
+)
+def test_a_refusal_tells_what_of_the_disk_is_full(
+    tmp_path, monkeypatch, space, error, remedy
+):
+    """A disk of many small files has space left; SQLite takes a full one for a failing one."""
+    free, some, left = space
+    disk = SimpleNamespace(f_bavail=free, f_files=some, f_favail=left)
+    monkeypatch.setattr(os, "statvfs", lambda path: disk)
+    assert remedy in str(refusal(error, "save a result", tmp_path / "not" / "there"))
+
+
+def test_syncing_reaches_the_platter_where_fsync_does_not(tmp_path, monkeypatch):
+    """macOS has no fdatasync, and its fsync ends in the drive's memory."""
+    asked = []
+    monkeypatch.delattr(os, "fdatasync", raising=False)
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", lambda fd, what: asked.append(what))
+    store = DiskStore(tmp_path / "store", secret=bytes(32), durability="power")
+    store.put("ab" * 20, b"x")
+    assert 51 in asked
+    monkeypatch.delattr(fcntl, "F_FULLFSYNC")
+    store.put("ab" * 20, b"y" * 9999)
+    store.close()
+    assert store.get("ab" * 20) == b"y" * 9999

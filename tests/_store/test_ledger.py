@@ -1,6 +1,7 @@
 """The journal of runs: append, read on, survive damage and a torn end."""
 
 import os
+import resource
 import stat
 
 import pytest
@@ -22,6 +23,7 @@ from nbflow._core.entry import (
 from nbflow._core.lifecycle import State
 from nbflow._store.ledger import FileLedger, MemoryLedger
 from nbflow._store.seal import Seal
+from nbflow.errors import StoreError
 
 RUN = "20260101-000000-000ab"
 FAILED = Failure("label", "ValueError", "no", "job.py, line 3\n")
@@ -121,6 +123,22 @@ def test_a_block_cut_short_by_a_crash_is_dropped_and_the_next_one_follows(
     assert again.read(RUN)[0] == ENTRIES[:3]
     again.append(RUN, ENTRIES[3:])
     assert again.read(RUN)[0] == ENTRIES
+
+
+def test_a_run_whose_first_note_was_refused_is_in_no_list(tmp_path):
+    """The next note finds its place as if nothing had been."""
+    ledger, unlimited = file_ledger(tmp_path), resource.RLIM_INFINITY
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, unlimited))
+    try:
+        for write in (ledger.append, ledger.add_records):
+            with pytest.raises(StoreError, match="could not be written"):
+                write(RUN, b"x" * 99 if write == ledger.add_records else ENTRIES)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, unlimited))
+    assert ledger.runs() == []
+    ledger.append(RUN, ENTRIES)
+    assert ledger.runs() == [RUN]
+    assert ledger.read(RUN)[0] == ENTRIES
 
 
 def test_blocks_of_another_run_or_another_secret_are_not_believed(tmp_path):

@@ -9,6 +9,7 @@ from nbflow._session import SESSION
 from nbflow._store.disk.disk_store import DiskStore
 from nbflow._store.location import find, make, open_store
 from nbflow._store.store import MemoryStore
+from nbflow.notebook.job_task import store_of
 
 
 @pytest.fixture(autouse=True)
@@ -106,3 +107,39 @@ def test_the_folder_of_a_store_is_made_where_it_is_named(tmp_path):
     make(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
     make("memory:")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "s3://bucket/team",
+        "postgresql://user:secret@db/x",
+        "postgresql+psycopg:///x?user=me&password=secret",
+        Path("sqlite:///a.db"),
+        "file:///home/me/.nbflow",
+        "me:secret@db:5432/x",
+        "host=db user=me password=secret",
+        ":memory:",
+    ],
+)
+def test_an_address_of_something_else_makes_no_folder_and_is_not_repeated(
+    project, monkeypatch, address
+):
+    """Wherever it is said; there may be a password in it."""
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("NBFLOW_STORE", str(address))
+    for use in (
+        lambda: open_store(address),
+        lambda: nf.use(address),
+        lambda: store_of(project / "a.ipynb", Path(address)),
+        find,
+    ):
+        with pytest.raises(nf.UsageError, match="cannot be the store") as caught:
+            use()
+        assert "secret" not in str(caught.value)
+    assert [path.name for path in project.iterdir()] == ["notebooks"]
+
+
+@pytest.mark.parametrize("name", ["a:b", "x@y", "a=b", "C", "s3", "mail@me/x:y"])
+def test_odd_names_of_folders_are_folders(project, name):
+    assert Path(open_store(project / name).url) == project / name

@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -115,6 +116,32 @@ def test_a_second_put_replaces_the_first(store, sizes, tidy):
     assert store.get(key("a")) == b"2" * sizes[1]
     assert store.get_many([key("a")]) == {key("a"): b"2" * sizes[1]}
     assert list(store.keys()) == [key("a")]
+
+
+@pytest.mark.parametrize("tidy", [True, False])
+@pytest.mark.parametrize("known", ["looked up", "unknown", "another process's"])
+@pytest.mark.parametrize("sizes", [(3, 3), (3, 9999), (9999, 3), (9999, 9999)])
+def test_a_second_put_wins_although_the_clock_went_back(
+    path, monkeypatch, sizes, known, tidy
+):
+    """The stamps decide when the journal moves, or a process died, so they must not follow the clock."""
+    before, after = sizes
+    if known == "another process's":
+        output_of(f"store.put(key('a'), b'x' * {before})", path)
+    store = DiskStore(path)
+    if known != "another process's":
+        store.put(key("a"), b"x" * before)
+    if tidy:
+        store.flush()
+    if known == "looked up":
+        assert store.get(key("a"))
+    monkeypatch.setattr("time.time_ns", lambda: 1)
+    for data in (b"y" * after, b"z" * after):
+        store.put(key("a"), data)
+        assert store.get(key("a")) == data
+    store.close()
+    assert store.get(key("a")) == b"z" * after
+    store.close()
 
 
 def test_many_are_got_at_once(store):
@@ -279,6 +306,36 @@ def test_a_lock_excludes_another_process_and_dies_with_it(disk, path):
         == "True False"
     )
     disk.unlock(key("b"))
+
+
+def test_thousands_of_keys_are_locked_each_for_itself(disk, path):
+    keys = [key(n) for n in range(2_000)]
+    assert all(map(disk.lock, keys))
+    granted = "print(sum(map(store.lock, map(key, range(1_000, 3_000)))))"
+    assert output_of(granted, path) == "1000"
+    for name in keys:
+        disk.unlock(name)
+    assert output_of(granted, path) == "2000"
+
+
+def test_a_run_is_locked_for_processes_of_earlier_versions_as_well(disk, path):
+    """They know one file; it has the first locks of a process, which are those of its runs."""
+    name = key("run")
+    earlier = f"""
+    import fcntl, glob
+    file = open(glob.glob(sys.argv[1] + "/*/locks")[0], "r+b")
+    try: fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, {int(name[:16], 16) >> 2})
+    except OSError: print("refused", flush=True)
+    else: print("granted", flush=True); input()
+    """
+    assert disk.lock(name)
+    assert output_of(textwrap.dedent(earlier), path) == "refused"
+    disk.unlock(name)
+    process = child(textwrap.dedent(earlier), path)
+    assert process.stdout.readline() == "granted\n"
+    assert not disk.lock(name)
+    process.communicate("\n")
+    assert disk.lock(name)
 
 
 def test_a_lock_outlives_closing_and_a_second_store_object(disk, path):

@@ -12,7 +12,9 @@ journal, so an entry is always found, wherever it is at that moment.
     ├── .gitignore           *
     └── <fingerprint>/       of the secret: with another one nobody reads or tidies this
         ├── guard            shared by writers; taken alone to delete or salvage
-        ├── locks            a byte for each key being worked on
+        ├── turnstile        held by who waits to be alone, so that writers let him
+        ├── locks.d/         a byte for each key being worked on; locks: some of them,
+        ├── locks            for processes of earlier versions
         ├── journal/*.log    the latest entries, by process
         └── shelf/           cache.db, ab/cd/*.val: a diskcache folder
 """
@@ -30,14 +32,15 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 from nbflow._key.warning import warn
 from nbflow._store.disk.journal import Journal
 from nbflow._store.disk.keylock import KeyLocks
+from nbflow._store.disk.refused import Refused
 from nbflow._store.folder import prepare, private_folder, refusal
 from nbflow._store.seal import OVERHEAD, SMALL, Seal, load_secret
+from nbflow._store.store import LostError
 from nbflow.errors import StoreError, StoreWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from nbflow._store.disk.salvage import ShelfRow
     from nbflow._store.disk.shelf import Shelf
 
 __all__ = ["DiskStore", "open_disk"]
@@ -50,6 +53,14 @@ _Parts: TypeAlias = "tuple[Journal, Shelf, KeyLocks | None]"
 #: processes read entry by entry.
 _ENTRIES = 8000
 _MEAN = 500  # bytes for each of them: a segment has at most 4 MB
+#: Keys that look-ups did not find, as long as nobody has put them: 2 MB.
+_MISSING = 20_000
+#: Seconds that a fork waits for what is being read or written.
+_REST = 5.0
+_TORN = (
+    "This process was forked while its parent waited for the store, so it cannot use "
+    'it. Start it another way: multiprocessing.get_context("spawn"), or "forkserver".'
+)
 #: Warnings of one store. After that many the disk is plainly broken.
 _REPORTS = 50
 
@@ -81,19 +92,26 @@ class DiskStore:
         self._power = durability == "power"
         self._timeout = timeout
         self._reported: set[str] = set()
-        #: With connections of a parent process, which must never be closed here.
+        #: Of a parent process, possibly with connections that must not be closed here.
         self._leaked: list[Shelf] = []
         self._limit = _ENTRIES
+        self._missing: set[str] = set()
+        self._refused = Refused()
         self._parts: _Parts | None = None
         self._opening = threading.RLock()
         self._moving = threading.Lock()
         self._writable = True
+        #: Whether the database was closed for a fork, and whether one came without that.
+        self._rests = False
+        self._is_torn = False
         _alive.add(self)
 
     # --- the Store protocol
 
     def get(self, key: str) -> bytes | None:
         """The bytes put under ``key``, or ``None``."""
+        if self._refused and (data := self._refused.get(key)) is not None:
+            return data
         try:
             return self._get(key)
         except OSError as error:
@@ -102,12 +120,27 @@ class DiskStore:
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The bytes of those ``keys`` that are there, in bulk."""
         try:
-            return self._get_many(keys)
+            found = self._get_many(keys)
         except OSError as error:
-            return self._again(error, "read results", lambda: self._get_many(keys))
+            found = self._again(error, "read results", lambda: self._get_many(keys))
+        if self._refused:
+            refused = dict(self._refused)
+            found.update((key, refused[key]) for key in keys if key in refused)
+        return found
 
     def put(self, key: str, data: bytes) -> None:
         """Keep ``data``; once this returns, it survives ``kill -9``."""
+        try:
+            self._put_somehow(key, data)
+        except StoreError as error:
+            if self._refused.keep(key, data):
+                raise
+            raise LostError(str(error)) from error
+        if self._refused:
+            self._refused.drop([key])
+            self._refused.put_again(self._put_somehow)
+
+    def _put_somehow(self, key: str, data: bytes) -> None:
         try:
             self._put(key, data)
         except OSError as error:
@@ -119,6 +152,7 @@ class DiskStore:
         Returns the number of those that were there.
         """
         wanted = list(dict.fromkeys(keys))
+        self._refused.drop(wanted)
         if (parts := self._existing()) is None:
             return 0
         journal, shelf, _ = parts
@@ -135,7 +169,7 @@ class DiskStore:
         try:
             # The journal first: what moves to the shelf meanwhile is skipped there, not
             # missed.
-            fresh = journal.keys()
+            fresh = journal.keys() | self._refused.keys()
         except OSError as error:
             raise refusal(error, "read results", self._path) from error
         yield from fresh
@@ -166,6 +200,7 @@ class DiskStore:
         journal, shelf, _ = self._opened()
         if not self._writable:
             return
+        self._refused.put_again(self._put_somehow, at_once=True)
         try:
             with self._moving:
                 self._tidy(journal, shelf)
@@ -187,6 +222,11 @@ class DiskStore:
             self._parts = None
             shelf.close()
 
+    @property
+    def unsaved(self) -> int:
+        """The number of values that were refused and are in memory."""
+        return len(self._refused)
+
     # --- the work
 
     def _get(self, key: str) -> bytes | None:
@@ -194,7 +234,11 @@ class DiskStore:
             return None
         journal, shelf, _ = parts
         data = journal.get(key)
-        return shelf.get(key) if data is None else data
+        if data is None:
+            data = shelf.get(key)
+        if data is None:
+            self._note_missing((key,))
+        return data
 
     def _get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         if (parts := self._parts or self._existing()) is None:
@@ -203,17 +247,37 @@ class DiskStore:
         data = journal.get_many(keys)
         rest = [key for key in keys if key not in data] if data else keys
         data.update(shelf.get_many(rest))
+        self._note_missing(key for key in rest if key not in data)
         return data
+
+    def _note_missing(self, keys: Iterable[str]) -> None:
+        if len(self._missing) > _MISSING:
+            self._missing.clear()
+        self._missing.update(keys)
+
+    def _replaced(self, key: str, journal: Journal, shelf: Shelf) -> int:
+        """The stamp of what a put of ``key`` replaces; 0 for nothing.
+
+        Most often nothing, as a look-up has just said, and then this costs nothing.
+        """
+        try:
+            self._missing.remove(key)
+        except KeyError:
+            # If the shelf refuses, the clock has to do, as between processes.
+            with contextlib.suppress(StoreError):
+                return max(journal.stamp(key), shelf.stamp(key))
+        return 0
 
     def _put(self, key: str, data: bytes) -> None:
         journal, shelf, _ = self._parts or self._opened()
+        over = self._replaced(key, journal, shelf)
         if len(data) + OVERHEAD > SMALL:
             # If we die midway, our segment shows that there is something to sweep.
             journal.begin()
-            shelf.place_file(key, self._seal.parts(key, data))
+            shelf.place_file(key, self._seal.parts(key, data, over=over))
             journal.bury(key)
             return
-        segment = journal.append(key, self._seal.seal(key, data))
+        segment = journal.append(key, self._seal.seal(key, data, over=over))
         if len(segment.index) >= self._limit or segment.end >= self._limit * _MEAN:
             self._move(journal, shelf)
 
@@ -235,13 +299,13 @@ class DiskStore:
         finally:
             self._moving.release()
 
-    def _tidy(
-        self, journal: Journal, shelf: Shelf, suspects: Sequence[ShelfRow] = ()
-    ) -> None:
+    @staticmethod
+    def _tidy(journal: Journal, shelf: Shelf) -> None:
         """Move to the shelf first, and remove the file last.
 
         In between an entry is in both, never in neither.
         """
+        suspects = shelf.inspect()
         for segment in journal.rotate():
             shelf.place(segment.live)
             journal.retire(segment)
@@ -250,10 +314,10 @@ class DiskStore:
             shelf.place(segment.live)
         if suspects:
             shelf.recover([row for row in suspects if journal.get(row.key) is None])
-        if dead or shelf.untidy:
-            shelf.sweep()
-        for segment in dead:
-            segment.path.unlink(missing_ok=True)
+        if (dead or shelf.untidy) and shelf.sweep():
+            # Until then they show that there is something to sweep.
+            for segment in dead:
+                segment.path.unlink(missing_ok=True)
 
     # --- opening
 
@@ -266,6 +330,8 @@ class DiskStore:
 
     def _opened(self) -> _Parts:
         with self._opening:
+            if self._is_torn:
+                raise StoreError(_TORN)
             if self._parts is None:
                 try:
                     self._parts = self._open()
@@ -301,12 +367,11 @@ class DiskStore:
             writable=self._writable,
             report=self._report,
         )
-        suspects = shelf.inspect()
         if self._writable:
             # If it cannot be done now, the logs of dead processes are read where they
             # are.
             with contextlib.suppress(StoreError, OSError), self._moving:
-                self._tidy(journal, shelf, suspects)
+                self._tidy(journal, shelf)
         return journal, shelf, locks
 
     def _explain_other_secrets(self, home: Path) -> None:
@@ -343,8 +408,28 @@ class DiskStore:
                 shelf.close()
             self._parts = None
 
+    def before_fork(self) -> None:
+        """Have the database closed, and nobody about to open it."""
+        self._rests = self._opening.acquire(timeout=_REST)
+        if self._rests and self._parts is not None:
+            _, shelf, _ = self._parts
+            self._rests = shelf.rest(_REST)
+            if not self._rests:
+                self._opening.release()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on as before."""
+        if not self._rests:
+            return
+        if self._parts is not None:
+            _, shelf, _ = self._parts
+            shelf.wake()
+        self._opening.release()
+
     def after_fork(self) -> None:
         """In a forked child: leave to the parent everything that is open."""
+        self._is_torn |= not self._rests
+        self._refused = Refused()  # the parent tries again
         self._opening = threading.RLock()
         self._moving = threading.Lock()
         if self._parts is not None:
@@ -367,6 +452,7 @@ class DiskStore:
 _alive: weakref.WeakSet[DiskStore] = weakref.WeakSet()
 _by_path: dict[tuple[Path, str], DiskStore] = {}
 _finding = threading.Lock()
+_forking = threading.Lock()
 
 
 def open_disk(path: str | Path, *, durability: Durability = "process") -> DiskStore:
@@ -390,6 +476,29 @@ def _close_all() -> None:
         except StoreError as error:
             # Nothing is lost: whoever opens the store next finds the journal.
             warn(str(error), StoreWarning)
+        if store.unsaved:
+            text = (
+                f"{store.url}: {store.unsaved:,} values could not be saved to the end."
+            )
+            warn(text, StoreWarning)
+
+
+_resting: list[DiskStore] = []
+
+
+def _before_fork() -> None:
+    # Two threads do not fork at once: the interpreter lock is given up in between.
+    _forking.acquire()
+    _resting.extend(_alive)
+    for store in _resting:
+        store.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for store in _resting:
+        store.after_fork_in_parent()
+    _resting.clear()
+    _forking.release()
 
 
 def _forked() -> None:
@@ -397,7 +506,13 @@ def _forked() -> None:
     _finding = threading.Lock()
     for store in list(_alive):
         store.after_fork()
+    _resting.clear()
+    _forking.release()
 
 
 atexit.register(_close_all)
-os.register_at_fork(after_in_child=_forked)
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_forked,
+)

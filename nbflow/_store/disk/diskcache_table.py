@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from nbflow._store.disk.guard import Patience
+
 __all__ = [
     "ONE",
     "BytesDisk",
@@ -39,6 +41,7 @@ __all__ = [
     "Parts",
     "is_damage",
     "open_row",
+    "stamp_at",
 ]
 
 _SETTINGS = {
@@ -63,6 +66,8 @@ _UPDATE = (
     "UPDATE Cache SET store_time = ?, access_time = ?, size = ?, mode = ?,"
     " filename = ?, value = ? WHERE rowid = ?"
 )
+
+_EACH_COMMIT = 2
 
 Parts = tuple[bytes, bytes, bytes]  # head, data, MAC
 
@@ -118,13 +123,13 @@ class DiskcacheTable(diskcache.Cache):  # type: ignore[misc]  # it has no types
     """
 
     def __init__(
-        self, folder: Path, seal: Seal, *, power: bool, timeout: float
+        self, folder: Path, seal: Seal, *, power: bool, patience: Patience
     ) -> None:
         self.file = folder / DATABASE
         self.folder = folder
         self._seal = seal
         # FULL syncs each commit; NORMAL only protects against kill -9.
-        self._synchronous = 2 if power else 1
+        self._synchronous = _EACH_COMMIT if power else 1
         self._only: sqlite3.Connection | None = None
         self._turn = threading.Lock()
         # 0600; the log beside it follows. Never opened if it exists: POSIX drops the
@@ -132,40 +137,74 @@ class DiskcacheTable(diskcache.Cache):  # type: ignore[misc]  # it has no types
         # SQLite, which relies on them, would lose transactions.
         with contextlib.suppress(FileExistsError):
             os.close(open_private(self.file, os.O_RDWR | os.O_CREAT | os.O_EXCL))
-        # diskcache does not wait at all while it opens, and the database may be
-        # recovering.
-        self._patience = timeout
-        self._probe()
-        super().__init__(
-            str(folder),
-            timeout=timeout,
-            disk=BytesDisk,
-            sqlite_synchronous=self._synchronous,
-            **_SETTINGS,
-        )
+        self._patience = patience
+        if self._is_complete():
+            self._disk = BytesDisk(str(folder), min_file_size=SMALL)
+        else:
+            # diskcache does not wait at all while it opens, and spins for a minute.
+            self._begin(self._con)
+            self._con.execute("ROLLBACK")
+            super().__init__(
+                str(folder),
+                timeout=patience.seconds,
+                disk=BytesDisk,
+                sqlite_synchronous=self._synchronous,
+                **_SETTINGS,
+            )
         self.id = file_id(self.file)
 
-    def _probe(self) -> None:
-        """Wait for the database: diskcache's constructor spins for a minute, silently."""
-        self._con.execute("BEGIN IMMEDIATE")
-        self._con.execute("ROLLBACK")
+    def _is_complete(self) -> bool:
+        """Whether nothing is left to do for diskcache's constructor.
+
+        It writes forty settings, each in a transaction of its own: among busy writers
+        that is forty waits.
+        """
+        with contextlib.suppress(sqlite3.OperationalError):
+            found = dict(self._con.execute("SELECT key, value FROM Settings"))
+            return found.keys() >= diskcache.core.DEFAULT_SETTINGS.keys() and all(
+                found.get(name) == value for name, value in _SETTINGS.items()
+            )
+        return False
+
+    def _begin(self, con: sqlite3.Connection) -> None:
+        con.execute(f"PRAGMA busy_timeout = {int(1000 * self._patience.seconds)}")
+        try:
+            con.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            self._patience.learn(granted=not is_busy)
+            raise
+        self._patience.learn(granted=True)
 
     @property
     def _con(self) -> sqlite3.Connection:
         if self._only is None:
             self._only = con = sqlite3.connect(
                 self.file,
-                timeout=self._patience,
+                timeout=self._patience.seconds,
                 isolation_level=None,
                 check_same_thread=False,
             )
             con.execute(f"PRAGMA synchronous = {self._synchronous}")
+            # As `folder.sync_file` does on macOS; elsewhere it says nothing.
+            con.execute(f"PRAGMA fullfsync = {self._synchronous == _EACH_COMMIT:d}")
             # In KiB: keys come in random order.
             con.execute("PRAGMA cache_size = -32000")
             # In pages: those of the index are written again and again.
             con.execute("PRAGMA wal_autocheckpoint = 4000")
             con.execute("PRAGMA mmap_size = 0")
         return self._only
+
+    def rest(self, seconds: float) -> bool:
+        """Close the connection and have nobody open it again, until `wake`; whether it worked."""
+        if not self._turn.acquire(timeout=seconds):
+            return False
+        self._drop()
+        return True
+
+    def wake(self) -> None:
+        """The next one to write opens a connection again."""
+        self._turn.release()
 
     def close(self) -> None:
         """Close the connection; the last of all processes empties the write-ahead log."""
@@ -187,7 +226,7 @@ class DiskcacheTable(diskcache.Cache):  # type: ignore[misc]  # it has no types
         with self._turn:
             con = self._con
             try:
-                con.execute("BEGIN IMMEDIATE")
+                self._begin(con)
                 yield con
                 con.execute("COMMIT")
             except BaseException:
@@ -264,6 +303,24 @@ def read_file(folder: Path, filename: str) -> Parts | None:
         if error.errno in _DAMAGED:
             return None
         raise  # too many open files, no right to read: that is not damage
+
+
+def stamp_at(folder: Path, filename: str | None, value: bytes | None) -> int:
+    """The stamp in a row's entry, whether that verifies or not; 0 if it has none.
+
+    Only the head of a file is read: it may be gigabytes.
+    """
+    if filename is None:
+        return stamp_of(value) if type(value) is bytes else 0
+    if not VALUE_FILE.fullmatch(filename):
+        return 0
+    try:
+        with os.fdopen(_open_value(folder / filename), "rb", buffering=0) as file:
+            return stamp_of(file.read(HEAD.size))
+    except OSError as error:
+        if error.errno in _DAMAGED:
+            return 0
+        raise
 
 
 def _open_value(path: Path) -> int:

@@ -21,7 +21,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from nbflow._store.folder import lock_file, open_private, sync_folder
+from nbflow._store.folder import lock_file, open_private, sync_file, sync_folder
 from nbflow._store.seal import DEAD, Seal, stamp_of, unfinished
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Segment:
             while done < size:
                 done += os.pwrite(self.fd, sealed[done:], self.end + done)
             if sync:
-                os.fdatasync(self.fd)
+                sync_file(self.fd)
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self.fd, self.end)
@@ -300,6 +300,14 @@ class Journal:
             if data is not None:
                 return data
         return None
+
+    def stamp(self, key: str) -> int:
+        """The latest stamp that segments have for ``key``; 0 if none has it."""
+        with self._watching:
+            self._refresh()
+        segments = (*self._own, *self._others)
+        found = (segment.read(key) for segment in segments)
+        return max((stamp_of(blob) for blob in found if blob), default=0)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """The data of those ``keys`` that segments have."""

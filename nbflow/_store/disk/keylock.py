@@ -13,7 +13,8 @@ import struct
 import sys
 from typing import TYPE_CHECKING, ClassVar
 
-from nbflow._store.folder import file_id, open_private, refusal
+from nbflow._key import fork
+from nbflow._store.folder import file_id, open_private, private_folder, refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,18 +24,25 @@ __all__ = ["KeyLocks"]
 #: ``struct flock`` of 64-bit Linux: type, whence, start, length, process; padded.
 _FLOCK = struct.Struct("hhqqi4x")
 _HELD_ELSEWHERE = (errno.EACCES, errno.EAGAIN)
+#: Files among which keys are distributed, and the most locks of one process in the file
+#: that earlier versions know.
+_FILES, _COMMON = 32, 256
 
 
 class KeyLocks:
-    """One file, one byte of it per key, locked with POSIX byte-range locks.
+    """A byte of a file per key, locked with POSIX byte-range locks.
 
     Not flock: that takes a file per key and about ten times as long, and leaves files
-    behind. The price is a rule of POSIX: when a process closes any descriptor of the
-    file, it loses all its locks on it. So the file is opened once in a process and
-    never closed; ``KeyLocks.of`` makes sure of that.
+    behind. Not one file for all keys: its locks are a list that the kernel walks. The
+    price is a rule of POSIX: when a process closes any descriptor of a file, it loses
+    all its locks on it. So each file is opened once in a process and never closed;
+    ``KeyLocks.of`` makes sure of that.
 
     There is no lease and no clock, hence nothing to wait out after ``kill -9``. A
     forked child owns none of its parent's locks.
+
+    Earlier versions know one file only. A process keeps some of its locks there as well,
+    the first ones, which are those of its runs and all locks of most runs.
     """
 
     #: Once per process.
@@ -44,9 +52,14 @@ class KeyLocks:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._fd = open_private(path, os.O_RDWR | os.O_CREAT)
-        status = os.fstat(self._fd)
+        self._folder = path.with_name("locks.d")
+        self._common = open_private(path, os.O_RDWR | os.O_CREAT)
+        status = os.fstat(self._common)
         self.id = status.st_dev, status.st_ino
+        self._files: dict[int, int] = {}
+        self._opening = fork.free_lock()
+        #: Keys that are locked in the common file.
+        self._in_common: set[str] = set()
 
     @classmethod
     def of(cls, path: Path) -> KeyLocks:
@@ -62,17 +75,25 @@ class KeyLocks:
     def lock(self, key: str) -> bool:
         """Take the byte of ``key`` if no other process has it."""
         try:
-            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(key))
-        except OSError as error:
-            if error.errno in _HELD_ELSEWHERE:
+            file = self._file(key)
+            if not _lock(file, key):
                 return False
+            if len(self._in_common) >= _COMMON:
+                return True
+            if not _lock(self._common, key):
+                _unlock(file, key)
+                return False
+        except OSError as error:
             raise refusal(error, "lock a step", self._path) from error
+        self._in_common.add(key)
         return True
 
     def unlock(self, key: str) -> None:
         """Give it back."""
-        with contextlib.suppress(OSError):
-            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _place(key))
+        if key in self._in_common:
+            _unlock(self._common, key)
+            self._in_common.discard(key)
+        _unlock(self._file(key), key)
 
     def holder(self, key: str) -> int | None:
         """The process that has the byte of ``key``; ``None`` if the system does not say."""
@@ -80,12 +101,51 @@ class KeyLocks:
             return None
         asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _place(key), 1, 0)
         with contextlib.suppress(OSError):
-            kind, *_, pid = _FLOCK.unpack(fcntl.fcntl(self._fd, fcntl.F_GETLK, asked))
+            kind, *_, pid = _FLOCK.unpack(
+                fcntl.fcntl(self._file(key), fcntl.F_GETLK, asked)
+            )
             if kind != fcntl.F_UNLCK and pid > 0:  # 0 in a container: somebody outside
                 return int(pid)
         return None
 
+    def _file(self, key: str) -> int:
+        number = int(key[-2:], 16) % _FILES
+        file = self._files.get(number)
+        return self._open(number) if file is None else file
+
+    def _open(self, number: int) -> int:
+        """Open a file, of two threads by one.
+
+        The common file stands in for one that cannot be made: the disk is full, or
+        somebody removed the folder.
+        """
+        with self._opening:
+            if number not in self._files:
+                try:
+                    private_folder(self._folder)
+                    path = self._folder / f"{number:02}"
+                    file = open_private(path, os.O_RDWR | os.O_CREAT)
+                except OSError:
+                    file = self._common
+                self._files[number] = file
+            return self._files[number]
+
+
+def _lock(file: int, key: str) -> bool:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(key))
+    except OSError as error:
+        if error.errno in _HELD_ELSEWHERE:
+            return False
+        raise
+    return True
+
+
+def _unlock(file: int, key: str) -> None:
+    with contextlib.suppress(OSError):
+        fcntl.lockf(file, fcntl.LOCK_UN, 1, _place(key))
+
 
 def _place(key: str) -> int:
-    """62 bits of the key: an offset must not be negative."""
+    # 62 bits of the key: an offset must not be negative.
     return int(key[:16], 16) >> 2

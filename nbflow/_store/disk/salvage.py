@@ -39,6 +39,7 @@ __all__ = [
     "settle",
     "unseen",
     "value_files",
+    "value_names",
 ]
 
 DATABASE = "cache.db"
@@ -118,10 +119,16 @@ def value_files(folder: Path) -> Iterator[tuple[str, ShelfRow | None]]:
     The row is ``None`` if the file is cut or is no entry at all. Only the head is read:
     a reader checks the MAC before it trusts the rest.
     """
+    for filename in value_names(folder):
+        yield filename, _file_row(folder / filename, filename)
+
+
+def value_names(folder: Path) -> Iterator[str]:
+    """The name of every value file under ``folder``."""
     for path in folder.glob("??/??/*.val"):
         filename = path.relative_to(folder).as_posix()
         if VALUE_FILE.fullmatch(filename):
-            yield filename, _file_row(path, filename)
+            yield filename
 
 
 def _file_row(path: Path, filename: str) -> ShelfRow | None:

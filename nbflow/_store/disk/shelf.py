@@ -8,12 +8,12 @@ under way.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
 import shutil
 import sqlite3
 import threading
+import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import quote
@@ -25,22 +25,21 @@ from nbflow._store.disk.diskcache_table import (
     DiskcacheTable,
     is_damage,
     open_row,
+    stamp_at,
 )
+from nbflow._store.disk.guard import Guard, Patience
 from nbflow._store.disk.salvage import DATABASE, VALUE_FILE, ShelfRow
+from nbflow._store.disk.value_file import write_value
 from nbflow._store.folder import (
     file_id,
-    guard,
-    open_private,
     private_folder,
     refusal,
-    sync_folder,
 )
 from nbflow._store.seal import stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
-    from io import FileIO
     from pathlib import Path
 
     from nbflow._store.disk.diskcache_table import Parts
@@ -54,8 +53,14 @@ _PAGE = "SELECT key FROM Cache WHERE raw = 1 AND key > ? ORDER BY key LIMIT 1000
 #: compiled only once.
 _BULK = 500
 _LENGTHS = (8, 64, _BULK)
-#: Times that the folder of a value file is created again before giving up.
-_TRIES = 10
+#: Seconds to wait for others to be gone where that is not needed now.
+_NO_HURRY = 0.5
+#: How to read without shared memory, for which a read-only folder or a full disk has no
+#: place: without locks, SQLite keeps its index of the write-ahead log to itself.
+_ALONE, _NO_LOG = "mode=ro&vfs=unix-none", "mode=ro&immutable=1"
+#: Such readers of folders that can be written. This VFS really closes its descriptor,
+#: and POSIX would drop the locks that another connection of this process has by then.
+_LEFT_OPEN: list[sqlite3.Connection] = []
 
 T = TypeVar("T")
 Found = tuple[int, str | None, bytes | None]  # rowid, filename, value
@@ -81,7 +86,8 @@ class Shelf:
         self._file = folder / DATABASE
         self._file_name = str(self._file)  # a stat by name is faster than by Path
         self._wal = folder / f"{DATABASE}-wal"
-        self._guard = guard_path
+        self._guard = Guard(guard_path, timeout)
+        self._patience = Patience(timeout)
         self._seal = seal
         self._power = power
         self._timeout = timeout
@@ -89,11 +95,17 @@ class Shelf:
         self._report = report
         #: Something could not be removed: sweep before the end.
         self.untidy = False
+        #: Nobody has looked yet for what an earlier process may have left.
+        self._inspected = False
         self._table: DiskcacheTable | None = None
-        self._table_turn = threading.Lock()
+        #: Who has connections of his own, beside table and reader, holds it meanwhile.
+        self._table_turn = threading.RLock()
         self._reader: sqlite3.Connection | None = None
         self._reader_id: tuple[int, int] | None = None
+        #: Of a reader that shares no memory with writers: what it has seen.
+        self._marks_seen: list[tuple[int, int]] | None = None
         self._reading = threading.Lock()
+        self._resting = contextlib.ExitStack()
 
     # --- reading
 
@@ -122,6 +134,14 @@ class Shelf:
             what = "an entry does not verify, or its file is gone"
             self._report(f"{self._file}:{key}", what)
         return data
+
+    def stamp(self, key: str) -> int:
+        """The stamp of the entry of ``key``; 0 if there is none."""
+        found = self._find(key)
+        if found is None:
+            return 0
+        _, filename, value = found
+        return stamp_at(self._folder, filename, value)
 
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The data of those ``keys`` that are there, one statement for each 500."""
@@ -165,6 +185,8 @@ class Shelf:
             (last,) = rows[-1]
 
     def _find(self, key: str) -> Found | None:
+        if self._marks_seen is not None:
+            self._renew()
         rows = self._rows(ONE, (key,))
         if not rows and self._renew():
             rows = self._rows(ONE, (key,))
@@ -178,7 +200,8 @@ class Shelf:
             except sqlite3.DatabaseError as error:
                 if not is_damage(error):
                     raise refusal(error, "read", self._folder) from error
-                if repaired or not self._writable:
+                is_sound = self._writable and self._marks_seen is None
+                if repaired or not is_sound:
                     what = (
                         f"the database is damaged ({error}): what it holds is not seen"
                     )
@@ -210,7 +233,7 @@ class Shelf:
         # threads wait for each other.
         shared: AbstractContextManager[None] = contextlib.nullcontext()
         if self._writable:
-            shared = guard(self._guard, alone=False, timeout=self._timeout)
+            shared = self._guard.shared()
         with shared, self._reading:
             if self._reader is not None:
                 return
@@ -219,19 +242,23 @@ class Shelf:
                 raise DamageError("it was deleted")
             try:
                 self._reader = self._connection("mode=ro")
-            except sqlite3.OperationalError:
-                if self._writable:
+            except sqlite3.OperationalError as error:
+                if self._table is not None or not _has_no_room(error):
                     raise
-                # A read-only folder has no place for SQLite's shared memory.
-                self._reader = self._connection("mode=ro&immutable=1")
-                if self._has_log():
-                    what = "the folder is read-only: the results saved last may not be seen"
-                    self._report(str(self._file), what)
+                # Before it reads: what changes meanwhile is looked at again.
+                self._marks_seen = self._marks()
+                mode = _ALONE if self._has_log() else _NO_LOG
+                self._reader = self._connection(mode, "EXCLUSIVE")
 
     def _has_log(self) -> bool:
         return self._wal.exists() and self._wal.stat().st_size > 0
 
-    def _connection(self, mode: str) -> sqlite3.Connection:
+    def _marks(self) -> list[tuple[int, int]]:
+        """What changes when somebody writes: time and size of database and log."""
+        files = (file for file in (self._file, self._wal) if file.exists())
+        return [(s.st_mtime_ns, s.st_size) for s in (file.stat() for file in files)]
+
+    def _connection(self, mode: str, locking: str = "NORMAL") -> sqlite3.Connection:
         uri = f"file:{quote(str(self._file.absolute()))}?{mode}"
         con = sqlite3.connect(
             uri,
@@ -243,6 +270,7 @@ class Shelf:
         try:
             con.text_factory = lambda text: text.decode(errors="replace")
             con.execute("PRAGMA mmap_size = 0")
+            con.execute(f"PRAGMA locking_mode = {locking}")
             con.execute(ONE, ("",)).fetchall()
         except BaseException:
             con.close()
@@ -250,17 +278,23 @@ class Shelf:
         return con
 
     def _renew(self) -> bool:
-        """Close a database that a salvage has replaced; returns whether there was one.
+        """Close a database that is not the one in its place; returns whether there was one.
 
-        The salvage may be ours or that of another process.
+        A salvage has replaced it, ours or another process's, or what was read alone
+        has changed.
         """
-        if file_id(self._file_name) == self._reader_id:
+        if self._is_current():
             return False
         with self._reading:
             # Unless another thread has just opened the new one.
-            if file_id(self._file_name) != self._reader_id:
+            if not self._is_current():
                 self._close_reader()
         return True
+
+    def _is_current(self) -> bool:
+        if file_id(self._file_name) != self._reader_id:
+            return False
+        return self._marks_seen is None or self._marks_seen == self._marks()
 
     # --- writing
 
@@ -285,7 +319,7 @@ class Shelf:
             name = str(table.disk.filename()[0])
             size = sum(map(len, parts))
             try:
-                self._write_file(self._folder / name, parts)
+                write_value(self._folder / name, parts, synced=self._power)
                 row = ShelfRow(key, stamp_of(parts[0]), size, name, None)
                 lost = table.place([row])
             except BaseException:
@@ -310,40 +344,50 @@ class Shelf:
 
         return self._write(work, alone=True)
 
-    def sweep(self) -> None:
-        """Remove files that no row refers to.
+    def sweep(self) -> bool:
+        """Remove files that no row refers to; returns whether nobody else was in the way.
 
-        A process died between file and row, or before its database was complete.
+        A process died between file and row, or before its database was complete. That
+        can wait for a moment at which nobody else is there.
         """
 
         def work(table: DiskcacheTable) -> None:
             self.untidy = False
             named = table.files()
-            files = salvage.value_files(self._folder)
-            self._remove(name for name, _ in files if name not in named)
+            files = salvage.value_names(self._folder)
+            self._remove(name for name in files if name not in named)
             for folder in self._folder.parent.glob("fresh-*"):
                 shutil.rmtree(folder, ignore_errors=True)
 
-        self._write(work, alone=True)
+        try:
+            self._write(work, alone=True, most=_NO_HURRY)
+        except TimeoutError:
+            return False
+        return True
 
     def inspect(self) -> list[ShelfRow]:
-        """On opening: finish a salvage that was interrupted.
+        """Finish a salvage that was interrupted, once after opening.
 
-        Returns what may have been lost, for `recover`.
+        Returns what may have been lost, for `recover`. Tries once to be alone: who uses
+        the shelf has looked when it was opened, or whoever was alone before.
         """
+        if self._inspected:
+            return []
         aside = self._folder / "salvage"
-        if not self._writable or not (aside.exists() or self._has_log()):
+        if not (aside.exists() or self._has_log()):
+            self._inspected = True
             return []
         try:
-            with guard(self._guard, alone=True, timeout=self._timeout):
+            with self._guard.alone(0), self._table_turn:
+                self._inspected = True
                 if not self._file.exists():
                     return []  # the first read repairs it
                 if aside.exists():
                     salvage.settle(self._folder)
                 rows = salvage.unseen(self._file, self._seal)
                 return [] if rows is None else [*rows, *self._file_rows()]
-        except OSError as error:
-            raise refusal(error, "open the store", self._folder) from error
+        except TimeoutError:
+            return []  # later, or somebody else
 
     def recover(self, suspects: list[ShelfRow]) -> None:
         """Take in those of ``suspects`` that are nowhere else."""
@@ -363,6 +407,35 @@ class Shelf:
         found = self._find(row.key) if row.filename else self.get(row.key)
         return found is None
 
+    def rest(self, seconds: float) -> bool:
+        """Before a fork: close the database and have nobody open it, until `wake`.
+
+        SQLite copied in the midst of a transaction has locks that nobody gives back in
+        the child; and a copied connection, even one that is not used, makes it believe
+        that it has locks of the file that only the parent has.
+
+        Returns whether that worked within so many seconds.
+        """
+        until = time.monotonic() + seconds
+        with contextlib.ExitStack() as resting:
+            if not self._table_turn.acquire(timeout=seconds):
+                return False
+            resting.callback(self._table_turn.release)
+            if self._table is not None:
+                if not self._table.rest(max(0.0, until - time.monotonic())):
+                    return False
+                resting.callback(self._table.wake)
+            if not self._reading.acquire(timeout=max(0.0, until - time.monotonic())):
+                return False
+            resting.callback(self._reading.release)
+            self._close_reader()
+            self._resting = resting.pop_all()
+        return True
+
+    def wake(self) -> None:
+        """After a fork, in the parent: whoever reads or writes opens it again."""
+        self._resting.close()
+
     def close(self) -> None:
         """Release files. The reader first: the last writer to close empties the log."""
         with self._reading:
@@ -374,18 +447,33 @@ class Shelf:
 
     def _close_reader(self) -> None:
         if self._reader is not None:
-            self._reader.close()
-        self._reader = self._reader_id = None
+            if self._writable and self._marks_seen is not None:
+                _LEFT_OPEN.append(self._reader)
+            else:
+                self._reader.close()
+        self._reader = self._reader_id = self._marks_seen = None
 
-    def _write(self, work: Callable[[DiskcacheTable], T], *, alone: bool = False) -> T:
-        """Run ``work`` on the table; a damaged database is repaired and used again."""
+    def _write(
+        self,
+        work: Callable[[DiskcacheTable], T],
+        *,
+        alone: bool = False,
+        most: float | None = None,
+    ) -> T:
+        """Run ``work`` on the table; a damaged database is repaired and used again.
+
+        Args:
+            work: what to do.
+            alone: whether nobody else may use the shelf meanwhile.
+            most: the longest to wait for that, in seconds.
+        """
         for repaired in (False, True):
             seen = None
             try:
-                with guard(self._guard, alone=alone, timeout=self._timeout):
+                with self._guard.alone(most) if alone else self._guard.shared():
                     # Nobody replaces it while we hold the guard.
                     seen = file_id(self._file)
-                    return work(self._opened(seen))
+                    return work(self._opened())
             except sqlite3.DatabaseError as error:
                 if repaired or not self._can_repair(error):
                     raise refusal(error, "save results", self._folder) from error
@@ -393,6 +481,8 @@ class Shelf:
             except FileNotFoundError:
                 raise  # somebody removed the folder: the store starts over
             except OSError as error:
+                if most is not None and isinstance(error, TimeoutError):
+                    raise
                 raise refusal(error, "save results", self._folder) from error
             self._repair(seen, why)
         raise AssertionError("unreachable")
@@ -404,17 +494,18 @@ class Shelf:
         code = getattr(error, "sqlite_errorcode", 0)
         return bool(code == sqlite3.SQLITE_READONLY) and os.access(self._file, os.W_OK)
 
-    def _opened(self, seen: tuple[int, int] | None) -> DiskcacheTable:
+    def _opened(self) -> DiskcacheTable:
         with self._table_turn:
             if self._table is not None:
-                if self._table.id == seen:
+                if self._table.id == file_id(self._file):
                     return self._table
                 self._table.close()
                 self._table = None
-            if seen is None:
-                if self._folder.exists():
-                    raise DamageError("it was deleted")
+            # In this order: the folder comes with its database, whoever makes it.
+            if not self._folder.exists():
                 self._create()
+            elif not self._file.exists():
+                raise DamageError("it was deleted")
             self._table = self._load(self._folder)
             return self._table
 
@@ -438,7 +529,7 @@ class Shelf:
                 folder,
                 self._seal,
                 power=self._power,
-                timeout=self._timeout,
+                patience=self._patience,
             )
         except (TypeError, ValueError, AttributeError, KeyError) as error:
             # diskcache takes its settings from the table, whatever they are.
@@ -463,17 +554,6 @@ class Shelf:
             shutil.rmtree(folder, ignore_errors=True)
             self.untidy |= folder.exists()
 
-    def _write_file(self, path: Path, parts: Parts) -> None:
-        fd = _create_file(path)
-        with os.fdopen(fd, "wb", buffering=0) as file:
-            for part in parts:
-                _write_all(file, part)
-            if self._power:
-                os.fsync(fd)
-        if self._power:
-            for folder in (path.parent, path.parent.parent, self._folder):
-                sync_folder(folder)
-
     def _remove(self, names: Iterable[str | None]) -> None:
         """Remove value files, and the folders that are empty then.
 
@@ -496,7 +576,7 @@ class Shelf:
         If several notice the damage, one of them repairs it.
         """
         try:
-            with guard(self._guard, alone=True, timeout=self._timeout):
+            with self._guard.alone(), self._table_turn:
                 self.close()
                 if file_id(self._file) != seen:
                     return
@@ -525,23 +605,12 @@ class Shelf:
         return [row for _, row in salvage.value_files(self._folder) if row is not None]
 
 
-def _create_file(path: Path) -> int:
-    """A descriptor of a new value file, its two folders included."""
-    for _ in range(_TRIES):
-        private_folder(path.parent.parent)
-        # Another process may remove the empty folder before our file is in it.
-        with contextlib.suppress(FileNotFoundError):
-            private_folder(path.parent)
-            return open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    what = "its folder keeps disappearing"
-    raise FileNotFoundError(errno.ENOENT, what, str(path))
-
-
-def _write_all(file: FileIO, data: bytes) -> None:
-    """Write all of ``data``.
-
-    A raw write takes at most 2 GiB, and on a full disk only what fits.
-    """
-    rest = memoryview(data)
-    while rest:
-        rest = rest[file.write(rest) :]
+def _has_no_room(error: sqlite3.OperationalError) -> bool:
+    """Whether SQLite could not make its shared memory, or claims that the disk fails."""
+    no_room = (
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+    )
+    return not is_damage(error) and error.sqlite_errorcode & 0xFF in no_room
