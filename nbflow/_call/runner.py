@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._call import failure, lookup
 from nbflow._call.attempt import aattempt, attempt
-from nbflow._call.budget import Paid
+from nbflow._call.budget import Paid, Wanted, resting, size_of
 from nbflow._call.clock import check
 from nbflow._call.scope import SCOPE, Scope
 from nbflow._call.sources import Sources
@@ -132,6 +132,11 @@ class Call:
     def is_inside(self, key: str) -> bool:
         """Return whether this call was made, directly or not, by the call with ``key``."""
         return self.outer is not None and any(scope.key == key for scope in self.outer)
+
+    @property
+    def paid_by(self) -> Sequence[Hold]:
+        """What is held back for the call that this one is made inside of, and a part of."""
+        return () if self.outer is None else self.outer.paid_by
 
     def begin(self, attempt: int, holds: Sequence[Hold]) -> None:
         """Before an attempt: what it will see is not what an earlier one saw."""
@@ -389,7 +394,9 @@ class Runner:
 
     def _claim(self, call: Call, _command: Command) -> Outcome | None:
         while (landing := self._board(call)) is not None:
-            shared = self._shared(call, self.clock.wait_for(landing, call.cancelled))
+            with resting(call.paid_by):
+                theirs = self.clock.wait_for(landing, call.cancelled)
+            shared = self._shared(call, theirs)
             if shared is not None:
                 return shared
         try:
@@ -405,9 +412,9 @@ class Runner:
             import asyncio
 
             # Shielded: whoever stops waiting must not cancel what the others wait for.
-            shared = self._shared(
-                call, await asyncio.shield(asyncio.wrap_future(landing))
-            )
+            with resting(call.paid_by):
+                theirs = await asyncio.shield(asyncio.wrap_future(landing))
+            shared = self._shared(call, theirs)
             if shared is not None:
                 return shared
         try:
@@ -428,13 +435,24 @@ class Runner:
         budgets = self.budgets if call.place is None else call.place.budgets
         if not budgets or call.is_flow:
             return ()
-        is_paid_for = call.outer is not None and any(
-            scope.holds for scope in call.outer
+        return () if call.paid_by else budgets
+
+    @staticmethod
+    def _wanted(call: Call) -> Wanted:
+        policy = call.policy
+        return Wanted(
+            call.name,
+            size_of([call.args, call.kwargs]),
+            policy.is_paid,
+            policy.together,
+            in_run=call.place is not None,
+            waits=not call.on_loop,
         )
-        return () if is_paid_for else budgets
 
     def _begin(self, call: Call, attempt: int, holds: Sequence[Hold]) -> None:
         call.begin(attempt, holds)
+        for hold in holds:
+            hold.budget.start(hold)
         if call.made_of is None:
             call.made_of = call.inputs()
             if call.place is None:
@@ -447,13 +465,11 @@ class Runner:
         budgets = self._budgets(call)
         if not budgets:
             return self._within_gate(call, command.number, ())
+        wanted = self._wanted(call)
         with Paid() as paid:
             for budget in budgets:
-                paid.holds.append(
-                    budget.enter(
-                        call.name, self.clock, call.cancelled, waits=not call.on_loop
-                    )
-                )
+                hold = budget.enter(wanted, self.clock, call.cancelled)
+                paid.holds.append(hold)
             return paid.on(self._within_gate(call, command.number, paid.holds))
 
     def _within_gate(self, call: Call, number: int, holds: Sequence[Hold]) -> Tried:
@@ -484,9 +500,10 @@ class Runner:
         budgets = self._budgets(call)
         if not budgets:
             return await self._awithin_gate(call, command.number, ())
+        wanted = self._wanted(call)
         with Paid() as paid:
             for budget in budgets:
-                paid.holds.append(await budget.aenter(call.name))
+                paid.holds.append(await budget.aenter(wanted))
             return paid.on(await self._awithin_gate(call, command.number, paid.holds))
 
     async def _awithin_gate(

@@ -129,10 +129,15 @@ class Scope:
             yield scope
             scope = scope.outer
 
+    @property
+    def paid_by(self) -> Sequence[Hold]:
+        """What is held back for this call, or for the one that it is a part of."""
+        return next((scope.holds for scope in self if scope.holds), ())
+
     def used(self, usage: Usage) -> None:
         """The code of this call reports what it used; also of an attempt that was given up meanwhile."""
         self._add(usage)
-        for hold in next((scope.holds for scope in self if scope.holds), ()):
+        for hold in self.paid_by:
             hold.budget.take(hold, usage)
         if self.place is not None:
             self.note_used(usage, self.attempt)

@@ -170,6 +170,9 @@ class Policy:
     concurrency: int | None = None
     throttle: Throttle | None = None
     ttl: float | None = None
+    #: It says which model it calls; so many of its calls may be one request.
+    is_paid: bool = False
+    together: int = 1
 
     def delay(self, attempt: int, jitter: float) -> float:
         """Seconds to wait after failed attempt number ``attempt`` (from 1); ``jitter`` is in [0, 1).

@@ -29,7 +29,8 @@ class Usage(NamedTuple):
         output_tokens: tokens received.
         cached_tokens: the tokens sent that the provider had in its own cache.
         cost: US dollars of the requests whose price is known; ``None`` if none is.
-        unpriced: the number of requests whose price is unknown.
+        unpriced: the number of requests whose cost is unknown.
+        unanswered: those of them that were sent and not answered.
     """
 
     requests: int = 0
@@ -38,6 +39,7 @@ class Usage(NamedTuple):
     cached_tokens: int = 0
     cost: float | None = None
     unpriced: int = 0
+    unanswered: int = 0
 
     @property
     def tokens(self) -> int:
@@ -60,6 +62,7 @@ class Usage(NamedTuple):
             self.cached_tokens + other.cached_tokens,
             cost,
             self.unpriced + other.unpriced,
+            self.unanswered + other.unanswered,
         )
 
     def __sub__(self, other: Usage) -> Usage:
@@ -72,6 +75,7 @@ class Usage(NamedTuple):
             -other.cached_tokens,
             cost,
             -other.unpriced,
+            -other.unanswered,
         )
 
     def __radd__(self, other: object) -> Usage:

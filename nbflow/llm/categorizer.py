@@ -173,7 +173,9 @@ def categorizer(
         places=places or _PLACES,
         timeout=longest or _LONGEST,
     )
-    return _labelled(_of_model(batcher, answerer, text_of, options), taxonomy)
+    return _labelled(
+        _of_model(batcher, batch, answerer, text_of, options), taxonomy
+    )
 
 
 def _labelled(step: Step[[str], Category], taxonomy: Taxonomy) -> Step[[str], Category]:
@@ -363,10 +365,11 @@ def _of_baseline(
 
 
 def _of_model(
-    batcher: Batcher, model: Model, text_of: _Text, options: Options
+    batcher: Batcher, batch: int, model: Model, text_of: _Text, options: Options
 ) -> Step[[str], Category]:
     function = _awaiting(_OnLoop(batcher, model), text_of)
-    step = _made(function, options | {"is_plain": True, "model": model.name})
+    asks = {"is_plain": True, "model": model.name, "together": batch}
+    step = _made(function, options | asks)
     batcher.policy = step.policy
     return step
 
