@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nbflow._call import job_link
-from nbflow._call.budget import Budget
+from nbflow._call.budget import Budget, resting
 from nbflow._call.clock import Clock
 from nbflow._call.engine import Engine, Machinery
 from nbflow._call.prices import Prices
+from nbflow._call.scope import paid_here
 from nbflow._core.entry import Opened, Resumed, RunState
 from nbflow._core.flow import Listeners
 from nbflow._core.sheet import Sheet
@@ -345,7 +346,8 @@ class Session:
             if view is not None and shown and not wait:
                 # Here, in the cell that asks; not on the thread that the run has.
                 execution.show()
-            reader.runs.work_on(execution, background=not wait)
+            with resting(paid_here()):
+                reader.runs.work_on(execution, background=not wait)
         except BaseException:
             if not execution.has_ended:
                 execution.give_up()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from nbflow._call import job_link
 from nbflow._core.lifecycle import State
 from nbflow._core.policy import seconds
-from nbflow._core.usage import dollars
+from nbflow._core.usage import dollars, money
 from nbflow._key.secret import Known
 from nbflow._key.secret_patterns import is_secret
 from nbflow._run import render
@@ -649,6 +649,11 @@ class _Job:
             self.runs.show(number, cell)
         if outcome.code == EXIT_BUDGET:
             self.facts["stopped"] = outcome.refusal
+        spent, budget = self.used.cost or 0.0, self.task.budget
+        if budget is not None and spent > budget:
+            self.progress.warn(
+                f"The budget of {money(budget)} was passed: {money(spent)} are spent."
+            )
         self.facts |= {
             "ended": _now(),
             "exit_code": outcome.code,

@@ -87,8 +87,10 @@ class _Known:
     def __init__(self) -> None:
         #: What the dearest call cost; ``None`` before any ended.
         self.dearest: float | None = None
-        #: The largest call of those whose cost is known, and their number.
-        self.largest = self.seen = 0
+        #: The number of calls whose cost is known; of each order of size the dearest
+        #: and the largest of them.
+        self.seen = 0
+        self.sizes: dict[int, tuple[float, int]] = {}
         self.holds: set[Hold] = set()
         #: Has money, and waits for its place.
         self.in_line: Hold | None = None
@@ -98,55 +100,60 @@ class _Known:
         #: Attempts that failed and reported nothing.
         self.misses = 0
         self.queue: deque[tuple[Wanted, Future[Hold]]] = deque()
-        #: What is under way, and what was lost, as a multiple of the dearest call.
-        self._under_way = self._gone = 0.0
+        #: What may be spent by the calls under way, and was by those that were lost.
+        self._under_way = self.gone = 0.0
 
     def is_free(self, size: int) -> bool:
         """Whether calls of this size have cost nothing so far."""
-        return self.dearest == 0.0 and size <= _TIMES * self.largest + _MORE
+        if self.dearest != 0.0:
+            return False
+        largest = max(size for _, size in self.sizes.values())
+        return size <= _TIMES * largest + _MORE
 
-    def times(self, size: int) -> float:
-        """How many times the dearest call one of this size may cost."""
-        return max(1.0, size / max(1, self.largest))
+    def expected(self, size: int) -> float:
+        """What a call of this size may cost: as much as the dearest that was not larger, and more if it is larger."""
+        order = size.bit_length()
+        known = [seen for each, seen in self.sizes.items() if each <= order]
+        if not known and self.sizes:
+            known = [self.sizes[min(self.sizes)]]
+        dearest = max((cost for cost, _ in known), default=0.0)
+        largest = max((size for _, size in known), default=size)
+        return dearest * max(1.0, size / largest)
 
     def put(self, hold: Hold) -> None:
         self.holds.add(hold)
-        self._under_way += self.times(hold.wanted.size)
+        self._under_way += self.expected(hold.wanted.size)
 
     def drop(self, hold: Hold) -> None:
         if self.in_line is hold:
             self.in_line = None
         if hold in self.holds:
             self.holds.remove(hold)
-            self._under_way -= self.times(hold.wanted.size)
+            self._under_way -= self.expected(hold.wanted.size)
         if not self.holds:
             self._under_way = 0.0  # sums of fractions do not come back to it
 
-    def learn(self, hold: Hold) -> None:
-        """A call has cost this much so far."""
-        self.dearest = max(self.dearest or 0.0, hold.cost)
-        if hold.wanted.size > self.largest:
-            self.largest = hold.wanted.size
+    def learn(self, cost: float, size: int) -> None:
+        """A call of this size has cost this much so far."""
+        self.dearest = max(self.dearest or 0.0, cost)
+        order = size.bit_length()
+        before = self.sizes.get(order, (-1.0, 0))
+        now = max(cost, before[0]), max(size, before[1])
+        if now != before:
+            self.sizes[order] = now
             self.weigh()
 
     def weigh(self) -> None:
         """Value anew what is under way and what was lost."""
-        self._under_way = sum(self.times(hold.wanted.size) for hold in self.holds)
-        self._gone = sum(map(self.times, self.lost))
+        self._under_way = sum(self.expected(hold.wanted.size) for hold in self.holds)
+        self.gone = sum(map(self.expected, self.lost))
 
     @property
     def at_risk(self) -> float:
         """What the calls under way may cost."""
-        if not self.holds or self.dearest == 0.0:
-            return 0.0
-        if self.dearest is None:
+        if self.holds and self.dearest is None:
             return math.inf if self.misses < _MISSES else 0.0
-        return self.dearest * self._under_way
-
-    @property
-    def gone(self) -> float:
-        """What the requests that were not answered may have cost."""
-        return self.dearest * self._gone if self.dearest and self.lost else 0.0
+        return self._under_way
 
 
 class Budget:
@@ -214,7 +221,7 @@ class Budget:
             # what made no request although its step calls a model.
             is_told = hold.requests or not hold.wanted.is_paid
             if hold.cost or (succeeded and is_told):
-                known.learn(hold)
+                known.learn(hold.cost, hold.wanted.size)
                 known.seen += 1
             elif not hold.wanted.is_paid:
                 known.misses += 1
@@ -252,9 +259,9 @@ class Budget:
             else:
                 self.spent += used.cost or 0.0
                 known.lost += [hold.wanted.size] * used.unanswered
+                known.weigh()
             if used.cost:
-                known.learn(hold)
-            known.weigh()
+                known.learn(hold.cost or used.cost, hold.wanted.size)
 
     def told_passed(self) -> str:
         """That more was spent than the limit; said once, nothing otherwise."""
@@ -316,18 +323,19 @@ class Budget:
             return Hold(self, wanted)
         if any(step.holds for step in self._steps.values()):
             return None
-        self._refuse(self._reached(known.dearest or 0.0))
+        expected = min(known.expected(wanted.size), known.dearest or 0.0)
+        self._refuse(self._reached(expected))
         return BudgetError(f"not started: {self.refusal}.")
 
     def _fits(self, known: _Known, wanted: Wanted) -> bool:
         """Whether a call may start now: however dear calls turn out, only one of them may pass the limit."""
         steps = [step for step in self._steps.values() if step.holds or step.lost]
         spent = self.spent + sum(step.gone for step in steps)
-        dearest, count = known.dearest or 0.0, len(known.holds)
+        expected, count = known.expected(wanted.size), len(known.holds)
         limit = self.limit * (1 + _ROUNDING)
         if not wanted.waits:
             seen = sum(step.at_risk for step in steps if step.dearest is not None)
-            return spent + seen < self.limit and spent + seen + dearest <= limit
+            return spent + seen < self.limit and spent + seen + expected <= limit
         if known.in_line is not None or (count and known.dearest is None):
             return False
         if count >= max(1, known.seen, wanted.together):
@@ -340,10 +348,10 @@ class Budget:
         near = known.at_risk
         if others or count >= wanted.together:
             risk, near = risk + near, 0.0
-        if risk or near:
-            dearest *= known.times(wanted.size)
+        if not risk and not near:  # alone: what is only a guess refuses nothing
+            expected = min(expected, known.dearest or 0.0)
         risk = spent + near + _SURPRISE * risk
-        return risk < self.limit and risk + dearest <= limit
+        return risk < self.limit and risk + expected <= limit
 
     def _reached(self, expected: float) -> str:
         if self.spent > self.limit * (1 + _ROUNDING):

@@ -183,3 +183,9 @@ class Scope:
 
 
 SCOPE: ContextVar[Scope | None] = ContextVar("nbflow_scope", default=None)
+
+
+def paid_here() -> Sequence[Hold]:
+    """What is held back for the call under way."""
+    scope = SCOPE.get()
+    return () if scope is None else scope.paid_by

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._call import job_link
 from nbflow._call.workers import Crew
-from nbflow._core.entry import Closed, Resumed
+from nbflow._core.entry import Closed, Remark, Resumed
 from nbflow._core.lifecycle import State
 from nbflow._run.codes import Codes
 from nbflow._run.context import RunContext
@@ -276,6 +276,10 @@ class Execution:
             for entry in self.state.interrupt(self._context.now()):
                 self.notes.add(entry)
             self.notes.flush()
+            for budget in self._context.budgets:
+                passed = budget.told_passed()
+                if passed:
+                    self.notes.add(Remark(self._context.now(), f"Note: {passed}."))
             self.notes.add(self._closed())
             self.notes.close()
         finally:
