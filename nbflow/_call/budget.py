@@ -253,15 +253,25 @@ class Budget:
                     " a budget cannot be kept: say nf.set_price(model, input=...,"
                     " output=...)"
                 )
-            if not hold.ended:
-                hold.lost += used.unanswered
-                hold.cost += used.cost or 0.0
-            else:
+            if hold.ended:
                 self.spent += used.cost or 0.0
-                known.lost += [hold.wanted.size] * used.unanswered
-                known.weigh()
+            else:
+                hold.cost += used.cost or 0.0
             if used.cost:
                 known.learn(hold.cost or used.cost, hold.wanted.size)
+
+    def lose(self, hold: Hold, requests: int = 1) -> None:
+        """A request of the call was sent and not answered; negative: it was, after all."""
+        with self._mutex:
+            if not hold.ended:
+                hold.lost += requests
+                return
+            known, size = self._steps[hold.wanted.step], hold.wanted.size
+            if requests > 0:
+                known.lost.append(size)
+            elif size in known.lost:
+                known.lost.remove(size)
+            known.weigh()
 
     def told_passed(self) -> str:
         """That more was spent than the limit; said once, nothing otherwise."""

@@ -35,6 +35,7 @@ from nbflow._core.lifecycle import (
     Wait,
     life_of_call,
 )
+from nbflow._core.policy import is_unanswered
 from nbflow._key import mutation
 from nbflow._key.log_text import log
 from nbflow._store import checkpoint
@@ -212,6 +213,8 @@ class Runner:
         self.forced: frozenset[str] = frozenset()
         #: What calls outside a run have to fit into.
         self.budgets: Sequence[Budget] = ()
+        #: Names of steps that have told what they used.
+        self._paid: set[str] = set()
         self._flights: dict[str, Flight] = {}
         self._mutex = threading.Lock()
         #: What performs each kind of command; `_awaited` has the twins of those that wait.
@@ -460,6 +463,19 @@ class Runner:
         if self.on_attempt is not None and not call.is_flow:
             self.on_attempt(call.name)
 
+    def _account(self, call: Call, error: BaseException | None) -> None:
+        """Count what a step that is paid for has sent and got no answer to; that is not free."""
+        scope = call.scope
+        if call.is_flow:
+            return
+        if scope.has_told:
+            self._paid.add(call.name)
+        elif error is not None and (call.policy.is_paid or call.name in self._paid):
+            is_broken_off = not isinstance(error, Exception)
+            if is_broken_off or is_unanswered(error):
+                scope.is_lost = True
+                scope.lose()
+
     def _attempt(self, call: Call, command: Attempt) -> Tried:
         __tracebackhide__ = True
         budgets = self._budgets(call)
@@ -487,6 +503,10 @@ class Runner:
                 tried = attempt(
                     call.function, call.args, call.kwargs, call.policy.timeout
                 )
+                self._account(call, tried.error)
+            except BaseException as error:
+                self._account(call, error)
+                raise
             finally:
                 SCOPE.reset(token)
                 mutation.end(changes)
@@ -522,6 +542,10 @@ class Runner:
                 tried = await aattempt(
                     call.function, call.args, call.kwargs, call.policy.timeout
                 )
+                self._account(call, tried.error)
+            except BaseException as error:
+                self._account(call, error)
+                raise
             finally:
                 SCOPE.reset(token)
                 mutation.end(changes)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nbflow._call import job_link
 from nbflow._core.entry import Used
+from nbflow._core.usage import NOTHING, UNANSWERED
 
 if TYPE_CHECKING:
     import threading
@@ -91,8 +92,8 @@ class Scope:
     """One call and, through ``outer``, those it was made in."""
 
     __slots__ = (
-        "attempt", "built_on", "expires", "gate", "holds", "key", "outer", "per_run",
-        "place", "step", "worth",
+        "attempt", "built_on", "expires", "gate", "has_told", "holds", "is_lost", "key",
+        "outer", "per_run", "place", "step", "worth",
     )  # fmt: skip
 
     def __init__(
@@ -122,6 +123,8 @@ class Scope:
         #: is held back for it.
         self.worth: Usage | None = None
         self.holds: Sequence[Hold] = ()
+        #: It has told what it used, or will; it counts as a request without an answer.
+        self.has_told = self.is_lost = False
 
     def __iter__(self) -> Iterator[Scope]:
         scope: Scope | None = self
@@ -136,9 +139,28 @@ class Scope:
 
     def used(self, usage: Usage) -> None:
         """The code of this call reports what it used; also of an attempt that was given up meanwhile."""
+        self.has_told = True
+        if self.is_lost:
+            self.is_lost = False
+            self.lose(-1)
         self._add(usage)
         for hold in self.paid_by:
             hold.budget.take(hold, usage)
+        self._tell(usage)
+
+    def lose(self, requests: int = 1) -> None:
+        """A request of this call was sent and not answered: what it cost is unknown.
+
+        Args:
+            requests: 0 if another call counts it, -1 if it was answered after all.
+        """
+        self.has_told = True
+        for hold in self.paid_by:
+            hold.budget.lose(hold, requests or 1)
+        if requests:
+            self._tell(UNANSWERED if requests > 0 else NOTHING - UNANSWERED)
+
+    def _tell(self, usage: Usage) -> None:
         if self.place is not None:
             self.note_used(usage, self.attempt)
         else:

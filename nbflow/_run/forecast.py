@@ -174,9 +174,14 @@ def _cost(flows: Sequence[FlowForecast], past: _Past) -> float | None:
             return None
         for step, expected in flow.steps.items():
             before = past.steps[step]
-            if expected.would_run and (not before.calls or before.usage.unpriced):
+            used = before.usage
+            if expected.would_run and (
+                not before.calls or used.unpriced > used.unanswered
+            ):
                 return None
-            spent = before.usage.cost or 0.0
+            # A request without an answer is taken to cost what the others do.
+            answered = max(1, used.requests - used.unanswered)
+            spent = (used.cost or 0.0) * max(1, used.requests) / answered
             cost += expected.would_run * spent / max(before.calls, 1)
     return cost
 

@@ -11,9 +11,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
-from nbflow._core.policy import FORBIDDEN, http_status, retry_after
+from nbflow._core.policy import FORBIDDEN, http_status, is_unanswered, retry_after
 from nbflow.errors import StepTimeoutError
-from nbflow.llm.model import AnswerError, Reply, StopError, Tokens
+from nbflow.llm.model import (
+    NO_TOKENS,
+    AnswerError,
+    Reply,
+    StopError,
+    Tokens,
+    UnreadableError,
+)
 from nbflow.llm.request_size import RequestSize
 
 if TYPE_CHECKING:
@@ -42,6 +49,9 @@ _REFUSED = frozenset({400, FORBIDDEN, 413, 422})
 #: A 403 is about the text or about the account. So many requests for single texts in a
 #: row show that it is the account, which lacks a right.
 _DENIED = 3
+#: Answers of which nobody knows what they cost: a body that ends in the middle is not
+#: JSON.
+_UNREADABLE = (UnreadableError, ValueError)
 
 
 class Share(NamedTuple):
@@ -52,12 +62,18 @@ class Share(NamedTuple):
         tokens: whole numbers that add up to those of the request.
         whole: what the request used, by which it is priced.
         places: the number of texts that share it.
+        is_lost: it was sent and not answered, so what it used is unknown.
     """
 
     requests: int
     tokens: Tokens
     whole: Tokens
     places: int
+    is_lost: bool = False
+
+
+#: A request without an answer, for the text that counts it.
+LOST = Share(1, NO_TOKENS, NO_TOKENS, 1, is_lost=True)
 
 
 class Question:
@@ -70,10 +86,13 @@ class Question:
         company: the most texts, including this one, that go with one request.
         answer: the answer, once it is there.
         spent: its share of each request that was made for it.
-        end: ends the request that it is part of, if nobody else waits for it.
+        is_sent: the request that it is part of is at the provider.
+        end: ends that request if nobody else waits for it; answers whether it did.
     """
 
-    __slots__ = ("answer", "company", "complaint", "end", "run", "spent", "text")
+    __slots__ = (
+        "answer", "company", "complaint", "end", "is_sent", "run", "spent", "text",
+    )  # fmt: skip
 
     def __init__(
         self, text: str, run: threading.Event | None, complaint: str, company: int
@@ -85,7 +104,8 @@ class Question:
         loop = asyncio.get_running_loop()
         self.answer: asyncio.Future[Category] = loop.create_future()
         self.spent: list[Share] = []
-        self.end: Callable[[], None] = lambda: None
+        self.is_sent = False
+        self.end: Callable[[], bool] = lambda: False
 
 
 class Batcher:
@@ -163,7 +183,8 @@ class Batcher:
         try:
             answer = await question.answer
         except asyncio.CancelledError:
-            question.end()
+            if question.end() and question.is_sent:
+                question.spent.append(LOST)
             raise
         finally:
             for share in question.spent:
@@ -214,9 +235,9 @@ class Batcher:
         self._requests.add(task)  # the loop itself keeps tasks weakly
         task.add_done_callback(self._requests.discard)
 
-        def end() -> None:
-            if all(question.answer.done() for question in group):
-                task.cancel()
+        def end() -> bool:
+            is_over = all(question.answer.done() for question in group)
+            return is_over and task.cancel()
 
         for question in group:
             question.end = end
@@ -231,13 +252,23 @@ class Batcher:
         estimate = sent + _ANSWER * len(group)
 
         async def ask() -> Reply:
+            for question in group:
+                question.is_sent = True
             try:
                 async with asyncio.timeout(self._timeout):
                     return await self._model.ask(request)
-            except TimeoutError as error:
+            except Exception as error:
+                if is_unanswered(error) or isinstance(error, _UNREADABLE):
+                    for place, question in enumerate(group):
+                        question.spent.append(LOST._replace(requests=int(place == 0)))
+                if not isinstance(error, TimeoutError):
+                    raise
                 raise StepTimeoutError(
                     f"no answer within timeout={self._timeout:g} s"
                 ) from error
+            finally:
+                for question in group:
+                    question.is_sent = False
 
         try:
             said = await self._limiter.send(ask, estimate, clock)

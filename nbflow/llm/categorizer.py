@@ -267,6 +267,8 @@ class _OnLoop:
         """The answer for one text; its usage is reported for the call under way."""
         scope = SCOPE.get()
         place = scope.place if scope is not None else None
+        if scope is not None:
+            scope.has_told = True  # whatever is sent is reported, also what gets lost
         run: threading.Event | None
         if place is not None:
             run, clock = place.cancelled, place.runner.clock
@@ -303,7 +305,14 @@ class _OnLoop:
         return await self._batcher.ask(text, run, clock, self._report)
 
     def _report(self, share: Share) -> None:
+        scope = SCOPE.get()
+        if share.is_lost and scope is not None:
+            scope.lose(share.requests)
+        if share.is_lost:
+            return
         whole = SESSION.prices.cost(self._model, Usage(1, *share.whole))
+        if not any(share.whole) and SESSION.prices.cost(self._model, Usage(1, 1, 1)):
+            whole = None  # a server that does not say what it used: not nothing
         sent, received, cached = share.tokens
         _api.usage(
             input_tokens=sent,

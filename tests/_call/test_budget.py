@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -253,3 +254,130 @@ def test_a_failing_step_does_not_keep_others_from_being_paid_for(nb, server):
     run = send(nb, range(30), budget=10)
     assert sum(server.bill) == 10
     assert run.counts["other"]["FAILED"] >= 3
+
+
+# What got no answer
+
+
+@pytest.fixture
+def silent():
+    """A port that takes requests and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()
+
+
+def read_nothing(address, timeout=0.05):
+    with socket.create_connection(address) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\n\r\n")
+        connection.settimeout(timeout)
+        connection.recv(1)
+
+
+LOST = nf.Usage(requests=1, unpriced=1, unanswered=1)
+
+
+def test_a_request_without_an_answer_is_one_of_unknown_cost(nb, silent):
+    nf.set_price("test:paid", input=1, output=1)
+
+    @nf.step(model="test:paid", retries=1)
+    def ask(number):
+        read_nothing(silent)
+
+    run = ask.map([1])
+    assert run.usage == LOST + LOST
+    assert run.inspect(0)["ask"]["ask"].usage.unanswered == 2
+    assert run.results()[0]["ask.cost"] is None
+    said = "2 of 2 requests got no answer, and what they cost is unknown"
+    assert said in run.table().sentence
+
+
+def test_so_is_one_of_a_step_that_has_told_what_it_used(nb, server, silent):
+    @nf.step(retries=0)
+    def ask(number):
+        if number:
+            read_nothing(silent)
+        nf.usage(cost=post(server, 1.0))
+
+    run = ask.map([0, 1])
+    assert run.usage == nf.Usage(2, cost=1.0, unpriced=1, unanswered=1)
+    assert "$1.00 for 0 tokens; 1 of 2 requests got no answer" in run.table().sentence
+    assert [row["ask.cost"] for row in run.results()] == [1.0, None]
+
+
+def test_a_request_that_was_not_sent_or_was_answered_is_not_counted(nb):
+    inside = nf.StepError("x", step="inner")
+    inside.__cause__ = nf.StepTimeoutError("late")
+    errors = [ConnectionRefusedError("down"), ValueError("no label"), inside]
+
+    @nf.step(model="test:paid", retries=0)
+    def ask(number):
+        raise errors[number]
+
+    assert ask.map(range(3)).usage.requests == 0
+
+
+def test_an_async_request_that_is_cancelled_is_counted(nb):
+    nf.set_price("test:paid", input=1, output=1)
+    sent = threading.Event()
+
+    @nf.step(model="test:paid")
+    async def ask(number):
+        sent.set()
+        await asyncio.sleep(60)
+
+    run = ask.map([1], wait=False)
+    assert sent.wait(10)
+    assert run.cancel().wait(10).usage == LOST
+
+
+def test_an_answer_that_comes_too_late_is_counted_once(nb):
+    reported = threading.Event()
+
+    @nf.step(model="test:paid", timeout=0.05, retries=0)
+    def ask(number):
+        threading.Event().wait(0.2)
+        nf.usage(cost=2.0)
+        reported.set()
+
+    @nf.step
+    def wait(number):
+        reported.wait(10)
+
+    @nf.flow(on="paid")
+    def triage(record):
+        try:
+            ask(record["item"])
+        except nf.StepError:
+            wait(record["item"])
+
+    nf.set_price("test:paid", input=1, output=1)
+    run = send(nb, [1], budget=100)
+    assert run.usage == nf.Usage(1, cost=2.0)
+
+
+def test_a_budget_holds_what_got_no_answer_at_the_dearest_call(nb, server, silent):
+    @nf.step(retries=0)
+    def ask(number):
+        if number % 2:
+            read_nothing(silent)
+        nf.usage(cost=post(server, 10.0))
+
+    run = ask.map(range(20), budget=100)
+    assert 90 <= 10 * run.usage.requests <= 100
+    assert "are held back for requests without an answer" in run.table().remarks[0]
+
+
+def test_a_plan_takes_what_got_no_answer_to_cost_what_the_others_do(nb, server, silent):
+    @nf.step(retries=1)
+    def ask(number):
+        if number == 1:
+            read_nothing(silent)
+        nf.usage(cost=post(server, 1.0))
+
+    @nf.flow(on="paid")
+    def triage(record):
+        return ask(record["item"])
+
+    send(nb, [0, 1], None)
+    records = [{"id": number, "item": number} for number in range(2, 12)]
+    assert nf.plan("paid", records, key="id").cost == pytest.approx(15)
