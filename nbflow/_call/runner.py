@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import warnings
 from concurrent.futures import Future
+from dataclasses import replace
 from inspect import iscoroutinefunction
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -64,14 +66,16 @@ if TYPE_CHECKING:
     from nbflow._store.store import Store
 
 _LOG = logging.getLogger("nbflow.call")
+#: Seconds in line that are told; less is the time that a step takes to begin.
+_LINE = 0.001
 
 
 class Call:
     """One call under way: what the commands of its life work on."""
 
     __slots__ = (
-        "args", "cancelled", "expires", "function", "gate", "identity", "inputs",
-        "is_flow", "key", "kwargs", "made_of", "name", "on_loop", "outer", "place",
+        "args", "asked", "begun", "cancelled", "expires", "function", "gate",
+        "identity", "inputs", "is_flow", "key", "kwargs", "made_of", "name", "on_loop", "outer", "place",
         "policy", "scope", "worth",
     )  # fmt: skip
 
@@ -118,6 +122,8 @@ class Call:
         self.worth: Usage | None = None
         #: A sync call in an async flow: whoever it waits for may need this thread.
         self.on_loop = False
+        #: When an attempt asked for its turn, and when it got it.
+        self.asked = self.begun = 0.0
 
     def _scope(self, attempt: int) -> Scope:
         return Scope(
@@ -160,6 +166,7 @@ class Call:
         *,
         seconds: float = 0.0,
         wait: float = 0.0,
+        waited: float = 0,
     ) -> None:
         """Tell the ledger how an attempt of a step ended; a flow's own call is noted by whoever sent the record."""
         place = self.place
@@ -181,6 +188,7 @@ class Call:
                 key,
                 failed,
                 wait,
+                waited,
             )
         )
 
@@ -342,6 +350,7 @@ class Runner:
             outcome.attempts,
             outcome.error,
             seconds=command.seconds,
+            waited=command.waited,
         )
         self._reached("note")
 
@@ -454,6 +463,7 @@ class Runner:
 
     def _begin(self, call: Call, attempt: int, holds: Sequence[Hold]) -> None:
         call.begin(attempt, holds)
+        call.begun = time.perf_counter()
         for hold in holds:
             hold.budget.start(hold)
         if call.made_of is None:
@@ -478,6 +488,7 @@ class Runner:
 
     def _attempt(self, call: Call, command: Attempt) -> Tried:
         __tracebackhide__ = True
+        call.asked = time.perf_counter()
         budgets = self._budgets(call)
         if not budgets:
             return self._within_gate(call, command.number, ())
@@ -503,7 +514,6 @@ class Runner:
                 tried = attempt(
                     call.function, call.args, call.kwargs, call.policy.timeout
                 )
-                self._account(call, tried.error)
             except BaseException as error:
                 self._account(call, error)
                 raise
@@ -513,10 +523,12 @@ class Runner:
         finally:
             if gate is not None:
                 gate.leave()
-        return _without_coroutine(call, tried)
+        self._account(call, tried.error)
+        return _without_line(call, _without_coroutine(call, tried))
 
     async def _aattempt(self, call: Call, command: Attempt) -> Tried:
         __tracebackhide__ = True
+        call.asked = time.perf_counter()
         budgets = self._budgets(call)
         if not budgets:
             return await self._awithin_gate(call, command.number, ())
@@ -542,7 +554,6 @@ class Runner:
                 tried = await aattempt(
                     call.function, call.args, call.kwargs, call.policy.timeout
                 )
-                self._account(call, tried.error)
             except BaseException as error:
                 self._account(call, error)
                 raise
@@ -552,9 +563,10 @@ class Runner:
         finally:
             if gate is not None:
                 handed_on = gate.leave()
+        self._account(call, tried.error)
         if handed_on:
             await _let_others_start()
-        return _without_coroutine(call, tried)
+        return _without_line(call, _without_coroutine(call, tried))
 
     def _before_wait(self, call: Call, command: Wait) -> None:
         call.note(
@@ -564,6 +576,7 @@ class Runner:
             command.error,
             seconds=command.spent,
             wait=command.seconds,
+            waited=command.waited,
         )
         self._log_retry(call, command)
         if command.pause is not None and call.gate is not None:
@@ -611,6 +624,16 @@ def _without_coroutine(call: Call, tried: Tried) -> Tried:
         f" awaited. {advice}"
     )
     return Tried(None, error, tried.seconds)
+
+
+def _without_line(call: Call, tried: Tried) -> Tried:
+    """The attempt without the time that it spent in line, which is told apart."""
+    line, before = call.scope.waited, call.begun - call.asked
+    if call.is_flow or line + before < _LINE:
+        return tried
+    if call.place is not None:
+        call.place.was_in_line(call.asked, call.begun + line)
+    return replace(tried, seconds=tried.seconds - line, waited=line + before)
 
 
 async def _let_others_start() -> None:

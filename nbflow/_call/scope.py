@@ -40,9 +40,9 @@ class Place:
     """One record in one flow of a run: what the calls below it have in common."""
 
     __slots__ = (
-        "attempts", "budgets", "called", "cancelled", "flow", "flow_name", "forced",
-        "forced_from", "identify", "inputs", "note", "record", "record_key", "run",
-        "runner",
+        "_in_line_until", "attempts", "budgets", "called", "cancelled", "flow",
+        "flow_name", "forced", "forced_from", "identify", "inputs", "note", "record",
+        "record_key", "run", "runner", "waited",
     )  # fmt: skip
 
     def __init__(
@@ -77,8 +77,15 @@ class Place:
         self.budgets = budgets
         #: Steps called so far, and attempts made of them.
         self.called = self.attempts = 0
+        #: Seconds in which any of them was in line.
+        self.waited = self._in_line_until = 0.0
         #: What its steps were called with.
         self.inputs: list[tuple[str, tuple[object, ...], dict[str, object]]] = []
+
+    def was_in_line(self, begun: float, ended: float) -> None:
+        """A call was in line from one time to another, by `time.perf_counter`."""
+        self.waited += max(0.0, ended - max(begun, self._in_line_until))
+        self._in_line_until = max(self._in_line_until, ended)
 
     def must_run(self, step: str) -> bool:
         """A call of ``step`` begins; is it to run although it is saved? True from the step on that a rerun named."""
@@ -93,7 +100,7 @@ class Scope:
 
     __slots__ = (
         "attempt", "built_on", "expires", "gate", "has_told", "holds", "is_lost", "key",
-        "outer", "per_run", "place", "step", "worth",
+        "outer", "per_run", "place", "step", "waited", "worth",
     )  # fmt: skip
 
     def __init__(
@@ -125,6 +132,8 @@ class Scope:
         self.holds: Sequence[Hold] = ()
         #: It has told what it used, or will; it counts as a request without an answer.
         self.has_told = self.is_lost = False
+        #: Seconds that its code spent in line, at a provider's limits.
+        self.waited = 0.0
 
     def __iter__(self) -> Iterator[Scope]:
         scope: Scope | None = self

@@ -95,11 +95,16 @@ class Attempt(Command):
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What one attempt returned or raised, and how long it took in seconds."""
+    """What one attempt returned or raised, and how long it took in seconds.
+
+    ``waited``: the seconds that it spent in line, which are not among them: for a
+    place, a throttle, a budget, or the limits of a provider.
+    """
 
     value: object
     error: BaseException | None
     seconds: float
+    waited: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,7 @@ class Wait(Command):
     """Wait ``seconds`` before the next attempt: number ``number`` failed.
 
     ``spent``: the seconds that the attempt took; ``pause``: the seconds that every
-    call of the throttle must wait.
+    call of the throttle must wait; ``waited``: what the attempt spent in line.
     """
 
     number: int
@@ -115,6 +120,7 @@ class Wait(Command):
     seconds: float
     error: BaseException
     pause: float | None = None
+    waited: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +137,7 @@ class Note(Command):
 
     outcome: Outcome
     seconds: float
+    waited: float = 0
 
 
 LOOKUP, CLAIM = Lookup(), Claim()
@@ -151,21 +158,22 @@ def life_of_call(
         yield Note(theirs, 0.0)
         return theirs
     outcome: Outcome | None = None
-    spent = 0.0
+    spent, waited = 0.0, 0.0
     try:
         if not force:
             outcome = yield LOOKUP
         if outcome is None:
-            outcome, spent = yield from _attempts(policy, jitter)
+            outcome, last = yield from _attempts(policy, jitter)
+            spent, waited = last.seconds, last.waited
     finally:
         yield Release(outcome)
-    yield Note(outcome, spent)
+    yield Note(outcome, spent, waited)
     return outcome
 
 
 def _attempts(
     policy: Policy, jitter: Callable[[], float]
-) -> Generator[Command, Any, tuple[Outcome, float]]:
+) -> Generator[Command, Any, tuple[Outcome, Tried]]:
     number = 0
     while True:
         number += 1
@@ -174,16 +182,17 @@ def _attempts(
         if error is None:
             stored: bool = yield Save(tried.value, tried.seconds)
             done = Outcome(State.COMPLETED, tried.value, None, number, stored)
-            return done, tried.seconds
+            return done, tried
         if isinstance(error, RunCancelledError):
-            return Outcome(State.CANCELLED, None, error, number), tried.seconds
+            return Outcome(State.CANCELLED, None, error, number), tried
         if number > policy.retries or not policy.retries_on(error):
             state = State.FAILED
             if isinstance(error, StepTimeoutError):
                 state = State.TIMED_OUT
-            return Outcome(state, None, error, number), tried.seconds
+            return Outcome(state, None, error, number), tried
         delay = policy.delay(number, jitter())
         asked = retry_after(error)
         if asked is not None:
             delay = max(delay, asked)
-        yield Wait(number, tried.seconds, delay, error, pauses_throttle(error))
+        pause = pauses_throttle(error)
+        yield Wait(number, tried.seconds, delay, error, pause, tried.waited)

@@ -34,7 +34,8 @@ class FlowRow(NamedTuple):
     """One flow, or one of its steps (then ``step`` is named).
 
     ``counts``: its records, or its calls, by state; ``why``: what changed in its code
-    since the event was last sent, if any of them ran; ``usage``: what its calls used.
+    since the event was last sent, if any of them ran; ``usage``: what its calls used;
+    ``waited``: the seconds that they spent in line, beside their ``seconds``.
     """
 
     flow: str
@@ -44,6 +45,7 @@ class FlowRow(NamedTuple):
     seconds: float
     why: str = ""
     usage: Usage = NOTHING
+    waited: float = 0.0
 
 
 class FailureRow(NamedTuple):
@@ -149,6 +151,7 @@ def _step_row(
         seconds=count.seconds,
         why=why_of(state, step or flow, counts),
         usage=count.usage,
+        waited=count.waited,
     )
 
 

@@ -31,7 +31,8 @@ class StepView:
         step: the step's name.
         state: how the call ended.
         attempts: every attempt: its number, state, end (seconds since the epoch),
-            duration, the wait after it (seconds) and what went wrong.
+            duration, the wait after it (``wait``) and what it spent in line before
+            (``waited``; seconds), and what went wrong.
         checkpoint: key of the saved output.
         usage: what its attempts used; of a call that was remembered, nothing.
             ``saved``: what that saved.
@@ -62,6 +63,11 @@ class StepView:
         return sum(attempt.seconds for attempt in self.attempts)
 
     @property
+    def waited(self) -> float:
+        """How long its attempts were in line: for a place, a throttle, a budget, a provider's limits."""
+        return sum(attempt.waited for attempt in self.attempts)
+
+    @property
     def failure(self) -> Failure | None:
         """What the last attempt failed of."""
         return self.attempts[-1].failure if self.attempts else None
@@ -90,7 +96,7 @@ class FlowView:
         self.flow = flow
         self.state = state
         self.checkpoint = checkpoint
-        self.seconds = 0.0
+        self.seconds = self.waited = 0.0
         self.failure: Failure | None = None
         self.steps: list[StepView] = []
         #: What was reported of steps whose attempt had not ended yet.
@@ -124,7 +130,8 @@ class FlowView:
                 # It starts again: this replaces what an earlier round did.
                 self.steps = []
                 self._used = []
-            self.seconds, self.failure = entry.seconds, entry.failure
+            self.seconds, self.waited = entry.seconds, entry.waited
+            self.failure = entry.failure
             return
         view = self._retrying(entry.step) or self._add(entry.step)
         view.state, view.checkpoint = entry.state, entry.checkpoint
@@ -187,7 +194,11 @@ class FlowView:
         )
 
 
-_HEADERS: _Line = ("flow / step", "state", "tries", "took", "cost", "why", "error")
+_HEADERS: _Line = (
+    "flow / step", "state", "tries", "took", "in line", "cost", "why", "error",
+)  # fmt: skip
+#: Columns that are left out where they are empty.
+_OPTIONAL = ("in line", "cost")
 
 
 class Inspection:
@@ -218,14 +229,15 @@ class Inspection:
         return self.flows[flow]
 
     def _shown(self) -> list[_Line]:
-        """The header and the lines, without a column of costs where there are none."""
+        """The header and the lines, without a column of waits or costs where there are none."""
         lines = [_HEADERS]
         for view in self.flows.values():
             lines += _flow_lines(view)
-        place = _HEADERS.index("cost")
-        if any(line[place] for line in lines[1:]):
-            return lines
-        return [line[:place] + line[place + 1 :] for line in lines]
+        for name in _OPTIONAL:
+            place = lines[0].index(name)
+            if not any(line[place] for line in lines[1:]):
+                lines = [line[:place] + line[place + 1 :] for line in lines]
+        return lines
 
     def __repr__(self) -> str:
         lines = self._shown()
@@ -251,14 +263,20 @@ class Inspection:
 
 def _flow_lines(view: FlowView) -> Iterator[_Line]:
     """One flow, then its steps; what it failed of by itself at the end."""
-    took = duration(view.seconds) if view.seconds else ""
-    yield view.flow, str(view.state), "", took, "", view.why, ""
+    took, waited = _times(view)
+    yield view.flow, str(view.state), "", took, waited, "", view.why, ""
     for step in view.steps:
         yield _step_line(step)
     failed = view.failure
     is_of_a_step = any(step.failure for step in view.steps)
     if failed is not None and view.state in FINAL and not is_of_a_step:
-        yield "", "", "", "", "", "", _said(failed)
+        yield "", "", "", "", "", "", "", _said(failed)
+
+
+def _times(view: FlowView | StepView) -> tuple[str, str]:
+    """How long it took, and how long it was in line."""
+    took, waited = view.seconds, view.waited
+    return duration(took) if took else "", duration(waited) if waited else ""
 
 
 def _said(failure: Failure) -> str:
@@ -275,7 +293,7 @@ def _step_line(step: StepView) -> _Line:
         f"  {step.step}",
         str(step.state),
         str(tried or ""),
-        duration(step.seconds) if step.seconds else "",
+        *_times(step),
         step.usage.told_cost,
         step.why,
         " ".join(error.split()),

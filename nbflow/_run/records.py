@@ -182,9 +182,12 @@ class Records:
             self.unsaved[where] = outcome.value
         self._remember(where, place.inputs, failed=failed is not None)
         saved_under = key if state in DONE else None
-        now = self._context.now()
+        now, waited = self._context.now(), min(place.waited, seconds)
+        seconds -= waited
         self._context.notes.add(
-            Item(*where, state, now, seconds, saved_under, attempts, failed)
+            Item(
+                *where, state, now, seconds, saved_under, attempts, failed, waited or 0
+            )
         )
         return failed is not None
 

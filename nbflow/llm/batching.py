@@ -6,6 +6,7 @@ Each text gets its own answer, or its own error.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -86,12 +87,14 @@ class Question:
         company: the most texts, including this one, that go with one request.
         answer: the answer, once it is there.
         spent: its share of each request that was made for it.
-        is_sent: the request that it is part of is at the provider.
+        sent: when the request that it is part of was sent, if it is at the provider.
+        asked: seconds that its requests were at the provider.
         end: ends that request if nobody else waits for it; answers whether it did.
     """
 
     __slots__ = (
-        "answer", "company", "complaint", "end", "is_sent", "run", "spent", "text",
+        "answer", "asked", "company", "complaint", "end", "run", "sent", "spent",
+        "text",
     )  # fmt: skip
 
     def __init__(
@@ -104,8 +107,15 @@ class Question:
         loop = asyncio.get_running_loop()
         self.answer: asyncio.Future[Category] = loop.create_future()
         self.spent: list[Share] = []
-        self.is_sent = False
+        self.sent: float | None = None
+        self.asked = 0.0
         self.end: Callable[[], bool] = lambda: False
+
+    def arrived(self) -> None:
+        """Its request is not at the provider any more."""
+        if self.sent is not None:
+            self.asked += time.perf_counter() - self.sent
+            self.sent = None
 
 
 class Batcher:
@@ -161,6 +171,7 @@ class Batcher:
         run: threading.Event | None,
         clock: Clock,
         report: Callable[[Share], None],
+        waited: Callable[[float], None] = lambda _: None,
     ) -> Category:
         """The answer for one text.
 
@@ -169,6 +180,7 @@ class Batcher:
             run: stands for the run that it belongs to.
             clock: to wait by.
             report: called with the text's share of each request that was made for it.
+            waited: told the seconds that it spent in line.
 
         Raises:
             AnswerError: the answer is invalid; the next attempt tells the model why.
@@ -178,15 +190,18 @@ class Batcher:
         if run is not None and run in self._stopped:
             raise StopError(*self._stopped[run].args)
         complaint, _ = self._failed.get(text, ("", 0))
+        begun = time.perf_counter()
         question = Question(text, run, complaint, self._size.most)
         self._join([question], clock)
         try:
             answer = await question.answer
         except asyncio.CancelledError:
-            if question.end() and question.is_sent:
+            if question.end() and question.sent is not None:
                 question.spent.append(LOST)
             raise
         finally:
+            question.arrived()
+            waited(time.perf_counter() - begun - question.asked)
             for share in question.spent:
                 report(share)
         self._failed.pop(text, None)
@@ -252,8 +267,9 @@ class Batcher:
         estimate = sent + _ANSWER * len(group)
 
         async def ask() -> Reply:
+            begun = time.perf_counter()
             for question in group:
-                question.is_sent = True
+                question.sent = begun
             try:
                 async with asyncio.timeout(self._timeout):
                     return await self._model.ask(request)
@@ -268,7 +284,7 @@ class Batcher:
                 ) from error
             finally:
                 for question in group:
-                    question.is_sent = False
+                    question.arrived()
 
         try:
             said = await self._limiter.send(ask, estimate, clock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+import time
 import warnings
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
@@ -301,8 +302,16 @@ class _OnLoop:
         self, text: str, run: threading.Event | None, clock: Clock
     ) -> Category:
         if self._provider is not None:
+            begun = time.perf_counter()
             await self._provider.ready()
-        return await self._batcher.ask(text, run, clock, self._report)
+            self._waited(time.perf_counter() - begun)
+        return await self._batcher.ask(text, run, clock, self._report, self._waited)
+
+    @staticmethod
+    def _waited(seconds: float) -> None:
+        scope = SCOPE.get()
+        if scope is not None:
+            scope.waited += seconds
 
     def _report(self, share: Share) -> None:
         scope = SCOPE.get()

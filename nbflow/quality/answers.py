@@ -30,7 +30,8 @@ class Spent(NamedTuple):
     """What the answers of a run took.
 
     Attributes:
-        seconds: of the calls that this run made.
+        seconds: of the calls that this run made, without those that they were in line.
+        waited: the seconds in line.
         usage: what all its answers used when they were made; those that were remembered
             cost nothing again.
         cached: records whose answer was remembered.
@@ -39,6 +40,7 @@ class Spent(NamedTuple):
     seconds: float
     usage: Usage
     cached: int
+    waited: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -242,4 +244,5 @@ def _spent(run: Run, state: RunState, flow: int) -> Spent:
                 usage += entry.usage
     steps = state.steps[flow].values()
     seconds = sum(step.seconds for step in steps)
-    return Spent(seconds, usage, state.counts[flow][State.CACHED])
+    waited = sum(step.waited for step in steps)
+    return Spent(seconds, usage, state.counts[flow][State.CACHED], waited)
