@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from nbflow._call.workers import Loop
     from nbflow._core.entry import Opened, RunState
     from nbflow._run.batch import Batch, Row
+    from nbflow._run.kept_inputs import Inputs
     from nbflow._run.lane import Lane
     from nbflow._run.options import RunOptions
-    from nbflow._run.records import Inputs
     from nbflow._run.watch import Watcher
     from nbflow._store.ledger import Ledger
 
