@@ -336,6 +336,7 @@ class Session:
             is_shown=not shown,
         )
         execution.notes.sheet, before = reader.sheet, reader.held
+        reader.runs.claim(run.id, execution)
         try:
             execution.begin(
                 first,
@@ -352,6 +353,7 @@ class Session:
             if not execution.has_ended:
                 execution.give_up()
                 reader.held = before
+                reader.runs.let_go(run.id)
             raise
 
     def _view(self, run: Run) -> Any:

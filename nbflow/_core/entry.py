@@ -390,6 +390,18 @@ class RunState:
             entries += [Item(each, flow, State.INTERRUPTED, at) for each in records]
         return entries
 
+    def closed(self) -> Closed:
+        """The entry that says how it came out, for a run that ended without a word."""
+        return Closed(
+            self.state,
+            self.ended,
+            len(self.keys) + self.unread,
+            dict(self.tally()),
+            self.usage,
+            self.saved,
+            idle=self.idle,
+        )
+
     # One method for each type of entry.
 
     def _opened(self, entry: Opened) -> None:

@@ -116,9 +116,13 @@ class RunReader:
         self._take(entries)
         if not self._read.run:
             raise UnknownRunError(f"Run {self.id} is not in the ledger.")
-        if self._read.state == "RUNNING" and not self.runs.is_worked_on(self.id):
+        is_dead = self._read.state == "RUNNING" and not self.runs.is_worked_on(self.id)
+        if is_dead or (entries and self._read.state == "INTERRUPTED"):
+            # A killed process left records as they were when it died.
             self._take(self._read.interrupt(self._read.ended))
+        if is_dead:
             self._read.state = "INTERRUPTED"
+            self.runs.note_end(self.id, self._position, self._read.closed())
         return self._read
 
     def _take(self, entries: Iterable[Entry]) -> None:

@@ -306,8 +306,12 @@ class FileLedger:
 
     def size(self, run: str) -> int:
         """The size of the file."""
+        return self._size(self._path(run, "entries"))
+
+    @staticmethod
+    def _size(path: Path) -> int:
         try:
-            return self._path(run, "entries").stat().st_size
+            return path.stat().st_size
         except FileNotFoundError:
             return 0
 
@@ -376,7 +380,8 @@ class FileLedger:
         with self._mutex:
             try:
                 end = self._ends.get(path)
-                if end is None:
+                if end is None or end != self._size(path):
+                    # Another process has written since, or nobody has.
                     end = self._open(run, what, path)
                 sealed = bytes(self._seal.seal(self._name(run, what, end), block))
                 frame = _LENGTH.pack(len(sealed)) + sealed

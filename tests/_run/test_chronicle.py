@@ -3,7 +3,7 @@
 import pytest
 
 import nbflow as nf
-from nbflow._core.entry import Item, Listed, Opened
+from nbflow._core.entry import Closed, Item, Listed, Opened
 from nbflow._core.lifecycle import State
 from nbflow._run.chronicle import Chronicle
 from nbflow._session import SESSION
@@ -119,3 +119,53 @@ def test_what_cannot_be_read_is_named_and_the_others_are_there(nb, ledger):
     assert chronicle.unreadable == ["20260101-000000-00002"]
     with pytest.warns(nf.errors.StoreWarning, match="20260101-000000-00002"):
         nf.runs()
+
+
+def test_who_finds_a_run_dead_notes_how_it_came_out(nb, ledger):
+    """The next process reads its ends, as of any run that has ended."""
+    run = "20260101-000000-000ab"
+    lost(ledger, run, 200, sent=300)
+    (found,) = Chronicle(SESSION.runs, SESSION).lines()
+    ledger.counted.clear()
+    (again,) = Chronicle(SESSION.runs, SESSION).lines()
+    assert again == found
+    assert again.state == "INTERRUPTED"
+    assert again.tally == {State.COMPLETED: 1, State.INTERRUPTED: 299}
+    assert ledger.counted[run] <= 2
+    assert len([e for e in ledger.read(run)[0] if isinstance(e, Closed)]) == 1
+    state = nf.open_run(run).reader.state()
+    assert state.tally() == found.tally
+    assert state.item(1, 0) is State.INTERRUPTED
+
+
+def test_a_run_that_another_process_works_on_is_not_noted_as_ended(
+    nb, ledger, monkeypatch
+):
+    """Not even if it took the run up just now: who notes an end has the run's lock."""
+    run = "20260101-000000-000ab"
+    lost(ledger, run, 3)
+    position = ledger.read(run)[1]
+    monkeypatch.setattr(type(SESSION.runs), "is_worked_on", lambda self, run: False)
+    monkeypatch.setattr(type(SESSION.engine.store), "lock", lambda self, key: False)
+    assert Chronicle(SESSION.runs, SESSION).lines()[0].state == "INTERRUPTED"
+    assert ledger.read(run, position)[0] == []
+
+
+def test_a_run_is_locked_before_anything_of_it_is_noted(nb, monkeypatch):
+    """Or who looks at that moment would note its end."""
+    seen = []
+    append = SESSION.engine.ledger.append
+
+    def noted(run, entries):
+        seen.append(SESSION.runs.is_worked_on(run))
+        append(run, entries)
+
+    monkeypatch.setattr(SESSION.engine.ledger, "append", noted)
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        return 1
+
+    nb.send(EVENT, [{"n": 1}]).rerun()
+    assert seen
+    assert all(seen)

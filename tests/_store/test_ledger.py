@@ -204,3 +204,11 @@ def test_to_know_of_one_record_only_its_blocks_are_read(tmp_path):
     assert other.about(RUN, 42) == ledger.about(RUN, 42)
     ledger.append(RUN, [Item(42, 0, State.RUNNING, 3.0)])
     assert len(other.about(RUN, 42)) == 2
+
+
+def test_what_another_process_noted_meanwhile_is_kept(tmp_path):
+    """Each has written before, and knows where it stopped."""
+    one, other = file_ledger(tmp_path), file_ledger(tmp_path)
+    for ledger, text in [(one, "a"), (other, "b"), (one, "c"), (other, "d")]:
+        ledger.append(RUN, [Remark(1.0, text)])
+    assert [entry.text for entry in one.read(RUN)[0]] == ["a", "b", "c", "d"]
