@@ -546,3 +546,8 @@ def fold(entries: Iterable[Entry]) -> RunState:
     for entry in entries:
         state.apply(entry)
     return state
+
+
+def fold_blocks(blocks: Iterable[tuple[Iterable[Entry], int]]) -> RunState:
+    """What the entries of a ledger's blocks add up to: one block is in memory at a time."""
+    return fold(entry for entries, _ in blocks for entry in entries)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nbflow._call import keys, lookup
-from nbflow._core.entry import BROKEN, DONE, RunState, fold
+from nbflow._core.entry import BROKEN, DONE, RunState, fold_blocks
 from nbflow._core.lifecycle import State
 from nbflow._core.usage import NOTHING, Usage
 from nbflow._key.explain import listed
@@ -84,7 +84,7 @@ def _history(engine: Engine, event: str) -> Iterator[RunState]:
     """What the latest runs of an event came to, the latest first."""
     runs = runs_of(engine.ledger, event, engine.ledger.runs())
     for run, _ in itertools.islice(runs, _RUNS):
-        yield fold(engine.ledger.read(run)[0])
+        yield fold_blocks(engine.ledger.blocks(run))
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbflow._core.entry import DONE, Listed, fold
+from nbflow._core.entry import DONE, Listed, fold, fold_blocks
 from nbflow._core.lifecycle import State
 from nbflow._core.table import WORDS
 from nbflow._key.call import inputs_of
@@ -79,7 +79,7 @@ class Why:
             if any(isinstance(entry, Listed) and entry.key == key for entry in entries):
                 state = fold([ends[0], *entries])
             else:
-                state = fold(ledger.read(run)[0])
+                state = fold_blocks(ledger.blocks(run))
                 if key not in state.keys:
                     continue
                 number = state.keys.index(key)

@@ -106,18 +106,22 @@ class RunReader:
         with notes.mutex:
             if notes.sheet is None:
                 notes.sheet = self.sheet = Sheet()
-                for entry in self.engine.ledger.read(self.id)[0]:
-                    notes.sheet.apply(entry)
+                for entries, _ in self.engine.ledger.blocks(self.id):
+                    for entry in entries:
+                        notes.sheet.apply(entry)
             yield execution.state, notes.sheet
 
     def _follow(self) -> RunState:
         """Take in what was noted since the last look, by whichever process works on the run."""
-        entries, self._position = self.engine.ledger.read(self.id, self._position)
-        self._take(entries)
+        before = self._position
+        for entries, end in self.engine.ledger.blocks(self.id, before):
+            self._take(entries)
+            self._position = end
         if not self._read.run:
             raise UnknownRunError(f"Run {self.id} is not in the ledger.")
         is_dead = self._read.state == "RUNNING" and not self.runs.is_worked_on(self.id)
-        if is_dead or (entries and self._read.state == "INTERRUPTED"):
+        is_new = self._position != before
+        if is_dead or (is_new and self._read.state == "INTERRUPTED"):
             # A killed process left records as they were when it died.
             self._take(self._read.interrupt(self._read.ended))
         if is_dead:

@@ -81,6 +81,12 @@ class Ledger(Protocol):
     def read(self, run: str, start: int = 0) -> tuple[list[Entry], int]:
         """The entries from position ``start``, and the position to continue from."""
 
+    def blocks(self, run: str, start: int = 0) -> Iterator[tuple[list[Entry], int]]:
+        """What `read` gives, block by block, each with the position behind it.
+
+        A long run need not be in memory as a whole.
+        """
+
     def ends(self, run: str) -> list[Entry]:
         """The first entries and the last ones.
 
@@ -139,6 +145,11 @@ class MemoryLedger:
         """The entries from position ``start``, and the position to continue from."""
         entries = self._entries[run][start:] if run in self._entries else []
         return entries, start + len(entries)
+
+    def blocks(self, run: str, start: int = 0) -> Iterator[tuple[list[Entry], int]]:
+        """The same, as one block."""
+        found = self.read(run, start)
+        return iter([found] if found[0] else [])
 
     def ends(self, run: str) -> list[Entry]:
         """The first entries and the last one."""
@@ -246,13 +257,19 @@ class FileLedger:
     def read(self, run: str, start: int = 0) -> tuple[list[Entry], int]:
         """The entries from position ``start``, and the position to continue from."""
         entries: list[Entry] = []
+        for block, end in self.blocks(run, start):
+            entries += block
+            start = end
+        return entries, start
+
+    def blocks(self, run: str, start: int = 0) -> Iterator[tuple[list[Entry], int]]:
+        """The entries of each block from position ``start``, with the position behind it."""
         spans = self._spans_of(run)
         for block, end in self._blocks(run, "entries", start):
             found = [_entry(line) for line in _lines(block)]
             spans.note(start, end, _records(found))
-            entries += found
+            yield found, end
             start = end
-        return entries, start
 
     def about(self, run: str, record: int) -> list[Entry]:
         """The entries of one record.

@@ -239,9 +239,10 @@ def _spent(run: Run, state: RunState, flow: int) -> Spent:
     # The state adds up what flows that were remembered as a whole saved, but not for
     # each of them.
     if state.usage.requests or state.saved.requests:
-        for entry in run.engine.ledger.read(run.id)[0]:
-            if isinstance(entry, Used) and entry.flow == flow:
-                usage += entry.usage
+        for entries, _ in run.engine.ledger.blocks(run.id):
+            for entry in entries:
+                if isinstance(entry, Used) and entry.flow == flow:
+                    usage += entry.usage
     steps = state.steps[flow].values()
     seconds = sum(step.seconds for step in steps)
     waited = sum(step.waited for step in steps)

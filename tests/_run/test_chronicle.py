@@ -169,3 +169,25 @@ def test_a_run_is_locked_before_anything_of_it_is_noted(nb, monkeypatch):
     nb.send(EVENT, [{"n": 1}]).rerun()
     assert seen
     assert all(seen)
+
+
+def test_opening_and_planning_never_hold_a_run_s_entries_as_a_whole(nb, monkeypatch):
+    @nf.flow(on=EVENT)
+    def look(record):
+        return 1
+
+    run = nb.send(EVENT, [{"n": n} for n in range(5)])
+    nb.forget()
+    entries, _ = SESSION.engine.ledger.read(run.id)
+
+    def one_by_one(_run, start=0):
+        return (([entry], n + 1) for n, entry in enumerate(entries) if n >= start)
+
+    def refuse(*_):
+        raise AssertionError("reads all at once")
+
+    monkeypatch.setattr(SESSION.engine.ledger, "read", refuse)
+    monkeypatch.setattr(SESSION.engine.ledger, "blocks", one_by_one)
+    assert nf.open_run(run.id).counts == {"look": {"COMPLETED": 5}}
+    plan = nf.plan(EVENT, [{"n": n} for n in range(9)])
+    assert (plan.cached, plan.would_run) == (5, 4)
