@@ -289,47 +289,17 @@ def _until_date(text: str, now: datetime) -> float | None:
 
 #: Statuses with which a gateway says that nobody answered it in time.
 _NO_ANSWER = frozenset({504, 524})
-#: Classes of well-known clients for a request that got no answer, and for one that was
-#: not even sent.
-_UNANSWERED = frozenset(
-    """
-    APIConnectionError APITimeoutError ChunkedEncodingError ClientPayloadError
-    ClientOSError ConnectionClosedError ConnectionError IncompleteRead NetworkError
-    ProtocolError ReadTimeout ReadTimeoutError RemoteProtocolError Timeout
-    ServerDisconnectedError TimeoutError TimeoutException
-    """.split()  # noqa: SIM905  # a table to read
-)
-_UNSENT = frozenset(
-    """
-    ClientConnectorError ConnectError ConnectTimeout ConnectTimeoutError
-    ConnectionRefusedError EndpointConnectionError InvalidSchema InvalidURL
-    LocalProtocolError MissingSchema NewConnectionError PoolTimeout ProxyError SSLError
-    UnsupportedProtocol gaierror
-    """.split()  # noqa: SIM905  # a table to read
-)
 
 
 def is_unanswered(error: BaseException) -> bool:
     """Whether a request was sent and no answer came, so that nobody knows what it cost.
 
-    Judged by what clients raise, and by the errors behind that. A step inside has
-    counted its own requests.
+    A step inside has counted its own requests.
     """
     if isinstance(error, StepError):
         return False
-    behind: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in behind:
-        behind.append(link)
-        link = link.__cause__ or link.__context__
-    for each in behind:
-        status = http_status(each)
-        if status is not None:
-            return status in _NO_ANSWER
-    names = {kind.__name__ for each in behind for kind in type(each).__mro__}
-    if names & _UNSENT:
-        return False
-    return isinstance(error, StepTimeoutError) or bool(names & _UNANSWERED)
+    status = http_status(error)
+    return carried.is_unanswered(error) if status is None else status in _NO_ANSWER
 
 
 def pauses_throttle(error: BaseException) -> float | None:

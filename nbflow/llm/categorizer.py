@@ -174,9 +174,7 @@ def categorizer(
         places=places or _PLACES,
         timeout=longest or _LONGEST,
     )
-    return _labelled(
-        _of_model(batcher, batch, answerer, text_of, options), taxonomy
-    )
+    return _labelled(_of_model(batcher, batch, answerer, text_of, options), taxonomy)
 
 
 def _labelled(step: Step[[str], Category], taxonomy: Taxonomy) -> Step[[str], Category]:
