@@ -385,6 +385,18 @@ def middle(text: str, length: int) -> str:
     return f"{text[:begin]}\u2026{text[begin + 1 - length :]}"
 
 
+#: Seconds in line that are worth a word.
+_LINE = 0.01
+
+
+def times(seconds: float, waited: float) -> str:
+    """How long something took, and how long it was in line; nothing if it took no time."""
+    if not seconds and waited < _LINE:
+        return ""
+    line = f" + {duration(waited)} in line" if waited >= _LINE else ""
+    return f"{duration(seconds)}{line}"
+
+
 #: Seconds that would be rounded to 1 ms, to 1 s and to 100 s, the next unit each.
 _MILLISECOND, _SECOND, _MINUTES = 0.001, 0.9995, 99.95
 

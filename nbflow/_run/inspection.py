@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow._core.entry import FINAL, Called, Failure, Item, Used
 from nbflow._core.html import h
 from nbflow._core.lifecycle import State
-from nbflow._core.table import duration
+from nbflow._core.table import times
 from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:
@@ -197,11 +197,7 @@ class FlowView:
         )
 
 
-_HEADERS: _Line = (
-    "flow / step", "state", "tries", "took", "in line", "cost", "why", "error",
-)  # fmt: skip
-#: Columns that are left out where they are empty.
-_OPTIONAL = ("in line", "cost")
+_HEADERS: _Line = ("flow / step", "state", "tries", "took", "cost", "why", "error")
 
 
 class Inspection:
@@ -232,15 +228,14 @@ class Inspection:
         return self.flows[flow]
 
     def _shown(self) -> list[_Line]:
-        """The header and the lines, without a column of waits or costs where there are none."""
+        """The header and the lines, without a column of costs where there are none."""
         lines = [_HEADERS]
         for view in self.flows.values():
             lines += _flow_lines(view)
-        for name in _OPTIONAL:
-            place = lines[0].index(name)
-            if not any(line[place] for line in lines[1:]):
-                lines = [line[:place] + line[place + 1 :] for line in lines]
-        return lines
+        place = _HEADERS.index("cost")
+        if any(line[place] for line in lines[1:]):
+            return lines
+        return [line[:place] + line[place + 1 :] for line in lines]
 
     def __repr__(self) -> str:
         lines = self._shown()
@@ -266,20 +261,14 @@ class Inspection:
 
 def _flow_lines(view: FlowView) -> Iterator[_Line]:
     """One flow, then its steps; what it failed of by itself at the end."""
-    took, waited = _times(view)
-    yield view.flow, str(view.state), "", took, waited, "", view.why, ""
+    took = times(view.seconds, view.waited)
+    yield view.flow, str(view.state), "", took, "", view.why, ""
     for step in view.steps:
         yield _step_line(step)
     failed = view.failure
     is_of_a_step = any(step.failure for step in view.steps)
     if failed is not None and view.state in FINAL and not is_of_a_step:
-        yield "", "", "", "", "", "", "", _said(failed)
-
-
-def _times(view: FlowView | StepView) -> tuple[str, str]:
-    """How long it took, and how long it was in line."""
-    took, waited = view.seconds, view.waited
-    return duration(took) if took else "", duration(waited) if waited else ""
+        yield "", "", "", "", "", "", _said(failed)
 
 
 def _said(failure: Failure) -> str:
@@ -296,7 +285,7 @@ def _step_line(step: StepView) -> _Line:
         f"  {step.step}",
         str(step.state),
         str(tried or ""),
-        *_times(step),
+        times(step.seconds, step.waited),
         step.usage.told_cost,
         step.why,
         " ".join(error.split()),

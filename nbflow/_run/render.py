@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 from nbflow._core.html import Html, h
 from nbflow._core.lifecycle import State
 from nbflow._core.plural import several
-from nbflow._core.table import WORDS, duration, seen, short
+from nbflow._core.table import WORDS, duration, seen, short, times
 from nbflow._run.html_parts import FAINT, WHY, framed, with_code
 from nbflow._run.html_parts import table as html_table
 
@@ -33,8 +33,6 @@ _RUNS = 100
 _OPEN = 10
 
 _FAILURES = ("record", "flow", "step", "error", "message", "tries")
-#: The column of the time in line, and the seconds from which on it is there.
-IN_LINE, _MOMENT = "in line", 0.01
 _HISTORY = ("run", "event", "state", "started", "took", "records", "failed")
 
 
@@ -251,15 +249,13 @@ def _cells(texts: Iterable[str]) -> list[Text]:
 def _headers(table: Table) -> list[str]:
     """The columns after the first.
 
-    The states, retries and mean; time in line, cost and reasons only if there are any.
+    The states, retries and mean; cost and reasons only if there are any.
     """
     headers = []
     for state in table.columns:
         look = LOOKS[state]
         headers.append(f"{look.mark} {WORDS[state]}")
     headers += ["retries", "mean"]
-    if any(_in_line(row) for row in table.flows):
-        headers.append(IN_LINE)
     if any(row.usage.requests for row in table.flows):
         headers.append("cost")
     if any(row.why for row in table.flows):
@@ -287,28 +283,16 @@ def _counts(table: Table, row: FlowRow) -> list[str]:
 
 def _measures(row: FlowRow, headers: Sequence[str], width: int) -> list[str]:
     """What stands in a row after the states, under its ``headers``."""
-    tried = _tried(row)
+    tried = sum(
+        number for state, number in row.counts.items() if state is not State.CACHED
+    )
     found = {
         "retries": f"{row.retries:,}" if row.retries else "",
-        "mean": duration(row.seconds / tried) if row.seconds and tried else "",
-        IN_LINE: duration(_in_line(row)) if _in_line(row) else "",
+        "mean": times(row.seconds / tried, row.waited / tried) if tried else "",
         "cost": row.usage.told_cost,
         WHY: short(row.why, width),
     }
     return [found[header] for header in headers if header in found]
-
-
-def _tried(row: FlowRow) -> int:
-    """The calls that were not cached."""
-    return sum(
-        number for state, number in row.counts.items() if state is not State.CACHED
-    )
-
-
-def _in_line(row: FlowRow) -> float:
-    """The seconds that a call spent in line on average; 0 for a moment that nobody would notice."""
-    mean = row.waited / max(1, _tried(row))
-    return mean if mean >= _MOMENT else 0.0
 
 
 def _failure_cells(row: FailureRow, key_width: int, message_width: int) -> list[str]:

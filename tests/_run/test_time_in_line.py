@@ -45,7 +45,7 @@ def test_every_picture_of_a_run_has_the_time_in_line_where_there_is_some(nb):
     def alone(n):
         return n
 
-    run = alone.map([1])
+    run = alone.map([1])  # nobody waits
     assert "in line" not in to_text(run.table())
     assert "in line" not in repr(run.inspect(0))
 
