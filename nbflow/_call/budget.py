@@ -120,6 +120,11 @@ class _Known:
         largest = max((size for _, size in known), default=size)
         return dearest * max(1.0, size / largest)
 
+    def forget_cancelled(self) -> None:
+        """Let go of calls that do not wait any more."""
+        while self.queue and self.queue[0][1].cancelled():
+            self.queue.popleft()
+
     def put(self, hold: Hold) -> None:
         self.holds.add(hold)
         self._under_way += self.expected(hold.wanted.size)
@@ -149,11 +154,19 @@ class _Known:
         self.gone = sum(map(self.expected, self.lost))
 
     @property
+    def is_new(self) -> bool:
+        """Whether nobody knows what a call costs, and others have to wait until it is known."""
+        return self.dearest is None and self.misses < _MISSES
+
+    @property
+    def is_paying(self) -> bool:
+        """Whether calls are under way that may cost."""
+        return bool(self.holds) and self.dearest != 0.0
+
+    @property
     def at_risk(self) -> float:
         """What the calls under way may cost."""
-        if self.holds and self.dearest is None:
-            return math.inf if self.misses < _MISSES else 0.0
-        return self._under_way
+        return math.inf if self.holds and self.is_new else self._under_way
 
 
 class Budget:
@@ -306,7 +319,9 @@ class Budget:
         return place
 
     def _serve(self, *steps: _Known) -> None:
+        refusal = self.refusal
         for known in steps:
+            known.forget_cancelled()
             while known.queue:
                 wanted, place = known.queue[0]
                 answer = self._answer(known, wanted)
@@ -321,21 +336,34 @@ class Budget:
                     place.set_result(answer)
                 else:
                     place.set_exception(answer)
+                known.forget_cancelled()
+        if self.refusal != refusal:  # who waited before waits in vain now
+            self._serve(*self._steps.values())
 
     def _answer(self, known: _Known, wanted: Wanted) -> Hold | BudgetError | None:
         """A hold, a refusal, or ``None``: it has to wait."""
-        under_way = len(known.holds)
         if known.is_free(wanted.size):
-            return Hold(self, wanted) if under_way < known.seen else None
+            is_turn = len(known.holds) < known.seen or not wanted.waits
+            return Hold(self, wanted) if is_turn else None
         if self.refusal:
             return BudgetError(f"not started: {self.refusal}.")
+        can_wait = wanted.waits and wanted.in_run and known.dearest is not None
+        if can_wait and self._is_new_waiting():
+            return None  # or a step behind this one would never get its first turn
         if self._fits(known, wanted):
             return Hold(self, wanted)
-        if any(step.holds for step in self._steps.values()):
+        if any(step.is_paying for step in self._steps.values()):
             return None
         expected = min(known.expected(wanted.size), known.dearest or 0.0)
         self._refuse(self._reached(expected))
         return BudgetError(f"not started: {self.refusal}.")
+
+    def _is_new_waiting(self) -> bool:
+        """Whether a step waits for its first call, which is made alone."""
+        return any(
+            step.is_new and any(not place.cancelled() for _, place in step.queue)
+            for step in self._steps.values()
+        )
 
     def _fits(self, known: _Known, wanted: Wanted) -> bool:
         """Whether a call may start now: however dear calls turn out, only one of them may pass the limit."""
@@ -350,7 +378,7 @@ class Budget:
             return False
         if count >= max(1, known.seen, wanted.together):
             return False
-        others = [step for step in steps if step is not known and step.holds]
+        others = [step for step in steps if step is not known and step.is_paying]
         if not wanted.in_run:
             # On a thread of a step's own, whose call may be one of those under way.
             others = [step for step in others if step.dearest is not None]
@@ -384,7 +412,10 @@ class Budget:
 
     def _give_up(self, place: Future[Hold]) -> None:
         # Money that was granted while its waiter turned away is free again.
-        if not place.cancel() and place.exception() is None:
+        if place.cancel():
+            with self._mutex:
+                self._serve(*self._steps.values())
+        elif place.exception() is None:
             self.leave(place.result(), succeeded=False)
 
 

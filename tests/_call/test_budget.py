@@ -241,6 +241,49 @@ def test_calls_on_threads_of_a_paid_step_do_not_wait_for_it(nb, server):
     assert len(server.bill) == 3
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_follows_a_call_that_was_paid_for_gets_its_turn(nb, server, is_async):
+    """Also its first one, of which nobody knows yet that it costs nothing."""
+    ask = asking(server, lambda number: 1.0, is_async)
+
+    @nf.step
+    def save(number):
+        return number
+
+    if is_async:
+
+        @nf.flow(on="paid")
+        async def triage(record):
+            await ask(record["item"])
+            return await save.aio(record["item"])
+    else:
+
+        @nf.flow(on="paid")
+        def triage(record):
+            ask(record["item"])
+            return save(record["item"])
+
+    run = send(nb, range(40), budget=5)
+    assert run.counts["triage"] == {"COMPLETED": 5, "CANCELLED": 35}
+
+
+def test_a_sync_step_that_costs_nothing_is_never_refused_on_the_event_loop(nb):
+    @nf.step
+    def look(number):
+        return number
+
+    @nf.flow(on="paid")
+    async def on_loop(record):
+        return look(record["item"])
+
+    @nf.flow(on="paid")
+    def on_threads(record):
+        return look(-record["item"] - 1)
+
+    run = send(nb, range(200), budget=5)
+    assert run.state == "COMPLETED"
+
+
 def test_a_failing_step_does_not_keep_others_from_being_paid_for(nb, server):
     @nf.step(retries=0)
     def broken(number):
