@@ -116,7 +116,8 @@ def step(function: Any = None, /, **options: Any) -> Any:
             its values a name for ``explain``.
         name: what outputs are filed under; the function's name by default.
         model: the model that it calls, such as ``"openai:gpt-4o-mini"``: a budget is
-            then refused before the run if its price is not known.
+            then refused before the run if its price is not known, and an attempt that
+            times out or breaks off counts as a request of unknown cost.
 
     Returns:
         A `Step`, or with options the decorator that makes one.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nbflow._call import job_link
 from nbflow._call.prices import Prices
+from nbflow._call.scope import paid_here
 from nbflow._core.entry import Opened, Resumed, RunState
 from nbflow._core.flow import Listeners
 from nbflow._core.usage import dollars
@@ -347,6 +348,7 @@ class Session:
                 " that the run needs. Use wait=False, or"
                 " await asyncio.to_thread(nf.send, ...)."
             )
+        from nbflow._call.budget import resting
         from nbflow._core.sheet import Sheet
         from nbflow._run.execution import Execution
 
@@ -366,6 +368,7 @@ class Session:
             is_shown=not shown,
         )
         execution.notes.sheet, before = reader.sheet, reader.held
+        reader.runs.claim(run.id, execution)
         try:
             execution.begin(
                 first,
@@ -376,11 +379,13 @@ class Session:
             if view is not None and shown and not wait:
                 # Here, in the cell that asks; not on the thread that the run has.
                 execution.show()
-            reader.runs.work_on(execution, background=not wait)
+            with resting(paid_here()):
+                reader.runs.work_on(execution, background=not wait)
         except BaseException:
             if not execution.has_ended:
                 execution.give_up()
                 reader.held = before
+                reader.runs.let_go(run.id)
             raise
 
     def _view(self, run: Run) -> Watcher | None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbflow._call import job_link
 from nbflow._core.lifecycle import State
+from nbflow._core.usage import money
 from nbflow._session import SESSION
 from nbflow.errors import UsageError
 from nbflow.notebook import document as documents
@@ -387,6 +388,11 @@ class _Job:
             self.runs.show(number, cell)
         if outcome.code == EXIT_BUDGET:
             self.facts["stopped"] = outcome.refusal
+        spent, budget = self.used.cost or 0.0, self.task.budget
+        if budget is not None and spent > budget:
+            self.progress.warn(
+                f"The budget of {money(budget)} was passed: {money(spent)} are spent."
+            )
         self.facts |= {
             "ended": _now(),
             "exit_code": outcome.code,

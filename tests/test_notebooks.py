@@ -23,6 +23,8 @@ CHANGES = (
     (OUTPUTS, r"\b\d\d:\d\d(:\d\d(\.\d+)?)?\b", "WHEN"),
     # With what is before it: a line is broken where a longer one would not fit.
     (OUTPUTS, r"\s*(<|&lt;)?\b\d+(\.\d+)?\s?(ms|s|m \d+ s|min)\b", " DURATION"),
+    # Whether anybody had to wait is chance.
+    (OUTPUTS, r"\s*(\+|and)\s+DURATION\s+in\s+line", ""),
     (OUTPUTS, r"\b[0-9a-f]{12,}\b", "ID"),
     (OUTPUTS, r"[^\s'\"]*/nbflow-\w+", "FOLDER"),
     (OUTPUTS, r"errors\.pydantic\.dev/[\d.]+", "errors.pydantic.dev/VERSION"),

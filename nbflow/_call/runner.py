@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import replace
 from inspect import iscoroutinefunction
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._call import failure, joined, lookup
 from nbflow._call.attempt import aattempt, attempt
-from nbflow._call.budget import Paid
+from nbflow._call.budget import Paid, Wanted, resting, size_of
 from nbflow._call.claim import knocks
 from nbflow._call.clock import check
 from nbflow._call.scope import SCOPE, Scope
@@ -37,6 +38,7 @@ from nbflow._core.lifecycle import (
     Wait,
     life_of_call,
 )
+from nbflow._core.policy import is_unanswered
 from nbflow._key import fork, mutation
 from nbflow._key.log_text import log
 from nbflow._key.warning import warn
@@ -69,14 +71,17 @@ if TYPE_CHECKING:
     from nbflow._store.store import Store
 
 _LOG = logging.getLogger("nbflow.call")
+#: Seconds in line that are told; less is the time that a step takes to begin.
+_LINE = 0.001
 
 
 class Call:
     """One call under way: what the commands of its life work on."""
 
     __slots__ = (
-        "args", "cancelled", "expires", "function", "gate", "identity", "inputs",
-        "is_flow", "is_waiting", "key", "kwargs", "made_of", "name", "on_loop", "outer", "place",
+        "args", "asked", "begun", "cancelled", "expires", "function", "gate",
+        "identity", "inputs", "is_flow", "is_waiting", "key", "kwargs", "made_of", "name",
+        "on_loop", "outer", "place",
         "policy", "scope", "worth",
     )  # fmt: skip
 
@@ -125,6 +130,8 @@ class Call:
         self.is_waiting = False
         #: A sync call in an async flow: whoever it waits for may need this thread.
         self.on_loop = False
+        #: When an attempt asked for its turn, and when it got it.
+        self.asked = self.begun = 0.0
 
     def _scope(self, attempt: int) -> Scope:
         return Scope(
@@ -140,6 +147,11 @@ class Call:
     def is_inside(self, key: str) -> bool:
         """Return whether this call was made, directly or not, by the call with ``key``."""
         return self.outer is not None and any(scope.key == key for scope in self.outer)
+
+    @property
+    def paid_by(self) -> Sequence[Hold]:
+        """What is held back for the call that this one is made inside of, and a part of."""
+        return () if self.outer is None else self.outer.paid_by
 
     def begin(self, attempt: int, holds: Sequence[Hold]) -> None:
         """Before an attempt: what it will see is not what an earlier one saw."""
@@ -169,6 +181,7 @@ class Call:
         *,
         seconds: float = 0.0,
         wait: float = 0.0,
+        waited: float = 0,
     ) -> None:
         """Tell the ledger how an attempt of a step ended; a flow's own call is noted by whoever sent the record."""
         place = self.place
@@ -192,6 +205,7 @@ class Call:
                 key,
                 failed,
                 wait,
+                waited,
             )
         )
 
@@ -225,6 +239,8 @@ class Runner:
         self.forced: frozenset[str] = frozenset()
         #: What calls outside a run have to fit into.
         self.budgets: Sequence[Budget] = ()
+        #: Names of steps that have told what they used.
+        self._paid: set[str] = set()
         self._flights: dict[str, Flight] = {}
         self._mutex = threading.Lock()
         fork.watch(self)
@@ -368,6 +384,7 @@ class Runner:
             outcome.attempts,
             outcome.error,
             seconds=command.seconds,
+            waited=command.waited,
         )
         self._reached("note")
 
@@ -426,7 +443,9 @@ class Runner:
 
     def _claim(self, call: Call, _command: Command) -> Outcome | None:
         while (landing := self._board(call)) is not None:
-            shared = self._shared(call, self.clock.wait_for(landing, call.cancelled))
+            with resting(call.paid_by):
+                theirs = self.clock.wait_for(landing, call.cancelled)
+            shared = self._shared(call, theirs)
             if shared is not None:
                 return shared
         try:
@@ -444,9 +463,9 @@ class Runner:
             import asyncio
 
             # Shielded: whoever stops waiting must not cancel what the others wait for.
-            shared = self._shared(
-                call, await asyncio.shield(asyncio.wrap_future(landing))
-            )
+            with resting(call.paid_by):
+                theirs = await asyncio.shield(asyncio.wrap_future(landing))
+            shared = self._shared(call, theirs)
             if shared is not None:
                 return shared
         try:
@@ -474,13 +493,25 @@ class Runner:
         budgets = self.budgets if call.place is None else call.place.budgets
         if not budgets or call.is_flow:
             return ()
-        is_paid_for = call.outer is not None and any(
-            scope.holds for scope in call.outer
+        return () if call.paid_by else budgets
+
+    @staticmethod
+    def _wanted(call: Call) -> Wanted:
+        policy = call.policy
+        return Wanted(
+            call.name,
+            size_of([call.args, call.kwargs]),
+            policy.is_paid,
+            policy.together,
+            in_run=call.place is not None,
+            waits=not call.on_loop,
         )
-        return () if is_paid_for else budgets
 
     def _begin(self, call: Call, attempt: int, holds: Sequence[Hold]) -> None:
         call.begin(attempt, holds)
+        call.begun = time.perf_counter()
+        for hold in holds:
+            hold.budget.start(hold)
         if call.made_of is None:
             call.made_of = call.inputs()
             if call.place is None:
@@ -488,18 +519,30 @@ class Runner:
         if self.on_attempt is not None and not call.is_flow:
             self.on_attempt(call.name)
 
+    def _account(self, call: Call, error: BaseException | None) -> None:
+        """Count what a step that is paid for has sent and got no answer to; that is not free."""
+        scope = call.scope
+        if call.is_flow:
+            return
+        if scope.has_told:
+            self._paid.add(call.name)
+        elif error is not None and (call.policy.is_paid or call.name in self._paid):
+            is_broken_off = not isinstance(error, Exception)
+            if is_broken_off or is_unanswered(error):
+                scope.is_lost = True
+                scope.lose()
+
     def _attempt(self, call: Call, command: Attempt) -> Tried:
         __tracebackhide__ = True
+        call.asked = time.perf_counter()
         budgets = self._budgets(call)
         if not budgets:
             return self._within_gate(call, command.number, ())
+        wanted = self._wanted(call)
         with Paid() as paid:
             for budget in budgets:
-                paid.holds.append(
-                    budget.enter(
-                        call.name, self.clock, call.cancelled, waits=not call.on_loop
-                    )
-                )
+                hold = budget.enter(wanted, self.clock, call.cancelled)
+                paid.holds.append(hold)
             return paid.on(self._within_gate(call, command.number, paid.holds))
 
     def _within_gate(self, call: Call, number: int, holds: Sequence[Hold]) -> Tried:
@@ -517,6 +560,9 @@ class Runner:
                 tried = attempt(
                     call.function, call.args, call.kwargs, call.policy.timeout
                 )
+            except BaseException as error:
+                self._account(call, error)
+                raise
             finally:
                 SCOPE.reset(token)
                 call.scope.ended = True
@@ -524,16 +570,19 @@ class Runner:
         finally:
             if gate is not None:
                 gate.leave(started)
+        self._account(call, tried.error)
         return self._judged(call, tried, started)
 
     async def _aattempt(self, call: Call, command: Attempt) -> Tried:
         __tracebackhide__ = True
+        call.asked = time.perf_counter()
         budgets = self._budgets(call)
         if not budgets:
             return await self._awithin_gate(call, command.number, ())
+        wanted = self._wanted(call)
         with Paid() as paid:
             for budget in budgets:
-                paid.holds.append(await budget.aenter(call.name))
+                paid.holds.append(await budget.aenter(wanted))
             return paid.on(await self._awithin_gate(call, command.number, paid.holds))
 
     async def _awithin_gate(
@@ -552,6 +601,9 @@ class Runner:
                 tried = await aattempt(
                     call.function, call.args, call.kwargs, call.policy.timeout
                 )
+            except BaseException as error:
+                self._account(call, error)
+                raise
             finally:
                 SCOPE.reset(token)
                 call.scope.ended = True
@@ -559,6 +611,7 @@ class Runner:
         finally:
             if gate is not None:
                 handed_on = gate.leave(started)
+        self._account(call, tried.error)
         if handed_on:
             await _let_others_start()
         return self._judged(call, tried, started)
@@ -569,8 +622,8 @@ class Runner:
         if gate is not None and (started or tried.error is not None):
             free = gate.pace.learn(started, tried.error, self.clock)
             if free:
-                return replace(tried, is_turned_away=True)
-        return _without_coroutine(call, tried)
+                return _without_line(call, replace(tried, is_turned_away=True))
+        return _without_line(call, _without_coroutine(call, tried))
 
     def _before_wait(self, call: Call, command: Wait) -> None:
         if not command.is_attempt:
@@ -585,6 +638,7 @@ class Runner:
             command.error,
             seconds=command.spent,
             wait=command.seconds,
+            waited=command.waited,
         )
         self._log_retry(call, command)
 
@@ -630,6 +684,16 @@ def _without_coroutine(call: Call, tried: Tried) -> Tried:
         f" awaited. {advice}"
     )
     return Tried(None, error, tried.seconds)
+
+
+def _without_line(call: Call, tried: Tried) -> Tried:
+    """The attempt without the time that it spent in line, which is told apart."""
+    line, before = call.scope.waited, call.begun - call.asked
+    if call.is_flow or line + before < _LINE:
+        return tried
+    if call.place is not None:
+        call.place.was_in_line(call.asked, call.begun + line)
+    return replace(tried, seconds=tried.seconds - line, waited=line + before)
 
 
 async def _let_others_start() -> None:

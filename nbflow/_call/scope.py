@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nbflow._call import job_link
 from nbflow._core.entry import Used, Waits
+from nbflow._core.usage import NOTHING, UNANSWERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -44,9 +45,9 @@ class Place:
     """One record in one flow of a run: what the calls below it have in common."""
 
     __slots__ = (
-        "around", "attempts", "budgets", "called", "cancelled", "content", "ended",
-        "flow", "flow_name", "forced", "forced_from", "identify", "inputs", "note",
-        "record", "record_key", "run", "runner",
+        "_in_line_until", "around", "attempts", "budgets", "called", "cancelled",
+        "content", "ended", "flow", "flow_name", "forced", "forced_from", "identify",
+        "inputs", "note", "record", "record_key", "run", "runner", "waited",
     )  # fmt: skip
 
     def __init__(
@@ -90,8 +91,15 @@ class Place:
         self.budgets = budgets
         #: Steps called so far, and attempts made of them.
         self.called = self.attempts = 0
+        #: Seconds in which any of them was in line.
+        self.waited = self._in_line_until = 0.0
         #: What its steps were called with.
         self.inputs: list[tuple[str, tuple[object, ...], dict[str, object]]] = []
+
+    def was_in_line(self, begun: float, ended: float) -> None:
+        """A call was in line from one time to another, by `time.perf_counter`."""
+        self.waited += max(0.0, ended - max(begun, self._in_line_until))
+        self._in_line_until = max(self._in_line_until, ended)
 
     def must_run(self, step: str) -> bool:
         """A call of ``step`` begins; return whether it runs although it is saved.
@@ -108,8 +116,8 @@ class Scope:
     """One call and, through ``outer``, those it was made in."""
 
     __slots__ = (
-        "attempt", "built_on", "ended", "expires", "gate", "holds", "key", "outer",
-        "per_run", "place", "step", "worth",
+        "attempt", "built_on", "ended", "expires", "gate", "has_told", "holds", "is_lost",
+        "key", "outer", "per_run", "place", "step", "waited", "worth",
     )  # fmt: skip
 
     def __init__(
@@ -141,6 +149,10 @@ class Scope:
         #: is held back for it.
         self.worth: Usage | None = None
         self.holds: Sequence[Hold] = ()
+        #: It has told what it used, or will; it counts as a request without an answer.
+        self.has_told = self.is_lost = False
+        #: Seconds that its code spent in line, at a provider's limits.
+        self.waited = 0.0
 
     def __iter__(self) -> Iterator[Scope]:
         scope: Scope | None = self
@@ -156,11 +168,35 @@ class Scope:
         *_, outermost = self
         return outermost.ended
 
+    @property
+    def paid_by(self) -> Sequence[Hold]:
+        """What is held back for this call, or for the one that it is a part of."""
+        return next((scope.holds for scope in self if scope.holds), ())
+
     def used(self, usage: Usage) -> None:
         """The code of this call reports what it used; also of an attempt that was given up meanwhile."""
+        self.has_told = True
+        if self.is_lost:
+            self.is_lost = False
+            self.lose(-1)
         self._add(usage)
-        for hold in next((scope.holds for scope in self if scope.holds), ()):
+        for hold in self.paid_by:
             hold.budget.take(hold, usage)
+        self._tell(usage)
+
+    def lose(self, requests: int = 1) -> None:
+        """A request of this call was sent and not answered: what it cost is unknown.
+
+        Args:
+            requests: 0 if another call counts it, -1 if it was answered after all.
+        """
+        self.has_told = True
+        for hold in self.paid_by:
+            hold.budget.lose(hold, requests or 1)
+        if requests:
+            self._tell(UNANSWERED if requests > 0 else NOTHING - UNANSWERED)
+
+    def _tell(self, usage: Usage) -> None:
         if self.place is not None:
             self.note_used(usage, self.attempt)
         else:
@@ -221,6 +257,12 @@ def current() -> Scope | None:
     """The call under way, ``None`` outside, and for code that outlived what it was started in."""
     scope = SCOPE.get()
     return None if scope is None or scope.has_ended else scope
+
+
+def paid_here() -> Sequence[Hold]:
+    """What is held back for the call under way."""
+    scope = SCOPE.get()
+    return () if scope is None else scope.paid_by
 
 
 def _leave_the_run() -> None:

@@ -57,6 +57,24 @@ _MISTAKES = frozenset(
 _MISTAKES_THEMSELVES = frozenset(
     {"openai.OpenAIError", "sqlalchemy.InvalidRequestError"}
 )
+#: Classes of well-known clients for a request that got no answer, and for one that was
+#: not even sent.
+_UNANSWERED = frozenset(
+    """
+    APIConnectionError APITimeoutError ChunkedEncodingError ClientPayloadError
+    ClientOSError ConnectionClosedError ConnectionError IncompleteRead NetworkError
+    ProtocolError ReadTimeout ReadTimeoutError RemoteProtocolError Timeout
+    ServerDisconnectedError TimeoutError TimeoutException
+    """.split()  # noqa: SIM905  # a table to read
+)
+_UNSENT = frozenset(
+    """
+    ClientConnectorError ConnectError ConnectTimeout ConnectTimeoutError
+    ConnectionRefusedError EndpointConnectionError InvalidSchema InvalidURL
+    LocalProtocolError MissingSchema NewConnectionError PoolTimeout ProxyError SSLError
+    UnsupportedProtocol gaierror
+    """.split()  # noqa: SIM905  # a table to read
+)
 #: PEP 249: an error of the program, in whatever database's module.
 _PROGRAM = frozenset({"ProgrammingError", "NotSupportedError"})
 #: SQL states that stay: a feature, cardinality, data, constraint, login, name or syntax.
@@ -123,6 +141,12 @@ def is_mistake(error: BaseException) -> bool:
     if _of(error, "orig") is not None:
         return False  # what it wraps says more than its class
     return any(kind.__name__ in _PROGRAM for kind in kinds) or _is_no_address(error)
+
+
+def is_unanswered(error: BaseException) -> bool:
+    """Whether a request was sent and got no answer, by the kinds of what an error wraps."""
+    kinds = {kind.__name__ for each in wrapped(error) for kind in type(each).__mro__}
+    return bool(kinds & _UNANSWERED) and not kinds & _UNSENT
 
 
 def _is_no_address(error: BaseException) -> bool:

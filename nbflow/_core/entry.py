@@ -102,7 +102,8 @@ class Failure(NamedTuple):
 class Item(NamedTuple):
     """One record reached a state in one flow.
 
-    ``checkpoint`` is the key of the flow's saved value.
+    ``checkpoint`` is the key of the flow's saved value; ``waited`` the seconds in which
+    its calls were in line, which are not among its ``seconds``.
     """
 
     record: int
@@ -113,10 +114,15 @@ class Item(NamedTuple):
     checkpoint: str | None = None
     attempts: int = 0
     failure: Failure | None = None
+    waited: float = 0
 
 
 class Called(NamedTuple):
-    """One attempt of a step ended, or the call was served from its checkpoint."""
+    """One attempt of a step ended, or the call was served from its checkpoint.
+
+    ``wait``: seconds until the next attempt; ``waited``: those that this one spent in
+    line, which are not among its ``seconds``.
+    """
 
     record: int
     flow: int
@@ -128,6 +134,7 @@ class Called(NamedTuple):
     checkpoint: str | None = None
     failure: Failure | None = None
     wait: float = 0.0
+    waited: float = 0
 
 
 class Waits(NamedTuple):
@@ -206,6 +213,7 @@ class StepCount:
     states: Counter[State] = field(default_factory=Counter)
     attempts: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
     usage: Usage = NOTHING
     saved: Usage = NOTHING
 
@@ -404,6 +412,18 @@ class RunState:
             entries += [Item(each, flow, State.INTERRUPTED, at) for each in records]
         return entries
 
+    def closed(self) -> Closed:
+        """The entry that says how it came out, for a run that ended without a word."""
+        return Closed(
+            self.state,
+            self.ended,
+            len(self.keys) + self.unread,
+            dict(self.tally()),
+            self.usage,
+            self.saved,
+            idle=self.idle,
+        )
+
     # One method for each type of entry.
 
     def _opened(self, entry: Opened) -> None:
@@ -484,6 +504,7 @@ class RunState:
         if entry.state is not State.CACHED:
             count.attempts += 1
             count.seconds += entry.seconds
+            count.waited += entry.waited
         self.ended = max(self.ended, entry.at)
 
     def _waits(self, entry: Waits) -> None:
@@ -558,3 +579,8 @@ def fold(entries: Iterable[Entry]) -> RunState:
     for entry in entries:
         state.apply(entry)
     return state
+
+
+def fold_blocks(blocks: Iterable[tuple[Iterable[Entry], int]]) -> RunState:
+    """What the entries of a ledger's blocks add up to: one block is in memory at a time."""
+    return fold(entry for entries, _ in blocks for entry in entries)

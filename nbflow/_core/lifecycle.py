@@ -98,12 +98,15 @@ class Tried:
     """What one attempt returned or raised, and how long it took in seconds.
 
     ``is_turned_away``: the service let others through meanwhile, so it is no attempt.
+    ``waited``: the seconds that it spent in line, which are not among them: for a
+    place, a throttle, a budget, or the limits of a provider.
     """
 
     value: object
     error: BaseException | None
     seconds: float
     is_turned_away: bool = False
+    waited: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,8 @@ class Wait(Command):
     """Wait ``seconds`` before the next attempt: number ``number`` failed.
 
     ``spent``: the seconds that the attempt took; ``pause``: the seconds that every
-    call of the throttle must wait; ``is_attempt``: whether the attempt counts.
+    call of the throttle must wait; ``is_attempt``: whether the attempt counts;
+    ``waited``: what the attempt spent in line.
     """
 
     number: int
@@ -120,6 +124,7 @@ class Wait(Command):
     error: BaseException
     pause: float | None = None
     is_attempt: bool = True
+    waited: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +153,7 @@ class Note(Command):
 
     outcome: Outcome
     seconds: float
+    waited: float = 0
 
 
 LOOKUP, CLAIM = Lookup(), Claim()
@@ -168,21 +174,22 @@ def life_of_call(
         yield Note(theirs, 0.0)
         return theirs
     outcome: Outcome | None = None
-    spent = 0.0
+    spent, waited = 0.0, 0.0
     try:
         if not force:
             outcome = yield LOOKUP
         if outcome is None:
-            outcome, spent = yield from _attempts(policy, jitter)
+            outcome, last = yield from _attempts(policy, jitter)
+            spent, waited = last.seconds, last.waited
     finally:
         yield Release(outcome)
-    yield Note(outcome, spent)
+    yield Note(outcome, spent, waited)
     return outcome
 
 
 def _attempts(
     policy: Policy, jitter: Callable[[], float]
-) -> Generator[Command, Any, tuple[Outcome, float]]:
+) -> Generator[Command, Any, tuple[Outcome, Tried]]:
     number = 0
     while True:
         number += 1
@@ -191,24 +198,32 @@ def _attempts(
         if error is None:
             saved: Saved = yield Save(tried.value, tried.seconds)
             done = Outcome(State.COMPLETED, saved.value, None, number, saved.stored)
-            return done, tried.seconds
+            return done, tried
         if isinstance(error, RunCancelledError):
-            return Outcome(State.CANCELLED, None, error, number), tried.seconds
+            return Outcome(State.CANCELLED, None, error, number), tried
         is_free = tried.is_turned_away and policy.retries > 0
         is_last = number > policy.retries and not is_free
         if is_last or not policy.retries_on(error):
             state = State.FAILED
             if isinstance(error, StepTimeoutError) and failed_call(error) is None:
                 state = State.TIMED_OUT  # itself, not a step that it called
-            return Outcome(state, None, error, number), tried.seconds
+            return Outcome(state, None, error, number), tried
         pause = pauses_throttle(error)
         if is_free:
             # Its next turn comes after the pause, in line with everybody else's.
-            yield Wait(number, tried.seconds, 0.0, error, pause, is_attempt=False)
+            yield Wait(
+                number,
+                tried.seconds,
+                0.0,
+                error,
+                pause,
+                is_attempt=False,
+                waited=tried.waited,
+            )
             number -= 1
             continue
         delay = policy.delay(number, jitter())
         asked = retry_after(error)
         if asked is not None:
             delay = max(delay, asked)
-        yield Wait(number, tried.seconds, delay, error, pause)
+        yield Wait(number, tried.seconds, delay, error, pause, waited=tried.waited)

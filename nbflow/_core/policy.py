@@ -14,6 +14,7 @@ from nbflow.errors import (
     NbflowError,
     NonRetriableError,
     RetryAfterError,
+    StepError,
     StepTimeoutError,
     UsageError,
     failed_call,
@@ -179,6 +180,9 @@ class Policy:
     concurrency: int | None = None
     throttle: Throttle | None = None
     ttl: float | None = None
+    #: It says which model it calls; so many of its calls may be one request.
+    is_paid: bool = False
+    together: int = 1
 
     def delay(self, attempt: int, jitter: float) -> float:
         """Seconds to wait after failed attempt number ``attempt`` (from 1); ``jitter`` is in [0, 1).
@@ -300,6 +304,21 @@ def _until_date(text: str, now: datetime) -> float | None:
         return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
     except (TypeError, ValueError):
         return None
+
+
+#: Statuses with which a gateway says that nobody answered it in time.
+_NO_ANSWER = frozenset({504, 524})
+
+
+def is_unanswered(error: BaseException) -> bool:
+    """Whether a request was sent and no answer came, so that nobody knows what it cost.
+
+    A step inside has counted its own requests.
+    """
+    if isinstance(error, StepError):
+        return False
+    status = http_status(error)
+    return carried.is_unanswered(error) if status is None else status in _NO_ANSWER
 
 
 def pauses_throttle(error: BaseException) -> float | None:

@@ -227,7 +227,7 @@ class Sheet:
         self.kinds[kind_of(cause)] += more
 
     def _called(self, entry: Called) -> None:
-        record, flow, step, state, _, _, attempt, _, failed, _ = entry
+        record, flow, step, state, _, _, attempt, _, failed, _, _ = entry
         columns = self.columns[flow]
         attempts = columns.attempts
         if record >= len(attempts):

@@ -213,6 +213,7 @@ def make_step(
     name: str | None = None,
     model: str | None = None,
     is_plain: bool = False,
+    together: int = 1,
 ) -> StepT:
     """Return a step of ``function``, its options checked. `nbflow.step` explains them."""
     if isinstance(function, Step):
@@ -230,6 +231,8 @@ def make_step(
         concurrency=_limit(concurrency, "concurrency"),
         throttle=_throttle(throttle),
         ttl=None if per_run else _positive(ttl, "ttl"),
+        is_paid=model is not None,
+        together=together,
     )
     if should_retry is not None and not callable(should_retry):
         raise UsageError(

@@ -36,7 +36,8 @@ class FlowRow(NamedTuple):
     """One flow, or one of its steps (then ``step`` is named).
 
     ``counts``: its records, or its calls, by state; ``why``: what changed in its code
-    since the event was last sent, if any of them ran; ``usage``: what its calls used.
+    since the event was last sent, if any of them ran; ``usage``: what its calls used;
+    ``waited``: the seconds that they spent in line, beside their ``seconds``.
     """
 
     flow: str
@@ -46,6 +47,7 @@ class FlowRow(NamedTuple):
     seconds: float
     why: str = ""
     usage: Usage = NOTHING
+    waited: float = 0.0
 
 
 class FailureRow(NamedTuple):
@@ -151,6 +153,7 @@ def _step_row(
         seconds=count.seconds,
         why=why_of(state, step or flow, counts),
         usage=count.usage,
+        waited=count.waited,
     )
 
 
@@ -376,3 +379,15 @@ def middle(text: str, length: int) -> str:
         return text
     begin = length // 2
     return f"{text[:begin]}\u2026{text[begin + 1 - length :]}"
+
+
+#: Seconds in line that are worth a word.
+_LINE = 0.01
+
+
+def times(seconds: float, waited: float) -> str:
+    """How long something took, and how long it was in line; nothing if it took no time."""
+    if not seconds and waited < _LINE:
+        return ""
+    line = f" + {duration(waited)} in line" if waited >= _LINE else ""
+    return f"{duration(seconds)}{line}"

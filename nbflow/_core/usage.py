@@ -27,7 +27,8 @@ class Usage(NamedTuple):
         output_tokens: tokens received.
         cached_tokens: the tokens sent that the provider had in its own cache.
         cost: US dollars of the requests whose price is known; ``None`` if none is.
-        unpriced: the number of requests whose price is unknown.
+        unpriced: the number of requests whose cost is unknown.
+        unanswered: those of them that were sent and not answered.
     """
 
     requests: int = 0
@@ -36,6 +37,7 @@ class Usage(NamedTuple):
     cached_tokens: int = 0
     cost: float | None = None
     unpriced: int = 0
+    unanswered: int = 0
 
     @property
     def tokens(self) -> int:
@@ -58,6 +60,7 @@ class Usage(NamedTuple):
             self.cached_tokens + other.cached_tokens,
             cost,
             self.unpriced + other.unpriced,
+            self.unanswered + other.unanswered,
         )
 
     def __sub__(self, other: Usage) -> Usage:
@@ -70,6 +73,7 @@ class Usage(NamedTuple):
             -other.cached_tokens,
             cost,
             -other.unpriced,
+            -other.unanswered,
         )
 
     def __radd__(self, other: object) -> Usage:
@@ -86,16 +90,31 @@ class Usage(NamedTuple):
 
     def __str__(self) -> str:
         tokens = f"{short_number(self.tokens)} tokens"
+        if self.cost is None and not self.unpriced:
+            return tokens
         if self.cost is None:
-            return f"{tokens}, cost unknown" if self.unpriced else tokens
-        known = f"{money(self.cost)} for {tokens}"
-        if not self.unpriced:
-            return known
-        unpriced = f"{self.unpriced:,} of {self.requests:,} requests"
-        return f"{known}; the price of {unpriced} is unknown"
+            lost = self._unknown if self.unanswered else ""
+            return f"{tokens}, cost unknown{lost}"
+        return f"{money(self.cost)} for {tokens}{self._unknown}"
+
+    @property
+    def _unknown(self) -> str:
+        """Which requests the cost leaves out, and why."""
+        left_out, of = "", f"of {self.requests:,} requests"
+        priceless = self.unpriced - self.unanswered
+        if priceless > 0:
+            left_out += f"; the price of {priceless:,} {of} is unknown"
+        if self.unanswered > 0:
+            left_out += (
+                f"; {self.unanswered:,} {of} got no answer, and what they cost is"
+                " unknown"
+            )
+        return left_out
 
 
 NOTHING = Usage()
+#: A request that was sent and got no answer.
+UNANSWERED = Usage(requests=1, unpriced=1, unanswered=1)
 
 
 def money(dollars: float) -> str:

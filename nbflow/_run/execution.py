@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow._call import job_link
 from nbflow._call.loop_watch import LoopWatch
 from nbflow._call.workers import Crew
-from nbflow._core.entry import Closed, Resumed
+from nbflow._core.entry import Closed, Remark, Resumed
 from nbflow._core.lifecycle import State
 from nbflow._run.codes import Codes
 from nbflow._run.context import RunContext
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from nbflow._call.workers import Loop
     from nbflow._core.entry import Opened, RunState
     from nbflow._run.batch import Batch, Row
+    from nbflow._run.kept_inputs import Inputs
     from nbflow._run.lane import Lane
     from nbflow._run.options import RunOptions
-    from nbflow._run.records import Inputs
     from nbflow._run.watch import Watcher
     from nbflow._store.ledger import Ledger
 
@@ -281,6 +281,10 @@ class Execution:
             for entry in self.state.interrupt(self._context.now()):
                 self.notes.add(entry)
             self.notes.flush()
+            for budget in self._context.budgets:
+                passed = budget.told_passed()
+                if passed:
+                    self.notes.add(Remark(self._context.now(), f"Note: {passed}."))
             self.notes.add(self._closed())
             self.notes.close()
         finally:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nbflow._call import keys, lookup
-from nbflow._core.entry import BROKEN, DONE, RunState, fold
+from nbflow._core.entry import BROKEN, DONE, RunState, fold_blocks
 from nbflow._core.lifecycle import State
 from nbflow._core.usage import NOTHING, Usage
 from nbflow._key.explain import listed
@@ -86,7 +86,7 @@ def _history(engine: Engine, event: str) -> Iterator[RunState]:
     runs = runs_of(engine.ledger, event, engine.ledger.runs())
     for run, _ in itertools.islice(runs, _RUNS):
         try:
-            yield fold(engine.ledger.read(run)[0])
+            yield fold_blocks(engine.ledger.blocks(run))
         except StoreError as error:
             warn_unreadable(run, error)
 
@@ -178,9 +178,14 @@ def _cost(flows: Sequence[FlowForecast], past: _Past) -> float | None:
             return None
         for step, expected in flow.steps.items():
             before = past.steps[step]
-            if expected.would_run and (not before.calls or before.usage.unpriced):
+            used = before.usage
+            if expected.would_run and (
+                not before.calls or used.unpriced > used.unanswered
+            ):
                 return None
-            spent = before.usage.cost or 0.0
+            # A request without an answer is taken to cost what the others do.
+            answered = max(1, used.requests - used.unanswered)
+            spent = (used.cost or 0.0) * max(1, used.requests) / answered
             cost += expected.would_run * spent / max(before.calls, 1)
     return cost
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.duration import duration
 from nbflow._core.entry import FINAL, Called, Failure, Item, Used
 from nbflow._core.html import h
 from nbflow._core.lifecycle import State
+from nbflow._core.table import times
 from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ class StepView:
         step: the step's name.
         state: how the call ended.
         attempts: every attempt: its number, state, end (seconds since the epoch),
-            duration, the wait after it (seconds) and what went wrong.
+            duration, the wait after it (``wait``) and what it spent in line before
+            (``waited``; seconds), and what went wrong.
+        place: which call of its step this is, in this flow, from 0.
         checkpoint: key of the saved output.
         usage: what its attempts used; of a call that was remembered, nothing.
             ``saved``: what that saved.
@@ -40,8 +43,11 @@ class StepView:
             not the inputs.
     """
 
-    def __init__(self, step: str, load: Load, why: Callable[[StepView], str]) -> None:
+    def __init__(
+        self, step: str, place: int, load: Load, why: Callable[[StepView], str]
+    ) -> None:
         self.step = step
+        self.place = place
         self.state = State.QUEUED
         self.attempts: list[Called] = []
         self.usage: Usage = NOTHING
@@ -60,6 +66,11 @@ class StepView:
     def seconds(self) -> float:
         """How long its attempts took, without the waits."""
         return sum(attempt.seconds for attempt in self.attempts)
+
+    @property
+    def waited(self) -> float:
+        """How long its attempts were in line: for a place, a throttle, a budget, a provider's limits."""
+        return sum(attempt.waited for attempt in self.attempts)
 
     @property
     def failure(self) -> Failure | None:
@@ -90,11 +101,10 @@ class FlowView:
         self.flow = flow
         self.state = state
         self.checkpoint = checkpoint
-        self.seconds = 0.0
+        self.seconds = self.waited = 0.0
         self.failure: Failure | None = None
         self.steps: list[StepView] = []
-        #: What was reported of steps whose attempt had not ended yet.
-        self._used: list[Used] = []
+        self._begin()
         self._load = load
         self._why = why
 
@@ -103,10 +113,19 @@ class FlowView:
         """Why the record ran, or since when its outcome is saved; found out now."""
         return self._why.flow(self.flow, self.state, self.checkpoint)
 
+    def _begin(self) -> None:
+        """It starts, again: this replaces what an earlier round did."""
+        self.steps.clear()
+        self._calls: Counter[str] = Counter()
+        #: By step: calls that wait for their next attempt, and what was reported of
+        #: attempts that had not ended yet.
+        self._retrying: defaultdict[str, deque[StepView]] = defaultdict(deque)
+        self._used: defaultdict[str, list[Used]] = defaultdict(list)
+
     def _why_step(self, view: StepView) -> str:
-        calls = [step for step in self.steps if step.step == view.step]
-        place = calls.index(view)
-        return self._why.step(self.flow, view.step, place, view.state, view.checkpoint)
+        return self._why.step(
+            self.flow, view.step, view.place, view.state, view.checkpoint
+        )
 
     @property
     def output(self) -> Any:
@@ -117,29 +136,27 @@ class FlowView:
     def take(self, entry: Item | Called | Used) -> None:
         """Take in one entry about this record in this flow."""
         if isinstance(entry, Used):
-            self._used.append(entry)
+            self._used[entry.step].append(entry)
             return
         if isinstance(entry, Item):
             if entry.state is State.RUNNING:
-                # It starts again: this replaces what an earlier round did.
-                self.steps = []
-                self._used = []
-            self.seconds, self.failure = entry.seconds, entry.failure
+                self._begin()
+            self.seconds, self.waited = entry.seconds, entry.waited
+            self.failure = entry.failure
             return
-        view = self._retrying(entry.step) or self._add(entry.step)
+        retrying = self._retrying[entry.step]
+        view = retrying.popleft() if retrying else self._add(entry.step)
+        if entry.state is State.RETRYING:
+            retrying.appendleft(view)
         view.state, view.checkpoint = entry.state, entry.checkpoint
         view.attempts.append(entry)
         # Two calls of one step side by side report in an order of their own: between
         # them the sum is right.
-        others = []
-        for used in self._used:
-            if used.step != entry.step:
-                others.append(used)
-            elif used.saved:
+        for used in self._used.pop(entry.step, ()):
+            if used.saved:
                 view.saved += used.usage
             else:
                 view.usage += used.usage
-        self._used = others
 
     def finish(self, inputs: list[Given]) -> None:
         """Add what is known from elsewhere: the inputs of calls.
@@ -149,13 +166,12 @@ class FlowView:
         """
         if not self.steps and self.checkpoint:
             self._add_cached(self._load(self.checkpoint))
-        left = list(inputs)
+        left: defaultdict[str, deque[tuple[Args, Kwargs]]] = defaultdict(deque)
+        for step, args, kwargs in inputs:
+            left[step].append((args, kwargs))
         for view in self.steps:
-            for place, (step, args, kwargs) in enumerate(left):
-                if step == view.step:
-                    view.inputs = args, kwargs
-                    del left[place]
-                    break
+            if left[view.step]:
+                view.inputs = left[view.step].popleft()
 
     def _add_cached(self, outcome: Checkpoint | None) -> None:
         if outcome is None:
@@ -164,15 +180,9 @@ class FlowView:
             view = self._add(name)
             view.state, view.checkpoint = State.CACHED, key
 
-    def _retrying(self, step: str) -> StepView | None:
-        """The first call of the step that waits for its next attempt."""
-        for view in self.steps:
-            if view.step == step and view.state is State.RETRYING:
-                return view
-        return None
-
     def _add(self, step: str) -> StepView:
-        view = StepView(step, self._load, self._why_step)
+        view = StepView(step, self._calls[step], self._load, self._why_step)
+        self._calls[step] += 1
         self.steps.append(view)
         return view
 
@@ -251,7 +261,7 @@ class Inspection:
 
 def _flow_lines(view: FlowView) -> Iterator[_Line]:
     """One flow, then its steps; what it failed of by itself at the end."""
-    took = duration(view.seconds) if view.seconds else ""
+    took = times(view.seconds, view.waited)
     yield view.flow, str(view.state), "", took, "", view.why, ""
     for step in view.steps:
         yield _step_line(step)
@@ -275,7 +285,7 @@ def _step_line(step: StepView) -> _Line:
         f"  {step.step}",
         str(step.state),
         str(tried or ""),
-        duration(step.seconds) if step.seconds else "",
+        times(step.seconds, step.waited),
         step.usage.told_cost,
         step.why,
         " ".join(error.split()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbflow._core.entry import DONE, Listed, fold
+from nbflow._core.entry import DONE, Listed, fold, fold_blocks
 from nbflow._core.lifecycle import State
 from nbflow._core.table import WORDS
 from nbflow._key.call import inputs_of
@@ -65,6 +65,7 @@ class Why:
         self._record = record
         self._load = load
         self._content = content
+        self._built_on: dict[str, dict[str, list[str]]] = {}
 
     @functools.cached_property
     def _before(self) -> dict[str, Earlier]:
@@ -99,7 +100,7 @@ class Why:
         entries = ledger.about(run, self._record)
         if any(isinstance(entry, Listed) and entry.key == key for entry in entries):
             return self._record, fold([first, *entries])
-        state = fold(ledger.read(run)[0])
+        state = fold_blocks(ledger.blocks(run))
         return (state.keys.index(key), state) if key in state.keys else None
 
     def flow(self, name: str, state: State, checkpoint: str | None) -> str:
@@ -136,12 +137,7 @@ class Why:
         """Why the ``place``-th call of a step ran, or since when its output is saved."""
         if state is State.CACHED:
             return self._since(checkpoint)
-        before = self._before.get(flow)
-        outcome, calls = None, list[str]()
-        if before is not None and before.checkpoint:
-            outcome = self._load(before.checkpoint)
-        if outcome is not None:
-            calls = [key for step, key in outcome.built_on if step == name]
+        calls = self._calls(flow).get(name, [])
         old = self._load(calls[place]) if place < len(calls) else None
         if old is not None:
             return self._differs(name, old, checkpoint) or "a rerun was requested"
@@ -149,6 +145,18 @@ class Why:
         if coded is not None and coded.why not in ("", "new"):
             return coded.why
         return "it had not run with these inputs before"
+
+    def _calls(self, flow: str) -> dict[str, list[str]]:
+        """The keys of the calls that the record's earlier outcome was built on, by step."""
+        calls = self._built_on.get(flow)
+        if calls is None:
+            calls = self._built_on[flow] = {}
+            before = self._before.get(flow)
+            key = before.checkpoint if before is not None else None
+            outcome = self._load(key) if key else None
+            for step, call in outcome.built_on if outcome is not None else ():
+                calls.setdefault(step, []).append(call)
+        return calls
 
     def _since(self, key: str | None) -> str:
         found = self._load(key) if key else None

@@ -7,7 +7,6 @@ any longer.
 from __future__ import annotations
 
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
 from nbflow._call import failure
@@ -15,6 +14,7 @@ from nbflow._call.scope import Place
 from nbflow._core.entry import DONE, Item
 from nbflow._core.lifecycle import Outcome, State
 from nbflow._core.policy import ends_run
+from nbflow._run.kept_inputs import KeptInputs
 from nbflow.errors import RunCancelledError, StepTimeoutError
 
 if TYPE_CHECKING:
@@ -28,13 +28,6 @@ if TYPE_CHECKING:
     from nbflow._run.codes import Codes
     from nbflow._run.context import RunContext
     from nbflow._run.lane import Lane
-
-    #: What the steps of a record were called with: name, arguments, keyword arguments.
-    Inputs = list[tuple[str, tuple[object, ...], dict[str, object]]]
-
-#: The number of records of which the inputs of steps stay at hand, and as many that
-#: failed.
-INPUTS = 1000
 
 
 class Records:
@@ -55,8 +48,7 @@ class Records:
         #: Values that no bytes could be made of: they live as long as this kernel.
         self.unsaved: dict[tuple[int, int], object] = {}
         #: What steps were called with: of the first failures and of the latest records.
-        self.inputs: dict[tuple[int, int], Inputs] = {}
-        self._latest: deque[tuple[int, int]] = deque()
+        self.inputs = KeptInputs()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def cancel_tasks(self) -> None:
@@ -183,11 +175,14 @@ class Records:
         where = place.record, place.flow
         if not outcome.stored:
             self.unsaved[where] = outcome.value
-        self._remember(where, place.inputs, failed=failed is not None)
+        self.inputs.keep(where, place.inputs, failed=failed is not None)
         saved_under = key if state in DONE else None
-        now = self._context.now()
+        now, waited = self._context.now(), min(place.waited, seconds)
+        seconds -= waited
         self._context.notes.add(
-            Item(*where, state, now, seconds, saved_under, attempts, failed)
+            Item(
+                *where, state, now, seconds, saved_under, attempts, failed, waited or 0
+            )
         )
         return failed is not None
 
@@ -211,18 +206,6 @@ class Records:
         if state is State.CANCELLED and self._context.is_interrupted:
             state = State.INTERRUPTED
         return state, attempts, failed
-
-    def _remember(
-        self, where: tuple[int, int], inputs: Inputs, *, failed: bool
-    ) -> None:
-        if failed:
-            if len(self.inputs) < 2 * INPUTS:
-                self.inputs[where] = inputs
-            return
-        self.inputs[where] = inputs
-        self._latest.append(where)
-        if len(self._latest) > INPUTS:
-            self.inputs.pop(self._latest.popleft(), None)
 
     # Telling the author of the flow.
 

@@ -13,7 +13,7 @@ from nbflow._core.duration import duration
 from nbflow._core.html import Html, h
 from nbflow._core.lifecycle import State
 from nbflow._core.plural import several
-from nbflow._core.table import WORDS, short
+from nbflow._core.table import WORDS, short, times
 from nbflow._core.visible import seen
 from nbflow._run.html_parts import FAINT, WHY, framed, with_code
 from nbflow._run.html_parts import table as html_table
@@ -290,7 +290,7 @@ def _measures(row: FlowRow, headers: Sequence[str], width: int) -> list[str]:
     )
     found = {
         "retries": f"{row.retries:,}" if row.retries else "",
-        "mean": duration(row.seconds / tried) if row.seconds and tried else "",
+        "mean": times(row.seconds / tried, row.waited / tried) if tried else "",
         "cost": row.usage.told_cost,
         WHY: short(row.why, width),
     }

@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, overload
 
+from nbflow._call.budget import resting
+from nbflow._call.scope import paid_here
 from nbflow._core.entry import BROKEN, DONE, Called, Item, RunState, Used
 from nbflow._core.lifecycle import State
 from nbflow._core.table import WORDS, causes_of, failure_rows, short, table_of
@@ -485,12 +487,15 @@ class Run(Generic[Frame_co]):
             'COMPLETED'
         """
         until = None if timeout is None else time.monotonic() + timeout
-        while self.reader.is_under_way and (until is None or time.monotonic() < until):
-            execution = self.reader.execution
-            if execution is not None:
-                execution.wait(timeout)
-            else:
-                time.sleep(_GLANCE)
+        with resting(paid_here()):
+            while self.reader.is_under_way and (
+                until is None or time.monotonic() < until
+            ):
+                execution = self.reader.execution
+                if execution is not None:
+                    execution.wait(timeout)
+                else:
+                    time.sleep(_GLANCE)
         return self
 
     def __await__(self) -> Generator[Any, None, Self]:

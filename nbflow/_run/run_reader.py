@@ -111,20 +111,29 @@ class RunReader:
         with notes.mutex:
             if notes.sheet is None:
                 notes.sheet = self.sheet = Sheet()
-                written, _ = self.engine.ledger.read(self.id)
-                for entry in (*written, *notes.unwritten):
+                for entries, _ in self.engine.ledger.blocks(self.id):
+                    for entry in entries:
+                        notes.sheet.apply(entry)
+                for entry in notes.unwritten:
                     notes.sheet.apply(entry)
             yield execution.state, notes.sheet
 
     def _follow(self) -> RunState:
         """Take in what was noted since the last look, by whichever process works on the run."""
-        entries, self._position = self.engine.ledger.read(self.id, self._position)
-        self._take(entries)
+        before = self._position
+        for entries, end in self.engine.ledger.blocks(self.id, before):
+            self._take(entries)
+            self._position = end
         if not self._read.run:
             raise UnknownRunError(f"Run {self.id} is not in the ledger.")
-        if self._read.state == "RUNNING" and not self.runs.is_worked_on(self.id):
+        is_dead = self._read.state == "RUNNING" and not self.runs.is_worked_on(self.id)
+        is_new = self._position != before
+        if is_dead or (is_new and self._read.state == "INTERRUPTED"):
+            # A killed process left records as they were when it died.
             self._take(self._read.interrupt(self._read.ended))
+        if is_dead:
             self._read.state = "INTERRUPTED"
+            self.runs.note_end(self.id, self._position, self._read.closed())
         return self._read
 
     def _take(self, entries: Iterable[Entry]) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from nbflow._call.engine import Engine
-    from nbflow._core.entry import Entry, RunState
+    from nbflow._core.entry import Closed, Entry, RunState
     from nbflow._run.execution import Execution
     from nbflow._store.ledger import Ledger
 
@@ -125,25 +125,45 @@ class Runs:
                 return False
             return True
 
-    def work_on(
-        self,
-        execution: Execution,
-        *,
-        background: bool,
-    ) -> None:
-        """See ``execution`` through, here or on a thread of its own.
+    def note_end(self, run: str, position: int, end: Closed) -> None:
+        """Note how a run came out that nobody noted: its process was killed.
+
+        So it is worked out once, not by every process that looks at it. Nothing is
+        noted if somebody works on the run, or has since ``position``, or if the store
+        can only be read.
+        """
+        store, key = self.engine.store, keys.run_key(run)
+        with self._mutex, contextlib.suppress(StoreError):
+            if run in self.live or not store.lock(key):
+                return
+            try:
+                if not self.engine.ledger.read(run, position)[0]:
+                    self.engine.ledger.append(run, [end])
+            finally:
+                store.unlock(key)
+
+    def claim(self, run: str, execution: Execution) -> None:
+        """Have the run to oneself, before anything of it is noted.
 
         Raises:
             UsageError: another process works on the run.
         """
-        run = execution.state.run
         with self._mutex:
-            self.live[run] = execution
             if not self._lock(run):
-                del self.live[run]
                 raise UsageError(
                     f"Run {run} is being worked on by another process; wait for it or cancel it there."
                 )
+            self.live[run] = execution
+
+    def let_go(self, run: str) -> None:
+        """Give up the claim on a run that nobody will work on."""
+        with self._mutex:
+            self.live.pop(run, None)
+            self.engine.store.unlock(keys.run_key(run))
+
+    def work_on(self, execution: Execution, *, background: bool) -> None:
+        """See ``execution`` through, whose run is claimed, here or on a thread of its own."""
+        run = execution.state.run
         if background:
             _BACKGROUND.add(execution)
             threading.Thread(

@@ -85,6 +85,12 @@ class Ledger(Protocol):
     def read(self, run: str, start: int = 0) -> tuple[list[Entry], int]:
         """The entries from position ``start``, and the position to continue from."""
 
+    def blocks(self, run: str, start: int = 0) -> Iterator[tuple[list[Entry], int]]:
+        """What `read` gives, block by block, each with the position behind it.
+
+        A long run need not be in memory as a whole.
+        """
+
     def ends(self, run: str) -> list[Entry]:
         """The first entries and the last ones.
 
@@ -143,6 +149,11 @@ class MemoryLedger:
         """The entries from position ``start``, and the position to continue from."""
         entries = self._entries[run][start:] if run in self._entries else []
         return entries, start + len(entries)
+
+    def blocks(self, run: str, start: int = 0) -> Iterator[tuple[list[Entry], int]]:
+        """The same, as one block."""
+        found = self.read(run, start)
+        return iter([found] if found[0] else [])
 
     def ends(self, run: str) -> list[Entry]:
         """The first entries and the last one."""
@@ -250,13 +261,19 @@ class FileLedger:
     def read(self, run: str, start: int = 0) -> tuple[list[Entry], int]:
         """The entries from position ``start``, and the position to continue from."""
         entries: list[Entry] = []
+        for block, end in self.blocks(run, start):
+            entries += block
+            start = end
+        return entries, start
+
+    def blocks(self, run: str, start: int = 0) -> Iterator[tuple[list[Entry], int]]:
+        """The entries of each block from position ``start``, with the position behind it."""
         spans = self._spans_of(run)
         for block, end in self._blocks(run, "entries", start):
             found = [_entry(line) for line in _lines(block)]
             spans.note(start, end, _records(found))
-            entries += found
+            yield found, end
             start = end
-        return entries, start
 
     def about(self, run: str, record: int) -> list[Entry]:
         """The entries of one record.
@@ -311,7 +328,14 @@ class FileLedger:
         """The size of the file."""
         path = self._path(run, "entries")
         with _readable(path):
-            return path.stat().st_size if os.path.lexists(path) else 0
+            return self._size(path)
+
+    @staticmethod
+    def _size(path: Path) -> int:
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def runs(self) -> list[str]:
         """The ids of all runs, oldest first."""
@@ -379,7 +403,8 @@ class FileLedger:
         with self._mutex:
             try:
                 end = self._ends.get(path)
-                if end is None:
+                if end is None or end != self._size(path):
+                    # Another process has written since, or nobody has.
                     end = self._open(run, what, path)
                 sealed = bytes(self._seal.seal(self._name(run, what, end), block))
                 frame = _LENGTH.pack(len(sealed)) + sealed

@@ -6,14 +6,29 @@ Each text gets its own answer, or its own error.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
-from nbflow._core.policy import FORBIDDEN, http_status, pauses_throttle, retry_after
+from nbflow._core.policy import (
+    FORBIDDEN,
+    http_status,
+    is_unanswered,
+    pauses_throttle,
+    retry_after,
+)
 from nbflow.errors import StepTimeoutError
-from nbflow.llm.model import AnswerError, ModelError, Reply, StopError, Tokens
+from nbflow.llm.model import (
+    NO_TOKENS,
+    AnswerError,
+    ModelError,
+    Reply,
+    StopError,
+    Tokens,
+    UnreadableError,
+)
 from nbflow.llm.request_size import RequestSize
 
 if TYPE_CHECKING:
@@ -44,6 +59,9 @@ _REFUSED = frozenset({400, FORBIDDEN, 413, 422})
 #: A 403 is about the text or about the account. So many requests for single texts in a
 #: row show that it is the account, which lacks a right.
 _DENIED = 3
+#: Answers of which nobody knows what they cost: a body that ends in the middle is not
+#: JSON.
+_UNREADABLE = (UnreadableError, ValueError)
 
 
 class Share(NamedTuple):
@@ -54,12 +72,18 @@ class Share(NamedTuple):
         tokens: whole numbers that add up to those of the request.
         whole: what the request used, by which it is priced.
         places: the number of texts that share it.
+        is_lost: it was sent and not answered, so what it used is unknown.
     """
 
     requests: int
     tokens: Tokens
     whole: Tokens
     places: int
+    is_lost: bool = False
+
+
+#: A request without an answer, for the text that counts it.
+LOST = Share(1, NO_TOKENS, NO_TOKENS, 1, is_lost=True)
 
 
 class Question:
@@ -72,10 +96,15 @@ class Question:
         company: the most texts, including this one, that go with one request.
         answer: the answer, once it is there.
         spent: its share of each request that was made for it.
-        end: ends the request that it is part of, if nobody else waits for it.
+        sent: when the request that it is part of was sent, if it is at the provider.
+        asked: seconds that its requests were at the provider.
+        end: ends that request if nobody else waits for it; answers whether it did.
     """
 
-    __slots__ = ("answer", "company", "complaint", "end", "run", "spent", "text")
+    __slots__ = (
+        "answer", "asked", "company", "complaint", "end", "run", "sent", "spent",
+        "text",
+    )  # fmt: skip
 
     def __init__(
         self, text: str, run: threading.Event | None, complaint: str, company: int
@@ -87,7 +116,15 @@ class Question:
         loop = asyncio.get_running_loop()
         self.answer: asyncio.Future[Category] = loop.create_future()
         self.spent: list[Share] = []
-        self.end: Callable[[], None] = lambda: None
+        self.sent: float | None = None
+        self.asked = 0.0
+        self.end: Callable[[], bool] = lambda: False
+
+    def arrived(self) -> None:
+        """Its request is not at the provider any more."""
+        if self.sent is not None:
+            self.asked += time.perf_counter() - self.sent
+            self.sent = None
 
 
 class Batcher:
@@ -144,6 +181,7 @@ class Batcher:
         clock: Clock,
         report: Callable[[Share], None],
         tell: Callable[[str], None],
+        waited: Callable[[float], None] = lambda _: None,
     ) -> Category:
         """The answer for one text.
 
@@ -153,6 +191,7 @@ class Batcher:
             clock: to wait by.
             report: called with the text's share of each request that was made for it.
             tell: called with what it waits for while the provider is away.
+            waited: told the seconds that it spent in line.
 
         Raises:
             AnswerError: the answer is invalid; the next attempt tells the model why.
@@ -162,15 +201,19 @@ class Batcher:
         if run is not None and run in self._stopped:
             raise StopError(*self._stopped[run].args)
         complaint, _ = self._failed.get(text, ("", 0))
+        begun = time.perf_counter()
         question = Question(text, run, complaint, self._size.most)
         self._join([question], clock)
         try:
             with self._limiter.outage.told(tell):
                 answer = await question.answer
         except asyncio.CancelledError:
-            question.end()
+            if question.end() and question.sent is not None:
+                question.spent.append(LOST)
             raise
         finally:
+            question.arrived()
+            waited(time.perf_counter() - begun - question.asked)
             for share in question.spent:
                 report(share)
         self._failed.pop(text, None)
@@ -219,9 +262,9 @@ class Batcher:
         self._requests.add(task)  # the loop itself keeps tasks weakly
         task.add_done_callback(self._requests.discard)
 
-        def end() -> None:
-            if all(question.answer.done() for question in group):
-                task.cancel()
+        def end() -> bool:
+            is_over = all(question.answer.done() for question in group)
+            return is_over and task.cancel()
 
         for question in group:
             question.end = end
@@ -236,13 +279,24 @@ class Batcher:
         estimate = sent + _ANSWER * len(group)
 
         async def ask() -> Reply:
+            begun = time.perf_counter()
+            for question in group:
+                question.sent = begun
             try:
                 async with asyncio.timeout(self._timeout):
                     return await self._model.ask(request)
-            except TimeoutError as error:
+            except Exception as error:
+                if is_unanswered(error) or isinstance(error, _UNREADABLE):
+                    for place, question in enumerate(group):
+                        question.spent.append(LOST._replace(requests=int(place == 0)))
+                if not isinstance(error, TimeoutError):
+                    raise
                 raise StepTimeoutError(
                     f"no answer within timeout={self._timeout:g} s"
                 ) from error
+            finally:
+                for question in group:
+                    question.arrived()
 
         try:
             is_run = any(question.run is not None for question in group)
@@ -324,8 +378,10 @@ class Batcher:
         if is_hopeless and not isinstance(error, StopError):
             error = _caused(StopError(str(error)), error)
         if (pause := pauses_throttle(error)) is not None:
-            # The limiter has held everybody back already; the step is not to do it again.
-            error = _caused(ModelError(str(error), None, pause), error)
+            # The limiter has held everybody back already; the step is not to do it again,
+            # so what the provider said is the context of the error, not its cause.
+            said = ModelError(str(error), None, pause)
+            said.__context__, error = error, said
         if isinstance(error, StopError):
             group = [*group, *self._stop(group, error)]
         elif len(group) > 1 and status in _REFUSED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -173,7 +174,7 @@ def categorizer(
         places=places or _PLACES,
         timeout=longest or _LONGEST,
     )
-    return _labelled(_of_model(batcher, answerer, text_of, options), taxonomy)
+    return _labelled(_of_model(batcher, batch, answerer, text_of, options), taxonomy)
 
 
 def _labelled(step: Step[[str], Category], taxonomy: Taxonomy) -> Step[[str], Category]:
@@ -265,6 +266,8 @@ class _OnLoop:
         """The answer for one text; its usage is reported for the call under way."""
         scope = SCOPE.get()
         place = scope.place if scope is not None else None
+        if scope is not None:
+            scope.has_told = True  # whatever is sent is reported, also what gets lost
         run: threading.Event | None
         if place is not None:
             run, clock = place.cancelled, place.runner.clock
@@ -302,11 +305,28 @@ class _OnLoop:
         tell: Callable[[str], None],
     ) -> Category:
         if self._provider is not None:
+            begun = time.perf_counter()
             await self._provider.ready()
-        return await self._batcher.ask(text, run, clock, self._report, tell)
+            self._waited(time.perf_counter() - begun)
+        return await self._batcher.ask(
+            text, run, clock, self._report, tell, self._waited
+        )
+
+    @staticmethod
+    def _waited(seconds: float) -> None:
+        scope = SCOPE.get()
+        if scope is not None:
+            scope.waited += seconds
 
     def _report(self, share: Share) -> None:
+        scope = SCOPE.get()
+        if share.is_lost and scope is not None:
+            scope.lose(share.requests)
+        if share.is_lost:
+            return
         whole = SESSION.prices.cost(self._model, Usage(1, *share.whole))
+        if not any(share.whole) and SESSION.prices.cost(self._model, Usage(1, 1, 1)):
+            whole = None  # a server that does not say what it used: not nothing
         sent, received, cached = share.tokens
         _api.usage(
             input_tokens=sent,
@@ -368,10 +388,11 @@ def _of_baseline(
 
 
 def _of_model(
-    batcher: Batcher, model: Model, text_of: _Text, options: Options
+    batcher: Batcher, batch: int, model: Model, text_of: _Text, options: Options
 ) -> Step[[str], Category]:
     function = _awaiting(_OnLoop(batcher, model), text_of)
-    step = _made(function, options | {"is_plain": True, "model": model.name})
+    asks = {"is_plain": True, "model": model.name, "together": batch}
+    step = _made(function, options | asks)
     batcher.policy = step.policy
     return step
 

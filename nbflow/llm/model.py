@@ -99,6 +99,10 @@ class ModelError(Exception):
         self.retry_after = retry_after
 
 
+class UnreadableError(ModelError):
+    """A request that was answered with what nobody understands: what it cost is unknown."""
+
+
 class StopError(NonRetriableError):
     """An error that every request of the run would meet.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._core.policy import FORBIDDEN, retry_after
 from nbflow.errors import UsageError
-from nbflow.llm.model import ModelError, Reply, StopError, Tokens
+from nbflow.llm.model import ModelError, Reply, StopError, Tokens, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -130,7 +130,7 @@ class Provider:
             TypeError,
             AttributeError,
         ) as error:
-            raise ModelError(
+            raise UnreadableError(
                 f"{self.name} answered what nobody understands: {_said(error)}"
             ) from error
         return _reply(response)
@@ -299,7 +299,9 @@ def _translated(error: Exception, name: str) -> Exception:
         return StopError(f"there is no {name} at this address: {said}")
     if isinstance(error, errors.ModelTimeoutError):
         return TimeoutError(said)
-    return ModelError(f"{name}: {said}", status, retry_after(error))
+    is_unreadable = isinstance(error.__cause__, ValueError)  # no JSON, or half of it
+    kind = UnreadableError if is_unreadable else ModelError
+    return kind(f"{name}: {said}", status, retry_after(error))
 
 
 def _said(error: Exception) -> str:

@@ -159,7 +159,7 @@ class RateLimiter:
         """Fail with whoever found out that the provider says nothing but to wait."""
         pause = self._congestion.paused_until - now
         if pause > 0 and self._congestion.is_hopeless and not self.outage.is_on:
-            raise _nothing_but("answers nothing but to wait", pause)
+            raise _nothing_but("keeps asking to wait", pause)
 
     def _delay(self, now: float) -> float:
         until = max(
@@ -208,7 +208,7 @@ class RateLimiter:
         elif not is_free:
             if is_patient and not _is_limit(error):
                 return self._is_away(error, begun, now, is_sure=True)
-            said = "answers nothing but to wait"
+            said = "keeps asking to wait"
         if said:
             raise _nothing_but(f"{said} ({error})", wait) from error
         return True

@@ -22,7 +22,7 @@ from nbflow.notebook import document as documents
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-    from nbflow._core.entry import RunState
+    from nbflow._core.entry import RunState, StepCount
     from nbflow._core.table import FailureRow
 
     #: A part of the report.
@@ -106,6 +106,11 @@ def facts_of_run(told: Told, state: RunState) -> Facts:
         "state": state.state,
         "records": len(state.keys) + state.unread,
         "flows": flows,
+        "steps": [
+            _step(state.flows[flow], step, count)
+            for flow, steps in enumerate(state.steps)
+            for step, count in steps.items()
+        ],
         "failed": [_failed(row) for row in rows],
         "failed_not_listed": len(state.failures) - len(rows),
         "stopped": state.stopped or None,
@@ -117,6 +122,17 @@ def facts_of_run(told: Told, state: RunState) -> Facts:
 def _counts(state: RunState, flow: int) -> dict[str, int]:
     counts = state.count(flow).items()
     return {str(key): number for key, number in counts if number}
+
+
+def _step(flow: str, step: str, count: StepCount) -> Facts:
+    return {
+        "flow": flow,
+        "step": step,
+        "attempts": count.attempts,
+        "seconds": round(count.seconds, 3),
+        "seconds_in_line": round(count.waited, 3),
+        "usage": count.usage._asdict(),
+    }
 
 
 def _failed(row: FailureRow) -> Facts:

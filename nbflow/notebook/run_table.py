@@ -420,6 +420,7 @@ def _attempt(attempt: Called) -> Message:
         "at": attempt.at,
         "seconds": attempt.seconds,
         "wait": attempt.wait,
+        "waited": attempt.waited,
         "trouble": said,
     }
 

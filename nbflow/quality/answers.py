@@ -30,7 +30,8 @@ class Spent(NamedTuple):
     """What the answers of a run took.
 
     Attributes:
-        seconds: of the calls that this run made.
+        seconds: of the calls that this run made, without those that they were in line.
+        waited: the seconds in line.
         usage: what all its answers used when they were made; those that were remembered
             cost nothing again.
         cached: records whose answer was remembered.
@@ -39,6 +40,7 @@ class Spent(NamedTuple):
     seconds: float
     usage: Usage
     cached: int
+    waited: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -237,9 +239,11 @@ def _spent(run: Run, state: RunState, flow: int) -> Spent:
     # The state adds up what flows that were remembered as a whole saved, but not for
     # each of them.
     if state.usage.requests or state.saved.requests:
-        for entry in run.engine.ledger.read(run.id)[0]:
-            if isinstance(entry, Used) and entry.flow == flow:
-                usage += entry.usage
+        for entries, _ in run.engine.ledger.blocks(run.id):
+            for entry in entries:
+                if isinstance(entry, Used) and entry.flow == flow:
+                    usage += entry.usage
     steps = state.steps[flow].values()
     seconds = sum(step.seconds for step in steps)
-    return Spent(seconds, usage, state.counts[flow][State.CACHED])
+    waited = sum(step.waited for step in steps)
+    return Spent(seconds, usage, state.counts[flow][State.CACHED], waited)

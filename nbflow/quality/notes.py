@@ -78,7 +78,8 @@ def spent(what: Spent | None, name: str = "") -> list[str]:
         took, cost = f"{name} took", f"{name} cost"
     work = []
     if what.seconds:
-        work.append(f"{duration(what.seconds)} of calls")
+        waited = f" and {duration(what.waited)} in line" if what.waited else ""
+        work.append(f"{duration(what.seconds)} of calls{waited}")
     if what.cached:
         work.append(f"{records(what.cached)} from checkpoints")
     said = []

@@ -1,11 +1,14 @@
 """The errors of real clients are judged by what they carry, wherever it is nested."""
 
+import http.client
 import json
 import shutil
+import socket
 import sqlite3
 import ssl
 import subprocess
 import threading
+import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -15,7 +18,14 @@ import pytest
 import requests
 import urllib3
 
-from nbflow._core.policy import http_status, may_pass, pauses_throttle, retry_after
+import nbflow as nf
+from nbflow._core.policy import (
+    http_status,
+    is_unanswered,
+    may_pass,
+    pauses_throttle,
+    retry_after,
+)
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -228,3 +238,63 @@ def test_an_error_whose_attributes_cannot_be_read_is_judged():
         reason = property(lambda self: 1 / 0)
 
     assert may_pass(Broken())
+
+
+UNANSWERED = {
+    "timeout": TimeoutError("late"),
+    "step's timeout": nf.StepTimeoutError("late"),
+    "reset": ConnectionResetError("reset"),
+    "closed": http.client.RemoteDisconnected("closed"),
+    "half": http.client.IncompleteRead(b"{"),
+    "httpx": httpx.ReadTimeout("late"),
+    "httpx closed": httpx.RemoteProtocolError("closed"),
+    "wrapped": caused(RuntimeError("no label"), httpx.ReadError("reset")),
+    "gateway": nf.llm.ModelError("gateway", 504),
+}
+ANSWERED = {
+    "refused": ConnectionRefusedError("down"),
+    "unsent": httpx.ConnectError("down"),
+    "unsent in time": caused(nf.StepTimeoutError("late"), httpx.ConnectTimeout("late")),
+    "no place in the pool": httpx.PoolTimeout("full"),
+    "no such host": urllib.error.URLError(socket.gaierror(-2, "unknown")),
+    "503": nf.llm.ModelError("busy", 503),
+    "429": nf.llm.ModelError("later", 429),
+    "label": ValueError("no label"),
+    "inside": caused(nf.StepError("x", step="inner"), nf.StepTimeoutError("late")),
+}
+
+
+@pytest.mark.parametrize("kind", UNANSWERED)
+def test_what_was_sent_and_not_answered_is_told_by_what_it_carries(kind):
+    assert is_unanswered(UNANSWERED[kind])
+
+
+@pytest.mark.parametrize("kind", ANSWERED)
+def test_what_was_answered_or_not_even_sent_is_told_apart(kind):
+    assert not is_unanswered(ANSWERED[kind])
+
+
+def with_openai(url):
+    client = openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=0.05)
+    client.models.list()
+
+
+CLIENTS = {
+    "requests": lambda url: requests.get(url, timeout=0.05),
+    "httpx": lambda url: httpx.get(url, timeout=0.05),
+    "urllib": lambda url: urllib.request.urlopen(url, timeout=0.05),
+    "urllib3": lambda url: urllib3.request("GET", url, timeout=0.05, retries=False),
+    "openai": with_openai,
+}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_real_clients_tell_silence_from_nobody_there(client):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(Exception) as unanswered:  # any client's
+            CLIENTS[client](url)
+    with pytest.raises(Exception) as unsent:  # any client's
+        CLIENTS[client](NOBODY)
+    assert is_unanswered(unanswered.value)
+    assert not is_unanswered(unsent.value)

@@ -142,7 +142,8 @@ def test_who_is_turned_away_waits_its_turn_without_an_attempt():
         assert (wait.seconds, wait.pause, wait.is_attempt) == (0.0, 9, False)
         command = steps.send(None)
     assert isinstance(steps.send(ok()), Save)
-    assert drive(steps, {})[1].attempts == 1
+    note = steps.send(Saved("value", stored=True))
+    assert note.outcome.attempts == 1
 
 
 def test_who_is_turned_away_and_may_not_retry_has_failed():

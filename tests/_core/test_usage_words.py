@@ -25,6 +25,13 @@ def test_words_never_show_an_unknown_price_as_nothing():
         str(PRICED + UNPRICED)
         == "$0.25 for 1.6k tokens; the price of 1 of 2 requests is unknown"
     )
+    lost = Usage(1, unpriced=1, unanswered=1)
+    assert (
+        str(PRICED + lost)
+        == "$0.25 for 1.1k tokens; 1 of 2 requests got no answer, and what they cost is unknown"
+    )
+    assert str(lost).startswith("0 tokens, cost unknown; 1 of 1 requests got no answer")
+    assert (PRICED + lost) - lost == PRICED
     assert [
         use.told_cost for use in (PRICED, UNPRICED, PRICED + UNPRICED, Usage())
     ] == ["$0.25", "unknown", "$0.25+", ""]

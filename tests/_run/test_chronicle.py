@@ -3,7 +3,7 @@
 import pytest
 
 import nbflow as nf
-from nbflow._core.entry import Item, Listed, Opened
+from nbflow._core.entry import Closed, Item, Listed, Opened
 from nbflow._core.lifecycle import State
 from nbflow._run.chronicle import Chronicle
 from nbflow._session import SESSION
@@ -157,3 +157,75 @@ def test_a_run_of_which_nothing_was_noted_is_neither_listed_nor_opened(nb, tmp_p
     (tmp_path / "store" / "runs" / "99990101-000000-00001").mkdir()
     assert list(nf.runs()["run"]) == [run.id]
     assert nf.open_run().id == run.id
+
+
+def test_who_finds_a_run_dead_notes_how_it_came_out(nb, ledger):
+    """The next process reads its ends, as of any run that has ended."""
+    run = "20260101-000000-000ab"
+    lost(ledger, run, 200, sent=300)
+    (found,) = Chronicle(SESSION.runs, SESSION).lines()
+    ledger.counted.clear()
+    (again,) = Chronicle(SESSION.runs, SESSION).lines()
+    assert again == found
+    assert again.state == "INTERRUPTED"
+    assert again.tally == {State.COMPLETED: 1, State.INTERRUPTED: 299}
+    assert ledger.counted[run] <= 2
+    assert len([e for e in ledger.read(run)[0] if isinstance(e, Closed)]) == 1
+    state = nf.open_run(run).reader.state()
+    assert state.tally() == found.tally
+    assert state.item(1, 0) is State.INTERRUPTED
+
+
+def test_a_run_that_another_process_works_on_is_not_noted_as_ended(
+    nb, ledger, monkeypatch
+):
+    """Not even if it took the run up just now: who notes an end has the run's lock."""
+    run = "20260101-000000-000ab"
+    lost(ledger, run, 3)
+    position = ledger.read(run)[1]
+    monkeypatch.setattr(type(SESSION.runs), "is_worked_on", lambda self, run: False)
+    monkeypatch.setattr(type(SESSION.engine.store), "lock", lambda self, key: False)
+    assert Chronicle(SESSION.runs, SESSION).lines()[0].state == "INTERRUPTED"
+    assert ledger.read(run, position)[0] == []
+
+
+def test_a_run_is_locked_before_anything_of_it_is_noted(nb, monkeypatch):
+    """Or who looks at that moment would note its end."""
+    seen = []
+    append = SESSION.engine.ledger.append
+
+    def noted(run, entries):
+        seen.append(SESSION.runs.is_worked_on(run))
+        append(run, entries)
+
+    monkeypatch.setattr(SESSION.engine.ledger, "append", noted)
+
+    @nf.flow(on=EVENT)
+    def look(record):
+        return 1
+
+    nb.send(EVENT, [{"n": 1}]).rerun()
+    assert seen
+    assert all(seen)
+
+
+def test_opening_and_planning_never_hold_a_run_s_entries_as_a_whole(nb, monkeypatch):
+    @nf.flow(on=EVENT)
+    def look(record):
+        return 1
+
+    run = nb.send(EVENT, [{"n": n} for n in range(5)])
+    nb.forget()
+    entries, _ = SESSION.engine.ledger.read(run.id)
+
+    def one_by_one(_run, start=0):
+        return (([entry], n + 1) for n, entry in enumerate(entries) if n >= start)
+
+    def refuse(*_):
+        raise AssertionError("reads all at once")
+
+    monkeypatch.setattr(SESSION.engine.ledger, "read", refuse)
+    monkeypatch.setattr(SESSION.engine.ledger, "blocks", one_by_one)
+    assert nf.open_run(run.id).counts == {"look": {"COMPLETED": 5}}
+    plan = nf.plan(EVENT, [{"n": n} for n in range(9)])
+    assert (plan.cached, plan.would_run) == (5, 4)

@@ -1,5 +1,7 @@
 """One record of a run is found without reading those before it, wherever the batch came from."""
 
+import sys
+
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -83,3 +85,37 @@ def test_why_a_record_ran_again_is_known_from_where_it_was_before(nb):
     assert again.inspect("t-7")["look"].why == moved.inspect("t-7")["look"].why.replace(
         "7 -> -7", "-7 -> 700"
     )
+
+
+def lines_run(work):
+    """How many lines Python executes."""
+    count = 0
+
+    def trace(_frame, event, _arg):
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_a_record_of_many_calls_costs_what_it_has_of_them(nb):
+    @nf.step
+    def one(n):
+        return n
+
+    @nf.flow(on="many")
+    def look(record):
+        return [one((record["id"], n)) for n in range(record["calls"])]
+
+    records = [{"id": 1, "calls": 50}, {"id": 2, "calls": 400}]
+    nb.send("many", records, key="id")
+    run = nb.send("many", records, key="id").rerun(from_step="one")
+    few, many = (lines_run(lambda key=key: repr(run.inspect(key))) for key in (1, 2))
+    assert many < 12 * few

@@ -21,6 +21,7 @@ from nbflow._core.entry import (
     fold,
 )
 from nbflow._core.lifecycle import State
+from nbflow._store import ledger as ledger_module
 from nbflow._store.ledger import FileLedger, MemoryLedger
 from nbflow._store.seal import Seal
 from nbflow.errors import StoreError
@@ -224,3 +225,28 @@ def test_to_know_of_one_record_only_its_blocks_are_read(tmp_path):
     assert other.about(RUN, 42) == ledger.about(RUN, 42)
     ledger.append(RUN, [Item(42, 0, State.RUNNING, 3.0)])
     assert len(other.about(RUN, 42)) == 2
+
+
+def test_what_another_process_noted_meanwhile_is_kept(tmp_path):
+    """Each has written before, and knows where it stopped."""
+    one, other = file_ledger(tmp_path), file_ledger(tmp_path)
+    for ledger, text in [(one, "a"), (other, "b"), (one, "c"), (other, "d")]:
+        ledger.append(RUN, [Remark(1.0, text)])
+    assert [entry.text for entry in one.read(RUN)[0]] == ["a", "b", "c", "d"]
+
+
+def test_a_long_run_is_read_block_by_block(tmp_path, monkeypatch):
+    """No more than one of them is taken apart at a time."""
+    ledger, taken = file_ledger(tmp_path), []
+    for text in "abc":
+        ledger.append(RUN, [Remark(1.0, text)])
+    lines = ledger_module._lines
+    monkeypatch.setattr(
+        ledger_module, "_lines", lambda block: taken.append(block) or lines(block)
+    )
+    blocks = ledger.blocks(RUN)
+    for number, text in enumerate("abc", 1):
+        (entry,), end = next(blocks)
+        assert (entry.text, len(taken)) == (text, number)
+    assert list(blocks) == []
+    assert list(ledger.blocks(RUN, end)) == []

@@ -258,6 +258,21 @@ def test_a_budget_ends_a_run_before_it_is_passed(nb, server, categorizer, monkey
     assert len(server.requests) == 5
 
 
+def test_with_several_texts_a_request_at_most_one_request_passes_a_budget(
+    nb, server, categorizer, monkeypatch
+):
+    """A request costs 1 here, whatever texts it has."""
+    monkeypatch.setattr("nbflow._session.SESSION.prices", Prices())
+    monkeypatch.setattr(batching, "_MOMENT", 0.05)
+    nf.set_price("openai:stub", input=0, output=1e6 / chat.COMPLETION)
+    texts = [f"text {number}" for number in range(400)]
+    run = categorizer(batch=20).map(texts, budget="$5")
+    assert run.state == "CANCELLED"
+    assert run.usage.cost == pytest.approx(len(server.requests))
+    assert 5 <= len(server.requests) <= 6
+    assert max(sizes(server)) > 1
+
+
 def test_a_label_that_stays_wrong_fails_its_own_record_alone(nb, server, categorizer):
     def stubborn(handler, texts):
         change = {"label": "Happy"}

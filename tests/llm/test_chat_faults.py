@@ -7,6 +7,7 @@ import chat_server as chat
 import pytest
 
 import nbflow as nf
+from nbflow._call.prices import Prices
 
 TEXT = "please refund me"
 PASSING = {
@@ -160,6 +161,46 @@ def test_a_request_that_hangs_ends_with_its_timeout(nb, server, categorizer):
     run = categorizer(timeout=1, retries=1).map([TEXT])
     assert tally(run) == {"TIMED_OUT": 1}
     assert len(server.requests) == 2
+    assert run.usage[:2] == (2, 0)
+    assert run.usage.unanswered == 2
+
+
+BROKEN_OFF = ["reset", "truncated body", "no choices"]
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("fault", BROKEN_OFF)
+def test_what_broke_off_is_a_request_of_unknown_cost(
+    nb, server, categorizer, fault, batch
+):
+    """As many requests are counted as the server got."""
+    server.faults = [PASSING[fault]]
+    run = categorizer(batch=batch).map([TEXT, "crash", "else"])
+    assert tally(run) == {"COMPLETED": 3}
+    assert run.usage.requests == len(server.requests)
+    assert run.usage.unanswered == 1
+    assert run.usage.output_tokens == server.answered * chat.COMPLETION
+
+
+def test_a_server_that_does_not_say_what_it_used_did_not_answer_for_nothing(
+    nb, server, categorizer, monkeypatch
+):
+    monkeypatch.setattr("nbflow._session.SESSION.prices", Prices())
+    nf.set_price("openai:stub", input=1, output=1)
+    monkeypatch.setattr(chat, "PROMPT", 0)
+    monkeypatch.setattr(chat, "COMPLETION", 0)
+    usage = categorizer().map([TEXT]).usage
+    assert (usage.cost, usage.unpriced, usage.unanswered) == (None, 1, 0)
+
+
+def test_what_was_not_sent_or_was_refused_cost_nothing(nb, server, categorizer):
+    server.faults = [chat.error(500, "boom"), chat.error(429, "later", retry_after="0")]
+    run = categorizer().map([TEXT])
+    assert run.usage[:1] == (1,)
+    url = server.url
+    server.close()
+    away = nf.llm.categorizer(chat.LABELS, model="openai:stub", base_url=url, retries=0)
+    assert away.map([TEXT]).usage.requests == 0
 
 
 def test_cancelling_a_run_ends_requests_that_wait(nb, server, categorizer):
@@ -170,6 +211,7 @@ def test_cancelling_a_run_ends_requests_that_wait(nb, server, categorizer):
     run.wait()
     assert tally(run) == {"CANCELLED": 2}
     assert server.gone.wait(60)
+    assert run.usage.unanswered == len(server.requests)
 
 
 def test_cancelling_ends_them_in_a_sync_flow_as_well(nb, server, categorizer):

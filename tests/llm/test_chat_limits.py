@@ -280,7 +280,7 @@ def test_a_refusal_with_headers_counts_as_one_without():
 
     import asyncio
 
-    with pytest.raises(nf.RetryAfterError, match="nothing but to wait"):
+    with pytest.raises(nf.RetryAfterError, match="keeps asking to wait"):
         asyncio.run(way.send(request, 100, clock))
     assert sum(clock.waits) == pytest.approx(6, abs=0.5)
 
@@ -302,3 +302,16 @@ def test_tokens_per_minute_are_those_that_requests_really_came_to(
     categorizer(tpm=600, concurrency=1).map([f"text {number}" for number in range(20)])
     waited = nb.engine.clock.monotonic() - begun
     assert waited >= 19 * (chat.PROMPT + chat.COMPLETION) / 10 - 1
+
+
+def test_a_call_took_what_its_request_took_and_was_in_line_before(
+    nb, server, categorizer
+):
+    """One request at a time: all together take no longer than the run."""
+    run = categorizer(concurrency=1).map([f"text {number}" for number in range(8)])
+    calls = [run.inspect(number)["categorize"]["categorize"] for number in range(8)]
+    assert sum(call.seconds for call in calls) <= run.reader.state().seconds
+    assert sum(call.waited for call in calls) > 0
+    assert run.table().flows[0].waited == pytest.approx(
+        sum(call.waited for call in calls)
+    )

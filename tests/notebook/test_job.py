@@ -646,6 +646,15 @@ def test_a_budget_ends_the_job_with_4_and_the_same_command_goes_on(folder, run):
     assert folder.report()["runs"][0]["saved"]["requests"] == 5
 
 
+def test_a_budget_that_the_last_call_passed_is_said(folder, run):
+    dear = "import nbflow as nf\n@nf.step\ndef ask(n):\n    nf.usage(cost=7.0 if n == 2 else 1.0)"
+    folder.write(dear, "run = ask.map(range(3))")
+    code, said = run("--budget", "$5")
+    assert code == 0, said
+    assert "The budget of $5.00 was passed: $9.00 are spent." in said
+    assert folder.report()["cost"] == 9.0
+
+
 def test_only_failed_counts_what_this_job_spent(folder, run):
     folder.write(PAID, SENT)
     assert run("--budget", "0.05")[0] == 4

@@ -117,7 +117,7 @@ export class RecordPanel {
   drawStep(step, span, hasCosts, shown) {
     const { name } = this.states.looks[step.state];
     const made = step.attempts.filter((one) => one.n > 0);
-    const told = made.filter((one) => one.trouble || made.length > 1);
+    const told = made.filter((one) => one.trouble || made.length > 1 || one.waited);
     const said = new Set(shown ? [`${shown.error}: ${shown.message}`] : []);
     return h(
       "details",
@@ -215,8 +215,9 @@ function drawEnd(word, fields) {
 }
 
 /** @param {Attempt} attempt @param {Set<string>} said errors that stand above it; it adds its own */
-function drawAttempt({ n, seconds, wait, trouble }, said) {
-  const waited = wait ? `, then waited ${duration(wait)}` : "";
+function drawAttempt({ n, seconds, wait, waited, trouble }, said) {
+  const before = waited ? ` after ${duration(waited)} in line` : "";
+  const after = wait ? `, then waited ${duration(wait)}` : "";
   const isSaid = said.has(trouble);
   const same = isSaid ? ": the same error" : "";
   said.add(trouble);
@@ -226,7 +227,7 @@ function drawAttempt({ n, seconds, wait, trouble }, said) {
     h(
       "span",
       { class: "nbf-faint" },
-      `attempt ${n}, ${duration(seconds) || "0 s"}${waited}${same}`,
+      `attempt ${n}, ${duration(seconds) || "0 s"}${before}${after}${same}`,
     ),
     trouble && !isSaid ? h("span", { class: "nbf-s-failed" }, ` ${trouble}`) : null,
   );

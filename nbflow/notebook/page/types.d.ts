@@ -315,6 +315,7 @@ export interface Attempt {
   at: number;
   seconds: number;
   wait: number;
+  waited: number;
   trouble: string;
 }
 
