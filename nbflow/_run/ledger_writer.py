@@ -118,11 +118,18 @@ class LedgerWriter:
         cost entries.
         """
         try:
-            while self._unlogged:
-                log(self._run, self.state, self._unlogged.popleft())
+            while (entry := self._next_unlogged()) is not None:
+                log(self._run, self.state, entry)
         except Exception as error:
             self._unlogged.clear()
             warn(
                 f"A handler of the log raised {type(error).__name__}: {error}",
                 NbflowWarning,
             )
+
+    def _next_unlogged(self) -> Entry | None:
+        """Two threads may log: the one that notes, and the one that ends the run."""
+        try:
+            return self._unlogged.popleft()
+        except IndexError:
+            return None

@@ -1,6 +1,8 @@
 """What a run says to the standard library's logging."""
 
 import logging
+import warnings
+from collections import deque
 
 import pytest
 
@@ -133,3 +135,22 @@ def test_names_and_messages_forge_no_line_and_control_no_terminal(
     assert "hunter2" not in text()
     assert "\x1b" not in text()
     assert not [line for line in text().splitlines() if line.startswith("2026")]
+
+
+def test_two_threads_that_log_share_what_there_is(nb):
+    """The one that notes and the one that ends a run: neither may find it empty under its hand."""
+    from nbflow._core.entry import Remark, RunState
+    from nbflow._run.ledger_writer import LedgerWriter
+
+    notes = LedgerWriter(nb.engine.ledger, "20260101-000000-000ab", RunState())
+
+    class Emptied(deque):
+        def __bool__(self):
+            return True
+
+    notes._unlogged = Emptied([Remark(1.0, "only one")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        notes._log()
+        notes._log()
+    notes.close()
