@@ -604,6 +604,20 @@ def test_a_run_does_not_fold_under_the_hand_of_its_reader(opened, tick):
     assert shown.find(".nbf-record").nth(2).is_visible()
 
 
+def test_what_was_said_of_a_rerun_goes_when_it_is_over(opened, tick):
+    shown = opened(None)
+    shown.hear(tick(state="RUNNING"))
+    shown.page.evaluate(
+        "() => hear([{t: 'said', text: 'Running 60 again.', id: model.sent.at(-1).id}])"
+    )
+    notice = shown.find(".nbf-notice")
+    assert notice.is_visible()
+    shown.hear(tick(n=2, state="RUNNING"))
+    assert notice.is_visible()
+    shown.hear(tick(n=3, state="PARTIAL"))
+    assert not notice.is_visible()
+
+
 def test_a_long_key_shows_both_its_ends(opened, tick):
     shown = opened(None, width=700)
     key = "customer/" + "x" * 90 + "/7781"

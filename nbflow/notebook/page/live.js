@@ -316,6 +316,12 @@ export class LiveView {
     if (!isWrong && !agree) this.fading = setTimeout(hide, FADING);
   }
 
+  /** Take back what was said, unless it was wrong or asks something. */
+  unsay() {
+    const isAsking = this.notice.childElementCount > 3;
+    if (!isAsking && !this.notice.classList.contains("nbf-wrong")) show(this.notice, false);
+  }
+
   get isDead() {
     return this.talk.isDead(Date.now());
   }

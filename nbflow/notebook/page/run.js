@@ -179,6 +179,8 @@ export class RunView extends LiveView {
     // What could not be done with an open record while the run went on can be done at its end.
     const isTurned = before !== null && before.state !== head.state;
     if (isTurned && this.opened !== null) this.request("open", { row: this.opened });
+    // What was said of the run under way, such as "Running 60 again", is over with it.
+    if (isTurned && head.state !== "RUNNING") this.unsay();
     if (head.state === "RUNNING" && head.rate != null) {
       this.rates = [...this.rates.slice(1 - RATES), head.rate];
     }
