@@ -14,13 +14,17 @@ _USED = 0.95
 #: By how much a refusal lengthens a distance that was kept, at least.
 _LESS = 1.25
 #: By how much each answer shortens the distance of starts: about where it was found to
-#: be, times the answers since the refusal; on the way there.
-_SLOWLY, _QUICKLY = 0.001, 0.2
+#: be, times the answers since the refusal, where a pause is long beside it and where it
+#: is not; on the way there.
+_SLOWLY, _BOLDLY, _QUICKLY = 0.001, 0.02, 0.2
 #: The longest distance of starts that nobody measured, and the shortest that counts as
 #: one; in seconds.
 _GUESS, _NONE = 0.5, 0.001
 #: Seconds without a start, although one was allowed, that are no part of a mean.
 _IDLE = 1.0
+#: The distance of starts, in pauses that the service asks for: what comes back after one
+#: is taken.
+_AT_MOST = 2.0
 
 
 class Congestion:
@@ -33,7 +37,7 @@ class Congestion:
     """
 
     __slots__ = (
-        "_answers", "_hoped_at", "_hopes", "_is_known", "_is_rate", "_next",
+        "_answers", "_asked", "_hoped_at", "_hopes", "_is_known", "_is_rate", "_next",
         "_patience", "_since", "_taken", "interval", "paused_until", "refusals",
         "under_way",
     )  # fmt: skip
@@ -49,8 +53,9 @@ class Congestion:
         #: Calls under way at a refusal that may still be answered, and when it was.
         self._hopes, self._hoped_at = 0, 0.0
         self._next = 0.0
-        #: Answers since the last refusal.
-        self._answers = 0
+        #: Answers since the last refusal, and the longest pause that was asked for, in
+        #: seconds.
+        self._answers, self._asked = 0, 0.0
         #: When the last pause ended, and calls that were taken since.
         self._since, self._taken = 0.0, 0
         #: Whether the last refusal was for too many calls, and whether the distance has
@@ -89,7 +94,8 @@ class Congestion:
             mean /= self._taken * _USED
         longest = self.interval * _LESS if self._is_rate and self.interval else _GUESS
         self._is_known = self._is_rate and (self.interval > 0 or mean < _GUESS)
-        self.interval = min(mean, longest)
+        # What comes back after such a pause is taken, so no greater distance is needed.
+        self.interval = min(mean, longest, _AT_MOST * self._asked)
 
     def end(self, begun: float) -> None:
         """A call that started then ended, in whatever way; `answer` or `refuse` say more of it."""
@@ -102,10 +108,22 @@ class Congestion:
         """The service answered a call."""
         self.refusals = self._hopes = 0
         self._answers += 1
-        faster = _SLOWLY * self._answers if self._is_known else _QUICKLY
-        self.interval /= 1 + faster
+        self.interval /= 1 + self._faster
         if self.interval < _NONE:
             self.interval = 0.0
+
+    @property
+    def _faster(self) -> float:
+        """By how much this answer shortens the distance.
+
+        Where a refusal costs a long pause it is tried seldom, where it costs no more
+        than the distance that is kept, soon: a service that refuses some calls whatever
+        their rate would slow us down for nothing.
+        """
+        if not self._is_known:
+            return _QUICKLY
+        cheap = min(1.0, self.interval / self._asked) if self._asked else 1.0
+        return max(_SLOWLY, _BOLDLY * cheap**2) * self._answers
 
     def hold(self, until: float) -> None:
         """Let nobody start until then, and one after the other from then on."""
@@ -132,6 +150,8 @@ class Congestion:
         if is_new:
             self._answers = 0
             self._is_rate = is_rate
+            # Some say the time until the next call, some always the same.
+            self._asked = max(seconds, self._asked)
             self.refusals += not self.under_way
         if self.under_way and not self._hopes:
             self._hopes, self._hoped_at = self.under_way, now

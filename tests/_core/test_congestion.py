@@ -1,5 +1,9 @@
 """How fast a service takes calls, without a clock, a thread or a service."""
 
+import random
+
+import pytest
+
 from nbflow._core.congestion import Congestion
 
 
@@ -11,7 +15,7 @@ class Service:
         self.congestion = Congestion(6, trusts=True)
         self.refused, self.starts, self._last = 0, [], 0.0
 
-    def call(self, *, refuses=None, is_rate=True, takes=0.01):
+    def call(self, *, refuses=None, is_rate=True, takes=0.01, asks=1.0):
         """One call, as soon as it may start; returns whether it was refused."""
         self.now = max(self.now, self.congestion.start_of(0))
         self.congestion.start(self.now)
@@ -24,7 +28,7 @@ class Service:
         self.congestion.end(begun)
         if is_refused:
             self.refused += 1
-            self.congestion.refuse(begun, self.now, 1.0, is_rate=is_rate)
+            self.congestion.refuse(begun, self.now, asks, is_rate=is_rate)
         else:
             self.congestion.answer()
         return is_refused
@@ -70,6 +74,18 @@ def test_being_busy_now_and_then_does_not_slow_down_for_good():
     for number in range(1, 1001):
         service.call(refuses=number % 100 == 0, is_rate=False)
     assert service.pace(50) > 50, "of a hundred"
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.3])
+def test_a_service_that_refuses_some_calls_whatever_their_rate_is_not_starved(share):
+    """Others use it too, or it draws lots: to slow down further and further helps nobody."""
+    service, luck = Service(), random.Random(7)
+    answered = sum(
+        not service.call(refuses=luck.random() < share, asks=0.1) for _ in range(1_000)
+    )
+    pauses = 0.1 * service.refused
+    assert answered > 600
+    assert service.now - 1000 < 5 * pauses + 60
 
 
 def test_a_limit_that_is_gone_is_forgotten():
