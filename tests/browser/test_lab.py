@@ -246,6 +246,7 @@ def test_a_hundred_thousand_records_scroll(lab):
     notebook.run_all()
     page = notebook.page
     page.locator(".nbf-runstate", has_text="completed").wait_for(timeout=60_000)
+    page.get_by_role("button", name="Show 100,000 records").click()
     page.locator(".nbf-grid").evaluate(
         "(grid) => { grid.scrollTop = grid.scrollHeight; }"
     )

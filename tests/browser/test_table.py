@@ -590,9 +590,10 @@ def test_a_run_with_nothing_to_do_is_folded_until_somebody_wants_its_rows(nb, op
     shown.picture("folded")
     assert shown.find(".nbf").bounding_box()["height"] <= 160
     shown.page.get_by_role("button", name="Show 5 records").click()
-    shown.pump(shown.find(".nbf-record:visible"))
+    shown.pump(shown.find(".nbf-record:visible", has_text="three"))
     assert [row[2:4] for row in shown.rows()][1] == ["three", "5"]
     shown.page.get_by_role("button", name="Hide records").click()
+    shown.hear()
     assert not shown.find(".nbf-record").first.is_visible()
 
 
