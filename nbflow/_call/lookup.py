@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from nbflow._store import checkpoint
 from nbflow.errors import StoreError
@@ -16,6 +17,28 @@ if TYPE_CHECKING:
 
 #: Keys that are looked up at once.
 _PAGE = 500
+
+
+#: Keys that are looked up at once at first and at most, and the bytes of saved values
+#: that are held at once, as far as can be told from those before.
+_FEWEST, _MOST, _BYTES = 8, 1024, 8_000_000
+#: The same as long as nothing was found, so that nobody knows how large values are.
+_UNSEEN = 64
+#: How many at once the latest values of a store allowed.
+_SIZES: WeakKeyDictionary[Store, int] = WeakKeyDictionary()
+
+
+def blocks(store: Store, keys: Sequence[str]) -> Iterator[dict[str, bytes]]:
+    """Yield the bytes of those of ``keys`` that are saved, few at a time where they are large."""
+    size, place = _SIZES.get(store, _FEWEST), 0
+    while place < len(keys):
+        block = store.get_many(keys[place : place + size])
+        place += size
+        held = sum(map(len, block.values()))
+        most = _BYTES * len(block) // held if held else _UNSEEN
+        size = max(1, min(2 * size, most, _MOST))
+        _SIZES[store] = size
+        yield block
 
 
 def saved(store: Store, key: str) -> Checkpoint | None:
@@ -63,14 +86,15 @@ def among(
         unreadable: is called with the error of each checkpoint that cannot be read and so counts as not
             saved.
     """
-    for key, data in store.get_many(keys).items():
-        try:
-            found = checkpoint.load(data)
-        except StoreError as error:
-            if unreadable is not None:
-                unreadable(error)
-        else:
-            yield key, found
+    for block in blocks(store, keys):
+        for key, data in block.items():
+            try:
+                found = checkpoint.load(data)
+            except StoreError as error:
+                if unreadable is not None:
+                    unreadable(error)
+            else:
+                yield key, found
 
 
 def fresh_among(

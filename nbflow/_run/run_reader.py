@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -283,30 +284,27 @@ class RunReader:
         One that is not in the store any more, as it was forgotten or is damaged, is
         ``gone``, with a warning and a remark.
         """
-        keys = {
-            record: state.checkpoint(record, flow)
-            for record in records
-            if state.item(record, flow) in DONE
-        }
-        wanted = [key for key in dict.fromkeys(keys.values()) if key]
-        saved = self.engine.store.get_many(wanted)
         execution = self.execution
         unsaved = execution.unsaved if execution is not None else {}
-        values: list[object] = []
-        missed: dict[int, None] = {}
-        for record in records:
-            key = keys.get(record)
+        values: list[object] = [None] * len(records)
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        for place, record in enumerate(records):
             if (record, flow) in unsaved:
-                values.append(unsaved[record, flow])
-            elif key is None:
-                values.append(None)
-            elif key not in saved:
-                missed[record] = None
-                values.append(gone)
-            else:
-                values.append(checkpoint.load(saved[key]).shown)
+                values[place] = unsaved[record, flow]
+            elif state.item(record, flow) in DONE:
+                key = state.checkpoint(record, flow)
+                if key is not None:
+                    places[key].append(place)
+        for block in lookup.blocks(self.engine.store, list(places)):
+            for key, data in block.items():
+                # A fresh object for each record.
+                for place in places.pop(key):
+                    values[place] = checkpoint.load(data).shown
+        missed = sorted(place for those in places.values() for place in those)
+        for place in missed:
+            values[place] = gone
         if missed:
-            _say_gone(state, flow, list(missed))
+            _say_gone(state, flow, [records[place] for place in missed])
         return values
 
     def decided(self, state: RunState, batch: Batch | None) -> Decided:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbflow._call import lookup
 from nbflow._core.entry import DONE
 from nbflow._core.headline import Answer, answer_of, words_of
 from nbflow._core.sheet import CODES
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
 
 #: Rows of pages that are remembered.
 _MOST = 20_000
-#: Values that are read at once, at least and at most, and the bytes that they may take
-#: together before fewer are.
-_FEWEST, _BLOCK, _BYTES = 8, 1024, 4_000_000
+#: Rows that are read before the table is drawn again.
+_BLOCK = 1024
 #: A value of more bytes is not read for a line of the table.
 _LARGE = 1_000_000
 _DONE = [CODES[state] for state in DONE]
@@ -139,20 +139,9 @@ class Contents:
 def _answers(reader: RunReader, keys: list[str]) -> dict[str, Answer]:
     """The headlines of saved values."""
     found = dict.fromkeys(keys, _LOST)
-    for block in _blocks(reader, keys):
+    for block in lookup.blocks(reader.engine.store, keys):
         found.update({key: _answer(data) for key, data in block.items()})
     return found
-
-
-def _blocks(reader: RunReader, keys: list[str]) -> Iterator[dict[str, bytes]]:
-    """Saved values, few at a time where they are large."""
-    size, place = _FEWEST, 0
-    while place < len(keys):
-        block = reader.engine.store.get_many(keys[place : place + size])
-        yield block
-        place += size
-        is_large = sum(map(len, block.values())) > _BYTES
-        size = max(1, size // 2) if is_large else min(2 * size, _BLOCK)
 
 
 def _answer(data: bytes) -> Answer:
