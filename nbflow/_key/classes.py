@@ -34,6 +34,7 @@ _PYTHONS = frozenset((
     "__static_attributes__", "__annotations_cache__", "__conditional_annotations__", "__type_params__",
     "__parameters__", "__orig_bases__", "__abstractmethods__", "__class_vars__", "__private_attributes__",
     "__signature__", "__protocol_attrs__", "__required_keys__", "__optional_keys__", "__readonly_keys__",
+    "__callable_proto_members_only__", "__non_callable_proto_members__",
     "__mutable_keys__", "__total__", "__closed__", "__extra_items__", "__final__",
 ))  # fmt: skip
 #: Members of a class that count as nodes of their own, or follow from the others.

@@ -39,8 +39,10 @@ class Decisions:
         if self._pid != os.getpid():  # a forked child writes to a file of its own
             # No run has an id like this, so that no block of a batch can be passed off
             # as a decision.
-            self._pid = os.getpid()
+            # Of two threads that come first, each may name one; both name it before they
+            # say so.
             self._writer = f"reviewer-{os.urandom(8).hex()}"
+            self._pid = os.getpid()
         self._ledger.add_records(self._writer, msgspec.msgpack.encode(decision))
 
     def all(self) -> list[Decision]:

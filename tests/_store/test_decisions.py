@@ -136,3 +136,20 @@ def test_what_was_changed_or_made_with_another_secret_or_taken_from_a_batch_is_n
     file.write_bytes(file.read_bytes().replace(b"billing", b"Billing"))
     with pytest.warns(StoreWarning, match="damaged"):
         assert Decisions(ledger.beside("reviews")).all() == []
+
+
+def test_a_thread_that_comes_second_finds_a_writer(ledger, monkeypatch):
+    """While the first one names it: the decisions of a whole thread were lost."""
+    decisions = Decisions(ledger.beside("reviews"))
+    urandom, late = os.urandom, []
+
+    def named(count):
+        if not late:
+            late.append(threading.Thread(target=decisions.add, args=(decision("two"),)))
+            late[0].start()
+            late[0].join()
+        return urandom(count)
+
+    monkeypatch.setattr(os, "urandom", named)
+    decisions.add(decision("one"))
+    assert {each.label for each in decisions.all()} == {"one", "two"}
