@@ -171,7 +171,7 @@ class CellAttempt:
             self._locked = cell.key
             found = None if self._is_forced() else _look_up(engine, cell)
             if found is not None and not self._notebook.draws_anew(
-                found[1].get("drawn", {})
+                found[1].get("drawn", {}), cell.key
             ):
                 self.live = False
                 self._replay = CellReplay(self._notebook.shell, cell, *found)

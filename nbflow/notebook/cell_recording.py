@@ -288,7 +288,7 @@ class CellRecording:
             "gone": [name for name in cell.reach.deletes if name not in space],
             "modules": modules,
             "shown": KNOWN.masked(self._recorder.shown),
-            "drawn": generators.drawn(self._states, cell.body),
+            "drawn": generators.drawn(self._states, cell.body, cell.key),
             "axes": shared_axes.saved(names, self._inputs(changed), self._axes),
             "values": [_remembered(value, names) for value in self._values],
         }

@@ -64,7 +64,9 @@ class CellReplay:
         #: The indexes that its inputs hold now.
         self._axes = shared_axes.axes_of(cell.inputs)
         #: The random generators that the cell would leave as it did then.
-        self._drawn = generators.fitting(content.get("drawn", {}), generators.states())
+        self._drawn = generators.fitting(
+            content.get("drawn", {}), generators.states(), cell.key
+        )
 
     def begin(self) -> None:
         """Bind every output that can be made without the definitions of the cell."""
@@ -104,7 +106,7 @@ class CellReplay:
         )
         for name in content["gone"]:
             self._space.pop(name, None)
-        generators.go_on(self._drawn)
+        generators.go_on(self._drawn, cell.key)
         cell.state = "cached"
         cell.saved_at = head.saved_at
         cell.seconds = cell.seconds_saved = head.seconds

@@ -69,12 +69,18 @@ def _encoded() -> Iterator[tuple[str, tuple[str, bytes]]]:
             yield name, codec.encode(generator.read(module))
 
 
-def drawn(before: States, body: list[ast.stmt]) -> dict[str, Drawn]:
+#: Which cell left a generator where, by the name of the module: the digest of the state,
+#: and the key of the cell.
+_left: dict[str, tuple[bytes, str]] = {}
+
+
+def drawn(before: States, body: list[ast.stmt], cell: str) -> dict[str, Drawn]:
     """Return what is to be saved of the generators that a cell changed.
 
     Args:
         before: their states before it ran.
         body: the statements of the cell, which may seed them itself.
+        cell: its key.
     """
     own = seeded(body)
     found: dict[str, Drawn] = {}
@@ -84,27 +90,42 @@ def drawn(before: States, body: list[ast.stmt]) -> dict[str, Drawn]:
         if name in own or now != before.get(name):
             first = None if name in own else before.get(name, b"")
             found[name] = [first, now, written_as, state]
+            _left[name] = (now, cell)
     return found
 
 
-def fitting(saved: Mapping[str, Drawn], now: States) -> dict[str, Drawn]:
-    """Return those of the saved generators which the cell would leave as it did then."""
+def fitting(saved: Mapping[str, Drawn], now: States, cell: str) -> dict[str, Drawn]:
+    """Return those of the saved generators which a cell would leave as it did then.
+
+    They stand where the cell found them, or where it left them itself just now, as it is
+    run twice: not where anybody else did, who drew as much.
+    """
     return {
         name: one
         for name, one in saved.items()
-        if one[0] is None or now.get(name) in one[:2]
+        if one[0] is None
+        or now.get(name) == one[0]
+        or (now.get(name) == one[1] and _left.get(name) == (one[1], cell))
     }
 
 
-def go_on(saved: Mapping[str, Drawn]) -> None:
+def go_on(saved: Mapping[str, Drawn], cell: str) -> None:
     """Leave generators as the cell left them."""
-    for name, (_, _, written_as, data) in saved.items():
+    for name, (_, after, written_as, data) in saved.items():
         module = sys.modules.get(name)
         if module is not None:
             _GENERATORS[name].write(module, codec.decode(written_as, data))
+            _left[name] = (after, cell)
 
 
 # Which ones are seeded.
+
+
+def seed(modules: Iterable[str]) -> None:
+    """Note that a cell seeds these: where they stand then, no cell has left them."""
+    for name in modules:
+        _left.pop(name, None)
+
 
 _SEEDS = re.compile(
     r"^(manual_|set_|fix_|random_|set_random_|set_all_)?seeds?(_all|_everything)?$"

@@ -224,11 +224,13 @@ class Notebook:
 
     def look_at(self, tree: ast.Module) -> None:
         """Note what a cell of the notebook seeds, whether it is a step cell or not."""
-        self.seeded |= generators.seeded(tree.body)
+        seeded = generators.seeded(tree.body)
+        generators.seed(seeded)
+        self.seeded |= seeded
 
-    def draws_anew(self, drawn: Mapping[str, Drawn]) -> list[str]:
+    def draws_anew(self, drawn: Mapping[str, Drawn], cell: str) -> list[str]:
         """Return the modules from whose seeded generators a cell would now draw other numbers than are saved."""
-        fitting = generators.fitting(drawn, generators.states())
+        fitting = generators.fitting(drawn, generators.states(), cell)
         return sorted((drawn.keys() - fitting.keys()) & self.seeded)
 
     def explain(self, cell: StepCell) -> Explanation:
@@ -252,7 +254,11 @@ class Notebook:
         found: Any = lookup.saved(store, cell.key)
         if found is not None and "same_as" in found.value:
             found = lookup.saved(store, found.value["same_as"])
-        return [] if found is None else self.draws_anew(found.value.get("drawn", {}))
+        return (
+            []
+            if found is None
+            else self.draws_anew(found.value.get("drawn", {}), cell.key)
+        )
 
     def forget(self, cell: StepCell) -> int:
         """Delete all that is saved of a step cell; returns the number of results deleted."""

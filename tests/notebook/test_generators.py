@@ -68,6 +68,30 @@ def test_a_cell_that_draws_is_found_when_it_is_run_twice_and_says_why_if_not(tmp
         kernel.close()
 
 
+INSERTED = "before = [random.random(), float(np.random.rand())]\nbefore"
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        [SEED, INSERTED, DRAW],
+        [SEED, "#| step: other\n" + INSERTED, DRAW],
+        [SEED, DRAW.replace("draw", "other"), DRAW, LIVE],
+    ],
+    ids=["a plain cell", "a step cell", "a step cell of the same draws"],
+)
+def test_a_cell_before_which_as_much_was_drawn_draws_the_next_numbers(tmp_path, edited):
+    """The generator stands where the cell left it once, but it was not the cell that did."""
+    played(tmp_path, [SEED, DRAW, LIVE], "1")
+    plain, _, _ = played(
+        tmp_path,
+        [one.partition("\n")[2] if one[:2] == "#|" else one for one in edited],
+        "1",
+    )
+    again, _, _ = played(tmp_path, edited, "1")
+    assert [text.strip() for text in again] == plain
+
+
 def test_where_nothing_is_seeded_the_first_draw_is_kept_and_live_cells_draw_anew(
     tmp_path,
 ):
