@@ -6,11 +6,11 @@ it. A slow machine holds up who looks as well, and is not told.
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from nbflow._call.attempt import aattempt
+from nbflow._key.thread_frames import frame_of
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -43,7 +43,7 @@ class LoopWatch:
             return None
         self._last = now
         if thread is not None:
-            frame = sys._current_frames().get(thread)  # noqa: SLF001  # there is no other way
+            frame = frame_of(thread)
         turn = _outward(frame, self._code)
         self._looks = (
             self._looks + 1 if turn is self._turn and since < 2 * _EVERY else 1

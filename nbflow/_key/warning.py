@@ -8,6 +8,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from nbflow._key.origin import is_users_file
+from nbflow._key.thread_frames import frame_of
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -21,7 +22,7 @@ def warn(text: str, kind: type[Warning]) -> None:
     """
     main = threading.main_thread().ident or 0
     current = sys._getframe(1)  # noqa: SLF001  # as `warnings.warn` does
-    frame = _users(current) or _users(sys._current_frames().get(main))  # noqa: SLF001  # no public way looks into another thread
+    frame = _users(current) or _users(frame_of(main))
     if frame is None:
         warnings.warn(text, kind, stacklevel=2)
         return
