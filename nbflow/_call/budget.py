@@ -70,7 +70,15 @@ class Wanted(NamedTuple):
 class Hold:
     """Money held back for one attempt of a call."""
 
-    __slots__ = ("budget", "cost", "ended", "lost", "requests", "wanted")
+    __slots__ = (
+        "budget",
+        "cost",
+        "ended",
+        "is_handed_on",
+        "lost",
+        "requests",
+        "wanted",
+    )
 
     def __init__(self, budget: Budget, wanted: Wanted) -> None:
         self.budget = budget
@@ -80,6 +88,8 @@ class Hold:
         #: Requests that were sent and not answered.
         self.lost = 0
         self.ended = False
+        #: Calls inside this one ask for money themselves.
+        self.is_handed_on = False
 
 
 class _Known:
@@ -241,6 +251,13 @@ class Budget:
                 known.misses += 1
             self._serve(*self._steps.values())
 
+    def hand_on(self, hold: Hold) -> None:
+        """A call inside this one asks for money itself, so none is held back for this one any more."""
+        with self._mutex:
+            hold.is_handed_on = True
+            self._steps[hold.wanted.step].drop(hold)
+            self._serve(*self._steps.values())
+
     @contextmanager
     def resting(self, hold: Hold) -> Iterator[None]:
         """The call only waits for another one, which may need the money meanwhile."""
@@ -252,7 +269,7 @@ class Budget:
             yield
         finally:
             with self._mutex:
-                if not hold.ended:
+                if not hold.ended and not hold.is_handed_on:
                     known.put(hold)
 
     def take(self, hold: Hold, used: Usage) -> None:

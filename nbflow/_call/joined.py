@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=BaseException)
 
+#: What a slot holds that was never set.
+_NOTHING = object()
 #: The flag of classes that can be made while a program runs.
 _HEAP_TYPE = 1 << 9
 
@@ -166,7 +168,9 @@ def _reduced(error: BaseException, kind: type[BaseException]) -> BaseException:
 def _fill(copy: BaseException, error: BaseException) -> None:
     for slot in _slots(error):
         value = _held(slot, error)
-        if value is not None:  # as it is where nothing was set
+        # A field of C that was not set reads as None, a slot of Python as nothing.
+        is_set = value is not None or isinstance(slot, MemberDescriptorType)
+        if is_set and value is not _NOTHING:
             with contextlib.suppress(AttributeError, TypeError):  # read-only
                 slot.__set__(copy, value)
 
@@ -179,8 +183,8 @@ def _holds_the_same(one: BaseException, other: BaseException) -> bool:
 def _held(slot: Any, error: BaseException) -> object:
     try:
         return slot.__get__(error)
-    except (AttributeError, TypeError):  # nothing, so far
-        return None
+    except (AttributeError, TypeError):
+        return _NOTHING
 
 
 def _slots(error: BaseException) -> Iterator[Any]:

@@ -488,12 +488,22 @@ class Runner:
     def _budgets(self, call: Call) -> Sequence[Budget]:
         """What an attempt has to fit into.
 
-        A flow costs what its steps do; a call inside one that is paid for is part of it.
+        A flow costs what its steps do. A call inside one that is paid for is part of it,
+        unless it calls a model itself and the other one does not: then it asks for money
+        in the place of that one.
         """
         budgets = self.budgets if call.place is None else call.place.budgets
         if not budgets or call.is_flow:
             return ()
-        return () if call.paid_by else budgets
+        around = call.paid_by
+        if not around:
+            return budgets
+        is_paid = call.policy.is_paid or call.name in self._paid
+        if not is_paid or any(hold.wanted.is_paid for hold in around):
+            return ()
+        for hold in around:
+            hold.budget.hand_on(hold)
+        return budgets
 
     @staticmethod
     def _wanted(call: Call) -> Wanted:

@@ -424,3 +424,28 @@ def test_a_plan_takes_what_got_no_answer_to_cost_what_the_others_do(nb, server, 
     send(nb, [0, 1], None)
     records = [{"id": number, "item": number} for number in range(2, 12)]
     assert nf.plan("paid", records, key="id").cost == pytest.approx(15)
+
+
+@pytest.mark.parametrize("way", ["call", "submit", "pool"])
+def test_calls_inside_a_step_that_pays_nothing_itself_are_held_one_by_one(
+    nb, server, way
+):
+    """A step that sums up two hundred chunks is one call, and spent two hundred dollars of ten."""
+    inner = asking(server, lambda _item: 1.0, name="chunk", concurrency=4, model="m")
+    nf.set_price("m", input=1, output=1)
+
+    def summed(item):
+        numbers = [(item, number) for number in range(50)]
+        if way == "call":
+            return sum(map(inner, numbers))
+        if way == "submit":
+            return sum(each.result() for each in [inner.submit(n) for n in numbers])
+        with ThreadPoolExecutor(4) as pool:
+            return sum(pool.map(inner, numbers))
+
+    outer = nf.step(name="summed")(summed)
+    run = outer.map(range(3), budget=10)
+    assert sum(server.bill) == 10.0
+    assert run.state == "CANCELLED"
+    assert run.rerun_failed(budget=200).state == "COMPLETED"
+    assert sum(server.bill) == 150.0

@@ -9,6 +9,8 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
+import attrs
+import numpy as np
 import pydantic
 import pytest
 
@@ -395,3 +397,16 @@ def test_async_steps_and_flows_are_coroutine_functions_to_whoever_asks(nb):
     assert not inspect.iscoroutinefunction(size)
     assert not inspect.isfunction(ask)
     assert str(inspect.signature(ask)) == "(text: str) -> str"
+
+
+def test_a_slot_that_holds_none_holds_it_in_the_copy(nb):
+    @attrs.define
+    class ApiError(Exception):
+        code: int
+        detail: str | None = None
+
+    error = failed(lambda: _raise(ApiError(500)))
+    assert (error.code, error.detail) == (500, None)
+    assert repr(error) == "ApiError(code=500, detail=None)"
+    axis = failed(lambda: np.zeros(3).sum(axis=5))
+    assert str(axis) == "axis 5 is out of bounds for array of dimension 1"
