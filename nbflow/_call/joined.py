@@ -169,7 +169,7 @@ def _fill(copy: BaseException, error: BaseException) -> None:
     for slot in _slots(error):
         value = _held(slot, error)
         # A field of C that was not set reads as None, a slot of Python as nothing.
-        is_set = value is not None or isinstance(slot, MemberDescriptorType)
+        is_set = value is not None or slot.__objclass__.__flags__ & _HEAP_TYPE
         if is_set and value is not _NOTHING:
             with contextlib.suppress(AttributeError, TypeError):  # read-only
                 slot.__set__(copy, value)
