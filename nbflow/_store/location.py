@@ -21,7 +21,7 @@ _LOG = logging.getLogger("nbflow.store")
 #: A URL (a Path has lost one of its slashes), a place as scp and rsync write it, words
 #: of a database: none is a folder, and each would make one of its name.
 _ADDRESS = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]+):/|[^/]*@[^/:]+:|:memory:$|\w+=\S+\s+\w+=",
+    r"\s*(?:(?P<scheme>[a-z][a-z0-9+.-]+):/|[^/]*@[^/:]+:|[^/]*:[^/]*@|:memory:$|\w+=\S+\s+\w+=)",
     re.IGNORECASE,
 )
 
@@ -35,7 +35,10 @@ def folder_at(place: str | Path) -> Path:
     """
     found = _ADDRESS.match(str(place))
     if found is None:
-        return Path(place).expanduser()
+        try:
+            return Path(place).expanduser()
+        except RuntimeError as error:  # of `~nobody`
+            raise UsageError(f"{place} cannot be the store: {error}") from error
     scheme = found["scheme"]
     what = f"A URL ({scheme}:)" if scheme else "The address of something else"
     raise UsageError(
