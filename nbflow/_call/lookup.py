@@ -115,7 +115,8 @@ def fresh_among(
 
 
 def every(store: Store) -> Iterator[tuple[str, Checkpoint]]:
-    """Yield every checkpoint with its key; those that cannot be read are left out."""
+    """Yield every checkpoint with its key, without its value; those that cannot be read are left out."""
     keys = store.keys()
     while page := list(itertools.islice(keys, _PAGE)):
-        yield from among(store, page)
+        for key, found in among(store, page):
+            yield key, found._replace(payload=b"")

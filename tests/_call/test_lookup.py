@@ -51,3 +51,14 @@ def test_small_values_are_looked_up_many_at_once(nb, held):
     held.clear()
     size.map(range(5_000))
     assert len(held) < 30
+
+
+def test_heads_of_every_checkpoint_hold_no_value(nb):
+    @nf.step
+    def load(n):
+        return bytes(SIZE)
+
+    load.map(range(3))
+    assert [bytes(head.payload) for _, head in lookup.every(nb.engine.store)] == [
+        b""
+    ] * 6
