@@ -265,6 +265,24 @@ def paid_here() -> Sequence[Hold]:
     return () if scope is None else scope.paid_by
 
 
+class Gaps:
+    """Reads of a run of which saved values are gone: what is made of these is good for now only."""
+
+    def __init__(self) -> None:
+        #: How many there were in this process.
+        self.count = 0
+
+    def note(self) -> None:
+        """There was one; the call under way keeps no result that was made of it."""
+        self.count += 1
+        scope = current()
+        if scope is not None:
+            scope.expires = 0.0
+
+
+GAPS = Gaps()
+
+
 def _leave_the_run() -> None:
     """Calls of a forked child are in no run: nobody there writes its notes or stops it."""
     for scope in SCOPE.get() or ():

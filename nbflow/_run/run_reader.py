@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nbflow._call import lookup
+from nbflow._call.scope import GAPS
 from nbflow._core.entry import DONE, Listed, RunState, Sent
 from nbflow._core.plural import several
 from nbflow._core.sheet import Sheet
@@ -304,6 +305,7 @@ class RunReader:
         for place in missed:
             values[place] = gone
         if missed:
+            GAPS.note()
             _say_gone(state, flow, [records[place] for place in missed])
         return values
 

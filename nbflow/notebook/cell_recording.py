@@ -10,6 +10,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, final
 
 from nbflow._call import keys
+from nbflow._call.scope import GAPS
 from nbflow._key import call as calls
 from nbflow._key import captures
 from nbflow._key.kinds import is_module
@@ -90,6 +91,7 @@ class CellRecording:
         self._bound: dict[str, object] = {}
         #: The states of the kernel's random generators before.
         self._states: generators.States = {}
+        self._gaps = 0
         self._axes: shared_axes.Axes = {}
         self._values: deque[object] = deque(maxlen=_REMEMBERED)
 
@@ -104,6 +106,7 @@ class CellRecording:
                 self._before[name] = found
         self._bound = {name: space.get(name, NOWHERE) for name in cell.rebinds}
         self._states = generators.states()
+        self._gaps = GAPS.count
         self._axes = shared_axes.axes_of(cell.inputs)
 
     def note_value(self, value: object) -> None:
@@ -133,6 +136,8 @@ class CellRecording:
         cell.state = "ran"
         if self._recorder.error:
             cell.key, cell.why = "", f"it shows an error ({self._recorder.error})"
+        elif GAPS.count != self._gaps:
+            cell.key, cell.why = "", "a saved value that it reads is gone"
         if not cell.key:
             outputs.say(f"{cell.spec.name}: ran, but is not saved: {cell.why}.")
             return

@@ -71,3 +71,25 @@ def test_a_forgotten_value_is_not_compared(nb, cells):
     cells.categorize.forget("text 1")
     with pytest.warns(nf.StoreWarning, match="'t-1'"):
         assert len(before.compare(after)) == changed - 1
+
+
+def test_what_is_made_of_a_run_with_gaps_is_not_kept(nb):
+    """Or a report would show the empty places after the values are back."""
+
+    @nf.flow(on="gaps")
+    def label(record):
+        return "ab"[record["n"]]
+
+    @nf.step
+    def report(run):
+        return run.results("label")
+
+    records = [{"n": 0}, {"n": 1}]
+    run = nb.send("gaps", records)
+    key = run.reader.state().checkpoint(0, 0)
+    nb.engine.store.delete([key])
+    with pytest.warns(nf.StoreWarning, match="places are empty"):
+        assert report(run) == [None, "b"]
+    run = nb.send("gaps", records)
+    assert report(run) == ["a", "b"]
+    assert nb.calls == ["report", "report"]
