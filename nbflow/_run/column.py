@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from nbflow._core.fields import fields_of
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 #: The value of a record that has none.
 MISSING = None
 
+#: How numpy's types of numbers begin, and what pandas calls missing values.
+_NUMBERS, _MISSING_NAMES = ("int", "uint", "float", "bool"), ("NaTType", "NAType")
+#: Digits of a decimal number of polars.
+_DIGITS = 38
 #: Every library holds these, if a column has only one of them.
 _PLAIN = ({str}, {bool}, {float})
 
@@ -38,6 +43,7 @@ def of_pandas(
     """A pandas column."""
     import pandas as pd
 
+    values = _of_python(values)
     dtype = _pandas_dtype(values)
     try:
         series = pd.Series(values, index=index, name=name, dtype=dtype)
@@ -74,6 +80,10 @@ def of_polars(name: str, values: list[object]) -> pl.Series:
     """A polars column."""
     import polars as pl
 
+    values = _of_python(values)
+    if any(isinstance(value, Decimal) and not _is_short(value) for value in values):
+        # polars would panic, and print where.
+        return pl.Series(name, values, dtype=pl.Object)
     try:
         # Not strict: of the type that all values have in common, if there is one.
         series = pl.Series(name, values, strict=False)
@@ -89,6 +99,7 @@ def of_arrow(name: str, values: list[object]) -> pa.Array:
     """An Arrow column."""
     import pyarrow as pa
 
+    values = _of_python(values)
     try:
         array = pa.array(values)
         if _holds(values, array.to_pylist()):
@@ -103,6 +114,34 @@ def of_arrow(name: str, values: list[object]) -> pa.Array:
         NbflowWarning,
     )
     return pa.array([None if value is MISSING else repr(value) for value in values])
+
+
+def _of_python(values: list[object]) -> list[object]:
+    """Numbers of numpy as Python's, and what pandas has for missing values as missing."""
+    kinds = set(map(type, values))
+    if not any(map(_is_foreign, kinds)):
+        return values
+    return [_one_of_python(value) for value in values]
+
+
+def _is_foreign(kind: type) -> bool:
+    is_number = kind.__module__ == "numpy" and kind.__name__.startswith(_NUMBERS)
+    return is_number or kind.__name__ in _MISSING_NAMES
+
+
+def _one_of_python(value: Any) -> object:
+    kind = type(value)
+    if kind.__name__ in _MISSING_NAMES:
+        return MISSING
+    return value.item() if _is_foreign(kind) else value
+
+
+def _is_short(number: Decimal) -> bool:
+    """Whether a decimal number has a place among those of 38 digits."""
+    if not number.is_finite():
+        return False
+    _, digits, exponent = number.as_tuple()
+    return max(len(digits), int(exponent) + len(digits), -int(exponent)) <= _DIGITS
 
 
 def _holds(values: list[object], held: list[object]) -> bool:

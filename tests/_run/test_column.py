@@ -116,6 +116,12 @@ def test_values_that_have_no_type_in_common_stay_the_objects_that_they_are(value
         ([-1, 2**63], "object"),
         ([True, None], "boolean"),
         ([True, 1], "object"),
+        ([np.int64(1), np.int64(2)], "int64"),
+        ([np.int64(1), None], "Int64"),
+        ([np.float64(0.5), 1], "float64"),
+        ([np.bool_(True), None], "boolean"),
+        ([pd.Timestamp("2026-01-01"), pd.NaT], "datetime64[us]"),
+        ([1, pd.NA], "Int64"),
     ],
     ids=str,
 )
@@ -123,7 +129,7 @@ def test_a_pandas_column_keeps_numbers_exact(values, dtype):
     made = column.of_pandas("made", values)
     assert made.dtype == dtype
     assert [value for value in made.tolist() if not pd.isna(value)] == [
-        value for value in values if value is not None
+        value for value in values if not pd.isna(value)
     ]
 
 
