@@ -16,6 +16,8 @@ from nbflow.llm.model import ModelError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+#: What httpx, httpcore and aiohttp call a connection that was closed without an answer.
+_HUNG_UP = frozenset({"RemoteProtocolError", "ServerDisconnectedError"})
 #: What a gateway says whose server is away or overloaded.
 _STATUSES = frozenset({502, 503, 504, 529})
 #: Failures in a row, of requests that reached somebody, after which it is an outage. One
@@ -95,7 +97,13 @@ class Outage:
         self._failures = 0
         if self.is_on:
             self.is_on, self.probe_at, self._given_up = False, 0.0, None
+        if self._said:
             self._tell("")
+
+    def pause(self, said: str) -> None:
+        """The provider is there, and told everybody to wait."""
+        if not self._said:
+            self._tell(said)
 
     def _tell(self, said: str) -> None:
         self._said = said
@@ -114,14 +122,20 @@ def is_away(error: BaseException) -> bool:
 def _was_heard(error: BaseException) -> bool:
     """Whether the request may have reached somebody: then its text may be what broke it."""
     return http_status(error) is not None or any(
-        isinstance(each, ConnectionResetError | BrokenPipeError)
+        isinstance(each, ConnectionResetError | BrokenPipeError) or _was_hung_up(each)
         for each in _causes(error)
     )
 
 
 def _is_of_connection(error: BaseException) -> bool:
     other = (TimeoutError, ssl.SSLError, *PERMANENT)
-    return isinstance(error, OSError) and not isinstance(error, other)
+    is_broken = isinstance(error, OSError) and not isinstance(error, other)
+    return is_broken or _was_hung_up(error)
+
+
+def _was_hung_up(error: BaseException) -> bool:
+    """Whether a connection was taken and closed without an answer, as by a proxy whose server is away."""
+    return type(error).__name__ in _HUNG_UP
 
 
 def _root(error: BaseException) -> BaseException:

@@ -211,6 +211,8 @@ class RateLimiter:
             said = "keeps asking to wait"
         if said:
             raise _nothing_but(f"{said} ({error})", wait) from error
+        if pause >= _WORTH_A_WORD:
+            self.outage.pause(f"told to wait: {error}")
         return True
 
     def _is_away(
@@ -235,6 +237,10 @@ class RateLimiter:
             if headers.get(left) == "0":
                 length = min(_until(headers.get(reset, ""), wall), _LONGEST_RESET)
                 self._empty_until = max(self._empty_until, now + length)
+
+
+#: Seconds of a pause that a table tells.
+_WORTH_A_WORD = 2.0
 
 
 def _nothing_but(said: str, pause: float) -> RetryAfterError:

@@ -88,6 +88,11 @@ def reset(handler, _texts):
     handler.connection.close()
 
 
+def hang_up(handler, _texts):
+    """A fault: the connection is closed without an answer, as by a proxy whose server is away."""
+    handler.close_connection = True
+
+
 def hang(handler, _texts):
     """A fault: no answer, until the test ends or the client goes away."""
     handler.server.hanging.set()

@@ -40,8 +40,9 @@ class Gone:
         chat.error(502, "bad gateway"),
         chat.error(503, "busy", retry_after="1"),
         chat.reset,
+        chat.hang_up,
     ],
-    ids=["503", "502", "503 with Retry-After", "reset"],
+    ids=["503", "502", "503 with Retry-After", "reset", "hung up"],
 )
 def test_a_provider_that_comes_back_fails_nobody(nb, server, categorizer, fault):
     server.faults = [fault] * 40
@@ -64,6 +65,15 @@ def test_while_it_is_away_one_request_at_a_time_asks_and_the_rest_is_waiting(
     assert tally(run) == {"COMPLETED": 20}
     said = waits(run)
     assert any("the provider does not answer" in why for why in said)
+    assert "" in said, "and goes on"
+
+
+def test_a_pause_that_the_provider_asks_for_is_told(nb, server, categorizer):
+    server.faults = [chat.error(429, "slow down", retry_after="20")]
+    run = categorizer(concurrency=1).map(TEXTS)
+    assert tally(run) == {"COMPLETED": 20}
+    said = waits(run)
+    assert any("told to wait" in why and "slow down" in why for why in said)
     assert "" in said, "and goes on"
 
 
