@@ -37,6 +37,30 @@ _VIEW = {
 }
 
 
+class Reader:
+    """What a table asks of such a run, and what its records say."""
+
+    columns = ()
+    execution = None
+
+    def __init__(self, run: Told) -> None:
+        self._run = run
+
+    def state(self) -> RunState:
+        """The state of the run."""
+        return self._run.state
+
+    def look(self) -> AbstractContextManager[tuple[RunState, Sheet]]:
+        """As `nbflow.Run.look` does."""
+        from contextlib import nullcontext
+
+        return nullcontext((self._run.state, self._run.sheet))
+
+    def raw_records(self, _state: RunState, numbers: list[int]) -> dict[int, Any]:
+        """Records of these numbers."""
+        return {number: {"text": f"the text of {number}"} for number in numbers}
+
+
 class Told:
     """A run that is nothing but its entries."""
 
@@ -74,7 +98,7 @@ class Told:
         self.records = records
         self.at = records // 2
         #: The table looks through it, and finds the entries here.
-        self.reader = self
+        self.reader = Reader(self)
 
     def apply(self, *entries: Entry) -> None:
         """Take in entries."""
@@ -96,12 +120,6 @@ class Told:
                 Item(number, 0, State.COMPLETED, at, 0.1, "00" * 20),
             )
         self.at += _CHANGES
-
-    def look(self) -> AbstractContextManager[tuple[RunState, Sheet]]:
-        """As `nbflow.Run.look` does."""
-        from contextlib import nullcontext
-
-        return nullcontext((self.state, self.sheet))
 
 
 def updates(records: int) -> Callable[[Path, int], dict[str, float]]:
