@@ -20,3 +20,11 @@ def test_the_python_examples_run(tmp_path):
     frame = nf.open_run(nf.runs().iloc[-1]["run"]).results()
     assert frame["triage.status"].tolist() == ["COMPLETED", "COMPLETED", "FAILED"]
     assert frame["triage.label"].tolist()[:2] == ["billing", "bug"]
+
+
+def test_the_first_two_blocks_run_the_main_job_and_the_tests():
+    """Whoever plays the newcomer, and continuous integration, takes them by their place."""
+    text = README.read_text()
+    first, second, *_ = re.findall(r"(?ms)^```sh\n(.*?)^```", text)
+    assert first.rstrip().endswith("nbflow demo")
+    assert second.rstrip().endswith("pytest -q")
