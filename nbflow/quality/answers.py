@@ -61,7 +61,8 @@ class Answers:
         decided: what people said about the records, by number.
         spent: what it took.
         run: the run that they come from.
-        is_named: whether a name says that these are the labels, see `Column`.
+        is_named: whether somebody called for these labels by name, see `Column`.
+        columns: what the flow's values make, by name.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Answers:
     spent: Spent | None = None
     run: Run | None = None
     is_named: bool = True
+    columns: tuple[str, ...] = ()
 
     def column(self, name: str) -> list[object]:
         """A column of the records.
@@ -221,6 +223,7 @@ def _of_run(run: Run, column: str | None, truth: str | None) -> Answers:
         spent=_spent(run, state, flow),
         run=run,
         is_named=chosen.is_named,
+        columns=tuple(chosen.columns),
     )
 
 

@@ -274,7 +274,7 @@ def check_meant(answers: Answers, true: Sequence[str | None], labels: object) ->
     raise UsageError(
         f"No answer in {answers.name} is one of the labels of the truth, such as "
         f"{min(known, default='')!r}. If it holds the labels all the same, say so: "
-        f"column={answers.name!r}."
+        f"column={answers.name!r}. There are {', '.join(map(repr, answers.columns))}."
     )
 
 

@@ -27,8 +27,8 @@ class Column(NamedTuple):
         flow_name: what it is called.
         field: the field of the flow's value; empty where the value itself is the label.
         columns: what the flow's values make, by name.
-        is_named: whether its name says that it holds the labels; if not, it is the only
-            one.
+        is_named: whether the caller or the truth calls it by its name; if not, it is
+            the only one that may hold the labels.
     """
 
     flow: int
@@ -114,7 +114,7 @@ def _labels(offered: Sequence[Column]) -> list[Column]:
     """Those that may hold labels: nothing that stands beside a ``label``."""
     labelled = {each.flow for each in offered if each.field == LABEL}
     return [
-        each._replace(is_named=each.field == LABEL)
+        each._replace(is_named=False)
         for each in offered
         if each.field == LABEL or each.flow not in labelled
     ]

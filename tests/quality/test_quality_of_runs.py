@@ -400,6 +400,23 @@ def test_the_only_column_is_no_label_if_it_says_nothing_of_what_the_truth_says(n
     assert nf.evaluate(run, "sentiment", labels=labels).accuracy.value == 0
 
 
+def test_a_label_is_not_scored_against_a_truth_that_it_says_nothing_of(nb):
+    @nf.flow(on=EVENT)
+    def triage(record):
+        return {"label": "billing", "confidence": 0.9, "reason": "an invoice"}
+
+    run = nb.send(EVENT, [{"sentiment": "good"}])
+    with pytest.raises(
+        nf.UsageError,
+        match=r"No answer in triage\.label is one of the labels .*"
+        r"There are 'triage\.label', 'triage\.confidence', 'triage\.reason'\.",
+    ):
+        nf.evaluate(run, "sentiment")
+    with pytest.raises(nf.UsageError, match=r"No answer in triage\.label is one of"):
+        nf.compare(run, run, truth="sentiment")
+    assert nf.evaluate(run, "sentiment", column="triage.label").accuracy.value == 0
+
+
 def test_nothing_in_a_label_or_a_record_becomes_html(nb):
     @nf.flow(on=EVENT)
     def triage(record):
@@ -407,9 +424,9 @@ def test_nothing_in_a_label_or_a_record_becomes_html(nb):
 
     run = nb.send(EVENT, [{"id": "<b>1</b>", "t": "<i>true</i>"}], key="id")
     for shown in (
-        nf.evaluate(run, "t"),
+        nf.evaluate(run, "t", column="label"),
         nf.compare(run, run),
-        nf.evaluate(run, "t").confusion,
+        nf.evaluate(run, "t", column="label").confusion,
     ):
         page = shown._repr_html_()
         assert not any(tag in page for tag in ("<script", "<img", "<i>", "<b>1"))
