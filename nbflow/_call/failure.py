@@ -79,12 +79,15 @@ def of(error: BaseException, step: str | None = None, record: object = None) -> 
     """``error`` as an entry of the ledger; ``record``: the one under way."""
     cause, inner, _ = root(error)
     frames = "".join(_lines(cause))
-    message = _no_field(cause, record) or text_of(cause)
+    message = no_field(cause, record) or text_of(cause)
     return Failure(inner or step, type(cause).__name__, message, frames)
 
 
-def _no_field(error: BaseException, record: object) -> str | None:
-    """What a ``KeyError`` means where the code asked the record for a field that it has not."""
+def no_field(error: BaseException, record: object) -> str | None:
+    """What a ``KeyError`` means where the code asked the record for a field that it has not.
+
+    No retry helps there; ``None`` for any other error.
+    """
     if type(error) is not KeyError or type(record) is not dict:
         return None
     name = error.args[0] if error.args and error.__traceback__ is not None else None

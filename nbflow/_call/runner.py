@@ -628,9 +628,11 @@ class Runner:
 
     def _judged(self, call: Call, tried: Tried, started: float) -> Tried:
         """An attempt as it counts, after the step's pace has learnt from it."""
-        gate = call.gate
-        if gate is not None and (started or tried.error is not None):
-            free = gate.pace.learn(started, tried.error, self.clock)
+        gate, error = call.gate, tried.error
+        if error is not None and _is_of_record(call, error):
+            tried = replace(tried, is_mistake=True)
+        if gate is not None and (started or error is not None):
+            free = gate.pace.learn(started, error, self.clock)
             if free:
                 return _without_line(call, replace(tried, is_turned_away=True))
         return _without_line(call, _without_coroutine(call, tried))
@@ -694,6 +696,12 @@ def _without_coroutine(call: Call, tried: Tried) -> Tried:
         f" awaited. {advice}"
     )
     return Tried(None, error, tried.seconds)
+
+
+def _is_of_record(call: Call, error: BaseException) -> bool:
+    """Whether the record lacks a field, as it does in every attempt."""
+    place = call.place
+    return place is not None and failure.no_field(error, place.content) is not None
 
 
 def _without_line(call: Call, tried: Tried) -> Tried:

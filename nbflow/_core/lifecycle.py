@@ -99,7 +99,8 @@ class Tried:
 
     ``is_turned_away``: the service let others through meanwhile, so it is no attempt.
     ``waited``: the seconds that it spent in line, which are not among them: for a
-    place, a throttle, a budget, or the limits of a provider.
+    place, a throttle, a budget, or the limits of a provider. ``is_mistake``: the error
+    cannot pass, as whoever knows the call can tell.
     """
 
     value: object
@@ -107,6 +108,7 @@ class Tried:
     seconds: float
     is_turned_away: bool = False
     waited: float = 0
+    is_mistake: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,7 @@ def _attempts(
             return Outcome(State.CANCELLED, None, error, number), tried
         is_free = tried.is_turned_away and policy.retries > 0
         is_last = number > policy.retries and not is_free
-        if is_last or not policy.retries_on(error):
+        if is_last or not policy.retries_on(error, is_mistake=tried.is_mistake):
             state = State.FAILED
             if isinstance(error, StepTimeoutError) and failed_call(error) is None:
                 state = State.TIMED_OUT  # itself, not a step that it called

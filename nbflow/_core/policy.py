@@ -204,15 +204,18 @@ class Policy:
         waits = sum(self.delay(number, 1.0) for number in range(1, self.retries + 1))
         return (self.retries + 1) * self.timeout + waits + _GRACE
 
-    def retries_on(self, error: BaseException) -> bool:
-        """Whether the next attempt may pass where this one met ``error``."""
+    def retries_on(self, error: BaseException, *, is_mistake: bool = False) -> bool:
+        """Whether the next attempt may pass where this one met ``error``.
+
+        The step's own rule decides before ``is_mistake``: that this error cannot pass.
+        """
         if isinstance(error, SystemExit) or ends_run(error):
             return False
         if isinstance(error, NonRetriableError) and failed_call(error) is None:
             return False
         if self.should_retry is not None:
             return bool(self.should_retry(error))
-        return may_pass(error)
+        return not is_mistake and may_pass(error)
 
 
 def ends_run(error: BaseException) -> bool:

@@ -171,9 +171,11 @@ def test_it_has_all_that_the_users_exception_holds(nb, raising):
 
 
 def test_its_note_says_which_step_of_which_record_failed(nb):
+    texts = {}
+
     @nf.step(retries=1)
     def pick(record):
-        return record["text"]
+        return texts[record["id"]]
 
     seen = []
 
@@ -192,7 +194,7 @@ def test_its_note_says_which_step_of_which_record_failed(nb):
     )  # fmt: skip
     shown = "".join(traceback.format_exception_only(error))
     assert shown == (
-        "KeyError: 'text'\nstep 'pick' of flow 'triage' failed for record '7', tried 2 times\n"
+        "KeyError: 7\nstep 'pick' of flow 'triage' failed for record '7', tried 2 times\n"
     )
     (row,) = run.failures().to_dict("records")
     assert (row["step"], row["error"], row["attempts"]) == ("pick", "KeyError", 2)

@@ -62,6 +62,28 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(nb):
     assert price.map(data, "text").failures()["message"].tolist() == [said, said]
 
 
+def test_a_column_that_is_not_there_is_asked_for_once_unless_the_step_says_to_retry(nb):
+    @nf.step
+    def direct(ticket):
+        return ticket["text"]
+
+    @nf.step
+    async def awaited(ticket):
+        return ticket["text"]
+
+    @nf.step(retry_delay=0)
+    def answered(ticket):
+        return {"label": "x"}[ticket["id"]]
+
+    @nf.step(retry_delay=0, should_retry=lambda error: True)
+    def insists(ticket):
+        return ticket["text"]
+
+    for step, attempts in ((direct, 1), (awaited, 1), (answered, 4), (insists, 4)):
+        run = step.map(pd.DataFrame({"id": ["a"], "plan": ["gold"]}))
+        assert run.failures()["attempts"].tolist() == [attempts]
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
