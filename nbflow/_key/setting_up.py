@@ -86,14 +86,13 @@ def _arguments_act(call: ast.Call) -> bool:
 def left_out(
     body: list[ast.stmt], modules: frozenset[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield what a hit does not repeat and may have set up: the name of a module, and the call on it."""
+    """Yield what a hit does not repeat and may have set up: the function of a module, and the call."""
     for node in body:
         call = node.value if isinstance(node, ast.Expr) else None
         if not isinstance(call, ast.Call) or sets_up(node, modules):
             continue
-        root = _dotted_root(call.func)
-        if root in modules and not _arguments_act(call):
-            yield root, ast.unparse(call)
+        if _dotted_root(call.func) in modules and not _arguments_act(call):
+            yield ast.unparse(call.func), ast.unparse(call)
 
 
 def sets_in(node: ast.stmt) -> set[str]:

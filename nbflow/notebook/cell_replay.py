@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from contextlib import suppress
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from nbflow._call import job_link
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from nbflow._store.checkpoint import Checkpoint
     from nbflow.notebook.cell_recording import CellContent
     from nbflow.notebook.shared_objects import Encoded
-    from nbflow.notebook.shell import Shell
+    from nbflow.notebook.shell import Shell, Space
     from nbflow.notebook.step_cell import StepCell
 
 
@@ -141,8 +142,8 @@ class CellReplay:
         """Say which calls on modules, that may have set something up, a hit did not repeat."""
         calls = [
             f"`{short(call, 60)}`"
-            for root, call in left_out(self._cell.body, self._cell.modules)
-            if _package(self._space.get(root)) not in _KNOWN
+            for function, call in left_out(self._cell.body, self._cell.modules)
+            if not _is_known(_module_of(self._space, function))
         ]
         return f"; not repeated: {', '.join(calls)}" if calls else ""
 
@@ -191,6 +192,18 @@ class NotKept:
         return f"<the value that step cell {self._cell} showed is not kept: bind it to a name>"
 
 
-def _package(value: object) -> str:
-    name = getattr(value, "__module__", None) or getattr(value, "__name__", "")
-    return str(name).partition(".")[0]
+def _is_known(module: str) -> bool:
+    """Return whether what a module's functions do is left out on purpose, or made good."""
+    return module in generators.NAMES or module.partition(".")[0] in _KNOWN
+
+
+def _module_of(space: Space, function: str) -> str:
+    """Return the name of the module that a dotted name reaches: ``np.random.shuffle``."""
+    first, *parts = function.split(".")
+    value = space.get(first)
+    for part in parts:
+        inner = getattr(value, part, None)
+        if not isinstance(inner, ModuleType):
+            break
+        value = inner
+    return str(getattr(value, "__module__", None) or getattr(value, "__name__", ""))

@@ -47,6 +47,8 @@ _GENERATORS = {
     ),
 }
 _ALL = frozenset(_GENERATORS)
+#: Modules that do nothing but draw: what a cell draws is restored with its outputs.
+NAMES = frozenset(("random", "numpy.random"))
 
 #: States as digests, by the name of the module.
 States: TypeAlias = "dict[str, bytes]"

@@ -115,3 +115,23 @@ def test_a_hit_says_which_calls_on_modules_it_did_not_repeat(tmp_path):
         )
     finally:
         kernel.close()
+
+
+def test_a_hit_does_not_name_draws_since_it_restores_what_they_changed(tmp_path):
+    kernel = Kernel(tmp_path)
+    try:
+        kernel.run(
+            "import nbflow, random, numpy as np\nfrom random import shuffle\n"
+            "random.seed(3); np.random.seed(3)"
+        )
+        cell = (
+            "#| step: shuffled\na = [1, 2, 3, 4]; b = np.arange(4)\n"
+            "random.shuffle(a)\nshuffle(a)\nnp.random.shuffle(b)"
+        )
+        kernel.run(cell)
+        kernel.run("random.seed(3); np.random.seed(3)")
+        told = kernel.run(cell)
+        assert "cached" in told
+        assert "not repeated" not in told
+    finally:
+        kernel.close()
