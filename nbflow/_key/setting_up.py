@@ -29,7 +29,7 @@ _SETTING_DOTTED = re.compile(
     r"|(.+\.)?style\.use"
     r"|(mpl|matplotlib)\.use"
     r"|(.+\.)?config\.update"
-    r"|pl\.Config\.set_\w+"
+    r"|(pl|polars)\.Config(\.set_\w+)?"
     r"|nest_asyncio\.apply"
     r"|tqdm\.pandas)$"
 )
@@ -59,13 +59,28 @@ def sets_up(node: ast.stmt, modules: frozenset[str] = frozenset()) -> bool:
     Args:
         node: the statement.
         modules: names of modules and of what is imported from them.
+
+    Where the result is bound, ``data = helpers.setup()``, the verb alone says too little.
     """
     if isinstance(node, ast.Expr):
         call = node.value
         return isinstance(call, ast.Call) and _call_sets_up(call, modules)
-    changed = sets_in(node)
     value = getattr(node, "value", None)
+    if isinstance(value, ast.Call) and (names := _bound(node)):
+        return _first_name(value.func) in modules and _call_sets_up(
+            value, modules if names == {"_"} else frozenset()
+        )
+    changed = sets_in(node)
     return bool(changed) and changed <= modules and (value is None or not acts(value))
+
+
+def _bound(node: ast.stmt) -> set[str]:
+    """Return the names that an assignment binds, empty if it binds something else as well."""
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    if isinstance(node, ast.AnnAssign):
+        targets = [node.target]
+    names = {target.id for target in targets if isinstance(target, ast.Name)}
+    return names if len(names) == len(targets) else set()
 
 
 def _call_sets_up(call: ast.Call, modules: frozenset[str]) -> bool:
@@ -83,6 +98,43 @@ def _arguments_act(call: ast.Call) -> bool:
     return any(map(acts, [*call.args, *(word.value for word in call.keywords)]))
 
 
+#: Verbs of calls that change the object on which they are called.
+_CHANGES = re.compile(
+    r"^(add|append|clear|disable|enable|extend|insert|pop|(re)?set|(un)?register|remove|update)(?=_|[A-Z]|$)"
+)
+#: Calls that return an object which a module holds.
+_GETTERS = frozenset(("getcontext", "getLogger", "get_logger", "get_ipython"))
+
+
+def changes_left_out(body: list[ast.stmt], modules: frozenset[str]) -> Iterator[str]:
+    """Yield what a hit does not repeat of changes to what modules hold: ``ctx = getcontext(); ctx.prec = 9``."""
+    held: set[str] = set()
+    for node in body:
+        if _changes(node, held, modules) and not sets_up(node, modules):
+            yield ast.unparse(node)
+        held -= _bound(node)
+        if _is_held(getattr(node, "value", None), modules):
+            held |= _bound(node)
+
+
+def _changes(node: ast.stmt, held: set[str], modules: frozenset[str]) -> bool:
+    """Return whether a statement changes an object that a module holds, by one of these names or by its own."""
+    call = node.value if isinstance(node, ast.Expr) else None
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+        return not held.isdisjoint(sets_in(node))
+    if not _CHANGES.match(call.func.attr):
+        return False
+    changed = call.func.value
+    return _first_name(changed) in held or _is_held(changed, modules)
+
+
+def _is_held(value: ast.expr | None, modules: frozenset[str]) -> bool:
+    """Return whether an expression is an object that a module holds: ``logging.getLogger("x")``, ``pd.options``."""
+    if isinstance(value, ast.Call) and last_name(value.func) in _GETTERS:
+        return _dotted_root(value.func) in modules
+    return isinstance(value, ast.Attribute) and _dotted_root(value) in modules
+
+
 def left_out(
     body: list[ast.stmt], modules: frozenset[str]
 ) -> Iterator[tuple[str, str]]:
@@ -91,7 +143,10 @@ def left_out(
         call = node.value if isinstance(node, ast.Expr) else None
         if not isinstance(call, ast.Call) or sets_up(node, modules):
             continue
-        if _dotted_root(call.func) in modules and not _arguments_act(call):
+        is_setting = last_name(call.func) in _SETTING
+        if _dotted_root(call.func) in modules and (
+            is_setting or not _arguments_act(call)
+        ):
             yield ast.unparse(call.func), ast.unparse(call)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow._call import job_link
 from nbflow._core.duration import duration
 from nbflow._core.table import short
-from nbflow._key.setting_up import left_out
+from nbflow._key.setting_up import changes_left_out, left_out
 from nbflow._run.wall_time import wall_time
 from nbflow._store import codec
 from nbflow.errors import CodecError
@@ -140,12 +140,15 @@ class CellReplay:
 
     def _left_out(self) -> str:
         """Say which calls on modules, that may have set something up, a hit did not repeat."""
-        calls = [
-            f"`{short(call, 60)}`"
-            for function, call in left_out(self._cell.body, self._cell.modules)
+        body, modules = self._cell.body, self._cell.modules
+        left = [
+            call
+            for function, call in left_out(body, modules)
             if not _is_known(_module_of(self._space, function))
         ]
-        return f"; not repeated: {', '.join(calls)}" if calls else ""
+        left += changes_left_out(body, modules)
+        said = [f"`{short(one, 60)}`" for one in dict.fromkeys(left)]
+        return f"; not repeated: {', '.join(said)}" if said else ""
 
     def undo(self) -> None:
         """Bind the names as they were before, for the cell to run after all."""

@@ -26,12 +26,16 @@ LAST_LINES = [
     "#| step: sizes\nplt.rc('font', size=7)",
     "#| step: display\nsklearn.set_config(display='text')",
     "#| step: depth\nsys.setrecursionlimit(4321)",
+    "#| step: bound\nold = np.seterr(over='raise')",
+    "#| step: thrown_away\n_ = pd.set_option('display.max_rows', 7)",
+    "#| step: held\nimport polars as pl\nconfig = pl.Config(tbl_cols=3)",
 ]
 LEFT = (
     "(pd.get_option('display.precision'), plt.rcParams['axes.facecolor'], plt.rcParams['font.size'],"
     " any(one[1] and one[1].pattern == 'never seen' for one in warnings.filters),"
     " np.get_printoptions()['precision'], np.geterr()['divide'], sklearn.get_config()['display'],"
-    " sys.getrecursionlimit())"
+    " sys.getrecursionlimit(), np.geterr()['over'], pd.get_option('display.max_rows'),"
+    " os.environ['POLARS_FMT_MAX_COLS'])"
 )
 
 #: In the middle of cells, and in other forms than a call.
@@ -86,6 +90,8 @@ def test_what_a_cell_sets_up_is_set_up_by_a_hit(tmp_path, cells, state):
         "plt.rc('font', size=fetch())",
         "plt.gca().set_title('x')",
         "requests.post('http://x')",
+        "data = use_it.setup('x')",
+        "style = frame.set_style('x')",
         "use_it.now()",
     ],
 )
@@ -113,6 +119,31 @@ def test_a_hit_says_which_calls_on_modules_it_did_not_repeat(tmp_path):
             .rstrip()
             .endswith("; not repeated: `os.makedirs('out')`\x1b[0m")
         )
+    finally:
+        kernel.close()
+
+
+def test_a_hit_says_which_objects_of_modules_it_did_not_change(tmp_path):
+    kernel = Kernel(tmp_path)
+    try:
+        kernel.run("import nbflow, decimal, logging, pandas as pd")
+        left = (
+            "ctx.prec = 11",
+            "log.addHandler(logging.NullHandler())",
+            "logging.getLogger('y').addFilter(print)",
+            "shown.max_rows = 7",
+            "pd.set_option('display.width', pow(3, 4))",
+        )
+        cell = (
+            "#| step: held\nctx = decimal.getcontext()\nlog = logging.getLogger('x')\n"
+            "shown = pd.options.display\nframe = pd.DataFrame({'a': [1]})\n"
+            "frame['b'] = 2\nlog.info('x')\n"
+        )
+        cell += "\n".join(left) + "\ndel shown"
+        assert "not repeated" not in kernel.run(cell)
+        _, _, told = kernel.run(cell).partition("; not repeated: ")
+        assert all(f"`{one}`" in told for one in left)
+        assert told.count("`") == 2 * len(left)
     finally:
         kernel.close()
 
