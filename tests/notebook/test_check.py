@@ -342,6 +342,30 @@ def test_a_query_text_that_is_built_at_run_time_is_found(found, line, is_found):
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "is_found"),
+    [
+        ("q = f'a > @{n}'", True),
+        ("q: str = 'a > @{}'.format(n)", True),
+        ("q = 'a > @'\n    q += n", True),
+        ("q = 'a > @LIMIT'", False),
+        ("q = f'a > @LIMIT and b == {n}'", False),
+    ],
+)
+def test_a_query_text_that_has_a_name_of_its_own_is_found(found, text, is_found):
+    top = "import nbflow as nf\nLIMIT = 3\n"
+    rules = [("unseen-input", 1, 6 + text.count("\n"))] if is_found else []
+    step = f"@nf.step\ndef f(df, n):\n    {text}\n    return df.query(q)"
+    assert found(top + step) == rules
+    cell = text.replace("\n    ", "\n")
+    assert [
+        rule
+        for rule, _, _ in found(
+            f"#| step: s -> out\nn, df = 'LIMIT', None\n{cell}\nout = df.query(q)"
+        )
+    ] == ["unseen-input"] * is_found
+
+
 def pins(folder):
     return [
         one

@@ -230,7 +230,9 @@ def _of_cell(
         options.add("ttl")
     if spec.version is not None:
         options.add("version")
-    nodes = [node for node in _outside_steps(cell.tree) if not _is_watched(node)]
+    nodes = list(_outside_steps(cell.tree))
+    built = set(_built_texts(nodes))
+    nodes = [node for node in nodes if not _is_watched(node, built)]
     for node, hazard, what in _hazards(nodes, options):
         if hazard.rule == "unseen-input":
             yield Finding(
@@ -252,10 +254,15 @@ def _outside_steps(node: ast.AST) -> Iterator[ast.AST]:
             yield from _outside_steps(part)
 
 
-def _is_watched(node: ast.AST) -> bool:
-    """Return whether a call reads what a name stands for, such as an `nf.file` of an earlier cell."""
-    first = node.args[0] if isinstance(node, ast.Call) and node.args else None
-    return isinstance(first, ast.Name)
+def _is_watched(node: ast.AST, built: set[str]) -> bool:
+    """Return whether a call reads what a name stands for, such as an `nf.file` of an earlier cell.
+
+    The names in a query text that the cell itself has built stand for something else.
+    """
+    if not isinstance(node, ast.Call) or not node.args:
+        return False
+    first = node.args[0]
+    return isinstance(first, ast.Name) and not (first.id in built and _asks(node))
 
 
 def _is_step(node: Function) -> bool:
@@ -291,12 +298,15 @@ def _of_step(cell: CodeCell, step: Function) -> Iterator[Finding]:
 
 
 def _hazards(
-    nodes: Iterable[ast.AST], options: set[str], arguments: Collection[str] = ()
+    nodes: Iterable[ast.AST], options: set[str], arguments: Iterable[str] = ()
 ) -> Iterator[tuple[ast.AST, _Hazard, str]]:
     """Return the nodes that mean something, with what was found; each only once."""
     told = set[str]()
+    nodes = list(nodes)
+    # A text that is built and then given a name is as unseen as one that is passed.
+    unseen = {*arguments, *_built_texts(nodes)}
     for node in nodes:
-        hazard, name = _of_node(node, arguments)
+        hazard, name = _of_node(node, unseen)
         if hazard is None or hazard.unless & options:
             continue
         what = hazard.what.format(name)
@@ -305,25 +315,25 @@ def _hazards(
             yield node, hazard, what
 
 
-def _of_node(node: ast.AST, arguments: Collection[str]) -> tuple[_Hazard | None, str]:
+def _of_node(node: ast.AST, unseen: Collection[str]) -> tuple[_Hazard | None, str]:
     """Return what a node means, and the name that it calls or reads."""
     if isinstance(node, ast.Yield | ast.YieldFrom):
         return _ITERATOR, ""
     if isinstance(node, ast.Call):
         name = ast.unparse(node.func)
-        return _of_call(node, name, arguments), name
+        return _of_call(node, name, unseen), name
     if isinstance(node, ast.Attribute) and ast.unparse(node) in _ENVIRONMENT:
         return _SETTING, ast.unparse(node)
     return None, ""
 
 
-def _of_call(node: ast.Call, name: str, arguments: Collection[str]) -> _Hazard | None:
+def _of_call(node: ast.Call, name: str, unseen: Collection[str]) -> _Hazard | None:
     module, _, last = name.rpartition(".")
     if name in _ENVIRONMENT:
         return _SETTING
     if name in ("exec", "eval", "globals", "locals", "__import__"):
         return _HIDDEN
-    if query_texts.looks_up(last, module) and _is_built(node, arguments):
+    if _asks(node) and _asks_unseen(node, unseen):
         return _BUILT
     if name in _TIME:
         return _CLOCK
@@ -332,19 +342,41 @@ def _of_call(node: ast.Call, name: str, arguments: Collection[str]) -> _Hazard |
     return _FILE if last in _FILES and not _writes(node) else None
 
 
-def _is_built(node: ast.Call, arguments: Collection[str]) -> bool:
+def _built_texts(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Yield the names that are bound to a text which is built at run time."""
+    for node in nodes:
+        if isinstance(node, ast.AugAssign):
+            is_built = isinstance(node.op, ast.Add)
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr):
+            is_built = _is_built(node.value)
+        else:
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        for target in targets:
+            if is_built and isinstance(target, ast.Name):
+                yield target.id
+
+
+def _asks(node: ast.Call) -> bool:
+    """Return whether a call looks up the names in a text that it is given."""
+    module, _, name = ast.unparse(node.func).rpartition(".")
+    return query_texts.looks_up(name, module)
+
+
+def _asks_unseen(node: ast.Call, unseen: Collection[str]) -> bool:
     """Return whether names in the text that a call is given are known only when it runs."""
     if node.args and isinstance(node.args[0], ast.Name):
-        return node.args[0].id in arguments
+        return node.args[0].id in unseen
     given = [*node.args[:1], *(word.value for word in node.keywords)]
-    for text in given:
-        if isinstance(text, ast.JoinedStr):
-            pieces = zip(text.values, text.values[1:], strict=False)
-            if any(_names_what_follows(piece) for piece, _ in pieces):
-                return True
-        elif isinstance(text, ast.BinOp) or _is_call_of_text(text):
-            return True
-    return False
+    return any(map(_is_built, given))
+
+
+def _is_built(text: ast.expr | None) -> bool:
+    """Return whether an expression builds a text in which names may stand that it does not say."""
+    if isinstance(text, ast.JoinedStr):
+        pieces = zip(text.values, text.values[1:], strict=False)
+        return any(_names_what_follows(piece) for piece, _ in pieces)
+    return isinstance(text, ast.BinOp) or _is_call_of_text(text)
 
 
 def _names_what_follows(piece: ast.expr) -> bool:
@@ -353,7 +385,7 @@ def _names_what_follows(piece: ast.expr) -> bool:
     return re.search(r"(@|\b(from|join)\s+)$", str(said), re.IGNORECASE) is not None
 
 
-def _is_call_of_text(node: ast.expr) -> bool:
+def _is_call_of_text(node: ast.expr | None) -> bool:
     """Return whether an expression makes a text of others: ``"...".format(name)``."""
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return False
