@@ -229,8 +229,9 @@ class Session:
             raise UsageError(
                 f"A budget cannot be kept: the price of {', '.join(unknown)} is not"
                 f' known. Say nf.set_price("{unknown[0]}", input=..., output=...), in'
-                " US dollars per million tokens (0 for a model of your own), or leave"
-                " the budget out."
+                " US dollars per million tokens: 0 for a model of your own, or for one"
+                " whose step reports cost= itself, which counts. Or leave the budget"
+                " out."
             )
         return None if limit is None else _limit(limit)
 
