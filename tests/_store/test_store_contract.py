@@ -3,7 +3,6 @@
 import hashlib
 import subprocess
 import sys
-import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -316,26 +315,6 @@ def test_thousands_of_keys_are_locked_each_for_itself(disk, path):
     for name in keys:
         disk.unlock(name)
     assert output_of(granted, path) == "2000"
-
-
-def test_a_run_is_locked_for_processes_of_earlier_versions_as_well(disk, path):
-    """They know one file; it has the first locks of a process, which are those of its runs."""
-    name = key("run")
-    earlier = f"""
-    import fcntl, glob
-    file = open(glob.glob(sys.argv[1] + "/*/locks")[0], "r+b")
-    try: fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, {int(name[:16], 16) >> 2})
-    except OSError: print("refused", flush=True)
-    else: print("granted", flush=True); input()
-    """
-    assert disk.lock(name)
-    assert output_of(textwrap.dedent(earlier), path) == "refused"
-    disk.unlock(name)
-    process = child(textwrap.dedent(earlier), path)
-    assert process.stdout.readline() == "granted\n"
-    assert not disk.lock(name)
-    process.communicate("\n")
-    assert disk.lock(name)
 
 
 def test_a_lock_outlives_closing_and_a_second_store_object(disk, path):

@@ -24,9 +24,8 @@ __all__ = ["KeyLocks"]
 #: ``struct flock`` of 64-bit Linux: type, whence, start, length, process; padded.
 _FLOCK = struct.Struct("hhqqi4x")
 _HELD_ELSEWHERE = (errno.EACCES, errno.EAGAIN)
-#: Files among which keys are distributed, and the most locks of one process in the file
-#: that earlier versions know.
-_FILES, _COMMON = 32, 256
+#: Files among which keys are distributed.
+_FILES = 32
 
 
 class KeyLocks:
@@ -40,9 +39,6 @@ class KeyLocks:
 
     There is no lease and no clock, hence nothing to wait out after ``kill -9``. A
     forked child owns none of its parent's locks.
-
-    Earlier versions know one file only. A process keeps some of its locks there as well,
-    the first ones, which are those of its runs and all locks of most runs.
     """
 
     #: Once per process.
@@ -58,8 +54,6 @@ class KeyLocks:
         self.id = status.st_dev, status.st_ino
         self._files: dict[int, int] = {}
         self._opening = fork.free_lock()
-        #: Keys that are locked in the common file.
-        self._in_common: set[str] = set()
 
     @classmethod
     def of(cls, path: Path) -> KeyLocks:
@@ -75,25 +69,17 @@ class KeyLocks:
     def lock(self, key: str) -> bool:
         """Take the byte of ``key`` if no other process has it."""
         try:
-            file = self._file(key)
-            if not _lock(file, key):
-                return False
-            if len(self._in_common) >= _COMMON:
-                return True
-            if not _lock(self._common, key):
-                _unlock(file, key)
-                return False
+            fcntl.lockf(self._file(key), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(key))
         except OSError as error:
+            if error.errno in _HELD_ELSEWHERE:
+                return False
             raise refusal(error, "lock a step", self._path) from error
-        self._in_common.add(key)
         return True
 
     def unlock(self, key: str) -> None:
         """Give it back."""
-        if key in self._in_common:
-            _unlock(self._common, key)
-            self._in_common.discard(key)
-        _unlock(self._file(key), key)
+        with contextlib.suppress(OSError):
+            fcntl.lockf(self._file(key), fcntl.LOCK_UN, 1, _place(key))
 
     def holder(self, key: str) -> int | None:
         """The process that has the byte of ``key``; ``None`` if the system does not say."""
@@ -129,21 +115,6 @@ class KeyLocks:
                     file = self._common
                 self._files[number] = file
             return self._files[number]
-
-
-def _lock(file: int, key: str) -> bool:
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(key))
-    except OSError as error:
-        if error.errno in _HELD_ELSEWHERE:
-            return False
-        raise
-    return True
-
-
-def _unlock(file: int, key: str) -> None:
-    with contextlib.suppress(OSError):
-        fcntl.lockf(file, fcntl.LOCK_UN, 1, _place(key))
 
 
 def _place(key: str) -> int:
