@@ -183,14 +183,12 @@ class _KernelSession:
 
     async def run(self, socket: str) -> Ending:
         """Start the kernel on a socket, run the cells, and end it."""
-        from nbclient import NotebookClient
+        from nbflow.notebook.kernel_client import KernelClient
 
         self.woken = asyncio.Event()
         loop = asyncio.get_running_loop()
         self.stop.wake = lambda: loop.call_soon_threadsafe(self.woken.set)
-        self.client = NotebookClient(
-            self.document, timeout=None, kernel_name="python3", store_widget_state=False
-        )
+        self.client = KernelClient(self.document)
         # nbclient writes there what Output widgets show, although it is to keep nothing.
         self.client.widget_state = defaultdict(dict)
         self.manager: Any = self.client.create_kernel_manager()
@@ -274,6 +272,7 @@ class _KernelSession:
         begun = time.perf_counter()
         documents.mark(cell, "interrupted", started=started)
         self.watcher.begun(number, cell)
+        self.client.errors.clear()
         running = asyncio.ensure_future(self.client.async_execute_cell(cell, place))
         cut = await self._watch(running, self.timeout)
         if cut is not None:
@@ -359,13 +358,17 @@ class _KernelSession:
     def _shown(self, number: int, cell: NotebookNode, cut: str | None) -> Ending | None:
         """Return the ending that an error means which the kernel shows and does not report.
 
-        That is one of `%run`, below `%%capture`, or in an Output widget.
+        That is one of `%run`, below `%%capture`, or in an Output widget, whether the
+        cell clears it or not.
         """
         cell.outputs += self._errors_in_widgets()  # nobody sees the widget
         may_raise = "raises-exception" in documents.tags(cell)
-        for error in _errors_in(cell.outputs):
+        left = _errors_in(cell.outputs)
+        cleared = [error for error in self.client.errors if error not in left]
+        for error in [*cleared, *left]:
             is_stop = cut == "stop" and error.ename == "KeyboardInterrupt"
             if is_stop or not may_raise:
+                cell.outputs += [one for one in cleared if one is error]
                 return self._raised(number, error.ename, error.evalue)
         return None
 

@@ -171,6 +171,8 @@ def test_tags_of_papermill_and_nbclient_are_kept(folder, run):
         "get_ipython().run_cell('1 / 0')\nprint('went on')",
         "import ipywidgets\nwith ipywidgets.Output():\n    1 / 0\nprint('went on')",
         "from ipywidgets import interact\ninteract(lambda x: 1 / 0, x=3)",
+        "%run load.py\nfrom IPython.display import clear_output\nclear_output()",
+        "from IPython.display import clear_output\n%run load.py\nclear_output(True); print(1)",
     ],
 )
 def test_a_cell_that_shows_an_error_failed_although_ipython_calls_it_ok(
@@ -190,6 +192,7 @@ def test_a_cell_that_shows_an_error_failed_although_ipython_calls_it_ok(
 def test_an_error_that_is_shown_is_allowed_by_the_tag_and_belongs_to_its_cell_alone(
     folder, run
 ):
+    (folder.path / "load.py").write_text("raise ValueError('no rows')")
     folder.write(
         ("%run missing.py", "raises-exception"),
         (
@@ -198,9 +201,14 @@ def test_an_error_that_is_shown_is_allowed_by_the_tag_and_belongs_to_its_cell_al
         ),
         "with out:\n    print('text')",
         "!false",
+        (
+            "%run load.py\nfrom IPython.display import clear_output\nclear_output()",
+            "raises-exception",
+        ),
     )
     assert run()[0] == 0
-    assert folder.states() == ["ok"] * 4
+    assert folder.states() == ["ok"] * 5
+    assert folder.output().cells[-1].outputs == []
 
 
 def test_sys_exit_with_a_code_is_a_failure(folder, run):
