@@ -188,8 +188,11 @@ def _performed(main: Callable[[], object]) -> int:
             asyncio.run(main())
         else:
             main()
-    except SystemExit:  # it ends the notebook there, without failure
-        return job.EXIT_OK
+    except SystemExit as error:
+        if error.code in (None, 0):  # it ends the notebook there, without failure
+            return job.EXIT_OK
+        _complain(f"SystemExit: {error}")
+        return job.EXIT_FAILED
     except Exception:
         traceback.print_exc()
         return job.EXIT_FAILED

@@ -295,6 +295,21 @@ def test_a_cell_that_fails_is_exit_code_1_and_what_was_done_stays(
     assert (done.returncode, "ran 1" in done.stdout) == (1, False)
 
 
+@pytest.mark.parametrize(
+    ("given", "code"), [("", 0), ("0", 0), ("3", 1), ("'no rows'", 1)]
+)
+def test_sys_exit_ends_a_module_as_it_ends_its_notebook(
+    tmp_path, monkeypatch, given, code
+):
+    monkeypatch.delenv("NBFLOW_STORE")
+    write(tmp_path / "exits.ipynb", "import sys", f"sys.exit({given})", "1 / 0")
+    folder = nf.export(tmp_path / "exits.ipynb", "python").folder
+    done = command("python", "exits_job.py", cwd=folder)
+    assert done.returncode == code
+    assert ("SystemExit: " in done.stderr) == bool(code)
+    assert "ZeroDivisionError" not in done.stderr
+
+
 def test_records_that_are_not_done_are_exit_code_3(tmp_path, monkeypatch):
     monkeypatch.delenv("NBFLOW_STORE")
     write(

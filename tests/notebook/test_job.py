@@ -211,9 +211,14 @@ def test_an_error_that_is_shown_is_allowed_by_the_tag_and_belongs_to_its_cell_al
     assert folder.output().cells[-1].outputs == []
 
 
-def test_sys_exit_with_a_code_is_a_failure(folder, run):
-    folder.write("import sys; sys.exit(3)")
-    assert run()[0] == 1
+@pytest.mark.parametrize("above", ["", "%%capture\n"])
+@pytest.mark.parametrize(
+    ("given", "code"), [("", 0), ("0", 0), ("3", 1), ("'no rows'", 1)]
+)
+def test_sys_exit_is_a_failure_only_with_a_code(folder, run, above, given, code):
+    folder.write(f"{above}import sys\nsys.exit({given})", "1 / 0")
+    assert run()[0] == code
+    assert folder.states() == ["failed" if code else "ok", "not run"]
 
 
 NASTY = 'it\'s "q" $(touch PWNED) `touch PWNED` 50% \\ {x}\n--ünï \U0001f600 <b>'
