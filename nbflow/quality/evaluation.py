@@ -269,7 +269,8 @@ def check_meant(answers: Answers, true: Sequence[str | None], labels: object) ->
     known = {label for label in true if label is not None}
     if labels is not None:
         known |= labels_of(labels, "labels").keys()
-    if answers.is_named or not known.isdisjoint(answers.labels):
+    given = {label for label in answers.labels if label is not None}
+    if answers.is_named or not given or given & known:
         return
     raise UsageError(
         f"No answer in {answers.name} is one of the labels of the truth, such as "

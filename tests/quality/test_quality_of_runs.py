@@ -417,6 +417,16 @@ def test_a_label_is_not_scored_against_a_truth_that_it_says_nothing_of(nb):
     assert nf.evaluate(run, "sentiment", column="triage.label").accuracy.value == 0
 
 
+def test_a_label_that_no_record_has_is_said_to_be_no_answer(nb):
+    @nf.flow(on=EVENT)
+    def triage(record):
+        return {"label": None, "reason": "no idea"}
+
+    run = nb.send(EVENT, [{"sentiment": "good"}])
+    with pytest.raises(nf.UsageError, match="No record has both"):
+        nf.evaluate(run, "sentiment")
+
+
 def test_nothing_in_a_label_or_a_record_becomes_html(nb):
     @nf.flow(on=EVENT)
     def triage(record):
