@@ -51,16 +51,22 @@ _HARMLESS = frozenset(
         *("getcwd", "get", "getLogger", "getcontext", "Context", "cycler", "items", "range", "zip", "enumerate"),
     ),
 )  # fmt: skip
+#: Verbs of calls that change the object on which they are called.
+_CHANGES = re.compile(
+    r"^(add|append|clear|disable|enable|extend|insert|pop|(re)?set|(un)?register|remove|update)(?=_|[A-Z]|$)"
+)
+#: Calls that return an object which a module holds.
+_GETTERS = frozenset(("getcontext", "getLogger", "get_logger", "get_ipython"))
 
 
 def sets_up(node: ast.stmt, modules: frozenset[str] = frozenset()) -> bool:
     """Return whether a statement only sets up: a call, or what sets or deletes in a module.
 
+    Where the result is bound, ``data = helpers.setup()``, the verb alone says too little.
+
     Args:
         node: the statement.
         modules: names of modules and of what is imported from them.
-
-    Where the result is bound, ``data = helpers.setup()``, the verb alone says too little.
     """
     if isinstance(node, ast.Expr):
         call = node.value
@@ -96,14 +102,6 @@ def _call_sets_up(call: ast.Call, modules: frozenset[str]) -> bool:
 
 def _arguments_act(call: ast.Call) -> bool:
     return any(map(acts, [*call.args, *(word.value for word in call.keywords)]))
-
-
-#: Verbs of calls that change the object on which they are called.
-_CHANGES = re.compile(
-    r"^(add|append|clear|disable|enable|extend|insert|pop|(re)?set|(un)?register|remove|update)(?=_|[A-Z]|$)"
-)
-#: Calls that return an object which a module holds.
-_GETTERS = frozenset(("getcontext", "getLogger", "get_logger", "get_ipython"))
 
 
 def changes_left_out(body: list[ast.stmt], modules: frozenset[str]) -> Iterator[str]:
