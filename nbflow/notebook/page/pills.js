@@ -1,6 +1,7 @@
 // Filters that are drawn anew whenever what they filter changes.
 
 import { h } from "./dom.js";
+import { several } from "./numbers.js";
 
 /** @import { Child, Pill } from "./types.js" */
 
@@ -41,6 +42,54 @@ export class Pills {
     const { activeElement } = document;
     const isMine = activeElement instanceof HTMLElement && this.node.contains(activeElement);
     return isMine ? activeElement.dataset.key : undefined;
+  }
+}
+
+/** Filters of which a few are shown, and the rest once somebody asks for it. */
+export class FewPills extends Pills {
+  showsAll = false;
+
+  /**
+   * @param {string} label
+   * @param {object} options
+   * @param {number} options.few that are shown at first
+   * @param {string} options.word what the rest is called: `more cause`
+   * @param {string} [options.css] of the pill that shows the rest
+   * @param {() => void} options.paint
+   */
+  constructor(label, { few, word, css = "", paint }) {
+    super(label);
+    this.few = few;
+    this.word = word;
+    this.css = css;
+    this.paint = paint;
+  }
+
+  /**
+   * @template T
+   * @param {unknown} wanted what the pills depend on beside what they stand for
+   * @param {T[]} known the first of what they stand for
+   * @param {number} total how many there are
+   * @param {(one: T) => Pill} pill
+   */
+  drawFew(wanted, known, total, pill) {
+    this.draw([wanted, known, total, this.showsAll], () => {
+      const shown = this.showsAll ? known : known.slice(0, this.few);
+      const more = total - shown.length;
+      const rest = more > 0 ? this.moreOf(more, known.length > shown.length) : null;
+      return { pills: shown.map(pill), rest };
+    });
+  }
+
+  /** @param {number} more @param {boolean} areKnown can they be shown? */
+  moreOf(more, areKnown) {
+    const act = () => {
+      this.showsAll = true;
+      this.paint();
+    };
+    const css = `nbf-pill ${this.css}`;
+    const props = { type: "button", class: css, disabled: !areKnown, onclick: act };
+    return h("button", props, several(more, this.word));
   }
 }
 

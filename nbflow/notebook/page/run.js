@@ -5,7 +5,7 @@ import { attr, button, h, relabel, save, show, svg, text } from "./dom.js";
 import { Lanes } from "./lanes.js";
 import { LiveView } from "./live.js";
 import { duration, rate, several, whole } from "./numbers.js";
-import { Pills } from "./pills.js";
+import { FewPills } from "./pills.js";
 import { RecordPanel } from "./record.js";
 import { chip } from "./states.js";
 import { Tiles, toggled } from "./tiles.js";
@@ -83,8 +83,6 @@ export class RunView extends LiveView {
   opened = null;
   /** @type {number[]} */
   rates = [];
-  showsAllCauses = false;
-  showsAllLabels = false;
   /** Does a person want the rows shown or folded away? @type {boolean | null} */
   wantsRows = null;
 
@@ -113,8 +111,17 @@ export class RunView extends LiveView {
     this.line,
   );
   bar = new Bar("nbf-bar");
-  causes = new Pills("Failures by cause: filters");
-  answers = new Pills("Answers by label: filters");
+  causes = new FewPills("Failures by cause: filters", {
+    few: CAUSES,
+    word: "more cause",
+    paint: () => this.paint(),
+  });
+  answers = new FewPills("Answers by label: filters", {
+    few: LABELS,
+    word: "more label",
+    css: "nbf-plain",
+    paint: () => this.paint(),
+  });
   rerunShown = button("nbf-quiet", "Rerun these", () => this.act("rerun_shown"), "again");
   download = button("nbf-quiet", "Failures as CSV", () => this.request("csv"));
 
@@ -359,15 +366,8 @@ export class RunView extends LiveView {
 
   /** @param {RunTick} head */
   drawCauses({ causes, kinds }) {
-    const { cause } = this.query;
-    this.causes.draw([causes, kinds, cause, this.showsAllCauses], () => {
-      const shown = this.showsAllCauses ? causes : causes.slice(0, CAUSES);
-      const more = kinds - shown.length;
-      return {
-        pills: shown.map((one) => this.causePill(one, causes)),
-        rest: more > 0 ? this.moreCauses(more, causes.length > shown.length) : null,
-      };
-    });
+    const pill = (/** @type {Cause} */ one) => this.causePill(one, causes);
+    this.causes.drawFew(this.query.cause, causes, kinds, pill);
   }
 
   /** @param {Cause} cause @param {Cause[]} causes */
@@ -387,28 +387,12 @@ export class RunView extends LiveView {
     };
   }
 
-  /** @param {number} more @param {boolean} areKnown can they be shown? */
-  moreCauses(more, areKnown) {
-    const act = () => {
-      this.showsAllCauses = true;
-      this.paint();
-    };
-    const props = { type: "button", class: "nbf-pill", disabled: !areKnown, onclick: act };
-    return h("button", props, several(more, "more cause"));
-  }
-
   /** @param {RunTick} head */
   drawAnswers({ answers, labels, flows }) {
     const { answer, flow } = this.query;
     const named = flows.length > 1;
-    this.answers.draw([answers, labels, answer, flow, this.showsAllLabels], () => {
-      const shown = this.showsAllLabels ? answers : answers.slice(0, LABELS);
-      const more = labels - shown.length;
-      return {
-        pills: shown.map((one) => this.answerPill(one, named ? flows[one[1]][0] : "")),
-        rest: more > 0 ? this.moreLabels(more, answers.length > shown.length) : null,
-      };
-    });
+    const pill = (/** @type {Label} */ one) => this.answerPill(one, named ? flows[one[1]][0] : "");
+    this.answers.drawFew([answer, flow], answers, labels, pill);
     show(this.answers.node, answers.length > 0);
   }
 
@@ -429,21 +413,6 @@ export class RunView extends LiveView {
         name ? h("span", { class: "nbf-faint" }, ` by ${name}`) : null,
       ],
     };
-  }
-
-  /** @param {number} more @param {boolean} areKnown can they be shown? */
-  moreLabels(more, areKnown) {
-    const act = () => {
-      this.showsAllLabels = true;
-      this.paint();
-    };
-    const props = {
-      type: "button",
-      class: "nbf-pill nbf-plain",
-      disabled: !areKnown,
-      onclick: act,
-    };
-    return h("button", props, several(more, "more label"));
   }
 
   /** @override @param {boolean} on */
