@@ -502,7 +502,8 @@ class Runner:
         if not is_paid or any(hold.wanted.is_paid for hold in around):
             return ()
         for hold in around:
-            hold.budget.hand_on(hold)
+            if not hold.is_handed_on:
+                hold.budget.hand_on(hold)
         return budgets
 
     @staticmethod
