@@ -8,6 +8,7 @@ import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from nbflow._call import failure
 from nbflow._core.lifecycle import Tried
 from nbflow._core.policy import ends_run
 from nbflow.errors import StepTimeoutError
@@ -80,8 +81,7 @@ async def aattempt(
 
 def _too_late(timeout: float, cause: BaseException | None = None) -> StepTimeoutError:
     error = StepTimeoutError(f"no answer within timeout={timeout:g} s")
-    error.__cause__ = cause
-    return error
+    return failure.caused(error, cause)
 
 
 def _within(

@@ -9,7 +9,7 @@ import sys
 import sysconfig
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nbflow._core.entry import Failure
 from nbflow._key.secret import KNOWN
@@ -17,6 +17,8 @@ from nbflow.errors import StepError, failed_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+E = TypeVar("E", bound=BaseException)
 
 #: What asyncio says of a client, lock or queue that belongs to another event loop.
 _OTHER_LOOP = ("different event loop", "different loop", "Event loop is closed")
@@ -133,3 +135,9 @@ def _place(filename: str) -> str:
     name = getattr(getattr(shell, "compile", None), "format_code_name", None)
     said = name(filename) if name is not None else None
     return " ".join(said) if said else filename
+
+
+def caused(error: E, cause: BaseException | None) -> E:
+    """Return ``error`` as ``raise error from cause`` raises it."""
+    error.__cause__ = cause
+    return error

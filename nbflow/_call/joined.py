@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from functools import lru_cache
 from types import GetSetDescriptorType, MemberDescriptorType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from nbflow._call import failure
 from nbflow._key.secret import KNOWN
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nbflow.errors import FailedCall
-
-E = TypeVar("E", bound=BaseException)
 
 #: What a slot holds that was never set.
 _NOTHING = object()
@@ -34,12 +32,12 @@ def raised(error: BaseException, call: FailedCall) -> BaseException:
     """Return what a caller sees raised for a call that failed with ``error``; its ``__cause__`` is set."""
     if _is_signal(error):
         said = f"{call}: {failure.describe(error)}"
-        return _from(StepError(said, **call._asdict()), error)
+        return failure.caused(StepError(said, **call._asdict()), error)
     try:
         joined = rejoined(error, call)
     except Exception:  # whatever the class does when it is derived from or copied
         return _marked(error, call)
-    return _from(joined, error)
+    return failure.caused(joined, error)
 
 
 def _is_signal(error: BaseException) -> bool:
@@ -49,11 +47,6 @@ def _is_signal(error: BaseException) -> bool:
     return isinstance(
         error, StopIteration | StopAsyncIteration | asyncio.CancelledError
     )
-
-
-def _from(error: E, cause: BaseException) -> E:
-    error.__cause__ = cause
-    return error
 
 
 def _marked(error: BaseException, call: FailedCall) -> BaseException:
@@ -107,7 +100,7 @@ def rejoined(error: BaseException, call: FailedCall) -> BaseException:
 
 
 def _loaded(error: BaseException, call: FailedCall) -> BaseException:
-    return _from(rejoined(error, call), error)
+    return failure.caused(rejoined(error, call), error)
 
 
 @lru_cache(256)

@@ -9,9 +9,10 @@ import asyncio
 import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
+from nbflow._call import failure
 from nbflow._core.policy import (
     FORBIDDEN,
     http_status,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from nbflow.llm.prompt import Prompt
     from nbflow.llm.rate_limit import RateLimiter
 
-E = TypeVar("E", bound=Exception)
 
 #: Seconds for which a request waits for more texts to come with it.
 _MOMENT = 0.05
@@ -376,7 +376,7 @@ class Batcher:
             self._denied += 1
             is_hopeless = self._denied >= _DENIED
         if is_hopeless and not isinstance(error, StopError):
-            error = _caused(StopError(str(error)), error)
+            error = failure.caused(StopError(str(error)), error)
         if (pause := pauses_throttle(error)) is not None:
             # The limiter has held everybody back already; the step is not to do it again,
             # so what the provider said is the context of the error, not its cause.
@@ -441,8 +441,3 @@ def _share(whole: Tokens, place: int, places: int) -> Share:
         total * (place + 1) // places - total * place // places for total in whole
     ]
     return Share(1 if place == 0 else 0, Tokens(*tokens), whole, places)
-
-
-def _caused(error: E, cause: BaseException) -> E:
-    error.__cause__ = cause
-    return error
