@@ -39,7 +39,7 @@ _SURPRISE = 50
 #: What sums of fractions may differ by, as a share.
 _ROUNDING = 1e-9
 #: How much larger than one that cost nothing a call may be and still be taken to cost
-#: nothing: so many times, and so many characters.
+#: nothing: the factor, and the number of characters.
 _TIMES, _MORE = 2, 100
 #: Attempts of a step that fail without a cost, after which other steps need not wait
 #: for it to be known.
@@ -160,7 +160,7 @@ class _Known:
             self.weigh()
 
     def weigh(self) -> None:
-        """Value anew what is under way and what was lost."""
+        """Value again what is under way and what was lost."""
         self._under_way = sum(self.expected(hold.wanted.size) for hold in self.holds)
         self.gone = sum(map(self.expected, self.lost))
 
@@ -355,7 +355,7 @@ class Budget:
                 else:
                     place.set_exception(answer)
                 known.forget_cancelled()
-        if self.refusal != refusal:  # who waited before waits in vain now
+        if self.refusal != refusal:  # those who wait can no longer be served
             self._serve(*self._steps.values())
 
     def _answer(self, known: _Known, wanted: Wanted) -> Hold | BudgetError | None:

@@ -32,7 +32,7 @@ class Claimant(Protocol):
     is_waiting: bool
 
     def note_wait(self, why: str) -> None:
-        """Tell the ledger what the call waits for; nothing: it goes on."""
+        """Tell the ledger what the call waits for; nothing: it continues."""
 
 
 def knocks(store: Store, clock: Clock, call: Claimant) -> Iterator[float]:

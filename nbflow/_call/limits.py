@@ -43,7 +43,7 @@ class Pace:
     def turns(self, clock: Clock) -> Iterator[float]:
         """The waits, in seconds, before the next call starts; to be followed by `end`.
 
-        Nothing is booked: whoever waits sleeps until its turn may have come, and looks
+        Nothing is booked: a call that waits sleeps until its turn may have come, and looks
         again. So a pause costs no starts, and nobody waits for somebody who needs the
         same thread.
         """

@@ -168,7 +168,7 @@ class Call:
         return self.identity.changes if self.place is None else ()
 
     def note_wait(self, why: str) -> None:
-        """Tell the ledger what the call waits for; nothing: it goes on."""
+        """Tell the ledger what the call waits for; nothing: it continues."""
         self.is_waiting = bool(why)
         self.scope.note_wait(why)
 

@@ -219,7 +219,7 @@ class Scope:
             )
 
     def note_wait(self, why: str) -> None:
-        """Tell the ledger what the call waits for; nothing: it goes on."""
+        """Tell the ledger what the call waits for; nothing: it continues."""
         place = self.place
         if place is not None:
             at = place.runner.clock.time()

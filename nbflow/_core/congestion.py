@@ -3,7 +3,7 @@
 After a refusal nobody starts for as long as the service asks. Then calls start one
 after the other, at the rate at which the service took them before, and a little faster
 with each answer until it refuses again. So a crowd that waited does not come back as a
-crowd, and whoever was refused too often is not slow for ever.
+crowd, and a caller that was refused too often is not slow permanently.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ class Called(NamedTuple):
 
 
 class Waits(NamedTuple):
-    """A call waits for something outside the run, or goes on: then ``why`` is empty."""
+    """A call waits for something outside the run, or continues: then ``why`` is empty."""
 
     record: int
     flow: int

@@ -36,7 +36,7 @@ def watch(owner: Forked) -> None:
 
 
 def free_lock() -> threading.Lock:
-    """A lock that is free in a forked child, whoever held it in the parent."""
+    """A lock that is free in a forked child, whichever thread held it in the parent."""
     return freed(threading.Lock())
 
 

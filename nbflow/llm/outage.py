@@ -44,7 +44,7 @@ class Outage:
 
     @contextmanager
     def told(self, tell: Callable[[str], None]) -> Iterator[None]:
-        """Have ``tell`` called with what everybody waits for, and with "" when it goes on."""
+        """Have ``tell`` called with what everybody waits for, and with "" when it continues."""
         if self._said:
             tell(self._said)
         self._waiting.add(tell)

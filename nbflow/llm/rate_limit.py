@@ -156,7 +156,7 @@ class RateLimiter:
                 self._door.release()
 
     def _check(self, now: float) -> None:
-        """Fail with whoever found out that the provider says nothing but to wait."""
+        """Fail like the request that found out that the provider says nothing but to wait."""
         pause = self._congestion.paused_until - now
         if pause > 0 and self._congestion.is_hopeless and not self.outage.is_on:
             raise _nothing_but("keeps asking to wait", pause)
@@ -199,7 +199,7 @@ class RateLimiter:
         *,
         is_patient: bool,
     ) -> bool:
-        """Hold all requests; whether this one goes on waiting."""
+        """Hold all requests; returns whether this one waits."""
         wait = min(pause, _LONGEST)
         is_free = self._congestion.refuse(begun, now, wait, is_rate=_is_limit(error))
         said = ""

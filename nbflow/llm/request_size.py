@@ -4,8 +4,8 @@ from __future__ import annotations
 
 #: Texts without an answer are asked about again in requests this many times smaller.
 _FEWER = 4
-#: So many requests without one usable answer show that a model cannot answer so many
-#: texts at once.
+#: The number of requests without one usable answer which shows that a model cannot
+#: answer that many texts at once.
 _ENOUGH = 3
 
 
@@ -13,7 +13,7 @@ class RequestSize:
     """The most texts that one request has.
 
     Some models never return the ids of several texts, or cannot write so long an
-    answer. Every request would be paid for in vain then, and its texts again.
+    answer. Every request would be paid for needlessly then, and its texts again.
 
     Attributes:
         asked: the number that the user asked for.
@@ -26,7 +26,7 @@ class RequestSize:
         self._failed = 0
 
     def answered(self, texts: int, usable: int) -> None:
-        """Take in that a request of so many texts had so many usable answers."""
+        """Take in how many texts a request had, and how many usable answers."""
         if usable:
             self._managed = max(self._managed, texts)
             self.most = max(self.most, self._managed)
@@ -37,5 +37,5 @@ class RequestSize:
             self.most = max(self._managed, self.below(texts))
 
     def below(self, texts: int) -> int:
-        """How many texts to ask about together that got no answer among so many."""
+        """How many texts to ask about together, after a request of ``texts`` without an answer to these."""
         return max(1, min(texts // _FEWER, self.most))

@@ -2,7 +2,7 @@
 
 ``np.random.rand()`` draws from an object that no name of the notebook holds. What a cell
 left it at is saved with the cell, and a hit leaves it so, if the cell drew from the same
-state as now: a notebook that is seeded goes on with the numbers of a plain run. Where
+state as now: a notebook that is seeded continues with the numbers of a plain run. Where
 nothing is seeded, each kernel has a state of its own, and a hit leaves it alone.
 """
 

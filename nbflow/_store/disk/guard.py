@@ -1,4 +1,4 @@
-"""Guard: who uses the shelf. Writers share it; whoever deletes, sweeps or salvages has it alone.
+"""Guard: who uses the shelf. Writers share it; a process that deletes, sweeps or salvages has it alone.
 
 Writers come and go all the time, so that one who must be alone would wait for ever. So
 he bars the turnstile meanwhile, at which new writers stop. It is a courtesy: they go
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Guard", "Patience"]
 
-#: Seconds to wait at the turnstile, and for anything after a wait in vain.
+#: Seconds to wait at the turnstile, and for anything after a wait that failed.
 _COURTESY, _SHORT = 1.0, 0.1
 
 
 class Patience:
     """How long to wait for other processes, in seconds.
 
-    Who waited in vain waits no more until something is granted: a batch would wait for
+    A process whose wait failed waits no more until something is granted: a batch would wait for
     a process that is stopped once for each of its values.
     """
 

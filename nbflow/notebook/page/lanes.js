@@ -35,7 +35,7 @@ import { whole } from "./numbers.js";
 /** @typedef {Pick<RunQuery, "flow" | "step">} Place what a lane filters by */
 
 const DONE = ["COMPLETED", "CACHED"];
-/** What is told beside the records that are done. */
+/** What stands beside the records that are done. */
 const BESIDE = ["FAILED", "TIMED_OUT", "CANCELLED", "INTERRUPTED"];
 
 export class Lanes {
