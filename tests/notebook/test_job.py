@@ -5,12 +5,16 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import nbformat
 import pytest
+import zmq
+from nbclient import NotebookClient
 
 import nbflow as nf
 from nbflow._session import SESSION
+from nbflow.notebook import report
 
 
 def text_of(cell):
@@ -209,6 +213,45 @@ def test_an_error_that_is_shown_is_allowed_by_the_tag_and_belongs_to_its_cell_al
     assert run()[0] == 0
     assert folder.states() == ["ok"] * 5
     assert folder.output().cells[-1].outputs == []
+
+
+def test_files_that_are_slow_to_write_say_what_is_under_way_while_it_is(
+    folder, run, monkeypatch
+):
+    write = report.write
+
+    def slowly(*what):
+        time.sleep(0.1)
+        write(*what)
+
+    monkeypatch.setattr(report, "write", slowly)
+    folder.write(
+        "import json, time\n"
+        "def state():\n"
+        "    cells = json.load(open('job.out.ipynb'))['cells']\n"
+        "    return cells[1]['metadata']['nbflow']['state']",
+        "until = time.monotonic() + 30\n"
+        "while state() == 'not run' and time.monotonic() < until:\n"
+        "    time.sleep(0.01)\n"
+        "state()"
+    )
+    assert run()[0] == 0
+    assert text_of(folder.output().cells[1]) == "'interrupted'"
+
+
+def test_a_reply_is_heard_although_its_socket_tells_nothing(folder, run, monkeypatch):
+    """The socket tells of a message once: here, as after a send, to somebody else."""
+    process = NotebookClient.process_message
+
+    def process_message(self, message, *where):
+        if message["msg_type"] == "execute_input":
+            assert zmq.Socket.shadow(self.kc.shell_channel.socket).poll(10_000)
+        return process(self, message, *where)
+
+    monkeypatch.setattr(NotebookClient, "process_message", process_message)
+    folder.write("import time\ntime.sleep(0.2)", "1 + 1")
+    assert run()[0] == 0
+    assert folder.states() == ["ok", "ok"]
 
 
 @pytest.mark.parametrize("above", ["", "%%capture\n"])
