@@ -285,7 +285,10 @@ class _Job:
         self._cell: tuple[int, NotebookNode] | None = None
         self._begun = self._saved = time.monotonic()
         self._started = time.time()
-        #: Seconds that the last `save` took.
+        #: Whether the files say that the cell under way has begun.
+        self._is_saved = False
+        #: Seconds that the last `save` took; the first one imports what it needs, and
+        #: does not count.
         self._cost = 0.0
         #: The number of step cells that came from checkpoints so far.
         self._replayed = 0
@@ -296,15 +299,7 @@ class _Job:
         """A cell begins."""
         self._cell = number, cell
         self._begun = time.monotonic()
-        # Not if the last save took so long that cells would wait for it.
-        if self._begun - self._saved > 10 * self._cost:
-            try:
-                self.save()
-            except OSError as error:
-                self.progress.warn(
-                    "The output notebook cannot be written at the moment: "
-                    f"{error.strerror or error}."
-                )
+        self._is_saved = False
         self.goes_on()
 
     def ended(self, number: int, cell: NotebookNode) -> None:
@@ -322,6 +317,16 @@ class _Job:
 
     def goes_on(self) -> None:
         """A cell is still running."""
+        # Not if the last save took so long that cells would wait for it.
+        if not self._is_saved and time.monotonic() - self._saved > 10 * self._cost:
+            self._is_saved = True
+            try:
+                self.save()
+            except OSError as error:
+                self.progress.warn(
+                    "The output notebook cannot be written at the moment: "
+                    f"{error.strerror or error}."
+                )
         self._show_log()
         if self._cell is not None:
             number, cell = self._cell
@@ -366,7 +371,8 @@ class _Job:
         report.write(self.task.output, text + "\n")
         report.write(report.beside(self.task.output), report.as_text(facts))
         self._saved = time.monotonic()
-        self._cost = self._saved - begun
+        if self._cell is not None:
+            self._cost = self._saved - begun
 
     def _runs_of(self, number: int) -> list[str]:
         return [told.run for told in self.runs.of_cell.get(number, ())]
