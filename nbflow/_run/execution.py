@@ -308,6 +308,7 @@ class Execution:
             state.saved,
             self._stopped(),
             state.idle,
+            dict(state.standing()),
         )
 
     def _stopped(self) -> str:

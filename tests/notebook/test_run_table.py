@@ -305,7 +305,7 @@ def test_the_sentence_counts_all_failures_however_many_causes_they_have(nb):
     (tick,) = Page(run).after(0)
     assert (tick["kinds"], len(tick["causes"])) == (100, 12)
     assert tick["sentence"] == run.table().sentence
-    assert "100 failed: 100 ValueError at ask." in tick["sentence"]
+    assert "100 need you (ValueError at ask)." in tick["sentence"]
 
 
 def test_while_nobody_knows_how_many_records_come_nobody_knows_the_time_left(nb):
@@ -331,7 +331,7 @@ def test_while_nobody_knows_how_many_records_come_nobody_knows_the_time_left(nb)
         (tick,) = page.after(0)
         assert tick["rate"]
         assert tick["left"] is None
-        assert " read so far: 1 completed." in tick["sentence"]
+        assert "1 of the " in tick["sentence"]
     finally:
         go_on.set()
         run.wait()
