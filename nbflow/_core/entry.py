@@ -65,13 +65,14 @@ class Coded(NamedTuple):
     """The code of a step or flow, as this run uses it.
 
     ``subject``: the step's name, or ``"flow triage"`` for a flow; ``code``: its digest,
-    20 bytes; ``why``: what changed in it.
+    20 bytes; ``why``: what changed in it; ``steps``: those that a flow reaches.
     """
 
     subject: str
     code: bytes
     at: float
     why: str = ""
+    steps: tuple[str, ...] = ()
 
 
 class Listed(NamedTuple):
@@ -326,6 +327,11 @@ class RunState:
         Records beyond the end are queued.
         """
         return bytes(self._items[flow])
+
+    def steps_reached(self, flow: int) -> tuple[str, ...]:
+        """The steps that the code of a flow reaches, called or not."""
+        coded = self.coded.get(f"flow {self.flows[flow]}")
+        return () if coded is None else coded.steps
 
     @property
     def seconds(self) -> float:

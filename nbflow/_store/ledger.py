@@ -558,6 +558,8 @@ def _entry(line: Line) -> Entry:
     elif tag == "open":
         fields[2] = tuple(fields[2])
         fields[8:] = map(tuple, fields[8:])
+    elif tag == "code":
+        fields[4:] = map(tuple, fields[4:])
     elif tag == "used":
         fields[5] = Usage(*fields[5])
     elif tag == "close":

@@ -361,6 +361,9 @@ def _lane(lane: FlowColumns, state: RunState, flow: int) -> RowData:
             continue
         calls = {code: number for code, number in enumerate(track.tally) if number}
         steps.append([step, calls, state.steps[flow][step].usage.told_cost])
+    if whole and not steps:
+        # The lane keeps its shape when every record was remembered as a whole.
+        steps = [[step, {}, ""] for step in state.steps_reached(flow)]
     # The flow of a map is filed under the name of its step.
     why = why_of(state, f"flow {name}", counts) or why_of(state, name, counts)
     by_code = {CODES[key]: number for key, number in counts.items() if number}
