@@ -534,7 +534,9 @@ class RunState:
         left, code = row[entry.record], _CODES[entry.state]
         if entry.same:
             code = _SAME
-        self._same[entry.flow] += (code == _SAME) - (left == _SAME)
+            self._same[entry.flow] += 1
+        if left == _SAME:
+            self._same[entry.flow] -= 1
         before = _STATES[left]
         row[entry.record] = code
         counts[before] -= 1

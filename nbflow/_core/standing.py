@@ -79,17 +79,21 @@ class Standings:
             flows: the codes of all records in each flow, up to the last one that is not
                 queued; this move is among them.
         """
-        while record >= len(self._ranks):
+        ranks = self._ranks
+        while record >= len(ranks):
             self.add()  # where only the entries of some records are read
-        held, rank = self._ranks[record], _RANKS[after]
+        held, rank = ranks[record], _RANKS[after]
+        if rank == held:
+            return
         if rank < held:
             if _RANKS[before] != held:
                 return
-            rank = max(
-                _RANKS[states[record]] if record < len(states) else _QUEUED
-                for states in flows
-            )
-        if rank != held:
-            self._ranks[record] = rank
-            self._tally[held] -= 1
-            self._tally[rank] += 1
+            for states in flows:
+                other = _RANKS[states[record]] if record < len(states) else _QUEUED
+                if other == held:
+                    return
+                if other > rank:  # noqa: PLR1730  # faster than max()
+                    rank = other
+        ranks[record] = rank
+        self._tally[held] -= 1
+        self._tally[rank] += 1
