@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbflow._call import job_link
 from nbflow._core.lifecycle import State
+from nbflow._core.table import brief_of
 from nbflow._core.usage import money
 from nbflow._session import SESSION
 from nbflow.errors import UsageError
@@ -251,6 +252,7 @@ class _Outcome:
         refusal: why a budget let no further call start; empty if none did.
         left: the number of records that are not done.
         records: the number of all records.
+        brief: how many are done, and what became of the others.
         is_cut_short: an iterator was not read to its end.
     """
 
@@ -259,6 +261,7 @@ class _Outcome:
     refusal: str
     left: int
     records: int
+    brief: str
     is_cut_short: bool
 
     @property
@@ -428,7 +431,8 @@ class _Job:
             code = EXIT_RECORDS
         if refusal and _may_be_budget(code, ending):
             code = EXIT_BUDGET
-        return _Outcome(ending, code, refusal, left, records, is_cut_short)
+        brief = brief_of(*states)
+        return _Outcome(ending, code, refusal, left, records, brief, is_cut_short)
 
 
 def _may_be_budget(code: int, ending: Ending) -> bool:
@@ -519,7 +523,7 @@ def _unknown_steps(job: _Job) -> list[str]:
 
 def _sentence(outcome: _Outcome, max_failed: str) -> str:
     ending = outcome.ending
-    left = f"{outcome.left:,} of {outcome.records:,} records not done"
+    left = outcome.brief
     if outcome.is_cut_short:
         left += ", and an iterator was not read to its end"
     done = f"Done: {ending.why}" if ending.why else "Done"

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow import job
 from nbflow._call import job_link
+from nbflow._core.table import brief_of
 from nbflow._core.usage import dollars
 from nbflow._run.run import Run
 from nbflow._session import SESSION
@@ -217,7 +218,7 @@ def _left(told: Path, allowance: Allowance) -> int:
     is_cut_short = any(map(report.is_cut_short, states))
     if not is_cut_short and not allowance.is_exceeded(left, records):
         return job.EXIT_OK
-    _complain(f"{left:,} of {records:,} records not done.")
+    _complain(f"{brief_of(*states)}.")
     if is_cut_short:
         _complain("An iterator was not read to its end.")
     return job.EXIT_RECORDS
