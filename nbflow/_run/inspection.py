@@ -187,6 +187,7 @@ class FlowView:
         return view
 
     def __getitem__(self, step: str) -> StepView:
+        __tracebackhide__ = True
         for view in self.steps:
             if view.step == step:
                 return view

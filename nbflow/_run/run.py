@@ -200,6 +200,7 @@ class Run(Generic[Frame_co]):
         __iter__ = None
 
         def __getattr__(self, name: str) -> Never:
+            __tracebackhide__ = True
             way = _GUESSED.get(name)
             hint = f" Use {way}." if way else ""
             raise AttributeError(
