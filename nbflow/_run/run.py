@@ -557,18 +557,30 @@ class Run(Generic[Frame_co]):
         return self
 
     def rerun_failed(
-        self, *, wait: bool = True, budget: float | str | None = None
+        self,
+        *,
+        wait: bool = True,
+        max_in_flight: int | None = None,
+        budget: float | str | None = None,
     ) -> Self:
         """Run again what failed, was cancelled or interrupted, and only that. The run keeps its id.
 
         Args:
             wait: ``False`` returns at once.
-            budget: US dollars that it may cost from now on.
+            max_in_flight: the number of records that are processed at once; as the
+                sender set it when left out.
+            budget: US dollars that it may cost from now on, such as ``"$5"``; as many
+                as the sender set when left out.
 
         Returns:
             This run; its ``results()`` then hold old and new values together.
+
+        Raises:
+            UsageError: it is still running, an option is invalid, or a budget cannot
+                be kept.
         """
-        return self._again(self.unfinished(), RunOptions(), wait=wait, budget=budget)
+        options = RunOptions(max_in_flight=max_in_flight)
+        return self._again(self.unfinished(), options, wait=wait, budget=budget)
 
     def unfinished(self) -> frozenset[tuple[int, int]]:
         """The (record, flow) pairs, by number, that failed, were cancelled or interrupted."""
@@ -595,6 +607,7 @@ class Run(Generic[Frame_co]):
         *,
         from_step: str | None = None,
         wait: bool = True,
+        max_in_flight: int | None = None,
         budget: float | str | None = None,
     ) -> Self:
         """Run records again although they are done.
@@ -605,19 +618,26 @@ class Run(Generic[Frame_co]):
             from_step: name of a step: those before it come from their checkpoints, it
                 and those after it run again.
             wait: ``False`` returns at once.
-            budget: US dollars that it may cost from now on.
+            max_in_flight: the number of records that are processed at once; as the
+                sender set it when left out.
+            budget: US dollars that it may cost from now on, such as ``"$5"``; as many
+                as the sender set when left out.
 
         Returns:
             This run, which goes on under its id.
+
+        Raises:
+            UsageError: it is still running, there is no such record or step, an option
+                is invalid, or a budget cannot be kept.
         """
+        options = RunOptions(max_in_flight=max_in_flight, force=True)
         state = self.reader.whole_state()
         chosen = self._chosen(state, where)
         flows: Iterable[int] = range(len(state.flows))
-        options = RunOptions(force=True)
         if from_step is not None:
             lanes, store = self._home.lanes(self, state), self.engine.store
             flows, around = start_at(from_step, state, lanes, chosen, store)
-            options = RunOptions(from_step=from_step, around=around)
+            options = replace(options, force=False, from_step=from_step, around=around)
         only = frozenset((record, flow) for flow in flows for record in chosen)
         return self._again(only, options, wait=wait, budget=budget)
 
