@@ -84,7 +84,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
         super().__init__(send, wake, read_only=read_only)
         self.run = run
         self._pace = RunPace()
-        self._contents = Contents(run.reader, wake)
+        self._contents = Contents(run.reader, self.look_soon)
 
     def query(self, asked: Message) -> Query:
         """Return what a view asks for, checked."""

@@ -46,6 +46,9 @@ class Table(Protocol):
     def say(self, text: str) -> None:
         """Tell every view what went wrong."""
 
+    def look_soon(self) -> None:
+        """Look at what is shown without waiting: something began."""
+
 
 class _RepliesFromSubshells(Protocol):
     """A comm of a kernel that has subshells."""
@@ -163,7 +166,7 @@ class TableWidget(anywidget.AnyWidget):
         kind: str = "run",
     ) -> None:
         super().__init__(name=f"{name}-{secrets.token_hex(3)}", kind=kind)
-        self.table = table(self.send, self.wake)
+        self.table = table(self.send, PUBLISHER.wake)
         self.on_msg(self._heard)
         let_clicks_through(self.comm)
         PUBLISHER.add(self.table)
@@ -175,7 +178,7 @@ class TableWidget(anywidget.AnyWidget):
 
     def wake(self) -> None:
         """Do not wait for the next round: the run has news."""
-        PUBLISHER.wake()
+        self.table.look_soon()
 
     def close(self) -> None:
         """Take it from every page; the static picture comes back."""
