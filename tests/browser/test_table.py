@@ -605,6 +605,20 @@ def test_a_run_does_not_fold_under_the_hand_of_its_reader(opened, tick):
     assert shown.find(".nbf-record").nth(2).is_visible()
 
 
+@pytest.mark.parametrize("width", [1440, 1100, 560])
+def test_the_focus_frame_of_every_control_is_whole(run, opened, width):
+    shown = opened(run, width=width)
+    shown.pump(shown.find(".nbf-record"))
+    shown.find(".nbf-record").first.click()
+    shown.pump(shown.find(".nbf-detailtitle"))
+    for fold in shown.find(".nbf-detail details").all():
+        fold.evaluate("fold => { fold.open = true; }")
+    walked, cut = shown.cut_frames()
+    assert len(walked) > 15
+    assert cut == []
+    shown.picture(f"focus-{width}")
+
+
 def test_what_was_said_of_a_rerun_goes_when_it_is_over(opened, tick):
     shown = opened(None)
     shown.hear(tick(state="RUNNING"))
@@ -617,6 +631,30 @@ def test_what_was_said_of_a_rerun_goes_when_it_is_over(opened, tick):
     assert notice.is_visible()
     shown.hear(tick(n=3, state="PARTIAL"))
     assert not notice.is_visible()
+
+
+@pytest.mark.parametrize("width", [1440, 1100])
+def test_nothing_moves_while_a_run_goes_on_ends_and_goes_on_again(opened, tick, width):
+    """What is said, labels and causes come into places that are there already."""
+    shown = opened(None, width=width)
+    labels = [[9 - at, 0, f"a label with {at} words"] for at in range(8)]
+    causes = [[at, f"Error{at}", "m", 9, 0, ["triage"], ["ask"]] for at in range(6)]
+    life = [
+        {"state": "RUNNING", "rate": None, "left": None},
+        {"state": "RUNNING", "causes": causes[:1], "kinds": 1, "failed": 9},
+        {"state": "PARTIAL", "again": 9, "failed": 9, "causes": causes, "kinds": 6},
+        {"state": "PARTIAL", "again": 9, "failed": 9, "answers": labels, "labels": 99},
+        {"state": "RUNNING", "answers": labels, "labels": 99},
+    ]
+    heights = set()
+    for n, head in enumerate(life, 1):
+        shown.hear(tick(n, **head))
+        heights.add(shown.find(".nbf").bounding_box()["height"])
+        if head["state"] == "PARTIAL":
+            shown.page.get_by_role("button", name="Rerun 9 failed").click()
+            shown.find(".nbf-notice", has_text="Asking the kernel").wait_for()
+            heights.add(shown.find(".nbf").bounding_box()["height"])
+    assert len(heights) == 1, heights
 
 
 def test_a_long_key_shows_both_its_ends(opened, tick):

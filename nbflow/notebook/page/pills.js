@@ -73,6 +73,7 @@ export class FewPills extends Pills {
    * @param {(one: T) => Pill} pill
    */
   drawFew(wanted, known, total, pill) {
+    this.node.classList.toggle("nbf-all", this.showsAll);
     this.draw([wanted, known, total, this.showsAll], () => {
       const shown = this.showsAll ? known : known.slice(0, this.few);
       const more = total - shown.length;
@@ -87,7 +88,7 @@ export class FewPills extends Pills {
       this.showsAll = true;
       this.paint();
     };
-    const css = `nbf-pill ${this.css}`;
+    const css = `nbf-pill nbf-rest ${this.css}`;
     const props = { type: "button", class: css, disabled: !areKnown, onclick: act };
     return h("button", props, several(more, this.word));
   }

@@ -67,7 +67,7 @@ export const BAR = [
 const LARGEST_FIRST = ["seconds", "attempts", "cost"];
 const RATES = 40; // that the line beside the rate is drawn of
 const CAUSES = 2; // that are shown until one asks for more
-const LABELS = 6; // likewise
+const LABELS = 4; // likewise
 const KEY_END = 6; // characters of a key that are always shown
 
 /** @param {string} word */
