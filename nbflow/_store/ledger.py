@@ -553,7 +553,7 @@ def _entry(line: Line) -> Entry:
             fields[failure] = Failure(*fields[failure])
     elif tag == "open":
         fields[2] = tuple(fields[2])
-        fields[8:] = map(tuple, fields[8:])
+        fields[8:9] = map(tuple, fields[8:9])
     elif tag == "used":
         fields[5] = Usage(*fields[5])
     elif tag == "close":
