@@ -51,7 +51,7 @@ class FlowRow(NamedTuple):
 
 
 class FailureRow(NamedTuple):
-    """One record that failed in one flow."""
+    """One record that failed in one flow; ``words``: its own, as far as they were asked for."""
 
     key: str
     flow: str
@@ -59,6 +59,7 @@ class FailureRow(NamedTuple):
     error: str
     message: str
     attempts: int
+    words: str = ""
 
 
 class Cause(NamedTuple):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow._core.entry import FINAL, Called, Failure, Item, Used
 from nbflow._core.html import h
 from nbflow._core.lifecycle import State
+from nbflow._core.looks import LOOKS
 from nbflow._core.table import times
 from nbflow._core.usage import NOTHING, Usage
 
@@ -263,7 +264,7 @@ class Inspection:
 def _flow_lines(view: FlowView) -> Iterator[_Line]:
     """One flow, then its steps; what it failed of by itself at the end."""
     took = times(view.seconds, view.waited)
-    yield view.flow, str(view.state), "", took, "", view.why, ""
+    yield view.flow, LOOKS[view.state].sign, "", took, "", view.why, ""
     for step in view.steps:
         yield _step_line(step)
     failed = view.failure
@@ -284,7 +285,7 @@ def _step_line(step: StepView) -> _Line:
             error = _said(attempt.failure)
     return (
         f"  {step.step}",
-        str(step.state),
+        LOOKS[step.state].sign,
         str(tried or ""),
         times(step.seconds, step.waited),
         step.usage.told_cost,

@@ -12,7 +12,8 @@ from nbflow._call.budget import resting
 from nbflow._call.scope import paid_here
 from nbflow._core.entry import BROKEN, DONE, Called, Item, RunState, Used
 from nbflow._core.lifecycle import State
-from nbflow._core.table import WORDS, causes_of, failure_rows, short, table_of
+from nbflow._core.looks import word_of
+from nbflow._core.table import WORDS, causes_of, failure_rows, short
 from nbflow._key.value import key_by
 from nbflow._run import differences, render, results
 from nbflow._run.batch import Batch, key_text
@@ -209,7 +210,7 @@ class Run(Generic[Frame_co]):
 
     def table(self) -> Table:
         """The run as a picture: what every display of it shows."""
-        return table_of(self.reader.state())
+        return self.reader.table(self.reader.state())
 
     def __repr__(self) -> str:
         return render.to_text(self.table())
@@ -419,7 +420,8 @@ class Run(Generic[Frame_co]):
         state = self.reader.state()
         if state.state in ("COMPLETED", "RUNNING") and not state.failures:
             return self
-        text = f"Run {self.id} is {state.state}: {short(self.table().sentence, 500)}"
+        said = short(self.table().sentence, 500)
+        text = f"Run {self.id} is {word_of(state.state)}: {said}"
         for cause in causes_of(state)[:_CAUSES]:
             text += (
                 f"\n  {cause.records:,} x {cause.error} at {cause.step or cause.flow},"

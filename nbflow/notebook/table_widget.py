@@ -16,7 +16,7 @@ from nbflow._call import failure
 from nbflow.notebook.history_table import HistoryTable
 from nbflow.notebook.live_table import BEAT
 from nbflow.notebook.page_files import PAGE, script, style
-from nbflow.notebook.page_looks import PAGE_LOOKS
+from nbflow.notebook.page_looks import PAGE_LOOKS, colours
 from nbflow.notebook.run_table import RunTable
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class TableWidget(anywidget.AnyWidget):
     """
 
     _esm = script(PAGE / "table.js")
-    _css = style(PAGE / "table.css")
+    _css = colours() + style(PAGE / "table.css")
     #: What the static picture beside it is known by.
     name = traitlets.Unicode().tag(sync=True)
     #: What it shows: ``run`` or ``history``.
