@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 #: Runs of the history that are shown.
 _RUNS = 100
-#: Characters of a record's words.
-_TEXT = 80
 _FAILURES = ("record", "text", "flow", "step", "error", "message", "tries")
 _HISTORY = ("run", "event", "state", "started", "took", "records", "failed")
 
@@ -103,7 +101,7 @@ def print_table(table: Table, console: Console) -> None:
     console.print()
     console.print(_flow_grid(table))
     if table.failures:
-        headers, rows = _failure_rows(table, 24, 110)
+        headers, rows = _failure_rows(table, (24, 28, 110))
         grid = _grid(headers, right={len(headers) - 1})
         for row in rows:
             grid.add_row(*_cells(row))
@@ -263,11 +261,14 @@ def _measures(row: FlowRow, headers: Sequence[str], width: int) -> list[str]:
 
 
 def _failure_rows(
-    table: Table, key_width: int, message_width: int
+    table: Table, widths: tuple[int, int, int]
 ) -> tuple[list[str], list[list[str]]]:
-    """The headers of the failures, and their cells; what no record says has no column."""
+    """The headers of the failures, and their cells; where no record says anything, no column for it.
+
+    ``widths``: the most characters of a key, of a record's words and of a message.
+    """
     headers = list(_FAILURES)
-    rows = [_failure_cells(row, key_width, message_width) for row in table.failures]
+    rows = [_failure_cells(row, *widths) for row in table.failures]
     if not any(row.words for row in table.failures):
         place = headers.index("text")
         for cells in (headers, *rows):
@@ -275,14 +276,14 @@ def _failure_rows(
     return headers, rows
 
 
-def _failure_cells(row: FailureRow, key_width: int, message_width: int) -> list[str]:
+def _failure_cells(row: FailureRow, key: int, words: int, message: int) -> list[str]:
     return [
-        short(row.key, key_width),
-        short(row.words, _TEXT),
+        short(row.key, key),
+        short(row.words, words),
         row.flow,
         row.step,
         row.error,
-        short(row.message, message_width),
+        short(row.message, message),
         str(row.attempts),
     ]
 
@@ -393,7 +394,7 @@ def _flow_table(table: Table) -> Html:
 
 
 def _failures(table: Table) -> Html:
-    headers, rows = _failure_rows(table, 60, 160)
+    headers, rows = _failure_rows(table, (60, 80, 160))
     shown = several(len(rows), "failure")
     if table.hidden:
         shown = f"{len(rows)} of {len(rows) + table.hidden:,} failures"
