@@ -463,7 +463,7 @@ def test_failures_as_csv_are_safe_for_spreadsheets(shown):
         "record": "t-0007",
         "flow": "triage",
         "step": "categorize",
-        "state": "FAILED",
+        "state": "failed",
         "error": "TimeoutError",
         "message": "the model did not answer within 7 s",
         "attempts": "",
