@@ -8,6 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 import nbflow as nf
 from nbflow.quality.review_widget import ReviewPage, ReviewWidget
+from tests.browser.conftest import FRAME
 from tests.browser.lab import Notebook, Server
 
 EVENT = "e"
@@ -371,6 +372,18 @@ def test_the_static_picture_is_hidden_whenever_it_comes_and_back_at_the_end(
     assert not shown.find(".nbflow-static").is_visible()
     shown.page.evaluate("() => unmount()")
     assert shown.find(".nbflow-static").is_visible()
+
+
+@pytest.mark.parametrize("width", [1060, 420])
+def test_the_focus_frame_of_every_control_is_whole(opened, review, width):
+    shown = opened(review, width=width)
+    frames = []
+    for _ in range(12):
+        shown.page.keyboard.press("Tab")
+        frames.append(shown.page.evaluate(FRAME))
+    found = [frame for frame in frames if frame is not None]
+    assert len(found) > 6
+    assert [frame for frame in found if frame["cut"]] == []
 
 
 def test_a_page_that_is_taken_away_leaves_nothing_behind(opened, review):
