@@ -15,6 +15,7 @@ from typing import (
     overload,
 )
 
+from nbflow._call import uncaught
 from nbflow._call.prices import Price
 from nbflow._call.scope import SCOPE
 from nbflow._core.flow import Flow, make_flow
@@ -44,13 +45,15 @@ R = TypeVar("R")
 
 def load_ipython_extension(ipython: Any) -> None:
     """Turn on step cells and ``%step``: for ``%load_ext nbflow``; importing nbflow in a notebook does the same."""
-    from nbflow.notebook import cells, magics
+    from nbflow.notebook import cells, magics, tracebacks
 
+    tracebacks.install(ipython)
     magics.register(
         ipython, lambda: SESSION.steps, cells.install(ipython, lambda: SESSION.engine)
     )
 
 
+uncaught.install()
 if "IPython" in sys.modules:
     from nbflow.notebook.magics import shell
 

@@ -181,19 +181,12 @@ class Session:
         """Begin a run and, with ``wait``, see it through."""
         from nbflow._run.options import RunOptions
 
-        if max_in_flight is not None and (
-            isinstance(max_in_flight, bool)
-            or not isinstance(max_in_flight, int)
-            or max_in_flight < 1
-        ):
-            raise UsageError(
-                f"max_in_flight={max_in_flight!r} has to be a whole number, 1 or more:"
-                " the number of records under way at once."
-            )
+        limit = None if budget is None else dollars(budget)
+        options = RunOptions(max_in_flight=max_in_flight)
         batch.check()
         shown = batch.shown(columns)
-        runs, money = self.runs, self._budget(lanes, budget)
-        continued = self._continue(runs, event, lanes, wait=wait, budget=budget)
+        runs, money = self.runs, self._budget(lanes, limit)
+        continued = self._continue(runs, event, lanes, options, wait=wait, budget=limit)
         if continued is not None:
             return continued
         run = self.handle(runs, runs.new_id(), batch)
@@ -208,18 +201,16 @@ class Session:
             batch.total,
             max_in_flight,
             shown,
+            limit,
         )
-        options = RunOptions(max_in_flight=max_in_flight, budget=money)
+        options = replace(options, budget=money)
         self._execute(run, RunState(), opened, lanes, batch, options, view, wait=wait)
         return run
 
-    def _budget(
-        self, lanes: Sequence[Lane], budget: float | str | None
-    ) -> Budget | None:
+    def _budget(self, lanes: Sequence[Lane], limit: float | None) -> Budget | None:
         """The budget of a run; refused where a step says that it calls a model of unknown price."""
-        if budget is None and not self._budgets:
+        if limit is None and not self._budgets:
             return None
-        limit = None if budget is None else dollars(budget)
         unknown = sorted(
             model
             for model in set().union(*(lane.models for lane in lanes))
@@ -240,9 +231,10 @@ class Session:
         runs: Runs,
         event: str,
         lanes: Sequence[Lane],
+        options: RunOptions,
         *,
         wait: bool,
-        budget: float | str | None,
+        budget: float | None,
     ) -> Run | None:
         """Continue an earlier run of ``event`` instead, if `nbflow run --only-failed` asks for it."""
         with self._mutex:
@@ -256,7 +248,8 @@ class Session:
             # An iterator that was not read to its end, or a batch that nobody has.
             return None
         job_link.tell(run.id, runs.engine.store.url)
-        return run.rerun_failed(wait=wait, budget=budget)
+        most = options.max_in_flight
+        return run.rerun_failed(wait=wait, max_in_flight=most, budget=budget)
 
     def restart(
         self,
@@ -272,10 +265,11 @@ class Session:
         """Continue a run, for some (record, flow) pairs, with the flows as they are defined now."""
         lanes = self.lanes(run, state)
         # A service that is in trouble is not asked more at once than the sender meant.
+        limit = state.budget if budget is None else dollars(budget)
         options = replace(
             options,
-            budget=self._budget(lanes, budget),
-            max_in_flight=state.max_in_flight,
+            budget=self._budget(lanes, limit),
+            max_in_flight=options.max_in_flight or state.max_in_flight,
         )
         view = self._view(run)
         resumed = Resumed(run.engine.clock.time())

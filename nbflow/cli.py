@@ -490,11 +490,13 @@ def _list_runs() -> int:
 
 
 def _cancel(run: Run) -> int:
+    from nbflow._core.looks import word_of
+
     if run.state != "RUNNING":
-        print(f"Run {run.id} is {run.state}: there is nothing to cancel.")
+        print(f"Run {run.id} is {word_of(run.state)}: there is nothing to cancel.")
         return 0
     run.cancel().wait()
-    print(f"Run {run.id} is {run.state}: {run.table().sentence}")
+    print(f"Run {run.id} is {word_of(run.state)}: {run.table().sentence}")
     return 0
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbflow import job
-from nbflow._call import job_link
+from nbflow._call import frames, job_link
 from nbflow._core.table import brief_of
 from nbflow._core.usage import dollars
 from nbflow._run.run import Run
@@ -194,8 +194,9 @@ def _performed(main: Callable[[], object]) -> int:
             return job.EXIT_OK
         _complain(f"SystemExit: {error}")
         return job.EXIT_FAILED
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        with frames.of_user(error):
+            traceback.print_exc()
         return job.EXIT_FAILED
     return job.EXIT_OK
 

@@ -53,6 +53,8 @@ class Opened(NamedTuple):
     max_in_flight: int | None = None
     #: The fields of a record that the table shows.
     columns: tuple[str, ...] = ()
+    #: US dollars that its calls may cost.
+    budget: float | None = None
 
 
 class Resumed(NamedTuple):
@@ -247,6 +249,8 @@ class RunState:
         self.keeps_records = True
         #: The number of records under way at once, if the sender set one.
         self.max_in_flight: int | None = None
+        #: US dollars that its calls may cost, if the sender set a budget.
+        self.budget: float | None = None
         #: The fields of a record that the table shows; without any, its first text.
         self.columns: tuple[str, ...] = ()
         self.started = self.ended = 0.0
@@ -489,6 +493,7 @@ class RunState:
         self.library = entry.library
         self.keeps_records = entry.keeps_records
         self.max_in_flight = entry.max_in_flight
+        self.budget = entry.budget
         self.columns = tuple(entry.columns)
         self.total = entry.total
         self.started = self.ended = entry.at

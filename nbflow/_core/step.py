@@ -184,6 +184,7 @@ def check_options(options: Iterable[str], owner: str, otherwise: str = "") -> No
     Raises:
         TypeError: names the first unknown option, and the one that was meant.
     """
+    __tracebackhide__ = True
     known = step_options()
     for option in options:
         if option not in known:

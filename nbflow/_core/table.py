@@ -33,8 +33,6 @@ WORDS: dict[Shown, str] = {
 }
 
 
-#: The words for a narrow column.
-BRIEF = WORDS | {State.CACHED: "earlier run", Reuse.SAME: "same"}
 #: The states of what did not run.
 REUSED = frozenset({State.CACHED, Reuse.SAME})
 
@@ -58,7 +56,7 @@ class FlowRow(NamedTuple):
 
 
 class FailureRow(NamedTuple):
-    """One record that failed in one flow."""
+    """One record that failed in one flow; ``words``: its own, as far as they were asked for."""
 
     key: str
     flow: str
@@ -66,6 +64,7 @@ class FailureRow(NamedTuple):
     error: str
     message: str
     attempts: int
+    words: str = ""
 
 
 class Cause(NamedTuple):

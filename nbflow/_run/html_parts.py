@@ -23,7 +23,7 @@ _FRAME = (
 )
 _TABLE = "border-collapse:collapse;border:0;margin:0;color:inherit;font-size:inherit"
 #: Columns whose cells are broken into lines: messages and reasons.
-_WRAPPED = frozenset({"message", WHY, ""})
+_WRAPPED = frozenset({"message", "text", WHY, ""})
 
 
 def framed(*parts: str | Html) -> Html:

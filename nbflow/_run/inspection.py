@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._core.entry import FINAL, Called, Failure, Item, Used
 from nbflow._core.html import h
-from nbflow._core.lifecycle import State
+from nbflow._core.lifecycle import Reuse, State
+from nbflow._core.looks import LOOKS
 from nbflow._core.table import times
 from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from nbflow._core.lifecycle import Shown
     from nbflow._run.reasons import Why
     from nbflow._store.checkpoint import Checkpoint
 
@@ -63,6 +65,12 @@ class StepView:
         return self._why(self)
 
     @property
+    def shown(self) -> Shown:
+        """Its state as it is shown."""
+        is_same = bool(self.attempts) and self.attempts[-1].same
+        return Reuse.SAME if is_same else self.state
+
+    @property
     def seconds(self) -> float:
         """How long its attempts took, without the waits."""
         return sum(attempt.seconds for attempt in self.attempts)
@@ -101,6 +109,8 @@ class FlowView:
         self.flow = flow
         self.state = state
         self.checkpoint = checkpoint
+        #: Its state as it is shown.
+        self.shown: Shown = state
         self.seconds = self.waited = 0.0
         self.failure: Failure | None = None
         self.steps: list[StepView] = []
@@ -143,6 +153,8 @@ class FlowView:
                 self._begin()
             self.seconds, self.waited = entry.seconds, entry.waited
             self.failure = entry.failure
+            if entry.same:
+                self.shown = Reuse.SAME
             return
         retrying = self._retrying[entry.step]
         view = retrying.popleft() if retrying else self._add(entry.step)
@@ -187,6 +199,7 @@ class FlowView:
         return view
 
     def __getitem__(self, step: str) -> StepView:
+        __tracebackhide__ = True
         for view in self.steps:
             if view.step == step:
                 return view
@@ -262,7 +275,7 @@ class Inspection:
 def _flow_lines(view: FlowView) -> Iterator[_Line]:
     """One flow, then its steps; what it failed of by itself at the end."""
     took = times(view.seconds, view.waited)
-    yield view.flow, str(view.state), "", took, "", view.why, ""
+    yield view.flow, LOOKS[view.shown].brief_sign, "", took, "", view.why, ""
     for step in view.steps:
         yield _step_line(step)
     failed = view.failure
@@ -283,7 +296,7 @@ def _step_line(step: StepView) -> _Line:
             error = _said(attempt.failure)
     return (
         f"  {step.step}",
-        str(step.state),
+        LOOKS[step.shown].brief_sign,
         str(tried or ""),
         times(step.seconds, step.waited),
         step.usage.told_cost,

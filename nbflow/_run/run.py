@@ -12,7 +12,8 @@ from nbflow._call.budget import resting
 from nbflow._call.scope import paid_here
 from nbflow._core.entry import BROKEN, DONE, Called, Item, RunState, Used
 from nbflow._core.lifecycle import State
-from nbflow._core.table import WORDS, causes_of, failure_rows, short, table_of
+from nbflow._core.looks import word_of
+from nbflow._core.table import WORDS, causes_of, failure_rows, short
 from nbflow._key.value import key_by
 from nbflow._run import differences, render, results
 from nbflow._run.batch import Batch, key_text
@@ -204,6 +205,7 @@ class Run(Generic[Frame_co]):
         __iter__ = None
 
         def __getattr__(self, name: str) -> Never:
+            __tracebackhide__ = True
             way = _GUESSED.get(name)
             hint = f" Use {way}." if way else ""
             raise AttributeError(
@@ -212,7 +214,7 @@ class Run(Generic[Frame_co]):
 
     def table(self) -> Table:
         """The run as a picture: what every display of it shows."""
-        return table_of(self.reader.state())
+        return self.reader.table(self.reader.state())
 
     def __repr__(self) -> str:
         return render.to_text(self.table())
@@ -422,7 +424,8 @@ class Run(Generic[Frame_co]):
         state = self.reader.state()
         if state.state in ("COMPLETED", "RUNNING") and not state.failures:
             return self
-        text = f"Run {self.id} is {state.state}: {short(self.table().sentence, 500)}"
+        said = short(self.table().sentence, 500)
+        text = f"Run {self.id} is {word_of(state.state)}: {said}"
         for cause in causes_of(state)[:_CAUSES]:
             text += (
                 f"\n  {cause.records:,} x {cause.error} at {cause.step or cause.flow},"
@@ -560,18 +563,30 @@ class Run(Generic[Frame_co]):
         return self
 
     def rerun_failed(
-        self, *, wait: bool = True, budget: float | str | None = None
+        self,
+        *,
+        wait: bool = True,
+        max_in_flight: int | None = None,
+        budget: float | str | None = None,
     ) -> Self:
         """Run again what failed, was cancelled or interrupted, and only that. The run keeps its id.
 
         Args:
             wait: ``False`` returns at once.
-            budget: US dollars that it may cost from now on.
+            max_in_flight: the number of records that are processed at once; as the
+                sender set it when left out.
+            budget: US dollars that it may cost from now on, such as ``"$5"``; as many
+                as the sender set when left out.
 
         Returns:
             This run; its ``results()`` then hold old and new values together.
+
+        Raises:
+            UsageError: it is still running, an option is invalid, or a budget cannot
+                be kept.
         """
-        return self._again(self.unfinished(), RunOptions(), wait=wait, budget=budget)
+        options = RunOptions(max_in_flight=max_in_flight)
+        return self._again(self.unfinished(), options, wait=wait, budget=budget)
 
     def unfinished(self) -> frozenset[tuple[int, int]]:
         """The (record, flow) pairs, by number, that failed, were cancelled or interrupted."""
@@ -598,6 +613,7 @@ class Run(Generic[Frame_co]):
         *,
         from_step: str | None = None,
         wait: bool = True,
+        max_in_flight: int | None = None,
         budget: float | str | None = None,
     ) -> Self:
         """Run records again although they are done.
@@ -608,19 +624,26 @@ class Run(Generic[Frame_co]):
             from_step: name of a step: those before it come from their checkpoints, it
                 and those after it run again.
             wait: ``False`` returns at once.
-            budget: US dollars that it may cost from now on.
+            max_in_flight: the number of records that are processed at once; as the
+                sender set it when left out.
+            budget: US dollars that it may cost from now on, such as ``"$5"``; as many
+                as the sender set when left out.
 
         Returns:
             This run, which goes on under its id.
+
+        Raises:
+            UsageError: it is still running, there is no such record or step, an option
+                is invalid, or a budget cannot be kept.
         """
+        options = RunOptions(max_in_flight=max_in_flight, force=True)
         state = self.reader.whole_state()
         chosen = self._chosen(state, where)
         flows: Iterable[int] = range(len(state.flows))
-        options = RunOptions(force=True)
         if from_step is not None:
             lanes, store = self._home.lanes(self, state), self.engine.store
             flows, around = start_at(from_step, state, lanes, chosen, store)
-            options = RunOptions(from_step=from_step, around=around)
+            options = replace(options, force=False, from_step=from_step, around=around)
         only = frozenset((record, flow) for flow in flows for record in chosen)
         return self._again(only, options, wait=wait, budget=budget)
 

@@ -557,7 +557,7 @@ def _entry(line: Line) -> Entry:
             fields[failure] = Failure(*fields[failure])
     elif tag == "open":
         fields[2] = tuple(fields[2])
-        fields[8:] = map(tuple, fields[8:])
+        fields[8:9] = map(tuple, fields[8:9])
     elif tag == "code":
         fields[4:] = map(tuple, fields[4:])
     elif tag == "used":

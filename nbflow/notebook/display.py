@@ -105,6 +105,7 @@ class CellView(TableInCells):
 
     def __init__(self, run: Run) -> None:
         super().__init__(run.id, lambda: _widget(lambda widgets: widgets.of_run(run)))
+        self._table = run.reader.table
         #: The static pictures that are still updated. If the run had ended and continues
         #: in another cell, the picture in the first one stays as that cell showed it.
         self._pictures: list[DisplayHandle] = []
@@ -137,7 +138,7 @@ class CellView(TableInCells):
             picture.update(self._static(state), raw=True)
 
     def _static(self, state: RunState) -> dict[str, str]:
-        table = table_of(state)
+        table = self._table(state)
         return self.bundle(render.to_html(table), render.to_text(table))
 
 
@@ -210,9 +211,10 @@ class TerminalView:
 
     has_rows = False
 
-    def __init__(self) -> None:
+    def __init__(self, run: Run) -> None:
         from rich.console import Console
 
+        self._table = run.reader.table
         self._console = Console(stderr=True, highlight=False, emoji=False, markup=False)
         self._live: Live | None = None
         self._logged = time.monotonic()
@@ -242,7 +244,7 @@ class TerminalView:
         """Write the table."""
         if self._live is not None:
             self._live.stop()
-        render.print_table(table_of(state), self._console)
+        render.print_table(self._table(state), self._console)
 
 
 def _log(state: RunState) -> None:
@@ -283,6 +285,6 @@ def view(run: Run) -> Watcher:
     """Return the view of ``run`` that fits where the code runs; in a kernel the one that it has already."""
     _load()
     if not in_kernel():
-        return TerminalView()
+        return TerminalView(run)
     known = _SHOWN.get(run.id)
     return known if isinstance(known, CellView) else CellView(run)

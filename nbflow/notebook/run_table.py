@@ -96,7 +96,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
         super().__init__(send, wake, read_only=read_only)
         self.run = run
         self._pace = RunPace()
-        self._contents = Contents(run.reader, wake)
+        self._contents = Contents(run.reader, self.look_soon)
 
     def query(self, asked: Message) -> Query:
         """Return what a view asks for, checked."""
@@ -240,7 +240,6 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             record, flow = self._place(state, message)
             key, name = state.keys[record], state.flows[flow]
             failed = state.failures.get((record, flow))
-            shown = state.shown_item(record, flow)
         found = self.run.inspect(key)
         view = found[name]
         trouble = view.failure
@@ -251,7 +250,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             "row": int(message["row"]),
             "key": key,
             "flow": name,
-            "state": CODES[shown],
+            "state": CODES[view.shown],
             "seconds": view.seconds,
             "why": _said_why(view),
             "trouble": _trouble(trouble) if trouble is not None else None,
@@ -423,7 +422,7 @@ def _step(step: StepView) -> Message:
     inputs = step.inputs
     return {
         "step": step.step,
-        "state": CODES[_shown(step)],
+        "state": CODES[step.shown],
         "why": _said_why(step),
         "cost": step.usage.told_cost,
         "used": _used(step),
@@ -431,11 +430,6 @@ def _step(step: StepView) -> Message:
         "inputs": _fields(lambda: _call(*inputs)) if inputs is not None else None,
         "output": _fields(lambda: step.output) if step.checkpoint is not None else None,
     }
-
-
-def _shown(step: StepView) -> Shown:
-    is_same = bool(step.attempts) and step.attempts[-1].same
-    return Reuse.SAME if is_same else step.state
 
 
 def _attempt(attempt: Called) -> Message:

@@ -18,6 +18,7 @@ import numpy as np
 from nbflow._core.entry import BROKEN, DONE, FINAL
 from nbflow._core.headline import Answer
 from nbflow._core.lifecycle import SHOWN, Reuse, Shown, State
+from nbflow._core.looks import LOOKS
 from nbflow._core.sheet import CODES, UNCALLED, WHOLE
 from nbflow._core.table import middle, short
 from nbflow._core.usage import money
@@ -459,7 +460,7 @@ def failures_csv(state: RunState, rows: Iterable[int]) -> str:
                 state.keys[record],
                 state.flows[flow],
                 failure.step or "",
-                str(state.item(record, flow)),
+                LOOKS[state.item(record, flow)].word,
                 failure.error,
                 failure.message,
             )

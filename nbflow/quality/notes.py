@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nbflow._core.duration import duration
+from nbflow._core.looks import word_of
 from nbflow._core.plural import several
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ def records(number: int) -> str:
 def counted(states: Counter[str]) -> str:
     """``3 records (2 failed, 1 cancelled)``."""
     said = ", ".join(
-        f"{number:,} {state.lower().replace('_', ' ')}"
-        for state, number in states.most_common()
+        f"{number:,} {word_of(state)}" for state, number in states.most_common()
     )
     return f"{records(states.total())} ({said})"
 

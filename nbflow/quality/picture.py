@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.html import Html, h, joined
+from nbflow._core.lifecycle import State
+from nbflow._core.looks import LOOKS
 from nbflow._core.table import short
 from nbflow.quality.metrics import percent
 
@@ -30,7 +32,7 @@ _LONG = 40
 FAINT = "opacity:.75"
 #: The colours of two things that are compared.
 COLOURS = ("#1c7ed6", "#e8590c")
-RIGHT, WRONG = "#2f9e44", "#f03e3e"
+RIGHT, WRONG = LOOKS[State.COMPLETED].colour, LOOKS[State.FAILED].colour
 CELL = (
     "padding:3px 12px 3px 0;border:0;background:transparent;"
     "white-space:nowrap;vertical-align:middle"

@@ -29,7 +29,7 @@ from nbflow.errors import StoreError
 RUN = "20260101-000000-000ab"
 FAILED = Failure("label", "ValueError", "no", "job.py, line 3\n")
 ENTRIES = [
-    Opened(RUN, "e", ("a", "b"), 1.5, "pandas", True, 2),
+    Opened(RUN, "e", ("a", "b"), 1.5, "pandas", True, 2, 4, ("subject",), 5.0),
     Listed(0, "x"),
     Listed(1, "y", 2),
     Item(0, 0, State.RUNNING, 2.0),

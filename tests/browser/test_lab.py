@@ -287,7 +287,7 @@ def test_the_saved_notebook_holds_the_picture_and_no_widget_state(lab):
     assert "6 failed" in static.data["text/plain"]
     history, picture = document.cells[2].outputs
     assert "application/vnd.jupyter.widget-view+json" in history.data
-    assert "\u2298 PARTIAL" in picture.data["text/html"]
+    assert "\u25d1 partial" in picture.data["text/html"]
     assert "PARTIAL" in picture.data["text/plain"]
 
 

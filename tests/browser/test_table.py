@@ -459,7 +459,7 @@ def test_failures_as_csv_are_safe_for_spreadsheets(shown):
         "record": "t-0007",
         "flow": "triage",
         "step": "categorize",
-        "state": "FAILED",
+        "state": "failed",
         "error": "TimeoutError",
         "message": "the model did not answer within 7 s",
         "attempts": "",
@@ -565,9 +565,9 @@ def test_causes_are_told_apart_by_what_differs(opened, tick):
     assert shown.find(".nbf-pill").all_inner_texts() == [
         "17 ConnectionError at 2 steps",
         "7 ValueError at label: no label",
-        "3 more causes",
+        "5 causes",
     ]
-    shown.page.get_by_role("button", name="3 more causes").click()
+    shown.page.get_by_role("button", name="5 causes").click()
     shown.find(".nbf-pill", has_text="5 KeyError at save").wait_for()
     assert shown.find(".nbf-pill").all_inner_texts()[2:] == [
         "6 ValueError at label: no 'text' and 5 like it",
@@ -601,6 +601,20 @@ def test_a_run_does_not_fold_under_the_hand_of_its_reader(opened, tick):
     assert shown.find(".nbf-record").nth(2).is_visible()
 
 
+@pytest.mark.parametrize("width", [1440, 1100, 560])
+def test_the_focus_frame_of_every_control_is_whole(run, opened, width):
+    shown = opened(run, width=width)
+    shown.pump(shown.find(".nbf-record"))
+    shown.find(".nbf-record").first.click()
+    shown.pump(shown.find(".nbf-detailtitle"))
+    for fold in shown.find(".nbf-detail details").all():
+        fold.evaluate("fold => { fold.open = true; }")
+    walked, cut = shown.cut_frames()
+    assert len(walked) > 15
+    assert cut == []
+    shown.picture(f"focus-{width}")
+
+
 def test_what_was_said_of_a_rerun_goes_when_it_is_over(opened, tick):
     shown = opened(None)
     shown.hear(tick(state="RUNNING"))
@@ -613,6 +627,30 @@ def test_what_was_said_of_a_rerun_goes_when_it_is_over(opened, tick):
     assert notice.is_visible()
     shown.hear(tick(n=3, state="PARTIAL"))
     assert not notice.is_visible()
+
+
+@pytest.mark.parametrize("width", [1440, 1100])
+def test_nothing_moves_while_a_run_goes_on_ends_and_goes_on_again(opened, tick, width):
+    """What is said, labels and causes come into places that are there already."""
+    shown = opened(None, width=width)
+    labels = [[9 - at, 0, f"a label with {at} words"] for at in range(8)]
+    causes = [[at, f"Error{at}", "m", 9, 0, ["triage"], ["ask"]] for at in range(6)]
+    life = [
+        {"state": "RUNNING", "rate": None, "left": None},
+        {"state": "RUNNING", "causes": causes[:1], "kinds": 1, "failed": 9},
+        {"state": "PARTIAL", "again": 9, "failed": 9, "causes": causes, "kinds": 6},
+        {"state": "PARTIAL", "again": 9, "failed": 9, "answers": labels, "labels": 99},
+        {"state": "RUNNING", "answers": labels, "labels": 99},
+    ]
+    heights = set()
+    for n, head in enumerate(life, 1):
+        shown.hear(tick(n, **head))
+        heights.add(shown.find(".nbf").bounding_box()["height"])
+        if head["state"] == "PARTIAL":
+            shown.page.get_by_role("button", name="Rerun 9 failed").click()
+            shown.find(".nbf-notice", has_text="Asking the kernel").wait_for()
+            heights.add(shown.find(".nbf").bounding_box()["height"])
+    assert len(heights) == 1, heights
 
 
 def test_a_long_key_shows_both_its_ends(opened, tick):

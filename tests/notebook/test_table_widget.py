@@ -59,4 +59,4 @@ def test_a_copy_of_a_history_says_that_it_is_none_that_lives(send):
     bare = type(history)(history.to_dict("list"))
     with pytest.raises(nf.UsageError, match=r"nf\.runs\(\)\.widget\(\)"):
         bare.widget()
-    assert "COMPLETED" in repr(history)
+    assert "✓ completed" in repr(history)

@@ -56,10 +56,10 @@ def test_a_terminal_shows_the_run_as_it_goes_on_and_then_its_table(tmp_path):
     os.close(ours)
     assert process.wait(30) == 0
     text = shown.decode()
-    assert "▶ RUNNING" in text
+    assert "◔ running" in text
     assert "━" in text
     assert "a step prints [bold]this[/]" in text
-    assert text.rindex("✓ COMPLETED") > text.rindex("▶ RUNNING")
+    assert text.rindex("✓ completed") > text.rindex("◔ running")
     assert "All 120 records done" in text
 
 
@@ -76,5 +76,5 @@ def test_a_log_gets_a_line_now_and_again_and_then_the_table(tmp_path):
     assert " of 120 records done" in lines[0]
     assert "\x1b" not in ended.stderr
     assert "\r" not in ended.stderr
-    assert any(line.startswith("✓ COMPLETED") for line in lines)
+    assert any(line.startswith("✓ completed") for line in lines)
     assert ended.stdout == "a step prints [bold]this[/]\n"
