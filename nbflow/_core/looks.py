@@ -57,7 +57,7 @@ _SIGNS: dict[Shown, tuple[str, str, str, str]] = {
     State.WAITING: ("\u2016", "pause", "blue", "#3b82f6"),
     State.COMPLETED: ("\u2713", "check", "green", "#2da44e"),
     State.CACHED: ("\u21af", "bolt", "cyan", "#1b9aaa"),
-    Reuse.SAME: ("=", "same", "cyan", "#1b9aaa"),
+    Reuse.SAME: ("\u2261", "same", "cyan", "#1b9aaa"),
     State.FAILED: ("\u2717", "cross", "red", "#e5484d"),
     State.TIMED_OUT: ("\u25f7", "clock", "red", "#d6467f"),
     State.CANCELLED: ("\u2298", "slash", "magenta", "#9b7fc4"),
@@ -83,8 +83,11 @@ RUN_LOOKS = {
 }
 
 
+_WORD_OF = {str(shown): look.word for shown, look in LOOKS.items()} | {
+    name: look.word for name, look in RUN_LOOKS.items()
+}
+
+
 def word_of(state: str) -> str:
     """The word of a state that is known by its name; what is none stays what it is."""
-    if state in RUN_LOOKS:
-        return RUN_LOOKS[state].word
-    return LOOKS[State(state)].word if state in State.__members__ else state
+    return _WORD_OF.get(state, state)

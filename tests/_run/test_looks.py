@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import nbflow as nf
+from nbflow._core.lifecycle import SHOWN
 from nbflow._core.looks import LOOKS, RUN_LOOKS, word_of
-from nbflow._core.sheet import STATES
 from nbflow._core.table import WORDS, FlowRow, table_of
 from nbflow._run import render
 from nbflow.notebook.page_looks import PAGE_LOOKS, colours
@@ -40,8 +40,9 @@ def test_records_in_pictures_and_terminals(run, state):
     row = FlowRow("triage", "", {state: 3}, 0, 0.0)
     table = replace(run.table(), columns=(state,), flows=(row,))
     look = LOOKS[state]
-    assert f"{look.mark} {look.word}" in render.to_text(table)
-    assert f"{look.mark} {look.word}" in render.to_html(table)
+    assert look.brief_sign in render.to_text(table)
+    assert look.brief_sign in render.to_html(table)
+    assert f"3 {look.word}" in render.to_html(table)
     assert look.colour in render.to_html(table)
 
 
@@ -65,11 +66,12 @@ def test_runs_in_pictures_terminals_histories_and_pages(run, name):
 
 def test_pages_are_handed_the_words_signs_and_colours():
     shapes = (PACKAGE / "notebook/page/dom.js").read_text().partition("SHAPES = {")[2]
-    for state, told in zip(STATES, PAGE_LOOKS["states"], strict=True):
+    for state, told in zip(SHOWN, PAGE_LOOKS["states"], strict=True):
         look = LOOKS[state]
-        assert told == [str(state), look.word, look.icon]
+        assert told == [str(state), look.word, look.icon, look.brief]
         assert f"  {look.icon}: " in shapes
-        assert f"--nbf-solid-{look.word.replace(' ', '-')}: {look.colour};" in colours()
+        css = str(state).lower().replace("_", "-")
+        assert f"--nbf-solid-{css}: {look.colour};" in colours()
     for css in (TableWidget._css, ReviewWidget._css):
         assert css.startswith(colours())
 
@@ -81,7 +83,7 @@ def test_inspections_files_errors_and_figures(run):
     assert ",failed,NonRetriableError," in failures_csv(run.reader.state(), [1])
     ends = Counter({"TIMED_OUT": 2, "CANCELLED": 1})
     assert counted(ends) == "3 records (2 timed out, 1 cancelled)"
-    with pytest.raises(nf.RunFailedError, match="is partial: 100 records"):
+    with pytest.raises(nf.RunFailedError, match="is partial: 50 of 100 records done"):
         run.raise_for_failures()
 
 
