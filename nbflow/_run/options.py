@@ -28,3 +28,10 @@ class RunOptions:
     from_step: str | None = None
     around: frozenset[str] = frozenset()
     budget: Budget | None = None
+
+    @property
+    def is_one_by_one(self) -> bool:
+        """Whether no two records are under way at the same time, whatever the batch."""
+        if self.max_in_flight == 1:
+            return True
+        return self.only is not None and len({record for record, _ in self.only}) == 1

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, overload
 
 from nbflow._call.budget import resting
 from nbflow._call.scope import paid_here
-from nbflow._core.entry import BROKEN, DONE, Called, Item, RunState, Used
+from nbflow._core.entry import (
+    BROKEN,
+    DONE,
+    Called,
+    Item,
+    Printed,
+    RunState,
+    Used,
+)
 from nbflow._core.lifecycle import State
 from nbflow._core.table import WORDS, causes_of, failure_rows, short, table_of
 from nbflow._key.value import key_by
@@ -455,7 +463,7 @@ class Run(Generic[Frame_co]):
             for flow, name in enumerate(state.flows)
         ]
         for entry in self.engine.ledger.about(self.id, record):
-            if isinstance(entry, Item | Called | Used):
+            if isinstance(entry, Item | Called | Printed | Used):
                 views[entry.flow].take(entry)
         for flow, view in enumerate(views):
             view.finish(inputs.get((record, flow), []))

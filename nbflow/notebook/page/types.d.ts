@@ -319,6 +319,14 @@ export interface Attempt {
   trouble: string;
 }
 
+/** What an attempt printed and logged. */
+export interface Printout {
+  n: number;
+  /** Of a call that was remembered, when it printed. */
+  old: string;
+  parts: [stream: string, text: string][];
+}
+
 export interface Step {
   step: string;
   state: number;
@@ -326,6 +334,7 @@ export interface Step {
   cost: string;
   used: string;
   attempts: Attempt[];
+  printed: Printout[];
   inputs: Fields | null;
   output: Fields | null;
 }
@@ -345,6 +354,7 @@ export interface Detail extends Addressed {
   state: number;
   why: string;
   trouble: Trouble | null;
+  printed: Printout[];
   steps: Step[];
   record: Fields | null;
   output: Fields | null;
