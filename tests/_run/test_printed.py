@@ -33,10 +33,17 @@ def _streams_as_they_were():
     assert not SCREEN.watchers
 
 
+class Handler(logging.Handler):
+    """Writes to whatever ``sys.stderr`` is."""
+
+    def emit(self, record):
+        sys.stderr.write(self.format(record) + "\n")
+
+
 @pytest.fixture
 def log():
     """Handlers as `logging.basicConfig(level="INFO")` sets them up."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Handler()
     root, level = logging.getLogger(), logging.getLogger().level
     root.addHandler(handler)
     root.setLevel("INFO")
