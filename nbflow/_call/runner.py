@@ -176,6 +176,8 @@ class Call:
         """The code of an attempt begins."""
         if self.is_outermost:
             SCREEN.enter()
+        else:
+            SCREEN.hold()
         return SCOPE.set(self.scope)
 
     def leave(self, token: Token[Scope | None]) -> None:

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 #: What moves a terminal's cursor, as progress bars do: no label may stand in it.
 _MOVES = re.compile(r"\r|\x1b\[[0-9;?]*[A-HJKSTf]")
-#: Attributes of a stream that are ours while calls run.
-_METHODS = ("write", "flush")
 _NONE = object()
 #: Characters of a key before what its record prints.
 _KEY = 40
@@ -60,21 +58,24 @@ class Stream:
         self.name = name
         self.stream = stream
         self._screen = screen
-        self._before = [vars(stream).get(method, _NONE) for method in _METHODS]
-        self._through, self._flush_through = stream.write, stream.flush
-        self._ours = (self._write, self._flush)
+        self._through, self.flush_through = stream.write, stream.flush
+        #: What stood before the methods of its class.
+        self.before = {
+            method: vars(stream).get(method, _NONE) for method in ("write", "flush")
+        }
+        lost = stream_of(stream, "flush")
+        if lost is not None:  # somebody took away its ``write``
+            self.flush_through = lost.flush_through
+            self.before["flush"] = lost.before["flush"]
         #: Whose line is not finished, although something of it is shown.
         self._open: Output | None = None
-        for method, function in zip(_METHODS, self._ours, strict=True):
-            setattr(stream, method, function)
+        stream.write = self._write  # type: ignore[method-assign]  # see above
+        stream.flush = self._flush  # type: ignore[method-assign]  # see above
 
     def release(self) -> None:
-        """Give the stream its own methods back, unless somebody put others before ours."""
-        held = vars(self.stream)
-        for method, ours, before in zip(
-            _METHODS, self._ours, self._before, strict=True
-        ):
-            if held.get(method) is not ours:
+        """Give the stream back what was there, unless somebody put something before ours."""
+        for method, before in self.before.items():
+            if stream_of(self.stream, method) is not self:
                 continue
             if before is _NONE:
                 delattr(self.stream, method)
@@ -102,7 +103,7 @@ class Stream:
         output = scope.output if scope is not None else None
         if output is not None and output.label and not _THREAD.shows:
             self._show_lines(output, output.rest_of(self.name))
-        self._flush_through()
+        self.flush_through()
 
     def end(self, output: Output) -> None:
         """An attempt is over: show what it has left of a line."""
@@ -143,39 +144,58 @@ class Screen:
     def __init__(self) -> None:
         #: Those who look at everything that is shown.
         self.watchers: tuple[Watcher, ...] = ()
-        self._streams: list[Stream] = []
         self._users = 0
+        #: What `sys` had when the first of them came, by name.
+        self._looked_at: list[tuple[str, TextIO]] = []
 
     def enter(self) -> None:
         """Somebody needs what is printed from now on."""
         with _mutex:
             self._users += 1
             if self._users == 1:
-                self.follow()
+                self._looked_at = []
+                self.look()
 
     def leave(self) -> None:
         """He does not any more."""
         with _mutex:
             self._users -= 1
-            while self._streams and not self._users:
-                self._streams.pop().release()
+            if self._users:
+                return
+            for _, stream in self._looked_at:
+                while (ours := stream_of(stream)) is not None:
+                    ours.release()
 
-    def follow(self) -> None:
-        """Look at the streams that ``sys`` has now."""
+    def look(self) -> None:
+        """Look at the streams that ``sys`` has now, too."""
         with _mutex:
             for name in ("stdout", "stderr"):
                 stream = getattr(sys, name)
-                known = (other.stream for other in self._streams)
-                if stream is None or any(stream is other for other in known):
-                    continue
-                # A class of the user's may take no attributes: it is left alone.
-                with contextlib.suppress(AttributeError, TypeError):
-                    self._streams.append(Stream(self, name, stream))
+                known = (other for _, other in self._looked_at)
+                if stream is not None and not any(stream is other for other in known):
+                    self._looked_at.append((name, stream))
+        self.hold()
+
+    def hold(self) -> None:
+        """See to it that nothing goes by.
+
+        IPython shadows ``write`` in each cell, and at its end puts back what was there
+        when the cell began, whatever came between.
+        """
+        for name, stream in self._looked_at:
+            if stream_of(stream) is None:
+                self._hold(name, stream)
+
+    def _hold(self, name: str, stream: TextIO) -> None:
+        # A class of the user's may take no attributes: it is left alone.
+        with _mutex, contextlib.suppress(AttributeError, TypeError):
+            if stream_of(stream) is None:
+                Stream(self, name, stream)
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         """Have ``watcher`` told of everything that is shown; returns what ends it."""
         self.enter()
-        self.follow()
+        self.look()
         self.watchers = (*self.watchers, watcher)
 
         def end() -> None:
@@ -188,13 +208,21 @@ class Screen:
         """An attempt is over: show what it has left of its lines."""
         output = scope.output
         if output is not None and output.label:
-            for stream in list(self._streams):
+            for _, stream in list(self._looked_at):
+                ours = stream_of(stream)
                 # Nobody is left to hear that the stream is gone.
                 with contextlib.suppress(OSError, ValueError):
-                    stream.end(output)
+                    if ours is not None:
+                        ours.end(output)
 
 
 SCREEN = Screen()
+
+
+def stream_of(stream: TextIO, method: str = "write") -> Stream | None:
+    """Return ours if what is done to a stream comes to us first."""
+    owner = getattr(getattr(stream, method), "__self__", None)
+    return owner if isinstance(owner, Stream) else None
 
 
 def output_of(scope: Scope) -> Output:

@@ -260,6 +260,7 @@ class Execution:
         self._ticked, self._computed = now, computed
         for crew in self._crews.values():
             crew.adjust(load)
+        SCREEN.hold()
         if now - self._asked > _ASKED and not self.is_cancelled:
             self._asked = now
             if self._ledger.is_asked_to_stop(self.state.run):

@@ -235,7 +235,7 @@ class TerminalView:
 
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
-            SCREEN.follow()  # it has put streams of its own in their place
+            SCREEN.look()  # it has put streams of its own in their place
         table = table_of(state, failures=0)
         shown = render.progress(table, *_progress(state), _seconds(state))
         self._live.update(shown, refresh=True)
