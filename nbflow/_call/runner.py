@@ -191,7 +191,7 @@ class Call:
         """What is printed from here on is not the attempt's."""
         scope = self.scope
         if scope.output is not None and not scope.ended:
-            SCREEN.end(scope)
+            SCREEN.show_rest(scope.output, end="\n")
             self.printed = scope.output.kept()
         scope.ended = True
 

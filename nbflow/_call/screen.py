@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 #: What moves a terminal's cursor, as progress bars do: no label may stand in it.
 _MOVES = re.compile(r"\r|\x1b\[[0-9;?]*[A-HJKSTf]")
 _NONE = object()
+#: Streams of a process, as a rule.
+_USUAL = 2
 #: Characters of a key before what its record prints.
 _KEY = 40
 _mutex = fork.freed(threading.RLock())
@@ -51,36 +53,85 @@ class _Thread(threading.local):
 _THREAD = _Thread()
 
 
+class Shadow:
+    """A method of one object, with ours before it."""
+
+    __slots__ = ("_name", "_owner", "before", "held", "ours", "through")
+
+    def __init__(self, owner: TextIO, name: str, ours: Callable[..., Any]) -> None:
+        self._owner = owner
+        self._name = name
+        self.held = vars(owner)
+        self.ours = ours
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is ours that is called."""
+        return self.held.get(self._name) is self.ours
+
+    def begin(self) -> None:
+        """Put ours before it, in the place of an earlier one that somebody put back."""
+        self.before = self.held.get(self._name, _NONE)
+        #: What was called before.
+        self.through: Callable[..., Any] = getattr(self._owner, self._name)
+        stale = getattr(self.through, "__self__", None)
+        if isinstance(stale, Stream):
+            self.before, self.through = stale.shadow(self._name).below
+        setattr(self._owner, self._name, self.ours)
+
+    @property
+    def below(self) -> tuple[object, Callable[..., Any]]:
+        """What stood there, and what it does."""
+        return self.before, self.through
+
+    def end(self) -> bool:
+        """Take ours away, unless somebody put something before it; returns whether it is away."""
+        held, name = self.held, self._name
+        if held.get(name) is not self.ours:
+            return False
+        if self.before is _NONE:
+            del held[name]
+        else:
+            held[name] = self.before
+        return True
+
+
 class Stream:
-    """A stream while calls run: a ``write`` and a ``flush`` before its own."""
+    """A stream while calls run: a ``write`` of ours before its own.
+
+    The same for ``flush``, from the first line on that waits for its end.
+    """
 
     def __init__(self, screen: Screen, name: str, stream: TextIO) -> None:
         self.name = name
         self.stream = stream
         self._screen = screen
-        self._through, self.flush_through = stream.write, stream.flush
-        #: What stood before the methods of its class.
-        self.before = {
-            method: vars(stream).get(method, _NONE) for method in ("write", "flush")
-        }
-        lost = stream_of(stream, "flush")
-        if lost is not None:  # somebody took away its ``write``
-            self.flush_through = lost.flush_through
-            self.before["flush"] = lost.before["flush"]
+        self.writes = Shadow(stream, "write", self._write)
+        self._flushes = Shadow(stream, "flush", self._flush)
+        #: Whether a line ever waited for its end.
+        self.waits = False
         #: Whose line is not finished, although something of it is shown.
         self._open: Output | None = None
-        stream.write = self._write  # type: ignore[method-assign]  # see above
-        stream.flush = self._flush  # type: ignore[method-assign]  # see above
 
-    def release(self) -> None:
-        """Give the stream back what was there, unless somebody put something before ours."""
-        for method, before in self.before.items():
-            if stream_of(self.stream, method) is not self:
-                continue
-            if before is _NONE:
-                delattr(self.stream, method)
-            else:
-                setattr(self.stream, method, before)
+    def shadow(self, method: str) -> Shadow:
+        """What stands before a method of the stream."""
+        return self.writes if method == "write" else self._flushes
+
+    @property
+    def is_first(self) -> bool:
+        """Whether what is written comes here first."""
+        return self.writes.is_first
+
+    def begin(self) -> Stream:
+        """See what is written from now on."""
+        self.writes.begin()
+        return self
+
+    def end(self) -> bool:
+        """Give the stream back what was there; returns whether that could be done."""
+        if self.waits:
+            self._flushes.end()
+        return self.writes.end()
 
     def _write(self, text: str) -> int:
         scope = SCOPE.get()
@@ -96,24 +147,27 @@ class Stream:
             self._finish_line(output, text)
         else:
             self._show_lines(output, output.whole_lines(self.name, text))
+            if not text.endswith("\n") and not self._flushes.is_first:
+                self.waits = True
+                self._flushes.begin()
         return len(text)
 
     def _flush(self) -> None:
         scope = SCOPE.get()
         output = scope.output if scope is not None else None
-        if output is not None and output.label and not _THREAD.shows:
-            self._show_lines(output, output.rest_of(self.name))
-        self.flush_through()
+        if output is not None and not _THREAD.shows:
+            self.show_rest(output)
+        self._flushes.through()
 
-    def end(self, output: Output) -> None:
-        """An attempt is over: show what it has left of a line."""
+    def show_rest(self, output: Output, end: str = "") -> None:
+        """Show what an attempt has of a line that is not finished."""
         rest = output.rest_of(self.name)
-        if rest or self._open is output:
-            self._show_lines(output, f"{rest}\n")
+        if rest or (end and self._open is output):
+            self._show_lines(output, rest + end)
 
     def _finish_line(self, output: Output, text: str) -> None:
         """Show a text as it is, after what waits."""
-        self._show_lines(output, output.rest_of(self.name))
+        self.show_rest(output)
         self._show(text)
 
     def _show_lines(self, output: Output, text: str) -> None:
@@ -129,13 +183,17 @@ class Stream:
     def _show(self, text: str) -> int:
         """Write a text to the stream, unless a watcher holds it back."""
         if _THREAD.shows:
-            return self._through(text)
+            return self._write_through(text)
         _THREAD.shows = True
         try:
             held = [watch(self.name, text) for watch in self._screen.watchers]
-            return len(text) if any(held) else self._through(text)
+            return len(text) if any(held) else self._write_through(text)
         finally:
             _THREAD.shows = False
+
+    def _write_through(self, text: str) -> int:
+        written: int = self.writes.through(text)
+        return written
 
 
 class Screen:
@@ -145,36 +203,47 @@ class Screen:
         #: Those who look at everything that is shown.
         self.watchers: tuple[Watcher, ...] = ()
         self._users = 0
-        #: What `sys` had when the first of them came, by name.
-        self._looked_at: list[tuple[str, TextIO]] = []
+        #: Those that are looked at, or were last.
+        self._streams: list[Stream] = []
 
     def enter(self) -> None:
         """Somebody needs what is printed from now on."""
         with _mutex:
             self._users += 1
-            if self._users == 1:
-                self._looked_at = []
+            if self._users > 1:
+                return
+            # Of many calls one after the other each finds what the one before left.
+            for place, one in enumerate(self._streams):
+                writes = one.writes
+                is_same = one.stream is getattr(sys, one.name)
+                if not is_same or writes.held.get("write", _NONE) is not writes.before:
+                    del self._streams[place:]
+                    break
+                writes.held["write"] = writes.ours
+            if len(self._streams) < _USUAL:
                 self.look()
 
     def leave(self) -> None:
         """He does not any more."""
         with _mutex:
             self._users -= 1
-            if self._users:
-                return
-            for _, stream in self._looked_at:
-                while (ours := stream_of(stream)) is not None:
-                    ours.release()
+            if not self._users:
+                self._streams = [one for one in self._streams if one.end()]
 
     def look(self) -> None:
         """Look at the streams that ``sys`` has now, too."""
         with _mutex:
             for name in ("stdout", "stderr"):
                 stream = getattr(sys, name)
-                known = (other for _, other in self._looked_at)
-                if stream is not None and not any(stream is other for other in known):
-                    self._looked_at.append((name, stream))
-        self.hold()
+                if stream is not None and all(
+                    one.stream is not stream for one in self._streams
+                ):
+                    self._begin(name, stream)
+
+    def _begin(self, name: str, stream: TextIO) -> None:
+        # A class of the user's may take no attributes: it is left alone.
+        with contextlib.suppress(AttributeError, TypeError):
+            self._streams.append(Stream(self, name, stream).begin())
 
     def hold(self) -> None:
         """See to it that nothing goes by.
@@ -182,15 +251,18 @@ class Screen:
         IPython shadows ``write`` in each cell, and at its end puts back what was there
         when the cell began, whatever came between.
         """
-        for name, stream in self._looked_at:
-            if stream_of(stream) is None:
-                self._hold(name, stream)
+        for one in self._streams:
+            if not one.is_first:
+                self._hold_again(one)
 
-    def _hold(self, name: str, stream: TextIO) -> None:
-        # A class of the user's may take no attributes: it is left alone.
-        with _mutex, contextlib.suppress(AttributeError, TypeError):
-            if stream_of(stream) is None:
-                Stream(self, name, stream)
+    def _hold_again(self, stream: Stream) -> None:
+        """What was lost may still be there behind something else: it lets the new one have all."""
+        with _mutex:
+            if self._users and stream in self._streams and not stream.is_first:
+                self._streams.remove(stream)
+                stream.end()
+                again = Stream(self, stream.name, stream.stream)
+                self._streams.append(again.begin())
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         """Have ``watcher`` told of everything that is shown; returns what ends it."""
@@ -204,25 +276,15 @@ class Screen:
 
         return end
 
-    def end(self, scope: Scope) -> None:
-        """An attempt is over: show what it has left of its lines."""
-        output = scope.output
-        if output is not None and output.label:
-            for _, stream in list(self._looked_at):
-                ours = stream_of(stream)
-                # Nobody is left to hear that the stream is gone.
-                with contextlib.suppress(OSError, ValueError):
-                    if ours is not None:
-                        ours.end(output)
+    def show_rest(self, output: Output, end: str = "") -> None:
+        """Show what an attempt has of lines that are not finished."""
+        for stream in list(self._streams):
+            # Nobody is left to hear that the stream is gone.
+            with contextlib.suppress(OSError, ValueError):
+                stream.show_rest(output, end)
 
 
 SCREEN = Screen()
-
-
-def stream_of(stream: TextIO, method: str = "write") -> Stream | None:
-    """Return ours if what is done to a stream comes to us first."""
-    owner = getattr(getattr(stream, method), "__self__", None)
-    return owner if isinstance(owner, Stream) else None
 
 
 def output_of(scope: Scope) -> Output:
