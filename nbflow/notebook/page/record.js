@@ -50,7 +50,7 @@ export class RecordPanel {
       drawPart("Record", detail.record),
       detail.why ? heading("Why it ran") : null,
       detail.why ? h("div", { class: "nbf-why" }, detail.why) : null,
-      ...detail.printed.map(drawPrintout),
+      ...detail.printed.map(drawOwn),
       heading("Steps"),
       isBare ? this.drawNoSteps(detail) : this.drawWaterfall(detail, hasCosts),
     ];
@@ -227,17 +227,23 @@ function isOf({ n }) {
 }
 
 /** @param {Printout} printout */
-function drawPrintout({ old, parts }) {
-  const label = old ? `printed ${old}` : "printed";
+function drawPrintout(printout) {
+  const label = h("span", { class: "nbf-faint" }, `printed ${printout.old}`);
+  return h("div", { class: "nbf-io" }, label, drawPrinted(printout));
+}
+
+/** What the flow printed outside its steps. @param {Printout} printout */
+function drawOwn(printout) {
+  const title = `Printed ${printout.old}`;
+  return h("section", { "aria-label": title }, heading(title), drawPrinted(printout));
+}
+
+/** @param {Printout} printout */
+function drawPrinted({ parts }) {
   const texts = parts.map(([stream, text]) =>
     h("span", { class: stream === "cut" ? "nbf-faint" : "", title: stream }, text),
   );
-  return h(
-    "div",
-    { class: "nbf-io" },
-    h("span", { class: "nbf-faint" }, label),
-    h("pre", { tabindex: "0", class: "nbf-code", "aria-label": label }, ...texts),
-  );
+  return h("pre", { tabindex: "0", class: "nbf-code", "aria-label": "printed" }, ...texts);
 }
 
 /** @param {Attempt} attempt @param {Set<string>} said errors that stand above it; it adds its own */
