@@ -298,7 +298,7 @@ GAPS = Gaps()
 def _leave_the_run() -> None:
     """Calls of a forked child are in no run: nobody there writes its notes or stops it."""
     for scope in SCOPE.get() or ():
-        scope.place = None
+        scope.place = scope.output = None
 
 
 if hasattr(os, "register_at_fork"):

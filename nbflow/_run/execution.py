@@ -198,8 +198,8 @@ class Execution:
             self._interrupt()
             raise
         finally:
-            self._close()
             SCREEN.leave()
+            self._close()
 
     def show(self) -> None:
         """Give the watcher a picture."""

@@ -56,7 +56,9 @@ def printouts(
         is_cached: whether the call was remembered.
     """
     found = [Printout(one.attempt, None, one.parts) for one in noted]
-    if saved is not None and saved.printed:
+    # A value that is in memory only may be saved later, with what the ledger has by now.
+    is_noted = not is_cached and any(one.attempt == attempt for one in noted)
+    if saved is not None and saved.printed and not is_noted:
         since = saved.saved_at if is_cached else None
         found.append(Printout(attempt, since, saved.printed))
     return found

@@ -21,6 +21,13 @@ from nbflow._store.ledger import FileLedger
 from nbflow._store.seal import Seal
 
 LOG = logging.getLogger("tests.printed")
+#: A checkpoint as it was written before there was anything of what calls print.
+BEFORE = (
+    "6b00000099a4776f726bcb3ff8000000000000cb3fd0000000000000c09192a56665746368d928"
+    "6162616261626162616261626162616261626162616261626162616261626162616261626162616"
+    "2c414636363636363636363636363636363636363636390c0a76d73677061636b81a56c6162656c"
+    "a762696c6c696e67"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -488,6 +495,15 @@ def test_a_run_keeps_so_much_and_says_what_it_does_not(nb, monkeypatch, capfd):
 def test_a_call_that_prints_nothing_adds_nothing_to_the_store(nb):
     plain = checkpoint.dump("work", 1, saved_at=1.0)
     assert checkpoint.dump("work", 1, saved_at=1.0, printed=()) == plain
+    old = checkpoint.load(bytes.fromhex(BEFORE))
+    assert (old.value, old.built_on, old.printed) == (
+        {"label": "billing"},
+        [("fetch", "ab" * 20)],
+        (),
+    )
+    same = {"built_on": old.built_on, "code": old.code, "seconds": old.seconds}
+    written = checkpoint.dump(old.name, old.value, saved_at=old.saved_at, **same)
+    assert written.hex() == BEFORE
     loud = checkpoint.dump("work", 1, saved_at=1.0, printed=(("stdout", "x\n"),))
     assert checkpoint.load(loud).printed == (("stdout", "x\n"),)
     assert checkpoint.load(loud).value == checkpoint.load(plain).value == 1
