@@ -210,13 +210,11 @@ class Call:
     def note_printed(self, attempt: int, *others: Called) -> None:
         """Tell the ledger what the latest attempt printed, if no checkpoint has it."""
         place, parts = self.place, self.take_printed(is_saved=False)
-        if place is None:
-            return
-        where = place.record, place.flow, self.scope.step
-        if parts:
+        if place is not None and parts:
+            where = place.record, place.flow, self.scope.step
             place.note_all([Printed(*where, attempt, parts), *others])
-        elif others:
-            place.note(*others)
+        elif place is not None:
+            place.note_all(others)
 
     def note_wait(self, why: str) -> None:
         """Tell the ledger what the call waits for; nothing: it continues."""
@@ -239,7 +237,8 @@ class Call:
         if state is State.CACHED and self.worth is not None:
             self.scope.note_used(self.worth, saved=True)
         if place is None or self.is_flow:
-            self.note_printed(attempt)
+            if self.printed:
+                self.note_printed(attempt)
             return
         key = self.key if state in DONE else None
         failed = (
