@@ -319,7 +319,7 @@ def _telling(call_handlers: Callable[[logging.Logger, logging.LogRecord], None])
     @wraps(call_handlers)
     def telling(logger: logging.Logger, record: logging.LogRecord) -> None:
         scope = SCOPE.get()
-        if scope is None or scope.ended or _THREAD.logs:
+        if scope is None or scope.ended or _THREAD.logs or _THREAD.shows:
             call_handlers(logger, record)
             return
         if record.name.partition(".")[0] != "nbflow":

@@ -435,7 +435,9 @@ class Run(Generic[Frame_co]):
         raise RunFailedError(text)
 
     def inspect(self, key: object) -> Inspection:
-        """One record: each step of it in each flow, with state, attempts, times, and its inputs and outputs on request.
+        """One record: each step of it in each flow, with state, attempts, times, and what it printed.
+
+        Its inputs and outputs are there on request.
 
         Args:
             key: the record's key, or for a batch without ``key=`` its index label or
