@@ -23,13 +23,12 @@ if TYPE_CHECKING:
 #: Characters that are kept of an attempt: so many from its beginning, and from its end.
 HALF = 5_000
 #: Characters that a run keeps: of the attempts whose values are saved, and of the others.
-MOST = 64 * 2**20
+MOST = 64_000_000
 #: Characters of an unfinished line that wait for its end.
 _LONGEST_LINE = 2_000
 #: Characters at a cut in which a line is looked for that ends there.
 _EDGE = 500
-#: What a progress bar has written over; colours and movements of a terminal.
-_OVERWRITTEN = re.compile(r"[^\n]*\r(?!\n)|\r(?=\n)")
+#: Colours and movements of a terminal.
 _CONTROL = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
 _HIDDEN = "***"
 #: What stands for a stream where something is left out.
@@ -104,7 +103,7 @@ class Output:
             cut += excess
         if cut <= 0:
             return tuple(_merged([*first, *last]))
-        said = f"... {cut:,} characters are not kept ...\n"
+        said = f"... about {cut:,} characters are not kept ...\n"
         return (
             *_without_end(_merged(first)),
             (CUT, said),
@@ -162,7 +161,11 @@ def _merged(parts: Iterable[Part]) -> list[Part]:
 
 def _clean(text: str) -> str:
     """A text without secrets, as a terminal would show it in the end."""
-    text = _OVERWRITTEN.sub("", _CONTROL.sub("", text))
+    if "\x1b" in text:
+        text = _CONTROL.sub("", text)
+    if "\r" in text:  # as progress bars write over their line
+        lines = text.split("\n")
+        text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
     return readable(secret_patterns.without(KNOWN.mask(text), _HIDDEN))
 
 
