@@ -258,8 +258,8 @@ def send(
             iterator is then read by another thread.
         max_in_flight: the number of records that are processed at once (1,024; threads
             of a sync flow: 32).
-        keep_records: ``False`` keeps the batch out of the ledger; the run can then only
-            be rerun from this kernel.
+        keep_records: ``False`` keeps the batch out of the ledger, and out of the store
+            what its calls print; the run can then only be rerun from this kernel.
         budget: US dollars that its calls may cost, such as ``"$5"``. A call that could
             exceed it is not started and its record is ``CANCELLED``; what is done is
             saved. The first call of each step is made alone, to see what it costs; from

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from nbflow._call import keys, threads
+from nbflow._call import keys, screen, threads
 from nbflow._call.limits import Gate, Gates
 from nbflow._call.runner import Call, Runner, value_of
 from nbflow._call.scope import current
@@ -74,6 +74,7 @@ class Engine:
         self._reported: set[tuple[str, str]] = set()
         self._mutex = fork.free_lock()
         threads.carry()
+        screen.watch_log()
 
     def close(self) -> None:
         """Let go of the store."""

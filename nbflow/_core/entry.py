@@ -38,6 +38,8 @@ KEY_BYTES = 20
 
 #: A record, by its number, in a flow, by its position.
 Position: TypeAlias = tuple[int, int]
+#: What was printed and logged, in order: ``stdout``, ``stderr`` or ``log``, and the text.
+Parts: TypeAlias = tuple[tuple[str, str], ...]
 
 
 class Opened(NamedTuple):
@@ -144,6 +146,20 @@ class Called(NamedTuple):
     same: bool = False
 
 
+class Printed(NamedTuple):
+    """What an attempt printed and logged, where no checkpoint has it.
+
+    It stands right before the `Called` of its attempt. ``step`` is ``""`` for the flow
+    itself.
+    """
+
+    record: int
+    flow: int
+    step: str
+    attempt: int
+    parts: Parts
+
+
 class Waits(NamedTuple):
     """A call waits for something outside the run, or continues: then ``why`` is empty."""
 
@@ -208,6 +224,7 @@ Entry: TypeAlias = (
     | Sent
     | Item
     | Called
+    | Printed
     | Waits
     | Used
     | Remark
@@ -582,6 +599,9 @@ class RunState:
             count.waited += entry.waited
         self.ended = max(self.ended, entry.at)
 
+    def _printed(self, entry: Printed) -> None:
+        """It changes nothing that is counted: who opens the record reads it."""
+
     def _waits(self, entry: Waits) -> None:
         if entry.why:
             self.waiting[entry.record, entry.flow] = entry.why
@@ -636,6 +656,7 @@ class RunState:
     _TAKE[Sent] = _sent
     _TAKE[Item] = _item
     _TAKE[Called] = _called
+    _TAKE[Printed] = _printed
     _TAKE[Waits] = _waits
     _TAKE[Used] = _used
     _TAKE[Remark] = _remark

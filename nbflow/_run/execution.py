@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._call import job_link
 from nbflow._call.loop_watch import LoopWatch
+from nbflow._call.screen import SCREEN
 from nbflow._call.workers import Crew
 from nbflow._core.entry import Closed, Remark, Resumed
 from nbflow._core.lifecycle import State
@@ -70,7 +71,14 @@ class Execution:
         self.notes = LedgerWriter(ledger, run, state)
         self._ledger = ledger
         self._loop = loop
-        self._context = RunContext(run, runner, lanes, self.notes, options)
+        self._context = RunContext(
+            run,
+            runner,
+            lanes,
+            self.notes,
+            options,
+            is_one_by_one=options.is_one_by_one or batch.total == 1,
+        )
         self._codes = Codes(runner, self.notes)
         self._intake = Intake(self._context, batch, self._start)
         self._records = Records(self._context, self._codes, loop, self._leave)
@@ -144,6 +152,8 @@ class Execution:
         # In one block with the first entry, where the next run of the event finds it.
         self._codes.read(self.lanes, before)
         self.notes.flush()
+        if not self.state.keeps_records:
+            self._context.room.close()
         self._ledger.ask_to_stop(self.state.run, False)
         if keep:
             self._intake.keep(self._ledger)
@@ -173,6 +183,7 @@ class Execution:
 
         An interrupt ends the run and is raised again.
         """
+        SCREEN.enter()
         try:
             self._codes.begin()
             # Not before the run is locked: the command looks at it at once, and would
@@ -187,6 +198,7 @@ class Execution:
             self._interrupt()
             raise
         finally:
+            SCREEN.leave()
             self._close()
 
     def show(self) -> None:
@@ -248,6 +260,7 @@ class Execution:
         self._ticked, self._computed = now, computed
         for crew in self._crews.values():
             crew.adjust(load)
+        SCREEN.hold()
         if now - self._asked > _ASKED and not self.is_cancelled:
             self._asked = now
             if self._ledger.is_asked_to_stop(self.state.run):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.entry import FINAL, Called, Failure, Item, Used
+from nbflow._core.entry import FINAL, Called, Failure, Item, Printed, Used
 from nbflow._core.html import h
 from nbflow._core.lifecycle import Reuse, State
 from nbflow._core.looks import LOOKS
 from nbflow._core.table import times
 from nbflow._core.usage import NOTHING, Usage
+from nbflow._run.printout import Printout, printouts, said_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,6 +39,8 @@ class StepView:
             (``waited``; seconds), and what went wrong.
         place: which call of its step this is, in this flow, from 0.
         checkpoint: key of the saved output.
+        printouts: what its attempts printed and logged, each apart; of a call that was
+            remembered, what it printed when it ran. ``printed``: the same as a text.
         usage: what its attempts used; of a call that was remembered, nothing.
             ``saved``: what that saved.
         inputs: (args, kwargs) of the call, in the kernel that ran it, for failures and
@@ -56,6 +59,8 @@ class StepView:
         self.saved: Usage = NOTHING
         self.checkpoint: str | None = None
         self.inputs: tuple[Args, Kwargs] | None = None
+        #: What attempts printed that no checkpoint has.
+        self.noted: list[Printed] = []
         self._load = load
         self._why = why
 
@@ -79,6 +84,19 @@ class StepView:
     def waited(self) -> float:
         """How long its attempts were in line: for a place, a throttle, a budget, a provider's limits."""
         return sum(attempt.waited for attempt in self.attempts)
+
+    @property
+    def printouts(self) -> list[Printout]:
+        """What it printed and logged, loaded now."""
+        saved = self._load(self.checkpoint) if self.checkpoint else None
+        last = self.attempts[-1].attempt if self.attempts else 1
+        is_cached = self.state is State.CACHED
+        return printouts(self.noted, saved, last or 1, is_cached=is_cached)
+
+    @property
+    def printed(self) -> str:
+        """What it printed and logged, as a text; empty if it did not."""
+        return said_of(self.printouts)
 
     @property
     def failure(self) -> Failure | None:
@@ -123,14 +141,30 @@ class FlowView:
         """Why the record ran, or since when its outcome is saved; found out now."""
         return self._why.flow(self.flow, self.state, self.checkpoint)
 
+    @property
+    def printouts(self) -> list[Printout]:
+        """What the flow itself printed and logged, outside its steps, loaded now."""
+        saved = self._load(self.checkpoint) if self.checkpoint else None
+        # Also where all its steps were remembered the flow itself may have run.
+        began = self._began
+        is_cached = saved is not None and (began is None or saved.saved_at < began)
+        return printouts(self._printed[""], saved, 1, is_cached=is_cached)
+
+    @property
+    def printed(self) -> str:
+        """The same as a text; empty if it did not."""
+        return said_of(self.printouts)
+
     def _begin(self) -> None:
         """It starts, again: this replaces what an earlier round did."""
+        self._began: float | None = None
         self.steps.clear()
         self._calls: Counter[str] = Counter()
         #: By step: calls that wait for their next attempt, and what was reported of
         #: attempts that had not ended yet.
         self._retrying: defaultdict[str, deque[StepView]] = defaultdict(deque)
         self._used: defaultdict[str, list[Used]] = defaultdict(list)
+        self._printed: defaultdict[str, list[Printed]] = defaultdict(list)
 
     def _why_step(self, view: StepView) -> str:
         return self._why.step(
@@ -143,14 +177,18 @@ class FlowView:
         found = self._load(self.checkpoint) if self.checkpoint else None
         return found.shown if found is not None else None
 
-    def take(self, entry: Item | Called | Used) -> None:
+    def take(self, entry: Item | Called | Printed | Used) -> None:
         """Take in one entry about this record in this flow."""
         if isinstance(entry, Used):
             self._used[entry.step].append(entry)
             return
+        if isinstance(entry, Printed):
+            self._printed[entry.step].append(entry)
+            return
         if isinstance(entry, Item):
             if entry.state is State.RUNNING:
                 self._begin()
+                self._began = entry.at
             self.seconds, self.waited = entry.seconds, entry.waited
             self.failure = entry.failure
             if entry.same:
@@ -162,6 +200,7 @@ class FlowView:
             retrying.appendleft(view)
         view.state, view.checkpoint = entry.state, entry.checkpoint
         view.attempts.append(entry)
+        view.noted += self._printed.pop(entry.step, ())
         # Two calls of one step side by side report in an order of their own: between
         # them the sum is right.
         for used in self._used.pop(entry.step, ()):
@@ -178,6 +217,7 @@ class FlowView:
         """
         if not self.steps and self.checkpoint:
             self._add_cached(self._load(self.checkpoint))
+        self._add_cut_off()
         left: defaultdict[str, deque[tuple[Args, Kwargs]]] = defaultdict(deque)
         for step, args, kwargs in inputs:
             left[step].append((args, kwargs))
@@ -191,6 +231,14 @@ class FlowView:
         for name, key in outcome.built_on:
             view = self._add(name)
             view.state, view.checkpoint = State.CACHED, key
+
+    def _add_cut_off(self) -> None:
+        """Add what calls printed that were cut off: they ended without a word."""
+        for step in [step for step in self._printed if step]:
+            retrying = self._retrying[step]
+            view = retrying.popleft() if retrying else self._add(step)
+            view.state = self.state
+            view.noted += self._printed.pop(step)
 
     def _add(self, step: str) -> StepView:
         view = StepView(step, self._calls[step], self._load, self._why_step)
@@ -260,6 +308,8 @@ class Inspection:
         for line in lines:
             cells = map(str.ljust, line, widths)
             rows.append("  ".join(cells).rstrip())
+        for title, text in self._printed():
+            rows += ["", title, text.rstrip("\n")]
         return "\n".join(rows)
 
     def _repr_html_(self) -> str:
@@ -269,7 +319,20 @@ class Inspection:
             cells = [h("td", text, style=style) for text in line]
             rows.append(h("tr", *cells))
         title = h("b", f"record {self.key}")
-        return str(h("div", title, h("table", *rows)))
+        printed = [
+            h("details", h("summary", title), h("pre", text, style="margin:2px 0 8px"))
+            for title, text in self._printed()
+        ]
+        return str(h("div", title, h("table", *rows), *printed))
+
+    def _printed(self) -> Iterator[tuple[str, str]]:
+        """What flows and steps printed, each under its name."""
+        for view in self.flows.values():
+            if text := view.printed:
+                yield f"printed by {view.flow}", text
+            for step in view.steps:
+                if text := step.printed:
+                    yield f"printed by {view.flow} / {step.step}", text
 
 
 def _flow_lines(view: FlowView) -> Iterator[_Line]:

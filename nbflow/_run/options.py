@@ -40,3 +40,10 @@ class RunOptions:
             f"max_in_flight={most!r} has to be a whole number, 1 or more: the number of"
             " records under way at once."
         )
+
+    @property
+    def is_one_by_one(self) -> bool:
+        """Whether no two records are under way at the same time, whatever the batch."""
+        if self.max_in_flight == 1:
+            return True
+        return self.only is not None and len({record for record, _ in self.only}) == 1

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, overload
 
 from nbflow._call.budget import resting
 from nbflow._call.scope import paid_here
-from nbflow._core.entry import BROKEN, DONE, Called, Item, RunState, Used
+from nbflow._core.entry import (
+    BROKEN,
+    DONE,
+    Called,
+    Item,
+    Printed,
+    RunState,
+    Used,
+)
 from nbflow._core.lifecycle import State
 from nbflow._core.looks import word_of
 from nbflow._core.table import WORDS, causes_of, failure_rows, short
@@ -434,7 +442,9 @@ class Run(Generic[Frame_co]):
         raise RunFailedError(text)
 
     def inspect(self, key: object) -> Inspection:
-        """One record: each step of it in each flow, with state, attempts, times, and its inputs and outputs on request.
+        """One record: each step of it in each flow, with state, attempts, times, and what it printed.
+
+        Its inputs and outputs are there on request.
 
         Args:
             key: the record's key, or for a batch without ``key=`` its index label or
@@ -462,7 +472,7 @@ class Run(Generic[Frame_co]):
             for flow, name in enumerate(state.flows)
         ]
         for entry in self.engine.ledger.about(self.id, record):
-            if isinstance(entry, Item | Called | Used):
+            if isinstance(entry, Item | Called | Printed | Used):
                 views[entry.flow].take(entry)
         for flow, view in enumerate(views):
             view.finish(inputs.get((record, flow), []))

@@ -30,6 +30,7 @@ from nbflow._core.entry import (
     Item,
     Listed,
     Opened,
+    Printed,
     Remark,
     Resumed,
     Sent,
@@ -57,6 +58,7 @@ _TAGS: dict[type, str] = {
     Sent: "sent",
     Item: "item",
     Called: "call",
+    Printed: "printed",
     Waits: "waits",
     Used: "used",
     Remark: "remark",
@@ -68,7 +70,7 @@ _STATES = {state.value: state for state in SHOWN}
 _PLACES = {"item": (2, 7), "call": (3, 8)}
 _LENGTH = struct.Struct("<I")
 #: Entries about one record, whose first field is its number, and their tags.
-_ABOUT = frozenset({Listed, Item, Called, Waits, Used})
+_ABOUT = frozenset({Listed, Item, Called, Printed, Waits, Used})
 _ABOUT_TAGS = frozenset(_TAGS[kind] for kind in _ABOUT)
 #: Runs whose spans are remembered.
 _SPANS = 16
@@ -560,6 +562,8 @@ def _entry(line: Line) -> Entry:
         fields[8:9] = map(tuple, fields[8:9])
     elif tag == "code":
         fields[4:] = map(tuple, fields[4:])
+    elif tag == "printed":
+        fields[4] = tuple(map(tuple, fields[4]))
     elif tag == "used":
         fields[5] = Usage(*fields[5])
     elif tag == "close":

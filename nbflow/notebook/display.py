@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from nbflow._call.screen import SCREEN
 from nbflow._core.duration import duration
 from nbflow._core.entry import FINAL, RunState
 from nbflow._core.table import short, table_of
@@ -236,6 +237,7 @@ class TerminalView:
 
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
+            SCREEN.look()  # it has put streams of its own in their place
         table = table_of(state, failures=0)
         shown = render.progress(table, *_progress(state), _seconds(state))
         self._live.update(shown, refresh=True)

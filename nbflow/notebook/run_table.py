@@ -254,6 +254,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             "seconds": view.seconds,
             "why": _said_why(view),
             "trouble": _trouble(trouble) if trouble is not None else None,
+            "printed": _printouts(view),
             "steps": [_step(step) for step in view.steps],
             "record": _record(found),
             "output": _fields(lambda: view.output) if view.state in DONE else None,
@@ -427,9 +428,18 @@ def _step(step: StepView) -> Message:
         "cost": step.usage.told_cost,
         "used": _used(step),
         "attempts": [_attempt(attempt) for attempt in step.attempts],
+        "printed": _printouts(step),
         "inputs": _fields(lambda: _call(*inputs)) if inputs is not None else None,
         "output": _fields(lambda: step.output) if step.checkpoint is not None else None,
     }
+
+
+def _printouts(view: FlowView | StepView) -> list[Message]:
+    """Return what was printed and logged as it travels: when, and each text with its stream."""
+    return [
+        {"n": one.attempt, "old": one.head if one.since else "", "parts": one.parts}
+        for one in view.printouts
+    ]
 
 
 def _attempt(attempt: Called) -> Message:

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import logging
 import re
+import sys
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -893,3 +895,57 @@ def test_axe_finds_nothing_in_a_table_with_every_state(opened, tick, dark):
         (one["id"], [node["html"][:120] for node in one["nodes"]][:3])
         for one in Axe().run(shown.page).response["violations"]
     ] == []
+
+
+def test_an_opened_record_shows_what_each_attempt_printed(nb, opened):
+    """And of a call that was remembered when it printed; as text, whatever it is."""
+
+    @nf.step
+    def fetch(n):
+        print("fetched 3 replies")
+        return n
+
+    @nf.step(retries=1)
+    def ask(n):
+        print(f"asks the model about {n}")
+        logging.getLogger("triage").warning("<b>slow</b>")
+        if n:
+            sys.stderr.write("no answer\n" * 3_000)
+            raise TimeoutError("late")
+        return n
+
+    @nf.flow(on=EVENT)
+    def triage(thread):
+        print("begins")
+        return ask(fetch(thread["n"]))
+
+    nb.send(EVENT, [{"id": "t-1", "n": 1}], key="id")
+    nb.advance(60)
+    run = nb.send(EVENT, [{"id": "t-1", "n": 1, "again": True}], key="id")
+    shown = opened(run)
+    shown.pump(shown.find(".nbf-record"))
+    shown.find(".nbf-record").click()
+    shown.pump(shown.find(".nbf-waterfall"))
+    shown.picture("printed")
+    fetched, asked = shown.find(".nbf-wstep").all()
+    fetched.locator("summary").click()
+    assert "printed when it ran" in fetched.inner_text()
+    assert "a remembered call does not print again" in fetched.inner_text()
+    assert "fetched 3 replies" in fetched.inner_text()
+    first, second = asked.locator("pre[aria-label=printed]").all_inner_texts()
+    for text in (first, second):
+        assert text.startswith(
+            "asks the model about 1\nWARNING triage: <b>slow</b>\nno answer\n"
+        )
+        assert "characters are not kept" in text
+    lines = asked.inner_text()
+    assert (
+        lines.index("attempt 1")
+        < lines.index("asks the model")
+        < lines.index("attempt 2")
+    )
+    own = shown.find(".nbf-detail > section", has_text="Printed").inner_text()
+    assert own.split() == ["Printed", "begins"]
+    asked.scroll_into_view_if_needed()
+    shown.picture("printed-open")
+    assert not shown.errors

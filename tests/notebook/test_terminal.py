@@ -78,3 +78,47 @@ def test_a_log_gets_a_line_now_and_again_and_then_the_table(tmp_path):
     assert "\r" not in ended.stderr
     assert any(line.startswith("✓ completed") for line in lines)
     assert ended.stdout == "a step prints [bold]this[/]\n"
+
+
+PRINTS = """
+import logging, sys, warnings, nbflow as nf
+logging.basicConfig(level="INFO", stream=sys.stdout, format="%(message)s")
+logging.getLogger("nbflow").setLevel("WARNING")
+
+@nf.step(retries=0)
+def work(n):
+    print("out", n)
+    print("err", n, file=sys.stderr)
+    logging.getLogger("mine").info("log %s", n)
+    warnings.warn(f"warned {n}")
+    if n:
+        raise nf.NonRetriableError("no")
+    return n
+
+work(0)
+run = work.map([0, 1])
+assert "write" not in vars(sys.stdout), vars(sys.stdout)
+for key in (0, 1):
+    print(run.inspect(key))
+"""
+
+
+def test_a_script_shows_what_its_steps_print_and_keeps_it(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-c", PRINTS],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stderr
+    shown, _, kept = ended.stdout.partition("record 0")
+    assert shown == "out 0\nlog 0\n1 | out 1\n1 | log 1\n"
+    assert "\nerr 0\n" in f"\n{ended.stderr}"
+    assert "\n1 | err 1\n" in ended.stderr
+    assert "UserWarning: warned 0" in ended.stderr
+    first, _, second = kept.partition("record 1")
+    assert "does not print again]\nout 0\nerr 0\nINFO mine: log 0\n" in first
+    assert "UserWarning: warned 0" in first
+    assert "\nout 1\nerr 1\nINFO mine: log 1\n" in second
+    assert "UserWarning: warned 1" in second
