@@ -1,0 +1,314 @@
+"""Page of a run: the one file that a person sends on, who waits for the results and runs no code."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+from nbflow._core.html import Html, h, joined
+from nbflow._core.plural import several
+from nbflow._run.render import RUN_LOOKS, state_mark
+from nbflow.notebook.contents import Index
+from nbflow.notebook.page_parts import (
+    GREEN,
+    NOTHING,
+    ORANGE,
+    RED,
+    bar,
+    document,
+    faint,
+    folded,
+    heading,
+    lines,
+    link,
+    share,
+    swatch,
+    table,
+    themed,
+)
+from nbflow.notebook.results_csv import chunks_of
+from nbflow.notebook.summary import summary_of
+
+if TYPE_CHECKING:
+    from nbflow._run.chronicle import Chronicle
+    from nbflow._run.run import Run
+    from nbflow.notebook.summary import Outcome, Point, Reason, Standing, Summary
+
+#: Bytes of results that a page carries with it; what is larger has to be asked for. Mail
+#: programs refuse, or cut, what is large.
+_CARRIED = 250_000
+#: What a spreadsheet takes for the sign that a text is UTF-8.
+BYTE_ORDER_MARK = "\ufeff"
+
+
+def page_of(run: Run, chronicle: Chronicle, title: str = "") -> str:
+    """Return the page of a run; every answer is read for its categories."""
+    index = Index(run.reader)
+    while index.is_behind:
+        index.read_more()
+    summary = summary_of(run, index, chronicle.lines(), title=title)
+    return page(summary, _results(run))
+
+
+def page(
+    summary: Summary, results: Html, *, around: Html = NOTHING, head: Html = NOTHING
+) -> str:
+    """Return a summary as a page.
+
+    Args:
+        summary: what it says.
+        results: how the reader comes by all results.
+        around: what stands below the standing of the run.
+        head: what more stands in the head of the document.
+    """
+    return document(
+        f"{summary.title}, {summary.when}",
+        *_top(summary),
+        around,
+        *_needs(summary),
+        *_outcomes(summary),
+        *_trend(summary),
+        heading("All results"),
+        results,
+        *_developers(summary),
+        head=head,
+    )
+
+
+def _top(summary: Summary) -> list[Html]:
+    facts = " \u00b7 ".join(f"{name}: {said}" for name, said in summary.facts)
+    return [
+        h("h1", summary.title, style="font-size:26px;line-height:1.2;margin:0 0 2px"),
+        faint(summary.when, style="margin:0 0 14px"),
+        h("p", summary.about, style="margin:0 0 14px"),
+        h(
+            "p",
+            summary.lead,
+            style="font-size:20px;line-height:1.35;font-weight:600;margin:0 0 10px",
+        ),
+        *_standing(summary.standing),
+        faint(facts),
+    ]
+
+
+def _standing(standing: Standing) -> list[Html]:
+    pieces = [
+        (standing.done, GREEN, "done"),
+        (standing.needy, RED, "need somebody"),
+        (standing.stopped, ORANGE, "not finished"),
+        (standing.open, "none", "still to do"),
+    ]
+    whole = standing.records or 1
+    shown = [(number, colour, word) for number, colour, word in pieces if number]
+    said = [
+        h(
+            "span",
+            swatch(colour) if colour != "none" else "",
+            f"{several(number, 'record')} {word} ({share(number, standing.records)})",
+            style="display:inline-block;margin-right:18px;white-space:nowrap",
+        )
+        for number, colour, word in shown
+    ]
+    return [
+        bar([(number / whole, colour) for number, colour, _ in shown], height=14),
+        h("p", *_spaced(said), style="font-size:13px;margin:6px 0 10px"),
+    ]
+
+
+def _spaced(parts: list[Html]) -> list[str | Html]:
+    """Return parts with spaces between them, for readers without styles."""
+    return [piece for part in parts for piece in (part, " ")]
+
+
+# What needs somebody.
+
+
+def _needs(summary: Summary) -> list[Html]:
+    if not summary.reasons:
+        return []
+    parts = [
+        heading(f"What needs somebody: {several(summary.standing.needy, 'record')}")
+    ]
+    parts += [_reason(reason) for reason in summary.reasons]
+    if summary.more_reasons:
+        more = several(summary.more_reasons, "further reason")
+        parts.append(
+            faint(f"And {more}; the results below have every failure's state.")
+        )
+    return parts
+
+
+def _reason(reason: Reason) -> Html:
+    rows = [
+        h("li", _need(need.subject, need.key), style="margin:2px 0")
+        for need in reason.needs
+    ]
+    hidden = reason.records - len(reason.needs)
+    if hidden:
+        rows.append(
+            h("li", f"and {several(hidden, 'more record')}", style="margin:2px 0")
+        )
+    return h(
+        "section",
+        h("h3", reason.text, style="font-size:15px;margin:14px 0 2px"),
+        faint(f"{several(reason.records, 'record')}, in {', '.join(reason.flows)}"),
+        h("ul", *rows, style="margin:4px 0;padding-left:20px"),
+        _causes(reason),
+    )
+
+
+def _need(subject: str, key: str) -> Html:
+    if not subject:
+        return joined(key)
+    return joined(
+        subject, " ", themed("span", "faint", f"({key})", style="font-size:13px")
+    )
+
+
+def _causes(reason: Reason) -> Html:
+    rows = [
+        h(
+            "p",
+            h("code", cause.what),
+            f", at {cause.step}: {several(cause.failures, 'failure')},"
+            f" after {several(cause.attempts, 'attempt')} at most",
+            style="margin:2px 0",
+        )
+        for cause in reason.causes
+    ]
+    if reason.more_causes:
+        rows.append(h("p", f"and {several(reason.more_causes, 'further cause')}"))
+    return folded("For developers: what the program said", *rows)
+
+
+# What came out.
+
+
+def _outcomes(summary: Summary) -> list[Html]:
+    if not any(outcome.done for outcome in summary.outcomes):
+        return []
+    return [heading("What came out"), *map(_outcome, summary.outcomes)]
+
+
+def _outcome(outcome: Outcome) -> Html:
+    rows = [
+        (
+            lines(label, bar([(number / outcome.counted, "")])),
+            f"{number:,}",
+            share(number, outcome.counted),
+        )
+        for label, number in outcome.categories
+    ]
+    if outcome.categories and outcome.others:
+        kinds = outcome.kinds - len(outcome.categories)
+        other = lines(
+            several(kinds, "other answer"),
+            bar([(outcome.others / outcome.counted, "")]),
+        )
+        rows.append(
+            (other, f"{outcome.others:,}", share(outcome.others, outcome.counted))
+        )
+    shown = table(("answer", "records", "share"), rows) if rows else NOTHING
+    return h(
+        "section",
+        h("h3", outcome.flow, style="font-size:15px;margin:14px 0 2px"),
+        faint(_counted(outcome)),
+        shown,
+    )
+
+
+def _counted(outcome: Outcome) -> str:
+    """Return what the bars are of."""
+    if not outcome.done:
+        return "No record has an answer."
+    said = several(outcome.done, "answer")
+    if outcome.counted < outcome.done:
+        said = f"{outcome.counted:,} of {said} counted so far"
+    if outcome.counted and not outcome.categories:
+        said += ", all of them different" if outcome.kinds > 1 else ""
+    people = outcome.by_people
+    by = f"; people gave {several(people, 'label')}" if people else ""
+    return f"{said}{by}."
+
+
+# How it went before.
+
+
+def _trend(summary: Summary) -> list[Html]:
+    if len(summary.trend) < 2:  # noqa: PLR2004  # one run is no trend
+        return []
+    rows = [
+        (
+            lines(_when(point), _results_bar(point)),
+            f"{point.records:,}",
+            share(point.done, point.results),
+            f"{point.failures:,}",
+        )
+        for point in summary.trend
+    ]
+    return [
+        heading(f"The last {len(rows)} runs"),
+        table(("run", "records", "results done", "failures"), rows),
+        faint(
+            "A record has one result for each flow that it went through; a failure is a"
+            " result that is missing because something went wrong.",
+            style="margin:8px 0 0",
+        ),
+    ]
+
+
+def _when(point: Point) -> Html:
+    return h("b", f"{point.when} (this run)") if point.is_this else joined(point.when)
+
+
+def _results_bar(point: Point) -> Html:
+    whole = point.results or 1
+    return bar([(point.done / whole, GREEN), (point.failures / whole, RED)])
+
+
+# All results, and what only developers want to know.
+
+
+def _results(run: Run) -> Html:
+    """Return all results as a link that holds them; of many, how to come by them."""
+    text, size = [BYTE_ORDER_MARK], 0
+    for chunk in chunks_of(run.reader):
+        size += len(chunk.encode())
+        if size > _CARRIED:
+            return _too_many(run)
+        text.append(chunk)
+    data = base64.b64encode("".join(text).encode()).decode()
+    name = f"results-{run.id}.csv"
+    return h(
+        "p",
+        link(
+            f"Download {name}",
+            f"data:text/csv;charset=utf-8;base64,{data}",
+            download=name,
+        ),
+        f" ({size / 1000:,.0f} kB, for any spreadsheet)",
+        style="margin:0",
+    )
+
+
+def _too_many(run: Run) -> Html:
+    return h(
+        "p",
+        "There are too many results for one file that is to be mailed. The page of",
+        " the run in ", h("code", "nbflow dashboard"), " has them as a download; in Python ",
+        h("code", f'nbflow.open_run("{run.id}").results()'), " returns them.",
+        style="margin:0",
+    )  # fmt: skip
+
+
+def _developers(summary: Summary) -> list[Html]:
+    parts = [
+        h(
+            "p",
+            state_mark(summary.state, RUN_LOOKS[summary.state], "font-weight:600"),
+            f" {summary.sentence}",
+        ),
+        *(h("p", remark) for remark in summary.remarks),
+        h("p", "To look further: ", h("code", f'nbflow.open_run("{summary.run}")')),
+    ]
+    return [heading("For developers"), folded(f"Run {summary.run}", *parts)]

@@ -1,0 +1,416 @@
+"""Summary: what somebody who runs no code wants to know of a run, in their words.
+
+Decided here, drawn by `page_of_run`. Every text is as it is shown: of one line, without
+secrets.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+
+import numpy as np
+
+from nbflow._core.duration import duration
+from nbflow._core.entry import BROKEN, DONE, FINAL
+from nbflow._core.headline import answer_of, words_of
+from nbflow._core.plain_reason import reason_of
+from nbflow._core.plural import several
+from nbflow._core.sheet import CODES
+from nbflow._core.table import pattern_of, short
+from nbflow._core.visible import seen
+from nbflow._key.redaction import masker
+from nbflow._run import decisions, results
+from nbflow.errors import NbflowError
+from nbflow.notebook.results_csv import values_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from nbflow._core.decision import Decision
+    from nbflow._core.entry import RunState
+    from nbflow._run.chronicle import Line
+    from nbflow._run.run import Run
+    from nbflow._run.run_reader import RunReader
+    from nbflow.notebook.contents import Index
+
+T = TypeVar("T")
+
+#: Reasons that are listed, and records and causes of each.
+_REASONS, _NEEDS, _CAUSES = 12, 10, 6
+#: Categories of a flow that have a bar.
+_CATEGORIES = 15
+#: Runs of a trend.
+_RUNS = 12
+_KEY = 60
+
+
+class Need(NamedTuple):
+    """A record that needs somebody: its key, and what it says."""
+
+    key: str
+    subject: str
+
+
+class Cause(NamedTuple):
+    """What a developer is told: error and message, where, and how often."""
+
+    what: str
+    step: str
+    failures: int
+    attempts: int
+
+
+class Reason(NamedTuple):
+    """Records that need somebody for one reason: how many, and the first of them."""
+
+    text: str
+    records: int
+    flows: tuple[str, ...]
+    needs: tuple[Need, ...]
+    causes: tuple[Cause, ...]
+    more_causes: int
+
+
+class Outcome(NamedTuple):
+    """What one flow made of the records.
+
+    Attributes:
+        flow: its name.
+        categories: each with the number of records, the most frequent first.
+        kinds: how many different answers there are.
+        others: records of categories that are not listed.
+        counted: records whose answers were read.
+        done: records that have an answer.
+        by_people: records whose category a person gave.
+    """
+
+    flow: str
+    categories: tuple[tuple[str, int], ...]
+    kinds: int
+    others: int
+    counted: int
+    done: int
+    by_people: int
+
+
+class Point(NamedTuple):
+    """One of the last runs of the event; a result is one record in one flow."""
+
+    run: str
+    when: str
+    records: int
+    results: int
+    done: int
+    failures: int
+    is_this: bool
+
+
+class Standing(NamedTuple):
+    """Records by what became of them in all flows together."""
+
+    records: int
+    done: int
+    needy: int
+    stopped: int
+    open: int
+
+
+class Summary(NamedTuple):
+    """A run for a reader who runs no code."""
+
+    title: str
+    when: str
+    about: str
+    lead: str
+    standing: Standing
+    facts: tuple[tuple[str, str], ...]
+    reasons: tuple[Reason, ...]
+    more_reasons: int
+    outcomes: tuple[Outcome, ...]
+    trend: tuple[Point, ...]
+    run: str
+    state: str
+    sentence: str
+    remarks: tuple[str, ...]
+
+
+def summary_of(
+    run: Run, index: Index, lines: Iterable[Line], *, title: str = ""
+) -> Summary:
+    """Return the summary of a run.
+
+    Args:
+        run: the run.
+        index: the categories, as far as they were read.
+        lines: the runs of its store, the latest first.
+        title: of the page; without one, the event.
+    """
+    state, table = run.reader.state(), run.table()
+    standing = _standing(state)
+    reasons = _reasons(run.reader, state)
+    made = Summary(
+        title=title or state.event,
+        when=_moment(state.started),
+        about=_about(state, standing),
+        lead=_lead(state, standing),
+        standing=standing,
+        facts=_facts(state),
+        reasons=tuple(reasons[:_REASONS]),
+        more_reasons=len(reasons[_REASONS:]),
+        outcomes=_outcomes(run.reader, state, index),
+        trend=_trend(state, lines),
+        run=state.run,
+        state=table.state,
+        sentence=table.sentence,
+        remarks=tuple(table.remarks),
+    )
+    mask = masker()
+    return _said(made, lambda text: seen(mask(text)))
+
+
+def _said(part: T, say: Callable[[str], str]) -> T:
+    """Return the same with every text in it as ``say`` has it."""
+    if isinstance(part, str):
+        return cast("T", say(part))
+    if not isinstance(part, tuple):
+        return part
+    parts = [_said(one, say) for one in part]
+    made = type(part)(*parts) if hasattr(part, "_fields") else tuple(parts)
+    return cast("T", made)
+
+
+# The run as a whole.
+
+
+def _standing(state: RunState) -> Standing:
+    """Return what became of the records; rows that a killed process did not read count as stopped."""
+    length, lost = len(state.keys), state.lost
+    done, broken = np.ones(length, bool), np.zeros(length, bool)
+    ended = np.ones(length, bool)
+    for flow in range(len(state.flows)):
+        codes = np.full(length, CODES[state.item(length, flow)], np.uint8)
+        known = np.frombuffer(state.codes(flow), np.uint8)[:length]
+        codes[: len(known)] = known
+        done &= np.isin(codes, [CODES[one] for one in DONE])
+        broken |= np.isin(codes, [CODES[one] for one in BROKEN])
+        ended &= np.isin(codes, [CODES[one] for one in FINAL])
+    total = max(state.total or 0, length) if state.state == "RUNNING" else length + lost
+    stopped = int((ended & ~done & ~broken).sum()) + lost
+    complete, needy = int(done.sum()), int(broken.sum())
+    return Standing(total, complete, needy, stopped, total - complete - needy - stopped)
+
+
+def _about(state: RunState, standing: Standing) -> str:
+    """Return in one sentence what the page is about."""
+    records = several(standing.records, "record")
+    if state.flows == (state.event,):
+        return f"What the step {state.event} made of {records}."
+    flows = _listed(state.flows)
+    noun = "flow" if len(state.flows) == 1 else "flows"
+    return f"What came of {records} of {state.event}: each went through the {noun} {flows}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names as a sentence has them."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _lead(state: RunState, standing: Standing) -> str:
+    """Return how the run stands, in records."""
+    records, done, needy, stopped, _ = standing
+    so_far = " so far" if state.state == "RUNNING" else ""
+    if not records:
+        return f"There were no records{so_far}."
+    all_done = done == records and not so_far
+    share = (
+        f"All {records:,}" if all_done and records > 1 else f"{done:,} of {records:,}"
+    )
+    said = f"{share} {'record is' if records == 1 else 'records are'} done{so_far}"
+    parts = []
+    if needy:
+        parts.append(f"{needy:,} {'needs' if needy == 1 else 'need'} somebody")
+    if stopped:
+        was = "was cancelled" if state.state == "CANCELLED" else "was interrupted"
+        parts.append(f"{stopped:,} were not finished, as the run {was}")
+    return f"{'; '.join([said, *parts])}."
+
+
+def _facts(state: RunState) -> tuple[tuple[str, str], ...]:
+    """Return what else there is to know, with units."""
+    facts = []
+    if state.state != "RUNNING":
+        facts.append(("Took", duration(state.seconds)))
+    if state.usage.requests:
+        cost = state.usage.told_cost or "unknown"
+        facts.append(("Cost of models", f"{cost} (US dollars)"))
+    return tuple(facts)
+
+
+def _moment(at: float) -> str:
+    """Return a time with its date and zone: a page is read elsewhere, and later."""
+    return f"{datetime.fromtimestamp(at).astimezone():%A, %-d %B %Y, %H:%M %Z}"
+
+
+# What needs somebody.
+
+
+def _reasons(reader: RunReader, state: RunState) -> list[Reason]:
+    """Return why records need somebody, the most frequent reason first."""
+    groups: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    known: dict[tuple[str, str], str] = {}
+    for place in sorted(state.failures):
+        failure, _ = state.failures[place]
+        kind = failure.error, pattern_of(failure.message)
+        if kind not in known:
+            known[kind] = reason_of(failure.error, failure.message)
+        groups[known[kind]].append(place)
+    listed = sorted(groups.items(), key=lambda group: -len(group[1]))
+    return [_reason(reader, state, *group) for group in listed]
+
+
+def _reason(
+    reader: RunReader, state: RunState, text: str, places: list[tuple[int, int]]
+) -> Reason:
+    records = list(dict.fromkeys(record for record, _ in places))
+    words = words_of_records(reader, state, records[:_NEEDS])
+    causes = _causes(state, places)
+    return Reason(
+        text=text,
+        records=len(records),
+        flows=tuple(state.flows[flow] for flow in sorted({flow for _, flow in places})),
+        needs=tuple(Need(short(state.keys[one], _KEY), words[one]) for one in words),
+        causes=tuple(causes[:_CAUSES]),
+        more_causes=len(causes[_CAUSES:]),
+    )
+
+
+def _causes(state: RunState, places: list[tuple[int, int]]) -> list[Cause]:
+    """Return what failed, as developers say it, the most frequent first."""
+    groups: defaultdict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
+    for place in places:
+        failure, _ = state.failures[place]
+        step = failure.step or state.flows[place[1]]
+        groups[failure.error, pattern_of(failure.message), step].append(place)
+    causes = []
+    for (error, _, step), alike in groups.items():
+        first, _ = state.failures[alike[0]]
+        what = f"{error}: {short(first.message, 300)}" if first.message else error
+        attempts = max(state.failures[place][1] for place in alike)
+        causes.append(Cause(what, step, len(alike), attempts))
+    return sorted(causes, key=lambda cause: -cause.failures)
+
+
+def words_of_records(
+    reader: RunReader, state: RunState, records: list[int]
+) -> dict[int, str]:
+    """Return what records say, by number; nothing where they were not kept."""
+    try:
+        found = reader.raw_records(state, records)
+    except NbflowError:
+        found = {}
+    columns = reader.columns or state.columns
+    words = dict.fromkeys(records, "")
+    for number, record in found.items():
+        try:
+            words[number] = words_of(record, columns, state.keys[number])
+        except Exception:  # a repr of the user's
+            words[number] = ""
+    return words
+
+
+# What came out.
+
+
+def _outcomes(reader: RunReader, state: RunState, index: Index) -> tuple[Outcome, ...]:
+    people = _by_people(reader, state)
+    return tuple(
+        _outcome(reader, state, index, flow, people.get(flow, {}))
+        for flow in range(len(state.flows))
+    )
+
+
+def _by_people(
+    reader: RunReader, state: RunState
+) -> defaultdict[int, dict[int, Decision]]:
+    """Return what people decided, by flow and record."""
+    found: defaultdict[int, dict[int, Decision]] = defaultdict(dict)
+    if decisions.standing_for(reader.engine, state.flows):
+        batch, _ = reader.rows(state)
+        for (record, flow), decision in reader.decided(state, batch).items():
+            found[flow][record] = decision
+    return found
+
+
+def _outcome(
+    reader: RunReader,
+    state: RunState,
+    index: Index,
+    flow: int,
+    people: dict[int, Decision],
+) -> Outcome:
+    counts = Counter(dict(index.counts(flow)))
+    _correct(counts, reader, state, flow, people)
+    counted = counts.total()
+    ordered = sorted(
+        ((label or "(nothing)", number) for label, number in counts.items() if number),
+        key=lambda one: -one[1],
+    )
+    count = state.count(flow)
+    # Answers that are all different are no categories.
+    shown = ordered[:_CATEGORIES] if ordered and ordered[0][1] > 1 else []
+    return Outcome(
+        flow=state.flows[flow],
+        categories=tuple(shown),
+        kinds=len(ordered),
+        others=sum(number for _, number in ordered[len(shown) :]),
+        counted=counted,
+        done=max(counted, sum(count[one] for one in DONE)),
+        by_people=len(people),
+    )
+
+
+def _correct(
+    counts: Counter[str],
+    reader: RunReader,
+    state: RunState,
+    flow: int,
+    people: dict[int, Decision],
+) -> None:
+    """Count what people decided in the place of what the flow returned."""
+    values = values_of(reader, state, flow, list(people))
+    for decision, value in zip(people.values(), values, strict=True):
+        before, after = value, results.corrected(value, decision)
+        if before is not None and not counts[answer_of(before).label]:
+            continue  # not counted yet
+        if before is not None:
+            counts[answer_of(before).label] -= 1
+        if after is not None:
+            counts[answer_of(after).label] += 1
+
+
+# How it went before.
+
+
+def _trend(state: RunState, lines: Iterable[Line]) -> tuple[Point, ...]:
+    """Return the last runs of the event up to this one, the earliest first."""
+    own = [
+        line for line in lines if line.event == state.event and line.run <= state.run
+    ]
+    return tuple(_point(line, state) for line in reversed(own[:_RUNS]))
+
+
+def _point(line: Line, state: RunState) -> Point:
+    done = sum(number for one, number in line.tally.items() if one in DONE)
+    then = datetime.fromtimestamp(line.started).astimezone()
+    return Point(
+        run=line.run,
+        when=f"{then:%-d %b %Y, %H:%M}",
+        records=line.records,
+        results=line.rows,
+        done=done,
+        failures=line.failed,
+        is_this=line.run == state.run,
+    )
