@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.html import Html, h, joined
 from nbflow._core.plural import several
@@ -30,9 +30,11 @@ from nbflow.notebook.results_csv import chunks_of
 from nbflow.notebook.summary import summary_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nbflow._run.chronicle import Chronicle
     from nbflow._run.run import Run
-    from nbflow.notebook.summary import Outcome, Point, Reason, Standing, Summary
+    from nbflow.notebook.summary import Need, Outcome, Point, Reason, Standing, Summary
 
 #: Bytes of results that a page carries with it; what is larger has to be asked for. Mail
 #: programs refuse, or cut, what is large.
@@ -41,37 +43,50 @@ _CARRIED = 250_000
 BYTE_ORDER_MARK = "\ufeff"
 
 
+class Links(NamedTuple):
+    """Where the pages of other runs are, by their ids, and those of records, by their numbers."""
+
+    run: Callable[[str], str]
+    record: Callable[[int], str]
+
+
 def page_of(run: Run, chronicle: Chronicle, title: str = "") -> str:
     """Return the page of a run; every answer is read for its categories."""
-    index = Index(run.reader)
+    index = Index(run.reader, labels_only=True)
     while index.is_behind:
         index.read_more()
     summary = summary_of(run, index, chronicle.lines(), title=title)
-    return page(summary, _results(run))
+    return page(summary, results_of(run))
 
 
 def page(
-    summary: Summary, results: Html, *, around: Html = NOTHING, head: Html = NOTHING
+    summary: Summary,
+    results: Html,
+    *,
+    before: Html = NOTHING,
+    around: Html = NOTHING,
+    links: Links | None = None,
 ) -> str:
     """Return a summary as a page.
 
     Args:
         summary: what it says.
         results: how the reader comes by all results.
+        before: what stands above it all.
         around: what stands below the standing of the run.
-        head: what more stands in the head of the document.
+        links: where the pages of other runs and of records are, if they have any.
     """
     return document(
         f"{summary.title}, {summary.when}",
+        before,
         *_top(summary),
         around,
-        *_needs(summary),
+        *_needs(summary, links),
         *_outcomes(summary),
-        *_trend(summary),
+        *_trend(summary, links),
         heading("All results"),
         results,
         *_developers(summary),
-        head=head,
     )
 
 
@@ -123,13 +138,13 @@ def _spaced(parts: list[Html]) -> list[str | Html]:
 # What needs somebody.
 
 
-def _needs(summary: Summary) -> list[Html]:
+def _needs(summary: Summary, links: Links | None) -> list[Html]:
     if not summary.reasons:
         return []
     parts = [
         heading(f"What needs somebody: {several(summary.standing.needy, 'record')}")
     ]
-    parts += [_reason(reason) for reason in summary.reasons]
+    parts += [_reason(reason, links) for reason in summary.reasons]
     if summary.more_reasons:
         more = several(summary.more_reasons, "further reason")
         parts.append(
@@ -138,11 +153,8 @@ def _needs(summary: Summary) -> list[Html]:
     return parts
 
 
-def _reason(reason: Reason) -> Html:
-    rows = [
-        h("li", _need(need.subject, need.key), style="margin:2px 0")
-        for need in reason.needs
-    ]
+def _reason(reason: Reason, links: Links | None) -> Html:
+    rows = [h("li", _need(need, links), style="margin:2px 0") for need in reason.needs]
     hidden = reason.records - len(reason.needs)
     if hidden:
         rows.append(
@@ -157,11 +169,13 @@ def _reason(reason: Reason) -> Html:
     )
 
 
-def _need(subject: str, key: str) -> Html:
-    if not subject:
-        return joined(key)
+def _need(need: Need, links: Links | None) -> Html:
+    said = need.subject or need.key
+    shown = joined(said) if links is None else link(said, links.record(need.record))
+    if not need.subject:
+        return shown
     return joined(
-        subject, " ", themed("span", "faint", f"({key})", style="font-size:13px")
+        shown, " ", themed("span", "faint", f"({need.key})", style="font-size:13px")
     )
 
 
@@ -234,12 +248,12 @@ def _counted(outcome: Outcome) -> str:
 # How it went before.
 
 
-def _trend(summary: Summary) -> list[Html]:
+def _trend(summary: Summary, links: Links | None) -> list[Html]:
     if len(summary.trend) < 2:  # noqa: PLR2004  # one run is no trend
         return []
     rows = [
         (
-            lines(_when(point), _results_bar(point)),
+            lines(_when(point, links), _results_bar(point)),
             f"{point.records:,}",
             share(point.done, point.results),
             f"{point.failures:,}",
@@ -257,8 +271,12 @@ def _trend(summary: Summary) -> list[Html]:
     ]
 
 
-def _when(point: Point) -> Html:
-    return h("b", f"{point.when} (this run)") if point.is_this else joined(point.when)
+def _when(point: Point, links: Links | None) -> Html:
+    if point.is_this:
+        return h("b", f"{point.when} (this run)")
+    return (
+        joined(point.when) if links is None else link(point.when, links.run(point.run))
+    )
 
 
 def _results_bar(point: Point) -> Html:
@@ -269,7 +287,7 @@ def _results_bar(point: Point) -> Html:
 # All results, and what only developers want to know.
 
 
-def _results(run: Run) -> Html:
+def results_of(run: Run) -> Html:
     """Return all results as a link that holds them; of many, how to come by them."""
     text, size = [BYTE_ORDER_MARK], 0
     for chunk in chunks_of(run.reader):

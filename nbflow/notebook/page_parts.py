@@ -45,6 +45,12 @@ _FONT = (
     "font-family:system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 )
 _TOP_LINE = "border-top-width:1px;border-top-style:solid"
+_TEXT_CELL = "padding:6px 14px 6px 0;text-align:left;vertical-align:top"
+_NUMBER_CELL = (
+    "padding:6px 0 6px 14px;text-align:right;vertical-align:top;white-space:nowrap;"
+    "font-variant-numeric:tabular-nums"
+)
+_HEAD_CELL = "font-weight:400;font-size:13px;vertical-align:bottom"
 _TABLE = "width:100%;border-collapse:collapse;border-spacing:0"
 
 
@@ -56,13 +62,13 @@ def _rules() -> str:
     small = ".nbp-card{padding:18px 16px!important;border-radius:0!important;margin:0!important}"
     return (
         f"@media (prefers-color-scheme:dark){{{dark}}}"
-        f"@media (max-width:520px){{{small}.nbp-wide{{display:none!important}}}}"
+        f"@media (max-width:520px){{{small}}}"
         "@media print{.nbp-page{background:#fff!important}}"
         "summary{cursor:pointer}"
     )
 
 
-def document(title: str, *parts: str | Html, head: Html = NOTHING) -> str:
+def document(title: str, *parts: str | Html) -> str:
     """Return a page that holds these parts."""
     style = Html(f"<style>{_rules()}</style>")  # of constants alone
     whole = h(
@@ -73,7 +79,6 @@ def document(title: str, *parts: str | Html, head: Html = NOTHING) -> str:
             h("meta", name="viewport", content="width=device-width, initial-scale=1"),
             h("meta", name="color-scheme", content="light dark"),
             h("meta", name="referrer", content="no-referrer"),
-            head,
             h("title", title),
             style,
         ),
@@ -95,7 +100,7 @@ def document(title: str, *parts: str | Html, head: Html = NOTHING) -> str:
 
 
 def themed(
-    tag: str, name: str, *parts: str | Html, style: str = "", **more: str
+    tag: str, name: str, *parts: str | Html, style: str = "", **more: str | bool
 ) -> Html:
     """Return an element in a colour that changes with the theme; ``name``: ``faint``, ``line``, ..."""
     name = f"nbp-{name}"
@@ -115,9 +120,12 @@ def faint(*parts: str | Html, style: str = "margin:4px 0") -> Html:
     return themed("p", "faint", *parts, style=f"font-size:13px;{style}")
 
 
-def link(text: str, address: str, **more: str) -> Html:
-    """Return a link."""
-    return themed("a", "link", text, href=address, **more)
+def link(
+    text: str, address: str, *, style: str = "", download: str | bool = False
+) -> Html:
+    """Return a link; ``download``: what it leads to is a file, of this name if there is one."""
+    more = {"href": address, "download": download}
+    return themed("a", "link", text, style=style, **more)
 
 
 def folded(summary: str, *parts: str | Html) -> Html:
@@ -166,36 +174,30 @@ def swatch(colour: str) -> Html:
     )
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[str | Html]]) -> Html:
-    """Return a table: texts in its first column, numbers in the others."""
+def table(
+    headers: Sequence[str], rows: Iterable[Sequence[str | Html]], *, texts: int = 1
+) -> Html:
+    """Return a table: texts in its first columns, numbers in the others."""
+    styles = [
+        _TEXT_CELL if place < texts else _NUMBER_CELL for place in range(len(headers))
+    ]
+    if texts == 1:
+        styles[0] += ";width:100%"
     head = [
-        themed(
-            "th", "faint", name, scope="col",
-            style=f"{_cell(place)};font-weight:400;font-size:13px;vertical-align:bottom",
-        )
-        for place, name in enumerate(headers)
-    ]  # fmt: skip
+        themed("th", "faint", name, scope="col", style=f"{style};{_HEAD_CELL}")
+        for name, style in zip(headers, styles, strict=True)
+    ]
     body = [
-        h("tr", *(_body_cell(place, cell) for place, cell in enumerate(row)))
+        h(
+            "tr",
+            *(
+                themed("td", "line", cell, style=f"{style};{_TOP_LINE}")
+                for cell, style in zip(row, styles, strict=True)
+            ),
+        )
         for row in rows
     ]
     return h("table", h("thead", h("tr", *head)), h("tbody", *body), style=_TABLE)
-
-
-def _body_cell(place: int, cell: str | Html) -> Html:
-    return themed(
-        "td",
-        "line",
-        cell,
-        style=f"{_cell(place)};{_TOP_LINE}",
-    )
-
-
-def _cell(place: int) -> str:
-    if place:
-        number = "white-space:nowrap;font-variant-numeric:tabular-nums"
-        return f"padding:6px 0 6px 14px;text-align:right;vertical-align:top;{number}"
-    return "padding:6px 0;text-align:left;vertical-align:top;width:100%"
 
 
 def share(part: int, whole: int) -> str:

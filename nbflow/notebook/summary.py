@@ -47,8 +47,9 @@ _KEY = 60
 
 
 class Need(NamedTuple):
-    """A record that needs somebody: its key, and what it says."""
+    """A record that needs somebody: its number and its key, and what it says."""
 
+    record: int
     key: str
     subject: str
 
@@ -149,7 +150,7 @@ def summary_of(
     """
     state, table = run.reader.state(), run.table()
     standing = _standing(state)
-    reasons = _reasons(run.reader, state)
+    reasons = _reasons(run.reader, state, index)
     made = Summary(
         title=title or state.event,
         when=_moment(state.started),
@@ -257,7 +258,7 @@ def _moment(at: float) -> str:
 # What needs somebody.
 
 
-def _reasons(reader: RunReader, state: RunState) -> list[Reason]:
+def _reasons(reader: RunReader, state: RunState, index: Index) -> list[Reason]:
     """Return why records need somebody, the most frequent reason first."""
     groups: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     known: dict[tuple[str, str], str] = {}
@@ -268,20 +269,26 @@ def _reasons(reader: RunReader, state: RunState) -> list[Reason]:
             known[kind] = reason_of(failure.error, failure.message)
         groups[known[kind]].append(place)
     listed = sorted(groups.items(), key=lambda group: -len(group[1]))
-    return [_reason(reader, state, *group) for group in listed]
+    return [_reason(reader, state, index, *group) for group in listed]
 
 
 def _reason(
-    reader: RunReader, state: RunState, text: str, places: list[tuple[int, int]]
+    reader: RunReader,
+    state: RunState,
+    index: Index,
+    text: str,
+    places: list[tuple[int, int]],
 ) -> Reason:
     records = list(dict.fromkeys(record for record, _ in places))
-    words = words_of_records(reader, state, records[:_NEEDS])
+    words = _words(reader, state, records[:_NEEDS], index.words)
     causes = _causes(state, places)
     return Reason(
         text=text,
         records=len(records),
         flows=tuple(state.flows[flow] for flow in sorted({flow for _, flow in places})),
-        needs=tuple(Need(short(state.keys[one], _KEY), words[one]) for one in words),
+        needs=tuple(
+            Need(one, short(state.keys[one], _KEY), words[one]) for one in words
+        ),
         causes=tuple(causes[:_CAUSES]),
         more_causes=len(causes[_CAUSES:]),
     )
@@ -303,10 +310,15 @@ def _causes(state: RunState, places: list[tuple[int, int]]) -> list[Cause]:
     return sorted(causes, key=lambda cause: -cause.failures)
 
 
-def words_of_records(
-    reader: RunReader, state: RunState, records: list[int]
+def _words(
+    reader: RunReader, state: RunState, records: list[int], known: list[str]
 ) -> dict[int, str]:
-    """Return what records say, by number; nothing where they were not kept."""
+    """Return what records say, by number; nothing where they were not kept.
+
+    ``known``: what the first records say, as far as it was read.
+    """
+    if max(records) < len(known):
+        return {number: known[number] for number in records}
     try:
         found = reader.raw_records(state, records)
     except NbflowError:
