@@ -41,6 +41,7 @@ def serve(host: str, port: int, say: Callable[[str], None]) -> int:
     """
     from nbflow._session import SESSION
     from nbflow.dashboard.gate import LOOPBACK, Gate
+    from nbflow.notebook.execute import Stop
 
     if not all(map(importlib.util.find_spec, _NEEDED)):
         raise UsageError(
@@ -58,9 +59,12 @@ def serve(host: str, port: int, say: Callable[[str], None]) -> int:
     from nbflow.dashboard import server
     from nbflow.dashboard.desk import Desk
 
-    sockets = server.listen(host, port)
-    query = f"?token={token}" if token else ""
-    name = f"[{host}]" if ":" in host else host
-    say(f"http://{name}:{port}/{query}")
-    server.run(Desk(SESSION.runs, SESSION), sockets, Gate(host, port, token))
+    stop = Stop()
+    with stop.on_signals():
+        sockets = server.listen(host, port)
+        query = f"?token={token}" if token else ""
+        name = f"[{host}]" if ":" in host else host
+        say(f"http://{name}:{port}/{query}")
+        gate = Gate(host, port, token)
+        server.run(Desk(SESSION.runs, SESSION), sockets, gate, stop)
     return 0

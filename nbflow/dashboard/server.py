@@ -21,7 +21,6 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from nbflow.dashboard import pages
 from nbflow.errors import NbflowError, UnknownRunError, UsageError
-from nbflow.notebook.execute import Stop
 from nbflow.notebook.history_table import HistoryTable
 from nbflow.notebook.page_files import PAGE, script, style
 from nbflow.notebook.page_looks import PAGE_LOOKS
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from nbflow.dashboard.desk import Desk, OpenedRun
     from nbflow.dashboard.gate import Gate
+    from nbflow.notebook.execute import Stop
 
     P = ParamSpec("P")
     T = TypeVar("T")
@@ -67,11 +67,9 @@ def listen(host: str, port: int) -> list[socket.socket]:
         ) from error
 
 
-def run(desk: Desk, sockets: list[socket.socket], gate: Gate) -> None:
+def run(desk: Desk, sockets: list[socket.socket], gate: Gate, stop: Stop) -> None:
     """Serve until the process is told to end."""
-    stop = Stop()
-    with stop.on_signals():
-        asyncio.run(_serve(desk, sockets, gate, stop))
+    asyncio.run(_serve(desk, sockets, gate, stop))
 
 
 async def _serve(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.html import Html, h, joined
 from nbflow._core.plural import several
-from nbflow._run.render import RUN_LOOKS, state_mark
+from nbflow._run.render import LOOKS, RUN_LOOKS
 from nbflow.notebook.contents import Index
 from nbflow.notebook.page_parts import (
     GREEN,
@@ -320,12 +320,9 @@ def _too_many(run: Run) -> Html:
 
 
 def _developers(summary: Summary) -> list[Html]:
+    mark = LOOKS[RUN_LOOKS[summary.state]].mark
     parts = [
-        h(
-            "p",
-            state_mark(summary.state, RUN_LOOKS[summary.state], "font-weight:600"),
-            f" {summary.sentence}",
-        ),
+        h("p", h("b", f"{mark} {summary.state}"), f" {summary.sentence}"),
         *(h("p", remark) for remark in summary.remarks),
         h("p", "To look further: ", h("code", f'nbflow.open_run("{summary.run}")')),
     ]
