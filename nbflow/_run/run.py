@@ -82,6 +82,7 @@ _GUESSED = (
     | dict.fromkeys(("record", "get", "explain", "why"), "run.inspect(key)")
     | dict.fromkeys(("cost", "costs", "tokens", "spent"), "run.usage")
     | dict.fromkeys(("display", "plot", "view"), "run.show()")
+    | dict.fromkeys(("html", "report", "page", "save"), 'run.to_html("file.html")')
     | dict.fromkeys(
         ("diff", "evaluate", "review"),
         "run.compare(other), nf.evaluate(run) or nf.review(run)",

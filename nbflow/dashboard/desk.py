@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from nbflow._run import decisions
 from nbflow._run.chronicle import Chronicle
 from nbflow.notebook.contents import Contents
-from nbflow.notebook.summary import summary_of
+from nbflow.notebook.summary import counts_before, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from nbflow._run.chronicle import Line
     from nbflow._run.run import Home, Run
     from nbflow._run.runs import Runs
-    from nbflow.notebook.summary import Summary
+    from nbflow.notebook.summary import Counts, Summary
 
-#: Runs that are kept in memory at once: a record takes about 200 bytes.
-_MOST = 6
+#: Runs that are kept in memory at once: a record takes some 250 bytes.
+_MOST = 4
 
 
 class OpenedRun:
@@ -31,11 +32,15 @@ class OpenedRun:
 
     Args:
         run: the run.
+        chronicle: the runs beside it.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, chronicle: Chronicle) -> None:
         self.run = run
-        self.contents = Contents(run.reader, lambda: None)
+        self._chronicle = chronicle
+        self._before: Counts | None = None
+        self._news = threading.Event()
+        self.contents = Contents(run.reader, self._news.set)
         self._is_read = threading.Event()
         self._wrong: BaseException | None = None
         self._made: tuple[object, Summary] | None = None
@@ -47,6 +52,7 @@ class OpenedRun:
             with self.run.reader.look() as (state, _):
                 self.contents.read_all()
             self.contents.read_soon(state)
+            self._before = counts_before(self._chronicle, self.run)
         except BaseException as error:
             self._wrong = error
             raise
@@ -56,13 +62,23 @@ class OpenedRun:
     def is_read(self, patience: float) -> bool:
         """Return whether all of it was read, after so many seconds at most.
 
+        What is left of them it waits for the categories, which come without a wait as
+        well, as far as they are counted.
+
         Raises:
             NbflowError: it cannot be read.
         """
+        until = time.monotonic() + patience
         self._is_read.wait(patience)
         if self._wrong is not None:
             raise self._wrong
-        return self._is_read.is_set()
+        if not self._is_read.is_set():
+            return False
+        self._news.clear()
+        while self.contents.read_all().is_behind and time.monotonic() < until:
+            self._news.wait(max(0.0, until - time.monotonic()))
+            self._news.clear()
+        return True
 
     def summary(self, lines: Sequence[Line]) -> Summary:
         """Return its summary, made again if anything has changed."""
@@ -77,7 +93,7 @@ class OpenedRun:
         self.contents.read_soon(state)
         with self._mutex:
             if self._made is None or self._made[0] != stood:
-                self._made = stood, summary_of(self.run, index, lines)
+                self._made = stood, summary_of(self.run, index, lines, self._before)
             return self._made[1]
 
 
@@ -99,7 +115,7 @@ class Desk(Chronicle):
         with self._guard:
             found = self._opened.get(run)
             if found is None:
-                found = self._opened[run] = OpenedRun(super().open(run))
+                found = self._opened[run] = OpenedRun(super().open(run), self)
             self._opened.move_to_end(run)
             while len(self._opened) > _MOST:
                 self._opened.popitem(last=False)

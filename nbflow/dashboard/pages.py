@@ -113,7 +113,8 @@ def _between(parts: Sequence[Html], sign: str) -> list[str | Html]:
 
 def _downloads(summary: Summary) -> Html:
     csv = link("Download as CSV", address(summary.run, "results.csv"), download=True)
-    page = link("Download", address(summary.run, "page.html"), download=True)
+    file = address(summary.run, "page.html")
+    page = link("Download this page as one file", file, download=True)
     return joined(
         h(
             "p",
@@ -121,7 +122,7 @@ def _downloads(summary: Summary) -> Html:
             ", for any spreadsheet, with every record.",
             style="margin:0 0 6px",
         ),
-        h("p", page, " this page as one file, to mail or to keep.", style="margin:0"),
+        h("p", page, ", to mail or to keep.", style="margin:0"),
     )
 
 

@@ -10,6 +10,8 @@ import asyncio
 import functools
 import json
 import logging
+import threading
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,12 +81,17 @@ async def _serve(
     stop.wake = lambda: loop.call_soon_threadsafe(ends.set)
     server = HTTPServer(application(desk, gate))
     server.add_sockets(sockets)
-    for line in desk.lines()[:1]:
-        desk.look_at(line.run)  # the first visitor will ask for it
+    threading.Thread(target=_begin, args=(desk,), daemon=True).start()
     if not stop.asked:
         await ends.wait()
     server.stop()
     await server.close_all_connections()
+
+
+def _begin(desk: Desk) -> None:
+    """Read the run that the first visitor will ask for."""
+    for line in desk.lines()[:1]:
+        desk.look_at(line.run)
 
 
 def application(desk: Desk, gate: Gate) -> Application:
@@ -322,8 +329,17 @@ class Socket(WebSocketHandler, Admitted):
 
 
 async def _aside(work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-    """Do what may take its time on another thread."""
-    return await asyncio.to_thread(work, *args, **named)
+    """Do what may take its time on another thread, which does not keep the server from ending."""
+    done: Future[T] = Future()
+
+    def act() -> None:
+        try:
+            done.set_result(work(*args, **named))
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=act, name="nbflow-visitor", daemon=True).start()
+    return await asyncio.wrap_future(done)
 
 
 def _next(chunks: Iterator[str]) -> str | None:

@@ -27,7 +27,7 @@ from nbflow.notebook.page_parts import (
     themed,
 )
 from nbflow.notebook.results_csv import chunks_of
-from nbflow.notebook.summary import summary_of
+from nbflow.notebook.summary import counts_before, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +55,8 @@ def page_of(run: Run, chronicle: Chronicle, title: str = "") -> str:
     index = Index(run.reader, labels_only=True)
     while index.is_behind:
         index.read_more()
-    summary = summary_of(run, index, chronicle.lines(), title=title)
+    before = counts_before(chronicle, run)
+    summary = summary_of(run, index, chronicle.lines(), before, title=title)
     return page(summary, results_of(run))
 
 
@@ -205,30 +206,33 @@ def _outcomes(summary: Summary) -> list[Html]:
 
 
 def _outcome(outcome: Outcome) -> Html:
-    rows = [
-        (
-            lines(label, bar([(number / outcome.counted, "")])),
-            f"{number:,}",
-            share(number, outcome.counted),
-        )
-        for label, number in outcome.categories
-    ]
-    if outcome.categories and outcome.others:
-        kinds = outcome.kinds - len(outcome.categories)
-        other = lines(
-            several(kinds, "other answer"),
-            bar([(outcome.others / outcome.counted, "")]),
-        )
-        rows.append(
-            (other, f"{outcome.others:,}", share(outcome.others, outcome.counted))
-        )
-    shown = table(("answer", "records", "share"), rows) if rows else NOTHING
+    named = [(one.label, one.records, one.before) for one in outcome.categories]
+    if named and outcome.others:
+        kinds = several(outcome.kinds - len(named), "other answer")
+        named.append((kinds, outcome.others, outcome.others_before))
+    headers = ["answer", "records", "share"]
+    if outcome.before is not None:
+        headers.append("run before")
+    rows = [_category(outcome, *each) for each in named]
     return h(
         "section",
         h("h3", outcome.flow, style="font-size:15px;margin:14px 0 2px"),
         faint(_counted(outcome)),
-        shown,
+        table(headers, rows) if rows else NOTHING,
     )
+
+
+def _category(
+    outcome: Outcome, label: str, number: int, before: int
+) -> list[str | Html]:
+    cells: list[str | Html] = [
+        lines(label, bar([(number / outcome.counted, "")])),
+        f"{number:,}",
+        share(number, outcome.counted),
+    ]
+    if outcome.before is not None:
+        cells.append(share(before, outcome.before))
+    return cells
 
 
 def _counted(outcome: Outcome) -> str:

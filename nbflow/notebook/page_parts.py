@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 NOTHING = Html()
 #: Colours of a light page: each with the class that changes it on a dark one.
 _LIGHT = {
-    "nbp-page": "background:#eef0f3;color:#1c1f23",
-    "nbp-card": "background:#ffffff;color:#1c1f23",
+    "nbp-page": "background-color:#eef0f3;color:#1c1f23",
+    "nbp-card": "background-color:#ffffff;color:#1c1f23",
     "nbp-faint": "color:#57606a",
     "nbp-line": "border-color:#d8dde3",
-    "nbp-none": "background:#e3e7ec",
-    "nbp-bar": "background:#3b78d8",
+    "nbp-none": "background-color:#e3e7ec",
+    "nbp-bar": "background-color:#3b78d8",
     "nbp-link": "color:#0550ae",
-    "nbp-box": "background:#f5f7f9",
+    "nbp-box": "background-color:#f5f7f9",
 }
 _DARK = {
-    "nbp-page": "background:#0d0f12;color:#e6e8eb",
-    "nbp-card": "background:#16181c;color:#e6e8eb",
+    "nbp-page": "background-color:#0d0f12;color:#e6e8eb",
+    "nbp-card": "background-color:#16181c;color:#e6e8eb",
     "nbp-faint": "color:#a7b0ba",
     "nbp-line": "border-color:#343a42",
-    "nbp-none": "background:#2c3138",
-    "nbp-bar": "background:#5b95f0",
+    "nbp-none": "background-color:#2c3138",
+    "nbp-bar": "background-color:#5b95f0",
     "nbp-link": "color:#79bbff",
-    "nbp-box": "background:#1d2026",
+    "nbp-box": "background-color:#1d2026",
 }
 #: The share of a bar that is drawn at least: what is smaller comes of rounding.
 _LEAST = 1e-6
@@ -63,7 +63,7 @@ def _rules() -> str:
     return (
         f"@media (prefers-color-scheme:dark){{{dark}}}"
         f"@media (max-width:520px){{{small}}}"
-        "@media print{.nbp-page{background:#fff!important}}"
+        "@media print{.nbp-page{background-color:#fff!important}}"
         "summary{cursor:pointer}"
     )
 
@@ -162,7 +162,7 @@ def _piece(share: float, colour: str, height: int) -> Html:
     size = f"width:{100 * share:.2f}%;height:{height}px;padding:0;font-size:0;line-height:0"
     if colour in ("none", ""):
         return themed("td", colour or "bar", style=size)
-    return h("td", style=f"background:{colour};{size}")
+    return h("td", style=f"background-color:{colour};{size}")
 
 
 def swatch(colour: str) -> Html:
@@ -170,7 +170,7 @@ def swatch(colour: str) -> Html:
     return h(
         "span",
         aria_hidden="true",
-        style=f"display:inline-block;width:10px;height:10px;border-radius:3px;background:{colour};margin-right:6px",
+        style=f"display:inline-block;width:10px;height:10px;border-radius:3px;background-color:{colour};margin-right:6px",
     )
 
 

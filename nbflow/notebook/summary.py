@@ -22,7 +22,9 @@ from nbflow._core.table import pattern_of, short
 from nbflow._core.visible import seen
 from nbflow._key.redaction import masker
 from nbflow._run import decisions, results
+from nbflow._run.run_reader import RunReader
 from nbflow.errors import NbflowError
+from nbflow.notebook.contents import Index
 from nbflow.notebook.results_csv import values_of
 
 if TYPE_CHECKING:
@@ -30,10 +32,11 @@ if TYPE_CHECKING:
 
     from nbflow._core.decision import Decision
     from nbflow._core.entry import RunState
-    from nbflow._run.chronicle import Line
+    from nbflow._run.chronicle import Chronicle, Line
     from nbflow._run.run import Run
-    from nbflow._run.run_reader import RunReader
-    from nbflow.notebook.contents import Index
+
+    #: How many records have each label, by flow.
+    Counts = dict[str, Counter[str]]
 
 T = TypeVar("T")
 
@@ -41,6 +44,8 @@ T = TypeVar("T")
 _REASONS, _NEEDS, _CAUSES = 12, 10, 6
 #: Categories of a flow that have a bar.
 _CATEGORIES = 15
+#: Results that are counted of the run before.
+_SOON = 20_000
 #: Runs of a trend.
 _RUNS = 12
 _KEY = 60
@@ -74,26 +79,39 @@ class Reason(NamedTuple):
     more_causes: int
 
 
+class Category(NamedTuple):
+    """A label, with its records in this run and in the one before."""
+
+    label: str
+    records: int
+    before: int
+
+
 class Outcome(NamedTuple):
     """What one flow made of the records.
 
     Attributes:
         flow: its name.
-        categories: each with the number of records, the most frequent first.
+        categories: the labels, the most frequent first.
         kinds: how many different answers there are.
         others: records of categories that are not listed.
         counted: records whose answers were read.
         done: records that have an answer.
         by_people: records whose category a person gave.
+        before: records that the run before has answers for; ``None`` if they were not
+            counted.
+        others_before: those of categories that are not listed.
     """
 
     flow: str
-    categories: tuple[tuple[str, int], ...]
+    categories: tuple[Category, ...]
     kinds: int
     others: int
     counted: int
     done: int
     by_people: int
+    before: int | None
+    others_before: int
 
 
 class Point(NamedTuple):
@@ -138,7 +156,12 @@ class Summary(NamedTuple):
 
 
 def summary_of(
-    run: Run, index: Index, lines: Iterable[Line], *, title: str = ""
+    run: Run,
+    index: Index,
+    lines: Iterable[Line],
+    before: Counts | None = None,
+    *,
+    title: str = "",
 ) -> Summary:
     """Return the summary of a run.
 
@@ -146,6 +169,7 @@ def summary_of(
         run: the run.
         index: the categories, as far as they were read.
         lines: the runs of its store, the latest first.
+        before: what came out in the run before, if it was counted.
         title: of the page; without one, the event.
     """
     state, table = run.reader.state(), run.table()
@@ -160,7 +184,7 @@ def summary_of(
         facts=_facts(state),
         reasons=tuple(reasons[:_REASONS]),
         more_reasons=len(reasons[_REASONS:]),
-        outcomes=_outcomes(run.reader, state, index),
+        outcomes=_outcomes(run.reader, state, index, before or {}),
         trend=_trend(state, lines),
         run=state.run,
         state=table.state,
@@ -336,12 +360,44 @@ def _words(
 # What came out.
 
 
-def _outcomes(reader: RunReader, state: RunState, index: Index) -> tuple[Outcome, ...]:
-    people = _by_people(reader, state)
-    return tuple(
-        _outcome(reader, state, index, flow, people.get(flow, {}))
-        for flow in range(len(state.flows))
+def counts_before(chronicle: Chronicle, run: Run) -> Counts | None:
+    """Return what came out in the run of the event before this one, if that is soon counted."""
+    event = run.event
+    earlier = (
+        one for one in chronicle.lines() if one.event == event and one.run < run.id
     )
+    line = next(earlier, None)
+    if line is None or line.rows > _SOON:
+        return None
+    try:
+        return _counts(RunReader(chronicle.runs, line.run))
+    except NbflowError:
+        return None  # the page is about another run
+
+
+def _counts(reader: RunReader) -> Counts:
+    """Return the labels of a run by flow, all of them read for it."""
+    index, state = Index(reader, labels_only=True), reader.state()
+    while index.is_behind:
+        index.read_more()
+    people = _by_people(reader, state)
+    return {
+        name: _corrected(index, reader, state, flow, people.get(flow, {}))
+        for flow, name in enumerate(state.flows)
+    }
+
+
+def _outcomes(
+    reader: RunReader, state: RunState, index: Index, before: Counts
+) -> tuple[Outcome, ...]:
+    people = _by_people(reader, state)
+    outcomes = []
+    for flow, name in enumerate(state.flows):
+        given = people.get(flow, {})
+        counts = _corrected(index, reader, state, flow, given)
+        done = sum(state.count(flow)[one] for one in DONE)
+        outcomes.append(_outcome(name, counts, done, len(given), before.get(name)))
+    return tuple(outcomes)
 
 
 def _by_people(
@@ -357,41 +413,42 @@ def _by_people(
 
 
 def _outcome(
-    reader: RunReader,
-    state: RunState,
-    index: Index,
-    flow: int,
-    people: dict[int, Decision],
+    flow: str,
+    counts: Counter[str],
+    done: int,
+    by_people: int,
+    before: Counter[str] | None,
 ) -> Outcome:
-    counts = Counter(dict(index.counts(flow)))
-    _correct(counts, reader, state, flow, people)
-    counted = counts.total()
-    ordered = sorted(
-        ((label or "(nothing)", number) for label, number in counts.items() if number),
-        key=lambda one: -one[1],
-    )
-    count = state.count(flow)
+    counted, earlier = counts.total(), before or Counter[str]()
+    ordered = [(label, number) for label, number in counts.most_common() if number]
     # Answers that are all different are no categories.
     shown = ordered[:_CATEGORIES] if ordered and ordered[0][1] > 1 else []
+    listed = sum(earlier[label] for label, _ in shown)
     return Outcome(
-        flow=state.flows[flow],
-        categories=tuple(shown),
+        flow=flow,
+        categories=tuple(
+            Category(label or "(nothing)", number, earlier[label])
+            for label, number in shown
+        ),
         kinds=len(ordered),
         others=sum(number for _, number in ordered[len(shown) :]),
         counted=counted,
-        done=max(counted, sum(count[one] for one in DONE)),
-        by_people=len(people),
+        done=max(counted, done),
+        by_people=by_people,
+        before=earlier.total() if before else None,
+        others_before=earlier.total() - listed,
     )
 
 
-def _correct(
-    counts: Counter[str],
+def _corrected(
+    index: Index,
     reader: RunReader,
     state: RunState,
     flow: int,
     people: dict[int, Decision],
-) -> None:
-    """Count what people decided in the place of what the flow returned."""
+) -> Counter[str]:
+    """Return how many records have each label; what people decided counts in the place of what the flow returned."""
+    counts = Counter(dict(index.counts(flow)))
     values = values_of(reader, state, flow, list(people))
     for decision, value in zip(people.values(), values, strict=True):
         before, after = value, results.corrected(value, decision)
@@ -401,6 +458,7 @@ def _correct(
             counts[answer_of(before).label] -= 1
         if after is not None:
             counts[answer_of(after).label] += 1
+    return counts
 
 
 # How it went before.

@@ -173,7 +173,7 @@ def test_a_visitor_downloads_all_results_and_the_page_as_files(
     assert rows[0]["triage.label"] == "billing"
     assert rows[0]["note"] == "'=1+1"
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download", exact=True).click()
+        page.get_by_role("link", name="Download this page").click()
     path = tmp_path / "page.html"
     path.write_bytes(Path(download.value.path()).read_bytes())
     page.goto(path.as_uri())

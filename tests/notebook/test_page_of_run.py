@@ -93,6 +93,13 @@ def test_it_has_the_last_runs_of_the_event_and_none_that_came_later(nb, triage):
     assert "The last" not in text_of(first.to_html())
 
 
+def test_beside_each_share_stands_that_of_the_run_before(nb, triage):
+    nb.send(EVENT, threads(6), key="id")
+    said = text_of(nb.send(EVENT, threads(40), key="id").to_html())
+    assert "answer records share run before billing 28 80 % 83.3 %" in said
+    assert "shipping 7 20 % 16.7 %" in said
+
+
 @pytest.mark.parametrize("made", [list, iter, pd.DataFrame, pl.DataFrame])
 def test_it_carries_all_results_as_csv(nb, triage, made):
     run = nb.send(EVENT, made(threads(12)), key="id")
