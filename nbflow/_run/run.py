@@ -253,10 +253,20 @@ class Run(Generic[Frame_co]):
         return self._home.widget(self)
 
     @overload
-    def to_html(self, path: None = None, *, title: str = "") -> str: ...
+    def to_html(
+        self, path: None = None, *, title: str = "", columns: Columns = ()
+    ) -> str: ...
     @overload
-    def to_html(self, path: str | Path, *, title: str = "") -> Path: ...
-    def to_html(self, path: str | Path | None = None, *, title: str = "") -> str | Path:
+    def to_html(
+        self, path: str | Path, *, title: str = "", columns: Columns = ()
+    ) -> Path: ...
+    def to_html(
+        self,
+        path: str | Path | None = None,
+        *,
+        title: str = "",
+        columns: Columns = (),
+    ) -> str | Path:
         """A page about the run for people who run no code, in one file to mail or to keep.
 
         How it stands, what needs somebody and why, what came out by category, how the
@@ -267,6 +277,8 @@ class Run(Generic[Frame_co]):
             path: the file to write, such as ``"monday.html"``; one that is there is
                 replaced as a whole. Without it, the page is returned.
             title: what it is called; without it, the event.
+            columns: the fields of a record that name it, such as ``["subject"]``;
+                without any, those that ``send`` was given, else its first text.
 
         Returns:
             The path of the file, or the page.
@@ -279,6 +291,7 @@ class Run(Generic[Frame_co]):
             >>> "All 2 records are done." in run.to_html(title="Sizes")
             True
         """
+        self.reader.columns = Batch([]).shown(columns) or self.reader.columns
         file = None if path is None else Path(path)
         page = self._home.page(self, file, title)
         return page if file is None else file

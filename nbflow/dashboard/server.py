@@ -132,8 +132,8 @@ class Admitted(RequestHandler):
             )
             self.redirect("./", status=303)
             return
-        name = self.request.host.rpartition(":")[0] or self.request.host
-        if not self.gate.admits(name, self.get_cookie(self.gate.cookie, "") or ""):
+        shown = self.get_cookie(self.gate.cookie, "") or ""
+        if not self.gate.admits(self.request.host_name, shown):
             raise HTTPError(403)
 
     def set_default_headers(self) -> None:

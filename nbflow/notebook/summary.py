@@ -259,7 +259,9 @@ def _lead(state: RunState, standing: Standing) -> str:
         parts.append(f"{needy:,} {'needs' if needy == 1 else 'need'} somebody")
     if stopped:
         was = "was cancelled" if state.state == "CANCELLED" else "was interrupted"
-        parts.append(f"{stopped:,} were not finished, as the run {was}")
+        why = f": {short(state.stopped)}" if state.stopped else ""
+        verb = "was" if stopped == 1 else "were"
+        parts.append(f"{stopped:,} {verb} not finished, as the run {was}{why}")
     return f"{'; '.join([said, *parts])}."
 
 

@@ -6,6 +6,7 @@ import html
 import io
 import re
 import sys
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -278,6 +279,65 @@ def test_a_cancelled_run_says_what_was_not_finished(nb):
         r"\d+ of 20 records are done; \d+ were not finished, as the run was cancelled\.",
         said,
     )
+
+
+def test_a_run_under_way_says_how_it_stands_so_far(nb):
+    begun, goes_on = threading.Event(), threading.Event()
+
+    @nf.flow(on=EVENT)
+    def triage(thread):
+        if thread["id"] == "t-3":
+            begun.set()
+            assert goes_on.wait(60)
+        return 1
+
+    run = nb.send(EVENT, threads(9), key="id", max_in_flight=1, wait=False)
+    assert begun.wait(60)
+    said = text_of(run.to_html())
+    goes_on.set()
+    run.wait()
+    assert "3 of 9 records are done so far." in said
+    assert "6 records still to do (66.7 %)" in said
+    assert "Took" not in said
+
+
+def test_a_run_that_stopped_at_its_budget_says_so(nb):
+    @nf.step
+    def ask(n):
+        nf.usage(cost=1.0)
+        return n
+
+    @nf.flow(on=EVENT)
+    def triage(thread):
+        return ask(thread["id"])
+
+    run = nb.send(EVENT, threads(9), key="id", max_in_flight=1, budget=3)
+    said = text_of(run.to_html())
+    assert re.search(r"not finished, as the run was cancelled: .*budget", said)
+    assert "Cost of models: $3.00 (US dollars)" in said
+
+
+def test_the_page_of_a_map_names_its_step(nb):
+    @nf.step
+    def size(text):
+        return len(text)
+
+    said = text_of(size.map(["one", "three"]).to_html())
+    assert "What the step size made of 2 records." in said
+
+
+def test_records_are_named_by_the_fields_that_are_asked_for(nb):
+    @nf.flow(on=EVENT)
+    def triage(thread):
+        raise TimeoutError("late")
+
+    run = nb.send(
+        EVENT, [{"id": "a", "who": "Ana Anders", "subject": "Refund"}], key="id"
+    )
+    assert "Ana Anders (a)" in text_of(run.to_html())
+    assert "Refund (a)" in text_of(run.to_html(columns=["subject"]))
+    with pytest.raises(nf.UsageError, match="list of names"):
+        run.to_html(columns=[1])
 
 
 def test_a_run_without_records_has_a_page(nb, triage):
