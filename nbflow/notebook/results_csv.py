@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 #: Rows that are read at once; the first of them say which columns there are.
 BLOCK = 500
+#: What pandas calls missing values.
+_MISSING = ("NaTType", "NAType")
 #: What stands in a cell whose value cannot be had.
 GONE, UNREADABLE = "(not in the store any more)", "(cannot be shown)"
 
@@ -71,9 +73,11 @@ class _Columns:
             parts = self._parts(block)
             if not self._fields:
                 self._fields = [_names(column) for column in zip(*parts, strict=True)]
-                yield _lines([self._header()])
+                yield self._lines([self._header()])
             numbered = zip(block, parts, strict=True)
-            yield _lines(self._cells(number, part) for (number, _), part in numbered)
+            yield self._lines(
+                [self._cells(number, part) for (number, _), part in numbered]
+            )
 
     def _parts(self, block: Rows) -> list[list[dict[str, object]]]:
         """Return the fields of records and of what each flow made of them."""
@@ -95,7 +99,7 @@ class _Columns:
             for number, value in zip(numbers, values, strict=True)
         ]
 
-    def _header(self) -> list[str]:
+    def _header(self) -> list[object]:
         record, *flows = self._fields
         names = [results.free("key", record), *record, *self._more("further fields")]
         for flow, fields in enumerate(flows):
@@ -105,9 +109,12 @@ class _Columns:
                 names.append(f"{name}.by")
             if self._state.has_used(flow):
                 names += [f"{name}.cost (US dollars)", f"{name}.tokens"]
-        return [self._text(name) for name in names]
+        header: list[object] = []
+        for name in names:  # a field may be called "status", too
+            header.append(results.free(name, header))
+        return header
 
-    def _cells(self, number: int, parts: list[dict[str, object]]) -> list[str]:
+    def _cells(self, number: int, parts: list[dict[str, object]]) -> list[object]:
         record, *made = parts
         cells: list[object] = [self._state.keys[number], *self._of(0, record)]
         for flow, part in enumerate(made):
@@ -118,7 +125,7 @@ class _Columns:
                 cost = self._state.cost(number, flow)
                 cells.append("unknown" if math.isnan(cost) else cost)
                 cells.append(self._state.tokens(number, flow))
-        return [self._cell(cell) for cell in cells]
+        return cells
 
     def _of(self, place: int, part: dict[str, object]) -> list[object]:
         """Return the cells of one record, or of what one flow made of it."""
@@ -137,15 +144,21 @@ class _Columns:
             return "human"
         return "model" if part else ""
 
-    def _cell(self, value: object) -> str:
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            return ""
-        if isinstance(value, numbers.Number):
-            return str(value)
-        return self._text(_text(value))
-
-    def _text(self, text: str) -> str:
-        return harmless(self._mask(text))
+    def _lines(self, rows: list[list[object]]) -> str:
+        """Return rows as they are written; secrets are looked for once in all of them."""
+        texts = [[_text(cell) for cell in row] for row in rows]
+        whole = "\n".join(map("\n".join, texts))
+        if self._mask(whole) != whole:
+            texts = [[self._mask(text) for text in row] for row in texts]
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows(
+            [
+                text if isinstance(cell, numbers.Number) else harmless(text)
+                for text, cell in zip(*both, strict=True)
+            ]
+            for both in zip(texts, rows, strict=True)
+        )
+        return out.getvalue()
 
 
 def _decided(reader: RunReader, state: RunState) -> Decided:
@@ -226,14 +239,28 @@ def _text(value: object) -> str:
         value = value.value
     if isinstance(value, str):
         return value
+    if _is_missing(value):
+        return ""
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
-    if (
-        isinstance(value, list | tuple | set | frozenset)
-        or fields_of(value) is not None
-    ):
-        return json.dumps(_plain(value), ensure_ascii=False, default=str)
-    return str(value)
+    try:
+        return _nested(value) if _has_parts(value) else str(value)
+    except Exception:  # a repr of the user's, or a value that holds itself
+        return UNREADABLE
+
+
+def _is_missing(value: object) -> bool:
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return value is None or is_nan or type(value).__name__ in _MISSING
+
+
+def _has_parts(value: object) -> bool:
+    is_list = isinstance(value, list | tuple | set | frozenset)
+    return is_list or fields_of(value) is not None
+
+
+def _nested(value: object) -> str:
+    return json.dumps(_plain(value), ensure_ascii=False, default=str)
 
 
 def _plain(value: object) -> object:
@@ -248,9 +275,3 @@ def _plain(value: object) -> object:
 
 def _names(parts: Iterable[dict[str, object]]) -> list[str]:
     return list(dict.fromkeys(name for part in parts for name in part))
-
-
-def _lines(rows: Iterable[list[str]]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(rows)
-    return out.getvalue()

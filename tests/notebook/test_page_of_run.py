@@ -2,11 +2,13 @@
 
 import base64
 import csv
+import datetime as dt
 import html
 import io
 import re
 import sys
 import threading
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -151,6 +153,36 @@ def test_it_needs_no_script_and_asks_no_host_for_anything(nb, triage):
     assert [one[:14] for one in re.findall(r'href="([^"]*)"', page)] == [
         "data:text/csv;"
     ]
+
+
+def test_every_value_has_a_cell_whatever_it_is(nb):
+    class Odd:
+        def __repr__(self):
+            raise RuntimeError("no")
+
+    @nf.flow(on=EVENT)
+    def triage(thread):
+        return {
+            "status": "mine",
+            "none": None,
+            "parts": [1, {"a": Decimal("0.5")}],
+            "day": dt.date(2026, 12, 1),
+        }
+
+    run = nb.send(EVENT, [{"key": "k", "odd": 1.5, "when": pd.NaT}])
+    (row,) = csv_of(run.to_html())
+    assert row == {
+        "key'": "0",
+        "key": "k",
+        "odd": "1.5",
+        "when": "",
+        "triage.status": "COMPLETED",
+        "triage.status'": "mine",
+        "triage.none": "",
+        "triage.parts": '[1, {"a": "0.5"}]',
+        "triage.day": "2026-12-01",
+    }
+    assert results_csv._text(Odd()) == "(cannot be shown)"
 
 
 HOSTILE = "</title><script>window.hacked=1</script><img src=x onerror=alert(1)>\"'&"
