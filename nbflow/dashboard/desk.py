@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nbflow._run import decisions
 from nbflow._run.chronicle import Chronicle
 from nbflow.notebook.contents import Contents
-from nbflow.notebook.summary import counts_before, summary_of
+from nbflow.notebook.summary import counts_of, line_before, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,13 +32,12 @@ class OpenedRun:
 
     Args:
         run: the run.
-        chronicle: the runs beside it.
     """
 
-    def __init__(self, run: Run, chronicle: Chronicle) -> None:
+    def __init__(self, run: Run) -> None:
         self.run = run
-        self._chronicle = chronicle
-        self._before: Counts | None = None
+        #: The run before, and what came out in it.
+        self._before: tuple[Line | None, Counts | None] = None, None
         self._news = threading.Event()
         self.contents = Contents(run.reader, self._news.set)
         self._is_read = threading.Event()
@@ -52,7 +51,6 @@ class OpenedRun:
             with self.run.reader.look() as (state, _):
                 self.contents.read_all()
             self.contents.read_soon(state)
-            self._before = counts_before(self._chronicle, self.run)
         except BaseException as error:
             self._wrong = error
             raise
@@ -93,8 +91,16 @@ class OpenedRun:
         self.contents.read_soon(state)
         with self._mutex:
             if self._made is None or self._made[0] != stood:
-                self._made = stood, summary_of(self.run, index, lines, self._before)
+                before = self._counts_before(lines, state.event)
+                self._made = stood, summary_of(self.run, index, lines, before)
             return self._made[1]
+
+    def _counts_before(self, lines: Sequence[Line], event: str) -> Counts | None:
+        """Return what came out in the run before, counted again if anything has changed in it."""
+        line = line_before(lines, event, self.run.id)
+        if line != self._before[0]:
+            self._before = line, counts_of(self.run.reader.runs, line)
+        return self._before[1]
 
 
 class Desk(Chronicle):
@@ -115,7 +121,7 @@ class Desk(Chronicle):
         with self._guard:
             found = self._opened.get(run)
             if found is None:
-                found = self._opened[run] = OpenedRun(super().open(run), self)
+                found = self._opened[run] = OpenedRun(super().open(run))
             self._opened.move_to_end(run)
             while len(self._opened) > _MOST:
                 self._opened.popitem(last=False)

@@ -13,7 +13,7 @@ from nbflow._core.plain_reason import reason_of
 from nbflow._core.plural import several
 from nbflow._core.table import WORDS, short
 from nbflow._core.visible import seen
-from nbflow._key.redaction import masker
+from nbflow._key.redaction import masker, redacted
 from nbflow.errors import UsageError
 from nbflow.notebook import page_of_run, table_rows
 from nbflow.notebook.page_parts import (
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nbflow._core.entry import Failure
+    from nbflow._core.lifecycle import State
     from nbflow._run.chronicle import Line
     from nbflow.dashboard.desk import OpenedRun
     from nbflow.notebook.summary import Summary
@@ -72,7 +73,7 @@ def run_page(opened: OpenedRun, runs: Sequence[Line], text: str) -> str:
         summary,
         _downloads(summary),
         before=_others(runs),
-        around=joined(_search(summary, text), _found(opened, text)),
+        around=joined(_again(summary), _search(summary, text), _found(opened, text)),
         links=page_of_run.Links(
             address, lambda record: address(summary.run, "record", record=str(record))
         ),
@@ -86,11 +87,11 @@ def address(run: str, page: str = "", **more: str) -> str:
 
 def _others(runs: Sequence[Line]) -> Html:
     """Return the links to the latest runs of all events, and to the live tables."""
-    latest: dict[str, str] = {}
+    say, latest = _sayer(), dict[str, str]()
     for line in runs:
         latest.setdefault(line.event, line.run)
     links = [
-        link(seen(short(event, 40)), address(run), style="white-space:nowrap")
+        link(say(short(event, 40)), address(run), style="white-space:nowrap")
         for event, run in list(latest.items())[:_EVENTS]
     ]
     live = link("All runs and records, live", "./live", style="white-space:nowrap")
@@ -124,6 +125,14 @@ def _downloads(summary: Summary) -> Html:
         ),
         h("p", page, ", to mail or to keep.", style="margin:0"),
     )
+
+
+def _again(summary: Summary) -> Html:
+    """Return the link to the same page later, if it will say more by then."""
+    is_behind = any(outcome.counted < outcome.done for outcome in summary.outcomes)
+    if summary.state != "RUNNING" and not is_behind:
+        return Html()
+    return faint("More is to come: ", link("look again", address(summary.run)), ".")
 
 
 # Search.
@@ -183,15 +192,14 @@ def _found(opened: OpenedRun, text: str) -> Html:
 
 def search(opened: OpenedRun, text: str) -> Found:
     """Return the records that say ``text``: in their words, keys, categories or errors."""
-    mask, index = masker(), opened.contents.read_all()
+    say, index = _sayer(), opened.contents.read_all()
     with opened.run.reader.look() as (state, sheet):
         numbers = table_rows.rows_of(state, sheet, Query(text=text[:200]), 0.0, index)
-        flows = len(state.flows)
+        places = [divmod(n, len(state.flows)) for n in numbers[:_FOUND].tolist()]
+        labels = [int(index.labels(flow, one + 1)[one]) for one, flow in places]
         names = list(index.numbers)
         rows = []
-        for number in numbers[:_FOUND].tolist():
-            record, flow = divmod(number, flows)
-            label = int(index.labels(flow, record + 1)[record])
+        for (record, flow), label in zip(places, labels, strict=True):
             failed = state.failures.get((record, flow))
             words = index.words[record] if record < len(index.words) else ""
             if failed is not None:
@@ -199,11 +207,15 @@ def search(opened: OpenedRun, text: str) -> Found:
             elif label >= 0:
                 came = names[label]
             else:
-                came = WORDS.get(state.item(record, flow), "under way")
+                came = _word(state.item(record, flow))
             texts = short(state.keys[record], _KEY), words, state.flows[flow], came
-            key, words, name, came = (seen(mask(one)) for one in texts)
+            key, words, name, came = map(say, texts)
             rows.append((record, key, words, name, came))
         return Found(rows, len(numbers), index.is_complete)
+
+
+def _word(state: State) -> str:
+    return WORDS.get(state, "under way")
 
 
 # One record.
@@ -236,7 +248,7 @@ def record_page(opened: OpenedRun, record: int) -> str:
         elif failed is not None:
             parts += _failed(failed[0], say)
         else:
-            parts.append(h("p", f"{WORDS.get(view.state, 'under way').capitalize()}."))
+            parts.append(h("p", f"{_word(view.state).capitalize()}."))
     return document(name, *parts)
 
 
@@ -265,12 +277,17 @@ def _fields(load: Callable[[], object], say: Callable[[str], str]) -> Html:
     except Exception as error:
         return h("p", say(f"(cannot be shown: {failure.describe(error)})"))
     shown = [
-        (say(name), h("div", say(text[:_LONGEST]), style="white-space:pre-wrap"))
+        (say(name), h("div", say(_value(name, text)), style="white-space:pre-wrap"))
         for name, text in rows
     ]
     if [name for name, _ in shown] == [""]:
         return shown[0][1]
     return table(("field", "value"), shown, texts=2)
+
+
+def _value(name: str, text: str) -> str:
+    """Return the text of a field, hidden if its name says that it is a secret."""
+    return headline.cut(redacted(text, name), _LONGEST)
 
 
 def message_page(title: str, text: str) -> str:
@@ -280,11 +297,11 @@ def message_page(title: str, text: str) -> str:
     )
 
 
-def waiting_page(line: Line) -> str:
-    """Return what is known of a run that is being read."""
+def waiting(line: Line) -> tuple[str, str]:
+    """Return the title and text of the page of a run that is being read."""
     records = several(line.records, "record")
     text = f"Its {records} are being read; this page comes back with them by itself."
-    return message_page(seen(short(line.event)), text)
+    return _sayer()(short(line.event)), text
 
 
 def live_page() -> str:

@@ -14,6 +14,7 @@ import threading
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from tornado.httpserver import HTTPServer
 from tornado.iostream import StreamClosedError
@@ -130,11 +131,18 @@ class Admitted(RequestHandler):
             self.set_cookie(
                 self.gate.cookie, self.gate.pass_, httponly=True, samesite="Lax"
             )
-            self.redirect("./", status=303)
+            self.redirect(self._bare(), status=303)
             return
         shown = self.get_cookie(self.gate.cookie, "") or ""
         if not self.gate.admits(self.request.host_name, shown):
             raise HTTPError(403)
+
+    def _bare(self) -> str:
+        """Return the address that was asked for, without the token."""
+        asked = self.request.query_arguments.items()
+        others = {name: values for name, values in asked if name != "token"}
+        page = self.request.path.rpartition("/")[2]
+        return f"./{page}?{urlencode(others, doseq=True)}".rstrip("?")
 
     def set_default_headers(self) -> None:
         """Allow a page what it needs, and let nobody keep it."""
@@ -147,14 +155,13 @@ class Admitted(RequestHandler):
     def write_error(self, status_code: int, **how: Any) -> None:
         """Say what went wrong: what nbflow says of itself, and nothing of what is inside."""
         error = (how.get("exc_info") or (None, None))[1]
-        self.set_header("Content-Type", "text/html; charset=utf-8")
         text = _SAID.get(
             status_code, "Something went wrong; the log of the server says what."
         )
         if isinstance(error, NbflowError):
             text = str(error)
             self.set_status(404 if isinstance(error, UsageError) else 500)
-        self.finish(pages.message_page("Nothing to see here", text))
+        self._say("Nothing to see here", text)
 
     def log_exception(self, kind: Any, error: Any, trace: Any) -> None:
         """Keep the log for what is wrong here: nbflow's own errors are answers."""
@@ -170,27 +177,27 @@ class Admitted(RequestHandler):
         lines = await _aside(self.desk.lines)
         run = self.get_query_argument("run", lines[0].run if lines else "")
         if not lines:
-            self.finish(
-                pages.message_page(
-                    "No runs yet", "Nothing was sent to this store so far."
-                )
-            )
+            self._say("No runs yet", "Nothing was sent to this store so far.")
             return None
-        if all(line.run != run for line in lines):
+        line = next((line for line in lines if line.run == run), None)
+        if line is None:
             raise UnknownRunError(f"There is no run {run} in this store.")
         found = self.desk.look_at(run)
         try:
             is_read = await _aside(found.is_read, _PATIENCE)
-        except NbflowError:
+        except Exception:
             self.desk.forget(run)
             raise
-        if not is_read:
-            self.set_header("Refresh", str(_AGAIN))
-            self.finish(
-                pages.waiting_page(next(line for line in lines if line.run == run))
-            )
-            return None
-        return found
+        if is_read:
+            return found
+        self.set_header("Refresh", str(_AGAIN))
+        self._say(*pages.waiting(line))
+        return None
+
+    def _say(self, title: str, text: str) -> None:
+        """Answer with a page that says one thing, whatever was asked for."""
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.finish(pages.message_page(title, text))
 
 
 _SAID = {
@@ -258,7 +265,6 @@ class Results(Admitted):
         """Send block after block, as fast as the visitor takes them."""
         found = await self.opened()
         if found is None:
-            self.set_header("Content-Type", _HTML)
             return
         _name(self, f"results-{found.run.id}.csv")
         self.write(BYTE_ORDER_MARK)
@@ -319,7 +325,7 @@ class Socket(WebSocketHandler, Admitted):
         PUBLISHER.drop(self.table)
 
     def _send(self, message: dict[str, Any]) -> None:
-        self._loop.call_soon_threadsafe(self._tell, json.dumps(message))
+        self._loop.call_soon_threadsafe(self._tell, json.dumps(message, default=_plain))
 
     def _tell(self, text: str) -> None:
         try:
@@ -340,6 +346,11 @@ async def _aside(work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
 
     threading.Thread(target=act, name="nbflow-visitor", daemon=True).start()
     return await asyncio.wrap_future(done)
+
+
+def _plain(value: Any) -> object:
+    """Return a number of numpy as Python's."""
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 def _next(chunks: Iterator[str]) -> str | None:

@@ -27,7 +27,7 @@ from nbflow.notebook.page_parts import (
     themed,
 )
 from nbflow.notebook.results_csv import chunks_of
-from nbflow.notebook.summary import counts_before, summary_of
+from nbflow.notebook.summary import counts_of, line_before, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,8 +55,9 @@ def page_of(run: Run, chronicle: Chronicle, title: str = "") -> str:
     index = Index(run.reader, labels_only=True)
     while index.is_behind:
         index.read_more()
-    before = counts_before(chronicle, run)
-    summary = summary_of(run, index, chronicle.lines(), before, title=title)
+    lines = chronicle.lines()
+    before = counts_of(chronicle.runs, line_before(lines, run.event, run.id))
+    summary = summary_of(run, index, lines, before, title=title)
     return page(summary, results_of(run))
 
 

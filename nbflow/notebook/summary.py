@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
     from nbflow._core.decision import Decision
     from nbflow._core.entry import RunState
-    from nbflow._run.chronicle import Chronicle, Line
+    from nbflow._run.chronicle import Line
     from nbflow._run.run import Run
+    from nbflow._run.runs import Runs
 
     #: How many records have each label, by flow.
     Counts = dict[str, Counter[str]]
@@ -362,17 +363,17 @@ def _words(
 # What came out.
 
 
-def counts_before(chronicle: Chronicle, run: Run) -> Counts | None:
-    """Return what came out in the run of the event before this one, if that is soon counted."""
-    event = run.event
-    earlier = (
-        one for one in chronicle.lines() if one.event == event and one.run < run.id
-    )
-    line = next(earlier, None)
+def line_before(lines: Iterable[Line], event: str, run: str) -> Line | None:
+    """Return the run of an event before this one; ids sort by time."""
+    return next((one for one in lines if one.event == event and one.run < run), None)
+
+
+def counts_of(runs: Runs, line: Line | None) -> Counts | None:
+    """Return what came out in a run, if it is soon counted."""
     if line is None or line.rows > _SOON:
         return None
     try:
-        return _counts(RunReader(chronicle.runs, line.run))
+        return _counts(RunReader(runs, line.run))
     except NbflowError:
         return None  # the page is about another run
 
