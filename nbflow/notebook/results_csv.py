@@ -20,7 +20,8 @@ from nbflow._call import lookup
 from nbflow._core.entry import DONE
 from nbflow._core.fields import fields_of
 from nbflow._core.spreadsheet import harmless
-from nbflow._key.redaction import masker
+from nbflow._key.redaction import masker, redacted
+from nbflow._key.secret_patterns import is_named
 from nbflow._run import decisions, results
 from nbflow._store import checkpoint
 from nbflow.errors import NbflowError
@@ -130,7 +131,7 @@ class _Columns:
     def _of(self, place: int, part: dict[str, object]) -> list[object]:
         """Return the cells of one record, or of what one flow made of it."""
         known = self._fields[place]
-        cells = [part.get(name) for name in known]
+        cells = [_unless_secret(name, part.get(name)) for name in known]
         further = {name: value for name, value in part.items() if name not in known}
         return [*cells, *self._more(further or None)]
 
@@ -159,6 +160,13 @@ class _Columns:
             for both in zip(texts, rows, strict=True)
         )
         return out.getvalue()
+
+
+def _unless_secret(name: str, value: object) -> object:
+    """Return a value, hidden if it is a text whose name says that it is a secret."""
+    if isinstance(value, str) and is_named(name.rpartition(".")[2]):
+        return redacted(value, name)
+    return value
 
 
 def _decided(reader: RunReader, state: RunState) -> Decided:

@@ -328,6 +328,9 @@ def test_what_others_can_reach_needs_the_token(dashboard, visitor):
     page.goto(address)
     assert "54 of 60 records" in page.locator("main").inner_text()
     assert "token" not in page.url
+    first = nf.runs().run[1]
+    page.goto(f"{address}&run={first}")  # as somebody sends it on
+    assert "27 of 30 records" in page.locator("main").inner_text()
     page.goto(bare + "live")
     page.locator(".nbf-record").first.wait_for(timeout=60_000)
 

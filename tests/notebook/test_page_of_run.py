@@ -240,6 +240,17 @@ def test_secrets_are_masked(nb, monkeypatch):
         assert text not in whole
 
 
+def test_fields_that_are_secrets_by_name_are_masked_in_the_results(nb):
+    @nf.flow(on=EVENT)
+    def triage(thread):
+        return {"label": "a", "tokens": 12}
+
+    run = nb.send(EVENT, [{"id": "a", "api_key": "letmein-please", "password": ""}])
+    (row,) = csv_of(run.to_html())
+    assert (row["api_key"], row["password"]) == ("<hidden>", "")
+    assert row["triage.tokens"] == "12"
+
+
 def test_answers_whose_class_is_not_defined_are_shown_by_their_fields(nb, cell):  # noqa: F811  # the fixture
     @nf.flow(on=EVENT)
     def triage(thread):
