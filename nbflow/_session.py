@@ -406,6 +406,16 @@ class Session:
 
     # The history of runs.
 
+    def page(self, run: Run, path: Path | None, title: str) -> str:
+        """The page of a run for people who run no code, written to ``path`` if there is one."""
+        from nbflow._run.chronicle import Chronicle
+        from nbflow.notebook import page_of_run, report
+
+        page = page_of_run.page_of(run, Chronicle(run.reader.runs, self), title)
+        if path is not None:
+            report.write(path, page)
+        return page
+
     @property
     def chronicle(self) -> Chronicle:
         """The runs of the store in use."""

@@ -506,9 +506,9 @@ def _cancel(run: Run) -> int:
 def _add_dashboard(commands: Commands) -> None:
     dashboard = commands.add_parser(
         "dashboard",
-        help="show history and tables in a browser, read-only",
-        description="Serve the history and the tables of the store in use to a browser, "
-        "read-only. Only this machine can reach it, unless --host says otherwise; then "
+        help="show runs to people who write no code, in a browser, read-only",
+        description="Serve the page of the latest run, its results and the live tables of "
+        "the store in use to a browser, read-only. Only this machine can reach it, unless --host says otherwise; then "
         "it asks for a token, which is part of the printed address "
         "(NBFLOW_DASHBOARD_TOKEN sets one that lasts).",
     )

@@ -37,6 +37,10 @@ WORDS: dict[Shown, str] = {
 REUSED = frozenset({State.CACHED, Reuse.SAME})
 
 
+#: The states of what is done.
+_DONE = frozenset({*DONE, Reuse.SAME})
+
+
 class FlowRow(NamedTuple):
     """One flow, or one of its steps (then ``step`` is named).
 
@@ -319,9 +323,9 @@ def brief_of(*states: RunState) -> str:
     return ", ".join(parts)
 
 
-def done_of(standing: Mapping[Shown, int]) -> int:
+def done_of(standing: Mapping[Shown, int] | Mapping[State, int]) -> int:
     """The number of records that are done in every flow."""
-    return sum(standing.get(state, 0) for state in DONE) + standing.get(Reuse.SAME, 0)
+    return sum(number for shown, number in standing.items() if shown in _DONE)
 
 
 def needing_of(standing: Mapping[Shown, int] | Mapping[State, int]) -> int:

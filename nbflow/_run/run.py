@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, overload
 
 from nbflow._call.budget import resting
@@ -90,6 +91,7 @@ _GUESSED = (
     | dict.fromkeys(("record", "get", "explain", "why"), "run.inspect(key)")
     | dict.fromkeys(("cost", "costs", "tokens", "spent"), "run.usage")
     | dict.fromkeys(("display", "plot", "view"), "run.show()")
+    | dict.fromkeys(("html", "report", "page", "save"), 'run.to_html("file.html")')
     | dict.fromkeys(
         ("diff", "evaluate", "review"),
         "run.compare(other), nf.evaluate(run) or nf.review(run)",
@@ -124,6 +126,9 @@ class Home(Protocol):
 
     def widget(self, run: Run) -> AnyWidget:
         """The run's live table as a widget."""
+
+    def page(self, run: Run, path: Path | None, title: str) -> str:
+        """The run's page for people who run no code, written to ``path`` if there is one."""
 
 
 class Run(Generic[Frame_co]):
@@ -260,6 +265,50 @@ class Run(Generic[Frame_co]):
             UsageError: anywidget is not installed.
         """
         return self._home.widget(self)
+
+    @overload
+    def to_html(
+        self, path: None = None, *, title: str = "", columns: Columns = ()
+    ) -> str: ...
+    @overload
+    def to_html(
+        self, path: str | Path, *, title: str = "", columns: Columns = ()
+    ) -> Path: ...
+    def to_html(
+        self,
+        path: str | Path | None = None,
+        *,
+        title: str = "",
+        columns: Columns = (),
+    ) -> str | Path:
+        """A page about the run for people who run no code, in one file to mail or to keep.
+
+        How it stands, what needs somebody and why, what came out by category, how the
+        last runs of the event went, and all results as CSV where they are few enough.
+        It needs no script and asks no host for anything; secrets are masked.
+
+        Args:
+            path: the file to write, such as ``"monday.html"``; one that is there is
+                replaced as a whole. Without it, the page is returned.
+            title: what it is called; without it, the event.
+            columns: the fields of a record that name it, such as ``["subject"]``;
+                without any, those that ``send`` was given, else its first text.
+
+        Returns:
+            The path of the file, or the page.
+
+        Example:
+            >>> @nf.step
+            ... def size(text: str) -> int:
+            ...     return len(text)
+            >>> run = size.map(["one", "three"])
+            >>> "All 2 records are done." in run.to_html(title="Sizes")
+            True
+        """
+        self.reader.columns = Batch([]).shown(columns) or self.reader.columns
+        file = None if path is None else Path(path)
+        page = self._home.page(self, file, title)
+        return page if file is None else file
 
     # What came out.
 

@@ -191,16 +191,10 @@ def of_run(run: Run) -> TableWidget:
     return TableWidget(run.id, lambda send, wake: RunTable(run, send, wake))
 
 
-def of_history(
-    chronicle: Chronicle, *, read_only: bool = False, opens: bool = False
-) -> TableWidget:
-    """The live table of all runs; with ``opens`` the latest of them is open."""
+def of_history(chronicle: Chronicle) -> TableWidget:
+    """The live table of all runs."""
     return TableWidget(
-        "runs",
-        lambda send, wake: HistoryTable(
-            chronicle, send, wake, read_only=read_only, opens=opens
-        ),
-        "history",
+        "runs", lambda send, wake: HistoryTable(chronicle, send, wake), "history"
     )
 
 
