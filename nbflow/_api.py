@@ -339,15 +339,16 @@ def usage(
     if cost is not None and (isinstance(cost, bool) or not 0 <= cost < float("inf")):
         raise UsageError(f"cost={cost!r} has to be US dollars, 0 or more.")
     used = Usage(**counts)
-    if cost is None and model is not None:
-        cost = SESSION.prices.cost(f"{provider}:{model}" if provider else model, used)
+    name = f"{provider}:{model}" if provider and model else model or ""
+    if cost is None and name:
+        cost = SESSION.prices.cost(name, used)
     used = used._replace(
         cost=None if cost is None else float(cost),
         unpriced=requests if cost is None else 0,
     )
     scope = SCOPE.get()
     if scope is not None:
-        scope.used(used)
+        scope.used(used, name if cost is None else "")
     return used
 
 
@@ -408,7 +409,7 @@ def plan(event: str, records: Records, *, key: Key = None) -> Plan:
 
     lanes, batch = _sent(event, records, key)
     batch.check()
-    return forecast(SESSION.engine, event, lanes, batch)
+    return forecast(SESSION.engine, event, lanes, batch, SESSION.prices.cost)
 
 
 def _sent(event: str, records: Any, key: Key | None) -> tuple[list[Lane], Batch]:
