@@ -284,7 +284,7 @@ class Step(core.Step[P, R_co]):
         wait: bool = True,
         max_in_flight: int | None = None,
         budget: float | str | None = None,
-        columns: Columns = (),
+        columns: str | Sequence[str] = (),
         **kwargs: object,
     ) -> Run | list[Any]:
         """Call the step with each item: a durable, concurrent, retried ``Series.map``.

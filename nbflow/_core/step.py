@@ -24,6 +24,7 @@ from nbflow.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import timedelta
+    from typing import Never
 
 P = ParamSpec("P")
 # Covariant, as what a function returns is: a step that returns a `bool` stands wherever
@@ -135,6 +136,13 @@ class Step(Generic[P, R_co]):
 
     def __repr__(self) -> str:
         return f"<step {self.name}>"
+
+    if not TYPE_CHECKING:  # checkers refuse what is not there by themselves
+
+        def __getattr__(self, name: str) -> Never:
+            from nbflow._core import guesses  # few ask
+
+            raise guesses.refusal("A step", name, guesses.STEP, self)
 
 
 #: A step, whatever it takes and returns.
