@@ -141,6 +141,8 @@ def __getattr__(name: str) -> typing.Any:
     """Load at first use what takes long to load, or is seldom used."""
     from importlib import import_module
 
+    __tracebackhide__ = True
+
     if name == "llm":
         return import_module("nbflow.llm")
     if name in _LATER:

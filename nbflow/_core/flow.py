@@ -63,6 +63,7 @@ class Flow(Generic[P, R]):
     if not TYPE_CHECKING:  # checkers refuse what is not there by themselves
 
         def __getattr__(self, name: str) -> Never:
+            __tracebackhide__ = True
             from nbflow._core import guesses  # few ask
 
             raise guesses.refusal("A flow", name, guesses.FLOW, self)

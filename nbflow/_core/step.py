@@ -156,6 +156,7 @@ class Step(Generic[P, R_co]):
     if not TYPE_CHECKING:  # checkers refuse what is not there by themselves
 
         def __getattr__(self, name: str) -> Never:
+            __tracebackhide__ = True
             from nbflow._core import guesses  # few ask
 
             raise guesses.refusal("A step", name, guesses.STEP, self)

@@ -162,6 +162,7 @@ class Run(Generic[Frame_co]):
         __iter__ = None
 
         def __getattr__(self, name: str) -> Never:
+            __tracebackhide__ = True
             raise guesses.refusal("A run", name, guesses.RUN, self)
 
     def table(self) -> Table:
