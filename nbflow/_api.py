@@ -483,7 +483,8 @@ def runs() -> History:
 
     Returns:
         A `pandas.DataFrame` with the columns run, event, state, started (local time),
-        seconds, records, failed. It is a snapshot; ``widget()`` is the live table.
+        seconds, records, failed (records that failed in a flow or more). It is a
+        snapshot; ``widget()`` is the live table.
 
     Example:
         >>> @nf.step

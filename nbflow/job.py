@@ -419,7 +419,7 @@ class _Job:
     def _outcome(self, ending: Ending) -> _Outcome:
         states = self.runs.states(self.runs.all())
         left = sum(map(report.undone, states))
-        records = sum(len(state.keys) + state.unread for state in states)
+        records = sum(state.total_records for state in states)
         refusal = job_link.refusal(self.runs.told)
         code = _EXIT[ending.how]
         is_left = self.task.allowance.is_exceeded(left, records)

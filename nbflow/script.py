@@ -213,7 +213,7 @@ def _left(told: Path, allowance: Allowance) -> int:
     runs = [SESSION.run_at(one) for one in dict.fromkeys(job_link.read(told))]
     states = [one.wait().reader.state() for one in runs]
     left = sum(map(report.undone, states))
-    records = sum(len(state.keys) + state.unread for state in states)
+    records = sum(state.total_records for state in states)
     is_cut_short = any(map(report.is_cut_short, states))
     if not is_cut_short and not allowance.is_exceeded(left, records):
         return job.EXIT_OK

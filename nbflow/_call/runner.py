@@ -80,9 +80,8 @@ class Call:
 
     __slots__ = (
         "args", "asked", "begun", "cancelled", "expires", "function", "gate",
-        "identity", "inputs", "is_flow", "is_waiting", "key", "kwargs", "made_of", "name",
-        "on_loop", "outer", "place",
-        "policy", "scope", "worth",
+        "identity", "inputs", "is_flow", "is_same", "is_waiting", "key", "kwargs",
+        "made_of", "name", "on_loop", "outer", "place", "policy", "scope", "worth",
     )  # fmt: skip
 
     def __init__(
@@ -126,6 +125,8 @@ class Call:
         self.expires: float | None = None
         #: What was used to make the value.
         self.worth: Usage | None = None
+        #: Whether the value is cached and of the run that this call is a part of.
+        self.is_same = False
         #: Whether the ledger has it waiting for something outside the run.
         self.is_waiting = False
         #: A sync call in an async flow: whoever it waits for may need this thread.
@@ -185,6 +186,8 @@ class Call:
     ) -> None:
         """Tell the ledger how an attempt of a step ended; a flow's own call is noted by whoever sent the record."""
         place = self.place
+        if self.is_same and place is not None:
+            place.is_same = True
         if state is State.CACHED and self.worth is not None:
             self.scope.note_used(self.worth, saved=True)
         if place is None or self.is_flow:
@@ -206,6 +209,7 @@ class Call:
                 failed,
                 wait,
                 waited,
+                self.is_same,
             )
         )
 
@@ -320,6 +324,8 @@ class Runner:
                 return None
             call.expires = found.fresh_until(ttl)
             call.worth = found.usage
+            if call.place is not None:
+                call.is_same = found.saved_at > call.place.since
             return Outcome(State.CACHED, found.value)
         except StoreError as error:
             warn(
@@ -438,6 +444,7 @@ class Runner:
         if theirs.state in DONE and theirs.stored:
             return self._lookup(call, LOOKUP)  # a fresh object, not theirs to share
         if theirs.state in DONE:
+            call.is_same = call.place is not None
             return Outcome(State.CACHED, theirs.value, stored=False)
         return None if isinstance(theirs.error, RunCancelledError) else theirs
 

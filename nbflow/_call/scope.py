@@ -47,7 +47,8 @@ class Place:
     __slots__ = (
         "_in_line_until", "around", "attempts", "budgets", "called", "cancelled",
         "content", "ended", "flow", "flow_name", "forced", "forced_from", "identify",
-        "inputs", "note", "record", "record_key", "run", "runner", "waited",
+        "inputs", "is_same", "note", "record", "record_key", "run", "runner", "since",
+        "waited",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +63,7 @@ class Place:
         cancelled: threading.Event,
         ended: threading.Event,
         run: str,
+        since: float,
         identify: Callable[[AnyStep], Identity],
         runner: Performer,
         forced_from: str | None = None,
@@ -80,6 +82,10 @@ class Place:
         #: Set when nobody is at work on the run any more.
         self.ended = ended
         self.run = run
+        #: When this round of the run began, in seconds since the epoch.
+        self.since = since
+        #: Whether a value was cached that the run itself had made since then.
+        self.is_same = False
         #: Gives what a step is, read once in a run.
         self.identify = identify
         self.forced_from = forced_from

@@ -14,7 +14,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from nbflow._core.lifecycle import State
+from nbflow._core.lifecycle import SHOWN, Reuse, Shown, State
+from nbflow._core.standing import Standings
 from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:
@@ -64,13 +65,14 @@ class Coded(NamedTuple):
     """The code of a step or flow, as this run uses it.
 
     ``subject``: the step's name, or ``"flow triage"`` for a flow; ``code``: its digest,
-    20 bytes; ``why``: what changed in it.
+    20 bytes; ``why``: what changed in it; ``steps``: those that a flow reaches.
     """
 
     subject: str
     code: bytes
     at: float
     why: str = ""
+    steps: tuple[str, ...] = ()
 
 
 class Listed(NamedTuple):
@@ -103,7 +105,8 @@ class Item(NamedTuple):
     """One record reached a state in one flow.
 
     ``checkpoint`` is the key of the flow's saved value; ``waited`` the seconds in which
-    its calls were in line, which are not among its ``seconds``.
+    its calls were in line, which are not among its ``seconds``; ``same``: its value is
+    cached, and this very run made it or a part of it, for another record or flow.
     """
 
     record: int
@@ -115,13 +118,14 @@ class Item(NamedTuple):
     attempts: int = 0
     failure: Failure | None = None
     waited: float = 0
+    same: bool = False
 
 
 class Called(NamedTuple):
     """One attempt of a step ended, or the call was served from its checkpoint.
 
     ``wait``: seconds until the next attempt; ``waited``: those that this one spent in
-    line, which are not among its ``seconds``.
+    line, which are not among its ``seconds``; ``same``: the checkpoint is of this run.
     """
 
     record: int
@@ -135,6 +139,7 @@ class Called(NamedTuple):
     failure: Failure | None = None
     wait: float = 0.0
     waited: float = 0
+    same: bool = False
 
 
 class Waits(NamedTuple):
@@ -180,7 +185,8 @@ class Closed(NamedTuple):
     ``state``: as `RunState.verdict` gave it; ``tally``: records by state, over all
     flows; ``usage``: what the run has used so far; ``saved``: what it would have used
     without its checkpoints; ``stopped``: why a budget let no further call start;
-    ``idle``: seconds between its rounds, in which nobody worked on it.
+    ``idle``: seconds between its rounds, in which nobody worked on it; ``standing``:
+    records by how they stand, empty in an old ledger.
     """
 
     state: str
@@ -191,6 +197,7 @@ class Closed(NamedTuple):
     saved: Usage = NOTHING
     stopped: str = ""
     idle: float = 0.0
+    standing: dict[Shown, int] = {}  # noqa: RUF012  # nobody changes an entry
 
 
 Entry: TypeAlias = (
@@ -210,9 +217,10 @@ Entry: TypeAlias = (
 
 @dataclass(slots=True)
 class StepCount:
-    """What the calls of one step in one flow add up to."""
+    """What the calls of one step in one flow add up to; ``same``: those cached ones whose value this run made."""
 
     states: Counter[State] = field(default_factory=Counter)
+    same: int = 0
     attempts: int = 0
     seconds: float = 0.0
     waited: float = 0.0
@@ -252,6 +260,8 @@ class RunState:
         self.keys: list[str] = []
         self.copies: dict[int, int] = {}
         self.counts: list[Counter[State]] = []
+        #: Cached records of each flow whose value this run made.
+        self._same: list[int] = []
         self.steps: list[dict[str, StepCount]] = []
         #: Why a record failed in a flow, and after how many attempts.
         self.failures: dict[Position, tuple[Failure, int]] = {}
@@ -269,6 +279,8 @@ class RunState:
         self._tokens: list[array[int]] = []
         self._items: list[bytearray] = []
         self._saved: list[bytearray] = []
+        #: How records stand where that takes more than the counts of one flow.
+        self._standings: Standings | None = None
 
     def apply(self, entry: Entry) -> None:
         """Take in one more entry."""
@@ -283,9 +295,28 @@ class RunState:
             return State.INTERRUPTED  # one of the lost
         return State.QUEUED
 
+    def shown_item(self, record: int, flow: int) -> Shown:
+        """The state of one record in one flow as it is shown."""
+        states = self._items[flow]
+        if record < len(states):
+            return SHOWN[states[record]]
+        return self.item(record, flow)
+
+    def standings(self) -> bytes:
+        """How each record stands: a code each, as `codes` has them."""
+        return self.codes(0) if self._standings is None else self._standings.codes
+
+    def stands(self, record: int) -> Shown:
+        """How a record stands, as in `standing`."""
+        if self._standings is None:
+            return self.shown_item(record, 0)
+        return self._standings.of(record)
+
     def records(self, flow: int, states: Iterable[State]) -> list[int]:
         """The numbers of the records that are in one of ``states`` in ``flow``."""
         wanted = {_CODES[state] for state in states}
+        if _CODES[State.CACHED] in wanted:
+            wanted.add(_SAME)
         row = self._items[flow]
         found = [number for number, code in enumerate(row) if code in wanted]
         if _CODES[State.QUEUED] in wanted:
@@ -293,11 +324,16 @@ class RunState:
         return found
 
     def codes(self, flow: int) -> bytes:
-        """The states of the records in ``flow``, one byte each: its place in `State`.
+        """The states of the records in ``flow``, one byte each: its place in `SHOWN`.
 
         Records beyond the end are queued.
         """
         return bytes(self._items[flow])
+
+    def steps_reached(self, flow: int) -> tuple[str, ...]:
+        """The steps that the code of a flow reaches, called or not."""
+        coded = self.coded.get(f"flow {self.flows[flow]}")
+        return () if coded is None else coded.steps
 
     @property
     def seconds(self) -> float:
@@ -367,12 +403,31 @@ class RunState:
         """Records by state in ``flow``, the `lost` ones included."""
         return self.counts[flow] + Counter({State.INTERRUPTED: self.lost})
 
+    def shown(self, flow: int) -> Counter[Shown]:
+        """`count`, with cached records apart whose value this run made."""
+        counts: Counter[Shown] = Counter(self.count(flow))
+        return with_same(counts, self._same[flow])
+
     def tally(self) -> Counter[State]:
         """Records by state, over all flows."""
         tally: Counter[State] = Counter()
         for flow in range(len(self.flows)):
             tally += self.count(flow)
         return tally
+
+    @property
+    def total_records(self) -> int:
+        """The number of its records, of an iterator those that were read so far."""
+        return len(self.keys) + self.unread
+
+    def standing(self) -> Counter[Shown]:
+        """Records by how they stand, each once: as the flow of it that matters most.
+
+        The `lost` ones are included.
+        """
+        if self._standings is None:
+            return self.shown(0) if self.flows else Counter()
+        return self._standings.counts + Counter({State.INTERRUPTED: self.lost})
 
     @property
     def is_cut_short(self) -> bool:
@@ -419,11 +474,12 @@ class RunState:
         return Closed(
             self.state,
             self.ended,
-            len(self.keys) + self.unread,
+            self.total_records,
             dict(self.tally()),
             self.usage,
             self.saved,
             idle=self.idle,
+            standing=dict(self.standing()),
         )
 
     # One method for each type of entry.
@@ -440,11 +496,14 @@ class RunState:
         self.started = self.ended = entry.at
         self.rounds = [(entry.at, NOTHING)]
         self.counts = [Counter() for _ in entry.flows]
+        self._same = [0] * len(entry.flows)
         self.steps = [{} for _ in entry.flows]
         self._costs = [array("d") for _ in entry.flows]
         self._tokens = [array("q") for _ in entry.flows]
         self._items = [bytearray() for _ in entry.flows]
         self._saved = [bytearray() for _ in entry.flows]
+        if len(entry.flows) > 1:
+            self._standings = Standings()
 
     def _resumed(self, entry: Resumed) -> None:
         self.idle += max(0.0, entry.at - self.ended)
@@ -461,6 +520,8 @@ class RunState:
             self.keys.append(entry.key)
             for counts in self.counts:
                 counts[State.QUEUED] += 1
+            if self._standings is not None:
+                self._standings.add()
         if entry.rows > 1:
             self.copies[entry.record] = entry.rows
 
@@ -472,10 +533,18 @@ class RunState:
         counts = self.counts[entry.flow]
         if len(row) <= entry.record:
             row.extend(bytes(entry.record + 1 - len(row)))
-        before = _STATES[row[entry.record]]
-        row[entry.record] = _CODES[entry.state]
+        left, code = row[entry.record], _CODES[entry.state]
+        if entry.same:
+            code = _SAME
+            self._same[entry.flow] += 1
+        if left == _SAME:
+            self._same[entry.flow] -= 1
+        before = _STATES[left]
+        row[entry.record] = code
         counts[before] -= 1
         counts[entry.state] += 1
+        if self._standings is not None:
+            self._standings.move(entry.record, left, code, self._items)
         self.ended = max(self.ended, entry.at)
         if self.waiting:
             self.waiting.pop((entry.record, entry.flow), None)
@@ -503,6 +572,7 @@ class RunState:
     def _called(self, entry: Called) -> None:
         count = self._step(entry.flow, entry.step)
         count.states[entry.state] += 1
+        count.same += entry.same
         if entry.state is not State.CACHED:
             count.attempts += 1
             count.seconds += entry.seconds
@@ -569,10 +639,20 @@ class RunState:
     _TAKE[Closed] = _closed
 
 
-_STATES = tuple(State)
-_CODES = {state: code for code, state in enumerate(_STATES)}
+_CODES = {state: code for code, state in enumerate(SHOWN)}
+_SAME = _CODES[Reuse.SAME]
+#: The state of a record by its code.
+_STATES: tuple[State, ...] = (*State, State.CACHED)
 #: What a number in an array of tokens ("q") or of costs ("d") takes.
 _NUMBER_BYTES = 8
+
+
+def with_same(counts: Counter[Shown], same: int) -> Counter[Shown]:
+    """Counts by state, with ``same`` of the cached ones apart."""
+    if same:
+        counts[State.CACHED] -= same
+        counts[Reuse.SAME] = same
+    return counts
 
 
 def fold(entries: Iterable[Entry]) -> RunState:

@@ -42,6 +42,17 @@ class State(StrEnum):
     INTERRUPTED = "INTERRUPTED"
 
 
+class Reuse(StrEnum):
+    """How a value that was `State.CACHED` is shown if the same run made it, for another record or flow."""
+
+    SAME = "SAME"
+
+
+#: A state as it is shown. A list of all of them gives each a code, its place.
+Shown = State | Reuse
+SHOWN: tuple[Shown, ...] = (*State, Reuse.SAME)
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a call came out: a value, or the error that ended it."""

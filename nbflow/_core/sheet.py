@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.entry import FINAL, Called, Item, Opened
-from nbflow._core.lifecycle import State
+from nbflow._core.lifecycle import SHOWN, Reuse, Shown, State
 from nbflow._core.table import Cause, kind_of, pattern_of
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from nbflow._core.entry import Entry, Failure, Position
 
-#: The number that stands for a state in a row: its place in `State`.
-STATES = tuple(State)
-CODES = {state: code for code, state in enumerate(STATES)}
+#: The number that stands for a state in a row: its place in `SHOWN`.
+CODES = {state: code for code, state in enumerate(SHOWN)}
+_SAME = CODES[Reuse.SAME]
 #: The code of a step that was not called.
 UNCALLED = 255
 #: The name among the steps of a flow for the flow itself, where all of it was cached.
@@ -39,12 +39,12 @@ class Track:
     codes: bytearray = field(default_factory=bytearray)
     #: The number of records with each code. Not by state: hashing a member of an enum
     #: is slow.
-    tally: list[int] = field(default_factory=lambda: [0] * len(STATES))
+    tally: list[int] = field(default_factory=lambda: [0] * len(SHOWN))
 
     @property
-    def counts(self) -> dict[State, int]:
+    def counts(self) -> dict[Shown, int]:
         """The number of records in each state, without the states that have none."""
-        numbers = zip(STATES, self.tally, strict=True)
+        numbers = zip(SHOWN, self.tally, strict=True)
         return {state: number for state, number in numbers if number}
 
     def put(self, record: int, code: int) -> None:
@@ -227,12 +227,12 @@ class Sheet:
         self.kinds[kind_of(cause)] += more
 
     def _called(self, entry: Called) -> None:
-        record, flow, step, state, _, _, attempt, _, failed, _, _ = entry
+        record, flow, step, state, _, _, attempt, _, failed, _, _, same = entry
         columns = self.columns[flow]
         attempts = columns.attempts
         if record >= len(attempts):
             columns.reach(record)
-        self._track(columns, step).put(record, CODES[state])
+        self._track(columns, step).put(record, _SAME if same else CODES[state])
         if attempt > attempts[record]:
             attempts[record] = min(attempt, _MOST_ATTEMPTS)
         if state is State.RETRYING:

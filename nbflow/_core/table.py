@@ -8,21 +8,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.duration import duration
-from nbflow._core.entry import BROKEN, FINAL
-from nbflow._core.lifecycle import State
+from nbflow._core.entry import BROKEN, DONE, FINAL, with_same
+from nbflow._core.lifecycle import Reuse, Shown, State
 from nbflow._core.plural import several
 from nbflow._core.usage import NOTHING, Usage
 from nbflow._core.visible import seen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from nbflow._core.entry import RunState, StepCount
 
 #: The order in which states are shown, and the words for them.
-WORDS = {
+WORDS: dict[Shown, str] = {
     State.COMPLETED: "completed",
-    State.CACHED: "cached",
+    State.CACHED: "from an earlier run",
+    Reuse.SAME: "same as another",
     State.FAILED: "failed",
     State.TIMED_OUT: "timed out",
     State.CANCELLED: "cancelled",
@@ -30,6 +31,12 @@ WORDS = {
     State.RUNNING: "running",
     State.QUEUED: "queued",
 }
+
+
+#: The words for a narrow column.
+BRIEF = WORDS | {State.CACHED: "earlier run", Reuse.SAME: "same"}
+#: The states of what did not run.
+REUSED = frozenset({State.CACHED, Reuse.SAME})
 
 
 class FlowRow(NamedTuple):
@@ -42,7 +49,7 @@ class FlowRow(NamedTuple):
 
     flow: str
     step: str
-    counts: dict[State, int]
+    counts: dict[Shown, int]
     retries: int
     seconds: float
     why: str = ""
@@ -84,7 +91,7 @@ class Table:
     event: str
     state: str
     sentence: str
-    columns: tuple[State, ...]
+    columns: tuple[Shown, ...]
     flows: tuple[FlowRow, ...]
     causes: tuple[Cause, ...]
     failures: tuple[FailureRow, ...]
@@ -119,7 +126,7 @@ def table_of(state: RunState, *, failures: int = 20) -> Table:
 def _flow_rows(state: RunState, flow: int) -> list[FlowRow]:
     """The row of a flow, and one for each of its steps."""
     name = state.flows[flow]
-    counts = dict(state.count(flow))
+    counts = dict(state.shown(flow))
     steps = state.steps[flow]
     if list(steps) == [name]:  # a mapped step: the flow is its step
         return [_step_row(state, name, "", counts, steps[name])]
@@ -133,8 +140,9 @@ def _flow_rows(state: RunState, flow: int) -> list[FlowRow]:
     )
     rows = [row]
     for step, count in steps.items():
-        ended = _in_states(count.states, FINAL)
-        rows.append(_step_row(state, name, step, ended, count))
+        ended = {key: number for key, number in count.states.items() if key in FINAL}
+        shown = dict(with_same(Counter(ended), count.same))
+        rows.append(_step_row(state, name, step, shown, count))
     return rows
 
 
@@ -142,7 +150,7 @@ def _step_row(
     state: RunState,
     flow: str,
     step: str,
-    counts: dict[State, int],
+    counts: dict[Shown, int],
     count: StepCount,
 ) -> FlowRow:
     return FlowRow(
@@ -157,13 +165,9 @@ def _step_row(
     )
 
 
-def _in_states(counts: Counter[State], states: frozenset[State]) -> dict[State, int]:
-    return {state: number for state, number in counts.items() if state in states}
-
-
-def _columns(state: RunState, rows: list[FlowRow]) -> tuple[State, ...]:
+def _columns(state: RunState, rows: list[FlowRow]) -> tuple[Shown, ...]:
     """The states that have a column: those that any row has a number for."""
-    found: set[State] = set()
+    found: set[Shown] = set()
     for row in rows:
         found.update(key for key, number in row.counts.items() if number)
     shown = tuple(word for word in WORDS if word in found)
@@ -195,7 +199,7 @@ def remarks_of(state: RunState) -> list[str]:
     return remarks
 
 
-def why_of(state: RunState, subject: str, counts: dict[State, int]) -> str:
+def why_of(state: RunState, subject: str, counts: Mapping[Shown, int]) -> str:
     """What changed in the code of a flow or step, if any of its calls ran.
 
     Empty for new code, where everything has changed.
@@ -204,7 +208,7 @@ def why_of(state: RunState, subject: str, counts: dict[State, int]) -> str:
     if coded is None or coded.why == "new":
         return ""
     for key, number in counts.items():
-        if number and key is not State.CACHED:
+        if number and key not in REUSED:
             return coded.why
     return ""
 
@@ -284,63 +288,114 @@ def kinds_of(causes: Iterable[Cause]) -> Counter[tuple[str, str]]:
 
 def sentence_of(state: RunState, kinds: Counter[tuple[str, str]]) -> str:
     """The run in one plain sentence; ``kinds``: its failures, as `kinds_of` counts."""
-    tally = state.tally()
-    rows = flows = ""
-    if state.rows > len(state.keys):
-        rows = f" ({state.rows:,} rows)"
-    if len(state.flows) > 1:
-        flows = f" in {len(state.flows)} flows"
-    parts = []
-    for key, word in WORDS.items():
-        if tally[key] and key in FINAL and key not in BROKEN:
-            parts.append(f"{tally[key]:,} {word}")
-    broken = tally[State.FAILED] + tally[State.TIMED_OUT]
-    if broken:
-        parts.append(_failed(broken, kinds))
-    if state.state == "RUNNING":
-        # How long it has run changes between two entries: whoever shows a run under way
-        # says it beside the sentence.
-        nothing, took = "nothing yet", ""
-    else:
-        nothing, took = "nothing to do", f" {duration(state.seconds)}."
-    share = _share(state, tally)
+    standing = state.standing()
+    parts = [_share(state, standing)]
+    if needing := needing_of(standing):
+        parts.append(f"{need_you(needing)} ({_failures(state, needing, kinds)})")
+    parts += _ended(standing)
     if state.waiting:
         parts.append(_waits(state))
-    said = ", ".join(parts) or nothing
-    cut = ""
-    if state.is_cut_short and state.state != "RUNNING":
-        cut = " Its iterator was not read to the end."
-    return f"{share}{rows}{flows}: {said}.{cut}{took}{spent_of(state)}"
+    cut = took = ""
+    if state.state != "RUNNING":
+        # How long a run under way has run changes between two entries: whoever shows it
+        # says it beside the sentence.
+        took = f" {duration(state.seconds)}."
+        if state.is_cut_short:
+            cut = " Its iterator was not read to the end."
+    return f"{', '.join(parts)}.{cut}{took}{spent_of(state)}"
+
+
+def brief_of(*states: RunState) -> str:
+    """Runs in few words: how many of their records are done, and what became of the others."""
+    standing: Counter[Shown] = Counter()
+    for state in states:
+        standing += state.standing()
+    total = sum(state.total_records for state in states)
+    if not total:
+        return "no records"
+    parts = [_done_of(total, standing)]
+    if needing := needing_of(standing):
+        parts.append(need_you(needing))
+    parts += _ended(standing)
+    return ", ".join(parts)
+
+
+def done_of(standing: Mapping[Shown, int]) -> int:
+    """The number of records that are done in every flow."""
+    return sum(standing.get(state, 0) for state in DONE) + standing.get(Reuse.SAME, 0)
+
+
+def needing_of(standing: Mapping[Shown, int] | Mapping[State, int]) -> int:
+    """The number of records that failed in a flow or more, so that they need somebody."""
+    return sum(standing.get(state, 0) for state in BROKEN)
+
+
+def need_you(number: int) -> str:
+    """``1 needs you``, ``5 need you``."""
+    return f"{number:,} need{'s' if number == 1 else ''} you"
+
+
+def _ended(standing: Counter[Shown]) -> list[str]:
+    """The records that were stopped before they were done."""
+    stopped = (State.CANCELLED, State.INTERRUPTED)
+    return [f"{standing[key]:,} {WORDS[key]}" for key in stopped if standing[key]]
+
+
+def _done_of(total: int, standing: Counter[Shown], of: str = "", more: str = "") -> str:
+    """How many records are done, and how many of those were not worked on."""
+    done = done_of(standing)
+    said = f"{done:,} of {of}{several(total, 'record')}{more} done"
+    if done == total and not of:
+        every = "All " if total > 1 else ""
+        said = f"{every}{several(total, 'record')}{more} done"
+    for reused in (State.CACHED, Reuse.SAME):
+        number = standing[reused]
+        if number:
+            how_many = "all " if number == total else f"{number:,} "
+            said += f", {how_many if total > 1 else ''}{WORDS[reused]}"
+    return said
+
+
+def _share(state: RunState, standing: Counter[Shown]) -> str:
+    """How many of the records are done, and how many of those came from an earlier run."""
+    total = state.total_records
+    rows = f" ({state.rows:,} rows)" if state.rows > len(state.keys) else ""
+    is_over = state.state != "RUNNING"
+    if not total:
+        return "No records" if is_over else "No records yet"
+    if is_over or state.total is not None:
+        return _done_of(total, standing, more=rows)
+    return _done_of(total, standing, "the ", f"{rows} read so far")
 
 
 def _waits(state: RunState) -> str:
     """The records that wait, with what most of them wait for."""
     [(why, _)] = Counter(state.waiting.values()).most_common(1)
-    return f"{len(state.waiting):,} waiting ({short(why)})"
+    records = {record for record, _ in state.waiting}
+    return f"{len(records):,} waiting ({short(why)})"
 
 
-def _share(state: RunState, tally: Counter[State]) -> str:
-    """The number of records, of a run under way beside those that have ended."""
-    total = state.total if state.total is not None else len(state.keys)
-    if state.state != "RUNNING":
-        return several(total, "record")
-    ended = sum(number for key, number in tally.items() if key in FINAL)
-    share = f"{ended:,} of {total * len(state.flows):,}"
-    return f"{share} read so far" if state.total is None else share
-
-
-def _failed(broken: int, kinds: Counter[tuple[str, str]]) -> str:
-    """The failures in words, with their most frequent kinds."""
+def _failures(state: RunState, needing: int, kinds: Counter[tuple[str, str]]) -> str:
+    """The failures of ``needing`` records in words: their most frequent kinds, and their number if it is another."""
+    failed = [_failed_in(state, flow) for flow in range(len(state.flows))]
+    broken = rest = sum(failed)
     parts = []
-    rest = broken
     for (what, step), number in kinds.most_common(_NAMED_KINDS):
         if number:
             where = f" at {step}" if step else ""
-            parts.append(f"{number:,} {what}{where}")
+            parts.append((number, f"{what}{where}"))
             rest -= number
     if rest:
-        parts.append(f"{rest:,} of other causes")
-    return f"{broken:,} failed: {'; '.join(parts)}"
+        parts.append((rest, "of other causes"))
+    said = "; ".join(f"{number:,} {what}" for number, what in parts)
+    if broken == needing:
+        return parts[0][1] if len(parts) == 1 else said
+    flows = several(sum(map(bool, failed)), "flow")
+    return f"{several(broken, 'failure')} in {flows}: {said}"
+
+
+def _failed_in(state: RunState, flow: int) -> int:
+    return sum(state.count(flow)[broken] for broken in BROKEN)
 
 
 #: nbflow's own errors in words, the kinds of failures that the sentence names, and the

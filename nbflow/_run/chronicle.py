@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbflow._core.entry import BROKEN, Closed, Opened
+from nbflow._core.entry import Closed, Opened
+from nbflow._core.table import needing_of
 from nbflow._core.usage import NOTHING, Usage
 from nbflow._run.run import Run
 from nbflow._run.run_reader import RunReader
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
-    from nbflow._core.lifecycle import State
+    from collections.abc import Mapping
+
+    from nbflow._core.lifecycle import Shown, State
     from nbflow._run.run import Home
     from nbflow._run.runs import Runs
 
@@ -33,6 +37,8 @@ class Line(NamedTuple):
     tally: dict[State, int]
     usage: Usage = NOTHING
     idle: float = 0.0
+    #: Records by how they stand; empty if an old ledger does not say.
+    standing: Mapping[Shown, int] = MappingProxyType({})
 
     @property
     def seconds(self) -> float:
@@ -41,8 +47,11 @@ class Line(NamedTuple):
 
     @property
     def failed(self) -> int:
-        """How many records failed, over all flows."""
-        return sum(self.tally.get(state, 0) for state in BROKEN)
+        """How many records failed, in a flow or more."""
+        if self.standing:
+            return needing_of(self.standing)
+        # An old ledger counts failures, of which a record may have several.
+        return min(needing_of(self.tally), self.records)
 
 
 class Chronicle:
@@ -113,12 +122,13 @@ class Chronicle:
                     last.tally,
                     last.usage,
                     last.idle,
+                    last.standing,
                 )
             followed = RunReader(self.runs, run)
         state = followed.state()
         if state.state == "RUNNING":
             self._followed[run] = followed
-        records = len(state.keys) + state.unread
+        records = state.total_records
         return Line(
             run,
             state.event,
@@ -130,4 +140,5 @@ class Chronicle:
             dict(state.tally()),
             state.usage,
             state.idle,
+            state.standing(),
         )

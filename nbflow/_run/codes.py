@@ -73,7 +73,11 @@ class Codes:
         elif before is not None:
             changes = sources.changes(subject, before, identity)
         why = "new" if changes is None else listed(changes)
-        self._notes.add(Coded(subject, identity.digest, self._runner.clock.time(), why))
+        now, steps = (
+            self._runner.clock.time(),
+            tuple(step.name for step in identity.steps),
+        )
+        self._notes.add(Coded(subject, identity.digest, now, why, steps))
 
     def begin(self) -> None:
         """The run begins: from now on changes of what the code reaches are its own doing."""

@@ -50,6 +50,8 @@ class RunContext:
         self.fatal: BaseException | None = None
         #: Seconds since the epoch, by the engine's clock.
         self.now = runner.clock.time
+        #: When this round of the run began.
+        self.since = self.now()
 
     def wants(self, number: int, flow: int) -> bool:
         """Returns whether a record is to run in a flow; a rerun names those that are."""

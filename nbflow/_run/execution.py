@@ -306,6 +306,7 @@ class Execution:
             state.saved,
             self._stopped(),
             state.idle,
+            dict(state.standing()),
         )
 
     def _stopped(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import time
 from array import array
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._call import failure, lookup
 from nbflow._core.entry import Called, Item, Listed, Remark, Sent, Used
@@ -35,6 +35,13 @@ if TYPE_CHECKING:
 _FIRST_CHUNK = 16
 #: Seconds for which rows of an iterator are gathered.
 _SLOW = 0.2
+
+
+class Saved(NamedTuple):
+    """A record whose outcome is saved: what was used to make it, and whether this run did."""
+
+    usage: Usage | None
+    same: bool
 
 
 class Intake:
@@ -214,10 +221,8 @@ class Intake:
             )
         return keyed
 
-    def _saved(
-        self, lane: Lane, keyed: list[tuple[int, str]]
-    ) -> dict[str, Usage | None]:
-        """Return the keys that are saved and fresh, with what was used to make each."""
+    def _saved(self, lane: Lane, keyed: list[tuple[int, str]]) -> dict[str, Saved]:
+        """Return the keys that are saved and fresh, with what the table shows of each."""
         context = self._context
         if context.ignores_saved(lane):
             return {}
@@ -228,26 +233,41 @@ class Intake:
             context.now(),
             lambda error: context.say(str(error)),
         )
-        return {key: checkpoint.usage for key, checkpoint in found}
+        return {
+            key: Saved(checkpoint.usage, checkpoint.saved_at > context.since)
+            for key, checkpoint in found
+        }
 
     def _note_cached(
         self,
         flow: int,
         lane: Lane,
         keyed: list[tuple[int, str]],
-        done: dict[str, Usage | None],
+        done: dict[str, Saved],
     ) -> None:
         add, now, on_map = self._context.notes.add, self._context.now(), lane.on_map
         for number, key in keyed:
             if key not in done:
                 continue
+            usage, same = done[key]
             if on_map:
-                add(Called(number, flow, lane.name, State.CACHED, now, 0.0, 0, key))
-            usage = done[key]
+                add(
+                    Called(
+                        number,
+                        flow,
+                        lane.name,
+                        State.CACHED,
+                        now,
+                        0.0,
+                        0,
+                        key,
+                        same=same,
+                    )
+                )
             if usage is not None:
                 step = lane.name if on_map else ""
                 add(Used(number, flow, step, 0, now, usage, saved=True))
-            add(Item(number, flow, State.CACHED, now, 0.0, key))
+            add(Item(number, flow, State.CACHED, now, 0.0, key, same=same))
 
     def drop(self, number: int, flows: Iterable[int] | None = None) -> None:
         """Note that a record does not run, in the given flows or in all, as the run was cancelled."""

@@ -120,6 +120,7 @@ class Records:
             cancelled=context.cancelled,
             ended=context.ended,
             run=context.run,
+            since=context.since,
             identify=self._codes.identify,
             runner=context.runner,
             forced_from=context.options.from_step,
@@ -181,7 +182,15 @@ class Records:
         seconds -= waited
         self._context.notes.add(
             Item(
-                *where, state, now, seconds, saved_under, attempts, failed, waited or 0
+                *where,
+                state,
+                now,
+                seconds,
+                saved_under,
+                attempts,
+                failed,
+                waited or 0,
+                state is State.CACHED and place.is_same,
             )
         )
         return failed is not None

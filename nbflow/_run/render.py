@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from nbflow._core.duration import duration
 from nbflow._core.html import Html, h
-from nbflow._core.lifecycle import State
+from nbflow._core.lifecycle import Reuse, Shown, State
 from nbflow._core.plural import several
-from nbflow._core.table import WORDS, short, times
+from nbflow._core.table import BRIEF, REUSED, WORDS, short, times
 from nbflow._core.visible import seen
 from nbflow._run.html_parts import FAINT, WHY, framed, with_code
 from nbflow._run.html_parts import table as html_table
@@ -52,9 +52,10 @@ class Look(NamedTuple):
     mark: str
 
 
-LOOKS = {
+LOOKS: dict[Shown, Look] = {
     State.COMPLETED: Look("green", "#2b8a3e", "\u2713"),
     State.CACHED: Look("cyan", "#1098ad", "\u21bb"),
+    Reuse.SAME: Look("cyan", "#3bc9db", "="),
     State.FAILED: Look("red", "#e03131", "\u2717"),
     State.TIMED_OUT: Look("red", "#e03131", "\u29d6"),
     State.CANCELLED: Look("yellow", "#b8860b", "\u2298"),
@@ -62,7 +63,7 @@ LOOKS = {
     State.RUNNING: Look("blue", "#1c7ed6", "\u25b6"),
     State.QUEUED: Look("bright_black", "#868e96", "\u00b7"),
 }
-RUN_LOOKS = {
+RUN_LOOKS: dict[str, State] = {
     "COMPLETED": State.COMPLETED,
     "PARTIAL": State.CANCELLED,
     "FAILED": State.FAILED,
@@ -256,7 +257,7 @@ def _headers(table: Table) -> list[str]:
     headers = []
     for state in table.columns:
         look = LOOKS[state]
-        headers.append(f"{look.mark} {WORDS[state]}")
+        headers.append(f"{look.mark} {BRIEF[state]}")
     headers += ["retries", "mean"]
     if any(row.usage.requests for row in table.flows):
         headers.append("cost")
@@ -285,9 +286,7 @@ def _counts(table: Table, row: FlowRow) -> list[str]:
 
 def _measures(row: FlowRow, headers: Sequence[str], width: int) -> list[str]:
     """What stands in a row after the states, under its ``headers``."""
-    tried = sum(
-        number for state, number in row.counts.items() if state is not State.CACHED
-    )
+    tried = sum(number for state, number in row.counts.items() if state not in REUSED)
     found = {
         "retries": f"{row.retries:,}" if row.retries else "",
         "mean": times(row.seconds / tried, row.waited / tried) if tried else "",
@@ -354,7 +353,7 @@ def table_html(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return str(framed(html_table(headers, rows)))
 
 
-def state_mark(name: str, state: State, style: str) -> Html:
+def state_mark(name: str, state: Shown, style: str) -> Html:
     """A state by its mark and its ``name``, in its colour."""
     look = LOOKS[state]
     return h("span", f"{look.mark} {name}", style=f"color:{look.colour};{style}")
@@ -431,6 +430,6 @@ def _warning(remark: str) -> Html:
     return h("div", f"\u26a0 {remark}", style="color:#b8860b;margin-top:4px")
 
 
-def _coloured(text: str, state: State) -> Html | str:
+def _coloured(text: str, state: Shown) -> Html | str:
     """A text in the colour of a state; nothing stays nothing."""
     return h("span", text, style=f"color:{LOOKS[state].colour}") if text else ""

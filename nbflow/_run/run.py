@@ -136,7 +136,11 @@ class Run(Generic[Frame_co]):
         """Records by state, for each flow, always in one order: ``{"triage": {"COMPLETED": 199, "FAILED": 1}}``."""
         state = self.reader.state()
         return {
-            name: {str(key): counts[key] for key in WORDS if counts[key]}
+            name: {
+                str(key): counts[key]
+                for key in WORDS
+                if isinstance(key, State) and counts[key]
+            }
             for flow, name in enumerate(state.flows)
             for counts in [state.count(flow)]
         }

@@ -36,7 +36,7 @@ from nbflow._core.entry import (
     Used,
     Waits,
 )
-from nbflow._core.lifecycle import State
+from nbflow._core.lifecycle import SHOWN, Shown
 from nbflow._core.usage import Usage
 from nbflow._key import fork
 from nbflow._key.warning import warn
@@ -63,7 +63,7 @@ _TAGS: dict[type, str] = {
     Closed: "close",
 }
 _TYPES = {tag: kind for kind, tag in _TAGS.items()}
-_STATES = {state.value: state for state in State}
+_STATES = {state.value: state for state in SHOWN}
 #: Of an entry with a state: the places of its state and of its failure.
 _PLACES = {"item": (2, 7), "call": (3, 8)}
 _LENGTH = struct.Struct("<I")
@@ -542,6 +542,10 @@ def _lines(block: memoryview) -> list[Line]:
     return lines
 
 
+def _by_state(counts: dict[str, int]) -> dict[Shown, int]:
+    return {_STATES[name]: number for name, number in counts.items()}
+
+
 def _entry(line: Line) -> Entry:
     """The entry that `FileLedger.append` wrote as ``line``."""
     tag, *fields = line
@@ -554,10 +558,14 @@ def _entry(line: Line) -> Entry:
     elif tag == "open":
         fields[2] = tuple(fields[2])
         fields[8:] = map(tuple, fields[8:])
+    elif tag == "code":
+        fields[4:] = map(tuple, fields[4:])
     elif tag == "used":
         fields[5] = Usage(*fields[5])
     elif tag == "close":
         fields[4:6] = (Usage(*usage) for usage in fields[4:6])
-        fields[3] = {_STATES[name]: number for name, number in fields[3].items()}
+        for place in (3, 8):
+            counts = fields[place : place + 1]
+            fields[place : place + 1] = map(_by_state, counts)
     entry: Entry = _TYPES[tag](*fields)
     return entry

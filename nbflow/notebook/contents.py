@@ -16,6 +16,7 @@ import numpy as np
 from nbflow._call import lookup
 from nbflow._core.entry import DONE
 from nbflow._core.headline import Answer, answer_of, words_of
+from nbflow._core.lifecycle import Reuse
 from nbflow._core.sheet import CODES
 from nbflow._store import checkpoint
 from nbflow.errors import NbflowError
@@ -34,7 +35,7 @@ _MOST = 20_000
 _BLOCK = 1024
 #: A value of more bytes is not read for a line of the table.
 _LARGE = 1_000_000
-_DONE = [CODES[state] for state in DONE]
+_DONE = [*(CODES[state] for state in DONE), CODES[Reuse.SAME]]
 _LOST = Answer("(not in the store any more)")
 _UNREADABLE = Answer("(cannot be shown)")
 

@@ -232,12 +232,12 @@ class HistoryTable(LiveTable["dict[str, Line]"]):
     def row(self, stand: dict[str, Line], chosen: str) -> RowData:
         """Return one run as it travels.
 
-        Its id, event, state, begin, end, records, rows in all, rows by state, failed
-        ones, cost, and the seconds between its rounds.
+        Its id, event, state, begin, end, records, what the next adds up to, records by
+        state (rows in all flows if an old ledger says no more), failed ones, cost, and the seconds between its rounds.
         """
         line = stand[chosen]
-        tally = line.tally.items()
-        counts = {CODES[state]: number for state, number in tally if number}
+        standing = (line.standing or line.tally).items()
+        counts = {CODES[state]: number for state, number in standing if number}
         return [
             line.run,
             short(line.event, 120),
@@ -245,7 +245,7 @@ class HistoryTable(LiveTable["dict[str, Line]"]):
             line.started,
             line.ended,
             line.records,
-            line.rows,
+            line.records if line.standing else line.rows,
             counts,
             line.failed,
             line.usage.told_cost,

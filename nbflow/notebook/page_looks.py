@@ -7,19 +7,19 @@ light pages and dark ones, under the name of the state.
 
 from __future__ import annotations
 
-from nbflow._core.lifecycle import State
-from nbflow._core.sheet import STATES
-from nbflow._core.table import WORDS
+from nbflow._core.lifecycle import SHOWN, Reuse, Shown, State
+from nbflow._core.table import BRIEF, WORDS
 
 #: Words of a moment, which the picture of a run has no column for.
-_PASSING = {State.RETRYING: "retrying", State.WAITING: "waiting"}
-_ICONS = {
+_PASSING: dict[Shown, str] = {State.RETRYING: "retrying", State.WAITING: "waiting"}
+_ICONS: dict[Shown, str] = {
     State.QUEUED: "ring",
     State.RUNNING: "arc",
     State.RETRYING: "again",
     State.WAITING: "pause",
     State.COMPLETED: "check",
     State.CACHED: "bolt",
+    Reuse.SAME: "same",
     State.FAILED: "cross",
     State.TIMED_OUT: "clock",
     State.CANCELLED: "slash",
@@ -35,10 +35,18 @@ _RUN_ICONS = {
     "COMPLETED": _ICONS[State.COMPLETED],
 }
 
+
 #: Name, word and icon: of each state of a record, by its code, and of each state of a run.
+#: A state of a record has a word for narrow columns as well.
 PAGE_LOOKS = {
     "states": [
-        [str(state), (WORDS | _PASSING)[state], _ICONS[state]] for state in STATES
+        [
+            str(shown),
+            (WORDS | _PASSING)[shown],
+            _ICONS[shown],
+            (BRIEF | _PASSING)[shown],
+        ]
+        for shown in SHOWN
     ],
     "runs": [[name, name.lower(), icon] for name, icon in _RUN_ICONS.items()],
 }

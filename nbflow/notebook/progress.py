@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from nbflow._core.duration import duration
-from nbflow._core.entry import DONE
 from nbflow._core.lifecycle import State
-from nbflow._core.table import short
+from nbflow._core.table import brief_of, short
 from nbflow._run.render import LOOKS, print_table
 from nbflow.notebook import document as documents
-from nbflow.notebook.report import undone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +70,7 @@ class Progress:
             short(documents.label(cell), self._label),
             duration(seconds),
         ]
-        parts += [_share(state) for state in runs if state.state == "RUNNING"]
+        parts += [brief_of(state) for state in runs if state.state == "RUNNING"]
         line = " \u00b7 ".join(parts)
         if self._live is not None:
             self._live.update(Text(short(line, self.console.width - 3)))
@@ -146,29 +143,7 @@ def _counts(states: Sequence[RunState]) -> str:
     """Return the runs of a cell in few words."""
     if not states:
         return ""
-    is_running = any(state.state == "RUNNING" for state in states)
-    left = sum(undone(state) for state in states if state.state != "RUNNING")
-    tally = Counter[State]()
-    for state in states:
-        tally.update(state.tally())
-    parts = []
-    if tally[State.COMPLETED]:
-        parts.append(f"{tally[State.COMPLETED]:,} done")
-    if tally[State.CACHED]:
-        parts.append(f"{tally[State.CACHED]:,} cached")
-    if left:
-        parts.append(f"{left:,} {'record' if left == 1 else 'records'} not done")
-    if is_running:
-        parts.append("continues in the background")
-    said = ", ".join(parts) or "no records"
+    said = brief_of(*states)
+    if any(state.state == "RUNNING" for state in states):
+        said += ", continues in the background"
     return f"{len(states)} runs: {said}" if len(states) > 1 else said
-
-
-def _share(state: RunState) -> str:
-    """Return how far a run is."""
-    tally = state.tally()
-    records = state.total if state.total is not None else len(state.keys)
-    done = sum(number for key, number in tally.items() if key in DONE)
-    failed = tally[State.FAILED] + tally[State.TIMED_OUT]
-    said = f"{done:,} of {records * len(state.flows):,} done"
-    return f"{said}, {failed:,} failed" if failed else said

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbflow._call.job_link import Told
-from nbflow._core.entry import DONE, FINAL
-from nbflow._core.table import failure_rows
+from nbflow._core.table import done_of, failure_rows
 from nbflow.errors import UnknownRunError
 from nbflow.notebook import document as documents
 
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 #: Failures of one run that are listed; its counts are complete.
 MOST = 10_000
-#: States of a record that has ended and is not done.
-UNDONE = FINAL - DONE
 
 
 def beside(output: Path) -> Path:
@@ -104,7 +101,7 @@ def facts_of_run(told: Told, state: RunState) -> Facts:
         "store": told.store,
         "event": state.event,
         "state": state.state,
-        "records": len(state.keys) + state.unread,
+        "records": state.total_records,
         "flows": flows,
         "steps": [
             _step(state.flows[flow], step, count)
@@ -151,10 +148,7 @@ def undone(state: RunState) -> int:
 
     Rows that a killed run had not read count.
     """
-    records = set[int]()
-    for flow in range(len(state.flows)):
-        records.update(state.records(flow, UNDONE))
-    return len(records) + state.unread
+    return state.total_records - done_of(state.standing())
 
 
 def is_cut_short(state: RunState) -> bool:

@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from nbflow._call import failure
 from nbflow._core import headline
 from nbflow._core.entry import BROKEN, DONE, FINAL, RunState
-from nbflow._core.lifecycle import State
+from nbflow._core.lifecycle import SHOWN, Reuse, State
+from nbflow._core.plural import several
 from nbflow._core.sheet import CODES, WHOLE, Sheet
-from nbflow._core.table import pattern_of, remarks_of, sentence_of, short, why_of
+from nbflow._core.table import (
+    done_of,
+    needing_of,
+    pattern_of,
+    remarks_of,
+    sentence_of,
+    short,
+    why_of,
+)
 from nbflow._core.usage import short_number
 from nbflow.errors import UsageError
 from nbflow.notebook import table_rows
@@ -22,9 +31,10 @@ from nbflow.notebook.live_table import BEAT, ELSEWHERE, PERIOD, LiveTable
 from nbflow.notebook.table_rows import Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, KeysView, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from nbflow._core.entry import Called, Failure, Position
+    from nbflow._core.lifecycle import Shown
     from nbflow._core.sheet import CauseGroup, FlowColumns
     from nbflow._run.inspection import FlowView, Inspection, StepView
     from nbflow._run.run import Run
@@ -43,6 +53,8 @@ _CAUSES = 12
 _REMARKS, _LATEST_REMARKS = 5, 50
 #: Records of a run whose answers are counted without being asked for.
 _SMALL = 5_000
+#: States of records by their names.
+_SHOWN: dict[str, Shown] = {str(shown): shown for shown in SHOWN}
 #: Labels that are listed.
 _LABELS = 12
 
@@ -92,7 +104,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
         return Query(
             text=str(asked.get("text", ""))[:200],
             flow=asked.get("flow"),
-            states=tuple(State(name) for name in asked.get("states", ())),
+            states=tuple(map(_SHOWN.__getitem__, asked.get("states", ()))),
             step=str(asked.get("step", "")),
             cause=asked.get("cause"),
             answer=asked.get("answer"),
@@ -153,12 +165,10 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
     def picture(self, stand: tuple[RunState, Sheet], now: float) -> Message:
         """Return the aggregates: the strip, the lanes and the causes."""
         state, sheet = stand
-        tally = state.tally()
+        tally, standing = state.tally(), state.standing()
         ended = sum(number for key, number in tally.items() if key in FINAL)
-        broken = sum(tally[key] for key in BROKEN)
-        undone = sum(tally[key] for key in FINAL - DONE)
-        flows = len(state.flows) or 1
-        rows = max(state.total or 0, len(state.keys)) * flows
+        records, flows = state.total_records, len(state.flows) or 1
+        rows = records * flows
         is_running = state.state == "RUNNING"
         rate = self._pace.rate(now, ended) if is_running else _mean_rate(state, tally)
         left = None
@@ -175,16 +185,16 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             "ended": state.ended,
             "idle": state.idle,
             "rows": rows,
-            "records": len(state.keys),
-            "counts": _counts(tally, sheet.retrying.keys(), state.waiting.keys()),
+            "records": records,
+            "counts": _counts(state, sheet, standing),
             "rate": rate / flows if rate is not None else None,
             "left": left,
             "cost": state.usage.told_cost,
             "tokens": short_number(state.usage.tokens) if state.usage.tokens else "",
             "saved": state.saved.told_cost,
             "costs": any(map(state.has_used, range(len(state.flows)))),
-            "again": undone,
-            "failed": broken,
+            "again": records - done_of(standing),
+            "failed": needing_of(standing),
             "flows": [
                 _lane(sheet.columns[flow], state, flow) for flow in _flows(state)
             ],
@@ -230,6 +240,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             record, flow = self._place(state, message)
             key, name = state.keys[record], state.flows[flow]
             failed = state.failures.get((record, flow))
+            shown = state.shown_item(record, flow)
         found = self.run.inspect(key)
         view = found[name]
         trouble = view.failure
@@ -240,7 +251,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             "row": int(message["row"]),
             "key": key,
             "flow": name,
-            "state": CODES[view.state],
+            "state": CODES[shown],
             "seconds": view.seconds,
             "why": _said_why(view),
             "trouble": _trouble(trouble) if trouble is not None else None,
@@ -262,7 +273,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
         if what == "rerun_failed":
             only = self.run.unfinished()
             self.run.rerun_places(only)
-            return _said(f"Running {len(only):,} again.")
+            return _running_again(only)
         with self.run.reader.look() as (state, sheet):
             if what == "rerun_one":
                 self._place(state, message)
@@ -275,11 +286,12 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
         only = failed or done
         force = not failed
         if force and not message.get("sure"):
-            several = f"{len(only):,} records are" if len(only) > 1 else "The record is"
-            question = f"{several} done. Run every step again, and pay for it again?"
+            number = _records_of(only)
+            what = f"{number:,} records are" if number > 1 else "The record is"
+            question = f"{what} done. Run every step again, and pay for it again?"
             return {"t": "said", "ask": question, "act": message}
         self.run.rerun_places(only, force=force)
-        return _said(f"Running {len(only):,} again.")
+        return _running_again(only)
 
     def _csv(self, message: Message) -> Message:
         with self.run.reader.look() as (state, sheet):
@@ -316,17 +328,18 @@ def _flows(state: RunState) -> range:
 
 
 def _counts(
-    tally: Mapping[State, int],
-    retrying: KeysView[Position],
-    waiting: KeysView[Position],
+    state: RunState, sheet: Sheet, standing: Mapping[Shown, int]
 ) -> dict[int, int]:
-    """Return the number of rows by the code of their state; those under way that wait stand apart."""
-    counts = Counter({CODES[key]: number for key, number in tally.items() if number})
-    passing = {State.RETRYING: len(retrying - waiting), State.WAITING: len(waiting)}
-    for state, number in passing.items():
-        if number:
-            counts[CODES[state]] = number
-            counts[CODES[State.RUNNING]] -= number
+    """Return the number of records by the code of how they stand; those under way that wait stand apart."""
+    counts = Counter({CODES[key]: number for key, number in standing.items() if number})
+    waiting = {record for record, _ in state.waiting}
+    retrying = {record for record, _ in sheet.retrying} - waiting
+    passing = {State.RETRYING: retrying, State.WAITING: waiting}
+    for passes, records in passing.items():
+        under_way = [one for one in records if state.stands(one) is State.RUNNING]
+        if under_way:
+            counts[CODES[passes]] = len(under_way)
+            counts[CODES[State.RUNNING]] -= len(under_way)
     return counts
 
 
@@ -339,7 +352,7 @@ def _mean_rate(state: RunState, tally: Mapping[State, int]) -> float | None:
 def _lane(lane: FlowColumns, state: RunState, flow: int) -> RowData:
     """Return a flow as it travels: name, rows by state, rows cached as a whole, steps, why it ran."""
     name = state.flows[flow]
-    counts = state.count(flow)
+    counts = state.shown(flow)
     whole = 0
     steps = []
     for step, track in lane.tracks.items():
@@ -348,6 +361,9 @@ def _lane(lane: FlowColumns, state: RunState, flow: int) -> RowData:
             continue
         calls = {code: number for code, number in enumerate(track.tally) if number}
         steps.append([step, calls, state.steps[flow][step].usage.told_cost])
+    if whole and not steps:
+        # The lane keeps its shape when every record was remembered as a whole.
+        steps = [[step, {}, ""] for step in state.steps_reached(flow)]
     # The flow of a map is filed under the name of its step.
     why = why_of(state, f"flow {name}", counts) or why_of(state, name, counts)
     by_code = {CODES[key]: number for key, number in counts.items() if number}
@@ -381,6 +397,14 @@ def _said(text: str) -> Message:
     return {"t": "said", "text": text}
 
 
+def _records_of(places: Collection[Position]) -> int:
+    return len({record for record, _ in places})
+
+
+def _running_again(places: Collection[Position]) -> Message:
+    return _said(f"Running {several(_records_of(places), 'record')} again.")
+
+
 def _said_why(view: FlowView | StepView) -> str:
     """Return why it ran, where the inspection knows."""
     return str(getattr(view, "why", None) or "")
@@ -399,7 +423,7 @@ def _step(step: StepView) -> Message:
     inputs = step.inputs
     return {
         "step": step.step,
-        "state": CODES[step.state],
+        "state": CODES[_shown(step)],
         "why": _said_why(step),
         "cost": step.usage.told_cost,
         "used": _used(step),
@@ -409,6 +433,11 @@ def _step(step: StepView) -> Message:
     }
 
 
+def _shown(step: StepView) -> Shown:
+    is_same = bool(step.attempts) and step.attempts[-1].same
+    return Reuse.SAME if is_same else step.state
+
+
 def _attempt(attempt: Called) -> Message:
     trouble = attempt.failure
     said = (
@@ -416,7 +445,7 @@ def _attempt(attempt: Called) -> Message:
     )
     return {
         "n": attempt.attempt,
-        "state": CODES[attempt.state],
+        "state": CODES[Reuse.SAME if attempt.same else attempt.state],
         "at": attempt.at,
         "seconds": attempt.seconds,
         "wait": attempt.wait,

@@ -17,8 +17,8 @@ import numpy as np
 
 from nbflow._core.entry import BROKEN, DONE, FINAL
 from nbflow._core.headline import Answer
-from nbflow._core.lifecycle import State
-from nbflow._core.sheet import CODES, STATES, UNCALLED, WHOLE
+from nbflow._core.lifecycle import SHOWN, Reuse, Shown, State
+from nbflow._core.sheet import CODES, UNCALLED, WHOLE
 from nbflow._core.table import middle, short
 from nbflow._core.usage import money
 from nbflow._core.visible import seen
@@ -40,7 +40,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 #: The order in which a person wants to see rows: what is under way, what needs attention,
 #: the rest.
-ATTENTION = (
+ATTENTION: tuple[Shown, ...] = (
     State.RETRYING,
     State.RUNNING,
     State.WAITING,
@@ -50,14 +50,19 @@ ATTENTION = (
     State.CANCELLED,
     State.QUEUED,
     State.COMPLETED,
+    Reuse.SAME,
     State.CACHED,
 )
-_RANKS = np.zeros(len(STATES), np.uint8)
+_RANKS = np.zeros(len(SHOWN), np.uint8)
 _RANKS[[CODES[state] for state in ATTENTION]] = range(len(ATTENTION))
 #: Whether a row stopped at a step, by the code of its call of it.
-_STOPPED = np.isin(range(256), [CODES[state] for state in STATES if state not in DONE])
+_STOPPED = np.isin(
+    range(256),
+    [CODES[state] for state in State if state not in DONE],
+)
+_DONE = [*(CODES[state] for state in DONE), CODES[Reuse.SAME]]
 _UNDER_WAY = [
-    CODES[state] for state in STATES if state not in FINAL and state is not State.QUEUED
+    CODES[state] for state in State if state not in FINAL and state is not State.QUEUED
 ]
 #: By what rows can be sorted.
 SORTS = ("state", "key", "words", "flow", "answer", "attempts", "seconds", "cost")
@@ -78,7 +83,7 @@ class Query(NamedTuple):
         text: part of a key, an error, a message, a record's words or a label; of any
             case.
         flow: the number of the flow.
-        states: states of rows.
+        states: how the records stand.
         step: the step at which rows stopped.
         cause: the number of a cause; they failed of that or of one that is like it.
         answer: the label of what the flow returned.
@@ -88,7 +93,7 @@ class Query(NamedTuple):
 
     text: str = ""
     flow: int | None = None
-    states: tuple[State, ...] = ()
+    states: tuple[Shown, ...] = ()
     step: str = ""
     cause: int | None = None
     answer: str | None = None
@@ -133,7 +138,7 @@ def _stands(
     """Return a table that is true for rows that stand as ``query`` asks."""
     fits = np.ones(codes.shape, bool)
     if query.states:
-        fits &= np.isin(codes, [CODES[state] for state in query.states])
+        fits &= _stand_as(state, sheet, query.states, codes)
     if query.step:
         for column, flow in enumerate(flows):
             track = _track(sheet.columns[flow], query.step, len(state.keys))
@@ -143,6 +148,33 @@ def _stands(
         failed = [place for place, cause in causes if cause in alike]
         fits &= _marked(failed, codes.shape, flows)
     return fits
+
+
+def _stand_as(
+    state: RunState, sheet: Sheet, states: tuple[Shown, ...], codes: Codes
+) -> NDArray[np.bool_]:
+    """Return a table that is true for rows of records that stand so.
+
+    What is done of a record that is not done is left out.
+    """
+    standings = _padded(np.frombuffer(state.standings(), np.uint8), len(codes), 0)
+    is_under_way = standings == CODES[State.RUNNING]
+    for places, passes in _passing(state, sheet):
+        records = np.zeros(len(codes), bool)
+        records[[record for record, _ in places]] = True
+        standings[records & is_under_way] = CODES[passes]
+    asked = np.isin(standings, [CODES[shown] for shown in states])
+    fits: NDArray[np.bool_] = asked[:, None] & (
+        ~np.isin(codes, _DONE) | np.isin(standings, _DONE)[:, None]
+    )
+    return fits
+
+
+def _passing(
+    state: RunState, sheet: Sheet
+) -> list[tuple[Iterable[tuple[int, int]], State]]:
+    """Return the rows under way that are in a state of a moment; the later state counts."""
+    return [(sheet.retrying, State.RETRYING), (state.waiting, State.WAITING)]
 
 
 def _says(
@@ -170,8 +202,7 @@ def _codes(state: RunState, sheet: Sheet, flows: list[int]) -> Codes:
     columns_of_codes = [np.frombuffer(state.codes(flow), np.uint8) for flow in flows]
     codes = _side_by_side(columns_of_codes, len(state.keys))
     columns = {flow: column for column, flow in enumerate(flows)}
-    passing = ((sheet.retrying, State.RETRYING), (state.waiting, State.WAITING))
-    for places, passes in passing:
+    for places, passes in _passing(state, sheet):
         for record, flow in places:
             if flow in columns:
                 codes[record, columns[flow]] = CODES[passes]
@@ -347,12 +378,12 @@ def row_of(
 
     Its number, key, flow, state, track, attempts, seconds (or when it began), cost and
     message, the record's words (`None` until they are read), and the answer's label and other fields. The track has
-    one letter for each step of the flow: the code of how its call ended, ``-`` if it was
-    not called.
+    one letter for each step of the flow: the code of how its call ended, as a hexadecimal
+    digit, ``-`` if it was not called.
     """
     record, flow = place = divmod(number, len(state.flows))
     lane = sheet.columns[flow]
-    code = CODES[state.item(record, flow)]
+    code = CODES[state.shown_item(record, flow)]
     message = ""
     if place in sheet.retrying:
         code = CODES[State.RETRYING]
@@ -399,7 +430,7 @@ def _cost(state: RunState, record: int, flow: int) -> str:
 
 def _letters(lane: FlowColumns, record: int) -> str:
     codes = [track.code(record) for name, track in lane.tracks.items() if name != WHOLE]
-    return "".join("-" if code == UNCALLED else str(code) for code in codes)
+    return "".join("-" if code == UNCALLED else f"{code:x}" for code in codes)
 
 
 # Rows as a whole.

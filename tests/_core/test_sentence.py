@@ -15,8 +15,8 @@ from nbflow._core.entry import (
     Waits,
     fold,
 )
-from nbflow._core.lifecycle import State
-from nbflow._core.table import causes_of, kinds_of, sentence_of, table_of
+from nbflow._core.lifecycle import Reuse, State
+from nbflow._core.table import brief_of, causes_of, kinds_of, sentence_of, table_of
 
 
 def run(*entries, flows=("triage",), records=1):
@@ -44,8 +44,7 @@ def failed(record, error, message, step="ask", state=State.FAILED):
 
 def test_a_run_of_nothing_had_nothing_to_do():
     assert (
-        said(run(Closed("COMPLETED", 1.5, 0, {}), records=0))
-        == "0 records: nothing to do. 500 ms."
+        said(run(Closed("COMPLETED", 1.5, 0, {}), records=0)) == "No records. 500 ms."
     )
     assert table_of(run(Closed("COMPLETED", 1.5, 0, {}), records=0)).columns == (
         State.COMPLETED,
@@ -54,9 +53,9 @@ def test_a_run_of_nothing_had_nothing_to_do():
 
 def test_a_run_under_way_says_how_far_it_is_and_leaves_the_clock_to_who_shows_it():
     """The last entry may be minutes old."""
-    assert said(run(records=2)) == "0 of 2: nothing yet."
+    assert said(run(records=2)) == "0 of 2 records done."
     assert (
-        said(run(Item(0, 0, State.COMPLETED, 2.0), records=2)) == "1 of 2: 1 completed."
+        said(run(Item(0, 0, State.COMPLETED, 2.0), records=2)) == "1 of 2 records done."
     )
 
 
@@ -69,15 +68,15 @@ def test_how_many_an_iterator_will_yield_nobody_knows():
             Item(0, 0, State.COMPLETED, 2.0),
         ]
     )
-    assert said(state) == "1 of 2 read so far: 1 completed."
+    assert said(state) == "1 of the 2 records read so far done."
     state.apply(Sent(2))
-    assert said(state) == "1 of 2: 1 completed."
+    assert said(state) == "1 of 2 records done."
 
 
 def test_one_record_is_one_record():
     assert (
         said(run(Item(0, 0, State.CACHED, 2.0), Closed("COMPLETED", 2.0, 1, {})))
-        == "1 record: 1 cached. 1.0 s."
+        == "1 record done, from an earlier run. 1.0 s."
     )
 
 
@@ -89,7 +88,7 @@ def test_a_run_gone_on_with_a_day_later_did_not_take_a_day():
         Item(0, 0, State.COMPLETED, 86_404.0),
         Closed("COMPLETED", 86_405.0, 1, {}),
     )
-    assert said(state) == "1 record: 1 completed. 4.0 s."
+    assert said(state) == "1 record done. 4.0 s."
 
 
 def test_failures_are_told_by_what_they_failed_of_and_where():
@@ -105,8 +104,49 @@ def test_failures_are_told_by_what_they_failed_of_and_where():
         records=3,
     )
     assert (
-        said(state) == "3 records: 3 failed: 2 timed out at ask; 1 ValueError. 2.0 s."
+        said(state)
+        == "0 of 3 records done, 3 need you (2 timed out at ask; 1 ValueError). 2.0 s."
     )
+
+
+def test_a_record_is_counted_once_however_many_flows_it_failed_in():
+    flows = ("triage", "index", "notify")
+    items = [
+        Item(record, flow, State.COMPLETED, 2.0)
+        for record in range(4)
+        for flow in (0, 1, 2)
+    ]
+    for record, flow in [(0, 0), (0, 1), (1, 1)]:
+        failure = Failure("ask", "ValueError", "no")
+        items.append(Item(record, flow, State.FAILED, 2.0, failure=failure))
+    items.append(Item(2, 2, State.CANCELLED, 2.0))
+    state = run(*items, flows=flows, records=4)
+    assert said(state) == (
+        "1 of 4 records done, 2 need you (3 failures in 2 flows: 3 ValueError at ask), 1 cancelled."
+    )
+    assert brief_of(state) == "1 of 4 records done, 2 need you, 1 cancelled"
+    assert brief_of(state, state) == "2 of 8 records done, 4 need you, 2 cancelled"
+
+
+def test_what_ran_for_another_record_of_the_run_is_not_from_an_earlier_one():
+    same = Item(1, 0, State.CACHED, 2.0, 0.0, "00" * 20, same=True)
+    state = run(
+        Item(0, 0, State.COMPLETED, 2.0),
+        same,
+        Item(2, 0, State.CACHED, 2.0),
+        Closed("COMPLETED", 2.0, 3, {}),
+        records=3,
+    )
+    assert said(state) == (
+        "All 3 records done, 1 from an earlier run, 1 same as another. 1.0 s."
+    )
+    assert state.item(1, 0) is State.CACHED
+    assert state.count(0)[State.CACHED] == 2
+    assert state.records(0, [State.CACHED]) == [1, 2]
+    (flow,) = table_of(state).flows
+    assert flow.counts == {State.COMPLETED: 1, State.CACHED: 1, Reuse.SAME: 1}
+    state.apply(same._replace(state=State.RUNNING, same=False))
+    assert (state.shown(0)[Reuse.SAME], state.count(0)[State.CACHED]) == (0, 1)
 
 
 def test_what_somebody_raised_to_be_read_is_read():
@@ -128,8 +168,8 @@ def test_what_somebody_raised_to_be_read_is_read():
     )
     cut = "it asks␛ for a refund" + " and more" * 4 + " a…"
     assert (
-        said(state)
-        == f'4 records: 4 failed: 2 "row 1 has no body" at ask; 1 "{cut}" at ask; 1 NonRetriableError at ask. 2.0 s.'
+        said(state) == '0 of 4 records done, 4 need you (2 "row 1 has no body" at ask; '
+        f'1 "{cut}" at ask; 1 NonRetriableError at ask). 2.0 s.'
     )
 
 
@@ -152,7 +192,7 @@ def test_a_run_says_what_its_records_wait_for_until_they_go_on():
     running = [Item(record, 0, State.RUNNING, 2.0) for record in range(3)]
     away = [Waits(record, 0, "ask", 2.0, "nobody answers") for record in range(2)]
     assert said(run(*running, *away, records=3)) == (
-        "0 of 3: 2 waiting (nobody answers)."
+        "0 of 3 records done, 2 waiting (nobody answers)."
     )
     on = [Waits(0, 0, "ask", 3.0, ""), Item(1, 0, State.COMPLETED, 3.0)]
-    assert said(run(*running, *away, *on, records=3)) == "1 of 3: 1 completed."
+    assert said(run(*running, *away, *on, records=3)) == "1 of 3 records done."

@@ -3,8 +3,8 @@
 import random
 
 from nbflow._core.entry import Called, Failure, Item, Listed, Opened, Resumed, RunState
-from nbflow._core.lifecycle import State
-from nbflow._core.sheet import CODES, STATES, UNCALLED, WHOLE, Sheet
+from nbflow._core.lifecycle import SHOWN, State
+from nbflow._core.sheet import CODES, UNCALLED, WHOLE, Sheet
 from nbflow._core.table import causes_of, kinds_of
 
 
@@ -22,7 +22,7 @@ def failed(step="ask", message="late"):
 
 def track(sheet, step, record=0, flow=0):
     code = sheet.columns[flow].tracks[step].code(record)
-    return None if code == UNCALLED else STATES[code]
+    return None if code == UNCALLED else SHOWN[code]
 
 
 def test_a_record_s_line_follows_its_calls():

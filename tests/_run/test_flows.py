@@ -14,6 +14,8 @@ import pytest
 
 import nbflow as nf
 import nbflow.testing
+from nbflow._core.lifecycle import Reuse, State
+from nbflow._core.table import table_of
 from nbflow._run.batch import Batch
 
 EVENT = "ticket/created"
@@ -932,3 +934,58 @@ def test_a_slow_iterator_is_not_waited_for(nb, monkeypatch):
             assert ran[n].wait(20), "the record before did not run"
 
     assert nb.send(EVENT, records()).state == "COMPLETED"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_value_that_the_run_made_itself_does_not_look_like_an_earlier_one(
+    nb, is_async
+):
+    """Equal texts, and a step that two flows share: after an edit none of it is stale."""
+    if is_async:
+
+        @nf.step
+        async def label(text):
+            return text[:1]
+
+        @nf.flow(on="mail")
+        async def triage(mail):
+            return await label(mail["text"])
+
+        @nf.flow(on="mail")
+        async def index(mail):
+            return await label(mail["text"])
+
+    else:
+
+        @nf.step
+        def label(text):
+            return text[:1]
+
+        @nf.flow(on="mail")
+        def triage(mail):
+            return label(mail["text"])
+
+        @nf.flow(on="mail")
+        def index(mail):
+            return label(mail["text"])
+
+    mails = [{"id": str(number), "text": "equal"} for number in range(6)]
+    first = nb.send("mail", mails, key="id").reader.state()
+    shown = first.shown(0) + first.shown(1)
+    assert sum(shown.values()) == 12
+    assert shown[State.COMPLETED] == 1
+    assert shown[Reuse.SAME] == 11
+    assert first.standing() == {State.COMPLETED: 1, Reuse.SAME: 5}
+    assert "earlier run" not in sentence(first)
+    calls = [first.steps[flow]["label"] for flow in range(2)]
+    assert sum(one.same for one in calls) == 11
+    again = nb.send("mail", mails, key="id").reader.state()
+    assert again.standing() == {State.CACHED: 6}
+    assert "all from an earlier run" in sentence(again)
+    more = [*mails, {"id": "7", "text": "equal"}]
+    third = nb.send("mail", more, key="id").reader.state()
+    assert third.standing() == {State.CACHED: 7}
+
+
+def sentence(state):
+    return table_of(state).sentence

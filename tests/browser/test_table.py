@@ -86,19 +86,15 @@ def test_tiles_lanes_and_a_sentence_say_how_the_run_stands(shown, run):
         re.fullmatch(r"([\d,]+)\s*(.+)", text.strip()).groups()[::-1]
         for text in shown.find(".nbf-tile:not([hidden])").all_inner_texts()
     )
-    tally = {
-        state: sum(counts.get(state, 0) for counts in run.counts.values())
-        for state in ("COMPLETED", "CACHED")
-    }
     assert numbers == {
         "queued": "0",
         "running": "0",
-        "completed": f"{tally['COMPLETED']}",
-        "cached": f"{tally['CACHED']}",
+        "completed": "130",
+        "from an earlier run": "56",
         "failed": "14",
     }
     assert (
-        '14 failed: 10 TimeoutError at categorize; 4 "<script>window.hacked = 1</script> has no body" at categorize'
+        '14 need you (10 TimeoutError at categorize; 4 "<script>window.hacked = 1</script> has no body" at categorize)'
         in shown.find(".nbf-sentence").inner_text()
     )
     lane = shown.find(".nbf-lane").first
@@ -107,7 +103,7 @@ def test_tiles_lanes_and_a_sentence_say_how_the_run_stands(shown, run):
     ] == [["fetch", "200"], ["categorize", "186", "14", "stopped"], ["save", "186"]]
     assert (
         shown.find(".nbf-bar").get_attribute("aria-label")
-        == f"{tally['COMPLETED']} completed, {tally['CACHED']} cached, 14 failed"
+        == "130 completed, 56 from an earlier run, 14 failed"
     )
 
 
@@ -247,7 +243,7 @@ def test_nothing_is_told_by_colour_alone(shown):
         len({shape for _, shape in shapes})
         == len({word for word, _ in shapes})
         == len(shapes)
-        == 9
+        == 10
     )
     assert {row[0] for row in shown.rows()[:14]} == {"failed"}
 
@@ -268,12 +264,12 @@ def test_tiles_flows_steps_causes_and_words_narrow_the_rows(shown):
         shown.pump()
         return int(shown.find(".nbf-footer").inner_text().split()[0])
 
-    cached = int(tile(shown, "cached").locator("b").inner_text())
-    tile(shown, "cached").click()
-    assert count() == cached
+    earlier = "from an earlier run"
+    tile(shown, earlier).click()
+    assert count() == 2 * int(tile(shown, earlier).locator("b").inner_text())
     tile(shown, "failed").click()
-    assert count() == cached + 14
-    tile(shown, "cached").click()
+    assert count() == 2 * 56 + 14
+    tile(shown, earlier).click()
     shown.find(".nbf-lane-name", has_text="billing_check").click()
     assert count() == 0
     shown.find(".nbf-lane-name", has_text="billing_check").click()
@@ -314,7 +310,7 @@ def test_one_record_shows_its_attempts_waits_inputs_and_the_user_s_own_frames(sh
     steps = shown.find(".nbf-wstep > summary").evaluate_all(
         "(all) => all.map((one) => one.getAttribute('aria-label'))"
     )
-    assert steps[0] == "fetch: cached"
+    assert steps[0] == "fetch: from an earlier run"
     assert steps[1].startswith("categorize: failed, 2 attempts")
     assert shown.find(".nbf-try").count() == 3
     assert shown.find(".nbf-pause").count() == 1
@@ -328,7 +324,7 @@ def test_one_record_shows_its_attempts_waits_inputs_and_the_user_s_own_frames(sh
 
 
 def test_a_flow_that_was_remembered_as_a_whole_says_that_nothing_ran(shown):
-    tile(shown, "cached").click()
+    tile(shown, "from an earlier run").click()
     shown.pump()
     shown.find(".nbf-record", has_text="t-0001").first.click()
     shown.pump(shown.find(".nbf-waterfall"))
@@ -337,7 +333,7 @@ def test_a_flow_that_was_remembered_as_a_whole_says_that_nothing_ran(shown):
         for label in shown.find(".nbf-wstep > summary").evaluate_all(
             "(all) => all.map((one) => one.getAttribute('aria-label'))"
         )
-    } == {"cached"}
+    } == {"from an earlier run"}
 
 
 def test_the_key_of_a_record_is_copied(shown):
@@ -421,12 +417,12 @@ def test_what_is_done_runs_again_only_after_a_second_yes(shown, run, nb):
     shown.pump(
         shown.find(
             ".nbf-notice",
-            has_text="2 records are done. Run every step again, and pay for it again?",
+            has_text="The record is done. Run every step again, and pay for it again?",
         )
     )
     assert nb.calls == []
     shown.page.get_by_role("button", name="Run again").click()
-    shown.pump(shown.find(".nbf-notice", has_text="Running 2 again."))
+    shown.pump(shown.find(".nbf-notice", has_text="Running 1 record again."))
     run.wait()
     assert sorted(nb.calls) == ["categorize", "fetch", "fetch", "save"]
 

@@ -14,6 +14,7 @@ test("a state is known by its place in the kernel's list, and coloured by its na
     name: "TIMED_OUT",
     word: "timed out",
     icon: "clock",
+    brief: "timed out",
     css: "nbf-s-timed-out",
   });
   assert.equal(states.run("PARTIAL").css, "nbf-s-partial");

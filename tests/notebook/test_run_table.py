@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 import nbflow as nf
+from nbflow._core.entry import Called, Failure, Item, Listed, Opened, RunState
 from nbflow._core.lifecycle import State
-from nbflow._core.sheet import CODES
+from nbflow._core.sheet import CODES, Sheet
 from nbflow.notebook import live_table
 from nbflow.notebook import run_table as tables
 from nbflow.notebook.run_table import RunPace, RunTable
@@ -305,7 +306,7 @@ def test_the_sentence_counts_all_failures_however_many_causes_they_have(nb):
     (tick,) = Page(run).after(0)
     assert (tick["kinds"], len(tick["causes"])) == (100, 12)
     assert tick["sentence"] == run.table().sentence
-    assert "100 failed: 100 ValueError at ask." in tick["sentence"]
+    assert "100 need you (ValueError at ask)." in tick["sentence"]
 
 
 def test_while_nobody_knows_how_many_records_come_nobody_knows_the_time_left(nb):
@@ -331,7 +332,61 @@ def test_while_nobody_knows_how_many_records_come_nobody_knows_the_time_left(nb)
         (tick,) = page.after(0)
         assert tick["rate"]
         assert tick["left"] is None
-        assert " read so far: 1 completed." in tick["sentence"]
+        assert "1 of the " in tick["sentence"]
     finally:
         go_on.set()
         run.wait()
+
+
+def test_a_flow_whose_records_were_all_remembered_as_a_whole_shows_its_steps(nb):
+    @nf.step
+    def fetch(text):
+        return text
+
+    @nf.step
+    def label(text):
+        return text[:1]
+
+    @nf.flow(on=EVENT)
+    def triage(record):
+        return label(fetch(record["text"]))
+
+    records = [{"text": f"text {number}"} for number in range(3)]
+    lanes = []
+    for _ in range(2):
+        page = Page(nf.open_run(nb.send(EVENT, records).id))
+        page.view()
+        lanes.append(page.after(0)[0]["flows"][0])
+    (_, _, wholes, first, _), (_, _, again, steps, _) = lanes
+    assert [name for name, *_ in first] == [name for name, *_ in steps]
+    assert (wholes, again) == (0, 3)
+
+
+def test_records_that_wait_for_another_attempt_stand_apart_once(nb):
+    """However many flows they wait in; one that has failed elsewhere stands as failed."""
+    state, sheet = RunState(), Sheet()
+    late = Failure("ask", "TimeoutError", "late")
+    entries = [
+        Opened("1", EVENT, ("triage", "index"), 1.0, "records", True, 3),
+        *(Listed(record, str(record)) for record in range(3)),
+        *(
+            Item(record, flow, State.RUNNING, 1.0)
+            for record in (0, 1)
+            for flow in (0, 1)
+        ),
+        *(
+            Called(record, flow, "ask", State.RETRYING, 1.0, 0.1, 1, None, late, 1.0)
+            for record in (0, 1)
+            for flow in (0, 1)
+        ),
+        Item(1, 0, State.FAILED, 2.0, failure=late),
+    ]
+    for entry in entries:
+        state.apply(entry)
+        sheet.apply(entry)
+    assert tables._counts(state, sheet, state.standing()) == {
+        CODES[State.RETRYING]: 1,
+        CODES[State.FAILED]: 1,
+        CODES[State.QUEUED]: 1,
+        CODES[State.RUNNING]: 0,
+    }

@@ -60,7 +60,7 @@ def test_a_terminal_shows_the_run_as_it_goes_on_and_then_its_table(tmp_path):
     assert "━" in text
     assert "a step prints [bold]this[/]" in text
     assert text.rindex("✓ COMPLETED") > text.rindex("▶ RUNNING")
-    assert "120 records: 120 completed" in text
+    assert "All 120 records done" in text
 
 
 def test_a_log_gets_a_line_now_and_again_and_then_the_table(tmp_path):
@@ -73,7 +73,7 @@ def test_a_log_gets_a_line_now_and_again_and_then_the_table(tmp_path):
     )
     lines = ended.stderr.splitlines()
     assert " thread: " in lines[0]
-    assert " of 120: " in lines[0]
+    assert " of 120 records done" in lines[0]
     assert "\x1b" not in ended.stderr
     assert "\r" not in ended.stderr
     assert any(line.startswith("✓ COMPLETED") for line in lines)

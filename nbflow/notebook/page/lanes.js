@@ -34,7 +34,7 @@ import { whole } from "./numbers.js";
 
 /** @typedef {Pick<RunQuery, "flow" | "step">} Place what a lane filters by */
 
-const DONE = ["COMPLETED", "CACHED"];
+const DONE = ["COMPLETED", "SAME", "CACHED"];
 /** What stands beside the records that are done. */
 const BESIDE = ["FAILED", "TIMED_OUT", "CANCELLED", "INTERRUPTED"];
 
@@ -189,6 +189,7 @@ export class Lanes {
     const sum = (/** @type {string[]} */ ...names) => this.states.sum(counts, ...names);
     return {
       completed: sum("COMPLETED"),
+      same: sum("SAME"),
       cached: sum("CACHED") + wholes,
       running: sum("RUNNING"),
       retrying: sum("RETRYING"),
@@ -203,15 +204,16 @@ export class Lanes {
    * @param {ReturnType<Lanes["tally"]>} tally
    * @param {number} total
    */
-  drawStep(part, step, { completed, cached, running, retrying, broken, ended }, total) {
+  drawStep(part, step, { completed, same, cached, running, retrying, broken, ended }, total) {
     const css = (/** @type {string} */ name) => this.states.named(name).css;
-    const done = completed + cached;
+    const done = completed + same + cached;
     // What waits for its next attempt in a run that is over has stopped.
     const waiting = this.isMoving ? retrying : 0;
     const stopped = broken + ended + retrying - waiting;
     part.bar.draw(
       [
         [css("COMPLETED"), completed],
+        [css("SAME"), same],
         [css("CACHED"), cached],
         [css("RETRYING"), retrying + running],
         [css("FAILED"), broken],

@@ -46,6 +46,7 @@ const TILES = [
   "RUNNING",
   "RETRYING",
   "COMPLETED",
+  "SAME",
   "CACHED",
   "FAILED",
   "TIMED_OUT",
@@ -56,6 +57,7 @@ const ALWAYS = ["QUEUED", "RUNNING", "COMPLETED", "CACHED", "FAILED"];
 /** The parts of a bar, from the left; what is queued is the rest of it. */
 export const BAR = [
   "COMPLETED",
+  "SAME",
   "CACHED",
   "RUNNING",
   "RETRYING",
@@ -349,9 +351,9 @@ export class RunView extends LiveView {
   }
 
   /** @param {RunTick} head */
-  drawTiles({ counts, rows }) {
+  drawTiles({ counts, records }) {
     const { states } = this;
-    const queued = rows - states.sum(counts, ...BAR);
+    const queued = records - states.sum(counts, ...BAR);
     const numbers = { ...counts, [states.code("QUEUED")]: queued };
     for (const name of TILES) {
       const code = states.code(name);
@@ -361,7 +363,7 @@ export class RunView extends LiveView {
       });
     }
     const label = states.told(numbers, [...BAR, "QUEUED"], whole) || "nothing yet";
-    this.bar.draw(states.parts(counts, BAR), rows, label);
+    this.bar.draw(states.parts(counts, BAR), records, label);
   }
 
   /** @param {RunTick} head */
@@ -429,7 +431,7 @@ export class RunView extends LiveView {
     const [stateCell, keyCell, textCell, flowCell, answerCell, trackCell, tryCell, , costCell] =
       cells;
     const look = this.states.looks[state];
-    stateCell.replaceChildren(chip(look));
+    stateCell.replaceChildren(chip(look, look.brief));
     fillKey(keyCell, key);
     text(flowCell, this.latest?.flows[flow]?.[0] ?? "");
     trackCell.replaceChildren(trackBar(this.states, state, track));

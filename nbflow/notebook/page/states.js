@@ -5,8 +5,8 @@ import { h, icon } from "./dom.js";
 /** @import { Counts, Look, Looks, ToldLook } from "./types.js" */
 
 /** @param {ToldLook} told @returns {Look} */
-function lookOf([name, word, icon]) {
-  return { name, word, icon, css: `nbf-s-${name.toLowerCase().replaceAll("_", "-")}` };
+function lookOf([name, word, icon, brief = word]) {
+  return { name, word, icon, brief, css: `nbf-s-${name.toLowerCase().replaceAll("_", "-")}` };
 }
 
 /**
@@ -72,7 +72,8 @@ function known(found, name) {
   return found;
 }
 
-/** A state as word and icon, in its colour. @param {Look} look */
-export function chip(look) {
-  return h("span", { class: `nbf-chip ${look.css}` }, icon(look.icon), h("span", {}, look.word));
+/** A state as word and icon, in its colour. @param {Look} look @param {string} word */
+export function chip(look, word = look.word) {
+  const props = { class: `nbf-chip ${look.css}`, title: word === look.word ? null : look.word };
+  return h("span", props, icon(look.icon), h("span", {}, word));
 }

@@ -10,14 +10,14 @@ import { h } from "./dom.js";
  *
  * @param {States} states
  * @param {number} state the state of the row
- * @param {string} track a letter for each step: the code of how its call ended, "-" where it was not called
+ * @param {string} track a letter for each step: the code of how its call ended, in hexadecimal, "-" where it was not called
  * @returns {(Look | null)[]}
  */
 export function callsOf(states, state, track) {
   const row = states.looks[state];
   let isRunning = row.name === "RUNNING"; // at the first step that has not ended
   return [...(track || "-")].map((letter) => {
-    if (letter !== "-") return states.looks[Number(letter)];
+    if (letter !== "-") return states.looks[Number.parseInt(letter, 16)];
     if (row.name === "CACHED") return row; // the whole flow was, and called nothing
     if (row.name === "COMPLETED" && !track) return row;
     if (isRunning) {

@@ -3,7 +3,7 @@
 // The widget.
 
 /** A state as the kernel hands it over: its name, its word, and the icon that draws it. */
-export type ToldLook = [name: string, word: string, icon: string];
+export type ToldLook = [name: string, word: string, icon: string, brief?: string];
 
 export interface Looks {
   /** States of records and calls; a state travels as its place in this list. */
@@ -38,6 +38,8 @@ export interface Look {
   name: string;
   word: string;
   icon: string;
+  /** The word for a narrow column. */
+  brief: string;
   css: string;
 }
 
