@@ -5,10 +5,11 @@ Executes nothing.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._call import lookup
 from nbflow._core import distinct
@@ -73,20 +74,15 @@ def forecast(
     history = PastRuns(engine, event, lanes, cost)
     calls = ExpectedCalls(engine, lanes)
     forecasters = [_Forecaster(engine, lane, history, calls) for lane in lanes]
-    records = rows = 0
-    page: list[Row] = []
-    for _, times, row in batch.numbered():
-        rows += 1
-        if times > 1:
-            continue
-        records += 1
-        page.append(row)
-        if len(page) == _PAGE:
-            for forecaster in forecasters:
-                forecaster.take(page)
-            page = []
-    for forecaster in forecasters:
-        forecaster.take(page)
+    records = rows = cached = to_run = 0
+    numbered = batch.numbered()
+    while page := list(itertools.islice(numbered, _PAGE)):
+        rows += len(page)
+        fresh = [row for _, times, row in page if times == 1]
+        records += len(fresh)
+        found = [forecaster.take(fresh) for forecaster in forecasters]
+        cached += len(set.intersection(*(one.cached for one in found)))
+        to_run += len(set.union(*(one.to_run for one in found)))
     flows = tuple(forecaster.finish() for forecaster in forecasters)
     seconds, dollars = _seconds(forecasters, history), _cost(flows, history)
     return Plan(
@@ -98,6 +94,8 @@ def forecast(
         cost=dollars.likely if dollars is not None else None,
         seconds_range=(seconds.least, seconds.most) if seconds is not None else None,
         cost_range=(dollars.least, dollars.most) if dollars is not None else None,
+        records_cached=cached,
+        records_to_run=to_run,
     )
 
 
@@ -161,6 +159,13 @@ def _price(past: StepPast) -> float | None:
     return spent / past.calls
 
 
+class _Page(NamedTuple):
+    """The keys of some records by what would happen to them in one flow."""
+
+    cached: set[str]
+    to_run: set[str]
+
+
 class _Forecaster:
     """One lane: takes records by the page, and adds up what would happen to them."""
 
@@ -197,25 +202,28 @@ class _Forecaster:
         #: Calls of new records by step, where their keys are known.
         self._exact: Counter[str] = Counter()
 
-    def take(self, rows: Sequence[Row]) -> None:
+    def take(self, rows: Sequence[Row]) -> _Page:
         """Look up a page of records."""
         begun = time.perf_counter()
         keyed = [(row, self._key(row)) for row in rows]
         wanted = [key for _, key in keyed if key is not None]
         saved = {} if self._lane.identity.per_run else self._fresh(wanted)
         self.looked_up += time.perf_counter() - begun
-        left = []
+        left, page = [], _Page(set(), set())
         for row, key in keyed:
             if key is None:
                 self.found.refused += 1
             elif key in saved:
                 self.found.cached += 1
+                page.cached.add(row.key)
             elif key in self._asked:
                 self.found.same += 1
             else:
                 self._asked.add(key)
                 left.append(row)
+                page.to_run.add(row.key)
         self._explain(left)
+        return page
 
     def _key(self, row: Row) -> str | None:
         """The record's key; ``None`` if the record would fail."""

@@ -13,7 +13,7 @@ from nbflow._core.lifecycle import State
 from nbflow._core.plural import several
 from nbflow._core.table import short, times
 from nbflow._core.usage import NOTHING, Usage
-from nbflow._run.html_parts import FAINT
+from nbflow._run.html_parts import FAINT, framed
 from nbflow.errors import CodecError, UsageError
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ class Inspection:
             for name, text in self._told()
         ]
         title = h("div", h("b", f"record {self.key}"), *told)
-        return str(h("div", title, h("table", *rows)))
+        return str(framed(title, h("table", *rows)))
 
 
 def _fields(owner: str, value: object) -> list[tuple[str, str]]:

@@ -104,6 +104,8 @@ class Plan:
             calls after an edited step run only if they get other inputs, and nobody
             knows before how many more records go side by side.
         cost_range: the least and the most that it may cost.
+        records_cached: records that are done in every flow.
+        records_to_run: records that would run in some flow.
     """
 
     # A step that names it has this module in its key, as people import it.
@@ -117,6 +119,8 @@ class Plan:
     cost: float | None = None
     seconds_range: tuple[float, float] | None = None
     cost_range: tuple[float, float] | None = None
+    records_cached: int = 0
+    records_to_run: int = 0
 
     @property
     def cached(self) -> int:
@@ -182,20 +186,17 @@ class Plan:
         if self.rows != self.records:
             records += f" ({several(self.rows, 'row')})"
         return (
-            f"{self.event}: {records}. {self._outcomes()}"
+            f"{self.event}: {records}, {self.records_cached:,} cached,"
+            f" {self.records_to_run:,} would run{self._outcomes()}."
             f" Time: {_time(self.seconds, self.seconds_range)}."
             f" Cost: {_cost(self.cost, self.cost_range)}. Nothing was executed."
         )
 
     def _outcomes(self) -> str:
-        """How many records are done and how many would run; of several flows, how often."""
-        if len(self.flows) == 1:
-            return f"{self.cached:,} cached, {self.would_run:,} would run."
-        number = several(len(self.flows), "flow")
-        return (
-            f"Over its {number}: {self.cached:,} outcomes cached,"
-            f" {self.would_run:,} would run."
-        )
+        """How often the records would run, where that is not once each."""
+        if self.would_run == self.records_to_run:
+            return ""
+        return f" ({self.would_run:,} times in {len(self.flows)} flows)"
 
 
 def _time(seconds: float | None, between: tuple[float, float] | None) -> str:
