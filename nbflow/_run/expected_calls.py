@@ -44,14 +44,14 @@ class ExpectedCalls:
         }
         #: Calls that are expected already, each with whether it is saved.
         self.seen: dict[str, bool] = {}
-        self._heads: dict[str, _Head] = {}
+        self._heads: dict[str, _Head | None] = {}
         #: Calls of each step that new records were expected to make, in all flows.
         self._given: defaultdict[str, float] = defaultdict(float)
 
     def read(self, wanted: Iterable[str]) -> None:
         """Look up calls in bulk; those of the page before are forgotten."""
-        self._heads = {}
         missing = [key for key in dict.fromkeys(wanted) if key not in self.seen]
+        self._heads = dict.fromkeys(missing)
         for key, found in lookup.among(self._engine.store, missing):
             self._heads[key] = self._head(found)
 
@@ -65,9 +65,7 @@ class ExpectedCalls:
         """One call, if it is saved."""
         if key not in self._heads:
             found = lookup.saved(self._engine.store, key)
-            if found is None:
-                return None
-            self._heads[key] = self._head(found)
+            self._heads[key] = None if found is None else self._head(found)
         return self._heads[key]
 
     def is_current(self, name: str, head: _Head | None) -> bool:

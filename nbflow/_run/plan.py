@@ -245,18 +245,14 @@ def _lines(flow: FlowForecast) -> Iterator[_Line]:
         line = _calls(name, step)
         if line is not None:
             yield line
-    if flow.unknown is not None:
-        yield _Line("?", _not_known(flow))
+    if flow.unknown:
+        steps = ", ".join(flow.unknown)
+        words = f"calls of {steps}: nobody knows how many, as no run has made them yet"
+        yield _Line("?", words)
 
 
 def _noun(number: int) -> str:
     return "record" if number == 1 else "records"
-
-
-def _not_known(flow: FlowForecast) -> str:
-    steps = ", ".join(flow.unknown or ())
-    which = f"calls of {steps}" if steps else "calls"
-    return f"{which}: nobody knows how many, as no run has made them yet"
 
 
 def _calls(name: str, step: StepForecast) -> _Line | None:

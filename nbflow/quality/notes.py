@@ -82,7 +82,7 @@ def spent(what: Spent | None, name: str = "") -> list[str]:
         said.append(f"{calls} took {duration(what.seconds)}{waited}.")
     if what.cached:
         owner = f" of {name}" if name else ""
-        said.append(f"{records(what.cached)}{owner} came from checkpoints.")
+        said.append(f"{records(what.cached)}{owner} reused a saved answer.")
     if what.usage.requests:
         verb = "used" if what.usage.cost is None else "cost"
         said.append(f"{calls} {verb} {what.usage}.")

@@ -474,7 +474,7 @@ def test_what_the_answers_cost_is_said_and_a_remembered_answer_cost_what_it_cost
     compared = nf.compare(one, two, truth="product")
     assert [spent.usage.cost for spent in compared.spent] == pytest.approx([0.04, 0.05])
     assert "The calls of A cost $0.04 for 4.0k tokens." in repr(compared)
-    assert "40 records of B came from checkpoints." in repr(compared)
+    assert "40 records of B reused a saved answer." in repr(compared)
     shown = nf.evaluate(two, "product")._repr_html_()
     assert "The calls cost $0.05 for 5.0k tokens." in shown
 
