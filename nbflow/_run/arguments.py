@@ -80,9 +80,10 @@ class Arguments:
 
     def key(self, step: AnyStep, identity: Identity, row: Row) -> str | None:
         """The key of the step's call for a record; ``None`` if it would not be called so."""
-        # What is ignored has to be given, and is in no key.
-        parameters = parameters_of(step.__wrapped__)
-        given: dict[str, object] = dict.fromkeys(step.keyed.ignore & parameters.keys())
+        given: dict[str, object] = {}
+        if step.keyed.ignore:  # what is ignored has to be given, and is in no key
+            parameters = parameters_of(step.__wrapped__)
+            given = dict.fromkeys(step.keyed.ignore & parameters.keys())
         for argument, origins in self._learnt[step.name].origins.items():
             kind, name = min(origins, key=_trust)
             if kind == "whole":
