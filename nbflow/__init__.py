@@ -14,6 +14,7 @@
     run = nf.send("support/thread.created", threads, key="id")
 """
 
+import sys
 import typing
 
 from nbflow._api import (
@@ -145,7 +146,9 @@ def __getattr__(name: str) -> typing.Any:
         return import_module("nbflow.llm")
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
-    raise AttributeError(f"module 'nbflow' has no attribute {name!r}")
+    from nbflow._core import guesses
+
+    raise guesses.refusal("nbflow", name, guesses.NBFLOW, sys.modules[__name__])
 
 
 def __dir__() -> list[str]:

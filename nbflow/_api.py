@@ -28,12 +28,15 @@ from nbflow.errors import StoreWarning, UnknownRunError, UsageError
 from nbflow.notebook.durable import durable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import timedelta
+
+    import pandas as pd
+    import polars as pl
 
     from nbflow._core.policy import Throttle
     from nbflow._run.batch import Batch, Columns, Key
-    from nbflow._run.frame_types import ArrowTable, Dicts, FrameT, Model, Records
+    from nbflow._run.frame_types import ArrowTable, Dicts, FrameT, Model
     from nbflow._run.history import History
     from nbflow._run.lane import Lane
     from nbflow._run.plan import Plan
@@ -230,17 +233,21 @@ def send(
     budget: float | str | None = None,
     columns: Columns = (),
 ) -> Run[Any]: ...
+# Written out, not by the names of types: it is what completion and help show.
 @durable
 def send(
     event: str,
-    records: Records,
+    records: pd.DataFrame
+    | pl.DataFrame
+    | ArrowTable
+    | Iterable[Mapping[Any, Any] | Model],
     *,
-    key: Key = None,
+    key: str | list[str] | tuple[str, ...] | None = None,
     wait: bool = True,
     max_in_flight: int | None = None,
     keep_records: bool = True,
     budget: float | str | None = None,
-    columns: Columns = (),
+    columns: str | Sequence[str] = (),
 ) -> Run:
     """Send a batch of records to every flow that listens to ``event``.
 
@@ -342,15 +349,16 @@ def usage(
     if cost is not None and (isinstance(cost, bool) or not 0 <= cost < float("inf")):
         raise UsageError(f"cost={cost!r} has to be US dollars, 0 or more.")
     used = Usage(**counts)
-    if cost is None and model is not None:
-        cost = SESSION.prices.cost(f"{provider}:{model}" if provider else model, used)
+    name = f"{provider}:{model}" if provider and model else model or ""
+    if cost is None and name:
+        cost = SESSION.prices.cost(name, used)
     used = used._replace(
         cost=None if cost is None else float(cost),
         unpriced=requests if cost is None else 0,
     )
     scope = SCOPE.get()
     if scope is not None:
-        scope.used(used)
+        scope.used(used, name if cost is None else "")
     return used
 
 
@@ -377,7 +385,15 @@ def set_price(
 
 
 @durable
-def plan(event: str, records: Records, *, key: Key = None) -> Plan:
+def plan(
+    event: str,
+    records: pd.DataFrame
+    | pl.DataFrame
+    | ArrowTable
+    | Iterable[Mapping[Any, Any] | Model],
+    *,
+    key: str | list[str] | tuple[str, ...] | None = None,
+) -> Plan:
     """Say what ``send`` with the same arguments would do, without executing anything.
 
     Writes nothing either. Calls and time are estimates, from what earlier runs of the
@@ -411,7 +427,7 @@ def plan(event: str, records: Records, *, key: Key = None) -> Plan:
 
     lanes, batch = _sent(event, records, key)
     batch.check()
-    return forecast(SESSION.engine, event, lanes, batch)
+    return forecast(SESSION.engine, event, lanes, batch, SESSION.prices.cost)
 
 
 def _sent(event: str, records: Any, key: Key | None) -> tuple[list[Lane], Batch]:

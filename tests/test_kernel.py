@@ -2,6 +2,7 @@
 
 import os
 import queue
+import re
 import sys
 import time
 from pathlib import Path
@@ -62,6 +63,23 @@ class Kernel:
 
     def run(self, code):
         return "\n".join(self.outputs(self.start(code)))
+
+    def completed(self, code):
+        """What Tab offers behind a line."""
+        asked = self.client.complete(code, len(code))
+        return self.reply(asked)["matches"]
+
+    def help(self, code):
+        """What Shift-Tab shows behind a line."""
+        asked = self.client.inspect(code, len(code))
+        text = self.reply(asked)["data"]["text/plain"]
+        return re.sub("\x1b\\[[0-9;]*m", "", text)
+
+    def reply(self, asked):
+        while True:
+            message = self.client.get_shell_msg(timeout=60)
+            if message["parent_header"].get("msg_id") == asked:
+                return message["content"]
 
     def close(self):
         self.client.stop_channels()
@@ -233,6 +251,41 @@ def test_editing_a_cell_reruns_exactly_the_steps_that_reach_it_and_says_why(kern
     assert "'return text.strip()' -> 'return text.lstrip()'" in kernel.run(
         "categorize.explain(' text 1 ')"
     )
+
+
+def test_completion_and_help_show_every_option_with_its_type(kernel):
+    kernel.run(SETUP)
+    assert {"retries=", "retry_delay="} <= set(kernel.completed("@nf.step(re"))
+    assert {"on=", "on_failure="} <= set(kernel.completed("@nf.flow(o"))
+    assert "max_in_flight=" in kernel.completed("nf.send('e', [], max")
+    assert "max_in_flight=" in kernel.completed("shout.map([], max")
+    options = {
+        "@nf.step(": [
+            "retries: 'int' = 3",
+            "timeout: 'float | str | timedelta | None' = None",
+            "concurrency: 'int | None' = None",
+            "throttle: 'str | Throttle | None' = None",
+        ],
+        "@nf.flow(": [
+            "on: 'str | Iterable[str]'",
+            "on_failure: 'Callable[..., object] | None' = None",
+        ],
+        "nf.send(": [
+            "records: 'pd.DataFrame | pl.DataFrame | ",
+            "key: 'str | list[str] | tuple[str, ...] | None' = None",
+            "budget: 'float | str | None' = None",
+            "columns: 'str | Sequence[str]' = ()",
+        ],
+        "shout.map(": [
+            "items: 'Iterable[Any]'",
+            "wait: 'bool' = True",
+            "columns: 'str | Sequence[str]' = ()",
+        ],
+        "nf.plan(": ["key: 'str | list[str] | tuple[str, ...] | None' = None"],
+    }
+    for code, shown in options.items():
+        text = kernel.help(code)
+        assert [option for option in shown if option not in text] == []
 
 
 def test_the_magic_names_the_closest_step_and_says_how_it_is_used(kernel):

@@ -190,8 +190,13 @@ class Scope:
         """What is held back for this call, or for the one that it is a part of."""
         return next((scope.holds for scope in self if scope.holds), ())
 
-    def used(self, usage: Usage) -> None:
-        """The code of this call reports what it used; also of an attempt that was given up meanwhile."""
+    def used(self, usage: Usage, model: str = "") -> None:
+        """The code of this call reports what it used; also of an attempt that was given up meanwhile.
+
+        Args:
+            usage: what it used.
+            model: the model that it asked, if its price is not known.
+        """
         self.has_told = True
         if self.is_lost:
             self.is_lost = False
@@ -199,7 +204,7 @@ class Scope:
         self._add(usage)
         for hold in self.paid_by:
             hold.budget.take(hold, usage)
-        self._tell(usage)
+        self._tell(usage, model)
 
     def lose(self, requests: int = 1) -> None:
         """A request of this call was sent and not answered: what it cost is unknown.
@@ -213,13 +218,15 @@ class Scope:
         if requests:
             self._tell(UNANSWERED if requests > 0 else NOTHING - UNANSWERED)
 
-    def _tell(self, usage: Usage) -> None:
+    def _tell(self, usage: Usage, model: str = "") -> None:
         if self.place is not None:
-            self.note_used(usage, self.attempt)
+            self.note_used(usage, self.attempt, model=model)
         else:
             job_link.tell_used(usage)
 
-    def note_used(self, usage: Usage, attempt: int = 0, *, saved: bool = False) -> None:
+    def note_used(
+        self, usage: Usage, attempt: int = 0, *, saved: bool = False, model: str = ""
+    ) -> None:
         """Tell the ledger what was used, or saved."""
         place = self.place
         if place is not None:
@@ -232,6 +239,7 @@ class Scope:
                     place.runner.clock.time(),
                     usage,
                     saved,
+                    model,
                 )
             )
 

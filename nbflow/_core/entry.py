@@ -173,7 +173,8 @@ class Waits(NamedTuple):
 class Used(NamedTuple):
     """An attempt of a step reported usage, or a checkpoint saved that usage.
 
-    ``step`` is ``""`` for the flow itself.
+    ``step`` is ``""`` for the flow itself; ``model`` the one that was asked, if its
+    price is not known.
     """
 
     record: int
@@ -183,6 +184,7 @@ class Used(NamedTuple):
     at: float
     usage: Usage
     saved: bool = False
+    model: str = ""
 
 
 class Remark(NamedTuple):

@@ -25,7 +25,7 @@ class Fields(dict[str, object]):
 def fields_of(value: object) -> dict[str, object] | None:
     """The named fields of a structured value; ``None`` if it has none."""
     kind = type(value)
-    if kind is dict or kind is Fields:
+    if kind is dict or issubclass(kind, Fields):
         return {
             str(name): part
             for name, part in cast("dict[object, object]", value).items()

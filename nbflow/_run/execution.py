@@ -21,6 +21,7 @@ from nbflow._run.codes import Codes
 from nbflow._run.context import RunContext
 from nbflow._run.intake import Intake
 from nbflow._run.ledger_writer import LedgerWriter
+from nbflow._run.pace import TASKS, THREADS
 from nbflow._run.records import Records
 from nbflow._run.watch import Watch
 
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from nbflow._run.watch import Watcher
     from nbflow._store.ledger import Ledger
 
-#: Records under way at once, and threads of one sync flow, unless max_in_flight= says
-#: otherwise.
-IN_FLIGHT, THREADS = 1024, 32
 #: After an interrupt, seconds for the calls under way to end before they are left
 #: behind.
 GRACE = 1.0
@@ -89,7 +87,7 @@ class Execution:
         self._exits = False
 
         most = options.max_in_flight
-        self._most = most or IN_FLIGHT
+        self._most = most or TASKS
         # The reader is woken when some places are free, not at each: waking a thread
         # costs more than a short call.
         self._refill = self._most - max(1, self._most // 32)
@@ -97,7 +95,7 @@ class Execution:
         self._mutex = threading.Lock()
         #: For each record under way, in how many flows it is.
         self._pending: dict[int, int] = {}
-        threads = min(most or THREADS, 4 * IN_FLIGHT)
+        threads = min(most or THREADS, 4 * TASKS)
         self._crews = {
             flow: Crew(f"nbflow-{lane.name}", threads, self._records.work)
             for flow, lane in enumerate(lanes)

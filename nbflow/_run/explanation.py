@@ -45,11 +45,8 @@ _SHOWN_AS = {
     "would run": State.RUNNING,
     "changed": State.RUNNING,
 }
-_DIFF_COLOURS = {
-    "+": LOOKS[State.COMPLETED].text_colour,
-    "-": LOOKS[State.FAILED].text_colour,
-    "@": LOOKS[State.CACHED].text_colour,
-}
+#: Not those of success and failure: an edit is neither.
+_DIFF_COLOURS = {"+": "#1c7ed6", "-": "#d9480f"}
 _DIFF = (
     "font-family:var(--jp-code-font-family,ui-monospace,monospace);font-size:12px;"
     "white-space:pre-wrap;margin:8px 0 0"

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
 from nbflow._core.entry import FINAL, Called, Failure, Item, Printed, Used
+from nbflow._core.fields import fields_of
 from nbflow._core.html import h
 from nbflow._core.lifecycle import Reuse, State
 from nbflow._core.looks import LOOKS
-from nbflow._core.table import times
+from nbflow._core.plural import several
+from nbflow._core.table import short, times
 from nbflow._core.usage import NOTHING, Usage
+from nbflow._run.html_parts import FAINT, framed
 from nbflow._run.printout import Printout, printouts, said_of
+from nbflow.errors import CodecError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -155,6 +160,9 @@ class FlowView:
         """The same as a text; empty if it did not."""
         return said_of(self.printouts)
 
+    def __repr__(self) -> str:
+        return f"<{self.flow}: {self.state}, {several(len(self.steps), 'step')}>"
+
     def _begin(self) -> None:
         """It starts, again: this replaces what an earlier round did."""
         self._began: float | None = None
@@ -258,6 +266,8 @@ class FlowView:
         )
 
 
+#: Fields that are shown of a record and of an answer, and the characters of each.
+_FIELDS, _WIDE = 12, 160
 _HEADERS: _Line = ("flow / step", "state", "tries", "took", "cost", "why", "error")
 
 
@@ -288,6 +298,16 @@ class Inspection:
     def __getitem__(self, flow: str) -> FlowView:
         return self.flows[flow]
 
+    def _told(self) -> list[tuple[str, str]]:
+        """What was sent and what the flows returned, by their fields: what one asks first."""
+        told = []
+        with contextlib.suppress(UsageError):  # the records were not kept
+            told += _fields("", self.record)
+        for name, view in self.flows.items():
+            if view.checkpoint is not None:
+                told += _fields(name, _readable(view))
+        return told
+
     def _shown(self) -> list[_Line]:
         """The header and the lines, without a column of costs where there are none."""
         lines = [_HEADERS]
@@ -305,6 +325,7 @@ class Inspection:
         # The last column holds errors of any length, and nothing follows it.
         widths[-1] = 0
         rows = [f"record {self.key}"]
+        rows += [f"  {name}: {text}" for name, text in self._told()]
         for line in lines:
             cells = map(str.ljust, line, widths)
             rows.append("  ".join(cells).rstrip())
@@ -318,12 +339,16 @@ class Inspection:
         for line in self._shown():
             cells = [h("td", text, style=style) for text in line]
             rows.append(h("tr", *cells))
-        title = h("b", f"record {self.key}")
-        printed = [
-            h("details", h("summary", title), h("pre", text, style="margin:2px 0 8px"))
-            for title, text in self._printed()
+        told = [
+            h("div", h("span", f"{name}: ", style=FAINT), text)
+            for name, text in self._told()
         ]
-        return str(h("div", title, h("table", *rows), *printed))
+        title = h("div", h("b", f"record {self.key}"), *told)
+        printed = [
+            h("details", h("summary", head), h("pre", text, style="margin:2px 0 8px"))
+            for head, text in self._printed()
+        ]
+        return str(framed(title, h("table", *rows), *printed))
 
     def _printed(self) -> Iterator[tuple[str, str]]:
         """What flows and steps printed, each under its name."""
@@ -333,6 +358,27 @@ class Inspection:
             for step in view.steps:
                 if text := step.printed:
                     yield f"printed by {view.flow} / {step.step}", text
+
+
+def _fields(owner: str, value: object) -> list[tuple[str, str]]:
+    """The fields of a value, each with its name and in a line; one that has none as a whole."""
+    found = fields_of(value)
+    if found is None:
+        return [(owner or "record", short(str(value), _WIDE))]
+    shown = [
+        (f"{owner}.{name}" if owner else name, short(str(part), _WIDE))
+        for name, part in list(found.items())[:_FIELDS]
+    ]
+    if len(found) > _FIELDS:
+        shown.append((owner or "record", f"and {len(found) - _FIELDS} more fields"))
+    return shown
+
+
+def _readable(view: FlowView) -> object:
+    try:
+        return view.output
+    except CodecError as error:
+        return error
 
 
 def _flow_lines(view: FlowView) -> Iterator[_Line]:

@@ -111,6 +111,19 @@ def kept_row(ledger: Ledger, run: str, place: int) -> Row | None:
     return row if at == place or key else row._replace(key=str(place))
 
 
+def first_rows(ledger: Ledger, run: str, count: int) -> list[Row]:
+    """As many rows of the batch of ``run`` from its beginning, or fewer, of a list no more than a block.
+
+    Raises:
+        UsageError: it was not kept.
+    """
+    blocks, (_, key, values) = _opened(ledger, run)
+    first = next(blocks, None)
+    source = _read(first) if first is not None else ()
+    batch = Batch(source, key, values=values)
+    return [batch.row(place) for place in range(min(count, len(source)))]
+
+
 def kept_rows(ledger: Ledger, run: str) -> Iterator[Any]:
     """The rows of the batch of ``run``, in order, as far as they were kept.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, overload
 
 from nbflow._call.budget import resting
 from nbflow._call.scope import paid_here
+from nbflow._core import guesses
 from nbflow._core.entry import (
     BROKEN,
     DONE,
@@ -57,46 +58,6 @@ if TYPE_CHECKING:
 _GLANCE = 0.05
 #: Causes of failures that an error names.
 _CAUSES = 10
-
-
-#: Names that one may guess, and what does what is meant.
-_GUESSED = (
-    dict.fromkeys(
-        (
-            "df",
-            "frame",
-            "to_pandas",
-            "to_frame",
-            "dataframe",
-            "data",
-            "output",
-            "outputs",
-        ),
-        "run.results()",
-    )
-    | dict.fromkeys(
-        ("values", "result", "value"), 'run.results() or run.results("flow")'
-    )
-    | {
-        "to_csv": 'run.results().to_csv("file.csv"), or write_csv of a polars frame',
-        "to_parquet": 'run.results().to_parquet("file.parquet"), or write_parquet of a polars frame',
-    }
-    | dict.fromkeys(("errors", "exceptions", "failed", "error"), "run.failures()")
-    | dict.fromkeys(
-        ("retry", "retry_failed", "resume", "restart"), "run.rerun_failed()"
-    )
-    | dict.fromkeys(("stop", "kill", "abort"), "run.cancel()")
-    | dict.fromkeys(("join", "block", "done"), "run.wait()")
-    | dict.fromkeys(("status", "progress", "is_done"), "run.state or run.counts")
-    | dict.fromkeys(("record", "get", "explain", "why"), "run.inspect(key)")
-    | dict.fromkeys(("cost", "costs", "tokens", "spent"), "run.usage")
-    | dict.fromkeys(("display", "plot", "view"), "run.show()")
-    | dict.fromkeys(("html", "report", "page", "save"), 'run.to_html("file.html")')
-    | dict.fromkeys(
-        ("diff", "evaluate", "review"),
-        "run.compare(other), nf.evaluate(run) or nf.review(run)",
-    )
-)
 
 
 class Home(Protocol):
@@ -219,11 +180,7 @@ class Run(Generic[Frame_co]):
 
         def __getattr__(self, name: str) -> Never:
             __tracebackhide__ = True
-            way = _GUESSED.get(name)
-            hint = f" Use {way}." if way else ""
-            raise AttributeError(
-                f"A run has no {name!r}.{hint}", name=name, obj=None if way else self
-            )
+            raise guesses.refusal("A run", name, guesses.RUN, self)
 
     def table(self) -> Table:
         """The run as a picture: what every display of it shows."""

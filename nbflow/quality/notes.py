@@ -73,18 +73,17 @@ def spent(what: Spent | None, name: str = "") -> list[str]:
     """
     if what is None:
         return []
-    took, cost = ("Took", "Cost")
-    if name:
-        took, cost = f"{name} took", f"{name} cost"
-    work = []
-    if what.seconds:
-        waited = f" and {duration(what.waited)} in line" if what.waited else ""
-        work.append(f"{duration(what.seconds)} of calls{waited}")
-    if what.cached:
-        work.append(f"{records(what.cached)} from checkpoints")
+    calls = f"The calls of {name}" if name else "The calls"
     said = []
-    if work:
-        said.append(f"{took} {', '.join(work)}.")
+    if what.seconds:
+        waited = ""
+        if what.waited:
+            waited = f", and were in line for {duration(what.waited)}"
+        said.append(f"{calls} took {duration(what.seconds)}{waited}.")
+    if what.cached:
+        owner = f" of {name}" if name else ""
+        said.append(f"{records(what.cached)}{owner} reused a saved answer.")
     if what.usage.requests:
-        said.append(f"{cost} {what.usage}.")
+        verb = "used" if what.usage.cost is None else "cost"
+        said.append(f"{calls} {verb} {what.usage}.")
     return said

@@ -33,6 +33,19 @@ FAINT = "opacity:.75"
 #: The colours of two things that are compared.
 COLOURS = ("#1c7ed6", "#e8590c")
 RIGHT, WRONG = LOOKS[State.COMPLETED].colour, LOOKS[State.FAILED].colour
+#: What figures mean, for who has not met them.
+_TERMS = {
+    "accuracy": "The share of the answers that are right.",
+    "macro F1": "The mean of the labels' F1: each label counts as much as any other,"
+    " however rare it is.",
+    "Cohen\u2019s kappa": "Agreement beyond what chance alone would bring: 0 is as by"
+    " chance, 1 is full agreement.",
+    "agreement": "The share of the records that get the same label from both.",
+    "precision": "Of the answers with this label, the share that is right.",
+    "recall": "Of the records whose true label this is, the share that got it.",
+    "F1": "The harmonic mean of precision and recall: high only if both are.",
+    "95 %": "The interval of F1: it holds the value for all such records 19 times in 20.",
+}
 CELL = (
     "padding:3px 12px 3px 0;border:0;background:transparent;"
     "white-space:nowrap;vertical-align:middle"
@@ -130,7 +143,7 @@ def bars(figures: Iterable[Bar]) -> Html:
 def _bar(bar: Bar) -> Html:
     wide = f"{CELL};width:100%;min-width:140px;padding-right:14px"
     return line(
-        h("td", bar.figure, style=f"{CELL};text-align:left"),
+        h("td", _term(bar.figure), style=f"{CELL};text-align:left"),
         h("td", short(bar.name, 30), style=f"{CELL};text-align:left;{FAINT}"),
         h("td", _band(bar.interval, bar.colour), style=wide),
         h("td", bar.value, style=f"{CELL};text-align:right;font-weight:600"),
@@ -186,7 +199,16 @@ def line(*cells: Html) -> Html:
 def header(name: str, side: str = "left") -> Html:
     """The header of a column, aligned to a ``side``."""
     style = f"{CELL};text-align:{side};font-weight:400;{FAINT}"
-    return h("th", name, scope="col", style=style)
+    return h("th", _term(name), scope="col", style=style)
+
+
+def _term(name: str) -> str | Html:
+    """A name; what it means is told where the mouse rests on it."""
+    meaning = _TERMS.get(name)
+    if meaning is None:
+        return name
+    style = "text-decoration:underline dotted;text-underline-offset:3px;cursor:help"
+    return h("abbr", name, title=meaning, style=style)
 
 
 def row_header(name: str, style: str) -> Html:

@@ -1,7 +1,9 @@
 """The handle of a run: awaited, watched, cancelled from elsewhere."""
 
 import asyncio
+import importlib
 import inspect
+import re
 import threading
 import time
 
@@ -10,6 +12,7 @@ import polars as pl
 import pytest
 
 import nbflow as nf
+from nbflow._core import guesses
 from nbflow._run.run import Run
 from nbflow._session import SESSION
 
@@ -249,6 +252,50 @@ def test_a_name_that_one_may_guess_says_what_does_what_is_meant(
         getattr(run, name)
     assert not hasattr(run, name)
     assert not hasattr(run, "_repr_png_")
+
+
+@pytest.mark.parametrize(
+    "known", [guesses.RUN, guesses.STEP, guesses.FLOW, guesses.NBFLOW]
+)
+def test_what_is_said_of_a_guessed_name_exists(nb, flow, gate, known):
+    gate.set()
+
+    @nf.step
+    def size(text):
+        return len(text)
+
+    things = {
+        "run": nb.send(EVENT, [{"id": "a", "n": 1}]),
+        "step": size,
+        "flow": nf.flows()[0],
+        "nf": nf,
+        "nbflow": importlib.import_module("nbflow"),
+    }
+    importlib.import_module("nbflow.testing")
+    for way in set(known.values()):
+        named = re.findall(r"\b(run|step|flow|nf|nbflow)\.(\w+)", way)
+        assert named or "step(...)" in way or "nf.compare" in way, way
+        for thing, name in named:
+            assert hasattr(things[thing], name), way
+
+
+def test_guessed_names_of_steps_flows_and_nbflow_say_what_does_what_is_meant(nb, flow):
+    @nf.step
+    def size(text):
+        return len(text)
+
+    for thing, name, way in [
+        (size, "delay", r"A step has no 'delay'\. Use step\.submit"),
+        (size, "with_options", r"@nf\.step\(\.\.\.\)"),
+        (nf.flows()[0], "send", r"nf\.send\(event, records\)"),
+        (nf, "task", r"nbflow has no 'task'\. Use @nf\.step\."),
+        (nf, "map", r"step\.map\(items\)"),
+    ]:
+        with pytest.raises(AttributeError, match=way):
+            getattr(thing, name)
+    with pytest.raises(AttributeError) as caught:
+        size.expain  # it is the reading that is refused
+    assert caught.value.obj is size
 
 
 def test_completion_knows_the_options_of_a_step():

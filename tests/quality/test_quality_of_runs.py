@@ -1,5 +1,6 @@
 """Runs are evaluated and compared by what the model said, record by record, and nobody is dropped in silence."""
 
+import re
 import subprocess
 import sys
 from enum import Enum
@@ -472,9 +473,21 @@ def test_what_the_answers_cost_is_said_and_a_remembered_answer_cost_what_it_cost
     two = nb.send(EVENT, records, key="id")
     compared = nf.compare(one, two, truth="product")
     assert [spent.usage.cost for spent in compared.spent] == pytest.approx([0.04, 0.05])
-    assert "A cost $0.04 for 4.0k tokens." in repr(compared)
-    assert "40 records from checkpoints" in repr(compared)
-    assert "Cost $0.05 for 5.0k tokens." in nf.evaluate(two, "product")._repr_html_()
+    assert "The calls of A cost $0.04 for 4.0k tokens." in repr(compared)
+    assert "40 records of B reused a saved answer." in repr(compared)
+    shown = nf.evaluate(two, "product")._repr_html_()
+    assert "The calls cost $0.05 for 5.0k tokens." in shown
+
+
+def test_terms_of_statistics_are_explained_where_the_mouse_rests(nb, complaints):
+    @nf.flow(on=EVENT)
+    def triage(complaint):
+        return "credit_card"
+
+    run = nb.send(EVENT, complaints[["id", "product"]][:50])
+    shown = nf.evaluate(run, "product")._repr_html_()
+    for term in ("macro F1", "Cohen\u2019s kappa", "precision", "recall"):
+        assert re.search(f'<abbr title="[^"]+"[^>]*>{term}</abbr>', shown)
 
 
 def test_labels_of_a_categorizer_and_of_figures_are_the_same_for_an_enum_of_numbers(nb):
