@@ -158,7 +158,7 @@ def test_top_level_await_and_async_flows_work_in_a_cell(kernel):
     )
     assert kernel.run("await double(4)") == "8"
     assert kernel.run("double.sync(5)") == "10"
-    assert "COMPLETED" in kernel.run(
+    assert "\u2713 completed" in kernel.run(
         "run = nf.send('e', [{'n': n} for n in range(50)])"
     )
     assert kernel.run("run.results('look')[:3]") == "[0, 2, 4]"
@@ -193,7 +193,7 @@ def test_the_kernel_s_stop_ends_a_run_gracefully_and_the_next_send_goes_on(
     kernel.manager.interrupt_kernel()
     shown = "\n".join(kernel.outputs(cell))
     assert "KeyboardInterrupt" in shown
-    assert "INTERRUPTED" in shown
+    assert "\u26a0 interrupted" in shown
     assert (
         kernel.run(
             "last = nf.open_run(); (last.state, sum(last.counts['look'].values()))"

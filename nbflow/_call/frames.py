@@ -7,6 +7,7 @@ while it is formatted, and all of them again before a debugger looks at it.
 
 from __future__ import annotations
 
+import functools
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,19 +43,25 @@ class Trace(NamedTuple):
     origin: BaseException
 
 
-class _Whole(NamedTuple):
-    """An exception as it was before it was trimmed."""
+class _Links(NamedTuple):
+    """What an exception says of where it comes from."""
 
-    error: BaseException
     trace: TracebackType | None
     cause: BaseException | None
     context: BaseException | None
     suppresses: bool
 
-    def restore(self) -> None:
-        error = self.error
-        error.__traceback__, error.__cause__ = self.trace, self.cause
-        error.__context__, error.__suppress_context__ = self.context, self.suppresses
+    def put(self, error: BaseException) -> None:
+        """Have ``error`` say so, also one whose class lets nobody set anything."""
+        put = functools.partial(object.__setattr__, error)
+        put("__traceback__", self.trace)
+        put("__cause__", self.cause)
+        put("__context__", self.context)
+        put("__suppress_context__", self.suppresses)  # which a cause sets
+
+
+#: Exceptions, each with what it said before it was trimmed, by id.
+_Trimmed = dict[int, tuple[BaseException, _Links]]
 
 
 @contextmanager
@@ -74,37 +81,36 @@ def of_user(
     if os.environ.get("NBFLOW_TRACEBACK") == "full":
         yield top, False
         return
-    wholes: dict[int, _Whole] = {}
+    trimmed: _Trimmed = {}
     try:
-        shown = _trim(error, top, wholes)
+        shown = _trim(error, top, trimmed)
         yield error.__traceback__, shown.is_ours
     finally:
-        for whole in wholes.values():
-            whole.restore()
+        for one, links in trimmed.values():
+            links.put(one)
 
 
 def _trim(
-    error: BaseException, trace: TracebackType | None, wholes: dict[int, _Whole]
+    error: BaseException, trace: TracebackType | None, trimmed: _Trimmed
 ) -> Trace:
-    """Trim an exception, its causes and the members of a group; ``wholes`` gets what they were."""
-    wholes[id(error)] = _Whole(
-        error,
+    """Trim an exception, its causes and the members of a group."""
+    trimmed[id(error)] = error, _links(error)
+    shown = _shown(error, trace)
+    _links(shown.origin)._replace(trace=_chained(shown.frames)).put(error)
+    members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    for linked in (error.__cause__, error.__context__, *members):
+        if linked is not None and id(linked) not in trimmed:
+            _trim(linked, linked.__traceback__, trimmed)
+    return shown
+
+
+def _links(error: BaseException) -> _Links:
+    return _Links(
         error.__traceback__,
         error.__cause__,
         error.__context__,
         error.__suppress_context__,
     )
-    shown = _shown(error, trace)
-    origin = shown.origin
-    suppresses = origin.__suppress_context__
-    error.__cause__, error.__context__ = origin.__cause__, origin.__context__
-    error.__suppress_context__ = suppresses
-    error.__traceback__ = _chained(shown.frames)
-    members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
-    for linked in (error.__cause__, error.__context__, *members):
-        if linked is not None and id(linked) not in wholes:
-            _trim(linked, linked.__traceback__, wholes)
-    return shown
 
 
 def whole(error: BaseException, trace: TracebackType | None) -> TracebackType | None:
@@ -172,7 +178,10 @@ def _file(frame: TracebackType) -> str:
 
 
 def _is_ours(frame: TracebackType) -> bool:
-    return _file(frame).startswith(_OURS)
+    file = _file(frame)
+    if file == "<string>":  # what dataclasses write for a class
+        return str(frame.tb_frame.f_globals.get("__name__")).startswith("nbflow.")
+    return file.startswith(_OURS)
 
 
 def _of_user(frames: Frames) -> Frames:
@@ -181,7 +190,7 @@ def _of_user(frames: Frames) -> Frames:
     is_within = False
     for frame in frames:
         file = _file(frame)
-        if file.startswith(_OURS):
+        if _is_ours(frame):
             is_within = file != _ATTEMPT
         elif not (is_within and file.startswith(FOREIGN)):
             is_within = False

@@ -47,7 +47,8 @@ def install(ipython: Any) -> None:
 def _tell_debuggers(error: BaseException, trace: TracebackType | None) -> None:
     """``%debug`` begins where the user's code raised, and goes up from there through all frames."""
     if trace is not None and getattr(sys, "last_traceback", None) is trace:
-        error.__traceback__ = sys.last_traceback = frames.whole(error, trace)
+        sys.last_traceback = frames.whole(error, trace)
+        object.__setattr__(error, "__traceback__", sys.last_traceback)
 
 
 def _short(part: str) -> str:

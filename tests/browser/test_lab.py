@@ -318,7 +318,7 @@ def test_the_saved_notebook_holds_the_picture_and_no_widget_state(lab):
     history, picture = document.cells[2].outputs
     assert "application/vnd.jupyter.widget-view+json" in history.data
     assert "\u25d1 partial" in picture.data["text/html"]
-    assert "PARTIAL" in picture.data["text/plain"]
+    assert "\u25d1 partial" in picture.data["text/plain"]
 
 
 def test_a_step_cell_comes_from_disk_with_what_it_showed(lab):

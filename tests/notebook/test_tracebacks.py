@@ -41,6 +41,14 @@ def chained(text):
     except KeyError as error:
         raise ValueError("of my own") from error
 
+class Frozen(Exception):
+    def __setattr__(self, name, value):
+        raise AttributeError("nothing can be set")
+
+@nf.step(retries=0)
+def frozen(text):
+    raise Frozen(text)
+
 @nf.flow(on="e")
 def flow(record):
     return look(record["text"])
@@ -119,6 +127,7 @@ def test_a_usage_error_is_at_most_six_lines_in_a_cell(shown, code):
         'outer("k")',
         'await grouped("k")',
         'chained("k")',
+        'frozen("k")',
         "run.raise_for_failures()",
         'try:\n    look("k")\nexcept KeyError as error:\n    raise OSError("new") from error',
         'try:\n    look("k")\nexcept KeyError as error:\n    raise OSError("new")',
@@ -177,7 +186,7 @@ def test_a_mistake_of_nbflow_s_own_is_shown_whole(shown):
     shown.run("%xmode Context")
     shown.run("from nbflow._core import table\nkept = table.table_of")
     text = shown.error(
-        "import nbflow._run.run as module\nmodule.table_of = 3\nrepr(run)"
+        "import nbflow._run.run_reader as module\nmodule.table_of = 3\nrepr(run)"
     )
     shown.run("module.table_of = kept")
     assert "TypeError: 'int' object is not callable" in text
