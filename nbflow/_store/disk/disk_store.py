@@ -53,6 +53,8 @@ _Parts: TypeAlias = "tuple[Journal, Shelf, KeyLocks | None]"
 #: processes read entry by entry.
 _ENTRIES = 8000
 _MEAN = 500  # bytes for each of them: a segment has at most 4 MB
+#: Keys that are deleted at once, while nobody else writes: some milliseconds.
+_AT_ONCE = 2000
 #: Keys that look-ups did not find, as long as nobody has put them: 2 MB.
 _MISSING = 20_000
 #: Seconds that a fork waits for what is being read or written.
@@ -155,11 +157,32 @@ class DiskStore:
         self._refused.drop(wanted)
         if (parts := self._existing()) is None:
             return 0
-        journal, shelf, _ = parts
         try:
-            return shelf.forget(wanted, lambda: journal.delete(wanted))
+            # Some at a time: others write in between.
+            gone = sum(
+                self._forget(parts, wanted[start : start + _AT_ONCE])
+                for start in range(0, len(wanted), _AT_ONCE)
+            )
         except OSError as error:
             raise refusal(error, "delete results", self._path) from error
+        if gone:
+            self.give_back()
+        return gone
+
+    @staticmethod
+    def _forget(parts: _Parts, keys: Sequence[str]) -> int:
+        journal, shelf, _ = parts
+        return shelf.forget(keys, lambda: journal.delete(keys))
+
+    def give_back(self) -> None:
+        """Give the disk back what deleted entries took, as far as nobody is in the way."""
+        if (parts := self._existing()) is None or not self._writable:
+            return
+        journal, shelf, _ = parts
+        if journal.buried > _AT_ONCE:
+            with contextlib.suppress(StoreError):
+                self.flush()
+        shelf.give_back()
 
     def keys(self) -> Iterator[str]:
         """Every key, in no order."""

@@ -194,6 +194,8 @@ class Journal:
         self._names: set[str] = set()
         #: The folder's inode and time of change when it was listed.
         self._listed: tuple[int, int] | None = None
+        #: Entries that were deleted in our segments since these were new.
+        self.buried = 0
 
     def __len__(self) -> int:
         """Entries in our segments."""
@@ -253,7 +255,7 @@ class Journal:
         Move them to the shelf, then `retire` them.
         """
         with self._writing:
-            self._current = None
+            self._current, self.buried = None, 0
             return self._own
 
     def retire(self, segment: Segment) -> None:
@@ -275,6 +277,7 @@ class Journal:
             for segment in segments:
                 if segment.bury(key):
                     found.add(key)
+        self.buried += len(found)
         return found
 
     # --- reading

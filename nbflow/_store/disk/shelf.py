@@ -36,6 +36,7 @@ from nbflow._store.folder import (
     refusal,
 )
 from nbflow._store.seal import stamp_of
+from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -343,6 +344,11 @@ class Shelf:
             return len(elsewhere | gone.keys())
 
         return self._write(work, alone=True)
+
+    def give_back(self) -> None:
+        """Give the disk back what deleted entries took, beside other writers."""
+        with contextlib.suppress(StoreError):  # busy or full: another time
+            self._write(lambda table: table.give_back())
 
     def sweep(self) -> bool:
         """Remove files that no row refers to; returns whether nobody else was in the way.
