@@ -237,17 +237,26 @@ class Intake:
         keyed: list[tuple[int, str]],
         done: dict[str, Usage | None],
     ) -> None:
-        add, now, on_map = self._context.notes.add, self._context.now(), lane.on_map
-        for number, key in keyed:
-            if key not in done:
-                continue
-            if on_map:
-                add(Called(number, flow, lane.name, State.CACHED, now, 0.0, 0, key))
-            usage = done[key]
-            if usage is not None:
-                step = lane.name if on_map else ""
-                add(Used(number, flow, step, 0, now, usage, saved=True))
-            add(Item(number, flow, State.CACHED, now, 0.0, key))
+        found, now = [pair for pair in keyed if pair[1] in done], self._context.now()
+        step = lane.name if lane.on_map else ""
+        # Those of one kind one after the other: the ledger writes them as one line.
+        if lane.on_map:
+            self._context.notes.extend(
+                [
+                    Called(number, flow, lane.name, State.CACHED, now, 0.0, 0, key)
+                    for number, key in found
+                ]
+            )
+        self._context.notes.extend(
+            [
+                Used(number, flow, step, 0, now, usage, saved=True)
+                for number, key in found
+                if (usage := done[key]) is not None
+            ]
+        )
+        self._context.notes.extend(
+            [Item(number, flow, State.CACHED, now, 0.0, key) for number, key in found]
+        )
 
     def drop(self, number: int, flows: Iterable[int] | None = None) -> None:
         """Note that a record does not run, in the given flows or in all, as the run was cancelled."""

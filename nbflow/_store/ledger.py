@@ -12,35 +12,28 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import secrets
+import shutil
 import struct
 from array import array
 from collections import OrderedDict, defaultdict
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
 from blake3 import blake3
 
-from nbflow._core.entry import (
-    Called,
-    Closed,
-    Coded,
-    Entry,
-    Failure,
-    Item,
-    Listed,
-    Opened,
-    Remark,
-    Resumed,
-    Sent,
-    Used,
-    Waits,
-)
-from nbflow._core.lifecycle import State
-from nbflow._core.usage import Usage
+from nbflow._core.entry import Coded, Entry, Opened
 from nbflow._key import fork
 from nbflow._key.warning import warn
-from nbflow._store.folder import prepare, private_folder, sync_file, sync_folder
+from nbflow._store import ledger_lines
+from nbflow._store.folder import (
+    prepare,
+    private_folder,
+    refusal,
+    sync_file,
+    sync_folder,
+)
+from nbflow._store.ledger_lines import ABOUT, ABOUT_TAGS, entry_of
 from nbflow.errors import StoreError, StoreWarning
 
 if TYPE_CHECKING:
@@ -49,31 +42,11 @@ if TYPE_CHECKING:
 
     from nbflow._store.seal import Seal
 
-_TAGS: dict[type, str] = {
-    Opened: "open",
-    Resumed: "resume",
-    Coded: "code",
-    Listed: "record",
-    Sent: "sent",
-    Item: "item",
-    Called: "call",
-    Waits: "waits",
-    Used: "used",
-    Remark: "remark",
-    Closed: "close",
-}
-_TYPES = {tag: kind for kind, tag in _TAGS.items()}
-_STATES = {state.value: state for state in State}
-#: Of an entry with a state: the places of its state and of its failure.
-_PLACES = {"item": (2, 7), "call": (3, 8)}
 _LENGTH = struct.Struct("<I")
-#: Entries about one record, whose first field is its number, and their tags.
-_ABOUT = frozenset({Listed, Item, Called, Waits, Used})
-_ABOUT_TAGS = frozenset(_TAGS[kind] for kind in _ABOUT)
+#: Folders of runs that are no longer listed.
+_GONE = "gone-"
 #: Runs whose spans are remembered.
 _SPANS = 16
-#: An entry as msgpack holds it: its tag, then its fields.
-Line: TypeAlias = "list[Any]"
 
 
 class Ledger(Protocol):
@@ -111,6 +84,15 @@ class Ledger(Protocol):
 
     def records(self, run: str) -> Iterator[bytes]:
         """The blocks of the batch, in order."""
+
+    def remove(self, run: str) -> None:
+        """Forget a run; raises `StoreError` if that is refused.
+
+        Nobody may work on it.
+        """
+
+    def bytes_of(self, run: str) -> int:
+        """What the run takes."""
 
     def ask_to_stop(
         self,
@@ -165,7 +147,7 @@ class MemoryLedger:
         """The entries of one record."""
         entries, _ = self.read(run)
         return [
-            entry for entry in entries if type(entry) in _ABOUT and entry[0] == record
+            entry for entry in entries if type(entry) in ABOUT and entry[0] == record
         ]
 
     def size(self, run: str) -> int:
@@ -183,6 +165,15 @@ class MemoryLedger:
     def records(self, run: str) -> Iterator[bytes]:
         """The blocks of the batch, in order."""
         return iter(list(self._blocks[run]) if run in self._blocks else [])
+
+    def remove(self, run: str) -> None:
+        """Forget a run."""
+        self._entries.pop(run, None)
+        self._blocks.pop(run, None)
+
+    def bytes_of(self, run: str) -> int:
+        """The bytes of its batch."""
+        return sum(map(len, self._blocks.get(run, ())))
 
     def ask_to_stop(
         self,
@@ -254,8 +245,7 @@ class FileLedger:
 
     def append(self, run: str, entries: Sequence[Entry]) -> None:
         """Note ``entries`` in one block."""
-        lines = [(_TAGS[type(entry)], *entry) for entry in entries]
-        start, end = self._write(run, "entries", msgspec.msgpack.encode(lines))
+        start, end = self._write(run, "entries", ledger_lines.encode(entries))
         self._spans_of(run).note(start, end, _records(entries))
 
     def read(self, run: str, start: int = 0) -> tuple[list[Entry], int]:
@@ -270,7 +260,7 @@ class FileLedger:
         """The entries of each block from position ``start``, with the position behind it."""
         spans = self._spans_of(run)
         for block, end in self._blocks(run, "entries", start):
-            found = [_entry(line) for line in _lines(block)]
+            found = [entry_of(line) for line in ledger_lines.decode(block)]
             spans.note(start, end, _records(found))
             yield found, end
             start = end
@@ -284,23 +274,23 @@ class FileLedger:
         spans = self._spans_of(run)
         start = spans.end
         for block, end in self._blocks(run, "entries", start):
-            lines = _lines(block)
-            records = [line[1] for line in lines if line[0] in _ABOUT_TAGS]
+            lines = ledger_lines.decode(block)
+            records = [line[1] for line in lines if line[0] in ABOUT_TAGS]
             spans.note(start, end, records)
             start = end
         found: list[Entry] = []
         for start in spans.around(record):
             found += [
-                _entry(line)
+                entry_of(line)
                 for line in self._lines_at(run, start)
-                if line[0] in _ABOUT_TAGS and line[1] == record
+                if line[0] in ABOUT_TAGS and line[1] == record
             ]
         return found
 
-    def _lines_at(self, run: str, start: int) -> list[Line]:
+    def _lines_at(self, run: str, start: int) -> list[list[Any]]:
         """The lines of the block at ``start``; none if it does not verify."""
         for block, _ in self._blocks(run, "entries", start):
-            return _lines(block)
+            return ledger_lines.decode(block)
         return []
 
     def _spans_of(self, run: str) -> Spans:
@@ -322,7 +312,7 @@ class FileLedger:
         lines = self._lines_at(run, 0)
         if last:
             lines += self._lines_at(run, last)
-        return [_entry(line) for line in lines]
+        return [entry_of(line) for line in lines]
 
     def size(self, run: str) -> int:
         """The size of the file."""
@@ -353,6 +343,31 @@ class FileLedger:
         """The blocks of the batch, in order."""
         for block, _ in self._blocks(run, "records", 0):
             yield bytes(block)
+
+    def remove(self, run: str) -> None:
+        """Remove the folder of a run: at once from every list of runs, then from the disk."""
+        folder = self._path(run, "entries").parent
+        gone = self._folder.with_name(f"{_GONE}{secrets.token_hex(8)}")
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                folder.rename(gone)
+            self.sweep()
+        except OSError as error:
+            raise refusal(error, f"delete run {run}", folder) from error
+        with self._mutex:
+            self._spans.pop(run, None)
+            for path in [path for path in self._ends if path.parent == folder]:
+                del self._ends[path]
+
+    def sweep(self) -> None:
+        """Remove from the disk what was removed from the lists before a process died."""
+        for left in self._folder.parent.glob(f"{_GONE}*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def bytes_of(self, run: str) -> int:
+        """The size of its files."""
+        folder = self._path(run, "entries").parent
+        return sum(self._size(file) for file in folder.glob("*"))
 
     def ask_to_stop(
         self,
@@ -534,30 +549,4 @@ def _last_block(path: Path) -> int:
 
 def _records(entries: Sequence[tuple[Any, ...]]) -> list[int]:
     """The numbers of the records that ``entries`` are about."""
-    return [entry[0] for entry in entries if type(entry) in _ABOUT]
-
-
-def _lines(block: memoryview) -> list[Line]:
-    lines: list[Line] = msgspec.msgpack.decode(block)
-    return lines
-
-
-def _entry(line: Line) -> Entry:
-    """The entry that `FileLedger.append` wrote as ``line``."""
-    tag, *fields = line
-    places = _PLACES.get(tag)
-    if places is not None:
-        state, failure = places
-        fields[state] = _STATES[fields[state]]
-        if fields[failure] is not None:
-            fields[failure] = Failure(*fields[failure])
-    elif tag == "open":
-        fields[2] = tuple(fields[2])
-        fields[8:] = map(tuple, fields[8:])
-    elif tag == "used":
-        fields[5] = Usage(*fields[5])
-    elif tag == "close":
-        fields[4:6] = (Usage(*usage) for usage in fields[4:6])
-        fields[3] = {_STATES[name]: number for name, number in fields[3].items()}
-    entry: Entry = _TYPES[tag](*fields)
-    return entry
+    return [entry[0] for entry in entries if type(entry) in ABOUT]
