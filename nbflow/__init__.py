@@ -65,6 +65,7 @@ for _public in (
 
 if typing.TYPE_CHECKING:
     from nbflow import llm as llm
+    from nbflow import store as store
     from nbflow._key.file import File as File
     from nbflow._key.file import file as file
     from nbflow._key.value import key_by as key_by
@@ -75,6 +76,8 @@ if typing.TYPE_CHECKING:
     from nbflow.quality import evaluate as evaluate
     from nbflow.quality import review as review
 
+#: Modules that load at first use.
+_PARTS = ("llm", "store")
 #: The modules of the names that load at first use.
 _LATER = {
     "Explanation": "nbflow._run.explanation",
@@ -140,12 +143,12 @@ def __getattr__(name: str) -> typing.Any:
     """Load at first use what takes long to load, or is seldom used."""
     from importlib import import_module
 
-    if name == "llm":
-        return import_module("nbflow.llm")
+    if name in _PARTS:
+        return import_module(f"nbflow.{name}")
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'nbflow' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER, "llm"})
+    return sorted({*globals(), *_LATER, *_PARTS})

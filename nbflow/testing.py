@@ -48,8 +48,9 @@ if TYPE_CHECKING:
 __all__ = ["CRASH_POINTS", "Isolated", "SimulatedCrash", "isolated"]
 
 #: Where a crash can be asked for: the output of a step or flow exists and is not saved;
-#: it is saved and not noted; it is noted and the caller has not seen it.
-CRASH_POINTS = ("output", "commit", "note")
+#: it is saved and not noted; it is noted and the caller has not seen it. And before each
+#: part of what `nbflow.store` removes.
+CRASH_POINTS = ("output", "commit", "note", "remove")
 
 
 class SimulatedCrash(BaseException):

@@ -13,10 +13,11 @@ from weakref import WeakSet, WeakValueDictionary
 from nbflow._call import keys
 from nbflow._core.entry import Coded, Opened, Resumed
 from nbflow._key.warning import warn
+from nbflow._run.begin_gate import BeginGate
 from nbflow.errors import StoreError, StoreWarning, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from nbflow._call.engine import Engine
     from nbflow._core.entry import Closed, Entry, RunState
@@ -83,6 +84,12 @@ class Runs:
         #: run.
         self.live: WeakValueDictionary[str, Execution] = WeakValueDictionary()
         self._mutex = threading.Lock()
+        #: Runs that this process removes.
+        self._retiring: set[str] = set()
+        #: Told of each run that ended here.
+        self.at_end: Callable[[], None] | None = None
+        #: At which runs that begin wait while somebody deletes results.
+        self.gate = BeginGate(engine.store)
         #: When the latest run was begun, in milliseconds.
         self._latest = 0
 
@@ -119,11 +126,30 @@ class Runs:
             execution = self.live.get(run)
             if execution is not None and not execution.has_ended:
                 return True
+            if run in self._retiring:
+                return True
             key = keys.run_key(run)
             if store.lock(key):
                 store.unlock(key)
                 return False
             return True
+
+    @contextlib.contextmanager
+    def retiring(self, run: str) -> Iterator[bool]:
+        """Keep everybody from taking up a run that is to go; gives whether nobody has."""
+        key = keys.run_key(run)
+        with self._mutex:
+            execution = self.live.get(run)
+            is_free = execution is None or execution.has_ended
+            is_ours = is_free and self._lock(run)
+            if is_ours:
+                self._retiring.add(run)
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                self._retiring.discard(run)
+                self.engine.store.unlock(key)
 
     def note_end(self, run: str, position: int, end: Closed) -> None:
         """Note how a run came out that nobody noted: its process was killed.
@@ -134,7 +160,7 @@ class Runs:
         """
         store, key = self.engine.store, keys.run_key(run)
         with self._mutex, contextlib.suppress(StoreError):
-            if run in self.live or not store.lock(key):
+            if run in self.live or run in self._retiring or not store.lock(key):
                 return
             try:
                 if not self.engine.ledger.read(run, position)[0]:
@@ -149,7 +175,7 @@ class Runs:
             UsageError: another process works on the run.
         """
         with self._mutex:
-            if not self._lock(run):
+            if run in self._retiring or not self._lock(run):
                 raise UsageError(
                     f"Run {run} is being worked on by another process; wait for it or cancel it there."
                 )
@@ -193,3 +219,5 @@ class Runs:
         finally:
             self.engine.store.unlock(keys.run_key(execution.state.run))
             execution.show_end()
+        if self.at_end is not None:
+            self.at_end()

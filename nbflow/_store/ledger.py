@@ -91,6 +91,9 @@ class Ledger(Protocol):
         Nobody may work on it.
         """
 
+    def sweep(self) -> None:
+        """Finish what somebody who removed a run was killed at."""
+
     def bytes_of(self, run: str) -> int:
         """What the run takes."""
 
@@ -170,6 +173,9 @@ class MemoryLedger:
         """Forget a run."""
         self._entries.pop(run, None)
         self._blocks.pop(run, None)
+
+    def sweep(self) -> None:
+        """Nothing is left behind."""
 
     def bytes_of(self, run: str) -> int:
         """The bytes of its batch."""

@@ -159,15 +159,12 @@ class DiskStore:
             return 0
         try:
             # Some at a time: others write in between.
-            gone = sum(
+            return sum(
                 self._forget(parts, wanted[start : start + _AT_ONCE])
                 for start in range(0, len(wanted), _AT_ONCE)
             )
         except OSError as error:
             raise refusal(error, "delete results", self._path) from error
-        if gone:
-            self.give_back()
-        return gone
 
     @staticmethod
     def _forget(parts: _Parts, keys: Sequence[str]) -> int:
@@ -193,11 +190,11 @@ class DiskStore:
             # The journal first: what moves to the shelf meanwhile is skipped there, not
             # missed.
             fresh = journal.keys() | self._refused.keys()
+            yield from fresh
+            stored = shelf.keys()
+            yield from (key for key in stored if key not in fresh)
         except OSError as error:
             raise refusal(error, "read results", self._path) from error
-        yield from fresh
-        stored = shelf.keys()
-        yield from (key for key in stored if key not in fresh)
 
     def lock(self, key: str) -> bool:
         """Try to become the one process that works on ``key``.

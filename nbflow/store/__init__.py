@@ -1,0 +1,108 @@
+"""The store: what it holds, what of it may go, who is to be forgotten, whether it is sound.
+
+::
+
+    import nbflow as nf
+
+    print(nf.store.info())
+    print(nf.store.prune(older_than="30d", keep_runs=50, dry_run=True))
+
+Each function works on the store in use, beside running sends, and is also a command:
+``nbflow store info``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nbflow._session import SESSION
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from nbflow._run.inventory import StoreInfo
+    from nbflow._run.pruning import Pruned
+
+__all__ = ["delete_runs", "info", "prune"]
+
+
+def info() -> StoreInfo:
+    """Say what the store in use holds.
+
+    Reads everything, and changes nothing.
+
+    Returns:
+        A `StoreInfo`, which prints as a page: size, outputs by step, runs, the oldest
+        output, and what could go.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    from nbflow._run.inventory import inventory
+
+    return inventory(SESSION.runs)
+
+
+def prune(
+    *,
+    older_than: float | str | timedelta | None = None,
+    keep_runs: int | None = None,
+    max_size: float | str | None = None,
+    step: str | None = None,
+    dry_run: bool = False,
+) -> Pruned:
+    """Remove old runs and saved outputs, and give the disk back, beside running sends.
+
+    What a run under way may need stays, and what a run that stays needs. A call whose
+    output goes is made again when it is asked for. What is interrupted has removed a
+    part, and is finished by the next prune.
+
+    Args:
+        older_than: seconds, or text such as ``"30d"``: runs that ended longer ago go,
+            and outputs that were saved longer ago and that no run needs.
+        keep_runs: the latest runs of each event that stay in any case, 1 by default.
+            Without ``older_than`` and ``max_size`` all others go.
+        max_size: bytes, or text such as ``"2GB"``: what is oldest goes until the rest
+            is no more, about.
+        step: only outputs of this step go, and no run.
+        dry_run: remove nothing; say what would go.
+
+    Returns:
+        A `Pruned`: runs, outputs, bytes, and outputs by step.
+
+    Raises:
+        UsageError: a value that makes no sense, or nothing that says what may go.
+        StoreError: the store cannot be read, or refuses.
+    """
+    from nbflow._run import keeping, pruning
+
+    rules = keeping.rules(older_than, keep_runs, max_size, step)
+    return pruning.prune(SESSION.runs, rules, dry_run=dry_run)
+
+
+def delete_runs(
+    *runs: str, keep_outputs: bool = False, dry_run: bool = False
+) -> Pruned:
+    """Delete runs, and the saved outputs that only they need.
+
+    Args:
+        *runs: their ids, or beginnings that mean one run each.
+        keep_outputs: the outputs stay, so that no call is made again.
+        dry_run: delete nothing; say what would go.
+
+    Returns:
+        A `Pruned`: runs, outputs, bytes, and outputs by step.
+
+    Raises:
+        UnknownRunError: there is none of this name.
+        UsageError: somebody works on one of them.
+        StoreError: the store cannot be read, or refuses.
+    """
+    from nbflow import _api
+    from nbflow._run import pruning
+
+    named = frozenset(
+        _api.open_run(None if run == "latest" else run).id for run in runs
+    )
+    rules = pruning.Rules(runs=named, keep_outputs=keep_outputs)
+    return pruning.prune(SESSION.runs, rules, dry_run=dry_run)

@@ -1,0 +1,106 @@
+"""The command ``nbflow store``: parse, call one function, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from nbflow._session import SESSION
+
+if TYPE_CHECKING:
+    import argparse
+
+    Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # argparse has no public name for what add_subparsers returns
+
+_DRY = "change nothing; say what would go, and how much comes back"
+
+
+def add(commands: Commands) -> None:
+    """Add the command and its parts."""
+    store = commands.add_parser(
+        "store",
+        help="say what the store holds, remove what is old, check it, forget a person",
+        description="Say which store is in use (NBFLOW_STORE, or .nbflow found upward "
+        "from here) and what it holds, or work on it. All of it runs beside running "
+        "sends.",
+    )
+    store.set_defaults(command=_where)
+    parts = store.add_subparsers(title="parts", metavar="PART")
+    _add_info(parts)
+    _add_prune(parts)
+
+
+def _where(_arguments: argparse.Namespace) -> int:
+    from nbflow._store.store import MemoryStore
+
+    engine = SESSION.engine
+    is_there = engine.store.url == MemoryStore.url or Path(engine.store.url).exists()
+    keys = engine.store.keys()
+    print(f"store        {engine.store.url}{'' if is_there else ' (not made yet)'}")
+    print(f"checkpoints  {sum(1 for _ in keys):,}")
+    print(f"runs         {len(engine.ledger.runs()):,}")
+    return 0
+
+
+def _add_info(parts: Commands) -> None:
+    info = parts.add_parser(
+        "info",
+        help="size by step and run, the oldest output, what could go",
+        description="Read everything and say what the store holds: its size, outputs "
+        "by step, runs, the oldest output, and what no run needs.",
+    )
+    info.set_defaults(command=_info)
+
+
+def _info(_arguments: argparse.Namespace) -> int:
+    from nbflow import store
+
+    print(store.info())
+    return 0
+
+
+def _add_prune(parts: Commands) -> None:
+    prune = parts.add_parser(
+        "prune",
+        help="remove old runs and saved outputs, and give the disk back",
+        description="Remove runs and saved outputs by rules. What a run under way may "
+        "need stays, and what a run that stays needs. A call whose output goes is made "
+        "again when it is asked for.",
+    )
+    prune.add_argument(
+        "--older-than",
+        metavar="TIME",
+        help="runs that ended longer ago go, and outputs that were saved longer ago "
+        "and that no run needs: 30d, 12h",
+    )
+    prune.add_argument(
+        "--keep-runs",
+        type=int,
+        metavar="N",
+        help="the latest runs of each event that stay in any case (1); without "
+        "--older-than and --max-size all others go",
+    )
+    prune.add_argument(
+        "--max-size",
+        metavar="SIZE",
+        help="what is oldest goes until the rest is no more, about: 2GB, 500MB",
+    )
+    prune.add_argument(
+        "--step", metavar="NAME", help="only outputs of this step go, and no run"
+    )
+    prune.add_argument("--dry-run", action="store_true", help=_DRY)
+    prune.set_defaults(command=_prune)
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    from nbflow import store
+
+    done = store.prune(
+        older_than=arguments.older_than,
+        keep_runs=arguments.keep_runs,
+        max_size=arguments.max_size,
+        step=arguments.step,
+        dry_run=arguments.dry_run,
+    )
+    print(done)
+    return 0
