@@ -3,7 +3,8 @@
 A run needs the outputs that its entries name and, at any distance, those that they were
 built on; and what its code was made of, to explain it. A run that somebody works on
 needs, besides, every output of the code that it uses: it may look up any of them, and
-notes a moment later that it did.
+notes a moment later that it did. So does a run that was killed: the last outputs that it
+saved are in no note.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._call import keys, lookup
-from nbflow._core.entry import Called, Coded, Item, Opened
+from nbflow._core.entry import Called, Closed, Coded, Item, Opened
 from nbflow._store import checkpoint
 from nbflow.errors import StoreError
 
@@ -79,6 +80,7 @@ class RunUse(NamedTuple):
         started: seconds since the epoch.
         ended: when the last thing of it was noted.
         is_active: somebody works on it.
+        is_whole: all that it needs is noted.
         size: its bytes in the ledger.
         outputs: keys that its entries name.
         codes: the codes that it used, each with the name of its step or flow.
@@ -90,6 +92,7 @@ class RunUse(NamedTuple):
     started: float
     ended: float
     is_active: bool
+    is_whole: bool
     size: int
     outputs: frozenset[bytes]
     codes: frozenset[tuple[str, bytes]]
@@ -106,7 +109,7 @@ def use_of(runs: Runs, run: str) -> RunUse:
     # Asked first: what it notes after its end is none of a run that was active.
     is_active = runs.is_worked_on(run)
     length = ledger.size(run)
-    event, started, ended = "", 0.0, 0.0
+    event, started, ended, state = "", 0.0, 0.0, ""
     outputs: set[bytes] = set()
     codes: set[tuple[str, bytes]] = set()
     for entry in _entries(runs, run):
@@ -118,12 +121,14 @@ def use_of(runs: Runs, run: str) -> RunUse:
         elif isinstance(entry, Opened):
             event, started = entry.event, entry.at
         ended = max(ended, getattr(entry, "at", 0.0))
+        state = entry.state if isinstance(entry, Closed) else ""
     return RunUse(
         run,
         event,
         started,
         ended,
         is_active,
+        not is_active and state not in ("", "INTERRUPTED"),
         ledger.bytes_of(run),
         frozenset(outputs),
         frozenset(codes),
@@ -149,7 +154,7 @@ class Needs:
         roots = set(use.outputs)
         for subject, code in use.codes:
             roots |= _explanations(subject, code)
-            if use.is_active:
+            if not use.is_whole:
                 roots.update(self._of_code(subject.removeprefix(_FLOW), code))
         return self._reached(roots)
 

@@ -159,7 +159,7 @@ class Survey:
             self.needs.keys |= further
         else:
             self.runs[use.run] = use
-            self._gone.keys |= self._gone.further(use)
+            self._gone.keys |= self._gone.further(use._replace(is_whole=True))
 
     def _is_due(self, use: RunUse, size: int) -> bool:
         """Whether a run goes; ``size``: the bytes of what stays, if it does not."""
@@ -212,7 +212,7 @@ class Survey:
         ledger = self._runs.engine.ledger
         for run in ledger.runs():
             if run not in going and self._lengths.get(run) != ledger.size(run):
-                use = self._use(run)._replace(is_active=True)
+                use = self._use(run)._replace(is_whole=False)
                 self.needs.keys |= self.needs.further(use)
 
     def result(self, *, dry_run: bool) -> Pruned:
