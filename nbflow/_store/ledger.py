@@ -94,6 +94,12 @@ class Ledger(Protocol):
     def sweep(self) -> None:
         """Finish what somebody who removed a run was killed at."""
 
+    def torn(self, run: str, *, cut: bool = False) -> list[str]:
+        """What of a run does not verify, in words; ``cut`` removes it.
+
+        Nobody may work on the run meanwhile.
+        """
+
     def bytes_of(self, run: str) -> int:
         """What the run takes."""
 
@@ -177,6 +183,10 @@ class MemoryLedger:
     def sweep(self) -> None:
         """Nothing is left behind."""
 
+    def torn(self, run: str, *, cut: bool = False) -> list[str]:  # noqa: ARG002  # as the protocol has it
+        """Memory is sound."""
+        return []
+
     def bytes_of(self, run: str) -> int:
         """The bytes of its batch."""
         return sum(map(len, self._blocks.get(run, ())))
@@ -244,6 +254,8 @@ class FileLedger:
         self._folder = folder
         self._seal = seal
         self._sync = sync
+        #: Of runs made with another key one is told of, or a moved store tells of all.
+        self._has_told_key = False
         self._mutex = fork.free_lock()
         self._ends: dict[Path, int] = {}
         #: Of the runs that were read or written last.
@@ -316,7 +328,7 @@ class FileLedger:
         with _readable(path):
             last = _last_block(path)
         lines = self._lines_at(run, 0)
-        if last:
+        if last and lines:
             lines += self._lines_at(run, last)
         return [entry_of(line) for line in lines]
 
@@ -369,6 +381,22 @@ class FileLedger:
         """Remove from the disk what was removed from the lists before a process died."""
         for left in self._folder.parent.glob(f"{_GONE}*"):
             shutil.rmtree(left, ignore_errors=True)
+
+    def torn(self, run: str, *, cut: bool = False) -> list[str]:
+        """What does not verify from some byte on, each file in words; ``cut`` removes that."""
+        found = []
+        for what in ("entries", "records"):
+            path, end = self._path(run, what), 0
+            for _, behind in self._blocks(run, what, 0, is_quiet=True):
+                end = behind
+            size = self._size(path)
+            if end == size:
+                continue
+            found.append(f"{path} from byte {end:,} of {size:,}")
+            if cut:
+                os.truncate(path, end)
+                _discard(path)
+        return found
 
     def bytes_of(self, run: str) -> int:
         """The size of its files."""
@@ -470,7 +498,7 @@ class FileLedger:
         return end
 
     def _blocks(
-        self, run: str, what: str, start: int
+        self, run: str, what: str, start: int, *, is_quiet: bool = False
     ) -> Iterator[tuple[memoryview, int]]:
         """The blocks from ``start`` that verify, each with the position behind it."""
         path = self._path(run, what)
@@ -484,12 +512,8 @@ class FileLedger:
                         return  # still being written, or cut short by a crash
                     block = self._seal.unseal(self._name(run, what, start), sealed)
                     if block is None:
-                        text = (
-                            f"The ledger of run {run} is damaged at byte {start} of "
-                            f"{path.name!r}; what follows it is ignored. "
-                            "Checkpoints are not affected."
-                        )
-                        warn(text, StoreWarning)
+                        if not is_quiet:
+                            self._say_damage(run, path, start)
                         return
                     start += _LENGTH.size + length
                     yield memoryview(block), start
@@ -497,6 +521,22 @@ class FileLedger:
             return
         except OSError as error:
             raise _unreadable(path, error) from error
+
+    def _say_damage(self, run: str, path: Path, start: int) -> None:
+        text = (
+            f"The ledger of run {run} is damaged at byte {start} of {path.name!r}; what"
+            " follows it is ignored. Checkpoints are not affected."
+        )
+        if not start:
+            if self._has_told_key:
+                return
+            self._has_told_key = True
+            text = (
+                f"The ledger of run {run} is damaged at byte 0 of {path.name!r}, or was"
+                " made with another key (`nbflow store key` says more); it is ignored,"
+                " and others like it."
+            )
+        warn(text, StoreWarning)
 
 
 @contextmanager

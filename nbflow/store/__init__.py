@@ -19,11 +19,14 @@ from nbflow._session import SESSION
 
 if TYPE_CHECKING:
     from datetime import timedelta
+    from pathlib import Path
 
+    from nbflow._run.checking import Checked
     from nbflow._run.inventory import StoreInfo
     from nbflow._run.pruning import Pruned
+    from nbflow._store.key_file import KeyInUse
 
-__all__ = ["delete_runs", "info", "prune"]
+__all__ = ["backup_key", "check", "delete_runs", "info", "install_key", "key", "prune"]
 
 
 def info() -> StoreInfo:
@@ -106,3 +109,72 @@ def delete_runs(
     )
     rules = pruning.Rules(runs=named, keep_outputs=keep_outputs)
     return pruning.prune(SESSION.runs, rules, dry_run=dry_run)
+
+
+def check(*, repair: bool = False) -> Checked:
+    """Read and verify everything in the store: entries, files, runs, decisions.
+
+    Args:
+        repair: remove what does not verify, and files that belong to nothing. What a
+            damaged entry held is computed again; of a damaged run the notes up to the
+            damage stay.
+
+    Returns:
+        A `Checked`: ``is_sound``, ``problems``, entries, runs, bytes.
+
+    Raises:
+        StoreError: the store cannot be read, or refuses.
+    """
+    from nbflow._run import checking
+
+    return checking.check(SESSION.runs, repair=repair)
+
+
+def key() -> KeyInUse:
+    """Say which key authenticates what is saved here.
+
+    Returns:
+        A `KeyInUse`: ``source``, the file or variable that it comes from, and
+        ``fingerprint``, which tells it from other keys without giving it away.
+
+    Raises:
+        StoreError: it cannot be read or made.
+    """
+    from nbflow._store import key_file
+
+    return key_file.in_use()
+
+
+def backup_key(file: str | Path) -> None:
+    """Write the key in use to a new file: who has it can read and forge what is saved.
+
+    Args:
+        file: the file, made so that only its user can read it.
+
+    Raises:
+        UsageError: it is there.
+        StoreError: it cannot be written.
+    """
+    from pathlib import Path
+
+    from nbflow._store import key_file
+
+    key_file.backup(Path(file).expanduser())
+
+
+def install_key(file: str | Path, *, force: bool = False) -> None:
+    """Use a key from another machine, for all stores of this user, from the next process on.
+
+    Args:
+        file: what `backup_key` wrote there.
+        force: replace another key that is in use; it is kept beside the new one.
+
+    Raises:
+        UsageError: the file holds no key, or another one is in use.
+        StoreError: it cannot be written.
+    """
+    from pathlib import Path
+
+    from nbflow._store import key_file
+
+    key_file.install(Path(file).expanduser(), force=force)

@@ -28,6 +28,8 @@ def add(commands: Commands) -> None:
     parts = store.add_subparsers(title="parts", metavar="PART")
     _add_info(parts)
     _add_prune(parts)
+    _add_check(parts)
+    _add_key(parts)
 
 
 def _where(_arguments: argparse.Namespace) -> int:
@@ -103,4 +105,81 @@ def _prune(arguments: argparse.Namespace) -> int:
         dry_run=arguments.dry_run,
     )
     print(done)
+    return 0
+
+
+def _add_check(parts: Commands) -> None:
+    check = parts.add_parser(
+        "check",
+        help="read and verify everything; say what is damaged",
+        description="Read and verify everything that the store holds. The exit code is "
+        "0 if it is sound, else 1.",
+    )
+    check.add_argument(
+        "--repair",
+        action="store_true",
+        help="remove what does not verify, and files that belong to nothing: what they "
+        "held runs again when it is asked for",
+    )
+    check.set_defaults(command=_check)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from nbflow import store
+
+    found = store.check(repair=arguments.repair)
+    print(found)
+    return int(not (found.is_sound or found.repaired))
+
+
+def _add_key(parts: Commands) -> None:
+    key = parts.add_parser(
+        "key",
+        help="show, back up or install the key that authenticates what is saved",
+        description="Show which key is in use: entries that were made with another one "
+        "are misses. To bring it to another machine, write it to a file with `backup` "
+        "here, and use it with `install` there.",
+    )
+    key.set_defaults(command=_key)
+    ways = key.add_subparsers(title="ways", metavar="WAY")
+    backup = ways.add_parser("backup", help="write the key to a new file")
+    backup.add_argument("file", type=Path, metavar="FILE")
+    backup.set_defaults(command=_backup_key)
+    install = ways.add_parser("install", help="use the key in a file from now on")
+    install.add_argument("file", type=Path, metavar="FILE")
+    install.add_argument(
+        "--force",
+        action="store_true",
+        help="replace another key that is in use; it is kept beside the new one",
+    )
+    install.set_defaults(command=_install_key)
+
+
+def _key(_arguments: argparse.Namespace) -> int:
+    from nbflow import store
+    from nbflow._store import key_file, location
+
+    found = store.key()
+    print(f"key          {found.source}")
+    print(f"fingerprint  {found.fingerprint}")
+    theirs = key_file.others(location.find(), found.fingerprint)
+    if theirs:
+        print(f"{location.find()}: {key_file.explained(found.fingerprint, theirs)}.")
+    return 0
+
+
+def _backup_key(arguments: argparse.Namespace) -> int:
+    from nbflow import store
+
+    store.backup_key(arguments.file)
+    print(f"Wrote the key to {arguments.file}: who has it can read and forge results.")
+    return 0
+
+
+def _install_key(arguments: argparse.Namespace) -> int:
+    from nbflow import store
+
+    store.install_key(arguments.file, force=arguments.force)
+    found = store.key()
+    print(f"The key in use is {found.fingerprint}, from {found.source}.")
     return 0

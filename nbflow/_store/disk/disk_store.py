@@ -30,6 +30,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from nbflow._key.warning import warn
+from nbflow._store import key_file
+from nbflow._store.disk.audit import Audit, audit
 from nbflow._store.disk.journal import Journal
 from nbflow._store.disk.keylock import KeyLocks
 from nbflow._store.disk.refused import Refused
@@ -180,6 +182,25 @@ class DiskStore:
             with contextlib.suppress(StoreError):
                 self.flush()
         shelf.give_back()
+
+    def audit(self, *, repair: bool = False) -> Audit:
+        """Read and verify everything; ``repair`` removes what cannot be read, so that it is a plain miss.
+
+        Of a store that is not there yet nothing is damaged.
+        """
+        if (parts := self._existing()) is None:
+            return Audit(0, [], [], [], "")
+        journal, shelf, _ = parts
+        try:
+            found = audit(journal, shelf)
+            if repair and self._writable:
+                self.delete(found.damaged)
+                shelf.sweep()
+                shelf.drop_copies()
+                self.give_back()
+        except OSError as error:
+            raise refusal(error, "check the store", self._path) from error
+        return found
 
     def keys(self) -> Iterator[str]:
         """Every key, in no order."""
@@ -365,7 +386,7 @@ class DiskStore:
         self._writable = prepare(self._path)
         home = self._path / self._seal.fingerprint
         if not home.exists():
-            self._explain_other_secrets(home)
+            self._explain_other_keys()
         locks = None
         if self._writable:
             private_folder(home)
@@ -394,19 +415,15 @@ class DiskStore:
                 self._tidy(journal, shelf)
         return journal, shelf, locks
 
-    def _explain_other_secrets(self, home: Path) -> None:
+    def _explain_other_keys(self) -> None:
         """Say once why everything would be computed again.
 
         The secret was lost, or this is another home directory.
         """
         # Not in ours: another process may be creating it right now.
-        if any(journal.parent != home for journal in self._path.glob("*/journal")):
-            self._report(
-                self.url,
-                "its results were sealed with another secret and are not seen here. "
-                "To see them, copy ~/.config/nbflow/key from where they were made, or "
-                "set NBFLOW_STORE_KEY as it was there",
-            )
+        mine = self._seal.fingerprint
+        if theirs := key_file.others(self._path, mine):
+            self._report(self.url, key_file.explained(mine, theirs))
 
     def _again(self, error: OSError, doing: str, work: Callable[[], T]) -> T:
         """Do ``work`` in a new folder if somebody removed ours, else refuse.
