@@ -494,9 +494,10 @@ def runs() -> History:
 
     chronicle = SESSION.chronicle
     history = History.of(chronicle, SESSION)
-    for name in chronicle.unreadable:
+    if lost := chronicle.unreadable:
+        more = f" (and of {len(lost) - 1:,} others)" if len(lost) > 1 else ""
         warn(
-            f"The ledger of run {name} cannot be read; it is left out.",
+            f"The ledger of run {lost[0]}{more} cannot be read; it is left out.",
             StoreWarning,
         )
     return history

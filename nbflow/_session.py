@@ -104,7 +104,8 @@ class Session:
         from nbflow._run.keeper import Keeper
         from nbflow._run.runs import Runs
         from nbflow._store import location, seal
-        from nbflow._store.ledger import FileLedger, MemoryLedger
+        from nbflow._store.ledger import FileLedger
+        from nbflow._store.memory_ledger import MemoryLedger
         from nbflow._store.store import MemoryStore
 
         path = location.find() if place is None else location.folder_at(place)

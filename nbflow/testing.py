@@ -30,7 +30,7 @@ from nbflow._call.engine import Engine
 from nbflow._core.lifecycle import State
 from nbflow._run.runs import Runs
 from nbflow._session import SESSION
-from nbflow._store.ledger import MemoryLedger
+from nbflow._store.memory_ledger import MemoryLedger
 from nbflow._store.store import MemoryStore
 from nbflow.errors import UsageError
 

@@ -10,19 +10,16 @@ sent.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import secrets
 import shutil
 import struct
-from array import array
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from blake3 import blake3
 
-from nbflow._core.entry import Coded, Entry, Opened
 from nbflow._key import fork
 from nbflow._key.warning import warn
 from nbflow._store import ledger_lines
@@ -34,12 +31,14 @@ from nbflow._store.folder import (
     sync_folder,
 )
 from nbflow._store.ledger_lines import ABOUT, ABOUT_TAGS, entry_of
+from nbflow._store.spans import Spans
 from nbflow.errors import StoreError, StoreWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from nbflow._core.entry import Entry
     from nbflow._store.seal import Seal
 
 _LENGTH = struct.Struct("<I")
@@ -100,6 +99,17 @@ class Ledger(Protocol):
         Nobody may work on the run meanwhile.
         """
 
+    def rewrite(
+        self, run: str, what: str, change: Callable[[bytes], bytes | None]
+    ) -> None:
+        """Put another block in the place of each, or none; nobody may work on the run.
+
+        Args:
+            run: its id.
+            what: ``"entries"``, whose blocks keep their lengths, or ``"records"``.
+            change: is given each block.
+        """
+
     def bytes_of(self, run: str) -> int:
         """What the run takes."""
 
@@ -121,130 +131,6 @@ class Ledger(Protocol):
 
         Each of its blocks is synced to the disk.
         """
-
-
-class MemoryLedger:
-    """A ledger that lives and dies with its process."""
-
-    def __init__(self) -> None:
-        self._entries: defaultdict[str, list[Entry]] = defaultdict(list)
-        self._blocks: defaultdict[str, list[bytes]] = defaultdict(list)
-        self._asked: set[str] = set()
-        self._beside: defaultdict[str, MemoryLedger] = defaultdict(MemoryLedger)
-
-    def append(self, run: str, entries: Sequence[Entry]) -> None:
-        """Note ``entries``."""
-        self._entries[run].extend(entries)
-
-    def read(self, run: str, start: int = 0) -> tuple[list[Entry], int]:
-        """The entries from position ``start``, and the position to continue from."""
-        entries = self._entries[run][start:] if run in self._entries else []
-        return entries, start + len(entries)
-
-    def blocks(self, run: str, start: int = 0) -> Iterator[tuple[list[Entry], int]]:
-        """The same, as one block."""
-        found = self.read(run, start)
-        return iter([found] if found[0] else [])
-
-    def ends(self, run: str) -> list[Entry]:
-        """The first entries and the last one."""
-        entries = self._entries[run]
-        first = itertools.takewhile(_is_first, entries)
-        return [*first, *entries[-1:]]
-
-    def about(self, run: str, record: int) -> list[Entry]:
-        """The entries of one record."""
-        entries, _ = self.read(run)
-        return [
-            entry for entry in entries if type(entry) in ABOUT and entry[0] == record
-        ]
-
-    def size(self, run: str) -> int:
-        """The number of entries."""
-        return len(self._entries[run]) if run in self._entries else 0
-
-    def runs(self) -> list[str]:
-        """The ids of all runs, oldest first."""
-        return sorted({*self._entries, *self._blocks})
-
-    def add_records(self, run: str, block: bytes) -> None:
-        """Keep a block of the batch."""
-        self._blocks[run].append(block)
-
-    def records(self, run: str) -> Iterator[bytes]:
-        """The blocks of the batch, in order."""
-        return iter(list(self._blocks[run]) if run in self._blocks else [])
-
-    def remove(self, run: str) -> None:
-        """Forget a run."""
-        self._entries.pop(run, None)
-        self._blocks.pop(run, None)
-
-    def sweep(self) -> None:
-        """Nothing is left behind."""
-
-    def torn(self, run: str, *, cut: bool = False) -> list[str]:  # noqa: ARG002  # as the protocol has it
-        """Memory is sound."""
-        return []
-
-    def bytes_of(self, run: str) -> int:
-        """The bytes of its batch."""
-        return sum(map(len, self._blocks.get(run, ())))
-
-    def ask_to_stop(
-        self,
-        run: str,
-        asked: bool = True,  # noqa: FBT001, FBT002  # as the protocol has it
-    ) -> None:
-        """Record a request to cancel ``run``, or take it back."""
-        if asked:
-            self._asked.add(run)
-        else:
-            self._asked.discard(run)
-
-    def is_asked_to_stop(self, run: str) -> bool:
-        """Whether there is such a request."""
-        return run in self._asked
-
-    def beside(self, name: str) -> Ledger:
-        """A journal of something else."""
-        return self._beside[name]
-
-
-def _is_first(entry: Entry) -> bool:
-    return isinstance(entry, Opened | Coded)
-
-
-class Spans:
-    """Which records the blocks of a run's entries are about.
-
-    Of each block this keeps the first and the last record. Records go through a run one
-    after the other, so that few blocks are about any one of them.
-    """
-
-    def __init__(self) -> None:
-        self.end = 0
-        self._blocks = array("q")
-        self._mutex = fork.free_lock()
-
-    def note(self, start: int, end: int, records: Sequence[int]) -> None:
-        """Note that the block from ``start`` to ``end`` is about ``records``.
-
-        Ignored unless the block follows the last one.
-        """
-        with self._mutex:
-            if start != self.end:
-                return
-            self.end = end
-            if records:
-                self._blocks.extend((start, min(records), max(records)))
-
-    def around(self, record: int) -> list[int]:
-        """The starts of the blocks that may be about ``record``."""
-        with self._mutex:
-            blocks = self._blocks[:]
-        spans = zip(blocks[::3], blocks[1::3], blocks[2::3], strict=True)
-        return [start for start, first, last in spans if first <= record <= last]
 
 
 class FileLedger:
@@ -398,6 +284,53 @@ class FileLedger:
                 _discard(path)
         return found
 
+    def rewrite(
+        self, run: str, what: str, change: Callable[[bytes], bytes | None]
+    ) -> None:
+        """Write the file anew beside the old one, and put it in its place.
+
+        Blocks of entries keep their lengths, so that who follows the run goes on where
+        he was.
+        """
+        path = self._path(run, what)
+        if not path.exists():
+            return
+        fresh = path.with_name(f"{what}.new")
+        try:
+            with self._mutex:
+                end = self._write_anew(run, what, fresh, change)
+                fresh.replace(path)
+                self._ends[path] = end
+                self._spans.pop(run, None)
+        except OSError as error:
+            raise refusal(error, f"erase from run {run}", path) from error
+        finally:
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
+
+    def _write_anew(
+        self, run: str, what: str, fresh: Path, change: Callable[[bytes], bytes | None]
+    ) -> int:
+        """Write a file of changed blocks; returns its size."""
+        end = 0
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            for block, _ in self._blocks(run, what, 0):
+                changed = change(bytes(block))
+                if changed is not None:
+                    frame = self._frame(run, what, end, changed)
+                    _write_all(fd, frame, end)
+                    end += len(frame)
+            sync_file(fd)
+        finally:
+            os.close(fd)
+        return end
+
+    def _frame(self, run: str, what: str, start: int, block: bytes) -> bytes:
+        """A block as it stands at ``start``."""
+        sealed = bytes(self._seal.seal(self._name(run, what, start), block))
+        return _LENGTH.pack(len(sealed)) + sealed
+
     def bytes_of(self, run: str) -> int:
         """The size of its files."""
         folder = self._path(run, "entries").parent
@@ -455,8 +388,7 @@ class FileLedger:
                 if end is None or end != self._size(path):
                     # Another process has written since, or nobody has.
                     end = self._open(run, what, path)
-                sealed = bytes(self._seal.seal(self._name(run, what, end), block))
-                frame = _LENGTH.pack(len(sealed)) + sealed
+                frame = self._frame(run, what, end, block)
                 self._write_frame(path, frame, end)
             except OSError as error:
                 if path not in self._ends:

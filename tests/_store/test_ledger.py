@@ -24,7 +24,8 @@ from nbflow._core.entry import (
 from nbflow._core.lifecycle import State
 from nbflow._core.usage import Usage
 from nbflow._store import ledger_lines
-from nbflow._store.ledger import FileLedger, MemoryLedger
+from nbflow._store.ledger import FileLedger
+from nbflow._store.memory_ledger import MemoryLedger
 from nbflow._store.seal import Seal
 from nbflow.errors import StoreError
 
