@@ -12,7 +12,7 @@ from nbflow._store import codec
 from nbflow.errors import CodecError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from nbflow._run.batch import Row
     from nbflow._store.ledger import Ledger
@@ -131,6 +131,25 @@ def kept_rows(ledger: Ledger, run: str) -> Iterator[Any]:
 def _records(blocks: Iterator[bytes]) -> Iterator[Any]:
     for block in blocks:
         yield from _read(block)
+
+
+def without(block: bytes, start: int, rows: Container[int]) -> tuple[bytes, int]:
+    """A block of a list with nothing in the place of some rows, and the place behind it.
+
+    Args:
+        block: as it was kept.
+        start: the place of its first row.
+        rows: the places of those that go.
+    """
+    records = list(_read(block))
+    behind = start + len(records)
+    if not any(place in rows for place in range(start, behind)):
+        return block, behind
+    left = [
+        None if place in rows else record for place, record in enumerate(records, start)
+    ]
+    written_as, payload = codec.encode(left)
+    return b"".join((written_as.encode(), b"\0", payload)), behind
 
 
 def _read(block: bytes) -> Any:

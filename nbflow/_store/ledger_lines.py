@@ -33,9 +33,9 @@ from nbflow._core.lifecycle import State
 from nbflow._core.usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
-__all__ = ["ABOUT", "ABOUT_TAGS", "decode", "encode", "entry_of"]
+__all__ = ["ABOUT", "ABOUT_TAGS", "decode", "encode", "entry_of", "masked"]
 
 #: An entry as msgpack holds it: its tag, then its fields.
 Line: TypeAlias = "list[Any]"
@@ -55,6 +55,8 @@ _TAGS: dict[type, str] = {
 }
 _TYPES = {tag: kind for kind, tag in _TAGS.items()}
 _STATES = {state.value: state for state in State}
+#: What entries say in words of ours, whatever is to be hidden.
+_WORDS = frozenset({*_STATES, "PARTIAL"})
 #: Of an entry with a state: the places of its state and of its failure.
 _PLACES = {"item": (2, 7), "call": (3, 8)}
 #: Entries about one record, whose first field is its number, and their tags.
@@ -160,3 +162,81 @@ def entry_of(line: Line) -> Entry:
         fields[3] = {_STATES[name]: number for name, number in fields[3].items()}
     entry: Entry = _TYPES[tag](*fields)
     return entry
+
+
+def masked(
+    block: bytes,
+    records: Container[int],
+    hide: Callable[[str], str],
+    *,
+    everywhere: bool,
+) -> bytes:
+    """A block of the same length, with what it says of some records hidden.
+
+    Args:
+        block: as `encode` wrote it.
+        records: the numbers of those records: their keys and errors go.
+        hide: gives a text of the same bytes for what else is said.
+        everywhere: in what is said of other records, and of the run, too.
+    """
+    lines = [
+        _masked_line(line, records, hide, everywhere=everywhere)
+        for line in msgspec.msgpack.decode(block)
+    ]
+    return msgspec.msgpack.encode(lines)
+
+
+def _masked_line(
+    line: Line, records: Container[int], hide: Callable[[str], str], *, everywhere: bool
+) -> Any:
+    tag, *fields = line
+    if tag == _MANY:
+        return _masked_many(line, records, hide, everywhere=everywhere)
+    if tag in ABOUT_TAGS and fields[0] in records:
+        return [tag, *_of_record(tag, fields)]
+    if everywhere or tag == _TAGS[Remark]:
+        return [tag, *_hidden(fields, hide)]
+    return line
+
+
+def _masked_many(
+    line: Line, records: Container[int], hide: Callable[[str], str], *, everywhere: bool
+) -> Line:
+    tag, of, first, column = line
+    numbers = range(first[0], first[0] + len(column))
+    if any(number in records for number in numbers):
+        first = _of_record(of, first)
+    if everywhere:
+        first = _hidden(first, hide)
+    if of == _TAGS[Listed]:
+        column = [
+            _stars(key) if number in records else hide(key) if everywhere else key
+            for number, key in zip(numbers, column, strict=True)
+        ]
+        first = [*first[:1], column[0], *first[2:]]
+    return [tag, of, first, column]
+
+
+def _of_record(tag: str, fields: Line) -> Line:
+    """The fields of a record's entry, without its key, and without what an error said."""
+    fields = list(fields)
+    if tag == _TAGS[Listed]:
+        fields[1] = _stars(fields[1])
+    if tag == _TAGS[Waits]:
+        fields[4] = _stars(fields[4])
+    if tag in _PLACES and fields[_PLACES[tag][1]] is not None:
+        step, error, *said = fields[_PLACES[tag][1]]
+        fields[_PLACES[tag][1]] = [step, error, *map(_stars, said)]
+    return fields
+
+
+def _hidden(value: Any, hide: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return value if value in _WORDS else hide(value)
+    if isinstance(value, list):
+        return [_hidden(part, hide) for part in value]
+    return value
+
+
+def _stars(text: str) -> str:
+    return "*" * len(text.encode())

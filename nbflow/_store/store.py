@@ -51,6 +51,9 @@ class Store(Protocol):
     def give_back(self) -> None:
         """Give back what deleted keys took, as far as nobody is in the way."""
 
+    def scrub(self) -> None:
+        """Leave nothing of deleted keys in any file; raises `StoreError` if that is refused."""
+
     def keys(self) -> Iterator[str]:
         """Every key, in no order."""
 
@@ -105,6 +108,9 @@ class MemoryStore:
             return sum(self._data.pop(key, None) is not None for key in keys)
 
     def give_back(self) -> None:
+        """Nothing is left of them."""
+
+    def scrub(self) -> None:
         """Nothing is left of them."""
 
     def keys(self) -> Iterator[str]:

@@ -22,11 +22,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbflow._run.checking import Checked
+    from nbflow._run.erasing import Erased
     from nbflow._run.inventory import StoreInfo
     from nbflow._run.pruning import Pruned
     from nbflow._store.key_file import KeyInUse
 
-__all__ = ["backup_key", "check", "delete_runs", "info", "install_key", "key", "prune"]
+__all__ = [
+    "backup_key",
+    "check",
+    "delete_runs",
+    "erase",
+    "info",
+    "install_key",
+    "key",
+    "prune",
+]
 
 
 def info() -> StoreInfo:
@@ -109,6 +119,39 @@ def delete_runs(
     )
     rules = pruning.Rules(runs=named, keep_outputs=keep_outputs)
     return pruning.prune(SESSION.runs, rules, dry_run=dry_run)
+
+
+def erase(
+    *,
+    record: str | None = None,
+    event: str | None = None,
+    text: str | None = None,
+    dry_run: bool = False,
+) -> Erased:
+    """Erase one person's records, or a text, from every file of the store.
+
+    Kept batches, notes of runs with the messages of errors, saved outputs that came
+    from the records and all that was built on them, people's decisions. In what stays
+    stars stand for it. What an interrupted call did not do, the same call does later.
+
+    Args:
+        record: the key of the records.
+        event: only records of this event.
+        text: a text that no file may contain afterwards; records that hold it go.
+        dry_run: change nothing; say what would go.
+
+    Returns:
+        An `Erased`: what went; ``elsewhere``, notebooks and exports that are yours to
+        look into; ``left``, files of the store that still hold the text.
+
+    Raises:
+        UsageError: neither or both are given, or somebody works on such a run.
+        StoreError: the store cannot be read, or refuses.
+    """
+    from nbflow._run import erasing
+
+    wanted = erasing.Wanted(record, event, text)
+    return erasing.erase(SESSION.runs, wanted, dry_run=dry_run)
 
 
 def check(*, repair: bool = False) -> Checked:

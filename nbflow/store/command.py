@@ -28,6 +28,7 @@ def add(commands: Commands) -> None:
     parts = store.add_subparsers(title="parts", metavar="PART")
     _add_info(parts)
     _add_prune(parts)
+    _add_erase(parts)
     _add_check(parts)
     _add_key(parts)
 
@@ -106,6 +107,38 @@ def _prune(arguments: argparse.Namespace) -> int:
     )
     print(done)
     return 0
+
+
+def _add_erase(parts: Commands) -> None:
+    erase = parts.add_parser(
+        "erase",
+        help="forget a person: erase records, or a text, from every file",
+        description="Erase one person's records, or a text, from every file of the "
+        "store: kept batches, notes and errors, saved outputs that came from them and "
+        "what was built on those, decisions. Lists output notebooks and exports that "
+        "name the runs, which are yours to change. The exit code is 1 if a file of the "
+        "store still holds the text.",
+    )
+    erase.add_argument("--record", metavar="KEY", help="the key of the records")
+    erase.add_argument("--event", metavar="E", help="only records of this event")
+    erase.add_argument(
+        "--text", metavar="TEXT", help="what no file may contain afterwards"
+    )
+    erase.add_argument("--dry-run", action="store_true", help=_DRY)
+    erase.set_defaults(command=_erase)
+
+
+def _erase(arguments: argparse.Namespace) -> int:
+    from nbflow import store
+
+    done = store.erase(
+        record=arguments.record,
+        event=arguments.event,
+        text=arguments.text,
+        dry_run=arguments.dry_run,
+    )
+    print(done)
+    return int(bool(done.left))
 
 
 def _add_check(parts: Commands) -> None:

@@ -156,7 +156,7 @@ def test_a_step_is_pruned_alone_and_no_run_goes(work, monkeypatch):
 
 def test_a_store_is_brought_below_its_size(on_disk):
     for batch in range(8):
-        on_disk.send("one", batch)
+        nf.send("one", rows(batch, 100), key="id")
     nf.store.prune(max_size="1GB")  # the write-ahead log goes
     limit = nf.store.info().bytes // 2
     done = nf.store.prune(max_size=limit)
@@ -310,6 +310,7 @@ OPERATIONS = st.one_of(
         st.integers(0, 4),
     ),
     st.tuples(st.just("delete"), st.integers(0, 5), st.integers(0, 3)),
+    st.tuples(st.just("erase"), st.integers(0, 3), st.integers(0, 4)),
     st.tuples(st.just("reopen"), st.just(0), st.just(0)),
 )
 
@@ -320,7 +321,7 @@ OPERATIONS = st.one_of(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(operations=st.lists(OPERATIONS, max_size=10))
-def test_what_is_kept_still_hits_after_any_order_of_sends_prunes_and_crashes(
+def test_what_is_kept_still_hits_after_any_order_of_sends_prunes_erases_and_crashes(
     operations, tmp_path_factory
 ):
     folder = tmp_path_factory.mktemp("store")
@@ -341,6 +342,9 @@ def test_what_is_kept_still_hits_after_any_order_of_sends_prunes_and_crashes(
             if not known:
                 continue
             rules = {"runs": known[one % len(known)]}
+        if what == "erase":
+            rules = {"erase": f"batch {one}, text 1"}
+            partly |= {run for run, (_, batch) in sent.items() if batch == one}
         kept = set(nf.runs()["run"]) - go_and_crash(rules, other, partly)
         stay_and_hit(work, sent, kept - partly)
 
@@ -353,11 +357,14 @@ def go_and_crash(rules, crash_at, partly):
     """
 
     def act(**how):
+        if "erase" in rules:
+            return nf.store.erase(text=rules["erase"], **how)
         if "runs" in rules:
             return nf.store.delete_runs(rules["runs"], **how)
         return nf.store.prune(**rules, **how)
 
     planned = act(dry_run=True)
+    going = set() if "erase" in rules else set(planned.runs)
     known = set(nf.runs()["run"])
     left = [crash_at]
 
@@ -372,13 +379,14 @@ def go_and_crash(rules, crash_at, partly):
         assert act() == replace(planned, dry_run=False)
     except SimulatedCrash:
         nf.use(SESSION.engine.store.url)
-        partly.update(planned.runs)
+        partly.update(going)
     finally:
         SESSION.engine.runner._crash_point = None
     if "step" in rules:  # runs stay, without what was asked to go
         partly.update(known)
-    assert known - set(planned.runs) <= set(nf.runs()["run"])
-    return set(planned.runs)
+    assert known - going <= set(nf.runs()["run"])
+    assert nf.store.check().is_sound
+    return going
 
 
 def stay_and_hit(work, sent, kept):

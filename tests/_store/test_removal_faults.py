@@ -51,7 +51,12 @@ def prune():
     nf.store.prune(keep_runs=2)
 
 
-ACTIONS = [prune]
+def erase():
+    """One person."""
+    nf.store.erase(text="old says 1")
+
+
+ACTIONS = [prune, erase]
 #: Of so many operations one is tried; NBFLOW_EVERY=1 tries each.
 EVERY = int(os.environ.get("NBFLOW_EVERY", "4"))
 

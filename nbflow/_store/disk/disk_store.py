@@ -183,6 +183,23 @@ class DiskStore:
                 self.flush()
         shelf.give_back()
 
+    def scrub(self) -> None:
+        """Leave nothing of deleted keys in any file, those of other processes included.
+
+        Raises:
+            StoreError: it was refused; what is not scrubbed may be in a file still.
+        """
+        if (parts := self._existing()) is None or not self._writable:
+            return
+        journal, shelf, _ = parts
+        self.flush()
+        try:
+            journal.scrub()
+            shelf.sweep()
+            shelf.scrub()
+        except OSError as error:
+            raise refusal(error, "erase results", self._path) from error
+
     def audit(self, *, repair: bool = False) -> Audit:
         """Read and verify everything; ``repair`` removes what cannot be read, so that it is a plain miss.
 

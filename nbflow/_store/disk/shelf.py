@@ -390,6 +390,12 @@ class Shelf:
         with contextlib.suppress(StoreError):  # busy or full: another time
             self._write(lambda table: table.give_back())
 
+    def scrub(self) -> None:
+        """Leave nothing of deleted entries in any file: the database is written anew."""
+        if self._folder.exists():
+            self.drop_copies()
+            self._write(lambda table: table.scrub())
+
     def sweep(self) -> bool:
         """Remove files that no row refers to; returns whether nobody else was in the way.
 
