@@ -132,12 +132,16 @@ class Survey:
         self.outputs = [] if rules.keep_outputs else list(self._outputs())
 
     def _around(self) -> int:
-        """What the store takes beside outputs and runs, once what is free is given back."""
+        """What the store takes beside outputs and runs, once what is free is given back.
+
+        Less than nothing where they take less than is thought: then it is their sum.
+        """
         engine = self._runs.engine
         engine.store.give_back()
         held = sum(one.size for one in self.saved.values())
         held += sum(map(engine.ledger.bytes_of, engine.ledger.runs()))
-        return max(0, size_of(engine.store.url) - held)
+        taken = size_of(engine.store.url)
+        return taken - held if taken else 0  # in memory there is no more
 
     def _use(self, run: str) -> RunUse:
         use = use_of(self._runs, run)
@@ -260,10 +264,32 @@ def prune(runs: Runs, rules: Rules, *, dry_run: bool = False) -> Pruned:
         with ExitStack() as held:
             if all(held.enter_context(runs.retiring(run)) for run in found.runs):
                 _carry_out(runs, survey, found.runs)
-                return found
-    raise UsageError(
-        "Other processes take up the runs that are to go, again and again: prune when"
-        " they are through."
+                break
+    else:
+        raise UsageError(
+            "Other processes take up the runs that are to go, again and again: prune"
+            " when they are through."
+        )
+    is_less = bool(found.runs or found.outputs)
+    if is_less and rules.max_size is not None:
+        # What each output takes is a guess, what the store takes is not.
+        if size_of(runs.engine.store.url) > rules.max_size:
+            return _sum(found, prune(runs, rules))
+    return found
+
+
+def _sum(one: Pruned, further: Pruned) -> Pruned:
+    """What went in two rounds."""
+    steps = dict(one.steps)
+    for name, (number, size) in further.steps.items():
+        before, bytes_before = steps.get(name, (0, 0))
+        steps[name] = before + number, bytes_before + size
+    return Pruned(
+        tuple(sorted({*one.runs, *further.runs})),
+        one.outputs + further.outputs,
+        one.bytes + further.bytes,
+        steps,
+        notes=further.notes,
     )
 
 
