@@ -385,8 +385,9 @@ class Session:
                 first,
                 reader.runs.codes_before(state, first),
                 keep=isinstance(first, Opened) and first.keeps_records,
+                gate=reader.runs.gate,
+                earlier=reader.runs.earlier(first),
             )
-            reader.runs.gate.wait()
             reader.held = execution
             if view is not None and shown and not wait:
                 # Here, in the cell that asks; not on the thread that the run has.

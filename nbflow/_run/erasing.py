@@ -198,7 +198,7 @@ class _Search:
     def _look_into_batch(self, part: _RunPart) -> None:
         """Find the rows; where the batch cannot be taken apart, it goes as a whole."""
         ledger, wanted = self._runs.engine.ledger, self._wanted
-        blocks = list(ledger.records(part.run))
+        blocks = list(kept_batch.blocks_of(ledger, part.run))
         if not blocks:
             return
         is_text_there = any(map(wanted.is_in, blocks))

@@ -54,10 +54,13 @@ class Intake:
         #: Keeps every chunk of a stream in the ledger.
         self._keep_chunk: Callable[[list[Any]], None] | None = None
 
-    def keep(self, ledger: Ledger) -> None:
-        """Keep the batch for reruns from elsewhere: at once, or an iterator as it is read."""
+    def keep(self, ledger: Ledger, earlier: Iterable[str]) -> None:
+        """Keep the batch for reruns from elsewhere: at once, or an iterator as it is read.
+
+        ``earlier``: runs that may have kept the same.
+        """
         try:
-            kept_batch.keep_head(ledger, self._context.run, self.batch)
+            kept_batch.keep_head(ledger, self._context.run, self.batch, earlier)
         except StoreError as error:
             self._not_kept(error)
             return
@@ -65,6 +68,13 @@ class Intake:
             self._keep_chunk = lambda records: kept_batch.keep_block(
                 ledger, self._context.run, records
             )
+
+    def make_sure(self, ledger: Ledger) -> None:
+        """Keep the batch, if the run that had the same has gone since."""
+        try:
+            kept_batch.make_sure(ledger, self._context.run, self.batch)
+        except StoreError as error:
+            self._not_kept(error)
 
     def _not_kept(self, error: StoreError) -> None:
         self._keep_chunk = None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from nbflow._core.amount import amount
 from nbflow._run.inventory import size_of
+from nbflow._run.kept_batch import hand_over, owner_of
 from nbflow._run.needs import Needs, catalogue, use_of
 from nbflow.errors import UnknownRunError, UsageError
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from nbflow._run.needs import RunUse
     from nbflow._run.runs import Runs
+    from nbflow._store.ledger import Ledger
 
 __all__ = ["Pruned", "Rules", "prune"]
 
@@ -270,12 +272,12 @@ def prune(runs: Runs, rules: Rules, *, dry_run: bool = False) -> Pruned:
             "Other processes take up the runs that are to go, again and again: prune"
             " when they are through."
         )
-    is_less = bool(found.runs or found.outputs)
-    if is_less and rules.max_size is not None:
-        # What each output takes is a guess, what the store takes is not.
-        if size_of(runs.engine.store.url) > rules.max_size:
-            return _sum(found, prune(runs, rules))
-    return found
+    most = rules.max_size
+    if most is None or not (found.runs or found.outputs):
+        return found
+    # What each output takes is a guess, what the store takes is not.
+    fits = size_of(runs.engine.store.url) <= most
+    return found if fits else _sum(found, prune(runs, rules))
 
 
 def _sum(one: Pruned, further: Pruned) -> Pruned:
@@ -316,8 +318,33 @@ def _carry_out(runs: Runs, survey: Survey, going: Collection[str]) -> None:
             engine.store.delete(
                 key.hex() for key in some if key not in survey.needs.keys
             )
+    owners: dict[str, str | None] = {}
     for run in going:
         engine.runner.reached("remove")
-        engine.ledger.remove(run)
+        with runs.gate.shut():
+            _hand_over(engine.ledger, run, going, owners)
+            engine.ledger.remove(run)
     engine.ledger.sweep()
     engine.store.give_back()
+
+
+def _hand_over(
+    ledger: Ledger, run: str, going: Collection[str], owners: dict[str, str | None]
+) -> None:
+    """Leave the batch of a run that goes to those that stay and refer to it.
+
+    Args:
+        ledger: of both.
+        run: the run that goes.
+        going: all that go.
+        owners: for each run that was looked at, the one that has its batch.
+    """
+    for other in ledger.runs():
+        if other in owners or other in going:
+            continue
+        if next(ledger.records(other), None) is not None:  # else it may be about to
+            owners[other] = owner_of(ledger, other)
+    heirs = [other for other, owner in owners.items() if owner == run]
+    hand_over(ledger, run, heirs)
+    for heir in heirs:
+        owners[heir] = heirs[0] if heir != heirs[0] else None

@@ -7,6 +7,7 @@ import importlib
 import os
 import threading
 import time
+from itertools import islice
 from typing import TYPE_CHECKING
 from weakref import WeakSet, WeakValueDictionary
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Runs among which the last one of an event is looked for.
 _LOOKED_AT = 50
+#: Runs whose batch is held against that of a run that begins.
+_ALIKE = 3
 #: Seconds between two tries to lock a run. A process that only asks whether the run is
 #: locked holds the lock for a moment.
 _PAUSES = (0.001, 0.01, 0.1, 0)
@@ -111,13 +114,21 @@ class Runs:
         """The codes of flows and steps when the run that begins now last ran, or else the last run of its event."""
         if isinstance(first, Resumed):
             return {subject: coded.code for subject, coded in state.coded.items()}
-        ledger = self.engine.ledger
-        known = [run for run in ledger.runs()[-_LOOKED_AT:] if run != first.run]
-        latest = next(runs_of(ledger, first.event, known), None)
+        latest = next(self._runs_before(first), None)
         entries = latest[1] if latest is not None else []
         return {
             entry.subject: entry.code for entry in entries if isinstance(entry, Coded)
         }
+
+    def _runs_before(self, first: Opened) -> Iterator[tuple[str, list[Entry]]]:
+        ledger = self.engine.ledger
+        known = [run for run in ledger.runs()[-_LOOKED_AT:] if run != first.run]
+        return runs_of(ledger, first.event, known)
+
+    def earlier(self, first: Opened | Resumed) -> Iterator[str]:
+        """The last runs of the event of a run that begins now: they may have its batch."""
+        if isinstance(first, Opened):
+            yield from (run for run, _ in islice(self._runs_before(first), _ALIKE))
 
     def is_worked_on(self, run: str) -> bool:
         """Does some process, this one included, work on ``run``?"""

@@ -35,7 +35,7 @@ from nbflow._store.spans import Spans
 from nbflow.errors import StoreError, StoreWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from nbflow._core.entry import Entry
@@ -109,6 +109,9 @@ class Ledger(Protocol):
             what: ``"entries"``, whose blocks keep their lengths, or ``"records"``.
             change: is given each block.
         """
+
+    def inherit(self, run: str, other: str) -> None:
+        """Keep the batch of another run in the place of the run's own."""
 
     def bytes_of(self, run: str) -> int:
         """What the run takes."""
@@ -292,35 +295,42 @@ class FileLedger:
         Blocks of entries keep their lengths, so that who follows the run goes on where
         he was.
         """
+        if self._path(run, what).exists():
+            blocks = (bytes(block) for block, _ in self._blocks(run, what, 0))
+            changed = (block for each in blocks if (block := change(each)) is not None)
+            self._replace(run, what, changed)
+
+    def inherit(self, run: str, other: str) -> None:
+        """The same, with the blocks of the other run."""
+        if self._path(run, "records").exists():
+            self._replace(run, "records", self.records(other))
+
+    def _replace(self, run: str, what: str, blocks: Iterable[bytes]) -> None:
         path = self._path(run, what)
-        if not path.exists():
-            return
         fresh = path.with_name(f"{what}.new")
         try:
             with self._mutex:
-                end = self._write_anew(run, what, fresh, change)
+                end = self._write_anew(run, what, fresh, blocks)
                 fresh.replace(path)
                 self._ends[path] = end
                 self._spans.pop(run, None)
         except OSError as error:
-            raise refusal(error, f"erase from run {run}", path) from error
+            raise refusal(error, f"rewrite run {run}", path) from error
         finally:
             with contextlib.suppress(OSError):
                 fresh.unlink(missing_ok=True)
 
     def _write_anew(
-        self, run: str, what: str, fresh: Path, change: Callable[[bytes], bytes | None]
+        self, run: str, what: str, fresh: Path, blocks: Iterable[bytes]
     ) -> int:
-        """Write a file of changed blocks; returns its size."""
+        """Write a file of these blocks; returns its size."""
         end = 0
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            for block, _ in self._blocks(run, what, 0):
-                changed = change(bytes(block))
-                if changed is not None:
-                    frame = self._frame(run, what, end, changed)
-                    _write_all(fd, frame, end)
-                    end += len(frame)
+            for block in blocks:
+                frame = self._frame(run, what, end, block)
+                _write_all(fd, frame, end)
+                end += len(frame)
             sync_file(fd)
         finally:
             os.close(fd)
