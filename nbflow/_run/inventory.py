@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nbflow._core.amount import amount
 from nbflow._run.needs import Needs, catalogue, use_of
+from nbflow._store import habitat
 from nbflow._store.store import MemoryStore
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class StoreInfo:
         unneeded: the number of outputs that no run needs: of calls and cells outside
             runs, of earlier code, of runs that are gone.
         unneeded_bytes: what these take, about.
+        notes: why it cannot live well where it is, and what to do.
     """
 
     url: str
@@ -64,6 +66,7 @@ class StoreInfo:
     oldest: float | None
     unneeded: int
     unneeded_bytes: int
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -89,6 +92,8 @@ class StoreInfo:
                 f" {amount(self.unneeded_bytes)}"
             )
         yield f"could go {could}; `nbflow store prune --dry-run` with rules says more"
+        for note in self.notes:
+            yield f"note     {note}"
 
 
 def _day(at: float) -> str:
@@ -120,7 +125,15 @@ def inventory(runs: Runs) -> StoreInfo:
         min((one.saved_at for one in outputs.values()), default=None),
         len(unneeded),
         sum(unneeded),
+        _notes(engine.store.url),
     )
+
+
+def _notes(url: str) -> tuple[str, ...]:
+    if url == MemoryStore.url:
+        return ()
+    folder = Path(url).resolve()
+    return tuple(filter(None, (habitat.unfit(folder), habitat.fading(folder))))
 
 
 def size_of(url: str) -> int:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from nbflow._key.warning import warn
-from nbflow._store import key_file
+from nbflow._store import habitat, key_file
 from nbflow._store.disk.audit import Audit, audit
 from nbflow._store.disk.journal import Journal
 from nbflow._store.disk.keylock import KeyLocks
@@ -401,6 +401,8 @@ class DiskStore:
         from nbflow._store.disk.shelf import Shelf
 
         self._writable = prepare(self._path)
+        if self._writable and (why := habitat.unfit(self._path)) is not None:
+            self._report(f"{self.url} ", why)
         home = self._path / self._seal.fingerprint
         if not home.exists():
             self._explain_other_keys()
