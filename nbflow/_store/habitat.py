@@ -12,14 +12,12 @@ from typing import NamedTuple
 __all__ = ["Mount", "fading", "mount_of", "unfit"]
 
 _MOUNTS = Path("/proc/self/mountinfo")
-_NETWORK = frozenset(
-    ("9p", "afs", "ceph", "cifs", "davfs", "glusterfs", "lustre", "ncpfs", "nfs")
-    + ("nfs4", "smb2", "smb3", "smbfs")
+_NETWORK = re.compile(
+    r"9p|afs|ceph|cifs|davfs|glusterfs|lustre|ncpfs|nfs4?|smb[23]|smbfs|fuse.*"
 )
 #: Behind FUSE, but on a disk of this machine.
-_LOCAL_FUSE = frozenset(
-    ("fuseblk", "fuse.ext2", "fuse.gocryptfs", "fuse.mergerfs", "fuse.ntfs")
-    + ("fuse.ntfs-3g", "fuse.fuse-overlayfs", "fuse.lxcfs")
+_LOCAL_FUSE = re.compile(
+    r"fuseblk|fusectl|fuse\.(ext2|gocryptfs|lxcfs|mergerfs|ntfs|ntfs-3g|fuse-overlayfs)"
 )
 #: The writable layer of a container; a disk that is memory.
 _LAYERS = frozenset({"overlay", "aufs", "fuse.fuse-overlayfs"})
@@ -90,8 +88,7 @@ def unfit(folder: Path, table: str | None = None) -> str | None:
 
 
 def _is_network(kind: str) -> bool:
-    is_fuse = kind.startswith("fuse") and kind not in ("fusectl", *_LOCAL_FUSE)
-    return kind in _NETWORK or is_fuse
+    return bool(_NETWORK.fullmatch(kind)) and not _LOCAL_FUSE.fullmatch(kind)
 
 
 def _synced_by(folder: Path) -> str | None:
