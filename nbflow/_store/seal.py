@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from blake3 import blake3
 
-from nbflow._store.folder import sync_file
+from nbflow._store.folder import is_ours, open_private, sync_file
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def _one_thread() -> None:
     _threads = 1
 
 
-os.register_at_fork(after_in_child=_one_thread)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_one_thread)
 
 
 class SealedEntry(NamedTuple):
@@ -243,9 +244,8 @@ def _make_secret(path: Path) -> None:
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f".key-{secrets.token_hex(8)}")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fd = open_private(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
-        os.fchmod(fd, 0o600)
         os.write(fd, secrets.token_bytes(SECRET_BYTES))
         sync_file(fd)
         os.link(fresh, path)
@@ -260,9 +260,9 @@ def _read_secret(path: Path) -> bytes:
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
         secret = file.read(SECRET_BYTES + 1)
-    if status.st_uid != os.geteuid() and os.geteuid() != 0:
+    if not is_ours(status):
         raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
-    if stat.S_IMODE(status.st_mode) & 0o077:
+    if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077:
         raise StoreError(
             f"The store's secret {path} can be read by others: run `chmod 600 {path}`."
         )

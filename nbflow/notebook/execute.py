@@ -113,7 +113,7 @@ class Stop:
 
         names: list[signal.Signals] = []
         if threading.current_thread() is threading.main_thread():
-            names = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+            names = [signal.SIGINT, *ending_signals()]
         before = {name: signal.signal(name, ask) for name in names}
         try:
             yield
@@ -431,21 +431,27 @@ def _say(cell: NotebookNode, why: str) -> None:
     cell.outputs.append(error)
 
 
+def ending_signals() -> list[signal.Signals]:
+    """What asks a process to end, beside Ctrl-C; Windows has no SIGHUP."""
+    found = (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP"))
+    return [one for one in found if one is not None]
+
+
 def dies_with_parent(
-    by: signal.Signals = signal.SIGKILL,
+    by: signal.Signals | None = None,
 ) -> Callable[[], None] | None:
     """Return what a child process runs before its program, so that it dies with this one.
 
-    On Linux the system sends it the signal then. A kernel looks for its parent, too, but
+    On Linux the system sends it the signal then, by default SIGKILL. A kernel looks for its parent, too, but
     only once a second, and not while a cell holds the interpreter.
     """
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl
-    parent = os.getpid()
+    parent, sent = os.getpid(), by or signal.SIGKILL
 
     def prepare() -> None:
-        prctl(_PARENT_DIED, by)
+        prctl(_PARENT_DIED, sent)
         # The parent may have died before that.
         if os.getppid() != parent:
             os._exit(1)
