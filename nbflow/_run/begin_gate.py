@@ -7,14 +7,16 @@ opens it again. So either he sees the run, or the run finds nothing of what he d
 
 from __future__ import annotations
 
-import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from nbflow._call import keys
+from nbflow._key import fork
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
 
     from nbflow._store.store import Store
@@ -23,6 +25,8 @@ __all__ = ["BeginGate"]
 
 #: Seconds to wait for somebody who may be stopped (Ctrl-Z), and between two tries.
 _COURTESY, _PAUSE = 10.0, 0.002
+#: For the threads of this process, by store.
+_HERE: WeakKeyDictionary[Store, threading.Lock] = WeakKeyDictionary()
 
 
 class BeginGate:
@@ -32,7 +36,7 @@ class BeginGate:
         self._store = store
         self._key = keys.gate_key()
         # The lock of the store is that of the process.
-        self._here = threading.Lock()
+        self._here = _HERE.setdefault(store, fork.free_lock())
 
     @contextmanager
     def shut(self) -> Iterator[None]:

@@ -59,7 +59,7 @@ def test_the_same_command_again_executes_only_what_failed_or_was_never_done(
     folder.write_work(bad=[3, 4])
     code, said = run()
     assert code == 3
-    assert "2 of 20 records not done" in said
+    assert "18 of 20 records done, 2 need you" in said
     assert sorted(folder.log) == list(range(20))
     failed = folder.report()["runs"][0]["failed"]
     assert failed == [

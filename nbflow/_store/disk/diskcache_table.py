@@ -18,6 +18,7 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import diskcache
@@ -74,6 +75,8 @@ _STEP = 1_000
 #: The share of a database without incremental vacuum that has to be empty before it is
 #: written anew.
 _LOOSE = 4
+#: How often, and after how many seconds, the write-ahead log is tried to be emptied.
+_TRIES, _PAUSE = 50, 0.1
 
 Parts = tuple[bytes, bytes, bytes]  # head, data, MAC
 
@@ -318,7 +321,15 @@ class DiskcacheTable(diskcache.Cache):  # type: ignore[misc]  # it has no types
         """Write the database anew, so that nothing of deleted rows is left in its pages."""
         with self._turn:
             self._write_anew(self._con)
-            self._con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            for _ in range(_TRIES):
+                ((is_busy, *_),) = self._con.execute(
+                    "PRAGMA wal_checkpoint(TRUNCATE)"
+                ).fetchall()
+                if not is_busy:
+                    return
+                time.sleep(_PAUSE)
+        what = "another process reads the write-ahead log"
+        raise TimeoutError(errno.ETIMEDOUT, what, str(self.file))
 
     def files(self) -> set[str]:
         """The names of all value files that rows refer to."""
