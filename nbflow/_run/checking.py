@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbflow._core.amount import amount
+from nbflow._core.amount import amount, counted
 from nbflow._run.inventory import size_of
 from nbflow._store import key_file
 from nbflow._store.store import MemoryStore
@@ -48,7 +48,8 @@ class Checked:
 
     def __str__(self) -> str:
         head = (
-            f"{self.url}: {self.entries:,} saved entries and {self.runs:,} runs verify,"
+            f"{self.url}: {self.entries:,} saved entries and"
+            f" {counted(self.runs, 'run')} verify,"
             f" {amount(self.bytes)}."
         )
         if self.is_sound:

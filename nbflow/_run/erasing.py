@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nbflow._call import lookup
+from nbflow._core.amount import counted
 from nbflow._core.entry import Called, Item, Listed, Opened
 from nbflow._key.value import SHORT
 from nbflow._run import kept_batch
@@ -112,8 +113,9 @@ class Erased:
     def __str__(self) -> str:
         did = "Would erase" if self.dry_run else "Erased"
         what = (
-            f"{self.records:,} records of {len(self.runs):,} runs, {self.outputs:,}"
-            f" saved outputs, {self.decisions:,} decisions"
+            f"{counted(self.records, 'record')} of {counted(len(self.runs), 'run')},"
+            f" {counted(self.outputs, 'saved output')},"
+            f" {counted(self.decisions, 'decision')}"
         )
         lines = [f"{did} {what}."]
         if self.batches:
@@ -239,10 +241,21 @@ class _Search:
             )
             if key in named or is_record or self._wanted.is_in(data):
                 gone.add(key)
-        inner = {one for key in gone for one in built_on[key]} - self._shared
-        others = {one for key in built_on.keys() - gone for one in built_on[key]}
-        gone |= (inner - others) & built_on.keys()
+        _add_what_only_they_use(gone, built_on, self._shared)
         return _with_all_built_on(gone, built_on)
+
+
+def _add_what_only_they_use(
+    gone: set[bytes], built_on: dict[bytes, list[bytes]], shared: set[bytes]
+) -> None:
+    """Add what those that go were built on, at any distance, and nobody else was."""
+    found = True
+    while found:
+        inner = {one for key in gone for one in built_on[key]} - gone - shared
+        others = {one for key in built_on.keys() - gone for one in built_on[key]}
+        more = (inner - others) & built_on.keys()
+        gone |= more
+        found = bool(more)
 
 
 def _with_all_built_on(

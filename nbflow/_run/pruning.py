@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from nbflow._core.amount import amount
+from nbflow._call import lookup
+from nbflow._core.amount import amount, counted
 from nbflow._run.inventory import size_of
 from nbflow._run.kept_batch import hand_over, owner_of
 from nbflow._run.needs import Needs, catalogue, use_of
@@ -94,17 +95,13 @@ class Pruned:
     def __str__(self) -> str:
         would = "Would remove" if self.dry_run else "Removed"
         comes = "would come" if self.dry_run else "came"
-        what = f"{_count(len(self.runs), 'run')} and {_count(self.outputs, 'saved output')}"
+        what = f"{counted(len(self.runs), 'run')} and {counted(self.outputs, 'saved output')}"
         lines = [f"{would} {what}: about {amount(self.bytes)} {comes} back."]
         if self.runs:
             lines.append(f"  runs     {_some(self.runs)}")
         for name, (number, size) in islice(self.steps.items(), _NAMED):
-            lines.append(f"  {name}  {_count(number, 'output')}, {amount(size)}")
+            lines.append(f"  {name}  {counted(number, 'output')}, {amount(size)}")
         return "\n".join([*lines, *self.notes])
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _some(names: tuple[str, ...]) -> str:
@@ -128,6 +125,7 @@ class Survey:
         self._of_event: Counter[str] = Counter()
         #: Bytes of what stays, and of what cannot go.
         self.size = self._around() if rules.max_size is not None else 0
+        self._is_full = False
         self.runs: dict[str, RunUse] = {}
         for run in reversed(runs.engine.ledger.runs()):
             self._judge(self._use(run))
@@ -172,11 +170,14 @@ class Survey:
         rules = self._rules
         if rules.runs is not None:
             return use.run in rules.runs
-        if rules.older_than is not None and use.ended < self._now - rules.older_than:
-            return True
-        if rules.max_size is not None and size > rules.max_size:
-            return True
-        return rules.keep_runs is not None and rules.older_than is None
+        # Once one has no room, those before it have none either.
+        self._is_full |= rules.max_size is not None and size > rules.max_size
+        counts_alone = rules.older_than is None and rules.max_size is None
+        return self._is_old(use.ended) or self._is_full or counts_alone
+
+    def _is_old(self, at: float) -> bool:
+        most = self._rules.older_than
+        return most is not None and at < self._now - most
 
     def _outputs(self) -> Iterator[bytes]:
         """The outputs that go, the oldest last; those that stay become needed."""
@@ -209,9 +210,16 @@ class Survey:
             return False
         if key in self._gone.keys:
             return True
-        if rules.older_than is not None:
-            return one.saved_at < self._now - rules.older_than
+        if self._is_old(one.saved_at):
+            return True
         return rules.max_size is not None and self.size + one.size > rules.max_size
+
+    def unchanged(self, outputs: list[bytes]) -> list[bytes]:
+        """Those that nobody has saved again since: a call outside runs, whose ``ttl`` was over."""
+        names = [key.hex() for key in outputs]
+        now = lookup.among(self._runs.engine.store, names)
+        times = {bytes.fromhex(name): found.saved_at for name, found in now}
+        return [key for key in outputs if times.get(key) == self.saved[key].saved_at]
 
     def look_again(self, going: Collection[str]) -> None:
         """Take in what runs that began or went on since need. Only while none begins."""
@@ -312,6 +320,7 @@ def _check_named(runs: Runs, rules: Rules) -> None:
 def _carry_out(runs: Runs, survey: Survey, going: Collection[str]) -> None:
     engine, left = runs.engine, iter(survey.outputs)
     while some := list(islice(left, _AT_ONCE)):
+        some = survey.unchanged(some)
         with runs.gate.shut():
             survey.look_again(going)
             engine.runner.reached("remove")

@@ -94,7 +94,7 @@ def test_a_moved_store_says_that_it_is_the_key_and_how_to_bring_it(
     assert kept.stat().st_size == 32
     command = [sys.executable, "-m", "nbflow.cli", "store", "check"]
     said = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "1 runs verify" in said.stdout
+    assert "1 run verify" in said.stdout
     assert "Nothing is damaged" in said.stdout
     with pytest.raises(nf.UsageError, match="holds no key"):
         nf.store.install_key(moved / ".gitignore")

@@ -125,6 +125,28 @@ def test_a_record_goes_and_what_others_share_with_it_stays(folder):
     assert nf.store.erase(record="nobody").records == 0
 
 
+def test_what_is_at_any_distance_goes(folder):
+    """A step inside a step, a report over all: what came from her, and what came of that."""
+
+    @nf.step
+    def inner(text):
+        return f"{text} ..."
+
+    @nf.step
+    def middle(text):
+        return inner(text)
+
+    @nf.flow(on="deep")
+    def deep(record):
+        return len(middle(record["text"]))
+
+    rows = [{"id": 1, "text": "Bert"}, {"id": 2, "text": "Anna"}]
+    nf.send("deep", rows, key="id")
+    assert nf.store.erase(record="2").outputs == 3
+    assert holders(folder, "Anna") == []
+    assert nf.send("deep", rows[:1], key="id").counts == {"deep": {"CACHED": 1}}
+
+
 def test_only_the_records_of_one_event_go(folder):
     work = Work()
     work.send()
@@ -250,4 +272,4 @@ def test_nonsense_is_refused_and_the_command_says_what_it_did(folder, capsys):
         with pytest.raises(nf.UsageError):
             nf.store.erase(**wrong)
     assert cli.main(["store", "erase", "--record", "c-1", "--event", "mail"]) == 0
-    assert "Erased 1 records of 1 runs" in capsys.readouterr().out
+    assert "Erased 1 record of 1 run," in capsys.readouterr().out

@@ -232,6 +232,23 @@ def test_a_run_that_is_taken_up_meanwhile_is_surveyed_again(work, monkeypatch):
     assert len(nf.runs()) == 2
 
 
+def test_an_output_that_is_saved_again_meanwhile_stays(work, monkeypatch):
+    work.measure("a")
+    unchanged = pruning.Survey.unchanged
+
+    def save_again(survey, outputs):
+        work.measure.forget("a")
+        work.measure("a")
+        return unchanged(survey, outputs)
+
+    monkeypatch.setattr(pruning.Survey, "unchanged", save_again)
+    later(monkeypatch, 40)
+    nf.store.prune(older_than="30d")
+    work.calls.clear()
+    work.measure("a")
+    assert work.calls == []
+
+
 def test_rules_that_make_no_sense_are_refused(work):
     for wrong in (
         {},
@@ -288,7 +305,7 @@ def test_info_says_what_there_is(work):
     assert (info.outputs, info.unneeded, len(info.runs)) == (10, 1, 1)
     text = str(info)
     assert run.id in text
-    assert "1 outputs that no run needs" in text
+    assert "1 output that no run needs" in text
 
 
 OPERATIONS = st.one_of(
