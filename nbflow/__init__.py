@@ -66,6 +66,7 @@ for _public in (
 
 if typing.TYPE_CHECKING:
     from nbflow import llm as llm
+    from nbflow import store as store
     from nbflow._key.file import File as File
     from nbflow._key.file import file as file
     from nbflow._key.value import key_by as key_by
@@ -76,6 +77,8 @@ if typing.TYPE_CHECKING:
     from nbflow.quality import evaluate as evaluate
     from nbflow.quality import review as review
 
+#: Modules that load at first use.
+_PARTS = ("llm", "store")
 #: The modules of the names that load at first use.
 _LATER = {
     "Explanation": "nbflow._run.explanation",
@@ -142,8 +145,8 @@ def __getattr__(name: str) -> typing.Any:
     from importlib import import_module
 
     __tracebackhide__ = True
-    if name == "llm":
-        return import_module("nbflow.llm")
+    if name in _PARTS:
+        return import_module(f"nbflow.{name}")
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
     from nbflow._core import guesses
@@ -152,4 +155,4 @@ def __getattr__(name: str) -> typing.Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER, "llm"})
+    return sorted({*globals(), *_LATER, *_PARTS})

@@ -439,7 +439,11 @@ def _sent(event: str, records: Any, key: Key | None) -> tuple[list[Lane], Batch]
 
 
 def use(
-    store: str | Path, *, durability: Literal["process", "power"] = "process"
+    store: str | Path,
+    *,
+    durability: Literal["process", "power"] = "process",
+    max_size: float | str | None = None,
+    keep: float | str | timedelta | None = None,
 ) -> None:
     """Use the store in this folder (or ``"memory:"``) from now on, instead of the one that is found.
 
@@ -448,6 +452,11 @@ def use(
             is not there.
         durability: ``"process"``: what was reported outlives ``kill -9``. ``"power"``:
             a power cut as well, at the price of an fsync per commit.
+        max_size: bytes, or text such as ``"2GB"``: after a run, what is oldest goes
+            until the rest is no more, as by `nbflow.store.prune`.
+        keep: seconds, or text such as ``"30d"``: after a run, older runs go, and older
+            outputs that no run needs. The latest run of each event stays. Without both
+            the ``pyproject.toml`` above the store decides (``[tool.nbflow.store]``).
 
     Raises:
         UsageError: it is a URL, or the address of something else than a folder.
@@ -455,7 +464,11 @@ def use(
     """
     from nbflow._store import location
 
-    runs = SESSION.open(store, durability)
+    if max_size is not None or keep is not None:
+        from nbflow._run import keeping
+
+        keeping.rules(keep, None, max_size)
+    runs = SESSION.open(store, durability, max_size=max_size, keep=keep)
     location.make(store)
     SESSION.replace(runs)
 
@@ -501,9 +514,10 @@ def runs() -> History:
 
     chronicle = SESSION.chronicle
     history = History.of(chronicle, SESSION)
-    for name in chronicle.unreadable:
+    if lost := chronicle.unreadable:
+        more = f" (and of {len(lost) - 1:,} others)" if len(lost) > 1 else ""
         warn(
-            f"The ledger of run {name} cannot be read; it is left out.",
+            f"The ledger of run {lost[0]}{more} cannot be read; it is left out.",
             StoreWarning,
         )
     return history

@@ -19,6 +19,7 @@ from nbflow.errors import UnknownRunError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import timedelta
 
     from nbflow._call.budget import Budget
     from nbflow._call.engine import Engine, Machinery
@@ -86,7 +87,12 @@ class Session:
         return before
 
     def open(
-        self, place: str | Path | None, durability: Literal["process", "power"]
+        self,
+        place: str | Path | None,
+        durability: Literal["process", "power"],
+        *,
+        max_size: float | str | None = None,
+        keep: float | str | timedelta | None = None,
     ) -> Runs:
         """The store at ``place``; the one found upward from the working directory if ``None``."""
         if durability not in ("process", "power"):
@@ -95,9 +101,11 @@ class Session:
             )
         from nbflow._call.clock import Clock
         from nbflow._call.engine import Engine
+        from nbflow._run.keeper import Keeper
         from nbflow._run.runs import Runs
         from nbflow._store import location, seal
-        from nbflow._store.ledger import FileLedger, MemoryLedger
+        from nbflow._store.ledger import FileLedger
+        from nbflow._store.memory_ledger import MemoryLedger
         from nbflow._store.store import MemoryStore
 
         path = location.find() if place is None else location.folder_at(place)
@@ -114,7 +122,9 @@ class Session:
             )
         engine.runner.forced = job_link.forced()
         engine.runner.budgets = self._budgets
-        return Runs(engine)
+        runs = Runs(engine)
+        runs.at_end = Keeper(runs, max_size, keep).run_ended
+        return runs
 
     def run_at(self, told: job_link.Told) -> Run:
         """A run in the store that a job reported, whichever is in use.
@@ -369,6 +379,8 @@ class Session:
                 first,
                 reader.runs.codes_before(state, first),
                 keep=isinstance(first, Opened) and first.keeps_records,
+                gate=reader.runs.gate,
+                earlier=reader.runs.earlier(first),
             )
             reader.held = execution
             if view is not None and shown and not wait:

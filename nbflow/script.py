@@ -26,6 +26,7 @@ from nbflow._run.run import Run
 from nbflow._session import SESSION
 from nbflow.errors import NbflowError, UsageError
 from nbflow.notebook import cells, parameters, report
+from nbflow.notebook.execute import ending_signals
 from nbflow.notebook.job_lock import job_lock
 from nbflow.notebook.job_task import allowed, store_of
 from nbflow.notebook.rewrite import parse
@@ -71,7 +72,7 @@ def run(main: Callable[[], object], space: Space) -> int:
     source = Path(space["__file__"]).resolve()
     declared = parameters.declared(_between(source.read_text("utf-8")))
     given = _parser(source.name, declared).parse_args()
-    for name in (signal.SIGTERM, signal.SIGHUP):
+    for name in ending_signals():
         signal.signal(name, _interrupt)
     try:
         return _run(main, space, source, declared, given)

@@ -175,6 +175,35 @@ def test_the_table_is_one_output_that_is_replaced_and_escapes_what_it_shows(kern
     assert "<b>1</b>" not in kernel.run("print(run._repr_html_())")
 
 
+def test_the_first_picture_says_how_to_see_the_end_and_the_last_takes_its_place(
+    kernel,
+):
+    """If the tab is closed, the notebook keeps the first one; without widgets there is one output."""
+    kernel.run(
+        "import os; os.environ['NBFLOW_TABLE'] = 'static'\nimport nbflow as nf\n"
+        "@nf.flow(on='e')\ndef look(record):\n    return record['n']\n"
+    )
+    cell = kernel.start("run = nf.send('e', [{'n': n} for n in range(50)])")
+    pictures, kinds, deadline = [], [], time.monotonic() + 60
+    while time.monotonic() < deadline:
+        message = kernel.client.get_iopub_msg(timeout=60)
+        if message["parent_header"].get("msg_id") != cell:
+            continue
+        if "data" in message["content"]:
+            kinds.append(message["msg_type"])
+            pictures.append(message["content"]["data"])
+        if message["content"].get("execution_state") == "idle":
+            break
+    first, last = pictures[0], pictures[-1]
+    for form in ("text/plain", "text/html"):
+        assert "Began 20" in first[form]
+        assert "shows how it came out" in first[form]
+        assert "nothing yet" not in first[form]
+        assert "shows how it came out" not in last[form]
+        assert "50 completed" in last[form]
+    assert kinds.count("display_data") == 1, "the others are put in its place"
+
+
 def test_the_kernel_s_stop_ends_a_run_gracefully_and_the_next_send_goes_on(
     kernel, tmp_path
 ):

@@ -390,7 +390,7 @@ class Runner:
             return None
 
     def _save(self, call: Call, command: Save) -> Saved:
-        self._reached("output")
+        self.reached("output")
         call.expires, call.worth = call.scope.expires, call.scope.worth
         printed = call.take_printed(is_saved=True) if call.printed else ()
         try:
@@ -418,7 +418,7 @@ class Runner:
         if call.policy.ttl is not None:
             own = self.clock.time() + call.policy.ttl
             call.expires = own if call.expires is None else min(own, call.expires)
-        self._reached("commit")
+        self.reached("commit")
         return Saved(checkpoint.as_loaded(command.value, *encoded), stored=True)
 
     def _unsaved(self, call: Call, error: StoreError) -> None:
@@ -449,13 +449,14 @@ class Runner:
             seconds=command.seconds,
             waited=command.waited,
         )
-        self._reached("note")
+        self.reached("note")
 
     def _release(self, call: Call, command: Release) -> None:
         self.store.unlock(call.key)
         self._land(call.key, command.outcome)
 
-    def _reached(self, point: str) -> None:
+    def reached(self, point: str) -> None:
+        """Come to a point at which a crash may be asked for."""
         if self._crash_point is not None:
             self._crash_point(point)
 

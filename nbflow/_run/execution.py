@@ -27,12 +27,13 @@ from nbflow._run.watch import Watch
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nbflow._call.runner import Runner
     from nbflow._call.workers import Loop
     from nbflow._core.entry import Opened, RunState
     from nbflow._run.batch import Batch, Row
+    from nbflow._run.begin_gate import BeginGate
     from nbflow._run.kept_inputs import Inputs
     from nbflow._run.lane import Lane
     from nbflow._run.options import RunOptions
@@ -135,14 +136,22 @@ class Execution:
     # What the holder of the run does.
 
     def begin(
-        self, first: Opened | Resumed, before: Mapping[str, bytes], *, keep: bool
+        self,
+        first: Opened | Resumed,
+        before: Mapping[str, bytes],
+        *,
+        keep: bool,
+        gate: BeginGate,
+        earlier: Iterable[str] = (),
     ) -> None:
-        """Note that the run begins, or continues, and what its code is.
+        """Note that the run begins, or continues, and what its code is, and pass the gate.
 
         Args:
             first: the entry that says so.
             before: the codes of flows and steps when they last ran, by subject.
             keep: keep the batch, for reruns from elsewhere.
+            gate: of those who delete.
+            earlier: runs that may have kept the same batch.
         """
         if isinstance(first, Resumed) and self.state.total is None:
             self._intake.is_partial = True
@@ -154,7 +163,10 @@ class Execution:
             self._context.room.close()
         self._ledger.ask_to_stop(self.state.run, False)
         if keep:
-            self._intake.keep(self._ledger)
+            self._intake.keep(self._ledger, earlier)
+        gate.wait()
+        if keep:
+            self._intake.make_sure(self._ledger)
 
     def give_up(self) -> None:
         """Nobody will work on the run: write what was noted so far."""

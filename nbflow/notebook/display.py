@@ -7,6 +7,8 @@ import os
 import sys
 import time
 from collections import OrderedDict
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from nbflow._call.screen import SCREEN
@@ -140,7 +142,18 @@ class CellView(TableInCells):
 
     def _static(self, state: RunState) -> dict[str, str]:
         table = self._table(state)
+        if state.state == "RUNNING":
+            table = replace(table, sentence=_so_far(state, table.sentence))
         return self.bundle(render.to_html(table), render.to_text(table))
+
+
+def _so_far(state: RunState, sentence: str) -> str:
+    """What a picture says of a run under way: it may be the last one, if the tab is closed."""
+    began = f"{datetime.fromtimestamp(state.started):%Y-%m-%d %H:%M}"  # noqa: DTZ006  # the reader's own clock
+    later = f'nf.open_run("{state.run}") shows how it came out.'
+    if FINAL.isdisjoint(+state.tally()):
+        return f"Began {began}. {later}"
+    return f"Began {began}. At {datetime.now():%H:%M}: {sentence} {later}"  # noqa: DTZ005  # as above
 
 
 def show_history(history: History, chronicle: Chronicle) -> None:

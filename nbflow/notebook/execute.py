@@ -113,7 +113,7 @@ class Stop:
 
         names: list[signal.Signals] = []
         if threading.current_thread() is threading.main_thread():
-            names = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+            names = [signal.SIGINT, *ending_signals()]
         before = {name: signal.signal(name, ask) for name in names}
         try:
             yield
@@ -429,6 +429,12 @@ def _say(cell: NotebookNode, why: str) -> None:
 
     error = new_output("error", ename="nbflow", evalue=why, traceback=[why])
     cell.outputs.append(error)
+
+
+def ending_signals() -> list[signal.Signals]:
+    """What asks a process to end, beside Ctrl-C; Windows has no SIGHUP."""
+    found = (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP"))
+    return [one for one in found if one is not None]
 
 
 def dies_with_parent() -> Callable[[], None] | None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nbflow._core.html import Html, h, joined
+from nbflow._core.lifecycle import State
+from nbflow._core.looks import LOOKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,7 +42,9 @@ _DARK = {
 #: The share of a bar that is drawn at least: what is smaller comes of rounding.
 _LEAST = 1e-6
 #: Of parts of a bar; light enough for dark pages, dark enough for light ones.
-GREEN, RED, ORANGE = "#2da44e", "#e5484d", "#d9822b"
+GREEN, RED, ORANGE = (
+    LOOKS[state].colour for state in (State.COMPLETED, State.FAILED, State.INTERRUPTED)
+)
 _FONT = (
     "font-family:system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 )

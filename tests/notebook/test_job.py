@@ -495,7 +495,9 @@ def test_runs_in_the_background_are_waited_for(folder, run):
     assert code == 0
     assert folder.report()["runs"][0]["flows"] == {"look": {"COMPLETED": 30}}
     shown = text_of(folder.output().cells[2])
-    assert "\u2713 completed" in shown, "the table is brought up to date behind its cell"
+    assert "\u2713 completed" in shown, (
+        "the table is brought up to date behind its cell"
+    )
     assert "\u25d4 running" not in shown
 
 
