@@ -75,7 +75,7 @@ class Shadow:
         #: What was called before.
         self.through: Callable[..., Any] = getattr(self._owner, self._name)
         stale = getattr(self.through, "__self__", None)
-        if isinstance(stale, Stream):
+        if isinstance(stale, Stream) and stale.stream is self._owner:
             self.before, self.through = stale.shadow(self._name).below
         setattr(self._owner, self._name, self.ours)
 
