@@ -23,6 +23,7 @@ from nbflow._run.expected_calls import ExpectedCalls, steps_of
 from nbflow._run.kept_batch import first_rows
 from nbflow._run.lane import FlowLane
 from nbflow._run.pace import Lot, Span
+from nbflow._run.past import SAMPLES
 from nbflow._run.past_runs import PastRuns
 from nbflow._run.plan import FlowForecast, Plan, StepForecast
 from nbflow.errors import StoreError, UsageError
@@ -41,8 +42,6 @@ _CODES = 5
 _RUNS, _BYTES = 5, 60_000_000
 #: Records that are looked up at once.
 _PAGE = 512
-#: Records of an earlier run from which a plan learns what steps are called with.
-_SAMPLES = 24
 
 #: Seconds of looking up that are not worth a word.
 _SHORT = 1.0
@@ -381,9 +380,9 @@ class _Forecaster:
         if run is None:
             return arguments
         flow, store = run.flows.index(self._lane.name), self._engine.store
-        numbers = {key: number for number, key in enumerate(run.keys[:_SAMPLES])}
+        numbers = {key: number for number, key in enumerate(run.keys[:SAMPLES])}
         try:
-            rows = first_rows(self._engine.ledger, run.id, _SAMPLES)
+            rows = first_rows(self._engine.ledger, run.id, SAMPLES)
         except (UsageError, StoreError):  # they were not kept
             return arguments
         for row in rows:

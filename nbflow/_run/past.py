@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 #: Calls and records that are enough to know how long one takes.
 _ENOUGH = 10
-#: Done records of a run that are kept with their checkpoints.
-_SAMPLES = 24
+#: Records at the beginning of a run whose calls are looked at.
+SAMPLES = 24
 _EXECUTED = frozenset({State.COMPLETED, *BROKEN})
 
 
@@ -134,7 +134,7 @@ class PastRun:
         self.steps: defaultdict[str, StepPast] = defaultdict(StepPast)
         self.lanes: list[LanePast] = []
         self.known: list[dict[int, Known]] = []
-        #: The checkpoints of some done records, by (record, flow).
+        #: The checkpoints of the first records, of those that are done, by (record, flow).
         self.samples: dict[tuple[int, int], str] = {}
         self.max_in_flight: int | None = None
         self._cost = cost
@@ -207,7 +207,7 @@ class PastRun:
         known = _DONE.get(entry.state)
         if known is None:
             known = Known(entry.state, entry.seconds, tuple(calls))
-        elif entry.checkpoint is not None and len(self.samples) < _SAMPLES:
+        elif entry.checkpoint is not None and entry.record < SAMPLES:
             self.samples[place] = entry.checkpoint
         self.known[entry.flow][entry.record] = known
         self._count(self.lanes[entry.flow], entry, calls, called)

@@ -191,6 +191,26 @@ def test_a_plan_after_a_try_with_some_records_knows_what_the_others_share(nb, sh
     assert (plan.cost, run.usage.cost) == (0.0, None)
 
 
+def test_a_plan_knows_shared_calls_of_async_flows_whichever_ends_first(nb, cells):
+    cells.run("""
+@nf.step
+async def label(text):
+    return text[:4]
+
+@nf.flow(on="thread.created")
+async def triage(thread):
+    return await label(thread["body"])
+
+@nf.flow(on="thread.created")
+async def billing(thread):
+    return await label(thread["body"])
+""")
+    nb.send(EVENT, equal_texts(19), key="id")
+    plan = nf.plan(EVENT, equal_texts(400), key="id")
+    run = nb.send(EVENT, equal_texts(400), key="id")
+    assert plan.calls == made(run) == {"label": 1}
+
+
 def test_a_plan_estimates_how_often_new_records_repeat_a_call_that_is_made_of_them(
     nb, shared
 ):
