@@ -63,6 +63,7 @@ class Answers:
         run: the run that they come from.
         is_named: whether somebody called for these labels by name, see `Column`.
         columns: what the flow's values make, by name.
+        checkpoints: the key of the checkpoint of each answer, where there is one.
     """
 
     name: str
@@ -80,6 +81,11 @@ class Answers:
     run: Run | None = None
     is_named: bool = True
     columns: tuple[str, ...] = ()
+    checkpoints: Sequence[str | None] = ()
+
+    def checkpoint(self, number: int) -> str | None:
+        """The key of the checkpoint of an answer, if it has one."""
+        return self.checkpoints[number] if self.checkpoints else None
 
     def column(self, name: str) -> list[object]:
         """A column of the records.
@@ -224,6 +230,7 @@ def _of_run(run: Run, column: str | None, truth: str | None) -> Answers:
         run=run,
         is_named=chosen.is_named,
         columns=tuple(chosen.columns),
+        checkpoints=[state.checkpoint(at, flow) for at in range(len(state.keys))],
     )
 
 

@@ -68,6 +68,7 @@ class Review:
         choices: dict[str, str],
         on: tuple[str, ...],
         by: str,
+        why: str = "",
     ) -> None:
         self.column = answers.name
         self.choices = choices
@@ -78,6 +79,7 @@ class Review:
         self._rows: list[Row] = answers.rows or []
         self._numbers = numbers
         self._on = on
+        self._why = why
         self._contents = [
             decisions.content(self._rows[number], on) for number in numbers
         ]
@@ -252,6 +254,7 @@ class Review:
                 at=at,
                 key=self.keys[place],
                 run=self._run.id,
+                why=self._why,
             )
             kept.add(decision)
             if label is not None:
@@ -425,7 +428,9 @@ def review(
         offered = labels_of(choices, "choices")
     else:
         offered = _seen(answers, declared(run, answers))
-    return Review(run, answers, numbers, offered, on, by or _user())
+    return Review(
+        run, answers, numbers, offered, on, by or _user(), _why(answers, where)
+    )
 
 
 def _columns(rows: list[Row], text: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -458,6 +463,13 @@ def _seen(answers: Answers, known: dict[str, str]) -> dict[str, str]:
     for decision in answers.decided.values():
         given[str(decision.label)] += 1
     return {label: known.get(label, "") for label, _ in given.most_common()} | known
+
+
+def _why(answers: Answers, where: object) -> str:
+    """The reason for which a record comes before a person, see `Decision.why`."""
+    if where is not None:
+        return "where"
+    return "least sure" if "confidence" in answers.beside else ""
 
 
 def _without_repeats(

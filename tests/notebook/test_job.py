@@ -233,7 +233,7 @@ def test_files_that_are_slow_to_write_say_what_is_under_way_while_it_is(
         "until = time.monotonic() + 30\n"
         "while state() == 'not run' and time.monotonic() < until:\n"
         "    time.sleep(0.01)\n"
-        "state()"
+        "state()",
     )
     assert run()[0] == 0
     assert text_of(folder.output().cells[1]) == "'interrupted'"
