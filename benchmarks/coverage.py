@@ -7,18 +7,49 @@ run the same with few draws.
 from __future__ import annotations
 
 import argparse
+from collections import Counter, defaultdict
+from operator import eq
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from nbflow.quality.intervals import difference, proportion
+from nbflow._core.sample import DIGEST_BYTES
+from nbflow.quality.estimation import Frame, Seen
+from nbflow.quality.intervals import at_size, difference, proportion
 from nbflow.quality.metrics import kappa, macro_f1
+from nbflow.quality.sampling import Unit, shuffled, strata_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from nbflow.quality.estimation import Stratum
     from nbflow.quality.intervals import Floats, Interval
 
+DATA = Path(__file__).parent.parent / "tests" / "data" / "cfpb_answers.csv"
+#: The true labels of the complaints.
+LETTERS = "crdmb"
+#: Recorded models, and the place of their answers.
+NAMES = {
+    "gpt-4o": 0,
+    "gpt-4o-mini": 1,
+    "claude-3-5-haiku": 3,
+    "deepseek-chat": 4,
+    "gemini-2.0-flash": 5,
+    "gemini-2.0-flash-lite": 6,
+    "claude-3-7-sonnet": 9,
+    "gpt-4.5-preview": 10,
+    "o1": 11,
+}
+ESTIMATED = ("gpt-4o-mini", "gpt-4o", "claude-3-7-sonnet", "gpt-4.5-preview", "o1")
+#: Cheap models whose agreement is a confidence.
+HELPERS = (
+    "gpt-4o-mini",
+    "claude-3-5-haiku",
+    "gemini-2.0-flash",
+    "gemini-2.0-flash-lite",
+    "deepseek-chat",
+)
 SIZES = (30, 50, 100, 200, 500)
 #: Accuracy of both, and share that both have right.
 PAIRS = ((0.95, 0.97, 0.925), (0.7, 0.75, 0.6), (0.9, 0.9, 0.85), (0.98, 0.99, 0.975))
@@ -126,8 +157,144 @@ def of_model(
     )
 
 
+class Complaints(NamedTuple):
+    """What a recorded model said of complaints, and what is true.
+
+    Attributes:
+        given: a letter each.
+        true: a letter each.
+        strata: the given label with the third of its confidence, see `strata_of`.
+    """
+
+    given: str
+    true: str
+    strata: dict[bytes, Stratum]
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Accuracy, and the share of each label."""
+        shares = {label: self.true.count(label) / len(self.true) for label in LETTERS}
+        right = sum(map(eq, self.given, self.true)) / len(self.true)
+        return {"accuracy": right} | shares
+
+
+def complaints(model: str, *, confidence: bool) -> Complaints:
+    """A recorded model; its confidence, if it is to have one, is how many others agree."""
+    rows = [line.split(",") for line in DATA.read_text().splitlines()[1:]]
+    answers = [answer for _, _, answer in rows]
+    given = "".join(answer[NAMES[model]] for answer in answers)
+    helpers = [NAMES[other] for other in HELPERS if other != model][:4]
+    sure = [
+        sum(answer[at] == own for at in helpers) if confidence else 0
+        for answer, own in zip(answers, given, strict=True)
+    ]
+    units = [
+        Unit(number.to_bytes(DIGEST_BYTES), [number]) for number in range(len(rows))
+    ]
+    strata = strata_by(units, given, [float(one) for one in sure])
+    return Complaints(given, "".join(true for _, true, _ in rows), strata)
+
+
+def of_estimate(
+    model: str, size: int, draws: int, *, confidence: bool, anytime: bool = False
+) -> dict[str, tuple[Covered, Covered]]:
+    """Coverage of each figure of a run, estimated, and by people's decisions alone."""
+    said = complaints(model, confidence=confidence)
+    estimated, alone = defaultdict(list), defaultdict(list)
+    for seed in range(draws):
+        order = [int.from_bytes(one) for one in shuffled(said.strata, seed)]
+        for figure, found in _estimated(said, order[:size], anytime=anytime).items():
+            estimated[figure].append(found)
+        for figure, found in _of_people(said, size, seed).items():
+            alone[figure].append(found)
+    return {
+        figure: (covered(estimated[figure], truth), covered(alone[figure], truth))
+        for figure, truth in said.figures.items()
+    }
+
+
+def _estimated(
+    said: Complaints, drawn: Iterable[int], *, anytime: bool
+) -> dict[str, Interval]:
+    """Accuracy and shares of all complaints, from those that were drawn."""
+    looked_at = set(drawn)
+    units = [
+        Seen(
+            records=1,
+            stratum=said.strata[number.to_bytes(DIGEST_BYTES)],
+            label=true if number in looked_at else None,
+            given=Counter([given]),
+            is_known=False,
+        )
+        for number, (given, true) in enumerate(zip(said.given, said.true, strict=True))
+    ]
+    frame = Frame(units, anytime=anytime)
+    everything = frame.part(lambda _: 1.0)
+    right = frame.part(lambda one: float(one.given[one.label]))
+    found = {"accuracy": frame.share(right, everything, frame.records)}
+    for label in LETTERS:
+        true = frame.part(lambda one, label=label: float(one.label == label))
+        found[label] = frame.share(true, everything, frame.records)
+    return found
+
+
+def _of_people(said: Complaints, size: int, seed: int) -> dict[str, Interval]:
+    """The same from a simple random sample, without what the model said."""
+    total = len(said.true)
+    drawn = np.random.default_rng(seed).permutation(total)[:size]
+    worth = size / (1 - size / total)
+    right = np.mean([said.given[number] == said.true[number] for number in drawn])
+    found = {"accuracy": at_size(float(right), worth)}
+    for label in LETTERS:
+        share = np.mean([said.true[number] == label for number in drawn])
+        found[label] = at_size(float(share), worth)
+    return found
+
+
+def of_looking_again(model: str, draws: int, *, anytime: bool) -> float:
+    """How often all intervals of an accuracy hold, at 30, 40, ... 500 decisions."""
+    said = complaints(model, confidence=False)
+    truth, held = said.figures["accuracy"], 0
+    for seed in range(draws):
+        order = [int.from_bytes(one) for one in shuffled(said.strata, seed)]
+        looks = (
+            _estimated(said, order[:size], anytime=anytime)["accuracy"]
+            for size in range(30, 501, 20)
+        )
+        held += all(one.low <= truth <= one.high for one in looks)
+    return held / draws
+
+
 def lines(draws: int) -> Iterator[str]:
     """The table, line by line."""
+    yield from lines_of_estimates(draws)
+    yield from lines_of_scores(draws)
+
+
+def lines_of_estimates(draws: int) -> Iterator[str]:
+    """Those of a run that is estimated."""
+    for confidence in (False, True):
+        for model in ESTIMATED:
+            for size in SIZES[1:]:
+                found = of_estimate(model, size, draws, confidence=confidence)
+                accuracy, alone = found.pop("accuracy")
+                shares = [each for each, _ in found.values()]
+                width = sum(each.width for each in shares)
+                ratio = width / sum(each.width for _, each in found.values())
+                yield (
+                    f"estimate of {model}, {'with' if confidence else 'without'} "
+                    f"confidence, n = {size}: accuracy {accuracy.share:.1%}, "
+                    f"{accuracy.width / alone.width:.2f} as wide as people alone; shares "
+                    f"{min(shares).share:.1%} to {max(shares).share:.1%}, {ratio:.2f} as "
+                    f"wide, \u00b1{50 * width / len(shares):.1f} points"
+                )
+    for anytime in (False, True):
+        held = of_looking_again("o1", draws // 10, anytime=anytime)
+        yield f"looking 24 times, anytime={anytime}: all hold in {held:.1%}"
+
+
+def lines_of_scores(draws: int) -> Iterator[str]:
+    """Those of what evaluate and compare say."""
     for accuracy in (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99):
         shares = [f"{of_accuracy(accuracy, size):6.1%}" for size in SIZES]
         yield f"accuracy {accuracy}, n = {SIZES}: {' '.join(shares)}"

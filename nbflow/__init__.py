@@ -72,6 +72,7 @@ if typing.TYPE_CHECKING:
     from nbflow._run.plan import Plan as Plan
     from nbflow._run.run import Run as Run
     from nbflow.quality import compare as compare
+    from nbflow.quality import estimate as estimate
     from nbflow.quality import evaluate as evaluate
     from nbflow.quality import review as review
 
@@ -82,6 +83,7 @@ _LATER = {
     "Plan": "nbflow._run.plan",
     "Run": "nbflow._run.run",
     "compare": "nbflow.quality",
+    "estimate": "nbflow.quality",
     "evaluate": "nbflow.quality",
     "file": "nbflow._key.file",
     "key_by": "nbflow._key.value",
@@ -116,6 +118,7 @@ __all__ = [
     "Usage",
     "UsageError",
     "compare",
+    "estimate",
     "evaluate",
     "export",
     "file",

@@ -87,23 +87,27 @@ class Answers:
         """The key of the checkpoint of an answer, if it has one."""
         return self.checkpoints[number] if self.checkpoints else None
 
-    def column(self, name: str) -> list[object]:
+    def column(self, name: str, argument: str = "truth") -> list[object]:
         """A column of the records.
+
+        Args:
+            name: what it is called.
+            argument: what called for it, for the error.
 
         Raises:
             UsageError: there is none.
         """
         if self.rows is None:
             raise UsageError(
-                f"truth={name!r}: the records of this run were not kept; give the true "
-                f"labels themselves, truth=frame[{name!r}] or {{key: label}}."
+                f"{argument}={name!r}: the records of this run were not kept; give the true "
+                f"labels themselves, {argument}=frame[{name!r}] or {{key: label}}."
             )
         records = [row.record for row in self.rows]
         mappings = [record for record in records if isinstance(record, Mapping)]
         known = dict.fromkeys(str(part) for record in mappings for part in record)
         if name not in known:
             raise UsageError(
-                f"truth={name!r} is not a column of the records; they have "
+                f"{argument}={name!r} is not a column of the records; they have "
                 f"{', '.join(map(repr, known)) or 'none'}."
             )
         return [

@@ -134,13 +134,14 @@ def _bar(bar: Bar) -> Html:
     return line(
         h("td", bar.figure, style=f"{CELL};text-align:left"),
         h("td", short(bar.name, 30), style=f"{CELL};text-align:left;{FAINT}"),
-        h("td", _band(bar.interval, bar.colour), style=wide),
+        h("td", band(bar.interval, bar.colour), style=wide),
         h("td", bar.value, style=f"{CELL};text-align:right;font-weight:600"),
         h("td", bar.between, style=f"{CELL};text-align:left;{FAINT}"),
     )
 
 
-def _band(one: Interval, colour: str) -> Html:
+def band(one: Interval, colour: str = COLOURS[0]) -> Html:
+    """An interval on a scale from 0 to 1, with a stroke for the value."""
     if one.is_undefined:
         return joined()
     low, high = (one.value, one.value) if one.is_alone else one[1:]

@@ -41,3 +41,27 @@ def test_kappa_and_macro_f1_are_held_over_2_to_30_labels(size):
     assert 0.935 <= f1s.mean() <= 0.97
     assert kappas.min() >= 0.9
     assert f1s.min() >= 0.9
+
+
+@pytest.mark.parametrize("size", [50, 100, 200, 500])
+def test_estimates_of_real_labels_are_held_and_narrower_than_those_of_people_alone(
+    size,
+):
+    """Five models, 80 draws each: 480 intervals of accuracy and shares a model, 2,400 in all."""
+    held = []
+    for model in coverage.ESTIMATED:
+        found = coverage.of_estimate(model, size, 80, confidence=True)
+        held += [estimated.share for estimated, _ in found.values()]
+        accuracy, accuracy_alone = found.pop("accuracy")
+        width = sum(estimated.width for estimated, _ in found.values())
+        alone = sum(people.width for _, people in found.values())
+        assert accuracy.width <= 1.03 * accuracy_alone.width
+        assert width <= (0.8 if model != "gpt-4o-mini" else 0.85) * alone
+    assert 0.93 <= np.mean(held) <= 0.97
+    assert min(held) >= 0.85
+
+
+def test_looking_again_and_again_is_allowed_with_anytime():
+    """24 looks at 40 samples: intervals of one look fail somewhere in a third of them."""
+    assert coverage.of_looking_again("o1", 40, anytime=False) <= 0.9
+    assert coverage.of_looking_again("o1", 40, anytime=True) >= 0.925
