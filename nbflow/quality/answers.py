@@ -63,7 +63,6 @@ class Answers:
         run: the run that they come from.
         is_named: whether somebody called for these labels by name, see `Column`.
         columns: what the flow's values make, by name.
-        checkpoints: the key of the checkpoint of each answer, where there is one.
     """
 
     name: str
@@ -81,11 +80,14 @@ class Answers:
     run: Run | None = None
     is_named: bool = True
     columns: tuple[str, ...] = ()
-    checkpoints: Sequence[str | None] = ()
 
-    def checkpoint(self, number: int) -> str | None:
-        """The key of the checkpoint of an answer, if it has one."""
-        return self.checkpoints[number] if self.checkpoints else None
+    def checkpoints(self, numbers: Sequence[int]) -> list[str | None]:
+        """The keys of the checkpoints of these answers; ``None`` where there is none."""
+        if self.run is None:
+            return [None] * len(numbers)
+        state = self.run.reader.state()
+        flow = state.flows.index(self.flow)
+        return [state.checkpoint(number, flow) for number in numbers]
 
     def column(self, name: str, argument: str = "truth") -> list[object]:
         """A column of the records.
@@ -234,7 +236,6 @@ def _of_run(run: Run, column: str | None, truth: str | None) -> Answers:
         run=run,
         is_named=chosen.is_named,
         columns=tuple(chosen.columns),
-        checkpoints=[state.checkpoint(at, flow) for at in range(len(state.keys))],
     )
 
 

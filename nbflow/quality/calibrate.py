@@ -111,8 +111,8 @@ class Calibration:
         found = self._each(values)
         if isinstance(values, pd.Series):
             return pd.Series(found, values.index)
-        is_polars = type(values).__module__.startswith("polars")
-        return type(values)(found) if is_polars else found
+        kind: Any = type(values)
+        return kind(found) if kind.__module__.startswith("polars") else found
 
     def _column(self, of: object) -> object:
         """The confidences in a frame of results, or in its records; else what is given."""
@@ -146,9 +146,11 @@ class Calibration:
                 f"{self.name} is not calibrated on your data: {decided} on answers with a "
                 f"confidence, and {LEAST} are needed."
             )
+        # Nobody knows what nine tenths are worth where none was said.
+        said = min(max(0.9, self.bars[0].sure), self.bars[-1].sure)
         return (
-            f"{self.name}: where it says 90%, it is right in {self.at(0.9)} of cases, by "
-            f"{decided}."
+            f"{self.name}: where it says {said:.0%}, it is right in {self.at(said)} of "
+            f"cases, by {decided}."
         )
 
     def notes(self) -> list[str]:

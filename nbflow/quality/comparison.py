@@ -74,8 +74,7 @@ class Comparison:
             labels those are known.
         unknown: records with both answers and without a true label.
         spent: what the calls of the two runs took.
-        shared: records whose answer is one checkpoint in both runs; ``None`` if one of
-            the two is no run.
+        shared: records whose answer is one checkpoint in both runs.
         looked_at: who chose the records, if a person did; no figure then has an
             interval, since none is about other records.
     """
@@ -94,7 +93,7 @@ class Comparison:
     records: int
     unknown: int
     spent: tuple[Spent | None, Spent | None]
-    shared: int | None = None
+    shared: int = 0
     looked_at: LookedAt | None = None
 
     @property
@@ -440,15 +439,12 @@ def _evaluations(
     return first, second
 
 
-def _shared(sides: _Sides, scored: list[CommonRecord]) -> int | None:
+def _shared(sides: _Sides, scored: list[CommonRecord]) -> int:
     """Records whose answer is one checkpoint in both runs."""
-    one, two, _ = sides
-    if one.run is None or two.run is None:
-        return None
-    return sum(
-        one.checkpoint(record.first) == two.checkpoint(record.second) is not None
-        for record in scored
-    )
+    mine = sides.one.checkpoints([record.first for record in scored])
+    theirs = sides.two.checkpoints([record.second for record in scored])
+    pairs = zip(mine, theirs, strict=True)
+    return sum(one is not None and one == other for one, other in pairs)
 
 
 def _paired(scored: list[CommonRecord]) -> Paired:

@@ -8,6 +8,7 @@ from nbflow._core.decision import SAMPLE
 from nbflow.errors import UsageError
 from nbflow.quality.confidence import confidences
 from nbflow.quality.estimate import FIRST, check_width, estimate
+from nbflow.quality.looking import looked
 from nbflow.quality.sampling import checked_size, draw, sample_of, units_of
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ def drawn_sample(
     units = units_of(answers, on)
     order = [one for one in sample.units if one in units]
     if size == "auto":
-        wanted, about = _wanted(run, answers, sample, width, confidence)
-        number = min(wanted, len(order))
+        number, about = _wanted(run, answers, len(order), width, confidence)
     else:
         number = checked_size(size, len(order))
         about = ""
@@ -101,20 +101,19 @@ def _kept(
 def _wanted(
     run: Run,
     answers: Answers,
-    sample: Sample,
+    drawn: int,
     width: float | None,
     confidence: object,
 ) -> tuple[int, str]:
     """How many records to show for intervals of this width, and why so many."""
     width = _WIDTH if width is None else width
     check_width(width)
-    contents = set(sample.units[:FIRST])
-    units = units_of(answers, sample.on)
-    decided = [one for one in contents if units[one].numbers[0] in answers.decided]
-    if len(decided) < _MOST_OF * len(contents):
-        return FIRST, f"These {len(contents)} will say how many are needed."
+    first = min(FIRST, drawn)
+    what = looked(run.engine, answers, confidences(answers, confidence))
+    if what.looked_at < _MOST_OF * first:
+        return first, f"These {first} will say how many are needed."
     found = estimate(run, column=answers.name, confidence=confidence)
-    wanted = found.needed(width)
+    wanted = min(found.needed(width) - what.known + what.skipped, drawn)
     return wanted, (
         f"{wanted:,} are needed for intervals of \u00b1{100 * width:g} points, by "
         f"{found.decided:,} decisions."

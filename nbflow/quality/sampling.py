@@ -192,7 +192,7 @@ def checked_size(size: object, most: int) -> int:
 
 
 def needed(found: Interval, decided: int, units: int, width: float) -> int:
-    """Decisions for an interval that reaches ``width`` to each side.
+    """Decisions for an interval that reaches ``width`` to each side, on average.
 
     Variances of means fall as 1/n - 1/N does.
 
@@ -202,7 +202,7 @@ def needed(found: Interval, decided: int, units: int, width: float) -> int:
         units: all there is to look at.
         width: wanted, as a share.
     """
-    reach = max(found.value - found.low, found.high - found.value)
+    reach = (found.high - found.low) / 2
     if reach <= width:
         return decided
     ratio = (width / reach) ** 2
