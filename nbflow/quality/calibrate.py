@@ -225,7 +225,7 @@ def calibrate(
         >>> truth = ["spam" if n % 4 > n % 3 else "ham" for n in range(100)]
         >>> sure = nf.calibrate(run, truth)
         >>> print(f"{sure(0.6):.2f} {sure(0.9):.2f}")
-        0.12 0.87
+        0.06 0.97
     """
     if not isinstance(run, Run):
         raise UsageError(

@@ -174,7 +174,7 @@ def estimate(
         confidence: how sure the model is, for strata, in place of what it says itself:
             ``{key: number}``, a Series by key such as `agreement` gives, or one a row.
         anytime: intervals that hold however often one looks at them while deciding, and
-            stops when they please; they are wider by 40 %.
+            stops when they please; they are wider by half and more.
 
     Returns:
         An `Estimate`: ``.accuracy``, ``.shares``, ``.confusion``, ``.groups``,
@@ -193,7 +193,7 @@ def estimate(
         >>> for key in review.left:
         ...     _ = review.accept(key)
         >>> print(nf.estimate(run).accuracy)
-        100.0% (94.7% to 100.0%)
+        100.0% (95.0% to 100.0%)
     """
     answers = _answers_of(run, column)
     what = looked(run.engine, answers, confidences(answers, confidence))
@@ -317,12 +317,20 @@ def _of_label(frame: Frame, label: str, given: Counter[str]) -> dict[str, float]
 
 def _confusion(frame: Frame, labels: Sequence[str]) -> Confusion:
     """Records of the whole by true and given label; those without an answer are in none."""
-    counts = []
-    for true in labels:
-        row = (
-            frame.part(partial(_in_cell, true=true, given=given)) for given in labels
+    met = {
+        (one.label, said)
+        for one in [*frame.sampled, *frame.known]
+        for said in one.given
+    }
+    counts = [
+        tuple(
+            round(frame.total(frame.part(partial(_in_cell, true=true, given=given))))
+            if (true, given) in met
+            else 0
+            for given in labels
         )
-        counts.append(tuple(round(frame.total(cell)) for cell in row))
+        for true in labels
+    ]
     axes = ("true, estimated", "given")
     return Confusion(tuple(labels), tuple(labels), tuple(counts), axes)
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     #: The stratum of a unit: the label that was given, and the band of its confidence.
     Stratum = tuple[str | None, int]
 
-#: Units that a stratum needs to have a variance.
-_LEAST = 2
+#: Decisions that a stratum needs for a mean and a variance that mean something.
+_LEAST = 4
 #: Units by which the variance within a stratum leans towards that within all.
 _LEAN = 1.0
 #: How many times as good as a simple random sample a stratified one is taken to be.

@@ -125,7 +125,12 @@ def _differing(made: Sequence[Decision], counted: set[bytes]) -> int:
 
 
 def _lapsed(answers: Answers, made: Sequence[Decision]) -> int:
-    """Decisions on records of this run, by their keys, that show something else now."""
+    """Decisions on records of this run, by their keys, that show something else now.
+
+    Places are no keys: the first row of another batch is another record.
+    """
+    if not answers.named:
+        return 0
     numbers = {key: number for number, key in enumerate(answers.keys)}
     rows = answers.rows or []
     return sum(
