@@ -73,7 +73,10 @@ if typing.TYPE_CHECKING:
     from nbflow._run.explanation import Explanation as Explanation
     from nbflow._run.plan import Plan as Plan
     from nbflow._run.run import Run as Run
+    from nbflow.quality import agreement as agreement
+    from nbflow.quality import calibrate as calibrate
     from nbflow.quality import compare as compare
+    from nbflow.quality import estimate as estimate
     from nbflow.quality import evaluate as evaluate
     from nbflow.quality import review as review
 
@@ -85,7 +88,10 @@ _LATER = {
     "File": "nbflow._key.file",
     "Plan": "nbflow._run.plan",
     "Run": "nbflow._run.run",
+    "agreement": "nbflow.quality",
+    "calibrate": "nbflow.quality",
     "compare": "nbflow.quality",
+    "estimate": "nbflow.quality",
     "evaluate": "nbflow.quality",
     "file": "nbflow._key.file",
     "key_by": "nbflow._key.value",
@@ -119,7 +125,10 @@ __all__ = [
     "UnknownRunError",
     "Usage",
     "UsageError",
+    "agreement",
+    "calibrate",
     "compare",
+    "estimate",
     "evaluate",
     "export",
     "file",

@@ -15,7 +15,7 @@ from nbflow._call.workers import Loop, Workers
 from nbflow._key import fork
 from nbflow._key.call import Binder, inputs_of
 from nbflow._key.warning import warn
-from nbflow._store.decisions import Decisions
+from nbflow._store.decisions import Decisions, Samples
 from nbflow.errors import NbflowWarning, UsageError
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Engine:
         self.store = store
         self.ledger = ledger
         self.decisions = Decisions(ledger.beside("reviews"))
+        self.samples = Samples(ledger.beside("samples"))
         self.clock = clock
         self.machinery = machinery
         self.runner = Runner(store, clock, crash_point)

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from nbflow.quality.answers import Spent
+    from nbflow.quality.looked_at import LookedAt
 
-#: Records from which on a bootstrap interval holds the truth about as often as it says.
+#: Records from which on intervals of kappa and macro F1 hold the truth about as often as
+#: they say.
 _FEW = 30
 #: Labels outside of the taxonomy that are named.
 _NAMED = 5
@@ -22,6 +24,11 @@ _NAMED = 5
 def records(number: int) -> str:
     """``1,000 records``."""
     return several(number, "record")
+
+
+def answers(number: int) -> str:
+    """``1,000 answers``."""
+    return several(number, "answer")
 
 
 def counted(states: Counter[str]) -> str:
@@ -33,32 +40,45 @@ def counted(states: Counter[str]) -> str:
 
 
 def few(number: int) -> list[str]:
-    """That intervals are drawn from few records, if they are.
-
-    What is not among those, no draw shows.
-    """
+    """That figures are of few records, if they are."""
     if number >= _FEW:
         return []
-    return [
-        f"Drawn from {records(number)}, intervals are too narrow: label more to be sure."
-    ]
+    said = (
+        f"Of {records(number)}, the intervals of kappa and macro F1 may be too narrow"
+    )
+    return [f"{said}: label more to be sure."]
 
 
-def outside(answers: Counter[str], labels: int) -> list[str]:
+def figures_of(chosen: LookedAt | None, number: int) -> list[str]:
+    """Which records figures are about, and whether these are few.
+
+    Args:
+        chosen: who chose the records, if a person did.
+        number: of the records.
+    """
+    return few(number) if chosen is None else [chosen.advice]
+
+
+def whose(chosen: LookedAt | None) -> str:
+    """The records behind a figure, if a person chose them."""
+    return "" if chosen is None else f" {chosen.words}"
+
+
+def outside(given: Counter[str], labels: int) -> list[str]:
     """The answers outside of the taxonomy, if there are any.
 
     Args:
-        answers: those answers, and how often each was given.
+        given: those answers, and how often each was given.
         labels: the number of labels in the taxonomy.
     """
-    if not answers:
+    if not given:
         return []
     named = ", ".join(
-        f"{label} ({number:,})" for label, number in answers.most_common(_NAMED)
+        f"{label} ({number:,})" for label, number in given.most_common(_NAMED)
     )
-    if len(answers) > _NAMED:
-        named += f" and {len(answers) - _NAMED} more"
-    many = several(answers.total(), "answer")
+    if len(given) > _NAMED:
+        named += f" and {len(given) - _NAMED} more"
+    many = several(given.total(), "answer")
     return [
         f"{many} outside the {several(labels, 'label')}, counted as wrong: {named}."
     ]

@@ -13,14 +13,14 @@ from nbflow._core.html import Html, h, joined
 from nbflow._core.lifecycle import State
 from nbflow._core.looks import LOOKS
 from nbflow._core.table import short
-from nbflow.quality.metrics import percent
+from nbflow.quality.intervals import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
-    from nbflow.quality.metrics import Interval
+    from nbflow.quality.intervals import Interval
 
 #: Labels that a picture shows; the frames have all.
 LABELS = 24
@@ -66,13 +66,17 @@ def kappa(one: Interval) -> str:
     """Kappa as people read it."""
     if one.is_undefined:
         return "\u2013"
+    if one.is_alone:
+        return f"{one.value:.2f}"
     return f"{one.value:.2f} ({one.low:.2f} to {one.high:.2f})"
 
 
 def points(one: Interval) -> str:
     """A difference of shares, in percentage points."""
     value, low, high = (100 * part for part in one)
-    text = f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
+    text = f"{value:+.1f} points"
+    if not one.is_alone:
+        text += f" ({low:+.1f} to {high:+.1f})"
     return text.replace("-", "\u2212")
 
 
@@ -106,7 +110,7 @@ def share_bar(
     colour: str = COLOURS[0],
 ) -> Bar:
     """The bar of a share."""
-    between = f"{percent(one.low)} to {percent(one.high)}"
+    between = "" if one.is_alone else f"{percent(one.low)} to {percent(one.high)}"
     return Bar(
         figure=figure,
         name=name,
@@ -145,16 +149,18 @@ def _bar(bar: Bar) -> Html:
     return line(
         h("td", _term(bar.figure), style=f"{CELL};text-align:left"),
         h("td", short(bar.name, 30), style=f"{CELL};text-align:left;{FAINT}"),
-        h("td", _band(bar.interval, bar.colour), style=wide),
+        h("td", band(bar.interval, bar.colour), style=wide),
         h("td", bar.value, style=f"{CELL};text-align:right;font-weight:600"),
         h("td", bar.between, style=f"{CELL};text-align:left;{FAINT}"),
     )
 
 
-def _band(one: Interval, colour: str) -> Html:
+def band(one: Interval, colour: str = COLOURS[0]) -> Html:
+    """An interval on a scale from 0 to 1, with a stroke for the value."""
     if one.is_undefined:
         return joined()
-    value, low, high = map(_on_scale, one)
+    low, high = (one.value, one.value) if one.is_alone else one[1:]
+    value, low, high = map(_on_scale, (one.value, low, high))
     # An interval of no width is still to be seen.
     width = max(high - low, 0.4)
     size = f"left:{low:.2f}%;width:{width:.2f}%"

@@ -480,7 +480,7 @@ def test_in_jupyterlab_no_figure_is_written_over_another(browser, server):
     notebook = Notebook(context.new_page(), server, path)
     notebook.run_all()
     page = notebook.page
-    page.get_by_text("macro F1").wait_for(state="attached")
+    page.get_by_text("macro F1").first.wait_for(state="attached")
     notebook.picture("lab-figures")
     assert page.evaluate(OVERLAPS) == []
     assert page.get_by_text("with examples").count()
