@@ -19,11 +19,13 @@ from nbflow._core.usage import Usage
 from nbflow._key.warning import warn
 from nbflow._session import SESSION
 from nbflow.errors import NbflowWarning, NonRetriableError, UsageError
+from nbflow.llm import choice, decision
 from nbflow.llm import examples as known
 from nbflow.llm import provider as providers
 from nbflow.llm import taxonomy as taxonomies
 from nbflow.llm.batching import Batcher
 from nbflow.llm.category import Category
+from nbflow.llm.choice import Choice
 from nbflow.llm.function import category
 from nbflow.llm.offline import BASELINE, Offline
 from nbflow.llm.prompt import WORDING, Prompt
@@ -134,16 +136,17 @@ def categorizer(
     places = None if concurrency is None else _whole(concurrency, "concurrency")
     pairs = known.read(examples, taxonomy, redact or str)
     said = _text(instructions, "instructions")
+    decides = decision.is_one(model)
     told = {
         "labels": taxonomy.value,
         "what the labels' type says": taxonomy.about,
         "unknown": taxonomy.unknown or "",
         "instructions": said,
         "examples": [*map(tuple, pairs)],
-        "reason": reason,
+        "reason": reason and not decides,
         "redact": redact,
         "model": _known_by(model),
-        "nbflow's wording": WORDING,
+        "nbflow's wording": choice.WORDING if decides else WORDING,
     }
     if options.get("version") is None:
         depends_on = [*_listed(depends_on), told]
@@ -163,14 +166,20 @@ def categorizer(
         options |= {"timeout": longest, "concurrency": places}
         step = _of_function(model, taxonomy, text_of, options, misplaced)
         return _labelled(step, taxonomy)
-    prompt = Prompt(taxonomy, said, pairs, reason=reason)
+    batch = _whole(batch, "batch")
     answerer, limiter = _reached(model, base_url, api_key)
+    prompt: Prompt | Choice
+    if decides:
+        choice.check(answerer.name, taxonomy, batch)
+        prompt = Choice(taxonomy, said, pairs)
+    else:
+        prompt = Prompt(taxonomy, said, pairs, reason=reason)
     limiter.limit(_positive(rpm, "rpm"), _positive(tpm, "tpm"))
     batcher = Batcher(
         answerer,
         prompt,
         limiter,
-        batch=_whole(batch, "batch"),
+        batch=batch,
         places=places or _PLACES,
         timeout=longest or _LONGEST,
     )
