@@ -86,23 +86,26 @@ def categorizer(
             pydantic model with one field that is one of these.
         model: ``"offline"``, a baseline that is not an LLM and needs nothing;
             ``"provider:model"``, such as ``"openai:gpt-4o-mini"``, ``"anthropic:..."``,
-            ``"ollama:qwen3"`` (needs ``nbflow[llm]``); a function of the text, sync or
-            async, that returns a label, a dict or a `Category`; or an object that
-            satisfies `Model`, of which the key covers the ``name`` and the code of its
-            class.
+            ``"ollama:qwen3"`` (needs ``nbflow[llm]``); a decision model, which gives a
+            probability for each label: ``"openai-decisions:gpt-6-luna"``,
+            ``"typesafe:..."``, ``"google-decisions:..."``, or ``"system-one:..."`` with
+            ``base_url``; a function of the text, sync or async, that returns a label, a
+            dict or a `Category`; or an object that satisfies `Model`, of which the key
+            covers the ``name`` and the code of its class.
         instructions: what else the model should know, in your words.
         examples: texts whose label is known: a dict of label -> texts or text -> label,
             (text, label) pairs, or a frame with the columns ``text`` and ``label``.
         unknown: a label for texts that fit no other, and for empty ones, which no model
             is asked about. Without it every text gets one of ``labels``, and an empty
             one fails.
-        reason: whether to ask the model why. Without, its answers cost about half.
+        reason: whether to ask the model why. Without, its answers cost about half. A
+            decision model is not asked.
         batch: the number of texts that go with one request. Each is still a call and a
-            checkpoint of its own.
+            checkpoint of its own. A decision model takes one.
         redact: applied to each text, including examples, before anything leaves the
             process.
         base_url: of a server that speaks OpenAI's protocol (vLLM, llama.cpp, LM Studio,
-            a proxy). No key from the environment is sent there: give ``api_key`` if it
+            a proxy), or that of the decision model. No key from the environment is sent there: give ``api_key`` if it
             needs one.
         api_key: such as ``nf.secret("OPENAI_API_KEY")``; by default the environment
             variable of the provider.
@@ -122,6 +125,22 @@ def categorizer(
     Raises:
         UsageError: invalid labels, examples, model or options; the message names them.
         TypeError: an unknown option.
+
+    Example:
+        >>> topics = {"billing": "charges, refunds", "bug": "crashes, errors"}
+        >>> answer = nbflow.llm.categorizer(topics)("two charges and no refund")
+        >>> answer.label
+        'billing'
+
+        A model that decides, here a rule of one's own, gives a probability for each:
+
+        >>> def rule(text):
+        ...     charged = 0.9 if "charge" in text else 0.2
+        ...     label = "billing" if charged > 0.5 else "bug"
+        ...     shares = {"billing": charged, "bug": 1 - charged}
+        ...     return {"label": label, "probabilities": shares}
+        >>> nbflow.llm.categorizer(topics, model=rule)("two charges").confidence
+        0.9
     """
     check_options(
         options,

@@ -90,6 +90,10 @@ def test_a_function_may_give_probabilities_and_what_is_no_distribution_is_none(
     assert given.confidence == (None if kept is None else kept["billing"])
 
 
-def test_the_example_in_its_docstring_runs(nb):
-    (example,) = doctest.DocTestFinder().find(Category, globs={"nbflow": nf})
-    assert not doctest.DocTestRunner().run(example).failed
+@pytest.mark.parametrize("public", [Category, nf.llm.categorizer])
+def test_the_examples_in_docstrings_run(nb, public):
+    found = doctest.DocTestFinder(exclude_empty=True)
+    (example,) = found.find(public, module=False, globs={"nbflow": nf})
+    result = doctest.DocTestRunner().run(example)
+    assert result.attempted
+    assert not result.failed
