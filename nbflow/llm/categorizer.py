@@ -497,9 +497,9 @@ def _reached(
         return model, limiter_of(provider, base_url)
     provider, model_id = providers.check(model, base_url)
     if not isinstance(api_key, str | None):
-        variable = f"{provider.upper()}_API_KEY"
+        owner = provider.removesuffix("-decisions").upper().replace("-", "_")
         raise UsageError(
-            f"api_key= has to be a text, such as nf.secret({variable!r}), "
+            f"api_key= has to be a text, such as nf.secret('{owner}_API_KEY'), "
             f"not {type(api_key).__name__}."
         )
     limiter = limiter_of(provider, base_url)
