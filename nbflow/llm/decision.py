@@ -29,11 +29,12 @@ _NAME = "label"
 def is_one(model: object) -> bool:
     """Whether a model is a decision model, by its name or as it says itself."""
     if isinstance(model, str):
-        return _path(model) is not None
+        return path_of(model) is not None
     return bool(getattr(model, "decides", False))
 
 
-def _path(name: str) -> str | None:
+def path_of(name: str) -> str | None:
+    """Where the provider of a decision model answers; ``None`` for other models."""
     provider, colon, _ = name.removeprefix("gateway/").partition(":")
     return PATHS.get(provider) if colon else None
 
@@ -77,12 +78,13 @@ async def decide(model: PydanticModel, request: Request, name: str) -> Reply:
 
 def _misread(error: UnexpectedModelBehavior, name: str) -> UnreadableError:
     """A server that fails now and then sends half an answer; one of another version, other fields."""
-    said = " ".join(error.message.split())[:_LONGEST]
+    body = getattr(error.__cause__, "body", None)  # of TypeSafe's client, as it was
+    text = error.body or ""
     try:
-        # TypeSafe's client has the body as it was, pydantic-ai its `repr()`.
-        body = getattr(error.__cause__, "body", None) or json.loads(error.body or "")
+        body = body if isinstance(body, dict) else json.loads(text)
     except ValueError:
-        return UnreadableError(f"{name} answered what nobody understands: {said}")
+        return UnreadableError(f"{name} answered what is no JSON: {text[:60]!r}")
+    said = " ".join(error.message.partition("For further")[0].split())[:_LONGEST]
     if _has_choice(body):
         return UnreadableError(f"{name} gave an answer that is none: {said}")
     return _foreign(name, said)
@@ -102,17 +104,9 @@ def _has_choice(body: object) -> bool:
 
 def _foreign(name: str, said: str) -> ProtocolError:
     return ProtocolError(
-        f"{name} answers in another form than POST {_path(name)} has: a server of "
+        f"{name} answers in another form than POST {path_of(name)} has: a server of "
         f"another version? {said}"
     )
-
-
-def wanted(name: str) -> str:
-    """What a server lacks that does not know a decision model's address."""
-    path = _path(name)
-    if path is None:
-        return ""
-    return f", which has to answer POST {path} (a server of another version may not)"
 
 
 def _tokens_in(body: str | None) -> Tokens:

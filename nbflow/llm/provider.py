@@ -73,7 +73,7 @@ _NOT_SERVED = frozenset({404, 405, 426, 501})
 _TOO_LARGE, _INVALID = 413, frozenset({400, 422})
 _TOO_LONG = re.compile(
     r"(?i)too (long|large)|context (length|window)|too many (input )?tokens|"
-    r"reduce the (length|input)|at most \d+ (characters|tokens)"
+    r"reduce the (length|input)|at most \d+ tokens"
 )
 
 
@@ -318,14 +318,14 @@ def _translated(error: Exception, name: str) -> Exception:
     status = getattr(error, "status_code", None)
     said = _said(error)
     if why := _hopeless(error, status, name):
-        return StopError(f"{why}: {said}")
+        return StopError(f"{why}: {said}{_wanted(status, name)}")
     if status == FORBIDDEN:
         return ModelError(f"{name} refuses the request (403): {said}", status)
     if isinstance(error, ModelTimeoutError):
         return TimeoutError(said)
     if _is_too_long(error, status, said):
-        advice = "Shorten it in the flow, or label its parts."
-        return ModelError(f"the text is too long for {name}: {said}. {advice}", status)
+        why = f"the text is too long for {name}: {said.rstrip('.')}"
+        return ModelError(f"{why}. Shorten it in the flow, or label its parts.", status)
     is_unreadable = isinstance(error.__cause__, ValueError)  # no JSON, or half of it
     kind = UnreadableError if is_unreadable else ModelError
     return kind(f"{name}: {said}", status, retry_after(error))
@@ -342,8 +342,16 @@ def _hopeless(error: Exception, status: int | None, name: str) -> str:
     if isinstance(error, errors.ModelAuthenticationError):
         return f"{name} does not accept the key"
     if isinstance(error, errors.ModelNotFoundError) or status in _NOT_SERVED:
-        return f"there is no {name} at this address{decision.wanted(name)}"
+        return f"there is no {name} at this address"
     return ""
+
+
+def _wanted(status: int | None, name: str) -> str:
+    """What a server may lack that does not answer at the address of decisions."""
+    path = decision.path_of(name) if status in _NOT_SERVED else None
+    if path is None:
+        return ""
+    return f". It has to answer POST {path}, which a server of another version may not."
 
 
 def _is_too_long(error: Exception, status: int | None, said: str) -> bool:

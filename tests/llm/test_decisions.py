@@ -204,7 +204,7 @@ TOO_LONG = [
     ),
     lambda handler, _texts: handler.give(422, {"error": "state is too long"}, {}),
     lambda handler, _texts: handler.give(
-        422, {"detail": [{"msg": "String should have at most 10 characters"}]}, {}
+        422, {"detail": [{"msg": "state: too many tokens"}]}, {}
     ),
 ]
 
@@ -265,9 +265,29 @@ def test_a_server_without_decisions_is_asked_once_for_a_whole_run(
     assert len(deciding.requests) == 1
     (said,) = set(run.failures()["message"])
     assert said == (
-        "there is no system-one:stub at this address, which has to answer POST "
-        "/v1/systemone (a server of another version may not): not here"
+        "there is no system-one:stub at this address: not here. It has to answer POST "
+        "/v1/systemone, which a server of another version may not."
     )
+
+
+@pytest.mark.parametrize("model", PROTOCOLS)
+def test_what_is_no_json_is_a_mishap_and_no_other_version(nb, deciding, decider, model):
+    deciding.always = lambda handler, _texts: handler.send(200, b"<html>proxy", {})
+    (said,) = decider(model=model, retries=0).map([TEXT]).failures()["message"]
+    assert said == f"{model} answered what is no JSON: '<html>proxy'"
+
+
+@pytest.mark.parametrize("model", PROTOCOLS)
+def test_a_server_that_is_away_or_silent_is_no_answer(nb, deciding, decider, model):
+    deciding.always = chat.hang
+    run = decider(model=model, timeout=0.5, retries=0).map([TEXT])
+    assert tally(run) == {"TIMED_OUT": 1}
+    assert run.usage.unanswered == 1
+    deciding.close()
+    away = decider(model=model, retries=0)
+    with pytest.raises(nf.StepError, match="tried once") as failed:
+        away("another")
+    assert model in str(failed.value)
 
 
 def test_a_model_of_another_name_that_answers_is_named_in_the_table(
