@@ -51,6 +51,8 @@ _MOMENT = 0.05
 #: Characters of a token, and tokens of an answer, roughly: an estimate of what a
 #: request uses, before it is sent.
 _TOKEN, _ANSWER = 4, 60
+#: Characters of a model's name.
+_NAME = 100
 #: The most texts with failed attempts that are remembered.
 _REMEMBERED = 10_000
 #: What every further request would meet: a wrong key, an account without money, a model
@@ -369,7 +371,7 @@ class Batcher:
         """Note which model answered, if it is not known by the name that was given."""
         if said and said != self._model.name.partition(":")[2]:
             self.remark = (
-                f"{self._model.name}: the model that answers is {said!r}. Answers are "
+                f"{self._model.name}: the model that answers is {said[:_NAME]!r}. Answers are "
                 "kept under the name that you gave; give this one to ask again when "
                 "another model takes its place."
             )

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 import nbflow as nf
+from nbflow._core.headline import answer_of, rows_of
 from nbflow._key.reader import digest
 from nbflow._store.codec import decode, encode
 from nbflow.llm import Category
@@ -46,6 +47,12 @@ def test_it_shows_probabilities_only_where_there_are_any():
         "reason=None, probabilities={'billing': 0.9, 'bug': 0.1})"
     )
     assert len({DECIDED, DECIDED, PLAIN}) == 2, "it can be counted"
+
+
+def test_the_line_of_a_record_is_short_and_an_opened_one_has_all():
+    assert answer_of(DECIDED) == ("billing", "confidence 0.9")
+    assert dict(rows_of(DECIDED))["probabilities"] == "billing: 0.9\nbug: 0.1"
+    assert "probabilities" not in dict(rows_of(PLAIN))
 
 
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
