@@ -50,6 +50,10 @@ TEXT = "please refund me"
             {"model": "openai:x", "api_key": 7},
             "api_key= has to be a text, such as nf.secret('OPENAI_API_KEY'), not int",
         ),
+        (
+            {"model": "openai-decisions:x", "api_key": 7},
+            "such as nf.secret('OPENAI_API_KEY'), not int",
+        ),
         ({"redact": "mail"}, "redact='mail' has to be a function"),
         ({"instructions": 3}, "instructions=3 has to be a text"),
         ({"retries": -1}, "retries=-1"),
