@@ -73,6 +73,7 @@ class Share(NamedTuple):
         whole: what the request used, by which it is priced.
         places: the number of texts that share it.
         is_lost: it was sent and not answered, so what it used is unknown.
+        model: the model that answered, if that is known.
     """
 
     requests: int
@@ -80,6 +81,7 @@ class Share(NamedTuple):
     whole: Tokens
     places: int
     is_lost: bool = False
+    model: str = ""
 
 
 #: A request without an answer, for the text that counts it.
@@ -305,7 +307,7 @@ class Batcher:
             self._denied = 0
             self._limiter.settle(reply.tokens.input + reply.tokens.output - estimate)
             for place, question in enumerate(group):
-                question.spent.append(_share(reply.tokens, place, len(group)))
+                question.spent.append(_share(reply, place, len(group)))
             texts = [question.text for question in group]
             self._hand_out(group, self._prompt.read(reply, texts), clock)
         except Exception as error:
@@ -435,9 +437,11 @@ def _reply(said: object, model: str) -> Reply:
     return said
 
 
-def _share(whole: Tokens, place: int, places: int) -> Share:
+def _share(reply: Reply, place: int, places: int) -> Share:
     """The share of one text: rounded so that all shares add up to the whole."""
+    whole = reply.tokens
     tokens = [
         total * (place + 1) // places - total * place // places for total in whole
     ]
-    return Share(1 if place == 0 else 0, Tokens(*tokens), whole, places)
+    requests = 1 if place == 0 else 0
+    return Share(requests, Tokens(*tokens), whole, places, model=reply.model)

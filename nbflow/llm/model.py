@@ -45,11 +45,14 @@ class Reply:
         tokens: what the request used.
         ended: why the answer is incomplete, ``"it was cut off"`` or ``"the model
             refused"``; empty if it may be complete.
+        model: the model that answered, with its version as the provider reports it;
+            empty if it does not say.
     """
 
     text: str
     tokens: Tokens = NO_TOKENS
     ended: str = ""
+    model: str = ""
 
 
 class Model(Protocol):
