@@ -47,8 +47,8 @@ class Usage(NamedTuple):
     @classmethod
     def noted(cls, fields: Sequence[Any]) -> Usage:
         """What was noted as a list: by an older version with fewer fields."""
-        *numbers, models = fields if len(fields) == len(NOTHING) else [*fields, ()]
-        return cls(*numbers, models=tuple(models))
+        usage = cls(*fields)
+        return usage._replace(models=tuple(usage.models))
 
     @property
     def tokens(self) -> int:
