@@ -136,15 +136,18 @@ def _about(gate: Gate, nights: Nights) -> list[tuple[Run, Callable[[], Verdict]]
     if gate.figure == "model":
         runs = _answered(nights.runs)
         return [(run, partial(_model, gate, run, nights)) for run in runs]
-    rule = _RULES[gate.figure]
     return [
-        (night.run, partial(rule, gate, night, nights))
+        (night.run, partial(_of_labels, gate, night, nights))
         for night in _labelled(gate, nights)
     ]
 
 
 def _labelled(gate: Gate, nights: Nights) -> list[Night]:
-    """The runs of the job that have the labels: of those with a ``label`` all, else those with one column."""
+    """The runs of the job that have the labels.
+
+    Without a column these are the runs with a ``label``, or if there are none those
+    with one column; what gave no label at all has none, such as a flow that loads.
+    """
     found: list[Night] = []
     errors: list[str] = []
     for run in nights.runs:
@@ -152,9 +155,11 @@ def _labelled(gate: Gate, nights: Nights) -> list[Night]:
             found.append(nights.of(run, gate.column))
         except UsageError as error:
             errors.append(str(error))
-    labels = [night for night in found if night.answers.field == LABEL]
-    if chosen := labels or found:
-        return chosen
+    if gate.column is None:
+        found = [night for night in found if any(night.counts)] or found
+        found = [night for night in found if night.answers.field == LABEL] or found
+    if found:
+        return found
     if not errors:
         raise UsageError("the notebook made no run.")
     raise UsageError(
@@ -174,6 +179,12 @@ def _answered(runs: Sequence[Run]) -> list[Run]:
 
 
 # What they are judged by.
+
+
+def _of_labels(gate: Gate, night: Night, nights: Nights) -> Verdict:
+    if not night.total:
+        raise UsageError("none of its records has an answer.")
+    return _RULES[gate.figure](gate, night, nights)
 
 
 def _accuracy(gate: Gate, night: Night, _nights: Nights) -> Verdict:
@@ -204,8 +215,6 @@ def _accuracy(gate: Gate, night: Night, _nights: Nights) -> Verdict:
 def _flips(gate: Gate, night: Night, nights: Nights) -> Verdict:
     before = next(nights.before(night, gate.base))
     both = _common(before, night)
-    if not both:
-        raise UsageError(f"it has no labelled record that run {before.run.id} had.")
     one, two = before.answers.labels, night.answers.labels
     flipped = sum(one[old] != two[new] for old, new in both)
     value = flipped / len(both)
@@ -310,19 +319,32 @@ def _counts(nights: Iterable[Night]) -> list[Counter[str]]:
 
 
 def _common(before: Night, now: Night) -> list[tuple[int, int]]:
-    """The records that both have a label for, by number: one key, and one content as far as that is known."""
+    """The records that both have a label for, by number: one key, and one content as far as that is known.
+
+    Raises:
+        UsageError: there is none, or nobody can tell.
+    """
     one, two = before.answers, now.answers
-    rows = (one.rows, two.rows)
-    if None in rows and not (one.named and two.named):
+    if None in (one.rows, two.rows) and not (one.named and two.named):
         raise UsageError(
             "the records were not kept and have no keys. Send them with key=."
         )
-    return [
+    known = pairing(one.keys, two.keys).both.values()
+    if not known:
+        raise UsageError(f"run {before.run.id} had none of its records.")
+    found = [
         (old, new)
-        for old, new in pairing(one.keys, two.keys).both.values()
+        for old, new in known
         if one.labels[old] is not None and two.labels[new] is not None
         if not (one.rows and two.rows) or one.rows[old].digest == two.rows[new].digest
     ]
+    if not found:
+        raise UsageError(
+            f"of the {notes.records(len(known))} that run {before.run.id} had as well, "
+            "none says the same as then and has a label in both. Leave out of the "
+            "records what changes every day."
+        )
+    return found
 
 
 def _check_label(label: str, night: Night, earlier: Iterable[Night]) -> None:
@@ -351,8 +373,6 @@ def _if_any(nights: Iterator[Night]) -> Iterator[Night]:
 
 def _counted(gate: Gate, night: Night, labels: Sequence[str]) -> Verdict:
     """The share of some labels, against a limit."""
-    if not night.total:
-        raise UsageError("none of its records has an answer.")
     number = night.number(*labels)
     value = number / night.total
     name = " or ".join(label or "without a label" for label in labels)

@@ -84,9 +84,12 @@ class Nights:
             UsageError: there is nothing to compare it with.
         """
         column = night.answers.name
-        if base != LAST:
-            yield self.of(self.named(night.run, base), column)
         is_empty = base == LAST
+        if not is_empty:
+            named = self.of(self.named(night.run, base), column)
+            if not named.total:
+                raise UsageError(f"none of the records of run {base} has an answer.")
+            yield named
         for run in self.earlier(night.run):
             try:
                 found = self.of(run, column)
