@@ -460,7 +460,8 @@ class _Job:
             gates.remember(verdicts, runs)
         except StoreError as error:
             self.progress.warn(f"That a gate is not met is not remembered: {error}")
-        return verdicts
+        mask = self.secrets.mask
+        return [verdict._replace(said=mask(verdict.said)) for verdict in verdicts]
 
 
 def _may_be_budget(code: int, ending: Ending) -> bool:

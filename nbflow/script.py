@@ -111,8 +111,8 @@ def _run(
         os.environ.update(asked)
         space.update(values)
         code = _performed(main)
-        ended = _budgeted(told, code)
-        return ended or _left(told, allowance) or _gated(told, asked_for)
+        code = _budgeted(told, code)
+        return code or _left(told, allowance) or _gated(told, asked_for)
 
 
 def _complain(text: str) -> None:

@@ -7,11 +7,11 @@ A gate compares a figure of a run with a number, or with an earlier run of its e
 from __future__ import annotations
 
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.gate import LAST
 from nbflow._core.plural import several
+from nbflow._core.table import short
 from nbflow._run.differences import pairing
 from nbflow._run.models import listed, models_of
 from nbflow.errors import NbflowError, UsageError
@@ -23,7 +23,7 @@ from nbflow.quality.nights import Nights, note_missed
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from nbflow._call.job_link import Told
     from nbflow._core.gate import Gate
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 #: Records of which the truth is known, for an accuracy to say anything.
 ENOUGH = 30
-#: Earlier runs that say how much nights vary, and how many it takes to know.
-_NIGHTS, _FEW = 14, 3
+#: Earlier runs that it takes to know how much nights vary.
+_FEW = 3
+#: Labels that are named, and the length of a name.
+_NAMED, _LONGEST = 10, 40
 #: The label for what fits no other, if no categorizer says which it is.
 _UNKNOWN = "unknown"
 _BOUNDS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than"}
@@ -111,19 +113,21 @@ def _verdicts(gate: Gate, nights: Nights) -> list[Verdict]:
     try:
         return [_judged(gate, run, rule) for run, rule in _about(gate, nights)]
     except NbflowError as error:
-        return [_unjudged(gate, "", error)]
+        return [_unjudged(gate, "", str(error))]
 
 
 def _judged(gate: Gate, run: Run, rule: Callable[[], Verdict]) -> Verdict:
     try:
         return rule()
     except NbflowError as error:
-        return _unjudged(gate, run.id, error)
+        return _unjudged(gate, run.id, str(error))
+    except Exception as error:  # the job has still to write its files
+        return _unjudged(gate, run.id, f"{type(error).__name__}: {error}")
 
 
-def _unjudged(gate: Gate, run: str, error: NbflowError) -> Verdict:
+def _unjudged(gate: Gate, run: str, why: str) -> Verdict:
     about = f" for run {run}" if run else ""
-    said = f"{gate.text}: cannot be judged{about}, so it is not met: {error}"
+    said = f"{gate.text}: cannot be judged{about}, so it is not met: {why}"
     return Verdict(gate.text, met=False, judged=False, said=said, run=run)
 
 
@@ -213,7 +217,7 @@ def _accuracy(gate: Gate, night: Night, _nights: Nights) -> Verdict:
 
 
 def _flips(gate: Gate, night: Night, nights: Nights) -> Verdict:
-    before = next(nights.before(night, gate.base))
+    before = nights.before(night, gate.base)
     both = _common(before, night)
     one, two = before.answers.labels, night.answers.labels
     flipped = sum(one[old] != two[new] for old, new in both)
@@ -231,7 +235,7 @@ def _flips(gate: Gate, night: Night, nights: Nights) -> Verdict:
 
 
 def _share(gate: Gate, night: Night, nights: Nights) -> Verdict:
-    _check_label(gate.of, night, _if_any(nights.before(night, LAST)))
+    _check_label(gate.of, night, nights)
     if gate.sign == "within":
         return _within(gate, night, nights)
     return _counted(gate, night, [gate.of])
@@ -241,14 +245,17 @@ def _unknown(gate: Gate, night: Night, nights: Nights) -> Verdict:
     coded = night.run.reader.state().coded.values()
     labels = sorted({each.unknown for each in coded if each.unknown})
     if not labels:
-        _check_label(_UNKNOWN, night, _if_any(nights.before(night, LAST)))
+        _check_label(_UNKNOWN, night, nights)
     return _counted(gate, night, [*(labels or [_UNKNOWN]), ""])
 
 
 def _within(gate: Gate, night: Night, nights: Nights) -> Verdict:
-    earlier = list(islice(nights.before(night, gate.base), _NIGHTS))
-    found = drift.shifts(_counts(earlier), night.counts)
-    shift = next(each for each in found if each.label == gate.of)
+    before = nights.before(night, gate.base)
+    earlier = nights.counts_before(night, gate.base)
+    found = drift.shifts(earlier, night.counts)
+    shift = next((each for each in found if each.label == gate.of), None)
+    if shift is None:
+        raise UsageError(f"run {before.run.id} has no label {gate.of!r}.")
     is_far = not gate.holds(abs(shift.move))
     told = f"a move of {100 * gate.limit:g} points is allowed"
     if is_far and not shift.is_rare:
@@ -256,27 +263,28 @@ def _within(gate: Gate, night: Night, nights: Nights) -> Verdict:
     verdict = _verdict(
         gate,
         night.run,
-        f"{_moved(shift)} since run {earlier[0].run.id}; {drift.chance(shift.p)}; {told}",
-        f"{_reading(night, gate.of)}{_vary(earlier)} {_ACCEPT}",
+        f"{_moved(shift)} since run {before.run.id}; {drift.chance(shift.p)}; {told}",
+        f"{_reading(night, _name(gate.of))}{_vary(earlier)} {_ACCEPT}",
         met=not (is_far and shift.is_rare),
     )
-    return verdict._replace(since=earlier[0].run.id, value=shift.move)
+    return verdict._replace(since=before.run.id, value=shift.move)
 
 
 def _shares(gate: Gate, night: Night, nights: Nights) -> Verdict:
-    earlier = list(islice(nights.before(night, gate.base), _NIGHTS))
-    found = drift.most_shifted(drift.shifts(_counts(earlier), night.counts))
+    before = nights.before(night, gate.base)
+    earlier = nights.counts_before(night, gate.base)
+    found = drift.most_shifted(drift.shifts(earlier, night.counts))
     rare = [shift for shift in found if shift.is_rare]
     moved = ", and ".join(map(_moved, rare or found[:1]))
     of = several(len(found), "label")
     verdict = _verdict(
         gate,
         night.run,
-        f"{moved} since run {earlier[0].run.id}; {drift.chance(found[0].p)} to one of {of}",
-        f"{_reading(night, found[0].label)}{_vary(earlier)} {_ACCEPT}",
+        f"{moved} since run {before.run.id}; {drift.chance(found[0].p)} to one of {of}",
+        f"{_reading(night, _name(found[0].label))}{_vary(earlier)} {_ACCEPT}",
         met=not rare,
     )
-    return verdict._replace(since=earlier[0].run.id, value=found[0].p)
+    return verdict._replace(since=before.run.id, value=found[0].p)
 
 
 def _model(gate: Gate, run: Run, nights: Nights) -> Verdict:
@@ -304,18 +312,6 @@ _RULES: dict[str, Callable[[Gate, Night, Nights], Verdict]] = {
     "unknown": _unknown,
     "shares": _shares,
 }
-
-
-def _counts(nights: Iterable[Night]) -> list[Counter[str]]:
-    """The counts of nights, the last first, in the order of time.
-
-    A batch that was sent again is one night, not two that are wonderfully alike.
-    """
-    found: list[Counter[str]] = []
-    for night in nights:
-        if night.counts not in found:
-            found.append(night.counts)
-    return found[::-1]
 
 
 def _common(before: Night, now: Night) -> list[tuple[int, int]]:
@@ -347,7 +343,7 @@ def _common(before: Night, now: Night) -> list[tuple[int, int]]:
     return found
 
 
-def _check_label(label: str, night: Night, earlier: Iterable[Night]) -> None:
+def _check_label(label: str, night: Night, nights: Nights) -> None:
     """Refuse a label that was not given in many nights: it is a typo.
 
     Raises:
@@ -355,17 +351,11 @@ def _check_label(label: str, night: Night, earlier: Iterable[Night]) -> None:
     """
     if label in night.counts:
         return
-    seen = set(night.counts).union(*(one.counts for one in islice(earlier, _NIGHTS)))
+    seen = set(night.counts).union(*nights.counts_before(night, LAST)) - {""}
     if label not in seen:
-        named = ", ".join(sorted(seen - {""})) or "none"
-        raise UsageError(f"no record has the label {label!r}; there are {named}.")
-
-
-def _if_any(nights: Iterator[Night]) -> Iterator[Night]:
-    try:
-        yield from nights
-    except UsageError:
-        return  # there is nothing before
+        named = ", ".join(_name(each) for each in sorted(seen)[:_NAMED]) or "none"
+        more = f" and {len(seen) - _NAMED} more" if len(seen) > _NAMED else ""
+        raise UsageError(f"no record has the label {label!r}; there are {named}{more}.")
 
 
 # What is said.
@@ -375,7 +365,7 @@ def _counted(gate: Gate, night: Night, labels: Sequence[str]) -> Verdict:
     """The share of some labels, against a limit."""
     number = night.number(*labels)
     value = number / night.total
-    name = " or ".join(label or "without a label" for label in labels)
+    name = " or ".join(map(_name, labels))
     return _bounded(
         gate,
         night.run,
@@ -404,10 +394,14 @@ def _moved(shift: drift.Shift) -> str:
     if total != total_now:
         of = f"{total:,} and {of}"
     before, after = percent(some / total), percent(now / total_now)
-    return f"{shift.label or 'no label'} went from {before} to {after} of {of}"
+    return f"{_name(shift.label)} went from {before} to {after} of {of}"
 
 
-def _vary(earlier: Sequence[Night]) -> str:
+def _name(label: str) -> str:
+    return short(label, _LONGEST) or "without a label"
+
+
+def _vary(earlier: Sequence[Counter[str]]) -> str:
     """What chance does not cover as long as there are few nights."""
     if len(earlier) >= _FEW:
         return ""

@@ -7,15 +7,18 @@ same job, tried again, would be compared with itself and pass.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._call.job_link import Told
 from nbflow._call.scope import GAPS
-from nbflow._core.entry import Closed, Remark
+from nbflow._core.entry import DONE, Closed, Remark
 from nbflow._core.gate import LAST
+from nbflow._core.label import text_of
 from nbflow._run.runs import runs_of
 from nbflow.errors import UsageError
 from nbflow.quality.answers import answers_of
+from nbflow.quality.label_column import label_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from nbflow._store.ledger import Ledger
     from nbflow.quality.answers import Answers
 
+#: Earlier runs that say how much nights vary.
+NIGHTS = 14
 #: Runs that came to their end: the first records of one that did not are no sample.
 _WHOLE = ("COMPLETED", "PARTIAL")
 
@@ -62,8 +67,9 @@ class Nights:
     def __init__(self, runs: Sequence[Run], opened: Callable[[Told], Run]) -> None:
         self.runs = runs
         self._opened = opened
-        #: By run and column; none is read twice.
+        #: By run and column; none is read twice. Of most only the counts are kept.
         self._read: dict[tuple[str, str | None], Night] = {}
+        self._counted: dict[tuple[str, str], Counter[str]] = {}
 
     def of(self, run: Run, column: str | None) -> Night:
         """The labels of a run.
@@ -74,35 +80,58 @@ class Nights:
         """
         place = run.id, column
         if place not in self._read:
-            self._read[place] = _night(run, column)
+            gaps = GAPS.count
+            answers = answers_of(run, column)
+            _check_gaps(run, gaps)
+            self._read[place] = Night(run, answers, _count(run, answers.name))
         return self._read[place]
 
-    def before(self, night: Night, base: str) -> Iterator[Night]:
-        """What a night is compared with, then the nights before it, the last one first.
+    def before(self, night: Night, base: str) -> Night:
+        """What a night is compared with.
 
         Raises:
             UsageError: there is nothing to compare it with.
         """
+        for run, counts in self._nights_before(night, base):
+            if counts:
+                return self.of(run, night.answers.name)
+            raise UsageError(f"none of the records of run {run.id} has an answer.")
+        raise UsageError(
+            f"there is no earlier run of {night.run.event!r} that came to its end, has "
+            "these labels and missed no gate. The next run is compared with this one."
+        )
+
+    def counts_before(self, night: Night, base: str) -> list[Counter[str]]:
+        """The counts of that night and of those before it, in the order of time.
+
+        A batch that was sent again is one night, not two that are wonderfully alike.
+        """
+        found: list[Counter[str]] = []
+        for _, counts in islice(self._nights_before(night, base), NIGHTS):
+            if counts not in found:
+                found.append(counts)
+        return found[::-1]
+
+    def _nights_before(
+        self, night: Night, base: str
+    ) -> Iterator[tuple[Run, Counter[str]]]:
         column = night.answers.name
-        is_empty = base == LAST
-        if not is_empty:
-            named = self.of(self.named(night.run, base), column)
-            if not named.total:
-                raise UsageError(f"none of the records of run {base} has an answer.")
-            yield named
+        if base != LAST:
+            named = self.named(night.run, base)
+            yield named, self._counts(named, column)
         for run in self.earlier(night.run):
             try:
-                found = self.of(run, column)
+                counts = self._counts(run, column)
             except UsageError:
                 continue  # it has no such labels, or not any more
-            if found.total:
-                is_empty = False
-                yield found
-        if is_empty:
-            raise UsageError(
-                f"there is no earlier run of {night.run.event!r} that came to its end "
-                "and missed no gate. The next run is compared with this one."
-            )
+            if any(counts):
+                yield run, counts
+
+    def _counts(self, run: Run, column: str) -> Counter[str]:
+        place = run.id, column
+        if place not in self._counted:
+            self._counted[place] = _count(run, column)
+        return self._counted[place]
 
     def earlier(self, run: Run) -> Iterator[Run]:
         """The runs of the event before this job that came to their end and missed no gate, the last one first."""
@@ -134,14 +163,23 @@ class Nights:
         return self._opened(Told(name, run.engine.store.url))
 
 
-def _night(run: Run, column: str | None) -> Night:
+def _count(run: Run, column: str) -> Counter[str]:
+    """The answered records of a run by label."""
     gaps = GAPS.count
-    answers = answers_of(run, column)
-    if GAPS.count != gaps:
+    chosen = label_column(run, column, None)
+    _check_gaps(run, gaps)
+    state = run.reader.state()
+    values = chosen.columns.get(chosen.name, [])
+    return Counter(
+        text_of(value) or ""
+        for number, value in enumerate(values)
+        if state.item(number, chosen.flow) in DONE
+    )
+
+
+def _check_gaps(run: Run, before: int) -> None:
+    if GAPS.count != before:
         raise UsageError(f"Saved labels of run {run.id} are not in the store any more.")
-    counts = Counter(label for label in answers.labels if label is not None)
-    without = sum(why == "no label" for why in answers.missing.values())
-    return Night(run, answers, counts + Counter({"": without}))
 
 
 # Which runs missed a gate.

@@ -117,6 +117,36 @@ def test_a_run_without_an_answer_cannot_be_judged(triage):
         assert "none of its records has an answer" in verdict.said
 
 
+def test_a_run_can_be_compared_with_one_that_is_named(triage):
+    first, empty = triage(["a"] * 10), triage(["stop"] * 10)
+    triage(["b"] * 10)
+    now = triage(["a"] * 10)
+    assert judged(f"flips<=0 since {first.id}", now)[0].met
+    assert judged(f"shares unchanged since {first.id}", now)[0].since == first.id
+    (verdict,) = judged(f"share(a) within 0.1 of {empty.id}", now)
+    assert f"none of the records of run {empty.id} has an answer" in verdict.said
+    assert "0 runs in" in judged("flips<=0 since nothing", now)[0].said
+
+
+def test_of_many_labels_some_are_named_and_none_can_paint_the_screen(triage):
+    run = triage([f"label {number:02}\x1b[31m" for number in range(12)])
+    (verdict,) = judged("share(typo)<=0.5", run)
+    assert "label 09" in verdict.said
+    assert verdict.said.endswith("and 2 more.")
+    assert "\x1b" not in verdict.said
+
+
+def test_what_nobody_expected_is_said_and_the_gate_is_not_met(triage, monkeypatch):
+    def breaks(*_, **__):
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("nbflow.quality.drift.shifts", breaks)
+    triage(["a"])
+    (verdict,) = judged("shares unchanged", triage(["a"]))
+    assert not verdict.met
+    assert verdict.said.endswith("it is not met: ZeroDivisionError: by zero")
+
+
 def test_a_rare_label_that_nobody_has_tonight_is_no_typo(triage):
     triage(["a"] * 9 + ["rare"])
     triage(["a"] * 10)
