@@ -315,6 +315,7 @@ def usage(
     requests: int = 1,
     cost: float | None = None,
     provider: str | None = None,
+    answered_by: str | None = None,
 ) -> Usage:
     """Report what the call under way used: inside a step that talks to a model, once for each request.
 
@@ -333,9 +334,12 @@ def usage(
         cost: US dollars, if you know it; by default from the list of genai-prices or
             ``nf.set_price``. A price that is not known is shown as unknown.
         provider: the provider's name.
+        answered_by: the model that answered, with its version as the provider reports
+            it, such as ``reply.model``. It is kept with the record, and a change of it
+            is said; see ``results(models=True)``.
 
     Raises:
-        UsageError: a number that cannot be right.
+        UsageError: a number that cannot be right, or a model that is no text.
     """
     counts = {
         "requests": requests,
@@ -348,7 +352,11 @@ def usage(
             raise UsageError(f"{name}={number!r} has to be a whole number, 0 or more.")
     if cost is not None and (isinstance(cost, bool) or not 0 <= cost < float("inf")):
         raise UsageError(f"cost={cost!r} has to be US dollars, 0 or more.")
-    used = Usage(**counts)
+    if not isinstance(answered_by, str | None):
+        raise UsageError(
+            f"answered_by={answered_by!r} has to be the name of a model, a text."
+        )
+    used = Usage(**counts, models=(answered_by,) if answered_by else ())
     name = f"{provider}:{model}" if provider and model else model or ""
     if cost is None and name:
         cost = SESSION.prices.cost(name, used)

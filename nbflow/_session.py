@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -356,6 +357,7 @@ class Session:
         from nbflow._call.budget import resting
         from nbflow._core.sheet import Sheet
         from nbflow._run.execution import Execution
+        from nbflow._run.models import model_change
 
         reader, engine = run.reader, run.engine
         if view is not None and view.has_rows and isinstance(first, Opened):
@@ -371,6 +373,7 @@ class Session:
             loop=self.machinery.loop,
             watcher=view,
             is_shown=not shown,
+            last_word=partial(model_change, reader.runs),
         )
         execution.notes.sheet, before = reader.sheet, reader.held
         reader.runs.claim(run.id, execution)

@@ -137,9 +137,23 @@ exit codes:
   2    bad parameters or notebook, found before anything ran
   3    every cell ran, but more records are not done than --max-failed allows
   4    --budget or a budget of the notebook is reached
+  6    every cell ran, but a --gate is not met
   75   another copy of this job is running, and --no-wait was given
   130  interrupted (Ctrl-C, SIGTERM)
   138  the kernel died
+"""
+_GATES = """\
+gates, of the runs whose results have a label; 0.05 may be written 5%:
+  "accuracy>=0.9"                      of the records that people decided (nf.review);
+                                       accuracy(COLUMN): against a column of the records
+  "flips<=0.05"                        records of the last run, labelled otherwise now
+  "share(billing)>=0.1"                records with a label
+  "share(billing) within 0.1 of last"  how far a share may move, unless by chance
+  "unknown<=0.02"                      records with the label for what fits no other
+  "shares unchanged"                   no label moved by more than chance explains
+  "model unchanged"                    the models that answered are those of the last run
+<=, >=, < and > compare. "since RUN" behind flips and unchanged, or "of RUN", compares
+with that run instead of the last one. "triage.label: flips<=0.05" names the column.
 """
 
 
@@ -148,7 +162,7 @@ def _add_run(commands: Commands) -> None:
         "run",
         help="run a notebook headless, with parameters and an honest exit code",
         description=_RUN,
-        epilog=_CODES,
+        epilog=f"{_CODES}\n{_GATES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument(
@@ -210,6 +224,7 @@ def _add_limits(run: argparse.ArgumentParser) -> None:
         help="US dollars that all calls together may cost, such as 5 or 0.50, as steps "
         "report it with nf.usage; a call that could exceed it is not started",
     )
+    _add_gate(run)
     waiting = run.add_mutually_exclusive_group()
     waiting.add_argument(
         "--wait",
@@ -223,6 +238,16 @@ def _add_limits(run: argparse.ArgumentParser) -> None:
         dest="wait",
         action="store_false",
         help="exit with 75 instead of waiting",
+    )
+
+
+def _add_gate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--gate",
+        action="append",
+        metavar="RULE",
+        help="what has to hold of the labels; nbflow run --help has the rules; repeat it for "
+        "more",
     )
 
 
@@ -262,6 +287,7 @@ def _run(arguments: argparse.Namespace) -> int:
         max_failed=arguments.max_failed,
         force=arguments.force,
         budget=arguments.budget,
+        gates=arguments.gate or (),
         only_failed=arguments.only_failed,
         wait=arguments.wait,
         verbose=arguments.verbose,
@@ -428,6 +454,7 @@ def _add_job_limits(export: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help=f"the longest that one cell may take: {_TIME}",
     )
+    _add_gate(export)
 
 
 def _export(arguments: argparse.Namespace) -> int:

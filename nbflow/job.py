@@ -21,7 +21,7 @@ from nbflow._core.lifecycle import State
 from nbflow._core.table import brief_of
 from nbflow._core.usage import money
 from nbflow._session import SESSION
-from nbflow.errors import UsageError
+from nbflow.errors import StoreError, UsageError
 from nbflow.notebook import document as documents
 from nbflow.notebook import report
 from nbflow.notebook.execute import Ending, Stop, execute
@@ -31,12 +31,15 @@ from nbflow.notebook.job_task import check
 from nbflow.notebook.progress import Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nbformat import NotebookNode
     from rich.console import Console
 
     from nbflow._core.entry import RunState
     from nbflow._core.usage import Usage
     from nbflow.notebook.job_task import Options, Task
+    from nbflow.quality.gates import Verdict
 
     #: What a report says, as JSON.
     Facts: TypeAlias = dict[str, Any]
@@ -46,6 +49,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_RECORDS = 3
 EXIT_BUDGET = 4
+EXIT_GATE = 6
 EXIT_INTERRUPTED = 130
 EXIT_DEAD = 138
 #: The exit code for each `Ending.how`.
@@ -63,6 +67,7 @@ _COLOURS = {
     EXIT_INTERRUPTED: "yellow",
     EXIT_RECORDS: "yellow",
     EXIT_BUDGET: "yellow",
+    EXIT_GATE: "yellow",
 }
 #: The number of runs whose tables are shown at the end.
 _TABLES = 5
@@ -254,6 +259,7 @@ class _Outcome:
         records: the number of all records.
         brief: how many are done, and what became of the others.
         is_cut_short: an iterator was not read to its end.
+        gates: what became of each gate; none if the notebook did not come to its end.
     """
 
     ending: Ending
@@ -263,12 +269,20 @@ class _Outcome:
     records: int
     brief: str
     is_cut_short: bool
+    gates: Sequence[Verdict] = ()
+
+    @property
+    def missed(self) -> str:
+        """Which gates are not met, in sentences."""
+        return " ".join(gate.said for gate in self.gates if not gate.met)
 
     @property
     def words(self) -> str:
         """What the report calls it."""
         if self.code == EXIT_BUDGET:
             return self.refusal
+        if self.code == EXIT_GATE:
+            return self.missed
         return self.ending.why or self.ending.how
 
 
@@ -408,6 +422,7 @@ class _Job:
             "outcome": outcome.words,
             "records": outcome.records,
             "not_done": outcome.left,
+            "gates": [verdict._asdict() for verdict in outcome.gates],
         }
         try:
             self.save()
@@ -431,8 +446,34 @@ class _Job:
             code = EXIT_RECORDS
         if refusal and _may_be_budget(code, ending):
             code = EXIT_BUDGET
-        brief = brief_of(*states)
-        return _Outcome(ending, code, refusal, left, records, brief, is_cut_short)
+        gates = self._gates() if code in (EXIT_OK, EXIT_RECORDS) else ()
+        if code == EXIT_OK and not all(gate.met for gate in gates):
+            code = EXIT_GATE
+        return _Outcome(
+            ending,
+            code,
+            refusal,
+            left,
+            records,
+            brief_of(*states),
+            is_cut_short,
+            gates,
+        )
+
+    def _gates(self) -> Sequence[Verdict]:
+        """What becomes of the gates."""
+        if not self.task.gates:
+            return ()
+        from nbflow.quality import gates
+
+        runs = list(self.runs.handles.values())
+        verdicts = gates.judge(self.task.gates, runs, SESSION.run_at)
+        try:
+            gates.remember(verdicts, runs)
+        except StoreError as error:
+            self.progress.warn(f"That a gate is not met is not remembered: {error}")
+        mask = self.secrets.mask
+        return [verdict._replace(said=mask(verdict.said)) for verdict in verdicts]
 
 
 def _may_be_budget(code: int, ending: Ending) -> bool:
@@ -471,6 +512,7 @@ def _say(job: _Job, outcome: _Outcome) -> None:
     colour = _COLOURS.get(outcome.code, "red")
     exit_code = (f"exit {outcome.code:<5}", "bright_black")
     progress.say(Text.assemble(exit_code, (sentence, colour)))
+    _say_gates(job, outcome)
     used = job.used
     output = job.task.output
     lines = {
@@ -482,6 +524,20 @@ def _say(job: _Job, outcome: _Outcome) -> None:
     for name, text in lines.items():
         if text:
             progress.say(Text.assemble((f"{name:<9} ", "bright_black"), text))
+
+
+def _say_gates(job: _Job, outcome: _Outcome) -> None:
+    """Print the gates that the exit line does not have."""
+    from rich.text import Text
+
+    if job.task.gates and not outcome.gates:
+        job.progress.warn("No gate was judged: the notebook did not come to its end.")
+    for gate in outcome.gates:
+        if gate.met or outcome.code != EXIT_GATE:
+            colour = "" if gate.met else "yellow"
+            job.progress.say(
+                Text.assemble(("gate      ", "bright_black"), (gate.said, colour))
+            )
 
 
 def _say_skipped(job: _Job, ending: Ending) -> None:
@@ -540,6 +596,7 @@ def _sentence(outcome: _Outcome, max_failed: str) -> str:
         EXIT_USAGE: ending.why,
         EXIT_RECORDS: f"Every cell ran; {left}; --max-failed is {max_failed}.",
         EXIT_BUDGET: f"Stopped: {outcome.refusal}; {left}. {_CONTINUES}",
+        EXIT_GATE: f"Every cell ran; not met: {outcome.missed}",
         EXIT_INTERRUPTED: f"Interrupted: {ending.why}. {_CONTINUES}",
         EXIT_DEAD: f"The kernel died{died}. {_CONTINUES}",
     }[outcome.code]

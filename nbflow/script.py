@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow import job
 from nbflow._call import frames, job_link
+from nbflow._core.gate import gates
 from nbflow._core.table import brief_of
 from nbflow._core.usage import dollars
 from nbflow._run.run import Run
@@ -32,9 +33,10 @@ from nbflow.notebook.job_task import allowed, store_of
 from nbflow.notebook.rewrite import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import TypeAlias
 
+    from nbflow._core.gate import Gate
     from nbflow.notebook.cell_attempt import CellAttempt
     from nbflow.notebook.job_task import Allowance
 
@@ -96,6 +98,7 @@ def _run(
     values = parameters.given(declared, given.parameter)
     allowance = allowed(given.max_failed)
     budget = None if given.budget is None else dollars(given.budget, "--budget")
+    asked_for = gates(given.gate)
     store = store_of(source, given.store)
     os.environ["NBFLOW_STORE"] = str(store)
     os.chdir(source.parent)
@@ -110,7 +113,8 @@ def _run(
         os.environ.update(asked)
         space.update(values)
         code = _performed(main)
-        return _budgeted(told, code) or _left(told, allowance)
+        code = _budgeted(told, code)
+        return code or _left(told, allowance) or _gated(told, asked_for)
 
 
 def _complain(text: str) -> None:
@@ -167,6 +171,13 @@ def _parser(name: str, declared: list[parameters.Parameter]) -> argparse.Argumen
         help="US dollars that the calls of models may cost: 5, $5",
     )
     parser.add_argument(
+        "--gate",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="what has to hold of the labels, such as 'flips<=0.05'; repeat it for more",
+    )
+    parser.add_argument(
         "--no-wait",
         action="store_true",
         help="exit with 75 if another copy is at work, instead of waiting for it",
@@ -211,10 +222,14 @@ def _budgeted(told: Path, code: int) -> int:
     return job.EXIT_BUDGET if code in (job.EXIT_OK, job.EXIT_FAILED) else code
 
 
+def _runs(told: Path) -> list[Run]:
+    """The runs that were begun, when they have ended."""
+    return [SESSION.run_at(one).wait() for one in dict.fromkeys(job_link.read(told))]
+
+
 def _left(told: Path, allowance: Allowance) -> int:
-    """Wait for the runs that were begun, and count the records that they left undone."""
-    runs = [SESSION.run_at(one) for one in dict.fromkeys(job_link.read(told))]
-    states = [one.wait().reader.state() for one in runs]
+    """The exit code of the records that the runs left undone."""
+    states = [one.reader.state() for one in _runs(told)]
     left = sum(map(report.undone, states))
     records = sum(state.total_records for state in states)
     is_cut_short = any(map(report.is_cut_short, states))
@@ -224,6 +239,21 @@ def _left(told: Path, allowance: Allowance) -> int:
     if is_cut_short:
         _complain("An iterator was not read to its end.")
     return job.EXIT_RECORDS
+
+
+def _gated(told: Path, asked_for: Sequence[Gate]) -> int:
+    """The exit code of the gates; what became of each is said."""
+    if not asked_for:
+        return job.EXIT_OK
+    from nbflow.quality.gates import judge, remember
+
+    runs = _runs(told)
+    verdicts = judge(asked_for, runs, SESSION.run_at)
+    for verdict in verdicts:
+        _complain(verdict.said)
+    remember(verdicts, runs)
+    is_met = all(verdict.met for verdict in verdicts)
+    return job.EXIT_OK if is_met else job.EXIT_GATE
 
 
 # Step cells.

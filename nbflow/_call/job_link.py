@@ -110,7 +110,7 @@ def _lines(told: Path) -> list[dict[str, Any]]:
 def used(told: Path) -> Usage:
     """What calls outside any run used."""
     return sum(
-        (Usage(*line["used"]) for line in _lines(told) if "used" in line), NOTHING
+        (Usage.noted(line["used"]) for line in _lines(told) if "used" in line), NOTHING
     )
 
 

@@ -69,7 +69,8 @@ class Coded(NamedTuple):
     """The code of a step or flow, as this run uses it.
 
     ``subject``: the step's name, or ``"flow triage"`` for a flow; ``code``: its digest,
-    20 bytes; ``why``: what changed in it; ``steps``: those that a flow reaches.
+    20 bytes; ``why``: what changed in it; ``steps``: those that a flow reaches;
+    ``unknown``: the label of a categorizer for what fits no other.
     """
 
     subject: str
@@ -77,6 +78,7 @@ class Coded(NamedTuple):
     at: float
     why: str = ""
     steps: tuple[str, ...] = ()
+    unknown: str = ""
 
 
 class Listed(NamedTuple):

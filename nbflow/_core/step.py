@@ -81,6 +81,7 @@ class Step(Generic[P, R_co]):
         is_plain: whether it is an async step that is called as if it were sync, so that
             its callers need not know; ``aio`` awaits it.
         labels: those that a categorizer chooses from, with their descriptions.
+        unknown: the one of them that it gives to what fits no other; empty without one.
     """
 
     __wrapped__: Callable[P, R_co]
@@ -103,6 +104,7 @@ class Step(Generic[P, R_co]):
         self.model = model
         self.is_plain = is_plain
         self.labels: Mapping[str, str] = {}
+        self.unknown = ""
         #: Names of globals and closure variables that do not count in keys (``ignore=``).
         self.code_ignores: frozenset[str] = keyed.ignore.difference(
             parameters_of(function)

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import math
 import re
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from nbflow._core.plural import several
 from nbflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _DOLLARS = r"(?i)(?:US)?\$?\s*(\d[\d,]*(?:\.\d+)?|\.\d+)\s*(?:\$|USD|dollars?)?"
 _CENT = 0.01
@@ -37,6 +40,7 @@ class Usage(NamedTuple):
         cost: US dollars of the requests whose price is known; ``None`` if none is.
         unpriced: the number of requests whose cost is unknown.
         unanswered: those of them that were sent and not answered.
+        models: the models that answered, as far as their providers said it.
     """
 
     requests: int = 0
@@ -46,6 +50,13 @@ class Usage(NamedTuple):
     cost: float | None = None
     unpriced: int = 0
     unanswered: int = 0
+    models: tuple[str, ...] = ()
+
+    @classmethod
+    def noted(cls, fields: Sequence[Any]) -> Usage:
+        """What was noted as a list: by an older version with fewer fields."""
+        usage = cls(*fields)
+        return usage._replace(models=tuple(usage.models))
 
     @property
     def tokens(self) -> int:
@@ -69,10 +80,11 @@ class Usage(NamedTuple):
             cost,
             self.unpriced + other.unpriced,
             self.unanswered + other.unanswered,
+            _both(self.models, other.models),
         )
 
     def __sub__(self, other: Usage) -> Usage:
-        """What was added since ``other``, an earlier sum."""
+        """What was added since ``other``, an earlier sum; of the models all."""
         cost = None if other.cost is None else -other.cost
         return self + Usage(
             -other.requests,
@@ -122,6 +134,13 @@ class Usage(NamedTuple):
                 " unknown"
             )
         return left_out
+
+
+def _both(some: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    """The models of both, each once. Mostly they are the same: every call comes here."""
+    if some == others or not others:
+        return some
+    return tuple(dict.fromkeys(some + others)) if some else others
 
 
 NOTHING = Usage()

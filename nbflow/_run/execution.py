@@ -27,7 +27,7 @@ from nbflow._run.watch import Watch
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from nbflow._call.runner import Runner
     from nbflow._call.workers import Loop
@@ -64,6 +64,7 @@ class Execution:
         loop: Loop,
         watcher: Watcher | None = None,
         is_shown: bool = False,
+        last_word: Callable[[RunState], str] = lambda _: "",
     ) -> None:
         self.state = state
         self.lanes = lanes
@@ -84,6 +85,8 @@ class Execution:
         self._watch = Watch(watcher, self._context.say, is_begun=is_shown)
         is_async = any(lane.is_async for lane in lanes)
         self._loop_watch = LoopWatch() if is_async else None
+        #: What else is to say of the run at its end.
+        self._last_word = last_word
         #: The process ends: the run is to end as by Ctrl-C.
         self._exits = False
 
@@ -308,6 +311,9 @@ class Execution:
                 passed = budget.told_passed()
                 if passed:
                     self.notes.add(Remark(self._context.now(), f"Note: {passed}."))
+            said = self._last_word(self.state)
+            if said and said not in self.state.remarks:
+                self.notes.add(Remark(self._context.now(), said))
             self.notes.add(self._closed())
             self.notes.close()
         finally:

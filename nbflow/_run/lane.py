@@ -29,6 +29,7 @@ class FlowLane:
     """Every record once through a flow; the flow's outcome is remembered as a whole."""
 
     on_map = False
+    unknown = ""
 
     def __init__(self, flow: AnyFlow) -> None:
         self.name = flow.name
@@ -93,7 +94,7 @@ class StepLane:
         self._step = step
         self._binder, self._gate = step.prepared
         self.identity = keys.identify(step)
-        self.subject = step.name
+        self.subject, self.unknown = step.name, step.unknown
         # A bound method's instance comes before the item, which is the first argument
         # that its author sees.
         self._before, self._after = args[: len(step.bound)], args[len(step.bound) :]

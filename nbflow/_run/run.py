@@ -30,6 +30,7 @@ from nbflow._run.batch import Batch, key_text
 from nbflow._run.called import start_at
 from nbflow._run.frame_types import Frame_co
 from nbflow._run.inspection import FlowView, Inspection
+from nbflow._run.models import models_by_record
 from nbflow._run.options import RunOptions
 from nbflow._run.reasons import Why
 from nbflow._run.run_reader import RunReader
@@ -273,7 +274,9 @@ class Run(Generic[Frame_co]):
     # as after `open_run`, a checker must not take the first overload that would fit.
 
     @overload
-    def results(self, flow: None = None, *, reviewed: bool = True) -> Frame_co: ...
+    def results(
+        self, flow: None = None, *, reviewed: bool = True, models: bool = False
+    ) -> Frame_co: ...
     @overload
     def results(self: Run[Never], flow: str, *, reviewed: bool = True) -> Any: ...
     @overload
@@ -288,7 +291,9 @@ class Run(Generic[Frame_co]):
     def results(self: Run[Dicts], flow: str, *, reviewed: bool = True) -> list[Any]: ...
     @overload
     def results(self, flow: str, *, reviewed: bool = True) -> Any: ...
-    def results(self, flow: str | None = None, *, reviewed: bool = True) -> Any:
+    def results(
+        self, flow: str | None = None, *, reviewed: bool = True, models: bool = False
+    ) -> Any:
         """The batch with what the flows made of it, or the values of one flow alone.
 
         Args:
@@ -297,6 +302,8 @@ class Run(Generic[Frame_co]):
                 the place of the model's, in this run and every other, and a column
                 ``<flow>.by`` says ``human`` or ``model``. ``False``: what the flows
                 returned.
+            models: a column ``<flow>.model`` says which model answered for each record,
+                with its version as the provider reports it (``nbflow.usage``).
 
         Returns:
             Without ``flow``: the batch in its own library, index and order kept, every
@@ -322,6 +329,11 @@ class Run(Generic[Frame_co]):
         if flow is not None and flow not in state.flows:
             known = ", ".join(map(repr, state.flows))
             raise UsageError(f"Run {self.id} has no flow {flow!r}; it has {known}.")
+        if flow is not None and models:
+            raise UsageError(
+                f"results({flow!r}, models=True): the values of one flow are one column. "
+                f'Use results(models=True)["{flow}.model"].'
+            )
         batch, rows = self.reader.rows(state)
         source = batch.source if batch is not None else None
         library = batch.library if batch is not None else "records"
@@ -335,6 +347,7 @@ class Run(Generic[Frame_co]):
             ]
             return results.as_series(library, source, flow, values)
         columns: dict[str, list[Any]] = {}
+        by_model = models_by_record(self.engine.ledger, self.id) if models else {}
         for number, name in enumerate(state.flows):
             columns[f"{name}.status"] = [str(state.item(row, number)) for row in rows]
             fields = results.columns_of(name, self.reader.values(state, number, rows))
@@ -344,6 +357,9 @@ class Run(Generic[Frame_co]):
                 # A field may be called "status", too.
                 columns[results.free(column, columns)] = cells
             columns.update(self._used(state, number, rows, taken=columns))
+            if models:
+                answered = [by_model.get((row, number)) for row in rows]
+                columns[results.free(f"{name}.model", columns)] = answered
         if batch is None:
             source = [{"key": state.keys[row]} for row in rows]
         return results.as_frame(library, source, columns)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet, WeakValueDictionary
 
 from nbflow._call import keys
-from nbflow._core.entry import Coded, Opened, Resumed
+from nbflow._core.entry import Closed, Coded, Opened, Resumed
 from nbflow._key.warning import warn
 from nbflow._run.begin_gate import BeginGate
 from nbflow.errors import StoreError, StoreWarning, UsageError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from nbflow._call.engine import Engine
-    from nbflow._core.entry import Closed, Entry, RunState
+    from nbflow._core.entry import Entry, RunState
     from nbflow._run.execution import Execution
     from nbflow._store.ledger import Ledger
 
@@ -129,6 +129,20 @@ class Runs:
         """The last runs of the event of a run that begins now: they may have its batch."""
         if isinstance(first, Opened):
             yield from (run for run, _ in islice(self._runs_before(first), _ALIKE))
+
+    def models_before(self, run: str, event: str) -> tuple[str, tuple[str, ...]]:
+        """The last run of an event before this one that says which models answered, and these."""
+        ledger = self.engine.ledger
+        known = [each for each in ledger.runs()[-_LOOKED_AT:] if each < run]
+        for earlier, entries in runs_of(ledger, event, known):
+            models = [
+                (entry.usage + entry.saved).models
+                for entry in entries
+                if isinstance(entry, Closed)
+            ]
+            if models and models[-1]:
+                return earlier, models[-1]
+        return "", ()
 
     def is_worked_on(self, run: str) -> bool:
         """Does some process, this one included, work on ``run``?"""

@@ -158,13 +158,13 @@ def entry_of(line: Line) -> Entry:
         fields[2] = tuple(fields[2])
         fields[8:9] = map(tuple, fields[8:9])
     elif tag == "code":
-        fields[4:] = map(tuple, fields[4:])
+        fields[4:5] = map(tuple, fields[4:5])
     elif tag == "printed":
         fields[4] = tuple(map(tuple, fields[4]))
     elif tag == "used":
-        fields[5] = Usage(*fields[5])
+        fields[5] = Usage.noted(fields[5])
     elif tag == "close":
-        fields[4:6] = (Usage(*usage) for usage in fields[4:6])
+        fields[4:6] = map(Usage.noted, fields[4:6])
         for place in (3, 8):
             counts = fields[place : place + 1]
             fields[place : place + 1] = map(_by_state, counts)

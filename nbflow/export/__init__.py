@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nbflow.errors import UsageError
@@ -23,6 +23,7 @@ def export(
     max_failed: str | int | None = None,
     budget: str | float | None = None,
     timeout: str | float | None = None,
+    gates: Sequence[str] = (),
     name: str | None = None,
     output: str | Path | None = None,
     dry_run: bool = False,
@@ -46,6 +47,8 @@ def export(
             share of them, ``"5%"``.
         budget: US dollars that the calls of models in each run may cost, ``"$5"``.
         timeout: the longest that one cell may take, ``"30m"``.
+        gates: what has to hold of the labels, as ``nbflow run --gate`` takes it:
+            ``["flips<=0.05", "model unchanged"]``.
         name: the title of the job; the notebook's name by default.
         output: the folder; ``exports/NAME-TARGET`` beside the notebook by default.
         dry_run: write nothing.
@@ -87,6 +90,11 @@ def export(
     ):
         if limit is not None:
             options += [option, str(limit)]
+    if isinstance(gates, str):
+        gates = [gates]
+    for rule in gates:
+        _check_text("gates", rule)
+        options += ["--gate", rule]
     order = Order(
         notebook=path,
         to=to,

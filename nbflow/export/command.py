@@ -52,6 +52,8 @@ def _order(arguments: argparse.Namespace) -> Order:
         value = getattr(arguments, name)
         if value is not None:
             options += [f"--{name.replace('_', '-')}", value]
+    for rule in arguments.gate or ():
+        options += ["--gate", rule]
     return Order(
         notebook=arguments.notebook,
         to=arguments.to,

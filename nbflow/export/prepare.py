@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbflow._core.gate import gates
 from nbflow._core.usage import dollars
 from nbflow._key import redaction
 from nbflow._key.secret_patterns import is_secret
@@ -149,7 +150,12 @@ def _check_text(what: str, text: str) -> None:
 
 
 def _check_options(order: Order) -> None:
-    given = dict(zip(order.options[::2], order.options[1::2], strict=True))
+    pairs = list(zip(order.options[::2], order.options[1::2], strict=True))
+    given = dict(pairs)
+    rules = [value for option, value in pairs if option == "--gate"]
+    for rule in rules:
+        _check_text("--gate", rule)
+    gates(rules)
     if "--max-failed" in given:
         allowed(given["--max-failed"])
     if "--budget" in given:

@@ -21,6 +21,7 @@ from nbflow._core.policy import (
     retry_after,
 )
 from nbflow.errors import StepTimeoutError
+from nbflow.llm import decision
 from nbflow.llm.model import (
     NO_TOKENS,
     AnswerError,
@@ -78,6 +79,7 @@ class Share(NamedTuple):
         whole: what the request used, by which it is priced.
         places: the number of texts that share it.
         is_lost: it was sent and not answered, so what it used is unknown.
+        model: the model that answered, if that is known.
     """
 
     requests: int
@@ -85,6 +87,7 @@ class Share(NamedTuple):
     whole: Tokens
     places: int
     is_lost: bool = False
+    model: str = ""
 
 
 #: A request without an answer, for the text that counts it.
@@ -313,7 +316,7 @@ class Batcher:
             self._note_name(reply.model)
             self._limiter.settle(reply.tokens.input + reply.tokens.output - estimate)
             for place, question in enumerate(group):
-                question.spent.append(_share(reply.tokens, place, len(group)))
+                question.spent.append(_share(reply, place, len(group)))
             texts = [question.text for question in group]
             self._hand_out(group, self._prompt.read(reply, texts), clock)
         except Exception as error:
@@ -368,10 +371,14 @@ class Batcher:
             self._join(waiting, clock)
 
     def _note_name(self, said: str) -> None:
-        """Note which model answered, if it is not known by the name that was given."""
-        if said and said != self._model.name.partition(":")[2]:
+        """Note which decision model answered, if it is not known by the name that was given.
+
+        Chat models add a version to their names: what the ledger notes is enough there.
+        """
+        if said and said != self._model.name and decision.is_one(self._model):
+            own = said.partition(":")[2] or said
             self.remark = (
-                f"{self._model.name}: the model that answers is {said[:_NAME]!r}. Answers are "
+                f"{self._model.name}: the model that answers is {own[:_NAME]!r}. Answers are "
                 "kept under the name that you gave; give this one to ask again when "
                 "another model takes its place."
             )
@@ -453,9 +460,11 @@ def _reply(said: object, model: str) -> Reply:
     return said
 
 
-def _share(whole: Tokens, place: int, places: int) -> Share:
+def _share(reply: Reply, place: int, places: int) -> Share:
     """The share of one text: rounded so that all shares add up to the whole."""
+    whole = reply.tokens
     tokens = [
         total * (place + 1) // places - total * place // places for total in whole
     ]
-    return Share(1 if place == 0 else 0, Tokens(*tokens), whole, places)
+    requests = 1 if place == 0 else 0
+    return Share(requests, Tokens(*tokens), whole, places, model=reply.model)

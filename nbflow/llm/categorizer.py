@@ -208,6 +208,7 @@ def categorizer(
 def _labelled(step: Step[[str], Category], taxonomy: Taxonomy) -> Step[[str], Category]:
     """A step that says what it chooses from, to whoever reviews its labels."""
     step.labels = taxonomy.labels
+    step.unknown = taxonomy.unknown or ""
     return step
 
 
@@ -362,6 +363,7 @@ class _OnLoop:
             cached_tokens=cached,
             requests=share.requests,
             cost=None if whole is None else whole / share.places,
+            answered_by=share.model or None,
         )
 
 

@@ -72,7 +72,7 @@ async def decide(model: PydanticModel, request: Request, name: str) -> Reply:
         answer.choice,
         tokens,
         probabilities=answer.probabilities,
-        model=said.model_name,
+        model=f"{name.partition(':')[0]}:{said.model_name}" if said.model_name else "",
     )
 
 

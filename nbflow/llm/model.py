@@ -52,7 +52,8 @@ class Reply:
         ended: why the answer is incomplete, ``"it was cut off"`` or ``"the model
             refused"``; empty if it may be complete.
         probabilities: of each label, from a decision model.
-        model: what the model that answered calls itself, if it says so.
+        model: the model that answered, with its version as the provider reports it;
+            empty if it does not say.
     """
 
     text: str

@@ -156,7 +156,7 @@ class Provider:
             raise UnreadableError(
                 f"{self.name} answered what nobody understands: {_said(error)}"
             ) from error
-        return _reply(response)
+        return _reply(response, self.name)
 
     @cached_property
     def _model(self) -> PydanticModel:
@@ -292,11 +292,13 @@ _ENDED = {
 }
 
 
-def _reply(response: ModelResponse) -> Reply:
+def _reply(response: ModelResponse, asked: str) -> Reply:
     usage = response.usage
     tokens = Tokens(usage.input_tokens, usage.output_tokens, usage.cache_read_tokens)
     ended = _ENDED.get(response.finish_reason or "", "")
-    return Reply(_text(response), tokens, ended)
+    provider = asked[: asked.find(":") + 1]
+    model = f"{provider}{response.model_name}" if response.model_name else ""
+    return Reply(_text(response), tokens, ended, model=model)
 
 
 def _text(response: ModelResponse) -> str:

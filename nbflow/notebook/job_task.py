@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from nbflow._core.gate import gates
 from nbflow._core.policy import seconds
 from nbflow._core.usage import dollars
 from nbflow._key.secret import Known
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbformat import NotebookNode
+
+    from nbflow._core.gate import Gate
 
 _MASK = "***"
 
@@ -39,6 +42,7 @@ class Options:
             of them, ``"5%"``.
         force: names of steps that run although their outputs are saved.
         budget: what all calls together may cost, such as ``"$5"``.
+        gates: what has to hold of the labels, such as ``"accuracy>=0.9"``.
         only_failed: continue the runs of the output notebook that is there instead of
             sending again.
         wait: wait for another copy of this job, or refuse.
@@ -52,6 +56,7 @@ class Options:
     max_failed: str = "0"
     force: Sequence[str] = ()
     budget: str | None = None
+    gates: Sequence[str] = ()
     only_failed: bool = False
     wait: bool = True
     verbose: int = 0
@@ -69,6 +74,7 @@ class Task:
         shown: the same as a person may see them: JSON, secrets masked.
         allowance: the number of records that may be left undone.
         budget: US dollars that all calls together may cost.
+        gates: what has to hold of the labels.
         output: where the output notebook goes.
         store: the folder of the store.
     """
@@ -80,6 +86,7 @@ class Task:
     shown: dict[str, object]
     allowance: Allowance
     budget: float | None
+    gates: tuple[Gate, ...]
     output: Path
     store: Path
 
@@ -127,6 +134,7 @@ def check(notebook: Path, options: Options) -> Task:
         shown=shown,
         allowance=allowance,
         budget=budget,
+        gates=gates(options.gates),
         output=options.output or notebook.with_name(f"{notebook.stem}.out.ipynb"),
         store=store_of(notebook, options.store),
     )

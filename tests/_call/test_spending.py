@@ -123,6 +123,50 @@ def test_calls_records_steps_and_runs_know_what_they_used(nb):
     assert nf.open_run(run.id).usage == run.usage
 
 
+def test_the_model_that_answered_stands_beside_its_record_and_a_change_of_it_is_said(
+    nb,
+):
+    model = ["m-1"]
+
+    @nf.step(ignore=["model"])
+    def ask(number):
+        nf.usage("test:cent", answered_by=f"test:{model[0]}")
+        return number
+
+    @nf.flow(on="answered")
+    def triage(record):
+        return ask(record["id"])
+
+    run = nb.send("answered", RECORDS[:3], key="id")
+    assert run.usage.models == ("test:m-1",)
+    assert "triage.model" not in run.results()[0]
+    model[0] = "m-2"
+    again = nb.send("answered", RECORDS[:4], key="id")
+    answered = [row["triage.model"] for row in again.results(models=True)]
+    assert answered == ["test:m-1"] * 3 + ["test:m-2"]
+    (said,) = again.table().remarks
+    assert said == (
+        "The model has changed: test:m-2 answered; in the last run, "
+        f"{run.id}, it was test:m-1."
+    )
+    assert nf.open_run(again.id).table().remarks == (said,)
+    assert nb.send("answered", RECORDS, key="id").table().remarks == ()
+
+
+def test_a_model_that_is_no_text_is_refused_and_so_is_its_column_without_a_frame(nb):
+    with pytest.raises(nf.UsageError, match="answered_by=7 has to be the name"):
+        nf.usage(answered_by=7)
+
+    @nf.step
+    def ask(number):
+        return number
+
+    run = ask.map([1])
+    with pytest.raises(nf.UsageError, match=r'results\(models=True\)\["ask.model"\]'):
+        run.results("ask", models=True)
+    assert run.results(models=True)[0]["ask.model"] is None
+
+
 def test_a_flow_that_asks_by_itself_is_counted(nb):
     @nf.flow(on="used")
     def triage(record):

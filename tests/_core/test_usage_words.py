@@ -18,6 +18,13 @@ def test_a_sum_keeps_unknown_prices_apart():
         PRICED.__add__((1, 2)) + 1
 
 
+def test_a_sum_names_each_model_that_answered_once():
+    old, new = Usage(1, models=("m-1",)), Usage(1, models=("m-2",))
+    assert (old + old).models == ("m-1",)
+    assert (old + new + old).models == ("m-1", "m-2")
+    assert (Usage(1) + old).models == (old + Usage(1)).models == ("m-1",)
+
+
 def test_words_never_show_an_unknown_price_as_nothing():
     assert str(PRICED) == "$0.25 for 1.1k tokens"
     assert str(UNPRICED) == "550 tokens, cost unknown"

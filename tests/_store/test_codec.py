@@ -18,6 +18,7 @@ import zlib
 from collections import Counter, OrderedDict, defaultdict, deque
 from decimal import Decimal
 
+import msgspec
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -25,6 +26,8 @@ import pyarrow as pa
 import pydantic
 import pytest
 
+from nbflow._core.usage import Usage
+from nbflow._store import checkpoint
 from nbflow._store.codec import decode, encode
 from nbflow.errors import CodecError, StoreError
 
@@ -425,3 +428,14 @@ assert not heavy, heavy
 def test_plain_data_loads_no_heavy_library():
     """What a value is, is found out without importing anything."""
     subprocess.run([sys.executable, "-c", LIGHT], check=True, timeout=60)
+
+
+def test_a_checkpoint_from_before_models_were_noted_opens():
+    usage = [1, 7, 5, 0, 0.5, 0, 0]
+    head = msgspec.msgpack.encode(
+        ("label", 1.0, 0.5, None, [], b"", [], usage, "plain")
+    )
+    saved = checkpoint.load(struct.pack("<I", len(head)) + head)
+    assert saved.usage == Usage(1, 7, 5, 0, 0.5)
+    again = checkpoint.dump("label", 1, saved_at=1.0, usage=Usage(1, models=("m-1",)))
+    assert checkpoint.load(again).usage.models == ("m-1",)

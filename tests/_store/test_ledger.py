@@ -4,12 +4,14 @@ import os
 import resource
 import stat
 
+import msgspec
 import pytest
 
 import nbflow as nf
 from nbflow._core.entry import (
     Called,
     Closed,
+    Coded,
     Failure,
     Item,
     Listed,
@@ -55,6 +57,32 @@ def file_ledger(folder):
 @pytest.fixture(params=["memory", "file"])
 def ledger(request, tmp_path):
     return MemoryLedger() if request.param == "memory" else file_ledger(tmp_path)
+
+
+def test_a_ledger_from_before_models_were_noted_opens(tmp_path):
+    ledger = file_ledger(tmp_path)
+    usage = [1, 7, 5, 0, 0.5, 0]
+    lines = [
+        ["open", RUN, "e", ["a"], 1.5, "pandas", True, 1],
+        ["code", "label", bytes(20), 1.5, "new", ["a"]],
+        ["record", 0, "x"],
+        ["used", 0, 0, "label", 1, 2.0, [*usage, 0], False],
+        ["close", "COMPLETED", 5.0, 1, {"COMPLETED": 1}, usage, [*usage, 0]],
+    ]
+    ledger._write(RUN, "entries", msgspec.msgpack.encode(lines))
+    *_, coded, _listed, used, closed = ledger.read(RUN)[0]
+    assert (coded.steps, coded.unknown) == (("a",), "")
+    assert used.usage == closed.usage == closed.saved == Usage(1, 7, 5, 0, 0.5)
+    assert fold(ledger.read(RUN)[0]).usage.models == ()
+
+
+def test_the_models_that_answered_come_back(ledger):
+    entries = [
+        Coded("label", bytes(20), 3.0, "new", ("a",), "unclear"),
+        Used(0, 0, "label", 1, 3.0, Usage(1, 7, models=("m-1", "m-2"))),
+    ]
+    ledger.append(RUN, entries)
+    assert ledger.read(RUN)[0] == entries
 
 
 def test_entries_come_back_as_they_went_in(ledger):

@@ -471,6 +471,10 @@ def test_limits_reach_every_target(place, export):
             "5%",
             "--budget",
             "$5",
+            "--gate",
+            'share(a "b" $c) within 0.1 of last',
+            "--gate",
+            "model unchanged",
         )
         assert code == 0, said
         texts = "".join(
@@ -480,6 +484,8 @@ def test_limits_reach_every_target(place, export):
         )
         assert "--max-failed" in texts, name
         assert "--budget" in texts, name
+        assert texts.count("--gate") % 2 == 0, name
+        assert "--gate" in texts, name
 
 
 def test_what_each_run_may_leave_undone_spend_and_take_is_a_part_of_the_job(
@@ -494,12 +500,22 @@ def test_what_each_run_may_leave_undone_spend_and_take_is_a_part_of_the_job(
         "$5",
         "--timeout",
         "30m",
+        "--gate",
+        "flips<=5%",
+        "--gate",
+        "model unchanged",
     )
     assert code == 0
     service = (place / "exports/threads-systemd/nbflow-threads.service").read_text()
     assert ' --max-failed "5%%" --budget "$$5" --timeout 30m' in service
+    assert '--gate "flips<=5%%" --gate "model unchanged"' in service
     assert export(place / "threads.ipynb", "--drift")[0] == 0
-    for wrong in (["--max-failed", "few"], ["--budget", "much"], ["--timeout", "long"]):
+    for wrong in (
+        ["--max-failed", "few"],
+        ["--budget", "much"],
+        ["--timeout", "long"],
+        ["--gate", "good"],
+    ):
         assert export(place / "threads.ipynb", *CRON, *wrong)[0] == 2
     assert (
         "has no cells"

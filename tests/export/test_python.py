@@ -326,6 +326,27 @@ def test_records_that_are_not_done_are_exit_code_3(tmp_path, monkeypatch):
     )
 
 
+def test_a_gate_that_is_not_met_is_exit_code_6(tmp_path, monkeypatch):
+    monkeypatch.delenv("NBFLOW_STORE")
+    write(
+        tmp_path / "some.ipynb",
+        "import nbflow as nf",
+        "@nf.flow(on='e')\ndef f(record):\n    return {'label': record['n']}",
+        "nf.send('e', [{'n': 'a'}, {'n': 'b'}], key='n')",
+    )
+    rules = ["share(a)<=0.5", "share(b)<0.5"]
+    folder = nf.export(tmp_path / "some.ipynb", "python", gates=rules).folder
+    script = (folder / "run.sh").read_text()
+    assert "--gate 'share(a)<=0.5' --gate 'share(b)<0.5'" in script
+    done = command("python", "some_job.py", "--gate", rules[0], cwd=folder)
+    assert done.returncode == 0
+    assert "share(a)<=0.5: 1 of 2 records (50.0%) are a" in done.stderr
+    done = command("python", "some_job.py", "--gate", rules[1], cwd=folder)
+    assert done.returncode == 6
+    assert "share(b)<0.5: 1 of 2 records (50.0%) are b; less than" in done.stderr
+    assert command("python", "some_job.py", "--gate", "b", cwd=folder).returncode == 2
+
+
 def test_a_second_copy_ends_at_once_with_75(made):
     source = made / "slow.py"
     source.write_text(

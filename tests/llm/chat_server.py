@@ -198,7 +198,7 @@ class Handler(BaseHTTPRequestHandler):
             "id": "c",
             "object": "chat.completion",
             "created": 1,
-            "model": "stub",
+            "model": self.server.calls_itself,
             "choices": [{"index": 0, "message": message, "finish_reason": finish}],
             "usage": usage,
         }
@@ -229,7 +229,7 @@ class ChatServer(ThreadingHTTPServer):
     ``faults``: what the first requests meet, one each, ``None`` for a good answer;
     ``always``: what all others meet. ``allow``: so many requests a window of so many
     seconds, 429 beyond; ``says_left``: its answers say how many are left;
-    ``calls_itself``: the name of its model."""
+    ``calls_itself``: what it says answered."""
 
     daemon_threads = True
     request_queue_size = 512

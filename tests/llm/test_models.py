@@ -125,6 +125,28 @@ def test_any_server_that_speaks_as_openai_does_is_one_address_away(nb, server, m
     assert server.requests[0]["body"]["model"] == "stub"
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_the_model_that_answered_is_kept_as_the_provider_reports_it(
+    nb, server, categorizer, batch
+):
+    server.calls_itself = "stub-2026-11-01"
+    categorize = categorizer(batch=batch)
+    run = categorize.map([TEXT, "it has a crash"])
+    answered = "openai:stub-2026-11-01"
+    assert [row["categorize.model"] for row in run.results(models=True)] == [
+        answered
+    ] * 2
+    assert run.usage.models == (answered,)
+    server.calls_itself = "stub-2026-12-01"
+    again = categorize.map([TEXT, "a third one"])
+    # The remembered answer is still that of the model that gave it.
+    assert [row["categorize.model"] for row in again.results(models=True)] == [
+        answered,
+        "openai:stub-2026-12-01",
+    ]
+    assert "The model has changed: openai:stub-2026-12-01 answered" in repr(again)
+
+
 def test_the_protocol_that_openai_itself_is_asked_by_works_as_well(nb, server):
     server.faults = [
         chat.says("", finish="length"),
