@@ -35,5 +35,5 @@ def test_the_offline_model_loads_no_package():
 
 
 def test_what_nbflow_does_not_have_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'llms'"):
+    with pytest.raises(AttributeError, match="has no 'llms'"):
         nf.llms
