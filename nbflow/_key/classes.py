@@ -36,6 +36,7 @@ _PYTHONS = frozenset((
     "__signature__", "__protocol_attrs__", "__required_keys__", "__optional_keys__", "__readonly_keys__",
     "__callable_proto_members_only__", "__non_callable_proto_members__",
     "__mutable_keys__", "__total__", "__closed__", "__extra_items__", "__final__",
+    "__slotnames__",  # what pickle and copy note of a class that they met
 ))  # fmt: skip
 #: Members of a class that count as nodes of their own, or follow from the others.
 _READ_APART = (FunctionType, type, MemberDescriptorType)

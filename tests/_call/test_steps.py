@@ -1,6 +1,9 @@
 """Steps called directly: durable, retried, limited, shared."""
 
 import asyncio
+import copy
+import copyreg
+import dataclasses
 import inspect
 import threading
 import time
@@ -591,3 +594,23 @@ def test_what_cannot_be_a_step_is_refused():
         nf.step(3)
     with pytest.raises(TypeError):
         nf.step(retires=3)(lambda: 1)
+
+
+@pytest.mark.parametrize("options", [{}, {"frozen": True}, {"slots": True}])
+def test_a_class_stays_the_same_when_its_instances_have_been_pickled(nb, options):
+    """Pickle and copy note on a class which slots it has."""
+
+    @dataclasses.dataclass(**options)
+    class Label:
+        name: str
+
+    @nf.step
+    def label(text):
+        nb.calls.append(text)
+        return Label(text).name
+
+    for _ in range(2):
+        label("a")
+        copy.copy(Label("a"))
+        copyreg._slotnames(Label)
+    assert nb.calls == ["a"]
