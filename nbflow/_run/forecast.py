@@ -436,6 +436,7 @@ class _Forecaster:
             base = spread.records if is_same else self._as_before
             found = distinct.further(spread.times, spread.records, base, new)
             different = Span(*(min(calls, number) for number in found))
+            different = self._with_fresh(different, calls, is_same=is_same)
         own = self._calls.take(name, calls, different.likely)
         share = own / different.likely if different.likely else 1.0
         expected = self._step(name)
@@ -443,6 +444,19 @@ class _Forecaster:
         expected.cached += calls - own
         expected.perhaps += share * (different.likely - different.least)
         expected.further += share * (different.most - different.likely)
+
+    def _with_fresh(self, different: Span, calls: float, *, is_same: bool) -> Span:
+        """Widen an estimate by what is known: a step gets what others returned.
+
+        If they get much that is new, so may it; if nothing, it may get nothing new.
+        """
+        known = [self.found.steps[name] for name in self._exact if self._exact[name]]
+        if not known:
+            return different
+        fresh = max(expected.calls - expected.cached for expected in known)
+        if not fresh and is_same:
+            return different._replace(least=0.0)
+        return different._replace(most=max(different.most, min(calls, fresh)))
 
     def _unknown(self) -> tuple[str, ...] | None:
         """The steps of which nobody knows how often they would be called; ``None``: of all one does."""

@@ -352,3 +352,22 @@ def test_a_step_that_other_events_called_has_a_known_time_and_price(nb, shared):
     plan = shared.label.plan(["another", "text 1"])
     assert (plan.cached, plan.would_run) == (1, 1)
     assert plan.cost == pytest.approx(0.001)
+
+
+def test_a_plan_of_other_texts_says_that_a_step_behind_a_known_one_may_run_as_often(
+    nb, cells
+):
+    cells.run(
+        "import nbflow as nf\n"
+        "@nf.step\ndef clean(text):\n    return text.lower()\n"
+        "@nf.step\ndef ask(text):\n    nf.usage(cost=0.01)\n    return text[:1]\n"
+        f"@nf.flow(on={EVENT!r})\ndef triage(thread):\n"
+        "    return ask(clean(thread['body']))\n"
+    )
+    few = [{"id": f"a{n}", "body": f"Text {n % 20}"} for n in range(200)]
+    nb.send(EVENT, few, key="id")
+    other = [{"id": f"b{n}", "body": f"Other {n}"} for n in range(200)]
+    plan = nf.plan(EVENT, other, key="id")
+    assert plan.calls["clean"] == 200
+    assert plan.cost_range[1] == pytest.approx(2.0)
+    assert nb.send(EVENT, other, key="id").usage.cost == pytest.approx(2.0)
