@@ -96,6 +96,18 @@ def remember(verdicts: Sequence[Verdict], runs: Iterable[Run]) -> None:
             note_missed(run, " ".join(one.said for one in about if not one.met))
 
 
+def put_off(runs: Iterable[Run]) -> None:
+    """Keep that no gate was judged for these runs: no later run is compared with them.
+
+    Else a job that fails after its runs, and is tried again, is compared with itself.
+
+    Raises:
+        StoreError: it cannot be kept.
+    """
+    for run in runs:
+        note_missed(run, "No gate was judged: the notebook did not come to its end.")
+
+
 def accuracy(run: Run, column: str, truth: str | None) -> tuple[Interval, int]:
     """How often labels are right, and of how many records: the figure that a gate asks for.
 

@@ -228,6 +228,21 @@ def test_gates_are_not_judged_where_cells_failed_and_do_not_hide_records_that_di
     )
 
 
+def test_a_job_that_failed_after_its_run_is_not_compared_with_itself_when_it_is_tried_again(
+    labelled, run
+):
+    assert run()[0] == 0
+    first = labelled.report()["runs"][0]["run"]
+    shifted = ["-p", "billing=200", *gates("shares unchanged", "flips<=0.05")]
+    labelled.write((DEFAULTS, "parameters"), LABELLED, "1 / 0")
+    assert run(*shifted)[0] == 1
+    labelled.write((DEFAULTS, "parameters"), LABELLED, "1")
+    code, said = run(*shifted)
+    assert code == 6
+    assert [gate["since"] for gate in labelled.report()["gates"]] == [first] * 2
+    assert "From 1 earlier run nobody knows how much nights vary" in said
+
+
 def test_values_that_the_store_has_lost_are_no_labels(labelled, run):
     assert run()[0] == 0
     last = nf.open_run(labelled.path / "job.out.ipynb")
