@@ -14,6 +14,7 @@
     run = nf.send("support/thread.created", threads, key="id")
 """
 
+import sys
 import typing
 
 from nbflow._api import (
@@ -65,23 +66,32 @@ for _public in (
 
 if typing.TYPE_CHECKING:
     from nbflow import llm as llm
+    from nbflow import store as store
     from nbflow._key.file import File as File
     from nbflow._key.file import file as file
     from nbflow._key.value import key_by as key_by
     from nbflow._run.explanation import Explanation as Explanation
     from nbflow._run.plan import Plan as Plan
     from nbflow._run.run import Run as Run
+    from nbflow.quality import agreement as agreement
+    from nbflow.quality import calibrate as calibrate
     from nbflow.quality import compare as compare
+    from nbflow.quality import estimate as estimate
     from nbflow.quality import evaluate as evaluate
     from nbflow.quality import review as review
 
+#: Modules that load at first use.
+_PARTS = ("llm", "store")
 #: The modules of the names that load at first use.
 _LATER = {
     "Explanation": "nbflow._run.explanation",
     "File": "nbflow._key.file",
     "Plan": "nbflow._run.plan",
     "Run": "nbflow._run.run",
+    "agreement": "nbflow.quality",
+    "calibrate": "nbflow.quality",
     "compare": "nbflow.quality",
+    "estimate": "nbflow.quality",
     "evaluate": "nbflow.quality",
     "file": "nbflow._key.file",
     "key_by": "nbflow._key.value",
@@ -115,7 +125,10 @@ __all__ = [
     "UnknownRunError",
     "Usage",
     "UsageError",
+    "agreement",
+    "calibrate",
     "compare",
+    "estimate",
     "evaluate",
     "export",
     "file",
@@ -140,12 +153,15 @@ def __getattr__(name: str) -> typing.Any:
     """Load at first use what takes long to load, or is seldom used."""
     from importlib import import_module
 
-    if name == "llm":
-        return import_module("nbflow.llm")
+    __tracebackhide__ = True
+    if name in _PARTS:
+        return import_module(f"nbflow.{name}")
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
-    raise AttributeError(f"module 'nbflow' has no attribute {name!r}")
+    from nbflow._core import guesses
+
+    raise guesses.refusal("nbflow", name, guesses.NBFLOW, sys.modules[__name__])
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER, "llm"})
+    return sorted({*globals(), *_LATER, *_PARTS})

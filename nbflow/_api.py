@@ -15,6 +15,7 @@ from typing import (
     overload,
 )
 
+from nbflow._call import uncaught
 from nbflow._call.prices import Price
 from nbflow._call.scope import SCOPE
 from nbflow._core.flow import Flow, make_flow
@@ -27,12 +28,15 @@ from nbflow.errors import StoreWarning, UnknownRunError, UsageError
 from nbflow.notebook.durable import durable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import timedelta
+
+    import pandas as pd
+    import polars as pl
 
     from nbflow._core.policy import Throttle
     from nbflow._run.batch import Batch, Columns, Key
-    from nbflow._run.frame_types import ArrowTable, Dicts, FrameT, Model, Records
+    from nbflow._run.frame_types import ArrowTable, Dicts, FrameT, Model
     from nbflow._run.history import History
     from nbflow._run.lane import Lane
     from nbflow._run.plan import Plan
@@ -44,13 +48,15 @@ R = TypeVar("R")
 
 def load_ipython_extension(ipython: Any) -> None:
     """Turn on step cells and ``%step``: for ``%load_ext nbflow``; importing nbflow in a notebook does the same."""
-    from nbflow.notebook import cells, magics
+    from nbflow.notebook import cells, magics, tracebacks
 
+    tracebacks.install(ipython)
     magics.register(
         ipython, lambda: SESSION.steps, cells.install(ipython, lambda: SESSION.engine)
     )
 
 
+uncaught.install()
 if "IPython" in sys.modules:
     from nbflow.notebook.magics import shell
 
@@ -227,17 +233,21 @@ def send(
     budget: float | str | None = None,
     columns: Columns = (),
 ) -> Run[Any]: ...
+# Written out, not by the names of types: it is what completion and help show.
 @durable
 def send(
     event: str,
-    records: Records,
+    records: pd.DataFrame
+    | pl.DataFrame
+    | ArrowTable
+    | Iterable[Mapping[Any, Any] | Model],
     *,
-    key: Key = None,
+    key: str | list[str] | tuple[str, ...] | None = None,
     wait: bool = True,
     max_in_flight: int | None = None,
     keep_records: bool = True,
     budget: float | str | None = None,
-    columns: Columns = (),
+    columns: str | Sequence[str] = (),
 ) -> Run:
     """Send a batch of records to every flow that listens to ``event``.
 
@@ -255,8 +265,8 @@ def send(
             iterator is then read by another thread.
         max_in_flight: the number of records that are processed at once (1,024; threads
             of a sync flow: 32).
-        keep_records: ``False`` keeps the batch out of the ledger; the run can then only
-            be rerun from this kernel.
+        keep_records: ``False`` keeps the batch out of the ledger, and out of the store
+            what its calls print; the run can then only be rerun from this kernel.
         budget: US dollars that its calls may cost, such as ``"$5"``. A call that could
             exceed it is not started and its record is ``CANCELLED``; what is done is
             saved. The first call of each step is made alone, to see what it costs; from
@@ -347,15 +357,16 @@ def usage(
             f"answered_by={answered_by!r} has to be the name of a model, a text."
         )
     used = Usage(**counts, models=(answered_by,) if answered_by else ())
-    if cost is None and model is not None:
-        cost = SESSION.prices.cost(f"{provider}:{model}" if provider else model, used)
+    name = f"{provider}:{model}" if provider and model else model or ""
+    if cost is None and name:
+        cost = SESSION.prices.cost(name, used)
     used = used._replace(
         cost=None if cost is None else float(cost),
         unpriced=requests if cost is None else 0,
     )
     scope = SCOPE.get()
     if scope is not None:
-        scope.used(used)
+        scope.used(used, name if cost is None else "")
     return used
 
 
@@ -382,7 +393,15 @@ def set_price(
 
 
 @durable
-def plan(event: str, records: Records, *, key: Key = None) -> Plan:
+def plan(
+    event: str,
+    records: pd.DataFrame
+    | pl.DataFrame
+    | ArrowTable
+    | Iterable[Mapping[Any, Any] | Model],
+    *,
+    key: str | list[str] | tuple[str, ...] | None = None,
+) -> Plan:
     """Say what ``send`` with the same arguments would do, without executing anything.
 
     Writes nothing either. Calls and time are estimates, from what earlier runs of the
@@ -416,7 +435,7 @@ def plan(event: str, records: Records, *, key: Key = None) -> Plan:
 
     lanes, batch = _sent(event, records, key)
     batch.check()
-    return forecast(SESSION.engine, event, lanes, batch)
+    return forecast(SESSION.engine, event, lanes, batch, SESSION.prices.cost)
 
 
 def _sent(event: str, records: Any, key: Key | None) -> tuple[list[Lane], Batch]:
@@ -428,7 +447,11 @@ def _sent(event: str, records: Any, key: Key | None) -> tuple[list[Lane], Batch]
 
 
 def use(
-    store: str | Path, *, durability: Literal["process", "power"] = "process"
+    store: str | Path,
+    *,
+    durability: Literal["process", "power"] = "process",
+    max_size: float | str | None = None,
+    keep: float | str | timedelta | None = None,
 ) -> None:
     """Use the store in this folder (or ``"memory:"``) from now on, instead of the one that is found.
 
@@ -437,6 +460,11 @@ def use(
             is not there.
         durability: ``"process"``: what was reported outlives ``kill -9``. ``"power"``:
             a power cut as well, at the price of an fsync per commit.
+        max_size: bytes, or text such as ``"2GB"``: after a run, what is oldest goes
+            until the rest is no more, as by `nbflow.store.prune`.
+        keep: seconds, or text such as ``"30d"``: after a run, older runs go, and older
+            outputs that no run needs. The latest run of each event stays. Without both
+            the ``pyproject.toml`` above the store decides (``[tool.nbflow.store]``).
 
     Raises:
         UsageError: it is a URL, or the address of something else than a folder.
@@ -444,7 +472,11 @@ def use(
     """
     from nbflow._store import location
 
-    runs = SESSION.open(store, durability)
+    if max_size is not None or keep is not None:
+        from nbflow._run import keeping
+
+        keeping.rules(keep, None, max_size)
+    runs = SESSION.open(store, durability, max_size=max_size, keep=keep)
     location.make(store)
     SESSION.replace(runs)
 
@@ -490,9 +522,10 @@ def runs() -> History:
 
     chronicle = SESSION.chronicle
     history = History.of(chronicle, SESSION)
-    for name in chronicle.unreadable:
+    if lost := chronicle.unreadable:
+        more = f" (and of {len(lost) - 1:,} others)" if len(lost) > 1 else ""
         warn(
-            f"The ledger of run {name} cannot be read; it is left out.",
+            f"The ledger of run {lost[0]}{more} cannot be read; it is left out.",
             StoreWarning,
         )
     return history

@@ -20,6 +20,7 @@ from nbflow.errors import UnknownRunError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import timedelta
 
     from nbflow._call.budget import Budget
     from nbflow._call.engine import Engine, Machinery
@@ -87,7 +88,12 @@ class Session:
         return before
 
     def open(
-        self, place: str | Path | None, durability: Literal["process", "power"]
+        self,
+        place: str | Path | None,
+        durability: Literal["process", "power"],
+        *,
+        max_size: float | str | None = None,
+        keep: float | str | timedelta | None = None,
     ) -> Runs:
         """The store at ``place``; the one found upward from the working directory if ``None``."""
         if durability not in ("process", "power"):
@@ -96,9 +102,11 @@ class Session:
             )
         from nbflow._call.clock import Clock
         from nbflow._call.engine import Engine
+        from nbflow._run.keeper import Keeper
         from nbflow._run.runs import Runs
         from nbflow._store import location, seal
-        from nbflow._store.ledger import FileLedger, MemoryLedger
+        from nbflow._store.ledger import FileLedger
+        from nbflow._store.memory_ledger import MemoryLedger
         from nbflow._store.store import MemoryStore
 
         path = location.find() if place is None else location.folder_at(place)
@@ -115,7 +123,9 @@ class Session:
             )
         engine.runner.forced = job_link.forced()
         engine.runner.budgets = self._budgets
-        return Runs(engine)
+        runs = Runs(engine)
+        runs.at_end = Keeper(runs, max_size, keep).run_ended
+        return runs
 
     def run_at(self, told: job_link.Told) -> Run:
         """A run in the store that a job reported, whichever is in use.
@@ -182,19 +192,12 @@ class Session:
         """Begin a run and, with ``wait``, see it through."""
         from nbflow._run.options import RunOptions
 
-        if max_in_flight is not None and (
-            isinstance(max_in_flight, bool)
-            or not isinstance(max_in_flight, int)
-            or max_in_flight < 1
-        ):
-            raise UsageError(
-                f"max_in_flight={max_in_flight!r} has to be a whole number, 1 or more:"
-                " the number of records under way at once."
-            )
+        limit = None if budget is None else dollars(budget)
+        options = RunOptions(max_in_flight=max_in_flight)
         batch.check()
         shown = batch.shown(columns)
-        runs, money = self.runs, self._budget(lanes, budget)
-        continued = self._continue(runs, event, lanes, wait=wait, budget=budget)
+        runs, money = self.runs, self._budget(lanes, limit)
+        continued = self._continue(runs, event, lanes, options, wait=wait, budget=limit)
         if continued is not None:
             return continued
         run = self.handle(runs, runs.new_id(), batch)
@@ -209,18 +212,16 @@ class Session:
             batch.total,
             max_in_flight,
             shown,
+            limit,
         )
-        options = RunOptions(max_in_flight=max_in_flight, budget=money)
+        options = replace(options, budget=money)
         self._execute(run, RunState(), opened, lanes, batch, options, view, wait=wait)
         return run
 
-    def _budget(
-        self, lanes: Sequence[Lane], budget: float | str | None
-    ) -> Budget | None:
+    def _budget(self, lanes: Sequence[Lane], limit: float | None) -> Budget | None:
         """The budget of a run; refused where a step says that it calls a model of unknown price."""
-        if budget is None and not self._budgets:
+        if limit is None and not self._budgets:
             return None
-        limit = None if budget is None else dollars(budget)
         unknown = sorted(
             model
             for model in set().union(*(lane.models for lane in lanes))
@@ -241,9 +242,10 @@ class Session:
         runs: Runs,
         event: str,
         lanes: Sequence[Lane],
+        options: RunOptions,
         *,
         wait: bool,
-        budget: float | str | None,
+        budget: float | None,
     ) -> Run | None:
         """Continue an earlier run of ``event`` instead, if `nbflow run --only-failed` asks for it."""
         with self._mutex:
@@ -257,7 +259,8 @@ class Session:
             # An iterator that was not read to its end, or a batch that nobody has.
             return None
         job_link.tell(run.id, runs.engine.store.url)
-        return run.rerun_failed(wait=wait, budget=budget)
+        most = options.max_in_flight
+        return run.rerun_failed(wait=wait, max_in_flight=most, budget=budget)
 
     def restart(
         self,
@@ -273,10 +276,11 @@ class Session:
         """Continue a run, for some (record, flow) pairs, with the flows as they are defined now."""
         lanes = self.lanes(run, state)
         # A service that is in trouble is not asked more at once than the sender meant.
+        limit = state.budget if budget is None else dollars(budget)
         options = replace(
             options,
-            budget=self._budget(lanes, budget),
-            max_in_flight=state.max_in_flight,
+            budget=self._budget(lanes, limit),
+            max_in_flight=options.max_in_flight or state.max_in_flight,
         )
         view = self._view(run)
         resumed = Resumed(run.engine.clock.time())
@@ -378,6 +382,8 @@ class Session:
                 first,
                 reader.runs.codes_before(state, first),
                 keep=isinstance(first, Opened) and first.keeps_records,
+                gate=reader.runs.gate,
+                earlier=reader.runs.earlier(first),
             )
             reader.held = execution
             if view is not None and shown and not wait:
@@ -414,6 +420,16 @@ class Session:
         return _widgets().of_run(run)
 
     # The history of runs.
+
+    def page(self, run: Run, path: Path | None, title: str) -> str:
+        """The page of a run for people who run no code, written to ``path`` if there is one."""
+        from nbflow._run.chronicle import Chronicle
+        from nbflow.notebook import page_of_run, report
+
+        page = page_of_run.page_of(run, Chronicle(run.reader.runs, self), title)
+        if path is not None:
+            report.write(path, page)
+        return page
 
     @property
     def chronicle(self) -> Chronicle:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from nbflow._call.engine import Engine
+    from nbflow._call.prices import Prices
     from nbflow._run.batch import Batch, Columns
     from nbflow._run.explanation import Explanation
     from nbflow._run.frame_types import Column, Frame_co
@@ -63,6 +64,10 @@ class Host(core.Performer, Protocol):
     @property
     def engine(self) -> Engine:
         """The engine on the store in use."""
+
+    @property
+    def prices(self) -> Prices:
+        """What models cost."""
 
     def start(
         self,
@@ -279,7 +284,7 @@ class Step(core.Step[P, R_co]):
         wait: bool = True,
         max_in_flight: int | None = None,
         budget: float | str | None = None,
-        columns: Columns = (),
+        columns: str | Sequence[str] = (),
         **kwargs: object,
     ) -> Run | list[Any]:
         """Call the step with each item: a durable, concurrent, retried ``Series.map``.
@@ -357,7 +362,8 @@ class Step(core.Step[P, R_co]):
         from nbflow._run.forecast import forecast
 
         lane, batch = self._mapped(items, args, kwargs)
-        return forecast(self.performer.engine, self.name, [lane], batch)
+        host = self.performer
+        return forecast(host.engine, self.name, [lane], batch, host.prices.cost)
 
     def _mapped(
         self,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbflow.errors import NbflowError, UsageError
+from nbflow.store import command as _store_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands)
     _add_runs(commands)
     _add_dashboard(commands)
-    _add_store(commands)
+    _store_command.add(commands)
     return parser
 
 
@@ -468,17 +469,29 @@ def _export(arguments: argparse.Namespace) -> int:
 def _add_runs(commands: Commands) -> None:
     runs = commands.add_parser(
         "runs",
-        usage="nbflow runs [-h] [RUN] | nbflow runs cancel RUN",
-        help="list the runs of the store, show one, or cancel it",
+        usage="nbflow runs [-h] [RUN] | nbflow runs cancel RUN | nbflow runs delete "
+        "[--keep-outputs] [--dry-run] RUN...",
+        help="list the runs of the store, show one, cancel or delete it",
         description="List the runs of the store in use, the latest first, or show the "
         "table of one. `cancel RUN` stops it, whichever kernel or job works on it: calls "
-        "under way end first, and what is done stays done.",
+        "under way end first, and what is done stays done. `delete RUN...` removes runs "
+        "that have ended, and the saved outputs that only they need.",
     )
     runs.add_argument(
         "run",
         nargs="*",
         metavar="RUN",
         help="id of a run, or its beginning; `latest` for the latest",
+    )
+    runs.add_argument(
+        "--keep-outputs",
+        action="store_true",
+        help="delete: the saved outputs stay, so that no call is made again",
+    )
+    runs.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="delete: nothing goes; say what would, and how much comes back",
     )
     runs.set_defaults(command=_runs)
 
@@ -488,6 +501,8 @@ def _runs(arguments: argparse.Namespace) -> int:
     from nbflow._run import render
 
     names = list(arguments.run)
+    if names[:1] == ["delete"]:
+        return _delete(names[1:], arguments)
     cancels = names[:1] == ["cancel"]
     if cancels:
         del names[0]
@@ -504,6 +519,18 @@ def _runs(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _delete(names: list[str], arguments: argparse.Namespace) -> int:
+    from nbflow import store
+
+    if not names:
+        raise UsageError("nbflow runs delete takes the ids of runs.")
+    done = store.delete_runs(
+        *names, keep_outputs=arguments.keep_outputs, dry_run=arguments.dry_run
+    )
+    print(done)
+    return 0
+
+
 def _list_runs() -> int:
     from nbflow import _api
     from nbflow._run import render
@@ -517,11 +544,13 @@ def _list_runs() -> int:
 
 
 def _cancel(run: Run) -> int:
+    from nbflow._core.looks import word_of
+
     if run.state != "RUNNING":
-        print(f"Run {run.id} is {run.state}: there is nothing to cancel.")
+        print(f"Run {run.id} is {word_of(run.state)}: there is nothing to cancel.")
         return 0
     run.cancel().wait()
-    print(f"Run {run.id} is {run.state}: {run.table().sentence}")
+    print(f"Run {run.id} is {word_of(run.state)}: {run.table().sentence}")
     return 0
 
 
@@ -531,9 +560,9 @@ def _cancel(run: Run) -> int:
 def _add_dashboard(commands: Commands) -> None:
     dashboard = commands.add_parser(
         "dashboard",
-        help="show history and tables in a browser, read-only",
-        description="Serve the history and the tables of the store in use to a browser, "
-        "read-only. Only this machine can reach it, unless --host says otherwise; then "
+        help="show runs to people who write no code, in a browser, read-only",
+        description="Serve the page of the latest run, its results and the live tables of "
+        "the store in use to a browser, read-only. Only this machine can reach it, unless --host says otherwise; then "
         "it asks for a token, which is part of the printed address "
         "(NBFLOW_DASHBOARD_TOKEN sets one that lasts).",
     )
@@ -558,32 +587,6 @@ def _dashboard(arguments: argparse.Namespace) -> int:
         print(f"The dashboard: {address}", flush=True)
 
     return dashboard.serve(arguments.host, arguments.port, say)
-
-
-# store
-
-
-def _add_store(commands: Commands) -> None:
-    store = commands.add_parser(
-        "store",
-        help="say where the store is and what it holds",
-        description="Say which store is in use (NBFLOW_STORE, or .nbflow found upward "
-        "from here) and what it holds.",
-    )
-    store.set_defaults(command=_store)
-
-
-def _store(_arguments: argparse.Namespace) -> int:
-    from nbflow._session import SESSION
-    from nbflow._store.store import MemoryStore
-
-    engine = SESSION.engine
-    is_there = engine.store.url == MemoryStore.url or Path(engine.store.url).exists()
-    keys = engine.store.keys()
-    print(f"store        {engine.store.url}{'' if is_there else ' (not made yet)'}")
-    print(f"checkpoints  {sum(1 for _ in keys):,}")
-    print(f"runs         {len(engine.ledger.runs()):,}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbflow._call import job_link
 from nbflow._core.lifecycle import State
+from nbflow._core.table import brief_of
 from nbflow._core.usage import money
 from nbflow._session import SESSION
 from nbflow.errors import StoreError, UsageError
@@ -256,6 +257,7 @@ class _Outcome:
         refusal: why a budget let no further call start; empty if none did.
         left: the number of records that are not done.
         records: the number of all records.
+        brief: how many are done, and what became of the others.
         is_cut_short: an iterator was not read to its end.
         gates: what became of each gate; none if the notebook did not come to its end.
     """
@@ -265,6 +267,7 @@ class _Outcome:
     refusal: str
     left: int
     records: int
+    brief: str
     is_cut_short: bool
     gates: Sequence[Verdict] = ()
 
@@ -446,7 +449,16 @@ class _Job:
         gates = self._judged(code)
         if code == EXIT_OK and not all(gate.met for gate in gates):
             code = EXIT_GATE
-        return _Outcome(ending, code, refusal, left, records, is_cut_short, gates)
+        return _Outcome(
+            ending,
+            code,
+            refusal,
+            left,
+            records,
+            brief_of(*states),
+            is_cut_short,
+            gates,
+        )
 
     def _judged(self, code: int) -> Sequence[Verdict]:
         """What becomes of the gates; nothing if the notebook did not come to its end."""
@@ -570,7 +582,7 @@ def _unknown_steps(job: _Job) -> list[str]:
 
 def _sentence(outcome: _Outcome, max_failed: str) -> str:
     ending = outcome.ending
-    left = f"{outcome.left:,} of {outcome.records:,} records not done"
+    left = outcome.brief
     if outcome.is_cut_short:
         left += ", and an iterator was not read to its end"
     done = f"Done: {ending.why}" if ending.why else "Done"

@@ -19,13 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbflow import job
-from nbflow._call import job_link
+from nbflow._call import frames, job_link
 from nbflow._core.gate import gates
+from nbflow._core.table import brief_of
 from nbflow._core.usage import dollars
 from nbflow._run.run import Run
 from nbflow._session import SESSION
 from nbflow.errors import NbflowError, UsageError
 from nbflow.notebook import cells, parameters, report
+from nbflow.notebook.execute import ending_signals
 from nbflow.notebook.job_lock import job_lock
 from nbflow.notebook.job_task import allowed, store_of
 from nbflow.notebook.rewrite import parse
@@ -72,7 +74,7 @@ def run(main: Callable[[], object], space: Space) -> int:
     source = Path(space["__file__"]).resolve()
     declared = parameters.declared(_between(source.read_text("utf-8")))
     given = _parser(source.name, declared).parse_args()
-    for name in (signal.SIGTERM, signal.SIGHUP):
+    for name in ending_signals():
         signal.signal(name, _interrupt)
     try:
         return _run(main, space, source, declared, given)
@@ -204,8 +206,9 @@ def _performed(main: Callable[[], object]) -> int:
             return job.EXIT_OK
         _complain(f"SystemExit: {error}")
         return job.EXIT_FAILED
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        with frames.of_user(error):
+            traceback.print_exc()
         return job.EXIT_FAILED
     return job.EXIT_OK
 
@@ -232,7 +235,7 @@ def _left(told: Path, allowance: Allowance) -> int:
     is_cut_short = any(map(report.is_cut_short, states))
     if not is_cut_short and not allowance.is_exceeded(left, records):
         return job.EXIT_OK
-    _complain(f"{left:,} of {records:,} records not done.")
+    _complain(f"{brief_of(*states)}.")
     if is_cut_short:
         _complain("An iterator was not read to its end.")
     return job.EXIT_RECORDS

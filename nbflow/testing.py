@@ -30,7 +30,7 @@ from nbflow._call.engine import Engine
 from nbflow._core.lifecycle import State
 from nbflow._run.runs import Runs
 from nbflow._session import SESSION
-from nbflow._store.ledger import MemoryLedger
+from nbflow._store.memory_ledger import MemoryLedger
 from nbflow._store.store import MemoryStore
 from nbflow.errors import UsageError
 
@@ -48,8 +48,9 @@ if TYPE_CHECKING:
 __all__ = ["CRASH_POINTS", "Isolated", "SimulatedCrash", "isolated"]
 
 #: Where a crash can be asked for: the output of a step or flow exists and is not saved;
-#: it is saved and not noted; it is noted and the caller has not seen it.
-CRASH_POINTS = ("output", "commit", "note")
+#: it is saved and not noted; it is noted and the caller has not seen it. And before each
+#: part of what `nbflow.store` removes.
+CRASH_POINTS = ("output", "commit", "note", "remove")
 
 
 class SimulatedCrash(BaseException):

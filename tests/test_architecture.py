@@ -21,7 +21,7 @@ LAYERS = [
     ["quality"],
     ["_session"],
     ["_api"],
-    ["testing", "job", "dashboard", "llm"],
+    ["testing", "job", "dashboard", "llm", "store"],
     ["script"],
     ["demo", "export"],
     ["cli"],

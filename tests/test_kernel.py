@@ -2,6 +2,7 @@
 
 import os
 import queue
+import re
 import sys
 import time
 from pathlib import Path
@@ -62,6 +63,23 @@ class Kernel:
 
     def run(self, code):
         return "\n".join(self.outputs(self.start(code)))
+
+    def completed(self, code):
+        """What Tab offers behind a line."""
+        asked = self.client.complete(code, len(code))
+        return self.reply(asked)["matches"]
+
+    def help(self, code):
+        """What Shift-Tab shows behind a line."""
+        asked = self.client.inspect(code, len(code))
+        text = self.reply(asked)["data"]["text/plain"]
+        return re.sub("\x1b\\[[0-9;]*m", "", text)
+
+    def reply(self, asked):
+        while True:
+            message = self.client.get_shell_msg(timeout=60)
+            if message["parent_header"].get("msg_id") == asked:
+                return message["content"]
 
     def close(self):
         self.client.stop_channels()
@@ -140,7 +158,7 @@ def test_top_level_await_and_async_flows_work_in_a_cell(kernel):
     )
     assert kernel.run("await double(4)") == "8"
     assert kernel.run("double.sync(5)") == "10"
-    assert "COMPLETED" in kernel.run(
+    assert "\u2713 completed" in kernel.run(
         "run = nf.send('e', [{'n': n} for n in range(50)])"
     )
     assert kernel.run("run.results('look')[:3]") == "[0, 2, 4]"
@@ -155,6 +173,35 @@ def test_the_table_is_one_output_that_is_replaced_and_escapes_what_it_shows(kern
     assert "&lt;script&gt;" in kernel.run("print(run._repr_html_())")
     assert "<script>" not in kernel.run("print(run._repr_html_())")
     assert "<b>1</b>" not in kernel.run("print(run._repr_html_())")
+
+
+def test_the_first_picture_says_how_to_see_the_end_and_the_last_takes_its_place(
+    kernel,
+):
+    """If the tab is closed, the notebook keeps the first one; without widgets there is one output."""
+    kernel.run(
+        "import os; os.environ['NBFLOW_TABLE'] = 'static'\nimport nbflow as nf\n"
+        "@nf.flow(on='e')\ndef look(record):\n    return record['n']\n"
+    )
+    cell = kernel.start("run = nf.send('e', [{'n': n} for n in range(50)])")
+    pictures, kinds, deadline = [], [], time.monotonic() + 60
+    while time.monotonic() < deadline:
+        message = kernel.client.get_iopub_msg(timeout=60)
+        if message["parent_header"].get("msg_id") != cell:
+            continue
+        if "data" in message["content"]:
+            kinds.append(message["msg_type"])
+            pictures.append(message["content"]["data"])
+        if message["content"].get("execution_state") == "idle":
+            break
+    first, last = pictures[0], pictures[-1]
+    for form in ("text/plain", "text/html"):
+        assert "Began 20" in first[form]
+        assert "shows how it came out" in first[form]
+        assert "nothing yet" not in first[form]
+        assert "shows how it came out" not in last[form]
+        assert "50 completed" in last[form]
+    assert kinds.count("display_data") == 1, "the others are put in its place"
 
 
 def test_the_kernel_s_stop_ends_a_run_gracefully_and_the_next_send_goes_on(
@@ -175,7 +222,7 @@ def test_the_kernel_s_stop_ends_a_run_gracefully_and_the_next_send_goes_on(
     kernel.manager.interrupt_kernel()
     shown = "\n".join(kernel.outputs(cell))
     assert "KeyboardInterrupt" in shown
-    assert "INTERRUPTED" in shown
+    assert "\u26a0 interrupted" in shown
     assert (
         kernel.run(
             "last = nf.open_run(); (last.state, sum(last.counts['look'].values()))"
@@ -233,6 +280,41 @@ def test_editing_a_cell_reruns_exactly_the_steps_that_reach_it_and_says_why(kern
     assert "'return text.strip()' -> 'return text.lstrip()'" in kernel.run(
         "categorize.explain(' text 1 ')"
     )
+
+
+def test_completion_and_help_show_every_option_with_its_type(kernel):
+    kernel.run(SETUP)
+    assert {"retries=", "retry_delay="} <= set(kernel.completed("@nf.step(re"))
+    assert {"on=", "on_failure="} <= set(kernel.completed("@nf.flow(o"))
+    assert "max_in_flight=" in kernel.completed("nf.send('e', [], max")
+    assert "max_in_flight=" in kernel.completed("shout.map([], max")
+    options = {
+        "@nf.step(": [
+            "retries: 'int' = 3",
+            "timeout: 'float | str | timedelta | None' = None",
+            "concurrency: 'int | None' = None",
+            "throttle: 'str | Throttle | None' = None",
+        ],
+        "@nf.flow(": [
+            "on: 'str | Iterable[str]'",
+            "on_failure: 'Callable[..., object] | None' = None",
+        ],
+        "nf.send(": [
+            "records: 'pd.DataFrame | pl.DataFrame | ",
+            "key: 'str | list[str] | tuple[str, ...] | None' = None",
+            "budget: 'float | str | None' = None",
+            "columns: 'str | Sequence[str]' = ()",
+        ],
+        "shout.map(": [
+            "items: 'Iterable[Any]'",
+            "wait: 'bool' = True",
+            "columns: 'str | Sequence[str]' = ()",
+        ],
+        "nf.plan(": ["key: 'str | list[str] | tuple[str, ...] | None' = None"],
+    }
+    for code, shown in options.items():
+        text = kernel.help(code)
+        assert [option for option in shown if option not in text] == []
 
 
 def test_the_magic_names_the_closest_step_and_says_how_it_is_used(kernel):

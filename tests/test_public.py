@@ -67,7 +67,7 @@ def test_every_public_method_is_documented(owner):
 
 EXAMPLES = [
     example
-    for public in map(vars(nbflow).get, nbflow.__all__)
+    for public in (getattr(nbflow, name) for name in nbflow.__all__)
     if inspect.isroutine(public) or public in (nbflow.Run, nbflow.Step)
     for example in doctest.DocTestFinder(exclude_empty=True).find(
         public, module=False, extraglobs={"nf": nbflow, "asyncio": asyncio}

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from nbflow._call import keys, threads
+from nbflow._call import keys, screen, threads
 from nbflow._call.limits import Gate, Gates
 from nbflow._call.runner import Call, Runner, value_of
 from nbflow._call.scope import current
@@ -15,7 +15,7 @@ from nbflow._call.workers import Loop, Workers
 from nbflow._key import fork
 from nbflow._key.call import Binder, inputs_of
 from nbflow._key.warning import warn
-from nbflow._store.decisions import Decisions
+from nbflow._store.decisions import Decisions, Samples
 from nbflow.errors import NbflowWarning, UsageError
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Engine:
         self.store = store
         self.ledger = ledger
         self.decisions = Decisions(ledger.beside("reviews"))
+        self.samples = Samples(ledger.beside("samples"))
         self.clock = clock
         self.machinery = machinery
         self.runner = Runner(store, clock, crash_point)
@@ -74,6 +75,7 @@ class Engine:
         self._reported: set[tuple[str, str]] = set()
         self._mutex = fork.free_lock()
         threads.carry()
+        screen.watch_log()
 
     def close(self) -> None:
         """Let go of the store."""

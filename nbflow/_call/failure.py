@@ -28,7 +28,7 @@ _LOOPS = (
 )
 #: Frames of these folders are left out of tracebacks: nbflow's own, installed packages,
 #: the standard library.
-_FOREIGN = tuple(
+FOREIGN = tuple(
     str(folder) + os.sep
     for folder in {
         Path(__file__).parents[1],
@@ -122,7 +122,7 @@ def _asked_name(error: BaseException) -> str:
 
 def _lines(error: BaseException) -> Iterator[str]:
     for frame in traceback.extract_tb(error.__traceback__):
-        if not frame.filename.startswith(_FOREIGN):
+        if not frame.filename.startswith(FOREIGN):
             yield f"{_place(frame.filename)}, line {frame.lineno}, in {frame.name}\n"
             if frame.line:
                 yield f"    {frame.line}\n"

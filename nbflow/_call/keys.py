@@ -206,6 +206,11 @@ def run_key(run: str) -> str:
     return _named(f"nbflow run {run}")
 
 
+def gate_key() -> str:
+    """The key that whoever deletes results holds, and whoever begins a run passes."""
+    return _named("nbflow gate")
+
+
 def history_key(name: str) -> str:
     """The key under which the store keeps which codes a step or flow had."""
     return _named(f"nbflow history {name}")

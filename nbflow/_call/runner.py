@@ -21,8 +21,9 @@ from nbflow._call.budget import Paid, Wanted, resting, size_of
 from nbflow._call.claim import knocks
 from nbflow._call.clock import check
 from nbflow._call.scope import SCOPE, Scope
+from nbflow._call.screen import SCREEN
 from nbflow._call.sources import Sources
-from nbflow._core.entry import DONE, Called, Remark
+from nbflow._core.entry import DONE, Called, Printed, Remark
 from nbflow._core.lifecycle import (
     LOOKUP,
     Attempt,
@@ -56,12 +57,14 @@ from nbflow.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Sequence
+    from contextvars import Token
 
     from nbflow._call.budget import Budget, Hold
     from nbflow._call.clock import Clock
     from nbflow._call.keys import Identity
     from nbflow._call.limits import Gate
     from nbflow._call.scope import Place
+    from nbflow._core.entry import Parts
     from nbflow._core.lifecycle import Command
     from nbflow._core.policy import Policy
     from nbflow._core.step import AnyStep
@@ -81,7 +84,8 @@ class Call:
     __slots__ = (
         "args", "asked", "begun", "cancelled", "expires", "function", "gate",
         "identity", "inputs", "is_flow", "is_same", "is_waiting", "key", "kwargs",
-        "made_of", "name", "on_loop", "outer", "place", "policy", "scope", "worth",
+        "made_of", "name", "on_loop", "outer", "place", "policy", "printed", "scope",
+        "worth",
     )  # fmt: skip
 
     def __init__(
@@ -133,6 +137,8 @@ class Call:
         self.on_loop = False
         #: When an attempt asked for its turn, and when it got it.
         self.asked = self.begun = 0.0
+        #: What the latest attempt printed and logged, until it is kept somewhere.
+        self.printed: Parts = ()
 
     def _scope(self, attempt: int) -> Scope:
         return Scope(
@@ -168,6 +174,50 @@ class Call:
         """Where the values are that the code changes itself; in a run they are looked at once, at its end."""
         return self.identity.changes if self.place is None else ()
 
+    def enter(self) -> Token[Scope | None]:
+        """The code of an attempt begins."""
+        if self.is_outermost:
+            SCREEN.enter()
+        else:
+            SCREEN.hold()
+        return SCOPE.set(self.scope)
+
+    def leave(self, token: Token[Scope | None]) -> None:
+        """It has ended, or is left behind."""
+        SCOPE.reset(token)
+        self.close_output()
+        if self.is_outermost:
+            SCREEN.leave()
+
+    def close_output(self) -> None:
+        """What is printed from here on is not the attempt's."""
+        scope = self.scope
+        if scope.output is not None and not scope.ended:
+            SCREEN.show_rest(scope.output, end="\n")
+            self.printed = scope.output.kept()
+        scope.ended = True
+
+    @property
+    def is_outermost(self) -> bool:
+        """Return whether it is a part of nothing that looks at the screen already."""
+        return self.outer is None and self.place is None
+
+    def take_printed(self, *, is_saved: bool) -> Parts:
+        """Return what the latest attempt printed, once, as far as its run has room."""
+        parts, self.printed = self.printed, ()
+        if parts and self.place is not None:
+            return parts if self.place.room.admits(parts, is_saved=is_saved) else ()
+        return parts
+
+    def note_printed(self, attempt: int, *others: Called) -> None:
+        """Tell the ledger what the latest attempt printed, if no checkpoint has it."""
+        place, parts = self.place, self.take_printed(is_saved=False)
+        if place is not None and parts:
+            where = place.record, place.flow, self.scope.step
+            place.note_all([Printed(*where, attempt, parts), *others])
+        elif place is not None:
+            place.note_all(others)
+
     def note_wait(self, why: str) -> None:
         """Tell the ledger what the call waits for; nothing: it continues."""
         self.is_waiting = bool(why)
@@ -191,27 +241,31 @@ class Call:
         if state is State.CACHED and self.worth is not None:
             self.scope.note_used(self.worth, saved=True)
         if place is None or self.is_flow:
+            if self.printed:
+                self.note_printed(attempt)
             return
         key = self.key if state in DONE else None
         failed = (
             failure.of(error, self.name, place.content) if error is not None else None
         )
-        place.note(
-            Called(
-                place.record,
-                place.flow,
-                self.name,
-                state,
-                at,
-                seconds,
-                attempt,
-                key,
-                failed,
-                wait,
-                waited,
-                self.is_same,
-            )
+        called = Called(
+            place.record,
+            place.flow,
+            self.name,
+            state,
+            at,
+            seconds,
+            attempt,
+            key,
+            failed,
+            wait,
+            waited,
+            self.is_same,
         )
+        if self.printed:
+            self.note_printed(attempt, called)
+        else:
+            place.note(called)
 
 
 class Flight:
@@ -336,8 +390,9 @@ class Runner:
             return None
 
     def _save(self, call: Call, command: Save) -> Saved:
-        self._reached("output")
+        self.reached("output")
         call.expires, call.worth = call.scope.expires, call.scope.worth
+        printed = call.take_printed(is_saved=True) if call.printed else ()
         try:
             encoded = codec.encode(command.value)
             data = checkpoint.dump(
@@ -351,9 +406,11 @@ class Runner:
                 code=call.identity.digest,
                 inputs=call.made_of,
                 usage=call.worth,
+                printed=printed,
             )
             self.store.put(call.key, data)
         except StoreError as error:
+            call.printed = printed
             self._unsaved(call, error)
             if isinstance(error, LostError) and call.cancelled is not None:
                 call.cancelled.set()
@@ -361,7 +418,7 @@ class Runner:
         if call.policy.ttl is not None:
             own = self.clock.time() + call.policy.ttl
             call.expires = own if call.expires is None else min(own, call.expires)
-        self._reached("commit")
+        self.reached("commit")
         return Saved(checkpoint.as_loaded(command.value, *encoded), stored=True)
 
     def _unsaved(self, call: Call, error: StoreError) -> None:
@@ -392,13 +449,14 @@ class Runner:
             seconds=command.seconds,
             waited=command.waited,
         )
-        self._reached("note")
+        self.reached("note")
 
     def _release(self, call: Call, command: Release) -> None:
         self.store.unlock(call.key)
         self._land(call.key, command.outcome)
 
-    def _reached(self, point: str) -> None:
+    def reached(self, point: str) -> None:
+        """Come to a point at which a crash may be asked for."""
         if self._crash_point is not None:
             self._crash_point(point)
 
@@ -550,6 +608,12 @@ class Runner:
                 scope.is_lost = True
                 scope.lose()
 
+    def _break_off(self, call: Call, attempt: int, error: BaseException) -> None:
+        """The code ends and the call with it: nothing will be noted but what it printed."""
+        self._account(call, error)
+        call.close_output()
+        call.note_printed(attempt)
+
     def _attempt(self, call: Call, command: Attempt) -> Tried:
         __tracebackhide__ = True
         call.asked = time.perf_counter()
@@ -571,7 +635,7 @@ class Runner:
         try:
             check(call.cancelled)
             self._begin(call, number, holds)
-            token = SCOPE.set(call.scope)
+            token = call.enter()
             changes = call.changes
             mutation.begin(changes)
             try:
@@ -579,11 +643,10 @@ class Runner:
                     call.function, call.args, call.kwargs, call.policy.timeout
                 )
             except BaseException as error:
-                self._account(call, error)
+                self._break_off(call, number, error)
                 raise
             finally:
-                SCOPE.reset(token)
-                call.scope.ended = True
+                call.leave(token)
                 mutation.end(changes)
         finally:
             if gate is not None:
@@ -612,7 +675,7 @@ class Runner:
             started = await gate.aenter(self.clock)
         try:
             self._begin(call, number, holds)
-            token = SCOPE.set(call.scope)
+            token = call.enter()
             changes = call.changes
             mutation.begin(changes)
             try:
@@ -620,11 +683,10 @@ class Runner:
                     call.function, call.args, call.kwargs, call.policy.timeout
                 )
             except BaseException as error:
-                self._account(call, error)
+                self._break_off(call, number, error)
                 raise
             finally:
-                SCOPE.reset(token)
-                call.scope.ended = True
+                call.leave(token)
                 mutation.end(changes)
         finally:
             if gate is not None:

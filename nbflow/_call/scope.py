@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nbflow._call.clock import Clock
     from nbflow._call.keys import Identity
     from nbflow._call.limits import Gate
+    from nbflow._call.output import Output, Room
     from nbflow._core.entry import Entry
     from nbflow._core.lifecycle import Outcome
     from nbflow._core.step import AnyStep
@@ -47,8 +48,8 @@ class Place:
     __slots__ = (
         "_in_line_until", "around", "attempts", "budgets", "called", "cancelled",
         "content", "ended", "flow", "flow_name", "forced", "forced_from", "identify",
-        "inputs", "is_same", "note", "record", "record_key", "run", "runner", "since",
-        "waited",
+        "inputs", "is_alone", "is_same", "note", "note_all", "record", "record_key",
+        "room", "run", "runner", "since", "waited",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +61,7 @@ class Place:
         flow: int,
         flow_name: str,
         note: Callable[[Entry], None],
+        note_all: Callable[[Sequence[Entry]], None],
         cancelled: threading.Event,
         ended: threading.Event,
         run: str,
@@ -70,6 +72,8 @@ class Place:
         around: frozenset[str] = frozenset(),
         forced: bool = False,
         budgets: Sequence[Budget] = (),
+        room: Room,
+        is_alone: bool = True,
     ) -> None:
         self.record = record
         #: The record itself, for messages about it.
@@ -77,7 +81,9 @@ class Place:
         self.record_key = record_key
         self.flow = flow
         self.flow_name = flow_name
+        #: Take an entry; take several that stand together.
         self.note = note
+        self.note_all = note_all
         self.cancelled = cancelled
         #: Set when nobody is at work on the run any more.
         self.ended = ended
@@ -99,6 +105,9 @@ class Place:
         self.called = self.attempts = 0
         #: Seconds in which any of them was in line.
         self.waited = self._in_line_until = 0.0
+        #: For what its calls print, and whether no other record prints meanwhile.
+        self.room = room
+        self.is_alone = is_alone
         #: What its steps were called with.
         self.inputs: list[tuple[str, tuple[object, ...], dict[str, object]]] = []
 
@@ -123,7 +132,7 @@ class Scope:
 
     __slots__ = (
         "attempt", "built_on", "ended", "expires", "gate", "has_told", "holds", "is_lost",
-        "key", "outer", "per_run", "place", "step", "waited", "worth",
+        "key", "outer", "output", "per_run", "place", "step", "waited", "worth",
     )  # fmt: skip
 
     def __init__(
@@ -159,6 +168,8 @@ class Scope:
         self.has_told = self.is_lost = False
         #: Seconds that its code spent in line, at a provider's limits.
         self.waited = 0.0
+        #: What it prints and logs, as soon as it does.
+        self.output: Output | None = None
 
     def __iter__(self) -> Iterator[Scope]:
         scope: Scope | None = self
@@ -179,8 +190,13 @@ class Scope:
         """What is held back for this call, or for the one that it is a part of."""
         return next((scope.holds for scope in self if scope.holds), ())
 
-    def used(self, usage: Usage) -> None:
-        """The code of this call reports what it used; also of an attempt that was given up meanwhile."""
+    def used(self, usage: Usage, model: str = "") -> None:
+        """The code of this call reports what it used; also of an attempt that was given up meanwhile.
+
+        Args:
+            usage: what it used.
+            model: the model that it asked, if its price is not known.
+        """
         self.has_told = True
         if self.is_lost:
             self.is_lost = False
@@ -188,7 +204,7 @@ class Scope:
         self._add(usage)
         for hold in self.paid_by:
             hold.budget.take(hold, usage)
-        self._tell(usage)
+        self._tell(usage, model)
 
     def lose(self, requests: int = 1) -> None:
         """A request of this call was sent and not answered: what it cost is unknown.
@@ -202,13 +218,15 @@ class Scope:
         if requests:
             self._tell(UNANSWERED if requests > 0 else NOTHING - UNANSWERED)
 
-    def _tell(self, usage: Usage) -> None:
+    def _tell(self, usage: Usage, model: str = "") -> None:
         if self.place is not None:
-            self.note_used(usage, self.attempt)
+            self.note_used(usage, self.attempt, model=model)
         else:
             job_link.tell_used(usage)
 
-    def note_used(self, usage: Usage, attempt: int = 0, *, saved: bool = False) -> None:
+    def note_used(
+        self, usage: Usage, attempt: int = 0, *, saved: bool = False, model: str = ""
+    ) -> None:
         """Tell the ledger what was used, or saved."""
         place = self.place
         if place is not None:
@@ -221,6 +239,7 @@ class Scope:
                     place.runner.clock.time(),
                     usage,
                     saved,
+                    model,
                 )
             )
 
@@ -292,7 +311,7 @@ GAPS = Gaps()
 def _leave_the_run() -> None:
     """Calls of a forked child are in no run: nobody there writes its notes or stops it."""
     for scope in SCOPE.get() or ():
-        scope.place = None
+        scope.place = scope.output = None
 
 
 if hasattr(os, "register_at_fork"):

@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+#: How the reason begins for which a record of a drawn sample is looked at.
+SAMPLE = "sample:"
+
 #: Flow, field, columns that were shown, digest of their content.
 Subject = tuple[str, str, tuple[str, ...], bytes]
 
@@ -29,6 +32,8 @@ class Decision(NamedTuple):
         at: when, in seconds since the epoch.
         key: the key of the record that was shown.
         run: the run whose record was shown.
+        why: the record came before a person: ``least sure``, ``where``, ``sample:`` with
+            its id; empty if for no reason, or if it was not kept.
     """
 
     flow: str
@@ -41,6 +46,7 @@ class Decision(NamedTuple):
     at: float
     key: str
     run: str
+    why: str = ""
 
     @property
     def subject(self) -> Subject:

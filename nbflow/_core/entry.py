@@ -38,6 +38,8 @@ KEY_BYTES = 20
 
 #: A record, by its number, in a flow, by its position.
 Position: TypeAlias = tuple[int, int]
+#: What was printed and logged, in order: ``stdout``, ``stderr`` or ``log``, and the text.
+Parts: TypeAlias = tuple[tuple[str, str], ...]
 
 
 class Opened(NamedTuple):
@@ -53,6 +55,8 @@ class Opened(NamedTuple):
     max_in_flight: int | None = None
     #: The fields of a record that the table shows.
     columns: tuple[str, ...] = ()
+    #: US dollars that its calls may cost.
+    budget: float | None = None
 
 
 class Resumed(NamedTuple):
@@ -144,6 +148,20 @@ class Called(NamedTuple):
     same: bool = False
 
 
+class Printed(NamedTuple):
+    """What an attempt printed and logged, where no checkpoint has it.
+
+    It stands right before the `Called` of its attempt. ``step`` is ``""`` for the flow
+    itself.
+    """
+
+    record: int
+    flow: int
+    step: str
+    attempt: int
+    parts: Parts
+
+
 class Waits(NamedTuple):
     """A call waits for something outside the run, or continues: then ``why`` is empty."""
 
@@ -157,7 +175,8 @@ class Waits(NamedTuple):
 class Used(NamedTuple):
     """An attempt of a step reported usage, or a checkpoint saved that usage.
 
-    ``step`` is ``""`` for the flow itself.
+    ``step`` is ``""`` for the flow itself; ``model`` the one that was asked, if its
+    price is not known.
     """
 
     record: int
@@ -167,6 +186,7 @@ class Used(NamedTuple):
     at: float
     usage: Usage
     saved: bool = False
+    model: str = ""
 
 
 class Remark(NamedTuple):
@@ -208,6 +228,7 @@ Entry: TypeAlias = (
     | Sent
     | Item
     | Called
+    | Printed
     | Waits
     | Used
     | Remark
@@ -249,6 +270,8 @@ class RunState:
         self.keeps_records = True
         #: The number of records under way at once, if the sender set one.
         self.max_in_flight: int | None = None
+        #: US dollars that its calls may cost, if the sender set a budget.
+        self.budget: float | None = None
         #: The fields of a record that the table shows; without any, its first text.
         self.columns: tuple[str, ...] = ()
         self.started = self.ended = 0.0
@@ -491,6 +514,7 @@ class RunState:
         self.library = entry.library
         self.keeps_records = entry.keeps_records
         self.max_in_flight = entry.max_in_flight
+        self.budget = entry.budget
         self.columns = tuple(entry.columns)
         self.total = entry.total
         self.started = self.ended = entry.at
@@ -579,6 +603,9 @@ class RunState:
             count.waited += entry.waited
         self.ended = max(self.ended, entry.at)
 
+    def _printed(self, entry: Printed) -> None:
+        """It changes nothing that is counted: who opens the record reads it."""
+
     def _waits(self, entry: Waits) -> None:
         if entry.why:
             self.waiting[entry.record, entry.flow] = entry.why
@@ -633,6 +660,7 @@ class RunState:
     _TAKE[Sent] = _sent
     _TAKE[Item] = _item
     _TAKE[Called] = _called
+    _TAKE[Printed] = _printed
     _TAKE[Waits] = _waits
     _TAKE[Used] = _used
     _TAKE[Remark] = _remark

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NONE: Mapping[str, object] = MappingProxyType({})
 
 
 class Fields(dict[str, object]):
@@ -22,10 +28,32 @@ class Fields(dict[str, object]):
         return f"{self.name}({parts})"
 
 
+def aside_fields(kind: type) -> Mapping[str, object]:
+    """The fields of a class that stand aside, each with its default.
+
+    They make no column. A value that has the default has the key and the saved form of
+    one without the field, so a class can get such a field later.
+    """
+    aside: Mapping[str, object] = vars(kind).get("__nbflow_aside__", _NONE)
+    return aside
+
+
+def without_aside(kind: type, state: dict[str, object]) -> dict[str, object]:
+    """The attributes of an instance, without those that stand aside and say nothing."""
+    aside = aside_fields(kind)
+    if not aside:
+        return state
+    return {
+        name: part
+        for name, part in state.items()
+        if name not in aside or part is not aside[name]
+    }
+
+
 def fields_of(value: object) -> dict[str, object] | None:
     """The named fields of a structured value; ``None`` if it has none."""
     kind = type(value)
-    if kind is dict or kind is Fields:
+    if kind is dict or issubclass(kind, Fields):
         return {
             str(name): part
             for name, part in cast("dict[object, object]", value).items()
@@ -36,7 +64,7 @@ def fields_of(value: object) -> dict[str, object] | None:
             return {name: getattr(value, name) for name in names}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value)]
-        return {name: getattr(value, name) for name in names}
+        return without_aside(kind, {name: getattr(value, name) for name in names})
     attributes = getattr(kind, "__attrs_attrs__", None)
     if attributes:
         return {field.name: getattr(value, field.name) for field in attributes}

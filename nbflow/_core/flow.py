@@ -13,6 +13,7 @@ from nbflow.errors import UnknownEventError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Never
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,6 +59,14 @@ class Flow(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<flow {self.name} on {', '.join(self.events)}>"
+
+    if not TYPE_CHECKING:  # checkers refuse what is not there by themselves
+
+        def __getattr__(self, name: str) -> Never:
+            __tracebackhide__ = True
+            from nbflow._core import guesses  # few ask
+
+            raise guesses.refusal("A flow", name, guesses.FLOW, self)
 
 
 def make_flow(

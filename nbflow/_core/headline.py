@@ -7,7 +7,7 @@ import enum
 import reprlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbflow._core.fields import fields_of
+from nbflow._core.fields import aside_fields, fields_of
 from nbflow._core.table import short
 from nbflow._core.visible import seen
 
@@ -39,7 +39,8 @@ def answer_of(value: object) -> Answer:
     if not fields:
         return Answer(text_of(value))
     label = _LABEL if _LABEL in fields else next(iter(fields))
-    others = {name: part for name, part in fields.items() if name != label}
+    hidden = {label, *aside_fields(type(value))}
+    others = {name: part for name, part in fields.items() if name not in hidden}
     rest = [
         f"{name} {text_of(part)}" for name, part in others.items() if part is not None
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass
 
-_VOID = frozenset({"br", "hr", "img", "input"})
+_VOID = frozenset({"br", "hr", "img", "input", "link", "meta"})
 # A browser reads their content as it is: escaping would not protect it.
 _RAW = frozenset({"script", "style"})
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from nbflow._core import carried
+from nbflow._core.duration import duration
 from nbflow.errors import (
     NbflowError,
     NonRetriableError,
@@ -21,7 +22,7 @@ from nbflow.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 #: Errors of the program rather than of the world: a retry would fail in the same way.
 PERMANENT = (
@@ -167,6 +168,11 @@ class Window:
             self._recent.append(now)
 
 
+#: Options that are lengths of time, and those that a person does not set.
+_DURATIONS = frozenset({"retry_delay", "max_delay", "timeout", "ttl"})
+_OF_MODELS = frozenset({"is_paid", "together"})
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How one step is retried, limited and kept; durations in seconds."""
@@ -195,6 +201,18 @@ class Policy:
         if attempt <= _ANY_FURTHER:
             full = min(full, self.retry_delay * self.backoff ** (attempt - 1))
         return full * (0.5 + 0.5 * jitter)
+
+    def told(self) -> Iterator[tuple[str, str]]:
+        """The options that are not as by default, in words."""
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if value == option.default or option.name in _OF_MODELS:
+                continue
+            if option.name in _DURATIONS:
+                value = duration(value)
+            elif isinstance(value, Throttle):
+                value = value.rate
+            yield option.name, getattr(value, "__name__", str(value))
 
     @property
     def longest(self) -> float:

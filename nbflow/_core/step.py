@@ -18,12 +18,13 @@ from typing import (
 )
 
 from nbflow._core.policy import Policy, Throttle, seconds
-from nbflow._core.signature import mark_async, parameters_of
+from nbflow._core.signature import mark_async, parameters_of, signature_of
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import timedelta
+    from typing import Never
 
 P = ParamSpec("P")
 # Covariant, as what a function returns is: a step that returns a `bool` stands wherever
@@ -136,7 +137,31 @@ class Step(Generic[P, R_co]):
         return self.keyed.version
 
     def __repr__(self) -> str:
-        return f"<step {self.name}>"
+        try:
+            signature = str(signature_of(self.__wrapped__))
+        except ValueError:  # a function written in C that does not tell
+            signature = ""
+        parts = [f"step {self.name}{signature}", *self._told()]
+        return f"<{', '.join(parts)}>"
+
+    def _told(self) -> Iterator[str]:
+        """What was asked for of the step."""
+        if self.model is not None:
+            yield f"model={self.model!r}"
+        if self.labels:
+            yield f"{len(self.labels)} labels"
+        for option, value in self.policy.told():
+            yield f"{option}={value}"
+        if self.keyed.version is not None:
+            yield f"version={self.keyed.version!r}"
+
+    if not TYPE_CHECKING:  # checkers refuse what is not there by themselves
+
+        def __getattr__(self, name: str) -> Never:
+            __tracebackhide__ = True
+            from nbflow._core import guesses  # few ask
+
+            raise guesses.refusal("A step", name, guesses.STEP, self)
 
 
 #: A step, whatever it takes and returns.
@@ -186,6 +211,7 @@ def check_options(options: Iterable[str], owner: str, otherwise: str = "") -> No
     Raises:
         TypeError: names the first unknown option, and the one that was meant.
     """
+    __tracebackhide__ = True
     known = step_options()
     for option in options:
         if option not in known:

@@ -33,10 +33,12 @@ WORDS: dict[Shown, str] = {
 }
 
 
-#: The words for a narrow column.
-BRIEF = WORDS | {State.CACHED: "earlier run", Reuse.SAME: "same"}
 #: The states of what did not run.
 REUSED = frozenset({State.CACHED, Reuse.SAME})
+
+
+#: The states of what is done.
+_DONE = frozenset({*DONE, Reuse.SAME})
 
 
 class FlowRow(NamedTuple):
@@ -58,7 +60,7 @@ class FlowRow(NamedTuple):
 
 
 class FailureRow(NamedTuple):
-    """One record that failed in one flow."""
+    """One record that failed in one flow; ``words``: its own, as far as they were asked for."""
 
     key: str
     flow: str
@@ -66,6 +68,7 @@ class FailureRow(NamedTuple):
     error: str
     message: str
     attempts: int
+    words: str = ""
 
 
 class Cause(NamedTuple):
@@ -320,9 +323,9 @@ def brief_of(*states: RunState) -> str:
     return ", ".join(parts)
 
 
-def done_of(standing: Mapping[Shown, int]) -> int:
+def done_of(standing: Mapping[Shown, int] | Mapping[State, int]) -> int:
     """The number of records that are done in every flow."""
-    return sum(standing.get(state, 0) for state in DONE) + standing.get(Reuse.SAME, 0)
+    return sum(number for shown, number in standing.items() if shown in _DONE)
 
 
 def needing_of(standing: Mapping[Shown, int] | Mapping[State, int]) -> int:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from nbflow._core.plural import several
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +20,13 @@ _CENT = 0.01
 #: What is rounded up to one of the next unit, and to a hundred.
 _ROUNDS_TO_ONE, _ROUNDS_TO_HUNDRED = 0.9995, 99.95
 _SIZES = ((10**9, "G"), (10**6, "M"), (10**3, "k"))
+
+
+class _Printer(Protocol):
+    """What IPython prints with."""
+
+    def text(self, text: str) -> None:
+        """Print a text."""
 
 
 class Usage(NamedTuple):
@@ -108,6 +116,10 @@ class Usage(NamedTuple):
             lost = self._unknown if self.unanswered else ""
             return f"{tokens}, cost unknown{lost}"
         return f"{money(self.cost)} for {tokens}{self._unknown}"
+
+    def _repr_pretty_(self, printer: _Printer, _cycle: bool) -> None:  # noqa: FBT001  # IPython calls it so
+        """A notebook shows the sentence."""
+        printer.text(f"{self}, {several(self.requests, 'request')}")
 
     @property
     def _unknown(self) -> str:

@@ -9,6 +9,14 @@ _SEEN = (
 )
 
 
+_READABLE = {code: mark for code, mark in _SEEN.items() if chr(code) not in "\t\n"}
+
+
 def seen(text: str) -> str:
     """A text of which every character is visible, and none controls a terminal."""
     return text.translate(_SEEN)
+
+
+def readable(text: str) -> str:
+    """The same for a text of several lines: lines and tabs stay what they are."""
+    return text.translate(_READABLE)

@@ -83,6 +83,7 @@ class Binder:
         Raises:
             TypeError: the function cannot be called so; Python's own error.
         """
+        __tracebackhide__ = True
         found = self._bind(*args, **kwargs)
         if self._options is not None:
             name, options = found[-1]

@@ -9,10 +9,14 @@ import enum
 import os
 import pathlib
 import re
+from typing import TYPE_CHECKING
 
 from nbflow._key import secret_patterns
 from nbflow._key.secret import KNOWN, SHORTEST, Secret
 from nbflow._key.value import is_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Longer ones are not kept: of a list of ten thousand labels the digest says enough.
 _LONGEST = 20_000
@@ -62,10 +66,26 @@ def redacted(text: str, name: str) -> str:
     is_secret = secret_patterns.is_secret(name.rpartition(".")[2], text.strip("'\""))
     if is_secret and not is_code and not text.isdigit():
         return _HIDDEN
-    text = secret_patterns.without(KNOWN.mask(text), _HIDDEN)
+    return masker()(text)
+
+
+def masker() -> Callable[[str], str]:
+    """Return what hides secrets in texts: those that are known, look like one, or stand in the environment.
+
+    For many texts: the environment is read once.
+    """
     # Variables of the environment are secrets if their names say so. A short value
     # would hide half of the text.
-    for variable, value in os.environ.items():
-        if len(value) >= SHORTEST and secret_patterns.is_secret(variable, value):
+    values = [
+        value
+        for variable, value in os.environ.items()
+        if len(value) >= SHORTEST and secret_patterns.is_secret(variable, value)
+    ]
+
+    def mask(text: str) -> str:
+        text = secret_patterns.without(KNOWN.mask(text), _HIDDEN)
+        for value in values:
             text = text.replace(value, _HIDDEN)
-    return text
+        return text
+
+    return mask

@@ -167,6 +167,11 @@ class Known:
     def __bool__(self) -> bool:
         return bool(self._texts)
 
+    @property
+    def longest(self) -> int:
+        """The most characters that a value takes in a text."""
+        return len(self._texts[0]) if self._texts else 0
+
     def holder(self, data: bytes) -> str | None:
         """Return the name of a secret whose value is in these bytes, if there is one."""
         return next((name for known, name in self._bytes if known in data), None)

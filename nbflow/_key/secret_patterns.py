@@ -48,6 +48,14 @@ _ASSIGNED = (
     rf"""(?i)({_LAST_WORD}["']?\]?\s*(?::\s*\w+\s*)?[:=]\s*)(["'])((?:(?!\2).)+)\2"""
 )
 
+#: What a text has in it where one of the forms is, and, in lower case, where a name of a
+#: secret is: to look for these costs a hundredth of looking for the patterns.
+_SIGNS = """
+    sk- pk- rk- sk_ pk_ rk_ whsec_ ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- xox AKIA ASIA
+    AIza ya29. hf_ npm_ pypi- dapi SG. eyJ -----BEGIN :// Bearer
+""".split()  # noqa: SIM905  # a table to read
+_NAMES = "key secret pass credential pwd token auth bearer dsn string".split()  # noqa: SIM905  # a table to read
+
 #: What stands where a secret would, of these words alone: for a server that asks for a
 #: key and takes any ("not-needed", "lm-studio"), or until somebody fills it in.
 _WORDS = """
@@ -89,4 +97,11 @@ def without(text: str, instead: str) -> str:
         kept = value if is_placeholder(value) else instead
         return f"{name}{quote}{kept}{quote}"
 
-    return re.sub(_ASSIGNED, changed, re.sub(TOKEN, instead, text))
+    if any(sign in text for sign in _SIGNS):
+        text = re.sub(TOKEN, instead, text)
+    if "'" not in text and '"' not in text:
+        return text
+    lower = text.lower()
+    if any(name in lower for name in _NAMES):
+        text = re.sub(_ASSIGNED, changed, text)
+    return text

@@ -292,6 +292,8 @@ def as_record(record: object, place: int) -> dict[Any, Any]:
     if callable(dump):
         dumped: dict[Any, Any] = dump()
         return dumped
+    if record is None:
+        raise UsageError(f"row {place} is None: it was erased, or never was a record.")
     raise UsageError(
         f"row {place} is a {type(record).__name__}, not a record; send dicts, or a frame."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from nbflow._call.output import Room
 from nbflow._core.entry import Remark
 from nbflow._key.warning import warn
 from nbflow.errors import NbflowWarning
@@ -28,15 +29,21 @@ class RunContext:
         lanes: Sequence[Lane],
         notes: LedgerWriter,
         options: RunOptions,
+        *,
+        is_one_by_one: bool = False,
     ) -> None:
         self.run = run
         self.runner = runner
         self.lanes = lanes
         self.notes = notes
+        #: Whether only one record is under way at a time.
+        self.is_one_by_one = is_one_by_one
         self.options = options
         own = () if options.budget is None else (options.budget,)
         #: Every call that costs has to fit into each of them.
         self.budgets = (*own, *runner.budgets)
+        #: For what the calls print.
+        self.room = Room(self._note)
         self.cancelled = threading.Event()
         #: Set when nobody is at work any more.
         self.ended = threading.Event()
@@ -68,5 +75,8 @@ class RunContext:
 
     def say(self, text: str) -> None:
         """Report what is nobody's error to raise: in the table, and as a warning."""
-        self.notes.add(Remark(self.now(), text))
+        self._note(text)
         warn(text, NbflowWarning)
+
+    def _note(self, text: str) -> None:
+        self.notes.add(Remark(self.now(), text))

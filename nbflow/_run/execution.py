@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._call import job_link
 from nbflow._call.loop_watch import LoopWatch
+from nbflow._call.screen import SCREEN
 from nbflow._call.workers import Crew
 from nbflow._core.entry import Closed, Remark, Resumed
 from nbflow._core.lifecycle import State
@@ -20,26 +21,25 @@ from nbflow._run.codes import Codes
 from nbflow._run.context import RunContext
 from nbflow._run.intake import Intake
 from nbflow._run.ledger_writer import LedgerWriter
+from nbflow._run.pace import TASKS, THREADS
 from nbflow._run.records import Records
 from nbflow._run.watch import Watch
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from nbflow._call.runner import Runner
     from nbflow._call.workers import Loop
     from nbflow._core.entry import Opened, RunState
     from nbflow._run.batch import Batch, Row
+    from nbflow._run.begin_gate import BeginGate
     from nbflow._run.kept_inputs import Inputs
     from nbflow._run.lane import Lane
     from nbflow._run.options import RunOptions
     from nbflow._run.watch import Watcher
     from nbflow._store.ledger import Ledger
 
-#: Records under way at once, and threads of one sync flow, unless max_in_flight= says
-#: otherwise.
-IN_FLIGHT, THREADS = 1024, 32
 #: After an interrupt, seconds for the calls under way to end before they are left
 #: behind.
 GRACE = 1.0
@@ -71,7 +71,14 @@ class Execution:
         self.notes = LedgerWriter(ledger, run, state)
         self._ledger = ledger
         self._loop = loop
-        self._context = RunContext(run, runner, lanes, self.notes, options)
+        self._context = RunContext(
+            run,
+            runner,
+            lanes,
+            self.notes,
+            options,
+            is_one_by_one=options.is_one_by_one or batch.total == 1,
+        )
         self._codes = Codes(runner, self.notes)
         self._intake = Intake(self._context, batch, self._start)
         self._records = Records(self._context, self._codes, loop, self._leave)
@@ -84,7 +91,7 @@ class Execution:
         self._exits = False
 
         most = options.max_in_flight
-        self._most = most or IN_FLIGHT
+        self._most = most or TASKS
         # The reader is woken when some places are free, not at each: waking a thread
         # costs more than a short call.
         self._refill = self._most - max(1, self._most // 32)
@@ -92,7 +99,7 @@ class Execution:
         self._mutex = threading.Lock()
         #: For each record under way, in how many flows it is.
         self._pending: dict[int, int] = {}
-        threads = min(most or THREADS, 4 * IN_FLIGHT)
+        threads = min(most or THREADS, 4 * TASKS)
         self._crews = {
             flow: Crew(f"nbflow-{lane.name}", threads, self._records.work)
             for flow, lane in enumerate(lanes)
@@ -132,14 +139,22 @@ class Execution:
     # What the holder of the run does.
 
     def begin(
-        self, first: Opened | Resumed, before: Mapping[str, bytes], *, keep: bool
+        self,
+        first: Opened | Resumed,
+        before: Mapping[str, bytes],
+        *,
+        keep: bool,
+        gate: BeginGate,
+        earlier: Iterable[str] = (),
     ) -> None:
-        """Note that the run begins, or continues, and what its code is.
+        """Note that the run begins, or continues, and what its code is, and pass the gate.
 
         Args:
             first: the entry that says so.
             before: the codes of flows and steps when they last ran, by subject.
             keep: keep the batch, for reruns from elsewhere.
+            gate: of those who delete.
+            earlier: runs that may have kept the same batch.
         """
         if isinstance(first, Resumed) and self.state.total is None:
             self._intake.is_partial = True
@@ -147,9 +162,14 @@ class Execution:
         # In one block with the first entry, where the next run of the event finds it.
         self._codes.read(self.lanes, before)
         self.notes.flush()
+        if not self.state.keeps_records:
+            self._context.room.close()
         self._ledger.ask_to_stop(self.state.run, False)
         if keep:
-            self._intake.keep(self._ledger)
+            self._intake.keep(self._ledger, earlier)
+        gate.wait()
+        if keep:
+            self._intake.make_sure(self._ledger)
 
     def give_up(self) -> None:
         """Nobody will work on the run: write what was noted so far."""
@@ -176,6 +196,7 @@ class Execution:
 
         An interrupt ends the run and is raised again.
         """
+        SCREEN.enter()
         try:
             self._codes.begin()
             # Not before the run is locked: the command looks at it at once, and would
@@ -190,6 +211,7 @@ class Execution:
             self._interrupt()
             raise
         finally:
+            SCREEN.leave()
             self._close()
 
     def show(self) -> None:
@@ -251,6 +273,7 @@ class Execution:
         self._ticked, self._computed = now, computed
         for crew in self._crews.values():
             crew.adjust(load)
+        SCREEN.hold()
         if now - self._asked > _ASKED and not self.is_cancelled:
             self._asked = now
             if self._ledger.is_asked_to_stop(self.state.run):

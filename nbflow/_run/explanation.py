@@ -13,6 +13,7 @@ from nbflow._call import keys, lookup
 from nbflow._core.duration import duration
 from nbflow._core.html import Html, h, joined
 from nbflow._core.lifecycle import State
+from nbflow._core.looks import LOOKS
 from nbflow._key.call import inputs_of
 from nbflow._key.explain import Change, input_changes, listed
 from nbflow._key.kinds import with_article
@@ -44,7 +45,8 @@ _SHOWN_AS = {
     "would run": State.RUNNING,
     "changed": State.RUNNING,
 }
-_DIFF_COLOURS = {"+": "#2b8a3e", "-": "#e03131", "@": "#1098ad"}
+#: Not those of success and failure: an edit is neither.
+_DIFF_COLOURS = {"+": "#1c7ed6", "-": "#d9480f"}
 _DIFF = (
     "font-family:var(--jp-code-font-family,ui-monospace,monospace);font-size:12px;"
     "white-space:pre-wrap;margin:8px 0 0"
@@ -116,7 +118,7 @@ class Explanation:
         style = "font-weight:700;margin-left:8px"
         picture = framed(
             h("b", self.step),
-            state_mark(self.state, shown_as, style),
+            state_mark(LOOKS[shown_as], style, self.state),
             h("div", "It ", with_code(self.said()), style="margin-top:4px"),
             _diff_html(self.diff()),
             *(_uncounted_html(name, why) for name, why in self.uncounted),

@@ -54,4 +54,7 @@ def _delete(engine: Engine, known: dict[str, Checkpoint], gone: set[str]) -> int
             if key not in gone and built_on & gone:
                 gone.add(key)
                 found_more = True
-    return engine.store.delete(gone)
+    number = engine.store.delete(gone)
+    if number:
+        engine.store.give_back()
+    return number

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator
 
     import pandas as pd
     import polars as pl
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     Frame_co = TypeVarWithDefault("Frame_co", default=Any, covariant=True)
     #: The frames that come back as what they were.
     FrameT = TypeVar("FrameT", pd.DataFrame, pl.DataFrame)
-    Records: TypeAlias = (
-        "pd.DataFrame | pl.DataFrame | Iterable[Mapping[Any, Any] | Model] | ArrowTable"
-    )
 else:
     # Defaults came with Python 3.13; at run time a type variable is only a name.
     Frame_co = TypeVar("Frame_co", covariant=True)

@@ -23,12 +23,16 @@ _FRAME = (
 )
 _TABLE = "border-collapse:collapse;border:0;margin:0;color:inherit;font-size:inherit"
 #: Columns whose cells are broken into lines: messages and reasons.
-_WRAPPED = frozenset({"message", WHY, ""})
+_WRAPPED = frozenset({"message", "text", WHY, ""})
 
 
 def framed(*parts: str | Html) -> Html:
-    """Parts in the frame that is around every static picture."""
-    return h("div", *parts, style=_FRAME)
+    """Parts in the frame that is around every static picture.
+
+    MathJax, which JupyterLab and nbconvert run over outputs, leaves it alone: it would
+    set what stands between two amounts in dollars as a formula.
+    """
+    return h("div", *parts, class_="tex2jax_ignore mathjax_ignore", style=_FRAME)
 
 
 def static_beside(widget: str, picture: str) -> str:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.entry import FINAL, Called, Failure, Item, Used
+from nbflow._core.entry import FINAL, Called, Failure, Item, Printed, Used
+from nbflow._core.fields import fields_of
 from nbflow._core.html import h
-from nbflow._core.lifecycle import State
-from nbflow._core.table import times
+from nbflow._core.lifecycle import Reuse, State
+from nbflow._core.looks import LOOKS
+from nbflow._core.plural import several
+from nbflow._core.table import short, times
 from nbflow._core.usage import NOTHING, Usage
+from nbflow._run.html_parts import FAINT, framed
+from nbflow._run.printout import Printout, printouts, said_of
+from nbflow.errors import CodecError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from nbflow._core.lifecycle import Shown
     from nbflow._run.reasons import Why
     from nbflow._store.checkpoint import Checkpoint
 
@@ -36,6 +44,8 @@ class StepView:
             (``waited``; seconds), and what went wrong.
         place: which call of its step this is, in this flow, from 0.
         checkpoint: key of the saved output.
+        printouts: what its attempts printed and logged, each apart; of a call that was
+            remembered, what it printed when it ran. ``printed``: the same as a text.
         usage: what its attempts used; of a call that was remembered, nothing.
             ``saved``: what that saved.
         inputs: (args, kwargs) of the call, in the kernel that ran it, for failures and
@@ -54,6 +64,8 @@ class StepView:
         self.saved: Usage = NOTHING
         self.checkpoint: str | None = None
         self.inputs: tuple[Args, Kwargs] | None = None
+        #: What attempts printed that no checkpoint has.
+        self.noted: list[Printed] = []
         self._load = load
         self._why = why
 
@@ -61,6 +73,12 @@ class StepView:
     def why(self) -> str:
         """Why the call ran, or since when its output is saved; found out now."""
         return self._why(self)
+
+    @property
+    def shown(self) -> Shown:
+        """Its state as it is shown."""
+        is_same = bool(self.attempts) and self.attempts[-1].same
+        return Reuse.SAME if is_same else self.state
 
     @property
     def seconds(self) -> float:
@@ -71,6 +89,19 @@ class StepView:
     def waited(self) -> float:
         """How long its attempts were in line: for a place, a throttle, a budget, a provider's limits."""
         return sum(attempt.waited for attempt in self.attempts)
+
+    @property
+    def printouts(self) -> list[Printout]:
+        """What it printed and logged, loaded now."""
+        saved = self._load(self.checkpoint) if self.checkpoint else None
+        last = self.attempts[-1].attempt if self.attempts else 1
+        is_cached = self.state is State.CACHED
+        return printouts(self.noted, saved, last or 1, is_cached=is_cached)
+
+    @property
+    def printed(self) -> str:
+        """What it printed and logged, as a text; empty if it did not."""
+        return said_of(self.printouts)
 
     @property
     def failure(self) -> Failure | None:
@@ -101,6 +132,8 @@ class FlowView:
         self.flow = flow
         self.state = state
         self.checkpoint = checkpoint
+        #: Its state as it is shown.
+        self.shown: Shown = state
         self.seconds = self.waited = 0.0
         self.failure: Failure | None = None
         self.steps: list[StepView] = []
@@ -113,14 +146,33 @@ class FlowView:
         """Why the record ran, or since when its outcome is saved; found out now."""
         return self._why.flow(self.flow, self.state, self.checkpoint)
 
+    @property
+    def printouts(self) -> list[Printout]:
+        """What the flow itself printed and logged, outside its steps, loaded now."""
+        saved = self._load(self.checkpoint) if self.checkpoint else None
+        # Also where all its steps were remembered the flow itself may have run.
+        began = self._began
+        is_cached = saved is not None and (began is None or saved.saved_at < began)
+        return printouts(self._printed[""], saved, 1, is_cached=is_cached)
+
+    @property
+    def printed(self) -> str:
+        """The same as a text; empty if it did not."""
+        return said_of(self.printouts)
+
+    def __repr__(self) -> str:
+        return f"<{self.flow}: {self.state}, {several(len(self.steps), 'step')}>"
+
     def _begin(self) -> None:
         """It starts, again: this replaces what an earlier round did."""
+        self._began: float | None = None
         self.steps.clear()
         self._calls: Counter[str] = Counter()
         #: By step: calls that wait for their next attempt, and what was reported of
         #: attempts that had not ended yet.
         self._retrying: defaultdict[str, deque[StepView]] = defaultdict(deque)
         self._used: defaultdict[str, list[Used]] = defaultdict(list)
+        self._printed: defaultdict[str, list[Printed]] = defaultdict(list)
 
     def _why_step(self, view: StepView) -> str:
         return self._why.step(
@@ -133,16 +185,22 @@ class FlowView:
         found = self._load(self.checkpoint) if self.checkpoint else None
         return found.shown if found is not None else None
 
-    def take(self, entry: Item | Called | Used) -> None:
+    def take(self, entry: Item | Called | Printed | Used) -> None:
         """Take in one entry about this record in this flow."""
         if isinstance(entry, Used):
             self._used[entry.step].append(entry)
             return
+        if isinstance(entry, Printed):
+            self._printed[entry.step].append(entry)
+            return
         if isinstance(entry, Item):
             if entry.state is State.RUNNING:
                 self._begin()
+                self._began = entry.at
             self.seconds, self.waited = entry.seconds, entry.waited
             self.failure = entry.failure
+            if entry.same:
+                self.shown = Reuse.SAME
             return
         retrying = self._retrying[entry.step]
         view = retrying.popleft() if retrying else self._add(entry.step)
@@ -150,6 +208,7 @@ class FlowView:
             retrying.appendleft(view)
         view.state, view.checkpoint = entry.state, entry.checkpoint
         view.attempts.append(entry)
+        view.noted += self._printed.pop(entry.step, ())
         # Two calls of one step side by side report in an order of their own: between
         # them the sum is right.
         for used in self._used.pop(entry.step, ()):
@@ -166,6 +225,7 @@ class FlowView:
         """
         if not self.steps and self.checkpoint:
             self._add_cached(self._load(self.checkpoint))
+        self._add_cut_off()
         left: defaultdict[str, deque[tuple[Args, Kwargs]]] = defaultdict(deque)
         for step, args, kwargs in inputs:
             left[step].append((args, kwargs))
@@ -180,6 +240,14 @@ class FlowView:
             view = self._add(name)
             view.state, view.checkpoint = State.CACHED, key
 
+    def _add_cut_off(self) -> None:
+        """Add what calls printed that were cut off: they ended without a word."""
+        for step in [step for step in self._printed if step]:
+            retrying = self._retrying[step]
+            view = retrying.popleft() if retrying else self._add(step)
+            view.state = self.state
+            view.noted += self._printed.pop(step)
+
     def _add(self, step: str) -> StepView:
         view = StepView(step, self._calls[step], self._load, self._why_step)
         self._calls[step] += 1
@@ -187,6 +255,7 @@ class FlowView:
         return view
 
     def __getitem__(self, step: str) -> StepView:
+        __tracebackhide__ = True
         for view in self.steps:
             if view.step == step:
                 return view
@@ -197,6 +266,8 @@ class FlowView:
         )
 
 
+#: Fields that are shown of a record and of an answer, and the characters of each.
+_FIELDS, _WIDE = 12, 160
 _HEADERS: _Line = ("flow / step", "state", "tries", "took", "cost", "why", "error")
 
 
@@ -227,6 +298,16 @@ class Inspection:
     def __getitem__(self, flow: str) -> FlowView:
         return self.flows[flow]
 
+    def _told(self) -> list[tuple[str, str]]:
+        """What was sent and what the flows returned, by their fields: what one asks first."""
+        told = []
+        with contextlib.suppress(UsageError):  # the records were not kept
+            told += _fields("", self.record)
+        for name, view in self.flows.items():
+            if view.checkpoint is not None:
+                told += _fields(name, _readable(view))
+        return told
+
     def _shown(self) -> list[_Line]:
         """The header and the lines, without a column of costs where there are none."""
         lines = [_HEADERS]
@@ -244,9 +325,12 @@ class Inspection:
         # The last column holds errors of any length, and nothing follows it.
         widths[-1] = 0
         rows = [f"record {self.key}"]
+        rows += [f"  {name}: {text}" for name, text in self._told()]
         for line in lines:
             cells = map(str.ljust, line, widths)
             rows.append("  ".join(cells).rstrip())
+        for title, text in self._printed():
+            rows += ["", title, text.rstrip("\n")]
         return "\n".join(rows)
 
     def _repr_html_(self) -> str:
@@ -255,14 +339,52 @@ class Inspection:
         for line in self._shown():
             cells = [h("td", text, style=style) for text in line]
             rows.append(h("tr", *cells))
-        title = h("b", f"record {self.key}")
-        return str(h("div", title, h("table", *rows)))
+        told = [
+            h("div", h("span", f"{name}: ", style=FAINT), text)
+            for name, text in self._told()
+        ]
+        title = h("div", h("b", f"record {self.key}"), *told)
+        printed = [
+            h("details", h("summary", head), h("pre", text, style="margin:2px 0 8px"))
+            for head, text in self._printed()
+        ]
+        return str(framed(title, h("table", *rows), *printed))
+
+    def _printed(self) -> Iterator[tuple[str, str]]:
+        """What flows and steps printed, each under its name."""
+        for view in self.flows.values():
+            if text := view.printed:
+                yield f"printed by {view.flow}", text
+            for step in view.steps:
+                if text := step.printed:
+                    yield f"printed by {view.flow} / {step.step}", text
+
+
+def _fields(owner: str, value: object) -> list[tuple[str, str]]:
+    """The fields of a value, each with its name and in a line; one that has none as a whole."""
+    found = fields_of(value)
+    if found is None:
+        return [(owner or "record", short(str(value), _WIDE))]
+    shown = [
+        (f"{owner}.{name}" if owner else name, short(str(part), _WIDE))
+        for name, part in list(found.items())[:_FIELDS]
+    ]
+    if len(found) > _FIELDS:
+        shown.append((owner or "record", f"and {len(found) - _FIELDS} more fields"))
+    return shown
+
+
+def _readable(view: FlowView) -> object:
+    try:
+        return view.output
+    except CodecError as error:
+        return error
 
 
 def _flow_lines(view: FlowView) -> Iterator[_Line]:
     """One flow, then its steps; what it failed of by itself at the end."""
     took = times(view.seconds, view.waited)
-    yield view.flow, str(view.state), "", took, "", view.why, ""
+    yield view.flow, LOOKS[view.shown].brief_sign, "", took, "", view.why, ""
     for step in view.steps:
         yield _step_line(step)
     failed = view.failure
@@ -283,7 +405,7 @@ def _step_line(step: StepView) -> _Line:
             error = _said(attempt.failure)
     return (
         f"  {step.step}",
-        str(step.state),
+        LOOKS[step.shown].brief_sign,
         str(tried or ""),
         times(step.seconds, step.waited),
         step.usage.told_cost,

@@ -61,10 +61,13 @@ class Intake:
         #: Keeps every chunk of a stream in the ledger.
         self._keep_chunk: Callable[[list[Any]], None] | None = None
 
-    def keep(self, ledger: Ledger) -> None:
-        """Keep the batch for reruns from elsewhere: at once, or an iterator as it is read."""
+    def keep(self, ledger: Ledger, earlier: Iterable[str]) -> None:
+        """Keep the batch for reruns from elsewhere: at once, or an iterator as it is read.
+
+        ``earlier``: runs that may have kept the same.
+        """
         try:
-            kept_batch.keep_head(ledger, self._context.run, self.batch)
+            kept_batch.keep_head(ledger, self._context.run, self.batch, earlier)
         except StoreError as error:
             self._not_kept(error)
             return
@@ -72,6 +75,13 @@ class Intake:
             self._keep_chunk = lambda records: kept_batch.keep_block(
                 ledger, self._context.run, records
             )
+
+    def make_sure(self, ledger: Ledger) -> None:
+        """Keep the batch, if the run that had the same has gone since."""
+        try:
+            kept_batch.make_sure(ledger, self._context.run, self.batch)
+        except StoreError as error:
+            self._not_kept(error)
 
     def _not_kept(self, error: StoreError) -> None:
         self._keep_chunk = None
@@ -245,13 +255,13 @@ class Intake:
         keyed: list[tuple[int, str]],
         done: dict[str, Saved],
     ) -> None:
-        add, now, on_map = self._context.notes.add, self._context.now(), lane.on_map
-        for number, key in keyed:
-            if key not in done:
-                continue
-            usage, same = done[key]
-            if on_map:
-                add(
+        found, now = [pair for pair in keyed if pair[1] in done], self._context.now()
+        step = lane.name if lane.on_map else ""
+        add = self._context.notes.extend
+        # Those of one kind one after the other: the ledger writes them as one line.
+        if lane.on_map:
+            add(
+                [
                     Called(
                         number,
                         flow,
@@ -261,13 +271,24 @@ class Intake:
                         0.0,
                         0,
                         key,
-                        same=same,
+                        same=done[key].same,
                     )
-                )
-            if usage is not None:
-                step = lane.name if on_map else ""
-                add(Used(number, flow, step, 0, now, usage, saved=True))
-            add(Item(number, flow, State.CACHED, now, 0.0, key, same=same))
+                    for number, key in found
+                ]
+            )
+        add(
+            [
+                Used(number, flow, step, 0, now, usage, saved=True)
+                for number, key in found
+                if (usage := done[key].usage) is not None
+            ]
+        )
+        add(
+            [
+                Item(number, flow, State.CACHED, now, 0.0, key, same=done[key].same)
+                for number, key in found
+            ]
+        )
 
     def drop(self, number: int, flows: Iterable[int] | None = None) -> None:
         """Note that a record does not run, in the given flows or in all, as the run was cancelled."""

@@ -12,22 +12,77 @@ from nbflow._store import codec
 from nbflow.errors import CodecError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
     from nbflow._run.batch import Row
     from nbflow._store.ledger import Ledger
 
 
-def keep_head(ledger: Ledger, run: str, batch: Batch) -> None:
-    """Note what kind of batch follows; all of it follows at once, except for a stream, which is not read yet."""
-    ledger.add_records(
-        run, msgspec.msgpack.encode((batch.library, list(batch.key), batch.values))
-    )
+#: Begins the only block of a run whose batch is that of an earlier one; its id follows.
+_SAME = b"="
+
+
+def keep_head(
+    ledger: Ledger, run: str, batch: Batch, earlier: Iterable[str] = ()
+) -> None:
+    """Note what kind of batch follows; all of it follows at once, except for a stream, which is not read yet.
+
+    A batch that one of the ``earlier`` runs has kept is not kept again.
+    """
+    for other in earlier if not batch.is_stream else ():
+        owner = owner_of(ledger, other) or other
+        if _is_kept(ledger, owner, batch):
+            ledger.add_records(run, _SAME + owner.encode())
+            return
+    for block in _blocks(batch):
+        ledger.add_records(run, block)
+
+
+def _blocks(batch: Batch) -> Iterator[bytes]:
+    """The blocks of a batch, as far as it is there."""
+    yield msgspec.msgpack.encode((batch.library, list(batch.key), batch.values))
     if batch.library != "records":
-        keep_block(ledger, run, batch.source)
+        yield _block(batch.source)
     elif not batch.is_stream:
         for start in range(0, len(batch.source), CHUNK):
-            keep_block(ledger, run, batch.source[start : start + CHUNK])
+            yield _block(batch.source[start : start + CHUNK])
+
+
+def _is_kept(ledger: Ledger, run: str, batch: Batch) -> bool:
+    """Whether a run has kept this very batch; looked at up to the first difference."""
+    pairs = itertools.zip_longest(ledger.records(run), _blocks(batch))
+    return all(kept == ours for kept, ours in pairs)
+
+
+def make_sure(ledger: Ledger, run: str, batch: Batch) -> None:
+    """Keep the batch here, if the run that has it is gone: it went while this one began."""
+    owner = owner_of(ledger, run)
+    if owner is not None and next(ledger.records(owner), None) is None:
+        ledger.rewrite(run, "records", lambda _block: None)
+        keep_head(ledger, run, batch)
+
+
+def owner_of(ledger: Ledger, run: str) -> str | None:
+    """The run that has the batch of ``run``; ``None`` if it is its own, or was not kept."""
+    first = next(ledger.records(run), None)
+    if first is None or first[:1] != _SAME:
+        return None
+    return first[1:].decode()
+
+
+def hand_over(ledger: Ledger, run: str, heirs: Sequence[str]) -> None:
+    """Give the batch of a run that goes to those that refer to it: to the first, and the others refer to that one."""
+    if not heirs:
+        return
+    heir, *others = heirs
+    ledger.inherit(heir, run)
+    for other in others:
+        ledger.rewrite(other, "records", lambda _block: _SAME + heir.encode())
+
+
+def blocks_of(ledger: Ledger, run: str) -> Iterator[bytes]:
+    """The blocks of a run's batch, its head first, whichever run has them."""
+    return ledger.records(owner_of(ledger, run) or run)
 
 
 def keep_block(ledger: Ledger, run: str, value: object) -> None:
@@ -36,8 +91,12 @@ def keep_block(ledger: Ledger, run: str, value: object) -> None:
     Raises:
         CodecError: no bytes can be made of it.
     """
+    ledger.add_records(run, _block(value))
+
+
+def _block(value: object) -> bytes:
     written_as, payload = codec.encode(value)
-    ledger.add_records(run, b"".join((written_as.encode(), b"\0", payload)))
+    return b"".join((written_as.encode(), b"\0", payload))
 
 
 def kept_batch(ledger: Ledger, run: str, rows: int) -> Batch:
@@ -83,7 +142,7 @@ def _opened(
     ledger: Ledger, run: str
 ) -> tuple[Iterator[bytes], tuple[str, list[str], bool]]:
     """The blocks of a batch that follow its head, and the head."""
-    blocks = ledger.records(run)
+    blocks = blocks_of(ledger, run)
     head = next(blocks, None)
     if head is None:
         raise _not_kept(run)
@@ -111,6 +170,19 @@ def kept_row(ledger: Ledger, run: str, place: int) -> Row | None:
     return row if at == place or key else row._replace(key=str(place))
 
 
+def first_rows(ledger: Ledger, run: str, count: int) -> list[Row]:
+    """As many rows of the batch of ``run`` from its beginning, or fewer, of a list no more than a block.
+
+    Raises:
+        UsageError: it was not kept.
+    """
+    blocks, (_, key, values) = _opened(ledger, run)
+    first = next(blocks, None)
+    source = _read(first) if first is not None else ()
+    batch = Batch(source, key, values=values)
+    return [batch.row(place) for place in range(min(count, len(source)))]
+
+
 def kept_rows(ledger: Ledger, run: str) -> Iterator[Any]:
     """The rows of the batch of ``run``, in order, as far as they were kept.
 
@@ -131,6 +203,24 @@ def kept_rows(ledger: Ledger, run: str) -> Iterator[Any]:
 def _records(blocks: Iterator[bytes]) -> Iterator[Any]:
     for block in blocks:
         yield from _read(block)
+
+
+def without(block: bytes, start: int, rows: Container[int]) -> tuple[bytes, int]:
+    """A block of a list with nothing in the place of some rows, and the place behind it.
+
+    Args:
+        block: as it was kept.
+        start: the place of its first row.
+        rows: the places of those that go.
+    """
+    records = list(_read(block))
+    behind = start + len(records)
+    if not any(place in rows for place in range(start, behind)):
+        return block, behind
+    left = [
+        None if place in rows else record for place, record in enumerate(records, start)
+    ]
+    return _block(left), behind
 
 
 def _read(block: bytes) -> Any:

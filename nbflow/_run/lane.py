@@ -103,6 +103,7 @@ class StepLane:
 
     def _check_arguments(self) -> None:
         """Refuse, before anything runs, what the step cannot be called with."""
+        __tracebackhide__ = True
         try:
             signature = signature_of(self._step.__wrapped__)
         except ValueError:  # a function written in C that does not tell

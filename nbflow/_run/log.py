@@ -20,6 +20,7 @@ from nbflow._core.entry import (
     Remark,
     Resumed,
 )
+from nbflow._core.looks import word_of
 from nbflow._key import log_text
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _log_detail(run: str, state: RunState, entry: Entry) -> None:
 
 
 def _counts(entry: Closed) -> str:
-    counts = [f"{number:,} {state.lower()}" for state, number in entry.tally.items()]
+    counts = [f"{number:,} {word_of(state)}" for state, number in entry.tally.items()]
     return ", ".join(counts) or "no records"
 
 

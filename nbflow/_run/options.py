@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nbflow.errors import UsageError
+
 if TYPE_CHECKING:
     from nbflow._call.budget import Budget
 
@@ -14,7 +16,8 @@ class RunOptions:
     """How a run is to be performed.
 
     Attributes:
-        max_in_flight: the number of records under way at once; `None`: the default.
+        max_in_flight: the number of records under way at once; `None`: the default, or
+            in a rerun what the sender set.
         only: the (record, flow) pairs that run, by number; `None`: all.
         force: run records although their results are saved.
         from_step: the step from which on saved results do not count.
@@ -28,3 +31,19 @@ class RunOptions:
     from_step: str | None = None
     around: frozenset[str] = frozenset()
     budget: Budget | None = None
+
+    def __post_init__(self) -> None:
+        most = self.max_in_flight
+        if most is None or (type(most) is int and most >= 1):
+            return
+        raise UsageError(
+            f"max_in_flight={most!r} has to be a whole number, 1 or more: the number of"
+            " records under way at once."
+        )
+
+    @property
+    def is_one_by_one(self) -> bool:
+        """Whether no two records are under way at the same time, whatever the batch."""
+        if self.max_in_flight == 1:
+            return True
+        return self.only is not None and len({record for record, _ in self.only}) == 1

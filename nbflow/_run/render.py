@@ -7,13 +7,14 @@ own pictures, of the same parts (`html_parts`).
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from nbflow._core.duration import duration
 from nbflow._core.html import Html, h
-from nbflow._core.lifecycle import Reuse, Shown, State
+from nbflow._core.lifecycle import Shown, State
+from nbflow._core.looks import LOOKS, RUN_LOOKS
 from nbflow._core.plural import several
-from nbflow._core.table import BRIEF, REUSED, WORDS, short, times
+from nbflow._core.table import REUSED, short, times
 from nbflow._core.visible import seen
 from nbflow._run.html_parts import FAINT, WHY, framed, with_code
 from nbflow._run.html_parts import table as html_table
@@ -27,50 +28,13 @@ if TYPE_CHECKING:
     from rich.table import Table as Grid
     from rich.text import Text
 
+    from nbflow._core.looks import Look
     from nbflow._core.table import FailureRow, FlowRow, Table
 
 #: Runs of the history that are shown.
 _RUNS = 100
-#: Failures that are shown at once: a reader should not have to click for a few lines.
-_OPEN = 10
-
-_FAILURES = ("record", "flow", "step", "error", "message", "tries")
+_FAILURES = ("record", "text", "flow", "step", "error", "message", "tries")
 _HISTORY = ("run", "event", "state", "started", "took", "records", "failed")
-
-
-class Look(NamedTuple):
-    """How a state looks. The mark distinguishes it without the colours.
-
-    Attributes:
-        ansi: its colour in a terminal, by rich's name.
-        colour: its colour in a page.
-        mark: one character.
-    """
-
-    ansi: str
-    colour: str
-    mark: str
-
-
-LOOKS: dict[Shown, Look] = {
-    State.COMPLETED: Look("green", "#2b8a3e", "\u2713"),
-    State.CACHED: Look("cyan", "#1098ad", "\u21bb"),
-    Reuse.SAME: Look("cyan", "#3bc9db", "="),
-    State.FAILED: Look("red", "#e03131", "\u2717"),
-    State.TIMED_OUT: Look("red", "#e03131", "\u29d6"),
-    State.CANCELLED: Look("yellow", "#b8860b", "\u2298"),
-    State.INTERRUPTED: Look("yellow", "#b8860b", "\u26a0"),
-    State.RUNNING: Look("blue", "#1c7ed6", "\u25b6"),
-    State.QUEUED: Look("bright_black", "#868e96", "\u00b7"),
-}
-RUN_LOOKS: dict[str, State] = {
-    "COMPLETED": State.COMPLETED,
-    "PARTIAL": State.CANCELLED,
-    "FAILED": State.FAILED,
-    "CANCELLED": State.CANCELLED,
-    "INTERRUPTED": State.INTERRUPTED,
-    "RUNNING": State.RUNNING,
-}
 
 
 class _HistoryRow(Protocol):
@@ -137,9 +101,10 @@ def print_table(table: Table, console: Console) -> None:
     console.print()
     console.print(_flow_grid(table))
     if table.failures:
-        grid = _grid(_FAILURES, right={5})
-        for row in table.failures:
-            grid.add_row(*_cells(_failure_cells(row, 24, 110)))
+        headers, rows = _failure_rows(table, (24, 28, 110))
+        grid = _grid(headers, right={len(headers) - 1})
+        for row in rows:
+            grid.add_row(*_cells(row))
         console.print()
         console.print(grid)
     if table.hidden:
@@ -155,9 +120,9 @@ def print_runs(history: pd.DataFrame, console: Console) -> None:
 
     grid = _grid(_HISTORY, right={4, 5, 6})
     for row in _rows(history):
-        look = LOOKS[RUN_LOOKS[row.state]]
+        look = RUN_LOOKS[row.state]
         names = _cells([row.run, row.event])
-        state = Text(f"{look.mark} {row.state}", look.ansi)
+        state = Text(look.sign, look.ansi)
         numbers = _cells(
             [
                 f"{row.started:%Y-%m-%d %H:%M}",
@@ -194,9 +159,9 @@ def progress(table: Table, ended: int, total: int, seconds: float) -> Group:
 def _title(table: Table) -> Text:
     from rich.text import Text
 
-    look = LOOKS[RUN_LOOKS[table.state]]
+    look = RUN_LOOKS[table.state]
     return Text.assemble(
-        (f"{look.mark} {table.state}", f"bold {look.ansi}"),
+        (look.sign, f"bold {look.ansi}"),
         "  ",
         (table.event, "bold"),
         (f"  run {table.run}", "bright_black"),
@@ -235,7 +200,7 @@ def _grid(headers: Sequence[str], right: Collection[int]) -> Grid:
             header,
             justify="right" if place in right else "left",
             overflow="fold",
-            no_wrap=header not in {"message", "record", WHY},
+            no_wrap=header not in {"message", "record", "text", WHY},
         )
     return grid
 
@@ -254,10 +219,7 @@ def _headers(table: Table) -> list[str]:
 
     The states, retries and mean; cost and reasons only if there are any.
     """
-    headers = []
-    for state in table.columns:
-        look = LOOKS[state]
-        headers.append(f"{look.mark} {BRIEF[state]}")
+    headers = [LOOKS[shown].brief_sign for shown in table.columns]
     headers += ["retries", "mean"]
     if any(row.usage.requests for row in table.flows):
         headers.append("cost")
@@ -296,13 +258,30 @@ def _measures(row: FlowRow, headers: Sequence[str], width: int) -> list[str]:
     return [found[header] for header in headers if header in found]
 
 
-def _failure_cells(row: FailureRow, key_width: int, message_width: int) -> list[str]:
+def _failure_rows(
+    table: Table, widths: tuple[int, int, int]
+) -> tuple[list[str], list[list[str]]]:
+    """The headers of the failures, and their cells; where no record says anything, no column for it.
+
+    ``widths``: the most characters of a key, of a record's words and of a message.
+    """
+    headers = list(_FAILURES)
+    rows = [_failure_cells(row, *widths) for row in table.failures]
+    if not any(row.words for row in table.failures):
+        place = headers.index("text")
+        for cells in (headers, *rows):
+            del cells[place]
+    return headers, rows
+
+
+def _failure_cells(row: FailureRow, key: int, words: int, message: int) -> list[str]:
     return [
-        short(row.key, key_width),
+        short(row.key, key),
+        short(row.words, words),
         row.flow,
         row.step,
         row.error,
-        short(row.message, message_width),
+        short(row.message, message),
         str(row.attempts),
     ]
 
@@ -332,7 +311,7 @@ def runs_to_html(history: pd.DataFrame, store: str = "this store") -> str:
             [
                 h("code", row.run, style="background:transparent;color:inherit"),
                 row.event,
-                state_mark(row.state, RUN_LOOKS[row.state], "font-weight:600"),
+                state_mark(RUN_LOOKS[row.state], "font-weight:600"),
                 f"{row.started:%Y-%m-%d %H:%M}",
                 duration(row.seconds),
                 f"{row.records:,}",
@@ -353,16 +332,16 @@ def table_html(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return str(framed(html_table(headers, rows)))
 
 
-def state_mark(name: str, state: Shown, style: str) -> Html:
-    """A state by its mark and its ``name``, in its colour."""
-    look = LOOKS[state]
-    return h("span", f"{look.mark} {name}", style=f"color:{look.colour};{style}")
+def state_mark(look: Look, style: str, word: str = "") -> Html:
+    """A state by its sign and its word, or another ``word``, in its colour."""
+    said = f"{look.mark} {word or look.word}"
+    return h("span", said, style=f"color:{look.text_colour};{style}")
 
 
 def _heading(table: Table) -> Html:
     return h(
         "div",
-        state_mark(table.state, RUN_LOOKS[table.state], "font-weight:700"),
+        state_mark(RUN_LOOKS[table.state], "font-weight:700"),
         " ",
         h("b", table.event, style="margin-left:8px"),
         " ",
@@ -381,7 +360,7 @@ def _bars(table: Table) -> Html:
     said = []
     pieces = []
     for state, number in counts.items():
-        said.append(f"{number:,} {WORDS[state]}")
+        said.append(f"{number:,} {LOOKS[state].word}")
         size = f"height:100%;width:{100 * number / whole:.2f}%"
         style = f"display:inline-block;{size};background:{LOOKS[state].colour}"
         pieces.append(h("span", style=style))
@@ -413,23 +392,27 @@ def _flow_table(table: Table) -> Html:
 
 
 def _failures(table: Table) -> Html:
-    rows = [_failure_cells(row, 60, 160) for row in table.failures]
+    headers, rows = _failure_rows(table, (60, 80, 160))
     shown = several(len(rows), "failure")
     if table.hidden:
         shown = f"{len(rows)} of {len(rows) + table.hidden:,} failures"
+    more = f"and {table.hidden:,} more failures: run.failures()"
     return h(
         "details",
         h("summary", shown, style="cursor:pointer"),
-        html_table(_FAILURES, rows, right={5}),
-        open=len(rows) <= _OPEN,
+        html_table(headers, rows, right={len(headers) - 1}),
+        *([h("div", more, style=FAINT)] if table.hidden else []),
+        open=True,
         style="margin-top:8px",
     )
 
 
 def _warning(remark: str) -> Html:
-    return h("div", f"\u26a0 {remark}", style="color:#b8860b;margin-top:4px")
+    look = LOOKS[State.INTERRUPTED]
+    style = f"color:{look.text_colour};margin-top:4px"
+    return h("div", f"{look.mark} {remark}", style=style)
 
 
 def _coloured(text: str, state: Shown) -> Html | str:
     """A text in the colour of a state; nothing stays nothing."""
-    return h("span", text, style=f"color:{LOOKS[state].colour}") if text else ""
+    return h("span", text, style=f"color:{LOOKS[state].text_colour}") if text else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.fields import Fields, fields_of
+from nbflow._core.fields import Fields, aside_fields, fields_of
 from nbflow._run import column
 from nbflow._run.column import MISSING
 
@@ -26,7 +26,7 @@ def columns_of(flow: str, values: Sequence[object]) -> Columns:
     """The columns that a flow's values make.
 
     One for each field if every value has fields, else one called like the flow. A flow
-    that returns nothing makes none.
+    that returns nothing makes none, and neither does a field that stands aside.
     """
     if all(value is MISSING for value in values):
         return {}
@@ -37,9 +37,11 @@ def columns_of(flow: str, values: Sequence[object]) -> Columns:
             names.update(part)
         elif value is not MISSING:
             return {flow: list(values)}
+    aside = {name for kind in set(map(type, values)) for name in aside_fields(kind)}
     return {
         f"{flow}.{name}": [part.get(name) if part else None for part in parts]
         for name in names
+        if name not in aside
     }
 
 

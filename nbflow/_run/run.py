@@ -6,13 +6,24 @@ import math
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, overload
 
 from nbflow._call.budget import resting
 from nbflow._call.scope import paid_here
-from nbflow._core.entry import BROKEN, DONE, Called, Item, RunState, Used
+from nbflow._core import guesses
+from nbflow._core.entry import (
+    BROKEN,
+    DONE,
+    Called,
+    Item,
+    Printed,
+    RunState,
+    Used,
+)
 from nbflow._core.lifecycle import State
-from nbflow._core.table import WORDS, causes_of, failure_rows, short, table_of
+from nbflow._core.looks import word_of
+from nbflow._core.table import WORDS, causes_of, failure_rows, short
 from nbflow._key.value import key_by
 from nbflow._run import differences, render, results
 from nbflow._run.batch import Batch, key_text
@@ -50,45 +61,6 @@ _GLANCE = 0.05
 _CAUSES = 10
 
 
-#: Names that one may guess, and what does what is meant.
-_GUESSED = (
-    dict.fromkeys(
-        (
-            "df",
-            "frame",
-            "to_pandas",
-            "to_frame",
-            "dataframe",
-            "data",
-            "output",
-            "outputs",
-        ),
-        "run.results()",
-    )
-    | dict.fromkeys(
-        ("values", "result", "value"), 'run.results() or run.results("flow")'
-    )
-    | {
-        "to_csv": 'run.results().to_csv("file.csv"), or write_csv of a polars frame',
-        "to_parquet": 'run.results().to_parquet("file.parquet"), or write_parquet of a polars frame',
-    }
-    | dict.fromkeys(("errors", "exceptions", "failed", "error"), "run.failures()")
-    | dict.fromkeys(
-        ("retry", "retry_failed", "resume", "restart"), "run.rerun_failed()"
-    )
-    | dict.fromkeys(("stop", "kill", "abort"), "run.cancel()")
-    | dict.fromkeys(("join", "block", "done"), "run.wait()")
-    | dict.fromkeys(("status", "progress", "is_done"), "run.state or run.counts")
-    | dict.fromkeys(("record", "get", "explain", "why"), "run.inspect(key)")
-    | dict.fromkeys(("cost", "costs", "tokens", "spent"), "run.usage")
-    | dict.fromkeys(("display", "plot", "view"), "run.show()")
-    | dict.fromkeys(
-        ("diff", "evaluate", "review"),
-        "run.compare(other), nf.evaluate(run) or nf.review(run)",
-    )
-)
-
-
 class Home(Protocol):
     """What the assembling place does for a run."""
 
@@ -116,6 +88,9 @@ class Home(Protocol):
 
     def widget(self, run: Run) -> AnyWidget:
         """The run's live table as a widget."""
+
+    def page(self, run: Run, path: Path | None, title: str) -> str:
+        """The run's page for people who run no code, written to ``path`` if there is one."""
 
 
 class Run(Generic[Frame_co]):
@@ -205,15 +180,12 @@ class Run(Generic[Frame_co]):
         __iter__ = None
 
         def __getattr__(self, name: str) -> Never:
-            way = _GUESSED.get(name)
-            hint = f" Use {way}." if way else ""
-            raise AttributeError(
-                f"A run has no {name!r}.{hint}", name=name, obj=None if way else self
-            )
+            __tracebackhide__ = True
+            raise guesses.refusal("A run", name, guesses.RUN, self)
 
     def table(self) -> Table:
         """The run as a picture: what every display of it shows."""
-        return table_of(self.reader.state())
+        return self.reader.table(self.reader.state())
 
     def __repr__(self) -> str:
         return render.to_text(self.table())
@@ -251,6 +223,50 @@ class Run(Generic[Frame_co]):
             UsageError: anywidget is not installed.
         """
         return self._home.widget(self)
+
+    @overload
+    def to_html(
+        self, path: None = None, *, title: str = "", columns: Columns = ()
+    ) -> str: ...
+    @overload
+    def to_html(
+        self, path: str | Path, *, title: str = "", columns: Columns = ()
+    ) -> Path: ...
+    def to_html(
+        self,
+        path: str | Path | None = None,
+        *,
+        title: str = "",
+        columns: Columns = (),
+    ) -> str | Path:
+        """A page about the run for people who run no code, in one file to mail or to keep.
+
+        How it stands, what needs somebody and why, what came out by category, how the
+        last runs of the event went, and all results as CSV where they are few enough.
+        It needs no script and asks no host for anything; secrets are masked.
+
+        Args:
+            path: the file to write, such as ``"monday.html"``; one that is there is
+                replaced as a whole. Without it, the page is returned.
+            title: what it is called; without it, the event.
+            columns: the fields of a record that name it, such as ``["subject"]``;
+                without any, those that ``send`` was given, else its first text.
+
+        Returns:
+            The path of the file, or the page.
+
+        Example:
+            >>> @nf.step
+            ... def size(text: str) -> int:
+            ...     return len(text)
+            >>> run = size.map(["one", "three"])
+            >>> "All 2 records are done." in run.to_html(title="Sizes")
+            True
+        """
+        self.reader.columns = Batch([]).shown(columns) or self.reader.columns
+        file = None if path is None else Path(path)
+        page = self._home.page(self, file, title)
+        return page if file is None else file
 
     # What came out.
 
@@ -438,7 +454,8 @@ class Run(Generic[Frame_co]):
         state = self.reader.state()
         if state.state in ("COMPLETED", "RUNNING") and not state.failures:
             return self
-        text = f"Run {self.id} is {state.state}: {short(self.table().sentence, 500)}"
+        said = short(self.table().sentence, 500)
+        text = f"Run {self.id} is {word_of(state.state)}: {said}"
         for cause in causes_of(state)[:_CAUSES]:
             text += (
                 f"\n  {cause.records:,} x {cause.error} at {cause.step or cause.flow},"
@@ -447,7 +464,9 @@ class Run(Generic[Frame_co]):
         raise RunFailedError(text)
 
     def inspect(self, key: object) -> Inspection:
-        """One record: each step of it in each flow, with state, attempts, times, and its inputs and outputs on request.
+        """One record: each step of it in each flow, with state, attempts, times, and what it printed.
+
+        Its inputs and outputs are there on request.
 
         Args:
             key: the record's key, or for a batch without ``key=`` its index label or
@@ -475,7 +494,7 @@ class Run(Generic[Frame_co]):
             for flow, name in enumerate(state.flows)
         ]
         for entry in self.engine.ledger.about(self.id, record):
-            if isinstance(entry, Item | Called | Used):
+            if isinstance(entry, Item | Called | Printed | Used):
                 views[entry.flow].take(entry)
         for flow, view in enumerate(views):
             view.finish(inputs.get((record, flow), []))
@@ -576,18 +595,30 @@ class Run(Generic[Frame_co]):
         return self
 
     def rerun_failed(
-        self, *, wait: bool = True, budget: float | str | None = None
+        self,
+        *,
+        wait: bool = True,
+        max_in_flight: int | None = None,
+        budget: float | str | None = None,
     ) -> Self:
         """Run again what failed, was cancelled or interrupted, and only that. The run keeps its id.
 
         Args:
             wait: ``False`` returns at once.
-            budget: US dollars that it may cost from now on.
+            max_in_flight: the number of records that are processed at once; as the
+                sender set it when left out.
+            budget: US dollars that it may cost from now on, such as ``"$5"``; as many
+                as the sender set when left out.
 
         Returns:
             This run; its ``results()`` then hold old and new values together.
+
+        Raises:
+            UsageError: it is still running, an option is invalid, or a budget cannot
+                be kept.
         """
-        return self._again(self.unfinished(), RunOptions(), wait=wait, budget=budget)
+        options = RunOptions(max_in_flight=max_in_flight)
+        return self._again(self.unfinished(), options, wait=wait, budget=budget)
 
     def unfinished(self) -> frozenset[tuple[int, int]]:
         """The (record, flow) pairs, by number, that failed, were cancelled or interrupted."""
@@ -614,6 +645,7 @@ class Run(Generic[Frame_co]):
         *,
         from_step: str | None = None,
         wait: bool = True,
+        max_in_flight: int | None = None,
         budget: float | str | None = None,
     ) -> Self:
         """Run records again although they are done.
@@ -624,19 +656,26 @@ class Run(Generic[Frame_co]):
             from_step: name of a step: those before it come from their checkpoints, it
                 and those after it run again.
             wait: ``False`` returns at once.
-            budget: US dollars that it may cost from now on.
+            max_in_flight: the number of records that are processed at once; as the
+                sender set it when left out.
+            budget: US dollars that it may cost from now on, such as ``"$5"``; as many
+                as the sender set when left out.
 
         Returns:
             This run, which goes on under its id.
+
+        Raises:
+            UsageError: it is still running, there is no such record or step, an option
+                is invalid, or a budget cannot be kept.
         """
+        options = RunOptions(max_in_flight=max_in_flight, force=True)
         state = self.reader.whole_state()
         chosen = self._chosen(state, where)
         flows: Iterable[int] = range(len(state.flows))
-        options = RunOptions(force=True)
         if from_step is not None:
             lanes, store = self._home.lanes(self, state), self.engine.store
             flows, around = start_at(from_step, state, lanes, chosen, store)
-            options = RunOptions(from_step=from_step, around=around)
+            options = replace(options, force=False, from_step=from_step, around=around)
         only = frozenset((record, flow) for flow in flows for record in chosen)
         return self._again(only, options, wait=wait, budget=budget)
 

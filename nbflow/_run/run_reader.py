@@ -6,13 +6,17 @@ import itertools
 import threading
 from collections import defaultdict
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nbflow._call import lookup
 from nbflow._call.scope import GAPS
 from nbflow._core.entry import DONE, Listed, RunState, Sent
+from nbflow._core.headline import words_of
 from nbflow._core.plural import several
 from nbflow._core.sheet import Sheet
+from nbflow._core.table import table_of
+from nbflow._key.secret import KNOWN
 from nbflow._key.warning import warn
 from nbflow._run import decisions
 from nbflow._run.kept_batch import kept_batch, kept_row, kept_rows
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
     from nbflow._call.engine import Engine
     from nbflow._core.entry import Entry
+    from nbflow._core.table import Table
     from nbflow._run.batch import Batch, Row
     from nbflow._run.decisions import Decided
     from nbflow._run.execution import Execution
@@ -269,6 +274,41 @@ class RunReader:
         if row is not None and row.key == key:
             return row.record
         return sent.record(sent.state(), record)
+
+    def table(self, state: RunState) -> Table:
+        """Return the run as a picture; once it has ended, its first failures have the record's own words.
+
+        Not where the sender wanted no records kept: pictures are saved with a notebook.
+        """
+        table = table_of(state)
+        if state.state == "RUNNING" or not state.keeps_records or not table.failures:
+            return table
+        numbers = [
+            record for record, _ in sorted(state.failures)[: len(table.failures)]
+        ]
+        words = self._words(state, numbers)
+        failures = (
+            row._replace(words=words.get(number, ""))
+            for number, row in zip(numbers, table.failures, strict=True)
+        )
+        return replace(table, failures=tuple(failures))
+
+    def _words(self, state: RunState, numbers: list[int]) -> dict[int, str]:
+        columns = self.columns or state.columns
+        try:
+            return {
+                number: KNOWN.mask(words_of(record, columns, state.keys[number]))
+                for number, record in self._few(state, numbers).items()
+            }
+        except Exception:  # what was kept cannot be read, or a repr of the user's
+            return {}
+
+    def _few(self, state: RunState, numbers: list[int]) -> dict[int, Any]:
+        """Return a few records, without reading a batch for them that is not at hand."""
+        if self._batch is not None or state.copies:
+            return self.raw_records(state, numbers)
+        rows = {number: self._row(number) for number in numbers}
+        return {number: row.record for number, row in rows.items() if row is not None}
 
     # What came out.
 

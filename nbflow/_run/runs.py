@@ -7,16 +7,18 @@ import importlib
 import os
 import threading
 import time
+from itertools import islice
 from typing import TYPE_CHECKING
 from weakref import WeakSet, WeakValueDictionary
 
 from nbflow._call import keys
 from nbflow._core.entry import Closed, Coded, Opened, Resumed
 from nbflow._key.warning import warn
+from nbflow._run.begin_gate import BeginGate
 from nbflow.errors import StoreError, StoreWarning, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from nbflow._call.engine import Engine
     from nbflow._core.entry import Entry, RunState
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Runs among which the last one of an event is looked for.
 _LOOKED_AT = 50
+#: Runs whose batch is held against that of a run that begins.
+_ALIKE = 3
 #: Seconds between two tries to lock a run. A process that only asks whether the run is
 #: locked holds the lock for a moment.
 _PAUSES = (0.001, 0.01, 0.1, 0)
@@ -83,6 +87,12 @@ class Runs:
         #: run.
         self.live: WeakValueDictionary[str, Execution] = WeakValueDictionary()
         self._mutex = threading.Lock()
+        #: Runs that this process removes.
+        self._retiring: set[str] = set()
+        #: Told of each run that ended here.
+        self.at_end: Callable[[], None] | None = None
+        #: At which runs that begin wait while somebody deletes results.
+        self.gate = BeginGate(engine.store)
         #: When the latest run was begun, in milliseconds.
         self._latest = 0
 
@@ -104,13 +114,21 @@ class Runs:
         """The codes of flows and steps when the run that begins now last ran, or else the last run of its event."""
         if isinstance(first, Resumed):
             return {subject: coded.code for subject, coded in state.coded.items()}
-        ledger = self.engine.ledger
-        known = [run for run in ledger.runs()[-_LOOKED_AT:] if run != first.run]
-        latest = next(runs_of(ledger, first.event, known), None)
+        latest = next(self._runs_before(first), None)
         entries = latest[1] if latest is not None else []
         return {
             entry.subject: entry.code for entry in entries if isinstance(entry, Coded)
         }
+
+    def _runs_before(self, first: Opened) -> Iterator[tuple[str, list[Entry]]]:
+        ledger = self.engine.ledger
+        known = [run for run in ledger.runs()[-_LOOKED_AT:] if run != first.run]
+        return runs_of(ledger, first.event, known)
+
+    def earlier(self, first: Opened | Resumed) -> Iterator[str]:
+        """The last runs of the event of a run that begins now: they may have its batch."""
+        if isinstance(first, Opened):
+            yield from (run for run, _ in islice(self._runs_before(first), _ALIKE))
 
     def models_before(self, run: str, event: str) -> tuple[str, tuple[str, ...]]:
         """The last run of an event before this one that says which models answered, and these."""
@@ -133,11 +151,30 @@ class Runs:
             execution = self.live.get(run)
             if execution is not None and not execution.has_ended:
                 return True
+            if run in self._retiring:
+                return True
             key = keys.run_key(run)
             if store.lock(key):
                 store.unlock(key)
                 return False
             return True
+
+    @contextlib.contextmanager
+    def retiring(self, run: str) -> Iterator[bool]:
+        """Keep everybody from taking up a run that is to go; gives whether nobody has."""
+        key = keys.run_key(run)
+        with self._mutex:
+            execution = self.live.get(run)
+            is_free = execution is None or execution.has_ended
+            is_ours = is_free and self._lock(run)
+            if is_ours:
+                self._retiring.add(run)
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                self._retiring.discard(run)
+                self.engine.store.unlock(key)
 
     def note_end(self, run: str, position: int, end: Closed) -> None:
         """Note how a run came out that nobody noted: its process was killed.
@@ -148,7 +185,7 @@ class Runs:
         """
         store, key = self.engine.store, keys.run_key(run)
         with self._mutex, contextlib.suppress(StoreError):
-            if run in self.live or not store.lock(key):
+            if run in self.live or run in self._retiring or not store.lock(key):
                 return
             try:
                 if not self.engine.ledger.read(run, position)[0]:
@@ -163,7 +200,7 @@ class Runs:
             UsageError: another process works on the run.
         """
         with self._mutex:
-            if not self._lock(run):
+            if run in self._retiring or not self._lock(run):
                 raise UsageError(
                     f"Run {run} is being worked on by another process; wait for it or cancel it there."
                 )
@@ -207,3 +244,5 @@ class Runs:
         finally:
             self.engine.store.unlock(keys.run_key(execution.state.run))
             execution.show_end()
+        if self.at_end is not None:
+            self.at_end()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from nbflow._core.entry import Parts
 from nbflow._core.usage import Usage
 from nbflow._key.call import Input
 from nbflow._key.reader import digest
@@ -14,6 +15,8 @@ from nbflow._store import codec
 from nbflow.errors import CodecError, UnkeyableError
 
 _LENGTH = struct.Struct("<I")
+#: In the length of a head: what the call printed follows, with a length of its own.
+_PRINTS = 1 << 31
 
 
 class Checkpoint(NamedTuple):
@@ -31,6 +34,7 @@ class Checkpoint(NamedTuple):
             ``None`` if nothing was reported.
         codec: how ``payload`` is written.
         payload: the value's bytes.
+        printing: what the call printed and logged, as bytes; see `printed`.
     """
 
     name: str
@@ -43,6 +47,12 @@ class Checkpoint(NamedTuple):
     usage: Usage | None
     codec: str
     payload: bytes | memoryview
+    printing: bytes | memoryview = b""
+
+    @property
+    def printed(self) -> Parts:
+        """What the call printed and logged when it ran."""
+        return _PARTS.decode(self.printing) if self.printing else ()
 
     @property
     def value(self) -> object:
@@ -81,6 +91,7 @@ def dump(
     code: bytes = b"",
     inputs: list[Input] | None = None,
     usage: Usage | None = None,
+    printed: Parts = (),
     encoded: tuple[str, bytes] | None = None,
 ) -> bytes:
     """The bytes of a checkpoint of ``value``; see `Checkpoint` for the rest.
@@ -104,7 +115,11 @@ def dump(
             written_as,
         )
     )
-    return b"".join((_LENGTH.pack(len(head)), head, payload))
+    if not printed:
+        return b"".join((_LENGTH.pack(len(head)), head, payload))
+    printing = msgspec.msgpack.encode(printed)
+    lengths = _LENGTH.pack(len(head) | _PRINTS), _LENGTH.pack(len(printing))
+    return b"".join((lengths[0], head, lengths[1], printing, payload))
 
 
 def as_loaded(value: object, written_as: str, payload: bytes | memoryview) -> object:
@@ -127,6 +142,7 @@ def as_loaded(value: object, written_as: str, payload: bytes | memoryview) -> ob
         return value
 
 
+_PARTS = msgspec.msgpack.Decoder(Parts)
 _HEAD = msgspec.msgpack.Decoder(
     tuple[
         str,
@@ -151,9 +167,14 @@ def load(data: bytes | memoryview) -> Checkpoint:
     view = memoryview(data)
     try:
         (length,) = _LENGTH.unpack_from(view)
-        head = _HEAD.decode(view[4 : 4 + length])
+        end = _LENGTH.size + (length & ~_PRINTS)
+        head = _HEAD.decode(view[_LENGTH.size : end])
+        if not length & _PRINTS:
+            return Checkpoint(*head, view[end:])
+        (length,) = _LENGTH.unpack_from(view, end)
     except (struct.error, msgspec.MsgspecError) as error:
         raise CodecError(
             "Another version of nbflow wrote this checkpoint; it is ignored."
         ) from error
-    return Checkpoint(*head, view[4 + length :])
+    end += _LENGTH.size
+    return Checkpoint(*head, view[end + length :], view[end : end + length])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 from typing import TYPE_CHECKING
 
+from nbflow._store.locking import LOCKS
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "file_id",
+    "is_ours",
     "lock_file",
     "open_private",
     "prepare",
@@ -23,6 +24,7 @@ __all__ = [
     "refusal",
     "sync_file",
     "sync_folder",
+    "unlock_file",
 ]
 
 
@@ -69,7 +71,7 @@ def _check_owner(folder: Path) -> None:
         raise StoreError(
             f"{folder} is a file: set NBFLOW_STORE to a folder, or rename the file."
         )
-    if os.geteuid() not in (0, status.st_uid):
+    if not is_ours(status):
         raise StoreError(
             f"{folder} belongs to another user: "
             "set NBFLOW_STORE to a folder of your own."
@@ -80,6 +82,12 @@ def _check_owner(folder: Path) -> None:
         )
 
 
+def is_ours(status: os.stat_result) -> bool:
+    """Whether a file is this user's; anybody's is root's. Windows has no numbers for users."""
+    user = getattr(os, "geteuid", lambda: 0)()
+    return user in (0, status.st_uid)
+
+
 def private_folder(folder: Path) -> None:
     """Create ``folder`` unless it exists, 0700 whatever the umask."""
     with contextlib.suppress(FileExistsError):
@@ -87,13 +95,21 @@ def private_folder(folder: Path) -> None:
         folder.chmod(0o700)
 
 
+#: Bytes as they are, for this process, and not through a link; as far as a system knows.
+_PLAIN = (
+    getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
 def open_private(path: str | Path, flags: int) -> int:
     """A file descriptor.
 
     A file that is created is 0600 whatever the umask. Symbolic links are not followed.
     """
-    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    if flags & os.O_CREAT:
+    fd = os.open(path, flags | _PLAIN, 0o600)
+    if flags & os.O_CREAT and hasattr(os, "fchmod"):
         try:
             os.fchmod(fd, 0o600)
         except BaseException:
@@ -116,16 +132,19 @@ def sync_file(fd: int) -> None:
 
     On macOS fsync leaves it in the drive's own memory, and there is no fdatasync.
     """
-    whole = getattr(fcntl, "F_FULLFSYNC", None)
-    if whole is not None:
-        with contextlib.suppress(OSError):  # a file system that does not know it
-            fcntl.fcntl(fd, whole)
+    with contextlib.suppress(ImportError, OSError):  # not this system, or disk
+        import fcntl
+
+        if hasattr(fcntl, "F_FULLFSYNC"):
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
             return
     getattr(os, "fdatasync", os.fsync)(fd)
 
 
 def sync_folder(folder: Path) -> None:
     """Make the names in ``folder`` survive a power failure."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return  # Windows opens no folders
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         sync_file(fd)
@@ -134,13 +153,16 @@ def sync_folder(folder: Path) -> None:
 
 
 def lock_file(fd: int, *, alone: bool = True) -> bool:
-    """Take the ``flock`` of an open file without waiting; returns whether it worked."""
-    kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
-    try:
-        fcntl.flock(fd, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    """Lock an open file without waiting; returns whether it worked."""
+    if LOCKS is None:
+        raise OSError(errno.ENOLCK, "this system has no locks for files")
+    return LOCKS.take(fd, alone=alone)
+
+
+def unlock_file(fd: int) -> None:
+    """Give it back."""
+    if LOCKS is not None:
+        LOCKS.give(fd)
 
 
 _FULL = (
@@ -200,7 +222,7 @@ def _what_is_full(where: Path) -> str | None:
         where = where.parent
     try:
         disk = os.statvfs(where)
-    except OSError:
+    except (AttributeError, OSError):
         return None
     if not disk.f_bavail:
         return _FULL

@@ -10,70 +10,42 @@ sent.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
+import secrets
+import shutil
 import struct
-from array import array
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
 from blake3 import blake3
 
-from nbflow._core.entry import (
-    Called,
-    Closed,
-    Coded,
-    Entry,
-    Failure,
-    Item,
-    Listed,
-    Opened,
-    Remark,
-    Resumed,
-    Sent,
-    Used,
-    Waits,
-)
-from nbflow._core.lifecycle import SHOWN, Shown
-from nbflow._core.usage import Usage
 from nbflow._key import fork
 from nbflow._key.warning import warn
-from nbflow._store.folder import prepare, private_folder, sync_file, sync_folder
+from nbflow._store import ledger_lines
+from nbflow._store.folder import (
+    prepare,
+    private_folder,
+    refusal,
+    sync_file,
+    sync_folder,
+)
+from nbflow._store.ledger_lines import ABOUT, ABOUT_TAGS, entry_of
+from nbflow._store.spans import Spans
 from nbflow.errors import StoreError, StoreWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from nbflow._core.entry import Entry
     from nbflow._store.seal import Seal
 
-_TAGS: dict[type, str] = {
-    Opened: "open",
-    Resumed: "resume",
-    Coded: "code",
-    Listed: "record",
-    Sent: "sent",
-    Item: "item",
-    Called: "call",
-    Waits: "waits",
-    Used: "used",
-    Remark: "remark",
-    Closed: "close",
-}
-_TYPES = {tag: kind for kind, tag in _TAGS.items()}
-_STATES = {state.value: state for state in SHOWN}
-#: Of an entry with a state: the places of its state and of its failure.
-_PLACES = {"item": (2, 7), "call": (3, 8)}
 _LENGTH = struct.Struct("<I")
-#: Entries about one record, whose first field is its number, and their tags.
-_ABOUT = frozenset({Listed, Item, Called, Waits, Used})
-_ABOUT_TAGS = frozenset(_TAGS[kind] for kind in _ABOUT)
+#: Folders of runs that are no longer listed.
+_GONE = "gone-"
 #: Runs whose spans are remembered.
 _SPANS = 16
-#: An entry as msgpack holds it: its tag, then its fields.
-Line: TypeAlias = "list[Any]"
 
 
 class Ledger(Protocol):
@@ -112,6 +84,38 @@ class Ledger(Protocol):
     def records(self, run: str) -> Iterator[bytes]:
         """The blocks of the batch, in order."""
 
+    def remove(self, run: str) -> None:
+        """Forget a run; raises `StoreError` if that is refused.
+
+        Nobody may work on it.
+        """
+
+    def sweep(self) -> None:
+        """Finish what somebody who removed a run was killed at."""
+
+    def torn(self, run: str, *, cut: bool = False) -> list[str]:
+        """What of a run does not verify, in words; ``cut`` removes it.
+
+        Nobody may work on the run meanwhile.
+        """
+
+    def rewrite(
+        self, run: str, what: str, change: Callable[[bytes], bytes | None]
+    ) -> None:
+        """Put another block in the place of each, or none; nobody may work on the run.
+
+        Args:
+            run: its id.
+            what: ``"entries"``, whose blocks keep their lengths, or ``"records"``.
+            change: is given each block.
+        """
+
+    def inherit(self, run: str, other: str) -> None:
+        """Keep the batch of another run in the place of the run's own."""
+
+    def bytes_of(self, run: str) -> int:
+        """What the run takes."""
+
     def ask_to_stop(
         self,
         run: str,
@@ -132,114 +136,6 @@ class Ledger(Protocol):
         """
 
 
-class MemoryLedger:
-    """A ledger that lives and dies with its process."""
-
-    def __init__(self) -> None:
-        self._entries: defaultdict[str, list[Entry]] = defaultdict(list)
-        self._blocks: defaultdict[str, list[bytes]] = defaultdict(list)
-        self._asked: set[str] = set()
-        self._beside: defaultdict[str, MemoryLedger] = defaultdict(MemoryLedger)
-
-    def append(self, run: str, entries: Sequence[Entry]) -> None:
-        """Note ``entries``."""
-        self._entries[run].extend(entries)
-
-    def read(self, run: str, start: int = 0) -> tuple[list[Entry], int]:
-        """The entries from position ``start``, and the position to continue from."""
-        entries = self._entries[run][start:] if run in self._entries else []
-        return entries, start + len(entries)
-
-    def blocks(self, run: str, start: int = 0) -> Iterator[tuple[list[Entry], int]]:
-        """The same, as one block."""
-        found = self.read(run, start)
-        return iter([found] if found[0] else [])
-
-    def ends(self, run: str) -> list[Entry]:
-        """The first entries and the last one."""
-        entries = self._entries[run]
-        first = itertools.takewhile(_is_first, entries)
-        return [*first, *entries[-1:]]
-
-    def about(self, run: str, record: int) -> list[Entry]:
-        """The entries of one record."""
-        entries, _ = self.read(run)
-        return [
-            entry for entry in entries if type(entry) in _ABOUT and entry[0] == record
-        ]
-
-    def size(self, run: str) -> int:
-        """The number of entries."""
-        return len(self._entries[run]) if run in self._entries else 0
-
-    def runs(self) -> list[str]:
-        """The ids of all runs, oldest first."""
-        return sorted({*self._entries, *self._blocks})
-
-    def add_records(self, run: str, block: bytes) -> None:
-        """Keep a block of the batch."""
-        self._blocks[run].append(block)
-
-    def records(self, run: str) -> Iterator[bytes]:
-        """The blocks of the batch, in order."""
-        return iter(list(self._blocks[run]) if run in self._blocks else [])
-
-    def ask_to_stop(
-        self,
-        run: str,
-        asked: bool = True,  # noqa: FBT001, FBT002  # as the protocol has it
-    ) -> None:
-        """Record a request to cancel ``run``, or take it back."""
-        if asked:
-            self._asked.add(run)
-        else:
-            self._asked.discard(run)
-
-    def is_asked_to_stop(self, run: str) -> bool:
-        """Whether there is such a request."""
-        return run in self._asked
-
-    def beside(self, name: str) -> Ledger:
-        """A journal of something else."""
-        return self._beside[name]
-
-
-def _is_first(entry: Entry) -> bool:
-    return isinstance(entry, Opened | Coded)
-
-
-class Spans:
-    """Which records the blocks of a run's entries are about.
-
-    Of each block this keeps the first and the last record. Records go through a run one
-    after the other, so that few blocks are about any one of them.
-    """
-
-    def __init__(self) -> None:
-        self.end = 0
-        self._blocks = array("q")
-        self._mutex = fork.free_lock()
-
-    def note(self, start: int, end: int, records: Sequence[int]) -> None:
-        """Note that the block from ``start`` to ``end`` is about ``records``.
-
-        Ignored unless the block follows the last one.
-        """
-        with self._mutex:
-            if start != self.end:
-                return
-            self.end = end
-            if records:
-                self._blocks.extend((start, min(records), max(records)))
-
-    def around(self, record: int) -> list[int]:
-        """The starts of the blocks that may be about ``record``."""
-        with self._mutex:
-            blocks = self._blocks[:]
-        spans = zip(blocks[::3], blocks[1::3], blocks[2::3], strict=True)
-        return [start for start, first, last in spans if first <= record <= last]
-
-
 class FileLedger:
     """A ledger in a folder beside the store."""
 
@@ -247,6 +143,8 @@ class FileLedger:
         self._folder = folder
         self._seal = seal
         self._sync = sync
+        #: Of runs made with another key one is told of, or a moved store tells of all.
+        self._has_told_key = False
         self._mutex = fork.free_lock()
         self._ends: dict[Path, int] = {}
         #: Of the runs that were read or written last.
@@ -254,8 +152,7 @@ class FileLedger:
 
     def append(self, run: str, entries: Sequence[Entry]) -> None:
         """Note ``entries`` in one block."""
-        lines = [(_TAGS[type(entry)], *entry) for entry in entries]
-        start, end = self._write(run, "entries", msgspec.msgpack.encode(lines))
+        start, end = self._write(run, "entries", ledger_lines.encode(entries))
         self._spans_of(run).note(start, end, _records(entries))
 
     def read(self, run: str, start: int = 0) -> tuple[list[Entry], int]:
@@ -270,7 +167,7 @@ class FileLedger:
         """The entries of each block from position ``start``, with the position behind it."""
         spans = self._spans_of(run)
         for block, end in self._blocks(run, "entries", start):
-            found = [_entry(line) for line in _lines(block)]
+            found = [entry_of(line) for line in ledger_lines.decode(block)]
             spans.note(start, end, _records(found))
             yield found, end
             start = end
@@ -284,23 +181,23 @@ class FileLedger:
         spans = self._spans_of(run)
         start = spans.end
         for block, end in self._blocks(run, "entries", start):
-            lines = _lines(block)
-            records = [line[1] for line in lines if line[0] in _ABOUT_TAGS]
+            lines = ledger_lines.decode(block)
+            records = [line[1] for line in lines if line[0] in ABOUT_TAGS]
             spans.note(start, end, records)
             start = end
         found: list[Entry] = []
         for start in spans.around(record):
             found += [
-                _entry(line)
+                entry_of(line)
                 for line in self._lines_at(run, start)
-                if line[0] in _ABOUT_TAGS and line[1] == record
+                if line[0] in ABOUT_TAGS and line[1] == record
             ]
         return found
 
-    def _lines_at(self, run: str, start: int) -> list[Line]:
+    def _lines_at(self, run: str, start: int) -> list[list[Any]]:
         """The lines of the block at ``start``; none if it does not verify."""
         for block, _ in self._blocks(run, "entries", start):
-            return _lines(block)
+            return ledger_lines.decode(block)
         return []
 
     def _spans_of(self, run: str) -> Spans:
@@ -320,9 +217,9 @@ class FileLedger:
         with _readable(path):
             last = _last_block(path)
         lines = self._lines_at(run, 0)
-        if last:
+        if last and lines:
             lines += self._lines_at(run, last)
-        return [_entry(line) for line in lines]
+        return [entry_of(line) for line in lines]
 
     def size(self, run: str) -> int:
         """The size of the file."""
@@ -353,6 +250,101 @@ class FileLedger:
         """The blocks of the batch, in order."""
         for block, _ in self._blocks(run, "records", 0):
             yield bytes(block)
+
+    def remove(self, run: str) -> None:
+        """Remove the folder of a run: at once from every list of runs, then from the disk."""
+        folder = self._path(run, "entries").parent
+        gone = self._folder.with_name(f"{_GONE}{secrets.token_hex(8)}")
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                folder.rename(gone)
+            self.sweep()
+        except OSError as error:
+            raise refusal(error, f"delete run {run}", folder) from error
+        with self._mutex:
+            self._spans.pop(run, None)
+            for path in [path for path in self._ends if path.parent == folder]:
+                del self._ends[path]
+
+    def sweep(self) -> None:
+        """Remove from the disk what was removed from the lists before a process died."""
+        for left in self._folder.parent.glob(f"{_GONE}*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def torn(self, run: str, *, cut: bool = False) -> list[str]:
+        """What does not verify from some byte on, each file in words; ``cut`` removes that."""
+        found = []
+        for what in ("entries", "records"):
+            path, end = self._path(run, what), 0
+            for _, behind in self._blocks(run, what, 0, is_quiet=True):
+                end = behind
+            size = self._size(path)
+            if end == size:
+                continue
+            found.append(f"{path} from byte {end:,} of {size:,}")
+            if cut:
+                os.truncate(path, end)
+                _discard(path)
+        return found
+
+    def rewrite(
+        self, run: str, what: str, change: Callable[[bytes], bytes | None]
+    ) -> None:
+        """Write the file anew beside the old one, and put it in its place.
+
+        Blocks of entries keep their lengths, so that who follows the run goes on where
+        he was.
+        """
+        if self._path(run, what).exists():
+            blocks = (bytes(block) for block, _ in self._blocks(run, what, 0))
+            changed = (block for each in blocks if (block := change(each)) is not None)
+            self._replace(run, what, changed)
+
+    def inherit(self, run: str, other: str) -> None:
+        """The same, with the blocks of the other run."""
+        if self._path(run, "records").exists():
+            self._replace(run, "records", self.records(other))
+
+    def _replace(self, run: str, what: str, blocks: Iterable[bytes]) -> None:
+        path = self._path(run, what)
+        fresh = path.with_name(f"{what}.new")
+        try:
+            with self._mutex:
+                end = self._write_anew(run, what, fresh, blocks)
+                fresh.replace(path)
+                self._ends[path] = end
+                self._spans.pop(run, None)
+        except OSError as error:
+            raise refusal(error, f"rewrite run {run}", path) from error
+        finally:
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
+
+    def _write_anew(
+        self, run: str, what: str, fresh: Path, blocks: Iterable[bytes]
+    ) -> int:
+        """Write a file of these blocks; returns its size."""
+        end = 0
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            for block in blocks:
+                frame = self._frame(run, what, end, block)
+                _write_all(fd, frame, end)
+                end += len(frame)
+            sync_file(fd)
+        finally:
+            os.close(fd)
+        return end
+
+    def _frame(self, run: str, what: str, start: int, block: bytes) -> bytes:
+        """A block as it stands at ``start``."""
+        sealed = bytes(self._seal.seal(self._name(run, what, start), block))
+        return _LENGTH.pack(len(sealed)) + sealed
+
+    def bytes_of(self, run: str) -> int:
+        """The size of its files."""
+        folder = self._path(run, "entries").parent
+        return sum(self._size(file) for file in folder.glob("*"))
 
     def ask_to_stop(
         self,
@@ -406,8 +398,7 @@ class FileLedger:
                 if end is None or end != self._size(path):
                     # Another process has written since, or nobody has.
                     end = self._open(run, what, path)
-                sealed = bytes(self._seal.seal(self._name(run, what, end), block))
-                frame = _LENGTH.pack(len(sealed)) + sealed
+                frame = self._frame(run, what, end, block)
                 self._write_frame(path, frame, end)
             except OSError as error:
                 if path not in self._ends:
@@ -449,7 +440,7 @@ class FileLedger:
         return end
 
     def _blocks(
-        self, run: str, what: str, start: int
+        self, run: str, what: str, start: int, *, is_quiet: bool = False
     ) -> Iterator[tuple[memoryview, int]]:
         """The blocks from ``start`` that verify, each with the position behind it."""
         path = self._path(run, what)
@@ -463,12 +454,8 @@ class FileLedger:
                         return  # still being written, or cut short by a crash
                     block = self._seal.unseal(self._name(run, what, start), sealed)
                     if block is None:
-                        text = (
-                            f"The ledger of run {run} is damaged at byte {start} of "
-                            f"{path.name!r}; what follows it is ignored. "
-                            "Checkpoints are not affected."
-                        )
-                        warn(text, StoreWarning)
+                        if not is_quiet:
+                            self._say_damage(run, path, start)
                         return
                     start += _LENGTH.size + length
                     yield memoryview(block), start
@@ -476,6 +463,22 @@ class FileLedger:
             return
         except OSError as error:
             raise _unreadable(path, error) from error
+
+    def _say_damage(self, run: str, path: Path, start: int) -> None:
+        text = (
+            f"The ledger of run {run} is damaged at byte {start} of {path.name!r}; what"
+            " follows it is ignored. Checkpoints are not affected."
+        )
+        if not start:
+            if self._has_told_key:
+                return
+            self._has_told_key = True
+            text = (
+                f"The ledger of run {run} is damaged at byte 0 of {path.name!r}, or was"
+                " made with another key (`nbflow store key` says more); it is ignored,"
+                " and others like it."
+            )
+        warn(text, StoreWarning)
 
 
 @contextmanager
@@ -534,38 +537,4 @@ def _last_block(path: Path) -> int:
 
 def _records(entries: Sequence[tuple[Any, ...]]) -> list[int]:
     """The numbers of the records that ``entries`` are about."""
-    return [entry[0] for entry in entries if type(entry) in _ABOUT]
-
-
-def _lines(block: memoryview) -> list[Line]:
-    lines: list[Line] = msgspec.msgpack.decode(block)
-    return lines
-
-
-def _by_state(counts: dict[str, int]) -> dict[Shown, int]:
-    return {_STATES[name]: number for name, number in counts.items()}
-
-
-def _entry(line: Line) -> Entry:
-    """The entry that `FileLedger.append` wrote as ``line``."""
-    tag, *fields = line
-    places = _PLACES.get(tag)
-    if places is not None:
-        state, failure = places
-        fields[state] = _STATES[fields[state]]
-        if fields[failure] is not None:
-            fields[failure] = Failure(*fields[failure])
-    elif tag == "open":
-        fields[2] = tuple(fields[2])
-        fields[8:] = map(tuple, fields[8:])
-    elif tag == "code":
-        fields[4:5] = map(tuple, fields[4:5])
-    elif tag == "used":
-        fields[5] = Usage.noted(fields[5])
-    elif tag == "close":
-        fields[4:6] = map(Usage.noted, fields[4:6])
-        for place in (3, 8):
-            counts = fields[place : place + 1]
-            fields[place : place + 1] = map(_by_state, counts)
-    entry: Entry = _TYPES[tag](*fields)
-    return entry
+    return [entry[0] for entry in entries if type(entry) in ABOUT]

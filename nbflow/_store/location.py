@@ -86,7 +86,7 @@ def open_store(
     folder = folder_at(url)
     if str(folder) == "memory:":
         return MemoryStore()
-    if os.name != "posix":
+    if not _has_disks():
         raise StoreError(
             "A store on disk needs Linux, macOS or WSL: "
             "use NBFLOW_STORE=memory: on this system."
@@ -95,6 +95,13 @@ def open_store(
 
     log(_LOG, logging.INFO, "opens the store %s", url)
     return open_disk(folder, durability=durability)
+
+
+def _has_disks() -> bool:
+    """Whether a store on disk can live on this system."""
+    from nbflow._store.locking import FcntlLocks, system
+
+    return os.name == "posix" and isinstance(system(), FcntlLocks)
 
 
 def make(url: str | Path) -> None:
@@ -106,7 +113,7 @@ def make(url: str | Path) -> None:
     """
     if not str(url).strip():
         raise UsageError('nf.use("") names no folder: nf.use(".nbflow"), for example.')
-    if str(url) != MemoryStore.url and os.name == "posix":
+    if str(url) != MemoryStore.url and _has_disks():
         from nbflow._store.folder import prepare
 
         prepare(folder_at(url).resolve())

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from blake3 import blake3
 
-from nbflow._store.folder import sync_file
+from nbflow._store.folder import is_ours, open_private, sync_file
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
@@ -40,10 +40,12 @@ __all__ = [
     "HEAD",
     "MAGIC",
     "OVERHEAD",
+    "SECRET_BYTES",
     "SMALL",
     "Seal",
     "SealedEntry",
     "load_secret",
+    "secret_path",
     "stamp_of",
     "unfinished",
 ]
@@ -62,7 +64,7 @@ OVERHEAD = HEAD.size + TAG
 SMALL = 3500
 
 _LAST_STAMP = 2**64 - 1
-_SECRET_BYTES = 32  # what BLAKE3 takes
+SECRET_BYTES = 32  # what BLAKE3 takes
 _SHORTEST_TEXT = 16
 _START = re.compile(re.escape(MAGIC) + b"|" + re.escape(DEAD), re.DOTALL)
 _PARALLEL = 1 << 20  # bytes from which BLAKE3's threads pay
@@ -78,7 +80,8 @@ def _one_thread() -> None:
     _threads = 1
 
 
-os.register_at_fork(after_in_child=_one_thread)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_one_thread)
 
 
 class SealedEntry(NamedTuple):
@@ -95,7 +98,7 @@ class Seal:
     """Makes and checks sealed entries with one secret of 32 bytes."""
 
     def __init__(self, secret: bytes) -> None:
-        if len(secret) != _SECRET_BYTES:
+        if len(secret) != SECRET_BYTES:
             raise ValueError("a store's secret has 32 bytes")
         key = blake3(secret, derive_key_context="nbflow store 2026 entry v1")
         self._key = key.digest()
@@ -205,7 +208,7 @@ def load_secret() -> bytes:
     text = os.environ.get("NBFLOW_STORE_KEY")
     if text is not None:
         return _secret_from(text)
-    path = _secret_path()
+    path = secret_path()
     try:
         if not path.exists():
             _make_secret(path)
@@ -228,7 +231,8 @@ def _secret_from(text: str) -> bytes:
     return blake3(text.encode(), derive_key_context=context).digest()
 
 
-def _secret_path() -> Path:
+def secret_path() -> Path:
+    """Where the user's secret lies, unless ``NBFLOW_STORE_KEY`` replaces it."""
     config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(config).expanduser() / "nbflow" / "key"
 
@@ -240,10 +244,9 @@ def _make_secret(path: Path) -> None:
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f".key-{secrets.token_hex(8)}")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fd = open_private(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
-        os.fchmod(fd, 0o600)
-        os.write(fd, secrets.token_bytes(_SECRET_BYTES))
+        os.write(fd, secrets.token_bytes(SECRET_BYTES))
         sync_file(fd)
         os.link(fresh, path)
     except FileExistsError:
@@ -256,14 +259,14 @@ def _make_secret(path: Path) -> None:
 def _read_secret(path: Path) -> bytes:
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
-        secret = file.read(_SECRET_BYTES + 1)
-    if status.st_uid != os.geteuid() and os.geteuid() != 0:
+        secret = file.read(SECRET_BYTES + 1)
+    if not is_ours(status):
         raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
-    if stat.S_IMODE(status.st_mode) & 0o077:
+    if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077:
         raise StoreError(
             f"The store's secret {path} can be read by others: run `chmod 600 {path}`."
         )
-    if len(secret) != _SECRET_BYTES:
+    if len(secret) != SECRET_BYTES:
         raise StoreError(
             f"The store's secret {path} is damaged: restore it from a backup, or "
             "delete it. Without it, results saved so far are computed again."

@@ -48,6 +48,12 @@ class Store(Protocol):
     def delete(self, keys: Iterable[str]) -> int:
         """Forget ``keys``; returns the number of those that were there."""
 
+    def give_back(self) -> None:
+        """Give back what deleted keys took, as far as nobody is in the way."""
+
+    def scrub(self) -> None:
+        """Leave nothing of deleted keys in any file; raises `StoreError` if that is refused."""
+
     def keys(self) -> Iterator[str]:
         """Every key, in no order."""
 
@@ -100,6 +106,12 @@ class MemoryStore:
         """Forget ``keys``; returns the number of those that were there."""
         with self._mutex:
             return sum(self._data.pop(key, None) is not None for key in keys)
+
+    def give_back(self) -> None:
+        """Nothing is left of them."""
+
+    def scrub(self) -> None:
+        """Nothing is left of them."""
 
     def keys(self) -> Iterator[str]:
         """Every key."""

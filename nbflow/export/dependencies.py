@@ -39,8 +39,11 @@ _ORDINARY = frozenset((
 #: Where client libraries find their keys without being told.
 _KEYS = {
     "openai": "OPENAI_API_KEY",
+    "openai-decisions": "OPENAI_API_KEY",
     "anthropic": "ANTHROPIC_API_KEY",
     "google": "GOOGLE_API_KEY",
+    "google-decisions": "GOOGLE_API_KEY",
+    "typesafe": "TYPESAFE_API_KEY",
     "google-gla": "GEMINI_API_KEY",
     "mistral": "MISTRAL_API_KEY",
     "groq": "GROQ_API_KEY",

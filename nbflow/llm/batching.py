@@ -21,10 +21,12 @@ from nbflow._core.policy import (
     retry_after,
 )
 from nbflow.errors import StepTimeoutError
+from nbflow.llm import decision
 from nbflow.llm.model import (
     NO_TOKENS,
     AnswerError,
     ModelError,
+    ProtocolError,
     Reply,
     StopError,
     Tokens,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from nbflow._call.clock import Clock
     from nbflow._core.policy import Policy
     from nbflow.llm.category import Category
+    from nbflow.llm.choice import Choice
     from nbflow.llm.model import Model
     from nbflow.llm.prompt import Prompt
     from nbflow.llm.rate_limit import RateLimiter
@@ -49,6 +52,8 @@ _MOMENT = 0.05
 #: Characters of a token, and tokens of an answer, roughly: an estimate of what a
 #: request uses, before it is sent.
 _TOKEN, _ANSWER = 4, 60
+#: Characters of a model's name.
+_NAME = 100
 #: The most texts with failed attempts that are remembered.
 _REMEMBERED = 10_000
 #: What every further request would meet: a wrong key, an account without money, a model
@@ -56,8 +61,9 @@ _REMEMBERED = 10_000
 _HOPELESS = frozenset({401, 402, 404})
 #: What one text among several may have caused: it is too long, or a filter rejects it.
 _REFUSED = frozenset({400, FORBIDDEN, 413, 422})
-#: A 403 is about the text or about the account. So many requests for single texts in a
-#: row show that it is the account, which lacks a right.
+#: A 403 is about the text or about the account, and an answer in an unknown form a
+#: mishap or another version. So many requests for single texts in a row show that it is
+#: not about the text.
 _DENIED = 3
 #: Answers of which nobody knows what they cost: a body that ends in the middle is not
 #: JSON.
@@ -144,7 +150,7 @@ class Batcher:
     def __init__(
         self,
         model: Model,
-        prompt: Prompt,
+        prompt: Prompt | Choice,
         limiter: RateLimiter,
         *,
         batch: int,
@@ -159,7 +165,8 @@ class Batcher:
         self._timeout = timeout
         #: The step's: calls that failed together are to come back together.
         self.policy: Policy | None = None
-        #: Why fewer texts than asked for go with one request, if they do.
+        #: Why fewer texts than asked for go with one request, if they do, or that a model
+        #: of another name answers.
         self.remark = ""
         #: By company.
         self._waiting: dict[int, deque[Question]] = {}
@@ -170,7 +177,8 @@ class Batcher:
         #: What was wrong with the last answer to a text, and the number of failed
         #: attempts at it.
         self._failed: dict[str, tuple[str, int]] = {}
-        #: Single texts that were refused with 403 since the last answer.
+        #: Single texts that were refused with 403, or answered in an unknown form, since
+        #: the last answer.
         self._denied = 0
         #: The runs that need not try again, and why.
         self._stopped: WeakKeyDictionary[threading.Event, StopError]
@@ -277,8 +285,8 @@ class Batcher:
             [question.complaint for question in group],
             self._timeout,
         )
-        sent = (len(request.instructions) + len(request.text)) // _TOKEN
-        estimate = sent + _ANSWER * len(group)
+        told = [request.instructions, request.text, *request.options.values()]
+        estimate = sum(map(len, told)) // _TOKEN + _ANSWER * len(group)
 
         async def ask() -> Reply:
             begun = time.perf_counter()
@@ -305,6 +313,7 @@ class Batcher:
             said = await self._limiter.send(ask, estimate, clock, is_patient=is_run)
             reply = _reply(said, self._model.name)
             self._denied = 0
+            self._note_name(reply.model)
             self._limiter.settle(reply.tokens.input + reply.tokens.output - estimate)
             for place, question in enumerate(group):
                 question.spent.append(_share(reply, place, len(group)))
@@ -346,7 +355,7 @@ class Batcher:
         wrong = [answer for answer in answers if isinstance(answer, AnswerError)]
         texts, size, before = len(answers), self._size, self._size.most
         size.answered(texts, texts - len(wrong))
-        if size.most >= size.asked:
+        if 1 < size.asked <= size.most:
             self.remark = ""
         if size.most >= before:
             return
@@ -361,6 +370,19 @@ class Batcher:
                 question.company = size.most
             self._join(waiting, clock)
 
+    def _note_name(self, said: str) -> None:
+        """Note which decision model answered, if it is not known by the name that was given.
+
+        Chat models add a version to their names: what the ledger notes is enough there.
+        """
+        if said and said != self._model.name and decision.is_one(self._model):
+            own = said.partition(":")[2] or said
+            self.remark = (
+                f"{self._model.name}: the model that answers is {own[:_NAME]!r}. Answers are "
+                "kept under the name that you gave; give this one to ask again when "
+                "another model takes its place."
+            )
+
     def _ask_again(
         self, questions: Sequence[Question], together: int, clock: Clock
     ) -> None:
@@ -374,7 +396,8 @@ class Batcher:
     def _fail(self, group: list[Question], error: Exception, clock: Clock) -> None:
         status = http_status(error)
         is_hopeless = status in _HOPELESS
-        if status == FORBIDDEN and len(group) == 1:
+        is_denied = status == FORBIDDEN or isinstance(error, ProtocolError)
+        if is_denied and len(group) == 1:
             self._denied += 1
             is_hopeless = self._denied >= _DENIED
         if is_hopeless and not isinstance(error, StopError):

@@ -19,11 +19,13 @@ from nbflow._core.usage import Usage
 from nbflow._key.warning import warn
 from nbflow._session import SESSION
 from nbflow.errors import NbflowWarning, NonRetriableError, UsageError
+from nbflow.llm import choice, decision
 from nbflow.llm import examples as known
 from nbflow.llm import provider as providers
 from nbflow.llm import taxonomy as taxonomies
 from nbflow.llm.batching import Batcher
 from nbflow.llm.category import Category
+from nbflow.llm.choice import Choice
 from nbflow.llm.function import category
 from nbflow.llm.offline import BASELINE, Offline
 from nbflow.llm.prompt import WORDING, Prompt
@@ -84,23 +86,26 @@ def categorizer(
             pydantic model with one field that is one of these.
         model: ``"offline"``, a baseline that is not an LLM and needs nothing;
             ``"provider:model"``, such as ``"openai:gpt-4o-mini"``, ``"anthropic:..."``,
-            ``"ollama:qwen3"`` (needs ``nbflow[llm]``); a function of the text, sync or
-            async, that returns a label, a dict or a `Category`; or an object that
-            satisfies `Model`, of which the key covers the ``name`` and the code of its
-            class.
+            ``"ollama:qwen3"`` (needs ``nbflow[llm]``); a decision model, which gives a
+            probability for each label: ``"openai-decisions:gpt-6-luna"``,
+            ``"typesafe:..."``, ``"google-decisions:..."``, or ``"system-one:..."`` with
+            ``base_url``; a function of the text, sync or async, that returns a label, a
+            dict or a `Category`; or an object that satisfies `Model`, of which the key
+            covers the ``name`` and the code of its class.
         instructions: what else the model should know, in your words.
         examples: texts whose label is known: a dict of label -> texts or text -> label,
             (text, label) pairs, or a frame with the columns ``text`` and ``label``.
         unknown: a label for texts that fit no other, and for empty ones, which no model
             is asked about. Without it every text gets one of ``labels``, and an empty
             one fails.
-        reason: whether to ask the model why. Without, its answers cost about half.
+        reason: whether to ask the model why. Without, its answers cost about half. A
+            decision model is not asked.
         batch: the number of texts that go with one request. Each is still a call and a
-            checkpoint of its own.
+            checkpoint of its own. A decision model takes one.
         redact: applied to each text, including examples, before anything leaves the
             process.
         base_url: of a server that speaks OpenAI's protocol (vLLM, llama.cpp, LM Studio,
-            a proxy). No key from the environment is sent there: give ``api_key`` if it
+            a proxy), or that of the decision model. No key from the environment is sent there: give ``api_key`` if it
             needs one.
         api_key: such as ``nf.secret("OPENAI_API_KEY")``; by default the environment
             variable of the provider.
@@ -120,6 +125,22 @@ def categorizer(
     Raises:
         UsageError: invalid labels, examples, model or options; the message names them.
         TypeError: an unknown option.
+
+    Example:
+        >>> topics = {"billing": "charges, refunds", "bug": "crashes, errors"}
+        >>> answer = nbflow.llm.categorizer(topics)("two charges and no refund")
+        >>> answer.label
+        'billing'
+
+        A model that decides, here a rule of one's own, gives a probability for each:
+
+        >>> def rule(text):
+        ...     charged = 0.9 if "charge" in text else 0.2
+        ...     label = "billing" if charged > 0.5 else "bug"
+        ...     shares = {"billing": charged, "bug": 1 - charged}
+        ...     return {"label": label, "probabilities": shares}
+        >>> nbflow.llm.categorizer(topics, model=rule)("two charges").confidence
+        0.9
     """
     check_options(
         options,
@@ -134,16 +155,17 @@ def categorizer(
     places = None if concurrency is None else _whole(concurrency, "concurrency")
     pairs = known.read(examples, taxonomy, redact or str)
     said = _text(instructions, "instructions")
+    decides = decision.is_one(model)
     told = {
         "labels": taxonomy.value,
         "what the labels' type says": taxonomy.about,
         "unknown": taxonomy.unknown or "",
         "instructions": said,
         "examples": [*map(tuple, pairs)],
-        "reason": reason,
+        "reason": reason and not decides,
         "redact": redact,
         "model": _known_by(model),
-        "nbflow's wording": WORDING,
+        "nbflow's wording": choice.WORDING if decides else WORDING,
     }
     if options.get("version") is None:
         depends_on = [*_listed(depends_on), told]
@@ -163,14 +185,20 @@ def categorizer(
         options |= {"timeout": longest, "concurrency": places}
         step = _of_function(model, taxonomy, text_of, options, misplaced)
         return _labelled(step, taxonomy)
-    prompt = Prompt(taxonomy, said, pairs, reason=reason)
+    batch = _whole(batch, "batch")
     answerer, limiter = _reached(model, base_url, api_key)
+    prompt: Prompt | Choice
+    if decides:
+        choice.check(answerer.name, taxonomy, batch)
+        prompt = Choice(taxonomy, said, pairs)
+    else:
+        prompt = Prompt(taxonomy, said, pairs, reason=reason)
     limiter.limit(_positive(rpm, "rpm"), _positive(tpm, "tpm"))
     batcher = Batcher(
         answerer,
         prompt,
         limiter,
-        batch=_whole(batch, "batch"),
+        batch=batch,
         places=places or _PLACES,
         timeout=longest or _LONGEST,
     )
@@ -471,9 +499,9 @@ def _reached(
         return model, limiter_of(provider, base_url)
     provider, model_id = providers.check(model, base_url)
     if not isinstance(api_key, str | None):
-        variable = f"{provider.upper()}_API_KEY"
+        owner = provider.removesuffix("-decisions").upper().replace("-", "_")
         raise UsageError(
-            f"api_key= has to be a text, such as nf.secret({variable!r}), "
+            f"api_key= has to be a text, such as nf.secret('{owner}_API_KEY'), "
             f"not {type(api_key).__name__}."
         )
     limiter = limiter_of(provider, base_url)

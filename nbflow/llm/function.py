@@ -9,20 +9,21 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nbflow._core.label import plain
-from nbflow.llm.category import Category, confidence_of
+from nbflow.llm.category import Category, confidence_of, probabilities_of
 from nbflow.llm.model import AnswerError
 
 if TYPE_CHECKING:
     from nbflow.llm.taxonomy import Taxonomy
 
-_FIELDS = ("label", "confidence", "reason")
+_FIELDS = ("label", "confidence", "reason", "probabilities")
 
 
 def category(answer: object, taxonomy: Taxonomy) -> Category:
     """What a function returned as a `Category`.
 
     Args:
-        answer: a label, a member of an Enum, a dict or an object with ``label``.
+        answer: a label, a member of an Enum, a dict or an object with ``label``, and
+            ``confidence``, ``reason`` and ``probabilities`` if it has them.
         taxonomy: the labels.
 
     Raises:
@@ -36,10 +37,12 @@ def category(answer: object, taxonomy: Taxonomy) -> Category:
         fields = {name: getattr(answer, name, None) for name in _FIELDS}
     label = _label(fields["label"] or answer, taxonomy)
     reason = fields["reason"]
+    probabilities = probabilities_of(fields["probabilities"], taxonomy.labels)
+    confidence = confidence_of(fields["confidence"])
+    if confidence is None and probabilities is not None:
+        confidence = probabilities[label]
     return Category(
-        label,
-        confidence_of(fields["confidence"]),
-        None if reason is None else str(reason),
+        label, confidence, None if reason is None else str(reason), probabilities
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nbflow.errors import NonRetriableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Tokens(NamedTuple):
@@ -24,16 +27,19 @@ class Request:
     """One request to a model.
 
     Attributes:
-        instructions: what to do: the system prompt.
-        text: what to do it with, as JSON: the user's message.
+        instructions: what to do: the system prompt, or the question of a decision model.
+        text: what to do it with, as JSON: the user's message. For a decision model, the
+            text that it judges.
         schema: the JSON schema that the answer has to satisfy.
         timeout: seconds after which nobody waits for the answer any more.
+        options: for a decision model, the labels with their descriptions.
     """
 
     instructions: str
     text: str
     schema: dict[str, object]
     timeout: float
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +47,11 @@ class Reply:
     """What came back.
 
     Attributes:
-        text: JSON, or what the model wrote instead.
+        text: JSON, or what the model wrote instead. Of a decision model, the label.
         tokens: what the request used.
         ended: why the answer is incomplete, ``"it was cut off"`` or ``"the model
             refused"``; empty if it may be complete.
+        probabilities: of each label, from a decision model.
         model: the model that answered, with its version as the provider reports it;
             empty if it does not say.
     """
@@ -52,6 +59,7 @@ class Reply:
     text: str
     tokens: Tokens = NO_TOKENS
     ended: str = ""
+    probabilities: Mapping[str, float] | None = None
     model: str = ""
 
 
@@ -62,6 +70,9 @@ class Model(Protocol):
     errors have a ``status_code`` and a ``retry_after`` (or a response with headers).
     For errors that every other request of the run would meet (a wrong key, an empty
     account) it raises `StopError`.
+
+    One with a true attribute ``decides`` is a decision model: it is asked with
+    ``Request.options`` and answers with ``Reply.probabilities``.
 
     Attributes:
         name: ``"provider:model"``, for usage and prices.
@@ -81,6 +92,10 @@ class AnswerError(ValueError):
     It is empty, cut off, refused, not JSON, or a label that nobody offered. nbflow
     retries, and tells the model why.
     """
+
+
+class RefusedError(AnswerError, NonRetriableError):
+    """A decision model's refusal: asked the same again, it gives the same answer."""
 
 
 class ModelError(Exception):
@@ -104,6 +119,10 @@ class ModelError(Exception):
 
 class UnreadableError(ModelError):
     """A request that was answered with what nobody understands: what it cost is unknown."""
+
+
+class ProtocolError(UnreadableError):
+    """A request that was answered in a form that the protocol does not have."""
 
 
 class StopError(NonRetriableError):

@@ -57,9 +57,10 @@ class Offline:
         """The label that shares the most, and the rarest, words with ``text``.
 
         Its name, description and examples count. The confidence is the label's share of
-        all likeness, less for a text that is like no label. A text that shares nothing
-        with any label gets ``unknown`` if that was asked for, else the label with the
-        most examples, with confidence 0.
+        all likeness, less for a text that is like no label; what is left is doubt, which
+        the probabilities spread over all labels. A text that shares nothing with any
+        label gets ``unknown`` if that was asked for, else the label with the most
+        examples, with confidence 0, and every label is as probable.
         """
         vector = self._vector(_features(text))
         likeness = {
@@ -69,13 +70,21 @@ class Offline:
         total = sum(likeness.values())
         if not total:
             why = f"{BASELINE}: no word in common with any label"
-            return Category(self._guess, 0.0, why)
+            return Category(self._guess, 0.0, why, self._shares(likeness))
         label = max(likeness, key=likeness.__getitem__)
         confidence = round(likeness[label] / (total + _DOUBT), 2)
         words = ", ".join(self._deciding(text, label))
         if not words:
             words = "all of it speaks for other labels as well"
-        return Category(label, confidence, f"{BASELINE}: {words}")
+        why = f"{BASELINE}: {words}"
+        return Category(label, confidence, why, self._shares(likeness))
+
+    def _shares(self, likeness: Vector) -> Vector:
+        """The probability of each label: its share of the likeness, and as much of the doubt as others."""
+        labels = self._taxonomy.labels
+        even = _DOUBT / len(labels)
+        whole = sum(likeness.values()) + _DOUBT
+        return {label: (likeness.get(label, 0.0) + even) / whole for label in labels}
 
     @property
     def _guess(self) -> str:

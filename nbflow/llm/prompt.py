@@ -213,8 +213,13 @@ def _object(properties: Json) -> Json:
 
 
 def _json(value: object) -> str:
-    """JSON that can be sent.
+    """JSON that can be sent."""
+    return encodable(json.dumps(value, ensure_ascii=False))
+
+
+def encodable(text: str) -> str:
+    """A text that can be sent.
 
     Half of a surrogate pair, which no encoding knows, becomes a question mark.
     """
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
+    return text.encode("utf-8", "replace").decode()

@@ -1,18 +1,21 @@
 """Provider: the models behind an API, through pydantic-ai.
 
-This is the only file that imports pydantic-ai, and it does so at the first request.
+Only this file and `decision` import pydantic-ai, and they do so at the first request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+import os
+import re
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nbflow._core.policy import FORBIDDEN, retry_after
 from nbflow.errors import UsageError
+from nbflow.llm import decision
 from nbflow.llm.model import ModelError, Reply, StopError, Tokens, UnreadableError
 
 if TYPE_CHECKING:
@@ -26,8 +29,9 @@ if TYPE_CHECKING:
     from nbflow.llm.model import Request
 
 INSTALL = "install it with: pip install 'nbflow[llm]'"
-#: The names that a model string may begin with: pydantic-ai's providers of text.
-PROVIDERS = frozenset(
+#: The names that a model string may begin with: pydantic-ai's providers of text, and
+#: those of decisions.
+PROVIDERS = frozenset(decision.PATHS) | frozenset(
     """
     alibaba anthropic azure azure-responses bedrock cerebras cohere deepseek fireworks
     gateway github google google-cloud groq heroku huggingface litellm mistral
@@ -44,17 +48,33 @@ _SHOWN = frozenset(
         "ollama",
         "openai",
         "openai-chat",
+        "openai-decisions",
         "openai-responses",
+        "system-one",
+        "typesafe",
         "vllm",
     }
 )
 #: Those that keep their own protocol at another address; the others speak as OpenAI
 #: there.
-_ADDRESSED = frozenset({"anthropic", "ollama", "openai-responses", "vllm"})
+_ADDRESSED = frozenset({"anthropic", "ollama", "openai-responses", "vllm"}) | frozenset(
+    decision.PATHS
+)
+#: Where the address of a decision server may be given instead.
+_ADDRESS = "SYSTEM_ONE_BASE_URL"
 #: Stands for a key at the user's own address: the key in the environment is OpenAI's,
 #: and others must not see it.
 _NO_KEY = "none"
 _LONGEST_MESSAGE = 500
+#: No other request would be answered at this address either: a server without the
+#: service, or with another version of it.
+_NOT_SERVED = frozenset({404, 405, 426, 501})
+#: What may be about the length of the text, and how that is said.
+_TOO_LARGE, _INVALID = 413, frozenset({400, 422})
+_TOO_LONG = re.compile(
+    r"(?i)too (long|large)|context (length|window)|too many (input )?tokens|"
+    r"reduce the (length|input)|at most \d+ tokens"
+)
 
 
 class Provider:
@@ -78,6 +98,7 @@ class Provider:
         heed: Callable[[Mapping[str, str], float, float], None],
     ) -> None:
         self.name = name
+        self.decides = decision.is_one(name)
         self._model_id = model_id
         self._base_url = base_url
         self._api_key = api_key
@@ -111,6 +132,8 @@ class Provider:
             parts=[UserPromptPart(request.text)], instructions=request.instructions
         )
         try:
+            if self.decides:
+                return await decision.decide(model, request, self.name)
             response = await model_request(
                 model,
                 [message],
@@ -202,6 +225,11 @@ def check(name: str, base_url: str | None) -> tuple[str, str]:
         raise _no_provider(name, provider)
     if find_spec("pydantic_ai") is None:
         raise UsageError(f"model={name!r} needs pydantic-ai; {INSTALL}")
+    if provider == "system-one" and not (base_url or os.environ.get(_ADDRESS)):
+        raise UsageError(
+            f"model={name!r} needs base_url=, the address of your server, such as "
+            f'"http://127.0.0.1:8000", or the environment variable {_ADDRESS}.'
+        )
     if base_url is not None:
         if not str(base_url).startswith(("http://", "https://")):
             raise UsageError(
@@ -270,7 +298,7 @@ def _reply(response: ModelResponse, asked: str) -> Reply:
     ended = _ENDED.get(response.finish_reason or "", "")
     provider = asked[: asked.find(":") + 1]
     model = f"{provider}{response.model_name}" if response.model_name else ""
-    return Reply(_text(response), tokens, ended, model)
+    return Reply(_text(response), tokens, ended, model=model)
 
 
 def _text(response: ModelResponse) -> str:
@@ -287,32 +315,68 @@ def _text(response: ModelResponse) -> str:
 
 
 def _translated(error: Exception, name: str) -> Exception:
-    from pydantic_ai import exceptions as errors
+    from pydantic_ai.exceptions import ModelTimeoutError
 
     status = getattr(error, "status_code", None)
     said = _said(error)
-    if isinstance(error, errors.ModelQuotaExceededError):
-        return StopError(f"the account behind {name} has nothing left to spend: {said}")
+    if why := _hopeless(error, status, name):
+        return StopError(f"{why}: {said}{_wanted(status, name)}")
     if status == FORBIDDEN:
         return ModelError(f"{name} refuses the request (403): {said}", status)
-    if isinstance(error, errors.ModelAuthenticationError):
-        return StopError(f"{name} does not accept the key: {said}")
-    if isinstance(error, errors.ModelNotFoundError):
-        return StopError(f"there is no {name} at this address: {said}")
-    if isinstance(error, errors.ModelTimeoutError):
+    if isinstance(error, ModelTimeoutError):
         return TimeoutError(said)
+    if _is_too_long(error, status, said):
+        why = f"the text is too long for {name}: {said.rstrip('.')}"
+        return ModelError(f"{why}. Shorten it in the flow, or label its parts.", status)
     is_unreadable = isinstance(error.__cause__, ValueError)  # no JSON, or half of it
     kind = UnreadableError if is_unreadable else ModelError
     return kind(f"{name}: {said}", status, retry_after(error))
 
 
+def _hopeless(error: Exception, status: int | None, name: str) -> str:
+    """What every further request would meet, if it is that."""
+    from pydantic_ai import exceptions as errors
+
+    if isinstance(error, errors.ModelQuotaExceededError):
+        return f"the account behind {name} has nothing left to spend"
+    if status == FORBIDDEN:
+        return ""
+    if isinstance(error, errors.ModelAuthenticationError):
+        return f"{name} does not accept the key"
+    if isinstance(error, errors.ModelNotFoundError) or status in _NOT_SERVED:
+        return f"there is no {name} at this address"
+    return ""
+
+
+def _wanted(status: int | None, name: str) -> str:
+    """What a server may lack that does not answer at the address of decisions."""
+    path = decision.path_of(name) if status in _NOT_SERVED else None
+    if path is None:
+        return ""
+    return f". It has to answer POST {path}, which a server of another version may not."
+
+
+def _is_too_long(error: Exception, status: int | None, said: str) -> bool:
+    from pydantic_ai.exceptions import ModelContextWindowExceededError
+
+    if isinstance(error, ModelContextWindowExceededError) or status == _TOO_LARGE:
+        return True
+    return status in _INVALID and _TOO_LONG.search(said) is not None
+
+
 def _said(error: Exception) -> str:
     """What the provider said, without what was sent to it."""
-    said = None
     body = getattr(error, "body", None)
-    if isinstance(body, dict):
-        inside = body.get("error", body)
-        if isinstance(inside, dict):
-            said = inside.get("message")
-    text = str(said or getattr(error, "message", error))
+    words = _message(body) if isinstance(body, dict) else ""
+    text = words or str(getattr(error, "message", error))
     return " ".join(text.split())[:_LONGEST_MESSAGE]
+
+
+def _message(body: object) -> str:
+    """The words in a body of JSON, as OpenAI, FastAPI and small servers put them."""
+    if isinstance(body, list):
+        return "; ".join(filter(None, map(_message, body)))
+    if not isinstance(body, dict):
+        return body if isinstance(body, str) else ""
+    inside = (body.get(name) for name in ("message", "detail", "msg", "error"))
+    return next(filter(None, map(_message, inside)), "")

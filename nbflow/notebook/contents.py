@@ -176,9 +176,14 @@ def _words(record: object, columns: tuple[str, ...], key: str) -> str:
 
 
 class Index:
-    """The label of every answer and the words of every record, as far as they were read."""
+    """The label of every answer and the words of every record, as far as they were read.
 
-    def __init__(self, reader: RunReader) -> None:
+    Args:
+        reader: the run.
+        labels_only: leave the words alone.
+    """
+
+    def __init__(self, reader: RunReader, *, labels_only: bool = False) -> None:
         #: Whether there is more to read now.
         self.is_behind = True
         #: Whether everything was read of a run that has ended.
@@ -188,6 +193,7 @@ class Index:
         #: What each record says; shorter than the run as long as it is being read.
         self.words: list[str] = []
         self._reader = reader
+        self._labels_only = labels_only
         self._labels: list[NDArray[np.int32]] = []
         self._rounds = 0
         #: What is left of the batch, and whether it ended before the run's records did.
@@ -271,7 +277,7 @@ class Index:
         """Read what the next records say; answers whether there were any."""
         columns = self._reader.columns or state.columns
         missing = length - len(self.words)
-        if missing <= 0 or (self._has_caught_up and not has_ended):
+        if self._labels_only or missing <= 0 or (self._has_caught_up and not has_ended):
             return False
         try:
             if self._rows is None:

@@ -7,8 +7,11 @@ import os
 import sys
 import time
 from collections import OrderedDict
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from nbflow._call.screen import SCREEN
 from nbflow._core.duration import duration
 from nbflow._core.entry import FINAL, RunState
 from nbflow._core.table import short, table_of
@@ -105,6 +108,7 @@ class CellView(TableInCells):
 
     def __init__(self, run: Run) -> None:
         super().__init__(run.id, lambda: _widget(lambda widgets: widgets.of_run(run)))
+        self._table = run.reader.table
         #: The static pictures that are still updated. If the run had ended and continues
         #: in another cell, the picture in the first one stays as that cell showed it.
         self._pictures: list[DisplayHandle] = []
@@ -137,8 +141,19 @@ class CellView(TableInCells):
             picture.update(self._static(state), raw=True)
 
     def _static(self, state: RunState) -> dict[str, str]:
-        table = table_of(state)
+        table = self._table(state)
+        if state.state == "RUNNING":
+            table = replace(table, sentence=_so_far(state, table.sentence))
         return self.bundle(render.to_html(table), render.to_text(table))
+
+
+def _so_far(state: RunState, sentence: str) -> str:
+    """What a picture says of a run under way: it may be the last one, if the tab is closed."""
+    began = f"{datetime.fromtimestamp(state.started):%Y-%m-%d %H:%M}"  # noqa: DTZ006  # the reader's own clock
+    later = f'nf.open_run("{state.run}") shows how it came out.'
+    if FINAL.isdisjoint(+state.tally()):
+        return f"Began {began}. {later}"
+    return f"Began {began}. At {datetime.now():%H:%M}: {sentence} {later}"  # noqa: DTZ005  # as above
 
 
 def show_history(history: History, chronicle: Chronicle) -> None:
@@ -210,9 +225,10 @@ class TerminalView:
 
     has_rows = False
 
-    def __init__(self) -> None:
+    def __init__(self, run: Run) -> None:
         from rich.console import Console
 
+        self._table = run.reader.table
         self._console = Console(stderr=True, highlight=False, emoji=False, markup=False)
         self._live: Live | None = None
         self._logged = time.monotonic()
@@ -234,6 +250,7 @@ class TerminalView:
 
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
+            SCREEN.look()  # it has put streams of its own in their place
         table = table_of(state, failures=0)
         shown = render.progress(table, *_progress(state), _seconds(state))
         self._live.update(shown, refresh=True)
@@ -242,7 +259,7 @@ class TerminalView:
         """Write the table."""
         if self._live is not None:
             self._live.stop()
-        render.print_table(table_of(state), self._console)
+        render.print_table(self._table(state), self._console)
 
 
 def _log(state: RunState) -> None:
@@ -283,6 +300,6 @@ def view(run: Run) -> Watcher:
     """Return the view of ``run`` that fits where the code runs; in a kernel the one that it has already."""
     _load()
     if not in_kernel():
-        return TerminalView()
+        return TerminalView(run)
     known = _SHOWN.get(run.id)
     return known if isinstance(known, CellView) else CellView(run)

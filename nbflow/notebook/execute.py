@@ -113,7 +113,7 @@ class Stop:
 
         names: list[signal.Signals] = []
         if threading.current_thread() is threading.main_thread():
-            names = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+            names = [signal.SIGINT, *ending_signals()]
         before = {name: signal.signal(name, ask) for name in names}
         try:
             yield
@@ -431,12 +431,16 @@ def _say(cell: NotebookNode, why: str) -> None:
     cell.outputs.append(error)
 
 
-def dies_with_parent(
-    by: signal.Signals = signal.SIGKILL,
-) -> Callable[[], None] | None:
+def ending_signals() -> list[signal.Signals]:
+    """What asks a process to end, beside Ctrl-C; Windows has no SIGHUP."""
+    found = (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP"))
+    return [one for one in found if one is not None]
+
+
+def dies_with_parent() -> Callable[[], None] | None:
     """Return what a child process runs before its program, so that it dies with this one.
 
-    On Linux the system sends it the signal then. A kernel looks for its parent, too, but
+    On Linux the system kills it then. A kernel looks for its parent, too, but
     only once a second, and not while a cell holds the interpreter.
     """
     if sys.platform != "linux":
@@ -445,7 +449,7 @@ def dies_with_parent(
     parent = os.getpid()
 
     def prepare() -> None:
-        prctl(_PARENT_DIED, by)
+        prctl(_PARENT_DIED, signal.SIGKILL)
         # The parent may have died before that.
         if os.getppid() != parent:
             os._exit(1)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from nbflow._call import failure
 from nbflow._core import headline
+from nbflow._core.looks import RUN_LOOKS, word_of
 from nbflow._core.sheet import CODES
 from nbflow._core.table import short
-from nbflow._run.render import RUN_LOOKS
 from nbflow.errors import UsageError
 from nbflow.notebook.live_table import BEAT, ELSEWHERE, SHARE, LiveTable, window
 from nbflow.notebook.run_table import RunTable
@@ -349,8 +349,7 @@ def _as_text(change: Change) -> ChangeText:
     if change.field == "record":
         before, after = ("there", "not there") if before else ("not there", "there")
     elif change.field == "status":
-        before = before.lower().replace("_", " ")
-        after = after.lower().replace("_", " ")
+        before, after = word_of(before), word_of(after)
     record = short(change.record, 120)
     return ChangeText(record, change.flow, change.field, _shown(before), _shown(after))
 

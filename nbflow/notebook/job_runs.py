@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nbflow._call import job_link
+from nbflow._core.looks import RUN_LOOKS
 from nbflow._run import render
 from nbflow.errors import NbflowError
 from nbflow.notebook import report
@@ -87,8 +88,9 @@ class JobRuns:
             cell.outputs.append(output)
             pictures = [output.data]
         table = self.handles[told].table()
+        running = RUN_LOOKS["RUNNING"].sign
         for data in pictures:
-            if "RUNNING" in data.get("text/plain", "RUNNING"):
+            if running in data.get("text/plain", running):
                 data["text/plain"] = render.to_text(table)
                 data["text/html"] = render.to_html(table)
 

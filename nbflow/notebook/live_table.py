@@ -135,6 +135,8 @@ class LiveTable(Generic[Stand]):
         #: When something was last sent, and when the thing shown was last looked at.
         self._sent = 0.0
         self._looked = 0.0
+        #: Whether there is news that no look has seen yet.
+        self._is_due = False
 
     # What a table says of itself.
 
@@ -225,7 +227,9 @@ class LiveTable(Generic[Stand]):
             # A mistake of ours, which nobody would see if the table did not say it.
             said = _wrong(failure.describe(error))
         self._send(said | {"id": who, "to": message.get("n")})
-        self._wake()
+        # Whoever asked sees at once what came of it, however short ago the last look was.
+        self._looked = 0.0
+        self.look_soon()
 
     # To the page.
 
@@ -233,13 +237,18 @@ class LiveTable(Generic[Stand]):
         """Tell every view what went wrong."""
         self._send(_wrong(text))
 
+    def look_soon(self) -> None:
+        """Do not wait for the next beat: something began."""
+        self._is_due = True
+        self._wake()
+
     def tick(self, now: float) -> None:
         """Tell the views what is new, if anything is and they can take it."""
         views = self.views.values()
         is_asked = any(view.is_waiting for view in views)
         if self._is_too_early(now, is_asked=is_asked):
             return
-        self._looked = now
+        self._looked, self._is_due = now, False
         with self.look() as stand:
             known = self.known(stand)
             is_new = known != self._known or any(
@@ -275,9 +284,9 @@ class LiveTable(Generic[Stand]):
     @property
     def is_quiet(self) -> bool:
         """Whether nothing more is to come, and every view has been told so."""
-        return self._known is not None and not any(
-            view.is_waiting or view.stale for view in self.views.values()
-        )
+        if self._known is None or self._is_due:
+            return False
+        return not any(view.is_waiting or view.stale for view in self.views.values())
 
     def _tell(self, message: Message, now: float) -> None:
         self._sent = now

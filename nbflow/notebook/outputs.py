@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import re
 import sys
-from typing import TYPE_CHECKING, Any, TextIO, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
+from nbflow._call.screen import SCREEN
 from nbflow._key.secret import KNOWN
 
 if TYPE_CHECKING:
@@ -69,16 +69,7 @@ class Recorder:
 
     def start(self) -> None:
         """Begin to take down."""
-        for name in ("stdout", "stderr"):
-            stream = getattr(sys, name)
-            printed = functools.partial(self._printed, name)
-            try:
-                # The stream itself, as a logger may hold it since an earlier cell.
-                self._wrap(stream, "write", printed)
-            except AttributeError:
-                # A stream of Python's own, in a terminal or a script.
-                setattr(sys, name, _Tee(stream, printed, holds=self._holds))
-                self._undo.append(functools.partial(setattr, sys, name, stream))
+        self._undo.append(SCREEN.watch(self._printed))
         self._wrap(self._shell.display_pub, "publish", self._published)
         self._wrap(self._shell.display_pub, "clear_output", self._cleared)
         self._wrap(self._shell.displayhook, "write_format_data", self._formatted)
@@ -128,11 +119,12 @@ class Recorder:
         while self._undo:
             self._undo.pop()()
 
-    # Called with the arguments of what they are wrapped around.
+    # Called with what is printed, and with the arguments of what they are wrapped around.
 
-    def _printed(self, stream: str, text: str) -> None:
+    def _printed(self, stream: str, text: str) -> bool:
         if text:
             self._take({"stream": stream, "text": text}, len(text))
+        return self._holds
 
     def _published(
         self,
@@ -200,41 +192,6 @@ def _size_of(data: MimeBundle) -> int:
     """Return how much room something takes; JSON counts as a thousand characters."""
     items = data.values()
     return sum(len(item) if isinstance(item, str | bytes) else 1000 for item in items)
-
-
-class _Tee(io.TextIOBase):
-    """A stream that is also taken down; everything else is the stream's own."""
-
-    encoding: str
-    errors: str | None
-
-    def __init__(
-        self, stream: TextIO, take: Callable[[str], None], *, holds: bool
-    ) -> None:
-        self._stream = stream
-        self._take = take
-        self._holds = holds
-        self.encoding = stream.encoding
-        self.errors = getattr(stream, "errors", None)
-
-    def write(self, text: str) -> int:
-        self._take(text)
-        return len(text) if self._holds else self._stream.write(text)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def writable(self) -> bool:
-        return True
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._stream, name)
 
 
 def unlike(shown: list[Shown], known: list[Shown]) -> list[Shown]:

@@ -2,7 +2,7 @@
 
 The scripts are modules that import each other by name, so that editors, the type checker
 and the tests read them as they stand. A widget takes one text and has no place to load a
-second one from: VS Code and Voila serve nothing beside it.
+second one from: VS Code serves nothing beside it.
 """
 
 from __future__ import annotations

@@ -1,52 +1,59 @@
-"""Page looks: how a page shows states. The kernel hands it over, so that names and words are written down once.
+"""Page looks: how a page shows states. The kernel hands it over: pages know no name, word or colour of their own.
 
-Beside the word of a state goes an icon, drawn by the page: the marks of `LOOKS`, which are
-letters, look different in every font. Its colours are in ``table.css``, two of each, for
-light pages and dark ones, under the name of the state.
+The sign beside the word is an icon, drawn by the page: letters look different in every
+font.
 """
 
 from __future__ import annotations
 
-from nbflow._core.lifecycle import SHOWN, Reuse, Shown, State
-from nbflow._core.table import BRIEF, WORDS
+from typing import TYPE_CHECKING
 
-#: Words of a moment, which the picture of a run has no column for.
-_PASSING: dict[Shown, str] = {State.RETRYING: "retrying", State.WAITING: "waiting"}
-_ICONS: dict[Shown, str] = {
-    State.QUEUED: "ring",
-    State.RUNNING: "arc",
-    State.RETRYING: "again",
-    State.WAITING: "pause",
-    State.COMPLETED: "check",
-    State.CACHED: "bolt",
-    Reuse.SAME: "same",
-    State.FAILED: "cross",
-    State.TIMED_OUT: "clock",
-    State.CANCELLED: "slash",
-    State.INTERRUPTED: "warn",
-}
-#: States of runs, in the order in which a history has them as filters.
-_RUN_ICONS = {
-    "RUNNING": _ICONS[State.RUNNING],
-    "PARTIAL": "half",
-    "FAILED": _ICONS[State.FAILED],
-    "CANCELLED": _ICONS[State.CANCELLED],
-    "INTERRUPTED": _ICONS[State.INTERRUPTED],
-    "COMPLETED": _ICONS[State.COMPLETED],
-}
+from nbflow._core.lifecycle import SHOWN
+from nbflow._core.looks import LOOKS, RUN_LOOKS, SHARE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nbflow._core.looks import Look
 
 
 #: Name, word and icon: of each state of a record, by its code, and of each state of a run.
 #: A state of a record has a word for narrow columns as well.
 PAGE_LOOKS = {
     "states": [
-        [
-            str(shown),
-            (WORDS | _PASSING)[shown],
-            _ICONS[shown],
-            (BRIEF | _PASSING)[shown],
-        ]
+        [str(shown), LOOKS[shown].word, LOOKS[shown].icon, LOOKS[shown].brief]
         for shown in SHOWN
     ],
-    "runs": [[name, name.lower(), icon] for name, icon in _RUN_ICONS.items()],
+    "runs": [[name, look.word, look.icon] for name, look in RUN_LOOKS.items()],
 }
+
+
+def colours() -> str:
+    """The colours of the states as a style sheet, for light pages and dark ones.
+
+    Each is there at its strongest, for bars, and mixed with the colour of text.
+    """
+    looks = {str(state): look for state, look in LOOKS.items()} | RUN_LOOKS
+    mixed = [line for name, look in looks.items() for line in _mixed(name, look)]
+    classes = "\n".join(map(_class, looks))
+    return ".nbf {\n" + "\n".join(mixed) + "\n}\n" + classes + "\n"
+
+
+def _mixed(name: str, look: Look) -> Iterator[str]:
+    css = _css(name)
+    yield f"  --nbf-solid-{css}: {look.colour};"
+    share = f"var(--nbf-solid-{css}) {SHARE}%"
+    yield f"  --nbf-{css}: color-mix(in srgb, {share}, var(--nbf-fg));"
+
+
+def _class(name: str) -> str:
+    css = _css(name)
+    return (
+        f".nbf-s-{css} {{ --nbf-c: var(--nbf-{css});"
+        f" --nbf-solid: var(--nbf-solid-{css}); }}"
+    )
+
+
+def _css(name: str) -> str:
+    """The name as `states.js` makes a class of it."""
+    return name.lower().replace("_", "-")

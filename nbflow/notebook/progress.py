@@ -9,8 +9,9 @@ from rich.text import Text
 
 from nbflow._core.duration import duration
 from nbflow._core.lifecycle import State
+from nbflow._core.looks import LOOKS
 from nbflow._core.table import brief_of, short
-from nbflow._run.render import LOOKS, print_table
+from nbflow._run.render import print_table
 from nbflow.notebook import document as documents
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Progress:
         self._line(str(number), state, documents.label(cell), took, _counts(runs))
         if "error" in mark:
             indent = " " * (self._width + 6)
-            colour = LOOKS[_LIKE[state]][0]
+            colour = LOOKS[_LIKE[state]].ansi
             self._print((indent + short(mark["error"], 200), colour))
 
     def skipped(self, first: int, last: int) -> None:
@@ -110,11 +111,11 @@ class Progress:
             self._live.stop()
 
     def _line(self, number: str, state: str, label: str, took: str, note: str) -> None:
-        colour, _, mark = LOOKS[_LIKE[state]]
+        look = LOOKS[_LIKE[state]]
         faint = "bright_black" if state == "not run" else ""
         label = short(label, self._label)
         self._print(
-            (f"  {mark} ", colour),
+            (f"  {look.mark} ", look.ansi),
             (number.rjust(self._width), "bright_black"),
             (f"  {label.ljust(self._label)}", faint),
             (f" {took:>12}", "bright_black"),

@@ -175,7 +175,7 @@ def write(path: Path, content: str | bytes) -> None:
         try:
             file.write(content)
             file.flush()
-            os.fchmod(file.fileno(), mode)
+            Path(file.name).chmod(mode)
             Path(file.name).replace(path)
         except BaseException:
             Path(file.name).unlink(missing_ok=True)

@@ -96,7 +96,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
         super().__init__(send, wake, read_only=read_only)
         self.run = run
         self._pace = RunPace()
-        self._contents = Contents(run.reader, wake)
+        self._contents = Contents(run.reader, self.look_soon)
 
     def query(self, asked: Message) -> Query:
         """Return what a view asks for, checked."""
@@ -240,7 +240,6 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             record, flow = self._place(state, message)
             key, name = state.keys[record], state.flows[flow]
             failed = state.failures.get((record, flow))
-            shown = state.shown_item(record, flow)
         found = self.run.inspect(key)
         view = found[name]
         trouble = view.failure
@@ -251,10 +250,11 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             "row": int(message["row"]),
             "key": key,
             "flow": name,
-            "state": CODES[shown],
+            "state": CODES[view.shown],
             "seconds": view.seconds,
             "why": _said_why(view),
             "trouble": _trouble(trouble) if trouble is not None else None,
+            "printed": _printouts(view),
             "steps": [_step(step) for step in view.steps],
             "record": _record(found),
             "output": _fields(lambda: view.output) if view.state in DONE else None,
@@ -423,19 +423,23 @@ def _step(step: StepView) -> Message:
     inputs = step.inputs
     return {
         "step": step.step,
-        "state": CODES[_shown(step)],
+        "state": CODES[step.shown],
         "why": _said_why(step),
         "cost": step.usage.told_cost,
         "used": _used(step),
         "attempts": [_attempt(attempt) for attempt in step.attempts],
+        "printed": _printouts(step),
         "inputs": _fields(lambda: _call(*inputs)) if inputs is not None else None,
         "output": _fields(lambda: step.output) if step.checkpoint is not None else None,
     }
 
 
-def _shown(step: StepView) -> Shown:
-    is_same = bool(step.attempts) and step.attempts[-1].same
-    return Reuse.SAME if is_same else step.state
+def _printouts(view: FlowView | StepView) -> list[Message]:
+    """Return what was printed and logged as it travels: when, and each text with its stream."""
+    return [
+        {"n": one.attempt, "old": one.head if one.since else "", "parts": one.parts}
+        for one in view.printouts
+    ]
 
 
 def _attempt(attempt: Called) -> Message:

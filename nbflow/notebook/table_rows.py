@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
@@ -18,7 +17,9 @@ import numpy as np
 from nbflow._core.entry import BROKEN, DONE, FINAL
 from nbflow._core.headline import Answer
 from nbflow._core.lifecycle import SHOWN, Reuse, Shown, State
+from nbflow._core.looks import LOOKS
 from nbflow._core.sheet import CODES, UNCALLED, WHOLE
+from nbflow._core.spreadsheet import harmless
 from nbflow._core.table import middle, short
 from nbflow._core.usage import money
 from nbflow._core.visible import seen
@@ -459,26 +460,9 @@ def failures_csv(state: RunState, rows: Iterable[int]) -> str:
                 state.keys[record],
                 state.flows[flow],
                 failure.step or "",
-                str(state.item(record, flow)),
+                LOOKS[state.item(record, flow)].word,
                 failure.error,
                 failure.message,
             )
             writer.writerow((*map(harmless, texts), attempts))
     return out.getvalue()
-
-
-#: The characters that begin a formula, the full-width ones of East Asia included.
-_FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
-#: What begins a cell within a text, to a spreadsheet whose separator is not the comma:
-#: the quotes around the text do not hold there either.
-_INNER = re.compile(rf"(?<=.)([;\t\r\n]\s*)(?=[{re.escape(_FORMULA)}])", re.DOTALL)
-
-
-def harmless(text: str) -> str:
-    """Return a cell that a spreadsheet shows and does not calculate.
-
-    What could begin a formula gets an apostrophe before it.
-    """
-    text = _INNER.sub(r"\1'", text)
-    begins = text.lstrip().startswith(tuple(_FORMULA))
-    return f"'{text}" if begins or text.startswith(("\t", "\r", "\n")) else text

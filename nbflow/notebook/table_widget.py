@@ -16,7 +16,7 @@ from nbflow._call import failure
 from nbflow.notebook.history_table import HistoryTable
 from nbflow.notebook.live_table import BEAT
 from nbflow.notebook.page_files import PAGE, script, style
-from nbflow.notebook.page_looks import PAGE_LOOKS
+from nbflow.notebook.page_looks import PAGE_LOOKS, colours
 from nbflow.notebook.run_table import RunTable
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ class Table(Protocol):
 
     def say(self, text: str) -> None:
         """Tell every view what went wrong."""
+
+    def look_soon(self) -> None:
+        """Look at what is shown without waiting: something began."""
 
 
 class _RepliesFromSubshells(Protocol):
@@ -148,7 +151,7 @@ class TableWidget(anywidget.AnyWidget):
     """
 
     _esm = script(PAGE / "table.js")
-    _css = style(PAGE / "table.css")
+    _css = colours() + style(PAGE / "table.css")
     #: What the static picture beside it is known by.
     name = traitlets.Unicode().tag(sync=True)
     #: What it shows: ``run`` or ``history``.
@@ -163,7 +166,7 @@ class TableWidget(anywidget.AnyWidget):
         kind: str = "run",
     ) -> None:
         super().__init__(name=f"{name}-{secrets.token_hex(3)}", kind=kind)
-        self.table = table(self.send, self.wake)
+        self.table = table(self.send, PUBLISHER.wake)
         self.on_msg(self._heard)
         let_clicks_through(self.comm)
         PUBLISHER.add(self.table)
@@ -175,7 +178,7 @@ class TableWidget(anywidget.AnyWidget):
 
     def wake(self) -> None:
         """Do not wait for the next round: the run has news."""
-        PUBLISHER.wake()
+        self.table.look_soon()
 
     def close(self) -> None:
         """Take it from every page; the static picture comes back."""
@@ -188,16 +191,10 @@ def of_run(run: Run) -> TableWidget:
     return TableWidget(run.id, lambda send, wake: RunTable(run, send, wake))
 
 
-def of_history(
-    chronicle: Chronicle, *, read_only: bool = False, opens: bool = False
-) -> TableWidget:
-    """The live table of all runs; with ``opens`` the latest of them is open."""
+def of_history(chronicle: Chronicle) -> TableWidget:
+    """The live table of all runs."""
     return TableWidget(
-        "runs",
-        lambda send, wake: HistoryTable(
-            chronicle, send, wake, read_only=read_only, opens=opens
-        ),
-        "history",
+        "runs", lambda send, wake: HistoryTable(chronicle, send, wake), "history"
     )
 
 

@@ -81,23 +81,35 @@ class Answers:
     is_named: bool = True
     columns: tuple[str, ...] = ()
 
-    def column(self, name: str) -> list[object]:
+    def checkpoints(self, numbers: Sequence[int]) -> list[str | None]:
+        """The keys of the checkpoints of these answers; ``None`` where there is none."""
+        if self.run is None:
+            return [None] * len(numbers)
+        state = self.run.reader.state()
+        flow = state.flows.index(self.flow)
+        return [state.checkpoint(number, flow) for number in numbers]
+
+    def column(self, name: str, argument: str = "truth") -> list[object]:
         """A column of the records.
+
+        Args:
+            name: what it is called.
+            argument: what called for it, for the error.
 
         Raises:
             UsageError: there is none.
         """
         if self.rows is None:
             raise UsageError(
-                f"truth={name!r}: the records of this run were not kept; give the true "
-                f"labels themselves, truth=frame[{name!r}] or {{key: label}}."
+                f"{argument}={name!r}: the records of this run were not kept; give the true "
+                f"labels themselves, {argument}=frame[{name!r}] or {{key: label}}."
             )
         records = [row.record for row in self.rows]
         mappings = [record for record in records if isinstance(record, Mapping)]
         known = dict.fromkeys(str(part) for record in mappings for part in record)
         if name not in known:
             raise UsageError(
-                f"truth={name!r} is not a column of the records; they have "
+                f"{argument}={name!r} is not a column of the records; they have "
                 f"{', '.join(map(repr, known)) or 'none'}."
             )
         return [

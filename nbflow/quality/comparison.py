@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.html import Html, h
@@ -14,15 +14,9 @@ from nbflow.quality.answers import answers_of
 from nbflow.quality.confusion import Confusion, confusion, matrix
 from nbflow.quality.disagreements import frame_of, said_of
 from nbflow.quality.evaluation import Evaluation, check_meant, evaluation, taxonomy
+from nbflow.quality.intervals import Interval, difference, mcnemar
 from nbflow.quality.matching import matched
-from nbflow.quality.metrics import (
-    Interval,
-    Resampled,
-    interval,
-    mcnemar,
-    scores,
-    sklearn_metrics,
-)
+from nbflow.quality.metrics import scores
 from nbflow.quality.truth import name_of
 
 if TYPE_CHECKING:
@@ -33,8 +27,8 @@ if TYPE_CHECKING:
     from nbflow._run.batch import Key
     from nbflow._run.results import Columns
     from nbflow.quality.answers import Answers, Spent
+    from nbflow.quality.looked_at import LookedAt
     from nbflow.quality.matching import CommonRecord, Matching
-    from nbflow.quality.metrics import Counts, Floats
 
 #: A difference that chance makes less often than this is called one.
 SIGNIFICANT = 0.05
@@ -80,6 +74,9 @@ class Comparison:
             labels those are known.
         unknown: records with both answers and without a true label.
         spent: what the calls of the two runs took.
+        shared: records whose answer is one checkpoint in both runs.
+        looked_at: who chose the records, if a person did; no figure then has an
+            interval, since none is about other records.
     """
 
     names: tuple[str, str]
@@ -96,6 +93,8 @@ class Comparison:
     records: int
     unknown: int
     spent: tuple[Spent | None, Spent | None]
+    shared: int = 0
+    looked_at: LookedAt | None = None
 
     @property
     def verdict(self) -> str:
@@ -115,13 +114,21 @@ class Comparison:
             f"{worse} alone on {fewer:,} "
             f"(McNemar's exact test, p = {self.paired.p:.2g})"
         )
+        if self.looked_at is not None:
+            # A review of what one of them is unsure of finds its errors, not the other's.
+            which, _, _ = split.partition(" (McNemar")
+            return (
+                f"{which}, {self.looked_at.words}; that makes neither the better one."
+            )
         if self.paired.p < SIGNIFICANT:
             return f"{better} is better: {split}."
         return f"No difference is shown: {split}."
 
     def notes(self) -> list[str]:
         """What one has to know about the figures, in sentences."""
-        said = notes.few(self.records)
+        said = notes.figures_of(self.looked_at, self.records)
+        if self.shared:
+            said.append(_of_shared(self.shared, self.records))
         for name, alone in zip(self.names, self.alone, strict=True):
             states = Counter(self.missing[f"{name}.status"])
             # Records for which the other one has no answer.
@@ -255,6 +262,16 @@ class Comparison:
         ]
 
 
+def _of_shared(shared: int, total: int) -> str:
+    """That answers agree because they are the same answers."""
+    anew = total - shared
+    return (
+        f"{anew:,} of {notes.answers(total)} were asked for anew: the others are the same "
+        "checkpoints in both runs. What is in no key, such as `batch=`, does not count; "
+        "to ask again, give one side a version=."
+    )
+
+
 def compare(
     first: object,
     second: object,
@@ -264,7 +281,7 @@ def compare(
     names: tuple[str, str] | None = None,
     labels: object = None,
     key: Key = None,
-    seed: int = 0,
+    seed: int = 0,  # noqa: ARG001  # calls that were written when intervals were drawn go on
 ) -> Comparison:
     """Is the second better than the first?
 
@@ -274,7 +291,7 @@ def compare(
     decided afterwards. Records that one of them lacks or has no answer for are counted
     and said, and are in no figure; an answer outside of the labels is wrong.
     ``run.compare(other)`` lists every field that came out differently instead, of any
-    kind of flow. Needs scikit-learn.
+    kind of flow.
 
     Args:
         first: a run, a frame with ``column=``, or a column (a Series, a list).
@@ -291,7 +308,7 @@ def compare(
         labels: the taxonomy, as list, dict, Enum or Literal; by default the labels that
             the truth has.
         key: the column or columns that identify the rows of frames.
-        seed: of the bootstrap; one seed, one result.
+        seed: of no effect: intervals are computed, no longer drawn.
 
     Returns:
         A `Comparison`: ``.verdict``, ``.first`` and ``.second`` (an `Evaluation` each),
@@ -299,10 +316,8 @@ def compare(
         ``.disagreements``.
 
     Raises:
-        UsageError: the two have no record in common, a column is not there, or
-            scikit-learn is not installed.
+        UsageError: the two have no record in common, or a column is not there.
     """
-    sklearn_metrics()
     if column is None or isinstance(column, str):
         column_of_first = column_of_second = column
     else:
@@ -316,7 +331,7 @@ def compare(
         check_meant(one, true, labels)
         check_meant(two, true, labels)
     sides = _Sides(one, two, _names(one, two, names))
-    return _compared(sides, matching, labels, seed)
+    return _compared(sides, matching, labels)
 
 
 class _Sides(NamedTuple):
@@ -346,7 +361,6 @@ def _compared(
     sides: _Sides,
     matching: Matching,
     labels: object,
-    seed: int,
 ) -> Comparison:
     names = sides.names
     answered = [
@@ -366,13 +380,16 @@ def _compared(
     said = [record.label or "" for record in scored]
     other = [record.other or "" for record in scored]
     either = tuple(sorted({*said, *other}))
-    between = scores(said, other, either, seed=seed)
-    first = second = paired = None
+    between = scores(said, other, either)
+    first = second = paired = chosen = None
     if matching.truth:
         true = [record.true for record in matching.records]
         known_labels = taxonomy(labels, true, said, other)
-        first, second = _evaluations(sides, matching, scored, known_labels, seed)
-        paired = _paired(scored, seed)
+        first, second = _evaluations(sides, matching, scored, known_labels)
+        paired = _paired(scored)
+        chosen = first.looked_at
+        if chosen is not None:
+            paired = replace(paired, difference=paired.difference.alone())
     return Comparison(
         names=names,
         truth=matching.truth,
@@ -388,6 +405,8 @@ def _compared(
         records=len(scored),
         unknown=len(answered) - len(scored),
         spent=(sides.one.spent, sides.two.spent),
+        shared=_shared(sides, scored),
+        looked_at=chosen,
     )
 
 
@@ -396,7 +415,6 @@ def _evaluations(
     matching: Matching,
     scored: list[CommonRecord],
     labels: tuple[str, ...],
-    seed: int,
 ) -> tuple[Evaluation, Evaluation]:
     """How good the first is, and how good the second, on the same records."""
     first = evaluation(
@@ -404,42 +422,44 @@ def _evaluations(
         {record.first: record.true for record in scored},
         matching.truth,
         labels,
-        seed=seed,
         name=sides.names[0],
+        only=matching.looked_at,
     )
     second = evaluation(
         sides.two,
         {record.second: record.true for record in scored},
         matching.truth,
         labels,
-        seed=seed,
         name=sides.names[1],
     )
+    if first.looked_at is not None:
+        second = replace(
+            second, scores=second.scores.alone(), looked_at=first.looked_at
+        )
     return first, second
 
 
-def _paired(scored: list[CommonRecord], seed: int) -> Paired:
+def _shared(sides: _Sides, scored: list[CommonRecord]) -> int:
+    """Records whose answer is one checkpoint in both runs."""
+    mine = sides.one.checkpoints([record.first for record in scored])
+    theirs = sides.two.checkpoints([record.second for record in scored])
+    pairs = zip(mine, theirs, strict=True)
+    return sum(one is not None and one == other for one, other in pairs)
+
+
+def _paired(scored: list[CommonRecord]) -> Paired:
     """Which is right where the other is wrong."""
     first_right = [record.label == record.true for record in scored]
     second_right = [record.other == record.true for record in scored]
-    drawn = Resampled([first_right, second_right], seed=seed).of(_difference)
     pairs = Counter(zip(first_right, second_right, strict=True))
     only_first = pairs[True, False]
     only_second = pairs[False, True]
-    difference = (only_second - only_first) / len(scored)
     return Paired(
         only_first=only_first,
         only_second=only_second,
         p=mcnemar(only_first, only_second),
-        difference=interval(difference, drawn),
+        difference=difference(only_first, only_second, len(scored)),
     )
-
-
-def _difference(kinds: Counts, draws: Counts) -> Floats:
-    """For each draw the share that the second has right minus that of the first."""
-    better = kinds[:, 1] - kinds[:, 0]
-    difference: Floats = draws @ better / draws.sum(axis=1)
-    return difference
 
 
 def _differing(

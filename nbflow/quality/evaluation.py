@@ -14,18 +14,21 @@ from nbflow.quality import notes, picture
 from nbflow.quality.answers import answers_of
 from nbflow.quality.confusion import Confusion, confusion, matrix
 from nbflow.quality.disagreements import frame_of, said_of
+from nbflow.quality.intervals import Interval, percent
 from nbflow.quality.labels import labels_of
-from nbflow.quality.metrics import Interval, Scores, percent, scores, sklearn_metrics
+from nbflow.quality.looked_at import looked_at
+from nbflow.quality.metrics import Scores, scores
 from nbflow.quality.truth import name_of, truths_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import pandas as pd
 
     from nbflow._run.batch import Key
     from nbflow._run.results import Columns
     from nbflow.quality.answers import Answers, Spent
+    from nbflow.quality.looked_at import LookedAt
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class Evaluation:
         outside: answers outside of the taxonomy, which count as wrong.
         majority: the most frequent true label, and the accuracy of always saying it.
         spent: what the calls of the run took.
+        looked_at: who chose the records, if a person did; no figure then has an
+            interval, since none is about other records.
     """
 
     name: str
@@ -61,6 +66,7 @@ class Evaluation:
     outside: Counter[str]
     majority: tuple[str, float]
     spent: Spent | None
+    looked_at: LookedAt | None = None
 
     @property
     def accuracy(self) -> Interval:
@@ -109,7 +115,7 @@ class Evaluation:
     def notes(self) -> list[str]:
         """What one has to know about the figures, in sentences."""
         label, share = self.majority
-        said = notes.few(self.records)
+        said = notes.figures_of(self.looked_at, self.records)
         said.append(f"Always saying {label!r} would be right on {percent(share)}.")
         if self.missing:
             said.append(
@@ -132,7 +138,7 @@ class Evaluation:
         figures = self.to_frame()[["records", "precision", "recall", "f1"]]
         lines = [
             f"{self.name} against {self.truth}: {notes.records(self.records)}",
-            f"accuracy  {self.accuracy}",
+            f"accuracy  {self.accuracy}{notes.whose(self.looked_at)}",
             f"macro F1  {self.macro_f1}",
             f"kappa     {picture.kappa(self.kappa)}",
             *self.notes(),
@@ -143,8 +149,11 @@ class Evaluation:
 
     def _repr_html_(self) -> str:
         of = f" against {self.truth}, {notes.records(self.records)}"
+        accuracy = picture.share_bar("accuracy", self.accuracy)
+        if self.looked_at is not None:
+            accuracy = accuracy._replace(between=self.looked_at.words)
         bars = [
-            picture.share_bar("accuracy", self.accuracy),
+            accuracy,
             picture.share_bar("macro F1", self.macro_f1),
             picture.kappa_bar(self.kappa),
         ]
@@ -206,13 +215,13 @@ def evaluate(
     column: str | None = None,
     labels: object = None,
     key: Key = None,
-    seed: int = 0,
+    seed: int = 0,  # noqa: ARG001  # calls that were written when intervals were drawn go on
 ) -> Evaluation:
     """How good the labels of a run or a frame are, against true ones.
 
     What the model said is scored, whatever people decided afterwards. Records without
     an answer or without a true label are counted and said, and are in no figure; an
-    answer outside of the labels is wrong. Needs scikit-learn.
+    answer outside of the labels is wrong.
 
     Args:
         source: a run, a frame with ``column=``, or a column (a Series, a list).
@@ -226,19 +235,18 @@ def evaluate(
         labels: the taxonomy, as list, dict, Enum or Literal; by default the labels that
             the truth has.
         key: the column or columns that identify the rows of a frame.
-        seed: of the bootstrap; one seed, one result.
+        seed: of no effect: intervals are computed, no longer drawn.
 
     Returns:
         An `Evaluation`: ``.accuracy``, ``.macro_f1``, ``.kappa`` (each a value with a
         95 % interval), ``.to_frame()`` by label, ``.confusion``, ``.disagreements``.
 
     Raises:
-        UsageError: there is nothing to compare, the column is not there or may be one
-            of several, or scikit-learn is not installed.
+        UsageError: there is nothing to compare, or the column is not there or may be
+            one of several.
     """
-    sklearn_metrics()
     answers = answers_of(source, column, key, name_of(truth))
-    true, where = truths_of(answers, truth)
+    true, where, only = truths_of(answers, truth)
     if not where:
         raise UsageError(
             f"There are no true labels for {answers.name}: name the column that has "
@@ -251,7 +259,7 @@ def evaluate(
         dict(enumerate(true)),
         where,
         taxonomy(labels, true, answers.labels),
-        seed=seed,
+        only=only,
     )
 
 
@@ -322,8 +330,8 @@ def evaluation(
     where: str,
     labels: tuple[str, ...],
     *,
-    seed: int,
     name: str = "",
+    only: Collection[int] = (),
 ) -> Evaluation:
     """The evaluation of some of the records.
 
@@ -332,8 +340,8 @@ def evaluation(
         true: the true label of each of those records by its number, where it is known.
         where: in words, where the true labels come from.
         labels: the taxonomy.
-        seed: of the bootstrap.
         name: what to call the labels, if not by their column.
+        only: the numbers of the records whose true label only a review says.
 
     Raises:
         UsageError: no record has both labels.
@@ -347,6 +355,8 @@ def evaluation(
     said = [record.given for record in scored]
     support = Counter(truths)
     most, times = support.most_common(1)[0]
+    chosen = looked_at(answers, only, [record.number for record in scored])
+    figures = scores(truths, said, labels)
     unanswered = answers.missing.keys() & {
         number for number, label in true.items() if label is not None
     }
@@ -355,7 +365,7 @@ def evaluation(
         truth=where,
         labels=labels,
         support=tuple(support[label] for label in labels),
-        scores=scores(truths, said, labels, seed=seed),
+        scores=figures.alone() if chosen else figures,
         confusion=confusion(truths, said, labels, ("true", "given")),
         disagreements=_wrong(answers, scored),
         missing=Counter(answers.missing[number] for number in sorted(unanswered)),
@@ -363,6 +373,7 @@ def evaluation(
         outside=Counter(label for label in said if label not in labels),
         majority=(most, times / len(scored)),
         spent=answers.spent,
+        looked_at=chosen,
     )
 
 

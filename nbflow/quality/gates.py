@@ -6,6 +6,7 @@ A gate compares a figure of a run with a number, or with an earlier run of its e
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,9 +17,10 @@ from nbflow._run.differences import pairing
 from nbflow._run.models import listed, models_of
 from nbflow.errors import NbflowError, UsageError
 from nbflow.quality import drift, notes
+from nbflow.quality.estimate import estimate
 from nbflow.quality.evaluation import evaluate
+from nbflow.quality.intervals import Interval, percent
 from nbflow.quality.label_column import LABEL
-from nbflow.quality.metrics import Interval, percent
 from nbflow.quality.nights import Nights, note_missed
 
 if TYPE_CHECKING:
@@ -114,7 +116,17 @@ def accuracy(run: Run, column: str, truth: str | None) -> tuple[Interval, int]:
     Raises:
         UsageError: it cannot be had.
     """
+    if truth is None:
+        # On a designed sample the decisions speak for the whole run.
+        with contextlib.suppress(UsageError):
+            of_all = estimate(run, column=column)
+            return of_all.accuracy, of_all.decided
     found = evaluate(run, truth, column=column)
+    if found.looked_at is not None:
+        raise UsageError(
+            "what people decided says nothing about the whole run: the records were chosen "
+            "for another reason. Draw a sample, nf.review(run, sample=200)."
+        )
     return found.accuracy, found.records
 
 

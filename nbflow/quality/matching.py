@@ -37,11 +37,13 @@ class Matching(NamedTuple):
         records: those that both have.
         alone: how many only the first has, and only the second.
         truth: in words, where the true labels come from; empty if there are none.
+        looked_at: the numbers, in the first, of records whose label only a review says.
     """
 
     records: list[CommonRecord]
     alone: tuple[int, int]
     truth: str
+    looked_at: frozenset[int] = frozenset()
 
 
 def matched(one: Answers, two: Answers, truth: object) -> Matching:
@@ -63,7 +65,7 @@ def matched(one: Answers, two: Answers, truth: object) -> Matching:
             f"{said}. Send both with the same key=."
         )
     _share_decisions(one, two, both)
-    true, where = truths_of(one, truth)
+    true, where, only = truths_of(one, truth)
     records = [
         CommonRecord(
             first=first,
@@ -76,7 +78,7 @@ def matched(one: Answers, two: Answers, truth: object) -> Matching:
     ]
     only_first = len(pairs.first) + strangers
     only_second = len(pairs.second) + strangers
-    return Matching(records, (only_first, only_second), where)
+    return Matching(records, (only_first, only_second), where, only)
 
 
 def _same(one: Answers, two: Answers, first: int, second: int) -> bool:

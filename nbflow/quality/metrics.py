@@ -1,11 +1,10 @@
 """Metrics: figures of classification, each with the range that chance leaves open.
 
-Point values are scikit-learn's. Intervals are percentile bootstrap intervals (Efron and
-Tibshirani, *An Introduction to the Bootstrap*, 1993, chapter 13): the records are drawn
-again with replacement, 2,000 times from one seed, and the middle 95 % of what comes out
-is the interval. Drawing records is drawing the counts of the different (true,
-predicted) pairs from a multinomial distribution, which is what happens here: a million
-records cost what a thousand do.
+Accuracy, precision, recall and F1 of a label are shares of records and have exact
+intervals (`intervals`). Kappa and macro F1 are no shares: their variance is that of the
+mean of their influence, what one record more would change (the delta method; of kappa
+Fleiss, Cohen and Everitt 1969), and the exact interval of a share at the size that has
+this variance keeps its width where nothing is wrong.
 
 Scores are over the labels of the taxonomy: an answer outside of it is wrong, and makes
 no class of its own (a macro F1 that averages over such classes punishes one stray
@@ -14,44 +13,25 @@ answer in a thousand with a class that no model can get right).
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbflow.errors import UsageError
+from nbflow.quality.intervals import UNDEFINED, Interval, at_size, f1, proportion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from types import ModuleType
+    from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
+    from nbflow.quality.intervals import Floats
 
-    Floats = NDArray[np.float64]
-    Counts = NDArray[np.int64]
-
-#: How often the records are drawn again.
-DRAWS = 2000
-#: Draws whose figures are computed at once.
-_AT_ONCE = 200
-#: Share of the draws that lie in an interval.
-LEVEL = 0.95
+#: Records by which the answers to a label lean towards those to all labels, where few
+#: are known of it. With two, intervals of macro F1 hold what they say over 2 to 30
+#: labels (tests/quality/test_coverage.py).
+_LEAN = 2.0
+#: Records added to each label, so that one that did not occur may occur.
+_UNSEEN = 0.5
 
 
-class Interval(NamedTuple):
-    """A figure and its 95 % interval; ``nan`` where it is not defined."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def is_undefined(self) -> bool:
-        """Whether there is no figure, as where nothing was counted."""
-        return math.isnan(self.value)
-
-    def __str__(self) -> str:
-        value, low, high = map(percent, self)
-        return f"{value} ({low} to {high})"
+#: How many times as good as an accuracy of as many records a figure may be known.
+_MOST = 4
 
 
 class Scores(NamedTuple):
@@ -73,184 +53,155 @@ class Scores(NamedTuple):
     recall: tuple[Interval, ...]
     f1: tuple[Interval, ...]
 
+    def alone(self) -> Scores:
+        """The figures without their intervals."""
+        accuracy, macro, kappa, *by_label = self
+        precision, recall, f1 = (
+            tuple(one.alone() for one in label) for label in by_label
+        )
+        return Scores(
+            accuracy.alone(), macro.alone(), kappa.alone(), precision, recall, f1
+        )
 
-def percent(value: float) -> str:
-    """A share as people read it."""
-    return "\u2013" if math.isnan(value) else f"{100 * value:.1f}%"
 
+def scores(truth: Sequence[str], said: Sequence[str], labels: Sequence[str]) -> Scores:
+    """The scores of ``said`` over ``labels``, which hold every true label.
 
-def sklearn_metrics() -> ModuleType:
-    """scikit-learn's metrics.
-
-    Raises:
-        UsageError: it is not installed.
+    By the definitions of scikit-learn: of a label with t records, s answers and h both,
+    precision is h/s, recall h/t, F1 2h/(s+t).
     """
-    try:
-        from sklearn import metrics
-    except ImportError:
-        raise UsageError(
-            "Figures of quality need scikit-learn; install it with: "
-            "pip install 'nbflow[evaluate]'"
-        ) from None
-    module: ModuleType = metrics
-    return module
+    table = counted(truth, said, labels)
+    right = table.diagonal()
+    true, given = table.sum(axis=1), table.sum(axis=0)[:-1]
+    triples = [
+        (int(h), int(t), int(s)) for h, t, s in zip(right, true, given, strict=True)
+    ]
+    return Scores(
+        accuracy=proportion(int(right.sum()), len(truth)),
+        macro_f1=macro_f1(table),
+        kappa=kappa(table),
+        precision=tuple(proportion(h, s) for h, _, s in triples),
+        recall=tuple(proportion(h, t) for h, t, _ in triples),
+        f1=tuple(f1(h, t + s - 2 * h) for h, t, s in triples),
+    )
 
 
-class Resampled:
-    """The same records drawn again and again: pairs, triples, ... of labels.
+def counted(truth: Sequence[str], said: Sequence[str], labels: Sequence[str]) -> Floats:
+    """Records by true label (rows) and given label; outside of them in a last column."""
+    import numpy as np
+
+    codes = {label: code for code, label in enumerate(labels)}
+    rows = [codes[label] for label in truth]
+    columns = [codes.get(label, len(codes)) for label in said]
+    table = np.zeros((len(codes), len(codes) + 1))
+    np.add.at(table, (rows, columns), 1)
+    return table
+
+
+def kappa(table: Floats) -> Interval:
+    """Cohen's kappa: (a - e)/(1 - e) with accuracy a and chance agreement e.
+
+    The interval is that of an accuracy with the same variance, on kappa's scale.
 
     Args:
-        columns: the codes of the labels, a column for each member of the tuples.
-        seed: of the draws.
-        draws: how many.
+        table: records by true and given label, as `counted` has them.
     """
-
-    def __init__(
-        self,
-        columns: Sequence[Sequence[int]],
-        *,
-        seed: int,
-        draws: int = DRAWS,
-    ) -> None:
-        import numpy as np
-
-        codes = np.array(columns, dtype=np.int64).T
-        kinds, counts = np.unique(codes, axis=0, return_counts=True)
-        #: The different combinations that occur, one a line.
-        self.kinds: Counts = kinds
-        self._total = int(counts.sum())
-        self._shares: Floats = counts / self._total
-        self._seed = seed
-        self._draws = draws
-
-    def of(self, figure: Callable[[Counts, Counts], Floats]) -> Floats:
-        """``figure`` of every draw.
-
-        Args:
-            figure: takes the kinds, and how often each was drawn (a line a draw).
-        """
-        import numpy as np
-
-        source = np.random.default_rng(self._seed)
-        found = []
-        for start in range(0, self._draws, _AT_ONCE):
-            size = min(_AT_ONCE, self._draws - start)
-            drawn = source.multinomial(self._total, self._shares, size)
-            found.append(figure(self.kinds, drawn))
-        return np.concatenate(found)
-
-
-def interval(value: float, drawn: Floats) -> Interval:
-    """``value`` with the percentile interval of what was drawn."""
     import numpy as np
 
-    known = drawn[~np.isnan(drawn)]
-    if math.isnan(value) or not len(known):
-        return Interval(value, math.nan, math.nan)
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(value, float(low), float(high))
-
-
-def scores(
-    truth: Sequence[str],
-    said: Sequence[str],
-    labels: Sequence[str],
-    *,
-    seed: int,
-) -> Scores:
-    """The scores of ``said`` over ``labels``, which hold every true label."""
-    import numpy as np
-
-    metrics = sklearn_metrics()
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        truth, said, labels=list(labels), zero_division=np.nan
-    )
-    kappa = math.nan
-    # With one label chance agrees always as well: kappa is 0 / 0.
-    if len({*truth, *said}) > 1:
-        kappa = metrics.cohen_kappa_score(truth, said)
-    accuracy = metrics.accuracy_score(truth, said)
-    points = [accuracy, np.nanmean(f1), kappa, *precision, *recall, *f1]
-    drawn = _drawn_again(truth, said, labels, seed=seed)
-    figures = [
-        interval(float(point), column)
-        for point, column in zip(points, drawn.T, strict=True)
-    ]
-    by_label = figures[3:]
-    many = len(labels)
-    return Scores(
-        accuracy=figures[0],
-        macro_f1=figures[1],
-        kappa=figures[2],
-        precision=tuple(by_label[:many]),
-        recall=tuple(by_label[many : 2 * many]),
-        f1=tuple(by_label[2 * many :]),
+    total = float(table.sum())
+    expected = _chance(table / total)
+    if expected >= 1:
+        # With one label chance agrees always as well: kappa is 0 / 0.
+        return UNDEFINED
+    shares = _one_error_more(table)
+    right, chance = float(shares.trace()), _chance(shares)
+    true, given = shares.sum(axis=1), shares.sum(axis=0)
+    hit = np.eye(*table.shape)
+    met = np.append(true, 0.0)[None, :] + given[:-1, None] - 2 * chance
+    influence = (hit - right) - (1 - right) / (1 - chance) * met
+    variance = float((shares * influence**2).sum() / total)
+    size = _size(right, variance, total)
+    accuracy = float(table.trace() / total)
+    return Interval(
+        *((one - expected) / (1 - expected) for one in at_size(accuracy, size))
     )
 
 
-def _drawn_again(
-    truth: Sequence[str],
-    said: Sequence[str],
-    labels: Sequence[str],
-    *,
-    seed: int,
-) -> Floats:
-    """`drawn_scores` of these records, drawn again and again."""
-    outside = sorted(set(said) - set(labels))
-    codes = {label: code for code, label in enumerate([*labels, *outside])}
-    true_codes = [codes[label] for label in truth]
-    said_codes = [codes[label] for label in said]
-
-    def figures(kinds: Counts, draws: Counts) -> Floats:
-        true, given = kinds.T
-        return drawn_scores(true, given, draws, len(labels))
-
-    return Resampled([true_codes, said_codes], seed=seed).of(figures)
+def _chance(shares: Floats) -> float:
+    """How often two who choose blindly, with these shares of labels, agree."""
+    return float(shares.sum(axis=1) @ shares.sum(axis=0)[:-1])
 
 
-def drawn_scores(truth: Counts, said: Counts, draws: Counts, labels: int) -> Floats:
-    """For each draw accuracy, macro F1, kappa, then the scores of each label.
+def _one_error_more(table: Floats) -> Floats:
+    """Shares after one more record that is wrong, in each way that chance would make one.
 
-    Those are all precisions, then all recalls, then all F1; ``nan`` where undefined.
-
-    By the definitions of scikit-learn, from counts: of the label *k*, with :math:`t_k`
-    records of it, :math:`s_k` answers of it and :math:`h_k` both, precision is h/s,
-    recall h/t, F1 2h/(s+t); kappa is (a - e)/(1 - e) with accuracy a and chance
-    agreement e = sum(s t)/n^2 (Cohen 1960).
+    Without it nothing is known about the mistakes of who made none.
     """
     import numpy as np
 
-    code = np.arange(labels)
-    is_true = truth[:, None] == code
-    is_said = said[:, None] == code
-    hit = draws @ (is_true & is_said)
-    true = draws @ is_true
-    given = draws @ is_said
-    total = draws.sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        precision = hit / given
-        recall = hit / true
-        f1 = 2 * hit / (given + true)
-        accuracy = hit.sum(axis=1) / total
-        chance = (given * true).sum(axis=1) / total**2
-        kappa = (accuracy - chance) / (1 - chance)
-        occurs = (given + true) > 0
-        f1_sum = np.where(occurs, f1, 0).sum(axis=1)
-        macro = f1_sum / occurs.sum(axis=1)
-    return np.column_stack([accuracy, macro, kappa, precision, recall, f1])
+    total = table.sum()
+    wrong = np.outer(table.sum(axis=1), table.sum(axis=0))
+    np.fill_diagonal(wrong, 0)
+    if not wrong.sum():
+        # One label alone was given and true: its mistakes lie outside.
+        wrong[:, -1] = table.sum(axis=1)
+    shares: Floats = (table + wrong / wrong.sum()) / (total + 1)
+    return shares
 
 
-def mcnemar(only_first: int, only_second: int) -> float:
-    """McNemar's exact test of the records that one side alone has right.
+def macro_f1(table: Floats) -> Interval:
+    """Mean F1 of the labels that occur.
 
-    The two-sided binomial test of ``only_first`` among both with probability 1/2
-    (McNemar 1947, in its exact form).
+    With few records a label, the mean of what occurred is too low and its spread hidden:
+    the interval lies around the mean of a `_smoothed` table. It always holds the value.
 
-    Returns:
-        How likely so uneven a split is by chance.
+    Args:
+        table: records by true and given label, as `counted` has them.
     """
-    sklearn_metrics()  # it requires scipy, or says what to install
-    from scipy.stats import binomtest
+    import numpy as np
 
-    both = only_first + only_second
-    return float(binomtest(only_first, both, 0.5).pvalue) if both else 1.0
+    true, given = table.sum(axis=1), table.sum(axis=0)[:-1]
+    occurs = true + given > 0
+    value = float((2 * table.diagonal()[occurs] / (true + given)[occurs]).mean())
+    shares = _smoothed(table)
+    both = shares.sum(axis=1) + shares.sum(axis=0)[:-1]
+    each = 2 * shares.diagonal() / both
+    middle, weight = float(each.mean()), 1 / (both * len(both))
+    influence = -(each * weight)[:, None] - np.append(each * weight, 0.0)[None, :]
+    influence[np.diag_indices(len(both))] += 2 * weight
+    variance = float((shares * influence**2).sum() / table.sum())
+    _, low, high = at_size(middle, _size(middle, variance, table.sum()))
+    return Interval(value, min(low, value), max(high, value))
+
+
+def _size(share: float, variance: float, total: float) -> float:
+    """The number of records from which a share would have this variance.
+
+    A figure that these records leave no room, such as the kappa of one and the same
+    answer, is not known to the last digit for that.
+    """
+    return min(share * (1 - share) / max(variance, 1e-12), _MOST * total)
+
+
+def _smoothed(table: Floats) -> Floats:
+    """Shares of records in which a label of few records resembles the others.
+
+    The answers to a label lean by a few records towards those to all: right as often,
+    and wrong in the way of all (shrinkage as by a Dirichlet prior around the pooled
+    rates; Agresti, *Categorical Data Analysis*, section 3.6).
+    """
+    import numpy as np
+
+    many, total = len(table), table.sum()
+    true, given = table.sum(axis=1), table.sum(axis=0)
+    right = (table.trace() + 0.5) / (total + 1)
+    common = np.tile(np.append(true + given[:-1] + 1, given[-1]), (many, 1))
+    np.fill_diagonal(common, 0)
+    if many == 1:
+        common[:, -1] = 1
+    common *= (1 - right) / common.sum(axis=1, keepdims=True)
+    np.fill_diagonal(common, right)
+    rows = (table + _LEAN * common) / (true + _LEAN)[:, None]
+    shares = (true + _UNSEEN) / (total + _UNSEEN * many)
+    smoothed: Floats = shares[:, None] * rows
+    return smoothed

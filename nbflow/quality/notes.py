@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nbflow._core.duration import duration
+from nbflow._core.looks import word_of
 from nbflow._core.plural import several
 
 if TYPE_CHECKING:
     from collections import Counter
 
     from nbflow.quality.answers import Spent
+    from nbflow.quality.looked_at import LookedAt
 
-#: Records from which on a bootstrap interval holds the truth about as often as it says.
+#: Records from which on intervals of kappa and macro F1 hold the truth about as often as
+#: they say.
 _FEW = 30
 #: Labels outside of the taxonomy that are named.
 _NAMED = 5
@@ -23,42 +26,59 @@ def records(number: int) -> str:
     return several(number, "record")
 
 
+def answers(number: int) -> str:
+    """``1,000 answers``."""
+    return several(number, "answer")
+
+
 def counted(states: Counter[str]) -> str:
     """``3 records (2 failed, 1 cancelled)``."""
     said = ", ".join(
-        f"{number:,} {state.lower().replace('_', ' ')}"
-        for state, number in states.most_common()
+        f"{number:,} {word_of(state)}" for state, number in states.most_common()
     )
     return f"{records(states.total())} ({said})"
 
 
 def few(number: int) -> list[str]:
-    """That intervals are drawn from few records, if they are.
-
-    What is not among those, no draw shows.
-    """
+    """That figures are of few records, if they are."""
     if number >= _FEW:
         return []
-    return [
-        f"Drawn from {records(number)}, intervals are too narrow: label more to be sure."
-    ]
+    said = (
+        f"Of {records(number)}, the intervals of kappa and macro F1 may be too narrow"
+    )
+    return [f"{said}: label more to be sure."]
 
 
-def outside(answers: Counter[str], labels: int) -> list[str]:
+def figures_of(chosen: LookedAt | None, number: int) -> list[str]:
+    """Which records figures are about, and whether these are few.
+
+    Args:
+        chosen: who chose the records, if a person did.
+        number: of the records.
+    """
+    return few(number) if chosen is None else [chosen.advice]
+
+
+def whose(chosen: LookedAt | None) -> str:
+    """The records behind a figure, if a person chose them."""
+    return "" if chosen is None else f" {chosen.words}"
+
+
+def outside(given: Counter[str], labels: int) -> list[str]:
     """The answers outside of the taxonomy, if there are any.
 
     Args:
-        answers: those answers, and how often each was given.
+        given: those answers, and how often each was given.
         labels: the number of labels in the taxonomy.
     """
-    if not answers:
+    if not given:
         return []
     named = ", ".join(
-        f"{label} ({number:,})" for label, number in answers.most_common(_NAMED)
+        f"{label} ({number:,})" for label, number in given.most_common(_NAMED)
     )
-    if len(answers) > _NAMED:
-        named += f" and {len(answers) - _NAMED} more"
-    many = several(answers.total(), "answer")
+    if len(given) > _NAMED:
+        named += f" and {len(given) - _NAMED} more"
+    many = several(given.total(), "answer")
     return [
         f"{many} outside the {several(labels, 'label')}, counted as wrong: {named}."
     ]
@@ -73,18 +93,17 @@ def spent(what: Spent | None, name: str = "") -> list[str]:
     """
     if what is None:
         return []
-    took, cost = ("Took", "Cost")
-    if name:
-        took, cost = f"{name} took", f"{name} cost"
-    work = []
-    if what.seconds:
-        waited = f" and {duration(what.waited)} in line" if what.waited else ""
-        work.append(f"{duration(what.seconds)} of calls{waited}")
-    if what.cached:
-        work.append(f"{records(what.cached)} from checkpoints")
+    calls = f"The calls of {name}" if name else "The calls"
     said = []
-    if work:
-        said.append(f"{took} {', '.join(work)}.")
+    if what.seconds:
+        waited = ""
+        if what.waited:
+            waited = f", and were in line for {duration(what.waited)}"
+        said.append(f"{calls} took {duration(what.seconds)}{waited}.")
+    if what.cached:
+        owner = f" of {name}" if name else ""
+        said.append(f"{records(what.cached)}{owner} reused a saved answer.")
     if what.usage.requests:
-        said.append(f"{cost} {what.usage}.")
+        verb = "used" if what.usage.cost is None else "cost"
+        said.append(f"{calls} {verb} {what.usage}.")
     return said

@@ -10,15 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.html import Html, h, joined
+from nbflow._core.lifecycle import State
+from nbflow._core.looks import LOOKS
 from nbflow._core.table import short
-from nbflow.quality.metrics import percent
+from nbflow.quality.intervals import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
-    from nbflow.quality.metrics import Interval
+    from nbflow.quality.intervals import Interval
 
 #: Labels that a picture shows; the frames have all.
 LABELS = 24
@@ -30,7 +32,20 @@ _LONG = 40
 FAINT = "opacity:.75"
 #: The colours of two things that are compared.
 COLOURS = ("#1c7ed6", "#e8590c")
-RIGHT, WRONG = "#2f9e44", "#f03e3e"
+RIGHT, WRONG = LOOKS[State.COMPLETED].colour, LOOKS[State.FAILED].colour
+#: What figures mean, for who has not met them.
+_TERMS = {
+    "accuracy": "The share of the answers that are right.",
+    "macro F1": "The mean of the labels' F1: each label counts as much as any other,"
+    " however rare it is.",
+    "Cohen\u2019s kappa": "Agreement beyond what chance alone would bring: 0 is as by"
+    " chance, 1 is full agreement.",
+    "agreement": "The share of the records that get the same label from both.",
+    "precision": "Of the answers with this label, the share that is right.",
+    "recall": "Of the records whose true label this is, the share that got it.",
+    "F1": "The harmonic mean of precision and recall: high only if both are.",
+    "95 %": "The interval of F1: it holds the value for all such records 19 times in 20.",
+}
 CELL = (
     "padding:3px 12px 3px 0;border:0;background:transparent;"
     "white-space:nowrap;vertical-align:middle"
@@ -51,13 +66,17 @@ def kappa(one: Interval) -> str:
     """Kappa as people read it."""
     if one.is_undefined:
         return "\u2013"
+    if one.is_alone:
+        return f"{one.value:.2f}"
     return f"{one.value:.2f} ({one.low:.2f} to {one.high:.2f})"
 
 
 def points(one: Interval) -> str:
     """A difference of shares, in percentage points."""
     value, low, high = (100 * part for part in one)
-    text = f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"
+    text = f"{value:+.1f} points"
+    if not one.is_alone:
+        text += f" ({low:+.1f} to {high:+.1f})"
     return text.replace("-", "\u2212")
 
 
@@ -91,7 +110,7 @@ def share_bar(
     colour: str = COLOURS[0],
 ) -> Bar:
     """The bar of a share."""
-    between = f"{percent(one.low)} to {percent(one.high)}"
+    between = "" if one.is_alone else f"{percent(one.low)} to {percent(one.high)}"
     return Bar(
         figure=figure,
         name=name,
@@ -128,18 +147,20 @@ def bars(figures: Iterable[Bar]) -> Html:
 def _bar(bar: Bar) -> Html:
     wide = f"{CELL};width:100%;min-width:140px;padding-right:14px"
     return line(
-        h("td", bar.figure, style=f"{CELL};text-align:left"),
+        h("td", _term(bar.figure), style=f"{CELL};text-align:left"),
         h("td", short(bar.name, 30), style=f"{CELL};text-align:left;{FAINT}"),
-        h("td", _band(bar.interval, bar.colour), style=wide),
+        h("td", band(bar.interval, bar.colour), style=wide),
         h("td", bar.value, style=f"{CELL};text-align:right;font-weight:600"),
         h("td", bar.between, style=f"{CELL};text-align:left;{FAINT}"),
     )
 
 
-def _band(one: Interval, colour: str) -> Html:
+def band(one: Interval, colour: str = COLOURS[0]) -> Html:
+    """An interval on a scale from 0 to 1, with a stroke for the value."""
     if one.is_undefined:
         return joined()
-    value, low, high = map(_on_scale, one)
+    low, high = (one.value, one.value) if one.is_alone else one[1:]
+    value, low, high = map(_on_scale, (one.value, low, high))
     # An interval of no width is still to be seen.
     width = max(high - low, 0.4)
     size = f"left:{low:.2f}%;width:{width:.2f}%"
@@ -184,7 +205,16 @@ def line(*cells: Html) -> Html:
 def header(name: str, side: str = "left") -> Html:
     """The header of a column, aligned to a ``side``."""
     style = f"{CELL};text-align:{side};font-weight:400;{FAINT}"
-    return h("th", name, scope="col", style=style)
+    return h("th", _term(name), scope="col", style=style)
+
+
+def _term(name: str) -> str | Html:
+    """A name; what it means is told where the mouse rests on it."""
+    meaning = _TERMS.get(name)
+    if meaning is None:
+        return name
+    style = "text-decoration:underline dotted;text-underline-offset:3px;cursor:help"
+    return h("abbr", name, title=meaning, style=style)
 
 
 def row_header(name: str, style: str) -> Html:

@@ -406,7 +406,7 @@ function drawFields(fields) {
  * @param {string} by who is here
  */
 function drawSaid({ label, confidence, reason, missing, decision }, by) {
-  const answer = label ?? missing.toLowerCase().replace("_", " ");
+  const answer = label ?? missing;
   const parts = [
     h("span", { class: "nbf-faint" }, label ? "The model says" : "The model gave no answer"),
     h("span", { class: "nbr-label" }, answer),

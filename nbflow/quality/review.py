@@ -13,7 +13,6 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from numbers import Real
 from typing import TYPE_CHECKING, cast
 
 from nbflow._core.decision import Decision, Subject, standing
@@ -26,6 +25,9 @@ from nbflow._run.run import Run
 from nbflow.errors import UsageError
 from nbflow.quality import picture
 from nbflow.quality.answers import answers_of
+from nbflow.quality.confidence import CONFIDENCE, confidences, number_of
+from nbflow.quality.draw import drawn_sample
+from nbflow.quality.groups import row_of
 from nbflow.quality.labels import labels_of
 from nbflow.quality.notes import records
 from nbflow.quality.reviewable import Case
@@ -68,6 +70,8 @@ class Review:
         choices: dict[str, str],
         on: tuple[str, ...],
         by: str,
+        why: str = "",
+        about: str = "",
     ) -> None:
         self.column = answers.name
         self.choices = choices
@@ -78,6 +82,8 @@ class Review:
         self._rows: list[Row] = answers.rows or []
         self._numbers = numbers
         self._on = on
+        self._why = why
+        self._about = about
         self._contents = [
             decisions.content(self._rows[number], on) for number in numbers
         ]
@@ -179,7 +185,7 @@ class Review:
         if self._on:
             parts = {name: parts.get(name) for name in self._on}
         beside = {name: values[number] for name, values in answers.beside.items()}
-        sure = _number(beside.get("confidence"))
+        sure = number_of(beside.get(CONFIDENCE))
         return Case(
             key=answers.keys[number],
             fields=[
@@ -252,6 +258,7 @@ class Review:
                 at=at,
                 key=self.keys[place],
                 run=self._run.id,
+                why=self._why,
             )
             kept.add(decision)
             if label is not None:
@@ -287,9 +294,10 @@ class Review:
     def _sentence(self, left: list[str]) -> str:
         total = len(self.keys)
         done = f"{total - len(left):,} of {records(total)} decided"
+        about = f" {self._about}" if self._about else ""
         if left:
-            return f"Review of {self.column}: {done}, {len(left):,} left."
-        return f"Review of {self.column}: {done}. Nothing is left."
+            return f"Review of {self.column}: {done}, {len(left):,} left.{about}"
+        return f"Review of {self.column}: {done}. Nothing is left.{about}"
 
     def _ipython_display_(self) -> None:
         from nbflow.notebook import display
@@ -370,10 +378,14 @@ def review(
     run: Run,
     where: object = None,
     *,
+    sample: int | str | None = None,
+    width: float | None = None,
     choices: object = None,
     column: str | None = None,
     text: str | Sequence[str] | None = None,
     by: str | None = None,
+    confidence: object = None,
+    seed: int = 0,
 ) -> Review:
     """Let a person accept or correct the labels of a run, by keyboard.
 
@@ -383,6 +395,12 @@ def review(
     ``run.results()``; for ``nf.evaluate`` and ``nf.compare`` it is the truth. Several
     people may review at the same time; of one record the latest decision stands.
 
+    With ``sample=`` records come that were drawn at random within the given labels and
+    thirds of their confidence, in random order: what `estimate` makes of them holds for
+    the whole run, wherever one stops. The same call goes on with the same sample, a
+    larger number with more of it, for whoever makes it. What was decided before a
+    sample is drawn is not drawn.
+
     Args:
         run: whose labels.
         where: which records: a list of keys, such as
@@ -390,6 +408,10 @@ def review(
             such as ``results["triage.confidence"] < 0.5``; or a function that takes the
             record with its answer (``row["triage.confidence"]``) and says yes or no.
             All when left out.
+        sample: how many records to draw, or ``"auto"``: fifty first, then as many as an
+            interval of ``width=`` needs.
+        width: of ``sample="auto"``, how far the intervals of the accuracy and of each
+            share may reach to each side, as a share: 0.03, three points, by default.
         choices: the labels to choose from: list, dict of label -> description, Enum or
             Literal. By default those that the run gave, the most frequent first, then
             the others of its categorizer, or of the Literal or Enum that its steps say
@@ -400,14 +422,17 @@ def review(
             about what is shown here: show what decides, and leave out what changes from
             day to day.
         by: who decides; by default the user of JupyterHub or of this machine.
+        confidence: how sure the model is, in place of what it says itself: ``{key:
+            number}``, a Series by key such as `agreement` gives, or one a row.
+        seed: of the draw; one seed and one run, one sample.
 
     Returns:
         A `Review`: shown in a notebook, a page to decide on; ``.decide(key, label)``,
         ``.accept(key)``, ``.undo()``, ``.left``, ``.to_frame()``.
 
     Raises:
-        UsageError: there is no such column or record, or the records of the run were
-            not kept.
+        UsageError: there is no such column or record, the sample is larger than the run,
+            or the records of the run were not kept.
     """
     if not isinstance(run, Run):
         raise UsageError(
@@ -419,13 +444,29 @@ def review(
             f"The records of run {run.id} were not kept (keep_records=False), so there "
             "is nothing to look at; send them again."
         )
-    on = _columns(answers.rows, text)
-    numbers = _without_repeats(answers.rows, on, _chosen(answers, where))
+    on, by = _columns(answers.rows, text), by or _user()
+    sure = confidences(answers, confidence)
+    if sample is not None:
+        drawn = drawn_sample(
+            answers, where, on, confidence, sample, width, seed=seed, by=by
+        )
+        numbers, why, about = drawn
+    else:
+        _check_no_width(width)
+        numbers = _without_repeats(answers.rows, on, _chosen(answers, where, sure))
+        why, about = _why(where, sure), ""
     if choices is not None:
         offered = labels_of(choices, "choices")
     else:
         offered = _seen(answers, declared(run, answers))
-    return Review(run, answers, numbers, offered, on, by or _user())
+    return Review(run, answers, numbers, offered, on, by, why, about)
+
+
+def _check_no_width(width: object) -> None:
+    if width is not None:
+        raise UsageError(
+            'width= says how many records sample="auto" is to draw; give both, or none.'
+        )
 
 
 def _columns(rows: list[Row], text: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -460,6 +501,13 @@ def _seen(answers: Answers, known: dict[str, str]) -> dict[str, str]:
     return {label: known.get(label, "") for label, _ in given.most_common()} | known
 
 
+def _why(where: object, sure: Sequence[float] | None) -> str:
+    """The reason for which a record comes before a person, see `Decision.why`."""
+    if where is not None:
+        return "where"
+    return "" if sure is None else "least sure"
+
+
 def _without_repeats(
     rows: list[Row],
     on: tuple[str, ...],
@@ -472,26 +520,23 @@ def _without_repeats(
     return list(first.values())
 
 
-def _chosen(answers: Answers, where: object) -> list[int]:
+def _chosen(answers: Answers, where: object, sure: Sequence[float] | None) -> list[int]:
     """The numbers of the records to show, in the order in which to show them."""
     chosen = list(range(len(answers.keys)))
     if callable(where):
-        chosen = [number for number in chosen if where(_row(answers, number))]
+        chosen = [number for number in chosen if where(row_of(answers, number))]
     elif where is not None:
         asked = list(cast("Iterable[object]", where))
         if not asked or not all(map(_is_truth_value, asked)):
             return _named(answers, asked)
         meant = _meant(answers, asked)
         chosen = [number for number in chosen if number in meant]
-    if "confidence" not in answers.beside:
+    if sure is None:
         return chosen
-    sure = answers.beside["confidence"]
 
     def confidence(number: int) -> float:
         # A record without an answer is the least sure of all.
-        if answers.labels[number] is None:
-            return -math.inf
-        return _number(sure[number])
+        return -math.inf if answers.labels[number] is None else sure[number]
 
     return sorted(chosen, key=confidence)
 
@@ -513,29 +558,6 @@ def _meant(answers: Answers, asked: list[object]) -> set[int]:
         for number, yes in zip(answers.places, asked, strict=True)
         if not is_missing(yes) and yes
     }
-
-
-def _number(confidence: object) -> float:
-    """A confidence to sort by, on whatever scale; what is not a number comes last."""
-    if not isinstance(confidence, Real) or isinstance(confidence, bool):
-        return math.inf
-    number = float(confidence)
-    return math.inf if math.isnan(number) else number
-
-
-def _row(answers: Answers, number: int) -> dict[object, object]:
-    """A record with its answer, as ``where`` gets it."""
-    record = (answers.rows or [])[number].record
-    row: dict[object, object] = {"value": record}
-    if isinstance(record, Mapping):
-        row = dict(record)
-    row[answers.name] = answers.labels[number]
-    stem = f"{answers.name}."
-    if answers.field:
-        stem = answers.name.removesuffix(answers.field)
-    for name, values in answers.beside.items():
-        row[f"{stem}{name}"] = values[number]
-    return row
 
 
 def _named(answers: Answers, asked: list[object]) -> list[int]:

@@ -16,9 +16,11 @@ import anywidget
 import traitlets
 
 from nbflow._call import failure
+from nbflow._core.looks import word_of
 from nbflow._run.html_parts import static_beside
 from nbflow.notebook import table_widget
 from nbflow.notebook.page_files import PAGE, script, style
+from nbflow.notebook.page_looks import colours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,7 +129,11 @@ class ReviewPage:
             made, decision = case.decision, None
             if made is not None:
                 decision = [made.label, made.by, made.at]
-            picture["case"] = case._asdict() | {"decision": decision}
+            missing = word_of(case.missing)
+            picture["case"] = case._asdict() | {
+                "decision": decision,
+                "missing": missing,
+            }
         return picture
 
 
@@ -136,7 +142,7 @@ class ReviewWidget(anywidget.AnyWidget):
 
     _esm = script(_HERE / "review.js")
     # The colours and buttons of the run table, then what a review has beside them.
-    _css = style(PAGE / "table.css", _HERE / "review.css")
+    _css = colours() + style(PAGE / "table.css", _HERE / "review.css")
     #: What the static picture beside it is known by.
     name = traitlets.Unicode().tag(sync=True)
 

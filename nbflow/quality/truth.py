@@ -21,10 +21,12 @@ class Truth(NamedTuple):
     Attributes:
         labels: one for each record; ``None`` where it is not known.
         where: they come from, in words; empty if there are none.
+        looked_at: the numbers of the records whose label only a review says.
     """
 
     labels: list[str | None]
     where: str
+    looked_at: frozenset[int] = frozenset()
 
 
 def truths_of(answers: Answers, truth: object) -> Truth:
@@ -75,7 +77,8 @@ def _corrected(answers: Answers, labels: Sequence[object], where: str) -> Truth:
         where = f"{where}, {len(people):,} of them as people decided"
     elif people:
         where = "what people decided"
-    return Truth(said, where)
+    only = {number for number in people if text_of(labels[number]) is None}
+    return Truth(said, where, frozenset(only))
 
 
 def _by_key(

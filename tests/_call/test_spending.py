@@ -360,7 +360,10 @@ def test_a_budget_is_never_passed_and_what_is_done_is_kept(nb, is_async):
     assert "75 records are left" in stopped
     run.rerun_failed(budget="$0.10")
     assert run.usage.cost == pytest.approx(0.35)
-    run.rerun_failed()
+    run.rerun_failed()  # as much again as at the send
+    assert run.usage.cost == pytest.approx(0.60)
+    assert run.state == "CANCELLED"
+    run.rerun_failed(budget="$1")
     assert run.state == "COMPLETED"
     assert run.usage.requests == 100, "no call is paid twice"
     assert run.table().remarks == ()

@@ -149,6 +149,7 @@ def test_every_form_is_found_and_what_only_looks_like_it_is_not(form):
     assert re.search(TOKEN, text)
     assert not re.search(TOKEN, alike)
     assert re.search(TOKEN, f'x = "{text}"  # {alike}')
+    assert secret_patterns.without(text, "") != text
 
 
 @pytest.mark.parametrize(

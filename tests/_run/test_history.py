@@ -21,7 +21,7 @@ def test_a_notebook_shows_each_run_with_its_state_in_words_and_nothing_as_html(n
     shown = nf.runs()._repr_html_()
     assert "e&lt;b&gt;" in shown
     assert "e<b>" not in shown
-    assert shown.index("⊘ PARTIAL") < shown.index("✓ COMPLETED")
+    assert shown.index("◑ partial") < shown.index("✓ completed")
 
 
 def test_it_is_a_frame_and_what_is_made_of_it_is_a_plain_one(nb):

@@ -3,7 +3,7 @@
 import pytest
 
 from nbflow._run.explanation import Explanation
-from nbflow._run.html_parts import static_beside, table, with_code
+from nbflow._run.html_parts import framed, static_beside, table, with_code
 from nbflow._run.plan import FlowForecast, Plan, StepForecast
 
 HOSTILE = "</div><script>alert(1)</script>\"'&"
@@ -25,6 +25,13 @@ def test_only_messages_and_reasons_are_broken_into_lines():
     assert "white-space:nowrap" in record
     assert "text-align:right" in record
     assert "white-space:normal" in message
+
+
+def test_amounts_in_dollars_are_no_formula():
+    """JupyterLab gives outputs to MathJax, which takes what is between two for one."""
+    assert str(framed("$0.02 of $5")).startswith(
+        '<div class="tex2jax_ignore mathjax_ignore" '
+    )
 
 
 def test_a_static_picture_is_marked_for_the_widget_that_hides_it():

@@ -118,3 +118,63 @@ def test_sent_again_it_finds_what_is_done(nb, flow):
     cut(nb, nb.send(EVENT, ROWS, key="id"), 2)
     run = nb.send(EVENT, ROWS, key="id")
     assert run.counts == {"triage": {"CACHED": 1_299, "FAILED": 1}}
+
+
+@pytest.mark.parametrize("made", [list, pd.DataFrame], ids=["list", "frame"])
+def test_a_batch_that_is_sent_again_is_kept_once(tmp_path, made):
+    """An all-cached send of a known batch takes less than 100 bytes a record, its flows and costs included."""
+    nf.use(tmp_path / "store")
+
+    @nf.step
+    def ask(text):
+        nf.usage("m", input_tokens=1000, output_tokens=7, cost=0.01)
+        return text
+
+    @nf.flow(on=EVENT)
+    def triage(record):
+        return ask(record["text"])
+
+    @nf.flow(on=EVENT)
+    def other(record):
+        return ask(record["text"])
+
+    rows = [{"id": f"t-{n:05}", "text": f"thread {n} " * 30} for n in range(1_500)]
+
+    def size():
+        folder = tmp_path / "store" / "runs"
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+    first = nf.send(EVENT, made(rows), key="id")
+    before = size()
+    again = nf.send(EVENT, made(rows), key="id")
+    assert size() - before < 100 * len(rows)
+    assert again.counts["triage"] == {"CACHED": 1_500}
+    third = nf.send(EVENT, made(rows), key="id")
+    changed = nf.send(EVENT, made([*rows[:-1], {"id": "x", "text": "new"}]), key="id")
+    read = {run.id: run.results("triage") for run in (again, third, changed)}
+    nf.store.delete_runs(first.id, keep_outputs=True)
+    nf.use("memory:")
+    nf.use(tmp_path / "store")
+    for run, values in read.items():
+        found = nf.open_run(run)
+        assert found.inspect("t-00007").record == rows[7]
+        assert list(found.results("triage")) == list(values)
+    nf.store.delete_runs(again.id, keep_outputs=True)
+    assert nf.open_run(third.id).inspect("t-01499").record == rows[1499]
+    assert nf.store.check().is_sound
+
+
+def test_a_run_whose_batch_goes_while_it_begins_keeps_its_own(nb, flow, monkeypatch):
+    first = nb.send(EVENT, ROWS, key="id")
+    runs = nf._session.SESSION.runs
+    wait = type(runs.gate).wait
+
+    def delete_and_wait(gate):
+        monkeypatch.undo()
+        nb.engine.ledger.remove(first.id)
+        wait(gate)
+
+    monkeypatch.setattr(type(runs.gate), "wait", delete_and_wait)
+    run = nb.send(EVENT, ROWS, key="id")
+    nb.forget()
+    assert len(nf.open_run(run.id).results()) == 1_300

@@ -183,3 +183,43 @@ def test_compare_reads_them(run):
 def test_a_review_corrects_them(run):
     nf.review(run[0], by="ann").decide(1, "bug")
     assert [row["triage.label"] for row in run[0].results()] == ["bug", "bug"]
+
+
+MAKE = {
+    "enum": lambda m, text: m.Label(text),
+    "dataclass": lambda m, text: m.Data(text, []),
+    "attrs": lambda m, text: m.Attrs(text),
+    "named tuple": lambda m, text: m.Pair(text, 1.0),
+    "plain class": lambda m, text: m.Plain(text),
+    "list": lambda m, text: [m.Attrs(text)],
+}
+
+
+@pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+def test_every_way_to_read_a_run_reads_every_kind_of_answer(nb, cell, make):
+    @nf.step
+    def categorize(text):
+        return make(cell, text)
+
+    @nf.flow(on="missing")
+    def triage(record):
+        return categorize(record["text"])
+
+    batch = [{"id": "a", "text": "bug"}, {"id": "b", "text": "billing"}]
+    runs = [nb.send("missing", batch, key="id") for _ in range(2)]
+    runs.append(nb.send("missing", [*batch[:1], batch[1] | {"text": "bug"}], key="id"))
+    sys.modules.pop(MODULE)
+    nb.forget()
+    first, _, third = (nf.open_run(run.id) for run in runs)
+    assert "bug" in str(first.results())
+    assert "bug" in str(first.results("triage"))
+    assert "bug" in repr(first.inspect("a")["triage"].output)
+    assert "bug" in first.inspect("a")._repr_html_()
+    assert len(first.compare(third)) == 1
+    assert categorize.explain("bug").state == "cached"
+    assert "cached" in repr(categorize.explain("bug"))
+    assert nf.plan("missing", batch, key="id").cached == 2
+    if make is not MAKE["list"]:
+        truth = {"a": "bug", "b": "bug"}
+        assert nf.evaluate(first, truth=truth).accuracy.value == 0.5
+        assert nf.compare(first, third, truth=truth).agreement.value == 0.5

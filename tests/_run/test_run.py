@@ -1,7 +1,9 @@
 """The handle of a run: awaited, watched, cancelled from elsewhere."""
 
 import asyncio
+import importlib
 import inspect
+import re
 import threading
 import time
 
@@ -10,6 +12,7 @@ import polars as pl
 import pytest
 
 import nbflow as nf
+from nbflow._core import guesses
 from nbflow._run.run import Run
 from nbflow._session import SESSION
 
@@ -122,6 +125,65 @@ def test_a_rerun_has_as_many_records_under_way_as_the_send(nb):
     assert most[0] <= 2
 
 
+def test_a_rerun_can_be_told_anew_how_many_records_are_under_way(nb):
+    together, healed = threading.Barrier(3), []
+
+    @nf.step(retries=0)
+    def work(n):
+        if not healed:
+            raise ValueError("in trouble")
+        together.wait(30)
+
+    run = work.map([1, 2, 3], max_in_flight=1)
+    healed.append(True)
+    assert run.rerun_failed(max_in_flight=3).state == "COMPLETED"
+    assert run.rerun(max_in_flight=3).state == "COMPLETED"
+
+
+def test_a_budget_holds_for_a_rerun_too_and_can_be_set_anew(nb):
+    healed = []
+
+    @nf.step(retries=0)
+    def work(n):
+        nf.usage(cost=1.0)
+        if not healed:
+            raise ValueError("in trouble")
+
+    @nf.flow(on=EVENT)
+    def triage(record):
+        work(record["n"])
+
+    records = [{"n": n} for n in range(4)]
+    run = nf.send(EVENT, records, max_in_flight=1, budget="$2")
+    assert run.usage.cost == 2
+    healed.append(True)
+    again = elsewhere(nb, run).rerun_failed()
+    assert again.usage.cost == 4, "as much again as at the send"
+    assert again.rerun_failed(budget="$9").state == "COMPLETED"
+
+
+@pytest.mark.parametrize("again", [nf.Run.rerun, nf.Run.rerun_failed])
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("max_in_flight", 0, r"max_in_flight=0 has to be a whole number, 1 or more"),
+        ("max_in_flight", True, r"max_in_flight=True has to be a whole number"),
+        ("max_in_flight", "4", r"max_in_flight='4' has to be a whole number"),
+        ("budget", "much", r"budget='much' is not an amount of money"),
+        ("budget", -1, r"budget=-1 is not an amount of money"),
+    ],
+)
+def test_a_rerun_refuses_what_a_send_refuses(nb, again, option, value, said):
+    @nf.step(retries=0)
+    def work(n):
+        raise ValueError("in trouble")
+
+    run = work.map([1])
+    with pytest.raises(nf.UsageError, match=said):
+        again(run, **{option: value})
+    assert run.state == "FAILED"
+
+
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, list])
 def test_the_results_of_a_run_that_is_still_fed_say_queued(nb, flow, gate, make):
     rows = [{"n": n % 1990} for n in range(2000)]
@@ -190,6 +252,50 @@ def test_a_name_that_one_may_guess_says_what_does_what_is_meant(
         getattr(run, name)
     assert not hasattr(run, name)
     assert not hasattr(run, "_repr_png_")
+
+
+@pytest.mark.parametrize(
+    "known", [guesses.RUN, guesses.STEP, guesses.FLOW, guesses.NBFLOW]
+)
+def test_what_is_said_of_a_guessed_name_exists(nb, flow, gate, known):
+    gate.set()
+
+    @nf.step
+    def size(text):
+        return len(text)
+
+    things = {
+        "run": nb.send(EVENT, [{"id": "a", "n": 1}]),
+        "step": size,
+        "flow": nf.flows()[0],
+        "nf": nf,
+        "nbflow": importlib.import_module("nbflow"),
+    }
+    importlib.import_module("nbflow.testing")
+    for way in set(known.values()):
+        named = re.findall(r"\b(run|step|flow|nf|nbflow)\.(\w+)", way)
+        assert named or "step(...)" in way or "nf.compare" in way, way
+        for thing, name in named:
+            assert hasattr(things[thing], name), way
+
+
+def test_guessed_names_of_steps_flows_and_nbflow_say_what_does_what_is_meant(nb, flow):
+    @nf.step
+    def size(text):
+        return len(text)
+
+    for thing, name, way in [
+        (size, "delay", r"A step has no 'delay'\. Use step\.submit"),
+        (size, "with_options", r"@nf\.step\(\.\.\.\)"),
+        (nf.flows()[0], "send", r"nf\.send\(event, records\)"),
+        (nf, "task", r"nbflow has no 'task'\. Use @nf\.step\."),
+        (nf, "map", r"step\.map\(items\)"),
+    ]:
+        with pytest.raises(AttributeError, match=way):
+            getattr(thing, name)
+    with pytest.raises(AttributeError) as caught:
+        size.expain  # it is the reading that is refused
+    assert caught.value.obj is size
 
 
 def test_completion_knows_the_options_of_a_step():

@@ -49,7 +49,7 @@ def test_a_background_run_whose_iterator_raises_says_so(nb, flow):
     assert run.state == "INTERRUPTED"
     assert run.counts == {"triage": {"COMPLETED": 40}}
     assert "not read to the end" in str(run)
-    with pytest.raises(nf.NbflowError, match="INTERRUPTED"):
+    with pytest.raises(nf.NbflowError, match="interrupted"):
         run.raise_for_failures()
     assert from_the_ledger(nb, run).state == "INTERRUPTED"
 

@@ -7,7 +7,7 @@ import pytest
 
 import nbflow as nf
 from nbflow._run.render import to_html, to_text
-from nbflow._store.ledger import _entry
+from nbflow._store.ledger_lines import entry_of
 
 
 def asking(is_async, **limits):
@@ -84,4 +84,4 @@ def test_calls_side_by_side_leave_a_record_its_own_time(nb):
 
 def test_a_ledger_of_before_knows_of_no_line():
     line = ["call", 0, 0, "ask", "COMPLETED", 1.0, 0.5, 1, None, None, 0.0]
-    assert _entry(line).waited == 0
+    assert entry_of(line).waited == 0

@@ -12,7 +12,8 @@ import pytest
 
 from nbflow._core.decision import Decision
 from nbflow._store.decisions import Decisions
-from nbflow._store.ledger import FileLedger, MemoryLedger
+from nbflow._store.ledger import FileLedger
+from nbflow._store.memory_ledger import MemoryLedger
 from nbflow._store.seal import Seal
 from nbflow.errors import StoreWarning
 

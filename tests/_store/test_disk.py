@@ -477,7 +477,7 @@ def test_each_secret_has_a_store_of_its_own(store, path):
     """One warning says why nothing is found; neither reads, replaces nor tidies away what is the other's."""
     die_with(path)
     stranger = DiskStore(path, secret=b"\x01" * 32)
-    with pytest.warns(StoreWarning, match="another secret") as caught:
+    with pytest.warns(StoreWarning, match="another key") as caught:
         assert stranger.get_many(list(ALL)) == {}
     assert len(ours(caught)) == 1
     assert stranger.get(key(1)) is None

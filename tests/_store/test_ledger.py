@@ -25,15 +25,16 @@ from nbflow._core.entry import (
 )
 from nbflow._core.lifecycle import State
 from nbflow._core.usage import Usage
-from nbflow._store import ledger as ledger_module
-from nbflow._store.ledger import FileLedger, MemoryLedger
+from nbflow._store import ledger_lines
+from nbflow._store.ledger import FileLedger
+from nbflow._store.memory_ledger import MemoryLedger
 from nbflow._store.seal import Seal
 from nbflow.errors import StoreError
 
 RUN = "20260101-000000-000ab"
 FAILED = Failure("label", "ValueError", "no", "job.py, line 3\n")
 ENTRIES = [
-    Opened(RUN, "e", ("a", "b"), 1.5, "pandas", True, 2),
+    Opened(RUN, "e", ("a", "b"), 1.5, "pandas", True, 2, 4, ("subject",), 5.0),
     Listed(0, "x"),
     Listed(1, "y", 2),
     Item(0, 0, State.RUNNING, 2.0),
@@ -270,9 +271,9 @@ def test_a_long_run_is_read_block_by_block(tmp_path, monkeypatch):
     ledger, taken = file_ledger(tmp_path), []
     for text in "abc":
         ledger.append(RUN, [Remark(1.0, text)])
-    lines = ledger_module._lines
+    decode = ledger_lines.decode
     monkeypatch.setattr(
-        ledger_module, "_lines", lambda block: taken.append(block) or lines(block)
+        ledger_lines, "decode", lambda block: taken.append(block) or decode(block)
     )
     blocks = ledger.blocks(RUN)
     for number, text in enumerate("abc", 1):
@@ -280,3 +281,42 @@ def test_a_long_run_is_read_block_by_block(tmp_path, monkeypatch):
         assert (entry.text, len(taken)) == (text, number)
     assert list(blocks) == []
     assert list(ledger.blocks(RUN, end)) == []
+
+
+def test_records_that_were_saved_take_twenty_bytes_and_their_key(tmp_path):
+    """What they share is written once, and they are read as if it was not."""
+    ledger = file_ledger(tmp_path)
+    cached = [Item(n, 0, State.CACHED, 1.5, 0.0, f"{n:040x}", 0) for n in range(1000)]
+    used = [
+        Used(n, 0, "ask", 0, 1.5, Usage(1, n, 7, 0, 0.25), saved=True)
+        for n in range(1000)
+    ]
+    called = [
+        Called(n, 0, "ask", State.CACHED, 1.5, 0.0, 0, f"{n:040x}") for n in range(1000)
+    ]
+    others = [Item(7, 0, State.CACHED, 1.5, 0.0, "not a key"), Listed(8, "x", 2)]
+    listed = [Listed(n, f"t-{n}") for n in range(1000)]
+    entries = [*listed, *called, *used, *cached, *others, *others]
+    ledger.append(RUN, cached)
+    assert ledger.size(RUN) < 1000 * 20 + 200
+    ledger.append(RUN, entries)
+    assert file_ledger(tmp_path).read(RUN)[0] == [*cached, *entries]
+    assert file_ledger(tmp_path).about(RUN, 7) == [
+        entry for entry in [*cached, *entries] if entry[0] == 7
+    ]
+
+
+def test_a_removed_run_is_in_no_list_and_on_no_disk(tmp_path):
+    ledger = file_ledger(tmp_path)
+    ledger.append(RUN, ENTRIES)
+    ledger.add_records(RUN, b"x" * 1000)
+    assert ledger.bytes_of(RUN) > 1000
+    ledger.remove(RUN)
+    assert ledger.runs() == []
+    assert ledger.read(RUN) == ([], 0)
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == [
+        ".gitignore"
+    ]
+    ledger.remove(RUN)
+    ledger.append(RUN, ENTRIES)
+    assert file_ledger(tmp_path).read(RUN)[0] == ENTRIES

@@ -39,6 +39,30 @@ window.mount();
 </script></body></html>"""
 
 
+FRAME = """() => {
+    const at = document.activeElement;
+    const table = at?.closest(".nbf");
+    if (!table) return null;
+    const style = getComputedStyle(at);
+    const width = style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth);
+    const grows = width + parseFloat(style.outlineOffset);
+    const { left, right, top, bottom } = at.getBoundingClientRect();
+    const frame = { left: left - grows, right: right + grows, top: top - grows, bottom: bottom + grows };
+    const cuts = (around) => {
+        if (getComputedStyle(around).overflow === "visible") return false;
+        const box = around.getBoundingClientRect();
+        const away = (one, other) => one < other - 0.6;
+        return away(frame.left, box.left) || away(box.right, frame.right) ||
+            away(frame.top, box.top) || away(box.bottom, frame.bottom);
+    };
+    let cut = null;
+    for (let around = at.parentElement; around && !cut; around = around.parentElement)
+        if (cuts(around)) cut = around.className || around.tagName;
+    const place = [...table.querySelectorAll("*")].indexOf(at);
+    return { name: `${place} ${at.className} ${at.textContent.slice(0, 30)}`, cut, frame: width > 0 };
+}"""
+
+
 def pytest_collection_modifyitems(items):
     """Without a browser these tests are skipped on a laptop, and fail where everything has to be tested."""
     if chromium() is None and not os.environ.get("CI"):
@@ -149,6 +173,22 @@ class Shown:
                     .map((row) => cells(row).map((cell) => cell.textContent));
             }"""
         )
+
+    def cut_frames(self, most=120):
+        """Walk through the controls with Tab; those whose focus frame something around them cuts."""
+        cut, walked = [], []
+        self.page.evaluate(
+            "() => { const top = document.querySelector('h1'); top.tabIndex = -1; top.focus(); }"
+        )
+        for _ in range(most):
+            self.page.keyboard.press("Tab")
+            found = self.page.evaluate(FRAME)
+            if found is None or found["name"] in walked:
+                break
+            walked.append(found["name"])
+            if found["cut"] or not found["frame"]:
+                cut.append(found)
+        return walked, cut
 
     def picture(self, name):
         """Keep a screenshot where NBFLOW_PICTURES says, for a person to look at."""

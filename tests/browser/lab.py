@@ -86,6 +86,7 @@ class Server:
             "XDG_CONFIG_HOME": str(home / "config"),
         }
         environment.pop("NBFLOW_STORE", None)  # every notebook makes its own beside it
+        environment.pop("NBFLOW_TABLE", None)  # nor does a reader's say what is shown
         self.environment = environment
         command = [
             *(

@@ -249,6 +249,17 @@ def test_the_keyboard_walks_picks_opens_and_closes(shown, runs):
     )
 
 
+@pytest.mark.parametrize("width", [1180, 500])
+def test_the_focus_frame_of_every_control_is_whole(runs, opened, width):
+    shown = opened(SESSION.chronicle, width=width)
+    shown.pump(shown.find(".nbf-record"))
+    open_first(shown)
+    shown.pump(shown.find(".nbf-nest .nbf-record"))
+    walked, cut = shown.cut_frames()
+    assert len(walked) > 15
+    assert cut == []
+
+
 def test_what_runs_and_records_say_is_text_and_never_html(shown):
     compare_first(shown)
     shown.find(".nbf-changes .nbf-record", has_text="t-0001").first.click()

@@ -270,6 +270,36 @@ def test_shortcuts_of_the_notebook_do_not_reach_through_the_table(lab):
     assert page.locator(".jp-CodeCell").count() == 2
 
 
+COSTS = """
+import os, nbflow as nf
+from IPython.display import HTML
+os.environ["NBFLOW_TABLE"] = "static"
+
+@nf.step
+def ask(text):
+    nf.usage(cost=0.25, input_tokens=10)
+
+@nf.flow(on="costs")
+def asked(record):
+    ask(record["text"])
+
+@nf.flow(on="costs")
+def asked_again(record):
+    ask(record["text"])
+
+run = nf.send("costs", [{"text": "a"}])
+"""
+
+
+def test_two_amounts_in_dollars_are_no_formula(lab):
+    notebook = lab(COSTS, "HTML('<p class=\"formula\">$x$</p>')")
+    notebook.run_all()
+    notebook.page.locator(".formula mjx-container").first.wait_for()
+    picture = notebook.page.locator(".jp-OutputArea-output", has_text="Checkpoints")
+    assert not picture.locator("mjx-container").count()
+    assert "$0.25 for 10 tokens. Checkpoints saved $0.25" in picture.inner_text()
+
+
 def test_the_saved_notebook_holds_the_picture_and_no_widget_state(lab):
     notebook = lab(SETUP, SEND % 60, "nf.runs()")
     notebook.run_all()
@@ -287,8 +317,8 @@ def test_the_saved_notebook_holds_the_picture_and_no_widget_state(lab):
     assert "6 failed" in static.data["text/plain"]
     history, picture = document.cells[2].outputs
     assert "application/vnd.jupyter.widget-view+json" in history.data
-    assert "\u2298 PARTIAL" in picture.data["text/html"]
-    assert "PARTIAL" in picture.data["text/plain"]
+    assert "\u25d1 partial" in picture.data["text/html"]
+    assert "\u25d1 partial" in picture.data["text/plain"]
 
 
 def test_a_step_cell_comes_from_disk_with_what_it_showed(lab):

@@ -8,6 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 import nbflow as nf
 from nbflow.quality.review_widget import ReviewPage, ReviewWidget
+from tests.browser.conftest import FRAME
 from tests.browser.lab import Notebook, Server
 
 EVENT = "e"
@@ -373,6 +374,18 @@ def test_the_static_picture_is_hidden_whenever_it_comes_and_back_at_the_end(
     assert shown.find(".nbflow-static").is_visible()
 
 
+@pytest.mark.parametrize("width", [1060, 420])
+def test_the_focus_frame_of_every_control_is_whole(opened, review, width):
+    shown = opened(review, width=width)
+    frames = []
+    for _ in range(12):
+        shown.page.keyboard.press("Tab")
+        frames.append(shown.page.evaluate(FRAME))
+    found = [frame for frame in frames if frame is not None]
+    assert len(found) > 6
+    assert [frame for frame in found if frame["cut"]] == []
+
+
 def test_a_page_that_is_taken_away_leaves_nothing_behind(opened, review):
     shown = opened(review)
     shown.page.evaluate("() => unmount()")
@@ -467,11 +480,23 @@ def test_in_jupyterlab_no_figure_is_written_over_another(browser, server):
     notebook = Notebook(context.new_page(), server, path)
     notebook.run_all()
     page = notebook.page
-    page.get_by_text("macro F1").wait_for(state="attached")
+    page.get_by_text("macro F1").first.wait_for(state="attached")
     notebook.picture("lab-figures")
     assert page.evaluate(OVERLAPS) == []
     assert page.get_by_text("with examples").count()
     context.close()
+
+
+def stands_once(page):
+    """The page alone is seen: its picture is there, hidden, and takes no room."""
+    assert page.locator(".nbr:visible").count() == 1
+    picture = page.locator(".nbflow-static", has_text="Review of")
+    assert picture.count() == 1
+    assert not picture.is_visible()
+    around = picture.locator(
+        "xpath=ancestor::*[contains(@class, 'jp-OutputArea-child')]"
+    )
+    assert not around.is_visible()
 
 
 def test_in_jupyterlab_keys_decide_and_outlive_the_kernel(browser, server):
@@ -485,6 +510,7 @@ def test_in_jupyterlab_keys_decide_and_outlive_the_kernel(browser, server):
     notebook.run_all()
     page = notebook.page
     page.locator(".nbr-where b", has_text="q-0").wait_for()
+    stands_once(page)
     page.locator(".nbr").focus()
     for key, following in (("3", "q-1"), ("Enter", "q-2"), ("d", "q-2"), ("d", "q-2")):
         page.keyboard.press(key)
@@ -492,7 +518,12 @@ def test_in_jupyterlab_keys_decide_and_outlive_the_kernel(browser, server):
     if folder := os.environ.get("NBFLOW_PICTURES"):
         page.screenshot(path=f"{folder}/lab-review.png")
     assert page.locator(".nbr").count() == 1, "`d d` did not delete the cell"
-    assert not page.locator(".nbflow-static:visible", has_text="Review of").count()
+    stands_once(page)
+    notebook.command("docmanager:save")
+    page.reload()
+    notebook.ready()
+    page.locator(".nbr-where b").wait_for()
+    stands_once(page)
     assert "'q-0', 'q-1'" in notebook.run("print(list(review.decided))")
     page.evaluate(
         "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.restartKernel(); }"

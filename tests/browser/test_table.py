@@ -2,7 +2,9 @@
 
 import csv
 import io
+import logging
 import re
+import sys
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -459,7 +461,7 @@ def test_failures_as_csv_are_safe_for_spreadsheets(shown):
         "record": "t-0007",
         "flow": "triage",
         "step": "categorize",
-        "state": "FAILED",
+        "state": "failed",
         "error": "TimeoutError",
         "message": "the model did not answer within 7 s",
         "attempts": "",
@@ -518,6 +520,7 @@ def test_without_a_kernel_nothing_can_be_asked_and_what_the_page_can_do_goes_on(
             "seconds": 1,
             "why": "",
             "trouble": None,
+            "printed": [],
             "steps": [],
             "record": [("", "{}")],
             "output": None,
@@ -565,9 +568,9 @@ def test_causes_are_told_apart_by_what_differs(opened, tick):
     assert shown.find(".nbf-pill").all_inner_texts() == [
         "17 ConnectionError at 2 steps",
         "7 ValueError at label: no label",
-        "3 more causes",
+        "5 causes",
     ]
-    shown.page.get_by_role("button", name="3 more causes").click()
+    shown.page.get_by_role("button", name="5 causes").click()
     shown.find(".nbf-pill", has_text="5 KeyError at save").wait_for()
     assert shown.find(".nbf-pill").all_inner_texts()[2:] == [
         "6 ValueError at label: no 'text' and 5 like it",
@@ -601,6 +604,20 @@ def test_a_run_does_not_fold_under_the_hand_of_its_reader(opened, tick):
     assert shown.find(".nbf-record").nth(2).is_visible()
 
 
+@pytest.mark.parametrize("width", [1440, 1100, 560])
+def test_the_focus_frame_of_every_control_is_whole(run, opened, width):
+    shown = opened(run, width=width)
+    shown.pump(shown.find(".nbf-record"))
+    shown.find(".nbf-record").first.click()
+    shown.pump(shown.find(".nbf-detailtitle"))
+    for fold in shown.find(".nbf-detail details").all():
+        fold.evaluate("fold => { fold.open = true; }")
+    walked, cut = shown.cut_frames()
+    assert len(walked) > 15
+    assert cut == []
+    shown.picture(f"focus-{width}")
+
+
 def test_what_was_said_of_a_rerun_goes_when_it_is_over(opened, tick):
     shown = opened(None)
     shown.hear(tick(state="RUNNING"))
@@ -613,6 +630,30 @@ def test_what_was_said_of_a_rerun_goes_when_it_is_over(opened, tick):
     assert notice.is_visible()
     shown.hear(tick(n=3, state="PARTIAL"))
     assert not notice.is_visible()
+
+
+@pytest.mark.parametrize("width", [1440, 1100])
+def test_nothing_moves_while_a_run_goes_on_ends_and_goes_on_again(opened, tick, width):
+    """What is said, labels and causes come into places that are there already."""
+    shown = opened(None, width=width)
+    labels = [[9 - at, 0, f"a label with {at} words"] for at in range(8)]
+    causes = [[at, f"Error{at}", "m", 9, 0, ["triage"], ["ask"]] for at in range(6)]
+    life = [
+        {"state": "RUNNING", "rate": None, "left": None},
+        {"state": "RUNNING", "causes": causes[:1], "kinds": 1, "failed": 9},
+        {"state": "PARTIAL", "again": 9, "failed": 9, "causes": causes, "kinds": 6},
+        {"state": "PARTIAL", "again": 9, "failed": 9, "answers": labels, "labels": 99},
+        {"state": "RUNNING", "answers": labels, "labels": 99},
+    ]
+    heights = set()
+    for n, head in enumerate(life, 1):
+        shown.hear(tick(n, **head))
+        heights.add(shown.find(".nbf").bounding_box()["height"])
+        if head["state"] == "PARTIAL":
+            shown.page.get_by_role("button", name="Rerun 9 failed").click()
+            shown.find(".nbf-notice", has_text="Asking the kernel").wait_for()
+            heights.add(shown.find(".nbf").bounding_box()["height"])
+    assert len(heights) == 1, heights
 
 
 def test_a_long_key_shows_both_its_ends(opened, tick):
@@ -684,6 +725,7 @@ def test_a_long_key_leaves_room_for_what_there_is_to_do(opened, tick):
             "seconds": 1,
             "why": "",
             "trouble": None,
+            "printed": [],
             "steps": [],
             "record": [("", "{}")],
             "output": None,
@@ -855,3 +897,57 @@ def test_axe_finds_nothing_in_a_table_with_every_state(opened, tick, dark):
         (one["id"], [node["html"][:120] for node in one["nodes"]][:3])
         for one in Axe().run(shown.page).response["violations"]
     ] == []
+
+
+def test_an_opened_record_shows_what_each_attempt_printed(nb, opened):
+    """And of a call that was remembered when it printed; as text, whatever it is."""
+
+    @nf.step
+    def fetch(n):
+        print("fetched 3 replies")
+        return n
+
+    @nf.step(retries=1)
+    def ask(n):
+        print(f"asks the model about {n}")
+        logging.getLogger("triage").warning("<b>slow</b>")
+        if n:
+            sys.stderr.write("no answer\n" * 3_000)
+            raise TimeoutError("late")
+        return n
+
+    @nf.flow(on=EVENT)
+    def triage(thread):
+        print("begins")
+        return ask(fetch(thread["n"]))
+
+    nb.send(EVENT, [{"id": "t-1", "n": 1}], key="id")
+    nb.advance(60)
+    run = nb.send(EVENT, [{"id": "t-1", "n": 1, "again": True}], key="id")
+    shown = opened(run)
+    shown.pump(shown.find(".nbf-record"))
+    shown.find(".nbf-record").click()
+    shown.pump(shown.find(".nbf-waterfall"))
+    shown.picture("printed")
+    fetched, asked = shown.find(".nbf-wstep").all()
+    fetched.locator("summary").click()
+    assert "printed when it ran" in fetched.inner_text()
+    assert "a remembered call does not print again" in fetched.inner_text()
+    assert "fetched 3 replies" in fetched.inner_text()
+    first, second = asked.locator("pre[aria-label=printed]").all_inner_texts()
+    for text in (first, second):
+        assert text.startswith(
+            "asks the model about 1\nWARNING triage: <b>slow</b>\nno answer\n"
+        )
+        assert "characters are not kept" in text
+    lines = asked.inner_text()
+    assert (
+        lines.index("attempt 1")
+        < lines.index("asks the model")
+        < lines.index("attempt 2")
+    )
+    own = shown.find(".nbf-detail > section", has_text="Printed").inner_text()
+    assert own.split() == ["Printed", "begins"]
+    asked.scroll_into_view_if_needed()
+    shown.picture("printed-open")
+    assert not shown.errors

@@ -152,7 +152,7 @@ def test_another_process_cancels_a_run_and_it_ends_gracefully(tmp_path):
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "CANCELLED" in out
-    assert "is CANCELLED: 5,000 records" in said.stdout, said
+    assert "is cancelled: 5,000 records" in said.stdout, said
     nf.use(job.store)
     run = nf.open_run()
     assert sum(run.counts["flow"].values()) == 5_000
@@ -227,3 +227,36 @@ def test_a_run_killed_before_its_batch_was_read_can_be_rerun_whole(tmp_path):
     assert sum(run.counts["flow"].values()) == 3000
     assert run.results("flow") == list(range(3000))
     assert sum(nf.open_run().counts["flow"].values()) == 3000
+
+
+PRINTING = """
+import sys, nbflow as nf
+nf.use(sys.argv[1])
+
+@nf.step(retries=1, retry_delay=0.001)
+def work(n):
+    print("works on", n)
+    if n % 2:
+        raise ConnectionError("no")
+    return n
+
+work.map(range(400))
+"""
+
+
+def test_killed_amid_its_prints_a_run_leaves_records_that_can_be_opened(tmp_path):
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    ended = subprocess.run(
+        [sys.executable, "-c", PRINTING, str(tmp_path / "store")],
+        env=os.environ | {"PYTHONPATH": path, "NBFLOW_CRASH_AT": "note:300"},
+        capture_output=True,
+        timeout=120,
+    )
+    assert ended.returncode == -signal.SIGKILL
+    nf.use(tmp_path / "store")
+    run = nf.open_run(nf.runs()["run"][0])
+    assert run.state == "INTERRUPTED"
+    printed = [run.inspect(n)["work"] for n in range(10)]
+    said = [view["work"].printed for view in printed if view.steps]
+    assert said
+    assert all("works on" in text for text in said)

@@ -147,6 +147,8 @@ def test_a_module_that_is_no_python_comes_and_is_told(needs, tmp_path):
         ),
         ("os.environ['HOME'], os.environ['NBFLOW_STORE'], os.environ[name]", set()),
         ("nf.llm.categorizer(['a'], model='openai:gpt-4o-mini')", {"OPENAI_API_KEY"}),
+        ("model = 'openai-decisions:gpt-6-luna'", {"OPENAI_API_KEY"}),
+        ("model = 'typesafe:jev-1.14'", {"TYPESAFE_API_KEY"}),
         ("import anthropic", {"ANTHROPIC_API_KEY"}),
         ("'openai: is a company'", set()),
     ],

@@ -198,7 +198,7 @@ class Handler(BaseHTTPRequestHandler):
             "id": "c",
             "object": "chat.completion",
             "created": 1,
-            "model": self.server.model,
+            "model": self.server.calls_itself,
             "choices": [{"index": 0, "message": message, "finish_reason": finish}],
             "usage": usage,
         }
@@ -228,17 +228,19 @@ class ChatServer(ThreadingHTTPServer):
 
     ``faults``: what the first requests meet, one each, ``None`` for a good answer;
     ``always``: what all others meet. ``allow``: so many requests a window of so many
-    seconds, 429 beyond; ``says_left``: its answers say how many are left; ``model``: what
-    it says answered."""
+    seconds, 429 beyond; ``says_left``: its answers say how many are left;
+    ``calls_itself``: what it says answered."""
 
     daemon_threads = True
     request_queue_size = 512
 
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}/v1"
+    def __init__(self, handler=Handler):
+        super().__init__(("127.0.0.1", 0), handler)
+        self.root = f"http://127.0.0.1:{self.server_port}"
+        self.url = f"{self.root}/v1"
+        self.calls_itself = "stub"
         self.faults, self.always, self.headers, self.allow = [], None, {}, None
-        self.says_left, self.model = False, "stub"
+        self.says_left = False
         self.requests, self.keys, self.answered, self.seconds = [], [], 0, 0.0
         self.under_way = self.most_under_way = 0
         self.hanging, self.gone, self.ended = (

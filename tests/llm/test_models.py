@@ -52,6 +52,10 @@ TEXT = "please refund me"
             {"model": "openai:x", "api_key": 7},
             "api_key= has to be a text, such as nf.secret('OPENAI_API_KEY'), not int",
         ),
+        (
+            {"model": "openai-decisions:x", "api_key": 7},
+            "such as nf.secret('OPENAI_API_KEY'), not int",
+        ),
         ({"redact": "mail"}, "redact='mail' has to be a function"),
         ({"instructions": 3}, "instructions=3 has to be a text"),
         ({"retries": -1}, "retries=-1"),
@@ -127,7 +131,7 @@ def test_any_server_that_speaks_as_openai_does_is_one_address_away(nb, server, m
 def test_the_model_that_answered_is_kept_as_the_provider_reports_it(
     nb, server, categorizer, batch
 ):
-    server.model = "stub-2026-11-01"
+    server.calls_itself = "stub-2026-11-01"
     categorize = categorizer(batch=batch)
     run = categorize.map([TEXT, "it has a crash"])
     answered = "openai:stub-2026-11-01"
@@ -135,7 +139,7 @@ def test_the_model_that_answered_is_kept_as_the_provider_reports_it(
         answered
     ] * 2
     assert run.usage.models == (answered,)
-    server.model = "stub-2026-12-01"
+    server.calls_itself = "stub-2026-12-01"
     again = categorize.map([TEXT, "a third one"])
     # The remembered answer is still that of the model that gave it.
     assert [row["categorize.model"] for row in again.results(models=True)] == [

@@ -55,6 +55,16 @@ def test_it_answers_a_label_and_says_that_it_is_a_baseline_and_which_words_decid
     assert "refund" in answer.reason
 
 
+def test_it_gives_a_probability_for_each_label(nb):
+    answer = topics(unknown="unclear")(TEXT)
+    shares = answer.probabilities
+    assert list(shares) == ["billing", "bug", "unclear"]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert max(shares, key=shares.get) == answer.label
+    assert shares["billing"] >= answer.confidence
+    assert set(topics()("?!").probabilities.values()) == {0.5}, "it knows nothing"
+
+
 def test_the_table_of_a_run_says_once_that_it_is_a_baseline(nb):
     run = topics().map([TEXT, "crash", "error"])
     assert str(run).count('categorize: model="offline" is a baseline, not an LLM.') == 1

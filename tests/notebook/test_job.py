@@ -43,7 +43,7 @@ def test_a_run_leaves_an_output_notebook_and_a_report_and_the_notebook_as_it_was
     assert report["runs"][0]["flows"] == {"look": {"COMPLETED": 20}}
     assert report["cells"][2]["runs"] == [report["runs"][0]["run"]]
     assert report["cells"][2]["seconds"] > 0
-    assert "COMPLETED" in said
+    assert "\u2713 completed" in said
     assert {path.name for path in folder.path.iterdir()} == {
         "job.ipynb",
         "job.out.ipynb",
@@ -59,7 +59,7 @@ def test_the_same_command_again_executes_only_what_failed_or_was_never_done(
     folder.write_work(bad=[3, 4])
     code, said = run()
     assert code == 3
-    assert "2 of 20 records not done" in said
+    assert "18 of 20 records done, 2 need you" in said
     assert sorted(folder.log) == list(range(20))
     failed = folder.report()["runs"][0]["failed"]
     assert failed == [
@@ -495,8 +495,10 @@ def test_runs_in_the_background_are_waited_for(folder, run):
     assert code == 0
     assert folder.report()["runs"][0]["flows"] == {"look": {"COMPLETED": 30}}
     shown = text_of(folder.output().cells[2])
-    assert "COMPLETED" in shown, "the table is brought up to date behind its cell"
-    assert "RUNNING" not in shown
+    assert "\u2713 completed" in shown, (
+        "the table is brought up to date behind its cell"
+    )
+    assert "\u25d4 running" not in shown
 
 
 def test_a_cell_may_not_take_longer_than_the_timeout(folder, run):

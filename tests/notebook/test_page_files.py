@@ -8,10 +8,10 @@ import pytest
 
 import nbflow
 from nbflow._core.lifecycle import State
+from nbflow._core.looks import RUN_LOOKS
 from nbflow._core.sheet import CODES
-from nbflow._run.render import RUN_LOOKS
-from nbflow.notebook.page_files import PAGE, script, style
-from nbflow.notebook.page_looks import PAGE_LOOKS
+from nbflow.notebook.page_files import PAGE, script
+from nbflow.notebook.page_looks import PAGE_LOOKS, colours
 
 ENTRIES = [PAGE / "table.js", Path(nbflow.__file__).parent / "quality" / "review.js"]
 
@@ -78,6 +78,6 @@ def test_every_state_has_an_icon_and_colours_of_its_own(kind):
     assert len(set(icons)) == len(icons)
     drawn = re.findall(r"^  (\w+): \"M", script(PAGE / "dom.js"), re.MULTILINE)
     assert set(icons) <= set(drawn)
-    coloured = set(re.findall(r"\.nbf-s-([\w-]+)", style(PAGE / "table.css")))
+    coloured = set(re.findall(r"\.nbf-s-([\w-]+)", colours()))
     names = {name.lower().replace("_", "-") for name, _, _ in PAGE_LOOKS[kind]}
     assert names <= coloured

@@ -107,6 +107,21 @@ def test_a_question_is_answered_at_once_whatever_the_pace(run):
     assert (tick["pages"]["v"]["n"], tick["pages"]["v"]["total"]) == (2, 10)
 
 
+def test_what_a_button_began_is_told_at_the_next_look_and_not_at_the_next_beat(run):
+    """However short ago the last look was, and though the run had ended."""
+    page = Page(run)
+    page.view()
+    page.settle()
+    assert page.table.is_quiet
+    page.table.take({"t": "act", "id": "v", "n": 1, "what": "rerun_failed"})
+    while not any(said["t"] == "said" for said in page.heard):
+        time.sleep(0.001)
+    run.wait()
+    assert not page.table.is_quiet, "its next look is not two seconds away"
+    ticks = [said for said in page.after(0.01) if said["t"] == "tick"]
+    assert len(ticks) == 1
+
+
 def test_a_message_that_was_overtaken_does_not_bring_the_old_view_back(run):
     page = Page(run)
     page.view(n=2, query={"states": ["FAILED"]})

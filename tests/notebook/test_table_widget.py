@@ -22,7 +22,7 @@ def send(nb):
 
 @pytest.mark.parametrize("asset", ["_esm", "_css"])
 def test_what_a_page_loads_is_whole_and_asks_no_host_for_more(asset):
-    """VS Code, Voila behind a policy, a train without network: there is nothing to resolve and nothing to fetch."""
+    """VS Code, a hub behind a policy, a train without network: there is nothing to resolve and nothing to fetch."""
     code = str(getattr(TableWidget, asset))
     assert not re.search(
         r"\bimport\b\s*[({'\"*\w]|\brequire\(|@import|url\(|\bfetch\(|XMLHttpRequest"
@@ -59,4 +59,4 @@ def test_a_copy_of_a_history_says_that_it_is_none_that_lives(send):
     bare = type(history)(history.to_dict("list"))
     with pytest.raises(nf.UsageError, match=r"nf\.runs\(\)\.widget\(\)"):
         bare.widget()
-    assert "COMPLETED" in repr(history)
+    assert "✓ completed" in repr(history)

@@ -59,7 +59,7 @@ def test_three_mornings_by_the_line_of_the_crontab(threads, tmp_path):
         assert (done.returncode, done.stdout) == (0, ""), done.stdout
 
     threads.three_mornings(start)
-    assert "COMPLETED" in (threads.folder / "job.log").read_text()
+    assert "\u2713 completed" in (threads.folder / "job.log").read_text()
 
 
 @cron_there

@@ -1,5 +1,6 @@
 """Runs are evaluated and compared by what the model said, record by record, and nobody is dropped in silence."""
 
+import re
 import subprocess
 import sys
 from enum import Enum
@@ -442,17 +443,111 @@ def test_nothing_in_a_label_or_a_record_becomes_html(nb):
         assert not any(tag in page for tag in ("<script", "<img", "<i>", "<b>1"))
 
 
-def test_without_scikit_learn_the_error_says_what_to_install():
+def test_figures_need_neither_scikit_learn_nor_scipy():
     code = (
-        "import sys; sys.modules['sklearn'] = None\n"
+        "import sys\n"
+        "sys.modules |= dict.fromkeys(['sklearn', 'scipy', 'statsmodels'])\n"
         "import nbflow as nf\n"
-        "try:\n    nf.evaluate(['a'], ['a'])\n"
-        "except nf.UsageError as error:\n    print(error)"
+        "print(nf.compare(['a', 'b'], ['a', 'a'], truth=['a', 'b']).verdict)"
     )
     said = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
-    assert "pip install 'nbflow[evaluate]'" in said
+    assert said.startswith("No difference is shown")
+
+
+LEAST_SURE = "of the 100 that were looked at, because they were least sure"
+
+
+@pytest.fixture
+def unsure(nb, complaints):
+    """gpt-4o-mini, as sure as four other models agree with it, and the true labels."""
+    others = ["gpt-4o", "claude-3-5-haiku", "gemini-2.0-flash", "o3-mini"]
+    said = complaints["gpt-4o-mini"]
+    sure = sum((complaints[other] == said).astype(int) for other in others) / 4
+    recorded = dict(zip(complaints["id"], zip(said, sure, strict=True), strict=True))
+
+    def unsure(model=None):
+        answers = recorded
+        if model is not None:
+            labels = zip(complaints["id"], complaints[model], strict=True)
+            answers = {one: (label, 0.5) for one, label in labels}
+
+        @nf.flow(on=EVENT)
+        def triage(complaint):
+            label, confidence = answers[complaint["id"]]
+            return {"label": label, "confidence": confidence}
+
+        return nb.send(EVENT, complaints[["id"]], key="id")
+
+    return unsure
+
+
+def decide_next(review, complaints, number):
+    true = dict(zip(complaints["id"].astype(str), complaints["product"], strict=True))
+    for key in review.left[:number]:
+        review.decide(key, true[key])
+
+
+def test_the_least_sure_answers_have_no_interval_for_the_whole(unsure, complaints):
+    """The accuracy of all is 69 %; that of the hundred least sure must not pass for it."""
+    run = unsure()
+    decide_next(nf.review(run), complaints, 100)
+    found = nf.evaluate(run)
+    assert found.accuracy.value < 0.3
+    assert str(found.accuracy) == f"{found.accuracy.value:.1%}"
+    assert f"{found.accuracy.value:.1%} {LEAST_SURE}" in repr(found)
+    assert "nothing follows for the other 900 records" in repr(found)
+    assert "nf.estimate(run)" in repr(found)
+    assert LEAST_SURE in found._repr_html_()
+    assert " to " not in found._repr_html_().split("Cohen")[1].split("</tr>")[0]
+    assert found.to_frame()["f1.low"].isna().all()
+
+
+def test_of_two_runs_the_least_sure_of_one_make_neither_the_better(unsure, complaints):
+    one, two = unsure(), unsure("gpt-4o")
+    decide_next(nf.review(one), complaints, 100)
+    compared = nf.compare(one, two)
+    assert "is better" not in compared.verdict
+    assert LEAST_SURE in compared.verdict
+    assert compared.paired.difference.is_alone
+    assert compared.second.accuracy.is_alone
+    assert "nan" not in repr(compared)
+    assert ">nan" not in compared._repr_html_()
+
+
+def test_records_that_were_chosen_otherwise_say_so(unsure, complaints):
+    run = unsure()
+    decide_next(nf.review(run, where=[3, 4, 5]), complaints, 3)
+    assert "of the 3 that were looked at, because where= chose them" in repr(
+        nf.evaluate(run)
+    )
+    decide_next(nf.review(run), complaints, 3)
+    assert "of the 6 that were looked at, for several reasons" in repr(nf.evaluate(run))
+
+
+def test_decisions_about_every_record_are_about_the_whole(unsure, complaints):
+    run = unsure()
+    decide_next(nf.review(run), complaints, 1000)
+    found = nf.evaluate(run)
+    assert found.looked_at is None
+    assert found.accuracy.low < 0.691 < found.accuracy.high
+
+
+def test_a_column_of_true_labels_needs_no_such_care(replay, complaints):
+    run = replay("o1")
+    decide_next(nf.review(run), complaints, 10)
+    assert nf.evaluate(run, "product").looked_at is None
+
+
+def test_runs_that_share_their_checkpoints_say_that_nothing_was_asked_anew(replay):
+    one = replay("gpt-4o")
+    said = repr(nf.compare(one, replay("gpt-4o"), truth="product"))
+    assert "0 of 1,000 answers were asked for anew" in said
+    assert "`batch=`, does not count" in said
+    assert "asked for anew" not in repr(
+        nf.compare(one, replay("gpt-4o-mini"), truth="product")
+    )
 
 
 def test_what_the_answers_cost_is_said_and_a_remembered_answer_cost_what_it_cost(
@@ -472,9 +567,21 @@ def test_what_the_answers_cost_is_said_and_a_remembered_answer_cost_what_it_cost
     two = nb.send(EVENT, records, key="id")
     compared = nf.compare(one, two, truth="product")
     assert [spent.usage.cost for spent in compared.spent] == pytest.approx([0.04, 0.05])
-    assert "A cost $0.04 for 4.0k tokens." in repr(compared)
-    assert "40 records from checkpoints" in repr(compared)
-    assert "Cost $0.05 for 5.0k tokens." in nf.evaluate(two, "product")._repr_html_()
+    assert "The calls of A cost $0.04 for 4.0k tokens." in repr(compared)
+    assert "40 records of B reused a saved answer." in repr(compared)
+    shown = nf.evaluate(two, "product")._repr_html_()
+    assert "The calls cost $0.05 for 5.0k tokens." in shown
+
+
+def test_terms_of_statistics_are_explained_where_the_mouse_rests(nb, complaints):
+    @nf.flow(on=EVENT)
+    def triage(complaint):
+        return "credit_card"
+
+    run = nb.send(EVENT, complaints[["id", "product"]][:50])
+    shown = nf.evaluate(run, "product")._repr_html_()
+    for term in ("macro F1", "Cohen\u2019s kappa", "precision", "recall"):
+        assert re.search(f'<abbr title="[^"]+"[^>]*>{term}</abbr>', shown)
 
 
 def test_labels_of_a_categorizer_and_of_figures_are_the_same_for_an_enum_of_numbers(nb):

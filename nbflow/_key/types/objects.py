@@ -17,6 +17,7 @@ import weakref
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any
 
+from nbflow._core.fields import without_aside
 from nbflow._key.kinds import Around, is_bound, is_librarys
 from nbflow._key.origin import holds
 from nbflow._key.stdlib import is_special_class, is_special_form
@@ -173,7 +174,7 @@ def _reduced(walk: Walk, value: object) -> bytes:
     make, args, state, items, pairs = (*reduced, None, None, None)[:5]
     kind = type(value)
     if _holds_only_attributes(kind):
-        state = attributes(value)
+        state = without_aside(kind, attributes(value))
     elif hasattr(kind, "__struct_fields__"):  # pickle forgets what else msgspec holds
         state = getattr(value, "__dict__", None) or None
     state = _without_counts(kind, state)

@@ -16,7 +16,7 @@ from importlib import import_module
 from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbflow._core.fields import Fields
+from nbflow._core.fields import Fields, aside_fields, without_aside
 from nbflow._store.codecs import tags
 from nbflow._store.codecs.plain import UnfitError
 from nbflow.errors import CodecError
@@ -111,7 +111,8 @@ def _write_object(code: int, value: object, writer: Writer) -> Ext:
     # The instance dict and the slots, even if the class has its own __getstate__.
     state: Any = object.__getstate__(value)
     attributes, slots = state if isinstance(state, tuple) else (state, None)
-    names = [*(attributes or ()), *(slots or ())]
+    slots = slots and without_aside(cls, slots)
+    names = [*aside_fields(cls), *(attributes or ()), *(slots or ())]
     if "_attrs_cached_hash" in names:
         # Hashes change from process to process; attrs resets it in its own pickling.
         raise UnfitError
@@ -319,6 +320,8 @@ def _model(parts: list[Any]) -> object:
 def _object(parts: list[Any], *, code: int) -> object:
     module, qualname, odd, attributes, slots = parts
     cls = _find_class(code, module, qualname)
+    if aside := aside_fields(cls):
+        slots = {**aside, **(slots or {})}
     names = [*(attributes or ()), *(slots or ())]
     if _odd(_FAMILIES[code].fields(cls), names) != odd:
         raise _changed(cls)

@@ -30,6 +30,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from nbflow._key.warning import warn
+from nbflow._store import habitat, key_file
+from nbflow._store.disk.audit import Audit, audit
 from nbflow._store.disk.journal import Journal
 from nbflow._store.disk.keylock import KeyLocks
 from nbflow._store.disk.refused import Refused
@@ -53,6 +55,8 @@ _Parts: TypeAlias = "tuple[Journal, Shelf, KeyLocks | None]"
 #: processes read entry by entry.
 _ENTRIES = 8000
 _MEAN = 500  # bytes for each of them: a segment has at most 4 MB
+#: Keys that are deleted at once, while nobody else writes: some milliseconds.
+_AT_ONCE = 2000
 #: Keys that look-ups did not find, as long as nobody has put them: 2 MB.
 _MISSING = 20_000
 #: Seconds that a fork waits for what is being read or written.
@@ -155,11 +159,65 @@ class DiskStore:
         self._refused.drop(wanted)
         if (parts := self._existing()) is None:
             return 0
-        journal, shelf, _ = parts
         try:
-            return shelf.forget(wanted, lambda: journal.delete(wanted))
+            # Some at a time: others write in between.
+            return sum(
+                self._forget(parts, wanted[start : start + _AT_ONCE])
+                for start in range(0, len(wanted), _AT_ONCE)
+            )
         except OSError as error:
             raise refusal(error, "delete results", self._path) from error
+
+    @staticmethod
+    def _forget(parts: _Parts, keys: Sequence[str]) -> int:
+        journal, shelf, _ = parts
+        return shelf.forget(keys, lambda: journal.delete(keys))
+
+    def give_back(self) -> None:
+        """Give the disk back what deleted entries took, as far as nobody is in the way."""
+        if (parts := self._existing()) is None or not self._writable:
+            return
+        journal, shelf, _ = parts
+        if journal.buried > _AT_ONCE:
+            with contextlib.suppress(StoreError):
+                self.flush()
+        shelf.give_back()
+
+    def scrub(self) -> None:
+        """Leave nothing of deleted keys in any file, those of other processes included.
+
+        Raises:
+            StoreError: it was refused; what is not scrubbed may be in a file still.
+        """
+        if (parts := self._existing()) is None or not self._writable:
+            return
+        journal, shelf, _ = parts
+        self.flush()
+        try:
+            journal.scrub()
+            shelf.sweep()
+            shelf.scrub()
+        except OSError as error:
+            raise refusal(error, "erase results", self._path) from error
+
+    def audit(self, *, repair: bool = False) -> Audit:
+        """Read and verify everything; ``repair`` removes what cannot be read, so that it is a plain miss.
+
+        Of a store that is not there yet nothing is damaged.
+        """
+        if (parts := self._existing()) is None:
+            return Audit(0, [], [], [], "")
+        journal, shelf, _ = parts
+        try:
+            found = audit(journal, shelf)
+            if repair and self._writable:
+                self.delete(found.damaged)
+                shelf.sweep()
+                shelf.drop_copies()
+                self.give_back()
+        except OSError as error:
+            raise refusal(error, "check the store", self._path) from error
+        return found
 
     def keys(self) -> Iterator[str]:
         """Every key, in no order."""
@@ -170,11 +228,11 @@ class DiskStore:
             # The journal first: what moves to the shelf meanwhile is skipped there, not
             # missed.
             fresh = journal.keys() | self._refused.keys()
+            yield from fresh
+            stored = shelf.keys()
+            yield from (key for key in stored if key not in fresh)
         except OSError as error:
             raise refusal(error, "read results", self._path) from error
-        yield from fresh
-        stored = shelf.keys()
-        yield from (key for key in stored if key not in fresh)
 
     def lock(self, key: str) -> bool:
         """Try to become the one process that works on ``key``.
@@ -343,9 +401,11 @@ class DiskStore:
         from nbflow._store.disk.shelf import Shelf
 
         self._writable = prepare(self._path)
+        if self._writable and (why := habitat.unfit(self._path)) is not None:
+            self._report(f"{self.url} ", why)
         home = self._path / self._seal.fingerprint
         if not home.exists():
-            self._explain_other_secrets(home)
+            self._explain_other_keys()
         locks = None
         if self._writable:
             private_folder(home)
@@ -374,19 +434,15 @@ class DiskStore:
                 self._tidy(journal, shelf)
         return journal, shelf, locks
 
-    def _explain_other_secrets(self, home: Path) -> None:
+    def _explain_other_keys(self) -> None:
         """Say once why everything would be computed again.
 
         The secret was lost, or this is another home directory.
         """
         # Not in ours: another process may be creating it right now.
-        if any(journal.parent != home for journal in self._path.glob("*/journal")):
-            self._report(
-                self.url,
-                "its results were sealed with another secret and are not seen here. "
-                "To see them, copy ~/.config/nbflow/key from where they were made, or "
-                "set NBFLOW_STORE_KEY as it was there",
-            )
+        mine = self._seal.fingerprint
+        if theirs := key_file.others(self._path, mine):
+            self._report(self.url, key_file.explained(mine, theirs))
 
     def _again(self, error: OSError, doing: str, work: Callable[[], T]) -> T:
         """Do ``work`` in a new folder if somebody removed ours, else refuse.
@@ -511,8 +567,9 @@ def _forked() -> None:
 
 
 atexit.register(_close_all)
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=_after_fork_in_parent,
-    after_in_child=_forked,
-)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_forked,
+    )

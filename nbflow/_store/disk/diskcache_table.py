@@ -18,6 +18,7 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import diskcache
@@ -52,6 +53,7 @@ _SETTINGS = {
     "statistics": 0,
     "tag_index": 0,
     "sqlite_mmap_size": 0,  # a truncated file that is mapped kills the process (SIGBUS)
+    "sqlite_auto_vacuum": 2,  # incremental: the default, in each commit, delays writers
     "disk_min_file_size": SMALL,
 }
 #: diskcache's modes for bytes in the row and for bytes in a file.
@@ -68,6 +70,13 @@ _UPDATE = (
 )
 
 _EACH_COMMIT = 2
+#: Pages that are given back in one transaction: a few milliseconds.
+_STEP = 1_000
+#: The share of a database without incremental vacuum that has to be empty before it is
+#: written anew.
+_LOOSE = 4
+#: How often, and after how many seconds, the write-ahead log is tried to be emptied.
+_TRIES, _PAUSE = 50, 0.1
 
 Parts = tuple[bytes, bytes, bytes]  # head, data, MAC
 
@@ -142,6 +151,8 @@ class DiskcacheTable(diskcache.Cache):  # type: ignore[misc]  # it has no types
             self._disk = BytesDisk(str(folder), min_file_size=SMALL)
         else:
             # diskcache does not wait at all while it opens, and spins for a minute.
+            # The mode of vacuum is chosen with the first page, and never again.
+            self._con.execute("PRAGMA auto_vacuum = 2")
             self._begin(self._con)
             self._con.execute("ROLLBACK")
             super().__init__(
@@ -280,6 +291,46 @@ class DiskcacheTable(diskcache.Cache):  # type: ignore[misc]  # it has no types
                     gone[key] = filename
         return gone
 
+    def give_back(self) -> None:
+        """Give the pages of deleted rows back to the disk, a few at a time, beside other writers."""
+        while self._give_back_some():
+            pass
+        with self._turn:
+            # What another process still reads or writes stays; the next one tries again.
+            self._con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _give_back_some(self) -> bool:
+        """Give back some pages; returns whether there may be more."""
+        with self._turn:
+            con = self._con
+            free = _pragma(con, "freelist_count")
+            if _pragma(con, "auto_vacuum"):
+                con.execute(f"PRAGMA incremental_vacuum({_STEP})").fetchall()
+                return _pragma(con, "freelist_count") < free
+            if _LOOSE * free > _pragma(con, "page_count"):
+                self._write_anew(con)
+            return False
+
+    @staticmethod
+    def _write_anew(con: sqlite3.Connection) -> None:
+        """Write the database anew, in a mode in which its pages can be given back."""
+        con.execute("PRAGMA auto_vacuum = 2")
+        con.execute("VACUUM")
+
+    def scrub(self) -> None:
+        """Write the database anew, so that nothing of deleted rows is left in its pages."""
+        with self._turn:
+            self._write_anew(self._con)
+            for _ in range(_TRIES):
+                ((is_busy, *_),) = self._con.execute(
+                    "PRAGMA wal_checkpoint(TRUNCATE)"
+                ).fetchall()
+                if not is_busy:
+                    return
+                time.sleep(_PAUSE)
+        what = "another process reads the write-ahead log"
+        raise TimeoutError(errno.ETIMEDOUT, what, str(self.file))
+
     def files(self) -> set[str]:
         """The names of all value files that rows refer to."""
         with self._turn:
@@ -287,6 +338,11 @@ class DiskcacheTable(diskcache.Cache):  # type: ignore[misc]  # it has no types
                 "SELECT filename FROM Cache WHERE filename IS NOT NULL"
             )
             return {name for (name,) in rows}
+
+
+def _pragma(con: sqlite3.Connection, name: str) -> int:
+    ((value,),) = con.execute(f"PRAGMA {name}").fetchall()
+    return int(value)
 
 
 def read_file(folder: Path, filename: str) -> Parts | None:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import time
 from typing import TYPE_CHECKING
 
-from nbflow._store.folder import lock_file, open_private
+from nbflow._store.folder import lock_file, open_private, unlock_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +101,7 @@ class _Lock:
     def close(self) -> None:
         # Closing is not enough: a child that another thread has forked meanwhile has
         # the file open, too.
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        unlock_file(self._fd)
         os.close(self._fd)
 
 

@@ -22,7 +22,7 @@ import time
 from typing import TYPE_CHECKING
 
 from nbflow._store.folder import lock_file, open_private, sync_file, sync_folder
-from nbflow._store.seal import DEAD, Seal, stamp_of, unfinished
+from nbflow._store.seal import DEAD, OVERHEAD, Seal, stamp_of, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -125,6 +125,15 @@ class Segment:
             os.pwrite(self.fd, DEAD, start)
         return alive
 
+    def scrub(self, seal: Seal) -> None:
+        """Overwrite what deleted entries held."""
+        blob = os.pread(self.fd, os.fstat(self.fd).st_size, 0)
+        for entry in seal.walk(blob):
+            if entry.dead:
+                nothing = bytes(entry.end - entry.start - OVERHEAD)
+                sealed = seal.seal(entry.key, nothing)
+                os.pwrite(self.fd, DEAD + sealed[len(DEAD) :], entry.start)
+
     def live(self) -> list[tuple[str, bytes]]:
         """Every entry that is not deleted, as it is on disk."""
         blob = os.pread(self.fd, self.end, 0)
@@ -194,6 +203,8 @@ class Journal:
         self._names: set[str] = set()
         #: The folder's inode and time of change when it was listed.
         self._listed: tuple[int, int] | None = None
+        #: Entries that were deleted in our segments since these were new.
+        self.buried = 0
 
     def __len__(self) -> int:
         """Entries in our segments."""
@@ -253,7 +264,7 @@ class Journal:
         Move them to the shelf, then `retire` them.
         """
         with self._writing:
-            self._current = None
+            self._current, self.buried = None, 0
             return self._own
 
     def retire(self, segment: Segment) -> None:
@@ -275,7 +286,19 @@ class Journal:
             for segment in segments:
                 if segment.bury(key):
                     found.add(key)
+        self.buried += len(found)
         return found
+
+    def scrub(self) -> None:
+        """Overwrite what deleted entries held, in the segments of others, too.
+
+        Each stays an entry that verifies, of the same length, and says nothing.
+        """
+        with self._watching:
+            self._listed = None
+            self._refresh()
+        for segment in (*self._own, *self._others):
+            segment.scrub(self._seal)
 
     # --- reading
 

@@ -5,25 +5,20 @@ The kernel releases a lock when its process dies, however it dies.
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import os
-import struct
-import sys
 from typing import TYPE_CHECKING, ClassVar
 
 from nbflow._key import fork
 from nbflow._store.folder import file_id, open_private, private_folder, refusal
+from nbflow._store.locking import LOCKS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nbflow._store.locking import Locks
+
 __all__ = ["KeyLocks"]
 
-#: ``struct flock`` of 64-bit Linux: type, whence, start, length, process; padded.
-_FLOCK = struct.Struct("hhqqi4x")
-_HELD_ELSEWHERE = (errno.EACCES, errno.EAGAIN)
 #: Files among which keys are distributed.
 _FILES = 32
 
@@ -69,30 +64,17 @@ class KeyLocks:
     def lock(self, key: str) -> bool:
         """Take the byte of ``key`` if no other process has it."""
         try:
-            fcntl.lockf(self._file(key), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(key))
+            return _locks().take_byte(self._file(key), _place(key))
         except OSError as error:
-            if error.errno in _HELD_ELSEWHERE:
-                return False
             raise refusal(error, "lock a step", self._path) from error
-        return True
 
     def unlock(self, key: str) -> None:
         """Give it back."""
-        with contextlib.suppress(OSError):
-            fcntl.lockf(self._file(key), fcntl.LOCK_UN, 1, _place(key))
+        _locks().give_byte(self._file(key), _place(key))
 
     def holder(self, key: str) -> int | None:
         """The process that has the byte of ``key``; ``None`` if the system does not say."""
-        if not sys.platform.startswith("linux"):
-            return None
-        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _place(key), 1, 0)
-        with contextlib.suppress(OSError):
-            kind, *_, pid = _FLOCK.unpack(
-                fcntl.fcntl(self._file(key), fcntl.F_GETLK, asked)
-            )
-            if kind != fcntl.F_UNLCK and pid > 0:  # 0 in a container: somebody outside
-                return int(pid)
-        return None
+        return _locks().holder(self._file(key), _place(key))
 
     def _file(self, key: str) -> int:
         number = int(key[-2:], 16) % _FILES
@@ -115,6 +97,11 @@ class KeyLocks:
                     file = self._common
                 self._files[number] = file
             return self._files[number]
+
+
+def _locks() -> Locks:
+    assert LOCKS is not None, "a store on disk is not opened without"
+    return LOCKS
 
 
 def _place(key: str) -> int:

@@ -36,6 +36,7 @@ from nbflow._store.folder import (
     refusal,
 )
 from nbflow._store.seal import stamp_of
+from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -174,6 +175,46 @@ class Shelf:
                 found = self.get(key)
                 if found is not None:
                     data[key] = found
+
+    def verifies(self, key: str) -> bool:
+        """Whether the entry of ``key`` is intact, or is gone by now."""
+        for _ in range(2):  # it may be replaced while it is read
+            found = self._find(key)
+            if found is None:
+                return True
+            _, filename, value = found
+            if open_row(self._seal, self._folder, key, filename, value) is not None:
+                return True
+        return False
+
+    def integrity(self) -> str:
+        """What SQLite says of the database; nothing if it is sound, or is not there yet."""
+        if not self._folder.exists():
+            return ""
+        rows = self._rows("PRAGMA quick_check(5)", ())
+        said = "; ".join(str(row[0]) for row in rows)
+        return "" if said == "ok" else said or "it cannot be read"
+
+    def leftovers(self) -> tuple[list[str], list[str]]:
+        """Value files that no row names, and damaged databases that were kept."""
+        if not self._folder.exists():
+            return [], []
+
+        def work(table: DiskcacheTable) -> list[str]:
+            named = table.files()
+            return [
+                name for name in salvage.value_names(self._folder) if name not in named
+            ]
+
+        copies = [path.name for path in self._folder.glob(f"{DATABASE}.damaged-*")]
+        if not self._writable:
+            return [], copies
+        return self._write(work, alone=True), sorted(copies)
+
+    def drop_copies(self) -> None:
+        """Remove the damaged databases that repairs kept."""
+        for path in self._folder.glob(f"{DATABASE}.damaged-*"):
+            path.unlink(missing_ok=True)
 
     def keys(self) -> Iterator[str]:
         """Every key, by pages, so that a slow reader does not hold up others."""
@@ -343,6 +384,17 @@ class Shelf:
             return len(elsewhere | gone.keys())
 
         return self._write(work, alone=True)
+
+    def give_back(self) -> None:
+        """Give the disk back what deleted entries took, beside other writers."""
+        with contextlib.suppress(StoreError):  # busy or full: another time
+            self._write(lambda table: table.give_back())
+
+    def scrub(self) -> None:
+        """Leave nothing of deleted entries in any file: the database is written anew."""
+        if self._folder.exists():
+            self.drop_copies()
+            self._write(lambda table: table.scrub())
 
     def sweep(self) -> bool:
         """Remove files that no row refers to; returns whether nobody else was in the way.

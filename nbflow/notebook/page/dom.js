@@ -125,7 +125,9 @@ export function relabel(node, label) {
 export function hideStatic(name) {
   const mine = `.nbflow-static[data-nbflow="${name}"]`;
   const cell = `.jp-OutputArea-child:has(${mine})`;
-  const style = h("style", {}, `${mine}, ${cell} { display: none !important; }`);
+  const hidden = "{ display: none !important; }";
+  // Two rules: a browser drops a whole rule for a selector that it does not know, as :has.
+  const style = h("style", {}, `${mine} ${hidden} ${cell} ${hidden}`);
   document.head.append(style);
   return style;
 }

@@ -83,7 +83,10 @@ export class LiveView {
    * @param {...Child} parts
    */
   place(...parts) {
-    this.root.append(this.header, this.sentence, this.warning, this.notice, this.speech);
+    // Beside the title, where nothing below has to make room for it.
+    const gap = this.header.querySelector(".nbf-gap");
+    this.header.insertBefore(this.notice, gap);
+    this.root.append(this.header, this.sentence, this.warning, this.speech);
     const footer = h("div", { class: "nbf-footer nbf-faint" }, this.count);
     this.root.append(...parts.filter((part) => part != null), footer);
     this.el.append(this.root);
@@ -307,10 +310,11 @@ export class LiveView {
    */
   say(words, { isWrong = false, agree } = {}) {
     const hide = () => show(this.notice, false);
-    this.notice.replaceChildren(h("span", {}, words), h("span", { class: "nbf-gap" }));
+    this.notice.replaceChildren(h("span", { title: words }, words));
     if (agree) this.notice.append(button("nbf-quiet", "Run again", agree));
     this.notice.append(button("nbf-quiet nbf-own", agree ? "No" : "Dismiss", hide));
     this.notice.classList.toggle("nbf-wrong", isWrong);
+    this.notice.classList.toggle("nbf-asking", Boolean(agree));
     show(this.notice, true);
     clearTimeout(this.fading);
     if (!isWrong && !agree) this.fading = setTimeout(hide, FADING);
@@ -318,8 +322,9 @@ export class LiveView {
 
   /** Take back what was said, unless it was wrong or asks something. */
   unsay() {
-    const isAsking = this.notice.childElementCount > 3;
-    if (!isAsking && !this.notice.classList.contains("nbf-wrong")) show(this.notice, false);
+    const { classList } = this.notice;
+    const stays = classList.contains("nbf-asking") || classList.contains("nbf-wrong");
+    if (!stays) show(this.notice, false);
   }
 
   get isDead() {

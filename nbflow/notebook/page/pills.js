@@ -53,7 +53,7 @@ export class FewPills extends Pills {
    * @param {string} label
    * @param {object} options
    * @param {number} options.few that are shown at first
-   * @param {string} options.word what the rest is called: `more cause`
+   * @param {string} options.word what they stand for: `cause`
    * @param {string} [options.css] of the pill that shows the rest
    * @param {() => void} options.paint
    */
@@ -73,23 +73,25 @@ export class FewPills extends Pills {
    * @param {(one: T) => Pill} pill
    */
   drawFew(wanted, known, total, pill) {
+    this.node.classList.toggle("nbf-all", this.showsAll);
     this.draw([wanted, known, total, this.showsAll], () => {
       const shown = this.showsAll ? known : known.slice(0, this.few);
       const more = total - shown.length;
-      const rest = more > 0 ? this.moreOf(more, known.length > shown.length) : null;
+      const rest = more > 0 ? this.moreOf(more, total, known.length > shown.length) : null;
       return { pills: shown.map(pill), rest };
     });
   }
 
-  /** @param {number} more @param {boolean} areKnown can they be shown? */
-  moreOf(more, areKnown) {
+  /** @param {number} more @param {number} total @param {boolean} areKnown can they be shown? */
+  moreOf(more, total, areKnown) {
     const act = () => {
       this.showsAll = true;
       this.paint();
     };
-    const css = `nbf-pill ${this.css}`;
+    const css = `nbf-pill nbf-rest ${this.css}`;
     const props = { type: "button", class: css, disabled: !areKnown, onclick: act };
-    return h("button", props, several(more, this.word));
+    const words = this.showsAll ? several(more, `more ${this.word}`) : several(total, this.word);
+    return h("button", props, words);
   }
 }
 

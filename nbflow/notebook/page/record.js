@@ -4,7 +4,7 @@ import { button, closer, code, copy, h, icon, show } from "./dom.js";
 import { duration } from "./numbers.js";
 import { chip } from "./states.js";
 
-/** @import { Attempt, Child, Detail, Fields, Step, Trouble } from "./types.js" */
+/** @import { Attempt, Child, Detail, Fields, Printout, Step, Trouble } from "./types.js" */
 /** @import { States } from "./states.js" */
 
 /**
@@ -50,6 +50,7 @@ export class RecordPanel {
       drawPart("Record", detail.record),
       detail.why ? heading("Why it ran") : null,
       detail.why ? h("div", { class: "nbf-why" }, detail.why) : null,
+      ...detail.printed.map(drawOwn),
       heading("Steps"),
       isBare ? this.drawNoSteps(detail) : this.drawWaterfall(detail, hasCosts),
     ];
@@ -125,7 +126,13 @@ export class RecordPanel {
       this.drawSummary(step, made, span, hasCosts),
       step.used ? h("div", { class: "nbf-attempt nbf-faint" }, step.used) : null,
       step.why ? h("div", { class: "nbf-why" }, step.why) : null,
-      ...told.map((one) => drawAttempt(one, said)),
+      ...told.flatMap((one) => [
+        drawAttempt(one, said),
+        ...step.printed.filter(isOf(one)).map(drawPrintout),
+      ]),
+      ...step.printed
+        .filter((one) => !told.some((attempt) => isOf(attempt)(one)))
+        .map(drawPrintout),
       drawEnd("input", step.inputs),
       drawEnd("output", step.output),
     );
@@ -212,6 +219,31 @@ function drawEnd(word, fields) {
   if (fields === null) return null;
   const label = h("span", { class: "nbf-faint" }, word);
   return h("div", { class: "nbf-io" }, label, drawFields(fields));
+}
+
+/** @param {Attempt} attempt @returns {(one: Printout) => boolean} */
+function isOf({ n }) {
+  return (one) => one.n === n && !one.old;
+}
+
+/** @param {Printout} printout */
+function drawPrintout(printout) {
+  const label = h("span", { class: "nbf-faint" }, `printed ${printout.old}`);
+  return h("div", { class: "nbf-io" }, label, drawPrinted(printout));
+}
+
+/** What the flow printed outside its steps. @param {Printout} printout */
+function drawOwn(printout) {
+  const title = `Printed ${printout.old}`;
+  return h("section", { "aria-label": title }, heading(title), drawPrinted(printout));
+}
+
+/** @param {Printout} printout */
+function drawPrinted({ parts }) {
+  const texts = parts.map(([stream, text]) =>
+    h("span", { class: stream === "cut" ? "nbf-faint" : "", title: stream }, text),
+  );
+  return h("pre", { tabindex: "0", class: "nbf-code", "aria-label": "printed" }, ...texts);
 }
 
 /** @param {Attempt} attempt @param {Set<string>} said errors that stand above it; it adds its own */

@@ -69,7 +69,7 @@ export const BAR = [
 const LARGEST_FIRST = ["seconds", "attempts", "cost"];
 const RATES = 40; // that the line beside the rate is drawn of
 const CAUSES = 2; // that are shown until one asks for more
-const LABELS = 6; // likewise
+const LABELS = 2; // likewise
 const KEY_END = 6; // characters of a key that are always shown
 
 /** @param {string} word */
@@ -115,12 +115,12 @@ export class RunView extends LiveView {
   bar = new Bar("nbf-bar");
   causes = new FewPills("Failures by cause: filters", {
     few: CAUSES,
-    word: "more cause",
+    word: "cause",
     paint: () => this.paint(),
   });
   answers = new FewPills("Answers by label: filters", {
     few: LABELS,
-    word: "more label",
+    word: "label",
     css: "nbf-plain",
     paint: () => this.paint(),
   });

@@ -321,6 +321,14 @@ export interface Attempt {
   trouble: string;
 }
 
+/** What an attempt printed and logged. */
+export interface Printout {
+  n: number;
+  /** Of a call that was remembered, when it printed. */
+  old: string;
+  parts: [stream: string, text: string][];
+}
+
 export interface Step {
   step: string;
   state: number;
@@ -328,6 +336,7 @@ export interface Step {
   cost: string;
   used: string;
   attempts: Attempt[];
+  printed: Printout[];
   inputs: Fields | null;
   output: Fields | null;
 }
@@ -347,6 +356,7 @@ export interface Detail extends Addressed {
   state: number;
   why: string;
   trouble: Trouble | null;
+  printed: Printout[];
   steps: Step[];
   record: Fields | null;
   output: Fields | null;

@@ -1,0 +1,119 @@
+"""Decision: how decision models are asked, through pydantic-ai."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from nbflow.llm.model import ProtocolError, Reply, Tokens, UnreadableError
+
+if TYPE_CHECKING:
+    from pydantic_ai.exceptions import UnexpectedModelBehavior
+    from pydantic_ai.models import Model as PydanticModel
+
+    from nbflow.llm.model import Request
+
+#: The providers of decision models, and where they answer.
+PATHS = {
+    "google-decisions": "/v1beta/decisions",
+    "openai-decisions": "/v1/decisions",
+    "system-one": "/v1/systemone",
+    "typesafe": "/v1/systemone",
+}
+_LONGEST = 300  # characters of what is said of an answer
+#: The name of the one question.
+_NAME = "label"
+
+
+def is_one(model: object) -> bool:
+    """Whether a model is a decision model, by its name or as it says itself."""
+    if isinstance(model, str):
+        return path_of(model) is not None
+    return bool(getattr(model, "decides", False))
+
+
+def path_of(name: str) -> str | None:
+    """Where the provider of a decision model answers; ``None`` for other models."""
+    provider, colon, _ = name.removeprefix("gateway/").partition(":")
+    return PATHS.get(provider) if colon else None
+
+
+async def decide(model: PydanticModel, request: Request, name: str) -> Reply:
+    """Ask one question about one text, once.
+
+    Raises:
+        UnreadableError: the answer is none.
+        Exception: whatever pydantic-ai raises if there is no answer at all.
+    """
+    from pydantic_ai import exceptions as errors
+    from pydantic_ai.models import check_allow_model_requests, decision
+
+    check_allow_model_requests()
+    assert isinstance(model, decision.DecisionModel)
+    question = decision.ChoiceQuestion(
+        instructions=request.instructions,
+        criteria={label: said or None for label, said in request.options.items()},
+    )
+    asked = decision.DecisionRequest(state=request.text, questions={_NAME: question})
+    try:
+        said = await model.decide(asked, {"max_retries": 0, "timeout": request.timeout})
+    except errors.ContentFilterError as error:
+        refused = f"{name} declined to judge this text"
+        return Reply("", _tokens_in(error.body), ended=refused)
+    except errors.UnexpectedModelBehavior as error:
+        raise _misread(error, name) from error
+    answer = said.answers.get(_NAME)
+    if not isinstance(answer, decision.ChoiceAnswer):
+        raise _foreign(name, f"it answered {said.answers}")
+    used = said.usage
+    tokens = Tokens(used.input_tokens, used.output_tokens, used.cache_read_tokens)
+    return Reply(
+        answer.choice,
+        tokens,
+        probabilities=answer.probabilities,
+        model=f"{name.partition(':')[0]}:{said.model_name}" if said.model_name else "",
+    )
+
+
+def _misread(error: UnexpectedModelBehavior, name: str) -> UnreadableError:
+    """A server that fails now and then sends half an answer; one of another version, other fields."""
+    body = getattr(error.__cause__, "body", None)  # of TypeSafe's client, as it was
+    text = error.body or ""
+    try:
+        body = body if isinstance(body, dict) else json.loads(text)
+    except ValueError:
+        return UnreadableError(f"{name} answered what is no JSON: {text[:60]!r}")
+    said = " ".join(error.message.partition("For further")[0].split())[:_LONGEST]
+    if _has_choice(body):
+        return UnreadableError(f"{name} gave an answer that is none: {said}")
+    return _foreign(name, said)
+
+
+def _has_choice(body: object) -> bool:
+    """Whether there is a choice with probabilities in a body, whatever they are."""
+    answers = body.get("answers") if isinstance(body, dict) else None
+    found = answers.values() if isinstance(answers, dict) else answers
+    return any(
+        isinstance(each, dict)
+        and each.get("type") == "choice"
+        and "probabilities" in each
+        for each in (found if isinstance(found, Iterable) else ())
+    )
+
+
+def _foreign(name: str, said: str) -> ProtocolError:
+    return ProtocolError(
+        f"{name} answers in another form than POST {path_of(name)} has: a server of "
+        f"another version? {said}"
+    )
+
+
+def _tokens_in(body: str | None) -> Tokens:
+    """What a refusal cost, as its body says."""
+    try:
+        used = json.loads(body or "")["usage"]
+        cached = used.get("input_tokens_details", {}).get("cached_tokens", 0)
+        return Tokens(used["input_tokens"], used["output_tokens"], cached)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return Tokens()

@@ -1,0 +1,120 @@
+"""Draw: the records of a sample that a review shows, drawn anew or gone on with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from nbflow._core.decision import SAMPLE
+from nbflow.errors import UsageError
+from nbflow.quality.confidence import confidences
+from nbflow.quality.estimate import FIRST, check_width, estimate
+from nbflow.quality.looking import looked
+from nbflow.quality.sampling import checked_size, draw, sample_of, units_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nbflow._core.sample import Sample
+    from nbflow._run.run import Run
+    from nbflow.quality.answers import Answers
+
+#: Share of the first records that tells how many are needed; some may be passed over.
+_MOST_OF = 0.9
+#: How far intervals may reach to each side if nothing is said.
+_WIDTH = 0.03
+
+
+class Drawn(NamedTuple):
+    """What a review of a sample shows.
+
+    Attributes:
+        numbers: of the records, in order.
+        why: they come before a person, see `Decision.why`.
+        about: the sample, in a sentence.
+    """
+
+    numbers: list[int]
+    why: str
+    about: str
+
+
+def drawn_sample(
+    answers: Answers,
+    where: object,
+    on: tuple[str, ...],
+    confidence: object,
+    size: int | str,
+    width: float | None,
+    *,
+    seed: int,
+    by: str,
+) -> Drawn:
+    """The records to show of a run's sample, which is drawn if there is none yet.
+
+    Raises:
+        UsageError: so many cannot be drawn, or something else says which to show.
+    """
+    run = answers.run
+    assert run is not None  # review takes runs alone
+    if where is not None:
+        raise UsageError(
+            "where= and sample= both say which records to show: a sample has to be drawn "
+            "from all. Give one of them."
+        )
+    if size != "auto" and width is not None:
+        raise UsageError(f'width= goes with sample="auto", not with sample={size!r}.')
+    sure = confidences(answers, confidence)
+    sample = _kept(run, answers, on, sure, seed=seed, by=by)
+    units = units_of(answers, on)
+    order = [one for one in sample.units if one in units]
+    if size == "auto":
+        number, about = _wanted(run, answers, len(order), width, confidence)
+    else:
+        number = checked_size(size, len(order))
+        about = ""
+    shown = [units[one].numbers[0] for one in order[:number]]
+    said = f"Drawn at random from {len(units):,}. {about}".strip()
+    if not about:
+        said += " nf.estimate(run) says it of the whole run."
+    return Drawn(shown, f"{SAMPLE}{sample.id}", said)
+
+
+def _kept(
+    run: Run,
+    answers: Answers,
+    on: tuple[str, ...],
+    sure: Sequence[float] | None,
+    *,
+    seed: int,
+    by: str,
+) -> Sample:
+    """The sample that there is, or a new one, which is kept."""
+    found = sample_of(run.engine, answers, on)
+    if found is not None:
+        return found
+    at = run.engine.clock.time()
+    sample = draw(answers, on, sure, seed=seed, by=by, at=at)
+    run.engine.samples.add(sample)
+    return sample
+
+
+def _wanted(
+    run: Run,
+    answers: Answers,
+    drawn: int,
+    width: float | None,
+    confidence: object,
+) -> tuple[int, str]:
+    """How many records to show for intervals of this width, and why so many."""
+    width = _WIDTH if width is None else width
+    check_width(width)
+    first = min(FIRST, drawn)
+    what = looked(run.engine, answers, confidences(answers, confidence))
+    if what.looked_at < _MOST_OF * first:
+        return first, f"These {first} will say how many are needed."
+    found = estimate(run, column=answers.name, confidence=confidence)
+    wanted = min(found.needed(width) - what.known + what.skipped, drawn)
+    return wanted, (
+        f"{wanted:,} are needed for intervals of \u00b1{100 * width:g} points, by "
+        f"{found.decided:,} decisions."
+    )

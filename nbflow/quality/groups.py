@@ -1,0 +1,71 @@
+"""Groups: the units of a run by what their records say, for an estimate of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from nbflow._core.label import is_missing
+from nbflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nbflow.quality.answers import Answers
+    from nbflow.quality.estimation import Seen
+    from nbflow.quality.looking import Looked
+
+
+def grouped(
+    answers: Answers, what: Looked, of: str | Callable[[dict[object, object]], object]
+) -> dict[object, list[Seen]]:
+    """The units of each group, the largest group first.
+
+    Records that look the same are in the group of the first of them.
+
+    Raises:
+        UsageError: there is no such column, or a group is nothing to group by.
+    """
+    if isinstance(of, str):
+        column = answers.column(of, "of")
+        values = [column[number] for number in what.first]
+    elif callable(of):
+        values = [of(row_of(answers, number)) for number in what.first]
+    else:
+        raise UsageError(
+            f"of={of!r} has to be a column of the records, or a function of a record."
+        )
+    found: dict[object, list[Seen]] = {}
+    for value, unit in zip(values, what.units, strict=True):
+        found.setdefault(_named(value), []).append(unit)
+    sizes = {group: sum(one.records for one in units) for group, units in found.items()}
+    return {group: found[group] for group in sorted(found, key=lambda one: -sizes[one])}
+
+
+def _named(value: object) -> object:
+    """What a group is called."""
+    if is_missing(value):
+        return "nothing"
+    try:
+        hash(value)
+    except TypeError:
+        raise UsageError(
+            f"of= gives {value!r}, which cannot be a group: text, a number or a truth "
+            "value can."
+        ) from None
+    return value
+
+
+def row_of(answers: Answers, number: int) -> dict[object, object]:
+    """A record with its answer, as a function of the user's gets it."""
+    record = (answers.rows or [])[number].record
+    row: dict[object, object] = {"value": record}
+    if isinstance(record, Mapping):
+        row = dict(record)
+    row[answers.name] = answers.labels[number]
+    stem = f"{answers.name}."
+    if answers.field:
+        stem = answers.name.removesuffix(answers.field)
+    for name, values in answers.beside.items():
+        row[f"{stem}{name}"] = values[number]
+    return row

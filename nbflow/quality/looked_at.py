@@ -1,0 +1,77 @@
+"""Looked at: why people saw the records whose labels they decided, and what follows.
+
+Records that a person saw because the model was unsure of them are no sample: a figure
+on those is about them alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from nbflow._core.decision import SAMPLE
+from nbflow._core.plural import several
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from nbflow._core.decision import Decision
+    from nbflow.quality.answers import Answers
+
+_REASONS = {
+    "least sure": "because they were least sure",
+    "where": "because where= chose them",
+}
+
+
+class LookedAt(NamedTuple):
+    """Records that people chose to look at.
+
+    Attributes:
+        number: of these records.
+        others: records of which nothing is known.
+        reason: why these, in words; empty if no reason is known.
+    """
+
+    number: int
+    others: int
+    reason: str
+
+    @property
+    def words(self) -> str:
+        """``of the 101 that were looked at, because they were least sure``."""
+        reason = f", {self.reason}" if self.reason else ""
+        return f"of the {self.number:,} that were looked at{reason}"
+
+    @property
+    def advice(self) -> str:
+        """That no figure is about the others, and how to get one that is."""
+        return (
+            f"These are no sample: nothing follows for the other {several(self.others, 'record')}. "
+            "nf.review(run, sample=200) draws one, nf.estimate(run) says it of the "
+            "whole run."
+        )
+
+
+def looked_at(
+    answers: Answers, only: Collection[int], scored: Collection[int]
+) -> LookedAt | None:
+    """Who chose the records that are scored; ``None`` if no person did.
+
+    Args:
+        answers: all labels.
+        only: the numbers of the records whose true label only a review says.
+        scored: the numbers of the records that figures count.
+    """
+    decided = [answers.decided[number] for number in scored if number in only]
+    others = len(answers.keys) - len(answers.missing) - len(scored)
+    if not decided or others <= 0 or is_one_sample(decided):
+        return None
+    reasons = {_REASONS.get(decision.why, "") for decision in decided}
+    reason = reasons.pop() if len(reasons) == 1 else "for several reasons"
+    return LookedAt(len(scored), others, reason)
+
+
+def is_one_sample(decided: Iterable[Decision]) -> bool:
+    """Whether one drawn sample brought all of these records before a person."""
+    whys = {decision.why for decision in decided}
+    return len(whys) == 1 and whys.pop().startswith(SAMPLE)

@@ -1,0 +1,158 @@
+"""Looking: what people have looked at of a run, so that an estimate can be made of it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from nbflow._core.decision import SAMPLE
+from nbflow._run import decisions
+from nbflow.errors import UsageError
+from nbflow.quality.estimation import Seen
+from nbflow.quality.sampling import sample_of, strata_of, units_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nbflow._call.engine import Engine
+    from nbflow._core.decision import Decision
+    from nbflow._core.sample import Sample
+    from nbflow.quality.answers import Answers
+
+
+class Looked(NamedTuple):
+    """The units of a run, and what became of the sample.
+
+    Attributes:
+        units: each with what is known of it, in the order of the records.
+        first: the number of the first record of each unit.
+        sample: how they were drawn; ``None`` if every record was decided.
+        skipped: units of the sample that were passed over.
+        beside: units that were decided for another reason after the sample was drawn.
+        lapsed: decisions about records of this run that show something else by now.
+        differing: units of which people said different things.
+    """
+
+    units: list[Seen]
+    first: list[int]
+    sample: Sample | None
+    skipped: int
+    beside: int
+    lapsed: int
+    differing: int
+
+    @property
+    def looked_at(self) -> int:
+        """Units of the sample with a decision."""
+        return sum(one.label is not None and not one.is_known for one in self.units)
+
+    @property
+    def known(self) -> int:
+        """Units that were decided before the sample was drawn."""
+        return sum(one.label is not None and one.is_known for one in self.units)
+
+
+def looked(engine: Engine, answers: Answers, sure: Sequence[float] | None) -> Looked:
+    """What people have looked at.
+
+    Raises:
+        UsageError: nothing was decided, or what was is no sample of this run.
+    """
+    made = [
+        one
+        for one in engine.decisions.all()
+        if (one.flow, one.field) == (answers.flow, answers.field)
+    ]
+    sample = sample_of(engine, answers)
+    on = () if sample is None else sample.on
+    units = units_of(answers, on)
+    decided = {
+        content: str(answers.decided[unit.numbers[0]].label)
+        for content, unit in units.items()
+        if unit.numbers[0] in answers.decided
+    }
+    known = set(decided) if sample is None else set(sample.known_units)
+    if sample is None and len(decided) < len(units):
+        raise UsageError(_no_sample(answers, made, len(decided)))
+    counted = {content for content in known if content in decided}
+    skipped = 0
+    if sample is not None:
+        reached = _reached(sample, made)
+        counted |= {content for content in reached if content in decided}
+        skipped = len(reached) - sum(content in decided for content in reached)
+    strata = strata_of(answers, units.values(), sure)
+    seen = [
+        Seen(
+            records=len(unit.numbers),
+            stratum=strata[content],
+            label=decided[content] if content in counted else None,
+            given=Counter(answers.labels[number] for number in unit.numbers),
+            is_known=content in known and content in decided,
+        )
+        for content, unit in units.items()
+    ]
+    return Looked(
+        units=seen,
+        first=[unit.numbers[0] for unit in units.values()],
+        sample=sample,
+        skipped=skipped,
+        beside=len(decided.keys() - counted),
+        lapsed=_lapsed(answers, made),
+        differing=_differing(made, counted),
+    )
+
+
+def _reached(sample: Sample, made: Sequence[Decision]) -> list[bytes]:
+    """The units of the sample up to the last one that was decided as one of it.
+
+    Those that were decided for another reason do not count as a step on the way: whether
+    they were has to do with what they say.
+    """
+    why = f"{SAMPLE}{sample.id}"
+    stepped = {one.content for one in made if one.why == why}
+    order = sample.units
+    last = max((at for at, one in enumerate(order) if one in stepped), default=-1)
+    return order[: last + 1]
+
+
+def _differing(made: Sequence[Decision], counted: set[bytes]) -> int:
+    """Units about which two people said different things, and neither took it back."""
+    latest: defaultdict[bytes, dict[str, str | None]] = defaultdict(dict)
+    for one in sorted(made, key=lambda one: one.at):
+        if one.content in counted:
+            latest[one.content][one.by] = one.label
+    return sum(len(set(said.values()) - {None}) > 1 for said in latest.values())
+
+
+def _lapsed(answers: Answers, made: Sequence[Decision]) -> int:
+    """Decisions on records of this run, by their keys, that show something else now.
+
+    Places are no keys: the first row of another batch is another record.
+    """
+    if not answers.named:
+        return 0
+    numbers = {key: number for number, key in enumerate(answers.keys)}
+    rows = answers.rows or []
+    return sum(
+        one.content != decisions.content(rows[numbers[one.key]], one.on)
+        for one in {one.subject: one for one in made if one.label}.values()
+        if one.key in numbers and numbers[one.key] not in answers.decided
+    )
+
+
+def _no_sample(answers: Answers, made: Sequence[Decision], decided: int) -> str:
+    """Why there is nothing to estimate from."""
+    run = "" if answers.run is None else answers.run.id
+    how = "nf.review(run, sample=200) draws records to look at"
+    if decided:
+        return (
+            f"The {decided:,} decisions on {answers.name} in run {run} are no sample: "
+            f"records that were looked at for another reason say nothing of the others. "
+            f"{how}; what is decided already stays, as a stratum of its own."
+        )
+    if made:
+        return (
+            f"The {len(made):,} decisions on {answers.name} are about other records than "
+            f"those of run {run}; {how}."
+        )
+    return f"Nobody has decided anything on {answers.name} in run {run} yet: {how}."

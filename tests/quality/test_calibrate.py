@@ -1,0 +1,233 @@
+"""What a confidence is worth, from people's decisions; and the agreement of runs as a confidence."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+
+import nbflow as nf
+from nbflow.quality.calibration import isotonic, platt
+
+EVENT = "e"
+HELPERS = ("gpt-4o-mini", "claude-3-5-haiku", "gemini-2.0-flash", "deepseek-chat")
+
+
+@pytest.fixture
+def send(nb, complaints):
+    """A recorded model that says it is sure of everything: ``send("o1")``."""
+
+    def send(model, confidence=0.9, records=complaints):
+        said = dict(zip(complaints["id"], complaints[model], strict=True))
+
+        @nf.flow(on=EVENT)
+        def triage(complaint):
+            return {"label": said[complaint["id"]], "confidence": confidence}
+
+        return nb.send(EVENT, records[["id", "product"]], key="id")
+
+    return send
+
+
+@pytest.fixture
+def agreed(send):
+    """gpt-4o, and how many of four others agree with it."""
+    run = send("gpt-4o")
+    return run, nf.agreement([run, *map(send, HELPERS)])
+
+
+def drawn(number, seed=0):
+    """Confidences of a model that says too much: it is right in conf squared of cases."""
+    chance = np.random.default_rng(seed)
+    sure = chance.uniform(0.3, 1, number).round(2)
+    return sure, chance.random(number) < sure**2
+
+
+# Agreement
+
+
+def test_where_others_agree_an_answer_is_right_more_often(agreed, complaints):
+    _, agreement = agreed
+    assert (agreement.name, list(agreement.index[:2])) == ("agreement", ["1", "2"])
+    assert set(agreement.unique()) == {0.0, 0.25, 0.5, 0.75, 1.0}
+    right = (complaints["gpt-4o"] == complaints["product"]).to_numpy()
+    assert right[agreement == 1].mean() > 0.78 > 0.55 > right[agreement < 1].mean()
+
+
+def test_agreement_serves_as_confidence_of_review_and_estimate(agreed, complaints):
+    run, agreement = agreed
+    first = nf.review(run, confidence=agreement).keys[:20]
+    assert agreement[first].max() == agreement.min()
+    true = complaints.set_index(complaints["id"].astype(str))["product"]
+    review = nf.review(run, sample=100, confidence=agreement)
+    for key in review.keys:
+        review.decide(key, true[key])
+    found = nf.estimate(run, confidence=agreement)
+    assert found.accuracy.low < 0.736 < found.accuracy.high
+    sure = nf.calibrate(run, confidence=agreement)
+    assert sure(1.0) > 0.7 > sure(0.0)
+    assert nf.review(run, confidence=sure(run)).keys[0] in agreement.index
+
+
+def test_a_run_that_lacks_a_record_has_no_say_in_it(send, complaints):
+    one, other = send("o1"), send("gpt-4o", records=complaints[:400])
+    agreement = nf.agreement([one, other, one])
+    assert agreement.iloc[500] == 1.0
+    assert math.isnan(nf.agreement([one, other]).iloc[500])
+
+
+def test_agreement_of_what_cannot_agree_is_refused(send, complaints):
+    run = send("o1", records=complaints[:5])
+    for runs in ([run], [run, "x"], run):
+        with pytest.raises(nf.UsageError, match="takes two runs or more"):
+            nf.agreement(runs)
+    with pytest.raises(nf.UsageError, match="no key in common"):
+        nf.agreement([run, send("o1", records=complaints[10:])])
+
+
+# The curves
+
+
+def test_steps_are_scikit_learn_s():
+    sure, right = drawn(400)
+    mine = isotonic(sure, right)
+    theirs = IsotonicRegression(out_of_bounds="clip").fit(sure, right)
+    at = np.unique(sure)
+    assert [mine.at(one).value for one in at] == pytest.approx(theirs.predict(at))
+
+
+def test_the_logistic_curve_is_scikit_learn_s():
+    """On the log odds, with hardly any penalty; Platt's smoothed targets matter little at 2,000."""
+    sure, right = drawn(2000)
+    odds = np.log(np.clip(sure, 0.01, 0.99) / (1 - np.clip(sure, 0.01, 0.99)))
+    theirs = LogisticRegression(C=1e4).fit(odds[:, None], right)
+    mine = platt(sure, right)
+    for at in (0.3, 0.5, 0.8, 0.99):
+        wanted = theirs.predict_proba([[np.log(at / (1 - at))]])[0, 1]
+        assert mine.at(at).value == pytest.approx(wanted, abs=0.005)
+
+
+@pytest.mark.parametrize("number", [100, 300])
+def test_what_a_confidence_is_worth_is_held_as_often_as_said(number):
+    """200 draws of a model whose log odds are half of what it says."""
+    chance, held = np.random.default_rng(5), 0
+    for _ in range(200):
+        sure = chance.uniform(0.3, 0.99, number)
+        true = 1 / (1 + np.exp(-0.5 * np.log(sure / (1 - sure))))
+        curve = platt(sure, chance.random(number) < true)
+        for at in (0.5, 0.9):
+            _, low, high = curve.at(at)
+            held += low <= 1 / (1 + (1 / at - 1) ** 0.5) <= high
+    assert 0.92 <= held / 400 <= 0.985
+
+
+def test_neither_a_perfect_nor_a_hopeless_model_breaks_a_curve():
+    sure = np.linspace(0.1, 1, 60)
+    for right in (np.ones(60, bool), np.zeros(60, bool), sure < 0.5):
+        for curve in (platt(sure, right), isotonic(sure, right)):
+            found = [curve.at(one) for one in (0.0, 0.5, 1.0)]
+            assert all(0 <= one.low <= one.value <= one.high <= 1 for one in found)
+            assert found[0].value <= found[2].value
+            assert found[2].high > found[2].low
+
+
+# Calibrate
+
+
+@pytest.fixture
+def boastful(nb):
+    """A run whose model says too much: right in conf squared of cases; and the truth."""
+    sure, right = drawn(600, seed=3)
+    truth = ["spam" if hit else "ham" for hit in right]
+
+    @nf.flow(on=EVENT)
+    def triage(record):
+        return {"label": "spam", "confidence": float(sure[record["id"]])}
+
+    run = nb.send(EVENT, pd.DataFrame({"id": range(600)}), key="id")
+    return run, truth
+
+
+@pytest.mark.parametrize("method", ["platt", "isotonic"])
+def test_it_says_what_nine_tenths_are_worth(boastful, method):
+    run, truth = boastful
+    sure = nf.calibrate(run, truth, method=method)
+    assert sure(0.9) == pytest.approx(0.81, abs=0.08)
+    low, high = sure.at(0.9)[1:]
+    assert low < 0.81 < high
+    assert sure.fit.calibrated < sure.fit.said
+    assert sure.fit.off_calibrated < sure.fit.off
+    assert sure.threshold(0.7) == pytest.approx(0.7**0.5, abs=0.06)
+    with pytest.raises(nf.UsageError, match="is sure enough to be right in 99"):
+        sure.threshold(0.999)
+
+
+def test_decisions_on_the_least_sure_serve_as_well(boastful):
+    run, truth = boastful
+    review = nf.review(run, choices=["spam", "ham"])
+    assert not nf.calibrate(run, truth[:1] + [None] * 599).is_calibrated
+    for key in review.keys[:200]:
+        review.decide(key, truth[int(key)])
+    sure = nf.calibrate(run)
+    assert (sure.decided, sure.method) == (200, "platt")
+    assert sure(0.45) == pytest.approx(0.2, abs=0.1)
+
+
+def test_it_takes_and_gives_whatever_is_at_hand(boastful):
+    run, truth = boastful
+    sure = nf.calibrate(run, truth)
+    results = run.results()
+    assert sure(results).index.equals(results.index)
+    assert sure([{"triage.confidence": 0.9}]) == [sure(0.9)]
+    assert sure([0.5, 0.9]) == [sure(0.5), sure(0.9)]
+    assert sure(pd.Series([0.9], ["x"])).loc["x"] == sure(0.9)
+    frame = pd.DataFrame({"triage.confidence": [0.9]}, index=["x"])
+    assert sure(frame).loc["x"] == sure(pl.from_pandas(frame))[0] == sure(0.9)
+    assert sure(run).index[1] == "1"
+    assert math.isnan(sure([None])[0])
+    unsure = nf.review(run, where=sure(results) < 0.2)
+    assert 0 < len(unsure.keys) < 200
+
+
+def test_with_few_decisions_it_is_not_calibrated_and_says_so(boastful):
+    run, truth = boastful
+    sure = nf.calibrate(run, truth[:40] + [None] * 560)
+    assert "not calibrated on your data: 40 decisions" in repr(sure)
+    assert "not calibrated on your data" in sure._repr_html_()
+    for ask in (lambda: sure(0.9), lambda: sure.at(0.9), lambda: sure.threshold(0.9)):
+        with pytest.raises(nf.UsageError, match="50 are needed"):
+            ask()
+
+
+def test_its_picture_says_what_is_seen(boastful):
+    run, truth = boastful
+    sure = nf.calibrate(run, truth)
+    page = sure._repr_html_()
+    assert 'aria-label="Reliability: ' in page
+    assert "it is right in" in page
+    frame = sure.to_frame()
+    assert frame["decided"].sum() == 600
+    assert frame["confidence"].is_monotonic_increasing
+    assert "nan" not in repr(sure)
+
+
+def test_what_cannot_be_calibrated_is_refused(boastful, send, nb):
+    run, _ = boastful
+    with pytest.raises(nf.UsageError, match="Nobody has decided anything"):
+        nf.calibrate(run)
+    with pytest.raises(nf.UsageError, match='has to be "platt" or "isotonic"'):
+        nf.calibrate(run, method="beta")
+    with pytest.raises(nf.UsageError, match="takes a run"):
+        nf.calibrate(pd.DataFrame())
+    with pytest.raises(nf.UsageError, match="between 0 and 1, such as 95"):
+        nf.calibrate(send("o1", confidence=95), "product")
+
+    @nf.step
+    def label(text):
+        return "spam"
+
+    with pytest.raises(nf.UsageError, match="says no confidence"):
+        nf.calibrate(label.map(["a", "b"]), ["spam", "ham"])
