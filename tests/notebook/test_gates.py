@@ -170,27 +170,32 @@ def test_accuracy_is_that_of_what_people_decided_or_of_a_column(labelled, run):
     gate = gates("accuracy>=0.9")
     code, said = run(*gate)
     assert code == 6
-    assert "nobody has decided any of its records. Let a person decide some" in said
+    assert "nobody has decided any of its records. Let a person decide a sample" in said
     last = nf.open_run(labelled.path / "job.out.ipynb")
-    review = nf.review(last, choices=["billing", "bug"])
-    for n in range(20):
-        review.decide(n, "billing")
+    nf.review(last, choices=["billing", "bug"]).decide(399, "bug")
     code, said = run(*gate)
     assert code == 6
-    assert "the truth is known of 20 records, and 30 are needed." in said
-    for n in range(20, 40):
-        review.decide(n, "bug")
+    assert "cannot be judged" in said
+    assert "sample=200" in said
+    review = nf.review(last, choices=["billing", "bug"], sample=60)
+    keys = iter(list(review.left))
+    for _ in range(20):
+        review.accept(next(keys))
+    code, said = run(*gate)
+    assert code == 6
+    assert "records, and 30 are needed. Let a person decide more, nf.review(" in said
+    for key in keys:
+        review.decide(key, "billing")
     code, said = run(*gate)
     assert code == 6
     report = labelled.report()["gates"][0]
-    assert "accuracy is 50.0% (" in said
-    assert "of 40 records, against what people decided; at least 90.0%" in said
-    assert report["low"] < report["value"] < report["high"]
+    assert "accuracy>=0.9: accuracy is " in said
+    assert ", estimated from a sample of 6" in said
+    assert "records; at least 90.0% is asked for. Read nf.evaluate(" in said
+    assert report["low"] < report["value"] < report["high"] < 0.9
     code, said = run(*gates("accuracy(truth)>=0.8", "accuracy(nothing)>=0.8"))
     assert code == 6
-    assert (
-        "of 400 records, against column 'truth'; at least 80.0% is asked for." in said
-    )
+    assert "against column 'truth' of 400 records; at least 80.0% is asked for." in said
     assert "truth='nothing' is not a column of the records" in said
 
 
