@@ -446,7 +446,7 @@ class _Job:
             code = EXIT_RECORDS
         if refusal and _may_be_budget(code, ending):
             code = EXIT_BUDGET
-        gates = self._gates() if code in (EXIT_OK, EXIT_RECORDS) else ()
+        gates = self._judged(code)
         if code == EXIT_OK and not all(gate.met for gate in gates):
             code = EXIT_GATE
         return _Outcome(
@@ -460,15 +460,18 @@ class _Job:
             gates,
         )
 
-    def _gates(self) -> Sequence[Verdict]:
-        """What becomes of the gates."""
+    def _judged(self, code: int) -> Sequence[Verdict]:
+        """What becomes of the gates; nothing if the notebook did not come to its end."""
         if not self.task.gates:
             return ()
         from nbflow.quality import gates
 
-        runs = list(self.runs.handles.values())
-        verdicts = gates.judge(self.task.gates, runs, SESSION.run_at)
+        runs, verdicts = list(self.runs.handles.values()), []
         try:
+            if code not in (EXIT_OK, EXIT_RECORDS):
+                gates.put_off(runs)
+                return ()
+            verdicts = gates.judge(self.task.gates, runs, SESSION.run_at)
             gates.remember(verdicts, runs)
         except StoreError as error:
             self.progress.warn(f"That a gate is not met is not remembered: {error}")

@@ -113,8 +113,8 @@ def _run(
         os.environ.update(asked)
         space.update(values)
         code = _performed(main)
-        code = _budgeted(told, code)
-        return code or _left(told, allowance) or _gated(told, asked_for)
+        code = _budgeted(told, code) or _left(told, allowance)
+        return _gated(told, asked_for, code)
 
 
 def _complain(text: str) -> None:
@@ -241,19 +241,22 @@ def _left(told: Path, allowance: Allowance) -> int:
     return job.EXIT_RECORDS
 
 
-def _gated(told: Path, asked_for: Sequence[Gate]) -> int:
-    """The exit code of the gates; what became of each is said."""
+def _gated(told: Path, asked_for: Sequence[Gate], code: int) -> int:
+    """The exit code so far, or that of the gates; what became of each is said."""
     if not asked_for:
-        return job.EXIT_OK
-    from nbflow.quality.gates import judge, remember
+        return code
+    from nbflow.quality.gates import judge, put_off, remember
 
     runs = _runs(told)
+    if code not in (job.EXIT_OK, job.EXIT_RECORDS):
+        put_off(runs)
+        return code
     verdicts = judge(asked_for, runs, SESSION.run_at)
     for verdict in verdicts:
         _complain(verdict.said)
     remember(verdicts, runs)
     is_met = all(verdict.met for verdict in verdicts)
-    return job.EXIT_OK if is_met else job.EXIT_GATE
+    return code if code or is_met else job.EXIT_GATE
 
 
 # Step cells.

@@ -6,7 +6,7 @@ A gate compares a figure of a run with a number, or with an earlier run of its e
 
 from __future__ import annotations
 
-import contextlib
+import math
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -98,23 +98,30 @@ def remember(verdicts: Sequence[Verdict], runs: Iterable[Run]) -> None:
             note_missed(run, " ".join(one.said for one in about if not one.met))
 
 
+def put_off(runs: Iterable[Run]) -> None:
+    """Keep that no gate was judged for these runs: no later run is compared with them.
+
+    Else a job that fails after its runs, and is tried again, is compared with itself.
+
+    Raises:
+        StoreError: it cannot be kept.
+    """
+    for run in runs:
+        note_missed(run, "No gate was judged: the notebook did not come to its end.")
+
+
 def accuracy(run: Run, column: str, truth: str | None) -> tuple[Interval, int]:
-    """How often labels are right, and of how many records: the figure that a gate asks for.
+    """How often labels are right, and from how many records that is known: the figure that a gate asks for.
+
+    What people decided speaks for the whole run if it is a sample.
 
     Raises:
         UsageError: it cannot be had.
     """
     if truth is None:
-        # On a designed sample the decisions speak for the whole run.
-        with contextlib.suppress(UsageError):
-            of_all = estimate(run, column=column)
-            return of_all.accuracy, of_all.decided
+        of_all = estimate(run, column=column)
+        return of_all.accuracy, of_all.decided
     found = evaluate(run, truth, column=column)
-    if found.looked_at is not None:
-        raise UsageError(
-            "what people decided says nothing about the whole run: the records were chosen "
-            "for another reason. Draw a sample, nf.review(run, sample=200)."
-        )
     return found.accuracy, found.records
 
 
@@ -204,11 +211,11 @@ def _of_labels(gate: Gate, night: Night, nights: Nights) -> Verdict:
 
 
 def _accuracy(gate: Gate, night: Night, _nights: Nights) -> Verdict:
-    review = f"nf.review({_opening(night.run)})"
+    review = f"nf.review({_opening(night.run)}, sample=200)"
     if not gate.of and not night.answers.decided:
         raise UsageError(
-            f"nobody has decided any of its records. Let a person decide some, {review}, "
-            "or name the column that has the truth, accuracy(COLUMN)."
+            f"nobody has decided any of its records. Let a person decide a sample, "
+            f"{review}, or name the column that has the truth, accuracy(COLUMN)."
         )
     found, records = accuracy(night.run, night.answers.name, gate.of or None)
     if records < ENOUGH:
@@ -216,15 +223,17 @@ def _accuracy(gate: Gate, night: Night, _nights: Nights) -> Verdict:
             f"the truth is known of {notes.records(records)}, and {ENOUGH} are needed. "
             f"Let a person decide more, {review}."
         )
-    truth = f"column {gate.of!r}" if gate.of else "what people decided"
+    source = f"against column {gate.of!r}" if gate.of else "estimated from a sample"
     verdict = _bounded(
         gate,
         night.run,
         found.value,
-        f"accuracy is {found} of {notes.records(records)}, against {truth}",
+        f"accuracy is {found}, {source} of {notes.records(records)}",
         f"Read nf.evaluate({_opening(night.run)}).disagreements, and mend the labels' "
         "descriptions or the instructions.",
     )
+    if math.isnan(found.low):
+        return verdict
     return verdict._replace(low=found.low, high=found.high)
 
 

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 import nbflow as nf
+from nbflow._core.gate import gate
 from nbflow.llm import Category, ModelError, Reply, Tokens
+from nbflow.quality.gates import judge
 
 TEXT = "please refund me"
 
@@ -145,6 +147,13 @@ def test_the_model_that_answered_is_kept_as_the_provider_reports_it(
         "openai:stub-2026-12-01",
     ]
     assert "The model has changed: openai:stub-2026-12-01 answered" in repr(again)
+    (verdict,) = judge(
+        [gate("model unchanged")], [again], lambda told: nf.open_run(told.run)
+    )
+    assert not verdict.met
+    assert (
+        f"openai:stub-2026-12-01 answered, {answered} in run {run.id}" in verdict.said
+    )
 
 
 def test_the_protocol_that_openai_itself_is_asked_by_works_as_well(nb, server):

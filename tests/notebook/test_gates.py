@@ -170,27 +170,32 @@ def test_accuracy_is_that_of_what_people_decided_or_of_a_column(labelled, run):
     gate = gates("accuracy>=0.9")
     code, said = run(*gate)
     assert code == 6
-    assert "nobody has decided any of its records. Let a person decide some" in said
+    assert "nobody has decided any of its records. Let a person decide a sample" in said
     last = nf.open_run(labelled.path / "job.out.ipynb")
-    review = nf.review(last, choices=["billing", "bug"])
-    for n in range(20):
-        review.decide(n, "billing")
+    nf.review(last, choices=["billing", "bug"]).decide(399, "bug")
     code, said = run(*gate)
     assert code == 6
-    assert "the truth is known of 20 records, and 30 are needed." in said
-    for n in range(20, 40):
-        review.decide(n, "bug")
+    assert "cannot be judged" in said
+    assert "sample=200" in said
+    review = nf.review(last, choices=["billing", "bug"], sample=60)
+    keys = iter(list(review.left))
+    for _ in range(20):
+        review.accept(next(keys))
+    code, said = run(*gate)
+    assert code == 6
+    assert "records, and 30 are needed. Let a person decide more, nf.review(" in said
+    for key in keys:
+        review.decide(key, "billing")
     code, said = run(*gate)
     assert code == 6
     report = labelled.report()["gates"][0]
-    assert "accuracy is 50.0% (" in said
-    assert "of 40 records, against what people decided; at least 90.0%" in said
-    assert report["low"] < report["value"] < report["high"]
+    assert "accuracy>=0.9: accuracy is " in said
+    assert ", estimated from a sample of 6" in said
+    assert "records; at least 90.0% is asked for. Read nf.evaluate(" in said
+    assert report["low"] < report["value"] < report["high"] < 0.9
     code, said = run(*gates("accuracy(truth)>=0.8", "accuracy(nothing)>=0.8"))
     assert code == 6
-    assert (
-        "of 400 records, against column 'truth'; at least 80.0% is asked for." in said
-    )
+    assert "against column 'truth' of 400 records; at least 80.0% is asked for." in said
     assert "truth='nothing' is not a column of the records" in said
 
 
@@ -226,6 +231,21 @@ def test_gates_are_not_judged_where_cells_failed_and_do_not_hide_records_that_di
         "unknown<=0.5: cannot be judged, so it is not met: the notebook made no run."
         in said
     )
+
+
+def test_a_job_that_failed_after_its_run_is_not_compared_with_itself_when_it_is_tried_again(
+    labelled, run
+):
+    assert run()[0] == 0
+    first = labelled.report()["runs"][0]["run"]
+    shifted = ["-p", "billing=200", *gates("shares unchanged", "flips<=0.05")]
+    labelled.write((DEFAULTS, "parameters"), LABELLED, "1 / 0")
+    assert run(*shifted)[0] == 1
+    labelled.write((DEFAULTS, "parameters"), LABELLED, "1")
+    code, said = run(*shifted)
+    assert code == 6
+    assert [gate["since"] for gate in labelled.report()["gates"]] == [first] * 2
+    assert "From 1 earlier run nobody knows how much nights vary" in said
 
 
 def test_values_that_the_store_has_lost_are_no_labels(labelled, run):
