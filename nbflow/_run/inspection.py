@@ -353,7 +353,8 @@ class Inspection:
     def _printed(self) -> Iterator[tuple[str, str]]:
         """What flows and steps printed, each under its name."""
         for view in self.flows.values():
-            if text := view.printed:
+            is_map = any(step.step == view.flow for step in view.steps)
+            if not is_map and (text := view.printed):
                 yield f"printed by {view.flow}", text
             for step in view.steps:
                 if text := step.printed:

@@ -32,6 +32,7 @@ from nbflow._core.entry import (
 )
 from nbflow._core.lifecycle import SHOWN, Shown
 from nbflow._core.usage import Usage
+from nbflow._core.visible import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -75,7 +76,19 @@ _FEWEST = 3
 
 def encode(entries: Sequence[Entry]) -> bytes:
     """The bytes of a block."""
-    return msgspec.msgpack.encode(list(_lines(entries)))
+    lines = list(_lines(entries))
+    try:
+        return msgspec.msgpack.encode(lines)
+    except UnicodeEncodeError:  # an error may quote the name of a file that is no UTF-8
+        return msgspec.msgpack.encode(_encodable(lines))
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, list | tuple):
+        return [_encodable(part) for part in value]
+    return value
 
 
 def _lines(entries: Sequence[Entry]) -> Iterator[Any]:

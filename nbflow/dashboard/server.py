@@ -22,6 +22,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
+from nbflow._core.visible import encodable
 from nbflow.dashboard import pages
 from nbflow.errors import NbflowError, UnknownRunError, UsageError
 from nbflow.notebook.history_table import HistoryTable
@@ -271,7 +272,7 @@ class Results(Admitted):
         chunks = chunks_of(found.run.reader)
         try:
             while (chunk := await _aside(_next, chunks)) is not None:
-                self.write(chunk)
+                self.write(encodable(chunk))
                 await self.flush()
         except StreamClosedError:
             return  # the visitor has gone

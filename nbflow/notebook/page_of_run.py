@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nbflow._core.html import Html, h, joined
 from nbflow._core.looks import RUN_LOOKS
 from nbflow._core.plural import several
+from nbflow._core.visible import encodable
 from nbflow.notebook.contents import Index
 from nbflow.notebook.page_parts import (
     GREEN,
@@ -296,11 +297,11 @@ def results_of(run: Run) -> Html:
     """Return all results as a link that holds them; of many, how to come by them."""
     text, size = [BYTE_ORDER_MARK], 0
     for chunk in chunks_of(run.reader):
-        size += len(chunk.encode())
+        size += len(chunk)
         if size > _CARRIED:
             return _too_many(run)
         text.append(chunk)
-    data = base64.b64encode("".join(text).encode()).decode()
+    data = base64.b64encode(encodable("".join(text)).encode()).decode()
     name = f"results-{run.id}.csv"
     return h(
         "p",

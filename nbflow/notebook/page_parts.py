@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from nbflow._core.html import Html, h, joined
 from nbflow._core.lifecycle import State
 from nbflow._core.looks import LOOKS
+from nbflow._core.visible import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -100,7 +101,7 @@ def document(title: str, *parts: str | Html) -> str:
         ),
         lang="en",
     )
-    return f"<!doctype html>\n{whole}\n"
+    return encodable(f"<!doctype html>\n{whole}\n")
 
 
 def themed(

@@ -574,3 +574,37 @@ def test_a_ledger_of_files_gives_back_what_was_printed(tmp_path):
     reader = FileLedger(tmp_path / "runs", Seal(bytes(32)))
     assert reader.read("1")[0] == [entry]
     assert reader.about("1", 3) == [entry]
+
+
+def test_halves_of_characters_are_kept_as_marks(nb, tmp_path):
+    """A name of a file that is no UTF-8, printed, logged and raised: no record is lost by it."""
+    name = "caf\udce9.txt"
+
+    @nf.step(retries=1)
+    def read(number):
+        logging.getLogger("reader").warning("%s", name)
+        if number == 1:
+            raise ValueError(name)
+        return {"file": name}
+
+    @nf.flow(on="file")
+    def load(record):
+        return read(record["n"])
+
+    nf.use(tmp_path / "store")
+    run = nf.send(
+        "file", [{"id": str(n), "n": n, "name": name} for n in range(3)], key="id"
+    )
+    assert run.counts == {"load": {"COMPLETED": 2, "FAILED": 1}}
+    assert "caf" in run["0"]["load"]["read"].printed
+    assert "caf" in str(run.failures())
+    run.to_html().encode()
+
+
+def test_what_a_mapped_step_prints_is_shown_once(nb):
+    @nf.step
+    def say(number):
+        print("hello", number)
+        return number
+
+    assert str(say.map([1]).inspect(0)).count("hello 1") == 1
