@@ -428,7 +428,13 @@ class Session:
 
         page = page_of_run.page_of(run, Chronicle(run.reader.runs, self), title)
         if path is not None:
-            report.write(path, page)
+            try:
+                report.write(path, page)
+            except OSError as error:
+                why = error.strerror or error
+                raise UsageError(
+                    f"The page cannot be written to {path}: {why}."
+                ) from None
         return page
 
     @property

@@ -142,7 +142,9 @@ class Batch:
         Raises:
             UsageError: they are no texts, or no columns of the frame.
         """
-        names = (columns,) if isinstance(columns, str) else tuple(columns)
+        if isinstance(columns, str):
+            columns = (columns,)
+        names = tuple(columns) if isinstance(columns, Iterable) else (None,)
         if not all(isinstance(name, str) for name in names):
             raise UsageError(
                 f"columns={columns!r} has to be a list of names: the fields of a record"

@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import replace
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, overload
 
@@ -255,6 +256,9 @@ class Run(Generic[Frame_co]):
         Returns:
             The path of the file, or the page.
 
+        Raises:
+            UsageError: an argument is invalid, or the file cannot be written.
+
         Example:
             >>> @nf.step
             ... def size(text: str) -> int:
@@ -263,8 +267,15 @@ class Run(Generic[Frame_co]):
             >>> "All 2 records are done." in run.to_html(title="Sizes")
             True
         """
-        self.reader.columns = Batch([]).shown(columns) or self.reader.columns
+        if not isinstance(path, str | PathLike | None):
+            raise UsageError(f"path={path!r} has to be the name of a file.")
+        if not isinstance(title, str):
+            raise UsageError(f"title={title!r} has to be a text.")
         file = None if path is None else Path(path)
+        if file is not None and (file.is_dir() or not file.parent.is_dir()):
+            what = "is a folder" if file.is_dir() else "is in no folder that exists"
+            raise UsageError(f"{file} {what}: name a file for the page.")
+        self.reader.columns = Batch([]).shown(columns) or self.reader.columns
         page = self._home.page(self, file, title)
         return page if file is None else file
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -33,6 +34,11 @@ def folder_at(place: str | Path) -> Path:
         UsageError: it is the address of something else. The message does not repeat it,
             as there may be a password in it.
     """
+    if not isinstance(place, str | PathLike):
+        raise UsageError(
+            f"{place!r} cannot be the store: name a folder of this machine, such as"
+            ' "~/project/.nbflow", or "memory:".'
+        )
     found = _ADDRESS.match(str(place))
     if found is None:
         try:

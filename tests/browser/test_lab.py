@@ -313,8 +313,8 @@ def test_the_saved_notebook_holds_the_picture_and_no_widget_state(lab):
     assert len(saved) < 40_000
     live, static = document.cells[1].outputs
     assert "application/vnd.jupyter.widget-view+json" in live.data
-    assert "6 failed" in static.data["text/html"]
-    assert "6 failed" in static.data["text/plain"]
+    assert "6 need you" in static.data["text/html"]
+    assert "6 need you" in static.data["text/plain"]
     history, picture = document.cells[2].outputs
     assert "application/vnd.jupyter.widget-view+json" in history.data
     assert "\u25d1 partial" in picture.data["text/html"]

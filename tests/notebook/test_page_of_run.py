@@ -410,3 +410,29 @@ def test_a_file_is_written_as_a_whole_and_named(nb, triage, tmp_path):
 )
 def test_a_share_never_says_nothing_or_all_where_it_is_not(part, whole, said):
     assert page_of_run.share(part, whole) == said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"path": "/nonexistent/x.html"}, "is in no folder that exists"),
+        ({"path": "."}, "is a folder"),
+        ({"path": 5}, "has to be the name of a file"),
+        ({"title": 5}, "has to be a text"),
+        ({"columns": 5}, "has to be a list of names"),
+        ({"path": "/proc/x.html"}, "cannot be written to /proc/x.html"),
+    ],
+)
+def test_a_page_that_cannot_be_made_is_refused_in_a_sentence(nb, arguments, said):
+    @nf.step
+    def size(text):
+        return len(text)
+
+    run = size.map(["a"])
+    with pytest.raises(nf.UsageError, match=said):
+        run.to_html(**arguments)
+
+
+def test_a_store_has_to_be_a_folder():
+    with pytest.raises(nf.UsageError, match="3 cannot be the store"):
+        nf.use(3)
