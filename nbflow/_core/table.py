@@ -270,6 +270,24 @@ def _cause(rows: list[FailureRow]) -> Cause:
     )
 
 
+def everywhere(causes: Iterable[Cause]) -> list[tuple[Cause, list[str]]]:
+    """Causes with one error and like messages as one, with the steps at which they happened.
+
+    The most frequent comes first.
+    """
+    groups: defaultdict[tuple[str, str], list[Cause]] = defaultdict(list)
+    for cause in causes:
+        groups[cause.error, pattern_of(cause.message)].append(cause)
+    found = [
+        (
+            alike[0]._replace(records=sum(one.records for one in alike)),
+            list(dict.fromkeys(one.step or one.flow for one in alike)),
+        )
+        for alike in groups.values()
+    ]
+    return sorted(found, key=lambda pair: -pair[0].records)
+
+
 def kind_of(cause: Cause) -> tuple[str, str]:
     """The error and the step, by which the sentence groups failures.
 

@@ -24,7 +24,7 @@ from nbflow._core.entry import (
 )
 from nbflow._core.lifecycle import State
 from nbflow._core.looks import word_of
-from nbflow._core.table import WORDS, causes_of, failure_rows, short
+from nbflow._core.table import WORDS, causes_of, everywhere, failure_rows, short
 from nbflow._key.value import key_by
 from nbflow._run import differences, render, results
 from nbflow._run.batch import Batch, key_text
@@ -467,9 +467,10 @@ class Run(Generic[Frame_co]):
             return self
         said = short(self.table().sentence, 500)
         text = f"Run {self.id} is {word_of(state.state)}: {said}"
-        for cause in causes_of(state)[:_CAUSES]:
+        for cause, places in everywhere(causes_of(state))[:_CAUSES]:
+            where = places[0] if len(places) == 1 else f"{len(places)} steps"
             text += (
-                f"\n  {cause.records:,} x {cause.error} at {cause.step or cause.flow},"
+                f"\n  {cause.records:,} x {cause.error} at {where},"
                 f" such as {short(cause.example, 60)}: {short(cause.message)}"
             )
         raise RunFailedError(text)

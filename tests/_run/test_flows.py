@@ -989,3 +989,23 @@ def test_a_value_that_the_run_made_itself_does_not_look_like_an_earlier_one(
 
 def sentence(state):
     return table_of(state).sentence
+
+
+def test_one_cause_in_two_flows_is_told_once(nb):
+    @nf.step(retries=0)
+    def ask(text):
+        raise ValueError(f"no answer to {len(text)}")
+
+    @nf.flow(on="mail")
+    def triage(mail):
+        return ask(mail["text"])
+
+    @nf.flow(on="mail")
+    def index(mail):
+        return ask(mail["text"] + "!")
+
+    run = nb.send("mail", [{"id": n, "text": "a" * n} for n in range(1, 4)], key="id")
+    with pytest.raises(nf.RunFailedError) as failed:
+        run.raise_for_failures()
+    _, *causes = str(failed.value).splitlines()
+    assert causes == ["  6 x ValueError at ask, such as 1: no answer to 1"]
