@@ -39,3 +39,36 @@ def test_the_demo_ends_with_how_to_look_at_it(nowhere, capsys):
     assert "within the 100% allowed" in came_out
     assert "--max-failed" not in came_out
     assert lines[-1].endswith("jupyter lab nbflow-demo/support_threads.ipynb")
+
+
+def test_the_store_is_looked_at_and_pruned_by_commands(tmp_path, capsys):
+    import nbflow as nf
+
+    nf.use(tmp_path / "store")
+
+    @nf.step
+    def size(text):
+        return len(text)
+
+    first, second = (size.map(texts).id for texts in (["a"], ["bc"]))
+    capsys.readouterr()
+
+    def said(*words):
+        assert cli.main(list(words)) == 0
+        return capsys.readouterr().out
+
+    assert "outputs  2, the oldest of 20" in said("store", "info")
+    dry = said("store", "prune", "--keep-runs", "1", "--dry-run")
+    assert dry.startswith("Would remove 1 run and 1 saved output: about ")
+    assert first in dry
+    assert "Would remove 1 run" in said("runs", "delete", second, "--dry-run")
+    assert "Removed 1 run and 0 saved outputs" in said(
+        "runs", "delete", second, "--keep-outputs"
+    )
+    assert "Removed 1 run" in said(
+        "store", "prune", "--older-than", "0s", "--keep-runs", "0", "--max-size", "1GB"
+    )
+    assert "outputs  0" in said("store", "info")
+    assert cli.main(["store", "prune"]) == 2
+    assert "Say what may go" in capsys.readouterr().err
+    assert cli.main(["runs", "delete"]) == 2
