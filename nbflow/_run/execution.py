@@ -206,6 +206,7 @@ class Execution:
             self._intake.read()
             while self._pending:
                 self._tick()
+            self._heed()  # what the last records raised
             self._intake.raise_error()
         except BaseException:
             self._interrupt()
@@ -261,10 +262,7 @@ class Execution:
         """Between two looks at the records: let crews grow, heed a stop, show the table."""
         if wait:
             time.sleep(_TICK if len(self._pending) > THREADS else _TICK / 5)
-        if self._context.fatal is not None:
-            raise self._context.fatal
-        if self._exits:
-            raise KeyboardInterrupt
+        self._heed()
         now, then = time.perf_counter(), self._ticked
         if now - then < _TICK:
             return
@@ -285,6 +283,13 @@ class Execution:
             self._shown = now
             self.notes.flush()
             self.show()
+
+    def _heed(self) -> None:
+        """Raise what ends the whole run."""
+        if self._context.fatal is not None:
+            raise self._context.fatal
+        if self._exits:
+            raise KeyboardInterrupt
 
     # The run comes to its end.
 
