@@ -16,7 +16,7 @@ _RESULTS = "run.results()"
 
 RUN: Mapping[str, str] = (
     _each(
-        "df frame dataframe to_frame to_pandas to_polars to_arrow to_dict to_dicts to_list"
+        "df frame dataframe to_df to_frame to_pandas to_polars to_arrow to_dict to_dicts to_list"
         " tolist data output outputs collect compute head tail iloc loc columns shape"
         " dtypes index info describe groupby merge query sort_values iterrows itertuples"
         " items keys apply pipe T predictions",
@@ -76,6 +76,10 @@ RUN: Mapping[str, str] = (
         "nf.runs(), which has when each run started and how long it took",
     )
     | _each("html page export_html write_html save_html", 'run.to_html("page.html")')
+    | _each("printed prints printouts stdout", "run.inspect(key).flows[name].printed")
+    | _each("plan forecast", "nf.plan(event, records)")
+    | _each("success succeeded ok", "run.state or run.counts")
+    | _each("delete remove drop forget", "nf.store.delete_runs(run.id)")
     | _each("name flow_run run_id", "run.id and run.event")
     | _each("flow lanes", "run.flows")
     | _each("length size count total n rows num_records", "run.records or run.counts")

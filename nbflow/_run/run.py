@@ -25,6 +25,7 @@ from nbflow._core.entry import (
 from nbflow._core.lifecycle import State
 from nbflow._core.looks import word_of
 from nbflow._core.table import WORDS, causes_of, everywhere, failure_rows, short
+from nbflow._core.usage import dollars
 from nbflow._key.value import key_by
 from nbflow._run import differences, render, results
 from nbflow._run.batch import Batch, key_text
@@ -723,6 +724,8 @@ class Run(Generic[Frame_co]):
         shown: bool = True,
         budget: float | str | None = None,
     ) -> Self:
+        if budget is not None:
+            dollars(budget)  # refused also where nothing is left to run
         state = self.reader.state()
         if state.state == "RUNNING":
             raise UsageError(

@@ -324,3 +324,14 @@ def test_a_step_over_a_run_is_found_once_the_run_is_all_cached(nb, flow, gate):
     assert shares.explain(second).state == "cached"
     assert "field" not in shares.explain(sent(1, 3)).reason
     assert shares(sent(1, 3)) == {1: 1, 3: 1}
+
+
+def test_a_budget_that_is_none_is_refused_also_where_nothing_is_left(nb):
+    @nf.step
+    def size(text):
+        return len(text)
+
+    run = size.map(["a"])
+    for budget in ("abc", -1, "$"):
+        with pytest.raises(nf.UsageError, match="budget"):
+            run.rerun_failed(budget=budget)
