@@ -16,6 +16,7 @@ import msgspec
 
 from nbflow._call import lookup
 from nbflow._core.amount import counted
+from nbflow._core.decision import Decision
 from nbflow._core.entry import Called, Item, Listed, Opened
 from nbflow._key.value import SHORT
 from nbflow._run import kept_batch
@@ -40,6 +41,8 @@ _SUFFIXES, _LARGEST = (
     frozenset({".ipynb", ".json", ".html", ".csv", ".py"}),
     100_000_000,
 )
+
+_DECISIONS = msgspec.msgpack.Decoder(Decision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,9 +405,9 @@ def _decisions(
     def is_about(block: bytes) -> bool:
         if wanted.text is not None:
             return wanted.is_in(block)
-        *_, key, run = msgspec.msgpack.decode(block)
-        is_of_event = wanted.event is None or run in known
-        return key == wanted.record and is_of_event
+        decision = _DECISIONS.decode(block)
+        is_of_event = wanted.event is None or decision.run in known
+        return decision.key == wanted.record and is_of_event
 
     for writer in reviews.runs():
         found = [block for block in reviews.records(writer) if is_about(block)]

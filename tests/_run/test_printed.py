@@ -30,13 +30,22 @@ BEFORE = (
 )
 
 
+def _held():
+    """What stands before the methods of the streams: IPython may have left something."""
+    return [
+        vars(stream).get(name)
+        for stream in (sys.stdout, sys.stderr)
+        for name in ("write", "flush")
+    ]
+
+
 @pytest.fixture(autouse=True)
 def _streams_as_they_were():
     """Whatever a call did, the streams are what they were."""
-    before = sys.stdout, sys.stderr
+    before, held = (sys.stdout, sys.stderr), _held()
     yield
     assert (sys.stdout, sys.stderr) == before
-    assert not {"write", "flush"} & (vars(sys.stdout).keys() | vars(sys.stderr).keys())
+    assert _held() == held
     assert not SCREEN.watchers
 
 

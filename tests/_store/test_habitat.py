@@ -84,6 +84,8 @@ def test_it_is_said_once_when_the_store_is_opened(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="a table of Linux")
 def test_the_table_of_this_machine_is_read(tmp_path):
     mount = mount_of(tmp_path)
+    if mount is None:
+        pytest.skip("in a chroot the table of mounts does not have its root")
     told = subprocess.run(
         ["stat", "-f", "-c", "%T", str(tmp_path)],
         capture_output=True,
