@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import nbflow
-from nbflow._core.lifecycle import State
+from nbflow._core.lifecycle import SHOWN
 from nbflow._core.looks import RUN_LOOKS
 from nbflow._core.sheet import CODES
 from nbflow.notebook.page_files import PAGE, script
@@ -65,19 +65,21 @@ def test_a_page_has_one_export_and_no_import(entry):
 
 
 def test_every_state_has_a_name_and_a_word_in_the_order_of_its_code():
-    names = [name for name, _, _ in PAGE_LOOKS["states"]]
-    assert names == sorted(State, key=CODES.__getitem__)
-    words = [word for _, word, _ in PAGE_LOOKS["states"]]
-    assert words == [name.lower().replace("_", " ") for name in names]
-    assert {name for name, _, _ in PAGE_LOOKS["runs"]} == set(RUN_LOOKS)
+    names = [name for name, *_ in PAGE_LOOKS["states"]]
+    assert names == sorted(SHOWN, key=CODES.__getitem__)
+    words = {name: word for name, word, *_ in PAGE_LOOKS["states"]}
+    assert words.pop("CACHED") == "from an earlier run"
+    assert words.pop("SAME") == "same as another"
+    assert all(word == name.lower().replace("_", " ") for name, word in words.items())
+    assert {name for name, *_ in PAGE_LOOKS["runs"]} == set(RUN_LOOKS)
 
 
 @pytest.mark.parametrize("kind", PAGE_LOOKS)
 def test_every_state_has_an_icon_and_colours_of_its_own(kind):
-    icons = [icon for _, _, icon in PAGE_LOOKS[kind]]
+    icons = [icon for _, _, icon, *_ in PAGE_LOOKS[kind]]
     assert len(set(icons)) == len(icons)
     drawn = re.findall(r"^  (\w+): \"M", script(PAGE / "dom.js"), re.MULTILINE)
     assert set(icons) <= set(drawn)
     coloured = set(re.findall(r"\.nbf-s-([\w-]+)", colours()))
-    names = {name.lower().replace("_", "-") for name, _, _ in PAGE_LOOKS[kind]}
+    names = {name.lower().replace("_", "-") for name, *_ in PAGE_LOOKS[kind]}
     assert names <= coloured
