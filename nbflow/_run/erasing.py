@@ -401,12 +401,14 @@ def _decisions(
     """Erase the decisions that people made on it; returns how many there are."""
     reviews: Ledger = runs.engine.ledger.beside("reviews")
     known, count = set(names), 0
+    # Of what event a run was that is no more nobody knows: what was decided on it goes.
+    others = set(runs.engine.ledger.runs()) - known
 
     def is_about(block: bytes) -> bool:
         if wanted.text is not None:
             return wanted.is_in(block)
         decision = _DECISIONS.decode(block)
-        is_of_event = wanted.event is None or decision.run in known
+        is_of_event = wanted.event is None or decision.run not in others
         return decision.key == wanted.record and is_of_event
 
     for writer in reviews.runs():
@@ -434,7 +436,8 @@ def _elsewhere(root: str, wanted: Wanted, names: list[str]) -> Iterator[str]:
     store = Path(root).resolve()
     needles = [*(name.encode() for name in names), *wanted.needles]
     for path in sorted(store.parent.rglob("*")):
-        if path.suffix not in _SUFFIXES or store in path.parents or _is_hidden(path):
+        inside = path.relative_to(store.parent)
+        if path.suffix not in _SUFFIXES or store in path.parents or _is_hidden(inside):
             continue
         if path.is_file() and path.stat().st_size < _LARGEST:
             blob = path.read_bytes()
@@ -443,6 +446,4 @@ def _elsewhere(root: str, wanted: Wanted, names: list[str]) -> Iterator[str]:
 
 
 def _is_hidden(path: Path) -> bool:
-    return any(
-        part.startswith(".") or part == "node_modules" for part in path.parts[1:]
-    )
+    return any(part.startswith(".") or part == "node_modules" for part in path.parts)
