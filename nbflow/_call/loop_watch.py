@@ -7,13 +7,10 @@ it. A slow machine holds up who looks as well, and is not told.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from types import FrameType
 
 from nbflow._call.attempt import aattempt
 from nbflow._key.thread_frames import frame_of
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 __all__ = ["LoopWatch"]
 
@@ -56,13 +53,14 @@ class LoopWatch:
     def _tell(self, frame: FrameType | None) -> str | None:
         inner = None
         while frame is not None and not _is_ours(frame):
-            inner, frame = frame, frame.f_back
+            inner, frame = frame, _behind(frame)
         # Other code of ours waits for the store, or for a sync step, which is told apart.
         if inner is None or frame is None or frame.f_code is not aattempt.__code__:
             return None
-        caller = frame.f_back
-        assert caller is not None
-        call = caller.f_locals["call"]
+        caller = _behind(frame)
+        call = caller.f_locals.get("call") if caller is not None else None
+        if call is None:
+            return None
         who = f"async {'flow' if call.is_flow else 'step'} {call.name!r}"
         if who in self._told:
             return None
@@ -76,8 +74,17 @@ class LoopWatch:
 
 def _outward(frame: FrameType | None, code: object) -> FrameType | None:
     while frame is not None and frame.f_code is not code:
-        frame = frame.f_back
+        frame = _behind(frame)
     return frame
+
+
+def _behind(frame: FrameType) -> FrameType | None:
+    """The frame that called this one.
+
+    Its thread goes on meanwhile: what is there may be no frame any more.
+    """
+    found: object = frame.f_back
+    return found if isinstance(found, FrameType) else None
 
 
 def _is_ours(frame: FrameType) -> bool:
