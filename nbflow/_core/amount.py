@@ -1,4 +1,4 @@
-"""Amount: numbers of things and bytes, as a person says and writes them."""
+"""Amount: numbers of bytes, as a person says and writes them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,6 @@ _STEP = 1000
 _WRITTEN = re.compile(
     r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?(?:ytes)?\s*", re.IGNORECASE
 )
-
-
-def counted(number: int, what: str) -> str:
-    """``1 run``, ``1,200 runs``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def amount(size: float) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbflow._core.amount import amount, counted
+from nbflow._core.amount import amount
+from nbflow._core.plural import several
 from nbflow._run.inventory import size_of
 from nbflow._store import key_file
 from nbflow._store.store import MemoryStore
@@ -49,7 +50,7 @@ class Checked:
     def __str__(self) -> str:
         head = (
             f"{self.url}: {self.entries:,} saved entries and"
-            f" {counted(self.runs, 'run')} verify,"
+            f" {several(self.runs, 'run')} verify,"
             f" {amount(self.bytes)}."
         )
         if self.is_sound:

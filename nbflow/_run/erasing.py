@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nbflow._call import lookup
-from nbflow._core.amount import counted
 from nbflow._core.decision import Decision
 from nbflow._core.entry import Called, Item, Listed, Opened
+from nbflow._core.plural import several
 from nbflow._key.value import SHORT
 from nbflow._run import kept_batch
 from nbflow._store import checkpoint
@@ -116,9 +116,9 @@ class Erased:
     def __str__(self) -> str:
         did = "Would erase" if self.dry_run else "Erased"
         what = (
-            f"{counted(self.records, 'record')} of {counted(len(self.runs), 'run')},"
-            f" {counted(self.outputs, 'saved output')},"
-            f" {counted(self.decisions, 'decision')}"
+            f"{several(self.records, 'record')} of {several(len(self.runs), 'run')},"
+            f" {several(self.outputs, 'saved output')},"
+            f" {several(self.decisions, 'decision')}"
         )
         lines = [f"{did} {what}."]
         if self.batches:

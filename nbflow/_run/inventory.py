@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbflow._core.amount import amount, counted
+from nbflow._core.amount import amount
+from nbflow._core.plural import several
 from nbflow._run.needs import Needs, catalogue, use_of
 from nbflow._store import habitat
 from nbflow._store.store import MemoryStore
@@ -88,7 +89,7 @@ class StoreInfo:
         could = "nothing is needed by no run"
         if self.unneeded:
             could = (
-                f"{counted(self.unneeded, 'output')} that no run needs, about"
+                f"{several(self.unneeded, 'output')} that no run needs, about"
                 f" {amount(self.unneeded_bytes)}"
             )
         yield f"could go {could}; `nbflow store prune --dry-run` with rules says more"

@@ -15,7 +15,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from nbflow._call import lookup
-from nbflow._core.amount import amount, counted
+from nbflow._core.amount import amount
+from nbflow._core.plural import several
 from nbflow._run.inventory import size_of
 from nbflow._run.kept_batch import hand_over, owner_of
 from nbflow._run.needs import Needs, catalogue, use_of
@@ -95,12 +96,12 @@ class Pruned:
     def __str__(self) -> str:
         would = "Would remove" if self.dry_run else "Removed"
         comes = "would come" if self.dry_run else "came"
-        what = f"{counted(len(self.runs), 'run')} and {counted(self.outputs, 'saved output')}"
+        what = f"{several(len(self.runs), 'run')} and {several(self.outputs, 'saved output')}"
         lines = [f"{would} {what}: about {amount(self.bytes)} {comes} back."]
         if self.runs:
             lines.append(f"  runs     {_some(self.runs)}")
         for name, (number, size) in islice(self.steps.items(), _NAMED):
-            lines.append(f"  {name}  {counted(number, 'output')}, {amount(size)}")
+            lines.append(f"  {name}  {several(number, 'output')}, {amount(size)}")
         return "\n".join([*lines, *self.notes])
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from nbflow._call import failure
 from nbflow._core import headline
 from nbflow._core.looks import RUN_LOOKS, word_of
+from nbflow._core.plural import several
 from nbflow._core.sheet import CODES
 from nbflow._core.table import short
 from nbflow.errors import UsageError
@@ -365,7 +366,7 @@ def _shown(value: object) -> str:
 def _sentence(lines: list[Line], states: Counter[str], events: Counter[str]) -> str:
     if not lines:
         return "No runs yet."
-    runs, kinds = _counted(len(lines), "run"), _counted(len(events), "event")
+    runs, kinds = several(len(lines), "run"), several(len(events), "event")
     running = states["RUNNING"]
     failed = sum(1 for line in lines if line.failed)
     parts = [f"{running:,} running"] if running else []
@@ -382,7 +383,3 @@ _CAME_OUT = {
     "CANCELLED": "was cancelled",
     "INTERRUPTED": "was interrupted",
 }
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun if number == 1 else f'{noun}s'}"
