@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from nbflow._core.lifecycle import SHOWN, Reuse, Shown, State
+from nbflow._core.lifecycle import CODES, SHOWN, Reuse, Shown, State
 from nbflow._core.standing import Standings
 from nbflow._core.usage import NOTHING, Usage
 
@@ -32,6 +32,9 @@ FINAL = frozenset(
     }
 )
 DONE = frozenset({State.COMPLETED, State.CACHED})
+#: What is done, as it is shown, and the codes of it.
+DONE_SHOWN: frozenset[Shown] = DONE | {Reuse.SAME}
+DONE_CODES = sorted(CODES[shown] for shown in DONE_SHOWN)
 BROKEN = frozenset({State.FAILED, State.TIMED_OUT})
 
 KEY_BYTES = 20
@@ -337,12 +340,12 @@ class RunState:
 
     def records(self, flow: int, states: Iterable[State]) -> list[int]:
         """The numbers of the records that are in one of ``states`` in ``flow``."""
-        wanted = {_CODES[state] for state in states}
-        if _CODES[State.CACHED] in wanted:
+        wanted = {CODES[state] for state in states}
+        if CODES[State.CACHED] in wanted:
             wanted.add(_SAME)
         row = self._items[flow]
         found = [number for number, code in enumerate(row) if code in wanted]
-        if _CODES[State.QUEUED] in wanted:
+        if CODES[State.QUEUED] in wanted:
             found += range(len(row), len(self.keys))
         return found
 
@@ -557,7 +560,7 @@ class RunState:
         counts = self.counts[entry.flow]
         if len(row) <= entry.record:
             row.extend(bytes(entry.record + 1 - len(row)))
-        left, code = row[entry.record], _CODES[entry.state]
+        left, code = row[entry.record], CODES[entry.state]
         if entry.same:
             code = _SAME
             self._same[entry.flow] += 1
@@ -667,8 +670,7 @@ class RunState:
     _TAKE[Closed] = _closed
 
 
-_CODES = {state: code for code, state in enumerate(SHOWN)}
-_SAME = _CODES[Reuse.SAME]
+_SAME = CODES[Reuse.SAME]
 #: The state of a record by its code.
 _STATES: tuple[State, ...] = (*State, State.CACHED)
 #: What a number in an array of tokens ("q") or of costs ("d") takes.

@@ -48,9 +48,12 @@ class Reuse(StrEnum):
     SAME = "SAME"
 
 
-#: A state as it is shown. A list of all of them gives each a code, its place.
+#: A state as it is shown.
 Shown = State | Reuse
+#: The list of all of them gives each a code, its place.
 SHOWN: tuple[Shown, ...] = (*State, Reuse.SAME)
+CODES: dict[Shown, int] = {shown: code for code, shown in enumerate(SHOWN)}
+BY_NAME: dict[str, Shown] = {shown.value: shown for shown in SHOWN}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.entry import FINAL, Called, Item, Opened
-from nbflow._core.lifecycle import SHOWN, Reuse, Shown, State
+from nbflow._core.lifecycle import CODES, SHOWN, Reuse, Shown, State
 from nbflow._core.table import Cause, kind_of, pattern_of
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from nbflow._core.entry import Entry, Failure, Position
 
-#: The number that stands for a state in a row: its place in `SHOWN`.
-CODES = {state: code for code, state in enumerate(SHOWN)}
 _SAME = CODES[Reuse.SAME]
 #: The code of a step that was not called.
 UNCALLED = 255

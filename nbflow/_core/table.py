@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.duration import duration
-from nbflow._core.entry import BROKEN, DONE, FINAL, with_same
+from nbflow._core.entry import BROKEN, DONE_SHOWN, FINAL, with_same
 from nbflow._core.lifecycle import Reuse, Shown, State
 from nbflow._core.plural import several
 from nbflow._core.usage import NOTHING, Usage
@@ -35,10 +35,6 @@ WORDS: dict[Shown, str] = {
 
 #: The states of what did not run.
 REUSED = frozenset({State.CACHED, Reuse.SAME})
-
-
-#: The states of what is done.
-_DONE = frozenset({*DONE, Reuse.SAME})
 
 
 class FlowRow(NamedTuple):
@@ -343,7 +339,7 @@ def brief_of(*states: RunState) -> str:
 
 def done_of(standing: Mapping[Shown, int] | Mapping[State, int]) -> int:
     """The number of records that are done in every flow."""
-    return sum(number for shown, number in standing.items() if shown in _DONE)
+    return sum(number for shown, number in standing.items() if shown in DONE_SHOWN)
 
 
 def needing_of(standing: Mapping[Shown, int] | Mapping[State, int]) -> int:

@@ -30,7 +30,7 @@ from nbflow._core.entry import (
     Used,
     Waits,
 )
-from nbflow._core.lifecycle import SHOWN, Shown
+from nbflow._core.lifecycle import BY_NAME, Shown
 from nbflow._core.usage import Usage
 from nbflow._core.visible import encodable
 
@@ -57,9 +57,8 @@ _TAGS: dict[type, str] = {
     Closed: "close",
 }
 _TYPES = {tag: kind for kind, tag in _TAGS.items()}
-_STATES = {state.value: state for state in SHOWN}
 #: What entries say in words of ours, whatever is to be hidden.
-_WORDS = frozenset({*_STATES, "PARTIAL"})
+_WORDS = frozenset({*BY_NAME, "PARTIAL"})
 #: Of an entry with a state: the places of its state and of its failure.
 _PLACES = {"item": (2, 7), "call": (3, 8)}
 #: Entries about one record, whose first field is its number, and their tags.
@@ -164,7 +163,7 @@ def entry_of(line: Line) -> Entry:
     places = _PLACES.get(tag)
     if places is not None:
         state, failure = places
-        fields[state] = _STATES[fields[state]]
+        fields[state] = BY_NAME[fields[state]]
         if fields[failure] is not None:
             fields[failure] = Failure(*fields[failure])
     elif tag == "open":
@@ -186,7 +185,7 @@ def entry_of(line: Line) -> Entry:
 
 
 def _by_state(counts: dict[str, int]) -> dict[Shown, int]:
-    return {_STATES[name]: number for name, number in counts.items()}
+    return {BY_NAME[name]: number for name, number in counts.items()}
 
 
 def masked(

@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbflow._call import lookup
-from nbflow._core.entry import DONE
+from nbflow._core.entry import DONE, DONE_CODES
 from nbflow._core.headline import Answer, answer_of, words_of
-from nbflow._core.lifecycle import Reuse
-from nbflow._core.sheet import CODES
 from nbflow._store import checkpoint
 from nbflow.errors import NbflowError
 
@@ -35,7 +33,6 @@ _MOST = 20_000
 _BLOCK = 1024
 #: A value of more bytes is not read for a line of the table.
 _LARGE = 1_000_000
-_DONE = [*(CODES[state] for state in DONE), CODES[Reuse.SAME]]
 _LOST = Answer("(not in the store any more)")
 _UNREADABLE = Answer("(cannot be shown)")
 
@@ -263,7 +260,7 @@ class Index:
         wanted = []
         for flow, labels in enumerate(self._labels):
             codes = np.frombuffer(state.codes(flow), np.uint8)
-            fresh = np.isin(codes, _DONE) & (labels[: len(codes)] < 0)
+            fresh = np.isin(codes, DONE_CODES) & (labels[: len(codes)] < 0)
             records = np.flatnonzero(fresh)[:_BLOCK].tolist()
             keyed = [(record, state.checkpoint(record, flow)) for record in records]
             saved = [(record, key) for record, key in keyed if key is not None]

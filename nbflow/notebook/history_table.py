@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from nbflow._call import failure
 from nbflow._core import headline
+from nbflow._core.lifecycle import CODES
 from nbflow._core.looks import RUN_LOOKS, word_of
 from nbflow._core.plural import several
-from nbflow._core.sheet import CODES
 from nbflow._core.table import short
 from nbflow.errors import UsageError
 from nbflow.notebook.live_table import BEAT, ELSEWHERE, SHARE, LiveTable, window

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from nbflow._call import failure
 from nbflow._core import headline
 from nbflow._core.entry import BROKEN, DONE, FINAL, RunState
-from nbflow._core.lifecycle import SHOWN, Reuse, State
+from nbflow._core.lifecycle import BY_NAME, CODES, Reuse, State
 from nbflow._core.plural import several
-from nbflow._core.sheet import CODES, WHOLE, Sheet
+from nbflow._core.sheet import WHOLE, Sheet
 from nbflow._core.table import (
     done_of,
     needing_of,
@@ -53,8 +53,6 @@ _CAUSES = 12
 _REMARKS, _LATEST_REMARKS = 5, 50
 #: Records of a run whose answers are counted without being asked for.
 _SMALL = 5_000
-#: States of records by their names.
-_SHOWN: dict[str, Shown] = {str(shown): shown for shown in SHOWN}
 #: Labels that are listed.
 _LABELS = 12
 
@@ -104,7 +102,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
         return Query(
             text=str(asked.get("text", ""))[:200],
             flow=asked.get("flow"),
-            states=tuple(map(_SHOWN.__getitem__, asked.get("states", ()))),
+            states=tuple(map(BY_NAME.__getitem__, asked.get("states", ()))),
             step=str(asked.get("step", "")),
             cause=asked.get("cause"),
             answer=asked.get("answer"),

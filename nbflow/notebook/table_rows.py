@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from nbflow._core.entry import BROKEN, DONE, FINAL
+from nbflow._core.entry import BROKEN, DONE, DONE_CODES, FINAL
 from nbflow._core.headline import Answer
-from nbflow._core.lifecycle import SHOWN, Reuse, Shown, State
+from nbflow._core.lifecycle import CODES, SHOWN, Reuse, Shown, State
 from nbflow._core.looks import LOOKS
-from nbflow._core.sheet import CODES, UNCALLED, WHOLE
+from nbflow._core.sheet import UNCALLED, WHOLE
 from nbflow._core.spreadsheet import harmless
 from nbflow._core.table import middle, short
 from nbflow._core.usage import money
@@ -61,7 +61,6 @@ _STOPPED = np.isin(
     range(256),
     [CODES[state] for state in State if state not in DONE],
 )
-_DONE = [*(CODES[state] for state in DONE), CODES[Reuse.SAME]]
 _UNDER_WAY = [
     CODES[state] for state in State if state not in FINAL and state is not State.QUEUED
 ]
@@ -166,7 +165,7 @@ def _stand_as(
         standings[records & is_under_way] = CODES[passes]
     asked = np.isin(standings, [CODES[shown] for shown in states])
     fits: NDArray[np.bool_] = asked[:, None] & (
-        ~np.isin(codes, _DONE) | np.isin(standings, _DONE)[:, None]
+        ~np.isin(codes, DONE_CODES) | np.isin(standings, DONE_CODES)[:, None]
     )
     return fits
 

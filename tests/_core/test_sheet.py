@@ -3,8 +3,8 @@
 import random
 
 from nbflow._core.entry import Called, Failure, Item, Listed, Opened, Resumed, RunState
-from nbflow._core.lifecycle import SHOWN, State
-from nbflow._core.sheet import CODES, UNCALLED, WHOLE, Sheet
+from nbflow._core.lifecycle import CODES, SHOWN, State
+from nbflow._core.sheet import UNCALLED, WHOLE, Sheet
 from nbflow._core.table import causes_of, kinds_of
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 import nbflow
-from nbflow._core.lifecycle import SHOWN
+from nbflow._core.lifecycle import CODES, SHOWN
 from nbflow._core.looks import RUN_LOOKS
-from nbflow._core.sheet import CODES
 from nbflow.notebook.page_files import PAGE, script
 from nbflow.notebook.page_looks import PAGE_LOOKS, colours
 

@@ -9,8 +9,8 @@ import pytest
 
 import nbflow as nf
 from nbflow._core.entry import Called, Failure, Item, Listed, Opened, RunState
-from nbflow._core.lifecycle import State
-from nbflow._core.sheet import CODES, Sheet
+from nbflow._core.lifecycle import CODES, State
+from nbflow._core.sheet import Sheet
 from nbflow.notebook import live_table
 from nbflow.notebook import run_table as tables
 from nbflow.notebook.run_table import RunPace, RunTable
