@@ -231,11 +231,19 @@ def test_a_run_killed_before_its_batch_was_read_can_be_rerun_whole(tmp_path):
 
 
 PRINTING = """
-import sys, nbflow as nf
+import sys, time, nbflow as nf
+from pathlib import Path
 nf.use(sys.argv[1])
+
+def size():
+    return sum(file.stat().st_size for file in Path(sys.argv[1]).rglob("entries"))
 
 @nf.step(retries=1, retry_delay=0.001)
 def work(n):
+    # Entries are written ten times a second: not killed before they were once.
+    before = size()
+    while n > 100 and size() == before:
+        time.sleep(0.01)
     print("works on", n)
     if n % 2:
         raise ConnectionError("no")
