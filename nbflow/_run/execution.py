@@ -108,6 +108,7 @@ class Execution:
         self._ticked = self._asked = time.perf_counter()
         self._computed = time.process_time()
         self._shown = 0.0
+        self._pictured = threading.Event()
 
     # What the holder of the run reads.
 
@@ -191,6 +192,10 @@ class Execution:
         """Wait until the run has ended; returns whether it has."""
         return self._context.ended.wait(timeout)
 
+    def wait_for_picture(self) -> None:
+        """Wait for the last picture of a run that has ended: the kernel may be shut down next."""
+        self._pictured.wait(GRACE)
+
     def run(self) -> None:
         """Read the batch and see every record through, in this thread.
 
@@ -221,7 +226,10 @@ class Execution:
 
     def show_end(self) -> None:
         """Give the watcher the last picture."""
-        self._watch.end(self.state)
+        try:
+            self._watch.end(self.state)
+        finally:
+            self._pictured.set()
 
     # A record starts, and leaves when it ended in each of its flows.
 

@@ -548,6 +548,7 @@ class Run(Generic[Frame_co]):
                     execution.wait(timeout)
                 else:
                     time.sleep(_GLANCE)
+            self._wait_for_picture()
         return self
 
     def __await__(self) -> Generator[Any, None, Self]:
@@ -563,10 +564,16 @@ class Run(Generic[Frame_co]):
         try:
             while self.reader.is_under_way:  # noqa: ASYNC110  # it ends on a thread, or in another process
                 await asyncio.sleep(_GLANCE)
+            await asyncio.to_thread(self._wait_for_picture)
         except asyncio.CancelledError:
             self.cancel()
             raise
         return self
+
+    def _wait_for_picture(self) -> None:
+        execution = self.reader.execution
+        if execution is not None and execution.has_ended:
+            execution.wait_for_picture()
 
     @property
     def is_here(self) -> bool:

@@ -103,6 +103,28 @@ def test_a_run_behind_cells_prints_and_keeps_on_whatever_begins_and_ends(kernel)
         assert f"{n} | goes on {n}" in shown.splitlines()
 
 
+SLOW_PICTURE = """
+from nbflow.notebook import display
+drawn = display.CellView.end
+
+def end(view, state):
+    time.sleep(0.3 if state.state != "RUNNING" else 0)
+    drawn(view, state)
+
+display.CellView.end = end
+gate = threading.Barrier(1)
+"""
+
+
+@pytest.mark.parametrize("wait", ["run.wait();", "await run;"])
+def test_who_waits_for_a_run_has_its_last_picture(kernel, wait):
+    """The kernel may be shut down right after: a saved notebook would say for ever that the run began."""
+    kernel.run(SLOW_PICTURE)
+    shown = kernel.run(SEND.replace("key='n'", "key='n', wait=False") + "\n" + wait)
+    assert "2 records" in shown
+    assert "✗ failed" in shown
+
+
 def test_a_hit_of_a_step_cell_shows_what_a_step_printed(kernel):
     kernel.run("gate = threading.Barrier(1)")
     cell = "#| step: asks -> m\nm = work(0, gate)"
