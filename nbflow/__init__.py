@@ -67,6 +67,10 @@ for _public in (
 if typing.TYPE_CHECKING:
     from nbflow import llm as llm
     from nbflow import store as store
+    from nbflow._outside import ask as ask
+    from nbflow._outside import emit as emit
+    from nbflow._outside import sleep as sleep
+    from nbflow._outside import wait_for as wait_for
     from nbflow._key.file import File as File
     from nbflow._key.file import file as file
     from nbflow._key.value import key_by as key_by
@@ -89,13 +93,17 @@ _LATER = {
     "Plan": "nbflow._run.plan",
     "Run": "nbflow._run.run",
     "agreement": "nbflow.quality",
+    "ask": "nbflow._outside",
     "calibrate": "nbflow.quality",
     "compare": "nbflow.quality",
+    "emit": "nbflow._outside",
     "estimate": "nbflow.quality",
     "evaluate": "nbflow.quality",
     "file": "nbflow._key.file",
     "key_by": "nbflow._key.value",
     "review": "nbflow.quality",
+    "sleep": "nbflow._outside",
+    "wait_for": "nbflow._outside",
 }
 
 __all__ = [
@@ -126,8 +134,10 @@ __all__ = [
     "Usage",
     "UsageError",
     "agreement",
+    "ask",
     "calibrate",
     "compare",
+    "emit",
     "estimate",
     "evaluate",
     "export",
@@ -143,9 +153,11 @@ __all__ = [
     "secret",
     "send",
     "set_price",
+    "sleep",
     "step",
     "usage",
     "use",
+    "wait_for",
 ]
 
 

@@ -16,6 +16,7 @@ from nbflow._core.entry import Opened, Resumed, RunState
 from nbflow._core.flow import Listeners
 from nbflow._core.usage import dollars
 from nbflow._key import fork
+from nbflow._run.alarm import Alarm
 from nbflow.errors import UnknownRunError, UsageError
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Session:
         job = job_link.budget()
         self._budgets = () if job is None else (_limit(job),)
         self._machinery: Machinery | None = None
+        #: Has waiting runs go on.
+        self._alarm = Alarm()
         self._mutex = fork.freed(threading.RLock())
 
     @property
@@ -390,7 +393,8 @@ class Session:
                 # Here, in the cell that asks; not on the thread that the run has.
                 execution.show()
             with resting(paid_here()):
-                reader.runs.work_on(execution, background=not wait)
+                at_rest = partial(self._alarm.watch, run)
+                reader.runs.work_on(execution, at_rest, background=not wait)
         except BaseException:
             if not execution.has_ended:
                 execution.give_up()

@@ -23,6 +23,8 @@ class RunOptions:
         from_step: the step from which on saved results do not count.
         around: steps that call it inside: theirs do not count either.
         budget: what the calls of the run may cost together.
+        resumes: the records go on after a wait: what they did before it is noted already.
+        cancels: nothing is executed: the records are noted as cancelled.
     """
 
     max_in_flight: int | None = None
@@ -31,6 +33,8 @@ class RunOptions:
     from_step: str | None = None
     around: frozenset[str] = frozenset()
     budget: Budget | None = None
+    resumes: bool = False
+    cancels: bool = False
 
     def __post_init__(self) -> None:
         most = self.max_in_flight

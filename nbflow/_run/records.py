@@ -113,6 +113,7 @@ class Records:
         return Place(
             record=number,
             content=row.record,
+            digest=row.digest,
             record_key=row.key,
             flow=flow,
             flow_name=context.lanes[flow].name,
@@ -130,6 +131,7 @@ class Records:
             around=context.options.around,
             forced=context.options.force,
             budgets=context.budgets,
+            resumes=context.options.resumes,
         )
 
     def _note_running(self, place: Place) -> None:
@@ -203,6 +205,8 @@ class Records:
     ) -> tuple[State, int, Failure | None]:
         """Return how a record came out: its state, its attempts, and the failure if it failed."""
         state, attempts, failed = outcome.state, place.attempts, None
+        if state is State.WAITING:
+            return state, attempts, None
         if outcome.error is not None and state is not State.CANCELLED:
             cause, _, tried = failure.root(outcome.error)
             if isinstance(cause, RunCancelledError):

@@ -212,19 +212,24 @@ class Runs:
             self.live.pop(run, None)
             self.engine.store.unlock(keys.run_key(run))
 
-    def work_on(self, execution: Execution, *, background: bool) -> None:
-        """See ``execution`` through, whose run is claimed, here or on a thread of its own."""
+    def work_on(
+        self, execution: Execution, at_rest: Callable[[], None], *, background: bool
+    ) -> None:
+        """See ``execution`` through, whose run is claimed, here or on a thread of its own.
+
+        ``at_rest`` is called if some of its records wait by then.
+        """
         run = execution.state.run
         if background:
             _BACKGROUND.add(execution)
             threading.Thread(
                 target=self._work_aside,
-                args=(execution,),
+                args=(execution, at_rest),
                 name=f"nbflow-run-{run}",
                 daemon=True,
             ).start()
         else:
-            self._work(execution)
+            self._work(execution, at_rest)
 
     def _lock(self, run: str) -> bool:
         for pause in _PAUSES:
@@ -233,16 +238,18 @@ class Runs:
             time.sleep(pause)
         return False
 
-    def _work_aside(self, execution: Execution) -> None:
+    def _work_aside(self, execution: Execution, at_rest: Callable[[], None]) -> None:
         # An interrupt comes at the end of the process; nobody is there to see it.
         with contextlib.suppress(KeyboardInterrupt):
-            self._work(execution)
+            self._work(execution, at_rest)
 
-    def _work(self, execution: Execution) -> None:
+    def _work(self, execution: Execution, at_rest: Callable[[], None]) -> None:
         try:
             execution.run()
         finally:
             self.engine.store.unlock(keys.run_key(execution.state.run))
             execution.show_end()
+        if execution.state.awaited:
+            at_rest()
         if self.at_end is not None:
             self.at_end()

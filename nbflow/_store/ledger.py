@@ -30,6 +30,7 @@ from nbflow._store.folder import (
     sync_file,
     sync_folder,
 )
+from nbflow._store.inbox import DiskInbox
 from nbflow._store.ledger_lines import ABOUT, ABOUT_TAGS, entry_of
 from nbflow._store.spans import Spans
 from nbflow.errors import StoreError, StoreWarning
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbflow._core.entry import Entry
+    from nbflow._store.inbox import Inbox
     from nbflow._store.seal import Seal
 
 _LENGTH = struct.Struct("<I")
@@ -134,6 +136,9 @@ class Ledger(Protocol):
 
         Each of its blocks is synced to the disk.
         """
+
+    def inbox(self) -> Inbox:
+        """The events from outside, in the same place."""
 
 
 class FileLedger:
@@ -376,6 +381,10 @@ class FileLedger:
         Each of its blocks is synced to the disk.
         """
         return FileLedger(self._folder.with_name(name), self._seal, sync=True)
+
+    def inbox(self) -> DiskInbox:
+        """The events from outside, in the same place."""
+        return DiskInbox(self._folder.with_name("inbox"), self._seal)
 
     def _path(self, run: str, what: str) -> Path:
         if not run or not run.replace("-", "").isalnum():

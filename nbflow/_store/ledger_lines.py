@@ -15,6 +15,7 @@ import msgspec
 
 from nbflow._core.entry import (
     KEY_BYTES,
+    Awaits,
     Called,
     Closed,
     Coded,
@@ -52,6 +53,7 @@ _TAGS: dict[type, str] = {
     Called: "call",
     Printed: "printed",
     Waits: "waits",
+    Awaits: "awaits",
     Used: "used",
     Remark: "remark",
     Closed: "close",
@@ -62,7 +64,7 @@ _WORDS = frozenset({*BY_NAME, "PARTIAL"})
 #: Of an entry with a state: the places of its state and of its failure.
 _PLACES = {"item": (2, 7), "call": (3, 8)}
 #: Entries about one record, whose first field is its number, and their tags.
-ABOUT = frozenset({Listed, Item, Called, Printed, Waits, Used})
+ABOUT = frozenset({Listed, Item, Called, Printed, Waits, Awaits, Used})
 ABOUT_TAGS = frozenset(_TAGS[kind] for kind in ABOUT)
 #: Entries that may share a line, and the place of the field that differs.
 _VARIES: dict[type, int] = {Listed: 1, Item: 5, Called: 7, Used: 5}
@@ -173,6 +175,9 @@ def entry_of(line: Line) -> Entry:
         fields[4:5] = map(tuple, fields[4:5])
     elif tag == "printed":
         fields[4] = tuple(map(tuple, fields[4]))
+    elif tag == "awaits":
+        for place in (8, 11):
+            fields[place] = tuple(fields[place])
     elif tag == "used":
         fields[5] = Usage.noted(fields[5])
     elif tag == "close":
@@ -248,6 +253,8 @@ def _of_record(tag: str, fields: Line) -> Line:
         fields[1] = _stars(fields[1])
     if tag == _TAGS[Waits]:
         fields[4] = _stars(fields[4])
+    if tag == _TAGS[Awaits]:
+        fields[6] = _stars(fields[6])
     if tag == _TAGS[Printed]:
         fields[4] = [[kind, _stars(text)] for kind, text in fields[4]]
     if tag in _PLACES and fields[_PLACES[tag][1]] is not None:

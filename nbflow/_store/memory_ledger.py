@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nbflow._core.entry import Coded, Opened
 from nbflow._store import ledger_lines
+from nbflow._store.inbox import MemoryInbox
 from nbflow._store.ledger_lines import ABOUT, entry_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class MemoryLedger:
         self._entries: defaultdict[str, list[Entry]] = defaultdict(list)
         self._blocks: defaultdict[str, list[bytes]] = defaultdict(list)
         self._asked: set[str] = set()
+        self._inbox = MemoryInbox()
         self._beside: defaultdict[str, MemoryLedger] = defaultdict(MemoryLedger)
 
     def append(self, run: str, entries: Sequence[Entry]) -> None:
@@ -114,6 +116,10 @@ class MemoryLedger:
     def is_asked_to_stop(self, run: str) -> bool:
         """Whether there is such a request."""
         return run in self._asked
+
+    def inbox(self) -> MemoryInbox:
+        """The events from outside."""
+        return self._inbox
 
     def beside(self, name: str) -> MemoryLedger:
         """A journal of something else."""
