@@ -67,13 +67,13 @@ for _public in (
 if typing.TYPE_CHECKING:
     from nbflow import llm as llm
     from nbflow import store as store
+    from nbflow._key.file import File as File
+    from nbflow._key.file import file as file
+    from nbflow._key.value import key_by as key_by
     from nbflow._outside import ask as ask
     from nbflow._outside import emit as emit
     from nbflow._outside import sleep as sleep
     from nbflow._outside import wait_for as wait_for
-    from nbflow._key.file import File as File
-    from nbflow._key.file import file as file
-    from nbflow._key.value import key_by as key_by
     from nbflow._run.explanation import Explanation as Explanation
     from nbflow._run.plan import Plan as Plan
     from nbflow._run.run import Run as Run

@@ -176,12 +176,16 @@ def ask(
         ['send']
     """
     if not isinstance(question, str) or not question.strip():
-        raise UsageError(f"nf.ask({question!r}): the question is text that a person reads.")
+        raise UsageError(
+            f"nf.ask({question!r}): the question is text that a person reads."
+        )
     if isinstance(choices, str):
         raise UsageError(f"choices={choices!r} is one text; write a list of texts.")
     answers = tuple(choices)
     if not answers or not all(isinstance(one, str) and one for one in answers):
-        raise UsageError(f"choices={list(answers)!r} has to be a list of texts, one or more.")
+        raise UsageError(
+            f"choices={list(answers)!r} has to be a list of texts, one or more."
+        )
     if len(set(answers)) < len(answers):
         raise UsageError(f"choices={list(answers)!r} has one text twice.")
     wait = Wait(

@@ -16,7 +16,6 @@ from nbflow._core.entry import Opened, Resumed, RunState
 from nbflow._core.flow import Listeners
 from nbflow._core.usage import dollars
 from nbflow._key import fork
-from nbflow._run.alarm import Alarm
 from nbflow.errors import UnknownRunError, UsageError
 
 if TYPE_CHECKING:
@@ -55,8 +54,6 @@ class Session:
         job = job_link.budget()
         self._budgets = () if job is None else (_limit(job),)
         self._machinery: Machinery | None = None
-        #: Has waiting runs go on.
-        self._alarm = Alarm()
         self._mutex = fork.freed(threading.RLock())
 
     @property
@@ -393,7 +390,7 @@ class Session:
                 # Here, in the cell that asks; not on the thread that the run has.
                 execution.show()
             with resting(paid_here()):
-                at_rest = partial(self._alarm.watch, run)
+                at_rest = partial(reader.runs.watch, run)
                 reader.runs.work_on(execution, at_rest, background=not wait)
         except BaseException:
             if not execution.has_ended:

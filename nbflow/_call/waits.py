@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbflow._call import lookup
 from nbflow._call.scope import current
 from nbflow._core.entry import Awaits, Called, Remark
 from nbflow._core.lifecycle import State
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from nbflow._call.scope import Place, Scope
     from nbflow._core.waiting import Wait
+    from nbflow._store.checkpoint import Checkpoint
     from nbflow._store.inbox import Arrival, Inbox
 
 #: Stands for a default that was not given.
@@ -76,6 +76,12 @@ def kept_of(data: bytes) -> Kept:
     return Kept(**value)
 
 
+def given_by(saved: Checkpoint) -> object:
+    """What a wait gave, as far as it is over."""
+    value = saved.value
+    return value["value"] if isinstance(value, dict) else None
+
+
 def reach(wait: Wait, default: Any) -> Any:
     """A flow comes to a wait: return what it gave, or leave the flow.
 
@@ -113,7 +119,11 @@ def _flow_here(wait: Wait) -> tuple[Scope, Place]:
     return scope, scope.place
 
 
-_CALLS = {Kind.SLEEP: "nf.sleep()", Kind.EVENT: "nf.wait_for()", Kind.ANSWER: "nf.ask()"}
+_CALLS = {
+    Kind.SLEEP: "nf.sleep()",
+    Kind.EVENT: "nf.wait_for()",
+    Kind.ANSWER: "nf.ask()",
+}
 
 
 @dataclass(slots=True)
@@ -147,7 +157,7 @@ class _Reached:
             return kept.value
         if default is not MISSING:
             return default
-        raise StepTimeoutError(self._too_late(kept))
+        raise StepTimeoutError(self._too_late())
 
     def _begin(self, now: float) -> Kept:
         """The record comes here for the first time."""
@@ -169,7 +179,11 @@ class _Reached:
             try:
                 value_at(latest.record, field)
             except KeyError:
-                has = ", ".join(map(repr, latest.record)) if isinstance(latest.record, dict) else "no fields"
+                has = (
+                    ", ".join(map(repr, latest.record))
+                    if isinstance(latest.record, dict)
+                    else "no fields"
+                )
                 self.place.note(Remark(
                     self.place.runner.clock.time(),
                     f"nf.wait_for({self.wait.what!r}) matches on {field!r}, which the"
@@ -259,8 +273,12 @@ class _Reached:
             )
         )
 
-    def _too_late(self, kept: Kept) -> str:
-        what = "No answer came" if self.wait.kind is Kind.ANSWER else f"No {self.wait.what!r} came"
+    def _too_late(self) -> str:
+        what = (
+            "No answer came"
+            if self.wait.kind is Kind.ANSWER
+            else f"No {self.wait.what!r} came"
+        )
         limit = self.wait.seconds
         within = f"within timeout={limit:g} s" if limit is not None else "in time"
         return f"{what} {within}; default= says what to go on with instead."

@@ -603,10 +603,8 @@ class RunState:
         if self._standings is not None:
             self._standings.move(entry.record, left, code, self._items)
         self.ended = max(self.ended, entry.at)
-        if self.waiting:
-            self.waiting.pop((entry.record, entry.flow), None)
-        if self.awaited and entry.state is not State.WAITING:
-            self.awaited.pop((entry.record, entry.flow), None)
+        if self.waiting or self.awaited:
+            self._stir(entry)
         if entry.checkpoint is not None:
             saved = self._saved[entry.flow]
             place = entry.record * KEY_BYTES
@@ -617,6 +615,13 @@ class RunState:
             self.failures[entry.record, entry.flow] = (entry.failure, entry.attempts)
         elif self.failures:
             self._forgive(entry, before)
+
+    def _stir(self, entry: Item) -> None:
+        """Take back what a record waited for."""
+        place = entry.record, entry.flow
+        self.waiting.pop(place, None)
+        if entry.state is not State.WAITING:
+            self.awaited.pop(place, None)
 
     def _forgive(self, entry: Item, before: State) -> None:
         """Take back a failed call of a record that runs again, or it would count twice."""

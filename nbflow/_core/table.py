@@ -7,13 +7,13 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from nbflow._core.awaited import said_of
 from nbflow._core.duration import duration
 from nbflow._core.entry import BROKEN, DONE_SHOWN, FINAL, with_same
 from nbflow._core.lifecycle import Reuse, Shown, State
 from nbflow._core.plural import several
 from nbflow._core.usage import NOTHING, Usage
 from nbflow._core.visible import seen
-from nbflow._core.waiting import said_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -478,5 +478,7 @@ def times(seconds: float, waited: float) -> str:
     """How long something took, and how long it was in line; nothing if it took no time."""
     if not seconds and waited < _LINE:
         return ""
+    if not seconds:  # nothing was executed: the record waited in its flow
+        return f"waited {duration(waited)}"
     line = f" + {duration(waited)} in line" if waited >= _LINE else ""
     return f"{duration(seconds)}{line}"

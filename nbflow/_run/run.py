@@ -16,6 +16,7 @@ from nbflow._core import guesses
 from nbflow._core.entry import (
     BROKEN,
     DONE,
+    Awaits,
     Called,
     Item,
     Printed,
@@ -507,7 +508,7 @@ class Run(Generic[Frame_co]):
             for flow, name in enumerate(state.flows)
         ]
         for entry in self.engine.ledger.about(self.id, record):
-            if isinstance(entry, Item | Called | Printed | Used):
+            if isinstance(entry, Item | Called | Printed | Used | Awaits):
                 views[entry.flow].take(entry)
         for flow, view in enumerate(views):
             view.finish(inputs.get((record, flow), []))

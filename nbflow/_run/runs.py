@@ -14,6 +14,7 @@ from weakref import WeakSet, WeakValueDictionary
 from nbflow._call import keys
 from nbflow._core.entry import Closed, Coded, Opened, Resumed
 from nbflow._key.warning import warn
+from nbflow._run.alarm import Alarm
 from nbflow._run.begin_gate import BeginGate
 from nbflow.errors import StoreError, StoreWarning, UsageError
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from nbflow._call.engine import Engine
     from nbflow._core.entry import Entry, RunState
     from nbflow._run.execution import Execution
+    from nbflow._run.run import Run
     from nbflow._store.ledger import Ledger
 
 #: Runs among which the last one of an event is looked for.
@@ -93,6 +95,8 @@ class Runs:
         self.at_end: Callable[[], None] | None = None
         #: At which runs that begin wait while somebody deletes results.
         self.gate = BeginGate(engine.store)
+        #: Has runs go on whose records wait; `None`: only who asks for it does.
+        self.alarm: Alarm | None = Alarm()
         #: When the latest run was begun, in milliseconds.
         self._latest = 0
 
@@ -205,6 +209,11 @@ class Runs:
                     f"Run {run} is being worked on by another process; wait for it or cancel it there."
                 )
             self.live[run] = execution
+
+    def watch(self, run: Run) -> None:
+        """Have a run go on whose records wait, each once its wait is over."""
+        if self.alarm is not None:
+            self.alarm.watch(run)
 
     def let_go(self, run: str) -> None:
         """Give up the claim on a run that nobody will work on."""

@@ -31,10 +31,15 @@ def ready(engine: Engine, state: RunState) -> frozenset[Position]:
     found = set()
     for place, one in awaited.items():
         is_due = one.until is not None and one.until <= now
-        if is_due or one.key in answered:
-            found.add(place)
-        elif one.kind == Kind.EVENT and arrivals.first(
-            one.what, one.fields, one.match, one.after, 0.0
+        if (
+            is_due
+            or one.key in answered
+            or (
+                one.kind == Kind.EVENT
+                and arrivals.first(
+                    one.what, tuple(one.fields), one.match, one.after, 0.0
+                )
+            )
         ):
             found.add(place)
     return frozenset(found)
@@ -58,7 +63,7 @@ def frame(engine: Engine, state: RunState) -> Any:
         )
         for (record, flow), one in awaited
     ]
-    return results.frame_of(state.library, list(_COLUMNS), rows)
+    return results.frame_of(state.library, _COLUMNS, rows)
 
 
 def _utc(at: float) -> datetime:
@@ -82,7 +87,9 @@ def answer(
     asked = _asked(state, key_text(record), flow)
     if choice not in asked.choices:
         choices = ", ".join(map(repr, asked.choices))
-        raise UsageError(f"{choice!r} is no answer to {asked.what!r}; they are {choices}.")
+        raise UsageError(
+            f"{choice!r} is no answer to {asked.what!r}; they are {choices}."
+        )
     by = _user() if by is None else by
     said = {"choice": choice, "by": by}
     arrival = Arrival(0, ANSWERED, asked.key, engine.clock.time(), by, said)
@@ -116,10 +123,14 @@ def _asked(state: RunState, key: str, flow: str | None) -> Awaits:
         found = {name: one for name, one in found.items() if name == flow}
     if not found:
         where = f" in flow {flow!r}" if flow is not None else ""
-        raise UsageError(f"Record {key!r} asks nothing{where} now; run.waiting() has what does.")
+        raise UsageError(
+            f"Record {key!r} asks nothing{where} now; run.waiting() has what does."
+        )
     if len(found) > 1:
         flows = ", ".join(map(repr, found))
-        raise UsageError(f"Record {key!r} asks in {len(found)} flows: say flow=, one of {flows}.")
+        raise UsageError(
+            f"Record {key!r} asks in {len(found)} flows: say flow=, one of {flows}."
+        )
     return next(iter(found.values()))
 
 

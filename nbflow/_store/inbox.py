@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 from blake3 import blake3
@@ -224,9 +224,11 @@ class DiskInbox:
         rows = self._select(_READ + where, list(values))
         return [one for row in rows if (one := self._arrival(*row)) is not None]
 
-    def _arrival(self, number: int, event: str, id: str, entry: bytes) -> Arrival | None:  # noqa: A002  # its name
+    def _arrival(
+        self, number: int, event: str, name: str, entry: bytes
+    ) -> Arrival | None:
         """What a row says; none of what was not sealed here."""
-        data = self._seal.unseal(_key(event, id), entry)
+        data = self._seal.unseal(_key(event, name), entry)
         if data is None:
             return None
         try:
@@ -234,11 +236,11 @@ class DiskInbox:
             record = codec.decode(written_as, payload)
         except (msgspec.MsgspecError, ValueError, CodecError):
             return None
-        return Arrival(number, event, id, at, source, record)
+        return Arrival(number, event, name, at, source, record)
 
     # The database.
 
-    def _select(self, query: str, values: list[object]) -> list[tuple[object, ...]]:
+    def _select(self, query: str, values: list[object]) -> list[Any]:
         with self._mutex:
             try:
                 if not self._file.exists():
@@ -275,5 +277,5 @@ class DiskInbox:
         return StoreError(f"Cannot {what} the inbox {self._file}: {error}.")
 
 
-def _key(event: str, id: str) -> str:  # noqa: A002  # its name
-    return blake3(f"nbflow event {event}\0{id}".encode()).hexdigest(length=SIZE)
+def _key(event: str, name: str) -> str:
+    return blake3(f"nbflow event {event}\0{name}".encode()).hexdigest(length=SIZE)

@@ -175,9 +175,6 @@ def entry_of(line: Line) -> Entry:
         fields[4:5] = map(tuple, fields[4:5])
     elif tag == "printed":
         fields[4] = tuple(map(tuple, fields[4]))
-    elif tag == "awaits":
-        for place in (8, 11):
-            fields[place] = tuple(fields[place])
     elif tag == "used":
         fields[5] = Usage.noted(fields[5])
     elif tag == "close":
