@@ -356,6 +356,7 @@ class Session:
             )
         from nbflow._call.budget import resting
         from nbflow._core.sheet import Sheet
+        from nbflow._run.alarm import Sleeper
         from nbflow._run.execution import Execution
         from nbflow._run.models import model_change
 
@@ -390,7 +391,10 @@ class Session:
                 # Here, in the cell that asks; not on the thread that the run has.
                 execution.show()
             with resting(paid_here()):
-                at_rest = partial(reader.runs.watch, run)
+                at_rest = partial(
+                    reader.runs.watch,
+                    Sleeper(run.id, engine, reader.state, run.resume_aside),
+                )
                 reader.runs.work_on(execution, at_rest, background=not wait)
         except BaseException:
             if not execution.has_ended:

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._key.warning import warn
 from nbflow._run.waiting import ready
 from nbflow.errors import NbflowError, NbflowWarning
 
 if TYPE_CHECKING:
-    from nbflow._run.run import Run
+    from collections.abc import Callable
+
+    from nbflow._call.engine import Engine
+    from nbflow._core.entry import RunState
 
 #: Seconds between two looks.
 _PERIOD = 0.5
+
+
+class Sleeper(NamedTuple):
+    """A run whose records wait.
+
+    Attributes:
+        run: its id.
+        engine: on the store that it is in.
+        look: gives its state.
+        go_on: continues it for the records that are ready, behind the cells.
+    """
+
+    run: str
+    engine: Engine
+    look: Callable[[], RunState]
+    go_on: Callable[[], object]
 
 
 class Alarm:
@@ -23,17 +42,17 @@ class Alarm:
     """
 
     def __init__(self) -> None:
-        self._runs: dict[str, Run] = {}
+        self._sleepers: dict[str, Sleeper] = {}
         #: By run: the inbox as it was at the last look, and when the next time is up.
         self._seen: dict[str, tuple[int, float]] = {}
         self._mutex = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def watch(self, run: Run) -> None:
+    def watch(self, sleeper: Sleeper) -> None:
         """Have a run go on that waits now."""
         with self._mutex:
-            self._runs[run.id] = run
-            self._seen.pop(run.id, None)
+            self._sleepers[sleeper.run] = sleeper
+            self._seen.pop(sleeper.run, None)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
                     target=self._look_again, name="nbflow-alarm", daemon=True
@@ -45,39 +64,40 @@ class Alarm:
         while True:
             pause.wait(_PERIOD)
             with self._mutex:
-                runs = list(self._runs.values())
-                if not runs:
+                sleepers = list(self._sleepers.values())
+                if not sleepers:
                     self._thread = None
                     return
-            for run in runs:
+            for sleeper in sleepers:
                 try:
-                    self._look(run)
+                    self._look(sleeper)
                 except NbflowError as error:
-                    self._leave(run)
+                    self._leave(sleeper)
                     warn(
-                        f"Run {run.id} waits, and this kernel cannot go on with it:"
+                        f"Run {sleeper.run} waits, and this kernel cannot go on with it:"
                         f" {error} run.resume() tries again.",
                         NbflowWarning,
                     )
 
-    def _look(self, run: Run) -> None:
-        state = run.reader.state()
+    def _look(self, sleeper: Sleeper) -> None:
+        run, engine, look, go_on = sleeper
+        state = look()
         if state.state == "RUNNING":
             return
         if not state.awaited:
-            self._leave(run)
+            self._leave(sleeper)
             return
-        end, now = run.engine.inbox.end(), run.engine.clock.time()
-        before, due = self._seen.get(run.id, (-1, 0.0))
+        end, now = engine.inbox.end(), engine.clock.time()
+        before, due = self._seen.get(run, (-1, 0.0))
         if end == before and now < due:
             return
-        if ready(run.engine, state):
-            run.resume_aside()
+        if ready(engine, state):
+            go_on()
             return
         times = [one.until for one in state.awaited.values() if one.until is not None]
-        self._seen[run.id] = end, min(times, default=float("inf"))
+        self._seen[run] = end, min(times, default=float("inf"))
 
-    def _leave(self, run: Run) -> None:
+    def _leave(self, sleeper: Sleeper) -> None:
         with self._mutex:
-            self._runs.pop(run.id, None)
-            self._seen.pop(run.id, None)
+            self._sleepers.pop(sleeper.run, None)
+            self._seen.pop(sleeper.run, None)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from nbflow._call.engine import Engine
     from nbflow._core.entry import Entry, RunState
+    from nbflow._run.alarm import Sleeper
     from nbflow._run.execution import Execution
-    from nbflow._run.run import Run
     from nbflow._store.ledger import Ledger
 
 #: Runs among which the last one of an event is looked for.
@@ -210,10 +210,10 @@ class Runs:
                 )
             self.live[run] = execution
 
-    def watch(self, run: Run) -> None:
+    def watch(self, sleeper: Sleeper) -> None:
         """Have a run go on whose records wait, each once its wait is over."""
         if self.alarm is not None:
-            self.alarm.watch(run)
+            self.alarm.watch(sleeper)
 
     def let_go(self, run: str) -> None:
         """Give up the claim on a run that nobody will work on."""
