@@ -216,6 +216,8 @@ class Session:
         )
         options = replace(options, budget=money)
         self._execute(run, RunState(), opened, lanes, batch, options, view, wait=wait)
+        if wait and job_link.stays_until():
+            run.wait_out(job_link.stays_until())
         return run
 
     def _budget(self, lanes: Sequence[Lane], limit: float | None) -> Budget | None:

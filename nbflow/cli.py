@@ -137,6 +137,7 @@ exit codes:
   2    bad parameters or notebook, found before anything ran
   3    every cell ran, but more records are not done than --max-failed allows
   4    --budget or a budget of the notebook is reached
+  5    every cell ran and nothing failed; records wait (--wait stays for them)
   6    every cell ran, but a --gate is not met
   75   another copy of this job is running, and --no-wait was given
   130  interrupted (Ctrl-C, SIGTERM)
@@ -225,19 +226,18 @@ def _add_limits(run: argparse.ArgumentParser) -> None:
         "report it with nf.usage; a call that could exceed it is not started",
     )
     _add_gate(run)
-    waiting = run.add_mutually_exclusive_group()
-    waiting.add_argument(
+    run.add_argument(
         "--wait",
-        action="store_true",
-        default=True,
-        help="wait for another copy of this job that is running: same notebook and "
-        "parameters, or same output (the default)",
+        metavar="DURATION",
+        help="stay this long for records that wait in their flows (nf.sleep, nf.wait_for, "
+        "nf.ask), such as 30m: each send and map continues until none waits, or time is up",
     )
-    waiting.add_argument(
+    run.add_argument(
         "--no-wait",
-        dest="wait",
+        dest="queue",
         action="store_false",
-        help="exit with 75 instead of waiting",
+        help="exit with 75 if another copy of this job is running (same notebook and "
+        "parameters, or same output), instead of waiting for it",
     )
 
 
@@ -289,7 +289,8 @@ def _run(arguments: argparse.Namespace) -> int:
         budget=arguments.budget,
         gates=arguments.gate or (),
         only_failed=arguments.only_failed,
-        wait=arguments.wait,
+        queue=arguments.queue,
+        patience=None if arguments.wait is None else limit(arguments.wait),
         verbose=arguments.verbose,
     )
     return job.run(arguments.notebook, options, _console())

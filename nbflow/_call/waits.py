@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._call.scope import current
-from nbflow._core.entry import Awaits, Called, Remark
+from nbflow._core.entry import Answered, Awaits, Called, Remark
 from nbflow._core.lifecycle import State
 from nbflow._core.waiting import ANSWERED, Kind, Suspended, value_at
 from nbflow._key import call
@@ -50,19 +50,11 @@ class Kept(NamedTuple):
     by: str = ""
 
 
-class Answered(NamedTuple):
-    """What an answer in the inbox says."""
-
-    choice: str
-    by: str
-    at: float
-
-
-def answer_of(arrival: Arrival) -> Answered:
-    """An answer as it arrived."""
+def answer_of(arrival: Arrival) -> tuple[str, str]:
+    """The choice of an answer as it arrived, and who made it."""
     record = arrival.record
     assert isinstance(record, dict)
-    return Answered(str(record["choice"]), str(record["by"]), arrival.at)
+    return str(record["choice"]), str(record["by"])
 
 
 def kept_of(data: bytes) -> Kept:
@@ -161,10 +153,7 @@ class _Reached:
 
     def _begin(self, now: float) -> Kept:
         """The record comes here for the first time."""
-        after = self._inbox.end()
-        if self.wait.since is not None:
-            after = 0
-        kept = Kept(now, after, self.wait.show)
+        kept = Kept(now, self._inbox.end(), self.wait.show)
         self._check_match()
         self._save(kept)
         return kept
@@ -195,9 +184,9 @@ class _Reached:
         until = self.wait.ends(kept.began)
         arrival = self._arrival(kept)
         if arrival is not None and (until is None or arrival.at <= until):
-            value, by = arrival.record, arrival.source
+            value, by = arrival.record, ""
             if self.wait.kind is Kind.ANSWER:
-                value, by, _ = answer_of(arrival)
+                value, by = answer_of(arrival)
             kept = kept._replace(ended=arrival.at, value=value, by=by)
         elif until is not None and until <= now:
             timed_out = self.wait.kind is not Kind.SLEEP
@@ -217,9 +206,12 @@ class _Reached:
         arrivals = self.place.runner.arrivals
         fields = tuple(field for field, _ in wait.match)
         found = arrivals.first(
-            wait.what, fields, self._match(), kept.after, self._since(kept)
+            wait.what, fields, self._match(), self._after(kept), self._since(kept)
         )
         return None if found is None else self._inbox.at(found[0])
+
+    def _after(self, kept: Kept) -> int:
+        return kept.after if self.wait.since is None else 0
 
     def _since(self, kept: Kept) -> float:
         since = self.wait.since
@@ -254,10 +246,15 @@ class _Reached:
                     wait.ends(kept.began),
                     tuple(field for field, _ in wait.match),
                     self._match(),
-                    kept.after,
+                    self._after(kept),
+                    self._since(kept),
                     wait.choices,
                 )
             )
+        if kept.ended is not None and kept.by and state is State.COMPLETED:
+            where = place.record, place.flow, wait.name
+            choice = str(kept.value)
+            place.note(Answered(*where, kept.ended, choice, kept.by))
         waited = now - kept.began if state is State.COMPLETED else 0
         place.note(
             Called(

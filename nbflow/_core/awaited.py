@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from nbflow._core.lifecycle import State
 from nbflow._core.waiting import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from nbflow._core.entry import Awaits
+    from nbflow._core.entry import Answered, Awaits
 
 
 def said_of(waits: Iterable[Awaits]) -> str:
@@ -47,8 +48,10 @@ def _parts(counts: Mapping[str, int]) -> list[str]:
     return [*parts, f"{rest:,} for something else"] if rest else parts
 
 
-def what_of(one: Awaits) -> str:
-    """What one record waits for, in words."""
+def what_of(one: Awaits, answered: Answered | None, state: State) -> str:
+    """What one record waits for, or who answered it, in words."""
+    if state is not State.WAITING:
+        return "" if answered is None else f"answered by {answered.by}"
     if one.kind == Kind.SLEEP:
         said = "asleep"
     elif one.kind == Kind.EVENT:

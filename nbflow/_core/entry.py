@@ -184,7 +184,8 @@ class Awaits(NamedTuple):
     ``sleep``, ``event`` or ``answer``; ``what``: the event, or the question; ``until``:
     when its time is up, in seconds since the epoch; ``fields``: those of the event that
     have to match, and ``match`` the digest of their values; ``after``: the place in the
-    inbox behind which it may come; ``choices``: the answers there are.
+    inbox behind which it may come, and ``since`` the time; ``choices``: the answers there
+    are.
     """
 
     record: int
@@ -198,7 +199,19 @@ class Awaits(NamedTuple):
     fields: tuple[str, ...] = ()
     match: str = ""
     after: int = 0
+    since: float = 0.0
     choices: tuple[str, ...] = ()
+
+
+class Answered(NamedTuple):
+    """A person answered what a record asked, at this time."""
+
+    record: int
+    flow: int
+    step: str
+    at: float
+    choice: str
+    by: str
 
 
 class Used(NamedTuple):
@@ -260,6 +273,7 @@ Entry: TypeAlias = (
     | Printed
     | Waits
     | Awaits
+    | Answered
     | Used
     | Remark
     | Closed
@@ -657,6 +671,9 @@ class RunState:
         self.awaited[entry.record, entry.flow] = entry
         self.ended = max(self.ended, entry.at)
 
+    def _answered(self, entry: Answered) -> None:
+        """It changes nothing that is counted: who opens the record reads it."""
+
     def _step(self, flow: int, step: str) -> StepCount:
         count = self.steps[flow].get(step)
         if count is None:
@@ -707,6 +724,7 @@ class RunState:
     _TAKE[Printed] = _printed
     _TAKE[Waits] = _waits
     _TAKE[Awaits] = _awaits
+    _TAKE[Answered] = _answered
     _TAKE[Used] = _used
     _TAKE[Remark] = _remark
     _TAKE[Closed] = _closed

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._call.waits import given_by
 from nbflow._core.awaited import what_of
-from nbflow._core.entry import FINAL, Awaits, Called, Failure, Item, Printed, Used
+from nbflow._core.entry import (
+    FINAL,
+    Answered,
+    Awaits,
+    Called,
+    Failure,
+    Item,
+    Printed,
+    Used,
+)
 from nbflow._core.fields import fields_of
 from nbflow._core.html import h
 from nbflow._core.lifecycle import Reuse, State
@@ -70,6 +79,7 @@ class StepView:
         self.noted: list[Printed] = []
         #: What the record waits for here, or did.
         self.awaits: Awaits | None = None
+        self.answered: Answered | None = None
         self._load = load
         self._why = why
 
@@ -77,7 +87,7 @@ class StepView:
     def why(self) -> str:
         """Why the call ran, or since when its output is saved; found out now."""
         if self.awaits is not None:
-            return what_of(self.awaits) if self.state is State.WAITING else ""
+            return what_of(self.awaits, self.answered, self.state)
         return self._why(self)
 
     @property
@@ -185,6 +195,7 @@ class FlowView:
         self._printed: defaultdict[str, list[Printed]] = defaultdict(list)
         #: By step: what the record waits for there.
         self._awaits: dict[str, Awaits] = {}
+        self._answered: dict[str, Answered] = {}
 
     def _why_step(self, view: StepView) -> str:
         return self._why.step(
@@ -197,7 +208,7 @@ class FlowView:
         found = self._load(self.checkpoint) if self.checkpoint else None
         return found.shown if found is not None else None
 
-    def take(self, entry: Item | Called | Printed | Used | Awaits) -> None:
+    def take(self, entry: Item | Called | Printed | Used | Awaits | Answered) -> None:
         """Take in one entry about this record in this flow."""
         match entry:
             case Used():
@@ -206,6 +217,8 @@ class FlowView:
                 self._printed[entry.step].append(entry)
             case Awaits():
                 self._awaits[entry.step] = entry
+            case Answered():
+                self._answered[entry.step] = entry
             case Item():
                 self._take_item(entry)
             case Called():
@@ -227,6 +240,7 @@ class FlowView:
         if entry.state in (State.RETRYING, State.WAITING):
             retrying.appendleft(view)
         view.awaits = self._awaits.pop(entry.step, view.awaits)
+        view.answered = self._answered.pop(entry.step, view.answered)
         view.state, view.checkpoint = entry.state, entry.checkpoint
         if entry.state is not State.WAITING:
             view.attempts.append(entry)

@@ -16,6 +16,7 @@ from nbflow._core import guesses
 from nbflow._core.entry import (
     BROKEN,
     DONE,
+    Answered,
     Awaits,
     Called,
     Item,
@@ -508,7 +509,7 @@ class Run(Generic[Frame_co]):
             for flow, name in enumerate(state.flows)
         ]
         for entry in self.engine.ledger.about(self.id, record):
-            if isinstance(entry, Item | Called | Printed | Used | Awaits):
+            if isinstance(entry, Item | Called | Printed | Used | Awaits | Answered):
                 views[entry.flow].take(entry)
         for flow, view in enumerate(views):
             view.finish(inputs.get((record, flow), []))
@@ -551,6 +552,13 @@ class Run(Generic[Frame_co]):
                     time.sleep(_GLANCE)
             self._wait_for_picture()
         return self
+
+    def wait_out(self, until: float) -> None:
+        """Stay until none of its records waits, or until a time, in seconds since the epoch."""
+        with resting(paid_here()):
+            while self.reader.state().awaited and self.engine.clock.time() < until:
+                time.sleep(_GLANCE)
+        self.wait()
 
     def __await__(self) -> Generator[Any, None, Self]:
         """``await run``: wait for its end and leave the event loop, and with it the kernel, free meanwhile.

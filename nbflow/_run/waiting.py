@@ -37,7 +37,7 @@ def ready(engine: Engine, state: RunState) -> frozenset[Position]:
             or (
                 one.kind == Kind.EVENT
                 and arrivals.first(
-                    one.what, tuple(one.fields), one.match, one.after, 0.0
+                    one.what, tuple(one.fields), one.match, one.after, one.since
                 )
             )
         ):
@@ -95,10 +95,11 @@ def answer(
     arrival = Arrival(0, ANSWERED, asked.key, engine.clock.time(), by, said)
     if engine.inbox.add([arrival]) == [True]:
         return
-    first = answer_of(engine.inbox.find(ANSWERED, [asked.key])[asked.key])
+    known = engine.inbox.find(ANSWERED, [asked.key])[asked.key]
+    chosen, who = answer_of(known)
     raise UsageError(
-        f"Record {key_text(record)!r} was answered {first.choice!r} by {first.by} at"
-        f" {datetime.fromtimestamp(first.at):%Y-%m-%d %H:%M:%S}; the first answer"  # noqa: DTZ006  # the reader's own clock
+        f"Record {key_text(record)!r} was answered {chosen!r} by {who} at"
+        f" {datetime.fromtimestamp(known.at):%Y-%m-%d %H:%M:%S}; the first answer"  # noqa: DTZ006  # the reader's own clock
         " counts."
     )
 

@@ -45,7 +45,8 @@ class Options:
         gates: what has to hold of the labels, such as ``"accuracy>=0.9"``.
         only_failed: continue the runs of the output notebook that is there instead of
             sending again.
-        wait: wait for another copy of this job, or refuse.
+        queue: wait for another copy of this job, or refuse.
+        patience: seconds to stay for records that wait in their flows.
         verbose: how much of the log to show: 0 none, 1 INFO and above, 2 all of it.
     """
 
@@ -58,7 +59,8 @@ class Options:
     budget: str | None = None
     gates: Sequence[str] = ()
     only_failed: bool = False
-    wait: bool = True
+    queue: bool = True
+    patience: float | None = None
     verbose: int = 0
 
 
