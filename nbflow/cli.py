@@ -290,7 +290,7 @@ def _run(arguments: argparse.Namespace) -> int:
         gates=arguments.gate or (),
         only_failed=arguments.only_failed,
         queue=arguments.queue,
-        patience=None if arguments.wait is None else limit(arguments.wait),
+        patience=None if arguments.wait is None else limit(arguments.wait, "--wait"),
         verbose=arguments.verbose,
     )
     return job.run(arguments.notebook, options, _console())

@@ -99,7 +99,7 @@ def _run(
     allowance = allowed(given.max_failed)
     budget = None if given.budget is None else dollars(given.budget, "--budget")
     asked_for = gates(given.gate)
-    patience = None if given.wait is None else limit(given.wait)
+    patience = None if given.wait is None else limit(given.wait, "--wait")
     store = store_of(source, given.store)
     os.environ["NBFLOW_STORE"] = str(store)
     os.chdir(source.parent)

@@ -191,16 +191,16 @@ def allowed(text: str) -> Allowance:
     return Allowance(number, is_share)
 
 
-def limit(text: str) -> float:
-    """Seconds that one cell may take.
+def limit(text: str, option: str = "--timeout") -> float:
+    """The seconds that an option says: how long one cell may take, or how long to stay.
 
     Raises:
         UsageError: the text is not a duration.
     """
     is_number = text.replace(".", "", 1).isdigit()
-    found = seconds(float(text) if is_number else text, "--timeout")
+    found = seconds(float(text) if is_number else text, option)
     if not found:
         raise UsageError(
-            f"--timeout {text} must be greater than 0; omit it for no limit."
+            f"{option} {text} must be greater than 0; omit it for no limit."
         )
     return found
