@@ -70,6 +70,12 @@ def _utc(at: float) -> datetime:
     return datetime.fromtimestamp(at, UTC)
 
 
+def shown_with(engine: Engine, asked: Awaits) -> object:
+    """What a person is to see with a question."""
+    data = engine.store.get(asked.key)
+    return None if data is None else kept_of(data).show
+
+
 def answer(
     engine: Engine,
     state: RunState,

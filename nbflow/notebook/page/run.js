@@ -45,6 +45,7 @@ const TILES = [
   "QUEUED",
   "RUNNING",
   "RETRYING",
+  "WAITING",
   "COMPLETED",
   "SAME",
   "CACHED",
@@ -61,6 +62,7 @@ export const BAR = [
   "CACHED",
   "RUNNING",
   "RETRYING",
+  "WAITING",
   "FAILED",
   "TIMED_OUT",
   "CANCELLED",
@@ -139,6 +141,7 @@ export class RunView extends LiveView {
     this.panel = new RecordPanel(this.states, {
       close: () => this.close(),
       rerun: (row) => this.act("rerun_one", { row }),
+      answer: (row, choice) => this.act("answer", { row, choice }),
       say: (words, how) => this.say(words, how),
     });
     const { rate, left, cost, tokens, saved } = this.figures;
