@@ -182,7 +182,6 @@ class Sheet:
         if place in self.cause_of:
             self._count(self.cause_of.pop(place), -1)
         if entry.state is State.WAITING:
-            columns.seconds[entry.record] = entry.seconds
             return
         if entry.state not in FINAL:
             if place in self.resting:

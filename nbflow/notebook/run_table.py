@@ -195,7 +195,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             "tokens": short_number(state.usage.tokens) if state.usage.tokens else "",
             "saved": state.saved.told_cost,
             "costs": any(map(state.has_used, range(len(state.flows)))),
-            "again": records - done_of(standing),
+            "again": records - done_of(standing) - standing[State.WAITING],
             "failed": needing_of(standing),
             "flows": [
                 _lane(sheet.columns[flow], state, flow) for flow in _flows(state)

@@ -190,7 +190,12 @@ export class RunView extends LiveView {
   ticked(head, before) {
     // What could not be done with an open record while the run went on can be done at its end.
     const isTurned = before !== null && before.state !== head.state;
-    if (isTurned && this.opened !== null) this.request("open", { row: this.opened });
+    // So does a record that has waited, perhaps between two ticks.
+    const waits = this.states.code("WAITING");
+    const isStirred = before !== null && before.counts[waits] !== head.counts[waits];
+    if ((isTurned || isStirred) && this.opened !== null) {
+      this.request("open", { row: this.opened });
+    }
     // What was said of the run under way, such as "Running 60 again", is over with it.
     if (isTurned && head.state !== "RUNNING") this.unsay();
     if (head.state === "RUNNING" && head.rate != null) {
