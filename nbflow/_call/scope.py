@@ -56,7 +56,7 @@ class Place:
     __slots__ = (
         "_in_line_until", "around", "attempts", "budgets", "called", "cancelled",
         "content", "digest", "ended", "flow", "flow_name", "forced", "forced_from", "identify",
-        "inputs", "is_alone", "is_same", "note", "note_all", "record", "record_key",
+        "inputs", "is_alone", "is_back", "is_same", "note", "note_all", "record", "record_key",
         "resumes", "room", "run", "runner", "since", "waited",
     )  # fmt: skip
 
@@ -81,7 +81,7 @@ class Place:
         around: frozenset[str] = frozenset(),
         forced: bool = False,
         budgets: Sequence[Budget] = (),
-        resumes: bool = False,
+        resumes: str = "",
         room: Room,
         is_alone: bool = True,
     ) -> None:
@@ -113,8 +113,10 @@ class Place:
         self.runner = runner
         #: Which every call that costs has to fit into.
         self.budgets = budgets
-        #: The record goes on after a wait: what it did before is noted already.
+        #: The key of the wait after which the record goes on, "" if it does not: what it
+        #: did before is noted already. And whether it has come back to it.
         self.resumes = resumes
+        self.is_back = False
         #: Steps called so far, and attempts made of them.
         self.called = self.attempts = 0
         #: Seconds in which any of them was in line.

@@ -92,6 +92,7 @@ def reach(wait: Wait, default: Any) -> Any:
         place.digest,
         [("wait", subject), ("number", scope.waits[subject])],
     )
+    place.is_back = place.is_back or key == place.resumes
     return _Reached(wait, scope, place, key).passed(default)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nbflow._call.budget import Budget
 
 
@@ -23,7 +26,8 @@ class RunOptions:
         from_step: the step from which on saved results do not count.
         around: steps that call it inside: theirs do not count either.
         budget: what the calls of the run may cost together.
-        resumes: the records go on after a wait: what they did before it is noted already.
+        resumes: the records that go on after a wait, with the key of the wait: what they
+            did before it is noted already.
         cancels: nothing is executed: the records are noted as cancelled.
     """
 
@@ -33,7 +37,7 @@ class RunOptions:
     from_step: str | None = None
     around: frozenset[str] = frozenset()
     budget: Budget | None = None
-    resumes: bool = False
+    resumes: Mapping[tuple[int, int], str] = MappingProxyType({})
     cancels: bool = False
 
     def __post_init__(self) -> None:

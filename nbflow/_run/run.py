@@ -703,8 +703,10 @@ class Run(Generic[Frame_co]):
         return self._resumed(wait=False, shown=False)
 
     def _resumed(self, *, wait: bool, shown: bool) -> Self:
-        only = waiting.ready(self.engine, self.reader.state())
-        return self._again(only, RunOptions(resumes=True), wait=wait, shown=shown)
+        state = self.reader.state()
+        waits = {place: one.key for place, one in state.awaited.items()}
+        only = waiting.ready(self.engine, state)
+        return self._again(only, RunOptions(resumes=waits), wait=wait, shown=shown)
 
     def rerun_failed(
         self,

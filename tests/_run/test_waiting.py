@@ -383,8 +383,29 @@ class TestTheFlow:
 
         again = send(flow)
         assert again.counts == {"flow": {"COMPLETED": 1, "WAITING": 1}}
+        assert not again.table().remarks
         assert again.results("flow")[0] == (10, "yes", "edited")
         assert nb.calls == ["first", "first"]
+
+    def test_a_wait_that_is_gone_from_the_code_is_dropped_and_said(self, nb):
+        @nf.flow(on="s")
+        def flow(record):
+            nf.sleep("1 h")
+            return "slept"
+
+        run = send(flow)
+        nb.advance("1 h")
+
+        @nf.flow(on="s")
+        def flow(record):
+            return "edited"
+
+        assert run.resume().results("flow") == ["edited", "edited"]
+        (remark,) = run.table().remarks
+        assert remark.startswith(
+            "A record that waited in flow 'flow' did not come back"
+        )
+        assert remark.endswith("(2 times)")
 
     def test_a_run_with_failures_and_waits_is_partial(self, nb):
         @nf.flow(on="s")
