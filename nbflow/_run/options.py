@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nbflow.errors import UsageError
@@ -37,7 +36,7 @@ class RunOptions:
     from_step: str | None = None
     around: frozenset[str] = frozenset()
     budget: Budget | None = None
-    resumes: Mapping[tuple[int, int], str] = MappingProxyType({})
+    resumes: Mapping[tuple[int, int], str] = field(default_factory=dict)
     cancels: bool = False
 
     def __post_init__(self) -> None:
