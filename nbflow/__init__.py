@@ -73,6 +73,7 @@ if typing.TYPE_CHECKING:
     from nbflow._run.explanation import Explanation as Explanation
     from nbflow._run.plan import Plan as Plan
     from nbflow._run.run import Run as Run
+    from nbflow.quality import accept as accept
     from nbflow.quality import agreement as agreement
     from nbflow.quality import calibrate as calibrate
     from nbflow.quality import compare as compare
@@ -88,6 +89,7 @@ _LATER = {
     "File": "nbflow._key.file",
     "Plan": "nbflow._run.plan",
     "Run": "nbflow._run.run",
+    "accept": "nbflow.quality",
     "agreement": "nbflow.quality",
     "calibrate": "nbflow.quality",
     "compare": "nbflow.quality",
@@ -125,6 +127,7 @@ __all__ = [
     "UnknownRunError",
     "Usage",
     "UsageError",
+    "accept",
     "agreement",
     "calibrate",
     "compare",
