@@ -75,7 +75,8 @@ def test_agreement_serves_as_confidence_of_review_and_estimate(agreed, complaint
 
 def test_a_run_that_lacks_a_record_has_no_say_in_it(send, complaints):
     one, other = send("o1"), send("gpt-4o", records=complaints[:400])
-    agreement = nf.agreement([one, other, one])
+    third = send("o1", confidence=0.8)
+    agreement = nf.agreement([one, other, third])
     assert agreement.iloc[500] == 1.0
     assert math.isnan(nf.agreement([one, other]).iloc[500])
 
@@ -87,6 +88,47 @@ def test_agreement_of_what_cannot_agree_is_refused(send, complaints):
             nf.agreement(runs)
     with pytest.raises(nf.UsageError, match="no key in common"):
         nf.agreement([run, send("o1", records=complaints[10:])])
+
+
+def test_a_run_does_not_agree_with_its_own_saved_answers(send):
+    one, other = send("o1"), send("gpt-4o")
+    for same in (one, send("o1")):
+        with pytest.raises(
+            nf.UsageError, match=r"has the saved answers of triage\.label"
+        ):
+            nf.agreement([one, same])
+    found = nf.agreement([one, other])
+    assert nf.agreement([one, other, other]).equals(found)
+
+
+def test_records_that_failed_have_no_say_and_no_agreement(nb):
+    def send(bad, said):
+        @nf.flow(on=EVENT)
+        def triage(record):
+            if record["id"] == bad:
+                raise nf.NonRetriableError("no")
+            return {"label": said}
+
+        return nb.send(EVENT, [{"id": number} for number in range(3)], key="id")
+
+    one, two, three = send(0, "a"), send(1, "a"), send(1, "b")
+    found = nf.agreement([one, two, three])
+    assert math.isnan(found["0"])
+    assert math.isnan(found["1"])
+    assert found["2"] == 0.5
+
+
+def test_places_of_other_texts_are_no_records_in_common(nb):
+    @nf.step
+    def first(text):
+        return text[0]
+
+    @nf.step
+    def last(text):
+        return text[-1]
+
+    with pytest.raises(nf.UsageError, match="different things under the same keys"):
+        nf.agreement([first.map(["ab", "cd"]), last.map(["ef", "gh"])])
 
 
 # The curves
