@@ -21,8 +21,9 @@ from nbflow.errors import UsageError
 from nbflow.quality.person import user
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
+    from nbflow._core.entry import Entry
     from nbflow._store.ledger import Ledger
 
 #: Runs that came to their end: the first records of one that did not are no sample.
@@ -131,23 +132,35 @@ def baselines(
         before: the run that is compared.
         without: runs that are left out.
     """
-    judged, accepted = _judged(ledger), _accepted(ledger)
-    known = set(judged.runs()), set(accepted.runs())
+    judged, accepted = set(_judged(ledger).runs()), set(_accepted(ledger).runs())
+    first = min(judged | accepted, default=before)
     names = [one for one in ledger.runs() if one < before and one not in without]
     not_judged: list[str] = []
     for name, entries in runs_of(ledger, event, names):
-        ends = [entry for entry in entries if isinstance(entry, Closed)]
-        if name in known[1] and acceptance(ledger, name) is not None:
+        if name in judged or name in accepted:
             not_judged.clear()
-            yield name
-        elif name in known[0]:
-            not_judged.clear()
-            last = _last(judged, name)
-            if last is not None and not last.text and ends and ends[-1].state in _WHOLE:
+            if _is_good(ledger, name, entries):
                 yield name
-        elif ends and ends[-1].state in _WHOLE:
+        elif _is_whole(entries):
             not_judged.append(name)
+        if name < first:
+            # No run before it was judged: those that wait count.
+            yield from not_judged
+            not_judged.clear()
     yield from not_judged
+
+
+def _is_good(ledger: Ledger, run: str, entries: Sequence[Entry]) -> bool:
+    """Whether a run was accepted, or met its gates."""
+    if acceptance(ledger, run) is not None:
+        return True
+    last = _last(_judged(ledger), run)
+    return last is not None and not last.text and _is_whole(entries)
+
+
+def _is_whole(entries: Sequence[Entry]) -> bool:
+    ends = [entry for entry in entries if isinstance(entry, Closed)]
+    return bool(ends) and ends[-1].state in _WHOLE
 
 
 def _judged(ledger: Ledger) -> Ledger:

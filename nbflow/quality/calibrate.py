@@ -178,7 +178,7 @@ class Calibration:
 
     def _sentence(self) -> str:
         decided = several(self.decided, "decision")
-        about = f" {self.about}" if self.about else ""
+        about = f", {self.about}" if self.about else ""
         if self.curve is None:
             return (
                 f"{self.name} is not calibrated on your data: {decided} on answers with a "
@@ -187,8 +187,8 @@ class Calibration:
         # Nobody knows what nine tenths are worth where none was said.
         said = min(max(0.9, self.bars[0].sure), self.bars[-1].sure)
         return (
-            f"{self.name}: where it says {said:.0%}, it is right in {self.at(said)} of "
-            f"cases{about}, by {decided}."
+            f"{self.name}{about}: where it says {said:.0%}, it is right in "
+            f"{self.at(said)} of cases, by {decided}."
         )
 
     def notes(self) -> list[str]:

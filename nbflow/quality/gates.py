@@ -6,6 +6,7 @@ A gate compares a figure of a run with a number, or with an earlier run of its e
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -225,7 +226,7 @@ def _flips(gate: Gate, night: Night, nights: Nights) -> Verdict:
         night.run,
         value,
         f"{flipped:,} of {notes.records(len(both))} ({percent(value)}) are labelled "
-        f"otherwise than in {_earlier(before.run)}{_same(before, night)}",
+        f"otherwise than in {_earlier(before.run, _same(before, night))}",
         f"Read nf.compare({_opening(before.run)}, {_opening(night.run)})"
         f".disagreements. {_accept(night.run)}",
     )
@@ -308,7 +309,7 @@ class _Change(NamedTuple):
     @property
     def since(self) -> str:
         """``since run 20261130-060002-9bb8f (250 of 400 records are the same)``."""
-        return f"since {_earlier(self.before.run)}{_same(self.before, self.night)}"
+        return f"since {_earlier(self.before.run, _same(self.before, self.night))}"
 
     def advice(self, label: str) -> str:
         """What to do if the shares moved too far."""
@@ -363,13 +364,16 @@ _RULES: dict[str, Callable[[Gate, Night, Nights], Verdict]] = {
 }
 
 
-def _earlier(run: Run) -> str:
-    """What an earlier run is called, and who accepted it if somebody did."""
+def _earlier(run: Run, *more: str) -> str:
+    """``run 20261130-060002-9bb8f (accepted by ann: new product; 250 of 400 ...)``."""
     accepted = baseline.acceptance(run.engine.ledger, run.id)
-    if accepted is None:
-        return f"run {run.id}"
-    why = f": {short(accepted.why, _LONGEST)}" if accepted.why else ""
-    return f"run {run.id} (accepted by {short(accepted.by, _LONGEST)}{why})"
+    said = []
+    if accepted is not None:
+        why = f": {short(accepted.why, _LONGEST)}" if accepted.why else ""
+        said.append(f"accepted by {short(accepted.by, _LONGEST)}{why}")
+    said += filter(None, more)
+    beside = f" ({'; '.join(said)})" if said else ""
+    return f"run {run.id}{beside}"
 
 
 def _same(before: Night, now: Night) -> str:
@@ -382,7 +386,7 @@ def _same(before: Night, now: Night) -> str:
     if same == total == others:
         return ""
     verb = "is" if same == 1 else "are"
-    return f" ({same:,} of {notes.records(total)} {verb} the same)"
+    return f"{same:,} of {notes.records(total)} {verb} the same"
 
 
 def _common(before: Night, now: Night) -> list[tuple[int, int]]:
@@ -439,7 +443,17 @@ def _check_label(label: str, night: Night, nights: Nights) -> None:
     if label not in seen:
         named = ", ".join(_name(each) for each in sorted(seen)[:_NAMED]) or "none"
         more = f" and {len(seen) - _NAMED} more" if len(seen) > _NAMED else ""
-        raise UsageError(f"no record has the label {label!r}; there are {named}{more}.")
+        raise UsageError(
+            f"no record has the label {label!r}; there are {named}{more}."
+            f"{_meant(label, seen)}"
+        )
+
+
+def _meant(label: str, seen: Iterable[str]) -> str:
+    """Which label may have been meant."""
+    known = {each.casefold(): each for each in seen}
+    close = get_close_matches(label.casefold(), known, n=1)
+    return f" Did you mean {_name(known[close[0]])!r}?" if close else ""
 
 
 # What is said.
@@ -499,7 +513,7 @@ def _reading(night: Night, label: str) -> str:
 
 def _accept(run: Run) -> str:
     """How a shift that is right becomes what later runs are compared with."""
-    return f"If that is right, accept it with nbflow runs accept {run.id}"
+    return f"If that is right, nbflow runs accept {run.id} makes it normal."
 
 
 def _opening(run: Run) -> str:

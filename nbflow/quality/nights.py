@@ -187,8 +187,8 @@ class Nights:
                 "labels and met its gates."
             )
         return (
-            f"{why} If the labels of this run are right, accept it, and later runs are "
-            f"compared with it: nbflow runs accept {run.id}"
+            f"{why} If the labels of this run are right, nbflow runs accept {run.id} makes "
+            "it the one that later runs are compared with."
         )
 
     def named(self, run: Run, base: str) -> Run:

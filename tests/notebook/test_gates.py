@@ -132,7 +132,7 @@ def test_a_shift_since_the_last_run_fails_the_job_until_somebody_accepts_it(
     assert run(*shifted, *within)[0] == 6
     last = labelled.report()["runs"][0]["run"]
     assert (
-        f"If that is right, accept it with nbflow runs accept {last}"
+        f"If that is right, nbflow runs accept {last} makes it normal."
         in (labelled.report()["gates"][0]["said"])
     )
     nf.accept(nf.open_run(labelled.path / "job.out.ipynb"), "new product", by="ann")

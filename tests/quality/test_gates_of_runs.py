@@ -6,6 +6,7 @@ import nbflow as nf
 from nbflow._core.gate import gate
 from nbflow.quality.baseline import acceptance
 from nbflow.quality.gates import judge, put_off, remember
+from nbflow.quality.nights import Nights
 
 
 @pytest.fixture
@@ -135,8 +136,16 @@ def test_of_many_labels_some_are_named_and_none_can_paint_the_screen(triage):
     run = triage([f"label {number:02}\x1b[31m" for number in range(12)])
     (verdict,) = judged("share(typo)<=0.5", run)
     assert "label 09" in verdict.said
-    assert verdict.said.endswith("and 2 more.")
+    assert "and 2 more." in verdict.said
     assert "\x1b" not in verdict.said
+
+
+def test_a_label_that_is_misspelt_is_said_with_the_one_that_may_be_meant(triage):
+    (verdict,) = judged("share(Billing)<=0.5", triage(["billing", "bug"]))
+    assert not verdict.judged
+    assert verdict.said.endswith(
+        "no record has the label 'Billing'; there are billing, bug. Did you mean 'billing'?"
+    )
 
 
 def test_what_nobody_expected_is_said_and_the_gate_is_not_met(triage, monkeypatch):
@@ -183,6 +192,23 @@ def test_nobodys_trial_is_what_a_night_is_compared_with_once_there_are_gates(tri
         "flips<=0: 0 of 10 records (0.0%) are labelled otherwise than in run "
         f"{trial.id} (accepted by ann: a new taxonomy); at most 0.0% is asked for."
     )
+
+
+def test_gates_of_another_event_change_nothing(nb, triage):
+    first, second = triage(["a"] * 10), triage(["a"] * 9 + ["b"])
+
+    @nf.flow(on="other")
+    def other(record):
+        return {"label": "x"}
+
+    run = nb.send("other", [{"id": 1}], key="id")
+    remember(judged("share(x)>=1", run), [run])
+    third, now = triage(["a"] * 8 + ["b"] * 2), triage(["a"] * 10)
+    nights = Nights([now], lambda told: nf.open_run(told.run))
+    assert [one.id for one in nights.earlier(now)] == [third.id, second.id, first.id]
+    remember(judged("unknown<=1", second), [second])
+    remember(judged("share(a)<=1", second), [second])
+    assert [one.id for one in nights.earlier(now)] == [second.id, first.id]
 
 
 def test_a_night_that_missed_its_gates_twice_is_still_no_baseline(triage):
