@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from nbflow._core.plural import several
 from nbflow.errors import UsageError
 from nbflow.quality import notes
+from nbflow.quality.alike import alike
 from nbflow.quality.confidence import confidences
-from nbflow.quality.copies import copies
 from nbflow.quality.estimate import estimate
 from nbflow.quality.evaluation import evaluate
 from nbflow.quality.looking import looked
@@ -106,12 +106,12 @@ def _by_column(run: Run, answers: Answers, name: str) -> Accuracy:
         for number, label in enumerate(true.labels)
         if label is not None and number not in true.looked_at
     }
-    alike = copies(answers)
-    different = len({alike[number] for number in known})
+    first = alike(answers)
+    different = len({first[number] for number in known})
     said = notes.records(len(known))
     if different < len(known):
         said += f", {different:,} of them different"
-    if different < min(ENOUGH, len(set(alike))):
+    if different < min(ENOUGH, len(set(first))):
         raise UsageError(
             f"column {name!r} has the truth of {said}, and {ENOUGH} are needed. Fill it "
             "for more."

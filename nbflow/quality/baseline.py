@@ -81,9 +81,10 @@ def accept(run: Run, why: str = "", *, by: str | None = None) -> Acceptance:
             f"nbflow.accept takes a run (of send, map or open_run), not {type(run).__name__}."
         )
     if run.state not in _WHOLE:
+        todo = "Wait for its end" if run.state == "RUNNING" else "Send the batch again"
         raise UsageError(
             f"Run {run.id} is {run.state}: its labels are not those of all records. "
-            "Send the batch again, and accept that run."
+            f"{todo}, and accept it then."
         )
     who = " ".join((by or user()).split())
     found = Acceptance(run.id, who, why.strip(), run.engine.clock.time())

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from nbflow._core.plural import several
 from nbflow.errors import UsageError
 from nbflow.quality import notes
+from nbflow.quality.alike import alike
 from nbflow.quality.calibration import Judged
-from nbflow.quality.copies import copies
 from nbflow.quality.estimation import Frame, Part
 from nbflow.quality.looked_at import LookedAt, looked_at
 from nbflow.quality.looking import looked
@@ -119,10 +119,12 @@ def _weights(what: Looked) -> dict[int, float]:
 
     frame = Frame(what.units, anytime=False)
     places = {id(unit): place for place, unit in enumerate(what.units)}
-    known = np.zeros(len(frame.known))
+    known, alone = np.zeros(len(frame.known)), np.zeros(len(frame.sampled))
     found = {places[id(unit)]: float(unit.records) for unit in frame.known}
-    for row, unit in zip(np.eye(len(frame.sampled)), frame.sampled, strict=True):
-        found[places[id(unit)]] = frame.total(Part(row, known))
+    for place, unit in enumerate(frame.sampled):
+        alone[place] = 1.0
+        found[places[id(unit)]] = frame.total(Part(alone, known))
+        alone[place] = 0.0
     return found
 
 
@@ -189,7 +191,7 @@ def _beyond(known: Sequence[float], all_of_them: Iterable[float]) -> list[str]:
 
 def _texts(answers: Answers, truth: object) -> list[int]:
     """The number of the text of each record: what one decision is about."""
-    found = copies(answers)
+    found = alike(answers)
     if truth is not None:
         return found
     first: dict[object, int] = {}

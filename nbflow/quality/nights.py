@@ -12,9 +12,9 @@ from nbflow._core.entry import DONE
 from nbflow._core.gate import ACCEPTED, LAST
 from nbflow._core.label import text_of
 from nbflow.errors import UsageError
+from nbflow.quality.alike import alike
 from nbflow.quality.answers import answers_of
 from nbflow.quality.baseline import acceptance, baselines
-from nbflow.quality.copies import copies
 from nbflow.quality.label_column import label_column
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Night(NamedTuple):
         """Its records that are copies of each other, by label; each at least once."""
         found: dict[int, Counter[str]] = {}
         labels, missing = self.answers.labels, self.answers.missing
-        for number, first in enumerate(copies(self.answers)):
+        for number, first in enumerate(alike(self.answers)):
             if missing.get(number, _NO_LABEL) == _NO_LABEL:
                 found.setdefault(first, Counter())[labels[number] or ""] += 1
         return list(found.values())

@@ -1,4 +1,4 @@
-"""Copies: records that say the same: one mail that came sixty times.
+"""Alike: records that say the same: one mail that came sixty times.
 
 They are one text to a model and to a person, and no sixty independent ones: whatever
 made sixty people send the same made it once.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nbflow.quality.answers import Answers
 
 
-def copies(answers: Answers) -> list[int]:
+def alike(answers: Answers) -> list[int]:
     """For each record the number of the first one that says the same.
 
     What they say is what people were shown last in a review of these labels, else all
