@@ -77,6 +77,7 @@ if typing.TYPE_CHECKING:
     from nbflow._run.explanation import Explanation as Explanation
     from nbflow._run.plan import Plan as Plan
     from nbflow._run.run import Run as Run
+    from nbflow.quality import accept as accept
     from nbflow.quality import agreement as agreement
     from nbflow.quality import calibrate as calibrate
     from nbflow.quality import compare as compare
@@ -92,6 +93,7 @@ _LATER = {
     "File": "nbflow._key.file",
     "Plan": "nbflow._run.plan",
     "Run": "nbflow._run.run",
+    "accept": "nbflow.quality",
     "agreement": "nbflow.quality",
     "ask": "nbflow._outside",
     "calibrate": "nbflow.quality",
@@ -133,6 +135,7 @@ __all__ = [
     "UnknownRunError",
     "Usage",
     "UsageError",
+    "accept",
     "agreement",
     "ask",
     "calibrate",

@@ -145,16 +145,19 @@ exit codes:
 """
 _GATES = """\
 gates, of the runs whose results have a label; 0.05 may be written 5%:
-  "accuracy>=0.9"                      of the records that people decided (nf.review);
-                                       accuracy(COLUMN): against a column of the records
+  "accuracy>=0.9"                      of the whole run, by what people decided on a
+                                       sample (nf.review); accuracy(COLUMN): against a
+                                       column of the records
   "flips<=0.05"                        records of the last run, labelled otherwise now
   "share(billing)>=0.1"                records with a label
   "share(billing) within 0.1 of last"  how far a share may move, unless by chance
   "unknown<=0.02"                      records with the label for what fits no other
   "shares unchanged"                   no label moved by more than chance explains
   "model unchanged"                    the models that answered are those of the last run
-<=, >=, < and > compare. "since RUN" behind flips and unchanged, or "of RUN", compares
-with that run instead of the last one. "triage.label: flips<=0.05" names the column.
+The last run is the last one that met its gates, or that was accepted (nbflow runs
+accept). "since RUN" behind flips and unchanged, or "of RUN", compares with that run;
+"since accepted" with the last one that was accepted. "triage.label: flips<=0.05" names
+the column.
 """
 
 
@@ -470,13 +473,14 @@ def _export(arguments: argparse.Namespace) -> int:
 def _add_runs(commands: Commands) -> None:
     runs = commands.add_parser(
         "runs",
-        usage="nbflow runs [-h] [RUN] | nbflow runs cancel RUN | nbflow runs delete "
-        "[--keep-outputs] [--dry-run] RUN...",
-        help="list the runs of the store, show one, cancel or delete it",
+        usage="nbflow runs [-h] [RUN] | nbflow runs cancel RUN | nbflow runs accept "
+        "[--why TEXT] RUN | nbflow runs delete [--keep-outputs] [--dry-run] RUN...",
+        help="list the runs of the store, show one, cancel, accept or delete it",
         description="List the runs of the store in use, the latest first, or show the "
         "table of one. `cancel RUN` stops it, whichever kernel or job works on it: calls "
-        "under way end first, and what is done stays done. `delete RUN...` removes runs "
-        "that have ended, and the saved outputs that only they need.",
+        "under way end first, and what is done stays done. `accept RUN` says that its "
+        "labels are right: the gates of later runs compare with it. `delete RUN...` removes "
+        "runs that have ended, and the saved outputs that only they need.",
     )
     runs.add_argument(
         "run",
@@ -494,6 +498,9 @@ def _add_runs(commands: Commands) -> None:
         action="store_true",
         help="delete: nothing goes; say what would, and how much comes back",
     )
+    runs.add_argument(
+        "--why", default="", metavar="TEXT", help="accept: why it is right"
+    )
     runs.set_defaults(command=_runs)
 
 
@@ -504,17 +511,20 @@ def _runs(arguments: argparse.Namespace) -> int:
     names = list(arguments.run)
     if names[:1] == ["delete"]:
         return _delete(names[1:], arguments)
-    cancels = names[:1] == ["cancel"]
-    if cancels:
-        del names[0]
-    if len(names) > 1 or (cancels and not names):
+    does = names.pop(0) if names[:1] in (["cancel"], ["accept"]) else ""
+    if len(names) > 1 or (does and not names):
         raise UsageError(
-            "nbflow runs takes one run: nbflow runs RUN, or nbflow runs cancel RUN."
+            "nbflow runs takes one run: nbflow runs RUN, nbflow runs cancel RUN, or "
+            "nbflow runs accept RUN."
         )
+    if arguments.why and does != "accept":
+        raise UsageError("--why goes with nbflow runs accept RUN.")
     if not names:
         return _list_runs()
     run = _api.open_run(None if names[0] == "latest" else names[0])
-    if cancels:
+    if does == "accept":
+        return _accept(run, arguments.why)
+    if does == "cancel":
         return _cancel(run)
     render.print_table(run.table(), _console())
     return 0
@@ -541,6 +551,13 @@ def _list_runs() -> int:
         print(history)
     else:
         render.print_runs(history, _console())
+    return 0
+
+
+def _accept(run: Run, why: str) -> int:
+    from nbflow.quality.baseline import accept
+
+    print(accept(run, why))
     return 0
 
 

@@ -482,11 +482,15 @@ class _Job:
                 gates.put_off(runs)
                 return ()
             verdicts = gates.judge(self.task.gates, runs, SESSION.run_at)
-            gates.remember(verdicts, runs)
+            gates.remember(verdicts, runs, UNDONE if code else "")
         except StoreError as error:
             self.progress.warn(f"That a gate is not met is not remembered: {error}")
         mask = self.secrets.mask
         return [verdict._replace(said=mask(verdict.said)) for verdict in verdicts]
+
+
+#: Why a run whose job left records undone is no baseline of later gates.
+UNDONE = "More records are left undone than --max-failed allows."
 
 
 def _may_be_budget(code: int, ending: Ending) -> bool:

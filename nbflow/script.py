@@ -264,7 +264,7 @@ def _gated(told: Path, asked_for: Sequence[Gate], code: int) -> int:
     verdicts = judge(asked_for, runs, SESSION.run_at)
     for verdict in verdicts:
         _complain(verdict.said)
-    remember(verdicts, runs)
+    remember(verdicts, runs, job.UNDONE if code else "")
     is_met = all(verdict.met for verdict in verdicts)
     if is_met or code == job.EXIT_RECORDS:
         return code

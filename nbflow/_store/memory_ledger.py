@@ -43,7 +43,7 @@ class MemoryLedger:
 
     def ends(self, run: str) -> list[Entry]:
         """The first entries and the last one."""
-        entries = self._entries[run]
+        entries = self._entries.get(run, [])
         first = itertools.takewhile(_is_first, entries)
         return [*first, *entries[-1:]]
 

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from nbflow._core.decision import Decision
     from nbflow.quality.answers import Answers
 
+_LEAST_SURE = "least sure"
 _REASONS = {
-    "least sure": "because they were least sure",
+    _LEAST_SURE: "because they were least sure",
     "where": "because where= chose them",
 }
 
@@ -41,6 +42,11 @@ class LookedAt(NamedTuple):
         """``of the 101 that were looked at, because they were least sure``."""
         reason = f", {self.reason}" if self.reason else ""
         return f"of the {self.number:,} that were looked at{reason}"
+
+    @property
+    def is_by_confidence(self) -> bool:
+        """Whether how sure the model is was all that they were chosen by."""
+        return self.reason == _REASONS[_LEAST_SURE]
 
     @property
     def advice(self) -> str:

@@ -7,7 +7,6 @@ and deciding. ``review_widget.py`` shows it. A decision is in the store before
 
 from __future__ import annotations
 
-import getpass
 import math
 import os
 import threading
@@ -30,6 +29,7 @@ from nbflow.quality.draw import drawn_sample
 from nbflow.quality.groups import row_of
 from nbflow.quality.labels import labels_of
 from nbflow.quality.notes import records
+from nbflow.quality.person import user
 from nbflow.quality.reviewable import Case
 from nbflow.quality.vocabulary import declared
 
@@ -444,7 +444,7 @@ def review(
             f"The records of run {run.id} were not kept (keep_records=False), so there "
             "is nothing to look at; send them again."
         )
-    on, by = _columns(answers.rows, text), by or _user()
+    on, by = _columns(answers.rows, text), by or user()
     sure = confidences(answers, confidence)
     if sample is not None:
         drawn = drawn_sample(
@@ -483,14 +483,6 @@ def _columns(rows: list[Row], text: str | Sequence[str] | None) -> tuple[str, ..
                 f"text={name!r} is not a column of the records; they have {names}."
             )
     return on
-
-
-def _user() -> str:
-    try:
-        return os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        # A container whose user has no name.
-        return "somebody"
 
 
 def _seen(answers: Answers, known: dict[str, str]) -> dict[str, str]:
