@@ -3,8 +3,8 @@
 A run is one if it met its gates, or if somebody accepted it. One that missed a gate, or
 that no gate could judge, is none: or the same job, tried again, would be compared with
 itself, and a shift would be normal by happening twice. Control charts do the same, which
-leave out of their limits what was out of control (Montgomery, *Introduction to
-Statistical Quality Control*, 7th edition, 2013, section 5.3.4), and so do the alarms of
+leave out of their limits what was out of control (phase I in Montgomery, *Introduction
+to Statistical Quality Control*, 7th edition, 2013), and so do the alarms of
 epidemiologists, in whose baseline a past outbreak would hide the next one (Farrington,
 Andrews, Beale and Catchpole, *A statistical algorithm for the early detection of
 outbreaks of infectious disease*, JRSS A 159, 1996).
