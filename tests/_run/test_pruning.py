@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_erasing import kill_midway
 
 import nbflow as nf
 from nbflow._run import pruning
@@ -414,3 +415,60 @@ def stay_and_hit(work, sent, kept):
         assert SESSION.engine.store.get_many(outputs).keys() == set(outputs), run
     for run in sorted(kept & sent.keys())[:2]:
         assert work.again(*sent[run]) == []
+
+
+def test_what_stays_for_a_run_under_way_goes_with_the_next_prune(work):
+    """That run may look up all of it, and has used nothing of it when it ends."""
+    gone = work.send("one", 1)
+
+    def source():
+        yield from rows(2)[:1]
+        done.append(nf.store.prune(keep_runs=1))
+        yield from rows(2)[1:]
+
+    done = []
+    run = nf.send("one", source(), key="id")
+    assert [(each.runs, each.outputs) for each in done] == [((gone.id,), 0)]
+    assert nf.store.prune(keep_runs=1, dry_run=True).outputs == 9
+    assert nf.store.prune(keep_runs=1).outputs == 9
+    assert nf.store.prune(keep_runs=1).outputs == 0
+    assert list(nf.runs()["run"]) == [run.id]
+    assert SESSION.engine.ledger.beside("left").runs() == []
+    assert work.again("one", 2) == []
+    assert len(work.again("one", 1)) == 6
+
+
+def test_outputs_that_were_kept_on_purpose_stay(work):
+    run = work.send("one", 1)
+    nf.store.delete_runs(run.id, keep_outputs=True)
+    assert nf.store.prune(keep_runs=1).outputs == 0
+    assert work.again("one", 1) == []
+    assert nf.store.prune(older_than=0, keep_runs=0).outputs == 12, "sources too"
+    assert SESSION.engine.ledger.beside("left").runs() == []
+
+
+def test_what_a_killed_run_did_not_come_to_note_goes_with_it(tmp_path):
+    nf.use(tmp_path / "store")
+    kill_midway(tmp_path / "store")
+    (run,) = nf.runs()["run"]
+    assert nf.store.info().outputs == 1
+    assert nf.store.delete_runs(run).steps["first"][0] == 1
+    assert nf.store.info().outputs == 0
+
+
+def test_a_batch_that_other_runs_refer_to_outlives_its_run_and_goes_with_the_last(
+    on_disk, tmp_path
+):
+    ids = [on_disk.send("one", 1).id for _ in range(5)]
+    batches = tmp_path / "store" / "batches"
+    nf.store.delete_runs(ids[0])
+    assert [path.name for path in batches.iterdir()] == [ids[0]]
+    on_disk.calls.clear()
+    nf.use(tmp_path / "store")
+    assert nf.open_run(ids[3]).rerun().counts == {"one": {"COMPLETED": 3}}
+    further = on_disk.send("one", 1).id
+    assert [path.name for path in batches.iterdir()] == [ids[0]]
+    nf.store.delete_runs(*ids[1:])
+    assert nf.open_run(further).rerun().counts == {"one": {"COMPLETED": 3}}
+    nf.store.delete_runs(further)
+    assert list(batches.iterdir()) == []
