@@ -149,8 +149,9 @@ def erase(
         StoreError: the store cannot be read, or refuses.
     """
     from nbflow._run import erasing
+    from nbflow._run.wanted import Wanted
 
-    wanted = erasing.Wanted(record, event, text)
+    wanted = Wanted(record, event, text)
     return erasing.erase(SESSION.runs, wanted, dry_run=dry_run)
 
 
