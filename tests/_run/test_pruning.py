@@ -329,6 +329,9 @@ OPERATIONS = st.one_of(
     ),
     st.tuples(st.just("delete"), st.integers(0, 5), st.integers(0, 3)),
     st.tuples(st.just("erase"), st.integers(0, 3), st.integers(0, 4)),
+    st.tuples(
+        st.just("erase record"), st.sampled_from(["one", "two"]), st.integers(0, 4)
+    ),
     st.tuples(st.just("reopen"), st.just(0), st.just(0)),
 )
 
@@ -363,6 +366,9 @@ def test_what_is_kept_still_hits_after_any_order_of_sends_prunes_erases_and_cras
         if what == "erase":
             rules = {"erase": f"batch {one}, text 1"}
             partly |= {run for run, (_, batch) in sent.items() if batch == one}
+        if what == "erase record":
+            rules = {"erase record": one}
+            partly |= {run for run, (event, _) in sent.items() if event == one}
         kept = set(nf.runs()["run"]) - go_and_crash(rules, other, partly)
         stay_and_hit(work, sent, kept - partly)
 
@@ -377,12 +383,15 @@ def go_and_crash(rules, crash_at, partly):
     def act(**how):
         if "erase" in rules:
             return nf.store.erase(text=rules["erase"], **how)
+        if "erase record" in rules:
+            return nf.store.erase(record="1", event=rules["erase record"], **how)
         if "runs" in rules:
             return nf.store.delete_runs(rules["runs"], **how)
         return nf.store.prune(**rules, **how)
 
     planned = act(dry_run=True)
-    going = set() if "erase" in rules else set(planned.runs)
+    is_erasure = not rules.keys().isdisjoint({"erase", "erase record"})
+    going = set() if is_erasure else set(planned.runs)
     known = set(nf.runs()["run"])
     left = [crash_at]
 
