@@ -345,7 +345,7 @@ OPERATIONS = st.one_of(
 def test_what_is_kept_still_hits_after_any_order_of_sends_prunes_erases_and_crashes(
     operations, tmp_path_factory
 ):
-    folder = tmp_path_factory.mktemp("store")
+    folder = tmp_path_factory.mktemp("work") / "store"
     nf.use(folder)
     work = Work()
     sent, partly = {}, set()
