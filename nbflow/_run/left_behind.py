@@ -14,6 +14,7 @@ import msgspec
 from blake3 import blake3
 
 from nbflow._core.entry import KEY_BYTES, Called, Item, Listed
+from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -143,7 +144,13 @@ def _joined(outputs: Mapping[bytes, set[bytes]]) -> list[tuple[bytes, bytes]]:
 
 
 def _read(run: str, block: bytes) -> Deleted:
-    event, is_wanted, joined = _DECODER.decode(block)
+    try:
+        event, is_wanted, joined = _DECODER.decode(block)
+    except msgspec.MsgspecError as error:
+        raise StoreError(
+            "Another version of nbflow noted what deleted runs left in this store;"
+            " update this one."
+        ) from error
     outputs = {
         record: {
             keys[start : start + KEY_BYTES] for start in range(0, len(keys), KEY_BYTES)

@@ -372,11 +372,12 @@ def _carry_out(runs: Runs, survey: Survey, going: Sequence[str]) -> None:
     removed = _remove_outputs(runs, survey, going)
     shared, left = SharedBatches(engine.ledger, going), iter(going)
     while some := list(islice(left, _RUNS_AT_ONCE)):
+        for run in some:
+            survey.note_left(run, removed)
         with runs.gate.shut():
             shared.set_aside(some)
             for run in some:
                 engine.runner.reached("remove")
-                survey.note_left(run, removed)
                 engine.ledger.beside("gates").remove(run)
                 engine.ledger.remove(run)
     with runs.gate.shut():
