@@ -110,7 +110,7 @@ def erase_gates(ledger: Ledger, wanted: Wanted, runs: Collection[str]) -> None:
     gates, everywhere = ledger.beside("gates"), wanted.text is not None
     for run in gates.runs():
         entries, _ = gates.read(run)
-        is_there = any(map(wanted.is_within, entries))
+        is_there = wanted.is_said(entries)
         if is_there if everywhere else run in runs:
             gates.rewrite(
                 run,

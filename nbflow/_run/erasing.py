@@ -170,7 +170,7 @@ def _without_its(
     outputs: Container[bytes], wanted: Wanted
 ) -> Callable[[Deleted, bytes, bytes], bool]:
     """What deleted runs left, without what was erased, and without the record itself."""
-    mine = None if wanted.record is None else digest_of(wanted.record)
+    mine = digest_of(wanted.key)
 
     def stays(deleted: Deleted, record: bytes, key: bytes) -> bool:
         is_mine = record == mine and wanted.event in (None, deleted.event)

@@ -73,7 +73,7 @@ class Search:
         self.runs = self._engine.ledger.runs()
         self.unread: list[str] = []
         self.parts = [part for run in self.runs if (part := self._of_run(run))]
-        self._digest = digest_of(wanted.record or "")
+        self._digest = digest_of(wanted.key)
         self._left = list(LeftBehind(self._engine.ledger).runs())
         self.deleted = {one.run for one in self._left if self._outputs_of_deleted(one)}
         self._saved = self._look_at_outputs()
@@ -99,7 +99,7 @@ class Search:
                 elif isinstance(entry, Item | Called) and entry.checkpoint:
                     key = bytes.fromhex(entry.checkpoint)
                     named.setdefault(entry.record, set()).add(key)
-                part.is_noted |= self._wanted.is_within(entry)
+                part.is_noted |= self._wanted.is_said(entry)
         if self._wanted.event in (None, event):
             meant = self._wanted.is_key
             part.records = {number for number, key in keys.items() if meant(key)}
@@ -144,11 +144,13 @@ class Search:
     # In what deleted runs left.
 
     def _outputs_of_deleted(self, deleted: Deleted) -> set[bytes]:
-        """What a deleted run left of the record, and what nobody knows the record of."""
-        record, event = self._wanted.record, self._wanted.event
-        if record is None or event not in (None, deleted.event):
+        """What a deleted run left of the record, and what may be of it for all that is known.
+
+        What holds a text is found by what it holds.
+        """
+        if self._wanted.event not in (None, deleted.event):
             return set()
-        mine = (self._digest, UNKNOWN)
+        mine = [self._digest] + [UNKNOWN] * (self._wanted.record is not None)
         return set().union(*(deleted.outputs.get(one, ()) for one in mine))
 
     def _note_left(self) -> set[bytes]:
@@ -173,7 +175,7 @@ class Search:
         self._gone: set[bytes] = set()
 
         def visit(key: bytes, data: bytes, head: Checkpoint) -> None:
-            is_record = any(
+            is_record = key not in self._shared and any(
                 one.name == "record" and one.digest in digests for one in head.inputs
             )
             if key in named or is_record or self._wanted.is_in(data):

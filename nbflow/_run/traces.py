@@ -86,7 +86,7 @@ def _names_a_deleted_run(path: Path, known: Collection[str]) -> bool:
 
 
 def _files_beside(store: Path) -> Iterator[Path]:
-    """Files that may be output notebooks or exports, without those in hidden folders."""
+    """Files that may be output notebooks or exports, without those in hidden folders and environments."""
     for place, folders, files in os.walk(store.parent):
         folders[:] = sorted(
             name for name in folders if not _is_passed_over(Path(place, name), store)
@@ -99,8 +99,10 @@ def _files_beside(store: Path) -> Iterator[Path]:
 
 
 def _is_passed_over(folder: Path, store: Path) -> bool:
-    is_hidden = folder.name.startswith(".") or folder.name == "node_modules"
-    return is_hidden or folder == store
+    if folder.name.startswith(".") or folder.name == "node_modules":
+        return True
+    # Packages are no exports.
+    return folder == store or (folder / "pyvenv.cfg").exists()
 
 
 def _is_small(path: Path) -> bool:

@@ -93,6 +93,18 @@ class Wanted:
             return self.text == str(value)
         return self.is_within(repr(value))
 
+    def is_said(self, entry: object) -> bool:
+        """Whether the text stands in an entry of a ledger, whose numbers are none of a record's."""
+        if isinstance(entry, list | tuple):
+            return any(map(self.is_said, entry))
+        is_number = entry is None or isinstance(entry, int | float)
+        return not is_number and self.is_within(entry)
+
+    @property
+    def key(self) -> str:
+        """What may be the key of a record: a text may be one, too."""
+        return self.record if self.record is not None else self.text or ""
+
     def is_key(self, key: str) -> bool:
         """Whether the key of a record is meant, or holds the text."""
         return key == self.record or self.is_within(key)

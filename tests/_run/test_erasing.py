@@ -11,7 +11,7 @@ import pytest
 import nbflow as nf
 from nbflow import cli
 from nbflow._core.decision import Decision
-from nbflow._run import byte_search
+from nbflow._run import byte_search, kept_batch
 from nbflow._run.wanted import Wanted
 from nbflow._session import SESSION
 
@@ -182,6 +182,23 @@ def test_only_the_records_of_one_event_go(folder):
     nf.send("call", PEOPLE, key="id")
     assert nf.store.erase(record="c-4", event="call").records == 1
     assert work.again() == [PEOPLE[2]["text"]]
+    assert nf.store.erase(record="c-4", event="mail").outputs == 2, "place is shared"
+    assert nf.send("call", PEOPLE[:3], key="id").counts == {"call": {"CACHED": 3}}
+
+
+def test_the_same_record_of_another_event_keeps_its_outputs(folder):
+    """Its flow has the same input."""
+    work = Work()
+
+    @nf.flow(on="call")
+    def call(record):
+        return record["text"] * 2
+
+    for event in ("mail", "call"):
+        nf.send(event, PEOPLE[:2], key="id")
+    nf.store.erase(record="c-1", event="mail")
+    assert nf.send("call", PEOPLE[:2], key="id").counts == {"call": {"CACHED": 2}}
+    assert work.again([PEOPLE[1]]) == []
 
 
 def test_an_erased_record_cannot_be_run_again_and_the_others_can(folder):
@@ -315,6 +332,30 @@ def test_the_outputs_of_a_deleted_run_are_found_by_the_key_of_the_record(folder)
     assert work.again([PEOPLE[1], PEOPLE[3]]) == []
     nothing = nf.store.erase(record="c-1", event="mail")
     assert (nothing.outputs, nothing.notes) == (0, ())
+
+
+def test_a_text_that_is_the_key_of_a_deleted_runs_record_finds_its_outputs(folder):
+    work = Work()
+    nf.store.delete_runs(work.send().id, keep_outputs=True)
+    assert nf.store.erase(text="c-1").outputs == 2
+    assert work.again([PEOPLE[1], PEOPLE[3]]) == []
+
+
+def test_a_text_of_digits_is_a_number_of_a_record_and_none_of_a_note(folder):
+    @nf.flow(on="call")
+    def call(record):
+        return record["number"] * 2
+
+    rows = [{"id": f"n-{n}", "number": n} for n in (1, 2, 471123)]
+    run = nf.send("call", rows, key="id")
+    other = nf.send("call", [{"id": "o", "number": 9}], key="id")
+    done = nf.store.erase(text="471123")
+    assert (done.runs, done.records, done.outputs) == ((run.id,), 1, 1)
+    assert list(nf.open_run(other.id).reader.state().keys) == ["o"]
+    assert list(kept_batch.kept_rows(SESSION.engine.ledger, run.id)) == [
+        *rows[:2],
+        None,
+    ]
 
 
 def test_what_stays_for_a_run_under_way_is_found_by_the_key_of_the_record(folder):
