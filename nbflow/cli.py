@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbflow._session import SESSION
 from nbflow.errors import NbflowError, UsageError
 from nbflow.store import command as _store_command
 
@@ -25,6 +26,8 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 #: The width of output that nobody watches, whose lines a terminal does not cut.
 _UNWATCHED = 120
+#: Runs that are listed: to lay out thousands takes seconds.
+_LISTED = 100
 _TIME = "seconds, or 90s, 5m, 1h30m"
 _SHARE = "a number, or a share such as 5%%"
 
@@ -473,7 +476,7 @@ def _export(arguments: argparse.Namespace) -> int:
 def _add_runs(commands: Commands) -> None:
     runs = commands.add_parser(
         "runs",
-        usage="nbflow runs [-h] [RUN] | nbflow runs cancel RUN | nbflow runs accept "
+        usage="nbflow runs [-h] [--last N] [RUN] | nbflow runs cancel RUN | nbflow runs accept "
         "[--why TEXT] RUN | nbflow runs delete [--keep-outputs] [--dry-run] RUN...",
         help="list the runs of the store, show one, cancel, accept or delete it",
         description="List the runs of the store in use, the latest first, or show the "
@@ -487,6 +490,13 @@ def _add_runs(commands: Commands) -> None:
         nargs="*",
         metavar="RUN",
         help="id of a run, or its beginning; `latest` for the latest",
+    )
+    runs.add_argument(
+        "--last",
+        type=int,
+        default=_LISTED,
+        metavar="N",
+        help="the latest N runs are listed (default: %(default)s); 0 lists all",
     )
     runs.add_argument(
         "--keep-outputs",
@@ -520,7 +530,7 @@ def _runs(arguments: argparse.Namespace) -> int:
     if arguments.why and does != "accept":
         raise UsageError("--why goes with nbflow runs accept RUN.")
     if not names:
-        return _list_runs()
+        return _list_runs(arguments.last)
     run = _api.open_run(None if names[0] == "latest" else names[0])
     if does == "accept":
         return _accept(run, arguments.why)
@@ -542,15 +552,23 @@ def _delete(names: list[str], arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _list_runs() -> int:
+def _list_runs(last: int) -> int:
     from nbflow import _api
     from nbflow._run import render
 
-    history = _api.runs()
+    if last < 0:
+        raise UsageError("--last takes the number of runs to list, or 0 for all.")
+    history = _api.runs(last=last or None)
     if history.empty:
         print(history)
-    else:
-        render.print_runs(history, _console())
+        return 0
+    render.print_runs(history, _console())
+    there_are = len(SESSION.engine.ledger.runs())
+    if 0 < last < there_are:
+        print(
+            f"\nThe latest {last:,} of {there_are:,} runs; `nbflow runs --last 0` lists"
+            " all."
+        )
     return 0
 
 

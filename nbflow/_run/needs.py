@@ -18,10 +18,11 @@ from nbflow._store import checkpoint
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
     from nbflow._core.entry import Entry
     from nbflow._run.runs import Runs
+    from nbflow._store.checkpoint import Checkpoint
     from nbflow._store.store import Store
 
 __all__ = ["Needs", "RunUse", "Saved", "catalogue", "use_of"]
@@ -31,6 +32,9 @@ _CODES, _SOURCE = "codes of ", "source of "
 _FLOW = "flow "
 #: What an entry takes beside its bytes: seal, row and index.
 _AROUND = 250
+#: Seconds around the last note of a run within which its process saved what it did not
+#: come to note: a call may take long.
+_BEFORE, _AFTER = 1.0, 3600.0
 
 
 class Saved(NamedTuple):
@@ -48,10 +52,16 @@ class Saved(NamedTuple):
         return self.name.startswith((_CODES, _SOURCE))
 
 
-def catalogue(store: Store) -> dict[bytes, Saved]:
+def catalogue(
+    store: Store, visit: Callable[[bytes, bytes, Checkpoint], None] | None = None
+) -> dict[bytes, Saved]:
     """Everything that is saved, by key; what cannot be read here is left out.
 
     Each entry is read and verified, one block at a time.
+
+    Args:
+        store: where it is.
+        visit: is given each entry: its key, its bytes, what it says.
     """
     found: dict[bytes, Saved] = {}
     names: dict[object, object] = {}
@@ -61,6 +71,8 @@ def catalogue(store: Store) -> dict[bytes, Saved]:
                 head = checkpoint.load(data)
             except StoreError:
                 continue
+            if visit is not None:
+                visit(bytes.fromhex(key), data, head)
             found[bytes.fromhex(key)] = Saved(
                 str(names.setdefault(head.name, head.name)),
                 head.saved_at,
@@ -156,19 +168,38 @@ class Needs:
             roots |= _explanations(subject, code)
             if not use.is_whole:
                 roots.update(self._of_code(subject.removeprefix(_FLOW), code))
-        return self._reached(roots)
+        return self.reached(roots)
 
-    def further_of(self, key: bytes) -> set[bytes]:
-        """What one output that stays needs, itself included, and nobody of those before."""
-        name, code = self._saved[key].name, self._saved[key].code
-        explained = _explanations(name, code) | _explanations(f"{_FLOW}{name}", code)
-        return self._reached({key, *explained})
+    def further_of(self, *outputs: bytes) -> set[bytes]:
+        """What outputs that stay need, themselves included, and nobody of those before."""
+        roots = set(outputs)
+        for key in outputs:
+            name, code = self._saved[key].name, self._saved[key].code
+            roots |= _explanations(name, code) | _explanations(f"{_FLOW}{name}", code)
+        return self.reached(roots)
+
+    def unnoted(self, use: RunUse, named: Container[bytes]) -> set[bytes]:
+        """What a run may have saved that no run names: its process died before it noted that.
+
+        Args:
+            use: what the run names.
+            named: what any run names.
+        """
+        if use.is_whole or use.is_active:
+            return set()
+        return {
+            key
+            for subject, code in use.codes
+            for key in self._of_code(subject.removeprefix(_FLOW), code)
+            if key not in named
+            and -_BEFORE <= self._saved[key].saved_at - use.ended <= _AFTER
+        }
 
     def size(self, keys: Iterable[bytes]) -> int:
         """What these take."""
         return sum(self._saved[key].size for key in keys if key in self._saved)
 
-    def _reached(self, roots: Iterable[bytes]) -> set[bytes]:
+    def reached(self, roots: Iterable[bytes]) -> set[bytes]:
         """Those of ``roots``, and of what they were built on at any distance, that are new."""
         found: set[bytes] = set()
         left = list(roots)

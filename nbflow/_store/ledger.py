@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 _LENGTH = struct.Struct("<I")
 #: Folders of runs that are no longer listed.
 _GONE = "gone-"
+#: The folder of batches that outlive their run.
+_ASIDE = "batches"
 #: Runs whose spans are remembered.
 _SPANS = 16
 
@@ -112,8 +114,8 @@ class Ledger(Protocol):
             change: is given each block.
         """
 
-    def inherit(self, run: str, other: str) -> None:
-        """Keep the batch of another run in the place of the run's own."""
+    def set_aside(self, run: str) -> None:
+        """Move the batch of a run to the journal ``batches``, where it outlives the run."""
 
     def bytes_of(self, run: str) -> int:
         """What the run takes."""
@@ -305,10 +307,17 @@ class FileLedger:
             changed = (block for each in blocks if (block := change(each)) is not None)
             self._replace(run, what, changed)
 
-    def inherit(self, run: str, other: str) -> None:
-        """The same, with the blocks of the other run."""
-        if self._path(run, "records").exists():
-            self._replace(run, "records", self.records(other))
+    def set_aside(self, run: str) -> None:
+        """Move the file: its blocks verify there as well."""
+        path = self._path(run, "records")
+        target = self._folder.with_name(_ASIDE) / run / path.name
+        try:
+            for folder in (target.parent.parent, target.parent):
+                private_folder(folder)
+            with contextlib.suppress(FileNotFoundError):
+                path.replace(target)
+        except OSError as error:
+            raise refusal(error, f"keep the batch of run {run}", path) from error
 
     def _replace(self, run: str, what: str, blocks: Iterable[bytes]) -> None:
         path = self._path(run, what)

@@ -94,9 +94,10 @@ class MemoryLedger:
         lines = ledger_lines.decode(block) if block else []
         self._entries[run] = [entry_of(line) for line in lines]
 
-    def inherit(self, run: str, other: str) -> None:
-        """Keep the batch of another run in the place of the run's own."""
-        self._blocks[run] = list(self._blocks[other])
+    def set_aside(self, run: str) -> None:
+        """Move the batch of a run to a journal, where it outlives the run."""
+        for block in self._blocks.pop(run, ()):
+            self._beside["batches"].add_records(run, block)
 
     def bytes_of(self, run: str) -> int:
         """The bytes of its batch."""

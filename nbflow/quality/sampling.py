@@ -44,9 +44,11 @@ class Unit(NamedTuple):
 
 
 def units_of(answers: Answers, on: Sequence[str]) -> dict[bytes, Unit]:
-    """The units of a run, in the order of their first records."""
+    """The units of a run, in the order of their first records, without what was erased."""
     found: dict[bytes, Unit] = {}
     for number, row in enumerate(answers.rows or []):
+        if row.record is None and row.error is not None:
+            continue
         content = decisions.content(row, on)
         found.setdefault(content, Unit(content, [])).numbers.append(number)
     return found
@@ -97,7 +99,7 @@ def draw(
     known = [one.content for one in units.values() if one.numbers[0] in answers.decided]
     open_units = [unit for content, unit in units.items() if content not in set(known)]
     strata = strata_of(answers, open_units, sure)
-    population = population_of(units)
+    population = decisions.population_of(units)
     # Another batch has luck of its own.
     luck = int.from_bytes(population[:4])
     order = shuffled(strata, [seed, luck])[:_MOST]
@@ -118,11 +120,6 @@ def draw(
         by=by,
         at=at,
     )
-
-
-def population_of(units: Iterable[bytes]) -> bytes:
-    """Digest of all units, in whatever order they stand."""
-    return digest(sorted(units), "population")
 
 
 def shuffled(
@@ -161,7 +158,7 @@ def sample_of(
         and on in (None, one.on)
     ]
     populations = {
-        each: population_of(units_of(answers, each))
+        each: decisions.population_of(units_of(answers, each))
         for each in {one.on for one in drawn}
     }
     first: dict[tuple[str, ...], Sample] = {}
