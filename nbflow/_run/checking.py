@@ -81,6 +81,7 @@ def check(runs: Runs, *, repair: bool = False) -> Checked:
     names = engine.ledger.runs()
     problems = list(_of_audit(audit)) + list(_of_runs(runs, names, repair=repair))
     problems += _of_journals(runs, repair=repair)
+    problems += _of_inbox(runs, repair=repair)
     problems += _of_keys(engine.store.url)
     if repair:
         engine.ledger.sweep()
@@ -121,6 +122,11 @@ def _of_journals(runs: Runs, *, repair: bool) -> Iterator[str]:
         for name in journal.runs():
             for torn in journal.torn(name, cut=repair):
                 yield f"{what} do not verify: {torn}"
+
+
+def _of_inbox(runs: Runs, *, repair: bool) -> Iterator[str]:
+    for torn in runs.engine.inbox.torn(cut=repair):
+        yield f"the inbox does not verify: {torn}"
 
 
 def _of_keys(url: str) -> list[str]:

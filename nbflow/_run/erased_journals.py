@@ -106,14 +106,15 @@ def _change_all(journal: Ledger, change: Callable[[bytes], bytes | None]) -> Non
 
 
 def erase_gates(ledger: Ledger, wanted: Wanted, runs: Collection[str]) -> None:
-    """Hide it in what is noted of the gates that runs missed; of a record in these runs."""
-    gates, everywhere = ledger.beside("gates"), wanted.text is not None
-    for run in gates.runs():
-        entries, _ = gates.read(run)
-        is_there = wanted.is_said(entries)
-        if is_there if everywhere else run in runs:
-            gates.rewrite(
-                run,
-                "entries",
-                lambda block: masked(block, (), wanted.hide, everywhere=everywhere),
-            )
+    """Hide it in what is noted of gates, and of runs that people accepted; of a record in these runs."""
+    everywhere = wanted.text is not None
+    for journal in (ledger.beside("gates"), ledger.beside("accepted")):
+        for run in journal.runs():
+            entries, _ = journal.read(run)
+            is_there = wanted.is_said(entries)
+            if is_there if everywhere else run in runs:
+                journal.rewrite(
+                    run,
+                    "entries",
+                    lambda block: masked(block, (), wanted.hide, everywhere=everywhere),
+                )

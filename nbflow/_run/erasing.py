@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from nbflow._core.plural import several
 from nbflow._run import kept_batch, traces
+from nbflow._run.erased_events import Events
 from nbflow._run.erased_journals import Reviewed, erase_gates
 from nbflow._run.finding import Search
 from nbflow._run.left_behind import LeftBehind, digest_of
@@ -42,6 +43,7 @@ class Erased:
         records: the number of records in them.
         outputs: saved outputs that went.
         decisions: decisions of people that went.
+        events: events, and answers of people, that went from the inbox.
         batches: ids of runs whose kept batch went as a whole: it was a frame, or the
             items of a map. To run one again, send its batch again.
         elsewhere: files beside the store that name such a run, or hold the text. They
@@ -56,6 +58,7 @@ class Erased:
     records: int
     outputs: int
     decisions: int
+    events: int
     batches: tuple[str, ...]
     elsewhere: tuple[str, ...]
     left: tuple[str, ...]
@@ -70,7 +73,7 @@ class Erased:
         yield (
             f"{did} {several(self.records, 'record')} of"
             f" {several(len(self.runs), 'run')}, {several(self.outputs, 'saved output')},"
-            f" {several(self.decisions, 'decision')}."
+            f" {several(self.decisions, 'decision')}, {several(self.events, 'event')}."
         )
         if self.batches:
             yield (
@@ -100,8 +103,9 @@ def erase(runs: Runs, wanted: Wanted, *, dry_run: bool = False) -> Erased:
                 f" cancel it first (nbflow runs cancel {part.run})."
             )
     reviewed = Reviewed(runs, wanted, search.parts)
+    events = Events(runs, wanted, search.parts)
     if not dry_run:
-        _carry_out(runs, wanted, search, reviewed)
+        _carry_out(runs, wanted, search, reviewed, events)
     batches = [part.run for part in search.parts if not part.keeps_batch]
     names = [*(part.run for part in search.parts), *sorted(search.deleted)]
     root, known = runs.engine.store.url, search.runs
@@ -110,15 +114,16 @@ def erase(runs: Runs, wanted: Wanted, *, dry_run: bool = False) -> Erased:
         sum(len(part.records) for part in search.parts),
         len(search.outputs),
         reviewed.decisions,
+        len(events),
         tuple(batches),
         tuple(traces.elsewhere(root, wanted, names, known)),
         () if dry_run else tuple(traces.left(root, wanted)),
         dry_run,
-        tuple(_notes(search, wanted)),
+        tuple(_notes(search, wanted, events)),
     )
 
 
-def _notes(search: Search, wanted: Wanted) -> Iterator[str]:
+def _notes(search: Search, wanted: Wanted, events: Events) -> Iterator[str]:
     """What could not be looked into."""
     if search.unread:
         named = ", ".join(search.unread[:_NAMED])
@@ -139,14 +144,23 @@ def _notes(search: Search, wanted: Wanted) -> Iterator[str]:
             " known: calls and cells outside runs. The key of a record does not find"
             " what they hold: `nbflow store erase --text TEXT` does."
         )
+    if events.mentions:
+        yield (
+            f"{several(events.mentions, 'event')} in the inbox"
+            f" mention{'s' if events.mentions == 1 else ''} {wanted.record!r}, and nobody"
+            " knows whether as this record: `nbflow store erase --text TEXT` erases them."
+        )
 
 
-def _carry_out(runs: Runs, wanted: Wanted, search: Search, reviewed: Reviewed) -> None:
+def _carry_out(
+    runs: Runs, wanted: Wanted, search: Search, reviewed: Reviewed, events: Events
+) -> None:
     engine, reached = runs.engine, runs.engine.runner.reached
     reached("remove")
     engine.store.delete(key.hex() for key in search.outputs)
     reached("remove")
     reviewed.erase()
+    events.erase()
     erase_gates(engine.ledger, wanted, [part.run for part in search.parts])
     for part in search.parts:
         with runs.retiring(part.run) as is_free:

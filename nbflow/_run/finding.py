@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbflow._core.entry import Called, Item, Listed, Opened
+from nbflow._core.entry import Awaits, Called, Item, Listed, Opened
 from nbflow._key.value import SHORT
 from nbflow._run import kept_batch
 from nbflow._run.journals import beside_runs
@@ -46,6 +46,8 @@ class RunPart:
     others: list[Row] = field(default_factory=list)
     #: Keys of outputs that only these records name.
     outputs: set[bytes] = field(default_factory=set)
+    #: Keys of what these records asked.
+    asked: set[str] = field(default_factory=set)
 
     def __bool__(self) -> bool:
         return bool(self.records or self.rows or self.is_noted or not self.keeps_batch)
@@ -89,6 +91,7 @@ class Search:
         part, ledger = RunPart(run), self._engine.ledger
         named: dict[int, set[bytes]] = {}
         keys: dict[int, str] = {}
+        asked: list[tuple[int, str]] = []
         event = ""
         for entries, _ in ledger.blocks(run):
             for entry in entries:
@@ -96,6 +99,8 @@ class Search:
                     event = entry.event
                 elif isinstance(entry, Listed):
                     keys[entry.record] = entry.key
+                elif isinstance(entry, Awaits):
+                    asked.append((entry.record, entry.key))
                 elif isinstance(entry, Item | Called) and entry.checkpoint:
                     key = bytes.fromhex(entry.checkpoint)
                     named.setdefault(entry.record, set()).add(key)
@@ -103,6 +108,7 @@ class Search:
         if self._wanted.event in (None, event):
             meant = self._wanted.is_key
             part.records = {number for number, key in keys.items() if meant(key)}
+            part.asked = {key for record, key in asked if record in part.records}
             self._look_into_batch(part)
         for record, outputs in named.items():
             self._named |= outputs

@@ -21,6 +21,7 @@ JOURNALS = MappingProxyType(
         "reviews": "the decisions of people",
         "samples": "the samples that were drawn",
         "gates": "the gates that runs missed",
+        "accepted": "the runs that people accepted",
         "batches": "the batches that later runs refer to",
         "left": "what deleted runs left behind",
     }

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._call import keys, lookup
 from nbflow._core.entry import Called, Closed, Coded, Item, Opened
+from nbflow._core.lifecycle import State
 from nbflow._store import checkpoint
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
-    from nbflow._core.entry import Entry
+    from nbflow._core.entry import Entry, Position
     from nbflow._run.runs import Runs
     from nbflow._store.checkpoint import Checkpoint
     from nbflow._store.store import Store
@@ -93,6 +94,7 @@ class RunUse(NamedTuple):
         ended: when the last thing of it was noted.
         is_active: somebody works on it.
         is_whole: all that it needs is noted.
+        waits: records of it wait in their flows.
         size: its bytes in the ledger.
         outputs: keys that its entries name.
         codes: the codes that it used, each with the name of its step or flow.
@@ -105,6 +107,7 @@ class RunUse(NamedTuple):
     ended: float
     is_active: bool
     is_whole: bool
+    waits: bool
     size: int
     outputs: frozenset[bytes]
     codes: frozenset[tuple[str, bytes]]
@@ -124,7 +127,12 @@ def use_of(runs: Runs, run: str) -> RunUse:
     event, started, ended, state = "", 0.0, 0.0, ""
     outputs: set[bytes] = set()
     codes: set[tuple[str, bytes]] = set()
+    waiting: set[Position] = set()
     for entry in _entries(runs, run):
+        if isinstance(entry, Item):
+            waiting.discard((entry.record, entry.flow))
+            if entry.state is State.WAITING:
+                waiting.add((entry.record, entry.flow))
         if isinstance(entry, Item | Called):
             if entry.checkpoint is not None:
                 outputs.add(bytes.fromhex(entry.checkpoint))
@@ -141,6 +149,7 @@ def use_of(runs: Runs, run: str) -> RunUse:
         ended,
         is_active,
         not is_active and state not in ("", "INTERRUPTED"),
+        bool(waiting),
         ledger.bytes_of(run),
         frozenset(outputs),
         frozenset(codes),

@@ -159,9 +159,10 @@ class Survey:
         """Decide on one run; the later ones are decided on."""
         place, rules = self._of_event[use.event], self._rules
         self._of_event[use.event] += 1
+        latest = 1 if rules.keep_runs is None else rules.keep_runs
+        # A run whose records wait is not over, however old it is.
         is_kept = use.is_active or (
-            rules.runs is None
-            and place < (1 if rules.keep_runs is None else rules.keep_runs)
+            rules.runs is None and (use.waits or place < latest)
         )
         further = self.needs.further(use)
         size = self.size + use.size + self.needs.size(further)
@@ -378,7 +379,8 @@ def _carry_out(runs: Runs, survey: Survey, going: Sequence[str]) -> None:
             shared.set_aside(some)
             for run in some:
                 engine.runner.reached("remove")
-                engine.ledger.beside("gates").remove(run)
+                for journal in ("gates", "accepted"):
+                    engine.ledger.beside(journal).remove(run)
                 engine.ledger.remove(run)
     with runs.gate.shut():
         shared.tidy()

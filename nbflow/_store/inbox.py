@@ -86,6 +86,19 @@ class Inbox(Protocol):
     def end(self) -> int:
         """The place of the latest event, 0 without any."""
 
+    def all(self) -> Iterator[Arrival]:
+        """Every event that verifies, in the order of arrival."""
+
+    def torn(self, *, cut: bool) -> list[str]:
+        """Say which events do not verify; ``cut`` removes them."""
+
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Forget the events at these places, and leave nothing of them in any file.
+
+        Raises:
+            StoreError: they could not be removed.
+        """
+
     def close(self) -> None:
         """Release files. The next call opens the inbox again."""
 
@@ -94,7 +107,8 @@ class MemoryInbox:
     """An inbox that lives and dies with its process."""
 
     def __init__(self) -> None:
-        self._arrivals: list[Arrival] = []
+        #: By place; an event that was removed leaves its place empty.
+        self._arrivals: list[Arrival | None] = []
         self._places: dict[tuple[str, str], int] = {}
         self._mutex = threading.Lock()
 
@@ -115,13 +129,13 @@ class MemoryInbox:
     def find(self, event: str, ids: Collection[str]) -> dict[str, Arrival]:
         """The events of one name with these ids."""
         places = ((each, self._places.get((event, each))) for each in ids)
-        return {
-            each: self._arrivals[place] for each, place in places if place is not None
-        }
+        found = (self._arrivals[place] for _, place in places if place is not None)
+        return {one.id: one for one in found if one is not None}
 
     def after(self, number: int, events: Collection[str]) -> Iterator[Arrival]:
         """The events of these names behind a place."""
-        return (one for one in self._arrivals[number:] if one.event in events)
+        later = filter(None, self._arrivals[number:])
+        return (one for one in later if one.event in events)
 
     def at(self, number: int) -> Arrival | None:
         """The event at a place."""
@@ -129,12 +143,28 @@ class MemoryInbox:
 
     def latest(self, event: str) -> Arrival | None:
         """The latest event of a name."""
-        found = (one for one in reversed(self._arrivals) if one.event == event)
-        return next(found, None)
+        found = filter(None, reversed(self._arrivals))
+        return next((one for one in found if one.event == event), None)
 
     def end(self) -> int:
         """The place of the latest event."""
         return len(self._arrivals)
+
+    def all(self) -> Iterator[Arrival]:
+        """Every event."""
+        return filter(None, list(self._arrivals))
+
+    def torn(self, *, cut: bool) -> list[str]:  # noqa: ARG002  # nothing tears memory
+        """Nothing is damaged."""
+        return []
+
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Forget the events at these places."""
+        with self._mutex:
+            for number in numbers:
+                one, self._arrivals[number - 1] = self._arrivals[number - 1], None
+                if one is not None:
+                    del self._places[one.event, one.id]
 
     def close(self) -> None:
         """Nothing to release."""
@@ -205,6 +235,41 @@ class DiskInbox:
     def end(self) -> int:
         """The place of the latest event, 0 without any."""
         return int(self._select("SELECT max(number) FROM arrivals", [])[0][0] or 0)
+
+    def all(self) -> Iterator[Arrival]:
+        """Every event that verifies, in the order of arrival."""
+        number = 0
+        where = f"number > ? ORDER BY number LIMIT {_PAGE}"
+        while rows := self._select(_READ + where, [number]):
+            yield from filter(None, (self._arrival(*row) for row in rows))
+            number = rows[-1][0]
+
+    def torn(self, *, cut: bool) -> list[str]:
+        """Say which events do not verify; ``cut`` removes them."""
+        rows = self._select("SELECT number, event, id, entry FROM arrivals", [])
+        torn = [row[0] for row in rows if self._arrival(*row) is None]
+        if torn and cut:
+            self.remove(torn)
+        return [f"event {number} in {self._file.name}" for number in torn]
+
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Forget the events at these places, and leave nothing of them in any file.
+
+        Raises:
+            StoreError: they could not be removed.
+        """
+        rows = [(number,) for number in numbers]
+        with self._mutex:
+            try:
+                con = self._connection()
+                con.execute("BEGIN IMMEDIATE")
+                con.executemany("DELETE FROM arrivals WHERE number = ?", rows)
+                con.execute("COMMIT")
+                # The pages that are free now, and the log, still have the bytes.
+                con.execute("VACUUM")
+                con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except (sqlite3.Error, OSError) as error:
+                raise self._refusal(error, "remove events of") from error
 
     def close(self) -> None:
         """Release files. The next call opens the inbox again."""

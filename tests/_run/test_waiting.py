@@ -1,6 +1,7 @@
 """Records that wait in their flows: for a time, an event, an answer."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import time
@@ -522,3 +523,70 @@ def test_the_kernel_goes_on_by_itself(tmp_path):
     out, _ = process.communicate(timeout=60)
     assert "{'flow': {'COMPLETED': 1, 'WAITING': 19}}" in out
     assert nf.open_run(run).inspect(5)["flow"]["ask"].why == "answered by ben"
+
+
+class TestTheStore:
+    @pytest.fixture
+    def flow(self):
+        @nf.flow(on="m")
+        def flow(record):
+            reply = nf.wait_for("reply", match={"n": record["n"]})
+            return nf.ask("Send?", show=f"draft for {record['who']}: {reply['text']}")
+
+        return flow
+
+    def test_a_person_is_erased_from_what_waits_and_from_the_inbox(
+        self, tmp_path, flow
+    ):
+        nf.use(tmp_path / "store")
+        records = [{"n": 1, "who": "Marker"}, {"n": 2, "who": "Somebody"}]
+        run = nf.send("m", records, key="n", keep_records=True)
+        for n in (1, 2):
+            nf.emit("reply", {"n": n, "text": f"from {['Marker', 'else'][n - 1]}"})
+        run.resume().answer(1, "yes", by="Marker")
+        run.resume()
+        run.reader.runs.alarm = None
+        erased = nf.store.erase(text="Marker")
+        assert erased.events == 2
+        assert not erased.left
+        assert nf.store.check().is_sound
+        for file in (tmp_path / "store").rglob("*"):
+            assert not file.is_file() or b"Marker" not in file.read_bytes()
+        again = nf.open_run(run.id)
+        assert again.waiting()["record"].tolist() == ["2"]
+
+    def test_answers_are_erased_with_the_record_and_events_that_mention_it_are_said(
+        self, tmp_path, flow
+    ):
+        nf.use(tmp_path / "store")
+        run = nf.send("m", [{"n": 1, "who": "x"}], key="n")
+        run.reader.runs.alarm = None
+        nf.emit("reply", {"n": 1, "text": "hello"})
+        run.resume().answer(1, "yes")
+        erased = nf.store.erase(record="1")
+        assert erased.events == 1
+        assert "1 event in the inbox mentions '1'" in str(erased)
+
+    def test_a_run_that_waits_is_not_pruned_and_what_it_waits_for_stays(
+        self, tmp_path, flow
+    ):
+        nf.use(tmp_path / "store")
+        run = nf.send("m", [{"n": 1, "who": "x"}], key="n")
+        run.reader.runs.alarm = None
+        time.sleep(0.01)
+        pruned = nf.store.prune(older_than=0.001, keep_runs=0)
+        assert not pruned.runs
+        nf.emit("reply", {"n": 1, "text": "hello"})
+        assert run.resume().waiting()["what"].tolist() == ["Send?"]
+
+    def test_an_event_that_was_changed_is_no_event_and_check_says_so(self, tmp_path):
+        nf.use(tmp_path / "store")
+        nf.emit("reply", {"n": 1})
+        nf.emit("reply", {"n": 2})
+        file = tmp_path / "store" / "inbox" / "events.db"
+        with sqlite3.connect(file) as con:
+            con.execute("UPDATE arrivals SET id = 'forged' WHERE number = 1")
+        checked = nf.store.check()
+        assert any("event 1 in events.db" in one for one in checked.problems)
+        assert nf.store.check(repair=True).problems
+        assert nf.store.check().is_sound
