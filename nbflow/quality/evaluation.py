@@ -246,6 +246,10 @@ def evaluate(
             one of several.
     """
     answers = answers_of(source, column, key, name_of(truth))
+    if not answers.keys:
+        raise UsageError(
+            f"{answers.name} has no records: there is nothing to evaluate."
+        )
     true, where, only = truths_of(answers, truth)
     if not where:
         raise UsageError(

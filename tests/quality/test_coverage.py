@@ -65,3 +65,35 @@ def test_looking_again_and_again_is_allowed_with_anytime():
     """24 looks at 40 samples: intervals of one look fail somewhere in a third of them."""
     assert coverage.of_looking_again("o1", 40, anytime=False) <= 0.9
     assert coverage.of_looking_again("o1", 40, anytime=True) >= 0.925
+
+
+@pytest.mark.parametrize("copies", ["ten", "many"])
+@pytest.mark.parametrize("size", [50, 200])
+def test_estimates_of_runs_with_copies_are_held(size, copies):
+    """One to ten records a text, or one text in 64 of 1,970: a decision holds for all its copies, and is one."""
+    held = []
+    for model in ("gpt-4o-mini", "o1"):
+        found = coverage.of_estimate(model, size, 80, confidence=True, copies=copies)
+        held += [estimated.share for estimated, _ in found.values()]
+        accuracy, alone = found["accuracy"]
+        assert accuracy.width <= alone.width, "a decision tells of all copies"
+    assert 0.93 <= np.mean(held) <= 0.98
+    assert min(held) >= 0.85
+
+
+@pytest.mark.parametrize("copies", coverage.COPIES)
+def test_estimates_of_groups_are_held_where_copies_of_a_text_are_in_several(copies):
+    held = coverage.of_groups("o1", 100, 120, copies=copies).values()
+    assert len(held) == len(coverage.GROUPS)
+    assert 0.93 <= np.mean([one.share for one in held]) <= 0.985
+    assert min(one.share for one in held) >= 0.88
+
+
+def test_samples_of_older_versions_drew_texts_alike_and_are_held_as_well():
+    """One of ten copies was as likely to come as one of one: it is weighed for that."""
+    found = coverage.of_estimate(
+        "o1", 100, 120, confidence=True, copies="ten", alike=True
+    )
+    held = [estimated.share for estimated, _ in found.values()]
+    assert 0.93 <= np.mean(held) <= 0.98
+    assert min(held) >= 0.88
