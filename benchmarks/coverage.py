@@ -15,15 +15,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from nbflow._core.sample import DIGEST_BYTES
+from nbflow.quality.comparison import paired
+from nbflow.quality.copies import copies as of_copies
+from nbflow.quality.copies import drawn
 from nbflow.quality.estimate import LEAST
 from nbflow.quality.estimation import Frame, Seen
 from nbflow.quality.intervals import at_size, difference, proportion
-from nbflow.quality.metrics import kappa, macro_f1
+from nbflow.quality.matching import CommonRecord
+from nbflow.quality.metrics import kappa, macro_f1, scores
 from nbflow.quality.sampling import Unit, shuffled, strata_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from nbflow.quality.copies import Copies
     from nbflow.quality.estimation import Stratum
     from nbflow.quality.intervals import Floats, Interval
 
@@ -306,10 +311,69 @@ def of_groups(
     }
 
 
+def of_evaluation(
+    model: str, other: str, size: int, draws: int, *, copies: str
+) -> dict[str, Covered]:
+    """Coverage of what evaluate and compare say of a sample of texts with copies."""
+    said, beside = (
+        complaints(name, confidence=True, copies=copies) for name in (model, other)
+    )
+    labels = sorted({*said.true, *said.given, *beside.given})
+    all_of_it = tuple(map(list, (said.true, said.given, beside.given)))
+    truth = _figures(
+        *all_of_it,
+        labels,
+        of_copies(range(len(said.true)))._replace(weights=said.copies, is_drawn=True),
+    )
+    found = defaultdict(list)
+    for seed in range(draws):
+        order = said.order(seed)[:size]
+        frame = _frame(said, order, said.copies, anytime=False)
+        stands = dict(zip(sorted(order), frame.weights, strict=True))
+        texts = np.repeat(order, said.copies[order].astype(int))
+        shown = ([one[text] for text in texts] for one in all_of_it)
+        weights = [stands[text] for text in texts]
+        alike = drawn(of_copies(texts.tolist()), weights, frame.worth)
+        for name, one in _figures(*shown, labels, alike).items():
+            found[name].append(one)
+    return {name: covered(ones, truth[name].value) for name, ones in found.items()}
+
+
+def _figures(
+    truth: list[str], one: list[str], two: list[str], labels: list[str], alike: Copies
+) -> dict[str, Interval]:
+    """Accuracy, kappa and macro F1 of the first, and how far the second is better."""
+    first = scores(truth, one, labels, alike)
+    records = [
+        CommonRecord(number, number, label, other, true)
+        for number, (true, label, other) in enumerate(zip(truth, one, two, strict=True))
+    ]
+    return {
+        "accuracy": first.accuracy,
+        "kappa": first.kappa,
+        "macro F1": first.macro_f1,
+        "difference": paired(records, alike).difference,
+    }
+
+
 def _estimated(
     said: Complaints, drawn: Iterable[int], copies: Floats, *, anytime: bool
 ) -> dict[str, Interval]:
     """Accuracy and shares of these copies of all complaints, from those that were drawn."""
+    frame = _frame(said, drawn, copies, anytime=anytime)
+    everything = frame.part(lambda _: 1.0)
+    right = frame.part(lambda one: float(one.given[one.label] > 0))
+    found = {"accuracy": frame.share(right, everything, frame.records)}
+    for label in LETTERS:
+        true = frame.part(lambda one, label=label: float(one.label == label))
+        found[label] = frame.share(true, everything, frame.records)
+    return found
+
+
+def _frame(
+    said: Complaints, drawn: Iterable[int], copies: Floats, *, anytime: bool
+) -> Frame:
+    """What is known of these copies of all complaints, from those that were drawn."""
     looked_at = set(drawn)
     units = [
         Seen(
@@ -325,14 +389,7 @@ def _estimated(
         )
         if many
     ]
-    frame = Frame(units, anytime=anytime)
-    everything = frame.part(lambda _: 1.0)
-    right = frame.part(lambda one: float(one.given[one.label] > 0))
-    found = {"accuracy": frame.share(right, everything, frame.records)}
-    for label in LETTERS:
-        true = frame.part(lambda one, label=label: float(one.label == label))
-        found[label] = frame.share(true, everything, frame.records)
-    return found
+    return Frame(units, anytime=anytime)
 
 
 def _of_people(said: Complaints, size: int, seed: int) -> dict[str, Interval]:
@@ -386,6 +443,14 @@ def lines_of_estimates(draws: int) -> Iterator[str]:
                     for group, one in found.items()
                 )
                 yield f"groups of {model}, copies: {copies}, n = {size}: {shares}"
+    for copies in COPIES[1:]:
+        for model, other in (("gpt-4o-mini", "o1"), ("o1", "gpt-4o")):
+            for size in SIZES[1:]:
+                scored = of_evaluation(model, other, size, draws, copies=copies)
+                shares = ", ".join(
+                    f"{name} {one.share:.1%}" for name, one in scored.items()
+                )
+                yield f"evaluation of {model}, {other} beside it, copies: {copies}, n = {size}: {shares}"
     for anytime in (False, True):
         held = of_looking_again("o1", draws // 10, anytime=anytime)
         yield f"looking 24 times, anytime={anytime}: all hold in {held:.1%}"

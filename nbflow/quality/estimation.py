@@ -133,6 +133,19 @@ class Frame:
             np.array([figure(one) for one in self.known], dtype=float),
         )
 
+    @property
+    def weights(self) -> Floats:
+        """For how many records each record of the sample stands, itself included."""
+        unseen = (self._unseen / self._whole)[self._stratum]
+        weights: Floats = 1 + unseen * self._weight / self._size
+        return weights
+
+    @property
+    def worth(self) -> float:
+        """The size of a simple random sample, of a run without end, that tells as much."""
+        total = float(self._unseen.sum() + self._size.sum())
+        return total**2 / max(float(self._spread.sum()), 1e-12)
+
     def total(self, part: Part) -> float:
         """The sum of a figure over all records, estimated where nobody looked."""
         return self._of_sampled(part.sampled) + self._of_known(part)

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbflow.quality.intervals import UNDEFINED, Interval, at_size, f1, proportion
+from nbflow.quality.copies import copies
+from nbflow.quality.intervals import UNDEFINED, Interval, at_size, f1
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nbflow.quality.copies import Copies
     from nbflow.quality.intervals import Floats
 
 #: Records by which the answers to a label lean towards those to all labels, where few
@@ -64,38 +66,60 @@ class Scores(NamedTuple):
         )
 
 
-def scores(truth: Sequence[str], said: Sequence[str], labels: Sequence[str]) -> Scores:
+def scores(
+    truth: Sequence[str],
+    said: Sequence[str],
+    labels: Sequence[str],
+    alike: Copies | None = None,
+) -> Scores:
     """The scores of ``said`` over ``labels``, which hold every true label.
 
     By the definitions of scikit-learn: of a label with t records, s answers and h both,
     precision is h/s, recall h/t, F1 2h/(s+t).
+
+    Args:
+        truth: a true label for each record.
+        said: the answer to each.
+        labels: the taxonomy.
+        alike: which records tell one thing; none when left out.
     """
-    table = counted(truth, said, labels)
-    right = table.diagonal()
-    true, given = table.sum(axis=1), table.sum(axis=0)[:-1]
-    triples = [
-        (int(h), int(t), int(s)) for h, t, s in zip(right, true, given, strict=True)
-    ]
+    import numpy as np
+
+    alike = copies(range(len(truth))) if alike is None else alike
+    table = counted(truth, said, labels, alike)
+    codes = {label: code for code, label in enumerate(labels)}
+    true = np.array([codes[label] for label in truth])
+    given = np.array([codes.get(label, len(codes)) for label in said])
+    right, everything = true == given, np.ones(len(true), dtype=bool)
+    of_label = [(true == code, given == code) for code in codes.values()]
     return Scores(
-        accuracy=proportion(int(right.sum()), len(truth)),
+        accuracy=alike.share(right, everything),
         macro_f1=macro_f1(table),
         kappa=kappa(table),
-        precision=tuple(proportion(h, s) for h, _, s in triples),
-        recall=tuple(proportion(h, t) for h, t, _ in triples),
-        f1=tuple(f1(h, t + s - 2 * h) for h, t, s in triples),
+        precision=tuple(alike.share(right, said) for _, said in of_label),
+        recall=tuple(alike.share(right, meant) for meant, _ in of_label),
+        f1=tuple(f1(alike.share(right, meant | said)) for meant, said in of_label),
     )
 
 
-def counted(truth: Sequence[str], said: Sequence[str], labels: Sequence[str]) -> Floats:
-    """Records by true label (rows) and given label; outside of them in a last column."""
+def counted(
+    truth: Sequence[str], said: Sequence[str], labels: Sequence[str], alike: Copies
+) -> Floats:
+    """Records by true label (rows) and given label; outside of them in a last column.
+
+    They are as many as independent records that would tell as much.
+    """
     import numpy as np
 
     codes = {label: code for code, label in enumerate(labels)}
     rows = [codes[label] for label in truth]
     columns = [codes.get(label, len(codes)) for label in said]
     table = np.zeros((len(codes), len(codes) + 1))
-    np.add.at(table, (rows, columns), 1)
-    return table
+    np.add.at(table, (rows, columns), alike.weights)
+    if alike.is_plain:
+        return table
+    scaled: Floats = table * (alike.worth(np.ones(len(rows))) / table.sum())
+    return scaled
 
 
 def kappa(table: Floats) -> Interval:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from nbflow.quality.answers import Spent
+    from nbflow.quality.copies import Copies
     from nbflow.quality.looked_at import LookedAt
 
 #: Records from which on intervals of kappa and macro F1 hold the truth about as often as
@@ -57,6 +58,27 @@ def figures_of(chosen: LookedAt | None, number: int) -> list[str]:
         number: of the records.
     """
     return few(number) if chosen is None else [chosen.advice]
+
+
+def alike(what: Copies | None) -> list[str]:
+    """That records tell one thing, if some do.
+
+    Args:
+        what: which do.
+    """
+    if what is None or what.is_plain:
+        return []
+    said = (
+        f"{records(len(what.units))} are {what.distinct:,} that differ: those that look "
+        "the same, and have one decision or one answer, tell as much as one. Intervals "
+        "allow for that."
+    )
+    if what.is_drawn:
+        said += (
+            " They were drawn as a sample: figures weigh each by how likely it was drawn, "
+            "and are of the whole run; the confusion counts those that were looked at."
+        )
+    return [said]
 
 
 def whose(chosen: LookedAt | None) -> str:

@@ -97,3 +97,12 @@ def test_samples_of_older_versions_drew_texts_alike_and_are_held_as_well():
     held = [estimated.share for estimated, _ in found.values()]
     assert 0.93 <= np.mean(held) <= 0.98
     assert min(held) >= 0.88
+
+
+@pytest.mark.parametrize("copies", ["ten", "many"])
+def test_what_evaluate_and_compare_say_of_a_sample_with_copies_is_held(copies):
+    """Accuracy, kappa, macro F1 and the difference of two models, weighed by how likely each text was drawn."""
+    found = coverage.of_evaluation("gpt-4o-mini", "o1", 100, 100, copies=copies)
+    assert {*found} == {"accuracy", "kappa", "macro F1", "difference"}
+    assert min(one.share for one in found.values()) >= 0.93
+    assert max(abs(one.bias) for one in found.values()) <= 0.015

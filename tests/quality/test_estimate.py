@@ -109,34 +109,13 @@ def test_records_that_look_the_same_are_drawn_once_and_count_for_all(nb):
     assert found.shares.loc["bug", "estimated"] == pytest.approx(0.25)
 
 
-@pytest.fixture
-def copied(nb, complaints):
-    """Each text in one to ten records, and one in 80, of three regions: ``copied("o1")``."""
-
-    def copied(model):
-        own = dict(zip(complaints["id"], complaints[model], strict=True))
-
-        @nf.flow(on=EVENT)
-        def triage(complaint):
-            return own[int(complaint["text"])]
-
-        records = [
-            {
-                "id": f"{text}-{copy}",
-                "text": str(text),
-                "region": "abc"[(text + copy) % 3],
-            }
-            for text in complaints["id"]
-            for copy in range(80 if text == 7 else text % 10 + 1)
-        ]
-        return nb.send(EVENT, records, key="id")
-
-    return copied
+#: One to ten records of each text, and 80 of one.
+COPIES = {text: 80 if text == 7 else text % 10 + 1 for text in range(1, 1001)}
 
 
 def test_a_text_with_all_its_copies_is_one_decision(copied, complaints):
     """A decision on 80 records tells as much as one on one record; a group has its own records alone."""
-    run = copied("o1")
+    run = copied("o1", COPIES)
     true = dict(zip(complaints["id"].astype(str), complaints["product"], strict=True))
     review = nf.review(run, sample=100, text="text")
     for key in review.keys:
@@ -158,7 +137,7 @@ def test_a_text_with_all_its_copies_is_one_decision(copied, complaints):
 
 def test_texts_with_many_copies_come_early(copied):
     """Records are drawn, and each brings its text: 80 copies are 80 chances."""
-    review = nf.review(copied("o1"), sample=200, text="text")
+    review = nf.review(copied("o1", COPIES), sample=200, text="text")
     assert any(key.startswith("7-") for key in review.keys[:60])
     copies = [int(key.partition("-")[0]) % 10 + 1 for key in review.keys[:100]]
     assert sum(copies) / len(copies) > 6, "5.5 if each text were drawn alike"
@@ -222,7 +201,7 @@ def test_a_run_that_leaves_nothing_to_draw_or_has_no_records_says_so(nb, send, d
 def test_the_page_says_of_what_it_shows_a_sample(copied):
     from nbflow.quality.review_widget import ReviewPage
 
-    run, said = copied("o1"), []
+    run, said = copied("o1", COPIES), []
     review = nf.review(run, sample=100, text="text")
     ReviewPage(review, said.append, lambda: None).take(
         {"t": "first", "view": "v", "n": 1}
