@@ -48,6 +48,8 @@ NAMES = {
     "o1": 11,
 }
 ESTIMATED = ("gpt-4o-mini", "gpt-4o", "claude-3-7-sonnet", "gpt-4.5-preview", "o1")
+#: Those whose texts have copies, a bad and a good one.
+WITH_COPIES = ("gpt-4o-mini", "o1")
 #: Cheap models whose agreement is a confidence.
 HELPERS = (
     "gpt-4o-mini",
@@ -429,13 +431,13 @@ def lines_of_estimates(draws: int) -> Iterator[str]:
     """Those of a run that is estimated."""
     for copies in COPIES:
         for confidence in (False, True) if copies == "none" else (True,):
-            for model in ESTIMATED:
+            for model in ESTIMATED if copies == "none" else WITH_COPIES:
                 for size in SIZES[1:]:
                     yield line_of_estimate(
                         model, size, draws, confidence=confidence, copies=copies
                     )
     for copies in COPIES[1:]:
-        for model in ESTIMATED:
+        for model in WITH_COPIES:
             for size in SIZES[1:]:
                 found = of_groups(model, size, draws, copies=copies)
                 shares = ", ".join(

@@ -134,13 +134,7 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """What one has to know about the figures, in sentences."""
-        said = notes.figures_of(self.looked_at, self.records)
-        said += notes.alike(self.alike)
-        for side in self._sides():
-            if side.revised is not None:
-                said.append(f"{side.name}: {side.revised.sentence}")
-        if self.shared:
-            said.append(_of_shared(self.shared, self.records))
+        said = self._of_truth()
         for name, alone in zip(self.names, self.alone, strict=True):
             states = Counter(self.missing[f"{name}.status"])
             # Records for which the other one has no answer.
@@ -162,6 +156,20 @@ class Comparison:
             said += [f"{side.name}: {sentence}" for sentence in outside]
         for name, spent in zip(self.names, self.spent, strict=True):
             said += notes.spent(spent, name)
+        return said
+
+    def _of_truth(self) -> list[str]:
+        """What one has to know about the records and their true labels."""
+        distinct = self.records if self.alike is None else self.alike.distinct
+        said = notes.few(distinct)
+        if self.looked_at is not None:
+            said = [self.looked_at.advice]
+        said += notes.alike(self.alike)
+        for side in self._sides():
+            if side.revised is not None:
+                said.append(f"{side.name}: {side.revised.sentence}")
+        if self.shared:
+            said.append(_of_shared(self.shared, self.records))
         return said
 
     def to_frame(self) -> pd.DataFrame:

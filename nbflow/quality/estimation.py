@@ -20,7 +20,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbflow.quality.intervals import LEVEL, UNDEFINED, Interval, Z, at_size
+from nbflow.quality.intervals import LEVEL, UNDEFINED, Interval, Z, at_size, student
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,8 +40,8 @@ _LEAST = 4
 _LEAN = 1.0
 #: How many times as good as a simple random sample a stratified one is taken to be.
 _MOST = 4
-#: Bisections of a time: nine digits.
-_HALVINGS = 40
+#: Steps towards a time, and the share of it at which they end.
+_STEPS, _EXACT = 100, 1e-9
 #: Decisions for which the interval that allows looking again and again is narrowest.
 _NARROWEST = 100
 
@@ -122,7 +122,7 @@ class Frame:
         means = self._sums(self._weight**2) / self._whole**2
         self._spread = missed + self._unseen**2 * means
         self._reach = _reach(len(self.sampled), anytime=anytime)
-        self._student = _student(float(self._worth.sum()) - many)
+        self._student = student(float(self._worth.sum()) - many)
 
     def part(self, figure: Callable[[Seen], float]) -> Part:
         """A figure of each unit that is in the sample or known: mean of its records."""
@@ -279,19 +279,20 @@ def _drawn(strata: NDArray[np.int64], chances: Floats, looked_at: Bools) -> Floa
 
 
 def _time(chances: Floats, number: int) -> float:
-    """When as many units have come as were looked at, on average."""
+    """When as many units have come as were looked at, on average.
+
+    By Newton's steps: fewer come as time goes on, so that none goes too far.
+    """
     import numpy as np
 
-    low, high = 0.0, 1.0
-    while -np.expm1(-high * chances).sum() < number:
-        high *= 2
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if -np.expm1(-middle * chances).sum() < number:
-            low = middle
-        else:
-            high = middle
-    return high
+    time = 0.0
+    for _ in range(_STEPS):
+        left = np.exp(-time * chances)
+        step = (number - len(chances) + left.sum()) / (left @ chances)
+        time += step
+        if step <= _EXACT * time:
+            break
+    return time
 
 
 def _merged(units: Sequence[Seen], sampled: Sequence[Seen]) -> dict[Stratum, int]:
@@ -336,11 +337,6 @@ def _joined(bands: list[list[Stratum]], seen: Counter[Stratum]) -> list[list[Str
 
 def _count(group: Sequence[Stratum], numbers: Counter[Stratum]) -> int:
     return sum(numbers[stratum] for stratum in group)
-
-
-def _student(freedom: float) -> float:
-    """Student's quantile over the normal one (Abramowitz and Stegun 1964, 26.7.5)."""
-    return 1 + (Z * Z + 1) / (4 * max(freedom, 2))
 
 
 def _reach(decisions: int, *, anytime: bool) -> float:

@@ -99,6 +99,11 @@ class Evaluation:
         return sum(self.support)
 
     @property
+    def distinct(self) -> int:
+        """Of these records those that differ: each tells something of its own."""
+        return self.records if self.alike is None else self.alike.distinct
+
+    @property
     def accuracy_of_all(self) -> float:
         """Accuracy if a record without an answer counts as wrong."""
         everything = self.records + self.missing.total()
@@ -125,7 +130,9 @@ class Evaluation:
     def notes(self) -> list[str]:
         """What one has to know about the figures, in sentences."""
         label, share = self.majority
-        said = notes.figures_of(self.looked_at, self.records)
+        said = notes.figures_of(
+            self.looked_at, self.distinct, len(self.disagreements), len(self.labels)
+        )
         said += notes.alike(self.alike)
         if self.revised is not None:
             said.append(self.revised.sentence)

@@ -188,6 +188,11 @@ def _wilson(value: float, size: float, z: float) -> Interval:
     return Interval(value, middle - reach, middle + reach)
 
 
+def student(freedom: float) -> float:
+    """Student's quantile over the normal one (Abramowitz and Stegun 1964, 26.7.5)."""
+    return 1 + (Z * Z + 1) / (4 * max(freedom, 2))
+
+
 def difference(only_first: float, only_second: float, total: float) -> Interval:
     """Share that the second alone has right minus that of the first alone.
 

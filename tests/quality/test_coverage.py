@@ -106,3 +106,19 @@ def test_what_evaluate_and_compare_say_of_a_sample_with_copies_is_held(copies):
     assert {*found} == {"accuracy", "kappa", "macro F1", "difference"}
     assert min(one.share for one in found.values()) >= 0.93
     assert max(abs(one.bias) for one in found.values()) <= 0.015
+
+
+@pytest.mark.parametrize(
+    ("model", "size"),
+    [
+        (coverage.Model(2, 0.7, skewed=True, uneven=True), 30),
+        (coverage.Model(2, 0.7, skewed=False, uneven=True), 50),
+        (coverage.Model(30, 0.7, skewed=False, uneven=False), 200),
+        (coverage.Model(30, 0.9, skewed=False, uneven=False), 100),
+    ],
+)
+def test_single_cells_that_were_too_narrow_are_held(model, size):
+    """Two uneven labels of few records, and thirty equally frequent ones: 92 % before."""
+    of_kappa, of_f1 = coverage.of_model(model, size, 2000)
+    assert of_kappa.share >= 0.93
+    assert of_f1.share >= 0.93
