@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: they say.
 _FEW = 30
 #: Mistakes, and records a label, from which on intervals are no wider than needed.
-_MISTAKES, _EACH = 10, 5
+_MISTAKES, _EACH = 10, 7
 #: Labels outside of the taxonomy that are named.
 _NAMED = 5
 

@@ -146,7 +146,7 @@ def test_it_is_said_where_intervals_are_wider_than_needed():
     )
     assert "With no mistake, intervals are wider than needed" in repr(none)
     assert "With 9 mistakes, intervals are wider than needed" in nine._repr_html_()
-    assert "With fewer than 5 records a label, the interval of macro F1 is wider" in (
+    assert "With fewer than 7 records a label, the interval of macro F1 is wider" in (
         repr(ten)
     )
     assert "mistakes, intervals" not in repr(ten)
