@@ -37,8 +37,10 @@ def test_kappa_and_macro_f1_are_held_over_2_to_30_labels(size):
     kappas, f1s = (
         np.array([one.share for one in ones]) for ones in zip(*found, strict=True)
     )
-    assert 0.935 <= kappas.mean() <= 0.97
-    assert 0.935 <= f1s.mean() <= 0.97
+    # Of 30 records few are mistakes: wider than needed, and said to be.
+    most = 0.985 if size == 30 else 0.975
+    assert 0.935 <= kappas.mean() <= most
+    assert 0.935 <= f1s.mean() <= most
     assert kappas.min() >= 0.9
     assert f1s.min() >= 0.9
 
