@@ -413,6 +413,8 @@ export interface Shown {
   column: string;
   choices: [label: string, about: string][];
   by: string;
+  /** Where the records come from, if they are a sample. */
+  about: string;
   at: number;
   total: number;
   done: number;
