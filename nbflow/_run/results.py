@@ -6,11 +6,12 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from nbflow._core.fields import Fields, aside_fields, fields_of
+from nbflow._core.quote import Quote
 from nbflow._run import column
 from nbflow._run.column import MISSING
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
     import pandas as pd
     import polars as pl
@@ -38,11 +39,35 @@ def columns_of(flow: str, values: Sequence[object]) -> Columns:
         elif value is not MISSING:
             return {flow: list(values)}
     aside = {name for kind in set(map(type, values)) for name in aside_fields(kind)}
-    return {
-        f"{flow}.{name}": [part.get(name) if part else None for part in parts]
-        for name in names
-        if name not in aside
-    }
+    columns: Columns = {}
+    for name in names:
+        if name not in aside:
+            found = [part.get(name) if part else None for part in parts]
+            columns |= _with_places(f"{flow}.{name}", found)
+    return columns
+
+
+def _with_places(name: str, values: list[object]) -> Columns:
+    """A column; of words that are quoted from a text, also one that says where they begin."""
+    if not any(map(_is_quoted, values)):
+        return {name: values}
+    places = [_each(value, lambda quote: quote.start) for value in values]
+    return {name: [_each(value, str) for value in values], f"{name}.at": places}
+
+
+def _is_quoted(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return any(isinstance(one, Quote) for one in value)
+    return isinstance(value, Quote)
+
+
+def _each(value: Any, change: Callable[[Quote], object]) -> object:
+    """A quote, or each of several, changed; anything else as it is, or nothing of it."""
+    if isinstance(value, Quote):
+        return change(value)
+    if isinstance(value, list | tuple):
+        return [change(one) for one in value if isinstance(one, Quote)]
+    return None
 
 
 def corrected_columns(
