@@ -1,107 +1,113 @@
-"""Choice: what a decision model is asked about each text, and what its answer means.
+"""Decision request: what a decision model is asked about each text, and what its answer means.
 
-It does not write: it reads a text and one question with the labels as its options, and
-answers with a probability for each.
+It does not write: it reads a text and questions with their options, and answers with a
+probability for each option.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic
 
 from nbflow.errors import UsageError
-from nbflow.llm.category import Category, probabilities_of
-from nbflow.llm.model import AnswerError, RefusedError, Request
-from nbflow.llm.prompt import encodable
+from nbflow.llm.form import V
+from nbflow.llm.model import AnswerError, Decided, Question, RefusedError, Request
+from nbflow.llm.prompting import encodable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from nbflow.llm.examples import Example
+    from nbflow.llm.form import Form
     from nbflow.llm.model import Reply
-    from nbflow.llm.taxonomy import Taxonomy
 
 #: Increase it when the wording changes, as that of prompts.
 WORDING = 1
 
-_QUESTION = "Which label fits the text best?"
 #: The options of one question, as the protocols of decision models have it.
-_MOST = 255
+_MOST_OPTIONS = 255
+#: The questions of one request, by provider, and of those that say nothing.
+_MOST_QUESTIONS = {"openai-decisions": 200, "google-decisions": 1000}
+_MANY_QUESTIONS = 200
 
 
-class Choice:
-    """Labels, instructions and examples as one question.
+class DecisionRequest(Generic[V]):
+    """The closed parts of a form as the questions of one request."""
 
-    Args:
-        taxonomy: the labels.
-        instructions: the user's own.
-        examples: texts whose label is known.
-    """
+    size = 0  # only what is read is billed
 
-    def __init__(
-        self, taxonomy: Taxonomy, instructions: str, examples: Sequence[Example]
-    ) -> None:
-        self._taxonomy = taxonomy
-        parts = [_QUESTION, taxonomy.about, instructions.strip()]
-        self._question = encodable("\n\n".join(part for part in parts if part))
-        shown: dict[str, list[str]] = {label: [] for label in taxonomy.labels}
-        for text, label in examples:
-            shown[label].append(text)
-        self._options = {
-            label: encodable(_described(said, shown[label]))
-            for label, said in taxonomy.labels.items()
+    def __init__(self, form: Form[V]) -> None:
+        self._form = form
+        self._questions = {
+            name: _encodable(question) for name, question in form.questions().items()
         }
+        self._is_one = len(self._questions) == 1
 
     def request(
-        self, texts: Sequence[str], complaints: Sequence[str], timeout: float
+        self,
+        texts: Sequence[str],
+        failed: Sequence[AnswerError | None],
+        timeout: float,
     ) -> Request:
         """One request for one text.
 
         It does not say what was wrong with the last answer: the model would judge that
         as well.
         """
-        del complaints
+        del failed
         (text,) = map(encodable, texts)
-        return Request(self._question, text, {}, timeout, self._options)
+        first = next(iter(self._questions.values()))
+        return Request(
+            first.words if self._is_one else "",
+            text,
+            {},
+            timeout,
+            first.options if self._is_one else {},
+            self._questions,
+        )
 
-    def read(self, reply: Reply, texts: Sequence[str]) -> list[Category | AnswerError]:
+    def read(
+        self,
+        reply: Reply,
+        texts: Sequence[str],
+        failed: Sequence[AnswerError | None],
+    ) -> list[V | AnswerError]:
         """The answer for the text of the request."""
-        del texts
-        return [self._category(reply)]
-
-    def _category(self, reply: Reply) -> Category | AnswerError:
+        del failed
         if reply.ended:
-            return RefusedError(reply.ended)
-        label = self._taxonomy.find(reply.text)
-        if label is None:
-            return AnswerError(
-                f"the model chose {reply.text!r}, which is not one of the labels"
-            )
-        found = probabilities_of(reply.probabilities, self._taxonomy.labels)
-        if found is None:
-            return AnswerError(
-                "the model's answer has no probabilities of all labels that add up to 1"
-            )
-        likeliest = max(found, key=found.__getitem__)
-        if found[label] < found[likeliest]:
-            return AnswerError(
-                f"the model chose {label!r} ({found[label]:.2f}), although it takes "
-                f"{likeliest!r} ({found[likeliest]:.2f}) to be likelier"
-            )
-        return Category(label, found[label], None, found)
+            return [RefusedError(reply.ended)]
+        answers = dict(reply.answers)
+        if self._is_one and not answers:  # as a client of the user's says it
+            (name,) = self._questions
+            answers = {name: Decided(reply.text, reply.probabilities or {})}
+        if unanswered := self._questions.keys() - answers.keys():
+            left = min(unanswered)
+            return [AnswerError(f"the model left {left!r} out of its answer")]
+        try:
+            return [self._form.decided(answers, texts[0])]
+        except AnswerError as error:
+            return [error]
 
 
-def check(model: str, taxonomy: Taxonomy, batch: int) -> None:
-    """Refuse what cannot be one question about one text.
+def check(model: str, questions: Mapping[str, Question], batch: int) -> None:
+    """Refuse what cannot be one request about one text.
 
     Raises:
         UsageError: what, and what to do.
     """
-    labels = len(taxonomy.labels)
-    if labels > _MOST:
+    for question in questions.values():
+        if len(question.options) > _MOST_OPTIONS:
+            raise UsageError(
+                f"model={model!r} is a decision model, which chooses from at most "
+                f"{_MOST_OPTIONS} labels, and there are {len(question.options)}. Choose a "
+                "group of labels first and then a label of it, or take a model that "
+                "writes."
+            )
+    most = _MOST_QUESTIONS.get(model.partition(":")[0], _MANY_QUESTIONS)
+    if len(questions) > most:
         raise UsageError(
-            f"model={model!r} is a decision model, which chooses from at most {_MOST} "
-            f"labels, and there are {labels}. Choose a group of labels first and then "
-            "a label of it, or take a model that writes."
+            f"model={model!r} is a decision model, which answers at most {most} questions "
+            f"a request, and there are {len(questions)}: one for each closed field, and "
+            "for each label of a field that has several. Divide the fields between two "
+            "extractors, or take a model that writes."
         )
     if batch != 1:
         raise UsageError(
@@ -110,9 +116,6 @@ def check(model: str, taxonomy: Taxonomy, batch: int) -> None:
         )
 
 
-def _described(said: str, examples: Sequence[str]) -> str:
-    """What a label means, with texts that have it."""
-    if not examples:
-        return said
-    shown = "\n".join(f"- {text}" for text in examples)
-    return f"{said}\nExamples:\n{shown}".strip()
+def _encodable(question: Question) -> Question:
+    options = {label: encodable(said) for label, said in question.options.items()}
+    return Question(encodable(question.words), options)
