@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nbflow.llm.shape import Shape
 
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
-_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w])")
+_NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w])")
 _WRITTEN = {
     "date": re.compile(r"\b\d{4}-\d\d-\d\d\b"),
     "date-time": re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?\b"),

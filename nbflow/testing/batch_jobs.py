@@ -121,7 +121,7 @@ class BatchJob:
     @property
     def is_hidden(self) -> bool:
         """Whether a look finds nothing yet."""
-        return 0 < self.script.hidden and self.looks <= self.script.hidden
+        return bool(self.script.hidden) and self.looks <= self.script.hidden
 
     def look(self, answer: Callable[[Line], tuple[int, Json]]) -> None:
         """Move on by one step; ``answer`` gives the status and body of each line at the end."""
