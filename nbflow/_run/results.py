@@ -6,6 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from nbflow._core.fields import Fields, aside_fields, fields_of
+from nbflow._core.label import NOTHING, parts_of
 from nbflow._core.quote import Quote
 from nbflow._run import column
 from nbflow._run.column import MISSING
@@ -73,58 +74,86 @@ def _each(value: Any, change: Callable[[Quote], object]) -> object:
 def corrected_columns(
     flow: str,
     columns: Columns,
-    decisions: Sequence[Decision | None],
+    decisions: Sequence[tuple[Decision, ...]],
 ) -> Columns:
     """The columns of a flow with the labels that people gave.
 
-    A further column says whose label each is. Where nobody decided anything, the
-    columns stay as they are.
+    A further column says whether a person gave any of them. Where nobody decided
+    anything, the columns stay as they are.
     """
-    made = [decision for decision in decisions if decision is not None]
-    if not made:
+    fields = dict.fromkeys(one.field for made in decisions for one in made)
+    if not fields:
         return columns
     columns = dict(columns)
-    for field in dict.fromkeys(decision.field for decision in made):
+    for field in fields:
         label = f"{flow}.{field}" if field else flow
         values = columns.get(label, [MISSING] * len(decisions))
-        corrected_values = list(values)
-        for place, decision in enumerate(decisions):
-            if decision is not None and decision.field == field:
-                corrected_values[place] = decision.label
-        columns[label] = corrected_values
+        columns[label] = [
+            _decided(value, made, field)
+            for value, made in zip(values, decisions, strict=True)
+        ]
     by: list[object] = [
-        _by(value, decision)
-        for value, decision in zip(columns[label], decisions, strict=True)
+        _by(value, made) for value, made in zip(columns[label], decisions, strict=True)
     ]
     return columns | {free(f"{flow}.by", columns): by}
 
 
-def _by(value: object, decision: Decision | None) -> str | None:
+def _decided(value: object, made: tuple[Decision, ...], field: str) -> object:
+    """A cell with what a person said of this field, if anybody did."""
+    for decision in made:
+        if decision.field == field:
+            return _like(value, decision.label)
+    return value
+
+
+def _by(value: object, made: tuple[Decision, ...]) -> str | None:
     """Who gave a label."""
-    if decision is not None:
+    if made:
         return "human"
     return "model" if value is not MISSING else None
 
 
-def corrected(value: Any, decision: Decision | None) -> object:
-    """``value`` with the label that a person gave.
+def corrected(value: Any, made: tuple[Decision, ...]) -> object:
+    """``value`` with the labels that people gave.
 
     A field can only be set where there is a value.
     """
-    if decision is None:
-        return value
+    for decision in made:
+        value = _corrected(value, decision)
+    return value
+
+
+def _corrected(value: Any, decision: Decision) -> object:
     if not decision.field:
         return decision.label
     if value is MISSING:
         return MISSING
+    before = (fields_of(value) or {}).get(decision.field)
+    label = _like(before, decision.label)
     if type(value) is dict or isinstance(value, Fields):
-        return value | {decision.field: decision.label}
+        return value | {decision.field: label}
     if hasattr(value, "_replace"):
-        return value._replace(**{decision.field: decision.label})
+        return value._replace(**{decision.field: label})
     value = copy.copy(value)
     # Frozen or not: nobody else has the copy.
-    object.__setattr__(value, decision.field, decision.label)
+    object.__setattr__(value, decision.field, label)
     return value
+
+
+def _like(before: object, label: str | None) -> object:
+    """What people decided, which is a text, as a value of the kind that the field has."""
+    if label is None or isinstance(before, str) or before is MISSING:
+        return None if label == NOTHING else label
+    if isinstance(before, bool):
+        return {"True": True, "False": False}.get(label, label)
+    if isinstance(before, list | tuple | set | frozenset):
+        return type(before)(parts_of(label))
+    if label == NOTHING:
+        return None
+    try:
+        return type(before)(label)  # type: ignore[call-arg]  # an Enum, a number
+    except (TypeError, ValueError):
+        return label
 
 
 def as_series(library: str, source: object, name: str, values: list[object]) -> object:

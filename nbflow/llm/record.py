@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from nbflow._core.label import NOTHING
 from nbflow.errors import UsageError
 from nbflow.llm import decision_request, joining, record_questions
 from nbflow.llm.examples import pairs_of
@@ -24,11 +25,9 @@ if TYPE_CHECKING:
 
     from nbflow.llm.form import Json
     from nbflow.llm.model import Decided, Question
+    from nbflow.llm.shape import Shape
 
-if TYPE_CHECKING:
-    M = TypeVar("M", bound=BaseModel)
-else:
-    M = TypeVar("M")
+M = TypeVar("M", bound="BaseModel")
 
 #: Increase it when the wording changes: texts that were read with the old one run again.
 WORDING = 1
@@ -145,8 +144,8 @@ class Record(Generic[M]):
         found = {}
         for name, field in self._model.model_fields.items():
             shape = self.shapes[str(field.validation_alias or field.alias or name)]
-            if shape.labels:
-                found[name] = shape.labels
+            if labels := _labels_of(shape):
+                found[name] = labels
         return found
 
     @property
@@ -316,6 +315,16 @@ class Record(Generic[M]):
                 f"the parts of the text do not fit together: {said}"
             ) from None
         return joined
+
+
+def _labels_of(shape: Shape) -> dict[str, str]:
+    """What a person may choose for a field; none if it is not closed."""
+    labels = shape.labels
+    if shape.kind == "boolean":
+        labels = {"True": "", "False": ""}
+    if labels and (shape.nullable or shape.kind == "list"):
+        labels[NOTHING] = ""
+    return labels
 
 
 def _errors(error: ValidationError) -> Iterator[tuple[str, str]]:

@@ -229,7 +229,8 @@ def _of_run(run: Run, column: str | None, truth: str | None) -> Answers:
         beside=_beside(chosen),
         decided={
             record: decision
-            for (record, at), decision in about.items()
+            for (record, at), made in about.items()
+            for decision in made
             if at == flow and decision.field == chosen.field
         },
         spent=_spent(run, state, flow),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from dataclasses import field as part
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from nbflow.quality.answers import answers_of
 from nbflow.quality.confidence import confidences
 from nbflow.quality.confusion import Confusion, matrix
 from nbflow.quality.estimation import Frame
+from nbflow.quality.field import closed_field
 from nbflow.quality.groups import grouped
 from nbflow.quality.intervals import UNDEFINED, Interval, percent, proportion
 from nbflow.quality.looking import looked
@@ -69,7 +71,7 @@ class Estimate:
     plain: Interval
     shares: pd.DataFrame
     confusion: Confusion
-    groups: dict[object, Estimate] = field(default_factory=dict)
+    groups: dict[object, Estimate] = part(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
     def needed(self, width: float = 0.03) -> int:
@@ -153,6 +155,7 @@ def estimate(
     *,
     of: str | Callable[[dict[object, object]], object] | None = None,
     column: str | None = None,
+    field: str | None = None,
     confidence: object = None,
     anytime: bool = False,
 ) -> Estimate:
@@ -171,6 +174,7 @@ def estimate(
             `review`: an estimate for each of its values, where ten decisions are.
         column: the column of the results that holds the labels; by default the only one
             that may hold labels.
+        field: of records that were extracted, which field, as for `review`.
         confidence: how sure the model is, for strata, in place of what it says itself:
             ``{key: number}``, a Series by key such as `agreement` gives, or one a row.
         anytime: intervals that hold however often one looks at them while deciding, and
@@ -195,7 +199,7 @@ def estimate(
         >>> print(nf.estimate(run).accuracy)
         100.0% (95.0% to 100.0%)
     """
-    answers = _answers_of(run, column)
+    answers = _answers_of(run, column, field)
     what = looked(run.engine, answers, confidences(answers, confidence))
     if what.looked_at + what.known < LEAST:
         raise UsageError(
@@ -215,12 +219,14 @@ def estimate(
     return replace(whole, groups=groups, remarks=tuple(remarks))
 
 
-def _answers_of(run: Run, column: str | None) -> Answers:
+def _answers_of(run: Run, column: str | None, field: str | None) -> Answers:
     if not isinstance(run, Run):
         raise UsageError(
             f"nbflow.estimate takes a run (of send or map), not {type(run).__name__}."
         )
-    answers = answers_of(run, column)
+    answers = (
+        answers_of(run, column) if field is None else closed_field(run, field, column)
+    )
     if answers.rows is None:
         raise UsageError(
             f"The records of run {run.id} were not kept (keep_records=False), so that "

@@ -27,6 +27,7 @@ from nbflow.quality import picture
 from nbflow.quality.answers import answers_of
 from nbflow.quality.confidence import CONFIDENCE, confidences, number_of
 from nbflow.quality.draw import drawn_sample
+from nbflow.quality.field import closed_field
 from nbflow.quality.groups import row_of
 from nbflow.quality.labels import labels_of
 from nbflow.quality.notes import records
@@ -232,7 +233,7 @@ class Review:
             (place, self._rows[number]) for place, number in enumerate(self._numbers)
         )
         found = decisions.decided(mine, (answers.flow,), rows)
-        return {place: decision for (place, _), decision in found.items()}
+        return {place: decision for (place, _), (decision,) in found.items()}
 
     def _subject(self, place: int) -> Subject:
         """What a decision about the record in this place is about."""
@@ -382,6 +383,7 @@ def review(
     width: float | None = None,
     choices: object = None,
     column: str | None = None,
+    field: str | None = None,
     text: str | Sequence[str] | None = None,
     by: str | None = None,
     confidence: object = None,
@@ -418,6 +420,8 @@ def review(
             they return.
         column: the column of the results that holds the labels; by default the only one
             that may hold labels.
+        field: of records that were extracted, which field: a closed list, or several
+            labels of one, which are shown together (``"late, rude"``).
         text: the column or columns to show; by default the whole record. Decisions are
             about what is shown here: show what decides, and leave out what changes from
             day to day.
@@ -438,7 +442,9 @@ def review(
         raise UsageError(
             f"nbflow.review takes a run (of send or map), not {type(run).__name__}."
         )
-    answers = answers_of(run, column)
+    answers = (
+        answers_of(run, column) if field is None else closed_field(run, field, column)
+    )
     if answers.rows is None:
         raise UsageError(
             f"The records of run {run.id} were not kept (keep_records=False), so there "
