@@ -8,6 +8,21 @@ if TYPE_CHECKING:
     from typing import Self
 
 
+#: What marks a field for quotes in the JSON schema of a pydantic model.
+MARK = "nbflow.quote"
+
+
+def quoted_fields(kind: type) -> set[str]:
+    """The fields of a pydantic model that hold quotes."""
+    fields = getattr(kind, "model_fields", None)
+    if not isinstance(fields, dict):
+        return set()
+    marks = {name: getattr(one, "json_schema_extra", 0) for name, one in fields.items()}
+    return {
+        name for name, said in marks.items() if isinstance(said, dict) and MARK in said
+    }
+
+
 class Quote(str):
     """Words of a text, as it has them: a ``str`` that knows its place.
 

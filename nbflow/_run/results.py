@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._core.fields import Fields, aside_fields, fields_of
 from nbflow._core.label import NOTHING, parts_of
-from nbflow._core.quote import Quote
+from nbflow._core.quote import Quote, quoted_fields
 from nbflow._run import column
 from nbflow._run.column import MISSING
 
@@ -39,31 +39,27 @@ def columns_of(flow: str, values: Sequence[object]) -> Columns:
             names.update(part)
         elif value is not MISSING:
             return {flow: list(values)}
-    aside = {name for kind in set(map(type, values)) for name in aside_fields(kind)}
+    kinds = set(map(type, values))
+    aside = {name for kind in kinds for name in aside_fields(kind)}
+    quoted = {name for kind in kinds for name in quoted_fields(kind)}
     columns: Columns = {}
     for name in names:
-        if name not in aside:
-            found = [part.get(name) if part else None for part in parts]
+        found = [part.get(name) if part else None for part in parts]
+        if name in quoted or any(isinstance(one, Quote) for one in found):
             columns |= _with_places(f"{flow}.{name}", found)
+        elif name not in aside:
+            columns[f"{flow}.{name}"] = found
     return columns
 
 
 def _with_places(name: str, values: list[object]) -> Columns:
-    """A column; of words that are quoted from a text, also one that says where they begin."""
-    if not any(map(_is_quoted, values)):
-        return {name: values}
+    """A column of words that are quoted from a text, and one that says where they begin."""
     places = [_each(value, lambda quote: quote.start) for value in values]
     return {name: [_each(value, str) for value in values], f"{name}.at": places}
 
 
-def _is_quoted(value: object) -> bool:
-    if isinstance(value, list | tuple):
-        return any(isinstance(one, Quote) for one in value)
-    return isinstance(value, Quote)
-
-
 def _each(value: Any, change: Callable[[Quote], object]) -> object:
-    """A quote, or each of several, changed; anything else as it is, or nothing of it."""
+    """What is made of a quote, or of each of several; nothing of anything else."""
     if isinstance(value, Quote):
         return change(value)
     if isinstance(value, list | tuple):

@@ -8,7 +8,6 @@ from weakref import WeakSet
 
 from nbflow._call.scope import SCOPE
 from nbflow._core.entry import Remark
-from nbflow._core.plural import several
 from nbflow._key.warning import warn
 from nbflow.errors import NbflowWarning, UsageError
 from nbflow.llm.form import V
@@ -84,7 +83,7 @@ class LongText(Generic[V]):
         if len(parts) > 1:
             self._say(
                 f"texts of more than {self._longest:,} characters are read in parts: "
-                f"the first of these, of {len(text):,}, in {several(len(parts), 'request')}."
+                f"the first of these, of {len(text):,}, in {len(parts)}."
             )
         return parts
 

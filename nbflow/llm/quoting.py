@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.quote import Quote
+from nbflow._core.quote import MARK, Quote
 
 if TYPE_CHECKING:
     from pydantic import ValidationInfo
 
-#: What marks such a field in a JSON schema; it is not sent.
-MARK = "nbflow.quote"
 #: What a validation is told of the text that was read.
 TEXT = "nbflow.text"
 _SHOWN = 60

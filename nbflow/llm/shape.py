@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from nbflow._core.quote import MARK
 from nbflow.errors import UsageError
-from nbflow.llm.quoting import MARK
 from nbflow.llm.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
