@@ -355,7 +355,12 @@ class Batcher(Generic[V]):
 
     def _learn(self, answers: Sequence[V | AnswerError], clock: Clock) -> None:
         """Send fewer texts at once if the model cannot answer so many."""
-        wrong = [answer for answer in answers if isinstance(answer, AnswerError)]
+        wrong = [
+            answer
+            for answer in answers
+            # Of a record with some good fields the model can do as many.
+            if isinstance(answer, AnswerError) and not _alone(answer)
+        ]
         texts, size, before = len(answers), self._size, self._size.most
         size.answered(texts, texts - len(wrong))
         if 1 < size.asked <= size.most:

@@ -142,8 +142,9 @@ class Record(Generic[M]):
     def labels(self) -> dict[str, dict[str, str]]:
         """The labels of each closed field, and of each that has several, by its name in Python."""
         found = {}
-        for name, field in self._model.model_fields.items():
-            shape = self.shapes[str(field.validation_alias or field.alias or name)]
+        # The schema has the fields in their order, some by another name.
+        named = zip(self._model.model_fields, self.shapes.values(), strict=True)
+        for name, shape in named:
             if labels := _labels_of(shape):
                 found[name] = labels
         return found

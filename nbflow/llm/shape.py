@@ -289,7 +289,7 @@ class _Reader:
                     raise self._refuse(
                         path, f"is a {name} inside a {name}, without an end"
                     )
-                if len(inside) >= _DEEPEST:
+                if len(inside) + 1 >= _DEEPEST:
                     raise self._refuse(path, f"is more than {_DEEPEST} records deep")
                 about = {key: schema[key] for key in ("description",) if key in schema}
                 schema, inside = self._definitions[name] | about, (*inside, name)

@@ -203,6 +203,24 @@ def test_texts_go_together_and_a_field_is_still_asked_for_alone(nb, models, extr
     assert asked_for(models.requests[1]) == ["topic"]
 
 
+def test_records_with_a_wrong_field_do_not_make_requests_smaller(nb, models, extractor):
+    def all_wrong(exchange):
+        if len(exchange.texts) > 1:
+            faults.changed(lambda found: [one | {"topic": "x"} for one in found])(
+                exchange
+            )
+        else:
+            exchange.answer()
+
+    models.always = all_wrong
+    run = extractor(batch=2).map([f"{TEXT} {number}" for number in range(8)])
+    assert len(run.results("extract")) == 8
+    assert (
+        sorted(len(request.texts) for request in models.requests) == [1] * 8 + [2] * 4
+    )
+    assert "at once could be used" not in str(run)
+
+
 def test_null_is_an_answer(nb, models, extractor):
     none = dict.fromkeys(("amount", "order", "on", "mood"))
     models.faults = [faults.field(**none)]
@@ -313,6 +331,32 @@ def test_what_no_provider_can_hold_is_refused_with_the_name_of_the_field(case):
     with pytest.raises(nf.UsageError) as refused:
         nf.llm.extractor(record)
     assert said in str(refused.value)
+
+
+def test_records_are_at_most_ten_deep():
+    def nested(depth):
+        record = type("Deep0", (BaseModel,), {"__annotations__": {"it": int}})
+        for level in range(1, depth):
+            name = f"Deep{level}"
+            record = type(name, (BaseModel,), {"__annotations__": {"it": record}})
+        return record
+
+    nf.llm.extractor(nested(10))
+    with pytest.raises(nf.UsageError, match="is more than 10 records deep"):
+        nf.llm.extractor(nested(11))
+
+
+class Renamed(BaseModel):
+    topic: Literal["a", "b"] = Field(alias="Thema")
+
+
+def test_a_field_of_another_name_is_asked_for_by_it_and_shown_by_its_own(nb):
+    with llm_server(lambda text: {"Thema": "b"}) as models:
+        read = nf.llm.extractor(Renamed, model="openai:m", base_url=models.url)
+        run = read.map(["text"])
+        assert run.results()[0]["extract.topic"] == "b"
+        assert asked_for(models.requests[0]) == ["Thema"]
+        assert read.fields == {"topic": {"a": "", "b": ""}}
 
 
 class Called(BaseModel):
