@@ -97,9 +97,9 @@ class Asking:
         settings = settings_of(self.settings)
         options = self.options | {"name": self.name, "same": _of_texts(self.same)}
         options["depends_on"] = self._depends_on(form, long.told(), settings)
-        takes = Leaving(
-            self.redact, f"a {self.owner}", form.of_nothing, form.without_text
-        )
+        article = "an" if self.owner[0] in "aeiou" else "a"
+        whose = f"{article} {self.owner}"
+        takes = Leaving(self.redact, whose, form.of_nothing, form.without_text)
         if self.model == OFFLINE:
             self._refuse_settings(settings, "the offline model has none")
             asked = long.asking(OfBaseline(form.baseline(), self.name), awaited=False)

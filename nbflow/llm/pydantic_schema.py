@@ -57,26 +57,30 @@ def _culprit(model: type[BaseModel], generator: Any) -> str:
     return ""
 
 
-def _models(model: Any) -> list[Any]:
-    """A pydantic model and those that its fields hold."""
-    from pydantic import BaseModel
-
-    found, left = [], [model]
-    while left:
-        kind = left.pop()
-        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in found:
-            found.append(kind)
-            left += [field.annotation for field in kind.model_fields.values()]
-        left += typing.get_args(kind)
-    return found
-
-
 def has_code(model: Any) -> bool:
     """Whether a class, or one that it holds, checks or changes values by code of its own."""
-    return any(map(_has_code, _models(model)))
+    from pydantic import BaseModel
+
+    seen: list[Any] = []
+    left = [model]
+    while left:
+        part = left.pop()
+        if part in seen:
+            continue
+        seen.append(part)
+        left += typing.get_args(part)
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            if _checks(part):
+                return True
+            for field in part.model_fields.values():
+                left += [field.annotation, *field.metadata]
+        elif _is_code(part):
+            return True
+    return False
 
 
-def _has_code(model: Any) -> bool:
+def _checks(model: Any) -> bool:
+    """Whether a class has validators."""
     from pydantic import BaseModel
 
     decorators = model.__pydantic_decorators__
@@ -87,13 +91,19 @@ def _has_code(model: Any) -> bool:
         decorators.model_validators,
         model.model_post_init is not BaseModel.model_post_init,
     ]
-    return any(found) or any(map(_is_checked, model.model_fields.values()))
+    return any(found)
 
 
-def _is_checked(field: Any) -> bool:
-    """Whether code of the user's stands beside a field, in its ``Annotated``."""
-    functions = [getattr(one, "func", None) for one in field.metadata]
-    return any(
-        callable(function) and not function.__module__.startswith("nbflow.")
-        for function in functions
+def _is_code(part: Any) -> bool:
+    """Whether something in an annotation is, or holds, code of the user's."""
+    function = getattr(part, "func", None)
+    if callable(function):
+        return not _is_of(function, "nbflow")
+    makes = hasattr(part, "__get_pydantic_core_schema__")
+    return makes and not _is_of(
+        part if isinstance(part, type) else type(part), "pydantic", "nbflow"
     )
+
+
+def _is_of(thing: Any, *packages: str) -> bool:
+    return str(thing.__module__).partition(".")[0] in packages

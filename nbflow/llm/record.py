@@ -221,7 +221,10 @@ class Record(Generic[M]):
                     "be None, or leave out such texts."
                 )
             values[name] = None if shape.nullable else []
-        return self._validated(values, {}, ""), ""
+        try:
+            return self._validated(values, {}, ""), ""
+        except AnswerError as error:
+            return None, f"the text is empty, and {error}: leave out such texts."
 
     def _example(
         self, place: int, pair: tuple[object, object], redact: Callable[[str], str]

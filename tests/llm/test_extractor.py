@@ -761,8 +761,37 @@ class More(BaseModel):
 def test_the_code_beside_a_field_counts(nb):
     from nbflow.llm.pydantic_schema import has_code
 
+    class Shouted(str):
+        __slots__ = ()
+
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source, handler):
+            return handler(str)
+
     assert has_code(More)
+    assert has_code(model(list[Annotated[int, AfterValidator(_less)]]))
+    assert has_code(model(list[More]))
+    assert has_code(model(Shouted | None))
     assert not has_code(Ticket), "a quote is ours"
+    assert not has_code(model(Annotated[int, Field(ge=3)]))
+
+
+class Full(BaseModel):
+    tags: list[Literal["a", "b"]]
+
+    @field_validator("tags")
+    @classmethod
+    def _some(cls, value):
+        if not value:
+            raise ValueError("no tag at all")
+        return value
+
+
+def test_an_empty_text_without_a_record_fails_and_says_why(nb):
+    with pytest.raises(
+        nf.StepError, match="the text is empty, and tags: no tag at all"
+    ):
+        nf.llm.extractor(Full)(" ")
 
 
 def test_how_the_model_is_reached_does_not_count(nb, models, extractor):
