@@ -53,18 +53,23 @@ class Binder:
     Args:
         function: the step's function.
         ignore: names of arguments that do not count; others are passed over.
+        same: of the first argument, what counts in its place.
     """
 
-    __slots__ = ("_bind", "_ignored", "_options")
+    __slots__ = ("_bind", "_ignored", "_options", "_same")
 
     def __init__(
-        self, function: Callable[..., object], ignore: Iterable[str] = ()
+        self,
+        function: Callable[..., object],
+        ignore: Iterable[str] = (),
+        same: Callable[[Any], object] | None = None,
     ) -> None:
         try:
             parameters = [*signature_of(function).parameters.values()]
         except ValueError:  # a function written in C that does not tell
             parameters = [*signature_of(_anything).parameters.values()]
         self._ignored = frozenset(ignore)
+        self._same = same
         #: The name of ``**kwargs``, if there are any and they count.
         self._options: str | None = None
         for last in parameters[-1:]:
@@ -90,6 +95,9 @@ class Binder:
             ignored = self._ignored
             kept = {key: options[key] for key in sorted(options) if key not in ignored}
             found[-1] = name, kept
+        if self._same is not None:
+            name, value = found[0]
+            found[0] = name, self._same(value)
         return found
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from msgspec import Raw
 from msgspec.msgpack import Decoder, Encoder, Ext
 
+from nbflow._core.quote import Quote
 from nbflow._key.file import File
 from nbflow._key.secret import Secret, secret
 from nbflow._store.codecs import tags
@@ -274,6 +275,10 @@ def _write_path(value: pathlib.PurePath, writer: Writer) -> Ext:
     return writer.ext(tags.PATH, (type(value).__name__, str(value)))
 
 
+def _write_quote(value: Quote, writer: Writer) -> Ext:
+    return writer.ext(tags.QUOTE, (str(value), value.start))
+
+
 def _write_secret(value: Secret, writer: Writer) -> Ext:
     return writer.ext(tags.SECRET, (value.name, value.service))
 
@@ -283,6 +288,7 @@ def _write_tuple(value: tuple[object, ...], writer: Writer) -> Ext:
 
 
 _WRITERS: dict[type, Callable[..., object]] = {
+    Quote: _write_quote,
     list: _write_list,
     dict: _write_dict,
     tuple: _write_tuple,
@@ -399,6 +405,7 @@ _READERS: dict[int, ReadExtension] = {
     tags.DEFAULTDICT: _read_defaultdict,
     tags.DEQUE: _read_deque,
     tags.SECRET: _read_secret,
+    tags.QUOTE: lambda data, read: Quote(*read(data)),
     tags.BYTEARRAY: lambda data, _: bytearray(data),
     tags.COMPLEX: lambda data, _: complex(*struct.unpack("<dd", data)),
     tags.DECIMAL: lambda data, _: Decimal(str(data, "ascii")),
