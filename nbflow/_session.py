@@ -108,6 +108,7 @@ class Session:
         from nbflow._store.ledger import FileLedger
         from nbflow._store.memory_ledger import MemoryLedger
         from nbflow._store.store import MemoryStore
+        from nbflow._tell import address
 
         path = location.find() if place is None else location.folder_at(place)
         if str(path) == MemoryStore.url:
@@ -123,6 +124,7 @@ class Session:
             )
         engine.runner.forced = job_link.forced()
         engine.runner.budgets = self._budgets
+        address.hide_environment()
         runs = Runs(engine)
         runs.at_end = Keeper(runs, max_size, keep).run_ended
         return runs

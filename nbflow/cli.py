@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nbflow._run.run import Run
+    from nbflow._tell.telling import Wishes
 
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # argparse has no public name for what add_subparsers returns
 
@@ -202,7 +203,59 @@ def _add_run(commands: Commands) -> None:
     )
     _add_limits(run)
     _add_selection(run)
+    _add_telling(run)
     run.set_defaults(command=_run)
+
+
+def _add_telling(parser: argparse.ArgumentParser) -> None:
+    """Add who is told how a job ended."""
+    telling = parser.add_argument_group(
+        "telling people",
+        "Needs pip install 'nbflow[notify]'. Without these options the variables "
+        "NBFLOW_NOTIFY and NBFLOW_HEARTBEAT count, and then [tool.nbflow] in "
+        "pyproject.toml: notify, notify-on, notify-content, heartbeat.",
+    )
+    telling.add_argument(
+        "--notify",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="tell this address of Apprise how the job ended: mailto://..., slack://..., "
+        "json://... ; env:NAME is the address in a variable, which keeps it out of "
+        "files and lists of processes; repeat it for more",
+    )
+    telling.add_argument(
+        "--notify-on",
+        action="append",
+        default=[],
+        metavar="WHEN",
+        help="failure (the default: any exit code but 0 and 5), always, change (failed "
+        "now and not the last time, or the other way round), waiting, budget; several "
+        "with commas between them",
+    )
+    telling.add_argument(
+        "--notify-content",
+        action="store_true",
+        help="also tell what records say: messages of errors and keys; without it a "
+        "notice has numbers, names of steps and types of errors",
+    )
+    telling.add_argument(
+        "--heartbeat",
+        metavar="URL",
+        help="after a success (exit code 0), ask this URL of a dead man's switch, which "
+        "raises its alarm when nothing comes; env:NAME is the URL in a variable",
+    )
+
+
+def _wishes(arguments: argparse.Namespace) -> Wishes:
+    from nbflow._tell.telling import Wishes
+
+    return Wishes(
+        notify=arguments.notify,
+        notify_on=arguments.notify_on,
+        content=arguments.notify_content,
+        heartbeat=arguments.heartbeat,
+    )
 
 
 def _add_limits(run: argparse.ArgumentParser) -> None:
@@ -291,6 +344,7 @@ def _run(arguments: argparse.Namespace) -> int:
         only_failed=arguments.only_failed,
         wait=arguments.wait,
         verbose=arguments.verbose,
+        wishes=_wishes(arguments),
     )
     return job.run(arguments.notebook, options, _console())
 
@@ -500,6 +554,7 @@ def _runs(arguments: argparse.Namespace) -> int:
     from nbflow import _api
     from nbflow._run import render
 
+    _send_pending()
     names = list(arguments.run)
     if names[:1] == ["delete"]:
         return _delete(names[1:], arguments)
@@ -517,6 +572,15 @@ def _runs(arguments: argparse.Namespace) -> int:
         return _cancel(run)
     render.print_table(run.table(), _console())
     return 0
+
+
+def _send_pending() -> None:
+    """Send the notices that an earlier job of the store in use left behind."""
+    from nbflow._session import SESSION
+    from nbflow._tell.teller import send_left
+
+    for warning in send_left(SESSION.engine.store.url):
+        _complain(f"nbflow: {warning}")
 
 
 def _delete(names: list[str], arguments: argparse.Namespace) -> int:
