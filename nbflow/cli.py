@@ -465,6 +465,7 @@ def _add_export(commands: Commands) -> None:
     )
     _add_parameter(export)
     _add_job_limits(export)
+    _add_telling(export)
     export.add_argument("--name", help="the job's title (default: the notebook's name)")
     export.add_argument(
         "--output",

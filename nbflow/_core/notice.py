@@ -202,20 +202,25 @@ def message_of(ended: Finished, *, content: bool, recovered: bool = False) -> Me
     job = short(encodable(ended.job), 80)
     title = f"{_MARKS[level]} {job}: {word}"
     said = ended.told if content and ended.told else ended.said
-    said = seen(encodable(" ".join(said.split())))
+    said = _line(said)
     causes = [
-        (f"{cause.number:,}", encodable(cause.text(content=content)))
+        (f"{cause.number:,}", _line(cause.text(content=content)))
         for cause in ended.causes[:_CAUSES]
     ]
     if left := ended.more + max(0, len(ended.causes) - _CAUSES):
         causes.append(("", f"and {several(left, 'other cause')}"))
-    facts = {name: encodable(text) for name, text in _facts(ended).items()}
+    facts = {name: _line(text) for name, text in _facts(ended).items()}
     return Message(
         title,
         _text(said, causes, facts),
         page(title, said, causes, facts, level),
         level,
     )
+
+
+def _line(text: str) -> str:
+    """A text in one line, which any service can show and which controls nothing."""
+    return seen(encodable(" ".join(text.split())))
 
 
 def _facts(ended: Finished) -> dict[str, str]:

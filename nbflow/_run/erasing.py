@@ -23,6 +23,7 @@ from nbflow._run import kept_batch
 from nbflow._store import checkpoint
 from nbflow._store.ledger_lines import masked
 from nbflow._store.store import MemoryStore
+from nbflow._tell.outbox import Outbox
 from nbflow.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ class Wanted:
         if self.text is None:
             return []
         return list(dict.fromkeys(map(self.text.encode, _ENCODINGS)))
+
+    def is_told(self, notice: str) -> bool:
+        """Whether a notice to people says it."""
+        said = f"record {self.record}" if self.text is None else self.text
+        return said in notice
 
     def is_in(self, blob: bytes) -> bool:
         """Whether the text stands in these bytes."""
@@ -336,6 +342,9 @@ def erase(runs: Runs, wanted: Wanted, *, dry_run: bool = False) -> Erased:
 
 def _carry_out(runs: Runs, wanted: Wanted, search: _Search) -> None:
     engine, reached = runs.engine, runs.engine.runner.reached
+    if engine.store.url != MemoryStore.url:
+        # Whoever asked for content in notices has it in those that wait, too.
+        Outbox(Path(engine.store.url)).forget(wanted.is_told)
     reached("remove")
     engine.store.delete(key.hex() for key in search.outputs)
     reached("remove")

@@ -34,7 +34,7 @@ from nbflow._store.folder import (
 from nbflow._tell.delivery import USUAL, Limits, deliver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from nbflow._tell.address import Address
@@ -138,6 +138,22 @@ class Outbox:
             return []
         return sorted(path.stem for path in self._folder.glob("*.json"))
 
+    def forget(self, holds: Callable[[str], bool]) -> int:
+        """Drop the notices that hold something; returns how many there were.
+
+        Raises:
+            StoreError: the folder cannot be used.
+        """
+        found = 0
+        for name in self.pending():
+            path = self._folder / f"{name}.json"
+            facts = _read(path)
+            if facts is not None and holds("\n".join(facts["message"].values())):
+                found += 1
+                with self._locked(name):
+                    self._drop(path)
+        return found
+
     def send(
         self, name: str, to: Sequence[Address], *, is_earlier: bool = False
     ) -> list[Delivered]:
@@ -215,7 +231,8 @@ class Outbox:
             private_folder(self._folder)
             file = open_private(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             try:
-                os.write(file, json.dumps(facts).encode())
+                # As it is said: who looks for a name in the store finds it.
+                os.write(file, json.dumps(facts, ensure_ascii=False).encode())
                 sync_file(file)
             finally:
                 os.close(file)
