@@ -8,12 +8,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbflow._session import SESSION
 from nbflow.errors import NbflowError, UsageError
 from nbflow.store import command as _store_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import TypeAlias
+    from typing import NoReturn, TypeAlias
 
     from rich.console import Console
 
@@ -27,6 +28,8 @@ EXIT_INTERRUPTED = 130
 #: The width of output that nobody watches, whose lines a terminal does not cut.
 _UNWATCHED = 120
 _TIME = "seconds, or 90s, 5m, 1h30m"
+#: Runs or failures that are listed for programs.
+_LISTED = 20
 _SHARE = "a number, or a share such as 5%%"
 
 
@@ -36,22 +39,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 2 (wrong use), 130 (interrupted), or what the command says.
     """
+    _Parser.speaks_json = "--json" in (sys.argv[1:] if argv is None else argv)
     arguments = _parser().parse_args(argv)
     try:
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except NbflowError as error:
-        _complain(f"nbflow: {error}")
-        return getattr(error, "exit_code", EXIT_USAGE)
+        code = int(getattr(error, "exit_code", EXIT_USAGE))
+        return _failed(type(error).__name__, str(error), code)
     except KeyboardInterrupt:
-        _complain(
-            "nbflow: interrupted; what is done is saved, run the command again to "
-            "continue."
-        )
-        return EXIT_INTERRUPTED
+        said = "interrupted; what is done is saved, run the command again to continue."
+        return _failed("KeyboardInterrupt", said, EXIT_INTERRUPTED)
     except BrokenPipeError:  # `nbflow runs | head`
         sys.stderr.close()
         return 0
+
+
+def _failed(kind: str, message: str, code: int) -> int:
+    """Say what went wrong, to programs as JSON; returns the exit code."""
+    _complain(f"nbflow: {message}")
+    if _Parser.speaks_json:
+        from nbflow._run.answers.document import error
+
+        print(error(kind, message, code))
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments to programs as well."""
+
+    #: Whether stdout is read by a program.
+    speaks_json = False
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        sys.exit(_failed("UsageError", message, EXIT_USAGE))
 
 
 def _complain(text: str) -> None:
@@ -66,7 +88,7 @@ def _console() -> Console:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="nbflow",
         description="Durable steps, event fan-out and a readable run table for Jupyter "
         "notebooks.",
@@ -79,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_export(commands)
     _add_runs(commands)
+    _add_inspect(commands)
     _add_dashboard(commands)
     _store_command.add(commands)
     return parser
@@ -370,12 +393,7 @@ def _add_check(commands: Commands) -> None:
         metavar="NOTEBOOK",
         help="one or more notebooks",
     )
-    check.add_argument(
-        "--json",
-        action="store_true",
-        help="print a JSON list of findings: notebook, rule, level, cell, line, what, "
-        "why, todo",
-    )
+    _add_json(check)
     check.add_argument(
         "--fail-on",
         choices=("error", "warning", "note"),
@@ -524,8 +542,8 @@ def _export(arguments: argparse.Namespace) -> int:
 def _add_runs(commands: Commands) -> None:
     runs = commands.add_parser(
         "runs",
-        usage="nbflow runs [-h] [RUN] | nbflow runs cancel RUN | nbflow runs delete "
-        "[--keep-outputs] [--dry-run] RUN...",
+        usage="nbflow runs [-h] [--json] [--limit N] [RUN [--failures]] | nbflow runs "
+        "cancel RUN | nbflow runs delete [--keep-outputs] [--dry-run] RUN...",
         help="list the runs of the store, show one, cancel or delete it",
         description="List the runs of the store in use, the latest first, or show the "
         "table of one. `cancel RUN` stops it, whichever kernel or job works on it: calls "
@@ -548,12 +566,41 @@ def _add_runs(commands: Commands) -> None:
         action="store_true",
         help="delete: nothing goes; say what would, and how much comes back",
     )
+    runs.add_argument(
+        "--failures",
+        action="store_true",
+        help="of one run: the records that failed, a line each",
+    )
+    runs.add_argument(
+        "--limit",
+        type=_number,
+        metavar="N",
+        help=f"runs or failures that are listed, {_LISTED} by default where it is for "
+        "programs or about failures",
+    )
+    _add_json(runs)
     runs.set_defaults(command=_runs)
+
+
+def _number(text: str) -> int:
+    """A number of things that are listed."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print JSON for programs and agents, with the name and version of its "
+        "schema; docs/agents.md describes them",
+    )
 
 
 def _runs(arguments: argparse.Namespace) -> int:
     from nbflow import _api
-    from nbflow._run import render
 
     _send_pending()
     names = list(arguments.run)
@@ -566,18 +613,32 @@ def _runs(arguments: argparse.Namespace) -> int:
         raise UsageError(
             "nbflow runs takes one run: nbflow runs RUN, or nbflow runs cancel RUN."
         )
+    if arguments.failures and (cancels or not names):
+        raise UsageError("--failures goes with one run: nbflow runs latest --failures.")
     if not names:
-        return _list_runs()
+        return _list_runs(arguments)
     run = _api.open_run(None if names[0] == "latest" else names[0])
-    if cancels:
-        return _cancel(run)
-    render.print_table(run.table(), _console())
+    return _cancel(run, arguments) if cancels else _show_run(run, arguments)
+
+
+def _show_run(run: Run, arguments: argparse.Namespace) -> int:
+    from nbflow._run import render
+    from nbflow._run.answers import runs as answers
+
+    most = arguments.limit or _LISTED
+    if arguments.failures and arguments.json:
+        print(answers.of_failures(run, most))
+    elif arguments.failures:
+        print(answers.failures_text(run.reader.state(), most))
+    elif arguments.json:
+        print(answers.of_run(run))
+    else:
+        render.print_table(run.table(), _console())
     return 0
 
 
 def _send_pending() -> None:
     """Send the notices that an earlier job of the store in use left behind."""
-    from nbflow._session import SESSION
     from nbflow._tell.teller import send_left
 
     for warning in send_left(SESSION.engine.store.url):
@@ -589,6 +650,8 @@ def _delete(names: list[str], arguments: argparse.Namespace) -> int:
 
     if not names:
         raise UsageError("nbflow runs delete takes the ids of runs.")
+    if arguments.json:
+        raise UsageError("--json goes with the list of runs, one run, or cancel.")
     done = store.delete_runs(
         *names, keep_outputs=arguments.keep_outputs, dry_run=arguments.dry_run
     )
@@ -596,11 +659,20 @@ def _delete(names: list[str], arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _list_runs() -> int:
+def _list_runs(arguments: argparse.Namespace) -> int:
     from nbflow import _api
     from nbflow._run import render
 
+    if arguments.json:
+        from nbflow._run.answers import runs as answers
+
+        chronicle = SESSION.chronicle
+        store = SESSION.engine.store.url
+        print(answers.of_history(store, chronicle.lines(), arguments.limit or _LISTED))
+        return 0
     history = _api.runs()
+    if arguments.limit:
+        history = history.head(arguments.limit)
     if history.empty:
         print(history)
     else:
@@ -608,14 +680,44 @@ def _list_runs() -> int:
     return 0
 
 
-def _cancel(run: Run) -> int:
+def _cancel(run: Run, arguments: argparse.Namespace) -> int:
     from nbflow._core.looks import word_of
 
+    if arguments.json:
+        if run.state == "RUNNING":
+            run.cancel().wait()
+        return _show_run(run, arguments)
     if run.state != "RUNNING":
         print(f"Run {run.id} is {word_of(run.state)}: there is nothing to cancel.")
         return 0
     run.cancel().wait()
     print(f"Run {run.id} is {word_of(run.state)}: {run.table().sentence}")
+    return 0
+
+
+# inspect
+
+
+def _add_inspect(commands: Commands) -> None:
+    inspect = commands.add_parser(
+        "inspect",
+        help="show one record of a run, step by step",
+        description="Show one record of a run: what was sent, each step in each flow with "
+        "its state, attempts, times, errors and output.",
+    )
+    inspect.add_argument("run", metavar="RUN", help="id of a run, or `latest`")
+    inspect.add_argument("key", metavar="KEY", help="the key of the record")
+    _add_json(inspect)
+    inspect.set_defaults(command=_inspect)
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from nbflow import _api
+    from nbflow._run.answers.record import of_record
+
+    run = _api.open_run(None if arguments.run == "latest" else arguments.run)
+    found = run.inspect(arguments.key)
+    print(of_record(run.id, found) if arguments.json else found)
     return 0
 
 

@@ -78,7 +78,7 @@ class Cause(NamedTuple):
     example: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Table:
     """A run as a picture.
 
@@ -96,6 +96,9 @@ class Table:
     failures: tuple[FailureRow, ...]
     hidden: int
     remarks: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"<table of run {self.run}: {self.sentence}>"
 
 
 def table_of(state: RunState, *, failures: int = 20) -> Table:

@@ -21,6 +21,7 @@ from nbflow._core.plural import several
 from nbflow._key.value import SHORT
 from nbflow._run import kept_batch
 from nbflow._store import checkpoint
+from nbflow._store.folder import files_in
 from nbflow._store.ledger_lines import masked
 from nbflow._store.store import MemoryStore
 from nbflow._tell.outbox import Outbox
@@ -93,7 +94,7 @@ class Wanted:
         return any(needle in blob for needle in self.needles)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Erased:
     """What was erased, or would be.
 
@@ -119,7 +120,7 @@ class Erased:
     left: tuple[str, ...]
     dry_run: bool = False
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         did = "Would erase" if self.dry_run else "Erased"
         what = (
             f"{several(self.records, 'record')} of {several(len(self.runs), 'run')},"
@@ -434,8 +435,15 @@ def _left(root: str, wanted: Wanted) -> list[str]:
     """Files of the store that still hold the text."""
     if root == MemoryStore.url:
         return []
-    files = (path for path in Path(root).rglob("*") if path.is_file())
-    return [str(path) for path in files if wanted.is_in(path.read_bytes())]
+    return [str(path) for path in files_in(Path(root)) if wanted.is_in(_content(path))]
+
+
+def _content(path: Path) -> bytes:
+    """What is in a file; nothing if it went meanwhile, or is none."""
+    try:
+        return path.read_bytes() if path.is_file() else b""
+    except FileNotFoundError:
+        return b""
 
 
 def _elsewhere(root: str, wanted: Wanted, names: list[str]) -> Iterator[str]:
@@ -444,14 +452,19 @@ def _elsewhere(root: str, wanted: Wanted, names: list[str]) -> Iterator[str]:
         return
     store = Path(root).resolve()
     needles = [*(name.encode() for name in names), *wanted.needles]
-    for path in sorted(store.parent.rglob("*")):
+    for path in sorted(files_in(store.parent)):
         inside = path.relative_to(store.parent)
         if path.suffix not in _SUFFIXES or store in path.parents or _is_hidden(inside):
             continue
-        if path.is_file() and path.stat().st_size < _LARGEST:
-            blob = path.read_bytes()
-            if any(needle in blob for needle in needles):
-                yield str(path)
+        if _is_small(path) and any(map(_content(path).__contains__, needles)):
+            yield str(path)
+
+
+def _is_small(path: Path) -> bool:
+    try:
+        return path.stat().st_size < _LARGEST
+    except FileNotFoundError:
+        return False
 
 
 def _is_hidden(path: Path) -> bool:
