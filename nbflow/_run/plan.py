@@ -237,7 +237,7 @@ def _flow_facts(flow: FlowForecast) -> dict[str, object]:
                 "step": name,
                 "calls": round(step.calls, 1),
                 "cached": round(step.cached, 1),
-                "would_run": [round(number, 1) for number in step.span],
+                "calls_to_run": [round(number, 1) for number in step.span],
             }
             for name, step in flow.steps.items()
         ],
