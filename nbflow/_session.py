@@ -21,6 +21,7 @@ from nbflow.errors import UnknownRunError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import timedelta
+    from typing import Never
 
     from nbflow._call.budget import Budget
     from nbflow._call.engine import Engine, Machinery
@@ -197,6 +198,8 @@ class Session:
         limit = None if budget is None else dollars(budget)
         options = RunOptions(max_in_flight=max_in_flight)
         batch.check()
+        if job_link.plans():
+            self._plan(event, lanes, batch)
         shown = batch.shown(columns)
         runs, money = self.runs, self._budget(lanes, limit)
         continued = self._continue(runs, event, lanes, options, wait=wait, budget=limit)
@@ -219,6 +222,14 @@ class Session:
         options = replace(options, budget=money)
         self._execute(run, RunState(), opened, lanes, batch, options, view, wait=wait)
         return run
+
+    def _plan(self, event: str, lanes: Sequence[Lane], batch: Batch) -> Never:
+        """Say what a run would do, and end the notebook: what follows needs results."""
+        from nbflow._run.forecast import forecast
+
+        plan = forecast(self.engine, event, lanes, batch, self.prices.cost)
+        job_link.tell_plan(repr(plan), plan.to_json())
+        raise SystemExit(0)
 
     def _budget(self, lanes: Sequence[Lane], limit: float | None) -> Budget | None:
         """The budget of a run; refused where a step says that it calls a model of unknown price."""

@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_demo(commands)
     _add_run(commands)
+    _add_plan(commands)
     _add_check(commands)
     _add_export(commands)
     _add_runs(commands)
@@ -370,6 +371,35 @@ def _run(arguments: argparse.Namespace) -> int:
         wishes=_wishes(arguments),
     )
     return job.run(arguments.notebook, options, _console())
+
+
+# plan
+
+
+def _add_plan(commands: Commands) -> None:
+    plan = commands.add_parser(
+        "plan",
+        help="say what a notebook's first send or map would do, and cost",
+        description="Run the cells above the first send or map of a notebook in a "
+        "kernel, as nbflow run does, and say what that would do: records that are saved "
+        "and that would run, why, calls, time and cost. The send itself is not made, "
+        "and no output notebook is written.",
+    )
+    plan.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="the notebook")
+    _add_parameter(plan)
+    plan.add_argument("--store", type=Path, metavar="FOLDER", help="the store")
+    _add_json(plan)
+    plan.set_defaults(command=_plan)
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from nbflow.notebook import job_plan
+    from nbflow.notebook.job_task import Options
+
+    options = Options(parameters=arguments.parameter, store=arguments.store)
+    found = job_plan.plan(arguments.notebook, options)
+    print(found.json if arguments.json else found.text)
+    return 0
 
 
 # check

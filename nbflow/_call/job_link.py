@@ -28,6 +28,7 @@ _FORCED = "NBFLOW_JOB_FORCED"
 _AGAIN = "NBFLOW_JOB_AGAIN"
 _BUDGET = "NBFLOW_JOB_BUDGET"
 _LOG = "NBFLOW_JOB_LOG"
+_PLANS = "NBFLOW_JOB_PLANS"
 
 #: How a line of the log looks.
 FORMAT = "%(asctime)s %(levelname)-5s %(name)s: %(message)s"
@@ -40,6 +41,13 @@ class Told(NamedTuple):
     store: str
 
 
+class ToldPlan(NamedTuple):
+    """A plan for people, and as JSON."""
+
+    text: str
+    json: str
+
+
 # The command's side.
 
 
@@ -50,6 +58,7 @@ def environment(
     again: tuple[str, ...] = (),
     budget: float | None = None,
     log: str | None = None,
+    plans: bool = False,
 ) -> dict[str, str]:
     """The variables that a kernel gets.
 
@@ -60,12 +69,14 @@ def environment(
             its event.
         budget: US dollars that all calls together may cost.
         log: the level, such as ``"INFO"``, from which on it logs; see `LogReader`.
+        plans: the first send or map is planned, and ends the notebook.
     """
     asked = {_TOLD: str(told), _FORCED: " ".join(force), _AGAIN: " ".join(again)}
     if budget is not None:
         asked[_BUDGET] = repr(budget)
     # Also if nobody asks for one: a job that a cell of another job starts has its own.
     asked[_LOG] = log or ""
+    asked[_PLANS] = "1" if plans else ""
     return asked
 
 
@@ -117,6 +128,12 @@ def used(told: Path) -> Usage:
 def refusal(told: Path) -> str:
     """Why a budget let no further call start; nothing if none did."""
     return next((line["refusal"] for line in _lines(told) if "refusal" in line), "")
+
+
+def plan(told: Path) -> ToldPlan | None:
+    """What the first send or map would do; ``None`` if none was reached."""
+    found = (line["plan"] for line in _lines(told) if "plan" in line)
+    return next((ToldPlan(*one) for one in found), None)
 
 
 def replayed(told: Path) -> int:
@@ -186,6 +203,16 @@ def _tell(line: dict[str, Any]) -> None:
     if told:
         with Path(told).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def plans() -> bool:
+    """Whether the first send or map is to be planned, and not made."""
+    return bool(os.environ.get(_PLANS))
+
+
+def tell_plan(text: str, document: str) -> None:
+    """Say what a send or map would do."""
+    _tell({"plan": ToldPlan(text, document)})
 
 
 def forced() -> frozenset[str]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.duration import duration
+from nbflow._core.lifecycle import State
+from nbflow._core.looks import LOOKS
 from nbflow._core.plural import several
 from nbflow._core.table import causes_of, everywhere, kind_of, short
 from nbflow._core.usage import NOTHING, Usage
@@ -173,10 +175,10 @@ _TITLES = {
     138: "the kernel died",
 }
 _MARKS = {
-    "success": "\u2713",
-    "info": "\u2016",
-    "warning": "\u26a0",
-    "failure": "\u2717",
+    "success": LOOKS[State.COMPLETED].mark,
+    "info": LOOKS[State.WAITING].mark,
+    "warning": LOOKS[State.INTERRUPTED].mark,
+    "failure": LOOKS[State.FAILED].mark,
 }
 _LEVELS = {
     _OK: "success",

@@ -21,6 +21,8 @@ REFERENCE = "env:"
 #: Between two addresses: an address itself may have commas.
 _BETWEEN = re.compile(r"\s+|,\s*(?=[A-Za-z][A-Za-z0-9+.-]*://|env:)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: Characters of an address without its beginning that no other text has by chance.
+_SHORTEST = 12
 #: What the digest of an address is for: no other digest of the same bytes is equal.
 _CONTEXT = "nbflow 2026 address of a notice"
 
@@ -93,10 +95,17 @@ def resolved(texts: Iterable[str], where: str) -> Iterator[str]:
 
 
 def hidden(url: str, name: str) -> str:
-    """A URL, which is masked from now on in what nbflow writes, with or without its beginning."""
-    KNOWN.add(name, url)
-    KNOWN.add(name, url.partition("://")[2])
+    """A URL, which is masked from now on in what nbflow writes."""
+    for form in forms(url):
+        KNOWN.add(name, form)
     return url
+
+
+def forms(url: str) -> list[str]:
+    """How a URL may stand in a text: whole, and without its beginning, unless that is a word like any other."""
+    bare = url.partition("://")[2]
+    is_telling = len(bare) >= _SHORTEST and any(one in bare for one in "/:@?")
+    return [url, bare] if is_telling else [url]
 
 
 def hide_environment() -> None:

@@ -120,7 +120,7 @@ def _arguments(apprise: Any, url: str, message: Message) -> dict[str, object]:
         "title": message.title,
         "body": message.html if is_mail else message.text,
         "body_format": formats.HTML if is_mail else formats.TEXT,
-        "notify_type": apprise.NotifyType(message.level),
+        "notify_type": getattr(apprise.NotifyType, message.level.upper()),
     }
 
 

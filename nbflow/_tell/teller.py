@@ -116,9 +116,13 @@ def send_pending(telling: Telling, store: Path) -> list[str]:
     if not telling.addresses:
         return []
     outbox, told = Outbox(store, _ONCE), list[Delivered]()
+    to = list(telling.addresses)
     try:
         for name in outbox.pending():
-            told += outbox.send(name, telling.addresses, is_earlier=True)
+            told += outbox.send(name, to, is_earlier=True)
+            # Who did not take one is asked for no further one, and holds up nothing.
+            lost = {one.to for one in told if one.state in ("pending", "unknown")}
+            to = [one for one in to if str(one) not in lost]
     except StoreError as error:
         return [f"A notice of an earlier job could not be sent: {error}"]
     return [one.warning for one in told if one.warning]

@@ -70,8 +70,9 @@ class Telling:
         found = {one.url: address.VARIABLE for one in self.addresses}
         if self.heartbeat:
             found[self.heartbeat] = heartbeat.VARIABLE
-        bare = {url.partition("://")[2]: name for url, name in found.items()}
-        return found | bare
+        return {
+            form: name for url, name in found.items() for form in address.forms(url)
+        }
 
 
 #: Nobody is told.
@@ -88,12 +89,18 @@ def telling(start: Path, wishes: Wishes = NO_WISHES) -> Telling:
         UsageError: one of them makes no sense; says which, without the address.
     """
     file, written = _written(start)
+    asked = wishes.notify_on or wishes.content
     table = f"{file}, [tool.nbflow]"
     to, where = list(wishes.notify), "--notify"
     if not to and os.environ.get(address.VARIABLE):
         to, where = [os.environ[address.VARIABLE]], address.VARIABLE
     elif not to:
         to, where = _texts(written, "notify", table), f"{table} notify"
+    if asked and not to:
+        raise UsageError(
+            "--notify-on and --notify-content say when and what, and nothing says who is "
+            "told: add --notify URL, or set NBFLOW_NOTIFY."
+        )
     beats, switch = [wishes.heartbeat] if wishes.heartbeat else [], "--heartbeat"
     if not beats and os.environ.get(heartbeat.VARIABLE):
         beats, switch = [os.environ[heartbeat.VARIABLE]], heartbeat.VARIABLE

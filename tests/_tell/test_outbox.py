@@ -90,6 +90,29 @@ def test_two_processes_at_once_send_one(box, hook, tmp_path):
     assert len(hook.got) == 1
 
 
+def test_a_server_that_hangs_holds_up_the_next_command_once(
+    box, hook, tmp_path, monkeypatch
+):
+    from nbflow._tell import teller
+    from nbflow._tell.telling import Telling
+
+    monkeypatch.setattr(teller, "_ONCE", Limits((), 1.0))
+    mine = to(hook.url())
+    names = [box.post("job", MESSAGE, mine) for _ in range(3)]
+    hook.answers = ["hang"] * 3
+    asked = Telling(addresses=mine, when=frozenset(["failure"]))
+    [warning] = teller.send_pending(asked, tmp_path / "store")
+    assert "may have arrived" in warning
+    assert len(hook.got) == 1
+    assert box.pending() == names[1:]
+
+
+def test_a_short_address_hides_no_word_of_the_records():
+    """`ntfy://orders`: whoever has orders in the results still sees them."""
+    assert address.forms("ntfy://orders") == ["ntfy://orders"]
+    assert address.forms("ntfy://user:pass@orders")[1] == "user:pass@orders"
+
+
 def test_a_store_that_refuses_loses_no_notice_of_a_living_process(
     tmp_path, hook, monkeypatch
 ):

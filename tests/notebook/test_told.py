@@ -335,6 +335,7 @@ def test_addresses_come_from_a_variable_a_reference_or_pyproject(
             ["--notify", "json://a", "--notify-on", "sometimes"],
             "--notify-on 'sometimes'",
         ),
+        (["--notify-on", "always"], "nothing says who is told"),
         (["--heartbeat", "ftp://x"], "--heartbeat has to be the http"),
     ],
 )
