@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbflow._call import job_link
 from nbflow._core.lifecycle import State
-from nbflow._core.notice import NoticeCause
+from nbflow._core.notice import Finished, NoticeCause
 from nbflow._core.table import brief_of, short
 from nbflow._core.usage import money
 from nbflow._session import SESSION
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nbflow._core.entry import RunState
-    from nbflow._core.notice import Finished
     from nbflow._core.usage import Usage
     from nbflow._tell.teller import Teller
     from nbflow.notebook.job_task import Options, Task
@@ -185,9 +184,10 @@ def _run(
     _say(job, outcome)
     stop.wake = _give_up
     try:
-        job.tell(outcome)
+        job.tell()
     except KeyboardInterrupt:
         progress.warn("Stopped telling people; the next command on this store does it.")
+    stop.wake = None
     return outcome.code
 
 
@@ -462,7 +462,7 @@ class _Job:
             "not_done": outcome.left,
             "gates": [verdict._asdict() for verdict in outcome.gates],
         }
-        self.who.post(self.finished(outcome))  # before anything says that it has ended
+        self._post(outcome)  # before anything says that it has ended
         try:
             self.save()
         except OSError as error:
@@ -470,11 +470,20 @@ class _Job:
                 f"The output notebook could not be written to {self.task.output}: "
                 f"{error.strerror or error}."
             )
-            return replace(outcome, code=outcome.code or EXIT_FAILED)
+            if not outcome.code:
+                outcome = replace(outcome, code=EXIT_FAILED)
+                self._post(outcome)
         return outcome
 
+    def _post(self, outcome: _Outcome) -> None:
+        """Keep the notice of this end, in the place of one that was kept before."""
+        self._ended = self.finished(outcome)
+        self.who.post(self._ended)
+
     def finished(self, outcome: _Outcome) -> Finished:
-        """The job as people are told of it, secrets masked."""
+        """The job as people are told of it, secrets masked; in short if there is nobody to tell."""
+        if not self.task.telling.addresses:
+            return Finished(self.task.notebook.name, outcome.code, "")
         states = self.runs.states(self.runs.all())
         allowed = self.task.options.max_failed
         said = _sentence(outcome.without_content, allowed)
@@ -504,9 +513,9 @@ class _Job:
         )
         return ended
 
-    def tell(self, outcome: _Outcome) -> None:
+    def tell(self) -> None:
         """Send the notice and the heartbeat; what went wrong with them is in the report."""
-        facts = self.who.send(self.finished(outcome))
+        facts = self.who.send(self._ended)
         for warning in self.who.warnings:
             self.progress.warn(warning)
         if not facts:

@@ -18,7 +18,7 @@ import json
 import os
 import secrets
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._core.notice import Message
@@ -132,6 +132,10 @@ class Outbox:
         self._write(self._folder / f"{name}.json", facts)
         return name
 
+    def drop(self, name: str) -> None:
+        """Take a notice back."""
+        (self._folder / f"{name}.json").unlink(missing_ok=True)
+
     def pending(self) -> list[str]:
         """The ids of the notices that are to be sent, the oldest first."""
         if not self._folder.is_dir():
@@ -151,7 +155,7 @@ class Outbox:
             if facts is not None and holds("\n".join(facts["message"].values())):
                 found += 1
                 with self._locked(name):
-                    self._drop(path)
+                    self.drop(name)
         return found
 
     def send(
@@ -187,7 +191,7 @@ class Outbox:
         left: dict[str, int] = facts["to"]
         about = str(facts["about"]) if is_earlier else ""
         if time.time() - facts["at"] > _KEPT:
-            self._drop(path)
+            self.drop(path.stem)
             yield Delivered("its addresses", "given up", "it is too old", about)
             return
         mine = {one: mark for one in to if (mark := one.fingerprint) in left}
@@ -199,12 +203,8 @@ class Outbox:
             if left:
                 self._write(path, facts)
             else:
-                self._drop(path)
+                self.drop(path.stem)
             yield Delivered(str(one), state, answer.why, about)
-
-    def _drop(self, path: Path) -> None:
-        with suppress(FileNotFoundError):
-            path.unlink()
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[bool]:

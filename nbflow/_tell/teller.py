@@ -38,15 +38,23 @@ class Teller:
         self._outbox = None if store is None else Outbox(store)
         self._posted: str | None = None
         self._unkept: Message | None = None
+        self._before: bool | None = None
         #: Whether it was decided who is told.
         self.is_posted = False
         #: What a person has to know.
         self.warnings: list[str] = []
 
     def post(self, ended: Finished) -> None:
-        """Decide who is told of this end, and keep the notice; call it before anything says that the job has ended."""
-        self.is_posted = True
-        before = self._before()
+        """Decide who is told of this end, and keep the notice; call it before anything says that the job has ended.
+
+        What it kept before, of an end that turned out otherwise, goes.
+        """
+        if not self.is_posted:
+            self._before = self._had_failed()
+        elif self._outbox is not None and self._posted is not None:
+            self._outbox.drop(self._posted)
+            self._posted = None
+        self.is_posted, self._unkept, before = True, None, self._before
         if self.telling.addresses and is_wanted(self.telling.when, ended, before):
             is_well = bool(before) and not ended.has_failed
             message = message_of(ended, content=self.telling.content, recovered=is_well)
@@ -57,7 +65,7 @@ class Teller:
             except StoreError as error:
                 self.warnings.append(f"How the job ended is not remembered: {error}")
 
-    def _before(self) -> bool | None:
+    def _had_failed(self) -> bool | None:
         return None if self._outbox is None else self._outbox.had_failed(self._job)
 
     def _keep(self, about: str, message: Message) -> None:

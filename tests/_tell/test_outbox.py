@@ -90,6 +90,23 @@ def test_two_processes_at_once_send_one(box, hook, tmp_path):
     assert len(hook.got) == 1
 
 
+def test_an_end_that_turned_out_otherwise_is_told_as_it_turned_out(box, hook, tmp_path):
+    """All cells ran, and then the output notebook could not be written."""
+    from nbflow._core.notice import Finished
+    from nbflow._tell.teller import Teller
+    from nbflow._tell.telling import Telling
+
+    asked = Telling(addresses=to(hook.url()), when=frozenset(["always"]))
+    who = Teller(asked, "job", tmp_path / "store")
+    who.post(Finished("job", 0, "Done."))
+    failed = Finished("job", 1, "Failed.")
+    who.post(failed)
+    assert len(box.pending()) == 1
+    who.send(failed)
+    assert hook.titles == ["\u2717 job: failed"]
+    assert box.had_failed("job")
+
+
 def test_a_server_that_hangs_holds_up_the_next_command_once(
     box, hook, tmp_path, monkeypatch
 ):

@@ -371,9 +371,11 @@ def test_the_notebook_of_a_job_tells_the_same_people_and_prints_no_address(
 ):
     folder.write(
         "import nbflow as nf, os\nprint(os.environ['NBFLOW_NOTIFY'])\n"
-        "nf.notify('Half way', 'as promised', level='success')"
+        "nf.notify('Half way', 'as promised', level='success')",
+        "@nf.step(retries=0)\ndef leak(n):\n    print(n)\n"
+        "    raise ValueError(os.environ['NBFLOW_NOTIFY'])\nrun = leak.map([1])",
     )
-    code, said = run("--notify", hook.url())
+    code, said = run("--notify", hook.url(), "--max-failed", "1")
     assert code == 0
     [message] = hook.messages
     assert (message["title"], message["message"]) == ("Half way", "as promised")
