@@ -235,9 +235,9 @@ def _add_telling(parser: argparse.ArgumentParser) -> None:
     """Add who is told how a job ended."""
     telling = parser.add_argument_group(
         "telling people",
-        "Needs pip install 'nbflow[notify]'. Without these options the variables "
-        "NBFLOW_NOTIFY and NBFLOW_HEARTBEAT count, and then [tool.nbflow] in "
-        "pyproject.toml: notify, notify-on, notify-content, heartbeat.",
+        "Needs pip install 'nbflow[notify]'. Without these options NBFLOW_NOTIFY and\n"
+        "NBFLOW_HEARTBEAT count, and then [tool.nbflow] in pyproject.toml: notify,\n"
+        "notify-on, notify-content, heartbeat.",
     )
     telling.add_argument(
         "--notify",
