@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nbflow._key.secret import KNOWN, secret
-from nbflow._tell import apprise_door
+from nbflow._tell import apprise_door, keyed
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: Characters of an address without its beginning that no other text has by chance.
 _SHORTEST = 12
 #: What the digest of an address is for: no other digest of the same bytes is equal.
-_CONTEXT = "nbflow 2026 address of a notice"
+_PURPOSE = "nbflow 2026 address of a notice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,7 @@ class Address:
     @property
     def fingerprint(self) -> str:
         """What tells it from others without giving it away: a digest with the key of the store."""
-        from blake3 import blake3
-
-        from nbflow._store.seal import load_secret
-
-        key = blake3(load_secret(), derive_key_context=_CONTEXT).digest()
-        return blake3(self.url.encode("utf-8", "surrogatepass"), key=key).hexdigest()
+        return keyed.digest(self.url.encode("utf-8", "surrogatepass"), _PURPOSE)
 
 
 def split(text: str) -> list[str]:

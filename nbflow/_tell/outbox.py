@@ -6,9 +6,11 @@ it. Who sends it holds its lock, which the system gives back when the holder die
 processes send it once. A process that is killed while it waits for an answer leaves the
 notice, and it is sent again: a message too many is better than silence.
 
-Of an address the file holds a digest, made with the key of the store. So a notice is sent
-by a process that knows the address itself: the same command again, or one with the same
-``NBFLOW_NOTIFY`` or ``pyproject.toml``.
+A file begins with a digest over its name and content, made with the key of the store:
+nobody without the key can make nbflow send anything. Of an address the file holds such a
+digest, too, and not the address. So a notice is sent by a process that knows the address
+itself: the same command again, or one with the same ``NBFLOW_NOTIFY`` or
+``pyproject.toml``.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import os
 import secrets
 import time
 from contextlib import contextmanager
+from hmac import compare_digest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._core.notice import Message
@@ -31,6 +34,7 @@ from nbflow._store.folder import (
     sync_file,
     sync_folder,
 )
+from nbflow._tell import keyed
 from nbflow._tell.delivery import USUAL, Limits, deliver
 
 if TYPE_CHECKING:
@@ -41,6 +45,8 @@ if TYPE_CHECKING:
     from nbflow._tell.apprise_door import Answer
 
 FOLDER = "notices"
+#: What the digest of a file is for.
+_PURPOSE = "nbflow 2026 file of a notice"
 _FORMAT = 1
 #: Seconds after which a notice says nothing that anybody needs, and goes.
 _KEPT = 7 * 24 * 3600.0
@@ -176,7 +182,7 @@ class Outbox:
         with self._locked(name) as is_mine:
             path = self._folder / f"{name}.json"
             facts = _read(path) if is_mine else None
-            if facts is None or not isinstance(facts.get("to"), dict):
+            if facts is None:
                 return []
             return list(self._sent(path, facts, to, is_earlier=is_earlier))
 
@@ -231,8 +237,7 @@ class Outbox:
             private_folder(self._folder)
             file = open_private(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             try:
-                # As it is said: who looks for a name in the store finds it.
-                os.write(file, json.dumps(facts, ensure_ascii=False).encode())
+                os.write(file, _sealed(path, facts))
                 sync_file(file)
             finally:
                 os.close(file)
@@ -251,11 +256,24 @@ def _after(answer: Answer, left: dict[str, int], mark: str) -> str:
     return "given up" if answer.state == "refused" else answer.state
 
 
+def _sealed(path: Path, facts: Mapping[str, Any]) -> bytes:
+    """What is written to a file: a digest that only who has the key of the store can make, and the facts."""
+    # As they are said: who looks for a name in the store finds it.
+    data = json.dumps(facts, ensure_ascii=False).encode()
+    return f"{_mark(path, data)}\n".encode() + data
+
+
+def _mark(path: Path, data: bytes) -> str:
+    return keyed.digest(path.name.encode() + b"\0" + data, _PURPOSE)
+
+
 def _read(path: Path) -> dict[str, Any] | None:
-    """What a file of ours says; ``None`` if there is none, or it is of another version."""
+    """What a file of ours says; ``None`` if there is none, or somebody else made it, or it is of another version."""
     try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        mark, _, data = path.read_bytes().partition(b"\n")
+    except OSError:
         return None
-    is_ours = isinstance(found, dict) and found.get("format") == _FORMAT
-    return found if is_ours else None
+    if not compare_digest(mark, _mark(path, data).encode()):
+        return None
+    found: dict[str, Any] = json.loads(data)
+    return found if found["format"] == _FORMAT else None

@@ -66,7 +66,13 @@ class Teller:
                 self.warnings.append(f"How the job ended is not remembered: {error}")
 
     def _had_failed(self) -> bool | None:
-        return None if self._outbox is None else self._outbox.had_failed(self._job)
+        if self._outbox is None or not self.telling.addresses:
+            return None
+        try:
+            return self._outbox.had_failed(self._job)
+        except StoreError as error:
+            self.warnings.append(f"How the job ended last is not known: {error}")
+            return None
 
     def _keep(self, about: str, message: Message) -> None:
         if self._outbox is not None:

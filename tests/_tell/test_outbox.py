@@ -69,6 +69,21 @@ def test_a_damaged_file_is_nobodys_notice(box, hook, content):
     assert box.send(name, mine) == []
 
 
+def test_nobody_without_the_key_can_make_nbflow_send_anything(box, hook):
+    """Neither other words, nor the notice under another name."""
+    mine = to(hook.url())
+    name = box.post("job", MESSAGE, mine)
+    file = box._folder / f"{name}.json"
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"text", b"lies"))
+    assert box.send(name, mine) == []
+    (box._folder / "other.json").write_bytes(content)
+    assert box.send("other", mine) == []
+    assert hook.got == []
+    file.write_bytes(content)
+    assert len(box.send(name, mine)) == 1
+
+
 def _send(store, name, url, barrier, results):
     mine = address.addresses([url], "the test")
     barrier.wait(30)
