@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +28,7 @@ _TOLD = "NBFLOW_JOB_TOLD"
 _FORCED = "NBFLOW_JOB_FORCED"
 _AGAIN = "NBFLOW_JOB_AGAIN"
 _BUDGET = "NBFLOW_JOB_BUDGET"
+_STAYS = "NBFLOW_JOB_STAYS"
 _LOG = "NBFLOW_JOB_LOG"
 _PLANS = "NBFLOW_JOB_PLANS"
 
@@ -57,6 +59,7 @@ def environment(
     force: tuple[str, ...] = (),
     again: tuple[str, ...] = (),
     budget: float | None = None,
+    patience: float | None = None,
     log: str | None = None,
     plans: bool = False,
 ) -> dict[str, str]:
@@ -68,12 +71,14 @@ def environment(
         again: ids of runs to continue, each in the place of the first send or map of
             its event.
         budget: US dollars that all calls together may cost.
+        patience: seconds from now for which it stays for records that wait.
         log: the level, such as ``"INFO"``, from which on it logs; see `LogReader`.
         plans: the first send or map is planned, and ends the notebook.
     """
     asked = {_TOLD: str(told), _FORCED: " ".join(force), _AGAIN: " ".join(again)}
     if budget is not None:
         asked[_BUDGET] = repr(budget)
+    asked[_STAYS] = "" if patience is None else repr(time.time() + patience)
     # Also if nobody asks for one: a job that a cell of another job starts has its own.
     asked[_LOG] = log or ""
     asked[_PLANS] = "1" if plans else ""
@@ -218,6 +223,11 @@ def tell_plan(text: str, document: str) -> None:
 def forced() -> frozenset[str]:
     """The names of steps that are to run although their outputs are saved."""
     return frozenset(os.environ.get(_FORCED, "").split())
+
+
+def stays_until() -> float:
+    """Until when a job stays for records that wait, in seconds since the epoch; 0 if it does not."""
+    return float(os.environ.get(_STAYS) or 0)
 
 
 def budget() -> float | None:

@@ -126,6 +126,22 @@ def test_a_budget_a_gate_a_parameter_and_a_dead_kernel_are_each_told_rightly(
     assert said[4] == "Failed: cell 1 took longer than --timeout 1.0 s."
 
 
+def test_records_that_wait_are_told_if_it_is_asked_for_and_no_failure(
+    folder, run, hook
+):
+    folder.write(
+        "import nbflow as nf\n@nf.flow(on='e')\ndef f(record):\n    nf.sleep('2 days')",
+        "run = nf.send('e', [{'n': 1}, {'n': 2}], key='n')",
+    )
+    assert run("--notify", hook.url())[0] == 5
+    assert hook.got == []
+    assert run("--notify", hook.url(), "--notify-on", "waiting")[0] == 5
+    [message] = hook.messages
+    assert message["title"] == "\u2016 job.ipynb: records are waiting"
+    assert message["type"] == "info"
+    assert message["message"].startswith("Every cell ran; 0 of 2 records done")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_is_told_once(folder, hook, number):
     folder.write_work(pause=60)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 _CAUSES = 10
 
 
-def of_history(store: str, lines: Sequence[Line], most: int) -> str:
-    """The runs of a store, the latest first: ``nbflow.runs/1``."""
-    runs = [_line(line) for line in lines[:most]]
-    facts = {"store": store, "runs": runs, "more": len(lines) - len(runs)}
+def of_history(store: str, lines: Sequence[Line], there_are: int) -> str:
+    """The latest runs of a store, the latest first: ``nbflow.runs/1``."""
+    more = max(0, there_are - len(lines))
+    facts = {"store": store, "runs": list(map(_line, lines)), "more": more}
     return document("nbflow.runs/1", facts)
 
 
