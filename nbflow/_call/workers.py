@@ -36,6 +36,17 @@ class Task(Future[T]):
         context = contextvars.copy_context()
         self._work: Callable[[], T] | None = lambda: context.run(function)
 
+    def __repr__(self) -> str:
+        if not self.done():
+            return "<call under way: .result() waits for it>"
+        if self.cancelled():
+            return "<call that was cancelled>"
+        error = self.exception()
+        if error is not None:
+            return f"<call that raised {type(error).__name__}: .result() raises it>"
+        kind = type(super().result()).__name__
+        return f"<call that returned a value of type {kind}: .result() gives it>"
+
     def perform(self) -> None:
         """Run the call, unless somebody has begun it."""
         with self._condition:
