@@ -161,7 +161,7 @@ class Loop:
 
 #: A process that keeps less than this share of a core busy waits, whatever its threads
 #: say, unless other processes have the cores; and threads that are asked about that.
-_IDLE, _ASKED = 0.5, 8
+_IDLE, _ASKED = 0.5, 4
 #: Several threads that keep about one core busy have one interpreter lock between them.
 _ONE_CORE = 0.85, 1.15
 #: Seconds over which a crew measures, and measures a trial; ends that make a measurement good, and seconds

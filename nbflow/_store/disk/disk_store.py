@@ -3,8 +3,9 @@
 A small entry is one write to the journal, which takes microseconds and survives ``kill
 -9``; thousands of them move to the shelf at once, in a millisecond or two per hundred.
 A large entry goes to the shelf directly. A reader looks in its own segments, then in
-those of others, then on the shelf. Entries reach the shelf before they leave the
-journal, so an entry is always found, wherever it is at that moment.
+those of others, then on the shelf, unless the keys on the shelf are known and this is
+none of them. Entries reach the shelf before they leave the journal, so an entry is
+always found, wherever it is at that moment.
 
 ::
 

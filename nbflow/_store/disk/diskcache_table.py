@@ -80,7 +80,7 @@ _NO_EXPIRY = (
     "CREATE INDEX Cache_expire_time ON Cache(expire_time) WHERE expire_time IS NOT NULL"
 )
 _KEYS = "SELECT key FROM Cache WHERE raw = 1"
-_MOST_ROWS = "SELECT max(rowid) FROM Cache"
+_COUNT = "SELECT value FROM Settings WHERE key = 'count'"
 
 _EACH_COMMIT = 2
 #: Pages that are given back in one transaction: a few milliseconds.
@@ -253,27 +253,33 @@ class DiskcacheTable(diskcache.Cache):  # type: ignore[misc]  # it has no types
         with self._turn:
             con = self._con
             self._version = _pragma(con, "data_version")
-            ((most,),) = con.execute(_MOST_ROWS).fetchall()
             keys = (key for (key,) in con.execute(_KEYS))
-            known = KeyFilter(keys, most or 0)
+            known = KeyFilter(keys, self._count(con))
             if self._version == _pragma(con, "data_version"):
                 self.known = known
 
     def knows(self) -> bool:
         """Whether `known` still has the keys of all rows: only we have written since."""
-        if self.known is None:
+        if self.known is None:  # before waiting for who writes
             return False
         with self._turn:
+            # Not if it was closed meanwhile: to ask would open it again.
+            if self.known is None:
+                return False
             if self._version != _pragma(self._con, "data_version"):
                 self.known = None
             return self.known is not None
 
     @property
-    def most_rows(self) -> int:
-        """As many rows as there are at most."""
+    def rows(self) -> int:
+        """The number of rows, as diskcache's triggers count them."""
         with self._turn:
-            ((most,),) = self._con.execute(_MOST_ROWS).fetchall()
-            return most or 0
+            return self._count(self._con)
+
+    @staticmethod
+    def _count(con: sqlite3.Connection) -> int:
+        found = con.execute(_COUNT).fetchall()
+        return next((count for (count,) in found if type(count) is int), 0)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

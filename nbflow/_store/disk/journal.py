@@ -281,7 +281,8 @@ class Journal:
 
     def announce(self) -> None:
         """Have others notice that something came to the shelf which no segment had."""
-        os.utime(self._folder)
+        with contextlib.suppress(OSError):  # else they compute it again
+            os.utime(self._folder)
 
     def delete(self, keys: Iterable[str]) -> set[str]:
         """Bury ``keys`` in every segment; returns those that were there.

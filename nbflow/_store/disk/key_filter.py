@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["KeyFilter"]
 
-#: Bits for each key that a layer has room for, the room of the first layer, and how
-#: many times as much the next one has.
-_EACH, _FIRST, _TIMES = 16, 1 << 16, 4
+#: Bits for each key that a layer has room for, the room of the first layer at least and
+#: at most (8 MB), and how many times as much the next one has.
+_EACH, _FIRST, _MOST, _TIMES = 16, 1 << 16, 1 << 22, 4
 #: Digits of a key that choose its two bits, and by how much the second is shifted.
 _DIGITS, _SHIFT = 15, 30
 
@@ -30,7 +30,7 @@ class KeyFilter:
     def __init__(self, keys: Iterable[str] = (), count: int = 0) -> None:
         self._layers: tuple[tuple[bytearray, int], ...] = ()
         self._size = self._room = 0
-        self._grow(max(_FIRST, 1 << count.bit_length()))
+        self._grow(min(max(_FIRST, 1 << count.bit_length()), _MOST))
         self.add(keys)
 
     def _grow(self, size: int) -> None:

@@ -168,7 +168,7 @@ class Shelf:
             return
         with self._guard.shared():
             table = self._opened()
-        self._enough = max(_FEW, table.most_rows // _WORTH)
+        self._enough = max(_FEW, table.rows // _WORTH)
         if self._fruitless >= self._enough:
             self._fruitless = 0
             table.learn()
@@ -622,7 +622,7 @@ class Shelf:
             elif not self._file.exists():
                 raise DamageError("it was deleted")
             self._table = self._load(self._folder)
-            if self._none is not None and not self._table.most_rows:
+            if self._none is not None and not self._table.rows:
                 self._table.learn()
             self._none = None
             return self._table
