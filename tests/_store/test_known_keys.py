@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from nbflow._store.disk.disk_store import DiskStore
+from nbflow._store.disk.salvage import ShelfRow
 from nbflow._store.disk.shelf import Shelf
+from nbflow._store.seal import stamp_of
+from nbflow.errors import StoreWarning
 
 ROOT = Path(__file__).parents[2]
 HEAD = """
@@ -73,6 +76,19 @@ def learn(store):
     while not asks_nothing(store):
         assert time.monotonic() < until
         assert store.get(key("nowhere")) is None
+        time.sleep(0.002)
+
+
+def settle(store):
+    """Miss until the journal's folder is known not to have changed, and the keys as of then."""
+    journal, shelf, _ = store._parts
+    until = time.monotonic() + 30
+    while True:
+        assert store.get(key("nowhere")) is None
+        changed = Path(journal._name).stat().st_mtime_ns
+        if journal.mark == shelf._mark and journal.mark and journal.mark[1] == changed:
+            return
+        assert time.monotonic() < until
         time.sleep(0.002)
 
 
@@ -250,3 +266,25 @@ def test_a_damaged_key_in_the_table_is_passed_over(path):
     assert store.get(key(3)) == b"x"
     assert store.get_many([key(1), key(2), key(4)]) == {key(4): b"x"}
     store.close()
+
+
+def test_who_brings_back_what_a_damaged_log_lost_is_noticed(store, path, monkeypatch):
+    """It comes to the shelf without a segment: the journal's folder is touched, and the database asked."""
+    other = open_(path)
+    lost = key("lost")
+    assert store.get(lost) is None
+    other.put(lost, b"found again")
+    journal, shelf, _ = other._parts
+    (segment,) = journal.rotate()
+    ((name, sealed),) = segment.live()
+    # As after a loss: nobody has it, and a salvage finds it in the pages.
+    journal.delete([name])
+    journal.retire(segment)
+    learn(store)
+    settle(store)
+    row = ShelfRow(name, stamp_of(sealed), 0, None, sealed)
+    monkeypatch.setattr(shelf, "inspect", lambda: [row])
+    with pytest.warns(StoreWarning, match="recovered 1"):
+        other.flush()
+    assert store.get(lost) == b"found again"
+    other.close()
