@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import threading
 import time
 from typing import TYPE_CHECKING, TypeAlias
@@ -256,7 +255,7 @@ class Journal:
                 self._begin()
 
     def _begin(self) -> Segment:
-        name = f"{secrets.token_hex(8)}.log"
+        name = f"{os.urandom(8).hex()}.log"
         self._names.add(name)
         self._current = segment = Segment.create(self._folder / name)
         self._own = (segment, *self._own)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import sqlite3
 import threading
@@ -632,7 +631,7 @@ class Shelf:
 
         From then on a missing database is a deleted one.
         """
-        fresh = self._folder.with_name(f"fresh-{secrets.token_hex(4)}")
+        fresh = self._folder.with_name(f"fresh-{os.urandom(4).hex()}")
         with self._fresh(fresh, ()):
             try:
                 fresh.rename(self._folder)
