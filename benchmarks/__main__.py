@@ -6,7 +6,7 @@ import argparse
 import os
 import platform
 
-from benchmarks import batch, calls, cells, keys, waiting, watching
+from benchmarks import batch, calls, cells, keys, opening, waiting, watching
 from benchmarks.contest import ask
 
 QUESTIONS = {
@@ -14,6 +14,7 @@ QUESTIONS = {
     for question in (
         calls.QUESTION,
         batch.QUESTION,
+        opening.QUESTION,
         waiting.QUESTION,
         keys.QUESTION,
         cells.QUESTION,

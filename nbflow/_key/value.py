@@ -231,6 +231,17 @@ class _Name(str):
     __slots__ = ()
 
 
+def plain_digest(value: object, size: int = SIZE) -> bytes | None:
+    """Return the first bytes of the digest of plain data; ``None`` if `identify` has to look closer."""
+    if type(value) not in _PLAIN:
+        return None
+    try:
+        data = encode_plain(("plain", value), value)
+    except RuntimeError:  # another thread put something into a dict
+        return None
+    return None if data is None else blake3(data).digest(size)
+
+
 def identify(value: object, *, methods: bool = True) -> Content:
     """Return the digest of a value and the code in it, apart.
 

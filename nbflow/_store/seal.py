@@ -19,11 +19,10 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 import stat
 import struct
 import time
-from hmac import compare_digest
+from _operator import _compare_digest as compare_digest  # hmac loads OpenSSL
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -243,10 +242,10 @@ def _make_secret(path: Path) -> None:
     Of two processes one wins, and both read the same secret.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".key-{secrets.token_hex(8)}")
+    fresh = path.with_name(f".key-{os.urandom(8).hex()}")
     fd = open_private(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
-        os.write(fd, secrets.token_bytes(SECRET_BYTES))
+        os.write(fd, os.urandom(SECRET_BYTES))
         sync_file(fd)
         os.link(fresh, path)
     except FileExistsError:

@@ -3,8 +3,9 @@
 A small entry is one write to the journal, which takes microseconds and survives ``kill
 -9``; thousands of them move to the shelf at once, in a millisecond or two per hundred.
 A large entry goes to the shelf directly. A reader looks in its own segments, then in
-those of others, then on the shelf. Entries reach the shelf before they leave the
-journal, so an entry is always found, wherever it is at that moment.
+those of others, then on the shelf, unless the keys on the shelf are known and this is
+none of them. Entries reach the shelf before they leave the journal, so an entry is
+always found, wherever it is at that moment.
 
 ::
 
@@ -292,10 +293,15 @@ class DiskStore:
             return None
         journal, shelf, _ = parts
         data = journal.get(key)
+        # In this order: what is moved meanwhile is on the shelf before it leaves.
         if data is None:
-            data = shelf.get(key)
-        if data is None:
-            self._note_missing((key,))
+            known = shelf.known(journal.mark)
+            if known is None or known.may_have(key):
+                data = shelf.get(key)
+            if data is None:
+                if len(self._missing) > _MISSING:
+                    self._missing.clear()
+                self._missing.add(key)
         return data
 
     def _get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
@@ -304,7 +310,10 @@ class DiskStore:
         journal, shelf, _ = parts
         data = journal.get_many(keys)
         rest = [key for key in keys if key not in data] if data else keys
-        data.update(shelf.get_many(rest))
+        known = shelf.known(journal.mark)
+        asked = rest if known is None else list(filter(known.may_have, rest))
+        if asked:
+            data.update(shelf.get_many(asked))
         self._note_missing(key for key in rest if key not in data)
         return data
 
@@ -372,6 +381,7 @@ class DiskStore:
             shelf.place(segment.live)
         if suspects:
             shelf.recover([row for row in suspects if journal.get(row.key) is None])
+            journal.announce()
         if (dead or shelf.untidy) and shelf.sweep():
             # Until then they show that there is something to sweep.
             for segment in dead:
