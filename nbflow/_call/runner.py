@@ -748,7 +748,7 @@ class Runner:
         """An attempt as it counts, after the step's pace has learnt from it."""
         if call.scope.suspended is not None:
             # Whatever the flow made of it: what it did after that is not its outcome.
-            return replace(tried, value=None, error=call.scope.suspended)
+            return tried._replace(value=None, error=call.scope.suspended)
         gate, error = call.gate, tried.error
         if error is not None and _is_of_record(call, error):
             tried = tried._replace(is_mistake=True)
