@@ -25,15 +25,18 @@ import struct
 import time
 from hmac import compare_digest
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from blake3 import blake3
 
 from nbflow._store.folder import is_ours, open_private, sync_file
+from nbflow._store.pieces import parts_of
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from nbflow._store.pieces import Bytes
 
 __all__ = [
     "DEAD",
@@ -44,6 +47,7 @@ __all__ = [
     "SMALL",
     "Seal",
     "SealedEntry",
+    "TAG",
     "load_secret",
     "secret_path",
     "stamp_of",
@@ -69,6 +73,8 @@ _SHORTEST_TEXT = 16
 _START = re.compile(re.escape(MAGIC) + b"|" + re.escape(DEAD), re.DOTALL)
 _PARALLEL = 1 << 20  # bytes from which BLAKE3's threads pay
 _threads = blake3.AUTO
+
+Data = TypeVar("Data", bytes, memoryview, bytes | memoryview)
 
 
 def _one_thread() -> None:
@@ -123,8 +129,21 @@ class Seal:
         self, key: str, data: bytes, *, over: int = 0
     ) -> tuple[bytes, bytes, bytes]:
         """The same as head, data and MAC, without a copy of large data."""
-        head = HEAD.pack(MAGIC, len(data), _stamp(over), bytes.fromhex(key))
-        return head, data, self._mac(head, data)
+        head = self.head(key, data, over=over)
+        return head, data, self.mac(head, data)
+
+    @staticmethod
+    def head(key: str, data: Bytes, *, over: int = 0) -> bytes:
+        """What comes before the data."""
+        return HEAD.pack(MAGIC, len(data), _stamp(over), bytes.fromhex(key))
+
+    def mac(self, head: bytes, data: Bytes | memoryview) -> bytes:
+        """What comes behind it."""
+        threads = _threads if len(data) >= _PARALLEL else 1
+        mac = blake3(head, key=self._key, max_threads=threads)
+        for part in parts_of(data):
+            mac.update(part)
+        return mac.digest(TAG)
 
     def unseal(self, key: str, blob: bytes) -> bytes | None:
         """The data sealed under ``key``, or ``None`` if ``blob`` is anything else."""
@@ -135,12 +154,12 @@ class Seal:
         mac = blake3(body, key=self._key).digest(TAG)
         return body[HEAD.size :] if compare_digest(mac, blob[-TAG:]) else None
 
-    def unseal_parts(self, key: str, parts: tuple[bytes, bytes, bytes]) -> bytes | None:
+    def unseal_parts(self, key: str, parts: tuple[bytes, Data, bytes]) -> Data | None:
         """The same for an entry read in three pieces, so that large data is not copied."""
         head, data, mac = parts
         if head[20:40] != bytes.fromhex(key):
             return None
-        return data if compare_digest(self._mac(head, data), mac) else None
+        return data if compare_digest(self.mac(head, data), mac) else None
 
     def walk(self, blob: bytes, end: int | None = None) -> Iterator[SealedEntry]:
         """Every intact small entry in ``blob``, whatever lies between them.
@@ -171,11 +190,6 @@ class Seal:
         if not compare_digest(mac, blob[stop - TAG : stop]):
             return None
         return SealedEntry(start, stop, key.hex(), stamp, magic == DEAD)
-
-    def _mac(self, head: bytes, data: bytes) -> bytes:
-        threads = _threads if len(data) >= _PARALLEL else 1
-        mac = blake3(head, key=self._key, max_threads=threads)
-        return mac.update(data).digest(TAG)
 
 
 def _stamp(over: int) -> int:
