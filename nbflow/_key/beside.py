@@ -6,29 +6,57 @@ pays for work of a millisecond or more that lets other threads run.
 
 from __future__ import annotations
 
+import os
+import queue
 import threading
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections import deque
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from blake3 import blake3
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Beside"]
+__all__ = ["Beside", "ahead", "hash_threads", "shared_out"]
 
 T = TypeVar("T")
+#: Pieces that are ready and not yet taken.
+_READY = 2
+_hash_threads = blake3.AUTO
+
+
+def hash_threads() -> int:
+    """How many threads BLAKE3 may use for large data."""
+    return _hash_threads
+
+
+def _one_thread() -> None:
+    """Use no threads of BLAKE3 in a forked child.
+
+    It has the pool without its threads, and would wait for them forever.
+    """
+    global _hash_threads  # noqa: PLW0603  # a fact about this process
+    _hash_threads = 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_one_thread)
 
 
 class Beside(Generic[T]):
-    """Begins at once; `result` waits for it, and does it if no thread could be had."""
+    """Begins at once, if a thread can be had; `result` waits for it, or does it."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
         self._results: list[T] = []
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="nbflow beside")
+        #: Whether a thread does it.
+        self.began = True
         try:
             self._thread.start()
-        except RuntimeError:  # too many, or the interpreter ends
-            self._run()
+        except RuntimeError:  # there are too many, or the interpreter ends
+            self.began = False
 
     def _run(self) -> None:
         try:
@@ -42,8 +70,69 @@ class Beside(Generic[T]):
         Raises:
             BaseException: what it raised.
         """
-        if self._thread.ident is not None:
+        if self.began:
             self._thread.join()
+        else:
+            self._run()
         if self._error is not None:
             raise self._error
         return self._results[0]
+
+
+def shared_out(
+    own: Sequence[Callable[[], T]], free: Sequence[Callable[[], T]]
+) -> tuple[list[T], list[T]]:
+    """What functions return, in their order.
+
+    Args:
+        own: are called on this thread, in their order.
+        free: are called meanwhile, and then on both threads: each begins the next one.
+    """
+    results: list[Any] = [None] * len(free)
+    waiting = deque(enumerate(free))
+
+    def work() -> None:
+        while True:
+            try:
+                place, job = waiting.popleft()
+            except IndexError:
+                return
+            results[place] = job()
+
+    beside = Beside(work)
+    try:
+        done = [job() for job in own]
+        work()
+    finally:
+        waiting.clear()  # if one of them raised
+        beside.result()
+    return done, results
+
+
+def ahead(pieces: Iterator[T]) -> Iterator[T]:
+    """Yield the same pieces, which a second thread makes a little ahead."""
+    ready: queue.Queue[tuple[T] | None] = queue.Queue(_READY)
+    is_wanted = True
+
+    def make() -> None:
+        try:
+            for piece in pieces:
+                if not is_wanted:
+                    return
+                ready.put((piece,))
+        finally:
+            ready.put(None)
+
+    beside = Beside(make)
+    if not beside.began:
+        yield from pieces
+        return
+    made: tuple[T] | None = None
+    try:
+        while (made := ready.get()) is not None:
+            yield made[0]
+    finally:
+        is_wanted = False
+        while made is not None:  # nobody asks any more, and it may wait for room
+            made = ready.get()
+    beside.result()

@@ -72,7 +72,8 @@ def encode_parts(value: object) -> tuple[str, Bytes]:
 
 def _holder(payload: Bytes) -> str | None:
     """The name of a secret whose value is in these bytes, if there is one."""
-    found = (KNOWN.holder(part) for part in parts_of(payload))
+    # Copies, one at a time: nothing looks for bytes in a memoryview.
+    found = (KNOWN.holder(bytes(part)) for part in parts_of(payload))
     return next((name for name in found if name is not None), None)
 
 

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from blake3 import blake3
 
+from nbflow._key.beside import hash_threads
 from nbflow._store.folder import is_ours, open_private, sync_file
 from nbflow._store.pieces import parts_of
 from nbflow.errors import StoreError
@@ -72,22 +73,8 @@ SECRET_BYTES = 32  # what BLAKE3 takes
 _SHORTEST_TEXT = 16
 _START = re.compile(re.escape(MAGIC) + b"|" + re.escape(DEAD), re.DOTALL)
 _PARALLEL = 1 << 20  # bytes from which BLAKE3's threads pay
-_threads = blake3.AUTO
 
 Data = TypeVar("Data", bytes, memoryview, bytes | memoryview)
-
-
-def _one_thread() -> None:
-    """Use no threads of BLAKE3 in a forked child.
-
-    It has the pool without its threads, and would wait for them forever.
-    """
-    global _threads  # noqa: PLW0603  # a fact about this process
-    _threads = 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_one_thread)
 
 
 class SealedEntry(NamedTuple):
@@ -139,7 +126,7 @@ class Seal:
 
     def mac(self, head: bytes, data: Bytes | memoryview) -> bytes:
         """What comes behind it."""
-        threads = _threads if len(data) >= _PARALLEL else 1
+        threads = hash_threads() if len(data) >= _PARALLEL else 1
         mac = blake3(head, key=self._key, max_threads=threads)
         for part in parts_of(data):
             mac.update(part)

@@ -65,7 +65,9 @@ class Columns:
         import pyarrow as pa
 
         if isinstance(array, pa.ChunkedArray):
-            array = array.combine_chunks()
+            # Of a single chunk this would make a copy.
+            is_one = array.num_chunks == 1
+            array = array.chunk(0) if is_one else array.combine_chunks()
             if isinstance(array, pa.ChunkedArray):
                 raise UnfitError  # more text than one array can address
         self.arrays.append(array)
