@@ -48,9 +48,7 @@ def side_by_side(walk: Walk, jobs: Sequence[Job]) -> list[bytes]:
     flat.sort(key=lambda place: jobs[place].size, reverse=True)
     others = [place for place, job in enumerate(jobs) if not job.is_flat]
     own = [partial(jobs[place].digest, walk) for place in others]
-    free = [
-        partial(jobs[place].digest, Walk(methods=walk.methods)) for place in flat
-    ]
+    free = [partial(jobs[place].digest, Walk(methods=walk.methods)) for place in flat]
     done, found = shared_out(own, free)
     digests = dict(zip(others, done, strict=True))
     digests |= zip(flat, found, strict=True)

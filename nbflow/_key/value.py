@@ -18,7 +18,7 @@ import importlib
 import math
 import re
 import sys
-from itertools import chain, compress
+from itertools import chain, compress, repeat
 from types import CodeType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -145,13 +145,10 @@ def is_plain(value: Any, room: int = _ROOM) -> bool:
     # In one go first: most lists hold atoms alone.
     if room <= 0 or _ATOMS.issuperset(map(type, value)):
         return room > 0
-    if len(value) >= _MANY:
-        inner = [item for item in value if type(item) not in _ATOMS]
+    inner = [item for item in value if type(item) not in _ATOMS]
+    if len(inner) >= _MANY:
         return _are_plain(inner, room - 1)
-    for item in value:  # noqa: SIM110  # a generator takes longer
-        if type(item) not in _ATOMS and not is_plain(item, room - 1):
-            return False
-    return True
+    return all(map(is_plain, inner, repeat(room - 1)))
 
 
 def _are_plain(values: list[Any], room: int) -> bool:

@@ -134,20 +134,22 @@ def dump(
         )
     )
     marks = _ALIGNED if isinstance(payload, Pieces) else 0
+    said = b""
     if printed:
         printing = msgspec.msgpack.encode(printed)
-        prefix = (head, _LENGTH.pack(len(printing)), printing)
+        said = _LENGTH.pack(len(printing)) + printing
         marks |= _PRINTS
-    else:
-        prefix = (head,)
-    before = b"".join((_LENGTH.pack(len(head) | marks), *prefix))
+    before = b"".join((_LENGTH.pack(len(head) | marks), head, said))
     if isinstance(payload, Pieces):
         return Pieces((before, bytes(_gap(len(before))), *payload.parts))
     return before + payload
 
 
 def _gap(end: int) -> int:
-    """The bytes between a head that ends here and a large payload, so that it begins at a multiple of 64 in its file."""
+    """The bytes between a head that ends here and a large payload.
+
+    With them the payload begins at a multiple of 64 in its file.
+    """
     return -(HEAD.size + end) % _LINE
 
 

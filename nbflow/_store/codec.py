@@ -248,7 +248,7 @@ def _decoders(
 
 _READER = _reader(records.READERS)
 _DECODERS = _decoders(_READER, pickled.load)
-_OWNERS = {
+_OWNERS: Decoders = {
     **_DECODERS,
     "npy": partial(arrays.read_npy, owned=True),
     "arrow": partial(arrow.read_table, read=_READER.read, owned=True),

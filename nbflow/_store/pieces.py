@@ -49,6 +49,6 @@ def joined(parts: Iterable[Buffer]) -> Bytes:
     return pieces if len(pieces) >= _LARGE else bytes(pieces)
 
 
-def parts_of(data: Bytes) -> tuple[bytes | memoryview, ...]:
+def parts_of(data: Bytes | memoryview) -> tuple[bytes | memoryview, ...]:
     """The places in which bytes lie."""
     return data.parts if isinstance(data, Pieces) else (data,)

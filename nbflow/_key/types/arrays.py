@@ -49,13 +49,14 @@ def array(walk: Walk, value: Array) -> bytes:
     return seal("array", dtype.str, shape, buffers=contents(value))
 
 
-def integers(value: range | pd.RangeIndex) -> bytes:
+def integers(value: pd.RangeIndex) -> bytes:
     """Return the digest of an array of these integers, which are never all in memory."""
 
     def pieces() -> Iterator[memoryview]:
         length = _PIECE // 8
-        for start in range(0, len(value), length):
-            some = value[start : start + length]
+        numbers_of = range(value.start, value.stop, value.step)
+        for start in range(0, len(numbers_of), length):
+            some = numbers_of[start : start + length]
             numbers = np.arange(some.start, some.stop, some.step, dtype="i8")
             yield numbers.view(np.uint8).data
 

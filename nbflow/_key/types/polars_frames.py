@@ -9,7 +9,6 @@ from nbflow._key.jobs import Job, side_by_side
 from nbflow._key.types.arrow import column
 from nbflow._key.value import ITEM, Walk, handles, member, refuse, seal
 
-
 _SLOWER = 4
 
 

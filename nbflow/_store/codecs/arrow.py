@@ -11,7 +11,6 @@ read lies in the memory of the payload.
 from __future__ import annotations
 
 import contextlib
-import io
 import struct
 import sys
 from typing import TYPE_CHECKING, Any

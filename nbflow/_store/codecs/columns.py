@@ -165,9 +165,7 @@ def _write_numpy(array: Array, columns: Columns, writer: Writer) -> Description:
     return ["numpy", columns.add(column), dtype.str]
 
 
-def write_rows(
-    values: Sequence[pd.Series], columns: Columns
-) -> Description | None:
+def write_rows(values: Sequence[pd.Series], columns: Columns) -> Description | None:
     """Describe all columns of a frame if they lie row by row in one array; ``None`` if not.
 
     One by one they would be copied, an item here and an item there.

@@ -1,7 +1,7 @@
 """polars_frames: frames and series of polars as Arrow tables, or as polars writes them where Arrow lacks a type.
 
-Arrow gets copies of texts, in place of views into the texts of whatever the frame was cut from: only what is in the frame is
-written.
+Arrow gets copies of texts, in place of views into the texts of whatever the frame was
+cut from: only what is in the frame is written.
 """
 
 from __future__ import annotations

@@ -37,4 +37,3 @@ def as_one(columns: Sequence[Any]) -> Array | None:
     if strides not in ((width, size * width), (count * width, width)):
         return None
     return np.lib.stride_tricks.as_strided(first, (size, count), strides)
-

@@ -25,7 +25,7 @@ import diskcache
 from nbflow._store.disk.salvage import DATABASE, VALUE_FILE, ShelfRow
 from nbflow._store.disk.value_file import open_value, read_value
 from nbflow._store.folder import file_id, open_private
-from nbflow._store.seal import HEAD, OVERHEAD, SMALL, Seal, stamp_of
+from nbflow._store.seal import HEAD, SMALL, Seal, stamp_of
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:

@@ -90,7 +90,9 @@ class _Leases:
         if not self._watching.acquire(blocking=False):
             return
         try:
-            threading.Thread(target=self._run, name="nbflow leases", daemon=True).start()
+            threading.Thread(
+                target=self._run, name="nbflow leases", daemon=True
+            ).start()
         except BaseException:
             self._watching.release()
             raise

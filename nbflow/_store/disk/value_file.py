@@ -87,7 +87,9 @@ def _write_all(fd: int, parts: Sequence[bytes | memoryview]) -> None:
     """
     rest = deque(memoryview(part) for part in parts)
     while rest:
-        written = _write_some(fd, [rest[place] for place in range(min(len(rest), _AT_ONCE))])
+        written = _write_some(
+            fd, [rest[place] for place in range(min(len(rest), _AT_ONCE))]
+        )
         while rest and written >= len(rest[0]):
             written -= len(rest.popleft())
         if written:
