@@ -6,7 +6,7 @@ import argparse
 import os
 import platform
 
-from benchmarks import batch, calls, cells, keys, waiting, watching
+from benchmarks import batch, calls, cells, frames, keys, waiting, watching
 from benchmarks.contest import ask
 
 QUESTIONS = {
@@ -16,6 +16,7 @@ QUESTIONS = {
         batch.QUESTION,
         waiting.QUESTION,
         keys.QUESTION,
+        frames.QUESTION,
         cells.QUESTION,
         watching.QUESTION,
     )
