@@ -12,7 +12,7 @@ from nbflow._core.usage import Usage
 from nbflow._key.call import Input
 from nbflow._key.reader import digest
 from nbflow._store import codec
-from nbflow._store.pieces import Pieces
+from nbflow._store.pieces import LARGE, Pieces, parts_of
 from nbflow._store.seal import HEAD
 from nbflow.errors import CodecError, UnkeyableError
 
@@ -133,16 +133,17 @@ def dump(
             written_as,
         )
     )
-    marks = _ALIGNED if isinstance(payload, Pieces) else 0
+    is_large = len(payload) >= LARGE
+    marks = _ALIGNED if is_large else 0
     said = b""
     if printed:
         printing = msgspec.msgpack.encode(printed)
         said = _LENGTH.pack(len(printing)) + printing
         marks |= _PRINTS
     before = b"".join((_LENGTH.pack(len(head) | marks), head, said))
-    if isinstance(payload, Pieces):
-        return Pieces((before, bytes(_gap(len(before))), *payload.parts))
-    return before + payload
+    if is_large:
+        return Pieces((before, bytes(_gap(len(before))), *parts_of(payload)))
+    return before + bytes(payload)
 
 
 def _gap(end: int) -> int:

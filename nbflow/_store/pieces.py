@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-__all__ = ["Bytes", "Pieces", "joined", "parts_of"]
+__all__ = ["LARGE", "Bytes", "Pieces", "joined", "parts_of"]
 
 #: Bytes from which a copy takes longer than keeping pieces apart.
-_LARGE = 1 << 16
+LARGE = 1 << 16
 
 
 class Pieces:
@@ -46,7 +46,7 @@ Bytes: TypeAlias = bytes | Pieces
 def joined(parts: Iterable[Buffer]) -> Bytes:
     """The buffers as one: in one place if they are small."""
     pieces = Pieces(parts)
-    return pieces if len(pieces) >= _LARGE else bytes(pieces)
+    return pieces if len(pieces) >= LARGE else bytes(pieces)
 
 
 def parts_of(data: Bytes | memoryview) -> tuple[bytes | memoryview, ...]:

@@ -4,8 +4,10 @@ import errno
 import fcntl
 import gc
 import hashlib
+import itertools
 import mmap
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -346,6 +348,49 @@ def test_a_full_disk_keeps_the_value_as_it_was(store, path, monkeypatch, at):
     store.flush()
     assert value_path(path).exists()
     assert taken(store).equals(numbers())
+
+
+class KilledAt:
+    """Writes one part a call, and half of the n-th, in which it kills the process."""
+
+    def __init__(self, at):
+        self.at = at
+        self.count = 0
+        self.write = os.writev
+
+    def __call__(self, fd, parts):
+        self.count += 1
+        part = memoryview(parts[0])
+        if self.count < self.at:
+            return self.write(fd, [part])
+        self.write(fd, [part[: len(part) // 2]])
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+def test_no_moment_of_death_leaves_half_a_value(path):
+    """Killed in the n-th write, for every n: the old value or the new one, and nothing else stays."""
+    old, new = np.zeros(ROWS), numbers()
+    with_old = DiskStore(path, secret=bytes(32))
+    put(with_old, old)
+    with_old.close()
+    for at in itertools.count(1):
+        pid = os.fork()
+        if pid == 0:
+            os.writev = KilledAt(at)
+            put(DiskStore(path, secret=bytes(32)), new)
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        store = DiskStore(path, secret=bytes(32))
+        found = taken(store)
+        store.close()
+        assert len(list(path.glob("*/shelf/??/??/*.val"))) == 1
+        if status == 0:
+            break
+        assert found.shape == old.shape
+        assert not found.any()
+    assert at > 5
+    assert found.equals(new)
 
 
 def test_writes_that_take_a_part_are_continued(store, monkeypatch):
