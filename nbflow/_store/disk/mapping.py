@@ -16,6 +16,7 @@ A mapping is private: what is changed in it is in this process alone.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import mmap
 import os
@@ -45,7 +46,17 @@ def mapped(fd: int) -> memoryview | None:
     Args:
         fd: a descriptor that was opened to read. It stays the caller's.
     """
-    return _LEASES.mapped(fd) if hasattr(fcntl, "F_SETLEASE") else None
+    return None if _SYSTEM is None else _LEASES.mapped(fd)
+
+
+def _system() -> ctypes.PyDLL:
+    """The C library, called without giving up Python's lock: no thread of Python writes to a page in between."""
+    library = ctypes.PyDLL(None)
+    pointer, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+    library.mmap.restype = library.mremap.restype = pointer
+    library.mmap.argtypes = [pointer, size, number, number, number, ctypes.c_long]
+    library.mremap.argtypes = [pointer, size, size, number, pointer]
+    return library
 
 
 class _Leases:
@@ -116,16 +127,17 @@ class _Leases:
         for fd, found in self._mappings.copy().items():
             # While we hold it, its descriptor is not closed and used again.
             mapping = found()
-            if mapping is None or fcntl.fcntl(fd, fcntl.F_GETLEASE) == fcntl.F_RDLCK:
+            if mapping is None or _is_leased(fd):
                 continue
-            if fd not in self._detached:
-                detach(mapping)
-                self._detached.add(fd)
-            else:
+            if fd in self._detached:
                 with contextlib.suppress(OSError):
                     fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+            elif detach(mapping):  # or there is no memory: who waits goes on waiting
+                self._detached.add(fd)
 
 
+_SYSTEM = _system() if hasattr(fcntl, "F_SETLEASE") else None
+_FAILED = ctypes.c_void_p(-1).value
 _LEASES = _Leases()
 
 
@@ -140,34 +152,36 @@ def _leased(fd: int) -> mmap.mmap:
     return mmap.mmap(fd, 0, access=mmap.ACCESS_COPY)
 
 
-def detach(mapping: mmap.mmap) -> None:
+def _is_leased(fd: int) -> bool:
+    """Whether nobody waits for the lease, and nobody closed its descriptor."""
+    try:
+        return bool(fcntl.fcntl(fd, fcntl.F_GETLEASE) == fcntl.F_RDLCK)
+    except OSError:
+        return False
+
+
+def detach(mapping: mmap.mmap) -> bool:
     """Put copies in the place of all pages of a mapping, at the same addresses.
 
     Copies that the kernel makes of single pages would not do: it takes them away with
     the end of the file.
-    """
-    import ctypes
 
-    # Without giving up Python's lock: no thread of Python writes to a page in between.
-    system = ctypes.PyDLL(None, use_errno=True)
-    system.mmap.restype = system.mremap.restype = ctypes.c_void_p
-    size = ctypes.c_size_t
-    system.mmap.argtypes = [ctypes.c_void_p, size, *[ctypes.c_int] * 3, ctypes.c_long]
-    system.mremap.argtypes = [
-        ctypes.c_void_p,
-        size,
-        size,
-        ctypes.c_int,
-        ctypes.c_void_p,
-    ]
-    failed = ctypes.c_void_p(-1).value
+    Returns whether there was memory for all of them.
+    """
     start = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
+    return all(
+        _replace(start + place, min(_STEP, len(mapping) - place))
+        for place in range(0, len(mapping), _STEP)
+    )
+
+
+def _replace(address: int, length: int) -> bool:
     rights = mmap.PROT_READ | mmap.PROT_WRITE
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    for place in range(0, len(mapping), _STEP):
-        length = min(_STEP, len(mapping) - place)
-        copy = system.mmap(None, length, rights, flags, -1, 0)
-        if copy == failed:  # no memory: the rest stays what the file is
-            return
-        ctypes.memmove(copy, start + place, length)
-        system.mremap(copy, length, length, _MOVE_THERE, start + place)
+    assert _SYSTEM is not None
+    copy = _SYSTEM.mmap(None, length, rights, flags, -1, 0)
+    if copy == _FAILED:
+        return False
+    ctypes.memmove(copy, address, length)
+    moved = _SYSTEM.mremap(copy, length, length, _MOVE_THERE, address)
+    return bool(moved != _FAILED)
