@@ -7,7 +7,6 @@ pays for work of a millisecond or more that lets other threads run.
 from __future__ import annotations
 
 import os
-import queue
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -15,13 +14,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from blake3 import blake3
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-__all__ = ["Beside", "ahead", "hash_threads", "shared_out"]
+__all__ = ["Beside", "hash_threads", "shared_out"]
 
 T = TypeVar("T")
-#: Pieces that are ready and not yet taken.
-_READY = 2
 _hash_threads = blake3.AUTO
 
 
@@ -107,32 +104,3 @@ def shared_out(
         waiting.clear()  # if one of them raised
         beside.result()
     return done, results
-
-
-def ahead(pieces: Iterator[T]) -> Iterator[T]:
-    """Yield the same pieces, which a second thread makes a little ahead."""
-    ready: queue.Queue[tuple[T] | None] = queue.Queue(_READY)
-    is_wanted = True
-
-    def make() -> None:
-        try:
-            for piece in pieces:
-                if not is_wanted:
-                    return
-                ready.put((piece,))
-        finally:
-            ready.put(None)
-
-    beside = Beside(make)
-    if not beside.began:
-        yield from pieces
-        return
-    made: tuple[T] | None = None
-    try:
-        while (made := ready.get()) is not None:
-            yield made[0]
-    finally:
-        is_wanted = False
-        while made is not None:  # nobody asks any more, and it may wait for room
-            made = ready.get()
-    beside.result()

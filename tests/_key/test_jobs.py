@@ -186,18 +186,3 @@ def test_how_deep_plain_data_is_does_not_depend_on_how_much_it_is(depth, count):
             made = [made]
         many = [made] * count
         assert is_plain(many) == reference(many)
-
-
-def test_what_is_made_ahead_comes_in_order_and_ends():
-    """Also if nobody asks for the rest, and if making it fails."""
-    assert list(beside.ahead(iter(range(99)))) == list(range(99))
-    some = beside.ahead(iter(range(99)))
-    assert [next(some), next(some)] == [0, 1]
-    some.close()
-
-    def failing():
-        yield 1
-        raise ValueError("no more")
-
-    with pytest.raises(ValueError, match="no more"):
-        list(beside.ahead(failing()))

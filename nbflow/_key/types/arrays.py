@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from blake3 import blake3
 
-from nbflow._key.beside import ahead, hash_threads
+from nbflow._key.beside import hash_threads
 from nbflow._key.value import INDEX, SIZE, Walk, encode_plain, handles, member, seal
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def array(walk: Walk, value: Array) -> bytes:
             texts.append(np.format_float_scientific(item.imag))
         return seal("array of long floats", dtype.str, shape, texts)
     if value.nbytes >= _LARGE and value.flags.c_contiguous:
-        pieces = ahead(contents(value, _LARGE_PIECE))
+        pieces = contents(value, _LARGE_PIECE)
         return seal("array", dtype.str, shape, buffers=pieces, threads=hash_threads())
     return seal("array", dtype.str, shape, buffers=contents(value))
 
