@@ -1,6 +1,7 @@
 """How large values are digested changes no digest: on one thread or two, whole or in pieces, one by one or in bulk."""
 
 import os
+import threading
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from nbflow._key import beside, jobs, value
 from nbflow._key.reader import digest
-from nbflow._key.types import arrays
+from nbflow._key.types import arrays, arrow, frames, polars_frames
 from nbflow._key.value import is_plain
 from nbflow.errors import UnkeyableError
 
@@ -84,6 +85,37 @@ def test_two_threads_find_what_one_finds(monkeypatch, make):
 
         patch.setattr(beside.threading.Thread, "start", refuse)
         assert value.identify(made) == found[1]
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
+def test_two_threads_share_the_columns(monkeypatch, library):
+    """Those of numbers, times and text."""
+    seen = set()
+    both = threading.Barrier(2, timeout=30)
+    made = pd.DataFrame({"f": np.arange(ROWS) / 3, "i": np.arange(ROWS)})
+    make = {
+        "pandas": pd.DataFrame,
+        "polars": pl.from_pandas,
+        "arrow": pa.Table.from_pandas,
+    }
+
+    def meeting(*args):
+        seen.add(threading.get_ident())
+        both.wait()
+        return real(*args)
+
+    monkeypatch.setattr(jobs, "_LARGE", 1)
+    monkeypatch.setattr(jobs, "_CPUS", 2)
+    where = {
+        "pandas": (frames, "_named"),
+        "polars": (polars_frames, "_series"),
+        "arrow": (arrow, "column"),
+    }
+    module, name = where[library]
+    real = getattr(module, name)
+    monkeypatch.setattr(module, name, meeting)
+    digest(make[library](made))
+    assert len(seen) == 2
 
 
 def test_a_column_that_cannot_be_keyed_is_named(monkeypatch):

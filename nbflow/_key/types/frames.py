@@ -69,7 +69,10 @@ def _column_job(name: object, values: Array) -> Job:
     def digest(walk: Walk) -> bytes:
         return _named(walk, name, values)
 
-    is_flat = _is_flat(values.dtype)
+    dtype = values.dtype
+    if type(values) is pd.arrays.NumpyExtensionArray:
+        dtype = dtype.numpy_dtype
+    is_flat = _is_flat(dtype)
     # Another library's array need not know its size.
     return Job(digest, is_flat, values.nbytes if is_flat else 0)
 
