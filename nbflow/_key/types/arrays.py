@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 19  # bytes hashed at once
 # Bytes from which all processors hash an array, and at once then.
-_LARGE, _LARGE_PIECE = 1 << 25, 1 << 22
+_LARGE, _LARGE_PIECE = 1 << 25, 1 << 23
 _ITEMS = 1 << 16  # objects in a piece with a digest of its own
 _SPELLED = (dt.date, decimal.Decimal)
 
