@@ -6,7 +6,7 @@ import argparse
 import os
 import platform
 
-from benchmarks import batch, calls, cells, keys, opening, waiting, watching
+from benchmarks import batch, calls, cells, frames, keys, opening, waiting, watching
 from benchmarks.contest import ask
 
 QUESTIONS = {
@@ -17,6 +17,7 @@ QUESTIONS = {
         opening.QUESTION,
         waiting.QUESTION,
         keys.QUESTION,
+        frames.QUESTION,
         cells.QUESTION,
         watching.QUESTION,
     )

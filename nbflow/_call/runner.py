@@ -419,7 +419,7 @@ class Runner:
             call.worth = found.usage
             if call.place is not None:
                 call.is_same = found.saved_at > call.place.since
-            return Outcome(State.CACHED, found.value)
+            return Outcome(State.CACHED, found.taken())
         except StoreError as error:
             warn(
                 f"A saved output of {call.name!r} could not be read, so it runs again:"
@@ -434,7 +434,7 @@ class Runner:
         call.expires, call.worth = scope.expires, scope.worth
         printed = call.take_printed(is_saved=True) if call.printed else ()
         try:
-            encoded = codec.encode(command.value)
+            encoded = codec.encode_parts(command.value)
             data = checkpoint.dump(
                 call.name,
                 command.value,

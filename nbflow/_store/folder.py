@@ -195,6 +195,10 @@ _FAILED = (
     "what was saved before is intact."
 )
 _BUSY = "Run again; if that does not help, restart the kernel."
+_NO_MEMORY = (
+    "There is not enough memory for it: delete what is not needed, or run it on a "
+    "machine with more."
+)
 _MANY_FILES = "Too many files are open: raise `ulimit -n`."
 
 _BY_ERRNO = {
@@ -207,6 +211,7 @@ _BY_ERRNO = {
     errno.ETIMEDOUT: _LOCKED,
     errno.EIO: _FAILED,
     errno.EMFILE: _MANY_FILES,
+    errno.ENOMEM: _NO_MEMORY,
 }
 
 

@@ -96,7 +96,8 @@ class Writer:
 
     def __init__(self, others: Callable[[Any, Writer], Ext]) -> None:
         self._others = others
-        self._seen: dict[int, object] = {}
+        self._seen: set[int] = set()
+        self._held: list[object] = []
 
     def pack(self, value: object) -> bytes:
         """The msgpack of ``value``."""
@@ -129,9 +130,17 @@ class Writer:
         """
         if id(value) in self._seen:
             raise UnfitError
-        # The value, not only its id: the id of a temporary is reused as soon as it is
-        # gone.
-        self._seen[id(value)] = value
+        self._seen.add(id(value))
+        # The id of a temporary is reused as soon as it is gone.
+        self._held.append(value)
+
+    def native(self, items: list[object]) -> bool:
+        """Whether ``items``, whose holder lives on, are native and hold nothing mutable that was met before."""
+        seen = self._seen.copy()
+        found = is_native(items, seen)
+        if found:
+            self._seen = seen
+        return found
 
 
 class Reader:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from nbflow._store.disk.shelf import Shelf
+    from nbflow._store.pieces import Bytes
 
 __all__ = ["DiskStore", "open_disk"]
 
@@ -122,6 +123,15 @@ class DiskStore:
         except OSError as error:
             return self._again(error, "read results", lambda: self._get(key))
 
+    def get_buffer(self, key: str) -> bytes | memoryview | None:
+        """The same; large ones are the caller's to write to, without a copy if possible."""
+        if self._refused and (data := self._refused.get(key)) is not None:
+            return data
+        try:
+            return self._get_buffer(key)
+        except OSError as error:
+            return self._again(error, "read results", lambda: self._get_buffer(key))
+
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The bytes of those ``keys`` that are there, in bulk."""
         try:
@@ -133,7 +143,7 @@ class DiskStore:
             found.update((key, refused[key]) for key in keys if key in refused)
         return found
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: Bytes) -> None:
         """Keep ``data``; once this returns, it survives ``kill -9``."""
         try:
             self._put_somehow(key, data)
@@ -145,7 +155,7 @@ class DiskStore:
             self._refused.drop([key])
             self._refused.put_again(self._put_somehow)
 
-    def _put_somehow(self, key: str, data: bytes) -> None:
+    def _put_somehow(self, key: str, data: Bytes) -> None:
         try:
             self._put(key, data)
         except OSError as error:
@@ -304,6 +314,17 @@ class DiskStore:
                 self._missing.add(key)
         return data
 
+    def _get_buffer(self, key: str) -> bytes | memoryview | None:
+        if (parts := self._parts or self._existing()) is None:
+            return None
+        journal, shelf, _ = parts
+        data: bytes | memoryview | None = journal.get(key)
+        if data is None:
+            data = shelf.get_buffer(key)
+        if data is None:
+            self._note_missing((key,))
+        return data
+
     def _get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         if (parts := self._parts or self._existing()) is None:
             return {}
@@ -335,16 +356,17 @@ class DiskStore:
                 return max(journal.stamp(key), shelf.stamp(key))
         return 0
 
-    def _put(self, key: str, data: bytes) -> None:
+    def _put(self, key: str, data: Bytes) -> None:
         journal, shelf, _ = self._parts or self._opened()
         over = self._replaced(key, journal, shelf)
         if len(data) + OVERHEAD > SMALL:
             # If we die midway, our segment shows that there is something to sweep.
             journal.begin()
-            shelf.place_file(key, self._seal.parts(key, data, over=over))
+            head = self._seal.head(key, data, over=over)
+            shelf.place_file(key, head, data, lambda: self._seal.mac(head, data))
             journal.bury(key)
             return
-        segment = journal.append(key, self._seal.seal(key, data, over=over))
+        segment = journal.append(key, self._seal.seal(key, bytes(data), over=over))
         if len(segment.index) >= self._limit or segment.end >= self._limit * _MEAN:
             self._move(journal, shelf)
 

@@ -16,7 +16,6 @@ import contextlib
 import errno
 import os
 import sqlite3
-import stat
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -25,8 +24,9 @@ import diskcache
 
 from nbflow._store.disk.key_filter import KeyFilter
 from nbflow._store.disk.salvage import DATABASE, VALUE_FILE, ShelfRow
+from nbflow._store.disk.value_file import open_value, read_value
 from nbflow._store.folder import file_id, open_private
-from nbflow._store.seal import HEAD, OVERHEAD, SMALL, Seal, stamp_of
+from nbflow._store.seal import HEAD, SMALL, Seal, stamp_of
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbflow._store.disk.guard import Patience
+    from nbflow._store.disk.value_file import Parts
 
 __all__ = [
     "ONE",
     "BytesDisk",
     "DamageError",
     "DiskcacheTable",
-    "Parts",
     "is_damage",
     "open_row",
     "stamp_at",
@@ -90,8 +90,6 @@ _STEP = 1_000
 _LOOSE = 4
 #: How often, and after how many seconds, the write-ahead log is tried to be emptied.
 _TRIES, _PAUSE = 50, 0.1
-
-Parts = tuple[bytes, bytes, bytes]  # head, data, MAC
 
 
 class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
@@ -420,16 +418,18 @@ def _pragma(con: sqlite3.Connection, name: str) -> int:
     return int(value)
 
 
-def read_file(folder: Path, filename: str) -> Parts | None:
+def read_file(
+    folder: Path, filename: str, read: Callable[[int], Parts | None] = read_value
+) -> Parts | None:
     """A large entry, in three pieces; ``None`` if no such entry has that name."""
     if type(filename) is not str or not VALUE_FILE.fullmatch(filename):
         return None
     try:
-        with os.fdopen(_open_value(folder / filename), "rb") as file:
-            length = os.fstat(file.fileno()).st_size - OVERHEAD
-            if length < 0:
-                return None
-            return file.read(HEAD.size), file.read(length), file.read()
+        fd = open_value(folder / filename)
+        try:
+            return read(fd)
+        finally:
+            os.close(fd)
     except OSError as error:
         if error.errno in _DAMAGED:
             return None
@@ -446,20 +446,12 @@ def stamp_at(folder: Path, filename: str | None, value: bytes | None) -> int:
     if not VALUE_FILE.fullmatch(filename):
         return 0
     try:
-        with os.fdopen(_open_value(folder / filename), "rb", buffering=0) as file:
+        with os.fdopen(open_value(folder / filename), "rb", buffering=0) as file:
             return stamp_of(file.read(HEAD.size))
     except OSError as error:
         if error.errno in _DAMAGED:
             return 0
         raise
-
-
-def _open_value(path: Path) -> int:
-    fd = open_private(path, os.O_RDONLY | os.O_NONBLOCK)
-    if stat.S_ISREG(os.fstat(fd).st_mode):
-        return fd
-    os.close(fd)
-    raise OSError(errno.EISDIR, "not a file", str(path))
 
 
 _DAMAGED = (
@@ -473,12 +465,17 @@ _DAMAGED = (
 
 
 def open_row(
-    seal: Seal, folder: Path, key: str, filename: str | None, value: bytes | None
-) -> bytes | None:
-    """The data of a row, if it verifies."""
+    seal: Seal,
+    folder: Path,
+    key: str,
+    filename: str | None,
+    value: bytes | None,
+    read: Callable[[int], Parts | None] = read_value,
+) -> bytes | memoryview | None:
+    """The data of a row, if it verifies; a large one as ``read`` gives it."""
     if filename is None:
         return seal.unseal(key, value) if type(value) is bytes else None
-    parts = read_file(folder, filename)
+    parts = read_file(folder, filename, read)
     return None if parts is None else seal.unseal_parts(key, parts)
 
 

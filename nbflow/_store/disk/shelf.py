@@ -29,13 +29,13 @@ from nbflow._store.disk.diskcache_table import (
 from nbflow._store.disk.guard import Guard, Patience
 from nbflow._store.disk.key_filter import KeyFilter
 from nbflow._store.disk.salvage import DATABASE, VALUE_FILE, ShelfRow
-from nbflow._store.disk.value_file import write_value
+from nbflow._store.disk.value_file import read_value, view_value, write_value
 from nbflow._store.folder import (
     file_id,
     private_folder,
     refusal,
 )
-from nbflow._store.seal import stamp_of
+from nbflow._store.seal import OVERHEAD, stamp_of
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
@@ -43,9 +43,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from nbflow._store.disk.diskcache_table import Parts
     from nbflow._store.disk.journal import Mark
+    from nbflow._store.disk.value_file import Parts
+    from nbflow._store.pieces import Bytes
     from nbflow._store.seal import Seal
+
+    #: How a value file is read: as bytes, or as memory of the caller's own.
+    Read: TypeAlias = Callable[[int], Parts | None]
 
 __all__ = ["Shelf"]
 
@@ -174,15 +178,25 @@ class Shelf:
 
     def get(self, key: str) -> bytes | None:
         """The data of ``key``, or ``None``."""
+        data = self._get(key, read_value)
+        return None if data is None else bytes(data)  # they are bytes
+
+    def get_buffer(self, key: str) -> bytes | memoryview | None:
+        """The same; large data is the caller's to write to, without a copy if possible."""
+        return self._get(key, view_value)
+
+    def _get(self, key: str, read: Read) -> bytes | memoryview | None:
         found = self._find(key)
         if found is None:
             self._fruitless += 1
             return None
         _, filename, value = found
-        data = open_row(self._seal, self._folder, key, filename, value)
-        return self._get_again(key, found) if data is None else data
+        data = open_row(self._seal, self._folder, key, filename, value, read)
+        return self._get_again(key, found, read) if data is None else data
 
-    def _get_again(self, key: str, before: Found) -> bytes | None:
+    def _get_again(
+        self, key: str, before: Found, read: Read
+    ) -> bytes | memoryview | None:
         """Look again for an entry that did not verify, and report it if that stays so.
 
         If it was replaced meanwhile, and its file removed, its row is another one now.
@@ -193,7 +207,7 @@ class Shelf:
         data = None
         if found != before:
             _, filename, value = found
-            data = open_row(self._seal, self._folder, key, filename, value)
+            data = open_row(self._seal, self._folder, key, filename, value, read)
         if data is None:
             what = "an entry does not verify, or its file is gone"
             self._report(f"{self._file}:{key}", what)
@@ -415,15 +429,18 @@ class Shelf:
 
         self._write(work)
 
-    def place_file(self, key: str, parts: Parts) -> None:
-        """Write a large entry to a file of its own, and its row."""
+    def place_file(
+        self, key: str, head: bytes, data: Bytes, mac: Callable[[], bytes]
+    ) -> None:
+        """Write a large entry to a file of its own, and its row; see `write_value`."""
 
         def work(table: DiskcacheTable) -> None:
             name = str(table.disk.filename()[0])
-            size = sum(map(len, parts))
+            path = self._folder / name
             try:
-                write_value(self._folder / name, parts, synced=self._power)
-                row = ShelfRow(key, stamp_of(parts[0]), size, name, None)
+                write_value(path, head, data, mac, synced=self._power)
+                size = len(data) + OVERHEAD
+                row = ShelfRow(key, stamp_of(head), size, name, None)
                 lost = table.place([row])
             except BaseException:
                 self._remove([name])
