@@ -17,12 +17,31 @@ from nbflow._store.inbox import Arrival
 from nbflow.errors import CodecError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
 __all__ = ["ask", "emit", "sleep", "wait_for"]
 
+#: The longest wait, in seconds: a hundred years. Later times cannot be shown everywhere.
+_LONGEST = 100 * 365 * 86_400.0
 #: What an event can be matched on.
 _PLAIN = (str, int, float, bool, type(None))
+
+
+class _Slept:
+    """What a sleep gives: nothing, and who wants to may await it."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        return
+        yield
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "None"
+
+
+_SLEPT = _Slept()
 
 
 def sleep(
@@ -68,10 +87,11 @@ def sleep(
     wait = Wait(
         Kind.SLEEP,
         _name(name, "sleep"),
-        seconds=None if duration is None else policy.seconds(duration, "duration"),
+        seconds=None if duration is None else _seconds(duration, "duration"),
         until=None if until is None else _moment(until, "until"),
     )
-    return _passed(wait, None)
+    reach(wait, None)
+    return _SLEPT
 
 
 def wait_for(
@@ -117,13 +137,8 @@ def wait_for(
         >>> run.resume().results("answered")
         ['Thanks!']
     """
-    fields = {} if match is None else match
-    for field, value in fields.items():
-        if not isinstance(field, str) or not isinstance(value, _PLAIN):
-            raise UsageError(
-                f"match={{{field!r}: ...}}: a field is text, and its value text, a number,"
-                f" True, False or None, not {type(value).__name__}."
-            )
+    fields = _fields(match)
+    _check_default(timeout, default)
     wait = Wait(
         Kind.EVENT,
         _name(name, f"wait for {_event(event)}"),
@@ -181,6 +196,9 @@ def ask(
         )
     if isinstance(choices, str):
         raise UsageError(f"choices={choices!r} is one text; write a list of texts.")
+    if not isinstance(choices, list | tuple):
+        raise UsageError(f"choices={choices!r} has to be a list of texts, one or more.")
+    _check_default(timeout, default)
     answers = tuple(choices)
     if not answers or not all(isinstance(one, str) and one for one in answers):
         raise UsageError(
@@ -252,14 +270,55 @@ def _name(name: str | None, usual: str) -> str:
     return usual if name is None else name
 
 
+def _fields(match: Mapping[str, object] | None) -> dict[str, object]:
+    """What an event has to match, checked."""
+    if match is None:
+        return {}
+    if not isinstance(match, dict):
+        raise UsageError(
+            f"match={match!r} has to be a dict of fields and values, such as"
+            ' {"thread_id": "t-17"}.'
+        )
+    for field, value in match.items():
+        if not isinstance(field, str) or not all(field.split(".")):
+            raise UsageError(
+                f"match={{{field!r}: ...}}: a field is text, with its name."
+            )
+        if not isinstance(value, _PLAIN) or value != value:  # noqa: PLR0124  # NaN
+            raise UsageError(
+                f"match={{{field!r}: {value!r}}}: the value has to be text, a number, True,"
+                " False or None."
+            )
+    return match
+
+
+def _check_default(timeout: object, default: object) -> None:
+    if default is not MISSING and timeout is None:
+        raise UsageError(
+            "default= says what to go on with when time is up: it needs timeout=."
+        )
+
+
 def _event(event: str) -> str:
-    if not isinstance(event, str) or not event.strip():
+    if not isinstance(event, str) or not event.strip() or not event.isprintable():
         raise UsageError(f'{event!r} is no name of an event, such as "reply/received".')
     return event
 
 
 def _limit(timeout: float | str | timedelta | None) -> float | None:
-    return None if timeout is None else policy.seconds(timeout, "timeout")
+    return None if timeout is None else _seconds(timeout, "timeout")
+
+
+def _seconds(duration: float | str | timedelta, option: str) -> float:
+    found = policy.seconds(duration, option)
+    if found > _LONGEST:
+        raise UsageError(
+            f"{option}={duration!r} is more than a hundred years: leave it out to wait"
+            " without an end."
+            if option == "timeout"
+            else f"{option}={duration!r} is more than a hundred years."
+        )
+    return found
 
 
 def _since(since: float | str | timedelta | datetime | None) -> float | None:
@@ -267,7 +326,7 @@ def _since(since: float | str | timedelta | datetime | None) -> float | None:
         return None
     if isinstance(since, datetime):
         return _moment(since, "since")
-    return -policy.seconds(since, "since") or None
+    return -_seconds(since, "since") or None
 
 
 def _moment(moment: datetime, option: str) -> float:
@@ -279,7 +338,10 @@ def _moment(moment: datetime, option: str) -> float:
             " another one: datetime(..., tzinfo=datetime.timezone.utc), or"
             " tzinfo=zoneinfo.ZoneInfo(...)."
         )
-    return moment.timestamp()
+    found = moment.timestamp()
+    if found > SESSION.engine.clock.time() + _LONGEST:
+        raise UsageError(f"{option}={moment!r} is more than a hundred years from now.")
+    return found
 
 
 for _public in (ask, emit, sleep, wait_for):

@@ -55,7 +55,7 @@ class Place:
 
     __slots__ = (
         "_in_line_until", "around", "attempts", "budgets", "called", "cancelled",
-        "content", "digest", "ended", "flow", "flow_name", "forced", "forced_from", "identify",
+        "content", "digest", "ended", "event", "flow", "flow_name", "forced", "forced_from", "identify",
         "inputs", "is_alone", "is_back", "is_same", "note", "note_all", "record", "record_key",
         "resumes", "room", "run", "runner", "since", "waited",
     )  # fmt: skip
@@ -66,6 +66,7 @@ class Place:
         record: int,
         content: object,
         digest: bytes,
+        event: str,
         record_key: str,
         flow: int,
         flow_name: str,
@@ -90,6 +91,8 @@ class Place:
         self.content = content
         #: Digest of the record.
         self.digest = digest
+        #: What was sent.
+        self.event = event
         self.record_key = record_key
         self.flow = flow
         self.flow_name = flow_name
@@ -148,7 +151,7 @@ class Scope:
 
     __slots__ = (
         "attempt", "built_on", "ended", "expires", "gate", "has_told", "holds", "is_lost",
-        "key", "outer", "output", "per_run", "place", "step", "suspended", "waited",
+        "key", "outer", "output", "per_run", "place", "step", "suspended", "taken", "waited",
         "waits", "worth",
     )  # fmt: skip
 
@@ -183,8 +186,10 @@ class Scope:
         self.holds: Sequence[Hold] = ()
         #: It has told what it used, or will; it counts as a request without an answer.
         self.has_told = self.is_lost = False
-        #: Of a flow: how often it came to each wait, and what it was left with.
+        #: Of a flow: how often it came to each wait, the place in the inbox of the latest
+        #: event that it took there, and what it was left with.
         self.waits: Counter[bytes] | None = None
+        self.taken: dict[bytes, int] = {}
         self.suspended: Suspended | None = None
         #: Seconds that its code spent in line, at a provider's limits.
         self.waited = 0.0

@@ -35,6 +35,7 @@ class Kept(NamedTuple):
         began: when the record first came to it, in seconds since the epoch.
         after: the place in the inbox behind which its event may come.
         show: what a person is shown with its question.
+        number: the place of its event in the inbox.
         ended: when it was over; ``None``: it is not.
         value: what it gave.
         timed_out: whether its time was up first.
@@ -48,6 +49,7 @@ class Kept(NamedTuple):
     value: object = None
     timed_out: bool = False
     by: str = ""
+    number: int = 0
 
 
 def answer_of(arrival: Arrival) -> tuple[str, str]:
@@ -88,12 +90,12 @@ def reach(wait: Wait, default: Any) -> Any:
     subject = digest(wait.subject)
     scope.waits[subject] += 1
     key = call.call_key(
-        f"wait in {place.flow_name}",
+        f"wait in {place.flow_name} on {place.event}",
         place.digest,
         [("wait", subject), ("number", scope.waits[subject])],
     )
     place.is_back = place.is_back or key == place.resumes
-    return _Reached(wait, scope, place, key).passed(default)
+    return _Reached(wait, scope, place, key, subject).passed(default)
 
 
 def _flow_here(wait: Wait) -> tuple[Scope, Place]:
@@ -127,6 +129,7 @@ class _Reached:
     scope: Scope
     place: Place
     key: str
+    subject: bytes
 
     @property
     def _inbox(self) -> Inbox:
@@ -138,14 +141,17 @@ class _Reached:
         saved = place.runner.store.get(self.key)
         kept = kept_of(saved) if saved is not None else self._begin(now)
         if kept.ended is None:
-            kept = self._end(kept, now)
+            kept = self._end(kept, now, fails=default is MISSING)
             place.attempts += kept.ended is not None
-            self._note(kept, State.COMPLETED, now)
+            is_late = kept.timed_out and default is MISSING
+            self._note(kept, State.TIMED_OUT if is_late else State.COMPLETED, now)
         elif not place.resumes:
             self._note(kept, State.CACHED, now)
         if kept.ended is None:
             self.scope.suspended = Suspended()
             raise self.scope.suspended
+        if kept.number:
+            self.scope.taken[self.subject] = kept.number
         if not kept.timed_out:
             return kept.value
         if default is not MISSING:
@@ -180,18 +186,27 @@ class _Reached:
                     f" latest event of that name does not have; it has {has}."
                 ))  # fmt: skip
 
-    def _end(self, kept: Kept, now: float) -> Kept:
-        """The wait as it stands now, saved if it is over."""
+    def _end(self, kept: Kept, now: float, *, fails: bool) -> Kept:
+        """The wait as it stands now, saved if it is over.
+
+        One whose record fails as its time is up is forgotten instead, as failures are: a
+        rerun waits again.
+        """
         until = self.wait.ends(kept.began)
         arrival = self._arrival(kept)
         if arrival is not None and (until is None or arrival.at <= until):
             value, by = arrival.record, ""
             if self.wait.kind is Kind.ANSWER:
                 value, by = answer_of(arrival)
-            kept = kept._replace(ended=arrival.at, value=value, by=by)
+            kept = kept._replace(
+                ended=arrival.at, value=value, by=by, number=arrival.number
+            )
         elif until is not None and until <= now:
             timed_out = self.wait.kind is not Kind.SLEEP
             kept = kept._replace(ended=until, timed_out=timed_out)
+            if timed_out and fails:
+                self.place.runner.store.delete([self.key])
+                return kept
         else:
             return kept
         self._save(kept)
@@ -212,11 +227,15 @@ class _Reached:
         return None if found is None else self._inbox.at(found[0])
 
     def _after(self, kept: Kept) -> int:
+        """The place behind which its event may come: behind that of the wait before it."""
+        taken = self.scope.taken.get(self.subject)
+        if taken is not None:
+            return taken
         return kept.after if self.wait.since is None else 0
 
     def _since(self, kept: Kept) -> float:
         since = self.wait.since
-        if since is None:
+        if since is None or self.subject in self.scope.taken:
             return 0.0
         return since if since >= 0 else kept.began + since
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,12 @@ def said_of(waits: Iterable[Awaits]) -> str:
         what = _WORDS[one.kind].format(what=one.what)
         counts[what] = counts.get(what, 0) + 1
         if one.until is not None:
-            times.append(one.until)
+            times.append((one.until, one.until - one.at))
     said = "; ".join(_parts(counts))
     if not times:
         return said
     first = "the first " if sum(counts.values()) > 1 else ""
-    return f"{said}, {first}until {clock_time(min(times))}"
+    return f"{said}, {first}until {clock_time(*min(times))}"
 
 
 _WORDS: Mapping[str, str] = {
@@ -58,9 +59,16 @@ def what_of(one: Awaits, answered: Answered | None, state: State) -> str:
         said = f"waits for {one.what}"
     else:
         said = f"asks: {one.what}"
-    return said if one.until is None else f"{said} until {clock_time(one.until)}"
+    if one.until is None:
+        return said
+    return f"{said} until {clock_time(one.until, one.until - one.at)}"
 
 
-def clock_time(at: float) -> str:
-    """A time as the reader's own clock shows it."""
-    return f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M}"  # noqa: DTZ006  # the reader's own clock
+def clock_time(at: float, wait: float = math.inf) -> str:
+    """A time as the reader's own clock shows it; of a short wait, with its seconds."""
+    seconds = ":%S" if wait < _SHORT else ""
+    return f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M{seconds}}"  # noqa: DTZ006  # the reader's own clock
+
+
+#: Seconds of a wait of which the seconds are shown.
+_SHORT = 3600.0

@@ -1,9 +1,10 @@
-"""ErasedEvents: what the inbox has of a person: events, and answers to what their records asked."""
+"""ErasedEvents: what the inbox has of a person: events that records waited for, answers to what they asked."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nbflow._call.waits import kept_of
 from nbflow._core.waiting import ANSWERED
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Events:
         self._inbox: Inbox = runs.engine.inbox
         self._wanted = wanted
         asked = {key for part in parts for key in part.asked}
+        kept = runs.engine.store.get_many(sorted(asked))
+        self._taken = {kept_of(data).number for data in kept.values()}
         self._numbers = []
         self.mentions = 0
         for one in self._inbox.all():
@@ -42,7 +45,8 @@ class Events:
         if self._wanted.text is not None:
             said = (one.event, one.id, one.record)
             return self._wanted.is_within(said)
-        return one.event == ANSWERED and one.id in asked
+        is_answer = one.event == ANSWERED and one.id in asked
+        return is_answer or one.number in self._taken
 
     def erase(self) -> None:
         """Remove them. Also if there is none: whoever was killed may have left their bytes."""

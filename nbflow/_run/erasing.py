@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbflow._core.entry import Item, fold_blocks
+from nbflow._core.lifecycle import State
 from nbflow._core.plural import several
 from nbflow._run import kept_batch, traces
 from nbflow._run.erased_events import Events
@@ -25,6 +27,7 @@ from nbflow.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
 
+    from nbflow._core.entry import Entry
     from nbflow._run.finding import RunPart
     from nbflow._run.left_behind import Deleted
     from nbflow._run.runs import Runs
@@ -177,6 +180,7 @@ def _carry_out(
             reached("remove")
             _rewrite_batch(runs, part)
             reached("remove")
+            _end_waits(runs, part)
             engine.ledger.rewrite(part.run, "entries", _starred(part, wanted))
             runs.live.pop(part.run, None)  # what is open from now on reads the ledger
     reached("remove")
@@ -184,6 +188,21 @@ def _carry_out(
     engine.ledger.sweep()
     # Also if nothing was found: whoever was killed may have come this far.
     engine.store.scrub()
+
+
+def _end_waits(runs: Runs, part: RunPart) -> None:
+    """Cancel what the records wait for: a kernel that watches the run would execute them again."""
+    ledger = runs.engine.ledger
+    state = fold_blocks(ledger.blocks(part.run))
+    ended = [place for place in state.awaited if place[0] in part.records]
+    if not ended:
+        return
+    now = runs.engine.clock.time()
+    entries: list[Entry] = [Item(*place, State.CANCELLED, now) for place in ended]
+    for entry in entries:
+        state.apply(entry)
+    state.state = state.verdict
+    ledger.append(part.run, [*entries, state.closed()])
 
 
 def _without_its(

@@ -52,6 +52,7 @@ _WHY: dict[State, str] = {
     **dict.fromkeys(DONE, "its content changed, or its result is out of date"),
     State.CANCELLED: "cancelled before",
     State.INTERRUPTED: "interrupted before",
+    State.WAITING: "they wait in an earlier run",
 }
 
 

@@ -57,6 +57,7 @@ class StoreInfo:
             runs, of earlier code, of runs that are gone.
         unneeded_bytes: what these take, about.
         notes: why it cannot live well where it is, and what to do.
+        events: the number of events in the inbox.
     """
 
     url: str
@@ -69,6 +70,7 @@ class StoreInfo:
     unneeded: int
     unneeded_bytes: int
     notes: tuple[str, ...] = ()
+    events: int = 0
 
     def __repr__(self) -> str:
         return "\n".join(self._lines())
@@ -87,6 +89,8 @@ class StoreInfo:
         for run, size in sorted(self.runs, key=lambda one: -one[1])[:_SHOWN]:
             mark = "  under way" if run in self.under_way else ""
             yield f"         {amount(size):>9}  {run}{mark}"
+        if self.events:
+            yield f"inbox    {several(self.events, 'event')}"
         could = "nothing: a run needs every output"
         if self.unneeded:
             could = (
@@ -128,6 +132,7 @@ def inventory(runs: Runs) -> StoreInfo:
         len(unneeded),
         sum(unneeded),
         _notes(engine.store.url),
+        sum(1 for _ in engine.inbox.all()),
     )
 
 

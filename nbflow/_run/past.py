@@ -201,7 +201,10 @@ class PastRun:
             self.wall += max(0.0, entry.at - self._since)
         self._since = max(self._since or 0.0, entry.at)
         if entry.state not in FINAL:
-            self._open.pop(place, None)
+            calls = self._open.pop(place, [])
+            if entry.state is State.WAITING:
+                waits = Known(entry.state, entry.seconds, tuple(calls))
+                self.known[entry.flow][entry.record] = waits
             return
         calls, called = self._open.pop(place, []), self._called.pop(place, 0.0)
         known = _DONE.get(entry.state)

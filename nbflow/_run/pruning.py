@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -84,6 +84,7 @@ class Pruned:
         steps: outputs and bytes by step, the most bytes first.
         dry_run: whether nothing went.
         notes: what a person should know.
+        events: the number of events in the inbox.
     """
 
     runs: tuple[str, ...]
@@ -92,6 +93,7 @@ class Pruned:
     steps: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     dry_run: bool = False
     notes: tuple[str, ...] = ()
+    events: int = 0
 
     def __repr__(self) -> str:
         would = "Would remove" if self.dry_run else "Removed"
@@ -100,6 +102,8 @@ class Pruned:
         lines = [f"{would} {what}: about {amount(self.bytes)} {comes} back."]
         if self.runs:
             lines.append(f"  runs     {_some(self.runs)}")
+        if self.events:
+            lines.append(f"  inbox    {several(self.events, 'event')}")
         for name, (number, size) in islice(self.steps.items(), _NAMED):
             lines.append(f"  {name}  {several(number, 'output')}, {amount(size)}")
         return "\n".join([*lines, *self.notes])
@@ -132,6 +136,8 @@ class Survey:
         #: Bytes of what stays, and of what cannot go.
         self.size = self._around() if rules.max_size is not None else 0
         self._is_full = False
+        #: Whether records of any run wait.
+        self._waits = False
         self.runs: dict[str, RunUse] = {}
         for run in reversed(runs.engine.ledger.runs()):
             self._judge(self._use(run))
@@ -157,6 +163,7 @@ class Survey:
 
     def _judge(self, use: RunUse) -> None:
         """Decide on one run; the later ones are decided on."""
+        self._waits |= use.waits
         place, rules = self._of_event[use.event], self._rules
         self._of_event[use.event] += 1
         latest = 1 if rules.keep_runs is None else rules.keep_runs
@@ -201,6 +208,13 @@ class Survey:
     def _is_old(self, at: float) -> bool:
         most = self._rules.older_than
         return most is not None and at < self._now - most
+
+    def old_events(self) -> list[int]:
+        """The places in the inbox of old events; none while records wait: they may be for these."""
+        if self._rules.older_than is None or self._waits:
+            return []
+        arrivals = self._runs.engine.inbox.all()
+        return [one.number for one in arrivals if self._is_old(one.at)]
 
     def _outputs(self) -> Iterator[bytes]:
         """The outputs that go, the oldest last; those that stay become needed."""
@@ -302,8 +316,9 @@ class Survey:
         if most is not None and self.size > most:
             yield (
                 f"What has to stay takes {amount(self.size)}, more than {amount(most)}:"
-                " runs under way, and the latest of each event that keep_runs"
-                " (--keep-runs, 1 by default) keeps."
+                " runs under way or with records that wait, the latest of each event that"
+                " keep_runs (--keep-runs, 1 by default) keeps, and events in the inbox,"
+                " which older_than (--older-than) removes."
             )
 
 
@@ -319,9 +334,12 @@ def prune(runs: Runs, rules: Rules, *, dry_run: bool = False) -> Pruned:
     _check_named(runs, rules)
     for _ in range(_SURVEYS):
         survey = Survey(runs, rules)
-        found = survey.result(dry_run=dry_run)
+        old = survey.old_events()
+        found = replace(survey.result(dry_run=dry_run), events=len(old))
         if dry_run:
             return found
+        if old:
+            runs.engine.inbox.remove(old)
         with ExitStack() as held:
             if all(held.enter_context(runs.retiring(run)) for run in found.runs):
                 _carry_out(runs, survey, found.runs)
@@ -351,6 +369,7 @@ def _sum(one: Pruned, further: Pruned) -> Pruned:
         one.bytes + further.bytes,
         steps,
         notes=further.notes,
+        events=one.events + further.events,
     )
 
 

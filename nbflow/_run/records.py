@@ -114,6 +114,7 @@ class Records:
             record=number,
             content=row.record,
             digest=row.digest,
+            event=context.notes.state.event,
             record_key=row.key,
             flow=flow,
             flow_name=context.lanes[flow].name,
@@ -177,7 +178,8 @@ class Records:
         self, place: Place, key: str, outcome: Outcome, seconds: float
     ) -> bool:
         """Tell the ledger; returns whether the record failed."""
-        if place.resumes and not place.is_back and outcome.error is None:
+        ran = outcome.state is State.COMPLETED
+        if place.resumes and ran and not place.is_back:
             self._context.notes.add(Remark(self._context.now(), _dropped(place)))
         state, attempts, failed = self._verdict(place, outcome)
         where = place.record, place.flow

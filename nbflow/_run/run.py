@@ -703,10 +703,30 @@ class Run(Generic[Frame_co]):
         return self._resumed(wait=False, shown=False)
 
     def _resumed(self, *, wait: bool, shown: bool) -> Self:
+        if self.reader.runs.is_worked_on(self.id):
+            return self  # somebody is at it: another process, or the alarm of this one
         state = self.reader.state()
         waits = {place: one.key for place, one in state.awaited.items()}
-        only = waiting.ready(self.engine, state)
-        return self._again(only, RunOptions(resumes=waits), wait=wait, shown=shown)
+        only = waiting.ready(self.engine, state) | self._edited(state)
+        try:
+            return self._again(only, RunOptions(resumes=waits), wait=wait, shown=shown)
+        except UsageError:
+            if self.reader.runs.is_worked_on(self.id):
+                return self
+            raise
+
+    def _edited(self, state: RunState) -> frozenset[tuple[int, int]]:
+        """The records that wait in flows whose code is another one by now."""
+        if not state.awaited:
+            return frozenset()
+        lanes = self._home.lanes(self, state)
+        coded = [state.coded.get(lane.subject) for lane in lanes]
+        edited = {
+            flow
+            for flow, (lane, code) in enumerate(zip(lanes, coded, strict=True))
+            if code is not None and lane.identity.digest != code.code
+        }
+        return frozenset(place for place in state.awaited if place[1] in edited)
 
     def rerun_failed(
         self,

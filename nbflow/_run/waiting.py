@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from nbflow._call.waits import answer_of, kept_of
+from nbflow._core.awaited import clock_time
+from nbflow._core.entry import Answered
 from nbflow._core.waiting import ANSWERED, Kind
 from nbflow._run import results
 from nbflow._run.batch import key_text
@@ -90,7 +92,7 @@ def answer(
         UsageError: it asks nothing, there is no such choice, or it was answered before.
         StoreError: the answer could not be kept.
     """
-    asked = _asked(state, key_text(record), flow)
+    asked = _asked(engine, state, key_text(record), flow)
     if choice not in asked.choices:
         choices = ", ".join(map(repr, asked.choices))
         raise UsageError(
@@ -103,14 +105,17 @@ def answer(
         return
     known = engine.inbox.find(ANSWERED, [asked.key])[asked.key]
     chosen, who = answer_of(known)
-    raise UsageError(
-        f"Record {key_text(record)!r} was answered {chosen!r} by {who} at"
-        f" {datetime.fromtimestamp(known.at):%Y-%m-%d %H:%M:%S}; the first answer"  # noqa: DTZ006  # the reader's own clock
-        " counts."
+    raise _answered_before(key_text(record), chosen, who, known.at)
+
+
+def _answered_before(key: str, choice: str, by: str, at: float) -> UsageError:
+    return UsageError(
+        f"Record {key!r} was answered {choice!r} by {by} at {clock_time(at, 0)}; the first"
+        " answer counts."
     )
 
 
-def _asked(state: RunState, key: str, flow: str | None) -> Awaits:
+def _asked(engine: Engine, state: RunState, key: str, flow: str | None) -> Awaits:
     """The question of a record."""
     if key not in state.keys:
         first = ", ".join(map(repr, state.keys[:3]))
@@ -129,6 +134,13 @@ def _asked(state: RunState, key: str, flow: str | None) -> Awaits:
     if flow is not None:
         found = {name: one for name, one in found.items() if name == flow}
     if not found:
+        said = [
+            one
+            for one in engine.ledger.about(state.run, record)
+            if isinstance(one, Answered) and flow in (None, state.flows[one.flow])
+        ]
+        if said:
+            raise _answered_before(key, said[-1].choice, said[-1].by, said[-1].at)
         where = f" in flow {flow!r}" if flow is not None else ""
         raise UsageError(
             f"Record {key!r} asks nothing{where} now; run.waiting() has what does."

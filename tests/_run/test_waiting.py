@@ -112,6 +112,9 @@ class TestSleep:
             ({"until": datetime(2026, 1, 1)}, "no time zone"),  # the fault
             ({"until": "tomorrow"}, "a datetime with a time zone"),
             ({"duration": 1, "name": ""}, "name='' has to be text"),
+            ({"duration": float("inf")}, "more than a hundred years"),
+            ({"duration": timedelta.max}, "more than a hundred years"),
+            ({"until": datetime.max.replace(tzinfo=UTC)}, "more than a hundred years"),
         ],
     )
     def test_what_is_no_time_is_refused(self, arguments, said):
@@ -160,7 +163,7 @@ class TestAsk:
     def test_the_first_answer_counts_and_the_second_is_told(self, nb, flow):
         run = send(flow)
         assert run.answer(1, "send", by="ann").resume().state == "WAITING"
-        with pytest.raises(nf.UsageError, match="Record '1' asks nothing"):
+        with pytest.raises(nf.UsageError, match="'1' was answered 'send' by ann at"):
             run.answer(1, "drop")
         run.answer(2, "drop", by="ann")
         with pytest.raises(nf.UsageError, match="was answered 'drop' by ann at"):
@@ -222,6 +225,17 @@ class TestAsk:
         assert "No answer came within timeout=3600 s" in run.failures()["message"][0]
         assert run.results("flow")[1] == "drop"
 
+    def test_a_question_whose_time_was_up_is_asked_again_by_a_rerun(self, nb):
+        @nf.flow(on="a")
+        def flow(record):
+            return nf.ask("Send it?", timeout="1 h")
+
+        run = send(flow, RECORDS[:1])
+        nb.advance("1 h")
+        assert run.resume().state == "FAILED"
+        assert run.rerun_failed().state == "WAITING"
+        assert run.answer(1, "yes").resume().results("flow") == ["yes"]
+
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
@@ -230,6 +244,8 @@ class TestAsk:
             ({"question": "?", "choices": []}, "one or more"),
             ({"question": "?", "choices": ["a", "a"]}, "one text twice"),
             ({"question": "?", "choices": [1]}, "a list of texts"),
+            ({"question": "?", "choices": None}, "a list of texts"),
+            ({"question": "?", "default": "no"}, "it needs timeout="),
         ],
     )
     def test_what_is_no_question_is_refused(self, arguments, said):
@@ -293,6 +309,26 @@ class TestWaitFor:
         nf.emit("reply", {"text": "two"})
         assert run.resume().results("flow") == [["one", "two"]]
 
+    def test_each_wait_takes_the_next_event_however_they_came(self, nb):
+        """Before the first wait, with since=, or all while it was open."""
+
+        @nf.flow(on="w")
+        def flow(record):
+            return [nf.wait_for("m", since="1h")["v"] for _ in range(3)]
+
+        for v in (1, 2, 3):
+            nf.emit("m", {"v": v})
+        assert send(flow, RECORDS[:1]).results("flow") == [[1, 2, 3]]
+
+        @nf.flow(on="w")
+        def flow(record):
+            return [nf.wait_for("later")["v"] for _ in range(3)]
+
+        run = send(flow, RECORDS[:1])
+        for v in (1, 2, 3):
+            nf.emit("later", {"v": v})
+        assert run.resume().results("flow") == [[1, 2, 3]]
+
     def test_a_field_that_the_latest_event_lacks_is_said(self, nb):
         @nf.flow(on="w")
         def flow(record):
@@ -310,6 +346,10 @@ class TestWaitFor:
             ({"event": " "}, "is no name of an event"),
             ({"event": "e", "match": {"a": []}}, "text, a number"),
             ({"event": "e", "match": {1: 2}}, "a field is text"),
+            ({"event": "e", "match": {"a..b": 2}}, "a field is text"),
+            ({"event": "e", "match": {"a": float("nan")}}, "text, a number"),
+            ({"event": "e", "match": "a"}, "a dict of fields and values"),
+            ({"event": "e\n"}, "is no name of an event"),
             (
                 {"event": "e", "since": datetime(2026, 1, 1)},
                 "no time zone",
@@ -408,6 +448,52 @@ class TestTheFlow:
         )
         assert remark.endswith("(2 times)")
 
+    def test_an_edited_flow_continues_a_run_whose_event_never_came(self, nb):
+        @nf.flow(on="s")
+        def flow(record):
+            nf.wait_for("old")
+
+        run = send(flow)
+
+        @nf.flow(on="s")
+        def flow(record):
+            return "edited"
+
+        assert run.resume().results("flow") == ["edited", "edited"]
+
+    def test_flows_of_one_name_on_two_events_share_no_wait(self, nb):
+        @nf.flow(on="s")
+        def flow(record):
+            nf.sleep(0)
+
+        send(flow)
+
+        @nf.flow(on="t")
+        def flow(record):
+            nf.sleep("1 h")
+
+        assert nf.send("t", RECORDS, key="n").state == "WAITING"
+
+    def test_sleeps_are_awaited_together_in_an_async_flow(self, nb):
+        @nf.flow(on="s")
+        async def flow(record):
+            await asyncio.gather(nf.sleep("1 h"), nf.sleep("2 h"))
+            return record["n"]
+
+        run = send(flow)
+        for _ in range(2):
+            nb.advance("2 h")
+            run.resume()
+        assert run.results("flow") == [1, 2]
+
+    def test_a_plan_says_that_records_wait(self, nb):
+        @nf.flow(on="s")
+        def flow(record):
+            nf.sleep("1 h")
+
+        send(flow)
+        assert "they wait in an earlier run" in str(nf.plan("s", RECORDS, key="n"))
+
     def test_a_run_with_failures_and_waits_is_partial(self, nb):
         @nf.flow(on="s")
         def flow(record):
@@ -438,6 +524,7 @@ class TestTheFlow:
         assert run.counts == {"flow": {"WAITING": 2}}
         run.answer("0", "yes").resume()
         assert "WAITING" not in run.counts["flow"]
+        assert not run.table().remarks
 
     def test_the_table_says_what_for(self, nb, step):
         @nf.flow(on="s")
@@ -555,7 +642,7 @@ class TestTheStore:
         again = nf.open_run(run.id)
         assert again.waiting()["record"].tolist() == ["2"]
 
-    def test_answers_are_erased_with_the_record_and_events_that_mention_it_are_said(
+    def test_answers_and_events_that_it_took_are_erased_with_the_record(
         self, tmp_path, flow
     ):
         nf.use(tmp_path / "store")
@@ -564,8 +651,55 @@ class TestTheStore:
         nf.emit("reply", {"n": 1, "text": "hello"})
         run.resume().answer(1, "yes")
         erased = nf.store.erase(record="1")
-        assert erased.events == 1
+        assert erased.events == 2
+        assert nf.store.info().events == 0
+
+    def test_an_event_that_nobody_took_and_that_names_the_record_is_said(
+        self, tmp_path, flow
+    ):
+        nf.use(tmp_path / "store")
+        run = nf.send("m", [{"n": 1, "who": "x"}], key="n")
+        run.reader.runs.alarm = None
+        nf.emit("other", {"n": 1, "text": "hello"})
+        erased = nf.store.erase(record="1")
+        assert erased.events == 0
         assert "1 event in the inbox mentions '1'" in str(erased)
+
+    def test_who_is_erased_does_not_come_back_when_her_wait_is_over(self, tmp_path):
+        nf.use(tmp_path / "store")
+        calls = []
+
+        @nf.step
+        def draft(who):
+            calls.append(who)
+            return f"to {who}"
+
+        @nf.flow(on="m")
+        def flow(record):
+            draft(record["who"])
+            nf.sleep(0.5)
+            return record["who"]
+
+        run = nf.send("m", [{"n": 1, "who": "Marker"}], key="n")
+        nf.store.erase(record="1")
+        assert run.state == "CANCELLED"
+        time.sleep(1.5)
+        assert calls == ["Marker"]
+        for file in (tmp_path / "store").rglob("*"):
+            assert not file.is_file() or b"Marker" not in file.read_bytes()
+
+    def test_old_events_are_pruned_but_not_while_records_wait(self, tmp_path, flow):
+        nf.use(tmp_path / "store")
+        nf.emit("nobody", {"n": 1})
+        run = nf.send("m", [{"n": 1, "who": "x"}], key="n")
+        run.reader.runs.alarm = None
+        time.sleep(0.01)
+        assert nf.store.prune(older_than=0.001).events == 0
+        run.cancel()
+        pruned = nf.store.prune(older_than=0.001)
+        assert pruned.events == 1
+        assert "inbox    1 event" in str(pruned)
+        assert nf.store.info().events == 0
 
     def test_a_run_that_waits_is_not_pruned_and_what_it_waits_for_stays(
         self, tmp_path, flow
