@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from nbflow._core.lifecycle import CODES, SHOWN, Reuse, Shown, State
 from nbflow._core.standing import Standings
+from nbflow._core.texts import Texts
 from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:
@@ -260,9 +261,9 @@ _TAKE: dict[type, Callable[..., None]] = {}
 class RunState:
     """What the entries so far add up to. Feed it with `apply`; the rest only reads.
 
-    Takes about 70 bytes a record and 21 bytes for each flow of a record, plus each
-    failure, whatever the records hold; 16 bytes more for each flow of a record that
-    reported usage.
+    Takes the bytes of each key and nine more, and 21 bytes for each flow of a record,
+    plus each failure, whatever the records hold; 16 bytes more for each flow of a record
+    that reported usage.
     """
 
     def __init__(self) -> None:
@@ -283,11 +284,11 @@ class RunState:
         self.idle = 0.0
         self.state = "RUNNING"
         self.total: int | None = None
-        self.keys: list[str] = []
+        self.keys = Texts()
         self.copies: dict[int, int] = {}
         self.counts: list[Counter[State]] = []
         #: Cached records of each flow whose value this run made.
-        self._same: list[int] = []
+        self.same_counts: list[int] = []
         self.steps: list[dict[str, StepCount]] = []
         #: Why a record failed in a flow, and after how many attempts.
         self.failures: dict[Position, tuple[Failure, int]] = {}
@@ -301,12 +302,12 @@ class RunState:
         self.rounds: list[tuple[float, Usage]] = []
         #: Why it ended before everything was done, if a budget was the reason.
         self.stopped = ""
-        self._costs: list[array[float]] = []
-        self._tokens: list[array[int]] = []
-        self._items: list[bytearray] = []
-        self._saved: list[bytearray] = []
+        self.cost_columns: list[array[float]] = []
+        self.token_columns: list[array[int]] = []
+        self.item_codes: list[bytearray] = []
+        self.saved_keys: list[bytearray] = []
         #: How records stand where that takes more than the counts of one flow.
-        self._standings: Standings | None = None
+        self.by_standing: Standings | None = None
 
     def apply(self, entry: Entry) -> None:
         """Take in one more entry."""
@@ -314,7 +315,7 @@ class RunState:
 
     def item(self, record: int, flow: int) -> State:
         """The state of one record in one flow."""
-        states = self._items[flow]
+        states = self.item_codes[flow]
         if record < len(states):
             return _STATES[states[record]]
         if self.state == "INTERRUPTED":
@@ -323,27 +324,27 @@ class RunState:
 
     def shown_item(self, record: int, flow: int) -> Shown:
         """The state of one record in one flow as it is shown."""
-        states = self._items[flow]
+        states = self.item_codes[flow]
         if record < len(states):
             return SHOWN[states[record]]
         return self.item(record, flow)
 
     def standings(self) -> bytes:
         """How each record stands: a code each, as `codes` has them."""
-        return self.codes(0) if self._standings is None else self._standings.codes
+        return self.codes(0) if self.by_standing is None else self.by_standing.codes
 
     def stands(self, record: int) -> Shown:
         """How a record stands, as in `standing`."""
-        if self._standings is None:
+        if self.by_standing is None:
             return self.shown_item(record, 0)
-        return self._standings.of(record)
+        return self.by_standing.of(record)
 
     def records(self, flow: int, states: Iterable[State]) -> list[int]:
         """The numbers of the records that are in one of ``states`` in ``flow``."""
         wanted = {CODES[state] for state in states}
         if CODES[State.CACHED] in wanted:
             wanted.add(_SAME)
-        row = self._items[flow]
+        row = self.item_codes[flow]
         found = [number for number, code in enumerate(row) if code in wanted]
         if CODES[State.QUEUED] in wanted:
             found += range(len(row), len(self.keys))
@@ -354,7 +355,7 @@ class RunState:
 
         Records beyond the end are queued.
         """
-        return bytes(self._items[flow])
+        return bytes(self.item_codes[flow])
 
     def steps_reached(self, flow: int) -> tuple[str, ...]:
         """The steps that the code of a flow reaches, called or not."""
@@ -383,7 +384,7 @@ class RunState:
     def checkpoint(self, record: int, flow: int) -> str | None:
         """The key of the saved value of one record in one flow."""
         place = record * KEY_BYTES
-        saved = self._saved[flow][place : place + KEY_BYTES]
+        saved = self.saved_keys[flow][place : place + KEY_BYTES]
         return saved.hex() if any(saved) else None
 
     def used_since(self, at: float) -> Usage:
@@ -395,14 +396,14 @@ class RunState:
 
     def has_used(self, flow: int) -> bool:
         """Whether any record reported usage in ``flow``."""
-        return bool(self._tokens[flow])
+        return bool(self.token_columns[flow])
 
     def cost(self, record: int, flow: int) -> float:
         """The US dollars that one record cost in one flow, over all attempts and rounds.
 
         NaN if a price is unknown.
         """
-        row = self._costs[flow]
+        row = self.cost_columns[flow]
         return row[record] if record < len(row) else 0.0
 
     def costs(self, flow: int) -> bytes:
@@ -410,11 +411,11 @@ class RunState:
 
         Records beyond the end cost nothing.
         """
-        return self._costs[flow].tobytes()
+        return self.cost_columns[flow].tobytes()
 
     def tokens(self, record: int, flow: int) -> int:
         """The tokens that one record used in one flow."""
-        row = self._tokens[flow]
+        row = self.token_columns[flow]
         return row[record] if record < len(row) else 0
 
     @property
@@ -432,7 +433,7 @@ class RunState:
     def shown(self, flow: int) -> Counter[Shown]:
         """`count`, with cached records apart whose value this run made."""
         counts: Counter[Shown] = Counter(self.count(flow))
-        return with_same(counts, self._same[flow])
+        return with_same(counts, self.same_counts[flow])
 
     def tally(self) -> Counter[State]:
         """Records by state, over all flows."""
@@ -451,9 +452,9 @@ class RunState:
 
         The `lost` ones are included.
         """
-        if self._standings is None:
+        if self.by_standing is None:
             return self.shown(0) if self.flows else Counter()
-        return self._standings.counts + Counter({State.INTERRUPTED: self.lost})
+        return self.by_standing.counts + Counter({State.INTERRUPTED: self.lost})
 
     @property
     def is_cut_short(self) -> bool:
@@ -523,14 +524,14 @@ class RunState:
         self.started = self.ended = entry.at
         self.rounds = [(entry.at, NOTHING)]
         self.counts = [Counter() for _ in entry.flows]
-        self._same = [0] * len(entry.flows)
+        self.same_counts = [0] * len(entry.flows)
         self.steps = [{} for _ in entry.flows]
-        self._costs = [array("d") for _ in entry.flows]
-        self._tokens = [array("q") for _ in entry.flows]
-        self._items = [bytearray() for _ in entry.flows]
-        self._saved = [bytearray() for _ in entry.flows]
+        self.cost_columns = [array("d") for _ in entry.flows]
+        self.token_columns = [array("q") for _ in entry.flows]
+        self.item_codes = [bytearray() for _ in entry.flows]
+        self.saved_keys = [bytearray() for _ in entry.flows]
         if len(entry.flows) > 1:
-            self._standings = Standings()
+            self.by_standing = Standings()
 
     def _resumed(self, entry: Resumed) -> None:
         self.idle += max(0.0, entry.at - self.ended)
@@ -547,8 +548,8 @@ class RunState:
             self.keys.append(entry.key)
             for counts in self.counts:
                 counts[State.QUEUED] += 1
-            if self._standings is not None:
-                self._standings.add()
+            if self.by_standing is not None:
+                self.by_standing.add()
         if entry.rows > 1:
             self.copies[entry.record] = entry.rows
 
@@ -556,27 +557,27 @@ class RunState:
         self.total = entry.records
 
     def _item(self, entry: Item) -> None:
-        row = self._items[entry.flow]
+        row = self.item_codes[entry.flow]
         counts = self.counts[entry.flow]
         if len(row) <= entry.record:
             row.extend(bytes(entry.record + 1 - len(row)))
         left, code = row[entry.record], CODES[entry.state]
         if entry.same:
             code = _SAME
-            self._same[entry.flow] += 1
+            self.same_counts[entry.flow] += 1
         if left == _SAME:
-            self._same[entry.flow] -= 1
+            self.same_counts[entry.flow] -= 1
         before = _STATES[left]
         row[entry.record] = code
         counts[before] -= 1
         counts[entry.state] += 1
-        if self._standings is not None:
-            self._standings.move(entry.record, left, code, self._items)
+        if self.by_standing is not None:
+            self.by_standing.move(entry.record, left, code, self.item_codes)
         self.ended = max(self.ended, entry.at)
         if self.waiting:
             self.waiting.pop((entry.record, entry.flow), None)
         if entry.checkpoint is not None:
-            saved = self._saved[entry.flow]
+            saved = self.saved_keys[entry.flow]
             place = entry.record * KEY_BYTES
             if len(saved) < place:
                 saved.extend(bytes(place - len(saved)))
@@ -638,8 +639,8 @@ class RunState:
 
     def _spend(self, entry: Used) -> None:
         record, used = entry.record, entry.usage
-        tokens = self._tokens[entry.flow]
-        costs = self._costs[entry.flow]
+        tokens = self.token_columns[entry.flow]
+        costs = self.cost_columns[entry.flow]
         if len(tokens) <= record:
             missing = bytes(_NUMBER_BYTES * (record + 1 - len(tokens)))
             tokens.frombytes(missing)
@@ -691,8 +692,3 @@ def fold(entries: Iterable[Entry]) -> RunState:
     for entry in entries:
         state.apply(entry)
     return state
-
-
-def fold_blocks(blocks: Iterable[tuple[Iterable[Entry], int]]) -> RunState:
-    """What the entries of a ledger's blocks add up to: one block is in memory at a time."""
-    return fold(entry for entries, _ in blocks for entry in entries)

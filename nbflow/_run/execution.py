@@ -17,6 +17,7 @@ from nbflow._call.screen import SCREEN
 from nbflow._call.workers import Crew
 from nbflow._core.entry import Closed, Remark, Resumed
 from nbflow._core.lifecycle import State
+from nbflow._run import snapshots
 from nbflow._run.codes import Codes
 from nbflow._run.context import RunContext
 from nbflow._run.intake import Intake
@@ -329,9 +330,17 @@ class Execution:
                 self.notes.add(Remark(self._context.now(), said))
             self.notes.add(self._closed())
             self.notes.close()
+            self._keep_snapshot()
         finally:
             self._codes.end()
             self._context.ended.set()
+
+    def _keep_snapshot(self) -> None:
+        """Keep what a long run came to, for who opens it."""
+        ledger, run = self._ledger, self.state.run
+        if not self.notes.unwritten and snapshots.is_worth(ledger, run):
+            self._context.runner.reached("snapshot")
+            snapshots.keep(ledger, run, ledger.size(run), self.state, self.notes.sheet)
 
     def _closed(self) -> Closed:
         state, verdict = self.state, self.state.verdict

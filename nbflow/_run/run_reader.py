@@ -18,7 +18,7 @@ from nbflow._core.sheet import Sheet
 from nbflow._core.table import table_of
 from nbflow._key.secret import KNOWN
 from nbflow._key.warning import warn
-from nbflow._run import decisions
+from nbflow._run import decisions, snapshots
 from nbflow._run.kept_batch import kept_batch, kept_row, kept_rows
 from nbflow._store import checkpoint
 from nbflow.errors import StoreWarning, UnknownRunError, UsageError
@@ -57,7 +57,8 @@ class RunReader:
         self.held: Execution | None = None
         self._batch = batch
         self._read = RunState()
-        self._position = 0
+        #: Up to where its entries were read, and up to where they are in a snapshot.
+        self._position = self._kept = 0
         self._mutex = threading.Lock()
 
     @property
@@ -109,9 +110,10 @@ class RunReader:
         execution = self.execution
         if execution is None:
             with self._mutex:
+                state = self._follow()
                 if self.sheet is None:
-                    self._read, self._position, self.sheet = RunState(), 0, Sheet()
-                yield self._follow(), self.sheet
+                    state = self._with_rows()
+                yield state, self._rows
             return
         notes = execution.notes
         notes.flush()
@@ -125,8 +127,29 @@ class RunReader:
                     notes.sheet.apply(entry)
             yield execution.state, notes.sheet
 
+    @property
+    def _rows(self) -> Sheet:
+        assert self.sheet is not None
+        return self.sheet
+
+    def _with_rows(self) -> RunState:
+        """Take in the rows as well, as they were kept; otherwise from the first entry on."""
+        ledger = self.engine.ledger
+        self.sheet = snapshots.rows_of(ledger, self.id, self._position)
+        if self.sheet is None:
+            self._read, self._position, self._kept, self.sheet = (
+                RunState(),
+                0,
+                0,
+                Sheet(),
+            )
+        return self._follow()
+
     def _follow(self) -> RunState:
         """Take in what was noted since the last look, by whichever process works on the run."""
+        if not self._position and self.sheet is None:
+            self._read, self._position = snapshots.state_of(self.engine.ledger, self.id)
+            self._kept = self._position
         before = self._position
         for entries, end in self.engine.ledger.blocks(self.id, before):
             self._take(entries)
@@ -141,7 +164,15 @@ class RunReader:
         if is_dead:
             self._read.state = "INTERRUPTED"
             self.runs.note_end(self.id, self._position, self._read.closed())
+        elif is_new and self._read.state != "RUNNING":
+            self._keep()
         return self._read
+
+    def _keep(self) -> None:
+        """Keep what took long to read."""
+        if snapshots.is_worth(self.engine.ledger, self.id, self._kept):
+            self._kept = self._position
+            self.runs.keep_snapshot(self.id, self._position, self._read, self.sheet)
 
     def _take(self, entries: Iterable[Entry]) -> None:
         for entry in entries:

@@ -37,7 +37,7 @@ from nbflow._core.visible import encodable
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
-__all__ = ["ABOUT", "ABOUT_TAGS", "decode", "encode", "entry_of", "masked"]
+__all__ = ["ABOUT", "ABOUT_TAGS", "decode", "encode", "entry_of", "masked", "packed"]
 
 #: An entry as msgpack holds it: its tag, then its fields.
 Line: TypeAlias = "list[Any]"
@@ -75,11 +75,15 @@ _FEWEST = 3
 
 def encode(entries: Sequence[Entry]) -> bytes:
     """The bytes of a block."""
-    lines = list(_lines(entries))
+    return packed(list(_lines(entries)))
+
+
+def packed(value: Any) -> bytes:
+    """Plain data as bytes."""
     try:
-        return msgspec.msgpack.encode(lines)
+        return msgspec.msgpack.encode(value)
     except UnicodeEncodeError:  # an error may quote the name of a file that is no UTF-8
-        return msgspec.msgpack.encode(_encodable(lines))
+        return msgspec.msgpack.encode(_encodable(value))
 
 
 def _encodable(value: Any) -> Any:
@@ -87,6 +91,8 @@ def _encodable(value: Any) -> Any:
         return encodable(value)
     if isinstance(value, list | tuple):
         return [_encodable(part) for part in value]
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(part) for key, part in value.items()}
     return value
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from nbflow._core.entry import Entry
+    from nbflow._core.snapshot import Snapshot
 
 
 class MemoryLedger:
@@ -51,6 +52,13 @@ class MemoryLedger:
         return [
             entry for entry in entries if type(entry) in ABOUT and entry[0] == record
         ]
+
+    def keep_snapshot(self, run: str, what: str, position: int, snap: Snapshot) -> None:
+        """Entries are at hand, and the process that reads them has what they came to."""
+
+    def snapshot(self, run: str, what: str) -> tuple[Snapshot, int] | None:  # noqa: ARG002  # as the protocol has it
+        """Nothing is kept."""
+        return None
 
     def size(self, run: str) -> int:
         """The number of entries."""
