@@ -33,7 +33,7 @@ from nbflow._store.folder import (
     sync_file,
     sync_folder,
 )
-from nbflow._store.ledger_lines import ABOUT, ABOUT_TAGS, entry_of, packed
+from nbflow._store.ledger_lines import ABOUT, packed
 from nbflow._store.seal import HEAD, TAG
 from nbflow._store.spans import Spans
 from nbflow.errors import StoreError, StoreWarning
@@ -190,7 +190,7 @@ class FileLedger:
         """The entries of each block from position ``start``, with the position behind it."""
         spans = self._spans_of(run)
         for block, end in self._blocks(run, "entries", start):
-            found = [entry_of(line) for line in ledger_lines.decode(block)]
+            found = ledger_lines.decode(block)
             spans.note(start, end, _records(found), _tail_of(block))
             yield found, end
             start = end
@@ -208,21 +208,20 @@ class FileLedger:
                 break
         start = spans.end
         for block, end in self._blocks(run, "entries", start):
-            lines = ledger_lines.decode(block)
-            records = [line[1] for line in lines if line[0] in ABOUT_TAGS]
+            records = _records(ledger_lines.decode(block))
             spans.note(start, end, records, _tail_of(block))
             start = end
         found: list[Entry] = []
         for start in spans.around(record):
             found += [
-                entry_of(line)
-                for line in self._lines_at(run, start)
-                if line[0] in ABOUT_TAGS and line[1] == record
+                entry
+                for entry in self._entries_at(run, start)
+                if type(entry) in ABOUT and entry[0] == record
             ]
         return found
 
-    def _lines_at(self, run: str, start: int) -> list[list[Any]]:
-        """The lines of the block at ``start``; none if it does not verify."""
+    def _entries_at(self, run: str, start: int) -> list[Entry]:
+        """The entries of the block at ``start``; none if it does not verify."""
         for block, _ in self._blocks(run, "entries", start):
             return ledger_lines.decode(block)
         return []
@@ -243,10 +242,10 @@ class FileLedger:
         path = self._path(run, "entries")
         with _readable(path):
             last = _last_block(path)
-        lines = self._lines_at(run, 0)
-        if last and lines:
-            lines += self._lines_at(run, last)
-        return [entry_of(line) for line in lines]
+        entries = self._entries_at(run, 0)
+        if last and entries:
+            entries += self._entries_at(run, last)
+        return entries
 
     def keep_snapshot(self, run: str, what: str, position: int, snap: Snapshot) -> None:
         """Write it beside the entries, with the blocks that are about each record.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nbflow._core.entry import Coded, Opened
 from nbflow._store import ledger_lines
-from nbflow._store.ledger_lines import ABOUT, entry_of
+from nbflow._store.ledger_lines import ABOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -97,8 +97,7 @@ class MemoryLedger:
             self._blocks[run] = [block for block in changed if block is not None]
             return
         block = change(ledger_lines.encode(self._entries[run])) or b""
-        lines = ledger_lines.decode(block) if block else []
-        self._entries[run] = [entry_of(line) for line in lines]
+        self._entries[run] = ledger_lines.decode(block) if block else []
 
     def inherit(self, run: str, other: str) -> None:
         """Keep the batch of another run in the place of the run's own."""
