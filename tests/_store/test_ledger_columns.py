@@ -1,7 +1,6 @@
 """Entries as columns: they come back as they were, in their order, in few bytes, and hide what has to go."""
 
 import math
-import os
 import random
 import tarfile
 from pathlib import Path
@@ -157,10 +156,8 @@ def old(tmp_path, monkeypatch):
     )
     with tarfile.open(DATA / "store_of_lines.tar.xz") as packed:
         packed.extractall(tmp_path / "store", filter="data")
-    for folder, _, files in os.walk(tmp_path / "store"):
-        os.chmod(folder, 0o700)
-        for file in files:
-            os.chmod(Path(folder, file), 0o600)
+    for path in (tmp_path / "store", *(tmp_path / "store").rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600)
     nf.use(tmp_path / "store")
     return tmp_path / "store"
 
