@@ -104,8 +104,11 @@ class Ledger(Protocol):
     def add_records(self, run: str, block: bytes) -> None:
         """Keep a block of the batch that was sent."""
 
-    def records(self, run: str) -> Iterator[bytes]:
-        """The blocks of the batch, in order."""
+    def records(self, run: str, start: int = 0) -> Iterator[bytes]:
+        """The blocks of the batch, in order, from one on that `peek` gave."""
+
+    def peek(self, run: str, size: int) -> Iterator[tuple[bytes, int]]:
+        """How each block of the batch begins, and where: nothing else of it is read, or verified."""
 
     def remove(self, run: str) -> None:
         """Forget a run; raises `StoreError` if that is refused.
@@ -322,10 +325,23 @@ class FileLedger:
         """Keep a block of the batch."""
         self._write(run, "records", block)
 
-    def records(self, run: str) -> Iterator[bytes]:
+    def records(self, run: str, start: int = 0) -> Iterator[bytes]:
         """The blocks of the batch, in order."""
-        for block, _ in self._blocks(run, "records", 0):
+        for block, _ in self._blocks(run, "records", start):
             yield bytes(block)
+
+    def peek(self, run: str, size: int) -> Iterator[tuple[bytes, int]]:
+        """How each block of the batch begins, and where."""
+        path, start = self._path(run, "records"), 0
+        if not path.exists():
+            return
+        with _readable(path), path.open("rb") as file:
+            while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
+                (length,) = _LENGTH.unpack(head)
+                begin = file.read(min(HEAD.size + size, length))
+                yield begin[HEAD.size : length - TAG], start
+                start += _LENGTH.size + length
+                file.seek(start)
 
     def remove(self, run: str) -> None:
         """Remove the folder of a run: at once from every list of runs, then from the disk."""

@@ -72,9 +72,14 @@ class MemoryLedger:
         """Keep a block of the batch."""
         self._blocks[run].append(block)
 
-    def records(self, run: str) -> Iterator[bytes]:
+    def records(self, run: str, start: int = 0) -> Iterator[bytes]:
         """The blocks of the batch, in order."""
-        return iter(list(self._blocks[run]) if run in self._blocks else [])
+        return iter(self._blocks[run][start:] if run in self._blocks else [])
+
+    def peek(self, run: str, size: int) -> Iterator[tuple[bytes, int]]:
+        """How each block of the batch begins, and its number."""
+        for start, block in enumerate(self.records(run)):
+            yield block[:size], start
 
     def remove(self, run: str) -> None:
         """Forget a run."""
