@@ -166,15 +166,18 @@ _IDLE = 0.5
 #: after which it is good anyway; by how much more threads must be faster to stay, and
 #: fewer may be slower; seconds between two trials.
 _SPAN, _ENOUGH, _LONG, _GAIN, _LOSS, _REST = 0.005, 8, 0.2, 1.25, 0.9, 1.0
+#: As long as a crew has only waited: seconds that tell it, and times as many threads.
+_GLANCE, _MANY = 0.001, 4
 
 
 class Crew(Generic[W]):
     """Threads that work off one queue: as many as make it faster.
 
     Threads help a flow that waits, and hurt one that computes, as only one of them
-    computes at a time. A crew begins with one thread and doubles while the process is
-    idle. Once it is busy nothing that a thread can be asked tells computing from
-    waiting, so the crew tries: half as many, twice as many, and keeps what was better.
+    computes at a time. A crew begins with one thread and quickly has many if all that
+    they do is to wait; later it doubles while the process is idle. Once it is busy
+    nothing that a thread can be asked tells computing from waiting, so the crew tries:
+    half as many, twice as many, and keeps what was better.
     """
 
     def __init__(self, name: str, most: int, function: Callable[[W], None]) -> None:
@@ -191,6 +194,8 @@ class Crew(Generic[W]):
         #: one may begin, and which way.
         self._trial: tuple[int, float] | None = None
         self._next, self._fewer = 0.0, True
+        #: Whether its threads have only waited so far, and more of them can be had.
+        self.grows = most > 1
 
     def put(self, work: W) -> None:
         """Queue a piece of work."""
@@ -199,15 +204,21 @@ class Crew(Generic[W]):
             self._from = (0, time.monotonic())
             self._want(1)
 
-    def adjust(self, load: float) -> None:
+    def adjust(self, load: float, own: float = 0.0) -> None:
         """Called every few milliseconds: measure, and have more or fewer threads.
 
         Args:
             load: cores that the process has kept busy since the last call.
+            own: those of them that the caller did.
         """
         now = time.monotonic()
         ended, span = self._ended - self._from[0], now - self._from[1]
-        if not self._wanted or self._queue.empty() or span < _SPAN:
+        if not self._wanted or self._queue.empty():
+            return
+        if self.grows:
+            self._grow(load - own, ended, span, now)
+            return
+        if span < _SPAN:
             return
         if load < _IDLE or (not ended and span > _LONG):
             self._want(2 * self._wanted)
@@ -217,6 +228,16 @@ class Crew(Generic[W]):
         else:
             self._try(ended / span, now)
         self._from = (self._ended, now)
+
+    def _grow(self, load: float, ended: int, span: float, now: float) -> None:
+        """Have many more threads if these have only waited; else do not hurry any more."""
+        if span < _GLANCE:
+            return
+        self.grows = not ended and load < _IDLE
+        if self.grows:
+            self._want(_MANY * self._wanted)
+            self.grows = self._wanted < self._most
+            self._from = (self._ended, now)
 
     def _try(self, rate: float, now: float) -> None:
         if self._trial is not None:

@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 #: After an interrupt, seconds for the calls under way to end before they are left
 #: behind.
 GRACE = 1.0
-#: Seconds between two looks at the crews, between two pictures, and between two looks
-#: whether to stop.
-_TICK, _PICTURE, _ASKED = 0.005, 0.25, 0.5
+#: Seconds between two looks at the crews, also while they grow, between two pictures, and
+#: between two looks whether to stop.
+_TICK, _QUICK, _PICTURE, _ASKED = 0.005, 0.001, 0.25, 0.5
 
 
 class Execution:
@@ -106,8 +106,9 @@ class Execution:
             for flow, lane in enumerate(lanes)
             if not lane.is_async
         }
+        self._growing = list(self._crews.values())
         self._ticked = self._asked = time.perf_counter()
-        self._computed = time.process_time()
+        self._computed, self._own = time.process_time(), time.thread_time()
         self._shown = 0.0
         self._pictured = threading.Event()
 
@@ -203,6 +204,7 @@ class Execution:
         An interrupt ends the run and is raised again.
         """
         SCREEN.enter()
+        self._own = time.thread_time()
         try:
             self._codes.begin()
             # Not before the run is locked: the command looks at it at once, and would
@@ -239,7 +241,7 @@ class Execution:
         while len(self._pending) >= self._most:
             self._room.clear()
             if len(self._pending) > self._refill:
-                self._room.wait(_TICK)
+                self._room.wait(self._beat)
             self._tick(wait=False)
         if self.is_cancelled:
             self._intake.drop(number, [flow for flow, _ in lanes])
@@ -267,19 +269,25 @@ class Execution:
 
     # While the run is under way.
 
+    @property
+    def _beat(self) -> float:
+        """Seconds between two looks at the crews."""
+        return _QUICK if any(crew.grows for crew in self._growing) else _TICK
+
     def _tick(self, *, wait: bool = True) -> None:
         """Between two looks at the records: let crews grow, heed a stop, show the table."""
         if wait:
-            time.sleep(_TICK if len(self._pending) > THREADS else _TICK / 5)
+            time.sleep(self._beat if len(self._pending) > THREADS else _QUICK)
         self._heed()
         now, then = time.perf_counter(), self._ticked
-        if now - then < _TICK:
+        if now - then < self._beat:
             return
-        computed = time.process_time()
+        computed, own = time.process_time(), time.thread_time()
         load = (computed - self._computed) / (now - then)
-        self._ticked, self._computed = now, computed
+        reading = (own - self._own) / (now - then)
+        self._ticked, self._computed, self._own = now, computed, own
         for crew in self._crews.values():
-            crew.adjust(load)
+            crew.adjust(load, reading)
         SCREEN.hold()
         if now - self._asked > _ASKED and not self.is_cancelled:
             self._asked = now
