@@ -20,7 +20,7 @@ from nbflow._core.texts import Texts
 from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 FINAL = frozenset(
     {
@@ -244,13 +244,28 @@ Entry: TypeAlias = (
 class StepCount:
     """What the calls of one step in one flow add up to; ``same``: those cached ones whose value this run made."""
 
-    states: Counter[State] = field(default_factory=Counter)
+    tally: list[int] = field(default_factory=lambda: [0] * len(SHOWN))
     same: int = 0
     attempts: int = 0
     seconds: float = 0.0
     waited: float = 0.0
     usage: Usage = NOTHING
     saved: Usage = NOTHING
+
+    @property
+    def states(self) -> Counter[State]:
+        """Calls by state; an attempt that is followed by another counts as one."""
+        return _by_state(self.tally)
+
+
+def _by_state(tally: Sequence[int]) -> Counter[State]:
+    """Numbers by state, without the states that have none."""
+    numbers = zip(_STATES, tally, strict=True)
+    found: Counter[State] = Counter()
+    for state, number in numbers:
+        if number > 0:
+            found[state] += number
+    return found
 
 
 #: Which method of the state takes in an entry, by its type. The class fills it; a
@@ -286,9 +301,9 @@ class RunState:
         self.total: int | None = None
         self.keys = Texts()
         self.copies: dict[int, int] = {}
-        self.counts: list[Counter[State]] = []
-        #: Cached records of each flow whose value this run made.
-        self.same_counts: list[int] = []
+        #: Records of each flow by the code of their state; those that are queued are
+        #: what is left.
+        self.tallies: list[list[int]] = []
         self.steps: list[dict[str, StepCount]] = []
         #: Why a record failed in a flow, and after how many attempts.
         self.failures: dict[Position, tuple[Failure, int]] = {}
@@ -312,6 +327,11 @@ class RunState:
     def apply(self, entry: Entry) -> None:
         """Take in one more entry."""
         _TAKE[type(entry)](self, entry)
+
+    def apply_all(self, entries: Iterable[Entry]) -> None:
+        """Take in some more entries."""
+        for entry in entries:
+            _TAKE[type(entry)](self, entry)
 
     def item(self, record: int, flow: int) -> State:
         """The state of one record in one flow."""
@@ -428,12 +448,15 @@ class RunState:
 
     def count(self, flow: int) -> Counter[State]:
         """Records by state in ``flow``, the `lost` ones included."""
-        return self.counts[flow] + Counter({State.INTERRUPTED: self.lost})
+        tally = list(self.tallies[flow])
+        tally[_QUEUED] += len(self.keys)
+        tally[CODES[State.INTERRUPTED]] += self.lost
+        return _by_state(tally)
 
     def shown(self, flow: int) -> Counter[Shown]:
         """`count`, with cached records apart whose value this run made."""
         counts: Counter[Shown] = Counter(self.count(flow))
-        return with_same(counts, self.same_counts[flow])
+        return with_same(counts, self.tallies[flow][_SAME])
 
     def tally(self) -> Counter[State]:
         """Records by state, over all flows."""
@@ -523,8 +546,7 @@ class RunState:
         self.total = entry.total
         self.started = self.ended = entry.at
         self.rounds = [(entry.at, NOTHING)]
-        self.counts = [Counter() for _ in entry.flows]
-        self.same_counts = [0] * len(entry.flows)
+        self.tallies = [[0] * len(SHOWN) for _ in entry.flows]
         self.steps = [{} for _ in entry.flows]
         self.cost_columns = [array("d") for _ in entry.flows]
         self.token_columns = [array("q") for _ in entry.flows]
@@ -546,8 +568,6 @@ class RunState:
     def _listed(self, entry: Listed) -> None:
         if entry.record == len(self.keys):
             self.keys.append(entry.key)
-            for counts in self.counts:
-                counts[State.QUEUED] += 1
             if self.by_standing is not None:
                 self.by_standing.add()
         if entry.rows > 1:
@@ -557,55 +577,54 @@ class RunState:
         self.total = entry.records
 
     def _item(self, entry: Item) -> None:
-        row = self.item_codes[entry.flow]
-        counts = self.counts[entry.flow]
-        if len(row) <= entry.record:
-            row.extend(bytes(entry.record + 1 - len(row)))
-        left, code = row[entry.record], CODES[entry.state]
-        if entry.same:
-            code = _SAME
-            self.same_counts[entry.flow] += 1
-        if left == _SAME:
-            self.same_counts[entry.flow] -= 1
-        before = _STATES[left]
-        row[entry.record] = code
-        counts[before] -= 1
-        counts[entry.state] += 1
+        record, flow, state, at, _, checkpoint, attempts, failure, _, same = entry
+        row, tally, left = self.item_codes[flow], self.tallies[flow], _QUEUED
+        code = _SAME if same else CODES[state]
+        if record < len(row):
+            left = row[record]
+        else:
+            row.extend(bytes(record + 1 - len(row)))
+        row[record] = code
+        tally[left] -= 1
+        tally[code] += 1
         if self.by_standing is not None:
-            self.by_standing.move(entry.record, left, code, self.item_codes)
-        self.ended = max(self.ended, entry.at)
+            self.by_standing.move(record, left, code, self.item_codes)
+        if at > self.ended:  # noqa: PLR1730  # faster than max()
+            self.ended = at
         if self.waiting:
-            self.waiting.pop((entry.record, entry.flow), None)
-        if entry.checkpoint is not None:
-            saved = self.saved_keys[entry.flow]
-            place = entry.record * KEY_BYTES
+            self.waiting.pop((record, flow), None)
+        if checkpoint is not None:
+            saved, place = self.saved_keys[flow], record * KEY_BYTES
             if len(saved) < place:
                 saved.extend(bytes(place - len(saved)))
-            saved[place : place + KEY_BYTES] = bytes.fromhex(entry.checkpoint)
-        if entry.failure is not None:
-            self.failures[entry.record, entry.flow] = (entry.failure, entry.attempts)
+            saved[place : place + KEY_BYTES] = bytes.fromhex(checkpoint)
+        if failure is not None:
+            self.failures[record, flow] = (failure, attempts)
         elif self.failures:
-            self._forgive(entry, before)
+            self._forgive(entry, left)
 
-    def _forgive(self, entry: Item, before: State) -> None:
+    def _forgive(self, entry: Item, left: int) -> None:
         """Take back a failed call of a record that runs again, or it would count twice."""
         failed = self.failures.pop((entry.record, entry.flow), None)
         if failed is None:
             return
         failure, _ = failed
         count = self.steps[entry.flow].get(failure.step or "")
-        if count is not None and count.states[before]:
-            count.states[before] -= 1
+        if count is not None and count.tally[left]:
+            count.tally[left] -= 1
 
     def _called(self, entry: Called) -> None:
-        count = self._step(entry.flow, entry.step)
-        count.states[entry.state] += 1
-        count.same += entry.same
-        if entry.state is not State.CACHED:
+        _, flow, step, state, at, seconds, _, _, _, _, waited, same = entry
+        count = self.steps[flow].get(step) or self._step(flow, step)
+        count.tally[CODES[state]] += 1
+        if state is not State.CACHED:
             count.attempts += 1
-            count.seconds += entry.seconds
-            count.waited += entry.waited
-        self.ended = max(self.ended, entry.at)
+            count.seconds += seconds
+            count.waited += waited
+        elif same:
+            count.same += 1
+        if at > self.ended:  # noqa: PLR1730  # faster than max()
+            self.ended = at
 
     def _printed(self, entry: Printed) -> None:
         """It changes nothing that is counted: who opens the record reads it."""
@@ -671,7 +690,7 @@ class RunState:
     _TAKE[Closed] = _closed
 
 
-_SAME = CODES[Reuse.SAME]
+_SAME, _QUEUED = CODES[Reuse.SAME], CODES[State.QUEUED]
 #: The state of a record by its code.
 _STATES: tuple[State, ...] = (*State, State.CACHED)
 #: What a number in an array of tokens ("q") or of costs ("d") takes.
@@ -689,6 +708,5 @@ def with_same(counts: Counter[Shown], same: int) -> Counter[Shown]:
 def fold(entries: Iterable[Entry]) -> RunState:
     """What ``entries`` add up to."""
     state = RunState()
-    for entry in entries:
-        state.apply(entry)
+    state.apply_all(entries)
     return state

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._core.entry import Coded, Failure, RunState, StepCount
-from nbflow._core.lifecycle import BY_NAME, SHOWN, State
+from nbflow._core.lifecycle import SHOWN
 from nbflow._core.sheet import FlowColumns, Sheet, Track
 from nbflow._core.standing import Standings
 from nbflow._core.table import Cause
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 #: What of a state is a fact as it stands.
 _FACTS = (
     "run", "event", "library", "keeps_records", "max_in_flight", "budget", "started",
-    "ended", "idle", "state", "total", "stopped", "same_counts", "remarks",
+    "ended", "idle", "state", "total", "stopped", "tallies", "remarks",
 )  # fmt: skip
 #: Of this form, and of a machine that puts the bytes of a number in this order.
 _FORM = f"1 {sys.byteorder}"
@@ -54,7 +53,6 @@ def of_state(state: RunState) -> Snapshot:
         "flows": list(state.flows),
         "columns": list(state.columns),
         "copies": list(state.copies.items()),
-        "counts": [_plain(counts) for counts in state.counts],
         "steps": [
             {name: _of_step(count) for name, count in steps.items()}
             for steps in state.steps
@@ -91,7 +89,6 @@ def state_of(snapshot: Snapshot) -> RunState:
     state.flows = tuple(facts["flows"])
     state.columns = tuple(facts["columns"])
     state.copies = dict(facts["copies"])
-    state.counts = [_counter(counts) for counts in facts["counts"]]
     state.steps = [
         {name: _step_of(fields) for name, fields in steps.items()}
         for steps in facts["steps"]
@@ -176,14 +173,6 @@ def _array(kind: str, column: Column) -> array[Any]:
     return found
 
 
-def _plain(counts: Counter[State]) -> dict[str, int]:
-    return {state.value: number for state, number in counts.items()}
-
-
-def _counter(counts: dict[str, int]) -> Counter[State]:
-    return Counter({State(BY_NAME[name]): number for name, number in counts.items()})
-
-
 def _usage(fields: list[Any]) -> Usage:
     usage = Usage.noted(fields)
     return NOTHING if usage == NOTHING else usage
@@ -191,7 +180,7 @@ def _usage(fields: list[Any]) -> Usage:
 
 def _of_step(count: StepCount) -> tuple[Any, ...]:
     return (
-        _plain(count.states),
+        count.tally,
         count.same,
         count.attempts,
         count.seconds,
@@ -202,7 +191,7 @@ def _of_step(count: StepCount) -> tuple[Any, ...]:
 
 
 def _step_of(fields: list[Any]) -> StepCount:
-    states, same, attempts, seconds, waited, usage, saved = fields
+    tally, same, attempts, seconds, waited, usage, saved = fields
     return StepCount(
-        _counter(states), same, attempts, seconds, waited, _usage(usage), _usage(saved)
+        tally, same, attempts, seconds, waited, _usage(usage), _usage(saved)
     )

@@ -102,9 +102,8 @@ class Why:
         if any(isinstance(entry, Listed) and entry.key == key for entry in entries):
             return self._record, fold([first, *entries])
         state, position = snapshots.state_of(ledger, run)
-        for more, _ in ledger.blocks(run, position):
-            for entry in more:
-                state.apply(entry)
+        for entries, _ in ledger.blocks(run, position):
+            state.apply_all(entries)
         return (state.keys.index(key), state) if key in state.keys else None
 
     def flow(self, name: str, state: State, checkpoint: str | None) -> str:

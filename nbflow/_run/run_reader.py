@@ -24,7 +24,7 @@ from nbflow._store import checkpoint
 from nbflow.errors import StoreWarning, UnknownRunError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from nbflow._call.engine import Engine
     from nbflow._core.entry import Entry
@@ -174,10 +174,10 @@ class RunReader:
             self._kept = self._position
             self.runs.keep_snapshot(self.id, self._position, self._read, self.sheet)
 
-    def _take(self, entries: Iterable[Entry]) -> None:
-        for entry in entries:
-            self._read.apply(entry)
-            if self.sheet is not None:
+    def _take(self, entries: Sequence[Entry]) -> None:
+        self._read.apply_all(entries)
+        if self.sheet is not None:
+            for entry in entries:
                 self.sheet.apply(entry)
 
     def whole_state(self) -> RunState:
