@@ -213,10 +213,14 @@ class Crew(Generic[W]):
         """
         now = time.monotonic()
         ended, span = self._ended - self._from[0], now - self._from[1]
-        if not self._wanted or self._queue.empty():
+        if not self._wanted:
+            return
+        if ended:
+            self.grows = False
+        if self._queue.empty():
             return
         if self.grows:
-            self._grow(load - own, ended, span, now)
+            self._grow(load - own, span, now)
             return
         if span < _SPAN:
             return
@@ -229,11 +233,11 @@ class Crew(Generic[W]):
             self._try(ended / span, now)
         self._from = (self._ended, now)
 
-    def _grow(self, load: float, ended: int, span: float, now: float) -> None:
+    def _grow(self, load: float, span: float, now: float) -> None:
         """Have many more threads if these have only waited; else do not hurry any more."""
         if span < _GLANCE:
             return
-        self.grows = not ended and load < _IDLE
+        self.grows = load < _IDLE
         if self.grows:
             self._want(_MANY * self._wanted)
             self.grows = self._wanted < self._most

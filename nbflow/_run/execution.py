@@ -106,7 +106,8 @@ class Execution:
             for flow, lane in enumerate(lanes)
             if not lane.is_async
         }
-        self._growing = list(self._crews.values())
+        #: Seconds between two looks at the crews.
+        self._beat = _QUICK if self._crews else _TICK
         self._ticked = self._asked = time.perf_counter()
         self._computed, self._own = time.process_time(), time.thread_time()
         self._shown = 0.0
@@ -269,25 +270,25 @@ class Execution:
 
     # While the run is under way.
 
-    @property
-    def _beat(self) -> float:
-        """Seconds between two looks at the crews."""
-        return _QUICK if any(crew.grows for crew in self._growing) else _TICK
-
     def _tick(self, *, wait: bool = True) -> None:
         """Between two looks at the records: let crews grow, heed a stop, show the table."""
         if wait:
             time.sleep(self._beat if len(self._pending) > THREADS else _QUICK)
         self._heed()
-        now, then = time.perf_counter(), self._ticked
-        if now - then < self._beat:
-            return
+        now = time.perf_counter()
+        if now - self._ticked >= self._beat:
+            self._look(now)
+
+    def _look(self, now: float) -> None:
+        then = self._ticked
         computed, own = time.process_time(), time.thread_time()
         load = (computed - self._computed) / (now - then)
         reading = (own - self._own) / (now - then)
         self._ticked, self._computed, self._own = now, computed, own
         for crew in self._crews.values():
             crew.adjust(load, reading)
+        grow = any(crew.grows for crew in self._crews.values())
+        self._beat = _QUICK if grow else _TICK
         SCREEN.hold()
         if now - self._asked > _ASKED and not self.is_cancelled:
             self._asked = now
