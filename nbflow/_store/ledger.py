@@ -272,12 +272,14 @@ class FileLedger:
 
     def _restore_spans(self, run: str, head: memoryview | None) -> int:
         """Take in which blocks are about each record; returns up to where, 0 if that fits no more."""
-        facts = msgspec.msgpack.decode(head) if head is not None else {"at": 0}
-        position = facts["at"]
-        if not position or facts["tail"] != self._tail(run, position):
+        if head is None:
+            return 0
+        facts = msgspec.msgpack.decode(head)
+        position: int = facts["at"]
+        if facts["tail"] != self._tail(run, position):
             return 0
         self._spans_of(run).restore(position, facts["tail"], facts["spans"])
-        return int(position)
+        return position
 
     def _tail(self, run: str, position: int) -> bytes:
         """What stands before a position in the entries: the MAC of the last block."""

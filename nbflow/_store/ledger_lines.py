@@ -213,30 +213,27 @@ def _entries_of(group: Line, count: int) -> Iterator[Any]:
     """The entries of a group, in order."""
     tag, shared, columns = group
     kind: Any = _TYPES[tag]
-    places = _PLACES.get(tag)
-    given, held = iter(shared), iter(columns)
-    fields: list[Iterable[Any]] = []
-    for place in range(len(kind._fields)):
-        is_shared = place in _SHARED[kind]
-        value = next(given) if is_shared else next(held, None)
-        if value is None and not is_shared:
-            break  # noted before entries had this field
-        if is_shared:
-            is_state = places is not None and place == places[0]
-            fields.append(repeat(BY_NAME[value] if is_state else value, count))
-        else:
-            fields.append(_read(kind, place, values_of(value, count)))
-    return map(kind._make, _whole(kind, fields, count))
+    places, names = _SHARED[kind], kind._fields
+    fields: dict[int, Iterable[Any]] = {
+        place: repeat(_of_head(tag, place, value), count)
+        for place, value in zip(places, shared, strict=True)
+    }
+    others = [place for place in range(len(names)) if place not in fields]
+    # Older versions noted fewer fields.
+    for place, column in zip(others, columns, strict=False):
+        fields[place] = _read(kind, place, values_of(column, count))
+    for place in others[len(columns) :]:
+        fields[place] = repeat(kind._field_defaults[names[place]], count)
+    found: Iterator[Any] = map(
+        kind._make, zip(*map(fields.__getitem__, range(len(names))), strict=False)
+    )
+    return found
 
 
-def _whole(
-    kind: Any, fields: list[Iterable[Any]], count: int
-) -> Iterator[tuple[Any, ...]]:
-    """The fields of each entry, those included that older versions did not note."""
-    defaults = kind._field_defaults
-    missing = kind._fields[len(fields) :]
-    fields += [repeat(defaults[name], count) for name in missing]
-    return zip(*fields, strict=False)
+def _of_head(tag: str, place: int, value: Any) -> Any:
+    """A field that a group shares, as an entry has it."""
+    is_state = tag in _PLACES and place == _PLACES[tag][0]
+    return BY_NAME[value] if is_state else value
 
 
 def _read(kind: type, place: int, values: Iterable[Any]) -> Iterable[Any]:
