@@ -29,8 +29,8 @@ class LedgerWriter:
 
     def __init__(self, ledger: Ledger, run: str, state: RunState) -> None:
         self.state = state
-        #: The rows of the run's table, if somebody looks at it; from the run's first
-        #: entry on, or `None`.
+        #: The rows of the run's table, if it is long or somebody looks at it; from the
+        #: run's first entry on, or `None`.
         self.sheet: Sheet | None = None
         self._ledger = ledger
         self._run = run

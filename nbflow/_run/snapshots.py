@@ -10,15 +10,18 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from nbflow._core import snapshot
-from nbflow._core.entry import RunState
+from nbflow._core.entry import Resumed, RunState
+from nbflow._core.sheet import Sheet
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
-    from nbflow._core.sheet import Sheet
+    from nbflow._core.entry import Opened
     from nbflow._store.ledger import Ledger
 
-__all__ = ["keep", "rows_of", "state_of"]
+__all__ = ["is_worth", "keep", "rows_from", "rows_of", "state_of"]
 
+#: Records of a long run.
+_LONG = 10_000
 #: Bytes of entries that are worth a snapshot: they take a tenth of a second to read.
 _WORTH = 500_000
 
@@ -45,6 +48,18 @@ def state_of(ledger: Ledger, run: str) -> tuple[RunState, int]:
     if found is None:
         return RunState(), 0
     return snapshot.state_of(found[0]), found[1]
+
+
+def rows_from(first: Opened | Resumed, ledger: Ledger, run: str) -> Sheet | None:
+    """Rows to be kept up while a long run is under way, from the entry on that says it begins or continues.
+
+    They take 2 us a record; to read them from the ledger when somebody wants to see them
+    takes ten. ``None`` for a short run, until somebody does.
+    """
+    if isinstance(first, Resumed):
+        return rows_of(ledger, run, ledger.size(run))
+    is_long = first.total is None or first.total >= _LONG
+    return Sheet() if is_long else None
 
 
 def rows_of(ledger: Ledger, run: str, position: int) -> Sheet | None:

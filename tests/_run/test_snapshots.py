@@ -90,10 +90,17 @@ def test_a_long_run_opens_without_its_entries(store, monkeypatch):
     assert [step.step for step in run.inspect("t-11")["flow"].steps] == ["ask"]
 
 
-def test_the_rows_of_a_table_are_kept_by_whoever_looked_first(store, monkeypatch):
-    before = picture(send())
+@pytest.mark.parametrize("is_long", [True, False])
+def test_the_rows_of_a_table_are_kept_by_the_run_or_by_whoever_looked_first(
+    store, monkeypatch, is_long
+):
+    if not is_long:
+        monkeypatch.setattr(snapshots, "rows_from", lambda *_: None)
+    made = send()
+    assert (store / "runs" / made.id / "rows").exists() is is_long
+    before = picture(made)
     run = opened_elsewhere(store)
-    assert picture(run) == before  # reads all entries
+    assert picture(run) == before  # of a short run this reads all entries
     run = opened_elsewhere(store)
     seen = reads(run, monkeypatch)
     assert picture(run) == before
@@ -115,6 +122,9 @@ def test_a_rerun_continues_from_a_snapshot_and_outdates_it(store):
     run.rerun_failed()
     after = picture(run)
     assert run.counts == {"flow": {"COMPLETED": 40}}
+    assert SESSION.engine.ledger.snapshot(run.id, "rows")[1] == (
+        SESSION.engine.ledger.size(run.id)
+    )
     again = opened_elsewhere(store)
     assert again.results("flow") == [n * n for n in range(40)]
     assert picture(again)[:3] == after[:3]
