@@ -162,7 +162,9 @@ class Execution:
         """
         if isinstance(first, Resumed) and self.state.total is None:
             self._intake.is_partial = True
-        self.notes.sheet = snapshots.rows_from(first, self._ledger, self.state.run)
+        if self.notes.sheet is None:
+            rows = snapshots.rows_from(first, self._ledger, self.state.run)
+            self.notes.sheet = rows
         self.notes.add(first)
         # In one block with the first entry, where the next run of the event finds it.
         self._codes.read(self.lanes, before)
