@@ -232,6 +232,9 @@ class RunReader:
         if not state.keeps_records:
             return None, list(range(len(state.keys)))
         batch = self._keep_batch(state)
+        if not state.copies and batch.total == len(state.keys):
+            # Where no row is the copy of another, their contents need not be looked at.
+            return batch, list(range(len(state.keys)))
         return batch, [number for number, _, _ in batch.numbered()]
 
     def record(self, state: RunState, record: int) -> object:
