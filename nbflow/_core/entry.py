@@ -446,11 +446,19 @@ class RunState:
         """
         return self.unread if self.state == "INTERRUPTED" else 0
 
+    @property
+    def counts(self) -> list[Counter[State]]:
+        """Records by state in each flow, as far as they were read."""
+        return [self._count(flow) for flow in range(len(self.flows))]
+
     def count(self, flow: int) -> Counter[State]:
         """Records by state in ``flow``, the `lost` ones included."""
+        return self._count(flow, self.lost)
+
+    def _count(self, flow: int, lost: int = 0) -> Counter[State]:
         tally = list(self.tallies[flow])
         tally[_QUEUED] += len(self.keys)
-        tally[CODES[State.INTERRUPTED]] += self.lost
+        tally[CODES[State.INTERRUPTED]] += lost
         return _by_state(tally)
 
     def shown(self, flow: int) -> Counter[Shown]:

@@ -95,7 +95,7 @@ def test_another_process_sees_the_same_rows(nb, flow, gate):
         run.reader.look() as (state, sheet),
         elsewhere(nb, run).reader.look() as (other, theirs),
     ):
-        assert other.tally() == state.tally()
+        assert other.counts == state.counts
         assert theirs.columns[0].seconds.tolist() == sheet.columns[0].seconds.tolist()
 
 
