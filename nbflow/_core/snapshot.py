@@ -10,7 +10,7 @@ import sys
 from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbflow._core.entry import Coded, Failure, RunState, StepCount
+from nbflow._core.entry import Awaits, Coded, Failure, RunState, StepCount
 from nbflow._core.lifecycle import SHOWN
 from nbflow._core.sheet import FlowColumns, Sheet, Track
 from nbflow._core.standing import Standings
@@ -62,6 +62,7 @@ def of_state(state: RunState) -> Snapshot:
             for place, (failure, attempts) in state.failures.items()
         ],
         "waiting": [(*place, why) for place, why in state.waiting.items()],
+        "awaited": [tuple(awaits) for awaits in state.awaited.values()],
         "coded": [tuple(coded) for coded in state.coded.values()],
         "usage": tuple(state.usage),
         "saved": tuple(state.saved),
@@ -98,6 +99,10 @@ def state_of(snapshot: Snapshot) -> RunState:
         for record, flow, *said, attempts in facts["failures"]
     }
     state.waiting = {(record, flow): why for record, flow, why in facts["waiting"]}
+    state.awaited = {
+        (awaits.record, awaits.flow): awaits
+        for awaits in map(_awaits, facts["awaited"])
+    }
     for subject, code, at, why, steps, unknown in facts["coded"]:
         state.coded[subject] = Coded(subject, code, at, why, tuple(steps), unknown)
     state.usage, state.saved = _usage(facts["usage"]), _usage(facts["saved"])
@@ -123,6 +128,7 @@ def of_sheet(sheet: Sheet) -> Snapshot:
         "tracks": [list(columns.tracks) for columns in sheet.columns],
         "causes": [tuple(cause) for cause in sheet.causes],
         "cause_of": [(*place, number) for place, number in sheet.cause_of.items()],
+        "resting": list(sheet.resting),
         "retrying": [
             (*place, step, failed and tuple(failed))
             for place, (step, failed) in sheet.retrying.items()
@@ -146,6 +152,7 @@ def sheet_of(snapshot: Snapshot) -> Sheet:
     sheet.cause_of = {
         (record, flow): number for record, flow, number in facts["cause_of"]
     }
+    sheet.resting = {(record, flow) for record, flow in facts["resting"]}
     sheet.retrying = {
         (record, flow): (step, failed and Failure(*failed))
         for record, flow, step, failed in facts["retrying"]
@@ -171,6 +178,10 @@ def _array(kind: str, column: Column) -> array[Any]:
     found: array[Any] = array(kind)
     found.frombytes(memoryview(column))
     return found
+
+
+def _awaits(fields: list[Any]) -> Awaits:
+    return Awaits(*(tuple(one) if isinstance(one, list) else one for one in fields))
 
 
 def _usage(fields: list[Any]) -> Usage:

@@ -12,7 +12,7 @@ from nbflow._store import codec
 from nbflow.errors import CodecError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator
 
     from nbflow._run.batch import Row
     from nbflow._store.ledger import Ledger
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _SAME = b"="
 #: Bytes in which a block says what it is.
 _BEGIN = 64
+#: The journal of batches that outlive their run, as later ones refer to them.
+ASIDE = "batches"
 
 
 def keep_head(
@@ -52,14 +54,14 @@ def _blocks(batch: Batch) -> Iterator[bytes]:
 
 def _is_kept(ledger: Ledger, run: str, batch: Batch) -> bool:
     """Whether a run has kept this very batch; looked at up to the first difference."""
-    pairs = itertools.zip_longest(ledger.records(run), _blocks(batch))
+    pairs = itertools.zip_longest(blocks_of(ledger, run), _blocks(batch))
     return all(kept == ours for kept, ours in pairs)
 
 
 def make_sure(ledger: Ledger, run: str, batch: Batch) -> None:
     """Keep the batch here, if the run that has it is gone: it went while this one began."""
     owner = owner_of(ledger, run)
-    if owner is not None and next(ledger.records(owner), None) is None:
+    if owner is not None and next(blocks_of(ledger, owner), None) is None:
         ledger.rewrite(run, "records", lambda _block: None)
         keep_head(ledger, run, batch)
 
@@ -72,19 +74,18 @@ def owner_of(ledger: Ledger, run: str) -> str | None:
     return first[1:].decode()
 
 
-def hand_over(ledger: Ledger, run: str, heirs: Sequence[str]) -> None:
-    """Give the batch of a run that goes to those that refer to it: to the first, and the others refer to that one."""
-    if not heirs:
-        return
-    heir, *others = heirs
-    ledger.inherit(heir, run)
-    for other in others:
-        ledger.rewrite(other, "records", lambda _block: _SAME + heir.encode())
-
-
 def blocks_of(ledger: Ledger, run: str) -> Iterator[bytes]:
     """The blocks of a run's batch, its head first, whichever run has them."""
-    return ledger.records(owner_of(ledger, run) or run)
+    home, owner = _home(ledger, run)
+    return home.records(owner)
+
+
+def _home(ledger: Ledger, run: str) -> tuple[Ledger, str]:
+    """Where a run's batch is, and the run whose batch it was first."""
+    owner = owner_of(ledger, run) or run
+    if next(ledger.records(owner), None) is None:
+        return ledger.beside(ASIDE), owner
+    return ledger, owner
 
 
 def keep_block(ledger: Ledger, run: str, value: list[Any]) -> None:
@@ -177,12 +178,12 @@ def kept_row(ledger: Ledger, run: str, place: int) -> Row | None:
     source = _read(first) if first is not None else ()
     at = place
     if library == "records" and len(source) <= place:
-        owner = owner_of(ledger, run) or run
-        found = _block_of(ledger, owner, place, len(source))
+        home, owner = _home(ledger, run)
+        found = _block_of(home, owner, place, len(source))
         if found is None:
             return None
         at, start = found
-        source = _read(next(ledger.records(owner, start), b"\0"))
+        source = _read(next(home.records(owner, start), b"\0"))
     if at >= len(source):
         return None
     row = Batch(source, key, values=values).row(at)

@@ -69,7 +69,19 @@ class RunReader:
     @property
     def execution(self) -> Execution | None:
         """This process's work on the run, also when it has ended."""
-        return self.runs.live.get(self.id) or self.held
+        execution = self.runs.live.get(self.id) or self.held
+        if execution is not None and self._was_overtaken(execution):
+            self.runs.live.pop(self.id, None)
+            self.held = None
+            return None
+        return execution
+
+    def _was_overtaken(self, execution: Execution) -> bool:
+        """Returns whether another process went on with a run that waited here."""
+        if not execution.has_ended or not execution.state.awaited:
+            return False
+        end = execution.notes.end
+        return end is not None and self.engine.ledger.size(self.id) != end
 
     # Its state.
 
@@ -110,10 +122,9 @@ class RunReader:
         execution = self.execution
         if execution is None:
             with self._mutex:
-                state = self._follow()
                 if self.sheet is None:
-                    state = self._with_rows()
-                yield state, self._rows
+                    self.sheet = self._rows()
+                yield self._follow(), self.sheet
             return
         notes = execution.notes
         notes.flush()
@@ -127,29 +138,25 @@ class RunReader:
                     notes.sheet.apply(entry)
             yield execution.state, notes.sheet
 
-    @property
-    def _rows(self) -> Sheet:
-        assert self.sheet is not None
-        return self.sheet
+    def _resume(self) -> None:
+        """Begin with what was kept of the run."""
+        if not self._position:
+            self._read, self._position = snapshots.state_of(self.engine.ledger, self.id)
+            self._kept = self._position
 
-    def _with_rows(self) -> RunState:
-        """Take in the rows as well, as they were kept; otherwise from the first entry on."""
-        ledger = self.engine.ledger
-        self.sheet = snapshots.rows_of(ledger, self.id, self._position)
-        if self.sheet is None:
-            self._read, self._position, self._kept, self.sheet = (
-                RunState(),
-                0,
-                0,
-                Sheet(),
-            )
-        return self._follow()
+    def _rows(self) -> Sheet:
+        """The rows as they were kept, or none yet: then everything is read from the first entry on."""
+        self._resume()
+        kept = snapshots.rows_of(self.engine.ledger, self.id, self._position)
+        if kept is not None:
+            return kept
+        self._read, self._position, self._kept = RunState(), 0, 0
+        return Sheet()
 
     def _follow(self) -> RunState:
         """Take in what was noted since the last look, by whichever process works on the run."""
-        if not self._position and self.sheet is None:
-            self._read, self._position = snapshots.state_of(self.engine.ledger, self.id)
-            self._kept = self._position
+        if self.sheet is None:
+            self._resume()
         before = self._position
         for entries, end in self.engine.ledger.blocks(self.id, before):
             self._take(entries)

@@ -33,6 +33,7 @@ from nbflow._store.folder import (
     sync_file,
     sync_folder,
 )
+from nbflow._store.inbox import DiskInbox
 from nbflow._store.ledger_lines import ABOUT, packed
 from nbflow._store.seal import HEAD, TAG
 from nbflow._store.spans import Spans
@@ -44,11 +45,14 @@ if TYPE_CHECKING:
 
     from nbflow._core.entry import Entry
     from nbflow._core.snapshot import Snapshot
+    from nbflow._store.inbox import Inbox
     from nbflow._store.seal import Seal
 
 _LENGTH = struct.Struct("<I")
 #: Folders of runs that are no longer listed.
 _GONE = "gone-"
+#: The folder of batches that outlive their run.
+_ASIDE = "batches"
 #: Runs whose spans are remembered.
 _SPANS = 16
 #: What is kept of a run only to open it quickly.
@@ -136,8 +140,8 @@ class Ledger(Protocol):
             change: is given each block.
         """
 
-    def inherit(self, run: str, other: str) -> None:
-        """Keep the batch of another run in the place of the run's own."""
+    def set_aside(self, run: str) -> None:
+        """Move the batch of a run to the journal ``batches``, where it outlives the run."""
 
     def bytes_of(self, run: str) -> int:
         """What the run takes."""
@@ -160,6 +164,9 @@ class Ledger(Protocol):
 
         Each of its blocks is synced to the disk.
         """
+
+    def inbox(self) -> Inbox:
+        """The events from outside, in the same place."""
 
 
 class FileLedger:
@@ -397,10 +404,17 @@ class FileLedger:
             changed = (block for each in blocks if (block := change(each)) is not None)
             self._replace(run, what, changed)
 
-    def inherit(self, run: str, other: str) -> None:
-        """The same, with the blocks of the other run."""
-        if self._path(run, "records").exists():
-            self._replace(run, "records", self.records(other))
+    def set_aside(self, run: str) -> None:
+        """Move the file: its blocks verify there as well."""
+        path = self._path(run, "records")
+        target = self._folder.with_name(_ASIDE) / run / path.name
+        try:
+            for folder in (target.parent.parent, target.parent):
+                private_folder(folder)
+            with contextlib.suppress(FileNotFoundError):
+                path.replace(target)
+        except OSError as error:
+            raise refusal(error, f"keep the batch of run {run}", path) from error
 
     def _replace(
         self, run: str, what: str, blocks: Iterable[bytes], *, sync: bool = True
@@ -478,6 +492,10 @@ class FileLedger:
         Each of its blocks is synced to the disk.
         """
         return FileLedger(self._folder.with_name(name), self._seal, sync=True)
+
+    def inbox(self) -> DiskInbox:
+        """The events from outside, in the same place."""
+        return DiskInbox(self._folder.with_name("inbox"), self._seal)
 
     def _path(self, run: str, what: str) -> Path:
         if not run or not run.replace("-", "").isalnum():

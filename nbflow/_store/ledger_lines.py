@@ -14,6 +14,8 @@ import msgspec
 
 from nbflow._core.entry import (
     KEY_BYTES,
+    Answered,
+    Awaits,
     Called,
     Closed,
     Coded,
@@ -59,6 +61,8 @@ _TAGS: dict[type, str] = {
     Called: "call",
     Printed: "printed",
     Waits: "waits",
+    Awaits: "awaits",
+    Answered: "answered",
     Used: "used",
     Remark: "remark",
     Closed: "close",
@@ -70,7 +74,7 @@ _WORDS = frozenset({*BY_NAME, "PARTIAL"})
 _PLACES = {"item": (2, 7), "call": (3, 8)}
 _USAGE = 5  # where `Used` has what was used
 #: Entries about one record, whose first field is its number, and their tags.
-ABOUT = frozenset({Listed, Item, Called, Printed, Waits, Used})
+ABOUT = frozenset({Listed, Item, Called, Printed, Waits, Awaits, Answered, Used})
 ABOUT_TAGS = frozenset(_TAGS[kind] for kind in ABOUT)
 #: Entries that may be columns, with the places of the fields that a group shares.
 _SHARED: dict[type, tuple[int, ...]] = {
@@ -405,6 +409,10 @@ def _of_record(tag: str, fields: Line) -> Line:
         fields[1] = _stars(fields[1])
     if tag == _TAGS[Waits]:
         fields[4] = _stars(fields[4])
+    if tag == _TAGS[Awaits]:
+        fields[6] = _stars(fields[6])
+    if tag == _TAGS[Answered]:
+        fields[4:6] = map(_stars, fields[4:6])
     if tag == _TAGS[Printed]:
         fields[4] = [[kind, _stars(text)] for kind, text in fields[4]]
     if tag in _PLACES:

@@ -6,6 +6,7 @@ import msgspec
 
 from nbflow._core import snapshot
 from nbflow._core.entry import (
+    Awaits,
     Called,
     Closed,
     Coded,
@@ -40,7 +41,12 @@ def entries_of(seed):
             yield Item(record, flow, State.RUNNING, at)
             yield Used(record, flow, step, 1, at, Usage(1, 5, cost=0.25, models=("m",)))
             yield Used(record, flow, step, 1, at, Usage(1, 2), saved=True)
-            match dice.randrange(5):
+            match dice.randrange(6):
+                case 5:
+                    yield Awaits(
+                        record, flow, step, at, "ab", "answer", "Yes?", choices=("y",)
+                    )
+                    yield Item(record, flow, State.WAITING, at)
                 case 0:
                     yield Called(
                         record, flow, step, State.FAILED, at, 1.0, 2, None, failed
