@@ -181,7 +181,7 @@ def _array(kind: str, column: Column) -> array[Any]:
 
 
 def _awaits(fields: list[Any]) -> Awaits:
-    return Awaits(*(tuple(one) if isinstance(one, list) else one for one in fields))
+    return Awaits._make(tuple(one) if isinstance(one, list) else one for one in fields)
 
 
 def _usage(fields: list[Any]) -> Usage:
