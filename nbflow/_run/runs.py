@@ -14,7 +14,6 @@ from weakref import WeakSet, WeakValueDictionary
 from nbflow._call import keys
 from nbflow._core.entry import Closed, Coded, Opened, Resumed
 from nbflow._key.warning import warn
-from nbflow._run import snapshots
 from nbflow._run.alarm import Alarm
 from nbflow._run.begin_gate import BeginGate
 from nbflow.errors import StoreError, StoreWarning, UsageError
@@ -203,6 +202,8 @@ class Runs:
         self, run: str, position: int, state: RunState, sheet: Sheet | None
     ) -> None:
         """Keep what a run came to, unless somebody works on it, or has since ``position``."""
+        from nbflow._run import snapshots  # not for a call: it loads tables
+
         store, ledger, key = self.engine.store, self.engine.ledger, keys.run_key(run)
         with self._mutex, contextlib.suppress(StoreError):
             if run in self.live or run in self._retiring or not store.lock(key):

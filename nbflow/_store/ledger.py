@@ -25,7 +25,7 @@ from blake3 import blake3
 
 from nbflow._key import fork
 from nbflow._key.warning import warn
-from nbflow._store import ledger_lines, summary
+from nbflow._store import ledger_lines
 from nbflow._store.folder import (
     prepare,
     private_folder,
@@ -263,6 +263,8 @@ class FileLedger:
         Not if the entries were rewritten since they were read: what was erased must not
         come back.
         """
+        from nbflow._store import summary  # not for a call: it loads the table's rows
+
         end, tail, spans = self._spans_of(run).noted()
         if end != position or tail != self._tail(run, position):
             return
@@ -272,6 +274,8 @@ class FileLedger:
 
     def snapshot(self, run: str, what: str) -> tuple[Snapshot, int] | None:
         """What was kept, if the entries that it was made of are there as they were."""
+        from nbflow._store import summary  # likewise
+
         blocks = (block for block, _ in self._blocks(run, what, 0, is_quiet=True))
         position = self._restore_spans(run, next(blocks, None))
         found = summary.decode(blocks) if position else None
