@@ -352,7 +352,9 @@ class Execution:
     def _keep_snapshot(self) -> None:
         """Keep what a long run came to, for who opens it."""
         ledger, run = self._ledger, self.state.run
-        if not self.notes.unwritten and snapshots.is_worth(ledger, run):
+        if self.notes.unwritten:
+            return
+        if snapshots.is_worth(ledger, run, ledger.snapshot_end(run)):
             self._context.runner.reached("snapshot")
             snapshots.keep(ledger, run, ledger.size(run), self.state, self.notes.sheet)
 

@@ -146,6 +146,7 @@ class RunReader:
 
     def _rows(self) -> Sheet:
         """The rows as they were kept, or none yet: then everything is read from the first entry on."""
+        self._position = 0
         self._resume()
         kept = snapshots.rows_of(self.engine.ledger, self.id, self._position)
         if kept is not None:

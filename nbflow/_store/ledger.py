@@ -99,6 +99,9 @@ class Ledger(Protocol):
     def snapshot(self, run: str, what: str) -> tuple[Snapshot, int] | None:
         """What was kept, and the position to continue from; ``None`` if there is nothing that fits the entries."""
 
+    def snapshot_end(self, run: str) -> int:
+        """Up to which position the state of a run was kept; 0 if it was not."""
+
     def size(self, run: str) -> int:
         """A number that grows with each entry: while it stays, nothing is new."""
 
@@ -213,9 +216,7 @@ class FileLedger:
         """
         spans = self._spans_of(run)
         if not spans.end:
-            for head, _ in self._blocks(run, "state", 0, is_quiet=True):
-                self._restore_spans(run, head)
-                break
+            self.snapshot_end(run)
         start = spans.end
         for block, end in self._blocks(run, "entries", start):
             records = _records(ledger_lines.decode(block))
@@ -280,6 +281,12 @@ class FileLedger:
         position = self._restore_spans(run, next(blocks, None))
         found = summary.decode(blocks) if position else None
         return (found, position) if found is not None else None
+
+    def snapshot_end(self, run: str) -> int:
+        """Up to which position the state of a run was kept; 0 if it was not."""
+        blocks = self._blocks(run, "state", 0, is_quiet=True)
+        head, _ = next(blocks, (None, 0))
+        return self._restore_spans(run, head)
 
     def _restore_spans(self, run: str, head: memoryview | None) -> int:
         """Take in which blocks are about each record; returns up to where, 0 if that fits no more."""

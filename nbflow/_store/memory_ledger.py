@@ -62,6 +62,10 @@ class MemoryLedger:
         """Nothing is kept."""
         return None
 
+    def snapshot_end(self, run: str) -> int:  # noqa: ARG002  # as the protocol has it
+        """Nothing is kept."""
+        return 0
+
     def size(self, run: str) -> int:
         """The number of entries."""
         return len(self._entries[run]) if run in self._entries else 0

@@ -130,6 +130,22 @@ def test_a_rerun_continues_from_a_snapshot_and_outdates_it(store):
     assert picture(again)[:3] == after[:3]
 
 
+def test_a_little_that_is_new_is_no_new_snapshot(store, monkeypatch):
+    """A run that goes on for one record now and again does not write all the others each time."""
+    send()
+    run = opened_elsewhere(store)
+    kept = SESSION.engine.ledger.snapshot_end(run.id)
+    monkeypatch.setattr(snapshots, "_WORTH", 100_000)
+    send_again = run.rerun("t-10")
+    assert SESSION.engine.ledger.snapshot_end(run.id) == kept
+    assert SESSION.engine.ledger.size(run.id) > kept
+    before = picture(send_again)
+    again = opened_elsewhere(store)
+    assert again.counts == run.counts
+    assert picture(again) == before
+    assert SESSION.engine.ledger.snapshot_end(run.id) == kept
+
+
 @pytest.mark.parametrize("harm", ["gone", "flipped", "cut", "empty", "of another run"])
 def test_without_a_sound_snapshot_the_run_is_read_and_keeps_a_new_one(store, harm):
     other, before = send(12, "other"), picture(send())
