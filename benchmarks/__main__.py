@@ -6,7 +6,18 @@ import argparse
 import os
 import platform
 
-from benchmarks import batch, calls, cells, keys, million, runs, waiting, watching
+from benchmarks import (
+    batch,
+    calls,
+    cells,
+    frames,
+    keys,
+    million,
+    opening,
+    runs,
+    waiting,
+    watching,
+)
 from benchmarks.contest import ask
 
 QUESTIONS = {
@@ -14,8 +25,10 @@ QUESTIONS = {
     for question in (
         calls.QUESTION,
         batch.QUESTION,
+        opening.QUESTION,
         waiting.QUESTION,
         keys.QUESTION,
+        frames.QUESTION,
         cells.QUESTION,
         watching.QUESTION,
         million.QUESTION,

@@ -190,6 +190,11 @@ def milliseconds(value: float) -> str:
     return f"{value * 1e3:,.2f} ms"
 
 
+def in_bytes(value: float) -> str:
+    """Bytes."""
+    return f"{value:,.0f} B"
+
+
 def kilobytes(value: float) -> str:
     """Bytes as kilobytes."""
     return f"{value / 1e3:,.2f} kB"

@@ -185,6 +185,19 @@ def on_records(hashed: Callable[[Record], object]) -> Act:
     return act
 
 
+def on_batch(hashed: Callable[[Value], object]) -> Act:
+    """An act: a list of small dicts as one value."""
+
+    def act(_folder: Path, size: int) -> dict[str, float]:
+        batch = records(max(size // 10, 10))
+        hashed(batch[:10])
+        begun = time.perf_counter()
+        hashed(batch)
+        return {"wall": time.perf_counter() - begun}
+
+    return act
+
+
 def nbflow_digest(value: Value) -> bytes:
     """What is claimed."""
     from nbflow._key.reader import digest
@@ -212,6 +225,13 @@ def joblib_hash(value: Value) -> str | None:
     import joblib
 
     return joblib.hash(value)  # type: ignore[no-any-return]  # untyped there
+
+
+def dask_tokenize(value: Value) -> str:
+    """What dask calls a value: another text for another chunking, mostly of no cryptographic hash."""
+    from dask.tokenize import tokenize
+
+    return tokenize(value)  # type: ignore[no-any-return]  # untyped where it is not installed
 
 
 def pandas_hash(value: pd.DataFrame) -> object:
@@ -259,6 +279,12 @@ SAID = {
     "numeric": "numeric pandas frame",
     "array": "numpy array",
 }
+#: The frames that dask is asked about, and how many times as fast nbflow wants to be.
+DASK = {"numeric": 0.5, "polars": None, "array": None}
+#: Seconds that a digest wants to take of a million rows, or of a hundred thousand records.
+WANTED_WALLS = {"polars": 0.025, "array": 0.045}
+WANTED_BATCH = 0.1
+BATCH = ("nbflow", len(FRAMES) + 2, "wall")
 #: Nothing but bytes to hash: BLAKE3 is the limit, and seven times joblib's MD5.
 LIMITED = ("numeric", "array")
 RECORDS = ("nbflow", len(FRAMES), "record")
@@ -304,6 +330,19 @@ def to_pandas(name: str, place: int) -> Row:
     return row._replace(theirs=("rows", place, "wall"))
 
 
+def to_dask(name: str, place: int) -> Row:
+    """dask, which looks at some of the frames."""
+    row = against(name, "dask.tokenize", "dask", "wall", milliseconds, DASK[name])
+    return row._replace(theirs=("dask", place, "wall"))
+
+
+def to_wanted(name: str) -> Row:
+    """A time that was wished for."""
+    wall = f"{1000 * WANTED_WALLS[name]:.0f} ms (wanted)"
+    row = against(name, wall, "wanted", "wall", milliseconds, 1)
+    return row._replace(theirs=("wanted", 0, name))
+
+
 def memory(name: str) -> Row:
     """What a digest needs beside the value."""
     row = against(name, "joblib.hash", "joblib", "extra", megabytes)
@@ -316,18 +355,29 @@ QUESTION = Question(
     "of a tenth as many records",
     (1_000_000, 1_000),
     {
-        "nbflow": (*on_frames(nbflow_digest), on_records(nbflow_digest), nbflow_calls),
+        "nbflow": (
+            *on_frames(nbflow_digest),
+            on_records(nbflow_digest),
+            nbflow_calls,
+            on_batch(nbflow_digest),
+        ),
         "joblib": (*on_frames(joblib_hash), on_records(joblib_hash)),
         "rows": (measured(mixed, pandas_hash), measured(numeric, pandas_hash)),
         "blake3": tuple(on_frames(one_pass, bytes_of)),
         "xxh3": tuple(on_frames(fast_pass, bytes_of)),
         "pickle": (on_records(pickled),),
-        "wanted": (lambda _folder, _size: {"record": 10e-6},),
+        "dask": tuple(measured(FRAMES[name], dask_tokenize) for name in DASK),
+        "wanted": (
+            lambda _folder, _size: {"record": 10e-6, "batch": WANTED_BATCH} | WANTED_WALLS,
+        ),
     },
     (
         *map(to_blake3, FRAMES),
         *map(to_xxh3, FRAMES),
         *map(to_joblib, FRAMES),
+        *(to_dask(name, place) for place, name in enumerate(DASK)),
+        *map(to_wanted, WANTED_WALLS),
+        Row("records in a list", BATCH, "100 ms (wanted)", ("wanted", 0, "batch"), milliseconds, 1),
         to_pandas("mixed", 0),
         to_pandas("numeric", 1),
         *map(memory, FRAMES),

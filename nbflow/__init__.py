@@ -77,6 +77,7 @@ if typing.TYPE_CHECKING:
     from nbflow._run.explanation import Explanation as Explanation
     from nbflow._run.plan import Plan as Plan
     from nbflow._run.run import Run as Run
+    from nbflow._tell.by_hand import notify as notify
     from nbflow.quality import accept as accept
     from nbflow.quality import agreement as agreement
     from nbflow.quality import calibrate as calibrate
@@ -103,6 +104,7 @@ _LATER = {
     "evaluate": "nbflow.quality",
     "file": "nbflow._key.file",
     "key_by": "nbflow._key.value",
+    "notify": "nbflow._tell.by_hand",
     "review": "nbflow.quality",
     "sleep": "nbflow._outside",
     "wait_for": "nbflow._outside",
@@ -149,6 +151,7 @@ __all__ = [
     "flows",
     "key_by",
     "load_ipython_extension",
+    "notify",
     "open_run",
     "plan",
     "review",

@@ -21,6 +21,7 @@ from nbflow.errors import UnknownRunError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import timedelta
+    from typing import Never
 
     from nbflow._call.budget import Budget
     from nbflow._call.engine import Engine, Machinery
@@ -108,6 +109,7 @@ class Session:
         from nbflow._store.ledger import FileLedger
         from nbflow._store.memory_ledger import MemoryLedger
         from nbflow._store.store import MemoryStore
+        from nbflow._tell import address
 
         path = location.find() if place is None else location.folder_at(place)
         if str(path) == MemoryStore.url:
@@ -123,6 +125,7 @@ class Session:
             )
         engine.runner.forced = job_link.forced()
         engine.runner.budgets = self._budgets
+        address.hide_environment()
         runs = Runs(engine)
         runs.at_end = Keeper(runs, max_size, keep).run_ended
         return runs
@@ -195,6 +198,8 @@ class Session:
         limit = None if budget is None else dollars(budget)
         options = RunOptions(max_in_flight=max_in_flight)
         batch.check()
+        if job_link.plans():
+            self._plan(event, lanes, batch)
         shown = batch.shown(columns)
         runs, money = self.runs, self._budget(lanes, limit)
         continued = self._continue(runs, event, lanes, options, wait=wait, budget=limit)
@@ -219,6 +224,14 @@ class Session:
         if wait and job_link.stays_until():
             run.wait_out(job_link.stays_until())
         return run
+
+    def _plan(self, event: str, lanes: Sequence[Lane], batch: Batch) -> Never:
+        """Say what a run would do, and end the notebook: what follows needs results."""
+        from nbflow._run.forecast import forecast
+
+        plan = forecast(self.engine, event, lanes, batch, self.prices.cost)
+        job_link.tell_plan(repr(plan), plan.to_json())
+        raise SystemExit(0)
 
     def _budget(self, lanes: Sequence[Lane], limit: float | None) -> Budget | None:
         """The budget of a run; refused where a step says that it calls a model of unknown price."""

@@ -97,6 +97,7 @@ class Step(core.Step[P, R_co]):
         is_plain: whether it is an async step that is called as if it were sync, so that
             its callers need not know; ``aio`` awaits it.
         labels: those that a categorizer chooses from, with their descriptions.
+        fields: of an extractor, the labels of each field that has a list of them.
     """
 
     performer: Host

@@ -14,11 +14,12 @@ from nbflow.store import command as _store_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import TypeAlias
+    from typing import NoReturn, TypeAlias
 
     from rich.console import Console
 
     from nbflow._run.run import Run
+    from nbflow._tell.telling import Wishes
 
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # argparse has no public name for what add_subparsers returns
 
@@ -29,6 +30,8 @@ _UNWATCHED = 120
 #: Runs that are listed: to lay out thousands takes seconds.
 _LISTED = 100
 _TIME = "seconds, or 90s, 5m, 1h30m"
+#: Runs or failures that are listed for programs.
+_FEW = 20
 _SHARE = "a number, or a share such as 5%%"
 
 
@@ -38,22 +41,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 2 (wrong use), 130 (interrupted), or what the command says.
     """
+    _Parser.speaks_json = "--json" in (sys.argv[1:] if argv is None else argv)
     arguments = _parser().parse_args(argv)
     try:
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except NbflowError as error:
-        _complain(f"nbflow: {error}")
-        return getattr(error, "exit_code", EXIT_USAGE)
+        code = int(getattr(error, "exit_code", EXIT_USAGE))
+        return _failed(type(error).__name__, str(error), code)
     except KeyboardInterrupt:
-        _complain(
-            "nbflow: interrupted; what is done is saved, run the command again to "
-            "continue."
-        )
-        return EXIT_INTERRUPTED
+        said = "interrupted; what is done is saved, run the command again to continue."
+        return _failed("KeyboardInterrupt", said, EXIT_INTERRUPTED)
     except BrokenPipeError:  # `nbflow runs | head`
         sys.stderr.close()
         return 0
+
+
+def _failed(kind: str, message: str, code: int) -> int:
+    """Say what went wrong, to programs as JSON; returns the exit code."""
+    _complain(f"nbflow: {message}")
+    if _Parser.speaks_json:
+        from nbflow._run.answers.document import error
+
+        print(error(kind, message, code))
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments to programs as well."""
+
+    #: Whether stdout is read by a program.
+    speaks_json = False
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        sys.exit(_failed("UsageError", message, EXIT_USAGE))
 
 
 def _complain(text: str) -> None:
@@ -68,7 +90,7 @@ def _console() -> Console:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="nbflow",
         description="Durable steps, event fan-out and a readable run table for Jupyter "
         "notebooks.",
@@ -78,9 +100,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_demo(commands)
     _add_run(commands)
+    _add_plan(commands)
     _add_check(commands)
     _add_export(commands)
     _add_runs(commands)
+    _add_inspect(commands)
     _add_dashboard(commands)
     _store_command.add(commands)
     return parser
@@ -209,7 +233,59 @@ def _add_run(commands: Commands) -> None:
     )
     _add_limits(run)
     _add_selection(run)
+    _add_telling(run)
     run.set_defaults(command=_run)
+
+
+def _add_telling(parser: argparse.ArgumentParser) -> None:
+    """Add who is told how a job ended."""
+    telling = parser.add_argument_group(
+        "telling people",
+        "Needs pip install 'nbflow[notify]'. Without these options NBFLOW_NOTIFY and\n"
+        "NBFLOW_HEARTBEAT count, and then [tool.nbflow] in pyproject.toml: notify,\n"
+        "notify-on, notify-content, heartbeat.",
+    )
+    telling.add_argument(
+        "--notify",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="tell this address of Apprise how the job ended: mailto://..., slack://..., "
+        "json://... ; env:NAME is the address in a variable, which keeps it out of "
+        "files and lists of processes; repeat it for more",
+    )
+    telling.add_argument(
+        "--notify-on",
+        action="append",
+        default=[],
+        metavar="WHEN",
+        help="failure (the default: any exit code but 0 and 5), always, change (failed "
+        "now and not the last time, or the other way round), waiting, budget; several "
+        "with commas between them",
+    )
+    telling.add_argument(
+        "--notify-content",
+        action="store_true",
+        help="also tell what records say: messages of errors and keys; without it a "
+        "notice has numbers, names of steps and types of errors",
+    )
+    telling.add_argument(
+        "--heartbeat",
+        metavar="URL",
+        help="after a success (exit code 0), ask this URL of a dead man's switch, which "
+        "raises its alarm when nothing comes; env:NAME is the URL in a variable",
+    )
+
+
+def _wishes(arguments: argparse.Namespace) -> Wishes:
+    from nbflow._tell.telling import Wishes
+
+    return Wishes(
+        notify=arguments.notify,
+        notify_on=arguments.notify_on,
+        content=arguments.notify_content,
+        heartbeat=arguments.heartbeat,
+    )
 
 
 def _add_limits(run: argparse.ArgumentParser) -> None:
@@ -298,8 +374,38 @@ def _run(arguments: argparse.Namespace) -> int:
         queue=arguments.queue,
         patience=None if arguments.wait is None else limit(arguments.wait, "--wait"),
         verbose=arguments.verbose,
+        wishes=_wishes(arguments),
     )
     return job.run(arguments.notebook, options, _console())
+
+
+# plan
+
+
+def _add_plan(commands: Commands) -> None:
+    plan = commands.add_parser(
+        "plan",
+        help="say what a notebook's first send or map would do, and cost",
+        description="Run the cells above the first send or map of a notebook in a "
+        "kernel, as nbflow run does, and say what that would do: records that are saved "
+        "and that would run, why, calls, time and cost. The send itself is not made, "
+        "and no output notebook is written.",
+    )
+    plan.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="the notebook")
+    _add_parameter(plan)
+    plan.add_argument("--store", type=Path, metavar="FOLDER", help="the store")
+    _add_json(plan)
+    plan.set_defaults(command=_plan)
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from nbflow.notebook import job_plan
+    from nbflow.notebook.job_task import Options
+
+    options = Options(parameters=arguments.parameter, store=arguments.store)
+    found = job_plan.plan(arguments.notebook, options)
+    print(found.json if arguments.json else found.text)
+    return 0
 
 
 # check
@@ -323,12 +429,7 @@ def _add_check(commands: Commands) -> None:
         metavar="NOTEBOOK",
         help="one or more notebooks",
     )
-    check.add_argument(
-        "--json",
-        action="store_true",
-        help="print a JSON list of findings: notebook, rule, level, cell, line, what, "
-        "why, todo",
-    )
+    _add_json(check)
     check.add_argument(
         "--fail-on",
         choices=("error", "warning", "note"),
@@ -418,6 +519,7 @@ def _add_export(commands: Commands) -> None:
     )
     _add_parameter(export)
     _add_job_limits(export)
+    _add_telling(export)
     export.add_argument("--name", help="the job's title (default: the notebook's name)")
     export.add_argument(
         "--output",
@@ -476,8 +578,9 @@ def _export(arguments: argparse.Namespace) -> int:
 def _add_runs(commands: Commands) -> None:
     runs = commands.add_parser(
         "runs",
-        usage="nbflow runs [-h] [--last N] [RUN] | nbflow runs cancel RUN | nbflow runs accept "
-        "[--why TEXT] RUN | nbflow runs delete [--keep-outputs] [--dry-run] RUN...",
+        usage="nbflow runs [-h] [--last N] [--json] [RUN [--failures] [--limit N]] | nbflow runs "
+        "cancel RUN | nbflow runs accept [--why TEXT] RUN | nbflow runs delete [--keep-outputs] "
+        "[--dry-run] RUN...",
         help="list the runs of the store, show one, cancel, accept or delete it",
         description="List the runs of the store in use, the latest first, or show the "
         "table of one. `cancel RUN` stops it, whichever kernel or job works on it: calls "
@@ -509,15 +612,45 @@ def _add_runs(commands: Commands) -> None:
         help="delete: nothing goes; say what would, and how much comes back",
     )
     runs.add_argument(
+        "--failures",
+        action="store_true",
+        help="of one run: the records that failed, a line each",
+    )
+    runs.add_argument(
+        "--limit",
+        type=_number,
+        default=_FEW,
+        metavar="N",
+        help="failures, or runs for programs, that are listed (default: %(default)s)",
+    )
+    _add_json(runs)
+    runs.add_argument(
         "--why", default="", metavar="TEXT", help="accept: why it is right"
     )
     runs.set_defaults(command=_runs)
 
 
+def _number(text: str) -> int:
+    """A number of things that are listed."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print JSON for programs and agents, with the name and version of its "
+        "schema; docs/agents.md describes them",
+    )
+
+
 def _runs(arguments: argparse.Namespace) -> int:
     from nbflow import _api
-    from nbflow._run import render
 
+    _send_pending()
     names = list(arguments.run)
     if names[:1] == ["delete"]:
         return _delete(names[1:], arguments)
@@ -529,15 +662,37 @@ def _runs(arguments: argparse.Namespace) -> int:
         )
     if arguments.why and does != "accept":
         raise UsageError("--why goes with nbflow runs accept RUN.")
+    if arguments.failures and (does or not names):
+        raise UsageError("--failures goes with one run: nbflow runs latest --failures.")
     if not names:
-        return _list_runs(arguments.last)
+        return _list_runs(arguments)
     run = _api.open_run(None if names[0] == "latest" else names[0])
     if does == "accept":
-        return _accept(run, arguments.why)
-    if does == "cancel":
-        return _cancel(run)
-    render.print_table(run.table(), _console())
+        return _accept(run, arguments)
+    return _cancel(run, arguments) if does == "cancel" else _show_run(run, arguments)
+
+
+def _show_run(run: Run, arguments: argparse.Namespace) -> int:
+    from nbflow._run import render
+    from nbflow._run.answers import runs as answers
+
+    if arguments.failures and arguments.json:
+        print(answers.of_failures(run, arguments.limit))
+    elif arguments.failures:
+        print(answers.failures_text(run.reader.state(), arguments.limit))
+    elif arguments.json:
+        print(answers.of_run(run))
+    else:
+        render.print_table(run.table(), _console())
     return 0
+
+
+def _send_pending() -> None:
+    """Send the notices that an earlier job of the store in use left behind."""
+    from nbflow._tell.teller import send_left
+
+    for warning in send_left(SESSION.engine.store.url):
+        _complain(f"nbflow: {warning}")
 
 
 def _delete(names: list[str], arguments: argparse.Namespace) -> int:
@@ -545,6 +700,8 @@ def _delete(names: list[str], arguments: argparse.Namespace) -> int:
 
     if not names:
         raise UsageError("nbflow runs delete takes the ids of runs.")
+    if arguments.json:
+        raise UsageError("--json goes with the list of runs, one run, or cancel.")
     done = store.delete_runs(
         *names, keep_outputs=arguments.keep_outputs, dry_run=arguments.dry_run
     )
@@ -552,12 +709,15 @@ def _delete(names: list[str], arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _list_runs(last: int) -> int:
+def _list_runs(arguments: argparse.Namespace) -> int:
     from nbflow import _api
     from nbflow._run import render
 
+    last = arguments.last
     if last < 0:
         raise UsageError("--last takes the number of runs to list, or 0 for all.")
+    if arguments.json:
+        return _tell_runs(arguments.limit)
     history = _api.runs(last=last or None)
     if history.empty:
         print(history)
@@ -572,21 +732,63 @@ def _list_runs(last: int) -> int:
     return 0
 
 
-def _accept(run: Run, why: str) -> int:
-    from nbflow.quality.baseline import accept
+def _tell_runs(most: int) -> int:
+    """List runs to programs."""
+    from nbflow._run.answers import runs as answers
 
-    print(accept(run, why))
+    engine = SESSION.engine
+    lines = SESSION.chronicle.lines(most)
+    print(answers.of_history(engine.store.url, lines, len(engine.ledger.runs())))
     return 0
 
 
-def _cancel(run: Run) -> int:
+def _accept(run: Run, arguments: argparse.Namespace) -> int:
+    from nbflow.quality.baseline import accept
+
+    if arguments.json:
+        raise UsageError("--json goes with the list of runs, one run, or cancel.")
+    print(accept(run, arguments.why))
+    return 0
+
+
+def _cancel(run: Run, arguments: argparse.Namespace) -> int:
     from nbflow._core.looks import word_of
 
+    if arguments.json:
+        if run.state == "RUNNING":
+            run.cancel().wait()
+        return _show_run(run, arguments)
     if run.state != "RUNNING":
         print(f"Run {run.id} is {word_of(run.state)}: there is nothing to cancel.")
         return 0
     run.cancel().wait()
     print(f"Run {run.id} is {word_of(run.state)}: {run.table().sentence}")
+    return 0
+
+
+# inspect
+
+
+def _add_inspect(commands: Commands) -> None:
+    inspect = commands.add_parser(
+        "inspect",
+        help="show one record of a run, step by step",
+        description="Show one record of a run: what was sent, each step in each flow with "
+        "its state, attempts, times, errors and output.",
+    )
+    inspect.add_argument("run", metavar="RUN", help="id of a run, or `latest`")
+    inspect.add_argument("key", metavar="KEY", help="the key of the record")
+    _add_json(inspect)
+    inspect.set_defaults(command=_inspect)
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from nbflow import _api
+    from nbflow._run.answers.record import of_record
+
+    run = _api.open_run(None if arguments.run == "latest" else arguments.run)
+    found = run.inspect(arguments.key)
+    print(of_record(run.id, found) if arguments.json else found)
     return 0
 
 

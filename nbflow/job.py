@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbflow._call import job_link
 from nbflow._core.lifecycle import State
-from nbflow._core.table import brief_of
+from nbflow._core.notice import Finished, NoticeCause
+from nbflow._core.table import brief_of, short
 from nbflow._core.usage import money
 from nbflow._session import SESSION
-from nbflow.errors import StoreError, UsageError
+from nbflow._tell.teller import send_pending
+from nbflow._tell.telling import telling
+from nbflow.errors import NbflowError, StoreError, UsageError
 from nbflow.notebook import document as documents
-from nbflow.notebook import report
+from nbflow.notebook import job_notice, report
 from nbflow.notebook.execute import Ending, Stop, execute
 from nbflow.notebook.job_lock import job_lock
 from nbflow.notebook.job_runs import JobRuns
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
     from nbflow._core.entry import RunState
     from nbflow._core.usage import Usage
+    from nbflow._tell.teller import Teller
     from nbflow.notebook.job_task import Options, Task
     from nbflow.quality.gates import Verdict
 
@@ -89,7 +93,19 @@ def run(notebook: Path, options: Options, console: Console) -> int:
         BusyError: another copy is at work, and ``queue`` is off.
         StoreError: the store cannot be used.
     """
-    task = check(notebook, options)
+    asked = telling(notebook.resolve().parent, options.wishes)
+    who = job_notice.teller(asked, notebook, options.store)
+    try:
+        return _checked(check(notebook, options, asked), who, console)
+    except NbflowError as error:
+        for warning in job_notice.tell_refusal(who, notebook, error):
+            console.print(f"! {warning}", style="yellow", soft_wrap=True)
+        raise
+
+
+def _checked(task: Task, who: Teller, console: Console) -> int:
+    """Run what was checked, when no other copy is at work."""
+    options = task.options
 
     def say_waiting(who: str) -> None:
         console.print(f"{who[0].upper()}{who[1:]}; waiting for it.")
@@ -103,7 +119,7 @@ def run(notebook: Path, options: Options, console: Console) -> int:
         with tempfile.TemporaryDirectory(prefix="nbflow-job-") as scratch:
             runs = JobRuns(Path(scratch) / "told", SESSION.run_at)
             environment = _environment(task, runs.told, again)
-            return _run(task, runs, environment, stop, console)
+            return _run(task, runs, who, environment, stop, console)
 
 
 def _give_up() -> None:
@@ -121,12 +137,14 @@ def _environment(task: Task, told: Path, again: tuple[str, ...]) -> dict[str, st
         log=_LEVELS[min(task.options.verbose, len(_LEVELS) - 1)],
     )
     # Nobody watches: pictures, which any viewer shows, and no live table.
-    return {"NBFLOW_STORE": str(task.store), "NBFLOW_TABLE": "static", **asked}
+    places = {"NBFLOW_STORE": str(task.store), "NBFLOW_TABLE": "static"}
+    return {**places, **task.telling.environment, **asked}
 
 
 def _run(
     task: Task,
     runs: JobRuns,
+    who: Teller,
     environment: dict[str, str],
     stop: Stop,
     console: Console,
@@ -137,7 +155,7 @@ def _run(
     documents.begin(task.document)
     cells = len(documents.code_cells(task.document))
     progress = Progress(console, cells)
-    job = _Job(task, runs, facts, progress)
+    job = _Job(task, runs, who, facts, progress)
     try:
         job.save()
     except OSError as error:
@@ -149,6 +167,8 @@ def _run(
     if task.shown:
         head.append(_spelled(task.shown))
     progress.head(*head, f"store {task.store}")
+    for warning in send_pending(task.telling, task.store):
+        progress.warn(warning)
     ending = Ending("failed", None, "the command itself failed")
     try:
         ending = execute(
@@ -165,6 +185,12 @@ def _run(
         progress.close()
         outcome = job.finish(ending)
     _say(job, outcome)
+    stop.wake = _give_up
+    try:
+        job.tell()
+    except KeyboardInterrupt:
+        progress.warn("Stopped telling people; the next command on this store does it.")
+    stop.wake = None
     return outcome.code
 
 
@@ -282,6 +308,12 @@ class _Outcome:
         return " ".join(gate.said for gate in self.gates if not gate.met)
 
     @property
+    def without_content(self) -> _Outcome:
+        """The same with gates by their rules: what they found may name labels of the records."""
+        gates = [gate._replace(said=f"{gate.gate}.") for gate in self.gates]
+        return replace(self, gates=gates)
+
+    @property
     def words(self) -> str:
         """What the report calls it."""
         if self.code == EXIT_BUDGET:
@@ -295,11 +327,17 @@ class _Job:
     """One headless run under way: watches the cells and writes the files."""
 
     def __init__(
-        self, task: Task, runs: JobRuns, facts: Facts, progress: Progress
+        self,
+        task: Task,
+        runs: JobRuns,
+        who: Teller,
+        facts: Facts,
+        progress: Progress,
     ) -> None:
         self.task = task
         self.document = task.document
         self.runs = runs
+        self.who = who
         self.facts = facts
         self.secrets = task.secrets
         self.progress = progress
@@ -430,6 +468,7 @@ class _Job:
             "waiting": outcome.waiting,
             "gates": [verdict._asdict() for verdict in outcome.gates],
         }
+        self._post(outcome)  # before anything says that it has ended
         try:
             self.save()
         except OSError as error:
@@ -437,8 +476,64 @@ class _Job:
                 f"The output notebook could not be written to {self.task.output}: "
                 f"{error.strerror or error}."
             )
-            return replace(outcome, code=outcome.code or EXIT_FAILED)
+            if not outcome.code:
+                outcome = replace(outcome, code=EXIT_FAILED)
+                self._post(outcome)
         return outcome
+
+    def _post(self, outcome: _Outcome) -> None:
+        """Keep the notice of this end, in the place of one that was kept before."""
+        self._ended = self.finished(outcome)
+        self.who.post(self._ended)
+
+    def finished(self, outcome: _Outcome) -> Finished:
+        """The job as people are told of it, secrets masked; in short if there is nobody to tell."""
+        if not self.task.telling.addresses:
+            return Finished(self.task.notebook.name, outcome.code, "")
+        states = self.runs.states(self.runs.all())
+        allowed = self.task.options.max_failed
+        said = _sentence(outcome.without_content, allowed)
+        told, cause, why = (
+            _sentence(outcome, allowed),
+            _cause(outcome),
+            outcome.ending.why,
+        )
+        if outcome.code == EXIT_FAILED and why:
+            told = f"{told.removesuffix('.')}: {why}"
+            # What is no exception is in nbflow's own words: the time of a cell is up.
+            said = f"Failed: {why}." if cause is None else said
+        ended: Finished = self.secrets.masked(
+            job_notice.finished(
+                self.task.notebook,
+                outcome.code,
+                said,
+                told=told,
+                brief=_titled(outcome),
+                states=states,
+                cell=cause,
+                used=self.used,
+                seconds=time.time() - self._started,
+                opens=f'nf.open_run("{self.task.output.resolve()}")',
+                report=str(report.beside(self.task.output.resolve())),
+            )
+        )
+        return ended
+
+    def tell(self) -> None:
+        """Send the notice and the heartbeat; what went wrong with them is in the report."""
+        facts = self.who.send(self._ended)
+        for warning in self.who.warnings:
+            self.progress.warn(warning)
+        if not facts:
+            return
+        self.facts |= facts
+        try:
+            self.save()
+        except OSError as error:
+            self.progress.warn(
+                "The report does not say what became of the notice: "
+                f"{error.strerror or error}."
+            )
 
     def _outcome(self, ending: Ending) -> _Outcome:
         states = self.runs.states(self.runs.all())
@@ -487,6 +582,23 @@ class _Job:
             self.progress.warn(f"That a gate is not met is not remembered: {error}")
         mask = self.secrets.mask
         return [verdict._replace(said=mask(verdict.said)) for verdict in verdicts]
+
+
+def _titled(outcome: _Outcome) -> str:
+    """What the subject of a notice says, where it is more than the exit code means."""
+    if outcome.code == EXIT_FAILED and outcome.ending.cell:
+        return f"failed in cell {outcome.ending.cell}"
+    return outcome.brief if outcome.code == EXIT_RECORDS else ""
+
+
+def _cause(outcome: _Outcome) -> NoticeCause | None:
+    """The error that a cell failed of; of one that took too long, the sentence says it."""
+    ending = outcome.ending
+    name = ending.why.partition(":")[0]
+    if outcome.code != EXIT_FAILED or not name.isidentifier():
+        return None
+    where = f"cell {ending.cell}" if ending.cell else ""
+    return NoticeCause(1, name, where, short(ending.why.partition(": ")[2], 200))
 
 
 #: Why a run whose job left records undone is no baseline of later gates.

@@ -11,9 +11,11 @@ import asyncio
 import builtins
 import inspect
 import os
+import shlex
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +23,16 @@ from typing import TYPE_CHECKING, Any
 from nbflow import job
 from nbflow._call import frames, job_link
 from nbflow._core.gate import gates
-from nbflow._core.table import brief_of
+from nbflow._core.notice import NoticeCause
+from nbflow._core.table import brief_of, short
 from nbflow._core.usage import dollars
+from nbflow._key.secret import KNOWN
 from nbflow._run.run import Run
 from nbflow._session import SESSION
+from nbflow._tell.teller import send_pending
+from nbflow._tell.telling import Wishes, telling
 from nbflow.errors import NbflowError, UsageError
-from nbflow.notebook import cells, parameters, report
+from nbflow.notebook import cells, job_notice, parameters, report
 from nbflow.notebook.execute import ending_signals
 from nbflow.notebook.job_lock import job_lock
 from nbflow.notebook.job_task import allowed, limit, store_of
@@ -37,6 +43,9 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from nbflow._core.gate import Gate
+    from nbflow._core.notice import Finished
+    from nbflow._tell.teller import Teller
+    from nbflow._tell.telling import Telling
     from nbflow.notebook.cell_attempt import CellAttempt
     from nbflow.notebook.job_task import Allowance
 
@@ -44,6 +53,18 @@ if TYPE_CHECKING:
     Space: TypeAlias = dict[str, Any]
 
 
+_INTERRUPTED = (
+    "Interrupted. What is done is saved; the same command continues from there."
+)
+#: What a notice says of an exit code.
+_ENDS = {
+    job.EXIT_OK: "Done",
+    job.EXIT_RECORDS: "The module ran to its end",
+    job.EXIT_BUDGET: "Stopped at a budget",
+    job.EXIT_WAITING: "The module ran to its end, and records wait",
+    job.EXIT_GATE: "The module ran to its end, and a gate is not met",
+    job.EXIT_INTERRUPTED: "Interrupted",
+}
 #: What stands around the parameters in such a module.
 BEGIN = "# Parameters: `-p name=value` gives other values."
 END = "# End of the parameters."
@@ -77,15 +98,26 @@ def run(main: Callable[[], object], space: Space) -> int:
     for name in ending_signals():
         signal.signal(name, _interrupt)
     try:
-        return _run(main, space, source, declared, given)
+        who = job_notice.teller(_telling(source, given), source, given.store)
+        try:
+            return _run(main, space, source, declared, given, who)
+        except NbflowError as error:
+            for warning in job_notice.tell_refusal(who, source, error):
+                _complain(warning)
+            raise
     except KeyboardInterrupt:
-        _complain(
-            "Interrupted. What is done is saved; the same command continues from there."
-        )
+        _complain(_INTERRUPTED)
         return job.EXIT_INTERRUPTED
     except NbflowError as error:
         _complain(f"nbflow: {error}")
         return int(getattr(error, "exit_code", job.EXIT_USAGE))
+
+
+def _telling(source: Path, given: argparse.Namespace) -> Telling:
+    wishes = Wishes(
+        given.notify, given.notify_on, given.notify_content, given.heartbeat
+    )
+    return telling(source.parent, wishes)
 
 
 def _run(
@@ -94,6 +126,7 @@ def _run(
     source: Path,
     declared: list[parameters.Parameter],
     given: argparse.Namespace,
+    who: Teller,
 ) -> int:
     values = parameters.given(declared, given.parameter)
     allowance = allowed(given.max_failed)
@@ -113,11 +146,52 @@ def _run(
         asked = job_link.environment(
             told, force=tuple(given.force), budget=budget, patience=patience
         )
-        os.environ.update(asked)
+        os.environ.update({**who.telling.environment, **asked})
         space.update(values)
-        code = _performed(main)
-        code = _budgeted(told, code) or _left(told, allowance)
-        return _gated(told, asked_for, code)
+        for warning in send_pending(who.telling, store):
+            _complain(warning)
+        begun, cause = time.monotonic(), None
+        try:
+            code, cause = _performed(main)
+            code = _budgeted(told, code) or _left(told, allowance)
+            code = _gated(told, asked_for, code)
+        except KeyboardInterrupt:
+            code = job.EXIT_INTERRUPTED
+            _complain(_INTERRUPTED)
+        _tell(who, _ended(source, code, cause, told, time.monotonic() - begun))
+        return code
+
+
+def _ended(
+    source: Path, code: int, cause: NoticeCause | None, told: Path, seconds: float
+) -> Finished:
+    """The job as its notice has it."""
+    runs = [SESSION.run_at(one) for one in dict.fromkeys(job_link.read(told))]
+    states = [one.reader.state() for one in runs]
+    brief = brief_of(*states)
+    store = shlex.quote(os.environ["NBFLOW_STORE"])
+    return job_notice.finished(
+        source,
+        code,
+        f"{_ENDS.get(code, 'Failed')}; {brief}.",
+        brief=brief if code == job.EXIT_RECORDS else "",
+        states=states,
+        cell=cause,
+        used=sum((state.usage for state in states), job_link.used(told)),
+        seconds=seconds,
+        opens=f"NBFLOW_STORE={store} nbflow runs {runs[-1].id}" if runs else "",
+    )
+
+
+def _tell(who: Teller, ended: Finished) -> None:
+    """Tell people how the job ended; a second Ctrl-C ends only that."""
+    who.post(ended)
+    try:
+        who.send(ended)
+    except KeyboardInterrupt:
+        _complain("Stopped telling people; the next command on this store does it.")
+    for warning in who.warnings:
+        _complain(warning)
 
 
 def _complain(text: str) -> None:
@@ -181,6 +255,31 @@ def _parser(name: str, declared: list[parameters.Parameter]) -> argparse.Argumen
         help="what has to hold of the labels, such as 'flips<=0.05'; repeat it for more",
     )
     parser.add_argument(
+        "--notify",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="tell this address of Apprise how the job ended, or that in a variable: "
+        "env:NAME; repeat it for more",
+    )
+    parser.add_argument(
+        "--notify-on",
+        action="append",
+        default=[],
+        metavar="WHEN",
+        help="failure (the default), always, change, waiting, budget",
+    )
+    parser.add_argument(
+        "--notify-content",
+        action="store_true",
+        help="also tell messages of errors and keys of records",
+    )
+    parser.add_argument(
+        "--heartbeat",
+        metavar="URL",
+        help="ask this URL, or that in a variable (env:NAME), after a success",
+    )
+    parser.add_argument(
         "--wait",
         metavar="DURATION",
         help="stay this long for records that wait in their flows, such as 30m",
@@ -203,7 +302,8 @@ def _between(source: str) -> str:
     return source.partition(f"{BEGIN}\n")[2].partition(f"{END}\n")[0]
 
 
-def _performed(main: Callable[[], object]) -> int:
+def _performed(main: Callable[[], object]) -> tuple[int, NoticeCause | None]:
+    """The exit code of what the module does, and the error that ended it."""
     try:
         if inspect.iscoroutinefunction(main):
             asyncio.run(main())
@@ -211,14 +311,15 @@ def _performed(main: Callable[[], object]) -> int:
             main()
     except SystemExit as error:
         if error.code in (None, 0):  # it ends the notebook there, without failure
-            return job.EXIT_OK
+            return job.EXIT_OK, None
         _complain(f"SystemExit: {error}")
-        return job.EXIT_FAILED
+        return job.EXIT_FAILED, NoticeCause(1, "SystemExit", "")
     except Exception as error:
         with frames.of_user(error):
             traceback.print_exc()
-        return job.EXIT_FAILED
-    return job.EXIT_OK
+        message = short(KNOWN.mask(str(error)), 200)
+        return job.EXIT_FAILED, NoticeCause(1, type(error).__name__, "", message)
+    return job.EXIT_OK, None
 
 
 def _budgeted(told: Path, code: int) -> int:

@@ -26,3 +26,21 @@ def nb():
     """A store in memory, a clock that does not wait, no display."""
     with nbflow.testing.isolated() as nb:
         yield nb
+
+
+@pytest.fixture
+def hook():
+    """A web hook on loopback."""
+    from notice_servers import Hook
+
+    with Hook() as hook:
+        yield hook
+
+
+@pytest.fixture
+def mail():
+    """A mail server on loopback: the mails that it took."""
+    from notice_servers import mailbox
+
+    with mailbox() as box:
+        yield box

@@ -14,7 +14,7 @@ LAYERS = [
     ["_core"],
     ["_key"],
     ["_store"],
-    ["_call"],
+    ["_call", "_tell"],
     ["_run"],
     ["_step"],
     ["notebook"],

@@ -93,7 +93,7 @@ def test_importing_loads_nothing_heavy():
     heavy = {
         "IPython", "ipykernel", "ipywidgets", "anywidget", "pandas", "polars",
         "pyarrow", "numpy", "rich", "diskcache", "pydantic", "nbclient", "httpx",
-        "msgspec", "blake3",
+        "msgspec", "blake3", "apprise", "requests",
         "asyncio", "concurrent.futures", "decimal", "html", "pickle", "pprint",
         "random", "signal", "sqlite3", "subprocess", "tempfile", "uuid", "zoneinfo",
         "nbflow._call.engine", "nbflow._key.value", "nbflow._run.batch",

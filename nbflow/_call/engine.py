@@ -44,7 +44,9 @@ class Machinery:
 
     def prepare(self, step: AnyStep) -> tuple[Binder, Gate]:
         """A step's binder and gate, made once."""
-        return Binder(step.__wrapped__, step.keyed.ignore), self.gates.gate(step.policy)
+        return Binder(
+            step.__wrapped__, step.keyed.ignore, step.keyed.same
+        ), self.gates.gate(step.policy)
 
     def _forked(self) -> None:
         self.loop.forget()

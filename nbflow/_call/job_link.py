@@ -30,6 +30,7 @@ _AGAIN = "NBFLOW_JOB_AGAIN"
 _BUDGET = "NBFLOW_JOB_BUDGET"
 _STAYS = "NBFLOW_JOB_STAYS"
 _LOG = "NBFLOW_JOB_LOG"
+_PLANS = "NBFLOW_JOB_PLANS"
 
 #: How a line of the log looks.
 FORMAT = "%(asctime)s %(levelname)-5s %(name)s: %(message)s"
@@ -40,6 +41,13 @@ class Told(NamedTuple):
 
     run: str
     store: str
+
+
+class ToldPlan(NamedTuple):
+    """A plan for people, and as JSON."""
+
+    text: str
+    json: str
 
 
 # The command's side.
@@ -53,6 +61,7 @@ def environment(
     budget: float | None = None,
     patience: float | None = None,
     log: str | None = None,
+    plans: bool = False,
 ) -> dict[str, str]:
     """The variables that a kernel gets.
 
@@ -64,6 +73,7 @@ def environment(
         budget: US dollars that all calls together may cost.
         patience: seconds from now for which it stays for records that wait.
         log: the level, such as ``"INFO"``, from which on it logs; see `LogReader`.
+        plans: the first send or map is planned, and ends the notebook.
     """
     asked = {_TOLD: str(told), _FORCED: " ".join(force), _AGAIN: " ".join(again)}
     if budget is not None:
@@ -71,6 +81,7 @@ def environment(
     asked[_STAYS] = "" if patience is None else repr(time.time() + patience)
     # Also if nobody asks for one: a job that a cell of another job starts has its own.
     asked[_LOG] = log or ""
+    asked[_PLANS] = "1" if plans else ""
     return asked
 
 
@@ -122,6 +133,12 @@ def used(told: Path) -> Usage:
 def refusal(told: Path) -> str:
     """Why a budget let no further call start; nothing if none did."""
     return next((line["refusal"] for line in _lines(told) if "refusal" in line), "")
+
+
+def plan(told: Path) -> ToldPlan | None:
+    """What the first send or map would do; ``None`` if none was reached."""
+    found = (line["plan"] for line in _lines(told) if "plan" in line)
+    return next((ToldPlan(*one) for one in found), None)
 
 
 def replayed(told: Path) -> int:
@@ -191,6 +208,16 @@ def _tell(line: dict[str, Any]) -> None:
     if told:
         with Path(told).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def plans() -> bool:
+    """Whether the first send or map is to be planned, and not made."""
+    return bool(os.environ.get(_PLANS))
+
+
+def tell_plan(text: str, document: str) -> None:
+    """Say what a send or map would do."""
+    _tell({"plan": ToldPlan(text, document)})
 
 
 def forced() -> frozenset[str]:

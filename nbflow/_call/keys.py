@@ -185,9 +185,7 @@ def call_key(
 
 def flow_key(flow: AnyFlow, identity: Identity, digest: bytes, run: str | None) -> str:
     """The key of a flow's outcome for the record with this digest."""
-    return call.call_key(
-        f"flow {flow.name}", _in_run(identity, run), [("record", digest)]
-    )
+    return call.record_key(f"flow {flow.name}", _in_run(identity, run), digest)
 
 
 def _in_run(identity: Identity, run: str | None) -> bytes:

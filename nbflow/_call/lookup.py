@@ -47,7 +47,7 @@ def saved(store: Store, key: str) -> Checkpoint | None:
     Raises:
         StoreError: it is there and cannot be read.
     """
-    data = store.get(key)
+    data = store.get_buffer(key)
     return None if data is None else checkpoint.load(data)
 
 

@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from concurrent.futures import Future
-from dataclasses import replace
 from inspect import iscoroutinefunction
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -58,7 +57,7 @@ from nbflow.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from contextvars import Token
 
     from nbflow._call.budget import Budget, Hold
@@ -85,10 +84,9 @@ class Call:
     """One call under way: what the commands of its life work on."""
 
     __slots__ = (
-        "args", "asked", "begun", "cancelled", "expires", "function", "gate",
+        "_scope", "args", "asked", "begun", "cancelled", "expires", "function", "gate",
         "identity", "inputs", "is_flow", "is_same", "is_waiting", "key", "kwargs",
-        "made_of", "name", "on_loop", "outer", "place", "policy", "printed", "scope",
-        "worth",
+        "made_of", "name", "on_loop", "outer", "place", "policy", "printed", "worth",
     )  # fmt: skip
 
     def __init__(
@@ -120,15 +118,19 @@ class Call:
         self.made_of: list[Input] | None = None
         # A call made inside a call of the same step is part of it: waiting for its
         # turn would be waiting for itself.
-        if outer is not None and gate is not None:
-            is_inside = any(scope.gate is gate for scope in outer)
-            gate = None if is_inside else gate
+        around = outer if gate is not None else None
+        while around is not None:  # a generator takes longer than the look
+            if around.gate is gate:
+                gate = None
+                break
+            around = around.outer
         self.gate = gate
         self.place = place
         self.outer = outer
         self.is_flow = is_flow
         self.cancelled = place.cancelled if place is not None else None
-        self.scope = self._scope(0)
+        #: What its code and the calls below it see; not before anybody asks.
+        self._scope: Scope | None = None
         self.expires: float | None = None
         #: What was used to make the value.
         self.worth: Usage | None = None
@@ -143,7 +145,14 @@ class Call:
         #: What the latest attempt printed and logged, until it is kept somewhere.
         self.printed: Parts = ()
 
-    def _scope(self, attempt: int) -> Scope:
+    @property
+    def scope(self) -> Scope:
+        """The call as the code below it sees it, of the latest attempt."""
+        if self._scope is None:
+            self._scope = self._scope_of(0)
+        return self._scope
+
+    def _scope_of(self, attempt: int) -> Scope:
         return Scope(
             self.key,
             "" if self.is_flow else self.name,
@@ -156,7 +165,12 @@ class Call:
 
     def is_inside(self, key: str) -> bool:
         """Return whether this call was made, directly or not, by the call with ``key``."""
-        return self.outer is not None and any(scope.key == key for scope in self.outer)
+        scope = self.outer
+        while scope is not None:
+            if scope.key == key:
+                return True
+            scope = scope.outer
+        return False
 
     @property
     def paid_by(self) -> Sequence[Hold]:
@@ -165,8 +179,8 @@ class Call:
 
     def begin(self, attempt: int, holds: Sequence[Hold]) -> None:
         """Before an attempt: what it will see is not what an earlier one saw."""
-        self.scope = self._scope(attempt)
-        self.scope.holds = holds
+        self._scope = scope = self._scope_of(attempt)
+        scope.holds = holds
         if self.is_waiting:
             self.note_wait("")
         if self.place is not None and not self.is_flow:
@@ -307,6 +321,8 @@ class Runner:
         self.budgets: Sequence[Budget] = ()
         #: Names of steps that have told what they used.
         self._paid: set[str] = set()
+        #: Names of steps whose latest look-up found something.
+        self._found: set[str] = set()
         self._flights: dict[str, Flight] = {}
         self._mutex = threading.Lock()
         fork.watch(self)
@@ -334,16 +350,20 @@ class Runner:
     def perform(self, call: Call, *, force: bool = False) -> Outcome:
         """See ``call`` through in this thread."""
         __tracebackhide__ = True
-        commands = self._plan(call, force=force)
+        force = force or (not call.is_flow and call.name in self.forced)
+        if not force and (saved := self._at_hand(call)) is not None:
+            return saved
+        commands = life_of_call(call.policy, self.clock.random, force=force)
+        inline, send = self._inline, commands.send
         try:
             command = next(commands)
             while True:
                 try:
-                    reply = self._inline[type(command)](call, command)
+                    reply = inline[type(command)](call, command)
                 except BaseException as error:
                     command = commands.throw(error)
                 else:
-                    command = commands.send(reply)
+                    command = send(reply)
         except StopIteration as end:
             outcome: Outcome = end.value
             return outcome
@@ -351,7 +371,10 @@ class Runner:
     async def aperform(self, call: Call, *, force: bool = False) -> Outcome:
         """`perform`, awaiting."""
         __tracebackhide__ = True
-        commands = self._plan(call, force=force)
+        force = force or (not call.is_flow and call.name in self.forced)
+        if not force and (saved := self._at_hand(call)) is not None:
+            return saved
+        commands = life_of_call(call.policy, self.clock.random, force=force)
         try:
             command = next(commands)
             while True:
@@ -369,12 +392,18 @@ class Runner:
             outcome: Outcome = end.value
             return outcome
 
-    def _plan(self, call: Call, *, force: bool) -> Generator[Command, object, Outcome]:
-        return life_of_call(
-            call.policy,
-            self.clock.random,
-            force=force or (not call.is_flow and call.name in self.forced),
-        )
+    def _at_hand(self, call: Call) -> Outcome | None:
+        """What is saved is taken without a claim if that is likely: the step's latest look-up found something.
+
+        Not while a call with its key is under way here, which may be one that is made
+        although it is saved.
+        """
+        if call.name not in self._found or call.key in self._flights:
+            return None
+        outcome = self._lookup(call, LOOKUP)
+        if outcome is not None:
+            self._note(call, Note(outcome, 0.0))
+        return outcome
 
     # The commands that never wait.
 
@@ -383,12 +412,15 @@ class Runner:
         try:
             found = lookup.fresh(self.store, call.key, ttl, self.clock.time())
             if found is None:
+                self._found.discard(call.name)
                 return None
+            if not call.is_flow:
+                self._found.add(call.name)
             call.expires = found.fresh_until(ttl)
             call.worth = found.usage
             if call.place is not None:
                 call.is_same = found.saved_at > call.place.since
-            return Outcome(State.CACHED, found.value)
+            return Outcome(State.CACHED, found.taken())
         except StoreError as error:
             warn(
                 f"A saved output of {call.name!r} could not be read, so it runs again:"
@@ -399,18 +431,19 @@ class Runner:
 
     def _save(self, call: Call, command: Save) -> Saved:
         self.reached("output")
-        call.expires, call.worth = call.scope.expires, call.scope.worth
+        scope = call.scope
+        call.expires, call.worth = scope.expires, scope.worth
         printed = call.take_printed(is_saved=True) if call.printed else ()
         try:
-            encoded = codec.encode(command.value)
+            encoded = codec.encode_parts(command.value)
             data = checkpoint.dump(
                 call.name,
                 command.value,
                 encoded=encoded,
                 saved_at=self.clock.time(),
                 seconds=command.seconds,
-                expires=call.scope.expires,
-                built_on=call.scope.built_on,
+                expires=scope.expires,
+                built_on=scope.built_on,
                 code=call.identity.digest,
                 inputs=call.made_of,
                 usage=call.worth,
@@ -522,6 +555,8 @@ class Runner:
             if shared is not None:
                 return shared
         try:
+            if self._is_granted(call):
+                return None
             for pause in knocks(self.store, self.clock, call):
                 self.clock.wait(pause, call.cancelled)
         except StepTimeoutError as error:
@@ -542,6 +577,8 @@ class Runner:
             if shared is not None:
                 return shared
         try:
+            if self._is_granted(call):
+                return None
             for pause in knocks(self.store, self.clock, call):
                 await self.clock.sleep(pause)
         except StepTimeoutError as error:
@@ -550,6 +587,10 @@ class Runner:
             self._land(call.key, None)
             raise
         return None
+
+    def _is_granted(self, call: Call) -> bool:
+        """Try for the lock of a call, as most often it is free."""
+        return not call.is_waiting and self.store.lock(call.key)
 
     def _too_late(self, call: Call, error: StepTimeoutError) -> Outcome:
         outcome = Outcome(State.TIMED_OUT, None, error)
@@ -708,14 +749,14 @@ class Runner:
         """An attempt as it counts, after the step's pace has learnt from it."""
         if call.scope.suspended is not None:
             # Whatever the flow made of it: what it did after that is not its outcome.
-            return replace(tried, value=None, error=call.scope.suspended)
+            return tried._replace(value=None, error=call.scope.suspended)
         gate, error = call.gate, tried.error
         if error is not None and _is_of_record(call, error):
-            tried = replace(tried, is_mistake=True)
+            tried = tried._replace(is_mistake=True)
         if gate is not None and (started or error is not None):
             free = gate.pace.learn(started, error, self.clock)
             if free:
-                return _without_line(call, replace(tried, is_turned_away=True))
+                return _without_line(call, tried._replace(is_turned_away=True))
         return _without_line(call, _without_coroutine(call, tried))
 
     def _before_wait(self, call: Call, command: Wait) -> None:
@@ -792,7 +833,7 @@ def _without_line(call: Call, tried: Tried) -> Tried:
         return tried
     if call.place is not None:
         call.place.was_in_line(call.asked, call.begun + line)
-    return replace(tried, seconds=tried.seconds - line, waited=line + before)
+    return tried._replace(seconds=tried.seconds - line, waited=line + before)
 
 
 async def _let_others_start() -> None:

@@ -36,6 +36,17 @@ class Task(Future[T]):
         context = contextvars.copy_context()
         self._work: Callable[[], T] | None = lambda: context.run(function)
 
+    def __repr__(self) -> str:
+        if not self.done():
+            return "<call under way: .result() waits for it>"
+        if self.cancelled():
+            return "<call that was cancelled>"
+        error = self.exception()
+        if error is not None:
+            return f"<call that raised {type(error).__name__}: .result() raises it>"
+        kind = type(super().result()).__name__
+        return f"<call that returned a value of type {kind}: .result() gives it>"
+
     def perform(self) -> None:
         """Run the call, unless somebody has begun it."""
         with self._condition:
@@ -160,12 +171,16 @@ class Loop:
 
 
 #: A process that keeps less than this share of a core busy waits, whatever its threads
-#: say.
-_IDLE = 0.5
-#: Seconds over which a crew measures; ends that make a measurement good, and seconds
+#: say, unless other processes have the cores; and threads that are asked about that.
+_IDLE, _ASKED = 0.5, 4
+#: Several threads that keep about one core busy have one interpreter lock between them.
+_ONE_CORE = 0.85, 1.15
+#: Seconds over which a crew measures, and measures a trial; ends that make a measurement good, and seconds
 #: after which it is good anyway; by how much more threads must be faster to stay, and
-#: fewer may be slower; seconds between two trials.
-_SPAN, _ENOUGH, _LONG, _GAIN, _LOSS, _REST = 0.005, 8, 0.2, 1.25, 0.9, 1.0
+#: fewer may be slower; seconds after a trial that failed, at first and at most.
+_SPAN, _TRIAL, _ENOUGH, _LONG, _GAIN, _LOSS, _REST, _MOST_REST = (
+    0.005, 0.02, 8, 0.2, 1.25, 0.9, 0.1, 1.0
+)  # fmt: skip
 #: As long as a crew has only waited: seconds that tell it, and times as many threads.
 _GLANCE, _MANY = 0.001, 4
 
@@ -177,7 +192,8 @@ class Crew(Generic[W]):
     computes at a time. A crew begins with one thread and quickly has many if all that
     they do is to wait; later it doubles while the process is idle. Once it is busy
     nothing that a thread can be asked tells computing from waiting, so the crew tries:
-    half as many, twice as many, and keeps what was better.
+    half as many, twice as many, and keeps what was better. What worked is tried once
+    more, what did not not so soon.
     """
 
     def __init__(self, name: str, most: int, function: Callable[[W], None]) -> None:
@@ -188,12 +204,15 @@ class Crew(Generic[W]):
         self._mutex = threading.Lock()
         self._threads = self._wanted = 0
         self._ended = 0
-        #: Ends and time when the measurement began.
-        self._from = (0, 0.0)
+        #: Those that run, as the system knows them.
+        self._running: set[int] = set()
+        #: Ends and time when the measurement began, and what the threads had waited
+        #: for a core by then.
+        self._from = (0, 0.0, 0.0)
         #: A trial under way: the threads and the rate before it. Then: when the next
         #: one may begin, and which way.
         self._trial: tuple[int, float] | None = None
-        self._next, self._fewer = 0.0, True
+        self._next, self._fewer, self._rest = 0.0, True, _REST
         #: Whether its threads have only waited so far, and more of them can be had.
         self.grows = most > 1
 
@@ -201,7 +220,7 @@ class Crew(Generic[W]):
         """Queue a piece of work."""
         self._queue.put(work)
         if not self._wanted:
-            self._from = (0, time.monotonic())
+            self._from = (0, time.monotonic(), 0.0)
             self._want(1)
 
     def adjust(self, load: float, own: float = 0.0) -> None:
@@ -224,14 +243,18 @@ class Crew(Generic[W]):
             return
         if span < _SPAN:
             return
-        if load < _IDLE or (not ended and span > _LONG):
+        ready = self._ready()
+        wanted = load + max(0.0, ready - self._from[2]) / span
+        if wanted < _IDLE or (not ended and span > _LONG):
             self._want(2 * self._wanted)
             self._trial = None
-        elif ended < _ENOUGH and span < _LONG:
+        elif span < _TRIAL or (ended < _ENOUGH and span < _LONG):
             return
         else:
-            self._try(ended / span, now)
-        self._from = (self._ended, now)
+            least, most = _ONE_CORE
+            is_one = self._wanted > 1 and wanted > least and load < most
+            self._try(ended / span, now, fewer=self._fewer or is_one)
+        self._from = (self._ended, now, ready)
 
     def _grow(self, load: float, span: float, now: float) -> None:
         """Have many more threads if these have only waited; else do not hurry any more."""
@@ -241,23 +264,29 @@ class Crew(Generic[W]):
         if self.grows:
             self._want(_MANY * self._wanted)
             self.grows = self._wanted < self._most
-            self._from = (self._ended, now)
+            # Of threads that have just begun nobody can tell how long they were ready.
+            self._from = (self._ended, now, self._ready())
 
-    def _try(self, rate: float, now: float) -> None:
+    def _ready(self) -> float:
+        """Seconds that threads were ready to run and had no core; 0 if the system does not say."""
+        threads = list(self._running)
+        asked = threads[:_ASKED]
+        waited = sum(map(_run_delay, asked))
+        return waited * len(threads) / len(asked) if asked else 0.0
+
+    def _try(self, rate: float, now: float, *, fewer: bool) -> None:
         if self._trial is not None:
             before, rate_before = self._trial
             if rate < rate_before * (_LOSS if self._wanted < before else _GAIN):
                 self._want(before)
-                self._next = now + _REST
+                self._fewer = not self._fewer
+                self._next = now + self._rest
+                self._rest = min(2 * self._rest, _MOST_REST)
             self._trial = None
         elif now >= self._next:
             self._trial = self._wanted, rate
-            self._want(
-                self._wanted // 2
-                if self._fewer and self._wanted > 1
-                else 2 * self._wanted
-            )
-            self._fewer = not self._fewer
+            self._fewer = fewer and self._wanted > 1
+            self._want(self._wanted // 2 if self._fewer else 2 * self._wanted)
 
     def dismiss(self) -> None:
         """No more work: threads end as they become idle."""
@@ -275,6 +304,8 @@ class Crew(Generic[W]):
             ).start()
 
     def _work(self) -> None:
+        thread = threading.get_native_id()
+        self._running.add(thread)
         while (work := self._queue.get()) is not None:
             self._function(work)
             self._ended += 1  # may lose a count to another thread: it only steers
@@ -282,4 +313,14 @@ class Crew(Generic[W]):
                 with self._mutex:
                     if self._threads > self._wanted:
                         self._threads -= 1
-                        return
+                        break
+        self._running.discard(thread)
+
+
+def _run_delay(thread: int) -> float:
+    """Seconds that a thread of this process was ready and had no core, as Linux tells."""
+    try:
+        with open(f"/proc/self/task/{thread}/schedstat", "rb") as file:  # noqa: PTH123  # every few milliseconds
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0

@@ -187,9 +187,14 @@ NBFLOW: Mapping[str, str] = (
     | _each("list_flows listeners registry events", "nf.flows()")
     | _each("rate_limit limit limiter Limiter RateLimit", 'nf.Throttle("300/min")')
     | _each(
-        "llm_classify classify classifier categorize categorizer extract chat ask_model",
+        "llm_classify classify classifier categorize categorizer ask_model",
         "nf.llm.categorizer(...)",
     )
+    | _each(
+        "extract extractor structured structured_output to_model parse",
+        "nf.llm.extractor(Model)",
+    )
+    | _each("chat prompt complete generate summarize translate", 'nf.llm.prompt("...")')
     | _each("score metrics accuracy assess", "nf.evaluate(run)")
     | _each("annotate correct", "nf.review(run)")
     | _each("diff", "nf.compare(...)")
@@ -197,6 +202,7 @@ NBFLOW: Mapping[str, str] = (
     | _each("forget clear clear_cache delete", "step.forget(...)")
     | _each("path Path watch_file", "nf.file(path)")
     | _each("test mock isolated testing_mode", "nbflow.testing.isolated()")
+    | _each("mock_llm fake_llm llm_server", "nbflow.testing.llm_server(...)")
 )
 
 

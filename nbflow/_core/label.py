@@ -27,16 +27,30 @@ def plain(label: object) -> object:
     return str.__str__(label) if isinstance(label, str) else label
 
 
+#: What the text has nothing of, as a label: a field that is null, a list without members.
+NOTHING = "(nothing)"
+#: Between the members of several labels that are one text.
+_AND = ", "
+
+
 def text_of(label: object) -> str | None:
     """A label as text; ``None`` for a missing one.
 
     A whole number stays one, also if a frame made it 5.0 because others are missing.
+    Several labels are one text, whatever their order.
     """
+    if isinstance(label, list | tuple | set | frozenset):
+        return _AND.join(sorted({str(text_of(one)) for one in label})) or NOTHING
     if is_missing(label):
         return None
     if isinstance(label, float) and label.is_integer():
         label = int(label)
     return str(plain(label))
+
+
+def parts_of(label: str) -> list[str]:
+    """The labels that are one text; see `text_of`."""
+    return [] if label == NOTHING else label.split(_AND)
 
 
 def choice_of(annotation: object) -> Any:

@@ -5,8 +5,8 @@ returns the call's `Outcome`. A driver performs the commands, inline for sync ca
 awaiting for async ones (`nbflow._call.runner`). The order guarantees:
 
 - look up after the claim and before anything runs, so that finished work is not
-  repeated (to look up before the claim as well would save a hit one lock and cost every
-  new call one search of the store);
+  repeated (a driver may look before the claim as well, where something is likely to be
+  saved: that saves a hit one lock, and costs a new call one search of the store);
 - save before anybody sees the value, note afterwards, so that a crash may lose a note
   but never a result;
 - release in every case, so that nobody waits for the same call for ever.
@@ -62,8 +62,7 @@ CODES: dict[Shown, int] = {shown: code for code, shown in enumerate(SHOWN)}
 BY_NAME: dict[str, Shown] = {shown.value: shown for shown in SHOWN}
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a call came out: a value, or the error that ended it."""
 
     state: State
@@ -106,15 +105,17 @@ class Release(Command):
         self.outcome = outcome
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: every call makes some of them, and a frozen one takes three times as long.
+
+
+@dataclass(slots=True)
 class Attempt(Command):
     """Try once, within the step's limits. Reply: `Tried`."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(NamedTuple):
     """What one attempt returned or raised, and how long it took in seconds.
 
     ``is_turned_away``: the service let others through meanwhile, so it is no attempt.
@@ -149,7 +150,7 @@ class Wait(Command):
     waited: float = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Save(Command):
     """Save the value. Reply: `Saved`."""
 
@@ -169,7 +170,7 @@ class Saved(NamedTuple):
     stored: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Note(Command):
     """Write the outcome to the ledger."""
 

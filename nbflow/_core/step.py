@@ -59,12 +59,15 @@ class Keyed:
             that the code reads.
         depends_on: what else counts.
         per_run: an output is valid only in the run that made it.
+        same: of the first argument, what counts in its place: calls of which it makes
+            the same are one.
     """
 
     version: str | None = None
     ignore: frozenset[str] = frozenset()
     depends_on: tuple[object, ...] = ()
     per_run: bool = False
+    same: Callable[[Any], object] | None = None
 
 
 class Step(Generic[P, R_co]):
@@ -82,6 +85,7 @@ class Step(Generic[P, R_co]):
             its callers need not know; ``aio`` awaits it.
         labels: those that a categorizer chooses from, with their descriptions.
         unknown: the one of them that it gives to what fits no other; empty without one.
+        fields: of an extractor, those labels of each field that has a list of them.
     """
 
     __wrapped__: Callable[P, R_co]
@@ -105,6 +109,7 @@ class Step(Generic[P, R_co]):
         self.is_plain = is_plain
         self.labels: Mapping[str, str] = {}
         self.unknown = ""
+        self.fields: Mapping[str, Mapping[str, str]] = {}
         #: Names of globals and closure variables that do not count in keys (``ignore=``).
         self.code_ignores: frozenset[str] = keyed.ignore.difference(
             parameters_of(function)
@@ -242,6 +247,7 @@ def make_step(
     model: str | None = None,
     is_plain: bool = False,
     together: int = 1,
+    same: Callable[[Any], object] | None = None,
 ) -> StepT:
     """Return a step of ``function``, its options checked. `nbflow.step` explains them."""
     if isinstance(function, Step):
@@ -268,7 +274,7 @@ def make_step(
             "exception and returns True or False."
         )
     label = None if version is None else str(version)
-    keyed = Keyed(label, ignored, _dependencies(depends_on), per_run)
+    keyed = Keyed(label, ignored, _dependencies(depends_on), per_run, same)
     return kind(
         function,
         _text(name, "name") or name_of(function),

@@ -80,7 +80,7 @@ class Cause(NamedTuple):
     example: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Table:
     """A run as a picture.
 
@@ -98,6 +98,9 @@ class Table:
     failures: tuple[FailureRow, ...]
     hidden: int
     remarks: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"<table of run {self.run}: {self.sentence}>"
 
 
 def table_of(state: RunState, *, failures: int = 20) -> Table:

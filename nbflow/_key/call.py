@@ -20,6 +20,7 @@ from nbflow._key.value import (
     encode_plain,
     identified_as,
     member,
+    plain_digest,
     seal,
 )
 from nbflow.errors import UnkeyableError
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _encode = msgspec.msgpack.Encoder().encode
+#: What has no parts.
+_WHOLE = frozenset((str, int, float, bool, type(None), bytes, list, tuple))
 
 
 class Input(NamedTuple):
@@ -53,18 +56,23 @@ class Binder:
     Args:
         function: the step's function.
         ignore: names of arguments that do not count; others are passed over.
+        same: of the first argument, what counts in its place.
     """
 
-    __slots__ = ("_bind", "_ignored", "_options")
+    __slots__ = ("_bind", "_ignored", "_options", "_same")
 
     def __init__(
-        self, function: Callable[..., object], ignore: Iterable[str] = ()
+        self,
+        function: Callable[..., object],
+        ignore: Iterable[str] = (),
+        same: Callable[[Any], object] | None = None,
     ) -> None:
         try:
             parameters = [*signature_of(function).parameters.values()]
         except ValueError:  # a function written in C that does not tell
             parameters = [*signature_of(_anything).parameters.values()]
         self._ignored = frozenset(ignore)
+        self._same = same
         #: The name of ``**kwargs``, if there are any and they count.
         self._options: str | None = None
         for last in parameters[-1:]:
@@ -90,6 +98,9 @@ class Binder:
             ignored = self._ignored
             kept = {key: options[key] for key in sorted(options) if key not in ignored}
             found[-1] = name, kept
+        if self._same is not None:
+            name, value = found[0]
+            found[0] = name, self._same(value)
         return found
 
 
@@ -159,6 +170,12 @@ def call_key(
     return blake3(data).hexdigest(SIZE)
 
 
+def record_key(name: str, code: bytes, record: bytes) -> str:
+    """Return the same as `call_key` for one argument ``record`` that is a digest, which is plain."""
+    data = _encode(("call", name, code, [("record", record)]))
+    return blake3(data).hexdigest(SIZE)
+
+
 def inputs_of(arguments: list[tuple[str, object]]) -> list[Input]:
     """Return what a checkpoint keeps of the arguments: digests, never the values."""
     return [
@@ -168,7 +185,8 @@ def inputs_of(arguments: list[tuple[str, object]]) -> list[Input]:
 
 def short_digest(value: object) -> bytes:
     """Return the first bytes of a value's digest: enough to see that it is another one."""
-    return digest(value)[:SHORT]
+    found = plain_digest(value, SHORT)
+    return digest(value)[:SHORT] if found is None else found
 
 
 def parts_of(value: object) -> tuple[str, tuple[tuple[str, bytes], ...]]:
@@ -176,13 +194,16 @@ def parts_of(value: object) -> tuple[str, tuple[tuple[str, bytes], ...]]:
 
     A value that is one piece has none.
     """
+    if type(value) in _WHOLE:
+        return "", ()
     name, found = "field", _fields_of(value)
     if is_frame(value):
         name, found = "column", columns_of(value)
     parts = []
     for part, inside in found:
         try:
-            parts.append((KNOWN.mask(str(part)), short_digest(inside)))
+            label = part if type(part) is str and not KNOWN else KNOWN.mask(str(part))
+            parts.append((label, short_digest(inside)))
         except UnkeyableError:
             continue  # an object that is keyed by less than all its attributes
     if parts and name == "field" and not isinstance(value, dict):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow._key.graph import Graph
 from nbflow._key.kinds import unwrapped
-from nbflow._key.value import Refusal, identify, member, seal
+from nbflow._key.value import Refusal, identify, member, plain_digest, seal
 from nbflow._key.writes import slots_of
 
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ def digest(value: object, where: str = "value", *, methods: bool = True) -> byte
     Raises:
         UnkeyableError: no key can be made of the value, or of something in it.
     """
+    if (found := plain_digest(value)) is not None:
+        return found
     try:
         content = identify(value, methods=methods)
     except Refusal as refusal:

@@ -178,7 +178,7 @@ class Known:
 
     def mask(self, text: str) -> str:
         """Return the text with names instead of values."""
-        if not any(known in text for known in self._texts):
+        if not self._texts or not any(known in text for known in self._texts):
             return text
         find, names = self._any, self._names
         return find.sub(lambda found: f"***{names[found[0]]}***", text)

@@ -222,6 +222,10 @@ class Batch:
             return Row(record, name, place.to_bytes(SIZE, "little"), error)
 
     def _key_text(self, record: object, place: int) -> str:
+        if len(self.key) == 1 and type(record) is dict:
+            part = record.get(self.key[0])
+            if part is not None:
+                return str(part)
         parts = []
         for column in self.key:
             if not isinstance(record, Mapping) or column not in record:

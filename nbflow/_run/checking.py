@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Checked", "check"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Checked:
     """What was found.
 
@@ -48,7 +48,7 @@ class Checked:
         """Whether nothing is wrong."""
         return not self.problems
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         head = (
             f"{self.url}: {self.entries:,} saved entries and"
             f" {several(self.runs, 'run')} verify,"

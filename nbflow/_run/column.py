@@ -101,7 +101,7 @@ def of_arrow(name: str, values: list[object]) -> pa.Array:
 
     values = _of_python(values)
     try:
-        array = pa.array(values)
+        array = pa.array([*map(_by_fields, values)])
         if _holds(values, array.to_pylist()):
             return array
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
@@ -114,6 +114,18 @@ def of_arrow(name: str, values: list[object]) -> pa.Array:
         NbflowWarning,
     )
     return pa.array([None if value is MISSING else repr(value) for value in values])
+
+
+def _by_fields(value: object) -> object:
+    """An instance as its fields, as polars has it by itself; anything else as it is."""
+    if isinstance(value, list):
+        return [_by_fields(one) for one in value]
+    if type(value) is dict:
+        return {name: _by_fields(part) for name, part in value.items()}
+    fields = fields_of(value)
+    if fields is None:
+        return value
+    return {name: _by_fields(part) for name, part in fields.items()}
 
 
 def _of_python(values: list[object]) -> list[object]:

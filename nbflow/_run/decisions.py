@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from nbflow._call.engine import Engine
     from nbflow._run.batch import Row
 
-    #: Decisions by (record, flow), by number.
-    Decided = dict[tuple[int, int], Decision]
+    #: Decisions by (record, flow), by number: one for each field of the value.
+    Decided = dict[tuple[int, int], tuple[Decision, ...]]
 
 
 def content(row: Row, on: Sequence[str]) -> bytes:
@@ -42,41 +42,44 @@ def standing_for(engine: Engine, flows: Iterable[str]) -> list[Decision]:
 def decided(
     decisions: Sequence[Decision], flows: Sequence[str], rows: Iterable[tuple[int, Row]]
 ) -> Decided:
-    """The decision about each record in each flow; of several the latest."""
-    kinds: defaultdict[tuple[str, ...], dict[tuple[str, bytes], Decision]] = (
-        defaultdict(dict)
-    )
+    """The decision about each field of each record in each flow; of several the latest."""
+    kinds: defaultdict[
+        tuple[str, ...], defaultdict[tuple[str, bytes], dict[str, Decision]]
+    ] = defaultdict(lambda: defaultdict(dict))
     for decision in decisions:
-        kinds[decision.on][decision.flow, decision.content] = decision
-    found: dict[tuple[int, int], Decision] = {}
+        about = kinds[decision.on][decision.flow, decision.content]
+        about[decision.field] = decision
+    found: defaultdict[tuple[int, int], dict[str, Decision]] = defaultdict(dict)
     for number, row in rows:
         for on, known in kinds.items():
             said = content(row, on)
             for flow, name in enumerate(flows):
-                about = known.get((name, said))
-                if about is None:
-                    continue
-                if about.at >= found.get((number, flow), about).at:
-                    found[number, flow] = about
-    return found
+                for field, one in known.get((name, said), {}).items():
+                    made = found[number, flow]
+                    if one.at >= made.get(field, one).at:
+                        made[field] = one
+    return _each(found)
 
 
 def decided_by_key(
     decisions: Sequence[Decision], flows: Sequence[str], run: str, keys: Sequence[str]
 ) -> Decided:
     """The same for a run whose records were not kept: what was decided on it alone, by the keys of its records."""
-    own = {
-        (decision.flow, decision.key): decision
-        for decision in decisions
-        if decision.run == run
-    }
-    found = {}
-    for number, key in enumerate(keys):
-        for flow, name in enumerate(flows):
-            decision = own.get((name, key))
-            if decision is not None:
-                found[number, flow] = decision
-    return found
+    own: defaultdict[tuple[str, str], dict[str, Decision]] = defaultdict(dict)
+    for decision in decisions:
+        if decision.run == run:
+            own[decision.flow, decision.key][decision.field] = decision
+    return _each(
+        {
+            (number, flow): own.get((name, key), {})
+            for number, key in enumerate(keys)
+            for flow, name in enumerate(flows)
+        }
+    )
+
+
+def _each(found: Mapping[tuple[int, int], dict[str, Decision]]) -> Decided:
+    return {place: tuple(made.values()) for place, made in found.items() if made}
 
 
 def as_rows(decisions: Iterable[Decision]) -> list[dict[str, Any]]:

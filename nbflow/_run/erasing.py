@@ -8,6 +8,7 @@ own notes are changed last: by them whoever was interrupted finds again what to 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbflow._core.plural import several
@@ -17,6 +18,8 @@ from nbflow._run.erased_journals import Reviewed, erase_gates
 from nbflow._run.finding import Search
 from nbflow._run.left_behind import LeftBehind, digest_of
 from nbflow._store.ledger_lines import masked
+from nbflow._store.store import MemoryStore
+from nbflow._tell.outbox import Outbox
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ __all__ = ["Erased", "erase"]
 _NAMED = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Erased:
     """What was erased, or would be.
 
@@ -65,7 +68,7 @@ class Erased:
     dry_run: bool = False
     notes: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -156,6 +159,9 @@ def _carry_out(
     runs: Runs, wanted: Wanted, search: Search, reviewed: Reviewed, events: Events
 ) -> None:
     engine, reached = runs.engine, runs.engine.runner.reached
+    if engine.store.url != MemoryStore.url:
+        # Whoever asked for content in notices has it in those that wait, too.
+        Outbox(Path(engine.store.url)).forget(wanted.is_told)
     reached("remove")
     engine.store.delete(key.hex() for key in search.outputs)
     reached("remove")

@@ -12,6 +12,7 @@ from nbflow._core.amount import amount
 from nbflow._core.plural import several
 from nbflow._run.needs import Needs, catalogue, use_of
 from nbflow._store import habitat
+from nbflow._store.folder import files_in
 from nbflow._store.store import MemoryStore
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class StepSize:
     oldest: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class StoreInfo:
     """What a store holds.
 
@@ -69,7 +70,7 @@ class StoreInfo:
     unneeded_bytes: int
     notes: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -86,7 +87,7 @@ class StoreInfo:
         for run, size in sorted(self.runs, key=lambda one: -one[1])[:_SHOWN]:
             mark = "  under way" if run in self.under_way else ""
             yield f"         {amount(size):>9}  {run}{mark}"
-        could = "nothing is needed by no run"
+        could = "nothing: a run needs every output"
         if self.unneeded:
             could = (
                 f"{several(self.unneeded, 'output')} that no run needs, about"
@@ -141,7 +142,7 @@ def size_of(url: str) -> int:
     """The bytes of all files of a store; 0 of one in memory."""
     if url == MemoryStore.url:
         return 0
-    return sum(_size(path) for path in Path(url).rglob("*"))
+    return sum(map(_size, files_in(Path(url))))
 
 
 def _size(path: Path) -> int:

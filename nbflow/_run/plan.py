@@ -141,6 +141,25 @@ class Plan:
                 found[step] += round(expected.would_run)
         return dict(found)
 
+    def to_json(self) -> str:
+        """The plan for programs and agents: JSON of the schema ``nbflow.plan/1``, which docs/agents.md describes."""
+        from nbflow._run.answers.document import document
+
+        facts = {
+            "event": self.event,
+            "records": self.records,
+            "rows": self.rows,
+            "records_cached": self.records_cached,
+            "records_to_run": self.records_to_run,
+            "seconds": _digits(self.seconds, 3),
+            "seconds_range": [_digits(one, 3) for one in self.seconds_range or ()],
+            "cost": _digits(self.cost, 6),
+            "cost_range": [_digits(one, 6) for one in self.cost_range or ()],
+            "flows": list(map(_flow_facts, self.flows)),
+            "sentence": self._sentence(),
+        }
+        return document("nbflow.plan/1", facts)
+
     def to_frame(self) -> pd.DataFrame:
         """The plan as a pandas frame with the columns flow, why and records.
 
@@ -197,6 +216,33 @@ class Plan:
         if self.would_run == self.records_to_run:
             return ""
         return f" ({self.would_run:,} times in {len(self.flows)} flows)"
+
+
+def _digits(number: float | None, digits: int) -> float | None:
+    return None if number is None else round(float(number), digits)
+
+
+def _flow_facts(flow: FlowForecast) -> dict[str, object]:
+    return {
+        "flow": flow.flow,
+        "cached": flow.cached,
+        "would_run": [
+            {"records": number, "why": why}
+            for why, number in flow.would_run.most_common()
+        ],
+        "same": flow.same,
+        "refused": flow.refused,
+        "steps": [
+            {
+                "step": name,
+                "calls": round(step.calls, 1),
+                "cached": round(step.cached, 1),
+                "calls_to_run": [round(number, 1) for number in step.span],
+            }
+            for name, step in flow.steps.items()
+        ],
+        "unknown_steps": list(flow.unknown or ()),
+    }
 
 
 def _time(seconds: float | None, between: tuple[float, float] | None) -> str:

@@ -73,7 +73,7 @@ class Rules:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Pruned:
     """What went, or what would go.
 
@@ -93,7 +93,7 @@ class Pruned:
     dry_run: bool = False
     notes: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         would = "Would remove" if self.dry_run else "Removed"
         comes = "would come" if self.dry_run else "came"
         what = f"{several(len(self.runs), 'run')} and {several(self.outputs, 'saved output')}"

@@ -6,11 +6,13 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from nbflow._core.fields import Fields, aside_fields, fields_of
+from nbflow._core.label import NOTHING, parts_of
+from nbflow._core.quote import Quote, quoted_fields
 from nbflow._run import column
 from nbflow._run.column import MISSING
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
     import pandas as pd
     import polars as pl
@@ -37,69 +39,117 @@ def columns_of(flow: str, values: Sequence[object]) -> Columns:
             names.update(part)
         elif value is not MISSING:
             return {flow: list(values)}
-    aside = {name for kind in set(map(type, values)) for name in aside_fields(kind)}
-    return {
-        f"{flow}.{name}": [part.get(name) if part else None for part in parts]
-        for name in names
-        if name not in aside
-    }
+    kinds = set(map(type, values))
+    aside = {name for kind in kinds for name in aside_fields(kind)}
+    quoted = {name for kind in kinds for name in quoted_fields(kind)}
+    columns: Columns = {}
+    for name in names:
+        found = [part.get(name) if part else None for part in parts]
+        if name in quoted or any(isinstance(one, Quote) for one in found):
+            columns |= _with_places(f"{flow}.{name}", found)
+        elif name not in aside:
+            columns[f"{flow}.{name}"] = found
+    return columns
+
+
+def _with_places(name: str, values: list[object]) -> Columns:
+    """A column of words that are quoted from a text, and one that says where they begin."""
+    places = [_each(value, lambda quote: quote.start) for value in values]
+    return {name: [_each(value, str) for value in values], f"{name}.at": places}
+
+
+def _each(value: Any, change: Callable[[Quote], object]) -> object:
+    """What is made of a quote, or of each of several; nothing of anything else."""
+    if isinstance(value, Quote):
+        return change(value)
+    if isinstance(value, list | tuple):
+        return [change(one) for one in value if isinstance(one, Quote)]
+    return None
 
 
 def corrected_columns(
     flow: str,
     columns: Columns,
-    decisions: Sequence[Decision | None],
+    decisions: Sequence[tuple[Decision, ...]],
 ) -> Columns:
     """The columns of a flow with the labels that people gave.
 
-    A further column says whose label each is. Where nobody decided anything, the
-    columns stay as they are.
+    A further column says whether a person gave any of them. Where nobody decided
+    anything, the columns stay as they are.
     """
-    made = [decision for decision in decisions if decision is not None]
-    if not made:
+    fields = dict.fromkeys(one.field for made in decisions for one in made)
+    if not fields:
         return columns
     columns = dict(columns)
-    for field in dict.fromkeys(decision.field for decision in made):
+    for field in fields:
         label = f"{flow}.{field}" if field else flow
         values = columns.get(label, [MISSING] * len(decisions))
-        corrected_values = list(values)
-        for place, decision in enumerate(decisions):
-            if decision is not None and decision.field == field:
-                corrected_values[place] = decision.label
-        columns[label] = corrected_values
+        columns[label] = [
+            _decided(value, made, field)
+            for value, made in zip(values, decisions, strict=True)
+        ]
     by: list[object] = [
-        _by(value, decision)
-        for value, decision in zip(columns[label], decisions, strict=True)
+        _by(value, made) for value, made in zip(columns[label], decisions, strict=True)
     ]
     return columns | {free(f"{flow}.by", columns): by}
 
 
-def _by(value: object, decision: Decision | None) -> str | None:
+def _decided(value: object, made: tuple[Decision, ...], field: str) -> object:
+    """A cell with what a person said of this field, if anybody did."""
+    for decision in made:
+        if decision.field == field:
+            return _like(value, decision.label)
+    return value
+
+
+def _by(value: object, made: tuple[Decision, ...]) -> str | None:
     """Who gave a label."""
-    if decision is not None:
+    if made:
         return "human"
     return "model" if value is not MISSING else None
 
 
-def corrected(value: Any, decision: Decision | None) -> object:
-    """``value`` with the label that a person gave.
+def corrected(value: Any, made: tuple[Decision, ...]) -> object:
+    """``value`` with the labels that people gave.
 
     A field can only be set where there is a value.
     """
-    if decision is None:
-        return value
+    for decision in made:
+        value = _corrected(value, decision)
+    return value
+
+
+def _corrected(value: Any, decision: Decision) -> object:
     if not decision.field:
         return decision.label
     if value is MISSING:
         return MISSING
+    before = (fields_of(value) or {}).get(decision.field)
+    label = _like(before, decision.label)
     if type(value) is dict or isinstance(value, Fields):
-        return value | {decision.field: decision.label}
+        return value | {decision.field: label}
     if hasattr(value, "_replace"):
-        return value._replace(**{decision.field: decision.label})
+        return value._replace(**{decision.field: label})
     value = copy.copy(value)
     # Frozen or not: nobody else has the copy.
-    object.__setattr__(value, decision.field, decision.label)
+    object.__setattr__(value, decision.field, label)
     return value
+
+
+def _like(before: object, label: str | None) -> object:
+    """What people decided, which is a text, as a value of the kind that the field has."""
+    if label is None or isinstance(before, str) or before is MISSING:
+        return None if label == NOTHING else label
+    if isinstance(before, bool):
+        return {"True": True, "False": False}.get(label, label)
+    if isinstance(before, list | tuple | set | frozenset):
+        return type(before)(parts_of(label))
+    if label == NOTHING:
+        return None
+    try:
+        return type(before)(label)  # type: ignore[call-arg]  # an Enum, a number
+    except (TypeError, ValueError):
+        return label
 
 
 def as_series(library: str, source: object, name: str, values: list[object]) -> object:

@@ -356,7 +356,7 @@ class Run(Generic[Frame_co]):
             number = state.flows.index(flow)
             made = self.reader.values(state, number, rows)
             values = [
-                results.corrected(value, decided.get((row, number)))
+                results.corrected(value, decided.get((row, number), ()))
                 for row, value in zip(rows, made, strict=True)
             ]
             return results.as_series(library, source, flow, values)
@@ -365,7 +365,7 @@ class Run(Generic[Frame_co]):
         for number, name in enumerate(state.flows):
             columns[f"{name}.status"] = [str(state.item(row, number)) for row in rows]
             fields = results.columns_of(name, self.reader.values(state, number, rows))
-            by_row = [decided.get((row, number)) for row in rows]
+            by_row = [decided.get((row, number), ()) for row in rows]
             named = results.corrected_columns(name, fields, by_row)
             for column, cells in named.items():
                 # A field may be called "status", too.
@@ -860,8 +860,10 @@ def _content(run: Run) -> object:
     batch, _ = run.reader.rows(state)
     failures = [tuple(row) for row in failure_rows(state)]
     decided = sorted(
-        (place, decision.label)
-        for place, decision in run.reader.decided(state, batch).items()
+        # As it was while a record could have one decision in each flow.
+        (place, one.label) if len(made) == 1 else (place, one.label, one.field)
+        for place, made in run.reader.decided(state, batch).items()
+        for one in made
     )
     source = batch.source if batch is not None and not batch.is_stream else None
     return (

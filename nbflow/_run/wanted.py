@@ -75,6 +75,11 @@ class Wanted:
         )
         return list(dict.fromkeys(found))
 
+    def is_told(self, notice: str) -> bool:
+        """Whether a notice to people says it."""
+        said = f"record {self.record}" if self.text is None else self.text
+        return said in notice
+
     def is_in(self, blob: bytes) -> bool:
         """Whether the text stands in these bytes."""
         return any(needle in blob for needle in self.needles)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -12,11 +12,18 @@ from nbflow._core.usage import Usage
 from nbflow._key.call import Input
 from nbflow._key.reader import digest
 from nbflow._store import codec
+from nbflow._store.pieces import LARGE, Pieces, parts_of
+from nbflow._store.seal import HEAD
 from nbflow.errors import CodecError, UnkeyableError
+
+if TYPE_CHECKING:
+    from nbflow._store.pieces import Bytes
 
 _LENGTH = struct.Struct("<I")
 #: In the length of a head: what the call printed follows, with a length of its own.
 _PRINTS = 1 << 31
+#: In the length of a head: the payload begins at the next multiple of these bytes.
+_ALIGNED, _LINE = 1 << 30, 64
 
 
 class Checkpoint(NamedTuple):
@@ -63,6 +70,16 @@ class Checkpoint(NamedTuple):
         """
         return codec.decode(self.codec, self.payload)
 
+    def taken(self) -> object:
+        """The saved output, in the memory of the payload if that can be written to.
+
+        For who loaded the checkpoint for this, and asks once.
+
+        Raises:
+            CodecError: as `value` does.
+        """
+        return codec.decode_owned(self.codec, self.payload)
+
     @property
     def shown(self) -> object:
         """The saved output for a reader: by its fields where its class is not defined.
@@ -92,16 +109,17 @@ def dump(
     inputs: list[Input] | None = None,
     usage: Usage | None = None,
     printed: Parts = (),
-    encoded: tuple[str, bytes] | None = None,
-) -> bytes:
+    encoded: tuple[str, Bytes] | None = None,
+) -> Bytes:
     """The bytes of a checkpoint of ``value``; see `Checkpoint` for the rest.
 
-    ``encoded``: the value as `codec.encode` gave it, if it was encoded before.
+    ``encoded``: the value as `codec.encode_parts` gave it, if it was encoded before.
+    What is large in it is not copied.
 
     Raises:
         CodecError: the value cannot be turned into bytes; the message says which part.
     """
-    written_as, payload = encoded or codec.encode(value)
+    written_as, payload = encoded or codec.encode_parts(value)
     head = msgspec.msgpack.encode(
         (
             name,
@@ -115,14 +133,28 @@ def dump(
             written_as,
         )
     )
-    if not printed:
-        return b"".join((_LENGTH.pack(len(head)), head, payload))
-    printing = msgspec.msgpack.encode(printed)
-    lengths = _LENGTH.pack(len(head) | _PRINTS), _LENGTH.pack(len(printing))
-    return b"".join((lengths[0], head, lengths[1], printing, payload))
+    is_large = len(payload) >= LARGE
+    marks = _ALIGNED if is_large else 0
+    said = b""
+    if printed:
+        printing = msgspec.msgpack.encode(printed)
+        said = _LENGTH.pack(len(printing)) + printing
+        marks |= _PRINTS
+    before = b"".join((_LENGTH.pack(len(head) | marks), head, said))
+    if is_large:
+        return Pieces((before, bytes(_gap(len(before))), *parts_of(payload)))
+    return before + bytes(payload)
 
 
-def as_loaded(value: object, written_as: str, payload: bytes | memoryview) -> object:
+def _gap(end: int) -> int:
+    """The bytes between a head that ends here and a large payload.
+
+    With them the payload begins at a multiple of 64 in its file.
+    """
+    return -(HEAD.size + end) % _LINE
+
+
+def as_loaded(value: object, written_as: str, payload: Bytes) -> object:
     """Return a value as it will be loaded, if that is another value than the one at hand.
 
     A class may forget something when it is pickled. What is computed from its object
@@ -130,13 +162,13 @@ def as_loaded(value: object, written_as: str, payload: bytes | memoryview) -> ob
 
     Args:
         value: that was encoded.
-        written_as: see `codec.encode`.
-        payload: see `codec.encode`.
+        written_as: see `codec.encode_parts`.
+        payload: see `codec.encode_parts`.
     """
     if written_as != "pickle":
         return value
     try:
-        loaded = codec.decode(written_as, payload)
+        loaded = codec.decode(written_as, bytes(payload))
         return value if digest(loaded) == digest(value) else loaded
     except (CodecError, UnkeyableError):
         return value
@@ -165,16 +197,20 @@ def load(data: bytes | memoryview) -> Checkpoint:
         CodecError: it was written by a version that this one cannot read.
     """
     view = memoryview(data)
+    printing: bytes | memoryview = b""
     try:
-        (length,) = _LENGTH.unpack_from(view)
-        end = _LENGTH.size + (length & ~_PRINTS)
+        (marks,) = _LENGTH.unpack_from(view)
+        end = _LENGTH.size + (marks & ~(_PRINTS | _ALIGNED))
         head = _HEAD.decode(view[_LENGTH.size : end])
-        if not length & _PRINTS:
-            return Checkpoint(*head, view[end:])
-        (length,) = _LENGTH.unpack_from(view, end)
+        if marks & _PRINTS:
+            (length,) = _LENGTH.unpack_from(view, end)
+            start = end + _LENGTH.size
+            end = start + length
+            printing = view[start:end]
     except (struct.error, msgspec.MsgspecError) as error:
         raise CodecError(
             "Another version of nbflow wrote this checkpoint; it is ignored."
         ) from error
-    end += _LENGTH.size
-    return Checkpoint(*head, view[end + length :], view[end : end + length])
+    if marks & _ALIGNED:
+        end += _gap(end)
+    return Checkpoint(*head, view[end:], printing)

@@ -16,6 +16,7 @@ is.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec.msgpack import Ext
@@ -23,6 +24,7 @@ from msgspec.msgpack import Ext
 from nbflow._key.secret import KNOWN
 from nbflow._store.codecs import arrays, arrow, frames, pickled, plain, records, tags
 from nbflow._store.codecs.plain import Reader, Writer, is_native
+from nbflow._store.pieces import joined, parts_of
 from nbflow.errors import CodecError
 
 if TYPE_CHECKING:
@@ -30,10 +32,19 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from nbflow._store.codecs.plain import Read, ReadExtension
+    from nbflow._store.pieces import Bytes
 
     Decoders: TypeAlias = Mapping[str, Callable[[bytes | memoryview], object]]
 
-__all__ = ["decode", "decode_among", "encode", "encode_among", "view"]
+__all__ = [
+    "decode",
+    "decode_among",
+    "decode_owned",
+    "encode",
+    "encode_among",
+    "encode_parts",
+    "view",
+]
 
 
 def encode(value: object) -> tuple[str, bytes]:
@@ -43,10 +54,27 @@ def encode(value: object) -> tuple[str, bytes]:
         CodecError: no codec can save it, or it holds the value of a secret; the message
             names the place inside the value and the way out.
     """
+    written_as, payload = encode_parts(value)
+    return written_as, bytes(payload)
+
+
+def encode_parts(value: object) -> tuple[str, Bytes]:
+    """The same without a copy of what is large in ``value``: the bytes show what it holds when they are read.
+
+    Raises:
+        CodecError: as `encode` does.
+    """
     written_as, payload = _encode(value)
-    if KNOWN and (name := KNOWN.holder(payload)) is not None:
+    if KNOWN and (name := _holder(payload)) is not None:
         raise CodecError(_held(value, name))
     return written_as, payload
+
+
+def _holder(payload: Bytes) -> str | None:
+    """The name of a secret whose value is in these bytes, if there is one."""
+    # Copies, one at a time: nothing looks for bytes in a memoryview.
+    found = (KNOWN.holder(bytes(part)) for part in parts_of(payload))
+    return next((name for name in found if name is not None), None)
 
 
 def encode_among(value: object, objects: Sequence[object]) -> bytes:
@@ -74,7 +102,7 @@ def decode_among(payload: bytes | memoryview, objects: Sequence[object]) -> Any:
 
 def _held(value: object, name: str) -> str:
     def holds(part: object) -> bool:
-        return KNOWN.holder(_encode(part)[1]) is not None
+        return _holder(_encode(part)[1]) is not None
 
     path, _ = pickled.innermost(value, holds)
     return (
@@ -84,7 +112,7 @@ def _held(value: object, name: str) -> str:
     )
 
 
-def _encode(value: object) -> tuple[str, bytes]:
+def _encode(value: object) -> tuple[str, Bytes]:
     try:
         if is_native(value):
             return "msgpack", plain.encode(value)
@@ -128,6 +156,20 @@ def decode(codec: str, payload: bytes | memoryview) -> object:
     return _decode(_DECODERS, codec, payload)
 
 
+def decode_owned(codec: str, payload: bytes | memoryview) -> object:
+    """The same in the memory of ``payload`` where that can be written to.
+
+    Args:
+        codec: as for `decode`.
+        payload: as for `decode`. Nobody else may read it, nor decode it again: it
+            changes with the value.
+
+    Raises:
+        CodecError: as `decode` does.
+    """
+    return _decode(_OWNERS, codec, payload)
+
+
 def _decode(decoders: Decoders, codec: str, payload: bytes | memoryview) -> object:
     try:
         return decoders[codec](payload)
@@ -144,13 +186,13 @@ def _decode(decoders: Decoders, codec: str, payload: bytes | memoryview) -> obje
         raise CodecError(msg) from error
 
 
-def _encode_typed(value: Any) -> tuple[str, bytes]:
+def _encode_typed(value: Any) -> tuple[str, Bytes]:
     library = _library(value)
     if library == "numpy" and arrays.is_array(value):
-        return "npy", arrays.write_npy(value)
+        return "npy", joined(arrays.npy_parts(value))
     writer = Writer(_write_other)
     if library in _TABLE_LIBRARIES and arrow.is_table(value):
-        return "arrow", arrow.write_table(value, writer)
+        return "arrow", joined(arrow.table_parts(value, writer))
     return "msgpack", writer.pack(value)
 
 
@@ -182,11 +224,8 @@ _OTHERS: dict[str, Callable[[object, Writer], Ext]] = {
 }
 
 
-def _decoders(
-    records_by_tag: Mapping[int, ReadExtension],
-    unpickle: Callable[[bytes | memoryview], object],
-) -> Decoders:
-    reader = Reader(
+def _reader(records_by_tag: Mapping[int, ReadExtension]) -> Reader:
+    return Reader(
         {
             **records_by_tag,
             **arrays.READERS,
@@ -194,6 +233,11 @@ def _decoders(
             tags.TABLE: _read_table_inside,
         },
     )
+
+
+def _decoders(
+    reader: Reader, unpickle: Callable[[bytes | memoryview], object]
+) -> Decoders:
     return {
         "msgpack": reader.read,
         "npy": arrays.read_npy,
@@ -202,5 +246,11 @@ def _decoders(
     }
 
 
-_DECODERS = _decoders(records.READERS, pickled.load)
-_VIEWERS = _decoders(records.VIEWERS, pickled.view)
+_READER = _reader(records.READERS)
+_DECODERS = _decoders(_READER, pickled.load)
+_OWNERS: Decoders = {
+    **_DECODERS,
+    "npy": partial(arrays.read_npy, owned=True),
+    "arrow": partial(arrow.read_table, read=_READER.read, owned=True),
+}
+_VIEWERS = _decoders(_reader(records.VIEWERS), pickled.view)

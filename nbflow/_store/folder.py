@@ -6,16 +6,18 @@ import contextlib
 import errno
 import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbflow._store.locking import LOCKS
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 __all__ = [
     "file_id",
+    "files_in",
     "is_ours",
     "lock_file",
     "open_private",
@@ -26,6 +28,13 @@ __all__ = [
     "sync_folder",
     "unlock_file",
 ]
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """Every file in ``folder`` and below it; a folder that goes meanwhile has none."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            yield Path(place, name)
 
 
 def prepare(folder: Path) -> bool:
@@ -186,6 +195,10 @@ _FAILED = (
     "what was saved before is intact."
 )
 _BUSY = "Run again; if that does not help, restart the kernel."
+_NO_MEMORY = (
+    "There is not enough memory for it: delete what is not needed, or run it on a "
+    "machine with more."
+)
 _MANY_FILES = "Too many files are open: raise `ulimit -n`."
 
 _BY_ERRNO = {
@@ -198,6 +211,7 @@ _BY_ERRNO = {
     errno.ETIMEDOUT: _LOCKED,
     errno.EIO: _FAILED,
     errno.EMFILE: _MANY_FILES,
+    errno.ENOMEM: _NO_MEMORY,
 }
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import secrets
 import shutil
 import struct
 from collections import OrderedDict
@@ -366,7 +365,7 @@ class FileLedger:
     def remove(self, run: str) -> None:
         """Remove the folder of a run: at once from every list of runs, then from the disk."""
         folder = self._path(run, "entries").parent
-        gone = self._folder.with_name(f"{_GONE}{secrets.token_hex(8)}")
+        gone = self._folder.with_name(f"{_GONE}{os.urandom(8).hex()}")
         try:
             with contextlib.suppress(FileNotFoundError):
                 folder.rename(gone)

@@ -77,8 +77,10 @@ class FcntlLocks:
 
     def give_byte(self, fd: int, place: int) -> None:
         """Give it back."""
-        with contextlib.suppress(OSError):
+        try:
             self._fcntl.lockf(fd, self._fcntl.LOCK_UN, 1, place)
+        except OSError:
+            return  # the file is gone, and its locks with it
 
     def holder(self, fd: int, place: int) -> int | None:
         """The process that has a byte; ``None`` if the system does not say."""

@@ -19,21 +19,24 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 import stat
 import struct
 import time
-from hmac import compare_digest
+from _operator import _compare_digest as compare_digest  # hmac loads OpenSSL
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from blake3 import blake3
 
+from nbflow._key.beside import hash_threads
 from nbflow._store.folder import is_ours, open_private, sync_file
+from nbflow._store.pieces import parts_of
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from nbflow._store.pieces import Bytes
 
 __all__ = [
     "DEAD",
@@ -42,6 +45,7 @@ __all__ = [
     "OVERHEAD",
     "SECRET_BYTES",
     "SMALL",
+    "TAG",
     "Seal",
     "SealedEntry",
     "load_secret",
@@ -68,20 +72,8 @@ SECRET_BYTES = 32  # what BLAKE3 takes
 _SHORTEST_TEXT = 16
 _START = re.compile(re.escape(MAGIC) + b"|" + re.escape(DEAD), re.DOTALL)
 _PARALLEL = 1 << 20  # bytes from which BLAKE3's threads pay
-_threads = blake3.AUTO
 
-
-def _one_thread() -> None:
-    """Use no threads of BLAKE3 in a forked child.
-
-    It has the pool without its threads, and would wait for them forever.
-    """
-    global _threads  # noqa: PLW0603  # a fact about this process
-    _threads = 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_one_thread)
+Data = TypeVar("Data", bytes, memoryview, bytes | memoryview)
 
 
 class SealedEntry(NamedTuple):
@@ -123,8 +115,21 @@ class Seal:
         self, key: str, data: bytes, *, over: int = 0
     ) -> tuple[bytes, bytes, bytes]:
         """The same as head, data and MAC, without a copy of large data."""
-        head = HEAD.pack(MAGIC, len(data), _stamp(over), bytes.fromhex(key))
-        return head, data, self._mac(head, data)
+        head = self.head(key, data, over=over)
+        return head, data, self.mac(head, data)
+
+    @staticmethod
+    def head(key: str, data: Bytes, *, over: int = 0) -> bytes:
+        """What comes before the data."""
+        return HEAD.pack(MAGIC, len(data), _stamp(over), bytes.fromhex(key))
+
+    def mac(self, head: bytes, data: Bytes | memoryview) -> bytes:
+        """What comes behind it."""
+        threads = hash_threads() if len(data) >= _PARALLEL else 1
+        mac = blake3(head, key=self._key, max_threads=threads)
+        for part in parts_of(data):
+            mac.update(part)
+        return mac.digest(TAG)
 
     def unseal(self, key: str, blob: bytes) -> bytes | None:
         """The data sealed under ``key``, or ``None`` if ``blob`` is anything else."""
@@ -135,12 +140,12 @@ class Seal:
         mac = blake3(body, key=self._key).digest(TAG)
         return body[HEAD.size :] if compare_digest(mac, blob[-TAG:]) else None
 
-    def unseal_parts(self, key: str, parts: tuple[bytes, bytes, bytes]) -> bytes | None:
+    def unseal_parts(self, key: str, parts: tuple[bytes, Data, bytes]) -> Data | None:
         """The same for an entry read in three pieces, so that large data is not copied."""
         head, data, mac = parts
         if head[20:40] != bytes.fromhex(key):
             return None
-        return data if compare_digest(self._mac(head, data), mac) else None
+        return data if compare_digest(self.mac(head, data), mac) else None
 
     def walk(self, blob: bytes, end: int | None = None) -> Iterator[SealedEntry]:
         """Every intact small entry in ``blob``, whatever lies between them.
@@ -171,11 +176,6 @@ class Seal:
         if not compare_digest(mac, blob[stop - TAG : stop]):
             return None
         return SealedEntry(start, stop, key.hex(), stamp, magic == DEAD)
-
-    def _mac(self, head: bytes, data: bytes) -> bytes:
-        threads = _threads if len(data) >= _PARALLEL else 1
-        mac = blake3(head, key=self._key, max_threads=threads)
-        return mac.update(data).digest(TAG)
 
 
 def _stamp(over: int) -> int:
@@ -243,10 +243,10 @@ def _make_secret(path: Path) -> None:
     Of two processes one wins, and both read the same secret.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".key-{secrets.token_hex(8)}")
+    fresh = path.with_name(f".key-{os.urandom(8).hex()}")
     fd = open_private(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
-        os.write(fd, secrets.token_bytes(SECRET_BYTES))
+        os.write(fd, os.urandom(SECRET_BYTES))
         sync_file(fd)
         os.link(fresh, path)
     except FileExistsError:

@@ -10,6 +10,8 @@ from nbflow.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from nbflow._store.pieces import Bytes
+
 
 class LostError(StoreError):
     """A value was refused, and too many were before to keep this one in memory."""
@@ -31,10 +33,17 @@ class Store(Protocol):
     def get(self, key: str) -> bytes | None:
         """The bytes put under ``key``, or ``None``."""
 
+    def get_buffer(self, key: str) -> bytes | memoryview | None:
+        """The same as ``get``, without a copy where that is possible.
+
+        What can be written to is the caller's alone: neither the store nor a later
+        ``get`` shows what is written.
+        """
+
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The bytes of those ``keys`` that are there; much cheaper than a ``get`` each."""
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: Bytes) -> None:
         """Keep ``data``; once this returns, it survives ``kill -9``.
 
         A second put under one key replaces the first. What is refused may be kept in
@@ -93,12 +102,16 @@ class MemoryStore:
         """The bytes put under ``key``, or ``None``."""
         return self._data.get(key)
 
+    def get_buffer(self, key: str) -> bytes | None:
+        """The same: nobody changes bytes."""
+        return self._data.get(key)
+
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The bytes of those ``keys`` that are there."""
         data = self._data
         return {key: data[key] for key in keys if key in data}
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: Bytes) -> None:
         """Keep ``data`` under ``key``."""
         self._data[key] = bytes(data)
 

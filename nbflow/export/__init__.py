@@ -10,6 +10,7 @@ from nbflow.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nbflow._tell.telling import Wishes
     from nbflow.export.result import Export
 
 
@@ -24,6 +25,10 @@ def export(
     budget: str | float | None = None,
     timeout: str | float | None = None,
     gates: Sequence[str] = (),
+    notify: str | Sequence[str] = (),
+    notify_on: str = "failure",
+    notify_content: bool = False,
+    heartbeat: str | None = None,
     name: str | None = None,
     output: str | Path | None = None,
     dry_run: bool = False,
@@ -49,6 +54,15 @@ def export(
         timeout: the longest that one cell may take, ``"30m"``.
         gates: what has to hold of the labels, as ``nbflow run --gate`` takes it:
             ``["flips<=0.05", "model unchanged"]``.
+        notify: addresses of Apprise that are told how each run ended, or ``"env:NAME"``.
+            The files have the name of a variable in their place: the addresses go where
+            the job's other secrets go.
+        notify_on: when they are told: ``"failure"``, ``"always"``, ``"change"``,
+            ``"waiting"``, ``"budget"``, or several with commas between them.
+        notify_content: whether they are also told messages of errors and keys of
+            records.
+        heartbeat: the URL of a dead man's switch that each success pings, or
+            ``"env:NAME"``.
         name: the title of the job; the notebook's name by default.
         output: the folder; ``exports/NAME-TARGET`` beside the notebook by default.
         dry_run: write nothing.
@@ -82,26 +96,15 @@ def export(
             '{"day": "2026-11-24"}.'
         )
     path = Path(notebook).expanduser()
-    options: list[str] = []
-    for option, limit in (
-        ("--max-failed", max_failed),
-        ("--budget", budget),
-        ("--timeout", timeout),
-    ):
-        if limit is not None:
-            options += [option, str(limit)]
-    if isinstance(gates, str):
-        gates = [gates]
-    for rule in gates:
-        _check_text("gates", rule)
-        options += ["--gate", rule]
+    limits = {"--max-failed": max_failed, "--budget": budget, "--timeout": timeout}
     order = Order(
         notebook=path,
         to=to,
         schedule=schedule,
         timezone=timezone,
         parameters=spelled(path, parameters or {}),
-        options=options,
+        options=_options(limits, gates),
+        wishes=_wishes(notify, notify_on, heartbeat, content=notify_content),
         name=name,
         output=Path(output) if output is not None else None,
         force=force,
@@ -111,6 +114,34 @@ def export(
         made.write()
         made = replace(made, is_written=True)
     return made
+
+
+def _options(limits: Mapping[str, object], gates: Sequence[str]) -> list[str]:
+    """The options of ``nbflow run`` that a job gets."""
+    options = []
+    for option, limit in limits.items():
+        if limit is not None:
+            options += [option, str(limit)]
+    for rule in [gates] if isinstance(gates, str) else gates:
+        _check_text("gates", rule)
+        options += ["--gate", rule]
+    return options
+
+
+def _wishes(
+    notify: str | Sequence[str], notify_on: str, heartbeat: str | None, *, content: bool
+) -> Wishes:
+    """Who is told how it ended."""
+    from nbflow._tell.telling import Wishes
+
+    to = [notify] if isinstance(notify, str) else list(notify)
+    for one in to:
+        _check_text("notify", one)
+    _check_text("notify_on", notify_on)
+    if heartbeat is not None:
+        _check_text("heartbeat", heartbeat)
+    when = [] if notify_on == "failure" else [notify_on]
+    return Wishes(to, when, content, heartbeat)
 
 
 def _check_text(argument: str, value: object) -> None:

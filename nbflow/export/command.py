@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from nbflow._tell.telling import Wishes
 from nbflow.errors import UsageError
 from nbflow.export import result
 from nbflow.export.drift import drifted, exports_of
@@ -61,6 +62,12 @@ def _order(arguments: argparse.Namespace) -> Order:
         timezone=arguments.timezone,
         parameters=arguments.parameter,
         options=options,
+        wishes=Wishes(
+            notify=arguments.notify,
+            notify_on=arguments.notify_on,
+            content=arguments.notify_content,
+            heartbeat=arguments.heartbeat,
+        ),
         name=arguments.name,
         output=arguments.output,
         force=arguments.force,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from packaging.requirements import Requirement
 
@@ -28,6 +28,8 @@ _SAID = ("pyproject.toml", "environment.yml", "environment.yaml")
 #: Seconds that uv may take.
 _PATIENCE = 120
 _NBFLOW = "nbflow"
+#: What sends notices.
+_SENDER = "apprise"
 #: What `nbflow run` needs of the extra `lab`; a job shows nothing to anybody.
 _KERNEL = ("nbclient", "ipykernel")
 _ORIGIN = "what is imported and installed here"
@@ -77,7 +79,11 @@ class _Loose(NamedTuple):
 
 
 def environment(
-    folder: Path, packages: Iterable[str], *, has_kernel: bool = True
+    folder: Path,
+    packages: Iterable[str],
+    *,
+    has_kernel: bool = True,
+    tells: Callable[[dict[str, str]], bool] = lambda _: False,
 ) -> Environment:
     """Pin the environment of a notebook.
 
@@ -85,12 +91,15 @@ def environment(
         folder: where the notebook is.
         packages: the distributions that it imports.
         has_kernel: the job runs it in a Jupyter kernel.
+        tells: whether the job sends notices, by what the project says about itself.
     """
     needed = {_NBFLOW, *packages}
     if has_kernel:
         needed.update(_KERNEL)
     place = _project(folder)
     said = {} if place is None else _said(place)
+    if tells(said):
+        needed.add(_SENDER)
     warnings: list[str] = []
     own = None if place is None else _own_lock(place, warnings)
     if own is not None:

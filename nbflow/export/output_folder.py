@@ -38,7 +38,7 @@ class Manifest(TypedDict, total=False):
         schedule: five fields of cron, if the job has a schedule.
         timezone: the zone of the schedule.
         parameters: ``name=value`` texts.
-        options: options of ``nbflow run``, each followed by its value.
+        options: options of ``nbflow run``, each followed by its value if it takes one.
         digests: of each file as it was written, by its path.
     """
 

@@ -18,8 +18,9 @@ from nbflow._core.gate import gates
 from nbflow._core.usage import dollars
 from nbflow._key import redaction
 from nbflow._key.secret_patterns import is_secret
+from nbflow._tell.telling import NO_WISHES, Wishes
 from nbflow.errors import UsageError
-from nbflow.export import leaks, readme, schema
+from nbflow.export import leaks, notices, readme, schema
 from nbflow.export import output_folder as folders
 from nbflow.export.dependencies import dependencies
 from nbflow.export.environment import environment
@@ -57,6 +58,7 @@ class Order:
     timezone: str | None = None
     parameters: Sequence[str] = ()
     options: Sequence[str] = ()
+    wishes: Wishes = NO_WISHES
     name: str | None = None
     output: Path | None = None
     force: bool = False
@@ -85,12 +87,19 @@ def prepare(order: Order) -> Export:
     """
     chosen = target(order.to)
     document = documents.read(order.notebook)
+    # From here on there are variables in the place of addresses.
+    order = replace(order, options=[*order.options, *notices.carried(order.wishes)])
     _check_parameters(order, document)
     _check_options(order)
     when = _when(order, chosen)
     given = [text.partition("=")[2] for text in order.parameters]
     needed = dependencies(document, order.home, given)
-    pinned = environment(order.home, needed.packages, has_kernel=chosen.has_kernel)
+    pinned = environment(
+        order.home,
+        needed.packages,
+        has_kernel=chosen.has_kernel,
+        tells=lambda files: notices.sends(order.options, files),
+    )
     findings = _findings(order, needed, pinned)
     errors = [one for one in findings if one.level == "error"]
     if errors and not order.force:
@@ -150,7 +159,8 @@ def _check_text(what: str, text: str) -> None:
 
 
 def _check_options(order: Order) -> None:
-    pairs = list(zip(order.options[::2], order.options[1::2], strict=True))
+    valued = [one for one in order.options if one != notices.CONTENT]
+    pairs = list(zip(valued[::2], valued[1::2], strict=True))
     given = dict(pairs)
     rules = [value for option, value in pairs if option == "--gate"]
     for rule in rules:
@@ -266,7 +276,13 @@ def _job(
         schedule=when,
         settings=schema.settings(declared, order.parameters),
         options=tuple(order.options),
-        secrets=tuple(sorted(source.needed.variables | _store_key(chosen))),
+        secrets=tuple(
+            sorted(
+                source.needed.variables
+                | _store_key(chosen)
+                | notices.variables(order.options, source.pinned.files)
+            )
+        ),
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
         lock=source.pinned.lock,
         has_wheels=source.pinned.has_wheels,

@@ -55,7 +55,13 @@ def _secrets(job: Job, guide: Guide) -> str:
     if not job.secrets:
         return "None that the source names."
     names = ", ".join(f"`{name}`" for name in job.secrets)
-    return f"{names}: {guide.secrets}"
+    told = ""
+    if "--notify" in job.options:
+        told = (
+            " Addresses of notices are Apprise's, such as "
+            "`mailto://user:password@example.com`."
+        )
+    return f"{names}: {guide.secrets}{told}"
 
 
 def _store(job: Job, guide: Guide) -> str:

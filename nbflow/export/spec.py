@@ -63,8 +63,8 @@ class Job:
         folder: where the export is, absolute.
         schedule: when it runs; ``None`` if the target needs none and none was given.
         settings: the notebook's parameters, in the order of their declaration.
-        options: further options of ``nbflow run``, each followed by its value:
-            ``("--max-failed", "5%")``.
+        options: further options of ``nbflow run``, each followed by its value if it
+            takes one: ``("--max-failed", "5%")``.
         secrets: names of environment variables that it reads secrets from.
         store: the store that it shares with the notebook, absolute; ``None`` if it runs
             on another machine.

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple
 from weakref import WeakKeyDictionary
 
 from nbflow._call import failure
@@ -22,9 +22,11 @@ from nbflow._core.policy import (
 )
 from nbflow.errors import StepTimeoutError
 from nbflow.llm import decision
+from nbflow.llm.form import V
 from nbflow.llm.model import (
     NO_TOKENS,
     AnswerError,
+    FieldsError,
     ModelError,
     ProtocolError,
     Reply,
@@ -40,18 +42,16 @@ if TYPE_CHECKING:
 
     from nbflow._call.clock import Clock
     from nbflow._core.policy import Policy
-    from nbflow.llm.category import Category
-    from nbflow.llm.choice import Choice
-    from nbflow.llm.model import Model
-    from nbflow.llm.prompt import Prompt
+    from nbflow.llm.decision_request import DecisionRequest
+    from nbflow.llm.model import Model, Request
+    from nbflow.llm.prompting import Prompt
     from nbflow.llm.rate_limit import RateLimiter
 
 
 #: Seconds for which a request waits for more texts to come with it.
 _MOMENT = 0.05
-#: Characters of a token, and tokens of an answer, roughly: an estimate of what a
-#: request uses, before it is sent.
-_TOKEN, _ANSWER = 4, 60
+#: Characters of a token, roughly: an estimate of what a request uses, before it is sent.
+_TOKEN = 4
 #: Characters of a model's name.
 _NAME = 100
 #: The most texts with failed attempts that are remembered.
@@ -94,13 +94,13 @@ class Share(NamedTuple):
 LOST = Share(1, NO_TOKENS, NO_TOKENS, 1, is_lost=True)
 
 
-class Question:
+class Waiting(Generic[V]):
     """One text that waits for its answer.
 
     Attributes:
         text: what leaves the process.
         run: stands for the run that it belongs to; ``None`` outside of runs.
-        complaint: what was wrong with the last answer, for the model to read.
+        failed: what was wrong with the last answer, for the model to read.
         company: the most texts, including this one, that go with one request.
         answer: the answer, once it is there.
         spent: its share of each request that was made for it.
@@ -110,19 +110,22 @@ class Question:
     """
 
     __slots__ = (
-        "answer", "asked", "company", "complaint", "end", "run", "sent", "spent",
-        "text",
+        "answer", "asked", "company", "end", "failed", "run", "sent", "spent", "text",
     )  # fmt: skip
 
     def __init__(
-        self, text: str, run: threading.Event | None, complaint: str, company: int
+        self,
+        text: str,
+        run: threading.Event | None,
+        failed: AnswerError | None,
+        company: int,
     ) -> None:
         self.text = text
         self.run = run
-        self.complaint = complaint
-        self.company = company
+        self.failed = failed
+        self.company = _alone(failed) or company
         loop = asyncio.get_running_loop()
-        self.answer: asyncio.Future[Category] = loop.create_future()
+        self.answer: asyncio.Future[V] = loop.create_future()
         self.spent: list[Share] = []
         self.sent: float | None = None
         self.asked = 0.0
@@ -135,8 +138,8 @@ class Question:
             self.sent = None
 
 
-class Batcher:
-    """The texts of one categorizer. Used only on the engine's event loop.
+class Batcher(Generic[V]):
+    """The texts of one step. Used only on the engine's event loop.
 
     Args:
         model: answers.
@@ -150,7 +153,7 @@ class Batcher:
     def __init__(
         self,
         model: Model,
-        prompt: Prompt | Choice,
+        prompt: Prompt[V] | DecisionRequest[V],
         limiter: RateLimiter,
         *,
         batch: int,
@@ -169,14 +172,14 @@ class Batcher:
         #: of another name answers.
         self.remark = ""
         #: By company.
-        self._waiting: dict[int, deque[Question]] = {}
+        self._waiting: dict[int, deque[Waiting[V]]] = {}
         #: The companies that have waited for more: fewer texts are enough for these.
         self._due: set[int] = set()
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._requests: set[asyncio.Task[None]] = set()
         #: What was wrong with the last answer to a text, and the number of failed
         #: attempts at it.
-        self._failed: dict[str, tuple[str, int]] = {}
+        self._failed: dict[str, tuple[AnswerError | None, int]] = {}
         #: Single texts that were refused with 403, or answered in an unknown form, since
         #: the last answer.
         self._denied = 0
@@ -192,7 +195,7 @@ class Batcher:
         report: Callable[[Share], None],
         tell: Callable[[str], None],
         waited: Callable[[float], None] = lambda _: None,
-    ) -> Category:
+    ) -> V:
         """The answer for one text.
 
         Args:
@@ -210,9 +213,9 @@ class Batcher:
         """
         if run is not None and run in self._stopped:
             raise StopError(*self._stopped[run].args)
-        complaint, _ = self._failed.get(text, ("", 0))
+        failed, _ = self._failed.get(text, (None, 0))
         begun = time.perf_counter()
-        question = Question(text, run, complaint, self._size.most)
+        question = Waiting[V](text, run, failed, self._size.most)
         self._join([question], clock)
         try:
             with self._limiter.outage.told(tell):
@@ -231,7 +234,7 @@ class Batcher:
 
     # Gathering.
 
-    def _join(self, questions: Sequence[Question], clock: Clock) -> None:
+    def _join(self, questions: Sequence[Waiting[V]], clock: Clock) -> None:
         for question in questions:
             self._waiting.setdefault(question.company, deque()).append(question)
         self._start(clock)
@@ -254,7 +257,7 @@ class Batcher:
                 timer = loop.call_later(_MOMENT, self._hurry, company, clock)
                 self._timers[company] = timer
 
-    def _is_ready(self, company: int, waiting: deque[Question]) -> bool:
+    def _is_ready(self, company: int, waiting: deque[Waiting[V]]) -> bool:
         if not waiting:
             return False
         return len(waiting) >= company or company in self._due
@@ -266,7 +269,7 @@ class Batcher:
 
     # One request.
 
-    def _send(self, group: list[Question], clock: Clock) -> None:
+    def _send(self, group: list[Waiting[V]], clock: Clock) -> None:
         self._free -= 1
         task = asyncio.get_running_loop().create_task(self._request(group, clock))
         self._requests.add(task)  # the loop itself keeps tasks weakly
@@ -279,14 +282,13 @@ class Batcher:
         for question in group:
             question.end = end
 
-    async def _request(self, group: list[Question], clock: Clock) -> None:
+    async def _request(self, group: list[Waiting[V]], clock: Clock) -> None:
         request = self._prompt.request(
             [question.text for question in group],
-            [question.complaint for question in group],
+            [question.failed for question in group],
             self._timeout,
         )
-        told = [request.instructions, request.text, *request.options.values()]
-        estimate = sum(map(len, told)) // _TOKEN + _ANSWER * len(group)
+        estimate = _characters(request) // _TOKEN + self._prompt.size * len(group)
 
         async def ask() -> Reply:
             begun = time.perf_counter()
@@ -318,7 +320,8 @@ class Batcher:
             for place, question in enumerate(group):
                 question.spent.append(_share(reply, place, len(group)))
             texts = [question.text for question in group]
-            self._hand_out(group, self._prompt.read(reply, texts), clock)
+            failed = [question.failed for question in group]
+            self._hand_out(group, self._prompt.read(reply, texts, failed), clock)
         except Exception as error:
             self._fail(group, error, clock)
         finally:
@@ -327,8 +330,8 @@ class Batcher:
 
     def _hand_out(
         self,
-        group: list[Question],
-        answers: Sequence[Category | AnswerError],
+        group: list[Waiting[V]],
+        answers: Sequence[V | AnswerError],
         clock: Clock,
     ) -> None:
         """Give each text its answer.
@@ -343,16 +346,21 @@ class Batcher:
             if not isinstance(answer, AnswerError):
                 question.answer.set_result(answer)
             elif len(group) > 1:
-                question.complaint = str(answer)
+                question.failed = answer
                 again.append(question)
             else:
-                self._remember(question.text, str(answer))
+                self._remember(question.text, answer)
                 question.answer.set_exception(answer)
         self._ask_again(again, len(group), clock)
 
-    def _learn(self, answers: Sequence[Category | AnswerError], clock: Clock) -> None:
+    def _learn(self, answers: Sequence[V | AnswerError], clock: Clock) -> None:
         """Send fewer texts at once if the model cannot answer so many."""
-        wrong = [answer for answer in answers if isinstance(answer, AnswerError)]
+        wrong = [
+            answer
+            for answer in answers
+            # Of a record with some good fields the model can do as many.
+            if isinstance(answer, AnswerError) and not _alone(answer)
+        ]
         texts, size, before = len(answers), self._size, self._size.most
         size.answered(texts, texts - len(wrong))
         if 1 < size.asked <= size.most:
@@ -384,16 +392,16 @@ class Batcher:
             )
 
     def _ask_again(
-        self, questions: Sequence[Question], together: int, clock: Clock
+        self, questions: Sequence[Waiting[V]], together: int, clock: Clock
     ) -> None:
         company = self._size.below(together)
         for question in questions:
-            question.company = company
+            question.company = _alone(question.failed) or company
+            self._due.add(question.company)
         if questions:
-            self._due.add(company)
             self._join(questions, clock)
 
-    def _fail(self, group: list[Question], error: Exception, clock: Clock) -> None:
+    def _fail(self, group: list[Waiting[V]], error: Exception, clock: Clock) -> None:
         status = http_status(error)
         is_hopeless = status in _HOPELESS
         is_denied = status == FORBIDDEN or isinstance(error, ProtocolError)
@@ -425,14 +433,14 @@ class Batcher:
             if not question.answer.done():
                 question.answer.set_exception(error)
 
-    def _stop(self, group: list[Question], error: StopError) -> list[Question]:
+    def _stop(self, group: list[Waiting[V]], error: StopError) -> list[Waiting[V]]:
         """Remember the runs of this request, which need not try again.
 
         Returns their texts that still wait.
         """
         runs = {question.run for question in group if question.run is not None}
         self._stopped.update(dict.fromkeys(runs, error))
-        others: list[Question] = []
+        others: list[Waiting[V]] = []
         for waiting in self._waiting.values():
             others += [question for question in waiting if question.run in runs]
             kept = [question for question in waiting if question.run not in runs]
@@ -440,15 +448,28 @@ class Batcher:
             waiting.extend(kept)
         return others
 
-    def _remember(self, text: str, complaint: str = "") -> int:
+    def _remember(self, text: str, failed: AnswerError | None = None) -> int:
         """Note that an attempt at a text has failed; returns how many have."""
-        before, times = self._failed.pop(text, ("", 0))
+        before, times = self._failed.pop(text, (None, 0))
         if len(self._failed) >= _REMEMBERED:
             del self._failed[next(iter(self._failed))]
         if self.policy is not None and times >= self.policy.retries:
             times = 0  # that was the last one of that call
-        self._failed[text] = complaint or before, times + 1
+        self._failed[text] = failed or before, times + 1
         return times + 1
+
+
+def _characters(request: Request) -> int:
+    """The characters that a model reads."""
+    told = [request.text, "" if request.questions else request.instructions]
+    for asked in request.questions.values():
+        told += [asked.words, *asked.options.values()]
+    return sum(map(len, told))
+
+
+def _alone(failed: AnswerError | None) -> int:
+    """1 for a text of which only some fields are asked for again, which goes alone; else 0."""
+    return int(isinstance(failed, FieldsError) and bool(failed.kept))
 
 
 def _reply(said: object, model: str) -> Reply:

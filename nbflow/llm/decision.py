@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from nbflow.llm.model import ProtocolError, Reply, Tokens, UnreadableError
+from nbflow.llm.model import Decided, ProtocolError, Reply, Tokens, UnreadableError
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
     from pydantic_ai.exceptions import UnexpectedModelBehavior
     from pydantic_ai.models import Model as PydanticModel
+    from pydantic_ai.models.decision import DecisionQuestion
 
-    from nbflow.llm.model import Request
+    from nbflow.llm.model import Question, Request
 
 #: The providers of decision models, and where they answer.
 PATHS = {
@@ -22,8 +24,10 @@ PATHS = {
     "typesafe": "/v1/systemone",
 }
 _LONGEST = 300  # characters of what is said of an answer
-#: The name of the one question.
-_NAME = "label"
+#: What protocols call an answer by yes or no.
+_YES_OR_NO = frozenset({"noul", "predicate"})
+#: From this probability on the answer is yes.
+_HALF = 0.5
 
 
 def is_one(model: object) -> bool:
@@ -40,7 +44,7 @@ def path_of(name: str) -> str | None:
 
 
 async def decide(model: PydanticModel, request: Request, name: str) -> Reply:
-    """Ask one question about one text, once.
+    """Ask all questions about one text, once.
 
     Raises:
         UnreadableError: the answer is none.
@@ -51,11 +55,8 @@ async def decide(model: PydanticModel, request: Request, name: str) -> Reply:
 
     check_allow_model_requests()
     assert isinstance(model, decision.DecisionModel)
-    question = decision.ChoiceQuestion(
-        instructions=request.instructions,
-        criteria={label: said or None for label, said in request.options.items()},
-    )
-    asked = decision.DecisionRequest(state=request.text, questions={_NAME: question})
+    questions = {name: _question(one) for name, one in request.questions.items()}
+    asked = decision.DecisionRequest(state=request.text, questions=questions)
     try:
         said = await model.decide(asked, {"max_retries": 0, "timeout": request.timeout})
     except errors.ContentFilterError as error:
@@ -63,17 +64,44 @@ async def decide(model: PydanticModel, request: Request, name: str) -> Reply:
         return Reply("", _tokens_in(error.body), ended=refused)
     except errors.UnexpectedModelBehavior as error:
         raise _misread(error, name) from error
-    answer = said.answers.get(_NAME)
-    if not isinstance(answer, decision.ChoiceAnswer):
+    answers = {each: _decided(said.answers.get(each)) for each in questions}
+    found = {each: answer for each, answer in answers.items() if answer is not None}
+    if len(found) < len(questions):
         raise _foreign(name, f"it answered {said.answers}")
     used = said.usage
     tokens = Tokens(used.input_tokens, used.output_tokens, used.cache_read_tokens)
+    first = next(iter(found.values()))
     return Reply(
-        answer.choice,
+        first.choice if len(found) == 1 else "",
         tokens,
-        probabilities=answer.probabilities,
+        probabilities=first.probabilities if len(found) == 1 else None,
         model=f"{name.partition(':')[0]}:{said.model_name}" if said.model_name else "",
+        answers=found,
     )
+
+
+def _question(asked: Question) -> DecisionQuestion:
+    """A question as pydantic-ai has it: a choice, or yes and no."""
+    from pydantic_ai.models import decision
+
+    if not asked.options:
+        return decision.NoulQuestion(instructions=asked.words)
+    criteria: dict[str, JsonValue] = {
+        label: said or None for label, said in asked.options.items()
+    }
+    return decision.ChoiceQuestion(instructions=asked.words, criteria=criteria)
+
+
+def _decided(answer: object) -> Decided | None:
+    """An answer; ``None`` if it is of no kind that was asked for."""
+    from pydantic_ai.models import decision
+
+    if isinstance(answer, decision.ChoiceAnswer):
+        return Decided(answer.choice, answer.probabilities)
+    if isinstance(answer, decision.NoulAnswer):
+        choice = "yes" if answer.noul >= _HALF else "no"
+        return Decided(choice, {"yes": answer.noul, "no": 1 - answer.noul})
+    return None
 
 
 def _misread(error: UnexpectedModelBehavior, name: str) -> UnreadableError:
@@ -85,7 +113,7 @@ def _misread(error: UnexpectedModelBehavior, name: str) -> UnreadableError:
     except ValueError:
         return UnreadableError(f"{name} answered what is no JSON: {text[:60]!r}")
     said = _reason(error)[:_LONGEST]
-    if _has_choice(body):
+    if _has_answer(body):
         return UnreadableError(f"{name} gave an answer that is none: {said}")
     return _foreign(name, said)
 
@@ -103,14 +131,16 @@ def _reason(error: UnexpectedModelBehavior) -> str:
     )
 
 
-def _has_choice(body: object) -> bool:
-    """Whether there is a choice with probabilities in a body, whatever they are."""
+def _has_answer(body: object) -> bool:
+    """Whether there is an answer with probabilities in a body, whatever they are."""
     answers = body.get("answers") if isinstance(body, dict) else None
     found = answers.values() if isinstance(answers, dict) else answers
     return any(
         isinstance(each, dict)
-        and each.get("type") == "choice"
-        and "probabilities" in each
+        and (
+            (each.get("type") == "choice" and "probabilities" in each)
+            or each.get("type") in _YES_OR_NO
+        )
         for each in (found if isinstance(found, Iterable) else ())
     )
 

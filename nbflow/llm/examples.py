@@ -118,3 +118,42 @@ def _values(column: Any) -> Iterable[object]:
     if hasattr(column, "to_pylist"):
         values = column.to_pylist()
     return values
+
+
+def pairs_of(examples: object, what: str) -> list[Pair]:
+    """Pairs of a text and its answer, whatever that is.
+
+    Args:
+        examples: a dict of text -> answer, pairs (text, answer), or ``None``.
+        what: the answer is called.
+
+    Raises:
+        UsageError: they are none of these.
+    """
+    if examples is None:
+        return []
+    if isinstance(examples, Mapping):
+        return list(examples.items())
+    if isinstance(examples, str) or not isinstance(examples, Iterable):
+        raise UsageError(
+            f"examples={examples!r} has to be a dict of text -> {what}, or a list of "
+            f"pairs (text, {what})."
+        )
+    return [_pair(given, place) for place, given in enumerate(examples)]
+
+
+def texts_of(examples: object, redact: Callable[[str], str]) -> list[tuple[str, str]]:
+    """Pairs of a text and what is written about it.
+
+    Raises:
+        UsageError: one of the two is no text.
+    """
+    found = []
+    for place, (text, answer) in enumerate(pairs_of(examples, "text")):
+        for given in (text, answer):
+            if not isinstance(given, str) or not given.strip():
+                raise UsageError(
+                    f"Example {place} has {given!r}: both of a pair have to be texts."
+                )
+        found.append((redact(str(text)), str(answer)))
+    return found

@@ -1,4 +1,4 @@
-"""Model: what a categorizer needs to get answers. Any client with `ask` will do."""
+"""Model: what a step needs to get answers. Any client with `ask` will do."""
 
 from __future__ import annotations
 
@@ -22,6 +22,31 @@ class Tokens(NamedTuple):
 NO_TOKENS = Tokens()
 
 
+class Question(NamedTuple):
+    """One question to a decision model.
+
+    Attributes:
+        words: what to decide about the text.
+        options: to choose from, with what they mean; without any it is answered by yes
+            or no.
+    """
+
+    words: str
+    options: Mapping[str, str] = {}
+
+
+class Decided(NamedTuple):
+    """A decision model's answer to one question.
+
+    Attributes:
+        choice: one of the options; ``"yes"`` or ``"no"`` without any.
+        probabilities: of each of them.
+    """
+
+    choice: str
+    probabilities: Mapping[str, float]
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request to a model.
@@ -30,9 +55,13 @@ class Request:
         instructions: what to do: the system prompt, or the question of a decision model.
         text: what to do it with, as JSON: the user's message. For a decision model, the
             text that it judges.
-        schema: the JSON schema that the answer has to satisfy.
+        schema: the JSON schema that the answer has to satisfy; empty if plain text is
+            asked for.
         timeout: seconds after which nobody waits for the answer any more.
         options: for a decision model, the labels with their descriptions.
+        questions: for a decision model, all that is asked about the text, by name; a
+            categorizer asks one, of which ``instructions`` and ``options`` are a copy.
+        settings: what the user set: ``temperature``, ``effort``, ``max_tokens``, ...
     """
 
     instructions: str
@@ -40,6 +69,8 @@ class Request:
     schema: dict[str, object]
     timeout: float
     options: Mapping[str, str] = field(default_factory=dict)
+    questions: Mapping[str, Question] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +78,13 @@ class Reply:
     """What came back.
 
     Attributes:
-        text: JSON, or what the model wrote instead. Of a decision model, the label.
+        text: JSON, or what the model wrote instead. Of a decision model, the label of
+            its one question.
         tokens: what the request used.
         ended: why the answer is incomplete, ``"it was cut off"`` or ``"the model
             refused"``; empty if it may be complete.
         probabilities: of each label, from a decision model.
+        answers: of a decision model, to each of the questions, by name.
         model: the model that answered, with its version as the provider reports it;
             empty if it does not say.
     """
@@ -61,6 +94,7 @@ class Reply:
     ended: str = ""
     probabilities: Mapping[str, float] | None = None
     model: str = ""
+    answers: Mapping[str, Decided] = field(default_factory=dict)
 
 
 class Model(Protocol):
@@ -71,8 +105,9 @@ class Model(Protocol):
     For errors that every other request of the run would meet (a wrong key, an empty
     account) it raises `StopError`.
 
-    One with a true attribute ``decides`` is a decision model: it is asked with
-    ``Request.options`` and answers with ``Reply.probabilities``.
+    One with a true attribute ``decides`` is a decision model. A categorizer asks it
+    with ``Request.options`` and wants ``Reply.probabilities``, an extractor with
+    ``Request.questions`` and wants ``Reply.answers``.
 
     Attributes:
         name: ``"provider:model"``, for usage and prices.
@@ -92,6 +127,28 @@ class AnswerError(ValueError):
     It is empty, cut off, refused, not JSON, or a label that nobody offered. nbflow
     retries, and tells the model why.
     """
+
+
+class FieldsError(AnswerError):
+    """A record of which some fields are wrong or missing.
+
+    The next attempt asks for these alone, and says why.
+
+    Attributes:
+        fields: what is wrong, by the name of the field; under ``""`` what is wrong with
+            the record as a whole.
+        kept: what the model answered for the others, as JSON.
+    """
+
+    def __init__(
+        self, fields: Mapping[str, str], kept: Mapping[str, object] | None = None
+    ) -> None:
+        super().__init__("; ".join(fields.values()))
+        self.fields = dict(fields)
+        self.kept = dict(kept or {})
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), (self.fields, self.kept)
 
 
 class RefusedError(AnswerError, NonRetriableError):

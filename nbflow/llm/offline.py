@@ -79,6 +79,16 @@ class Offline:
         why = f"{BASELINE}: {words}"
         return Category(label, confidence, why, self._shares(likeness))
 
+    def alike(self, text: str) -> list[str]:
+        """The labels that share words with ``text``: the likest, and those half as like."""
+        vector = self._vector(_features(text))
+        likeness = {
+            label: _likeness(vector, centroid)
+            for label, centroid in self._centroids.items()
+        }
+        least = max(likeness.values(), default=0.0) / 2
+        return [label for label, like in likeness.items() if like >= least and like]
+
     def _shares(self, likeness: Vector) -> Vector:
         """The probability of each label: its share of the likeness, and as much of the doubt as others."""
         labels = self._taxonomy.labels
@@ -155,6 +165,12 @@ def _says(word: str, own: Vector, others: Sequence[Vector]) -> float:
 def _likeness(vector: Vector, centroid: Vector) -> float:
     """The cosine of the angle between two vectors of length one."""
     return sum(weight * centroid.get(part, 0.0) for part, weight in vector.items())
+
+
+def words_of(text: str) -> set[str]:
+    """What a text is about: its words but those that hold sentences together, as their beginnings."""
+    words = _WORD.findall(text.casefold().replace("'", ""))
+    return {word[:_STEM] for word in words if word not in _COMMON}
 
 
 def _features(text: str) -> Counter[str]:

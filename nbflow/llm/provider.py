@@ -11,12 +11,13 @@ import os
 import re
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from nbflow._core.policy import FORBIDDEN, retry_after
 from nbflow.errors import UsageError
 from nbflow.llm import decision
 from nbflow.llm.model import ModelError, Reply, StopError, Tokens, UnreadableError
+from nbflow.llm.settings import passed_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse
     from pydantic_ai.models import Model as PydanticModel
     from pydantic_ai.models import ModelRequestParameters
+    from pydantic_ai.settings import ModelSettings
 
     from nbflow.llm.model import Request
 
@@ -138,7 +140,7 @@ class Provider:
             response = await model_request(
                 model,
                 [message],
-                model_settings={"max_retries": 0, "timeout": request.timeout},
+                model_settings=_settings(request),
                 model_request_parameters=_asked_for(model, request.schema),
             )
         except errors.ModelAPIError as error:
@@ -255,6 +257,12 @@ def _no_provider(name: str, provider: str) -> UsageError:
     )
 
 
+def _settings(request: Request) -> ModelSettings:
+    """The user's settings, and ours: nbflow alone retries."""
+    own = {"max_retries": 0, "timeout": request.timeout}
+    return cast("ModelSettings", passed_on(request.settings) | own)
+
+
 def _plain(secret: str | None) -> str | None:
     """A key as the client needs it, whatever its class shows."""
     return str.__str__(secret) if secret is not None else None
@@ -271,11 +279,13 @@ def _asked_for(
     from pydantic_ai.output import OutputObjectDefinition
     from pydantic_ai.tools import ToolDefinition
 
+    if not schema:
+        return ModelRequestParameters(output_mode="text", allow_text_output=True)
     if model.profile.get("supports_json_schema_output"):
-        form = OutputObjectDefinition(json_schema=schema, name="labels", strict=True)
+        form = OutputObjectDefinition(json_schema=schema, name="answer", strict=True)
         return ModelRequestParameters(output_mode="native", output_object=form)
     tool = ToolDefinition(
-        name="labels",
+        name="answer",
         description="Answer with this.",
         parameters_json_schema=schema,
         kind="output",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nbflow._call.engine import Engine
+    from nbflow._store.pieces import Bytes
     from nbflow.notebook.generators import Drawn
     from nbflow.notebook.outputs import Shown
     from nbflow.notebook.shared_axes import Group
@@ -333,7 +334,7 @@ class CellRecording:
 
     def _dump(
         self, content: CellContent | CellAlias, given: list[calls.Input]
-    ) -> bytes:
+    ) -> Bytes:
         cell = self._cell
         assert cell.identity is not None
         return checkpoint.dump(

@@ -13,6 +13,7 @@ from nbflow._key.secret import Known
 from nbflow._key.secret_patterns import is_secret
 from nbflow._store import location
 from nbflow._store.store import MemoryStore
+from nbflow._tell.telling import NO_WISHES, NOBODY, Telling, Wishes
 from nbflow.errors import UsageError
 from nbflow.notebook import document as documents
 from nbflow.notebook.parameters import as_json
@@ -48,6 +49,7 @@ class Options:
         queue: wait for another copy of this job, or refuse.
         patience: seconds to stay for records that wait in their flows.
         verbose: how much of the log to show: 0 none, 1 INFO and above, 2 all of it.
+        wishes: who is told how it ended.
     """
 
     parameters: Sequence[str] = ()
@@ -62,6 +64,7 @@ class Options:
     queue: bool = True
     patience: float | None = None
     verbose: int = 0
+    wishes: Wishes = NO_WISHES
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class Task:
         gates: what has to hold of the labels.
         output: where the output notebook goes.
         store: the folder of the store.
+        telling: who is told how it ended.
     """
 
     notebook: Path
@@ -91,6 +95,7 @@ class Task:
     gates: tuple[Gate, ...]
     output: Path
     store: Path
+    telling: Telling = NOBODY
 
     @property
     def names(self) -> list[str]:
@@ -103,7 +108,7 @@ class Task:
 
     @property
     def secrets(self) -> Known:
-        """Parameters that nothing written or printed may hold.
+        """Parameters and addresses that nothing written or printed may hold.
 
         What `nf.secret` reads never leaves the kernel.
         """
@@ -111,11 +116,18 @@ class Task:
         for name, value in self.values.items():
             if is_secret(name, value):
                 known.add(name, str(value))
+        for url, name in self.telling.secrets.items():
+            known.add(name, url)
         return known
 
 
-def check(notebook: Path, options: Options) -> Task:
+def check(notebook: Path, options: Options, telling: Telling = NOBODY) -> Task:
     """Check everything that can be wrong.
+
+    Args:
+        notebook: the notebook.
+        options: how it is run.
+        telling: who is told how it ended, checked before: also of what is wrong here.
 
     Raises:
         UsageError: something is.
@@ -139,6 +151,7 @@ def check(notebook: Path, options: Options) -> Task:
         gates=gates(options.gates),
         output=options.output or notebook.with_name(f"{notebook.stem}.out.ipynb"),
         store=store_of(notebook, options.store),
+        telling=telling,
     )
 
 

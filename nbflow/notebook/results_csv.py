@@ -96,7 +96,7 @@ class _Columns:
     def _values(self, flow: int, numbers: list[int]) -> list[object]:
         values = values_of(self._reader, self._state, flow, numbers)
         return [
-            results.corrected(value, self._decided.get((number, flow)))
+            results.corrected(value, self._decided.get((number, flow), ()))
             for number, value in zip(numbers, values, strict=True)
         ]
 

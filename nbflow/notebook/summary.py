@@ -393,13 +393,13 @@ def _outcomes(
 
 def _by_people(
     reader: RunReader, state: RunState
-) -> defaultdict[int, dict[int, Decision]]:
+) -> defaultdict[int, dict[int, tuple[Decision, ...]]]:
     """Return what people decided, by flow and record."""
-    found: defaultdict[int, dict[int, Decision]] = defaultdict(dict)
+    found: defaultdict[int, dict[int, tuple[Decision, ...]]] = defaultdict(dict)
     if decisions.standing_for(reader.engine, state.flows):
         batch, _ = reader.rows(state)
-        for (record, flow), decision in reader.decided(state, batch).items():
-            found[flow][record] = decision
+        for (record, flow), made in reader.decided(state, batch).items():
+            found[flow][record] = made
     return found
 
 
@@ -436,13 +436,13 @@ def _corrected(
     reader: RunReader,
     state: RunState,
     flow: int,
-    people: dict[int, Decision],
+    people: dict[int, tuple[Decision, ...]],
 ) -> Counter[str]:
     """Return how many records have each label; what people decided counts in the place of what the flow returned."""
     counts = Counter(dict(index.counts(flow)))
     values = values_of(reader, state, flow, list(people))
-    for decision, value in zip(people.values(), values, strict=True):
-        before, after = value, results.corrected(value, decision)
+    for made, value in zip(people.values(), values, strict=True):
+        before, after = value, results.corrected(value, made)
         if before is not None and not counts[answer_of(before).label]:
             continue  # not counted yet
         if before is not None:

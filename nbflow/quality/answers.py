@@ -172,6 +172,16 @@ def answers_of_run(
     Raises:
         UsageError: it is no run, its records were not kept, or it has none.
     """
+    of = run_of(function, run)
+    return kept(function, of, answers_of(of, column, None, truth))
+
+
+def run_of(function: str, run: object) -> Run:
+    """A run that has records.
+
+    Raises:
+        UsageError: it is none, or has none.
+    """
     if not isinstance(run, Run):
         raise UsageError(
             f"nbflow.{function} takes a run (of send or map), not {type(run).__name__}."
@@ -180,7 +190,15 @@ def answers_of_run(
         raise UsageError(
             f"Run {run.id} has no records: there is nothing to {function}."
         )
-    answers = answers_of(run, column, None, truth)
+    return run
+
+
+def kept(function: str, run: Run, answers: Answers) -> Answers:
+    """Answers whose records are there to be looked at.
+
+    Raises:
+        UsageError: they were not kept.
+    """
     if answers.rows is None:
         raise UsageError(
             f"The records of run {run.id} were not kept (keep_records=False), so there "
@@ -260,7 +278,8 @@ def _of_run(run: Run, column: str | None, truth: str | None) -> Answers:
         beside=_beside(chosen),
         decided={
             record: decision
-            for (record, at), decision in about.items()
+            for (record, at), made in about.items()
+            for decision in made
             if at == flow and decision.field == chosen.field
         },
         spent=_spent(run, state, flow),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 from nbflow._core.html import Html, h
 from nbflow._run.html_parts import framed
@@ -14,6 +14,12 @@ from nbflow.quality.answers import answers_of
 from nbflow.quality.confusion import Confusion, confusion, matrix
 from nbflow.quality.disagreements import frame_of, said_of
 from nbflow.quality.evaluation import Evaluation, check_meant, evaluation, taxonomy
+from nbflow.quality.field import LABEL, field_of
+from nbflow.quality.field_comparison import (
+    FieldComparison,
+    compare_fields,
+    with_empty,
+)
 from nbflow.quality.intervals import Interval, difference, mcnemar
 from nbflow.quality.looked_at import is_drawn
 from nbflow.quality.matching import matched
@@ -292,6 +298,7 @@ def _of_shared(shared: int, total: int) -> str:
     )
 
 
+@overload
 def compare(
     first: object,
     second: object,
@@ -301,8 +308,35 @@ def compare(
     names: tuple[str, str] | None = None,
     labels: object = None,
     key: Key = None,
+    seed: int = 0,
+) -> Comparison: ...
+@overload
+def compare(
+    first: object,
+    second: object,
+    *,
+    truth: object = None,
+    field: str,
+    tolerance: float | None = None,
+    empty: str = "unknown",
+    names: tuple[str, str] | None = None,
+    labels: object = None,
+    key: Key = None,
+) -> Comparison | FieldComparison: ...
+def compare(
+    first: object,
+    second: object,
+    *,
+    truth: object = None,
+    column: str | tuple[str, str] | None = None,
+    field: str | None = None,
+    tolerance: float | None = None,
+    empty: str = "unknown",
+    names: tuple[str, str] | None = None,
+    labels: object = None,
+    key: Key = None,
     seed: int = 0,  # noqa: ARG001  # calls that were written when intervals were drawn go on
-) -> Comparison:
+) -> Comparison | FieldComparison:
     """Is the second better than the first?
 
     Two prompts, two models, yesterday and today, on the same records.
@@ -323,6 +357,10 @@ def compare(
         column: which column holds the labels (``"triage.label"``), or one for each of
             the two; by default, of runs, the one that is called like the truth, else
             the only one that may hold labels.
+        field: of records that were extracted, which field of both, as for `evaluate`.
+        tolerance: how far a number may be off.
+        empty: of ``field=``, what an empty true value means: ``"unknown"``, or that the
+            text has ``"nothing"``.
         names: what to call the two; by default their columns, or A and B where those
             are the same.
         labels: the taxonomy, as list, dict, Enum or Literal; by default the labels that
@@ -333,11 +371,20 @@ def compare(
     Returns:
         A `Comparison`: ``.verdict``, ``.first`` and ``.second`` (an `Evaluation` each),
         ``.paired``, ``.agreement``, ``.kappa``, ``.to_frame()``, ``.confusion``,
-        ``.disagreements``.
+        ``.disagreements``. Of a field that holds sets, numbers or words a
+        `FieldComparison`.
 
     Raises:
         UsageError: the two have no record in common, or a column is not there.
     """
+    if field is not None:
+        mine = field_of(first, field, column, key, tolerance)
+        theirs = field_of(second, field, column, key, tolerance)
+        one, two = mine.answers, theirs.answers
+        if {mine.kind, theirs.kind} != {LABEL}:
+            what = _names(one, two, names)
+            return compare_fields(mine, theirs, truth, tolerance, empty, what)
+        return _matched(one, two, truth, labels, names, empty)
     if column is None or isinstance(column, str):
         column_of_first = column_of_second = column
     else:
@@ -345,7 +392,18 @@ def compare(
     called = name_of(truth)
     one = answers_of(first, column_of_first, key, called)
     two = answers_of(second, column_of_second, key, called)
-    matching = matched(one, two, truth)
+    return _matched(one, two, truth, labels, names)
+
+
+def _matched(
+    one: Answers,
+    two: Answers,
+    truth: object,
+    labels: object,
+    names: tuple[str, str] | None,
+    empty: str = "unknown",
+) -> Comparison:
+    matching = with_empty(matched(one, two, truth), empty)
     if truth is not None:
         true = [record.true for record in matching.records]
         check_meant(one, true, labels)

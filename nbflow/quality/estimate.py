@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from dataclasses import field as part
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,10 @@ from nbflow._core.plural import several
 from nbflow._run.html_parts import framed
 from nbflow.errors import UsageError
 from nbflow.quality import estimate_picture, notes, picture
-from nbflow.quality.answers import answers_of_run
 from nbflow.quality.confidence import confidences
 from nbflow.quality.confusion import Confusion, matrix
 from nbflow.quality.estimation import Frame
+from nbflow.quality.field import answers_of_field
 from nbflow.quality.groups import grouped
 from nbflow.quality.intervals import UNDEFINED, Interval, percent, proportion
 from nbflow.quality.looking import looked
@@ -74,8 +75,8 @@ class Estimate:
     plain: Interval
     shares: pd.DataFrame
     confusion: Confusion
-    groups: dict[object, Estimate] = field(default_factory=dict)
-    too_few: dict[object, tuple[int, int]] = field(default_factory=dict)
+    groups: dict[object, Estimate] = part(default_factory=dict)
+    too_few: dict[object, tuple[int, int]] = part(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
     def needed(self, width: float = 0.03) -> int:
@@ -169,6 +170,7 @@ def estimate(
     *,
     of: str | Callable[[dict[object, object]], object] | None = None,
     column: str | None = None,
+    field: str | None = None,
     confidence: object = None,
     anytime: bool = False,
 ) -> Estimate:
@@ -188,6 +190,7 @@ def estimate(
             `review`: an estimate for each of its values, where ten decisions are.
         column: the column of the results that holds the labels; by default the only one
             that may hold labels.
+        field: of records that were extracted, which field, as for `review`.
         confidence: how sure the model is, for strata, in place of what it says itself:
             ``{key: number}``, a Series by key such as `agreement` gives, or one a row.
         anytime: intervals that hold however often one looks at them while deciding, and
@@ -212,7 +215,7 @@ def estimate(
         >>> print(nf.estimate(run).accuracy)
         100.0% (95.0% to 100.0%)
     """
-    answers = answers_of_run("estimate", run, column)
+    answers = answers_of_field("estimate", run, column, field)
     what = looked(run.engine, answers, confidences(answers, confidence))
     decided = what.looked_at + what.known
     if decided < min(LEAST, len(what.units)):

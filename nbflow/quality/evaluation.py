@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 from nbflow._core.html import Html, h
 from nbflow._core.table import short
@@ -15,6 +15,8 @@ from nbflow.quality import notes, picture
 from nbflow.quality.answers import answers_of
 from nbflow.quality.confusion import Confusion, confusion, matrix
 from nbflow.quality.disagreements import frame_of, said_of
+from nbflow.quality.field import LABEL, field_of, known
+from nbflow.quality.field_evaluation import FieldEvaluation, evaluate_field
 from nbflow.quality.intervals import Interval, percent
 from nbflow.quality.labels import labels_of
 from nbflow.quality.looked_at import is_drawn, looked_at
@@ -232,6 +234,7 @@ def _label_line(one: Evaluation, place: int) -> Html:
     return picture.line(*cells)
 
 
+@overload
 def evaluate(
     source: object,
     truth: object = None,
@@ -239,8 +242,31 @@ def evaluate(
     column: str | None = None,
     labels: object = None,
     key: Key = None,
+    seed: int = 0,
+) -> Evaluation: ...
+@overload
+def evaluate(
+    source: object,
+    truth: object = None,
+    *,
+    field: str,
+    tolerance: float | None = None,
+    empty: str = "unknown",
+    labels: object = None,
+    key: Key = None,
+) -> Evaluation | FieldEvaluation: ...
+def evaluate(
+    source: object,
+    truth: object = None,
+    *,
+    column: str | None = None,
+    field: str | None = None,
+    tolerance: float | None = None,
+    empty: str = "unknown",
+    labels: object = None,
+    key: Key = None,
     seed: int = 0,  # noqa: ARG001  # calls that were written when intervals were drawn go on
-) -> Evaluation:
+) -> Evaluation | FieldEvaluation:
     """How good the labels of a run or a frame are, against true ones.
 
     What the model said is scored, whatever people decided afterwards. Records without
@@ -257,6 +283,12 @@ def evaluate(
         column: of a run the column of its results that holds the labels
             (``"triage.label"``); by default the one that is called like the truth,
             else the only one that may hold labels. Of a frame its column.
+        field: of records that were extracted, which field. Null is an answer there,
+            called ``"(nothing)"``. A field with several labels is scored as a set (by
+            label and by Jaccard), numbers by ``tolerance``, quotes by their words.
+        tolerance: how far a number may be off.
+        empty: of ``field=``, what an empty true value means: ``"unknown"``, or that the
+            text has ``"nothing"``.
         labels: the taxonomy, as list, dict, Enum or Literal; by default the labels that
             the truth has.
         key: the column or columns that identify the rows of a frame.
@@ -264,18 +296,28 @@ def evaluate(
 
     Returns:
         An `Evaluation`: ``.accuracy``, ``.macro_f1``, ``.kappa`` (each a value with a
-        95 % interval), ``.to_frame()`` by label, ``.confusion``, ``.disagreements``.
+        95 % interval), ``.to_frame()`` by label, ``.confusion``, ``.disagreements``. Of
+        a field that holds sets, numbers or words a `FieldEvaluation`: ``.accuracy``,
+        ``.jaccard``, ``.labels``, ``.error``, ``.disagreements``.
 
     Raises:
         UsageError: there is nothing to compare, or the column is not there or may be
             one of several.
     """
-    answers = answers_of(source, column, key, name_of(truth))
+    if field is None:
+        answers = answers_of(source, column, key, name_of(truth))
+    else:
+        found = field_of(source, field, column, key, tolerance)
+        if found.kind != LABEL:
+            return evaluate_field(found, truth, tolerance, empty)
+        answers = found.answers
     if not answers.keys:
         raise UsageError(
             f"{answers.name} has no records: there is nothing to evaluate."
         )
     true, where, only, decided = truths_of(answers, truth)
+    if field is not None:
+        true = known(true, empty)
     if not where:
         raise UsageError(
             f"There are no true labels for {answers.name}: name the column that has "

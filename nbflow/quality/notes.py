@@ -85,9 +85,13 @@ def figures_of(
         mistakes: among them.
         labels: of the taxonomy.
     """
-    if chosen is not None:
-        return [chosen.advice]
-    return few(number) + wide(number, mistakes, labels)
+    said = of_records(chosen, number)
+    return said if chosen is not None else said + wide(number, mistakes, labels)
+
+
+def of_records(chosen: LookedAt | None, number: int) -> list[str]:
+    """Which records figures are about, and whether these are few."""
+    return few(number) if chosen is None else [chosen.advice]
 
 
 def alike(what: Copies | None) -> list[str]:

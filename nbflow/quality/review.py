@@ -22,9 +22,9 @@ from nbflow._run.batch import key_text
 from nbflow._run.html_parts import framed
 from nbflow.errors import UsageError
 from nbflow.quality import picture
-from nbflow.quality.answers import answers_of_run
 from nbflow.quality.confidence import CONFIDENCE, confidences, number_of
 from nbflow.quality.draw import drawn_sample
+from nbflow.quality.field import answers_of_field
 from nbflow.quality.groups import row_of
 from nbflow.quality.labels import labels_of
 from nbflow.quality.notes import records
@@ -233,7 +233,7 @@ class Review:
             (place, self._rows[number]) for place, number in enumerate(self._numbers)
         )
         found = decisions.decided(mine, (answers.flow,), rows)
-        return {place: decision for (place, _), decision in found.items()}
+        return {place: decision for (place, _), (decision,) in found.items()}
 
     def _subject(self, place: int) -> Subject:
         """What a decision about the record in this place is about."""
@@ -383,6 +383,7 @@ def review(
     width: float | None = None,
     choices: object = None,
     column: str | None = None,
+    field: str | None = None,
     text: str | Sequence[str] | None = None,
     by: str | None = None,
     confidence: object = None,
@@ -419,6 +420,8 @@ def review(
             they return.
         column: the column of the results that holds the labels; by default the only one
             that may hold labels.
+        field: of records that were extracted, which field: a closed list, or several
+            labels of one, which are shown together (``"late, rude"``).
         text: the column or columns to show; by default the whole record. Decisions are
             about what is shown here: show what decides, and leave out what changes from
             day to day.
@@ -435,7 +438,7 @@ def review(
         UsageError: there is no such column or record, the sample is larger than the run,
             or the records of the run were not kept.
     """
-    answers = answers_of_run("review", run, column)
+    answers = answers_of_field("review", run, column, field)
     rows = answers.rows or []
     on, by = _columns(rows, text), by or user()
     sure = confidences(answers, confidence)

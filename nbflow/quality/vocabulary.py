@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_type_hints
 
-from nbflow._core.label import choice_of
+from nbflow._core.label import NOTHING, choice_of, parts_of
 from nbflow.errors import UsageError
 from nbflow.quality.labels import labels_of
 
@@ -24,11 +24,12 @@ def declared(run: Run, answers: Answers) -> dict[str, str]:
     a class with such a field. One that lacks an answer of the run is not meant; where
     this kernel does not define the flow, there are none.
     """
-    given = {label for label in answers.labels if label is not None}
+    given = {label for label in answers.labels if label not in (None, NOTHING)}
     found: dict[str, str] = {}
     for function in run.defined(answers.flow):
         for labels in _vocabularies(function, answers.field):
-            if given <= labels.keys():
+            parts = {part for label in given for part in parts_of(label)}
+            if given <= labels.keys() or parts <= labels.keys():
                 found |= labels
     return found
 
@@ -37,6 +38,9 @@ def _vocabularies(function: AnyStep | AnyFlow, field: str) -> Iterator[dict[str,
     labels = getattr(function, "labels", None)
     if labels:
         yield dict(labels)
+    fields = getattr(function, "fields", None) or {}
+    if field in fields:
+        yield dict(fields[field])
     for choice in _choices(_hints(function.__wrapped__).get("return"), field):
         try:
             yield labels_of(choice, "choices")

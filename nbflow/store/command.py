@@ -52,13 +52,22 @@ def _add_info(parts: Commands) -> None:
         description="Read everything and say what the store holds: its size, outputs "
         "by step, runs, the oldest output, and what no run needs.",
     )
+    _add_json(info)
     info.set_defaults(command=_info)
 
 
-def _info(_arguments: argparse.Namespace) -> int:
-    from nbflow import store
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON for programs; docs/agents.md"
+    )
 
-    print(store.info())
+
+def _info(arguments: argparse.Namespace) -> int:
+    from nbflow import store
+    from nbflow._run.answers.store import of_info
+
+    found = store.info()
+    print(of_info(found) if arguments.json else found)
     return 0
 
 
@@ -158,14 +167,16 @@ def _add_check(parts: Commands) -> None:
         help="remove what does not verify, and files that belong to nothing: what they "
         "held runs again when it is asked for",
     )
+    _add_json(check)
     check.set_defaults(command=_check)
 
 
 def _check(arguments: argparse.Namespace) -> int:
     from nbflow import store
+    from nbflow._run.answers.store import of_check
 
     found = store.check(repair=arguments.repair)
-    print(found)
+    print(of_check(found) if arguments.json else found)
     return int(not (found.is_sound or found.repaired))
 
 

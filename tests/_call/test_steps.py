@@ -613,3 +613,18 @@ def test_a_class_stays_the_same_when_its_instances_have_been_pickled(nb, options
         copy.copy(Label("a"))
         copyreg._slotnames(Label)
     assert nb.calls == ["label"]
+
+
+def test_a_call_on_the_side_says_how_it_stands_where_nothing_draws_it(nb):
+    @nf.step(retries=0)
+    def half(n):
+        return n / 2
+
+    good, bad = half.submit(4), half.submit("x")
+    assert good.result() == 2
+    assert (
+        repr(good) == "<call that returned a value of type float: .result() gives it>"
+    )
+    with pytest.raises(TypeError):
+        bad.result()
+    assert repr(bad) == "<call that raised TypeError: .result() raises it>"

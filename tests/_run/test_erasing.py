@@ -149,6 +149,24 @@ def test_a_record_goes_and_what_others_share_with_it_stays(folder):
     assert nf.store.erase(record="nobody").records == 0
 
 
+def test_a_notice_that_waits_and_says_it_goes(folder, tmp_path, monkeypatch):
+    from nbflow._core.notice import Message
+    from nbflow._tell import address
+    from nbflow._tell.outbox import Outbox
+
+    box = Outbox(tmp_path / "store")
+    nf.use(tmp_path / "store")
+    to = address.addresses(["json://localhost"], "the test")
+    said = box.post("job", Message("job", f"{ANNA} failed", "", "failure"), to)
+    named = box.post("job", Message("job", "no (record c-9)", "", "failure"), to)
+    other = box.post("job", Message("job", "1 failed", "", "failure"), to)
+    assert box.pending() == [said, named, other]
+    assert not nf.store.erase(text=ANNA).left
+    assert box.pending() == [named, other]
+    nf.store.erase(record="c-9")
+    assert box.pending() == [other]
+
+
 def test_what_is_at_any_distance_goes(folder):
     """A step inside a step, a report over all: what came from her, and what came of that."""
 

@@ -3,7 +3,7 @@
 import pytest
 
 import nbflow as nf
-import nbflow.testing
+from nbflow._session import SESSION
 
 EVENT = "tickets"
 
@@ -76,7 +76,7 @@ def test_rerun_from_a_step_that_the_code_does_not_show(nb):
 
     @nf.flow(on=EVENT)
     def look(record):
-        return nbflow.testing.SESSION.steps["check"](record["n"])
+        return SESSION.steps["check"](record["n"])
 
     nb.send(EVENT, [{"n": 1}])
     run = nb.send(EVENT, [{"n": 1}])

@@ -92,3 +92,18 @@ def test_syncing_reaches_the_platter_where_fsync_does_not(tmp_path, monkeypatch)
     store.put("ab" * 20, b"y" * 9999)
     store.close()
     assert store.get("ab" * 20) == b"y" * 9999
+
+
+def test_files_that_go_while_somebody_lists_them_are_no_error(tmp_path):
+    import shutil
+
+    from nbflow._store.folder import files_in
+
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("")
+    found = files_in(tmp_path)
+    next(found)
+    for name in "abc":
+        shutil.rmtree(tmp_path / name)
+    assert list(found) == []

@@ -49,7 +49,11 @@ def test_a_target_writes_what_it_wrote_before(name, tmp_path, monkeypatch):
         Path("/srv/jobs/threads"),
         ["2026-11-24", "50% of $HOME"],
         document=nbformat.read(notebook, 4),
-        secrets=("MODEL_KEY",),
+        secrets=("MODEL_KEY", "NBFLOW_HEARTBEAT", "NBFLOW_NOTIFY"),
+        options=(
+            *("--notify", "env:NBFLOW_NOTIFY", "--notify-on", "change"),
+            *("--heartbeat", "env:NBFLOW_HEARTBEAT", "--notify-content"),
+        ),
         store=Path("/srv/.nbflow") if targets()[name].is_here else None,
     )
     made = {

@@ -7,8 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from chat_server import LABELS, ChatServer
-from decision_server import DecisionHandler
+from chat_server import LABELS, model_server
 
 import nbflow as nf
 
@@ -18,7 +17,7 @@ PACKAGES = {"typesafe": "typesafe_sdk", "google-decisions": "google.genai"}
 
 @pytest.fixture
 def server():
-    server = ChatServer()
+    server = model_server()
     yield server
     server.close()
 
@@ -38,7 +37,7 @@ def categorizer(server):
 @pytest.fixture
 def deciding():
     """A scripted server of decision models."""
-    server = ChatServer(DecisionHandler)
+    server = model_server()
     yield server
     server.close()
 

@@ -1,9 +1,13 @@
 """Category: what a categorizer returns, in memory, on disk, in keys and in results."""
 
 import doctest
+import sys
+import types
+from typing import Literal
 
 import pandas as pd
 import polars as pl
+import pydantic
 import pytest
 
 import nbflow as nf
@@ -11,6 +15,7 @@ from nbflow._core.headline import answer_of, rows_of
 from nbflow._key.reader import digest
 from nbflow._store.codec import decode, encode
 from nbflow.llm import Category
+from nbflow.testing import llm_server
 
 PLAIN = Category("billing", 0.9, "it says so")
 DECIDED = Category("billing", 0.9, None, {"billing": 0.9, "bug": 0.1})
@@ -97,10 +102,32 @@ def test_a_function_may_give_probabilities_and_what_is_no_distribution_is_none(
     assert given.confidence == (None if kept is None else kept["billing"])
 
 
-@pytest.mark.parametrize("public", [Category, nf.llm.categorizer])
-def test_the_examples_in_docstrings_run(nb, public):
+@pytest.mark.parametrize(
+    "public",
+    [
+        Category,
+        nf.llm.categorizer,
+        nf.llm.extractor,
+        nf.llm.prompt,
+        nf.llm.quote,
+        llm_server,
+    ],
+)
+def test_the_examples_in_docstrings_run(nb, public, monkeypatch):
     found = doctest.DocTestFinder(exclude_empty=True)
-    (example,) = found.find(public, module=False, globs={"nbflow": nf})
-    result = doctest.DocTestRunner().run(example)
+    module = types.ModuleType("examples")  # where saved values find their class
+    monkeypatch.setitem(sys.modules, "examples", module)
+    known = {
+        "__name__": "examples",
+        "nbflow": nf,
+        "nf": nf,
+        "pydantic": pydantic,
+        "Field": pydantic.Field,
+        "Literal": Literal,
+    }
+    (example,) = found.find(public, module=False, globs=known)
+    vars(module).update(example.globs)
+    example.globs = vars(module)
+    result = doctest.DocTestRunner().run(example, clear_globs=False)
     assert result.attempted
     assert not result.failed

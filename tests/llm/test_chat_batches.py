@@ -134,10 +134,10 @@ def test_ids_cannot_be_counted_and_are_the_same_for_the_same_texts(
     assert all(name.isalpha() for name in first)
 
 
-def counting(handler, texts):
+def counting(exchange):
     """A model that numbers the texts from 0, however often it is told."""
-    found = numbered(chat.answers(texts), 0)
-    handler.complete(json.dumps({"answers": found} if len(texts) > 1 else found[0]))
+    found = numbered(chat.answers(exchange.texts), 0)
+    exchange.complete(json.dumps({"answers": found} if len(found) > 1 else found[0]))
 
 
 def test_a_model_that_always_numbers_the_texts_is_asked_one_by_one_and_the_run_says_so(
@@ -160,9 +160,9 @@ def test_a_model_that_always_numbers_the_texts_is_asked_one_by_one_and_the_run_s
 def test_a_model_whose_long_answers_are_cut_off_is_asked_for_as_many_as_it_manages(
     nb, server, categorizer
 ):
-    def short_of_breath(handler, texts):
+    def short_of_breath(exchange):
         cut = chat.says(lambda texts: chat.good(texts)[:300], finish="length")
-        (cut if len(texts) > 5 else chat.says(chat.good))(handler, texts)
+        (cut if len(exchange.texts) > 5 else chat.says(chat.good))(exchange)
 
     server.always = short_of_breath
     categorize = categorizer(batch=20, retries=0, concurrency=1)
@@ -222,10 +222,12 @@ def test_texts_whose_request_failed_come_back_as_one_request(nb, server, categor
 def test_a_text_that_the_provider_refuses_costs_the_others_nothing(
     nb, server, categorizer
 ):
-    def minds(handler, texts):
-        (chat.error(400, "filtered") if TEXTS[6] in texts else chat.says(chat.good))(
-            handler, texts
-        )
+    def minds(exchange):
+        (
+            chat.error(400, "filtered")
+            if TEXTS[6] in exchange.texts
+            else chat.says(chat.good)
+        )(exchange)
 
     server.always = minds
     run = categorizer(batch=20).map(TEXTS)
@@ -274,13 +276,17 @@ def test_with_several_texts_a_request_at_most_one_request_passes_a_budget(
 
 
 def test_a_label_that_stays_wrong_fails_its_own_record_alone(nb, server, categorizer):
-    def stubborn(handler, texts):
+    def stubborn(exchange):
         change = {"label": "Happy"}
         found = [
             answer | (change if text == TEXTS[0] else {})
-            for answer, text in zip(chat.answers(texts), texts, strict=True)
+            for answer, text in zip(
+                chat.answers(exchange.texts), exchange.texts, strict=True
+            )
         ]
-        handler.complete(json.dumps({"answers": found} if len(texts) > 1 else found[0]))
+        exchange.complete(
+            json.dumps({"answers": found} if len(found) > 1 else found[0])
+        )
 
     server.always = stubborn
     run = categorizer(batch=20, retries=1).map(TEXTS)

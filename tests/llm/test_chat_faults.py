@@ -3,6 +3,8 @@
 Every record is accounted for, and the number of requests is what the policy says.
 """
 
+import threading
+
 import chat_server as chat
 import pytest
 
@@ -15,8 +17,8 @@ PASSING = {
     "503": chat.error(503, "busy"),
     "reset": chat.reset,
     "truncated body": chat.truncated,
-    "no choices": lambda handler, _texts: handler.give(
-        200, handler.completion("") | {"choices": []}, {}
+    "no choices": lambda exchange: exchange.give(
+        200, exchange.completion("") | {"choices": []}, {}
     ),
 }
 NO_ANSWER = {
@@ -129,9 +131,9 @@ FORBIDDEN = chat.error(403, "moderation: the input was flagged")
 def test_a_text_that_is_forbidden_fails_alone_and_is_no_wrong_key(
     nb, server, categorizer, batch
 ):
-    def minds(handler, texts):
-        fault = FORBIDDEN if "text 3" in texts else chat.says(chat.good)
-        fault(handler, texts)
+    def minds(exchange):
+        fault = FORBIDDEN if "text 3" in exchange.texts else chat.says(chat.good)
+        fault(exchange)
 
     server.always = minds
     run = categorizer(concurrency=1, batch=batch).map([f"text {n}" for n in range(8)])
@@ -187,8 +189,7 @@ def test_a_server_that_does_not_say_what_it_used_did_not_answer_for_nothing(
 ):
     monkeypatch.setattr("nbflow._session.SESSION.prices", Prices())
     nf.set_price("openai:stub", input=1, output=1)
-    monkeypatch.setattr(chat, "PROMPT", 0)
-    monkeypatch.setattr(chat, "COMPLETION", 0)
+    server.tokens = (0, 0)
     usage = categorizer().map([TEXT]).usage
     assert (usage.cost, usage.unpriced, usage.unanswered) == (None, 1, 0)
 
@@ -204,9 +205,16 @@ def test_what_was_not_sent_or_was_refused_cost_nothing(nb, server, categorizer):
 
 
 def test_cancelling_a_run_ends_requests_that_wait(nb, server, categorizer):
-    server.always = chat.hang
+    arrived = threading.Semaphore(0)
+
+    def hangs(exchange):
+        arrived.release()
+        chat.hang(exchange)
+
+    server.always = hangs
     run = categorizer().map(["one", "two"], wait=False)
-    assert server.hanging.wait(60)
+    assert arrived.acquire(timeout=60)
+    assert arrived.acquire(timeout=60), "both were sent"
     run.cancel()
     run.wait()
     assert tally(run) == {"CANCELLED": 2}

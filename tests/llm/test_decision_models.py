@@ -152,7 +152,7 @@ PASSING = {
     "503": chat.error(503, "busy"),
     "reset": chat.reset,
     "half an answer": chat.truncated,
-    "no JSON": lambda handler, _texts: handler.send(200, b"<html>", {}),
+    "no JSON": lambda exchange: exchange.send(200, b"<html>", {}),
     "not all labels": stub.chooses(probabilities={"billing": 1.0}),
     "more than one": stub.chooses(
         probabilities={"billing": 0.9, "bug": 0.9, "other": 0}
@@ -202,11 +202,11 @@ TOO_LONG = [
     chat.error(
         400, "maximum context length is 32000 tokens", "context_length_exceeded"
     ),
-    lambda handler, _texts: handler.give(422, {"error": "state is too long"}, {}),
+    lambda exchange: exchange.give(422, {"error": "state is too long"}, {}),
     chat.error(
         400, "The input token count (40000) exceeds the maximum allowed (32000)"
     ),
-    lambda handler, _texts: handler.give(
+    lambda exchange: exchange.give(
         422, {"detail": [{"msg": "state: too many tokens"}]}, {}
     ),
 ]
@@ -229,7 +229,7 @@ def test_a_text_that_is_too_long_fails_alone_and_once(
 
 def test_what_a_server_echoes_of_a_text_stays_out_of_the_message(nb, deciding, decider):
     echo = {"detail": [{"msg": "no such model", "input": {"state": TEXT}}]}
-    deciding.always = lambda handler, _texts: handler.give(422, echo, {})
+    deciding.always = lambda exchange: exchange.give(422, echo, {})
     (message,) = decider().map([TEXT]).failures()["message"]
     assert message == "system-one:stub: no such model"
 
@@ -238,7 +238,7 @@ def test_what_a_server_echoes_of_a_text_stays_out_of_the_message(nb, deciding, d
 def test_what_a_server_of_another_version_echoes_stays_out_of_the_message(
     nb, deciding, decider, model
 ):
-    deciding.always = lambda handler, _texts: handler.give(
+    deciding.always = lambda exchange: exchange.give(
         200, {"model": "stub", "results": [{"state": TEXT}]}, {}
     )
     (message,) = decider(model=model).map([TEXT]).failures()["message"]
@@ -248,11 +248,11 @@ def test_what_a_server_of_another_version_echoes_stays_out_of_the_message(
 
 
 OTHER_VERSIONS = {
-    "other fields": lambda handler, _texts: handler.give(
+    "other fields": lambda exchange: exchange.give(
         200, {"model": "stub", "results": [{"label": "billing"}]}, {}
     ),
     "another kind of answer": stub.chooses(type="pick", probabilities=None),
-    "no usage": stub.changed(lambda body: {"answers": {}, "model": "stub"}),
+    "no usage": stub.body(lambda body: {"answers": {}, "model": "stub"}),
 }
 
 
@@ -289,7 +289,7 @@ def test_a_server_without_decisions_is_asked_once_for_a_whole_run(
 
 @pytest.mark.parametrize("model", PROTOCOLS)
 def test_what_is_no_json_is_a_mishap_and_no_other_version(nb, deciding, decider, model):
-    deciding.always = lambda handler, _texts: handler.send(200, b"<html>proxy", {})
+    deciding.always = lambda exchange: exchange.send(200, b"<html>proxy", {})
     (said,) = decider(model=model, retries=0).map([TEXT]).failures()["message"]
     assert said == f"{model} answered what is no JSON: '<html>proxy'"
 
@@ -369,7 +369,7 @@ def test_a_hosted_model_has_the_price_of_its_list(monkeypatch):
 
 
 def test_limits_hold_for_its_requests(nb, deciding, decider):
-    deciding.always = lambda handler, texts: handler.answer(texts[0])
+    deciding.always = lambda exchange: exchange.answer()
     decider(concurrency=3).map([f"text {number}" for number in range(20)])
     assert len(deciding.requests) == 20
 

@@ -72,7 +72,7 @@ def test_what_cannot_be_right_is_said_at_once(options, said):
     ("option", "said"),
     [
         ("retrys", "Did you mean 'retries'?"),
-        ("temperature", "write a client of your own; see nbflow.llm.Model"),
+        ("temperature", 'settings={...}, such as {"temperature": 0}; anything else'),
     ],
 )
 def test_an_option_that_there_is_not_is_named(option, said):

@@ -56,9 +56,9 @@ def test_while_it_is_away_one_request_at_a_time_asks_and_the_rest_is_waiting(
 ):
     together = []
 
-    def away(handler, texts):
-        together.append(texts)
-        chat.error(503, "no upstream")(handler, texts)
+    def away(exchange):
+        together.append(exchange.texts)
+        chat.error(503, "no upstream")(exchange)
 
     server.faults = [away] * 30
     run = categorizer(concurrency=8).map(TEXTS)
@@ -98,11 +98,11 @@ def test_a_call_outside_a_run_fails_after_its_attempts(nb, categorizer):
 def test_a_text_that_breaks_the_server_does_not_hold_up_the_others(
     nb, server, categorizer
 ):
-    def broken(handler, texts):
-        if "text 3" in texts:
-            chat.error(502, "worker died")(handler, texts)
+    def broken(exchange):
+        if "text 3" in exchange.texts:
+            chat.error(502, "worker died")(exchange)
         else:
-            handler.complete(chat.good(texts))
+            exchange.complete(chat.good(exchange.texts))
 
     server.always = broken
     run = categorizer(concurrency=4).map([*TEXTS, *(f"more {n}" for n in range(30))])

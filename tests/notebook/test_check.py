@@ -437,7 +437,9 @@ def test_the_command_speaks_to_people_and_programs(folder, capsys):
     assert "→ Define it in a cell above" in said
     assert not [line for line in said.splitlines() if line != line.rstrip()]
     assert cli.main(["check", "--json", str(path)]) == 1
-    listed = json.loads(capsys.readouterr().out)
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["schema"] == "nbflow.check/1"
+    listed = answer["findings"]
     assert len(listed) == 2
     assert listed[0] | {"why": "", "todo": ""} == {
         "notebook": str(path),

@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from blake3 import blake3
 
+from nbflow._key.beside import hash_threads
 from nbflow._key.value import INDEX, SIZE, Walk, encode_plain, handles, member, seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import pandas as pd
+
     Array: TypeAlias = np.ndarray[Any, Any]
 
 _PIECE = 1 << 19  # bytes hashed at once
+# Bytes from which all processors hash an array, and at once then.
+_LARGE, _LARGE_PIECE = 1 << 25, 1 << 23
 _ITEMS = 1 << 16  # objects in a piece with a digest of its own
 _SPELLED = (dt.date, decimal.Decimal)
 
@@ -38,28 +43,49 @@ def array(walk: Walk, value: Array) -> bytes:
             texts.append(np.format_float_scientific(item.real))
             texts.append(np.format_float_scientific(item.imag))
         return seal("array of long floats", dtype.str, shape, texts)
+    if value.nbytes >= _LARGE and value.flags.c_contiguous:
+        pieces = contents(value, _LARGE_PIECE)
+        return seal("array", dtype.str, shape, buffers=pieces, threads=hash_threads())
     return seal("array", dtype.str, shape, buffers=contents(value))
 
 
-def contents(value: Array) -> Iterator[memoryview]:
+def integers(value: pd.RangeIndex) -> bytes:
+    """Return the digest of an array of these integers, which are never all in memory."""
+
+    def pieces() -> Iterator[memoryview]:
+        length = _PIECE // 8
+        numbers_of = range(value.start, value.stop, value.step)
+        for start in range(0, len(numbers_of), length):
+            some = numbers_of[start : start + length]
+            numbers = np.arange(some.start, some.stop, some.step, dtype="i8")
+            yield numbers.view(np.uint8).data
+
+    return seal("array", "<i8", [len(value)], buffers=pieces())
+
+
+def contents(value: Array, size: int = _PIECE) -> Iterator[memoryview]:
     """Yield the bytes of an array in row order, every NaN written in one way.
 
     Piece by piece: a piece is still in the processor's cache when it is hashed, and
     where one has to be copied (for its NaNs, or because it is scattered in memory), no
     more than that is.
+
+    Args:
+        value: the array.
+        size: bytes of a piece.
     """
-    for piece in _pieces(value):
+    for piece in _pieces(value, size):
         part = piece.view(piece.real.dtype) if piece.dtype.kind == "c" else piece
         if part.dtype.kind == "f":
             part = _with_usual_nans(part)
         yield part.view(np.uint8).data
 
 
-def _pieces(value: Array) -> Iterator[Array]:
+def _pieces(value: Array, size: int) -> Iterator[Array]:
     """Yield an array in row order, in flat pieces; the next one may take the memory of the last."""
     if not value.size or not value.dtype.itemsize:
         return
-    length = max(_PIECE // value.dtype.itemsize, 1)
+    length = max(size // value.dtype.itemsize, 1)
     if value.flags.c_contiguous:
         flat = value.reshape(-1)
         for start in range(0, flat.size, length):

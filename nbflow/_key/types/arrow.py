@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nbflow._key.jobs import Job, side_by_side
 from nbflow._key.types.arrays import contents
 from nbflow._key.value import Walk, handles, member, seal
 
@@ -30,8 +31,16 @@ _PIECE = 1 << 16  # rows
 
 @handles(pa.Table, pa.RecordBatch)
 def _table(walk: Walk, value: pa.Table | pa.RecordBatch) -> bytes:
-    columns = [member(column(walk, _chunks(item))) for item in value.columns]
+    found = side_by_side(walk, [_job(item) for item in value.columns])
+    columns = [*map(member, found)]
     return seal(type(value).__name__, value.num_rows, *_spell(value.schema), columns)
+
+
+def _job(value: pa.Array | pa.ChunkedArray) -> Job:
+    def digest(walk: Walk) -> bytes:
+        return column(walk, _chunks(value))
+
+    return Job(digest, is_flat=True, size=value.nbytes)
 
 
 @handles(pa.Array, pa.ChunkedArray, subclasses=True)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from nbflow._key.jobs import Job, side_by_side
 from nbflow._key.types.arrays import array as numpy_array
+from nbflow._key.types.arrays import integers
 from nbflow._key.value import (
     ATTRIBUTE,
     ITEM,
@@ -17,6 +19,7 @@ from nbflow._key.value import (
     Walk,
     handler,
     handles,
+    is_plain,
     member,
     seal,
     with_class,
@@ -29,17 +32,58 @@ if TYPE_CHECKING:
     Array: TypeAlias = Any
 
 
+_FLAT = (
+    *(pd.StringDtype, pd.ArrowDtype, pd.DatetimeTZDtype, pd.PeriodDtype),
+    *(pd.BooleanDtype, pd.Float32Dtype, pd.Float64Dtype),
+    *(pd.Int8Dtype, pd.Int16Dtype, pd.Int32Dtype, pd.Int64Dtype),
+    *(pd.UInt8Dtype, pd.UInt16Dtype, pd.UInt32Dtype, pd.UInt64Dtype),
+)
+
+
 @handles(pd.DataFrame, subclasses=True)
 def _frame(walk: Walk, value: pd.DataFrame) -> bytes:
-    parts = [_columns(walk, value.columns), _index(walk, value.index)]
+    labels = _columns(walk, value.columns)
+    jobs = [_index_job(value.index)]
     for place, name in enumerate(value.columns):
-        parts.append(_named(walk, name, value.iloc[:, place].array))
+        jobs.append(_column_job(name, value.iloc[:, place].array))
+    parts = [labels, *side_by_side(walk, jobs)]
     return seal(
         "pandas.DataFrame",
         type(value).__qualname__,
         [*map(member, parts)],
         *_extras(walk, value),
     )
+
+
+def _index_job(index: pd.Index[Any]) -> Job:
+    is_flat = (
+        not isinstance(index, pd.MultiIndex)
+        and _is_flat(index.dtype)
+        and is_plain(list(index.names))
+        and getattr(index, "freq", None) is None
+    )
+    return Job(lambda walk: _index(walk, index), is_flat, 8 * len(index))
+
+
+def _column_job(name: object, values: Array) -> Job:
+    def digest(walk: Walk) -> bytes:
+        return _named(walk, name, values)
+
+    dtype = values.dtype
+    if type(values) is pd.arrays.NumpyExtensionArray:
+        dtype = dtype.numpy_dtype
+    is_flat = _is_flat(dtype)
+    # Another library's array need not know its size.
+    return Job(digest, is_flat, values.nbytes if is_flat else 0)
+
+
+def _is_flat(dtype: Any) -> bool:
+    """Whether arrays of a dtype hold no Python objects, directly or as categories."""
+    if isinstance(dtype, np.dtype):
+        return not dtype.hasobject and dtype.names is None
+    if isinstance(dtype, pd.CategoricalDtype):
+        return dtype.categories is not None and _is_flat(dtype.categories.dtype)
+    return type(dtype) in _FLAT
 
 
 def _columns(walk: Walk, value: pd.Index[Any]) -> bytes:
@@ -75,9 +119,15 @@ def _index(walk: Walk, value: pd.Index[Any]) -> bytes:
     indexes = [value]
     if isinstance(value, pd.MultiIndex):
         indexes = [value.get_level_values(place) for place in range(value.nlevels)]
-    levels = [member(_column(walk, index.array)) for index in indexes]
+    levels = [member(_labels(walk, index)) for index in indexes]
     names = member(walk.digest(list(value.names)))
     return seal("pandas.Index", names, levels, *_frequency(walk, value))
+
+
+def _labels(walk: Walk, index: pd.Index[Any]) -> bytes:
+    if isinstance(index, pd.RangeIndex):
+        return integers(index)
+    return _column(walk, index.array)
 
 
 def _frequency(walk: Walk, value: pd.Index[Any]) -> list[object]:

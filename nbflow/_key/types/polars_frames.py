@@ -5,14 +5,27 @@ from __future__ import annotations
 import polars as pl
 import pyarrow as pa
 
+from nbflow._key.jobs import Job, side_by_side
 from nbflow._key.types.arrow import column
 from nbflow._key.value import ITEM, Walk, handles, member, refuse, seal
+
+_SLOWER = 4
 
 
 @handles(pl.DataFrame, subclasses=True)
 def _frame(walk: Walk, value: pl.DataFrame) -> bytes:
-    columns = [member(_series(walk, item)) for item in value.get_columns()]
-    return seal("polars.DataFrame", value.height, columns)
+    found = side_by_side(walk, [_job(item) for item in value.get_columns()])
+    return seal("polars.DataFrame", value.height, [*map(member, found)])
+
+
+def _job(value: pl.Series) -> Job:
+    def digest(walk: Walk) -> bytes:
+        return _series(walk, value)
+
+    size = value.estimated_size()
+    # Text is read more slowly than numbers.
+    weight = size if value.dtype.is_numeric() else _SLOWER * size
+    return Job(digest, value.dtype != pl.Object, int(weight))
 
 
 @handles(pl.Series, subclasses=True)

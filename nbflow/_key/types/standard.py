@@ -21,6 +21,7 @@ import uuid
 import zoneinfo
 from typing import TYPE_CHECKING, Any
 
+from nbflow._core.quote import Quote
 from nbflow._key import stdlib
 from nbflow._key.origin import is_users
 from nbflow._key.secret import Secret
@@ -62,6 +63,11 @@ def _complex(walk: Walk, value: complex) -> bytes:
 @handles(str)
 def _str(_: Walk, value: str) -> bytes:
     return seal("str", str.encode(value, "utf-8", "surrogatepass"))
+
+
+@handles(Quote)
+def _quote(_: Walk, value: Quote) -> bytes:
+    return seal("quote", str(value), value.start)
 
 
 @handles(Secret)

@@ -36,7 +36,12 @@ def is_array(value: object) -> bool:
 
 
 def write_npy(array: Array) -> bytes:
-    """The npy file of ``array``, in its own order, C or Fortran.
+    """The npy file of ``array``, in one piece; see `npy_parts`."""
+    return b"".join(npy_parts(array))
+
+
+def npy_parts(array: Array) -> list[bytes | memoryview]:
+    """The npy file of ``array``, in its own order, C or Fortran: a head, and the array's own memory.
 
     Raises:
         UnfitError, ValueError: npy would lose something of the dtype.
@@ -50,13 +55,16 @@ def write_npy(array: Array) -> bytes:
     if file.tell() > _HEADER_LIMIT:
         raise UnfitError
     flat = array.ravel(order="F" if description["fortran_order"] else "C")
-    if array.dtype.itemsize:
-        file.write(flat.view(np.uint8).data)
-    return file.getvalue()
+    if not flat.nbytes:
+        return [file.getvalue()]
+    return [file.getvalue(), flat.view(np.uint8).data]
 
 
-def read_npy(data: bytes | memoryview) -> Array:
-    """The array in an npy file: a writable copy."""
+def read_npy(data: bytes | memoryview, *, owned: bool = False) -> Array:
+    """The array in an npy file, writable.
+
+    A copy, unless ``data`` is ``owned`` and can be written to.
+    """
     import numpy as np
 
     file = io.BytesIO(memoryview(data)[: 2 * _HEADER_LIMIT])
@@ -77,7 +85,7 @@ def read_npy(data: bytes | memoryview) -> Array:
     )
     if array.nbytes != len(data) - start:
         raise ValueError("an npy file of another length")
-    return array.copy(order="K")
+    return array if owned and array.flags.writeable else array.copy(order="K")
 
 
 def write_numpy(value: object, writer: Writer) -> Ext:

@@ -3,40 +3,31 @@
 A payload holds its own length (8 bytes, because a stream that lost its tail is a valid
 stream with fewer rows), the length of the sidecar (4 bytes), the sidecar (msgpack: kind
 and description), and, from the next multiple of 64 bytes, the IPC stream.
+
+Nothing large is copied: what is written lies in the memory of the value, and what is
+read lies in the memory of the payload.
 """
 
 from __future__ import annotations
 
-import io
+import contextlib
 import struct
 import sys
 from typing import TYPE_CHECKING, Any
 
-from nbflow._store.codecs import frames
-from nbflow._store.codecs.columns import Columns
+from nbflow._store.codecs import frames, polars_frames
+from nbflow._store.codecs.columns import Columns, SavedColumns
 from nbflow._store.codecs.plain import UnfitError, encode
 
 if TYPE_CHECKING:
-    import polars as pl
     import pyarrow as pa
+    from typing_extensions import Buffer
 
     from nbflow._store.codecs.plain import Read, Writer
 
 _LENGTH = struct.Struct("<Q")
 _HEAD = struct.Struct("<QI")
 _ALIGNMENT = 64
-# Below this a stream is written ten times faster than a file, above it a file is read
-# three times faster.
-_STREAM_LIMIT = 1 << 20
-_FILE_MAGIC = b"ARROW1"
-_POLARS_DTYPES = frozenset(
-    (
-        *("Boolean", "String", "Binary", "Date", "Time", "Datetime", "Duration", "Decimal", "Null"),
-        *("Int8", "Int16", "Int32", "Int64", "Int128", "UInt8", "UInt16", "UInt32", "UInt64", "UInt128"),
-        *("Float16", "Float32", "Float64", "Categorical", "Enum", "List", "Array", "Struct"),
-    ),
-)  # fmt: skip
-
 
 _CLASSES = {
     "polars": ("DataFrame", "Series"),
@@ -50,6 +41,11 @@ def is_table(value: object) -> bool:
 
 
 def write_table(value: Any, writer: Writer) -> bytes:
+    """The payload of a table, in one piece; see `table_parts`."""
+    return b"".join(table_parts(value, writer))
+
+
+def table_parts(value: Any, writer: Writer) -> list[Buffer]:
     """The payload of a frame, a column, an index or an Arrow table.
 
     Raises:
@@ -58,32 +54,73 @@ def write_table(value: Any, writer: Writer) -> bytes:
     kind = _kind(value)
     if kind is None:
         raise UnfitError
-    file = io.BytesIO()
+    stream = _Stream()
     if kind.startswith("pandas"):
         columns = Columns()
-        description = frames.write_frame(kind, value, columns, writer)
-        _write_head(file, encode([kind, description]))
-        _write_columns(file, columns.arrays)
-    else:
-        _write_head(file, encode([kind, None]))
-        if kind.startswith("polars"):
-            _write_polars(file, value)
+        description: object = frames.write_frame(kind, value, columns, writer)
+        if columns.arrays:  # or all is in the sidecar, as labels often are
+            stream.write_table(_batch(columns.arrays))
+    elif kind.startswith("polars"):
+        description, content = polars_frames.write_frame(value)
+        if isinstance(content, bytes):
+            stream.write(content)
         else:
-            _write_pyarrow(file, value)
-    with file.getbuffer() as payload:
-        _LENGTH.pack_into(payload, 0, len(payload))
-    return file.getvalue()
+            stream.write_table(content)
+    else:
+        description = None
+        stream.write_table(_checked(value))
+    return _with_head(encode([kind, description]), stream.parts)
 
 
-def read_table(payload: bytes | memoryview, read: Read) -> object:
-    """What ``write_table`` was given."""
-    sidecar, body = _split(payload)
+def read_table(
+    payload: bytes | memoryview, read: Read, *, owned: bool = False
+) -> object:
+    """What ``write_table`` was given.
+
+    ``owned``: nobody else reads the payload, which may be changed with what lies in it.
+    """
+    view = memoryview(payload)
+    owned = owned and not view.readonly
+    if not (owned or view.readonly):  # tables stay views on the payload
+        view = memoryview(bytes(view))
+    sidecar, body = _split(view)
     kind, description = read(sidecar)
     if kind.startswith("pandas"):
-        return frames.read_frame(kind, description, _read_columns(body))
+        columns = SavedColumns(_read_columns(body), body if owned else None)
+        return frames.read_frame(kind, description, columns)
     if kind.startswith("polars"):
-        return _read_polars(kind, body)
+        table = None if description is None else _read_arrow(body)
+        return polars_frames.read_frame(kind, description, table, body)
     return _read_pyarrow(kind, body)
+
+
+class _Stream:
+    """Takes what Arrow writes; buffers of a table stay where they are."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.parts: list[Buffer] = []
+
+    def write(self, data: Buffer) -> None:
+        self.parts.append(data)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def write_table(self, table: pa.Table | pa.RecordBatch) -> None:
+        import pyarrow as pa
+
+        # As on reading: what would be refused then is left to pickle now.
+        table.validate(full=True)
+        with (
+            contextlib.closing(pa.PythonFile(self, mode="w")) as file,
+            pa.ipc.new_stream(file, table.schema) as stream,
+        ):
+            stream.write(table)
+
+    def close(self) -> None:
+        """Arrow closes what it wrote to."""
 
 
 def _kind(value: object) -> str | None:
@@ -101,15 +138,16 @@ def _kind(value: object) -> str | None:
     return None
 
 
-def _write_head(file: io.BytesIO, sidecar: bytes) -> None:
-    file.write(_HEAD.pack(0, len(sidecar)) + sidecar)
-    file.write(bytes(-file.tell() % _ALIGNMENT))
+def _with_head(sidecar: bytes, stream: list[Buffer]) -> list[Buffer]:
+    """The parts of a payload."""
+    head = bytearray(_HEAD.pack(0, len(sidecar)) + sidecar)
+    head += bytes(-len(head) % _ALIGNMENT)
+    total = len(head) + sum(memoryview(part).nbytes for part in stream)
+    _LENGTH.pack_into(head, 0, total)
+    return [bytes(head), *stream]
 
 
-def _split(payload: bytes | memoryview) -> tuple[memoryview, memoryview]:
-    view = memoryview(payload)
-    if not view.readonly:  # tables stay views on the payload
-        view = memoryview(bytes(view))
+def _split(view: memoryview) -> tuple[memoryview, memoryview]:
     total, size = _HEAD.unpack_from(view)
     end = _HEAD.size + size
     if total != len(view) or end > total:
@@ -117,20 +155,20 @@ def _split(payload: bytes | memoryview) -> tuple[memoryview, memoryview]:
     return view[_HEAD.size : end], view[end + -end % _ALIGNMENT :]
 
 
-def _write_columns(file: io.BytesIO, arrays: list[pa.Array]) -> None:
-    if not arrays:  # everything is in the sidecar, as labels often are
-        return
+def _batch(arrays: list[pa.Array]) -> pa.RecordBatch:
     import pyarrow as pa
 
     names = [str(position) for position in range(len(arrays))]
-    _write_pyarrow(file, pa.record_batch(arrays, names=names))
+    return pa.record_batch(arrays, names=names)
 
 
 def _read_columns(body: memoryview) -> list[pa.Array]:
-    return _only_batch(_read_arrow(body)).columns if body else []
+    columns: list[pa.Array] = _only_batch(_read_arrow(body)).columns if body else []
+    return columns
 
 
-def _write_pyarrow(file: io.BytesIO, value: Any) -> None:
+def _checked(value: Any) -> pa.Table | pa.RecordBatch:
+    """Arrow data as a table without types whose meaning is known to this process alone."""
     import pyarrow as pa
 
     if isinstance(value, pa.Array):
@@ -139,10 +177,7 @@ def _write_pyarrow(file: io.BytesIO, value: Any) -> None:
         value = pa.table([value], names=[""])
     if any(_has_extension(field.type) for field in value.schema):
         raise UnfitError
-    # As on reading: what would be refused then is left to pickle now.
-    value.validate(full=True)
-    with pa.ipc.new_stream(file, value.schema) as stream:
-        stream.write(value)
+    return value
 
 
 def _has_extension(dtype: pa.DataType) -> bool:
@@ -192,37 +227,3 @@ def _only_batch(table: pa.Table) -> pa.RecordBatch:
     if batches:
         return batches[0]
     return pa.RecordBatch.from_pylist([], schema=table.schema)
-
-
-def _write_polars(file: io.BytesIO, value: pl.DataFrame | pl.Series) -> None:
-    import polars as pl
-
-    frame = value.to_frame() if isinstance(value, pl.Series) else value
-    if not all(map(_fits_polars, frame.dtypes)) or (frame.height and not frame.width):
-        raise UnfitError
-    if frame.estimated_size() > _STREAM_LIMIT:
-        frame.write_ipc(file)
-    else:
-        frame.write_ipc_stream(file)
-
-
-def _fits_polars(dtype: pl.DataType) -> bool:
-    if dtype.base_type().__name__ not in _POLARS_DTYPES:
-        return False
-    inner = [field.dtype for field in getattr(dtype, "fields", ())]
-    if hasattr(dtype, "inner"):
-        inner.append(dtype.inner)
-    return all(map(_fits_polars, inner))
-
-
-def _read_polars(kind: str, body: memoryview) -> pl.DataFrame | pl.Series:
-    import polars as pl
-
-    is_file = body[: len(_FILE_MAGIC)] == _FILE_MAGIC
-    read = pl.read_ipc if is_file else pl.read_ipc_stream
-    try:
-        frame = read(io.BytesIO(body))
-    except pl.exceptions.PanicException as error:
-        # It is a BaseException, which nobody expects of damaged data.
-        raise ValueError(str(error)) from None
-    return frame.to_series() if kind == "polars.Series" else frame

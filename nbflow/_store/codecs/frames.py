@@ -12,14 +12,24 @@ from typing import TYPE_CHECKING, Any
 from msgspec.msgpack import Ext
 
 from nbflow._store.codecs import tags
-from nbflow._store.codecs.columns import read_values, write_values
+from nbflow._store.codecs.columns import (
+    read_rows,
+    read_values,
+    write_rows,
+    write_values,
+)
 from nbflow._store.codecs.plain import UnfitError
+from nbflow._store.codecs.rows import as_one
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
-    from nbflow._store.codecs.columns import Columns, Description, Extension
+    from nbflow._store.codecs.columns import (
+        Columns,
+        Description,
+        Extension,
+        SavedColumns,
+    )
     from nbflow._store.codecs.plain import Read, ReadExtension, Writer
 
 _INDEXES = (
@@ -30,6 +40,8 @@ _INDEXES = (
     "IntervalIndex",
     "CategoricalIndex",
 )
+#: Columns from which pandas itself calls a frame fragmented.
+_MANY = 100
 
 
 def frame_kind(cls: type) -> str | None:
@@ -62,15 +74,16 @@ def write_frame(kind: str, value: Any, columns: Columns, writer: Writer) -> Desc
     ]
     if kind == "pandas.Series":
         return [*common, writer.wire(value.name), write_values(value, columns, writer)]
-    series = (value.iloc[:, position] for position in range(value.shape[1]))
+    series = [value.iloc[:, position] for position in range(value.shape[1])]
     return [
         *common,
         writer.wire(value.columns),
-        [write_values(each, columns, writer) for each in series],
+        write_rows(series, columns)
+        or [write_values(each, columns, writer) for each in series],
     ]
 
 
-def read_frame(kind: str, description: Any, columns: list[pa.Array]) -> object:
+def read_frame(kind: str, description: Any, columns: SavedColumns) -> object:
     """The twin of ``write_frame``: fresh and writable."""
     import pandas as pd
 
@@ -80,18 +93,36 @@ def read_frame(kind: str, description: Any, columns: list[pa.Array]) -> object:
     index = _read_index(index_description, columns)
     result: Any  # the stubs know no flags of a Series
     if kind == "pandas.Series":
-        array = read_values(values, columns).copy()
+        array = read_values(values, columns)
+        if not columns.owned:
+            array = array.copy()
         result = pd.Series(array, index=index, name=name, dtype=array.dtype, copy=False)
     else:
-        arrays = (read_values(each, columns) for each in values)
-        # By position, because labels may repeat.
-        data = {at: _column(each, index) for at, each in enumerate(arrays)}
-        result = pd.DataFrame(data, index=index, copy=True)
+        arrays = read_rows(values, columns)
+        if arrays is None:
+            arrays = [read_values(each, columns) for each in values]
+        result = _assembled(arrays, index, owned=columns.owned)
         result.columns = name
     result.attrs = attrs
     if not duplicates:
         result.flags.allows_duplicate_labels = False
     return result
+
+
+def _assembled(
+    arrays: list[Extension], index: pd.Index, *, owned: bool
+) -> pd.DataFrame:
+    """A frame of these columns, in their memory if they are ``owned``."""
+    import pandas as pd
+
+    if (table := as_one(arrays)) is not None:
+        table = table if owned else table.copy(order="K")
+        return pd.DataFrame(table, index=index, copy=False)
+    # By position, because labels may repeat.
+    data = {at: _column(each, index) for at, each in enumerate(arrays)}
+    # Many columns in places of their own are slow to compute with: pandas joins them.
+    copied = not owned or len(data) > _MANY
+    return pd.DataFrame(data, index=index, copy=copied)
 
 
 def _column(array: Extension, index: pd.Index) -> Extension:
@@ -123,7 +154,7 @@ def _write_index(index: Any, columns: Columns, writer: Writer) -> Description:
     return ["values", values, writer.wire(index.name), _write_freq(index)]
 
 
-def _read_index(description: list[Any], columns: list[pa.Array]) -> pd.Index:
+def _read_index(description: list[Any], columns: SavedColumns) -> pd.Index:
     import pandas as pd
 
     kind, *rest = description
@@ -142,7 +173,7 @@ def _read_index(description: list[Any], columns: list[pa.Array]) -> pd.Index:
         array,
         dtype=array.dtype,
         name=name,
-        copy=True,
+        copy=not columns.owned,
         tupleize_cols=False,
     )
     if freq is not None:

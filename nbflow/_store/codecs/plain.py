@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from msgspec import Raw
 from msgspec.msgpack import Decoder, Encoder, Ext
 
+from nbflow._core.quote import Quote
 from nbflow._key.file import File
 from nbflow._key.secret import Secret, secret
 from nbflow._store.codecs import tags
@@ -95,7 +96,8 @@ class Writer:
 
     def __init__(self, others: Callable[[Any, Writer], Ext]) -> None:
         self._others = others
-        self._seen: dict[int, object] = {}
+        self._seen: set[int] = set()
+        self._held: list[object] = []
 
     def pack(self, value: object) -> bytes:
         """The msgpack of ``value``."""
@@ -128,9 +130,17 @@ class Writer:
         """
         if id(value) in self._seen:
             raise UnfitError
-        # The value, not only its id: the id of a temporary is reused as soon as it is
-        # gone.
-        self._seen[id(value)] = value
+        self._seen.add(id(value))
+        # The id of a temporary is reused as soon as it is gone.
+        self._held.append(value)
+
+    def native(self, items: list[object]) -> bool:
+        """Whether ``items``, whose holder lives on, are native and hold nothing mutable that was met before."""
+        seen = self._seen.copy()
+        found = is_native(items, seen)
+        if found:
+            self._seen = seen
+        return found
 
 
 class Reader:
@@ -274,6 +284,10 @@ def _write_path(value: pathlib.PurePath, writer: Writer) -> Ext:
     return writer.ext(tags.PATH, (type(value).__name__, str(value)))
 
 
+def _write_quote(value: Quote, writer: Writer) -> Ext:
+    return writer.ext(tags.QUOTE, (str(value), value.start))
+
+
 def _write_secret(value: Secret, writer: Writer) -> Ext:
     return writer.ext(tags.SECRET, (value.name, value.service))
 
@@ -283,6 +297,7 @@ def _write_tuple(value: tuple[object, ...], writer: Writer) -> Ext:
 
 
 _WRITERS: dict[type, Callable[..., object]] = {
+    Quote: _write_quote,
     list: _write_list,
     dict: _write_dict,
     tuple: _write_tuple,
@@ -399,6 +414,7 @@ _READERS: dict[int, ReadExtension] = {
     tags.DEFAULTDICT: _read_defaultdict,
     tags.DEQUE: _read_deque,
     tags.SECRET: _read_secret,
+    tags.QUOTE: lambda data, read: Quote(*read(data)),
     tags.BYTEARRAY: lambda data, _: bytearray(data),
     tags.COMPLEX: lambda data, _: complex(*struct.unpack("<dd", data)),
     tags.DECIMAL: lambda data, _: Decimal(str(data, "ascii")),

@@ -30,6 +30,7 @@ COUNTER: Final = 23
 DEFAULTDICT: Final = 24
 DEQUE: Final = 25
 SECRET: Final = 26
+QUOTE: Final = 27
 
 ENUM: Final = 30
 FLAG: Final = 31

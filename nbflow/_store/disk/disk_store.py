@@ -3,8 +3,9 @@
 A small entry is one write to the journal, which takes microseconds and survives ``kill
 -9``; thousands of them move to the shelf at once, in a millisecond or two per hundred.
 A large entry goes to the shelf directly. A reader looks in its own segments, then in
-those of others, then on the shelf. Entries reach the shelf before they leave the
-journal, so an entry is always found, wherever it is at that moment.
+those of others, then on the shelf, unless the keys on the shelf are known and this is
+none of them. Entries reach the shelf before they leave the journal, so an entry is
+always found, wherever it is at that moment.
 
 ::
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from nbflow._store.disk.shelf import Shelf
+    from nbflow._store.pieces import Bytes
 
 __all__ = ["DiskStore", "open_disk"]
 
@@ -121,6 +123,15 @@ class DiskStore:
         except OSError as error:
             return self._again(error, "read results", lambda: self._get(key))
 
+    def get_buffer(self, key: str) -> bytes | memoryview | None:
+        """The same; large ones are the caller's to write to, without a copy if possible."""
+        if self._refused and (data := self._refused.get(key)) is not None:
+            return data
+        try:
+            return self._get_buffer(key)
+        except OSError as error:
+            return self._again(error, "read results", lambda: self._get_buffer(key))
+
     def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The bytes of those ``keys`` that are there, in bulk."""
         try:
@@ -132,7 +143,7 @@ class DiskStore:
             found.update((key, refused[key]) for key in keys if key in refused)
         return found
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: Bytes) -> None:
         """Keep ``data``; once this returns, it survives ``kill -9``."""
         try:
             self._put_somehow(key, data)
@@ -144,7 +155,7 @@ class DiskStore:
             self._refused.drop([key])
             self._refused.put_again(self._put_somehow)
 
-    def _put_somehow(self, key: str, data: bytes) -> None:
+    def _put_somehow(self, key: str, data: Bytes) -> None:
         try:
             self._put(key, data)
         except OSError as error:
@@ -292,8 +303,24 @@ class DiskStore:
             return None
         journal, shelf, _ = parts
         data = journal.get(key)
+        # In this order: what is moved meanwhile is on the shelf before it leaves.
         if data is None:
-            data = shelf.get(key)
+            known = shelf.known(journal.mark)
+            if known is None or known.may_have(key):
+                data = shelf.get(key)
+            if data is None:
+                if len(self._missing) > _MISSING:
+                    self._missing.clear()
+                self._missing.add(key)
+        return data
+
+    def _get_buffer(self, key: str) -> bytes | memoryview | None:
+        if (parts := self._parts or self._existing()) is None:
+            return None
+        journal, shelf, _ = parts
+        data: bytes | memoryview | None = journal.get(key)
+        if data is None:
+            data = shelf.get_buffer(key)
         if data is None:
             self._note_missing((key,))
         return data
@@ -304,7 +331,10 @@ class DiskStore:
         journal, shelf, _ = parts
         data = journal.get_many(keys)
         rest = [key for key in keys if key not in data] if data else keys
-        data.update(shelf.get_many(rest))
+        known = shelf.known(journal.mark)
+        asked = rest if known is None else list(filter(known.may_have, rest))
+        if asked:
+            data.update(shelf.get_many(asked))
         self._note_missing(key for key in rest if key not in data)
         return data
 
@@ -326,16 +356,17 @@ class DiskStore:
                 return max(journal.stamp(key), shelf.stamp(key))
         return 0
 
-    def _put(self, key: str, data: bytes) -> None:
+    def _put(self, key: str, data: Bytes) -> None:
         journal, shelf, _ = self._parts or self._opened()
         over = self._replaced(key, journal, shelf)
         if len(data) + OVERHEAD > SMALL:
             # If we die midway, our segment shows that there is something to sweep.
             journal.begin()
-            shelf.place_file(key, self._seal.parts(key, data, over=over))
+            head = self._seal.head(key, data, over=over)
+            shelf.place_file(key, head, data, lambda: self._seal.mac(head, data))
             journal.bury(key)
             return
-        segment = journal.append(key, self._seal.seal(key, data, over=over))
+        segment = journal.append(key, self._seal.seal(key, bytes(data), over=over))
         if len(segment.index) >= self._limit or segment.end >= self._limit * _MEAN:
             self._move(journal, shelf)
 
@@ -372,6 +403,7 @@ class DiskStore:
             shelf.place(segment.live)
         if suspects:
             shelf.recover([row for row in suspects if journal.get(row.key) is None])
+            journal.announce()
         if (dead or shelf.untidy) and shelf.sweep():
             # Until then they show that there is something to sweep.
             for segment in dead:

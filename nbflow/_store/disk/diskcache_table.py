@@ -16,30 +16,31 @@ import contextlib
 import errno
 import os
 import sqlite3
-import stat
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import diskcache
 
+from nbflow._store.disk.key_filter import KeyFilter
 from nbflow._store.disk.salvage import DATABASE, VALUE_FILE, ShelfRow
+from nbflow._store.disk.value_file import open_value, read_value
 from nbflow._store.folder import file_id, open_private
-from nbflow._store.seal import HEAD, OVERHEAD, SMALL, Seal, stamp_of
+from nbflow._store.seal import HEAD, SMALL, Seal, stamp_of
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from nbflow._store.disk.guard import Patience
+    from nbflow._store.disk.value_file import Parts
 
 __all__ = [
     "ONE",
     "BytesDisk",
     "DamageError",
     "DiskcacheTable",
-    "Parts",
     "is_damage",
     "open_row",
     "stamp_at",
@@ -64,10 +65,22 @@ _INSERT = (
     "INSERT INTO Cache(key, raw, store_time, access_time, size, mode, filename, value)"
     " VALUES (?, 1, ?, ?, ?, ?, ?, ?) ON CONFLICT(key, raw) DO NOTHING"
 )
+#: The same for a small entry, as `_columns` has it.
+_INSERT_SMALL = (
+    "INSERT INTO Cache(key, raw, store_time, access_time, size, mode, value)"
+    " VALUES (?, 1, 0, 0, 0, 1, ?) ON CONFLICT(key, raw) DO NOTHING"
+)
 _UPDATE = (
     "UPDATE Cache SET store_time = ?, access_time = ?, size = ?, mode = ?,"
     " filename = ?, value = ? WHERE rowid = ?"
 )
+
+#: An index of diskcache's, which has no rows here: nothing expires.
+_NO_EXPIRY = (
+    "CREATE INDEX Cache_expire_time ON Cache(expire_time) WHERE expire_time IS NOT NULL"
+)
+_KEYS = "SELECT key FROM Cache WHERE raw = 1"
+_COUNT = "SELECT value FROM Settings WHERE key = 'count'"
 
 _EACH_COMMIT = 2
 #: Pages that are given back in one transaction: a few milliseconds.
@@ -77,8 +90,6 @@ _STEP = 1_000
 _LOOSE = 4
 #: How often, and after how many seconds, the write-ahead log is tried to be emptied.
 _TRIES, _PAUSE = 50, 0.1
-
-Parts = tuple[bytes, bytes, bytes]  # head, data, MAC
 
 
 class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
@@ -141,6 +152,10 @@ class DiskcacheTable(diskcache.Cache):  # type: ignore[misc]  # it has no types
         self._synchronous = _EACH_COMMIT if power else 1
         self._only: sqlite3.Connection | None = None
         self._turn = threading.Lock()
+        #: The keys of all rows, and the state of the database as of which they are
+        #: that; as long as the connection lives, which tells whether others write.
+        self.known: KeyFilter | None = None
+        self._version = 0
         # 0600; the log beside it follows. Never opened if it exists: POSIX drops the
         # locks that a process has on a file when it closes any descriptor of it, and
         # SQLite, which relies on them, would lose transactions.
@@ -162,6 +177,8 @@ class DiskcacheTable(diskcache.Cache):  # type: ignore[misc]  # it has no types
                 sqlite_synchronous=self._synchronous,
                 **_SETTINGS,
             )
+            self._con.execute("DROP INDEX IF EXISTS Cache_expire_time")
+            self._con.execute(_NO_EXPIRY)
         self.id = file_id(self.file)
 
     def _is_complete(self) -> bool:
@@ -223,9 +240,44 @@ class DiskcacheTable(diskcache.Cache):  # type: ignore[misc]  # it has no types
             self._drop()
 
     def _drop(self) -> None:
-        con, self._only = self._only, None
+        con, self._only, self.known = self._only, None, None
         if con is not None:
             con.close()
+
+    # --- the keys of all rows, known in memory
+
+    def learn(self) -> None:
+        """Read the keys of all rows, unless another process writes meanwhile."""
+        with self._turn:
+            con = self._con
+            self._version = _pragma(con, "data_version")
+            keys = (key for (key,) in con.execute(_KEYS))
+            known = KeyFilter(keys, self._count(con))
+            if self._version == _pragma(con, "data_version"):
+                self.known = known
+
+    def knows(self) -> bool:
+        """Whether `known` still has the keys of all rows: only we have written since."""
+        if self.known is None:  # before waiting for who writes
+            return False
+        with self._turn:
+            # Not if it was closed meanwhile: to ask would open it again.
+            if self.known is None:
+                return False
+            if self._version != _pragma(self._con, "data_version"):
+                self.known = None
+            return self.known is not None
+
+    @property
+    def rows(self) -> int:
+        """The number of rows, as diskcache's triggers count them."""
+        with self._turn:
+            return self._count(self._con)
+
+    @staticmethod
+    def _count(con: sqlite3.Connection) -> int:
+        found = con.execute(_COUNT).fetchall()
+        return next((count for (count,) in found if type(count) is int), 0)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -252,14 +304,35 @@ class DiskcacheTable(diskcache.Cache):  # type: ignore[misc]  # it has no types
 
         Returns the value files that are no longer needed.
         """
-        if not rows:
+        values = [(row.key, *_columns(row)) for row in rows]
+        return self._place(_INSERT, values, lambda: rows)
+
+    def place_small(self, entries: Sequence[tuple[str, bytes]]) -> list[str]:
+        """The same for sealed entries that each fit into a row, in bulk."""
+        return self._place(
+            _INSERT_SMALL,
+            entries,
+            lambda: [
+                ShelfRow(key, stamp_of(blob), 0, None, blob) for key, blob in entries
+            ],
+        )
+
+    def _place(
+        self,
+        insert: str,
+        values: Sequence[tuple[Any, ...]],
+        rows: Callable[[], Sequence[ShelfRow]],
+    ) -> list[str]:
+        if not values:
             return []
         with self._transaction() as con:
-            values = [(row.key, *_columns(row)) for row in rows]
-            new = con.executemany(_INSERT, values).rowcount
-            if new == len(rows):
+            if self.known is not None:
+                # Before anybody can miss them elsewhere.
+                self.known.add([key for key, *_ in values])
+            new = con.executemany(insert, values).rowcount
+            if new == len(values):
                 return []
-            names = [self._settle(con, row) for row in rows]
+            names = [self._settle(con, row) for row in rows()]
             return [name for name in names if name]
 
     def _settle(self, con: sqlite3.Connection, row: ShelfRow) -> str | None:
@@ -345,16 +418,18 @@ def _pragma(con: sqlite3.Connection, name: str) -> int:
     return int(value)
 
 
-def read_file(folder: Path, filename: str) -> Parts | None:
+def read_file(
+    folder: Path, filename: str, read: Callable[[int], Parts | None] = read_value
+) -> Parts | None:
     """A large entry, in three pieces; ``None`` if no such entry has that name."""
     if type(filename) is not str or not VALUE_FILE.fullmatch(filename):
         return None
     try:
-        with os.fdopen(_open_value(folder / filename), "rb") as file:
-            length = os.fstat(file.fileno()).st_size - OVERHEAD
-            if length < 0:
-                return None
-            return file.read(HEAD.size), file.read(length), file.read()
+        fd = open_value(folder / filename)
+        try:
+            return read(fd)
+        finally:
+            os.close(fd)
     except OSError as error:
         if error.errno in _DAMAGED:
             return None
@@ -371,20 +446,12 @@ def stamp_at(folder: Path, filename: str | None, value: bytes | None) -> int:
     if not VALUE_FILE.fullmatch(filename):
         return 0
     try:
-        with os.fdopen(_open_value(folder / filename), "rb", buffering=0) as file:
+        with os.fdopen(open_value(folder / filename), "rb", buffering=0) as file:
             return stamp_of(file.read(HEAD.size))
     except OSError as error:
         if error.errno in _DAMAGED:
             return 0
         raise
-
-
-def _open_value(path: Path) -> int:
-    fd = open_private(path, os.O_RDONLY | os.O_NONBLOCK)
-    if stat.S_ISREG(os.fstat(fd).st_mode):
-        return fd
-    os.close(fd)
-    raise OSError(errno.EISDIR, "not a file", str(path))
 
 
 _DAMAGED = (
@@ -398,12 +465,17 @@ _DAMAGED = (
 
 
 def open_row(
-    seal: Seal, folder: Path, key: str, filename: str | None, value: bytes | None
-) -> bytes | None:
-    """The data of a row, if it verifies."""
+    seal: Seal,
+    folder: Path,
+    key: str,
+    filename: str | None,
+    value: bytes | None,
+    read: Callable[[int], Parts | None] = read_value,
+) -> bytes | memoryview | None:
+    """The data of a row, if it verifies; a large one as ``read`` gives it."""
     if filename is None:
         return seal.unseal(key, value) if type(value) is bytes else None
-    parts = read_file(folder, filename)
+    parts = read_file(folder, filename, read)
     return None if parts is None else seal.unseal_parts(key, parts)
 
 
@@ -422,10 +494,10 @@ def _verified_stamp(
     return stamp_of(head)
 
 
-def _columns(row: ShelfRow) -> tuple[float, float, int, int, str | None, bytes | None]:
-    seconds = row.stamp / 1e9
+def _columns(row: ShelfRow) -> tuple[int, int, int, int, str | None, bytes | None]:
+    # No times, of which diskcache has no use without eviction: zeros take no bytes.
     mode = _RAW if row.filename is None else _BINARY
-    return seconds, seconds, row.size, mode, row.filename, row.value
+    return 0, 0, row.size, mode, row.filename, row.value
 
 
 class DamageError(sqlite3.DatabaseError):

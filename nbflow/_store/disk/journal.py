@@ -16,16 +16,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from nbflow._store.folder import lock_file, open_private, sync_file, sync_folder
 from nbflow._store.seal import DEAD, OVERHEAD, Seal, stamp_of, unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 __all__ = ["Journal", "Segment"]
@@ -36,6 +35,9 @@ __all__ = ["Journal", "Segment"]
 _UNTRUSTED = 20_000_000
 
 _NEW = ".new-"
+
+#: The inode of a folder and the time of its change.
+Mark: TypeAlias = "tuple[int, int]"
 
 
 class Segment:
@@ -137,11 +139,10 @@ class Segment:
     def live(self) -> list[tuple[str, bytes]]:
         """Every entry that is not deleted, as it is on disk."""
         blob = os.pread(self.fd, self.end, 0)
-        found = []
-        for key, (start, size) in self.index.items():
-            sealed = blob[start : start + size]
-            if sealed[:4] != DEAD:
-                found.append((key, sealed))
+        places = self.index.items()
+        found = [(key, blob[start : start + size]) for key, (start, size) in places]
+        if DEAD in blob:
+            found = [(key, sealed) for key, sealed in found if sealed[:4] != DEAD]
         return found
 
     def catch_up(self, seal: Seal) -> bool:
@@ -202,7 +203,11 @@ class Journal:
         #: The names of every segment that we ever created.
         self._names: set[str] = set()
         #: The folder's inode and time of change when it was listed.
-        self._listed: tuple[int, int] | None = None
+        self._listed: Mark | None = None
+        #: The same, if ours were the only segments then; otherwise nothing. Whoever
+        #: writes to the shelf has a segment: as long as the mark stays what it is,
+        #: nobody else has.
+        self.mark: Mark | None = None
         #: Entries that were deleted in our segments since these were new.
         self.buried = 0
 
@@ -250,7 +255,7 @@ class Journal:
                 self._begin()
 
     def _begin(self) -> Segment:
-        name = f"{secrets.token_hex(8)}.log"
+        name = f"{os.urandom(8).hex()}.log"
         self._names.add(name)
         self._current = segment = Segment.create(self._folder / name)
         self._own = (segment, *self._own)
@@ -272,6 +277,11 @@ class Journal:
         segment.path.unlink(missing_ok=True)
         with self._writing:
             self._own = tuple(own for own in self._own if own is not segment)
+
+    def announce(self) -> None:
+        """Have others notice that something came to the shelf which no segment had."""
+        with contextlib.suppress(OSError):  # else they compute it again
+            os.utime(self._folder)
 
     def delete(self, keys: Iterable[str]) -> set[str]:
         """Bury ``keys`` in every segment; returns those that were there.
@@ -309,11 +319,11 @@ class Journal:
             FileNotFoundError: the folder was removed.
         """
         for segment in self._own:
-            data = self._open(segment, key)
-            if data is not None:
-                return data
-        with self._watching:
-            self._refresh()
+            if key in segment.index:
+                data = self._open(segment, key)
+                if data is not None:
+                    return data
+        self._look()
         if not self._others:
             return None
         found = [blob for segment in self._others if (blob := segment.read(key))]
@@ -326,24 +336,21 @@ class Journal:
 
     def stamp(self, key: str) -> int:
         """The latest stamp that segments have for ``key``; 0 if none has it."""
-        with self._watching:
-            self._refresh()
+        self._look()
         segments = (*self._own, *self._others)
         found = (segment.read(key) for segment in segments)
         return max((stamp_of(blob) for blob in found if blob), default=0)
 
-    def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+    def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The data of those ``keys`` that segments have."""
-        with self._watching:
-            self._refresh()
+        self._look()
         segments = (*self._own, *self._others)
         found: dict[str, bytes] = {}
         if not segments:
             return found
-        for key in keys:
-            if any(key in segment.index for segment in segments):
-                data = self.get(key)
-                if data is not None:
+        for segment in segments:
+            for key in [key for key in keys if key in segment.index]:
+                if key not in found and (data := self.get(key)) is not None:
                     found[key] = data
         return found
 
@@ -388,25 +395,36 @@ class Journal:
             self._report(f"{segment.path}:{key}", "an entry does not verify")
         return data
 
+    def _look(self) -> None:
+        """Notice what others have done; most often nothing, and that takes no lock."""
+        try:
+            if self.mark is not None and self.mark == _mark_of(self._name):
+                return
+        except FileNotFoundError:
+            pass  # `_refresh` knows what that means
+        with self._watching:
+            self._refresh()
+
     def _refresh(self) -> None:
         """Notice new, grown and removed segments.
 
         Costs a stat of the folder, and one of each segment that is open.
         """
         try:
-            status = os.stat(self._name)  # noqa: PTH116  # on the path of every miss
+            seen = inode, changed = _mark_of(self._name)
         except FileNotFoundError:
             if self._writable:
                 raise
             return  # a read-only store, in which we have no part
-        seen = status.st_ino, status.st_mtime_ns
         if seen != self._listed:
-            if self._listed and self._listed[0] != status.st_ino:
+            self.mark = None
+            if self._listed and self._listed[0] != inode:
                 where = str(self._folder)
                 raise FileNotFoundError(errno.ENOENT, "the folder was replaced", where)
             self._list()
-            is_old = time.time_ns() - status.st_mtime_ns > _UNTRUSTED
-            self._listed = seen if is_old else (status.st_ino, 0)
+            is_old = time.time_ns() - changed > _UNTRUSTED
+            self._listed = seen if is_old else (inode, 0)
+            self.mark = seen if is_old and not self._others else None
         for segment in self._others:
             if segment.catch_up(self._seal):
                 self._report_damage(segment)
@@ -430,3 +448,8 @@ class Journal:
     def _report_damage(self, segment: Segment) -> None:
         what = "part of this log is damaged and was skipped"
         self._report(str(segment.path), what)
+
+
+def _mark_of(folder: str) -> Mark:
+    status = os.stat(folder)  # noqa: PTH116  # on the path of every miss
+    return status.st_ino, status.st_mtime_ns

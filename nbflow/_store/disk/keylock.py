@@ -47,6 +47,8 @@ class KeyLocks:
         self._common = open_private(path, os.O_RDWR | os.O_CREAT)
         status = os.fstat(self._common)
         self.id = status.st_dev, status.st_ino
+        #: By the last two digits of keys, and by number.
+        self._file_of: dict[str, int] = {}
         self._files: dict[int, int] = {}
         self._opening = fork.free_lock()
 
@@ -77,16 +79,16 @@ class KeyLocks:
         return _locks().holder(self._file(key), _place(key))
 
     def _file(self, key: str) -> int:
-        number = int(key[-2:], 16) % _FILES
-        file = self._files.get(number)
-        return self._open(number) if file is None else file
+        file = self._file_of.get(key[-2:])
+        return self._open(key[-2:]) if file is None else file
 
-    def _open(self, number: int) -> int:
+    def _open(self, digits: str) -> int:
         """Open a file, of two threads by one.
 
         The common file stands in for one that cannot be made: the disk is full, or
         somebody removed the folder.
         """
+        number = int(digits, 16) % _FILES
         with self._opening:
             if number not in self._files:
                 try:
@@ -96,7 +98,8 @@ class KeyLocks:
                 except OSError:
                     file = self._common
                 self._files[number] = file
-            return self._files[number]
+            self._file_of[digits] = file = self._files[number]
+            return file
 
 
 def _locks() -> Locks:

@@ -11,6 +11,8 @@ from nbflow.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from nbflow._store.pieces import Bytes
+
 __all__ = ["Refused"]
 
 #: The most values and bytes that are kept, and seconds between two tries.
@@ -26,14 +28,14 @@ class Refused(dict[str, bytes]):
         self._turn = threading.Lock()
         self._next = 0.0
 
-    def keep(self, key: str, data: bytes) -> bool:
-        """Keep a value; returns whether there is room for it."""
+    def keep(self, key: str, data: Bytes) -> bool:
+        """Keep a value as it is now; returns whether there is room for it."""
         with self._keeping:
             self.pop(key, None)
             size = len(data) + sum(map(len, self.values()))
             if len(self) >= _VALUES or size > _BYTES:
                 return False
-            self[key] = data
+            self[key] = bytes(data)
             return True
 
     def drop(self, keys: Iterable[str]) -> None:

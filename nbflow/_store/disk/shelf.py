@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import sqlite3
 import threading
@@ -28,14 +27,15 @@ from nbflow._store.disk.diskcache_table import (
     stamp_at,
 )
 from nbflow._store.disk.guard import Guard, Patience
+from nbflow._store.disk.key_filter import KeyFilter
 from nbflow._store.disk.salvage import DATABASE, VALUE_FILE, ShelfRow
-from nbflow._store.disk.value_file import write_value
+from nbflow._store.disk.value_file import read_value, view_value, write_value
 from nbflow._store.folder import (
     file_id,
     private_folder,
     refusal,
 )
-from nbflow._store.seal import stamp_of
+from nbflow._store.seal import OVERHEAD, stamp_of
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
@@ -43,8 +43,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from nbflow._store.disk.diskcache_table import Parts
+    from nbflow._store.disk.journal import Mark
+    from nbflow._store.disk.value_file import Parts
+    from nbflow._store.pieces import Bytes
     from nbflow._store.seal import Seal
+
+    #: How a value file is read: as bytes, or as memory of the caller's own.
+    Read: TypeAlias = Callable[[int], Parts | None]
 
 __all__ = ["Shelf"]
 
@@ -54,6 +59,9 @@ _PAGE = "SELECT key FROM Cache WHERE raw = 1 AND key > ? ORDER BY key LIMIT 1000
 #: compiled only once.
 _BULK = 500
 _LENGTHS = (8, 64, _BULK)
+#: Fruitless look-ups after which the keys of all rows are learnt at the earliest, and
+#: how many are learnt in the time of one; and look-ups in bulk in that time.
+_FEW, _WORTH, _AT_ONCE = 32, 20, 8
 #: Seconds to wait for others to be gone where that is not needed now.
 _NO_HURRY = 0.5
 #: How to read without shared memory, for which a read-only folder or a full disk has no
@@ -99,6 +107,12 @@ class Shelf:
         #: Nobody has looked yet for what an earlier process may have left.
         self._inspected = False
         self._table: DiskcacheTable | None = None
+        #: The keys of a table that is not there yet.
+        self._none: KeyFilter | None = None
+        #: As of when what is known of the keys was held against the database.
+        self._mark: Mark | None = None
+        #: Look-ups that found nothing, and the number of them at which to learn the keys.
+        self._fruitless, self._enough = 0, _FEW
         #: Who has connections of his own, beside table and reader, holds it meanwhile.
         self._table_turn = threading.RLock()
         self._reader: sqlite3.Connection | None = None
@@ -110,16 +124,79 @@ class Shelf:
 
     # --- reading
 
+    def known(self, mark: Mark | None) -> KeyFilter | None:
+        """The keys of all entries as of now; ``None`` if they are not known.
+
+        Args:
+            mark: what stays the same as long as no other process writes; ``None``: one may.
+        """
+        table = self._table
+        known = self._none if table is None else table.known
+        if known is None:
+            is_there = table is not None or self._reader is not None
+            if is_there and self._fruitless < self._enough:
+                return None  # nor is it worth its while to learn them
+        elif mark is not None and mark == self._mark:
+            return known
+        return self._verified(mark)
+
+    def _verified(self, mark: Mark | None) -> KeyFilter | None:
+        if not self._writable:
+            return None
+        try:
+            if self._table is None and self._is_missing(mark):
+                return self._none
+            if self._table is None or not self._table.knows():
+                self._learn()
+        except (sqlite3.Error, OSError):
+            return None  # whoever reads says what is wrong
+        with self._table_turn:
+            table = self._table
+            if table is None or table.id != file_id(self._file_name):
+                return None
+            self._mark = mark
+            return table.known
+
+    def _is_missing(self, mark: Mark | None) -> bool:
+        """Whether nobody has put anything here yet."""
+        with self._table_turn:
+            if self._table is not None or self._folder.exists():
+                return False
+            self._none, self._mark = self._none or KeyFilter(), mark
+            return True
+
+    def _learn(self) -> None:
+        """Learn the keys once fruitless look-ups have taken as long as that does."""
+        if self._fruitless < self._enough:
+            return
+        with self._guard.shared():
+            table = self._opened()
+        self._enough = max(_FEW, table.rows // _WORTH)
+        if self._fruitless >= self._enough:
+            self._fruitless = 0
+            table.learn()
+
     def get(self, key: str) -> bytes | None:
         """The data of ``key``, or ``None``."""
+        data = self._get(key, read_value)
+        return None if data is None else bytes(data)  # they are bytes
+
+    def get_buffer(self, key: str) -> bytes | memoryview | None:
+        """The same; large data is the caller's to write to, without a copy if possible."""
+        return self._get(key, view_value)
+
+    def _get(self, key: str, read: Read) -> bytes | memoryview | None:
         found = self._find(key)
         if found is None:
+            self._fruitless += 1
             return None
         _, filename, value = found
-        data = open_row(self._seal, self._folder, key, filename, value)
-        return self._get_again(key, found) if data is None else data
+        data = open_row(self._seal, self._folder, key, filename, value, read)
+        return self._get_again(key, found, read) if data is None else data
 
-    def _get_again(self, key: str, before: Found) -> bytes | None:
+    def _get_again(
+        self, key: str, before: Found, read: Read
+    ) -> bytes | memoryview | None:
         """Look again for an entry that did not verify, and report it if that stays so.
 
         If it was replaced meanwhile, and its file removed, its row is another one now.
@@ -130,7 +207,7 @@ class Shelf:
         data = None
         if found != before:
             _, filename, value = found
-            data = open_row(self._seal, self._folder, key, filename, value)
+            data = open_row(self._seal, self._folder, key, filename, value, read)
         if data is None:
             what = "an entry does not verify, or its file is gone"
             self._report(f"{self._file}:{key}", what)
@@ -151,6 +228,7 @@ class Shelf:
         rest = iter(keys)
         while chunk := list(islice(rest, _BULK)):
             self._add(chunk, data)
+        self._fruitless += (len(keys) - len(data)) // _AT_ONCE
         return data
 
     def _add(self, chunk: list[str], data: dict[str, bytes]) -> None:
@@ -347,21 +425,22 @@ class Shelf:
 
         def work(table: DiskcacheTable) -> None:
             # In the order of keys: neighbours in the index are written together.
-            found = sorted(entries())
-            rows = [ShelfRow(key, stamp_of(blob), 0, None, blob) for key, blob in found]
-            self._remove(table.place(rows))
+            self._remove(table.place_small(sorted(entries())))
 
         self._write(work)
 
-    def place_file(self, key: str, parts: Parts) -> None:
-        """Write a large entry to a file of its own, and its row."""
+    def place_file(
+        self, key: str, head: bytes, data: Bytes, mac: Callable[[], bytes]
+    ) -> None:
+        """Write a large entry to a file of its own, and its row; see `write_value`."""
 
         def work(table: DiskcacheTable) -> None:
             name = str(table.disk.filename()[0])
-            size = sum(map(len, parts))
+            path = self._folder / name
             try:
-                write_value(self._folder / name, parts, synced=self._power)
-                row = ShelfRow(key, stamp_of(parts[0]), size, name, None)
+                write_value(path, head, data, mac, synced=self._power)
+                size = len(data) + OVERHEAD
+                row = ShelfRow(key, stamp_of(head), size, name, None)
                 lost = table.place([row])
             except BaseException:
                 self._remove([name])
@@ -559,6 +638,9 @@ class Shelf:
             elif not self._file.exists():
                 raise DamageError("it was deleted")
             self._table = self._load(self._folder)
+            if self._none is not None and not self._table.rows:
+                self._table.learn()
+            self._none = None
             return self._table
 
     def _create(self) -> None:
@@ -566,7 +648,7 @@ class Shelf:
 
         From then on a missing database is a deleted one.
         """
-        fresh = self._folder.with_name(f"fresh-{secrets.token_hex(4)}")
+        fresh = self._folder.with_name(f"fresh-{os.urandom(4).hex()}")
         with self._fresh(fresh, ()):
             try:
                 fresh.rename(self._folder)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from nbflow._run.answers.document import document
 from nbflow.notebook.check.finding import LEVELS
 
 if TYPE_CHECKING:
@@ -16,17 +16,20 @@ if TYPE_CHECKING:
 
     from nbflow.notebook.check.finding import Finding
 
+#: Findings that the answer for programs has.
+_MOST = 200
 _STYLES = {"error": "red", "warning": "yellow", "note": "bright_black"}
 
 
 def to_json(found: dict[str, list[Finding]]) -> str:
-    """Return the findings of several notebooks: a list, one object each."""
+    """Return the findings of several notebooks as ``nbflow.check/1``."""
     listed = [
         {"notebook": path, **one._asdict()}
         for path, findings in found.items()
         for one in findings
     ]
-    return json.dumps(listed, indent=1, ensure_ascii=False)
+    facts = {"notebooks": list(found), "findings": listed[:_MOST]}
+    return document("nbflow.check/1", {**facts, "more": max(0, len(listed) - _MOST)})
 
 
 def to_console(path: str, findings: Sequence[Finding], console: Console) -> None:

@@ -87,7 +87,7 @@ export class RecordPanel {
     );
     return h(
       "section",
-      { class: "nbf-question", "aria-label": "Question" },
+      { class: `nbf-question ${this.states.named("WAITING").css}`, "aria-label": "Question" },
       h("div", { class: "nbf-asked" }, what),
       shown ? drawFields(shown) : null,
       h("div", { class: "nbf-choices", role: "group", "aria-label": what }, ...buttons),

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar, assert_type
+from typing import Any, Literal, TypeVar, assert_type
 
 import pandas as pd
 import polars as pl
+from pydantic import BaseModel
 
 import nbflow as nf
 
@@ -207,3 +208,16 @@ label = nf.llm.categorizer(["bug", "billing"])
 assert_type(label("refund").label, str)
 assert_type(label.map(texts).results(), pd.DataFrame)
 label(3)  # refused
+
+
+class Ticket(BaseModel):
+    topic: Literal["bug", "billing"]
+    order: str | None = nf.llm.quote("the order number")
+
+
+ticket = nf.llm.extractor(Ticket, model="openai:gpt-4o-mini", settings={"seed": 7})
+assert_type(ticket("refund"), Ticket)
+assert_type(ticket.map(texts).results("extract"), pd.Series)
+nf.llm.extractor(Category)  # refused
+nf.llm.extractor(Ticket, long="chunk")  # refused
+assert_type(nf.llm.prompt("Summarize.")("refund"), str)

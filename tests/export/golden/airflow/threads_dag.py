@@ -19,12 +19,12 @@ with DAG(
     BashOperator(
         task_id="notebook",
         # Parameters go through the environment, as data: neither a shell nor a template reads them.
-        bash_command=literal('PATH=/opt/venv/bin:"$PATH" exec /opt/venv/bin/nbflow run threads.ipynb --no-wait --store /srv/.nbflow -p "$NBFLOW_1" -p "$NBFLOW_2"'),
+        bash_command=literal('PATH=/opt/venv/bin:"$PATH" exec /opt/venv/bin/nbflow run threads.ipynb --no-wait --store /srv/.nbflow --notify env:NBFLOW_NOTIFY --notify-on change --heartbeat env:NBFLOW_HEARTBEAT --notify-content -p "$NBFLOW_1" -p "$NBFLOW_2"'),
         env={
             "NBFLOW_1": "p0={{ params['p0'] }}",
             "NBFLOW_2": "p1={{ params['p1'] }}",
         },
-        append_env=True,  # where the worker has "MODEL_KEY"
+        append_env=True,  # where the worker has "MODEL_KEY", "NBFLOW_HEARTBEAT", "NBFLOW_NOTIFY"
         cwd=literal("/srv/jobs/threads"),
         retries=0,  # steps have their own, and a run that failed goes on where it stood
         skip_on_exit_code=75,  # another copy is at work, started by hand

@@ -9,7 +9,7 @@ from prefect import flow, get_run_logger
 from prefect.states import Cancelled, Completed, Failed, State
 
 FOLDER = "/srv/jobs/threads"
-COMMAND = ["/opt/venv/bin/nbflow", "run", "threads.ipynb", "--no-wait", "--store", "/srv/.nbflow"]
+COMMAND = ["/opt/venv/bin/nbflow", "run", "threads.ipynb", "--no-wait", "--store", "/srv/.nbflow", "--notify", "env:NBFLOW_NOTIFY", "--notify-on", "change", "--heartbeat", "env:NBFLOW_HEARTBEAT", "--notify-content"]
 ENVIRONMENT = {**os.environ, "PATH": os.pathsep.join(["/opt/venv/bin", os.environ.get("PATH", os.defpath)])}
 
 

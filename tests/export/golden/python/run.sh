@@ -25,4 +25,4 @@ given() {  # is this parameter among these arguments?
 }
 given p0 "$@" || set -- "$@" -p p0=2026-11-24
 given p1 "$@" || set -- "$@" -p 'p1=50% of $HOME'
-exec /opt/venv/bin/python threads_job.py --no-wait --store /srv/.nbflow "$@"
+exec /opt/venv/bin/python threads_job.py --no-wait --store /srv/.nbflow --notify env:NBFLOW_NOTIFY --notify-on change --heartbeat env:NBFLOW_HEARTBEAT --notify-content "$@"

@@ -1,21 +1,4 @@
-"""Test flows with plain pytest: no disk, no waiting, steps stubbed by name, crashes on demand.
-
-::
-
-    import nbflow.testing
-    from my_job import triage                         # defines steps and flows
-
-    def test_a_failing_model_fails_its_record_only():
-        with nbflow.testing.isolated() as nb:
-            nb.stub("categorize", lambda text: {"label": "billing"})
-            run = nb.send("support/thread.created", [{"id": 1, "body": "refund"}], key="id")
-            assert run.results("triage") == [{"label": "billing"}]
-            assert nb.calls == ["categorize", "save_category"]
-
-Retry waits, throttles and pauses take no time, and nothing is printed. To be killed for
-real, start a process with ``NBFLOW_CRASH_AT=commit`` in its environment: it kills
-itself with SIGKILL at that point.
-"""
+"""Isolation: an engine for one test: no disk, no waiting, steps stubbed by name, crashes on demand."""
 
 from __future__ import annotations
 
@@ -46,8 +29,6 @@ if TYPE_CHECKING:
 
     #: What stands in for a step: a user's own.
     Function: TypeAlias = Callable[..., Any]
-
-__all__ = ["CRASH_POINTS", "Isolated", "SimulatedCrash", "isolated"]
 
 #: Where a crash can be asked for: the output of a step or flow exists and is not saved;
 #: it is saved and not noted; it is noted and the caller has not seen it. And before each

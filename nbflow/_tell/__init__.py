@@ -1,0 +1,1 @@
+"""Tell: addresses of people, what is sent to them, and that each notice is sent once."""
