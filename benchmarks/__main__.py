@@ -6,7 +6,18 @@ import argparse
 import os
 import platform
 
-from benchmarks import batch, calls, cells, frames, keys, opening, waiting, watching
+from benchmarks import (
+    batch,
+    calls,
+    cells,
+    frames,
+    keys,
+    million,
+    opening,
+    runs,
+    waiting,
+    watching,
+)
 from benchmarks.contest import ask
 
 QUESTIONS = {
@@ -20,6 +31,8 @@ QUESTIONS = {
         frames.QUESTION,
         cells.QUESTION,
         watching.QUESTION,
+        million.QUESTION,
+        runs.QUESTION,
     )
 }
 
@@ -33,14 +46,19 @@ def main() -> None:
         help="little work, once: does it run, not how fast",
     )
     parser.add_argument("--only", choices=QUESTIONS, help="one question")
+    parser.add_argument(
+        "--size", type=int, metavar="N", help="how much work, with --only"
+    )
     asked = parser.parse_args()
+    if asked.size is not None and asked.only is None:
+        parser.error("--size needs --only: each question counts something else")
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     print(
         f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores{load}"
     )
     for name in [asked.only] if asked.only else QUESTIONS:
         print()
-        for line in ask(QUESTIONS[name], quick=asked.quick):
+        for line in ask(QUESTIONS[name], quick=asked.quick, size=asked.size):
             print(line, flush=True)
 
 

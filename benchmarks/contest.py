@@ -61,6 +61,8 @@ class Question:
         title: the work, with ``{size}`` for how much of it.
         size: how much of it, and in a quick run.
         contestants: the acts of each; every act runs in a process of its own.
+        rows: what is compared.
+        repetitions: of all acts; the figures are medians of them.
     """
 
     name: str
@@ -68,13 +70,14 @@ class Question:
     size: tuple[int, int]
     contestants: dict[str, tuple[Act, ...]]
     rows: tuple[Row, ...]
+    repetitions: int = _REPETITIONS
 
 
-def ask(question: Question, *, quick: bool) -> Iterator[str]:
+def ask(question: Question, *, quick: bool, size: int | None = None) -> Iterator[str]:
     """Measure; the lines of the table."""
     whole, part = question.size
-    size = part if quick else whole
-    repetitions = 1 if quick else _REPETITIONS
+    size = size or (part if quick else whole)
+    repetitions = 1 if quick else question.repetitions
     samples: Samples = defaultdict(list)
     missing: dict[str, str] = {}
     for _ in range(repetitions):
@@ -195,6 +198,11 @@ def in_bytes(value: float) -> str:
 def kilobytes(value: float) -> str:
     """Bytes as kilobytes."""
     return f"{value / 1e3:,.2f} kB"
+
+
+def bytes_each(value: float) -> str:
+    """Bytes."""
+    return f"{value:.0f} B"
 
 
 def megabytes(value: float) -> str:

@@ -107,9 +107,9 @@ QUESTION = Question(
         "ideal": (ideal,),
     },
     (
-        Row("async step", ASYNC, "ideal (limit)", ("ideal", 0, "wall"), seconds, 0.95),
+        Row("async step", ASYNC, "ideal (limit)", ("ideal", 0, "wall"), seconds, 1 / 1.07),
         Row("async step", ASYNC, "asyncio.Semaphore, nothing kept", ("gathered", 0, "wall"), seconds),
-        Row("sync step", SYNC, "ideal (limit)", ("ideal", 0, "wall"), seconds, 0.95),
+        Row("sync step", SYNC, "ideal (limit)", ("ideal", 0, "wall"), seconds, 1 / 1.1),
         Row("sync step", SYNC, "ThreadPoolExecutor, nothing kept", ("pooled", 0, "wall"), seconds),
     ),
 )  # fmt: skip

@@ -102,8 +102,8 @@ def modules(path):
 def test_the_core_is_pure():
     """No I/O, no clock, no thread, no third party."""
     allowed = {
-        "__future__", "annotationlib", "array", "collections", "dataclasses", "datetime", "difflib",
-        "email", "enum", "functools", "heapq", "html", "inspect", "math", "nbflow", "re", "reprlib",
+        "__future__", "annotationlib", "array", "bisect", "collections", "dataclasses", "datetime", "difflib",
+        "email", "enum", "functools", "heapq", "html", "inspect", "itertools", "math", "nbflow", "re", "reprlib",
         "sys", "types", "typing", "concurrent",
     }  # fmt: skip
     for path in (ROOT / "_core").glob("*.py"):

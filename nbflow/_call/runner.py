@@ -23,6 +23,7 @@ from nbflow._call.clock import check
 from nbflow._call.scope import SCOPE, Scope
 from nbflow._call.screen import SCREEN
 from nbflow._call.sources import Sources
+from nbflow._core.duration import noted
 from nbflow._core.entry import DONE, Called, Printed, Remark
 from nbflow._core.lifecycle import (
     LOOKUP,
@@ -272,12 +273,12 @@ class Call:
             self.name,
             state,
             at,
-            seconds,
+            noted(seconds),
             attempt,
             key,
             failed,
             wait,
-            waited,
+            waited and noted(waited),
             self.is_same,
         )
         if self.printed:

@@ -181,16 +181,19 @@ _ONE_CORE = 0.85, 1.15
 _SPAN, _TRIAL, _ENOUGH, _LONG, _GAIN, _LOSS, _REST, _MOST_REST = (
     0.005, 0.02, 8, 0.2, 1.25, 0.9, 0.1, 1.0
 )  # fmt: skip
+#: As long as a crew has only waited: seconds that tell it, and times as many threads.
+_GLANCE, _MANY = 0.001, 4
 
 
 class Crew(Generic[W]):
     """Threads that work off one queue: as many as make it faster.
 
     Threads help a flow that waits, and hurt one that computes, as only one of them
-    computes at a time. A crew begins with one thread and doubles while the process is
-    idle. Once it is busy nothing that a thread can be asked tells computing from
-    waiting, so the crew tries: half as many, twice as many, and keeps what was better.
-    What worked is tried once more, what did not not so soon.
+    computes at a time. A crew begins with one thread and quickly has many if all that
+    they do is to wait; later it doubles while the process is idle. Once it is busy
+    nothing that a thread can be asked tells computing from waiting, so the crew tries:
+    half as many, twice as many, and keeps what was better. What worked is tried once
+    more, what did not not so soon.
     """
 
     def __init__(self, name: str, most: int, function: Callable[[W], None]) -> None:
@@ -210,6 +213,8 @@ class Crew(Generic[W]):
         #: one may begin, and which way.
         self._trial: tuple[int, float] | None = None
         self._next, self._fewer, self._rest = 0.0, True, _REST
+        #: Whether its threads have only waited so far, and more of them can be had.
+        self.grows = most > 1
 
     def put(self, work: W) -> None:
         """Queue a piece of work."""
@@ -218,15 +223,25 @@ class Crew(Generic[W]):
             self._from = (0, time.monotonic(), 0.0)
             self._want(1)
 
-    def adjust(self, load: float) -> None:
+    def adjust(self, load: float, own: float = 0.0) -> None:
         """Called every few milliseconds: measure, and have more or fewer threads.
 
         Args:
             load: cores that the process has kept busy since the last call.
+            own: those of them that the caller did.
         """
         now = time.monotonic()
         ended, span = self._ended - self._from[0], now - self._from[1]
-        if not self._wanted or self._queue.empty() or span < _SPAN:
+        if not self._wanted:
+            return
+        if ended:
+            self.grows = False
+        if self._queue.empty():
+            return
+        if self.grows:
+            self._grow(load - own, span, now)
+            return
+        if span < _SPAN:
             return
         ready = self._ready()
         wanted = load + max(0.0, ready - self._from[2]) / span
@@ -240,6 +255,17 @@ class Crew(Generic[W]):
             is_one = self._wanted > 1 and wanted > least and load < most
             self._try(ended / span, now, fewer=self._fewer or is_one)
         self._from = (self._ended, now, ready)
+
+    def _grow(self, load: float, span: float, now: float) -> None:
+        """Have many more threads if these have only waited; else do not hurry any more."""
+        if span < _GLANCE:
+            return
+        self.grows = load < _IDLE
+        if self.grows:
+            self._want(_MANY * self._wanted)
+            self.grows = self._wanted < self._most
+            # Of threads that have just begun nobody can tell how long they were ready.
+            self._from = (self._ended, now, self._ready())
 
     def _ready(self) -> float:
         """Seconds that threads were ready to run and had no core; 0 if the system does not say."""

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from nbflow._core.lifecycle import CODES, SHOWN, Reuse, Shown, State
 from nbflow._core.standing import Standings
+from nbflow._core.texts import Texts
 from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 FINAL = frozenset(
     {
@@ -284,13 +285,28 @@ Entry: TypeAlias = (
 class StepCount:
     """What the calls of one step in one flow add up to; ``same``: those cached ones whose value this run made."""
 
-    states: Counter[State] = field(default_factory=Counter)
+    tally: list[int] = field(default_factory=lambda: [0] * len(SHOWN))
     same: int = 0
     attempts: int = 0
     seconds: float = 0.0
     waited: float = 0.0
     usage: Usage = NOTHING
     saved: Usage = NOTHING
+
+    @property
+    def states(self) -> Counter[State]:
+        """Calls by state; an attempt that is followed by another counts as one."""
+        return _by_state(self.tally)
+
+
+def _by_state(tally: Sequence[int]) -> Counter[State]:
+    """Numbers by state, without the states that have none."""
+    numbers = zip(_STATES, tally, strict=True)
+    found: Counter[State] = Counter()
+    for state, number in numbers:
+        if number > 0:
+            found[state] += number
+    return found
 
 
 #: Which method of the state takes in an entry, by its type. The class fills it; a
@@ -301,9 +317,9 @@ _TAKE: dict[type, Callable[..., None]] = {}
 class RunState:
     """What the entries so far add up to. Feed it with `apply`; the rest only reads.
 
-    Takes about 70 bytes a record and 21 bytes for each flow of a record, plus each
-    failure, whatever the records hold; 16 bytes more for each flow of a record that
-    reported usage.
+    Takes the bytes of each key and nine more, and 21 bytes for each flow of a record,
+    plus each failure, whatever the records hold; 16 bytes more for each flow of a record
+    that reported usage.
     """
 
     def __init__(self) -> None:
@@ -324,11 +340,11 @@ class RunState:
         self.idle = 0.0
         self.state = "RUNNING"
         self.total: int | None = None
-        self.keys: list[str] = []
+        self.keys = Texts()
         self.copies: dict[int, int] = {}
-        self.counts: list[Counter[State]] = []
-        #: Cached records of each flow whose value this run made.
-        self._same: list[int] = []
+        #: Records of each flow by the code of their state; those that are queued are
+        #: what is left.
+        self.tallies: list[list[int]] = []
         self.steps: list[dict[str, StepCount]] = []
         #: Why a record failed in a flow, and after how many attempts.
         self.failures: dict[Position, tuple[Failure, int]] = {}
@@ -344,20 +360,25 @@ class RunState:
         self.rounds: list[tuple[float, Usage]] = []
         #: Why it ended before everything was done, if a budget was the reason.
         self.stopped = ""
-        self._costs: list[array[float]] = []
-        self._tokens: list[array[int]] = []
-        self._items: list[bytearray] = []
-        self._saved: list[bytearray] = []
+        self.cost_columns: list[array[float]] = []
+        self.token_columns: list[array[int]] = []
+        self.item_codes: list[bytearray] = []
+        self.saved_keys: list[bytearray] = []
         #: How records stand where that takes more than the counts of one flow.
-        self._standings: Standings | None = None
+        self.by_standing: Standings | None = None
 
     def apply(self, entry: Entry) -> None:
         """Take in one more entry."""
         _TAKE[type(entry)](self, entry)
 
+    def apply_all(self, entries: Iterable[Entry]) -> None:
+        """Take in some more entries."""
+        for entry in entries:
+            _TAKE[type(entry)](self, entry)
+
     def item(self, record: int, flow: int) -> State:
         """The state of one record in one flow."""
-        states = self._items[flow]
+        states = self.item_codes[flow]
         if record < len(states):
             return _STATES[states[record]]
         if self.state == "INTERRUPTED":
@@ -366,27 +387,27 @@ class RunState:
 
     def shown_item(self, record: int, flow: int) -> Shown:
         """The state of one record in one flow as it is shown."""
-        states = self._items[flow]
+        states = self.item_codes[flow]
         if record < len(states):
             return SHOWN[states[record]]
         return self.item(record, flow)
 
     def standings(self) -> bytes:
         """How each record stands: a code each, as `codes` has them."""
-        return self.codes(0) if self._standings is None else self._standings.codes
+        return self.codes(0) if self.by_standing is None else self.by_standing.codes
 
     def stands(self, record: int) -> Shown:
         """How a record stands, as in `standing`."""
-        if self._standings is None:
+        if self.by_standing is None:
             return self.shown_item(record, 0)
-        return self._standings.of(record)
+        return self.by_standing.of(record)
 
     def records(self, flow: int, states: Iterable[State]) -> list[int]:
         """The numbers of the records that are in one of ``states`` in ``flow``."""
         wanted = {CODES[state] for state in states}
         if CODES[State.CACHED] in wanted:
             wanted.add(_SAME)
-        row = self._items[flow]
+        row = self.item_codes[flow]
         found = [number for number, code in enumerate(row) if code in wanted]
         if CODES[State.QUEUED] in wanted:
             found += range(len(row), len(self.keys))
@@ -397,7 +418,7 @@ class RunState:
 
         Records beyond the end are queued.
         """
-        return bytes(self._items[flow])
+        return bytes(self.item_codes[flow])
 
     def steps_reached(self, flow: int) -> tuple[str, ...]:
         """The steps that the code of a flow reaches, called or not."""
@@ -426,7 +447,7 @@ class RunState:
     def checkpoint(self, record: int, flow: int) -> str | None:
         """The key of the saved value of one record in one flow."""
         place = record * KEY_BYTES
-        saved = self._saved[flow][place : place + KEY_BYTES]
+        saved = self.saved_keys[flow][place : place + KEY_BYTES]
         return saved.hex() if any(saved) else None
 
     def used_since(self, at: float) -> Usage:
@@ -438,14 +459,14 @@ class RunState:
 
     def has_used(self, flow: int) -> bool:
         """Whether any record reported usage in ``flow``."""
-        return bool(self._tokens[flow])
+        return bool(self.token_columns[flow])
 
     def cost(self, record: int, flow: int) -> float:
         """The US dollars that one record cost in one flow, over all attempts and rounds.
 
         NaN if a price is unknown.
         """
-        row = self._costs[flow]
+        row = self.cost_columns[flow]
         return row[record] if record < len(row) else 0.0
 
     def costs(self, flow: int) -> bytes:
@@ -453,11 +474,11 @@ class RunState:
 
         Records beyond the end cost nothing.
         """
-        return self._costs[flow].tobytes()
+        return self.cost_columns[flow].tobytes()
 
     def tokens(self, record: int, flow: int) -> int:
         """The tokens that one record used in one flow."""
-        row = self._tokens[flow]
+        row = self.token_columns[flow]
         return row[record] if record < len(row) else 0
 
     @property
@@ -468,14 +489,25 @@ class RunState:
         """
         return self.unread if self.state == "INTERRUPTED" else 0
 
+    @property
+    def counts(self) -> list[Counter[State]]:
+        """Records by state in each flow, as far as they were read."""
+        return [self._count(flow) for flow in range(len(self.flows))]
+
     def count(self, flow: int) -> Counter[State]:
         """Records by state in ``flow``, the `lost` ones included."""
-        return self.counts[flow] + Counter({State.INTERRUPTED: self.lost})
+        return self._count(flow, self.lost)
+
+    def _count(self, flow: int, lost: int = 0) -> Counter[State]:
+        tally = list(self.tallies[flow])
+        tally[_QUEUED] += len(self.keys)
+        tally[CODES[State.INTERRUPTED]] += lost
+        return _by_state(tally)
 
     def shown(self, flow: int) -> Counter[Shown]:
         """`count`, with cached records apart whose value this run made."""
         counts: Counter[Shown] = Counter(self.count(flow))
-        return with_same(counts, self._same[flow])
+        return with_same(counts, self.tallies[flow][_SAME])
 
     def tally(self) -> Counter[State]:
         """Records by state, over all flows."""
@@ -494,9 +526,9 @@ class RunState:
 
         The `lost` ones are included.
         """
-        if self._standings is None:
+        if self.by_standing is None:
             return self.shown(0) if self.flows else Counter()
-        return self._standings.counts + Counter({State.INTERRUPTED: self.lost})
+        return self.by_standing.counts + Counter({State.INTERRUPTED: self.lost})
 
     @property
     def is_cut_short(self) -> bool:
@@ -566,15 +598,14 @@ class RunState:
         self.total = entry.total
         self.started = self.ended = entry.at
         self.rounds = [(entry.at, NOTHING)]
-        self.counts = [Counter() for _ in entry.flows]
-        self._same = [0] * len(entry.flows)
+        self.tallies = [[0] * len(SHOWN) for _ in entry.flows]
         self.steps = [{} for _ in entry.flows]
-        self._costs = [array("d") for _ in entry.flows]
-        self._tokens = [array("q") for _ in entry.flows]
-        self._items = [bytearray() for _ in entry.flows]
-        self._saved = [bytearray() for _ in entry.flows]
+        self.cost_columns = [array("d") for _ in entry.flows]
+        self.token_columns = [array("q") for _ in entry.flows]
+        self.item_codes = [bytearray() for _ in entry.flows]
+        self.saved_keys = [bytearray() for _ in entry.flows]
         if len(entry.flows) > 1:
-            self._standings = Standings()
+            self.by_standing = Standings()
 
     def _resumed(self, entry: Resumed) -> None:
         self.idle += max(0.0, entry.at - self.ended)
@@ -589,10 +620,8 @@ class RunState:
     def _listed(self, entry: Listed) -> None:
         if entry.record == len(self.keys):
             self.keys.append(entry.key)
-            for counts in self.counts:
-                counts[State.QUEUED] += 1
-            if self._standings is not None:
-                self._standings.add()
+            if self.by_standing is not None:
+                self.by_standing.add()
         if entry.rows > 1:
             self.copies[entry.record] = entry.rows
 
@@ -600,35 +629,31 @@ class RunState:
         self.total = entry.records
 
     def _item(self, entry: Item) -> None:
-        row = self._items[entry.flow]
-        counts = self.counts[entry.flow]
-        if len(row) <= entry.record:
-            row.extend(bytes(entry.record + 1 - len(row)))
-        left, code = row[entry.record], CODES[entry.state]
-        if entry.same:
-            code = _SAME
-            self._same[entry.flow] += 1
-        if left == _SAME:
-            self._same[entry.flow] -= 1
-        before = _STATES[left]
-        row[entry.record] = code
-        counts[before] -= 1
-        counts[entry.state] += 1
-        if self._standings is not None:
-            self._standings.move(entry.record, left, code, self._items)
-        self.ended = max(self.ended, entry.at)
+        record, flow, state, at, _, checkpoint, attempts, failure, _, same = entry
+        row, tally, left = self.item_codes[flow], self.tallies[flow], _QUEUED
+        code = _SAME if same else CODES[state]
+        if record < len(row):
+            left = row[record]
+        else:
+            row.extend(bytes(record + 1 - len(row)))
+        row[record] = code
+        tally[left] -= 1
+        tally[code] += 1
+        if self.by_standing is not None:
+            self.by_standing.move(record, left, code, self.item_codes)
+        if at > self.ended:  # noqa: PLR1730  # faster than max()
+            self.ended = at
         if self.waiting or self.awaited:
             self._stir(entry)
-        if entry.checkpoint is not None:
-            saved = self._saved[entry.flow]
-            place = entry.record * KEY_BYTES
+        if checkpoint is not None:
+            saved, place = self.saved_keys[flow], record * KEY_BYTES
             if len(saved) < place:
                 saved.extend(bytes(place - len(saved)))
-            saved[place : place + KEY_BYTES] = bytes.fromhex(entry.checkpoint)
-        if entry.failure is not None:
-            self.failures[entry.record, entry.flow] = (entry.failure, entry.attempts)
+            saved[place : place + KEY_BYTES] = bytes.fromhex(checkpoint)
+        if failure is not None:
+            self.failures[record, flow] = (failure, attempts)
         elif self.failures:
-            self._forgive(entry, before)
+            self._forgive(entry, left)
 
     def _stir(self, entry: Item) -> None:
         """Take back what a record waited for."""
@@ -637,25 +662,28 @@ class RunState:
         if entry.state is not State.WAITING:
             self.awaited.pop(place, None)
 
-    def _forgive(self, entry: Item, before: State) -> None:
+    def _forgive(self, entry: Item, left: int) -> None:
         """Take back a failed call of a record that runs again, or it would count twice."""
         failed = self.failures.pop((entry.record, entry.flow), None)
         if failed is None:
             return
         failure, _ = failed
         count = self.steps[entry.flow].get(failure.step or "")
-        if count is not None and count.states[before]:
-            count.states[before] -= 1
+        if count is not None and count.tally[left]:
+            count.tally[left] -= 1
 
     def _called(self, entry: Called) -> None:
-        count = self._step(entry.flow, entry.step)
-        count.states[entry.state] += 1
-        count.same += entry.same
-        if entry.state is not State.CACHED:
+        _, flow, step, state, at, seconds, _, _, _, _, waited, same = entry
+        count = self.steps[flow].get(step) or self._step(flow, step)
+        count.tally[CODES[state]] += 1
+        if state is not State.CACHED:
             count.attempts += 1
-            count.seconds += entry.seconds
-            count.waited += entry.waited
-        self.ended = max(self.ended, entry.at)
+            count.seconds += seconds
+            count.waited += waited
+        elif same:
+            count.same += 1
+        if at > self.ended:  # noqa: PLR1730  # faster than max()
+            self.ended = at
 
     def _printed(self, entry: Printed) -> None:
         """It changes nothing that is counted: who opens the record reads it."""
@@ -696,8 +724,8 @@ class RunState:
 
     def _spend(self, entry: Used) -> None:
         record, used = entry.record, entry.usage
-        tokens = self._tokens[entry.flow]
-        costs = self._costs[entry.flow]
+        tokens = self.token_columns[entry.flow]
+        costs = self.cost_columns[entry.flow]
         if len(tokens) <= record:
             missing = bytes(_NUMBER_BYTES * (record + 1 - len(tokens)))
             tokens.frombytes(missing)
@@ -730,7 +758,7 @@ class RunState:
     _TAKE[Closed] = _closed
 
 
-_SAME = CODES[Reuse.SAME]
+_SAME, _QUEUED = CODES[Reuse.SAME], CODES[State.QUEUED]
 #: The state of a record by its code.
 _STATES: tuple[State, ...] = (*State, State.CACHED)
 #: What a number in an array of tokens ("q") or of costs ("d") takes.
@@ -748,11 +776,5 @@ def with_same(counts: Counter[Shown], same: int) -> Counter[Shown]:
 def fold(entries: Iterable[Entry]) -> RunState:
     """What ``entries`` add up to."""
     state = RunState()
-    for entry in entries:
-        state.apply(entry)
+    state.apply_all(entries)
     return state
-
-
-def fold_blocks(blocks: Iterable[tuple[Iterable[Entry], int]]) -> RunState:
-    """What the entries of a ledger's blocks add up to: one block is in memory at a time."""
-    return fold(entry for entries, _ in blocks for entry in entries)

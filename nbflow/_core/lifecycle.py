@@ -42,11 +42,16 @@ class State(StrEnum):
     CANCELLED = "CANCELLED"
     INTERRUPTED = "INTERRUPTED"
 
+    # That of an enum is a function in Python; each entry of a ledger asks for several.
+    __hash__ = str.__hash__
+
 
 class Reuse(StrEnum):
     """How a value that was `State.CACHED` is shown if the same run made it, for another record or flow."""
 
     SAME = "SAME"
+
+    __hash__ = str.__hash__
 
 
 #: A state as it is shown.

@@ -18,7 +18,7 @@ from nbflow._core.lifecycle import CODES, SHOWN, Reuse, Shown, State
 from nbflow._core.table import Cause, kind_of, pattern_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from nbflow._core.entry import Entry, Failure, Position
 
@@ -122,10 +122,11 @@ class Sheet:
     Costs 5 bytes a record and flow, one for each of its steps, and each failure.
     """
 
-    def __init__(self) -> None:
-        self.started = 0.0
+    def __init__(self, started: float = 0.0, flows: Sequence[str] = ()) -> None:
+        self.started = started
+        self.flows = tuple(flows)
         #: Of each flow, by its position in the run's list.
-        self.columns: list[FlowColumns] = []
+        self.columns = [FlowColumns() for _ in self.flows]
         #: Records under way whose latest attempt failed: the step, and why it failed.
         self.retrying: dict[Position, tuple[str, Failure | None]] = {}
         #: Records that nobody works on until something has happened.
@@ -135,7 +136,7 @@ class Sheet:
         self.cause_of: dict[Position, int] = {}
         #: The number of failures of each error at each step.
         self.kinds: Counter[tuple[str, str]] = Counter()
-        self._numbers: dict[tuple[int, str, str, str], int] = {}
+        self._numbers: dict[tuple[str, str, str, str], int] = {}
         #: Causes by error and by what their messages have in common.
         self._alike: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
 
@@ -170,7 +171,7 @@ class Sheet:
 
     def _opened(self, entry: Opened) -> None:
         self.started = entry.at
-        self._flows = entry.flows
+        self.flows = entry.flows
         self.columns = [FlowColumns() for _ in entry.flows]
 
     def _item(self, entry: Item) -> None:
@@ -211,19 +212,25 @@ class Sheet:
 
     def _is_map(self, flow: int) -> bool:
         """Whether a flow is a mapped step: then its only step has its name."""
-        return self._flows[flow] in self.columns[flow].tracks
+        return self.flows[flow] in self.columns[flow].tracks
 
     def _failed(self, entry: Item, failed: Failure) -> None:
-        flow, step = self._flows[entry.flow], failed.step or ""
-        pattern = pattern_of(failed.message)
-        kind = entry.flow, step, failed.error, pattern
+        flow, step = self.flows[entry.flow], failed.step or ""
+        number = self.know(Cause(flow, step, failed.error, failed.message, 0, ""))
+        self.cause_of[entry.record, entry.flow] = number
+        self._count(number, 1)
+
+    def know(self, cause: Cause) -> int:
+        """The number of a cause, or of the one like it; a new one is taken in."""
+        pattern = pattern_of(cause.message)
+        kind = cause.flow, cause.step, cause.error, pattern
         number = self._numbers.get(kind)
         if number is None:
             number = self._numbers[kind] = len(self.causes)
-            self._alike[failed.error, pattern].append(number)
-            self.causes.append(Cause(flow, step, failed.error, failed.message, 0, ""))
-        self.cause_of[entry.record, entry.flow] = number
-        self._count(number, 1)
+            self._alike[cause.error, pattern].append(number)
+            self.causes.append(cause)
+            self.kinds[kind_of(cause)] += cause.records
+        return number
 
     def _count(self, number: int, more: int) -> None:
         cause = self.causes[number]

@@ -41,11 +41,12 @@ class Standings:
     Costs a byte a record.
     """
 
-    __slots__ = ("_ranks", "_tally")
+    __slots__ = ("_tally", "ranks")
 
-    def __init__(self) -> None:
-        self._ranks = bytearray()
-        self._tally = [0] * len(_ORDER)
+    def __init__(self, ranks: bytearray | None = None) -> None:
+        #: How each record stands, by the place in that order.
+        self.ranks = bytearray() if ranks is None else ranks
+        self._tally = [self.ranks.count(rank) for rank in range(len(_ORDER))]
 
     @property
     def counts(self) -> Counter[Shown]:
@@ -55,16 +56,16 @@ class Standings:
 
     def of(self, record: int) -> Shown:
         """How one record stands."""
-        return _ORDER[self._ranks[record]]
+        return _ORDER[self.ranks[record]]
 
     @property
     def codes(self) -> bytes:
         """How each record stands: a code each."""
-        return bytes(self._ranks).translate(_CODES)
+        return bytes(self.ranks).translate(_CODES)
 
     def add(self) -> None:
         """Take in one more record, which is queued."""
-        self._ranks.append(_QUEUED)
+        self.ranks.append(_QUEUED)
         self._tally[_QUEUED] += 1
 
     def move(
@@ -79,7 +80,7 @@ class Standings:
             flows: the codes of all records in each flow, up to the last one that is not
                 queued; this move is among them.
         """
-        ranks = self._ranks
+        ranks = self.ranks
         while record >= len(ranks):
             self.add()  # where only the entries of some records are read
         held, rank = ranks[record], _RANKS[after]

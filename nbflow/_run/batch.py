@@ -14,11 +14,14 @@ from typing import Any, NamedTuple
 
 from nbflow._key.reader import digest
 from nbflow._key.value import SIZE
+from nbflow._run.numbers import Numbers
 from nbflow.errors import DuplicateKeyError, UnkeyableError, UsageError
 
 CHUNK = 512
 #: Rows that an error names.
 _NAMED = 5
+#: Bytes of a digest that tell two rows of one key apart.
+_TOLD_BY = 8
 
 Key = str | list[str] | tuple[str, ...] | None
 #: Fields of a record that a table shows.
@@ -185,7 +188,7 @@ class Batch:
         Rows with one key and equal content are one record. A row whose content differs
         from that of an earlier row with its key is a record of its own, and an error.
         """
-        known: dict[str, int] = {}
+        known = Numbers()
         # End to end, by number: a million bytes objects would cost far more.
         digests = bytearray()
         times: Counter[int] = Counter()
@@ -195,8 +198,8 @@ class Batch:
             if self.key and not isinstance(row.error, UsageError):
                 number = known.setdefault(row.key, count)
             if number != count:
-                digest = digests[number * SIZE : (number + 1) * SIZE]
-                if digest == row.digest:
+                digest = digests[number * _TOLD_BY : (number + 1) * _TOLD_BY]
+                if row.digest.startswith(digest):
                     times[number] += 1
                     yield number, times[number] + 1, row
                     continue
@@ -204,7 +207,7 @@ class Batch:
                 number, row = count, row._replace(error=clash)  # noqa: PLW2901  # a row of its own from here on
             count += 1
             if self.key:
-                digests += row.digest
+                digests += row.digest[:_TOLD_BY]
             yield number, 1, row
 
     def _row(self, place: int, record: object) -> Row:

@@ -17,6 +17,7 @@ from nbflow._call.screen import SCREEN
 from nbflow._call.workers import Crew
 from nbflow._core.entry import Closed, Item, Remark, Resumed
 from nbflow._core.lifecycle import State
+from nbflow._run import snapshots
 from nbflow._run.codes import Codes
 from nbflow._run.context import RunContext
 from nbflow._run.intake import Intake
@@ -43,9 +44,9 @@ if TYPE_CHECKING:
 #: After an interrupt, seconds for the calls under way to end before they are left
 #: behind.
 GRACE = 1.0
-#: Seconds between two looks at the crews, between two pictures, and between two looks
-#: whether to stop.
-_TICK, _PICTURE, _ASKED = 0.005, 0.25, 0.5
+#: Seconds between two looks at the crews, also while they grow, between two pictures, and
+#: between two looks whether to stop.
+_TICK, _QUICK, _PICTURE, _ASKED = 0.005, 0.001, 0.25, 0.5
 
 
 class Execution:
@@ -107,8 +108,10 @@ class Execution:
             for flow, lane in enumerate(lanes)
             if not lane.is_async
         }
+        #: Seconds between two looks at the crews.
+        self._beat = _QUICK if self._crews else _TICK
         self._ticked = self._asked = time.perf_counter()
-        self._computed = time.process_time()
+        self._computed, self._own = time.process_time(), time.thread_time()
         self._shown = 0.0
         self._pictured = threading.Event()
 
@@ -161,6 +164,9 @@ class Execution:
         """
         if isinstance(first, Resumed) and self.state.total is None:
             self._intake.is_partial = True
+        if self.notes.sheet is None:
+            rows = snapshots.rows_from(first, self._ledger, self.state.run)
+            self.notes.sheet = rows
         self.notes.add(first)
         # In one block with the first entry, where the next run of the event finds it.
         self._codes.read(self.lanes, before)
@@ -204,6 +210,7 @@ class Execution:
         An interrupt ends the run and is raised again.
         """
         SCREEN.enter()
+        self._own = time.thread_time()
         try:
             self._codes.begin()
             # Not before the run is locked: the command looks at it at once, and would
@@ -240,7 +247,7 @@ class Execution:
         while len(self._pending) >= self._most:
             self._room.clear()
             if len(self._pending) > self._refill:
-                self._room.wait(_TICK)
+                self._room.wait(self._beat)
             self._tick(wait=False)
         if self.is_cancelled:
             self._intake.drop(number, [flow for flow, _ in lanes])
@@ -271,16 +278,22 @@ class Execution:
     def _tick(self, *, wait: bool = True) -> None:
         """Between two looks at the records: let crews grow, heed a stop, show the table."""
         if wait:
-            time.sleep(_TICK if len(self._pending) > THREADS else _TICK / 5)
+            time.sleep(self._beat if len(self._pending) > THREADS else _QUICK)
         self._heed()
-        now, then = time.perf_counter(), self._ticked
-        if now - then < _TICK:
-            return
-        computed = time.process_time()
+        now = time.perf_counter()
+        if now - self._ticked >= self._beat:
+            self._look(now)
+
+    def _look(self, now: float) -> None:
+        then = self._ticked
+        computed, own = time.process_time(), time.thread_time()
         load = (computed - self._computed) / (now - then)
-        self._ticked, self._computed = now, computed
+        reading = (own - self._own) / (now - then)
+        self._ticked, self._computed, self._own = now, computed, own
         for crew in self._crews.values():
-            crew.adjust(load)
+            crew.adjust(load, reading)
+        grow = any(crew.grows for crew in self._crews.values())
+        self._beat = _QUICK if grow else _TICK
         SCREEN.hold()
         if now - self._asked > _ASKED and not self.is_cancelled:
             self._asked = now
@@ -331,9 +344,19 @@ class Execution:
                 self.notes.add(Remark(self._context.now(), said))
             self.notes.add(self._closed())
             self.notes.close()
+            self._keep_snapshot()
         finally:
             self._codes.end()
             self._context.ended.set()
+
+    def _keep_snapshot(self) -> None:
+        """Keep what a long run came to, for who opens it."""
+        ledger, run = self._ledger, self.state.run
+        if self.notes.unwritten:
+            return
+        if snapshots.is_worth(ledger, run, ledger.snapshot_end(run)):
+            self._context.runner.reached("snapshot")
+            snapshots.keep(ledger, run, ledger.size(run), self.state, self.notes.sheet)
 
     def _left(self) -> list[Item]:
         """What becomes of the records that nobody works on any more: a run that is cancelled does not wait either."""

@@ -49,8 +49,11 @@ class Intake:
 
     def __init__(self, context: RunContext, batch: Batch, start: Start) -> None:
         self.batch = batch
-        #: Number of the record that stands in each row, as far as rows were read.
+        #: Number of the record that stands in each row, as far as rows were read; not
+        #: of an iterator, which gives no row again.
         self.rows = array("q")
+        #: How many rows were read, and how many records they are.
+        self._read = self._records = 0
         self._context = context
         self._start = start
         #: What the source of a stream raised.
@@ -117,7 +120,7 @@ class Intake:
             return
         text = (
             f"The iterator raised {failure.describe(self.error)} after"
-            f" {len(self.rows):,} rows. Those run; send it again for the rest."
+            f" {self._read:,} rows. Those run; send it again for the rest."
         )
         self._context.notes.add(Remark(self._context.now(), text))
 
@@ -129,7 +132,7 @@ class Intake:
     def _note_sent(self) -> None:
         """Note that the batch is read to its end; of an iterator only who exhausted it knows."""
         if not self.is_partial:
-            self._context.notes.add(Sent(max(self.rows, default=-1) + 1))
+            self._context.notes.add(Sent(self._records))
 
     def _chunk(self, rows: Iterator[Numbered], size: int) -> list[Numbered]:
         """Return the next rows; none at the end, or once the source has raised.
@@ -166,9 +169,15 @@ class Intake:
             self._context.notes.extend(
                 [Listed(number, row.key, times) for number, times, row in chunk]
             )
-        self.rows.extend([number for number, _, _ in chunk])
+        self._count([number for number, _, _ in chunk])
         self._gathered = []
         return [(number, row) for number, times, row in chunk if times == 1]
+
+    def _count(self, numbers: list[int]) -> None:
+        self._read += len(numbers)
+        self._records = max(self._records, max(numbers, default=-1) + 1)
+        if not self.batch.is_stream:
+            self.rows.extend(numbers)
 
     def list_rest(self, listed: int) -> None:
         """Note the records that an interrupt kept from being read; it may have come between two lines of `read`.
@@ -183,7 +192,8 @@ class Intake:
                 self._list(self._gathered)
             return
         numbered = list(self.batch.numbered())
-        self.rows = array("q", [number for number, _, _ in numbered])
+        self.rows, self._read = array("q"), 0
+        self._count([number for number, _, _ in numbered])
         if self._context.options.only is None:
             self._context.notes.extend(
                 [

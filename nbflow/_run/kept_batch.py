@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Begins the only block of a run whose batch is that of an earlier one; its id follows.
 _SAME = b"="
+#: Bytes in which a block says what it is.
+_BEGIN = 64
 #: The journal of batches that outlive their run, as later ones refer to them.
 ASIDE = "batches"
 
@@ -74,26 +76,42 @@ def owner_of(ledger: Ledger, run: str) -> str | None:
 
 def blocks_of(ledger: Ledger, run: str) -> Iterator[bytes]:
     """The blocks of a run's batch, its head first, whichever run has them."""
+    home, owner = _home(ledger, run)
+    return home.records(owner)
+
+
+def _home(ledger: Ledger, run: str) -> tuple[Ledger, str]:
+    """Where a run's batch is, and the run whose batch it was first."""
     owner = owner_of(ledger, run) or run
-    blocks = ledger.records(owner)
-    first = next(blocks, None)
-    if first is None:
-        return ledger.beside(ASIDE).records(owner)
-    return itertools.chain((first,), blocks)
+    if next(ledger.records(owner), None) is None:
+        return ledger.beside(ASIDE), owner
+    return ledger, owner
 
 
-def keep_block(ledger: Ledger, run: str, value: object) -> None:
-    """Keep a frame, or a chunk of a list.
+def keep_block(ledger: Ledger, run: str, value: list[Any]) -> None:
+    """Keep a chunk of an iterator.
 
     Raises:
         CodecError: no bytes can be made of it.
     """
-    ledger.add_records(run, _block(value))
+    ledger.add_records(run, _block(value, len(value)))
 
 
-def _block(value: object) -> bytes:
+def _block(value: object, rows: int | None = None) -> bytes:
+    """A frame, or a chunk of a list.
+
+    A chunk of an iterator has any number of rows: it says so where it begins, so that
+    one row can be found without reading those before it.
+    """
     written_as, payload = codec.encode(value)
-    return b"".join((written_as.encode(), b"\0", payload))
+    told = b"" if rows is None else b" %d" % rows
+    return b"".join((written_as.encode(), told, b"\0", payload))
+
+
+def _told_rows(begin: bytes) -> int | None:
+    """How many rows a block has that begins like this, if it says so."""
+    _, told, rows = begin.partition(b"\0")[0].partition(b" ")
+    return int(rows) if told else None
 
 
 def kept_batch(ledger: Ledger, run: str, rows: int) -> Batch:
@@ -149,22 +167,49 @@ def _opened(
 def kept_row(ledger: Ledger, run: str, place: int) -> Row | None:
     """One row of the batch of ``run``; of a long list no more is decoded than what it stands in.
 
-    `None` where it can only be found by reading everything before it: of an iterator.
+    `None` where it can only be found by reading everything before it: of an iterator
+    that an earlier version kept.
 
     Raises:
         UsageError: it was not kept.
     """
     blocks, (library, key, values) = _opened(ledger, run)
-    first, at = next(blocks, None), place
+    first = next(blocks, None)
     source = _read(first) if first is not None else ()
-    if library == "records" and len(source) == CHUNK <= place:
-        skipped, at = divmod(place, CHUNK)
-        block = next(itertools.islice(blocks, skipped - 1, None), None)
-        source = _read(block) if block is not None else ()
+    at = place
+    if library == "records" and len(source) <= place:
+        home, owner = _home(ledger, run)
+        found = _block_of(home, owner, place, len(source))
+        if found is None:
+            return None
+        at, start = found
+        source = _read(next(home.records(owner, start), b"\0"))
     if at >= len(source):
         return None
     row = Batch(source, key, values=values).row(at)
     return row if at == place or key else row._replace(key=str(place))
+
+
+def _block_of(
+    ledger: Ledger, run: str, place: int, first: int
+) -> tuple[int, int] | None:
+    """Which of its rows a row is in the block that it stands in, and where that begins.
+
+    Args:
+        ledger: has the batch.
+        run: whose batch it is.
+        place: of the row.
+        first: the number of rows in the first block.
+    """
+    for begin, start in itertools.islice(ledger.peek(run, _BEGIN), 1, None):
+        rows = _told_rows(begin)
+        if rows is None and first != CHUNK:
+            return None
+        rows = CHUNK if rows is None else rows
+        if place < rows:
+            return place, start
+        place -= rows
+    return None
 
 
 def first_rows(ledger: Ledger, run: str, count: int) -> list[Row]:
@@ -217,11 +262,12 @@ def without(block: bytes, start: int, rows: Container[int]) -> tuple[bytes, int]
     left = [
         None if place in rows else record for place, record in enumerate(records, start)
     ]
-    return _block(left), behind
+    return _block(left, _told_rows(block[:_BEGIN])), behind
 
 
 def _read(block: bytes) -> Any:
-    written_as, _, payload = block.partition(b"\0")
+    head, _, payload = block.partition(b"\0")
+    written_as, _, _ = head.partition(b" ")
     try:
         return codec.decode(written_as.decode(), payload)
     except CodecError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nbflow._key import fork
 from nbflow._key.secret import KNOWN
 from nbflow._key.warning import warn
-from nbflow._run.log import log
+from nbflow._run.log import is_logged, log
 from nbflow.errors import NbflowWarning, StoreError, StoreWarning
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class LedgerWriter:
 
     def __init__(self, ledger: Ledger, run: str, state: RunState) -> None:
         self.state = state
-        #: The rows of the run's table, if somebody looks at it; from the run's first
-        #: entry on, or `None`.
+        #: The rows of the run's table, if it is long or somebody looks at it; from the
+        #: run's first entry on, or `None`.
         self.sheet: Sheet | None = None
         self._ledger = ledger
         self._run = run
@@ -60,16 +60,15 @@ class LedgerWriter:
     def flush(self) -> None:
         """Write and fold what is queued, now."""
         with self.mutex:
-            entries: list[Entry] = []
-            while self._queue:
-                entries.append(self._queue.popleft())
-            entries = KNOWN.masked(entries)
-            for entry in entries:
-                self.state.apply(entry)
+            # As many as there are now: others may be added meanwhile.
+            take = self._queue.popleft
+            entries = KNOWN.masked([take() for _ in range(len(self._queue))])
+            self.state.apply_all(entries)
             if self.sheet is not None:
                 for entry in entries:
                     self.sheet.apply(entry)
-            self._unlogged.extend(entries)
+            if is_logged():
+                self._unlogged.extend(entries)
             self.unwritten += entries
             self._try_to_write()
 

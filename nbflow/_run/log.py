@@ -29,9 +29,14 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("nbflow.run")
 
 
+def is_logged() -> bool:
+    """Whether anybody wants to hear of runs."""
+    return _LOG.isEnabledFor(logging.INFO)
+
+
 def log(run: str, state: RunState, entry: Entry) -> None:
     """Log what an entry says; ``state`` has taken it in already."""
-    if not _LOG.isEnabledFor(logging.INFO):
+    if not is_logged():
         return
     match entry:
         case Opened():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbflow._core.entry import DONE, Listed, fold, fold_blocks
+from nbflow._core.entry import DONE, Listed, fold
 from nbflow._core.lifecycle import State
 from nbflow._core.table import WORDS
 from nbflow._key.call import inputs_of
+from nbflow._run import snapshots
 from nbflow._run.explanation import difference
 from nbflow._run.runs import runs_of, warn_unreadable
 from nbflow._run.wall_time import wall_time
@@ -100,7 +101,9 @@ class Why:
         entries = ledger.about(run, self._record)
         if any(isinstance(entry, Listed) and entry.key == key for entry in entries):
             return self._record, fold([first, *entries])
-        state = fold_blocks(ledger.blocks(run))
+        state, position = snapshots.state_of(ledger, run)
+        for entries, _ in ledger.blocks(run, position):
+            state.apply_all(entries)
         return (state.keys.index(key), state) if key in state.keys else None
 
     def flow(self, name: str, state: State, checkpoint: str | None) -> str:

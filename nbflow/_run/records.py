@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from nbflow._call import failure
 from nbflow._call.scope import Place
+from nbflow._core.duration import noted
 from nbflow._core.entry import DONE, Item, Remark
 from nbflow._core.lifecycle import Outcome, State
 from nbflow._core.policy import ends_run
@@ -194,11 +195,11 @@ class Records:
                 *where,
                 state,
                 now,
-                seconds,
+                noted(seconds),
                 saved_under,
                 attempts,
                 failed,
-                waited or 0,
+                noted(waited) if waited else 0,
                 state is State.CACHED and place.is_same,
             )
         )

@@ -489,12 +489,13 @@ class Run(Generic[Frame_co]):
         """
         state = self.reader.state()
         text = key_text(key)
-        if text not in state.keys:
+        try:
+            record = state.keys.index(text)
+        except ValueError:
             first = ", ".join(map(repr, state.keys[:3]))
             raise UsageError(
                 f"Run {self.id} has no record {text!r}; its first keys are {first}."
-            )
-        record = state.keys.index(text)
+            ) from None
         execution = self.reader.execution
         inputs = execution.inputs if execution is not None else {}
         why = Why(self.engine, state, record, self.reader.saved, self.reader.record_in)
@@ -888,7 +889,7 @@ def _content(run: Run) -> object:
     return (
         state.event,
         state.flows,
-        state.keys,
+        list(state.keys),
         items,
         failures,
         source,

@@ -18,13 +18,13 @@ from nbflow._core.sheet import Sheet
 from nbflow._core.table import table_of
 from nbflow._key.secret import KNOWN
 from nbflow._key.warning import warn
-from nbflow._run import decisions
+from nbflow._run import decisions, snapshots
 from nbflow._run.kept_batch import kept_batch, kept_row, kept_rows
 from nbflow._store import checkpoint
 from nbflow.errors import StoreWarning, UnknownRunError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from nbflow._call.engine import Engine
     from nbflow._core.entry import Entry
@@ -57,7 +57,8 @@ class RunReader:
         self.held: Execution | None = None
         self._batch = batch
         self._read = RunState()
-        self._position = 0
+        #: Up to where its entries were read, and up to where they are in a snapshot.
+        self._position = self._kept = 0
         self._mutex = threading.Lock()
 
     @property
@@ -122,7 +123,7 @@ class RunReader:
         if execution is None:
             with self._mutex:
                 if self.sheet is None:
-                    self._read, self._position, self.sheet = RunState(), 0, Sheet()
+                    self.sheet = self._rows()
                 yield self._follow(), self.sheet
             return
         notes = execution.notes
@@ -137,8 +138,26 @@ class RunReader:
                     notes.sheet.apply(entry)
             yield execution.state, notes.sheet
 
+    def _resume(self) -> None:
+        """Begin with what was kept of the run."""
+        if not self._position:
+            self._read, self._position = snapshots.state_of(self.engine.ledger, self.id)
+            self._kept = self._position
+
+    def _rows(self) -> Sheet:
+        """The rows as they were kept, or none yet: then everything is read from the first entry on."""
+        self._position = 0
+        self._resume()
+        kept = snapshots.rows_of(self.engine.ledger, self.id, self._position)
+        if kept is not None:
+            return kept
+        self._read, self._position, self._kept = RunState(), 0, 0
+        return Sheet()
+
     def _follow(self) -> RunState:
         """Take in what was noted since the last look, by whichever process works on the run."""
+        if self.sheet is None:
+            self._resume()
         before = self._position
         for entries, end in self.engine.ledger.blocks(self.id, before):
             self._take(entries)
@@ -153,12 +172,20 @@ class RunReader:
         if is_dead:
             self._read.state = "INTERRUPTED"
             self.runs.note_end(self.id, self._position, self._read.closed())
+        elif is_new and self._read.state != "RUNNING":
+            self._keep()
         return self._read
 
-    def _take(self, entries: Iterable[Entry]) -> None:
-        for entry in entries:
-            self._read.apply(entry)
-            if self.sheet is not None:
+    def _keep(self) -> None:
+        """Keep what took long to read."""
+        if snapshots.is_worth(self.engine.ledger, self.id, self._kept):
+            self._kept = self._position
+            self.runs.keep_snapshot(self.id, self._position, self._read, self.sheet)
+
+    def _take(self, entries: Sequence[Entry]) -> None:
+        self._read.apply_all(entries)
+        if self.sheet is not None:
+            for entry in entries:
                 self.sheet.apply(entry)
 
     def whole_state(self) -> RunState:
@@ -213,6 +240,9 @@ class RunReader:
         if not state.keeps_records:
             return None, list(range(len(state.keys)))
         batch = self._keep_batch(state)
+        if not state.copies and batch.total == len(state.keys):
+            # Where no row is the copy of another, their contents need not be looked at.
+            return batch, list(range(len(state.keys)))
         return batch, [number for number, _, _ in batch.numbered()]
 
     def record(self, state: RunState, record: int) -> object:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from nbflow._call.engine import Engine
     from nbflow._core.entry import Entry, RunState
+    from nbflow._core.sheet import Sheet
     from nbflow._run.alarm import Sleeper
     from nbflow._run.execution import Execution
     from nbflow._store.ledger import Ledger
@@ -194,6 +195,22 @@ class Runs:
             try:
                 if not self.engine.ledger.read(run, position)[0]:
                     self.engine.ledger.append(run, [end])
+            finally:
+                store.unlock(key)
+
+    def keep_snapshot(
+        self, run: str, position: int, state: RunState, sheet: Sheet | None
+    ) -> None:
+        """Keep what a run came to, unless somebody works on it, or has since ``position``."""
+        from nbflow._run import snapshots  # not for a call: it loads tables
+
+        store, ledger, key = self.engine.store, self.engine.ledger, keys.run_key(run)
+        with self._mutex, contextlib.suppress(StoreError):
+            if run in self.live or run in self._retiring or not store.lock(key):
+                return
+            try:
+                if ledger.size(run) == position:
+                    snapshots.keep(ledger, run, position, state, sheet)
             finally:
                 store.unlock(key)
 

@@ -4,12 +4,14 @@ Any process may read while one writes. A file is a sequence of frames, each a le
 a sealed block (`nbflow._store.seal`). A block that a crash cut short, or that is
 damaged, is noticed, and reading ends there: at worst the ledger loses notes.
 ``entries`` holds blocks of `nbflow._core.entry` entries, ``records`` the batch that was
-sent.
+sent. ``state`` and ``rows`` are snapshots of what the entries of a long run came to: what
+is missing, or was made of other entries than those that are there, is worked out again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import struct
@@ -17,6 +19,7 @@ from collections import OrderedDict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 from blake3 import blake3
 
 from nbflow._key import fork
@@ -30,7 +33,8 @@ from nbflow._store.folder import (
     sync_folder,
 )
 from nbflow._store.inbox import DiskInbox
-from nbflow._store.ledger_lines import ABOUT, ABOUT_TAGS, entry_of
+from nbflow._store.ledger_lines import ABOUT, packed
+from nbflow._store.seal import HEAD, TAG
 from nbflow._store.spans import Spans
 from nbflow.errors import StoreError, StoreWarning
 
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbflow._core.entry import Entry
+    from nbflow._core.snapshot import Snapshot
     from nbflow._store.inbox import Inbox
     from nbflow._store.seal import Seal
 
@@ -49,6 +54,8 @@ _GONE = "gone-"
 _ASIDE = "batches"
 #: Runs whose spans are remembered.
 _SPANS = 16
+#: What is kept of a run only to open it quickly.
+SNAPSHOTS = ("state", "rows")
 
 
 class Ledger(Protocol):
@@ -75,6 +82,25 @@ class Ledger(Protocol):
     def about(self, run: str, record: int) -> list[Entry]:
         """The entries of one record."""
 
+    def keep_snapshot(self, run: str, what: str, position: int, snap: Snapshot) -> None:
+        """Keep what the entries up to ``position`` came to.
+
+        Args:
+            run: its id.
+            what: ``"state"`` or ``"rows"``.
+            position: as `read` gave it.
+            snap: what they came to.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+
+    def snapshot(self, run: str, what: str) -> tuple[Snapshot, int] | None:
+        """What was kept, and the position to continue from; ``None`` if there is nothing that fits the entries."""
+
+    def snapshot_end(self, run: str) -> int:
+        """Up to which position the state of a run was kept; 0 if it was not."""
+
     def size(self, run: str) -> int:
         """A number that grows with each entry: while it stays, nothing is new."""
 
@@ -84,8 +110,11 @@ class Ledger(Protocol):
     def add_records(self, run: str, block: bytes) -> None:
         """Keep a block of the batch that was sent."""
 
-    def records(self, run: str) -> Iterator[bytes]:
-        """The blocks of the batch, in order."""
+    def records(self, run: str, start: int = 0) -> Iterator[bytes]:
+        """The blocks of the batch, in order, from one on that `peek` gave."""
+
+    def peek(self, run: str, size: int) -> Iterator[tuple[bytes, int]]:
+        """How each block of the batch begins, and where: nothing else of it is read, or verified."""
 
     def remove(self, run: str) -> None:
         """Forget a run; raises `StoreError` if that is refused.
@@ -158,8 +187,8 @@ class FileLedger:
 
     def append(self, run: str, entries: Sequence[Entry]) -> None:
         """Note ``entries`` in one block."""
-        start, end = self._write(run, "entries", ledger_lines.encode(entries))
-        self._spans_of(run).note(start, end, _records(entries))
+        start, end, tail = self._write(run, "entries", ledger_lines.encode(entries))
+        self._spans_of(run).note(start, end, _records(entries), tail)
 
     def read(self, run: str, start: int = 0) -> tuple[list[Entry], int]:
         """The entries from position ``start``, and the position to continue from."""
@@ -173,8 +202,8 @@ class FileLedger:
         """The entries of each block from position ``start``, with the position behind it."""
         spans = self._spans_of(run)
         for block, end in self._blocks(run, "entries", start):
-            found = [entry_of(line) for line in ledger_lines.decode(block)]
-            spans.note(start, end, _records(found))
+            found = ledger_lines.decode(block)
+            spans.note(start, end, _records(found), _tail_of(block))
             yield found, end
             start = end
 
@@ -185,23 +214,24 @@ class FileLedger:
         about the record.
         """
         spans = self._spans_of(run)
+        if not spans.end:
+            self.snapshot_end(run)
         start = spans.end
         for block, end in self._blocks(run, "entries", start):
-            lines = ledger_lines.decode(block)
-            records = [line[1] for line in lines if line[0] in ABOUT_TAGS]
-            spans.note(start, end, records)
+            records = _records(ledger_lines.decode(block))
+            spans.note(start, end, records, _tail_of(block))
             start = end
         found: list[Entry] = []
         for start in spans.around(record):
             found += [
-                entry_of(line)
-                for line in self._lines_at(run, start)
-                if line[0] in ABOUT_TAGS and line[1] == record
+                entry
+                for entry in self._entries_at(run, start)
+                if type(entry) in ABOUT and entry[0] == record
             ]
         return found
 
-    def _lines_at(self, run: str, start: int) -> list[list[Any]]:
-        """The lines of the block at ``start``; none if it does not verify."""
+    def _entries_at(self, run: str, start: int) -> list[Entry]:
+        """The entries of the block at ``start``; none if it does not verify."""
         for block, _ in self._blocks(run, "entries", start):
             return ledger_lines.decode(block)
         return []
@@ -222,10 +252,72 @@ class FileLedger:
         path = self._path(run, "entries")
         with _readable(path):
             last = _last_block(path)
-        lines = self._lines_at(run, 0)
-        if last and lines:
-            lines += self._lines_at(run, last)
-        return [entry_of(line) for line in lines]
+        entries = self._entries_at(run, 0)
+        if last and entries:
+            entries += self._entries_at(run, last)
+        return entries
+
+    def keep_snapshot(self, run: str, what: str, position: int, snap: Snapshot) -> None:
+        """Write it beside the entries, with the blocks that are about each record.
+
+        Not if the entries were rewritten since they were read: what was erased must not
+        come back.
+        """
+        from nbflow._store import summary  # not for a call: it loads the table's rows
+
+        end, tail, spans = self._spans_of(run).noted()
+        if end != position or tail != self._tail(run, position):
+            return
+        facts = {"at": position, "tail": tail, "spans": spans}
+        blocks = itertools.chain([packed(facts)], summary.encode(snap))
+        self._replace(run, what, blocks, sync=False)
+
+    def snapshot(self, run: str, what: str) -> tuple[Snapshot, int] | None:
+        """What was kept, if the entries that it was made of are there as they were."""
+        from nbflow._store import summary  # likewise
+
+        blocks = (block for block, _ in self._blocks(run, what, 0, is_quiet=True))
+        position = self._restore_spans(run, next(blocks, None))
+        found = summary.decode(blocks) if position else None
+        return (found, position) if found is not None else None
+
+    def snapshot_end(self, run: str) -> int:
+        """Up to which position the state of a run was kept; 0 if it was not."""
+        blocks = self._blocks(run, "state", 0, is_quiet=True)
+        head, _ = next(blocks, (None, 0))
+        return self._restore_spans(run, head)
+
+    def _restore_spans(self, run: str, head: memoryview | None) -> int:
+        """Take in which blocks are about each record; returns up to where, 0 if that fits no more."""
+        if head is None:
+            return 0
+        facts = msgspec.msgpack.decode(head)
+        position: int = facts["at"]
+        if facts["tail"] != self._tail(run, position):
+            return 0
+        self._spans_of(run).restore(position, facts["tail"], facts["spans"])
+        return position
+
+    def _tail(self, run: str, position: int) -> bytes:
+        """What stands before a position in the entries: the MAC of the last block."""
+        path = self._path(run, "entries")
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, position - TAG))
+                return file.read(min(TAG, position))
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+    def _forget_snapshots(self, run: str) -> None:
+        # Also half of one, whose writer was killed.
+        for what in (*SNAPSHOTS, *map(_fresh, SNAPSHOTS)):
+            path = self._path(run, what)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise refusal(error, f"rewrite run {run}", path) from error
 
     def size(self, run: str) -> int:
         """The size of the file."""
@@ -252,10 +344,23 @@ class FileLedger:
         """Keep a block of the batch."""
         self._write(run, "records", block)
 
-    def records(self, run: str) -> Iterator[bytes]:
+    def records(self, run: str, start: int = 0) -> Iterator[bytes]:
         """The blocks of the batch, in order."""
-        for block, _ in self._blocks(run, "records", 0):
+        for block, _ in self._blocks(run, "records", start):
             yield bytes(block)
+
+    def peek(self, run: str, size: int) -> Iterator[tuple[bytes, int]]:
+        """How each block of the batch begins, and where."""
+        path, start = self._path(run, "records"), 0
+        if not path.exists():
+            return
+        with _readable(path), path.open("rb") as file:
+            while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
+                (length,) = _LENGTH.unpack(head)
+                begin = file.read(min(HEAD.size + size, length))
+                yield begin[HEAD.size : length - TAG], start
+                start += _LENGTH.size + length
+                file.seek(start)
 
     def remove(self, run: str) -> None:
         """Remove the folder of a run: at once from every list of runs, then from the disk."""
@@ -280,7 +385,7 @@ class FileLedger:
     def torn(self, run: str, *, cut: bool = False) -> list[str]:
         """What does not verify from some byte on, each file in words; ``cut`` removes that."""
         found = []
-        for what in ("entries", "records"):
+        for what in ("entries", "records", *SNAPSHOTS):
             path, end = self._path(run, what), 0
             for _, behind in self._blocks(run, what, 0, is_quiet=True):
                 end = behind
@@ -288,7 +393,9 @@ class FileLedger:
             if end == size:
                 continue
             found.append(f"{path} from byte {end:,} of {size:,}")
-            if cut:
+            if cut and what in SNAPSHOTS:
+                path.unlink(missing_ok=True)  # it is worked out again
+            elif cut:
                 os.truncate(path, end)
                 _discard(path)
         return found
@@ -302,6 +409,7 @@ class FileLedger:
         he was.
         """
         if self._path(run, what).exists():
+            self._forget_snapshots(run)  # they may say what is to go
             blocks = (bytes(block) for block, _ in self._blocks(run, what, 0))
             changed = (block for each in blocks if (block := change(each)) is not None)
             self._replace(run, what, changed)
@@ -318,15 +426,19 @@ class FileLedger:
         except OSError as error:
             raise refusal(error, f"keep the batch of run {run}", path) from error
 
-    def _replace(self, run: str, what: str, blocks: Iterable[bytes]) -> None:
+    def _replace(
+        self, run: str, what: str, blocks: Iterable[bytes], *, sync: bool = True
+    ) -> None:
         path = self._path(run, what)
-        fresh = path.with_name(f"{what}.new")
+        fresh = path.with_name(_fresh(what))
         try:
             with self._mutex:
-                end = self._write_anew(run, what, fresh, blocks)
+                end = self._write_anew(run, what, fresh, blocks, sync=sync)
                 fresh.replace(path)
-                self._ends[path] = end
-                self._spans.pop(run, None)
+                if what == "entries":
+                    self._spans.pop(run, None)
+                if what not in SNAPSHOTS:
+                    self._ends[path] = end
         except OSError as error:
             raise refusal(error, f"rewrite run {run}", path) from error
         finally:
@@ -334,7 +446,7 @@ class FileLedger:
                 fresh.unlink(missing_ok=True)
 
     def _write_anew(
-        self, run: str, what: str, fresh: Path, blocks: Iterable[bytes]
+        self, run: str, what: str, fresh: Path, blocks: Iterable[bytes], *, sync: bool
     ) -> int:
         """Write a file of these blocks; returns its size."""
         end = 0
@@ -344,7 +456,8 @@ class FileLedger:
                 frame = self._frame(run, what, end, block)
                 _write_all(fd, frame, end)
                 end += len(frame)
-            sync_file(fd)
+            if sync:
+                sync_file(fd)
         finally:
             os.close(fd)
         return end
@@ -407,7 +520,8 @@ class FileLedger:
         place = f"nbflow ledger {run}/{what}@{start}"
         return blake3(place.encode()).hexdigest(length=20)
 
-    def _write(self, run: str, what: str, block: bytes) -> tuple[int, int]:
+    def _write(self, run: str, what: str, block: bytes) -> tuple[int, int, bytes]:
+        """Append a block; returns where it begins and ends, and in what."""
         path = self._path(run, what)
         with self._mutex:
             try:
@@ -426,7 +540,7 @@ class FileLedger:
                     "permissions."
                 ) from error
             self._ends[path] = end + len(frame)
-            return end, end + len(frame)
+            return end, end + len(frame), frame[-TAG:]
 
     def _write_frame(self, path: Path, frame: bytes, end: int) -> None:
         file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
@@ -469,13 +583,13 @@ class FileLedger:
                     sealed = file.read(length)
                     if len(sealed) < length:
                         return  # still being written, or cut short by a crash
-                    block = self._seal.unseal(self._name(run, what, start), sealed)
-                    if block is None:
+                    name = self._name(run, what, start)
+                    if self._seal.unseal(name, sealed) is None:
                         if not is_quiet:
                             self._say_damage(run, path, start)
                         return
                     start += _LENGTH.size + length
-                    yield memoryview(block), start
+                    yield memoryview(sealed)[HEAD.size : -TAG], start
         except FileNotFoundError:
             return
         except OSError as error:
@@ -505,6 +619,17 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def _fresh(what: str) -> str:
+    """The name of a file that is being written anew."""
+    return f"{what}.new"
+
+
+def _tail_of(block: memoryview) -> bytes:
+    """The MAC of a block, which is a view of what it is sealed in."""
+    sealed: bytes = block.obj  # type: ignore[assignment]  # as `_blocks` made it
+    return sealed[-TAG:]
 
 
 def _unreadable(path: Path, error: OSError) -> StoreError:

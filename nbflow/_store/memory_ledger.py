@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from nbflow._core.entry import Coded, Opened
 from nbflow._store import ledger_lines
 from nbflow._store.inbox import MemoryInbox
-from nbflow._store.ledger_lines import ABOUT, entry_of
+from nbflow._store.ledger_lines import ABOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from nbflow._core.entry import Entry
+    from nbflow._core.snapshot import Snapshot
 
 
 class MemoryLedger:
@@ -54,6 +55,17 @@ class MemoryLedger:
             entry for entry in entries if type(entry) in ABOUT and entry[0] == record
         ]
 
+    def keep_snapshot(self, run: str, what: str, position: int, snap: Snapshot) -> None:
+        """Entries are at hand, and the process that reads them has what they came to."""
+
+    def snapshot(self, run: str, what: str) -> tuple[Snapshot, int] | None:  # noqa: ARG002  # as the protocol has it
+        """Nothing is kept."""
+        return None
+
+    def snapshot_end(self, run: str) -> int:  # noqa: ARG002  # as the protocol has it
+        """Nothing is kept."""
+        return 0
+
     def size(self, run: str) -> int:
         """The number of entries."""
         return len(self._entries[run]) if run in self._entries else 0
@@ -66,9 +78,14 @@ class MemoryLedger:
         """Keep a block of the batch."""
         self._blocks[run].append(block)
 
-    def records(self, run: str) -> Iterator[bytes]:
+    def records(self, run: str, start: int = 0) -> Iterator[bytes]:
         """The blocks of the batch, in order."""
-        return iter(list(self._blocks[run]) if run in self._blocks else [])
+        return iter(self._blocks[run][start:] if run in self._blocks else [])
+
+    def peek(self, run: str, size: int) -> Iterator[tuple[bytes, int]]:
+        """How each block of the batch begins, and its number."""
+        for start, block in enumerate(self.records(run)):
+            yield block[:size], start
 
     def remove(self, run: str) -> None:
         """Forget a run."""
@@ -91,8 +108,7 @@ class MemoryLedger:
             self._blocks[run] = [block for block in changed if block is not None]
             return
         block = change(ledger_lines.encode(self._entries[run])) or b""
-        lines = ledger_lines.decode(block) if block else []
-        self._entries[run] = [entry_of(line) for line in lines]
+        self._entries[run] = ledger_lines.decode(block) if block else []
 
     def set_aside(self, run: str) -> None:
         """Move the batch of a run to a journal, where it outlives the run."""

@@ -311,4 +311,4 @@ def _spent(run: Run, state: RunState, flow: int) -> Spent:
     steps = state.steps[flow].values()
     seconds = sum(step.seconds for step in steps)
     waited = sum(step.waited for step in steps)
-    return Spent(seconds, usage, state.counts[flow][State.CACHED], waited)
+    return Spent(seconds, usage, state.count(flow)[State.CACHED], waited)

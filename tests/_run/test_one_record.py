@@ -1,5 +1,6 @@
 """One record of a run is found without reading those before it, wherever the batch came from."""
 
+import re
 import sys
 
 import pandas as pd
@@ -9,8 +10,10 @@ import pytest
 
 import nbflow as nf
 from nbflow._run import batch as batches
+from nbflow._run import intake
 from nbflow._run.kept_batch import kept_row
 from nbflow._session import SESSION
+from nbflow._store import codec
 
 EVENT = "e"
 ROWS = [{"id": f"t-{n}", "n": n} for n in range(1_500)]
@@ -51,9 +54,19 @@ def test_a_record_behind_copies_of_others_is_its_own(nb, flow):
     )
 
 
-def test_no_more_is_read_than_the_block_that_it_stands_in(nb, flow, monkeypatch):
-    run = nb.send(EVENT, ROWS, key="id")
-    read = []
+@pytest.mark.parametrize("made", [list, iter], ids=["list", "iterator"])
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_no_more_is_read_than_the_block_that_it_stands_in(
+    nb, flow, monkeypatch, made, where, tmp_path
+):
+    if where == "disk":
+        nf.use(tmp_path / "store")
+    run = nf.send(EVENT, made(ROWS), key="id")
+    read, decoded = [], []
+    decode = codec.decode
+    monkeypatch.setattr(
+        codec, "decode", lambda *kept: decoded.append(decode(*kept)) or decoded[-1]
+    )
     row = batches.Batch._row
     monkeypatch.setattr(
         batches.Batch,
@@ -65,6 +78,31 @@ def test_no_more_is_read_than_the_block_that_it_stands_in(nb, flow, monkeypatch)
     found = kept_row(SESSION.engine.ledger, run.id, 1_234)
     assert (found.record, found.key) == (ROWS[1_234], "t-1234")
     assert read == ["t-1234"]
+    assert len(decoded) == 2
+    assert kept_row(SESSION.engine.ledger, run.id, 1_499).key == "t-1499"
+    assert kept_row(SESSION.engine.ledger, run.id, 1_500) is None
+
+
+def test_a_record_of_an_iterator_that_takes_its_time_is_found(nb, flow, monkeypatch):
+    """Its chunks have any number of rows."""
+    monkeypatch.setattr(intake, "_SLOW", 0.0)
+    run = nb.send(EVENT, iter(ROWS[:40]), key="id")
+    rows = [kept_row(SESSION.engine.ledger, run.id, n) for n in range(40)]
+    assert [row.record for row in rows] == ROWS[:40]
+
+
+def test_a_record_of_an_iterator_that_an_earlier_version_kept_is_found(nb, flow):
+    run = nb.send(EVENT, iter(ROWS), key="id")
+    ledger = SESSION.engine.ledger
+    ledger.rewrite(
+        run.id,
+        "records",
+        lambda block: re.sub(rb"\A(\w+) \d+\0", rb"\1\0", block),
+    )
+    assert kept_row(ledger, run.id, 3).key == "t-3"
+    assert kept_row(ledger, run.id, 1_234) is None
+    nb.forget()
+    assert nf.open_run().inspect("t-1234").record == ROWS[1_234]
 
 
 def test_why_a_record_ran_again_is_known_from_where_it_was_before(nb):
