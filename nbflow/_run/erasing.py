@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbflow._core.entry import Item, fold_blocks
+from nbflow._core.entry import Item, fold
 from nbflow._core.lifecycle import State
 from nbflow._core.plural import several
 from nbflow._run import kept_batch, traces
@@ -193,7 +193,7 @@ def _carry_out(
 def _end_waits(runs: Runs, part: RunPart) -> None:
     """Cancel what the records wait for: a kernel that watches the run would execute them again."""
     ledger = runs.engine.ledger
-    state = fold_blocks(ledger.blocks(part.run))
+    state = fold(entry for entries, _ in ledger.blocks(part.run) for entry in entries)
     ended = [place for place in state.awaited if place[0] in part.records]
     if not ended:
         return
