@@ -15,14 +15,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from nbflow._core.sample import DIGEST_BYTES
+from nbflow.quality.comparison import paired
+from nbflow.quality.copies import copies as of_copies
+from nbflow.quality.copies import drawn
+from nbflow.quality.estimate import LEAST
 from nbflow.quality.estimation import Frame, Seen
 from nbflow.quality.intervals import at_size, difference, proportion
-from nbflow.quality.metrics import kappa, macro_f1
+from nbflow.quality.matching import CommonRecord
+from nbflow.quality.metrics import kappa, macro_f1, scores
 from nbflow.quality.sampling import Unit, shuffled, strata_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from nbflow.quality.copies import Copies
     from nbflow.quality.estimation import Stratum
     from nbflow.quality.intervals import Floats, Interval
 
@@ -42,6 +48,8 @@ NAMES = {
     "o1": 11,
 }
 ESTIMATED = ("gpt-4o-mini", "gpt-4o", "claude-3-7-sonnet", "gpt-4.5-preview", "o1")
+#: Those whose texts have copies, a bad and a good one.
+WITH_COPIES = ("gpt-4o-mini", "o1")
 #: Cheap models whose agreement is a confidence.
 HELPERS = (
     "gpt-4o-mini",
@@ -157,6 +165,12 @@ def of_model(
     )
 
 
+#: Records that look like the text in each place, by the name of the population.
+COPIES = ("none", "ten", "many")
+#: Groups of records, and their shares: copies of one text are spread over them.
+GROUPS = (0.4, 0.3, 0.2, 0.1)
+
+
 class Complaints(NamedTuple):
     """What a recorded model said of complaints, and what is true.
 
@@ -164,25 +178,55 @@ class Complaints(NamedTuple):
         given: a letter each.
         true: a letter each.
         strata: the given label with the third of its confidence, see `strata_of`.
+        copies: records that look like each.
+        groups: how many of these are in each group.
+        chances: how likely each is to be drawn, next to the others.
     """
 
     given: str
     true: str
     strata: dict[bytes, Stratum]
+    copies: Floats
+    groups: Floats
+    chances: Floats
 
     @property
     def figures(self) -> dict[str, float]:
         """Accuracy, and the share of each label."""
-        shares = {label: self.true.count(label) / len(self.true) for label in LETTERS}
-        right = sum(map(eq, self.given, self.true)) / len(self.true)
-        return {"accuracy": right} | shares
+        return self.figures_of(self.copies)
+
+    def figures_of(self, copies: Floats) -> dict[str, float]:
+        """The same of a part of the records."""
+        right = np.array([*map(eq, self.given, self.true)])
+        shares = {
+            label: float(copies @ np.array([one == label for one in self.true]))
+            for label in LETTERS
+        }
+        found = {"accuracy": float(copies @ right)} | shares
+        return {name: one / copies.sum() for name, one in found.items()}
+
+    def order(self, seed: int) -> list[int]:
+        """The numbers of the texts in order of drawing."""
+        sizes = {
+            content: int(self.chances[int.from_bytes(content)])
+            for content in self.strata
+        }
+        return [int.from_bytes(one) for one in shuffled(self.strata, sizes, seed)]
 
 
-def complaints(model: str, *, confidence: bool) -> Complaints:
-    """A recorded model; its confidence, if it is to have one, is how many others agree."""
+def complaints(model: str, *, confidence: bool, copies: str = "none") -> Complaints:
+    """A recorded model; its confidence, if it is to have one, is how many others agree.
+
+    Args:
+        model: whose answers.
+        confidence: whether it has one.
+        copies: ``"none"``; ``"ten"``, one to ten of each text; ``"many"``, heavy-tailed:
+            one text that the model has wrong stands in 64 records, most in one or two.
+    """
     rows = [line.split(",") for line in DATA.read_text().splitlines()[1:]]
     answers = [answer for _, _, answer in rows]
     given = "".join(answer[NAMES[model]] for answer in answers)
+    true = "".join(label for _, label, _ in rows)
     helpers = [NAMES[other] for other in HELPERS if other != model][:4]
     sure = [
         sum(answer[at] == own for at in helpers) if confidence else 0
@@ -192,45 +236,135 @@ def complaints(model: str, *, confidence: bool) -> Complaints:
         Unit(number.to_bytes(DIGEST_BYTES), [number]) for number in range(len(rows))
     ]
     strata = strata_by(units, given, [float(one) for one in sure])
-    return Complaints(given, "".join(true for _, true, _ in rows), strata)
+    chance = np.random.default_rng(0)
+    many = _copies(copies, [*map(eq, given, true)], chance)
+    groups = chance.multinomial(many.astype(int), GROUPS)
+    return Complaints(given, true, strata, many, groups, many)
+
+
+def _copies(kind: str, right: list[bool], chance: np.random.Generator) -> Floats:
+    """Records that look like each text."""
+    if kind == "none":
+        return np.ones(len(right))
+    if kind == "ten":
+        return chance.integers(1, 11, len(right)).astype(float)
+    tail = np.maximum(1, 64 / np.arange(1, len(right) + 1) ** 0.7).round()
+    order = chance.permutation(len(right))
+    first = next(place for place, text in enumerate(order) if not right[text])
+    order[[0, first]] = order[[first, 0]]
+    found = np.empty(len(right))
+    found[order] = tail
+    return found
 
 
 def of_estimate(
-    model: str, size: int, draws: int, *, confidence: bool, anytime: bool = False
+    model: str,
+    size: int,
+    draws: int,
+    *,
+    confidence: bool,
+    anytime: bool = False,
+    copies: str = "none",
+    alike: bool = False,
 ) -> dict[str, tuple[Covered, Covered]]:
-    """Coverage of each figure of a run, estimated, and by people's decisions alone."""
-    said = complaints(model, confidence=confidence)
+    """Coverage of each figure of a run, estimated, and by people's decisions alone.
+
+    Args:
+        model: whose answers.
+        size: texts that are decided.
+        draws: how many.
+        confidence: whether the model has one.
+        anytime: see `Frame`.
+        copies: see `complaints`.
+        alike: whether all texts are drawn alike, however many records they stand in.
+    """
+    said = complaints(model, confidence=confidence, copies=copies)
+    if alike:
+        said = said._replace(chances=np.ones(len(said.true)))
     estimated, alone = defaultdict(list), defaultdict(list)
     for seed in range(draws):
-        order = [int.from_bytes(one) for one in shuffled(said.strata, seed)]
-        for figure, found in _estimated(said, order[:size], anytime=anytime).items():
-            estimated[figure].append(found)
-        for figure, found in _of_people(said, size, seed).items():
-            alone[figure].append(found)
+        order = said.order(seed)[:size]
+        found = _estimated(said, order, said.copies, anytime=anytime)
+        for figure, one in found.items():
+            estimated[figure].append(one)
+        for figure, one in _of_people(said, size, seed).items():
+            alone[figure].append(one)
     return {
         figure: (covered(estimated[figure], truth), covered(alone[figure], truth))
         for figure, truth in said.figures.items()
     }
 
 
-def _estimated(
-    said: Complaints, drawn: Iterable[int], *, anytime: bool
+def of_groups(
+    model: str, size: int, draws: int, *, copies: str = "ten"
+) -> dict[int, Covered]:
+    """Coverage of the accuracy of each group, over draws with enough decisions for it."""
+    said = complaints(model, confidence=True, copies=copies)
+    found = defaultdict(list)
+    for seed in range(draws):
+        order = said.order(seed)[:size]
+        for group, mine in enumerate(said.groups.T):
+            if (mine[order] > 0).sum() >= LEAST:
+                one = _estimated(said, order, mine, anytime=False)["accuracy"]
+                found[group].append(one)
+    return {
+        group: covered(ones, said.figures_of(said.groups[:, group])["accuracy"])
+        for group, ones in sorted(found.items())
+    }
+
+
+def of_evaluation(
+    model: str, other: str, size: int, draws: int, *, copies: str
+) -> dict[str, Covered]:
+    """Coverage of what evaluate and compare say of a sample of texts with copies."""
+    said, beside = (
+        complaints(name, confidence=True, copies=copies) for name in (model, other)
+    )
+    labels = sorted({*said.true, *said.given, *beside.given})
+    all_of_it = tuple(map(list, (said.true, said.given, beside.given)))
+    truth = _figures(
+        *all_of_it,
+        labels,
+        of_copies(range(len(said.true)))._replace(weights=said.copies, is_drawn=True),
+    )
+    found = defaultdict(list)
+    for seed in range(draws):
+        order = said.order(seed)[:size]
+        frame = _frame(said, order, said.copies, anytime=False)
+        stands = dict(zip(sorted(order), frame.weights, strict=True))
+        texts = np.repeat(order, said.copies[order].astype(int))
+        shown = ([one[text] for text in texts] for one in all_of_it)
+        weights = [stands[text] for text in texts]
+        alike = drawn(of_copies(texts.tolist()), weights, frame.worth)
+        for name, one in _figures(*shown, labels, alike).items():
+            found[name].append(one)
+    return {name: covered(ones, truth[name].value) for name, ones in found.items()}
+
+
+def _figures(
+    truth: list[str], one: list[str], two: list[str], labels: list[str], alike: Copies
 ) -> dict[str, Interval]:
-    """Accuracy and shares of all complaints, from those that were drawn."""
-    looked_at = set(drawn)
-    units = [
-        Seen(
-            records=1,
-            stratum=said.strata[number.to_bytes(DIGEST_BYTES)],
-            label=true if number in looked_at else None,
-            given=Counter([given]),
-            is_known=False,
-        )
-        for number, (given, true) in enumerate(zip(said.given, said.true, strict=True))
+    """Accuracy, kappa and macro F1 of the first, and how far the second is better."""
+    first = scores(truth, one, labels, alike)
+    records = [
+        CommonRecord(number, number, label, other, true)
+        for number, (true, label, other) in enumerate(zip(truth, one, two, strict=True))
     ]
-    frame = Frame(units, anytime=anytime)
+    return {
+        "accuracy": first.accuracy,
+        "kappa": first.kappa,
+        "macro F1": first.macro_f1,
+        "difference": paired(records, alike).difference,
+    }
+
+
+def _estimated(
+    said: Complaints, drawn: Iterable[int], copies: Floats, *, anytime: bool
+) -> dict[str, Interval]:
+    """Accuracy and shares of these copies of all complaints, from those that were drawn."""
+    frame = _frame(said, drawn, copies, anytime=anytime)
     everything = frame.part(lambda _: 1.0)
-    right = frame.part(lambda one: float(one.given[one.label]))
+    right = frame.part(lambda one: float(one.given[one.label] > 0))
     found = {"accuracy": frame.share(right, everything, frame.records)}
     for label in LETTERS:
         true = frame.part(lambda one, label=label: float(one.label == label))
@@ -238,11 +372,33 @@ def _estimated(
     return found
 
 
+def _frame(
+    said: Complaints, drawn: Iterable[int], copies: Floats, *, anytime: bool
+) -> Frame:
+    """What is known of these copies of all complaints, from those that were drawn."""
+    looked_at = set(drawn)
+    units = [
+        Seen(
+            records=int(many),
+            stratum=said.strata[number.to_bytes(DIGEST_BYTES)],
+            label=true if number in looked_at else None,
+            given=Counter({given: int(many)}),
+            is_known=False,
+            chance=said.chances[number],
+        )
+        for number, (given, true, many) in enumerate(
+            zip(said.given, said.true, copies, strict=True)
+        )
+        if many
+    ]
+    return Frame(units, anytime=anytime)
+
+
 def _of_people(said: Complaints, size: int, seed: int) -> dict[str, Interval]:
-    """The same from a simple random sample, without what the model said."""
-    total = len(said.true)
-    drawn = np.random.default_rng(seed).permutation(total)[:size]
-    worth = size / (1 - size / total)
+    """The same from as many records drawn at random, without what the model said."""
+    texts = np.repeat(np.arange(len(said.true)), said.copies.astype(int))
+    drawn = texts[np.random.default_rng(seed).permutation(len(texts))[:size]]
+    worth = size / (1 - size / len(texts))
     right = np.mean([said.given[number] == said.true[number] for number in drawn])
     found = {"accuracy": at_size(float(right), worth)}
     for label in LETTERS:
@@ -252,13 +408,13 @@ def _of_people(said: Complaints, size: int, seed: int) -> dict[str, Interval]:
 
 
 def of_looking_again(model: str, draws: int, *, anytime: bool) -> float:
-    """How often all intervals of an accuracy hold, at 30, 40, ... 500 decisions."""
+    """How often all intervals of an accuracy hold, at 30, 50, ... 490 decisions."""
     said = complaints(model, confidence=False)
     truth, held = said.figures["accuracy"], 0
     for seed in range(draws):
-        order = [int.from_bytes(one) for one in shuffled(said.strata, seed)]
+        order = said.order(seed)
         looks = (
-            _estimated(said, order[:size], anytime=anytime)["accuracy"]
+            _estimated(said, order[:size], said.copies, anytime=anytime)["accuracy"]
             for size in range(30, 501, 20)
         )
         held += all(one.low <= truth <= one.high for one in looks)
@@ -273,24 +429,51 @@ def lines(draws: int) -> Iterator[str]:
 
 def lines_of_estimates(draws: int) -> Iterator[str]:
     """Those of a run that is estimated."""
-    for confidence in (False, True):
-        for model in ESTIMATED:
+    for copies in COPIES:
+        for confidence in (False, True) if copies == "none" else (True,):
+            for model in ESTIMATED if copies == "none" else WITH_COPIES:
+                for size in SIZES[1:]:
+                    yield line_of_estimate(
+                        model, size, draws, confidence=confidence, copies=copies
+                    )
+    for copies in COPIES[1:]:
+        for model in WITH_COPIES:
             for size in SIZES[1:]:
-                found = of_estimate(model, size, draws, confidence=confidence)
-                accuracy, alone = found.pop("accuracy")
-                shares = [each for each, _ in found.values()]
-                width = sum(each.width for each in shares)
-                ratio = width / sum(each.width for _, each in found.values())
-                yield (
-                    f"estimate of {model}, {'with' if confidence else 'without'} "
-                    f"confidence, n = {size}: accuracy {accuracy.share:.1%}, "
-                    f"{accuracy.width / alone.width:.2f} as wide as people alone; shares "
-                    f"{min(shares).share:.1%} to {max(shares).share:.1%}, {ratio:.2f} as "
-                    f"wide, \u00b1{50 * width / len(shares):.1f} points"
+                found = of_groups(model, size, draws, copies=copies)
+                shares = ", ".join(
+                    f"{GROUPS[group]:.0%} of the records {one.share:.1%}"
+                    for group, one in found.items()
                 )
+                yield f"groups of {model}, copies: {copies}, n = {size}: {shares}"
+    for copies in COPIES[1:]:
+        for model, other in (("gpt-4o-mini", "o1"), ("o1", "gpt-4o")):
+            for size in SIZES[1:]:
+                scored = of_evaluation(model, other, size, draws, copies=copies)
+                shares = ", ".join(
+                    f"{name} {one.share:.1%}" for name, one in scored.items()
+                )
+                yield f"evaluation of {model}, {other} beside it, copies: {copies}, n = {size}: {shares}"
     for anytime in (False, True):
         held = of_looking_again("o1", draws // 10, anytime=anytime)
         yield f"looking 24 times, anytime={anytime}: all hold in {held:.1%}"
+
+
+def line_of_estimate(
+    model: str, size: int, draws: int, *, confidence: bool, copies: str
+) -> str:
+    """One line: how often the accuracy, and the shares of the labels, are held."""
+    found = of_estimate(model, size, draws, confidence=confidence, copies=copies)
+    accuracy, alone = found.pop("accuracy")
+    shares = [each for each, _ in found.values()]
+    width = sum(each.width for each in shares)
+    ratio = width / sum(each.width for _, each in found.values())
+    return (
+        f"estimate of {model}, {'with' if confidence else 'without'} confidence, copies: "
+        f"{copies}, n = {size}: accuracy {accuracy.share:.1%}, "
+        f"{accuracy.width / alone.width:.2f} as wide as people alone; shares "
+        f"{min(shares).share:.1%} to {max(shares).share:.1%}, {ratio:.2f} as "
+        f"wide, \u00b1{50 * width / len(shares):.1f} points"
+    )
 
 
 def lines_of_scores(draws: int) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.drift`` prints for each world, and for so many earlier nights, in
 how many of 1,000 nights the test of `nbflow.quality.drift` is alarmed, then Fisher's
-test and Pearson's chi-squared alone. The last worlds have a real shift: there an alarm
-is right.
+test and Pearson's chi-squared alone. In the world of copies it knows which records of the
+last two nights say the same. The last world has a real shift: there an alarm is right.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     Source: TypeAlias = np.random.Generator
     Shares: TypeAlias = NDArray[np.float64]
     Counts: TypeAlias = NDArray[np.int64]
+    #: The texts of a night: for each the number of its copies, by label.
+    Clusters: TypeAlias = list[dict[str, int]]
     #: Makes nights: a line for each, a column for each label.
-    World: TypeAlias = Callable[[Source, int, int], Counts]
+    World: TypeAlias = Callable[
+        [Source, int, int], Counts | tuple[Counts, list[Clusters]]
+    ]
 
 #: Shares of seven labels, of thirty of which few are frequent, and of four of which one
 #: is in 1 of 200 records.
@@ -79,6 +83,28 @@ def swinging(source: Source, size: int, nights: int) -> Counts:
     return _drawn(source, size, np.array(moves))
 
 
+def copied(source: Source, size: int, nights: int) -> tuple[Counts, list[Clusters]]:
+    """One text of twenty comes 5 to 40 times in one night; whose copies, of each night, beside the counts."""
+    clusters = [_copies(source, size) for _ in range(nights)]
+    counts = np.zeros((nights, len(SEVEN)), int)
+    for place, night_of in enumerate(clusters):
+        for each in night_of:
+            for label, number in each.items():
+                counts[place, int(label)] += number
+    return counts, clusters
+
+
+def _copies(source: Source, size: int) -> Clusters:
+    made: Clusters = []
+    left = size
+    while left:
+        together = int(source.integers(5, 41)) if source.random() < 1 / 20 else 1
+        together = min(together, left)
+        made.append({str(source.choice(len(SEVEN), p=SEVEN)): together})
+        left -= together
+    return made
+
+
 def shifting(source: Source, size: int, nights: int) -> Counts:
     """In the last night the first label goes from 19.6 % to 31.2 %."""
     moves = np.zeros(nights)
@@ -103,6 +129,7 @@ WORLDS: dict[str, World] = {
     "bursts of 20": bursts,
     "two days a week differ": weeks,
     "a slow swing": swinging,
+    "copies come together": copied,
     "19.6 % to 31.2 %": shifting,
 }
 
@@ -112,10 +139,12 @@ def night(counts: Counts) -> dict[str, int]:
     return {str(label): int(number) for label, number in enumerate(counts) if number}
 
 
-def is_alarmed(nights: Counts) -> bool:
+def is_alarmed(made: Counts | tuple[Counts, list[Clusters]]) -> bool:
     """Whether the test calls the last of these nights shifted."""
-    *earlier, now = map(night, nights)
-    return drift.most_shifted(drift.shifts(earlier, now))[0].is_rare
+    counts, clusters = made if isinstance(made, tuple) else (made, [])
+    *earlier, now = map(night, counts)
+    both = (clusters[-2], clusters[-1]) if clusters else ((), ())
+    return bool(drift.most_shifted(drift.shifts([earlier], now, both))[0].is_rare)
 
 
 def is_alarmed_by_pearson(nights: Counts) -> bool:
@@ -133,10 +162,11 @@ def alarms(world: World, size: int, earlier: int, *, nights: int) -> tuple[int, 
     found = np.zeros(3, int)
     for _ in range(nights):
         made = world(source, size, earlier + 1)
+        counts = made[0] if isinstance(made, tuple) else made
         found += (
             is_alarmed(made),
-            is_alarmed(made[-2:]),
-            is_alarmed_by_pearson(made),
+            is_alarmed(counts[-2:]),
+            is_alarmed_by_pearson(counts),
         )
     return tuple(map(int, found))
 

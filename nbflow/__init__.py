@@ -70,9 +70,14 @@ if typing.TYPE_CHECKING:
     from nbflow._key.file import File as File
     from nbflow._key.file import file as file
     from nbflow._key.value import key_by as key_by
+    from nbflow._outside import ask as ask
+    from nbflow._outside import emit as emit
+    from nbflow._outside import sleep as sleep
+    from nbflow._outside import wait_for as wait_for
     from nbflow._run.explanation import Explanation as Explanation
     from nbflow._run.plan import Plan as Plan
     from nbflow._run.run import Run as Run
+    from nbflow.quality import accept as accept
     from nbflow.quality import agreement as agreement
     from nbflow.quality import calibrate as calibrate
     from nbflow.quality import compare as compare
@@ -88,14 +93,19 @@ _LATER = {
     "File": "nbflow._key.file",
     "Plan": "nbflow._run.plan",
     "Run": "nbflow._run.run",
+    "accept": "nbflow.quality",
     "agreement": "nbflow.quality",
+    "ask": "nbflow._outside",
     "calibrate": "nbflow.quality",
     "compare": "nbflow.quality",
+    "emit": "nbflow._outside",
     "estimate": "nbflow.quality",
     "evaluate": "nbflow.quality",
     "file": "nbflow._key.file",
     "key_by": "nbflow._key.value",
     "review": "nbflow.quality",
+    "sleep": "nbflow._outside",
+    "wait_for": "nbflow._outside",
 }
 
 __all__ = [
@@ -125,9 +135,12 @@ __all__ = [
     "UnknownRunError",
     "Usage",
     "UsageError",
+    "accept",
     "agreement",
+    "ask",
     "calibrate",
     "compare",
+    "emit",
     "estimate",
     "evaluate",
     "export",
@@ -143,9 +156,11 @@ __all__ = [
     "secret",
     "send",
     "set_price",
+    "sleep",
     "step",
     "usage",
     "use",
+    "wait_for",
 ]
 
 

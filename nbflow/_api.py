@@ -498,12 +498,16 @@ def flows() -> list[Flow[..., Any]]:
 
 
 @durable
-def runs() -> History:
+def runs(*, last: int | None = None) -> History:
     """Return the history: a pandas frame with one row a run, the latest first.
 
     A notebook shows it as a live table, in which runs are sorted, filtered, found,
     opened and compared. ``nbflow.open_run(id)`` opens one, ``run.compare(other)``
     compares two.
+
+    Args:
+        last: only so many of the latest runs, of a store that has thousands. The live
+            table shows all of them in any case.
 
     Returns:
         A `pandas.DataFrame` with the columns run, event, state, started (local time),
@@ -521,7 +525,7 @@ def runs() -> History:
     from nbflow._run.history import History
 
     chronicle = SESSION.chronicle
-    history = History.of(chronicle, SESSION)
+    history = History.of(chronicle, SESSION, last)
     if lost := chronicle.unreadable:
         more = f" (and of {len(lost) - 1:,} others)" if len(lost) > 1 else ""
         warn(

@@ -216,6 +216,8 @@ class Session:
         )
         options = replace(options, budget=money)
         self._execute(run, RunState(), opened, lanes, batch, options, view, wait=wait)
+        if wait and job_link.stays_until():
+            run.wait_out(job_link.stays_until())
         return run
 
     def _budget(self, lanes: Sequence[Lane], limit: float | None) -> Budget | None:
@@ -356,6 +358,7 @@ class Session:
             )
         from nbflow._call.budget import resting
         from nbflow._core.sheet import Sheet
+        from nbflow._run.alarm import Sleeper
         from nbflow._run.execution import Execution
         from nbflow._run.models import model_change
 
@@ -390,7 +393,11 @@ class Session:
                 # Here, in the cell that asks; not on the thread that the run has.
                 execution.show()
             with resting(paid_here()):
-                reader.runs.work_on(execution, background=not wait)
+                at_rest = partial(
+                    reader.runs.watch,
+                    Sleeper(run.id, engine, reader.state, run.resume_aside),
+                )
+                reader.runs.work_on(execution, at_rest, background=not wait)
         except BaseException:
             if not execution.has_ended:
                 execution.give_up()

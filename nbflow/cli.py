@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbflow._session import SESSION
 from nbflow.errors import NbflowError, UsageError
 from nbflow.store import command as _store_command
 
@@ -25,6 +26,8 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 #: The width of output that nobody watches, whose lines a terminal does not cut.
 _UNWATCHED = 120
+#: Runs that are listed: to lay out thousands takes seconds.
+_LISTED = 100
 _TIME = "seconds, or 90s, 5m, 1h30m"
 _SHARE = "a number, or a share such as 5%%"
 
@@ -137,6 +140,7 @@ exit codes:
   2    bad parameters or notebook, found before anything ran
   3    every cell ran, but more records are not done than --max-failed allows
   4    --budget or a budget of the notebook is reached
+  5    every cell ran and nothing failed; records wait (--wait stays for them)
   6    every cell ran, but a --gate is not met
   75   another copy of this job is running, and --no-wait was given
   130  interrupted (Ctrl-C, SIGTERM)
@@ -144,16 +148,19 @@ exit codes:
 """
 _GATES = """\
 gates, of the runs whose results have a label; 0.05 may be written 5%:
-  "accuracy>=0.9"                      of the records that people decided (nf.review);
-                                       accuracy(COLUMN): against a column of the records
+  "accuracy>=0.9"                      of the whole run, by what people decided on a
+                                       sample (nf.review); accuracy(COLUMN): against a
+                                       column of the records
   "flips<=0.05"                        records of the last run, labelled otherwise now
   "share(billing)>=0.1"                records with a label
   "share(billing) within 0.1 of last"  how far a share may move, unless by chance
   "unknown<=0.02"                      records with the label for what fits no other
   "shares unchanged"                   no label moved by more than chance explains
   "model unchanged"                    the models that answered are those of the last run
-<=, >=, < and > compare. "since RUN" behind flips and unchanged, or "of RUN", compares
-with that run instead of the last one. "triage.label: flips<=0.05" names the column.
+The last run is the last one that met its gates, or that was accepted (nbflow runs
+accept). "since RUN" behind flips and unchanged, or "of RUN", compares with that run;
+"since accepted" with the last one that was accepted. "triage.label: flips<=0.05" names
+the column.
 """
 
 
@@ -225,19 +232,18 @@ def _add_limits(run: argparse.ArgumentParser) -> None:
         "report it with nf.usage; a call that could exceed it is not started",
     )
     _add_gate(run)
-    waiting = run.add_mutually_exclusive_group()
-    waiting.add_argument(
+    run.add_argument(
         "--wait",
-        action="store_true",
-        default=True,
-        help="wait for another copy of this job that is running: same notebook and "
-        "parameters, or same output (the default)",
+        metavar="DURATION",
+        help="stay this long for records that wait in their flows (nf.sleep, nf.wait_for, "
+        "nf.ask), such as 30m: each send and map continues until none waits, or time is up",
     )
-    waiting.add_argument(
+    run.add_argument(
         "--no-wait",
-        dest="wait",
+        dest="queue",
         action="store_false",
-        help="exit with 75 instead of waiting",
+        help="exit with 75 if another copy of this job is running (same notebook and "
+        "parameters, or same output), instead of waiting for it",
     )
 
 
@@ -289,7 +295,8 @@ def _run(arguments: argparse.Namespace) -> int:
         budget=arguments.budget,
         gates=arguments.gate or (),
         only_failed=arguments.only_failed,
-        wait=arguments.wait,
+        queue=arguments.queue,
+        patience=None if arguments.wait is None else limit(arguments.wait, "--wait"),
         verbose=arguments.verbose,
     )
     return job.run(arguments.notebook, options, _console())
@@ -469,19 +476,27 @@ def _export(arguments: argparse.Namespace) -> int:
 def _add_runs(commands: Commands) -> None:
     runs = commands.add_parser(
         "runs",
-        usage="nbflow runs [-h] [RUN] | nbflow runs cancel RUN | nbflow runs delete "
-        "[--keep-outputs] [--dry-run] RUN...",
-        help="list the runs of the store, show one, cancel or delete it",
+        usage="nbflow runs [-h] [--last N] [RUN] | nbflow runs cancel RUN | nbflow runs accept "
+        "[--why TEXT] RUN | nbflow runs delete [--keep-outputs] [--dry-run] RUN...",
+        help="list the runs of the store, show one, cancel, accept or delete it",
         description="List the runs of the store in use, the latest first, or show the "
         "table of one. `cancel RUN` stops it, whichever kernel or job works on it: calls "
-        "under way end first, and what is done stays done. `delete RUN...` removes runs "
-        "that have ended, and the saved outputs that only they need.",
+        "under way end first, and what is done stays done. `accept RUN` says that its "
+        "labels are right: the gates of later runs compare with it. `delete RUN...` removes "
+        "runs that have ended, and the saved outputs that only they need.",
     )
     runs.add_argument(
         "run",
         nargs="*",
         metavar="RUN",
         help="id of a run, or its beginning; `latest` for the latest",
+    )
+    runs.add_argument(
+        "--last",
+        type=int,
+        default=_LISTED,
+        metavar="N",
+        help="the latest N runs are listed (default: %(default)s); 0 lists all",
     )
     runs.add_argument(
         "--keep-outputs",
@@ -493,6 +508,9 @@ def _add_runs(commands: Commands) -> None:
         action="store_true",
         help="delete: nothing goes; say what would, and how much comes back",
     )
+    runs.add_argument(
+        "--why", default="", metavar="TEXT", help="accept: why it is right"
+    )
     runs.set_defaults(command=_runs)
 
 
@@ -503,17 +521,20 @@ def _runs(arguments: argparse.Namespace) -> int:
     names = list(arguments.run)
     if names[:1] == ["delete"]:
         return _delete(names[1:], arguments)
-    cancels = names[:1] == ["cancel"]
-    if cancels:
-        del names[0]
-    if len(names) > 1 or (cancels and not names):
+    does = names.pop(0) if names[:1] in (["cancel"], ["accept"]) else ""
+    if len(names) > 1 or (does and not names):
         raise UsageError(
-            "nbflow runs takes one run: nbflow runs RUN, or nbflow runs cancel RUN."
+            "nbflow runs takes one run: nbflow runs RUN, nbflow runs cancel RUN, or "
+            "nbflow runs accept RUN."
         )
+    if arguments.why and does != "accept":
+        raise UsageError("--why goes with nbflow runs accept RUN.")
     if not names:
-        return _list_runs()
+        return _list_runs(arguments.last)
     run = _api.open_run(None if names[0] == "latest" else names[0])
-    if cancels:
+    if does == "accept":
+        return _accept(run, arguments.why)
+    if does == "cancel":
         return _cancel(run)
     render.print_table(run.table(), _console())
     return 0
@@ -531,15 +552,30 @@ def _delete(names: list[str], arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _list_runs() -> int:
+def _list_runs(last: int) -> int:
     from nbflow import _api
     from nbflow._run import render
 
-    history = _api.runs()
+    if last < 0:
+        raise UsageError("--last takes the number of runs to list, or 0 for all.")
+    history = _api.runs(last=last or None)
     if history.empty:
         print(history)
-    else:
-        render.print_runs(history, _console())
+        return 0
+    render.print_runs(history, _console())
+    there_are = len(SESSION.engine.ledger.runs())
+    if 0 < last < there_are:
+        print(
+            f"\nThe latest {last:,} of {there_are:,} runs; `nbflow runs --last 0` lists"
+            " all."
+        )
+    return 0
+
+
+def _accept(run: Run, why: str) -> int:
+    from nbflow.quality.baseline import accept
+
+    print(accept(run, why))
     return 0
 
 

@@ -49,6 +49,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_RECORDS = 3
 EXIT_BUDGET = 4
+EXIT_WAITING = 5
 EXIT_GATE = 6
 EXIT_INTERRUPTED = 130
 EXIT_DEAD = 138
@@ -67,6 +68,7 @@ _COLOURS = {
     EXIT_INTERRUPTED: "yellow",
     EXIT_RECORDS: "yellow",
     EXIT_BUDGET: "yellow",
+    EXIT_WAITING: "yellow",
     EXIT_GATE: "yellow",
 }
 #: The number of runs whose tables are shown at the end.
@@ -84,7 +86,7 @@ def run(notebook: Path, options: Options, console: Console) -> int:
     Raises:
         UsageError: something is wrong with the notebook, its parameters or an option;
             nothing has run.
-        BusyError: another copy is at work, and ``wait`` is off.
+        BusyError: another copy is at work, and ``queue`` is off.
         StoreError: the store cannot be used.
     """
     task = check(notebook, options)
@@ -92,7 +94,7 @@ def run(notebook: Path, options: Options, console: Console) -> int:
     def say_waiting(who: str) -> None:
         console.print(f"{who[0].upper()}{who[1:]}; waiting for it.")
 
-    waits = say_waiting if options.wait else None
+    waits = say_waiting if options.queue else None
     stop = Stop()
     stop.wake = _give_up  # there is no kernel yet to stop
     with stop.on_signals(), job_lock(task.store, task.names, waits=waits):
@@ -115,6 +117,7 @@ def _environment(task: Task, told: Path, again: tuple[str, ...]) -> dict[str, st
         force=tuple(task.options.force),
         again=again,
         budget=task.budget,
+        patience=task.options.patience,
         log=_LEVELS[min(task.options.verbose, len(_LEVELS) - 1)],
     )
     # Nobody watches: pictures, which any viewer shows, and no live table.
@@ -259,6 +262,7 @@ class _Outcome:
         records: the number of all records.
         brief: how many are done, and what became of the others.
         is_cut_short: an iterator was not read to its end.
+        waiting: the number of records that wait in a flow.
         gates: what became of each gate; none if the notebook did not come to its end.
     """
 
@@ -269,6 +273,7 @@ class _Outcome:
     records: int
     brief: str
     is_cut_short: bool
+    waiting: int
     gates: Sequence[Verdict] = ()
 
     @property
@@ -422,6 +427,7 @@ class _Job:
             "outcome": outcome.words,
             "records": outcome.records,
             "not_done": outcome.left,
+            "waiting": outcome.waiting,
             "gates": [verdict._asdict() for verdict in outcome.gates],
         }
         try:
@@ -446,8 +452,11 @@ class _Job:
             code = EXIT_RECORDS
         if refusal and _may_be_budget(code, ending):
             code = EXIT_BUDGET
+        waiting = sum(map(report.waiting, states))
+        if code == EXIT_OK and waiting:
+            code = EXIT_WAITING
         gates = self._judged(code)
-        if code == EXIT_OK and not all(gate.met for gate in gates):
+        if code in (EXIT_OK, EXIT_WAITING) and not all(gate.met for gate in gates):
             code = EXIT_GATE
         return _Outcome(
             ending,
@@ -457,6 +466,7 @@ class _Job:
             records,
             brief_of(*states),
             is_cut_short,
+            waiting,
             gates,
         )
 
@@ -468,15 +478,19 @@ class _Job:
 
         runs, verdicts = list(self.runs.handles.values()), []
         try:
-            if code not in (EXIT_OK, EXIT_RECORDS):
+            if code not in (EXIT_OK, EXIT_RECORDS, EXIT_WAITING):
                 gates.put_off(runs)
                 return ()
             verdicts = gates.judge(self.task.gates, runs, SESSION.run_at)
-            gates.remember(verdicts, runs)
+            gates.remember(verdicts, runs, UNDONE if code else "")
         except StoreError as error:
             self.progress.warn(f"That a gate is not met is not remembered: {error}")
         mask = self.secrets.mask
         return [verdict._replace(said=mask(verdict.said)) for verdict in verdicts]
+
+
+#: Why a run whose job left records undone is no baseline of later gates.
+UNDONE = "More records are left undone than --max-failed allows."
 
 
 def _may_be_budget(code: int, ending: Ending) -> bool:
@@ -599,6 +613,7 @@ def _sentence(outcome: _Outcome, max_failed: str) -> str:
         EXIT_USAGE: ending.why,
         EXIT_RECORDS: f"Every cell ran; {left}; --max-failed is {max_failed}.",
         EXIT_BUDGET: f"Stopped: {outcome.refusal}; {left}. {_CONTINUES}",
+        EXIT_WAITING: f"Every cell ran; {left}. The same command continues with those whose wait is over.",
         EXIT_GATE: f"Every cell ran; not met: {outcome.missed}",
         EXIT_INTERRUPTED: f"Interrupted: {ending.why}. {_CONTINUES}",
         EXIT_DEAD: f"The kernel died{died}. {_CONTINUES}",

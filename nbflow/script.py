@@ -29,7 +29,7 @@ from nbflow.errors import NbflowError, UsageError
 from nbflow.notebook import cells, parameters, report
 from nbflow.notebook.execute import ending_signals
 from nbflow.notebook.job_lock import job_lock
-from nbflow.notebook.job_task import allowed, store_of
+from nbflow.notebook.job_task import allowed, limit, store_of
 from nbflow.notebook.rewrite import parse
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def _run(
     allowance = allowed(given.max_failed)
     budget = None if given.budget is None else dollars(given.budget, "--budget")
     asked_for = gates(given.gate)
+    patience = None if given.wait is None else limit(given.wait, "--wait")
     store = store_of(source, given.store)
     os.environ["NBFLOW_STORE"] = str(store)
     os.chdir(source.parent)
@@ -109,7 +110,9 @@ def _run(
         tempfile.TemporaryDirectory(prefix="nbflow-job-") as scratch,
     ):
         told = Path(scratch) / "told"
-        asked = job_link.environment(told, force=tuple(given.force), budget=budget)
+        asked = job_link.environment(
+            told, force=tuple(given.force), budget=budget, patience=patience
+        )
         os.environ.update(asked)
         space.update(values)
         code = _performed(main)
@@ -178,6 +181,11 @@ def _parser(name: str, declared: list[parameters.Parameter]) -> argparse.Argumen
         help="what has to hold of the labels, such as 'flips<=0.05'; repeat it for more",
     )
     parser.add_argument(
+        "--wait",
+        metavar="DURATION",
+        help="stay this long for records that wait in their flows, such as 30m",
+    )
+    parser.add_argument(
         "--no-wait",
         action="store_true",
         help="exit with 75 if another copy is at work, instead of waiting for it",
@@ -233,12 +241,14 @@ def _left(told: Path, allowance: Allowance) -> int:
     left = sum(map(report.undone, states))
     records = sum(state.total_records for state in states)
     is_cut_short = any(map(report.is_cut_short, states))
-    if not is_cut_short and not allowance.is_exceeded(left, records):
+    waiting = sum(map(report.waiting, states))
+    is_left = is_cut_short or allowance.is_exceeded(left, records)
+    if not is_left and not waiting:
         return job.EXIT_OK
     _complain(f"{brief_of(*states)}.")
     if is_cut_short:
         _complain("An iterator was not read to its end.")
-    return job.EXIT_RECORDS
+    return job.EXIT_RECORDS if is_left else job.EXIT_WAITING
 
 
 def _gated(told: Path, asked_for: Sequence[Gate], code: int) -> int:
@@ -248,15 +258,17 @@ def _gated(told: Path, asked_for: Sequence[Gate], code: int) -> int:
     from nbflow.quality.gates import judge, put_off, remember
 
     runs = _runs(told)
-    if code not in (job.EXIT_OK, job.EXIT_RECORDS):
+    if code not in (job.EXIT_OK, job.EXIT_RECORDS, job.EXIT_WAITING):
         put_off(runs)
         return code
     verdicts = judge(asked_for, runs, SESSION.run_at)
     for verdict in verdicts:
         _complain(verdict.said)
-    remember(verdicts, runs)
+    remember(verdicts, runs, job.UNDONE if code else "")
     is_met = all(verdict.met for verdict in verdicts)
-    return code if code or is_met else job.EXIT_GATE
+    if is_met or code == job.EXIT_RECORDS:
+        return code
+    return job.EXIT_GATE
 
 
 # Step cells.

@@ -20,7 +20,7 @@ LAYERS = [
     ["notebook"],
     ["quality"],
     ["_session"],
-    ["_api"],
+    ["_api", "_outside"],
     ["testing", "job", "dashboard", "llm", "store"],
     ["script"],
     ["demo", "export"],

@@ -26,3 +26,17 @@ def test_a_quick_run_of_the_benchmarks_prints_every_row():
             assert any(
                 line.startswith(row.what) and row.against in line for line in printed
             ), (row.what, row.against)
+
+
+def test_a_short_job_shows_what_a_store_takes():
+    root = Path(main.__file__).parent.parent
+    ended = subprocess.run(
+        [sys.executable, "-m", "benchmarks.sizes", "--job", "20", "--keep", "2h"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    head, *lines = ended.stdout.splitlines()
+    assert head.split()[:2] == ["runs", "kept"]
+    assert [line.split()[:2] for line in lines][-1] == ["20", "9"]

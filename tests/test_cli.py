@@ -72,3 +72,30 @@ def test_the_store_is_looked_at_and_pruned_by_commands(tmp_path, capsys):
     assert cli.main(["store", "prune"]) == 2
     assert "Say what may go" in capsys.readouterr().err
     assert cli.main(["runs", "delete"]) == 2
+
+
+def test_the_latest_runs_are_listed_and_all_if_that_is_asked_for(tmp_path, capsys):
+    import nbflow as nf
+
+    nf.use(tmp_path / "store")
+
+    @nf.step
+    def size(text):
+        return len(text)
+
+    ids = [size.map(["a"]).id for _ in range(4)]
+    assert list(nf.runs(last=2)["run"]) == [ids[3], ids[2]]
+    assert list(nf.runs()["run"]) == ids[::-1]
+    capsys.readouterr()
+
+    def listed(*words):
+        assert cli.main(["runs", *words]) == 0
+        said = capsys.readouterr().out
+        return [one for one in ids if one in said], said.splitlines()[-1]
+
+    latest, told = listed("--last", "3")
+    assert latest == ids[1:]
+    assert told.startswith("The latest 3 of 4 runs; `nbflow runs --last 0` lists all")
+    assert listed()[0] == listed("--last", "0")[0] == listed("--last", "4")[0] == ids
+    assert "latest" not in listed("--last", "4")[1]
+    assert cli.main(["runs", "--last", "-1"]) == 2

@@ -68,9 +68,10 @@ class Engine:
         self.ledger = ledger
         self.decisions = Decisions(ledger.beside("reviews"))
         self.samples = Samples(ledger.beside("samples"))
+        self.inbox = ledger.inbox()
         self.clock = clock
         self.machinery = machinery
-        self.runner = Runner(store, clock, crash_point)
+        self.runner = Runner(store, self.inbox, clock, crash_point)
         #: Functions that stand for steps in tests, by the step's name.
         self.stubs: dict[str, Callable[..., Any]] = {}
         #: Steps that a warning was given of, each with the warning's kind.
@@ -82,6 +83,7 @@ class Engine:
     def close(self) -> None:
         """Let go of the store."""
         self.store.close()
+        self.inbox.close()
 
     # One step, called in one of its five ways.
 

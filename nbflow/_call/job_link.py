@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +28,7 @@ _TOLD = "NBFLOW_JOB_TOLD"
 _FORCED = "NBFLOW_JOB_FORCED"
 _AGAIN = "NBFLOW_JOB_AGAIN"
 _BUDGET = "NBFLOW_JOB_BUDGET"
+_STAYS = "NBFLOW_JOB_STAYS"
 _LOG = "NBFLOW_JOB_LOG"
 
 #: How a line of the log looks.
@@ -49,6 +51,7 @@ def environment(
     force: tuple[str, ...] = (),
     again: tuple[str, ...] = (),
     budget: float | None = None,
+    patience: float | None = None,
     log: str | None = None,
 ) -> dict[str, str]:
     """The variables that a kernel gets.
@@ -59,11 +62,13 @@ def environment(
         again: ids of runs to continue, each in the place of the first send or map of
             its event.
         budget: US dollars that all calls together may cost.
+        patience: seconds from now for which it stays for records that wait.
         log: the level, such as ``"INFO"``, from which on it logs; see `LogReader`.
     """
     asked = {_TOLD: str(told), _FORCED: " ".join(force), _AGAIN: " ".join(again)}
     if budget is not None:
         asked[_BUDGET] = repr(budget)
+    asked[_STAYS] = "" if patience is None else repr(time.time() + patience)
     # Also if nobody asks for one: a job that a cell of another job starts has its own.
     asked[_LOG] = log or ""
     return asked
@@ -191,6 +196,11 @@ def _tell(line: dict[str, Any]) -> None:
 def forced() -> frozenset[str]:
     """The names of steps that are to run although their outputs are saved."""
     return frozenset(os.environ.get(_FORCED, "").split())
+
+
+def stays_until() -> float:
+    """Until when a job stays for records that wait, in seconds since the epoch; 0 if it does not."""
+    return float(os.environ.get(_STAYS) or 0)
 
 
 def budget() -> float | None:

@@ -16,6 +16,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from nbflow._call import failure, joined, lookup
+from nbflow._call.arrivals import Arrivals
 from nbflow._call.attempt import aattempt, attempt
 from nbflow._call.budget import Paid, Wanted, resting, size_of
 from nbflow._call.claim import knocks
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from nbflow._core.usage import Usage
     from nbflow._key.call import Input
     from nbflow._key.mutation import Slot
+    from nbflow._store.inbox import Inbox
     from nbflow._store.store import Store
 
 _LOG = logging.getLogger("nbflow.call")
@@ -236,6 +238,8 @@ class Call:
     ) -> None:
         """Tell the ledger how an attempt of a step ended; a flow's own call is noted by whoever sent the record."""
         place = self.place
+        if place is not None and place.resumes and state is State.CACHED:
+            return
         if self.is_same and place is not None:
             place.is_same = True
         if state is State.CACHED and self.worth is not None:
@@ -284,10 +288,13 @@ class Runner:
     def __init__(
         self,
         store: Store,
+        inbox: Inbox,
         clock: Clock,
         crash_point: Callable[[str], None] | None = None,
     ) -> None:
         self.store = store
+        self.inbox = inbox
+        self.arrivals = Arrivals(inbox)
         self.clock = clock
         self.sources = Sources(store, clock)
         self._crash_point = crash_point
@@ -698,6 +705,9 @@ class Runner:
 
     def _judged(self, call: Call, tried: Tried, started: float) -> Tried:
         """An attempt as it counts, after the step's pace has learnt from it."""
+        if call.scope.suspended is not None:
+            # Whatever the flow made of it: what it did after that is not its outcome.
+            return replace(tried, value=None, error=call.scope.suspended)
         gate, error = call.gate, tried.error
         if error is not None and _is_of_record(call, error):
             tried = replace(tried, is_mistake=True)

@@ -12,8 +12,10 @@ from nbflow._core.entry import Used, Waits
 from nbflow._core.usage import NOTHING, UNANSWERED
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterator, Sequence
 
+    from nbflow._call.arrivals import Arrivals
     from nbflow._call.budget import Budget, Hold
     from nbflow._call.clock import Clock
     from nbflow._call.keys import Identity
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from nbflow._core.lifecycle import Outcome
     from nbflow._core.step import AnyStep
     from nbflow._core.usage import Usage
+    from nbflow._core.waiting import Suspended
+    from nbflow._store.inbox import Inbox
+    from nbflow._store.store import Store
 
 
 #: Held while a scope adds up what threads of one call tell it.
@@ -33,6 +38,9 @@ class Performer(Protocol):
     """Sees calls through: what a `Runner` is to the calls below a record."""
 
     clock: Clock
+    store: Store
+    inbox: Inbox
+    arrivals: Arrivals
 
     # A call is a `Call`, which holds scopes and therefore stands above them.
     def perform(self, call: Any, *, force: bool = False) -> Outcome:
@@ -47,9 +55,9 @@ class Place:
 
     __slots__ = (
         "_in_line_until", "around", "attempts", "budgets", "called", "cancelled",
-        "content", "ended", "flow", "flow_name", "forced", "forced_from", "identify",
-        "inputs", "is_alone", "is_same", "note", "note_all", "record", "record_key",
-        "room", "run", "runner", "since", "waited",
+        "content", "digest", "ended", "flow", "flow_name", "forced", "forced_from", "identify",
+        "inputs", "is_alone", "is_back", "is_same", "note", "note_all", "record", "record_key",
+        "resumes", "room", "run", "runner", "since", "waited",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +65,7 @@ class Place:
         *,
         record: int,
         content: object,
+        digest: bytes,
         record_key: str,
         flow: int,
         flow_name: str,
@@ -72,12 +81,15 @@ class Place:
         around: frozenset[str] = frozenset(),
         forced: bool = False,
         budgets: Sequence[Budget] = (),
+        resumes: str = "",
         room: Room,
         is_alone: bool = True,
     ) -> None:
         self.record = record
         #: The record itself, for messages about it.
         self.content = content
+        #: Digest of the record.
+        self.digest = digest
         self.record_key = record_key
         self.flow = flow
         self.flow_name = flow_name
@@ -101,6 +113,10 @@ class Place:
         self.runner = runner
         #: Which every call that costs has to fit into.
         self.budgets = budgets
+        #: The key of the wait after which the record goes on, "" if it does not: what it
+        #: did before is noted already. And whether it has come back to it.
+        self.resumes = resumes
+        self.is_back = False
         #: Steps called so far, and attempts made of them.
         self.called = self.attempts = 0
         #: Seconds in which any of them was in line.
@@ -132,7 +148,8 @@ class Scope:
 
     __slots__ = (
         "attempt", "built_on", "ended", "expires", "gate", "has_told", "holds", "is_lost",
-        "key", "outer", "output", "per_run", "place", "step", "waited", "worth",
+        "key", "outer", "output", "per_run", "place", "step", "suspended", "waited",
+        "waits", "worth",
     )  # fmt: skip
 
     def __init__(
@@ -166,6 +183,9 @@ class Scope:
         self.holds: Sequence[Hold] = ()
         #: It has told what it used, or will; it counts as a request without an answer.
         self.has_told = self.is_lost = False
+        #: Of a flow: how often it came to each wait, and what it was left with.
+        self.waits: Counter[bytes] | None = None
+        self.suspended: Suspended | None = None
         #: Seconds that its code spent in line, at a provider's limits.
         self.waited = 0.0
         #: What it prints and logs, as soon as it does.

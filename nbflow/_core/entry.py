@@ -31,6 +31,8 @@ FINAL = frozenset(
         State.INTERRUPTED,
     }
 )
+#: The states of what nobody works on.
+RESTING = FINAL | {State.WAITING}
 DONE = frozenset({State.COMPLETED, State.CACHED})
 #: What is done, as it is shown, and the codes of it.
 DONE_SHOWN: frozenset[Shown] = DONE | {Reuse.SAME}
@@ -175,6 +177,43 @@ class Waits(NamedTuple):
     why: str
 
 
+class Awaits(NamedTuple):
+    """A record waits in a flow, and nobody works on it meanwhile.
+
+    ``step``: the wait's name in the table; ``key``: what it is saved under; ``kind``:
+    ``sleep``, ``event`` or ``answer``; ``what``: the event, or the question; ``until``:
+    when its time is up, in seconds since the epoch; ``fields``: those of the event that
+    have to match, and ``match`` the digest of their values; ``after``: the place in the
+    inbox behind which it may come, and ``since`` the time; ``choices``: the answers there
+    are.
+    """
+
+    record: int
+    flow: int
+    step: str
+    at: float
+    key: str
+    kind: str
+    what: str = ""
+    until: float | None = None
+    fields: tuple[str, ...] = ()
+    match: str = ""
+    after: int = 0
+    since: float = 0.0
+    choices: tuple[str, ...] = ()
+
+
+class Answered(NamedTuple):
+    """A person answered what a record asked, at this time."""
+
+    record: int
+    flow: int
+    step: str
+    at: float
+    choice: str
+    by: str
+
+
 class Used(NamedTuple):
     """An attempt of a step reported usage, or a checkpoint saved that usage.
 
@@ -233,6 +272,8 @@ Entry: TypeAlias = (
     | Called
     | Printed
     | Waits
+    | Awaits
+    | Answered
     | Used
     | Remark
     | Closed
@@ -291,8 +332,10 @@ class RunState:
         self.steps: list[dict[str, StepCount]] = []
         #: Why a record failed in a flow, and after how many attempts.
         self.failures: dict[Position, tuple[Failure, int]] = {}
-        #: Records under way that wait for something outside the run, and what for.
+        #: Records under way that are in line for something outside the run, and why.
         self.waiting: dict[Position, str] = {}
+        #: Records that nobody works on until something has happened.
+        self.awaited: dict[Position, Awaits] = {}
         self.remarks: list[str] = []
         self.coded: dict[str, Coded] = {}
         #: What it used, and what it would have used without its checkpoints.
@@ -478,17 +521,18 @@ class RunState:
         if self.is_cut_short:
             return "INTERRUPTED"
         if not broken:
-            return "COMPLETED"
-        if tally[State.COMPLETED] + tally[State.CACHED]:
+            return "WAITING" if tally[State.WAITING] else "COMPLETED"
+        if tally[State.COMPLETED] + tally[State.CACHED] + tally[State.WAITING]:
             return "PARTIAL"
         return "FAILED"
 
     def interrupt(self, at: float) -> list[Item]:
         """The entries that mark the unfinished records as interrupted.
 
-        For a run that nobody works on any more.
+        For a run that nobody works on any more. What waits for something goes on
+        waiting.
         """
-        unfinished = [state for state in State if state not in FINAL]
+        unfinished = [state for state in State if state not in RESTING]
         entries: list[Item] = []
         for flow in range(len(self.flows)):
             records = self.records(flow, unfinished)
@@ -573,8 +617,8 @@ class RunState:
         if self._standings is not None:
             self._standings.move(entry.record, left, code, self._items)
         self.ended = max(self.ended, entry.at)
-        if self.waiting:
-            self.waiting.pop((entry.record, entry.flow), None)
+        if self.waiting or self.awaited:
+            self._stir(entry)
         if entry.checkpoint is not None:
             saved = self._saved[entry.flow]
             place = entry.record * KEY_BYTES
@@ -585,6 +629,13 @@ class RunState:
             self.failures[entry.record, entry.flow] = (entry.failure, entry.attempts)
         elif self.failures:
             self._forgive(entry, before)
+
+    def _stir(self, entry: Item) -> None:
+        """Take back what a record waited for."""
+        place = entry.record, entry.flow
+        self.waiting.pop(place, None)
+        if entry.state is not State.WAITING:
+            self.awaited.pop(place, None)
 
     def _forgive(self, entry: Item, before: State) -> None:
         """Take back a failed call of a record that runs again, or it would count twice."""
@@ -615,6 +666,13 @@ class RunState:
         else:
             self.waiting.pop((entry.record, entry.flow), None)
         self.ended = max(self.ended, entry.at)
+
+    def _awaits(self, entry: Awaits) -> None:
+        self.awaited[entry.record, entry.flow] = entry
+        self.ended = max(self.ended, entry.at)
+
+    def _answered(self, entry: Answered) -> None:
+        """It changes nothing that is counted: who opens the record reads it."""
 
     def _step(self, flow: int, step: str) -> StepCount:
         count = self.steps[flow].get(step)
@@ -665,6 +723,8 @@ class RunState:
     _TAKE[Called] = _called
     _TAKE[Printed] = _printed
     _TAKE[Waits] = _waits
+    _TAKE[Awaits] = _awaits
+    _TAKE[Answered] = _answered
     _TAKE[Used] = _used
     _TAKE[Remark] = _remark
     _TAKE[Closed] = _closed

@@ -3,15 +3,14 @@
 The grammar::
 
     gate   = [column ":"] rule
-    rule   = "accuracy" ["(" column ")"] bound
-           | "flips" bound ["since" base]
-           | "share" "(" label ")" bound
+    rule   = "accuracy" ["(" column ")"] (">=" | ">") number
+           | "flips" ("<=" | "<") number ["since" base]
+           | "share" "(" label ")" ("<=" | ">=" | "<" | ">") number
            | "share" "(" label ")" "within" number "of" base
-           | "unknown" bound
+           | "unknown" ("<=" | "<") number
            | ("shares" | "model") "unchanged" ["since" base]
-    bound  = ("<=" | ">=" | "<" | ">") number
     number = a share, such as 0.05 or 5%
-    base   = "last" | the id of a run
+    base   = "last" | "accepted" | the id of a run
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from nbflow.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: The run before this one.
-LAST = "last"
+#: The last run that met its gates, or that somebody accepted; the last of the latter.
+LAST, ACCEPTED = "last", "accepted"
 _COMPARED = {
     "<=": float.__le__,
     ">=": float.__ge__,
@@ -34,8 +33,8 @@ _COMPARED = {
     ">": float.__gt__,
     "within": float.__le__,
 }
-_NUMBER = r"(?P<number>\d+(?:\.\d*)?%?|\.\d+%?)"
-_BOUND = rf"\s*(?P<sign><=|>=|<|>)\s*{_NUMBER}"
+_NUMBER = r"(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:\s*%)?)"
+_BOUND = rf"\s*(?P<sign><=|>=|<|>|\u2264|\u2265)\s*{_NUMBER}"
 _SINCE = r"(?:\s+since\s+(?P<base>\S+))?"
 _LABEL = r"(?P<figure>share)\s*\((?P<of>.+)\)"
 _RULES = tuple(
@@ -55,6 +54,16 @@ _EXAMPLES = (
     '"share(billing) within 0.1 of last", "unknown<=0.02", "shares unchanged", '
     '"model unchanged"'
 )
+#: Signs that ask for something of a figure that only has to be high, or low; and why.
+_SIGNS = {
+    "accuracy": (">=", ">", "labels have to be right at least so often"),
+    "flips": ("<=", "<", "at most so many records may be labelled otherwise"),
+    "unknown": ("<=", "<", "at most so many records may fit no label"),
+}
+#: What no share is.
+_NEVER = (("<", 0.0), (">", 1.0))
+#: Signs as mathematicians write them.
+_WRITTEN = {"\u2264": "<=", "\u2265": ">="}
 #: Digits of a share that count: the rest is the rounding of floats.
 _DIGITS = 9
 
@@ -69,7 +78,7 @@ class Gate(NamedTuple):
         of: the label of a share; the column that has the truth of an accuracy.
         sign: ``"<="``, ``">="``, ``"<"``, ``">"``, ``"within"`` or ``"unchanged"``.
         limit: the share that the figure is compared with.
-        base: the run that it is compared with: ``"last"``, or an id.
+        base: the run that it is compared with: ``"last"``, ``"accepted"`` or an id.
         column: the column of the labels, if it names one.
     """
 
@@ -101,14 +110,18 @@ def gate(text: str) -> Gate:
             '"triage.label: flips<=0.05". Quote it: a shell takes > and < for files.'
         )
     parts = found.groupdict()
-    return Gate(
-        text=text.strip(),
-        figure=parts["figure"],
-        of=(parts.get("of") or "").strip(),
-        sign=parts["sign"],
-        limit=_share(parts.get("number") or "0", text),
-        base=parts.get("base") or LAST,
-        column=parts["column"],
+    sign = parts["sign"]
+    return _sensible(
+        Gate(
+            text=text.strip(),
+            figure=parts["figure"],
+            of=(parts.get("of") or "").strip(),
+            sign=_WRITTEN.get(sign, sign),
+            limit=_share(parts.get("number") or "0", text),
+            base=parts.get("base") or LAST,
+            column=parts["column"],
+        ),
+        sign,
     )
 
 
@@ -121,13 +134,40 @@ def gates(texts: Iterable[str]) -> tuple[Gate, ...]:
     return tuple(dict.fromkeys(map(gate, texts)))
 
 
+def _sensible(gate: Gate, written: str) -> Gate:
+    """A gate that holds where labels are good, and fails where they are not.
+
+    Args:
+        gate: which one.
+        written: its sign, as it is written.
+
+    Raises:
+        UsageError: it is the other way round, or nothing can meet it.
+    """
+    right, strict, why = _SIGNS.get(gate.figure, (gate.sign, gate.sign, ""))
+    if gate.sign not in (right, strict):
+        start, _, end = gate.text.rpartition(written)
+        raise UsageError(
+            f"--gate {gate.text!r} would hold where labels are bad: {why}. Write "
+            f'"{start}{right}{end}".'
+        )
+    if (gate.sign, gate.limit) in _NEVER:
+        raise UsageError(
+            f"--gate {gate.text!r} can never be met: a share is between 0 and 1. Write "
+            f'"{gate.sign}=" for what may be as much as that.'
+        )
+    return gate
+
+
 def _share(number: str, text: str) -> float:
-    value = float(number.removesuffix("%")) / (100 if number.endswith("%") else 1)
+    amount = float(number.removesuffix("%"))
+    value = amount / 100 if number.endswith("%") else amount
     if value <= 1:
         return value
+    meant = f" Did you mean {amount / 100:g}?" if 1 < amount <= 100 else ""  # noqa: PLR2004  # per cent
     raise UsageError(
         f"--gate {text!r}: {number} is no share; write a number between 0 and 1, such "
-        "as 0.9, or 90%."
+        f"as 0.9, or 90%.{meant}"
     )
 
 

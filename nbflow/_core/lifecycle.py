@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._core.policy import pauses_throttle, retry_after
+from nbflow._core.waiting import Suspended
 from nbflow.errors import RunCancelledError, StepTimeoutError, failed_call
 
 if TYPE_CHECKING:
@@ -217,6 +218,8 @@ def _attempts(
             return done, tried
         if isinstance(error, RunCancelledError):
             return Outcome(State.CANCELLED, None, error, number), tried
+        if isinstance(error, Suspended):
+            return Outcome(State.WAITING, None, error, number), tried
         is_free = tried.is_turned_away and policy.retries > 0
         is_last = number > policy.retries and not is_free
         if is_last or not policy.retries_on(error, is_mistake=tried.is_mistake):

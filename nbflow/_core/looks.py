@@ -63,8 +63,8 @@ _SIGNS: dict[Shown, tuple[str, str, str, str]] = {
     State.CANCELLED: ("\u2298", "slash", "magenta", "#9b7fc4"),
     State.INTERRUPTED: ("\u26a0", "warn", "yellow", "#d9822b"),
 }
-#: Words of a moment, which the picture of a run has no column for.
-_PASSING: dict[Shown, str] = {State.RETRYING: "retrying", State.WAITING: "waiting"}
+#: A word of a moment, which the picture of a run has no column for.
+_PASSING: dict[Shown, str] = {State.RETRYING: "retrying"}
 _WORDS = WORDS | _PASSING
 _BRIEF: dict[Shown, str] = {State.CACHED: "earlier run", Reuse.SAME: "same"}
 #: Of a record, and of its calls.
@@ -75,6 +75,7 @@ LOOKS: dict[Shown, Look] = {
 #: Of a run, by its name, in the order in which a history has them as filters.
 RUN_LOOKS = {
     "RUNNING": LOOKS[State.RUNNING],
+    "WAITING": LOOKS[State.WAITING],
     "PARTIAL": Look("partial", "partial", "\u25d1", "half", "yellow", "#d29922"),
     "FAILED": LOOKS[State.FAILED],
     "CANCELLED": LOOKS[State.CANCELLED],

@@ -28,6 +28,8 @@ class Sample(NamedTuple):
         seed: of the draw.
         by: who drew it.
         at: when, in seconds since the epoch.
+        is_by_size: whether a unit of ten records was ten times as likely to come next as
+            one of one; else all were alike.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Sample(NamedTuple):
     seed: int
     by: str
     at: float
+    is_by_size: bool = False
 
     @property
     def units(self) -> list[bytes]:

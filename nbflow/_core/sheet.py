@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbflow._core.entry import FINAL, Called, Item, Opened
+from nbflow._core.entry import FINAL, Awaits, Called, Item, Opened
 from nbflow._core.lifecycle import CODES, SHOWN, Reuse, Shown, State
 from nbflow._core.table import Cause, kind_of, pattern_of
 
@@ -128,6 +128,8 @@ class Sheet:
         self.columns: list[FlowColumns] = []
         #: Records under way whose latest attempt failed: the step, and why it failed.
         self.retrying: dict[Position, tuple[str, Failure | None]] = {}
+        #: Records that nobody works on until something has happened.
+        self.resting: set[Position] = set()
         #: Groups of like failures, by number; the first failure of each stands for it.
         self.causes: list[Cause] = []
         self.cause_of: dict[Position, int] = {}
@@ -179,8 +181,12 @@ class Sheet:
             self.retrying.pop(place, None)
         if place in self.cause_of:
             self._count(self.cause_of.pop(place), -1)
+        if entry.state is State.WAITING:
+            return
         if entry.state not in FINAL:
-            if not is_new:
+            if place in self.resting:
+                self.resting.remove(place)  # it goes on where it was
+            elif not is_new:
                 self._clear(columns, entry.record)
             columns.seconds[entry.record] = entry.at - self.started
             return
@@ -224,6 +230,9 @@ class Sheet:
         self.causes[number] = cause._replace(records=cause.records + more)
         self.kinds[kind_of(cause)] += more
 
+    def _awaits(self, entry: Awaits) -> None:
+        self.resting.add((entry.record, entry.flow))
+
     def _called(self, entry: Called) -> None:
         record, flow, step, state, _, _, attempt, _, failed, _, _, same = entry
         columns = self.columns[flow]
@@ -247,4 +256,5 @@ class Sheet:
 
     _TAKE[Opened] = _opened
     _TAKE[Item] = _item
+    _TAKE[Awaits] = _awaits
     _TAKE[Called] = _called

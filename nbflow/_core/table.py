@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from nbflow._core.awaited import said_of
 from nbflow._core.duration import duration
 from nbflow._core.entry import BROKEN, DONE_SHOWN, FINAL, with_same
 from nbflow._core.lifecycle import Reuse, Shown, State
@@ -28,6 +29,7 @@ WORDS: dict[Shown, str] = {
     State.TIMED_OUT: "timed out",
     State.CANCELLED: "cancelled",
     State.INTERRUPTED: "interrupted",
+    State.WAITING: "waiting",
     State.RUNNING: "running",
     State.QUEUED: "queued",
 }
@@ -138,8 +140,13 @@ def _flow_rows(state: RunState, flow: int) -> list[FlowRow]:
         why=why_of(state, f"flow {name}", counts),
     )
     rows = [row]
+    waits = Counter(
+        one.step for (_, where), one in state.awaited.items() if where == flow
+    )
     for step, count in steps.items():
         ended = {key: number for key, number in count.states.items() if key in FINAL}
+        if waits[step]:
+            ended[State.WAITING] = waits[step]
         shown = dict(with_same(Counter(ended), count.same))
         rows.append(_step_row(state, name, step, shown, count))
     return rows
@@ -310,6 +317,8 @@ def sentence_of(state: RunState, kinds: Counter[tuple[str, str]]) -> str:
     if needing := needing_of(standing):
         parts.append(f"{need_you(needing)} ({_failures(state, needing, kinds)})")
     parts += _ended(standing)
+    if state.awaited:
+        parts.append(f"{_wait(state)} ({said_of(state.awaited.values())})")
     if state.waiting:
         parts.append(_waits(state))
     cut = took = ""
@@ -334,6 +343,8 @@ def brief_of(*states: RunState) -> str:
     if needing := needing_of(standing):
         parts.append(need_you(needing))
     parts += _ended(standing)
+    if waiting := standing[State.WAITING]:
+        parts.append(f"{waiting:,} wait{'s' if waiting == 1 else ''}")
     return ", ".join(parts)
 
 
@@ -385,8 +396,14 @@ def _share(state: RunState, standing: Counter[Shown]) -> str:
     return _done_of(total, standing, "the ", f"{rows} read so far")
 
 
+def _wait(state: RunState) -> str:
+    """``1 waits``, ``5 wait``: the records that nobody works on until something happens."""
+    number = len({record for record, _ in state.awaited})
+    return f"{number:,} wait{'s' if number == 1 else ''}"
+
+
 def _waits(state: RunState) -> str:
-    """The records that wait, with what most of them wait for."""
+    """The records that are in line, with what most of them wait for."""
     [(why, _)] = Counter(state.waiting.values()).most_common(1)
     records = {record for record, _ in state.waiting}
     return f"{len(records):,} waiting ({short(why)})"
@@ -461,5 +478,7 @@ def times(seconds: float, waited: float) -> str:
     """How long something took, and how long it was in line; nothing if it took no time."""
     if not seconds and waited < _LINE:
         return ""
+    if not seconds:  # nothing was executed: the record waited in its flow
+        return f"waited {duration(waited)}"
     line = f" + {duration(waited)} in line" if waited >= _LINE else ""
     return f"{duration(seconds)}{line}"

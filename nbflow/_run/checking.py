@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nbflow._core.amount import amount
 from nbflow._core.plural import several
 from nbflow._run.inventory import size_of
+from nbflow._run.journals import beside_runs
 from nbflow._store import key_file
 from nbflow._store.store import MemoryStore
 
@@ -79,7 +80,8 @@ def check(runs: Runs, *, repair: bool = False) -> Checked:
     entries = len(list(engine.store.keys())) if audit is None else audit.entries
     names = engine.ledger.runs()
     problems = list(_of_audit(audit)) + list(_of_runs(runs, names, repair=repair))
-    problems += _of_reviews(runs, repair=repair)
+    problems += _of_journals(runs, repair=repair)
+    problems += _of_inbox(runs, repair=repair)
     problems += _of_keys(engine.store.url)
     if repair:
         engine.ledger.sweep()
@@ -115,13 +117,16 @@ def _of_runs(runs: Runs, names: list[str], *, repair: bool) -> Iterator[str]:
                     yield f"run {run} does not verify: {torn}"
 
 
-def _of_reviews(runs: Runs, *, repair: bool) -> list[str]:
-    reviews = runs.engine.ledger.beside("reviews")
-    return [
-        f"decisions of people do not verify: {torn}"
-        for writer in reviews.runs()
-        for torn in reviews.torn(writer, cut=repair)
-    ]
+def _of_journals(runs: Runs, *, repair: bool) -> Iterator[str]:
+    for what, journal in beside_runs(runs.engine.ledger):
+        for name in journal.runs():
+            for torn in journal.torn(name, cut=repair):
+                yield f"{what} do not verify: {torn}"
+
+
+def _of_inbox(runs: Runs, *, repair: bool) -> Iterator[str]:
+    for torn in runs.engine.inbox.torn(cut=repair):
+        yield f"the inbox does not verify: {torn}"
 
 
 def _of_keys(url: str) -> list[str]:

@@ -75,16 +75,19 @@ class Chronicle:
         """The run with this id."""
         return Run(self.runs, run, self._home)
 
-    def lines(self) -> list[Line]:
-        """Every run as it stands, the latest first."""
+    def lines(self, last: int | None = None) -> list[Line]:
+        """Every run as it stands, the latest first; of the ``last`` ones alone, if that is given."""
         with self._mutex:
             runs = self.runs.engine.ledger.runs()
-            self._lines = {run: self._known(run) for run in reversed(runs)}
+            if last is not None:
+                runs = runs[max(0, len(runs) - last) :]
+            found = {run: self._known(run) for run in reversed(runs)}
+            self._lines = found if last is None else self._lines | found
             # Of nothing there is nothing to read: a process died before its first note.
             self.unreadable = [
-                run for run, (size, line) in self._lines.items() if size and not line
+                run for run, (size, line) in found.items() if size and not line
             ]
-            return [line for _, line in self._lines.values() if line is not None]
+            return [line for _, line in found.values() if line is not None]
 
     def _known(self, run: str) -> tuple[int, Line | None]:
         try:

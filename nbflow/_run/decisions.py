@@ -26,6 +26,11 @@ def content(row: Row, on: Sequence[str]) -> bytes:
     return digest([row.record.get(name) for name in on], "record")
 
 
+def population_of(units: Iterable[bytes]) -> bytes:
+    """Digest of what all records of a run say, in whatever order they stand."""
+    return digest(sorted(units), "population")
+
+
 def standing_for(engine: Engine, flows: Iterable[str]) -> list[Decision]:
     """The decisions about these flows that stand, oldest first."""
     wanted = set(flows)

@@ -15,7 +15,7 @@ from nbflow._call import job_link
 from nbflow._call.loop_watch import LoopWatch
 from nbflow._call.screen import SCREEN
 from nbflow._call.workers import Crew
-from nbflow._core.entry import Closed, Remark, Resumed
+from nbflow._core.entry import Closed, Item, Remark, Resumed
 from nbflow._core.lifecycle import State
 from nbflow._run.codes import Codes
 from nbflow._run.context import RunContext
@@ -79,6 +79,8 @@ class Execution:
             options,
             is_one_by_one=options.is_one_by_one or batch.total == 1,
         )
+        if options.cancels:
+            self._context.cancelled.set()
         self._codes = Codes(runner, self.notes)
         self._intake = Intake(self._context, batch, self._start)
         self._records = Records(self._context, self._codes, loop, self._leave)
@@ -317,7 +319,7 @@ class Execution:
             for crew in self._crews.values():
                 crew.dismiss()
             self.notes.flush()
-            for entry in self.state.interrupt(self._context.now()):
+            for entry in self._left():
                 self.notes.add(entry)
             self.notes.flush()
             for budget in self._context.budgets:
@@ -332,6 +334,14 @@ class Execution:
         finally:
             self._codes.end()
             self._context.ended.set()
+
+    def _left(self) -> list[Item]:
+        """What becomes of the records that nobody works on any more: a run that is cancelled does not wait either."""
+        now, left = self._context.now(), []
+        if self.is_cancelled and not self._context.is_interrupted:
+            waiting = list(self.state.awaited)
+            left = [Item(*place, State.CANCELLED, now) for place in waiting]
+        return left + self.state.interrupt(now)
 
     def _closed(self) -> Closed:
         state, verdict = self.state, self.state.verdict

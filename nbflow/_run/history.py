@@ -45,8 +45,8 @@ class History(pd.DataFrame):
         return pd.DataFrame
 
     @classmethod
-    def of(cls, chronicle: Chronicle, place: Place) -> History:
-        """The runs of a chronicle as they stand."""
+    def of(cls, chronicle: Chronicle, place: Place, last: int | None = None) -> History:
+        """The runs of a chronicle as they stand, or the ``last`` ones."""
         rows = [
             (
                 line.run,
@@ -57,7 +57,7 @@ class History(pd.DataFrame):
                 line.records,
                 line.failed,
             )
-            for line in chronicle.lines()
+            for line in chronicle.lines(last)
         ]
         history = cls(rows, columns=COLUMNS)
         history._live = chronicle, place

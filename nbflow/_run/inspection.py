@@ -6,7 +6,18 @@ import contextlib
 from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
-from nbflow._core.entry import FINAL, Called, Failure, Item, Printed, Used
+from nbflow._call.waits import given_by
+from nbflow._core.awaited import what_of
+from nbflow._core.entry import (
+    FINAL,
+    Answered,
+    Awaits,
+    Called,
+    Failure,
+    Item,
+    Printed,
+    Used,
+)
 from nbflow._core.fields import fields_of
 from nbflow._core.html import h
 from nbflow._core.lifecycle import Reuse, State
@@ -66,12 +77,17 @@ class StepView:
         self.inputs: tuple[Args, Kwargs] | None = None
         #: What attempts printed that no checkpoint has.
         self.noted: list[Printed] = []
+        #: What the record waits for here, or did.
+        self.awaits: Awaits | None = None
+        self.answered: Answered | None = None
         self._load = load
         self._why = why
 
     @property
     def why(self) -> str:
         """Why the call ran, or since when its output is saved; found out now."""
+        if self.awaits is not None:
+            return what_of(self.awaits, self.answered, self.state)
         return self._why(self)
 
     @property
@@ -112,7 +128,9 @@ class StepView:
     def output(self) -> Any:
         """The saved output, loaded now; ``None`` if there is none."""
         found = self._load(self.checkpoint) if self.checkpoint else None
-        return found.shown if found is not None else None
+        if found is None:
+            return None
+        return found.shown if self.awaits is None else given_by(found)
 
     def __repr__(self) -> str:
         return f"<{self.step}: {self.state}, attempts {len(self.attempts)}>"
@@ -137,6 +155,8 @@ class FlowView:
         self.seconds = self.waited = 0.0
         self.failure: Failure | None = None
         self.steps: list[StepView] = []
+        #: The record waits, and goes on where it was.
+        self._rests = False
         self._begin()
         self._load = load
         self._why = why
@@ -173,6 +193,9 @@ class FlowView:
         self._retrying: defaultdict[str, deque[StepView]] = defaultdict(deque)
         self._used: defaultdict[str, list[Used]] = defaultdict(list)
         self._printed: defaultdict[str, list[Printed]] = defaultdict(list)
+        #: By step: what the record waits for there.
+        self._awaits: dict[str, Awaits] = {}
+        self._answered: dict[str, Answered] = {}
 
     def _why_step(self, view: StepView) -> str:
         return self._why.step(
@@ -185,29 +208,42 @@ class FlowView:
         found = self._load(self.checkpoint) if self.checkpoint else None
         return found.shown if found is not None else None
 
-    def take(self, entry: Item | Called | Printed | Used) -> None:
+    def take(self, entry: Item | Called | Printed | Used | Awaits | Answered) -> None:
         """Take in one entry about this record in this flow."""
-        if isinstance(entry, Used):
-            self._used[entry.step].append(entry)
-            return
-        if isinstance(entry, Printed):
-            self._printed[entry.step].append(entry)
-            return
-        if isinstance(entry, Item):
-            if entry.state is State.RUNNING:
-                self._begin()
-                self._began = entry.at
-            self.seconds, self.waited = entry.seconds, entry.waited
-            self.failure = entry.failure
-            if entry.same:
-                self.shown = Reuse.SAME
-            return
+        match entry:
+            case Used():
+                self._used[entry.step].append(entry)
+            case Printed():
+                self._printed[entry.step].append(entry)
+            case Awaits():
+                self._awaits[entry.step] = entry
+            case Answered():
+                self._answered[entry.step] = entry
+            case Item():
+                self._take_item(entry)
+            case Called():
+                self._take_call(entry)
+
+    def _take_item(self, entry: Item) -> None:
+        if entry.state is State.RUNNING and not self._rests:
+            self._begin()
+            self._began = entry.at
+        self._rests = entry.state is State.WAITING
+        self.seconds, self.waited = entry.seconds, entry.waited
+        self.failure = entry.failure
+        if entry.same:
+            self.shown = Reuse.SAME
+
+    def _take_call(self, entry: Called) -> None:
         retrying = self._retrying[entry.step]
         view = retrying.popleft() if retrying else self._add(entry.step)
-        if entry.state is State.RETRYING:
+        if entry.state in (State.RETRYING, State.WAITING):
             retrying.appendleft(view)
+        view.awaits = self._awaits.pop(entry.step, view.awaits)
+        view.answered = self._answered.pop(entry.step, view.answered)
         view.state, view.checkpoint = entry.state, entry.checkpoint
-        view.attempts.append(entry)
+        if entry.state is not State.WAITING:
+            view.attempts.append(entry)
         view.noted += self._printed.pop(entry.step, ())
         # Two calls of one step side by side report in an order of their own: between
         # them the sum is right.

@@ -12,7 +12,7 @@ from nbflow._store import codec
 from nbflow.errors import CodecError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator
 
     from nbflow._run.batch import Row
     from nbflow._store.ledger import Ledger
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Begins the only block of a run whose batch is that of an earlier one; its id follows.
 _SAME = b"="
+#: The journal of batches that outlive their run, as later ones refer to them.
+ASIDE = "batches"
 
 
 def keep_head(
@@ -50,14 +52,14 @@ def _blocks(batch: Batch) -> Iterator[bytes]:
 
 def _is_kept(ledger: Ledger, run: str, batch: Batch) -> bool:
     """Whether a run has kept this very batch; looked at up to the first difference."""
-    pairs = itertools.zip_longest(ledger.records(run), _blocks(batch))
+    pairs = itertools.zip_longest(blocks_of(ledger, run), _blocks(batch))
     return all(kept == ours for kept, ours in pairs)
 
 
 def make_sure(ledger: Ledger, run: str, batch: Batch) -> None:
     """Keep the batch here, if the run that has it is gone: it went while this one began."""
     owner = owner_of(ledger, run)
-    if owner is not None and next(ledger.records(owner), None) is None:
+    if owner is not None and next(blocks_of(ledger, owner), None) is None:
         ledger.rewrite(run, "records", lambda _block: None)
         keep_head(ledger, run, batch)
 
@@ -70,19 +72,14 @@ def owner_of(ledger: Ledger, run: str) -> str | None:
     return first[1:].decode()
 
 
-def hand_over(ledger: Ledger, run: str, heirs: Sequence[str]) -> None:
-    """Give the batch of a run that goes to those that refer to it: to the first, and the others refer to that one."""
-    if not heirs:
-        return
-    heir, *others = heirs
-    ledger.inherit(heir, run)
-    for other in others:
-        ledger.rewrite(other, "records", lambda _block: _SAME + heir.encode())
-
-
 def blocks_of(ledger: Ledger, run: str) -> Iterator[bytes]:
     """The blocks of a run's batch, its head first, whichever run has them."""
-    return ledger.records(owner_of(ledger, run) or run)
+    owner = owner_of(ledger, run) or run
+    blocks = ledger.records(owner)
+    first = next(blocks, None)
+    if first is None:
+        return ledger.beside(ASIDE).records(owner)
+    return itertools.chain((first,), blocks)
 
 
 def keep_block(ledger: Ledger, run: str, value: object) -> None:

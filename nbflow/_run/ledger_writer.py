@@ -44,6 +44,8 @@ class LedgerWriter:
         self.unwritten: list[Entry] = []
         #: What the table says while that is so.
         self._remark = ""
+        #: The ledger's measure of the run when the last entry was written.
+        self.end: int | None = None
         #: Add an entry; safe from any thread, costs next to nothing.
         self.add = self._queue.append
         #: Add several, all or none of them, also when an interrupt comes in between.
@@ -102,6 +104,7 @@ class LedgerWriter:
                 break
             time.sleep(_PERIOD)
             self.flush()
+        self.end = self._ledger.size(self._run)
         if self.unwritten:
             text = (
                 f"The last {len(self.unwritten):,} notes of run {self._run} could not"

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._call import keys, lookup
 from nbflow._core.entry import Called, Closed, Coded, Item, Opened
+from nbflow._core.lifecycle import State
 from nbflow._store import checkpoint
 from nbflow.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
-    from nbflow._core.entry import Entry
+    from nbflow._core.entry import Entry, Position
     from nbflow._run.runs import Runs
+    from nbflow._store.checkpoint import Checkpoint
     from nbflow._store.store import Store
 
 __all__ = ["Needs", "RunUse", "Saved", "catalogue", "use_of"]
@@ -31,6 +33,9 @@ _CODES, _SOURCE = "codes of ", "source of "
 _FLOW = "flow "
 #: What an entry takes beside its bytes: seal, row and index.
 _AROUND = 250
+#: Seconds around the last note of a run within which its process saved what it did not
+#: come to note: a call may take long.
+_BEFORE, _AFTER = 1.0, 3600.0
 
 
 class Saved(NamedTuple):
@@ -48,10 +53,16 @@ class Saved(NamedTuple):
         return self.name.startswith((_CODES, _SOURCE))
 
 
-def catalogue(store: Store) -> dict[bytes, Saved]:
+def catalogue(
+    store: Store, visit: Callable[[bytes, bytes, Checkpoint], None] | None = None
+) -> dict[bytes, Saved]:
     """Everything that is saved, by key; what cannot be read here is left out.
 
     Each entry is read and verified, one block at a time.
+
+    Args:
+        store: where it is.
+        visit: is given each entry: its key, its bytes, what it says.
     """
     found: dict[bytes, Saved] = {}
     names: dict[object, object] = {}
@@ -61,6 +72,8 @@ def catalogue(store: Store) -> dict[bytes, Saved]:
                 head = checkpoint.load(data)
             except StoreError:
                 continue
+            if visit is not None:
+                visit(bytes.fromhex(key), data, head)
             found[bytes.fromhex(key)] = Saved(
                 str(names.setdefault(head.name, head.name)),
                 head.saved_at,
@@ -81,6 +94,7 @@ class RunUse(NamedTuple):
         ended: when the last thing of it was noted.
         is_active: somebody works on it.
         is_whole: all that it needs is noted.
+        waits: records of it wait in their flows.
         size: its bytes in the ledger.
         outputs: keys that its entries name.
         codes: the codes that it used, each with the name of its step or flow.
@@ -93,6 +107,7 @@ class RunUse(NamedTuple):
     ended: float
     is_active: bool
     is_whole: bool
+    waits: bool
     size: int
     outputs: frozenset[bytes]
     codes: frozenset[tuple[str, bytes]]
@@ -112,7 +127,12 @@ def use_of(runs: Runs, run: str) -> RunUse:
     event, started, ended, state = "", 0.0, 0.0, ""
     outputs: set[bytes] = set()
     codes: set[tuple[str, bytes]] = set()
+    waiting: set[Position] = set()
     for entry in _entries(runs, run):
+        if isinstance(entry, Item):
+            waiting.discard((entry.record, entry.flow))
+            if entry.state is State.WAITING:
+                waiting.add((entry.record, entry.flow))
         if isinstance(entry, Item | Called):
             if entry.checkpoint is not None:
                 outputs.add(bytes.fromhex(entry.checkpoint))
@@ -129,6 +149,7 @@ def use_of(runs: Runs, run: str) -> RunUse:
         ended,
         is_active,
         not is_active and state not in ("", "INTERRUPTED"),
+        bool(waiting),
         ledger.bytes_of(run),
         frozenset(outputs),
         frozenset(codes),
@@ -156,19 +177,38 @@ class Needs:
             roots |= _explanations(subject, code)
             if not use.is_whole:
                 roots.update(self._of_code(subject.removeprefix(_FLOW), code))
-        return self._reached(roots)
+        return self.reached(roots)
 
-    def further_of(self, key: bytes) -> set[bytes]:
-        """What one output that stays needs, itself included, and nobody of those before."""
-        name, code = self._saved[key].name, self._saved[key].code
-        explained = _explanations(name, code) | _explanations(f"{_FLOW}{name}", code)
-        return self._reached({key, *explained})
+    def further_of(self, *outputs: bytes) -> set[bytes]:
+        """What outputs that stay need, themselves included, and nobody of those before."""
+        roots = set(outputs)
+        for key in outputs:
+            name, code = self._saved[key].name, self._saved[key].code
+            roots |= _explanations(name, code) | _explanations(f"{_FLOW}{name}", code)
+        return self.reached(roots)
+
+    def unnoted(self, use: RunUse, named: Container[bytes]) -> set[bytes]:
+        """What a run may have saved that no run names: its process died before it noted that.
+
+        Args:
+            use: what the run names.
+            named: what any run names.
+        """
+        if use.is_whole or use.is_active:
+            return set()
+        return {
+            key
+            for subject, code in use.codes
+            for key in self._of_code(subject.removeprefix(_FLOW), code)
+            if key not in named
+            and -_BEFORE <= self._saved[key].saved_at - use.ended <= _AFTER
+        }
 
     def size(self, keys: Iterable[bytes]) -> int:
         """What these take."""
         return sum(self._saved[key].size for key in keys if key in self._saved)
 
-    def _reached(self, roots: Iterable[bytes]) -> set[bytes]:
+    def reached(self, roots: Iterable[bytes]) -> set[bytes]:
         """Those of ``roots``, and of what they were built on at any distance, that are new."""
         found: set[bytes] = set()
         left = list(roots)

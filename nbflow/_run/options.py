@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nbflow._call.budget import Budget
 
 
@@ -23,6 +25,9 @@ class RunOptions:
         from_step: the step from which on saved results do not count.
         around: steps that call it inside: theirs do not count either.
         budget: what the calls of the run may cost together.
+        resumes: the records that go on after a wait, with the key of the wait: what they
+            did before it is noted already.
+        cancels: nothing is executed: the records are noted as cancelled.
     """
 
     max_in_flight: int | None = None
@@ -31,6 +36,8 @@ class RunOptions:
     from_step: str | None = None
     around: frozenset[str] = frozenset()
     budget: Budget | None = None
+    resumes: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    cancels: bool = False
 
     def __post_init__(self) -> None:
         most = self.max_in_flight

@@ -18,21 +18,21 @@ from nbflow._call import lookup
 from nbflow._core.amount import amount
 from nbflow._core.plural import several
 from nbflow._run.inventory import size_of
-from nbflow._run.kept_batch import hand_over, owner_of
+from nbflow._run.left_behind import Deleted, LeftBehind, whose_are
 from nbflow._run.needs import Needs, catalogue, use_of
+from nbflow._run.shared_batches import SharedBatches
 from nbflow.errors import UnknownRunError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 
     from nbflow._run.needs import RunUse
     from nbflow._run.runs import Runs
-    from nbflow._store.ledger import Ledger
 
 __all__ = ["Pruned", "Rules", "prune"]
 
-#: Outputs that go while runs that begin wait.
-_AT_ONCE = 2000
+#: Outputs, and runs, that go while runs that begin wait.
+_AT_ONCE, _RUNS_AT_ONCE = 2000, 20
 #: Runs, and steps, that a text names.
 _NAMED = 10
 #: Surveys, where somebody takes up a run that was to go meanwhile.
@@ -121,6 +121,11 @@ class Survey:
         #: What the runs that stay need.
         self.needs = Needs(self.saved)
         self._gone = Needs(self.saved)
+        #: Outputs that runs name which stay.
+        self._named: set[bytes] = set()
+        #: Outputs of each run that goes which no run names.
+        self._unnoted: dict[str, set[bytes]] = {}
+        self._left = LeftBehind(runs.engine.ledger)
         #: The length of each run's ledger when it was read.
         self._lengths: dict[str, int] = {}
         self._of_event: Counter[str] = Counter()
@@ -130,6 +135,7 @@ class Survey:
         self.runs: dict[str, RunUse] = {}
         for run in reversed(runs.engine.ledger.runs()):
             self._judge(self._use(run))
+        self._take_in_what_nobody_names()
         self.outputs = [] if rules.keep_outputs else list(self._outputs())
 
     def _around(self) -> int:
@@ -153,18 +159,34 @@ class Survey:
         """Decide on one run; the later ones are decided on."""
         place, rules = self._of_event[use.event], self._rules
         self._of_event[use.event] += 1
+        latest = 1 if rules.keep_runs is None else rules.keep_runs
+        # A run whose records wait is not over, however old it is.
         is_kept = use.is_active or (
-            rules.runs is None
-            and place < (1 if rules.keep_runs is None else rules.keep_runs)
+            rules.runs is None and (use.waits or place < latest)
         )
         further = self.needs.further(use)
         size = self.size + use.size + self.needs.size(further)
         if is_kept or not self._is_due(use, size):
             self.size = size
             self.needs.keys |= further
+            self._named |= use.outputs
         else:
             self.runs[use.run] = use
             self._gone.keys |= self._gone.further(use._replace(is_whole=True))
+
+    def _take_in_what_nobody_names(self) -> None:
+        """What runs that go did not come to note goes with them, and what deleted runs left."""
+        killed = [use for use in self.runs.values() if not use.is_whole]
+        if killed:
+            of_going = (use.outputs for use in self.runs.values())
+            named = self._named.union(*of_going)
+            self._unnoted = {use.run: self._gone.unnoted(use, named) for use in killed}
+        outputs = set().union(*self._unnoted.values())
+        if self._rules.runs is None:
+            for deleted in self._left.runs():
+                if not deleted.is_wanted:
+                    outputs |= deleted.all & self.saved.keys()
+        self._gone.keys |= self._gone.further_of(*outputs)
 
     def _is_due(self, use: RunUse, size: int) -> bool:
         """Whether a run goes; ``size``: the bytes of what stays, if it does not."""
@@ -229,6 +251,34 @@ class Survey:
             if run not in going and self._lengths.get(run) != ledger.size(run):
                 use = self._use(run)._replace(is_whole=False)
                 self.needs.keys |= self.needs.further(use)
+
+    def note_left(self, run: str, removed: Container[bytes]) -> None:
+        """Note which outputs of a run that goes stay, and whose they are.
+
+        Args:
+            run: that goes.
+            removed: outputs that are gone.
+        """
+        use = self.runs[run]
+        outputs = use.outputs | self._unnoted.get(run, set())
+        left = {
+            key
+            for key in outputs
+            if key in self.saved and key not in removed and key not in self._named
+        }
+        if left:
+            whose = whose_are(self._runs.engine.ledger, run, left)
+            is_wanted = self._rules.keep_outputs
+            self._left.note(Deleted(run, use.event, is_wanted, whose))
+
+    def tidy_left(self, removed: Container[bytes]) -> None:
+        """Forget what deleted runs left and what is gone by now, or a run names again."""
+
+        def stays(_deleted: Deleted, _record: bytes, key: bytes) -> bool:
+            is_there = key in self.saved and key not in removed
+            return is_there and key not in self._named
+
+        self._left.keep(stays)
 
     def result(self, *, dry_run: bool) -> Pruned:
         """What goes, in words and numbers."""
@@ -318,43 +368,37 @@ def _check_named(runs: Runs, rules: Rules) -> None:
             )
 
 
-def _carry_out(runs: Runs, survey: Survey, going: Collection[str]) -> None:
+def _carry_out(runs: Runs, survey: Survey, going: Sequence[str]) -> None:
+    engine = runs.engine
+    removed = _remove_outputs(runs, survey, going)
+    shared, left = SharedBatches(engine.ledger, going), iter(going)
+    while some := list(islice(left, _RUNS_AT_ONCE)):
+        for run in some:
+            survey.note_left(run, removed)
+        with runs.gate.shut():
+            shared.set_aside(some)
+            for run in some:
+                engine.runner.reached("remove")
+                for journal in ("gates", "accepted"):
+                    engine.ledger.beside(journal).remove(run)
+                engine.ledger.remove(run)
+    with runs.gate.shut():
+        shared.tidy()
+    survey.tidy_left(removed)
+    engine.ledger.sweep()
+    engine.store.give_back()
+
+
+def _remove_outputs(runs: Runs, survey: Survey, going: Sequence[str]) -> set[bytes]:
+    """Delete the outputs that go; returns those that went."""
     engine, left = runs.engine, iter(survey.outputs)
+    removed: set[bytes] = set()
     while some := list(islice(left, _AT_ONCE)):
         some = survey.unchanged(some)
         with runs.gate.shut():
             survey.look_again(going)
             engine.runner.reached("remove")
-            engine.store.delete(
-                key.hex() for key in some if key not in survey.needs.keys
-            )
-    owners: dict[str, str | None] = {}
-    for run in going:
-        engine.runner.reached("remove")
-        with runs.gate.shut():
-            _hand_over(engine.ledger, run, going, owners)
-            engine.ledger.remove(run)
-    engine.ledger.sweep()
-    engine.store.give_back()
-
-
-def _hand_over(
-    ledger: Ledger, run: str, going: Collection[str], owners: dict[str, str | None]
-) -> None:
-    """Leave the batch of a run that goes to those that stay and refer to it.
-
-    Args:
-        ledger: of both.
-        run: the run that goes.
-        going: all that go.
-        owners: for each run that was looked at, the one that has its batch.
-    """
-    for other in ledger.runs():
-        if other in owners or other in going:
-            continue
-        if next(ledger.records(other), None) is not None:  # else it may be about to
-            owners[other] = owner_of(ledger, other)
-    heirs = [other for other, owner in owners.items() if owner == run]
-    hand_over(ledger, run, heirs)
-    for heir in heirs:
-        owners[heir] = heirs[0] if heir != heirs[0] else None
+            gone = [key for key in some if key not in survey.needs.keys]
+            engine.store.delete(key.hex() for key in gone)
+            removed.update(gone)
+    return removed

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nbflow._call import failure
 from nbflow._call.scope import Place
-from nbflow._core.entry import DONE, Item
+from nbflow._core.entry import DONE, Item, Remark
 from nbflow._core.lifecycle import Outcome, State
 from nbflow._core.policy import ends_run
 from nbflow._run.kept_inputs import KeptInputs
@@ -113,6 +113,7 @@ class Records:
         return Place(
             record=number,
             content=row.record,
+            digest=row.digest,
             record_key=row.key,
             flow=flow,
             flow_name=context.lanes[flow].name,
@@ -130,6 +131,7 @@ class Records:
             around=context.options.around,
             forced=context.options.force,
             budgets=context.budgets,
+            resumes=context.options.resumes.get((number, flow), ""),
         )
 
     def _note_running(self, place: Place) -> None:
@@ -175,6 +177,8 @@ class Records:
         self, place: Place, key: str, outcome: Outcome, seconds: float
     ) -> bool:
         """Tell the ledger; returns whether the record failed."""
+        if place.resumes and not place.is_back and outcome.error is None:
+            self._context.notes.add(Remark(self._context.now(), _dropped(place)))
         state, attempts, failed = self._verdict(place, outcome)
         where = place.record, place.flow
         if not outcome.stored:
@@ -203,6 +207,8 @@ class Records:
     ) -> tuple[State, int, Failure | None]:
         """Return how a record came out: its state, its attempts, and the failure if it failed."""
         state, attempts, failed = outcome.state, place.attempts, None
+        if state is State.WAITING:
+            return state, attempts, None
         if outcome.error is not None and state is not State.CANCELLED:
             cause, _, tried = failure.root(outcome.error)
             if isinstance(cause, RunCancelledError):
@@ -252,6 +258,13 @@ class Records:
             f"on_failure of flow {lane.name!r} raised for record {row.key!r}:"
             f" {failure.describe(broken)}"
         )
+
+
+def _dropped(place: Place) -> str:
+    return (
+        f"A record that waited in flow {place.flow_name!r} did not come back to its wait:"
+        " it is no longer in the code, and was dropped."
+    )
 
 
 def _cancelled() -> Outcome:

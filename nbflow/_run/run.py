@@ -16,6 +16,8 @@ from nbflow._core import guesses
 from nbflow._core.entry import (
     BROKEN,
     DONE,
+    Answered,
+    Awaits,
     Called,
     Item,
     Printed,
@@ -27,7 +29,7 @@ from nbflow._core.looks import word_of
 from nbflow._core.table import WORDS, causes_of, everywhere, failure_rows, short
 from nbflow._core.usage import dollars
 from nbflow._key.value import key_by
-from nbflow._run import differences, render, results
+from nbflow._run import differences, render, results, waiting
 from nbflow._run.batch import Batch, key_text
 from nbflow._run.called import start_at
 from nbflow._run.frame_types import Frame_co
@@ -457,14 +459,14 @@ class Run(Generic[Frame_co]):
         return differences.changes(mine, theirs, values)
 
     def raise_for_failures(self) -> Self:
-        """The run itself if nothing failed.
+        """The run itself if nothing failed; records may still wait.
 
         Raises:
             RunFailedError: records failed, or the run ended before they were done; the
                 message has the causes.
         """
         state = self.reader.state()
-        if state.state in ("COMPLETED", "RUNNING") and not state.failures:
+        if state.state in ("COMPLETED", "RUNNING", "WAITING") and not state.failures:
             return self
         said = short(self.table().sentence, 500)
         text = f"Run {self.id} is {word_of(state.state)}: {said}"
@@ -507,7 +509,7 @@ class Run(Generic[Frame_co]):
             for flow, name in enumerate(state.flows)
         ]
         for entry in self.engine.ledger.about(self.id, record):
-            if isinstance(entry, Item | Called | Printed | Used):
+            if isinstance(entry, Item | Called | Printed | Used | Awaits | Answered):
                 views[entry.flow].take(entry)
         for flow, view in enumerate(views):
             view.finish(inputs.get((record, flow), []))
@@ -550,6 +552,13 @@ class Run(Generic[Frame_co]):
                     time.sleep(_GLANCE)
             self._wait_for_picture()
         return self
+
+    def wait_out(self, until: float) -> None:
+        """Stay until none of its records waits, or until a time, in seconds since the epoch."""
+        with resting(paid_here()):
+            while self.reader.state().awaited and self.engine.clock.time() < until:
+                time.sleep(_GLANCE)
+        self.wait()
 
     def __await__(self) -> Generator[Any, None, Self]:
         """``await run``: wait for its end and leave the event loop, and with it the kernel, free meanwhile.
@@ -607,12 +616,97 @@ class Run(Generic[Frame_co]):
             >>> run.cancel().wait().rerun_failed().results("size")
             [3, 5]
         """
-        execution = self.reader.execution
-        if execution is None and self.state == "RUNNING":
+        execution, state = self.reader.execution, self.reader.state()
+        if execution is None and state.state == "RUNNING":
             self.engine.ledger.ask_to_stop(self.id)
         elif execution is not None and not execution.has_ended:
             execution.cancel()
+        elif state.awaited:
+            self._again(frozenset(state.awaited), RunOptions(cancels=True), wait=True)
         return self
+
+    # What it waits for.
+
+    def waiting(self) -> Frame_co:
+        """What its records wait for: a row for each record and flow.
+
+        Returns:
+            In the batch's own library: ``record``, ``flow``, ``wait`` (its name in the
+            table), ``kind`` (``sleep``, ``event`` or ``answer``), ``what`` (the event or
+            the question), ``since`` and ``until`` (UTC; missing without a limit),
+            ``choices``, and ``show``, what a person is to see with the question.
+
+        Raises:
+            UnknownRunError: the run is no longer in the ledger.
+
+        Example:
+            >>> @nf.flow(on="draft/written")
+            ... def approve(draft: dict[str, str]) -> str:
+            ...     return nf.ask("Send this?", show=draft["text"])
+            >>> run = nf.send("draft/written", [{"id": "d-1", "text": "Hi"}], key="id")
+            >>> run.waiting()["what"].tolist()
+            ['Send this?']
+        """
+        state = self.reader.state()
+        frame: Frame_co = waiting.frame(self.engine, state)
+        return frame
+
+    def answer(
+        self,
+        record: object,
+        choice: str,
+        *,
+        by: str | None = None,
+        flow: str | None = None,
+    ) -> Self:
+        """Answer what a record asks; see ``nf.ask``.
+
+        The answer is kept at once. The kernel that waits goes on with the record; so
+        does ``resume()``.
+
+        Args:
+            record: the record's key.
+            choice: one of the choices.
+            by: who answers; the user of this machine by default.
+            flow: the flow that asks, where several do.
+
+        Returns:
+            The run itself.
+
+        Raises:
+            UsageError: there is no such record, it asks nothing, there is no such choice,
+                or it was answered before: the first answer counts.
+            StoreError: the answer could not be kept.
+        """
+        waiting.answer(self.engine, self.reader.state(), record, choice, by, flow)
+        return self
+
+    def resume(self, *, wait: bool = True) -> Self:
+        """Go on with the records whose wait is over, and with nothing else.
+
+        Their time has come, or what they wait for is there. Where the kernel that sent
+        them is still there, it does the same by itself.
+
+        Args:
+            wait: ``False`` returns at once.
+
+        Returns:
+            The run itself.
+
+        Raises:
+            UsageError: it is running, or its records were not kept.
+        """
+        return self._resumed(wait=wait, shown=wait)
+
+    def resume_aside(self) -> Self:
+        """`resume` behind the cells, shown where the run is shown already."""
+        return self._resumed(wait=False, shown=False)
+
+    def _resumed(self, *, wait: bool, shown: bool) -> Self:
+        state = self.reader.state()
+        waits = {place: one.key for place, one in state.awaited.items()}
+        only = waiting.ready(self.engine, state)
+        return self._again(only, RunOptions(resumes=waits), wait=wait, shown=shown)
 
     def rerun_failed(
         self,

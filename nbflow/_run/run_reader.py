@@ -68,7 +68,19 @@ class RunReader:
     @property
     def execution(self) -> Execution | None:
         """This process's work on the run, also when it has ended."""
-        return self.runs.live.get(self.id) or self.held
+        execution = self.runs.live.get(self.id) or self.held
+        if execution is not None and self._was_overtaken(execution):
+            self.runs.live.pop(self.id, None)
+            self.held = None
+            return None
+        return execution
+
+    def _was_overtaken(self, execution: Execution) -> bool:
+        """Returns whether another process went on with a run that waited here."""
+        if not execution.has_ended or not execution.state.awaited:
+            return False
+        end = execution.notes.end
+        return end is not None and self.engine.ledger.size(self.id) != end
 
     # Its state.
 

@@ -14,6 +14,7 @@ from weakref import WeakSet, WeakValueDictionary
 from nbflow._call import keys
 from nbflow._core.entry import Closed, Coded, Opened, Resumed
 from nbflow._key.warning import warn
+from nbflow._run.alarm import Alarm
 from nbflow._run.begin_gate import BeginGate
 from nbflow.errors import StoreError, StoreWarning, UsageError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from nbflow._call.engine import Engine
     from nbflow._core.entry import Entry, RunState
+    from nbflow._run.alarm import Sleeper
     from nbflow._run.execution import Execution
     from nbflow._store.ledger import Ledger
 
@@ -93,6 +95,8 @@ class Runs:
         self.at_end: Callable[[], None] | None = None
         #: At which runs that begin wait while somebody deletes results.
         self.gate = BeginGate(engine.store)
+        #: Has runs go on whose records wait; `None`: only who asks for it does.
+        self.alarm: Alarm | None = Alarm()
         #: When the latest run was begun, in milliseconds.
         self._latest = 0
 
@@ -206,25 +210,35 @@ class Runs:
                 )
             self.live[run] = execution
 
+    def watch(self, sleeper: Sleeper) -> None:
+        """Have a run go on whose records wait, each once its wait is over."""
+        if self.alarm is not None:
+            self.alarm.watch(sleeper)
+
     def let_go(self, run: str) -> None:
         """Give up the claim on a run that nobody will work on."""
         with self._mutex:
             self.live.pop(run, None)
             self.engine.store.unlock(keys.run_key(run))
 
-    def work_on(self, execution: Execution, *, background: bool) -> None:
-        """See ``execution`` through, whose run is claimed, here or on a thread of its own."""
+    def work_on(
+        self, execution: Execution, at_rest: Callable[[], None], *, background: bool
+    ) -> None:
+        """See ``execution`` through, whose run is claimed, here or on a thread of its own.
+
+        ``at_rest`` is called if some of its records wait by then.
+        """
         run = execution.state.run
         if background:
             _BACKGROUND.add(execution)
             threading.Thread(
                 target=self._work_aside,
-                args=(execution,),
+                args=(execution, at_rest),
                 name=f"nbflow-run-{run}",
                 daemon=True,
             ).start()
         else:
-            self._work(execution)
+            self._work(execution, at_rest)
 
     def _lock(self, run: str) -> bool:
         for pause in _PAUSES:
@@ -233,16 +247,18 @@ class Runs:
             time.sleep(pause)
         return False
 
-    def _work_aside(self, execution: Execution) -> None:
+    def _work_aside(self, execution: Execution, at_rest: Callable[[], None]) -> None:
         # An interrupt comes at the end of the process; nobody is there to see it.
         with contextlib.suppress(KeyboardInterrupt):
-            self._work(execution)
+            self._work(execution, at_rest)
 
-    def _work(self, execution: Execution) -> None:
+    def _work(self, execution: Execution, at_rest: Callable[[], None]) -> None:
         try:
             execution.run()
         finally:
             self.engine.store.unlock(keys.run_key(execution.state.run))
             execution.show_end()
+        if execution.state.awaited:
+            at_rest()
         if self.at_end is not None:
             self.at_end()

@@ -73,8 +73,10 @@ def unfit(folder: Path, table: str | None = None) -> str | None:
     """Why a store in this folder may break, and what to do; ``None`` if nothing speaks against it."""
     mount = mount_of(folder, table)
     if mount is not None and _is_network(mount.kind):
+        # Some name no more than that a program is behind it: statfs says no more, too.
+        kind = "FUSE file system" if mount.kind == "fuse" else "network file system"
         return (
-            f"it is on a network file system ({mount.kind} at {mount.place}), where"
+            f"it is on a {kind} ({mount.kind} at {mount.place}), where"
             " locks and the memory that processes share hold on one machine at most:"
             f" two machines at once damage it. {_ELSEWHERE}"
         )

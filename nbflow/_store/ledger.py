@@ -30,6 +30,7 @@ from nbflow._store.folder import (
     sync_file,
     sync_folder,
 )
+from nbflow._store.inbox import DiskInbox
 from nbflow._store.ledger_lines import ABOUT, ABOUT_TAGS, entry_of
 from nbflow._store.spans import Spans
 from nbflow.errors import StoreError, StoreWarning
@@ -39,11 +40,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbflow._core.entry import Entry
+    from nbflow._store.inbox import Inbox
     from nbflow._store.seal import Seal
 
 _LENGTH = struct.Struct("<I")
 #: Folders of runs that are no longer listed.
 _GONE = "gone-"
+#: The folder of batches that outlive their run.
+_ASIDE = "batches"
 #: Runs whose spans are remembered.
 _SPANS = 16
 
@@ -110,8 +114,8 @@ class Ledger(Protocol):
             change: is given each block.
         """
 
-    def inherit(self, run: str, other: str) -> None:
-        """Keep the batch of another run in the place of the run's own."""
+    def set_aside(self, run: str) -> None:
+        """Move the batch of a run to the journal ``batches``, where it outlives the run."""
 
     def bytes_of(self, run: str) -> int:
         """What the run takes."""
@@ -134,6 +138,9 @@ class Ledger(Protocol):
 
         Each of its blocks is synced to the disk.
         """
+
+    def inbox(self) -> Inbox:
+        """The events from outside, in the same place."""
 
 
 class FileLedger:
@@ -300,10 +307,17 @@ class FileLedger:
             changed = (block for each in blocks if (block := change(each)) is not None)
             self._replace(run, what, changed)
 
-    def inherit(self, run: str, other: str) -> None:
-        """The same, with the blocks of the other run."""
-        if self._path(run, "records").exists():
-            self._replace(run, "records", self.records(other))
+    def set_aside(self, run: str) -> None:
+        """Move the file: its blocks verify there as well."""
+        path = self._path(run, "records")
+        target = self._folder.with_name(_ASIDE) / run / path.name
+        try:
+            for folder in (target.parent.parent, target.parent):
+                private_folder(folder)
+            with contextlib.suppress(FileNotFoundError):
+                path.replace(target)
+        except OSError as error:
+            raise refusal(error, f"keep the batch of run {run}", path) from error
 
     def _replace(self, run: str, what: str, blocks: Iterable[bytes]) -> None:
         path = self._path(run, what)
@@ -376,6 +390,10 @@ class FileLedger:
         Each of its blocks is synced to the disk.
         """
         return FileLedger(self._folder.with_name(name), self._seal, sync=True)
+
+    def inbox(self) -> DiskInbox:
+        """The events from outside, in the same place."""
+        return DiskInbox(self._folder.with_name("inbox"), self._seal)
 
     def _path(self, run: str, what: str) -> Path:
         if not run or not run.replace("-", "").isalnum():

@@ -15,6 +15,8 @@ import msgspec
 
 from nbflow._core.entry import (
     KEY_BYTES,
+    Answered,
+    Awaits,
     Called,
     Closed,
     Coded,
@@ -52,6 +54,8 @@ _TAGS: dict[type, str] = {
     Called: "call",
     Printed: "printed",
     Waits: "waits",
+    Awaits: "awaits",
+    Answered: "answered",
     Used: "used",
     Remark: "remark",
     Closed: "close",
@@ -62,7 +66,7 @@ _WORDS = frozenset({*BY_NAME, "PARTIAL"})
 #: Of an entry with a state: the places of its state and of its failure.
 _PLACES = {"item": (2, 7), "call": (3, 8)}
 #: Entries about one record, whose first field is its number, and their tags.
-ABOUT = frozenset({Listed, Item, Called, Printed, Waits, Used})
+ABOUT = frozenset({Listed, Item, Called, Printed, Waits, Awaits, Answered, Used})
 ABOUT_TAGS = frozenset(_TAGS[kind] for kind in ABOUT)
 #: Entries that may share a line, and the place of the field that differs.
 _VARIES: dict[type, int] = {Listed: 1, Item: 5, Called: 7, Used: 5}
@@ -248,6 +252,10 @@ def _of_record(tag: str, fields: Line) -> Line:
         fields[1] = _stars(fields[1])
     if tag == _TAGS[Waits]:
         fields[4] = _stars(fields[4])
+    if tag == _TAGS[Awaits]:
+        fields[6] = _stars(fields[6])
+    if tag == _TAGS[Answered]:
+        fields[4:6] = map(_stars, fields[4:6])
     if tag == _TAGS[Printed]:
         fields[4] = [[kind, _stars(text)] for kind, text in fields[4]]
     if tag in _PLACES and fields[_PLACES[tag][1]] is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nbflow._core.entry import Coded, Opened
 from nbflow._store import ledger_lines
+from nbflow._store.inbox import MemoryInbox
 from nbflow._store.ledger_lines import ABOUT, entry_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class MemoryLedger:
         self._entries: defaultdict[str, list[Entry]] = defaultdict(list)
         self._blocks: defaultdict[str, list[bytes]] = defaultdict(list)
         self._asked: set[str] = set()
+        self._inbox = MemoryInbox()
         self._beside: defaultdict[str, MemoryLedger] = defaultdict(MemoryLedger)
 
     def append(self, run: str, entries: Sequence[Entry]) -> None:
@@ -41,7 +43,7 @@ class MemoryLedger:
 
     def ends(self, run: str) -> list[Entry]:
         """The first entries and the last one."""
-        entries = self._entries[run]
+        entries = self._entries.get(run, [])
         first = itertools.takewhile(_is_first, entries)
         return [*first, *entries[-1:]]
 
@@ -92,9 +94,10 @@ class MemoryLedger:
         lines = ledger_lines.decode(block) if block else []
         self._entries[run] = [entry_of(line) for line in lines]
 
-    def inherit(self, run: str, other: str) -> None:
-        """Keep the batch of another run in the place of the run's own."""
-        self._blocks[run] = list(self._blocks[other])
+    def set_aside(self, run: str) -> None:
+        """Move the batch of a run to a journal, where it outlives the run."""
+        for block in self._blocks.pop(run, ()):
+            self._beside["batches"].add_records(run, block)
 
     def bytes_of(self, run: str) -> int:
         """The bytes of its batch."""
@@ -114,6 +117,10 @@ class MemoryLedger:
     def is_asked_to_stop(self, run: str) -> bool:
         """Whether there is such a request."""
         return run in self._asked
+
+    def inbox(self) -> MemoryInbox:
+        """The events from outside."""
+        return self._inbox
 
     def beside(self, name: str) -> MemoryLedger:
         """A journal of something else."""

@@ -112,10 +112,23 @@ def _misread(error: UnexpectedModelBehavior, name: str) -> UnreadableError:
         body = body if isinstance(body, dict) else json.loads(text)
     except ValueError:
         return UnreadableError(f"{name} answered what is no JSON: {text[:60]!r}")
-    said = " ".join(error.message.partition("For further")[0].split())[:_LONGEST]
+    said = _reason(error)[:_LONGEST]
     if _has_answer(body):
         return UnreadableError(f"{name} gave an answer that is none: {said}")
     return _foreign(name, said)
+
+
+def _reason(error: UnexpectedModelBehavior) -> str:
+    """What is wrong with an answer, without what it says: it may repeat the text."""
+    from pydantic import ValidationError
+
+    cause = error.__cause__
+    if not isinstance(cause, ValidationError):
+        return " ".join(error.message.split())
+    return "; ".join(
+        f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
+        for each in cause.errors(include_input=False, include_url=False)
+    )
 
 
 def _has_answer(body: object) -> bool:

@@ -75,7 +75,8 @@ _NOT_SERVED = frozenset({404, 405, 426, 501})
 _TOO_LARGE, _INVALID = 413, frozenset({400, 422})
 _TOO_LONG = re.compile(
     r"(?i)too (long|large)|context (length|window)|too many (input )?tokens|"
-    r"reduce the (length|input)|at most \d+ tokens"
+    r"reduce the (length|input)|at most \d+ tokens|"
+    r"(token|length|size)[^.]{0,40} exceeds? the (maximum|limit|configured)"
 )
 
 
@@ -376,9 +377,9 @@ def _is_too_long(error: Exception, status: int | None, said: str) -> bool:
 
 def _said(error: Exception) -> str:
     """What the provider said, without what was sent to it."""
-    body = getattr(error, "body", None)
-    words = _message(body) if isinstance(body, dict) else ""
-    text = words or str(getattr(error, "message", error))
+    text = _message(getattr(error, "body", None)) or str(
+        getattr(error, "message", error)
+    )
     return " ".join(text.split())[:_LONGEST_MESSAGE]
 
 

@@ -377,6 +377,7 @@ def _sentence(lines: list[Line], states: Counter[str], events: Counter[str]) -> 
 
 _CAME_OUT = {
     "RUNNING": "goes on",
+    "WAITING": "waits",
     "COMPLETED": "completed",
     "PARTIAL": "has failures",
     "FAILED": "failed",

@@ -45,7 +45,8 @@ class Options:
         gates: what has to hold of the labels, such as ``"accuracy>=0.9"``.
         only_failed: continue the runs of the output notebook that is there instead of
             sending again.
-        wait: wait for another copy of this job, or refuse.
+        queue: wait for another copy of this job, or refuse.
+        patience: seconds to stay for records that wait in their flows.
         verbose: how much of the log to show: 0 none, 1 INFO and above, 2 all of it.
     """
 
@@ -58,7 +59,8 @@ class Options:
     budget: str | None = None
     gates: Sequence[str] = ()
     only_failed: bool = False
-    wait: bool = True
+    queue: bool = True
+    patience: float | None = None
     verbose: int = 0
 
 
@@ -189,16 +191,16 @@ def allowed(text: str) -> Allowance:
     return Allowance(number, is_share)
 
 
-def limit(text: str) -> float:
-    """Seconds that one cell may take.
+def limit(text: str, option: str = "--timeout") -> float:
+    """The seconds that an option says: how long one cell may take, or how long to stay.
 
     Raises:
         UsageError: the text is not a duration.
     """
     is_number = text.replace(".", "", 1).isdigit()
-    found = seconds(float(text) if is_number else text, "--timeout")
+    found = seconds(float(text) if is_number else text, option)
     if not found:
         raise UsageError(
-            f"--timeout {text} must be greater than 0; omit it for no limit."
+            f"{option} {text} must be greater than 0; omit it for no limit."
         )
     return found

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbflow._call.job_link import Told
+from nbflow._core.lifecycle import State
 from nbflow._core.table import done_of, failure_rows
 from nbflow.errors import UnknownRunError
 from nbflow.notebook import document as documents
@@ -144,11 +145,17 @@ def _failed(row: FailureRow) -> Facts:
 
 
 def undone(state: RunState) -> int:
-    """Return the number of records that are not done in every flow of a run that has ended.
+    """Return the number of records that are neither done in every flow of a run that has ended, nor wait.
 
     Rows that a killed run had not read count.
     """
-    return state.total_records - done_of(state.standing())
+    standing = state.standing()
+    return state.total_records - done_of(standing) - standing[State.WAITING]
+
+
+def waiting(state: RunState) -> int:
+    """Return the number of records that wait in a flow."""
+    return len({record for record, _ in state.awaited})
 
 
 def is_cut_short(state: RunState) -> bool:

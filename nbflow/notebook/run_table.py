@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from nbflow._call import failure
 from nbflow._core import headline
+from nbflow._core.awaited import clock_time
 from nbflow._core.entry import BROKEN, DONE, FINAL, RunState
 from nbflow._core.lifecycle import BY_NAME, CODES, Reuse, State
 from nbflow._core.plural import several
@@ -24,6 +25,8 @@ from nbflow._core.table import (
     why_of,
 )
 from nbflow._core.usage import short_number
+from nbflow._core.waiting import Kind
+from nbflow._run.waiting import shown_with
 from nbflow.errors import UsageError
 from nbflow.notebook import table_rows
 from nbflow.notebook.contents import Contents
@@ -33,7 +36,7 @@ from nbflow.notebook.table_rows import Query
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from nbflow._core.entry import Called, Failure, Position
+    from nbflow._core.entry import Awaits, Called, Failure, Position
     from nbflow._core.lifecycle import Shown
     from nbflow._core.sheet import CauseGroup, FlowColumns
     from nbflow._run.inspection import FlowView, Inspection, StepView
@@ -132,6 +135,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             len(state.remarks),
             len(sheet.retrying),
             len(state.waiting),
+            len(state.awaited),
             state.usage.requests,
             state.saved.requests,
             self.run.is_stopping,
@@ -191,7 +195,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             "tokens": short_number(state.usage.tokens) if state.usage.tokens else "",
             "saved": state.saved.told_cost,
             "costs": any(map(state.has_used, range(len(state.flows)))),
-            "again": records - done_of(standing),
+            "again": records - done_of(standing) - standing[State.WAITING],
             "failed": needing_of(standing),
             "flows": [
                 _lane(sheet.columns[flow], state, flow) for flow in _flows(state)
@@ -238,6 +242,7 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             record, flow = self._place(state, message)
             key, name = state.keys[record], state.flows[flow]
             failed = state.failures.get((record, flow))
+            asked = state.awaited.get((record, flow))
         found = self.run.inspect(key)
         view = found[name]
         trouble = view.failure
@@ -252,15 +257,40 @@ class RunTable(LiveTable[tuple[RunState, Sheet]]):
             "seconds": view.seconds,
             "why": _said_why(view),
             "trouble": _trouble(trouble) if trouble is not None else None,
+            "asks": self._question(asked) if asked is not None else None,
             "printed": _printouts(view),
             "steps": [_step(step) for step in view.steps],
             "record": _record(found),
             "output": _fields(lambda: view.output) if view.state in DONE else None,
         }
 
+    def _question(self, asked: Awaits) -> Message | None:
+        """Return what a record asks, as it travels."""
+        if asked.kind != Kind.ANSWER:
+            return None
+        show = shown_with(self.run.engine, asked)
+        return {
+            "what": asked.what,
+            "choices": list(asked.choices),
+            "show": None if show is None else _fields(lambda: show),
+            "until": f"until {clock_time(asked.until)}" if asked.until else "",
+        }
+
+    def _answer_question(self, message: Message) -> Message:
+        """Keep a person's answer to what a record asks: also where the table changes nothing else."""
+        with self.run.reader.look() as (state, _):
+            record, flow = self._place(state, message)
+            key, name = state.keys[record], state.flows[flow]
+        choice = str(message.get("choice"))
+        by = "dashboard" if self.read_only else None
+        self.run.answer(key, choice, by=by, flow=name)
+        return _said(f"Answered {choice}. The run continues with the record.")
+
     def _act(self, message: Message) -> Message:
-        """Stop, or rerun: what failed, one row, or all rows that the view shows."""
+        """Stop, answer, or rerun: what failed, one row, or all rows that the view shows."""
         what = message.get("what")
+        if what == "answer":
+            return self._answer_question(message)
         if self.read_only:
             raise UsageError("This table is read-only.")
         if what == "stop":

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
+from nbflow._core.awaited import what_of
 from nbflow._core.entry import BROKEN, DONE, DONE_CODES, FINAL
 from nbflow._core.headline import Answer
 from nbflow._core.lifecycle import CODES, SHOWN, Reuse, Shown, State
@@ -390,6 +391,9 @@ def row_of(
         message = _message(sheet.retrying[place][1])
     if place in state.waiting:
         code, message = CODES[State.WAITING], short(state.waiting[place], _MESSAGE)
+    if place in state.awaited:
+        waits = what_of(state.awaited[place], None, State.WAITING)
+        message = short(waits, _MESSAGE)
     if place in state.failures:
         message = _message(state.failures[place][0])
     words: str | None = None

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._run.run import Run
 from nbflow.errors import UsageError
 from nbflow.quality.answers import answers_of
+from nbflow.quality.matching import matched
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
 
+    from nbflow.quality.answers import Answers
 
 #: Runs that can agree.
 _LEAST = 2
@@ -35,9 +37,11 @@ def agreement(runs: Iterable[Run], *, column: str | None = None) -> pd.Series[fl
     Returns:
         A pandas Series of shares between 0 and 1, by key, named ``agreement``: of the
         other runs that have an answer; ``nan`` where the first or all others have none.
+        An answer that two runs have from one checkpoint was given once, and counts once.
 
     Raises:
-        UsageError: there are not two runs, or the first shares no record with another.
+        UsageError: there are not two runs, or another one has none of the first one's
+            records, or its saved answers.
 
     Example:
         >>> @nf.step
@@ -59,23 +63,50 @@ def agreement(runs: Iterable[Run], *, column: str | None = None) -> pd.Series[fl
             "the first is the one that is judged."
         )
     first, *others = (answers_of(one, column) for one in given)
-    said = [dict(zip(one.keys, one.labels, strict=True)) for one in others]
-    for one, labels in zip(others, said, strict=True):
-        if not labels.keys() & set(first.keys):
-            raise UsageError(
-                f"{first.name} and {one.name} have no key in common: send both with the "
-                "same key=."
-            )
+    said = [_said_beside(first, one) for one in others]
     shares = [
-        _share(label, [labels.get(key) for labels in said])
-        for key, label in zip(first.keys, first.labels, strict=True)
+        _share(label, [labels[number] for labels in said if number in labels])
+        for number, label in enumerate(first.labels)
     ]
     return pd.Series(shares, index=first.keys, name="agreement", dtype=float)
 
 
-def _share(label: str | None, others: Sequence[str | None]) -> float:
-    """Share of the others that say the same."""
-    answered = [other for other in others if other is not None]
-    if label is None or not answered:
+class _Said(NamedTuple):
+    """What another run says of a record, and the checkpoint that it comes from."""
+
+    label: str
+    checkpoint: str | None
+
+
+def _said_beside(first: Answers, other: Answers) -> dict[int, _Said]:
+    """The answers of another run, by the number of the record in the first.
+
+    Raises:
+        UsageError: it has none of the records, or nothing but the first one's answers.
+    """
+    answered = [
+        record
+        for record in matched(first, other, None).records
+        if record.other is not None
+    ]
+    own = first.checkpoints([record.first for record in answered])
+    theirs = other.checkpoints([record.second for record in answered])
+    found = {
+        record.first: _Said(str(record.other), checkpoint)
+        for record, mine, checkpoint in zip(answered, own, theirs, strict=True)
+        if checkpoint is None or checkpoint != mine
+    }
+    if answered and not found:
+        raise UsageError(
+            f"{other.name} has the saved answers of {first.name}, and nobody was asked "
+            "twice: the two agree in any case. Take a run of another model or prompt."
+        )
+    return found
+
+
+def _share(label: str | None, others: Sequence[_Said]) -> float:
+    """Share of the others that say the same; what was saved once counts once."""
+    if label is None or not others:
         return math.nan
-    return sum(other == label for other in answered) / len(answered)
+    once = {one.checkpoint or number: one.label for number, one in enumerate(others)}
+    return sum(other == label for other in once.values()) / len(once)

@@ -158,6 +158,37 @@ def answers_of(
     )
 
 
+def answers_of_run(
+    function: str, run: object, column: str | None, truth: str | None = None
+) -> Answers:
+    """The labels of a run whose records are there to be looked at.
+
+    Args:
+        function: who asks, for the error.
+        run: what holds them.
+        column: see `answers_of`.
+        truth: see `answers_of`.
+
+    Raises:
+        UsageError: it is no run, its records were not kept, or it has none.
+    """
+    if not isinstance(run, Run):
+        raise UsageError(
+            f"nbflow.{function} takes a run (of send or map), not {type(run).__name__}."
+        )
+    if not run.reader.state().keys:
+        raise UsageError(
+            f"Run {run.id} has no records: there is nothing to {function}."
+        )
+    answers = answers_of(run, column, None, truth)
+    if answers.rows is None:
+        raise UsageError(
+            f"The records of run {run.id} were not kept (keep_records=False), so there "
+            f"is nothing to look at: send them again, then nbflow.{function}."
+        )
+    return answers
+
+
 def _has_columns(source: object) -> bool:
     if isinstance(source, Sequence) and not isinstance(source, str):
         return bool(source) and isinstance(source[0], Mapping)

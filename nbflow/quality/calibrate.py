@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,20 +16,26 @@ from nbflow.errors import UsageError
 from nbflow.quality import calibration_picture, picture
 from nbflow.quality.answers import answers_of
 from nbflow.quality.calibration import bars, cross_fitted, fitted
-from nbflow.quality.confidence import confidences, number_of
+from nbflow.quality.confidence import confidences
+from nbflow.quality.evidence import LEAST, evidence
 from nbflow.quality.intervals import percent
-from nbflow.quality.truth import name_of, truths_of
+from nbflow.quality.probability import checked, probability
+from nbflow.quality.truth import name_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from nbflow.quality.answers import Answers
     from nbflow.quality.calibration import Curve, Fit, ReliabilityBar
     from nbflow.quality.intervals import Interval
 
-#: Decisions that a calibration needs, and those from which on it has steps.
-LEAST, STEPS_FROM = 50, 300
+#: Decisions from which on a calibration has steps.
+STEPS_FROM = 300
 _METHODS = ("platt", "isotonic")
+#: What rounding makes of a confidence.
+_CLOSE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +45,15 @@ class Calibration:
     Call it with a confidence, a list or Series of them, a frame of results or a run: it
     gives how often answers of that confidence are right, in the same form (of a frame a
     Series, of a run a pandas Series by key, as ``confidence=`` of `review` and
-    `estimate` takes it).
+    `estimate` takes it). It is ``nan`` where nothing is known: for an answer without a
+    confidence, and for one that is surer, or less sure, than any that was judged.
 
     Attributes:
         name: what the labels are called.
-        decided: decisions on answers with a confidence.
-        right: share of them that the model had right.
+        run: the id of the run.
+        about: which answers it is about, in words, if these are not all of the run.
+        decided: decisions on answers with a confidence; of copies it is one.
+        right: share of the answers it is about that the model had right.
         method: ``"platt"`` or ``"isotonic"``.
         bars: what the picture shows: mean confidence, share right with its interval, and
             number of decisions, by confidence.
@@ -51,9 +61,14 @@ class Calibration:
         curve: how often answers are right by confidence; ``None`` if there are too few
             decisions.
         confidences: of all records of the run, by key.
+        known: the least and the highest confidence of which it says something.
+        is_given: whether the confidences were given, and are not what the run says.
+        remarks: what one has to know about what it comes from, in sentences.
     """
 
     name: str
+    run: str
+    about: str
     decided: int
     right: float
     method: str
@@ -61,6 +76,9 @@ class Calibration:
     fit: Fit | None
     curve: Curve | None
     confidences: dict[str, float]
+    known: tuple[float, float]
+    is_given: bool
+    remarks: tuple[str, ...] = ()
 
     @property
     def is_calibrated(self) -> bool:
@@ -71,9 +89,19 @@ class Calibration:
         """How often answers of this confidence are right, with a 95 % interval.
 
         Raises:
-            UsageError: it is not calibrated.
+            UsageError: it is no probability, it is not calibrated, or nothing is known
+                of answers of this confidence.
         """
-        return self._calibrated().at(float(confidence))
+        number = checked(confidence, "a confidence")
+        curve = self._calibrated()
+        if self._is_known(number):
+            return curve.at(number)
+        low, high = self.known
+        raise UsageError(
+            f"Nothing is known of answers with a confidence of {number:.2f}: those that "
+            f"were judged have {low:.2f} to {high:.2f}. nf.review(run, sample=200) draws "
+            "some of all, as far as the run has them."
+        )
 
     def threshold(self, right: float) -> float:
         """The least confidence of the run at which answers are right that often.
@@ -85,18 +113,23 @@ class Calibration:
             right: a share, such as 0.95.
 
         Raises:
-            UsageError: none is, or it is not calibrated.
+            UsageError: it is no share, no answer is sure enough, or it is not
+                calibrated.
         """
+        wanted = checked(right, "how often answers are to be right")
         curve = self._calibrated()
-        known = sorted(set(self.confidences.values()))
+        known = sorted(filter(self._is_known, set(self.confidences.values())))
         for confidence in known:
             _, low, high = curve.at(confidence)
-            if (low + high) / 2 >= right:
+            if (low + high) / 2 >= wanted:
                 return confidence
         best = curve.at(known[-1])
+        surest = "at the highest confidence"
+        if known[-1] < max(self.confidences.values()):
+            surest = "at the highest confidence of which anything is known"
         raise UsageError(
-            f"No answer of {self.name} is sure enough to be right in {percent(right)} of "
-            f"cases: at the highest confidence, {known[-1]:.2f}, it is {best}."
+            f"No answer of {self.name} is sure enough to be right in {percent(wanted)} of "
+            f"cases: {surest}, {known[-1]:.2f}, it is {best}."
         )
 
     def __call__(self, of: object) -> Any:
@@ -104,33 +137,37 @@ class Calibration:
         import pandas as pd
 
         if isinstance(of, Run):
-            return pd.Series(self._each(self.confidences.values()), self.confidences)
-        values = self._column(of)
-        if not isinstance(values, Iterable):
-            return self.at(number_of(values)).value
-        found = self._each(values)
-        if isinstance(values, pd.Series):
-            return pd.Series(found, values.index)
-        kind: Any = type(values)
-        return kind(found) if kind.__module__.startswith("polars") else found
+            said = self.confidences if of.id == self.run else self._other(of)
+            return pd.Series(self._each(said.values()), said, dtype=float)
+        values = _column(of, f"{self.name.removesuffix('.label')}.confidence")
+        if isinstance(values, Mapping):
+            return dict(zip(values, self._each(values.values()), strict=True))
+        if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+            return self.at(cast("float", values)).value
+        return _like(values, self._each(values))
 
-    def _column(self, of: object) -> object:
-        """The confidences in a frame of results, or in its records; else what is given."""
-        name = f"{self.name.removesuffix('.label')}.confidence"
-        if isinstance(of, list) and of and isinstance(of[0], Mapping):
-            return [record.get(name) for record in of]
-        columns = getattr(of, "columns", None)
-        if columns is None:
-            return of
-        if name not in columns:
-            raise UsageError(f"There is no column {name!r} in this frame.")
-        return cast("Mapping[str, object]", of)[name]
+    def _other(self, run: Run) -> dict[str, float]:
+        """What another run says."""
+        if self.is_given:
+            raise UsageError(
+                f"{self.name} is calibrated on confidences that were given: give those of "
+                f"run {run.id} as well, sure(nf.agreement([run, other_run, ...]))."
+            )
+        answers = answers_of(run, self.name)
+        sure = _sure(answers, confidences(answers))
+        return {answers.keys[number]: one for number, one in sure.items()}
 
     def _each(self, of: Iterable[object]) -> list[float]:
-        curve, numbers = self._calibrated(), map(number_of, of)
+        curve = self._calibrated()
+        numbers = [probability(one, "a confidence") for one in of]
         return [
-            curve.at(one).value if math.isfinite(one) else math.nan for one in numbers
+            curve.at(one).value if one is not None and self._is_known(one) else math.nan
+            for one in numbers
         ]
+
+    def _is_known(self, confidence: float) -> bool:
+        low, high = self.known
+        return low - _CLOSE <= confidence <= high + _CLOSE
 
     def _calibrated(self) -> Curve:
         if self.curve is None:
@@ -141,6 +178,7 @@ class Calibration:
 
     def _sentence(self) -> str:
         decided = several(self.decided, "decision")
+        about = f", {self.about}" if self.about else ""
         if self.curve is None:
             return (
                 f"{self.name} is not calibrated on your data: {decided} on answers with a "
@@ -149,19 +187,21 @@ class Calibration:
         # Nobody knows what nine tenths are worth where none was said.
         said = min(max(0.9, self.bars[0].sure), self.bars[-1].sure)
         return (
-            f"{self.name}: where it says {said:.0%}, it is right in {self.at(said)} of "
-            f"cases, by {decided}."
+            f"{self.name}{about}: where it says {said:.0%}, it is right in "
+            f"{self.at(said)} of cases, by {decided}."
         )
 
     def notes(self) -> list[str]:
         """What one has to know about the figures, in sentences."""
         if self.fit is None:
-            return ["What it says itself is no share of right answers yet."]
+            said = "What it says itself is no share of right answers yet."
+            return [said, *self.remarks]
         fit = self.fit
         off = f"Off by {percent(fit.off)} as it says itself, by "
         off += f"{percent(fit.off_calibrated)} calibrated"
         scores = f"Brier score {fit.said:.3f} and {fit.calibrated:.3f}"
-        return [f"{off}, on decisions that the calibration did not see ({scores})."]
+        judged = f"{off}, on decisions that the calibration did not see ({scores})."
+        return [*self.remarks, judged]
 
     def to_frame(self) -> pd.DataFrame:
         """The bars: confidence, right, low, high, decided."""
@@ -180,7 +220,7 @@ class Calibration:
         shown = framed(
             picture.title(h("b", self._sentence())),
             picture.notes(self.notes()),
-            calibration_picture.reliability(self.bars, self.curve),
+            calibration_picture.reliability(self.bars, self.curve, self.known),
         )
         return str(shown)
 
@@ -195,9 +235,10 @@ def calibrate(
 ) -> Calibration:
     """What a model's confidence is worth on one's own records.
 
-    From people's decisions: how often are answers right of which it says 0.9? Decisions
-    on the least sure answers serve as well as those on a sample, since it asks within
-    each confidence.
+    From people's decisions: how often are answers right of which it says 0.9? With
+    fifty on a sample, each stands for the records that nobody saw as well, and it is
+    about the whole run. Others say something of what was looked at, and nothing of
+    answers that are surer: it says so. What was decided of copies of a text counts once.
 
     Args:
         run: whose confidence.
@@ -234,19 +275,41 @@ def calibrate(
     if method not in (None, *_METHODS):
         raise UsageError(f'method={method!r} has to be "platt" or "isotonic".')
     answers = answers_of(run, column, None, name_of(truth))
-    sure = _sure(answers, confidence)
-    true = truths_of(answers, truth).labels
-    judged = [
-        (sure[number], label == answers.labels[number])
-        for number, label in enumerate(true)
-        if label is not None and number in sure
-    ]
-    return _calibration(answers, sure, judged, method)
-
-
-def _sure(answers: Answers, confidence: object) -> dict[int, float]:
-    """The confidence of each answer that has one, by the number of its record."""
     said = confidences(answers, confidence)
+    sure = _sure(answers, said)
+    found = evidence(answers, said or (), sure, truth)
+    if not found.judged.texts:
+        raise UsageError(
+            f"Nobody has decided anything on an answer of {answers.name} that has a "
+            "confidence: nf.review(run, sample=200) draws records to look at."
+        )
+    judged = found.judged
+    texts = judged.texts
+    is_isotonic = method == "isotonic" or (method is None and texts >= STEPS_FROM)
+    is_enough = texts >= LEAST
+    return Calibration(
+        name=answers.name,
+        run=run.id,
+        about=found.about,
+        decided=texts,
+        right=judged.share.value,
+        method=_METHODS[is_isotonic],
+        bars=tuple(bars(judged)),
+        fit=cross_fitted(judged, is_isotonic=is_isotonic) if is_enough else None,
+        curve=fitted(judged, is_isotonic=is_isotonic) if is_enough else None,
+        confidences={answers.keys[number]: one for number, one in sure.items()},
+        known=(found.low, found.high),
+        is_given=confidence is not None,
+        remarks=found.remarks,
+    )
+
+
+def _sure(answers: Answers, said: Sequence[float] | None) -> dict[int, float]:
+    """The confidence of each answer that has one, by the number of its record.
+
+    Raises:
+        UsageError: there is none, or it is no probability.
+    """
     if said is None:
         raise UsageError(
             f"{answers.name} says no confidence. Return one beside the label, or give "
@@ -267,30 +330,28 @@ def _sure(answers: Answers, confidence: object) -> dict[int, float]:
     return found
 
 
-def _calibration(
-    answers: Answers,
-    sure: dict[int, float],
-    judged: list[tuple[float, bool]],
-    method: str | None,
-) -> Calibration:
-    import numpy as np
+def _column(of: object, name: str) -> object:
+    """The confidences in a frame of results, or in its records; else what is given."""
+    if isinstance(of, list) and of and isinstance(of[0], Mapping):
+        return [record.get(name) for record in of]
+    columns = getattr(of, "column_names", getattr(of, "columns", None))
+    if columns is None:
+        return of
+    if name not in columns:
+        raise UsageError(f"There is no column {name!r} in this frame.")
+    return cast("Mapping[str, object]", of)[name]
 
-    if not judged:
-        raise UsageError(
-            f"Nobody has decided anything on an answer of {answers.name} that has a "
-            "confidence: nf.review(run, sample=200) draws records to look at."
-        )
-    said = np.array([one for one, _ in judged])
-    right = np.array([one for _, one in judged])
-    is_isotonic = method == "isotonic" or (method is None and len(said) >= STEPS_FROM)
-    is_enough = len(said) >= LEAST
-    return Calibration(
-        name=answers.name,
-        decided=len(said),
-        right=float(right.mean()),
-        method=_METHODS[is_isotonic],
-        bars=tuple(bars(said, right)),
-        fit=cross_fitted(said, right, is_isotonic=is_isotonic) if is_enough else None,
-        curve=fitted(said, right, is_isotonic=is_isotonic) if is_enough else None,
-        confidences={answers.keys[number]: one for number, one in sure.items()},
-    )
+
+def _like(values: Iterable[object], found: list[float]) -> Any:
+    """Numbers in the form in which they were asked for."""
+    import pandas as pd
+
+    if isinstance(values, pd.Series):
+        return pd.Series(found, values.index, dtype=float)
+    kind: Any = type(values)
+    library = kind.__module__.partition(".")[0]
+    if library == "polars":
+        return kind(found)
+    if library in ("numpy", "pyarrow"):
+        return importlib.import_module(library).array(found)
+    return found

@@ -21,15 +21,26 @@ _BLUE = picture.COLOURS[0]
 _NUMBER = f"{picture.CELL};text-align:right"
 
 
-def reliability(bars: Sequence[ReliabilityBar], curve: Curve | None) -> Html:
-    """How often answers are right against how sure they are, and the same as a table."""
-    return picture.side_by_side(_diagram(bars, curve), _table(bars), gap="16px 36px")
+def reliability(
+    bars: Sequence[ReliabilityBar], curve: Curve | None, known: tuple[float, float]
+) -> Html:
+    """How often answers are right against how sure they are, and the same as a table.
+
+    Args:
+        bars: decisions on answers of like confidence.
+        curve: if it is calibrated.
+        known: the least and the highest confidence of which the curve says something.
+    """
+    diagram = _diagram(bars, curve, known)
+    return picture.side_by_side(diagram, _table(bars), gap="16px 36px")
 
 
-def _diagram(bars: Sequence[ReliabilityBar], curve: Curve | None) -> Html:
+def _diagram(
+    bars: Sequence[ReliabilityBar], curve: Curve | None, known: tuple[float, float]
+) -> Html:
     parts = [*_frame()]
     if curve is not None:
-        parts.append(_line_of(curve))
+        parts.append(_line_of(curve, known))
     for bar in bars:
         parts += _mark(bar)
     said = "; ".join(
@@ -87,9 +98,11 @@ def _word(x: float, y: float, text: str, anchor: str, turned: str = "") -> Html:
     )
 
 
-def _line_of(curve: Curve) -> Html:
-    """The band of the curve's intervals, and the curve."""
-    at = [(one / _POINTS, curve.at(one / _POINTS)) for one in range(_POINTS + 1)]
+def _line_of(curve: Curve, known: tuple[float, float]) -> Html:
+    """The band of the curve's intervals, and the curve, where it says something."""
+    low, high = known
+    places = [low + (high - low) * one / _POINTS for one in range(_POINTS + 1)]
+    at = [(place, curve.at(place)) for place in places]
     middle = "L".join(f"{_x(x):.1f} {_y(one.value):.1f}" for x, one in at)
     upper = "L".join(f"{_x(x):.1f} {_y(one.high):.1f}" for x, one in at)
     lower = "L".join(f"{_x(x):.1f} {_y(one.low):.1f}" for x, one in reversed(at))
@@ -124,7 +137,7 @@ def _y(share: float) -> float:
 
 
 def _table(bars: Sequence[ReliabilityBar]) -> Html:
-    names = ("it says", "right", "95 %", "decided")
+    names = ("it says", "right", "95 % interval", "decided")
     head = [picture.header(name, "right") for name in names]
     return picture.table(head, map(_line, bars))
 

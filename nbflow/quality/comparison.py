@@ -17,12 +17,17 @@ from nbflow.quality.evaluation import Evaluation, check_meant, evaluation, taxon
 from nbflow.quality.field import LABEL, field_of
 from nbflow.quality.field_comparison import (
     FieldComparison,
-    compare_fields,
+    agreeing,
+    both_answered,
+    differing,
+    judged,
     with_empty,
 )
 from nbflow.quality.intervals import Interval, difference, mcnemar
+from nbflow.quality.looked_at import is_drawn
 from nbflow.quality.matching import matched
 from nbflow.quality.metrics import scores
+from nbflow.quality.observed import observed
 from nbflow.quality.truth import name_of
 
 if TYPE_CHECKING:
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     from nbflow._run.batch import Key
     from nbflow._run.results import Columns
     from nbflow.quality.answers import Answers, Spent
+    from nbflow.quality.copies import Copies
     from nbflow.quality.looked_at import LookedAt
     from nbflow.quality.matching import CommonRecord, Matching
 
@@ -47,7 +53,8 @@ class Paired:
     Attributes:
         only_first: records that the first alone has right.
         only_second: records that the second alone has right.
-        p: of McNemar's exact test: how likely so uneven a split is by chance.
+        p: of McNemar's exact test: how likely so uneven a split is by chance. Records
+            that tell one thing are one in it, and count for whoever has more of them right.
         difference: accuracy of the second minus that of the first, with its interval
             (records drawn in pairs).
     """
@@ -83,6 +90,7 @@ class Comparison:
         shared: records whose answer is one checkpoint in both runs.
         looked_at: who chose the records, if a person did; no figure then has an
             interval, since none is about other records.
+        alike: which records tell one thing; intervals count them once.
     """
 
     names: tuple[str, str]
@@ -101,6 +109,7 @@ class Comparison:
     spent: tuple[Spent | None, Spent | None]
     shared: int = 0
     looked_at: LookedAt | None = None
+    alike: Copies | None = None
 
     @property
     def verdict(self) -> str:
@@ -115,10 +124,12 @@ class Comparison:
         if fewer > more:
             better, worse = worse, better
             more, fewer = fewer, more
+        is_plain = self.alike is None or self.alike.is_plain
+        test = "exact test" if is_plain else "exact test of those that differ"
         split = (
             f"{better} alone is right on {notes.records(more)}, "
             f"{worse} alone on {fewer:,} "
-            f"(McNemar's exact test, p = {self.paired.p:.2g})"
+            f"(McNemar's {test}, p = {self.paired.p:.2g})"
         )
         if self.looked_at is not None:
             # A review of what one of them is unsure of finds its errors, not the other's.
@@ -132,9 +143,7 @@ class Comparison:
 
     def notes(self) -> list[str]:
         """What one has to know about the figures, in sentences."""
-        said = notes.figures_of(self.looked_at, self.records)
-        if self.shared:
-            said.append(_of_shared(self.shared, self.records))
+        said = self._of_truth()
         for name, alone in zip(self.names, self.alone, strict=True):
             states = Counter(self.missing[f"{name}.status"])
             # Records for which the other one has no answer.
@@ -156,6 +165,20 @@ class Comparison:
             said += [f"{side.name}: {sentence}" for sentence in outside]
         for name, spent in zip(self.names, self.spent, strict=True):
             said += notes.spent(spent, name)
+        return said
+
+    def _of_truth(self) -> list[str]:
+        """What one has to know about the records and their true labels."""
+        distinct = self.records if self.alike is None else self.alike.distinct
+        said = notes.few(distinct)
+        if self.looked_at is not None:
+            said = [self.looked_at.advice]
+        said += notes.alike(self.alike)
+        for side in self._sides():
+            if side.revised is not None:
+                said.append(f"{side.name}: {side.revised.sentence}")
+        if self.shared:
+            said.append(_of_shared(self.shared, self.records))
         return said
 
     def to_frame(self) -> pd.DataFrame:
@@ -330,10 +353,10 @@ def compare(
     Args:
         first: a run, a frame with ``column=``, or a column (a Series, a list).
         second: the other one.
-        truth: the true labels: the name of a column of the records, in which decisions
-            that people made in a review take precedence; or labels, one for each row of
-            ``first``; or ``{key: label}``. Left out: what people decided in a review,
-            if anything.
+        truth: the true labels: the name of a column of the records; or labels, one for
+            each row of ``first``; or ``{key: label}``. Left out: what people decided in a
+            review, if anything. Where they decided on records that a column has a label
+            for, see `evaluate`.
         column: which column holds the labels (``"triage.label"``), or one for each of
             the two; by default, of runs, the one that is called like the truth, else
             the only one that may hold labels.
@@ -362,8 +385,9 @@ def compare(
         theirs = field_of(second, field, column, key, tolerance)
         one, two = mine.answers, theirs.answers
         if {mine.kind, theirs.kind} != {LABEL}:
-            what = _names(one, two, names)
-            return compare_fields(mine, theirs, truth, tolerance, empty, what)
+            sides = _Sides(one, two, _names(one, two, names))
+            matching = with_empty(matched(one, two, truth), empty)
+            return _of_fields(sides, matching, mine.kind, tolerance or 0.0)
         return _matched(one, two, truth, labels, names, empty)
     if column is None or isinstance(column, str):
         column_of_first = column_of_second = column
@@ -438,22 +462,23 @@ def _compared(
     said = [record.label or "" for record in scored]
     other = [record.other or "" for record in scored]
     either = tuple(sorted({*said, *other}))
-    between = scores(said, other, either)
-    first = second = paired = chosen = None
+    alike = _alike(sides, matching, scored)
+    between = scores(said, other, either, alike)
+    first = second = split = chosen = None
     if matching.truth:
         true = [record.true for record in matching.records]
         known_labels = taxonomy(labels, true, said, other)
-        first, second = _evaluations(sides, matching, scored, known_labels)
-        paired = _paired(scored)
+        first, second = _evaluations(sides, matching, scored, known_labels, alike)
+        split = paired(scored, alike)
         chosen = first.looked_at
         if chosen is not None:
-            paired = replace(paired, difference=paired.difference.alone())
+            split = replace(split, difference=split.difference.alone())
     return Comparison(
         names=names,
         truth=matching.truth,
         first=first,
         second=second,
-        paired=paired,
+        paired=split,
         agreement=between.accuracy,
         kappa=between.kappa,
         confusion=confusion(said, other, either, names),
@@ -465,7 +490,60 @@ def _compared(
         spent=(sides.one.spent, sides.two.spent),
         shared=_shared(sides, scored),
         looked_at=chosen,
+        alike=alike,
     )
+
+
+def _of_fields(
+    sides: _Sides, matching: Matching, kind: str, tolerance: float
+) -> FieldComparison:
+    """One field that is no single label."""
+    scored = both_answered(matching)
+    if not scored:
+        first, second = sides.names
+        raise UsageError(
+            f"There is no record for which {first} and {second} both have an answer."
+        )
+    alike = _alike(sides, matching, scored)
+    same = agreeing(scored, kind, tolerance)
+    agreed = scores(["True"] * len(same), [*map(str, same)], ("True", "False"), alike)
+    accuracy: tuple[Interval, ...] = ()
+    split = None
+    if matching.truth:
+        records = judged(scored, kind, tolerance)
+        split = paired(records, alike)
+        told = (
+            [str(one.label) for one in records],
+            [str(one.other) for one in records],
+        )
+        right = ["True"] * len(records)
+        accuracy = tuple(
+            scores(right, said, ("True", "False"), alike).accuracy for said in told
+        )
+    return FieldComparison(
+        names=sides.names,
+        kind=kind,
+        truth=matching.truth,
+        records=len(scored),
+        agreement=agreed.accuracy,
+        accuracy=accuracy,
+        only_first=split.only_first if split else 0,
+        only_second=split.only_second if split else 0,
+        p=split.p if split else 1.0,
+        difference=split.difference if split else None,
+        disagreements=differing(
+            sides.one, scored, same, sides.names, with_truth=bool(matching.truth)
+        ),
+    )
+
+
+def _alike(sides: _Sides, matching: Matching, scored: list[CommonRecord]) -> Copies:
+    """Which records tell one thing: those of one decision, or of one answer from both."""
+    firsts = [record.first for record in scored]
+    theirs = sides.two.checkpoints([record.second for record in scored])
+    by_people = matching.looked_at
+    is_sample = is_drawn(sides.one, by_people, firsts)
+    return observed(sides.one, firsts, by_people, theirs, is_sample=is_sample)
 
 
 def _evaluations(
@@ -473,6 +551,7 @@ def _evaluations(
     matching: Matching,
     scored: list[CommonRecord],
     labels: tuple[str, ...],
+    alike: Copies,
 ) -> tuple[Evaluation, Evaluation]:
     """How good the first is, and how good the second, on the same records."""
     first = evaluation(
@@ -482,13 +561,18 @@ def _evaluations(
         labels,
         name=sides.names[0],
         only=matching.looked_at,
+        decided=matching.revised,
+        alike=alike,
     )
+    at = {record.first: record.second for record in scored}
     second = evaluation(
         sides.two,
         {record.second: record.true for record in scored},
         matching.truth,
         labels,
         name=sides.names[1],
+        decided={at[one]: said for one, said in matching.revised.items() if one in at},
+        alike=alike,
     )
     if first.looked_at is not None:
         second = replace(
@@ -505,18 +589,23 @@ def _shared(sides: _Sides, scored: list[CommonRecord]) -> int:
     return sum(one is not None and one == other for one, other in pairs)
 
 
-def _paired(scored: list[CommonRecord]) -> Paired:
+def paired(scored: list[CommonRecord], alike: Copies) -> Paired:
     """Which is right where the other is wrong."""
-    first_right = [record.label == record.true for record in scored]
-    second_right = [record.other == record.true for record in scored]
-    pairs = Counter(zip(first_right, second_right, strict=True))
-    only_first = pairs[True, False]
-    only_second = pairs[False, True]
+    import numpy as np
+
+    first = np.array([record.label == record.true for record in scored])
+    second = np.array([record.other == record.true for record in scored])
+    only_first, only_second = first & ~second, second & ~first
+    worth = alike.worth(np.ones(len(scored)))
+    each = worth * alike.weights / alike.weights.sum()
+    more = np.sign(np.bincount(alike.units, only_second * 1.0 - only_first))
     return Paired(
-        only_first=only_first,
-        only_second=only_second,
-        p=mcnemar(only_first, only_second),
-        difference=difference(only_first, only_second, len(scored)),
+        only_first=int(only_first.sum()),
+        only_second=int(only_second.sum()),
+        p=mcnemar(int((more < 0).sum()), int((more > 0).sum())),
+        difference=difference(
+            float(each @ only_first), float(each @ only_second), worth
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.decision import SAMPLE
+from nbflow._core.plural import several
 from nbflow.errors import UsageError
 from nbflow.quality.confidence import confidences
 from nbflow.quality.estimate import FIRST, check_width, estimate
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from nbflow._core.sample import Sample
     from nbflow._run.run import Run
     from nbflow.quality.answers import Answers
+    from nbflow.quality.sampling import Unit
 
 #: Share of the first records that tells how many are needed; some may be passed over.
 _MOST_OF = 0.9
@@ -67,16 +69,36 @@ def drawn_sample(
     sample = _kept(run, answers, on, sure, seed=seed, by=by)
     units = units_of(answers, on)
     order = [one for one in sample.units if one in units]
+    if not order:
+        raise UsageError(
+            f"Every record of run {run.id} was decided before: there is nothing to draw "
+            "from. nf.estimate(run) counts them."
+        )
     if size == "auto":
         number, about = _wanted(run, answers, len(order), width, confidence)
     else:
         number = checked_size(size, len(order))
         about = ""
     shown = [units[one].numbers[0] for one in order[:number]]
-    said = f"Drawn at random from {len(units):,}. {about}".strip()
-    if not about:
-        said += " nf.estimate(run) says it of the whole run."
+    said = " ".join(filter(None, (_where_from(units, order), about, _then(about))))
     return Drawn(shown, f"{SAMPLE}{sample.id}", said)
+
+
+def _where_from(units: dict[bytes, Unit], order: list[bytes]) -> str:
+    """What the sample is of, and what was left out of it."""
+    total = sum(len(unit.numbers) for unit in units.values())
+    said = f"A sample, drawn at random from {several(total, 'record')}"
+    if total > len(units):
+        said += f", {len(units):,} that look different"
+    known = len(units) - len(order)
+    if known:
+        said += f"; {known:,} were decided before"
+    return f"{said}."
+
+
+def _then(about: str) -> str:
+    """What to do with it, unless that was said."""
+    return "" if about else "nf.estimate(run) says what it means for all."
 
 
 def _kept(

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from nbflow._core.html import h
 from nbflow._core.plural import several
 from nbflow._run.html_parts import framed
-from nbflow._run.run import Run
 from nbflow.errors import UsageError
 from nbflow.quality import estimate_picture, notes, picture
-from nbflow.quality.answers import answers_of
+from nbflow.quality.answers import answers_of_run
 from nbflow.quality.confidence import confidences
 from nbflow.quality.confusion import Confusion, matrix
 from nbflow.quality.estimation import Frame
@@ -25,16 +24,19 @@ from nbflow.quality.looking import looked
 from nbflow.quality.sampling import needed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
+    from nbflow._run.run import Run
     from nbflow.quality.answers import Answers
     from nbflow.quality.estimation import Seen
     from nbflow.quality.looking import Looked
 
 #: Decisions that an estimate needs, and those on a label for its precision and recall.
 LEAST = 10
+#: Groups without an estimate that are named.
+_NAMED = 5
 #: Decisions from which on it is said how many are needed.
 FIRST = 50
 
@@ -50,6 +52,7 @@ class Estimate:
         run: the id of the run.
         records: of the run.
         answered: records that have an answer.
+        distinct: texts, each with all its copies: what there is to decide.
         decided: decisions that the figures are drawn from, those known before included.
         accuracy: share of the answers that are right.
         plain: accuracy of the answers that were looked at, as they are.
@@ -59,6 +62,7 @@ class Estimate:
             decisions tell), and ``decided`` records.
         confusion: records of the whole run by true label, estimated, and given label.
         groups: the estimate of each group of ``of=``, by its value.
+        too_few: groups of fewer than ten decisions: (records, decisions) of each.
         remarks: what one has to know about the figures, in sentences.
     """
 
@@ -66,12 +70,14 @@ class Estimate:
     run: str
     records: int
     answered: int
+    distinct: int
     decided: int
     accuracy: Interval
     plain: Interval
     shares: pd.DataFrame
     confusion: Confusion
     groups: dict[object, Estimate] = part(default_factory=dict)
+    too_few: dict[object, tuple[int, int]] = part(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
     def needed(self, width: float = 0.03) -> int:
@@ -90,10 +96,15 @@ class Estimate:
         limits = self.shares[["estimated", "low", "high"]].to_numpy(dtype=float)
         found = [self.accuracy, *(Interval(*one) for one in limits.tolist())]
         return max(
-            needed(one, self.decided, self.records, width)
+            needed(one, self.decided, self.distinct, width)
             for one in found
             if not one.is_undefined
         )
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything is decided: figures are counts then, and intervals points."""
+        return self.decided == self.distinct
 
     def notes(self) -> list[str]:
         """What one has to know about the figures, in sentences."""
@@ -117,7 +128,8 @@ class Estimate:
     def _of(self) -> str:
         """What the figures are of, and what they come from."""
         records = several(self.records, "record")
-        return f" of {records}, estimated from {several(self.decided, 'decision')}"
+        how = "counted" if self.is_complete else "estimated"
+        return f" of {records}, {how} from {several(self.decided, 'decision')}"
 
     def __repr__(self) -> str:
         lines = [
@@ -131,14 +143,18 @@ class Estimate:
             lines.append(
                 f"{group}: accuracy {one.accuracy}, {several(one.decided, 'decision')}"
             )
+        if self.too_few:
+            lines.append(_too_few(self.too_few))
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         plain = picture.share_bar("of those looked at", self.plain.alone())
         accuracies = {
-            group: (one.records, one.decided, one.accuracy)
+            group: (one.records, one.decided, str(one.accuracy), one.accuracy)
             for group, one in self.groups.items()
         }
+        for group, numbers in self.too_few.items():
+            accuracies[group] = (*numbers, f"too few, {LEAST} are needed", UNDEFINED)
         shown = framed(
             picture.title(h("b", self.name), self._of()),
             picture.bars([picture.share_bar("accuracy", self.accuracy), plain]),
@@ -164,7 +180,8 @@ def estimate(
     From the decisions on a sample that ``nf.review(run, sample=200)`` drew, of this run
     or of another one of the same records. What people decided before it was drawn is
     known, and added as it is; what they decided for another reason since is in no
-    figure. The formulas are those of stratified sampling (Cochran, *Sampling
+    figure. A decision holds for all records that look the same, and tells as much as one.
+    The formulas are those of stratified sampling (Cochran, *Sampling
     Techniques*, 3rd edition, 1977, chapter 5), with intervals that hold the truth 95
     times of 100, from 50 decisions on (``python -m benchmarks.coverage``).
 
@@ -199,40 +216,31 @@ def estimate(
         >>> print(nf.estimate(run).accuracy)
         100.0% (95.0% to 100.0%)
     """
-    answers = _answers_of(run, column, field)
+    answers = (
+        answers_of_run("estimate", run, column)
+        if field is None
+        else closed_field("estimate", run, field, column)
+    )
     what = looked(run.engine, answers, confidences(answers, confidence))
-    if what.looked_at + what.known < LEAST:
+    decided = what.looked_at + what.known
+    if decided < min(LEAST, len(what.units)):
         raise UsageError(
-            f"{several(what.looked_at, 'record')} of the sample of run {run.id} have a "
-            f"decision, and an estimate needs {LEAST}: nf.review(run, sample=200) goes on."
+            f"{several(decided, 'text')} of run {run.id} decided, and an estimate needs "
+            f"{min(LEAST, len(what.units))}: nf.review(run, sample=200) goes on with the "
+            "sample."
         )
     whole = _estimated(answers, what.units, anytime=anytime)
     remarks = _remarks(answers, what, whole, anytime=anytime)
     groups: dict[object, Estimate] = {}
+    too_few: dict[object, tuple[int, int]] = {}
     if of is not None:
         for group, units in grouped(answers, what, of).items():
             one = _estimated(answers, units, anytime=anytime)
-            if one.decided >= LEAST:
+            if one.decided >= LEAST or one.is_complete:
                 groups[group] = one
             else:
-                remarks.append(_too_few(group, one.decided))
-    return replace(whole, groups=groups, remarks=tuple(remarks))
-
-
-def _answers_of(run: Run, column: str | None, field: str | None) -> Answers:
-    if not isinstance(run, Run):
-        raise UsageError(
-            f"nbflow.estimate takes a run (of send or map), not {type(run).__name__}."
-        )
-    answers = (
-        answers_of(run, column) if field is None else closed_field(run, field, column)
-    )
-    if answers.rows is None:
-        raise UsageError(
-            f"The records of run {run.id} were not kept (keep_records=False), so that "
-            "nobody knows which of them a decision is about; send them again."
-        )
-    return answers
+                too_few[group] = (one.records, one.decided)
+    return replace(whole, groups=groups, too_few=too_few, remarks=tuple(remarks))
 
 
 def check_width(width: object) -> None:
@@ -269,6 +277,7 @@ def _estimated(answers: Answers, units: Sequence[Seen], *, anytime: bool) -> Est
         run="" if answers.run is None else answers.run.id,
         records=frame.records,
         answered=given.total(),
+        distinct=len(units),
         decided=len(seen),
         accuracy=frame.share(right, answered, given.total()),
         plain=proportion(round(hits), round(looked_at)),
@@ -350,29 +359,7 @@ def _remarks(
     answers: Answers, what: Looked, whole: Estimate, *, anytime: bool
 ) -> list[str]:
     """What one has to know about the figures, in sentences."""
-    said = []
-    if what.sample is not None:
-        said.append(
-            f"Drawn at random within given label and confidence: {what.looked_at:,} of "
-            f"{several(len(what.units) - what.known, 'record')} that look different."
-        )
-    if what.known and what.sample is not None:
-        said.append(
-            f"{several(what.known, 'record')} decided before the sample was drawn: "
-            "known, and added as they are."
-        )
-    if what.skipped:
-        said.append(_if_skipped(whole, what))
-    if what.beside:
-        said.append(
-            f"{several(what.beside, 'record')} looked at for another reason since the "
-            "sample was drawn: not in the figures."
-        )
-    if what.lapsed:
-        said.append(
-            f"{several(what.lapsed, 'decision')} lapsed: the records show something else "
-            "by now."
-        )
+    said = [*_of_sample(what, whole), *_left_out(what, whole)]
     if what.differing:
         said.append(
             f"People differ on {several(what.differing, 'record')}: what was decided last "
@@ -390,6 +377,48 @@ def _remarks(
     return said
 
 
+def _of_sample(what: Looked, whole: Estimate) -> list[str]:
+    """What the figures come from."""
+    said = []
+    if whole.is_complete:
+        said.append("Every record is decided: these are counts, and no chance is left.")
+    elif what.sample is not None:
+        said.append(
+            f"Drawn at random within given label and confidence: {what.looked_at:,} of "
+            f"{several(len(what.units) - what.known, 'text')}."
+        )
+    copies = whole.records - whole.distinct
+    if copies:
+        said.append(
+            f"{several(copies, 'record')} look like another one: a text counts with all "
+            "its copies, and is one decision."
+        )
+    if what.known and what.sample is not None and not whole.is_complete:
+        said.append(
+            f"{several(what.known, 'record')} decided before the sample was drawn: "
+            "known, and added as they are."
+        )
+    return said
+
+
+def _left_out(what: Looked, whole: Estimate) -> list[str]:
+    """Decisions, and records of the sample, that are in no figure."""
+    said = []
+    if what.skipped:
+        said.append(_if_skipped(whole, what))
+    if what.beside:
+        said.append(
+            f"{several(what.beside, 'record')} looked at for another reason since the "
+            "sample was drawn: not in the figures."
+        )
+    if what.lapsed:
+        said.append(
+            f"{several(what.lapsed, 'decision')} lapsed: the records show something else "
+            "by now."
+        )
+    return said
+
+
 def _if_skipped(whole: Estimate, what: Looked) -> str:
     """How much hangs on the records that nobody decided."""
     right = whole.accuracy.value * whole.decided
@@ -403,8 +432,9 @@ def _if_skipped(whole: Estimate, what: Looked) -> str:
     )
 
 
-def _too_few(group: object, decided: int) -> str:
-    return (
-        f"{group}: {several(decided, 'decision')}, too few for an estimate of its own "
-        f"({LEAST} are needed)."
-    )
+def _too_few(groups: Mapping[object, tuple[int, int]]) -> str:
+    """The groups without an estimate, in a sentence."""
+    named = [f"{group} ({decided:,})" for group, (_, decided) in groups.items()]
+    if len(named) > _NAMED:
+        named[_NAMED:] = [f"and {len(named) - _NAMED:,} more"]
+    return f"Fewer than {LEAST} decisions, too few for an estimate: {', '.join(named)}."

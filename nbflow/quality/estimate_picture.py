@@ -68,8 +68,12 @@ def _with_limits(row: Mapping[str, float], name: str) -> str:
     return str(Interval(row[name], row[f"{name}.low"], row[f"{name}.high"]))
 
 
-def groups(accuracies: Mapping[object, tuple[int, int, Interval]]) -> Html:
-    """The accuracy of each group: records, decisions, accuracy; nothing without groups."""
+def groups(accuracies: Mapping[object, tuple[int, int, str, Interval]]) -> Html:
+    """The accuracy of each group; nothing without groups.
+
+    Args:
+        accuracies: of each its records, decisions, accuracy in words, and accuracy.
+    """
     if not accuracies:
         return joined()
     names = ("records", "decided", "accuracy")
@@ -86,11 +90,14 @@ def groups(accuracies: Mapping[object, tuple[int, int, Interval]]) -> Html:
     )
 
 
-def _group(name: str, records: int, decided: int, accuracy: Interval) -> Html:
+def _group(
+    name: str, records: int, decided: int, said: str, accuracy: Interval
+) -> Html:
+    style = f"{_NUMBER};{picture.FAINT if accuracy.is_undefined else 'font-weight:600'}"
     return picture.line(
         picture.row_header(short(name, 40), "text-align:left"),
         h("td", f"{records:,}", style=_NUMBER),
         h("td", f"{decided:,}", style=_NUMBER),
-        h("td", str(accuracy), style=f"{_NUMBER};font-weight:600"),
+        h("td", said, style=style),
         h("td", picture.band(accuracy), style=_BAND),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, overload
@@ -18,9 +19,11 @@ from nbflow.quality.field import LABEL, field_of, known
 from nbflow.quality.field_evaluation import FieldEvaluation, evaluate_field
 from nbflow.quality.intervals import Interval, percent
 from nbflow.quality.labels import labels_of
-from nbflow.quality.looked_at import looked_at
+from nbflow.quality.looked_at import is_drawn, looked_at
 from nbflow.quality.metrics import Scores, scores
-from nbflow.quality.truth import name_of, truths_of
+from nbflow.quality.observed import observed
+from nbflow.quality.revised import Revised, revised
+from nbflow.quality.truth import NOTHING_REVISED, name_of, truths_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from nbflow._run.batch import Key
     from nbflow._run.results import Columns
     from nbflow.quality.answers import Answers, Spent
+    from nbflow.quality.copies import Copies
     from nbflow.quality.looked_at import LookedAt
 
 
@@ -54,6 +58,10 @@ class Evaluation:
         spent: what the calls of the run took.
         looked_at: who chose the records, if a person did; no figure then has an
             interval, since none is about other records.
+        alike: which records tell one thing, since they look the same to whoever decided
+            or to the model; intervals count them once.
+        revised: the accuracy with what people decided in the place of true labels that
+            are known; ``None`` if they decided on none of these.
     """
 
     name: str
@@ -69,6 +77,8 @@ class Evaluation:
     majority: tuple[str, float]
     spent: Spent | None
     looked_at: LookedAt | None = None
+    alike: Copies | None = None
+    revised: Revised | None = None
 
     @property
     def accuracy(self) -> Interval:
@@ -89,6 +99,11 @@ class Evaluation:
     def records(self) -> int:
         """Records that the figures count."""
         return sum(self.support)
+
+    @property
+    def distinct(self) -> int:
+        """Of these records those that differ: each tells something of its own."""
+        return self.records if self.alike is None else self.alike.distinct
 
     @property
     def accuracy_of_all(self) -> float:
@@ -117,7 +132,12 @@ class Evaluation:
     def notes(self) -> list[str]:
         """What one has to know about the figures, in sentences."""
         label, share = self.majority
-        said = notes.figures_of(self.looked_at, self.records)
+        said = notes.figures_of(
+            self.looked_at, self.distinct, len(self.disagreements), len(self.labels)
+        )
+        said += notes.alike(self.alike)
+        if self.revised is not None:
+            said.append(self.revised.sentence)
         said.append(f"Always saying {label!r} would be right on {percent(share)}.")
         if self.missing:
             said.append(
@@ -159,6 +179,10 @@ class Evaluation:
             picture.share_bar("macro F1", self.macro_f1),
             picture.kappa_bar(self.kappa),
         ]
+        if self.revised is not None and self.revised.differing:
+            second = Interval(self.revised.accuracy, math.nan, math.nan)
+            bar = picture.share_bar("", second, "with decisions")
+            bars.insert(1, bar._replace(between=self.revised.words))
         wrong = f"{len(self.disagreements):,} wrong"
         shown = framed(
             picture.title(h("b", self.name), of),
@@ -251,10 +275,11 @@ def evaluate(
 
     Args:
         source: a run, a frame with ``column=``, or a column (a Series, a list).
-        truth: the true labels: the name of a column of the records, in which decisions
-            that people made in a review take precedence; or labels, one a row (a pandas
-            Series by its index, if that holds the keys); or ``{key: label}``. Left out:
-            what people decided in a review.
+        truth: the true labels: the name of a column of the records; or labels, one a
+            row (a pandas Series by its index, if that holds the keys); or ``{key:
+            label}``. Left out: what people decided in a review. Where people decided on
+            records that a column has a label for, the figures are those of the column,
+            and ``.revised`` has the accuracy with what they decided in its place.
         column: of a run the column of its results that holds the labels
             (``"triage.label"``); by default the one that is called like the truth,
             else the only one that may hold labels. Of a frame its column.
@@ -286,7 +311,11 @@ def evaluate(
         if found.kind != LABEL:
             return evaluate_field(found, truth, tolerance, empty)
         answers = found.answers
-    true, where, only = truths_of(answers, truth)
+    if not answers.keys:
+        raise UsageError(
+            f"{answers.name} has no records: there is nothing to evaluate."
+        )
+    true, where, only, decided = truths_of(answers, truth)
     if field is not None:
         true = known(true, empty)
     if not where:
@@ -302,6 +331,7 @@ def evaluate(
         where,
         taxonomy(labels, true, answers.labels),
         only=only,
+        decided=decided,
     )
 
 
@@ -374,6 +404,8 @@ def evaluation(
     *,
     name: str = "",
     only: Collection[int] = (),
+    decided: Mapping[int, str] = NOTHING_REVISED,
+    alike: Copies | None = None,
 ) -> Evaluation:
     """The evaluation of some of the records.
 
@@ -384,6 +416,8 @@ def evaluation(
         labels: the taxonomy.
         name: what to call the labels, if not by their column.
         only: the numbers of the records whose true label only a review says.
+        decided: what people decided on records whose true label is known.
+        alike: which records tell one thing, if that is known already.
 
     Raises:
         UsageError: no record has both labels.
@@ -397,8 +431,13 @@ def evaluation(
     said = [record.given for record in scored]
     support = Counter(truths)
     most, times = support.most_common(1)[0]
-    chosen = looked_at(answers, only, [record.number for record in scored])
-    figures = scores(truths, said, labels)
+    numbers = [record.number for record in scored]
+    chosen = looked_at(answers, only, numbers)
+    if alike is None:
+        alike = observed(
+            answers, numbers, only, is_sample=is_drawn(answers, only, numbers)
+        )
+    figures = scores(truths, said, labels, alike)
     unanswered = answers.missing.keys() & {
         number for number, label in true.items() if label is not None
     }
@@ -416,6 +455,8 @@ def evaluation(
         majority=(most, times / len(scored)),
         spent=answers.spent,
         looked_at=chosen,
+        alike=alike,
+        revised=revised(scored, decided),
     )
 
 

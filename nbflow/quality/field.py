@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nbflow._core.label import NOTHING, text_of
 from nbflow._run.run import Run
 from nbflow.errors import UsageError
-from nbflow.quality.answers import answers_of
+from nbflow.quality.answers import answers_of, answers_of_run
 from nbflow.quality.label_column import label_column
 
 if TYPE_CHECKING:
@@ -62,12 +62,20 @@ def field_of(
     return Field(dataclasses.replace(answers, labels=labels, missing=missing), kind)
 
 
-def closed_field(run: Run, field: str, column: object) -> Answers:
+def closed_field(function: str, run: Run, field: str, column: object) -> Answers:
     """A field that a person can choose from a list: its answers.
 
+    Args:
+        function: who asks, for the error.
+        run: whose records.
+        field: its name.
+        column: has to be left out.
+
     Raises:
-        UsageError: it holds numbers, or words of the text.
+        UsageError: it holds numbers, or words of the text; or the records of the run
+            are not there.
     """
+    answers_of_run(function, run, field)
     found = field_of(run, field, column)
     if found.kind not in (LABEL, SET):
         raise UsageError(

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nbflow.errors import UsageError
 from nbflow.quality import notes
 from nbflow.quality.disagreements import frame_of
 from nbflow.quality.field import known
 from nbflow.quality.field_match import match
-from nbflow.quality.intervals import Interval, difference, mcnemar, proportion
-from nbflow.quality.matching import matched
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from nbflow._run.results import Columns
-    from nbflow.quality.field import Field
-    from nbflow.quality.matching import Matching
+    from nbflow.quality.answers import Answers
+    from nbflow.quality.intervals import Interval
+    from nbflow.quality.matching import CommonRecord, Matching
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,69 +89,58 @@ def with_empty(matching: Matching, empty: str) -> Matching:
     return matching._replace(records=records)
 
 
-def compare_fields(
-    one: Field,
-    two: Field,
-    truth: object,
-    tolerance: float | None,
-    empty: str,
-    names: tuple[str, str],
-) -> FieldComparison:
-    """Compare one field of two runs.
-
-    Raises:
-        UsageError: there is no record for which both have an answer.
-    """
-    off = tolerance or 0.0
-    matching = with_empty(matched(one.answers, two.answers, truth), empty)
-    scored = [
-        (record, record.true)
+def both_answered(matching: Matching) -> list[CommonRecord]:
+    """The records that figures count: both have an answer, and the truth is known if any is."""
+    return [
+        record
         for record in matching.records
         if record.label is not None
         and record.other is not None
         and (record.true is not None or not matching.truth)
     ]
-    if not scored:
-        raise UsageError(
-            f"There is no record for which {names[0]} and {names[1]} both have an answer."
+
+
+def judged(
+    records: Sequence[CommonRecord], kind: str, tolerance: float
+) -> list[CommonRecord]:
+    """The same records, with whether each value is right in its place."""
+    return [
+        record._replace(
+            label=_said(record.label, record.true, kind, tolerance),
+            other=_said(record.other, record.true, kind, tolerance),
+            true=_said(record.true, record.true, kind, tolerance),
         )
-    rights = [
-        tuple(match(said or "", label or "", one.kind, off).is_right for said in pair)
-        for record, label in scored
-        for pair in [(record.label, record.other)]
+        for record in records
     ]
-    same = [
-        match(record.label or "", record.other or "", one.kind, off).is_right
-        for record, _ in scored
+
+
+def _said(given: str | None, true: str | None, kind: str, tolerance: float) -> str:
+    return str(match(given or "", true or "", kind, tolerance).is_right)
+
+
+def agreeing(
+    records: Sequence[CommonRecord], kind: str, tolerance: float
+) -> list[bool]:
+    """Whether both have the same value, record by record."""
+    return [
+        match(record.label or "", record.other or "", kind, tolerance).is_right
+        for record in records
     ]
-    first, second = rights.count((True, False)), rights.count((False, True))
-    is_known = bool(matching.truth)
-    total = len(scored)
-    differing = [
-        (record, label)
-        for (record, label), equal in zip(scored, same, strict=True)
-        if not equal
-    ]
+
+
+def differing(
+    answers: Answers,
+    records: Sequence[CommonRecord],
+    same: Sequence[bool],
+    names: tuple[str, str],
+    *,
+    with_truth: bool,
+) -> pd.DataFrame:
+    """The records in which the two differ, with both values."""
+    left = [one for one, equal in zip(records, same, strict=True) if not equal]
     said: Columns = {}
-    if is_known:
-        said["truth"] = [label for _, label in differing]
-    said[names[0]] = [record.label for record, _ in differing]
-    said[names[1]] = [record.other for record, _ in differing]
-    return FieldComparison(
-        names=names,
-        kind=one.kind,
-        truth=matching.truth,
-        records=total,
-        agreement=proportion(sum(same), total),
-        accuracy=tuple(
-            proportion(sum(right[side] for right in rights), total)
-            for side in ((0, 1) if is_known else ())
-        ),
-        only_first=first if is_known else 0,
-        only_second=second if is_known else 0,
-        p=mcnemar(first, second) if is_known else 1.0,
-        difference=difference(first, second, total) if is_known else None,
-        disagreements=frame_of(
-            one.answers, [record.first for record, _ in differing], said
-        ),
-    )
+    if with_truth:
+        said["truth"] = [record.true for record in left]
+    said[names[0]] = [record.label for record in left]
+    said[names[1]] = [record.other for record in left]
+    return frame_of(answers, [record.first for record in left], said)

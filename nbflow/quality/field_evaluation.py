@@ -14,17 +14,19 @@ from nbflow.quality import notes, picture
 from nbflow.quality.disagreements import frame_of
 from nbflow.quality.field import NUMBER, SET, known
 from nbflow.quality.field_match import match, members
-from nbflow.quality.intervals import UNDEFINED, Interval, at_size, f1, proportion
-from nbflow.quality.looked_at import looked_at
+from nbflow.quality.intervals import UNDEFINED, Interval, at_size, f1
+from nbflow.quality.looked_at import is_drawn, looked_at
+from nbflow.quality.observed import observed
 from nbflow.quality.truth import truths_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
     from nbflow._run.results import Columns
     from nbflow.quality.answers import Answers
+    from nbflow.quality.copies import Bools, Copies
     from nbflow.quality.field import Field
     from nbflow.quality.field_match import Match
     from nbflow.quality.looked_at import LookedAt
@@ -51,6 +53,7 @@ class FieldEvaluation:
         missing: records with a true value whose record failed, by what became of them.
         unknown: records without a true value. No figure counts them.
         looked_at: who chose the records, if a person did.
+        alike: which records tell one thing: intervals count these once.
     """
 
     name: str
@@ -66,6 +69,7 @@ class FieldEvaluation:
     missing: Counter[str]
     unknown: int
     looked_at: LookedAt | None = None
+    alike: Copies | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """Of sets, the figures of each member: `labels`."""
@@ -73,7 +77,9 @@ class FieldEvaluation:
 
     def notes(self) -> list[str]:
         """What one has to know about the figures, in sentences."""
-        said = notes.figures_of(self.looked_at, self.records)
+        wrong = len(self.disagreements)
+        said = notes.figures_of(self.looked_at, self.records, wrong, 0)
+        said += notes.alike(self.alike)
         if self.kind == NUMBER:
             within = f"within {self.tolerance:g}" if self.tolerance else "equal"
             said.append(f"A number is right if it is {within}.")
@@ -129,7 +135,7 @@ def evaluate_field(
         UsageError: there are no true values, or no record has one and an answer.
     """
     answers, off = field.answers, tolerance or 0.0
-    true, where, only = truths_of(answers, truth)
+    true, where, only, _ = truths_of(answers, truth)
     if not where:
         raise UsageError(
             f"There are no true values for {answers.name}: name the column that has "
@@ -148,8 +154,13 @@ def evaluate_field(
     pairs = [(answers.labels[number] or "", true[number] or "") for number in scored]
     found = [match(*pair, field.kind, off) for pair in pairs]
     chosen = looked_at(answers, only, scored)
-    right = proportion(sum(one.is_right for one in found), len(found))
-    likeness = _mean(found) if field.kind == SET else UNDEFINED
+    is_sample = is_drawn(answers, only, scored)
+    alike = observed(answers, scored, only, is_sample=is_sample)
+    right = alike.share(
+        _where(one.is_right for one in found), _where([True] * len(found))
+    )
+    is_set = field.kind == SET
+    likeness = _mean([one.likeness for one in found], alike) if is_set else UNDEFINED
     unanswered = [number for number in answers.missing if true[number] is not None]
     return FieldEvaluation(
         name=answers.name,
@@ -158,24 +169,33 @@ def evaluate_field(
         records=len(scored),
         accuracy=right.alone() if chosen else right,
         jaccard=likeness.alone() if chosen else likeness,
-        labels=_by_member(pairs if field.kind == SET else []),
+        labels=_by_member(pairs if is_set else [], alike),
         error=_median([one.error for one in found]),
         tolerance=off,
         disagreements=_wrong(answers, scored, found, true),
         missing=Counter(answers.missing[number] for number in unanswered),
         unknown=sum(label is None for label in true),
         looked_at=chosen,
+        alike=alike,
     )
 
 
-def _mean(found: Sequence[Match]) -> Interval:
+def _where(told: Iterable[bool]) -> Bools:
+    import numpy as np
+
+    return np.array([*told], dtype=bool)
+
+
+def _mean(likeness: Sequence[float], alike: Copies) -> Interval:
     """The mean likeness.
 
     What lies between 0 and 1 varies at most as much as what is 0 or 1 with the same
     mean, so the interval of a share is wide enough.
     """
-    mean = sum(one.likeness for one in found) / len(found)
-    return at_size(mean, len(found))
+    import numpy as np
+
+    mean = alike.weights @ np.array(likeness) / alike.weights.sum()
+    return at_size(float(mean), alike.worth(np.ones(len(likeness))))
 
 
 def _median(errors: Sequence[float]) -> float:
@@ -183,13 +203,13 @@ def _median(errors: Sequence[float]) -> float:
     return told[(len(told) - 1) // 2] if told else math.nan
 
 
-def _by_member(pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+def _by_member(pairs: Sequence[tuple[str, str]], alike: Copies) -> pd.DataFrame:
     """Precision, recall and F1 of each member of the sets."""
     import pandas as pd
 
     sets = [(members(given), members(true)) for given, true in pairs]
     names = sorted({name for pair in sets for one in pair for name in one})
-    rows = {name: _of_member(name, sets) for name in names}
+    rows = {name: _of_member(name, sets, alike) for name in names}
     columns = ["records"]
     for figure in ("precision", "recall", "f1"):
         columns += [figure, f"{figure}.low", f"{figure}.high"]
@@ -199,17 +219,19 @@ def _by_member(pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
 
 
 def _of_member(
-    name: str, sets: Sequence[tuple[frozenset[str], frozenset[str]]]
+    name: str,
+    sets: Sequence[tuple[frozenset[str], frozenset[str]]],
+    alike: Copies,
 ) -> list[float]:
-    both = sum(name in given and name in true for given, true in sets)
-    given = sum(name in one for one, _ in sets)
-    true = sum(name in one for _, one in sets)
+    given = _where(name in one for one, _ in sets)
+    true = _where(name in one for _, one in sets)
+    both = given & true
     figures = (
-        proportion(both, given),
-        proportion(both, true),
-        f1(both, given + true - 2 * both),
+        alike.share(both, given),
+        alike.share(both, true),
+        f1(alike.share(both, given | true)),
     )
-    return [true, *(part for figure in figures for part in figure)]
+    return [int(true.sum()), *(part for figure in figures for part in figure)]
 
 
 def _wrong(

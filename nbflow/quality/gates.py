@@ -6,22 +6,21 @@ A gate compares a figure of a run with a number, or with an earlier run of its e
 
 from __future__ import annotations
 
-import math
+from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbflow._core.gate import LAST
+from nbflow._core.gate import ACCEPTED, LAST
 from nbflow._core.plural import several
 from nbflow._core.table import short
 from nbflow._run.differences import pairing
 from nbflow._run.models import listed, models_of
 from nbflow.errors import NbflowError, UsageError
-from nbflow.quality import drift, notes
-from nbflow.quality.estimate import estimate
-from nbflow.quality.evaluation import evaluate
-from nbflow.quality.intervals import Interval, percent
+from nbflow.quality import baseline, drift, notes
+from nbflow.quality.accuracy import accuracy
+from nbflow.quality.intervals import percent
 from nbflow.quality.label_column import LABEL
-from nbflow.quality.nights import Nights, note_missed
+from nbflow.quality.nights import Nights
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from nbflow._run.run import Run
     from nbflow.quality.nights import Night
 
-#: Records of which the truth is known, for an accuracy to say anything.
-ENOUGH = 30
 #: Earlier runs that it takes to know how much nights vary.
 _FEW = 3
 #: Labels that are named, and the length of a name.
@@ -41,9 +38,6 @@ _NAMED, _LONGEST = 10, 40
 #: The label for what fits no other, if no categorizer says which it is.
 _UNKNOWN = "unknown"
 _BOUNDS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than"}
-_ACCEPT = (
-    "If that is right, run once without --gate: later runs are compared with that one."
-)
 
 
 class Verdict(NamedTuple):
@@ -86,16 +80,26 @@ def judge(
     return [verdict for gate in gates for verdict in _verdicts(gate, nights)]
 
 
-def remember(verdicts: Sequence[Verdict], runs: Iterable[Run]) -> None:
-    """Keep which runs missed a gate: no later run is compared with them.
+def remember(
+    verdicts: Sequence[Verdict], runs: Iterable[Run], failed: str = ""
+) -> None:
+    """Keep which runs met their gates: later runs are compared with these alone.
+
+    A run that missed one, or that could not be judged, is no baseline.
+
+    Args:
+        verdicts: what became of the gates.
+        runs: those of the job.
+        failed: why the job failed all the same, if it did.
 
     Raises:
         StoreError: it cannot be kept.
     """
     for run in runs:
-        about = [one for one in verdicts if one.run == run.id and one.judged]
+        about = [one for one in verdicts if one.run in (run.id, "")]
+        missed = [one.said for one in about if not one.met]
         if about:
-            note_missed(run, " ".join(one.said for one in about if not one.met))
+            baseline.note(run, " ".join([failed, *missed]).strip())
 
 
 def put_off(runs: Iterable[Run]) -> None:
@@ -107,22 +111,8 @@ def put_off(runs: Iterable[Run]) -> None:
         StoreError: it cannot be kept.
     """
     for run in runs:
-        note_missed(run, "No gate was judged: the notebook did not come to its end.")
-
-
-def accuracy(run: Run, column: str, truth: str | None) -> tuple[Interval, int]:
-    """How often labels are right, and from how many records that is known: the figure that a gate asks for.
-
-    What people decided speaks for the whole run if it is a sample.
-
-    Raises:
-        UsageError: it cannot be had.
-    """
-    if truth is None:
-        of_all = estimate(run, column=column)
-        return of_all.accuracy, of_all.decided
-    found = evaluate(run, truth, column=column)
-    return found.accuracy, found.records
+        why = "No gate was judged: the notebook did not come to its end."
+        baseline.note(run, why)
 
 
 # Which runs a gate is about.
@@ -211,30 +201,18 @@ def _of_labels(gate: Gate, night: Night, nights: Nights) -> Verdict:
 
 
 def _accuracy(gate: Gate, night: Night, _nights: Nights) -> Verdict:
-    review = f"nf.review({_opening(night.run)}, sample=200)"
-    if not gate.of and not night.answers.decided:
-        raise UsageError(
-            f"nobody has decided any of its records. Let a person decide a sample, "
-            f"{review}, or name the column that has the truth, accuracy(COLUMN)."
-        )
-    found, records = accuracy(night.run, night.answers.name, gate.of or None)
-    if records < ENOUGH:
-        raise UsageError(
-            f"the truth is known of {notes.records(records)}, and {ENOUGH} are needed. "
-            f"Let a person decide more, {review}."
-        )
-    source = f"against column {gate.of!r}" if gate.of else "estimated from a sample"
+    found = accuracy(night.run, night.answers, gate.of or None)
     verdict = _bounded(
         gate,
         night.run,
-        found.value,
-        f"accuracy is {found}, {source} of {notes.records(records)}",
-        f"Read nf.evaluate({_opening(night.run)}).disagreements, and mend the labels' "
+        found.share.value,
+        f"accuracy is {found.share}, {found.source}",
+        f"Read nf.evaluate({_opening(night.run)}).disagreements, and change the labels' "
         "descriptions or the instructions.",
     )
-    if math.isnan(found.low):
+    if found.share.is_alone:
         return verdict
-    return verdict._replace(low=found.low, high=found.high)
+    return verdict._replace(low=found.share.low, high=found.share.high)
 
 
 def _flips(gate: Gate, night: Night, nights: Nights) -> Verdict:
@@ -248,9 +226,9 @@ def _flips(gate: Gate, night: Night, nights: Nights) -> Verdict:
         night.run,
         value,
         f"{flipped:,} of {notes.records(len(both))} ({percent(value)}) are labelled "
-        f"otherwise than in run {before.run.id}",
+        f"otherwise than in {_earlier(before.run, _same(before, night))}",
         f"Read nf.compare({_opening(before.run)}, {_opening(night.run)})"
-        f".disagreements. {_ACCEPT}",
+        f".disagreements. {_accept(night.run)}",
     )
     return verdict._replace(since=before.run.id)
 
@@ -271,12 +249,10 @@ def _unknown(gate: Gate, night: Night, nights: Nights) -> Verdict:
 
 
 def _within(gate: Gate, night: Night, nights: Nights) -> Verdict:
-    before = nights.before(night, gate.base)
-    earlier = nights.counts_before(night, gate.base)
-    found = drift.shifts(earlier, night.counts)
-    shift = next((each for each in found if each.label == gate.of), None)
+    change = _changed(gate, night, nights)
+    shift = next((each for each in change.shifts if each.label == gate.of), None)
     if shift is None:
-        raise UsageError(f"run {before.run.id} has no label {gate.of!r}.")
+        raise UsageError(f"run {change.before.run.id} has no label {gate.of!r}.")
     is_far = not gate.holds(abs(shift.move))
     told = f"a move of {100 * gate.limit:g} points is allowed"
     if is_far and not shift.is_rare:
@@ -284,46 +260,99 @@ def _within(gate: Gate, night: Night, nights: Nights) -> Verdict:
     verdict = _verdict(
         gate,
         night.run,
-        f"{_moved(shift)} since run {before.run.id}; {drift.chance(shift.p)}; {told}",
-        f"{_reading(night, _name(gate.of))}{_vary(earlier)} {_ACCEPT}",
+        f"{_moved(shift)} {change.since}; {drift.chance(shift.p)}; {told}",
+        change.advice(gate.of),
         met=not (is_far and shift.is_rare),
     )
-    return verdict._replace(since=before.run.id, value=shift.move)
+    return verdict._replace(since=change.before.run.id, value=shift.move)
 
 
 def _shares(gate: Gate, night: Night, nights: Nights) -> Verdict:
-    before = nights.before(night, gate.base)
-    earlier = nights.counts_before(night, gate.base)
-    found = drift.most_shifted(drift.shifts(earlier, night.counts))
+    change = _changed(gate, night, nights)
+    found = drift.most_shifted(change.shifts)
     rare = [shift for shift in found if shift.is_rare]
-    moved = ", and ".join(map(_moved, rare or found[:1]))
-    of = several(len(found), "label")
+    if rare:
+        said = ", and ".join(map(_moved, rare))
+    elif any(shift.move for shift in found):
+        said = f"the least likely move: {_moved(found[0])}"
+    else:
+        said = f"no share of {notes.records(night.total)} has moved"
+    chance = ""
+    if any(shift.move for shift in found):
+        of = several(len(found), "label")
+        chance = f"; {drift.chance(found[0].p)} to one of {of}"
     verdict = _verdict(
         gate,
         night.run,
-        f"{moved} since run {before.run.id}; {drift.chance(found[0].p)} to one of {of}",
-        f"{_reading(night, _name(found[0].label))}{_vary(earlier)} {_ACCEPT}",
+        f"{said} {change.since}{chance}",
+        change.advice(found[0].label),
         met=not rare,
     )
-    return verdict._replace(since=before.run.id, value=found[0].p)
+    return verdict._replace(since=change.before.run.id, value=found[0].p)
+
+
+class _Change(NamedTuple):
+    """A night, and the earlier ones that it is compared with.
+
+    Attributes:
+        before: the last one of them.
+        night: this one.
+        series: the counts of the earlier ones.
+        shifts: how each label moved.
+    """
+
+    before: Night
+    night: Night
+    series: list[list[Counter[str]]]
+    shifts: list[drift.Shift]
+
+    @property
+    def since(self) -> str:
+        """``since run 20261130-060002-9bb8f (250 of 400 records are the same)``."""
+        return f"since {_earlier(self.before.run, _same(self.before, self.night))}"
+
+    def advice(self, label: str) -> str:
+        """What to do if the shares moved too far."""
+        run = self.night.run
+        name = _name(label)
+        return f"{_reading(self.night, name)}{_vary(self.series)} {_accept(run)}"
+
+
+def _changed(gate: Gate, night: Night, nights: Nights) -> _Change:
+    before = nights.before(night, gate.base)
+    series = nights.counts_before(night, gate.base)
+    both = before.clusters(), night.clusters()
+    return _Change(before, night, series, drift.shifts(series, night.counts, both))
 
 
 def _model(gate: Gate, run: Run, nights: Nights) -> Verdict:
-    is_last = gate.base == LAST
-    earlier = nights.earlier(run) if is_last else [nights.named(run, gate.base)]
-    known = ((other, models_of(other.reader.state())) for other in earlier)
+    known = (
+        (other, models_of(other.reader.state())) for other in _base(gate, run, nights)
+    )
     other, before = next(((one, models) for one, models in known if models), (None, ()))
     if other is None:
-        raise UsageError("no earlier run of its event says which model answered.")
+        raise UsageError(
+            "no earlier run of its event that met its gates says which model answered. "
+            f"{_accept(run)}"
+        )
     now = models_of(run.reader.state())
     verdict = _verdict(
         gate,
         run,
-        f"{listed(now)} answered, {listed(before)} in run {other.id}",
-        f"Read nf.compare({_opening(other)}, {_opening(run)}).disagreements. {_ACCEPT}",
+        f"{listed(now)} answered, {listed(before)} in {_earlier(other)}",
+        f"Read nf.compare({_opening(other)}, {_opening(run)}).disagreements. {_accept(run)}",
         met=set(now) <= set(before),
     )
     return verdict._replace(since=other.id)
+
+
+def _base(gate: Gate, run: Run, nights: Nights) -> Iterable[Run]:
+    """The runs that a gate compares a run with, the first one first."""
+    if gate.base == LAST:
+        return nights.earlier(run)
+    if gate.base == ACCEPTED:
+        return nights.accepted(run)
+    return [nights.named(run, gate.base)]
 
 
 _RULES: dict[str, Callable[[Gate, Night, Nights], Verdict]] = {
@@ -335,25 +364,44 @@ _RULES: dict[str, Callable[[Gate, Night, Nights], Verdict]] = {
 }
 
 
+def _earlier(run: Run, *more: str) -> str:
+    """``run 20261130-060002-9bb8f (accepted by ann: new product; 250 of 400 ...)``."""
+    accepted = baseline.acceptance(run.engine.ledger, run.id)
+    said = []
+    if accepted is not None:
+        why = f": {short(accepted.why, _LONGEST)}" if accepted.why else ""
+        said.append(f"accepted by {short(accepted.by, _LONGEST)}{why}")
+    said += filter(None, more)
+    beside = f" ({'; '.join(said)})" if said else ""
+    return f"run {run.id}{beside}"
+
+
+def _same(before: Night, now: Night) -> str:
+    """How many records are those of the other run, if not all of both are."""
+    try:
+        same = len(_unchanged(before, now))
+    except UsageError:
+        return ""
+    total, others = len(now.answers.keys), len(before.answers.keys)
+    if same == total == others:
+        return ""
+    verb = "is" if same == 1 else "are"
+    return f"{same:,} of {notes.records(total)} {verb} the same"
+
+
 def _common(before: Night, now: Night) -> list[tuple[int, int]]:
     """The records that both have a label for, by number: one key, and one content as far as that is known.
 
     Raises:
         UsageError: there is none, or nobody can tell.
     """
-    one, two = before.answers, now.answers
-    if None in (one.rows, two.rows) and not (one.named and two.named):
-        raise UsageError(
-            "the records were not kept and have no keys. Send them with key=."
-        )
-    known = pairing(one.keys, two.keys).both.values()
+    one, two = before.answers.labels, now.answers.labels
+    known = pairing(before.answers.keys, now.answers.keys).both
+    same = _unchanged(before, now)
     if not known:
         raise UsageError(f"run {before.run.id} had none of its records.")
     found = [
-        (old, new)
-        for old, new in known
-        if one.labels[old] is not None and two.labels[new] is not None
-        if not (one.rows and two.rows) or one.rows[old].digest == two.rows[new].digest
+        (old, new) for old, new in same if one[old] is not None and two[new] is not None
     ]
     if not found:
         raise UsageError(
@@ -364,6 +412,24 @@ def _common(before: Night, now: Night) -> list[tuple[int, int]]:
     return found
 
 
+def _unchanged(before: Night, now: Night) -> list[tuple[int, int]]:
+    """The records of both, by number: one key, and one content as far as that is known.
+
+    Raises:
+        UsageError: nobody can tell.
+    """
+    one, two = before.answers, now.answers
+    if None in (one.rows, two.rows) and not (one.named and two.named):
+        raise UsageError(
+            "the records were not kept and have no keys. Send them with key=."
+        )
+    return [
+        (old, new)
+        for old, new in pairing(one.keys, two.keys).both.values()
+        if not (one.rows and two.rows) or one.rows[old].digest == two.rows[new].digest
+    ]
+
+
 def _check_label(label: str, night: Night, nights: Nights) -> None:
     """Refuse a label that was not given in many nights: it is a typo.
 
@@ -372,11 +438,22 @@ def _check_label(label: str, night: Night, nights: Nights) -> None:
     """
     if label in night.counts:
         return
-    seen = set(night.counts).union(*nights.counts_before(night, LAST)) - {""}
+    before = nights.counts_before(night, LAST)
+    seen = set(night.counts).union(*(each for one in before for each in one)) - {""}
     if label not in seen:
         named = ", ".join(_name(each) for each in sorted(seen)[:_NAMED]) or "none"
         more = f" and {len(seen) - _NAMED} more" if len(seen) > _NAMED else ""
-        raise UsageError(f"no record has the label {label!r}; there are {named}{more}.")
+        raise UsageError(
+            f"no record has the label {label!r}; there are {named}{more}."
+            f"{_meant(label, seen)}"
+        )
+
+
+def _meant(label: str, seen: Iterable[str]) -> str:
+    """Which label may have been meant."""
+    known = {each.casefold(): each for each in seen}
+    close = get_close_matches(label.casefold(), known, n=1)
+    return f" Did you mean {_name(known[close[0]])!r}?" if close else ""
 
 
 # What is said.
@@ -422,16 +499,21 @@ def _name(label: str) -> str:
     return short(label, _LONGEST) or "without a label"
 
 
-def _vary(earlier: Sequence[Counter[str]]) -> str:
+def _vary(series: Sequence[Sequence[Counter[str]]]) -> str:
     """What chance does not cover as long as there are few nights."""
-    if len(earlier) >= _FEW:
+    if drift.freedom(series) >= _FEW - 1:
         return ""
-    runs = several(len(earlier), "earlier run")
+    runs = several(sum(map(len, series)), "earlier run")
     return f" From {runs} nobody knows how much nights vary, so bursts count as shifts."
 
 
 def _reading(night: Night, label: str) -> str:
     return f"Read the records that are {label} in {_opening(night.run)}.results()."
+
+
+def _accept(run: Run) -> str:
+    """How a shift that is right becomes what later runs are compared with."""
+    return f"If that is right, nbflow runs accept {run.id} makes it normal."
 
 
 def _opening(run: Run) -> str:

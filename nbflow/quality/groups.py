@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from nbflow._core.label import is_missing
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from nbflow.quality.answers import Answers
     from nbflow.quality.estimation import Seen
@@ -21,25 +22,35 @@ def grouped(
 ) -> dict[object, list[Seen]]:
     """The units of each group, the largest group first.
 
-    Records that look the same are in the group of the first of them.
+    A unit whose records are in several groups is in each with those that are in it.
 
     Raises:
         UsageError: there is no such column, or a group is nothing to group by.
     """
     if isinstance(of, str):
-        column = answers.column(of, "of")
-        values = [column[number] for number in what.first]
+        values = answers.column(of, "of")
     elif callable(of):
-        values = [of(row_of(answers, number)) for number in what.first]
+        values = [of(row_of(answers, number)) for number in range(len(answers.keys))]
     else:
         raise UsageError(
             f"of={of!r} has to be a column of the records, or a function of a record."
         )
-    found: dict[object, list[Seen]] = {}
-    for value, unit in zip(values, what.units, strict=True):
-        found.setdefault(_named(value), []).append(unit)
+    names = [_named(value) for value in values]
+    found: defaultdict[object, list[Seen]] = defaultdict(list)
+    for numbers, unit in zip(what.numbers, what.units, strict=True):
+        for group, mine in _apart(numbers, names).items():
+            given = Counter(answers.labels[number] for number in mine)
+            found[group].append(unit._replace(records=len(mine), given=given))
     sizes = {group: sum(one.records for one in units) for group, units in found.items()}
     return {group: found[group] for group in sorted(found, key=lambda one: -sizes[one])}
+
+
+def _apart(numbers: Sequence[int], names: Sequence[object]) -> dict[object, list[int]]:
+    """The records of each group."""
+    found: defaultdict[object, list[int]] = defaultdict(list)
+    for number in numbers:
+        found[names[number]].append(number)
+    return found
 
 
 def _named(value: object) -> object:

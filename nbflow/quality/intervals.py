@@ -136,13 +136,16 @@ def _log_factorials(size: int) -> Floats:
     return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, size + 1)))])
 
 
-def f1(hits: int, errors: int) -> Interval:
-    """F1 of a label: ``hits`` right answers, ``errors`` that missed it or took it for another.
+def f1(hits: Interval) -> Interval:
+    """F1 of a label.
 
-    With J the share of hits among these records, F1 is 2J/(1+J), which rises with J: the
-    exact interval of J, bent, is that of F1.
+    With J the share of right answers among the records that have the label, or were given
+    it, F1 is 2J/(1+J), which rises with J: the interval of J, bent, is that of F1.
+
+    Args:
+        hits: that share.
     """
-    return Interval(*(2 * j / (1 + j) for j in proportion(hits, hits + errors)))
+    return Interval(*(2 * j / (1 + j) for j in hits))
 
 
 def at_size(value: float, size: float, z: float = Z) -> Interval:
@@ -185,7 +188,12 @@ def _wilson(value: float, size: float, z: float) -> Interval:
     return Interval(value, middle - reach, middle + reach)
 
 
-def difference(only_first: int, only_second: int, total: int) -> Interval:
+def student(freedom: float) -> float:
+    """Student's quantile over the normal one (Abramowitz and Stegun 1964, 26.7.5)."""
+    return 1 + (Z * Z + 1) / (4 * max(freedom, 2))
+
+
+def difference(only_first: float, only_second: float, total: float) -> Interval:
     """Share that the second alone has right minus that of the first alone.
 
     The interval of Agresti and Min for paired shares: half a record more in each of the

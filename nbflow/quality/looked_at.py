@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.decision import SAMPLE
 from nbflow._core.plural import several
+from nbflow.quality.sampling import sample_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from nbflow._core.decision import Decision
     from nbflow.quality.answers import Answers
 
+_LEAST_SURE = "least sure"
 _REASONS = {
-    "least sure": "because they were least sure",
+    _LEAST_SURE: "because they were least sure",
     "where": "because where= chose them",
 }
 
@@ -43,6 +45,11 @@ class LookedAt(NamedTuple):
         return f"of the {self.number:,} that were looked at{reason}"
 
     @property
+    def is_by_confidence(self) -> bool:
+        """Whether how sure the model is was all that they were chosen by."""
+        return self.reason == _REASONS[_LEAST_SURE]
+
+    @property
     def advice(self) -> str:
         """That no figure is about the others, and how to get one that is."""
         return (
@@ -64,14 +71,40 @@ def looked_at(
     """
     decided = [answers.decided[number] for number in scored if number in only]
     others = len(answers.keys) - len(answers.missing) - len(scored)
-    if not decided or others <= 0 or is_one_sample(decided):
+    if not decided or others <= 0 or is_one_sample(answers, decided):
         return None
-    reasons = {_REASONS.get(decision.why, "") for decision in decided}
+    reasons = {_reason(decision) for decision in decided}
     reason = reasons.pop() if len(reasons) == 1 else "for several reasons"
     return LookedAt(len(scored), others, reason)
 
 
-def is_one_sample(decided: Iterable[Decision]) -> bool:
-    """Whether one drawn sample brought all of these records before a person."""
+def is_drawn(answers: Answers, only: Collection[int], scored: Collection[int]) -> bool:
+    """Whether all records that are scored were drawn as one sample of all.
+
+    Args:
+        answers: all labels.
+        only: see `looked_at`.
+        scored: see `looked_at`.
+    """
+    if not scored or not all(number in only for number in scored):
+        return False
+    return is_one_sample(answers, [answers.decided[number] for number in scored])
+
+
+def _reason(decision: Decision) -> str:
+    """Why a record came before a person, in words."""
+    if decision.why.startswith(SAMPLE):
+        return "as a sample of other records"
+    return _REASONS.get(decision.why, "")
+
+
+def is_one_sample(answers: Answers, decided: Iterable[Decision]) -> bool:
+    """Whether one sample of these very records brought all of them before a person."""
     whys = {decision.why for decision in decided}
-    return len(whys) == 1 and whys.pop().startswith(SAMPLE)
+    if len(whys) != 1 or answers.run is None:
+        return False
+    why = whys.pop()
+    if not why.startswith(SAMPLE):
+        return False
+    sample = sample_of(answers.run.engine, answers)
+    return sample is not None and why == f"{SAMPLE}{sample.id}"

@@ -25,7 +25,7 @@ class Looked(NamedTuple):
 
     Attributes:
         units: each with what is known of it, in the order of the records.
-        first: the number of the first record of each unit.
+        numbers: of the records of each unit.
         sample: how they were drawn; ``None`` if every record was decided.
         skipped: units of the sample that were passed over.
         beside: units that were decided for another reason after the sample was drawn.
@@ -34,7 +34,7 @@ class Looked(NamedTuple):
     """
 
     units: list[Seen]
-    first: list[int]
+    numbers: list[list[int]]
     sample: Sample | None
     skipped: int
     beside: int
@@ -88,12 +88,13 @@ def looked(engine: Engine, answers: Answers, sure: Sequence[float] | None) -> Lo
             label=decided[content] if content in counted else None,
             given=Counter(answers.labels[number] for number in unit.numbers),
             is_known=content in known and content in decided,
+            chance=len(unit.numbers) if sample is not None and sample.is_by_size else 1,
         )
         for content, unit in units.items()
     ]
     return Looked(
         units=seen,
-        first=[unit.numbers[0] for unit in units.values()],
+        numbers=[unit.numbers for unit in units.values()],
         sample=sample,
         skipped=skipped,
         beside=len(decided.keys() - counted),

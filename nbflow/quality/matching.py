@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._run.differences import pairing
 from nbflow.errors import UsageError
-from nbflow.quality.truth import truths_of
+from nbflow.quality.truth import NOTHING_REVISED, truths_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nbflow.quality.answers import Answers
 
 
@@ -38,12 +40,15 @@ class Matching(NamedTuple):
         alone: how many only the first has, and only the second.
         truth: in words, where the true labels come from; empty if there are none.
         looked_at: the numbers, in the first, of records whose label only a review says.
+        revised: what people decided on records that have a true label all the same, by
+            their numbers in the first.
     """
 
     records: list[CommonRecord]
     alone: tuple[int, int]
     truth: str
     looked_at: frozenset[int] = frozenset()
+    revised: Mapping[int, str] = NOTHING_REVISED
 
 
 def matched(one: Answers, two: Answers, truth: object) -> Matching:
@@ -65,7 +70,7 @@ def matched(one: Answers, two: Answers, truth: object) -> Matching:
             f"{said}. Send both with the same key=."
         )
     _share_decisions(one, two, both)
-    true, where, only = truths_of(one, truth)
+    true, where, only, revised = truths_of(one, truth)
     records = [
         CommonRecord(
             first=first,
@@ -78,7 +83,7 @@ def matched(one: Answers, two: Answers, truth: object) -> Matching:
     ]
     only_first = len(pairs.first) + strangers
     only_second = len(pairs.second) + strangers
-    return Matching(records, (only_first, only_second), where, only)
+    return Matching(records, (only_first, only_second), where, only, revised)
 
 
 def _same(one: Answers, two: Answers, first: int, second: int) -> bool:

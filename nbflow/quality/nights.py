@@ -1,8 +1,4 @@
-"""Nights: the labels of a job's runs, and of the earlier runs that they are compared with.
-
-A run that missed a gate is remembered, and no later one is compared with it: or the
-same job, tried again, would be compared with itself and pass.
-"""
+"""Nights: the labels of a job's runs, and of the earlier runs that they are compared with."""
 
 from __future__ import annotations
 
@@ -12,25 +8,27 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._call.job_link import Told
 from nbflow._call.scope import GAPS
-from nbflow._core.entry import DONE, Closed, Remark
-from nbflow._core.gate import LAST
+from nbflow._core.entry import DONE
+from nbflow._core.gate import ACCEPTED, LAST
 from nbflow._core.label import text_of
-from nbflow._run.runs import runs_of
 from nbflow.errors import UsageError
+from nbflow.quality.alike import alike
 from nbflow.quality.answers import answers_of
+from nbflow.quality.baseline import acceptance, baselines
 from nbflow.quality.label_column import label_column
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from nbflow._run.run import Run
-    from nbflow._store.ledger import Ledger
     from nbflow.quality.answers import Answers
 
 #: Earlier runs that say how much nights vary.
 NIGHTS = 14
-#: Runs that came to their end: the first records of one that did not are no sample.
-_WHOLE = ("COMPLETED", "PARTIAL")
+
+
+#: Why a record that was answered has no label, see `Answers.missing`.
+_NO_LABEL = "no label"
 
 
 class Night(NamedTuple):
@@ -50,6 +48,15 @@ class Night(NamedTuple):
     def total(self) -> int:
         """The number of records that were answered."""
         return self.counts.total()
+
+    def clusters(self) -> list[Counter[str]]:
+        """Its records that are copies of each other, by label; each at least once."""
+        found: dict[int, Counter[str]] = {}
+        labels, missing = self.answers.labels, self.answers.missing
+        for number, first in enumerate(alike(self.answers)):
+            if missing.get(number, _NO_LABEL) == _NO_LABEL:
+                found.setdefault(first, Counter())[labels[number] or ""] += 1
+        return list(found.values())
 
     def number(self, *labels: str) -> int:
         """The number of records with one of some labels."""
@@ -96,30 +103,56 @@ class Nights:
             if counts:
                 return self.of(run, night.answers.name)
             raise UsageError(f"none of the records of run {run.id} has an answer.")
-        raise UsageError(
-            f"there is no earlier run of {night.run.event!r} that came to its end, has "
-            "these labels and missed no gate. The next run is compared with this one."
-        )
+        raise UsageError(self._nothing(night.run, base))
 
-    def counts_before(self, night: Night, base: str) -> list[Counter[str]]:
+    def counts_before(self, night: Night, base: str) -> list[list[Counter[str]]]:
         """The counts of that night and of those before it, in the order of time.
 
-        A batch that was sent again is one night, not two that are wonderfully alike.
+        They are in series, of which each begins with a run that somebody accepted:
+        between two of them the shares moved, and are not what nights vary by. That
+        night is the last one of the last series. A batch that was sent again is one
+        night, not two that are wonderfully alike.
         """
-        found: list[Counter[str]] = []
-        for _, counts in islice(self._nights_before(night, base), NIGHTS):
-            if counts not in found:
-                found.append(counts)
-        return found[::-1]
+        found: list[list[Counter[str]]] = [[]]
+        seen: list[Counter[str]] = []
+        for run, counts in islice(self._nights_before(night, base), NIGHTS):
+            if counts not in seen:
+                seen.append(counts)
+                found[-1].append(counts)
+            if acceptance(run.engine.ledger, run.id) is not None:
+                found.append([])
+        return [series[::-1] for series in reversed(found) if series]
 
     def _nights_before(
         self, night: Night, base: str
     ) -> Iterator[tuple[Run, Counter[str]]]:
-        column = night.answers.name
+        """The night to compare with, and those before it.
+
+        Not those after it: where shares creep, these vary by what is looked for.
+        """
+        column, run = night.answers.name, night.run
         if base != LAST:
-            named = self.named(night.run, base)
-            yield named, self._counts(named, column)
-        for run in self.earlier(night.run):
+            run = self._start(run, base, column)
+            yield run, self._counts(run, column)
+        yield from self._labelled(self.earlier(run), column)
+
+    def _start(self, run: Run, base: str, column: str) -> Run:
+        """The run that a gate names, or the last one that was accepted.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if base != ACCEPTED:
+            return self.named(run, base)
+        found = next(self._labelled(self.accepted(run), column), None)
+        if found is None:
+            raise UsageError(self._nothing(run, base))
+        return found[0]
+
+    def _labelled(
+        self, runs: Iterable[Run], column: str
+    ) -> Iterator[tuple[Run, Counter[str]]]:
+        for run in runs:
             try:
                 counts = self._counts(run, column)
             except UsageError:
@@ -134,15 +167,29 @@ class Nights:
         return self._counted[place]
 
     def earlier(self, run: Run) -> Iterator[Run]:
-        """The runs of the event before this job that came to their end and missed no gate, the last one first."""
+        """The runs that one may be compared with, the last one first, see `baselines`."""
+        own = {one.id for one in self.runs}
+        for name in baselines(run.engine.ledger, run.event, run.id, own):
+            yield self._other(run, name)
+
+    def accepted(self, run: Run) -> Iterator[Run]:
+        """Those of them that somebody accepted."""
         ledger = run.engine.ledger
-        left_out = {one.id for one in self.runs} | _refused(ledger)
-        known = [name for name in ledger.runs() if name < run.id]
-        known = [name for name in known if name not in left_out]
-        for name, entries in runs_of(ledger, run.event, known):
-            ends = [entry for entry in entries if isinstance(entry, Closed)]
-            if ends and ends[-1].state in _WHOLE:
-                yield self._other(run, name)
+        return (one for one in self.earlier(run) if acceptance(ledger, one.id))
+
+    def _nothing(self, run: Run, base: str) -> str:
+        """That there is no run to compare with, and how to get one."""
+        if base == ACCEPTED:
+            why = f"nobody has accepted an earlier run of {run.event!r} with these labels."
+        else:
+            why = (
+                f"there is no earlier run of {run.event!r} that came to its end, has these "
+                "labels and met its gates."
+            )
+        return (
+            f"{why} If the labels of this run are right, nbflow runs accept {run.id} makes "
+            "it the one that later runs are compared with."
+        )
 
     def named(self, run: Run, base: str) -> Run:
         """The run that a gate names.
@@ -180,27 +227,3 @@ def _count(run: Run, column: str) -> Counter[str]:
 def _check_gaps(run: Run, before: int) -> None:
     if GAPS.count != before:
         raise UsageError(f"Saved labels of run {run.id} are not in the store any more.")
-
-
-# Which runs missed a gate.
-
-
-def note_missed(run: Run, why: str) -> None:
-    """Remember that a run missed gates, and why; empty if it missed none."""
-    journal = _journal(run.engine.ledger)
-    if why != _why(journal, run.id):
-        journal.append(run.id, [Remark(run.engine.runner.clock.time(), why)])
-
-
-def _refused(ledger: Ledger) -> set[str]:
-    journal = _journal(ledger)
-    return {run for run in journal.runs() if _why(journal, run)}
-
-
-def _journal(ledger: Ledger) -> Ledger:
-    return ledger.beside("gates")
-
-
-def _why(journal: Ledger, run: str) -> str:
-    entries = journal.ends(run)
-    return entries[-1].text if entries and isinstance(entries[-1], Remark) else ""

@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from nbflow.quality.answers import Spent
+    from nbflow.quality.copies import Copies
     from nbflow.quality.looked_at import LookedAt
 
 #: Records from which on intervals of kappa and macro F1 hold the truth about as often as
 #: they say.
 _FEW = 30
+#: Mistakes, and records a label, from which on intervals are no wider than needed.
+_MISTAKES, _EACH = 10, 7
 #: Labels outside of the taxonomy that are named.
 _NAMED = 5
 
@@ -49,14 +52,63 @@ def few(number: int) -> list[str]:
     return [f"{said}: label more to be sure."]
 
 
-def figures_of(chosen: LookedAt | None, number: int) -> list[str]:
+def wide(number: int, mistakes: int, labels: int) -> list[str]:
+    """That intervals are wider than they need to be, where simulation shows it.
+
+    Args:
+        number: of the records.
+        mistakes: among them.
+        labels: of the taxonomy.
+    """
+    if number < _FEW:
+        return []
+    if mistakes < _MISTAKES:
+        made = several(mistakes, "mistake") if mistakes else "no mistake"
+        said = (
+            f"With {made}, intervals are wider than needed: they hold the truth in up"
+        )
+        return [f"{said} to 99 % of cases."]
+    if number < _EACH * labels:
+        said = f"With fewer than {_EACH} records a label, the interval of macro F1 is wider"
+        return [f"{said} than needed: it holds the truth in up to 99 % of cases."]
+    return []
+
+
+def figures_of(
+    chosen: LookedAt | None, number: int, mistakes: int, labels: int
+) -> list[str]:
     """Which records figures are about, and whether these are few.
 
     Args:
         chosen: who chose the records, if a person did.
         number: of the records.
+        mistakes: among them.
+        labels: of the taxonomy.
     """
-    return few(number) if chosen is None else [chosen.advice]
+    if chosen is not None:
+        return [chosen.advice]
+    return few(number) + wide(number, mistakes, labels)
+
+
+def alike(what: Copies | None) -> list[str]:
+    """That records tell one thing, if some do.
+
+    Args:
+        what: which do.
+    """
+    if what is None or what.is_plain:
+        return []
+    said = (
+        f"{records(len(what.units))} are {what.distinct:,} that differ: those that look "
+        "the same, and have one decision or one answer, tell as much as one. Intervals "
+        "allow for that."
+    )
+    if what.is_drawn:
+        said += (
+            " They were drawn as a sample: figures weigh each by how likely it was drawn, "
+            "and are of the whole run; the confusion counts those that were looked at."
+        )
+    return [said]
 
 
 def whose(chosen: LookedAt | None) -> str:

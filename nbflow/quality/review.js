@@ -99,6 +99,7 @@ export class ReviewView {
   undo = button("nbf-quiet", "Undo", () => this.ask("undo"));
   previous = button("nbf-quiet", "\u2190 Previous", () => this.go(-1));
   next = button("nbf-quiet", "Next \u2192", () => this.go(1));
+  about = h("div", { class: "nbr-about-sample nbf-faint", hidden: true });
   end = h("div", { class: "nbr-end", hidden: true }, ALL_DECIDED);
   where = h("div", { class: "nbr-where" });
   list = h("dl");
@@ -155,6 +156,7 @@ export class ReviewView {
         "data-lm-suppress-shortcuts": "true",
       },
       this.buildHead(),
+      this.about,
       this.progress,
       this.notice,
       this.speech,
@@ -330,6 +332,8 @@ export class ReviewView {
     const counted = `${whole(done)} of ${whole(total)} decided, ${whole(left)} left`;
     this.title.textContent = `Review of ${column}`;
     this.count.textContent = total ? counted : "No record to review.";
+    this.about.textContent = shown.about;
+    show(this.about, shown.about !== "");
     this.progress.setAttribute("aria-valuenow", String(done));
     this.progress.setAttribute("aria-valuemax", String(total));
     this.bar.style.width = `${total ? (100 * done) / total : 0}%`;

@@ -7,7 +7,6 @@ and deciding. ``review_widget.py`` shows it. A decision is in the store before
 
 from __future__ import annotations
 
-import getpass
 import math
 import os
 import threading
@@ -21,16 +20,16 @@ from nbflow._core.label import is_missing, text_of
 from nbflow._run import decisions
 from nbflow._run.batch import key_text
 from nbflow._run.html_parts import framed
-from nbflow._run.run import Run
 from nbflow.errors import UsageError
 from nbflow.quality import picture
-from nbflow.quality.answers import answers_of
+from nbflow.quality.answers import answers_of_run
 from nbflow.quality.confidence import CONFIDENCE, confidences, number_of
 from nbflow.quality.draw import drawn_sample
 from nbflow.quality.field import closed_field
 from nbflow.quality.groups import row_of
 from nbflow.quality.labels import labels_of
 from nbflow.quality.notes import records
+from nbflow.quality.person import user
 from nbflow.quality.reviewable import Case
 from nbflow.quality.vocabulary import declared
 
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nbflow._run.batch import Row
+    from nbflow._run.run import Run
     from nbflow.quality.answers import Answers
     from nbflow.quality.review_widget import ReviewWidget
 
@@ -61,6 +61,7 @@ class Review:
         choices: the labels to choose from, with their descriptions.
         keys: of the records, in the order in which they are shown.
         by: who decides.
+        about: where the records come from, in sentences; empty if they are no sample.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Review:
         self._numbers = numbers
         self._on = on
         self._why = why
-        self._about = about
+        self.about = about
         self._contents = [
             decisions.content(self._rows[number], on) for number in numbers
         ]
@@ -295,7 +296,7 @@ class Review:
     def _sentence(self, left: list[str]) -> str:
         total = len(self.keys)
         done = f"{total - len(left):,} of {records(total)} decided"
-        about = f" {self._about}" if self._about else ""
+        about = f" {self.about}" if self.about else ""
         if left:
             return f"Review of {self.column}: {done}, {len(left):,} left.{about}"
         return f"Review of {self.column}: {done}. Nothing is left.{about}"
@@ -438,19 +439,13 @@ def review(
         UsageError: there is no such column or record, the sample is larger than the run,
             or the records of the run were not kept.
     """
-    if not isinstance(run, Run):
-        raise UsageError(
-            f"nbflow.review takes a run (of send or map), not {type(run).__name__}."
-        )
     answers = (
-        answers_of(run, column) if field is None else closed_field(run, field, column)
+        answers_of_run("review", run, column)
+        if field is None
+        else closed_field("review", run, field, column)
     )
-    if answers.rows is None:
-        raise UsageError(
-            f"The records of run {run.id} were not kept (keep_records=False), so there "
-            "is nothing to look at; send them again."
-        )
-    on, by = _columns(answers.rows, text), by or _user()
+    rows = answers.rows or []
+    on, by = _columns(rows, text), by or user()
     sure = confidences(answers, confidence)
     if sample is not None:
         drawn = drawn_sample(
@@ -459,7 +454,7 @@ def review(
         numbers, why, about = drawn
     else:
         _check_no_width(width)
-        numbers = _without_repeats(answers.rows, on, _chosen(answers, where, sure))
+        numbers = _without_repeats(rows, on, _chosen(answers, where, sure))
         why, about = _why(where, sure), ""
     if choices is not None:
         offered = labels_of(choices, "choices")
@@ -489,14 +484,6 @@ def _columns(rows: list[Row], text: str | Sequence[str] | None) -> tuple[str, ..
                 f"text={name!r} is not a column of the records; they have {names}."
             )
     return on
-
-
-def _user() -> str:
-    try:
-        return os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        # A container whose user has no name.
-        return "somebody"
 
 
 def _seen(answers: Answers, known: dict[str, str]) -> dict[str, str]:

@@ -119,6 +119,7 @@ class ReviewPage:
             "column": review.column,
             "choices": list(review.choices.items()),
             "by": review.by,
+            "about": review.about,
             "at": place,
             "total": len(review.keys),
             "done": len(review.decided),

@@ -39,6 +39,7 @@ class Reviewable(Protocol):
     choices: dict[str, str]
     keys: list[str]
     by: str
+    about: str
 
     @property
     def decided(self) -> Mapping[str, Decision]:

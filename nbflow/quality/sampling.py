@@ -1,10 +1,13 @@
 """Sampling: drawing records of a run at random within strata, and finding them again.
 
-A stratum is a given label in a third of its confidences. Each unit gets the place
-(rank + chance) / (units of its stratum), and the order of these places is the sample:
-every beginning of it is a simple random sample within each stratum, with about the same
-share of each (stratified sampling with proportional allocation; Cochran, *Sampling
-Techniques*, 3rd edition, 1977, chapter 5). So one may stop anywhere and go on later.
+A unit is a text with all its copies, a stratum a given label in a third of its
+confidences. Within a stratum the next unit is that of a record drawn at random: one with
+ten copies is ten times as likely to come next as one without (order sampling with
+exponential times; Rosen 1997, *On sampling with probability proportional to size*, Journal
+of Statistical Planning and Inference 62). The strata are dealt so that at any time as many
+units of each have come as are expected by then (stratified sampling with proportional
+allocation; Cochran, *Sampling Techniques*, 3rd edition, 1977, chapter 5). So one may stop
+anywhere and go on later: every beginning of the order is such a sample.
 """
 
 from __future__ import annotations
@@ -19,11 +22,11 @@ from nbflow._run import decisions
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nbflow._call.engine import Engine
     from nbflow.quality.answers import Answers
-    from nbflow.quality.intervals import Interval
+    from nbflow.quality.intervals import Floats, Interval
 
 #: Bands of confidence within a label.
 _BANDS = 3
@@ -44,9 +47,11 @@ class Unit(NamedTuple):
 
 
 def units_of(answers: Answers, on: Sequence[str]) -> dict[bytes, Unit]:
-    """The units of a run, in the order of their first records."""
+    """The units of a run, in the order of their first records, without what was erased."""
     found: dict[bytes, Unit] = {}
     for number, row in enumerate(answers.rows or []):
+        if row.record is None and row.error is not None:
+            continue
         content = decisions.content(row, on)
         found.setdefault(content, Unit(content, [])).numbers.append(number)
     return found
@@ -97,10 +102,11 @@ def draw(
     known = [one.content for one in units.values() if one.numbers[0] in answers.decided]
     open_units = [unit for content, unit in units.items() if content not in set(known)]
     strata = strata_of(answers, open_units, sure)
-    population = population_of(units)
+    population = decisions.population_of(units)
     # Another batch has luck of its own.
     luck = int.from_bytes(population[:4])
-    order = shuffled(strata, [seed, luck])[:_MOST]
+    records = {unit.content: len(unit.numbers) for unit in open_units}
+    order = shuffled(strata, records, [seed, luck])[:_MOST]
     sizes: defaultdict[tuple[str | None, int], int] = defaultdict(int)
     for stratum in strata.values():
         sizes[stratum] += 1
@@ -117,18 +123,22 @@ def draw(
         seed=seed,
         by=by,
         at=at,
+        is_by_size=True,
     )
 
 
-def population_of(units: Iterable[bytes]) -> bytes:
-    """Digest of all units, in whatever order they stand."""
-    return digest(sorted(units), "population")
-
-
 def shuffled(
-    strata: dict[bytes, tuple[str | None, int]], seed: int | Sequence[int]
+    strata: Mapping[bytes, tuple[str | None, int]],
+    sizes: Mapping[bytes, int],
+    seed: int | Sequence[int],
 ) -> list[bytes]:
-    """The units in order of drawing."""
+    """The units in order of drawing.
+
+    Args:
+        strata: of each unit.
+        sizes: the records of each unit.
+        seed: of the draw.
+    """
     import numpy as np
 
     chance = np.random.default_rng(seed)
@@ -137,9 +147,24 @@ def shuffled(
         members[stratum].append(content)
     places: list[tuple[float, bytes]] = []
     for alike in members.values():
-        ranks = chance.permutation(len(alike)) + chance.random(len(alike))
-        places += zip((ranks / len(alike)).tolist(), alike, strict=True)
+        counts = np.array([sizes[content] for content in alike], dtype=float)
+        drawn = np.argsort(chance.exponential(size=len(alike)) / counts)
+        times = _times(counts, np.arange(len(alike)) + chance.random(len(alike)))
+        order = [alike[place] for place in drawn]
+        places += zip(times.tolist(), order, strict=True)
     return [content for _, content in sorted(places)]
+
+
+def _times(counts: Floats, numbers: Floats) -> Floats:
+    """When each number of the units of a stratum is expected to have come."""
+    import numpy as np
+
+    kinds, frequent = np.unique(counts, return_counts=True)
+    grid = np.geomspace(1e-12, 50, 4000)
+    came = -np.expm1(-np.outer(grid, kinds)) @ frequent
+    times: Floats = np.interp(numbers, came, grid)
+    # Behind the end of the grid in their order.
+    return times + np.where(numbers > came[-1], numbers - came[-1], 0)
 
 
 def sample_of(
@@ -161,7 +186,7 @@ def sample_of(
         and on in (None, one.on)
     ]
     populations = {
-        each: population_of(units_of(answers, each))
+        each: decisions.population_of(units_of(answers, each))
         for each in {one.on for one in drawn}
     }
     first: dict[tuple[str, ...], Sample] = {}

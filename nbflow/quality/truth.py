@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.label import text_of
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from nbflow.quality.answers import Answers
 
+NOTHING_REVISED: Mapping[int, str] = MappingProxyType({})
+
 
 class Truth(NamedTuple):
     """True labels.
@@ -22,18 +25,23 @@ class Truth(NamedTuple):
         labels: one for each record; ``None`` where it is not known.
         where: they come from, in words; empty if there are none.
         looked_at: the numbers of the records whose label only a review says.
+        revised: what people decided on records that have a true label all the same.
     """
 
     labels: list[str | None]
     where: str
     looked_at: frozenset[int] = frozenset()
+    revised: Mapping[int, str] = NOTHING_REVISED
 
 
 def truths_of(answers: Answers, truth: object) -> Truth:
     """The true label of each record.
 
-    A column is the default that people correct in a review; labels that are handed
-    over are taken as they are.
+    What people decided stands where a column says nothing. Where it says something, the
+    column stands: people look at records on which a model differs from it, and a truth
+    that is corrected there alone comes nearer to the model. What they decided takes its
+    place where they decided all of them. Labels that are handed over are taken as they
+    are.
 
     Args:
         answers: the records, and what people decided about them.
@@ -67,18 +75,20 @@ def name_of(truth: object) -> str | None:
 
 
 def _corrected(answers: Answers, labels: Sequence[object], where: str) -> Truth:
-    """Labels with those that people decided in a review in their place."""
-    people = answers.decided
-    said = [
-        text_of(people[number].label if number in people else label)
-        for number, label in enumerate(labels)
-    ]
-    if people and where:
-        where = f"{where}, {len(people):,} of them as people decided"
-    elif people:
+    """Labels of a column, or none, with those that people decided in a review."""
+    given = [text_of(label) for label in labels]
+    people = {number: str(one.label) for number, one in answers.decided.items()}
+    only = frozenset(number for number in people if given[number] is None)
+    revised = {number: label for number, label in people.items() if number not in only}
+    known = sum(label is not None for label in given)
+    is_complete = bool(known) and len(revised) == known
+    taken = people if is_complete else {number: people[number] for number in only}
+    said = [taken.get(number, label) for number, label in enumerate(given)]
+    if taken and where:
+        where = f"{where}, {len(taken):,} of them as people decided"
+    elif taken:
         where = "what people decided"
-    only = {number for number in people if text_of(labels[number]) is None}
-    return Truth(said, where, frozenset(only))
+    return Truth(said, where, only, {} if is_complete else revised)
 
 
 def _by_key(

@@ -131,8 +131,9 @@ def erase(
     """Erase one person's records, or a text, from every file of the store.
 
     Kept batches, notes of runs with the messages of errors, saved outputs that came
-    from the records and all that was built on them, people's decisions. In what stays
-    stars stand for it. What an interrupted call did not do, the same call does later.
+    from the records and all that was built on them, those of deleted runs included,
+    people's decisions, samples, notes on gates. In what stays stars stand for it. What
+    an interrupted call did not do, the same call does later.
 
     Args:
         record: the key of the records.
@@ -142,20 +143,23 @@ def erase(
 
     Returns:
         An `Erased`: what went; ``elsewhere``, notebooks and exports that are yours to
-        look into; ``left``, files of the store that still hold the text.
+        look into; ``left``, files of the store that still hold the text; ``notes``,
+        what could not be looked into, such as outputs that came from no known run where
+        a record is erased, and what to do.
 
     Raises:
         UsageError: neither or both are given, or somebody works on such a run.
         StoreError: the store cannot be read, or refuses.
     """
     from nbflow._run import erasing
+    from nbflow._run.wanted import Wanted
 
-    wanted = erasing.Wanted(record, event, text)
+    wanted = Wanted(record, event, text)
     return erasing.erase(SESSION.runs, wanted, dry_run=dry_run)
 
 
 def check(*, repair: bool = False) -> Checked:
-    """Read and verify everything in the store: entries, files, runs, decisions.
+    """Read and verify everything in the store: entries, files, runs, decisions, samples, notes on gates.
 
     Args:
         repair: remove what does not verify, and files that belong to nothing. What a

@@ -115,14 +115,18 @@ def _add_erase(parts: Commands) -> None:
         help="forget a person: erase records, or a text, from every file",
         description="Erase one person's records, or a text, from every file of the "
         "store: kept batches, notes and errors, saved outputs that came from them and "
-        "what was built on those, decisions. Lists output notebooks and exports that "
-        "name the runs, which are yours to change. The exit code is 1 if a file of the "
-        "store still holds the text.",
+        "what was built on those, decisions, samples, notes on gates. Lists output "
+        "notebooks and exports that name the runs, which are yours to change, and says "
+        "what could not be looked into. The exit code is 1 if a file of the store still "
+        "holds the text.",
     )
     erase.add_argument("--record", metavar="KEY", help="the key of the records")
     erase.add_argument("--event", metavar="E", help="only records of this event")
     erase.add_argument(
-        "--text", metavar="TEXT", help="what no file may contain afterwards"
+        "--text",
+        metavar="TEXT",
+        help="what no file may contain afterwards, as it is or as JSON, HTML and Python "
+        "write it",
     )
     erase.add_argument("--dry-run", action="store_true", help=_DRY)
     erase.set_defaults(command=_erase)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow import _api
 from nbflow._call.clock import TestClock
 from nbflow._call.engine import Engine
+from nbflow._core import policy
 from nbflow._core.lifecycle import State
 from nbflow._run.runs import Runs
 from nbflow._session import SESSION
@@ -19,6 +20,7 @@ from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import timedelta
     from typing import TypeAlias
 
     from nbflow._run.run import Run
@@ -68,7 +70,9 @@ class Isolated:
         self.engine.runner.on_attempt = self.calls.append
 
     def _on(self, store: Store, ledger: Ledger) -> Runs:
-        return Runs(Engine(store, ledger, self._clock, self._machinery, self._reached))
+        runs = Runs(Engine(store, ledger, self._clock, self._machinery, self._reached))
+        runs.alarm = None  # a record that waits goes on when the test says so
+        return runs
 
     @property
     def engine(self) -> Engine:
@@ -93,9 +97,9 @@ class Isolated:
         """``nbflow.send``, on this engine."""
         return _api.send(event, records, **options)
 
-    def advance(self, seconds: float) -> None:
-        """Let time pass, so that a ``ttl=`` runs out."""
-        self._clock.wait(seconds, None)
+    def advance(self, seconds: float | str | timedelta) -> None:
+        """Let time pass, so that a ``ttl=`` runs out, or a record has waited long enough for ``run.resume()``."""
+        self._clock.wait(policy.seconds(seconds, "seconds"), None)
 
     def crash_at(self, point: str, nth: int = 1) -> None:
         """Raise `SimulatedCrash` once, when a point is passed for the ``nth`` time.

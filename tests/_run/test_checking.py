@@ -9,6 +9,8 @@ import pytest
 
 import nbflow as nf
 from nbflow import cli
+from nbflow._core.entry import Remark
+from nbflow._run.journals import JOURNALS
 from nbflow._session import SESSION
 
 
@@ -61,6 +63,25 @@ def test_damage_is_found_and_removed(store, capsys):
         assert not orphan.exists()
         assert not copy.exists()
     assert use_it().counts == {"measure": {"CACHED": 2, "COMPLETED": 1}}
+
+
+def test_every_journal_beside_the_runs_is_checked(store):
+    nf.use(store)
+    ledger = SESSION.engine.ledger
+    for name in JOURNALS:
+        ledger.beside(name).append("a-run", [Remark(1.0, "noted")])
+        ledger.beside(name).add_records("a-run", b"kept")
+    assert nf.store.check().is_sound
+    for name in JOURNALS:
+        for file in ("entries", "records"):
+            path = store / name / "a-run" / file
+            path.write_bytes(path.read_bytes()[:-1] + b"?")
+    problems = nf.store.check().problems
+    for name, what in JOURNALS.items():
+        of_it = [one for one in problems if one.startswith(f"{what} do not verify")]
+        assert len(of_it) == 2, (name, problems)
+    assert len(nf.store.check(repair=True).problems) == 2 * len(JOURNALS)
+    assert nf.store.check().is_sound
 
 
 def test_a_moved_store_says_that_it_is_the_key_and_how_to_bring_it(

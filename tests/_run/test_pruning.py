@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_erasing import kill_midway
 
 import nbflow as nf
 from nbflow._run import pruning
@@ -328,6 +329,9 @@ OPERATIONS = st.one_of(
     ),
     st.tuples(st.just("delete"), st.integers(0, 5), st.integers(0, 3)),
     st.tuples(st.just("erase"), st.integers(0, 3), st.integers(0, 4)),
+    st.tuples(
+        st.just("erase record"), st.sampled_from(["one", "two"]), st.integers(0, 4)
+    ),
     st.tuples(st.just("reopen"), st.just(0), st.just(0)),
 )
 
@@ -341,7 +345,7 @@ OPERATIONS = st.one_of(
 def test_what_is_kept_still_hits_after_any_order_of_sends_prunes_erases_and_crashes(
     operations, tmp_path_factory
 ):
-    folder = tmp_path_factory.mktemp("store")
+    folder = tmp_path_factory.mktemp("work") / "store"
     nf.use(folder)
     work = Work()
     sent, partly = {}, set()
@@ -362,6 +366,9 @@ def test_what_is_kept_still_hits_after_any_order_of_sends_prunes_erases_and_cras
         if what == "erase":
             rules = {"erase": f"batch {one}, text 1"}
             partly |= {run for run, (_, batch) in sent.items() if batch == one}
+        if what == "erase record":
+            rules = {"erase record": one}
+            partly |= {run for run, (event, _) in sent.items() if event == one}
         kept = set(nf.runs()["run"]) - go_and_crash(rules, other, partly)
         stay_and_hit(work, sent, kept - partly)
 
@@ -376,12 +383,15 @@ def go_and_crash(rules, crash_at, partly):
     def act(**how):
         if "erase" in rules:
             return nf.store.erase(text=rules["erase"], **how)
+        if "erase record" in rules:
+            return nf.store.erase(record="1", event=rules["erase record"], **how)
         if "runs" in rules:
             return nf.store.delete_runs(rules["runs"], **how)
         return nf.store.prune(**rules, **how)
 
     planned = act(dry_run=True)
-    going = set() if "erase" in rules else set(planned.runs)
+    is_erasure = not rules.keys().isdisjoint({"erase", "erase record"})
+    going = set() if is_erasure else set(planned.runs)
     known = set(nf.runs()["run"])
     left = [crash_at]
 
@@ -414,3 +424,60 @@ def stay_and_hit(work, sent, kept):
         assert SESSION.engine.store.get_many(outputs).keys() == set(outputs), run
     for run in sorted(kept & sent.keys())[:2]:
         assert work.again(*sent[run]) == []
+
+
+def test_what_stays_for_a_run_under_way_goes_with_the_next_prune(work):
+    """That run may look up all of it, and has used nothing of it when it ends."""
+    gone = work.send("one", 1)
+
+    def source():
+        yield from rows(2)[:1]
+        done.append(nf.store.prune(keep_runs=1))
+        yield from rows(2)[1:]
+
+    done = []
+    run = nf.send("one", source(), key="id")
+    assert [(each.runs, each.outputs) for each in done] == [((gone.id,), 0)]
+    assert nf.store.prune(keep_runs=1, dry_run=True).outputs == 9
+    assert nf.store.prune(keep_runs=1).outputs == 9
+    assert nf.store.prune(keep_runs=1).outputs == 0
+    assert list(nf.runs()["run"]) == [run.id]
+    assert SESSION.engine.ledger.beside("left").runs() == []
+    assert work.again("one", 2) == []
+    assert len(work.again("one", 1)) == 6
+
+
+def test_outputs_that_were_kept_on_purpose_stay(work):
+    run = work.send("one", 1)
+    nf.store.delete_runs(run.id, keep_outputs=True)
+    assert nf.store.prune(keep_runs=1).outputs == 0
+    assert work.again("one", 1) == []
+    assert nf.store.prune(older_than=0, keep_runs=0).outputs == 12, "sources too"
+    assert SESSION.engine.ledger.beside("left").runs() == []
+
+
+def test_what_a_killed_run_did_not_come_to_note_goes_with_it(tmp_path):
+    nf.use(tmp_path / "store")
+    kill_midway(tmp_path / "store")
+    (run,) = nf.runs()["run"]
+    assert nf.store.info().outputs == 1
+    assert nf.store.delete_runs(run).steps["first"][0] == 1
+    assert nf.store.info().outputs == 0
+
+
+def test_a_batch_that_other_runs_refer_to_outlives_its_run_and_goes_with_the_last(
+    on_disk, tmp_path
+):
+    ids = [on_disk.send("one", 1).id for _ in range(5)]
+    batches = tmp_path / "store" / "batches"
+    nf.store.delete_runs(ids[0])
+    assert [path.name for path in batches.iterdir()] == [ids[0]]
+    on_disk.calls.clear()
+    nf.use(tmp_path / "store")
+    assert nf.open_run(ids[3]).rerun().counts == {"one": {"COMPLETED": 3}}
+    further = on_disk.send("one", 1).id
+    assert [path.name for path in batches.iterdir()] == [ids[0]]
+    nf.store.delete_runs(*ids[1:])
+    assert nf.open_run(further).rerun().counts == {"one": {"COMPLETED": 3}}
+    nf.store.delete_runs(further)
+    assert list(batches.iterdir()) == []

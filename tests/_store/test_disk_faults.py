@@ -16,6 +16,7 @@ CALLS = [
     "write",
     "pwrite",
     "rename",
+    "replace",
     "link",
     "unlink",
     "mkdir",
@@ -23,6 +24,7 @@ CALLS = [
     "chmod",
     "fchmod",
     "ftruncate",
+    "truncate",
 ]
 SYNCS = ["fsync", "fdatasync"]
 

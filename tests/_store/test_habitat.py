@@ -20,6 +20,7 @@ TABLE = r"""
 45 27 0:55 / /layer rw - overlay overlay rw
 46 27 0:56 / /dev/shm rw - tmpfs tmpfs rw
 47 40 0:57 / /home/me/fast rw - xfs /dev/nvme rw
+48 27 0:58 / /mnt/bound rw,nosuid - fuse /data rw,user_id=0
 """
 
 
@@ -36,6 +37,12 @@ def test_a_network_file_system_is_named(folder, kind):
     said = unfit(Path(folder), TABLE)
     assert f"network file system ({kind})" in said
     assert "NBFLOW_STORE" in said
+
+
+def test_a_program_behind_a_mount_is_named_as_no_more_than_that():
+    """As bindfs and older cloud drives say it."""
+    said = unfit(Path("/mnt/bound/.nbflow"), TABLE)
+    assert "it is on a FUSE file system (fuse at /mnt/bound)" in said
 
 
 @pytest.mark.parametrize(

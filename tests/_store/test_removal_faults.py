@@ -31,12 +31,18 @@ def rows(name):
 
 @pytest.fixture
 def store(tmp_path):
-    """A fresh copy of a store with a run of each of three batches, each time it is called."""
+    """A fresh copy of a store, each time it is called.
+
+    It has runs of three batches, one of which was sent twice and is kept once, and what
+    a deleted run left.
+    """
     made, calls = tmp_path / "made", []
     nf.use(made)
     flows(calls)
-    for name in ("old", "kept", "other"):
+    gone = nf.send("people", rows("gone"), key="id")
+    for name in ("old", "kept", "other", "kept"):
         nf.send("people", rows(name), key="id")
+    nf.store.delete_runs(gone.id, keep_outputs=True)
     SESSION.engine.store.close()
 
     def fresh(name):
@@ -52,11 +58,18 @@ def prune():
 
 
 def erase():
-    """One person."""
+    """One person, by what she said."""
     nf.store.erase(text="old says 1")
 
 
-ACTIONS = [prune, erase]
+def erase_record():
+    """One person of a deleted run, by her key."""
+    nf.store.erase(record="gone-1")
+
+
+ACTIONS = [prune, erase, erase_record]
+#: What no file holds when they are through.
+GONE = {prune: b"kept says nothing", erase: b"old says 1", erase_record: b"gone says 1"}
 #: Of so many operations one is tried; NBFLOW_EVERY=1 tries each.
 EVERY = int(os.environ.get("NBFLOW_EVERY", "4"))
 
@@ -71,9 +84,13 @@ def verify(path, calls, action):
             nf.send("people", rows(name), key="id")
             assert calls == [], name
         action()
+        held = [file for file in path.rglob("*") if file.is_file()]
+        assert not [file for file in held if GONE[action] in file.read_bytes()]
         nf.store.prune(older_than=0, keep_runs=0)
         assert nf.store.info().outputs == 0
         assert not list(path.glob("gone-*"))
+        for name in ("left", "batches"):
+            assert SESSION.engine.ledger.beside(name).runs() == []
         nf.send("people", rows("kept"), key="id")
         assert len(calls) == 3
         SESSION.engine.store.close()
@@ -86,7 +103,7 @@ def test_no_failing_operation_costs_what_is_kept(store, monkeypatch, action):
         at += EVERY
         path = store(str(at))
         nf.use(path)
-        assert len(nf.runs()) == 3
+        assert len(nf.runs()) == 4
         with monkeypatch.context() as patch, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             faults = Faults(patch, at, full)

@@ -1,5 +1,6 @@
 """A JupyterLab (or Notebook) of a test's own: a server in its own folders, and pages that show notebooks."""
 
+import json
 import os
 import socket
 import subprocess
@@ -58,9 +59,12 @@ APPS = {
 
 
 class Server:
-    """A server on ``folder``; ``close()`` ends it and its kernels."""
+    """A server on ``folder``; ``close()`` ends it and its kernels.
 
-    def __init__(self, folder, *, dark=False, app="jupyterlab"):
+    ``without``: extensions of the page that are switched off.
+    """
+
+    def __init__(self, folder, *, dark=False, app="jupyterlab", without=()):
         self.folder, self.port = folder, free_port()
         options, self.place = APPS[app]
         home = folder / ".home"
@@ -72,6 +76,10 @@ class Server:
         )
         for variable in ("config", "data", "runtime", "ipython", "lab-workspaces"):
             (home / variable).mkdir()
+        (home / "config" / "labconfig").mkdir()
+        (home / "config" / "labconfig" / "page_config.json").write_text(
+            json.dumps({"disabledExtensions": dict.fromkeys(without, True)})
+        )
         environment = os.environ | {
             "JUPYTER_CONFIG_DIR": str(home / "config"),
             "JUPYTER_DATA_DIR": str(home / "data"),

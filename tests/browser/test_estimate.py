@@ -46,6 +46,11 @@ def test_sample_estimate_and_calibration_are_legible(browser, tmp_path, dark):
         page.get_by_text("where it says").wait_for(state="attached")
         notebook.picture(f"lab-estimate-{'dark' if dark else 'light'}")
         assert page.get_by_text("100 of 120 decided").count()
+        assert (
+            page.locator(".nbr-about-sample")
+            .inner_text()
+            .startswith("A sample, drawn at random from 900 records.")
+        )
         assert page.get_by_text("estimated from 100 decisions").count()
         assert page.evaluate(OVERLAPS) == []
         found = Axe().run(page, context={"include": [[".jp-OutputArea-output svg"]]})

@@ -62,6 +62,7 @@ const SHOWN = {
   n: 1,
   said: "",
   column: "label",
+  about: "",
   choices: [],
   by: "ana",
   at: 1,

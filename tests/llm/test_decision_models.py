@@ -203,6 +203,9 @@ TOO_LONG = [
         400, "maximum context length is 32000 tokens", "context_length_exceeded"
     ),
     lambda exchange: exchange.give(422, {"error": "state is too long"}, {}),
+    chat.error(
+        400, "The input token count (40000) exceeds the maximum allowed (32000)"
+    ),
     lambda exchange: exchange.give(
         422, {"detail": [{"msg": "state: too many tokens"}]}, {}
     ),
@@ -210,7 +213,7 @@ TOO_LONG = [
 
 
 @pytest.mark.parametrize("fault", TOO_LONG, ids=range(len(TOO_LONG)))
-@pytest.mark.parametrize("model", PROTOCOLS[:3])
+@pytest.mark.parametrize("model", PROTOCOLS)
 def test_a_text_that_is_too_long_fails_alone_and_once(
     nb, deciding, decider, model, fault
 ):
@@ -219,6 +222,7 @@ def test_a_text_that_is_too_long_fails_alone_and_once(
     assert tally(run) == {"COMPLETED": 1, "FAILED": 1}
     (message,) = run.failures()["message"]
     assert message.startswith(f"the text is too long for {model}: ")
+    assert "status_code" not in message
     assert message.endswith("Shorten it in the flow, or label its parts.")
     assert len(deciding.requests) == 2
 
@@ -228,6 +232,19 @@ def test_what_a_server_echoes_of_a_text_stays_out_of_the_message(nb, deciding, d
     deciding.always = lambda exchange: exchange.give(422, echo, {})
     (message,) = decider().map([TEXT]).failures()["message"]
     assert message == "system-one:stub: no such model"
+
+
+@pytest.mark.parametrize("model", PROTOCOLS)
+def test_what_a_server_of_another_version_echoes_stays_out_of_the_message(
+    nb, deciding, decider, model
+):
+    deciding.always = lambda exchange: exchange.give(
+        200, {"model": "stub", "results": [{"state": TEXT}]}, {}
+    )
+    (message,) = decider(model=model).map([TEXT]).failures()["message"]
+    assert f"{model} answers in another form than POST /v1" in message
+    assert TEXT not in message
+    assert "input_value" not in message
 
 
 OTHER_VERSIONS = {

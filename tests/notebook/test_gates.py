@@ -3,6 +3,7 @@
 import pytest
 
 import nbflow as nf
+from nbflow import cli
 from nbflow.errors import UsageError
 
 DEFAULTS = 'billing = 78\ncount = 400\nmodel = ""\nbroken = 0\nday = "1"'
@@ -80,6 +81,14 @@ def test_a_share_beyond_its_bound_fails_the_job_with_the_figure_and_what_to_do(
         ("unknown<=nan", "cannot be read"),
         ("share(a) within 0.1", "of last"),
         ("", "cannot be read"),
+        (
+            "accuracy<=0.9",
+            'labels are bad: labels have to be right at least so often. Write "accuracy>=0.9"',
+        ),
+        ("flips > 5%", 'may be labelled otherwise. Write "flips <= 5%"'),
+        ("a.label: unknown>=.1", 'may fit no label. Write "a.label: unknown<=.1"'),
+        ("flips<0", 'can never be met: a share is between 0 and 1. Write "<="'),
+        ("accuracy>=90", "Did you mean 0.9?"),
     ],
 )
 def test_a_gate_that_cannot_be_read_is_refused_before_anything_runs(
@@ -91,31 +100,49 @@ def test_a_gate_that_cannot_be_read_is_refused_before_anything_runs(
     assert not (labelled.path / "job.out.ipynb").exists()
 
 
-def test_a_shift_since_the_last_run_fails_the_job_until_somebody_says_that_it_is_right(
-    labelled, run
+def test_a_shift_since_the_last_run_fails_the_job_until_somebody_accepts_it(
+    labelled, run, capsys
 ):
     within = gates("share(billing) within 0.1 of last")
-    code, said = run(*within)
-    assert code == 6
-    assert "cannot be judged for run" in said
-    assert "so it is not met: there is no earlier run of 'e'" in said
-    assert "The next run is compared with this one." in said
+    for _ in range(2):  # what cannot be judged is no night to be compared with
+        code, said = run(*within)
+        assert code == 6
+        assert "cannot be judged for run" in said
+        assert "so it is not met: there is no earlier run of 'e'" in said
+        first = labelled.report()["runs"][0]["run"]
+        assert f"nbflow runs accept {first}" in said
+    assert cli.main(["runs", "accept", first[:-2], "--why", "looked at 50"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(f"Run {first} is accepted by ")
+    assert told.endswith(": looked at 50.\n")
     shifted = ["-p", "billing=125"]
-    first = labelled.report()["runs"][0]["run"]
     for _ in range(2):  # tried again, it is not compared with itself
         code, said = run(*shifted, *within)
         assert code == 6
         assert (
-            f"billing went from 19.5% to 31.2% of 400 records since run {first}; by "
-            "chance that happens in fewer than 1 of 1,000 nights; a move of 10 points is "
-            "allowed."
+            f"billing went from 19.5% to 31.2% of 400 records since run {first} (accepted "
         ) in said
-        assert "If that is right, run once without --gate" in said
+        assert (
+            ": looked at 50); by chance that happens in fewer than 1 of 1,000 nights; a "
+            "move of 10 points is allowed."
+        ) in said
     assert run(*shifted, *gates("shares unchanged"))[0] == 6
+    # Without a gate it is no night to be compared with either: nobody looked.
     assert run(*shifted)[0] == 0
+    assert run(*shifted, *within)[0] == 6
+    last = labelled.report()["runs"][0]["run"]
+    assert (
+        f"If that is right, nbflow runs accept {last} makes it normal."
+        in (labelled.report()["gates"][0]["said"])
+    )
+    nf.accept(nf.open_run(labelled.path / "job.out.ipynb"), "new product", by="ann")
     code, said = run(*shifted, *within, *gates("shares unchanged"))
     assert code == 0
     assert "by chance that happens in most nights" in said
+    assert (
+        "shares unchanged: no share of 400 records has moved since run "
+        f"{last} (accepted by ann: new product).\n"
+    ) in said
     since = gates(
         f"share(billing) within 0.1 of {first}", "shares unchanged since 1999"
     )
@@ -124,6 +151,34 @@ def test_a_shift_since_the_last_run_fails_the_job_until_somebody_says_that_it_is
     assert f"since run {first}" in said
     assert "0 runs in" in said
     assert "begin with '1999'" in said
+
+
+def test_small_moves_add_up_against_the_run_that_was_accepted(labelled, run):
+    assert run("-p", "billing=80")[0] == 0
+    accepted = nf.open_run(labelled.path / "job.out.ipynb")
+    both = gates("share(billing) within 0.1 of last")
+    anchored = gates("share(billing) within 0.1 of accepted")
+    code, said = run(*anchored)
+    assert code == 6
+    assert "nobody has accepted an earlier run of 'e' with these labels." in said
+    nf.accept(accepted)
+    for billing in (112, 144):
+        assert run("-p", f"billing={billing}", *both)[0] == 0
+    code, said = run("-p", "billing=160", *both, *anchored)
+    assert code == 6
+    assert [gate["met"] for gate in labelled.report()["gates"]] == [True, False]
+    assert "billing went from 20.0% to 40.0% of 400 records" in said
+
+
+def test_a_night_that_left_records_undone_is_not_what_the_next_is_compared_with(
+    labelled, run
+):
+    assert run()[0] == 0
+    first = labelled.report()["runs"][0]["run"]
+    assert run("-p", "broken=300", *gates("flips<=0.05"))[0] == 3
+    code, said = run("-p", "billing=90", *gates("flips<=0.05"))
+    assert code == 0
+    assert f"labelled otherwise than in run {first};" in said
 
 
 def test_a_move_that_chance_explains_fails_nothing(labelled, run):
@@ -146,8 +201,9 @@ def test_flips_count_the_same_records_that_are_labelled_otherwise(labelled, run)
     code, said = run("-p", "billing=90", *gates("flips<=0.05", "flips<0.04"))
     assert code == 6
     assert (
-        f"12 of 300 records (4.0%) are labelled otherwise than in run {first}" in said
-    )
+        f"12 of 300 records (4.0%) are labelled otherwise than in run {first} (300 of 400 "
+        "records are the same); less than 4.0% is asked for."
+    ) in said
     assert [gate["met"] for gate in labelled.report()["gates"]] == [True, False]
 
 
@@ -183,15 +239,20 @@ def test_accuracy_is_that_of_what_people_decided_or_of_a_column(labelled, run):
         review.accept(next(keys))
     code, said = run(*gate)
     assert code == 6
-    assert "records, and 30 are needed. Let a person decide more, nf.review(" in said
+    assert (
+        "people made 20 decisions on a sample, and 30 are needed; 1 made before it was "
+        "drawn say nothing of the others. Let a person decide more, nf.review("
+    ) in said
     for key in keys:
         review.decide(key, "billing")
     code, said = run(*gate)
     assert code == 6
     report = labelled.report()["gates"][0]
     assert "accuracy>=0.9: accuracy is " in said
-    assert ", estimated from a sample of 6" in said
-    assert "records; at least 90.0% is asked for. Read nf.evaluate(" in said
+    assert (
+        ", estimated from 60 decisions on a sample and 1 made before it was drawn; at "
+        "least 90.0% is asked for. Read nf.evaluate("
+    ) in said
     assert report["low"] < report["value"] < report["high"] < 0.9
     code, said = run(*gates("accuracy(truth)>=0.8", "accuracy(nothing)>=0.8"))
     assert code == 6
@@ -204,7 +265,9 @@ def test_another_model_fails_the_job_that_asks_for_the_same_one(labelled, run):
     code, said = run(*same)
     assert code == 6
     assert "no call said which model answered" in said
-    assert run("-p", "model=m-1")[0] == 0
+    assert run("-p", "model=m-1", *same)[0] == 6
+    assert "no earlier run of its event" in labelled.report()["outcome"]
+    nf.accept(nf.open_run(labelled.path / "job.out.ipynb"))
     assert run("-p", "model=m-1", *same)[0] == 0
     code, said = run("-p", "model=m-2", *same)
     assert code == 6
@@ -266,6 +329,11 @@ def test_a_gate_reads_a_column_a_label_with_brackets_and_a_percentage():
     assert read.base == "20261123-091502-417a6f0"
     assert gate("share(billing: cards)<=.5").of == "billing: cards"
     assert gate("shares unchanged").base == gate("flips<1").base == "last"
+    assert (gate("accuracy \u2265 90 %").limit, gate("flips \u2264 1").sign) == (
+        0.9,
+        "<=",
+    )
+    assert gate("share(a\u2264b) > 1%").of == "a\u2264b"
     assert gate("unknown<=0.1").holds(0.1)
     assert gate("flips<=0.3").holds(0.1 + 0.2)
     assert not gate("unknown<0.1").holds(0.1)

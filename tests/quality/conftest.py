@@ -5,6 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import nbflow as nf
+
 DATA = Path(__file__).parents[1] / "data" / "cfpb_answers.csv"
 LABELS = {
     "c": "credit_card",
@@ -33,3 +35,31 @@ def complaints():
     return pd.DataFrame(
         {"id": read["id"], "product": read["product"].map(LABELS), **answers}
     )
+
+
+@pytest.fixture
+def copied(nb, complaints):
+    """A recorded model on texts in several records, of three regions.
+
+    ``copied("o1", {7: 80})`` sends the seventh complaint eighty times.
+    """
+
+    def copied(model, copies):
+        own = dict(zip(complaints["id"], complaints[model], strict=True))
+
+        @nf.flow(on="e")
+        def triage(complaint):
+            return own[int(complaint["text"])]
+
+        records = [
+            {
+                "id": f"{text}-{copy}",
+                "text": str(text),
+                "region": "abc"[(text + copy) % 3],
+            }
+            for text, number in copies.items()
+            for copy in range(number)
+        ]
+        return nb.send("e", records, key="id")
+
+    return copied

@@ -84,7 +84,7 @@ def test_what_was_decided_before_is_not_drawn_and_known(send, decide, complaints
     run = send("gpt-4o-mini")
     decide(nf.review(run), 100)
     assert nf.evaluate(run).accuracy.value < 0.3
-    review = decide(nf.review(run, sample=100))
+    review = decide(nf.review(run, sample=100, seed=1))
     found = nf.estimate(run)
     assert found.decided == 200
     assert found.accuracy.low < 0.691 < found.accuracy.high
@@ -107,6 +107,109 @@ def test_records_that_look_the_same_are_drawn_once_and_count_for_all(nb):
     assert (found.records, found.decided) == (400, 40)
     assert found.accuracy == (0.75, 0.75, 0.75), "everything was looked at"
     assert found.shares.loc["bug", "estimated"] == pytest.approx(0.25)
+
+
+#: One to ten records of each text, and 80 of one.
+COPIES = {text: 80 if text == 7 else text % 10 + 1 for text in range(1, 1001)}
+
+
+def test_a_text_with_all_its_copies_is_one_decision(copied, complaints):
+    """A decision on 80 records tells as much as one on one record; a group has its own records alone."""
+    run = copied("o1", COPIES)
+    true = dict(zip(complaints["id"].astype(str), complaints["product"], strict=True))
+    review = nf.review(run, sample=100, text="text")
+    for key in review.keys:
+        review.decide(key, true[key.partition("-")[0]])
+    results = pd.DataFrame(run.results(reviewed=False))
+    right = results["triage"] == results["text"].map(true)
+    found = nf.estimate(run, of="region")
+    assert (found.records, found.distinct, found.decided) == (5572, 1000, 100)
+    assert found.accuracy.low < right.mean() < found.accuracy.high
+    assert 0.06 < (found.accuracy.high - found.accuracy.low) / 2 < 0.1
+    assert "4,572 records look like another one" in repr(found)
+    assert found.needed(0.0001) <= 1000
+    for region, alike in right.groupby(results["region"]):
+        one = found.groups[region]
+        assert one.records == len(alike)
+        assert one.accuracy.low < alike.mean() < one.accuracy.high
+    assert found.groups["a"].records < found.records / 2
+
+
+def test_texts_with_many_copies_come_early(copied):
+    """Records are drawn, and each brings its text: 80 copies are 80 chances."""
+    review = nf.review(copied("o1", COPIES), sample=200, text="text")
+    assert any(key.startswith("7-") for key in review.keys[:60])
+    copies = [int(key.partition("-")[0]) % 10 + 1 for key in review.keys[:100]]
+    assert sum(copies) / len(copies) > 6, "5.5 if each text were drawn alike"
+
+
+def test_when_everything_is_decided_it_is_said_and_an_interval_is_a_point(send, decide):
+    run = send()
+    decide(nf.review(run, sample=1000))
+    found = nf.estimate(run)
+    assert found.is_complete
+    assert found.accuracy == pytest.approx((0.777, 0.777, 0.777))
+    assert "1,000 records, counted from 1,000 decisions" in repr(found)
+    assert "Every record is decided: these are counts, and no chance is left." in repr(
+        found
+    )
+    assert "Drawn at random" not in repr(found)
+    assert found.needed(0.001) == 1000
+
+
+def test_a_run_of_fewer_records_than_an_estimate_needs_is_counted(nb):
+    @nf.step
+    def label(text):
+        return "spam"
+
+    run = label.map(["a", "b", "c"])
+    review = nf.review(run, sample=3)
+    review.accept(review.keys[0])
+    with pytest.raises(
+        nf.UsageError, match=r"1 text of run .* decided, and an estimate needs 3"
+    ):
+        nf.estimate(run)
+    for key in review.left:
+        review.accept(key)
+    assert nf.estimate(run).accuracy == (1.0, 1.0, 1.0)
+
+
+def test_a_run_that_leaves_nothing_to_draw_or_has_no_records_says_so(nb, send, decide):
+    run = send()
+    decide(nf.review(run))
+    for size in (10, "auto"):
+        with pytest.raises(
+            nf.UsageError, match="was decided before: there is nothing to draw"
+        ):
+            nf.review(run, sample=size)
+
+    @nf.step
+    def label(text):
+        return "spam"
+
+    empty = label.map([])
+    with pytest.raises(
+        nf.UsageError, match="has no records: there is nothing to estimate"
+    ):
+        nf.estimate(empty)
+    with pytest.raises(
+        nf.UsageError, match="has no records: there is nothing to evaluate"
+    ):
+        nf.evaluate(empty)
+
+
+def test_the_page_says_of_what_it_shows_a_sample(copied):
+    from nbflow.quality.review_widget import ReviewPage
+
+    run, said = copied("o1", COPIES), []
+    review = nf.review(run, sample=100, text="text")
+    ReviewPage(review, said.append, lambda: None).take(
+        {"t": "first", "view": "v", "n": 1}
+    )
+    assert said[0]["about"].startswith(
+        "A sample, drawn at random from 5,572 records, 1,000 that look different."
+    )
+    assert nf.review(run).about == ""
 
 
 def test_auto_asks_for_fifty_and_then_says_how_many_are_needed(send, decide):
@@ -174,8 +277,12 @@ def test_groups_have_estimates_of_their_own_where_there_are_enough(
     found = nf.estimate(run, of="region")
     assert list(found.groups) == ["north", "south"]
     assert found.groups["north"].records == 600
-    assert "sea: " in repr(found)
-    assert "too few for an estimate of its own" in repr(found)
+    ((name, (records, decided)),) = found.too_few.items()
+    assert (name, records) == ("sea", 20)
+    assert f"too few for an estimate: sea ({decided})." in repr(found)
+    page = found._repr_html_()
+    assert page.count("too few, 10 are needed") == 1
+    assert page.count("sea") == 1
     by_first = nf.estimate(run, of=lambda row: row["triage.confidence"] == 1.0)
     assert set(by_first.groups) == {True, False}
     assert by_first.groups[True].accuracy.value > by_first.groups[False].accuracy.value

@@ -133,3 +133,23 @@ def test_of_few_records_it_is_said_that_some_intervals_may_be_too_narrow():
     assert "too narrow" in few._repr_html_()
     assert "too narrow" not in str(many)
     assert "too narrow" in str(nf.compare(["a", "b"], ["a", "a"], truth=["a", "b"]))
+
+
+def test_it_is_said_where_intervals_are_wider_than_needed():
+    """Where simulation shows it: few mistakes, or few records a label."""
+    truth = [f"label {n % 30}" for n in range(120)]
+    none, nine, ten = (
+        nf.evaluate(
+            ["label 1"] * wrong + truth[wrong:], ["label 2"] * wrong + truth[wrong:]
+        )
+        for wrong in (0, 9, 10)
+    )
+    assert "With no mistake, intervals are wider than needed" in repr(none)
+    assert "With 9 mistakes, intervals are wider than needed" in nine._repr_html_()
+    assert "With fewer than 7 records a label, the interval of macro F1 is wider" in (
+        repr(ten)
+    )
+    assert "mistakes, intervals" not in repr(ten)
+    few_labels = ["ab"[n % 2] for n in range(120)]
+    said = nf.evaluate(["a"] * 120, few_labels)
+    assert "wider than needed" not in repr(said)

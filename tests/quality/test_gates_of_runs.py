@@ -4,7 +4,9 @@ import pytest
 
 import nbflow as nf
 from nbflow._core.gate import gate
-from nbflow.quality.gates import judge, remember
+from nbflow.quality.baseline import acceptance
+from nbflow.quality.gates import judge, put_off, remember
+from nbflow.quality.nights import Nights
 
 
 @pytest.fixture
@@ -53,8 +55,10 @@ def test_a_run_that_was_cut_short_or_missed_a_gate_is_not_what_others_are_compar
     (verdict,) = judged("flips<=0", now)
     assert verdict.since == good.id
     assert verdict.met
-    # What cannot be judged speaks against no run.
+    # What cannot be judged is not met either.
     remember(judged("share(typo)<=0.5", now), [now])
+    assert judged("flips<=0", triage(["a"] * 10))[0].since == good.id
+    remember(judged("flips<=0", now), [now])
     assert judged("flips<=0", triage(["a"] * 10))[0].since == now.id
     # A run that goes on, and meets its gates then, is as good as any.
     last = triage(["b"] * 10)
@@ -132,8 +136,16 @@ def test_of_many_labels_some_are_named_and_none_can_paint_the_screen(triage):
     run = triage([f"label {number:02}\x1b[31m" for number in range(12)])
     (verdict,) = judged("share(typo)<=0.5", run)
     assert "label 09" in verdict.said
-    assert verdict.said.endswith("and 2 more.")
+    assert "and 2 more." in verdict.said
     assert "\x1b" not in verdict.said
+
+
+def test_a_label_that_is_misspelt_is_said_with_the_one_that_may_be_meant(triage):
+    (verdict,) = judged("share(Billing)<=0.5", triage(["billing", "bug"]))
+    assert not verdict.judged
+    assert verdict.said.endswith(
+        "no record has the label 'Billing'; there are billing, bug. Did you mean 'billing'?"
+    )
 
 
 def test_what_nobody_expected_is_said_and_the_gate_is_not_met(triage, monkeypatch):
@@ -161,3 +173,196 @@ def test_a_store_from_before_gates_has_missed_none(triage):
     ledger = now.engine.ledger.beside("gates")
     assert ledger.runs() == []
     assert judged("flips<=0", now)[0].since == before.id
+
+
+def test_nobodys_trial_is_what_a_night_is_compared_with_once_there_are_gates(triage):
+    """Until the first gate any run serves; from then on those that met theirs, or were accepted."""
+    first = triage(["a"] * 10)
+    night = triage(["a"] * 9 + ["b"])
+    (verdict,) = judged("flips<=0.1", night)
+    assert verdict.since == first.id
+    remember([verdict], [night])
+    trial = triage(["b"] * 10)
+    tonight = triage(["a"] * 9 + ["b"])
+    assert judged("flips<=0.1", tonight)[0].since == night.id
+    nf.accept(trial, "a new taxonomy", by="ann")
+    (verdict,) = judged("flips<=0", triage(["b"] * 10))
+    assert verdict.met
+    assert verdict.said == (
+        "flips<=0: 0 of 10 records (0.0%) are labelled otherwise than in run "
+        f"{trial.id} (accepted by ann: a new taxonomy); at most 0.0% is asked for."
+    )
+
+
+def test_gates_of_another_event_change_nothing(nb, triage):
+    first, second = triage(["a"] * 10), triage(["a"] * 9 + ["b"])
+
+    @nf.flow(on="other")
+    def other(record):
+        return {"label": "x"}
+
+    run = nb.send("other", [{"id": 1}], key="id")
+    remember(judged("share(x)>=1", run), [run])
+    third, now = triage(["a"] * 8 + ["b"] * 2), triage(["a"] * 10)
+    nights = Nights([now], lambda told: nf.open_run(told.run))
+    assert [one.id for one in nights.earlier(now)] == [third.id, second.id, first.id]
+    remember(judged("unknown<=1", second), [second])
+    remember(judged("share(a)<=1", second), [second])
+    assert [one.id for one in nights.earlier(now)] == [second.id, first.id]
+
+
+def test_a_night_that_missed_its_gates_twice_is_still_no_baseline(triage):
+    good = triage(["a"] * 10)
+    for _ in range(3):
+        shifted = triage(["b"] * 10)
+        verdicts = judged("flips<=0.1", shifted)
+        assert [(one.met, one.since) for one in verdicts] == [(False, good.id)]
+        remember(verdicts, [shifted])
+    failed = triage(["b"] * 10)
+    put_off([failed])
+    undone = triage(["b"] * 10)
+    remember(judged("share(b)<=1", undone), [undone], "too many records failed")
+    assert judged("flips<=0.1", triage(["b"] * 10))[0].since == good.id
+
+
+def test_a_gate_without_a_run_leaves_none_of_the_job_to_compare_with(triage):
+    good, now = triage(["a"] * 10), triage(["a"] * 10)
+    remember(judged("flips<=0", now) + judged("mood: unknown<=1", now), [now])
+    assert judged("flips<=0", triage(["a"] * 10))[0].since == good.id
+
+
+def test_a_run_that_was_accepted_and_missed_a_gate_since_is_no_baseline(triage):
+    good, later = triage(["a"] * 10), triage(["b"] * 10)
+    nf.accept(later, by="ann\nbob")
+    assert acceptance(later.engine.ledger, later.id).by == "ann bob"
+    assert judged("flips<=0", triage(["b"] * 10))[0].since == later.id
+    remember(judged("share(b)<=0.5", later), [later])
+    assert acceptance(later.engine.ledger, later.id) is None
+    nf.accept(good)
+    assert judged("flips<=0", triage(["a"] * 10))[0].since == good.id
+
+
+def test_what_cannot_be_accepted_is_refused(triage):
+    with pytest.raises(nf.UsageError, match="takes a run"):
+        nf.accept("20261201")
+    with pytest.raises(
+        nf.UsageError, match="is FAILED: its labels are not those of all"
+    ):
+        nf.accept(triage(["stop"]))
+
+
+def test_a_gate_says_how_many_records_are_those_of_the_last_night(nb):
+    @nf.flow(on="e")
+    def triage(record):
+        return {"label": "a"}
+
+    def night(start):
+        records = [{"id": number} for number in range(start, start + 10)]
+        return nb.send("e", records, key="id")
+
+    before = night(0)
+    (verdict,) = judged("shares unchanged", night(6))
+    assert verdict.said == (
+        f"shares unchanged: no share of 10 records has moved since run {before.id} "
+        "(4 of 10 records are the same)."
+    )
+    before = night(0)
+    (verdict,) = judged("share(a) within 0.1 of last", night(0))
+    assert f"of 10 records since run {before.id}; by chance" in verdict.said
+
+
+def test_sixty_copies_of_one_mail_are_no_shift(nb):
+    @nf.step
+    def label(text):
+        return {"label": "outage" if "down" in text else "bug"}
+
+    singles = [f"a bug {number}" for number in range(400)]
+    first = label.map(singles)
+    run = label.map(singles[:340] + ["it is down"] * 60)
+    (verdict,) = judged("shares unchanged", run)
+    assert verdict.met
+    assert "bug went from 100.0% to 85.0% of 400 records" in verdict.said
+    other = label.map(singles[:340] + [f"it is down, says {n}" for n in range(60)])
+    assert not judged(f"shares unchanged since {first.id}", other)[0].met
+
+
+@pytest.fixture
+def mails(nb):
+    """Twenty mails, of which one came forty times, and a column that knows the truth."""
+
+    @nf.flow(on="mail")
+    def triage(record):
+        return {"label": "bug"}
+
+    rows = [{"id": n, "text": f"bug {min(n, 20)}", "truth": "bug"} for n in range(60)]
+    return nb.send("mail", rows, key="id")
+
+
+def test_decisions_that_are_no_sample_do_not_count_for_an_accuracy(triage):
+    run = triage(["a", "b"] * 100)
+    review = nf.review(run)
+    for key in review.keys[:40]:
+        review.accept(key)
+    (verdict,) = judged("accuracy>=0.5", run)
+    assert "are no sample" in verdict.said
+    sample = nf.review(run, sample=60)
+    for key in sample.keys[:20]:
+        sample.accept(key)
+    (verdict,) = judged("accuracy>=0.5", run)
+    assert not verdict.judged
+    assert (
+        "people made 20 decisions on a sample, and 30 are needed; 40 made before it was "
+        "drawn say nothing of the others."
+    ) in verdict.said
+    seen = {*sample.keys, *review.decided}
+    others = [key for key in review.keys if key not in seen][:15]
+    beside = nf.review(run, where=others)
+    for key in others:
+        beside.accept(key)
+    assert "(15 made for another reason do not count)" in (
+        judged("accuracy>=0.5", run)[0].said
+    )
+    for key in sample.keys[20:40]:
+        sample.accept(key)
+    (verdict,) = judged("accuracy>=0.5", run)
+    assert verdict.met
+    assert (
+        "estimated from 40 decisions on a sample and 40 made before it was drawn (15 made "
+        "for another reason do not count)"
+    ) in verdict.said
+
+
+def test_copies_are_one_record_of_which_the_truth_is_known(mails):
+    review = nf.review(mails, sample=5, text="text")
+    review.accept(review.keys[0])
+    (verdict,) = judged("accuracy(truth)>=0.5", mails)
+    assert verdict.met  # all twenty-one texts are known
+    assert "against column 'truth' of 60 records, 21 of them different" in verdict.said
+
+
+def test_all_records_decided_are_enough_however_few(triage):
+    run = triage(["a"] * 12)
+    review = nf.review(run)
+    for key in review.keys:
+        review.accept(key)
+    (verdict,) = judged("accuracy>=0.9", run)
+    assert verdict.met
+    assert "by decisions on all 12 of its records" in verdict.said
+
+
+def test_a_column_that_few_records_have_does_not_say_it_of_all(nb):
+    @nf.flow(on="e")
+    def triage(record):
+        return {"label": "a"}
+
+    rows = [{"id": n, "truth": "a" if n < 40 else None} for n in range(100)]
+    run = nb.send("e", rows, key="id")
+    review = nf.review(run, choices=["a", "b"])
+    for key in review.keys[50:80]:
+        review.decide(key, "b")
+    (verdict,) = judged("accuracy(truth)>=0.9", run)
+    assert verdict.met
+    assert "against column 'truth' of 40 records of 100" in verdict.said
+    few = nb.send("e", [{**row, "truth": None if row["id"] else "a"} for row in rows])
+    (verdict,) = judged("accuracy(truth)>=0.9", few)
+    assert "column 'truth' has the truth of 1 record, and 30 are needed" in verdict.said

@@ -251,12 +251,184 @@ def test_what_people_decided_is_the_truth_and_never_the_answer(replay):
         1.0,
     )
     against = nf.evaluate(run, "product")
-    assert against.truth == "column 'product', 5 of them as people decided"
-    assert against.accuracy.value == pytest.approx(0.741)
+    assert against.truth == "column 'product'"
+    assert against.accuracy.value == pytest.approx(0.736)
+    assert against.revised.accuracy == pytest.approx(0.741)
     assert nf.evaluate(run, run.results()["product"]).accuracy.value == pytest.approx(
         0.736
     ), "labels that are given are taken as they are"
     assert nf.compare(run, replay("gpt-4o-mini")).records == 5
+
+
+@pytest.fixture
+def one_sided(replay, complaints):
+    """Somebody looked at 40 records on which gpt-4o-mini and the column differ, and agreed with the model."""
+    run = replay("gpt-4o-mini")
+    wrong = nf.evaluate(run, "product").disagreements["record"].tolist()[:40]
+    said = complaints.set_index("id")["gpt-4o-mini"]
+    for key in wrong:
+        decide(run, int(key) - 1, said[int(key)])
+    return run
+
+
+def test_decisions_where_model_and_column_differ_lift_no_figure_in_silence(one_sided):
+    """People corrected the column on 40 of its differences from the model, and on none of its agreements."""
+    found = nf.evaluate(one_sided, "product")
+    assert found.accuracy.value == pytest.approx(0.691)
+    assert found.revised[:3] == (40, 40, 1000)
+    assert found.revised.accuracy == pytest.approx(0.731)
+    said = (
+        "People decided 40 of these 1,000 records, 40 of them otherwise than the true "
+        "labels say: with that in their place, accuracy is 73.1%. It is corrected only "
+        "where they looked"
+    )
+    assert said in repr(found)
+    page = found._repr_html_()
+    assert said in page
+    assert "people decided 40 of 1,000" in page
+    assert len(found.disagreements) == 309
+
+
+def test_decisions_where_one_model_differs_make_it_no_better_in_silence(
+    replay, one_sided
+):
+    """Mixed into the column, they would lift gpt-4o-mini by four points, and gpt-4o by less than one."""
+    compared = nf.compare(one_sided, replay("gpt-4o"), truth="product")
+    values = [side.accuracy.value for side in (compared.first, compared.second)]
+    assert values == pytest.approx([0.691, 0.736])
+    assert compared.first.revised.accuracy == pytest.approx(0.731)
+    assert compared.second.revised.accuracy == pytest.approx(0.744)
+    assert repr(compared).count("40 of them otherwise than the true labels say") == 2
+    assert "B is better" in compared.verdict
+
+
+def test_decisions_that_agree_with_a_column_are_said_and_change_nothing(
+    replay, complaints
+):
+    run = replay("o1")
+    decide_next(nf.review(run), complaints, 10)
+    found = nf.evaluate(run, "product")
+    assert found.revised.accuracy == found.accuracy.value
+    assert "People decided 10 of these 1,000 records, all as the true labels say." in (
+        repr(found)
+    )
+    assert "with decisions" not in found._repr_html_()
+
+
+def test_decisions_on_every_record_take_the_place_of_a_column(replay, complaints):
+    run = replay("o1", complaints[:30])
+    said = complaints.set_index("id")["o1"]
+    for place in range(30):
+        decide(run, place, said[place + 1])
+    found = nf.evaluate(run, "product")
+    assert (found.accuracy.value, found.revised) == (1.0, None)
+    assert found.truth == "column 'product', 30 of them as people decided"
+
+
+def test_decisions_stand_where_a_column_says_nothing(replay, complaints):
+    known = complaints.assign(product=complaints["product"].where(complaints["id"] > 5))
+    run = replay("o1", known)
+    decide_next(nf.review(run), complaints, 5)
+    found = nf.evaluate(run, "product")
+    assert (found.records, found.revised) == (1000, None)
+    assert found.truth == "column 'product', 5 of them as people decided"
+
+
+TWICE = dict.fromkeys(range(1, 41), 2)
+
+
+def decide_copies(review, complaints):
+    true = dict(zip(complaints["id"].astype(str), complaints["product"], strict=True))
+    for key in review.left:
+        review.decide(key, true[key.partition("-")[0]])
+
+
+def test_a_decision_that_holds_for_two_records_tells_as_much_as_one(copied, complaints):
+    """Each figure is that of the 40 texts, and so is its interval."""
+    run = copied("o1", TWICE)
+    decide_copies(nf.review(run, text="text"), complaints)
+    found, alone = (
+        nf.evaluate(run),
+        nf.evaluate(
+            complaints["o1"][:40].tolist(), complaints["product"][:40].tolist()
+        ),
+    )
+    assert (found.records, found.alike.distinct) == (80, 40)
+    for figure in ("accuracy", "macro_f1", "kappa"):
+        one, other = getattr(found, figure), getattr(alone, figure)
+        assert one.value == pytest.approx(other.value)
+        assert one.high - one.low == pytest.approx(other.high - other.low, rel=0.08)
+    assert found.to_frame()["recall.low"].to_numpy() == pytest.approx(
+        alone.to_frame()["recall.low"].to_numpy(), abs=0.05
+    )
+    assert "80 records are 40 that differ" in repr(found)
+    assert "Intervals allow for that." in found._repr_html_()
+
+
+def test_two_runs_are_compared_by_what_differs_and_not_by_its_copies(
+    copied, complaints
+):
+    one, two = copied("gpt-4o-mini", TWICE), copied("o1", TWICE)
+    decide_copies(nf.review(one, text="text"), complaints)
+    found = nf.compare(one, two)
+    alone = nf.compare(
+        complaints["gpt-4o-mini"][:40].tolist(),
+        complaints["o1"][:40].tolist(),
+        truth=complaints["product"][:40].tolist(),
+    )
+    assert found.paired.only_second == 2 * alone.paired.only_second
+    assert found.paired.p == alone.paired.p
+    assert found.paired.difference == pytest.approx(alone.paired.difference)
+    assert "McNemar's exact test of those that differ" in found.verdict
+    assert "80 records are 40 that differ" in repr(found)
+
+
+def test_records_that_one_call_answered_are_one_against_a_column_too(nb):
+    """A map of equal texts makes one call for all of them."""
+
+    @nf.step
+    def label(text):
+        return text[0]
+
+    texts = [f"{'ab'[n % 2]} {n % 20}" for n in range(200)]
+    truth = ["a" if n % 20 < 12 else "b" for n in range(200)]
+    found = nf.evaluate(label.map(texts), truth)
+    assert (found.records, found.alike.distinct) == (200, 20)
+    assert found.accuracy.high - found.accuracy.low > 0.35
+
+
+def test_a_sample_in_which_records_look_alike_is_weighed(nb, complaints):
+    """Texts with many copies are wrong more often here, and were drawn more often."""
+
+    @nf.flow(on=EVENT)
+    def triage(record):
+        return "billing"
+
+    records = [
+        {"id": f"{text}-{copy}", "text": text}
+        for text in range(300)
+        for copy in range(9 if text % 3 == 0 else 1)
+    ]
+    run = nb.send(EVENT, records, key="id")
+    review = nf.review(run, sample=100, text="text", choices=["billing", "bug"])
+    for key in review.keys:
+        is_large = int(key.partition("-")[0]) % 3 == 0
+        review.decide(key, "bug" if is_large else "billing")
+    found, whole = nf.evaluate(run), nf.estimate(run)
+    assert found.accuracy.value == pytest.approx(whole.accuracy.value)
+    assert found.accuracy.low < 200 / 1100 < found.accuracy.high
+    assert "They were drawn as a sample: figures weigh each" in repr(found)
+
+
+def test_a_sample_of_other_records_is_none_of_these(unsure, nb, complaints):
+    """Decisions hold for records of another batch, but nobody drew them from it."""
+    run = unsure()
+    decide_next(nf.review(run, sample=60), complaints, 60)
+    assert nf.evaluate(run).looked_at is None
+    shown = complaints[["id"]][:500]
+    again = nb.send(EVENT, shown, key="id")
+    assert "looked at, as a sample of other records" in repr(nf.evaluate(again))
+    assert nf.evaluate(again).accuracy.is_alone
 
 
 def test_what_cannot_be_told_is_asked_for(nb, replay, complaints):

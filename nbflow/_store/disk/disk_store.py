@@ -402,7 +402,7 @@ class DiskStore:
 
         self._writable = prepare(self._path)
         if self._writable and (why := habitat.unfit(self._path)) is not None:
-            self._report(f"{self.url} ", why)
+            self._report(f"{self.url}{os.sep}", why)
         home = self._path / self._seal.fingerprint
         if not home.exists():
             self._explain_other_keys()

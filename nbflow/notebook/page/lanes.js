@@ -193,6 +193,7 @@ export class Lanes {
       cached: sum("CACHED") + wholes,
       running: sum("RUNNING"),
       retrying: sum("RETRYING"),
+      resting: sum("WAITING"),
       broken: sum("FAILED", "TIMED_OUT"),
       ended: sum("CANCELLED", "INTERRUPTED"),
     };
@@ -204,7 +205,8 @@ export class Lanes {
    * @param {ReturnType<Lanes["tally"]>} tally
    * @param {number} total
    */
-  drawStep(part, step, { completed, same, cached, running, retrying, broken, ended }, total) {
+  drawStep(part, step, tally, total) {
+    const { completed, same, cached, running, retrying, resting, broken, ended } = tally;
     const css = (/** @type {string} */ name) => this.states.named(name).css;
     const done = completed + same + cached;
     // What waits for its next attempt in a run that is over has stopped.
@@ -216,6 +218,7 @@ export class Lanes {
         [css("SAME"), same],
         [css("CACHED"), cached],
         [css("RETRYING"), retrying + running],
+        [css("WAITING"), resting],
         [css("FAILED"), broken],
         [css("CANCELLED"), ended],
       ],
@@ -223,8 +226,9 @@ export class Lanes {
       `${step || "flow"}: ${whole(done)} of ${whole(total)} done, ${whole(stopped)} stopped here`,
     );
     text(part.number, step ? whole(done) : "");
-    show(part.waiting, Boolean(step) && waiting > 0);
-    text(part.waiting, `${whole(waiting)} trying again`);
+    show(part.waiting, Boolean(step) && waiting + resting > 0);
+    const again = waiting ? [`${whole(waiting)} trying again`] : [];
+    text(part.waiting, [...again, ...(resting ? [`${whole(resting)} waiting`] : [])].join(", "));
     show(part.stopped, Boolean(step) && stopped > 0);
     text(part.stopped, `${whole(stopped)} stopped`);
     attr(part.stopped, "aria-label", `Show the ${whole(stopped)} records that stopped at ${step}`);

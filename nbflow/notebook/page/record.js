@@ -4,7 +4,7 @@ import { button, closer, code, copy, h, icon, show } from "./dom.js";
 import { duration } from "./numbers.js";
 import { chip } from "./states.js";
 
-/** @import { Attempt, Child, Detail, Fields, Printout, Step, Trouble } from "./types.js" */
+/** @import { Attempt, Child, Detail, Fields, Printout, Question, Step, Trouble } from "./types.js" */
 /** @import { States } from "./states.js" */
 
 /**
@@ -13,6 +13,7 @@ import { chip } from "./states.js";
  * @typedef {object} Actions
  * @property {() => void} close
  * @property {(row: number) => void} rerun
+ * @property {(row: number, choice: string) => void} answer
  * @property {(words: string, how?: { isWrong: boolean }) => void} say
  */
 
@@ -45,6 +46,7 @@ export class RecordPanel {
     const isBare = detail.steps.length === 0;
     const parts = [
       this.drawHead(detail, canRerun),
+      detail.asks ? this.drawQuestion(detail.row, detail.asks) : null,
       detail.trouble ? drawTrouble(detail.trouble) : null,
       drawPart("Answer", detail.output),
       drawPart("Record", detail.record),
@@ -75,6 +77,21 @@ export class RecordPanel {
       button("nbf-quiet nbf-own", "Copy key", () => this.copyKey(key)),
       canRerun ? button("nbf-quiet", "Rerun this record", () => rerun(row)) : null,
       closer(close),
+    );
+  }
+
+  /** @param {number} row @param {Question} question */
+  drawQuestion(row, { what, choices, show: shown, until }) {
+    const buttons = choices.map((choice) =>
+      button("nbf-choice", choice, () => this.actions.answer(row, choice)),
+    );
+    return h(
+      "section",
+      { class: "nbf-question", "aria-label": "Question" },
+      h("div", { class: "nbf-asked" }, what),
+      shown ? drawFields(shown) : null,
+      h("div", { class: "nbf-choices", role: "group", "aria-label": what }, ...buttons),
+      until ? h("div", { class: "nbf-faint" }, until) : null,
     );
   }
 

@@ -45,6 +45,7 @@ const TILES = [
   "QUEUED",
   "RUNNING",
   "RETRYING",
+  "WAITING",
   "COMPLETED",
   "SAME",
   "CACHED",
@@ -61,6 +62,7 @@ export const BAR = [
   "CACHED",
   "RUNNING",
   "RETRYING",
+  "WAITING",
   "FAILED",
   "TIMED_OUT",
   "CANCELLED",
@@ -139,6 +141,7 @@ export class RunView extends LiveView {
     this.panel = new RecordPanel(this.states, {
       close: () => this.close(),
       rerun: (row) => this.act("rerun_one", { row }),
+      answer: (row, choice) => this.act("answer", { row, choice }),
       say: (words, how) => this.say(words, how),
     });
     const { rate, left, cost, tokens, saved } = this.figures;
@@ -187,7 +190,12 @@ export class RunView extends LiveView {
   ticked(head, before) {
     // What could not be done with an open record while the run went on can be done at its end.
     const isTurned = before !== null && before.state !== head.state;
-    if (isTurned && this.opened !== null) this.request("open", { row: this.opened });
+    // So does a record that has waited, perhaps between two ticks.
+    const waits = this.states.code("WAITING");
+    const isStirred = before !== null && before.counts[waits] !== head.counts[waits];
+    if ((isTurned || isStirred) && this.opened !== null) {
+      this.request("open", { row: this.opened });
+    }
     // What was said of the run under way, such as "Running 60 again", is over with it.
     if (isTurned && head.state !== "RUNNING") this.unsay();
     if (head.state === "RUNNING" && head.rate != null) {

@@ -348,6 +348,14 @@ export interface Trouble {
   traceback: string;
 }
 
+/** What a record asks a person. */
+export interface Question {
+  what: string;
+  choices: string[];
+  show: Fields | null;
+  until: string;
+}
+
 export interface Detail extends Addressed {
   t: "detail";
   row: number;
@@ -356,6 +364,7 @@ export interface Detail extends Addressed {
   state: number;
   why: string;
   trouble: Trouble | null;
+  asks: Question | null;
   printed: Printout[];
   steps: Step[];
   record: Fields | null;
@@ -404,6 +413,8 @@ export interface Shown {
   column: string;
   choices: [label: string, about: string][];
   by: string;
+  /** Where the records come from, if they are a sample. */
+  about: string;
   at: number;
   total: number;
   done: number;
