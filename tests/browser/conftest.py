@@ -1,5 +1,6 @@
 """A browser, and the live table in a bare page: the real module and the real kernel side, with nothing between them."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -63,8 +64,15 @@ FRAME = """() => {
 }"""
 
 
-def pytest_collection_modifyitems(items):
-    """Without a browser these tests are skipped on a laptop, and fail where everything has to be tested."""
+def pytest_collection_modifyitems(config, items):
+    """Without a browser these tests are skipped on a laptop, and fail where everything has to be tested.
+
+    Those of jupyter-collaboration need an environment of their own.
+    """
+    if importlib.util.find_spec("jupyter_collaboration") is None:
+        others = [one for one in items if "together" in one.fixturenames]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [one for one in items if one not in others]
     if chromium() is None and not os.environ.get("CI"):
         for item in items:
             if "tests/browser" in str(item.path):

@@ -1,7 +1,8 @@
 """A tab that is closed during a run, where the server keeps the document, and a page that shows no widgets.
 
 jupyter-collaboration changes every JupyterLab of an environment, so the tests' own does
-not have it. To run these: an environment with it and with nbflow's `test` extra.
+not have it. They run in an environment with it and with nbflow's `test` extra:
+`.ci/run` has one.
 """
 
 import re
@@ -50,12 +51,7 @@ def _context(browser):
 
 @pytest.fixture
 def together(opened):
-    """The same with jupyter-collaboration."""
-    pytest.importorskip(
-        "jupyter_collaboration",
-        reason="jupyter-collaboration is not installed: it would change every other "
-        "JupyterLab of this environment",
-    )
+    """The same with jupyter-collaboration; where that is not installed, its tests are deselected."""
     return opened
 
 
