@@ -70,7 +70,9 @@ def pytest_collection_modifyitems(config, items):
     Those of jupyter-collaboration need an environment of their own.
     """
     if importlib.util.find_spec("jupyter_collaboration") is None:
-        others = [one for one in items if "together" in one.fixturenames]
+        others = [
+            one for one in items if "together" in getattr(one, "fixturenames", ())
+        ]
         config.hook.pytest_deselected(items=others)
         items[:] = [one for one in items if one not in others]
     if chromium() is None and not os.environ.get("CI"):
