@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nbflow._core.plural import several
 from nbflow.errors import UsageError
 from nbflow.quality import notes
+from nbflow.quality.advice import review_call
 from nbflow.quality.alike import alike
 from nbflow.quality.confidence import confidences
 from nbflow.quality.estimate import estimate
@@ -55,7 +56,7 @@ def accuracy(run: Run, answers: Answers, truth: str | None) -> Accuracy:
     """
     if truth is not None:
         return _by_column(run, answers, truth)
-    how = f'nf.review(nf.open_run("{run.id}"), sample=200)'
+    how = review_call(answers, f'nf.open_run("{run.id}")')
     if not answers.decided:
         raise UsageError(
             f"nobody has decided any of its records. Let a person decide a sample, {how}, "

@@ -176,6 +176,9 @@ class Frame:
         known = self._of_known(domain)
         if not whole:
             return UNDEFINED
+        if whole <= known and self._unseen.sum() >= 1:
+            # None of the sample is of the domain: nothing follows for the others.
+            return UNDEFINED
         if whole <= known:
             return Interval(*[self._of_known(part) / known] * 3)
         value = self.total(part) / whole

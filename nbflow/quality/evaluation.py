@@ -12,6 +12,7 @@ from nbflow._core.table import short
 from nbflow._run.html_parts import framed
 from nbflow.errors import UsageError
 from nbflow.quality import notes, picture
+from nbflow.quality.advice import review_call
 from nbflow.quality.answers import answers_of
 from nbflow.quality.confusion import Confusion, confusion, matrix
 from nbflow.quality.disagreements import frame_of, said_of
@@ -456,7 +457,7 @@ def evaluation(
         spent=answers.spent,
         looked_at=chosen,
         alike=alike,
-        revised=revised(scored, decided),
+        revised=revised(scored, decided, review_call(answers)) if decided else None,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nbflow._core.plural import several
 from nbflow.errors import UsageError
 from nbflow.quality import notes
+from nbflow.quality.advice import review_call
 from nbflow.quality.alike import alike
 from nbflow.quality.calibration import Judged
 from nbflow.quality.estimation import Frame, Part
@@ -156,12 +157,13 @@ def _of_known(
     said = [*remarks, *_beyond(known, sure.values())]
     if chosen is None:
         return _evidence(rows, "", known, said)
-    return _evidence(rows, chosen.words, known, [*said, _why(chosen)])
+    why = _why(chosen, review_call(answers))
+    return _evidence(rows, chosen.words, known, [*said, why])
 
 
-def _why(chosen: LookedAt) -> str:
+def _why(chosen: LookedAt, call: str) -> str:
     """What does not follow from records that people chose, and how to get what does."""
-    how = "nf.review(run, sample=200) draws a sample, which speaks of all."
+    how = f"{call} has a sample, which speaks of all."
     if chosen.is_by_confidence:
         return f"These are no sample, and speak of answers of their confidence alone. {how}"
     return (

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from nbflow._core.decision import SAMPLE
 from nbflow._run import decisions
 from nbflow.errors import UsageError
+from nbflow.quality.advice import review_call
 from nbflow.quality.estimation import Seen
-from nbflow.quality.sampling import sample_of, strata_of, units_of
+from nbflow.quality.sampling import (
+    decided_of,
+    sample_of,
+    samples_of,
+    strata_of,
+    units_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +38,7 @@ class Looked(NamedTuple):
         beside: units that were decided for another reason after the sample was drawn.
         lapsed: decisions about records of this run that show something else by now.
         differing: units of which people said different things.
+        newer: samples that were asked for since, with the decisions of each: too few.
     """
 
     units: list[Seen]
@@ -40,6 +48,7 @@ class Looked(NamedTuple):
     beside: int
     lapsed: int
     differing: int
+    newer: list[tuple[Sample, int]]
 
     @property
     def looked_at(self) -> int:
@@ -52,8 +61,19 @@ class Looked(NamedTuple):
         return sum(one.label is not None and one.is_known for one in self.units)
 
 
-def looked(engine: Engine, answers: Answers, sure: Sequence[float] | None) -> Looked:
+def looked(
+    engine: Engine,
+    answers: Answers,
+    sure: Sequence[float] | None,
+    on: tuple[str, ...] | None = None,
+) -> Looked:
     """What people have looked at.
+
+    Args:
+        engine: that keeps it.
+        answers: of the run.
+        sure: the confidence of each record.
+        on: the columns of the sample; of the one that figures come from when left out.
 
     Raises:
         UsageError: nothing was decided, or what was is no sample of this run.
@@ -63,7 +83,7 @@ def looked(engine: Engine, answers: Answers, sure: Sequence[float] | None) -> Lo
         for one in engine.decisions.all()
         if (one.flow, one.field) == (answers.flow, answers.field)
     ]
-    sample = sample_of(engine, answers)
+    sample = sample_of(engine, answers, on)
     on = () if sample is None else sample.on
     units = units_of(answers, on)
     decided = {
@@ -100,7 +120,21 @@ def looked(engine: Engine, answers: Answers, sure: Sequence[float] | None) -> Lo
         beside=len(decided.keys() - counted),
         lapsed=_lapsed(answers, made),
         differing=_differing(made, counted),
+        newer=_newer(engine, answers, sample, made),
     )
+
+
+def _newer(
+    engine: Engine, answers: Answers, sample: Sample | None, made: Sequence[Decision]
+) -> list[tuple[Sample, int]]:
+    """The samples that were asked for after the one that figures come from."""
+    if sample is None:
+        return []
+    return [
+        (one, decided_of(one, made))
+        for one in samples_of(engine, answers)
+        if one.at > sample.at
+    ]
 
 
 def _reached(sample: Sample, made: Sequence[Decision]) -> list[bytes]:
@@ -144,7 +178,7 @@ def _lapsed(answers: Answers, made: Sequence[Decision]) -> int:
 def _no_sample(answers: Answers, made: Sequence[Decision], decided: int) -> str:
     """Why there is nothing to estimate from."""
     run = "" if answers.run is None else answers.run.id
-    how = "nf.review(run, sample=200) draws records to look at"
+    how = f"{review_call(answers)} draws records to look at"
     if decided:
         return (
             f"The {decided:,} decisions on {answers.name} in run {run} are no sample: "
