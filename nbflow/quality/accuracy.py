@@ -70,8 +70,12 @@ def accuracy(run: Run, answers: Answers, truth: str | None) -> Accuracy:
             share, f"by decisions on all {len(what.units):,} of its records"
         )
     source = f"estimated from {several(what.looked_at, 'decision')} on a sample"
-    if what.known:
-        source += f" and {what.known:,} made before it was drawn"
+    if what.before:
+        source += f" and {what.before:,} made before it was drawn"
+    if what.settled:
+        source += (
+            f" and {what.settled:,} that leave nothing of their label and confidence"
+        )
     return Accuracy(share, source + _aside(what))
 
 
@@ -86,7 +90,8 @@ def _check_enough(what: Looked, how: str) -> None:
         return
     known = ""
     if what.known:
-        known = f"; {what.known:,} made before it was drawn say nothing of the others"
+        which = "that are known" if what.settled else "made before it was drawn"
+        known = f"; {what.known:,} {which} say nothing of the others"
     raise UsageError(
         f"people made {several(what.looked_at, 'decision')} on a sample, and {needed} are "
         f"needed{known}{_aside(what)}. Let a person decide more, {how}."

@@ -179,7 +179,8 @@ def _wanted(
     if what.looked_at < _MOST_OF * first:
         return first, f"These {first} will say how many are needed."
     found = estimate(run, column=answers.name, confidence=confidence)
-    wanted = min(found.needed(width) - what.known + what.skipped, drawn)
+    known = what.before + what.settled
+    wanted = min(found.needed(width) - known + what.skipped, drawn)
     return wanted, (
         f"{wanted:,} are needed for intervals of \u00b1{100 * width:g} points, by "
         f"{found.decided:,} decisions."

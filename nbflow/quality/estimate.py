@@ -177,11 +177,12 @@ def estimate(
 
     From the decisions on a sample that ``nf.review(run, sample=200)`` drew, of this run
     or of another one of the same records. What people decided before it was drawn is
-    known, and added as it is; what they decided for another reason since is in no
-    figure. A decision holds for all records that look the same, and tells as much as one.
-    The formulas are those of stratified sampling (Cochran, *Sampling
-    Techniques*, 3rd edition, 1977, chapter 5), with intervals that hold the truth 95
-    times of 100, from 50 decisions on (``python -m benchmarks.coverage``).
+    known, and added as it is; what they decided for another reason since is, too, where
+    nothing is left of its label and confidence, and else in no figure. Once no record is
+    left, figures are counts, whatever brought people to decide. A decision holds for all
+    records that look the same, and tells as much as one. The formulas are those of
+    stratified sampling (Cochran, *Sampling Techniques*, 3rd edition, 1977, chapter 5), with
+    intervals that hold the truth 95 times of 100, from 50 decisions on (``python -m benchmarks.coverage``).
 
     Args:
         run: whose labels; its records have to be kept.
@@ -409,10 +410,15 @@ def _of_sample(what: Looked, whole: Estimate) -> list[str]:
             f"{several(copies, 'record')} look like another one: a text counts with all "
             "its copies, and is one decision."
         )
-    if what.known and what.sample is not None and not whole.is_complete:
+    if what.before and what.sample is not None:
         said.append(
-            f"{several(what.known, 'record')} decided before the sample was drawn: "
+            f"{several(what.before, 'record')} decided before the sample was drawn: "
             "known, and added as they are."
+        )
+    if what.settled:
+        said.append(
+            f"{several(what.settled, 'record')} looked at for another reason since, with "
+            "which nothing is left of their label and confidence: known as well."
         )
     return said
 

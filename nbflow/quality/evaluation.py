@@ -20,7 +20,7 @@ from nbflow.quality.field import LABEL, field_of, known
 from nbflow.quality.field_evaluation import FieldEvaluation, evaluate_field
 from nbflow.quality.intervals import Interval, percent
 from nbflow.quality.labels import labels_of
-from nbflow.quality.looked_at import is_drawn, looked_at
+from nbflow.quality.looked_at import is_drawn, is_whole, looked_at
 from nbflow.quality.metrics import Scores, scores
 from nbflow.quality.observed import observed
 from nbflow.quality.revised import Revised, revised
@@ -63,6 +63,7 @@ class Evaluation:
             or to the model; intervals count them once.
         revised: the accuracy with what people decided in the place of true labels that
             are known; ``None`` if they decided on none of these.
+        is_whole: whether people decided every answer of the run.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Evaluation:
     looked_at: LookedAt | None = None
     alike: Copies | None = None
     revised: Revised | None = None
+    is_whole: bool = False
 
     @property
     def accuracy(self) -> Interval:
@@ -136,6 +138,7 @@ class Evaluation:
         said = notes.figures_of(
             self.looked_at, self.distinct, len(self.disagreements), len(self.labels)
         )
+        said += notes.whole(is_whole=self.is_whole)
         said += notes.alike(self.alike)
         if self.revised is not None:
             said.append(self.revised.sentence)
@@ -457,6 +460,7 @@ def evaluation(
         spent=answers.spent,
         looked_at=chosen,
         alike=alike,
+        is_whole=is_whole(answers, only, numbers),
         revised=revised(scored, decided, review_call(answers)) if decided else None,
     )
 

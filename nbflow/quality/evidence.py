@@ -17,7 +17,6 @@ from nbflow.quality.calibration import Judged
 from nbflow.quality.estimation import Frame, Part
 from nbflow.quality.looked_at import LookedAt, looked_at
 from nbflow.quality.looking import looked
-from nbflow.quality.sampling import units_of
 from nbflow.quality.truth import truths_of
 
 if TYPE_CHECKING:
@@ -87,9 +86,6 @@ def _looked(answers: Answers, said: Sequence[float]) -> Looked | None:
 
 def _of_whole(answers: Answers, what: Looked, sure: dict[int, float]) -> Evidence:
     """Decisions on a sample, with those made before it was drawn."""
-    assert what.sample is not None
-    on = what.sample.on
-    numbers = [unit.numbers for unit in units_of(answers, on).values()]
     weights = _weights(what)
     rows: list[tuple[float, bool, float, int]] = []
     for text, unit in enumerate(what.units):
@@ -98,13 +94,19 @@ def _of_whole(answers: Answers, what: Looked, sure: dict[int, float]) -> Evidenc
         each = weights[text] / unit.records
         rows += [
             (sure[number], answers.labels[number] == unit.label, each, text)
-            for number in numbers[text]
+            for number in what.numbers[text]
             if number in sure
         ]
     remarks = []
-    if what.known:
-        known = several(what.known, "decision")
+    if what.before:
+        known = several(what.before, "decision")
         remarks.append(f"{known} made before the sample was drawn: added as they are.")
+    if what.settled:
+        settled = several(what.settled, "decision")
+        remarks.append(
+            f"{settled} made for another reason since, with which nothing is left of "
+            "their label and confidence: added as they are."
+        )
     if what.beside:
         beside = several(what.beside, "decision")
         remarks.append(f"{beside} made for another reason since: not in the figures.")

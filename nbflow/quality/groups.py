@@ -37,10 +37,18 @@ def grouped(
         )
     names = [_named(value) for value in values]
     found: defaultdict[object, list[Seen]] = defaultdict(list)
-    for numbers, unit in zip(what.numbers, what.units, strict=True):
+    said: defaultdict[object, list[str | None]] = defaultdict(list)
+    for numbers, unit, label in zip(what.numbers, what.units, what.said, strict=True):
         for group, mine in _apart(numbers, names).items():
             given = Counter(answers.labels[number] for number in mine)
             found[group].append(unit._replace(records=len(mine), given=given))
+            said[group].append(label)
+    for group, labels in said.items():
+        if None not in labels:  # nothing is left, however it was decided
+            found[group] = [
+                unit._replace(label=label, is_known=True)
+                for unit, label in zip(found[group], labels, strict=True)
+            ]
     sizes = {group: sum(one.records for one in units) for group, units in found.items()}
     return {group: found[group] for group in sorted(found, key=lambda one: -sizes[one])}
 

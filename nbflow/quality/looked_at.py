@@ -90,7 +90,21 @@ def is_drawn(answers: Answers, only: Collection[int], scored: Collection[int]) -
     """
     if not scored or not all(number in only for number in scored):
         return False
+    if is_whole(answers, only, scored):
+        return False
     return is_one_sample(answers, [answers.decided[number] for number in scored])
+
+
+def is_whole(answers: Answers, only: Collection[int], scored: Collection[int]) -> bool:
+    """Whether people decided every answer, so that nothing is drawn any more.
+
+    Args:
+        answers: all labels.
+        only: see `looked_at`.
+        scored: see `looked_at`.
+    """
+    answered = len(answers.keys) - len(answers.missing)
+    return len(scored) == answered and all(number in only for number in scored)
 
 
 def _reason(decision: Decision) -> str:

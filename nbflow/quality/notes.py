@@ -94,6 +94,20 @@ def of_records(chosen: LookedAt | None, number: int) -> list[str]:
     return few(number) if chosen is None else [chosen.advice]
 
 
+def whole(*, is_whole: bool) -> list[str]:
+    """Of what intervals are, if people decided every answer.
+
+    Args:
+        is_whole: whether they did.
+    """
+    if not is_whole:
+        return []
+    said = (
+        "Every answer is decided: of this run, the figures are counts. Their intervals"
+    )
+    return [f"{said} are of a wider population, more records of the same kind."]
+
+
 def alike(what: Copies | None) -> list[str]:
     """That records tell one thing, if some do.
 

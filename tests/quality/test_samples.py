@@ -133,3 +133,81 @@ def test_evaluate_offers_the_estimate_where_a_sample_is_decided(run):
         "nf.estimate(run) says it of the whole run, by 50 decisions on a sample."
     ) in said
     assert "draws one" not in said
+
+
+# What is decided outside of the sample
+
+
+def right(run):
+    results = run.results(reviewed=False)
+    return sum(row["triage.label"] == true(row["id"]) for row in results) / len(results)
+
+
+@pytest.mark.parametrize("shown", ["text", []], ids=["by text", "by record"])
+@pytest.mark.parametrize("sampled", [0, 5, 60])
+def test_once_no_record_is_left_figures_are_counts(run, shown, sampled):
+    """However people came to decide them."""
+    decide(nf.review(run, sample=60, text="text"), sampled)
+    decide(nf.review(run, text=shown))
+    found = nf.estimate(run, of="day")
+    assert found.accuracy == pytest.approx((right(run),) * 3)
+    assert found.is_complete
+    assert "these are counts" in repr(found)
+    assert "looked at for another reason" not in repr(found)
+    shares = found.shares
+    assert (shares["low"] == shares["high"]).all()
+    assert (shares["recall.low"] == shares["recall"]).all()
+    assert all(one.is_complete for one in found.groups.values())
+    assert nf.evaluate(run).accuracy.value == pytest.approx(right(run))
+    (verdict,) = judge([gate("accuracy>=0.5")], [run], lambda told: run)
+    assert verdict.value == verdict.low == verdict.high == pytest.approx(right(run))
+
+
+def test_evaluate_says_of_what_its_intervals_are_when_everything_is_decided(run):
+    sentence = (
+        "Their intervals are of a wider population, more records of the same kind."
+    )
+    decide(nf.review(run, sample=60, text="text"))
+    assert sentence not in repr(nf.evaluate(run))
+    decide(nf.review(run, sample=400, text="text"))
+    found = nf.evaluate(run)
+    assert sentence in repr(found)
+    assert found.accuracy.value == pytest.approx(nf.estimate(run).accuracy.value)
+    assert found.accuracy.low < found.accuracy.value < found.accuracy.high
+    assert "weigh each by how likely it was drawn" not in repr(found)
+
+
+def test_a_label_and_confidence_of_which_nothing_is_left_is_known(run):
+    """The others are estimated by the sample as before, not by what was chosen."""
+    decide(nf.review(run, sample=80, text=[]))
+    before = nf.estimate(run)
+    results = run.results(reviewed=False)
+    of_one = [row["id"] for row in results if row["triage.label"] == "other"]
+    decide(nf.review(run, where=of_one[: len(of_one) // 4], text=[]))
+    assert nf.estimate(run).accuracy == before.accuracy
+    assert "not in the figures" in repr(nf.estimate(run))
+    decide(nf.review(run, where=of_one, text=[]))
+    after = nf.estimate(run)
+    assert "with which nothing is left of their label and confidence" in repr(after)
+    assert "not in the figures" not in repr(after)
+    shares, old = after.shares.loc["other"], before.shares.loc["other"]
+    precision = sum(true(key) == "other" for key in of_one) / len(of_one)
+    assert shares["precision"] == pytest.approx(precision)
+    assert shares["precision.low"] == shares["precision.high"]
+    assert after.shares.loc["billing", "precision"] == pytest.approx(
+        before.shares.loc["billing", "precision"]
+    )
+    assert shares["high"] - shares["low"] < old["high"] - old["low"]
+    assert after.accuracy.low < right(run) < after.accuracy.high
+
+
+def test_a_group_of_which_nothing_is_left_is_counted(run):
+    decide(nf.review(run, sample=40, text=[]))
+    keys = [row["id"] for row in run.results() if row["day"] == "tue"]
+    decide(nf.review(run, where=keys, text=[]))
+    found = nf.estimate(run, of="day")
+    tuesday = found.groups["tue"]
+    assert tuesday.is_complete
+    hits = sum(true(key) == "other" for key in keys) / len(keys)
+    assert tuesday.accuracy == pytest.approx((hits,) * 3)
+    assert not found.groups["mon"].is_complete
