@@ -139,7 +139,7 @@ class Evaluation:
             self.looked_at, self.distinct, len(self.disagreements), len(self.labels)
         )
         said += notes.whole(is_whole=self.is_whole)
-        said += notes.alike(self.alike)
+        said += notes.alike(self.alike, self.looked_at)
         if self.revised is not None:
             said.append(self.revised.sentence)
         said.append(f"Always saying {label!r} would be right on {percent(share)}.")

@@ -83,7 +83,7 @@ class FieldEvaluation:
         distinct = self.records if self.alike is None else self.alike.distinct
         said = notes.of_records(self.looked_at, distinct)
         said += notes.whole(is_whole=self.is_whole)
-        said += notes.alike(self.alike)
+        said += notes.alike(self.alike, self.looked_at)
         if self.kind == NUMBER:
             within = f"within {self.tolerance:g}" if self.tolerance else "equal"
             said.append(f"A number is right if it is {within}.")

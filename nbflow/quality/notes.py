@@ -108,19 +108,21 @@ def whole(*, is_whole: bool) -> list[str]:
     return [f"{said} are of a wider population, more records of the same kind."]
 
 
-def alike(what: Copies | None) -> list[str]:
+def alike(what: Copies | None, chosen: LookedAt | None = None) -> list[str]:
     """That records tell one thing, if some do.
 
     Args:
         what: which do.
+        chosen: who chose the records, if a person did: no figure has an interval then.
     """
     if what is None or what.is_plain:
         return []
     said = (
         f"{records(len(what.units))} are {what.distinct:,} that differ: those that look "
-        "the same, and have one decision or one answer, tell as much as one. Intervals "
-        "allow for that."
+        "the same, and have one decision or one answer, tell as much as one."
     )
+    if chosen is None:
+        said += " Intervals allow for that."
     if what.is_drawn:
         said += (
             " They were drawn as a sample: figures weigh each by how likely it was drawn, "

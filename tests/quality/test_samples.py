@@ -211,3 +211,12 @@ def test_a_group_of_which_nothing_is_left_is_counted(run):
     hits = sum(true(key) == "other" for key in keys) / len(keys)
     assert tuesday.accuracy == pytest.approx((hits,) * 3)
     assert not found.groups["mon"].is_complete
+
+
+def test_nothing_is_said_of_intervals_where_none_is_printed(run):
+    decide(nf.review(run, text="text"), 40)
+    said = repr(nf.evaluate(run))
+    assert "tell as much as one." in said
+    assert "Intervals allow" not in said
+    decide(nf.review(run, text="text"))
+    assert "Intervals allow for that." in repr(nf.evaluate(run))
