@@ -25,7 +25,7 @@ from nbflow.quality import picture
 from nbflow.quality.confidence import CONFIDENCE, confidences, number_of
 from nbflow.quality.draw import drawn_sample, shown_by_sample
 from nbflow.quality.field import answers_of_field
-from nbflow.quality.groups import row_of
+from nbflow.quality.groups import each_row
 from nbflow.quality.labels import labels_of
 from nbflow.quality.notes import records
 from nbflow.quality.person import user
@@ -516,7 +516,8 @@ def _chosen(answers: Answers, where: object, sure: Sequence[float] | None) -> li
     """The numbers of the records to show, in the order in which to show them."""
     chosen = list(range(len(answers.keys)))
     if callable(where):
-        chosen = [number for number in chosen if where(row_of(answers, number))]
+        said = each_row(answers, lambda row: bool(where(row)), "where")
+        chosen = [number for number in chosen if said[number]]
     elif where is not None:
         asked = list(cast("Iterable[object]", where))
         if not asked or not all(map(_is_truth_value, asked)):

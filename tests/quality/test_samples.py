@@ -220,3 +220,22 @@ def test_nothing_is_said_of_intervals_where_none_is_printed(run):
     assert "Intervals allow" not in said
     decide(nf.review(run, text="text"))
     assert "Intervals allow for that." in repr(nf.evaluate(run))
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("argument", ["where", "of"])
+def test_a_function_that_raises_names_the_argument_and_the_record(run, argument):
+    decide(nf.review(run, sample=20, text="text"))
+    asked = {"where": nf.review, "of": nf.estimate}[argument]
+
+    def fails(row):
+        return 1 / (row["text"] != "text 3")
+
+    said = (
+        rf"{argument}= raised ZeroDivisionError on record '3-mon': division by zero\."
+    )
+    with pytest.raises(nf.UsageError, match=said) as caught:
+        asked(run, **{argument: fails})
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
