@@ -354,11 +354,11 @@ def check_meant(answers: Answers, true: Sequence[str | None], labels: object) ->
     if labels is not None:
         known |= labels_of(labels, "labels").keys()
     given = {label for label in answers.labels if label is not None}
-    if answers.is_named or not given or given & known:
+    if answers.is_named or not given or not known or given & known:
         return
     raise UsageError(
         f"No answer in {answers.name} is one of the labels of the truth, such as "
-        f"{min(known, default='')!r}. If it holds the labels all the same, say so: "
+        f"{min(known)!r}. If it holds the labels all the same, say so: "
         f"column={answers.name!r}. There are {', '.join(map(repr, answers.columns))}."
     )
 

@@ -239,3 +239,17 @@ def test_a_function_that_raises_names_the_argument_and_the_record(run, argument)
     with pytest.raises(nf.UsageError, match=said) as caught:
         asked(run, **{argument: fails})
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("truth", "said"),
+    [
+        ({}, r"truth= is empty: give \{key: label\}, with the keys .* such as '0-mon'"),
+        ({"zz": "billing"}, "No record has both a true label"),
+        ({"0-mon": None}, "No record has both a true label"),
+    ],
+    ids=str,
+)
+def test_a_truth_that_says_nothing_is_said_so(run, truth, said):
+    with pytest.raises(nf.UsageError, match=said):
+        nf.evaluate(run, truth=truth)
