@@ -18,12 +18,11 @@ from nbflow._core.sample import DIGEST_BYTES
 from nbflow.quality.comparison import paired
 from nbflow.quality.copies import copies as of_copies
 from nbflow.quality.copies import drawn
-from nbflow.quality.estimate import LEAST
 from nbflow.quality.estimation import Frame, Seen
 from nbflow.quality.intervals import at_size, difference, proportion
 from nbflow.quality.matching import CommonRecord
 from nbflow.quality.metrics import kappa, macro_f1, scores
-from nbflow.quality.sampling import Unit, shuffled, strata_by
+from nbflow.quality.sampling import LEAST, Unit, shuffled, strata_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

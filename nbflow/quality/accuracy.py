@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nbflow._core.plural import several
 from nbflow.errors import UsageError
 from nbflow.quality import notes
+from nbflow.quality.advice import review_call
 from nbflow.quality.alike import alike
 from nbflow.quality.confidence import confidences
 from nbflow.quality.estimate import estimate
@@ -55,7 +56,7 @@ def accuracy(run: Run, answers: Answers, truth: str | None) -> Accuracy:
     """
     if truth is not None:
         return _by_column(run, answers, truth)
-    how = f'nf.review(nf.open_run("{run.id}"), sample=200)'
+    how = review_call(answers, f'nf.open_run("{run.id}")')
     if not answers.decided:
         raise UsageError(
             f"nobody has decided any of its records. Let a person decide a sample, {how}, "
@@ -69,8 +70,12 @@ def accuracy(run: Run, answers: Answers, truth: str | None) -> Accuracy:
             share, f"by decisions on all {len(what.units):,} of its records"
         )
     source = f"estimated from {several(what.looked_at, 'decision')} on a sample"
-    if what.known:
-        source += f" and {what.known:,} made before it was drawn"
+    if what.before:
+        source += f" and {what.before:,} made before it was drawn"
+    if what.settled:
+        source += (
+            f" and {what.settled:,} that leave nothing of their label and confidence"
+        )
     return Accuracy(share, source + _aside(what))
 
 
@@ -85,7 +90,8 @@ def _check_enough(what: Looked, how: str) -> None:
         return
     known = ""
     if what.known:
-        known = f"; {what.known:,} made before it was drawn say nothing of the others"
+        which = "that are known" if what.settled else "made before it was drawn"
+        known = f"; {what.known:,} {which} say nothing of the others"
     raise UsageError(
         f"people made {several(what.looked_at, 'decision')} on a sample, and {needed} are "
         f"needed{known}{_aside(what)}. Let a person decide more, {how}."

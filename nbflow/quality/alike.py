@@ -26,7 +26,7 @@ def alike(answers: Answers) -> list[int]:
     """
     if answers.rows is None:
         return list(range(len(answers.keys)))
-    on = _shown(answers)
+    on = shown(answers)
     first: dict[bytes, int] = {}
     return [
         first.setdefault(decisions.content(row, on), number)
@@ -34,7 +34,7 @@ def alike(answers: Answers) -> list[int]:
     ]
 
 
-def _shown(answers: Answers) -> tuple[str, ...]:
+def shown(answers: Answers) -> tuple[str, ...]:
     """The columns that people were shown last; none if that was all, or is not there."""
     if answers.run is None:
         return ()

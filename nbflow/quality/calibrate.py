@@ -14,6 +14,7 @@ from nbflow._run.html_parts import framed
 from nbflow._run.run import Run
 from nbflow.errors import UsageError
 from nbflow.quality import calibration_picture, picture
+from nbflow.quality.advice import review_call
 from nbflow.quality.answers import answers_of
 from nbflow.quality.calibration import bars, cross_fitted, fitted
 from nbflow.quality.confidence import confidences
@@ -64,6 +65,7 @@ class Calibration:
         known: the least and the highest confidence of which it says something.
         is_given: whether the confidences were given, and are not what the run says.
         remarks: what one has to know about what it comes from, in sentences.
+        more: the call that shows people more records.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Calibration:
     known: tuple[float, float]
     is_given: bool
     remarks: tuple[str, ...] = ()
+    more: str = "nf.review(run, sample=200)"
 
     @property
     def is_calibrated(self) -> bool:
@@ -99,7 +102,7 @@ class Calibration:
         low, high = self.known
         raise UsageError(
             f"Nothing is known of answers with a confidence of {number:.2f}: those that "
-            f"were judged have {low:.2f} to {high:.2f}. nf.review(run, sample=200) draws "
+            f"were judged have {low:.2f} to {high:.2f}. {self.more} draws "
             "some of all, as far as the run has them."
         )
 
@@ -171,9 +174,7 @@ class Calibration:
 
     def _calibrated(self) -> Curve:
         if self.curve is None:
-            raise UsageError(
-                f"{self._sentence()} nf.review(run, sample=200) gets more."
-            )
+            raise UsageError(f"{self._sentence()} {self.more} gets more.")
         return self.curve
 
     def _sentence(self) -> str:
@@ -281,7 +282,7 @@ def calibrate(
     if not found.judged.texts:
         raise UsageError(
             f"Nobody has decided anything on an answer of {answers.name} that has a "
-            "confidence: nf.review(run, sample=200) draws records to look at."
+            f"confidence: {review_call(answers)} draws records to look at."
         )
     judged = found.judged
     texts = judged.texts
@@ -301,6 +302,7 @@ def calibrate(
         known=(found.low, found.high),
         is_given=confidence is not None,
         remarks=found.remarks,
+        more=review_call(answers),
     )
 
 

@@ -13,6 +13,7 @@ from nbflow._core.plural import several
 from nbflow._run.html_parts import framed
 from nbflow.errors import UsageError
 from nbflow.quality import estimate_picture, notes, picture
+from nbflow.quality.advice import review_call, text_argument
 from nbflow.quality.confidence import confidences
 from nbflow.quality.confusion import Confusion, matrix
 from nbflow.quality.estimation import Frame
@@ -20,7 +21,7 @@ from nbflow.quality.field import answers_of_field
 from nbflow.quality.groups import grouped
 from nbflow.quality.intervals import UNDEFINED, Interval, percent, proportion
 from nbflow.quality.looking import looked
-from nbflow.quality.sampling import needed
+from nbflow.quality.sampling import LEAST, needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from nbflow.quality.estimation import Seen
     from nbflow.quality.looking import Looked
 
-#: Decisions that an estimate needs, and those on a label for its precision and recall.
-LEAST = 10
 #: Groups without an estimate that are named.
 _NAMED = 5
 #: Decisions from which on it is said how many are needed.
@@ -178,11 +177,12 @@ def estimate(
 
     From the decisions on a sample that ``nf.review(run, sample=200)`` drew, of this run
     or of another one of the same records. What people decided before it was drawn is
-    known, and added as it is; what they decided for another reason since is in no
-    figure. A decision holds for all records that look the same, and tells as much as one.
-    The formulas are those of stratified sampling (Cochran, *Sampling
-    Techniques*, 3rd edition, 1977, chapter 5), with intervals that hold the truth 95
-    times of 100, from 50 decisions on (``python -m benchmarks.coverage``).
+    known, and added as it is; what they decided for another reason since is, too, where
+    nothing is left of its label and confidence, and else in no figure. Once no record is
+    left, figures are counts, whatever brought people to decide. A decision holds for all
+    records that look the same, and tells as much as one. The formulas are those of
+    stratified sampling (Cochran, *Sampling Techniques*, 3rd edition, 1977, chapter 5), with
+    intervals that hold the truth 95 times of 100, from 50 decisions on (``python -m benchmarks.coverage``).
 
     Args:
         run: whose labels; its records have to be kept.
@@ -217,13 +217,8 @@ def estimate(
     """
     answers = answers_of_field("estimate", run, column, field)
     what = looked(run.engine, answers, confidences(answers, confidence))
-    decided = what.looked_at + what.known
-    if decided < min(LEAST, len(what.units)):
-        raise UsageError(
-            f"{several(decided, 'text')} of run {run.id} decided, and an estimate needs "
-            f"{min(LEAST, len(what.units))}: nf.review(run, sample=200) goes on with the "
-            "sample."
-        )
+    if not _is_enough(what.units):
+        raise UsageError(_too_few_decided(answers, what))
     whole = _estimated(answers, what.units, anytime=anytime)
     remarks = _remarks(answers, what, whole, anytime=anytime)
     groups: dict[object, Estimate] = {}
@@ -231,11 +226,33 @@ def estimate(
     if of is not None:
         for group, units in grouped(answers, what, of).items():
             one = _estimated(answers, units, anytime=anytime)
-            if one.decided >= LEAST or one.is_complete:
+            if _is_enough(units):
                 groups[group] = one
             else:
                 too_few[group] = (one.records, one.decided)
     return replace(whole, groups=groups, too_few=too_few, remarks=tuple(remarks))
+
+
+def _is_enough(units: Sequence[Seen]) -> bool:
+    """Whether decisions say something of the units that nobody saw, or none is left.
+
+    What was decided for another reason says nothing of the others.
+    """
+    sampled = sum(one.label is not None and not one.is_known for one in units)
+    return sampled >= LEAST or all(one.label is not None for one in units)
+
+
+def _too_few_decided(answers: Answers, what: Looked) -> str:
+    """That too few of the sample are decided, and how to go on with it."""
+    run = "" if answers.run is None else answers.run.id
+    known = ""
+    if what.known:
+        known = f" ({what.known:,} that were decided for another reason say nothing of the others)"
+    needed = min(LEAST, len(what.units) - what.known)
+    return (
+        f"{several(what.looked_at, 'text')} of run {run} drawn and decided{known}, and "
+        f"an estimate needs {needed}: {review_call(answers)} goes on with the sample."
+    )
 
 
 def check_width(width: object) -> None:
@@ -382,16 +399,26 @@ def _of_sample(what: Looked, whole: Estimate) -> list[str]:
             f"Drawn at random within given label and confidence: {what.looked_at:,} of "
             f"{several(len(what.units) - what.known, 'text')}."
         )
+    for sample, number in what.newer:
+        said.append(
+            f"A newer sample, {text_argument(sample.on)}, has {several(number, 'decision')}: "
+            f"figures go by it from {LEAST} on."
+        )
     copies = whole.records - whole.distinct
     if copies:
         said.append(
             f"{several(copies, 'record')} look like another one: a text counts with all "
             "its copies, and is one decision."
         )
-    if what.known and what.sample is not None and not whole.is_complete:
+    if what.before and what.sample is not None:
         said.append(
-            f"{several(what.known, 'record')} decided before the sample was drawn: "
+            f"{several(what.before, 'record')} decided before the sample was drawn: "
             "known, and added as they are."
+        )
+    if what.settled:
+        said.append(
+            f"{several(what.settled, 'record')} looked at for another reason since, with "
+            "which nothing is left of their label and confidence: known as well."
         )
     return said
 

@@ -11,7 +11,8 @@ The variance within a stratum leans by one unit towards that within all. It coun
 copies of texts that nobody saw as well, which are known. The interval is that of a share
 with the same variance, with Student's quantile.
 
-What was decided before a sample was drawn is known, not estimated: it is added as it is.
+What was decided before a sample was drawn is known, not estimated, and so are strata of
+which nothing is left: they are added as they are.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class Seen(NamedTuple):
         stratum: which it is in.
         label: what a person decided; ``None`` if that is not known, or not counted.
         given: labels that the model gave for its records.
-        is_known: whether it was decided before the sample was drawn.
+        is_known: whether it was decided before the sample was drawn, or for another reason
+            in a stratum of which nothing is left.
         chance: how likely it was to be drawn first, next to the others.
     """
 
@@ -175,6 +177,9 @@ class Frame:
         whole = self.total(domain)
         known = self._of_known(domain)
         if not whole:
+            return UNDEFINED
+        if whole <= known and self._unseen.sum() >= 1:
+            # None of the sample is of the domain: nothing follows for the others.
             return UNDEFINED
         if whole <= known:
             return Interval(*[self._of_known(part) / known] * 3)

@@ -12,6 +12,7 @@ from nbflow._core.table import short
 from nbflow._run.html_parts import framed
 from nbflow.errors import UsageError
 from nbflow.quality import notes, picture
+from nbflow.quality.advice import review_call
 from nbflow.quality.answers import answers_of
 from nbflow.quality.confusion import Confusion, confusion, matrix
 from nbflow.quality.disagreements import frame_of, said_of
@@ -19,7 +20,7 @@ from nbflow.quality.field import LABEL, field_of, known
 from nbflow.quality.field_evaluation import FieldEvaluation, evaluate_field
 from nbflow.quality.intervals import Interval, percent
 from nbflow.quality.labels import labels_of
-from nbflow.quality.looked_at import is_drawn, looked_at
+from nbflow.quality.looked_at import is_drawn, is_whole, looked_at
 from nbflow.quality.metrics import Scores, scores
 from nbflow.quality.observed import observed
 from nbflow.quality.revised import Revised, revised
@@ -62,6 +63,7 @@ class Evaluation:
             or to the model; intervals count them once.
         revised: the accuracy with what people decided in the place of true labels that
             are known; ``None`` if they decided on none of these.
+        is_whole: whether people decided every answer of the run.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Evaluation:
     looked_at: LookedAt | None = None
     alike: Copies | None = None
     revised: Revised | None = None
+    is_whole: bool = False
 
     @property
     def accuracy(self) -> Interval:
@@ -135,7 +138,8 @@ class Evaluation:
         said = notes.figures_of(
             self.looked_at, self.distinct, len(self.disagreements), len(self.labels)
         )
-        said += notes.alike(self.alike)
+        said += notes.whole(is_whole=self.is_whole)
+        said += notes.alike(self.alike, self.looked_at)
         if self.revised is not None:
             said.append(self.revised.sentence)
         said.append(f"Always saying {label!r} would be right on {percent(share)}.")
@@ -350,11 +354,11 @@ def check_meant(answers: Answers, true: Sequence[str | None], labels: object) ->
     if labels is not None:
         known |= labels_of(labels, "labels").keys()
     given = {label for label in answers.labels if label is not None}
-    if answers.is_named or not given or given & known:
+    if answers.is_named or not given or not known or given & known:
         return
     raise UsageError(
         f"No answer in {answers.name} is one of the labels of the truth, such as "
-        f"{min(known, default='')!r}. If it holds the labels all the same, say so: "
+        f"{min(known)!r}. If it holds the labels all the same, say so: "
         f"column={answers.name!r}. There are {', '.join(map(repr, answers.columns))}."
     )
 
@@ -456,7 +460,8 @@ def evaluation(
         spent=answers.spent,
         looked_at=chosen,
         alike=alike,
-        revised=revised(scored, decided),
+        is_whole=is_whole(answers, only, numbers),
+        revised=revised(scored, decided, review_call(answers)) if decided else None,
     )
 
 

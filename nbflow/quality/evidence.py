@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from nbflow._core.plural import several
 from nbflow.errors import UsageError
 from nbflow.quality import notes
+from nbflow.quality.advice import review_call
 from nbflow.quality.alike import alike
 from nbflow.quality.calibration import Judged
 from nbflow.quality.estimation import Frame, Part
 from nbflow.quality.looked_at import LookedAt, looked_at
 from nbflow.quality.looking import looked
-from nbflow.quality.sampling import units_of
 from nbflow.quality.truth import truths_of
 
 if TYPE_CHECKING:
@@ -86,9 +86,6 @@ def _looked(answers: Answers, said: Sequence[float]) -> Looked | None:
 
 def _of_whole(answers: Answers, what: Looked, sure: dict[int, float]) -> Evidence:
     """Decisions on a sample, with those made before it was drawn."""
-    assert what.sample is not None
-    on = what.sample.on
-    numbers = [unit.numbers for unit in units_of(answers, on).values()]
     weights = _weights(what)
     rows: list[tuple[float, bool, float, int]] = []
     for text, unit in enumerate(what.units):
@@ -97,13 +94,19 @@ def _of_whole(answers: Answers, what: Looked, sure: dict[int, float]) -> Evidenc
         each = weights[text] / unit.records
         rows += [
             (sure[number], answers.labels[number] == unit.label, each, text)
-            for number in numbers[text]
+            for number in what.numbers[text]
             if number in sure
         ]
     remarks = []
-    if what.known:
-        known = several(what.known, "decision")
+    if what.before:
+        known = several(what.before, "decision")
         remarks.append(f"{known} made before the sample was drawn: added as they are.")
+    if what.settled:
+        settled = several(what.settled, "decision")
+        remarks.append(
+            f"{settled} made for another reason since, with which nothing is left of "
+            "their label and confidence: added as they are."
+        )
     if what.beside:
         beside = several(what.beside, "decision")
         remarks.append(f"{beside} made for another reason since: not in the figures.")
@@ -156,12 +159,13 @@ def _of_known(
     said = [*remarks, *_beyond(known, sure.values())]
     if chosen is None:
         return _evidence(rows, "", known, said)
-    return _evidence(rows, chosen.words, known, [*said, _why(chosen)])
+    why = _why(chosen, review_call(answers))
+    return _evidence(rows, chosen.words, known, [*said, why])
 
 
-def _why(chosen: LookedAt) -> str:
+def _why(chosen: LookedAt, call: str) -> str:
     """What does not follow from records that people chose, and how to get what does."""
-    how = "nf.review(run, sample=200) draws a sample, which speaks of all."
+    how = f"{call} has a sample, which speaks of all."
     if chosen.is_by_confidence:
         return f"These are no sample, and speak of answers of their confidence alone. {how}"
     return (

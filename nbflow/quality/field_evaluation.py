@@ -15,7 +15,7 @@ from nbflow.quality.disagreements import frame_of
 from nbflow.quality.field import NUMBER, SET, known
 from nbflow.quality.field_match import match, members
 from nbflow.quality.intervals import UNDEFINED, Interval, at_size, f1
-from nbflow.quality.looked_at import is_drawn, looked_at
+from nbflow.quality.looked_at import is_drawn, is_whole, looked_at
 from nbflow.quality.observed import observed
 from nbflow.quality.truth import truths_of
 
@@ -55,6 +55,7 @@ class FieldEvaluation:
         looked_at: who chose the records, if a person did.
         alike: which records tell one thing, since one call answered them or one decision
             is about them. They count once in the intervals.
+        is_whole: whether people decided every answer of the run.
     """
 
     name: str
@@ -71,6 +72,7 @@ class FieldEvaluation:
     unknown: int
     looked_at: LookedAt | None = None
     alike: Copies | None = None
+    is_whole: bool = False
 
     def to_frame(self) -> pd.DataFrame:
         """Of sets, the figures of each member: `labels`."""
@@ -80,7 +82,8 @@ class FieldEvaluation:
         """What one has to know about the figures, in sentences."""
         distinct = self.records if self.alike is None else self.alike.distinct
         said = notes.of_records(self.looked_at, distinct)
-        said += notes.alike(self.alike)
+        said += notes.whole(is_whole=self.is_whole)
+        said += notes.alike(self.alike, self.looked_at)
         if self.kind == NUMBER:
             within = f"within {self.tolerance:g}" if self.tolerance else "equal"
             said.append(f"A number is right if it is {within}.")
@@ -174,6 +177,7 @@ def evaluate_field(
         unknown=sum(label is None for label in true),
         looked_at=chosen,
         alike=alike,
+        is_whole=is_whole(answers, only, scored),
     )
 
 

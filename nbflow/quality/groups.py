@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from nbflow._core.label import is_missing
 from nbflow.errors import UsageError
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from nbflow.quality.answers import Answers
     from nbflow.quality.estimation import Seen
     from nbflow.quality.looking import Looked
+
+_Said = TypeVar("_Said")
 
 
 def grouped(
@@ -30,17 +32,25 @@ def grouped(
     if isinstance(of, str):
         values = answers.column(of, "of")
     elif callable(of):
-        values = [of(row_of(answers, number)) for number in range(len(answers.keys))]
+        values = each_row(answers, of, "of")
     else:
         raise UsageError(
             f"of={of!r} has to be a column of the records, or a function of a record."
         )
     names = [_named(value) for value in values]
     found: defaultdict[object, list[Seen]] = defaultdict(list)
-    for numbers, unit in zip(what.numbers, what.units, strict=True):
+    said: defaultdict[object, list[str | None]] = defaultdict(list)
+    for numbers, unit, label in zip(what.numbers, what.units, what.said, strict=True):
         for group, mine in _apart(numbers, names).items():
             given = Counter(answers.labels[number] for number in mine)
             found[group].append(unit._replace(records=len(mine), given=given))
+            said[group].append(label)
+    for group, labels in said.items():
+        if None not in labels:  # nothing is left, however it was decided
+            found[group] = [
+                unit._replace(label=label, is_known=True)
+                for unit, label in zip(found[group], labels, strict=True)
+            ]
     sizes = {group: sum(one.records for one in units) for group, units in found.items()}
     return {group: found[group] for group in sorted(found, key=lambda one: -sizes[one])}
 
@@ -65,6 +75,32 @@ def _named(value: object) -> object:
             "value can."
         ) from None
     return value
+
+
+def each_row(
+    answers: Answers, function: Callable[[dict[object, object]], _Said], argument: str
+) -> list[_Said]:
+    """What a function of the user's says of each record with its answer.
+
+    Args:
+        answers: of the run.
+        function: of the record.
+        argument: that it was given as, for the error.
+
+    Raises:
+        UsageError: it raised an error.
+    """
+    found = []
+    for number, key in enumerate(answers.keys):
+        try:
+            found.append(function(row_of(answers, number)))
+        except Exception as error:
+            raise UsageError(
+                f"{argument}= raised {type(error).__name__} on record {key!r}: {error}. It "
+                "gets each record with its answer, as a dict: let it return something for "
+                "this one, too."
+            ) from error
+    return found
 
 
 def row_of(answers: Answers, number: int) -> dict[object, object]:

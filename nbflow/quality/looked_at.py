@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.decision import SAMPLE
 from nbflow._core.plural import several
+from nbflow.quality.advice import how_to_speak_of_all
 from nbflow.quality.sampling import sample_of
 
 if TYPE_CHECKING:
@@ -32,11 +33,13 @@ class LookedAt(NamedTuple):
         number: of these records.
         others: records of which nothing is known.
         reason: why these, in words; empty if no reason is known.
+        how: figures of the whole run are had, in a sentence.
     """
 
     number: int
     others: int
     reason: str
+    how: str = ""
 
     @property
     def words(self) -> str:
@@ -54,9 +57,8 @@ class LookedAt(NamedTuple):
         """That no figure is about the others, and how to get one that is."""
         return (
             f"These are no sample: nothing follows for the other {several(self.others, 'record')}. "
-            "nf.review(run, sample=200) draws one, nf.estimate(run) says it of the "
-            "whole run."
-        )
+            f"{self.how}"
+        ).rstrip()
 
 
 def looked_at(
@@ -75,7 +77,7 @@ def looked_at(
         return None
     reasons = {_reason(decision) for decision in decided}
     reason = reasons.pop() if len(reasons) == 1 else "for several reasons"
-    return LookedAt(len(scored), others, reason)
+    return LookedAt(len(scored), others, reason, how_to_speak_of_all(answers))
 
 
 def is_drawn(answers: Answers, only: Collection[int], scored: Collection[int]) -> bool:
@@ -88,7 +90,21 @@ def is_drawn(answers: Answers, only: Collection[int], scored: Collection[int]) -
     """
     if not scored or not all(number in only for number in scored):
         return False
+    if is_whole(answers, only, scored):
+        return False
     return is_one_sample(answers, [answers.decided[number] for number in scored])
+
+
+def is_whole(answers: Answers, only: Collection[int], scored: Collection[int]) -> bool:
+    """Whether people decided every answer, so that nothing is drawn any more.
+
+    Args:
+        answers: all labels.
+        only: see `looked_at`.
+        scored: see `looked_at`.
+    """
+    answered = len(answers.keys) - len(answers.missing)
+    return len(scored) == answered and all(number in only for number in scored)
 
 
 def _reason(decision: Decision) -> str:

@@ -8,16 +8,24 @@ from typing import TYPE_CHECKING, NamedTuple
 from nbflow._core.decision import SAMPLE
 from nbflow._run import decisions
 from nbflow.errors import UsageError
+from nbflow.quality.advice import review_call
 from nbflow.quality.estimation import Seen
-from nbflow.quality.sampling import sample_of, strata_of, units_of
+from nbflow.quality.sampling import (
+    decided_of,
+    sample_of,
+    samples_of,
+    strata_of,
+    units_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Container, Mapping, Sequence
 
     from nbflow._call.engine import Engine
-    from nbflow._core.decision import Decision
+    from nbflow._core.decision import Decision, Subject
     from nbflow._core.sample import Sample
     from nbflow.quality.answers import Answers
+    from nbflow.quality.estimation import Stratum
 
 
 class Looked(NamedTuple):
@@ -26,20 +34,29 @@ class Looked(NamedTuple):
     Attributes:
         units: each with what is known of it, in the order of the records.
         numbers: of the records of each unit.
+        said: the label that people decided, of each unit, counted or not.
         sample: how they were drawn; ``None`` if every record was decided.
         skipped: units of the sample that were passed over.
-        beside: units that were decided for another reason after the sample was drawn.
+        before: units that were decided before the sample was drawn.
+        settled: units that were decided for another reason since, in a stratum of which
+            nothing is left.
+        beside: units that were decided for another reason since, in other strata.
         lapsed: decisions about records of this run that show something else by now.
         differing: units of which people said different things.
+        newer: samples that were asked for since, with the decisions of each: too few.
     """
 
     units: list[Seen]
     numbers: list[list[int]]
+    said: list[str | None]
     sample: Sample | None
     skipped: int
+    before: int
+    settled: int
     beside: int
     lapsed: int
     differing: int
+    newer: list[tuple[Sample, int]]
 
     @property
     def looked_at(self) -> int:
@@ -48,12 +65,23 @@ class Looked(NamedTuple):
 
     @property
     def known(self) -> int:
-        """Units that were decided before the sample was drawn."""
+        """Units that are known, not estimated: see ``before`` and ``settled``."""
         return sum(one.label is not None and one.is_known for one in self.units)
 
 
-def looked(engine: Engine, answers: Answers, sure: Sequence[float] | None) -> Looked:
+def looked(
+    engine: Engine,
+    answers: Answers,
+    sure: Sequence[float] | None,
+    on: tuple[str, ...] | None = None,
+) -> Looked:
     """What people have looked at.
+
+    Args:
+        engine: that keeps it.
+        answers: of the run.
+        sure: the confidence of each record.
+        on: the columns of the sample; of the one that figures come from when left out.
 
     Raises:
         UsageError: nothing was decided, or what was is no sample of this run.
@@ -63,7 +91,9 @@ def looked(engine: Engine, answers: Answers, sure: Sequence[float] | None) -> Lo
         for one in engine.decisions.all()
         if (one.flow, one.field) == (answers.flow, answers.field)
     ]
-    sample = sample_of(engine, answers)
+    if _is_all_decided(answers):
+        return _counted(answers, made)
+    sample = sample_of(engine, answers, on)
     on = () if sample is None else sample.on
     units = units_of(answers, on)
     decided = {
@@ -71,36 +101,113 @@ def looked(engine: Engine, answers: Answers, sure: Sequence[float] | None) -> Lo
         for content, unit in units.items()
         if unit.numbers[0] in answers.decided
     }
-    known = set(decided) if sample is None else set(sample.known_units)
-    if sample is None and len(decided) < len(units):
+    if sample is None:
         raise UsageError(_no_sample(answers, made, len(decided)))
-    counted = {content for content in known if content in decided}
-    skipped = 0
-    if sample is not None:
-        reached = _reached(sample, made)
-        counted |= {content for content in reached if content in decided}
-        skipped = len(reached) - sum(content in decided for content in reached)
+    before = set(sample.known_units) & decided.keys()
+    reached = _reached(sample, made)
+    sampled = {content for content in reached if content in decided} - before
     strata = strata_of(answers, units.values(), sure)
+    beside = decided.keys() - before - sampled
+    # A decision on one of several copies, by other columns, is none on the others.
+    whole = {
+        content
+        for content, unit in units.items()
+        if all(number in answers.decided for number in unit.numbers)
+    }
+    settled = _settled(strata, whole, beside)
+    known = before | settled
+    counted = sampled | known
     seen = [
         Seen(
             records=len(unit.numbers),
             stratum=strata[content],
             label=decided[content] if content in counted else None,
             given=Counter(answers.labels[number] for number in unit.numbers),
-            is_known=content in known and content in decided,
-            chance=len(unit.numbers) if sample is not None and sample.is_by_size else 1,
+            is_known=content in known,
+            chance=len(unit.numbers) if sample.is_by_size else 1,
         )
         for content, unit in units.items()
     ]
     return Looked(
         units=seen,
         numbers=[unit.numbers for unit in units.values()],
+        said=[decided[one] if one in whole else None for one in units],
         sample=sample,
-        skipped=skipped,
-        beside=len(decided.keys() - counted),
+        skipped=sum(content not in decided for content in reached),
+        before=len(before),
+        settled=len(settled & beside),
+        beside=len(beside - settled),
         lapsed=_lapsed(answers, made),
         differing=_differing(made, counted),
+        newer=_newer(engine, answers, sample, made),
     )
+
+
+def _is_all_decided(answers: Answers) -> bool:
+    """Whether no record is left, however people came to decide them."""
+    numbers = [n for unit in units_of(answers, ()).values() for n in unit.numbers]
+    return all(number in answers.decided for number in numbers)
+
+
+def _counted(answers: Answers, made: Sequence[Decision]) -> Looked:
+    """A run of which every record is decided: nothing is left to estimate."""
+    about: defaultdict[Subject, list[int]] = defaultdict(list)
+    for unit in units_of(answers, ()).values():
+        for number in unit.numbers:
+            about[answers.decided[number].subject].append(number)
+    numbers = list(about.values())
+    labels = [str(answers.decided[mine[0]].label) for mine in numbers]
+    seen = [
+        Seen(
+            records=len(mine),
+            stratum=(label, 0),
+            label=label,
+            given=Counter(answers.labels[number] for number in mine),
+            is_known=True,
+        )
+        for mine, label in zip(numbers, labels, strict=True)
+    ]
+    contents = {content for *_, content in about}
+    return Looked(
+        units=seen,
+        numbers=numbers,
+        said=list(labels),
+        sample=None,
+        skipped=0,
+        before=len(seen),
+        settled=0,
+        beside=0,
+        lapsed=0,
+        differing=_differing(made, contents),
+        newer=[],
+    )
+
+
+def _settled(
+    strata: Mapping[bytes, Stratum],
+    decided: Container[bytes],
+    beside: Collection[bytes],
+) -> set[bytes]:
+    """The units of each stratum that decisions for another reason made complete.
+
+    Nothing is left to estimate there. In other strata such decisions say nothing of the
+    units that nobody saw, and to take them as known would leave the sample too many of
+    their kind.
+    """
+    left = {stratum for content, stratum in strata.items() if content not in decided}
+    full = {strata[content] for content in beside} - left
+    return {content for content, stratum in strata.items() if stratum in full}
+
+
+def _newer(
+    engine: Engine, answers: Answers, sample: Sample, made: Sequence[Decision]
+) -> list[tuple[Sample, int]]:
+    """The samples that were asked for after the one that figures come from."""
+    return [
+        (one, decided_of(one, made))
+        for one in samples_of(engine, answers)
+        if one.at > sample.at
+    ]
 
 
 def _reached(sample: Sample, made: Sequence[Decision]) -> list[bytes]:
@@ -144,7 +251,7 @@ def _lapsed(answers: Answers, made: Sequence[Decision]) -> int:
 def _no_sample(answers: Answers, made: Sequence[Decision], decided: int) -> str:
     """Why there is nothing to estimate from."""
     run = "" if answers.run is None else answers.run.id
-    how = "nf.review(run, sample=200) draws records to look at"
+    how = f"{review_call(answers)} draws records to look at"
     if decided:
         return (
             f"The {decided:,} decisions on {answers.name} in run {run} are no sample: "

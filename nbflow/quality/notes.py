@@ -94,19 +94,35 @@ def of_records(chosen: LookedAt | None, number: int) -> list[str]:
     return few(number) if chosen is None else [chosen.advice]
 
 
-def alike(what: Copies | None) -> list[str]:
+def whole(*, is_whole: bool) -> list[str]:
+    """Of what intervals are, if people decided every answer.
+
+    Args:
+        is_whole: whether they did.
+    """
+    if not is_whole:
+        return []
+    said = (
+        "Every answer is decided: of this run, the figures are counts. Their intervals"
+    )
+    return [f"{said} are of a wider population, more records of the same kind."]
+
+
+def alike(what: Copies | None, chosen: LookedAt | None = None) -> list[str]:
     """That records tell one thing, if some do.
 
     Args:
         what: which do.
+        chosen: who chose the records, if a person did: no figure has an interval then.
     """
     if what is None or what.is_plain:
         return []
     said = (
         f"{records(len(what.units))} are {what.distinct:,} that differ: those that look "
-        "the same, and have one decision or one answer, tell as much as one. Intervals "
-        "allow for that."
+        "the same, and have one decision or one answer, tell as much as one."
     )
+    if chosen is None:
+        said += " Intervals allow for that."
     if what.is_drawn:
         said += (
             " They were drawn as a sample: figures weigh each by how likely it was drawn, "

@@ -23,9 +23,9 @@ from nbflow._run.html_parts import framed
 from nbflow.errors import UsageError
 from nbflow.quality import picture
 from nbflow.quality.confidence import CONFIDENCE, confidences, number_of
-from nbflow.quality.draw import drawn_sample
+from nbflow.quality.draw import drawn_sample, shown_by_sample
 from nbflow.quality.field import answers_of_field
-from nbflow.quality.groups import row_of
+from nbflow.quality.groups import each_row
 from nbflow.quality.labels import labels_of
 from nbflow.quality.notes import records
 from nbflow.quality.person import user
@@ -424,11 +424,13 @@ def review(
             labels of one, which are shown together (``"late, rude"``).
         text: the column or columns to show; by default the whole record. Decisions are
             about what is shown here: show what decides, and leave out what changes from
-            day to day.
+            day to day. A sample of other columns is another one: left out, the columns of
+            the sample that was drawn are shown; ``[]`` shows the whole record.
         by: who decides; by default the user of JupyterHub or of this machine.
         confidence: how sure the model is, in place of what it says itself: ``{key:
             number}``, a Series by key such as `agreement` gives, or one a row.
-        seed: of the draw; one seed and one run, one sample.
+        seed: of the draw; one seed and one run, one sample. A sample that was drawn is
+            gone on with, whatever the seed.
 
     Returns:
         A `Review`: shown in a notebook, a page to decide on; ``.decide(key, label)``,
@@ -443,6 +445,8 @@ def review(
     on, by = _columns(rows, text), by or user()
     sure = confidences(answers, confidence)
     if sample is not None:
+        if text is None:
+            on = shown_by_sample(answers)
         drawn = drawn_sample(
             answers, where, on, confidence, sample, width, seed=seed, by=by
         )
@@ -512,7 +516,8 @@ def _chosen(answers: Answers, where: object, sure: Sequence[float] | None) -> li
     """The numbers of the records to show, in the order in which to show them."""
     chosen = list(range(len(answers.keys)))
     if callable(where):
-        chosen = [number for number in chosen if where(row_of(answers, number))]
+        said = each_row(answers, lambda row: bool(where(row)), "where")
+        chosen = [number for number in chosen if said[number]]
     elif where is not None:
         asked = list(cast("Iterable[object]", where))
         if not asked or not all(map(_is_truth_value, asked)):

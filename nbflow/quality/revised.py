@@ -25,12 +25,14 @@ class Revised(NamedTuple):
         records: that the figures count.
         accuracy: share of the answers that are right by what people decided, where they
             decided, and by the true labels elsewhere.
+        call: that draws a sample of the run.
     """
 
     decided: int
     differing: int
     records: int
     accuracy: float
+    call: str = "nf.review(run, sample=200)"
 
     @property
     def words(self) -> str:
@@ -47,18 +49,19 @@ class Revised(NamedTuple):
             f"{said}, {self.differing:,} of them otherwise than the true labels say: with "
             f"that in their place, accuracy is {percent(self.accuracy)}. It is corrected "
             "only where they looked, so neither figure is that by people of the whole run: "
-            "nf.review(run, sample=200), then nf.estimate(run)."
+            f"{self.call}, then nf.estimate(run)."
         )
 
 
 def revised(
-    scored: Iterable[tuple[int, str, str]], decided: Mapping[int, str]
+    scored: Iterable[tuple[int, str, str]], decided: Mapping[int, str], call: str
 ) -> Revised | None:
     """The second figure; ``None`` if people decided on none of these records.
 
     Args:
         scored: number, true label and answer of each record that the figures count.
         decided: what people decided, by number.
+        call: that draws a sample of the run.
     """
     records = list(scored)
     true = {number: label for number, label, _ in records if number in decided}
@@ -70,4 +73,5 @@ def revised(
         differing=sum(decided[number] != label for number, label in true.items()),
         records=len(records),
         accuracy=right / len(records),
+        call=call,
     )

@@ -16,6 +16,7 @@ import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+from nbflow._core.decision import SAMPLE, standing
 from nbflow._core.sample import Sample
 from nbflow._key.reader import digest
 from nbflow._run import decisions
@@ -25,9 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from nbflow._call.engine import Engine
+    from nbflow._core.decision import Decision
     from nbflow.quality.answers import Answers
     from nbflow.quality.intervals import Floats, Interval
 
+#: Decisions on a sample that an estimate needs, and those on a label for its precision
+#: and recall.
+LEAST = 10
 #: Bands of confidence within a label.
 _BANDS = 3
 #: Units that are drawn at most; nobody looks at more.
@@ -167,33 +172,70 @@ def _times(counts: Floats, numbers: Floats) -> Floats:
     return times + np.where(numbers > came[-1], numbers - came[-1], 0)
 
 
+def samples_of(engine: Engine, answers: Answers) -> list[Sample]:
+    """The samples that were drawn of these records, of this run or of one with the same.
+
+    The one that was asked for last is the last, and ``at`` is when that was. Of several
+    of the same columns it is the one that was drawn first: that is gone on with.
+
+    Args:
+        engine: that keeps them.
+        answers: of the run.
+    """
+    drawn = [
+        one
+        for one in engine.samples.all()
+        if (one.flow, one.field) == (answers.flow, answers.field)
+    ]
+    populations = {
+        on: decisions.population_of(units_of(answers, on))
+        for on in {one.on for one in drawn}
+    }
+    first: dict[tuple[str, ...], Sample] = {}
+    asked: dict[str, float] = {}
+    for one in sorted(drawn, key=lambda one: one.at):
+        if populations[one.on] == one.population:
+            first.setdefault(one.on, one)
+            asked[one.id] = one.at
+    found = [one._replace(at=asked[one.id]) for one in first.values()]
+    return sorted(found, key=lambda one: one.at)
+
+
 def sample_of(
     engine: Engine, answers: Answers, on: tuple[str, ...] | None = None
 ) -> Sample | None:
-    """The sample that was drawn of these records, of this run or of one with the same.
+    """The sample of these records that figures come from, see `samples_of`.
 
-    Of several of the same columns, the one that was drawn first: it is gone on with.
+    Of several it is the one that was asked for last, of those with enough decisions;
+    else of those with any, else of all: one that was drawn and not decided says nothing.
 
     Args:
         engine: that keeps it.
         answers: of the run.
         on: the columns that it shows; any when left out.
     """
-    drawn = [
+    drawn = samples_of(engine, answers)
+    if on is not None:
+        return next((one for one in drawn if one.on == on), None)
+    made = engine.decisions.all() if drawn else []
+
+    def rank(sample: Sample) -> tuple[int, float]:
+        number = decided_of(sample, made)
+        return (number >= LEAST) + (number > 0), sample.at
+
+    return max(drawn, key=rank, default=None)
+
+
+def decided_of(sample: Sample, made: Iterable[Decision]) -> int:
+    """Units of a sample that were decided as such, and still are."""
+    mine = [
         one
-        for one in engine.samples.all()
-        if (one.flow, one.field) == (answers.flow, answers.field)
-        and on in (None, one.on)
+        for one in made
+        if (one.flow, one.field, one.on) == (sample.flow, sample.field, sample.on)
     ]
-    populations = {
-        each: decisions.population_of(units_of(answers, each))
-        for each in {one.on for one in drawn}
-    }
-    first: dict[tuple[str, ...], Sample] = {}
-    for one in sorted(drawn, key=lambda one: one.at):
-        if populations[one.on] == one.population:
-            first.setdefault(one.on, one)
-    return max(first.values(), key=lambda one: one.at, default=None)
+    stand = {one.content for one in standing(mine)}
+    why = f"{SAMPLE}{sample.id}"
+    return len({one.content for one in mine if one.why == why} & stand)
 
 
 def checked_size(size: object, most: int) -> int:

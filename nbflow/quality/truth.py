@@ -57,6 +57,12 @@ def truths_of(answers: Answers, truth: object) -> Truth:
     if isinstance(truth, str):
         return _corrected(answers, answers.column(truth), f"column {truth!r}")
     if isinstance(truth, Mapping):
+        if not truth:
+            raise UsageError(
+                "truth= is empty: give {key: label}, with the keys of the records, such as "
+                f"{next(iter(answers.keys), '')!r}; left out, what people decided is the "
+                "truth."
+            )
         return Truth(_by_key(answers, truth.items()), "the labels given by key")
     where = str(getattr(truth, "name", None) or "the labels given")
     batch = Batch(truth, values=True)
