@@ -1,5 +1,7 @@
 """Gates are judged for the runs that they are about, and compared with a run that can be trusted."""
 
+from typing import Literal
+
 import pytest
 
 import nbflow as nf
@@ -144,8 +146,36 @@ def test_a_label_that_is_misspelt_is_said_with_the_one_that_may_be_meant(triage)
     (verdict,) = judged("share(Billing)<=0.5", triage(["billing", "bug"]))
     assert not verdict.judged
     assert verdict.said.endswith(
-        "no record has the label 'Billing'; there are billing, bug. Did you mean 'billing'?"
+        "no record has the label 'Billing', and no categorizer lists it; there are billing, "
+        "bug. Did you mean 'billing'?"
     )
+
+
+def test_a_perfect_night_has_nothing_unknown(triage):
+    (verdict,) = judged("unknown<=0.02", triage(["a"] * 9 + ["billing"]))
+    assert (verdict.met, verdict.value) == (True, 0)
+    assert "0 of 10 records (0.0%) are unknown or without a label" in verdict.said
+    # Only the gate itself knows that label: a share of it is refused as a typo.
+    assert not judged("share(unknown)<=0.02", triage(["a"] * 10))[0].judged
+    (verdict,) = judged("unknown<=0.02", triage(["a"] * 9 + ["unknown"]))
+    assert (verdict.met, verdict.value) == (False, 0.1)
+
+
+def test_a_label_that_a_categorizer_lists_may_be_given_to_nobody(nb):
+    @nf.step
+    def declared(record) -> Literal["bug", "praise"]:
+        return "bug"
+
+    sort = nf.llm.categorizer(["billing", "bug"], unknown="unclear")
+    for run in (sort.map(["billing", "billing"]), declared.map([1, 2])):
+        rare = "praise" if "declared" in repr(run) else "bug"
+        (verdict,) = judged(f"share({rare})<0.1", run)
+        assert (verdict.met, verdict.value) == (True, 0)
+        (verdict,) = judged(f"share({rare})>=0.1", run)
+        assert (verdict.met, verdict.judged) == (False, True)
+        (verdict,) = judged(f"share({rare}s)<0.1", run)
+        assert not verdict.judged
+        assert f"Did you mean '{rare}'?" in verdict.said
 
 
 def test_what_nobody_expected_is_said_and_the_gate_is_not_met(triage, monkeypatch):
