@@ -106,8 +106,8 @@ class Calibration:
     def threshold(self, right: float) -> float:
         """The least confidence of the run at which answers are right that often.
 
-        That is where the middle of the interval is: three decisions that all happen to
-        be right do not make an answer certain.
+        It goes by the middle of the interval of `at`, not by the figure before it: three
+        decisions that all happen to be right do not make an answer certain.
 
         Args:
             right: a share, such as 0.95.
@@ -124,12 +124,15 @@ class Calibration:
             if (low + high) / 2 >= wanted:
                 return confidence
         best = curve.at(known[-1])
+        middle = percent((best.low + best.high) / 2)
         surest = "at the highest confidence"
         if known[-1] < max(self.confidences.values()):
             surest = "at the highest confidence of which anything is known"
         raise UsageError(
             f"No answer of {self.name} is sure enough to be right in {percent(wanted)} of "
-            f"cases: {surest}, {known[-1]:.2f}, it is {best}."
+            f"cases: {surest}, {known[-1]:.2f}, the interval is {percent(best.low)} to "
+            f"{percent(best.high)}, and its middle, {middle}, counts (the figure itself "
+            f"is {percent(best.value)}). More decisions narrow it: nf.review(run, sample=...)."
         )
 
     def __call__(self, of: object) -> Any:

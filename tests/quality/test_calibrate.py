@@ -483,3 +483,24 @@ def test_what_cannot_be_calibrated_is_refused(boastful, send, nb):
 
     with pytest.raises(nf.UsageError, match="says no confidence"):
         nf.calibrate(label.map(["a", "b"]), ["spam", "ham"])
+
+
+@pytest.mark.parametrize("method", ["platt", "isotonic"])
+def test_a_threshold_that_nothing_reaches_says_the_figure_it_went_by(nb, method):
+    """All right at 0.9: the figure of `at` is beyond what is asked for, and the interval is not."""
+
+    @nf.step
+    def certain(text):
+        return {"label": "x", "confidence": 0.9}
+
+    sure = nf.calibrate(certain.map(range(60)), ["x"] * 60, method=method)
+    value, low, high = sure.at(0.9)
+    wanted = (value + (low + high) / 2) / 2
+    assert (low + high) / 2 < wanted < value
+    with pytest.raises(nf.UsageError) as refused:
+        sure.threshold(wanted)
+    said = str(refused.value)
+    assert f"the interval is {low:.1%} to {high:.1%}" in said
+    assert f"its middle, {(low + high) / 2:.1%}, counts" in said
+    assert f"(the figure itself is {value:.1%})" in said
+    assert sure.threshold((low + high) / 2 - 0.001) == 0.9
