@@ -396,3 +396,13 @@ def test_a_column_that_few_records_have_does_not_say_it_of_all(nb):
     few = nb.send("e", [{**row, "truth": None if row["id"] else "a"} for row in rows])
     (verdict,) = judged("accuracy(truth)>=0.9", few)
     assert "column 'truth' has the truth of 1 record, and 30 are needed" in verdict.said
+
+
+@pytest.mark.parametrize("given", [5, ["a"], None])
+def test_what_is_said_of_an_accepted_run_has_to_be_a_text(triage, given):
+    run = triage(["a"])
+    with pytest.raises(nf.UsageError, match=r"why=.* has to be a text, such as"):
+        nf.accept(run, given)
+    with pytest.raises(nf.UsageError, match="by=7 has to be a text"):
+        nf.accept(run, by=7)
+    assert acceptance(run.engine.ledger, run.id) is None
