@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nbflow.quality.answers import Answers
-    from nbflow.quality.calibration import Curve, Fit, ReliabilityBar
+    from nbflow.quality.calibration import Curve, Fit, Judged, ReliabilityBar
     from nbflow.quality.intervals import Interval
 
 #: Decisions from which on a calibration has steps.
 STEPS_FROM = 300
 _METHODS = ("platt", "isotonic")
+#: The share of the records from which on one text moves a whole curve.
+_HEAVY = 0.1
 #: What rounding makes of a confidence.
 _CLOSE = 1e-9
 
@@ -290,6 +292,8 @@ def calibrate(
     texts = judged.texts
     is_isotonic = method == "isotonic" or (method is None and texts >= STEPS_FROM)
     is_enough = texts >= LEAST
+    shown = tuple(bars(judged))
+    curve = fitted(judged, is_isotonic=is_isotonic) if is_enough else None
     return Calibration(
         name=answers.name,
         run=run.id,
@@ -297,14 +301,35 @@ def calibrate(
         decided=texts,
         right=judged.share.value,
         method=_METHODS[is_isotonic],
-        bars=tuple(bars(judged)),
+        bars=shown,
         fit=cross_fitted(judged, is_isotonic=is_isotonic) if is_enough else None,
-        curve=fitted(judged, is_isotonic=is_isotonic) if is_enough else None,
+        curve=curve,
         confidences={answers.keys[number]: one for number, one in sure.items()},
         known=(found.low, found.high),
         is_given=confidence is not None,
-        remarks=found.remarks,
+        remarks=(*_astray(judged, shown, curve), *found.remarks),
     )
+
+
+def _astray(
+    judged: Judged, rows: Sequence[ReliabilityBar], curve: Curve | None
+) -> list[str]:
+    """That the curve does not follow the rows, where one text is the reason."""
+    heaviest = judged.heaviest
+    if curve is None or heaviest < _HEAVY:
+        return []
+    away = 0
+    for row in rows:
+        _, low, high = curve.at(row.sure)
+        away += not low <= row.right.value <= high
+    if not away:
+        return []
+    said = (
+        f"The curve does not follow {away} of the {several(len(rows), 'row')}: one text "
+        f"counts for {percent(heaviest)} of the records, and moves the curve at every "
+        "confidence. Read the rows."
+    )
+    return [said]
 
 
 def _sure(answers: Answers, said: Sequence[float] | None) -> dict[int, float]:
