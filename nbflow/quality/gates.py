@@ -176,8 +176,11 @@ def _labelled(gate: Gate, nights: Nights) -> list[Night]:
         return found
     if not errors:
         raise UsageError("the notebook made no run.")
+    rule = gate.text
+    if gate.column is not None:
+        rule = rule.removeprefix(gate.column).lstrip().removeprefix(":").lstrip()
     raise UsageError(
-        f'{errors[0]} In a gate the column comes first: "triage.label: {gate.text}".'
+        f'{errors[0]} In a gate the column comes first: "triage.label: {rule}".'
     )
 
 
@@ -398,7 +401,10 @@ def _common(before: Night, now: Night) -> list[tuple[int, int]]:
     known = pairing(before.answers.keys, now.answers.keys).both
     same = _unchanged(before, now)
     if not known:
-        raise UsageError(f"run {before.run.id} had none of its records.")
+        raise UsageError(
+            f"run {before.run.id} had none of its records. Send both with the same key=, "
+            'or, where records are new every time, ask for "shares unchanged".'
+        )
     found = [
         (old, new) for old, new in same if one[old] is not None and two[new] is not None
     ]

@@ -354,3 +354,12 @@ def test_a_gate_reads_a_column_a_label_with_brackets_and_a_percentage():
     assert not gate("unknown<0.1").holds(0.1)
     with pytest.raises(UsageError, match="cannot be read"):
         gate("share() <= 0.1")
+
+
+def test_of_several_gates_that_are_not_met_each_has_a_line(labelled, run):
+    code, said = run(*gates("share(bug)<=0.02", "share(billing)>=0.9", "unknown<=0.5"))
+    assert code == 6
+    lines = said.splitlines()
+    at = lines.index("exit 6    Every cell ran; not met:")
+    assert lines[at + 1].startswith("- share(bug)<=0.02: ")
+    assert any(line.startswith("- share(billing)>=0.9: ") for line in lines)

@@ -530,3 +530,9 @@ def test_one_text_that_counts_for_many_and_is_wrong_is_said_to_move_the_curve(nb
     assert "one text counts for 57.4% of the records" in said
     assert said.endswith("Read the rows.")
     assert repr(sure).splitlines()[1] == said
+
+
+def test_a_name_is_no_confidence_and_the_columns_are_said(boastful):
+    run, truth = boastful
+    with pytest.raises(nf.UsageError, match=r"'nope' is a name.*'triage\.confidence'"):
+        nf.calibrate(run, truth, confidence="nope")

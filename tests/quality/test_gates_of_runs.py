@@ -80,7 +80,9 @@ def test_records_that_say_something_else_under_an_old_key_are_no_flips(nb):
     other = nb.send("text", [{"id": 9, "text": "a"}], key="id")
     (verdict,) = judged("flips<=0", other)
     assert not verdict.judged
-    assert f"run {now.id} had none of its records." in verdict.said
+    assert f"run {now.id} had none of its records. Send both with the same key=" in (
+        verdict.said
+    )
     again = nb.send("text", [{"id": 9, "text": "b"}], key="id")
     (verdict,) = judged("flips<=0", again)
     assert (
@@ -406,3 +408,27 @@ def test_what_is_said_of_an_accepted_run_has_to_be_a_text(triage, given):
     with pytest.raises(nf.UsageError, match="by=7 has to be a text"):
         nf.accept(run, by=7)
     assert acceptance(run.engine.ledger, run.id) is None
+
+
+def test_a_wrong_column_of_a_gate_is_not_in_the_advice(triage):
+    for rule in ("nope: shares unchanged", "nope : share(a)<=0.5", "nope:flips<=0.1"):
+        (verdict,) = judged(rule, triage(["a"]))
+        right = rule.partition(":")[2].strip()
+        assert verdict.said.endswith(f'column comes first: "triage.label: {right}".')
+
+
+@pytest.mark.parametrize("column", ["", "triage.label: "])
+def test_a_column_with_none_of_the_labels_is_not_the_truth_of_a_gate(nb, column):
+    @nf.flow(on="e")
+    def triage(record):
+        return {"label": "a"}
+
+    records = [{"id": n, "text": f"mail {n}", "truth": "ab"[n % 2]} for n in range(60)]
+    run = nb.send("e", records, key="id")
+    (verdict,) = judged(f"{column}accuracy(text)>=0.9", run)
+    assert not verdict.judged
+    assert (
+        "no answer in triage.label is one of the labels in column 'text', such as"
+        in (verdict.said)
+    )
+    assert judged(f"{column}accuracy(truth)>=0.9", run)[0].value == 0.5
