@@ -304,8 +304,9 @@ class _Outcome:
 
     @property
     def missed(self) -> str:
-        """Which gates are not met, in sentences."""
-        return " ".join(gate.said for gate in self.gates if not gate.met)
+        """Which gates are not met, in sentences: one goes on the line, several have their own."""
+        missed = [gate.said for gate in self.gates if not gate.met]
+        return f" {missed[0]}" if len(missed) == 1 else "\n- ".join(["", *missed])
 
     @property
     def without_content(self) -> _Outcome:
@@ -319,7 +320,7 @@ class _Outcome:
         if self.code == EXIT_BUDGET:
             return self.refusal
         if self.code == EXIT_GATE:
-            return self.missed
+            return self.missed.strip()
         return self.ending.why or self.ending.how
 
 
@@ -726,7 +727,7 @@ def _sentence(outcome: _Outcome, max_failed: str) -> str:
         EXIT_RECORDS: f"Every cell ran; {left}; --max-failed is {max_failed}.",
         EXIT_BUDGET: f"Stopped: {outcome.refusal}; {left}. {_CONTINUES}",
         EXIT_WAITING: f"Every cell ran; {left}. The same command continues with those whose wait is over.",
-        EXIT_GATE: f"Every cell ran; not met: {outcome.missed}",
+        EXIT_GATE: f"Every cell ran; not met:{outcome.missed}",
         EXIT_INTERRUPTED: f"Interrupted: {ending.why}. {_CONTINUES}",
         EXIT_DEAD: f"The kernel died{died}. {_CONTINUES}",
     }[outcome.code]

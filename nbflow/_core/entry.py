@@ -76,7 +76,8 @@ class Coded(NamedTuple):
 
     ``subject``: the step's name, or ``"flow triage"`` for a flow; ``code``: its digest,
     20 bytes; ``why``: what changed in it; ``steps``: those that a flow reaches;
-    ``unknown``: the label of a categorizer for what fits no other.
+    ``unknown``: the label of a categorizer for what fits no other; ``labels``: all that
+    it lists.
     """
 
     subject: str
@@ -85,6 +86,7 @@ class Coded(NamedTuple):
     why: str = ""
     steps: tuple[str, ...] = ()
     unknown: str = ""
+    labels: tuple[str, ...] = ()
 
 
 class Listed(NamedTuple):

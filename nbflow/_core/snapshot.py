@@ -19,7 +19,7 @@ from nbflow._core.texts import Texts
 from nbflow._core.usage import NOTHING, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     #: What holds a column while a run is under way.
     Column = bytes | bytearray | array[Any]
@@ -103,8 +103,8 @@ def state_of(snapshot: Snapshot) -> RunState:
         (awaits.record, awaits.flow): awaits
         for awaits in map(_awaits, facts["awaited"])
     }
-    for subject, code, at, why, steps, unknown in facts["coded"]:
-        state.coded[subject] = Coded(subject, code, at, why, tuple(steps), unknown)
+    for subject, code, at, why, steps, *more in facts["coded"]:
+        state.coded[subject] = Coded(subject, code, at, why, tuple(steps), *_said(more))
     state.usage, state.saved = _usage(facts["usage"]), _usage(facts["saved"])
     state.rounds = [(at, _usage(usage)) for at, usage in facts["rounds"]]
     raw = _owned(next(columns))
@@ -117,6 +117,13 @@ def state_of(snapshot: Snapshot) -> RunState:
     if len(state.flows) > 1:
         state.by_standing = Standings(_owned(next(columns)))
     return state
+
+
+def _said(more: Sequence[Any]) -> Iterator[Any]:
+    """What a categorizer says of its labels; older versions wrote down fewer fields."""
+    unknown, *labels = more
+    yield unknown
+    yield from map(tuple, labels)
 
 
 def of_sheet(sheet: Sheet) -> Snapshot:

@@ -43,7 +43,7 @@ class Codes:
         """
         self._before = before
         for lane in lanes:
-            self._note(lane.subject, lane.identity, lane.unknown)
+            self._note(lane.subject, lane.identity, lane)
             for step in lane.identity.steps:
                 self.identify(step)
 
@@ -58,10 +58,10 @@ class Codes:
             found = self._identities.get(step.__wrapped__)
             if found is None:
                 found = self._identities[step.__wrapped__] = keys.identify(step)
-                self._note(step.name, found, step.unknown)
+                self._note(step.name, found, step)
             return found
 
-    def _note(self, subject: str, identity: Identity, unknown: str) -> None:
+    def _note(self, subject: str, identity: Identity, of: Lane | AnyStep) -> None:
         """Tell the ledger which code a subject has, and what changed since it last ran."""
         self._noted.append(identity)
         if self._is_running:
@@ -77,7 +77,9 @@ class Codes:
             self._runner.clock.time(),
             tuple(step.name for step in identity.steps),
         )
-        self._notes.add(Coded(subject, identity.digest, now, why, steps, unknown))
+        labels = tuple(of.labels)
+        noted = Coded(subject, identity.digest, now, why, steps, of.unknown, labels)
+        self._notes.add(noted)
 
     def begin(self) -> None:
         """The run begins: from now on changes of what the code reaches are its own doing."""

@@ -30,6 +30,7 @@ class FlowLane:
 
     on_map = False
     unknown = ""
+    labels: tuple[str, ...] = ()
 
     def __init__(self, flow: AnyFlow) -> None:
         self.name = flow.name
@@ -95,6 +96,7 @@ class StepLane:
         self._binder, self._gate = step.prepared
         self.identity = keys.identify(step)
         self.subject, self.unknown = step.name, step.unknown
+        self.labels = tuple(step.labels)
         # A bound method's instance comes before the item, which is the first argument
         # that its author sees.
         self._before, self._after = args[: len(step.bound)], args[len(step.bound) :]

@@ -279,6 +279,7 @@ def entry_of(line: Line) -> Entry:
         fields[8:9] = map(tuple, fields[8:9])
     elif tag == "code":
         fields[4:5] = map(tuple, fields[4:5])
+        fields[6:7] = map(tuple, fields[6:7])
     elif tag == "printed":
         fields[4] = tuple(map(tuple, fields[4]))
     elif tag == "used":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.plural import several
+from nbflow._core.table import short
 from nbflow.errors import UsageError
 from nbflow.quality import notes
 from nbflow.quality.advice import review_call
@@ -20,6 +21,8 @@ from nbflow.quality.looking import looked
 from nbflow.quality.truth import truths_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from nbflow._run.run import Run
     from nbflow.quality.answers import Answers
     from nbflow.quality.intervals import Interval
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 #: Records that look different of which the truth is known, for an accuracy to say
 #: anything.
 ENOUGH = 30
+#: Characters of a label that is named.
+_LONGEST = 40
 
 
 class Accuracy(NamedTuple):
@@ -122,8 +127,24 @@ def _by_column(run: Run, answers: Answers, name: str) -> Accuracy:
             f"column {name!r} has the truth of {said}, and {ENOUGH} are needed. Fill it "
             "for more."
         )
+    _check_labels(answers, name, known.values())
     by_key = {answers.keys[number]: label for number, label in known.items()}
     found = evaluate(run, by_key, column=answers.name)
     if len(known) < len(answers.keys):
         said += f" of {len(answers.keys):,}"
     return Accuracy(found.accuracy, f"against column {name!r} of {said}")
+
+
+def _check_labels(answers: Answers, name: str, true: Collection[str]) -> None:
+    """Refuse a column that has none of the labels: it is not the truth, by the look of it.
+
+    Raises:
+        UsageError: it has none.
+    """
+    if set(true) & set(answers.labels):
+        return
+    raise UsageError(
+        f"no answer in {answers.name} is one of the labels in column {name!r}, such as "
+        f"{short(min(true), _LONGEST)!r}. Name the column that has the truth, "
+        "accuracy(COLUMN)."
+    )

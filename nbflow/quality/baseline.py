@@ -66,7 +66,7 @@ def accept(run: Run, why: str = "", *, by: str | None = None) -> Acceptance:
         What is kept, which prints as a sentence.
 
     Raises:
-        UsageError: it is no run, or it did not come to its end.
+        UsageError: it is no run, it did not come to its end, or what is said is no text.
         StoreError: it cannot be kept.
 
     Example:
@@ -80,6 +80,8 @@ def accept(run: Run, why: str = "", *, by: str | None = None) -> Acceptance:
         raise UsageError(
             f"nbflow.accept takes a run (of send, map or open_run), not {type(run).__name__}."
         )
+    _check_text(why, "why", "new product")
+    _check_text(by or "", "by", "ann")
     if run.state not in _WHOLE:
         todo = "Wait for its end" if run.state == "RUNNING" else "Send the batch again"
         raise UsageError(
@@ -91,6 +93,18 @@ def accept(run: Run, why: str = "", *, by: str | None = None) -> Acceptance:
     said = Remark(found.at, f"{found.by}\n{found.why}")
     _accepted(run.engine.ledger).append(run.id, [said])
     return found
+
+
+def _check_text(given: object, argument: str, example: str) -> None:
+    """Refuse what is no text.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not isinstance(given, str):
+        raise UsageError(
+            f'{argument}={given!r} has to be a text, such as {argument}="{example}".'
+        )
 
 
 def note(run: Run, missed: str) -> None:

@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nbflow.quality.answers import Answers
-    from nbflow.quality.calibration import Curve, Fit, ReliabilityBar
+    from nbflow.quality.calibration import Curve, Fit, Judged, ReliabilityBar
     from nbflow.quality.intervals import Interval
 
 #: Decisions from which on a calibration has steps.
 STEPS_FROM = 300
 _METHODS = ("platt", "isotonic")
+#: The share of the records from which on one text moves a whole curve.
+_HEAVY = 0.1
 #: What rounding makes of a confidence.
 _CLOSE = 1e-9
 
@@ -109,8 +111,8 @@ class Calibration:
     def threshold(self, right: float) -> float:
         """The least confidence of the run at which answers are right that often.
 
-        That is where the middle of the interval is: three decisions that all happen to
-        be right do not make an answer certain.
+        It goes by the middle of the interval of `at`, not by the figure before it: three
+        decisions that all happen to be right do not make an answer certain.
 
         Args:
             right: a share, such as 0.95.
@@ -127,12 +129,15 @@ class Calibration:
             if (low + high) / 2 >= wanted:
                 return confidence
         best = curve.at(known[-1])
+        middle = percent((best.low + best.high) / 2)
         surest = "at the highest confidence"
         if known[-1] < max(self.confidences.values()):
             surest = "at the highest confidence of which anything is known"
         raise UsageError(
             f"No answer of {self.name} is sure enough to be right in {percent(wanted)} of "
-            f"cases: {surest}, {known[-1]:.2f}, it is {best}."
+            f"cases: {surest}, {known[-1]:.2f}, the interval is {percent(best.low)} to "
+            f"{percent(best.high)}, and its middle, {middle}, counts (the figure itself "
+            f"is {percent(best.value)}). More decisions narrow it: nf.review(run, sample=...)."
         )
 
     def __call__(self, of: object) -> Any:
@@ -288,6 +293,8 @@ def calibrate(
     texts = judged.texts
     is_isotonic = method == "isotonic" or (method is None and texts >= STEPS_FROM)
     is_enough = texts >= LEAST
+    shown = tuple(bars(judged))
+    curve = fitted(judged, is_isotonic=is_isotonic) if is_enough else None
     return Calibration(
         name=answers.name,
         run=run.id,
@@ -295,15 +302,36 @@ def calibrate(
         decided=texts,
         right=judged.share.value,
         method=_METHODS[is_isotonic],
-        bars=tuple(bars(judged)),
+        bars=shown,
         fit=cross_fitted(judged, is_isotonic=is_isotonic) if is_enough else None,
-        curve=fitted(judged, is_isotonic=is_isotonic) if is_enough else None,
+        curve=curve,
         confidences={answers.keys[number]: one for number, one in sure.items()},
         known=(found.low, found.high),
         is_given=confidence is not None,
-        remarks=found.remarks,
+        remarks=(*_astray(judged, shown, curve), *found.remarks),
         more=review_call(answers),
     )
+
+
+def _astray(
+    judged: Judged, rows: Sequence[ReliabilityBar], curve: Curve | None
+) -> list[str]:
+    """That the curve does not follow the rows, where one text is the reason."""
+    heaviest = judged.heaviest
+    if curve is None or heaviest < _HEAVY:
+        return []
+    away = 0
+    for row in rows:
+        _, low, high = curve.at(row.sure)
+        away += not low <= row.right.value <= high
+    if not away:
+        return []
+    said = (
+        f"The curve does not follow {away} of the {several(len(rows), 'row')}: one text "
+        f"counts for {percent(heaviest)} of the records, and moves the curve at every "
+        "confidence. Read the rows."
+    )
+    return [said]
 
 
 def _sure(answers: Answers, said: Sequence[float] | None) -> dict[int, float]:

@@ -67,6 +67,14 @@ class Judged(NamedTuple):
         weights = np.bincount(places, self.weight)
         return float(weights.sum() ** 2 / (weights**2).sum())
 
+    @property
+    def heaviest(self) -> float:
+        """The share of all records that the text with the most of them stands for."""
+        import numpy as np
+
+        weights = np.bincount(self.text, self.weight)
+        return float(weights.max() / weights.sum())
+
     def part(self, here: Truths) -> Judged:
         """Some of them."""
         sure, right, weight, text = self

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, overload
 
 from nbflow._core.html import Html, h
+from nbflow._core.plural import several
 from nbflow._run.html_parts import framed
 from nbflow.errors import UsageError
 from nbflow.quality import notes, picture
@@ -20,7 +21,12 @@ from nbflow.quality.field_comparison import (
     compare_fields,
     with_empty,
 )
-from nbflow.quality.intervals import Interval, difference, mcnemar
+from nbflow.quality.intervals import (
+    Interval,
+    chance_of_difference,
+    difference,
+    mcnemar,
+)
 from nbflow.quality.looked_at import is_drawn
 from nbflow.quality.matching import matched
 from nbflow.quality.metrics import scores
@@ -50,16 +56,29 @@ class Paired:
     Attributes:
         only_first: records that the first alone has right.
         only_second: records that the second alone has right.
-        p: of McNemar's exact test: how likely so uneven a split is by chance. Records
-            that tell one thing are one in it, and count for whoever has more of them right.
+        p: how likely so uneven a split is by chance: of McNemar's exact test where each
+            record counts once. Where some are copies, or were drawn with unequal
+            chances, of the difference, weighed like it: below 0.05 where its interval
+            leaves out 0.
         difference: accuracy of the second minus that of the first, with its interval
             (records drawn in pairs).
+        texts: the same as ``only_first`` and ``only_second``, in texts: records that
+            tell one thing are one, and count for whoever has more of them right.
+        is_exact: whether ``p`` is that of McNemar's exact test.
     """
 
     only_first: int
     only_second: int
     p: float
     difference: Interval
+    texts: tuple[int, int]
+    is_exact: bool
+
+    @property
+    def is_close(self) -> bool:
+        """Whether the interval leaves out 0, and the exact test sees no difference."""
+        _, low, high = self.difference
+        return self.is_exact and self.p >= SIGNIFICANT and (low > 0 or high < 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,27 +135,45 @@ class Comparison:
                 f"They agree on {self.agreement} of {notes.records(self.records)}. "
                 "Which of them is right, only true labels can tell."
             )
-        better, worse = self.names
-        more, fewer = self.paired.only_first, self.paired.only_second
-        if fewer > more:
-            better, worse = worse, better
-            more, fewer = fewer, more
-        is_plain = self.alike is None or self.alike.is_plain
-        test = "exact test" if is_plain else "exact test of those that differ"
-        split = (
-            f"{better} alone is right on {notes.records(more)}, "
-            f"{worse} alone on {fewer:,} "
-            f"(McNemar's {test}, p = {self.paired.p:.2g})"
-        )
+        split, test = self._split(self.paired)
         if self.looked_at is not None:
             # A review of what one of them is unsure of finds its errors, not the other's.
-            which, _, _ = split.partition(" (McNemar")
             return (
-                f"{which}, {self.looked_at.words}; that makes neither the better one."
+                f"{split}, {self.looked_at.words}; that makes neither the better one."
             )
-        if self.paired.p < SIGNIFICANT:
-            return f"{better} is better: {split}."
-        return f"No difference is shown: {split}."
+        if self.paired.p >= SIGNIFICANT:
+            return f"No difference is shown: {split}{test}."
+        better = self.names[self.paired.difference.value > 0]
+        return f"{better} is better: {split}{test}."
+
+    def _split(self, paired: Paired) -> tuple[str, str]:
+        """What each alone has right, the better one first, and the test of it."""
+        sides = list(
+            zip(
+                self.names,
+                paired.texts,
+                (paired.only_first, paired.only_second),
+                strict=True,
+            )
+        )
+        if paired.difference.value > 0:
+            sides.reverse()
+        (better, texts, more), (worse, texts_of_worse, fewer) = sides
+        if paired.is_exact:
+            split = f"{better} alone is right on {notes.records(more)}, {worse} alone on {fewer:,}"
+            return split, f" (McNemar's exact test, p = {paired.p:.2g})"
+        split = (
+            f"{better} alone is right on {several(texts, 'text')} "
+            f"({notes.records(more)}), {worse} alone on {texts_of_worse:,} "
+            f"({notes.records(fewer)})"
+        )
+        value = picture.points(paired.difference.alone())
+        weighed = "a text counts for its records"
+        if self.alike is not None and self.alike.is_drawn:
+            weighed = "a text counts for the records that it stands for"
+        return split, (
+            f"; difference in accuracy {value}, in which {weighed} (p = {paired.p:.2g})"
+        )
 
     def notes(self) -> list[str]:
         """What one has to know about the figures, in sentences."""
@@ -168,6 +205,11 @@ class Comparison:
         """What one has to know about the records and their true labels."""
         distinct = self.records if self.alike is None else self.alike.distinct
         said = notes.few(distinct)
+        if self.paired is not None and self.paired.is_close:
+            said.append(
+                "The interval of the difference leaves out 0 only just, and the exact "
+                "test, which is stricter, shows no difference: label more to be sure."
+            )
         if self.looked_at is not None:
             said = [self.looked_at.advice]
         said += notes.alike(self.alike)
@@ -552,13 +594,16 @@ def paired(scored: list[CommonRecord], alike: Copies) -> Paired:
     worth = alike.worth(np.ones(len(scored)))
     each = worth * alike.weights / alike.weights.sum()
     more = np.sign(np.bincount(alike.units, only_second * 1.0 - only_first))
+    texts = int((more < 0).sum()), int((more > 0).sum())
+    weighed = float(each @ only_first), float(each @ only_second), worth
+    is_exact = alike.is_plain
     return Paired(
         only_first=int(only_first.sum()),
         only_second=int(only_second.sum()),
-        p=mcnemar(int((more < 0).sum()), int((more > 0).sum())),
-        difference=difference(
-            float(each @ only_first), float(each @ only_second), worth
-        ),
+        p=mcnemar(*texts) if is_exact else chance_of_difference(*weighed),
+        difference=difference(*weighed),
+        texts=texts,
+        is_exact=is_exact,
     )
 
 

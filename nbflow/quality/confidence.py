@@ -32,6 +32,13 @@ def confidences(answers: Answers, given: object = None) -> list[float] | None:
     if given is None:
         said = answers.beside.get(CONFIDENCE)
         return None if said is None else [number_of(one) for one in said]
+    if isinstance(given, str):
+        there = ", ".join(map(repr, answers.columns)) or "none"
+        raise UsageError(
+            f"confidence={given!r} is a name, and numbers are needed: {{key: number}}, a "
+            "Series by key, or one a row, such as a column of run.results(). Its columns "
+            f"are {there}."
+        )
     keyed = _by_key(given)
     if keyed is not None and keyed.keys() & set(answers.keys):
         return [number_of(keyed.get(key)) for key in answers.keys]

@@ -235,7 +235,8 @@ def _worth(judged: Judged) -> list[str]:
         )
     if judged.texts and judged.size * _FEWER < judged.texts:
         said.append(
-            f"Some stand for far more records than others: {several(judged.texts, 'text')} "
-            f"tell as much as {max(1, round(judged.size)):,} that stand for as many each."
+            f"{several(judged.texts, 'text')} were judged, and some stand for far more "
+            "records than others: intervals are as wide as from "
+            f"{several(max(1, round(judged.size)), 'text')} of equal weight."
         )
     return said

@@ -21,6 +21,7 @@ from nbflow.quality.accuracy import accuracy
 from nbflow.quality.intervals import percent
 from nbflow.quality.label_column import LABEL
 from nbflow.quality.nights import Nights
+from nbflow.quality.vocabulary import declared
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -175,8 +176,11 @@ def _labelled(gate: Gate, nights: Nights) -> list[Night]:
         return found
     if not errors:
         raise UsageError("the notebook made no run.")
+    rule = gate.text
+    if gate.column is not None:
+        rule = rule.removeprefix(gate.column).lstrip().removeprefix(":").lstrip()
     raise UsageError(
-        f'{errors[0]} In a gate the column comes first: "triage.label: {gate.text}".'
+        f'{errors[0]} In a gate the column comes first: "triage.label: {rule}".'
     )
 
 
@@ -234,17 +238,15 @@ def _flips(gate: Gate, night: Night, nights: Nights) -> Verdict:
 
 
 def _share(gate: Gate, night: Night, nights: Nights) -> Verdict:
-    _check_label(gate.of, night, nights)
+    _check_label(gate.of, night, nights, _listed(night))
     if gate.sign == "within":
         return _within(gate, night, nights)
     return _counted(gate, night, [gate.of])
 
 
-def _unknown(gate: Gate, night: Night, nights: Nights) -> Verdict:
+def _unknown(gate: Gate, night: Night, _nights: Nights) -> Verdict:
     coded = night.run.reader.state().coded.values()
     labels = sorted({each.unknown for each in coded if each.unknown})
-    if not labels:
-        _check_label(_UNKNOWN, night, nights)
     return _counted(gate, night, [*(labels or [_UNKNOWN]), ""])
 
 
@@ -399,7 +401,10 @@ def _common(before: Night, now: Night) -> list[tuple[int, int]]:
     known = pairing(before.answers.keys, now.answers.keys).both
     same = _unchanged(before, now)
     if not known:
-        raise UsageError(f"run {before.run.id} had none of its records.")
+        raise UsageError(
+            f"run {before.run.id} had none of its records. Send both with the same key=, "
+            'or, where records are new every time, ask for "shares unchanged".'
+        )
     found = [
         (old, new) for old, new in same if one[old] is not None and two[new] is not None
     ]
@@ -430,22 +435,38 @@ def _unchanged(before: Night, now: Night) -> list[tuple[int, int]]:
     ]
 
 
-def _check_label(label: str, night: Night, nights: Nights) -> None:
-    """Refuse a label that was not given in many nights: it is a typo.
+def _listed(night: Night) -> set[str]:
+    """The labels that a categorizer of the run lists, or a step where this kernel has it."""
+    coded = night.run.reader.state().coded.values()
+    found = {label for each in coded for label in each.labels}
+    return found.union(
+        (each.unknown for each in coded if each.unknown),
+        declared(night.run, night.answers),
+    )
+
+
+def _check_label(label: str, night: Night, nights: Nights, listed: set[str]) -> None:
+    """Refuse a label that nobody lists, and that was not given in many nights: it is a typo.
+
+    Args:
+        label: which one.
+        night: tonight.
+        nights: with those before.
+        listed: the labels that a categorizer could have given.
 
     Raises:
         UsageError: it was not.
     """
-    if label in night.counts:
+    if label in night.counts or label in listed:
         return
     before = nights.counts_before(night, LAST)
-    seen = set(night.counts).union(*(each for one in before for each in one)) - {""}
+    seen = listed.union(night.counts, *(each for one in before for each in one)) - {""}
     if label not in seen:
         named = ", ".join(_name(each) for each in sorted(seen)[:_NAMED]) or "none"
         more = f" and {len(seen) - _NAMED} more" if len(seen) > _NAMED else ""
         raise UsageError(
-            f"no record has the label {label!r}; there are {named}{more}."
-            f"{_meant(label, seen)}"
+            f"no record has the label {label!r}, and no categorizer lists it; there are "
+            f"{named}{more}.{_meant(label, seen)}"
         )
 
 

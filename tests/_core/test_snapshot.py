@@ -32,7 +32,9 @@ def entries_of(seed):
     dice = random.Random(seed)
     flows = ("a", "b")[: 1 + seed % 2]
     yield Opened(RUN, "e", flows, 1e9, "pandas", False, 30, 4, ("subject",), 5.0)
-    yield Coded("flow a", bytes(range(20)), 1e9, "new", ("ask",), "other")
+    yield Coded(
+        "flow a", bytes(range(20)), 1e9, "new", ("ask",), "other", ("x", "other")
+    )
     for record in range(30):
         yield Listed(record, f"t-{record}", 1 + record % 3)
         for flow in range(len(flows)):

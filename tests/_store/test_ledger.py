@@ -78,7 +78,7 @@ def test_a_ledger_from_before_models_were_noted_opens(tmp_path):
 
 def test_the_models_that_answered_come_back(ledger):
     entries = [
-        Coded("label", bytes(20), 3.0, "new", ("a",), "unclear"),
+        Coded("label", bytes(20), 3.0, "new", ("a",), "unclear", ("x",)),
         Used(0, 0, "label", 1, 3.0, Usage(1, 7, models=("m-1", "m-2"))),
     ]
     ledger.append(RUN, entries)

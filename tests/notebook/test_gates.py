@@ -219,7 +219,22 @@ def test_unknown_is_what_the_categorizer_says_it_is(folder, run):
     assert (
         "1 of 4 records (25.0%) are unclear or without a label; at most 25.0%" in said
     )
-    assert "no record has the label 'bugs'; there are billing, bug, unclear." in said
+    assert (
+        "no record has the label 'bugs', and no categorizer lists it; there are billing, "
+        "bug, unclear."
+    ) in said
+
+
+def test_what_a_categorizer_lists_and_gives_nobody_is_met_by_a_job(folder, run):
+    """The job that judges does not have the kernel's categorizer: the run says its labels."""
+    folder.write(
+        "import nbflow as nf\n"
+        'categorize = nf.llm.categorizer(["billing", "bug"], unknown="unclear")\n'
+        'run = categorize.map(["billing", "billing"])',
+    )
+    code, said = run(*gates("share(bug)<=0.02", "unknown<=0.02", "share(unclear)<0.1"))
+    assert code == 0, said
+    assert "0 of 2 records (0.0%) are bug" in said
 
 
 def test_accuracy_is_that_of_what_people_decided_or_of_a_column(labelled, run):
@@ -339,3 +354,12 @@ def test_a_gate_reads_a_column_a_label_with_brackets_and_a_percentage():
     assert not gate("unknown<0.1").holds(0.1)
     with pytest.raises(UsageError, match="cannot be read"):
         gate("share() <= 0.1")
+
+
+def test_of_several_gates_that_are_not_met_each_has_a_line(labelled, run):
+    code, said = run(*gates("share(bug)<=0.02", "share(billing)>=0.9", "unknown<=0.5"))
+    assert code == 6
+    lines = said.splitlines()
+    at = lines.index("exit 6    Every cell ran; not met:")
+    assert lines[at + 1].startswith("- share(bug)<=0.02: ")
+    assert any(line.startswith("- share(billing)>=0.9: ") for line in lines)

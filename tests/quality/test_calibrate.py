@@ -306,8 +306,9 @@ def test_copies_of_one_text_widen_the_interval(nb):
     assert many.at(0.9).high - many.at(0.9).low > 2 * (
         few.at(0.9).high - few.at(0.9).low
     )
-    assert any("tell as much as" in note for note in many.notes())
-    assert not any("tell as much as" in note for note in few.notes())
+    assert any("texts of equal weight" in note for note in many.notes())
+    assert not any("texts of equal weight" in note for note in few.notes())
+    assert not any("does not follow" in note for note in few.notes())
 
 
 def test_decisions_on_the_least_sure_say_that_they_are_no_sample(boastful):
@@ -483,3 +484,55 @@ def test_what_cannot_be_calibrated_is_refused(boastful, send, nb):
 
     with pytest.raises(nf.UsageError, match="says no confidence"):
         nf.calibrate(label.map(["a", "b"]), ["spam", "ham"])
+
+
+@pytest.mark.parametrize("method", ["platt", "isotonic"])
+def test_a_threshold_that_nothing_reaches_says_the_figure_it_went_by(nb, method):
+    """All right at 0.9: the figure of `at` is beyond what is asked for, and the interval is not."""
+
+    @nf.step
+    def certain(text):
+        return {"label": "x", "confidence": 0.9}
+
+    sure = nf.calibrate(certain.map(range(60)), ["x"] * 60, method=method)
+    value, low, high = sure.at(0.9)
+    wanted = (value + (low + high) / 2) / 2
+    assert (low + high) / 2 < wanted < value
+    with pytest.raises(nf.UsageError) as refused:
+        sure.threshold(wanted)
+    said = str(refused.value)
+    assert f"the interval is {low:.1%} to {high:.1%}" in said
+    assert f"its middle, {(low + high) / 2:.1%}, counts" in said
+    assert f"(the figure itself is {value:.1%})" in said
+    assert sure.threshold((low + high) / 2 - 0.001) == 0.9
+
+
+def test_one_text_that_counts_for_many_and_is_wrong_is_said_to_move_the_curve(nb):
+    """The rows of high confidence are right, and the curve is flat: read the rows."""
+    confidence = [(n % 50) / 50 for n in range(150)]
+
+    @nf.flow(on=EVENT)
+    def sort(row):
+        return {"label": "spam", "confidence": confidence[row["mail"]]}
+
+    mails = [*range(150), *([49] * 200)]
+    rows = [{"id": n, "mail": mail} for n, mail in enumerate(mails)]
+    run = nb.send(EVENT, rows, key="id")
+    review = nf.review(run, text="mail", choices=["spam", "ham"])
+    for key in list(review.left):
+        mail = rows[int(key)]["mail"]
+        wrong = mail == 49 or confidence[mail] < 0.3
+        review.decide(key, "ham" if wrong else "spam")
+    sure = nf.calibrate(run, method="platt")
+    row = sure.bars[-2]
+    assert row.right.value > sure.at(row.sure).high
+    (said,) = [note for note in sure.notes() if "does not follow" in note]
+    assert "one text counts for 57.4% of the records" in said
+    assert said.endswith("Read the rows.")
+    assert repr(sure).splitlines()[1] == said
+
+
+def test_a_name_is_no_confidence_and_the_columns_are_said(boastful):
+    run, truth = boastful
+    with pytest.raises(nf.UsageError, match=r"'nope' is a name.*'triage\.confidence'"):
+        nf.calibrate(run, truth, confidence="nope")

@@ -1,5 +1,7 @@
 """Gates are judged for the runs that they are about, and compared with a run that can be trusted."""
 
+from typing import Literal
+
 import pytest
 
 import nbflow as nf
@@ -78,7 +80,9 @@ def test_records_that_say_something_else_under_an_old_key_are_no_flips(nb):
     other = nb.send("text", [{"id": 9, "text": "a"}], key="id")
     (verdict,) = judged("flips<=0", other)
     assert not verdict.judged
-    assert f"run {now.id} had none of its records." in verdict.said
+    assert f"run {now.id} had none of its records. Send both with the same key=" in (
+        verdict.said
+    )
     again = nb.send("text", [{"id": 9, "text": "b"}], key="id")
     (verdict,) = judged("flips<=0", again)
     assert (
@@ -144,8 +148,36 @@ def test_a_label_that_is_misspelt_is_said_with_the_one_that_may_be_meant(triage)
     (verdict,) = judged("share(Billing)<=0.5", triage(["billing", "bug"]))
     assert not verdict.judged
     assert verdict.said.endswith(
-        "no record has the label 'Billing'; there are billing, bug. Did you mean 'billing'?"
+        "no record has the label 'Billing', and no categorizer lists it; there are billing, "
+        "bug. Did you mean 'billing'?"
     )
+
+
+def test_a_perfect_night_has_nothing_unknown(triage):
+    (verdict,) = judged("unknown<=0.02", triage(["a"] * 9 + ["billing"]))
+    assert (verdict.met, verdict.value) == (True, 0)
+    assert "0 of 10 records (0.0%) are unknown or without a label" in verdict.said
+    # Only the gate itself knows that label: a share of it is refused as a typo.
+    assert not judged("share(unknown)<=0.02", triage(["a"] * 10))[0].judged
+    (verdict,) = judged("unknown<=0.02", triage(["a"] * 9 + ["unknown"]))
+    assert (verdict.met, verdict.value) == (False, 0.1)
+
+
+def test_a_label_that_a_categorizer_lists_may_be_given_to_nobody(nb):
+    @nf.step
+    def declared(record) -> Literal["bug", "praise"]:
+        return "bug"
+
+    sort = nf.llm.categorizer(["billing", "bug"], unknown="unclear")
+    for run in (sort.map(["billing", "billing"]), declared.map([1, 2])):
+        rare = "praise" if "declared" in repr(run) else "bug"
+        (verdict,) = judged(f"share({rare})<0.1", run)
+        assert (verdict.met, verdict.value) == (True, 0)
+        (verdict,) = judged(f"share({rare})>=0.1", run)
+        assert (verdict.met, verdict.judged) == (False, True)
+        (verdict,) = judged(f"share({rare}s)<0.1", run)
+        assert not verdict.judged
+        assert f"Did you mean '{rare}'?" in verdict.said
 
 
 def test_what_nobody_expected_is_said_and_the_gate_is_not_met(triage, monkeypatch):
@@ -366,3 +398,37 @@ def test_a_column_that_few_records_have_does_not_say_it_of_all(nb):
     few = nb.send("e", [{**row, "truth": None if row["id"] else "a"} for row in rows])
     (verdict,) = judged("accuracy(truth)>=0.9", few)
     assert "column 'truth' has the truth of 1 record, and 30 are needed" in verdict.said
+
+
+@pytest.mark.parametrize("given", [5, ["a"], None])
+def test_what_is_said_of_an_accepted_run_has_to_be_a_text(triage, given):
+    run = triage(["a"])
+    with pytest.raises(nf.UsageError, match=r"why=.* has to be a text, such as"):
+        nf.accept(run, given)
+    with pytest.raises(nf.UsageError, match="by=7 has to be a text"):
+        nf.accept(run, by=7)
+    assert acceptance(run.engine.ledger, run.id) is None
+
+
+def test_a_wrong_column_of_a_gate_is_not_in_the_advice(triage):
+    for rule in ("nope: shares unchanged", "nope : share(a)<=0.5", "nope:flips<=0.1"):
+        (verdict,) = judged(rule, triage(["a"]))
+        right = rule.partition(":")[2].strip()
+        assert verdict.said.endswith(f'column comes first: "triage.label: {right}".')
+
+
+@pytest.mark.parametrize("column", ["", "triage.label: "])
+def test_a_column_with_none_of_the_labels_is_not_the_truth_of_a_gate(nb, column):
+    @nf.flow(on="e")
+    def triage(record):
+        return {"label": "a"}
+
+    records = [{"id": n, "text": f"mail {n}", "truth": "ab"[n % 2]} for n in range(60)]
+    run = nb.send("e", records, key="id")
+    (verdict,) = judged(f"{column}accuracy(text)>=0.9", run)
+    assert not verdict.judged
+    assert (
+        "no answer in triage.label is one of the labels in column 'text', such as"
+        in (verdict.said)
+    )
+    assert judged(f"{column}accuracy(truth)>=0.9", run)[0].value == 0.5

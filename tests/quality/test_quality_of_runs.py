@@ -377,10 +377,77 @@ def test_two_runs_are_compared_by_what_differs_and_not_by_its_copies(
         truth=complaints["product"][:40].tolist(),
     )
     assert found.paired.only_second == 2 * alone.paired.only_second
-    assert found.paired.p == alone.paired.p
+    assert found.paired.texts == alone.paired.texts
     assert found.paired.difference == pytest.approx(alone.paired.difference)
-    assert "McNemar's exact test of those that differ" in found.verdict
+    assert f"{alone.paired.only_second} texts ({found.paired.only_second} records)" in (
+        found.verdict
+    )
     assert "80 records are 40 that differ" in repr(found)
+
+
+def sent_twice(nb, first, second, copies):
+    """Two runs of the same texts, of which each stands in so many records."""
+    records = [
+        {"id": f"{text}-{copy}", "text": str(text)}
+        for text, number in enumerate(copies)
+        for copy in range(number)
+    ]
+
+    def send(given):
+        said = tuple(given)
+
+        @nf.flow(on="e")
+        def triage(record):
+            return {"label": said[int(record["text"])]}
+
+        return nb.send("e", records, key="id")
+
+    return send(first), send(second)
+
+
+@pytest.mark.parametrize("sample", [None, 60])
+@pytest.mark.parametrize("copies", [1, 5, 60])
+def test_the_verdict_on_copies_is_that_of_the_interval(nb, sample, copies):
+    """B has the text with many copies, A has more of the others."""
+    first = ["y"] + ["y"] * 2 + ["x"] * 117
+    second = ["x"] * 3 + ["y"] * 5 + ["x"] * 112
+    many = [copies, *[2] * 119]
+    one, two = sent_twice(nb, first, second, many)
+    review = nf.review(one, sample=sample, text="text", choices=["x", "y"])
+    for key in list(review.left):
+        review.decide(key, "x")
+    found = nf.compare(one, two)
+    _, low, high = found.paired.difference
+    assert (found.paired.p < 0.05) == (low > 0 or high < 0)
+    assert found.verdict.startswith("No difference") == (low <= 0 <= high)
+    assert "McNemar" not in found.verdict
+    assert "records)" in found.verdict
+
+
+def test_the_verdict_on_copies_names_the_one_that_has_more_records_right(nb):
+    first = ["y"] * 30 + ["x"] * 90
+    second = ["x"] * 30 + ["y"] * 32 + ["x"] * 58
+    one, two = sent_twice(nb, first, second, [6] * 30 + [1] * 90)
+    review = nf.review(one, text="text", choices=["x", "y"])
+    for key in list(review.left):
+        review.decide(key, "x")
+    found = nf.compare(one, two)
+    assert found.paired.texts == (32, 30)
+    assert found.paired.difference.low > 0
+    assert found.verdict == (
+        "B is better: B alone is right on 30 texts (180 records), A alone on 32 (32 "
+        "records); difference in accuracy +54.8 points, in which a text counts for its "
+        f"records (p = {found.paired.p:.2g})."
+    )
+
+
+def test_where_test_and_interval_differ_by_a_hair_it_is_said():
+    truth = ["x"] * 100
+    found = nf.compare(["x"] * 100, ["y"] * 5 + ["x"] * 95, truth=truth)
+    assert found.paired.difference.high < 0
+    assert found.verdict.startswith("No difference is shown")
+    assert "leaves out 0 only just" in repr(found)
+    assert "only just" not in repr(nf.compare(truth, truth, truth=truth))
 
 
 def test_records_that_one_call_answered_are_one_against_a_column_too(nb):
