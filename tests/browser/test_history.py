@@ -133,6 +133,7 @@ def test_runs_are_listed_with_what_became_of_them(shown):
     tiles = [text.split() for text in shown.find(".nbf-tile").all_inner_texts()]
     assert tiles == [
         ["0", "running"],
+        ["0", "waiting"],
         ["4", "partial"],
         ["1", "failed"],
         ["0", "cancelled"],

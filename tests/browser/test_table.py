@@ -245,7 +245,7 @@ def test_nothing_is_told_by_colour_alone(shown):
         len({shape for _, shape in shapes})
         == len({word for word, _ in shapes})
         == len(shapes)
-        == 10
+        == 11
     )
     assert {row[0] for row in shown.rows()[:14]} == {"failed"}
 
