@@ -103,9 +103,9 @@ def test_without_a_key_it_is_said_how_to_give_one(nb, monkeypatch):
 def test_a_provider_whose_package_is_missing_says_which(nb):
     with pytest.raises(
         nf.StepError,
-        match=r"model='anthropic:claude'.*anthropic.*\n.*tried once",
+        match=r"model='groq:llama'.*groq.*\n.*tried once",
     ):
-        nf.llm.categorizer(["a", "b"], model="anthropic:claude", api_key="k")(TEXT)
+        nf.llm.categorizer(["a", "b"], model="groq:llama", api_key="k")(TEXT)
 
 
 @pytest.mark.parametrize(
