@@ -10,12 +10,15 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow._key.reader import digest
 from nbflow._key.value import SIZE
 from nbflow._run.numbers import Numbers
 from nbflow.errors import DuplicateKeyError, UnkeyableError, UsageError
+
+if TYPE_CHECKING:
+    from nbflow._core.entry import RunState
 
 CHUNK = 512
 #: Rows that an error names.
@@ -335,6 +338,21 @@ def key_text(key: object) -> str:
         return str(key)
     texts = map(str, key)
     return _BETWEEN.join(repr(text) if _is_unclear(text) else text for text in texts)
+
+
+def number_of(key: str, state: RunState) -> int:
+    """The number of the record with a key.
+
+    Raises:
+        UsageError: the run has none.
+    """
+    try:
+        return state.keys.index(key)
+    except ValueError:
+        first = ", ".join(map(repr, state.keys[:3]))
+        raise UsageError(
+            f"Run {state.run} has no record {key!r}; its first keys are {first}."
+        ) from None
 
 
 def _is_unclear(part: str) -> bool:

@@ -30,7 +30,7 @@ from nbflow._core.table import WORDS, causes_of, everywhere, failure_rows, short
 from nbflow._core.usage import dollars
 from nbflow._key.value import key_by
 from nbflow._run import differences, render, results, waiting
-from nbflow._run.batch import Batch, key_text
+from nbflow._run.batch import Batch, key_text, number_of
 from nbflow._run.called import start_at
 from nbflow._run.frame_types import Frame_co
 from nbflow._run.inspection import FlowView, Inspection
@@ -489,13 +489,7 @@ class Run(Generic[Frame_co]):
         """
         state = self.reader.state()
         text = key_text(key)
-        try:
-            record = state.keys.index(text)
-        except ValueError:
-            first = ", ".join(map(repr, state.keys[:3]))
-            raise UsageError(
-                f"Run {self.id} has no record {text!r}; its first keys are {first}."
-            ) from None
+        record = number_of(text, state)
         execution = self.reader.execution
         inputs = execution.inputs if execution is not None else {}
         why = Why(self.engine, state, record, self.reader.saved, self.reader.record_in)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,8 @@ from nbflow._core.awaited import clock_time
 from nbflow._core.entry import Answered
 from nbflow._core.waiting import ANSWERED, Kind
 from nbflow._run import results
-from nbflow._run.batch import key_text
+from nbflow._run.batch import key_text, number_of
+from nbflow._run.person import user
 from nbflow._store.inbox import Arrival
 from nbflow.errors import UsageError
 
@@ -50,7 +50,8 @@ def ready(engine: Engine, state: RunState) -> frozenset[Position]:
 def frame(engine: Engine, state: RunState) -> Any:
     """What the records of a run wait for, as a frame of the batch's library."""
     awaited = sorted(state.awaited.items())
-    kept = engine.store.get_many([one.key for _, one in awaited])
+    found = engine.store.get_many([one.key for _, one in awaited])
+    kept = {key: kept_of(data) for key, data in found.items()}
     rows = [
         (
             state.keys[record],
@@ -58,10 +59,10 @@ def frame(engine: Engine, state: RunState) -> Any:
             one.step,
             one.kind,
             one.what,
-            _utc(kept_of(kept[one.key]).began if one.key in kept else one.at),
+            _utc(kept[one.key].began if one.key in kept else one.at),
             None if one.until is None else _utc(one.until),
             list(one.choices) or None,
-            kept_of(kept[one.key]).show if one.key in kept else None,
+            kept[one.key].show if one.key in kept else None,
         )
         for (record, flow), one in awaited
     ]
@@ -98,7 +99,7 @@ def answer(
         raise UsageError(
             f"{choice!r} is no answer to {asked.what!r}; they are {choices}."
         )
-    by = _user() if by is None else by
+    by = user() if by is None else by
     said = {"choice": choice, "by": by}
     arrival = Arrival(0, ANSWERED, asked.key, engine.clock.time(), by, said)
     if engine.inbox.add([arrival]) == [True]:
@@ -117,15 +118,10 @@ def _answered_before(key: str, choice: str, by: str, at: float) -> UsageError:
 
 def _asked(engine: Engine, state: RunState, key: str, flow: str | None) -> Awaits:
     """The question of a record."""
-    if key not in state.keys:
-        first = ", ".join(map(repr, state.keys[:3]))
-        raise UsageError(
-            f"Run {state.run} has no record {key!r}; its first keys are {first}."
-        )
+    record = number_of(key, state)
     if flow is not None and flow not in state.flows:
         flows = ", ".join(map(repr, state.flows))
         raise UsageError(f"Run {state.run} has no flow {flow!r}; it has {flows}.")
-    record = state.keys.index(key)
     found = {
         state.flows[number]: one
         for (each, number), one in state.awaited.items()
@@ -151,10 +147,3 @@ def _asked(engine: Engine, state: RunState, key: str, flow: str | None) -> Await
             f"Record {key!r} asks in {len(found)} flows: say flow=, one of {flows}."
         )
     return next(iter(found.values()))
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a user without a name, as in a container
-        return "unknown"

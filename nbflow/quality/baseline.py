@@ -15,10 +15,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbflow._core.entry import Closed, Remark
+from nbflow._run.person import user
 from nbflow._run.run import Run
 from nbflow._run.runs import runs_of
 from nbflow.errors import UsageError
-from nbflow.quality.person import user
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

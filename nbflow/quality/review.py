@@ -20,6 +20,7 @@ from nbflow._core.label import is_missing, text_of
 from nbflow._run import decisions
 from nbflow._run.batch import key_text
 from nbflow._run.html_parts import framed
+from nbflow._run.person import user
 from nbflow.errors import UsageError
 from nbflow.quality import picture
 from nbflow.quality.confidence import CONFIDENCE, confidences, number_of
@@ -28,7 +29,6 @@ from nbflow.quality.field import answers_of_field
 from nbflow.quality.groups import each_row
 from nbflow.quality.labels import labels_of
 from nbflow.quality.notes import records
-from nbflow.quality.person import user
 from nbflow.quality.reviewable import Case
 from nbflow.quality.vocabulary import declared
 

@@ -177,6 +177,11 @@ class TestAsk:
         assert (view.output, view.why) == ("send", "answered by ann")
         assert nf.open_run(run.id).inspect(1)["flow"]["ask"].why == "answered by ann"
 
+    def test_who_answers_is_the_user_that_reviews_name_too(self, nb, flow, monkeypatch):
+        monkeypatch.setenv("JUPYTERHUB_USER", "cleo")
+        run = send(flow).answer(1, "send").resume()
+        assert run.inspect(1)["flow"]["ask"].why == "answered by cleo"
+
     def test_what_is_asked_is_a_frame(self, nb, flow):
         run = send(flow, pd.DataFrame(RECORDS))
         asked = run.waiting()

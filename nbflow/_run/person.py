@@ -10,6 +10,6 @@ def user() -> str:
     """The name of the user."""
     try:
         return os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
-    except (KeyError, OSError):
+    except (KeyError, OSError, ImportError):
         # A container whose user has no name.
         return "somebody"
