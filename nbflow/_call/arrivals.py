@@ -15,7 +15,7 @@ from nbflow.errors import UnkeyableError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nbflow._store.inbox import Arrival, Inbox
+    from nbflow._store.inbox import Inbox
 
 
 def match_of(record: object, fields: Iterable[str]) -> str:
@@ -71,7 +71,3 @@ class Arrivals:
         for one in self._inbox.after(index.end, [event]):
             index.places[match_of(one.record, fields)].append((one.number, one.at))
             index.end = one.number
-
-    def at(self, number: int) -> Arrival | None:
-        """The event at a place."""
-        return self._inbox.at(number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from nbflow._call import job_link
 from nbflow._core.entry import Used, Waits
@@ -146,13 +146,25 @@ class Place:
         return self.forced or step in self.around
 
 
+class Visits(NamedTuple):
+    """The waits that a flow came to.
+
+    Attributes:
+        counts: how often it came to each.
+        taken: the place in the inbox of the latest event that it took there.
+    """
+
+    counts: Counter[bytes]
+    taken: dict[bytes, int]
+
+
 class Scope:
     """One call and, through ``outer``, those it was made in."""
 
     __slots__ = (
         "attempt", "built_on", "ended", "expires", "gate", "has_told", "holds", "is_lost",
-        "key", "outer", "output", "per_run", "place", "step", "suspended", "taken", "waited",
-        "waits", "worth",
+        "key", "outer", "output", "per_run", "place", "step", "suspended", "visits", "waited",
+        "worth",
     )  # fmt: skip
 
     def __init__(
@@ -186,10 +198,8 @@ class Scope:
         self.holds: Sequence[Hold] = ()
         #: It has told what it used, or will; it counts as a request without an answer.
         self.has_told = self.is_lost = False
-        #: Of a flow: how often it came to each wait, the place in the inbox of the latest
-        #: event that it took there, and what it was left with.
-        self.waits: Counter[bytes] | None = None
-        self.taken: dict[bytes, int] = {}
+        #: Of a flow that came to a wait: which ones, and what it was left with.
+        self.visits: Visits | None = None
         self.suspended: Suspended | None = None
         #: Seconds that its code spent in line, at a provider's limits.
         self.waited = 0.0

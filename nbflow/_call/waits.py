@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbflow._call.scope import current
+from nbflow._call.scope import Visits, current
 from nbflow._core.entry import Answered, Awaits, Called, Remark
 from nbflow._core.lifecycle import State
 from nbflow._core.waiting import ANSWERED, Kind, Suspended, value_at
@@ -65,15 +65,18 @@ def kept_of(data: bytes) -> Kept:
     Raises:
         CodecError: another version of nbflow wrote it.
     """
-    value = checkpoint.load(data).value
+    return _kept_in(checkpoint.load(data))
+
+
+def _kept_in(saved: Checkpoint) -> Kept:
+    value = saved.value
     assert isinstance(value, dict)
     return Kept(**value)
 
 
 def given_by(saved: Checkpoint) -> object:
     """What a wait gave, as far as it is over."""
-    value = saved.value
-    return value["value"] if isinstance(value, dict) else None
+    return _kept_in(saved).value
 
 
 def reach(wait: Wait, default: Any) -> Any:
@@ -85,17 +88,17 @@ def reach(wait: Wait, default: Any) -> Any:
         Suspended: it is not over.
     """
     scope, place = _flow_here(wait)
-    if scope.waits is None:
-        scope.waits = Counter()
-    subject = digest(wait.subject)
-    scope.waits[subject] += 1
+    if scope.visits is None:
+        scope.visits = Visits(Counter(), {})
+    visits, subject = scope.visits, digest(wait.subject)
+    visits.counts[subject] += 1
     key = call.call_key(
         f"wait in {place.flow_name} on {place.event}",
         place.digest,
-        [("wait", subject), ("number", scope.waits[subject])],
+        [("wait", subject), ("number", visits.counts[subject])],
     )
     place.is_back = place.is_back or key == place.resumes
-    return _Reached(wait, scope, place, key, subject).passed(default)
+    return _Reached(wait, scope, place, key, subject, visits.taken).passed(default)
 
 
 def _flow_here(wait: Wait) -> tuple[Scope, Place]:
@@ -106,7 +109,7 @@ def _flow_here(wait: Wait) -> tuple[Scope, Place]:
             " here. Put it in a function with @nf.flow(on=...), and send a record:"
             " nf.send(...)."
         )
-    if scope.step or scope.place.runner.inbox is None:
+    if scope.step:
         raise UsageError(
             f"{called} was called in step {scope.step!r}. A step that waits would hold its"
             " place for days: call it in the flow, between two steps."
@@ -130,6 +133,7 @@ class _Reached:
     place: Place
     key: str
     subject: bytes
+    taken: dict[bytes, int]
 
     @property
     def _inbox(self) -> Inbox:
@@ -151,7 +155,7 @@ class _Reached:
             self.scope.suspended = Suspended()
             raise self.scope.suspended
         if kept.number:
-            self.scope.taken[self.subject] = kept.number
+            self.taken[self.subject] = kept.number
         if not kept.timed_out:
             return kept.value
         if default is not MISSING:
@@ -228,14 +232,14 @@ class _Reached:
 
     def _after(self, kept: Kept) -> int:
         """The place behind which its event may come: behind that of the wait before it."""
-        taken = self.scope.taken.get(self.subject)
+        taken = self.taken.get(self.subject)
         if taken is not None:
             return taken
         return kept.after if self.wait.since is None else 0
 
     def _since(self, kept: Kept) -> float:
         since = self.wait.since
-        if since is None or self.subject in self.scope.taken:
+        if since is None or self.subject in self.taken:
             return 0.0
         return since if since >= 0 else kept.began + since
 

@@ -234,7 +234,8 @@ class DiskInbox:
 
     def end(self) -> int:
         """The place of the latest event, 0 without any."""
-        return int(self._select("SELECT max(number) FROM arrivals", [])[0][0] or 0)
+        rows = self._select("SELECT max(number) FROM arrivals", [])
+        return int(rows[0][0] or 0) if rows else 0
 
     def all(self) -> Iterator[Arrival]:
         """Every event that verifies, in the order of arrival."""
@@ -309,7 +310,7 @@ class DiskInbox:
         with self._mutex:
             try:
                 if not self._file.exists():
-                    return [(0,)] if "max(" in query else []
+                    return []
                 return self._connection().execute(query, values).fetchall()
             except (sqlite3.Error, OSError) as error:
                 raise self._refusal(error, "read") from error
