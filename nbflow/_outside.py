@@ -54,7 +54,7 @@ def sleep(
 
     The flow is left here. The record is ``WAITING``: it takes no thread, and survives
     the kernel. Once its time has come the flow runs again from its saved steps, comes
-    back to this line and goes on. The kernel sees to that if it is still there; so do
+    back to this line and continues. The kernel sees to that if it is still there; so do
     ``run.resume()``, sending again, and the next ``nbflow run``. The duration counts from
     when the record first came here, also if an edit changes it.
 
@@ -114,7 +114,7 @@ def wait_for(
             ``{"thread_id": thread["id"]}``; a dot leads into a nested field. A number
             does not match the same digits as text.
         timeout: the longest to wait, from when the record first came here.
-        default: what to go on with when time is up. Without it the record is
+        default: what to continue with when time is up. Without it the record is
             ``TIMED_OUT``.
         since: the event may have come before the record came here: so long before (a
             duration), or since a moment (a ``datetime`` with a time zone).
@@ -171,7 +171,7 @@ def ask(
         show: what the person has to see for that: text, or any value that can be saved.
         choices: the answers that there are; the first one is the button on the left.
         timeout: the longest to wait, from when the record first came here.
-        default: what to go on with when time is up. Without it the record is
+        default: what to continue with when time is up. Without it the record is
             ``TIMED_OUT``.
         name: what the table calls it; ``ask`` by default.
 
@@ -295,7 +295,7 @@ def _fields(match: Mapping[str, object] | None) -> dict[str, object]:
 def _check_default(timeout: object, default: object) -> None:
     if default is not MISSING and timeout is None:
         raise UsageError(
-            "default= says what to go on with when time is up: it needs timeout=."
+            "default= says what to continue with when time is up: it needs timeout=."
         )
 
 
@@ -334,7 +334,7 @@ def _moment(moment: datetime, option: str) -> float:
         raise UsageError(f"{option}={moment!r} has to be a datetime with a time zone.")
     if moment.tzinfo is None:
         raise UsageError(
-            f"{option}={moment!r} has no time zone, and the machine that goes on may be in"
+            f"{option}={moment!r} has no time zone, and the machine that continues may be in"
             " another one: datetime(..., tzinfo=datetime.timezone.utc), or"
             " tzinfo=zoneinfo.ZoneInfo(...)."
         )

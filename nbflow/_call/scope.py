@@ -116,7 +116,7 @@ class Place:
         self.runner = runner
         #: Which every call that costs has to fit into.
         self.budgets = budgets
-        #: The key of the wait after which the record goes on, "" if it does not: what it
+        #: The key of the wait after which the record continues, "" if it does not: what it
         #: did before is noted already. And whether it has come back to it.
         self.resumes = resumes
         self.is_back = False

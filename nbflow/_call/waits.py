@@ -302,7 +302,7 @@ class _Reached:
         )
         limit = self.wait.seconds
         within = f"within timeout={limit:g} s" if limit is not None else "in time"
-        return f"{what} {within}; default= says what to go on with instead."
+        return f"{what} {within}; default= says what to continue with instead."
 
 
 def is_awaited(frame: FrameType) -> bool:

@@ -563,7 +563,7 @@ class RunState:
     def interrupt(self, at: float) -> list[Item]:
         """The entries that mark the unfinished records as interrupted.
 
-        For a run that nobody works on any more. What waits for something goes on
+        For a run that nobody works on any more. What waits for something keeps
         waiting.
         """
         unfinished = [state for state in State if state not in RESTING]

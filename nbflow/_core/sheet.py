@@ -186,7 +186,7 @@ class Sheet:
             return
         if entry.state not in FINAL:
             if place in self.resting:
-                self.resting.remove(place)  # it goes on where it was
+                self.resting.remove(place)  # it continues where it was
             elif not is_new:
                 self._clear(columns, entry.record)
             columns.seconds[entry.record] = entry.at - self.started

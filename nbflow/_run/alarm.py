@@ -1,4 +1,4 @@
-"""Alarm: has the waiting runs of this process go on, while the kernel is there."""
+"""Alarm: continues the waiting runs of this process, while the kernel is there."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Sleeper(NamedTuple):
 
 
 class Alarm:
-    """Has the waiting runs of this process go on, each record once its wait is over.
+    """Continues the waiting runs of this process, each record once its wait is over.
 
     One thread for all of them, which looks at the clock and the inbox.
     """
@@ -49,7 +49,7 @@ class Alarm:
         self._thread: threading.Thread | None = None
 
     def watch(self, sleeper: Sleeper) -> None:
-        """Have a run go on that waits now."""
+        """Continue a run that waits now, once its waits are over."""
         with self._mutex:
             self._sleepers[sleeper.run] = sleeper
             self._seen.pop(sleeper.run, None)
@@ -74,7 +74,7 @@ class Alarm:
                 except NbflowError as error:
                     self._leave(sleeper)
                     warn(
-                        f"Run {sleeper.run} waits, and this kernel cannot go on with it:"
+                        f"Run {sleeper.run} waits, and this kernel cannot continue it:"
                         f" {error} run.resume() tries again.",
                         NbflowWarning,
                     )

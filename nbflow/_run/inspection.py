@@ -155,7 +155,7 @@ class FlowView:
         self.seconds = self.waited = 0.0
         self.failure: Failure | None = None
         self.steps: list[StepView] = []
-        #: The record waits, and goes on where it was.
+        #: The record waits, and continues where it was.
         self._rests = False
         self._begin()
         self._load = load

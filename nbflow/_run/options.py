@@ -25,7 +25,7 @@ class RunOptions:
         from_step: the step from which on saved results do not count.
         around: steps that call it inside: theirs do not count either.
         budget: what the calls of the run may cost together.
-        resumes: the records that go on after a wait, with the key of the wait: what they
+        resumes: the records that continue after a wait, with the key of the wait: what they
             did before it is noted already.
         cancels: nothing is executed: the records are noted as cancelled.
     """

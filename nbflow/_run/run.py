@@ -656,7 +656,7 @@ class Run(Generic[Frame_co]):
     ) -> Self:
         """Answer what a record asks; see ``nf.ask``.
 
-        The answer is kept at once. The kernel that waits goes on with the record; so
+        The answer is kept at once. The kernel that waits continues with it; so
         does ``resume()``.
 
         Args:

@@ -96,7 +96,7 @@ class Runs:
         self.at_end: Callable[[], None] | None = None
         #: At which runs that begin wait while somebody deletes results.
         self.gate = BeginGate(engine.store)
-        #: Has runs go on whose records wait; `None`: only who asks for it does.
+        #: Continues runs whose records wait; `None`: only who asks for it does.
         self.alarm: Alarm | None = Alarm()
         #: When the latest run was begun, in milliseconds.
         self._latest = 0
@@ -228,7 +228,7 @@ class Runs:
             self.live[run] = execution
 
     def watch(self, sleeper: Sleeper) -> None:
-        """Have a run go on whose records wait, each once its wait is over."""
+        """Continue a run whose records wait, each once its wait is over."""
         if self.alarm is not None:
             self.alarm.watch(sleeper)
 

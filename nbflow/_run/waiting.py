@@ -1,4 +1,4 @@
-"""Waiting: what the records of a run wait for, which of them can go on, and answers to what they ask."""
+"""Waiting: what the records of a run wait for, which of them can continue, and answers to what they ask."""
 
 from __future__ import annotations
 
